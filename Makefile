@@ -1,0 +1,64 @@
+# Needs only some Python >= 3.12; everything else goes into .venv.
+.DELETE_ON_ERROR:
+.PHONY: all setup test quick check format bench constraints clean
+
+VENV = .venv
+PYTHON = $(VENV)/bin/python
+INSTALLED = $(VENV)/.installed
+# Tried in this order; `make PYTHONS=/usr/bin/python3.14` names one.
+PYTHONS = python3.13 python3.12 python3 python3.14 \
+	"$$HOME"/.pyenv/versions/3.13*/bin/python "$$HOME"/.pyenv/versions/3.1[2-9]*/bin/python
+# `make test PYTEST_FLAGS=` runs the tests in one process.
+PYTEST_FLAGS = -n auto
+
+all: setup
+	$(VENV)/bin/bayesmdp run aq-brmdp/riverswim-6
+
+setup: $(INSTALLED)
+
+test: setup
+	$(PYTHON) -m pytest $(PYTEST_FLAGS)
+
+quick: setup
+	$(PYTHON) -m pytest $(PYTEST_FLAGS) -m "not slow"
+
+check: setup
+	$(PYTHON) -m ruff format --check
+	$(PYTHON) -m ruff check
+	$(PYTHON) -m mypy
+
+format: setup
+	$(PYTHON) -m ruff check --fix-only
+	$(PYTHON) -m ruff format
+
+bench: setup
+	set -e; for file in benchmarks/[!_]*.py; do echo "== $$file"; $(PYTHON) "$$file"; done
+
+# Keeps the pins that still fit; delete constraints.txt first to move everything to its newest release.
+constraints: $(VENV)/bin/uv
+	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.12 --group dev --no-annotate \
+		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt $(VENV)/bin/uv
+	$(PYTHON) -m uv pip install --python $(PYTHON) --compile-bytecode --constraint constraints.txt --group dev --editable .
+	touch $@
+
+# A version manager's shim can be on the PATH and yet not run, so every candidate is tried, not just looked up.
+$(VENV)/bin/uv:
+	@set -e; \
+	for python in $(PYTHONS); do \
+		if "$$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; then \
+			echo "Making $(VENV) with $$("$$python" --version)"; \
+			"$$python" -m venv --clear $(VENV); \
+			$(PYTHON) -m pip install --quiet --disable-pip-version-check uv; \
+			touch $@; \
+			exit 0; \
+		fi; \
+	done; \
+	echo "bayesmdp needs Python 3.12 or newer and none was found (with venv and pip)." >&2; \
+	echo "Install one, or name it: make PYTHONS=/path/to/python" >&2; \
+	exit 1
