@@ -1,0 +1,75 @@
+"""Bayesian reinforcement learning as probabilistic programming.
+
+Declare what is unknown about a decision problem as a NumPyro model, infer, plan, learn online, compare:
+
+    model -> posterior -> plan -> policy -> simulate -> results -> analysis, plots
+
+Names are imported when they are first used, so that ``import bayesmdp`` and the command line start at once.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from bayesmdp import agents, environments, models, planning, results, studies
+    from bayesmdp.analysis import compare, final_regret, moving_average_reward, occupancy, regret_curve, summary
+    from bayesmdp.data import Transitions, compress
+    from bayesmdp.mdp import MDP
+    from bayesmdp.planning import Mean, Quantile, plan
+    from bayesmdp.plots import plot_occupancy, plot_regret, plot_reward, plot_study
+    from bayesmdp.posterior import NotConjugate, infer
+    from bayesmdp.simulation import Interrupted, collect, simulate
+
+__all__ = [
+    "MDP",
+    "Interrupted",
+    "Mean",
+    "NotConjugate",
+    "Quantile",
+    "Transitions",
+    "agents",
+    "collect",
+    "compare",
+    "compress",
+    "environments",
+    "final_regret",
+    "infer",
+    "models",
+    "moving_average_reward",
+    "occupancy",
+    "plan",
+    "planning",
+    "plot_occupancy",
+    "plot_regret",
+    "plot_reward",
+    "plot_study",
+    "regret_curve",
+    "results",
+    "simulate",
+    "studies",
+    "summary",
+]
+
+_MODULES = ("agents", "environments", "models", "planning", "results", "studies")
+_HOME = {
+    "analysis": ("compare", "final_regret", "moving_average_reward", "occupancy", "regret_curve", "summary"),
+    "data": ("Transitions", "compress"),
+    "mdp": ("MDP",),
+    "planning": ("Mean", "Quantile", "plan"),
+    "plots": ("plot_occupancy", "plot_regret", "plot_reward", "plot_study"),
+    "posterior": ("NotConjugate", "infer"),
+    "simulation": ("Interrupted", "collect", "simulate"),
+}
+_HOME_OF = {name: home for home, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"bayesmdp.{name}")
+    if name in _HOME_OF:
+        return getattr(import_module(f"bayesmdp.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module 'bayesmdp' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

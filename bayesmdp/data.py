@@ -1,0 +1,215 @@
+"""Experience: logs of steps, and the weighted rows that models are conditioned on.
+
+A *log* is an `xarray.Dataset` over the dim ``step`` with variables ``state``, ``action``, ``reward``, ``next_state``
+(labels, as a person would write them) and ``last`` (the episode ended here). Its attrs carry the label sets.
+
+:class:`Transitions` is the same experience compressed: one row per distinct (state, action, next state), weighted by
+how often it was seen. Length is fixed by what can be seen rather than by how much was, so nothing recompiles as data
+grow and the cost of a posterior does not grow with the number of steps.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import xarray as xr
+from numpy.typing import NDArray
+from numpyro import handlers
+from numpyro.primitives import Messenger
+
+from bayesmdp.mdp import MDP, Array
+
+__all__ = ["Transitions", "all_transitions", "compress", "make_log"]
+
+COLUMNS = ("state", "action", "reward", "next_state")
+
+
+class Transitions(NamedTuple):
+    """Weighted rows of experience: what a model's `data` argument is.
+
+    Attributes
+    ----------
+    state, action, next_state : int array [row]
+        Indices. With a successor table `next_state` holds the *outcome*, so that in either form
+        ``transition[data.state, data.action, data.next_state]`` is the probability of a row.
+    reward : array [row]
+        Mean reward of the row's steps.
+    weight : array [row]
+        How often the row was seen; 0 is no observation.
+    """
+
+    state: Array
+    action: Array
+    next_state: Array
+    reward: Array
+    weight: Array
+
+    @contextlib.contextmanager
+    def rows(self) -> Iterator[None]:
+        """Enter the plate ``row`` with each row's log-likelihood counted `weight` times.
+
+        Rows of weight 0 are masked (NumPyro's `scale` refuses zeros), so the same model function gives the prior, the
+        posterior and predictions. Categorical probabilities may be exactly 0: see :class:`_SafeLogarithm`.
+        """
+        seen = jnp.asarray(self.weight) > 0
+        times = jnp.where(seen, self.weight, 1)
+        plate = numpyro.plate("row", self.state.shape[0])
+        with plate, handlers.mask(mask=seen), handlers.scale(scale=times), _SafeLogarithm():
+            yield
+
+
+class _SafeLogarithm(Messenger):  # type: ignore[misc]
+    """Takes logs of a Categorical's probabilities only where they are positive.
+
+    The log of 0 has the gradient 0 / 0, and the NaN would reach every unknown through any product with a zero, even
+    from an outcome nobody saw. Here the log is -inf with gradient 0.
+    """
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        if msg["type"] == "sample" and type(msg["fn"]) is dist.CategoricalProbs:
+            probability = msg["fn"].probs
+            possible = probability > 0
+            logits = jnp.where(possible, jnp.log(jnp.where(possible, probability, 1)), -jnp.inf)
+            msg["fn"] = dist.CategoricalLogits(logits, validate_args=False)
+
+
+def all_transitions(num_states: int, num_actions: int, num_outcomes: int) -> Transitions:
+    """Every possible row, none seen: the form in which an agent carries its experience.
+
+    Row ``(state * num_actions + action) * num_outcomes + outcome`` is that transition, so `weight` reshapes to
+    counts [state, action, outcome].
+
+    Examples
+    --------
+    >>> rows = all_transitions(2, 1, 2)
+    >>> rows.state.tolist(), rows.next_state.tolist()
+    ([0, 0, 1, 1], [0, 1, 0, 1])
+    """
+    state, action, outcome = np.indices((num_states, num_actions, num_outcomes)).reshape(3, -1).astype(np.int32)
+    nothing = np.zeros(state.size)
+    return Transitions(state, action, outcome, nothing, nothing)
+
+
+def make_log(
+    mdp: MDP,
+    state: NDArray[Any],
+    action: NDArray[Any],
+    reward: NDArray[Any],
+    next_state: NDArray[Any],
+    last: NDArray[Any] | None = None,
+) -> xr.Dataset:
+    """A log from arrays of *indices* [step], written with the MDP's labels."""
+    last = np.zeros(len(state), bool) if last is None else np.asarray(last, bool)
+    states, actions = _label_array(mdp.states), _label_array(mdp.actions)
+    columns = {"state": states[state], "action": actions[action], "reward": np.asarray(reward, float)}
+    columns |= {"next_state": states[next_state], "last": last}
+    return xr.Dataset(
+        {name: ("step", values) for name, values in columns.items()},
+        coords={"step": np.arange(len(state))},
+        attrs={"mdp": mdp.name, "states": list(mdp.states), "actions": list(mdp.actions)},
+    )
+
+
+def compress(log: xr.Dataset, mdp: MDP | None = None) -> Transitions:
+    """The distinct transitions of a log, with how often each was seen as weight.
+
+    Parameters
+    ----------
+    log : Dataset
+        Variables ``state``, ``action``, ``reward``, ``next_state`` over ``step``, holding labels.
+    mdp : MDP, optional
+        Gives the label sets (and the successor table); by default the log's attrs ``states`` and ``actions`` do.
+
+    Raises
+    ------
+    ValueError
+        For an empty log, a missing column, a missing label set, a label that is in no set, a reward that is not finite
+        or a next state outside the successor table: with the step at which it happened.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> rows = compress(bm.collect(river, policy="uniform", steps=100, seed=0))
+    >>> float(rows.weight.sum())
+    100.0
+    """
+    _check_columns(log)
+    states = mdp.states if mdp is not None else _label_set(log, "states")
+    actions = mdp.actions if mdp is not None else _label_set(log, "actions")
+    state = _indices(log, "state", states)
+    action = _indices(log, "action", actions)
+    outcome = _indices(log, "next_state", states)
+    reward = np.asarray(log["reward"].values, float)
+    if not np.isfinite(reward).all():
+        step = int(np.flatnonzero(~np.isfinite(reward))[0])
+        raise ValueError(f"log reward at step {step} is {reward[step]}; rewards must be finite")
+    if mdp is not None and mdp.successor is not None:
+        outcome = _outcomes(mdp, state, action, outcome)
+    size = (len(states), len(actions), len(states))
+    rows, row, weight = np.unique(
+        np.ravel_multi_index((state, action, outcome), size), return_inverse=True, return_counts=True
+    )
+    total_reward = np.bincount(row, weights=reward)
+    seen = [index.astype(np.int32) for index in np.unravel_index(rows, size)]
+    return Transitions(seen[0], seen[1], seen[2], total_reward / weight, weight.astype(float))
+
+
+def _check_columns(log: xr.Dataset) -> None:
+    if not isinstance(log, xr.Dataset):
+        raise TypeError(f"a log is an xarray.Dataset over 'step'; got {type(log).__name__}")
+    missing = [name for name in COLUMNS if name not in log]
+    if missing:
+        raise ValueError(f"the log has no {', '.join(missing)}; its variables are {', '.join(map(str, log))}")
+    for name in COLUMNS:
+        if log[name].dims != ("step",):
+            raise ValueError(f"log {name} has dims {log[name].dims}; expected ('step',)")
+    if log.sizes["step"] == 0:
+        raise ValueError("the log is empty; a posterior needs at least one step (the prior is the model itself)")
+
+
+def _label_set(log: xr.Dataset, kind: str) -> Sequence[Hashable]:
+    if kind not in log.attrs:
+        raise ValueError(f"the log's attrs have no {kind!r}; set log.attrs[{kind!r}] to the labels, or pass mdp")
+    return list(np.atleast_1d(log.attrs[kind]).tolist())
+
+
+def _label_array(labels: Sequence[Hashable]) -> NDArray[Any]:
+    array = np.empty(len(labels), object)
+    array[:] = labels
+    kinds = {type(label) for label in labels}
+    return np.asarray(labels) if len(kinds) == 1 and kinds <= {int, str} else array
+
+
+def _indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Positions of a column's labels in their set."""
+    positions = {label: i for i, label in enumerate(labels)}
+    values, inverse = np.unique(log[name].values, return_inverse=True)
+    index = np.array([positions.get(value, -1) for value in values.tolist()])[inverse]
+    if (index < 0).any():
+        step = int(np.flatnonzero(index < 0)[0])
+        kind = "action" if name == "action" else "state"
+        raise ValueError(
+            f"log {name} at step {step} is {log[name].values[step : step + 1].tolist()[0]!r}, which is no {kind}; "
+            f"the {len(labels)} {kind}s are {', '.join(map(repr, labels[:6]))}{', ...' if len(labels) > 6 else ''}"
+        )
+    return index
+
+
+def _outcomes(
+    mdp: MDP, state: NDArray[np.int64], action: NDArray[np.int64], next_state: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Position of each next state in the successor table."""
+    table = np.asarray(mdp.successor)[state, action]
+    match = table == next_state[:, None]
+    if not match.any(-1).all():
+        step = int(np.flatnonzero(~match.any(-1))[0])
+        seen, reachable = mdp.states[next_state[step]], [mdp.states[i] for i in table[step]]
+        raise ValueError(f"log next_state at step {step} is {seen!r}, not among its successors {reachable}")
+    return match.argmax(-1)

@@ -1,0 +1,97 @@
+"""FrozenLake: cross slippery ice to a goal without falling into a hole.
+
+The map and the slip are Gymnasium's ``FrozenLake-v1``: the chosen direction and the two perpendicular to it are equally
+likely, a move off the map stays, holes and the goal end the episode, and entering the goal earns 1. States are the
+cells row by row; actions are left, down, right, up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bayesmdp.mdp import MDP
+
+__all__ = ["MAPS", "frozen_lake"]
+
+MAPS = {
+    "4x4": ("SFFF", "FHFH", "FFFH", "HFFG"),
+    "8x8": ("SFFFFFFF", "FFFFFFFF", "FFFHFFFF", "FFFFFHFF", "FFFHFFFF", "FHHFFFHF", "FHFFHFHF", "FFFHFFFG"),
+}
+MOVES = ((0, -1), (1, 0), (0, 1), (-1, 0))
+ACTIONS = ("left", "down", "right", "up")
+
+
+def frozen_lake(layout: str | Sequence[str] = "4x4", *, slip: float = 1 / 3, discount: float = 0.99) -> MDP:
+    """A frozen lake, dense; `MDP.with_successors` gives the form with three outcomes a pair.
+
+    Parameters
+    ----------
+    layout : {"4x4", "8x8"} or sequence of str
+        Gymnasium's maps, or rows of the letters S(tart), F(rozen), H(ole), G(oal); exactly one start, at least one
+        goal.
+    slip : float in [0, 1/2]
+        Probability of each perpendicular direction; the intended one has ``1 - 2 slip``.
+    discount : float
+
+    Returns
+    -------
+    MDP
+        One state a cell; reward [state, action, next_state]; holes and goals terminal.
+
+    Raises
+    ------
+    ValueError
+        For a map that is not rectangular, holds another letter, or lacks a start or a goal.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> bm.environments.frozen_lake()
+    MDP('frozen-lake-4x4': 16 states, 4 actions, discount 0.99)
+    """
+    cells = _cells(layout)
+    if not 0 <= slip <= 0.5:
+        raise ValueError(f"slip must lie in [0, 0.5]; got {slip!r}")
+    rows, columns = cells.shape
+    flat = cells.ravel()
+    num_states = flat.size
+    state = np.arange(num_states)
+    terminal = np.isin(flat, ("H", "G"))
+    transition = np.zeros((num_states, 4, num_states))
+    for action in range(4):
+        for turn, probability in ((-1, slip), (0, 1 - 2 * slip), (1, slip)):
+            down, right = MOVES[(action + turn) % 4]
+            row = np.clip(state // columns + down, 0, rows - 1)
+            column = np.clip(state % columns + right, 0, columns - 1)
+            transition[state, action, row * columns + column] += probability
+    transition[terminal] = np.eye(num_states)[terminal][:, None]
+    enters_goal = (flat == "G")[None, None, :] & ~terminal[:, None, None]
+    return MDP(
+        transition=transition,
+        reward=np.broadcast_to(np.where(enters_goal, 1.0, 0.0), transition.shape),
+        discount=discount,
+        initial=int(np.flatnonzero(flat == "S")[0]),
+        terminal=terminal,
+        actions=ACTIONS,
+        name=f"frozen-lake-{rows}x{columns}",
+    )
+
+
+def _cells(layout: str | Sequence[str]) -> np.ndarray:
+    if isinstance(layout, str):
+        if layout not in MAPS:
+            raise ValueError(f"no map {layout!r}; the named maps are {', '.join(MAPS)}, or give rows of letters")
+        layout = MAPS[layout]
+    widths = [len(row) for row in layout]
+    if len(set(widths)) != 1:
+        raise ValueError(f"the rows of the map differ in length: {widths}")
+    cells = np.array([list(row) for row in layout])
+    wrong = ~np.isin(cells, list("SFHG"))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise ValueError(f"map[{row}][{column}] is {str(cells[row, column])!r}; cells are S, F, H or G")
+    if (cells == "S").sum() != 1 or not (cells == "G").any():
+        raise ValueError(f"a map has one S and at least one G; got {(cells == 'S').sum()} and {(cells == 'G').sum()}")
+    return cells

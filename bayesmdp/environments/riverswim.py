@@ -1,0 +1,54 @@
+"""RiverSwim: a chain whose current must be swum against, for a long time, to find the large reward at its end.
+
+Strehl and Littman (2008), in the form used by Song, Wang and Zhou, "Evolving Robustness-Exploration Trade-off" (2026),
+section 5.1. ``left`` goes with the current and always succeeds. ``right`` is uncertain: in the interior it advances
+with probability .35, holds with .6 and loses ground with .05; at the left end it advances with .6, at the right end it
+holds with .6. Leaving the leftmost state by ``left`` earns .005, leaving the rightmost by ``right`` earns 1.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from bayesmdp.mdp import MDP
+from bayesmdp.validation import integer
+
+__all__ = ["riverswim"]
+
+LEFT, RIGHT = 0, 1
+
+
+def riverswim(num_states: int = 6, *, discount: float = 0.95) -> MDP:
+    """RiverSwim with `num_states` states, starting at the left end.
+
+    Parameters
+    ----------
+    num_states : int, at least 3
+    discount : float
+
+    Returns
+    -------
+    MDP
+        States 0..num_states - 1; actions ``left`` and ``right``; reward [state, action].
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> river.transition[2, river.action_index("right")].tolist()
+    [0.0, 0.05, 0.6, 0.35, 0.0, 0.0]
+    """
+    n = integer("num_states", num_states, 3)
+    transition = np.zeros((n, 2, n))
+    interior = np.arange(1, n - 1)
+    transition[np.arange(n), LEFT, np.maximum(np.arange(n) - 1, 0)] = 1
+    transition[interior, RIGHT, interior + 1] = 0.35
+    transition[interior, RIGHT, interior] = 0.6
+    transition[interior, RIGHT, interior - 1] = 0.05
+    transition[0, RIGHT, [0, 1]] = 0.4, 0.6
+    transition[n - 1, RIGHT, [n - 2, n - 1]] = 0.4, 0.6
+    reward = np.zeros((n, 2))
+    reward[0, LEFT], reward[n - 1, RIGHT] = 0.005, 1
+    return MDP(
+        transition=transition, reward=reward, discount=discount, actions=("left", "right"), name=f"riverswim-{n}"
+    )

@@ -1,0 +1,340 @@
+"""Markov decision processes: what is known about a decision problem, and optionally how it really behaves.
+
+An :class:`MDP` is checked once, on the host, when it is made. Everything compiled reads a :class:`Problem`, the plain
+arrays an agent is allowed to know; the true kernel is passed beside it, and only to the simulator.
+
+Next states are written in one of two forms. *Dense*: the last axis of ``transition`` is the next state. *Successor
+table*: ``successor[state, action, outcome]`` names the reachable next states and the last axis of ``transition`` is the
+outcome, so memory grows with what can be reached, not with the square of the number of states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from jax.typing import ArrayLike
+from numpy.typing import NDArray
+
+from bayesmdp.validation import finite_array, labels, number, reject_first
+from bayesmdp.world import tabular_world
+
+__all__ = ["MDP", "Array", "Problem"]
+
+type Array = Any
+"""A NumPy or JAX array, or a traced one."""
+
+OBJECTIVES = ("discounted",)
+
+
+class Problem(NamedTuple):
+    """What an agent may know of an MDP, as arrays (a pytree).
+
+    Attributes
+    ----------
+    reward : array [..., state, action, outcome or 1]
+        Known reward; the last axis has length 1 when the reward does not depend on where the step leads. A leading
+        ``draw`` axis is allowed where the reward is itself uncertain.
+    discount : float
+    successor : int array [state, action, outcome] or None
+        Reachable next states; None means that outcomes are the states themselves.
+    continuation : array [state]
+        0 at terminal states, 1 elsewhere: what multiplies the value of a next state.
+    available : bool array [state, action]
+    initial : array [state]
+        Distribution of the first state, and of the state after a terminal one.
+    """
+
+    reward: Array
+    discount: Array
+    successor: Array | None
+    continuation: Array
+    available: Array
+    initial: Array
+
+    @property
+    def num_states(self) -> int:
+        return int(self.available.shape[0])
+
+    @property
+    def num_actions(self) -> int:
+        return int(self.available.shape[1])
+
+    @property
+    def num_outcomes(self) -> int:
+        return self.num_states if self.successor is None else int(self.successor.shape[-1])
+
+
+class MDP:
+    """A finite Markov decision process with a known reward.
+
+    Parameters
+    ----------
+    reward : array [state], [state, action] or [state, action, outcome]
+        Reward of leaving a state, of an action in a state, or of a transition.
+    discount : float in (0, 1)
+    transition : array [state, action, outcome], optional
+        Probabilities, each row summing to 1 within 1e-8. None where the dynamics are not known: such an MDP can be
+        planned for with a posterior but not simulated.
+    successor : int array [state, action, outcome], optional
+        The reachable next states. Without it outcomes are states.
+    initial : int, label or array [state], default 0
+        The first state, or its distribution.
+    terminal : bool array [state] or sequence of labels, optional
+        States in which an episode ends: their value is 0 and the simulator starts anew from `initial`.
+    available : bool array [state, action], optional
+        Actions that may be taken; every state that is not terminal needs one.
+    states, actions : sequences of labels, optional
+        Names, unique; 0, 1, 2, ... by default.
+    objective : {"discounted"}
+        What regret means here.
+    name : str
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the array, the index and the value that is wrong.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> coin = bm.MDP(transition=[[[0.5, 0.5]], [[0.0, 1.0]]], reward=[1.0, 0.0], discount=0.9, name="coin")
+    >>> coin
+    MDP('coin': 2 states, 1 action, discount 0.9)
+    """
+
+    reward: NDArray[np.float64]
+    """[state, action, outcome], or [state, action, 1] where the reward does not depend on the outcome."""
+    discount: float
+    transition: NDArray[np.float64] | None
+    successor: NDArray[np.int32] | None
+    initial: NDArray[np.float64]
+    terminal: NDArray[np.bool_]
+    available: NDArray[np.bool_]
+    states: tuple[Hashable, ...]
+    actions: tuple[Hashable, ...]
+    objective: str
+    name: str
+    world = staticmethod(tabular_world)
+    """How the simulator takes a step; see :mod:`bayesmdp.world`."""
+
+    def __init__(
+        self,
+        *,
+        reward: ArrayLike,
+        discount: float,
+        transition: ArrayLike | None = None,
+        successor: ArrayLike | None = None,
+        initial: Hashable | ArrayLike = 0,
+        terminal: Sequence[Hashable] | ArrayLike | None = None,
+        available: ArrayLike | None = None,
+        states: Sequence[Hashable] | None = None,
+        actions: Sequence[Hashable] | None = None,
+        objective: str = "discounted",
+        name: str = "mdp",
+    ) -> None:
+        if objective not in OBJECTIVES:
+            raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
+        num_states, num_actions = _sizes(transition, successor, available, reward, actions)
+        self.objective, self.name = objective, name
+        self.discount = number("discount", discount, above=0, below=1)
+        self.states = labels("states", states, num_states)
+        self.actions = labels("actions", actions, num_actions)
+        self.successor = None if successor is None else _successor(successor, num_states, num_actions)
+        shape = (num_states, num_actions, self.num_outcomes)
+        self.terminal = self._terminal(terminal)
+        self.available = _available(available, shape[:2], self.terminal, self.states)
+        self.transition = None if transition is None else check_transition(transition, shape)
+        self.reward = _reward(reward, shape)
+        self.initial = self._initial(initial)
+        for array in (self.successor, self.terminal, self.available, self.transition, self.reward, self.initial):
+            if array is not None:
+                array.flags.writeable = False
+
+    def _terminal(self, terminal: Any) -> NDArray[np.bool_]:
+        mask = np.zeros(self.num_states, bool)
+        if terminal is None:
+            return mask
+        given = np.asarray(terminal)
+        if given.dtype == bool:
+            if given.shape != mask.shape:
+                raise ValueError(f"terminal has shape {given.shape}; as booleans it must be {mask.shape}")
+            return given.copy()
+        mask[[self.state_index(label) for label in terminal]] = True
+        return mask
+
+    def _initial(self, initial: Any) -> NDArray[np.float64]:
+        if np.ndim(initial) == 0 or (isinstance(initial, tuple) and initial in self._state_positions):
+            initial = np.eye(self.num_states)[self.state_index(initial)]
+        array = finite_array("initial", initial, (self.num_states,))
+        reject_first("initial", array < 0, array, "is negative; probabilities are at least 0")
+        if abs(array.sum() - 1) > 1e-8:
+            raise ValueError(f"initial sums to {array.sum():.10g}; it must sum to 1")
+        reject_first("initial", self.terminal & (array > 0), array, "starts in a terminal state; start elsewhere")
+        return array
+
+    def state_index(self, label: Any) -> int:
+        """Position of a state's label; `KeyError` naming the label if there is none."""
+        return _index("state", self._state_positions, label)
+
+    def action_index(self, label: Any) -> int:
+        """Position of an action's label; `KeyError` naming the label if there is none."""
+        return _index("action", self._action_positions, label)
+
+    @cached_property
+    def _state_positions(self) -> dict[Hashable, int]:
+        return {label: i for i, label in enumerate(self.states)}
+
+    @cached_property
+    def _action_positions(self) -> dict[Hashable, int]:
+        return {label: i for i, label in enumerate(self.actions)}
+
+    @property
+    def num_states(self) -> int:
+        return len(self.states)
+
+    @property
+    def num_actions(self) -> int:
+        return len(self.actions)
+
+    @property
+    def num_outcomes(self) -> int:
+        return self.num_states if self.successor is None else int(self.successor.shape[-1])
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The known part as arrays: everything but the true kernel."""
+        return Problem(
+            reward=self.reward,
+            discount=np.float64(self.discount),
+            successor=self.successor,
+            continuation=np.where(self.terminal, 0.0, 1.0),
+            available=self.available,
+            initial=self.initial,
+        )
+
+    def replace(self, **changes: Any) -> MDP:
+        """A copy with some arguments changed, checked again.
+
+        Examples
+        --------
+        >>> import bayesmdp as bm
+        >>> bm.environments.riverswim(6).replace(discount=0.99)
+        MDP('riverswim-6': 6 states, 2 actions, discount 0.99)
+        """
+        given = {name: getattr(self, name) for name in MDP.__annotations__}
+        return MDP(**(given | changes))
+
+    def with_successors(self) -> MDP:
+        """The same MDP on a successor table that holds the transitions of positive probability.
+
+        Raises
+        ------
+        ValueError
+            If the MDP has no transition to read the reachable states from.
+
+        Examples
+        --------
+        >>> import bayesmdp as bm
+        >>> bm.environments.frozen_lake().with_successors().num_outcomes
+        3
+        """
+        if self.successor is not None:
+            return self
+        if self.transition is None:
+            raise ValueError("with_successors needs a transition to tell which next states can be reached")
+        transition = self.transition
+        width = int((transition > 0).sum(-1).max())
+        # A stable sort on "impossible" puts the reachable states first, in order; the padding has probability 0.
+        successor = np.argsort(transition == 0, axis=-1, kind="stable")[..., :width]
+        reward = self.reward
+        if reward.shape[-1] > 1:
+            reward = np.take_along_axis(reward, successor, -1)
+        return self.replace(
+            transition=np.take_along_axis(transition, successor, -1), successor=successor, reward=reward
+        )
+
+    def __repr__(self) -> str:
+        def count(number: int, noun: str) -> str:
+            return f"{number} {noun}" + "s" * (number != 1)
+
+        sizes = f"{count(self.num_states, 'state')}, {count(self.num_actions, 'action')}"
+        known = "" if self.transition is not None else ", dynamics unknown"
+        return f"MDP({self.name!r}: {sizes}, discount {self.discount:g}{known})"
+
+
+def _sizes(
+    transition: Any, successor: Any, available: Any, reward: Any, actions: Sequence[Hashable] | None
+) -> tuple[int, int]:
+    """Numbers of states and actions, from the first array that tells."""
+    for name, array in (("transition", transition), ("successor", successor), ("available", available)):
+        if array is not None:
+            shape = np.shape(array)
+            if len(shape) < 2 or 0 in shape:
+                raise ValueError(f"{name} starts with [state, action], at least one of each; got shape {shape}")
+            return shape[0], shape[1]
+    shape = np.shape(reward)
+    if len(shape) >= 2:
+        return shape[0], shape[1]
+    if len(shape) == 1 and actions is not None:
+        return shape[0], len(actions)
+    raise ValueError("the numbers of states and actions cannot be told: give transition, or reward[state, action]")
+
+
+def check_transition(transition: ArrayLike, shape: tuple[int, ...], name: str = "transition") -> NDArray[np.float64]:
+    """`transition` as float64, or a `ValueError` naming the row that is no distribution."""
+    array = finite_array(name, transition, shape)
+    reject_first(name, array < 0, array, "is negative; probabilities are at least 0")
+    total = array.sum(-1)
+    reject_first(name, np.abs(total - 1) > 1e-8, total, "", verb="sums to", remedy="each row must sum to 1")
+    return array
+
+
+def _successor(successor: ArrayLike, num_states: int, num_actions: int) -> NDArray[np.int32]:
+    table = np.asarray(successor)
+    if not np.issubdtype(table.dtype, np.integer):
+        raise TypeError(f"successor holds state indices and must be integer; got dtype {table.dtype}")
+    if table.ndim != 3 or table.shape[:2] != (num_states, num_actions):
+        raise ValueError(f"successor has shape {table.shape}; expected [{num_states}, {num_actions}, outcome]")
+    wrong = (table < 0) | (table >= num_states)
+    reject_first("successor", wrong, table, f"is no state; indices run from 0 to {num_states - 1}")
+    return table.astype(np.int32)
+
+
+def _available(
+    available: ArrayLike | None, shape: tuple[int, int], terminal: NDArray[np.bool_], states: Any
+) -> NDArray[np.bool_]:
+    if available is None:
+        return np.ones(shape, bool)
+    mask = np.asarray(available)
+    if mask.dtype != bool or mask.shape != shape:
+        raise ValueError(f"available must be boolean [{shape[0]}, {shape[1]}]; got {mask.dtype} {mask.shape}")
+    stuck = ~mask.any(-1) & ~terminal
+    if stuck.any():
+        state = int(np.flatnonzero(stuck)[0])
+        raise ValueError(
+            f"available[{state}] (state {states[state]!r}) allows no action; allow one or make it terminal"
+        )
+    # A terminal state takes no action; allowing all there keeps every maximum finite.
+    return mask | terminal[:, None]
+
+
+def _reward(reward: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.float64]:
+    array = finite_array("reward", reward)
+    if array.shape in (shape, (*shape[:2], 1)):
+        return array.copy()
+    if array.shape == shape[:2]:
+        return array[:, :, None].copy()
+    if array.shape == shape[:1]:
+        return np.broadcast_to(array[:, None, None], (*shape[:2], 1)).copy()
+    raise ValueError(f"reward has shape {array.shape}; expected {shape[:1]}, {shape[:2]} or {shape}")
+
+
+def _index(kind: str, positions: dict[Hashable, int], label: Any) -> int:
+    try:
+        return positions[label]
+    except (KeyError, TypeError):
+        known = ", ".join(map(repr, list(positions)[:6])) + (", ..." if len(positions) > 6 else "")
+        raise KeyError(f"no {kind} {label!r}; the {kind}s are {known}") from None

@@ -1,0 +1,76 @@
+"""Checks made before anything is compiled: each message names the array, the index, the value and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["finite_array", "integer", "labels", "number", "reject_first"]
+
+
+def finite_array(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) -> NDArray[np.float64]:
+    """`values` as float64, refused if not numeric, not finite or not of `shape`."""
+    array = np.asarray(values)
+    if array.dtype == bool or not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+        raise TypeError(f"{name} must hold numbers; got dtype {array.dtype}")
+    array = array.astype(np.float64)
+    if shape is not None and array.shape != shape:
+        raise ValueError(f"{name} has shape {array.shape}; expected {shape}")
+    reject_first(name, ~np.isfinite(array), array, "is not finite")
+    return array
+
+
+def reject_first(
+    name: str,
+    wrong: NDArray[np.bool_],
+    values: NDArray[Any],
+    complaint: str,
+    *,
+    verb: str = "=",
+    remedy: str = "",
+) -> None:
+    """Raise `ValueError` for the first True of `wrong`, quoting that entry of `values`."""
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        place = f"{name}[{', '.join(map(str, index))}]" if wrong.ndim else name
+        text = f"{place} {verb} {values[index]:.10g}" + (f", which {complaint}" if complaint else "")
+        raise ValueError(text + (f"; {remedy}" if remedy else ""))
+
+
+def labels(name: str, given: Sequence[Hashable] | None, size: int) -> tuple[Hashable, ...]:
+    """The labels as a tuple of plain Python values, 0, 1, 2, ... if none were given; refused unless unique."""
+    if given is None:
+        return tuple(range(size))
+    values = tuple(np.asarray(given).tolist()) if isinstance(given, np.ndarray) else tuple(given)
+    if len(values) != size:
+        raise ValueError(f"{name} has {len(values)} labels for {size} {name}")
+    seen: dict[Hashable, int] = {}
+    for i, label in enumerate(values):
+        if label in seen:
+            raise ValueError(f"{name}[{i}] = {label!r} repeats {name}[{seen[label]}]; labels must be unique")
+        seen[label] = i
+    return values
+
+
+def integer(name: str, value: Any, minimum: int) -> int:
+    """`value` as an int of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        raise ValueError(f"{name} must be an integer of at least {minimum}; got {value!r}")
+    return int(value)
+
+
+def number(
+    name: str, value: Any, *, above: float | None = None, below: float | None = None, maximum: float | None = None
+) -> float:
+    """`value` as a finite float strictly above `above`, strictly below `below` and at most `maximum`."""
+    bounds = [(above, "above", float.__gt__), (below, "below", float.__lt__), (maximum, "at most", float.__le__)]
+    numeric = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not numeric or not all(bound is None or holds(float(value), float(bound)) for bound, _, holds in bounds):
+        wanted = " and ".join(f"{word} {bound:g}" for bound, word, _ in bounds if bound is not None)
+        raise ValueError(f"{name} must be a number {wanted}; got {value!r}")
+    if not np.isfinite(value):
+        raise ValueError(f"{name} must be finite; got {value!r}")
+    return float(value)

@@ -1,0 +1,99 @@
+"""Logs and their compression, against counting by hand."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from bayesmdp import environments
+from bayesmdp.data import all_transitions, compress, make_log
+from bayesmdp.simulation import collect
+
+RIVER = environments.riverswim(6)
+
+
+def small_log(**changes):
+    columns = {
+        "state": [0, 1, 1],
+        "action": ["right", "left", "left"],
+        "reward": [0.0, 0.5, 1.5],
+        "next_state": [1, 0, 0],
+    }
+    columns |= changes
+    attrs = {"states": list(RIVER.states), "actions": list(RIVER.actions)}
+    return xr.Dataset({name: ("step", np.asarray(values)) for name, values in columns.items()}, attrs=attrs)
+
+
+def test_compress_counts():
+    log = collect(RIVER, steps=2_000, seed=3)
+    rows = compress(log)
+    action = {label: i for i, label in enumerate(RIVER.actions)}
+    seen = Counter(
+        (s, action[a], n)
+        for s, a, n in zip(
+            log.state.values.tolist(), log.action.values.tolist(), log.next_state.values.tolist(), strict=True
+        )
+    )
+    found = zip(rows.state.tolist(), rows.action.tolist(), rows.next_state.tolist(), rows.weight.tolist(), strict=True)
+    assert {key: weight for *key_, weight in found for key in [tuple(key_)]} == dict(seen)
+
+
+def test_a_rows_reward_is_the_mean():
+    rows = compress(small_log())
+    np.testing.assert_array_equal(rows.weight, [1, 2])
+    np.testing.assert_array_equal(rows.reward, [0, 1])
+
+
+def test_outcomes_of_a_successor_table():
+    lake = environments.frozen_lake().with_successors()
+    log = collect(lake, steps=500, seed=0)
+    rows = compress(log, lake)
+    reached = lake.successor[rows.state, rows.action, rows.next_state]
+    dense = compress(log)
+    assert sorted(zip(rows.state, rows.action, reached, rows.weight, strict=True)) == sorted(
+        zip(dense.state, dense.action, dense.next_state, dense.weight, strict=True)
+    )
+
+
+def test_all_transitions_reshape_to_counts():
+    rows = all_transitions(3, 2, 4)
+    index = (rows.state * 2 + rows.action) * 4 + rows.next_state
+    np.testing.assert_array_equal(index, np.arange(24))
+
+
+def test_log_survives_a_csv(tmp_path):
+    import pandas as pd
+
+    log = collect(RIVER, steps=50, seed=0)
+    log.to_dataframe().to_csv(tmp_path / "log.csv")
+    again = pd.read_csv(tmp_path / "log.csv", index_col="step").to_xarray()
+    for ours, theirs in zip(compress(log), compress(again, RIVER), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+BAD = {
+    "empty log": (small_log(state=[], action=[], reward=[], next_state=[]), "the log is empty"),
+    "missing column": (small_log().drop_vars("next_state"), "the log has no next_state"),
+    "unknown state": (small_log(state=[0, 9, 1]), "log state at step 1 is 9, which is no state"),
+    "unknown next state": (small_log(next_state=[1, 0, -1]), "log next_state at step 2 is -1"),
+    "unknown action": (small_log(action=["right", "up", "left"]), "log action at step 1 is 'up', which is no action"),
+    "labels of another type": (small_log(state=["0", "1", "1"]), "log state at step 0 is '0'"),
+    "reward is not finite": (small_log(reward=[0, np.inf, 0]), "log reward at step 1 is inf"),
+    "no label set": (xr.Dataset(small_log().data_vars), "attrs have no 'states'"),
+    "two dims": (small_log().expand_dims("run"), "expected \\('step',\\)"),
+    "a data frame": (small_log().to_dataframe(), "a log is an xarray.Dataset"),
+}
+
+
+@pytest.mark.parametrize("log, message", BAD.values(), ids=BAD)
+def test_bad_logs_are_refused_by_place(log, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        compress(log)
+
+
+def test_a_next_state_outside_the_successor_table_is_refused():
+    lake = environments.frozen_lake().with_successors()
+    log = make_log(lake, np.array([0]), np.array([0]), np.array([0.0]), np.array([15]))
+    with pytest.raises(ValueError, match="next_state at step 0 is 15, not among its successors"):
+        compress(log, lake)
