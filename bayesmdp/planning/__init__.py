@@ -1,0 +1,32 @@
+"""Planning: from posterior draws to a policy, with a bound on the error of its value."""
+
+from bayesmdp.planning.operators import (
+    Draws,
+    backup,
+    greedy,
+    order_statistic,
+    policy_evaluation,
+    policy_transition,
+    target,
+)
+from bayesmdp.planning.plan import plan
+from bayesmdp.planning.risk import Mean, Quantile, Risk, quantile_budget
+from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
+
+__all__ = [
+    "Draws",
+    "Mean",
+    "Plan",
+    "Quantile",
+    "Risk",
+    "backup",
+    "greedy",
+    "order_statistic",
+    "plan",
+    "policy_evaluation",
+    "policy_iteration",
+    "policy_transition",
+    "quantile_budget",
+    "target",
+    "value_iteration",
+]

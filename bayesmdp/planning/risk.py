@@ -1,0 +1,248 @@
+"""Risk measures: what a posterior's many targets of a state-action pair are worth as one number.
+
+* Mean: the average over draws. The target is linear in the kernel, so one averaged kernel serves the whole plan.
+* Quantile at level alpha: the left quantile ``inf{x : F(x) >= alpha}`` of the N targets, which is their
+  ``ceil(alpha N)``-th order statistic (NumPy's ``inverted_cdf``). Levels may differ by pair, and so may the number of
+  draws a pair uses.
+
+EC.23 of Song, Wang and Zhou, "Evolving Robustness-Exploration Trade-off" (2026), asks for more draws where the quantile
+is harder to estimate::
+
+    N(alpha) = ceil(scale * alpha (1 - alpha) / pdf(z)^2),    z the normal alpha-quantile.
+
+A risk measure is a pytree with the three methods of :class:`Risk`. Its numbers are traced: another level is no new
+compilation. To add one, write these three methods in a file of its own: CVaR would return tail weights [draw, state,
+action] as `attained`, an exact Dirichlet quantile would keep concentrations as `draws.transition` and return the rows
+[state, action, outcome] at which it is attained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, Self, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.stats import norm
+
+from bayesmdp.mdp import Array, Problem
+from bayesmdp.planning.operators import Draws, expected_reward, order_statistic, target
+from bayesmdp.validation import finite_array, reject_first
+
+__all__ = ["Mean", "Quantile", "Risk", "quantile_budget"]
+
+
+@runtime_checkable
+class Risk(Protocol):
+    """What a planner asks of a risk measure."""
+
+    def prepare(self, draws: Draws) -> Draws:
+        """Do once a plan what need not be done at each backup."""
+        ...
+
+    def evaluate(self, problem: Problem, draws: Draws, value: Array, attained: Any = None) -> tuple[Array, Any]:
+        """Risk of each pair, and where it is attained.
+
+        Parameters
+        ----------
+        draws : Draws
+            Prepared or not.
+        value : array [state]
+        attained : pytree, optional
+            That of an earlier backup of the same draws, as a hint.
+
+        Returns
+        -------
+        q : array [state, action]
+        attained : pytree
+            Whatever `rows` needs.
+        """
+        ...
+
+    def rows(self, draws: Draws, attained: Any, policy: Array) -> tuple[Array, Array]:
+        """Kernel and reward rows at which the risk of the chosen pairs is attained.
+
+        Their target is `q` at the value of that backup and a supporting line elsewhere: what policy iteration solves.
+
+        Returns
+        -------
+        transition : array [state, outcome]
+        reward : array [state, outcome or 1]
+        """
+        ...
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class Mean:
+    """The posterior mean of the target.
+
+    Examples
+    --------
+    >>> print(Mean())
+    mean
+    """
+
+    def prepare(self, draws: Draws) -> Draws:
+        """One averaged kernel [1, state, action, outcome] and reward [1 or absent, state, action, 1]."""
+        reward = expected_reward(draws.transition, draws.reward)
+        if reward.ndim == 4:
+            reward = jnp.mean(reward, axis=0)
+        return Draws(jnp.mean(draws.transition, axis=0, keepdims=True), reward)
+
+    def evaluate(self, problem: Problem, draws: Draws, value: Array, attained: Any = None) -> tuple[Array, Any]:
+        """Average target of each pair [state, action]; attained everywhere, so nothing is kept."""
+        return jnp.mean(target(problem, draws.transition, draws.reward, value), axis=0), ()
+
+    def rows(self, draws: Draws, attained: Any, policy: Array) -> tuple[Array, Array]:
+        """Averaged rows [state, outcome] of the chosen pairs."""
+        transition, reward = self.prepare(draws)
+        states = jnp.arange(policy.shape[0])
+        return transition[0, states, policy], reward[states, policy]
+
+    def __str__(self) -> str:
+        return "mean"
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, eq=False)
+class Quantile:
+    """A posterior quantile of the target: below one half cautious, above it optimistic.
+
+    Parameters
+    ----------
+    level : float or array [state, action]
+        Strictly between 0 and 1. May be a traced array, which is then not checked.
+    num_draws : int or int array [state, action], optional
+        How many of the draws a pair uses, the first ones; more than there are means all, as does None.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a level outside (0, 1), a number of draws below 1, or another shape.
+
+    Examples
+    --------
+    >>> print(Quantile(0.1))
+    quantile:0.1
+    >>> Quantile([[0.1, 1.2]])
+    Traceback (most recent call last):
+    ...
+    ValueError: level[0, 1] = 1.2, which is no level; levels lie strictly between 0 and 1
+    """
+
+    level: Array
+    num_draws: Array | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.level, jax.core.Tracer):
+            level = finite_array("level", self.level)
+            remedy = "levels lie strictly between 0 and 1"
+            reject_first("level", ~((level > 0) & (level < 1)), level, "is no level", remedy=remedy)
+            object.__setattr__(self, "level", level)
+        if self.num_draws is not None and not isinstance(self.num_draws, jax.core.Tracer):
+            number = np.asarray(self.num_draws)
+            if not np.issubdtype(number.dtype, np.integer):
+                raise TypeError(f"num_draws counts draws and must be integer; got dtype {number.dtype}")
+            reject_first("num_draws", number < 1, number, "is no number of draws; a pair needs at least 1")
+            object.__setattr__(self, "num_draws", number.astype(np.int32))
+        for name in ("level", "num_draws"):
+            shape = np.shape(getattr(self, name))
+            if len(shape) not in (0, 2):
+                raise ValueError(f"{name} is one number or [state, action]; got shape {shape}")
+
+    def value(self, targets: Array) -> Array:
+        """Quantile over the draws.
+
+        Parameters
+        ----------
+        targets : array [draw, state, action]
+
+        Returns
+        -------
+        array [state, action]
+            Equal to ``numpy.quantile(targets, level, axis=0, method="inverted_cdf")`` where all draws are used.
+        """
+        return self._select(jnp.asarray(targets), None)
+
+    def prepare(self, draws: Draws) -> Draws:
+        """The same kernels, with the reward of each already averaged over outcomes."""
+        return Draws(draws.transition, expected_reward(draws.transition, draws.reward))
+
+    def evaluate(
+        self, problem: Problem, draws: Draws, value: Array, attained: Array | None = None
+    ) -> tuple[Array, Array]:
+        """Quantile of each pair [state, action], and the (first) draw that attains it."""
+        targets = target(problem, draws.transition, draws.reward, value)
+        guess = None
+        if attained is not None:
+            guess = jnp.take_along_axis(targets, attained[None], axis=0)[0]
+        q = self._select(targets, guess)
+        # Not argmax, a reduction over (value, index) pairs that XLA does not vectorise on a CPU.
+        draw = jnp.arange(targets.shape[0], dtype=jnp.int32)[:, None, None]
+        return q, jnp.min(jnp.where(targets == q, draw, targets.shape[0] - 1), axis=0)
+
+    def rows(self, draws: Draws, attained: Array, policy: Array) -> tuple[Array, Array]:
+        """Rows [state, outcome] of the draws that attain the chosen pairs' quantiles."""
+        states = jnp.arange(policy.shape[0])
+        draw = attained[states, policy]
+        reward = jnp.asarray(draws.reward)
+        if reward.ndim == 3:
+            return draws.transition[draw, states, policy], reward[states, policy]
+        return draws.transition[draw, states, policy], reward[draw % reward.shape[0], states, policy]
+
+    def _select(self, targets: Array, guess: Array | None) -> Array:
+        total, shape = targets.shape[0], targets.shape[1:]
+        number: Any = total
+        if self.num_draws is not None:
+            number = jnp.clip(self.num_draws, 1, total)
+            spare = jnp.arange(total)[:, None, None] >= number
+            # A spare draw at the pair's largest target cannot change an order statistic of the others.
+            targets = jnp.where(spare, jnp.max(targets, axis=0), targets)
+        rank = jnp.clip(jnp.ceil(self.level * number), 1, number).astype(jnp.int32)
+        rank = jnp.broadcast_to(rank, shape).ravel()
+        guess = None if guess is None else guess.ravel()
+        return order_statistic(targets.reshape(total, -1), rank, guess=guess).reshape(shape)
+
+    def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
+        return (self.level, self.num_draws), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, children: tuple[Any, Any]) -> Self:
+        # Past the checks: JAX also puts shapes, axes and placeholders in the leaves.
+        risk = object.__new__(cls)
+        for name, child in zip(("level", "num_draws"), children, strict=True):
+            object.__setattr__(risk, name, child)
+        return risk
+
+    def __str__(self) -> str:
+        def span(given: Any) -> str:
+            low, high = np.min(given), np.max(given)
+            return f"{low:g}" if low == high else f"{low:g}..{high:g}"
+
+        return f"quantile:{span(self.level)}" + ("" if self.num_draws is None else f" of {span(self.num_draws)} draws")
+
+
+def quantile_budget(level: Array, scale: Array) -> Array:
+    """Draws that give the sample quantile the same precision at every level (EC.23).
+
+    Parameters
+    ----------
+    level : array [...]
+    scale : float or array [...]
+
+    Returns
+    -------
+    int32 array [...]
+        ``ceil(scale * level (1 - level) / pdf(z)^2)``, at least 1.
+
+    Examples
+    --------
+    >>> print(quantile_budget([0.5, 0.1, 0.99], 100.0))
+    [ 158  293 1394]
+    """
+    level = jnp.asarray(level)
+    density = norm.pdf(norm.ppf(level))
+    # Capped where int32 ends, so that an extreme level asks for very many draws and not for a negative number.
+    return jnp.clip(jnp.ceil(scale * level * (1 - level) / density**2), 1, 2**30).astype(jnp.int32)

@@ -1,0 +1,227 @@
+"""Value and policy iteration for any risk measure, each returning a bound on the error of its value.
+
+With T the operator of :mod:`~bayesmdp.planning.operators`, V* its fixed point and the sup norm, a returned V has::
+
+    residual = ||T V - V||,    bound = (residual + rounding) / gap >= ||V - V*||,
+    rounding = 4 eps O (max|V| + max(1, max|r|)),    gap = 1 - discount (1 + eps O),    O outcomes, r the rewards,
+
+since T is a contraction by `discount`. `rounding` covers the error of computing T V itself (its reward term is taken
+pair by pair, so a large reward counts only where its pair could be the best); the last eps O covers rows that sum to
+1 only up to rounding, which shows where discount is near 1. A plan has *converged* when ``bound <= max(tolerance, 2
+rounding / gap)``: it is as good as asked for, or its residual is at rounding level and no more can be certified,
+which near discount 1 may be above `tolerance`. The `bound` tells which.
+
+*Value iteration* replaces V by T V. *Policy iteration* fixes each state's greedy action and the row at which the risk
+of that pair is attained (for a quantile, one draw's), and solves the linear system for V. For the mean that is
+Howard's. For a quantile it is Newton's method on a function that is neither convex nor concave, and may cycle, so the
+solved V is accepted only if its residual is at most `discount` times that of the last accepted V; otherwise T of the
+last accepted V is taken, which always satisfies this. Both therefore converge geometrically from anywhere, policy
+iteration usually in 3 to 10 solves.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from bayesmdp.mdp import Array, Problem
+from bayesmdp.planning.operators import Draws, evaluate_rows, greedy
+from bayesmdp.planning.risk import Risk
+
+__all__ = ["Plan", "policy_iteration", "value_iteration"]
+
+
+class Plan(NamedTuple):
+    """A solved planning problem.
+
+    Attributes
+    ----------
+    value : array [state]
+    q : array [state, action]
+        The operator's at `value`; of unavailable actions too.
+    policy : int32 array [state]
+        Greedy in `q`.
+    residual : float
+        ``||T value - value||``.
+    bound : float
+        At least ``||value - V*||``.
+    iterations : int32
+        Applications of the operator, in either solver; policy iteration makes at most one solve before each but the
+        first.
+    converged : bool
+    """
+
+    value: Array
+    q: Array
+    policy: Array
+    residual: Array
+    bound: Array
+    iterations: Array
+    converged: Array
+
+
+class _Point(NamedTuple):
+    """A value and what one application of the operator tells of it."""
+
+    value: Array
+    q: Array
+    policy: Array
+    improved: Array
+    residual: Array
+    rounding: Array
+    attained: Any
+
+
+class _Task:
+    """What stays fixed through a solve."""
+
+    def __init__(self, problem: Problem, draws: Draws, risk: Risk, tolerance: Array) -> None:
+        # NumPy arrays cannot be indexed by traced ones.
+        self.problem = problem = jax.tree.map(jnp.asarray, problem)
+        draws = Draws(jnp.asarray(draws.transition), jnp.asarray(draws.reward))
+        self.risk, self.draws = risk, risk.prepare(draws)
+        self.unit = 4 * np.finfo(draws.transition.dtype).eps * problem.num_outcomes
+        largest = jnp.max(jnp.abs(draws.reward), axis=(*range(draws.reward.ndim - 3), -1))
+        self.reward_error = self.unit * jnp.maximum(largest, 1)
+        self.tolerance = tolerance
+        gap = 1 - problem.discount * (1 + self.unit / 4)
+        self.gap = jnp.maximum(gap, np.finfo(draws.transition.dtype).tiny)
+
+    def start(self, value: Array | None) -> _Point:
+        shape, dtype = (self.problem.num_states,), self.draws.transition.dtype
+        value = jnp.zeros(shape, dtype) if value is None else jnp.asarray(value, dtype)
+        return self.apply(jnp.where(self.problem.continuation > 0, value, 0), None)
+
+    def apply(self, value: Array, attained: Any) -> _Point:
+        q, attained = self.risk.evaluate(self.problem, self.draws, value, attained)
+        policy, improved = greedy(self.problem, q)
+        raised = jnp.max(jnp.where(self.problem.available, q + self.reward_error, -jnp.inf), axis=-1)
+        rounding = self.unit * jnp.max(jnp.abs(value)) + jnp.max(raised - improved)
+        return _Point(value, q, policy, improved, jnp.max(jnp.abs(improved - value)), rounding, attained)
+
+    def bound(self, point: _Point) -> Array:
+        return (point.residual + point.rounding) / self.gap
+
+    def converged(self, point: _Point) -> Array:
+        floor = 2 * point.rounding / self.gap
+        return self.bound(point) <= jnp.maximum(self.tolerance, floor)
+
+    def proceed(self, point: _Point, iterations: Array, max_iterations: Array) -> Array:
+        return (iterations < max_iterations) & ~self.converged(point) & ~jnp.isnan(point.residual)
+
+    def plan(self, point: _Point, iterations: Array) -> Plan:
+        bound, converged = self.bound(point), self.converged(point)
+        return Plan(point.value, point.q, point.policy, point.residual, bound, iterations, converged)
+
+
+def value_iteration(
+    problem: Problem,
+    draws: Draws,
+    risk: Risk,
+    *,
+    tolerance: float | Array = 1e-10,
+    max_iterations: int | Array = 1_000_000,
+    value: Array | None = None,
+) -> Plan:
+    """Apply the operator until the bound is met.
+
+    Parameters
+    ----------
+    problem : Problem
+    draws : Draws
+        transition [draw, state, action, outcome], reward [..., state, action, outcome or 1].
+    risk : Risk
+    tolerance : float
+        On the bound, in the units of the value.
+    max_iterations : int
+        Applications of the operator, at least 1; about ``log(1 / tolerance) / (1 - discount)`` are needed.
+    value : array [state], optional
+        Where to start; 0 by default.
+
+    Returns
+    -------
+    Plan
+
+    Examples
+    --------
+    >>> import jax, bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> with jax.enable_x64(True):
+    ...     plan = value_iteration(river.problem, Draws(river.transition[None], river.reward), bm.planning.Mean())
+    >>> round(float(plan.value[0]), 8), bool(plan.converged)
+    (4.66930016, True)
+    """
+    task = _Task(problem, draws, risk, tolerance)
+
+    def sweep(carry: tuple[_Point, Array]) -> tuple[_Point, Array]:
+        point, iterations = carry
+        return task.apply(point.improved, point.attained), iterations + 1
+
+    def unfinished(carry: tuple[_Point, Array]) -> Array:
+        return task.proceed(*carry, max_iterations)
+
+    return task.plan(*lax.while_loop(unfinished, sweep, (task.start(value), jnp.int32(1))))
+
+
+def policy_iteration(
+    problem: Problem,
+    draws: Draws,
+    risk: Risk,
+    *,
+    tolerance: float | Array = 1e-10,
+    max_iterations: int | Array = 1_000_000,
+    value: Array | None = None,
+) -> Plan:
+    """Solve for the value of the greedy policy at the attained rows, until the bound is met.
+
+    Parameters
+    ----------
+    problem : Problem
+    draws : Draws
+        transition [draw, state, action, outcome], reward [..., state, action, outcome or 1].
+    risk : Risk
+    tolerance : float
+        On the bound, in the units of the value.
+    max_iterations : int
+        Applications of the operator, at least 1.
+    value : array [state], optional
+        Where to start, such as the last plan's value; 0 by default.
+
+    Returns
+    -------
+    Plan
+
+    Examples
+    --------
+    >>> import jax, bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> with jax.enable_x64(True):
+    ...     plan = policy_iteration(river.problem, Draws(river.transition[None], river.reward), bm.planning.Mean())
+    >>> round(float(plan.value[0]), 8), [river.actions[a] for a in plan.policy[:2]]
+    (4.66930016, ['right', 'right'])
+    """
+    task = _Task(problem, draws, risk, tolerance)
+
+    def solve(point: _Point) -> Array:
+        transition, reward = task.risk.rows(task.draws, point.attained, point.policy)
+        return evaluate_rows(task.problem, transition, reward, point.policy, start=point.improved)
+
+    def step(carry: tuple[_Point, Array, Array]) -> tuple[_Point, Array, Array]:
+        point, refused, iterations = carry
+        value = lax.cond(refused, lambda: point.improved, lambda: solve(point))
+        candidate = task.apply(value, point.attained)
+        accepted = refused | (candidate.residual <= task.problem.discount * point.residual)
+        point = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), candidate, point)
+        return point, ~accepted, iterations + 1
+
+    def unfinished(carry: tuple[_Point, Array, Array]) -> Array:
+        point, _, iterations = carry
+        return task.proceed(point, iterations, max_iterations)
+
+    start = task.start(value), jnp.asarray(False), jnp.int32(1)
+    point, _, iterations = lax.while_loop(unfinished, step, start)
+    return task.plan(point, iterations)

@@ -1,0 +1,214 @@
+import arviz as az
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+import bayesmdp as bm
+from bayesmdp.planning import Draws, Mean, Quantile, plan, policy_iteration
+from bayesmdp.planning.plan import _solve
+from tests import oracles
+
+DIMS = ("chain", "draw", "state", "action", "next_state")
+
+
+def river_draws(seed=0):
+    return np.random.default_rng(seed).dirichlet(np.full(6, 0.3), size=(2, 25, 6, 2))
+
+
+def river_posterior(**changes):
+    river = bm.environments.riverswim(6)
+    coords = {"state": list(river.states), "action": list(river.actions), "next_state": list(river.states)}
+    return xr.Dataset({"transition": (DIMS, changes.pop("draws", river_draws()))}, coords=coords | changes)
+
+
+RIVER = bm.environments.riverswim(6)
+
+
+@pytest.mark.parametrize("solver", ["policy_iteration", "value_iteration"])
+@pytest.mark.parametrize("level", [None, 0.2])
+def test_a_plan_by_an_independent_computation(solver, level):
+    found = plan(river_posterior(), RIVER, Mean() if level is None else Quantile(level), solver=solver)
+    draws = river_draws().reshape(50, 6, 2, 6)
+    value, q = oracles.iterate_value(draws, RIVER.reward, 0.95, level)
+    np.testing.assert_allclose(found["value"], value, rtol=0, atol=1e-10)
+    np.testing.assert_allclose(found["q"], q, rtol=0, atol=1e-10)
+    assert found["policy"].values.tolist() == [RIVER.actions[a] for a in q.argmax(-1)]
+    assert found["q"].dims == ("state", "action")
+    assert found["q"].sel(state=0, action="left") == found["q"][0, 0]
+    assert found.attrs["converged"] == 1 and found.attrs["num_draws"] == 50 and found.attrs["solver"] == solver
+    assert found.attrs["risk"] == ("mean" if level is None else "quantile:0.2")
+    assert 0 <= found.attrs["residual"] < found.attrs["bound"] <= 1e-10
+
+
+def test_the_users_precision_is_left_alone():
+    assert not jax.config.jax_enable_x64
+    assert plan(river_posterior(), RIVER)["value"].dtype == np.float64
+    assert not jax.config.jax_enable_x64
+
+
+def test_every_form_of_posterior_gives_the_same_plan():
+    posterior = river_posterior()
+    expected = plan(posterior, RIVER, Quantile(0.3))
+    tree = az.from_dict({"posterior": {"transition": river_draws()}}, dims={"transition": list(DIMS[2:])})
+    forms = {
+        "tree": tree,
+        "group": tree["posterior"],
+        "shuffled": posterior.transpose("next_state", "draw", "action", "chain", "state"),
+        "draws only": posterior.stack(one=("chain", "draw")).drop_vars(["chain", "draw", "one"]).rename(one="draw"),
+        "extracted": az.extract(xr.DataTree.from_dict({"posterior": posterior}), keep_dataset=True),
+        "no coords": posterior.drop_vars(list(posterior.coords)),
+    }
+    for name, form in forms.items():
+        found = plan(form, RIVER, Quantile(0.3))
+        np.testing.assert_allclose(found["value"], expected["value"], rtol=0, atol=1e-12, err_msg=name)
+        assert found.attrs["num_draws"] == 50
+    rough = plan(posterior.astype(np.float32), RIVER, Quantile(0.3))
+    np.testing.assert_allclose(rough["value"], expected["value"], rtol=1e-5)
+
+
+def test_successor_tables_and_terminal_states():
+    lake = bm.environments.frozen_lake()
+    table = lake.with_successors()
+    rng = np.random.default_rng(1)
+    outcomes = rng.dirichlet(np.ones(3), size=(10, 16, 4))
+    by_outcome = xr.Dataset({"transition": (("draw", "state", "action", "outcome"), outcomes)})
+    dense = oracles.dense_transition(outcomes, table.successor, 16)
+    # The rows of terminal states are never taken, so whatever stands there is no error.
+    dense[:, lake.terminal] = np.nan
+    by_state = xr.Dataset({"transition": (("draw", "state", "action", "next_state"), dense)})
+    for risk in (Mean(), Quantile(0.3)):
+        found, expected = plan(by_outcome, table, risk), plan(by_state, lake, risk)
+        np.testing.assert_allclose(found["value"], expected["value"], rtol=0, atol=1e-10)
+        assert (found["value"].values[lake.terminal] == 0).all()
+
+
+def test_unavailable_actions_are_missing_in_q():
+    available = np.ones((6, 2), bool)
+    available[3, 1] = False
+    found = plan(river_posterior(), RIVER.replace(available=available))
+    assert np.isnan(found["q"].sel(state=3, action="right"))
+    assert found["policy"].values[3] == "left" and int(found["q"].isnull().sum()) == 1
+
+
+@pytest.mark.parametrize("dims", [("state",), ("state", "action"), ("chain", "draw", "action", "state"), DIMS])
+def test_drawn_rewards(dims):
+    sizes = dict(zip(DIMS, (2, 25, 6, 2, 6), strict=True))
+    reward = xr.DataArray(np.random.default_rng(2).normal(size=[sizes[dim] for dim in dims]), dims=dims, name="reward")
+    full = reward.broadcast_like(river_posterior()["transition"]).transpose(*DIMS).values.reshape(50, 6, 2, 6)
+    found = plan(river_posterior().assign(reward=reward), RIVER, Quantile(0.4))
+    value, _ = oracles.iterate_value(river_draws().reshape(50, 6, 2, 6), full, 0.95, 0.4)
+    np.testing.assert_allclose(found["value"], value, rtol=0, atol=1e-10)
+
+
+def test_nothing_is_compiled_anew_for_other_numbers():
+    plan(river_posterior(), RIVER, Quantile(0.2))
+    before = _solve._cache_size()
+    for level in (0.1, np.float32(0.5), 0.9):
+        plan(river_posterior(), RIVER, Quantile(level), tolerance=1e-6, max_iterations=500)
+    plan(river_posterior(draws=river_draws(3)), RIVER.replace(discount=0.9), Quantile(0.2))
+    assert _solve._cache_size() == before
+    plan(river_posterior(), RIVER, Quantile(np.full((6, 2), 0.2)))
+    plan(river_posterior(), RIVER, Quantile(np.full((6, 2), 0.7)))
+    assert _solve._cache_size() <= before + 1
+
+
+def test_a_plan_survives_a_file(tmp_path):
+    found = plan(river_posterior(), RIVER, Quantile(0.2))
+    found.to_netcdf(tmp_path / "plan.nc", engine="h5netcdf")
+    with xr.open_dataset(tmp_path / "plan.nc", engine="h5netcdf") as stored:
+        xr.testing.assert_equal(stored.load(), found)
+        assert stored.attrs == found.attrs
+
+
+def test_a_solver_that_is_cut_short_says_so():
+    with pytest.raises(RuntimeError, match=r"did not converge: after 2 iterations .* raise max_iterations"):
+        plan(river_posterior(), RIVER, solver="value_iteration", max_iterations=2)
+    loose = plan(river_posterior(), RIVER, solver="value_iteration", max_iterations=2, strict=False)
+    assert loose.attrs["converged"] == 0
+    truth = plan(river_posterior(), RIVER)["value"]
+    assert float(abs(loose["value"] - truth).max()) <= loose.attrs["bound"]
+
+
+def test_the_door_adds_nothing_to_the_solver():
+    found = plan(river_posterior(), RIVER, Quantile(0.2))
+    with jax.enable_x64(True):
+        draws = Draws(river_draws().reshape(50, 6, 2, 6), RIVER.reward)
+        inside = policy_iteration(RIVER.problem, draws, Quantile(0.2))
+    np.testing.assert_allclose(found["value"], inside.value, rtol=0, atol=1e-12)
+
+
+def spoiled(index, number):
+    draws = river_draws()
+    draws[index] = number
+    return river_posterior(draws=draws)
+
+
+BAD_POSTERIORS = [
+    (lambda: river_draws(), TypeError, "must be an xarray DataTree or Dataset"),
+    (lambda: river_posterior()["transition"], TypeError, "got DataArray"),
+    (lambda: xr.Dataset({"theta": ("draw", [1.0])}), ValueError, r"no variable 'transition' \(its variables: theta\)"),
+    (lambda: xr.Dataset(), ValueError, r"its variables: none"),
+    (
+        lambda: xr.DataTree.from_dict({"prior": river_posterior()}),
+        ValueError,
+        r"no group 'posterior' \(its groups: prior\); pass the group",
+    ),
+    (lambda: river_posterior().isel(state=0), ValueError, "lacks 'state'"),
+    (lambda: river_posterior().rename(next_state="to"), ValueError, "lacks 'next_state'"),
+    (
+        lambda: river_posterior().drop_vars("next_state").rename(next_state="outcome"),
+        ValueError,
+        "no successor table, so the last dim is 'next_state'",
+    ),
+    (lambda: river_posterior().isel(chain=0, draw=0), ValueError, r"expand_dims\('draw'\)"),
+    (lambda: river_posterior().isel(draw=0), ValueError, "do not number draws"),
+    (lambda: river_posterior().expand_dims("task"), ValueError, r"unexpected dims \['task'\]"),
+    (lambda: river_posterior().isel(draw=slice(0)), ValueError, "transition is empty"),
+    (lambda: river_posterior().isel(state=slice(5)), ValueError, "has 5 entries along 'state'; the MDP has 6"),
+    (lambda: river_posterior(action=["right", "left"]), ValueError, r"'right' at action\[0\].*'left'; reorder"),
+    (lambda: river_posterior(action=["left", "up"]), ValueError, r"label 'up' at action\[1\].*another MDP"),
+    (lambda: river_posterior(next_state=[1, 2, 3, 4, 5, 6]), ValueError, r"label 1 at next_state\[0\]"),
+    (lambda: spoiled((1, 3, 2, 0), 0.2), ValueError, r"transition\[1, 3, 2, 0\] sums to 1\.2; .*chain, draw, state"),
+    (lambda: spoiled((0, 7, 1, 1, 4), np.nan), ValueError, r"transition\[0, 7, 1, 1, 4\] = nan, which is not finite"),
+    (lambda: spoiled((0, 7, 1, 1, 4), -0.5), ValueError, r"transition\[0, 7, 1, 1, 4\] = -0.5, which is negative"),
+    (lambda: river_posterior().astype(str), TypeError, "must hold probabilities"),
+    (
+        lambda: river_posterior().assign(reward=("theta", [1.0])),
+        ValueError,
+        r"reward has the unexpected dims \['theta'\]",
+    ),
+    (lambda: river_posterior().assign(reward=("draw", np.ones(25))), ValueError, "numbers its draws by"),
+    (lambda: river_posterior().assign(reward=("state", np.full(6, np.inf))), ValueError, "reward.* = inf"),
+]
+
+
+@pytest.mark.parametrize(("posterior", "error", "message"), BAD_POSTERIORS)
+def test_bad_posteriors_are_refused(posterior, error, message):
+    with pytest.raises(error, match=message):
+        plan(posterior(), RIVER)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"risk": 0.1}, TypeError, "risk must be a risk measure.*got 0.1"),
+        ({"risk": Quantile}, TypeError, "got the class Quantile; make one"),
+        ({"risk": Quantile(np.full((2, 6), 0.5))}, ValueError, r"level has shape \(2, 6\)"),
+        ({"risk": Quantile(0.5, np.full((6, 3), 5))}, ValueError, r"num_draws has shape \(6, 3\)"),
+        ({"solver": "lp"}, ValueError, "solver must be one of policy_iteration, value_iteration; got 'lp'"),
+        ({"tolerance": -1.0}, ValueError, "tolerance"),
+        ({"tolerance": float("nan")}, ValueError, "tolerance"),
+        ({"tolerance": "small"}, ValueError, "tolerance"),
+        ({"max_iterations": 0}, ValueError, "max_iterations must be an integer of at least 1; got 0"),
+        ({"max_iterations": 2.5}, ValueError, "max_iterations"),
+    ],
+)
+def test_bad_options_are_refused(options, error, message):
+    with pytest.raises(error, match=message):
+        plan(river_posterior(), RIVER, **options)
+
+
+def test_something_else_than_an_mdp_is_refused():
+    with pytest.raises(TypeError, match=r"mdp must be a bayesmdp\.MDP; got Dataset"):
+        plan(river_posterior(), river_posterior())
