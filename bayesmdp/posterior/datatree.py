@@ -1,0 +1,146 @@
+"""Draws as an `xarray.DataTree` in ArviZ's layout: groups, named dims, labelled coordinates, provenance."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.data import Transitions
+
+__all__ = ["Labels", "label_draws", "posterior_tree"]
+
+
+class Labels(NamedTuple):
+    """What states and actions are called.
+
+    Attributes
+    ----------
+    states, actions : sequences of labels, or None where unknown
+    successor : int array [state, action, outcome] or None
+    """
+
+    states: Sequence[Hashable] | None
+    actions: Sequence[Hashable] | None
+    successor: NDArray[np.int32] | None = None
+
+    @property
+    def outcome(self) -> str:
+        """Name of the last axis of ``transition``."""
+        return "next_state" if self.successor is None else "outcome"
+
+    @property
+    def shape(self) -> tuple[int, int, int] | None:
+        """Shape that ``transition`` must have, where it is known."""
+        if self.states is None or self.actions is None:
+            return None
+        num_outcomes = len(self.states) if self.successor is None else self.successor.shape[-1]
+        return len(self.states), len(self.actions), num_outcomes
+
+    def sized(self, shape: tuple[int, int, int]) -> Labels:
+        """With 0, 1, 2, ... for what has no labels."""
+        states = range(shape[0]) if self.states is None else self.states
+        actions = range(shape[1]) if self.actions is None else self.actions
+        return Labels(states, actions, self.successor)
+
+
+def posterior_tree(
+    *,
+    prior: dict[str, NDArray[Any]],
+    posterior: dict[str, NDArray[Any]],
+    statistics: dict[str, NDArray[Any]],
+    data: Transitions,
+    dims: dict[str, tuple[str, ...]],
+    labels: Labels,
+    attrs: dict[str, Any],
+) -> xr.DataTree:
+    """A DataTree from arrays [chain, draw, ...] and the rows seen.
+
+    Parameters
+    ----------
+    prior, posterior, statistics : dict of arrays [chain, draw, ...]
+    data : Transitions
+    dims : dict
+        Names of each site's axes after chain and draw.
+    labels : Labels
+        With no None for states or actions.
+    attrs : dict
+        For the root and the group ``posterior``; versions are added.
+
+    Returns
+    -------
+    DataTree
+        ``sample_stats`` is left out when there is none.
+    """
+    assert labels.states is not None
+    assert labels.actions is not None
+    attrs = attrs | {f"{package}_version": version(package) for package in ("bayesmdp", "jax", "numpyro")}
+    states, actions = _coordinate(labels.states), _coordinate(labels.actions)
+
+    def group(draws: dict[str, NDArray[Any]]) -> xr.Dataset:
+        return label_draws(draws, ("chain", "draw"), dims, labels)
+
+    next_state = data.next_state
+    if labels.successor is not None:
+        next_state = labels.successor[data.state, data.action, data.next_state]
+    row = {"row": np.arange(len(data.weight))}
+    observed = xr.Dataset({"next_state": ("row", states[next_state])}, coords=row)
+    constant = xr.Dataset(
+        {
+            "state": ("row", states[data.state]),
+            "action": ("row", actions[data.action]),
+            "weight": ("row", np.asarray(data.weight, float)),
+        },
+        coords=row,
+    )
+    groups = {
+        "posterior": group(posterior).assign_attrs(attrs),
+        "prior": group(prior),
+        "sample_stats": group(statistics),
+        "observed_data": observed,
+        "constant_data": constant,
+    }
+    tree = xr.DataTree.from_dict({name: dataset for name, dataset in groups.items() if dataset.data_vars})
+    tree.attrs.update(attrs)
+    return tree
+
+
+def label_draws(
+    draws: Mapping[str, NDArray[Any]],
+    leading: tuple[str, ...],
+    dims: Mapping[str, tuple[str, ...]],
+    labels: Labels,
+    coords: Mapping[str, Any] | None = None,
+) -> xr.Dataset:
+    """A Dataset from draws by site.
+
+    Parameters
+    ----------
+    draws : mapping of site to array [*leading, ...]
+    leading : names of the axes that all sites have
+    dims : mapping of site to the names of its further axes
+    labels : Labels
+        Of the dims state, action and next_state, with no None for states or actions.
+    coords : mapping, optional
+        Of other dims; those without are numbered.
+    """
+    assert labels.states is not None
+    assert labels.actions is not None
+    dataset = xr.Dataset({name: ((*leading, *dims.get(name, ())), values) for name, values in draws.items()})
+    states = _coordinate(labels.states)
+    known = {"state": states, "action": _coordinate(labels.actions), "next_state": states, **(coords or {})}
+    index = {str(dim): np.arange(size) for dim, size in dataset.sizes.items()}
+    fitting = {dim: values for dim, values in known.items() if dataset.sizes.get(dim) == len(values)}
+    return dataset.assign_coords(index | fitting)
+
+
+def _coordinate(labels: Sequence[Hashable]) -> NDArray[Any]:
+    """Labels as a coordinate a file can hold: integers stay, anything mixed becomes text."""
+    kinds = {type(label) for label in labels}
+    if len(kinds) == 1 and kinds <= {int, str}:
+        return np.asarray(labels)
+    return np.asarray([str(label) for label in labels])

@@ -1,0 +1,264 @@
+"""Beliefs for use inside agents: what is known, in a fixed-size form, and draws from it.
+
+A :class:`Belief` is five functions of plain arrays, the same for every engine, so an agent does not know which engine
+it runs on. The exact engine carries the counts n of all possible rows; with the tables of `conjugate` a draw is
+
+    p ~ Dirichlet(concentration + sum over rows of n[row] c[row]),
+
+and ``transition`` whatever the model makes of it.
+
+*Fresh* draws are independent at every call. *Renewed* draws are kept between calls as Gamma variables g, p = g /
+sum(g): since ``Gamma(a + 1) = Gamma(a) + Exp(1)``, a transition changes the entries it adds to and nothing else, and a
+call replaces only a share of the draws, in rotation. For data gathered regardless of the draws, kept draws are draws
+from the posterior; an agent's data are not (its actions depended on the draws, so an unlucky set may keep it from
+learning otherwise), which makes renewal an approximation: the smaller the share, the faster and the coarser.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from bayesmdp.data import Transitions, all_transitions
+from bayesmdp.mdp import Array
+from bayesmdp.posterior.conjugate import Conjugate, find
+from bayesmdp.posterior.program import Model, read, sites
+from bayesmdp.posterior.random import normalise, standard_log_gamma
+from bayesmdp.validation import integer, number
+
+if TYPE_CHECKING:
+    from bayesmdp.world import Step
+
+__all__ = ["Belief", "Counts", "Kept", "Sizes", "draw_rule", "draw_sites", "exact_belief"]
+
+DRAWS = ("fresh", "renewed")
+
+
+class Sizes(Protocol):
+    """What is asked of an MDP here."""
+
+    @property
+    def num_states(self) -> int: ...
+    @property
+    def num_actions(self) -> int: ...
+    @property
+    def num_outcomes(self) -> int: ...
+
+
+class Belief(NamedTuple):
+    """What an agent knows of the unknowns, as functions to call inside compiled code with 64 bits on.
+
+    Attributes
+    ----------
+    init : (key) -> state
+        Before any data.
+    observe : (key, state, step) -> state
+    draw : (key, state) -> (state, {site: array [draw, ...]})
+        Posterior draws of every latent and deterministic site.
+    visits : (state) -> array [state, action]
+        How often each pair was tried.
+    rows : (state) -> Transitions
+        The data so far.
+    sample : (key, state, num_draws) -> {site: array [draw, ...]}
+        Independent posterior draws, to be looked at rather than planned with; `num_draws` is static.
+    dims : tuple of (site, names of its axes after the draw)
+    concentration : (state) -> {site: array [..., category]} or None
+        The posterior's parameters, where the engine has them.
+    """
+
+    init: Callable[[Array], Any]
+    observe: Callable[[Array, Any, Step], Any]
+    draw: Callable[[Array, Any], tuple[Any, dict[str, Array]]]
+    visits: Callable[[Any], Array]
+    rows: Callable[[Any], Transitions]
+    sample: Callable[[Array, Any, int], dict[str, Array]]
+    dims: tuple[tuple[str, tuple[str, ...]], ...]
+    concentration: Callable[[Any], dict[str, Array]] | None = None
+
+
+class Counts(NamedTuple):
+    """State of fresh draws: how often each row was seen [row]."""
+
+    counts: Array
+
+
+class Kept(NamedTuple):
+    """State of renewed draws.
+
+    Attributes
+    ----------
+    counts : array [row]
+    cursor : int
+        The first draw to be replaced by the next call of `draw`.
+    log_gamma : dict of arrays [draw, entry]
+        Logs, since most Gamma variables of small concentration are below the smallest float.
+    """
+
+    counts: Array
+    cursor: Array
+    log_gamma: dict[str, Array]
+
+
+def exact_belief(model: Model, mdp: Sizes, num_draws: int, *, draws: str = "fresh", share: float = 0.1) -> Belief:
+    """The belief of a conjugate model about an MDP of the given sizes.
+
+    The same arguments give the same functions, so agents that share a prior share its compiled code.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    mdp
+        Read for `num_states`, `num_actions` and `num_outcomes`.
+    num_draws : int
+        Draws a call of `draw` returns.
+    draws : {"fresh", "renewed"}
+    share : float in (0, 1], default 0.1
+        Of the draws that each call replaces, when renewed.
+
+    Raises
+    ------
+    NotConjugate
+        With the reason.
+    ValueError
+        If an option or the model's ``transition`` is not as expected, or renewal is asked of a model that adds other
+        than whole observations to its concentrations.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> from bayesmdp.models import dirichlet_transitions
+    >>> river = bm.environments.riverswim(6)
+    >>> belief = exact_belief(dirichlet_transitions(river), river, 10)
+    >>> with jax.enable_x64(True):
+    ...     state, sites = belief.draw(jax.random.key(1), belief.init(jax.random.key(0)))
+    >>> sites["transition"].shape
+    (10, 6, 2, 6)
+    """
+    draw_rule(num_draws, draws, share)
+    return _exact_belief(
+        model,
+        (int(mdp.num_states), int(mdp.num_actions), int(mdp.num_outcomes)),
+        num_draws,
+        math.ceil(share * num_draws - 1e-9) if draws == "renewed" else 0,
+    )
+
+
+def draw_rule(num_draws: int, draws: str, share: float) -> dict[str, Any]:
+    """The options of `exact_belief` that say how draws are made, checked."""
+    if draws not in DRAWS:
+        raise ValueError(f"draws must be one of {', '.join(DRAWS)}; got {draws!r}")
+    return {
+        "num_draws": integer("num_draws", num_draws, 1),
+        "draws": draws,
+        "share": number("share", share, above=0, maximum=1),
+    }
+
+
+@lru_cache(maxsize=256)
+def _found(model: Model, shape: tuple[int, int, int]) -> Conjugate:
+    outcome = "next_state" if shape[0] == shape[-1] else "outcome"
+    with jax.enable_x64(True):
+        expects = read(model, all_transitions(1, 1, 1), outcome).shape
+    if expects != shape:
+        raise ValueError(f"the model's transition has shape {expects}; the MDP's sizes are {shape}")
+    return find(model, all_transitions(*shape), outcome)
+
+
+@lru_cache(maxsize=256)
+def _exact_belief(model: Model, shape: tuple[int, int, int], num_draws: int, num_renewed: int) -> Belief:
+    found = _found(model, shape)
+    empty = all_transitions(*shape)
+
+    def row(step: Step) -> Array:
+        return (step.state * shape[1] + step.action) * shape[2] + step.outcome
+
+    def rows(state: Counts | Kept) -> Transitions:
+        return empty._replace(weight=state.counts)
+
+    def visits(state: Counts | Kept) -> Array:
+        return state.counts.reshape(shape).sum(-1)
+
+    def concentration(state: Counts | Kept) -> dict[str, Array]:
+        return found.posterior(state.counts)
+
+    def init(key: Array) -> Counts:
+        return Counts(jnp.zeros(len(empty.state), jnp.float64))
+
+    def observe(key: Array, state: Counts, step: Step) -> Counts:
+        return Counts(state.counts.at[row(step)].add(1.0))
+
+    def sample(key: Array, state: Counts | Kept, num_draws: int) -> dict[str, Array]:
+        return draw_sites(key, model, found, empty, concentration(state), num_draws)
+
+    def draw(key: Array, state: Counts) -> tuple[Counts, dict[str, Array]]:
+        return state, sample(key, state, num_draws)
+
+    dims = tuple(found.program.dims.items())
+    if not num_renewed:
+        return Belief(init, observe, draw, visits, rows, sample, dims, concentration)
+
+    for name, site in found.sites.items():
+        if not np.isin(site.coefficient, (0.0, 1.0)).all():
+            other = site.coefficient[~np.isin(site.coefficient, (0.0, 1.0))].flat[0]
+            raise ValueError(
+                f"draws='renewed' needs rows that add 1 to {name!r}; one adds {other:g}. Use draws='fresh'"
+            )
+
+    def init_kept(key: Array) -> Kept:
+        counts = init(key).counts
+        return Kept(counts, jnp.zeros((), jnp.int32), _log_gammas(key, found.posterior(counts), num_draws))
+
+    def observe_kept(key: Array, state: Kept, step: Step) -> Kept:
+        seen, log_gamma = row(step), dict(state.log_gamma)
+        for name, subkey in zip(log_gamma, jax.random.split(key, len(log_gamma)), strict=True):
+            site = found.sites[name]
+            entry, adds = jnp.asarray(site.entry)[seen], jnp.asarray(site.coefficient)[seen]
+            amount = jnp.log(jax.random.exponential(subkey, (num_draws, entry.size), jnp.float64)) + jnp.log(adds)
+            log_gamma[name] = log_gamma[name].at[:, entry].set(jnp.logaddexp(log_gamma[name][:, entry], amount))
+        return Kept(state.counts.at[seen].add(1.0), state.cursor, log_gamma)
+
+    def draw_kept(key: Array, state: Kept) -> tuple[Kept, dict[str, Array]]:
+        place = (state.cursor + jnp.arange(num_renewed, dtype=jnp.int32)) % num_draws
+        fresh = _log_gammas(key, concentration(state), num_renewed)
+        log_gamma = {name: state.log_gamma[name].at[place].set(fresh[name]) for name in fresh}
+        cursor = (state.cursor + num_renewed) % num_draws
+        return Kept(state.counts, cursor, log_gamma), _complete(model, found, empty, log_gamma)
+
+    return Belief(init_kept, observe_kept, draw_kept, visits, rows, sample, dims, concentration)
+
+
+def draw_sites(
+    key: Array, model: Model, found: Conjugate, data: Transitions, concentration: dict[str, Array], num_draws: int
+) -> dict[str, Array]:
+    """Independent draws of all latent and deterministic sites, each [draw, ...]."""
+    return _complete(model, found, data, _log_gammas(key, concentration, num_draws))
+
+
+def _complete(model: Model, found: Conjugate, data: Transitions, log_gamma: dict[str, Array]) -> dict[str, Array]:
+    """The sites' values [draw, ...], and the deterministic sites the model computes from them."""
+    values = {
+        name: site.value(normalise(log_gamma[name].reshape(-1, *site.concentration.shape)))
+        for name, site in found.sites.items()
+    }
+    if not found.program.deterministic:
+        return values
+
+    def derived(latents: dict[str, Array]) -> dict[str, Array]:
+        messages = sites(model, data, latents)
+        return {name: messages[name]["value"] for name in found.program.deterministic}
+
+    return values | jax.vmap(derived)(values)
+
+
+def _log_gammas(key: Array, concentration: dict[str, Array], num_draws: int) -> dict[str, Array]:
+    """Logs of Gamma variables [draw, entry] by site, all made at once: the sampler is slow to compile."""
+    flat = jnp.concatenate([values.ravel() for values in concentration.values()])
+    ends = np.cumsum([values.size for values in concentration.values()])[:-1]
+    parts = jnp.split(standard_log_gamma(key, flat, num_draws), ends, -1)
+    return dict(zip(concentration, parts, strict=True))

@@ -1,0 +1,202 @@
+"""From a model and a log to a posterior: the door between NumPyro and everything labelled."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.data import Transitions, compress
+from bayesmdp.mdp import MDP
+from bayesmdp.posterior import nuts
+from bayesmdp.posterior.conjugate import Conjugate, NotConjugate, find
+from bayesmdp.posterior.datatree import Labels, posterior_tree
+from bayesmdp.posterior.exact import draw_sites
+from bayesmdp.posterior.program import Model, Program, check, describe_row, read
+from bayesmdp.validation import integer
+
+__all__ = ["infer"]
+
+METHODS = ("auto", "exact", "nuts")
+
+
+def infer(
+    model: Model,
+    log: xr.Dataset | Transitions,
+    *,
+    draws: int = 1000,
+    method: str = "auto",
+    seed: int = 0,
+    mdp: MDP | None = None,
+    chains: int = 4,
+    num_warmup: int = 1000,
+    progress: bool = False,
+) -> xr.DataTree:
+    """Draws from the posterior of a model's unknowns, given logged transitions.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+        See ``bayesmdp/models/README.md`` for what is asked of it.
+    log : Dataset over ``step``, or Transitions
+        See :func:`bayesmdp.data.compress`.
+    draws : int, default 1000
+        In all, over all chains.
+    method : {"auto", "exact", "nuts"}
+        ``"exact"`` needs a conjugate model, which is found out, not declared; ``"auto"`` takes it where it holds and
+        NUTS elsewhere. ``posterior.attrs["engine"]`` and ``["reason"]`` say which ran and why.
+    seed : int
+        The same seed gives the same draws.
+    mdp : MDP, optional
+        Gives labels and the successor table; by default labels come from the log.
+    chains : int, default 4
+        At most; the largest number that divides `draws` is taken. Exact draws are independent, and are arranged in
+        chains only so that ArviZ's diagnostics apply to them too.
+    num_warmup : int, default 1000
+        Of each NUTS chain.
+    progress : bool
+        Whether NUTS shows a progress bar.
+
+    Returns
+    -------
+    DataTree
+        Groups ``posterior``, ``prior`` (chain, draw, ...), ``sample_stats``, ``observed_data`` and ``constant_data``
+        (over ``row``, the distinct transitions seen).
+
+    Raises
+    ------
+    NotConjugate
+        With ``method="exact"``, where the posterior is not known in closed form: the reason.
+    TypeError, ValueError
+        If an option, the log or the model is not as described, or the log is impossible under the model.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> from bayesmdp.models import dirichlet_transitions
+    >>> river = bm.environments.riverswim(6)
+    >>> log = bm.collect(river, policy="uniform", steps=200, seed=0)
+    >>> posterior = infer(dirichlet_transitions(river), log, draws=100)
+    >>> posterior.attrs["engine"], dict(posterior.posterior["transition"].sizes)
+    ('exact', {'chain': 4, 'draw': 25, 'state': 6, 'action': 2, 'next_state': 6})
+    """
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    integer("draws", draws, 1)
+    integer("seed", seed, 0)
+    integer("num_warmup", num_warmup, 1)
+    num_chains = max(n for n in range(1, integer("chains", chains, 1) + 1) if draws % n == 0)
+    data, labels = _data(log, mdp)
+    with jax.enable_x64(True):
+        program = read(model, data, labels.outcome)
+        _check_sizes(program, labels)
+        found, reason = _engine(model, data, method, labels.outcome)
+        if found is None:
+            _refuse_impossible(data, check(model, data) < -1e300)
+            posterior, statistics = nuts.run(
+                model,
+                data,
+                program,
+                num_draws=draws,
+                num_chains=num_chains,
+                num_warmup=num_warmup,
+                seed=seed,
+                progress=progress,
+            )
+            prior = nuts.prior_draws(model, data, program, draws, seed + 1)
+        else:
+            prior, posterior = _exact(model, found, data, draws, num_chains, seed)
+            statistics = {}
+    return posterior_tree(
+        prior={name: values.reshape(num_chains, -1, *values.shape[1:]) for name, values in prior.items()},
+        posterior=posterior,
+        statistics=statistics,
+        data=data,
+        dims=program.dims,
+        labels=labels.sized(program.shape),
+        attrs={
+            "engine": "nuts" if found is None else "exact",
+            "reason": reason,
+            "model": getattr(model, "__name__", type(model).__name__),
+            "seed": seed,
+            "num_transitions": float(data.weight.sum()),
+        },
+    )
+
+
+def _data(log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, Labels]:
+    """The rows seen and what to call them."""
+    if isinstance(log, Transitions):
+        data = Transitions(*(np.asarray(column) for column in log))
+        if data.weight.ndim != 1 or any(column.shape != data.weight.shape for column in data):
+            raise ValueError(f"the columns of the data have shapes {[column.shape for column in data]}; expected equal")
+        if not (np.isfinite(data.weight) & (data.weight >= 0)).all() or not data.weight.sum() > 0:
+            raise ValueError("the data's weights must be finite, at least 0 and not all 0")
+        for name in ("state", "action", "next_state"):
+            if (getattr(data, name) < 0).any():
+                raise ValueError(f"the data's {name} holds a negative index")
+        data = Transitions(*(column[data.weight > 0] for column in data))
+        states: Sequence[Hashable] | None = None if mdp is None else mdp.states
+        actions: Sequence[Hashable] | None = None if mdp is None else mdp.actions
+    else:
+        data = compress(log, mdp)
+        states = list(np.atleast_1d(log.attrs["states"]).tolist()) if mdp is None else mdp.states
+        actions = list(np.atleast_1d(log.attrs["actions"]).tolist()) if mdp is None else mdp.actions
+    return data, Labels(states, actions, None if mdp is None else mdp.successor)
+
+
+def _check_sizes(program: Program, labels: Labels) -> None:
+    expected = labels.shape
+    if expected is not None and program.shape != expected:
+        remedy = (
+            "" if labels.successor is not None else "; pass mdp if its last axis is the outcome of a successor table"
+        )
+        raise ValueError(
+            f"the model's transition has shape {program.shape}; the log's labels say {expected} "
+            f"[state, action, {labels.outcome}]{remedy}"
+        )
+
+
+def _engine(model: Model, data: Transitions, method: str, outcome: str) -> tuple[Conjugate | None, str]:
+    """The closed form, or None for NUTS, and why."""
+    if method == "nuts":
+        return None, "asked for with method='nuts'"
+    try:
+        found = find(model, data, outcome)
+    except NotConjugate as error:
+        if method == "exact":
+            raise
+        return None, f"no closed form: {error}"
+    _refuse_impossible(data, found.impossible)
+    kinds = ", ".join(f"{name} is {'Beta' if site.is_beta else 'Dirichlet'}" for name, site in found.sites.items())
+    return found, f"conjugate, by differentiating the log-likelihood: {kinds}"
+
+
+def _refuse_impossible(data: Transitions, impossible: NDArray[np.bool_]) -> None:
+    if impossible.any():
+        row = describe_row(data, int(np.flatnonzero(impossible)[0]))
+        raise ValueError(
+            f"the log has {row}, which has probability 0 under the model; check the log, or widen the prior"
+        )
+
+
+def _exact(
+    model: Model, found: Conjugate, data: Transitions, num_draws: int, num_chains: int, seed: int
+) -> tuple[nuts.Draws, nuts.Draws]:
+    """Prior draws [draw, ...] and posterior draws [chain, draw, ...]."""
+
+    def draw(key: Any, weight: Any) -> Any:
+        return draw_sites(key, model, found, data, found.posterior(weight), num_draws)
+
+    compiled = jax.jit(draw)
+    after, before = jax.random.split(jax.random.key(seed))
+    prior = {name: np.asarray(values) for name, values in compiled(before, np.zeros(len(data.weight))).items()}
+    posterior = {
+        name: np.asarray(values).reshape(num_chains, -1, *values.shape[1:])
+        for name, values in compiled(after, data.weight.astype(float)).items()
+    }
+    return prior, posterior

@@ -1,0 +1,226 @@
+"""Reading a model: its unknowns, what they are called along each axis, and the log-likelihood of each row.
+
+Everything here expects 64 bits to be on, and runs the model through NumPyro's handlers; nothing is asked of the model
+but the contract that :func:`check` checks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from numpy.typing import NDArray
+from numpyro import handlers
+
+from bayesmdp.data import Transitions, all_transitions
+from bayesmdp.mdp import Array
+
+__all__ = [
+    "Model",
+    "Program",
+    "base_distribution",
+    "check",
+    "describe_row",
+    "read",
+    "row_log_likelihood",
+    "sample_prior",
+    "sites",
+]
+
+type Model = Callable[[Any], Any]
+"""A NumPyro model of one argument, the data."""
+
+PLATE = "row"
+
+
+class Program(NamedTuple):
+    """A model as read from one run of it.
+
+    Attributes
+    ----------
+    latents : dict
+        Sampled and not observed sites, by name, as NumPyro's messages.
+    deterministic : tuple of str
+    dims : dict
+        Names of the axes of each site of either kind.
+    shape : (num_states, num_actions, num_outcomes)
+        Of ``transition``.
+    """
+
+    latents: dict[str, dict[str, Any]]
+    deterministic: tuple[str, ...]
+    dims: dict[str, tuple[str, ...]]
+    shape: tuple[int, int, int]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every site that is not observed."""
+        return (*self.latents, *self.deterministic)
+
+
+def sites(model: Model, data: Transitions, values: dict[str, Array] | None = None, seed: int = 0) -> dict[str, Any]:
+    """NumPyro's messages by site, with some latents given and the rest random.
+
+    Dirichlet and Beta sites are filled with random distributions away from the boundary: where the model is only being
+    read the prior does not matter, and compiling JAX's own Gamma sampler for it would take seconds.
+    """
+    rng = np.random.default_rng(seed)
+
+    def fill(site: dict[str, Any]) -> Any:
+        if site["type"] != "sample" or site.get("is_observed"):
+            return None
+        if values is not None and site["name"] in values:
+            return values[site["name"]]
+        fn = base_distribution(site["fn"])
+        shape = site["fn"].shape(site["kwargs"].get("sample_shape", ()))
+        if isinstance(fn, dist.Beta):
+            return jnp.asarray(rng.uniform(0.1, 0.9, shape))
+        if isinstance(fn, dist.Dirichlet):
+            raw = rng.uniform(0.1, 1, shape)
+            return jnp.asarray(raw / raw.sum(-1, keepdims=True))
+        return None
+
+    seeded = handlers.seed(handlers.substitute(model, substitute_fn=fill), jax.random.key(seed))
+    return dict(handlers.trace(seeded).get_trace(data))
+
+
+def base_distribution(fn: Any) -> Any:
+    """The distribution under NumPyro's expansions and changes of batch to event axes."""
+    while isinstance(fn, dist.ExpandedDistribution | dist.Independent):
+        fn = fn.base_dist
+    return fn
+
+
+def read(model: Model, data: Transitions, outcome: str = "next_state") -> Program:
+    """The unknowns of a model, checked against the contract of models.
+
+    Parameters
+    ----------
+    outcome : {"next_state", "outcome"}
+        What the last axis of ``transition`` is called.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `model` is no function, has no site ``transition`` [state, action, next_state], has rows that do not sum to
+        1, or observes outside ``data.rows()``.
+    """
+    if not callable(model):
+        raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
+    messages = sites(model, data)
+    latents = {name: site for name, site in messages.items() if _is_latent(site)}
+    deterministic = tuple(name for name, site in messages.items() if site["type"] == "deterministic")
+    if "transition" not in latents and "transition" not in deterministic:
+        found = ", ".join(map(repr, (*latents, *deterministic))) or "none"
+        raise ValueError(
+            "the model has no site 'transition': sample it, or compute it and call "
+            f"numpyro.deterministic('transition', ...); its sites are {found}"
+        )
+    for seed in range(3):
+        _check_transition((sites(model, data, seed=seed) if seed else messages)["transition"]["value"])
+    shape = messages["transition"]["value"].shape
+    for name, size in zip(("state", "action", "next_state"), shape, strict=True):
+        largest = int(np.max(getattr(data, name), initial=0))
+        if largest >= size:
+            raise ValueError(f"transition has shape {shape}, but the data hold {name} {largest}")
+    dims = {name: _dims(messages[name]) for name in (*latents, *deterministic)}
+    dims["transition"] = ("state", "action", outcome)
+    return Program(latents, deterministic, dims, shape)
+
+
+def check(model: Model, data: Transitions) -> NDArray[np.float64]:
+    """Refuse a model whose rows are not counted `weight` times each.
+
+    Returns
+    -------
+    array [row]
+        The rows' log-likelihoods, each seen once, for some interior values of the unknowns.
+
+    Raises
+    ------
+    ValueError
+        Naming the site that is observed outside ``data.rows()``, or the row.
+    """
+    rng = np.random.default_rng(0)
+    weight = rng.integers(0, 4, len(data.state)).astype(float)
+    values = {name: site["value"] for name, site in sites(model, data).items() if _is_latent(site)}
+    once = np.asarray(row_log_likelihood(model, data._replace(weight=np.ones(len(weight))), values))
+    often = np.asarray(row_log_likelihood(model, data._replace(weight=weight), values))
+    with np.errstate(invalid="ignore"):
+        wrong = np.isfinite(once) & ~(np.abs(often - weight * once) <= 1e-9 * (1 + np.abs(weight * once)))
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"the log-likelihood of {describe_row(data, row)} is {once[row]:.6g} when seen once but {often[row]:.6g} "
+            f"when seen {weight[row]:g} times; observe inside `with data.rows():` and leave data.weight to it"
+        )
+    return once
+
+
+def row_log_likelihood(model: Model, data: Transitions, values: dict[str, Array]) -> Array:
+    """Log-likelihood [row] of the observed sites given all latents, with the model's own masks and scales."""
+    total = jnp.zeros(len(data.state))
+    for name, site in sites(model, data, values).items():
+        if site["type"] != "sample" or not site["is_observed"]:
+            continue
+        log_likelihood = site["fn"].log_prob(site["value"])
+        if site["scale"] is not None:
+            log_likelihood = site["scale"] * log_likelihood
+        frames = [frame for frame in site["cond_indep_stack"] if frame.name == PLATE]
+        if not frames:
+            if isinstance(site["fn"], dist.Unit):  # a numpyro.factor outside the rows is part of the prior
+                continue
+            raise ValueError(f"site {name!r} is observed outside the plate of rows; observe inside `with data.rows():`")
+        log_likelihood = jnp.moveaxis(log_likelihood, frames[0].dim, 0)
+        total = total + log_likelihood.reshape(len(data.state), -1).sum(-1)
+    return total
+
+
+def describe_row(data: Transitions, row: int) -> str:
+    """A row in words."""
+    return f"row (state {data.state[row]}, action {data.action[row]}, next_state {data.next_state[row]})"
+
+
+def _is_latent(site: dict[str, Any]) -> bool:
+    return bool(site["type"] == "sample" and not site["is_observed"])
+
+
+def _dims(site: dict[str, Any]) -> tuple[str, ...]:
+    """Plate names, then the model's own `infer={"event_dims": [...]}`, then the names ArviZ would give."""
+    ndim = np.ndim(site["value"])
+    names = {frame.dim: frame.name for frame in site.get("cond_indep_stack", ())}
+    event = site["fn"].event_dim if site["type"] == "sample" else ndim - len(names)
+    given = list(site.get("infer", {}).get("event_dims", []))
+    tail = given if len(given) == event else [f"{site['name']}_dim_{i}" for i in range(event)]
+    head = [names.get(i - (ndim - event), f"{site['name']}_plate_{i}") for i in range(ndim - event)]
+    return (*head, *tail)
+
+
+def _check_transition(transition: Array) -> None:
+    values = np.asarray(transition, float)
+    if values.ndim != 3:
+        raise ValueError(f"transition has shape {values.shape}; expected [state, action, next_state]")
+    total = values.sum(-1)
+    wrong = ~(np.abs(total - 1) <= 1e-6)
+    if wrong.any():
+        s, a = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"transition[{s}, {a}] sums to {total[s, a]:.6g} for some values of the unknowns; it must sum to 1"
+        )
+    if (values < 0).any():
+        index = ", ".join(map(str, np.argwhere(values < 0)[0]))
+        raise ValueError(f"transition[{index}] is negative for some values of the unknowns")
+
+
+@partial(jax.jit, static_argnames=("model", "shape"))
+def sample_prior(model: Model, key: Array, shape: tuple[int, int, int]) -> dict[str, Array]:
+    """One prior draw of every latent and deterministic site of a model about an MDP of `shape`."""
+    messages = handlers.trace(handlers.seed(model, key)).get_trace(all_transitions(*shape))
+    return {
+        name: site["value"] for name, site in messages.items() if site["type"] == "deterministic" or _is_latent(site)
+    }

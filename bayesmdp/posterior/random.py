@@ -1,0 +1,148 @@
+"""Fast Gamma and Dirichlet draws on the CPU: the work an agent does at every plan.
+
+Marsaglia and Tsang (2000): with ``d = a - 1/3``, ``c = 1 / sqrt(9 d)``, ``x ~ Normal(0, 1)`` and ``y = c x``, accept
+``d (1 + y)^3`` as a Gamma(a) draw, a >= 1, with probability ``exp(h)``, where
+
+    h = x^2 / 2 + d (1 - (1 + y)^3 + 3 log(1 + y)) = d (3 (log(1 + y) - y) + y^2 (3/2 - y)),
+
+the second form being free of cancellation at large shapes. For a < 1, ``Gamma(a) = Gamma(a + 1) exp(-E / a)`` with E
+exponential. Everything is in logs, for at concentration 0.01 most draws are below the smallest float.
+
+One proposal in 20 or fewer is rejected. A loop until every draw is accepted would repeat all of them five times over,
+so draws stand in blocks of 16 and each round proposes again for one rejected draw of each block.
+
+Proposals are made in 32 bits, from the 64 bits of one Threefry block each (24 for the normal, 24 for the exponential,
+16 for the test): what lies beyond 5.4 standard deviations, or below probability 1e-8 near zero, is cut off, and the
+density is off by less than one part in 10^5. Sums and normalisation are in 64 bits.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from bayesmdp.mdp import Array
+
+__all__ = ["dirichlet", "standard_log_gamma"]
+
+BLOCK = 16
+LEAST = np.float32(-0.9999)
+ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+
+
+def standard_log_gamma(key: Array, concentration: Array, num_draws: int | None = None) -> Array:
+    """Logs of Gamma(concentration, 1) draws.
+
+    Parameters
+    ----------
+    key : PRNG key
+    concentration : array [...]
+        Positive; not checked.
+    num_draws : int, optional
+        Adds a leading axis ``draw``.
+
+    Returns
+    -------
+    array [...] or [draw, ...], float64
+
+    Examples
+    --------
+    >>> with jax.enable_x64(True):
+    ...     draws = standard_log_gamma(jax.random.key(0), np.array([0.1, 1.0, 10.0]), 100_000)
+    ...     print(np.exp(draws).mean(0).round(1))
+    [ 0.1  1.  10. ]
+    """
+    concentration = jnp.asarray(concentration, jnp.float64)
+    copies = 1 if num_draws is None else num_draws
+    shape = concentration.shape if num_draws is None else (num_draws, *concentration.shape)
+    if 0 in shape:
+        return jnp.zeros(shape)
+    flat = concentration.ravel()
+    small = flat < 1
+    d = jnp.where(small, flat + 1, flat) - 1 / 3
+    size = copies * flat.size
+    log_factor, exponential = _accepted(key, jnp.tile(d.astype(jnp.float32), copies))
+    log_factor = log_factor[:size].reshape(copies, -1).astype(jnp.float64)
+    exponential = exponential[:size].reshape(copies, -1)
+    return (jnp.log(d) + log_factor - exponential * jnp.where(small, 1 / flat, 0.0)).reshape(shape)
+
+
+def dirichlet(key: Array, concentration: Array, num_draws: int) -> Array:
+    """Draws [draw, ..., category] of Dirichlet(concentration [..., category]), float64.
+
+    Examples
+    --------
+    >>> with jax.enable_x64(True):
+    ...     print(dirichlet(jax.random.key(0), np.array([1.0, 2.0, 7.0]), 100_000).mean(0).round(2))
+    [0.1 0.2 0.7]
+    """
+    return normalise(standard_log_gamma(key, concentration, num_draws))
+
+
+def normalise(log_gamma: Array) -> Array:
+    """Probabilities proportional to ``exp(log_gamma)`` along the last axis."""
+    gamma = jnp.exp(log_gamma - log_gamma.max(-1, keepdims=True))
+    return gamma / gamma.sum(-1, keepdims=True)
+
+
+@jax.jit
+def _accepted(key: Array, d: Array) -> tuple[Array, Array]:
+    """Accepted ``3 log(1 + y)`` and an independent standard exponential, each at least as long as `d`."""
+    size = d.size
+    width = -(-size // BLOCK)
+    d = jnp.pad(d, (0, width * BLOCK - size), constant_values=1.0)
+    words = jax.random.bits(key, (2,), jnp.uint32)  # two words, whatever kind of key the user has chosen
+    counter = lax.iota(jnp.uint32, width * BLOCK).reshape(BLOCK, width)
+    accepted, log_factor, exponential = _propose(words, counter, np.uint32(0), d.reshape(BLOCK, width))
+    lane = lax.iota(jnp.uint32, BLOCK)[:, None]
+    # One bit a draw, so that finding the next rejected draw of a block is one instruction.
+    rejected = jnp.where(accepted, np.uint32(0), np.uint32(1) << lane).sum(0, dtype=jnp.uint32)
+    block = lax.iota(jnp.uint32, width)
+
+    def again(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        attempt, rejected, log_factor = carry
+        lowest = rejected & (~rejected + np.uint32(1))
+        place = jnp.where(lowest > 0, 31 - lax.clz(lowest), 0) * width + block
+        accepted, proposed, _ = _propose(words, block, attempt, d[place])
+        accepted &= rejected > 0
+        log_factor = log_factor.at[place].set(jnp.where(accepted, proposed, log_factor[place]), unique_indices=True)
+        return attempt + 1, jnp.where(accepted, rejected ^ lowest, rejected), log_factor
+
+    first = (np.uint32(1), rejected, log_factor.ravel())
+    _, _, log_factor = lax.while_loop(lambda carry: (carry[1] > 0).any(), again, first)
+    return log_factor, exponential.ravel()
+
+
+def _propose(words: Array, counter: Array, attempt: Array, d: Array) -> tuple[Array, Array, Array]:
+    """Whether accepted, ``3 log(1 + y)``, and an exponential."""
+    first, second = threefry(words, counter, jnp.full_like(counter, attempt))
+    x = np.float32(np.sqrt(2)) * lax.erf_inv(_unit(first) * 2 - 1)
+    exponential = -jnp.log(_unit(second))
+    uniform = (((first & 255) << 8 | (second & 255)).astype(jnp.float32) + np.float32(0.5)) * np.float32(2**-16)
+    cx = lax.rsqrt(9 * d) * x
+    y = jnp.maximum(cx, LEAST)
+    log_factor = jnp.log1p(y)
+    h = d * (3 * (log_factor - y) + y * y * (np.float32(1.5) - y))
+    return (uniform < jnp.exp(h)) & (cx > LEAST), 3 * log_factor, exponential
+
+
+def _unit(bits: Array) -> Array:
+    """Uniform on (0, 1) from the upper 24 bits, never 0 or 1."""
+    return jnp.minimum(
+        (bits >> 8).astype(jnp.float32) * np.float32(2**-24) + np.float32(2**-25), np.float32(1 - 2**-24)
+    )
+
+
+def threefry(words: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
+    """Threefry-2x32, 20 rounds, written out: JAX's own runs as a loop on the CPU and does not fuse with its user."""
+    schedule = (words[0], words[1], words[0] ^ words[1] ^ np.uint32(0x1BD11BDA))
+    x0, x1 = x0 + schedule[0], x1 + schedule[1]
+    for group in range(5):
+        for rotation in ROTATIONS[group % 2]:
+            x0 = x0 + x1
+            x1 = (x1 << np.uint32(rotation) | x1 >> np.uint32(32 - rotation)) ^ x0
+        x0 = x0 + schedule[(group + 1) % 3]
+        x1 = x1 + schedule[(group + 2) % 3] + np.uint32(group + 1)
+    return x0, x1

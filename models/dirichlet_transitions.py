@@ -1,0 +1,98 @@
+"""Independent Dirichlet rows: nothing is known of the dynamics but which next states there are.
+
+    transition[s, a, :] ~ Dirichlet(concentration[s, a, :])
+    next_state | s, a   ~ Categorical(transition[s, a, :])
+
+After n[s, a, s'] observed transitions the posterior of a row is Dirichlet(concentration[s, a, :] + n[s, a, :]).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, Protocol
+
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["dirichlet_transitions"]
+
+
+class Sizes(Protocol):
+    """What is asked of an MDP: its sizes."""
+
+    @property
+    def num_states(self) -> int: ...
+    @property
+    def num_actions(self) -> int: ...
+    @property
+    def num_outcomes(self) -> int: ...
+
+
+def dirichlet_transitions(mdp: Sizes, concentration: ArrayLike = 1.0) -> Callable[[Any], None]:
+    """A Dirichlet prior on every row of the transition probabilities.
+
+    Parameters
+    ----------
+    mdp
+        Read for `num_states`, `num_actions` and `num_outcomes`, nothing else.
+    concentration : float or array broadcastable to [state, action, outcome], default 1
+        Positive. 1 is uniform over distributions; below 1 rows with few likely next states are preferred; a row of sum
+        n weighs as much as n observations.
+
+    Returns
+    -------
+    NumPyro model with the site ``transition`` [state, action, next_state or outcome]
+
+    Raises
+    ------
+    ValueError
+        If a concentration is not a positive finite number, or its shape does not fit: with its index.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> prior = dirichlet_transitions(river, concentration=1 / 6)
+    >>> prior.__name__
+    'dirichlet_transitions'
+    """
+    shape = mdp.num_states, mdp.num_actions, mdp.num_outcomes
+    return _model(shape, _positive(concentration, shape).tobytes())
+
+
+@lru_cache(maxsize=64)
+def _model(shape: tuple[int, int, int], concentration: bytes) -> Callable[[Any], None]:
+    """Equal priors are one function, so what was compiled for one serves the next."""
+    num_states, num_actions, _ = shape
+    # NumPy keeps 64 bits until the model runs; a JAX array made here would keep the 32 of JAX's default.
+    rows = np.frombuffer(concentration).reshape(shape)
+
+    def model(data: Any) -> None:
+        with numpyro.plate("state", num_states, dim=-2), numpyro.plate("action", num_actions, dim=-1):
+            transition = numpyro.sample("transition", dist.Dirichlet(rows))
+        with data.rows():
+            numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
+
+    model.__name__ = "dirichlet_transitions"
+    return model
+
+
+def _positive(concentration: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """The concentration as float64 [state, action, outcome]."""
+    given = np.asarray(concentration)
+    if given.dtype == bool or given.dtype.kind not in "iuf":
+        raise TypeError(f"concentration must hold numbers; got dtype {given.dtype}")
+    given = given.astype(np.float64)
+    wrong = ~(np.isfinite(given) & (given > 0))
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        place = f"concentration[{', '.join(map(str, index))}]" if index else "concentration"
+        raise ValueError(f"{place} = {given[index]:g}; a Dirichlet's concentration must be positive and finite")
+    try:
+        return np.broadcast_to(given, shape).copy()
+    except ValueError:
+        expected = f"[state, action, outcome] = {shape}"
+        raise ValueError(f"concentration has shape {given.shape}, which does not broadcast to {expected}") from None

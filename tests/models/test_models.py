@@ -1,0 +1,103 @@
+"""The shipped models: their sites, their sizes, and what they refuse."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from bayesmdp.data import all_transitions
+from bayesmdp.environments import riverswim
+from bayesmdp.models import dirichlet_transitions, river_current
+from bayesmdp.posterior.program import sites
+
+RIVER = riverswim(6)
+
+
+def trace(model: Any, shape: tuple[int, int, int]) -> dict[str, Any]:
+    with jax.enable_x64(True):
+        return sites(model, all_transitions(*shape))
+
+
+def test_dirichlet_transitions_sites() -> None:
+    transition = trace(dirichlet_transitions(RIVER, 0.5), (6, 2, 6))["transition"]
+    assert transition["value"].shape == (6, 2, 6)
+    assert {frame.dim: frame.name for frame in transition["cond_indep_stack"]} == {-2: "state", -1: "action"}
+    assert transition["fn"].concentration.dtype == np.float64
+    np.testing.assert_array_equal(transition["fn"].concentration, 0.5)
+
+
+def test_concentration_broadcasts() -> None:
+    by_outcome = np.arange(1.0, 7.0)
+    concentration = trace(dirichlet_transitions(RIVER, by_outcome), (6, 2, 6))["transition"]["fn"].concentration
+    np.testing.assert_array_equal(concentration, np.broadcast_to(by_outcome, (6, 2, 6)))
+
+
+def test_outcomes_of_a_successor_table() -> None:
+    sizes = SimpleNamespace(num_states=5, num_actions=3, num_outcomes=2)
+    assert trace(dirichlet_transitions(sizes), (5, 3, 2))["transition"]["value"].shape == (5, 3, 2)
+
+
+def _with(index: tuple[int, int, int], value: float) -> np.ndarray:
+    array = np.ones((6, 2, 6))
+    array[index] = value
+    return array
+
+
+@pytest.mark.parametrize(
+    ("concentration", "error", "message"),
+    [
+        (0.0, ValueError, "concentration = 0; a Dirichlet's concentration must be positive"),
+        (-1, ValueError, "concentration = -1"),
+        (_with((3, 1, 2), -0.5), ValueError, r"concentration\[3, 1, 2\] = -0.5"),
+        (_with((0, 0, 5), np.nan), ValueError, r"concentration\[0, 0, 5\] = nan"),
+        (np.inf, ValueError, "concentration = inf"),
+        (np.ones(5), ValueError, r"shape \(5,\), which does not broadcast to .* \(6, 2, 6\)"),
+        ("one", TypeError, "must hold numbers"),
+        (True, TypeError, "must hold numbers; got dtype bool"),
+    ],
+)
+def test_bad_concentrations(concentration: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        dirichlet_transitions(RIVER, concentration)
+
+
+def test_river_current_contains_riverswim() -> None:
+    """With the right unknowns the model's river is the environment's."""
+    unknowns = {"current": np.array([0.05, 0.6, 0.35]), "start": 0.6, "end": 0.6}
+    with jax.enable_x64(True):
+        transition = sites(river_current(6), all_transitions(6, 2, 6), unknowns)["transition"]["value"]
+    assert RIVER.transition is not None
+    np.testing.assert_allclose(transition, RIVER.transition, atol=1e-15)
+
+
+@pytest.mark.parametrize("num_states", [3, 10])
+def test_river_rows_are_distributions_with_exact_zeros(num_states: int) -> None:
+    transition = np.asarray(trace(river_current(num_states), (num_states, 2, num_states))["transition"]["value"])
+    np.testing.assert_allclose(transition.sum(-1), 1)
+    distance = np.abs(np.arange(num_states)[:, None] - np.arange(num_states))
+    assert (transition[np.broadcast_to(distance[:, None] > 1, transition.shape)] == 0).all()
+
+
+@pytest.mark.parametrize("num_states", [2, 0, -3, 4.0, True, "6"])
+def test_bad_rivers(num_states: Any) -> None:
+    with pytest.raises(ValueError, match="num_states must be an integer of at least 3"):
+        river_current(num_states)
+
+
+@pytest.mark.parametrize("concentration", [(1, 1), (1, 0, 1), (1, 1, -1), (1, 1, float("nan"))])
+def test_bad_currents(concentration: Any) -> None:
+    with pytest.raises(ValueError, match="concentration must be three positive numbers"):
+        river_current(5, concentration=concentration)
+
+
+def test_models_import_nothing_of_bayesmdp() -> None:
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); import models; "
+        "assert not any(name.startswith('bayesmdp') for name in sys.modules)"
+    )
+    root = __file__.rsplit("tests", 1)[0]
+    subprocess.run([sys.executable, "-c", code, root], check=True, cwd="/")

@@ -1,0 +1,149 @@
+"""Simulation-based calibration: ranks of the truth among posterior draws are uniform, and not so for a wrong model.
+
+Truths and data are drawn by NumPy from the prior as written here, not by the code under test.
+"""
+
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpyro import handlers
+
+from bayesmdp.data import Transitions, all_transitions
+from bayesmdp.models import dirichlet_transitions, river_current
+from bayesmdp.posterior import nuts
+from bayesmdp.posterior.conjugate import find
+from bayesmdp.posterior.exact import draw_sites
+from bayesmdp.posterior.program import read, row_log_likelihood
+from tests.statistical import FAILURE_RATE, NUM_CALLS, assert_p_value, calibration_p_value, ranks
+
+pytestmark = pytest.mark.usefixtures("wide")
+
+SIZES = SimpleNamespace(num_states=3, num_actions=2, num_outcomes=3)
+NUM_DRAWS = 99
+
+
+def dirichlet_truths(rng: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows [replicate, state, action, next_state] from Dirichlet(0.7), and counts of 6 transitions from each."""
+    rows = rng.dirichlet(np.full(3, 0.7), (size, 3, 2))
+    return rows, rng.multinomial(6, rows).reshape(size, -1).astype(float)
+
+
+def river_truths(rng: np.random.Generator, size: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Unknowns of the current, and counts of 4 transitions from each state and action of a river of 4."""
+    truth = {"current": rng.dirichlet([1, 2, 2], size), "start": rng.beta(1, 1, size), "end": rng.beta(1, 1, size)}
+    rows = np.zeros((size, 4, 2, 4))
+    rows[:, [0, 1, 2, 3], 0, [0, 0, 1, 2]] = 1
+    rows[:, 1, 1, 0:3] = rows[:, 2, 1, 1:4] = truth["current"]
+    rows[:, 0, 1, 1], rows[:, 0, 1, 0] = truth["start"], 1 - truth["start"]
+    rows[:, 3, 1, 3], rows[:, 3, 1, 2] = truth["end"], 1 - truth["end"]
+    return truth, rng.multinomial(4, rows).reshape(size, -1).astype(float)
+
+
+def overconfident(data: Transitions) -> None:
+    """The Dirichlet model, but every observation counts three times."""
+    with numpyro.plate("state", 3, dim=-2), numpyro.plate("action", 2, dim=-1):
+        transition = numpyro.sample("transition", dist.Dirichlet(np.full(3, 0.7)))
+    with data.rows(), handlers.scale(scale=3.0):
+        numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
+
+
+def exact_draws(model: Any, shape: tuple[int, int, int], weights: np.ndarray) -> dict[str, np.ndarray]:
+    """Draws [draw, replicate, ...]."""
+    data = all_transitions(*shape)
+    found = find(model, data)
+    keys = jax.random.split(jax.random.key(11), len(weights))
+
+    def one(args: Any) -> Any:
+        key, weight = args
+        return draw_sites(key, model, found, data, found.posterior(weight), NUM_DRAWS)
+
+    drawn = jax.jit(lambda keys, weights: jax.lax.map(one, (keys, weights)))(keys, weights)
+    return {name: np.moveaxis(np.asarray(values), 0, 1) for name, values in drawn.items()}
+
+
+def nuts_draws(model: Any, shape: tuple[int, int, int], weights: np.ndarray) -> dict[str, np.ndarray]:
+    """The same from one run of NUTS on all replicates side by side, thinned to be nearly independent."""
+    data = all_transitions(*shape)
+    latents = read(model, data).latents
+
+    def side_by_side(weights: Any) -> None:
+        values = {}
+        for name, site in latents.items():
+            batch = (len(weights), *site["fn"].batch_shape)
+            values[name] = numpyro.sample(name, site["fn"].expand(batch).to_event(len(batch)))
+
+        def log_likelihood(values: Any, weight: Any) -> Any:
+            with handlers.block():
+                return row_log_likelihood(model, data._replace(weight=weight), values).sum()
+
+        numpyro.factor("data", jax.vmap(log_likelihood)(values, weights).sum())
+
+    program: Any = SimpleNamespace(names=list(latents))
+    drawn, statistics = nuts.run(
+        side_by_side,
+        weights,  # type: ignore[arg-type]
+        program,
+        num_draws=1200,
+        num_chains=4,
+        num_warmup=400,
+        seed=0,
+    )
+    assert statistics["diverging"].mean() < 0.01
+    return {name: values[:, ::12].reshape(-1, *values.shape[2:])[:NUM_DRAWS] for name, values in drawn.items()}
+
+
+def p_value(truth: np.ndarray, draws: np.ndarray) -> float:
+    return calibration_p_value(ranks(truth, draws), NUM_DRAWS)
+
+
+def test_exact_dirichlet() -> None:
+    truth, weights = dirichlet_truths(np.random.default_rng(1), 2000)
+    draws = exact_draws(dirichlet_transitions(SIZES, 0.7), (3, 2, 3), weights)["transition"]
+    for index in [(0, 0, 0), (1, 1, 2), (2, 0, 1)]:
+        assert_p_value(p_value(truth[(..., *index)], draws[(..., *index)]), f"transition{index}")
+
+
+def test_exact_river() -> None:
+    truth, weights = river_truths(np.random.default_rng(2), 2000)
+    draws = exact_draws(river_current(4, concentration=(1, 2, 2)), (4, 2, 4), weights)
+    assert_p_value(p_value(truth["start"], draws["start"]), "start")
+    assert_p_value(p_value(truth["end"], draws["end"]), "end")
+    for k in range(3):
+        assert_p_value(p_value(truth["current"][:, k], draws["current"][..., k]), f"current[{k}]")
+
+
+def test_exact_with_a_wrong_model_fails() -> None:
+    truth, weights = dirichlet_truths(np.random.default_rng(3), 1000)
+    draws = exact_draws(overconfident, (3, 2, 3), weights)["transition"]
+    assert p_value(truth[:, 0, 0, 0], draws[..., 0, 0, 0]) < FAILURE_RATE / NUM_CALLS
+
+
+# Under NUTS one component of each independent row is ranked: 6 rows x 40 replicates.
+
+
+@pytest.mark.slow
+def test_nuts_dirichlet() -> None:
+    truth, weights = dirichlet_truths(np.random.default_rng(4), 40)
+    draws = nuts_draws(dirichlet_transitions(SIZES, 0.7), (3, 2, 3), weights)["transition"]
+    assert_p_value(p_value(truth[..., 0], draws[..., 0]), "transition")
+
+
+@pytest.mark.slow
+def test_nuts_river() -> None:
+    truth, weights = river_truths(np.random.default_rng(5), 40)
+    draws = nuts_draws(river_current(4, concentration=(1, 2, 2)), (4, 2, 4), weights)
+    together = [ranks(truth["start"], draws["start"]), ranks(truth["end"], draws["end"])]
+    together.append(ranks(truth["current"][:, 1], draws["current"][..., 1]))
+    assert_p_value(calibration_p_value(np.concatenate(together), NUM_DRAWS), "river")
+
+
+@pytest.mark.slow
+def test_nuts_with_a_wrong_model_fails() -> None:
+    truth, weights = dirichlet_truths(np.random.default_rng(6), 40)
+    draws = nuts_draws(overconfident, (3, 2, 3), weights)["transition"]
+    assert p_value(truth[..., 0], draws[..., 0]) < FAILURE_RATE / NUM_CALLS

@@ -1,0 +1,226 @@
+"""The belief that agents carry."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+from numpyro import handlers
+from scipy import stats
+
+from bayesmdp.data import Transitions
+from bayesmdp.environments import riverswim
+from bayesmdp.models import dirichlet_transitions, river_current
+from bayesmdp.posterior import Belief, NotConjugate, exact_belief
+from bayesmdp.world import Step
+from tests.statistical import assert_follows, assert_means, assert_same_distribution
+
+pytestmark = pytest.mark.usefixtures("wide")
+
+RIVER = riverswim(4)
+PRIOR = dirichlet_transitions(RIVER, 0.25)
+
+
+def walk(steps: int, seed: int = 0) -> np.ndarray:
+    """States, actions and next states [step, 3] of a uniform walk along the river."""
+    rng, s, rows = np.random.default_rng(seed), 0, []
+    for _ in range(steps):
+        a = int(rng.integers(2))
+        t = int(rng.choice(4, p=RIVER.transition[s, a]))
+        rows.append((s, a, t))
+        s = t
+    return np.array(rows, np.int32)
+
+
+def as_step(row: Any) -> Step:
+    s, a, t = row
+    return Step(s, a, t, t, 0.0, False)
+
+
+def run(belief: Belief, rows: np.ndarray, seed: int = 0) -> Any:
+    def body(carry: Any, row: Any) -> Any:
+        key, state = carry
+        key, subkey = jax.random.split(key)
+        return (key, belief.observe(subkey, state, as_step(row))), None
+
+    start, key = jax.random.split(jax.random.key(seed))
+    return jax.jit(lambda rows: jax.lax.scan(body, (key, belief.init(start)), rows)[0][1])(rows)
+
+
+def counts_of(rows: np.ndarray) -> np.ndarray:
+    n = np.zeros((4, 2, 4))
+    np.add.at(n, tuple(rows.T), 1)
+    return n
+
+
+@pytest.mark.parametrize("draws", ["fresh", "renewed"])
+def test_counts(draws: str) -> None:
+    rows = walk(200)
+    belief = exact_belief(PRIOR, RIVER, 5, draws=draws)
+    state = run(belief, rows)
+    n = counts_of(rows)
+    np.testing.assert_allclose(belief.concentration(state)["transition"], 0.25 + n, rtol=0, atol=1e-9)
+    np.testing.assert_array_equal(belief.visits(state), n.sum(-1))
+    data = belief.rows(state)
+    assert isinstance(data, Transitions)
+    np.testing.assert_array_equal(data.weight, n.ravel())
+
+
+def test_fresh_draws_are_posterior_draws() -> None:
+    rows = walk(100)
+    belief = exact_belief(PRIOR, RIVER, 20_000)
+    state = run(belief, rows)
+    _, sites = jax.jit(belief.draw)(jax.random.key(1), state)
+    a = 0.25 + counts_of(rows)
+    assert_means(sites["transition"], a / a.sum(-1, keepdims=True))
+    assert_follows(sites["transition"][:, 0, 1, 1], stats.beta(a[0, 1, 1], a[0, 1].sum() - a[0, 1, 1]))
+
+
+def test_a_structured_prior_fills_in_its_transition() -> None:
+    rows = walk(150)
+    belief = exact_belief(river_current(4), RIVER, 20_000)
+    _, sites = jax.jit(belief.draw)(jax.random.key(1), run(belief, rows))
+    assert set(sites) == {"current", "start", "end", "transition"}
+    n = counts_of(rows)[:, 1]
+    current = np.array([1 + n[1, 1 + m] + n[2, 2 + m] for m in (-1, 0, 1)])
+    expected = np.zeros((4, 2, 4))
+    expected[[0, 1, 2, 3], 0, [0, 0, 1, 2]] = 1
+    for s in (1, 2):
+        expected[s, 1, s - 1 : s + 2] = current / current.sum()
+    expected[0, 1, :2] = (1 + n[0, :2]) / (2 + n[0, :2].sum())
+    expected[3, 1, 2:] = (1 + n[3, 2:]) / (2 + n[3, 2:].sum())
+    assert_means(sites["transition"], expected)
+    assert (np.asarray(sites["transition"])[:, expected == 0] == 0).all()
+
+
+def test_kept_draws_are_posterior_draws_for_data_gathered_regardless() -> None:
+    """Share small and a single call: all but a few draws were made before the data came."""
+    rows = walk(60)
+    belief = exact_belief(PRIOR, RIVER, 20_000, draws="renewed", share=1e-4)
+    state, sites = jax.jit(belief.draw)(jax.random.key(1), run(belief, rows))
+    a = 0.25 + counts_of(rows)
+    p, mean = np.asarray(sites["transition"]), a / a.sum(-1, keepdims=True)
+    assert int(state.cursor) == 2
+    np.testing.assert_allclose(p.sum(-1), 1, atol=1e-12)
+    assert_means(p, mean, "mean")
+    assert_means((p - mean) ** 2, mean * (1 - mean) / (a.sum(-1, keepdims=True) + 1), "variance")
+    assert_follows(p[:, 0, 1, 1], stats.beta(a[0, 1, 1], a[0, 1].sum() - a[0, 1, 1]))
+    assert_follows(p[:, 3, 0, 0], stats.beta(a[3, 0, 0], a[3, 0].sum() - a[3, 0, 0]))
+
+
+def test_kept_draws_of_tied_betas() -> None:
+    rows = walk(60)
+    belief = exact_belief(river_current(4), RIVER, 10_000, draws="renewed", share=1e-4)
+    _, sites = jax.jit(belief.draw)(jax.random.key(1), run(belief, rows))
+    n = counts_of(rows)[:, 1]
+    assert_follows(sites["start"], stats.beta(1 + n[0, 1], 1 + n[0, 0]))
+    assert_follows(sites["end"], stats.beta(1 + n[3, 3], 1 + n[3, 2]))
+    ahead = n[1, 2] + n[2, 3]
+    assert_follows(sites["current"][:, 2], stats.beta(1 + ahead, 2 + n[1:3].sum() - ahead))
+
+
+def test_renewing_all_is_fresh() -> None:
+    rows = walk(40)
+    fresh, renewed = (exact_belief(PRIOR, RIVER, 5_000, draws=d, share=1.0) for d in ("fresh", "renewed"))
+    one = jax.jit(fresh.draw)(jax.random.key(1), run(fresh, rows))[1]["transition"]
+    other = jax.jit(renewed.draw)(jax.random.key(2), run(renewed, rows))[1]["transition"]
+    for index in [(0, 1, 0), (1, 0, 0), (3, 1, 3)]:
+        assert_same_distribution(one[(slice(None), *index)], other[(slice(None), *index)], f"transition{index}")
+
+
+def test_renewal_goes_round() -> None:
+    belief = exact_belief(PRIOR, RIVER, 10, draws="renewed", share=0.3)
+    state = run(belief, walk(5))
+    before = np.asarray(state.log_gamma["transition"])
+    for i, expected in enumerate([[0, 1, 2], [0, 1, 2, 3, 4, 5], list(range(9)), list(range(10))]):
+        state, _ = belief.draw(jax.random.key(i), state)
+        changed = (np.asarray(state.log_gamma["transition"]) != before).all(-1)
+        assert np.flatnonzero(changed).tolist() == expected
+    assert int(state.cursor) == 2
+
+
+def test_nothing_is_traced_again_as_data_grow() -> None:
+    traces = []
+
+    def counted(data: Transitions) -> None:
+        traces.append(1)
+        river_current(4)(data)
+
+    for draws in ("fresh", "renewed"):
+        belief = exact_belief(counted, RIVER, 8, draws=draws)
+        observe, draw = jax.jit(belief.observe), jax.jit(belief.draw)
+        state = belief.init(jax.random.key(0))
+        rows = walk(20)
+        for i, row in enumerate(rows):
+            state = observe(jax.random.key(i), state, as_step(row))
+            state, _ = draw(jax.random.key(i), state)
+            if i == 0:
+                after_first = len(traces)
+        assert len(traces) == after_first
+        assert observe._cache_size() == draw._cache_size() == 1
+
+
+def test_branches_of_compiled_code() -> None:
+    belief = exact_belief(river_current(4), RIVER, 6, draws="renewed")
+
+    def step(carry: Any, row: Any) -> Any:
+        key, state = carry
+        key, a, b = jax.random.split(key, 3)
+        state = belief.observe(a, state, as_step(row))
+        state, mean = jax.lax.cond(
+            row[0] == 0,
+            lambda state: (lambda new, sites: (new, sites["transition"].mean(0)))(*belief.draw(b, state)),
+            lambda state: (state, jnp.zeros((4, 2, 4))),
+            state,
+        )
+        return (key, state), mean
+
+    start = (jax.random.key(1), belief.init(jax.random.key(0)))
+    _, means = jax.jit(lambda rows: jax.lax.scan(step, start, rows))(walk(30))
+    assert np.isfinite(means).all()
+
+
+def test_same_arguments_same_functions() -> None:
+    assert exact_belief(PRIOR, RIVER, 7) is exact_belief(PRIOR, riverswim(4, discount=0.5), 7)
+    assert exact_belief(PRIOR, RIVER, 7) is not exact_belief(PRIOR, RIVER, 8)
+
+
+def test_successor_tables() -> None:
+    table = RIVER.with_successors()
+    belief = exact_belief(dirichlet_transitions(table), table, 3)
+    state = belief.observe(jax.random.key(0), belief.init(jax.random.key(0)), Step(1, 1, 2, 2, 0.0, False))
+    assert belief.draw(jax.random.key(0), state)[1]["transition"].shape == (3, 4, 2, 3)
+    assert float(belief.concentration(state)["transition"][1, 1, 2]) == 2
+
+
+def test_refusals() -> None:
+    with pytest.raises(ValueError, match=r"shape \(4, 2, 4\); the MDP's sizes are \(6, 2, 6\)"):
+        exact_belief(PRIOR, riverswim(6), 3)
+    with pytest.raises(ValueError, match=r"shape \(4, 2, 4\); the MDP's sizes are \(3, 2, 3\)"):
+        exact_belief(PRIOR, riverswim(3), 3)
+    with pytest.raises(ValueError, match="num_draws must be an integer of at least 1; got 0"):
+        exact_belief(PRIOR, RIVER, 0)
+    with pytest.raises(ValueError, match="draws must be one of fresh, renewed; got 'stale'"):
+        exact_belief(PRIOR, RIVER, 3, draws="stale")
+    with pytest.raises(ValueError, match="share must be a number above 0 and at most 1; got 0"):
+        exact_belief(PRIOR, RIVER, 3, draws="renewed", share=0)
+
+    def halved(data: Transitions) -> None:
+        with handlers.scale(scale=0.5):
+            PRIOR(data)
+
+    with pytest.raises(NotConjugate, match="scaled"):
+        exact_belief(halved, RIVER, 3)
+
+    def half_rows(data: Transitions) -> None:
+        with numpyro.plate("state", 4, dim=-2), numpyro.plate("action", 2, dim=-1):
+            transition = numpyro.sample("transition", dist.Dirichlet(np.ones(4)))
+        with data.rows(), handlers.scale(scale=0.5):
+            numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
+
+    exact_belief(half_rows, RIVER, 3)
+    with pytest.raises(ValueError, match=r"one adds 0\.5"):
+        exact_belief(half_rows, RIVER, 3, draws="renewed")

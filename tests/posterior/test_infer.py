@@ -1,0 +1,191 @@
+"""From a log to a DataTree."""
+
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pytest
+import xarray as xr
+
+from bayesmdp.data import Transitions, compress, make_log
+from bayesmdp.environments import riverswim
+from bayesmdp.models import dirichlet_transitions, river_current
+from bayesmdp.posterior import NotConjugate, infer
+from tests.statistical import assert_means, assert_standard_normal
+
+RIVER = riverswim(4).replace(states=("west", "ford", "mill", "east"))
+
+
+def walk(steps: int = 120) -> xr.Dataset:
+    rng, s, rows = np.random.default_rng(0), 0, []
+    for _ in range(steps):
+        a = int(rng.random() < 0.7)
+        t = int(rng.choice(4, p=RIVER.transition[s, a]))
+        rows.append((s, a, t))
+        s = t
+    s, a, t = np.array(rows).T
+    return make_log(RIVER, s, a, RIVER.reward[s, a, 0], t)
+
+
+LOG = walk()
+COUNTS = np.zeros((4, 2, 4))
+_rows = compress(LOG)
+COUNTS[_rows.state, _rows.action, _rows.next_state] = _rows.weight
+
+
+def drift(data: Transitions) -> None:
+    """A current that is not conjugate: logistic in one normal number."""
+    level = numpyro.sample("level", dist.Normal(0, 2))
+    ahead = 1 / (1 + jnp.exp(-level))
+    transition = jnp.full((4, 2, 4), (1 - ahead) / 3).at[:, :, 0].set(ahead)
+    numpyro.deterministic("transition", transition)
+    with data.rows():
+        numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
+
+
+def test_exact_tree() -> None:
+    tree = infer(dirichlet_transitions(RIVER, 0.5), LOG, draws=20_000, seed=1)
+    assert set(tree.children) == {"posterior", "prior", "observed_data", "constant_data"}
+    transition = tree.posterior["transition"]
+    assert transition.dims == ("chain", "draw", "state", "action", "next_state")
+    assert transition["state"].values.tolist() == ["west", "ford", "mill", "east"]
+    assert transition["action"].values.tolist() == ["left", "right"]
+    assert tree.attrs["engine"] == tree.posterior.attrs["engine"] == "exact"
+    assert "conjugate" in tree.attrs["reason"]
+    assert tree.attrs["model"] == "dirichlet_transitions"
+    assert tree.attrs["num_transitions"] == 120
+    a = 0.5 + COUNTS
+    assert_means(transition.values.reshape(-1, 4, 2, 4), a / a.sum(-1, keepdims=True))
+    assert_means(tree.prior["transition"].values.reshape(-1, 4, 2, 4), np.full((4, 2, 4), 0.25))
+    assert float(tree.constant_data["weight"].sum()) == 120
+    seen = list(zip(tree.constant_data["state"].values, tree.observed_data["next_state"].values, strict=True))
+    assert ("west", "ford") in seen
+    assert ("west", "east") not in seen
+
+
+def test_same_seed_same_draws() -> None:
+    prior = river_current(4)
+    one, same, other = (infer(prior, LOG, draws=20, seed=seed) for seed in (3, 3, 4))
+    xr.testing.assert_identical(one, same)
+    assert not one.posterior["start"].equals(other.posterior["start"])
+
+
+def test_successor_table_and_labels() -> None:
+    table = RIVER.with_successors()
+    tree = infer(dirichlet_transitions(table), LOG, mdp=table, draws=8)
+    assert tree.posterior["transition"].dims[2:] == ("state", "action", "outcome")
+    plain = infer(dirichlet_transitions(RIVER), LOG, mdp=RIVER, draws=8)
+    assert tree.observed_data["next_state"].values.tolist() == plain.observed_data["next_state"].values.tolist()
+
+
+def test_compressed_data_need_no_labels() -> None:
+    tree = infer(river_current(4), compress(LOG), draws=10)
+    assert dict(tree.posterior.sizes) == {"chain": 2, "draw": 5, "move": 3, "state": 4, "action": 2, "next_state": 4}
+    assert tree.posterior["state"].values.tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.filterwarnings("ignore:.*:RuntimeWarning")
+def test_arviz_reads_it(tmp_path: Path) -> None:
+    import arviz as az
+
+    tree = infer(dirichlet_transitions(RIVER), LOG, draws=200)
+    summary = az.summary(tree, var_names=["transition"])
+    assert len(summary) == 32
+    assert float(summary["r_hat"].astype(float).max()) < 1.1
+    assert "transition[west, right, ford]" in summary.index
+    tree.to_netcdf(tmp_path / "posterior.nc", engine="h5netcdf")
+    with xr.open_datatree(tmp_path / "posterior.nc", engine="h5netcdf") as back:
+        xr.testing.assert_identical(back.load(), tree)
+
+
+@pytest.mark.filterwarnings("ignore:There are not enough devices")
+def test_nuts_agrees_with_exact() -> None:
+    import arviz as az
+
+    prior = river_current(4, concentration=(1.0, 2.0, 2.0))
+    tree = infer(prior, LOG, draws=4_000, method="nuts", num_warmup=500)
+    assert tree.attrs["engine"] == "nuts"
+    assert "method='nuts'" in tree.attrs["reason"]
+    assert {"diverging", "energy", "n_steps", "lp", "tree_depth"} <= set(tree.sample_stats)
+    assert int(tree.sample_stats["diverging"].sum()) == 0
+    n = COUNTS[:, 1]
+    parameters = {
+        "start": np.array([1 + n[0, 1], 1 + n[0, 0]]),
+        "end": np.array([1 + n[3, 3], 1 + n[3, 2]]),
+        "current": np.array([c + n[1, 1 + m] + n[2, 2 + m] for c, m in ((1, -1), (2, 0), (2, 1))]),
+    }
+    ess, error = az.ess(tree, method="mean"), az.mcse(tree)
+    for name, a in parameters.items():
+        mean = a / a.sum()
+        truth = mean if name == "current" else mean[0]
+        assert (ess[name] > 400).all()
+        drawn = tree.posterior[name].mean(("chain", "draw"))
+        assert_standard_normal((drawn.values - truth) / error[name].values, name)
+
+
+@pytest.mark.filterwarnings("ignore:There are not enough devices")
+def test_auto_falls_back_on_nuts_and_says_why() -> None:
+    tree = infer(drift, LOG, draws=400, num_warmup=300)
+    assert tree.attrs["engine"] == "nuts"
+    assert "prior of 'level' is Normal" in tree.attrs["reason"]
+    share = COUNTS[..., 0].sum() / COUNTS.sum()
+    assert float(tree.posterior["transition"][..., 0].mean()) == pytest.approx(share, abs=0.02)
+    assert tree.prior["level"].shape == tree.posterior["level"].shape
+    with pytest.raises(NotConjugate, match="'level' is Normal"):
+        infer(drift, LOG, method="exact")
+
+
+def _elsewhere() -> xr.Dataset:
+    log = LOG.copy(deep=True)
+    log["next_state"][7] = "sea"
+    return log
+
+
+def _jump() -> Transitions:
+    return Transitions(np.array([0]), np.array([0]), np.array([3]), np.zeros(1), np.ones(1))
+
+
+PRIOR = dirichlet_transitions(RIVER)
+BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
+    "method": ({"method": "exactly"}, ValueError, "method must be one of auto, exact, nuts; got 'exactly'"),
+    "draws": ({"draws": 0}, ValueError, "draws must be an integer of at least 1; got 0"),
+    "draws float": ({"draws": 10.0}, ValueError, "draws must be an integer"),
+    "chains": ({"chains": 0}, ValueError, "chains must be"),
+    "seed": ({"seed": -1}, ValueError, "seed must be"),
+    "empty log": ({"log": LOG.isel(step=slice(0))}, ValueError, "the log is empty"),
+    "no log": ({"log": [1, 2]}, TypeError, "a log is an xarray.Dataset"),
+    "unknown label": ({"log": _elsewhere()}, ValueError, "next_state at step 7 is 'sea'"),
+    "model": ({"model": "prior"}, TypeError, "got str"),
+    "no transition": ({"model": lambda data: None}, ValueError, "no site 'transition'"),
+    "other sizes": (
+        {"model": dirichlet_transitions(riverswim(6))},
+        ValueError,
+        r"shape \(6, 2, 6\); the log's labels say \(4, 2, 4\)",
+    ),
+    "fewer sizes": ({"model": dirichlet_transitions(riverswim(3))}, ValueError, "but the data hold state 3"),
+    "impossible": (
+        {"model": river_current(4), "log": _jump()},
+        ValueError,
+        r"row \(state 0, action 0, next_state 3\), which has probability 0",
+    ),
+    "no weight": ({"log": _jump()._replace(weight=np.zeros(1))}, ValueError, "not all 0"),
+    "ragged": ({"log": _jump()._replace(weight=np.ones(2))}, ValueError, "shapes"),
+    "negative index": ({"log": _jump()._replace(state=np.array([-1]))}, ValueError, "state holds a negative index"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input(case: str) -> None:
+    arguments, error, message = BAD[case]
+    arguments = {"model": PRIOR, "log": LOG} | arguments
+    with pytest.raises(error, match=message):
+        infer(arguments.pop("model"), arguments.pop("log"), **arguments)
+
+
+@pytest.mark.filterwarnings("ignore:There are not enough devices")
+def test_impossible_data_are_refused_by_nuts_too() -> None:
+    with pytest.raises(ValueError, match=r"row \(state 0, action 0, next_state 3\), which has probability 0"):
+        infer(river_current(4), _jump(), method="nuts")
