@@ -1,0 +1,366 @@
+"""Agents at work: replicated runs as labelled results, and logs of a fixed policy.
+
+A replicate is a pure function of (seed, replicate number): it is the same alone as in any batch, on one thread or many,
+so runs can be interrupted, resumed and extended. Replicates are separate calls of one compiled function, spread over
+threads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import xarray as xr
+from jax import lax, random
+from jax.typing import ArrayLike
+from numpy.typing import NDArray
+
+from bayesmdp.agents import Agent
+from bayesmdp.data import make_log
+from bayesmdp.mdp import MDP, Array
+from bayesmdp.posterior import Belief
+from bayesmdp.posterior.datatree import Labels, label_draws
+from bayesmdp.posterior.program import Model, sample_prior
+from bayesmdp.rollout import Rollout, follow_policy, run_agent
+from bayesmdp.validation import finite_array, integer, reject_first
+
+__all__ = ["Interrupted", "collect", "simulate"]
+
+type OnReplicate = Callable[[str, int, float], None]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during `simulate`: `result` holds the replicates that every agent finished (None if there are none)."""
+
+    def __init__(self, result: xr.DataTree | None) -> None:
+        done = 0 if result is None else result.sizes["replicate"]
+        super().__init__(f"interrupted with {done} replicates done; pass them as simulate(..., resume=) to go on")
+        self.result = result
+
+
+def simulate(
+    mdp: MDP,
+    agents: Mapping[str, Agent],
+    *,
+    steps: int,
+    replicates: int = 64,
+    seed: int = 0,
+    thin: int = 1,
+    truth: Model | None = None,
+    checkpoints: Sequence[int] = (),
+    checkpoint_draws: int = 100,
+    workers: int | None = None,
+    resume: xr.DataTree | None = None,
+    on_replicate: OnReplicate | None = None,
+) -> xr.DataTree:
+    """Let agents learn online, each in `replicates` independent runs, on common random numbers.
+
+    Parameters
+    ----------
+    mdp : MDP
+        The environment. Agents are shown its known part only.
+    agents : mapping of name to Agent
+    steps : int
+        Steps of a run.
+    replicates : int
+    seed : int
+        With the replicate's number it determines a run completely.
+    thin : int
+        Record windows of this many steps, which must divide `steps`: sums of reward and regret, and the rest as of the
+        window's last step.
+    truth : NumPyro model, optional
+        Draw each replicate's true kernel from this prior (Bayes regret) instead of taking the MDP's own. All agents
+        face the same kernel in the same replicate.
+    checkpoints : sequence of int
+        Numbers of steps after which to keep the agents' beliefs, as posterior draws.
+    checkpoint_draws : int
+    workers : int, optional
+        Threads; by default as many as there are cores.
+    resume : DataTree, optional
+        Results of the same call with other `replicates`: those are kept and only what is missing is run.
+    on_replicate : callable, optional
+        Called with (agent, replicate, seconds) after each run, from the calling thread.
+
+    Returns
+    -------
+    DataTree
+        Root: ``reward``, ``regret`` (the MDP's objective; charged to the step), ``state`` (indices) and the agents'
+        reports (``level``, ``period``, ``solves``, ...; NaN where an agent has none), each [agent, replicate, step],
+        with ``step`` the number of steps taken. ``beliefs/NAME`` for each agent if there are checkpoints: a tree that
+        ArviZ reads, with dims replicate and checkpoint. ``timing``: ``seconds`` [agent, replicate] of this call.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For bad arguments, before anything is compiled.
+    Interrupted
+        On Ctrl-C, carrying what is done.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> from bayesmdp.models import dirichlet_transitions
+    >>> river = bm.environments.riverswim(6)
+    >>> prior = dirichlet_transitions(river, concentration=1 / 6)
+    >>> result = bm.simulate(river, {"PSRL": bm.agents.psrl(prior)}, steps=200, replicates=3, seed=1)
+    >>> result["regret"].sum("step").shape
+    (1, 3)
+    """
+    _check_run(mdp, agents, truth)
+    steps, replicates = integer("steps", steps, 1), integer("replicates", replicates, 1)
+    seed, thin = integer("seed", seed, 0), integer("thin", thin, 1)
+    if steps % thin:
+        raise ValueError(f"thin must divide steps; got thin={thin}, steps={steps}")
+    marks = sorted({integer("a checkpoint", mark, 1) for mark in checkpoints})
+    if marks and marks[-1] > steps:
+        raise ValueError(f"checkpoint {marks[-1]} lies beyond the last step, {steps}")
+    attrs = _provenance(mdp, agents, steps=steps, seed=seed, thin=thin, checkpoints=marks, truth=truth)
+    done = _resumable(resume, attrs)
+
+    shape = (mdp.num_states, mdp.num_actions, mdp.num_outcomes)
+    with jax.enable_x64(True):
+        beliefs = {name: agent.make_belief(mdp) for name, agent in agents.items()}
+        keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
+
+    def run(name: str, replicate: int) -> Run:
+        began = time.perf_counter()
+        with jax.enable_x64(True):  # the setting is a thread's own
+            agent_key, truth_key, draw_key = random.split(keys[replicate], 3)
+            kernel = mdp.transition if truth is None else sample_prior(truth, truth_key, shape)["transition"]
+            rollout = run_agent(
+                agent_key,
+                mdp.problem,
+                kernel,
+                dict(agents[name].options),
+                np.array(marks, int),
+                rules=agents[name].rules,
+                belief=beliefs[name],
+                world=mdp.world,
+                objective=mdp.objective,
+                steps=steps,
+                thin=thin,
+            )
+            draws = {}
+            if marks and beliefs[name] is not None:
+                draws = sample_beliefs(draw_key, rollout.beliefs, beliefs[name], checkpoint_draws)
+            rollout, draws = jax.tree.map(np.asarray, (rollout._replace(beliefs=None), draws))
+        return Run(rollout, draws, time.perf_counter() - began)
+
+    todo = [(name, replicate) for replicate in range(replicates) if replicate not in done for name in agents]
+    runs: dict[tuple[str, int], Run] = {}
+    try:
+        for task, finished in _in_threads(run, todo, _program_of(agents, beliefs), workers):
+            runs[task] = finished
+            if on_replicate is not None:
+                on_replicate(*task, finished.seconds)
+    except KeyboardInterrupt as stop:
+        raise Interrupted(_assemble(mdp, beliefs, runs, attrs, resume)) from stop
+    result = _assemble(mdp, beliefs, runs, attrs, resume)
+    assert result is not None
+    return result
+
+
+class Run(NamedTuple):
+    """One finished replicate, on the host."""
+
+    rollout: Rollout
+    draws: dict[str, Array]
+    seconds: float
+
+
+@partial(jax.jit, static_argnames=("belief", "num_draws"))
+def sample_beliefs(key: Array, states: Any, belief: Belief, num_draws: int) -> dict[str, Array]:
+    """Posterior draws {site: [checkpoint, draw, ...]} of belief states with a leading checkpoint axis."""
+    keys = random.split(key, jax.tree.leaves(states)[0].shape[0])
+    return lax.map(lambda inputs: belief.sample(inputs[0], inputs[1], num_draws), (keys, states))
+
+
+def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, steps: int, seed: int = 0) -> xr.Dataset:
+    """A log of a fixed policy acting in an MDP.
+
+    Parameters
+    ----------
+    mdp : MDP
+    policy : "uniform", action labels [state], or probabilities [state, action]
+        ``plan.policy`` of `plan` will do. Uniform is over the available actions.
+    steps : int
+    seed : int
+
+    Returns
+    -------
+    Dataset
+        ``state``, ``action``, ``reward``, ``next_state`` (labels) and ``last`` over ``step``.
+
+    Raises
+    ------
+    ValueError, KeyError
+        For a policy of another shape, with an unknown or unavailable action, or probabilities that do not sum to 1.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> log = bm.collect(bm.environments.riverswim(6), policy="uniform", steps=3, seed=0)
+    >>> sorted(map(str, log))
+    ['action', 'last', 'next_state', 'reward', 'state']
+    """
+    if mdp.transition is None:
+        raise ValueError(f"{mdp.name} has no transition, so nothing can be collected from it")
+    steps, seed = integer("steps", steps, 1), integer("seed", seed, 0)
+    probabilities = policy_probabilities(mdp, policy)
+    with jax.enable_x64(True):
+        seen = follow_policy(random.key(seed), mdp.problem, mdp.transition, probabilities, world=mdp.world, steps=steps)
+    state, action, _, next_state, reward, last = (np.asarray(field) for field in seen)
+    return make_log(mdp, state, action, reward, next_state, last)
+
+
+def policy_probabilities(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> NDArray[np.float64]:
+    """A policy in any accepted form as probabilities [state, action]."""
+    if isinstance(policy, str):
+        if policy != "uniform":
+            raise ValueError(f"the only policy with a name is 'uniform'; got {policy!r}")
+        return mdp.available / mdp.available.sum(-1, keepdims=True)
+    given = np.asarray(policy)
+    if given.shape == (mdp.num_states,):
+        table = np.eye(mdp.num_actions)[[mdp.action_index(label) for label in given.tolist()]]
+    else:
+        table = finite_array("policy", given, (mdp.num_states, mdp.num_actions))
+        reject_first("policy", table < 0, table, "is negative; probabilities are at least 0")
+        total = table.sum(-1)
+        reject_first("policy", abs(total - 1) > 1e-8, total, "", verb="sums to", remedy="each row must sum to 1")
+    reject_first("policy", (table > 0) & ~mdp.available, table, "is a probability of an action that is not available")
+    return table
+
+
+def _check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None) -> None:
+    if not hasattr(mdp, "world"):
+        raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
+    if mdp.transition is None and truth is None:
+        raise ValueError(f"{mdp.name} has no transition: give the MDP one, or draw kernels from a prior with truth=")
+    if not isinstance(agents, Mapping) or not agents:
+        raise ValueError("agents must be a mapping of names to agents, with at least one")
+    for name, agent in agents.items():
+        if not isinstance(name, str) or not name or "/" in name:
+            raise ValueError(f"agent name {name!r} must be a non-empty string without '/'")
+        if not isinstance(agent, Agent):
+            raise TypeError(f"agents[{name!r}] is a {type(agent).__name__}; make agents with bayesmdp.agents")
+
+
+def _provenance(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, **run: Any) -> dict[str, Any]:
+    """What determines a run, as attrs: equal attrs mean equal replicates."""
+    return {
+        "mdp": mdp.name,
+        "states": json.dumps(mdp.states),
+        "actions": json.dumps(mdp.actions),
+        "objective": mdp.objective,
+        "discount": mdp.discount,
+        "agents": json.dumps({name: agent.describe() for name, agent in agents.items()}, default=_plain),
+        "truth": "the environment's" if truth is None else f"drawn from {getattr(truth, '__name__', 'a model')}",
+        **run,
+        "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "jaxlib", "numpyro")}),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """NumPy values as JSON can hold them."""
+    return np.asarray(value).tolist()
+
+
+def _program_of(agents: Mapping[str, Agent], beliefs: Mapping[str, Belief | None]) -> dict[str, Any]:
+    """What each agent's compiled program depends on."""
+    return {name: (agent.rules, beliefs[name]) for name, agent in agents.items()}
+
+
+def _in_threads(
+    run: Callable[[str, int], Run], todo: Sequence[tuple[str, int]], program: Mapping[str, Any], workers: int | None
+) -> Iterator[tuple[tuple[str, int], Run]]:
+    """Finished runs as they come. Each program's first run goes ahead alone, so that it is compiled once."""
+    first = {program[name]: (name, replicate) for name, replicate in reversed(todo)}
+    ahead = list(first.values())
+    for stage in (ahead, [task for task in todo if task not in ahead]):
+        pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
+        try:
+            tasks = {pool.submit(run, *task): task for task in stage}
+            for future in as_completed(tasks):
+                yield tasks[future], future.result()
+        finally:
+            # On an error or Ctrl-C what has not begun is dropped; at most one run a thread is waited for.
+            pool.shutdown(cancel_futures=True)
+
+
+def _assemble(
+    mdp: MDP,
+    beliefs: Mapping[str, Belief | None],
+    runs: Mapping[tuple[str, int], Run],
+    attrs: dict[str, Any],
+    resume: xr.DataTree | None,
+) -> xr.DataTree | None:
+    """The results of the replicates that every agent finished, joined to those of `resume`."""
+    names = list(beliefs)
+    whole = sorted(r for r in {r for _, r in runs} if all((name, r) in runs for name in names))
+    if not whole:
+        return resume
+    reports = {key for name in names for key in runs[name, whole[0]].rollout.report}
+
+    def stack(values: Callable[[Run], Array], dtype: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
+        array = np.array([[values(runs[name, r]) for r in whole] for name in names], dtype)
+        return ("agent", "replicate", "step"), array
+
+    nothing = np.full(attrs["steps"] // attrs["thin"], np.nan)
+    variables = {
+        "reward": stack(lambda run: run.rollout.reward, float),
+        "regret": stack(lambda run: run.rollout.regret, float),
+        "state": stack(lambda run: run.rollout.state, np.int32),
+    }
+    for report in sorted(reports):
+        variables[report] = stack(lambda run, key=report: run.rollout.report.get(key, nothing), np.float32)  # type: ignore[misc]
+    step = np.arange(attrs["thin"], attrs["steps"] + 1, attrs["thin"])
+    coords = {"agent": names, "replicate": whole, "step": step}
+    nodes = {"/": xr.Dataset(variables, coords, attrs)}
+    seconds = [[runs[name, r].seconds for r in whole] for name in names]
+    nodes["/timing"] = xr.Dataset({"seconds": (("agent", "replicate"), seconds)})
+    for name in names:
+        draws = {
+            site: np.stack([runs[name, r].draws[site] for r in whole], axis=2).swapaxes(0, 1)[None]
+            for site in runs[name, whole[0]].draws
+        }
+        belief = beliefs[name]
+        if not draws or belief is None:
+            continue
+        nodes[f"/beliefs/{name}/posterior"] = label_draws(
+            draws,
+            ("chain", "draw", "checkpoint", "replicate"),
+            dict(belief.dims),
+            Labels(mdp.states, mdp.actions, mdp.successor),
+            {"checkpoint": attrs["checkpoints"], "replicate": whole},
+        )
+    new = xr.DataTree.from_dict(nodes)
+    if resume is None:
+        return new
+    return xr.DataTree.from_dict({path: _join(resume, new, path) for path in nodes})
+
+
+def _join(old: xr.DataTree, new: xr.DataTree, path: str) -> xr.Dataset:
+    """One node with both sets of replicates, in order; what `old` lacks (a file holds no timing) is missing values."""
+    there = path.strip("/") in {node.path.strip("/") for node in old.subtree}
+    parts = [old[path].to_dataset() if there else old.to_dataset()[["agent", "replicate"]], new[path].to_dataset()]
+    both = xr.concat(parts, "replicate", data_vars="all", coords="minimal", compat="override", join="outer")
+    return both.sortby("replicate").assign_attrs(parts[1].attrs)
+
+
+def _resumable(resume: xr.DataTree | None, attrs: Mapping[str, Any]) -> set[int]:
+    """The replicates that `resume` already holds; refused if they come from another run."""
+    if resume is None:
+        return set()
+    for key, value in attrs.items():
+        held = resume.attrs.get(key, "not recorded")
+        if not np.array_equal(held, value):
+            raise ValueError(f"resume holds another run: its {key} is {held!r}, this call's {value!r}")
+    return set(resume.to_dataset()["replicate"].values.tolist())

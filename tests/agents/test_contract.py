@@ -1,0 +1,117 @@
+"""One contract for all agents: the same functions, argument names, and behaviour under `simulate`."""
+
+import inspect
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from bayesmdp import agents, environments, simulate
+from bayesmdp.agents import Agent, Rules
+from bayesmdp.models import dirichlet_transitions
+from bayesmdp.world import Step
+
+RIVER = environments.riverswim(6)
+PRIOR = dirichlet_transitions(RIVER, concentration=1 / 6)
+MAKERS = {name: getattr(agents, name) for name in agents.__all__ if name not in ("Agent", "Rules")}
+
+ARGUMENTS = {
+    "init": ["key"],
+    "begin": ["key", "state"],
+    "act": ["key", "state", "s"],
+    "observe": ["key", "state", "step"],
+    "ends": ["coin", "state", "step"],
+    "policy": ["state"],
+    "report": ["state", "s", "a"],
+    "next_task": ["key", "state"],
+    "belief": ["state"],
+}
+
+
+@pytest.fixture(params=MAKERS)
+def agent(request):
+    return MAKERS[request.param](PRIOR)
+
+
+def rules_of(agent, mdp=RIVER):
+    return agent.rules(agent.make_belief(mdp), mdp.problem, agent.options)
+
+
+def test_every_rule_has_the_grammars_arguments(agent):
+    assert set(ARGUMENTS) == set(Rules._fields)
+    with jax.enable_x64(True):
+        rules = rules_of(agent)
+    assert {name: list(inspect.signature(getattr(rules, name)).parameters) for name in Rules._fields} == ARGUMENTS
+
+
+def test_the_maker_takes_the_prior_first_and_options_by_keyword():
+    for make in MAKERS.values():
+        first, *rest = inspect.signature(make).parameters.values()
+        assert first.name == "prior"
+        assert all(parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in rest)
+
+
+def test_states_keep_their_structure(agent):
+    """What a scan needs: every rule returns a state of the same structure, shapes and types."""
+    with jax.enable_x64(True):
+        rules = rules_of(agent)
+        key = jax.random.key(0)
+        state = rules.init(key)
+        step = Step(*map(np.int32, (0, 1, 1, 1)), np.float64(0.0), np.bool_(False))
+        for after in (rules.begin(key, state), rules.observe(key, state, step), rules.next_task(key, state)):
+            assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
+                lambda x: (x.shape, x.dtype), state
+            )
+
+
+def test_an_agent_is_never_shown_the_kernel(agent):
+    """The same belief and rules come from an MDP without its kernel."""
+    blind = RIVER.replace(transition=None)
+    assert agent.make_belief(blind) == agent.make_belief(RIVER)
+
+
+def test_options_are_recorded_and_equal_agents_share_a_program(agent):
+    again = MAKERS[agent.algorithm.replace("-", "_")](PRIOR)
+    assert isinstance(agent, Agent) and again.describe() == agent.describe()
+    assert again.rules is agent.rules
+    assert again.make_belief(RIVER) == agent.make_belief(RIVER)
+
+
+def test_alone_as_in_a_batch(agent):
+    few = simulate(RIVER, {"A": agent}, steps=60, replicates=1, seed=3)
+    many = simulate(RIVER, {"A": agent, "B": agents.psrl(PRIOR)}, steps=60, replicates=4, seed=3, workers=3)
+    xr.testing.assert_identical(
+        few.to_dataset().isel(agent=0, replicate=0).drop_attrs(),
+        many.to_dataset().isel(agent=0, replicate=0).drop_attrs(),
+    )
+
+
+def test_it_learns(agent):
+    """On an easy river (Dirichlet prior at the truth's support, long run) regret per step falls."""
+    if agent.algorithm == "brmdp":
+        pytest.skip("a fixed level need not learn; that is the paper's point")
+    result = simulate(RIVER, {"A": agent}, steps=6_000, replicates=8, seed=0)
+    regret = result["regret"].values[0].mean(0)
+    assert regret[-1_000:].mean() < 0.6 * regret[:1_000].mean()
+
+
+BAD = {
+    "level 0": (lambda: agents.brmdp(PRIOR, level=0.0), "level must be a number above 0 and below 1; got 0.0"),
+    "level 1": (lambda: agents.brmdp(PRIOR, level=1), "level must be"),
+    "level NaN": (lambda: agents.brmdp(PRIOR, level=float("nan")), "level must be"),
+    "level text": (lambda: agents.brmdp(PRIOR, level="0.1"), "level must be"),
+    "no draws": (lambda: agents.brmdp(PRIOR, num_draws=0), "num_draws must be an integer of at least 1; got 0"),
+    "floor 1": (lambda: agents.aq_brmdp(PRIOR, floor=1.0), "floor must be"),
+    "negative scale": (lambda: agents.aq_brmdp(PRIOR, scale=-1), "scale must be a number above 0; got -1"),
+    "kappa above 1": (lambda: agents.aq_brmdp(PRIOR, sensitivity=1.5), "sensitivity must be.*at most 1"),
+    "infinite scale": (lambda: agents.aq_brmdp(PRIOR, scale=float("inf")), "scale must be finite"),
+    "draw rule": (lambda: agents.brmdp(PRIOR, draws="stale"), "draws must be one of fresh, renewed; got 'stale'"),
+    "share": (lambda: agents.brmdp(PRIOR, draws="renewed", share=0.0), "share must be"),
+}
+
+
+@pytest.mark.parametrize("make, message", BAD.values(), ids=BAD)
+def test_bad_options_are_refused_by_name(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,115 @@
+"""The adaptive level and its guarantees: the paper's Lemma 1 and the identities of pseudo-episodes."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax, random
+
+from bayesmdp import MDP, environments, simulate
+from bayesmdp.agents import aq_brmdp, psrl
+from bayesmdp.agents.aq_brmdp import adaptive_level
+from bayesmdp.models import dirichlet_transitions
+from bayesmdp.planning import Draws, Mean, Quantile, policy_iteration
+from tests.statistical import assert_standard_normal
+
+SCHEDULE = {"scale": 1.0, "sensitivity": 0.5, "floor": 0.1}
+
+
+def test_level_by_hand():
+    visits = np.array([[0, 3], [4, 9]])
+    ratio = np.array([[1, 3], [4, 9]]) / 4.25
+    expected = np.maximum(0.1, 1 - 0.5 / np.sqrt(4) * ratio**0.5)
+    with jax.enable_x64(True):
+        level = adaptive_level(4.0, visits, scale=0.5, sensitivity=0.5, floor=0.1)
+    np.testing.assert_allclose(level, expected, rtol=1e-14)
+
+
+def test_level_falls_with_visits_and_rises_with_periods():
+    visits = np.arange(12.0).reshape(6, 2) ** 2
+    early, late = (np.asarray(adaptive_level(k, visits, **SCHEDULE)) for k in (4.0, 400.0))
+    assert (np.diff(late.ravel()) <= 0).all()
+    assert (late >= early).all() and (late > early).any()
+    assert early.min() >= 0.1 - 1e-7
+
+
+def two_state_problem():
+    return MDP(reward=np.array([[0.0, 0.3], [1.0, 0.2]]), discount=0.9).problem
+
+
+@partial(jax.jit, static_argnames="fixed")
+def optimism(key, scale, period, fixed=None):
+    """For a kernel from the prior and data of it: is V_k >= V* everywhere, is V_k >= the floor's V, Lemma 1's bound."""
+    problem = two_state_problem()
+    kernel_key, data_key, draw_key = random.split(key, 3)
+    kernel = random.dirichlet(kernel_key, jnp.ones((2, 2, 2)), dtype=float)
+    sizes = jnp.array([[2, 40], [10, 5]])
+    seen = random.uniform(data_key, (2, 2, 40)) < kernel[..., :1]
+    first = jnp.sum(seen & (jnp.arange(40) < sizes[..., None]), -1)
+    counts = jnp.stack([first, sizes - first], -1)
+    draws = random.dirichlet(draw_key, 1.0 + counts, (1000, 2, 2), dtype=float)
+    level = adaptive_level(period, sizes, scale=scale, sensitivity=0.5, floor=0.1)
+    level = level if fixed is None else jnp.full_like(level, fixed)
+    solve = partial(policy_iteration, problem)
+    ours = solve(Draws(draws, problem.reward), Quantile(level)).value
+    cautious = solve(Draws(draws, problem.reward), Quantile(jnp.full_like(level, 0.1))).value
+    best = solve(Draws(kernel[None], problem.reward), Mean()).value
+    return (ours >= best).all(), (ours >= cautious - 1e-9).all(), 1 - 4 * scale / jnp.sqrt(period)
+
+
+@pytest.mark.parametrize("scale, period", [(0.5, 100.0), (0.3, 25.0)])
+def test_lemma_1(scale, period):
+    with jax.enable_x64(True):
+        runs = lax.map(lambda key: optimism(key, scale, period), random.split(random.key(0), 600))
+        low = lax.map(lambda key: optimism(key, scale, period, fixed=0.1), random.split(random.key(0), 600))
+    optimistic, above_floor, bound = map(np.asarray, runs)
+    error = np.sqrt(bound[0] * (1 - bound[0]) / len(bound))
+    assert 0.5 < bound[0] < 1
+    assert optimistic.mean() >= bound[0] - 4 * error
+    assert above_floor.all()
+    # The test can fail: a fixed low level is far from optimistic that often.
+    assert np.asarray(low[0]).mean() < bound[0] - 10 * error
+
+
+def test_value_decomposition_of_a_pseudo_episode():
+    """E sum_{i<L} (V_k - V^pi)(s_i) = E sum_{j<L} (j + 1) delta_j, with delta the two backups' one-step difference."""
+    river = environments.riverswim(6)
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 5, river.transition.shape)
+    draws = np.stack([[rng.dirichlet(row) for row in 1 / 6 + counts.reshape(12, 6)] for _ in range(101)])
+    with jax.enable_x64(True):
+        draws = Draws(draws.reshape(101, 6, 2, 6), river.reward)
+        plan = jax.jit(policy_iteration)(river.problem, draws, Quantile(rng.uniform(0.1, 0.9, (6, 2))))
+    states, policy = np.arange(6), np.asarray(plan.policy)
+    chain, reward = river.transition[states, policy], river.reward[states, policy, 0]
+    spread = np.linalg.inv(np.eye(6) - 0.95 * chain)
+    discrepancy = np.asarray(plan.q)[states, policy] - (reward + 0.95 * chain @ np.asarray(plan.value))
+    lhs = spread @ (np.asarray(plan.value) - spread @ reward)
+    np.testing.assert_allclose(lhs, spread @ spread @ discrepancy, atol=1e-8)
+    assert np.abs(discrepancy).max() > 0.01
+
+
+def test_number_and_length_of_pseudo_episodes():
+    river = environments.riverswim(6, discount=0.9)
+    result = simulate(river, {"PSRL": psrl(dirichlet_transitions(river))}, steps=400, replicates=200, seed=5)
+    period = result["period"].values[0]
+    number = period[:, -1]
+    assert_standard_normal((number.mean() - (1 + 0.1 * 399)) / np.sqrt(399 * 0.1 * 0.9 / 200))
+    # Lengths are Geometric(1 - discount) from 1: the chance of a new period after any step is .1.
+    assert_standard_normal((np.diff(period, axis=1).mean() - 0.1) / np.sqrt(0.09 / (200 * 399)))
+    # ... and memoryless: as likely right after a start as later.
+    starts = np.diff(period, axis=1) > 0
+    after_start = starts[:, 1:][starts[:, :-1]]
+    assert_standard_normal((after_start.mean() - 0.1) / np.sqrt(0.09 / after_start.size))
+
+
+def test_recorded_level_is_the_schedule():
+    river = environments.riverswim(6)
+    agent = aq_brmdp(dirichlet_transitions(river, concentration=1 / 6), **SCHEDULE)
+    result = simulate(river, {"AQ": agent}, steps=300, replicates=2, seed=1)
+    level, period = result["level"].values[0], result["period"].values[0]
+    assert level.min() >= 0.1 - 1e-6 and level.max() < 1
+    assert (level[period == 1] == np.float32(0.1)).all()  # lambda_1 = 1, all relative visits 1: 1 - 1 = 0, so the floor
+    assert result["failures"].values.max() == 0

@@ -1,0 +1,245 @@
+"""The simulator: exact accounting, reproducibility, resumption and refusals."""
+
+from functools import partial
+
+import jax
+import numpy as np
+import pytest
+import xarray as xr
+
+from bayesmdp import MDP, agents, collect, environments, simulate
+from bayesmdp.agents import Agent, Rules
+from bayesmdp.models import dirichlet_transitions
+from bayesmdp.posterior import exact_belief
+from bayesmdp.rollout import run_agent
+from bayesmdp.simulation import Interrupted
+from tests.statistical import assert_standard_normal
+
+RIVER = environments.riverswim(6)
+PRIOR = dirichlet_transitions(RIVER, concentration=1 / 6)
+PSRL = agents.psrl(PRIOR)
+
+
+def fixed_rules(belief, problem, options):
+    """An agent that never learns: the smallest instance of the grammar."""
+    policy = jax.numpy.asarray(options["policy"], "int32")
+    return Rules(
+        init=lambda key: belief.init(key),
+        begin=lambda key, state: state,
+        act=lambda key, state, s: policy[s],
+        observe=lambda key, state, step: belief.observe(key, state, step),
+        ends=lambda coin, state, step: False,
+        policy=lambda state: policy,
+        report=lambda state, s, a: {"action": a},
+        next_task=lambda key, state: state,
+        belief=lambda state: state,
+    )
+
+
+def fixed(policy, mdp=RIVER, prior=PRIOR):
+    return Agent("fixed", fixed_rules, partial(exact_belief, prior, num_draws=1), {"policy": np.array(policy)})
+
+
+def test_regret_of_a_fixed_policy_by_hand():
+    policy = np.array([0, 1, 1, 0, 1, 1])
+    result = simulate(RIVER, {"fixed": fixed(policy)}, steps=300, replicates=2)
+
+    def value(policy):
+        chain, reward = RIVER.transition[np.arange(6), policy], RIVER.reward[np.arange(6), policy, 0]
+        return np.linalg.solve(np.eye(6) - 0.95 * chain, reward)
+
+    best = np.max([value(np.array(list(np.binary_repr(code, 6)), int)) for code in range(64)], axis=0)
+    gap = best - value(policy)
+    np.testing.assert_allclose(result["regret"], gap[result["state"]], atol=1e-10)
+    np.testing.assert_array_equal(result["reward"], RIVER.reward[result["state"], policy[result["state"]], 0])
+    np.testing.assert_array_equal(result["action"], policy[result["state"]])
+
+
+def test_transitions_follow_the_kernel():
+    result = simulate(RIVER, {"right": fixed([1] * 6)}, steps=4_000, replicates=4, seed=2)
+    state = result["state"].values[0]
+    for s in range(6):
+        after = state[:, 1:][state[:, :-1] == s]
+        for n in range(6):
+            p = RIVER.transition[s, 1, n]
+            if p == 0:
+                assert not (after == n).any()
+            else:
+                assert_standard_normal(((after == n).mean() - p) / np.sqrt(p * (1 - p) / after.size))
+
+
+def test_agents_meet_the_same_luck():
+    result = simulate(RIVER, {"A": PSRL, "B": PSRL}, steps=100, replicates=2, seed=0)
+    xr.testing.assert_equal(
+        result.to_dataset().sel(agent="A", drop=True), result.to_dataset().sel(agent="B", drop=True)
+    )
+
+
+def test_a_short_run_begins_a_long_one():
+    short = simulate(RIVER, {"A": PSRL}, steps=50, replicates=2, seed=0).to_dataset()
+    long = simulate(RIVER, {"A": PSRL}, steps=130, replicates=2, seed=0).to_dataset()
+    xr.testing.assert_identical(short.drop_attrs(), long.isel(step=slice(50)).drop_attrs())
+
+
+def test_seeds_differ():
+    one, two = (simulate(RIVER, {"A": PSRL}, steps=200, replicates=1, seed=seed)["state"].values for seed in (0, 1))
+    assert (one != two).any()
+
+
+def test_thinning_sums():
+    full = simulate(RIVER, {"A": PSRL}, steps=120, replicates=2, seed=0).to_dataset()
+    thin = simulate(RIVER, {"A": PSRL}, steps=120, replicates=2, seed=0, thin=10).to_dataset()
+    assert thin["step"].values.tolist() == list(range(10, 121, 10))
+    for name in ("reward", "regret"):
+        np.testing.assert_allclose(thin[name], full[name].values.reshape(1, 2, 12, 10).sum(-1), atol=1e-12)
+    for name in ("state", "period", "solves"):
+        np.testing.assert_array_equal(thin[name], full[name][..., 9::10])
+
+
+def test_resumed_equals_uninterrupted():
+    whole = simulate(RIVER, {"A": PSRL}, steps=50, replicates=5, seed=0, checkpoints=[20])
+    part = simulate(RIVER, {"A": PSRL}, steps=50, replicates=2, seed=0, checkpoints=[20])
+    resumed = simulate(RIVER, {"A": PSRL}, steps=50, replicates=5, seed=0, checkpoints=[20], resume=part)
+    for path in ("/", "/beliefs/A/posterior"):
+        xr.testing.assert_identical(resumed[path].to_dataset(), whole[path].to_dataset())
+
+
+def test_interrupting_loses_nothing():
+    seen = []
+
+    def stop_at_three(*run):
+        seen.append(run)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match="replicates done") as stop:
+        simulate(RIVER, {"A": PSRL}, steps=50, replicates=20, seed=0, workers=1, on_replicate=stop_at_three)
+    assert stop.value.result["replicate"].values.tolist() == [0, 1, 2]
+    whole = simulate(RIVER, {"A": PSRL}, steps=50, replicates=20, seed=0, resume=stop.value.result)
+    xr.testing.assert_identical(
+        whole.to_dataset(), simulate(RIVER, {"A": PSRL}, steps=50, replicates=20, seed=0).to_dataset()
+    )
+
+
+def test_resume_refuses_another_run():
+    part = simulate(RIVER, {"A": PSRL}, steps=50, replicates=2, seed=0)
+    with pytest.raises(ValueError, match="resume holds another run: its seed is 0, this call's 1"):
+        simulate(RIVER, {"A": PSRL}, steps=50, replicates=3, seed=1, resume=part)
+
+
+def test_checkpoints_are_the_beliefs_of_that_step():
+    import arviz as az
+
+    result = simulate(
+        RIVER, {"right": fixed([1] * 6)}, steps=300, replicates=2, checkpoints=[100, 300], checkpoint_draws=4_000
+    )
+    beliefs = result["beliefs/right"]
+    transition = beliefs["posterior"]["transition"]
+    assert transition.dims == ("chain", "draw", "checkpoint", "replicate", "state", "action", "next_state")
+    state = result["state"].values[0]
+    for replicate in range(2):
+        counts = np.full((6, 2, 6), 1 / 6)
+        np.add.at(counts, (state[replicate, :100], 1, state[replicate, 1:101]), 1)
+        mean = counts / counts.sum(-1, keepdims=True)
+        error = np.sqrt(mean * (1 - mean) / (counts.sum(-1, keepdims=True) + 1) / 4_000)
+        draws = transition.sel(checkpoint=100, replicate=replicate).mean(("chain", "draw")).values
+        assert (np.abs(draws - mean) < 5 * error + 1e-12).all()
+    summary = az.summary(
+        beliefs.sel(replicate=0, checkpoint=300, state=0, action="right"), var_names=["transition"], kind="stats"
+    )
+    assert len(summary) == 6
+
+
+def test_bayes_regret_draws_a_kernel_for_each_replicate():
+    prior = dirichlet_transitions(RIVER, concentration=100 * RIVER.transition + 1e-3)
+    agents_ = {"A": fixed([1] * 6, prior=prior), "B": fixed([1] * 6, prior=prior)}
+    result = simulate(RIVER, agents_, steps=500, replicates=40, seed=0, truth=prior)
+    # Both agents face the same kernel, so with the same policy the same run.
+    np.testing.assert_array_equal(result["state"].sel(agent="A"), result["state"].sel(agent="B"))
+    # Kernels differ between replicates: so does the regret of always swimming right, state by state.
+    at_zero = {round(float(x), 9) for x in result["regret"].values[0, :, 0]}
+    assert len(at_zero) > 1 or at_zero == {0.0}
+    own = simulate(RIVER, {"A": PSRL}, steps=20, replicates=2, seed=0)
+    assert "the environment's" in own.attrs["truth"] and "drawn from" in result.attrs["truth"]
+
+
+def test_episodes_start_anew():
+    lake = environments.frozen_lake()
+    log = collect(lake, steps=400, seed=0)
+    last = log["last"].values
+    ends = np.isin(log["next_state"].values, np.flatnonzero(lake.terminal))
+    np.testing.assert_array_equal(last, ends)
+    assert last.sum() > 20
+    assert (log["state"].values[1:][last[:-1]] == 0).all()
+    same = ~last[:-1]
+    np.testing.assert_array_equal(log["state"].values[1:][same], log["next_state"].values[:-1][same])
+    np.testing.assert_array_equal(log["reward"].values, log["next_state"].values == 15)
+
+
+def test_collect_under_a_policy_and_probabilities():
+    labels = np.array(["right"] * 6)
+    assert set(collect(RIVER, labels, steps=50)["action"].values) == {"right"}
+    table = np.tile([0.25, 0.75], (6, 1))
+    share = (collect(RIVER, table, steps=4_000, seed=1)["action"].values == "right").mean()
+    assert_standard_normal((share - 0.75) / np.sqrt(0.75 * 0.25 / 4_000))
+
+
+def test_nothing_recompiles_over_a_grid_of_numbers():
+    before = run_agent._cache_size()
+    for level in (0.11, 0.42, 0.77):
+        simulate(RIVER, {"A": agents.brmdp(PRIOR, level=level, num_draws=20)}, steps=37, replicates=2)
+    for discount in (0.9, 0.96):
+        mdp = RIVER.replace(discount=discount)
+        simulate(mdp, {"A": agents.brmdp(PRIOR, num_draws=20)}, steps=37, replicates=2, seed=4)
+    assert run_agent._cache_size() == before + 1
+
+
+def test_the_users_precision_is_left_alone():
+    simulate(RIVER, {"A": PSRL}, steps=10, replicates=1)
+    assert jax.numpy.ones(1).dtype == "float32"
+
+
+BAD = {
+    "no agents": ({"agents": {}}, "at least one"),
+    "an agent that is none": ({"agents": {"A": 3}}, r"agents\['A'\] is a int"),
+    "a slash in a name": ({"agents": {"a/b": PSRL}}, "without '/'"),
+    "no steps": ({"steps": 0}, "steps must be an integer of at least 1; got 0"),
+    "steps as a float": ({"steps": 1e3}, "steps must be an integer"),
+    "no replicates": ({"replicates": 0}, "replicates must be"),
+    "negative seed": ({"seed": -1}, "seed must be"),
+    "thin that does not divide": ({"thin": 7}, "thin must divide steps; got thin=7, steps=10"),
+    "late checkpoint": ({"checkpoints": [11]}, "checkpoint 11 lies beyond the last step, 10"),
+    "no kernel": ({"mdp": RIVER.replace(transition=None)}, "has no transition"),
+    "no MDP": ({"mdp": RIVER.transition}, "mdp must be an MDP; got ndarray"),
+    "prior of other sizes": ({"mdp": environments.riverswim(7)}, "6.*7|7.*6"),
+}
+
+
+@pytest.mark.parametrize("changes, message", BAD.values(), ids=BAD)
+def test_bad_runs_are_refused_by_name(changes, message):
+    call = {"mdp": RIVER, "agents": {"A": PSRL}, "steps": 10, "replicates": 1} | changes
+    mdp, who = call.pop("mdp"), call.pop("agents")
+    with pytest.raises((ValueError, TypeError), match=message):
+        simulate(mdp, who, **call)
+
+
+BAD_POLICIES = {
+    "unknown name": ("greedy", "the only policy with a name"),
+    "unknown action": (["right"] * 5 + ["up"], "no action 'up'"),
+    "another shape": (np.ones((2, 6)) / 6, r"policy has shape \(2, 6\); expected \(6, 2\)"),
+    "does not sum": (np.full((6, 2), 0.4), r"policy\[0\] sums to 0.8"),
+    "negative": (np.tile([1.5, -0.5], (6, 1)), r"policy\[0, 1\] = -0.5"),
+}
+
+
+@pytest.mark.parametrize("policy, message", BAD_POLICIES.values(), ids=BAD_POLICIES)
+def test_bad_policies_are_refused_by_name(policy, message):
+    with pytest.raises((ValueError, KeyError), match=message):
+        collect(RIVER, policy, steps=5)
+
+
+def test_unavailable_actions_are_not_taken():
+    mdp = MDP(transition=RIVER.transition, reward=RIVER.reward, discount=0.9, available=np.tile([True, False], (6, 1)))
+    assert set(collect(mdp, steps=30)["action"].values) == {0}
+    with pytest.raises(ValueError, match="not available"):
+        collect(mdp, np.full((6, 2), 0.5), steps=5)
