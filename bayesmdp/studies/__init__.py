@@ -1,0 +1,19 @@
+"""Experiments as plain data, one file a paper; ``bayesmdp run FILE/STUDY`` runs one."""
+
+from bayesmdp.studies import aq_brmdp, river_schedule
+from bayesmdp.studies.base import AgentSpec, Study
+
+__all__ = ["STUDIES", "AgentSpec", "Study", "find"]
+
+STUDIES = {
+    f"{paper}/{name}": study
+    for paper, module in (("aq-brmdp", aq_brmdp), ("river-schedule", river_schedule))
+    for name, study in module.STUDIES.items()
+}
+
+
+def find(name: str) -> Study:
+    """The study of that name, or a `KeyError` that lists the names there are."""
+    if name not in STUDIES:
+        raise KeyError(f"no study {name!r}; the studies are {', '.join(STUDIES)}")
+    return STUDIES[name]

@@ -1,0 +1,30 @@
+"""Studies of Song, Wang and Zhou, "Evolving Robustness-Exploration Trade-off" (2026): AQ-BRMDP on RiverSwim (5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from bayesmdp.studies.base import AgentSpec, Study
+
+__all__ = ["STUDIES", "paper_agents"]
+
+
+def paper_agents(**aq_options: float) -> Mapping[str, AgentSpec]:
+    """The five agents of the paper's Figure 1, with options for AQ-BRMDP."""
+    fixed = {f"BRMDP-{level}": AgentSpec("brmdp", {"level": level}) for level in (0.1, 0.3, 0.5)}
+    return MappingProxyType({"PSRL": AgentSpec("psrl"), **fixed, "AQ-BRMDP": AgentSpec("aq_brmdp", aq_options)})
+
+
+def _river(num_states: int) -> Study:
+    return Study(
+        title=f"AQ-BRMDP, fixed levels and PSRL on RiverSwim-{num_states} (Figure 1)",
+        environment="riverswim",
+        environment_options={"num_states": num_states, "discount": 0.95},
+        prior="dirichlet_transitions",
+        prior_options={"concentration": 1 / num_states},
+        agents=paper_agents(scale=1.0, sensitivity=0.25),
+    )
+
+
+STUDIES: Mapping[str, Study] = {f"riverswim-{n}": _river(n) for n in (6, 10)}

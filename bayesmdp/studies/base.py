@@ -1,0 +1,113 @@
+"""A study: an experiment as plain data, which the command line runs and the tests read.
+
+A study names its environment, its prior and its agents by functions and numbers only; nothing in it runs until
+:meth:`Study.run`. One file a paper holds the paper's studies in a ``STUDIES`` mapping.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesmdp.agents import Agent
+    from bayesmdp.mdp import MDP
+
+__all__ = ["AgentSpec", "Study"]
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """An agent by algorithm name (a function of :mod:`bayesmdp.agents`) and options."""
+
+    algorithm: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Study:
+    """An experiment.
+
+    Attributes
+    ----------
+    title : str
+        One line, for ``bayesmdp list``.
+    environment : str
+        A function of :mod:`bayesmdp.environments`.
+    environment_options : mapping
+    prior : str
+        A function of :mod:`bayesmdp.models`, called with the environment.
+    prior_options : mapping
+    agents : mapping of name to AgentSpec
+        In the order of tables and legends.
+    steps, replicates : int
+    bayes : bool
+        Draw each replicate's true kernel from the prior instead of taking the environment's own.
+    note : str
+        Where the settings come from.
+    """
+
+    title: str
+    environment: str
+    prior: str
+    agents: Mapping[str, AgentSpec]
+    environment_options: Mapping[str, Any] = field(default_factory=dict)
+    prior_options: Mapping[str, Any] = field(default_factory=dict)
+    steps: int = 5_000
+    replicates: int = 64
+    bayes: bool = False
+    note: str = ""
+
+    def make_mdp(self) -> MDP:
+        """The environment."""
+        from bayesmdp import environments
+
+        mdp: MDP = getattr(environments, self.environment)(**self.environment_options)
+        return mdp
+
+    def make_prior(self, mdp: MDP) -> Any:
+        """The NumPyro model of what the agents do not know."""
+        from bayesmdp import models
+
+        return getattr(models, self.prior)(mdp, **self.prior_options)
+
+    def make_agents(self, prior: Any) -> dict[str, Agent]:
+        """The agents, all under the same prior."""
+        from bayesmdp import agents
+
+        return {name: getattr(agents, spec.algorithm)(prior, **spec.options) for name, spec in self.agents.items()}
+
+    def run(self, *, seed: int = 0, **options: Any) -> xr.DataTree:
+        """Run the study; `options` go to :func:`~bayesmdp.simulation.simulate`."""
+        from bayesmdp.simulation import simulate
+
+        mdp = self.make_mdp()
+        prior = self.make_prior(mdp)
+        options = {"steps": self.steps, "replicates": self.replicates, **options}
+        return simulate(mdp, self.make_agents(prior), seed=seed, truth=prior if self.bayes else None, **options)
+
+    def with_options(self, options: Mapping[str, Mapping[str, Any]]) -> Study:
+        """A copy in which some agents have other options: ``{"AQ-BRMDP": {"scale": 2.0}}``.
+
+        Raises
+        ------
+        KeyError
+            Naming an agent that the study does not have.
+        """
+        unknown = set(options) - set(self.agents)
+        if unknown:
+            raise KeyError(f"no agent {sorted(unknown)[0]!r} in this study; it has {', '.join(self.agents)}")
+        changed = {
+            name: replace(spec, options={**spec.options, **options.get(name, {})}) for name, spec in self.agents.items()
+        }
+        return replace(self, agents=changed)
+
+    def with_agents(self, names: list[str]) -> Study:
+        """A copy with only the named agents."""
+        unknown = [name for name in names if name not in self.agents]
+        if unknown:
+            raise KeyError(f"no agent {unknown[0]!r} in this study; it has {', '.join(self.agents)}")
+        return replace(self, agents={name: self.agents[name] for name in names})
