@@ -1,0 +1,286 @@
+"""The command line: ``bayesmdp run STUDY``, ``bayesmdp list``, ``bayesmdp plot FILE``.
+
+Heavy packages (jax, xarray, matplotlib, rich) are imported inside the commands, so that ``bayesmdp --help`` is prompt.
+Tables and paths go to standard output, progress and errors to standard error. Exit codes: 0, done; 2, the user's
+mistake, told in one line; 130, interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from bayesmdp.studies import STUDIES, Study
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    help="Bayesian reinforcement learning, the unknown declared once as a NumPyro model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def main() -> None:
+    """Entry point of the ``bayesmdp`` command."""
+    _cache_compiled_programs()
+    # A batch system's request to stop is treated as Ctrl-C: what is finished is kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    app()
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"bayesmdp {version('bayesmdp')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def run(
+    study: Annotated[str, typer.Argument(help="Such as aq-brmdp/riverswim-6; see `bayesmdp list`.")],
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of each run, instead of the study's.")] = None,
+    replicates: Annotated[int | None, typer.Option(min=1, help="Independent runs of each agent.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same file, byte for byte.")] = 0,
+    agents: Annotated[str | None, typer.Option(metavar="A,B", help="Only these agents, such as PSRL,AQ-BRMDP.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="AGENT.OPTION=VALUE", help="An agent's option; repeatable.")
+    ] = None,
+    thin: Annotated[int, typer.Option(min=1, help="Record windows of this many steps, for smaller files.")] = 1,
+    out: Annotated[Path, typer.Option(help="Folder, or file ending in .nc, for the results.")] = Path("results"),
+    resume: Annotated[bool, typer.Option("--resume", help="Keep what the file holds and run what is missing.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one a core.")] = None,
+) -> None:
+    """Let a study's agents learn online: a table, a results file and a figure."""
+    chosen = _chosen_study(study, agents, set_ or [])
+    path = out if out.suffix == ".nc" else out / f"{study.replace('/', '-')}-seed{seed}.nc"
+    steps, replicates = steps or chosen.steps, replicates or chosen.replicates
+    if steps % thin:
+        _fail(f"--thin must divide the steps; {thin} does not divide {steps}")
+    identity = _identity(study, chosen, steps=steps, seed=seed, thin=thin)
+    held = _held(path, identity, resume=resume, replicates=replicates)
+
+    from bayesmdp import results
+    from bayesmdp.console import Progress, make_console, summary_table
+    from bayesmdp.simulation import Interrupted
+
+    done = set() if held is None else set(held.to_dataset()["replicate"].values.tolist())
+    expected = len(set(range(replicates)) - done) * len(chosen.agents)
+    typer.echo(f"{chosen.title}: {len(chosen.agents)} agents, {replicates} replicates, {steps:,} steps", err=True)
+    if held is not None:
+        typer.echo(f"{path} holds {len(done)} replicates already", err=True)
+    try:
+        with Progress(list(chosen.agents), expected) as progress:
+            result = chosen.run(
+                seed=seed,
+                steps=steps,
+                replicates=replicates,
+                thin=thin,
+                workers=workers,
+                resume=held,
+                on_replicate=progress.advance,
+            )
+    except Interrupted as stop:
+        _stopped(stop.result, path, study, chosen.title)
+    except ValueError as error:
+        if not str(error).startswith("resume holds"):
+            raise
+        _fail(str(error).replace("resume", str(path), 1) + "; give another --out")
+    result.attrs |= {"study": study, "title": chosen.title}
+    results.save(result, path)
+    figure = _draw(result, path.with_suffix(".png"))
+    make_console().print(summary_table(result))
+    typer.echo(f"results  {path}\nfigure   {figure}")
+    typer.echo(f'open     xarray.open_datatree("{path.as_posix()}")')
+
+
+@app.command("list")
+def list_(
+    study: Annotated[
+        str | None, typer.Argument(help="Show this study's agents and settings.", show_default=False)
+    ] = None,
+) -> None:
+    """List the studies, and the agents, environments and priors that studies are made of."""
+    from bayesmdp.console import make_console, name_table, study_table
+
+    console = make_console()
+    if study is not None:
+        console.print(study_table(study, _find(study)))
+        return
+    from bayesmdp import agents, environments, models
+
+    console.print(name_table("Studies", {name: study.title for name, study in STUDIES.items()}))
+    for title, package in (("Agents", agents), ("Environments", environments), ("Priors", models)):
+        parts = {name: getattr(package, name) for name in package.__all__ if name.islower()}
+        summaries = {name: (part.__doc__ or "").strip().partition("\n")[0] for name, part in parts.items()}
+        console.print(name_table(title, summaries))
+    console.print("`bayesmdp list STUDY` shows a study's agents and their options.")
+
+
+@app.command()
+def plot(
+    file: Annotated[Path, typer.Argument(help="A results file that `bayesmdp run` wrote.")],
+    out: Annotated[Path | None, typer.Option(help="The figure, .png, .pdf or .svg; by default FILE's name.")] = None,
+    window: Annotated[int | None, typer.Option(min=1, help="Steps of the moving average of the reward.")] = None,
+) -> None:
+    """Draw regret, reward and state occupancy from a results file, and print its table."""
+    from bayesmdp import results
+    from bayesmdp.console import make_console, summary_table
+
+    try:
+        result = results.load(file)
+        figure = _draw(result, out or file.with_suffix(".png"), window)
+    except (OSError, ValueError) as error:
+        _fail(str(error))
+    make_console().print(summary_table(result))
+    typer.echo(f"figure   {figure}")
+
+
+def _find(name: str) -> Study:
+    if name not in STUDIES:
+        close = get_close_matches(name, STUDIES, 1, 0.4)
+        _fail(
+            f"no study {name!r}; " + (f"did you mean {close[0]}? " if close else "") + "`bayesmdp list` shows them all"
+        )
+    return STUDIES[name]
+
+
+def _chosen_study(name: str, agents: str | None, settings: list[str]) -> Study:
+    """The study with the agents and options asked for, all checked."""
+    study = _find(name)
+    try:
+        if agents is not None:
+            study = study.with_agents([agent.strip() for agent in agents.split(",") if agent.strip()])
+            if not study.agents:
+                _fail("--agents names no agent")
+        return study.with_options(_parse_settings(settings))
+    except KeyError as error:
+        _fail(str(error.args[0]))
+
+
+def _parse_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
+    parsed: dict[str, dict[str, Any]] = {}
+    for setting in settings:
+        # An agent's name may hold dots and equals signs of its own, as BRMDP-0.1 does; an option's holds none.
+        left, equals, text = setting.rpartition("=")
+        agent, dot, option = left.rpartition(".")
+        if not (equals and dot and agent and option and text):
+            _fail(f"--set {setting!r} is not AGENT.OPTION=VALUE, such as AQ-BRMDP.scale=2")
+        try:
+            value = json.loads(text)
+        except json.JSONDecodeError:
+            value = text
+        parsed.setdefault(agent.strip(), {})[option.strip()] = value
+    return parsed
+
+
+def _identity(name: str, study: Study, **run: int) -> dict[str, Any]:
+    """What tells this run from others that might be in its file. Making the agents also checks their options."""
+    import inspect
+
+    from bayesmdp import agents as algorithms
+
+    for agent, spec in study.agents.items():
+        known = [option for option in inspect.signature(getattr(algorithms, spec.algorithm)).parameters][1:]
+        unknown = [option for option in spec.options if option not in known]
+        if unknown:
+            _fail(f"{agent} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}")
+    try:
+        agents = study.make_agents(study.make_prior(study.make_mdp()))
+    except (TypeError, ValueError) as error:
+        _fail(str(error))
+    described = json.dumps({agent: made.describe() for agent, made in agents.items()}, default=float)
+    return {"study": name, **run, "agents": json.loads(described)}
+
+
+def _held(path: Path, identity: Mapping[str, Any], *, resume: bool, replicates: int) -> xr.DataTree | None:
+    """What the file holds, if it is to be resumed; refused if it could not be written or would lose another run."""
+    from bayesmdp import results
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not os.access(path.parent, os.W_OK):
+            _fail(f"{path.parent} cannot be written to; give another --out")
+        if not path.exists():
+            return None
+        held = results.load(path)
+    except (OSError, ValueError) as error:
+        _fail(f"{error}; give another --out")
+    for key, wanted in identity.items():
+        found = json.loads(held.attrs[key]) if key == "agents" else held.attrs.get(key)
+        if found != wanted:
+            told = "other agents or options" if key == "agents" else f"{key} {found}, not {wanted}"
+            _fail(f"{path} holds another run ({told}); give another --out, or move the file away")
+    if resume:
+        return held
+    if held.sizes["replicate"] > replicates:
+        _fail(f"{path} holds {held.sizes['replicate']} replicates of this run; keep them with --resume, or give --out")
+    return None
+
+
+def _stopped(result: xr.DataTree | None, path: Path, study: str, title: str) -> NoReturn:
+    """Keep what was finished before Ctrl-C and say how to go on."""
+    from bayesmdp import results
+
+    if result is None:
+        typer.echo("Interrupted before any replicate was finished; nothing was written.", err=True)
+        raise typer.Exit(130)
+    result.attrs |= {"study": study, "title": title}
+    results.save(result, path)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
+    typer.echo(f"Interrupted: {path} holds the {result.sizes['replicate']} replicates that were finished.", err=True)
+    typer.echo(f"Go on with: bayesmdp {shlex.join(arguments)} --resume", err=True)
+    raise typer.Exit(130)
+
+
+def _draw(result: xr.DataTree, path: Path, window: int | None = None) -> Path:
+    from matplotlib.figure import Figure
+
+    from bayesmdp.plots import plot_study
+
+    figure = plot_study(result, window=window, figure=Figure())
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=150)
+    return path
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"bayesmdp: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def _cache_compiled_programs() -> None:
+    """Let JAX keep compiled programs between calls, which saves most of a short run; the user's settings win."""
+    home = Path.home()
+    system = {"win32": os.environ.get("LOCALAPPDATA") or home / "AppData/Local", "darwin": home / "Library/Caches"}
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or system.get(sys.platform, home / ".cache"))
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "bayesmdp" / "jax"))
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""What the command line shows: a table of results, and the progress of a run."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import rich.box
+import rich.progress
+import typer
+import xarray as xr
+from rich.console import Console
+from rich.table import Table
+
+from bayesmdp.analysis import summary
+
+if TYPE_CHECKING:
+    from bayesmdp.studies import Study
+
+__all__ = ["Progress", "make_console", "name_table", "study_table", "summary_table"]
+
+
+def summary_table(result: xr.DataTree) -> Table:
+    """One row an agent: final regret with its interval, reward per step, planning solves and, where timed, seconds."""
+    told = summary(result)
+    replicates, steps = told.attrs["replicates"], told.attrs["steps"]
+    caption = f"{replicates} replicates of {steps:,} steps"
+    if replicates == 1:
+        caption = f"one replicate of {steps:,} steps, so no interval"
+    failures = float(told["failures"].sum())
+    if failures:
+        caption += f"; {failures:,.0f} plans did not converge"
+    timed = bool(told["seconds"].notnull().any())
+    table = Table("agent", caption=caption, caption_justify="left", box=rich.box.SIMPLE)
+    for heading in ("final\nregret", "95% interval", "reward\nper step", "planning\nsolves") + ("seconds",) * timed:
+        table.add_column(heading, justify="right")
+    largest = float(abs(told["regret"]).max())
+    digits = 0 if largest >= 100 else 1 if largest >= 10 else 3
+
+    def shown(value: xr.DataArray, decimals: int) -> str:
+        return f"{float(value):,.{decimals}f}" if value.notnull() else "-"
+
+    for name in told["agent"].values:
+        row = told.sel(agent=name)
+        lower, upper = shown(row["regret_lower"], digits), shown(row["regret_upper"], digits)
+        table.add_row(
+            str(name),
+            shown(row["regret"], digits),
+            f"{lower} to {upper}" if replicates > 1 else "-",
+            shown(row["reward"], 4),
+            shown(row["solves"], 0),
+            *[shown(row["seconds"], 2)] * timed,
+        )
+    return table
+
+
+def name_table(title: str, told: Mapping[str, str]) -> Table:
+    """Names, never cut, with a line on each."""
+    table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, text in told.items():
+        table.add_row(name, text)
+    return table
+
+
+def study_table(name: str, study: Study) -> Table:
+    """A study's settings, and its agents as ``--agents`` and ``--set`` name them."""
+
+    def call(function: str, options: Mapping[str, object]) -> str:
+        shown = {name: f"{value:g}" if isinstance(value, float) else repr(value) for name, value in options.items()}
+        return f"{function}({', '.join(f'{name}={value}' for name, value in shown.items())})"
+
+    settings = {
+        "environment": call(study.environment, study.environment_options),
+        "prior": call(study.prior, study.prior_options),
+        "true kernel": "drawn from the prior for each replicate" if study.bayes else "the environment's",
+        "size": f"{study.replicates} replicates of {study.steps:,} steps",
+    }
+    if study.note:
+        settings["note"] = study.note
+    agents = {f"agent {agent}": call(spec.algorithm, spec.options) for agent, spec in study.agents.items()}
+    return name_table(f"{name}: {study.title}", settings | agents)
+
+
+class Progress:
+    """Runs finished and time left: bars on a terminal, otherwise about ten plain lines.
+
+    The first run of each agent compiles its program, so the time left is told from then on.
+    """
+
+    def __init__(self, agents: list[str], expected: int) -> None:
+        self.expected, self.done = expected, Counter(dict.fromkeys(agents, 0))
+        self.began, self.before = time.monotonic(), 0
+        console = make_console(stderr=True)
+        self.bar: rich.progress.Progress | None = None
+        if not console.is_terminal:
+            return
+        self.bar = rich.progress.Progress(
+            rich.progress.TextColumn("{task.description}"),
+            rich.progress.BarColumn(),
+            rich.progress.MofNCompleteColumn(),
+            rich.progress.TimeRemainingColumn(),
+            console=console,
+            speed_estimate_period=300,
+        )
+        self.all = self.bar.add_task("compiling", total=expected)
+        self.tasks = {agent: self.bar.add_task(agent, total=expected // len(agents)) for agent in agents}
+
+    def __enter__(self) -> Progress:
+        if self.bar is not None:
+            self.bar.start()
+        return self
+
+    def __exit__(self, *stop: object) -> None:
+        if self.bar is not None:
+            self.bar.stop()
+
+    def advance(self, agent: str, replicate: int, seconds: float) -> None:
+        """Count a finished run: the `on_replicate` of `simulate`."""
+        del replicate, seconds
+        self.done[agent] += 1
+        total = self.done.total()
+        compiled = not self.before and min(self.done.values()) > 0
+        if compiled:
+            self.began, self.before = time.monotonic(), total
+        if self.bar is not None:
+            self.bar.advance(self.tasks[agent])
+            self.bar.advance(self.all)
+            if compiled:
+                self.bar.reset(self.all, completed=total, description="all")
+        elif total == self.expected or total % max(1, self.expected // 10) == 0:
+            line = f"{total} of {self.expected} runs"
+            if self.before < total < self.expected and self.before:
+                left = (time.monotonic() - self.began) / (total - self.before) * (self.expected - total)
+                line += f", about {left:.0f} s left"
+            typer.echo(line, err=True)
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console that colours nothing by itself."""
+    return Console(stderr=stderr, highlight=False)

@@ -1,0 +1,302 @@
+"""The command line, run as a user runs it: small real studies, and every mistake answered in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from typer.testing import CliRunner
+
+from bayesmdp import analysis, cli, console, results, studies
+from tests.synthetic import synthetic_result
+
+RIVER = "aq-brmdp/riverswim-6"
+TINY = ("--agents", "PSRL,BRMDP-0.1", "--steps", "50", "--replicates", "3", "--workers", "2")
+HEAVY = ("arviz", "h5netcdf", "jax", "matplotlib", "numpyro", "pandas", "scipy", "xarray")
+FILE = "aq-brmdp-riverswim-6-seed0.nc"
+
+
+def call(*arguments: object, code: int = 0) -> tuple[str, str]:
+    """Standard output and error of a call that must exit with `code`."""
+    finished = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+    if finished.exception is not None and not isinstance(finished.exception, SystemExit):
+        raise finished.exception
+    assert finished.exit_code == code, finished.stderr
+    return finished.stdout, finished.stderr
+
+
+def told_in_one_line(*arguments: object) -> str:
+    """The message of a call that must be refused."""
+    _, message = call(*arguments, code=2)
+    assert message.startswith("bayesmdp: ")
+    assert message.count("\n") == 1
+    return message
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each call here would compile its programs again, as calls from a shell would without the cache on disk."""
+    import jax
+    from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+    changed = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+    }
+    before = {name: getattr(jax.config, name) for name in changed}
+    for name, value in changed.items():
+        jax.config.update(name, value)
+    reset_cache()
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    reset_cache()
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
+    """The file, standard output and standard error of a tiny run."""
+    folder = tmp_path_factory.mktemp("results")
+    return folder / FILE, *call("run", RIVER, *TINY, "--out", folder)
+
+
+def test_help_is_light() -> None:
+    code = (
+        "import sys, bayesmdp.cli as cli\n"
+        "try: cli.app(['--help'])\n"
+        f"except SystemExit: print(*[name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "run" in finished.stdout
+    assert finished.stderr.split() == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processor time of children is not told on Windows")
+def test_help_takes_well_under_half_a_second() -> None:
+    import resource
+
+    def seconds(*arguments: str) -> float:
+        # Processor time, not the clock: other work on the machine must not fail this.
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *arguments], capture_output=True, check=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    # On a machine that is slow or crowded, a bare interpreter is slow as well: about 0.02 s where this was written.
+    bare = min(seconds("-c", "") for _ in range(3))
+    assert min(seconds("-m", "bayesmdp.cli", "--help") for _ in range(3)) < max(0.5, 25 * bare)
+
+
+def test_version() -> None:
+    from importlib.metadata import version
+
+    assert call("--version")[0] == f"bayesmdp {version('bayesmdp')}\n"
+
+
+def test_list_names_everything() -> None:
+    from bayesmdp import environments, models
+
+    shown, _ = call("list")
+    first_words = {line.split()[0] for line in shown.splitlines() if line.strip()}
+    assert first_words >= {*studies.STUDIES, "psrl", "brmdp", "aq_brmdp", *environments.__all__, *models.__all__}
+
+
+def test_list_shows_the_agents_of_a_study_as_they_are_asked_for() -> None:
+    shown, _ = call("list", RIVER)
+    assert "agent BRMDP-0.3  brmdp(level=0.3)" in shown
+    assert "64 replicates of 5,000 steps" in shown
+    assert f"did you mean {RIVER}?" in told_in_one_line("list", "riverswim-6")
+
+
+def test_run_writes_what_it_says(ran: tuple[Path, str, str]) -> None:
+    path, shown, progress = ran
+    with xr.open_datatree(path) as opened:
+        assert dict(opened.sizes) == {"agent": 2, "replicate": 3, "step": 50}
+        assert opened.attrs["study"] == RIVER
+        final = analysis.final_regret(opened.load())
+    for name, mean in zip(final["agent"].values, final["mean"].values, strict=True):
+        row = next(line for line in shown.splitlines() if str(name) in line)
+        assert f"{mean:,.0f}" in row
+    assert str(path) in shown
+    assert str(path.with_suffix(".png")) in shown
+    assert path.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert "open_datatree" in shown
+    assert "6 of 6 runs" in progress
+
+
+def test_the_same_seed_gives_the_same_bytes(ran: tuple[Path, str, str], tmp_path: Path) -> None:
+    call("run", RIVER, *TINY, "--out", tmp_path / "again.nc", "--workers", 1)
+    assert (tmp_path / "again.nc").read_bytes() == ran[0].read_bytes()
+    call("run", RIVER, *TINY, "--agents", "PSRL", "--out", tmp_path, "--seed", 1)
+    with xr.open_datatree(tmp_path / "aq-brmdp-riverswim-6-seed1.nc") as other, xr.open_datatree(ran[0]) as first:
+        assert not np.array_equal(other["state"].sel(agent="PSRL"), first["state"].sel(agent="PSRL"))
+
+
+def test_interrupted_and_resumed_is_uninterrupted(
+    ran: tuple[Path, str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bayesmdp", "run", RIVER, *TINY])
+    with monkeypatch.context() as patch:
+
+        def stop_at_five(self: console.Progress, *run: object) -> None:
+            self.done["runs"] += 1
+            if self.done["runs"] == 5:
+                raise KeyboardInterrupt
+
+        patch.setattr(console.Progress, "advance", stop_at_five)
+        _, message = call("run", RIVER, *TINY, "--workers", 1, "--out", tmp_path, code=130)
+    kept = results.load(tmp_path / FILE).sizes["replicate"]
+    assert 1 <= kept < 3
+    assert f"holds the {kept} replicates that were finished" in message
+    assert f"bayesmdp run {RIVER} {' '.join(TINY)} --resume" in message
+    _, message = call("run", RIVER, *TINY, "--out", tmp_path, "--resume")
+    assert f"holds {kept} replicates already" in message
+    assert (tmp_path / FILE).read_bytes() == ran[0].read_bytes()
+    _, message = call("run", RIVER, *TINY, "--out", tmp_path, "--resume", "--replicates", 2)
+    assert "holds 3 replicates already" in message
+    assert (tmp_path / FILE).read_bytes() == ran[0].read_bytes()
+
+
+def test_interrupted_at_once_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(self: console.Progress, *run: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(console.Progress, "advance", stop)
+    _, message = call("run", RIVER, *TINY, "--workers", 1, "--out", tmp_path, code=130)
+    assert "nothing was written" in message
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (("--steps", 60), "(steps 50, not 60)"),
+        (("--thin", 5), "(thin 1, not 5)"),
+        (("--agents", "PSRL"), "(other agents or options)"),
+        (("--set", "BRMDP-0.1.level=0.2"), "(other agents or options)"),
+        (("--seed", 4), "(seed 0, not 4)"),
+    ],
+)
+@pytest.mark.parametrize("resume", [(), ("--resume",)])
+def test_another_run_is_never_overwritten(
+    ran: tuple[Path, str, str], changed: tuple[object, ...], told: str, resume: tuple[str, ...]
+) -> None:
+    before = ran[0].read_bytes()
+    message = told_in_one_line("run", RIVER, *TINY, "--out", ran[0], *changed, *resume)
+    assert "holds another run" in message
+    assert told in message
+    assert "--out" in message
+    assert ran[0].read_bytes() == before
+
+
+def test_more_replicates_are_never_overwritten_by_fewer(ran: tuple[Path, str, str]) -> None:
+    message = told_in_one_line("run", RIVER, *TINY, "--out", ran[0], "--replicates", 2)
+    assert "holds 3 replicates of this run; keep them with --resume" in message
+
+
+def test_files_of_other_origin_are_never_overwritten(tmp_path: Path) -> None:
+    notes = tmp_path / "notes.nc"
+    notes.write_text("mine")
+    assert "is not a results file" in told_in_one_line("run", RIVER, *TINY, "--out", notes)
+    assert notes.read_text() == "mine"
+    results.save(synthetic_result(2), tmp_path / "own.nc")
+    assert "study None, not" in told_in_one_line("run", RIVER, *TINY, "--out", tmp_path / "own.nc")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("run", "riverswim-6"), f"no study 'riverswim-6'; did you mean {RIVER}?"),
+        (("run", "zzz"), "no study 'zzz'; `bayesmdp list` shows them all"),
+        (("run", RIVER, "--agents", "psrl"), "no agent 'psrl' in this study; it has PSRL, BRMDP-0.1"),
+        (("run", RIVER, "--agents", ","), "--agents names no agent"),
+        (("run", RIVER, "--set", "AQ-BRMDP.scale"), "'AQ-BRMDP.scale' is not AGENT.OPTION=VALUE"),
+        (("run", RIVER, "--set", "scale=2"), "'scale=2' is not AGENT.OPTION=VALUE"),
+        (("run", RIVER, "--set", "AQ.scale=2"), "no agent 'AQ' in this study"),
+        (("run", RIVER, "--set", "AQ-BRMDP.scal=2"), "AQ-BRMDP has no option 'scal'; it has scale, sensitivity, floor"),
+        (("run", RIVER, "--set", "PSRL.level=0.5"), "PSRL has no option 'level'"),
+        (("run", RIVER, "--set", "AQ-BRMDP.scale=-2"), "scale must be a number above 0; got -2"),
+        (("run", RIVER, "--set", "AQ-BRMDP.scale=much"), "scale must be a number above 0; got 'much'"),
+        (("run", RIVER, "--steps", 50, "--thin", 3), "--thin must divide the steps; 3 does not divide 50"),
+        (("plot", "none.nc"), "no results file none.nc"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(arguments: tuple[object, ...], told: str) -> None:
+    assert told in told_in_one_line(*arguments)
+
+
+@pytest.mark.parametrize("arguments", [("run", RIVER, "--steps", 0), ("run", RIVER, "--bad"), ("run",), ("jump",)])
+def test_bad_usage_exits_with_2(arguments: tuple[object, ...]) -> None:
+    _, message = call(*arguments, code=2)
+    assert "Usage" in message
+    assert "Traceback" not in message
+
+
+def test_agents_with_dots_and_equals_signs_take_options() -> None:
+    settings = ["AQ C=0.5 k=0.25.scale=2", "BRMDP-0.1.draws=renewed"]
+    assert cli._parse_settings(settings) == {"AQ C=0.5 k=0.25": {"scale": 2}, "BRMDP-0.1": {"draws": "renewed"}}
+
+
+def test_options_reach_the_agents(tmp_path: Path) -> None:
+    path = tmp_path / "run.nc"
+    call("run", RIVER, *TINY, "--agents", "BRMDP-0.1", "--set", "BRMDP-0.1.level=0.25", "--out", path)
+    result = results.load(path)
+    assert json.loads(result.attrs["agents"])["BRMDP-0.1"]["level"] == 0.25
+    assert bool((result["level"] == 0.25).all())
+
+
+def test_one_replicate_has_no_interval(tmp_path: Path) -> None:
+    path = results.save(synthetic_result(2, replicates=1), tmp_path / "one.nc")
+    assert "one replicate of 200 steps, so no interval" in call("plot", path)[0]
+
+
+def test_plot_draws_from_the_file_alone(ran: tuple[Path, str, str], tmp_path: Path) -> None:
+    figure = tmp_path / "new" / "figure.svg"
+    shown, _ = call("plot", ran[0], "--out", figure, "--window", 10)
+    assert str(figure) in shown
+    assert "PSRL" in shown
+    assert "mean of the last 10 steps" in figure.read_text()
+    assert "window = 99 steps is longer than the run" in told_in_one_line("plot", ran[0], "--window", 99)
+    assert "Format 'txt' is not supported" in told_in_one_line("plot", ran[0], "--out", tmp_path / "figure.txt")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="folders are not made read-only this way")
+def test_a_folder_that_cannot_be_written_is_told_before_the_run(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    assert "file" in told_in_one_line("run", RIVER, *TINY, "--out", file)
+    if os.geteuid():
+        tmp_path.chmod(0o500)
+        assert "cannot be written to" in told_in_one_line("run", RIVER, *TINY, "--out", tmp_path)
+
+
+def test_failures_of_planning_are_shown(tmp_path: Path) -> None:
+    result = synthetic_result(2)
+    result["failures"][0, :, -1] = 2
+    path = results.save(result, tmp_path / "failed.nc")
+    assert "16 plans did not converge" in call("plot", path)[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "folder"),
+    [({"JAX_COMPILATION_CACHE_DIR": "mine"}, "mine"), ({"XDG_CACHE_HOME": "cache"}, "cache/bayesmdp/jax")],
+)
+def test_compiled_programs_are_kept_where_the_user_says(
+    given: dict[str, str], folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("JAX_COMPILATION_CACHE_DIR", "XDG_CACHE_HOME", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+        monkeypatch.delenv(name, raising=False)
+        # Set and taken away again, so that what the function sets is undone.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    cli._cache_compiled_programs()
+    assert Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) == Path(folder)
