@@ -80,8 +80,8 @@ class MDP:
         planned for with a posterior but not simulated.
     successor : int array [state, action, outcome], optional
         The reachable next states. Without it outcomes are states.
-    initial : int, label or array [state], default 0
-        The first state, or its distribution.
+    initial : label or array [state], optional
+        Where to start, or its distribution; the first of `states` by default.
     terminal : bool array [state] or sequence of labels, optional
         States in which an episode ends: their value is 0 and the simulator starts anew from `initial`.
     available : bool array [state, action], optional
@@ -127,7 +127,7 @@ class MDP:
         discount: float,
         transition: ArrayLike | None = None,
         successor: ArrayLike | None = None,
-        initial: Hashable | ArrayLike = 0,
+        initial: Hashable | ArrayLike | None = None,
         terminal: Sequence[Hashable] | ArrayLike | None = None,
         available: ArrayLike | None = None,
         states: Sequence[Hashable] | None = None,
@@ -166,8 +166,12 @@ class MDP:
         return mask
 
     def _initial(self, initial: Any) -> NDArray[np.float64]:
+        if initial is None:
+            initial = self.states[0]
         if np.ndim(initial) == 0 or (isinstance(initial, tuple) and initial in self._state_positions):
-            initial = np.eye(self.num_states)[self.state_index(initial)]
+            first = self.state_index(initial)
+            initial = np.zeros(self.num_states)
+            initial[first] = 1
         array = finite_array("initial", initial, (self.num_states,))
         reject_first("initial", array < 0, array, "is negative; probabilities are at least 0")
         if abs(array.sum() - 1) > 1e-8:

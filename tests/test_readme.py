@@ -1,0 +1,68 @@
+"""README is true: its Python runs as it stands, its commands exist, its links lead somewhere."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import matplotlib
+import pytest
+from typer.testing import CliRunner
+
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+if not README.exists():
+    pytest.skip("an unpacked source archive has no README of the checkout", allow_module_level=True)
+TEXT = README.read_text()
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+def commands(first_word):
+    lines = (line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines())
+    return [line for line in lines if line.split()[:1] == [first_word]]
+
+
+@pytest.mark.slow
+def test_python_runs_as_it_stands(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    matplotlib.use("Agg")
+    namespace = {}
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), namespace)
+    assert namespace["result"]["regret"].shape == (2, 64, 5_000)
+    assert dict(namespace["plan"].sizes) == {"state": 16, "action": 4}
+    assert namespace["posterior"].attrs["engine"] == "exact"
+
+
+def test_make_targets_exist():
+    found = commands("make")
+    assert "make" in found and "make test" in found
+    for command in found:
+        subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_commands_run(tmp_path, monkeypatch):
+    from bayesmdp.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    found = commands("bayesmdp")
+    assert len(found) >= 4
+    for command in found:
+        words = shlex.split(command)[1:]
+        if words[0] == "run":
+            words = [word for word in words if word not in ("--steps", "10000")] + [
+                "--steps",
+                "20",
+                "--replicates",
+                "2",
+            ]
+        outcome = CliRunner().invoke(app, words)
+        assert outcome.exit_code == 0, f"{command}: {outcome.output}"
+
+
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\(([^)#:]+)\)", TEXT))))
+def test_links_lead_somewhere(target):
+    assert (ROOT / target).exists()
