@@ -21,7 +21,8 @@ the error says which row and how. One element of the batch a row and site is loo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -79,9 +80,18 @@ class Site(NamedTuple):
         flat = jnp.asarray(self.concentration.ravel())
         return flat.at[self.entry].add(self.coefficient * weight[:, None]).reshape(self.concentration.shape)
 
-    def value(self, distribution: Array) -> Array:
-        """The site's value from a distribution over categories."""
-        return distribution[..., 0] if self.is_beta else distribution
+
+class Layout(NamedTuple):
+    """What shapes a program that draws from a posterior, apart from its numbers; hashable.
+
+    Attributes
+    ----------
+    sites : tuple of (name, shape of its concentration, whether it is a Beta)
+    deterministic : tuple of str
+    """
+
+    sites: tuple[tuple[str, tuple[int, ...], bool], ...]
+    deterministic: tuple[str, ...]
 
 
 class Conjugate(NamedTuple):
@@ -98,6 +108,11 @@ class Conjugate(NamedTuple):
     sites: dict[str, Site]
     impossible: NDArray[np.bool_]
     program: Program
+
+    @property
+    def layout(self) -> Layout:
+        kinds = tuple((name, site.concentration.shape, site.is_beta) for name, site in self.sites.items())
+        return Layout(kinds, self.program.deterministic)
 
     def posterior(self, weight: Array) -> dict[str, Array]:
         """Concentrations by site given the weights [row]."""
@@ -167,28 +182,33 @@ class _Rows:
         starts = range(0, len(data.state), size)
         self._chunks = [np.minimum(np.arange(i, i + size), len(data.state) - 1) for i in starts]
 
-        def values(point: _Point, chunk: Transitions) -> Array:
-            given = {name: point[name][..., 0] if is_beta else point[name] for name, (_, is_beta) in priors.items()}
-            return row_log_likelihood(model, chunk, given)
-
-        def slopes(point: _Point, direction: _Point, chunk: Transitions) -> Array:
-            return jax.jvp(lambda at: values(at, chunk), (point,), (direction,))[1]
-
-        self._values: Callable[..., Array] = jax.jit(values)
-        self._slopes: Callable[..., Array] = jax.jit(slopes)
+        self._model = model
+        self._betas = tuple(name for name, (_, is_beta) in priors.items() if is_beta)
 
     def values(self, point: _Point) -> NDArray[np.float64]:
-        return self._gather(self._values(point, chunk) for chunk in self._parts())
+        return self._gather(_row_values(self._model, self._betas, point, chunk) for chunk in self._parts())
 
     def slopes(self, name: str, point: _Point, direction: NDArray[np.float64]) -> NDArray[np.float64]:
         along = {other: direction if other == name else np.zeros_like(point[other]) for other in point}
-        return self._gather(self._slopes(point, along, chunk) for chunk in self._parts())
+        return self._gather(_row_slopes(self._model, self._betas, point, along, chunk) for chunk in self._parts())
 
     def _parts(self) -> Iterator[Transitions]:
         return (Transitions(*(column[chunk] for column in self.data)) for chunk in self._chunks)
 
     def _gather(self, parts: Iterator[Array]) -> NDArray[np.float64]:
         return np.concatenate([np.asarray(part) for part in parts])[: len(self.data.state)]
+
+
+# Compiled once for a model and a number of rows, whatever the log.
+@partial(jax.jit, static_argnums=(0, 1))
+def _row_values(model: Model, betas: tuple[str, ...], point: _Point, data: Transitions) -> Array:
+    given = {name: values[..., 0] if name in betas else values for name, values in point.items()}
+    return row_log_likelihood(model, data, given)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _row_slopes(model: Model, betas: tuple[str, ...], point: _Point, direction: _Point, data: Transitions) -> Array:
+    return jax.jvp(lambda at: _row_values(model, betas, at, data), (point,), (direction,))[1]
 
 
 def _priors(model: Model, data: Transitions, program: Program) -> dict[str, tuple[NDArray[np.float64], bool]]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
@@ -27,7 +27,7 @@ import numpy as np
 
 from bayesmdp.data import Transitions, all_transitions
 from bayesmdp.mdp import Array
-from bayesmdp.posterior.conjugate import Conjugate, find
+from bayesmdp.posterior.conjugate import Conjugate, Layout, find
 from bayesmdp.posterior.program import Model, read, sites
 from bayesmdp.posterior.random import normalise, standard_log_gamma
 from bayesmdp.validation import integer, number
@@ -194,7 +194,7 @@ def _exact_belief(model: Model, shape: tuple[int, int, int], num_draws: int, num
         return Counts(state.counts.at[row(step)].add(1.0))
 
     def sample(key: Array, state: Counts | Kept, num_draws: int) -> dict[str, Array]:
-        return draw_sites(key, model, found, empty, concentration(state), num_draws)
+        return draw_sites(key, model, found.layout, empty, concentration(state), num_draws)
 
     def draw(key: Array, state: Counts) -> tuple[Counts, dict[str, Array]]:
         return state, sample(key, state, num_draws)
@@ -228,30 +228,31 @@ def _exact_belief(model: Model, shape: tuple[int, int, int], num_draws: int, num
         fresh = _log_gammas(key, concentration(state), num_renewed)
         log_gamma = {name: state.log_gamma[name].at[place].set(fresh[name]) for name in fresh}
         cursor = (state.cursor + num_renewed) % num_draws
-        return Kept(state.counts, cursor, log_gamma), _complete(model, found, empty, log_gamma)
+        return Kept(state.counts, cursor, log_gamma), _complete(model, found.layout, empty, log_gamma)
 
     return Belief(init_kept, observe_kept, draw_kept, visits, rows, sample, dims, concentration)
 
 
+@partial(jax.jit, static_argnames=("model", "layout", "num_draws"))
 def draw_sites(
-    key: Array, model: Model, found: Conjugate, data: Transitions, concentration: dict[str, Array], num_draws: int
+    key: Array, model: Model, layout: Layout, data: Transitions, concentration: dict[str, Array], num_draws: int
 ) -> dict[str, Array]:
-    """Independent draws of all latent and deterministic sites, each [draw, ...]."""
-    return _complete(model, found, data, _log_gammas(key, concentration, num_draws))
+    """Independent draws of all latent and deterministic sites, each [draw, ...], given posterior parameters."""
+    return _complete(model, layout, data, _log_gammas(key, concentration, num_draws))
 
 
-def _complete(model: Model, found: Conjugate, data: Transitions, log_gamma: dict[str, Array]) -> dict[str, Array]:
+def _complete(model: Model, layout: Layout, data: Transitions, log_gamma: dict[str, Array]) -> dict[str, Array]:
     """The sites' values [draw, ...], and the deterministic sites the model computes from them."""
-    values = {
-        name: site.value(normalise(log_gamma[name].reshape(-1, *site.concentration.shape)))
-        for name, site in found.sites.items()
-    }
-    if not found.program.deterministic:
+    values = {}
+    for name, shape, is_beta in layout.sites:
+        distribution = normalise(log_gamma[name].reshape(-1, *shape))
+        values[name] = distribution[..., 0] if is_beta else distribution
+    if not layout.deterministic:
         return values
 
     def derived(latents: dict[str, Array]) -> dict[str, Array]:
         messages = sites(model, data, latents)
-        return {name: messages[name]["value"] for name in found.program.deterministic}
+        return {name: messages[name]["value"] for name in layout.deterministic}
 
     return values | jax.vmap(derived)(values)
 

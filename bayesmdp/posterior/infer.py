@@ -92,14 +92,15 @@ def infer(
     num_chains = max(n for n in range(1, integer("chains", chains, 1) + 1) if draws % n == 0)
     data, labels = _data(log, mdp)
     with jax.enable_x64(True):
-        program = read(model, data, labels.outcome)
+        padded = _padded(data)
+        program = read(model, padded, labels.outcome)
         _check_sizes(program, labels)
-        found, reason = _engine(model, data, method, labels.outcome)
+        found, reason = _engine(model, padded, method, labels.outcome)
         if found is None:
-            _refuse_impossible(data, check(model, data) < -1e300)
+            _refuse_impossible(padded, check(model, padded) < -1e300)
             posterior, statistics = nuts.run(
                 model,
-                data,
+                padded,
                 program,
                 num_draws=draws,
                 num_chains=num_chains,
@@ -107,9 +108,9 @@ def infer(
                 seed=seed,
                 progress=progress,
             )
-            prior = nuts.prior_draws(model, data, program, draws, seed + 1)
+            prior = nuts.prior_draws(model, padded, program, draws, seed + 1)
         else:
-            prior, posterior = _exact(model, found, data, draws, num_chains, seed)
+            prior, posterior = _exact(model, found, padded, draws, num_chains, seed)
             statistics = {}
     return posterior_tree(
         prior={name: values.reshape(num_chains, -1, *values.shape[1:]) for name, values in prior.items()},
@@ -147,6 +148,13 @@ def _data(log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, 
         states = list(np.atleast_1d(log.attrs["states"]).tolist()) if mdp is None else mdp.states
         actions = list(np.atleast_1d(log.attrs["actions"]).tolist()) if mdp is None else mdp.actions
     return data, Labels(states, actions, None if mdp is None else mdp.successor)
+
+
+def _padded(data: Transitions) -> Transitions:
+    """With rows of weight 0 up to a power of 2, so that logs of about the same size share their compiled programs."""
+    extra = (1 << (len(data.weight) - 1).bit_length()) - len(data.weight)
+    columns = (np.concatenate([column, np.repeat(column[:1], extra)]) for column in data)
+    return Transitions(*columns)._replace(weight=np.concatenate([data.weight, np.zeros(extra)]))
 
 
 def _check_sizes(program: Program, labels: Labels) -> None:
@@ -190,13 +198,12 @@ def _exact(
     """Prior draws [draw, ...] and posterior draws [chain, draw, ...]."""
 
     def draw(key: Any, weight: Any) -> Any:
-        return draw_sites(key, model, found, data, found.posterior(weight), num_draws)
+        return draw_sites(key, model, found.layout, data, found.posterior(weight), num_draws)
 
-    compiled = jax.jit(draw)
     after, before = jax.random.split(jax.random.key(seed))
-    prior = {name: np.asarray(values) for name, values in compiled(before, np.zeros(len(data.weight))).items()}
+    prior = {name: np.asarray(values) for name, values in draw(before, np.zeros(len(data.weight))).items()}
     posterior = {
         name: np.asarray(values).reshape(num_chains, -1, *values.shape[1:])
-        for name, values in compiled(after, data.weight.astype(float)).items()
+        for name, values in draw(after, data.weight.astype(float)).items()
     }
     return prior, posterior

@@ -60,7 +60,7 @@ def exact_draws(model: Any, shape: tuple[int, int, int], weights: np.ndarray) ->
 
     def one(args: Any) -> Any:
         key, weight = args
-        return draw_sites(key, model, found, data, found.posterior(weight), NUM_DRAWS)
+        return draw_sites(key, model, found.layout, data, found.posterior(weight), NUM_DRAWS)
 
     drawn = jax.jit(lambda keys, weights: jax.lax.map(one, (keys, weights)))(keys, weights)
     return {name: np.moveaxis(np.asarray(values), 0, 1) for name, values in drawn.items()}
