@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from bayesmdp.analysis import compare, final_regret, moving_average_reward, occupancy, regret_curve, summary
     from bayesmdp.data import Transitions, compress
     from bayesmdp.mdp import MDP
-    from bayesmdp.planning import Mean, Quantile, plan
+    from bayesmdp.planning import Mean, Quantile, evaluate, plan, solve
     from bayesmdp.plots import plot_occupancy, plot_regret, plot_reward, plot_study
     from bayesmdp.posterior import NotConjugate, infer
     from bayesmdp.simulation import Interrupted, collect, simulate
@@ -32,6 +32,7 @@ __all__ = [
     "compare",
     "compress",
     "environments",
+    "evaluate",
     "final_regret",
     "infer",
     "models",
@@ -46,6 +47,7 @@ __all__ = [
     "regret_curve",
     "results",
     "simulate",
+    "solve",
     "studies",
     "summary",
 ]
@@ -55,7 +57,7 @@ _HOME = {
     "analysis": ("compare", "final_regret", "moving_average_reward", "occupancy", "regret_curve", "summary"),
     "data": ("Transitions", "compress"),
     "mdp": ("MDP",),
-    "planning": ("Mean", "Quantile", "plan"),
+    "planning": ("Mean", "Quantile", "evaluate", "plan", "solve"),
     "plots": ("plot_occupancy", "plot_regret", "plot_reward", "plot_study"),
     "posterior": ("NotConjugate", "infer"),
     "simulation": ("Interrupted", "collect", "simulate"),

@@ -110,7 +110,7 @@ def run(
         if not str(error).startswith("resume holds"):
             raise
         _fail(str(error).replace("resume", str(path), 1) + "; give another --out")
-    result.attrs |= {"study": study, "title": chosen.title}
+    result.attrs["study"] = study
     results.save(result, path)
     figure = _draw(result, path.with_suffix(".png"))
     make_console().print(summary_table(result))

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from numpyro import handlers
 from numpyro.primitives import Messenger
 
-from bayesmdp.mdp import MDP, Array
+from bayesmdp.mdp import MDP, Array, label_array
 
 __all__ = ["Transitions", "all_transitions", "compress", "make_log"]
 
@@ -106,7 +106,7 @@ def make_log(
 ) -> xr.Dataset:
     """A log from arrays of *indices* [step], written with the MDP's labels."""
     last = np.zeros(len(state), bool) if last is None else np.asarray(last, bool)
-    states, actions = _label_array(mdp.states), _label_array(mdp.actions)
+    states, actions = label_array(mdp.states), label_array(mdp.actions)
     columns = {"state": states[state], "action": actions[action], "reward": np.asarray(reward, float)}
     columns |= {"next_state": states[next_state], "last": last}
     return xr.Dataset(
@@ -178,13 +178,6 @@ def _label_set(log: xr.Dataset, kind: str) -> Sequence[Hashable]:
     if kind not in log.attrs:
         raise ValueError(f"the log's attrs have no {kind!r}; set log.attrs[{kind!r}] to the labels, or pass mdp")
     return list(np.atleast_1d(log.attrs[kind]).tolist())
-
-
-def _label_array(labels: Sequence[Hashable]) -> NDArray[Any]:
-    array = np.empty(len(labels), object)
-    array[:] = labels
-    kinds = {type(label) for label in labels}
-    return np.asarray(labels) if len(kinds) == 1 and kinds <= {int, str} else array
 
 
 def _indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bayesmdp.validation import finite_array, labels, number, reject_first
 from bayesmdp.world import tabular_world
 
-__all__ = ["MDP", "Array", "Problem"]
+__all__ = ["MDP", "Array", "Problem", "check_transition", "label_array"]
 
 type Array = Any
 """A NumPy or JAX array, or a traced one."""
@@ -334,6 +334,17 @@ def _reward(reward: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.float6
     if array.shape == shape[:1]:
         return np.broadcast_to(array[:, None, None], (*shape[:2], 1)).copy()
     raise ValueError(f"reward has shape {array.shape}; expected {shape[:1]}, {shape[:2]} or {shape}")
+
+
+def label_array(labels: Sequence[Hashable], *, text: bool = False) -> NDArray[Any]:
+    """Labels as an array: integers or text as they are, anything else as Python objects (or as `text`, for files)."""
+    if {type(label) for label in labels} in ({int}, {str}):
+        return np.asarray(labels)
+    if text:
+        return np.asarray([str(label) for label in labels])
+    array = np.empty(len(labels), object)
+    array[:] = labels
+    return array
 
 
 def _index(kind: str, positions: dict[Hashable, int], label: Any) -> int:

@@ -33,8 +33,8 @@ class Rollout(NamedTuple):
     ----------
     reward, regret : arrays [window]
         Sums over the window.
-    state : array [window]
-        State acted in at the window's last step.
+    state, action : arrays [window]
+        Of the window's last step.
     report : dict of arrays [window]
         The agent's own account at the window's last step.
     beliefs : pytree, leading axis [checkpoint]
@@ -44,6 +44,7 @@ class Rollout(NamedTuple):
     reward: Array
     regret: Array
     state: Array
+    action: Array
     report: dict[str, Array]
     beliefs: Any
 
@@ -105,23 +106,23 @@ def run_agent(
         if len(checkpoints):
             due = (checkpoints == taken).any()
             beliefs = lax.cond(due, keep, lambda taken, beliefs, state: beliefs, taken, beliefs, state)
-        return (state, next_s, regret, starts, beliefs), (s, numbers)
+        return (state, next_s, regret, starts, beliefs), (s, action, numbers)
 
     def window(carry: Any, inputs: Any) -> Any:
-        carry, (s, numbers) = lax.scan(advance, carry, inputs)
-        return carry, (s[-1], jnp.concatenate([numbers[:, :2].sum(0), numbers[-1, 2:]]))
+        carry, (s, action, numbers) = lax.scan(advance, carry, inputs)
+        return carry, (s[-1], action[-1], jnp.concatenate([numbers[:, :2].sum(0), numbers[-1, 2:]]))
 
     names = sorted(jax.eval_shape(lambda: agent.report(initial, start(start_key), jnp.int32(0))))
     no_regret = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(regret_of, initial))
     carry: Any = (initial, start(start_key), no_regret, jnp.array(True), beliefs)
     inputs = (1 + jnp.arange(steps), random.split(agent_key, (steps, 3)), random.uniform(world_key, (steps, LUCK)))
     if thin == 1:
-        (*_, beliefs), (s, numbers) = lax.scan(advance, carry, inputs)
+        (*_, beliefs), (s, action, numbers) = lax.scan(advance, carry, inputs)
     else:
         windows = jax.tree.map(lambda values: values.reshape(steps // thin, thin, *values.shape[1:]), inputs)
-        (*_, beliefs), (s, numbers) = lax.scan(window, carry, windows)
+        (*_, beliefs), (s, action, numbers) = lax.scan(window, carry, windows)
     reward, regret, *report = numbers.T
-    return Rollout(reward, regret, s, dict(zip(names, report, strict=True)), beliefs)
+    return Rollout(reward, regret, s, action, dict(zip(names, report, strict=True)), beliefs)
 
 
 @partial(jax.jit, static_argnames=("world", "steps"))

@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from bayesmdp.agents import Agent
 from bayesmdp.data import make_log
 from bayesmdp.mdp import MDP, Array
+from bayesmdp.policy import policy_probabilities
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.datatree import Labels, label_draws
 from bayesmdp.posterior.program import Model, sample_prior
 from bayesmdp.rollout import Rollout, follow_policy, run_agent
-from bayesmdp.validation import finite_array, integer, reject_first
+from bayesmdp.validation import integer
 
 __all__ = ["Interrupted", "collect", "simulate"]
 
@@ -92,10 +93,11 @@ def simulate(
     Returns
     -------
     DataTree
-        Root: ``reward``, ``regret`` (the MDP's objective; charged to the step), ``state`` (indices) and the agents'
-        reports (``level``, ``period``, ``solves``, ...; NaN where an agent has none), each [agent, replicate, step],
-        with ``step`` the number of steps taken. ``beliefs/NAME`` for each agent if there are checkpoints: a tree that
-        ArviZ reads, with dims replicate and checkpoint. ``timing``: ``seconds`` [agent, replicate] of this call.
+        Root: ``reward``, ``regret`` (the MDP's objective; charged to the step), ``state`` and ``action`` (indices), and
+        the agents' reports (``level``, ``period``, ``solves``, ...; NaN where an agent has none), each [agent,
+        replicate, step], with ``step`` the number of steps taken. ``beliefs/NAME`` for each agent if there are
+        checkpoints: a tree that ArviZ reads, with dims replicate and checkpoint. ``timing``: ``seconds`` [agent,
+        replicate] of this call.
 
     Raises
     ------
@@ -221,24 +223,6 @@ def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, ste
     return make_log(mdp, state, action, reward, next_state, last)
 
 
-def policy_probabilities(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> NDArray[np.float64]:
-    """A policy in any accepted form as probabilities [state, action]."""
-    if isinstance(policy, str):
-        if policy != "uniform":
-            raise ValueError(f"the only policy with a name is 'uniform'; got {policy!r}")
-        return mdp.available / mdp.available.sum(-1, keepdims=True)
-    given = np.asarray(policy)
-    if given.shape == (mdp.num_states,):
-        table = np.eye(mdp.num_actions)[[mdp.action_index(label) for label in given.tolist()]]
-    else:
-        table = finite_array("policy", given, (mdp.num_states, mdp.num_actions))
-        reject_first("policy", table < 0, table, "is negative; probabilities are at least 0")
-        total = table.sum(-1)
-        reject_first("policy", abs(total - 1) > 1e-8, total, "", verb="sums to", remedy="each row must sum to 1")
-    reject_first("policy", (table > 0) & ~mdp.available, table, "is a probability of an action that is not available")
-    return table
-
-
 def _check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None) -> None:
     if not hasattr(mdp, "world"):
         raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
@@ -318,6 +302,7 @@ def _assemble(
         "reward": stack(lambda run: run.rollout.reward, float),
         "regret": stack(lambda run: run.rollout.regret, float),
         "state": stack(lambda run: run.rollout.state, np.int32),
+        "action": stack(lambda run: run.rollout.action, np.int32),
     }
     for report in sorted(reports):
         variables[report] = stack(lambda run, key=report: run.rollout.report.get(key, nothing), np.float32)  # type: ignore[misc]

@@ -1,8 +1,8 @@
 """Quantile planning on N posterior draws: policy iteration beside the paper's value iteration in NumPy and numba.
 
-Value iteration is the textbook one (select the order statistic of every pair's targets, every sweep) to a sup-norm change
-of 1e-8, whose true error is up to discount / (1 - discount) times that; ours is asked for a certified error of 1e-8, from
-draws in memory to the certified plan, from a cold start. Run: ``python benchmarks/quantile_planning.py``.
+Value iteration is the textbook one (select the order statistic of every pair's targets, every sweep) to a sup-norm
+change of 1e-8, whose true error is up to discount / (1 - discount) times that; ours is asked for a certified error of
+1e-8, from draws in memory to the certified plan, from a cold start. Run: ``python benchmarks/quantile_planning.py``.
 """
 
 import _timing

@@ -15,6 +15,7 @@ one entry, so current | log ~ Dirichlet(concentration + moves back, stayed and a
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -22,20 +23,21 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
+from .dirichlet_transitions import Sizes
+
 __all__ = ["river_current"]
 
 LEFT, RIGHT = 0, 1
 
 
-def river_current(
-    num_states: int, *, concentration: tuple[float, float, float] = (1.0, 1.0, 1.0)
-) -> Callable[[Any], None]:
+def river_current(mdp: Sizes, *, concentration: tuple[float, float, float] = (1.0, 1.0, 1.0)) -> Callable[[Any], None]:
     """A river whose current is unknown but the same in every interior state.
 
     Parameters
     ----------
-    num_states : int
-        At least 3. Actions are 0, left, and 1, right, as in `bayesmdp.environments.riverswim`.
+    mdp
+        Read for `num_states`, at least 3, and `num_actions`: 0, left, and 1, right, as in
+        `bayesmdp.environments.riverswim`.
     concentration : three positive floats
         Of moving back, staying and moving ahead when swimming right in an interior state.
 
@@ -50,25 +52,31 @@ def river_current(
 
     Examples
     --------
-    >>> import numpyro
+    >>> import bayesmdp as bm, numpyro
     >>> from bayesmdp.data import all_transitions
-    >>> model = numpyro.handlers.seed(river_current(6), 0)
+    >>> model = numpyro.handlers.seed(river_current(bm.environments.riverswim(6)), 0)
     >>> sites = numpyro.handlers.trace(model).get_trace(all_transitions(6, 2, 6))
     >>> [name for name in sites if sites[name]["type"] in ("sample", "deterministic")]
     ['current', 'start', 'end', 'transition', 'next_state']
     """
-    size: Any = num_states
-    if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 3:
-        raise ValueError(f"num_states must be an integer of at least 3, to have an interior; got {num_states!r}")
+    num_states, num_actions = mdp.num_states, mdp.num_actions
+    if num_states < 3 or num_actions != 2:
+        raise ValueError(f"a river has at least 3 states and 2 actions; this MDP has {num_states} and {num_actions}")
     moves = np.asarray(concentration, float)
     if moves.shape != (3,) or not (np.isfinite(moves) & (moves > 0)).all():
         raise ValueError(f"concentration must be three positive numbers (back, stay, ahead); got {concentration!r}")
+    return _model(num_states, tuple(moves.tolist()))
+
+
+@lru_cache(maxsize=64)
+def _model(num_states: int, moves: tuple[float, ...]) -> Callable[[Any], None]:
+    """Equal priors are one function, so what was compiled for one serves the next."""
     first, last, inside = 0, num_states - 1, np.arange(1, num_states - 1)
     known = np.zeros((num_states, 2, num_states))
     known[np.arange(num_states), LEFT, np.maximum(np.arange(num_states) - 1, first)] = 1.0
 
     def model(data: Any) -> None:
-        current = numpyro.sample("current", dist.Dirichlet(moves), infer={"event_dims": ["move"]})
+        current = numpyro.sample("current", dist.Dirichlet(np.array(moves)), infer={"event_dims": ["move"]})
         start = numpyro.sample("start", dist.Beta(1.0, 1.0))
         end = numpyro.sample("end", dist.Beta(1.0, 1.0))
 

@@ -175,26 +175,17 @@ for name, plan in plans.items():
 
 # %% [markdown]
 # A *promise* is the plan's value under its own criterion. What it *delivers* is the value of its policy on the true
-# lake, which we may compute because we made the lake. The best policy there is worth .542 at the start.
+# lake, which we may compute because we made the lake: `evaluate` does. `solve` finds the best policy there, which is
+# worth .542 at the start.
 
 # %%
-
-
-def delivery(plan, mdp):
-    """Value at the start of a plan's policy under the true transition probabilities."""
-    policy = np.array([mdp.action_index(action) for action in plan["policy"].values.tolist()])
-    return float(bm.planning.policy_evaluation(mdp.problem, mdp.transition, mdp.reward, policy)[0])
-
-
-truth = xr.Dataset({"transition": (("draw", "state", "action", "next_state"), lake.transition[None])})
-best = bm.plan(truth, lake)  # a single draw, the truth: ordinary planning
-optimum = float(best["value"][0])
+optimum = float(bm.solve(lake)["value"][0])
 print(f"best possible: {optimum:.3f}")
 arrows = {"left": "←", "down": "↓", "right": "→", "up": "↑"}
 for name, plan in plans.items():
     chosen = [lake.action_index(action) for action in plan["policy"].values.tolist()]
     untried = int((tries[np.arange(16), chosen] == 0)[live].sum())
-    print(f"{name}: delivers {delivery(plan, lake):.3f}; uses {untried} pairs that were never tried")
+    print(f"{name}: delivers {float(bm.evaluate(lake, plan['policy'])[0]):.3f}; uses {untried} pairs that were never tried")
     for cells in plan["policy"].values.reshape(4, 4):
         print("   ", " ".join(arrows[action] for action in cells))
 
@@ -244,7 +235,7 @@ def promises_and_deliveries(mdp):
             draws = posterior_draws(whole.isel(step=slice(size)), mdp, rng)
             for k, risk in enumerate(RISKS.values()):
                 plan = bm.plan(draws, mdp, risk=risk)
-                results[:, k, i, j] = float(plan["value"][0]), delivery(plan, mdp)
+                results[:, k, i, j] = float(plan["value"][0]), float(bm.evaluate(mdp, plan["policy"])[0])
     return xr.DataArray(
         results,
         dims=("number", "plan", "log", "steps"),

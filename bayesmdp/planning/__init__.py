@@ -12,6 +12,7 @@ from bayesmdp.planning.operators import (
 from bayesmdp.planning.plan import plan
 from bayesmdp.planning.risk import Mean, Quantile, Risk, quantile_budget
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
+from bayesmdp.planning.truth import evaluate, solve
 
 __all__ = [
     "Draws",
@@ -20,6 +21,7 @@ __all__ = [
     "Quantile",
     "Risk",
     "backup",
+    "evaluate",
     "greedy",
     "order_statistic",
     "plan",
@@ -27,6 +29,7 @@ __all__ = [
     "policy_iteration",
     "policy_transition",
     "quantile_budget",
+    "solve",
     "target",
     "value_iteration",
 ]

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.mdp import MDP, Problem
+from bayesmdp.mdp import MDP, Problem, label_array
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.risk import Mean, Quantile, Risk
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
@@ -273,7 +273,7 @@ def _reward(
 
 
 def _labelled(solved: Plan, mdp: MDP) -> xr.Dataset:
-    states, actions = _labels(mdp.states), _labels(mdp.actions)
+    states, actions = label_array(mdp.states), label_array(mdp.actions)
     return xr.Dataset(
         {
             "value": ("state", solved.value),
@@ -291,12 +291,3 @@ def _labelled(solved: Plan, mdp: MDP) -> xr.Dataset:
             "mdp": mdp.name,
         },
     )
-
-
-def _labels(labels: Sequence[Hashable]) -> NDArray[Any]:
-    """Labels as an array, of Python objects unless all are text or all integers."""
-    if {type(label) for label in labels} in ({int}, {str}):
-        return np.asarray(labels)
-    array = np.empty(len(labels), object)
-    array[:] = labels
-    return array

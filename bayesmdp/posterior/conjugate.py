@@ -140,7 +140,7 @@ def find(model: Model, data: Transitions, outcome: str = "next_state") -> Conjug
     >>> import bayesmdp as bm
     >>> from bayesmdp.data import all_transitions
     >>> from bayesmdp.models import river_current
-    >>> found = find(river_current(4), all_transitions(4, 2, 4))
+    >>> found = find(river_current(bm.environments.riverswim(4)), all_transitions(4, 2, 4))
     >>> {name: site.concentration.shape for name, site in found.sites.items()}
     {'current': (3,), 'start': (2,), 'end': (2,)}
     """

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.data import Transitions
+from bayesmdp.mdp import label_array
 
 __all__ = ["Labels", "label_draws", "posterior_tree"]
 
@@ -79,7 +80,7 @@ def posterior_tree(
     assert labels.states is not None
     assert labels.actions is not None
     attrs = attrs | {f"{package}_version": version(package) for package in ("bayesmdp", "jax", "numpyro")}
-    states, actions = _coordinate(labels.states), _coordinate(labels.actions)
+    states, actions = label_array(labels.states, text=True), label_array(labels.actions, text=True)
 
     def group(draws: dict[str, NDArray[Any]]) -> xr.Dataset:
         return label_draws(draws, ("chain", "draw"), dims, labels)
@@ -131,16 +132,8 @@ def label_draws(
     assert labels.states is not None
     assert labels.actions is not None
     dataset = xr.Dataset({name: ((*leading, *dims.get(name, ())), values) for name, values in draws.items()})
-    states = _coordinate(labels.states)
-    known = {"state": states, "action": _coordinate(labels.actions), "next_state": states, **(coords or {})}
+    states = label_array(labels.states, text=True)
+    known = {"state": states, "action": label_array(labels.actions, text=True), "next_state": states, **(coords or {})}
     index = {str(dim): np.arange(size) for dim, size in dataset.sizes.items()}
     fitting = {dim: values for dim, values in known.items() if dataset.sizes.get(dim) == len(values)}
     return dataset.assign_coords(index | fitting)
-
-
-def _coordinate(labels: Sequence[Hashable]) -> NDArray[Any]:
-    """Labels as a coordinate a file can hold: integers stay, anything mixed becomes text."""
-    kinds = {type(label) for label in labels}
-    if len(kinds) == 1 and kinds <= {int, str}:
-        return np.asarray(labels)
-    return np.asarray([str(label) for label in labels])

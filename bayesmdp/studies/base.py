@@ -87,7 +87,8 @@ class Study:
         mdp = self.make_mdp()
         prior = self.make_prior(mdp)
         options = {"steps": self.steps, "replicates": self.replicates, **options}
-        return simulate(mdp, self.make_agents(prior), seed=seed, truth=prior if self.bayes else None, **options)
+        result = simulate(mdp, self.make_agents(prior), seed=seed, truth=prior if self.bayes else None, **options)
+        return result.assign_attrs(title=self.title)
 
     def with_options(self, options: Mapping[str, Mapping[str, Any]]) -> Study:
         """A copy in which some agents have other options: ``{"AQ-BRMDP": {"scale": 2.0}}``.

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 import pytest
 
+from bayesmdp import MDP
 from bayesmdp.data import all_transitions
 from bayesmdp.environments import riverswim
 from bayesmdp.models import dirichlet_transitions, river_current
@@ -69,29 +70,32 @@ def test_river_current_contains_riverswim() -> None:
     """With the right unknowns the model's river is the environment's."""
     unknowns = {"current": np.array([0.05, 0.6, 0.35]), "start": 0.6, "end": 0.6}
     with jax.enable_x64(True):
-        transition = sites(river_current(6), all_transitions(6, 2, 6), unknowns)["transition"]["value"]
+        transition = sites(river_current(riverswim(6)), all_transitions(6, 2, 6), unknowns)["transition"]["value"]
     assert RIVER.transition is not None
     np.testing.assert_allclose(transition, RIVER.transition, atol=1e-15)
 
 
 @pytest.mark.parametrize("num_states", [3, 10])
 def test_river_rows_are_distributions_with_exact_zeros(num_states: int) -> None:
-    transition = np.asarray(trace(river_current(num_states), (num_states, 2, num_states))["transition"]["value"])
+    transition = np.asarray(
+        trace(river_current(riverswim(num_states)), (num_states, 2, num_states))["transition"]["value"]
+    )
     np.testing.assert_allclose(transition.sum(-1), 1)
     distance = np.abs(np.arange(num_states)[:, None] - np.arange(num_states))
     assert (transition[np.broadcast_to(distance[:, None] > 1, transition.shape)] == 0).all()
 
 
-@pytest.mark.parametrize("num_states", [2, 0, -3, 4.0, True, "6"])
-def test_bad_rivers(num_states: Any) -> None:
-    with pytest.raises(ValueError, match="num_states must be an integer of at least 3"):
-        river_current(num_states)
+@pytest.mark.parametrize("shape", [(2, 2, 2), (6, 3, 6)])
+def test_bad_rivers(shape: Any) -> None:
+    mdp = MDP(transition=np.full(shape, 1 / shape[-1]), reward=np.zeros(shape[:2]), discount=0.9)
+    with pytest.raises(ValueError, match=f"this MDP has {shape[0]} and {shape[1]}"):
+        river_current(mdp)
 
 
 @pytest.mark.parametrize("concentration", [(1, 1), (1, 0, 1), (1, 1, -1), (1, 1, float("nan"))])
 def test_bad_currents(concentration: Any) -> None:
     with pytest.raises(ValueError, match="concentration must be three positive numbers"):
-        river_current(5, concentration=concentration)
+        river_current(riverswim(5), concentration=concentration)
 
 
 def test_models_import_nothing_of_bayesmdp() -> None:

@@ -14,6 +14,7 @@ import pytest
 from numpyro import handlers
 
 from bayesmdp.data import Transitions, all_transitions
+from bayesmdp.environments import riverswim
 from bayesmdp.models import dirichlet_transitions, river_current
 from bayesmdp.posterior import nuts
 from bayesmdp.posterior.conjugate import find
@@ -110,7 +111,7 @@ def test_exact_dirichlet() -> None:
 
 def test_exact_river() -> None:
     truth, weights = river_truths(np.random.default_rng(2), 2000)
-    draws = exact_draws(river_current(4, concentration=(1, 2, 2)), (4, 2, 4), weights)
+    draws = exact_draws(river_current(riverswim(4), concentration=(1, 2, 2)), (4, 2, 4), weights)
     assert_p_value(p_value(truth["start"], draws["start"]), "start")
     assert_p_value(p_value(truth["end"], draws["end"]), "end")
     for k in range(3):
@@ -136,7 +137,7 @@ def test_nuts_dirichlet() -> None:
 @pytest.mark.slow
 def test_nuts_river() -> None:
     truth, weights = river_truths(np.random.default_rng(5), 40)
-    draws = nuts_draws(river_current(4, concentration=(1, 2, 2)), (4, 2, 4), weights)
+    draws = nuts_draws(river_current(riverswim(4), concentration=(1, 2, 2)), (4, 2, 4), weights)
     together = [ranks(truth["start"], draws["start"]), ranks(truth["end"], draws["end"])]
     together.append(ranks(truth["current"][:, 1], draws["current"][..., 1]))
     assert_p_value(calibration_p_value(np.concatenate(together), NUM_DRAWS), "river")

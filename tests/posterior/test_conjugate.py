@@ -59,7 +59,7 @@ def test_tied_river_equals_counting() -> None:
     river = riverswim(6)
     data = all_transitions(6, 2, 6)
     possible = river.transition.ravel() > 0
-    found = find(river_current(6, concentration=(0.5, 1.0, 2.0)), data)
+    found = find(river_current(riverswim(6), concentration=(0.5, 1.0, 2.0)), data)
     np.testing.assert_array_equal(found.impossible, ~possible)
     weight = weights(2, 72) * possible
     n = weight.reshape(6, 2, 6)[:, 1]

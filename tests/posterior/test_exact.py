@@ -81,7 +81,7 @@ def test_fresh_draws_are_posterior_draws() -> None:
 
 def test_a_structured_prior_fills_in_its_transition() -> None:
     rows = walk(150)
-    belief = exact_belief(river_current(4), RIVER, 20_000)
+    belief = exact_belief(river_current(riverswim(4)), RIVER, 20_000)
     _, sites = jax.jit(belief.draw)(jax.random.key(1), run(belief, rows))
     assert set(sites) == {"current", "start", "end", "transition"}
     n = counts_of(rows)[:, 1]
@@ -113,7 +113,7 @@ def test_kept_draws_are_posterior_draws_for_data_gathered_regardless() -> None:
 
 def test_kept_draws_of_tied_betas() -> None:
     rows = walk(60)
-    belief = exact_belief(river_current(4), RIVER, 10_000, draws="renewed", share=1e-4)
+    belief = exact_belief(river_current(riverswim(4)), RIVER, 10_000, draws="renewed", share=1e-4)
     _, sites = jax.jit(belief.draw)(jax.random.key(1), run(belief, rows))
     n = counts_of(rows)[:, 1]
     assert_follows(sites["start"], stats.beta(1 + n[0, 1], 1 + n[0, 0]))
@@ -147,7 +147,7 @@ def test_nothing_is_traced_again_as_data_grow() -> None:
 
     def counted(data: Transitions) -> None:
         traces.append(1)
-        river_current(4)(data)
+        river_current(riverswim(4))(data)
 
     for draws in ("fresh", "renewed"):
         belief = exact_belief(counted, RIVER, 8, draws=draws)
@@ -164,7 +164,7 @@ def test_nothing_is_traced_again_as_data_grow() -> None:
 
 
 def test_branches_of_compiled_code() -> None:
-    belief = exact_belief(river_current(4), RIVER, 6, draws="renewed")
+    belief = exact_belief(river_current(riverswim(4)), RIVER, 6, draws="renewed")
 
     def step(carry: Any, row: Any) -> Any:
         key, state = carry

@@ -67,7 +67,7 @@ def test_exact_tree() -> None:
 
 
 def test_same_seed_same_draws() -> None:
-    prior = river_current(4)
+    prior = river_current(riverswim(4))
     one, same, other = (infer(prior, LOG, draws=20, seed=seed) for seed in (3, 3, 4))
     xr.testing.assert_identical(one, same)
     assert not one.posterior["start"].equals(other.posterior["start"])
@@ -82,7 +82,7 @@ def test_successor_table_and_labels() -> None:
 
 
 def test_compressed_data_need_no_labels() -> None:
-    tree = infer(river_current(4), compress(LOG), draws=10)
+    tree = infer(river_current(riverswim(4)), compress(LOG), draws=10)
     assert dict(tree.posterior.sizes) == {"chain": 2, "draw": 5, "move": 3, "state": 4, "action": 2, "next_state": 4}
     assert tree.posterior["state"].values.tolist() == [0, 1, 2, 3]
 
@@ -105,7 +105,7 @@ def test_arviz_reads_it(tmp_path: Path) -> None:
 def test_nuts_agrees_with_exact() -> None:
     import arviz as az
 
-    prior = river_current(4, concentration=(1.0, 2.0, 2.0))
+    prior = river_current(riverswim(4), concentration=(1.0, 2.0, 2.0))
     tree = infer(prior, LOG, draws=4_000, method="nuts", num_warmup=500)
     assert tree.attrs["engine"] == "nuts"
     assert "method='nuts'" in tree.attrs["reason"]
@@ -167,7 +167,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     ),
     "fewer sizes": ({"model": dirichlet_transitions(riverswim(3))}, ValueError, "but the data hold state 3"),
     "impossible": (
-        {"model": river_current(4), "log": _jump()},
+        {"model": river_current(riverswim(4)), "log": _jump()},
         ValueError,
         r"row \(state 0, action 0, next_state 3\), which has probability 0",
     ),
@@ -188,4 +188,4 @@ def test_bad_input(case: str) -> None:
 @pytest.mark.filterwarnings("ignore:There are not enough devices")
 def test_impossible_data_are_refused_by_nuts_too() -> None:
     with pytest.raises(ValueError, match=r"row \(state 0, action 0, next_state 3\), which has probability 0"):
-        infer(river_current(4), _jump(), method="nuts")
+        infer(river_current(riverswim(4)), _jump(), method="nuts")
