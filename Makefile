@@ -1,6 +1,6 @@
 # Needs only some Python >= 3.12; everything else goes into .venv.
 .DELETE_ON_ERROR:
-.PHONY: all setup test quick check format bench constraints clean
+.PHONY: all setup test quick check format bench study constraints clean
 
 VENV = .venv
 PYTHON = $(VENV)/bin/python
@@ -33,6 +33,11 @@ format: setup
 
 bench: setup
 	set -e; for file in benchmarks/[!_]*.py; do echo "== $$file"; $(PYTHON) "$$file"; done
+
+# Where the statements of the paper's section 5.1 hold: about half an hour, then the tables of the tutorial.
+study: setup
+	$(PYTHON) -c "from bayesmdp.studies.river_schedule import main; main()"
+	mv river_schedule.csv river_schedule_regret.csv tutorials/
 
 # Keeps the pins that still fit; delete constraints.txt first to move everything to its newest release.
 constraints: $(VENV)/bin/uv

@@ -185,7 +185,8 @@ arrows = {"left": "←", "down": "↓", "right": "→", "up": "↑"}
 for name, plan in plans.items():
     chosen = [lake.action_index(action) for action in plan["policy"].values.tolist()]
     untried = int((tries[np.arange(16), chosen] == 0)[live].sum())
-    print(f"{name}: delivers {float(bm.evaluate(lake, plan['policy'])[0]):.3f}; uses {untried} pairs that were never tried")
+    delivers = float(bm.evaluate(lake, plan["policy"])[0])
+    print(f"{name}: delivers {delivers:.3f}; uses {untried} pairs that were never tried")
     for cells in plan["policy"].values.reshape(4, 4):
         print("   ", " ".join(arrows[action] for action in cells))
 

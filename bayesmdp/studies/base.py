@@ -88,7 +88,8 @@ class Study:
         prior = self.make_prior(mdp)
         options = {"steps": self.steps, "replicates": self.replicates, **options}
         result = simulate(mdp, self.make_agents(prior), seed=seed, truth=prior if self.bayes else None, **options)
-        return result.assign_attrs(title=self.title)
+        result.attrs["title"] = self.title
+        return result
 
     def with_options(self, options: Mapping[str, Mapping[str, Any]]) -> Study:
         """A copy in which some agents have other options: ``{"AQ-BRMDP": {"scale": 2.0}}``.

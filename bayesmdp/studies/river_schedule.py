@@ -6,8 +6,8 @@ each plan. In each cell all agents run 64 replicates of 5,000 steps on common ra
 The cells ``bayes`` draw each replicate's true kernel from the prior: the Bayes regret that the paper's Theorem 2
 bounds.
 
-``python -m bayesmdp.studies.river_schedule`` runs every cell (about half an hour on two cores), keeps its results in
-``results/`` and writes one row a statement to ``river_schedule.csv``, one an agent to ``river_schedule_regret.csv``.
+``make study`` runs every cell (about half an hour on two cores), keeps its results in ``results/`` and writes one row a
+statement to ``river_schedule.csv``, one an agent to ``river_schedule_regret.csv``.
 """
 
 from __future__ import annotations
@@ -154,7 +154,3 @@ def main() -> None:
                 statements.append(claims(result, adaptive).assign(cell=cell, adaptive=adaptive))
         pd.concat(statements).set_index(["cell", "adaptive"]).round(4).to_csv("river_schedule.csv")
         pd.concat(regrets).set_index(["cell", "agent"]).round(1).to_csv("river_schedule_regret.csv")
-
-
-if __name__ == "__main__":
-    main()
