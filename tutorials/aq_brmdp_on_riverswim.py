@@ -329,8 +329,8 @@ print(pd.crosstab([verdicts["statement"], verdicts["river"]], verdicts["verdict"
 #   discount .99 (22,900 against 26,400). On RiverSwim-6 at discount .95 there is nothing between them: 1,436 against
 #   1,404 with prior 1/S, difference -32 (-150 to 87). The longer the way to the reward, the more the schedule helps.
 # - **C and kappa matter.** kappa = 1 loses to PSRL in every cell of RiverSwim-6 at discount .95: it sends the agent
-#   after every pair it has seldom tried. C = 4 with kappa = .25 is the best setting of all with the flat prior and the worst
-#   with prior 1/S, where it stays cautious for too long. No setting is best everywhere.
+#   after every pair it has seldom tried. C = 4 with kappa = .25 is the best setting of all with the flat prior and the
+#   worst with prior 1/S, where it stays cautious for too long. No setting is best everywhere.
 # - **It reaches the far end sooner**: with C = 1 and kappa = .25 by 50 to 430 steps wherever the interval decides.
 # - **Fixed levels behave as the paper says only with a sparse prior.** With Dirichlet(1/S), levels .1 and .3 never get
 #   away, .5 does on RiverSwim-6 and not on RiverSwim-10. (Where neither gets away, .1 cannot have more regret than .3;
