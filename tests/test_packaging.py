@@ -1,0 +1,54 @@
+"""What is shipped: the wheel holds the priors as real files, and works away from the checkout."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+if not (ROOT / "Makefile").exists():
+    pytest.skip("only a checkout is packaged", allow_module_level=True)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    build = f"from hatchling.build import build_wheel; print(build_wheel({str(folder)!r}))"
+    subprocess.run([sys.executable, "-c", build], cwd=ROOT, check=True, capture_output=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_the_wheel_holds_the_priors_once(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    assert "bayesmdp/models/dirichlet_transitions.py" in names
+    assert "bayesmdp/py.typed" in names
+    assert not [name for name in names if name.startswith(("models/", "tests/"))]
+    assert len(names) == len(set(names))
+
+
+def test_the_wheel_works_elsewhere(wheel, tmp_path):
+    program = (
+        "import bayesmdp as bm; from bayesmdp.models import dirichlet_transitions as d; "
+        "r = bm.environments.riverswim(4); assert '.whl' in d.__code__.co_filename; "
+        "print(bm.solve(r).policy.values[0], d(r).__name__)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(wheel)}
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", program], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
+    )
+    assert done.stdout.split() == ["right", "dirichlet_transitions"]
+
+
+def test_models_is_a_link_in_a_checkout():
+    link = ROOT / "bayesmdp" / "models"
+    assert link.is_symlink() and link.resolve() == (ROOT / "models").resolve(), (
+        "bayesmdp/models must be a link to ../models; run `git config core.symlinks true` and check it out again"
+    )
+
+
+def test_no_module_is_imported_twice_under_another_name():
+    program = "import bayesmdp.models, sys; assert 'models' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
