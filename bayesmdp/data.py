@@ -116,7 +116,7 @@ def make_log(
     )
 
 
-def compress(log: xr.Dataset, mdp: MDP | None = None) -> Transitions:
+def compress(log: xr.Dataset, mdp: MDP | None = None, *, distinct_rewards: bool = False) -> Transitions:
     """The distinct transitions of a log, with how often each was seen as weight.
 
     Parameters
@@ -125,6 +125,8 @@ def compress(log: xr.Dataset, mdp: MDP | None = None) -> Transitions:
         Variables ``state``, ``action``, ``reward``, ``next_state`` over ``step``, holding labels.
     mdp : MDP, optional
         Gives the label sets (and the successor table); by default the log's attrs ``states`` and ``actions`` do.
+    distinct_rewards : bool
+        One row for each reward that a transition brought, instead of their mean: for models that observe rewards.
 
     Raises
     ------
@@ -152,13 +154,18 @@ def compress(log: xr.Dataset, mdp: MDP | None = None) -> Transitions:
         raise ValueError(f"log reward at step {step} is {reward[step]}; rewards must be finite")
     if mdp is not None and mdp.successor is not None:
         outcome = _outcomes(mdp, state, action, outcome)
-    size = (len(states), len(actions), len(states))
+    values, kind = np.unique(reward, return_inverse=True) if distinct_rewards else (np.zeros(1), np.zeros(1, int))
+    outcomes = len(states) if mdp is None else mdp.num_outcomes
+    size = (len(states), len(actions), outcomes, len(values))
     rows, row, weight = np.unique(
-        np.ravel_multi_index((state, action, outcome), size), return_inverse=True, return_counts=True
+        np.ravel_multi_index((state, action, outcome, np.broadcast_to(kind, state.shape)), size),
+        return_inverse=True,
+        return_counts=True,
     )
-    total_reward = np.bincount(row, weights=reward)
+    mean = np.bincount(row, weights=reward) / weight
     seen = [index.astype(np.int32) for index in np.unravel_index(rows, size)]
-    return Transitions(seen[0], seen[1], seen[2], total_reward / weight, weight.astype(float))
+    exact = values[seen[3]] if distinct_rewards else mean
+    return Transitions(seen[0], seen[1], seen[2], exact, weight.astype(float))
 
 
 def _check_columns(log: xr.Dataset) -> None:

@@ -251,14 +251,15 @@ class MDP:
             raise ValueError("with_successors needs a transition to tell which next states can be reached")
         transition = self.transition
         width = int((transition > 0).sum(-1).max())
-        # A stable sort on "impossible" puts the reachable states first, in order; the padding has probability 0.
-        successor = np.argsort(transition == 0, axis=-1, kind="stable")[..., :width]
+        # A stable sort on "impossible" puts the reachable states first, in order. The padding repeats the first of them
+        # with probability 0, so that a prior on the table puts nothing on states that cannot be reached.
+        order = np.argsort(transition == 0, axis=-1, kind="stable")[..., :width]
+        kernel = np.take_along_axis(transition, order, -1)
+        successor = np.where(kernel > 0, order, order[..., :1])
         reward = self.reward
         if reward.shape[-1] > 1:
             reward = np.take_along_axis(reward, successor, -1)
-        return self.replace(
-            transition=np.take_along_axis(transition, successor, -1), successor=successor, reward=reward
-        )
+        return self.replace(transition=kernel, successor=successor, reward=reward)
 
     def __repr__(self) -> str:
         def count(number: int, noun: str) -> str:

@@ -18,6 +18,8 @@ def policy_probabilities(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> ND
         if policy != "uniform":
             raise ValueError(f"the only policy with a name is 'uniform'; got {policy!r}")
         return mdp.available / mdp.available.sum(-1, keepdims=True)
+    if isinstance(policy, xr.DataArray) and set(policy.dims) == {"state", "action"}:
+        policy = policy.transpose("state", "action")
     given = np.asarray(policy)
     if given.shape == (mdp.num_states,):
         table = np.eye(mdp.num_actions)[[mdp.action_index(label) for label in given.tolist()]]

@@ -7,6 +7,7 @@ threads.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -124,12 +125,14 @@ def simulate(
     marks = sorted({integer("a checkpoint", mark, 1) for mark in checkpoints})
     if marks and marks[-1] > steps:
         raise ValueError(f"checkpoint {marks[-1]} lies beyond the last step, {steps}")
-    attrs = _provenance(mdp, agents, steps=steps, seed=seed, thin=thin, checkpoints=marks, truth=truth)
-    done = _resumable(resume, attrs)
-
     shape = (mdp.num_states, mdp.num_actions, mdp.num_outcomes)
     with jax.enable_x64(True):
         beliefs = {name: agent.make_belief(mdp) for name, agent in agents.items()}
+        probe = None if truth is None else sample_prior(truth, random.key(0), shape)["transition"]
+    run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
+    attrs = _provenance(mdp, agents, beliefs, truth, probe, **run_of)
+    done = _resumable(resume, attrs)
+    with jax.enable_x64(True):
         keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
 
     def run(name: str, replicate: int) -> Run:
@@ -237,8 +240,18 @@ def _check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None) -> No
             raise TypeError(f"agents[{name!r}] is a {type(agent).__name__}; make agents with bayesmdp.agents")
 
 
-def _provenance(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, **run: Any) -> dict[str, Any]:
-    """What determines a run, as attrs: equal attrs mean equal replicates."""
+def _provenance(
+    mdp: MDP,
+    agents: Mapping[str, Agent],
+    beliefs: Mapping[str, Belief | None],
+    truth: Model | None,
+    probe: Array | None,
+    **run: Any,
+) -> dict[str, Any]:
+    """What determines a run, as attrs: equal attrs mean equal replicates. Arrays enter as digests."""
+    digest = hashlib.sha256()
+    for array in (*mdp.problem, mdp.transition, probe):
+        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return {
         "mdp": mdp.name,
         "states": json.dumps(mdp.states),
@@ -246,6 +259,8 @@ def _provenance(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, **ru
         "objective": mdp.objective,
         "discount": mdp.discount,
         "agents": json.dumps({name: agent.describe() for name, agent in agents.items()}, default=_plain),
+        "priors": json.dumps({name: None if belief is None else belief.identity for name, belief in beliefs.items()}),
+        "digest": digest.hexdigest()[:16],
         "truth": "the environment's" if truth is None else f"drawn from {getattr(truth, '__name__', 'a model')}",
         **run,
         "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "jaxlib", "numpyro")}),

@@ -97,3 +97,16 @@ def test_a_next_state_outside_the_successor_table_is_refused():
     log = make_log(lake, np.array([0]), np.array([0]), np.array([0.0]), np.array([15]))
     with pytest.raises(ValueError, match="next_state at step 0 is 15, not among its successors"):
         compress(log, lake)
+
+
+def test_distinct_rewards_keep_their_rows():
+    rows = compress(small_log(), distinct_rewards=True)
+    np.testing.assert_array_equal(rows.weight, [1, 1, 1])
+    np.testing.assert_array_equal(np.sort(rows.reward), [0, 0.5, 1.5])
+
+
+def test_padding_of_a_successor_table_is_reachable():
+    sparse = RIVER.with_successors()
+    reachable = np.take_along_axis(RIVER.transition, sparse.successor, -1) > 0
+    assert reachable.all()
+    np.testing.assert_allclose(sparse.transition.sum(-1), 1)

@@ -4,12 +4,14 @@ from functools import partial
 
 import jax
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 import xarray as xr
 
 from bayesmdp import MDP, agents, collect, environments, simulate
 from bayesmdp.agents import Agent, Rules
-from bayesmdp.models import dirichlet_transitions
+from bayesmdp.models import dirichlet_transitions, river_current
 from bayesmdp.posterior import exact_belief
 from bayesmdp.rollout import run_agent
 from bayesmdp.simulation import Interrupted
@@ -243,3 +245,35 @@ def test_unavailable_actions_are_not_taken():
     assert set(collect(mdp, steps=30)["action"].values) == {0}
     with pytest.raises(ValueError, match="not available"):
         collect(mdp, np.full((6, 2), 0.5), steps=5)
+
+
+def test_agents_under_a_structured_prior_side_by_side():
+    """NumPyro has one stack of handlers for all threads: compiling two such agents at once must not mix them."""
+    prior = river_current(RIVER)
+    crew = {"PSRL": agents.psrl(prior), "BRMDP": agents.brmdp(prior, num_draws=20), "AQ": agents.aq_brmdp(prior)}
+    together = simulate(RIVER, crew, steps=30, replicates=2, truth=prior, workers=3)
+    alone = simulate(RIVER, crew, steps=30, replicates=2, truth=prior, workers=1)
+    xr.testing.assert_identical(together.to_dataset(), alone.to_dataset())
+
+
+def test_resume_refuses_another_prior_or_kernel():
+    part = simulate(RIVER, {"A": PSRL}, steps=10, replicates=1)
+    other = agents.psrl(dirichlet_transitions(RIVER, concentration=50.0))
+    with pytest.raises(ValueError, match="resume holds another run: its priors"):
+        simulate(RIVER, {"A": other}, steps=10, replicates=2, resume=part)
+    kernel = RIVER.transition.copy()
+    kernel[2, 1] = [0, 0.1, 0.6, 0.3, 0, 0]
+    with pytest.raises(ValueError, match="resume holds another run: its digest"):
+        simulate(RIVER.replace(transition=kernel), {"A": PSRL}, steps=10, replicates=2, resume=part)
+
+
+def test_a_model_that_observes_rewards_is_refused():
+    def paid(data):
+        transition = numpyro.sample("transition", dist.Dirichlet(np.ones((6, 2, 6))).to_event(2))
+        chance = numpyro.sample("chance", dist.Beta(1.0, 1.0))
+        with data.rows():
+            numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
+            numpyro.sample("reward", dist.Bernoulli(chance), obs=data.reward)
+
+    with pytest.raises(ValueError, match="the model observes rewards"):
+        simulate(RIVER, {"A": agents.psrl(paid)}, steps=10, replicates=1)

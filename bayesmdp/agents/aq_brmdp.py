@@ -9,9 +9,9 @@ so planning starts pessimistic (at the floor) and grows optimistic as k grows, s
 quantile Bayesian-risk MDP with these levels is solved on posterior draws and its greedy policy followed for the
 pseudo-episode, as in `brmdp`.
 
-What the paper's text leaves open and is chosen here: m = max(n, 1) rather than n + 1; `sensitivity` (kappa) as an
-exponent; the normalisation of `scale` (C). The defaults of `scale` and `sensitivity` are those of the study
-``river-schedule``, which says how they were found.
+What the paper's text leaves open and is chosen here: m = max(n, 1) rather than n + 1; its mean over the pairs that can
+be taken (not those of terminal states); `sensitivity` (kappa) as an exponent; the normalisation of `scale` (C). The
+defaults of `scale` and `sensitivity` are those of the study ``river-schedule``, which says how they were found.
 """
 
 from __future__ import annotations
@@ -76,8 +76,12 @@ def aq_brmdp(
     return Agent("aq-brmdp", _rules, lambda mdp: exact_belief(prior, mdp, **static), options, static)
 
 
-def adaptive_level(period: Array, visits: Array, *, scale: Array, sensitivity: Array, floor: Array) -> Array:
+def adaptive_level(
+    period: Array, visits: Array, *, scale: Array, sensitivity: Array, floor: Array, live: Array | None = None
+) -> Array:
     """The schedule: levels [state, action] at pseudo-episode `period` (from 1) given `visits` [state, action].
+
+    The mean is over the `live` pairs [state, action], those that can be taken; over all by default.
 
     Examples
     --------
@@ -87,14 +91,16 @@ def adaptive_level(period: Array, visits: Array, *, scale: Array, sensitivity: A
     [[0.688, 0.1], [0.558, 0.117]]
     """
     adjusted = jnp.maximum(visits, 1)
-    relative = adjusted / adjusted.mean()
+    relative = adjusted / jnp.mean(adjusted, where=live)
     return jnp.maximum(floor, 1 - scale / jnp.sqrt(period) * relative**sensitivity)
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
+    live = problem.available & (problem.continuation > 0)[:, None]
+
     def risk(period: Array, visits: Array, options: Options) -> Quantile:
         schedule = {name: options[name] for name in ("scale", "sensitivity", "floor")}
-        level = adaptive_level(period, visits, **schedule)
+        level = adaptive_level(period, visits, **schedule, live=live)
         return Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))
 
     return pseudo_episode_rules(belief, problem, options, risk)

@@ -146,7 +146,7 @@ class Quantile:
             if not np.issubdtype(number.dtype, np.integer):
                 raise TypeError(f"num_draws counts draws and must be integer; got dtype {number.dtype}")
             reject_first("num_draws", number < 1, number, "is no number of draws; a pair needs at least 1")
-            object.__setattr__(self, "num_draws", number.astype(np.int32))
+            object.__setattr__(self, "num_draws", np.minimum(number, 2**30).astype(np.int32))
         for name in ("level", "num_draws"):
             shape = np.shape(getattr(self, name))
             if len(shape) not in (0, 2):
@@ -245,4 +245,6 @@ def quantile_budget(level: Array, scale: Array) -> Array:
     level = jnp.asarray(level)
     density = norm.pdf(norm.ppf(level))
     # Capped where int32 ends, so that an extreme level asks for very many draws and not for a negative number.
-    return jnp.clip(jnp.ceil(scale * level * (1 - level) / density**2), 1, 2**30).astype(jnp.int32)
+    wanted = jnp.ceil(scale * level * (1 - level) / density**2)
+    # At a level so extreme that the density vanishes this is 0 / 0.
+    return jnp.where(jnp.isnan(wanted), 2**30, jnp.clip(wanted, 1, 2**30)).astype(jnp.int32)

@@ -16,10 +16,11 @@ learning otherwise), which makes renewal an approximation: the smaller the share
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,27 +29,17 @@ import numpy as np
 from bayesmdp.data import Transitions, all_transitions
 from bayesmdp.mdp import Array
 from bayesmdp.posterior.conjugate import Conjugate, Layout, find
-from bayesmdp.posterior.program import Model, read, sites
+from bayesmdp.posterior.program import Model, read, reads_reward, sites
 from bayesmdp.posterior.random import normalise, standard_log_gamma
 from bayesmdp.validation import integer, number
 
 if TYPE_CHECKING:
+    from bayesmdp.models.dirichlet_transitions import Sizes
     from bayesmdp.world import Step
 
-__all__ = ["Belief", "Counts", "Kept", "Sizes", "draw_rule", "draw_sites", "exact_belief"]
+__all__ = ["Belief", "Counts", "Kept", "draw_rule", "draw_sites", "exact_belief"]
 
 DRAWS = ("fresh", "renewed")
-
-
-class Sizes(Protocol):
-    """What is asked of an MDP here."""
-
-    @property
-    def num_states(self) -> int: ...
-    @property
-    def num_actions(self) -> int: ...
-    @property
-    def num_outcomes(self) -> int: ...
 
 
 class Belief(NamedTuple):
@@ -68,6 +59,8 @@ class Belief(NamedTuple):
     sample : (key, state, num_draws) -> {site: array [draw, ...]}
         Independent posterior draws, to be looked at rather than planned with; `num_draws` is static.
     dims : tuple of (site, names of its axes after the draw)
+    identity : str
+        Equal for equal models; what a run's results are kept under.
     concentration : (state) -> {site: array [..., category]} or None
         The posterior's parameters, where the engine has them.
     """
@@ -79,6 +72,7 @@ class Belief(NamedTuple):
     rows: Callable[[Any], Transitions]
     sample: Callable[[Array, Any, int], dict[str, Array]]
     dims: tuple[tuple[str, tuple[str, ...]], ...]
+    identity: str
     concentration: Callable[[Any], dict[str, Array]] | None = None
 
 
@@ -145,7 +139,8 @@ def exact_belief(model: Model, mdp: Sizes, num_draws: int, *, draws: str = "fres
         model,
         (int(mdp.num_states), int(mdp.num_actions), int(mdp.num_outcomes)),
         num_draws,
-        math.ceil(share * num_draws - 1e-9) if draws == "renewed" else 0,
+        max(1, math.ceil(share * num_draws - 1e-9)) if draws == "renewed" else 0,
+        "next_state" if getattr(mdp, "successor", None) is None else "outcome",
     )
 
 
@@ -161,18 +156,20 @@ def draw_rule(num_draws: int, draws: str, share: float) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _found(model: Model, shape: tuple[int, int, int]) -> Conjugate:
-    outcome = "next_state" if shape[0] == shape[-1] else "outcome"
+def _found(model: Model, shape: tuple[int, int, int], outcome: str) -> Conjugate:
     with jax.enable_x64(True):
         expects = read(model, all_transitions(1, 1, 1), outcome).shape
     if expects != shape:
         raise ValueError(f"the model's transition has shape {expects}; the MDP's sizes are {shape}")
+    with jax.enable_x64(True):
+        if reads_reward(model, all_transitions(*shape)):
+            raise ValueError("the model observes rewards, which agents do not carry yet; it can be used with infer")
     return find(model, all_transitions(*shape), outcome)
 
 
 @lru_cache(maxsize=256)
-def _exact_belief(model: Model, shape: tuple[int, int, int], num_draws: int, num_renewed: int) -> Belief:
-    found = _found(model, shape)
+def _exact_belief(model: Model, shape: tuple[int, int, int], num_draws: int, num_renewed: int, outcome: str) -> Belief:
+    found = _found(model, shape, outcome)
     empty = all_transitions(*shape)
 
     def row(step: Step) -> Array:
@@ -200,8 +197,9 @@ def _exact_belief(model: Model, shape: tuple[int, int, int], num_draws: int, num
         return state, sample(key, state, num_draws)
 
     dims = tuple(found.program.dims.items())
+    identity = _identity(model, found, empty)
     if not num_renewed:
-        return Belief(init, observe, draw, visits, rows, sample, dims, concentration)
+        return Belief(init, observe, draw, visits, rows, sample, dims, identity, concentration)
 
     for name, site in found.sites.items():
         if not np.isin(site.coefficient, (0.0, 1.0)).all():
@@ -230,7 +228,7 @@ def _exact_belief(model: Model, shape: tuple[int, int, int], num_draws: int, num
         cursor = (state.cursor + num_renewed) % num_draws
         return Kept(state.counts, cursor, log_gamma), _complete(model, found.layout, empty, log_gamma)
 
-    return Belief(init_kept, observe_kept, draw_kept, visits, rows, sample, dims, concentration)
+    return Belief(init_kept, observe_kept, draw_kept, visits, rows, sample, dims, identity, concentration)
 
 
 @partial(jax.jit, static_argnames=("model", "layout", "num_draws"))
@@ -255,6 +253,18 @@ def _complete(model: Model, layout: Layout, data: Transitions, log_gamma: dict[s
         return {name: messages[name]["value"] for name in layout.deterministic}
 
     return values | jax.vmap(derived)(values)
+
+
+def _identity(model: Model, found: Conjugate, data: Transitions) -> str:
+    """A digest of what the posterior is made of: priors, tables, and the kernel at a fixed point."""
+    with jax.enable_x64(True):
+        kernel = np.asarray(sites(model, data)["transition"]["value"], float)
+    digest = hashlib.sha256(kernel.tobytes())
+    for name, site in found.sites.items():
+        digest.update(name.encode())
+        for table in (site.concentration, site.entry, site.coefficient):
+            digest.update(np.ascontiguousarray(table).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _log_gammas(key: Array, concentration: dict[str, Array], num_draws: int) -> dict[str, Array]:

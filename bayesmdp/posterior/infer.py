@@ -16,7 +16,7 @@ from bayesmdp.posterior import nuts
 from bayesmdp.posterior.conjugate import Conjugate, NotConjugate, find
 from bayesmdp.posterior.datatree import Labels, posterior_tree
 from bayesmdp.posterior.exact import draw_sites
-from bayesmdp.posterior.program import Model, Program, check, describe_row, read
+from bayesmdp.posterior.program import Model, Program, check, describe_row, read, reads_reward
 from bayesmdp.validation import integer
 
 __all__ = ["infer"]
@@ -90,7 +90,7 @@ def infer(
     integer("seed", seed, 0)
     integer("num_warmup", num_warmup, 1)
     num_chains = max(n for n in range(1, integer("chains", chains, 1) + 1) if draws % n == 0)
-    data, labels = _data(log, mdp)
+    data, labels = _data(model, log, mdp)
     with jax.enable_x64(True):
         padded = _padded(data)
         program = read(model, padded, labels.outcome)
@@ -129,7 +129,7 @@ def infer(
     )
 
 
-def _data(log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, Labels]:
+def _data(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, Labels]:
     """The rows seen and what to call them."""
     if isinstance(log, Transitions):
         data = Transitions(*(np.asarray(column) for column in log))
@@ -145,6 +145,8 @@ def _data(log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, 
         actions: Sequence[Hashable] | None = None if mdp is None else mdp.actions
     else:
         data = compress(log, mdp)
+        if reads_reward(model, data):
+            data = compress(log, mdp, distinct_rewards=True)
         states = list(np.atleast_1d(log.attrs["states"]).tolist()) if mdp is None else mdp.states
         actions = list(np.atleast_1d(log.attrs["actions"]).tolist()) if mdp is None else mdp.actions
     return data, Labels(states, actions, None if mdp is None else mdp.successor)

@@ -6,6 +6,7 @@ but the contract that :func:`check` checks.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -36,6 +37,9 @@ type Model = Callable[[Any], Any]
 """A NumPyro model of one argument, the data."""
 
 PLATE = "row"
+
+# NumPyro keeps its handlers on one stack for all threads, and agents are compiled side by side.
+TRACING = threading.RLock()
 
 
 class Program(NamedTuple):
@@ -79,14 +83,18 @@ def sites(model: Model, data: Transitions, values: dict[str, Array] | None = Non
         fn = base_distribution(site["fn"])
         shape = site["fn"].shape(site["kwargs"].get("sample_shape", ()))
         if isinstance(fn, dist.Beta):
-            return jnp.asarray(rng.uniform(0.1, 0.9, shape))
+            return jnp.asarray(np.clip(rng.beta(0.5, 0.5, shape), 1e-3, 1 - 1e-3))
         if isinstance(fn, dist.Dirichlet):
-            raw = rng.uniform(0.1, 1, shape)
+            raw = np.exp(rng.uniform(-4, 4, shape))
             return jnp.asarray(raw / raw.sum(-1, keepdims=True))
         return None
 
-    seeded = handlers.seed(handlers.substitute(model, substitute_fn=fill), jax.random.key(seed))
-    return dict(handlers.trace(seeded).get_trace(data))
+    return _trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), jax.random.key(seed)), data)
+
+
+def _trace(model: Model, data: Transitions) -> dict[str, Any]:
+    with TRACING:
+        return dict(handlers.trace(model).get_trace(data))
 
 
 def base_distribution(fn: Any) -> Any:
@@ -181,6 +189,20 @@ def row_log_likelihood(model: Model, data: Transitions, values: dict[str, Array]
     return total
 
 
+def reads_reward(model: Model, data: Transitions) -> bool:
+    """Whether the model looks at ``data.reward``, so that rows may not be merged over rewards."""
+    asked = []
+
+    class Watched(Transitions):
+        @property
+        def reward(self) -> Array:
+            asked.append(True)
+            return self[3]
+
+    sites(model, Watched(*data))
+    return bool(asked)
+
+
 def describe_row(data: Transitions, row: int) -> str:
     """A row in words."""
     return f"row (state {data.state[row]}, action {data.action[row]}, next_state {data.next_state[row]})"
@@ -220,7 +242,7 @@ def _check_transition(transition: Array) -> None:
 @partial(jax.jit, static_argnames=("model", "shape"))
 def sample_prior(model: Model, key: Array, shape: tuple[int, int, int]) -> dict[str, Array]:
     """One prior draw of every latent and deterministic site of a model about an MDP of `shape`."""
-    messages = handlers.trace(handlers.seed(model, key)).get_trace(all_transitions(*shape))
+    messages = _trace(handlers.seed(model, key), all_transitions(*shape))
     return {
         name: site["value"] for name, site in messages.items() if site["type"] == "deterministic" or _is_latent(site)
     }

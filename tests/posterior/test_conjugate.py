@@ -306,3 +306,26 @@ def test_contract(model: Callable[[Transitions], None], message: str) -> None:
 def test_not_a_function() -> None:
     with pytest.raises(TypeError, match="NumPyro function of the data; got str"):
         find("prior", DATA)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("least", [0.1, 0.01, 0.002])
+def test_a_clipped_unknown_is_refused(least: float) -> None:
+    def clipped(data: Any) -> None:
+        x = jnp.clip(numpyro.sample("x", dist.Beta(1.0, 1.0)), least, 1 - least)
+        numpyro.deterministic("transition", jnp.broadcast_to(jnp.stack([x, 1 - x]), (2, 1, 2)))
+        with data.rows():
+            numpyro.sample("next_state", dist.Bernoulli(1 - x), obs=data.next_state)
+
+    with pytest.raises(NotConjugate):
+        find(clipped, all_transitions(2, 1, 2))
+
+
+def test_a_prior_that_depends_on_the_data_is_refused() -> None:
+    def peeking(data: Any) -> None:
+        x = numpyro.sample("x", dist.Beta(1.0 + data.weight.sum(), 1.0))
+        numpyro.deterministic("transition", jnp.broadcast_to(jnp.stack([x, 1 - x]), (2, 1, 2)))
+        with data.rows():
+            numpyro.sample("next_state", dist.Bernoulli(1 - x), obs=data.next_state)
+
+    with pytest.raises(NotConjugate, match="depends on the data"):
+        find(peeking, all_transitions(2, 1, 2))
