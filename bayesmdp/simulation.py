@@ -352,7 +352,8 @@ def _join(old: xr.DataTree, new: xr.DataTree, path: str) -> xr.Dataset:
     there = path.strip("/") in {node.path.strip("/") for node in old.subtree}
     parts = [old[path].to_dataset() if there else old.to_dataset()[["agent", "replicate"]], new[path].to_dataset()]
     both = xr.concat(parts, "replicate", data_vars="all", coords="minimal", compat="override", join="outer")
-    return both.sortby("replicate").assign_attrs(parts[1].attrs)
+    both.attrs = dict(parts[1].attrs)
+    return both.sortby("replicate")
 
 
 def _resumable(resume: xr.DataTree | None, attrs: Mapping[str, Any]) -> set[int]:

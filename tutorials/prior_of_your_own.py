@@ -152,7 +152,7 @@ def similar_currents(data):
         numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
 
 
-sampler = {"draws": 40, "num_warmup": 40, "chains": 2} if SMALL else {"draws": 600, "num_warmup": 300}
+sampler = {"draws": 40, "num_warmup": 200, "chains": 2} if SMALL else {"draws": 600, "num_warmup": 300}
 posteriors["similar currents"] = bm.infer(similar_currents, log, **sampler)
 print(posteriors["similar currents"].attrs["engine"], "-", posteriors["similar currents"].attrs["reason"])
 

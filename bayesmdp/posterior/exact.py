@@ -161,9 +161,8 @@ def _found(model: Model, shape: tuple[int, int, int], outcome: str) -> Conjugate
         expects = read(model, all_transitions(1, 1, 1), outcome).shape
     if expects != shape:
         raise ValueError(f"the model's transition has shape {expects}; the MDP's sizes are {shape}")
-    with jax.enable_x64(True):
-        if reads_reward(model, all_transitions(*shape)):
-            raise ValueError("the model observes rewards, which agents do not carry yet; it can be used with infer")
+    if reads_reward(model, all_transitions(*shape)):
+        raise ValueError("the model observes rewards, which agents do not carry yet; it can be used with infer")
     return find(model, all_transitions(*shape), outcome)
 
 

@@ -145,7 +145,7 @@ def _data(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple
         actions: Sequence[Hashable] | None = None if mdp is None else mdp.actions
     else:
         data = compress(log, mdp)
-        if reads_reward(model, data):
+        if callable(model) and reads_reward(model, data):
             data = compress(log, mdp, distinct_rewards=True)
         states = list(np.atleast_1d(log.attrs["states"]).tolist()) if mdp is None else mdp.states
         actions = list(np.atleast_1d(log.attrs["actions"]).tolist()) if mdp is None else mdp.actions

@@ -199,7 +199,8 @@ def reads_reward(model: Model, data: Transitions) -> bool:
             asked.append(True)
             return self[3]
 
-    sites(model, Watched(*data))
+    with jax.enable_x64(True):
+        sites(model, Watched(*data))
     return bool(asked)
 
 

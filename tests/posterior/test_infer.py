@@ -9,12 +9,13 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 import xarray as xr
+from scipy import stats
 
 from bayesmdp.data import Transitions, compress, make_log
 from bayesmdp.environments import riverswim
 from bayesmdp.models import dirichlet_transitions, river_current
 from bayesmdp.posterior import NotConjugate, infer
-from tests.statistical import assert_means, assert_standard_normal
+from tests.statistical import assert_follows, assert_means, assert_standard_normal
 
 RIVER = riverswim(4).replace(states=("west", "ford", "mill", "east"))
 
@@ -189,3 +190,19 @@ def test_bad_input(case: str) -> None:
 def test_impossible_data_are_refused_by_nuts_too() -> None:
     with pytest.raises(ValueError, match=r"row \(state 0, action 0, next_state 3\), which has probability 0"):
         infer(river_current(riverswim(4)), _jump(), method="nuts")
+
+
+def test_observed_rewards_are_not_averaged() -> None:
+    """The posterior of a Bernoulli reward's chance, against counting: means over a row's steps would not do."""
+
+    def paid(data: Any) -> None:
+        transition = numpyro.sample("transition", dist.Dirichlet(np.ones((4, 2, 4))).to_event(2))
+        chance = numpyro.sample("chance", dist.Beta(1.0, 1.0))
+        with data.rows():
+            numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
+            numpyro.sample("reward", dist.Bernoulli(chance), obs=data.reward)
+
+    won = np.random.default_rng(0).random(LOG.sizes["step"]) < 0.3
+    log = LOG.assign(reward=("step", won.astype(float)))
+    drawn = infer(paid, log, draws=4_000, method="exact").posterior["chance"].values.ravel()
+    assert_follows(drawn, stats.beta(1 + won.sum(), 1 + (~won).sum()), "chance")
