@@ -25,7 +25,7 @@ from numpyro.primitives import Messenger
 
 from bayesmdp.mdp import MDP, Array, label_array
 
-__all__ = ["Transitions", "all_transitions", "compress", "make_log"]
+__all__ = ["Transitions", "all_transitions", "compress", "label_set", "make_log"]
 
 COLUMNS = ("state", "action", "reward", "next_state")
 
@@ -143,8 +143,8 @@ def compress(log: xr.Dataset, mdp: MDP | None = None, *, distinct_rewards: bool 
     100.0
     """
     _check_columns(log)
-    states = mdp.states if mdp is not None else _label_set(log, "states")
-    actions = mdp.actions if mdp is not None else _label_set(log, "actions")
+    states = mdp.states if mdp is not None else label_set(log, "states")
+    actions = mdp.actions if mdp is not None else label_set(log, "actions")
     state = _indices(log, "state", states)
     action = _indices(log, "action", actions)
     outcome = _indices(log, "next_state", states)
@@ -181,7 +181,8 @@ def _check_columns(log: xr.Dataset) -> None:
         raise ValueError("the log is empty; a posterior needs at least one step (the prior is the model itself)")
 
 
-def _label_set(log: xr.Dataset, kind: str) -> Sequence[Hashable]:
+def label_set(log: xr.Dataset, kind: str) -> Sequence[Hashable]:
+    """The labels of "states" or "actions" that a log's attrs carry; refused if there are none."""
     if kind not in log.attrs:
         raise ValueError(f"the log's attrs have no {kind!r}; set log.attrs[{kind!r}] to the labels, or pass mdp")
     return list(np.atleast_1d(log.attrs[kind]).tolist())

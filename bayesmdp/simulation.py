@@ -129,11 +129,10 @@ def simulate(
     with jax.enable_x64(True):
         beliefs = {name: agent.make_belief(mdp) for name, agent in agents.items()}
         probe = None if truth is None else sample_prior(truth, random.key(0), shape)["transition"]
+        keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
     attrs = _provenance(mdp, agents, beliefs, truth, probe, **run_of)
     done = _resumable(resume, attrs)
-    with jax.enable_x64(True):
-        keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
 
     def run(name: str, replicate: int) -> Run:
         began = time.perf_counter()

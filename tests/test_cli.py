@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -38,26 +37,6 @@ def told_in_one_line(*arguments: object) -> str:
     assert message.startswith("bayesmdp: ")
     assert message.count("\n") == 1
     return message
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Each call here would compile its programs again, as calls from a shell would without the cache on disk."""
-    import jax
-    from jax.experimental.compilation_cache.compilation_cache import reset_cache
-
-    changed = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0,
-    }
-    before = {name: getattr(jax.config, name) for name in changed}
-    for name, value in changed.items():
-        jax.config.update(name, value)
-    reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    reset_cache()
 
 
 @pytest.fixture(scope="module")

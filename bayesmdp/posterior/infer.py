@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.data import Transitions, compress
+from bayesmdp.data import Transitions, all_transitions, compress, label_set
 from bayesmdp.mdp import MDP
 from bayesmdp.posterior import nuts
 from bayesmdp.posterior.conjugate import Conjugate, NotConjugate, find
@@ -144,11 +144,10 @@ def _data(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple
         states: Sequence[Hashable] | None = None if mdp is None else mdp.states
         actions: Sequence[Hashable] | None = None if mdp is None else mdp.actions
     else:
-        data = compress(log, mdp)
-        if callable(model) and reads_reward(model, data):
-            data = compress(log, mdp, distinct_rewards=True)
-        states = list(np.atleast_1d(log.attrs["states"]).tolist()) if mdp is None else mdp.states
-        actions = list(np.atleast_1d(log.attrs["actions"]).tolist()) if mdp is None else mdp.actions
+        distinct_rewards = callable(model) and reads_reward(model, all_transitions(1, 1, 1))
+        data = compress(log, mdp, distinct_rewards=distinct_rewards)
+        states = label_set(log, "states") if mdp is None else mdp.states
+        actions = label_set(log, "actions") if mdp is None else mdp.actions
     return data, Labels(states, actions, None if mdp is None else mdp.successor)
 
 
