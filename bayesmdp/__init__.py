@@ -14,10 +14,11 @@ if TYPE_CHECKING:
     from bayesmdp import agents, environments, models, planning, results, studies
     from bayesmdp.analysis import compare, final_regret, moving_average_reward, occupancy, regret_curve, summary
     from bayesmdp.data import Transitions, compress
+    from bayesmdp.from_log import mdp_from_log
     from bayesmdp.mdp import MDP
-    from bayesmdp.planning import Mean, Quantile, evaluate, plan, solve
+    from bayesmdp.planning import Mean, Quantile, downside_exposure, evaluate, plan, quantile_value, solve, value_draws
     from bayesmdp.plots import plot_occupancy, plot_regret, plot_reward, plot_study
-    from bayesmdp.posterior import NotConjugate, infer
+    from bayesmdp.posterior import NotConjugate, draw, infer
     from bayesmdp.simulation import Interrupted, collect, simulate
 
 __all__ = [
@@ -31,10 +32,13 @@ __all__ = [
     "collect",
     "compare",
     "compress",
+    "downside_exposure",
+    "draw",
     "environments",
     "evaluate",
     "final_regret",
     "infer",
+    "mdp_from_log",
     "models",
     "moving_average_reward",
     "occupancy",
@@ -44,22 +48,34 @@ __all__ = [
     "plot_regret",
     "plot_reward",
     "plot_study",
+    "quantile_value",
     "regret_curve",
     "results",
     "simulate",
     "solve",
     "studies",
     "summary",
+    "value_draws",
 ]
 
 _MODULES = ("agents", "environments", "models", "planning", "results", "studies")
 _HOME = {
     "analysis": ("compare", "final_regret", "moving_average_reward", "occupancy", "regret_curve", "summary"),
     "data": ("Transitions", "compress"),
+    "from_log": ("mdp_from_log",),
     "mdp": ("MDP",),
-    "planning": ("Mean", "Quantile", "evaluate", "plan", "solve"),
+    "planning": (
+        "Mean",
+        "Quantile",
+        "downside_exposure",
+        "evaluate",
+        "plan",
+        "quantile_value",
+        "solve",
+        "value_draws",
+    ),
     "plots": ("plot_occupancy", "plot_regret", "plot_reward", "plot_study"),
-    "posterior": ("NotConjugate", "infer"),
+    "posterior": ("NotConjugate", "draw", "infer"),
     "simulation": ("Interrupted", "collect", "simulate"),
 }
 _HOME_OF = {name: home for home, names in _HOME.items() for name in names}

@@ -1,7 +1,8 @@
 """Experience: logs of steps, and the weighted rows that models are conditioned on.
 
 A *log* is an `xarray.Dataset` over the dim ``step`` with variables ``state``, ``action``, ``reward``, ``next_state``
-(labels, as a person would write them) and ``last`` (the episode ended here). Its attrs carry the label sets.
+(labels, as a person would write them), ``terminated`` (the next state is terminal: nothing follows) and ``truncated``
+(the recording was cut off: something would have followed). Its attrs carry the label sets.
 
 :class:`Transitions` is the same experience compressed: one row per distinct (state, action, next state), weighted by
 how often it was seen. Length is fixed by what can be seen rather than by how much was, so nothing recompiles as data
@@ -25,7 +26,7 @@ from numpyro.primitives import Messenger
 
 from bayesmdp.mdp import MDP, Array, label_array
 
-__all__ = ["Transitions", "all_transitions", "compress", "label_set", "make_log"]
+__all__ = ["Transitions", "all_transitions", "compress", "label_indices", "label_set", "make_log"]
 
 COLUMNS = ("state", "action", "reward", "next_state")
 
@@ -102,13 +103,17 @@ def make_log(
     action: NDArray[Any],
     reward: NDArray[Any],
     next_state: NDArray[Any],
-    last: NDArray[Any] | None = None,
+    terminated: NDArray[Any] | None = None,
+    truncated: NDArray[Any] | None = None,
 ) -> xr.Dataset:
     """A log from arrays of *indices* [step], written with the MDP's labels."""
-    last = np.zeros(len(state), bool) if last is None else np.asarray(last, bool)
+    ends = {"terminated": terminated, "truncated": truncated}
     states, actions = label_array(mdp.states), label_array(mdp.actions)
     columns = {"state": states[state], "action": actions[action], "reward": np.asarray(reward, float)}
-    columns |= {"next_state": states[next_state], "last": last}
+    columns |= {"next_state": states[next_state]}
+    columns |= {
+        name: np.zeros(len(state), bool) if end is None else np.asarray(end, bool) for name, end in ends.items()
+    }
     return xr.Dataset(
         {name: ("step", values) for name, values in columns.items()},
         coords={"step": np.arange(len(state))},
@@ -145,27 +150,35 @@ def compress(log: xr.Dataset, mdp: MDP | None = None, *, distinct_rewards: bool 
     _check_columns(log)
     states = mdp.states if mdp is not None else label_set(log, "states")
     actions = mdp.actions if mdp is not None else label_set(log, "actions")
-    state = _indices(log, "state", states)
-    action = _indices(log, "action", actions)
-    outcome = _indices(log, "next_state", states)
+    state = label_indices(log, "state", states)
+    action = label_indices(log, "action", actions)
+    next_state = label_indices(log, "next_state", states)
     reward = np.asarray(log["reward"].values, float)
     if not np.isfinite(reward).all():
         step = int(np.flatnonzero(~np.isfinite(reward))[0])
         raise ValueError(f"log reward at step {step} is {reward[step]}; rewards must be finite")
+    values, kind = np.unique(reward, return_inverse=True) if distinct_rewards else (np.zeros(1), np.zeros_like(state))
+    size = len(states), len(actions), len(states), len(values)
+    index, first, weight, total = _distinct((state, action, next_state, kind), size, np.ones(len(state)), reward)
     if mdp is not None and mdp.successor is not None:
-        outcome = _outcomes(mdp, state, action, outcome)
-    values, kind = np.unique(reward, return_inverse=True) if distinct_rewards else (np.zeros(1), np.zeros(1, int))
-    outcomes = len(states) if mdp is None else mdp.num_outcomes
-    size = (len(states), len(actions), outcomes, len(values))
-    rows, row, weight = np.unique(
-        np.ravel_multi_index((state, action, outcome, np.broadcast_to(kind, state.shape)), size),
-        return_inverse=True,
-        return_counts=True,
-    )
-    mean = np.bincount(row, weights=reward) / weight
-    seen = [index.astype(np.int32) for index in np.unravel_index(rows, size)]
-    exact = values[seen[3]] if distinct_rewards else mean
-    return Transitions(seen[0], seen[1], seen[2], exact, weight.astype(float))
+        # Looked up once a distinct row; then those that are all elsewhere are one row more.
+        outcome = _outcomes(mdp, index[0], index[1], index[2], first)
+        size = len(states), len(actions), mdp.num_outcomes, len(values)
+        index, _, weight, total = _distinct((*index[:2], outcome, index[3]), size, weight, total)
+    seen = [column.astype(np.int32) for column in index[:3]]
+    return Transitions(seen[0], seen[1], seen[2], values[index[3]] if distinct_rewards else total / weight, weight)
+
+
+type _Columns = tuple[NDArray[np.int64], ...]
+
+
+def _distinct(
+    index: _Columns, size: tuple[int, ...], weight: NDArray[np.float64], total: NDArray[np.float64]
+) -> tuple[_Columns, NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """The distinct rows in order, where each is first seen, and the sums of `weight` and `total` over its copies."""
+    rows, first, row = np.unique(np.ravel_multi_index(index, size), return_index=True, return_inverse=True)
+    sums = (np.bincount(row, weights=values) for values in (weight, total))
+    return np.unravel_index(rows, size), first, *sums  # type: ignore[return-value]
 
 
 def _check_columns(log: xr.Dataset) -> None:
@@ -188,8 +201,8 @@ def label_set(log: xr.Dataset, kind: str) -> Sequence[Hashable]:
     return list(np.atleast_1d(log.attrs[kind]).tolist())
 
 
-def _indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDArray[np.int64]:
-    """Positions of a column's labels in their set."""
+def label_indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Positions [step] of a column's labels in their set; refused, with the step, if one is not there."""
     positions = {label: i for i, label in enumerate(labels)}
     values, inverse = np.unique(log[name].values, return_inverse=True)
     index = np.array([positions.get(value, -1) for value in values.tolist()])[inverse]
@@ -204,13 +217,21 @@ def _indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDArray[
 
 
 def _outcomes(
-    mdp: MDP, state: NDArray[np.int64], action: NDArray[np.int64], next_state: NDArray[np.int64]
+    mdp: MDP,
+    state: NDArray[np.int64],
+    action: NDArray[np.int64],
+    next_state: NDArray[np.int64],
+    step: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Position of each next state in the successor table."""
+    """Position of each next state in the successor table; that of elsewhere where the row does not name it."""
     table = np.asarray(mdp.successor)[state, action]
     match = table == next_state[:, None]
-    if not match.any(-1).all():
-        step = int(np.flatnonzero(~match.any(-1))[0])
-        seen, reachable = mdp.states[next_state[step]], [mdp.states[i] for i in table[step]]
-        raise ValueError(f"log next_state at step {step} is {seen!r}, not among its successors {reachable}")
+    named = match.any(-1, keepdims=True)
+    match = np.where(named, match, table == -1)
+    lost = ~match.any(-1)
+    if lost.any():
+        # The first of the log, whatever the order of the rows.
+        row = np.flatnonzero(lost)[np.argmin(step[lost])]
+        seen, reachable = mdp.states[next_state[row]], [mdp.states[i] for i in table[row]]
+        raise ValueError(f"log next_state at step {step[row]} is {seen!r}, not among its successors {reachable}")
     return match.argmax(-1)

@@ -5,19 +5,21 @@ arrays an agent is allowed to know; the true kernel is passed beside it, and onl
 
 Next states are written in one of two forms. *Dense*: the last axis of ``transition`` is the next state. *Successor
 table*: ``successor[state, action, outcome]`` names the reachable next states and the last axis of ``transition`` is the
-outcome, so memory grows with what can be reached, not with the square of the number of states.
+outcome, so memory grows with what can be reached, not with the square of the number of states. Where it is not known
+what can be reached, an entry -1 stands for all states that the row does not name; see :mod:`bayesmdp.elsewhere`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
+from bayesmdp.elsewhere import ELSEWHERE, Elsewhere, describe_rows
 from bayesmdp.validation import finite_array, labels, number, reject_first
 from bayesmdp.world import tabular_world
 
@@ -45,6 +47,8 @@ class Problem(NamedTuple):
     available : bool array [state, action]
     initial : array [state]
         Distribution of the first state, and of the state after a terminal one.
+    elsewhere : Elsewhere or None
+        What the entries -1 of `successor` are worth; None where there are none.
     """
 
     reward: Array
@@ -53,6 +57,7 @@ class Problem(NamedTuple):
     continuation: Array
     available: Array
     initial: Array
+    elsewhere: Elsewhere | None = None
 
     @property
     def num_states(self) -> int:
@@ -79,7 +84,10 @@ class MDP:
         Probabilities, each row summing to 1 within 1e-8. None where the dynamics are not known: such an MDP can be
         planned for with a posterior but not simulated.
     successor : int array [state, action, outcome], optional
-        The reachable next states. Without it outcomes are states.
+        The reachable next states; -1 stands for all that the row does not name, and is for MDPs without a transition.
+        Without a table outcomes are states.
+    elsewhere : {"mean", "least"}
+        What an outcome -1 is worth: the average or the least value of the states it stands for.
     initial : label or array [state], optional
         Where to start, or its distribution; the first of `states` by default.
     terminal : bool array [state] or sequence of labels, optional
@@ -110,6 +118,7 @@ class MDP:
     discount: float
     transition: NDArray[np.float64] | None
     successor: NDArray[np.int32] | None
+    elsewhere: str
     initial: NDArray[np.float64]
     terminal: NDArray[np.bool_]
     available: NDArray[np.bool_]
@@ -127,6 +136,7 @@ class MDP:
         discount: float,
         transition: ArrayLike | None = None,
         successor: ArrayLike | None = None,
+        elsewhere: Literal["mean", "least"] = "mean",
         initial: Hashable | ArrayLike | None = None,
         terminal: Sequence[Hashable] | ArrayLike | None = None,
         available: ArrayLike | None = None,
@@ -137,8 +147,10 @@ class MDP:
     ) -> None:
         if objective not in OBJECTIVES:
             raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
+        if elsewhere not in ELSEWHERE:
+            raise ValueError(f"elsewhere must be one of {', '.join(ELSEWHERE)}; got {elsewhere!r}")
         num_states, num_actions = _sizes(transition, successor, available, reward, actions)
-        self.objective, self.name = objective, name
+        self.objective, self.name, self.elsewhere = objective, name, elsewhere
         self.discount = number("discount", discount, above=0, below=1)
         self.states = labels("states", states, num_states)
         self.actions = labels("actions", actions, num_actions)
@@ -148,6 +160,7 @@ class MDP:
         self.available = _available(available, shape[:2], self.terminal, self.states)
         self.transition = None if transition is None else check_transition(transition, shape)
         self.reward = _reward(reward, shape)
+        self._check_elsewhere()
         self.initial = self._initial(initial)
         for array in (self.successor, self.terminal, self.available, self.transition, self.reward, self.initial):
             if array is not None:
@@ -179,6 +192,17 @@ class MDP:
         reject_first("initial", self.terminal & (array > 0), array, "starts in a terminal state; start elsewhere")
         return array
 
+    def _check_elsewhere(self) -> None:
+        if self.successor is None or not self.has_elsewhere:
+            return
+        if self.transition is not None:
+            raise ValueError("successor holds -1, elsewhere, which no simulator can follow: leave transition out")
+        _, number, _ = self._rows
+        everywhere = (self.successor == -1).any(-1) & (number == 0)
+        if everywhere.any():
+            pair = ", ".join(map(str, np.argwhere(everywhere)[0]))
+            raise ValueError(f"successor[{pair}] names every state and elsewhere, -1, too; leave -1 out of that row")
+
     def state_index(self, label: Any) -> int:
         """Position of a state's label; `KeyError` naming the label if there is none."""
         return _index("state", self._state_positions, label)
@@ -207,6 +231,29 @@ class MDP:
     def num_outcomes(self) -> int:
         return self.num_states if self.successor is None else int(self.successor.shape[-1])
 
+    @property
+    def has_elsewhere(self) -> bool:
+        """Whether some outcome stands for states that its row does not name."""
+        return self.successor is not None and bool((self.successor < 0).any())
+
+    @cached_property
+    def outcome_size(self) -> NDArray[np.float64]:
+        """How many next states an outcome stands for [state, action, outcome]; the number 1 when dense.
+
+        A prior that says the same of every next state gives an outcome so many times as much. Entries of a row that
+        name one state share 1 between them, so padding a row changes nothing.
+        """
+        if self.successor is None:
+            return np.ones(())
+        size = self._rows[0]
+        size.flags.writeable = False
+        return size
+
+    @cached_property
+    def _rows(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+        assert self.successor is not None
+        return describe_rows(self.successor, self.num_states)
+
     @cached_property
     def problem(self) -> Problem:
         """The known part as arrays: everything but the true kernel."""
@@ -217,6 +264,7 @@ class MDP:
             continuation=np.where(self.terminal, 0.0, 1.0),
             available=self.available,
             initial=self.initial,
+            elsewhere=ELSEWHERE[self.elsewhere](*self._rows[1:]) if self.has_elsewhere else None,
         )
 
     def replace(self, **changes: Any) -> MDP:
@@ -303,8 +351,9 @@ def _successor(successor: ArrayLike, num_states: int, num_actions: int) -> NDArr
         raise TypeError(f"successor holds state indices and must be integer; got dtype {table.dtype}")
     if table.ndim != 3 or table.shape[:2] != (num_states, num_actions):
         raise ValueError(f"successor has shape {table.shape}; expected [{num_states}, {num_actions}, outcome]")
-    wrong = (table < 0) | (table >= num_states)
-    reject_first("successor", wrong, table, f"is no state; indices run from 0 to {num_states - 1}")
+    wrong = (table < -1) | (table >= num_states)
+    range_ = f"is no state; indices run from 0 to {num_states - 1}, and -1 is elsewhere"
+    reject_first("successor", wrong, table, range_)
     return table.astype(np.int32)
 
 

@@ -59,6 +59,8 @@ def tabular_world(problem: Problem, kernel: Array) -> World:
 
     The first lucky number picks the outcome, the second the new start where the step was the last of an episode.
     """
+    if problem.elsewhere is not None:
+        raise ValueError("an MDP whose successor table holds -1, elsewhere, is to plan for, not to act in")
     cumulative, initial = jnp.cumsum(kernel, -1), jnp.cumsum(problem.initial)
 
     def start(key: Array) -> Array:

@@ -21,7 +21,7 @@ __all__ = ["dirichlet_transitions"]
 
 
 class Sizes(Protocol):
-    """What is asked of an MDP: its sizes."""
+    """What is asked of an MDP: its sizes, and how many next states an outcome stands for."""
 
     @property
     def num_states(self) -> int: ...
@@ -29,6 +29,8 @@ class Sizes(Protocol):
     def num_actions(self) -> int: ...
     @property
     def num_outcomes(self) -> int: ...
+    @property
+    def outcome_size(self) -> NDArray[np.float64]: ...
 
 
 def dirichlet_transitions(mdp: Sizes, concentration: ArrayLike = 1.0) -> Callable[[Any], None]:
@@ -37,10 +39,11 @@ def dirichlet_transitions(mdp: Sizes, concentration: ArrayLike = 1.0) -> Callabl
     Parameters
     ----------
     mdp
-        Read for `num_states`, `num_actions` and `num_outcomes`, nothing else.
-    concentration : float or array broadcastable to [state, action, outcome], default 1
-        Positive. 1 is uniform over distributions; below 1 rows with few likely next states are preferred; a row of sum
-        n weighs as much as n observations.
+        Read for `num_states`, `num_actions`, `num_outcomes` and `outcome_size`, nothing else.
+    concentration : float, or array broadcastable to [state, action, outcome]; default 1
+        Positive. A number is that of each next state: an outcome that stands for many has so many times as much, and
+        entries of a row that name one state share it. An array is taken as it is. 1 is uniform over distributions;
+        below 1 rows with few likely next states are preferred; a row of sum n weighs as much as n observations.
 
     Returns
     -------
@@ -60,6 +63,8 @@ def dirichlet_transitions(mdp: Sizes, concentration: ArrayLike = 1.0) -> Callabl
     'dirichlet_transitions'
     """
     shape = mdp.num_states, mdp.num_actions, mdp.num_outcomes
+    if np.ndim(concentration) == 0:
+        concentration = _positive(concentration, ()) * mdp.outcome_size
     return _model(shape, _positive(concentration, shape).tobytes())
 
 

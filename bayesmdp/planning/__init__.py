@@ -10,6 +10,7 @@ from bayesmdp.planning.operators import (
     target,
 )
 from bayesmdp.planning.plan import plan
+from bayesmdp.planning.posterior_value import downside_exposure, quantile_value, value_draws
 from bayesmdp.planning.risk import Mean, Quantile, Risk, quantile_budget
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
 from bayesmdp.planning.truth import evaluate, solve
@@ -21,6 +22,7 @@ __all__ = [
     "Quantile",
     "Risk",
     "backup",
+    "downside_exposure",
     "evaluate",
     "greedy",
     "order_statistic",
@@ -29,7 +31,9 @@ __all__ = [
     "policy_iteration",
     "policy_transition",
     "quantile_budget",
+    "quantile_value",
     "solve",
     "target",
+    "value_draws",
     "value_iteration",
 ]

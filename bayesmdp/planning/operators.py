@@ -14,13 +14,14 @@ Everything here can be traced, jitted and mapped, in the precision of its inputs
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from bayesmdp.elsewhere import Elsewhere, LeastElsewhere
 from bayesmdp.mdp import Array, Problem
 
 if TYPE_CHECKING:
@@ -76,7 +77,16 @@ def next_value(problem: Problem, value: Array) -> Array:
         The shorter form when dense; both broadcast against a transition.
     """
     future = problem.continuation * value
-    return future if problem.successor is None else future[problem.successor]
+    if problem.successor is None:
+        return future
+    return _reached(problem.successor, problem.elsewhere, future)
+
+
+def _reached(successor: Array, elsewhere: Elsewhere | None, future: Array) -> Array:
+    """Value of where the outcomes of some rows [..., outcome] lead, given the value of being in each state."""
+    if elsewhere is None:
+        return future[successor]
+    return jnp.where(successor < 0, elsewhere.value(future, successor)[..., None], future[successor])
 
 
 def expected_reward(transition: Array, reward: Array) -> Array:
@@ -177,15 +187,21 @@ def policy_transition(problem: Problem, transition: Array, policy: Array) -> Arr
     Parameters
     ----------
     transition : array [state, action, outcome]
-    policy : int array [state]
+    policy : int array [state], or probabilities [state, action]
 
     Returns
     -------
     array [state, next_state]
         What a value is multiplied by, so a row sums to the probability of not ending.
+
+    Raises
+    ------
+    ValueError
+        Where elsewhere is worth the least of some states: that is no fixed kernel.
     """
-    states = jnp.arange(problem.num_states)
-    return _dense_rows(problem, jnp.asarray(transition)[states, policy], policy)
+    if isinstance(problem.elsewhere, LeastElsewhere):
+        raise ValueError("with elsewhere='least' where a policy leads depends on its value; use policy_evaluation")
+    return _dense_rows(problem, *_followed(problem, jnp.asarray(transition), problem.reward, policy)[::2])
 
 
 def policy_evaluation(problem: Problem, transition: Array, reward: Array, policy: Array) -> Array:
@@ -197,7 +213,7 @@ def policy_evaluation(problem: Problem, transition: Array, reward: Array, policy
     ----------
     transition : array [state, action, outcome]
     reward : array [state, action, outcome or 1]
-    policy : int array [state]
+    policy : int array [state], or probabilities [state, action]
 
     Returns
     -------
@@ -212,18 +228,60 @@ def policy_evaluation(problem: Problem, transition: Array, reward: Array, policy
     >>> round(float(value[0]), 3)  # .005 / (1 - .95)
     0.1
     """
-    states = jnp.arange(problem.num_states)
-    rows, rewards = jnp.asarray(transition)[states, policy], jnp.asarray(reward)[states, policy]
-    value = evaluate_rows(problem, rows, rewards, policy)
+    # NumPy arrays cannot be indexed by traced ones.
+    problem = jax.tree.map(jnp.asarray, problem)
+    rows, rewards, leads = _followed(problem, jnp.asarray(transition), jnp.asarray(reward), policy)
+    value = _evaluate(problem, rows, rewards, leads)
     if problem.num_states > DENSE_LIMIT:
-        value = evaluate_rows(problem, rows, rewards, policy, start=value)
-    return value
+        value = _evaluate(problem, rows, rewards, leads, value)
+    if not isinstance(problem.elsewhere, LeastElsewhere):
+        return value
+
+    # The least states change with the value, which falls at each round until they no longer do.
+    def settle(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        rounds, _, value = carry
+        return rounds + 1, value, _evaluate(problem, rows, rewards, leads, value)
+
+    def unsettled(carry: tuple[Array, Array, Array]) -> Array:
+        rounds, last, value = carry
+        size = 1 + jnp.max(jnp.abs(value))
+        return (rounds < 100) & (jnp.max(jnp.abs(value - last)) > 1e-12 * size)
+
+    return lax.while_loop(unsettled, settle, (jnp.int32(0), value + jnp.inf, value))[2]
+
+
+class _Leads(NamedTuple):
+    """Where the rows of a policy lead: a successor table's part, each field [state, ...], or None for dense rows."""
+
+    successor: Any
+    elsewhere: Elsewhere | None
+
+
+def _followed(problem: Problem, transition: Array, reward: Array, policy: Array) -> tuple[Array, Array, _Leads]:
+    """Rows, rewards [state, outcome or 1] and where they lead; actions are outcomes too where the policy mixes them."""
+    states = jnp.arange(problem.num_states)
+    if policy.ndim == 1:
+        return transition[states, policy], reward[states, policy], _leads(problem, policy)
+    share = jnp.asarray(policy)[..., None]
+    rewards = jnp.sum(share * expected_reward(transition, reward), axis=1)
+    if problem.successor is None:
+        return jnp.sum(share * transition, axis=1), rewards, _Leads(None, None)
+    # Rows stay apart, for what is elsewhere differs from one to the next.
+    return share * transition, rewards, _Leads(problem.successor, problem.elsewhere)
+
+
+def _leads(problem: Problem, policy: Array) -> _Leads:
+    if problem.successor is None:
+        return _Leads(None, None)
+    states = jnp.arange(problem.num_states)
+    elsewhere = None if problem.elsewhere is None else problem.elsewhere.at(states, policy)
+    return _Leads(jnp.asarray(problem.successor)[states, policy], elsewhere)
 
 
 def evaluate_rows(
     problem: Problem, transition: Array, reward: Array, policy: Array, *, start: Array | None = None
 ) -> Array:
-    """As `policy_evaluation`, from the rows of the chosen pairs only.
+    """As `policy_evaluation` of a deterministic policy, from the rows of the chosen pairs only.
 
     Parameters
     ----------
@@ -233,40 +291,58 @@ def evaluate_rows(
         Tells where the outcomes of a successor table lead.
     start : array [state], optional
         Where the iterative solver starts; it lowers the residual there by a factor 1e-10. The direct one needs none.
+        Where elsewhere is worth the least of some states, that is the state which is least here.
 
     Returns
     -------
     value : array [state]
     """
+    return _evaluate(problem, transition, reward, _leads(problem, policy), start)
+
+
+def _evaluate(problem: Problem, rows: Array, reward: Array, leads: _Leads, start: Array | None = None) -> Array:
+    """Value of rows [state, (action,) outcome]; see `evaluate_rows`."""
     live = problem.continuation > 0
-    rewards = jnp.where(live, expected_reward(transition, reward)[:, 0], 0)
+    rewards = reward[:, 0] if rows.ndim == 3 else expected_reward(rows, reward)[:, 0]
+    rewards = jnp.where(live, rewards, 0)
+    start = jnp.zeros_like(rewards) if start is None else jnp.where(live, start, 0)
+    if isinstance(leads.elsewhere, LeastElsewhere):
+        least = leads.elsewhere.state(start, leads.successor)[..., None]
+        leads = _Leads(jnp.where(leads.successor < 0, least, leads.successor), None)
     if problem.num_states <= DENSE_LIMIT:
-        system = jnp.eye(problem.num_states) - problem.discount * _dense_rows(problem, transition, policy)
+        system = jnp.eye(problem.num_states) - problem.discount * _dense_rows(problem, rows, leads)
         return jnp.linalg.solve(system, rewards)
-    rows = jnp.where(live[:, None], transition, 0)
-    reached = None if problem.successor is None else problem.successor[jnp.arange(problem.num_states), policy]
+    rows = jnp.where(live.reshape(-1, *(1,) * (rows.ndim - 1)), rows, 0)
 
     def apply(value: Array) -> Array:
         future = problem.continuation * value
-        continued = rows @ future if reached is None else _over_outcomes(rows, future[reached])
-        return value - problem.discount * continued
+        if leads.successor is None:
+            return value - problem.discount * (rows @ future)
+        continued = _over_outcomes(rows, _reached(leads.successor, leads.elsewhere, future))
+        return value - problem.discount * continued.reshape(*value.shape, -1).sum(-1)
 
-    value = jnp.zeros_like(rewards) if start is None else jnp.where(live, start, 0)
     # Solving for the correction makes a repeated call refine, whatever the scale of the reward.
-    missing = rewards - apply(value)
+    missing = rewards - apply(start)
     correction, _ = jax.scipy.sparse.linalg.bicgstab(  # type: ignore[no-untyped-call]
         apply, missing, tol=1e-10, maxiter=2_000
     )
-    return value + correction
+    return start + correction
 
 
-def _dense_rows(problem: Problem, rows: Array, policy: Array) -> Array:
-    """Rows [state, outcome] as [state, next_state], with terminal states leading nowhere."""
+def _dense_rows(problem: Problem, rows: Array, leads: _Leads) -> Array:
+    """Rows [state, (action,) outcome] as [state, next_state], with terminal states leading nowhere."""
     continuation, size = problem.continuation, problem.num_states
-    if problem.successor is not None:
-        states = jnp.arange(size)
-        reached = jnp.asarray(problem.successor)[states, policy]
-        rows = jnp.zeros((size, size), rows.dtype).at[states[:, None], reached].add(rows)
+    if leads.successor is not None:
+        successor, states = leads.successor, jnp.arange(size).reshape(-1, *(1,) * (rows.ndim - 1))
+        named = rows if leads.elsewhere is None else jnp.where(successor < 0, 0, rows)
+        dense = jnp.zeros((size, size), rows.dtype).at[states, successor].add(named)
+        if leads.elsewhere is not None:
+            number, first = leads.elsewhere.number, leads.elsewhere.first
+            share = jnp.sum(jnp.where(successor < 0, rows, 0), axis=-1) / jnp.maximum(number, 1)
+            # Everywhere, less what the row names: the states that it does not name.
+            dense = dense.at[states, successor].add(jnp.where(first, -share[..., None], 0))
+            dense = dense + share.reshape(size, -1).sum(-1, keepdims=True)
+        rows = dense
     return jnp.where(continuation[:, None] > 0, rows * continuation, 0)
 
 

@@ -2,6 +2,6 @@
 
 from bayesmdp.posterior.conjugate import NotConjugate
 from bayesmdp.posterior.exact import Belief, exact_belief
-from bayesmdp.posterior.infer import infer
+from bayesmdp.posterior.infer import draw, infer
 
-__all__ = ["Belief", "NotConjugate", "exact_belief", "infer"]
+__all__ = ["Belief", "NotConjugate", "draw", "exact_belief", "infer"]

@@ -54,6 +54,7 @@ def posterior_tree(
     prior: dict[str, NDArray[Any]],
     posterior: dict[str, NDArray[Any]],
     statistics: dict[str, NDArray[Any]],
+    parameters: dict[str, NDArray[Any]],
     data: Transitions,
     dims: dict[str, tuple[str, ...]],
     labels: Labels,
@@ -64,6 +65,9 @@ def posterior_tree(
     Parameters
     ----------
     prior, posterior, statistics : dict of arrays [chain, draw, ...]
+    parameters : dict of arrays
+        Concentrations of the posterior by site, where it is known in closed form: a Dirichlet site's has its shape, a
+        Beta site's one more axis, ``parameter``.
     data : Transitions
     dims : dict
         Names of each site's axes after chain and draw.
@@ -75,7 +79,7 @@ def posterior_tree(
     Returns
     -------
     DataTree
-        ``sample_stats`` is left out when there is none.
+        Groups that would hold nothing are left out.
     """
     assert labels.states is not None
     assert labels.actions is not None
@@ -88,8 +92,11 @@ def posterior_tree(
     next_state = data.next_state
     if labels.successor is not None:
         next_state = labels.successor[data.state, data.action, data.next_state]
+    entered = (
+        np.where(next_state < 0, "elsewhere", states[next_state]) if (next_state < 0).any() else states[next_state]
+    )
     row = {"row": np.arange(len(data.weight))}
-    observed = xr.Dataset({"next_state": ("row", states[next_state])}, coords=row)
+    observed = xr.Dataset({"next_state": ("row", entered)}, coords=row)
     constant = xr.Dataset(
         {
             "state": ("row", states[data.state]),
@@ -102,12 +109,24 @@ def posterior_tree(
         "posterior": group(posterior).assign_attrs(attrs),
         "prior": group(prior),
         "sample_stats": group(statistics),
+        "parameters": label_parameters(parameters, dims, labels),
         "observed_data": observed,
         "constant_data": constant,
     }
     tree = xr.DataTree.from_dict({name: dataset for name, dataset in groups.items() if dataset.data_vars})
     tree.attrs.update(attrs)
     return tree
+
+
+def label_parameters(
+    parameters: Mapping[str, NDArray[Any]], dims: Mapping[str, tuple[str, ...]], labels: Labels
+) -> xr.Dataset:
+    """Concentrations by site; see `posterior_tree`."""
+    named = {
+        name: (*dims[name], "parameter") if values.ndim > len(dims[name]) else dims[name]
+        for name, values in parameters.items()
+    }
+    return label_draws(parameters, (), named, labels, {"parameter": ["a", "b"]})
 
 
 def label_draws(

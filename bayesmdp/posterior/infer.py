@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Sequence
-from typing import Any
+from functools import partial
 
 import jax
 import numpy as np
@@ -13,15 +14,18 @@ from numpy.typing import NDArray
 from bayesmdp.data import Transitions, all_transitions, compress, label_set
 from bayesmdp.mdp import MDP
 from bayesmdp.posterior import nuts
-from bayesmdp.posterior.conjugate import Conjugate, NotConjugate, find
+from bayesmdp.posterior.conjugate import Conjugate, Layout, NotConjugate, find
 from bayesmdp.posterior.datatree import Labels, posterior_tree
 from bayesmdp.posterior.exact import draw_sites
 from bayesmdp.posterior.program import Model, Program, check, describe_row, read, reads_reward
 from bayesmdp.validation import integer
 
-__all__ = ["infer"]
+__all__ = ["draw", "infer"]
 
 METHODS = ("auto", "exact", "nuts")
+
+CHUNK_ELEMENTS = 8_000_000
+"""Gamma variables made at a time."""
 
 
 def infer(
@@ -45,7 +49,8 @@ def infer(
     log : Dataset over ``step``, or Transitions
         See :func:`bayesmdp.data.compress`.
     draws : int, default 1000
-        In all, over all chains.
+        In all, over all chains. With 0 an exact posterior is kept as its parameters alone, which take no more room than
+        the prior; :func:`draw` makes draws of them when they are wanted.
     method : {"auto", "exact", "nuts"}
         ``"exact"`` needs a conjugate model, which is found out, not declared; ``"auto"`` takes it where it holds and
         NUTS elsewhere. ``posterior.attrs["engine"]`` and ``["reason"]`` say which ran and why.
@@ -65,7 +70,8 @@ def infer(
     -------
     DataTree
         Groups ``posterior``, ``prior`` (chain, draw, ...), ``sample_stats``, ``observed_data`` and ``constant_data``
-        (over ``row``, the distinct transitions seen).
+        (over ``row``, the distinct transitions seen), and for an exact posterior ``parameters``: the concentration of
+        each site, that of a Beta along ``parameter``, a and b.
 
     Raises
     ------
@@ -86,17 +92,20 @@ def infer(
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
-    integer("draws", draws, 1)
+    integer("draws", draws, 0)
     integer("seed", seed, 0)
     integer("num_warmup", num_warmup, 1)
-    num_chains = max(n for n in range(1, integer("chains", chains, 1) + 1) if draws % n == 0)
+    num_chains = _num_chains(draws, chains)
     data, labels = _data(model, log, mdp)
     with jax.enable_x64(True):
         padded = _padded(data)
         program = read(model, padded, labels.outcome)
         _check_sizes(program, labels)
         found, reason = _engine(model, padded, method, labels.outcome)
+        parameters: nuts.Draws = {}
         if found is None:
+            if not draws:
+                raise ValueError(f"draws must be at least 1 where the posterior is not known in closed form: {reason}")
             _refuse_impossible(padded, check(model, padded) < -1e300)
             posterior, statistics = nuts.run(
                 model,
@@ -110,12 +119,16 @@ def infer(
             )
             prior = nuts.prior_draws(model, padded, program, draws, seed + 1)
         else:
-            prior, posterior = _exact(model, found, padded, draws, num_chains, seed)
-            statistics = {}
+            parameters = {name: np.asarray(values) for name, values in found.posterior(padded.weight).items()}
+            before = {name: np.asarray(values) for name, values in found.posterior(0 * padded.weight).items()}
+            prior = exact_draws(before, found.layout, draws, seed, model, prior=True)
+            posterior = exact_draws(parameters, found.layout, draws, seed, model)
+            posterior, statistics = _in_chains(posterior, num_chains), {}
     return posterior_tree(
-        prior={name: values.reshape(num_chains, -1, *values.shape[1:]) for name, values in prior.items()},
+        prior=_in_chains(prior, num_chains),
         posterior=posterior,
         statistics=statistics,
+        parameters=parameters,
         data=data,
         dims=program.dims,
         labels=labels.sized(program.shape),
@@ -123,6 +136,7 @@ def infer(
             "engine": "nuts" if found is None else "exact",
             "reason": reason,
             "model": getattr(model, "__name__", type(model).__name__),
+            "deterministic": json.dumps(program.deterministic),
             "seed": seed,
             "num_transitions": float(data.weight.sum()),
         },
@@ -193,18 +207,97 @@ def _refuse_impossible(data: Transitions, impossible: NDArray[np.bool_]) -> None
         )
 
 
-def _exact(
-    model: Model, found: Conjugate, data: Transitions, num_draws: int, num_chains: int, seed: int
-) -> tuple[nuts.Draws, nuts.Draws]:
-    """Prior draws [draw, ...] and posterior draws [chain, draw, ...]."""
+def _num_chains(draws: int, chains: int) -> int:
+    return max(n for n in range(1, integer("chains", chains, 1) + 1) if draws % n == 0)
 
-    def draw(key: Any, weight: Any) -> Any:
-        return draw_sites(key, model, found.layout, data, found.posterior(weight), num_draws)
 
+def _in_chains(draws: nuts.Draws, num_chains: int) -> nuts.Draws:
+    """Draws [draw, ...] as [chain, draw, ...]."""
+    return {name: values.reshape(num_chains, -1, *values.shape[1:]) for name, values in draws.items()}
+
+
+def exact_draws(
+    parameters: nuts.Draws, layout: Layout, num_draws: int, seed: int, model: Model | None, *, prior: bool = False
+) -> nuts.Draws:
+    """Independent draws {site: [draw, ...]} of latent and deterministic sites; the model is needed for the latter."""
+    if not num_draws:
+        return {}
     after, before = jax.random.split(jax.random.key(seed))
-    prior = {name: np.asarray(values) for name, values in draw(before, np.zeros(len(data.weight))).items()}
-    posterior = {
-        name: np.asarray(values).reshape(num_chains, -1, *values.shape[1:])
-        for name, values in draw(after, data.weight.astype(float)).items()
-    }
-    return prior, posterior
+    key = before if prior else after
+    # What the model observes plays no part in its deterministic sites.
+    make = partial(draw_sites, model=model, layout=layout, data=all_transitions(1, 1, 1), concentration=parameters)
+    size = max(1, CHUNK_ELEMENTS // sum(a.size for a in parameters.values()))
+    if num_draws <= size:
+        return {name: np.asarray(values) for name, values in make(key, num_draws=num_draws).items()}
+    # Making draws takes ten times the room of keeping them, so many are made some at a time.
+    drawn: nuts.Draws = {}
+    for number, begin in enumerate(range(0, num_draws, size)):
+        part = make(jax.random.fold_in(key, number), num_draws=size)
+        for name, values in part.items():
+            kept = drawn.setdefault(name, np.empty((num_draws, *values.shape[1:])))
+            kept[begin : begin + size] = values[: num_draws - begin]
+    return drawn
+
+
+def draw(
+    posterior: xr.DataTree, draws: int, *, seed: int | None = None, model: Model | None = None, chains: int = 4
+) -> xr.DataTree:
+    """The same posterior with new draws, from its parameters.
+
+    Parameters
+    ----------
+    posterior : DataTree
+        From `infer`, with the group ``parameters``.
+    draws : int
+    seed : int, optional
+        By default that of the posterior, which gives what ``infer(..., draws=draws)`` would have.
+    model : NumPyro model, optional
+        Needed where the model computes sites from others, such as ``transition`` from a few unknowns.
+    chains : int, default 4
+
+    Returns
+    -------
+    DataTree
+        With the group ``posterior`` replaced.
+
+    Raises
+    ------
+    ValueError
+        If the posterior holds no parameters, or the model is needed and missing.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> from bayesmdp.models import dirichlet_transitions
+    >>> river = bm.environments.riverswim(6)
+    >>> log = bm.collect(river, policy="uniform", steps=200, seed=0)
+    >>> kept = bm.infer(dirichlet_transitions(river), log, draws=0)
+    >>> draw(kept, 100).posterior["transition"].shape
+    (4, 25, 6, 2, 6)
+    """
+    if not isinstance(posterior, xr.DataTree):
+        raise TypeError(f"posterior must be a DataTree from infer; got {type(posterior).__name__}")
+    if "parameters" not in posterior.children:
+        raise ValueError("the posterior has no group 'parameters': it is not known in closed form; call infer again")
+    num_chains = _num_chains(integer("draws", draws, 1), chains)
+    deterministic = tuple(json.loads(posterior.attrs.get("deterministic", "[]")))
+    if deterministic and model is None:
+        raise ValueError(f"the model computes {', '.join(map(repr, deterministic))} from other sites; pass model")
+    seed = int(posterior.attrs["seed"]) if seed is None else integer("seed", seed, 0)
+    known = posterior["parameters"].to_dataset()
+    parameters = {str(name): np.asarray(values) for name, values in known.items()}
+    betas = {name for name in parameters if "parameter" in known[name].dims}
+    layout = Layout(tuple((name, a.shape, name in betas) for name, a in parameters.items()), deterministic)
+    with jax.enable_x64(True):
+        drawn = _in_chains(exact_draws(parameters, layout, draws, seed, model), num_chains)
+        dims = {str(name): tuple(map(str, known[name].dims)) for name in known}
+        dims = {name: names[:-1] if name in betas else names for name, names in dims.items()}
+        if model is not None:
+            dims = read(model, all_transitions(1, 1, 1), "outcome" if "outcome" in known.dims else "next_state").dims
+    group = xr.Dataset({name: (("chain", "draw", *dims[name]), values) for name, values in drawn.items()})
+    labelled = [posterior[name].coords for name in ("prior", "posterior", "parameters") if name in posterior.children]
+    coords = {dim: known[dim].values for known in labelled for dim in group.dims if dim in known}
+    coords |= {dim: np.arange(group.sizes[dim]) for dim in ("chain", "draw")}
+    tree = posterior.copy()
+    tree["posterior"] = xr.DataTree(group.assign_coords(coords).assign_attrs({**posterior.attrs, "seed": seed}))
+    return tree

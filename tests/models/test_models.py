@@ -38,8 +38,17 @@ def test_concentration_broadcasts() -> None:
 
 
 def test_outcomes_of_a_successor_table() -> None:
-    sizes = SimpleNamespace(num_states=5, num_actions=3, num_outcomes=2)
+    sizes = SimpleNamespace(num_states=5, num_actions=3, num_outcomes=2, outcome_size=np.ones(()))
     assert trace(dirichlet_transitions(sizes), (5, 3, 2))["transition"]["value"].shape == (5, 3, 2)
+
+
+def test_a_number_is_the_concentration_of_each_next_state() -> None:
+    # Row 0 names one state twice, row 1 leaves 9 of 10 states unnamed, in two entries.
+    table = np.zeros((10, 2, 3), int)
+    table[:, 0], table[:, 1] = [4, 4, 5], [4, -1, -1]
+    mdp = MDP(successor=table, reward=np.zeros(10), discount=0.9)
+    fn = trace(dirichlet_transitions(mdp, 0.5), (10, 2, 3))["transition"]["fn"]
+    np.testing.assert_array_equal(fn.concentration[7], [[0.25, 0.25, 0.5], [0.5, 2.25, 2.25]])
 
 
 def _with(index: tuple[int, int, int], value: float) -> np.ndarray:

@@ -14,7 +14,8 @@ from scipy import stats
 from bayesmdp.data import Transitions, compress, make_log
 from bayesmdp.environments import riverswim
 from bayesmdp.models import dirichlet_transitions, river_current
-from bayesmdp.posterior import NotConjugate, infer
+from bayesmdp.posterior import NotConjugate, draw, infer
+from bayesmdp.simulation import collect
 from tests.statistical import assert_follows, assert_means, assert_standard_normal
 
 RIVER = riverswim(4).replace(states=("west", "ford", "mill", "east"))
@@ -49,7 +50,7 @@ def drift(data: Transitions) -> None:
 
 def test_exact_tree() -> None:
     tree = infer(dirichlet_transitions(RIVER, 0.5), LOG, draws=20_000, seed=1)
-    assert set(tree.children) == {"posterior", "prior", "observed_data", "constant_data"}
+    assert set(tree.children) == {"posterior", "prior", "parameters", "observed_data", "constant_data"}
     transition = tree.posterior["transition"]
     assert transition.dims == ("chain", "draw", "state", "action", "next_state")
     assert transition["state"].values.tolist() == ["west", "ford", "mill", "east"]
@@ -59,12 +60,48 @@ def test_exact_tree() -> None:
     assert tree.attrs["model"] == "dirichlet_transitions"
     assert tree.attrs["num_transitions"] == 120
     a = 0.5 + COUNTS
+    np.testing.assert_array_equal(tree.parameters["transition"].transpose("state", "action", "next_state"), a)
     assert_means(transition.values.reshape(-1, 4, 2, 4), a / a.sum(-1, keepdims=True))
     assert_means(tree.prior["transition"].values.reshape(-1, 4, 2, 4), np.full((4, 2, 4), 0.25))
     assert float(tree.constant_data["weight"].sum()) == 120
     seen = list(zip(tree.constant_data["state"].values, tree.observed_data["next_state"].values, strict=True))
     assert ("west", "ford") in seen
     assert ("west", "east") not in seen
+
+
+@pytest.mark.parametrize("make", [dirichlet_transitions, river_current])
+def test_draws_on_request_are_those_that_infer_makes(make: Any) -> None:
+    model = make(riverswim(4))
+    log = collect(riverswim(4), policy="uniform", steps=60, seed=0)
+    kept, made = (infer(model, log, draws=n, seed=3) for n in (0, 40))
+    assert set(kept.children) == {"parameters", "observed_data", "constant_data"}
+    xr.testing.assert_identical(kept.parameters.to_dataset(), made.parameters.to_dataset())
+    drawn = draw(kept, 40, model=model).posterior
+    for site in made.posterior:
+        assert drawn[site].dims == made.posterior[site].dims
+        np.testing.assert_array_equal(drawn[site].values, made.posterior[site].values)
+    other = draw(kept, 40, model=model, seed=4).posterior
+    assert not np.array_equal(other["transition"].values, drawn["transition"].values)
+
+
+def test_beta_parameters_count() -> None:
+    log = collect(riverswim(4), policy="uniform", steps=60, seed=0)
+    seen = infer(river_current(riverswim(4)), log, draws=0).parameters
+    state, action, after = (log[name].values for name in ("state", "action", "next_state"))
+    ahead = ((state == 0) & (action == "right") & (after == 1)).sum()
+    stayed = ((state == 0) & (action == "right") & (after == 0)).sum()
+    assert seen["start"].sel(parameter=["a", "b"]).values.tolist() == [1 + ahead, 1 + stayed]
+
+
+def test_what_draw_refuses() -> None:
+    log = collect(riverswim(4), policy="uniform", steps=60, seed=0)
+    structured = infer(river_current(riverswim(4)), log, draws=0)
+    with pytest.raises(ValueError, match=r"the model computes 'transition' from other sites; pass model"):
+        draw(structured, 10)
+    with pytest.raises(ValueError, match="has no group 'parameters'"):
+        draw(xr.DataTree(), 10)
+    with pytest.raises(TypeError, match="must be a DataTree"):
+        draw(xr.Dataset(), 10)  # type: ignore[arg-type]
 
 
 def test_same_seed_same_draws() -> None:
@@ -152,7 +189,7 @@ def _jump() -> Transitions:
 PRIOR = dirichlet_transitions(RIVER)
 BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "method": ({"method": "exactly"}, ValueError, "method must be one of auto, exact, nuts; got 'exactly'"),
-    "draws": ({"draws": 0}, ValueError, "draws must be an integer of at least 1; got 0"),
+    "draws": ({"draws": -1}, ValueError, "draws must be an integer of at least 0; got -1"),
     "draws float": ({"draws": 10.0}, ValueError, "draws must be an integer"),
     "chains": ({"chains": 0}, ValueError, "chains must be"),
     "seed": ({"seed": -1}, ValueError, "seed must be"),

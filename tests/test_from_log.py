@@ -1,0 +1,120 @@
+"""The problem a log describes, against counting by hand."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import bayesmdp as bm
+from bayesmdp import mdp_from_log
+from bayesmdp.models import dirichlet_transitions
+
+ROWS = [
+    # state, action, reward, next state, terminated, truncated
+    ("home", "walk", -1.0, "park", False, False),
+    ("park", "walk", -1.0, "home", False, False),
+    ("home", "bus", -2.0, "work", True, False),
+    ("park", "bus", -3.0, "home", False, True),
+    ("home", "walk", -2.0, "park", False, False),
+    ("park", "walk", -1.0, "shop", False, False),
+]
+
+
+def log_of(rows):
+    names = ("state", "action", "reward", "next_state", "terminated", "truncated")
+    columns = {name: ("step", np.array(values)) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
+    attrs = {"states": ["home", "park", "shop", "work"], "actions": ["bus", "walk"]}
+    return xr.Dataset(columns, attrs=attrs)
+
+
+LOG = log_of(ROWS)
+
+
+def test_what_was_seen():
+    mdp = mdp_from_log(LOG, discount=0.9)
+    assert mdp.states == ("home", "park", "shop", "work")
+    assert mdp.terminal.tolist() == [False, False, False, True]
+    assert mdp.successor[0].tolist() == [[3, -1, -1], [1, -1, -1]]
+    assert mdp.successor[1].tolist() == [[0, -1, -1], [0, 2, -1]]
+    # Elsewhere brings the pair's mean reward; an untried pair the least of the log.
+    assert mdp.reward[0, :, 0].tolist() == [-2, -1.5]
+    assert mdp.reward[2].tolist() == [[-3], [-3]]
+    # shop was entered and never acted in: every action is taken to lead elsewhere.
+    assert mdp.available.tolist() == [[True, True], [True, True], [True, True], [True, True]]
+    assert mdp.successor[2].tolist() == [[-1] * 3] * 2
+    # Episodes start at steps 0, 3 (after the end) and 4 (after the cut).
+    np.testing.assert_allclose(mdp.initial, [2 / 3, 1 / 3, 0, 0])
+
+
+def test_rewards_of_an_outcome():
+    rows = [*ROWS, ("home", "walk", 5.0, "home", False, False)]
+    mdp = mdp_from_log(log_of(rows), discount=0.9)
+    assert mdp.successor[0, 1].tolist() == [0, 1, -1]
+    np.testing.assert_allclose(mdp.reward[0, 1], [5, -1.5, 2 / 3])
+
+
+def test_an_action_never_tried_is_not_available():
+    mdp = mdp_from_log(log_of([row for row in ROWS if row[:2] != ("park", "bus")]), discount=0.9)
+    assert mdp.available[1].tolist() == [False, True]
+
+
+def test_a_truncated_step_does_not_absorb():
+    """The last state of a cut recording keeps its future; taken for an end it would have none."""
+    cut = mdp_from_log(log_of(ROWS), discount=0.9)
+    assert not cut.terminal[0]
+    with pytest.raises(ValueError, match=r"state 'home' ends an episode at step 3 but is acted in at step 0; .*trunc"):
+        mdp_from_log(log_of([(*row[:4], row[4] or row[5], False) for row in ROWS]), discount=0.9)
+
+
+def test_without_elsewhere():
+    rows = [row for row in ROWS if row[3] != "shop"]
+    mdp = mdp_from_log(log_of(rows).assign_attrs(states=["home", "park", "work"]), discount=0.9, elsewhere="none")
+    assert not mdp.has_elsewhere
+    assert mdp.successor[..., 0].tolist() == [[2, 1], [0, 0], [2, 2]]
+    with pytest.raises(ValueError, match="state 'shop' was entered but never acted in"):
+        mdp_from_log(LOG, discount=0.9, elsewhere="none")
+    with pytest.raises(ValueError, match="elsewhere must be one of mean, least, none"):
+        mdp_from_log(LOG, discount=0.9, elsewhere="best")
+
+
+def test_another_log_enters_by_what_it_names():
+    lake = bm.environments.frozen_lake()
+    short, long = (bm.collect(lake, steps=steps, seed=seed) for steps, seed in ((60, 0), (2_000, 1)))
+    mdp = mdp_from_log(short, discount=0.99)
+    rows = bm.compress(long, mdp.replace(available=None))
+    assert rows.weight.sum() == 2_000
+    lumped = mdp.successor[rows.state, rows.action, rows.next_state] == -1
+    dense = bm.compress(long)
+    named = np.array([n in mdp.successor[s, a] for s, a, n in zip(*dense[:3], strict=True)])
+    assert rows.weight[lumped].sum() == dense.weight[~named].sum() > 0
+    assert len(set(zip(*rows[:3], strict=True))) == len(rows.weight)
+
+
+def test_the_posterior_of_the_lumped_row_is_that_of_the_dense_one():
+    """Dirichlet rows aggregate: elsewhere has the sum of what the dense row gives the states it stands for."""
+    lake = bm.environments.frozen_lake()
+    log = bm.collect(lake, steps=300, seed=0)
+    mdp = mdp_from_log(log, discount=0.99)
+    lumped = bm.infer(dirichlet_transitions(mdp, 0.3), log, draws=0, mdp=mdp).parameters["transition"].values
+    dense = bm.infer(dirichlet_transitions(lake, 0.3), log, draws=0, mdp=lake).parameters["transition"].values
+    for s, a in np.ndindex(16, 4):
+        table = mdp.successor[s, a]
+        unnamed = np.setdiff1d(np.arange(16), table)
+        np.testing.assert_allclose(lumped[s, a][table == -1].sum(), dense[s, a, unnamed].sum(), rtol=1e-12)
+        np.testing.assert_allclose(lumped[s, a][table >= 0], dense[s, a, table[table >= 0]], rtol=1e-12)
+
+
+def test_under_the_mean_the_lumped_plan_is_the_dense_one():
+    """Exact in expectation, from parameters: the mean kernel of a symmetric prior spreads elsewhere evenly."""
+    lake = bm.environments.frozen_lake()
+    log = bm.collect(lake, steps=2_000, seed=0)
+    mdp = mdp_from_log(log, discount=0.95)
+
+    def plan(problem, reward):
+        a = bm.infer(dirichlet_transitions(problem, 0.3), log, draws=0, mdp=problem).parameters["transition"]
+        mean = (a / a.sum(a.dims[-1])).expand_dims("draw")
+        return bm.plan(mean.to_dataset(name="transition"), problem.replace(reward=reward))
+
+    # One reward for both, by pair, since what an unseen transition brings is not in the log.
+    reward = np.random.default_rng(0).normal(size=(16, 4))
+    same = lake.replace(discount=0.95, available=mdp.available, terminal=mdp.terminal)
+    np.testing.assert_allclose(plan(mdp, reward).value, plan(same, reward).value, atol=1e-9)
