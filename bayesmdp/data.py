@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 from numpyro import handlers
@@ -204,8 +205,8 @@ def label_set(log: xr.Dataset, kind: str) -> Sequence[Hashable]:
 def label_indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDArray[np.int64]:
     """Positions [step] of a column's labels in their set; refused, with the step, if one is not there."""
     positions = {label: i for i, label in enumerate(labels)}
-    values, inverse = np.unique(log[name].values, return_inverse=True)
-    index = np.array([positions.get(value, -1) for value in values.tolist()])[inverse]
+    code, values = pd.factorize(log[name].values, use_na_sentinel=False)  # by hashing: labels may be of any kinds
+    index = np.array([positions.get(value, -1) for value in values.tolist()])[code]
     if (index < 0).any():
         step = int(np.flatnonzero(index < 0)[0])
         kind = "action" if name == "action" else "state"

@@ -1,6 +1,17 @@
 """Decision problems to learn on, one file each: functions that return an :class:`~bayesmdp.mdp.MDP`."""
 
 from bayesmdp.environments.frozen_lake import frozen_lake
+from bayesmdp.environments.gymnasium import collect_gymnasium, from_gymnasium, policy_function, to_gymnasium
+from bayesmdp.environments.icu_sepsis import clinicians_policy, icu_sepsis
 from bayesmdp.environments.riverswim import riverswim
 
-__all__ = ["frozen_lake", "riverswim"]
+__all__ = [
+    "clinicians_policy",
+    "collect_gymnasium",
+    "from_gymnasium",
+    "frozen_lake",
+    "icu_sepsis",
+    "policy_function",
+    "riverswim",
+    "to_gymnasium",
+]
