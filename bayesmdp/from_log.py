@@ -2,9 +2,12 @@
 
 What the dynamics are stays open; that is the posterior's part. The rules, which are ours:
 
-* The row of a pair (state, action) names the next states seen after it; all others are lumped as *elsewhere* (see
-  :mod:`bayesmdp.elsewhere`), whose reward is the pair's mean reward.
-* The reward of a transition is the mean of what it brought.
+* The row of a pair (state, action) names the next states seen after it; all others are lumped as *elsewhere*; see
+  :mod:`bayesmdp.elsewhere`.
+* The reward of a transition is the mean of what it brought. What elsewhere brings depends on what rewards are paid
+  for. If every state was always entered with one and the same reward, they are paid on entering: elsewhere brings the
+  average over the states it stands for, in which a state never entered counts with the smallest reward of the log.
+  Otherwise elsewhere brings the pair's mean reward.
 * A state that some step entered as `terminated` is terminal. A truncated step says nothing of that kind: its next state
   has a future, though the log does not show it.
 * An action never tried in a state is not available there: nothing is known of its reward, nor, but from the prior, of
@@ -31,6 +34,7 @@ def mdp_from_log(
     *,
     discount: float,
     elsewhere: Literal["mean", "least", "none"] = "mean",
+    paid_for: Literal["auto", "entering", "acting"] = "auto",
     name: str = "log",
 ) -> MDP:
     """An MDP with unknown dynamics, from logged transitions.
@@ -43,6 +47,9 @@ def mdp_from_log(
     elsewhere : {"mean", "least", "none"}
         What a next state not seen after a pair is worth: the average, or the least, of the states not seen after it; or
         that there is none, so that what was not seen cannot happen.
+    paid_for : {"auto", "entering", "acting"}
+        Whether rewards belong to the next state or to the pair, which tells what elsewhere brings; by default the log
+        is asked, as the module says.
     name : str
 
     Returns
@@ -69,6 +76,8 @@ def mdp_from_log(
     """
     if elsewhere not in ("mean", "least", "none"):
         raise ValueError(f"elsewhere must be one of mean, least, none; got {elsewhere!r}")
+    if paid_for not in ("auto", "entering", "acting"):
+        raise ValueError(f"paid_for must be one of auto, entering, acting; got {paid_for!r}")
     rows = compress(log)
     states, actions = label_set(log, "states"), label_set(log, "actions")
     terminal = _terminal(log, len(states))
@@ -78,7 +87,10 @@ def mdp_from_log(
     if elsewhere == "none" and untold.any():
         label = states[int(np.flatnonzero(untold)[0])]
         raise ValueError(f"state {label!r} was entered but never acted in, so with elsewhere='none' it leads nowhere")
-    successor, reward = _table(rows, len(states), tried, lumped=elsewhere != "none")
+    entering = _entering(log, len(states)) if paid_for != "acting" else None
+    if paid_for == "entering" and entering is None:
+        raise ValueError("paid_for is 'entering', but some state was entered with different rewards; use 'acting'")
+    successor, reward = _table(rows, tried, entering, lumped=elsewhere != "none")
     return MDP(
         successor=successor,
         reward=reward,
@@ -124,30 +136,41 @@ def _ends(log: xr.Dataset, name: str) -> NDArray[np.bool_]:
     return np.asarray(log[name].values, bool) if name in log else np.zeros(log.sizes["step"], bool)
 
 
+def _entering(log: xr.Dataset, num_states: int) -> NDArray[np.float64] | None:
+    """The reward that entering each state [state] always brought; None if some state's differed."""
+    entered = label_indices(log, "next_state", label_set(log, "states"))
+    reward = np.asarray(log["reward"].values, float)
+    bring = np.full(num_states, reward.min())
+    bring[entered] = reward
+    return bring if (bring[entered] == reward).all() else None
+
+
 def _table(
-    rows: Transitions, num_states: int, tried: NDArray[np.bool_], *, lumped: bool
+    rows: Transitions, tried: NDArray[np.bool_], entering: NDArray[np.float64] | None, *, lumped: bool
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Successors [state, action, outcome] in order, then -1 as often as fits, and the rewards."""
-    num_actions = tried.shape[1]
+    num_states, num_actions = tried.shape
+    size = num_states * num_actions
     # Rows come sorted by state, action and next state, so a row's outcome is its place within its pair.
     pair = rows.state.astype(np.int64) * num_actions + rows.action
-    begins = np.searchsorted(pair, np.arange(num_states * num_actions))
-    outcome = np.arange(len(pair)) - begins[pair]
-    named = np.bincount(pair, minlength=num_states * num_actions)
+    named, seen = (np.bincount(pair, weights=weights, minlength=size) for weights in (None, rows.weight))
+    outcome = np.arange(len(pair)) - np.searchsorted(pair, pair)
+    if entering is None:
+        total = np.bincount(pair, weights=rows.reward * rows.weight, minlength=size)
+        unseen = np.where(named > 0, total / np.maximum(seen, 1), rows.reward.min())
+    else:
+        total = entering.sum() - np.bincount(pair, weights=entering[rows.next_state], minlength=size)
+        unseen = total / np.maximum(num_states - named, 1)
     # A row that names every state has nothing elsewhere.
     width = int((named + (lumped & (named < num_states))).max())
-    successor = np.full((num_states * num_actions, width), -1, np.int32)
-    successor[pair, outcome] = rows.next_state
-    total = np.bincount(pair, weights=rows.reward * rows.weight, minlength=len(named))
-    mean = np.where(named > 0, total / np.maximum(np.bincount(pair, weights=rows.weight, minlength=len(named)), 1), 0)
-    reward = np.repeat(np.where(named > 0, mean, rows.reward.min())[:, None], width, axis=1)
-    reward[pair, outcome] = rows.reward
-    padding = (successor == -1) & ((named == num_states) | (not lumped))[:, None]
-    successor, reward = np.where(padding, successor[:, :1], successor), np.where(padding, reward[:, :1], reward)
-    # Without elsewhere a pair never tried leads back to its state; it is not available.
-    state = np.arange(num_states * num_actions)[:, None] // num_actions
-    successor = np.where((successor == -1) & (not lumped), state, successor).astype(np.int32)
-    shape = num_states, num_actions
+    successor, reward = np.full((size, width), -1, np.int32), np.repeat(unseen[:, None], width, axis=1)
+    successor[pair, outcome], reward[pair, outcome] = rows.next_state, rows.reward
+    # Where nothing is elsewhere, what a row has too many of repeats its first entry, and a pair never tried, which is
+    # not available, leads back to its state.
+    spare = (successor == -1) & ((named == num_states) | (not lumped))[:, None]
+    state = np.arange(size)[:, None] // num_actions
+    first = np.where(named[:, None] > 0, successor[:, :1], state)
+    successor, reward = np.where(spare, first, successor).astype(np.int32), np.where(spare, reward[:, :1], reward)
     if (reward == reward[:, :1]).all():
         reward = reward[:, :1]
-    return successor.reshape(*shape, -1), reward.reshape(*shape, -1)
+    return successor.reshape(num_states, num_actions, -1), reward.reshape(num_states, num_actions, -1)

@@ -57,7 +57,7 @@ def test_outcomes_of_a_successor_table():
 
 
 def test_labels_of_several_kinds():
-    places = RIVER.replace(states=(0, "mill", (2, 2), 3.5, None, "5"))
+    places = RIVER.replace(states=(0, "mill", (2, 2), 3.5, "0", "5"))
     rows = compress(collect(places, steps=300, seed=0), places)
     np.testing.assert_array_equal(rows.weight, compress(collect(RIVER, steps=300, seed=0)).weight)
 

@@ -77,11 +77,12 @@ def test_the_solvers_agree(elsewhere, risk):
     assert abs(slow.value - fast.value).max() <= slow.bound + fast.bound <= 2e-9
 
 
-@pytest.mark.parametrize("limit", [2_000, 0], ids=["direct", "iterative"])
+@pytest.mark.parametrize("limits", [(128, 2_000), (0, 2_000), (0, 0)], ids=["direct", "either", "iterative"])
 @pytest.mark.parametrize("elsewhere", ["mean", "least"])
 @pytest.mark.parametrize("mixed", [True, False])
-def test_a_policys_value_is_its_own_target(monkeypatch, limit, elsewhere, mixed):
-    monkeypatch.setattr(operators, "DENSE_LIMIT", limit)
+def test_a_policys_value_is_its_own_target(monkeypatch, limits, elsewhere, mixed):
+    for name, limit in zip(("SMALL", "DENSE_LIMIT"), limits, strict=True):
+        monkeypatch.setattr(operators, name, limit)
     mdp = problem(elsewhere)
     share = RNG.dirichlet(np.ones(ACTIONS), STATES) if mixed else np.eye(ACTIONS)[RNG.integers(0, ACTIONS, STATES)]
     with jax.enable_x64(True):

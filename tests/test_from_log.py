@@ -52,6 +52,28 @@ def test_rewards_of_an_outcome():
     np.testing.assert_allclose(mdp.reward[0, 1], [5, -1.5, 2 / 3])
 
 
+def test_rewards_paid_on_entering():
+    """Lake's reward is the goal's: what was not seen to lead there may still do so, and brings its share of 1."""
+    rows = [
+        ("a", "x", 0.0, "b", False, False),
+        ("b", "x", 1.0, "goal", True, False),
+        ("a", "y", 0.0, "a", False, False),
+    ]
+    log = log_of(rows).assign_attrs(states=["a", "b", "c", "goal"], actions=["x", "y"])
+    mdp = mdp_from_log(log, discount=0.9)
+    assert mdp.successor[0].tolist() == [[1, -1], [0, -1]]
+    # After (a, x) all but b may follow, after (b, x) all but the goal.
+    np.testing.assert_allclose(mdp.reward[0], [[0, 1 / 3], [0, 1 / 3]])
+    np.testing.assert_allclose(mdp.reward[1, 0], [1, 0])
+    np.testing.assert_allclose(mdp.reward[2], 1 / 4)
+    acting = mdp_from_log(log, discount=0.9, paid_for="acting")
+    np.testing.assert_allclose(acting.reward[1, 0], 1)
+    with pytest.raises(ValueError, match="paid_for is 'entering', but some state"):
+        mdp_from_log(LOG, discount=0.9, paid_for="entering")
+    with pytest.raises(ValueError, match="paid_for must be one of"):
+        mdp_from_log(LOG, discount=0.9, paid_for="leaving")
+
+
 def test_an_action_never_tried_is_not_available():
     mdp = mdp_from_log(log_of([row for row in ROWS if row[:2] != ("park", "bus")]), discount=0.9)
     assert mdp.available[1].tolist() == [False, True]
