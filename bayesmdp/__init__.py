@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bayesmdp.analysis import compare, final_regret, moving_average_reward, occupancy, regret_curve, summary
     from bayesmdp.data import Transitions, compress
     from bayesmdp.from_log import mdp_from_log
+    from bayesmdp.logs import read_log
     from bayesmdp.mdp import MDP
     from bayesmdp.planning import Mean, Quantile, downside_exposure, evaluate, plan, quantile_value, solve, value_draws
     from bayesmdp.plots import plot_occupancy, plot_regret, plot_reward, plot_study
@@ -49,6 +50,7 @@ __all__ = [
     "plot_reward",
     "plot_study",
     "quantile_value",
+    "read_log",
     "regret_curve",
     "results",
     "simulate",
@@ -63,6 +65,7 @@ _HOME = {
     "analysis": ("compare", "final_regret", "moving_average_reward", "occupancy", "regret_curve", "summary"),
     "data": ("Transitions", "compress"),
     "from_log": ("mdp_from_log",),
+    "logs": ("read_log",),
     "mdp": ("MDP",),
     "planning": (
         "Mean",

@@ -1,4 +1,4 @@
-"""The command line: ``bayesmdp run STUDY``, ``bayesmdp list``, ``bayesmdp plot FILE``.
+"""The command line: ``bayesmdp run STUDY``, ``bayesmdp plan LOG``, ``bayesmdp list``, ``bayesmdp plot FILE``.
 
 Heavy packages (jax, xarray, matplotlib, rich) are imported inside the commands, so that ``bayesmdp --help`` is prompt.
 Tables and paths go to standard output, progress and errors to standard error. Exit codes: 0, done; 2, the user's
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from bayesmdp.cli_common import fail, json_or_text
+from bayesmdp.cli_plan import plan
 from bayesmdp.studies import STUDIES, Study
 
 if TYPE_CHECKING:
@@ -80,7 +82,7 @@ def run(
     path = out if out.suffix == ".nc" else out / f"{study.replace('/', '-')}-seed{seed}.nc"
     steps, replicates = steps or chosen.steps, replicates or chosen.replicates
     if steps % thin:
-        _fail(f"--thin must divide the steps; {thin} does not divide {steps}")
+        fail(f"--thin must divide the steps; {thin} does not divide {steps}")
     identity = _identity(study, chosen, steps=steps, seed=seed, thin=thin)
     held = _held(path, identity, resume=resume, replicates=replicates)
 
@@ -109,13 +111,16 @@ def run(
     except ValueError as error:
         if not str(error).startswith("resume holds"):
             raise
-        _fail(str(error).replace("resume", str(path), 1) + "; give another --out")
+        fail(str(error).replace("resume", str(path), 1) + "; give another --out")
     result.attrs["study"] = study
     results.save(result, path)
     figure = _draw(result, path.with_suffix(".png"))
     make_console().print(summary_table(result))
     typer.echo(f"results  {path}\nfigure   {figure}")
     typer.echo(f'open     xarray.open_datatree("{path.as_posix()}")')
+
+
+app.command()(plan)
 
 
 @app.command("list")
@@ -155,7 +160,7 @@ def plot(
         result = results.load(file)
         figure = _draw(result, out or file.with_suffix(".png"), window)
     except (OSError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     make_console().print(summary_table(result))
     typer.echo(f"figure   {figure}")
 
@@ -163,7 +168,7 @@ def plot(
 def _find(name: str) -> Study:
     if name not in STUDIES:
         close = get_close_matches(name, STUDIES, 1, 0.4)
-        _fail(
+        fail(
             f"no study {name!r}; " + (f"did you mean {close[0]}? " if close else "") + "`bayesmdp list` shows them all"
         )
     return STUDIES[name]
@@ -176,10 +181,10 @@ def _chosen_study(name: str, agents: str | None, settings: list[str]) -> Study:
         if agents is not None:
             study = study.with_agents([agent.strip() for agent in agents.split(",") if agent.strip()])
             if not study.agents:
-                _fail("--agents names no agent")
+                fail("--agents names no agent")
         return study.with_options(_parse_settings(settings))
     except KeyError as error:
-        _fail(str(error.args[0]))
+        fail(str(error.args[0]))
 
 
 def _parse_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
@@ -189,12 +194,8 @@ def _parse_settings(settings: list[str]) -> dict[str, dict[str, Any]]:
         left, equals, text = setting.rpartition("=")
         agent, dot, option = left.rpartition(".")
         if not (equals and dot and agent and option and text):
-            _fail(f"--set {setting!r} is not AGENT.OPTION=VALUE, such as AQ-BRMDP.scale=2")
-        try:
-            value = json.loads(text)
-        except json.JSONDecodeError:
-            value = text
-        parsed.setdefault(agent.strip(), {})[option.strip()] = value
+            fail(f"--set {setting!r} is not AGENT.OPTION=VALUE, such as AQ-BRMDP.scale=2")
+        parsed.setdefault(agent.strip(), {})[option.strip()] = json_or_text(text)
     return parsed
 
 
@@ -208,11 +209,11 @@ def _identity(name: str, study: Study, **run: int) -> dict[str, Any]:
         known = [option for option in inspect.signature(getattr(algorithms, spec.algorithm)).parameters][1:]
         unknown = [option for option in spec.options if option not in known]
         if unknown:
-            _fail(f"{agent} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}")
+            fail(f"{agent} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}")
     try:
         agents = study.make_agents(study.make_prior(study.make_mdp()))
     except (TypeError, ValueError) as error:
-        _fail(str(error))
+        fail(str(error))
     described = json.dumps({agent: made.describe() for agent, made in agents.items()}, default=float)
     return {"study": name, **run, "agents": json.loads(described)}
 
@@ -224,21 +225,21 @@ def _held(path: Path, identity: Mapping[str, Any], *, resume: bool, replicates: 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(path.parent, os.W_OK):
-            _fail(f"{path.parent} cannot be written to; give another --out")
+            fail(f"{path.parent} cannot be written to; give another --out")
         if not path.exists():
             return None
         held = results.load(path)
     except (OSError, ValueError) as error:
-        _fail(f"{error}; give another --out")
+        fail(f"{error}; give another --out")
     for key, wanted in identity.items():
         found = json.loads(held.attrs[key]) if key == "agents" else held.attrs.get(key)
         if found != wanted:
             told = "other agents or options" if key == "agents" else f"{key} {found}, not {wanted}"
-            _fail(f"{path} holds another run ({told}); give another --out, or move the file away")
+            fail(f"{path} holds another run ({told}); give another --out, or move the file away")
     if resume:
         return held
     if held.sizes["replicate"] > replicates:
-        _fail(f"{path} holds {held.sizes['replicate']} replicates of this run; keep them with --resume, or give --out")
+        fail(f"{path} holds {held.sizes['replicate']} replicates of this run; keep them with --resume, or give --out")
     return None
 
 
@@ -266,11 +267,6 @@ def _draw(result: xr.DataTree, path: Path, window: int | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     return path
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"bayesmdp: {message}", err=True)
-    raise typer.Exit(2)
 
 
 def _cache_compiled_programs() -> None:

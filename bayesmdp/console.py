@@ -1,25 +1,29 @@
-"""What the command line shows: a table of results, and the progress of a run."""
+"""What the command line shows: tables of results and of plans, and the progress of a run."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import rich.box
 import rich.progress
 import typer
 import xarray as xr
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 from bayesmdp.analysis import summary
 
 if TYPE_CHECKING:
+    from bayesmdp.log_report import Report
     from bayesmdp.studies import Study
 
-__all__ = ["Progress", "make_console", "name_table", "study_table", "summary_table"]
+__all__ = ["Progress", "make_console", "name_table", "plan_told", "study_table", "summary_table"]
+
+STATES_SHOWN, PAIRS_SHOWN = 20, 10
 
 
 def summary_table(result: xr.DataTree) -> Table:
@@ -83,6 +87,100 @@ def study_table(name: str, study: Study) -> Table:
         settings["note"] = study.note
     agents = {f"agent {agent}": call(spec.algorithm, spec.options) for agent, spec in study.agents.items()}
     return name_table(f"{name}: {study.title}", settings | agents)
+
+
+def plan_told(report: Report) -> Iterator[RenderableType]:
+    """What was read, the policy with its promise and its worth, the pairs least known, and what can be relied on."""
+    attrs, log, policy = report.tree.attrs, report.log, report.policy
+    solved = f"{attrs['plan_draws']} draws" if attrs["plan_draws"] else "no draws"
+    if not attrs["converged"]:
+        solved += f", not converged: the promise is known within {attrs['bound']:.2g}"
+    if attrs.get("ties"):
+        solved += f", two actions equally good in {attrs['ties']:,} states"
+    yield name_table(
+        attrs["source"],
+        {
+            "rows": f"{log['rows']:,}, of which {log['terminated']:,} terminated and {log['truncated']:,} truncated",
+            "states": f"{log['states']:,}, of which {log['terminal']:,} terminal; {log['actions']:,} actions",
+            "pairs tried": f"{log['tried']:,} of {log['pairs']:,}",
+            "prior": attrs["prior"],
+            "posterior": f"{attrs['engine']}: {attrs['reason']}",
+            "plan": f"{attrs['risk']}, discount {attrs['discount']:g}, {solved}, seed {attrs['seed']}",
+        },
+    )
+    yield "\nPolicy"
+    yield policy_table(policy)
+    yield "Least known on the policy's path"
+    yield least_known_table(policy)
+    yield name_table("\nWhere episodes start", _worth(attrs))
+
+
+def policy_table(policy: xr.Dataset) -> Table:
+    """Action, promise and worth of the states that were visited most."""
+    acted = policy.isel(state=~policy["terminal"].values & (policy["action"] != "").values)
+    shown = acted.isel(state=np.argsort(-acted["visits"].values, kind="stable")[:STATES_SHOWN])
+    left = acted.sizes["state"] - shown.sizes["state"]
+    untried = int((~policy["terminal"] & (policy["action"] == "")).sum())
+    notes = ["5%, 95% and the quantile: of the policy's value under the posterior"]
+    notes += [f"{left:,} more states are in the files"] * (left > 0)
+    notes += [f"{untried:,} states were entered, but no action was tried there"] * (untried > 0)
+    table = _table("; ".join(notes))
+    quantile = f"{policy.attrs['level']:g}-quantile\n"
+    for heading in ("visits", "promise", "5%", "95%", quantile, "its Monte\nCarlo interval"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for state in range(shown.sizes["state"]):
+        row = {name: values.item() for name, values in shown.isel(state=state).reset_coords().items()}
+        table.add_row(
+            str(row["state"]),
+            row["action"],
+            f"{row['visits']:,}",
+            *[_short(row[name]) for name in ("promise", "worth_lower", "worth_upper", "worth_quantile")],
+            f"{_short(row['worth_quantile_lower'])} to {_short(row['worth_quantile_upper'])}",
+        )
+    return table
+
+
+def least_known_table(policy: xr.Dataset) -> Table:
+    """The pairs on the policy's path that were tried least."""
+    path = policy.isel(state=(policy["on_path"] & ~policy["terminal"]).values)
+    shown = path.isel(state=np.argsort(path["tried"].values, kind="stable")[:PAIRS_SHOWN])
+    table = _table(f"of {path.sizes['state']:,} pairs")
+    table.add_column("times tried", justify="right")
+    columns = (shown[name].values.tolist() for name in ("state", "action", "tried"))
+    for state, action, tried in zip(*columns, strict=True):
+        table.add_row(str(state), action or "-", f"{tried:,}")
+    return table
+
+
+def _table(caption: str) -> Table:
+    """A narrow table of states and actions, to which columns are added."""
+    table = Table(caption=caption, caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("state", "action"):
+        table.add_column(heading, overflow="fold", min_width=6)
+    return table
+
+
+def _worth(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """What is promised where episodes start, and how far that can be relied on."""
+    names = ("lower", "upper", "quantile", "quantile_lower", "quantile_upper")
+    lower, upper, quantile, low, high = (_short(attrs[f"initial_worth_{name}"]) for name in names)
+    told = {
+        "promise": _short(attrs["initial_promise"]),
+        "worth": f"{lower} to {upper}, 5% to 95% of the posterior; "
+        f"at least {quantile} with probability {1 - attrs['level']:g} (Monte Carlo interval {low} to {high})",
+    }
+    guarantee = attrs.get("guarantee_level")
+    if guarantee is not None:
+        told["guarantee"] = (
+            f"with probability {1 - guarantee:.2g} or more the policy keeps its promise in all states at once"
+            if guarantee < 0.995
+            else "the promise guarantees nothing over so many uncertain rows (Proposition 1): rely on the worth"
+        )
+    return told
+
+
+def _short(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.4g}"
 
 
 class Progress:

@@ -57,6 +57,17 @@ def test_help_is_light() -> None:
     assert finished.stderr.split() == []
 
 
+def test_help_of_plan_is_light() -> None:
+    code = (
+        "import sys, bayesmdp.cli as cli\n"
+        "try: cli.app(['plan', '--help'])\n"
+        f"except SystemExit: print(*[name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
+    )
+    finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--reward-range" in finished.stdout
+    assert finished.stderr.split() == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="processor time of children is not told on Windows")
 def test_help_takes_well_under_half_a_second() -> None:
     import resource
@@ -279,3 +290,259 @@ def test_compiled_programs_are_kept_where_the_user_says(
         monkeypatch.setenv(name, value)
     cli._cache_compiled_programs()
     assert Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) == Path(folder)
+
+
+@pytest.fixture(scope="module")
+def river_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A river's log."""
+    import bayesmdp as bm
+
+    river = bm.environments.riverswim(6)
+    table = bm.collect(river, steps=5_000, seed=0).to_dataframe()
+    path = tmp_path_factory.mktemp("log") / "river.csv"
+    table.to_csv(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def planned(river_log: Path) -> tuple[Path, str, str]:
+    """The folder, standard output and standard error of a plan."""
+    out = river_log.parent / "plans"
+    return out, *call("plan", river_log, "--discount", 0.95, "--draws", 400, "--out", out)
+
+
+def test_plan_prints_and_writes_the_policy(planned: tuple[Path, str, str]) -> None:
+    import pandas as pd
+
+    folder, shown, progress = planned
+    table = pd.read_csv(folder / "river-plan.csv", index_col="state", keep_default_na=False)
+    assert table["action"].tolist() == ["right"] * 6
+    with xr.open_datatree(folder / "river-plan.nc") as tree:
+        assert tree["plan"]["policy"].values.tolist() == ["right"] * 6
+        np.testing.assert_allclose(tree["plan"]["value"], table["promise"])
+        assert tree.attrs["source"].endswith("river.csv")
+        assert json.loads(tree.attrs["log"])["rows"] == 5_000
+    for said in (
+        "5,000",
+        "12 of 12",
+        "quantile:0.1, discount 0.95, 400 draws",
+        "dirichlet_transitions(concentration=0.1667)",
+    ):
+        assert said in shown
+    assert "posterior of dirichlet_transitions" in progress
+    assert str(folder / "river-plan.nc") in shown
+
+
+def test_the_worth_of_a_plan_is_that_of_the_posterior_it_wrote(planned: tuple[Path, str, str]) -> None:
+    """Against draws by NumPy from the concentrations in the file, and linear solves of whole kernels."""
+    rng = np.random.default_rng(0)
+    with xr.open_datatree(planned[0] / "river-plan.nc") as tree:
+        concentration = tree["parameters"]["transition"].values[:, 1]
+        problem = tree["problem"].to_dataset().load().isel(action=1)
+        told = tree["policy"].to_dataset().load()
+    states, draws = np.arange(6), 20_000
+    reward = np.broadcast_to(problem["reward"].values, concentration.shape)
+    kernel, mean = np.zeros((draws, 6, 6)), np.zeros((draws, 6))
+    for state in states:
+        rows = rng.dirichlet(concentration[state], draws)
+        named = problem["successor"].values[state]
+        for outcome, p in zip(named, rows.T, strict=True):
+            others = ~np.isin(states, named)
+            kernel[:, state] += p[:, None] * (others / max(others.sum(), 1) if outcome < 0 else states == outcome)
+        mean[:, state] = rows @ reward[state]
+    values = np.linalg.solve(np.eye(6) - 0.95 * kernel, mean[..., None])[..., 0]
+    # 400 draws know the level of their 10% quantile within 5 / 100, three standard errors.
+    for name, level, error in (("worth_quantile", 0.1, 0.05), ("worth_lower", 0.05, 0.04), ("worth_upper", 0.95, 0.04)):
+        low, high = np.quantile(values, [max(level - error, 0), min(level + error, 1)], axis=0)
+        assert ((told[name] >= low) & (told[name] <= high)).all(), name
+    assert (told["worth_quantile_lower"] <= told["worth_quantile"]).all()
+    assert (told["promise"] <= told["worth_quantile"]).all()
+
+
+def test_an_exact_quantile_is_planned_with_without_draws(
+    planned: tuple[Path, str, str], river_log: Path, tmp_path: Path
+) -> None:
+    options = ("--quantile", "exact", "--discount", 0.95, "--draws", 400, "--out", tmp_path)
+    shown, _ = call("plan", river_log, *options)
+    assert "quantile:0.1 exact, discount 0.95, no draws" in shown
+    with xr.open_datatree(tmp_path / "river-plan.nc") as exact, xr.open_datatree(planned[0] / "river-plan.nc") as drawn:
+        assert exact.attrs["plan_draws"] == 0
+        np.testing.assert_allclose(exact["policy"]["promise"], drawn["policy"]["promise"], rtol=0.1)
+    assert "only quantiles are known exactly" in told_by_plan(river_log, "--risk", "mean", *options)
+
+
+def test_the_worth_is_told_by_other_draws_than_the_plan(tmp_path: Path) -> None:
+    from bayesmdp.environments import riverswim
+    from bayesmdp.log_report import plan_log
+    from bayesmdp.simulation import collect
+
+    told = plan_log(collect(riverswim(6), steps=500, seed=0), risk="mean", draws=1).policy
+    # Under one draw a plan promises what its policy is worth under that draw.
+    assert (told["worth_lower"] == told["worth_upper"]).all()
+    assert (abs(told["promise"] - told["worth_lower"]) > 1e-6).all()
+
+
+def test_a_plan_is_made_again_byte_for_byte(planned: tuple[Path, str, str], river_log: Path, tmp_path: Path) -> None:
+    folder = planned[0]
+    before = (folder / "river-plan.nc").read_bytes()
+    call("plan", river_log, "--discount", 0.95, "--draws", 400, "--out", tmp_path)
+    assert (tmp_path / "river-plan.nc").read_bytes() == before
+    # A plan may be replaced by another; nothing else may.
+    call("plan", river_log, "--discount", 0.9, "--draws", 400, "--out", tmp_path)
+    assert (tmp_path / "river-plan.nc").read_bytes() != before
+    (tmp_path / "river-plan.nc").unlink()
+    assert "river-plan.csv is there already" in told_in_one_line("plan", river_log, "--out", tmp_path)
+    assert "river.csv is there already" in told_in_one_line("plan", river_log, "--out", river_log.with_suffix(".nc"))
+    results.save(synthetic_result(2), tmp_path / "own.nc")
+    assert "holds something else" in told_in_one_line("plan", river_log, "--out", tmp_path / "own.nc")
+
+
+def told_by_plan(*arguments: object) -> str:
+    """The message of a plan that must be refused: one line, after what was being done."""
+    _, progress = call("plan", *arguments, code=2)
+    *before, message = progress.splitlines()
+    assert message.startswith("bayesmdp: ")
+    assert not any(line.startswith(("bayesmdp", "Traceback")) for line in before)
+    return message
+
+
+OTHER = "s,a,r,s2,done\n0,go,0,1,0\n1,go,1,9,1\n0,stay,0,0,0\n0,go,0,2,0\n"
+
+
+def test_plan_of_a_file_with_other_names(tmp_path: Path) -> None:
+    import pandas as pd
+
+    log = tmp_path / "other.csv"
+    log.write_text(OTHER)
+    named = [f"--column={pair}" for pair in ("state=s", "action=a", "reward=r", "next_state=s2", "terminated=done")]
+    shown, _ = call("plan", log, *named, "--draws", 5, "--out", tmp_path / "plan.nc")
+    assert "1 states were entered, but no action was tried there" in " ".join(shown.split())
+    table = pd.read_csv(tmp_path / "plan.csv", index_col="state", keep_default_na=False)
+    assert table["action"].to_dict() == {0: "go", 1: "go", 2: "", 9: ""}
+    assert table["terminal"].to_dict() == {0: False, 1: False, 2: False, 9: True}
+    assert table["visits"].tolist() == [3, 1, 0, 0]
+    assert table.loc[9, "promise"] == 0
+    message = told_by_plan(log, *named[:4], "--out", tmp_path / "plan.nc")
+    assert "--column terminated=done if nothing can follow" in message
+    assert "--column terminated= if it says" in message
+    message = told_by_plan(log, "--out", tmp_path / "plan.nc")
+    assert "--column state=s --column action=a --column reward=r --column next_state=s2 says which" in message
+    _, message = call("plan", log, *named[:4], "--column", "terminated=", "--draws", 5, "--out", tmp_path / "plan.nc")
+    assert "bayesmdp: warning: " in message
+    assert "--gaps 'allow'" in message
+    log.write_text(OTHER.replace(",", ";"))
+    assert "--separator ';'" in told_by_plan(log, *named, "--out", tmp_path / "plan.nc")
+    call("plan", log, *named, "--separator", ";", "--draws", 5, "--out", tmp_path / "plan.nc")
+
+
+PRIORS = """
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+
+
+def mine(data):
+    transition = numpyro.sample("transition", dist.Dirichlet(np.full((6, 2, 3), 0.5)).to_event(2))
+    with data.rows():
+        numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
+
+
+def made(mdp, concentration=1.0, other=2):
+    from bayesmdp.models import dirichlet_transitions
+
+    return dirichlet_transitions(mdp, concentration)
+
+
+def broken(mdp):
+    return mdp.nothing
+
+
+def number(mdp):
+    return 3
+
+
+def level(data):
+    x = numpyro.sample("x", dist.Normal(0, 1))
+    p = 1 / (1 + jnp.exp(-x))
+    transition = numpyro.deterministic("transition", jnp.broadcast_to(jnp.stack([p, 1 - p]), (2, 1, 2)))
+    with data.rows():
+        numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
+"""
+
+
+@pytest.fixture(scope="module")
+def priors(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("priors") / "priors.py"
+    path.write_text(PRIORS)
+    return path
+
+
+def test_priors_of_ones_own(river_log: Path, priors: Path, tmp_path: Path) -> None:
+    tiny = ("--draws", 10, "--out", tmp_path)
+    shown, _ = call("plan", river_log, "--prior", f"{priors}:made", "--set", "concentration=0.25", *tiny)
+    assert "made(concentration=0.25)" in shown
+    with xr.open_datatree(tmp_path / "river-plan.nc") as tree:
+        counts = tree["parameters"]["transition"].values.copy()
+    call("plan", river_log, "--set", "concentration=0.25", *tiny)
+    with xr.open_datatree(tmp_path / "river-plan.nc") as tree:
+        np.testing.assert_array_equal(tree["parameters"]["transition"], counts)
+
+
+@pytest.mark.slow
+def test_a_prior_without_a_closed_form_is_planned_with_by_nuts(priors: Path, tmp_path: Path) -> None:
+    log = tmp_path / "two.csv"
+    log.write_text("state,action,reward,next_state\n" + "a,x,0,a\na,x,0,b\nb,x,1,b\nb,x,1,a\n" * 5)
+    shown, _ = call("plan", log, "--prior", f"{priors}:level", "--elsewhere", "none", "--draws", 50, "--out", tmp_path)
+    assert "nuts: no closed form" in " ".join(shown.split())
+    with xr.open_datatree(tmp_path / "two-plan.nc") as tree:
+        assert tree["posterior"]["x"].size == 100
+        assert "parameters" not in tree.children
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--risk", "median"), "risk must be mean, quantile:LEVEL or cvar:LEVEL"),
+        (("--risk", "quantile:1.5"), "levels lie strictly between 0 and 1"),
+        (("--discount", 1), "discount must be a number above 0 and below 1"),
+        (("--prior", "dirichlet"), "no prior 'dirichlet'; did you mean dirichlet_transitions?"),
+        (("--prior", "priors.py"), "may hold many functions: name one, as in priors.py:prior"),
+        (("--prior", "none.py:x"), "no Python file none.py"),
+        (("--prior", "PRIORS:mne"), "has no function 'mne'; it has mine"),
+        (("--prior", "PRIORS:broken"), "line 21: AttributeError: 'MDP' object has no attribute 'nothing'"),
+        (("--prior", "PRIORS:number"), "returned a int; it must return a model"),
+        (("--prior", "PRIORS:made", "--set", "others=1"), "made has no option 'others'; it has concentration, other"),
+        (("--prior", "PRIORS:mine", "--set", "x=1"), "mine has no option 'x'; it has none"),
+        (("--set", "concentration=-1"), "concentration = -1; a Dirichlet's concentration must be positive"),
+        (("--set", "concentration"), "--set 'concentration' is not of the form NAME=VALUE"),
+        (("--column", "state"), "--column 'state' is not of the form NAME=VALUE, such as next_state=s2"),
+        (("--column", "state=nothing"), "has no column 'nothing'"),
+        (("--reward-range", "1"), "--reward-range '1' is not LOW,HIGH"),
+        (("--reward-range", "-1,0.5"), "reward is 1.0, outside [-1, 0.5]"),
+        (("--elsewhere", "most"), "elsewhere must be one of mean, least, none"),
+        (("--quantile", "near"), "quantile must be one of draws, exact; got 'near'"),
+        (("--gaps", "no"), "gaps must be one of warn, refuse, allow"),
+        (("--draws", 100_000_000), "lower draws to"),
+    ],
+)
+def test_mistakes_about_a_plan_are_told_in_one_line(
+    arguments: tuple[object, ...], told: str, river_log: Path, priors: Path, tmp_path: Path
+) -> None:
+    filled = [str(argument).replace("PRIORS", str(priors)) for argument in arguments]
+    assert told in told_by_plan(river_log, "--out", tmp_path, *filled)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_log_that_is_not_there_is_told_in_one_line(tmp_path: Path) -> None:
+    assert "no file none.csv" in told_by_plan("none.csv", "--out", tmp_path)
+
+
+def test_a_plan_shows_the_states_visited_most(tmp_path: Path) -> None:
+    rows = [f"{state},go,1,{(state + 1) % 40}" for _ in range(3) for state in range(40)]
+    log = tmp_path / "ring.csv"
+    log.write_text("state,action,reward,next_state\n" + "\n".join(rows) + "\n0,go,1,1\n")
+    shown, _ = call("plan", log, "--draws", 10, "--out", tmp_path)
+    assert "20 more states are in the files" in " ".join(shown.split())
+    policy = shown.partition("Policy")[2].partition("Least known")[0]
+    assert [line.split()[0] for line in policy.splitlines() if " go " in line] == ["0", *map(str, range(1, 20))]

@@ -6,7 +6,7 @@ import pytest
 
 from bayesmdp import MDP
 from bayesmdp.elsewhere import describe_rows
-from bayesmdp.planning import Draws, Mean, Quantile, operators, policy_evaluation, policy_iteration, value_iteration
+from bayesmdp.planning import Draws, Mean, Quantile, evaluation, operators, policy_evaluation, policy_iteration, value_iteration
 from bayesmdp.world import tabular_world
 
 STATES, ACTIONS, OUTCOMES = 9, 3, 4
@@ -82,7 +82,7 @@ def test_the_solvers_agree(elsewhere, risk):
 @pytest.mark.parametrize("mixed", [True, False])
 def test_a_policys_value_is_its_own_target(monkeypatch, limits, elsewhere, mixed):
     for name, limit in zip(("SMALL", "DENSE_LIMIT"), limits, strict=True):
-        monkeypatch.setattr(operators, name, limit)
+        monkeypatch.setattr(evaluation, name, limit)
     mdp = problem(elsewhere)
     share = RNG.dirichlet(np.ones(ACTIONS), STATES) if mixed else np.eye(ACTIONS)[RNG.integers(0, ACTIONS, STATES)]
     with jax.enable_x64(True):
@@ -121,4 +121,4 @@ def test_what_the_mdp_refuses():
     with pytest.raises(ValueError, match=r"successor\[0, 0\] names every state and elsewhere, -1, too"):
         MDP(successor=three, reward=[0, 0], discount=0.9)
     with pytest.raises(ValueError, match="where a policy leads depends on its value"):
-        operators.policy_transition(problem("least").problem, KERNELS[0], np.zeros(STATES, int))
+        evaluation.policy_transition(problem("least").problem, KERNELS[0], np.zeros(STATES, int))

@@ -1,14 +1,7 @@
 """Planning: from posterior draws to a policy, with a bound on the error of its value."""
 
-from bayesmdp.planning.operators import (
-    Draws,
-    backup,
-    greedy,
-    order_statistic,
-    policy_evaluation,
-    policy_transition,
-    target,
-)
+from bayesmdp.planning.evaluation import policy_evaluation, policy_transition
+from bayesmdp.planning.operators import Draws, backup, greedy, order_statistic, target
 from bayesmdp.planning.plan import plan
 from bayesmdp.planning.posterior_value import downside_exposure, quantile_value, value_draws
 from bayesmdp.planning.risk import Mean, Quantile, Risk, quantile_budget

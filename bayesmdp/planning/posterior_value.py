@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bayesmdp.mdp import MDP, Array, Problem, label_array
-from bayesmdp.planning.operators import Draws, policy_evaluation
-from bayesmdp.planning.plan import _dataset, _draws
+from bayesmdp.planning.evaluation import policy_evaluation
+from bayesmdp.planning.inputs import read_dataset, read_draws
+from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.risk import Mean
 from bayesmdp.planning.solvers import policy_iteration
 from bayesmdp.policy import policy_probabilities
@@ -177,7 +178,7 @@ def downside_exposure(
 def _inputs(posterior: Any, mdp: MDP, policy: Any) -> tuple[Draws, NDArray[Any]]:
     probabilities = policy_probabilities(mdp, policy)
     certain = (probabilities == 1).any(-1).all()
-    return _draws(_dataset(posterior), mdp), probabilities.argmax(-1) if certain else probabilities
+    return read_draws(read_dataset(posterior), mdp), probabilities.argmax(-1) if certain else probabilities
 
 
 @jax.jit

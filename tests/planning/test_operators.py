@@ -4,18 +4,9 @@ import pytest
 from scipy import sparse
 
 import bayesmdp as bm
-from bayesmdp.planning import operators
-from bayesmdp.planning.operators import (
-    Draws,
-    backup,
-    evaluate_rows,
-    greedy,
-    next_value,
-    order_statistic,
-    policy_evaluation,
-    policy_transition,
-    target,
-)
+from bayesmdp.planning import evaluation, operators
+from bayesmdp.planning.evaluation import evaluate_rows, policy_evaluation, policy_transition
+from bayesmdp.planning.operators import Draws, backup, greedy, next_value, order_statistic, target
 from bayesmdp.planning.risk import Mean, Quantile
 from tests import oracles
 
@@ -155,13 +146,15 @@ def test_policy_evaluation_against_a_dense_solve(discount):
         np.testing.assert_allclose(kernel, chosen * live[:, None] * live, rtol=0, atol=1e-16)
 
 
+@pytest.mark.parametrize("limit", [10, 100], ids=["iterative", "either"])
 @pytest.mark.parametrize("table", [False, True])
-def test_the_iterative_solve_agrees_with_the_direct_one(monkeypatch, table):
+def test_the_iterative_solve_agrees_with_the_direct_one(monkeypatch, table, limit):
     lake = bm.environments.frozen_lake("8x8")
     form = lake.with_successors() if table else lake
     policy = np.random.default_rng(3).integers(0, 4, 64)
     direct = policy_evaluation(form.problem, form.transition, form.reward, policy)
-    monkeypatch.setattr(operators, "DENSE_LIMIT", 10)
+    monkeypatch.setattr(evaluation, "SMALL", 10)
+    monkeypatch.setattr(evaluation, "DENSE_LIMIT", limit)
     found = policy_evaluation(form.problem, form.transition, form.reward, policy)
     np.testing.assert_allclose(found, direct, rtol=0, atol=1e-13)
     rows, rewards = form.transition[np.arange(64), policy], form.reward[np.arange(64), policy]

@@ -9,7 +9,7 @@ import quantecon
 from jax import lax
 
 import bayesmdp as bm
-from bayesmdp.planning import Draws, Mean, Quantile, operators, policy_iteration, value_iteration
+from bayesmdp.planning import Draws, Mean, Quantile, evaluation, operators, policy_iteration, value_iteration
 from tests import oracles
 
 EPSILON = np.finfo(float).eps
@@ -224,7 +224,7 @@ def test_where_solving_alone_cycles_the_acceptance_rule_converges():
         q, attained = risk.evaluate(problem, Draws(draws, reward), value)
         policy, better = operators.greedy(problem, q)
         rows = risk.rows(Draws(jnp.asarray(draws), reward), attained, policy)
-        return jnp.abs(better - value).max(), operators.evaluate_rows(problem, *rows, policy)
+        return jnp.abs(better - value).max(), evaluation.evaluate_rows(problem, *rows, policy)
 
     for _ in range(60):
         residual, value = solve_alone(value)
@@ -284,7 +284,8 @@ def test_many_at_once_equal_one_at_a_time():
 
 
 def test_sparse_states_by_the_iterative_solver(monkeypatch):
-    monkeypatch.setattr(operators, "DENSE_LIMIT", 10)
+    monkeypatch.setattr(evaluation, "SMALL", 10)
+    monkeypatch.setattr(evaluation, "DENSE_LIMIT", 10)
     rng = np.random.default_rng(5)
     successor = rng.integers(0, 60, (60, 2, 3))
     draws, reward = random_draws(rng, (20, 60, 2, 3), 0.5), rng.random((60, 2, 1))

@@ -1,0 +1,186 @@
+"""The command ``bayesmdp plan``: its options, its messages and its files. The work is in `bayesmdp.log_report`."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bayesmdp.cli_common import fail, json_or_text
+
+if TYPE_CHECKING:
+    from bayesmdp.log_report import Report
+
+__all__ = ["plan"]
+
+MADE_BY = "bayesmdp plan"
+READING = "Reading the log"
+
+
+def plan(
+    log: Annotated[Path, typer.Argument(help="Logged transitions, one row a step: .csv, .csv.gz, .tsv or .parquet.")],
+    risk: Annotated[str, typer.Option(help="mean, quantile:LEVEL or cvar:LEVEL.")] = "quantile:0.1",
+    discount: Annotated[float, typer.Option(help="Between 0 and 1.")] = 0.99,
+    prior: Annotated[
+        str,
+        typer.Option(help="A prior of `bayesmdp list`, or FILE.py:NAME, a model of `data` or a function of the MDP."),
+    ] = "dirichlet_transitions",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of the prior; repeatable.")
+    ] = None,
+    elsewhere: Annotated[
+        str, typer.Option(help="Worth of next states not seen after a pair: mean, least, or none if they cannot be.")
+    ] = "mean",
+    quantile: Annotated[
+        str, typer.Option(help="That of the draws, or exact, from the parameters of Dirichlet rows.")
+    ] = "draws",
+    draws: Annotated[int, typer.Option(min=1, help="To plan with, and as many others to judge the policy by.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same plan.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder, or file ending in .nc, for the plan.")] = Path("results"),
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=THEIRS", help="Such as next_state=s2; repeatable.", rich_help_panel=READING),
+    ] = None,
+    reward_range: Annotated[
+        str | None, typer.Option(metavar="LOW,HIGH", help="Refuse rewards outside.", rich_help_panel=READING)
+    ] = None,
+    gaps: Annotated[
+        str, typer.Option(help="Rows that do not follow on: warn, refuse or allow.", rich_help_panel=READING)
+    ] = "warn",
+    separator: Annotated[str | None, typer.Option(help="Between fields.", rich_help_panel=READING)] = None,
+    encoding: Annotated[str, typer.Option(help="Of text files.", rich_help_panel=READING)] = "utf-8",
+) -> None:
+    """Make a cautious policy from logged transitions: tables, a file with plan and posterior, a CSV of the policy.
+
+    The log needs the columns state, action, reward and next_state, and should have terminated and truncated.
+    """
+    settings = {name: json_or_text(text) for name, text in _pairs("--set", set_, "concentration=0.1").items()}
+    columns = {ours: theirs or None for ours, theirs in _pairs("--column", column, "next_state=s2").items()}
+    bounds = None if reward_range is None else _bounds(reward_range)
+
+    from bayesmdp.log_report import plan_log
+    from bayesmdp.logs import read_log
+    from bayesmdp.planning.risk import risk_from_text
+
+    def say(text: str) -> None:
+        typer.echo(text, err=True)
+
+    try:
+        risk_from_text(risk)
+        path, table = _outputs(log, out)
+        say(f"reading {log}")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            read = read_log(
+                log,
+                columns=columns,
+                reward_range=bounds,
+                gaps=gaps,  # type: ignore[arg-type] # checked there
+                separator=separator,
+                encoding=encoding,
+            )
+        for warning in caught:
+            say(f"bayesmdp: warning: {_as_options(str(warning.message))}")
+        report = plan_log(
+            read,
+            risk=risk,
+            discount=discount,
+            prior=prior,
+            settings=settings,
+            elsewhere=elsewhere,
+            quantile=quantile,
+            draws=draws,
+            seed=seed,
+            say=say,
+        )
+        _write(report, path, table)
+    except (ImportError, OSError, TypeError, ValueError) as error:
+        fail(_as_options(str(error)))
+
+    from bayesmdp.console import make_console, plan_told
+
+    console = make_console()
+    for part in plan_told(report):
+        console.print(part)
+    typer.echo(f"plan     {path}\npolicy   {table}")
+    typer.echo(f'open     xarray.open_datatree("{path.as_posix()}")')
+
+
+def _pairs(name: str, given: list[str] | None, example: str) -> dict[str, str]:
+    pairs = {}
+    for text in given or []:
+        left, equals, right = text.partition("=")
+        if not (left.strip() and equals):
+            fail(f"{name} {text!r} is not of the form NAME=VALUE, such as {example}")
+        pairs[left.strip()] = right
+    return pairs
+
+
+def _bounds(text: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        fail(f"--reward-range {text!r} is not LOW,HIGH, such as -1,1")
+    return low, high
+
+
+def _as_options(message: str) -> str:
+    """A message that speaks of Python's arguments, speaking of the command's options."""
+
+    def columns(found: re.Match[str]) -> str:
+        return " ".join(f"--column {ours}={theirs or ''}" for ours, theirs in ast.literal_eval(found[1]).items())
+
+    message = re.sub(r"columns=({.*?})", columns, message)
+    message = re.sub(r"\b(separator|encoding|gaps|elsewhere|quantile)='(.*?)'", r"--\1 '\2'", message)
+    return message.replace("columns=", "--column")
+
+
+def _outputs(source: Path, out: Path) -> tuple[Path, Path]:
+    """The netCDF file and the CSV to write, refused before anything is computed if they cannot be, or are another's."""
+    import xarray as xr
+
+    path = out if out.suffix == ".nc" else out / f"{source.name.partition('.')[0]}-plan.nc"
+    table = path.with_suffix(".csv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{path.parent} cannot be written to; give another --out")
+    if path.exists():
+        try:
+            with xr.open_datatree(path, engine="h5netcdf") as opened:
+                ours = opened.attrs.get("made_by") == MADE_BY
+        except (OSError, ValueError):
+            ours = False
+        if not ours:
+            raise ValueError(f"{path} holds something else; give another --out, or move the file away")
+    elif table.exists():
+        raise ValueError(f"{table} is there already; give another --out, or move the file away")
+    return path, table
+
+
+def _write(report: Report, path: Path, table: Path) -> None:
+    """Plan and posterior to a netCDF file, the policy to a CSV beside it; each appears whole or not at all."""
+    import xarray as xr
+
+    from bayesmdp.results import _encoding, _plain
+
+    nodes = {node.path: _plain(node.to_dataset(inherit=False), node.path) for node in report.tree.subtree}
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        xr.DataTree.from_dict(dict(sorted(nodes.items()))).to_netcdf(
+            part,
+            engine="h5netcdf",
+            encoding={
+                place: {str(name): _encoding(variable.dtype, variable.shape) for name, variable in node.items()}
+                for place, node in nodes.items()
+            },
+        )
+        os.replace(part, path)
+        report.policy.to_dataframe().to_csv(part)
+        os.replace(part, table)
+    finally:
+        part.unlink(missing_ok=True)

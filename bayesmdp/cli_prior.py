@@ -1,0 +1,93 @@
+"""Priors by name, from this package or from a file of the user's own: the ``--prior`` of ``bayesmdp plan``.
+
+Here `dirichlet_transitions` has a concentration of 1 / (number of states) for each next state unless told otherwise, so
+that a row weighs as much as one observation. The choice is ours: with 1 for each of hundreds of states the prior would
+outweigh most logs.
+"""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+from bayesmdp import models
+from bayesmdp.mdp import MDP
+from bayesmdp.posterior.program import Model
+
+__all__ = ["make_prior"]
+
+
+def make_prior(text: str, mdp: MDP, settings: Mapping[str, Any]) -> tuple[Model, str]:
+    """A prior by its name, and what it is called with its options.
+
+    Parameters
+    ----------
+    text : str
+        One of `bayesmdp.models`, or ``FILE.py:NAME``: a function of the MDP that returns a model, or itself a model,
+        which is told by its one parameter's being called ``data``.
+    mdp : MDP
+    settings : mapping of option to value
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there is none of that name, it has no such option, or it does not work.
+    """
+    file, colon, name = text.rpartition(":")
+    if not colon and text.endswith(".py"):
+        raise ValueError(f"{text} may hold many functions: name one, as in {text}:prior")
+    known = [known for known in models.__all__ if known.islower()]
+    if not colon and name not in known:
+        close = get_close_matches(name, known, 1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        raise ValueError(f"no prior {name!r}; {hint} One of your own is FILE.py:NAME")
+    found = _from_file(Path(file), name) if colon else getattr(models, name)
+    parameters = list(inspect.signature(found).parameters)
+    is_model = parameters == ["data"]
+    options = [] if is_model else parameters[1:]
+    unknown = [option for option in settings if option not in options]
+    if unknown:
+        raise ValueError(f"{name} has no option {unknown[0]!r}; it has {', '.join(options) or 'none'}")
+    if is_model:
+        return found, name
+    if name == "dirichlet_transitions" and not colon:
+        settings = {"concentration": 1 / mdp.num_states, **settings}
+    with _told_by_line(file):
+        model = found(mdp, **settings)
+    if not callable(model):
+        raise TypeError(f"{text} returned a {type(model).__name__}; it must return a model, a function of data")
+    shown = ", ".join(f"{option}={f'{v:.4g}' if isinstance(v, float) else v}" for option, v in settings.items())
+    return model, f"{name}({shown})" if shown else name
+
+
+def _from_file(path: Path, name: str) -> Callable[..., Any]:
+    spec = spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise ValueError(f"no Python file {path}; a prior of your own is FILE.py:NAME")
+    module = module_from_spec(spec)
+    with _told_by_line(str(path)):
+        spec.loader.exec_module(module)
+    found = getattr(module, name, None)
+    if not callable(found):
+        functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
+        close = get_close_matches(name, functions, 1) or functions
+        raise ValueError(f"{path} has no function {name!r}" + (f"; it has {', '.join(close)}" if close else ""))
+    return found
+
+
+@contextmanager
+def _told_by_line(path: str) -> Iterator[None]:
+    """Make any error of the user's own file a `ValueError` of one line."""
+    try:
+        yield
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == Path(path).resolve()]
+        place = f"{path} line {lines[-1]}: " if path and lines else f"{path}: " if path else ""
+        raise ValueError(f"{place}{type(error).__name__ + ': ' if path else ''}{error}") from error

@@ -1,0 +1,330 @@
+"""Logs from files, frames and Datasets: what is read is what was written, and every fault is named by its place."""
+
+import csv
+import gzip
+import re
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bayesmdp import environments
+from bayesmdp.data import compress
+from bayesmdp.logs import read_log
+from bayesmdp.simulation import collect
+
+COLUMNS = ("state", "action", "reward", "next_state", "terminated", "truncated")
+HEADER = "state,action,reward,next_state,terminated,truncated\n"
+GOOD = HEADER + "0,up,0.5,1,false,false\n1,down,-1,0,False,0\n0,up,1e1,2,TRUE,1\n"
+
+
+def write(folder: Path, text: str | bytes, name: str = "log.csv") -> Path:
+    path = folder / name
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def frame(**changes) -> pd.DataFrame:
+    columns = {"state": [0, 1], "action": ["up", "down"], "reward": [0.0, 1.0], "next_state": [1, 0]}
+    return pd.DataFrame(columns | changes)
+
+
+def same(ours: xr.Dataset, theirs: xr.Dataset) -> None:
+    for name in COLUMNS:
+        np.testing.assert_array_equal(ours[name].values, theirs[name].values)
+        assert ours[name].values.dtype.kind == theirs[name].values.dtype.kind
+
+
+def test_a_csv_is_read_as_it_says(tmp_path):
+    log = read_log(write(tmp_path, GOOD))
+    assert log["state"].values.tolist() == [0, 1, 0]
+    assert log["action"].values.tolist() == ["up", "down", "up"]
+    assert log["reward"].values.tolist() == [0.5, -1, 10]
+    assert log["next_state"].values.tolist() == [1, 0, 2]
+    assert log["terminated"].values.tolist() == [False, False, True]
+    assert log["truncated"].values.tolist() == [False, False, False]  # both at once: terminated
+    assert log.attrs == {"states": [0, 1, 2], "actions": ["down", "up"], "source": str(tmp_path / "log.csv")}
+    assert compress(log).weight.sum() == 3
+
+
+@pytest.mark.parametrize("environment", ["riverswim", "frozen_lake"])
+@pytest.mark.parametrize("form", ["csv", "csv.gz", "tsv", "parquet", "frame", "dataset", "renamed dim"])
+def test_what_collect_returns_survives_the_way_out_and_in(environment, form, tmp_path):
+    log = collect(getattr(environments, environment)(), steps=300, seed=1)
+    table, path = log.to_dataframe(), tmp_path / f"log.{form}"
+    if form == "parquet":
+        table.to_parquet(path)
+    elif "sv" in form:
+        table.to_csv(path, sep="\t" if form == "tsv" else ",")
+    sources = {"frame": table, "dataset": log, "renamed dim": log.rename(step="t")}
+    again = read_log(sources.get(form, path))
+    same(again, log)
+    if "d" in form:  # a Dataset's label sets are kept, seen or not
+        assert set(again.attrs["states"]) >= set(log["state"].values.tolist())
+
+
+def test_a_datasets_own_label_sets_are_kept():
+    log = collect(environments.riverswim(6), steps=3, seed=0)
+    assert read_log(log).attrs["states"] == list(range(6))
+
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zs", "Zl", "Zp"]), min_size=1, max_size=5)
+SPECIAL = st.sampled_from(["a,b", 'say "so"', "two\nlines", "007", "7", "None", "true", "0x1", "1e5", "-3", "é"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(TEXT | SPECIAL, SPECIAL | TEXT, st.floats(-1e300, 1e300)), min_size=1, max_size=8))
+def test_labels_and_rewards_of_any_kind_survive_a_csv(tmp_path_factory, rows):
+    from bayesmdp.logs import _DECIMAL
+    from bayesmdp.tables import MISSING
+
+    rows = [row for row in rows if not ({*row[:2]} & {*MISSING} or any(_DECIMAL.fullmatch(x) for x in row[:2]))]
+    rows = rows or [("a", "b", 0.0)]
+    path = tmp_path_factory.mktemp("log") / "log.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["action", "reward", "state", "next_state"])
+        writer.writerows([action, reward, state, state] for state, action, reward in rows)
+    log = read_log(path, gaps="allow")
+    for name, written in (("state", [row[0] for row in rows]), ("action", [row[1] for row in rows])):
+        assert list(map(str, log[name].values.tolist())) == written
+        whole = all(re.fullmatch(r"0|-?[1-9]\d*", text) for text in written)
+        assert all(isinstance(label, int if whole else str) for label in log[name].values.tolist())
+    assert log["reward"].values.tolist() == [row[2] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (["10", "9", "-1"], [-1, 9, 10]),
+        (["10", "9", "goal"], ["10", "9", "goal"]),
+        (["007", "7", "08"], ["007", "08", "7"]),
+        (["0.0", "2.0", "10."], [0, 2, 10]),
+        (["123456789012345678901", "1", "2"], ["1", "123456789012345678901", "2"]),
+        ([" a", "a ", "b"], ["a", "b"]),
+        (["True", "False", "None"], ["False", "None", "True"]),
+    ],
+)
+def test_label_sets_of_text_files(written, read, tmp_path):
+    rows = "".join(f"{label},x,1,{label}\n" for label in written)
+    log = read_log(write(tmp_path, "state,action,reward,next_state\n" + rows), gaps="allow")
+    assert log.attrs["states"] == read
+
+
+@pytest.mark.parametrize(
+    ("column", "read"),
+    [
+        (np.array([0.0, 3.0]), [0, 3]),
+        (pd.array([0, 3], dtype="Int64"), [0, 3]),
+        (np.array([False, True]), ["False", "True"]),
+        (pd.Categorical(["b", "a"]), ["a", "b"]),
+        (np.array(["1", "0.5"], object), ["0.5", "1"]),
+        (np.array([1, "a"]), ["1", "a"]),
+    ],
+)
+def test_label_sets_of_frames(column, read):
+    log = read_log(frame(state=column, next_state=column), gaps="allow")
+    assert log.attrs["states"] == read
+    assert {type(label) for label in log["state"].values.tolist()} == {type(read[0])}
+
+
+@pytest.mark.parametrize("ends", [["true", "False"], ["1", "0"], [1.0, 0.0], [True, False], [1, 0], ["TRUE", " 0"]])
+def test_ends_in_any_form(ends):
+    assert read_log(frame(terminated=ends, next_state=[2, 0]))["terminated"].values.tolist() == [True, False]
+
+
+def test_one_row_is_a_log(tmp_path):
+    assert read_log(write(tmp_path, "next_state,reward,action,state\n3,1,0,2")).sizes["step"] == 1
+
+
+def test_names_are_taken_from_columns(tmp_path):
+    path = write(tmp_path, "t,s,a,r,s2,done\n0,0,0,1,1,1\n1,0,0,1,1,1\n")
+    names = {"state": "s", "action": "a", "reward": "r", "next_state": "s2"}
+    assert read_log(path, columns={**names, "terminated": "done"})["terminated"].all()
+    log = read_log(path, columns={**names, "truncated": "done"})
+    assert log["truncated"].all()
+    assert not log["terminated"].any()
+    with pytest.warns(UserWarning, match="does not go on where it was once"):
+        assert not read_log(path, columns={**names, "terminated": None})["terminated"].any()
+
+
+def test_layouts_that_people_write(tmp_path):
+    spaced = GOOD.replace(",", ", ").replace("\n", "\r\n") + "\r\n\r\n"
+    quoted = '"' + GOOD.strip().replace(",", '","').replace("\n", '"\n"') + '"'
+    blank = GOOD.replace("\n1,", "\n\n1,")
+    for text in (spaced, quoted, blank, "\ufeff" + GOOD, GOOD.encode("utf-8-sig")):
+        same(read_log(write(tmp_path, text)), read_log(write(tmp_path, GOOD, "plain.csv")))
+    comma = write(tmp_path, HEADER + '0, "up, fast", 1, 0, 0, 0\n')
+    assert read_log(comma).attrs["actions"] == ["up, fast"]
+    semicolons = write(tmp_path, GOOD.replace(",", ";"))
+    same(read_log(semicolons, separator=";"), read_log(tmp_path / "plain.csv"))
+    other = write(tmp_path, GOOD.replace("up", "été").encode("cp1252"))
+    assert read_log(other, encoding="cp1252").attrs["actions"] == ["down", "été"]
+    assert read_log(write(tmp_path, GOOD.encode("utf-16")), encoding="utf-16").attrs["states"] == [0, 1, 2]
+
+
+ROW = "0,up,1,0,0,0\n"
+BAD = {
+    "empty": ("", "log.csv is empty"),
+    "blank": ("\n \n", "log.csv is empty"),
+    "header only": (HEADER, "has a header but no rows"),
+    "no header": ("0,1,0.5,2\n1,1,0.5,2\n", "the first line must be a header"),
+    "missing column": (
+        "state,action,reward\n0,0,0\n",
+        "no column 'next_state'; it has 'state', 'action', 'reward'; col",
+    ),
+    "other names": (
+        "s,act,Reward,s_next\n",
+        r"columns={'state': 's', 'action': 'act', 'reward': 'Reward', 'next_state'",
+    ),
+    "misspelt": ("state,action,reward,nextstate\n", "columns={'next_state': 'nextstate'} says which"),
+    "semicolons": (GOOD.replace(",", ";"), r"pass the separator, such as separator=';'"),
+    "doubled column": ("state,state,action,reward,next_state\n0,0,0,0,0\n", "the column 'state' more than once"),
+    "done alone": (
+        "state,action,reward,next_state,done\n0,0,0,0,1\n",
+        r"columns={'truncated': 'done'} if the recording",
+    ),
+    "missing state": (HEADER + ROW + ",up,1,0,0,0\n", "line 3: state is missing"),
+    "missing next state": (HEADER + ROW + "0,up,1,NaN,1,0\n", "line 3: next_state is missing.* such as 'end'"),
+    "missing action": (HEADER + ROW + "\n" + "0,NA,1,0,0,0\n", "line 4: action is missing"),
+    "blank action": (HEADER + ROW + "0, ,1,0,0,0\n", "line 3: action is missing"),
+    "missing reward": (HEADER + ROW + "0,up,,0,0,0\n", "line 3: reward is missing; give each step a number"),
+    "reward is text": (HEADER + ROW + "0,up,much,0,0,0\n", "line 3: reward is 'much', which is no finite number"),
+    "decimal comma": (HEADER + '0,up,"0,5",0,0,0\n', "line 2: reward is '0,5'"),
+    "infinite reward": (HEADER + ROW + ROW + "0,up,-inf,0,0,0\n", "line 4: reward is -inf, which"),
+    "reward out of range": (HEADER + ROW + "0,up,11,0,0,0\n", r"line 3: reward is 11, outside \[-10, 10\]"),
+    "bool rewards": (HEADER + "0,up,True,0,0,0\n", "line 2: reward is True, which"),
+    "odd end": (HEADER + ROW + "0,up,1,0,0,maybe\n", "line 3: truncated is 'maybe'; write true or false"),
+    "missing end": (HEADER + ROW + "0,up,1,0,,0\n", "line 3: terminated is missing"),
+    "decimal label": (HEADER + ROW + "0,up,1,0.5,0,0\n", "line 3: next_state is '0.5', where labels are .*dtype=str"),
+    "two spellings": (HEADER + "0,up,1,1.0,0,0\n1,up,1,0,0,0\n", "line 2: next_state is '1.0'"),
+    "too few fields": (HEADER + ROW + "0,up,1\n" + ROW, "line 3 has 3 fields where the header has 6: '0,up,1'"),
+    "too many fields": (HEADER + ROW + "0,up,1,0,0,0,7\n", "line 3 has 7 fields where the header has 6"),
+    "one more everywhere": (HEADER + "1," + ROW, "line 2 has 7 fields where the header has 6"),
+    "after a quoted break": (HEADER + '0,"u\np",1,0,0,0\n0,up\n', "line 4 has 2 fields"),
+    "open quotation mark": (HEADER + ROW + '0,"up,1,0,0,0\n' + ROW, "line 3 has 2 fields"),
+    "open at the end": (HEADER + ROW + '0,up,1,0,0,"0\n', "is a quotation mark left open"),
+    "other bytes": (
+        HEADER.encode() + ROW.encode() + b"0,\xe9t\xe9,1,0,0,0\n",
+        "line 3 holds the byte 0xe9, which is not",
+    ),
+    "acted in after an end": (
+        HEADER + "0,up,1,1,1,0\n1,up,1,0,0,0\n",
+        r"line 3: the state 1 is acted in, but at line 2",
+    ),
+    "entered in two ways": (
+        HEADER + "0,up,1,1,1,0\n0,up,1,1,0,1\n",
+        "line 3: the state 1 is entered with terminated fal",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "told"), BAD.values(), ids=BAD)
+def test_bad_files_are_refused_by_place(text, told, tmp_path):
+    with pytest.raises(ValueError, match=told) as refused:
+        read_log(write(tmp_path, text), reward_range=(-10, 10) if "range" in told or "outside" in told else None)
+    assert "log.csv" in str(refused.value)
+
+
+BAD_SOURCES = {
+    "mixed labels": (frame(state=[0, "goal"]), "row 1: state is 'goal', where labels are whole numbers, such as 0, or"),
+    "mixed columns": (frame(next_state=["1", "0"]), "row 0: next_state is '1', where labels are whole numbers"),
+    "missing label": (frame(action=["up", None]), "row 1: action is missing"),
+    "missing number": (frame(state=[np.nan, 1]), "row 0: state is missing"),
+    "levels": (frame(state=[0.5, 1]), "row 0: state is 0.5, where labels are whole numbers or text; number the"),
+    "tuples": (frame(state=[(0, 1), (0, 2)]), "row 0: state is"),
+    "vectors": (frame(state=[[0, 1], [0, 2]]), "state holds a list; a label is a whole number or text"),
+    "missing reward": (frame(reward=[0, None]), "row 1: reward is missing"),
+    "object reward": (frame(reward=np.array([0, "x"], object)), "row 1: reward is 'x'"),
+    "bool reward": (frame(reward=[True, False]), "row 0: reward is True, which"),
+    "empty frame": (frame().iloc[:0], "the DataFrame has a header but no rows"),
+    "two dims": (xr.Dataset({"state": (("run", "step"), [[0]])}), "a log has one dim, .* the Dataset has run, step"),
+    "an array": (np.zeros(3), "from a path, a DataFrame or a Dataset; got ndarray"),
+}
+
+
+@pytest.mark.parametrize(("source", "told"), BAD_SOURCES.values(), ids=BAD_SOURCES)
+def test_bad_frames_and_datasets_are_refused_by_place(source, told):
+    with pytest.raises((ValueError, TypeError), match=told):
+        read_log(source)
+
+
+BAD_OPTIONS = {
+    "gaps": ({"gaps": "ignore"}, "gaps must be one of warn, refuse, allow; got 'ignore'"),
+    "range": ({"reward_range": (1, 0)}, r"reward_range is \(low, high\)"),
+    "not ours": ({"columns": {"nextstate": "x"}}, "'nextstate' is none of ours; ours are state, action"),
+    "the wrong way": ({"columns": {"s": "state"}}, "write columns={'state': 's'}"),
+    "not theirs": ({"columns": {"state": "stat"}}, "no column 'stat'; it has .* did you mean 'state'"),
+}
+
+
+@pytest.mark.parametrize(("options", "told"), BAD_OPTIONS.values(), ids=BAD_OPTIONS)
+def test_bad_options_are_refused(options, told):
+    with pytest.raises(ValueError, match=told):
+        read_log(frame(), **options)
+
+
+def test_bad_paths_are_refused(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"no file .*none.csv"):
+        read_log(tmp_path / "none.csv")
+    with pytest.raises(ValueError, match=r"log.xlsx is none of .csv"):
+        read_log(write(tmp_path, "", "log.xlsx"))
+    for cut in (b"no gzip", gzip.compress(GOOD.encode())[:-9]):
+        with pytest.raises(ValueError, match="is not a gzip file, or was cut short"):
+            read_log(write(tmp_path, cut, "log.csv.gz"))
+    with pytest.raises(ValueError, match="is not a Parquet file"):
+        read_log(write(tmp_path, GOOD, "log.parquet"))
+    with pytest.raises(ValueError, match="encoding 'utf8000' is not known"):
+        read_log(write(tmp_path, GOOD), encoding="utf8000")
+    with pytest.raises(ValueError, match="separator must be one character"):
+        read_log(write(tmp_path, GOOD), separator="::")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match=r"pip install 'bayesmdp\[parquet\]'"):
+        read_log(tmp_path / "log.parquet")
+
+
+def test_gaps_are_told_once_and_taken_as_cut_off(tmp_path):
+    rows = "0,up,1,1\n1,up,1,2\n5,up,1,6\n6,up,1,7\n0,up,1,1\n"
+    path = write(tmp_path, "state,action,reward,next_state\n" + rows)
+    told = "not go on where it was 2 times, first after line 3: next_state is 2, but the next row's state is 5"
+    with pytest.warns(UserWarning, match=told) as caught:
+        log = read_log(path)
+    assert [warning.filename for warning in caught] == [__file__]
+    assert log["truncated"].values.tolist() == [False, True, False, True, False]
+    assert not log["terminated"].any()
+    with pytest.raises(ValueError, match=told):
+        read_log(path, gaps="refuse")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        same(read_log(path, gaps="allow"), log)
+
+
+def test_gaps_beside_an_end_column():
+    gap = frame(next_state=[5, 6])
+    with pytest.warns(UserWarning, match="no column 'truncated', so the recording is taken as cut off"):
+        assert read_log(gap.assign(terminated=False))["truncated"].values.tolist() == [True, False]
+    # A log that says where it was cut off is believed.
+    with pytest.warns(UserWarning, match="Are rows missing or out of order"):
+        assert not read_log(gap.assign(terminated=False, truncated=False))["truncated"].any()
+    for ended in ({"terminated": [True, False]}, {"truncated": [True, False]}):
+        read_log(gap.assign(**ended))
+
+
+def test_a_fault_among_many_rows_is_found_by_its_line(tmp_path):
+    rows = ["0,up,1,0,0,0"] * 100_000
+    rows[76_543] = "0,up,1,0"
+    with pytest.raises(ValueError, match="line 76545 has 4 fields"):
+        read_log(write(tmp_path, HEADER + "\n".join(rows)))
+    rows[76_543] = "0,up,x,0,0,0"
+    with pytest.raises(ValueError, match="line 76545: reward is 'x'"):
+        read_log(write(tmp_path, HEADER + "\n".join(rows)))
+    rows[76_543] = "0,up,1,0,0,0,"  # too many here and too few there
+    rows[80_000] = "0,up,1,0,0"
+    with pytest.raises(ValueError, match="line 76545 has 7 fields"):
+        read_log(write(tmp_path, HEADER + "\n".join(rows)))
