@@ -12,22 +12,43 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from bayesmdp import agents, environments, models, planning, results, studies
-    from bayesmdp.analysis import compare, final_regret, moving_average_reward, occupancy, regret_curve, summary
+    from bayesmdp.analysis import (
+        compare,
+        final_regret,
+        moving_average_reward,
+        occupancy,
+        quantile_value_curve,
+        regret_curve,
+        summary,
+    )
     from bayesmdp.data import Transitions, compress
     from bayesmdp.from_log import mdp_from_log
     from bayesmdp.logs import read_log
     from bayesmdp.mdp import MDP
-    from bayesmdp.planning import Mean, Quantile, downside_exposure, evaluate, plan, quantile_value, solve, value_draws
-    from bayesmdp.plots import plot_occupancy, plot_regret, plot_reward, plot_study
+    from bayesmdp.objectives import Robust
+    from bayesmdp.planning import (
+        CVaR,
+        Mean,
+        Quantile,
+        downside_exposure,
+        evaluate,
+        plan,
+        quantile_value,
+        solve,
+        value_draws,
+    )
+    from bayesmdp.plots import plot_occupancy, plot_quantile_value, plot_regret, plot_reward, plot_study
     from bayesmdp.posterior import NotConjugate, draw, infer
     from bayesmdp.simulation import Interrupted, collect, simulate
 
 __all__ = [
     "MDP",
+    "CVaR",
     "Interrupted",
     "Mean",
     "NotConjugate",
     "Quantile",
+    "Robust",
     "Transitions",
     "agents",
     "collect",
@@ -46,10 +67,12 @@ __all__ = [
     "plan",
     "planning",
     "plot_occupancy",
+    "plot_quantile_value",
     "plot_regret",
     "plot_reward",
     "plot_study",
     "quantile_value",
+    "quantile_value_curve",
     "read_log",
     "regret_curve",
     "results",
@@ -62,12 +85,22 @@ __all__ = [
 
 _MODULES = ("agents", "environments", "models", "planning", "results", "studies")
 _HOME = {
-    "analysis": ("compare", "final_regret", "moving_average_reward", "occupancy", "regret_curve", "summary"),
+    "analysis": (
+        "compare",
+        "final_regret",
+        "moving_average_reward",
+        "occupancy",
+        "quantile_value_curve",
+        "regret_curve",
+        "summary",
+    ),
     "data": ("Transitions", "compress"),
     "from_log": ("mdp_from_log",),
     "logs": ("read_log",),
     "mdp": ("MDP",),
+    "objectives": ("Robust",),
     "planning": (
+        "CVaR",
         "Mean",
         "Quantile",
         "downside_exposure",
@@ -77,7 +110,7 @@ _HOME = {
         "solve",
         "value_draws",
     ),
-    "plots": ("plot_occupancy", "plot_regret", "plot_reward", "plot_study"),
+    "plots": ("plot_occupancy", "plot_quantile_value", "plot_regret", "plot_reward", "plot_study"),
     "posterior": ("NotConjugate", "draw", "infer"),
     "simulation": ("Interrupted", "collect", "simulate"),
 }

@@ -21,18 +21,28 @@ from scipy.special import stdtrit
 from bayesmdp.results import root_dataset
 from bayesmdp.validation import integer, number
 
-__all__ = ["compare", "final_regret", "moving_average_reward", "occupancy", "regret_curve", "summary"]
+__all__ = [
+    "compare",
+    "final_regret",
+    "moving_average_reward",
+    "occupancy",
+    "quantile_value_curve",
+    "regret_curve",
+    "summary",
+]
 
 type Result = xr.DataTree | xr.Dataset
 
 
-def regret_curve(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
+def regret_curve(result: Result, *, quantity: str = "regret", confidence: float = 0.95) -> xr.Dataset:
     """Cumulative regret after each number of steps.
 
     Parameters
     ----------
     result : DataTree
         From `simulate`.
+    quantity : {"regret", "robust_regret"}
+        The second is there if the run measured it, with ``simulate(..., robust=)``.
     confidence : float in (0, 1)
 
     Returns
@@ -43,7 +53,7 @@ def regret_curve(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
     Raises
     ------
     TypeError, ValueError
-        If `result` does not hold ``regret`` [agent, replicate, step].
+        If `result` does not hold the quantity [agent, replicate, step].
 
     Examples
     --------
@@ -53,8 +63,47 @@ def regret_curve(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
     >>> regret_curve(result)["mean"].values.tolist()
     [[2.0, 5.0]]
     """
+    root = root_dataset(result, quantity)
+    curve = _interval(root[quantity].cumsum("step", skipna=False).assign_coords(step=root["step"]), confidence, root)
+    return curve.assign_attrs(quantity=quantity)
+
+
+def quantile_value_curve(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
+    """Posterior quantile value of the policies in use, at the checkpoints.
+
+    Parameters
+    ----------
+    result : DataTree
+        From ``simulate(..., robust=, checkpoints=)``.
+    confidence : float in (0, 1)
+
+    Returns
+    -------
+    Dataset
+        ``mean``, ``lower``, ``upper`` [agent, step], with ``step`` the checkpoints; NaN for an agent without a belief.
+        attrs ``level``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `result` does not hold ``quantile_value``.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> ones = (("agent", "replicate", "step"), [[[1.0, 1.0], [1.0, 1.0]]])
+    >>> values = (("agent", "replicate", "checkpoint"), [[[0.2], [0.4]]])
+    >>> data = {"regret": ones, "quantile_value": values}
+    >>> result = xr.Dataset(data, {"agent": ["PSRL"], "step": [1, 2], "checkpoint": [2]}, {"thin": 1})
+    >>> quantile_value_curve(result)["mean"].values.round(3).tolist()
+    [[0.3]]
+    """
     root = root_dataset(result, "regret")
-    return _interval(root["regret"].cumsum("step").assign_coords(step=root["step"]), confidence, root)
+    if "quantile_value" not in root:
+        raise ValueError("result has no 'quantile_value'; it is measured by simulate(..., robust=, checkpoints=)")
+    curve = _interval(root["quantile_value"].rename(checkpoint="step"), confidence, root)
+    level = {"level": json.loads(root.attrs["robust"])["level"]} if "robust" in root.attrs else {}
+    return curve.assign_attrs(level)
 
 
 def moving_average_reward(result: Result, *, window: int | None = None, confidence: float = 0.95) -> xr.Dataset:
@@ -166,8 +215,14 @@ def occupancy(result: Result, *, bins: int = 50) -> xr.Dataset:
     )
 
 
-def final_regret(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
+def final_regret(result: Result, *, quantity: str = "regret", confidence: float = 0.95) -> xr.Dataset:
     """Cumulative regret at the end of the run.
+
+    Parameters
+    ----------
+    result : DataTree
+    quantity : {"regret", "robust_regret"}
+    confidence : float in (0, 1)
 
     Returns
     -------
@@ -182,11 +237,11 @@ def final_regret(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
     >>> print(final_regret(result)["mean"].item())
     5.0
     """
-    root = root_dataset(result, "regret")
-    return _interval(root["regret"].sum("step"), confidence, root)
+    root = root_dataset(result, quantity)
+    return _interval(root[quantity].sum("step", skipna=False), confidence, root)
 
 
-def compare(result: Result, baseline: str, *, confidence: float = 0.95) -> xr.Dataset:
+def compare(result: Result, baseline: str, *, quantity: str = "regret", confidence: float = 0.95) -> xr.Dataset:
     """Final regret against a baseline's, replicate by replicate.
 
     Agents of one run meet the same random numbers in the same replicate, so differences within replicates vary less
@@ -197,6 +252,7 @@ def compare(result: Result, baseline: str, *, confidence: float = 0.95) -> xr.Da
     result : DataTree
     baseline : str
         An agent of the result.
+    quantity : {"regret", "robust_regret"}
     confidence : float in (0, 1)
 
     Returns
@@ -219,14 +275,14 @@ def compare(result: Result, baseline: str, *, confidence: float = 0.95) -> xr.Da
     >>> print(difference["mean"].item(), difference["better"].item())
     -1.5 1.0
     """
-    root = root_dataset(result, "regret")
+    root = root_dataset(result, quantity)
     names = [str(name) for name in root["agent"].values]
     if baseline not in names:
         raise KeyError(f"no agent {baseline!r} in the result; it has {', '.join(names)}")
     others = [name for name in names if name != baseline]
     if not others:
         raise ValueError(f"the result has no agent but {baseline!r} to compare")
-    total = root["regret"].sum("step")
+    total = root[quantity].sum("step", skipna=False)
     difference = total.sel(agent=others) - total.sel(agent=baseline, drop=True)
     better = (difference < 0).mean("replicate")
     return _interval(difference, confidence, root).assign(better=better).assign_attrs(baseline=baseline)

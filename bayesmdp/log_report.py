@@ -30,7 +30,7 @@ from bayesmdp.posterior.program import Model
 
 __all__ = ["Report", "plan_log"]
 
-DRAWS_BYTES = 2**30
+DRAWS_BYTES = 2**31
 """Refuse draws of the transition probabilities that take more: several copies of them are made."""
 
 

@@ -6,17 +6,71 @@ An objective has three functions. ``baseline(problem, transition)`` is computed 
 
 *discounted*: the step in s is charged V*(s) - V^policy(s), both under the true kernel. Song, Wang and Zhou (2026),
 (15).
+
+Two more quantities say how robust a learner is (:class:`Robust`; their section 5.2 and EC.7.5). *Robust regret* puts
+the quantile Bayesian-risk value at one low level, under the belief at the start of the planning period, in the place of
+V*: the step in s is charged V_level(s) - V^policy(s), which is negative where the policy does better in truth than the
+cautious plan dares to promise. The *posterior quantile value* of the policy in use is the left quantile over kernels P
+drawn from the belief of its value V_P^policy at the start:
+
+    the ceil(level M)-th smallest of (I - discount P^policy_m)^{-1} r_m averaged over initial states,  m = 1..M.
+
+Both are estimated from draws of their own, which agents never see.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
-from bayesmdp.mdp import Array, Problem
-from bayesmdp.planning import Draws, Mean, policy_evaluation, policy_iteration
+import jax
+import numpy as np
+from jax import lax, random
 
-__all__ = ["OBJECTIVES", "Objective"]
+from bayesmdp.mdp import Array, Problem
+from bayesmdp.planning import Draws, Mean, Quantile, policy_evaluation, policy_iteration, quantile_budget
+from bayesmdp.posterior import Belief
+from bayesmdp.validation import number
+
+__all__ = ["OBJECTIVES", "Objective", "Robust", "quantile_values"]
+
+
+@dataclass(frozen=True)
+class Robust:
+    """What `simulate` measures of agents' robustness: see the module.
+
+    Attributes
+    ----------
+    level : float in (0, 1)
+        The quantile level, such as the floor of `aq_brmdp`.
+    draw_scale : float
+        Scale of the number of posterior draws, `quantile_budget` of the level: by default 199 at level .1 (EC.23; the
+        scale is ours).
+
+    Examples
+    --------
+    >>> Robust(level=0.1).num_draws
+    199
+    >>> Robust(level=1.5)
+    Traceback (most recent call last):
+    ...
+    ValueError: level must be a number above 0 and below 1; got 1.5
+    """
+
+    level: float = 0.1
+    draw_scale: float = 68.0
+
+    def __post_init__(self) -> None:
+        number("level", self.level, above=0, below=1)
+        number("draw_scale", self.draw_scale, above=0)
+
+    @property
+    def num_draws(self) -> int:
+        """Draws of each estimate."""
+        with jax.enable_x64(True):
+            return int(quantile_budget(np.float64(self.level), np.float64(self.draw_scale)))
 
 
 class Objective(NamedTuple):
@@ -40,3 +94,32 @@ def _in_state(regret: Array, s: Array) -> Array:
 
 
 OBJECTIVES = {"discounted": Objective(_optimal_value, _value_gap, _in_state)}
+
+
+@partial(jax.jit, static_argnames=("belief", "num_draws"))
+def quantile_values(
+    key: Array, states: Any, policies: Array, problem: Problem, level: Array, *, belief: Belief, num_draws: int
+) -> Array:
+    """Posterior quantile values of policies, each under the belief beside it.
+
+    Parameters
+    ----------
+    states : pytree, leading axis [checkpoint]
+        The belief's states.
+    policies : array [checkpoint, state]
+    level : float
+
+    Returns
+    -------
+    array [checkpoint]
+    """
+
+    def value(inputs: tuple[Array, Any, Array]) -> Array:
+        key, state, policy = inputs
+        sites = belief.sample(key, state, num_draws)
+        reward: Array = sites.get("reward", problem.reward)
+        evaluate = jax.vmap(partial(policy_evaluation, problem), (0, 0 if reward.ndim == 4 else None, None))
+        at_start = evaluate(sites["transition"], reward, policy) @ problem.initial
+        return Quantile(level).value(at_start[:, None, None])[0, 0]
+
+    return lax.map(value, (random.split(key, len(policies)), states, policies))

@@ -7,27 +7,33 @@ palette, safe for colour-blind readers), further ones by line style too, and cur
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
 from bayesmdp import analysis
+from bayesmdp.results import root_dataset
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["plot_occupancy", "plot_regret", "plot_reward", "plot_study"]
+__all__ = ["plot_occupancy", "plot_quantile_value", "plot_regret", "plot_reward", "plot_study"]
 
 type Result = xr.DataTree | xr.Dataset
 
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#000000", "#8C8000")
 _STYLES = ("-", "--", ":", "-.")
-_REGRET = {"discounted": r"sum of $V^*(s) - V^\pi(s)$, in units of reward"}
+_REGRET = {
+    ("regret", "discounted"): r"sum of $V^*(s) - V^\pi(s)$, in units of reward",
+    ("robust_regret", "discounted"): r"sum of $V_\mathrm{floor}(s) - V^\pi(s)$, in units of reward",
+}
+_TITLES = {"regret": "Cumulative regret", "robust_regret": "Cumulative robust regret"}
 
 
-def plot_regret(result: Result, ax: Axes | None = None, *, confidence: float = 0.95) -> Axes:
+def plot_regret(result: Result, ax: Axes | None = None, *, quantity: str = "regret", confidence: float = 0.95) -> Axes:
     """Cumulative regret against steps: means over replicates, with bands.
 
     Parameters
@@ -36,6 +42,7 @@ def plot_regret(result: Result, ax: Axes | None = None, *, confidence: float = 0
         From `simulate`.
     ax : Axes, optional
         A new figure's by default. Labels stand to its right: leave room for them.
+    quantity : {"regret", "robust_regret"}
     confidence : float in (0, 1)
 
     Returns
@@ -56,10 +63,36 @@ def plot_regret(result: Result, ax: Axes | None = None, *, confidence: float = 0
     >>> ax.get_lines()[0].get_ydata().tolist()
     [2.0, 5.0]
     """
-    curve = analysis.regret_curve(result, confidence=confidence)
+    curve = analysis.regret_curve(result, quantity=quantity, confidence=confidence)
     ax = _curves(curve, ax)
-    ax.set_title("Cumulative regret (lower is better)", loc="left")
-    ax.set_ylabel(_REGRET.get(curve.attrs.get("objective", ""), "cumulative regret, in units of reward"))
+    ax.set_title(f"{_TITLES.get(quantity, quantity)} (lower is better)", loc="left")
+    ax.set_ylabel(_REGRET.get((quantity, curve.attrs.get("objective", "")), "cumulative regret, in units of reward"))
+    return ax
+
+
+def plot_quantile_value(result: Result, ax: Axes | None = None, *, confidence: float = 0.95) -> Axes:
+    """Posterior quantile value of the policies in use, against steps: means over replicates, with bands.
+
+    Parameters
+    ----------
+    result : DataTree
+        From ``simulate(..., robust=, checkpoints=)``.
+    ax : Axes, optional
+    confidence : float in (0, 1)
+
+    Returns
+    -------
+    Axes
+
+    See Also
+    --------
+    bayesmdp.analysis.quantile_value_curve : The numbers.
+    """
+    curve = analysis.quantile_value_curve(result, confidence=confidence)
+    ax = _curves(curve, ax)
+    ax.set_title("Posterior quantile value (higher is better)", loc="left")
+    sure = f"\nwith posterior probability {1 - curve.attrs['level']:g}" if "level" in curve.attrs else ""
+    ax.set_ylabel(f"value at the start, exceeded{sure}" if sure else "value at the start, in units of reward")
     return ax
 
 
@@ -153,7 +186,7 @@ def plot_study(
     confidence: float = 0.95,
     figure: Figure | None = None,
 ) -> Figure:
-    """Regret, reward and state occupancy of all agents in one figure.
+    """Regret, reward and state occupancy of all agents in one figure; robustness too where it was measured.
 
     Parameters
     ----------
@@ -183,17 +216,25 @@ def plot_study(
     """
     final = analysis.final_regret(result, confidence=confidence)
     count = final.sizes["agent"]
+    held = set(root_dataset(result).data_vars)
+    rows = 2 if "robust_regret" in held else 1
     height = 2.4 * _rows(count)
     if figure is None:
-        figure = _new_figure(12, 4.6 + height)
+        figure = _new_figure(12, 0.4 + 4.2 * rows + height)
     else:
-        figure.set_size_inches(12, 4.6 + height)
+        figure.set_size_inches(12, 0.4 + 4.2 * rows + height)
         figure.set_layout_engine("constrained")
-    halves: Any = figure.subfigures(2, 1, height_ratios=[4.2, height])
+    halves: Any = figure.subfigures(2, 1, height_ratios=[4.2 * rows, height])
     curves, maps = halves
-    left, right = curves.subplots(1, 2)
-    plot_regret(result, left, confidence=confidence)
-    plot_reward(result, right, window=window, confidence=confidence)
+    panels = curves.subplots(rows, 2, squeeze=False)
+    plot_regret(result, panels[0, 0], confidence=confidence)
+    plot_reward(result, panels[0, 1], window=window, confidence=confidence)
+    if "robust_regret" in held:
+        plot_regret(result, panels[1, 0], quantity="robust_regret", confidence=confidence)
+        if "quantile_value" in held:
+            plot_quantile_value(result, panels[1, 1], confidence=confidence)
+        else:
+            panels[1, 1].set_visible(False)
     plot_occupancy(result, _heat_axes(maps, count), bins=bins)
     curves.suptitle(_headline(final), x=0.01, ha="left", fontsize=13)
     maps.suptitle("Share of time in each state, as learning goes on", x=0.01, ha="left", fontsize=12)
@@ -207,6 +248,8 @@ def _curves(curve: xr.Dataset, ax: Axes | None) -> Axes:
     step = curve["step"].values
     for i, name in enumerate(curve["agent"].values):
         mean, lower, upper = (curve[bound].isel(agent=i).values for bound in ("mean", "lower", "upper"))
+        if np.isnan(mean).all():
+            continue
         colour, style = _colour(i), _STYLES[i // len(_COLOURS) % len(_STYLES)]
         ax.plot(step, mean, color=colour, linestyle=style, label=str(name), linewidth=1.8)
         if np.isfinite(lower).all():
@@ -218,14 +261,16 @@ def _curves(curve: xr.Dataset, ax: Axes | None) -> Axes:
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25, linewidth=0.6)
     ax.xaxis.set_major_formatter("{x:,.0f}")
-    if ax.get_ylim()[1] >= 1_000:
+    if max(map(abs, ax.get_ylim())) >= 1_000:
         ax.yaxis.set_major_formatter("{x:,.0f}")
-    _label_ends(ax, curve["mean"].isel(step=-1).values)
+    _label_ends(ax)
     return ax
 
 
-def _label_ends(ax: Axes, ends: Any) -> None:
+def _label_ends(ax: Axes) -> None:
     """Each line's label beside its end, moved apart where ends are close."""
+    lines = ax.get_lines()
+    ends = [np.asarray(line.get_ydata())[-1] for line in lines]
     low, high = ax.get_ylim()
     box, dpi = ax.get_window_extent(), ax.figure.dpi
     gap = min(13 / 72 * dpi / max(box.height, 1.0), 1 / max(1, len(ends) - 1))
@@ -241,16 +286,16 @@ def _label_ends(ax: Axes, ends: Any) -> None:
         ceiling = spread[i] - gap
     for i, place in zip(order, spread, strict=True):
         ax.annotate(
-            ax.get_lines()[i].get_label(),
+            lines[i].get_label(),
             xy=(1, places[i]),
             xytext=(1.03, place),
             xycoords="axes fraction",
-            color=_colour(int(i)),
+            color=lines[i].get_color(),
             va="center",
             annotation_clip=False,
             arrowprops={
                 "arrowstyle": "-",
-                "color": _colour(int(i)),
+                "color": lines[i].get_color(),
                 "linewidth": 0.8,
                 "shrinkA": 1,
                 "shrinkB": 1,
@@ -265,7 +310,8 @@ def _headline(final: xr.Dataset) -> str:
     count = attrs["replicates"]
     if count == 1:
         return f"{subject}: 1 replicate, so no bands"
-    return f"{subject}: means of {count} replicates with {100 * attrs['confidence']:g}% confidence bands"
+    told = f"{subject}: means of {count} replicates with {100 * attrs['confidence']:g}% confidence bands"
+    return fill(told, 110)
 
 
 def _rows(count: int) -> int:

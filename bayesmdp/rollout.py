@@ -3,7 +3,8 @@
 Planning is a branch of the scan (`lax.cond`), taken when a period begins; mapping over replicates therefore happens
 outside, since `vmap` would turn the branch into both of its sides at every step. Random numbers are laid out by step:
 the world's depend on the replicate's key and the step alone, so agents run together meet the same luck, and a shorter
-run is the beginning of a longer one.
+run is the beginning of a longer one. Robust regret is computed in a branch and from random numbers of its own, so that
+measuring it changes nothing else, to the last bit.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from bayesmdp.agents import Rules
 from bayesmdp.agents.base import Options
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.objectives import OBJECTIVES
+from bayesmdp.planning import Draws, Quantile, policy_iteration
 from bayesmdp.world import Step, invert
 
 __all__ = ["Rollout", "follow_policy", "run_agent"]
@@ -39,6 +41,10 @@ class Rollout(NamedTuple):
         The agent's own account at the window's last step.
     beliefs : pytree, leading axis [checkpoint]
         Belief states after the checkpoints' numbers of steps.
+    policies : array [checkpoint, state]
+        The policies in use then.
+    robust_regret : array [window] or None
+        Sum over the window, where it was asked for.
     """
 
     reward: Array
@@ -47,15 +53,25 @@ class Rollout(NamedTuple):
     action: Array
     report: dict[str, Array]
     beliefs: Any
+    policies: Any
+    robust_regret: Array | None = None
 
 
-@partial(jax.jit, static_argnames=("rules", "belief", "world", "objective", "steps", "thin"))
+class _Floor(NamedTuple):
+    """The cautious value [state] under the belief at the period's start, and robust regret by state."""
+
+    value: Array
+    regret: Any
+
+
+@partial(jax.jit, static_argnames=("rules", "belief", "world", "objective", "steps", "thin", "robust_draws"))
 def run_agent(
     key: Array,
     problem: Problem,
     kernel: Array,
     options: Options,
     checkpoints: Array,
+    robust: tuple[Array, Array] | None = None,
     *,
     rules: Any,
     belief: Any,
@@ -63,14 +79,17 @@ def run_agent(
     objective: str,
     steps: int,
     thin: int = 1,
+    robust_draws: int = 0,
 ) -> Rollout:
     """One replicate: `steps` steps of an agent in the world with the true `kernel`.
 
     Parameters
     ----------
     checkpoints : int array [checkpoint]
-        Numbers of steps after which to keep the belief.
-    rules, belief, world, objective, steps, thin
+        Numbers of steps after which to keep the belief and the policy.
+    robust : (key, level), optional
+        Compute robust regret at this level, from `robust_draws` draws of the belief at each period.
+    rules, belief, world, objective, steps, thin, robust_draws
         Static: see :class:`~bayesmdp.agents.Agent` and :mod:`bayesmdp.world`; `thin` divides `steps`.
     """
     agent: Rules = rules(belief, problem, options)
@@ -79,7 +98,11 @@ def run_agent(
     baseline = goal.baseline(problem, kernel)
     agent_key, world_key, start_key, init_key = random.split(key, 4)
     initial = agent.init(init_key)
-    beliefs = jax.tree.map(lambda leaf: jnp.zeros((len(checkpoints), *leaf.shape), leaf.dtype), agent.belief(initial))
+
+    def kept(state: Any) -> Any:
+        return agent.belief(state), agent.policy(state)
+
+    marked = jax.tree.map(lambda leaf: jnp.zeros((len(checkpoints), *leaf.shape), leaf.dtype), kept(initial))
 
     def regret_of(state: Any) -> Any:
         return goal.regret(problem, kernel, baseline, agent.policy(state))
@@ -88,41 +111,56 @@ def run_agent(
         state = agent.begin(key, state)
         return state, regret_of(state)
 
-    def keep(taken: Array, beliefs: Any, state: Any) -> Any:
+    def lay_floor(taken: Array, state: Any, floor: _Floor) -> _Floor:
+        assert robust is not None
+        key, level = robust
+        sites = belief.sample(random.fold_in(key, taken), agent.belief(state), robust_draws)
+        draws = Draws(sites["transition"], sites.get("reward", problem.reward))
+        value = policy_iteration(problem, draws, Quantile(level), value=floor.value).value
+        return _Floor(value, goal.regret(problem, kernel, value, agent.policy(state)))
+
+    def keep(taken: Array, marked: Any, state: Any) -> Any:
         place = jnp.argmax(checkpoints == taken)
-        return jax.tree.map(lambda kept, now: kept.at[place].set(now), beliefs, agent.belief(state))
+        return jax.tree.map(lambda held, now: held.at[place].set(now), marked, kept(state))
 
     def advance(carry: Any, inputs: Any) -> Any:
-        state, s, regret, starts, beliefs = carry
+        state, s, regret, floor, starts, marked = carry
         taken, keys, luck = inputs
         state, regret = lax.cond(starts, begin, lambda key, state: (state, regret), keys[0], state)
+        charges = [goal.charge(regret, s)]
+        if floor is not None:
+            floor = lax.cond(starts, lay_floor, lambda taken, state, floor: floor, taken, state, floor)
+            charges.append(goal.charge(floor.regret, s))
         action = agent.act(keys[1], state, s)
         step, next_s = take_step(luck, s, action)
         report = agent.report(state, s, action)
         # One array a step: on a CPU each array written in a loop costs as much as a small kernel.
-        numbers = jnp.stack([step.reward, goal.charge(regret, s), *(report[name].astype(float) for name in names)])
+        numbers = jnp.stack([step.reward, *charges, *(report[name].astype(float) for name in names)])
         state = agent.observe(keys[2], state, step)
         starts = agent.ends(luck[-1], state, step)
         if len(checkpoints):
             due = (checkpoints == taken).any()
-            beliefs = lax.cond(due, keep, lambda taken, beliefs, state: beliefs, taken, beliefs, state)
-        return (state, next_s, regret, starts, beliefs), (s, action, numbers)
+            marked = lax.cond(due, keep, lambda taken, marked, state: marked, taken, marked, state)
+        return (state, next_s, regret, floor, starts, marked), (s, action, numbers)
 
     def window(carry: Any, inputs: Any) -> Any:
         carry, (s, action, numbers) = lax.scan(advance, carry, inputs)
-        return carry, (s[-1], action[-1], jnp.concatenate([numbers[:, :2].sum(0), numbers[-1, 2:]]))
+        return carry, (s[-1], action[-1], jnp.concatenate([numbers[:, :sums].sum(0), numbers[-1, sums:]]))
 
     names = sorted(jax.eval_shape(lambda: agent.report(initial, start(start_key), jnp.int32(0))))
     no_regret = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(regret_of, initial))
-    carry: Any = (initial, start(start_key), no_regret, jnp.array(True), beliefs)
+    no_floor = None if robust is None else _Floor(jnp.zeros(problem.num_states), no_regret)
+    sums = 2 if robust is None else 3
+    carry: Any = (initial, start(start_key), no_regret, no_floor, jnp.array(True), marked)
     inputs = (1 + jnp.arange(steps), random.split(agent_key, (steps, 3)), random.uniform(world_key, (steps, LUCK)))
     if thin == 1:
-        (*_, beliefs), (s, action, numbers) = lax.scan(advance, carry, inputs)
+        (*_, marked), (s, action, numbers) = lax.scan(advance, carry, inputs)
     else:
         windows = jax.tree.map(lambda values: values.reshape(steps // thin, thin, *values.shape[1:]), inputs)
-        (*_, beliefs), (s, action, numbers) = lax.scan(window, carry, windows)
-    reward, regret, *report = numbers.T
-    return Rollout(reward, regret, s, action, dict(zip(names, report, strict=True)), beliefs)
+        (*_, marked), (s, action, numbers) = lax.scan(window, carry, windows)
+    reward, regret, *charged = numbers.T[:sums]
+    report = dict(zip(names, numbers.T[sums:], strict=True))
+    return Rollout(reward, regret, s, action, report, *marked, *charged)
 
 
 @partial(jax.jit, static_argnames=("world", "steps"))

@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from numpy.typing import NDArray
 from bayesmdp.agents import Agent
 from bayesmdp.data import make_log
 from bayesmdp.mdp import MDP, Array
+from bayesmdp.objectives import Robust, quantile_values
 from bayesmdp.policy import policy_probabilities
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.datatree import Labels, label_draws
@@ -59,6 +61,7 @@ def simulate(
     truth: Model | None = None,
     checkpoints: Sequence[int] = (),
     checkpoint_draws: int = 100,
+    robust: Robust | None = None,
     workers: int | None = None,
     resume: xr.DataTree | None = None,
     on_replicate: OnReplicate | None = None,
@@ -84,6 +87,10 @@ def simulate(
     checkpoints : sequence of int
         Numbers of steps after which to keep the agents' beliefs, as posterior draws.
     checkpoint_draws : int
+        Draws of each; 0 keeps none.
+    robust : Robust, optional
+        Measure robust regret, and at the checkpoints the posterior quantile value of the policy in use. Nothing else in
+        the results changes.
     workers : int, optional
         Threads; by default as many as there are cores.
     resume : DataTree, optional
@@ -96,9 +103,10 @@ def simulate(
     DataTree
         Root: ``reward``, ``regret`` (the MDP's objective; charged to the step), ``state`` and ``action`` (indices), and
         the agents' reports (``level``, ``period``, ``solves``, ...; NaN where an agent has none), each [agent,
-        replicate, step], with ``step`` the number of steps taken. ``beliefs/NAME`` for each agent if there are
-        checkpoints: a tree that ArviZ reads, with dims replicate and checkpoint. ``timing``: ``seconds`` [agent,
-        replicate] of this call.
+        replicate, step], with ``step`` the number of steps taken. With `robust` also ``robust_regret`` [agent,
+        replicate, step] and ``quantile_value`` [agent, replicate, checkpoint] (NaN for an agent without a belief).
+        ``beliefs/NAME`` for each agent if there are checkpoints: a tree that ArviZ reads, with dims replicate and
+        checkpoint. ``timing``: ``seconds`` [agent, replicate] of this call.
 
     Raises
     ------
@@ -117,7 +125,7 @@ def simulate(
     >>> result["regret"].sum("step").shape
     (1, 3)
     """
-    _check_run(mdp, agents, truth)
+    _check_run(mdp, agents, truth, robust)
     steps, replicates = integer("steps", steps, 1), integer("replicates", replicates, 1)
     seed, thin = integer("seed", seed, 0), integer("thin", thin, 1)
     if steps % thin:
@@ -125,19 +133,23 @@ def simulate(
     marks = sorted({integer("a checkpoint", mark, 1) for mark in checkpoints})
     if marks and marks[-1] > steps:
         raise ValueError(f"checkpoint {marks[-1]} lies beyond the last step, {steps}")
+    checkpoint_draws = integer("checkpoint_draws", checkpoint_draws, 0)
     shape = (mdp.num_states, mdp.num_actions, mdp.num_outcomes)
     with jax.enable_x64(True):
         beliefs = {name: agent.make_belief(mdp) for name, agent in agents.items()}
         probe = None if truth is None else sample_prior(truth, random.key(0), shape)["transition"]
         keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
-    attrs = _provenance(mdp, agents, beliefs, truth, probe, **run_of)
+    attrs = _provenance(mdp, agents, beliefs, truth, probe, **run_of, robust=_described(robust))
     done = _resumable(resume, attrs)
 
     def run(name: str, replicate: int) -> Run:
         began = time.perf_counter()
         with jax.enable_x64(True):  # the setting is a thread's own
             agent_key, truth_key, draw_key = random.split(keys[replicate], 3)
+            # Apart from the others, so that measuring changes nothing.
+            floor_key, value_key = random.split(random.fold_in(keys[replicate], 3))
+            belief = beliefs[name]
             kernel = mdp.transition if truth is None else sample_prior(truth, truth_key, shape)["transition"]
             rollout = run_agent(
                 agent_key,
@@ -145,18 +157,31 @@ def simulate(
                 kernel,
                 dict(agents[name].options),
                 np.array(marks, int),
+                (floor_key, np.float64(robust.level)) if robust and belief else None,
                 rules=agents[name].rules,
-                belief=beliefs[name],
+                belief=belief,
                 world=mdp.world,
                 objective=mdp.objective,
                 steps=steps,
                 thin=thin,
+                robust_draws=robust.num_draws if robust and belief else 0,
             )
-            draws = {}
-            if marks and beliefs[name] is not None:
-                draws = sample_beliefs(draw_key, rollout.beliefs, beliefs[name], checkpoint_draws)
-            rollout, draws = jax.tree.map(np.asarray, (rollout._replace(beliefs=None), draws))
-        return Run(rollout, draws, time.perf_counter() - began)
+            draws, values = {}, np.full(len(marks), np.nan)
+            if marks and checkpoint_draws and belief is not None:
+                draws = sample_beliefs(draw_key, rollout.beliefs, belief, checkpoint_draws)
+            if marks and robust and belief is not None:
+                values = quantile_values(
+                    value_key,
+                    rollout.beliefs,
+                    rollout.policies,
+                    mdp.problem,
+                    np.float64(robust.level),
+                    belief=belief,
+                    num_draws=robust.num_draws,
+                )
+            rollout = rollout._replace(beliefs=None, policies=None)
+            rollout, draws, values = jax.tree.map(np.asarray, (rollout, draws, values))
+        return Run(rollout, draws, values, time.perf_counter() - began)
 
     todo = [(name, replicate) for replicate in range(replicates) if replicate not in done for name in agents]
     runs: dict[tuple[str, int], Run] = {}
@@ -177,6 +202,7 @@ class Run(NamedTuple):
 
     rollout: Rollout
     draws: dict[str, Array]
+    quantile_values: Array
     seconds: float
 
 
@@ -201,7 +227,7 @@ def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, ste
     Returns
     -------
     Dataset
-        ``state``, ``action``, ``reward``, ``next_state`` (labels) and ``last`` over ``step``.
+        ``state``, ``action``, ``reward``, ``next_state`` (labels), ``terminated`` and ``truncated`` over ``step``.
 
     Raises
     ------
@@ -213,7 +239,7 @@ def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, ste
     >>> import bayesmdp as bm
     >>> log = bm.collect(bm.environments.riverswim(6), policy="uniform", steps=3, seed=0)
     >>> sorted(map(str, log))
-    ['action', 'last', 'next_state', 'reward', 'state']
+    ['action', 'next_state', 'reward', 'state', 'terminated', 'truncated']
     """
     if mdp.transition is None:
         raise ValueError(f"{mdp.name} has no transition, so nothing can be collected from it")
@@ -225,7 +251,7 @@ def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, ste
     return make_log(mdp, state, action, reward, next_state, last)
 
 
-def _check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None) -> None:
+def _check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robust: Robust | None) -> None:
     if not hasattr(mdp, "world"):
         raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
     if mdp.transition is None and truth is None:
@@ -237,6 +263,10 @@ def _check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None) -> No
             raise ValueError(f"agent name {name!r} must be a non-empty string without '/'")
         if not isinstance(agent, Agent):
             raise TypeError(f"agents[{name!r}] is a {type(agent).__name__}; make agents with bayesmdp.agents")
+    if robust is not None and not isinstance(robust, Robust):
+        raise TypeError(f"robust must be a Robust, such as bm.Robust(level=0.1); got {robust!r}")
+    if robust is not None and mdp.objective != "discounted":
+        raise ValueError(f"robust regret is of discounted value; the objective of {mdp.name} is {mdp.objective!r}")
 
 
 def _provenance(
@@ -264,6 +294,11 @@ def _provenance(
         **run,
         "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "jaxlib", "numpyro")}),
     }
+
+
+def _described(robust: Robust | None) -> str:
+    """As an attr can hold it."""
+    return "not measured" if robust is None else json.dumps(asdict(robust), default=_plain)
 
 
 def _plain(value: Any) -> Any:
@@ -318,10 +353,18 @@ def _assemble(
         "state": stack(lambda run: run.rollout.state, np.int32),
         "action": stack(lambda run: run.rollout.action, np.int32),
     }
+    if any(run.rollout.robust_regret is not None for run in runs.values()):
+        variables["robust_regret"] = stack(
+            lambda run: nothing if run.rollout.robust_regret is None else run.rollout.robust_regret, float
+        )
     for report in sorted(reports):
         variables[report] = stack(lambda run, key=report: run.rollout.report.get(key, nothing), np.float32)  # type: ignore[misc]
     step = np.arange(attrs["thin"], attrs["steps"] + 1, attrs["thin"])
     coords = {"agent": names, "replicate": whole, "step": step}
+    if "robust_regret" in variables and attrs["checkpoints"]:
+        values = np.array([[runs[name, r].quantile_values for r in whole] for name in names])
+        variables["quantile_value"] = ("agent", "replicate", "checkpoint"), values
+        coords["checkpoint"] = attrs["checkpoints"]
     nodes = {"/": xr.Dataset(variables, coords, attrs)}
     seconds = [[runs[name, r].seconds for r in whole] for name in names]
     nodes["/timing"] = xr.Dataset({"seconds": (("agent", "replicate"), seconds)})

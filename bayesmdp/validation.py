@@ -63,10 +63,21 @@ def integer(name: str, value: Any, minimum: int) -> int:
 
 
 def number(
-    name: str, value: Any, *, above: float | None = None, below: float | None = None, maximum: float | None = None
+    name: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    minimum: float | None = None,
+    below: float | None = None,
+    maximum: float | None = None,
 ) -> float:
-    """`value` as a finite float strictly above `above`, strictly below `below` and at most `maximum`."""
-    bounds = [(above, "above", float.__gt__), (below, "below", float.__lt__), (maximum, "at most", float.__le__)]
+    """`value` as a finite float above `above` or at least `minimum`, and below `below` or at most `maximum`."""
+    bounds = [
+        (above, "above", float.__gt__),
+        (minimum, "of at least", float.__ge__),
+        (below, "below", float.__lt__),
+        (maximum, "at most", float.__le__),
+    ]
     numeric = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not numeric or not all(bound is None or holds(float(value), float(bound)) for bound, _, holds in bounds):
         wanted = " and ".join(f"{word} {bound:g}" for bound, word, _ in bounds if bound is not None)

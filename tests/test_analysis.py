@@ -43,6 +43,46 @@ def test_regret_curve_is_a_t_interval_at_each_step(result: xr.DataTree, confiden
     np.testing.assert_array_equal(curve["step"], result["step"])
 
 
+def measured(result: xr.DataTree, seed: int = 5) -> xr.DataTree:
+    """The results with robust regret, some of it negative, and posterior quantile values, of random numbers."""
+    rng = np.random.default_rng(seed)
+    agents, replicates = result.sizes["agent"], result.sizes["replicate"]
+    robust = result["regret"].values - rng.uniform(0, 3, result["regret"].shape)
+    values = np.cumsum(rng.uniform(0, 1, (agents, replicates, 4)), -1)
+    root = result.to_dataset().assign(
+        robust_regret=(DIMS, robust), quantile_value=(("agent", "replicate", "checkpoint"), values)
+    )
+    root = root.assign_coords(checkpoint=result["step"].values[-1] // 4 * np.arange(1, 5))
+    root.attrs["robust"] = '{"level": 0.1, "draw_scale": 68.0}'
+    return xr.DataTree(root)
+
+
+def test_robust_regret_is_analysed_as_regret_is(result: xr.DataTree) -> None:
+    both = measured(result)
+    swapped = xr.DataTree(both.to_dataset().assign(regret=both["robust_regret"]))
+    for function, given in (
+        (analysis.regret_curve, {}),
+        (analysis.final_regret, {}),
+        (analysis.compare, {"baseline": "PSRL"}),
+    ):
+        one = function(both, quantity="robust_regret", **given)  # type: ignore[operator]
+        xr.testing.assert_equal(one, function(swapped, **given))  # type: ignore[operator]
+    assert analysis.regret_curve(both, quantity="robust_regret").attrs["quantity"] == "robust_regret"
+    with pytest.raises(ValueError, match="no 'robust_regret'; it holds"):
+        analysis.final_regret(result, quantity="robust_regret")
+
+
+def test_quantile_values_are_t_intervals_at_each_checkpoint(result: xr.DataTree) -> None:
+    both = measured(result)
+    curve = analysis.quantile_value_curve(both)
+    assert curve["step"].values.tolist() == [30, 60, 90, 120] and curve.attrs["level"] == 0.1
+    sample = both["quantile_value"].values[1, :, 2]
+    at = curve.isel(agent=1, step=2)
+    np.testing.assert_allclose([at["mean"], at["lower"], at["upper"]], [sample.mean(), *t_interval(sample)], rtol=1e-10)
+    with pytest.raises(ValueError, match=r"no 'quantile_value'; it is measured by simulate\(\.\.\., robust="):
+        analysis.quantile_value_curve(result)
+
+
 @pytest.mark.parametrize("window", [1, 7, 120])
 def test_moving_average_is_a_convolution(result: xr.DataTree, window: int) -> None:
     average = analysis.moving_average_reward(result, window=window)

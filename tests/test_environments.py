@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from bayesmdp import environments
+from bayesmdp.environments.risky_lake import risky_lake
 from bayesmdp.objectives import OBJECTIVES
 
 
@@ -49,6 +50,50 @@ def test_riverswim_average_reward_of_swimming():
     assert stationary @ river.reward[:, 1, 0] == pytest.approx(0.4286224338, abs=1e-10)
 
 
+LAKE = ["S...", ".H.H", "...H", "H..G"]
+
+
+def by_compass(cell: int, name: str) -> int:
+    """The cell a move leads to, in complex numbers: another way to walk a grid than the environments'."""
+    place = complex(cell % 4, cell // 4) + {"left": -1, "right": 1, "up": -1j, "down": 1j}[name]
+    on_map = 0 <= place.real <= 3 and 0 <= place.imag <= 3
+    return int(place.real + 4 * place.imag) if on_map else cell
+
+
+@pytest.mark.parametrize("failure", [0.7, 0.9, None])
+@pytest.mark.parametrize("slip", [1 / 3, 0.1])
+def test_risky_lake_row_by_row(failure, slip):
+    lake = risky_lake(failure=failure, exit=0.2, slip=slip)
+    letters = "".join(LAKE)
+    beside = {"left": ("up", "down"), "right": ("up", "down"), "up": ("left", "right"), "down": ("left", "right")}
+    for cell, action in np.ndindex(16, 4):
+        name, row = lake.actions[action], np.zeros(16)
+        if letters[cell] == "G":
+            row[[i for i in range(16) if letters[i] in "S."]] = 1 / 11
+        elif letters[cell] == "H":
+            row[by_compass(cell, name)] += 0.2
+            row[cell] += 0.8
+        elif (cell, name) == (6, "right") and failure is not None:
+            row[letters.index("G")], row[7] = 1 - failure, failure
+        else:
+            row[by_compass(cell, name)] += 1 - 2 * slip
+            for other in beside[name]:
+                row[by_compass(cell, other)] += slip
+        np.testing.assert_allclose(lake.transition[cell, action], row, atol=1e-15, err_msg=f"{cell} {name}")
+    assert not lake.terminal.any()
+    np.testing.assert_array_equal(lake.reward, np.broadcast_to(np.arange(16) == 15, (16, 4, 16)))
+
+
+def test_the_shortcut_pays_only_when_it_rarely_fails():
+    """On the slipperiest ice it pays even if it fails 7 times in 10, as then plain moves succeed only 1 time in 3."""
+    from bayesmdp import solve
+
+    for failure, slip, pays in ((0.1, 1 / 3, True), (0.7, 1 / 3, True), (0.9, 1 / 3, False), (0.7, 0.1, False)):
+        assert bool(solve(risky_lake(failure=failure, slip=slip)).policy.values[6] == "right") is pays, (failure, slip)
+    values = [float(solve(risky_lake(failure=p)).value[0]) for p in (0.1, 0.5, 0.9)]
+    assert values == sorted(values, reverse=True)
+
+
 BAD = {
     "too short a river": (lambda: environments.riverswim(2), "num_states must be an integer of at least 3; got 2"),
     "half a state": (lambda: environments.riverswim(6.5), "num_states must be an integer"),
@@ -56,6 +101,8 @@ BAD = {
     "ragged map": (lambda: environments.frozen_lake(["SF", "G"]), "differ in length"),
     "unknown cell": (lambda: environments.frozen_lake(["SX", "FG"]), r"map\[0\]\[1\] is 'X'"),
     "no goal": (lambda: environments.frozen_lake(["SF", "FF"]), "at least one G"),
+    "failure above 1": (lambda: risky_lake(failure=1.2), r"failure must lie in \[0, 1\], or be None.*got 1.2"),
+    "no way out of a hole": (lambda: risky_lake(exit=0.0), "exit must be a number above 0 and at most 1; got 0"),
     "slip too large": (lambda: environments.frozen_lake(slip=0.7), "slip must lie in"),
 }
 

@@ -58,6 +58,48 @@ def test_curves_hold_the_numbers_of_the_analysis(result: xr.DataTree, plot, anal
     assert ax.get_xlabel() == "step"
 
 
+def with_robustness(result: xr.DataTree) -> xr.DataTree:
+    rng = np.random.default_rng(0)
+    root = result.to_dataset()
+    root["robust_regret"] = root["regret"] - 3 * rng.random(root["regret"].shape)
+    values = rng.random((root.sizes["agent"], root.sizes["replicate"], 4)).cumsum(-1)
+    root["quantile_value"] = ("agent", "replicate", "checkpoint"), values
+    root = root.assign_coords(checkpoint=[25, 50, 75, 100])
+    return xr.DataTree(root.assign_attrs(robust='{"level": 0.1}'))
+
+
+def test_robustness_is_drawn_where_it_was_measured(result: xr.DataTree) -> None:
+    both = with_robustness(result)
+    ax = plots.plot_regret(both, quantity="robust_regret")
+    curve = analysis.regret_curve(both, quantity="robust_regret")
+    for i, line in enumerate(ax.get_lines()):
+        np.testing.assert_array_equal(line.get_ydata(), curve["mean"][i])
+    assert ax.get_title(loc="left") == "Cumulative robust regret (lower is better)"
+    ax = plots.plot_quantile_value(both)
+    assert "posterior probability 0.9" in ax.get_ylabel()
+    assert ax.get_lines()[0].get_xdata().tolist() == [25, 50, 75, 100]
+    figure = plots.plot_study(both, figure=Figure())
+    assert [ax.get_title(loc="left").split(" (")[0] for ax in figure.subfigs[0].axes] == [
+        "Cumulative regret",
+        "Moving-average reward",
+        "Cumulative robust regret",
+        "Posterior quantile value",
+    ]
+    figure.draw_without_rendering()
+
+
+def test_an_agent_without_numbers_is_left_out_and_colours_stay(result: xr.DataTree) -> None:
+    both = with_robustness(result)
+    both["quantile_value"].loc[{"agent": "BRMDP-0.1"}] = np.nan
+    ax, all_of_them = plots.plot_quantile_value(both), plots.plot_regret(both)
+    assert [line.get_label() for line in ax.get_lines()] == ["PSRL", "BRMDP-0.3", "BRMDP-0.5"]
+    colour = {line.get_label(): line.get_color() for line in all_of_them.get_lines()}
+    assert all(line.get_color() == colour[line.get_label()] for line in ax.get_lines())
+    assert {text.get_text(): text.get_color() for text in ax.texts} == {
+        line.get_label(): line.get_color() for line in ax.get_lines()
+    }
+
+
 def test_axes_say_quantity_unit_and_window(result: xr.DataTree) -> None:
     assert "units of reward" in plots.plot_regret(result).get_ylabel()
     assert "mean of the last 25 steps" in plots.plot_reward(result, window=25).get_ylabel()

@@ -25,16 +25,26 @@ def commands(first_word):
     return [line for line in lines if line.split()[:1] == [first_word]]
 
 
+def write_log(folder):
+    """The log that README's reader brings: some walks over ice."""
+    import bayesmdp as bm
+
+    log = bm.collect(bm.environments.frozen_lake(), policy="uniform", steps=2_000, seed=0)
+    log.to_dataframe().to_csv(folder / "log.csv", index=False)
+
+
 @pytest.mark.slow
 def test_python_runs_as_it_stands(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    write_log(tmp_path)
     matplotlib.use("Agg")
     namespace = {}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), namespace)
     assert namespace["result"]["regret"].shape == (2, 64, 5_000)
     assert dict(namespace["plan"].sizes) == {"state": 16, "action": 4}
-    assert namespace["posterior"].attrs["engine"] == "exact"
+    assert namespace["posterior"].attrs["engine"] == namespace["known"].attrs["engine"] == "exact"
+    assert 0 < float(namespace["plan"].value[0]) < float(namespace["worth"].initial) < 1
 
 
 def test_make_targets_exist():
@@ -48,6 +58,7 @@ def test_commands_run(tmp_path, monkeypatch):
     from bayesmdp.cli import app
 
     monkeypatch.chdir(tmp_path)
+    write_log(tmp_path)
     found = commands("bayesmdp")
     assert len(found) >= 4
     for command in found:

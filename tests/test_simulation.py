@@ -9,12 +9,14 @@ import numpyro.distributions as dist
 import pytest
 import xarray as xr
 
-from bayesmdp import MDP, agents, collect, environments, simulate
+from bayesmdp import MDP, agents, collect, environments, results, simulate
 from bayesmdp.agents import Agent, Rules
 from bayesmdp.models import dirichlet_transitions, river_current
+from bayesmdp.objectives import Robust
 from bayesmdp.posterior import exact_belief
 from bayesmdp.rollout import run_agent
 from bayesmdp.simulation import Interrupted
+from tests.oracles import iterate_value, policy_value
 from tests.statistical import assert_standard_normal
 
 RIVER = environments.riverswim(6)
@@ -168,7 +170,7 @@ def test_bayes_regret_draws_a_kernel_for_each_replicate():
 def test_episodes_start_anew():
     lake = environments.frozen_lake()
     log = collect(lake, steps=400, seed=0)
-    last = log["last"].values
+    last = log["terminated"].values
     ends = np.isin(log["next_state"].values, np.flatnonzero(lake.terminal))
     np.testing.assert_array_equal(last, ends)
     assert last.sum() > 20
@@ -201,6 +203,113 @@ def test_the_users_precision_is_left_alone():
     assert jax.numpy.ones(1).dtype == "float32"
 
 
+def restless_rules(belief, problem, options):
+    """The fixed policy, in a new period at every step."""
+    return fixed_rules(belief, problem, options)._replace(ends=lambda coin, state, step: True)
+
+
+def restless(policy):
+    return Agent("restless", restless_rules, partial(exact_belief, PRIOR, num_draws=1), {"policy": np.array(policy)})
+
+
+@pytest.mark.parametrize("draws", ["fresh", "renewed"])
+def test_measuring_robustness_changes_nothing_else(draws):
+    crew = {"AQ": agents.aq_brmdp(PRIOR, num_draws=30, draws=draws)}
+    call = partial(simulate, RIVER, crew, steps=240, replicates=2, seed=4, thin=2, checkpoints=[60, 240])
+    plain, measured = call(), call(robust=Robust(level=0.2))
+    assert set(measured.data_vars) - set(plain.data_vars) == {"robust_regret", "quantile_value"}
+    for name in plain.data_vars:
+        np.testing.assert_array_equal(measured[name], plain[name], err_msg=name)
+    for name in crew:
+        at = f"beliefs/{name}/posterior/transition"
+        np.testing.assert_array_equal(measured[at], plain[at])
+    assert bool(measured["robust_regret"].notnull().all()) and bool(measured["quantile_value"].notnull().all())
+
+
+def posteriors(result, step, number, size, seed=0):
+    """`number` sets of `size` NumPy draws of what a run at `step` believes, and its state there."""
+    rng = np.random.default_rng(seed)
+    state, action = (result[name].values[0, 0].astype(int) for name in ("state", "action"))
+    counts = np.full((6, 2, 6), 1 / 6)
+    np.add.at(counts, (state[: step - 1], action[: step - 1], state[1:step]), 1)
+    gamma = rng.gamma(np.broadcast_to(counts, (number, size, 6, 2, 6)))
+    return gamma / gamma.sum(-1, keepdims=True), state[step - 1]
+
+
+def assert_an_estimate(value, estimates, what):
+    """`value` is another of the estimates, as good as normal."""
+    estimates = np.asarray(estimates)
+    spread = estimates.std(ddof=1) * np.sqrt(1 + 1 / len(estimates))
+    assert_standard_normal((value - estimates.mean()) / spread, what)
+
+
+@pytest.mark.parametrize("step", [1, 80])
+def test_robust_regret_against_plain_value_iteration(step):
+    policy, robust = np.array([0, 1, 1, 1, 1, 1]), Robust(level=0.3, draw_scale=200.0)
+    result = simulate(RIVER, {"A": restless(policy)}, steps=80, replicates=1, seed=1, robust=robust)
+    draws, s = posteriors(result, step, 24, robust.num_draws)
+    floors = [iterate_value(some, RIVER.reward, 0.95, 0.3, tolerance=1e-8)[0][s] for some in draws]
+    own = policy_value(RIVER.transition, RIVER.reward, 0.95, policy)[s]
+    assert_an_estimate(result["robust_regret"].values[0, 0, step - 1] + own, floors, f"floor at step {step}")
+    # The estimates are sharp enough to tell this floor from another level's.
+    other = iterate_value(draws[0], RIVER.reward, 0.95, 0.6, tolerance=1e-8)[0][s]
+    assert abs(other - np.mean(floors)) > 10 * np.std(floors)
+
+
+def test_robust_regret_of_one_period_is_that_of_its_start():
+    """An agent that never plans anew is held to its prior's floor; and windows sum."""
+    call = partial(simulate, RIVER, {"A": fixed([1] * 6)}, steps=60, replicates=2, seed=0, robust=Robust())
+    result = call()
+    for replicate in range(2):
+        charge, state = result["robust_regret"].values[0, replicate], result["state"].values[0, replicate]
+        assert all(len(set(charge[state == s])) == 1 for s in set(state.tolist()))
+    # Each replicate has draws of its own.
+    assert result["robust_regret"].values[0, 0, 0] != result["robust_regret"].values[0, 1, 0]
+    thin = call(thin=5)["robust_regret"].values
+    np.testing.assert_allclose(thin, result["robust_regret"].values.reshape(1, 2, 12, 5).sum(-1), atol=1e-12)
+
+
+def test_quantile_value_against_plain_policy_evaluation():
+    policy, robust = np.array([0, 1, 1, 1, 0, 1]), Robust(level=0.3, draw_scale=200.0)
+    run = partial(simulate, RIVER, {"A": fixed(policy)}, steps=90, replicates=1, seed=1, robust=robust)
+    result = run(checkpoints=[40, 89], checkpoint_draws=0)
+    assert result["quantile_value"].dims == ("agent", "replicate", "checkpoint")
+    assert "beliefs" not in result.children
+    for i, step in enumerate((40, 89)):
+        draws, _ = posteriors(result, step + 1, 24, robust.num_draws)
+        values = [[policy_value(kernel, RIVER.reward, 0.95, policy)[0] for kernel in some] for some in draws]
+        estimates = np.sort(values)[:, int(np.ceil(0.3 * robust.num_draws)) - 1]
+        assert_an_estimate(result["quantile_value"].values[0, 0, i], estimates, f"quantile value at step {step}")
+
+
+def test_robust_results_resume_and_come_back_from_disk(tmp_path):
+    call = partial(simulate, RIVER, {"A": PSRL}, steps=50, seed=0, checkpoints=[20, 50], robust=Robust())
+    whole, part = call(replicates=4), call(replicates=2)
+    part = results.load(results.save(part, tmp_path / "part.nc"))
+    resumed = call(replicates=4, resume=part)
+    for path in ("/", "/beliefs/A/posterior"):
+        xr.testing.assert_identical(resumed[path].to_dataset(), whole[path].to_dataset())
+    first, second = (results.save(tree, tmp_path / "run.nc").read_bytes() for tree in (resumed, whole))
+    assert first == second
+    for other in (None, Robust(level=0.2)):
+        with pytest.raises(ValueError, match="resume holds another run: its robust is"):
+            simulate(
+                RIVER, {"A": PSRL}, steps=50, seed=0, checkpoints=[20, 50], replicates=4, resume=part, robust=other
+            )
+
+
+def test_an_agent_without_a_belief_has_no_robust_regret():
+    def ignorant(belief, problem, options):
+        nothing = jax.numpy.zeros(())
+        rules = fixed_rules(belief, problem, {"policy": np.ones(6, int)})
+        return rules._replace(init=lambda key: nothing, observe=lambda key, state, step: state, belief=lambda state: ())
+
+    crew = {"A": PSRL, "none": Agent("none", ignorant)}
+    result = simulate(RIVER, crew, steps=20, replicates=1, robust=Robust(), checkpoints=[20])
+    for name in ("robust_regret", "quantile_value"):
+        assert bool(result[name].sel(agent="none").isnull().all()) and bool(result[name].sel(agent="A").notnull().all())
+
+
 BAD = {
     "no agents": ({"agents": {}}, "at least one"),
     "an agent that is none": ({"agents": {"A": 3}}, r"agents\['A'\] is a int"),
@@ -211,6 +320,8 @@ BAD = {
     "negative seed": ({"seed": -1}, "seed must be"),
     "thin that does not divide": ({"thin": 7}, "thin must divide steps; got thin=7, steps=10"),
     "late checkpoint": ({"checkpoints": [11]}, "checkpoint 11 lies beyond the last step, 10"),
+    "negative draws": ({"checkpoint_draws": -1}, "checkpoint_draws must be an integer of at least 0; got -1"),
+    "a level for robust": ({"robust": 0.1}, r"robust must be a Robust, such as bm.Robust\(level=0.1\); got 0.1"),
     "no kernel": ({"mdp": RIVER.replace(transition=None)}, "has no transition"),
     "no MDP": ({"mdp": RIVER.transition}, "mdp must be an MDP; got ndarray"),
     "prior of other sizes": ({"mdp": environments.riverswim(7)}, "6.*7|7.*6"),

@@ -40,7 +40,7 @@ def aq_brmdp(
     floor: float = 0.1,
     num_draws: int = 200,
     draw_scale: float = 68.0,
-    draws: Literal["fresh", "renewed"] = "fresh",
+    draws: Literal["fresh", "renewed", "kept"] = "fresh",
     share: float = 0.1,
 ) -> Agent:
     """Quantile Bayesian-risk planning with the adaptive level.

@@ -34,7 +34,7 @@ def brmdp(
     level: float = 0.5,
     num_draws: int = 200,
     draw_scale: float = 68.0,
-    draws: Literal["fresh", "renewed"] = "fresh",
+    draws: Literal["fresh", "renewed", "kept"] = "fresh",
     share: float = 0.1,
 ) -> Agent:
     """Quantile Bayesian-risk planning at one level.
@@ -48,8 +48,10 @@ def brmdp(
         Most posterior draws a pair uses (a shape: changing it compiles again).
     draw_scale : float
         How many draws the median would take over 1.57; see the module. The default uses 199 at .1 and 107 at .5.
-    draws : {"fresh", "renewed"}
-        Fresh posterior draws at each plan, or kept ones of which a `share` is renewed at each plan (an approximation).
+    draws : {"fresh", "renewed", "kept"}
+        Fresh posterior draws at each plan, or kept ones of which a `share` is renewed at each plan (an approximation),
+        or none is. Draws that are only kept are the posterior's for data gathered regardless of them; an agent's are
+        not, so that is for comparisons only (study ``draw-reuse``).
     share : float in (0, 1]
 
     Examples

@@ -3,6 +3,7 @@
 from bayesmdp.environments.frozen_lake import frozen_lake
 from bayesmdp.environments.gymnasium import collect_gymnasium, from_gymnasium, policy_function, to_gymnasium
 from bayesmdp.environments.icu_sepsis import clinicians_policy, icu_sepsis
+from bayesmdp.environments.risky_lake import risky_lake
 from bayesmdp.environments.riverswim import riverswim
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "frozen_lake",
     "icu_sepsis",
     "policy_function",
+    "risky_lake",
     "riverswim",
     "to_gymnasium",
 ]

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesmdp.mdp import MDP
 
-__all__ = ["MAPS", "frozen_lake"]
+__all__ = ["ACTIONS", "MAPS", "frozen_lake", "neighbours", "slippery"]
 
 MAPS = {
     "4x4": ("SFFF", "FHFH", "FFFH", "HFFG"),
@@ -52,20 +53,11 @@ def frozen_lake(layout: str | Sequence[str] = "4x4", *, slip: float = 1 / 3, dis
     MDP('frozen-lake-4x4': 16 states, 4 actions, discount 0.99)
     """
     cells = _cells(layout)
-    if not 0 <= slip <= 0.5:
-        raise ValueError(f"slip must lie in [0, 0.5]; got {slip!r}")
     rows, columns = cells.shape
     flat = cells.ravel()
     num_states = flat.size
-    state = np.arange(num_states)
     terminal = np.isin(flat, ("H", "G"))
-    transition = np.zeros((num_states, 4, num_states))
-    for action in range(4):
-        for turn, probability in ((-1, slip), (0, 1 - 2 * slip), (1, slip)):
-            down, right = MOVES[(action + turn) % 4]
-            row = np.clip(state // columns + down, 0, rows - 1)
-            column = np.clip(state % columns + right, 0, columns - 1)
-            transition[state, action, row * columns + column] += probability
+    transition = slippery(neighbours(rows, columns), slip)
     transition[terminal] = np.eye(num_states)[terminal][:, None]
     enters_goal = (flat == "G")[None, None, :] & ~terminal[:, None, None]
     return MDP(
@@ -77,6 +69,40 @@ def frozen_lake(layout: str | Sequence[str] = "4x4", *, slip: float = 1 / 3, dis
         actions=ACTIONS,
         name=f"frozen-lake-{rows}x{columns}",
     )
+
+
+def neighbours(rows: int, columns: int) -> NDArray[np.int64]:
+    """Where a move leads [state, action], on a grid numbered row by row; a move off the grid stays.
+
+    Examples
+    --------
+    >>> neighbours(4, 4)[6].tolist()
+    [5, 10, 7, 2]
+    """
+    state = np.arange(rows * columns)
+    down, right = np.array(MOVES).T
+    row = np.clip(state[:, None] // columns + down, 0, rows - 1)
+    column = np.clip(state[:, None] % columns + right, 0, columns - 1)
+    return row * columns + column
+
+
+def slippery(neighbour: NDArray[np.int64], slip: float) -> NDArray[np.float64]:
+    """Probabilities [state, action, next_state] when each perpendicular move happens with probability `slip`.
+
+    Raises
+    ------
+    ValueError
+        If `slip` is not in [0, 1/2].
+    """
+    if not 0 <= slip <= 0.5:
+        raise ValueError(f"slip must lie in [0, 0.5]; got {slip!r}")
+    num_states, num_actions = neighbour.shape
+    state = np.arange(num_states)
+    transition = np.zeros((num_states, num_actions, num_states))
+    for action in range(num_actions):
+        for turn, probability in ((-1, slip), (0, 1 - 2 * slip), (1, slip)):
+            transition[state, action, neighbour[:, (action + turn) % num_actions]] += probability
+    return transition
 
 
 def _cells(layout: str | Sequence[str]) -> np.ndarray:

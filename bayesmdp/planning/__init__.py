@@ -1,14 +1,16 @@
 """Planning: from posterior draws to a policy, with a bound on the error of its value."""
 
+from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.evaluation import policy_evaluation, policy_transition
 from bayesmdp.planning.operators import Draws, backup, greedy, order_statistic, target
 from bayesmdp.planning.plan import plan
 from bayesmdp.planning.posterior_value import downside_exposure, quantile_value, value_draws
-from bayesmdp.planning.risk import Mean, Quantile, Risk, quantile_budget
+from bayesmdp.planning.risk import Mean, Quantile, Risk, quantile_budget, risk_from_text
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
 from bayesmdp.planning.truth import evaluate, solve
 
 __all__ = [
+    "CVaR",
     "Draws",
     "Mean",
     "Plan",
@@ -25,6 +27,7 @@ __all__ = [
     "policy_transition",
     "quantile_budget",
     "quantile_value",
+    "risk_from_text",
     "solve",
     "target",
     "value_draws",

@@ -10,16 +10,19 @@ is harder to estimate::
 
     N(alpha) = ceil(scale * alpha (1 - alpha) / pdf(z)^2),    z the normal alpha-quantile.
 
+CVaR, the mean of the targets below the quantile, is in :mod:`~bayesmdp.planning.cvar`, and the quantile of a Dirichlet
+posterior without draws in :mod:`~bayesmdp.planning.dirichlet_quantile`.
+
 A risk measure is a pytree with the three methods of :class:`Risk`. Its numbers are traced: another level is no new
-compilation. To add one, write these three methods in a file of its own: CVaR would return tail weights [draw, state,
-action] as `attained`, an exact Dirichlet quantile would keep concentrations as `draws.transition` and return the rows
-[state, action, outcome] at which it is attained.
+compilation. To add one, write these methods in a file of its own. One that is computed less exactly than to rounding
+also has a method ``error(attained)``, at least the error of `evaluate` [state, action]: the solvers add it to their
+bound.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, Self, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +33,7 @@ from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning.operators import Draws, expected_reward, order_statistic, target
 from bayesmdp.validation import finite_array, reject_first
 
-__all__ = ["Mean", "Quantile", "Risk", "quantile_budget"]
+__all__ = ["Mean", "OrderRisk", "Quantile", "Risk", "level_text", "level_within", "quantile_budget", "risk_from_text"]
 
 
 @runtime_checkable
@@ -84,6 +87,9 @@ class Mean:
     mean
     """
 
+    linear: ClassVar[bool] = True
+    """The rows at which it is attained are the same at every value, those of one policy in one MDP."""
+
     def prepare(self, draws: Draws) -> Draws:
         """One averaged kernel [1, state, action, outcome] and reward [1 or absent, state, action, 1]."""
         reward = expected_reward(draws.transition, draws.reward)
@@ -105,9 +111,98 @@ class Mean:
         return "mean"
 
 
+@dataclass(frozen=True, eq=False)
+class OrderRisk:
+    """What quantiles of draws and means of their tails share: a level, how many draws to use, and an order statistic.
+
+    Parameters
+    ----------
+    level : float or array [state, action]
+    num_draws : int or int array [state, action], optional
+    """
+
+    level: Array
+    num_draws: Array | None = None
+
+    name: ClassVar[str]
+    whole: ClassVar[bool] = False
+    """Whether level 1 is one."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "level", level_within(self.level, whole=self.whole))
+        if self.num_draws is not None and not isinstance(self.num_draws, jax.core.Tracer):
+            number = np.asarray(self.num_draws)
+            if not np.issubdtype(number.dtype, np.integer):
+                raise TypeError(f"num_draws counts draws and must be integer; got dtype {number.dtype}")
+            reject_first("num_draws", number < 1, number, "is no number of draws; a pair needs at least 1")
+            object.__setattr__(self, "num_draws", np.minimum(number, 2**30).astype(np.int32))
+        if self.num_draws is not None and np.ndim(self.num_draws) not in (0, 2):
+            raise ValueError(f"num_draws is one number or [state, action]; got shape {np.shape(self.num_draws)}")
+
+    def prepare(self, draws: Draws) -> Draws:
+        """The same kernels, with the reward of each already averaged over outcomes."""
+        return Draws(draws.transition, expected_reward(draws.transition, draws.reward))
+
+    def used(self, total: int) -> Any:
+        """How many of `total` draws a pair uses."""
+        return total if self.num_draws is None else jnp.clip(self.num_draws, 1, total)
+
+    def spare(self, total: int) -> Array | None:
+        """Which of `total` draws a pair does not use [draw, state, action], or None where all are used."""
+        return None if self.num_draws is None else jnp.arange(total)[:, None, None] >= self.used(total)
+
+    def select(self, targets: Array, attained: Array | None = None) -> Array:
+        """The ``ceil(level N)``-th smallest target of each pair [state, action]; `attained` draws are tried first."""
+        total, shape = targets.shape[0], targets.shape[1:]
+        guess = None
+        if attained is not None:
+            guess = jnp.take_along_axis(targets, attained[None], axis=0)[0].ravel()
+        spare = self.spare(total)
+        if spare is not None:
+            # A spare draw at the pair's largest target cannot change an order statistic of the others.
+            targets = jnp.where(spare, jnp.max(targets, axis=0), targets)
+        number = self.used(total)
+        rank = jnp.clip(jnp.ceil(self.level * number), 1, number).astype(jnp.int32)
+        rank = jnp.broadcast_to(rank, shape).ravel()
+        return order_statistic(targets.reshape(total, -1), rank, guess=guess).reshape(shape)
+
+    def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
+        return (self.level, self.num_draws), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, children: tuple[Any, Any]) -> Self:
+        # Past the checks: JAX also puts shapes, axes and placeholders in the leaves.
+        risk = object.__new__(cls)
+        for name, child in zip(("level", "num_draws"), children, strict=True):
+            object.__setattr__(risk, name, child)
+        return risk
+
+    def __str__(self) -> str:
+        draws = "" if self.num_draws is None else f" of {level_text(self.num_draws)} draws"
+        return f"{self.name}:{level_text(self.level)}{draws}"
+
+
+def level_within(level: Any, *, whole: bool = False) -> Any:
+    """`level`, float64 unless traced; refused outside (0, 1), or (0, 1] if `whole`, and in another shape."""
+    if not isinstance(level, jax.core.Tracer):
+        level = finite_array("level", level)
+        inside = (level > 0) & ((level <= 1) if whole else (level < 1))
+        remedy = "levels lie above 0 and are at most 1" if whole else "levels lie strictly between 0 and 1"
+        reject_first("level", ~inside, level, "is no level", remedy=remedy)
+    if len(np.shape(level)) not in (0, 2):
+        raise ValueError(f"level is one number or [state, action]; got shape {np.shape(level)}")
+    return level
+
+
+def level_text(given: Any) -> str:
+    """One number, or the range of several."""
+    low, high = np.min(given), np.max(given)
+    return f"{low:g}" if low == high else f"{low:g}..{high:g}"
+
+
 @jax.tree_util.register_pytree_node_class
 @dataclass(frozen=True, eq=False)
-class Quantile:
+class Quantile(OrderRisk):
     """A posterior quantile of the target: below one half cautious, above it optimistic.
 
     Parameters
@@ -132,25 +227,7 @@ class Quantile:
     ValueError: level[0, 1] = 1.2, which is no level; levels lie strictly between 0 and 1
     """
 
-    level: Array
-    num_draws: Array | None = None
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.level, jax.core.Tracer):
-            level = finite_array("level", self.level)
-            remedy = "levels lie strictly between 0 and 1"
-            reject_first("level", ~((level > 0) & (level < 1)), level, "is no level", remedy=remedy)
-            object.__setattr__(self, "level", level)
-        if self.num_draws is not None and not isinstance(self.num_draws, jax.core.Tracer):
-            number = np.asarray(self.num_draws)
-            if not np.issubdtype(number.dtype, np.integer):
-                raise TypeError(f"num_draws counts draws and must be integer; got dtype {number.dtype}")
-            reject_first("num_draws", number < 1, number, "is no number of draws; a pair needs at least 1")
-            object.__setattr__(self, "num_draws", np.minimum(number, 2**30).astype(np.int32))
-        for name in ("level", "num_draws"):
-            shape = np.shape(getattr(self, name))
-            if len(shape) not in (0, 2):
-                raise ValueError(f"{name} is one number or [state, action]; got shape {shape}")
+    name = "quantile"
 
     def value(self, targets: Array) -> Array:
         """Quantile over the draws.
@@ -164,24 +241,15 @@ class Quantile:
         array [state, action]
             Equal to ``numpy.quantile(targets, level, axis=0, method="inverted_cdf")`` where all draws are used.
         """
-        return self._select(jnp.asarray(targets), None)
-
-    def prepare(self, draws: Draws) -> Draws:
-        """The same kernels, with the reward of each already averaged over outcomes."""
-        return Draws(draws.transition, expected_reward(draws.transition, draws.reward))
+        return self.select(jnp.asarray(targets))
 
     def evaluate(
         self, problem: Problem, draws: Draws, value: Array, attained: Array | None = None
     ) -> tuple[Array, Array]:
         """Quantile of each pair [state, action], and the (first) draw that attains it."""
         targets = target(problem, draws.transition, draws.reward, value)
-        guess = None
-        if attained is not None:
-            guess = jnp.take_along_axis(targets, attained[None], axis=0)[0]
-        q = self._select(targets, guess)
-        # Not argmax, a reduction over (value, index) pairs that XLA does not vectorise on a CPU.
-        draw = jnp.arange(targets.shape[0], dtype=jnp.int32)[:, None, None]
-        return q, jnp.min(jnp.where(targets == q, draw, targets.shape[0] - 1), axis=0)
+        q = self.select(targets, attained)
+        return q, attaining_draw(targets, q)
 
     def rows(self, draws: Draws, attained: Array, policy: Array) -> tuple[Array, Array]:
         """Rows [state, outcome] of the draws that attain the chosen pairs' quantiles."""
@@ -192,36 +260,12 @@ class Quantile:
             return draws.transition[draw, states, policy], reward[states, policy]
         return draws.transition[draw, states, policy], reward[draw % reward.shape[0], states, policy]
 
-    def _select(self, targets: Array, guess: Array | None) -> Array:
-        total, shape = targets.shape[0], targets.shape[1:]
-        number: Any = total
-        if self.num_draws is not None:
-            number = jnp.clip(self.num_draws, 1, total)
-            spare = jnp.arange(total)[:, None, None] >= number
-            # A spare draw at the pair's largest target cannot change an order statistic of the others.
-            targets = jnp.where(spare, jnp.max(targets, axis=0), targets)
-        rank = jnp.clip(jnp.ceil(self.level * number), 1, number).astype(jnp.int32)
-        rank = jnp.broadcast_to(rank, shape).ravel()
-        guess = None if guess is None else guess.ravel()
-        return order_statistic(targets.reshape(total, -1), rank, guess=guess).reshape(shape)
 
-    def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
-        return (self.level, self.num_draws), None
-
-    @classmethod
-    def tree_unflatten(cls, _: None, children: tuple[Any, Any]) -> Self:
-        # Past the checks: JAX also puts shapes, axes and placeholders in the leaves.
-        risk = object.__new__(cls)
-        for name, child in zip(("level", "num_draws"), children, strict=True):
-            object.__setattr__(risk, name, child)
-        return risk
-
-    def __str__(self) -> str:
-        def span(given: Any) -> str:
-            low, high = np.min(given), np.max(given)
-            return f"{low:g}" if low == high else f"{low:g}..{high:g}"
-
-        return f"quantile:{span(self.level)}" + ("" if self.num_draws is None else f" of {span(self.num_draws)} draws")
+def attaining_draw(targets: Array, q: Array) -> Array:
+    """The first draw [state, action] whose target is `q`."""
+    # Not argmax, a reduction over (value, index) pairs that XLA does not vectorise on a CPU.
+    draw = jnp.arange(targets.shape[0], dtype=jnp.int32)[:, None, None]
+    return jnp.min(jnp.where(targets == q, draw, targets.shape[0] - 1), axis=0)
 
 
 def quantile_budget(level: Array, scale: Array) -> Array:
@@ -248,3 +292,43 @@ def quantile_budget(level: Array, scale: Array) -> Array:
     wanted = jnp.ceil(scale * level * (1 - level) / density**2)
     # At a level so extreme that the density vanishes this is 0 / 0.
     return jnp.where(jnp.isnan(wanted), 2**30, jnp.clip(wanted, 1, 2**30)).astype(jnp.int32)
+
+
+def risk_from_text(text: str) -> Risk:
+    """A risk measure from how it prints.
+
+    Parameters
+    ----------
+    text : str
+        ``mean``, ``quantile:LEVEL`` or ``cvar:LEVEL``.
+
+    Raises
+    ------
+    ValueError
+        For any other text, or a level out of range.
+
+    Examples
+    --------
+    >>> print(risk_from_text("cvar:0.1"))
+    cvar:0.1
+    >>> risk_from_text("median")
+    Traceback (most recent call last):
+    ...
+    ValueError: risk must be mean, quantile:LEVEL or cvar:LEVEL, as in quantile:0.1; got 'median'
+    """
+    # It builds on this module.
+    from bayesmdp.planning.cvar import CVaR
+
+    name, colon, given = str(text).strip().lower().partition(":")
+    if name == "mean" and not colon:
+        return Mean()
+    measures: dict[str, type[Quantile | CVaR]] = {"quantile": Quantile, "cvar": CVaR}
+    try:
+        measure, level = measures[name], float(given)
+    except (KeyError, ValueError):
+        forms = "mean, quantile:LEVEL or cvar:LEVEL, as in quantile:0.1"
+        raise ValueError(f"risk must be {forms}; got {text!r}") from None
+    try:
+        return measure(level)
+    except ValueError as error:
+        raise ValueError(f"risk {text!r}: {error}") from None

@@ -3,17 +3,20 @@
 With T the operator of :mod:`~bayesmdp.planning.operators`, V* its fixed point and the sup norm, a returned V has::
 
     residual = ||T V - V||,    bound = (residual + rounding) / gap >= ||V - V*||,
-    rounding = 4 eps O (max|V| + max(1, max|r|)),    gap = 1 - discount (1 + eps O),    O outcomes, r the rewards,
+    rounding = 4 eps O (max|V| + max(1, max|r|)),    gap = 1 - discount (1 + eps O),    r the rewards, O outcomes
+    (and states, where some outcome stands for all that a row does not name),
 
 since T is a contraction by `discount`. `rounding` covers the error of computing T V itself (its reward term is taken
-pair by pair, so a large reward counts only where its pair could be the best); the last eps O covers rows that sum to
-1 only up to rounding, which shows where discount is near 1. A plan has *converged* when ``bound <= max(tolerance, 2
-rounding / gap)``: it is as good as asked for, or its residual is at rounding level and no more can be certified,
-which near discount 1 may be above `tolerance`. The `bound` tells which.
+pair by pair, so a large reward counts only where its pair could be the best), to which a risk measure that is known
+less exactly adds its own ``error``; the last eps O covers rows that sum to 1 only up to rounding, which shows where
+discount is near 1. A plan has *converged* when ``bound <= max(tolerance, 2 rounding / gap)``: it is as good as asked
+for, or its residual is at rounding level and no more can be certified, which near discount 1 may be above `tolerance`.
+The `bound` tells which.
 
 *Value iteration* replaces V by T V. *Policy iteration* fixes each state's greedy action and the row at which the risk
 of that pair is attained (for a quantile, one draw's), and solves the linear system for V. For the mean that is
-Howard's. For a quantile it is Newton's method on a function that is neither convex nor concave, and may cycle, so the
+Howard's, which never falls: the value of a policy is at most T of it, and from one such value to the next the error
+shrinks by `discount` though the residual may grow, so each is accepted. For a quantile it is Newton's method on a function that is neither convex nor concave, and may cycle, so the
 solved V is accepted only if its residual is at most `discount` times that of the last accepted V; otherwise T of the
 last accepted V is taken, which always satisfies this. Both therefore converge geometrically from anywhere, policy
 iteration usually in 3 to 10 solves.
@@ -29,7 +32,8 @@ import numpy as np
 from jax import lax
 
 from bayesmdp.mdp import Array, Problem
-from bayesmdp.planning.operators import Draws, evaluate_rows, greedy
+from bayesmdp.planning.evaluation import evaluate_rows
+from bayesmdp.planning.operators import Draws, greedy
 from bayesmdp.planning.risk import Risk
 
 __all__ = ["Plan", "policy_iteration", "value_iteration"]
@@ -84,7 +88,9 @@ class _Task:
         self.problem = problem = jax.tree.map(jnp.asarray, problem)
         draws = Draws(jnp.asarray(draws.transition), jnp.asarray(draws.reward))
         self.risk, self.draws = risk, risk.prepare(draws)
-        self.unit = 4 * np.finfo(draws.transition.dtype).eps * problem.num_outcomes
+        # What is elsewhere is found from a sum over all states.
+        terms = problem.num_outcomes + (0 if problem.elsewhere is None else problem.num_states)
+        self.unit = 4 * np.finfo(draws.transition.dtype).eps * terms
         largest = jnp.max(jnp.abs(draws.reward), axis=(*range(draws.reward.ndim - 3), -1))
         self.reward_error = self.unit * jnp.maximum(largest, 1)
         self.tolerance = tolerance
@@ -99,7 +105,8 @@ class _Task:
     def apply(self, value: Array, attained: Any) -> _Point:
         q, attained = self.risk.evaluate(self.problem, self.draws, value, attained)
         policy, improved = greedy(self.problem, q)
-        raised = jnp.max(jnp.where(self.problem.available, q + self.reward_error, -jnp.inf), axis=-1)
+        error = self.reward_error + (self.risk.error(attained) if hasattr(self.risk, "error") else 0)
+        raised = jnp.max(jnp.where(self.problem.available, q + error, -jnp.inf), axis=-1)
         rounding = self.unit * jnp.max(jnp.abs(value)) + jnp.max(raised - improved)
         return _Point(value, q, policy, improved, jnp.max(jnp.abs(improved - value)), rounding, attained)
 
@@ -215,6 +222,8 @@ def policy_iteration(
         value = lax.cond(refused, lambda: point.improved, lambda: solve(point))
         candidate = task.apply(value, point.attained)
         accepted = refused | (candidate.residual <= task.problem.discount * point.residual)
+        if getattr(task.risk, "linear", False):
+            accepted |= jnp.min(candidate.improved - candidate.value) >= -candidate.rounding
         point = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), candidate, point)
         return point, ~accepted, iterations + 1
 

@@ -9,9 +9,11 @@ and ``transition`` whatever the model makes of it.
 
 *Fresh* draws are independent at every call. *Renewed* draws are kept between calls as Gamma variables g, p = g /
 sum(g): since ``Gamma(a + 1) = Gamma(a) + Exp(1)``, a transition changes the entries it adds to and nothing else, and a
-call replaces only a share of the draws, in rotation. For data gathered regardless of the draws, kept draws are draws
-from the posterior; an agent's data are not (its actions depended on the draws, so an unlucky set may keep it from
-learning otherwise), which makes renewal an approximation: the smaller the share, the faster and the coarser.
+call replaces only a share of the draws, in rotation. *Kept* draws are the limit in which none is ever replaced. For
+data gathered regardless of the draws, such as a fixed log, kept draws are draws from the posterior; an agent's data are
+not (its actions depended on the draws, so an unlucky set may keep it from learning otherwise: a pair that looks bad in
+all of them is never tried again), which makes renewal an approximation, the smaller the share, the faster and the
+coarser, and keeping all of them wrong for agents, there to be compared with.
 """
 
 from __future__ import annotations
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Belief", "Counts", "Kept", "draw_rule", "draw_sites", "exact_belief"]
 
-DRAWS = ("fresh", "renewed")
+DRAWS = ("fresh", "renewed", "kept")
 
 
 class Belief(NamedTuple):
@@ -83,7 +85,7 @@ class Counts(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """State of renewed draws.
+    """State of renewed or kept draws.
 
     Attributes
     ----------
@@ -111,7 +113,8 @@ def exact_belief(model: Model, mdp: Sizes, num_draws: int, *, draws: str = "fres
         Read for `num_states`, `num_actions` and `num_outcomes`.
     num_draws : int
         Draws a call of `draw` returns.
-    draws : {"fresh", "renewed"}
+    draws : {"fresh", "renewed", "kept"}
+        Kept draws are right for data gathered regardless of them only; see the module.
     share : float in (0, 1], default 0.1
         Of the draws that each call replaces, when renewed.
 
@@ -139,7 +142,7 @@ def exact_belief(model: Model, mdp: Sizes, num_draws: int, *, draws: str = "fres
         model,
         (int(mdp.num_states), int(mdp.num_actions), int(mdp.num_outcomes)),
         num_draws,
-        max(1, math.ceil(share * num_draws - 1e-9)) if draws == "renewed" else 0,
+        {"fresh": None, "renewed": max(1, math.ceil(share * num_draws - 1e-9)), "kept": 0}[draws],
         "next_state" if getattr(mdp, "successor", None) is None else "outcome",
     )
 
@@ -167,7 +170,9 @@ def _found(model: Model, shape: tuple[int, int, int], outcome: str) -> Conjugate
 
 
 @lru_cache(maxsize=256)
-def _exact_belief(model: Model, shape: tuple[int, int, int], num_draws: int, num_renewed: int, outcome: str) -> Belief:
+def _exact_belief(
+    model: Model, shape: tuple[int, int, int], num_draws: int, num_renewed: int | None, outcome: str
+) -> Belief:
     found = _found(model, shape, outcome)
     empty = all_transitions(*shape)
 
@@ -197,14 +202,14 @@ def _exact_belief(model: Model, shape: tuple[int, int, int], num_draws: int, num
 
     dims = tuple(found.program.dims.items())
     identity = _identity(model, found, empty)
-    if not num_renewed:
+    if num_renewed is None:
         return Belief(init, observe, draw, visits, rows, sample, dims, identity, concentration)
 
     for name, site in found.sites.items():
         if not np.isin(site.coefficient, (0.0, 1.0)).all():
             other = site.coefficient[~np.isin(site.coefficient, (0.0, 1.0))].flat[0]
             raise ValueError(
-                f"draws='renewed' needs rows that add 1 to {name!r}; one adds {other:g}. Use draws='fresh'"
+                f"renewed and kept draws need rows that add 1 to {name!r}; one adds {other:g}. Use draws='fresh'"
             )
 
     def init_kept(key: Array) -> Kept:
@@ -221,6 +226,8 @@ def _exact_belief(model: Model, shape: tuple[int, int, int], num_draws: int, num
         return Kept(state.counts.at[seen].add(1.0), state.cursor, log_gamma)
 
     def draw_kept(key: Array, state: Kept) -> tuple[Kept, dict[str, Array]]:
+        if num_renewed == 0:
+            return state, _complete(model, found.layout, empty, state.log_gamma)
         place = (state.cursor + jnp.arange(num_renewed, dtype=jnp.int32)) % num_draws
         fresh = _log_gammas(key, concentration(state), num_renewed)
         log_gamma = {name: state.log_gamma[name].at[place].set(fresh[name]) for name in fresh}
@@ -232,13 +239,16 @@ def _exact_belief(model: Model, shape: tuple[int, int, int], num_draws: int, num
 
 @partial(jax.jit, static_argnames=("model", "layout", "num_draws"))
 def draw_sites(
-    key: Array, model: Model, layout: Layout, data: Transitions, concentration: dict[str, Array], num_draws: int
+    key: Array, model: Model | None, layout: Layout, data: Transitions, concentration: dict[str, Array], num_draws: int
 ) -> dict[str, Array]:
-    """Independent draws of all latent and deterministic sites, each [draw, ...], given posterior parameters."""
+    """Independent draws of all latent and deterministic sites, each [draw, ...], given posterior parameters.
+
+    Without deterministic sites no model is needed, and None serves every model.
+    """
     return _complete(model, layout, data, _log_gammas(key, concentration, num_draws))
 
 
-def _complete(model: Model, layout: Layout, data: Transitions, log_gamma: dict[str, Array]) -> dict[str, Array]:
+def _complete(model: Model | None, layout: Layout, data: Transitions, log_gamma: dict[str, Array]) -> dict[str, Array]:
     """The sites' values [draw, ...], and the deterministic sites the model computes from them."""
     values = {}
     for name, shape, is_beta in layout.sites:
@@ -246,6 +256,7 @@ def _complete(model: Model, layout: Layout, data: Transitions, log_gamma: dict[s
         values[name] = distribution[..., 0] if is_beta else distribution
     if not layout.deterministic:
         return values
+    assert model is not None
 
     def derived(latents: dict[str, Array]) -> dict[str, Array]:
         messages = sites(model, data, latents)

@@ -1,13 +1,18 @@
 """Experiments as plain data, one file a paper; ``bayesmdp run FILE/STUDY`` runs one."""
 
-from bayesmdp.studies import aq_brmdp, river_schedule
+from bayesmdp.studies import aq_brmdp, draw_reuse, risky_lake, river_schedule
 from bayesmdp.studies.base import AgentSpec, Study
 
 __all__ = ["STUDIES", "AgentSpec", "Study", "find"]
 
 STUDIES = {
     f"{paper}/{name}": study
-    for paper, module in (("aq-brmdp", aq_brmdp), ("river-schedule", river_schedule))
+    for paper, module in (
+        ("aq-brmdp", aq_brmdp),
+        ("river-schedule", river_schedule),
+        ("risky-lake", risky_lake),
+        ("draw-reuse", draw_reuse),
+    )
     for name, study in module.STUDIES.items()
 }
 

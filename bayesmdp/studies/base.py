@@ -46,6 +46,11 @@ class Study:
     steps, replicates : int
     bayes : bool
         Draw each replicate's true kernel from the prior instead of taking the environment's own.
+    robust : mapping, optional
+        Options of :class:`~bayesmdp.objectives.Robust`: measure robustness.
+    checkpoint_every : int
+        Steps from one checkpoint to the next, where the posterior quantile value is measured; 0 for none. No beliefs
+        are kept unless ``checkpoint_draws`` asks for them.
     note : str
         Where the settings come from.
     """
@@ -59,6 +64,8 @@ class Study:
     steps: int = 5_000
     replicates: int = 64
     bayes: bool = False
+    robust: Mapping[str, Any] | None = None
+    checkpoint_every: int = 0
     note: str = ""
 
     def make_mdp(self) -> MDP:
@@ -82,11 +89,17 @@ class Study:
 
     def run(self, *, seed: int = 0, **options: Any) -> xr.DataTree:
         """Run the study; `options` go to :func:`~bayesmdp.simulation.simulate`."""
+        from bayesmdp.objectives import Robust
         from bayesmdp.simulation import simulate
 
         mdp = self.make_mdp()
         prior = self.make_prior(mdp)
         options = {"steps": self.steps, "replicates": self.replicates, **options}
+        if self.robust is not None:
+            options = {"robust": Robust(**self.robust), **options}
+        if self.checkpoint_every:
+            marks = range(self.checkpoint_every, options["steps"] + 1, self.checkpoint_every)
+            options = {"checkpoints": marks, "checkpoint_draws": 0, **options}
         result = simulate(mdp, self.make_agents(prior), seed=seed, truth=prior if self.bayes else None, **options)
         result.attrs["title"] = self.title
         return result

@@ -17,6 +17,7 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from bayesmdp.studies.base import AgentSpec, Study
+from bayesmdp.studies.tables import finished_cells, statement_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,8 +90,6 @@ def claims(result: xr.DataTree, adaptive: str = "AQ-BRMDP") -> pd.DataFrame:
     import json
 
     import numpy as np
-    import pandas as pd
-    from scipy import stats
 
     data = result.to_dataset()
     last = len(json.loads(data.attrs["states"])) - 1
@@ -123,33 +122,20 @@ def claims(result: xr.DataTree, adaptive: str = "AQ-BRMDP") -> pd.DataFrame:
     statements |= {
         f"{agent}'s regret in the second half is above .9 of the first half's": (growth[agent], 0.9) for agent in fixed
     }
-    table = []
-    for statement, (sample, threshold) in statements.items():
-        mean = sample.mean()
-        width = stats.t.ppf(0.975, len(sample) - 1) * stats.sem(sample)
-        holds = "yes" if mean - width > threshold else "no" if mean + width <= threshold else "open"
-        table.append((statement, mean, mean - width, mean + width, threshold, holds))
-    return pd.DataFrame(table, columns=["statement", "figure", "lower", "upper", "threshold", "holds"])
+    return statement_table(statements)
 
 
 def main() -> None:
     """Run every cell that `results/` does not hold yet, and write the two tables."""
-    from pathlib import Path
-
     import pandas as pd
 
-    from bayesmdp import analysis, results
+    from bayesmdp import analysis
 
-    folder = Path("results")
     statements, regrets = [], []
-    for cell, study in STUDIES.items():
-        path = folder / f"river-schedule-{cell}-seed0.nc"
-        if not path.exists():
-            results.save(study.run(), path)
-        result = results.load(path)
+    for cell, result in finished_cells("river-schedule", STUDIES):
         regret = analysis.final_regret(result).to_dataframe().reset_index()
         regrets.append(regret.assign(cell=cell))
-        for adaptive in study.agents:
+        for adaptive in STUDIES[cell].agents:
             if adaptive.startswith("AQ"):
                 statements.append(claims(result, adaptive).assign(cell=cell, adaptive=adaptive))
         pd.concat(statements).set_index(["cell", "adaptive"]).round(4).to_csv("river_schedule.csv")

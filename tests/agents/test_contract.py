@@ -106,7 +106,7 @@ BAD = {
     "negative scale": (lambda: agents.aq_brmdp(PRIOR, scale=-1), "scale must be a number above 0; got -1"),
     "kappa above 1": (lambda: agents.aq_brmdp(PRIOR, sensitivity=1.5), "sensitivity must be.*at most 1"),
     "infinite scale": (lambda: agents.aq_brmdp(PRIOR, scale=float("inf")), "scale must be finite"),
-    "draw rule": (lambda: agents.brmdp(PRIOR, draws="stale"), "draws must be one of fresh, renewed; got 'stale'"),
+    "draw rule": (lambda: agents.brmdp(PRIOR, draws="stale"), "draws must be one of fresh, renewed, kept; got 'stale'"),
     "share": (lambda: agents.brmdp(PRIOR, draws="renewed", share=0.0), "share must be"),
 }
 

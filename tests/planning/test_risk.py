@@ -5,6 +5,7 @@ from scipy import stats
 
 import bayesmdp as bm
 from bayesmdp.planning import Draws, Mean, Quantile, Risk, backup, policy_iteration, quantile_budget
+from bayesmdp.planning.risk import risk_from_text
 
 
 @pytest.fixture(autouse=True)
@@ -138,3 +139,27 @@ def test_bad_quantiles_are_refused(arguments, error, message):
 def test_text():
     assert str(Quantile(0.25)) == "quantile:0.25"
     assert str(Quantile([[0.1, 0.9]], 20)) == "quantile:0.1..0.9 of 20 draws"
+
+
+@pytest.mark.parametrize("text", ["mean", "quantile:0.1", "cvar:0.25", "cvar:1"])
+def test_text_there_and_back(text):
+    assert str(risk_from_text(text)) == text
+    assert str(risk_from_text(f" {text.upper()} ")) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("median", "risk must be mean, quantile:LEVEL or cvar:LEVEL, as in quantile:0.1; got 'median'"),
+        ("mean:0.1", "got 'mean:0.1'"),
+        ("quantile", "got 'quantile'"),
+        ("quantile:", "got 'quantile:'"),
+        ("quantile:low", "got 'quantile:low'"),
+        ("quantile:1", "risk 'quantile:1': level = 1, which is no level; levels lie strictly between 0 and 1"),
+        ("cvar:0", "risk 'cvar:0': level = 0, .*at most 1"),
+        ("cvar:nan", "risk 'cvar:nan': level = nan, which is not finite"),
+    ],
+)
+def test_bad_text_is_refused(text, message):
+    with pytest.raises(ValueError, match=message):
+        risk_from_text(text)

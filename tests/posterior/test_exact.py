@@ -13,6 +13,7 @@ from scipy import stats
 
 from bayesmdp.data import Transitions
 from bayesmdp.environments import riverswim
+from bayesmdp.mdp import MDP
 from bayesmdp.models import dirichlet_transitions, river_current
 from bayesmdp.posterior import Belief, NotConjugate, exact_belief
 from bayesmdp.world import Step
@@ -56,7 +57,7 @@ def counts_of(rows: np.ndarray) -> np.ndarray:
     return n
 
 
-@pytest.mark.parametrize("draws", ["fresh", "renewed"])
+@pytest.mark.parametrize("draws", ["fresh", "renewed", "kept"])
 def test_counts(draws: str) -> None:
     rows = walk(200)
     belief = exact_belief(PRIOR, RIVER, 5, draws=draws)
@@ -109,6 +110,47 @@ def test_kept_draws_are_posterior_draws_for_data_gathered_regardless() -> None:
     assert_means((p - mean) ** 2, mean * (1 - mean) / (a.sum(-1, keepdims=True) + 1), "variance")
     assert_follows(p[:, 0, 1, 1], stats.beta(a[0, 1, 1], a[0, 1].sum() - a[0, 1, 1]))
     assert_follows(p[:, 3, 0, 0], stats.beta(a[3, 0, 0], a[3, 0].sum() - a[3, 0, 0]))
+
+
+def test_kept_draws_stay_and_are_posterior_draws_on_a_fixed_log() -> None:
+    rows = walk(80)
+    belief = exact_belief(PRIOR, RIVER, 20_000, draws="kept")
+    state = run(belief, rows)
+    draw = jax.jit(belief.draw)
+    again, sites = draw(jax.random.key(1), state)
+    np.testing.assert_array_equal(again.log_gamma["transition"], state.log_gamma["transition"])
+    np.testing.assert_array_equal(sites["transition"], draw(jax.random.key(2), again)[1]["transition"])
+    a = 0.25 + counts_of(rows)
+    for s, action, t in [(0, 1, 1), (2, 1, 2), (3, 0, 2)]:
+        truth = stats.beta(a[s, action, t], a[s, action].sum() - a[s, action, t])
+        assert_follows(np.asarray(sites["transition"])[:, s, action, t], truth, f"transition{s, action, t}")
+
+
+@pytest.mark.parametrize("draws", ["fresh", "kept"])
+def test_kept_draws_are_not_the_posteriors_of_one_who_acts_on_them(draws: str) -> None:
+    """A pair is tried while its draw looks good: never tried, it is as unknown as ever, but its kept draw is bad."""
+    coin = MDP(transition=np.full((2, 2, 2), 0.5), reward=np.zeros(2), discount=0.9)
+    belief = exact_belief(dirichlet_transitions(coin), coin, 1, draws=draws)
+
+    def live(key: Any) -> Any:
+        def step(state: Any, key: Any) -> Any:
+            draw, luck, grow = jax.random.split(key, 3)
+            state, sites = belief.draw(draw, state)
+            action = jnp.where(sites["transition"][0, 0, 1, 1] > 0.5, 1, 0)
+            t = jax.random.bernoulli(luck).astype(int)
+            return belief.observe(grow, state, Step(0, action, t, t, 0.0, False)), None
+
+        first, key, last = jax.random.split(key, 3)
+        state, _ = jax.lax.scan(step, belief.init(first), jax.random.split(key, 3))
+        return belief.visits(state)[0, 1], belief.draw(last, state)[1]["transition"][0, 0, 1, 1]
+
+    visits, draw = map(np.asarray, jax.jit(jax.vmap(live))(jax.random.split(jax.random.key(0), 1_000)))
+    never = draw[visits == 0]
+    assert never.size > 80
+    if draws == "fresh":
+        assert_follows(never, stats.uniform())
+    else:
+        assert never.max() <= 0.5
 
 
 def test_kept_draws_of_tied_betas() -> None:
@@ -203,7 +245,7 @@ def test_refusals() -> None:
         exact_belief(PRIOR, riverswim(3), 3)
     with pytest.raises(ValueError, match="num_draws must be an integer of at least 1; got 0"):
         exact_belief(PRIOR, RIVER, 0)
-    with pytest.raises(ValueError, match="draws must be one of fresh, renewed; got 'stale'"):
+    with pytest.raises(ValueError, match="draws must be one of fresh, renewed, kept; got 'stale'"):
         exact_belief(PRIOR, RIVER, 3, draws="stale")
     with pytest.raises(ValueError, match="share must be a number above 0 and at most 1; got 0"):
         exact_belief(PRIOR, RIVER, 3, draws="renewed", share=0)

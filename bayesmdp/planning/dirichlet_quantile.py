@@ -1,0 +1,296 @@
+"""The exact quantile of a Dirichlet posterior's target: no draws, and no Monte Carlo error.
+
+Where a row of the kernel is Dirichlet(a), the target is ``p . v`` with ``v = r + discount c V``.
+:mod:`~bayesmdp.planning.dirichlet_mean` gives its distribution function F, its density f and the row ``E[p | p . v =
+x]``; here F(x) = level is solved by Newton's method in a bracket. Where Newton leaves the bracket or gains too little,
+which is where F is steep or flat near one of the v, that v is tried, and then points halfway to the nearest ones on a
+logarithmic scale.
+
+What is promised. F is known to within its estimated ``error``, some 1e-14 at moderate concentrations and 1e-12 at
+concentrations of 1e5, and the quantile to::
+
+    2 (|F(q) - level| + error) / f(q) + 8 eps max|v|,
+
+which it is returned with and which solvers add to their bound. Where concentrations are far below 1, F may be so flat
+that this is large, and then many a number is nearly as good a quantile; or so steep at one of the v, that F passes the
+level between two neighbouring floats, and then the quantile is that v to within 8 eps max|v|. The factor 2 allows for
+the change of f nearby. 64 bit is needed: with less the errors are those of the precision.
+
+A row with one outcome of positive concentration, or with all v equal, is worth v.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from jax.scipy.special import ndtri
+
+from bayesmdp.mdp import Array, Problem
+from bayesmdp.planning.dirichlet_mean import mean_distribution
+from bayesmdp.planning.operators import Draws, next_value
+from bayesmdp.planning.risk import level_text, level_within
+
+__all__ = ["Attained", "DirichletQuantile", "dirichlet_quantile"]
+
+CHUNK = 2**12
+"""Numbers v solved for together, in at most 64 rows, which all take as long as the slowest of them."""
+
+MOST_STEPS = 200
+
+
+class Attained(NamedTuple):
+    """Where an exact quantile is attained.
+
+    Attributes
+    ----------
+    row : array [state, action, outcome]
+        ``E[p | p . v = q]``.
+    error : array [state, action]
+        At least the error of the quantile.
+    """
+
+    row: Array
+    error: Array
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclass(frozen=True, eq=False)
+class DirichletQuantile:
+    """The quantile of the target under Dirichlet rows: `Quantile` with infinitely many draws.
+
+    Its ``draws.transition`` holds concentrations [1 or absent, state, action, outcome] instead of probabilities, 0 for
+    what cannot be; the reward is known, [state, action, outcome or 1]. `plan` makes this from ``quantile="exact"``.
+
+    Parameters
+    ----------
+    level : float or array [state, action]
+        Strictly between 0 and 1; accurate from .001 to .999. May be a traced array, which is then not checked.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a level outside (0, 1) or of another shape.
+
+    Examples
+    --------
+    >>> import jax, numpy as np, bayesmdp as bm
+    >>> print(DirichletQuantile(0.1))
+    quantile:0.1 exact
+    >>> chain = bm.MDP(reward=np.array([[[0.0, 1.0]], [[0.0, 0.0]]]), discount=0.5)
+    >>> draws = Draws(np.array([[[1.0, 1.0]], [[1.0, 1.0]]]), chain.reward)
+    >>> with jax.enable_x64(True):  # uniform on [0, 1]
+    ...     q, attained = DirichletQuantile(0.1).evaluate(chain.problem, draws, np.zeros(2))
+    >>> round(float(q[0, 0]), 12), attained.row[0, 0].round(12).tolist()
+    (0.1, [0.9, 0.1])
+    """
+
+    level: Array
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "level", level_within(self.level))
+
+    def prepare(self, draws: Draws) -> Draws:
+        """Concentrations [1, state, action, outcome] and the reward, as they are."""
+        return Draws(draws.transition.reshape(-1, *draws.transition.shape[-3:]), draws.reward)
+
+    def evaluate(
+        self, problem: Problem, draws: Draws, value: Array, attained: Attained | None = None
+    ) -> tuple[Array, Attained]:
+        """Quantile of each pair [state, action], and the row at which it is attained."""
+        concentration = draws.transition.reshape(draws.transition.shape[-3:])
+        shape = concentration.shape
+        v = jnp.broadcast_to(problem.discount * next_value(problem, value), shape)
+        # A reward that all outcomes share is added last, so that it costs no precision.
+        shared = draws.reward.shape[-1] == 1
+        if not shared:
+            v = v + draws.reward
+        live = problem.continuation[:, None] > 0
+        concentration = jnp.where(live[..., None], concentration, 0)
+        level = jnp.broadcast_to(self.level, shape[:2])
+        hint = None if attained is None else jnp.sum(attained.row * v, axis=-1).ravel()
+        q, row, error = dirichlet_quantile(
+            concentration.reshape(-1, shape[2]), v.reshape(-1, shape[2]), level.ravel(), hint
+        )
+        q = q.reshape(shape[:2])
+        if shared:
+            q = jnp.where(live, q + draws.reward[..., 0], 0)
+        return q, Attained(row.reshape(shape), error.reshape(shape[:2]))
+
+    def error(self, attained: Attained) -> Array:
+        """At least the error of the quantile [state, action]."""
+        return attained.error
+
+    def rows(self, draws: Draws, attained: Attained, policy: Array) -> tuple[Array, Array]:
+        """Rows [state, outcome] at which the chosen pairs' quantiles are attained, and their rewards."""
+        states = jnp.arange(policy.shape[0])
+        return attained.row[states, policy], jnp.asarray(draws.reward)[states, policy]
+
+    def tree_flatten(self) -> tuple[tuple[Any], None]:
+        return (self.level,), None
+
+    @classmethod
+    def tree_unflatten(cls, _: None, children: tuple[Any]) -> Self:
+        # Past the checks: JAX also puts shapes, axes and placeholders in the leaves.
+        risk = object.__new__(cls)
+        object.__setattr__(risk, "level", children[0])
+        return risk
+
+    def __str__(self) -> str:
+        return f"quantile:{level_text(self.level)} exact"
+
+
+def dirichlet_quantile(
+    concentration: Array, numbers: Array, level: Array, hint: Array | None = None
+) -> tuple[Array, Array, Array]:
+    """Quantiles of ``p . v`` for Dirichlet rows p, some rows at a time.
+
+    Parameters
+    ----------
+    concentration, numbers : array [row, outcome]
+    level : array [row]
+    hint : array [row], optional
+        Where to start looking.
+
+    Returns
+    -------
+    q : array [row]
+    attained : array [row, outcome]
+        ``E[p | p . v = q]``, which is also the derivative of q by v; the mean of p where all v are equal.
+    error : array [row]
+        At least the error of q.
+
+    Examples
+    --------
+    >>> import jax, numpy as np
+    >>> with jax.enable_x64(True):  # Beta(1, 2): 1 - sqrt(1 - level)
+    ...     found = dirichlet_quantile(np.array([[2.0, 1]]), np.array([[0.0, 1]]), np.array([0.36]))
+    >>> q, attained, error = (part.tolist()[0] for part in found)
+    >>> round(q, 12), error < 1e-12
+    (0.2, True)
+    """
+    total, width = numbers.shape
+    inputs = (jnp.asarray(concentration), jnp.asarray(numbers), jnp.asarray(level), hint)
+    if width == 1:
+        v = inputs[1]
+        return v[:, 0], jnp.ones_like(v), jnp.zeros_like(v[:, 0])
+    # Small concentrations take longest, so they are put together.
+    order = jnp.argsort(jnp.sum(inputs[0], axis=-1))
+    size = max(1, min(total, 64, CHUNK // width))
+    blocks = -(-total // size)
+
+    def block(given: Array) -> Array:
+        # Rows that fill up the last block have no concentration and cost nothing.
+        padded = jnp.pad(given[order], [(0, blocks * size - total)] + [(0, 0)] * (given.ndim - 1))
+        return padded.reshape(blocks, size, *given.shape[1:])
+
+    found = lax.map(lambda part: _solve(*part), jax.tree.map(block, inputs))
+    back = jnp.argsort(order)
+    return jax.tree.map(lambda part: part.reshape(blocks * size, *part.shape[2:])[back], found)
+
+
+class _Search(NamedTuple):
+    """A search for the quantile: `low` and `high` hold it, `at` is looked at next."""
+
+    step: Array
+    at: Array
+    low: Array
+    high: Array
+    miss: Array
+    row: Array
+    error: Array
+    done: Array
+
+
+def _solve(a: Array, v: Array, level: Array, hint: Array | None) -> tuple[Array, Array, Array]:
+    possible = a > 0
+    total = jnp.sum(a, axis=-1)
+    least = jnp.min(jnp.where(possible, v, jnp.inf), axis=-1)
+    most = jnp.max(jnp.where(possible, v, -jnp.inf), axis=-1)
+    share = a / jnp.where(total > 0, total, 1)[:, None]
+    mean = jnp.sum(share * v, axis=-1)
+    unit = np.finfo(v.dtype).eps * jnp.maximum(jnp.abs(least), jnp.abs(most))
+    certain = ~(most - least > 8 * unit)
+    # Rows that are certain are solved too, as others that are easy, and then forgotten.
+    easy = jnp.where(jnp.arange(v.shape[-1]) == 0, 0.0, 1.0)
+    a, v = jnp.where(certain[:, None], 1.0, a), jnp.where(certain[:, None], easy, v)
+    possible = a > 0
+    least, most = jnp.where(certain, 0, least), jnp.where(certain, 1, most)
+    unit = jnp.where(certain, 1e-3, unit)
+    v = jnp.where(possible, v, least[:, None])
+
+    sum_a = jnp.sum(a, axis=-1)
+    share_a = a / sum_a[:, None]
+    middle = jnp.sum(share_a * v, axis=-1)
+    spread = jnp.sqrt(jnp.sum(share_a * (v - middle[:, None]) ** 2, axis=-1) / (1 + sum_a))
+    start = middle + ndtri(level) * spread
+    if hint is not None:
+        start = jnp.where((hint > least) & (hint < most), hint, start)
+    start = jnp.where((start > least) & (start < most), start, _between(a, v, unit, least, most, jnp.int32(0)))
+
+    def look(search: _Search) -> _Search:
+        x = search.at
+        d = v - x[:, None]
+        # A v that is x to rounding is taken to lie just beside it, where F has no corner.
+        least_d = unit[:, None] / 2
+        d = jnp.where(jnp.abs(d) < least_d, jnp.where(d < 0, -least_d, least_d), d)
+        here = mean_distribution(a, d, jnp.zeros_like(x))
+        density, miss = jnp.sum(here.rows, axis=-1), here.below - level
+        hit = jnp.abs(miss) <= jnp.maximum(here.error, 2 * unit * density)
+        low, high = jnp.where(miss < 0, x, search.low), jnp.where(miss < 0, search.high, x)
+        narrow = high - low <= 4 * unit
+        error = jnp.where(hit, 2 * (jnp.abs(miss) + here.error) / density, high - low) + 4 * unit
+        newton = x - miss / density
+        slow = jnp.abs(miss) > jnp.abs(search.miss) / 2
+        good = (newton > low) & (newton < high) & ~slow
+        following = jnp.where(good, newton, _between(a, v, unit, low, high, search.step))
+        done = hit | narrow
+        # A step that was forced to be careful is no measure for the next one.
+        miss = jnp.where(good, miss, jnp.inf)
+        new = _Search(
+            search.step + 1,
+            jnp.where(done, x, following),
+            low,
+            high,
+            miss,
+            here.rows / density[:, None],
+            error,
+            done,
+        )
+        keep = search.done
+        return jax.tree.map(
+            lambda now, before: now if jnp.ndim(now) == 0 else jnp.where(_along(keep, now), before, now), new, search
+        )
+
+    nothing = jnp.full_like(start, jnp.inf)
+    search = _Search(jnp.int32(0), start, least, most, nothing, share_a, nothing, jnp.zeros(len(start), bool))
+    search = lax.while_loop(lambda s: (s.step < MOST_STEPS) & ~jnp.all(s.done), look, search)
+    return (
+        jnp.where(certain, mean, search.at),
+        jnp.where(certain[:, None], share, search.row),
+        jnp.where(certain, 8 * np.finfo(v.dtype).eps * jnp.abs(mean), search.error),
+    )
+
+
+def _along(mask: Array, like: Array) -> Array:
+    return mask.reshape(mask.shape + (1,) * (like.ndim - 1))
+
+
+def _between(a: Array, v: Array, unit: Array, low: Array, high: Array, step: Array) -> Array:
+    """A careful point strictly between `low` and `high`: one of the v, or halfway to the nearest one in magnitude."""
+    possible, middle = a > 0, (low + high) / 2
+    inside = possible & (v > (low + 4 * unit)[:, None]) & (v < (high - 4 * unit)[:, None])
+    # The heaviest; of equals the one in the middle.
+    score = jnp.where(inside, a * (1 - jnp.abs(v - middle[:, None]) / (high - low)[:, None]), -1)
+    heaviest = jnp.take_along_axis(v, jnp.argmax(score, axis=-1)[:, None], axis=-1)[:, 0]
+    left = jnp.max(jnp.where(possible & (v <= low[:, None]), v, -jnp.inf), axis=-1)
+    right = jnp.min(jnp.where(possible & (v >= high[:, None]), v, jnp.inf), axis=-1)
+    upward = left + jnp.sqrt(jnp.maximum(low - left, unit) * (high - left))
+    downward = right - jnp.sqrt(jnp.maximum(right - high, unit) * (right - low))
+    point = jnp.where(step % 2 == 0, upward, downward)
+    point = jnp.where((point > low) & (point < high), point, middle)
+    return jnp.where(jnp.any(inside, axis=-1), heaviest, point)
