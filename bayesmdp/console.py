@@ -176,6 +176,10 @@ def _worth(attrs: Mapping[Any, Any]) -> dict[str, str]:
             if guarantee < 0.995
             else "the promise guarantees nothing over so many uncertain rows (Proposition 1): rely on the worth"
         )
+    if attrs.get("elsewhere") == "mean":
+        told["elsewhere"] = (
+            "next states never seen count at their average, as if that were sure; --elsewhere least gives bounds"
+        )
     return told
 
 

@@ -27,7 +27,7 @@ from numpyro.primitives import Messenger
 
 from bayesmdp.mdp import MDP, Array, label_array
 
-__all__ = ["Transitions", "all_transitions", "compress", "label_indices", "label_set", "make_log"]
+__all__ = ["Transitions", "all_transitions", "as_labels", "compress", "label_indices", "label_set", "make_log"]
 
 COLUMNS = ("state", "action", "reward", "next_state")
 
@@ -199,7 +199,12 @@ def label_set(log: xr.Dataset, kind: str) -> Sequence[Hashable]:
     """The labels of "states" or "actions" that a log's attrs carry; refused if there are none."""
     if kind not in log.attrs:
         raise ValueError(f"the log's attrs have no {kind!r}; set log.attrs[{kind!r}] to the labels, or pass mdp")
-    return list(np.atleast_1d(log.attrs[kind]).tolist())
+    return as_labels(log.attrs[kind])
+
+
+def as_labels(given: Any) -> list[Hashable]:
+    """Labels as an attr holds them: a list as it was written, an array as files return it, or one label alone."""
+    return list(given) if isinstance(given, list | tuple) else list(np.atleast_1d(given).tolist())
 
 
 def label_indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDArray[np.int64]:

@@ -6,8 +6,8 @@ What the dynamics are stays open; that is the posterior's part. The rules, which
   :mod:`bayesmdp.elsewhere`.
 * The reward of a transition is the mean of what it brought. What elsewhere brings depends on what rewards are paid
   for. If every state was always entered with one and the same reward, they are paid on entering: elsewhere brings the
-  average over the states it stands for, in which a state never entered counts with the smallest reward of the log.
-  Otherwise elsewhere brings the pair's mean reward.
+  average (or, if elsewhere is worth the least, the smallest) over the states it stands for, in which a state never
+  entered counts with the smallest reward of the log. Otherwise elsewhere brings the pair's mean reward.
 * A state that some step entered as `terminated` is terminal. A truncated step says nothing of that kind: its next state
   has a future, though the log does not show it.
 * An action never tried in a state is not available there: nothing is known of its reward, nor, but from the prior, of
@@ -17,10 +17,12 @@ What the dynamics are stays open; that is the posterior's part. The rules, which
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from typing import Literal
 
 import numpy as np
 import xarray as xr
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from bayesmdp.data import Transitions, compress, label_indices, label_set
@@ -35,6 +37,7 @@ def mdp_from_log(
     discount: float,
     elsewhere: Literal["mean", "least", "none"] = "mean",
     paid_for: Literal["auto", "entering", "acting"] = "auto",
+    initial: Hashable | ArrayLike | None = None,
     name: str = "log",
 ) -> MDP:
     """An MDP with unknown dynamics, from logged transitions.
@@ -50,13 +53,15 @@ def mdp_from_log(
     paid_for : {"auto", "entering", "acting"}
         Whether rewards belong to the next state or to the pair, which tells what elsewhere brings; by default the log
         is asked, as the module says.
+    initial : label or array [state], optional
+        Where episodes start; by default where those of the log do. A log read with ``gaps="allow"`` that has gaps does
+        not tell; then each state counts as often as it was acted in.
     name : str
 
     Returns
     -------
     MDP
-        On a successor table, without a transition. ``initial`` is the distribution of the states in which the log's
-        episodes start.
+        On a successor table, without a transition.
 
     Raises
     ------
@@ -90,13 +95,14 @@ def mdp_from_log(
     entering = _entering(log, len(states)) if paid_for != "acting" else None
     if paid_for == "entering" and entering is None:
         raise ValueError("paid_for is 'entering', but some state was entered with different rewards; use 'acting'")
-    successor, reward = _table(rows, tried, entering, lumped=elsewhere != "none")
+    successor, reward = _table(rows, tried, entering, elsewhere)
+    reward = np.where((untold & ~terminal)[:, None, None], float(log["reward"].min()), reward)
     return MDP(
         successor=successor,
         reward=reward,
         discount=discount,
         elsewhere="mean" if elsewhere == "none" else elsewhere,
-        initial=_initial(log, terminal),
+        initial=_initial(log, terminal) if initial is None else initial,
         terminal=terminal,
         available=tried | untold[:, None] | terminal[:, None],
         states=states,
@@ -125,8 +131,10 @@ def _terminal(log: xr.Dataset, num_states: int) -> NDArray[np.bool_]:
 
 
 def _initial(log: xr.Dataset, terminal: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Where episodes start: the first step, and each step after an end."""
+    """Where episodes start: the first step, and each step after an end; anywhere in a log without order."""
     state = label_indices(log, "state", label_set(log, "states"))
+    if not log.attrs.get("ordered", 1):
+        return np.asarray(np.bincount(state, minlength=len(terminal)) / len(state))
     starts = np.concatenate([[True], (_ends(log, "terminated") | _ends(log, "truncated"))[:-1]])
     count = np.bincount(state[starts], minlength=len(terminal))
     return np.asarray(count / count.sum())
@@ -146,11 +154,11 @@ def _entering(log: xr.Dataset, num_states: int) -> NDArray[np.float64] | None:
 
 
 def _table(
-    rows: Transitions, tried: NDArray[np.bool_], entering: NDArray[np.float64] | None, *, lumped: bool
+    rows: Transitions, tried: NDArray[np.bool_], entering: NDArray[np.float64] | None, elsewhere: str
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Successors [state, action, outcome] in order, then -1 as often as fits, and the rewards."""
     num_states, num_actions = tried.shape
-    size = num_states * num_actions
+    size, lumped = num_states * num_actions, elsewhere != "none"
     # Rows come sorted by state, action and next state, so a row's outcome is its place within its pair.
     pair = rows.state.astype(np.int64) * num_actions + rows.action
     named, seen = (np.bincount(pair, weights=weights, minlength=size) for weights in (None, rows.weight))
@@ -164,7 +172,13 @@ def _table(
     # A row that names every state has nothing elsewhere.
     width = int((named + (lumped & (named < num_states))).max())
     successor, reward = np.full((size, width), -1, np.int32), np.repeat(unseen[:, None], width, axis=1)
-    successor[pair, outcome], reward[pair, outcome] = rows.next_state, rows.reward
+    successor[pair, outcome] = rows.next_state
+    if entering is not None and elsewhere == "least":
+        # A row of k next states leaves out at least one of the k + 1 states that bring least.
+        worst = np.argsort(entering, kind="stable")[: width + 1]
+        left_out = np.stack([(successor != state).all(-1) for state in worst], axis=-1)
+        reward[:] = entering[worst][left_out.argmax(-1)][:, None]
+    reward[pair, outcome] = rows.reward
     # Where nothing is elsewhere, what a row has too many of repeats its first entry, and a pair never tried, which is
     # not available, leads back to its state.
     spare = (successor == -1) & ((named == num_states) | (not lumped))[:, None]

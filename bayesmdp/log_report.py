@@ -174,8 +174,9 @@ def _posterior(
 
 
 def _level(risk: Risk) -> float:
-    """Level at which the policy's value is told; 0.1 for the mean, which has none."""
-    return float(np.max(getattr(risk, "level", 0.1)))
+    """Level at which the policy's value is told; 0.1 for the mean, which has none, under whatever name."""
+    level = float(np.max(getattr(risk, "level", 0.1)))
+    return level if level < 1 else 0.1
 
 
 def _policy(mdp: MDP, rows: Transitions, planned: xr.Dataset, values: xr.DataArray, level: float) -> xr.Dataset:

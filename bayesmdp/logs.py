@@ -22,6 +22,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesmdp.data import as_labels
 from bayesmdp.mdp import label_array
 from bayesmdp.tables import ENDS, Table, choose_columns, open_table
 
@@ -113,7 +114,8 @@ def read_log(
         if gaps == "refuse":
             raise ValueError(told)
         warnings.warn(told, UserWarning, stacklevel=2)
-    if "truncated" not in frame:
+    ordered = gaps != "allow" or not gap.any()
+    if "truncated" not in frame and ordered:
         truncated |= gap
     spelled = label_array(states)
     variables = {
@@ -127,7 +129,7 @@ def read_log(
     return xr.Dataset(
         {name: ("step", values) for name, values in variables.items()},
         coords={"step": np.arange(len(frame))},
-        attrs={"states": states, "actions": actions, "source": table.name},
+        attrs={"states": states, "actions": actions, "source": table.name, "ordered": int(ordered)},
     )
 
 
@@ -154,8 +156,9 @@ def _labels(
             others = f"labels are whole numbers, such as {min(distinct - text)!r}," if distinct - text else "labels are"
             table.refuse(row, f"{name} is {values[codes[row]]!r}, where {others} or text", remedy)
     labels = sorted(distinct)
-    if given is not None and distinct <= set(np.atleast_1d(given).tolist()):
-        labels = np.atleast_1d(given).tolist()
+    known = [] if given is None else as_labels(given)
+    if given is not None and distinct <= set(known):
+        labels = known
     position = {label: i for i, label in enumerate(labels)}
     return labels, [np.array([position[value] for value in values])[codes] for codes, values in factors]
 

@@ -7,23 +7,18 @@ threads.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import asdict
 from functools import partial
-from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 import xarray as xr
 from jax import lax, random
 from jax.typing import ArrayLike
-from numpy.typing import NDArray
 
 from bayesmdp.agents import Agent
 from bayesmdp.data import make_log
@@ -31,9 +26,9 @@ from bayesmdp.mdp import MDP, Array
 from bayesmdp.objectives import Robust, quantile_values
 from bayesmdp.policy import policy_probabilities
 from bayesmdp.posterior import Belief
-from bayesmdp.posterior.datatree import Labels, label_draws
 from bayesmdp.posterior.program import Model, sample_prior
-from bayesmdp.rollout import Rollout, follow_policy, run_agent
+from bayesmdp.rollout import follow_policy, run_agent
+from bayesmdp.runs import Run, assemble, provenance, resumable
 from bayesmdp.validation import integer
 
 __all__ = ["Interrupted", "collect", "simulate"]
@@ -140,8 +135,8 @@ def simulate(
         probe = None if truth is None else sample_prior(truth, random.key(0), shape)["transition"]
         keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
-    attrs = _provenance(mdp, agents, beliefs, truth, probe, **run_of, robust=_described(robust))
-    done = _resumable(resume, attrs)
+    attrs = provenance(mdp, agents, beliefs, truth, probe, robust, **run_of)
+    done = resumable(resume, attrs)
 
     def run(name: str, replicate: int) -> Run:
         began = time.perf_counter()
@@ -191,19 +186,10 @@ def simulate(
             if on_replicate is not None:
                 on_replicate(*task, finished.seconds)
     except KeyboardInterrupt as stop:
-        raise Interrupted(_assemble(mdp, beliefs, runs, attrs, resume)) from stop
-    result = _assemble(mdp, beliefs, runs, attrs, resume)
+        raise Interrupted(assemble(mdp, beliefs, runs, attrs, resume)) from stop
+    result = assemble(mdp, beliefs, runs, attrs, resume)
     assert result is not None
     return result
-
-
-class Run(NamedTuple):
-    """One finished replicate, on the host."""
-
-    rollout: Rollout
-    draws: dict[str, Array]
-    quantile_values: Array
-    seconds: float
 
 
 @partial(jax.jit, static_argnames=("belief", "num_draws"))
@@ -254,6 +240,8 @@ def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, ste
 def _check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robust: Robust | None) -> None:
     if not hasattr(mdp, "world"):
         raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
+    if getattr(mdp, "has_elsewhere", False):
+        raise ValueError(f"{mdp.name} has outcomes -1, elsewhere: a problem to plan for, in which nobody can act")
     if mdp.transition is None and truth is None:
         raise ValueError(f"{mdp.name} has no transition: give the MDP one, or draw kernels from a prior with truth=")
     if not isinstance(agents, Mapping) or not agents:
@@ -267,43 +255,6 @@ def _check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robus
         raise TypeError(f"robust must be a Robust, such as bm.Robust(level=0.1); got {robust!r}")
     if robust is not None and mdp.objective != "discounted":
         raise ValueError(f"robust regret is of discounted value; the objective of {mdp.name} is {mdp.objective!r}")
-
-
-def _provenance(
-    mdp: MDP,
-    agents: Mapping[str, Agent],
-    beliefs: Mapping[str, Belief | None],
-    truth: Model | None,
-    probe: Array | None,
-    **run: Any,
-) -> dict[str, Any]:
-    """What determines a run, as attrs: equal attrs mean equal replicates. Arrays enter as digests."""
-    digest = hashlib.sha256()
-    for array in (*mdp.problem, mdp.transition, probe):
-        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
-    return {
-        "mdp": mdp.name,
-        "states": json.dumps(mdp.states),
-        "actions": json.dumps(mdp.actions),
-        "objective": mdp.objective,
-        "discount": mdp.discount,
-        "agents": json.dumps({name: agent.describe() for name, agent in agents.items()}, default=_plain),
-        "priors": json.dumps({name: None if belief is None else belief.identity for name, belief in beliefs.items()}),
-        "digest": digest.hexdigest()[:16],
-        "truth": "the environment's" if truth is None else f"drawn from {getattr(truth, '__name__', 'a model')}",
-        **run,
-        "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "jaxlib", "numpyro")}),
-    }
-
-
-def _described(robust: Robust | None) -> str:
-    """As an attr can hold it."""
-    return "not measured" if robust is None else json.dumps(asdict(robust), default=_plain)
-
-
-def _plain(value: Any) -> Any:
-    """NumPy values as JSON can hold them."""
-    return np.asarray(value).tolist()
 
 
 def _program_of(agents: Mapping[str, Agent], beliefs: Mapping[str, Belief | None]) -> dict[str, Any]:
@@ -326,84 +277,3 @@ def _in_threads(
         finally:
             # On an error or Ctrl-C what has not begun is dropped; at most one run a thread is waited for.
             pool.shutdown(cancel_futures=True)
-
-
-def _assemble(
-    mdp: MDP,
-    beliefs: Mapping[str, Belief | None],
-    runs: Mapping[tuple[str, int], Run],
-    attrs: dict[str, Any],
-    resume: xr.DataTree | None,
-) -> xr.DataTree | None:
-    """The results of the replicates that every agent finished, joined to those of `resume`."""
-    names = list(beliefs)
-    whole = sorted(r for r in {r for _, r in runs} if all((name, r) in runs for name in names))
-    if not whole:
-        return resume
-    reports = {key for name in names for key in runs[name, whole[0]].rollout.report}
-
-    def stack(values: Callable[[Run], Array], dtype: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
-        array = np.array([[values(runs[name, r]) for r in whole] for name in names], dtype)
-        return ("agent", "replicate", "step"), array
-
-    nothing = np.full(attrs["steps"] // attrs["thin"], np.nan)
-    variables = {
-        "reward": stack(lambda run: run.rollout.reward, float),
-        "regret": stack(lambda run: run.rollout.regret, float),
-        "state": stack(lambda run: run.rollout.state, np.int32),
-        "action": stack(lambda run: run.rollout.action, np.int32),
-    }
-    if any(run.rollout.robust_regret is not None for run in runs.values()):
-        variables["robust_regret"] = stack(
-            lambda run: nothing if run.rollout.robust_regret is None else run.rollout.robust_regret, float
-        )
-    for report in sorted(reports):
-        variables[report] = stack(lambda run, key=report: run.rollout.report.get(key, nothing), np.float32)  # type: ignore[misc]
-    step = np.arange(attrs["thin"], attrs["steps"] + 1, attrs["thin"])
-    coords = {"agent": names, "replicate": whole, "step": step}
-    if "robust_regret" in variables and attrs["checkpoints"]:
-        values = np.array([[runs[name, r].quantile_values for r in whole] for name in names])
-        variables["quantile_value"] = ("agent", "replicate", "checkpoint"), values
-        coords["checkpoint"] = attrs["checkpoints"]
-    nodes = {"/": xr.Dataset(variables, coords, attrs)}
-    seconds = [[runs[name, r].seconds for r in whole] for name in names]
-    nodes["/timing"] = xr.Dataset({"seconds": (("agent", "replicate"), seconds)})
-    for name in names:
-        draws = {
-            site: np.stack([runs[name, r].draws[site] for r in whole], axis=2).swapaxes(0, 1)[None]
-            for site in runs[name, whole[0]].draws
-        }
-        belief = beliefs[name]
-        if not draws or belief is None:
-            continue
-        nodes[f"/beliefs/{name}/posterior"] = label_draws(
-            draws,
-            ("chain", "draw", "checkpoint", "replicate"),
-            dict(belief.dims),
-            Labels(mdp.states, mdp.actions, mdp.successor),
-            {"checkpoint": attrs["checkpoints"], "replicate": whole},
-        )
-    new = xr.DataTree.from_dict(nodes)
-    if resume is None:
-        return new
-    return xr.DataTree.from_dict({path: _join(resume, new, path) for path in nodes})
-
-
-def _join(old: xr.DataTree, new: xr.DataTree, path: str) -> xr.Dataset:
-    """One node with both sets of replicates, in order; what `old` lacks (a file holds no timing) is missing values."""
-    there = path.strip("/") in {node.path.strip("/") for node in old.subtree}
-    parts = [old[path].to_dataset() if there else old.to_dataset()[["agent", "replicate"]], new[path].to_dataset()]
-    both = xr.concat(parts, "replicate", data_vars="all", coords="minimal", compat="override", join="outer")
-    both.attrs = dict(parts[1].attrs)
-    return both.sortby("replicate")
-
-
-def _resumable(resume: xr.DataTree | None, attrs: Mapping[str, Any]) -> set[int]:
-    """The replicates that `resume` already holds; refused if they come from another run."""
-    if resume is None:
-        return set()
-    for key, value in attrs.items():
-        held = resume.attrs.get(key, "not recorded")
-        if not np.array_equal(held, value):
-            raise ValueError(f"resume holds another run: its {key} is {held!r}, this call's {value!r}")
-    return set(resume.to_dataset()["replicate"].values.tolist())

@@ -30,7 +30,8 @@ ALIASES = {
     "action": ("a", "act", "decision"),
     "reward": ("r", "rew", "return"),
     "next_state": ("s2", "s_next", "s_prime", "sp", "next_s", "next_obs", "next_observation", "new_state", "to"),
-    "terminated": ("done", "last", "terminal", "end", "is_terminal", "dones"),
+    "terminated": ("done", "last", "terminal", "end", "is_terminal", "dones", "is_done", "terminations", "terminate"),
+    "truncated": ("truncations", "truncation", "truncate", "timeout", "timeouts", "time_limit"),
 }
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -233,7 +234,8 @@ def choose_columns(table: Table, columns: dict[str, Any]) -> dict[str, Any]:
     if doubled:
         raise ValueError(f"{table.name} has the column {doubled[0]!r} more than once; rename all but one")
     if "terminated" not in {**chosen, **columns}:
-        ambiguous = [name for name in table.columns if str(name).lower() in ALIASES["terminated"]]
+        aliases = (*ALIASES["terminated"], "terminated")
+        ambiguous = [name for name in table.columns if str(name).lower() in aliases]
         unused = [name for name in ambiguous if name not in chosen.values()]
         if unused:
             raise ValueError(
@@ -241,6 +243,14 @@ def choose_columns(table: Table, columns: dict[str, Any]) -> dict[str, Any]:
                 f"columns={{'terminated': {unused[0]!r}}} if nothing can follow such a step, "
                 f"columns={{'truncated': {unused[0]!r}}} if the recording was cut off there, as by a time limit, or "
                 "columns={'terminated': None} if it says something else"
+            )
+    if "truncated" not in {**chosen, **columns}:
+        aliases = (*ALIASES["truncated"], "truncated")
+        cut = [name for name in table.columns if str(name).lower() in aliases and name not in chosen.values()]
+        if cut:
+            raise ValueError(
+                f"{table.name} has a column {cut[0]!r}; pass columns={{'truncated': {cut[0]!r}}} if it says that the "
+                "recording was cut off, or columns={'truncated': None} if it says something else"
             )
     return chosen
 

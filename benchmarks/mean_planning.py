@@ -1,9 +1,10 @@
 """Planning under the mean (an MDP known, or averaged): beside quantecon and mdpsolver, at discount .99, error 1e-8.
 
 Dense random MDPs (every next state possible, Dirichlet(1) rows, rewards uniform on [0, 1]) and RiverSwim-50. Each
-contender is asked for the error 1e-8 in its own terms and its true error, against a solve of the best policy, is printed
-beside its time: a stopping rule that promises less than it says shows there. Ours runs from arrays in memory to a plan
-with a certified bound; quantecon from a ready ``DiscreteDP``; mdpsolver from a ready model, its set-up not counted.
+contender is asked for the error 1e-8 in its own terms and its true error, against a solve of the best policy, is
+printed beside its time: a stopping rule that keeps less than it promises shows there. Ours runs from arrays in memory
+to a plan with a certified bound; quantecon from a ready ``DiscreteDP``; mdpsolver from a ready model, its set-up not
+counted.
 Run: ``python benchmarks/mean_planning.py``.
 """
 

@@ -106,7 +106,7 @@ def cvar_case(num_states, discount, num_draws):
         solve = jax.jit(lambda problem, draws: policy_iteration(problem, draws, CVaR(LEVEL), tolerance=TOLERANCE))
         plan = solve(problem, draws)
         error = np.abs(np.asarray(plan.value) - numpy_cvar_iteration(transition, reward, discount, tail)).max()
-        print(f"ours: bound {float(plan.bound):.1e}, iterations {int(plan.iterations)}; from value iteration {error:.0e}")
+        print(f"ours: bound {float(plan.bound):.1e}, {int(plan.iterations)} iterations; from the other {error:.0e}")
         _timing.race(
             f"CVaR {LEVEL}, RiverSwim-{num_states}, discount {discount}, N = {num_draws}",
             {

@@ -5,8 +5,20 @@ import numpy as np
 import pytest
 
 from bayesmdp import MDP
+from bayesmdp.agents import psrl
 from bayesmdp.elsewhere import describe_rows
-from bayesmdp.planning import Draws, Mean, Quantile, evaluation, operators, policy_evaluation, policy_iteration, value_iteration
+from bayesmdp.models import dirichlet_transitions
+from bayesmdp.planning import (
+    Draws,
+    Mean,
+    Quantile,
+    evaluation,
+    operators,
+    policy_evaluation,
+    policy_iteration,
+    value_iteration,
+)
+from bayesmdp.simulation import simulate
 from bayesmdp.world import tabular_world
 
 STATES, ACTIONS, OUTCOMES = 9, 3, 4
@@ -104,6 +116,9 @@ def test_no_row_counts_a_state_twice():
 
 
 def test_such_an_mdp_is_not_acted_in():
+    prior = dirichlet_transitions(problem("mean"))
+    with pytest.raises(ValueError, match="a problem to plan for, in which nobody can act"):
+        simulate(problem("mean"), {"PSRL": psrl(prior)}, steps=10, truth=prior)
     with pytest.raises(ValueError, match="to plan for, not to act in"):
         tabular_world(problem("mean").problem, KERNELS[0])
 

@@ -65,13 +65,57 @@ def test_rewards_paid_on_entering():
     # After (a, x) all but b may follow, after (b, x) all but the goal.
     np.testing.assert_allclose(mdp.reward[0], [[0, 1 / 3], [0, 1 / 3]])
     np.testing.assert_allclose(mdp.reward[1, 0], [1, 0])
-    np.testing.assert_allclose(mdp.reward[2], 1 / 4)
+    # Nothing is known of c, entered though it never was: the least of the log.
+    np.testing.assert_allclose(mdp.reward[2], 0)
     acting = mdp_from_log(log, discount=0.9, paid_for="acting")
     np.testing.assert_allclose(acting.reward[1, 0], 1)
     with pytest.raises(ValueError, match="paid_for is 'entering', but some state"):
         mdp_from_log(LOG, discount=0.9, paid_for="entering")
     with pytest.raises(ValueError, match="paid_for must be one of"):
         mdp_from_log(LOG, discount=0.9, paid_for="leaving")
+
+
+def test_least_is_a_bound_for_rewards_too():
+    rows = [
+        ("s", "go", 0.0, "m", False, False),
+        ("m", "go", 0.0, "s", False, False),
+        ("m", "back", -100.0, "pit", False, False),
+        ("pit", "go", 0.0, "s", False, False),
+    ]
+    log = log_of(rows).assign_attrs(states=["m", "pit", "s"], actions=["back", "go"])
+    mdp = mdp_from_log(log, discount=0.9, elsewhere="least")
+    assert mdp.successor[2, 1].tolist() == [0, -1]
+    assert mdp.reward[2, 1].tolist() == [0, -100]
+    # (m, back) names the pit; of the rest both bring 0.
+    assert mdp.reward[0, 0].tolist() == [-100, 0]
+
+
+@pytest.mark.parametrize("bring", [5.0, 0.0])
+def test_a_state_seen_only_where_the_recording_was_cut_brings_the_least(bring):
+    rows = [
+        ("a", "x", -10.0, "b", False, False),
+        ("b", "x", 5.0, "a", False, False),
+        ("a", "x", bring - 10, "b", False, False),
+        ("b", "x", 5.0, "c", False, True),
+    ]
+    mdp = mdp_from_log(log_of(rows).assign_attrs(states=["a", "b", "c"], actions=["x"]), discount=0.9)
+    assert set(mdp.reward[2].ravel()) == {-10}
+
+
+def test_labels_of_several_kinds_come_back_from_a_log():
+    mdp = bm.MDP(transition=np.full((3, 1, 3), 1 / 3), reward=np.zeros((3, 1)), discount=0.9, states=(0, (1, 1), "end"))
+    assert mdp_from_log(bm.collect(mdp, steps=50), discount=0.9).states == mdp.states
+
+
+def test_no_guarantee_where_what_is_lumped_counts_at_its_mean():
+    lake = bm.environments.frozen_lake(discount=0.9)
+    log = bm.collect(lake, steps=3_000, seed=0)
+    for elsewhere, level in (("mean", 1.0), ("least", None), ("none", None)):
+        mdp = mdp_from_log(log, discount=0.9, elsewhere=elsewhere)
+        posterior = bm.infer(dirichlet_transitions(mdp, 1 / 16), log, draws=50, mdp=mdp)
+        found = bm.plan(posterior, mdp, bm.Quantile(0.1)).attrs["guarantee_level"]
+        # Of 11 states that are not terminal no row is known.
+        assert found == pytest.approx(level or 1 - 0.9**11, abs=1e-12)
 
 
 def test_an_action_never_tried_is_not_available():

@@ -14,7 +14,7 @@ import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayesmdp import environments
+from bayesmdp import environments, mdp_from_log
 from bayesmdp.data import compress
 from bayesmdp.logs import read_log
 from bayesmdp.simulation import collect
@@ -49,7 +49,12 @@ def test_a_csv_is_read_as_it_says(tmp_path):
     assert log["next_state"].values.tolist() == [1, 0, 2]
     assert log["terminated"].values.tolist() == [False, False, True]
     assert log["truncated"].values.tolist() == [False, False, False]  # both at once: terminated
-    assert log.attrs == {"states": [0, 1, 2], "actions": ["down", "up"], "source": str(tmp_path / "log.csv")}
+    assert log.attrs == {
+        "states": [0, 1, 2],
+        "actions": ["down", "up"],
+        "source": str(tmp_path / "log.csv"),
+        "ordered": 1,
+    }
     assert compress(log).weight.sum() == 3
 
 
@@ -302,7 +307,8 @@ def test_gaps_are_told_once_and_taken_as_cut_off(tmp_path):
         read_log(path, gaps="refuse")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        same(read_log(path, gaps="allow"), log)
+        # Rows in no order are cut off nowhere.
+        same(read_log(path, gaps="allow"), log.assign(truncated=log["truncated"] & False))
 
 
 def test_gaps_beside_an_end_column():
@@ -328,3 +334,26 @@ def test_a_fault_among_many_rows_is_found_by_its_line(tmp_path):
     rows[80_000] = "0,up,1,0,0"
     with pytest.raises(ValueError, match="line 76545 has 7 fields"):
         read_log(write(tmp_path, HEADER + "\n".join(rows)))
+
+
+@pytest.mark.parametrize("name", ["Terminated", "is_done", "terminations", "Truncated", "timeout"])
+def test_no_column_about_ends_is_passed_over(name):
+    frame = pd.DataFrame(
+        {"state": ["a", "a"], "action": "x", "reward": [0, 1], "next_state": ["a", "end"], name: [0, 1]}
+    )
+    ours = "truncated" if name in ("Truncated", "timeout") else "terminated"
+    with pytest.raises(ValueError, match=f"has a column '{name}'"):
+        read_log(frame)
+    assert read_log(frame, columns={ours: name})[ours].values.tolist() == [False, True]
+    assert not read_log(frame, columns={ours: None})[ours].any()
+
+
+def test_rows_in_no_order_say_nothing_of_where_episodes_start():
+    frame = pd.DataFrame(
+        {"state": ["a", "c", "a", "b"], "action": "x", "reward": 0, "next_state": ["b", "end", "b", "c"]}
+    ).assign(terminated=[False, True, False, False])
+    log = read_log(frame, gaps="allow")
+    assert log.attrs["ordered"] == 0
+    assert not log["truncated"].any()
+    assert mdp_from_log(log, discount=0.9).initial.tolist() == [0.5, 0.25, 0.25, 0]
+    assert mdp_from_log(log, discount=0.9, initial="a").initial.tolist() == [1, 0, 0, 0]

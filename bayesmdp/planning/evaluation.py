@@ -18,7 +18,7 @@ SMALL, DENSE_LIMIT = 128, 2_000
 """States up to which policies are evaluated by a dense factorisation at once, and where nothing quicker will do."""
 
 PATIENCE = 40
-"""Iterations that the quicker way gets first: about what a factorisation of some hundred states costs."""
+"""Iterations that BiCGStab gets where a factorisation can follow: about what one of some hundred states costs."""
 
 
 def policy_transition(problem: Problem, transition: Array, policy: Array) -> Array:
@@ -150,6 +150,7 @@ def _evaluate(problem: Problem, rows: Array, reward: Array, leads: _Leads, start
     if isinstance(leads.elsewhere, LeastElsewhere):
         least = leads.elsewhere.state(start, leads.successor)[..., None]
         leads = _Leads(jnp.where(leads.successor < 0, least, leads.successor), None)
+
     def direct() -> Array:
         system = jnp.eye(problem.num_states) - problem.discount * _dense_rows(problem, rows, leads)
         return jnp.linalg.solve(system, rewards)
@@ -172,11 +173,16 @@ def _evaluate(problem: Problem, rows: Array, reward: Array, leads: _Leads, start
         apply, missing, tol=1e-10, maxiter=PATIENCE if few else 2_000
     )
     value = start + correction
-    if not few:
-        return value
-    left = jnp.max(jnp.abs(rewards - apply(value)))
-    solved = left <= 1e-9 * jnp.max(jnp.abs(missing)) + 1e-15 * jnp.max(jnp.abs(value))
-    return lax.cond(solved, lambda: value, direct)
+    scale = jnp.max(jnp.abs(missing))
+
+    def unsolved(value: Array) -> Array:  # NaN is unsolved too
+        return ~(jnp.max(jnp.abs(rewards - apply(value))) <= 1e-9 * scale + 1e-14 * jnp.max(jnp.abs(value)))
+
+    # It breaks down on some systems, such as cycles. Repeated backups never do.
+    def sweep() -> Array:
+        return lax.while_loop(unsolved, lambda value: value + rewards - apply(value), start)
+
+    return lax.cond(unsolved(value), direct if few else sweep, lambda: value)
 
 
 def _dense_rows(problem: Problem, rows: Array, leads: _Leads) -> Array:

@@ -14,9 +14,10 @@ policy's value in s at the *guarantee level*::
 
 (Song, Wang and Zhou, 2026, Proposition 1, with levels by state as is ours). Rows that depend on each other leave the
 union bound, ``min(1, sum_s alpha(s, pi(s)))``. At level 1 nothing is promised, which for many states is the rule:
-``bm.quantile_value`` estimates what the policy is worth. Independence is known where the posterior has parameters of
-``transition`` itself. The promise holds for exact quantiles; for those of draws up to Monte Carlo error, and for CVaR
-since it is at most the quantile.
+``bm.quantile_value`` estimates what the policy is worth. Nothing is promised either where the policy's rows lump what
+was not seen as worth its mean: the level then leaves out how uncertain the shares of what is lumped are. Independence
+is known where the posterior has parameters of ``transition`` itself. The promise holds for exact quantiles; for those
+of draws up to Monte Carlo error, and for CVaR since it is at most the quantile.
 """
 
 from __future__ import annotations
@@ -191,6 +192,12 @@ def _guarantee_level(
         unknown = (concentration[states, policy] > 0).sum(-1) > 1
     else:
         unknown = _varies(draws.transition, policy)
+        if len(draws.transition) == 1:  # which cannot show what varies
+            unknown = ((draws.transition[0, states, policy] > 0).sum(-1)) > 1
+    if mdp.has_elsewhere and mdp.elsewhere == "mean" and mdp.successor is not None:
+        lumped = (mdp.successor[states, policy] < 0).any(-1)
+        if (lumped & ~mdp.terminal).any():
+            return 1.0
     drawn = np.ndim(draws.reward) == 4
     if drawn:
         unknown |= _varies(draws.reward, policy)
@@ -198,7 +205,7 @@ def _guarantee_level(
     if concentration is None or drawn:
         return float(min(1, alpha.sum()))
     with np.errstate(divide="ignore"):
-        return float(-np.expm1(np.log1p(-alpha).sum()))
+        return float(-np.expm1(np.log1p(-alpha).sum()) + 0.0)  # + 0.0: no negative zero
 
 
 def _varies(draws: NDArray[np.float64], policy: NDArray[np.int32]) -> NDArray[np.bool_]:

@@ -7,6 +7,10 @@ V_m: Song, Wang and Zhou (2026), EC.24. Its Monte Carlo interval is between orde
 the true quantile is Binomial(M, level), whatever the distribution is.
 
 A policy chosen with the same draws looks better under them than it is, as any fit does; use fresh ones.
+
+All of this is said of the posterior that the draws are from. Where a successor table lumps what was not seen as worth
+its mean (:mod:`bayesmdp.elsewhere`), that posterior has no doubt about the shares of what is lumped, and the truth may
+be less certain than it says; lumped as the least, values are lower bounds instead.
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ from bayesmdp.mdp import MDP, Array, Problem, label_array
 from bayesmdp.planning.evaluation import policy_evaluation
 from bayesmdp.planning.inputs import read_dataset, read_draws
 from bayesmdp.planning.operators import Draws
-from bayesmdp.planning.risk import Mean
+from bayesmdp.planning.risk import EXACTLY, Mean
 from bayesmdp.planning.solvers import policy_iteration
 from bayesmdp.policy import policy_probabilities
 from bayesmdp.validation import number
@@ -60,6 +64,8 @@ def value_draws(posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | Arr
     draws, chosen = _inputs(posterior, mdp, policy)
     with jax.enable_x64(True):
         values = np.asarray(_values(mdp.problem, draws, chosen))
+    if not np.isfinite(values).all():
+        raise RuntimeError(f"the policy's value under draw {np.argwhere(~np.isfinite(values))[0][0]} was not found")
     coords = {"draw": np.arange(len(values)), "state": label_array(mdp.states)}
     return xr.DataArray(values, coords, ("draw", "state"), "value")
 
@@ -103,7 +109,7 @@ def quantile_value(
     """
     level = number("level", level, above=0, below=1)
     values = value_draws(posterior, mdp, policy)
-    first = (values * mdp.initial).sum("state")
+    first = values @ xr.DataArray(mdp.initial, dims="state")
     fields = {"value": values, "initial": first}
     found: dict[str, xr.DataArray] = {}
     for name, drawn in fields.items():
@@ -132,7 +138,7 @@ def order_interval(
     # The true quantile is at least the k-th smallest if at least k draws lie at or under it, and so on.
     below = int(stats.binom.ppf((1 - confidence) / 2, size, level))
     above = int(stats.binom.ppf((1 + confidence) / 2, size, level)) + 1
-    rank = min(max(int(np.ceil(level * size)), 1), size)
+    rank = min(max(int(np.ceil(level * size * EXACTLY)), 1), size)
     return padded[rank], padded[below], padded[above]
 
 

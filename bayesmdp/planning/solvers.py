@@ -16,10 +16,10 @@ The `bound` tells which.
 *Value iteration* replaces V by T V. *Policy iteration* fixes each state's greedy action and the row at which the risk
 of that pair is attained (for a quantile, one draw's), and solves the linear system for V. For the mean that is
 Howard's, which never falls: the value of a policy is at most T of it, and from one such value to the next the error
-shrinks by `discount` though the residual may grow, so each is accepted. For a quantile it is Newton's method on a function that is neither convex nor concave, and may cycle, so the
-solved V is accepted only if its residual is at most `discount` times that of the last accepted V; otherwise T of the
-last accepted V is taken, which always satisfies this. Both therefore converge geometrically from anywhere, policy
-iteration usually in 3 to 10 solves.
+shrinks by `discount` though the residual may grow, so each is accepted. For a quantile it is Newton's method on a
+function that is neither convex nor concave, and may cycle, so the solved V is accepted only if its residual is at most
+`discount` times that of the last accepted V; otherwise T of the last accepted V is taken, which always satisfies this.
+Both therefore converge geometrically from anywhere, policy iteration usually in 3 to 10 solves.
 """
 
 from __future__ import annotations

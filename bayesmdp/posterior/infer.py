@@ -136,6 +136,7 @@ def infer(
             "engine": "nuts" if found is None else "exact",
             "reason": reason,
             "model": getattr(model, "__name__", type(model).__name__),
+            "latents": json.dumps(list(program.latents)),
             "deterministic": json.dumps(program.deterministic),
             "seed": seed,
             "num_transitions": float(data.weight.sum()),
@@ -285,7 +286,9 @@ def draw(
         raise ValueError(f"the model computes {', '.join(map(repr, deterministic))} from other sites; pass model")
     seed = int(posterior.attrs["seed"]) if seed is None else integer("seed", seed, 0)
     known = posterior["parameters"].to_dataset()
-    parameters = {str(name): np.asarray(values) for name, values in known.items()}
+    # A file need not keep their order, on which the draws depend.
+    latents = json.loads(posterior.attrs.get("latents", "null")) or [str(name) for name in known]
+    parameters = {name: np.asarray(known[name]) for name in latents}
     betas = {name for name in parameters if "parameter" in known[name].dims}
     layout = Layout(tuple((name, a.shape, name in betas) for name, a in parameters.items()), deterministic)
     with jax.enable_x64(True):
