@@ -502,9 +502,10 @@ print(regret.round(0).assign(least=regret.idxmin(axis=1), by_level=shape, decide
 #
 # - **AQ-BRMDP against PSRL: as the paper says.** It has less regret in five of the six cells and the sixth is open;
 #   less robust regret in five, the other being open.
-# - **At slip .1 AQ-BRMDP is best of all**, in regret, and in the posterior's .1-quantile, where it exceeds every other
-#   agent in all three cells. The fixed levels are no better than PSRL there, and at discount .95 the levels .1 and .3
-#   are worse. The paper's statement that every fixed level beats PSRL does not hold on this ice.
+# - **At slip .1 AQ-BRMDP is best of all**: by its mean regret, and in the posterior's .1-quantile, where it exceeds
+#   every other agent in all three cells. No fixed level is shown to beat PSRL there, and at discount .95 the levels .1
+#   and .3 are worse, so the paper's statement that every fixed level has less regret than PSRL does not hold on this
+#   ice.
 # - **At slip 1/3 it is the other way round.** Every fixed level has less regret than PSRL, and less than AQ-BRMDP by
 #   its mean. In the posterior quantile AQ-BRMDP is behind levels .3 and .5 in all three cells. Our reading: on such
 #   slippery ice nobody can hold back, an agent is thrown about the lake and learns whatever it wants, and optimism has

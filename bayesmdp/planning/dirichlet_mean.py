@@ -187,8 +187,11 @@ def _contour(a: Array, d: Array) -> _Contour:
     most, least = jnp.max(d, axis=-1), jnp.min(d, axis=-1)
     right, left = 1 / most, -1 / least
     width = right + left
-    # Where c = p right - q left, p + q = 1: 1 - c d at both ends, which are not negative.
-    at_left, at_right = (d - least[:, None]) * left[:, None], (most[:, None] - d) * right[:, None]
+    # Where c = p right - q left, p + q = 1: 1 - c d at both ends. Neither is negative, and one entry of each is exactly
+    # 0, which compiled code may miss by a rounding.
+    entry = jnp.arange(d.shape[-1])
+    at_left = jnp.maximum((d - least[:, None]) * left[:, None], 0) * (entry != jnp.argmin(d, axis=-1)[:, None])
+    at_right = jnp.maximum((most[:, None] - d) * right[:, None], 0) * (entry != jnp.argmax(d, axis=-1)[:, None])
     p, q = _saddle(a, d, at_left, at_right, width)
     tilted = d / (q[:, None] * at_left + p[:, None] * at_right)
     c = p * right - q * left
@@ -229,9 +232,11 @@ def _saddle(a: Array, d: Array, at_left: Array, at_right: Array, width: Array) -
         rise, fall = jnp.sum(up * tilted, axis=-1), -jnp.sum(down * tilted, axis=-1)
         rise_slope, fall_slope = (jnp.sum(part * tilted**2, axis=-1) for part in (up, down))
         low, high = jnp.where(rise < fall, logit, low), jnp.where(rise < fall, high, logit)
-        newton = logit - jnp.log(rise / fall) / ((rise_slope / rise + fall_slope / fall) * p * q * width)
+        ratio = jnp.log(rise / fall)
+        newton = logit - ratio / ((rise_slope / rise + fall_slope / fall) * p * q * width)
         newton = jnp.where((newton > low) & (newton < high), newton, (low + high) / 2)
-        done = jnp.abs(rise - fall) <= 0.05 * jnp.sqrt(rise_slope + fall_slope)
+        close = jnp.abs(rise - fall) <= 0.05 * jnp.sqrt(rise_slope + fall_slope)
+        done = close & (jnp.abs(ratio) <= 0.5)
         return count + 1, jnp.where(done, logit, newton), low, high, jnp.all(done)
 
     logit = jnp.log(jnp.sum(down, axis=-1) / jnp.sum(up, axis=-1))

@@ -42,6 +42,9 @@ CHUNK = 2**12
 
 MOST_STEPS = 200
 
+TRUSTED = 1e-6
+"""Estimated error of the distribution function up to which it tells on which side the quantile lies."""
+
 
 class Attained(NamedTuple):
     """Where an exact quantile is attained.
@@ -203,6 +206,7 @@ class _Search(NamedTuple):
     miss: Array
     row: Array
     error: Array
+    doubt: Array
     done: Array
 
 
@@ -244,6 +248,9 @@ def _solve(a: Array, v: Array, level: Array, hint: Array | None) -> tuple[Array,
         low, high = jnp.where(miss < 0, x, search.low), jnp.where(miss < 0, search.high, x)
         narrow = high - low <= 4 * unit
         error = jnp.where(hit, 2 * (jnp.abs(miss) + here.error) / density, high - low) + 4 * unit
+        # Should F ever be unknown, then so is the side on which the quantile lies, and nothing is promised.
+        wrong = ~(jnp.abs(here.below - 0.5) <= 0.5 + TRUSTED)
+        doubt = search.doubt | wrong | ~(here.error <= TRUSTED)
         newton = x - miss / density
         slow = jnp.abs(miss) > jnp.abs(search.miss) / 2
         good = (newton > low) & (newton < high) & ~slow
@@ -259,6 +266,7 @@ def _solve(a: Array, v: Array, level: Array, hint: Array | None) -> tuple[Array,
             miss,
             here.rows / density[:, None],
             error,
+            doubt,
             done,
         )
         keep = search.done
@@ -266,13 +274,14 @@ def _solve(a: Array, v: Array, level: Array, hint: Array | None) -> tuple[Array,
             lambda now, before: now if jnp.ndim(now) == 0 else jnp.where(_along(keep, now), before, now), new, search
         )
 
-    nothing = jnp.full_like(start, jnp.inf)
-    search = _Search(jnp.int32(0), start, least, most, nothing, share_a, nothing, jnp.zeros(len(start), bool))
+    nothing, no = jnp.full_like(start, jnp.inf), jnp.zeros(len(start), bool)
+    search = _Search(jnp.int32(0), start, least, most, nothing, share_a, nothing, no, no)
     search = lax.while_loop(lambda s: (s.step < MOST_STEPS) & ~jnp.all(s.done), look, search)
+    error = jnp.where(search.doubt, most - least, jnp.minimum(search.error, most - least))
     return (
         jnp.where(certain, mean, search.at),
         jnp.where(certain[:, None], share, search.row),
-        jnp.where(certain, 8 * np.finfo(v.dtype).eps * jnp.abs(mean), search.error),
+        jnp.where(certain, 8 * np.finfo(v.dtype).eps * jnp.abs(mean), error),
     )
 
 
