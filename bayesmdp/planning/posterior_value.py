@@ -3,8 +3,9 @@
 A plan's value is the risk of one step at a time; the value of the policy over the whole future is a random number with
 a posterior of its own. For draws P_1, ..., P_M of the kernel and a policy pi, ``V_m = (I - discount P_m,pi)^-1
 r_m,pi``, and the *posterior quantile value* at a level is the left quantile, the ``ceil(level M)``-th smallest, of the
-V_m: Song, Wang and Zhou (2026), EC.24. Its Monte Carlo interval is between order statistics: the number of draws below
-the true quantile is Binomial(M, level), whatever the distribution is.
+V_m (NumPy's ``inverted_cdf``, rounding of the product included): Song, Wang and Zhou (2026), EC.24. Its Monte Carlo
+interval is between order statistics: the number of draws below the true quantile is Binomial(M, level), whatever the
+distribution is.
 
 A policy chosen with the same draws looks better under them than it is, as any fit does; use fresh ones.
 
@@ -29,7 +30,7 @@ from bayesmdp.mdp import MDP, Array, Problem, label_array
 from bayesmdp.planning.evaluation import policy_evaluation
 from bayesmdp.planning.inputs import read_dataset, read_draws
 from bayesmdp.planning.operators import Draws
-from bayesmdp.planning.risk import EXACTLY, Mean
+from bayesmdp.planning.risk import Mean
 from bayesmdp.planning.solvers import policy_iteration
 from bayesmdp.policy import policy_probabilities
 from bayesmdp.validation import number
@@ -138,7 +139,7 @@ def order_interval(
     # The true quantile is at least the k-th smallest if at least k draws lie at or under it, and so on.
     below = int(stats.binom.ppf((1 - confidence) / 2, size, level))
     above = int(stats.binom.ppf((1 + confidence) / 2, size, level)) + 1
-    rank = min(max(int(np.ceil(level * size * EXACTLY)), 1), size)
+    rank = min(max(int(np.ceil(level * size)), 1), size)
     return padded[rank], padded[below], padded[above]
 
 

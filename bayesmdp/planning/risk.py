@@ -35,9 +35,6 @@ from bayesmdp.validation import finite_array, reject_first
 
 __all__ = ["Mean", "OrderRisk", "Quantile", "Risk", "level_text", "level_within", "quantile_budget", "risk_from_text"]
 
-EXACTLY = 1 - 2**-50
-"""A level times a number of draws that is whole but for rounding is that number: .07 of 100 is the 7th, not the 8th."""
-
 
 @runtime_checkable
 class Risk(Protocol):
@@ -165,7 +162,7 @@ class OrderRisk:
             # A spare draw at the pair's largest target cannot change an order statistic of the others.
             targets = jnp.where(spare, jnp.max(targets, axis=0), targets)
         number = self.used(total)
-        rank = jnp.clip(jnp.ceil(self.level * number * EXACTLY), 1, number).astype(jnp.int32)
+        rank = jnp.clip(jnp.ceil(self.level * number), 1, number).astype(jnp.int32)
         rank = jnp.broadcast_to(rank, shape).ravel()
         return order_statistic(targets.reshape(total, -1), rank, guess=guess).reshape(shape)
 

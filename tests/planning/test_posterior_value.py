@@ -7,7 +7,7 @@ from scipy import stats
 
 from bayesmdp import MDP
 from bayesmdp.environments import frozen_lake, riverswim
-from bayesmdp.planning import Quantile, downside_exposure, plan, quantile_value, value_draws
+from bayesmdp.planning import downside_exposure, quantile_value, value_draws
 from bayesmdp.planning.posterior_value import order_interval
 from tests.oracles import enumerate_policies, policy_value
 
@@ -58,16 +58,6 @@ def test_a_long_cycle_on_which_krylov_methods_break_down():
     worth = quantile_value(posterior, mdp, [0] * size, 0.1)
     np.testing.assert_allclose(worth.value, truth, atol=1e-8)
     assert abs(float(worth.initial) - truth[0]) < 1e-8
-
-
-def test_whole_ranks_are_not_rounded_up():
-    assert order_interval(np.arange(1.0, 101.0), 0.07, 0.95)[0] == 7  # .07 x 100 is 7.000000000000001
-    posterior = xr.Dataset({"transition": (("draw", "state", "action", "next_state"), np.zeros((100, 2, 1, 2)))})
-    posterior["transition"][:, 0, 0, 1] = np.arange(1, 101) / 200
-    posterior["transition"][:, 0, 0, 0] = 1 - np.arange(1, 101) / 200
-    posterior["transition"][:, 1, 0, 0] = 1
-    mdp = MDP(reward=np.array([[[0.0, 1.0]], [[0.0, 0.0]]]), discount=1e-9)
-    assert abs(float(plan(posterior, mdp, Quantile(0.07)).value[0]) - 7 / 200) < 1e-6
 
 
 def test_the_interval_holds_the_quantile_as_often_as_promised():
