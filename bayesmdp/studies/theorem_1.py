@@ -16,7 +16,8 @@ adds a share of about ``alpha (1 - alpha) / (pdf(z)^2 draws)`` to the covariance
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def asymptotics(
     posterior = counts + np.where(kernel > 0, concentration, 1e-6)
     with jax.enable_x64(True):
         keys = jax.random.split(jax.random.key(seed), data_sets)
-        values = np.asarray(_quantile_values(chain.problem, keys, posterior[:, :, None], level, num_draws))
+        values = np.asarray(_quantile_values(num_draws)(chain.problem, keys, posterior[:, :, None], level))
     scaled = np.sqrt(rows.sum()) * (values - value)
     return xr.Dataset(
         {
@@ -100,16 +101,20 @@ def asymptotics(
     )
 
 
-def _quantile_values(problem: Any, keys: Any, concentration: Any, level: float, num_draws: int) -> Any:
-    """Quantile values [data set, state] under Dirichlet posteriors [data set, state, 1, next_state]."""
+@cache
+def _quantile_values(num_draws: int) -> Callable[[Any, Any, Any, Any], Any]:
+    """Quantile values [data set, state] under Dirichlet posteriors [data set, state, 1, next_state], compiled once."""
     import jax
 
     from bayesmdp.planning import Draws, Quantile, policy_iteration
     from bayesmdp.posterior.random import dirichlet
 
-    def value(inputs: tuple[Any, Any]) -> Any:
-        key, row = inputs
-        draws = dirichlet(key, row, num_draws)
-        return policy_iteration(problem, Draws(draws, problem.reward), Quantile(level)).value
+    def values(problem: Any, keys: Any, concentration: Any, level: Any) -> Any:
+        def value(inputs: tuple[Any, Any]) -> Any:
+            key, row = inputs
+            draws = dirichlet(key, row, num_draws)
+            return policy_iteration(problem, Draws(draws, problem.reward), Quantile(level)).value
 
-    return jax.jit(partial(jax.lax.map, value))((keys, concentration))
+        return jax.lax.map(value, (keys, concentration))
+
+    return jax.jit(values)
