@@ -24,7 +24,7 @@ from tests.statistical import FAILURE_RATE, NUM_CALLS, assert_p_value, calibrati
 
 pytestmark = pytest.mark.usefixtures("wide")
 
-SIZES = SimpleNamespace(num_states=3, num_actions=2, num_outcomes=3)
+SIZES = SimpleNamespace(num_states=3, num_actions=2, num_outcomes=3, outcome_size=np.ones(()))
 NUM_DRAWS = 99
 
 
