@@ -258,7 +258,8 @@ def _side(a: Array, tilted: Array, scale: Array, third: Array) -> tuple[Array, A
         reach = (scale[:, None] * 4.0**n * tilted)[:, None]
         height = -jnp.sum(a[:, None] * jnp.log1p(reach * reach - 2 * leans * reach), axis=-1) / 2
         growth = jnp.where(alive, jnp.maximum(growth, height[:, 2:]), growth)
-        return n + 1, growth, alive & (height[:, :2] > FAR)
+        # The integrands for the rows fall more slowly, by as much as |s| grows with w.
+        return n + 1, growth, alive & (height[:, :2] + n * np.log(4) > FAR)
 
     total = jnp.sum(a, axis=-1)[:, None]
     growth = jnp.zeros((len(scale), 2), scale.dtype)

@@ -6,8 +6,12 @@ import xarray as xr
 
 import bayesmdp as bm
 from bayesmdp.planning import Draws, Mean, Quantile, plan, policy_iteration
+from bayesmdp.planning.cvar import CVaR
+from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
+from bayesmdp.planning.inputs import read_draws
 from bayesmdp.planning.plan import _solve
 from tests import oracles
+from tests.statistical import threshold
 
 DIMS = ("chain", "draw", "state", "action", "next_state")
 
@@ -197,7 +201,13 @@ def test_bad_posteriors_are_refused(posterior, error, message):
         ({"risk": Quantile(np.full((2, 6), 0.5))}, ValueError, r"level has shape \(2, 6\)"),
         ({"risk": Quantile(0.5, np.full((6, 3), 5))}, ValueError, r"num_draws has shape \(6, 3\)"),
         ({"solver": "lp"}, ValueError, "solver must be one of policy_iteration, value_iteration; got 'lp'"),
-        ({"tolerance": -1.0}, ValueError, "tolerance"),
+        ({"tolerance": -1.0}, ValueError, "tolerance must be a number of at least 0; got -1.0"),
+        ({"risk": CVaR(np.full((2, 6), 0.5))}, ValueError, r"the CVaR's level has shape \(2, 6\)"),
+        ({"quantile": "both"}, ValueError, "quantile must be one of draws, exact; got 'both'"),
+        ({"quantile": "exact"}, ValueError, "only quantiles are known exactly, not mean: pass a Quantile, or use"),
+        ({"quantile": "exact", "risk": CVaR(0.1)}, ValueError, "only quantiles are known exactly, not cvar:0.1"),
+        ({"quantile": "exact", "risk": Quantile(0.1, 5)}, ValueError, "uses no draws: leave num_draws out"),
+        ({"quantile": "exact", "risk": Quantile(0.1)}, ValueError, "group 'parameters'.*; use quantile='draws'"),
         ({"tolerance": float("nan")}, ValueError, "tolerance"),
         ({"tolerance": "small"}, ValueError, "tolerance"),
         ({"max_iterations": 0}, ValueError, "max_iterations must be an integer of at least 1; got 0"),
@@ -212,3 +222,178 @@ def test_bad_options_are_refused(options, error, message):
 def test_something_else_than_an_mdp_is_refused():
     with pytest.raises(TypeError, match=r"mdp must be a bayesmdp\.MDP; got Dataset"):
         plan(river_posterior(), river_posterior())
+
+
+def test_cvar_by_brute_force():
+    found = plan(river_posterior(), RIVER, CVaR(0.3))
+    value = np.zeros(6)
+    for _ in range(700):
+        ordered = np.sort(oracles.targets(river_draws().reshape(50, 6, 2, 6), RIVER.reward, 0.95, value), axis=0)
+        value = ordered[:15].mean(0).max(-1)
+    np.testing.assert_allclose(found["value"], value, rtol=0, atol=1e-10)
+    assert found.attrs["risk"] == "cvar:0.3" and found.attrs["bound"] < 1e-10
+
+
+def dirichlet_posterior(concentration, draws=0, seed=0, parameter="transition"):
+    """As infer leaves it."""
+    dims = DIMS[2:]
+    groups = {"parameters": xr.Dataset({parameter: (dims, concentration)})}
+    if draws:
+        gammas = np.random.default_rng(seed).standard_gamma(concentration, size=(1, draws, *concentration.shape))
+        groups["posterior"] = xr.Dataset({"transition": (DIMS, gammas / gammas.sum(-1, keepdims=True))})
+    return xr.DataTree.from_dict(groups)
+
+
+def river_concentration():
+    return 1 / 6 + 30 * RIVER.transition
+
+
+def test_exact_quantiles_need_no_draws():
+    level = np.random.default_rng(1).uniform(0.05, 0.6, (6, 2))
+    posterior = dirichlet_posterior(river_concentration())
+    found = plan(posterior, RIVER, Quantile(level), quantile="exact")
+    assert found.attrs["num_draws"] == 0 and found.attrs["risk"].endswith(" exact") and found.attrs["converged"] == 1
+    same = plan(posterior, RIVER, DirichletQuantile(level), solver="value_iteration")
+    bound = found.attrs["bound"] + same.attrs["bound"]
+    np.testing.assert_allclose(found["value"], same["value"], rtol=0, atol=bound)
+    many = plan(dirichlet_posterior(river_concentration(), 4_000), RIVER, Quantile(level))
+    np.testing.assert_allclose(many["value"], found["value"], rtol=0.1)
+
+
+def test_from_a_log_to_an_exact_plan():
+    prior = bm.models.dirichlet_transitions(RIVER, concentration=0.5)
+    log = bm.collect(RIVER, policy="uniform", steps=500, seed=0)
+    posterior = bm.infer(prior, log, mdp=RIVER, draws=0)
+    found = plan(posterior, RIVER, Quantile(0.2), quantile="exact")
+    counts = np.zeros((6, 2, 6))
+    action = (log["action"].values == "right").astype(int)
+    np.add.at(counts, (log["state"].values, action, log["next_state"].values), 1)
+    expected = plan(dirichlet_posterior(0.5 + counts), RIVER, DirichletQuantile(0.2))
+    np.testing.assert_allclose(found["value"], expected["value"], rtol=0, atol=1e-10)
+    with pytest.raises(ValueError, match=r"no group 'posterior'.*make draws of its parameters with bm\.draw"):
+        plan(posterior, RIVER, Quantile(0.2))
+
+
+@pytest.mark.parametrize(
+    ("posterior", "message"),
+    [
+        (
+            lambda: dirichlet_posterior(river_concentration(), parameter="ahead"),
+            "where the rows themselves are Dirichlet",
+        ),
+        (lambda: dirichlet_posterior(river_concentration()[:5]), "has 5 entries along 'state'; the MDP has 6"),
+        (
+            lambda: dirichlet_posterior(-river_concentration()),
+            r"parameters/transition\[0, 0, 0\] = -30.* no concentration",
+        ),
+        (
+            lambda: dirichlet_posterior(0 * river_concentration()),
+            r"parameters/transition\[0, 0\] sums to 0; a Dirichlet",
+        ),
+        (
+            lambda: dirichlet_posterior(river_concentration()).assign(
+                posterior=xr.DataTree(river_posterior().assign(reward=("draw", np.ones(25))))
+            ),
+            "needs a known reward.*use quantile='draws'",
+        ),
+    ],
+)
+def test_posteriors_without_exact_quantiles(posterior, message):
+    with pytest.raises(ValueError, match=message):
+        plan(posterior(), RIVER, Quantile(0.2), quantile="exact")
+
+
+def test_the_guarantee_by_formula():
+    level = np.linspace(0.01, 0.12, 12).reshape(6, 2)
+    concentration = river_concentration()
+    concentration[2] = np.eye(6)[2]
+    for quantile in ("draws", "exact"):
+        found = plan(dirichlet_posterior(concentration, 400), RIVER, Quantile(level), quantile=quantile)
+        action = [RIVER.actions.index(a) for a in found["policy"].values]
+        chosen = np.delete(level[np.arange(6), action], 2)
+        assert found.attrs["guarantee_level"] == pytest.approx(1 - np.prod(1 - chosen), rel=1e-12)
+    # Without parameters it is not known that rows are independent; what does not vary over draws is certain.
+    drawn = dirichlet_posterior(concentration, 400)["posterior"].to_dataset()
+    found = plan(drawn, RIVER, Quantile(level))
+    assert found.attrs["guarantee_level"] == pytest.approx(chosen.sum(), rel=1e-12)
+    assert plan(drawn, RIVER, Quantile(0.5)).attrs["guarantee_level"] == 1
+    assert plan(drawn, RIVER, CVaR(1.0)).attrs["guarantee_level"] == 1
+    assert "guarantee_level" not in plan(drawn, RIVER).attrs
+
+
+def test_the_guarantee_holds():
+    """Proposition 1: under fresh kernels the policy is worth its planned value at least as often as is promised."""
+    terminal = np.arange(6) == 5
+    river = RIVER.replace(terminal=terminal, initial=0)
+    concentration = 0.3 + 10 * RIVER.transition
+    for level in (0.02, 0.1, 0.3):
+        found = plan(dirichlet_posterior(concentration), river, Quantile(level), quantile="exact")
+        promised = found.attrs["guarantee_level"]
+        assert promised == pytest.approx(1 - (1 - level) ** 5, rel=1e-12)
+        action = np.array([river.actions.index(a) for a in found["policy"].values])
+        draws = 4_000
+        gammas = np.random.default_rng(2).standard_gamma(concentration[np.arange(6), action], size=(draws, 6, 6))
+        kernels = gammas / gammas.sum(-1, keepdims=True) * ~terminal[:, None] * ~terminal
+        reward = np.where(terminal, 0, river.reward[np.arange(6), action, 0])
+        values = np.linalg.solve(np.eye(6) - 0.95 * kernels, np.broadcast_to(reward[:, None], (draws, 6, 1)))[..., 0]
+        kept = (values >= found["value"].values - 1e-9).mean(0)
+        slack = threshold(6) * np.sqrt(promised * (1 - promised) / draws)
+        assert (kept >= 1 - promised - slack).all()
+
+
+def test_ties_are_counted():
+    twin = np.repeat(river_draws()[..., 1:, :], 2, axis=-2)
+    same = xr.Dataset({"transition": (DIMS, twin)})
+    mdp = bm.MDP(reward=RIVER.reward[:, 1, 0], actions=["a", "b"], discount=0.95)
+    assert plan(same, mdp, Quantile(0.3)).attrs["ties"] == 6
+    available = np.array([[True, False]] + [[True, True]] * 5)
+    terminal = np.arange(6) == 5
+    assert plan(same, mdp.replace(available=available, terminal=terminal), Quantile(0.3)).attrs["ties"] == 4
+    assert plan(river_posterior(), RIVER, Quantile(0.3)).attrs["ties"] == 0
+    # What is not known well enough is a tie.
+    loose = plan(river_posterior(), RIVER, Quantile(0.3), max_iterations=1, strict=False)
+    assert loose.attrs["ties"] == 6
+
+
+def test_draws_are_copied_only_where_needed():
+    posterior = river_posterior()
+    array = posterior["transition"].values
+    assert np.abs(array.sum(-1) - 1).max() <= 6 * np.finfo(float).eps
+    assert np.shares_memory(read_draws(posterior, RIVER).transition, array)
+    for changed in (array.astype(np.float32), array * (1 + 1e-9), np.ascontiguousarray(array.transpose(1, 0, 2, 3, 4))):
+        dims = (DIMS[1], DIMS[0], *DIMS[2:]) if changed.shape[0] == 25 else DIMS
+        found = read_draws(xr.Dataset({"transition": (dims, changed)}), RIVER).transition
+        np.testing.assert_allclose(found, array.reshape(50, 6, 2, 6), rtol=1e-6)
+        assert np.abs(found.sum(-1) - 1).max() <= 6 * np.finfo(float).eps and found.dtype == np.float64
+    # A row that is never taken may be anything that is finite; what is not is replaced.
+    available = np.ones((6, 2), bool)
+    available[3, 1] = False
+    mdp = RIVER.replace(available=available)
+    idle = array.copy()
+    idle[..., 3, 1, :] = 7.0
+    assert np.shares_memory(read_draws(xr.Dataset({"transition": (DIMS, idle)}), mdp).transition, idle)
+    idle[1, 24, 3, 1] = np.nan
+    found = read_draws(xr.Dataset({"transition": (DIMS, idle)}), mdp).transition
+    assert (found[:, 3, 1] == 0).all() and np.isnan(idle[1, 24, 3, 1]).all()
+    kept = np.delete(found, 3, axis=1), np.delete(array.reshape(50, 6, 2, 6), 3, axis=1)
+    np.testing.assert_allclose(*kept, rtol=1e-15, atol=0)
+
+
+def test_wrong_draws_far_behind_are_found(monkeypatch):
+    monkeypatch.setattr("bayesmdp.planning.inputs.CHUNK", 200)
+    for number, message in (
+        (0.9, r"\[1, 20, 5, 0\] sums to"),
+        (np.inf, r"\[1, 20, 5, 0, 2\] = inf"),
+        (-1e-9, "negative"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            plan(spoiled((1, 20, 5, 0, 2), number), RIVER)
+    plan(river_posterior(draws=river_draws().astype(np.float32)), RIVER)
+
+
+def test_exact_plans_compile_once():
+    plan(dirichlet_posterior(river_concentration()), RIVER, Quantile(0.2), quantile="exact")
+    before = _solve._cache_size()
+    for level in (0.1, 0.7):
+        plan(dirichlet_posterior(3 * river_concentration()), RIVER, Quantile(level), quantile="exact", tolerance=1e-6)
+    assert _solve._cache_size() == before
