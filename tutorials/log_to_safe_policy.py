@@ -1,0 +1,436 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # From a log to a policy that keeps its promise
+#
+# A hospital has written down how it treated its patients. Could it treat them better? We have the file and nothing
+# else: no new experiments, no simulator, and people at the other end. So we want more than a good policy. We want to
+# know how far to trust the number that comes with it. You will learn
+#
+# 1. how to get from a CSV file to a decision problem, a posterior and a plan;
+# 2. why the plan that looks best promises too much, and what a cautious plan does about it;
+# 3. that a promise is as good as its prior, and how the log itself can judge priors;
+# 4. where the remaining doubt comes from, and so what to record next;
+# 5. what "a 10% quantile" is worth when the prior is right: exactly 10%.
+#
+# The hospital is ICU-Sepsis (Choudhary, Gupta and Thomas 2024), a benchmark estimated from intensive-care records. It
+# is there to test algorithms; nothing here says how to treat a patient. Because it is a simulator we can do what no
+# hospital can: look up what a policy really delivers.
+
+# %%
+import contextlib
+import io
+import os
+import tempfile
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import xarray as xr
+from scipy import stats
+
+import bayesmdp as bm
+from bayesmdp.cli import app
+from bayesmdp.models import dirichlet_transitions
+from bayesmdp.planning.cvar import CVaR
+from bayesmdp.studies.icu_sepsis import WEIGHTS, log_evidence, treat
+
+SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
+PATIENTS, DRAWS = (30, 20) if SMALL else (1_000, 100)
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.45"
+HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
+
+# %% [markdown]
+# ## The file
+#
+# One line for every four hours of every patient: the state (a cluster of similar patients), the treatment (levels of
+# fluids `f` and vasopressors `v`), whether the patient was discharged alive, the next state, and whether the stay was
+# over. A hospital calls its columns what it likes.
+
+# %%
+folder = tempfile.TemporaryDirectory()
+path = Path(folder.name) / "icu.csv"
+names = {"action": "treatment", "reward": "survived", "next_state": "four_hours_later", "terminated": "stay_over"}
+frame = treat(PATIENTS, seed=0).to_dataframe().rename(columns=names).drop(columns="truncated")
+frame.to_csv(path, index=False)
+print(path.read_text()[:330])
+
+# %% [markdown]
+# `read_log` checks every line and complains by line number. One column deserves thought: an end of an episode may be
+# `terminated` (the state is final: nothing follows) or `truncated` (the recording stopped). To mistake the second for
+# the first is to teach the plan that patients cease to matter when the recorder is switched off. Here every stay ends
+# in survival or death.
+
+# %%
+log = bm.read_log(path, columns={ours: theirs for ours, theirs in names.items()})
+print(f"{log.sizes['step']:,} steps of {int(log['terminated'].sum()):,} patients, {log['reward'].sum():.0f} survived")
+
+# %% [markdown]
+# ## The problem
+#
+# `mdp_from_log` makes a decision problem of what was seen. Three of its rules matter here. A treatment that was never
+# tried in a state is not available there: nobody knows what it does. The next states that were seen after a pair are
+# named; all others are lumped into one outcome, *elsewhere*, worth their average. And a reward that is always the same
+# on entering a state (1 for survival) belongs to entering it.
+
+# %%
+problem = bm.mdp_from_log(log, discount=0.99, name="icu")
+rows = bm.compress(log, problem)
+tries = np.zeros((problem.num_states, problem.num_actions))
+np.add.at(tries, (rows.state, rows.action), rows.weight)
+tried = tries[tries > 0]
+print(problem)
+print(f"{tried.size:,} pairs of a state and a treatment were tried,", end=" ")
+print(f"{np.mean(tried < 5):.0%} of them fewer than 5 times")
+
+# %% [markdown]
+# ## A prior, a posterior, a plan
+#
+# The prior says nothing about medicine: each row of probabilities is Dirichlet, the same for every next state. Its one
+# number is the *weight* of a row, in observations: the prior counts as much as so many patients. Weight 1 is the usual
+# choice, the one of `bayesmdp plan`, and looks modest. Keep an eye on it.
+
+# %%
+
+
+def posterior_of(weight):
+    """The posterior's parameters, draws to plan with, and fresh draws to judge by."""
+    prior = dirichlet_transitions(problem, concentration=weight / problem.num_states)
+    posterior = bm.infer(prior, rows, mdp=problem, draws=0)
+    return bm.draw(posterior, DRAWS, seed=1), bm.draw(posterior, DRAWS, seed=2)
+
+
+def at_start(value, mdp):
+    return float(value.values @ mdp.initial)
+
+
+planning, fresh = posterior_of(1)
+mean_plan = bm.plan(planning, problem)
+print(f"the mean plan promises {at_start(mean_plan['value'], problem):.3f}")
+
+# %% [markdown]
+# That is a discounted probability of survival. The share of survivors in the log says what clinicians achieve, and the
+# plan seems to beat them by far. We may look.
+
+# %%
+sepsis, clinicians = bm.environments.icu_sepsis(discount=0.99), bm.environments.clinicians_policy()
+
+
+def delivered(policy):
+    """True value from admission; in states without a tried treatment the clinicians go on."""
+    known = policy.sel(state=[problem.states[i] for i in np.flatnonzero(tries.any(-1))])
+    complete = (known == clinicians["action"]).astype(float).reindex(state=clinicians["state"]).fillna(clinicians)
+    return at_start(bm.evaluate(sepsis, complete), sepsis)
+
+
+as_now = at_start(bm.evaluate(sepsis, clinicians), sepsis)
+optimum = at_start(bm.solve(sepsis)["value"], sepsis)
+print(f"clinicians {as_now:.3f}, best possible {optimum:.3f}")
+print(f"the mean plan delivers {delivered(mean_plan['policy']):.3f}")
+
+# %% [markdown]
+# A thousand patients improve the treatment a little. The promise is another matter: it lies above what the best policy
+# of all could do. A plan compares thousands of rows, most known from a handful of patients, and picks those that look
+# best. The best looking are in part the luckiest: the *optimizer's curse*.
+#
+# ## Three kinds of caution
+#
+# - The *0.1-quantile plan* values each pair by what nine posterior draws in ten exceed.
+# - The *CVaR plan* takes the mean of the worst tenth: it also minds how bad the bad draws are.
+# - The *posterior quantile value* does not plan, it judges: the policy is evaluated under fresh draws of the whole
+#   kernel, and we report what nine in ten of these values exceed. Fresh, since a policy looks good under the draws it
+#   was chosen with.
+
+# %%
+RISKS = {"mean": bm.Mean(), "quantile 0.1": bm.Quantile(0.1), "CVaR 0.1": CVaR(0.1)}
+
+
+def judged(planning, fresh):
+    """What each plan promises, what its policy is worth under fresh draws, and what it delivers."""
+    table, policies = {}, {}
+    for name, risk in RISKS.items():
+        plan = bm.plan(planning, problem, risk, tolerance=1e-5)
+        worth = bm.quantile_value(fresh, problem, plan["policy"], 0.1)
+        table[name] = {
+            "promise": at_start(plan["value"], problem),
+            "0.1-quantile value": float(worth["initial"]),
+            "from": float(worth["initial_lower"]),
+            "to": float(worth["initial_upper"]),
+            "delivers": delivered(plan["policy"]),
+        }
+        policies[name] = plan["policy"]
+    return pd.DataFrame(table).T, policies
+
+
+sparse, _ = judged(planning, fresh)
+print(sparse.round(3).to_string())
+
+# %% [markdown]
+# The cautious plans promise little, since they assume bad luck in every row of the way at once, which hardly ever
+# happens. Their policies are about as good as the mean plan's. The posterior quantile value should be the number to
+# give to the board: nine chances in ten that the policy is worth this or more, *if the posterior is right*. But it,
+# too, is more than any policy can deliver.
+#
+# ## A promise is as good as its prior
+#
+# So the posterior is wrong, and fresh draws do not help: they come from the same posterior. Think of a pair tried
+# once, after which the patient survived. Weight 1 says: one observation from the prior, one from the log, so half of
+# all such patients will survive at once. Real patients go on to dozens of states. A small weight is not modest. It is
+# the strong opinion that rows have very few outcomes.
+#
+# The log can speak to that. Under each weight the log has a probability, its *evidence*: the product, step by step, of
+# the probability given to what then happened. For Dirichlet rows it is a closed form, and costs nothing.
+
+# %%
+evidence = pd.Series({weight: log_evidence(problem, rows, weight) for weight in WEIGHTS}, name="log evidence")
+best = evidence.idxmax()
+print(evidence.round(0).to_string())
+print(f"best weight: {best:g}")
+
+# %%
+planning, fresh = posterior_of(best)
+chosen, policies = judged(planning, fresh)
+print(chosen.round(3).to_string())
+
+# %% [markdown]
+# Differences of log evidence are log odds: the weight of 1 is not slightly worse, it is out of the question. With the
+# better weight the numbers come down to earth. Whether they come down far enough is the next question.
+#
+# ## How it goes with more patients
+#
+# One log is one story. The study `bayesmdp/studies/icu_sepsis.py`, declared before it was run, takes five logs of each
+# of several sizes, and compares. (There the names of all states are known, also of those that a small log never saw.)
+
+# %%
+table = HERE / "icu_sepsis.csv"
+if table.exists():
+    study = pd.read_csv(table)
+    sizes = study["patients"].unique()
+    fig, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+    for ax, (prior, part) in zip(axes, study.groupby("prior", sort=False), strict=True):
+        for plan, colour in (("mean", BLUE), ("quantile 0.1", ORANGE)):
+            lines = part[part["plan"] == plan]
+            for figure, style in (("promise", ":"), ("quantile_value", "--"), ("delivered", "-")):
+                label = f"{plan} plan: {figure.replace('quantile_value', 'posterior 0.1-quantile value')}"
+                ax.plot(lines["patients"], lines[figure], style, color=colour, marker="o", markersize=4, label=label)
+                ends = lines[figure + "_lower"], lines[figure + "_upper"]
+                ax.fill_between(lines["patients"], *ends, color=colour, alpha=0.12, linewidth=0)
+        for name in ("clinicians", "optimal"):
+            ax.axhline(study[name].iloc[0], color=GREY, linewidth=1, zorder=0)
+            ax.annotate(name, (sizes[-1], study[name].iloc[0]), ha="right", va="bottom", color=GREY, fontsize=9)
+        ax.set_xscale("log")
+        ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+        ax.minorticks_off()
+        ax.set(xlabel="patients in the log", ylim=(0, 1))
+        ax.set_title(f"Prior: {prior}", loc="left")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_ylabel("value at admission")
+    axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+    fig.suptitle("What plans promise and what they deliver (means of 5 logs; bands: 95%)", x=0.01, ha="left")
+    plt.show()
+
+# %%
+if table.exists():
+    columns = ["promise", "quantile_value", "delivered", "margin", "margin_lower", "margin_upper", "kept"]
+    print(study.set_index(["prior", "plan", "patients"])[columns].sort_index().round(3).to_string())
+    print(f"\nclinicians {study['clinicians'].iloc[0]:.3f}, best possible {study['optimal'].iloc[0]:.3f}")
+
+# %% [markdown]
+# `margin` is what a policy delivers less its posterior 0.1-quantile value, `kept` the share of logs in which that is
+# not negative. Nine in ten were promised.
+#
+# **FINDINGS: two or three sentences, when the study has been run.**
+#
+# ## What to record next
+#
+# The value of a policy is uncertain because its rows are. To first order the posterior variance of the value is a sum
+# over states of (expected discounted visits)² × (variance of the state's target), the formula of Song, Wang and Zhou's
+# Theorem 1. Each term is the doubt that one pair contributes: small where hardly any patient comes, and where many
+# came before.
+
+# %%
+policy = policies["quantile 0.1"]
+state = np.arange(problem.num_states)
+action = np.array([problem.action_index(label) for label in policy.values.tolist()])
+successor, reward = problem.successor[state, action], problem.reward[state, action]
+drawn = fresh["posterior"]["transition"].values.reshape(-1, *problem.successor.shape)[:, state, action]
+expected = drawn.mean(0)
+
+seen = successor >= 0
+chain = np.zeros((problem.num_states,) * 2)
+np.add.at(chain, (np.nonzero(seen)[0], successor[seen]), expected[seen])
+named = np.zeros(chain.shape, bool)
+named[np.nonzero(seen)[0], successor[seen]] = True
+unnamed = ~named / np.maximum((~named).sum(-1, keepdims=True), 1)  # where elsewhere is
+chain += np.where(seen, 0, expected).sum(-1, keepdims=True) * unnamed
+chain[problem.terminal] = chain[:, problem.terminal] = 0
+
+# %%
+living = np.where(problem.terminal, 0, 1)
+system = np.eye(problem.num_states) - problem.discount * chain
+value = np.linalg.solve(system, (expected * reward).sum(-1) * living)
+visits = np.linalg.solve(system.T, problem.initial)
+future = np.where(seen, value[successor], (unnamed @ value)[:, None])
+targets = (drawn * (reward + problem.discount * future)).sum(-1) * living
+doubt = (visits * targets.std(0)) ** 2
+by_draws = bm.value_draws(fresh, problem, policy).values @ problem.initial
+print(f"posterior sd of the value: {np.sqrt(doubt.sum()):.4f} by this sum, {by_draws.std():.4f} by the draws")
+
+order = np.argsort(-doubt)
+wanted = pd.DataFrame(
+    {
+        "treatment": policy.values[order],
+        "tries": tries[state, action][order].astype(int),
+        "visits a patient": visits[order].round(3),
+        "share of the doubt": (doubt[order] / doubt.sum()).round(3),
+    },
+    index=pd.Index([problem.states[i] for i in order], name="state"),
+)
+print(wanted.head(10).to_string())
+half = int(np.searchsorted(np.cumsum(doubt[order]), doubt.sum() / 2)) + 1
+print(f"half of all doubt sits in {half} of {int((visits > 1e-6).sum())} states")
+
+# %% [markdown]
+# These are the records to ask for: from other hospitals, from older files, from a trial in which clinicians choose
+# between treatments that they hold to be equally good. The last column says what each would buy.
+#
+# ## The same from a shell
+#
+# All of the above but the look into the simulator is one command:
+#
+# ```sh
+# bayesmdp plan icu.csv --risk quantile:0.1 --set concentration=... --column action=treatment ...
+# ```
+#
+# It writes the plan with its posterior, and the policy as a CSV for people who do not use Python.
+
+# %%
+options = [f"--column={ours}={theirs}" for ours, theirs in names.items()]
+options += [f"--set=concentration={best / problem.num_states}", f"--draws={DRAWS}", f"--out={folder.name}"]
+with contextlib.redirect_stderr(io.StringIO()):  # where it tells what it is doing
+    app(["plan", str(path), "--risk=quantile:0.1", *options], standalone_mode=False)
+
+# %%
+print(pd.read_csv(Path(folder.name) / "icu-plan.csv").head().to_string())
+folder.cleanup()
+
+# %% [markdown]
+# ## What a right prior is worth
+#
+# Was the trouble above the optimizer or the prior? Let us build a world in which the prior is right by construction:
+# draw the truth from it. Five states, two actions; 1,000 true kernels, each with a log of 60 uniformly random steps, a
+# 0.1-quantile plan from the posterior, and the posterior quantile values of its policy at several levels.
+#
+# Given the log, the truth and a fresh draw are then two draws from one distribution. So the truth lies below the
+# k-th smallest of M fresh values with probability exactly k / (M + 1), whatever the log was and however the policy was
+# chosen from it. With M = 199, level .1 is k = 20, which is 20 / 200. No curse survives this: a Bayesian who is right
+# about the prior may optimise as much as he likes.
+
+# %%
+STATES, ACTIONS, STEPS, FRESH = 5, 2, 60, 199
+TRUTHS = 20 if SMALL else 1_000
+FEWER = TRUTHS // 4  # for a picture that needs many plans
+LEVELS = np.array([0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95])
+pay = np.zeros((STATES, ACTIONS))
+pay[0, 0], pay[-1] = 0.2, 1.0
+world = bm.MDP(reward=pay, discount=0.9, name="five states")
+
+
+def kernels(concentration, size, rng):
+    """Dirichlet kernels [size, state, action, next_state]."""
+    gamma = rng.standard_gamma(np.broadcast_to(concentration, (size, STATES, ACTIONS, STATES))) + 1e-300
+    return gamma / gamma.sum(-1, keepdims=True)
+
+
+def values(kernel, policy):
+    """Values at state 0 of one policy under many kernels."""
+    states = np.arange(STATES)
+    system = np.eye(STATES) - world.discount * kernel[:, states, policy]
+    return np.linalg.solve(system, pay[states, policy][:, None])[:, 0, 0]
+
+
+def trials(risk, believed, true, truths=TRUTHS, seed=0):
+    """Over many truths: what a plan promised, its policy's sorted values under fresh draws, and the true value."""
+    rng = np.random.default_rng(seed)
+    kernel, every = kernels(true, truths, rng), np.arange(truths)
+    counts, state = np.zeros(kernel.shape), np.zeros(truths, int)
+    for _ in range(STEPS):
+        action = rng.integers(ACTIONS, size=truths)
+        row = kernel[every, state, action].cumsum(-1)
+        after = (rng.random(truths)[:, None] > row[:, :-1]).sum(-1)
+        counts[every, state, action, after] += 1
+        state = after
+    promise, worth, truth = np.zeros(truths), np.zeros((truths, FRESH)), np.zeros(truths)
+    for i in range(truths):
+        draws = kernels(believed + counts[i], 100, rng)
+        plan = bm.plan(xr.Dataset({"transition": (("draw", "state", "action", "next_state"), draws)}), world, risk)
+        policy = plan["policy"].values
+        promise[i] = plan["value"][0]
+        worth[i] = np.sort(values(kernels(believed + counts[i], FRESH, rng), policy))
+        truth[i] = values(kernel[i : i + 1], policy)[0]
+    return promise, worth, truth
+
+
+def share_below(worth, truth):
+    """Share of truths below the reported value, at each level."""
+    rank = np.ceil(LEVELS * FRESH).astype(int)
+    return (truth[:, None] < worth[:, rank - 1]).mean(0)
+
+
+# %%
+BELIEVED, OTHER = 1 / STATES, 2.0  # concentrations: rows with few outcomes; rows spread over all
+right = share_below(*trials(bm.Quantile(0.1), BELIEVED, BELIEVED)[1:])
+wrong = share_below(*trials(bm.Quantile(0.1), BELIEVED, OTHER)[1:])
+attitudes = LEVELS[:-1]
+own = []
+for level in attitudes:
+    promise, _, truth = trials(bm.Quantile(level), BELIEVED, BELIEVED, FEWER)
+    own.append((truth < promise).mean())
+print(pd.DataFrame({"prior right": right, "prior wrong": wrong}, pd.Index(LEVELS, name="level")).round(3))
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(10.5, 4.8), sharey=True, layout="constrained")
+grid = np.linspace(0.001, 0.999, 200)
+for ax, number in zip(axes, (TRUTHS, FEWER), strict=True):
+    band = stats.binom.ppf([[0.025], [0.975]], number, grid) / number
+    ax.fill_between(grid, *band, color="0.85", linewidth=0, label="what chance leaves open (95%)")
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+    ax.set(xlim=(0, 1), ylim=(-0.02, 1.02), aspect="equal")
+    ax.spines[["top", "right"]].set_visible(False)
+axes[0].plot(LEVELS, right, "o-", color=BLUE, label="truths drawn from the prior")
+axes[0].plot(LEVELS, wrong, "s-", color=ORANGE, label="truths with more spread rows")
+axes[0].set(xlabel="level of the posterior quantile value", ylabel="share of truths below the reported value")
+axes[0].set_title("Posterior quantile values", loc="left")
+axes[1].plot(attitudes, own, "o-", color=GREEN, label="the plan's own promise")
+axes[1].plot(grid, 1 - (1 - grid) ** STATES, ":", color=GREEN, label="guarantee (Proposition 1)")
+axes[1].set(xlabel="level of the quantile plan")
+axes[1].set_title("The plans' own promises", loc="left")
+for ax in axes:
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
+fig.suptitle("Is a promise at level 10% broken 10% of the time?", x=0.01, ha="left")
+plt.show()
+
+# %% [markdown]
+# On the left, the blue points lie on the diagonal: a right posterior keeps its word, at every level, after planning.
+# The orange ones do not. There the prior believes, as weight 1 did for the hospital, that rows have few outcomes, and
+# in truth they are spread: low values are reported as unlikely and happen often.
+#
+# On the right, the plan's own promise at level .1 is broken far less often than one time in ten, because it asks for
+# bad luck in every state at once; above the median the same effect turns round, and hope in every state at once is
+# nearly always disappointed. The guarantee (Proposition 1) holds, and for hundreds of states says nothing.
+#
+# What to take home:
+#
+# - Report three numbers: what the plan promises, the posterior quantile value under fresh draws, and what is done now.
+# - Before believing any of them, let the log judge the prior. It costs a second.
+# - The best of several wrong priors is still wrong. If the promise must hold, keep some patients out of the log and see
+#   how well the posterior foretells them.
