@@ -34,10 +34,11 @@ format: setup
 bench: setup
 	set -e; for file in benchmarks/[!_]*.py; do echo "== $$file"; $(PYTHON) "$$file"; done
 
-# Where the statements of the paper's section 5.1 hold: about half an hour, then the tables of the tutorial.
+# A study runs the cells that results/ does not hold yet, each minutes to an hour, and writes its tables to tutorials/.
+# `make study STUDIES=risky_lake` runs one.
+STUDIES = river_schedule draw_reuse risky_lake icu_sepsis
 study: setup
-	$(PYTHON) -c "from bayesmdp.studies.river_schedule import main; main()"
-	mv river_schedule.csv river_schedule_regret.csv tutorials/
+	set -e; for name in $(STUDIES); do $(PYTHON) -c "from bayesmdp.studies.$$name import main; main()"; done
 
 # Keeps the pins that still fit; delete constraints.txt first to move everything to its newest release.
 constraints: $(VENV)/bin/uv

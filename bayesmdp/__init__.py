@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         value_draws,
     )
     from bayesmdp.plots import plot_occupancy, plot_quantile_value, plot_regret, plot_reward, plot_study
-    from bayesmdp.posterior import NotConjugate, draw, infer
+    from bayesmdp.posterior import NotConjugate, concentration_by_evidence, dirichlet_log_evidence, draw, infer
     from bayesmdp.simulation import Interrupted, collect, simulate
 
 __all__ = [
@@ -54,6 +54,8 @@ __all__ = [
     "collect",
     "compare",
     "compress",
+    "concentration_by_evidence",
+    "dirichlet_log_evidence",
     "downside_exposure",
     "draw",
     "environments",
@@ -111,7 +113,7 @@ _HOME = {
         "value_draws",
     ),
     "plots": ("plot_occupancy", "plot_quantile_value", "plot_regret", "plot_reward", "plot_study"),
-    "posterior": ("NotConjugate", "draw", "infer"),
+    "posterior": ("NotConjugate", "concentration_by_evidence", "dirichlet_log_evidence", "draw", "infer"),
     "simulation": ("Interrupted", "collect", "simulate"),
 }
 _HOME_OF = {name: home for home, names in _HOME.items() for name in names}

@@ -1,8 +1,8 @@
 """Priors by name, from this package or from a file of the user's own: the ``--prior`` of ``bayesmdp plan``.
 
-Here `dirichlet_transitions` has a concentration of 1 / (number of states) for each next state unless told otherwise, so
-that a row weighs as much as one observation. The choice is ours: with 1 for each of hundreds of states the prior would
-outweigh most logs.
+Unless told otherwise, `dirichlet_transitions` has the concentration under which the log is most probable. The choice is
+ours: with 1 for each of hundreds of states the prior would outweigh most logs, and with so little that a row weighs one
+observation, what plans promise is far too much (:mod:`bayesmdp.studies.icu_sepsis`).
 """
 
 from __future__ import annotations
@@ -16,14 +16,21 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from bayesmdp import models
+from bayesmdp.data import Transitions
 from bayesmdp.mdp import MDP
+from bayesmdp.posterior import concentration_by_evidence, dirichlet_log_evidence
 from bayesmdp.posterior.program import Model
 
 __all__ = ["make_prior"]
 
+FAR = 3.0
+"""A difference of log evidence worth telling: 20 to 1."""
 
-def make_prior(text: str, mdp: MDP, settings: Mapping[str, Any]) -> tuple[Model, str]:
+
+def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, Any]) -> tuple[Model, str]:
     """A prior by its name, and what it is called with its options.
 
     Parameters
@@ -32,6 +39,8 @@ def make_prior(text: str, mdp: MDP, settings: Mapping[str, Any]) -> tuple[Model,
         One of `bayesmdp.models`, or ``FILE.py:NAME``: a function of the MDP that returns a model, or itself a model,
         which is told by its one parameter's being called ``data``.
     mdp : MDP
+    rows : Transitions
+        The log.
     settings : mapping of option to value
 
     Raises
@@ -56,14 +65,31 @@ def make_prior(text: str, mdp: MDP, settings: Mapping[str, Any]) -> tuple[Model,
         raise ValueError(f"{name} has no option {unknown[0]!r}; it has {', '.join(options) or 'none'}")
     if is_model:
         return found, name
-    if name == "dirichlet_transitions" and not colon:
-        settings = {"concentration": 1 / mdp.num_states, **settings}
+    shipped = found is models.dirichlet_transitions
+    if shipped and "concentration" not in settings:
+        settings = {"concentration": concentration_by_evidence(rows, mdp)}
     with _told_by_line(file):
         model = found(mdp, **settings)
     if not callable(model):
         raise TypeError(f"{text} returned a {type(model).__name__}; it must return a model, a function of data")
     shown = ", ".join(f"{option}={f'{v:.4g}' if isinstance(v, float) else v}" for option, v in settings.items())
-    return model, f"{name}({shown})" if shown else name
+    described = f"{name}({shown})" if shown else name
+    return model, described + (_by_the_log(mdp, rows, settings["concentration"]) if shipped else "")
+
+
+def _by_the_log(mdp: MDP, rows: Transitions, concentration: Any) -> str:
+    """What the log says of the concentration."""
+    if np.ndim(concentration):
+        return ""
+    text = ""
+    if mdp.has_elsewhere:
+        weight = concentration * mdp.num_states
+        text = f": a row weighs {weight:.2g} observation{'s' * (weight != 1)}"
+    best = concentration_by_evidence(rows, mdp)
+    gain = dirichlet_log_evidence(rows, mdp, best) - dirichlet_log_evidence(rows, mdp, float(concentration))
+    if gain <= 0:
+        return f"{text}, by the log's evidence"
+    return text + (f"; the log speaks for {best:.3g} (log odds {gain:,.0f})" if gain > FAR else "")
 
 
 def _from_file(path: Path, name: str) -> Callable[..., Any]:

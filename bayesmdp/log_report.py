@@ -115,8 +115,8 @@ def plan_log(
             f"{draws} draws of {mdp.num_states:,} states x {mdp.num_actions} actions x {mdp.num_outcomes} outcomes "
             f"take {size / 2**30:.1f} GiB; lower draws to {int(draws * DRAWS_BYTES / size)} or less, or merge states"
         )
-    model, described = make_prior(prior, mdp, settings or {})
     rows = compress(log, mdp)
+    model, described = make_prior(prior, mdp, rows, settings or {})
     say(f"posterior of {described}")
     posterior, planning, fresh = _posterior(model, rows, mdp, draws, seed)
     say(f"planning with {measure}")

@@ -326,7 +326,7 @@ def test_plan_prints_and_writes_the_policy(planned: tuple[Path, str, str]) -> No
         "5,000",
         "12 of 12",
         "quantile:0.1, discount 0.95, 400 draws",
-        "dirichlet_transitions(concentration=0.1667)",
+        "dirichlet_transitions(concentration=0.05)",
     ):
         assert said in shown
     assert "posterior of dirichlet_transitions" in progress
@@ -484,7 +484,8 @@ def test_priors_of_ones_own(river_log: Path, priors: Path, tmp_path: Path) -> No
     assert "made(concentration=0.25)" in shown
     with xr.open_datatree(tmp_path / "river-plan.nc") as tree:
         counts = tree["parameters"]["transition"].values.copy()
-    call("plan", river_log, "--set", "concentration=0.25", *tiny)
+    shown, _ = call("plan", river_log, "--set", "concentration=0.25", *tiny)
+    assert "a row weighs 1.5 observations; the log speaks for 0.05 (log odds" in " ".join(shown.split())
     with xr.open_datatree(tmp_path / "river-plan.nc") as tree:
         np.testing.assert_array_equal(tree["parameters"]["transition"], counts)
 

@@ -42,7 +42,8 @@ import bayesmdp as bm
 from bayesmdp.cli import app
 from bayesmdp.models import dirichlet_transitions
 from bayesmdp.planning.cvar import CVaR
-from bayesmdp.studies.icu_sepsis import WEIGHTS, log_evidence, treat
+from bayesmdp.posterior.evidence import WEIGHTS
+from bayesmdp.studies.icu_sepsis import treat
 
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
 PATIENTS, DRAWS = (30, 20) if SMALL else (1_000, 100)
@@ -96,8 +97,8 @@ print(f"{np.mean(tried < 5):.0%} of them fewer than 5 times")
 # ## A prior, a posterior, a plan
 #
 # The prior says nothing about medicine: each row of probabilities is Dirichlet, the same for every next state. Its one
-# number is the *weight* of a row, in observations: the prior counts as much as so many patients. Weight 1 is the usual
-# choice, the one of `bayesmdp plan`, and looks modest. Keep an eye on it.
+# number is the *weight* of a row, in observations: the prior counts as much as so many patients. Weight 1 is a usual
+# choice and looks modest. Keep an eye on it.
 
 # %%
 
@@ -191,7 +192,8 @@ print(sparse.round(3).to_string())
 # the probability given to what then happened. For Dirichlet rows it is a closed form, and costs nothing.
 
 # %%
-evidence = pd.Series({weight: log_evidence(problem, rows, weight) for weight in WEIGHTS}, name="log evidence")
+evidence = {weight: bm.dirichlet_log_evidence(rows, problem, weight / problem.num_states) for weight in WEIGHTS}
+evidence = pd.Series(evidence, name="log evidence")
 best = evidence.idxmax()
 print(evidence.round(0).to_string())
 print(f"best weight: {best:g}")
@@ -308,14 +310,15 @@ print(f"half of all doubt sits in {half} of {int((visits > 1e-6).sum())} states"
 # All of the above but the look into the simulator is one command:
 #
 # ```sh
-# bayesmdp plan icu.csv --risk quantile:0.1 --set concentration=... --column action=treatment ...
+# bayesmdp plan icu.csv --risk quantile:0.1 --column action=treatment --column reward=survived ...
 # ```
 #
-# It writes the plan with its posterior, and the policy as a CSV for people who do not use Python.
+# It chooses the weight of the prior by the evidence, as we did, and writes the plan with its posterior, and the policy
+# as a CSV for people who do not use Python.
 
 # %%
 options = [f"--column={ours}={theirs}" for ours, theirs in names.items()]
-options += [f"--set=concentration={best / problem.num_states}", f"--draws={DRAWS}", f"--out={folder.name}"]
+options += [f"--draws={DRAWS}", f"--out={folder.name}"]
 with contextlib.redirect_stderr(io.StringIO()):  # where it tells what it is doing
     app(["plan", str(path), "--risk=quantile:0.1", *options], standalone_mode=False)
 

@@ -2,8 +2,8 @@
 
 The study is ours. A log holds 100, 300, 1,000, 3,000 or 10,000 patients, each one episode under the clinicians' policy;
 5 logs of each size. What is known is the log and the names of all states: the problem is `mdp_from_log` at discount
-.99. The prior is Dirichlet and symmetric, with the weight of each row, in observations, either 1 or the one
-of `WEIGHTS` under which the log is most probable (:func:`log_evidence`). Four plans, with 100 posterior draws (the mean
+.99. The prior is Dirichlet and symmetric, with the weight of each row, in observations, either 1 or the one under which
+the log is most probable (:mod:`bayesmdp.posterior.evidence`). Four plans, with 100 posterior draws (the mean
 plan with the posterior mean itself); then, at the initial distribution of the log,
 
 * *promise*: the value of the plan under its own criterion;
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bayesmdp.mdp import MDP
     from bayesmdp.planning.risk import Risk
 
-__all__ = ["best_weight", "log_evidence", "run_cell", "summary", "treat"]
+__all__ = ["run_cell", "summary", "treat"]
 
 PATIENTS = (100, 300, 1_000, 3_000, 10_000)
 LOGS = 5
@@ -42,7 +42,6 @@ DISCOUNT = 0.99
 DRAWS = 100
 JUDGES = 200
 LEVEL = 0.1
-WEIGHTS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 PRIORS = ("weight 1", "by evidence")
 FIGURES = ("promise", "quantile_value", "mean_value", "delivered", "margin")
 
@@ -85,49 +84,6 @@ def treat(patients: int, *, seed: int = 0) -> xr.Dataset:
     return log.isel(step=slice(int(ends[patients - 1]) + 1))
 
 
-def log_evidence(mdp: MDP, rows: Transitions, weight: float) -> float:
-    """Log probability of the logged next states under a symmetric Dirichlet prior: how well it foretold the log.
-
-    With N tries of a pair, n of them leading to a next state, and c = weight / S,
-
-        sum over pairs of  log G(weight) / G(weight + N)  +  sum over next states of  log G(c + n) / G(c),
-
-    G the gamma function: the Dirichlet-multinomial probability of the log in its order. It is the product, step by
-    step, of the probability that the prior and the steps before gave to what then happened.
-
-    Parameters
-    ----------
-    mdp : MDP
-    rows : Transitions
-        From ``bm.compress(log, mdp)``.
-    weight : float
-        Of each row, in observations: the sum of its concentrations.
-
-    Examples
-    --------
-    >>> import numpy as np, bayesmdp as bm
-    >>> river = bm.environments.riverswim(6)
-    >>> log = bm.collect(river, policy="uniform", steps=1, seed=0)
-    >>> round(np.exp(log_evidence(river, bm.compress(log), 1.0)), 3)  # one step: one of six next states
-    0.167
-    """
-    import numpy as np
-    from scipy.special import gammaln
-
-    pair = rows.state.astype(np.int64) * mdp.num_actions + rows.action
-    tries = np.bincount(pair, weights=rows.weight)
-    tries = tries[tries > 0]
-    size = np.broadcast_to(mdp.outcome_size, (mdp.num_states, mdp.num_actions, mdp.num_outcomes))
-    share = weight / mdp.num_states * size[rows.state, rows.action, rows.next_state]
-    whole = gammaln(weight) - gammaln(weight + tries)
-    return float(whole.sum() + (gammaln(share + rows.weight) - gammaln(share)).sum())
-
-
-def best_weight(mdp: MDP, rows: Transitions, weights: Sequence[float] = WEIGHTS) -> float:
-    """The weight of largest `log_evidence`."""
-    return max(weights, key=lambda weight: log_evidence(mdp, rows, weight))
-
-
 def run_cell(patients: int, number: int, *, draws: int = DRAWS, judges: int = JUDGES) -> pd.DataFrame:
     """One log, both priors, all plans.
 
@@ -155,7 +111,8 @@ def run_cell(patients: int, number: int, *, draws: int = DRAWS, judges: int = JU
     rows = bm.compress(log, mdp)
     problem, counts, choices = _compact(mdp, rows)
     table = []
-    for prior, weight in zip(PRIORS, (1.0, best_weight(mdp, rows)), strict=True):
+    by_evidence = mdp.num_states * bm.concentration_by_evidence(rows, mdp)
+    for prior, weight in zip(PRIORS, (1.0, by_evidence), strict=True):
         rng = np.random.default_rng([number, patients])
         concentration = _concentration(problem, counts, weight)
         planning = _draws(concentration, draws, rng)

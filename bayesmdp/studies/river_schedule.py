@@ -6,8 +6,8 @@ each plan. In each cell all agents run 64 replicates of 5,000 steps on common ra
 The cells ``bayes`` draw each replicate's true kernel from the prior: the Bayes regret that the paper's Theorem 2
 bounds.
 
-``make study`` runs every cell (about half an hour on two cores), keeps its results in ``results/`` and writes one row a
-statement to ``river_schedule.csv``, one an agent to ``river_schedule_regret.csv``.
+``make study STUDIES=river_schedule`` runs every cell (about half an hour on two cores), keeps its results in
+``results/`` and writes one row a statement to ``river_schedule.csv``, one an agent to ``river_schedule_regret.csv``.
 """
 
 from __future__ import annotations
@@ -125,18 +125,20 @@ def claims(result: xr.DataTree, adaptive: str = "AQ-BRMDP") -> pd.DataFrame:
     return statement_table(statements)
 
 
-def main() -> None:
-    """Run every cell that `results/` does not hold yet, and write the two tables."""
+def main(folder: str = "results", tables: str = "tutorials") -> None:
+    """Run every cell that `folder` does not hold yet, and write the two tables to `tables`."""
+    from pathlib import Path
+
     import pandas as pd
 
     from bayesmdp import analysis
 
     statements, regrets = [], []
-    for cell, result in finished_cells("river-schedule", STUDIES):
+    for cell, result in finished_cells("river-schedule", STUDIES, folder):
         regret = analysis.final_regret(result).to_dataframe().reset_index()
         regrets.append(regret.assign(cell=cell))
         for adaptive in STUDIES[cell].agents:
             if adaptive.startswith("AQ"):
                 statements.append(claims(result, adaptive).assign(cell=cell, adaptive=adaptive))
-        pd.concat(statements).set_index(["cell", "adaptive"]).round(4).to_csv("river_schedule.csv")
-        pd.concat(regrets).set_index(["cell", "agent"]).round(1).to_csv("river_schedule_regret.csv")
+        pd.concat(statements).set_index(["cell", "adaptive"]).round(4).to_csv(Path(tables) / "river_schedule.csv")
+        pd.concat(regrets).set_index(["cell", "agent"]).round(1).to_csv(Path(tables) / "river_schedule_regret.csv")

@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
-from scipy.special import gammaln
 
 import bayesmdp as bm
 from bayesmdp.environments import clinicians_policy, icu_sepsis
@@ -29,45 +28,6 @@ def test_a_log_holds_whole_patients(log):
     went_on = ~ends[:-1]
     assert (log["state"].values[1:][went_on] == log["next_state"].values[:-1][went_on]).all()
     assert len(log.attrs["states"]) == 716
-
-
-def counts_by_hand(log):
-    """Times that each next state followed each pair."""
-    counts = {}
-    for s, a, t in zip(*(log[name].values.tolist() for name in ("state", "action", "next_state")), strict=True):
-        counts.setdefault((s, a), {}).setdefault(t, 0)
-        counts[s, a][t] += 1
-    return counts
-
-
-@pytest.mark.parametrize("weight", [0.3, 1.0, 30.0])
-def test_evidence(log, mdp, weight):
-    rows = bm.compress(log, mdp)
-    found = study.log_evidence(mdp, rows, weight)
-    # The Dirichlet-multinomial formula, dense over all 716 next states.
-    dense = 0.0
-    for after in counts_by_hand(log).values():
-        n = np.zeros(716)
-        n[: len(after)] = list(after.values())
-        a = np.full(716, weight / 716)
-        dense += gammaln(a.sum()) - gammaln(a.sum() + n.sum()) + (gammaln(a + n) - gammaln(a)).sum()
-    assert found == pytest.approx(dense, rel=1e-10)
-    # Step by step: what the prior and the steps before foretold.
-    sequential, before = 0.0, {}
-    for s, a, t in zip(*(log[name].values.tolist() for name in ("state", "action", "next_state")), strict=True):
-        seen = before.setdefault((s, a), [])
-        sequential += np.log((weight / 716 + seen.count(t)) / (weight + len(seen)))
-        seen.append(t)
-    assert found == pytest.approx(sequential, rel=1e-10)
-
-
-def test_evidence_finds_the_weight_that_made_the_data():
-    rng = np.random.default_rng(0)
-    for weight in (1.0, 30.0):
-        kernel = rng.dirichlet(np.full(30, weight / 30), size=(30, 2))
-        mdp = bm.MDP(transition=kernel, reward=np.zeros(30), discount=0.9)
-        log = bm.collect(mdp, policy="uniform", steps=6_000, seed=1)
-        assert study.best_weight(mdp, bm.compress(log, mdp)) == weight
 
 
 def test_posterior_draws_are_those_of_infer(log, mdp):
@@ -113,6 +73,32 @@ def test_delivered_is_the_true_value_of_the_completed_policy():
     assert study.deliver(action, np.zeros(716, bool)) == pytest.approx(references["clinicians"], abs=1e-12)
     best = np.array([sepsis.action_index(label) for label in bm.solve(sepsis).policy.values.tolist()])
     assert study.deliver(best, ~sepsis.terminal) == pytest.approx(references["optimal"], abs=1e-8)
+
+
+def test_lumping_is_not_what_makes_promises_large():
+    """The whole posterior over 716 next states, elsewhere not lumped: the quantile value moves by a hundredth."""
+    log = study.treat(300, seed=0)
+    mdp = bm.mdp_from_log(log, discount=study.DISCOUNT)
+    rows = bm.compress(log, mdp)
+    problem, counts, _ = study._compact(mdp, rows)
+    rng = np.random.default_rng(0)
+    concentration = study._concentration(problem, counts, 1.0)
+    slot = np.zeros((716, 1), int)
+    lumped = study._draws(study._along(concentration, slot), 200, rng)
+    lumped = bm.value_draws(lumped, study._chosen(problem, slot), "uniform").values @ mdp.initial
+    successor, seen = problem.successor[:, 0], problem.successor[:, 0] >= 0
+    whole, entering = np.full((716, 716), 1 / 716), np.zeros(716)
+    np.add.at(whole, (np.nonzero(seen)[0], successor[seen]), counts[:, 0][seen])
+    entering[successor[seen]] = np.broadcast_to(problem.reward, problem.successor.shape)[:, 0][seen]
+    live = ~mdp.terminal
+    values = []
+    for _ in range(100):
+        kernel = rng.standard_gamma(whole)
+        kernel *= live[:, None] / kernel.sum(-1, keepdims=True)
+        system = np.eye(716) - study.DISCOUNT * kernel * live
+        values.append(mdp.initial @ np.linalg.solve(system, kernel @ entering))
+    assert abs(np.mean(values) - lumped.mean()) < 0.005
+    assert abs(np.quantile(values, 0.1) - np.quantile(lumped, 0.1)) < 0.015
 
 
 @pytest.mark.slow
