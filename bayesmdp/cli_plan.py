@@ -164,23 +164,8 @@ def _outputs(source: Path, out: Path) -> tuple[Path, Path]:
 
 def _write(report: Report, path: Path, table: Path) -> None:
     """Plan and posterior to a netCDF file, the policy to a CSV beside it; each appears whole or not at all."""
-    import xarray as xr
+    from bayesmdp.results import replacing, write_tree
 
-    from bayesmdp.results import _encoding, _plain
-
-    nodes = {node.path: _plain(node.to_dataset(inherit=False), node.path) for node in report.tree.subtree}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        xr.DataTree.from_dict(dict(sorted(nodes.items()))).to_netcdf(
-            part,
-            engine="h5netcdf",
-            encoding={
-                place: {str(name): _encoding(variable.dtype, variable.shape) for name, variable in node.items()}
-                for place, node in nodes.items()
-            },
-        )
-        os.replace(part, path)
+    write_tree(report.tree, path)
+    with replacing(table) as part:
         report.policy.to_dataframe().to_csv(part)
-        os.replace(part, table)
-    finally:
-        part.unlink(missing_ok=True)

@@ -125,7 +125,8 @@ def _terminal(log: xr.Dataset, num_states: int) -> NDArray[np.bool_]:
         end = int(np.flatnonzero(terminated & (log["next_state"].values == label))[0])
         raise ValueError(
             f"state {label!r} ends an episode at step {end} but is acted in at step {step}; where the recording was "
-            "cut off, mark the step as truncated, not terminated"
+            "cut off, mark the step as truncated, not terminated; where it ends there only at times, give that end "
+            "a next_state of its own"
         )
     return terminal
 

@@ -7,14 +7,15 @@ differs from call to call, is left out. Files appear whole or not at all: writte
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-__all__ = ["load", "root_dataset", "save"]
+__all__ = ["load", "replacing", "root_dataset", "save", "write_tree"]
 
 _CHUNK_BYTES = 2**21
 _TIMING = "timing"
@@ -56,27 +57,43 @@ def save(result: xr.DataTree, path: str | os.PathLike[str]) -> Path:
     if not isinstance(result, xr.DataTree):
         raise TypeError(f"save takes the DataTree that simulate returns; got {type(result).__name__}")
     root_dataset(result, "reward", "regret", "state")
-    nodes = {
-        node.path: _plain(node.to_dataset(inherit=False), node.path)
-        for node in result.subtree
-        if node.path.strip("/").split("/")[0] != _TIMING
+    kept = {place: node for place, node in _datasets(result).items() if place.strip("/").split("/")[0] != _TIMING}
+    write_tree(xr.DataTree.from_dict(kept), path)
+    return Path(path)
+
+
+def write_tree(tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
+    """Write any tree to a netCDF file, compressed without loss, in a fixed order; folders are made.
+
+    Raises
+    ------
+    ValueError
+        If it holds an attribute that netCDF cannot.
+    """
+    nodes = {place: _plain(node, place) for place, node in sorted(_datasets(tree).items())}
+    encoding = {
+        place: {str(name): _encoding(variable.dtype, variable.shape) for name, variable in node.items()}
+        for place, node in nodes.items()
     }
+    with replacing(path) as part:
+        xr.DataTree.from_dict(nodes).to_netcdf(part, engine="h5netcdf", encoding=encoding)
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A file beside `path` to write to, which takes its place if all went well and is gone otherwise."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        xr.DataTree.from_dict(dict(sorted(nodes.items()))).to_netcdf(
-            part,
-            engine="h5netcdf",
-            encoding={
-                place: {str(name): _encoding(variable.dtype, variable.shape) for name, variable in node.items()}
-                for place, node in nodes.items()
-            },
-        )
+        yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
-    return path
+
+
+def _datasets(tree: xr.DataTree) -> dict[str, xr.Dataset]:
+    return {node.path: node.to_dataset(inherit=False) for node in tree.subtree}
 
 
 def load(path: str | os.PathLike[str]) -> xr.DataTree:
@@ -105,9 +122,7 @@ def load(path: str | os.PathLike[str]) -> xr.DataTree:
         raise FileNotFoundError(f"no results file {path}; `bayesmdp run` or bayesmdp.results.save writes one")
     try:
         with xr.open_datatree(path, engine="h5netcdf") as opened:
-            result = xr.DataTree.from_dict(
-                {node.path: node.to_dataset(inherit=False).load() for node in opened.subtree}
-            )
+            result = xr.DataTree.from_dict({place: node.load() for place, node in _datasets(opened).items()})
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{path} is not a results file, or was cut short: {error}") from error
     try:
