@@ -26,11 +26,13 @@ STATES = (12_500, 25_000, 50_000, 100_000)
 
 def taxi_log(path, steps=1_000_000, walkers=1_000):
     """Uniformly random Taxi drivers, all at once, by inverting Gymnasium's own table."""
+    import gymnasium
     import pandas as pd
 
     import bayesmdp as bm
 
-    taxi = bm.environments.from_gymnasium("Taxi-v3")
+    newest = max(name for name in gymnasium.registry if name.startswith("Taxi-v"))
+    taxi = bm.environments.from_gymnasium(newest)
     rng = np.random.default_rng(0)
     cumulative = taxi.transition.cumsum(-1)
     start = rng.choice(taxi.num_states, size=walkers, p=taxi.initial)
