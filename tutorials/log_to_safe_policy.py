@@ -218,17 +218,20 @@ if table.exists():
     study = pd.read_csv(table)
     sizes = study["patients"].unique()
     fig, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+    lines = {
+        ("mean", "promise"): (BLUE, "the mean plan's promise"),
+        ("quantile 0.1", "quantile_value"): (GREEN, "posterior 0.1-quantile value of the quantile plan's policy"),
+        ("quantile 0.1", "delivered"): ("black", "what that policy delivers"),
+        ("quantile 0.1", "promise"): (ORANGE, "the quantile plan's promise"),
+    }
     for ax, (prior, part) in zip(axes, study.groupby("prior", sort=False), strict=True):
-        for plan, colour in (("mean", BLUE), ("quantile 0.1", ORANGE)):
-            lines = part[part["plan"] == plan]
-            for figure, style in (("promise", ":"), ("quantile_value", "--"), ("delivered", "-")):
-                label = f"{plan} plan: {figure.replace('quantile_value', 'posterior 0.1-quantile value')}"
-                ax.plot(lines["patients"], lines[figure], style, color=colour, marker="o", markersize=4, label=label)
-                ends = lines[figure + "_lower"], lines[figure + "_upper"]
-                ax.fill_between(lines["patients"], *ends, color=colour, alpha=0.12, linewidth=0)
+        for (plan, figure), (colour, label) in lines.items():
+            line = part[part["plan"] == plan]
+            ax.plot(line["patients"], line[figure], color=colour, marker="o", markersize=4, label=label)
+            ends = line[figure + "_lower"], line[figure + "_upper"]
+            ax.fill_between(line["patients"], *ends, color=colour, alpha=0.15, linewidth=0)
         for name in ("clinicians", "optimal"):
-            ax.axhline(study[name].iloc[0], color=GREY, linewidth=1, zorder=0)
-            ax.annotate(name, (sizes[-1], study[name].iloc[0]), ha="right", va="bottom", color=GREY, fontsize=9)
+            ax.axhline(study[name].iloc[0], color=GREY, linewidth=1, linestyle=":", zorder=0)
         ax.set_xscale("log")
         ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
         ax.minorticks_off()
@@ -236,6 +239,9 @@ if table.exists():
         ax.set_title(f"Prior: {prior}", loc="left")
         ax.spines[["top", "right"]].set_visible(False)
     axes[0].set_ylabel("value at admission")
+    for name in ("clinicians", "optimal"):
+        place = (1.02, study[name].iloc[0])
+        axes[1].annotate(name, place, xycoords=("axes fraction", "data"), va="center", color=GREY, fontsize=9)
     axes[0].legend(frameon=False, fontsize=8, loc="lower right")
     fig.suptitle("What plans promise and what they deliver (means of 5 logs; bands: 95%)", x=0.01, ha="left")
     plt.show()
@@ -243,14 +249,25 @@ if table.exists():
 # %%
 if table.exists():
     columns = ["promise", "quantile_value", "delivered", "margin", "margin_lower", "margin_upper", "kept"]
-    print(study.set_index(["prior", "plan", "patients"])[columns].sort_index().round(3).to_string())
+    told = study[study["plan"].isin(["mean", "quantile 0.1"])].set_index(["prior", "plan", "patients"])[columns]
+    print(told.sort_index().round(3).to_string())
     print(f"\nclinicians {study['clinicians'].iloc[0]:.3f}, best possible {study['optimal'].iloc[0]:.3f}")
 
 # %% [markdown]
 # `margin` is what a policy delivers less its posterior 0.1-quantile value, `kept` the share of logs in which that is
 # not negative. Nine in ten were promised.
 #
-# **FINDINGS: two or three sentences, when the study has been run.**
+# - **The policies are nearly alike.** Whichever plan made them and under either prior, they deliver what clinicians do
+#   with 100 patients, .73 to .74 with 1,000 and .76 with 10,000: half of the way to the best possible. At most .004
+#   lies between the mean plan's and the quantile plan's.
+# - **What they say is not.** The 0.1-quantile plan's own promise is kept in all 25 logs under both priors, by a wide
+#   margin. The mean plan's is broken in 24 of 25 logs under weight 1, and under the weight of the evidence in all from
+#   1,000 patients on.
+# - **The posterior 0.1-quantile value is as good as its prior.** Under weight 1 it is too large by .06 to .10 from 300
+#   patients on, and kept in none of those logs. Under the weight of the evidence it is kept in all up to 300 patients,
+#   about right at 1,000, and at 3,000 and 10,000 too large again, by .03. One weight for all rows and all next states
+#   is a simple prior; evidence finds the best of a family, not the truth. (That next states never seen are lumped is
+#   not to blame: drawn one by one they change the values by a hundredth.)
 #
 # ## What to record next
 #
@@ -323,7 +340,7 @@ with contextlib.redirect_stderr(io.StringIO()):  # where it tells what it is doi
     app(["plan", str(path), "--risk=quantile:0.1", *options], standalone_mode=False)
 
 # %%
-print(pd.read_csv(Path(folder.name) / "icu-plan.csv").head().to_string())
+print(pd.read_csv(Path(folder.name) / "icu-plan.csv", keep_default_na=False).head().to_string())
 folder.cleanup()
 
 # %% [markdown]
