@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         occupancy,
         quantile_value_curve,
         regret_curve,
+        suboptimal_steps,
         summary,
     )
     from bayesmdp.data import Transitions, compress
@@ -81,6 +82,7 @@ __all__ = [
     "simulate",
     "solve",
     "studies",
+    "suboptimal_steps",
     "summary",
     "value_draws",
 ]
@@ -94,6 +96,7 @@ _HOME = {
         "occupancy",
         "quantile_value_curve",
         "regret_curve",
+        "suboptimal_steps",
         "summary",
     ),
     "data": ("Transitions", "compress"),

@@ -28,6 +28,7 @@ __all__ = [
     "occupancy",
     "quantile_value_curve",
     "regret_curve",
+    "suboptimal_steps",
     "summary",
 ]
 
@@ -286,6 +287,45 @@ def compare(result: Result, baseline: str, *, quantity: str = "regret", confiden
     difference = total.sel(agent=others) - total.sel(agent=baseline, drop=True)
     better = (difference < 0).mean("replicate")
     return _interval(difference, confidence, root).assign(better=better).assign_attrs(baseline=baseline)
+
+
+def suboptimal_steps(result: Result, epsilon: float, *, confidence: float = 0.95) -> xr.Dataset:
+    """How many steps were taken under a policy more than `epsilon` from optimal: what PAC guarantees bound.
+
+    A step in state s counts if V*(s) - V^policy(s) > epsilon, for the policy that was followed at that step.
+
+    Parameters
+    ----------
+    result : DataTree
+        From `simulate`, with each step recorded (``thin=1``), of an MDP whose objective is discounted.
+    epsilon : float, at least 0
+        In units of value.
+    confidence : float in (0, 1)
+
+    Returns
+    -------
+    Dataset
+        ``mean``, ``lower``, ``upper`` [agent].
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `result` holds no regret, or only sums over windows.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> regret = (("agent", "replicate", "step"), [[[3.0, 0.5, 0.0], [3.0, 2.0, 0.5]]])
+    >>> result = xr.Dataset({"regret": regret}, {"agent": ["PSRL"], "step": [1, 2, 3]}, {"thin": 1})
+    >>> suboptimal_steps(result, 1.0)["mean"].values.tolist()
+    [1.5]
+    """
+    root = root_dataset(result, "regret")
+    epsilon = number("epsilon", epsilon, minimum=0)
+    if root.attrs.get("thin", 1) != 1:
+        raise ValueError(f"result holds sums over {root.attrs['thin']} steps; simulate with thin=1 to count steps")
+    count = (root["regret"] > epsilon).sum("step").astype(float)
+    return _interval(count, confidence, root).assign_attrs(epsilon=epsilon)
 
 
 def summary(result: Result, *, confidence: float = 0.95) -> xr.Dataset:

@@ -20,6 +20,7 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from bayesmdp.elsewhere import ELSEWHERE, Elsewhere, describe_rows
+from bayesmdp.noise import Noise, make_noise
 from bayesmdp.validation import finite_array, labels, number, reject_first
 from bayesmdp.world import tabular_world
 
@@ -49,6 +50,8 @@ class Problem(NamedTuple):
         Distribution of the first state, and of the state after a terminal one.
     elsewhere : Elsewhere or None
         What the entries -1 of `successor` are worth; None where there are none.
+    noise : Noise or None
+        How rewards scatter about `reward`, their mean; read by the simulator only.
     """
 
     reward: Array
@@ -58,6 +61,7 @@ class Problem(NamedTuple):
     available: Array
     initial: Array
     elsewhere: Elsewhere | None = None
+    noise: Noise | None = None
 
     @property
     def num_states(self) -> int:
@@ -98,6 +102,9 @@ class MDP:
         Names, unique; 0, 1, 2, ... by default.
     objective : {"discounted"}
         What regret means here.
+    noise : float or array [state, action], or "bernoulli", optional
+        How the simulator scatters rewards about `reward`, which is then their mean: Normal with these standard
+        deviations, or 1 with probability `reward` and otherwise 0. Without it every reward is its mean.
     name : str
 
     Raises
@@ -125,6 +132,7 @@ class MDP:
     states: tuple[Hashable, ...]
     actions: tuple[Hashable, ...]
     objective: str
+    noise: Any
     name: str
     world = staticmethod(tabular_world)
     """How the simulator takes a step; see :mod:`bayesmdp.world`."""
@@ -143,6 +151,7 @@ class MDP:
         states: Sequence[Hashable] | None = None,
         actions: Sequence[Hashable] | None = None,
         objective: str = "discounted",
+        noise: str | ArrayLike | None = None,
         name: str = "mdp",
     ) -> None:
         if objective not in OBJECTIVES:
@@ -160,6 +169,8 @@ class MDP:
         self.available = _available(available, shape[:2], self.terminal, self.states)
         self.transition = None if transition is None else check_transition(transition, shape)
         self.reward = _reward(reward, shape)
+        self.noise = noise
+        self._noise = make_noise(noise, shape[:2], self.reward)
         self._check_elsewhere()
         self.initial = self._initial(initial)
         for array in (self.successor, self.terminal, self.available, self.transition, self.reward, self.initial):
@@ -265,6 +276,7 @@ class MDP:
             available=self.available,
             initial=self.initial,
             elsewhere=ELSEWHERE[self.elsewhere](*self._rows[1:]) if self.has_elsewhere else None,
+            noise=self._noise,
         )
 
     def replace(self, **changes: Any) -> MDP:

@@ -30,7 +30,15 @@ import numpy as np
 from jax import lax, random
 
 from bayesmdp.mdp import Array, Problem
-from bayesmdp.planning import Draws, Mean, Quantile, policy_evaluation, policy_iteration, quantile_budget
+from bayesmdp.planning import (
+    Draws,
+    Mean,
+    Quantile,
+    believed_draws,
+    policy_evaluation,
+    policy_iteration,
+    quantile_budget,
+)
 from bayesmdp.posterior import Belief
 from bayesmdp.validation import number
 
@@ -117,9 +125,9 @@ def quantile_values(
     def value(inputs: tuple[Array, Any, Array]) -> Array:
         key, state, policy = inputs
         sites = belief.sample(key, state, num_draws)
-        reward: Array = sites.get("reward", problem.reward)
-        evaluate = jax.vmap(partial(policy_evaluation, problem), (0, 0 if reward.ndim == 4 else None, None))
-        at_start = evaluate(sites["transition"], reward, policy) @ problem.initial
+        draws = believed_draws(sites, problem)
+        evaluate = jax.vmap(partial(policy_evaluation, problem), (0, 0 if draws.reward.ndim == 4 else None, None))
+        at_start = evaluate(draws.transition, draws.reward, policy) @ problem.initial
         return Quantile(level).value(at_start[:, None, None])[0, 0]
 
     return lax.map(value, (random.split(key, len(policies)), states, policies))

@@ -20,12 +20,13 @@ from bayesmdp.agents import Rules
 from bayesmdp.agents.base import Options
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.objectives import OBJECTIVES
-from bayesmdp.planning import Draws, Quantile, policy_iteration
+from bayesmdp.planning import Quantile, believed_draws, policy_iteration
 from bayesmdp.world import Step, invert
 
 __all__ = ["Rollout", "follow_policy", "run_agent"]
 
-LUCK = 3  # uniform numbers a step: two for the world, one for the agent's coin or a randomised policy's choice
+LUCK, COIN = 3, 2
+"""Uniform numbers a step: two for the world, one for the agent's coin or a randomised policy's choice."""
 
 
 class Rollout(NamedTuple):
@@ -72,6 +73,7 @@ def run_agent(
     options: Options,
     checkpoints: Array,
     robust: tuple[Array, Array] | None = None,
+    reward: Array | None = None,
     *,
     rules: Any,
     belief: Any,
@@ -85,17 +87,22 @@ def run_agent(
 
     Parameters
     ----------
+    problem : Problem
+        What the agent is told.
     checkpoints : int array [checkpoint]
         Numbers of steps after which to keep the belief and the policy.
     robust : (key, level), optional
         Compute robust regret at this level, from `robust_draws` draws of the belief at each period.
+    reward : array [state, action, outcome or 1], optional
+        The true mean rewards, where they are not the problem's.
     rules, belief, world, objective, steps, thin, robust_draws
         Static: see :class:`~bayesmdp.agents.Agent` and :mod:`bayesmdp.world`; `thin` divides `steps`.
     """
     agent: Rules = rules(belief, problem, options)
-    start, take_step = world(problem, kernel)
+    truth = problem if reward is None else problem._replace(reward=reward)
+    start, take_step = world(truth, kernel)
     goal = OBJECTIVES[objective]
-    baseline = goal.baseline(problem, kernel)
+    baseline = goal.baseline(truth, kernel)
     agent_key, world_key, start_key, init_key = random.split(key, 4)
     initial = agent.init(init_key)
 
@@ -105,7 +112,7 @@ def run_agent(
     marked = jax.tree.map(lambda leaf: jnp.zeros((len(checkpoints), *leaf.shape), leaf.dtype), kept(initial))
 
     def regret_of(state: Any) -> Any:
-        return goal.regret(problem, kernel, baseline, agent.policy(state))
+        return goal.regret(truth, kernel, baseline, agent.policy(state))
 
     def begin(key: Array, state: Any) -> tuple[Any, Any]:
         state = agent.begin(key, state)
@@ -115,9 +122,9 @@ def run_agent(
         assert robust is not None
         key, level = robust
         sites = belief.sample(random.fold_in(key, taken), agent.belief(state), robust_draws)
-        draws = Draws(sites["transition"], sites.get("reward", problem.reward))
+        draws = believed_draws(sites, problem)
         value = policy_iteration(problem, draws, Quantile(level), value=floor.value).value
-        return _Floor(value, goal.regret(problem, kernel, value, agent.policy(state)))
+        return _Floor(value, goal.regret(truth, kernel, value, agent.policy(state)))
 
     def keep(taken: Array, marked: Any, state: Any) -> Any:
         place = jnp.argmax(checkpoints == taken)
@@ -137,7 +144,7 @@ def run_agent(
         # One array a step: on a CPU each array written in a loop costs as much as a small kernel.
         numbers = jnp.stack([step.reward, *charges, *(report[name].astype(float) for name in names)])
         state = agent.observe(keys[2], state, step)
-        starts = agent.ends(luck[-1], state, step)
+        starts = agent.ends(luck[COIN], state, step)
         if len(checkpoints):
             due = (checkpoints == taken).any()
             marked = lax.cond(due, keep, lambda taken, marked, state: marked, taken, marked, state)
@@ -152,7 +159,7 @@ def run_agent(
     no_floor = None if robust is None else _Floor(jnp.zeros(problem.num_states), no_regret)
     sums = 2 if robust is None else 3
     carry: Any = (initial, start(start_key), no_regret, no_floor, jnp.array(True), marked)
-    inputs = (1 + jnp.arange(steps), random.split(agent_key, (steps, 3)), random.uniform(world_key, (steps, LUCK)))
+    inputs = (1 + jnp.arange(steps), random.split(agent_key, (steps, 3)), _luck(world_key, steps, truth))
     if thin == 1:
         (*_, marked), (s, action, numbers) = lax.scan(advance, carry, inputs)
     else:
@@ -171,7 +178,15 @@ def follow_policy(key: Array, problem: Problem, kernel: Array, policy: Array, *,
     choice = jnp.cumsum(policy, -1)
 
     def advance(s: Array, luck: Array) -> tuple[Array, Step]:
-        step, next_s = take_step(luck, s, invert(choice[s], luck[2]))
+        step, next_s = take_step(luck, s, invert(choice[s], luck[COIN]))
         return next_s, step
 
-    return lax.scan(advance, start(start_key), random.uniform(step_key, (steps, LUCK)))[1]
+    return lax.scan(advance, start(start_key), _luck(step_key, steps, problem))[1]
+
+
+def _luck(key: Array, steps: int, problem: Problem) -> Array:
+    """Uniform numbers [step, LUCK], and one more a step for noisy rewards, which changes none of the others."""
+    luck = random.uniform(key, (steps, LUCK))
+    if problem.noise is None:
+        return luck
+    return jnp.concatenate([luck, random.uniform(random.fold_in(key, 1), (steps, 1))], axis=1)

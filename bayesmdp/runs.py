@@ -38,13 +38,15 @@ def provenance(
     agents: Mapping[str, Agent],
     beliefs: Mapping[str, Belief | None],
     truth: Model | None,
-    probe: Array | None,
+    probe: Mapping[str, Array] | None,
     robust: Robust | None,
     **run: Any,
 ) -> dict[str, Any]:
     """What determines a run, as attrs: equal attrs mean equal replicates. Arrays enter as digests."""
     digest = hashlib.sha256()
-    for array in (*mdp.problem, mdp.transition, probe):
+    drawn = {} if probe is None else probe
+    noise = () if mdp.noise is None else (np.frombuffer(type(mdp.problem.noise).__name__.encode(), np.uint8),)
+    for array in (*mdp.problem, mdp.transition, drawn.get("transition"), drawn.get("reward"), *noise):
         digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return {
         "mdp": mdp.name,

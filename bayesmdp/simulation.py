@@ -77,8 +77,8 @@ def simulate(
         Record windows of this many steps, which must divide `steps`: sums of reward and regret, and the rest as of the
         window's last step.
     truth : NumPyro model, optional
-        Draw each replicate's true kernel from this prior (Bayes regret) instead of taking the MDP's own. All agents
-        face the same kernel in the same replicate.
+        Draw each replicate's true kernel, and its mean rewards if the prior has a site ``reward``, from this prior
+        (Bayes regret) instead of taking the MDP's own. All agents face the same truth in the same replicate.
     checkpoints : sequence of int
         Numbers of steps after which to keep the agents' beliefs, as posterior draws.
     checkpoint_draws : int
@@ -132,8 +132,9 @@ def simulate(
     shape = (mdp.num_states, mdp.num_actions, mdp.num_outcomes)
     with jax.enable_x64(True):
         beliefs = {name: agent.make_belief(mdp) for name, agent in agents.items()}
-        probe = None if truth is None else sample_prior(truth, random.key(0), shape)["transition"]
+        probe = None if truth is None else sample_prior(truth, random.key(0), shape)
         keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
+    _check_rewards(beliefs, probe)
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
     attrs = provenance(mdp, agents, beliefs, truth, probe, robust, **run_of)
     done = resumable(resume, attrs)
@@ -145,14 +146,16 @@ def simulate(
             # Apart from the others, so that measuring changes nothing.
             floor_key, value_key = random.split(random.fold_in(keys[replicate], 3))
             belief = beliefs[name]
-            kernel = mdp.transition if truth is None else sample_prior(truth, truth_key, shape)["transition"]
+            true = {"transition": mdp.transition} if truth is None else sample_prior(truth, truth_key, shape)
+            reward = true.get("reward")
             rollout = run_agent(
                 agent_key,
                 mdp.problem,
-                kernel,
+                true["transition"],
                 dict(agents[name].options),
                 np.array(marks, int),
                 (floor_key, np.float64(robust.level)) if robust and belief else None,
+                reward if reward is None or reward.ndim == 3 else reward[..., None],
                 rules=agents[name].rules,
                 belief=belief,
                 world=mdp.world,
@@ -255,6 +258,16 @@ def _check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robus
         raise TypeError(f"robust must be a Robust, such as bm.Robust(level=0.1); got {robust!r}")
     if robust is not None and mdp.objective != "discounted":
         raise ValueError(f"robust regret is of discounted value; the objective of {mdp.name} is {mdp.objective!r}")
+
+
+def _check_rewards(beliefs: Mapping[str, Belief | None], probe: Mapping[str, Array] | None) -> None:
+    """Refuse agents that take the MDP's rewards for the true ones where those are drawn."""
+    for name, belief in beliefs.items():
+        if probe is not None and "reward" in probe and belief is not None and "reward" not in dict(belief.dims):
+            raise ValueError(
+                f"truth draws rewards, which the prior of agents[{name!r}] takes as known: give it one with a site "
+                "'reward', such as the truth itself"
+            )
 
 
 def _program_of(agents: Mapping[str, Agent], beliefs: Mapping[str, Belief | None]) -> dict[str, Any]:

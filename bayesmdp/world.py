@@ -47,7 +47,8 @@ class World(NamedTuple):
     start : callable
         ``start(key) -> state``.
     step : callable
-        ``step(luck, state, action) -> (Step, next state acted in)``; `luck` is an array [3] of uniform numbers.
+        ``step(luck, state, action) -> (Step, next state acted in)``; `luck` is an array of uniform numbers, of which
+        the first two are the world's, and the fourth where rewards are noisy.
     """
 
     start: Callable[[Array], Any]
@@ -57,7 +58,8 @@ class World(NamedTuple):
 def tabular_world(problem: Problem, kernel: Array) -> World:
     """The world of a finite MDP with the kernel [state, action, outcome].
 
-    The first lucky number picks the outcome, the second the new start where the step was the last of an episode.
+    The first lucky number picks the outcome, the second the new start where the step was the last of an episode, the
+    fourth the noise of the reward.
     """
     if problem.elsewhere is not None:
         raise ValueError("an MDP whose successor table holds -1, elsewhere, is to plan for, not to act in")
@@ -71,6 +73,8 @@ def tabular_world(problem: Problem, kernel: Array) -> World:
         next_state = outcome if problem.successor is None else problem.successor[state, action, outcome]
         rewards = problem.reward[state, action]
         reward = rewards[0] if rewards.shape[-1] == 1 else rewards[outcome]
+        if problem.noise is not None:
+            reward = problem.noise.draw(luck[3], reward, state, action)
         last = problem.continuation[next_state] == 0
         return (
             Step(state, action, outcome, next_state, reward, last),

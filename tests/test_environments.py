@@ -4,7 +4,9 @@ import gymnasium
 import numpy as np
 import pytest
 
+import bayesmdp as bm
 from bayesmdp import environments
+from bayesmdp.environments.queue import queue
 from bayesmdp.environments.risky_lake import risky_lake
 from bayesmdp.objectives import OBJECTIVES
 
@@ -92,6 +94,62 @@ def test_the_shortcut_pays_only_when_it_rarely_fails():
         assert bool(solve(risky_lake(failure=failure, slip=slip)).policy.values[6] == "right") is pays, (failure, slip)
     values = [float(solve(risky_lake(failure=p)).value[0]) for p in (0.1, 0.5, 0.9)]
     assert values == sorted(values, reverse=True)
+
+
+def average_reward(transition, reward):
+    """Of a chain [state, next_state] with rewards [state]."""
+    values, vectors = np.linalg.eig(transition.T)
+    stationary = np.real(vectors[:, np.argmax(values.real)])
+    return float(stationary @ reward / stationary.sum())
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 3.6768), (1.0, 1.6032), (0.5, 1.3125)])
+def test_chain_average_rewards(share, expected):
+    """Always forward, always back, and either at random, by the published average rewards."""
+    chain = environments.chain()
+    kernel = (1 - share) * chain.transition[:, 0] + share * chain.transition[:, 1]
+    pairs = (chain.transition * chain.reward).sum(-1)
+    reward = (1 - share) * pairs[:, 0] + share * pairs[:, 1]
+    assert average_reward(kernel, reward) == pytest.approx(expected, abs=1e-10)
+
+
+def test_only_the_chains_first_state_is_noisy():
+    assert (environments.chain(noise=0.7).problem.noise.sd[:, 0] == [0.7, 0, 0, 0, 0]).all()
+    assert environments.chain(noise=0).noise is None
+
+
+def dense_queue(rate, size):
+    """Kernel and mean rewards by going through what may happen."""
+    kernel, reward = np.zeros((size, 2, size)), np.zeros((size, 2))
+    for held in range(size):
+        for action, (service, cost) in enumerate(((0.3, 0.0), (0.8, 0.25))):
+            serves = service if held else 0.0
+            for served, p in ((1, serves), (0, 1 - serves)):
+                for arrived, q in ((1, rate), (0, 1 - rate)):
+                    kernel[held, action, min(held - served + arrived, size - 1)] += p * q
+                    reward[held, action] += p * q * (served - cost - 0.1 * held)
+    return kernel, reward
+
+
+@pytest.mark.parametrize("rate", [0.2, 0.5, 1.0])
+def test_queue_row_by_row(rate):
+    line = queue(rate, capacity=7)
+    kernel, reward = dense_queue(rate, 8)
+    found = np.zeros_like(kernel)
+    for outcome in range(3):
+        np.add.at(found, (*np.indices((8, 2)), line.successor[..., outcome]), line.transition[..., outcome])
+    np.testing.assert_allclose(found, kernel, atol=1e-15)
+    np.testing.assert_allclose((line.transition * line.reward).sum(-1), reward, atol=1e-14)
+
+
+def test_queue_optimal_average_reward():
+    kernel, reward = dense_queue(0.5, 51)
+    policies = np.array([0] + [1] * 50)
+    states = np.arange(51)
+    assert average_reward(kernel[states, policies], reward[states, policies]) == pytest.approx(0.2604166667, abs=1e-9)
+    best = environments.queue(discount=0.999)
+    policy = bm.solve(best).policy.values
+    assert policy[0] == "slow" and (policy[1:] == "fast").all()
 
 
 BAD = {

@@ -2,7 +2,13 @@
 
 from bayesmdp.agents.aq_brmdp import aq_brmdp
 from bayesmdp.agents.base import Agent, Rules
+from bayesmdp.agents.beb import beb
+from bayesmdp.agents.boss import boss
 from bayesmdp.agents.brmdp import brmdp
+from bayesmdp.agents.mbie_eb import mbie_eb
 from bayesmdp.agents.psrl import psrl
+from bayesmdp.agents.rmax import rmax
+from bayesmdp.agents.tseb import tseb
+from bayesmdp.agents.variance_bonus import variance_bonus
 
-__all__ = ["Agent", "Rules", "aq_brmdp", "brmdp", "psrl"]
+__all__ = ["Agent", "Rules", "aq_brmdp", "beb", "boss", "brmdp", "mbie_eb", "psrl", "rmax", "tseb", "variance_bonus"]

@@ -1,10 +1,14 @@
-"""What agents that plan by pseudo-episode share: draw from the belief, plan under a risk measure, follow the plan.
+"""What agents that follow one plan for a period share: choose what to plan for, plan, follow the plan.
 
-Xu et al. (2024), as used by Song, Wang and Zhou (2026), section 3.2: after each step a new pseudo-episode begins with
-probability 1 - discount, independently of the trajectory. Lengths are Geometric, so the expected sum of rewards over a
-pseudo-episode is the discounted value, and T steps hold 1 + (1 - discount)(T - 1) pseudo-episodes in expectation.
+An algorithm of this family is two functions. ``prepare(key, belief_state, period) -> Decision`` says at the start of a
+period what to plan for: kernels and rewards (drawn, mean or empirical, perhaps with a bonus) and a risk measure.
+``ends(coin, step, age, visits) -> bool`` says when the period is over; :func:`pseudo_episode`, :func:`every` and
+:func:`first_reaches` are those there are. The rest is here.
 
-An algorithm of this family is a function from (period, visits, options) to a risk measure; the rest is here.
+Pseudo-episodes are those of Xu et al. (2024), as used by Song, Wang and Zhou (2026), section 3.2: after each step a new
+one begins with probability 1 - discount, independently of the trajectory. Lengths are Geometric, so the expected sum of
+rewards over a pseudo-episode is the discounted value, and T steps hold 1 + (1 - discount)(T - 1) of them in
+expectation.
 """
 
 from __future__ import annotations
@@ -12,88 +16,155 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
+from jax import random
 
 from bayesmdp.agents.base import Options, Rules, stay
 from bayesmdp.mdp import Array, Problem
-from bayesmdp.planning import Draws, Quantile, Risk, policy_iteration
+from bayesmdp.planning import Draws, Mean, Quantile, Risk, believed_draws, policy_iteration
 from bayesmdp.posterior import Belief
+from bayesmdp.validation import integer
 from bayesmdp.world import Step
 
-__all__ = ["PlannerState", "pseudo_episode_rules"]
+__all__ = [
+    "Decision",
+    "PlannerState",
+    "episode_option",
+    "every",
+    "first_reaches",
+    "live_mean",
+    "planning_rules",
+    "pseudo_episode",
+    "pseudo_episode_rules",
+    "sampling_rules",
+]
+
+type Ends = Callable[[Array, Step, Array, Array], Array]
+"""``ends(coin, step, age, visits)``: a uniform number, the step, steps in the period, visits of the step's pair."""
+
+
+class Decision(NamedTuple):
+    """What to plan for.
+
+    Attributes
+    ----------
+    belief : pytree
+        The belief's state, changed by drawing from it.
+    draws : Draws
+        Kernels and rewards.
+    risk : Risk
+    account : dict of arrays
+        To report at each step: scalars, or [state, action], read off at the step's pair.
+    problem : Problem, optional
+        Where it is not the agent's own: with copies of the actions one after the other, of which the policy is taken
+        modulo the number of actions.
+    """
+
+    belief: Any
+    draws: Draws
+    risk: Risk
+    account: dict[str, Array]
+    problem: Problem | None = None
 
 
 class PlannerState(NamedTuple):
-    """State of an agent that follows one plan for a pseudo-episode.
+    """State of an agent that follows one plan for a period.
 
     Attributes
     ----------
     belief : pytree
         The belief's own state.
     period : int
-        Pseudo-episodes begun so far.
+        Periods begun so far.
+    age : int
+        Steps taken in this one.
     value, policy : arrays [state]
         The current plan; `value` also warm-starts the next one.
-    level : array [state, action]
-        Quantile level planned at; NaN under the mean.
+    account : dict of arrays
+        The current `Decision`'s.
     solves, failures : float
         Steps of policy iteration so far, each at most one linear solve, and plans so far that did not converge.
     bound : float
         The largest error bound of a plan so far.
-    short : float
-        Share of pairs whose budget of draws exceeds what there is, in the current plan.
     """
 
     belief: Any
     period: Array
+    age: Array
     value: Array
     policy: Array
-    level: Array
+    account: dict[str, Array]
     solves: Array
     failures: Array
     bound: Array
-    short: Array
 
 
-def pseudo_episode_rules(
-    belief: Belief, problem: Problem, options: Options, risk: Callable[[Array, Array, Options], Risk]
+def pseudo_episode(problem: Problem) -> Ends:
+    """A period ends after each step with probability 1 - discount."""
+    return lambda coin, step, age, visits: coin >= problem.discount
+
+
+def every(options: Options, problem: Problem) -> Ends:
+    """A period has as many steps as the option ``episode`` says; it is a pseudo-episode where there is none."""
+    if "episode" not in options:
+        return pseudo_episode(problem)
+    return lambda coin, step, age, visits: age >= options["episode"]
+
+
+def first_reaches(times: Array) -> Ends:
+    """A period ends when a pair has just been tried so many times."""
+    return lambda coin, step, age, visits: visits == times
+
+
+def episode_option(episode: int | None) -> dict[str, int]:
+    """The option ``episode`` of agents, checked; none for pseudo-episodes."""
+    return {} if episode is None else {"episode": integer("episode", episode, 1)}
+
+
+def live_mean(bonus: Array, problem: Problem) -> dict[str, Array]:
+    """What agents with a bonus report: that of the pair, and its mean over the pairs that can be taken."""
+    live = problem.available & (problem.continuation > 0)[:, None]
+    return {"bonus": bonus, "mean_bonus": jnp.mean(bonus, where=live)}
+
+
+def planning_rules(
+    belief: Belief,
+    problem: Problem,
+    prepare: Callable[[Array, Any, Array], Decision],
+    ends: Ends,
 ) -> Rules:
-    """Rules of an agent that plans under ``risk(period, visits, options)`` at the start of each pseudo-episode."""
-    shape = (problem.num_states, problem.num_actions)
+    """Rules of an agent that plans for ``prepare(key, belief_state, period)`` whenever a period ``ends``."""
 
     def init(key: Array) -> PlannerState:
+        believed = belief.init(key)
+        account = jax.eval_shape(lambda: prepare(random.key(0), believed, jnp.zeros(())).account)
         return PlannerState(
-            belief=belief.init(key),
+            belief=believed,
             period=jnp.zeros(()),
-            value=jnp.zeros(shape[0]),
-            policy=jnp.zeros(shape[0], jnp.int32),
-            level=jnp.full(shape, jnp.nan),
+            age=jnp.zeros((), jnp.int32),
+            value=jnp.zeros(problem.num_states),
+            policy=jnp.zeros(problem.num_states, jnp.int32),
+            account={name: jnp.full(leaf.shape, jnp.nan, leaf.dtype) for name, leaf in account.items()},
             solves=jnp.zeros(()),
             failures=jnp.zeros(()),
             bound=jnp.zeros(()),
-            short=jnp.zeros(()),
         )
 
     def begin(key: Array, state: PlannerState) -> PlannerState:
-        believed, sites = belief.draw(key, state.belief)
         period = state.period + 1
-        measure = risk(period, belief.visits(believed), options)
-        draws = Draws(sites["transition"], sites.get("reward", problem.reward))
-        plan = policy_iteration(problem, draws, measure, value=state.value)
-        level, short = jnp.array(jnp.nan), jnp.zeros(())
-        if isinstance(measure, Quantile):
-            level = measure.level
-            short = jnp.mean(jnp.asarray(measure.num_draws) > draws.transition.shape[0], dtype=float)
+        decision = prepare(key, state.belief, period)
+        plan = policy_iteration(decision.problem or problem, decision.draws, decision.risk, value=state.value)
         return PlannerState(
-            belief=believed,
+            belief=decision.belief,
             period=period,
+            age=jnp.zeros((), jnp.int32),
             value=plan.value,
-            policy=plan.policy,
-            level=jnp.broadcast_to(level, shape),
+            policy=plan.policy if decision.problem is None else plan.policy % problem.num_actions,
+            account=decision.account,
             solves=state.solves + plan.iterations - 1,
             failures=state.failures + ~plan.converged,
             bound=jnp.maximum(state.bound, plan.bound),
-            short=short,
         )
 
     def act(key: Array, state: PlannerState, s: Array) -> Array:
@@ -101,24 +172,67 @@ def pseudo_episode_rules(
         return state.policy[s]
 
     def observe(key: Array, state: PlannerState, step: Step) -> PlannerState:
-        return state._replace(belief=belief.observe(key, state.belief, step))
+        return state._replace(belief=belief.observe(key, state.belief, step), age=state.age + 1)
 
-    def ends(coin: Array, state: PlannerState, step: Step) -> Array:
-        del state, step
-        return coin >= problem.discount
+    def over(coin: Array, state: PlannerState, step: Step) -> Array:
+        return ends(coin, step, state.age, belief.visits(state.belief)[step.state, step.action])
 
     def report(state: PlannerState, s: Array, a: Array) -> dict[str, Array]:
-        account = {name: getattr(state, name) for name in ("period", "solves", "failures", "bound", "short")}
-        return {"level": state.level[s, a], **account}
+        told = {name: values[s, a] if values.ndim else values for name, values in state.account.items()}
+        return told | {name: getattr(state, name) for name in ("period", "solves", "failures", "bound")}
 
     return Rules(
         init=init,
         begin=begin,
         act=act,
         observe=observe,
-        ends=ends,
+        ends=over,
         policy=lambda state: state.policy,
         report=report,
         next_task=stay,
         belief=lambda state: state.belief,
     )
+
+
+def pseudo_episode_rules(
+    belief: Belief, problem: Problem, options: Options, risk: Callable[[Array, Array, Options], Quantile]
+) -> Rules:
+    """Rules of an agent that plans draws under ``risk(period, visits, options)`` for each pseudo-episode.
+
+    It reports the ``level`` planned at, and ``short``: the share of pairs whose budget of draws exceeds what there is.
+    """
+
+    def prepare(key: Array, state: Any, period: Array) -> Decision:
+        believed, sites = belief.draw(key, state)
+        draws = believed_draws(sites, problem)
+        measure = risk(period, belief.visits(believed), options)
+        account = {
+            "level": jnp.broadcast_to(measure.level, problem.available.shape),
+            "short": jnp.mean(jnp.asarray(measure.num_draws) > draws.transition.shape[0], dtype=float),
+        }
+        return Decision(believed, draws, measure, account)
+
+    return planning_rules(belief, problem, prepare, pseudo_episode(problem))
+
+
+def sampling_rules(
+    belief: Belief,
+    problem: Problem,
+    ends: Ends,
+    bonus: Callable[[Array, Any, Draws], tuple[Array, dict[str, Array]]] | None = None,
+) -> Rules:
+    """Rules of an agent that plans for what it draws, with another reward: posterior sampling and its relatives.
+
+    ``bonus(key, belief_state, draws) -> (reward [draw, state, action, 1], account)``.
+    """
+
+    def prepare(key: Array, state: Any, period: Array) -> Decision:
+        believed, sites = belief.draw(key, state)
+        draws = believed_draws(sites, problem)
+        account: dict[str, Array] = {}
+        if bonus is not None:
+            reward, account = bonus(key, believed, draws)
+            draws = Draws(draws.transition, reward)
+        return Decision(believed, draws, Mean(), account)
+
+    return planning_rules(belief, problem, prepare, ends)

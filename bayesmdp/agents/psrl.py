@@ -1,28 +1,29 @@
-"""Continuing posterior sampling (PSRL): act optimally for one sampled MDP, a pseudo-episode at a time.
+"""Posterior sampling (PSRL): act optimally for one sampled MDP until the period ends, then sample again.
 
-At the start of each pseudo-episode one kernel is drawn from the posterior, always fresh, and its optimal policy is
-followed until the next. Strens (2000); Osband, Russo and Van Roy (2013); in the continuing form of Xu et al. (2024)
-that Song, Wang and Zhou (2026), section EC.7.2, compare with.
+At the start of each period one MDP is drawn from the posterior, always fresh, and its optimal policy is followed until
+the next. Strens (2000); Osband, Russo and Van Roy (2013), with episodes of a given length; in the continuing form of Xu
+et al. (2024), with pseudo-episodes, that Song, Wang and Zhou (2026), section EC.7.2, compare with.
 """
 
 from __future__ import annotations
 
 from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.planner import pseudo_episode_rules
+from bayesmdp.agents.planner import episode_option, every, sampling_rules
 from bayesmdp.mdp import Problem
-from bayesmdp.planning import Mean
 from bayesmdp.posterior import Belief, exact_belief
 from bayesmdp.posterior.program import Model
 
 __all__ = ["psrl"]
 
 
-def psrl(prior: Model) -> Agent:
-    """Continuing PSRL under a prior.
+def psrl(prior: Model, *, episode: int | None = None) -> Agent:
+    """PSRL under a prior.
 
     Parameters
     ----------
-    prior : NumPyro model with a ``transition`` site, conjugate
+    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site, conjugate
+    episode : int, optional
+        Steps from one sample to the next; pseudo-episodes by default.
 
     Examples
     --------
@@ -34,8 +35,8 @@ def psrl(prior: Model) -> Agent:
     >>> dict(result.sizes)
     {'agent': 1, 'replicate': 2, 'step': 100}
     """
-    return Agent("psrl", _rules, lambda mdp: exact_belief(prior, mdp, num_draws=1))
+    return Agent("psrl", _rules, lambda mdp: exact_belief(prior, mdp, num_draws=1), episode_option(episode))
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
-    return pseudo_episode_rules(belief, problem, options, lambda period, visits, options: Mean())
+    return sampling_rules(belief, problem, every(options, problem))

@@ -2,7 +2,15 @@
 
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.evaluation import policy_evaluation, policy_transition
-from bayesmdp.planning.operators import Draws, backup, greedy, order_statistic, target
+from bayesmdp.planning.operators import (
+    Draws,
+    backup,
+    believed_draws,
+    expected_reward,
+    greedy,
+    order_statistic,
+    target,
+)
 from bayesmdp.planning.plan import plan
 from bayesmdp.planning.posterior_value import downside_exposure, quantile_value, value_draws
 from bayesmdp.planning.risk import Mean, Quantile, Risk, quantile_budget, risk_from_text
@@ -17,8 +25,10 @@ __all__ = [
     "Quantile",
     "Risk",
     "backup",
+    "believed_draws",
     "downside_exposure",
     "evaluate",
+    "expected_reward",
     "greedy",
     "order_statistic",
     "plan",

@@ -14,6 +14,7 @@ Everything here can be traced, jitted and mapped, in the precision of its inputs
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax.numpy as jnp
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Draws",
     "backup",
+    "believed_draws",
     "expected_reward",
     "greedy",
     "next_value",
@@ -57,6 +59,25 @@ class Draws(NamedTuple):
 
     transition: Array
     reward: Array
+
+    def plus(self, bonus: Array) -> Draws:
+        """With `bonus` [state, action] added to the reward."""
+        reward = expected_reward(self.transition, self.reward)
+        return Draws(self.transition, reward + bonus[..., None])
+
+
+def believed_draws(sites: Mapping[str, Array], problem: Problem) -> Draws:
+    """What a belief draws, as planners take it: with the problem's reward unless there is a site ``reward``.
+
+    Parameters
+    ----------
+    sites : mapping of site to array [draw, ...]
+        ``reward`` [draw, state, action] or [draw, state, action, outcome].
+    """
+    if "reward" not in sites:
+        return Draws(sites["transition"], problem.reward)
+    reward = sites["reward"]
+    return Draws(sites["transition"], reward[..., None] if reward.ndim == 3 else reward)
 
 
 def next_value(problem: Problem, value: Array) -> Array:

@@ -1,29 +1,24 @@
 """Finding conjugacy, by differentiating a model's own log-likelihood.
 
-Let p be the distributions of a Dirichlet site, one for each element b of its batch (a Beta(a, b) variable x is the
-Dirichlet(a, b) distribution (x, 1 - x)). The model is conjugate if each row of data has a log-likelihood
+Priors are read from the model (:mod:`~bayesmdp.posterior.priors`), and what each row adds to them from derivatives of
+its log-likelihood (:mod:`~bayesmdp.posterior.rows`): a row of weight w adds ``w c`` to the natural parameters of the
+one element it depends on, for a Dirichlet ``c`` observations of an entry. What was found is believed only if it
+reproduces each row's log-likelihood at further random points. This is exact for what it accepts: mixtures, sums, noise
+of another family and priors that depend on other unknowns fail one of the steps, and the error says which row and how.
+One element of the batch a row and site is looked for.
 
-    sum of c[e] log p[e] over entries e = (b, k), plus a constant,
+An agent does not know which rewards it will see. Its rows' coefficients are therefore found at several rewards, and
+must be polynomials of degree 2 at most,
 
-for then the posterior is Dirichlet again, row by row, and a row of weight w adds ``w c[e]`` to the concentration of e.
-Along a direction v that keeps each distribution's sum, ``v = p u`` with ``sum_k p[b, k] u[b, k] = 0``, its derivative
-is ``sum c[e] u[e]``. Forward-mode differentiation gives that for all rows at once, so a few directions chosen as codes
-tell which entry each row adds to, and how much, without ever forming a matrix of rows by parameters:
+    c(r) = c0 + c1 r + c2 r^2,    so that n rewards of a row add  n c0 + (sum of r) c1 + (sum of r^2) c2,
 
-1. ``u`` and ``s[b] u`` with ``s[b] = 1 + b / B``: the ratio of the derivatives gives b.
-2. ``w``, a second random direction: with b known, the ratio to the first gives k, and then c.
-   A pair (x, 1 - x) has one direction only; there a second point gives two equations for the two coefficients.
-
-What was found is believed only if it reproduces each row's log-likelihood at further random points. This is exact for
-what it accepts: mixtures, sums, noisy observations and priors that depend on other unknowns fail one of the steps, and
-the error says which row and how. One element of the batch a row and site is looked for.
+which is so for Normal, Poisson and Bernoulli rewards among others. Rewards that a model gives no probability are left
+out: for a Bernoulli two remain, 0 and 1, and c is linear.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -33,53 +28,56 @@ from numpy.typing import NDArray
 
 from bayesmdp.data import Transitions
 from bayesmdp.mdp import Array
-from bayesmdp.posterior.program import (
-    Model,
-    Program,
-    base_distribution,
-    check,
-    describe_row,
-    read,
-    row_log_likelihood,
-    sites,
-)
+from bayesmdp.posterior.families import Family, Smooth
+from bayesmdp.posterior.priors import NotConjugate, Prior, priors
+from bayesmdp.posterior.program import Model, Program, base_distribution, check, describe_row, read, sites
+from bayesmdp.posterior.rows import Point, Rows, coefficients, random_point, refuse
 
-__all__ = ["Conjugate", "NotConjugate", "Site", "find"]
+__all__ = ["Conjugate", "NotConjugate", "Site", "find", "find_for_any_reward"]
 
 TOLERANCE = 1e-9
 # Moderate points, and points towards the corners: what is clipped or switched there must not pass for conjugate.
 SPREADS = (*np.linspace(0.3, 3, 5), *np.linspace(3.5, 6, 15))
-# Rows are differentiated in chunks, so that a model's own [row, next_state] arrays stay below 16 MB.
-CHUNK_ELEMENTS = 2_000_000
-
-
-class NotConjugate(ValueError):
-    """Why a model's posterior is not known in closed form."""
+# Whole numbers for counts and events, parts of 1 for shares, others for rewards of any kind.
+PROBES = (0.0, 1.0, 2.0, 3.0, 7.0, 0.125, 0.25, 0.5, 0.75, -1.0, -2.5)
 
 
 class Site(NamedTuple):
-    """A latent site and what each row adds to it.
+    """A latent site, or the two of a Normal-Gamma, and what each row adds to it.
 
     Attributes
     ----------
-    concentration : array [..., category]
-        Of the prior; the last axis is (a, b) for a Beta.
-    is_beta : bool
-    entry : int array [row, 1 or 2]
-        Positions in the flattened concentration.
-    coefficient : array [row, 1 or 2]
-        What a row of weight 1 adds there; 0 where nothing.
+    prior : Prior
+    entry : int array [row, entry]
+        Positions in the flattened natural parameters.
+    coefficient : array [row, entry] or [row, entry, 3]
+        What a row of weight 1 adds there, or what the row adds there for each time it was seen, for each unit of
+        reward and of reward squared.
     """
 
-    concentration: NDArray[np.float64]
-    is_beta: bool
+    prior: Prior
     entry: NDArray[np.int32]
     coefficient: NDArray[np.float64]
 
-    def posterior(self, weight: Array) -> Array:
-        """Concentration given the weights [row]."""
-        flat = jnp.asarray(self.concentration.ravel())
-        return flat.at[self.entry].add(self.coefficient * weight[:, None]).reshape(self.concentration.shape)
+    @property
+    def family(self) -> Family:
+        """Of the prior."""
+        return self.prior.family
+
+    @property
+    def concentration(self) -> NDArray[np.float64]:
+        """Of the prior; the last axis is (a, b) for a Beta."""
+        return self.prior.parameters
+
+    def posterior(self, seen: Array) -> Array:
+        """Parameters given the weights [row], or the weights and sums of rewards and their squares [row, 3]."""
+        if self.coefficient.ndim == 3:
+            added = (self.coefficient * seen[:, None]).sum(-1)
+        else:
+            added = self.coefficient * (seen if seen.ndim == 1 else seen[:, 0])[:, None]
+        natural = self.family.natural(self.prior.parameters)
+        flat = jnp.asarray(natural.ravel()).at[self.entry].add(added)
+        return self.family.standard(flat.reshape(natural.shape), self.prior.parameters)
 
 
 class Layout(NamedTuple):
@@ -87,20 +85,21 @@ class Layout(NamedTuple):
 
     Attributes
     ----------
-    sites : tuple of (name, shape of its concentration, whether it is a Beta)
+    sites : tuple of (names of its sites, name of its family)
     deterministic : tuple of str
     """
 
-    sites: tuple[tuple[str, tuple[int, ...], bool], ...]
+    sites: tuple[tuple[tuple[str, ...], str], ...]
     deterministic: tuple[str, ...]
 
 
 class Conjugate(NamedTuple):
-    """A model whose posterior is a product of Dirichlet and Beta distributions.
+    """A model whose posterior is a product of known families.
 
     Attributes
     ----------
     sites : dict of Site
+        A pair is under the name of its second site.
     impossible : bool array [row]
         Rows of probability 0 whatever the unknowns are.
     program : Program
@@ -112,12 +111,12 @@ class Conjugate(NamedTuple):
 
     @property
     def layout(self) -> Layout:
-        kinds = tuple((name, site.concentration.shape, site.is_beta) for name, site in self.sites.items())
+        kinds = tuple((site.prior.sites, site.family.name) for site in self.sites.values())
         return Layout(kinds, self.program.deterministic)
 
-    def posterior(self, weight: Array) -> dict[str, Array]:
-        """Concentrations by site given the weights [row]."""
-        return {name: site.posterior(weight) for name, site in self.sites.items()}
+    def posterior(self, seen: Array) -> dict[str, Array]:
+        """Parameters by site; see `Site.posterior`."""
+        return {name: site.posterior(seen) for name, site in self.sites.items()}
 
 
 def find(model: Model, data: Transitions, outcome: str = "next_state") -> Conjugate:
@@ -146,254 +145,186 @@ def find(model: Model, data: Transitions, outcome: str = "next_state") -> Conjug
     {'current': (3,), 'start': (2,), 'end': (2,)}
     """
     with jax.enable_x64(True):
-        data = Transitions(*(np.asarray(column) for column in data))._replace(weight=np.ones(len(data.state)))
-        program = read(model, data, outcome)
-        priors = _priors(model, data, program)
-        _check_independent(model, data, program)
-        sample = data if len(data.state) <= 1000 else Transitions(*(column[:1000] for column in data))
-        check(model, sample)
-        rows = _Rows(model, data, program, priors)
-        rng = np.random.default_rng(20260101)
-        points = [_point(rng, priors, spread) for spread in SPREADS]
-        log_likelihood = np.stack([rows.values(point) for point in points])
-        impossible = _impossible(log_likelihood, data)
-        found = {}
-        for name, (concentration, is_beta) in priors.items():
-            if concentration.shape[-1] == 1:
-                entry = np.zeros((len(data.state), 1), np.int32)
-                coefficient = np.zeros(entry.shape)
-            else:
-                entry, coefficient = _table(name, rows, points[0], rng, impossible)
-            found[name] = Site(concentration, is_beta, entry, coefficient)
-        _verify(found, data, points, log_likelihood, impossible)
-        for name, site in found.items():
-            _refuse((site.coefficient < 0).any(-1), data, f"it falls as an entry of {name!r} grows")
+        data, program, known = _read(model, data, outcome)
+        found, impossible = _find(model, data, program, known)
     return Conjugate(found, impossible, program)
 
 
-type _Point = dict[str, NDArray[np.float64]]
+def find_for_any_reward(model: Model, data: Transitions, outcome: str = "next_state") -> Conjugate:
+    """The same, whatever rewards the rows bring, as functions of the sums of rewards and of their squares.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions
+        Which rows there are; their weights and rewards are not read.
+
+    Raises
+    ------
+    NotConjugate
+        With the reason; also where the reward enters by more than its square.
+    TypeError, ValueError
+        If the model breaks the contract of models.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> from bayesmdp.data import all_transitions
+    >>> from bayesmdp.models import dirichlet_transitions, normal_rewards
+    >>> river = bm.environments.riverswim(3)
+    >>> model = normal_rewards(river, dirichlet_transitions(river), noise=0.5)
+    >>> found = find_for_any_reward(model, all_transitions(3, 2, 3))
+    >>> found.sites["reward"].coefficient[0].tolist()  # of z and -z^2 / 2: 4 r and 4
+    [[0.0, 4.0, 0.0], [4.0, 0.0, 0.0]]
+    """
+    with jax.enable_x64(True):
+        data, program, known = _read(model, data, outcome)
+        tables = []
+        for number, reward in enumerate(PROBES):
+            given = data._replace(reward=np.full(len(data.state), reward))
+            tables.append(_find(model, given, program, known, SPREADS if number < 2 else SPREADS[::4]))
+        impossible = np.stack([impossible for _, impossible in tables])
+        if impossible.all():
+            raise NotConjugate(f"the model gives probability 0 to each of the rewards {', '.join(map(str, PROBES))}")
+        found = {}
+        for name, prior in known.items():
+            entry, coefficient = _polynomial(name, [found[name] for found, _ in tables], ~impossible, data)
+            if not coefficient[..., 1:].any():
+                coefficient = coefficient[..., 0]
+            found[name] = Site(prior, entry, coefficient)
+    return Conjugate(found, impossible.all(0), program)
 
 
-class _Rows:
-    """Log-likelihoods of all rows and their derivatives, as functions of the distributions at each site."""
-
-    def __init__(self, model: Model, data: Transitions, program: Program, priors: dict[str, Any]) -> None:
-        self.data = data
-        size = min(len(data.state), max(1, CHUNK_ELEMENTS // program.shape[-1]))
-        starts = range(0, len(data.state), size)
-        self._chunks = [np.minimum(np.arange(i, i + size), len(data.state) - 1) for i in starts]
-
-        self._model = model
-        self._betas = tuple(name for name, (_, is_beta) in priors.items() if is_beta)
-
-    def values(self, point: _Point) -> NDArray[np.float64]:
-        return self._gather(_row_values(self._model, self._betas, point, chunk) for chunk in self._parts())
-
-    def slopes(self, name: str, point: _Point, direction: NDArray[np.float64]) -> NDArray[np.float64]:
-        along = {other: direction if other == name else np.zeros_like(point[other]) for other in point}
-        return self._gather(_row_slopes(self._model, self._betas, point, along, chunk) for chunk in self._parts())
-
-    def _parts(self) -> Iterator[Transitions]:
-        return (Transitions(*(column[chunk] for column in self.data)) for chunk in self._chunks)
-
-    def _gather(self, parts: Iterator[Array]) -> NDArray[np.float64]:
-        return np.concatenate([np.asarray(part) for part in parts])[: len(self.data.state)]
+def _read(model: Model, data: Transitions, outcome: str) -> tuple[Transitions, Program, dict[str, Prior]]:
+    data = Transitions(*(np.asarray(column) for column in data))._replace(weight=np.ones(len(data.state)))
+    program = read(model, data, outcome)
+    known = priors(model, data, program)
+    _check_independent(model, data)
+    check(model, data if len(data.state) <= 1000 else Transitions(*(column[:1000] for column in data)))
+    return data, program, known
 
 
-# Compiled once for a model and a number of rows, whatever the log.
-@partial(jax.jit, static_argnums=(0, 1))
-def _row_values(model: Model, betas: tuple[str, ...], point: _Point, data: Transitions) -> Array:
-    given = {name: values[..., 0] if name in betas else values for name, values in point.items()}
-    return row_log_likelihood(model, data, given)
+def _find(
+    model: Model,
+    data: Transitions,
+    program: Program,
+    known: dict[str, Prior],
+    spreads: tuple[float, ...] = SPREADS,
+) -> tuple[dict[str, Site], NDArray[np.bool_]]:
+    """Each prior's site, and the impossible rows."""
+    rows = Rows(model, data, program.shape[-1], known)
+    rng = np.random.default_rng(20260101)
+    points = [random_point(rng, known, spread) for spread in spreads]
+    log_likelihood = np.stack([rows.values(point) for point in points])
+    impossible = _impossible(log_likelihood, data)
+    found = {name: Site(prior, *coefficients(prior, rows, points[0], rng, impossible)) for name, prior in known.items()}
+    _verify(found, rows, points, log_likelihood, impossible)
+    for name, site in found.items():
+        if site.family.simplex:
+            refuse((site.coefficient < 0).any(-1), data, f"it falls as an entry of {name!r} grows")
+        else:
+            family: Smooth = site.family  # type: ignore[assignment]
+            refuse(family.improper(site.coefficient), data, f"it grows without bound with {name!r}")
+    return found, impossible
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _row_slopes(model: Model, betas: tuple[str, ...], point: _Point, direction: _Point, data: Transitions) -> Array:
-    return jax.jvp(lambda at: _row_values(model, betas, at, data), (point,), (direction,))[1]
-
-
-def _priors(model: Model, data: Transitions, program: Program) -> dict[str, tuple[NDArray[np.float64], bool]]:
-    """Concentration of each latent site, and whether it is a Beta; refused where a prior is of another kind."""
-    _check_not_hierarchical(model, data, program)
-    unseen = sites(model, data._replace(weight=np.zeros(len(data.weight))))
-    priors = {}
-    for name, site in program.latents.items():
-        concentration = _concentration(site["fn"])
-        if concentration is None:
-            kind = type(base_distribution(site["fn"])).__name__
-            raise NotConjugate(f"the prior of {name!r} is {kind}; closed forms are known here for Dirichlet and Beta")
-        before = _concentration(unseen[name]["fn"])
-        if before is None or not np.array_equal(before, concentration):
-            raise NotConjugate(f"the prior of {name!r} depends on the data")
-        if site["scale"] is not None:
-            raise NotConjugate(f"the prior of {name!r} is scaled, which leaves the Dirichlet family")
-        if concentration.dtype.kind not in "iu" and concentration.dtype != np.float64:
-            raise ValueError(
-                f"the concentration of {name!r} is {concentration.dtype}, good to 8 digits only; "
-                "give the model Python or NumPy float64 numbers, not a JAX array made beforehand"
-            )
-        is_beta = not isinstance(base_distribution(site["fn"]), dist.Dirichlet)
-        shape = np.shape(site["value"]) + (2,) * is_beta
-        priors[name] = (np.broadcast_to(concentration.astype(np.float64), shape), is_beta)
-    return priors
-
-
-def _concentration(fn: Any) -> NDArray[Any] | None:
-    base = base_distribution(fn)
-    if isinstance(base, dist.Dirichlet):
-        return np.asarray(base.concentration)
-    if isinstance(base, dist.Beta):
-        return np.stack(np.broadcast_arrays(base.concentration1, base.concentration0), -1)
-    if isinstance(base, dist.Uniform) and np.all(base.low == 0) and np.all(base.high == 1):
-        return np.ones((*base.batch_shape, 2))
-    return None
-
-
-def _check_not_hierarchical(model: Model, data: Transitions, program: Program) -> None:
-    """Refuse priors whose parameters move when the other unknowns are drawn anew."""
-    runs = [sites(model, data, seed=seed) for seed in range(1, 12)]
-    for name in program.latents:
-        drawn = [_concentration(run[name]["fn"]) for run in runs]
-        if drawn[0] is not None and any(
-            not np.array_equal(drawn[0], other) for other in drawn[1:] if other is not None
-        ):
-            others = ", ".join(repr(other) for other in program.latents if other != name)
-            raise NotConjugate(f"the prior of {name!r} depends on another unknown ({others}): a hierarchical model")
-
-
-def _check_independent(model: Model, data: Transitions, program: Program) -> None:
+def _check_independent(model: Model, data: Transitions) -> None:
     """Refuse factors outside the rows, which would be part of the prior."""
     for name, site in sites(model, data).items():
         if site["type"] == "sample" and site["is_observed"] and isinstance(base_distribution(site["fn"]), dist.Unit):
             raise NotConjugate(f"the factor {name!r} multiplies the prior by something unknown to its family")
 
 
-def _point(rng: np.random.Generator, priors: dict[str, Any], spread: float) -> _Point:
-    """Random interior distributions at all sites, no two alike."""
-    point = {}
-    for name, (concentration, _) in priors.items():
-        raw = np.exp(spread * rng.uniform(-1, 1, concentration.shape))
-        point[name] = raw / raw.sum(-1, keepdims=True)
-    return point
-
-
 def _impossible(log_likelihood: NDArray[np.float64], data: Transitions) -> NDArray[np.bool_]:
     nothing = log_likelihood < -1e300
-    wrong = np.isnan(log_likelihood).any(0) | (log_likelihood == np.inf).any(0)
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
+    wrong = np.isnan(log_likelihood) | (log_likelihood == np.inf)
+    if wrong.all(0).any():
+        row = int(np.flatnonzero(wrong.all(0))[0])
         raise ValueError(f"the model's log-likelihood of {describe_row(data, row)} is not a number")
-    if (nothing.any(0) & ~nothing.all(0)).any():
-        row = int(np.flatnonzero(nothing.any(0) & ~nothing.all(0))[0])
-        raise NotConjugate(
-            f"{describe_row(data, row)} is impossible for some values of the unknowns and not for others"
-        )
+    for what, where in (("not a number", wrong.any(0)), ("impossible", nothing.any(0) & ~nothing.all(0))):
+        if where.any():
+            first = describe_row(data, int(np.flatnonzero(where)[0]))
+            raise NotConjugate(f"{first} is {what} for some values of the unknowns and not for others")
     return nothing.all(0)
-
-
-def _table(
-    name: str, rows: _Rows, point: _Point, rng: np.random.Generator, impossible: NDArray[np.bool_]
-) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Which entries of a site each row adds to, and how much: steps 1 and 2 of the module docstring."""
-    p = point[name]
-    batch, categories = int(np.prod(p.shape[:-1])), p.shape[-1]
-    u, w = _centred(rng, p), _centred(rng, p)
-    element = 1 + np.arange(batch) / batch
-    first, scaled, second = (
-        np.where(impossible, 0.0, rows.slopes(name, point, p * code))
-        for code in (u, u * element.reshape(*p.shape[:-1], 1), w)
-    )
-    touched = np.abs(first) + np.abs(scaled) + np.abs(second) > 1e-11
-    ratio = np.divide(scaled, first, out=np.ones_like(first), where=touched & (first != 0))
-    position = (ratio - 1) * batch
-    b = np.clip(np.round(position), 0, batch - 1).astype(np.int64)
-    _refuse(touched & (np.abs(position - b) > 0.01), rows.data, f"it depends on several elements of {name!r} at once")
-    if categories == 2:
-        entry, coefficient = 2 * b[:, None] + np.arange(2), _pair(name, rows, point, u, first, b, impossible)
-    else:
-        entry, coefficient = _single(p, u, w, first, second, b)
-    coefficient = np.where(touched[:, None], coefficient, 0.0)
-    nearest = np.round(coefficient) + 0.0  # + 0.0: no negative zeros
-    coefficient = np.where(np.abs(coefficient - nearest) < 1e-8, nearest, coefficient)
-    return entry.astype(np.int32), coefficient
-
-
-def _centred(rng: np.random.Generator, p: NDArray[np.float64]) -> NDArray[np.float64]:
-    code = rng.normal(size=p.shape)
-    return np.asarray(code - (p * code).sum(-1, keepdims=True))
-
-
-def _single(
-    p: NDArray[np.float64],
-    u: NDArray[np.float64],
-    w: NDArray[np.float64],
-    first: NDArray[np.float64],
-    second: NDArray[np.float64],
-    b: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The one entry of element b whose codes have the ratio of the two derivatives."""
-    batch = np.repeat(np.arange(p.size // p.shape[-1]), p.shape[-1])
-    # An angle for each entry, on its element's own stretch of the line, so that one sorted search serves all rows.
-    code = batch + _fraction(w.ravel(), u.ravel())
-    order = np.argsort(code)
-    place = np.clip(np.searchsorted(code[order], b + _fraction(second, first)), 1, code.size - 1)
-    left, right = order[place - 1], order[place]
-    target = b + _fraction(second, first)
-    entry = np.where(np.abs(code[left] - target) < np.abs(code[right] - target), left, right)
-    return entry[:, None], (first / u.ravel()[entry])[:, None]
-
-
-def _fraction(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(0.25 + 0.5 * (np.arctan(y / np.where(x == 0, 1e-300, x)) / np.pi + 0.5))
-
-
-def _pair(
-    name: str,
-    rows: _Rows,
-    point: _Point,
-    u: NDArray[np.float64],
-    first: NDArray[np.float64],
-    b: NDArray[np.int64],
-    impossible: NDArray[np.bool_],
-) -> NDArray[np.float64]:
-    """Both coefficients of element b of a site of pairs, from the derivatives at two points."""
-    p = point[name]
-    moved = p + np.where(p[..., :1] < 0.5, 0.3, -0.3) * np.array([1, -1])
-    v = np.stack([1 / moved[..., 0], -1 / moved[..., 1]], -1)
-    again = np.where(impossible, 0.0, rows.slopes(name, point | {name: moved}, moved * v))
-    system = np.stack([u.reshape(-1, 2)[b], v.reshape(-1, 2)[b]], -2)
-    return np.linalg.solve(system, np.stack([first, again], -1)[..., None])[..., 0]
 
 
 def _verify(
     found: dict[str, Site],
-    data: Transitions,
-    points: list[_Point],
+    rows: Rows,
+    points: list[Point],
     log_likelihood: NDArray[np.float64],
     impossible: NDArray[np.bool_],
 ) -> None:
     """Compare what was found with each row's log-likelihood, up to a constant, at all points."""
+    wrong = _unexplained(found, points, log_likelihood, impossible)
+    if not wrong.any():
+        return
+    row = int(np.flatnonzero(wrong)[0])
+    touched = [name for name, site in found.items() if site.coefficient[row].any()] or list(found)
+    for name in touched:
+        if found[name].family.simplex:
+            continue
+        # Each by itself, so that the one to blame is named: a row may tell about the transition, too.
+        alone = [points[0] | {site: point[site] for site in found[name].prior.sites} for point in points]
+        values = np.stack([rows.values(point) for point in alone])
+        family: Smooth = found[name].family  # type: ignore[assignment]
+        how = f"it is not {family.complaint.format(*found[name].prior.sites)}"
+        refuse(_unexplained(found, alone, values, impossible) & (np.arange(len(wrong)) == row), rows.data, how)
+    if len(touched) > 1:
+        names = " and ".join(map(repr, touched))
+        refuse(wrong, rows.data, f"it joins the unknowns {names} other than as a product of powers")
+    refuse(wrong, rows.data, f"it is not linear in the log of {' and '.join(map(repr, touched))}")
+
+
+def _unexplained(
+    found: dict[str, Site], points: list[Point], log_likelihood: NDArray[np.float64], impossible: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Rows [row] whose log-likelihood varies otherwise than was found."""
     constant = []
     for point, value in zip(points, log_likelihood, strict=True):
         explained = np.zeros(len(value))
-        for name, site in found.items():
-            explained += (site.coefficient * np.log(point[name]).ravel()[site.entry]).sum(-1)
+        for site in found.values():
+            explained += (site.coefficient * _statistics(site.prior, point).ravel()[site.entry]).sum(-1)
         constant.append(np.where(impossible, 0.0, value) - np.where(impossible, 0.0, explained))
     size = 1 + np.abs(np.where(impossible, 0.0, log_likelihood)).max(0)
-    wrong = np.ptp(constant, axis=0) > TOLERANCE * size
-    if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        touched = [name for name, site in found.items() if site.coefficient[row].any()]
-        if len(touched) > 1:
-            names = " and ".join(map(repr, touched))
-            _refuse(wrong, data, f"it joins the unknowns {names} other than as a product of powers")
-        _refuse(wrong, data, f"it is not linear in the log of {' and '.join(map(repr, touched or found))}")
+    return np.asarray(~(np.ptp(constant, axis=0) <= TOLERANCE * size))
 
 
-def _refuse(wrong: NDArray[np.bool_], data: Transitions, how: str) -> None:
-    if wrong.any():
-        row = describe_row(data, int(np.flatnonzero(wrong)[0]))
-        raise NotConjugate(
-            f"the log-likelihood of {row} has no closed-form posterior: {how} "
-            "(a mixture, a sum of probabilities, a noisy observation or a change of scale does this)"
-        )
+def _statistics(prior: Prior, point: Point) -> NDArray[np.float64]:
+    if prior.family.simplex:
+        return np.asarray(np.log(point[prior.sites[0]]))
+    family: Smooth = prior.family  # type: ignore[assignment]
+    return family.statistics(tuple(point[name] for name in prior.sites), prior.parameters)
+
+
+def _polynomial(
+    name: str, tables: list[Site], legal: NDArray[np.bool_], data: Transitions
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Entries [row, entry] and coefficients [row, entry, power of the reward], from those at each of PROBES."""
+    entries, values = np.stack([t.entry for t in tables]), np.stack([t.coefficient for t in tables])
+    touched = values.any(-1) & legal
+    row = np.arange(len(data.state))
+    entry = entries[touched.argmax(0), row]
+    changes = (touched & (entries != entry).any(-1)).any(0)
+    refuse(changes, data, f"the reward says which entry of {name!r} it adds to")
+    coefficient = np.zeros((*entry.shape, 3))
+    whole = np.array([float(reward).is_integer() for reward in PROBES])
+    for pattern in np.unique(legal, axis=1).T:
+        rows = np.flatnonzero((legal == pattern[:, None]).all(0))
+        probes, at = np.array(PROBES)[pattern], values[pattern][:, rows]
+        if not len(probes):
+            continue
+        if len(probes) < 4 and not whole[pattern].all():
+            refuse(np.isin(row, rows), data, f"too few of the rewards {PROBES} have a probability")
+        coefficient[rows] = fit = _newton(probes[:3], at[:3])
+        off = np.abs(np.einsum("rp,nep->rne", probes[:, None] ** np.arange(3), fit) - at).max((0, 2))
+        refuse(np.isin(row, rows[off > 1e-8 * (1 + np.abs(at).max((0, 2)))]), data, "it is no square in the reward")
+    return entry, coefficient
+
+
+def _newton(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Coefficients [..., power] of the polynomial through up to three points; exactly 0 where `y` does not vary."""
+    slope = (y[1] - y[0]) / (x[1] - x[0]) if len(x) > 1 else 0 * y[0]
+    bend = ((y[2] - y[1]) / (x[2] - x[1]) - slope) / (x[2] - x[0]) if len(x) > 2 else 0 * y[0]
+    x1 = x[1] if len(x) > 1 else 0.0
+    return np.stack([y[0] - slope * x[0] + bend * x[0] * x1, slope - bend * (x[0] + x1), bend], -1)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.data import Transitions
 from bayesmdp.mdp import label_array
+from bayesmdp.posterior.families import Family
 
 __all__ = ["Labels", "label_draws", "posterior_tree"]
 
@@ -55,7 +56,9 @@ def posterior_tree(
     posterior: dict[str, NDArray[Any]],
     statistics: dict[str, NDArray[Any]],
     parameters: dict[str, NDArray[Any]],
+    families: Mapping[str, Family],
     data: Transitions,
+    rewarded: bool,
     dims: dict[str, tuple[str, ...]],
     labels: Labels,
     attrs: dict[str, Any],
@@ -66,9 +69,13 @@ def posterior_tree(
     ----------
     prior, posterior, statistics : dict of arrays [chain, draw, ...]
     parameters : dict of arrays
-        Concentrations of the posterior by site, where it is known in closed form: a Dirichlet site's has its shape, a
-        Beta site's one more axis, ``parameter``.
+        Of the posterior by site, where it is known in closed form: a Dirichlet site's concentration has its shape,
+        those of other families one more axis, ``parameter``.
+    families : mapping
+        Of each of the parameters.
     data : Transitions
+    rewarded : bool
+        Whether the model observes rewards.
     dims : dict
         Names of each site's axes after chain and draw.
     labels : Labels
@@ -97,6 +104,8 @@ def posterior_tree(
     )
     row = {"row": np.arange(len(data.weight))}
     observed = xr.Dataset({"next_state": ("row", entered)}, coords=row)
+    if rewarded:
+        observed["reward"] = "row", np.asarray(data.reward, float)
     constant = xr.Dataset(
         {
             "state": ("row", states[data.state]),
@@ -109,7 +118,7 @@ def posterior_tree(
         "posterior": group(posterior).assign_attrs(attrs),
         "prior": group(prior),
         "sample_stats": group(statistics),
-        "parameters": label_parameters(parameters, dims, labels),
+        "parameters": label_parameters(parameters, families, dims, labels),
         "observed_data": observed,
         "constant_data": constant,
     }
@@ -119,14 +128,21 @@ def posterior_tree(
 
 
 def label_parameters(
-    parameters: Mapping[str, NDArray[Any]], dims: Mapping[str, tuple[str, ...]], labels: Labels
+    parameters: Mapping[str, NDArray[Any]],
+    families: Mapping[str, Family],
+    dims: Mapping[str, tuple[str, ...]],
+    labels: Labels,
 ) -> xr.Dataset:
-    """Concentrations by site; see `posterior_tree`."""
-    named = {
-        name: (*dims[name], "parameter") if values.ndim > len(dims[name]) else dims[name]
-        for name, values in parameters.items()
-    }
-    return label_draws(parameters, (), named, labels, {"parameter": ["a", "b"]})
+    """Parameters by site; see `posterior_tree`. The dim ``parameter`` holds those of all families, NaN where unused."""
+    known = list(dict.fromkeys(label for family in families.values() for label in family.labels))
+    named, filled = {}, {}
+    for name, values in parameters.items():
+        own, named[name], filled[name] = families[name].labels, dims[name], values
+        if own:
+            named[name] = (*dims[name], "parameter")
+            filled[name] = np.full((*values.shape[:-1], len(known)), np.nan)
+            filled[name][..., [known.index(label) for label in own]] = values
+    return label_draws(filled, (), named, labels, {"parameter": known})
 
 
 def label_draws(

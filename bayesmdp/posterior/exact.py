@@ -1,11 +1,14 @@
 """Beliefs for use inside agents: what is known, in a fixed-size form, and draws from it.
 
-A :class:`Belief` is five functions of plain arrays, the same for every engine, so an agent does not know which engine
-it runs on. The exact engine carries the counts n of all possible rows; with the tables of `conjugate` a draw is
+A :class:`Belief` is a few functions of plain arrays, the same for every engine, so an agent does not know which engine
+it runs on. The exact engine carries how often each possible row was seen, n, the sum of the rewards it brought, and for
+models that observe rewards the sum of their squares; with the tables of `conjugate` a draw of a Dirichlet site is
 
     p ~ Dirichlet(concentration + sum over rows of n[row] c[row]),
 
-and ``transition`` whatever the model makes of it.
+one of another family accordingly (:mod:`~bayesmdp.posterior.families`), and ``transition`` and ``reward`` are whatever
+the model makes of them. Sums of squares have a price: of a precision's 16 digits, twice those are lost by which the
+mean reward exceeds its standard deviation.
 
 *Fresh* draws are independent at every call. *Renewed* draws are kept between calls as Gamma variables g, p = g /
 sum(g): since ``Gamma(a + 1) = Gamma(a) + Exp(1)``, a transition changes the entries it adds to and nothing else, and a
@@ -30,18 +33,21 @@ import numpy as np
 
 from bayesmdp.data import Transitions, all_transitions
 from bayesmdp.mdp import Array
-from bayesmdp.posterior.conjugate import Conjugate, Layout, find
+from bayesmdp.posterior.conjugate import Conjugate, Layout, find, find_for_any_reward
+from bayesmdp.posterior.families import FAMILIES
 from bayesmdp.posterior.program import Model, read, reads_reward, sites
-from bayesmdp.posterior.random import normalise, standard_log_gamma
+from bayesmdp.posterior.random import standard_log_gamma
 from bayesmdp.validation import integer, number
 
 if TYPE_CHECKING:
     from bayesmdp.models.dirichlet_transitions import Sizes
     from bayesmdp.world import Step
 
-__all__ = ["Belief", "Counts", "Kept", "draw_rule", "draw_sites", "exact_belief"]
+__all__ = ["Belief", "Kept", "Sums", "draw_rule", "draw_sites", "exact_belief"]
 
 DRAWS = ("fresh", "renewed", "kept")
+
+MOMENT_DRAWS = 200
 
 
 class Belief(NamedTuple):
@@ -57,14 +63,18 @@ class Belief(NamedTuple):
     visits : (state) -> array [state, action]
         How often each pair was tried.
     rows : (state) -> Transitions
-        The data so far.
+        The data so far, each row with the mean of the rewards it brought, 0 where it was not seen.
     sample : (key, state, num_draws) -> {site: array [draw, ...]}
         Independent posterior draws, to be looked at rather than planned with; `num_draws` is static.
     dims : tuple of (site, names of its axes after the draw)
     identity : str
         Equal for equal models; what a run's results are kept under.
     concentration : (state) -> {site: array [..., category]} or None
-        The posterior's parameters, where the engine has them.
+        Those of the Dirichlet and Beta sites, where the engine has them.
+    parameters : (state) -> {site: array} or None
+        The posterior's parameters by site, where the engine has them.
+    moments : (key, state) -> {site: (mean, variance)} or None
+        Of ``transition`` [state, action, outcome] and, if it is modelled, ``reward`` [state, action].
     """
 
     init: Callable[[Array], Any]
@@ -76,12 +86,21 @@ class Belief(NamedTuple):
     dims: tuple[tuple[str, tuple[str, ...]], ...]
     identity: str
     concentration: Callable[[Any], dict[str, Array]] | None = None
+    parameters: Callable[[Any], dict[str, Array]] | None = None
+    moments: Callable[[Array, Any], dict[str, tuple[Array, Array]]] | None = None
 
 
-class Counts(NamedTuple):
-    """State of fresh draws: how often each row was seen [row]."""
+class Sums(NamedTuple):
+    """State of fresh draws.
 
-    counts: Array
+    Attributes
+    ----------
+    seen : array [row, 2 or 3]
+        Of each row: how often it was seen, the sum of its rewards, and if the model observes rewards that of their
+        squares.
+    """
+
+    seen: Array
 
 
 class Kept(NamedTuple):
@@ -89,14 +108,15 @@ class Kept(NamedTuple):
 
     Attributes
     ----------
-    counts : array [row]
+    seen : array [row, 2]
+        As in `Sums`.
     cursor : int
         The first draw to be replaced by the next call of `draw`.
     log_gamma : dict of arrays [draw, entry]
         Logs, since most Gamma variables of small concentration are below the smallest float.
     """
 
-    counts: Array
+    seen: Array
     cursor: Array
     log_gamma: dict[str, Array]
 
@@ -123,8 +143,8 @@ def exact_belief(model: Model, mdp: Sizes, num_draws: int, *, draws: str = "fres
     NotConjugate
         With the reason.
     ValueError
-        If an option or the model's ``transition`` is not as expected, or renewal is asked of a model that adds other
-        than whole observations to its concentrations.
+        If an option or the model's ``transition`` is not as expected, or renewal is asked of a model with unknowns of
+        other families than Dirichlet and Beta, or that adds other than whole observations to its concentrations.
 
     Examples
     --------
@@ -164,9 +184,8 @@ def _found(model: Model, shape: tuple[int, int, int], outcome: str) -> Conjugate
         expects = read(model, all_transitions(1, 1, 1), outcome).shape
     if expects != shape:
         raise ValueError(f"the model's transition has shape {expects}; the MDP's sizes are {shape}")
-    if reads_reward(model, all_transitions(*shape)):
-        raise ValueError("the model observes rewards, which agents do not carry yet; it can be used with infer")
-    return find(model, all_transitions(*shape), outcome)
+    rows = all_transitions(*shape)
+    return (find_for_any_reward if reads_reward(model, rows) else find)(model, rows, outcome)
 
 
 @lru_cache(maxsize=256)
@@ -175,37 +194,71 @@ def _exact_belief(
 ) -> Belief:
     found = _found(model, shape, outcome)
     empty = all_transitions(*shape)
+    width = 3 if any(site.coefficient.ndim > 2 for site in found.sites.values()) else 2
 
     def row(step: Step) -> Array:
         return (step.state * shape[1] + step.action) * shape[2] + step.outcome
 
-    def rows(state: Counts | Kept) -> Transitions:
-        return empty._replace(weight=state.counts)
+    def add(seen: Array, step: Step) -> Array:
+        # One scatter: as wide a one costs no more than that of a single number.
+        reward = jnp.asarray(step.reward, jnp.float64)
+        return seen.at[row(step)].add(jnp.stack([jnp.ones(()), reward, reward**2][: seen.shape[-1]]))
 
-    def visits(state: Counts | Kept) -> Array:
-        return state.counts.reshape(shape).sum(-1)
+    def rows(state: Sums | Kept) -> Transitions:
+        weight, total = state.seen[:, 0], state.seen[:, 1]
+        return empty._replace(weight=weight, reward=total / jnp.maximum(weight, 1))
 
-    def concentration(state: Counts | Kept) -> dict[str, Array]:
-        return found.posterior(state.counts)
+    def visits(state: Sums | Kept) -> Array:
+        return state.seen[:, 0].reshape(shape).sum(-1)
 
-    def init(key: Array) -> Counts:
-        return Counts(jnp.zeros(len(empty.state), jnp.float64))
+    def parameters(state: Sums | Kept) -> dict[str, Array]:
+        return found.posterior(state.seen)
 
-    def observe(key: Array, state: Counts, step: Step) -> Counts:
-        return Counts(state.counts.at[row(step)].add(1.0))
+    def concentration(state: Sums | Kept) -> dict[str, Array]:
+        return {name: site.posterior(state.seen) for name, site in found.sites.items() if site.family.simplex}
 
-    def sample(key: Array, state: Counts | Kept, num_draws: int) -> dict[str, Array]:
-        return draw_sites(key, model, found.layout, empty, concentration(state), num_draws)
+    def init(key: Array) -> Sums:
+        return Sums(jnp.zeros((len(empty.state), width), jnp.float64))
 
-    def draw(key: Array, state: Counts) -> tuple[Counts, dict[str, Array]]:
+    def observe(key: Array, state: Sums, step: Step) -> Sums:
+        return Sums(add(state.seen, step))
+
+    def sample(key: Array, state: Sums | Kept, num_draws: int) -> dict[str, Array]:
+        return draw_sites(key, model, found.layout, empty, parameters(state), num_draws)
+
+    def draw(key: Array, state: Sums) -> tuple[Sums, dict[str, Array]]:
         return state, sample(key, state, num_draws)
+
+    def moments(key: Array, state: Sums | Kept) -> dict[str, tuple[Array, Array]]:
+        """Exact where the posterior of the site itself is known in closed form; else of MOMENT_DRAWS draws."""
+        known = parameters(state)
+        asked = [name for name in ("transition", "reward") if name in found.program.dims]
+        exact: dict[str, tuple[Array, Array]] = {
+            name: found.sites[name].family.moments(known[name]) for name in asked if name in found.sites
+        }
+        if len(exact) == len(asked):
+            return exact
+        drawn = sample(key, state, MOMENT_DRAWS)
+        return {name: exact.get(name, (drawn[name].mean(0), drawn[name].var(0, ddof=1))) for name in asked}
 
     dims = tuple(found.program.dims.items())
     identity = _identity(model, found, empty)
+    fresh = Belief(
+        init, observe, draw, visits, rows, sample, dims, identity, concentration, parameters=parameters, moments=moments
+    )
     if num_renewed is None:
-        return Belief(init, observe, draw, visits, rows, sample, dims, identity, concentration)
+        return fresh
 
     for name, site in found.sites.items():
+        if not site.family.simplex:
+            raise ValueError(
+                f"renewed and kept draws need Dirichlet and Beta unknowns; {name!r} is {site.family.name}. Use "
+                "draws='fresh'"
+            )
+        if site.coefficient.ndim > 2:
+            raise ValueError(
+                f"renewed and kept draws need rows that add 1 to {name!r}, whatever the reward. Use draws='fresh'"
+            )
         if not np.isin(site.coefficient, (0.0, 1.0)).all():
             other = site.coefficient[~np.isin(site.coefficient, (0.0, 1.0))].flat[0]
             raise ValueError(
@@ -213,47 +266,64 @@ def _exact_belief(
             )
 
     def init_kept(key: Array) -> Kept:
-        counts = init(key).counts
-        return Kept(counts, jnp.zeros((), jnp.int32), _log_gammas(key, found.posterior(counts), num_draws))
+        state = init(key)
+        return Kept(state.seen, jnp.zeros((), jnp.int32), _log_gammas(key, found.layout, parameters(state), num_draws))
 
     def observe_kept(key: Array, state: Kept, step: Step) -> Kept:
-        seen, log_gamma = row(step), dict(state.log_gamma)
+        place, log_gamma = row(step), dict(state.log_gamma)
         for name, subkey in zip(log_gamma, jax.random.split(key, len(log_gamma)), strict=True):
             site = found.sites[name]
-            entry, adds = jnp.asarray(site.entry)[seen], jnp.asarray(site.coefficient)[seen]
+            entry, adds = jnp.asarray(site.entry)[place], jnp.asarray(site.coefficient)[place]
             amount = jnp.log(jax.random.exponential(subkey, (num_draws, entry.size), jnp.float64)) + jnp.log(adds)
             log_gamma[name] = log_gamma[name].at[:, entry].set(jnp.logaddexp(log_gamma[name][:, entry], amount))
-        return Kept(state.counts.at[seen].add(1.0), state.cursor, log_gamma)
+        return Kept(add(state.seen, step), state.cursor, log_gamma)
 
     def draw_kept(key: Array, state: Kept) -> tuple[Kept, dict[str, Array]]:
         if num_renewed == 0:
-            return state, _complete(model, found.layout, empty, state.log_gamma)
+            return state, _complete(model, found.layout, empty, parameters(state), state.log_gamma)
         place = (state.cursor + jnp.arange(num_renewed, dtype=jnp.int32)) % num_draws
-        fresh = _log_gammas(key, concentration(state), num_renewed)
+        fresh = _log_gammas(key, found.layout, parameters(state), num_renewed)
         log_gamma = {name: state.log_gamma[name].at[place].set(fresh[name]) for name in fresh}
         cursor = (state.cursor + num_renewed) % num_draws
-        return Kept(state.counts, cursor, log_gamma), _complete(model, found.layout, empty, log_gamma)
+        sites = _complete(model, found.layout, empty, parameters(state), log_gamma)
+        return Kept(state.seen, cursor, log_gamma), sites
 
-    return Belief(init_kept, observe_kept, draw_kept, visits, rows, sample, dims, identity, concentration)
+    return fresh._replace(init=init_kept, observe=observe_kept, draw=draw_kept)
 
 
 @partial(jax.jit, static_argnames=("model", "layout", "num_draws"))
 def draw_sites(
-    key: Array, model: Model | None, layout: Layout, data: Transitions, concentration: dict[str, Array], num_draws: int
+    key: Array, model: Model | None, layout: Layout, data: Transitions, parameters: dict[str, Array], num_draws: int
 ) -> dict[str, Array]:
     """Independent draws of all latent and deterministic sites, each [draw, ...], given posterior parameters.
 
     Without deterministic sites no model is needed, and None serves every model.
     """
-    return _complete(model, layout, data, _log_gammas(key, concentration, num_draws))
+    log_gamma = _log_gammas(key, layout, parameters, num_draws)
+    normal = {}
+    for place, (names, kind) in enumerate(layout.sites):
+        if FAMILIES[kind].has_normal:
+            shape = (num_draws, *parameters[names[-1]].shape[:-1])
+            normal[names[-1]] = jax.random.normal(jax.random.fold_in(key, place), shape, jnp.float64)
+    return _complete(model, layout, data, parameters, log_gamma, normal)
 
 
-def _complete(model: Model | None, layout: Layout, data: Transitions, log_gamma: dict[str, Array]) -> dict[str, Array]:
+def _complete(
+    model: Model | None,
+    layout: Layout,
+    data: Transitions,
+    parameters: dict[str, Array],
+    log_gamma: dict[str, Array],
+    normal: dict[str, Array] | None = None,
+) -> dict[str, Array]:
     """The sites' values [draw, ...], and the deterministic sites the model computes from them."""
-    values = {}
-    for name, shape, is_beta in layout.sites:
-        distribution = normalise(log_gamma[name].reshape(-1, *shape))
-        values[name] = distribution[..., 0] if is_beta else distribution
+    values: dict[str, Array] = {}
+    for names, kind in layout.sites:
+        family, known, gamma = FAMILIES[kind], jnp.asarray(parameters[names[-1]]), log_gamma.get(names[-1])
+        if gamma is not None:
+            shape = known.shape if family.simplex else known.shape[:-1]
+            gamma = gamma.reshape(-1, *shape)
+        values |= dict(zip(names, family.values(known, gamma, (normal or {}).get(names[-1])), strict=True))
     if not layout.deterministic:
         return values
     assert model is not None
@@ -271,15 +341,20 @@ def _identity(model: Model, found: Conjugate, data: Transitions) -> str:
         kernel = np.asarray(sites(model, data)["transition"]["value"], float)
     digest = hashlib.sha256(kernel.tobytes())
     for name, site in found.sites.items():
-        digest.update(name.encode())
+        digest.update((name if site.family.simplex else f"{site.prior.sites}{site.family.name}").encode())
         for table in (site.concentration, site.entry, site.coefficient):
             digest.update(np.ascontiguousarray(table).tobytes())
     return digest.hexdigest()[:16]
 
 
-def _log_gammas(key: Array, concentration: dict[str, Array], num_draws: int) -> dict[str, Array]:
+def _log_gammas(key: Array, layout: Layout, parameters: dict[str, Array], num_draws: int) -> dict[str, Array]:
     """Logs of Gamma variables [draw, entry] by site, all made at once: the sampler is slow to compile."""
-    flat = jnp.concatenate([values.ravel() for values in concentration.values()])
-    ends = np.cumsum([values.size for values in concentration.values()])[:-1]
+    kinds = {names[-1]: FAMILIES[kind] for names, kind in layout.sites}
+    asked = {name: kinds[name].gamma_shape(values) for name, values in parameters.items()}
+    shapes = {name: shape for name, shape in asked.items() if shape is not None}
+    if not shapes:
+        return {}
+    flat = jnp.concatenate([shape.ravel() for shape in shapes.values()])
+    ends = np.cumsum([shape.size for shape in shapes.values()])[:-1]
     parts = jnp.split(standard_log_gamma(key, flat, num_draws), ends, -1)
-    return dict(zip(concentration, parts, strict=True))
+    return dict(zip(shapes, parts, strict=True))

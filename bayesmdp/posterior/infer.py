@@ -17,7 +17,9 @@ from bayesmdp.posterior import nuts
 from bayesmdp.posterior.conjugate import Conjugate, Layout, NotConjugate, find
 from bayesmdp.posterior.datatree import Labels, posterior_tree
 from bayesmdp.posterior.exact import draw_sites
+from bayesmdp.posterior.families import FAMILIES
 from bayesmdp.posterior.program import Model, Program, check, describe_row, read, reads_reward
+from bayesmdp.posterior.summary import summarise_rewards
 from bayesmdp.validation import integer
 
 __all__ = ["draw", "infer"]
@@ -71,7 +73,11 @@ def infer(
     DataTree
         Groups ``posterior``, ``prior`` (chain, draw, ...), ``sample_stats``, ``observed_data`` and ``constant_data``
         (over ``row``, the distinct transitions seen), and for an exact posterior ``parameters``: the concentration of
-        each site, that of a Beta along ``parameter``, a and b.
+        each Dirichlet site, and along ``parameter`` a and b of a Beta, mean and sd of a Normal, shape and rate of a
+        Gamma. A Normal and a Gamma site that are Normal-Gamma together stand under the name of the Normal one, with
+        mean, weight, shape and rate. What a site has no use for is NaN. Where the model observes rewards the distinct
+        rewards are rows of their own, beyond 10,000 of which those of one transition become two if a Normal likelihood
+        permits it (:mod:`~bayesmdp.posterior.summary`); the attr ``rewards`` then says so.
 
     Raises
     ------
@@ -101,12 +107,18 @@ def infer(
         padded = _padded(data)
         program = read(model, padded, labels.outcome)
         _check_sizes(program, labels)
-        found, reason = _engine(model, padded, method, labels.outcome)
+        rewarded = reads_reward(model, all_transitions(1, 1, 1))
+        rewards = "as seen" if rewarded else "not looked at"
+        short = summarise_rewards(model, data, program) if rewarded else data
+        if short is not data:
+            data, rewards = short, "two rows a transition, with the same mean and variance"
+            padded = _padded(data)
+        found, reason = _engine(model, padded, method, labels.outcome, rewarded)
         parameters: nuts.Draws = {}
         if found is None:
             if not draws:
                 raise ValueError(f"draws must be at least 1 where the posterior is not known in closed form: {reason}")
-            _refuse_impossible(padded, check(model, padded) < -1e300)
+            _refuse_impossible(padded, check(model, padded) < -1e300, rewarded)
             posterior, statistics = nuts.run(
                 model,
                 padded,
@@ -129,7 +141,9 @@ def infer(
         posterior=posterior,
         statistics=statistics,
         parameters=parameters,
+        families={} if found is None else {name: site.family for name, site in found.sites.items()},
         data=data,
+        rewarded=rewarded,
         dims=program.dims,
         labels=labels.sized(program.shape),
         attrs={
@@ -138,6 +152,8 @@ def infer(
             "model": getattr(model, "__name__", type(model).__name__),
             "latents": json.dumps(list(program.latents)),
             "deterministic": json.dumps(program.deterministic),
+            "families": json.dumps({} if found is None else dict(zip(found.sites, found.layout.sites, strict=True))),
+            "rewards": rewards,
             "seed": seed,
             "num_transitions": float(data.weight.sum()),
         },
@@ -185,7 +201,7 @@ def _check_sizes(program: Program, labels: Labels) -> None:
         )
 
 
-def _engine(model: Model, data: Transitions, method: str, outcome: str) -> tuple[Conjugate | None, str]:
+def _engine(model: Model, data: Transitions, method: str, outcome: str, rewarded: bool) -> tuple[Conjugate | None, str]:
     """The closed form, or None for NUTS, and why."""
     if method == "nuts":
         return None, "asked for with method='nuts'"
@@ -195,14 +211,15 @@ def _engine(model: Model, data: Transitions, method: str, outcome: str) -> tuple
         if method == "exact":
             raise
         return None, f"no closed form: {error}"
-    _refuse_impossible(data, found.impossible)
-    kinds = ", ".join(f"{name} is {'Beta' if site.is_beta else 'Dirichlet'}" for name, site in found.sites.items())
+    _refuse_impossible(data, found.impossible, rewarded)
+    each = ((site.prior.sites, site.family.name) for site in found.sites.values())
+    kinds = ", ".join(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {kind}" for names, kind in each)
     return found, f"conjugate, by differentiating the log-likelihood: {kinds}"
 
 
-def _refuse_impossible(data: Transitions, impossible: NDArray[np.bool_]) -> None:
+def _refuse_impossible(data: Transitions, impossible: NDArray[np.bool_], rewarded: bool) -> None:
     if impossible.any():
-        row = describe_row(data, int(np.flatnonzero(impossible)[0]))
+        row = describe_row(data, int(np.flatnonzero(impossible)[0]), reward=rewarded)
         raise ValueError(
             f"the log has {row}, which has probability 0 under the model; check the log, or widen the prior"
         )
@@ -226,7 +243,7 @@ def exact_draws(
     after, before = jax.random.split(jax.random.key(seed))
     key = before if prior else after
     # What the model observes plays no part in its deterministic sites.
-    make = partial(draw_sites, model=model, layout=layout, data=all_transitions(1, 1, 1), concentration=parameters)
+    make = partial(draw_sites, model=model, layout=layout, data=all_transitions(1, 1, 1), parameters=parameters)
     size = max(1, CHUNK_ELEMENTS // sum(a.size for a in parameters.values()))
     if num_draws <= size:
         return {name: np.asarray(values) for name, values in make(key, num_draws=num_draws).items()}
@@ -286,15 +303,19 @@ def draw(
         raise ValueError(f"the model computes {', '.join(map(repr, deterministic))} from other sites; pass model")
     seed = int(posterior.attrs["seed"]) if seed is None else integer("seed", seed, 0)
     known = posterior["parameters"].to_dataset()
-    # A file need not keep their order, on which the draws depend.
-    latents = json.loads(posterior.attrs.get("latents", "null")) or [str(name) for name in known]
-    parameters = {name: np.asarray(known[name]) for name in latents}
-    betas = {name for name in parameters if "parameter" in known[name].dims}
-    layout = Layout(tuple((name, a.shape, name in betas) for name, a in parameters.items()), deterministic)
+    families = _families(posterior, known)
+    parameters = {
+        name: np.asarray(known[name].sel(parameter=list(labels)) if (labels := FAMILIES[kind].labels) else known[name])
+        for name, (_, kind) in families.items()
+    }
+    layout = Layout(tuple(families.values()), deterministic)
     with jax.enable_x64(True):
         drawn = _in_chains(exact_draws(parameters, layout, draws, seed, model), num_chains)
-        dims = {str(name): tuple(map(str, known[name].dims)) for name in known}
-        dims = {name: names[:-1] if name in betas else names for name, names in dims.items()}
+        dims = {
+            site: tuple(str(dim) for dim in known[name].dims if dim != "parameter")
+            for name, (sites, _) in families.items()
+            for site in sites
+        }
         if model is not None:
             dims = read(model, all_transitions(1, 1, 1), "outcome" if "outcome" in known.dims else "next_state").dims
     group = xr.Dataset({name: (("chain", "draw", *dims[name]), values) for name, values in drawn.items()})
@@ -304,3 +325,13 @@ def draw(
     tree = posterior.copy()
     tree["posterior"] = xr.DataTree(group.assign_coords(coords).assign_attrs({**posterior.attrs, "seed": seed}))
     return tree
+
+
+def _families(posterior: xr.DataTree, known: xr.Dataset) -> dict[str, tuple[tuple[str, ...], str]]:
+    """The sites and the family of each of the parameters, in the order in which draws are made of them."""
+    # A file need not keep that order; one without families has Dirichlet and Beta sites only.
+    given = json.loads(posterior.attrs.get("families", "{}"))
+    if given:
+        return {name: (tuple(sites), kind) for name, (sites, kind) in given.items()}
+    latents = json.loads(posterior.attrs.get("latents", "null")) or [str(name) for name in known]
+    return {name: ((name,), "Beta" if "parameter" in known[name].dims else "Dirichlet") for name in latents}

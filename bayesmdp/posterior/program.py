@@ -29,6 +29,7 @@ __all__ = [
     "describe_row",
     "read",
     "row_log_likelihood",
+    "row_values",
     "sample_prior",
     "sites",
 ]
@@ -70,8 +71,8 @@ class Program(NamedTuple):
 def sites(model: Model, data: Transitions, values: dict[str, Array] | None = None, seed: int = 0) -> dict[str, Any]:
     """NumPyro's messages by site, with some latents given and the rest random.
 
-    Dirichlet and Beta sites are filled with random distributions away from the boundary: where the model is only being
-    read the prior does not matter, and compiling JAX's own Gamma sampler for it would take seconds.
+    Sites of known families are filled with random numbers of moderate size: where the model is only being read the
+    prior does not matter, and compiling JAX's own Gamma sampler for it would take seconds.
     """
     rng = np.random.default_rng(seed)
 
@@ -87,6 +88,10 @@ def sites(model: Model, data: Transitions, values: dict[str, Array] | None = Non
         if isinstance(fn, dist.Dirichlet):
             raw = np.exp(rng.uniform(-4, 4, shape))
             return jnp.asarray(raw / raw.sum(-1, keepdims=True))
+        if isinstance(fn, dist.Normal):
+            return fn.loc + fn.scale * rng.uniform(-2, 2, shape)
+        if isinstance(fn, dist.Gamma | dist.Exponential):
+            return fn.mean * np.exp(rng.uniform(-1, 1, shape))
         return None
 
     return _trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), jax.random.key(seed)), data)
@@ -116,7 +121,7 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
     ------
     TypeError, ValueError
         If `model` is no function, has no site ``transition`` [state, action, next_state], has rows that do not sum to
-        1, or observes outside ``data.rows()``.
+        1, has a ``reward`` of another shape, or observes outside ``data.rows()``.
     """
     if not callable(model):
         raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
@@ -138,6 +143,14 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
             raise ValueError(f"transition has shape {shape}, but the data hold {name} {largest}")
     dims = {name: _dims(messages[name]) for name in (*latents, *deterministic)}
     dims["transition"] = ("state", "action", outcome)
+    if "reward" in dims:
+        given = np.shape(messages["reward"]["value"])
+        if given not in (shape[:2], shape):
+            raise ValueError(
+                f"reward has shape {given}; expected [state, action] = {shape[:2]}, or with {outcome} {shape}; "
+                "if it is another thing, give the site another name"
+            )
+        dims["reward"] = dims["transition"][: len(given)]
     return Program(latents, deterministic, dims, shape)
 
 
@@ -156,9 +169,9 @@ def check(model: Model, data: Transitions) -> NDArray[np.float64]:
     """
     rng = np.random.default_rng(0)
     weight = rng.integers(0, 4, len(data.state)).astype(float)
-    values = {name: site["value"] for name, site in sites(model, data).items() if _is_latent(site)}
-    once = np.asarray(row_log_likelihood(model, data._replace(weight=np.ones(len(weight))), values))
-    often = np.asarray(row_log_likelihood(model, data._replace(weight=weight), values))
+    values = {name: np.asarray(site["value"]) for name, site in sites(model, data).items() if _is_latent(site)}
+    once = np.asarray(row_values(model, data._replace(weight=np.ones(len(weight))), values))
+    often = np.asarray(row_values(model, data._replace(weight=weight), values))
     with np.errstate(invalid="ignore"):
         wrong = np.isfinite(once) & ~(np.abs(often - weight * once) <= 1e-9 * (1 + np.abs(weight * once)))
     if wrong.any():
@@ -171,12 +184,15 @@ def check(model: Model, data: Transitions) -> NDArray[np.float64]:
 
 
 def row_log_likelihood(model: Model, data: Transitions, values: dict[str, Array]) -> Array:
-    """Log-likelihood [row] of the observed sites given all latents, with the model's own masks and scales."""
+    """Log-likelihood [row] of the observed sites given all latents, with the model's own masks and scales.
+
+    It is -inf where a value is none that its distribution can take, whether NumPyro validates or not.
+    """
     total = jnp.zeros(len(data.state))
     for name, site in sites(model, data, values).items():
         if site["type"] != "sample" or not site["is_observed"]:
             continue
-        log_likelihood = site["fn"].log_prob(site["value"])
+        log_likelihood = _log_probability(site["fn"], site["value"])
         if site["scale"] is not None:
             log_likelihood = site["scale"] * log_likelihood
         frames = [frame for frame in site["cond_indep_stack"] if frame.name == PLATE]
@@ -187,6 +203,26 @@ def row_log_likelihood(model: Model, data: Transitions, values: dict[str, Array]
         log_likelihood = jnp.moveaxis(log_likelihood, frames[0].dim, 0)
         total = total + log_likelihood.reshape(len(data.state), -1).sum(-1)
     return total
+
+
+# Compiled once for a model and a number of rows, whatever the log; and compiled, NumPyro does not warn of values that a
+# distribution cannot take, which are refused by name elsewhere.
+@partial(jax.jit, static_argnums=0)
+def row_values(model: Model, data: Transitions, values: dict[str, Array]) -> Array:
+    """`row_log_likelihood`, compiled."""
+    return row_log_likelihood(model, data, values)
+
+
+def _log_probability(fn: Any, value: Array) -> Array:
+    log_probability = fn.log_prob(value)
+    seen: Any = True
+    while isinstance(fn, dist.MaskedDistribution):
+        fn, seen = fn.base_dist, seen & fn._mask
+    try:
+        allowed = fn.support(value)
+    except (NotImplementedError, TypeError):  # a distribution that does not say
+        return log_probability
+    return jnp.where(allowed | ~jnp.asarray(seen), log_probability, -jnp.inf)
 
 
 def reads_reward(model: Model, data: Transitions) -> bool:
@@ -204,9 +240,10 @@ def reads_reward(model: Model, data: Transitions) -> bool:
     return bool(asked)
 
 
-def describe_row(data: Transitions, row: int) -> str:
+def describe_row(data: Transitions, row: int, *, reward: bool = False) -> str:
     """A row in words."""
-    return f"row (state {data.state[row]}, action {data.action[row]}, next_state {data.next_state[row]})"
+    ending = f", reward {data.reward[row]:.10g}" if reward else ""
+    return f"row (state {data.state[row]}, action {data.action[row]}, next_state {data.next_state[row]}{ending})"
 
 
 def _is_latent(site: dict[str, Any]) -> bool:

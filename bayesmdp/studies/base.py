@@ -41,9 +41,15 @@ class Study:
     prior : str
         A function of :mod:`bayesmdp.models`, called with the environment.
     prior_options : mapping
+    reward_prior : str, optional
+        A function of :mod:`bayesmdp.models`, called with the environment and the prior of its transitions, where
+        rewards are unknown too.
+    reward_options : mapping
     agents : mapping of name to AgentSpec
         In the order of tables and legends.
     steps, replicates : int
+    thin : int
+        Steps of a recorded window.
     bayes : bool
         Draw each replicate's true kernel from the prior instead of taking the environment's own.
     robust : mapping, optional
@@ -61,8 +67,11 @@ class Study:
     agents: Mapping[str, AgentSpec]
     environment_options: Mapping[str, Any] = field(default_factory=dict)
     prior_options: Mapping[str, Any] = field(default_factory=dict)
+    reward_prior: str | None = None
+    reward_options: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 5_000
     replicates: int = 64
+    thin: int = 1
     bayes: bool = False
     robust: Mapping[str, Any] | None = None
     checkpoint_every: int = 0
@@ -79,7 +88,10 @@ class Study:
         """The NumPyro model of what the agents do not know."""
         from bayesmdp import models
 
-        return getattr(models, self.prior)(mdp, **self.prior_options)
+        prior = getattr(models, self.prior)(mdp, **self.prior_options)
+        if self.reward_prior is None:
+            return prior
+        return getattr(models, self.reward_prior)(mdp, prior, **self.reward_options)
 
     def make_agents(self, prior: Any) -> dict[str, Agent]:
         """The agents, all under the same prior."""
@@ -94,7 +106,7 @@ class Study:
 
         mdp = self.make_mdp()
         prior = self.make_prior(mdp)
-        options = {"steps": self.steps, "replicates": self.replicates, **options}
+        options = {"steps": self.steps, "replicates": self.replicates, "thin": self.thin, **options}
         if self.robust is not None:
             options = {"robust": Robust(**self.robust), **options}
         if self.checkpoint_every:

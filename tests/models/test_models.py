@@ -12,7 +12,13 @@ import pytest
 from bayesmdp import MDP
 from bayesmdp.data import all_transitions
 from bayesmdp.environments import riverswim
-from bayesmdp.models import dirichlet_transitions, river_current
+from bayesmdp.models import (
+    beta_bernoulli_rewards,
+    dirichlet_transitions,
+    normal_gamma_rewards,
+    normal_rewards,
+    river_current,
+)
 from bayesmdp.posterior.program import sites
 
 RIVER = riverswim(6)
@@ -105,6 +111,73 @@ def test_bad_rivers(shape: Any) -> None:
 def test_bad_currents(concentration: Any) -> None:
     with pytest.raises(ValueError, match="concentration must be three positive numbers"):
         river_current(riverswim(5), concentration=concentration)
+
+
+PRIOR = dirichlet_transitions(RIVER)
+REWARDS = (normal_rewards, normal_gamma_rewards, beta_bernoulli_rewards)
+
+
+@pytest.mark.parametrize("make", REWARDS)
+def test_equal_rewards_are_one_function(make: Any) -> None:
+    for tied in (False, "state", np.zeros((6, 2), int)):
+        assert make(RIVER, PRIOR, tied=tied) is make(riverswim(6, discount=0.5), PRIOR, tied=tied)
+    assert make(RIVER, PRIOR, tied="all") is make(RIVER, PRIOR, tied=np.zeros((6, 2), int))
+    assert make(RIVER, PRIOR) is not make(RIVER, river_current(RIVER))
+    assert make(RIVER, PRIOR).__name__ == f"dirichlet_transitions + {make.__name__}"
+
+
+@pytest.mark.parametrize("make", REWARDS)
+def test_sites_of_rewards(make: Any) -> None:
+    sites = trace(make(RIVER, river_current(RIVER)), (6, 2, 6))
+    assert {"current", "start", "end", "transition", "next_state"} < set(sites)
+    assert sites["reward"]["type"] == "sample"
+    assert sites["reward"]["value"].shape == (6, 2)
+    assert {frame.dim: frame.name for frame in sites["reward"]["cond_indep_stack"]} == {-2: "state", -1: "action"}
+    groups = np.arange(12).reshape(6, 2) % 5
+    tied = trace(make(RIVER, PRIOR, tied=groups), (6, 2, 6))
+    assert tied["reward_level"]["cond_indep_stack"][0].name == "group"
+    np.testing.assert_array_equal(tied["reward"]["value"], np.asarray(tied["reward_level"]["value"])[groups])
+
+
+def test_numbers_of_rewards_reach_their_distributions() -> None:
+    mean, noise = np.arange(12.0).reshape(6, 2), np.arange(1.0, 7)[:, None]
+    sites = trace(normal_rewards(RIVER, PRIOR, mean=mean, scale=[0.5, 2.0], noise=noise), (6, 2, 6))
+    np.testing.assert_array_equal(sites["reward"]["fn"].loc, mean)
+    np.testing.assert_array_equal(sites["reward"]["fn"].scale, np.broadcast_to([0.5, 2.0], (6, 2)))
+    rows = all_transitions(6, 2, 6)
+    np.testing.assert_array_equal(sites["observed_reward"]["fn"].base_dist.scale, rows.state + 1)
+    tied = trace(normal_gamma_rewards(RIVER, PRIOR, tied="action", weight=[2.0, 8.0], shape=3, rate=5), (6, 2, 6))
+    np.testing.assert_array_equal(tied["precision"]["fn"].concentration, [3, 3])
+    scale = tied["reward_level"]["fn"].scale
+    np.testing.assert_allclose(scale, (np.array([2.0, 8.0]) * np.asarray(tied["precision"]["value"])) ** -0.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "error", "message"),
+    [
+        (normal_rewards, {"noise": 0.0}, ValueError, "noise = 0; it must be positive and finite"),
+        (normal_rewards, {"mean": [0.0, np.nan]}, ValueError, r"mean\[1\] = nan; it must be finite"),
+        (normal_rewards, {"scale": np.ones(3)}, ValueError, r"shape \(3,\), which does not .* action\] = \(6, 2\)"),
+        (
+            normal_rewards,
+            {"scale": np.ones(3), "tied": "action"},
+            ValueError,
+            r"does not broadcast to \[group\] = \(2,\)",
+        ),
+        (normal_gamma_rewards, {"rate": -1}, ValueError, "rate = -1; it must be positive"),
+        (normal_gamma_rewards, {"weight": "much"}, TypeError, "weight must hold numbers; got dtype"),
+        (beta_bernoulli_rewards, {"a": True}, TypeError, "a must hold numbers; got dtype bool"),
+        (beta_bernoulli_rewards, {"tied": "pair"}, ValueError, "tied must be False, 'state', 'action', 'all'.*'pair'"),
+        (beta_bernoulli_rewards, {"tied": np.zeros(6, int)}, ValueError, r"tied has shape \(6,\); expected"),
+        (beta_bernoulli_rewards, {"tied": np.zeros((6, 2))}, TypeError, "tied must hold integers"),
+        (normal_rewards, {"tied": np.full((6, 2), -1)}, ValueError, r"tied\[0, 0\] = -1; groups are numbered"),
+        (normal_rewards, {"tied": np.full((6, 2), 1)}, ValueError, "tied has no pair of group 0"),
+        (normal_rewards, {"transitions": "river"}, TypeError, "transitions is a NumPyro function of the data; got str"),
+    ],
+)
+def test_bad_rewards(make: Any, options: dict[str, Any], error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        make(RIVER, **({"transitions": PRIOR} | options))
 
 
 def test_models_import_nothing_of_bayesmdp() -> None:

@@ -17,4 +17,4 @@ def test_snippets_run(capsys: pytest.CaptureFixture[str]) -> None:
         exec(compile(block, str(README), "exec"), names)
     printed = capsys.readouterr().out
     assert "conjugate" in printed
-    assert "the prior of 'level' is Normal; closed forms are known here for Dirichlet and Beta" in printed
+    assert "it is not quadratic in 'level', as a Normal prior asks" in printed

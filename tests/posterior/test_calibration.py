@@ -15,11 +15,18 @@ from numpyro import handlers
 
 from bayesmdp.data import Transitions, all_transitions
 from bayesmdp.environments import riverswim
-from bayesmdp.models import dirichlet_transitions, river_current
-from bayesmdp.posterior import nuts
+from bayesmdp.models import (
+    beta_bernoulli_rewards,
+    dirichlet_transitions,
+    normal_gamma_rewards,
+    normal_rewards,
+    river_current,
+)
+from bayesmdp.posterior import exact_belief, infer, nuts
 from bayesmdp.posterior.conjugate import find
 from bayesmdp.posterior.exact import draw_sites
 from bayesmdp.posterior.program import read, row_log_likelihood
+from bayesmdp.world import Step
 from tests.statistical import FAILURE_RATE, NUM_CALLS, assert_p_value, calibration_p_value, ranks
 
 pytestmark = pytest.mark.usefixtures("wide")
@@ -122,6 +129,65 @@ def test_exact_with_a_wrong_model_fails() -> None:
     truth, weights = dirichlet_truths(np.random.default_rng(3), 1000)
     draws = exact_draws(overconfident, (3, 2, 3), weights)["transition"]
     assert p_value(truth[:, 0, 0, 0], draws[..., 0, 0, 0]) < FAILURE_RATE / NUM_CALLS
+
+
+REWARDS = {
+    "normal": (normal_rewards, {"mean": 1.0, "scale": 0.8, "noise": 1.5}),
+    "normal-gamma": (normal_gamma_rewards, {"mean": -1.0, "weight": 0.5, "shape": 2.0, "rate": 3.0}),
+    "beta": (beta_bernoulli_rewards, {"a": 0.7, "b": 2.0}),
+}
+
+
+def reward_truths(rng: np.random.Generator, kind: str, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Mean rewards [replicate, state, action], and 4 rewards [replicate, state, action, 4] of each pair."""
+    shape = (size, 3, 2)
+    if kind == "beta":
+        truth = rng.beta(0.7, 2.0, shape)
+        return truth, rng.binomial(1, truth[..., None], (*shape, 4)).astype(float)
+    noise: Any = 1.5
+    truth = rng.normal(1.0, 0.8, shape)
+    if kind == "normal-gamma":
+        noise = rng.gamma(2.0, 1 / 3.0, shape) ** -0.5
+        truth = rng.normal(-1.0, noise / np.sqrt(0.5))
+        noise = noise[..., None]
+    return truth, rng.normal(truth[..., None], noise, (*shape, 4))
+
+
+@pytest.mark.parametrize("kind", REWARDS)
+def test_rewards_in_the_belief_of_an_agent(kind: str) -> None:
+    truth, given = reward_truths(np.random.default_rng(7), kind, 2000)
+    make, options = REWARDS[kind]
+    belief = exact_belief(make(SIZES, dirichlet_transitions(SIZES), **options), SIZES, NUM_DRAWS)
+    s, a, _ = np.indices((3, 2, 4)).reshape(3, -1).astype(np.int32)
+
+    def one(args: Any) -> Any:
+        key, rewards = args
+
+        def step(state: Any, row: Any) -> Any:
+            s, a, r = row
+            return belief.observe(key, state, Step(s, a, 0, 0, r, False)), None
+
+        state, _ = jax.lax.scan(step, belief.init(key), (s, a, rewards))
+        return belief.draw(key, state)[1]["reward"]
+
+    keys = jax.random.split(jax.random.key(3), len(truth))
+    drawn = jax.jit(lambda keys, given: jax.lax.map(one, (keys, given)))(keys, given.reshape(len(truth), -1))
+    draws = np.moveaxis(np.asarray(drawn), 0, 1)
+    for index in [(0, 0), (2, 1)]:
+        assert_p_value(p_value(truth[(..., *index)], draws[(..., *index)]), f"reward{index}")
+
+
+@pytest.mark.parametrize("kind", REWARDS)
+def test_rewards_in_infer(kind: str) -> None:
+    """Replicates are states of one large problem: independent unknowns, one posterior."""
+    truth, given = reward_truths(np.random.default_rng(8), kind, 300)
+    make, options = REWARDS[kind]
+    sizes = SimpleNamespace(num_states=900, num_actions=2, num_outcomes=1, outcome_size=np.ones(()))
+    s, a, _ = np.indices((900, 2, 4)).reshape(3, -1).astype(np.int32)
+    rows = Transitions(s, a, np.zeros_like(s), given.ravel(), np.ones(s.size))
+    tree = infer(make(sizes, dirichlet_transitions(sizes), **options), rows, draws=NUM_DRAWS, method="exact")
+    draws = tree.posterior["reward"].values.reshape(NUM_DRAWS, 900, 2)
+    assert_p_value(p_value(truth.reshape(900, 2), draws), "reward")
 
 
 # Under NUTS one component of each independent row is ranked: 6 rows x 40 replicates.

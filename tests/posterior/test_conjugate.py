@@ -237,7 +237,7 @@ REFUSED: dict[Callable[[Transitions], None], str] = {
     noisy_observation: "'transition'.*noisy observation",
     hierarchical: "prior of 'transition' depends on another unknown.*'strength'.*hierarchical",
     hierarchical_of_betas: "prior of 'q' depends on another unknown.*'mean'.*hierarchical",
-    logistic: "prior of 'slope' is Normal",
+    logistic: "not quadratic in .slope.",
     merged_outcomes: "'transition'.*sum of probabilities",
     clipped: "'q'",
     tempered_by_an_unknown: "not linear|joins the unknowns",

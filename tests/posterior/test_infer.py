@@ -168,11 +168,11 @@ def test_nuts_agrees_with_exact() -> None:
 def test_auto_falls_back_on_nuts_and_says_why() -> None:
     tree = infer(drift, LOG, draws=400, num_warmup=300)
     assert tree.attrs["engine"] == "nuts"
-    assert "prior of 'level' is Normal" in tree.attrs["reason"]
+    assert "not quadratic in 'level', as a Normal prior asks" in tree.attrs["reason"]
     share = COUNTS[..., 0].sum() / COUNTS.sum()
     assert float(tree.posterior["transition"][..., 0].mean()) == pytest.approx(share, abs=0.02)
     assert tree.prior["level"].shape == tree.posterior["level"].shape
-    with pytest.raises(NotConjugate, match="'level' is Normal"):
+    with pytest.raises(NotConjugate, match="not quadratic in 'level'"):
         infer(drift, LOG, method="exact")
 
 

@@ -1,0 +1,71 @@
+"""BEB: the Bayesian exploration bonus of Kolter and Ng (2009).
+
+At each step the agent takes the optimal action of the posterior-mean MDP with the reward
+
+    r(s, a) + beta / (1 + n0(s, a) + n(s, a)),
+
+n the visits and n0 the weight of the prior's row, the sum of its Dirichlet concentrations. Kolter and Ng show that with
+beta = 2 H^2 it is within epsilon of the Bayes-adaptive optimum over H steps, but for a number of steps polynomial in
+the sizes; that beta is far too large to use, and `scale` is for the user to choose (1 by default, which is ours).
+
+Here 1 + n0 + n is read off the posterior's moments, as sum m (1 - m) / sum Var over a row with mean m. For a Dirichlet
+row that is the same number; for any other prior it says how many observations the row is known as well as.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from bayesmdp.agents.base import Agent, Options, Rules
+from bayesmdp.agents.planner import Decision, episode_option, every, live_mean, planning_rules
+from bayesmdp.mdp import Array, Problem
+from bayesmdp.planning import Mean, believed_draws
+from bayesmdp.posterior import Belief, exact_belief
+from bayesmdp.posterior.program import Model
+from bayesmdp.validation import number
+
+__all__ = ["beb"]
+
+
+def beb(prior: Model, *, scale: float = 1.0, episode: int | None = 1) -> Agent:
+    """BEB under a prior.
+
+    Parameters
+    ----------
+    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site, conjugate
+    scale : float, at least 0
+        beta, in units of reward.
+    episode : int, optional
+        Steps from one plan to the next, by the paper 1; None for pseudo-episodes.
+
+    Notes
+    -----
+    It reports ``bonus``, that of the pair, and ``mean_bonus``, its average over pairs.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> from bayesmdp.models import dirichlet_transitions
+    >>> river = bm.environments.riverswim(6)
+    >>> agent = bm.agents.beb(dirichlet_transitions(river, concentration=1 / 6))
+    >>> bm.simulate(river, {"BEB": agent}, steps=50, replicates=1)["bonus"].values[0, 0, 0]  # 1 / (1 + 1 + 0)
+    np.float32(0.5)
+    """
+    options = {"scale": number("scale", scale, minimum=0)} | episode_option(episode)
+    return Agent("beb", _rules, lambda mdp: exact_belief(prior, mdp, num_draws=1), options)
+
+
+def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
+    def prepare(key: Array, state: Any, period: Array) -> Decision:
+        assert belief.moments is not None
+        moments = belief.moments(key, state)
+        expected, variance = moments["transition"]
+        spread = (expected * (1 - expected)).sum(-1)
+        # A row of one outcome is certain.
+        bonus = options["scale"] * jnp.where(spread > 0, variance.sum(-1) / jnp.where(spread > 0, spread, 1), 0)
+        draws = believed_draws({site: mean[None] for site, (mean, _) in moments.items()}, problem)
+        return Decision(state, draws.plus(bonus), Mean(), live_mean(bonus, problem))
+
+    return planning_rules(belief, problem, prepare, every(options, problem))

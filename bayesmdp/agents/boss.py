@@ -1,0 +1,89 @@
+"""BOSS, best of sampled sets: Asmuth, Li, Littman, Nouri and Wingate (2009).
+
+K MDPs are drawn from the posterior and merged: in each state the agent may take any action under any of the K, that is
+A K actions. The optimal policy of the merged MDP, which picks for each pair the luckiest of the samples, is followed
+until some pair was tried B times, when new ones are drawn. With K = 1 that is posterior sampling with these times of
+renewal; the larger K, the more optimistic.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from bayesmdp.agents.base import Agent, Options, Rules
+from bayesmdp.agents.planner import Decision, first_reaches, planning_rules
+from bayesmdp.mdp import Array, Problem
+from bayesmdp.planning import Draws, Mean, believed_draws
+from bayesmdp.posterior import Belief, exact_belief
+from bayesmdp.posterior.program import Model
+from bayesmdp.validation import integer
+
+__all__ = ["boss", "merged"]
+
+
+def boss(prior: Model, *, models: int = 5, tries: int = 10) -> Agent:
+    """BOSS under a prior.
+
+    Parameters
+    ----------
+    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site, conjugate
+    models : int
+        K.
+    tries : int
+        B. Both defaults are in the range of the paper's experiments.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> from bayesmdp.models import dirichlet_transitions
+    >>> river = bm.environments.riverswim(6)
+    >>> agent = bm.agents.boss(dirichlet_transitions(river, concentration=1 / 6))
+    >>> result = bm.simulate(river, {"BOSS": agent}, steps=500, replicates=1)
+    >>> float(result["period"][0, 0, -1]) <= 13  # 12 pairs
+    True
+    """
+    options, static = {"tries": integer("tries", tries, 1)}, {"models": integer("models", models, 1)}
+    return Agent("boss", _rules, lambda mdp: exact_belief(prior, mdp, num_draws=models), options, static)
+
+
+def merged(draws: Draws, problem: Problem) -> tuple[Draws, Problem]:
+    """One MDP with an action for each action of each drawn MDP, those of the first draw first.
+
+    Parameters
+    ----------
+    draws : Draws
+        transition [draw, state, action, outcome].
+
+    Returns
+    -------
+    draws : Draws
+        One draw, [1, state, draw x action, outcome].
+    problem : Problem
+        With the same actions.
+    """
+    number = draws.transition.shape[0]
+
+    def side_by_side(array: Array) -> Array:
+        return jnp.moveaxis(array, 0, 1).reshape(array.shape[1], -1, array.shape[-1])
+
+    def copied(array: Array) -> Array:
+        return jnp.concatenate([array] * number, axis=1)
+
+    reward = side_by_side(draws.reward) if draws.reward.ndim == 4 else copied(draws.reward)
+    wider = problem._replace(
+        reward=copied(problem.reward),
+        successor=None if problem.successor is None else copied(problem.successor),
+        available=copied(problem.available),
+    )
+    return Draws(side_by_side(draws.transition)[None], reward), wider
+
+
+def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
+    def prepare(key: Array, state: Any, period: Array) -> Decision:
+        believed, sites = belief.draw(key, state)
+        draws, wider = merged(believed_draws(sites, problem), problem)
+        return Decision(believed, draws, Mean(), {}, wider)
+
+    return planning_rules(belief, problem, prepare, first_reaches(options["tries"]))

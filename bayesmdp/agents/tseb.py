@@ -1,0 +1,95 @@
+"""TSEB: Thompson sampling with an exploration bonus that adapts. Prasanna, Chandar and Ravindran.
+
+At the start of each episode a kernel P and rewards R are drawn from the posterior, and the agent follows the optimal
+policy of
+
+    V(s) = max_a  lambda R(s, a) + (1 - lambda) c f(s, a) + discount sum_s' P(s' | s, a) V(s'),
+    f(s, a) = 2 / (1 - discount) (K_r + discount / (1 - discount) delta_r K_p / 2),
+    K_r = |R(s, a) - mean reward seen|,   K_p = 1 / max(n(s, a), 1),
+
+delta_r the range of rewards. lambda = 1 is posterior sampling, lambda = 0 looks for what is not known and nothing else.
+f is the bound of Ravindran and Barto (2004) on what replacing one pair's row and reward changes in *values*; as a
+reward it would be swamping, since the planner adds it up again. The scale c is ours, by default (1 - discount)^2 / 4,
+so that
+
+    c f = (1 - discount) K_r / 2 + discount delta_r K_p / 4.
+
+Ours too: the mean of no rewards is 0; K_r is 0 where rewards are known; the length of an episode, 20 by default.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from bayesmdp.agents.base import Agent, Options, Rules
+from bayesmdp.agents.experience import experience, learns_reward, reward_range
+from bayesmdp.agents.planner import episode_option, every, live_mean, sampling_rules
+from bayesmdp.mdp import Array, Problem
+from bayesmdp.planning import Draws, expected_reward
+from bayesmdp.posterior import Belief, exact_belief
+from bayesmdp.posterior.program import Model
+from bayesmdp.validation import number
+
+__all__ = ["tseb"]
+
+
+def tseb(
+    prior: Model,
+    *,
+    reward_weight: float = 0.5,
+    bonus_scale: float | None = None,
+    reward_range: float | None = None,
+    episode: int | None = 20,
+) -> Agent:
+    """TSEB under a prior.
+
+    Parameters
+    ----------
+    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site, conjugate
+    reward_weight : float in [0, 1]
+        lambda.
+    bonus_scale : float, at least 0, optional
+        c; (1 - discount)^2 / 4 by default.
+    reward_range : float, positive, optional
+        delta_r; the problem's by default, which the agent is told even where it must learn the rewards.
+    episode : int, optional
+        Steps from one sample to the next; None for pseudo-episodes.
+
+    Notes
+    -----
+    It reports ``bonus``, c f of the pair in this episode, and ``mean_bonus``, its average over pairs.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> from bayesmdp.models import dirichlet_transitions
+    >>> river = bm.environments.riverswim(6)
+    >>> agent = bm.agents.tseb(dirichlet_transitions(river, concentration=1 / 6), reward_weight=0.9)
+    >>> bm.simulate(river, {"TSEB": agent}, steps=100, replicates=2)["mean_bonus"].dims
+    ('agent', 'replicate', 'step')
+    """
+    options: dict[str, float] = {"reward_weight": number("reward_weight", reward_weight, minimum=0, maximum=1)}
+    if bonus_scale is not None:
+        options["bonus_scale"] = number("bonus_scale", bonus_scale, minimum=0)
+    if reward_range is not None:
+        options["reward_range"] = number("reward_range", reward_range, above=0)
+    return Agent("tseb", _rules, lambda mdp: exact_belief(prior, mdp, num_draws=1), options | episode_option(episode))
+
+
+def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
+    rate = problem.discount
+
+    def bonus(key: Array, state: Any, draws: Draws) -> tuple[Array, dict[str, Array]]:
+        seen = experience(belief, state, problem)
+        sampled = expected_reward(draws.transition, draws.reward)[..., 0]
+        of_reward = jnp.abs(sampled - seen.reward) if learns_reward(belief) else jnp.zeros_like(sampled)
+        of_kernel = 1 / jnp.maximum(seen.visits, 1)
+        bound = 2 / (1 - rate) * (of_reward + rate / (1 - rate) * reward_range(problem, options) * of_kernel / 2)
+        added = options.get("bonus_scale", (1 - rate) ** 2 / 4) * bound
+        weight = options["reward_weight"]
+        told = added.reshape(problem.available.shape)
+        return (weight * sampled + (1 - weight) * added)[..., None], live_mean(told, problem)
+
+    return sampling_rules(belief, problem, every(options, problem), bonus)

@@ -1,0 +1,91 @@
+"""Many different rewards in a few rows, where the likelihood permits.
+
+A Normal likelihood sees of n rewards only their sum and the sum of their squares. Those of one (state, action, next
+state) may then stand in two rows of weight n / 2, at their mean minus and plus their standard deviation, which have the
+same sums: a log of a million rewards is no more than two rows for each transition seen. This is ours. Whether the
+likelihood permits it is not asked of the model but tried, transition by transition, at random values of the unknowns.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmdp.data import Transitions
+from bayesmdp.mdp import Array
+from bayesmdp.posterior.program import Model, Program, row_values, sites
+
+__all__ = ["summarise_rewards"]
+
+MANY_ROWS = 10_000
+"""Rows up to which a log is taken as it is."""
+
+# Rows are looked at in chunks, so that a model's own [row, next_state] arrays stay below 16 MB.
+CHUNK_ELEMENTS = 2_000_000
+
+TRIALS = 5
+
+
+def summarise_rewards(model: Model, data: Transitions, program: Program) -> Transitions:
+    """The rows, or two for each (state, action, next state) if they are as likely whatever the unknowns are.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions
+        Distinct rows.
+    program : Program
+        Of the model.
+
+    Examples
+    --------
+    >>> import jax, bayesmdp as bm
+    >>> from bayesmdp.posterior.program import read
+    >>> river = bm.environments.riverswim(3)
+    >>> model = bm.models.normal_rewards(river, bm.models.dirichlet_transitions(river))
+    >>> nowhere = np.zeros(20_000, np.int32)
+    >>> log = Transitions(nowhere, nowhere, nowhere, np.random.default_rng(0).normal(size=20_000), np.ones(20_000))
+    >>> with jax.enable_x64(True):
+    ...     summarise_rewards(model, log, read(model, log)).weight
+    array([10000., 10000.])
+    """
+    if len(data.weight) <= MANY_ROWS:
+        return data
+    kind = np.atleast_1d(np.ravel_multi_index((data.state, data.action, data.next_state), program.shape))
+    kinds, first, place = np.unique(kind, return_index=True, return_inverse=True)
+    if 4 * len(kinds) > len(kind):
+        return data
+
+    def by_kind(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(place, numbers, len(kinds))
+
+    weight = by_kind(data.weight)
+    mean = by_kind(data.weight * data.reward) / weight
+    deviation = np.sqrt(by_kind(data.weight * (data.reward - mean[place]) ** 2) / weight)
+    once = Transitions(*(np.repeat(np.asarray(column)[first], 2) for column in data))
+    two = once._replace(reward=(mean[:, None] + deviation[:, None] * [-1, 1]).ravel(), weight=np.repeat(weight / 2, 2))
+    few = Transitions(*(np.asarray(column)[:1] for column in data))
+    for seed in range(TRIALS):
+        drawn = sites(model, few, seed=seed)
+        values = {name: drawn[name]["value"] for name in program.latents}
+        before = by_kind(data.weight * _log_likelihood(model, data, values, program.shape[-1]))
+        after = (two.weight * _log_likelihood(model, two, values, program.shape[-1])).reshape(-1, 2).sum(-1)
+        with np.errstate(invalid="ignore"):  # an impossible row's is minus infinity
+            if not (np.abs(before - after) <= 1e-9 * (1 + np.abs(before))).all():
+                return data
+    kept = np.repeat(deviation > 0, 2) | (np.arange(len(two.weight)) % 2 == 0)
+    two = two._replace(weight=np.where(np.repeat(deviation > 0, 2), two.weight, 2 * two.weight))
+    return Transitions(*(np.asarray(column)[kept] for column in two))
+
+
+def _log_likelihood(
+    model: Model, data: Transitions, values: dict[str, Array], num_outcomes: int
+) -> NDArray[np.float64]:
+    """Of each row seen once."""
+    size = min(len(data.weight), max(1, CHUNK_ELEMENTS // num_outcomes))
+    data = data._replace(weight=np.ones(len(data.weight)))
+    parts = []
+    for start in range(0, len(data.weight), size):
+        chunk = np.minimum(np.arange(start, start + size), len(data.weight) - 1)
+        parts.append(row_values(model, Transitions(*(column[chunk] for column in data)), values))
+    return np.concatenate([np.asarray(part) for part in parts])[: len(data.weight)]

@@ -1,0 +1,169 @@
+"""TSEB and the algorithms it is measured against: on Chain, Queue and RiverSwim. Declared before it was run.
+
+The paper (Prasanna, Chandar and Ravindran) gives rewards for lambda in {0, .1, ..., 1} on Chain (its Table 2) and on
+Queue (Table 3), and the f-function against episodes (Figure 2). What it leaves open is ours: discount .95, episodes of
+20 steps, 1,000 steps on Chain and 20,000 on Queue; transitions Dirichlet(.2) on Chain and Dirichlet(1/3) on the three
+outcomes of Queue, mean rewards Normal(0, 5) seen with noise 1 on Chain and Normal(0, 2) seen with noise .5 on Queue.
+
+Cells: ``chain`` and ``queue`` for the tables; ``chain-scale`` with other scales c of the bonus; and ``all-chain``,
+``all-queue``, ``all-riverswim``, all agents side by side, 2,000 steps of each. 100 replicates on common random numbers.
+
+``make study STUDIES=tseb`` runs every cell that ``results/`` does not hold and writes ``tseb.csv``, ``tseb_bonus.csv``
+and ``tseb_agents.csv``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bayesmdp.studies.base import AgentSpec, Study
+from bayesmdp.studies.tables import finished_cells, mean_interval
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+__all__ = ["STUDIES", "agents_table", "bonus_table", "reward_table"]
+
+DISCOUNT = 0.95
+WEIGHTS = tuple(i / 10 for i in range(11))
+SCALES = {"1": 1.0, "1 - discount": 1 - DISCOUNT, "default": (1 - DISCOUNT) ** 2 / 4, "0": 0.0}
+EPSILON = 1.0
+"""In units of value, for the steps that are counted as not nearly optimal: half a reward of Chain's action back."""
+
+WORLDS: Mapping[str, Mapping[str, Any]] = {
+    "chain": {
+        "environment": "chain",
+        "environment_options": {"discount": DISCOUNT},
+        "prior": "dirichlet_transitions",
+        "prior_options": {"concentration": 0.2},
+        "reward_prior": "normal_rewards",
+        "reward_options": {"scale": 5.0, "noise": 1.0},
+    },
+    "queue": {
+        "environment": "queue",
+        "environment_options": {"discount": DISCOUNT},
+        "prior": "dirichlet_transitions",
+        "prior_options": {"concentration": 1 / 3},
+        "reward_prior": "normal_rewards",
+        "reward_options": {"scale": 2.0, "noise": 0.5},
+    },
+    "riverswim": {
+        "environment": "riverswim",
+        "environment_options": {"num_states": 6, "discount": DISCOUNT},
+        "prior": "dirichlet_transitions",
+        "prior_options": {"concentration": 1 / 6},
+        "reward_prior": "normal_rewards",
+        "reward_options": {"scale": 1.0, "noise": 0.1},
+    },
+}
+
+ALL = {
+    "PSRL": AgentSpec("psrl", {"episode": 20}),
+    "TSEB 0.9": AgentSpec("tseb", {"reward_weight": 0.9}),
+    "TSEB 0.5": AgentSpec("tseb", {"reward_weight": 0.5}),
+    "BEB": AgentSpec("beb"),
+    "variance bonus": AgentSpec("variance_bonus"),
+    "MBIE-EB": AgentSpec("mbie_eb"),
+    "BOSS": AgentSpec("boss"),
+    "R-MAX": AgentSpec("rmax"),
+}
+
+
+def _cell(world: str, title: str, agents: Mapping[str, AgentSpec], **options: Any) -> Study:
+    note = "what the paper leaves open is ours; declared before it was run"
+    return Study(title=title, agents=agents, replicates=100, note=note, **WORLDS[world], **options)
+
+
+def _weights(**options: Any) -> dict[str, AgentSpec]:
+    return {f"lambda {weight:g}": AgentSpec("tseb", {"reward_weight": weight, **options}) for weight in WEIGHTS}
+
+
+STUDIES: Mapping[str, Study] = {
+    "chain": _cell("chain", "TSEB over lambda on Chain (Table 2)", _weights(), steps=1_000),
+    "queue": _cell("queue", "TSEB over lambda on Queue (Table 3)", _weights(), steps=20_000, thin=20),
+    "chain-scale": _cell(
+        "chain",
+        "TSEB on Chain with other scales of the bonus",
+        {
+            f"lambda {weight:g}, c = {name}": AgentSpec("tseb", {"reward_weight": weight, "bonus_scale": scale})
+            for name, scale in SCALES.items()
+            for weight in (0.0, 0.1, 0.5, 0.9)
+        },
+        steps=1_000,
+    ),
+    **{f"all-{world}": _cell(world, f"agents side by side on {world}", ALL, steps=2_000) for world in WORLDS},
+}
+
+
+def reward_table(result: xr.DataTree) -> pd.DataFrame:
+    """Total reward of each agent with its 95% interval, and the standard deviation over replicates.
+
+    Examples
+    --------
+    >>> from bayesmdp.studies import find
+    >>> study = find("tseb/chain").with_agents(["lambda 0.5", "lambda 1"])
+    >>> reward_table(study.run(steps=40, replicates=2)).index.tolist()
+    ['lambda 0.5', 'lambda 1']
+    """
+    import pandas as pd
+
+    total = result["reward"].sum("step")
+    rows = {
+        agent: (*mean_interval(total.sel(agent=agent)), float(total.sel(agent=agent).std(ddof=1)))
+        for agent in _names(result)
+    }
+    return pd.DataFrame.from_dict(rows, orient="index", columns=["reward", "reward_lower", "reward_upper", "reward_sd"])
+
+
+def bonus_table(result: xr.DataTree, length: int = 20) -> pd.DataFrame:
+    """The mean bonus over pairs in each episode (Figure 2): [episode, agent], averaged over replicates."""
+    import pandas as pd
+
+    bonus = result["mean_bonus"].isel(step=slice(0, None, length)).mean("replicate")
+    frame = pd.DataFrame(bonus.transpose("step", "agent").values, columns=_names(result))
+    return frame.rename_axis("episode").rename(index=lambda i: i + 1)
+
+
+def agents_table(result: xr.DataTree, epsilon: float = EPSILON) -> pd.DataFrame:
+    """Reward and regret a step, and steps more than `epsilon` from optimal, each with its 95% interval."""
+    import pandas as pd
+
+    from bayesmdp.analysis import suboptimal_steps
+
+    steps = result.sizes["step"]
+    count = suboptimal_steps(result, epsilon)
+    rows = {}
+    for agent in _names(result):
+        row: dict[str, float] = {}
+        for quantity in ("reward", "regret"):
+            ends = "", "_lower", "_upper"
+            sample = result[quantity].sel(agent=agent).sum("step") / steps
+            row |= {quantity + end: figure for end, figure in zip(ends, mean_interval(sample), strict=True)}
+        told = {"suboptimal": "mean", "suboptimal_lower": "lower", "suboptimal_upper": "upper"}
+        rows[agent] = row | {name: float(count[bound].sel(agent=agent)) for name, bound in told.items()}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def _names(result: xr.DataTree) -> list[str]:
+    """Of the agents."""
+    return list(map(str, result.to_dataset()["agent"].values))
+
+
+def main(folder: str = "results", tables: str = "tutorials") -> None:
+    """Run the cells that `folder` does not hold yet, and write the three tables to `tables`."""
+    from pathlib import Path
+
+    import pandas as pd
+
+    place, rewards, side_by_side = Path(tables), [], []
+    for cell, result in finished_cells("tseb", STUDIES, folder):
+        if cell.startswith("all"):
+            side_by_side.append(agents_table(result).rename_axis("agent").reset_index().assign(cell=cell))
+            continue
+        rewards.append(reward_table(result).rename_axis("agent").reset_index().assign(cell=cell))
+        if cell == "chain":
+            bonus_table(result).round(5).to_csv(place / "tseb_bonus.csv")
+    pd.concat(rewards).set_index(["cell", "agent"]).round(2).to_csv(place / "tseb.csv")
+    pd.concat(side_by_side).set_index(["cell", "agent"]).round(4).to_csv(place / "tseb_agents.csv")

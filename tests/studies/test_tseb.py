@@ -1,0 +1,63 @@
+"""The study of TSEB at small size: its tables computed once more by hand."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import bayesmdp as bm
+from bayesmdp.studies import find, tseb
+
+
+def test_settings_are_what_the_module_says():
+    for name, study in tseb.STUDIES.items():
+        mdp = study.make_mdp()
+        assert mdp.discount == 0.95 and study.replicates == 100
+        agents = study.make_agents(study.make_prior(mdp))
+        assert "reward" in dict(agents[next(iter(agents))].make_belief(mdp).dims), name
+    lambdas = [spec.options["reward_weight"] for spec in tseb.STUDIES["chain"].agents.values()]
+    np.testing.assert_allclose(lambdas, np.linspace(0, 1, 11))
+    assert (tseb.STUDIES["chain"].steps, tseb.STUDIES["queue"].steps) == (1_000, 20_000)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return find("tseb/all-chain").with_agents(["PSRL", "TSEB 0.5"]).run(steps=60, replicates=3)
+
+
+def test_tables_by_hand(result):
+    rewards, agents = tseb.reward_table(result), tseb.agents_table(result, epsilon=2.0)
+    for i, name in enumerate(("PSRL", "TSEB 0.5")):
+        total = result["reward"].values[i].sum(-1)
+        half = stats.t.ppf(0.975, 2) * stats.sem(total)
+        expected = total.mean(), total.mean() - half, total.mean() + half, total.std(ddof=1)
+        np.testing.assert_allclose(rewards.loc[name], expected)
+        assert agents.loc[name, "reward"] == pytest.approx(total.mean() / 60)
+        assert agents.loc[name, "suboptimal"] == (result["regret"].values[i] > 2.0).sum(-1).mean()
+    bonus = tseb.bonus_table(result)
+    assert bonus.shape == (3, 2) and bonus.index.tolist() == [1, 2, 3]
+    at_second = result["mean_bonus"].values[1, :, 20].mean()
+    assert bonus.loc[2, "TSEB 0.5"] == pytest.approx(at_second, rel=1e-6)
+
+
+def test_windows_hide_single_steps():
+    thin = find("tseb/all-chain").with_agents(["PSRL"]).run(steps=60, replicates=2, thin=20)
+    with pytest.raises(ValueError, match="result holds sums over 20 steps; simulate with thin=1"):
+        bm.suboptimal_steps(thin, 1.0)
+    with pytest.raises(ValueError, match="epsilon must be a number of at least 0; got -1"):
+        bm.suboptimal_steps(thin, -1)
+
+
+@pytest.mark.slow
+def test_main_writes_the_tables(tmp_path, monkeypatch):
+    few = {
+        "chain": find("tseb/chain").with_agents(["lambda 0", "lambda 1"]),
+        "all-chain": find("tseb/all-chain").with_agents(["PSRL"]),
+    }
+    monkeypatch.setattr(tseb, "STUDIES", {name: replace(study, steps=40, replicates=2) for name, study in few.items()})
+    tseb.main(tmp_path, tmp_path)
+    assert len(pd.read_csv(tmp_path / "tseb.csv")) == 2
+    assert pd.read_csv(tmp_path / "tseb_bonus.csv")["episode"].tolist() == [1, 2]
+    assert pd.read_csv(tmp_path / "tseb_agents.csv")["agent"].tolist() == ["PSRL"]

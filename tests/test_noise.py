@@ -1,0 +1,76 @@
+"""Noisy rewards: what the simulator adds, and that it changes nothing else."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import stats
+
+import bayesmdp as bm
+from bayesmdp.models import dirichlet_transitions, normal_rewards
+from tests.statistical import assert_follows, assert_means
+
+RIVER = bm.environments.riverswim(6)
+SD = np.array([[0.5, 2.0]] + [[0.0, 1.0]] * 5)
+
+
+def test_normal_noise_about_the_mean():
+    noisy = RIVER.replace(noise=SD)
+    log = bm.collect(noisy, policy="uniform", steps=20_000, seed=0)
+    state, action = log["state"].values, (log["action"].values == "right").astype(int)
+    off = log["reward"].values - RIVER.reward[state, action, 0]
+    sd = SD[state, action]
+    assert (off[sd == 0] == 0).all()
+    assert_follows(off[sd > 0] / sd[sd > 0], stats.norm)
+
+
+def test_bernoulli_rewards():
+    noisy = RIVER.replace(reward=np.full((6, 2), 0.3), noise="bernoulli")
+    reward = bm.collect(noisy, policy="uniform", steps=20_000, seed=0)["reward"].values
+    assert set(reward) == {0.0, 1.0}
+    assert_means(reward, 0.3)
+
+
+def test_noise_leaves_all_other_luck_as_it_is():
+    prior = dirichlet_transitions(RIVER, concentration=1 / 6)
+    agents = {"PSRL": bm.agents.psrl(prior)}
+    plain = bm.simulate(RIVER, agents, steps=200, replicates=3, seed=1)
+    noisy = bm.simulate(RIVER.replace(noise=0.5), agents, steps=200, replicates=3, seed=1)
+    for name in ("state", "action", "regret"):
+        xr.testing.assert_identical(plain[name], noisy[name])
+    assert (plain["reward"].values != noisy["reward"].values).all()
+    with pytest.raises(ValueError, match="resume holds another run: its digest"):
+        bm.simulate(RIVER.replace(noise=0.5), agents, steps=200, replicates=4, seed=1, resume=plain)
+    log, noisy_log = (bm.collect(mdp, steps=50, seed=2) for mdp in (RIVER, RIVER.replace(noise=0.5)))
+    xr.testing.assert_equal(log["state"], noisy_log["state"])
+
+
+def test_noise_is_kept_by_copies():
+    sparse = RIVER.replace(noise=SD).with_successors()
+    np.testing.assert_array_equal(sparse.problem.noise.sd, SD)
+    assert RIVER.problem.noise is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"noise": -1.0}, r"noise\[0, 0\] = -1, which is negative"),
+        ({"noise": np.ones(3)}, r"noise has shape \(3,\); expected a number or \(6, 2\)"),
+        ({"noise": np.nan}, "noise = nan, which is not finite"),
+        ({"noise": "gamma"}, "noise must be standard deviations or 'bernoulli'; got 'gamma'"),
+        ({"noise": "bernoulli", "reward": np.full((6, 2), 1.5)}, r"reward\[0, 0, 0\] = 1.5, which is no probability"),
+    ],
+)
+def test_bad_noise_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        RIVER.replace(**options)
+
+
+def test_true_rewards_may_be_drawn():
+    """Each replicate's mean rewards come from the prior, and regret is charged by them."""
+    prior = normal_rewards(RIVER, dirichlet_transitions(RIVER), mean=3.0, scale=1e-6, noise=0.1)
+    known = dirichlet_transitions(RIVER)
+    result = bm.simulate(RIVER, {"PSRL": bm.agents.psrl(prior)}, steps=50, replicates=2, truth=prior)
+    np.testing.assert_allclose(result["reward"], 3, atol=1e-4)
+    assert float(abs(result["regret"]).max()) < 1e-3
+    with pytest.raises(ValueError, match=r"truth draws rewards, which the prior of agents\['PSRL'\] takes as known"):
+        bm.simulate(RIVER, {"PSRL": bm.agents.psrl(known)}, steps=50, replicates=2, truth=prior)
