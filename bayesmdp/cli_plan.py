@@ -40,7 +40,7 @@ def plan(
         str, typer.Option(help="That of the draws, or exact, from the parameters of Dirichlet rows.")
     ] = "draws",
     draws: Annotated[int, typer.Option(min=1, help="To plan with, and as many others to judge the policy by.")] = 200,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same plan.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed gives the same plan.")] = 0,
     out: Annotated[Path, typer.Option(help="Folder, or file ending in .nc, for the plan.")] = Path("results"),
     column: Annotated[
         list[str] | None,
@@ -99,7 +99,7 @@ def plan(
             say=say,
         )
         _write(report, path, table)
-    except (ImportError, OSError, TypeError, ValueError) as error:
+    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         fail(_as_options(str(error)))
 
     from bayesmdp.console import make_console, plan_told
@@ -133,7 +133,11 @@ def _as_options(message: str) -> str:
     """A message that speaks of Python's arguments, speaking of the command's options."""
 
     def columns(found: re.Match[str]) -> str:
-        return " ".join(f"--column {ours}={theirs or ''}" for ours, theirs in ast.literal_eval(found[1]).items())
+        try:
+            named = ast.literal_eval(found[1])
+        except SyntaxError:  # a name that holds a brace
+            return found[0]
+        return " ".join(f"--column {ours}={theirs or ''}" for ours, theirs in named.items())
 
     message = re.sub(r"columns=({.*?})", columns, message)
     message = re.sub(r"\b(separator|encoding|gaps|elsewhere|quantile)='(.*?)'", r"--\1 '\2'", message)
@@ -144,7 +148,8 @@ def _outputs(source: Path, out: Path) -> tuple[Path, Path]:
     """The netCDF file and the CSV to write, refused before anything is computed if they cannot be, or are another's."""
     import xarray as xr
 
-    path = out if out.suffix == ".nc" else out / f"{source.name.partition('.')[0]}-plan.nc"
+    name = source.with_suffix("") if source.suffix.lower() == ".gz" else source
+    path = out if out.suffix == ".nc" else out / f"{name.stem}-plan.nc"
     table = path.with_suffix(".csv")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
@@ -152,11 +157,13 @@ def _outputs(source: Path, out: Path) -> tuple[Path, Path]:
     if path.exists():
         try:
             with xr.open_datatree(path, engine="h5netcdf") as opened:
-                ours = opened.attrs.get("made_by") == MADE_BY
+                held = opened.attrs.get("source", "") if opened.attrs.get("made_by") == MADE_BY else None
         except (OSError, ValueError):
-            ours = False
-        if not ours:
+            held = None
+        if held is None:
             raise ValueError(f"{path} holds something else; give another --out, or move the file away")
+        if Path(held).resolve() != source.resolve():
+            raise ValueError(f"{path} holds the plan of {held}; give another --out, or move the file away")
     elif table.exists():
         raise ValueError(f"{table} is there already; give another --out, or move the file away")
     return path, table

@@ -1,7 +1,7 @@
 """Priors by name, from this package or from a file of the user's own: the ``--prior`` of ``bayesmdp plan``.
 
-Unless told otherwise, `dirichlet_transitions` has the concentration under which the log is most probable. The choice is
-ours: with 1 for each of hundreds of states the prior would outweigh most logs, and with so little that a row weighs one
+Unless told otherwise, `dirichlet_transitions` has the concentration for which the log speaks. The choice is ours: with
+1 for each of hundreds of states the prior would outweigh most logs, and with so little that a row weighs one
 observation, what plans promise is far too much (:mod:`bayesmdp.studies.icu_sepsis`).
 """
 
@@ -12,6 +12,7 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from functools import wraps
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -21,13 +22,10 @@ import numpy as np
 from bayesmdp import models
 from bayesmdp.data import Transitions
 from bayesmdp.mdp import MDP
-from bayesmdp.posterior import concentration_by_evidence, dirichlet_log_evidence
+from bayesmdp.posterior.evidence import FAR, WEIGHTS, concentration_by_evidence, dirichlet_log_evidence
 from bayesmdp.posterior.program import Model
 
 __all__ = ["make_prior"]
-
-FAR = 3.0
-"""A difference of log evidence worth telling: 20 to 1."""
 
 
 def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, Any]) -> tuple[Model, str]:
@@ -64,7 +62,7 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
     if unknown:
         raise ValueError(f"{name} has no option {unknown[0]!r}; it has {', '.join(options) or 'none'}")
     if is_model:
-        return found, name
+        return _told(found, file), name
     shipped = found is models.dirichlet_transitions
     if shipped and "concentration" not in settings:
         settings = {"concentration": concentration_by_evidence(rows, mdp)}
@@ -72,6 +70,7 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
         model = found(mdp, **settings)
     if not callable(model):
         raise TypeError(f"{text} returned a {type(model).__name__}; it must return a model, a function of data")
+    model = _told(model, file) if colon else model
     shown = ", ".join(f"{option}={f'{v:.4g}' if isinstance(v, float) else v}" for option, v in settings.items())
     described = f"{name}({shown})" if shown else name
     return model, described + (_by_the_log(mdp, rows, settings["concentration"]) if shipped else "")
@@ -81,14 +80,16 @@ def _by_the_log(mdp: MDP, rows: Transitions, concentration: Any) -> str:
     """What the log says of the concentration."""
     if np.ndim(concentration):
         return ""
-    text = ""
-    if mdp.has_elsewhere:
-        weight = concentration * mdp.num_states
-        text = f": a row weighs {weight:.2g} observation{'s' * (weight != 1)}"
+    weight = concentration * mdp.num_states
+    text = f": a row weighs {weight:.3g} observation{'s' * (weight != 1)}" if mdp.has_elsewhere else ""
+    evidence = {each: dirichlet_log_evidence(rows, mdp, each / mdp.num_states) for each in WEIGHTS}
+    if max(evidence.values()) - min(evidence.values()) <= FAR:
+        return f"{text}; the log does not tell"
     best = concentration_by_evidence(rows, mdp)
-    gain = dirichlet_log_evidence(rows, mdp, best) - dirichlet_log_evidence(rows, mdp, float(concentration))
-    if gain <= 0:
-        return f"{text}, by the log's evidence"
+    if concentration == best:
+        ends = {WEIGHTS[0]: ", the least tried", WEIGHTS[-1]: ", the most tried"}
+        return f"{text}, by the log's evidence{ends.get(weight, '')}"
+    gain = max(evidence.values()) - dirichlet_log_evidence(rows, mdp, float(concentration))
     return text + (f"; the log speaks for {best:.3g} (log odds {gain:,.0f})" if gain > FAR else "")
 
 
@@ -105,6 +106,17 @@ def _from_file(path: Path, name: str) -> Callable[..., Any]:
         close = get_close_matches(name, functions, 1) or functions
         raise ValueError(f"{path} has no function {name!r}" + (f"; it has {', '.join(close)}" if close else ""))
     return found
+
+
+def _told(model: Model, file: str) -> Model:
+    """The model, with errors of its own told by line; the posterior's own reasons are not touched."""
+
+    @wraps(model)
+    def run(data: Any) -> Any:
+        with _told_by_line(file):
+            return model(data)
+
+    return run
 
 
 @contextmanager

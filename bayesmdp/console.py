@@ -174,7 +174,9 @@ def _worth(attrs: Mapping[Any, Any]) -> dict[str, str]:
         told["guarantee"] = (
             f"with probability {1 - guarantee:.2g} or more the policy keeps its promise in all states at once"
             if guarantee < 0.995
-            else "the promise guarantees nothing over so many uncertain rows (Proposition 1): rely on the worth"
+            else "none for the promise while next states never seen count at their average: rely on the worth"
+            if guarantee == 1 and attrs.get("elsewhere") == "mean"
+            else "none for the promise over so many uncertain rows (Proposition 1): rely on the worth"
         )
     if attrs.get("elsewhere") == "mean":
         told["elsewhere"] = (

@@ -31,6 +31,9 @@ __all__ = ["Transitions", "all_transitions", "as_labels", "compress", "label_ind
 
 COLUMNS = ("state", "action", "reward", "next_state")
 
+LARGEST_REWARD = 1e100
+"""Beyond, sums of rewards and values overflow."""
+
 
 class Transitions(NamedTuple):
     """Weighted rows of experience: what a model's `data` argument is.
@@ -155,9 +158,12 @@ def compress(log: xr.Dataset, mdp: MDP | None = None, *, distinct_rewards: bool 
     action = label_indices(log, "action", actions)
     next_state = label_indices(log, "next_state", states)
     reward = np.asarray(log["reward"].values, float)
-    if not np.isfinite(reward).all():
-        step = int(np.flatnonzero(~np.isfinite(reward))[0])
-        raise ValueError(f"log reward at step {step} is {reward[step]}; rewards must be finite")
+    wrong = ~(np.abs(reward) <= LARGEST_REWARD)
+    if wrong.any():
+        step = int(np.flatnonzero(wrong)[0])
+        raise ValueError(
+            f"log reward at step {step} is {reward[step]}; rewards must be finite, up to {LARGEST_REWARD:g}"
+        )
     values, kind = np.unique(reward, return_inverse=True) if distinct_rewards else (np.zeros(1), np.zeros_like(state))
     size = len(states), len(actions), len(states), len(values)
     index, first, weight, total = _distinct((state, action, next_state, kind), size, np.ones(len(state)), reward)

@@ -22,9 +22,9 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.data import as_labels
+from bayesmdp.data import LARGEST_REWARD, as_labels
 from bayesmdp.mdp import label_array
-from bayesmdp.tables import ENDS, Table, choose_columns, open_table
+from bayesmdp.tables import ENDS, MISSING, Table, choose_columns, open_table
 
 __all__ = ["read_log"]
 
@@ -153,8 +153,9 @@ def _labels(
             remedy = "if it is a name, read the file with pandas.read_csv(..., dtype=str) and pass the DataFrame"
             if not decimals:
                 remedy = "use one kind, as .astype(str) does for a column"
-            others = f"labels are whole numbers, such as {min(distinct - text)!r}," if distinct - text else "labels are"
-            table.refuse(row, f"{name} is {values[codes[row]]!r}, where {others} or text", remedy)
+            numbers = sorted(distinct - text) or sorted(value for value in text - odd if _WHOLE.fullmatch(value))
+            others = f"labels are whole numbers, such as {numbers[0]}, or" if numbers else "labels are whole numbers or"
+            table.refuse(row, f"{name} is {values[codes[row]]!r}, where {others} text", remedy)
     labels = sorted(distinct)
     known = [] if given is None else as_labels(given)
     if given is not None and distinct <= set(known):
@@ -170,13 +171,21 @@ def _factor(table: Table, name: str, column: pd.Series) -> tuple[NDArray[np.int6
     except TypeError:
         kind = type(column.iloc[0]).__name__
         raise TypeError(f"{table.name} {name} holds a {kind}; a label is a whole number or text") from None
-    if (codes < 0).any():
+    missing = codes < 0
+    if table.written:
+        # A blank around a word for missing is no label, though pandas takes it for one.
+        blank = [isinstance(value, str) and value.strip() in MISSING for value in distinct.tolist()]
+        missing |= np.array([*blank, False])[codes]
+    if missing.any():
         remedy = "give each step a label" + ", at an episode's end any, such as 'end'" * (name == "next_state")
         told = f"{name} is missing" + " (empty, or a word for it such as NA or null)" * table.written
-        table.refuse(int(np.argmax(codes < 0)), told, remedy)
+        table.refuse(int(np.argmax(missing)), told, remedy)
     plain: list[Any] = []
     for code, value in enumerate(distinct.tolist()):
-        if isinstance(value, str):
+        if isinstance(value, str) and "\0" in value:
+            complaint = f"{name} is {value!r}, and no file can hold the character 0"
+            table.refuse(int(np.argmax(codes == code)), complaint, "take it out of the label")
+        elif isinstance(value, str):
             plain.append(value.strip() if table.written else str(value))
         elif isinstance(value, bool | np.bool_):
             plain.append(str(bool(value)))  # as a text file would have it
@@ -214,6 +223,7 @@ def _rewards(table: Table, column: pd.Series, reward_range: tuple[float, float] 
         reward = pd.to_numeric(column.astype(object), errors="coerce").to_numpy(np.float64)
     for wrong, complaint, remedy in (
         (~np.isfinite(reward), "which is no finite number", "give each step a number, such as 0.5"),
+        (np.abs(reward) > LARGEST_REWARD, f"beyond {LARGEST_REWARD:g} in size", "measure rewards in a larger unit"),
         ((reward < low) | (reward > high), f"outside [{low:g}, {high:g}]", "correct it, or widen the range of rewards"),
     ):
         if wrong.any():

@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import re
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -77,8 +78,8 @@ def open_table(source: Any, separator: str | None, encoding: str) -> Table:
         return _frame_table(frame, "the Dataset", str(dim))
     if not isinstance(source, str | Path):
         raise TypeError(f"a log is read from a path, a DataFrame or a Dataset; got {type(source).__name__}")
-    if separator is not None and len(separator) != 1:
-        raise ValueError(f"separator must be one character; got {separator!r}")
+    if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
+        raise ValueError(f"separator must be one character and no quotation mark; got {separator!r}")
     path = Path(source)
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
@@ -112,7 +113,10 @@ def _parquet_table(path: Path) -> Table:
         raise ValueError(f"{path} is not a Parquet file, or was cut short: {error}") from error
 
     def read(chosen: Mapping[str, Any]) -> pd.DataFrame:
-        frame = opened.read(columns=list(dict.fromkeys(chosen.values()))).to_pandas(ignore_metadata=True)
+        try:
+            frame = opened.read(columns=list(dict.fromkeys(chosen.values()))).to_pandas(ignore_metadata=True)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{path} is damaged; make it again: {error}") from error
         return pd.DataFrame({ours: frame[theirs].array for ours, theirs in chosen.items()})
 
     return Table(str(path), tuple(opened.schema_arrow.names), read, lambda row: f"row {row}")
@@ -164,7 +168,7 @@ def _bytes(path: Path, encoding: str) -> bytes:
     if path.suffix == ".gz":
         try:
             raw = gzip.decompress(raw)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             raise ValueError(f"{path} is not a gzip file, or was cut short: {error}") from error
     try:
         text = raw.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
@@ -174,7 +178,7 @@ def _bytes(path: Path, encoding: str) -> bytes:
             f"{path} line {line} holds the byte 0x{raw[error.start]:02x}, which is not {encoding}; "
             "give the file's encoding, such as encoding='cp1252'"
         ) from None
-    except LookupError:
+    except (LookupError, UnicodeError):
         raise ValueError(f"encoding {encoding!r} is not known; it may be 'utf-8', 'cp1252' or 'utf-16'") from None
     return text.encode()
 
@@ -277,5 +281,5 @@ def _separator_hint(table: Table) -> str:
 
 
 def _listed(names: Sequence[Any]) -> str:
-    shown = ", ".join(repr(name) for name in names[:12])
+    shown = ", ".join(repr(name) if len(str(name)) <= 40 else repr(str(name)[:40]) + "..." for name in names[:12])
     return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "none"

@@ -64,7 +64,8 @@ def dirichlet_transitions(mdp: Sizes, concentration: ArrayLike = 1.0) -> Callabl
     """
     shape = mdp.num_states, mdp.num_actions, mdp.num_outcomes
     if np.ndim(concentration) == 0:
-        concentration = _positive(concentration, ()) * mdp.outcome_size
+        with np.errstate(over="ignore"):  # what is too large is refused below
+            concentration = _positive(concentration, ()) * mdp.outcome_size
     return _model(shape, _positive(concentration, shape).tobytes())
 
 

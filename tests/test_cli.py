@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import subprocess
@@ -435,6 +436,35 @@ def test_plan_of_a_file_with_other_names(tmp_path: Path) -> None:
     call("plan", log, *named, "--separator", ";", "--draws", 5, "--out", tmp_path / "plan.nc")
 
 
+def test_what_the_log_says_of_the_prior(tmp_path: Path) -> None:
+    log = tmp_path / "one.csv"
+    log.write_text("state,action,reward,next_state,terminated\na,go,1,b,true\n")
+    shown, _ = call("plan", log, "--draws", 20, "--out", tmp_path)
+    words = " ".join(shown.split())
+    assert "(concentration=0.5): a row weighs 1 observation; the log does not tell" in words
+    assert "guarantee none for the promise while next states never seen count at their average" in words
+    log.write_text("state,action,reward,next_state\n" + "a,go,1,b\nb,go,0,a\n" * 150)
+    shown, _ = call("plan", log, "--draws", 20, "--out", tmp_path)
+    assert "a row weighs 0.3 observations, by the log's evidence, the least tried" in " ".join(shown.split())
+
+
+def test_plans_of_other_logs_are_not_written_over(tmp_path: Path) -> None:
+    text = "state,action,reward,next_state\na,go,1,b\nb,go,0,a\n"
+    for name in ("log.2024.csv", "log.2025.csv", "log.csv"):
+        (tmp_path / name).write_text(text)
+        call("plan", tmp_path / name, "--draws", 5, "--out", tmp_path)
+    assert {path.name for path in tmp_path.glob("*.nc")} == {"log.2024-plan.nc", "log.2025-plan.nc", "log-plan.nc"}
+    (tmp_path / "log.csv.gz").write_bytes(gzip.compress(text.encode()))
+    message = told_by_plan(tmp_path / "log.csv.gz", "--out", tmp_path)
+    assert "log-plan.nc holds the plan of" in message and "log.csv; give another --out" in message
+    call("plan", tmp_path / "log.csv", "--draws", 6, "--out", tmp_path)  # the same log: a new plan in its place
+
+
+def test_a_column_with_a_brace_in_its_name(tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("{state},action,reward,next_state\na,go,1,b\n")
+    assert "has no column 'state'; it has '{state}', 'action'" in told_by_plan(tmp_path / "log.csv", "--out", tmp_path)
+
+
 PRIORS = """
 import jax.numpy as jnp
 import numpy as np
@@ -456,6 +486,10 @@ def made(mdp, concentration=1.0, other=2):
 
 def broken(mdp):
     return mdp.nothing
+
+
+def late(data):
+    return 1 / 0
 
 
 def number(mdp):
@@ -510,12 +544,14 @@ def test_a_prior_without_a_closed_form_is_planned_with_by_nuts(priors: Path, tmp
         (("--prior", "dirichlet"), "no prior 'dirichlet'; did you mean dirichlet_transitions?"),
         (("--prior", "priors.py"), "may hold many functions: name one, as in priors.py:prior"),
         (("--prior", "none.py:x"), "no Python file none.py"),
+        (("--prior", "PRIORS:late"), "priors.py line 25: ZeroDivisionError: division by zero"),
         (("--prior", "PRIORS:mne"), "has no function 'mne'; it has mine"),
         (("--prior", "PRIORS:broken"), "line 21: AttributeError: 'MDP' object has no attribute 'nothing'"),
         (("--prior", "PRIORS:number"), "returned a int; it must return a model"),
         (("--prior", "PRIORS:made", "--set", "others=1"), "made has no option 'others'; it has concentration, other"),
         (("--prior", "PRIORS:mine", "--set", "x=1"), "mine has no option 'x'; it has none"),
         (("--set", "concentration=-1"), "concentration = -1; a Dirichlet's concentration must be positive"),
+        (("--set", "concentration=1e308"), "a Dirichlet's concentration must be positive and finite"),
         (("--set", "concentration"), "--set 'concentration' is not of the form NAME=VALUE"),
         (("--column", "state"), "--column 'state' is not of the form NAME=VALUE, such as next_state=s2"),
         (("--column", "state=nothing"), "has no column 'nothing'"),

@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
     from bayesmdp.mdp import MDP
 
-__all__ = ["WEIGHTS", "concentration_by_evidence", "dirichlet_log_evidence"]
+__all__ = ["FAR", "WEIGHTS", "concentration_by_evidence", "dirichlet_log_evidence"]
+
+FAR = 3.0
+"""A difference of log evidence that says something: 20 to 1."""
 
 WEIGHTS = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Weights of a row, in observations, to choose from: half a decade apart, since evidence is flat near its top."""
@@ -66,7 +69,10 @@ def dirichlet_log_evidence(log: xr.Dataset | Transitions, mdp: MDP, concentratio
 
 
 def concentration_by_evidence(log: xr.Dataset | Transitions, mdp: MDP, *, weights: Sequence[float] = WEIGHTS) -> float:
-    """The concentration of each next state under which the log is most probable.
+    """The concentration of each next state for which the log speaks.
+
+    Among the weights whose log evidence is within 3 of the largest, the one nearest to one observation: a log in which
+    hardly a pair was tried twice says nothing about how alike its tries are. (The rule is ours.)
 
     Parameters
     ----------
@@ -96,8 +102,10 @@ def concentration_by_evidence(log: xr.Dataset | Transitions, mdp: MDP, *, weight
     if not len(weights):
         raise ValueError("weights is empty; give some, such as (1.0, 10.0)")
     rows = _rows(log, mdp)
-    candidates = [number("a weight", weight, above=0) / mdp.num_states for weight in weights]
-    return max(candidates, key=lambda concentration: _log_evidence(rows, mdp, concentration))
+    checked = [number("a weight", weight, above=0) for weight in weights]
+    evidence = [_log_evidence(rows, mdp, weight / mdp.num_states) for weight in checked]
+    good = [weight for weight, found in zip(checked, evidence, strict=True) if found >= max(evidence) - FAR]
+    return min(good, key=lambda weight: abs(np.log(weight))) / mdp.num_states
 
 
 def _rows(log: xr.Dataset | Transitions, mdp: MDP) -> Transitions:

@@ -1,4 +1,5 @@
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import gammaln
 
@@ -98,6 +99,17 @@ def test_the_weight_that_made_the_data_is_found(weight):
     log = bm.collect(mdp, policy="uniform", steps=6_000, seed=1)
     assert bm.concentration_by_evidence(log, mdp) == weight / 30
     assert weight in WEIGHTS
+
+
+@pytest.mark.parametrize("steps", [1, 17, 59])
+def test_a_log_that_says_nothing_leaves_one_observation(steps):
+    """Every pair tried once: the same evidence under every weight, but for rounding."""
+    columns = {"state": range(steps), "action": 0, "reward": 1.0, "next_state": range(1, steps + 1)}
+    log = bm.read_log(pd.DataFrame(columns))
+    mdp = bm.mdp_from_log(log, discount=0.9)
+    evidence = [bm.dirichlet_log_evidence(log, mdp, weight / mdp.num_states) for weight in WEIGHTS]
+    np.testing.assert_allclose(evidence, -steps * np.log(steps + 1), rtol=1e-9)
+    assert mdp.num_states * bm.concentration_by_evidence(log, mdp) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
