@@ -378,7 +378,7 @@ def test_resume_refuses_another_prior_or_kernel():
         simulate(RIVER.replace(transition=kernel), {"A": PSRL}, steps=10, replicates=2, resume=part)
 
 
-def test_a_model_that_observes_rewards_is_refused():
+def test_a_model_that_observes_rewards_and_does_not_say_their_means_is_refused():
     def paid(data):
         transition = numpyro.sample("transition", dist.Dirichlet(np.ones((6, 2, 6))).to_event(2))
         chance = numpyro.sample("chance", dist.Beta(1.0, 1.0))
@@ -386,5 +386,5 @@ def test_a_model_that_observes_rewards_is_refused():
             numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
             numpyro.sample("reward", dist.Bernoulli(chance), obs=data.reward)
 
-    with pytest.raises(ValueError, match="the model observes rewards"):
+    with pytest.raises(ValueError, match="the model observes rewards but has no unknown 'reward' for agents"):
         simulate(RIVER, {"A": agents.psrl(paid)}, steps=10, replicates=1)

@@ -181,11 +181,18 @@ def draw_rule(num_draws: int, draws: str, share: float) -> dict[str, Any]:
 @lru_cache(maxsize=256)
 def _found(model: Model, shape: tuple[int, int, int], outcome: str) -> Conjugate:
     with jax.enable_x64(True):
-        expects = read(model, all_transitions(1, 1, 1), outcome).shape
-    if expects != shape:
-        raise ValueError(f"the model's transition has shape {expects}; the MDP's sizes are {shape}")
+        program = read(model, all_transitions(1, 1, 1), outcome)
+    if program.shape != shape:
+        raise ValueError(f"the model's transition has shape {program.shape}; the MDP's sizes are {shape}")
     rows = all_transitions(*shape)
-    return (find_for_any_reward if reads_reward(model, rows) else find)(model, rows, outcome)
+    if not reads_reward(model, rows):
+        return find(model, rows, outcome)
+    if "reward" not in program.names:
+        raise ValueError(
+            "the model observes rewards but has no unknown 'reward' for agents to plan with: sample their means, or "
+            "compute them and call numpyro.deterministic('reward', ...) [state, action]"
+        )
+    return find_for_any_reward(model, rows, outcome)
 
 
 @lru_cache(maxsize=256)
