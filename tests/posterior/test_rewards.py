@@ -236,10 +236,11 @@ def tied_rows(data: Transitions) -> None:
     """One level; action 1 pays it twice over, noise is that of the pair, state 2 counts half or not at all."""
     TRANSITIONS["dirichlet"](data)
     level = numpyro.sample("level", dist.Normal(1.0, 2.0))
+    reward = numpyro.deterministic("reward", jnp.ones((3, 1)) * jnp.array([1, 2]) * level - 0.3)
     noise = jnp.array([[0.5, 1.5], [1.0, 2.0], [3.0, 1.0]])
     seen, times = (data.state != 2) | (data.action == 0), jnp.where(data.state == 2, 0.5, 1.0)
     with data.rows(), handlers.mask(mask=seen), handlers.scale(scale=times):
-        mean = (1 + data.action) * level - 0.3
+        mean = reward[data.state, data.action]
         numpyro.sample("paid", dist.Normal(mean, noise[data.state, data.action]), obs=data.reward)
 
 
@@ -254,6 +255,7 @@ def poisson(data: Transitions) -> None:
 def noise_of_a_known_mean(data: Transitions) -> None:
     TRANSITIONS["dirichlet"](data)
     precision = numpyro.sample("precision", dist.Gamma(1.5, 2.0).expand([2]).to_event(1))
+    numpyro.deterministic("reward", jnp.full(PAIRS, 0.25))
     with data.rows():
         numpyro.sample("paid", dist.Normal(0.25, precision[data.action] ** -0.5), obs=data.reward)
 
@@ -261,6 +263,7 @@ def noise_of_a_known_mean(data: Transitions) -> None:
 def waiting(data: Transitions) -> None:
     TRANSITIONS["dirichlet"](data)
     rate = numpyro.sample("rate", dist.Exponential(4.0))
+    numpyro.deterministic("reward", jnp.ones(PAIRS) / rate)
     with data.rows():
         numpyro.sample("paid", dist.Exponential(rate), obs=data.reward)
 
@@ -344,6 +347,7 @@ def test_large_rewards_and_vague_priors_keep_their_digits() -> None:
 def _paid(make_reward: Callable[[Transitions], Any]) -> Callable[[Transitions], None]:
     def model(data: Transitions) -> None:
         TRANSITIONS["dirichlet"](data)
+        numpyro.deterministic("reward", jnp.zeros(PAIRS))  # agents ask for one
         observed = make_reward(data)
         with data.rows():
             numpyro.sample("paid", observed, obs=data.reward)
