@@ -22,7 +22,7 @@ import numpy as np
 from bayesmdp import models
 from bayesmdp.data import Transitions
 from bayesmdp.mdp import MDP
-from bayesmdp.posterior.evidence import FAR, WEIGHTS, concentration_by_evidence, dirichlet_log_evidence
+from bayesmdp.posterior.evidence import FAR, WEIGHTS, best_weight, dirichlet_log_evidence, evidence_by_weight
 from bayesmdp.posterior.program import Model
 
 __all__ = ["make_prior"]
@@ -64,8 +64,9 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
     if is_model:
         return _told(found, file), name
     shipped = found is models.dirichlet_transitions
+    evidence = evidence_by_weight(rows, mdp) if shipped else {}
     if shipped and "concentration" not in settings:
-        settings = {"concentration": concentration_by_evidence(rows, mdp)}
+        settings = {"concentration": best_weight(evidence) / mdp.num_states}
     with _told_by_line(file):
         model = found(mdp, **settings)
     if not callable(model):
@@ -73,19 +74,18 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
     model = _told(model, file) if colon else model
     shown = ", ".join(f"{option}={f'{v:.4g}' if isinstance(v, float) else v}" for option, v in settings.items())
     described = f"{name}({shown})" if shown else name
-    return model, described + (_by_the_log(mdp, rows, settings["concentration"]) if shipped else "")
+    return model, described + (_by_the_log(mdp, rows, evidence, settings["concentration"]) if shipped else "")
 
 
-def _by_the_log(mdp: MDP, rows: Transitions, concentration: Any) -> str:
+def _by_the_log(mdp: MDP, rows: Transitions, evidence: Mapping[float, float], concentration: Any) -> str:
     """What the log says of the concentration."""
     if np.ndim(concentration):
         return ""
     weight = concentration * mdp.num_states
     text = f": a row weighs {weight:.3g} observation{'s' * (weight != 1)}" if mdp.has_elsewhere else ""
-    evidence = {each: dirichlet_log_evidence(rows, mdp, each / mdp.num_states) for each in WEIGHTS}
     if max(evidence.values()) - min(evidence.values()) <= FAR:
         return f"{text}; the log does not tell"
-    best = concentration_by_evidence(rows, mdp)
+    best = best_weight(evidence) / mdp.num_states
     if concentration == best:
         ends = {WEIGHTS[0]: ", the least tried", WEIGHTS[-1]: ", the most tried"}
         return f"{text}, by the log's evidence{ends.get(weight, '')}"

@@ -8,7 +8,7 @@ choice, made on what the study of ICU-Sepsis found (:mod:`bayesmdp.studies.icu_s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bayesmdp.mdp import MDP
 
-__all__ = ["FAR", "WEIGHTS", "concentration_by_evidence", "dirichlet_log_evidence"]
+__all__ = ["FAR", "WEIGHTS", "best_weight", "concentration_by_evidence", "dirichlet_log_evidence", "evidence_by_weight"]
 
 FAR = 3.0
 """A difference of log evidence that says something: 20 to 1."""
@@ -65,7 +65,7 @@ def dirichlet_log_evidence(log: xr.Dataset | Transitions, mdp: MDP, concentratio
     >>> round(float(np.exp(dirichlet_log_evidence(log, river, 1 / 6))), 3)  # one step: one of six next states
     0.167
     """
-    return _log_evidence(_rows(log, mdp), mdp, number("concentration", concentration, above=0))
+    return _log_evidence(log, mdp)(number("concentration", concentration, above=0))
 
 
 def concentration_by_evidence(log: xr.Dataset | Transitions, mdp: MDP, *, weights: Sequence[float] = WEIGHTS) -> float:
@@ -99,20 +99,29 @@ def concentration_by_evidence(log: xr.Dataset | Transitions, mdp: MDP, *, weight
     >>> 16 * concentration_by_evidence(log, lake)
     1.0
     """
+    return best_weight(evidence_by_weight(log, mdp, weights)) / mdp.num_states
+
+
+def evidence_by_weight(
+    log: xr.Dataset | Transitions, mdp: MDP, weights: Sequence[float] = WEIGHTS
+) -> dict[float, float]:
+    """Log evidence of each weight; the arguments are those of `concentration_by_evidence`."""
     if not len(weights):
         raise ValueError("weights is empty; give some, such as (1.0, 10.0)")
-    rows = _rows(log, mdp)
     checked = [number("a weight", weight, above=0) for weight in weights]
-    evidence = [_log_evidence(rows, mdp, weight / mdp.num_states) for weight in checked]
-    good = [weight for weight, found in zip(checked, evidence, strict=True) if found >= max(evidence) - FAR]
-    return min(good, key=lambda weight: abs(np.log(weight))) / mdp.num_states
+    log_evidence = _log_evidence(log, mdp)
+    return {weight: log_evidence(weight / mdp.num_states) for weight in checked}
 
 
-def _rows(log: xr.Dataset | Transitions, mdp: MDP) -> Transitions:
-    return log if isinstance(log, Transitions) else compress(log, mdp)
+def best_weight(evidence: Mapping[float, float]) -> float:
+    """The weight nearest to one observation of those whose log evidence is within `FAR` of the largest."""
+    good = [weight for weight, found in evidence.items() if found >= max(evidence.values()) - FAR]
+    return min(good, key=lambda weight: abs(np.log(weight)))
 
 
-def _log_evidence(rows: Transitions, mdp: MDP, concentration: float) -> float:
+def _log_evidence(log: xr.Dataset | Transitions, mdp: MDP) -> Callable[[float], float]:
+    """Log evidence as a function of the concentration; what does not depend on it is done once."""
+    rows = log if isinstance(log, Transitions) else compress(log, mdp)
     # By pair and next state, of which a padded row names some several times; -1, elsewhere, comes first.
     pair = rows.state.astype(np.int64) * mdp.num_actions + rows.action
     after = rows.next_state if mdp.successor is None else mdp.successor[rows.state, rows.action, rows.next_state]
@@ -128,6 +137,11 @@ def _log_evidence(rows: Transitions, mdp: MDP, concentration: float) -> float:
         assert mdp.successor is not None
         elsewhere = mdp.successor.reshape(-1, mdp.num_outcomes)[row] < 0
         part[lumped] = (size * elsewhere).sum(-1)[place][lumped]
-    whole, part = concentration * size.sum(-1), concentration * part
-    gained = gammaln(part + times) - gammaln(part)
-    return float((gammaln(whole) - gammaln(whole + tries)).sum() + gained.sum())
+    whole = size.sum(-1)
+
+    def log_evidence(concentration: float) -> float:
+        row = gammaln(concentration * whole) - gammaln(concentration * whole + tries)
+        gained = gammaln(concentration * part + times) - gammaln(concentration * part)
+        return float(row.sum() + gained.sum())
+
+    return log_evidence
