@@ -28,6 +28,7 @@ from bayesmdp.policy import policy_probabilities
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.program import Model, sample_prior
 from bayesmdp.rollout import follow_policy, run_agent
+from bayesmdp.run_checks import check_rewards, check_run
 from bayesmdp.runs import Run, assemble, provenance, resumable
 from bayesmdp.validation import integer
 
@@ -120,7 +121,7 @@ def simulate(
     >>> result["regret"].sum("step").shape
     (1, 3)
     """
-    _check_run(mdp, agents, truth, robust)
+    check_run(mdp, agents, truth, robust)
     steps, replicates = integer("steps", steps, 1), integer("replicates", replicates, 1)
     seed, thin = integer("seed", seed, 0), integer("thin", thin, 1)
     if steps % thin:
@@ -133,8 +134,8 @@ def simulate(
     with jax.enable_x64(True):
         beliefs = {name: agent.make_belief(mdp) for name, agent in agents.items()}
         probe = None if truth is None else sample_prior(truth, random.key(0), shape)
+        check_rewards(mdp, beliefs, probe)
         keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
-    _check_rewards(beliefs, probe)
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
     attrs = provenance(mdp, agents, beliefs, truth, probe, robust, **run_of)
     done = resumable(resume, attrs)
@@ -240,36 +241,6 @@ def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, ste
     return make_log(mdp, state, action, reward, next_state, last)
 
 
-def _check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robust: Robust | None) -> None:
-    if not hasattr(mdp, "world"):
-        raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
-    if getattr(mdp, "has_elsewhere", False):
-        raise ValueError(f"{mdp.name} has outcomes -1, elsewhere: a problem to plan for, in which nobody can act")
-    if mdp.transition is None and truth is None:
-        raise ValueError(f"{mdp.name} has no transition: give the MDP one, or draw kernels from a prior with truth=")
-    if not isinstance(agents, Mapping) or not agents:
-        raise ValueError("agents must be a mapping of names to agents, with at least one")
-    for name, agent in agents.items():
-        if not isinstance(name, str) or not name or "/" in name:
-            raise ValueError(f"agent name {name!r} must be a non-empty string without '/'")
-        if not isinstance(agent, Agent):
-            raise TypeError(f"agents[{name!r}] is a {type(agent).__name__}; make agents with bayesmdp.agents")
-    if robust is not None and not isinstance(robust, Robust):
-        raise TypeError(f"robust must be a Robust, such as bm.Robust(level=0.1); got {robust!r}")
-    if robust is not None and mdp.objective != "discounted":
-        raise ValueError(f"robust regret is of discounted value; the objective of {mdp.name} is {mdp.objective!r}")
-
-
-def _check_rewards(beliefs: Mapping[str, Belief | None], probe: Mapping[str, Array] | None) -> None:
-    """Refuse agents that take the MDP's rewards for the true ones where those are drawn."""
-    for name, belief in beliefs.items():
-        if probe is not None and "reward" in probe and belief is not None and "reward" not in dict(belief.dims):
-            raise ValueError(
-                f"truth draws rewards, which the prior of agents[{name!r}] takes as known: give it one with a site "
-                "'reward', such as the truth itself"
-            )
-
-
 def _program_of(agents: Mapping[str, Agent], beliefs: Mapping[str, Belief | None]) -> dict[str, Any]:
     """What each agent's compiled program depends on."""
     return {name: (agent.rules, beliefs[name]) for name, agent in agents.items()}
@@ -281,8 +252,9 @@ def _in_threads(
     """Finished runs as they come. Each program's first run goes ahead alone, so that it is compiled once."""
     first = {program[name]: (name, replicate) for name, replicate in reversed(todo)}
     ahead = list(first.values())
-    for stage in (ahead, [task for task in todo if task not in ahead]):
-        pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
+    # One after the other: two threads that compile at a time can crash JAX (seen with 0.12), and gain little.
+    for stage, threads in ((ahead, 1), ([task for task in todo if task not in ahead], workers or os.cpu_count())):
+        pool = ThreadPoolExecutor(threads)
         try:
             tasks = {pool.submit(run, *task): task for task in stage}
             for future in as_completed(tasks):

@@ -73,10 +73,10 @@ def dirichlet_transitions(mdp: Sizes, concentration: ArrayLike = 1.0) -> Callabl
 def _model(shape: tuple[int, int, int], concentration: bytes) -> Callable[[Any], None]:
     """Equal priors are one function, so what was compiled for one serves the next."""
     num_states, num_actions, _ = shape
-    # NumPy keeps 64 bits until the model runs; a JAX array made here would keep the 32 of JAX's default.
-    rows = np.frombuffer(concentration).reshape(shape)
 
     def model(data: Any) -> None:
+        # Made here: JAX would go on reading an array from outside at the precision it first compiled it with.
+        rows = np.frombuffer(concentration).reshape(shape)
         with numpyro.plate("state", num_states, dim=-2), numpyro.plate("action", num_actions, dim=-1):
             transition = numpyro.sample("transition", dist.Dirichlet(rows))
         with data.rows():

@@ -197,46 +197,45 @@ def beta_bernoulli_rewards(
     return _beta_bernoulli(_function(transitions), numbers, groups)
 
 
-# Equal priors are one function, so what was compiled for one serves the next. NumPy keeps 64 bits until a model runs; a
-# JAX array made here would keep the 32 of JAX's default.
+# Equal priors are one function, so what was compiled for one serves the next. Arrays are thawed as the model runs: JAX
+# would go on reading one from outside at the precision it first compiled it with.
 @lru_cache(maxsize=64)
 def _normal(transitions: Model, numbers: tuple[_Frozen, ...], groups: _Frozen | None) -> Model:
-    mean, scale, noise = map(_thaw, numbers)
+    mean, scale, noise = numbers
 
     def unknown(site: str) -> Any:
-        return (numpyro.sample(site, dist.Normal(mean, scale)),)
+        return (numpyro.sample(site, dist.Normal(_thaw(mean), _thaw(scale))),)
 
     def observed(pair: Any, reward: Any) -> Any:
-        return dist.Normal(reward, jnp.asarray(noise)[pair])
+        return dist.Normal(reward, jnp.asarray(_thaw(noise))[pair])
 
-    return _composed("normal_rewards", transitions, groups, mean.shape, unknown, observed)
+    return _composed("normal_rewards", transitions, groups, numbers[0][0], unknown, observed)
 
 
 @lru_cache(maxsize=64)
 def _normal_gamma(transitions: Model, numbers: tuple[_Frozen, ...], groups: _Frozen | None) -> Model:
-    mean, weight, shape, rate = map(_thaw, numbers)
-
     def unknown(site: str) -> Any:
+        mean, weight, shape, rate = map(_thaw, numbers)
         precision = numpyro.sample("precision", dist.Gamma(shape, rate))
         return numpyro.sample(site, dist.Normal(mean, 1 / jnp.sqrt(weight * precision))), precision
 
     def observed(pair: Any, reward: Any, precision: Any) -> Any:
         return dist.Normal(reward, 1 / jnp.sqrt(precision))
 
-    return _composed("normal_gamma_rewards", transitions, groups, mean.shape, unknown, observed)
+    return _composed("normal_gamma_rewards", transitions, groups, numbers[0][0], unknown, observed)
 
 
 @lru_cache(maxsize=64)
 def _beta_bernoulli(transitions: Model, numbers: tuple[_Frozen, ...], groups: _Frozen | None) -> Model:
-    a, b = map(_thaw, numbers)
+    a, b = numbers
 
     def unknown(site: str) -> Any:
-        return (numpyro.sample(site, dist.Beta(a, b)),)
+        return (numpyro.sample(site, dist.Beta(_thaw(a), _thaw(b))),)
 
     def observed(pair: Any, reward: Any) -> Any:
         return dist.Bernoulli(reward)
 
-    return _composed("beta_bernoulli_rewards", transitions, groups, a.shape, unknown, observed)
+    return _composed("beta_bernoulli_rewards", transitions, groups, numbers[0][0], unknown, observed)
 
 
 def _composed(

@@ -71,11 +71,14 @@ def river_current(mdp: Sizes, *, concentration: tuple[float, float, float] = (1.
 @lru_cache(maxsize=64)
 def _model(num_states: int, moves: tuple[float, ...]) -> Callable[[Any], None]:
     """Equal priors are one function, so what was compiled for one serves the next."""
-    first, last, inside = 0, num_states - 1, np.arange(1, num_states - 1)
-    known = np.zeros((num_states, 2, num_states))
-    known[np.arange(num_states), LEFT, np.maximum(np.arange(num_states) - 1, first)] = 1.0
+    first, last = 0, num_states - 1
 
     def model(data: Any) -> None:
+        # Arrays are made here: JAX would go on reading one from outside at the precision it first compiled it with.
+        inside = np.arange(1, num_states - 1)
+        known = np.zeros((num_states, 2, num_states))
+        known[np.arange(num_states), LEFT, np.maximum(np.arange(num_states) - 1, first)] = 1.0
+
         current = numpyro.sample("current", dist.Dirichlet(np.array(moves)), infer={"event_dims": ["move"]})
         start = numpyro.sample("start", dist.Beta(1.0, 1.0))
         end = numpyro.sample("end", dist.Beta(1.0, 1.0))

@@ -6,7 +6,7 @@ import xarray as xr
 from scipy import stats
 
 import bayesmdp as bm
-from bayesmdp.models import dirichlet_transitions, normal_rewards
+from bayesmdp.models import beta_bernoulli_rewards, dirichlet_transitions, normal_rewards
 from tests.statistical import assert_follows, assert_means
 
 RIVER = bm.environments.riverswim(6)
@@ -74,3 +74,25 @@ def test_true_rewards_may_be_drawn():
     assert float(abs(result["regret"]).max()) < 1e-3
     with pytest.raises(ValueError, match=r"truth draws rewards, which the prior of agents\['PSRL'\] takes as known"):
         bm.simulate(RIVER, {"PSRL": bm.agents.psrl(known)}, steps=50, replicates=2, truth=prior)
+
+
+def test_rewards_that_a_prior_thinks_impossible_are_refused():
+    """A Beta-Bernoulli posterior would count a reward of 0.005 as a two-hundredth of a one."""
+    prior = beta_bernoulli_rewards(RIVER, dirichlet_transitions(RIVER))
+    agents = {"PSRL": bm.agents.psrl(prior)}
+    said = r"reward 0.005\), which has probability 0 under the prior of agents\['PSRL'\].*noise='bernoulli'"
+    with pytest.raises(ValueError, match=said):
+        bm.simulate(RIVER, agents, steps=10, replicates=1)
+    with pytest.raises(ValueError, match=r"agents\['PSRL'\]"):
+        bm.simulate(RIVER.replace(noise=0.5), agents, steps=10, replicates=1)
+    with pytest.raises(ValueError, match=r"agents\['PSRL'\]"):
+        bm.simulate(RIVER, agents, steps=10, replicates=1, truth=prior)
+    coin = RIVER.replace(noise="bernoulli")
+    result = bm.simulate(coin, agents, steps=10, replicates=1, truth=prior)
+    assert np.isin(result["reward"], [0, 1]).all()
+    # Rewards of what cannot happen are not asked about.
+    ones = np.where(RIVER.transition > 0, 1.0, 0.5)
+    bm.simulate(RIVER.replace(reward=ones), agents, steps=10, replicates=1)
+    unfit = normal_rewards(RIVER, dirichlet_transitions(RIVER), mean=3.0)
+    with pytest.raises(ValueError, match=r"truth draws mean rewards such as [-.\d]+, which are no probabilities"):
+        bm.simulate(coin, {"PSRL": bm.agents.psrl(unfit)}, steps=10, replicates=1, truth=unfit)

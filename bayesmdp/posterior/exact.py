@@ -1,8 +1,7 @@
-"""Beliefs for use inside agents: what is known, in a fixed-size form, and draws from it.
+"""Beliefs of conjugate models.
 
-A :class:`Belief` is a few functions of plain arrays, the same for every engine, so an agent does not know which engine
-it runs on. The exact engine carries how often each possible row was seen, n, the sum of the rewards it brought, and for
-models that observe rewards the sum of their squares; with the tables of `conjugate` a draw of a Dirichlet site is
+They carry how often each possible row was seen, n, the sum of the rewards it brought, and for models that observe
+rewards the sum of their squares; with the tables of `conjugate` a draw of a Dirichlet site is
 
     p ~ Dirichlet(concentration + sum over rows of n[row] c[row]),
 
@@ -23,19 +22,20 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from bayesmdp.data import Transitions, all_transitions
 from bayesmdp.mdp import Array
+from bayesmdp.posterior.belief import Belief
 from bayesmdp.posterior.conjugate import Conjugate, Layout, find, find_for_any_reward
 from bayesmdp.posterior.families import FAMILIES
-from bayesmdp.posterior.program import Model, read, reads_reward, sites
+from bayesmdp.posterior.program import Model, check, read, reads_reward, sites
 from bayesmdp.posterior.random import standard_log_gamma
 from bayesmdp.validation import integer, number
 
@@ -43,51 +43,11 @@ if TYPE_CHECKING:
     from bayesmdp.models.dirichlet_transitions import Sizes
     from bayesmdp.world import Step
 
-__all__ = ["Belief", "Kept", "Sums", "draw_rule", "draw_sites", "exact_belief"]
+__all__ = ["Kept", "Sums", "draw_rule", "draw_sites", "exact_belief"]
 
 DRAWS = ("fresh", "renewed", "kept")
 
 MOMENT_DRAWS = 200
-
-
-class Belief(NamedTuple):
-    """What an agent knows of the unknowns, as functions to call inside compiled code with 64 bits on.
-
-    Attributes
-    ----------
-    init : (key) -> state
-        Before any data.
-    observe : (key, state, step) -> state
-    draw : (key, state) -> (state, {site: array [draw, ...]})
-        Posterior draws of every latent and deterministic site.
-    visits : (state) -> array [state, action]
-        How often each pair was tried.
-    rows : (state) -> Transitions
-        The data so far, each row with the mean of the rewards it brought, 0 where it was not seen.
-    sample : (key, state, num_draws) -> {site: array [draw, ...]}
-        Independent posterior draws, to be looked at rather than planned with; `num_draws` is static.
-    dims : tuple of (site, names of its axes after the draw)
-    identity : str
-        Equal for equal models; what a run's results are kept under.
-    concentration : (state) -> {site: array [..., category]} or None
-        Those of the Dirichlet and Beta sites, where the engine has them.
-    parameters : (state) -> {site: array} or None
-        The posterior's parameters by site, where the engine has them.
-    moments : (key, state) -> {site: (mean, variance)} or None
-        Of ``transition`` [state, action, outcome] and, if it is modelled, ``reward`` [state, action].
-    """
-
-    init: Callable[[Array], Any]
-    observe: Callable[[Array, Any, Step], Any]
-    draw: Callable[[Array, Any], tuple[Any, dict[str, Array]]]
-    visits: Callable[[Any], Array]
-    rows: Callable[[Any], Transitions]
-    sample: Callable[[Array, Any, int], dict[str, Array]]
-    dims: tuple[tuple[str, tuple[str, ...]], ...]
-    identity: str
-    concentration: Callable[[Any], dict[str, Array]] | None = None
-    parameters: Callable[[Any], dict[str, Array]] | None = None
-    moments: Callable[[Array, Any], dict[str, tuple[Array, Array]]] | None = None
 
 
 class Sums(NamedTuple):
@@ -248,10 +208,22 @@ def _exact_belief(
         drawn = sample(key, state, MOMENT_DRAWS)
         return {name: exact.get(name, (drawn[name].mean(0), drawn[name].var(0, ddof=1))) for name in asked}
 
-    dims = tuple(found.program.dims.items())
-    identity = _identity(model, found, empty)
+    def possible(data: Transitions) -> NDArray[np.bool_]:
+        return np.asarray(found.impossible | (check(model, data) > -1e300))
+
     fresh = Belief(
-        init, observe, draw, visits, rows, sample, dims, identity, concentration, parameters=parameters, moments=moments
+        init,
+        observe,
+        draw,
+        visits,
+        rows,
+        sample,
+        dims=tuple(found.program.dims.items()),
+        identity=_identity(model, found, empty),
+        concentration=concentration,
+        parameters=parameters,
+        moments=moments,
+        possible=possible if reads_reward(model, empty) else None,
     )
     if num_renewed is None:
         return fresh

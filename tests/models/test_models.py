@@ -6,7 +6,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 import pytest
 
 from bayesmdp import MDP
@@ -178,6 +180,32 @@ def test_numbers_of_rewards_reach_their_distributions() -> None:
 def test_bad_rewards(make: Any, options: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         make(RIVER, **({"transitions": PRIOR} | options))
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: dirichlet_transitions(RIVER, 1 / 7),
+        lambda: river_current(RIVER, concentration=(1 / 7, 1 / 3, 1 / 9)),
+        *(lambda add=add: add(RIVER, dirichlet_transitions(RIVER, 1 / 7)) for add in REWARDS),
+    ],
+)
+def test_each_precision_has_its_own_arrays(make: Any, first: bool) -> None:
+    """JAX 0.12 reads a NumPy array at the precision of the compiled function that first did, while that one lives."""
+    model, held = make(), []
+    for wide in (first, not first):
+        held.append(jax.jit(lambda: _numbers(sites(model, all_transitions(6, 2, 6)))))
+        with jax.enable_x64(wide):
+            found = held[-1]()
+        assert {leaf.dtype for leaf in found} == {np.dtype(np.float64 if wide else np.float32)}
+
+
+def _numbers(messages: dict[str, Any]) -> list[jax.Array]:
+    """What the sites' distributions are made of."""
+    made = [site["fn"] for site in messages.values() if isinstance(site.get("fn"), dist.Distribution)]
+    leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(made) if hasattr(leaf, "dtype")]
+    return [leaf for leaf in leaves if jnp.issubdtype(leaf.dtype, jnp.floating)]
 
 
 def test_models_import_nothing_of_bayesmdp() -> None:

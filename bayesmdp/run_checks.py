@@ -1,0 +1,80 @@
+"""What `simulate` refuses before anything is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmdp.agents import Agent
+from bayesmdp.data import all_transitions
+from bayesmdp.mdp import MDP, Array
+from bayesmdp.objectives import Robust
+from bayesmdp.posterior import Belief
+from bayesmdp.posterior.program import Model, describe_row
+
+__all__ = ["check_rewards", "check_run"]
+
+
+def check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robust: Robust | None) -> None:
+    """Refuse arguments of `simulate` of the wrong kind, or that do not go together."""
+    if not hasattr(mdp, "world"):
+        raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
+    if getattr(mdp, "has_elsewhere", False):
+        raise ValueError(f"{mdp.name} has outcomes -1, elsewhere: a problem to plan for, in which nobody can act")
+    if mdp.transition is None and truth is None:
+        raise ValueError(f"{mdp.name} has no transition: give the MDP one, or draw kernels from a prior with truth=")
+    if not isinstance(agents, Mapping) or not agents:
+        raise ValueError("agents must be a mapping of names to agents, with at least one")
+    for name, agent in agents.items():
+        if not isinstance(name, str) or not name or "/" in name:
+            raise ValueError(f"agent name {name!r} must be a non-empty string without '/'")
+        if not isinstance(agent, Agent):
+            raise TypeError(f"agents[{name!r}] is a {type(agent).__name__}; make agents with bayesmdp.agents")
+    if robust is not None and not isinstance(robust, Robust):
+        raise TypeError(f"robust must be a Robust, such as bm.Robust(level=0.1); got {robust!r}")
+    if robust is not None and mdp.objective != "discounted":
+        raise ValueError(f"robust regret is of discounted value; the objective of {mdp.name} is {mdp.objective!r}")
+
+
+def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | None], probe: Mapping[str, Array] | None) -> None:
+    """Refuse agents whose priors do not fit the rewards: taken as known where they are drawn, or impossible."""
+    true = {"transition": mdp.transition, "reward": mdp.reward} | dict(probe or {})
+    drawn = probe is not None and "reward" in probe
+    mean = np.asarray(true["reward"], float).reshape(mdp.num_states, mdp.num_actions, -1)
+    if drawn and mdp.noise == "bernoulli" and not ((mean >= 0) & (mean <= 1)).all():
+        outside = mean[(mean < 0) | (mean > 1)][0]
+        raise ValueError(
+            f"truth draws mean rewards such as {outside:.6g}, which are no probabilities, as noise='bernoulli' needs"
+        )
+    for name, belief in beliefs.items():
+        if drawn and belief is not None and "reward" not in dict(belief.dims):
+            raise ValueError(
+                f"truth draws rewards, which the prior of agents[{name!r}] takes as known: give it one with a site "
+                "'reward', such as the truth itself"
+            )
+    # Equal beliefs are one object.
+    for belief, name in {belief: name for name, belief in beliefs.items() if belief and belief.possible}.items():
+        _check_possible(mdp, name, belief, np.asarray(true["transition"]), mean)
+
+
+def _check_possible(
+    mdp: MDP, name: str, belief: Belief, transition: NDArray[np.float64], mean: NDArray[np.float64]
+) -> None:
+    """Refuse a belief that cannot learn from the rewards that will be seen, tried at two draws of their noise."""
+    assert belief.possible is not None
+    rows = all_transitions(mdp.num_states, mdp.num_actions, mdp.num_outcomes)
+    mean = np.broadcast_to(mean, (*mean.shape[:2], mdp.num_outcomes)).ravel()
+    happens = (transition * mdp.available[..., None]).ravel() > 0
+    noise = mdp.problem.noise
+    for luck in (0.25, 0.75) if noise is not None else (0.5,):
+        reward = noise.draw(np.float64(luck), mean, rows.state, rows.action) if noise is not None else mean
+        rows = rows._replace(reward=np.asarray(reward))
+        wrong = happens & ~belief.possible(rows)
+        if wrong.any():
+            row = describe_row(rows, int(np.flatnonzero(wrong)[0]), reward=True)
+            raise ValueError(
+                f"{mdp.name} has {row}, which has probability 0 under the prior of agents[{name!r}]. Rewards that are "
+                "only 0 or 1 are made with MDP(noise='bernoulli')"
+            )
