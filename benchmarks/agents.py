@@ -7,7 +7,6 @@
 Run: ``python benchmarks/agents.py``; some minutes.
 """
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -39,7 +38,7 @@ def main():
         columns[world] = speeds(mdp, study.make_agents(study.make_prior(mdp)))
     table = Table("agent", *columns, title="steps per second")
     for name in (*ALL, "BR-MDP", "AQ-BRMDP"):
-        table.add_row(name, *(f"{found.get(name, np.nan):,.0f}" for found in columns.values()))
+        table.add_row(name, *(f"{found[name]:,.0f}" if name in found else "-" for found in columns.values()))
     Console(width=100).print(table)
 
 

@@ -10,27 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from .arguments import Frozen, Sizes, frozen_numbers, thaw
 
 __all__ = ["dirichlet_transitions"]
-
-
-class Sizes(Protocol):
-    """What is asked of an MDP: its sizes, and how many next states an outcome stands for."""
-
-    @property
-    def num_states(self) -> int: ...
-    @property
-    def num_actions(self) -> int: ...
-    @property
-    def num_outcomes(self) -> int: ...
-    @property
-    def outcome_size(self) -> NDArray[np.float64]: ...
 
 
 def dirichlet_transitions(mdp: Sizes, concentration: ArrayLike = 1.0) -> Callable[[Any], None]:
@@ -65,40 +54,19 @@ def dirichlet_transitions(mdp: Sizes, concentration: ArrayLike = 1.0) -> Callabl
     shape = mdp.num_states, mdp.num_actions, mdp.num_outcomes
     if np.ndim(concentration) == 0:
         with np.errstate(over="ignore"):  # what is too large is refused below
-            concentration = _positive(concentration, ()) * mdp.outcome_size
-    return _model(shape, _positive(concentration, shape).tobytes())
+            concentration = thaw(frozen_numbers("concentration", concentration, ())) * mdp.outcome_size
+    return _model(frozen_numbers("concentration", concentration, shape))
 
 
 @lru_cache(maxsize=64)
-def _model(shape: tuple[int, int, int], concentration: bytes) -> Callable[[Any], None]:
-    """Equal priors are one function, so what was compiled for one serves the next."""
-    num_states, num_actions, _ = shape
+def _model(concentration: Frozen) -> Callable[[Any], None]:
+    (num_states, num_actions, _), *_ = concentration
 
     def model(data: Any) -> None:
-        # Made here: JAX would go on reading an array from outside at the precision it first compiled it with.
-        rows = np.frombuffer(concentration).reshape(shape)
         with numpyro.plate("state", num_states, dim=-2), numpyro.plate("action", num_actions, dim=-1):
-            transition = numpyro.sample("transition", dist.Dirichlet(rows))
+            transition = numpyro.sample("transition", dist.Dirichlet(thaw(concentration)))
         with data.rows():
             numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
 
     model.__name__ = "dirichlet_transitions"
     return model
-
-
-def _positive(concentration: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """The concentration as float64 [state, action, outcome]."""
-    given = np.asarray(concentration)
-    if given.dtype == bool or given.dtype.kind not in "iuf":
-        raise TypeError(f"concentration must hold numbers; got dtype {given.dtype}")
-    given = given.astype(np.float64)
-    wrong = ~(np.isfinite(given) & (given > 0))
-    if wrong.any():
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        place = f"concentration[{', '.join(map(str, index))}]" if index else "concentration"
-        raise ValueError(f"{place} = {given[index]:g}; a Dirichlet's concentration must be positive and finite")
-    try:
-        return np.broadcast_to(given, shape).copy()
-    except ValueError:
-        expected = f"[state, action, outcome] = {shape}"
-        raise ValueError(f"concentration has shape {given.shape}, which does not broadcast to {expected}") from None

@@ -30,15 +30,14 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .dirichlet_transitions import Sizes
+from .arguments import Frozen, Sizes, freeze, frozen_numbers, thaw
 
 __all__ = ["beta_bernoulli_rewards", "normal_gamma_rewards", "normal_rewards"]
 
 type Model = Callable[[Any], None]
 type Tied = bool | str | ArrayLike
-type _Frozen = tuple[tuple[int, ...], str, bytes]
 
 
 def normal_rewards(
@@ -89,9 +88,9 @@ def normal_rewards(
     pairs = mdp.num_states, mdp.num_actions
     groups, shape = _groups(tied, pairs)
     numbers = (
-        _numbers("mean", mean, shape, positive=False),
-        _numbers("scale", scale, shape),
-        _numbers("noise", noise, pairs),
+        frozen_numbers("mean", mean, shape, positive=False),
+        frozen_numbers("scale", scale, shape),
+        frozen_numbers("noise", noise, pairs),
     )
     return _normal(_function(transitions), numbers, groups)
 
@@ -145,10 +144,10 @@ def normal_gamma_rewards(
     pairs = mdp.num_states, mdp.num_actions
     groups, size = _groups(tied, pairs)
     numbers = (
-        _numbers("mean", mean, size, positive=False),
-        _numbers("weight", weight, size),
-        _numbers("shape", shape, size),
-        _numbers("rate", rate, size),
+        frozen_numbers("mean", mean, size, positive=False),
+        frozen_numbers("weight", weight, size),
+        frozen_numbers("shape", shape, size),
+        frozen_numbers("rate", rate, size),
     )
     return _normal_gamma(_function(transitions), numbers, groups)
 
@@ -193,29 +192,27 @@ def beta_bernoulli_rewards(
     """
     pairs = mdp.num_states, mdp.num_actions
     groups, shape = _groups(tied, pairs)
-    numbers = (_numbers("a", a, shape), _numbers("b", b, shape))
+    numbers = (frozen_numbers("a", a, shape), frozen_numbers("b", b, shape))
     return _beta_bernoulli(_function(transitions), numbers, groups)
 
 
-# Equal priors are one function, so what was compiled for one serves the next. Arrays are thawed as the model runs: JAX
-# would go on reading one from outside at the precision it first compiled it with.
 @lru_cache(maxsize=64)
-def _normal(transitions: Model, numbers: tuple[_Frozen, ...], groups: _Frozen | None) -> Model:
+def _normal(transitions: Model, numbers: tuple[Frozen, ...], groups: Frozen | None) -> Model:
     mean, scale, noise = numbers
 
     def unknown(site: str) -> Any:
-        return (numpyro.sample(site, dist.Normal(_thaw(mean), _thaw(scale))),)
+        return (numpyro.sample(site, dist.Normal(thaw(mean), thaw(scale))),)
 
     def observed(pair: Any, reward: Any) -> Any:
-        return dist.Normal(reward, jnp.asarray(_thaw(noise))[pair])
+        return dist.Normal(reward, jnp.asarray(thaw(noise))[pair])
 
     return _composed("normal_rewards", transitions, groups, numbers[0][0], unknown, observed)
 
 
 @lru_cache(maxsize=64)
-def _normal_gamma(transitions: Model, numbers: tuple[_Frozen, ...], groups: _Frozen | None) -> Model:
+def _normal_gamma(transitions: Model, numbers: tuple[Frozen, ...], groups: Frozen | None) -> Model:
     def unknown(site: str) -> Any:
-        mean, weight, shape, rate = map(_thaw, numbers)
+        mean, weight, shape, rate = map(thaw, numbers)
         precision = numpyro.sample("precision", dist.Gamma(shape, rate))
         return numpyro.sample(site, dist.Normal(mean, 1 / jnp.sqrt(weight * precision))), precision
 
@@ -226,11 +223,11 @@ def _normal_gamma(transitions: Model, numbers: tuple[_Frozen, ...], groups: _Fro
 
 
 @lru_cache(maxsize=64)
-def _beta_bernoulli(transitions: Model, numbers: tuple[_Frozen, ...], groups: _Frozen | None) -> Model:
+def _beta_bernoulli(transitions: Model, numbers: tuple[Frozen, ...], groups: Frozen | None) -> Model:
     a, b = numbers
 
     def unknown(site: str) -> Any:
-        return (numpyro.sample(site, dist.Beta(_thaw(a), _thaw(b))),)
+        return (numpyro.sample(site, dist.Beta(thaw(a), thaw(b))),)
 
     def observed(pair: Any, reward: Any) -> Any:
         return dist.Bernoulli(reward)
@@ -241,7 +238,7 @@ def _beta_bernoulli(transitions: Model, numbers: tuple[_Frozen, ...], groups: _F
 def _composed(
     name: str,
     transitions: Model,
-    groups: _Frozen | None,
+    groups: Frozen | None,
     shape: tuple[int, ...],
     unknown: Callable[[str], tuple[Any, ...]],
     observed: Callable[..., Any],
@@ -256,7 +253,7 @@ def _composed(
         else:
             with numpyro.plate("group", shape[0], dim=-1):
                 unknowns = unknown("reward_level")
-            unknowns = tuple(values[_thaw(groups)] for values in unknowns)
+            unknowns = tuple(values[thaw(groups)] for values in unknowns)
             numpyro.deterministic("reward", unknowns[0])
         with data.rows():
             pair = data.state, data.action
@@ -267,22 +264,13 @@ def _composed(
     return model
 
 
-def _freeze(array: NDArray[Any]) -> _Frozen:
-    return array.shape, array.dtype.str, array.tobytes()
-
-
-def _thaw(frozen: _Frozen) -> NDArray[Any]:
-    shape, dtype, numbers = frozen
-    return np.frombuffer(numbers, dtype).reshape(shape)
-
-
 def _function(transitions: Any) -> Model:
     if not callable(transitions):
         raise TypeError(f"transitions is a NumPyro function of the data; got {type(transitions).__name__}")
     return transitions
 
 
-def _groups(tied: Tied, pairs: tuple[int, int]) -> tuple[_Frozen | None, tuple[int, ...]]:
+def _groups(tied: Tied, pairs: tuple[int, int]) -> tuple[Frozen | None, tuple[int, ...]]:
     """Group numbers [state, action], None where each pair is its own, and the shape of the unknowns."""
     if tied is False:
         return None, pairs
@@ -305,22 +293,4 @@ def _groups(tied: Tied, pairs: tuple[int, int]) -> tuple[_Frozen | None, tuple[i
     unused = np.setdiff1d(np.arange(size), group)
     if unused.size:
         raise ValueError(f"tied has no pair of group {unused[0]}; groups are numbered 0, 1, 2, ... without gaps")
-    return _freeze(group.astype(np.int32)), (size,)
-
-
-def _numbers(name: str, given: ArrayLike, shape: tuple[int, ...], *, positive: bool = True) -> _Frozen:
-    """The numbers as float64 of `shape`."""
-    array = np.asarray(given)
-    if array.dtype == bool or array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must hold numbers; got dtype {array.dtype}")
-    array = array.astype(np.float64)
-    wrong = ~(np.isfinite(array) & (array > 0)) if positive else ~np.isfinite(array)
-    if wrong.any():
-        index = tuple(int(i) for i in np.argwhere(wrong)[0])
-        place = f"{name}[{', '.join(map(str, index))}]" if index else name
-        raise ValueError(f"{place} = {array[index]:g}; it must be {'positive and ' if positive else ''}finite")
-    try:
-        return _freeze(np.broadcast_to(array, shape))
-    except ValueError:
-        expected = f"[state, action] = {shape}" if len(shape) == 2 else f"[group] = {shape}"
-        raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {expected}") from None
+    return freeze(group.astype(np.int32)), (size,)

@@ -23,7 +23,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from .dirichlet_transitions import Sizes
+from .arguments import Sizes
 
 __all__ = ["river_current"]
 

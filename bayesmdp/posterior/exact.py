@@ -40,7 +40,7 @@ from bayesmdp.posterior.random import standard_log_gamma
 from bayesmdp.validation import integer, number
 
 if TYPE_CHECKING:
-    from bayesmdp.models.dirichlet_transitions import Sizes
+    from bayesmdp.models.arguments import Sizes
     from bayesmdp.world import Step
 
 __all__ = ["Kept", "Sums", "draw_rule", "draw_sites", "exact_belief"]

@@ -68,7 +68,7 @@ def _with(index: tuple[int, int, int], value: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("concentration", "error", "message"),
     [
-        (0.0, ValueError, "concentration = 0; a Dirichlet's concentration must be positive"),
+        (0.0, ValueError, "concentration = 0; it must be positive"),
         (-1, ValueError, "concentration = -1"),
         (_with((3, 1, 2), -0.5), ValueError, r"concentration\[3, 1, 2\] = -0.5"),
         (_with((0, 0, 5), np.nan), ValueError, r"concentration\[0, 0, 5\] = nan"),

@@ -1,0 +1,67 @@
+"""What the models are given: checked once, and kept in a form that is hashable and has all its digits."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["Frozen", "Sizes", "freeze", "frozen_numbers", "thaw"]
+
+type Frozen = tuple[tuple[int, ...], str, bytes]
+"""An array as its shape, its dtype and its bytes."""
+
+
+class Sizes(Protocol):
+    """What is asked of an MDP: its sizes, and how many next states an outcome stands for."""
+
+    @property
+    def num_states(self) -> int: ...
+    @property
+    def num_actions(self) -> int: ...
+    @property
+    def num_outcomes(self) -> int: ...
+    @property
+    def outcome_size(self) -> NDArray[np.float64]: ...
+
+
+def freeze(array: NDArray[Any]) -> Frozen:
+    """The array as a key, so that equal priors are one function, and what was compiled for one serves the next."""
+    return array.shape, array.dtype.str, array.tobytes()
+
+
+def thaw(frozen: Frozen) -> NDArray[Any]:
+    """The array again; to be called as a model runs.
+
+    JAX would go on reading an array from outside at the precision it first compiled it with.
+    """
+    shape, dtype, numbers = frozen
+    return np.frombuffer(numbers, dtype).reshape(shape)
+
+
+AXES = {1: "[group]", 2: "[state, action]", 3: "[state, action, outcome]"}
+
+
+def frozen_numbers(name: str, given: ArrayLike, shape: tuple[int, ...], *, positive: bool = True) -> Frozen:
+    """The numbers as float64 of `shape`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no numbers, not finite, not positive where they must be, or do not broadcast to `shape`.
+    """
+    array = np.asarray(given)
+    if array.dtype == bool or array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} must hold numbers; got dtype {array.dtype}")
+    array = array.astype(np.float64)
+    wrong = ~(np.isfinite(array) & (array > 0)) if positive else ~np.isfinite(array)
+    if wrong.any():
+        index = tuple(int(i) for i in np.argwhere(wrong)[0])
+        place = f"{name}[{', '.join(map(str, index))}]" if index else name
+        raise ValueError(f"{place} = {array[index]:g}; it must be {'positive and ' if positive else ''}finite")
+    try:
+        return freeze(np.broadcast_to(array, shape))
+    except ValueError:
+        expected = f"{AXES[len(shape)]} = {shape}"
+        raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {expected}") from None
