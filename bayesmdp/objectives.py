@@ -1,11 +1,15 @@
 """What regret means: an MDP names its objective, and the simulator charges each step by it.
 
 An objective has three functions. ``baseline(problem, transition)`` is computed once for each true kernel;
-``regret(problem, transition, baseline, policy)`` once for each planning period, here the charge of a step in each state
-[state] while the policy is followed; ``charge(regret, s)`` reads off the charge of a step in state s.
+``regret(problem, transition, baseline, policy)`` once for each planning period, from which ``charge(regret, s, a)``
+reads off the charge of a step in state s by action a.
 
 *discounted*: the step in s is charged V*(s) - V^policy(s), both under the true kernel. Song, Wang and Zhou (2026),
 (15).
+
+*average*: the step is charged J* - r(s, a), the gain of the true kernel less the mean reward of what was done. Jaksch,
+Ortner and Auer (2010); Hong, Zhang and Tewari (2024), section 2.1. It may be negative, and so may its sum at first: a
+start can be better than the average state.
 
 Two more quantities say how robust a learner is (:class:`Robust`; their section 5.2 and EC.7.5). *Robust regret* puts
 the quantile Bayesian-risk value at one low level, under the belief at the start of the planning period, in the place of
@@ -34,7 +38,9 @@ from bayesmdp.planning import (
     Draws,
     Mean,
     Quantile,
+    average_policy_iteration,
     believed_draws,
+    expected_reward,
     policy_evaluation,
     policy_iteration,
     quantile_budget,
@@ -86,7 +92,7 @@ class Objective(NamedTuple):
 
     baseline: Callable[[Problem, Array], Any]
     regret: Callable[[Problem, Array, Any, Array], Any]
-    charge: Callable[[Any, Array], Array]
+    charge: Callable[[Any, Array, Array], Array]
 
 
 def _optimal_value(problem: Problem, transition: Array) -> Array:
@@ -97,11 +103,26 @@ def _value_gap(problem: Problem, transition: Array, baseline: Array, policy: Arr
     return baseline - policy_evaluation(problem, transition, problem.reward, policy)
 
 
-def _in_state(regret: Array, s: Array) -> Array:
+def _in_state(regret: Array, s: Array, a: Array) -> Array:
     return regret[s]
 
 
-OBJECTIVES = {"discounted": Objective(_optimal_value, _value_gap, _in_state)}
+def _optimal_gain(problem: Problem, transition: Array) -> Array:
+    return average_policy_iteration(problem, Draws(transition[None], problem.reward)).gain
+
+
+def _reward_gap(problem: Problem, transition: Array, baseline: Array, policy: Array) -> Array:
+    return baseline - expected_reward(transition, problem.reward)[..., 0]
+
+
+def _of_pair(regret: Array, s: Array, a: Array) -> Array:
+    return regret[s, a]
+
+
+OBJECTIVES = {
+    "discounted": Objective(_optimal_value, _value_gap, _in_state),
+    "average": Objective(_optimal_gain, _reward_gap, _of_pair),
+}
 
 
 @partial(jax.jit, static_argnames=("belief", "num_draws"))

@@ -28,6 +28,7 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#
 _STYLES = ("-", "--", ":", "-.")
 _REGRET = {
     ("regret", "discounted"): r"sum of $V^*(s) - V^\pi(s)$, in units of reward",
+    ("regret", "average"): r"sum of $J^* - r(s, a)$, in units of reward",
     ("robust_regret", "discounted"): r"sum of $V_\mathrm{floor}(s) - V^\pi(s)$, in units of reward",
 }
 _TITLES = {"regret": "Cumulative regret", "robust_regret": "Cumulative robust regret"}

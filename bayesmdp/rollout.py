@@ -134,11 +134,11 @@ def run_agent(
         state, s, regret, floor, starts, marked = carry
         taken, keys, luck = inputs
         state, regret = lax.cond(starts, begin, lambda key, state: (state, regret), keys[0], state)
-        charges = [goal.charge(regret, s)]
+        action = agent.act(keys[1], state, s)
+        charges = [goal.charge(regret, s, action)]
         if floor is not None:
             floor = lax.cond(starts, lay_floor, lambda taken, state, floor: floor, taken, state, floor)
-            charges.append(goal.charge(floor.regret, s))
-        action = agent.act(keys[1], state, s)
+            charges.append(goal.charge(floor.regret, s, action))
         step, next_s = take_step(luck, s, action)
         report = agent.report(state, s, action)
         # One array a step: on a CPU each array written in a loop costs as much as a small kernel.

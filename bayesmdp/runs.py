@@ -53,7 +53,7 @@ def provenance(
         "states": json.dumps(mdp.states),
         "actions": json.dumps(mdp.actions),
         "objective": mdp.objective,
-        "discount": mdp.discount,
+        **({} if mdp.discount is None else {"discount": mdp.discount}),
         "agents": json.dumps({name: agent.describe() for name, agent in agents.items()}, default=_plain),
         "priors": json.dumps({name: None if belief is None else belief.identity for name, belief in beliefs.items()}),
         "digest": digest.hexdigest()[:16],

@@ -1,5 +1,12 @@
 """Planning: from posterior draws to a policy, with a bound on the error of its value."""
 
+from bayesmdp.planning.average import (
+    GainPlan,
+    average_policy_iteration,
+    gain_and_bias,
+    relative_value_iteration,
+)
+from bayesmdp.planning.communicating import check_weakly_communicating
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.evaluation import policy_evaluation, policy_transition
 from bayesmdp.planning.operators import (
@@ -20,15 +27,19 @@ from bayesmdp.planning.truth import evaluate, solve
 __all__ = [
     "CVaR",
     "Draws",
+    "GainPlan",
     "Mean",
     "Plan",
     "Quantile",
     "Risk",
+    "average_policy_iteration",
     "backup",
     "believed_draws",
+    "check_weakly_communicating",
     "downside_exposure",
     "evaluate",
     "expected_reward",
+    "gain_and_bias",
     "greedy",
     "order_statistic",
     "plan",
@@ -37,6 +48,7 @@ __all__ = [
     "policy_transition",
     "quantile_budget",
     "quantile_value",
+    "relative_value_iteration",
     "risk_from_text",
     "solve",
     "target",
