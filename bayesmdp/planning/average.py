@@ -122,15 +122,15 @@ class _Task:
     def plan(self, point: _Point, iterations: Array) -> GainPlan:
         gain = (point.lower + point.upper) / 2
         return GainPlan(
-            gain,
-            point.value,
-            jnp.max(point.value),
-            point.q - gain,
-            point.policy,
-            point.lower,
-            point.upper,
-            iterations,
-            self.converged(point),
+            gain=gain,
+            value=point.value,
+            span=jnp.max(point.value),
+            q=point.q - gain,
+            policy=point.policy,
+            lower=point.lower,
+            upper=point.upper,
+            iterations=iterations,
+            converged=self.converged(point),
         )
 
 
@@ -208,7 +208,7 @@ def average_policy_iteration(
     >>> river = bm.environments.riverswim(50, discount=None)
     >>> with jax.enable_x64(True):
     ...     plan = average_policy_iteration(river.problem, Draws(river.transition[None], river.reward))
-    >>> int(plan.iterations) < 60, bool(plan.upper - plan.lower < 1e-10)
+    >>> int(plan.iterations) < 300, float(plan.upper - plan.lower) < 1e-10
     (True, True)
     """
     if problem.num_states > DENSE_LIMIT:

@@ -173,16 +173,13 @@ def _plan_average(
             f"{solved.lower:.10g} and {solved.upper:.10g}, and may depend on the start if the MDP is not weakly "
             "communicating; raise max_iterations or tolerance, or pass strict=False"
         )
-    attrs = {
-        "lower": float(solved.lower),
-        "upper": float(solved.upper),
-        "bound": float(solved.upper - solved.lower) / 2,
-    }
     return (
         _tables(solved, mdp)
         .assign(gain=float(solved.gain))
         .assign_attrs(
-            attrs,
+            lower=float(solved.lower),
+            upper=float(solved.upper),
+            bound=float(solved.upper - solved.lower) / 2,
             span=float(solved.span),
             iterations=int(solved.iterations),
             converged=int(solved.converged),
