@@ -32,6 +32,12 @@ def check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robust
             raise ValueError(f"agent name {name!r} must be a non-empty string without '/'")
         if not isinstance(agent, Agent):
             raise TypeError(f"agents[{name!r}] is a {type(agent).__name__}; make agents with bayesmdp.agents")
+        if mdp.objective not in agent.objectives:
+            remedy = "" if mdp.discount is not None else "; give it a discount with mdp.replace(discount=0.99)"
+            raise ValueError(
+                f"agents[{name!r}] ({agent.algorithm}) is for MDPs whose objective is {' or '.join(agent.objectives)}; "
+                f"that of {mdp.name} is {mdp.objective}{remedy}"
+            )
     if robust is not None and not isinstance(robust, Robust):
         raise TypeError(f"robust must be a Robust, such as bm.Robust(level=0.1); got {robust!r}")
     if robust is not None and mdp.objective != "discounted":

@@ -13,6 +13,10 @@ rounding can do. J* is the same from every state where the MDP is *weakly commun
 can be reached from each other, and all others are left in the end whatever one does. Where it is not, the two ends need
 never meet; :func:`~bayesmdp.planning.communicating.check_weakly_communicating` names the states.
 
+A risk measure (:mod:`~bayesmdp.planning.risk`) may stand for the mean: T is then its operator, J* the gain of that, and
+policy iteration solves with the rows at which the risk is attained. Optimism is one, in which each pair's row is chosen
+from a set; J* is then the largest gain of all MDPs in the set.
+
 *Relative value iteration* replaces V by ``(1 - step) V + step T V``, less a constant. The lazy step changes neither J*
 nor the policies, and makes the iteration converge for periodic chains too; it may take long where mixing does.
 *Policy iteration* solves ``h + g = r + P h`` for gain g and bias h of the greedy policy. That has one solution if the
@@ -23,7 +27,7 @@ the greedy policy is another.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +35,9 @@ import numpy as np
 from jax import lax
 
 from bayesmdp.mdp import Array, Problem
-from bayesmdp.planning.evaluation import DENSE_LIMIT, policy_transition
-from bayesmdp.planning.operators import Draws, expected_reward, greedy, target
+from bayesmdp.planning.evaluation import DENSE_LIMIT, policy_transition, rows_between_states
+from bayesmdp.planning.operators import Draws, expected_reward, greedy
+from bayesmdp.planning.risk import Mean, Risk
 
 __all__ = [
     "GainPlan",
@@ -40,6 +45,8 @@ __all__ = [
     "gain_and_bias",
     "relative_value_iteration",
 ]
+
+MEAN = Mean()
 
 STEP = 0.9
 """Of relative value iteration."""
@@ -78,6 +85,11 @@ class GainPlan(NamedTuple):
     iterations: Array
     converged: Array
 
+    @property
+    def bound(self) -> Array:
+        """At least the error of `gain`."""
+        return (self.upper - self.lower) / 2
+
 
 class _Point(NamedTuple):
     """A value and what one application of the operator tells of it."""
@@ -89,28 +101,40 @@ class _Point(NamedTuple):
     lower: Array
     upper: Array
     rounding: Array
+    attained: Any
 
 
 class _Task:
     """What stays fixed through a solve."""
 
-    def __init__(self, problem: Problem, draws: Draws, tolerance: float | Array) -> None:
+    def __init__(self, problem: Problem, draws: Draws, risk: Risk, tolerance: float | Array) -> None:
         problem = jax.tree.map(jnp.asarray, problem)
         self.problem = problem._replace(discount=1.0)
-        self.transition = jnp.mean(jnp.asarray(draws.transition), axis=0)
-        reward = expected_reward(jnp.asarray(draws.transition), jnp.asarray(draws.reward))
-        self.reward = jnp.mean(reward, axis=0) if reward.ndim == 4 else reward
-        self.unit = 4 * np.finfo(self.transition.dtype).eps * self.problem.num_outcomes
-        self.largest = jnp.maximum(jnp.max(jnp.abs(self.reward), where=problem.available[..., None], initial=0), 1)
+        self.risk, self.draws = risk, risk.prepare(Draws(jnp.asarray(draws.transition), jnp.asarray(draws.reward)))
+        self.unit = 4 * np.finfo(self.draws.transition.dtype).eps * self.problem.num_outcomes
+        available = problem.available[..., None]
+        self.largest = jnp.maximum(jnp.max(jnp.abs(self.draws.reward), where=available, initial=0), 1)
         self.tolerance = tolerance
 
-    def apply(self, value: Array) -> _Point:
+    def apply(self, value: Array, attained: Any) -> _Point:
         value = value - jnp.min(value)
-        q = target(self.problem, self.transition, self.reward, value)
+        q, attained = self.risk.evaluate(self.problem, self.draws, value, attained)
         policy, improved = greedy(self.problem, q)
         rises = improved - value
         rounding = self.unit * (jnp.max(jnp.abs(value)) + self.largest)
-        return _Point(value, q, policy, improved, jnp.min(rises) - rounding, jnp.max(rises) + rounding, rounding)
+        lower, upper = jnp.min(rises) - rounding, jnp.max(rises) + rounding
+        return _Point(value, q, policy, improved, lower, upper, rounding, attained)
+
+    def start(self, value: Array | None) -> _Point:
+        return self.apply(jnp.zeros(self.problem.num_states) if value is None else jnp.asarray(value), None)
+
+    def lazy(self, point: _Point) -> Array:
+        return point.value + STEP * (point.improved - point.value)
+
+    def solve(self, point: _Point) -> Array:
+        rows, reward = self.risk.rows(self.draws, point.attained, point.policy)
+        dense = rows_between_states(self.problem, rows, point.policy)
+        return _gain_and_bias(dense, expected_reward(rows, reward)[:, 0])[1]
 
     def proceed(self, point: _Point, iterations: Array, max_iterations: int | Array) -> Array:
         return (iterations < max_iterations) & ~self.converged(point) & ~jnp.isnan(point.lower)
@@ -137,6 +161,7 @@ class _Task:
 def relative_value_iteration(
     problem: Problem,
     draws: Draws,
+    risk: Risk = MEAN,
     *,
     tolerance: float | Array = 1e-10,
     max_iterations: int | Array = 1_000_000,
@@ -149,7 +174,8 @@ def relative_value_iteration(
     problem : Problem
         Its discount is not read.
     draws : Draws
-        Averaged over; usually one kernel [1, state, action, outcome].
+        transition [draw, state, action, outcome], reward [..., state, action, outcome or 1].
+    risk : Risk, default `Mean()`
     tolerance : float
         On ``upper - lower``.
     max_iterations : int
@@ -169,21 +195,22 @@ def relative_value_iteration(
     >>> round(float(plan.gain), 8), round(float(plan.span), 4)
     (0.42862243, 6.3103)
     """
-    task = _Task(problem, draws, tolerance)
+    task = _Task(problem, draws, risk, tolerance)
 
     def sweep(carry: tuple[_Point, Array]) -> tuple[_Point, Array]:
         point, iterations = carry
-        return task.apply(_lazy(point)), iterations + 1
+        return task.apply(task.lazy(point), point.attained), iterations + 1
 
     def unfinished(carry: tuple[_Point, Array]) -> Array:
         return task.proceed(*carry, max_iterations)
 
-    return task.plan(*lax.while_loop(unfinished, sweep, (task.apply(_start(problem, value)), jnp.int32(1))))
+    return task.plan(*lax.while_loop(unfinished, sweep, (task.start(value), jnp.int32(1))))
 
 
 def average_policy_iteration(
     problem: Problem,
     draws: Draws,
+    risk: Risk = MEAN,
     *,
     tolerance: float | Array = 1e-10,
     max_iterations: int | Array = 1_000_000,
@@ -195,7 +222,7 @@ def average_policy_iteration(
 
     Parameters
     ----------
-    problem, draws, tolerance, max_iterations, value
+    problem, draws, risk, tolerance, max_iterations, value
         As for `relative_value_iteration`.
 
     Returns
@@ -212,18 +239,16 @@ def average_policy_iteration(
     (True, True)
     """
     if problem.num_states > DENSE_LIMIT:
-        return relative_value_iteration(problem, draws, tolerance=tolerance, max_iterations=max_iterations, value=value)
-    task = _Task(problem, draws, tolerance)
+        return relative_value_iteration(
+            problem, draws, risk, tolerance=tolerance, max_iterations=max_iterations, value=value
+        )
+    task = _Task(problem, draws, risk, tolerance)
 
     def step(carry: tuple[_Point, Array, Array]) -> tuple[_Point, Array, Array]:
         point, tried, iterations = carry
         again = (point.policy == tried).all()
-        value = lax.cond(
-            again,
-            lambda: _lazy(point),
-            lambda: gain_and_bias(task.problem, task.transition, task.reward, point.policy)[1],
-        )
-        candidate = task.apply(value)
+        value = lax.cond(again, lambda: task.lazy(point), lambda: task.solve(point))
+        candidate = task.apply(value, point.attained)
         better = candidate.lower > point.lower
         halved = candidate.upper - candidate.lower <= (point.upper - point.lower) / 2
         accepted = again | better | halved
@@ -234,7 +259,7 @@ def average_policy_iteration(
         point, _, iterations = carry
         return task.proceed(point, iterations, max_iterations)
 
-    start = task.apply(_start(problem, value)), jnp.full(problem.num_states, -1, jnp.int32), jnp.int32(1)
+    start = task.start(value), jnp.full(problem.num_states, -1, jnp.int32), jnp.int32(1)
     point, _, iterations = lax.while_loop(unfinished, step, start)
     return task.plan(point, iterations)
 
@@ -269,15 +294,11 @@ def gain_and_bias(problem: Problem, transition: Array, reward: Array, policy: Ar
         rewards = rewards[jnp.arange(problem.num_states), policy]
     else:
         rewards = jnp.sum(policy * rewards, axis=-1)
+    return _gain_and_bias(rows, rewards)
+
+
+def _gain_and_bias(rows: Array, rewards: Array) -> tuple[Array, Array]:
     # The first unknown is the gain, in the place of the bias of the first state, which is 0.
-    system = (jnp.eye(problem.num_states) - rows).at[:, 0].set(1.0)
+    system = (jnp.eye(len(rewards)) - rows).at[:, 0].set(1.0)
     solved = jnp.linalg.solve(system, rewards)
     return solved[0], solved.at[0].set(0.0)
-
-
-def _start(problem: Problem, value: Array | None) -> Array:
-    return jnp.zeros(problem.num_states) if value is None else jnp.asarray(value)
-
-
-def _lazy(point: _Point) -> Array:
-    return point.value + STEP * (point.improved - point.value)

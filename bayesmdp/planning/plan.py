@@ -179,7 +179,7 @@ def _plan_average(
         .assign_attrs(
             lower=float(solved.lower),
             upper=float(solved.upper),
-            bound=float(solved.upper - solved.lower) / 2,
+            bound=float(solved.bound),
             span=float(solved.span),
             iterations=int(solved.iterations),
             converged=int(solved.converged),
