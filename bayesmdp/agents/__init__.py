@@ -5,10 +5,26 @@ from bayesmdp.agents.base import Agent, Rules
 from bayesmdp.agents.beb import beb
 from bayesmdp.agents.boss import boss
 from bayesmdp.agents.brmdp import brmdp
+from bayesmdp.agents.gamma_lscvi_ucb import gamma_lscvi_ucb
+from bayesmdp.agents.gamma_ucb_cvi import gamma_ucb_cvi
 from bayesmdp.agents.mbie_eb import mbie_eb
 from bayesmdp.agents.psrl import psrl
 from bayesmdp.agents.rmax import rmax
 from bayesmdp.agents.tseb import tseb
 from bayesmdp.agents.variance_bonus import variance_bonus
 
-__all__ = ["Agent", "Rules", "aq_brmdp", "beb", "boss", "brmdp", "mbie_eb", "psrl", "rmax", "tseb", "variance_bonus"]
+__all__ = [
+    "Agent",
+    "Rules",
+    "aq_brmdp",
+    "beb",
+    "boss",
+    "brmdp",
+    "gamma_lscvi_ucb",
+    "gamma_ucb_cvi",
+    "mbie_eb",
+    "psrl",
+    "rmax",
+    "tseb",
+    "variance_bonus",
+]
