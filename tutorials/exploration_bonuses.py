@@ -266,8 +266,8 @@ if have:
 
 # %% [markdown]
 # - No agent wins everywhere. BEB is far from optimal for the fewest steps on Chain, MBIE-EB on RiverSwim, on Queue one
-#   of the two (their intervals overlap); on Chain MBIE-EB is among the worst. All have one scale for all three worlds, whose
-#   rewards differ in size by 10, and that is what a bonus is most sensitive to.
+#   of the two (their intervals overlap); on Chain MBIE-EB is among the worst. All have one scale for all three worlds,
+#   whose rewards differ in size by 10, and that is what a bonus is most sensitive to.
 # - TSEB at lambda = .5 spends fewer steps far from optimal than posterior sampling on Chain (309 against 511), about as
 #   many on RiverSwim and more on Queue (620 against 491). The paper's case for it, that it is sample-efficient where
 #   posterior sampling is not, holds on one of its two examples.
