@@ -236,6 +236,7 @@ def _outcomes(
     step: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """Position of each next state in the successor table; that of elsewhere where the row does not name it."""
+    assert mdp.successor is not None
     table = np.asarray(mdp.successor)[state, action]
     match = table == next_state[:, None]
     named = match.any(-1, keepdims=True)
@@ -246,4 +247,13 @@ def _outcomes(
         row = np.flatnonzero(lost)[np.argmin(step[lost])]
         seen, reachable = mdp.states[next_state[row]], [mdp.states[i] for i in table[row]]
         raise ValueError(f"log next_state at step {step[row]} is {seen!r}, not among its successors {reachable}")
+    rewards = np.broadcast_to(mdp.reward, mdp.successor.shape)[state, action]
+    least, most = (np.where(match, rewards, bad).T for bad in (np.inf, -np.inf))
+    torn = (match.sum(-1) > 1) & (least.min(0) < most.max(0))
+    if torn.any():
+        s, a, t = (column[np.flatnonzero(torn)[0]] for column in (state, action, next_state))
+        raise ValueError(
+            f"{mdp.name} has several outcomes of (state {mdp.states[s]!r}, action {mdp.actions[a]!r}) that lead to "
+            f"{mdp.states[t]!r} and earn differently, which a log cannot tell apart: give them one reward, their mean"
+        )
     return match.argmax(-1)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from bayesmdp.agents import Agent
 from bayesmdp.data import all_transitions
 from bayesmdp.mdp import MDP, Array
+from bayesmdp.noise import BernoulliNoise
 from bayesmdp.objectives import Robust
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.program import Model, describe_row
@@ -49,7 +50,7 @@ def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | None], probe: Mapping
     true = {"transition": mdp.transition, "reward": mdp.reward} | dict(probe or {})
     drawn = probe is not None and "reward" in probe
     mean = np.asarray(true["reward"], float).reshape(mdp.num_states, mdp.num_actions, -1)
-    if drawn and mdp.noise == "bernoulli" and not ((mean >= 0) & (mean <= 1)).all():
+    if drawn and isinstance(mdp.problem.noise, BernoulliNoise) and not ((mean >= 0) & (mean <= 1)).all():
         outside = mean[(mean < 0) | (mean > 1)][0]
         raise ValueError(
             f"truth draws mean rewards such as {outside:.6g}, which are no probabilities, as noise='bernoulli' needs"

@@ -81,7 +81,7 @@ def number(
     numeric = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
     if not numeric or not all(bound is None or holds(float(value), float(bound)) for bound, _, holds in bounds):
         wanted = " and ".join(f"{word} {bound:g}" for bound, word, _ in bounds if bound is not None)
-        raise ValueError(f"{name} must be a number {wanted}; got {value!r}")
+        raise ValueError(f"{' '.join([name, 'must be a number', wanted]).rstrip()}; got {value!r}")
     if not np.isfinite(value):
         raise ValueError(f"{name} must be finite; got {value!r}")
     return float(value)

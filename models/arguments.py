@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Frozen", "Sizes", "freeze", "frozen_numbers", "thaw"]
+__all__ = ["Frozen", "Sizes", "freeze", "frozen_numbers", "pair_sizes", "thaw"]
 
 type Frozen = tuple[tuple[int, ...], str, bytes]
 """An array as its shape, its dtype and its bytes."""
@@ -24,6 +24,14 @@ class Sizes(Protocol):
     def num_outcomes(self) -> int: ...
     @property
     def outcome_size(self) -> NDArray[np.float64]: ...
+
+
+def pair_sizes(mdp: Sizes) -> tuple[int, int]:
+    """Numbers of states and actions of an MDP, or of whatever has them."""
+    try:
+        return mdp.num_states, mdp.num_actions
+    except AttributeError:
+        raise TypeError(f"mdp must have num_states and num_actions, as an MDP has; got {type(mdp).__name__}") from None
 
 
 def freeze(array: NDArray[Any]) -> Frozen:

@@ -17,7 +17,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpy.typing import ArrayLike
 
-from .arguments import Frozen, Sizes, frozen_numbers, thaw
+from .arguments import Frozen, Sizes, frozen_numbers, pair_sizes, thaw
 
 __all__ = ["dirichlet_transitions"]
 
@@ -51,7 +51,7 @@ def dirichlet_transitions(mdp: Sizes, concentration: ArrayLike = 1.0) -> Callabl
     >>> prior.__name__
     'dirichlet_transitions'
     """
-    shape = mdp.num_states, mdp.num_actions, mdp.num_outcomes
+    shape = *pair_sizes(mdp), mdp.num_outcomes
     if np.ndim(concentration) == 0:
         with np.errstate(over="ignore"):  # what is too large is refused below
             concentration = thaw(frozen_numbers("concentration", concentration, ())) * mdp.outcome_size

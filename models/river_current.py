@@ -23,7 +23,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 
-from .arguments import Sizes
+from .arguments import Sizes, pair_sizes
 
 __all__ = ["river_current"]
 
@@ -59,7 +59,7 @@ def river_current(mdp: Sizes, *, concentration: tuple[float, float, float] = (1.
     >>> [name for name in sites if sites[name]["type"] in ("sample", "deterministic")]
     ['current', 'start', 'end', 'transition', 'next_state']
     """
-    num_states, num_actions = mdp.num_states, mdp.num_actions
+    num_states, num_actions = pair_sizes(mdp)
     if num_states < 3 or num_actions != 2:
         raise ValueError(f"a river has at least 3 states and 2 actions; this MDP has {num_states} and {num_actions}")
     moves = np.asarray(concentration, float)

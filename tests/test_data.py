@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import bayesmdp as bm
 from bayesmdp import environments
 from bayesmdp.data import all_transitions, compress, make_log
 from bayesmdp.simulation import collect
@@ -103,6 +104,16 @@ def test_a_next_state_outside_the_successor_table_is_refused():
     log = make_log(lake, np.array([0]), np.array([0]), np.array([0.0]), np.array([15]))
     with pytest.raises(ValueError, match="next_state at step 0 is 15, not among its successors"):
         compress(log, lake)
+
+
+def test_outcomes_that_a_log_cannot_tell_apart_are_refused():
+    table = np.array([[[0, 0, 1]], [[0, 1, 1]]])
+    mdp = bm.MDP(transition=np.full((2, 1, 3), 1 / 3), successor=table, reward=[[[1, 0, 0]], [[1, 0, 0]]], discount=0.9)
+    log = bm.collect(mdp, steps=20, seed=0)
+    with pytest.raises(ValueError, match=r"several outcomes of \(state 0, action 0\) that lead to 0 and"):
+        bm.compress(log, mdp=mdp)
+    even = mdp.replace(reward=[[[0.5, 0.5, 0]], [[1, 0, 0]]])
+    assert bm.compress(log, mdp=even).weight.sum() == 20
 
 
 def test_distinct_rewards_keep_their_rows():

@@ -8,6 +8,7 @@ import bayesmdp as bm
 from bayesmdp import environments
 from bayesmdp.environments.queue import queue
 from bayesmdp.environments.risky_lake import risky_lake
+from bayesmdp.models import dirichlet_transitions
 from bayesmdp.objectives import OBJECTIVES
 
 
@@ -140,6 +141,15 @@ def test_queue_row_by_row(rate):
         np.add.at(found, (*np.indices((8, 2)), line.successor[..., outcome]), line.transition[..., outcome])
     np.testing.assert_allclose(found, kernel, atol=1e-15)
     np.testing.assert_allclose((line.transition * line.reward).sum(-1), reward, atol=1e-14)
+
+
+@pytest.mark.parametrize("rate", [0.3, 0.5])
+def test_the_queue_can_be_learnt_from_a_log(rate):
+    """A log says only which state came next, so outcomes that lead to one state must earn the same."""
+    line = environments.queue(rate, capacity=4)
+    log = bm.collect(line.replace(initial=np.full(5, 0.2)), steps=20_000, seed=0)
+    posterior = bm.infer(dirichlet_transitions(line, concentration=1 / 3), log, draws=100, mdp=line)
+    np.testing.assert_allclose(bm.plan(posterior, line).value, bm.solve(line).value, atol=0.2)
 
 
 def test_queue_optimal_average_reward():

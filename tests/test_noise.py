@@ -76,6 +76,13 @@ def test_true_rewards_may_be_drawn():
         bm.simulate(RIVER, {"PSRL": bm.agents.psrl(known)}, steps=50, replicates=2, truth=prior)
 
 
+def test_true_rewards_may_be_drawn_under_any_noise():
+    world = bm.environments.chain()
+    prior = normal_rewards(world, dirichlet_transitions(world), scale=2.0, noise=1.0)
+    result = bm.simulate(world, {"PSRL": bm.agents.psrl(prior)}, steps=50, replicates=1, truth=prior)
+    assert np.isfinite(result["reward"]).all()
+
+
 def test_rewards_that_a_prior_thinks_impossible_are_refused():
     """A Beta-Bernoulli posterior would count a reward of 0.005 as a two-hundredth of a one."""
     prior = beta_bernoulli_rewards(RIVER, dirichlet_transitions(RIVER))

@@ -6,7 +6,8 @@ tried has no such estimate. The algorithms here take it to be worth the most tha
 
     V_max = max_reward / (1 - discount),
 
-which a row of zeros with V_max as its reward says to the planner: V_max at once, and nothing after it.
+or `max_reward` itself if that is more because an episode of negative rewards may end, which a row of zeros with V_max
+as its reward says to the planner: V_max at once, and nothing after it.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ def experience(belief: Belief, state: Any, problem: Problem) -> Experience:
 
 def optimistic(seen: Experience, known: Array, reward: Array, problem: Problem, options: Options) -> Draws:
     """The empirical MDP with `reward` [state, action] where pairs are `known`, and V_max elsewhere; see the module."""
-    most = largest_reward(problem, options) / (1 - problem.discount)
+    once = largest_reward(problem, options)
+    most = once / (1 - problem.discount)
+    # Terminal states are worth 0.
+    most = jnp.where((problem.continuation == 0).any(), jnp.maximum(once, most), most)
     transition = jnp.where(known[..., None], seen.transition, 0)
     return Draws(transition[None], jnp.where(known, reward, most)[..., None])
 

@@ -41,7 +41,8 @@ def mbie_eb(prior: Model, *, scale: float = 0.4, max_reward: float | None = None
     scale : float, at least 0
         beta, in units of reward.
     max_reward : float, optional
-        The largest reward there can be; the problem's by default, which the agent is told.
+        The largest reward there can be; the problem's by default, which the agent is told. Give it where a prior
+        draws the true rewards.
     episode : int, optional
         Steps from one plan to the next, by the paper 1; None for pseudo-episodes.
 

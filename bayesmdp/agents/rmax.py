@@ -33,7 +33,8 @@ def rmax(prior: Model, *, tries: int = 10, max_reward: float | None = None) -> A
     tries : int
         m.
     max_reward : float, optional
-        The largest reward there can be; the problem's by default, which the agent is told.
+        The largest reward there can be; the problem's by default, which the agent is told. Give it where a prior
+        draws the true rewards.
 
     Notes
     -----

@@ -15,15 +15,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax import random
 
 from bayesmdp.agents.base import Agent, Options, Rules
+from bayesmdp.agents.experience import learns_reward
 from bayesmdp.agents.planner import Decision, episode_option, every, live_mean, planning_rules
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.mdp import MDP, Array, Problem
 from bayesmdp.planning import Mean, believed_draws
 from bayesmdp.posterior import Belief, exact_belief
 from bayesmdp.posterior.program import Model
-from bayesmdp.validation import number
+from bayesmdp.validation import number, reject_first
 
 __all__ = ["variance_bonus"]
 
@@ -36,7 +40,7 @@ def variance_bonus(
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site, conjugate
-        Its rewards need a finite variance.
+        Its mean rewards need a finite variance, which those of `normal_gamma_rewards` have if `shape` is above 1.
     reward_scale : float, at least 0
         beta_R; of no effect where rewards are known.
     transition_scale : float, at least 0
@@ -62,12 +66,23 @@ def variance_bonus(
         "reward_scale": number("reward_scale", reward_scale, minimum=0),
         "transition_scale": number("transition_scale", transition_scale, minimum=0),
     }
-    return Agent(
-        "variance-bonus",
-        _rules,
-        lambda mdp: exact_belief(prior, mdp, num_draws=1),
-        options | episode_option(episode),
-    )
+    return Agent("variance-bonus", _rules, lambda mdp: _belief(prior, mdp), options | episode_option(episode))
+
+
+def _belief(prior: Model, mdp: MDP) -> Belief:
+    belief = exact_belief(prior, mdp, num_draws=1)
+    if not learns_reward(belief):
+        return belief
+    assert belief.moments is not None
+    with jax.enable_x64(True):
+        variance = np.asarray(belief.moments(random.key(0), belief.init(random.key(0)))["reward"][1])
+    if variance.ndim > 2:
+        raise ValueError(
+            "the variance bonus is of rewards [state, action]; the prior's site 'reward' is [state, action, next_state]"
+        )
+    remedy = "give it one, such as normal_gamma_rewards(..., shape=2)"
+    reject_first("the prior variance of reward", ~np.isfinite(variance), variance, "is not finite", remedy=remedy)
+    return belief
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:

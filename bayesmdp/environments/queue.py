@@ -60,10 +60,13 @@ def queue(arrival: float = 0.5, *, capacity: int = 50, discount: float | None = 
     same = both + neither
     share = np.divide(both, same, out=np.zeros_like(both), where=same > 0)
     earned = np.stack([np.ones_like(share), share, np.zeros_like(share)], -1)
+    transition = np.stack([less, same, more], -1)
+    # What cannot happen leads where `same` does, and is worth as much: a log cannot tell the two apart.
+    earned = np.where(transition > 0, earned, share[..., None])
     reward = earned - np.array(COST)[:, None] - HOLDING * held[..., None]
     successor = np.clip(held[..., None] + np.array([-1, 0, 1]), 0, size - 1) + np.zeros((size, 2, 3), int)
     return MDP(
-        transition=np.stack([less, same, more], -1),
+        transition=transition,
         reward=reward,
         discount=discount,
         successor=successor,

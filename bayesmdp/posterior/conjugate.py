@@ -39,7 +39,8 @@ TOLERANCE = 1e-9
 # Moderate points, and points towards the corners: what is clipped or switched there must not pass for conjugate.
 SPREADS = (*np.linspace(0.3, 3, 5), *np.linspace(3.5, 6, 15))
 # Whole numbers for counts and events, parts of 1 for shares, others for rewards of any kind.
-PROBES = (0.0, 1.0, 2.0, 3.0, 7.0, 0.125, 0.25, 0.5, 0.75, -1.0, -2.5)
+# The far and the crooked ones are for models that clip, round or switch.
+PROBES = (0.0, 1.0, 2.0, 3.0, 7.0, 0.125, 0.25, 0.5, 0.75, -1.0, -2.5, 0.1234567, -31.41593, 1e3, -1e4)
 
 
 class Site(NamedTuple):

@@ -35,6 +35,7 @@ from bayesmdp.mdp import Array
 from bayesmdp.posterior.belief import Belief
 from bayesmdp.posterior.conjugate import Conjugate, Layout, find, find_for_any_reward
 from bayesmdp.posterior.families import FAMILIES
+from bayesmdp.posterior.linear import linear_in
 from bayesmdp.posterior.program import Model, check, read, reads_reward, sites
 from bayesmdp.posterior.random import standard_log_gamma
 from bayesmdp.validation import integer, number
@@ -163,6 +164,10 @@ def _exact_belief(
     empty = all_transitions(*shape)
     width = 3 if any(site.coefficient.ndim > 2 for site in found.sites.values()) else 2
 
+    asked = [name for name in ("transition", "reward") if name in found.program.dims]
+    computed = {name: linear_in(name, model, empty, found) for name in asked if name not in found.sites}
+    linear = {name: site for name, site in computed.items() if site is not None}
+
     def row(step: Step) -> Array:
         return (step.state * shape[1] + step.action) * shape[2] + step.outcome
 
@@ -197,12 +202,11 @@ def _exact_belief(
         return state, sample(key, state, num_draws)
 
     def moments(key: Array, state: Sums | Kept) -> dict[str, tuple[Array, Array]]:
-        """Exact where the posterior of the site itself is known in closed form; else of MOMENT_DRAWS draws."""
+        """Exact where the site is an unknown of a known family or linear in such; else of MOMENT_DRAWS draws."""
         known = parameters(state)
-        asked = [name for name in ("transition", "reward") if name in found.program.dims]
-        exact: dict[str, tuple[Array, Array]] = {
-            name: found.sites[name].family.moments(known[name]) for name in asked if name in found.sites
-        }
+        exact = {name: site.family.moments(known[name]) for name, site in found.sites.items()}
+        exact |= {name: site.moments(exact) for name, site in linear.items()}
+        exact = {name: exact[name] for name in asked if name in exact}
         if len(exact) == len(asked):
             return exact
         drawn = sample(key, state, MOMENT_DRAWS)

@@ -68,11 +68,13 @@ class Program(NamedTuple):
         return (*self.latents, *self.deterministic)
 
 
-def sites(model: Model, data: Transitions, values: dict[str, Array] | None = None, seed: int = 0) -> dict[str, Any]:
+def sites(
+    model: Model, data: Transitions, values: dict[str, Array] | None = None, seed: int = 0, spread: float = 1.0
+) -> dict[str, Any]:
     """NumPyro's messages by site, with some latents given and the rest random.
 
-    Sites of known families are filled with random numbers of moderate size: where the model is only being read the
-    prior does not matter, and compiling JAX's own Gamma sampler for it would take seconds.
+    Sites of known families are filled with random numbers, of moderate size unless `spread` is large: where a model is
+    only being read the prior does not matter, and compiling JAX's own Gamma sampler for it would take seconds.
     """
     rng = np.random.default_rng(seed)
 
@@ -89,9 +91,9 @@ def sites(model: Model, data: Transitions, values: dict[str, Array] | None = Non
             raw = np.exp(rng.uniform(-4, 4, shape))
             return jnp.asarray(raw / raw.sum(-1, keepdims=True))
         if isinstance(fn, dist.Normal):
-            return fn.loc + fn.scale * rng.uniform(-2, 2, shape)
+            return fn.loc + fn.scale * spread * rng.uniform(-2, 2, shape)
         if isinstance(fn, dist.Gamma | dist.Exponential):
-            return fn.mean * np.exp(rng.uniform(-1, 1, shape))
+            return fn.mean * np.exp(spread * rng.uniform(-1, 1, shape))
         return None
 
     return _trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), jax.random.key(seed)), data)
@@ -218,6 +220,8 @@ def _log_probability(fn: Any, value: Array) -> Array:
     seen: Any = True
     while isinstance(fn, dist.MaskedDistribution):
         fn, seen = fn.base_dist, seen & fn._mask
+    if isinstance(fn, dist.Unit):  # a numpyro.factor: there is no value to be impossible
+        return log_probability
     try:
         allowed = fn.support(value)
     except (NotImplementedError, TypeError):  # a distribution that does not say

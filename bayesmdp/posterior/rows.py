@@ -127,14 +127,30 @@ def _smooth(
     system = np.array([family.gradient(place)[which] for place, which in family.equations])
     coefficient = np.stack(found, -1) @ np.linalg.inv(system).T
     touched = np.abs([first, scaled, *found]).max(0) > TOUCHED
+    if prior.family.name == "Normal":
+        # The precision that a row adds is the difference of two slopes; that of the prior is 1.
+        lost = touched & (1e-12 * np.abs(found).max(0) > 1 + np.abs(coefficient[:, 1]))
+        _refuse_far(lost, rows.data, prior)
     b = _element(first, scaled, touched, code.size, rows.data, " and ".join(map(repr, prior.sites)))
     coefficient = np.where(touched[:, None], coefficient, 0.0)
     if len(family.labels) != 2 or family.labels[0] == "shape":
-        # What is added to a Gamma's shape is a count, or half of one.
+        # What is added to a Gamma's shape is a count, or half of one: the difference of slopes that may be far larger.
+        rounding = 1e-14 * np.abs(found).max(0)
+        _refuse_far(touched & (rounding > 0.2), rows.data, prior)
         nearest = np.round(2 * coefficient[:, 0]) / 2
-        coefficient[:, 0] = np.where(np.abs(coefficient[:, 0] - nearest) < 1e-8, nearest, coefficient[:, 0])
+        near = np.abs(coefficient[:, 0] - nearest) < np.maximum(rounding, 1e-8)
+        coefficient[:, 0] = np.where(near, nearest, coefficient[:, 0])
     size = coefficient.shape[-1]
     return (size * b[:, None] + np.arange(size)).astype(np.int32), coefficient
+
+
+def _refuse_far(lost: NDArray[np.bool_], data: Transitions, prior: Prior) -> None:
+    if lost.any():
+        row = describe_row(data, int(np.flatnonzero(lost)[0]), reward=True)
+        raise ValueError(
+            f"{row} is too far from what the prior of {prior.sites[-1]!r} expects for 16 digits to tell its noise: "
+            "give the prior a mean and a scale nearer to the rewards, or measure rewards from another origin"
+        )
 
 
 def _element(

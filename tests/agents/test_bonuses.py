@@ -108,6 +108,27 @@ def test_rmax_knows_a_pair_after_so_many_tries():
     np.testing.assert_array_equal(state.account["known"], known)
 
 
+@pytest.mark.parametrize("make", [agents.rmax, agents.mbie_eb])
+def test_what_is_not_known_is_worth_no_less_than_an_end(make):
+    """With rewards of -1 a step an end is worth more than going on for ever, which V_max must not forget."""
+    transition = np.zeros((3, 2, 3))
+    transition[0, [0, 1], [2, 1]] = transition[1:, :, 2] = 1
+    routes = bm.MDP(
+        transition=transition, reward=[[-5.0, -1], [-1, -1], [0, 0]], discount=0.95, terminal=[2], initial=0
+    )
+    agent = make(dirichlet_transitions(routes, concentration=1 / 3))
+    result = bm.simulate(routes, {"agent": agent}, steps=400, replicates=2)
+    late = result.to_dataset().isel(step=slice(-100, None))
+    assert (late["action"].where(late["state"] == 0, 1) == 1).all()
+
+
+def test_the_variance_bonus_needs_a_variance():
+    wide = bm.models.normal_gamma_rewards(RIVER, PRIOR)
+    with pytest.raises(ValueError, match=r"prior variance of reward\[0, 0\] = inf.*shape=2"):
+        run(variance=agents.variance_bonus(wide))
+    run(variance=agents.variance_bonus(bm.models.normal_gamma_rewards(RIVER, PRIOR, shape=2)))
+
+
 def test_rmax_plans_when_a_pair_becomes_known_and_then_no_more():
     result = bm.simulate(RIVER, {"R-MAX": agents.rmax(PRIOR, tries=3)}, steps=600, replicates=4)
     for replicate in range(4):

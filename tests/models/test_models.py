@@ -116,6 +116,22 @@ def test_bad_currents(concentration: Any) -> None:
 
 
 PRIOR = dirichlet_transitions(RIVER)
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "message"),
+    [
+        ((PRIOR, RIVER), TypeError, "mdp must have num_states and num_actions, as an MDP has; got function"),
+        ((RIVER, RIVER), TypeError, "transitions is a NumPyro function of the data; got MDP"),
+        ((RIVER, dirichlet_transitions), TypeError, r"give dirichlet_transitions\(mdp\)"),
+        ((RIVER, normal_rewards(RIVER, PRIOR)), ValueError, "transitions has rewards of its own"),
+    ],
+)
+def test_what_rewards_are_composed_with(given: Any, error: type[Exception], message: str) -> None:
+    with pytest.raises(error, match=message):
+        normal_rewards(*given)
+
+
 REWARDS = (normal_rewards, normal_gamma_rewards, beta_bernoulli_rewards)
 
 
@@ -167,6 +183,7 @@ def test_numbers_of_rewards_reach_their_distributions() -> None:
             r"does not broadcast to \[group\] = \(2,\)",
         ),
         (normal_gamma_rewards, {"rate": -1}, ValueError, "rate = -1; it must be positive"),
+        (normal_rewards, {"tied": np.full((6, 2), 12)}, ValueError, r"tied\[0, 0\] = 12, but 12 pairs have at most"),
         (normal_gamma_rewards, {"weight": "much"}, TypeError, "weight must hold numbers; got dtype"),
         (beta_bernoulli_rewards, {"a": True}, TypeError, "a must hold numbers; got dtype bool"),
         (beta_bernoulli_rewards, {"tied": "pair"}, ValueError, "tied must be False, 'state', 'action', 'all'.*'pair'"),

@@ -179,15 +179,16 @@ def test_moments_before_any_data() -> None:
     assert np.isinf(belief.moments(jax.random.key(0), belief.init(jax.random.key(0)))["reward"][1]).all()
 
 
-def test_moments_of_computed_sites_are_those_of_draws() -> None:
+def test_moments_of_computed_sites() -> None:
+    """Exact where they are linear in unknowns of known families; of draws where a Dirichlet comes in."""
     belief = exact_belief(make("normal", "river", "action"), RIVER, 1)
     state = run(belief, as_steps("normal", 80))
     assert belief.moments is not None
     moments = belief.moments(jax.random.key(0), state)
     s, a, _ = walk(80)
     mean, sd = by_group("normal", "action", s, a, rewards("normal", 80)).T
-    assert_standard_normal((moments["reward"][0] - mean) / (sd / np.sqrt(200)), "mean")
-    assert_standard_normal((moments["reward"][1] / sd**2 - 1) / np.sqrt(2 / 199), "variance")
+    np.testing.assert_allclose(moments["reward"][0], np.tile(mean, (3, 1)), rtol=1e-9)
+    np.testing.assert_allclose(moments["reward"][1], np.tile(sd**2, (3, 1)), rtol=1e-9)
     drawn = belief.sample(jax.random.key(0), state, 200)["transition"]
     np.testing.assert_allclose(moments["transition"][0], drawn.mean(0))
 
@@ -341,6 +342,42 @@ def test_large_rewards_and_vague_priors_keep_their_digits() -> None:
         np.testing.assert_allclose(found[..., 0], 4 * total / (1e-12 + 4 * n), rtol=1e-9)
 
 
+@pytest.mark.parametrize("size", [1e3, 1e6])
+def test_a_normal_gamma_counts_rewards_of_any_size(size: float) -> None:
+    """Half a count a reward is the difference of slopes of the size of the reward squared."""
+    s, a, _ = walk(80)
+    n = np.array([[((s == i) & (a == j)).sum() for j in range(2)] for i in range(3)])
+    for found in both(normal_gamma_rewards(RIVER, TRANSITIONS["dirichlet"]), size * rewards("normal", 80), "reward"):
+        np.testing.assert_allclose(found[..., 1], 1 + n, rtol=1e-9)
+        np.testing.assert_allclose(found[..., 2], 1 + n / 2, rtol=1e-9)
+
+
+@pytest.mark.parametrize("maker", [normal_rewards, normal_gamma_rewards])
+def test_rewards_beyond_all_digits_are_refused(maker: Any) -> None:
+    s, a, t = walk(20)
+    log = make_log(RIVER, s, a, 1e20 * rewards("normal", 20), t)
+    with pytest.raises(ValueError, match=r"row \(state 0, .* too far from what the prior of 'reward' expects"):
+        infer(maker(RIVER, TRANSITIONS["dirichlet"]), log, draws=0)
+
+
+def test_moments_of_an_affine_reward() -> None:
+    def model(data: Transitions) -> None:
+        TRANSITIONS["dirichlet"](data)
+        with numpyro.plate("action", 2):
+            level = numpyro.sample("level", dist.Normal(np.array([1.0, -2.0]), 0.5))
+        worth = numpyro.sample("worth", dist.Beta(2.0, 3.0))
+        numpyro.deterministic("reward", 3 + np.arange(1.0, 4)[:, None] * level - 2 * worth)
+        with data.rows():
+            numpyro.sample("seen", dist.Normal(level[data.action], 1.0), obs=data.reward)
+            numpyro.factor("nothing", jnp.zeros(len(data.state)))
+
+    belief = exact_belief(model, RIVER, 1)
+    assert belief.moments is not None
+    mean, variance = belief.moments(jax.random.key(0), belief.init(jax.random.key(0)))["reward"]
+    np.testing.assert_allclose(mean, 3 + np.arange(1.0, 4)[:, None] * [1.0, -2.0] - 0.8, rtol=1e-12)
+    np.testing.assert_allclose(variance, np.arange(1.0, 4)[:, None] ** 2 * 0.25 + 4 * 0.04 * np.ones(2), rtol=1e-12)
+
+
 # What has no closed form
 
 
@@ -411,6 +448,16 @@ def clipped(data: Transitions) -> Any:
     return dist.Normal(jnp.clip(_level(), -3, 3), 1.0)
 
 
+def far_hyperprior(data: Transitions) -> Any:
+    centre = jnp.maximum(_level("centre"), 2.5)
+    return dist.Normal(numpyro.sample("level", dist.Normal(centre, 1.0)), 1.0)
+
+
+def floored_precision(data: Transitions) -> Any:
+    precision = numpyro.sample("precision", dist.Gamma(1.0, 1.0))
+    return dist.Normal(_level(scale=jnp.maximum(precision, 0.3) ** -0.5), precision**-0.5)
+
+
 def heavy_prior(data: Transitions) -> Any:
     return dist.Normal(numpyro.sample("level", dist.Cauchy(0.0, 1.0)), 1.0)
 
@@ -430,6 +477,8 @@ REFUSED: dict[Callable[[Transitions], Any], str] = {
     hyperprior: "prior of 'level' depends on another unknown.*'centre'.*hierarchical",
     sum_of_two: "several elements of 'level' at once",
     clipped: "not quadratic in 'level'",
+    far_hyperprior: "prior of 'level' depends on another unknown",
+    floored_precision: "prior of 'level' depends on another unknown",
     heavy_prior: "the prior of 'level' is Cauchy; closed forms are known here for Dirichlet, Beta, Normal and Gamma",
     prior_from_the_rewards: "the prior of 'level' depends on the data",
 }
@@ -441,6 +490,29 @@ def test_refused_by_name(reward: Callable[[Transitions], Any], reason: str) -> N
     with pytest.raises(NotConjugate, match=reason):
         infer(model, log_of("normal", 20), method="exact")
     with pytest.raises(NotConjugate, match=reason):
+        exact_belief(model, RIVER, 1)
+
+
+@pytest.mark.parametrize(
+    "bend",
+    [
+        lambda r: jnp.clip(r, -10, 10),
+        lambda r: jnp.round(8 * r) / 8,
+        lambda r: jnp.where(jnp.abs(r) > 50, 0.0, r),
+    ],
+)
+def test_bent_rewards_are_for_infer_only(bend: Callable[[Any], Any]) -> None:
+    """Agents cannot tell beforehand which rewards they will meet; the far and the crooked count too."""
+
+    def model(data: Transitions) -> None:
+        TRANSITIONS["dirichlet"](data)
+        reward = numpyro.sample("reward", dist.Normal(np.zeros(PAIRS), 1.0).to_event(2))
+        with data.rows():
+            seen = dist.Normal(reward[data.state, data.action], 1.0)
+            numpyro.sample("seen", seen, obs=bend(jnp.asarray(data.reward)))
+
+    assert infer(model, log_of("normal", 20), draws=0, method="exact").attrs["engine"] == "exact"
+    with pytest.raises(NotConjugate, match="no square in the reward"):
         exact_belief(model, RIVER, 1)
 
 
