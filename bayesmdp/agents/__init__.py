@@ -8,9 +8,11 @@ from bayesmdp.agents.brmdp import brmdp
 from bayesmdp.agents.gamma_lscvi_ucb import gamma_lscvi_ucb
 from bayesmdp.agents.gamma_ucb_cvi import gamma_ucb_cvi
 from bayesmdp.agents.mbie_eb import mbie_eb
+from bayesmdp.agents.optimistic_q_learning import optimistic_q_learning
 from bayesmdp.agents.psrl import psrl
 from bayesmdp.agents.rmax import rmax
 from bayesmdp.agents.tseb import tseb
+from bayesmdp.agents.ucrl2 import ucrl2
 from bayesmdp.agents.variance_bonus import variance_bonus
 
 __all__ = [
@@ -23,8 +25,10 @@ __all__ = [
     "gamma_lscvi_ucb",
     "gamma_ucb_cvi",
     "mbie_eb",
+    "optimistic_q_learning",
     "psrl",
     "rmax",
     "tseb",
+    "ucrl2",
     "variance_bonus",
 ]

@@ -1,8 +1,8 @@
 """gamma-LSCVI-UCB: average reward by discounting, for linear MDPs. Hong, Zhang and Tewari (2024), Algorithm 2.
 
-In a linear MDP features phi(s, a) in R^d tell where a step leads, ``P(. | s, a) = <phi(s, a), mu(.)>``, so P V is linear
-in them for every V and can be learnt by least squares over all pairs. With Lambda = lambda I + sum phi phi', an episode
-lasts until det Lambda has doubled, and uses the Lambda and the data of its start, D. Before each step one sweep,
+In a linear MDP features phi(s, a) in R^d tell where a step leads, ``P(. | s, a) = <phi(s, a), mu(.)>``, so P V is
+linear in them for every V and can be learnt by least squares over all pairs. With Lambda = lambda I + sum phi phi', an
+episode lasts until det Lambda has doubled, and uses the Lambda and the data of its start, D. Before each step one sweep,
 
     w = Lambda^-1 sum_D phi_i (V(s_i') - min V),
     Q(s, a) = min(r + gamma (<phi, w> + min V + beta |phi|_{Lambda^-1}), 1 / (1 - gamma)),
@@ -44,7 +44,7 @@ def gamma_lscvi_ucb(
     *,
     horizon: int,
     span: float,
-    scale: float = 0.01,
+    scale: float = 0.003,
     failure: float = 0.1,
     discount: float | None = None,
     ridge: float = 1.0,
@@ -61,7 +61,7 @@ def gamma_lscvi_ucb(
     span : float
         sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
     scale : float
-        Twice their c, so that it multiplies ``H d``, as in `gamma_ucb_cvi`.
+        Half their c, so that it multiplies ``H d``, as in `gamma_ucb_cvi`.
     failure : float in (0, 1)
         delta.
     discount : float, optional
@@ -78,8 +78,8 @@ def gamma_lscvi_ucb(
 
     Notes
     -----
-    It reports ``bonus``, beta |phi| of the pair; ``span``, that of V; ``episode``, their number; and ``frozen``, whether
-    the Q that was acted on is that of the episode's first sweep.
+    It reports ``bonus``, beta |phi| of the pair; ``span``, that of V; ``episode``, their number; and ``frozen``,
+    whether the Q that was acted on is that of the episode's first sweep.
 
     Examples
     --------

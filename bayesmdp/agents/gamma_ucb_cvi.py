@@ -4,9 +4,9 @@ The agent keeps an optimistic discounted Q, acts greedily on it, and after each 
 
     Q <- min(Q, r + gamma (P V + beta / sqrt(n))),    U = min(max_a Q, V),    V <- min(U, min_s U + H),
 
-from Q = V = 1 / (1 - gamma), with the kernel P estimated from what was seen and n = 1 + visits. The last step, clipping,
-keeps the span of V within H; without it errors are worth as much as the effective horizon 1 / (1 - gamma), which has to
-grow with T for the discounted problem to be like the average one. Rewards are known and in [0, 1]. Theirs:
+from Q = V = 1 / (1 - gamma), with the kernel P estimated from what was seen and n = 1 + visits. The last step,
+clipping, keeps the span of V within H; without it errors are worth as much as the effective horizon 1 / (1 - gamma),
+which has to grow with T for the discounted problem to be like the average one. Rewards are known and in [0, 1]. Theirs:
 
     gamma = 1 - 1 / sqrt(T),    H = 2 sp(v*),    beta = c H sqrt(S log(S A T / delta)),
 

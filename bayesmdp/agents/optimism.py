@@ -7,10 +7,12 @@ from typing import Any
 import jax.numpy as jnp
 
 from bayesmdp.mdp import MDP, Array
+from bayesmdp.models import dirichlet_transitions
+from bayesmdp.posterior import Belief, exact_belief
 from bayesmdp.validation import integer, number, reject_first
 from bayesmdp.world import Step
 
-__all__ = ["horizon_options", "never", "unit_rewards"]
+__all__ = ["counter", "horizon_options", "never", "unit_rewards"]
 
 
 def horizon_options(
@@ -31,8 +33,8 @@ def unit_rewards(mdp: MDP) -> None:
     """No belief; but refuse an MDP whose rewards are not of pairs or outside [0, 1], on which the bonuses rest."""
     if (mdp.reward != mdp.reward[..., :1]).any():
         raise ValueError(
-            f"the reward of {mdp.name} depends on where a step leads, but this agent is told that of each pair: give the "
-            "mean, mdp.replace(reward=(mdp.transition * mdp.reward).sum(-1)), perhaps with noise"
+            f"the reward of {mdp.name} depends on where a step leads, but this agent is told that of each pair: give "
+            "the mean, mdp.replace(reward=(mdp.transition * mdp.reward).sum(-1)), perhaps with noise"
         )
     live = mdp.available[..., None]
     reject_first(
@@ -42,6 +44,14 @@ def unit_rewards(mdp: MDP) -> None:
         "is outside [0, 1], which this agent's bonus rests on",
         remedy="rescale the rewards; gain and regret scale with them",
     )
+
+
+def counter(mdp: MDP) -> Belief:
+    """A belief that is asked only how often what was seen, of a dense MDP with rewards in [0, 1]."""
+    unit_rewards(mdp)
+    if mdp.successor is not None:
+        raise ValueError(f"{mdp.name} has a successor table, which this agent does not read: leave it out")
+    return exact_belief(dirichlet_transitions(mdp), mdp, num_draws=1)
 
 
 def never(coin: Array, state: Any, step: Step) -> Array:

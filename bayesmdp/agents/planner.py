@@ -77,6 +77,8 @@ class Decision(NamedTuple):
     problem : Problem, optional
         Where it is not the agent's own: with copies of the actions one after the other, of which the policy is taken
         modulo the number of actions.
+    tolerance : float, optional
+        How good the plan for an average reward has to be; as good as rounding permits by default.
     """
 
     belief: Any
@@ -84,6 +86,7 @@ class Decision(NamedTuple):
     risk: Risk
     account: dict[str, Array]
     problem: Problem | None = None
+    tolerance: Array | None = None
 
 
 class PlannerState(NamedTuple):
@@ -181,7 +184,7 @@ def planning_rules(
     def begin(key: Array, state: PlannerState) -> PlannerState:
         period = state.period + 1
         decision = prepare(key, state.belief, period)
-        plan = _plan(decision.problem or problem, decision.draws, decision.risk, state.value)
+        plan = _plan(decision.problem or problem, decision, state.value)
         return PlannerState(
             belief=decision.belief,
             period=period,
@@ -223,10 +226,13 @@ def planning_rules(
     )
 
 
-def _plan(problem: Problem, draws: Draws, risk: Risk, value: Array) -> Plan | GainPlan:
+def _plan(problem: Problem, decision: Decision, value: Array) -> Plan | GainPlan:
     if problem.discount is not None:
-        return policy_iteration(problem, draws, risk, value=value)
-    return average_policy_iteration(problem, draws, risk, max_iterations=MAX_ITERATIONS, value=value)
+        return policy_iteration(problem, decision.draws, decision.risk, value=value)
+    tolerance = 1e-10 if decision.tolerance is None else decision.tolerance
+    return average_policy_iteration(
+        problem, decision.draws, decision.risk, tolerance=tolerance, max_iterations=MAX_ITERATIONS, value=value
+    )
 
 
 def pseudo_episode_rules(

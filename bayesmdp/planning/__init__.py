@@ -7,6 +7,7 @@ from bayesmdp.planning.average import (
     relative_value_iteration,
 )
 from bayesmdp.planning.communicating import check_weakly_communicating
+from bayesmdp.planning.confidence import Box, L1Ball
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.evaluation import policy_evaluation, policy_transition
 from bayesmdp.planning.operators import (
@@ -26,9 +27,11 @@ from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
 from bayesmdp.planning.truth import evaluate, solve
 
 __all__ = [
+    "Box",
     "CVaR",
     "Draws",
     "GainPlan",
+    "L1Ball",
     "Mean",
     "Plan",
     "Quantile",

@@ -201,10 +201,10 @@ def backup(problem: Problem, draws: Draws, value: Array, risk: Risk) -> Array:
 def clip_span(value: Array, span: Array, among: Array | None = None) -> Array:
     """CLIP(f; B, H): values moved into ``[m, m + H]``, with m the least value among the states of B.
 
-    Over all states it is `min(f, min f + H)`, whose span is at most H. Over the states visited so far it needs no other,
-    and has what matters of the same properties (Hong, Zhang and Tewari, 2024, Lemma 10): it changes nothing where the
-    span is within H and B is all states; its span is at most H; on B it is at most f; it is larger for a smaller B; and
-    it is monotone in f.
+    Over all states it is `min(f, min f + H)`, whose span is at most H. Over the states visited so far it needs no
+    other, and has what matters of the same properties (Hong, Zhang and Tewari, 2024, Lemma 10): it changes nothing
+    where the span is within H and B is all states; its span is at most H; on B it is at most f; it is larger for a
+    smaller B; and it is monotone in f.
 
     Parameters
     ----------

@@ -1,0 +1,155 @@
+"""Agents for the average reward: each against a slow NumPy version of its algorithm, and what it must show."""
+
+import jax
+import numpy as np
+import pytest
+
+import bayesmdp as bm
+from bayesmdp import agents
+from bayesmdp.models import dirichlet_transitions
+from bayesmdp.world import Step
+
+RIVER = bm.environments.riverswim(6, discount=None)
+SPAN = 6.3103
+
+
+def follow(agent, steps, mdp=RIVER, seed=0):
+    """An agent's rules run one step at a time: states, actions, and its own state after each step."""
+    rng = np.random.default_rng(seed)
+    key = jax.random.key(0)
+    with jax.enable_x64(True):
+        rules = agent.rules(agent.make_belief(mdp), jax.tree.map(jax.numpy.asarray, mdp.problem), agent.options)
+        state, s, starts = rules.init(key), 0, True
+        for _ in range(steps):
+            if starts:
+                state = rules.begin(key, state)
+            a = int(rules.act(key, state, s))
+            t = int(rng.choice(mdp.num_states, p=mdp.transition[s, a]))
+            step = Step(*(np.int32(x) for x in (s, a, t, t)), np.float64(mdp.reward[s, a, 0]), np.bool_(False))
+            state = rules.observe(key, state, step)
+            starts = bool(rules.ends(np.float64(0.5), state, step))
+            yield s, a, t, state, starts
+            s = t
+
+
+@pytest.mark.parametrize("estimate", ["recentred", "visited", "naive"])
+def test_gamma_ucb_cvi_by_hand(estimate):
+    horizon, scale, failure = 400, 0.05, 0.1
+    agent = agents.gamma_ucb_cvi(horizon=horizon, span=SPAN, scale=scale, failure=failure, estimate=estimate)
+    gamma, width = 1 - horizon**-0.5, 2 * SPAN
+    beta = scale * width * np.sqrt(6 * np.log(6 * 2 * horizon / failure))
+    q, value = np.full((6, 2), 1 / (1 - gamma)), np.full(6, 1 / (1 - gamma))
+    counts = np.zeros((6, 2, 6))
+    for s, a, t, state, _ in follow(agent, 150):
+        assert a == q[s].argmax()
+        counts[s, a, t] += 1
+        for i in range(6):
+            for j in range(2):
+                n = counts[i, j].sum() + (estimate != "visited")
+                if n == 0:
+                    continue
+                least = value.min() if estimate == "recentred" else 0
+                expected = counts[i, j] @ (value - least) / n + least
+                q[i, j] = min(q[i, j], RIVER.reward[i, j, 0] + gamma * (expected + beta / np.sqrt(n)))
+        value = np.minimum(q.max(-1), value)
+        value = np.minimum(value, value.min() + width)
+        np.testing.assert_allclose(state.q, q, rtol=1e-12)
+        np.testing.assert_allclose(state.value, value, rtol=1e-12)
+
+
+def test_gamma_lscvi_ucb_by_hand():
+    horizon, scale, failure = 400, 0.02, 0.1
+    rng = np.random.default_rng(1)
+    phi = rng.dirichlet(np.ones(4), (6, 2))
+    agent = agents.gamma_lscvi_ucb(phi, horizon=horizon, span=SPAN, scale=scale, failure=failure)
+    gamma, width = 1 - horizon**-0.5, 2 * SPAN
+    beta, cap = scale * width * 4 * np.sqrt(np.log(4 * horizon / failure)), 1 / (1 - gamma)
+    value, matrix, data, known = np.full(6, cap), np.eye(4), [], None
+    for s, a, t, state, over in follow(agent, 150):
+        if known is None or np.linalg.det(matrix) > 2 * np.linalg.det(known):
+            known, used, pool = matrix.copy(), list(data), np.full((6, 2), -np.inf)
+        inverse = np.linalg.inv(known)
+        w = inverse @ sum((phi[i, j] * (value[k] - value.min()) for i, j, k in used), np.zeros(4))
+        length = np.sqrt(np.einsum("sad,de,sae->sa", phi, inverse, phi))
+        q = np.minimum(RIVER.reward[..., 0] + gamma * (phi @ w + value.min() + beta * length), cap)
+        pool = np.maximum(pool, q)
+        value = np.minimum(q.max(-1), q.max(-1).min() + width)
+        assert a == pool[s].argmax()
+        matrix += np.outer(phi[s, a], phi[s, a])
+        data.append((s, a, t))
+        assert over == (np.linalg.det(matrix) > 2 * np.linalg.det(known))
+        if over:
+            np.testing.assert_allclose(state.pool, pool, rtol=1e-9)
+            np.testing.assert_allclose(state.value, value, rtol=1e-9)
+
+
+def regret(steps=20_000, replicates=4, **named):
+    result = bm.simulate(RIVER, named, steps=steps, replicates=replicates, thin=steps // 100)
+    return result["regret"].sum("step").mean("replicate").to_series()
+
+
+def test_the_naive_backup_never_learns():
+    """Counting missing visits as worth nothing costs more than any bonus gives: regret is linear, whatever the scale."""
+    make = agents.gamma_ucb_cvi
+    options = {"horizon": 20_000, "span": SPAN}
+    found = regret(
+        recentred=make(**options),
+        visited=make(estimate="visited", **options),
+        naive=make(estimate="naive", **options),
+        louder=make(estimate="naive", scale=1.0, **options),
+    )
+    assert (found[["recentred", "visited"]] < 300).all()
+    # Always left: every step loses the gain less .005.
+    assert (found[["naive", "louder"]] > 0.98 * 20_000 * (0.4286224338 - 0.005)).all()
+
+
+def test_optimistic_values():
+    """With a scale of the order of the theory's, Q stays above Q* of the discounted problem at all times."""
+    horizon = 400
+    best = bm.solve(RIVER.replace(discount=1 - horizon**-0.5))
+    for agent in (
+        agents.gamma_ucb_cvi(horizon=horizon, span=SPAN, scale=1.0),
+        agents.gamma_ucb_cvi(horizon=horizon, span=SPAN, scale=1.0, estimate="visited"),
+    ):
+        for *_, state, _ in follow(agent, horizon):
+            assert (state.q >= best.q.values - 1e-9).all()
+
+
+def test_regret_of_the_average_reward():
+    """Its sum is T times the gain less the mean rewards of what was done."""
+    result = bm.simulate(RIVER, {"PSRL": agents.psrl(dirichlet_transitions(RIVER))}, steps=300, replicates=2)
+    done = RIVER.reward[result["state"].values, result["action"].values, 0]
+    np.testing.assert_allclose(result["regret"], 0.4286224337994 - done, atol=1e-6)
+
+
+def test_a_period_doubles_visits():
+    agent = agents.psrl(dirichlet_transitions(RIVER))
+    visits, before = np.zeros((6, 2)), np.zeros((6, 2))
+    for s, a, _, _, over in follow(agent, 200):
+        visits[s, a] += 1
+        assert over == (visits[s, a] - before[s, a] >= max(1, before[s, a]))
+        before = visits.copy() if over else before
+
+
+def test_ucrl2_contains_the_truth_and_promises_more_than_it():
+    for bernstein in (False, True):
+        agent = agents.ucrl2(bernstein=bernstein)
+        result = bm.simulate(RIVER, {"UCRL2": agent}, steps=2_000, replicates=3)
+        assert (result["failures"] == 0).all()
+        assert (result["period"][..., -1] < 12 * np.log2(8 * 2_000 / 12)).all()
+    found = regret(small=agents.ucrl2(scale=0.1), boxes=agents.ucrl2(bernstein=True, scale=0.1))
+    assert (found < 1_000).all()
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match=r"reward\[5, 1, 0\] = 2, which is outside \[0, 1\]"):
+        bm.simulate(RIVER.replace(reward=2 * RIVER.reward), {"a": agents.gamma_ucb_cvi(horizon=100, span=1)}, steps=10)
+    with pytest.raises(ValueError, match="features has shape"):
+        bm.simulate(RIVER, {"a": agents.gamma_lscvi_ucb(np.ones((5, 2, 3)), horizon=100, span=1)}, steps=10)
+    with pytest.raises(ValueError, match="estimate must be one of recentred, visited, naive"):
+        agents.gamma_ucb_cvi(horizon=100, span=1, estimate="other")
+    with pytest.raises(ValueError, match="span must be a number above 0"):
+        agents.gamma_ucb_cvi(horizon=100, span=0)
+    with pytest.raises(ValueError, match="the reward of riverswim-6 depends on where a step leads"):
+        moody = RIVER.replace(reward=np.random.default_rng(0).random((6, 2, 6)))
+        bm.simulate(moody, {"a": agents.gamma_ucb_cvi(horizon=100, span=1)}, steps=10)
