@@ -53,6 +53,8 @@ class Problem(NamedTuple):
         What the entries -1 of `successor` are worth; None where there are none.
     noise : Noise or None
         How rewards scatter about `reward`, their mean; read by the simulator only.
+    features : array [state, action, feature] or None
+        What agents with linear models know of pairs.
     """
 
     reward: Array
@@ -63,6 +65,7 @@ class Problem(NamedTuple):
     initial: Array
     elsewhere: Elsewhere | None = None
     noise: Noise | None = None
+    features: Array | None = None
 
     @property
     def num_states(self) -> int:
@@ -107,6 +110,9 @@ class MDP:
     noise : float or array [state, action], or "bernoulli", optional
         How the simulator scatters rewards about `reward`, which is then their mean: Normal with these standard
         deviations, or 1 with probability `reward` and otherwise 0. Without it every reward is its mean.
+    features : array [state, action, feature], optional
+        What is known of pairs that may make the dynamics linear; read by agents for linear MDPs, to which every pair is
+        a feature of its own by default.
     name : str
 
     Raises
@@ -135,6 +141,7 @@ class MDP:
     actions: tuple[Hashable, ...]
     objective: str
     noise: Any
+    features: NDArray[np.float64] | None
     name: str
     world = staticmethod(tabular_world)
     """How the simulator takes a step; see :mod:`bayesmdp.world`."""
@@ -154,6 +161,7 @@ class MDP:
         actions: Sequence[Hashable] | None = None,
         objective: str | None = None,
         noise: str | ArrayLike | None = None,
+        features: ArrayLike | None = None,
         name: str = "mdp",
     ) -> None:
         objective = objective or ("average" if discount is None else "discounted")
@@ -174,12 +182,21 @@ class MDP:
         self.reward = _reward(reward, shape)
         self.noise = noise
         self._noise = make_noise(noise, shape[:2], self.reward)
+        self.features = None if features is None else _features(features, shape[:2])
         self._check_elsewhere()
         if self.objective == "average" and self.terminal.any():
             first = self.states[int(np.argmax(self.terminal))]
             raise ValueError(f"an average reward is that of a problem which goes on, but state {first!r} is terminal")
         self.initial = self._initial(initial)
-        for array in (self.successor, self.terminal, self.available, self.transition, self.reward, self.initial):
+        for array in (
+            self.successor,
+            self.terminal,
+            self.available,
+            self.transition,
+            self.reward,
+            self.initial,
+            self.features,
+        ):
             if array is not None:
                 array.flags.writeable = False
 
@@ -292,6 +309,7 @@ class MDP:
             initial=self.initial,
             elsewhere=ELSEWHERE[self.elsewhere](*self._rows[1:]) if self.has_elsewhere else None,
             noise=self._noise,
+            features=self.features,
         )
 
     def replace(self, **changes: Any) -> MDP:
@@ -405,6 +423,13 @@ def _available(
         )
     # A terminal state takes no action; allowing all there keeps every maximum finite.
     return mask | terminal[:, None]
+
+
+def _features(features: ArrayLike, pairs: tuple[int, int]) -> NDArray[np.float64]:
+    array = finite_array("features", features)
+    if array.ndim != 3 or array.shape[:2] != pairs:
+        raise ValueError(f"features has shape {array.shape}; expected [state, action, feature] = {pairs} and features")
+    return array.copy()
 
 
 def _reward(reward: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.float64]:

@@ -1,8 +1,9 @@
 """gamma-LSCVI-UCB: average reward by discounting, for linear MDPs. Hong, Zhang and Tewari (2024), Algorithm 2.
 
-In a linear MDP features phi(s, a) in R^d tell where a step leads, ``P(. | s, a) = <phi(s, a), mu(.)>``, so P V is
-linear in them for every V and can be learnt by least squares over all pairs. With Lambda = lambda I + sum phi phi', an
-episode lasts until det Lambda has doubled, and uses the Lambda and the data of its start, D. Before each step one sweep,
+In a linear MDP features phi(s, a) in R^d (``MDP(features=)``) tell where a step leads,
+``P(. | s, a) = <phi(s, a), mu(.)>``, so P V is linear in them for every V and can be learnt by least squares over all
+pairs. With Lambda = lambda I + sum phi phi', an episode lasts until det Lambda has doubled, and uses the Lambda and the
+data of its start, D. Before each step one sweep,
 
     w = Lambda^-1 sum_D phi_i (V(s_i') - min V),
     Q(s, a) = min(r + gamma (<phi, w> + min V + beta |phi|_{Lambda^-1}), 1 / (1 - gamma)),
@@ -27,20 +28,18 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jax.typing import ArrayLike
 
 from bayesmdp.agents.base import Agent, Options, Rules, stay
 from bayesmdp.agents.optimism import horizon_options, unit_rewards
 from bayesmdp.mdp import MDP, Array, Problem
 from bayesmdp.planning import clip_span, greedy
-from bayesmdp.validation import finite_array, number
+from bayesmdp.validation import number
 from bayesmdp.world import Step
 
 __all__ = ["gamma_lscvi_ucb"]
 
 
 def gamma_lscvi_ucb(
-    features: ArrayLike | None = None,
     *,
     horizon: int,
     span: float,
@@ -50,12 +49,10 @@ def gamma_lscvi_ucb(
     ridge: float = 1.0,
     clip: bool = True,
 ) -> Agent:
-    """gamma-LSCVI-UCB with the minimum over all states.
+    """gamma-LSCVI-UCB with the minimum over all states, on the MDP's features.
 
     Parameters
     ----------
-    features : array [state, action, feature], optional
-        phi; by default one for each pair, which makes any MDP linear.
     horizon : int
         T, the number of steps it will take.
     span : float
@@ -74,7 +71,7 @@ def gamma_lscvi_ucb(
     Raises
     ------
     ValueError
-        For numbers out of range, features that do not fit the MDP, or rewards outside [0, 1].
+        For numbers out of range, rewards outside [0, 1], or a successor table.
 
     Notes
     -----
@@ -92,23 +89,13 @@ def gamma_lscvi_ucb(
     """
     options = horizon_options(horizon, span, scale, failure, discount)
     options |= {"ridge": number("ridge", ridge, above=0), "clip": float(clip)}
-    if features is not None:
-        features = finite_array("features", features)
-        if features.ndim != 3:
-            raise ValueError(f"features has shape {features.shape}; expected [state, action, feature]")
-        options["features"] = features
+    return Agent("gamma-lscvi-ucb", _rules, _check, options, objectives=("average",))
 
-    def check(mdp: MDP) -> None:
-        unit_rewards(mdp)
-        if mdp.successor is not None:
-            raise ValueError(f"{mdp.name} has a successor table, which this agent does not read: leave it out")
-        if features is not None and np.shape(features)[:2] != (mdp.num_states, mdp.num_actions):
-            raise ValueError(
-                f"features has shape {np.shape(features)}; expected [state, action, feature] = "
-                f"({mdp.num_states}, {mdp.num_actions}, ...)"
-            )
 
-    return Agent("gamma-lscvi-ucb", _rules, check, options, objectives=("average",))
+def _check(mdp: MDP) -> None:
+    unit_rewards(mdp)
+    if mdp.successor is not None:
+        raise ValueError(f"{mdp.name} has a successor table, which this agent does not read: leave it out")
 
 
 class _State(NamedTuple):
@@ -153,7 +140,7 @@ class _State(NamedTuple):
 
 def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     pairs = problem.available.shape
-    phi = options.get("features", jnp.eye(pairs[0] * pairs[1]).reshape(*pairs, -1))
+    phi = jnp.eye(pairs[0] * pairs[1]).reshape(*pairs, -1) if problem.features is None else problem.features
     dimension, gamma, width = phi.shape[-1], options["discount"], 2 * options["span"]
     beta = options["scale"] * width * dimension * jnp.sqrt(jnp.log(dimension * options["horizon"] / options["failure"]))
     cap = 1 / (1 - gamma)
