@@ -188,16 +188,8 @@ class MDP:
             first = self.states[int(np.argmax(self.terminal))]
             raise ValueError(f"an average reward is that of a problem which goes on, but state {first!r} is terminal")
         self.initial = self._initial(initial)
-        for array in (
-            self.successor,
-            self.terminal,
-            self.available,
-            self.transition,
-            self.reward,
-            self.initial,
-            self.features,
-        ):
-            if array is not None:
+        for name_of, array in vars(self).items():
+            if isinstance(array, np.ndarray) and name_of != "noise":
                 array.flags.writeable = False
 
     def _discount(self, discount: float | None) -> float | None:

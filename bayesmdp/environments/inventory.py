@@ -6,9 +6,8 @@ earns
 
     price min(y, D) - cost a - fee [a > 0] - holding max(y - D, 0) - penalty max(D - y, 0),
 
-of which the agent is told the mean. The textbook case (Puterman, 1994, section 3.2) with Poisson demand, its tail put
-on the last value that matters; the numbers are ours. Where a day leads depends on y alone, so the MDP is linear in y + 1
-indicators, far fewer than there are pairs.
+of which the agent is told the mean. The textbook case (Puterman, 1994, section 3.2) with Poisson demand; the numbers
+are ours. Where a day leads depends on y alone, so the MDP is linear in indicators of y, far fewer than there are pairs.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ theta_i, all drawn at random.
 *Hard*: the family behind the lower bound for the average reward (Wu et al., 2022, section 4). In x0 each action is a
 corner a of a cube, and one of them leads to x1 a little more often than the others:
 
-    P(x1 | x0, a) = delta + <a, theta>,    theta in {-Delta / (d - 1), Delta / (d - 1)}^(d - 1),    P(x0 | x1, .) = delta,
+    P(x1 | x0, a) = delta + <a, theta>,    theta_i = Delta / (d - 1) or -Delta / (d - 1),    P(x0 | x1, .) = delta,
 
 with reward 1 in x1. The best action has the signs of theta, and J* = (delta + Delta) / (2 delta + Delta). Features are
 phi(x0, a) = (a, 1, 0) / sqrt(d) and phi(x1, .) = (0, 0, 1).
