@@ -42,6 +42,7 @@ from bayesmdp.planning.risk import Mean, Risk
 __all__ = [
     "GainPlan",
     "average_policy_iteration",
+    "bias_bound",
     "gain_and_bias",
     "relative_value_iteration",
 ]
@@ -297,8 +298,25 @@ def gain_and_bias(problem: Problem, transition: Array, reward: Array, policy: Ar
     return _gain_and_bias(rows, rewards)
 
 
+def bias_bound(problem: Problem, draws: Draws, plan: GainPlan) -> Array:
+    """At least the error of differences of ``plan.value``, as those of the bias of ``plan.policy`` under the mean kernel.
+
+    That is v* where no other policy is as good. With A the matrix of ``h + g = r + P h``, what A leaves unexplained is
+    magnified by at most the norm of its inverse, for gain and bias each.
+    """
+    task = _Task(problem, draws, MEAN, 0.0)
+    rows, reward = task.risk.rows(task.draws, (), plan.policy)
+    system = _system(rows_between_states(task.problem, rows, plan.policy))
+    missing = system @ (plan.value - plan.value[0]).at[0].set(plan.gain) - expected_reward(rows, reward)[:, 0]
+    rounding = task.unit * (plan.span + task.largest)
+    return 2 * jnp.linalg.norm(jnp.linalg.inv(system), jnp.inf) * (jnp.max(jnp.abs(missing)) + rounding)
+
+
 def _gain_and_bias(rows: Array, rewards: Array) -> tuple[Array, Array]:
-    # The first unknown is the gain, in the place of the bias of the first state, which is 0.
-    system = (jnp.eye(len(rewards)) - rows).at[:, 0].set(1.0)
-    solved = jnp.linalg.solve(system, rewards)
+    solved = jnp.linalg.solve(_system(rows), rewards)
     return solved[0], solved.at[0].set(0.0)
+
+
+def _system(rows: Array) -> Array:
+    # The first unknown is the gain, in the place of the bias of the first state, which is 0.
+    return (jnp.eye(len(rows)) - rows).at[:, 0].set(1.0)

@@ -26,13 +26,15 @@ from functools import partial
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.mdp import MDP, Problem, label_array
-from bayesmdp.planning.average import GainPlan, average_policy_iteration, relative_value_iteration
+from bayesmdp.mdp import MDP, Array, Problem, label_array
+from bayesmdp.planning.average import GainPlan, average_policy_iteration, bias_bound, relative_value_iteration
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
+from bayesmdp.planning.evaluation import DENSE_LIMIT
 from bayesmdp.planning.inputs import read_concentration, read_dataset, read_draws
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.risk import Mean, OrderRisk, Quantile, Risk
@@ -89,8 +91,9 @@ def plan(
         at this level, see the module. 1 promises nothing.
 
         Of an MDP judged by its average reward: ``gain``, known within ``bound``, between the attrs ``lower`` and
-        ``upper``; ``value`` is then the bias, whose least entry is 0 and whose largest is the attr ``span``, and `q`
-        what the optimality equation takes the largest of (:mod:`bayesmdp.planning.average`).
+        ``upper``; ``value`` is then the bias, whose least entry is 0 and whose largest is the attr ``span``, with
+        differences known within ``value_bound`` (NaN beyond 2,000 states) as those of the bias of `policy`; and `q` what
+        the optimality equation takes the largest of (:mod:`bayesmdp.planning.average`).
 
     Raises
     ------
@@ -165,7 +168,7 @@ def _plan_average(
     draws: Draws, mdp: MDP, solver: str, tolerance: float, max_iterations: int, *, strict: bool
 ) -> xr.Dataset:
     with jax.enable_x64(True):
-        solved = _solve_average(mdp.problem, draws, tolerance, max_iterations, solver=solver)
+        solved, value_bound = _solve_average(mdp.problem, draws, tolerance, max_iterations, solver=solver)
         solved = jax.device_get(solved)
     if strict and not solved.converged:
         raise RuntimeError(
@@ -180,6 +183,7 @@ def _plan_average(
             lower=float(solved.lower),
             upper=float(solved.upper),
             bound=float(solved.bound),
+            value_bound=float(value_bound),
             span=float(solved.span),
             iterations=int(solved.iterations),
             converged=int(solved.converged),
@@ -193,8 +197,12 @@ def _plan_average(
 
 
 @partial(jax.jit, static_argnames="solver")
-def _solve_average(problem: Problem, draws: Draws, tolerance: float, max_iterations: int, *, solver: str) -> GainPlan:
-    return AVERAGE_SOLVERS[solver](problem, draws, tolerance=tolerance, max_iterations=max_iterations)
+def _solve_average(
+    problem: Problem, draws: Draws, tolerance: float, max_iterations: int, *, solver: str
+) -> tuple[GainPlan, Array]:
+    solved = AVERAGE_SOLVERS[solver](problem, draws, tolerance=tolerance, max_iterations=max_iterations)
+    dense = problem.num_states <= DENSE_LIMIT
+    return solved, bias_bound(problem, draws, solved) if dense else jnp.nan
 
 
 def _check_risk(risk: Any, mdp: MDP) -> Risk:

@@ -84,6 +84,24 @@ def test_the_gain_of_near_one_discounts(seed):
     np.testing.assert_allclose(discounted.value - discounted.value.min(), plan.value, atol=1e-4)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_bias_and_its_bound_in_extended_precision(seed):
+    mdp = random_mdp(seed, scale=100.0)
+    plan = bm.solve(mdp)
+    policy = plan.policy.values.astype(int)
+    chain = mdp.transition[np.arange(5), policy].astype(np.longdouble)
+    reward = mdp.reward[np.arange(5), policy, 0].astype(np.longdouble)
+    # h = sum over t of P^t (r - g), summed till nothing comes any more.
+    share = np.linalg.matrix_power(chain.astype(float), 10_000)[0].astype(np.longdouble)
+    for _ in range(200):
+        share = share @ chain
+    left, bias = reward - share @ reward, np.zeros(5, np.longdouble)
+    for _ in range(5_000):
+        bias, left = bias + left, chain @ left
+    error = np.abs((plan.value.values - plan.value.values[0]) - (bias - bias[0])).max()
+    assert error <= plan.attrs["value_bound"] < 1e-8
+
+
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 def test_bounds_hold_when_stopped_early(scale):
     mdp = random_mdp(7, scale=scale)
