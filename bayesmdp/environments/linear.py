@@ -112,7 +112,7 @@ def hard_linear_mdp(
     features[1, :, d] = 1
     return MDP(
         transition=transition,
-        reward=[0.0, 1.0],
+        reward=np.array([0.0, 1.0]),
         discount=discount,
         features=features,
         states=("x0", "x1"),

@@ -299,7 +299,7 @@ def gain_and_bias(problem: Problem, transition: Array, reward: Array, policy: Ar
 
 
 def bias_bound(problem: Problem, draws: Draws, plan: GainPlan) -> Array:
-    """At least the error of differences of ``plan.value``, as those of the bias of ``plan.policy`` under the mean kernel.
+    """At least the error of differences of ``plan.value``, as those of the bias of ``plan.policy`` under the mean.
 
     That is v* where no other policy is as good. With A the matrix of ``h + g = r + P h``, what A leaves unexplained is
     magnified by at most the norm of its inverse, for gain and bias each.

@@ -92,8 +92,8 @@ def plan(
 
         Of an MDP judged by its average reward: ``gain``, known within ``bound``, between the attrs ``lower`` and
         ``upper``; ``value`` is then the bias, whose least entry is 0 and whose largest is the attr ``span``, with
-        differences known within ``value_bound`` (NaN beyond 2,000 states) as those of the bias of `policy`; and `q` what
-        the optimality equation takes the largest of (:mod:`bayesmdp.planning.average`).
+        differences known within ``value_bound`` (NaN beyond 2,000 states) as those of the bias of `policy`; and `q`
+        what the optimality equation takes the largest of (:mod:`bayesmdp.planning.average`).
 
     Raises
     ------

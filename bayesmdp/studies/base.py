@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -94,10 +95,15 @@ class Study:
         return getattr(models, self.reward_prior)(mdp, prior, **self.reward_options)
 
     def make_agents(self, prior: Any) -> dict[str, Agent]:
-        """The agents, all under the same prior."""
+        """The agents, all under the same prior; those that are not Bayesian take none."""
         from bayesmdp import agents
 
-        return {name: getattr(agents, spec.algorithm)(prior, **spec.options) for name, spec in self.agents.items()}
+        made = {}
+        for name, spec in self.agents.items():
+            maker = getattr(agents, spec.algorithm)
+            priors = (prior,) if "prior" in signature(maker).parameters else ()
+            made[name] = maker(*priors, **spec.options)
+        return made
 
     def run(self, *, seed: int = 0, **options: Any) -> xr.DataTree:
         """Run the study; `options` go to :func:`~bayesmdp.simulation.simulate`."""
