@@ -19,7 +19,7 @@ def forget_programs():
     """
     yield
     maps = Path("/proc/self/maps")
-    if maps.exists() and sum(1 for _ in maps.open("rb")) > 20_000:
+    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
         import jax
 
         jax.clear_caches()
