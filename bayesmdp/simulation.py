@@ -252,9 +252,8 @@ def _in_threads(
     """Finished runs as they come. Each program's first run goes ahead alone, so that it is compiled once."""
     first = {program[name]: (name, replicate) for name, replicate in reversed(todo)}
     ahead = list(first.values())
-    # One after the other: two threads that compile at a time can crash JAX (seen with 0.12), and gain little.
-    for stage, threads in ((ahead, 1), ([task for task in todo if task not in ahead], workers or os.cpu_count())):
-        pool = ThreadPoolExecutor(threads)
+    for stage in (ahead, [task for task in todo if task not in ahead]):
+        pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
         try:
             tasks = {pool.submit(run, *task): task for task in stage}
             for future in as_completed(tasks):

@@ -551,7 +551,7 @@ def test_a_prior_without_a_closed_form_is_planned_with_by_nuts(priors: Path, tmp
         (("--prior", "PRIORS:made", "--set", "others=1"), "made has no option 'others'; it has concentration, other"),
         (("--prior", "PRIORS:mine", "--set", "x=1"), "mine has no option 'x'; it has none"),
         (("--set", "concentration=-1"), "concentration = -1; it must be positive"),
-        (("--set", "concentration=1e308"), "a Dirichlet's concentration must be positive and finite"),
+        (("--set", "concentration=1e308"), "= inf; it must be positive and finite"),
         (("--set", "concentration"), "--set 'concentration' is not of the form NAME=VALUE"),
         (("--column", "state"), "--column 'state' is not of the form NAME=VALUE, such as next_state=s2"),
         (("--column", "state=nothing"), "has no column 'nothing'"),
