@@ -31,7 +31,8 @@ def solve(mdp: MDP, **options: Any) -> xr.Dataset:
     Raises
     ------
     ValueError
-        If the MDP has no transition, or is judged by its average reward and not weakly communicating.
+        If the MDP has no transition, or is judged by its average reward, which depends on the start: with two states
+        that tell why.
 
     Examples
     --------
@@ -39,11 +40,18 @@ def solve(mdp: MDP, **options: Any) -> xr.Dataset:
     >>> round(float(bm.solve(bm.environments.riverswim(6)).value[0]), 6)
     4.6693
     """
-    if mdp.discount is None:
-        _kernel(mdp)
-        check_weakly_communicating(mdp)
     last = "next_state" if mdp.successor is None else "outcome"
     truth = xr.Dataset({"transition": (("draw", "state", "action", last), _kernel(mdp)[None])})
+    if mdp.discount is not None:
+        return plan(truth, mdp, **options)
+    try:
+        check_weakly_communicating(mdp)
+    except ValueError:
+        # The largest average reward may be the same from everywhere all the same. If so, that is soon seen.
+        found = plan(truth, mdp, **{"max_iterations": 10_000, **options, "strict": False})
+        if not found.attrs["converged"]:
+            raise
+        return found
     return plan(truth, mdp, **options)
 
 

@@ -138,7 +138,7 @@ def test_weakly_communicating_with_policies_that_are_not():
     ("reach", "message"),
     [
         ({0: [0], 1: [1]}, "1 cannot be reached from 0"),
-        ({0: [0, 1], 1: [1]}, "0 cannot be reached from 1"),
+        ({0: [0], 1: [0, 1]}, "1 cannot be reached from 0"),
         ({0: [1, 2], 1: [1], 2: [2]}, "2 cannot be reached from 1"),
     ],
 )
@@ -156,6 +156,15 @@ def test_multichain_mdps_are_refused(reach, message):
     assert not plan.converged
 
 
+def test_a_constant_gain_is_found_where_the_worse_place_can_be_left():
+    """Not weakly communicating, for one can stay in 0 and not come back to it; but nobody should stay there."""
+    kernel = np.array([[[1.0, 0], [0, 1]], [[0, 1], [0, 1]]])
+    mdp = bm.MDP(transition=kernel, reward=[0.0, 1.0], discount=None)
+    with pytest.raises(ValueError, match="0 cannot be reached from 1"):
+        check_weakly_communicating(mdp)
+    assert float(bm.solve(mdp).gain) == pytest.approx(1, abs=1e-9)
+
+
 def test_policies_by_a_power_of_the_chain():
     mdp = random_mdp(3, num_states=6, num_actions=3)
     policy = np.random.default_rng(0).dirichlet(np.ones(3), 6)
@@ -164,6 +173,7 @@ def test_policies_by_a_power_of_the_chain():
     np.testing.assert_allclose(bm.evaluate(mdp, policy), share @ reward, atol=1e-9)
     with jax.enable_x64(True):
         gain, bias = gain_and_bias(mdp.problem, mdp.transition, mdp.reward, policy)
+    gain, bias = np.asarray(gain), np.asarray(bias)
     assert gain == pytest.approx(share @ reward, abs=1e-9)
     np.testing.assert_allclose(bias + gain, reward + chain @ bias, atol=1e-9)
 
