@@ -48,7 +48,7 @@ def inventory(capacity: int = 10, *, demand: float = 4.0, rescale: bool = True, 
     >>> shop = bm.environments.inventory(rescale=False)
     >>> plan = bm.solve(shop)
     >>> round(float(plan.gain), 2), plan.policy.values.tolist()
-    (6.81, [8, 7, 6, 0, 0, 0, 0, 0, 0, 0, 0])
+    (7.99, [10, 9, 8, 7, 0, 0, 0, 0, 0, 0, 0])
     """
     size = integer("capacity", capacity, 1) + 1
     mean = number("demand", demand, above=0)
