@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.agents import Agent
+from bayesmdp.agents.experience import learns_reward
 from bayesmdp.data import all_transitions
 from bayesmdp.mdp import MDP, Array
 from bayesmdp.noise import BernoulliNoise
@@ -56,7 +57,7 @@ def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | None], probe: Mapping
             f"truth draws mean rewards such as {outside:.6g}, which are no probabilities, as noise='bernoulli' needs"
         )
     for name, belief in beliefs.items():
-        if drawn and belief is not None and "reward" not in dict(belief.dims):
+        if drawn and belief is not None and not learns_reward(belief):
             raise ValueError(
                 f"truth draws rewards, which the prior of agents[{name!r}] takes as known: give it one with a site "
                 "'reward', such as the truth itself"

@@ -146,7 +146,7 @@ def _found(model: Model, shape: tuple[int, int, int], outcome: str) -> Conjugate
     if program.shape != shape:
         raise ValueError(f"the model's transition has shape {program.shape}; the MDP's sizes are {shape}")
     rows = all_transitions(*shape)
-    if not reads_reward(model, rows):
+    if not reads_reward(model, all_transitions(1, 1, 1)):
         return find(model, rows, outcome)
     if "reward" not in program.names:
         raise ValueError(
@@ -227,7 +227,7 @@ def _exact_belief(
         concentration=concentration,
         parameters=parameters,
         moments=moments,
-        possible=possible if reads_reward(model, empty) else None,
+        possible=possible if reads_reward(model, all_transitions(1, 1, 1)) else None,
     )
     if num_renewed is None:
         return fresh
