@@ -30,7 +30,7 @@ import numpy as np
 from jax import lax
 
 from bayesmdp.agents.base import Agent, Options, Rules, stay
-from bayesmdp.agents.optimism import horizon_options, unit_rewards
+from bayesmdp.agents.optimism import best_action, horizon_options, pair_features, unit_rewards
 from bayesmdp.mdp import MDP, Array, Problem
 from bayesmdp.planning import clip_span, greedy
 from bayesmdp.validation import number
@@ -140,7 +140,7 @@ class _State(NamedTuple):
 
 def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     pairs = problem.available.shape
-    phi = jnp.eye(pairs[0] * pairs[1]).reshape(*pairs, -1) if problem.features is None else problem.features
+    phi = pair_features(problem)
     dimension, gamma, width = phi.shape[-1], options["discount"], 2 * options["span"]
     beta = options["scale"] * width * dimension * jnp.sqrt(jnp.log(dimension * options["horizon"] / options["failure"]))
     cap = 1 / (1 - gamma)
@@ -190,7 +190,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         return state._replace(pool=q, value=value, frozen=jnp.ones(pairs, bool))
 
     def act(key: Array, state: _State, s: Array) -> Array:
-        return jnp.argmax(jnp.where(problem.available[s], state.pool[s], -jnp.inf)).astype(jnp.int32)
+        return best_action(problem, state.pool[s], s)
 
     def observe(key: Array, state: _State, step: Step) -> _State:
         feature = phi[step.state, step.action]

@@ -29,7 +29,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from bayesmdp.agents.base import Agent, Options, Rules, stay
-from bayesmdp.agents.optimism import horizon_options, never, unit_rewards
+from bayesmdp.agents.optimism import best_action, horizon_options, never, unit_rewards
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import clip_span, greedy
 from bayesmdp.planning.operators import next_value, over_outcomes
@@ -127,7 +127,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         return state._replace(q=q, value=jnp.where(options["clip"] > 0, clip_span(value, width), value))
 
     def act(key: Array, state: _State, s: Array) -> Array:
-        return jnp.argmax(jnp.where(problem.available[s], state.q[s], -jnp.inf)).astype(jnp.int32)
+        return best_action(problem, state.q[s], s)
 
     def observe(key: Array, state: _State, step: Step) -> _State:
         s, a = step.state, step.action

@@ -6,13 +6,13 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from bayesmdp.mdp import MDP, Array
+from bayesmdp.mdp import MDP, Array, Problem
 from bayesmdp.models import dirichlet_transitions
 from bayesmdp.posterior import Belief, exact_belief
 from bayesmdp.validation import integer, number, reject_first
 from bayesmdp.world import Step
 
-__all__ = ["counter", "horizon_options", "never", "unit_rewards"]
+__all__ = ["best_action", "counter", "horizon_options", "never", "pair_features", "unit_rewards"]
 
 
 def horizon_options(
@@ -57,3 +57,16 @@ def counter(mdp: MDP) -> Belief:
 def never(coin: Array, state: Any, step: Step) -> Array:
     """`ends` of an agent that plans at every step, or never again."""
     return jnp.zeros((), bool)
+
+
+def best_action(problem: Problem, values: Array, s: Array) -> Array:
+    """The first of the available actions of a state with the largest of `values` [action]."""
+    return jnp.argmax(jnp.where(problem.available[s], values, -jnp.inf)).astype(jnp.int32)
+
+
+def pair_features(problem: Problem) -> Array:
+    """Features [state, action, feature]: the problem's, or an indicator of each pair."""
+    if problem.features is not None:
+        return problem.features
+    pairs = problem.available.shape
+    return jnp.eye(pairs[0] * pairs[1]).reshape(*pairs, -1)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from bayesmdp.agents.base import Agent, Options, Rules, stay
-from bayesmdp.agents.optimism import never, unit_rewards
+from bayesmdp.agents.optimism import best_action, never, unit_rewards
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import greedy
 from bayesmdp.validation import integer, number
@@ -95,7 +95,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         return _State(jnp.zeros(pairs), full, full)
 
     def act(key: Array, state: _State, s: Array) -> Array:
-        return jnp.argmax(jnp.where(problem.available[s], state.least[s], -jnp.inf)).astype(jnp.int32)
+        return best_action(problem, state.least[s], s)
 
     def observe(key: Array, state: _State, step: Step) -> _State:
         s, a, following = step.state, step.action, step.next_state
