@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bayesmdp.data import Transitions, compress
     from bayesmdp.from_log import mdp_from_log
     from bayesmdp.logs import read_log
+    from bayesmdp.continuous import ContinuousMDP
     from bayesmdp.mdp import MDP
     from bayesmdp.objectives import Robust
     from bayesmdp.planning import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MDP",
+    "ContinuousMDP",
     "CVaR",
     "Interrupted",
     "Mean",
@@ -102,6 +104,7 @@ _HOME = {
     "data": ("Transitions", "compress"),
     "from_log": ("mdp_from_log",),
     "logs": ("read_log",),
+    "continuous": ("ContinuousMDP",),
     "mdp": ("MDP",),
     "objectives": ("Robust",),
     "planning": (

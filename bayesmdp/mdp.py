@@ -143,6 +143,7 @@ class MDP:
     noise: Any
     features: NDArray[np.float64] | None
     name: str
+    space = "finite"
     world = staticmethod(tabular_world)
     """How the simulator takes a step; see :mod:`bayesmdp.world`."""
 

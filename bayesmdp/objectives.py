@@ -1,8 +1,8 @@
 """What regret means: an MDP names its objective, and the simulator charges each step by it.
 
 An objective has three functions. ``baseline(problem, transition)`` is computed once for each true kernel;
-``regret(problem, transition, baseline, policy)`` once for each planning period, from which ``charge(regret, s, a)``
-reads off the charge of a step in state s by action a.
+``regret(problem, transition, baseline, policy)`` once for each planning period, from which ``charge(problem, regret, s,
+a)`` reads off the charge of a step in state s by action a.
 
 *discounted*: the step in s is charged V*(s) - V^policy(s), both under the true kernel. Song, Wang and Zhou (2026),
 (15).
@@ -33,6 +33,7 @@ import jax
 import numpy as np
 from jax import lax, random
 
+from bayesmdp.continuous import ContinuousProblem
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import (
     Draws,
@@ -92,7 +93,7 @@ class Objective(NamedTuple):
 
     baseline: Callable[[Problem, Array], Any]
     regret: Callable[[Problem, Array, Any, Array], Any]
-    charge: Callable[[Any, Array, Array], Array]
+    charge: Callable[[Any, Any, Array, Array], Array]
 
 
 def _optimal_value(problem: Problem, transition: Array) -> Array:
@@ -103,7 +104,7 @@ def _value_gap(problem: Problem, transition: Array, baseline: Array, policy: Arr
     return baseline - policy_evaluation(problem, transition, problem.reward, policy)
 
 
-def _in_state(regret: Array, s: Array, a: Array) -> Array:
+def _in_state(problem: Problem, regret: Array, s: Array, a: Array) -> Array:
     return regret[s]
 
 
@@ -115,14 +116,28 @@ def _reward_gap(problem: Problem, transition: Array, baseline: Array, policy: Ar
     return baseline - expected_reward(transition, problem.reward)[..., 0]
 
 
-def _of_pair(regret: Array, s: Array, a: Array) -> Array:
+def _of_pair(problem: Problem, regret: Array, s: Array, a: Array) -> Array:
     return regret[s, a]
 
 
+def _given_gain(problem: ContinuousProblem, transition: None) -> Array:
+    return problem.gain
+
+
+def _no_table(problem: ContinuousProblem, transition: None, baseline: Array, policy: Any) -> Array:
+    return baseline
+
+
+def _as_it_comes(problem: ContinuousProblem, gain: Array, s: Array, a: Array) -> Array:
+    return gain - problem.view(problem.parameters, s)[1][a]
+
+
 OBJECTIVES = {
-    "discounted": Objective(_optimal_value, _value_gap, _in_state),
-    "average": Objective(_optimal_gain, _reward_gap, _of_pair),
+    ("finite", "discounted"): Objective(_optimal_value, _value_gap, _in_state),
+    ("finite", "average"): Objective(_optimal_gain, _reward_gap, _of_pair),
+    ("continuous", "average"): Objective(_given_gain, _no_table, _as_it_comes),
 }
+"""By the problem's space and its objective."""
 
 
 @partial(jax.jit, static_argnames=("belief", "num_draws"))

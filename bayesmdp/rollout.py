@@ -19,7 +19,7 @@ from jax import lax, random
 from bayesmdp.agents import Rules
 from bayesmdp.agents.base import Options
 from bayesmdp.mdp import Array, Problem
-from bayesmdp.objectives import OBJECTIVES
+from bayesmdp.objectives import Objective
 from bayesmdp.planning import Quantile, believed_draws, policy_iteration
 from bayesmdp.world import Step, invert
 
@@ -65,7 +65,7 @@ class _Floor(NamedTuple):
     regret: Any
 
 
-@partial(jax.jit, static_argnames=("rules", "belief", "world", "objective", "steps", "thin", "robust_draws"))
+@partial(jax.jit, static_argnames=("rules", "belief", "world", "goal", "steps", "thin", "robust_draws"))
 def run_agent(
     key: Array,
     problem: Problem,
@@ -78,7 +78,7 @@ def run_agent(
     rules: Any,
     belief: Any,
     world: Any,
-    objective: str,
+    goal: Objective,
     steps: int,
     thin: int = 1,
     robust_draws: int = 0,
@@ -95,13 +95,13 @@ def run_agent(
         Compute robust regret at this level, from `robust_draws` draws of the belief at each period.
     reward : array [state, action, outcome or 1], optional
         The true mean rewards, where they are not the problem's.
-    rules, belief, world, objective, steps, thin, robust_draws
-        Static: see :class:`~bayesmdp.agents.Agent` and :mod:`bayesmdp.world`; `thin` divides `steps`.
+    rules, belief, world, goal, steps, thin, robust_draws
+        Static: see :class:`~bayesmdp.agents.Agent`, :mod:`bayesmdp.world` and :mod:`bayesmdp.objectives`; `thin`
+        divides `steps`.
     """
     agent: Rules = rules(belief, problem, options)
     truth = problem if reward is None else problem._replace(reward=reward)
     start, take_step = world(truth, kernel)
-    goal = OBJECTIVES[objective]
     baseline = goal.baseline(truth, kernel)
     agent_key, world_key, start_key, init_key = random.split(key, 4)
     initial = agent.init(init_key)
@@ -135,10 +135,10 @@ def run_agent(
         taken, keys, luck = inputs
         state, regret = lax.cond(starts, begin, lambda key, state: (state, regret), keys[0], state)
         action = agent.act(keys[1], state, s)
-        charges = [goal.charge(regret, s, action)]
+        charges = [goal.charge(truth, regret, s, action)]
         if floor is not None:
             floor = lax.cond(starts, lay_floor, lambda taken, state, floor: floor, taken, state, floor)
-            charges.append(goal.charge(floor.regret, s, action))
+            charges.append(goal.charge(truth, floor.regret, s, action))
         step, next_s = take_step(luck, s, action)
         report = agent.report(state, s, action)
         # One array a step: on a CPU each array written in a loop costs as much as a small kernel.

@@ -25,7 +25,9 @@ def check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robust
         raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
     if getattr(mdp, "has_elsewhere", False):
         raise ValueError(f"{mdp.name} has outcomes -1, elsewhere: a problem to plan for, in which nobody can act")
-    if mdp.transition is None and truth is None:
+    if mdp.space == "continuous" and truth is not None:
+        raise ValueError(f"truth draws kernels of finite MDPs; the states of {mdp.name} are continuous")
+    if mdp.space == "finite" and mdp.transition is None and truth is None:
         raise ValueError(f"{mdp.name} has no transition: give the MDP one, or draw kernels from a prior with truth=")
     if not isinstance(agents, Mapping) or not agents:
         raise ValueError("agents must be a mapping of names to agents, with at least one")
@@ -34,6 +36,11 @@ def check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robust
             raise ValueError(f"agent name {name!r} must be a non-empty string without '/'")
         if not isinstance(agent, Agent):
             raise TypeError(f"agents[{name!r}] is a {type(agent).__name__}; make agents with bayesmdp.agents")
+        if mdp.space not in agent.spaces:
+            raise ValueError(
+                f"agents[{name!r}] ({agent.algorithm}) is for MDPs with {' or '.join(agent.spaces)} states; those of "
+                f"{mdp.name} are {mdp.space}, for which there is gamma_lscvi_ucb_visited"
+            )
         if mdp.objective not in agent.objectives:
             remedy = "" if mdp.discount is not None else "; give it a discount with mdp.replace(discount=0.99)"
             raise ValueError(
@@ -48,6 +55,8 @@ def check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robust
 
 def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | None], probe: Mapping[str, Array] | None) -> None:
     """Refuse agents whose priors do not fit the rewards: taken as known where they are drawn, or impossible."""
+    if not any(beliefs.values()) and probe is None:
+        return
     true = {"transition": mdp.transition, "reward": mdp.reward} | dict(probe or {})
     drawn = probe is not None and "reward" in probe
     mean = np.asarray(true["reward"], float).reshape(mdp.num_states, mdp.num_actions, -1)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.agents import Agent
+from bayesmdp.continuous import ContinuousMDP
 from bayesmdp.mdp import MDP, Array
 from bayesmdp.objectives import Robust
 from bayesmdp.posterior import Belief
@@ -34,7 +36,7 @@ class Run(NamedTuple):
 
 
 def provenance(
-    mdp: MDP,
+    mdp: MDP | ContinuousMDP,
     agents: Mapping[str, Agent],
     beliefs: Mapping[str, Belief | None],
     truth: Model | None,
@@ -46,7 +48,7 @@ def provenance(
     digest = hashlib.sha256()
     drawn = {} if probe is None else probe
     noise = () if mdp.noise is None else (np.frombuffer(type(mdp.problem.noise).__name__.encode(), np.uint8),)
-    for array in (*mdp.problem, mdp.transition, drawn.get("transition"), drawn.get("reward"), *noise):
+    for array in (*_arrays(mdp), mdp.transition, drawn.get("transition"), drawn.get("reward"), *noise):
         digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return {
         "mdp": mdp.name,
@@ -64,6 +66,10 @@ def provenance(
     }
 
 
+def _arrays(mdp: MDP | ContinuousMDP) -> Iterable[Array]:
+    return mdp.problem if isinstance(mdp, MDP) else jax.tree.leaves(mdp.problem)
+
+
 def _described(robust: Robust | None) -> str:
     """As an attr can hold it."""
     return "not measured" if robust is None else json.dumps(asdict(robust), default=_plain)
@@ -75,7 +81,7 @@ def _plain(value: Any) -> Any:
 
 
 def assemble(
-    mdp: MDP,
+    mdp: MDP | ContinuousMDP,
     beliefs: Mapping[str, Belief | None],
     runs: Mapping[tuple[str, int], Run],
     attrs: dict[str, Any],
@@ -90,13 +96,13 @@ def assemble(
 
     def stack(values: Callable[[Run], Array], dtype: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
         array = np.array([[values(runs[name, r]) for r in whole] for name in names], dtype)
-        return ("agent", "replicate", "step"), array
+        return ("agent", "replicate", "step", "coordinate")[: array.ndim], array
 
     nothing = np.full(attrs["steps"] // attrs["thin"], np.nan)
     variables = {
         "reward": stack(lambda run: run.rollout.reward, float),
         "regret": stack(lambda run: run.rollout.regret, float),
-        "state": stack(lambda run: run.rollout.state, np.int32),
+        "state": stack(lambda run: run.rollout.state, np.int32 if mdp.space == "finite" else float),
         "action": stack(lambda run: run.rollout.action, np.int32),
     }
     if any(run.rollout.robust_regret is not None for run in runs.values()):
@@ -126,7 +132,7 @@ def assemble(
             draws,
             ("chain", "draw", "checkpoint", "replicate"),
             dict(belief.dims),
-            Labels(mdp.states, mdp.actions, mdp.successor),
+            Labels(mdp.states, mdp.actions, getattr(mdp, "successor", None)),
             {"checkpoint": attrs["checkpoints"], "replicate": whole},
         )
     new = xr.DataTree.from_dict(nodes)

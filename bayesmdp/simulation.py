@@ -23,7 +23,7 @@ from jax.typing import ArrayLike
 from bayesmdp.agents import Agent
 from bayesmdp.data import make_log
 from bayesmdp.mdp import MDP, Array
-from bayesmdp.objectives import Robust, quantile_values
+from bayesmdp.objectives import OBJECTIVES, Robust, quantile_values
 from bayesmdp.policy import policy_probabilities
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.program import Model, sample_prior
@@ -66,7 +66,7 @@ def simulate(
 
     Parameters
     ----------
-    mdp : MDP
+    mdp : MDP or ContinuousMDP
         The environment. Agents are shown its known part only.
     agents : mapping of name to Agent
     steps : int
@@ -97,7 +97,8 @@ def simulate(
     Returns
     -------
     DataTree
-        Root: ``reward``, ``regret`` (the MDP's objective; charged to the step), ``state`` and ``action`` (indices), and
+        Root: ``reward``, ``regret`` (the MDP's objective; charged to the step), ``state`` (index; a number on a
+        continuous space, [..., coordinate] if it has several) and ``action`` (index), and
         the agents' reports (``level``, ``period``, ``solves``, ...; NaN where an agent has none), each [agent,
         replicate, step], with ``step`` the number of steps taken. With `robust` also ``robust_regret`` [agent,
         replicate, step] and ``quantile_value`` [agent, replicate, checkpoint] (NaN for an agent without a belief).
@@ -130,7 +131,7 @@ def simulate(
     if marks and marks[-1] > steps:
         raise ValueError(f"checkpoint {marks[-1]} lies beyond the last step, {steps}")
     checkpoint_draws = integer("checkpoint_draws", checkpoint_draws, 0)
-    shape = (mdp.num_states, mdp.num_actions, mdp.num_outcomes)
+    shape = () if truth is None else (mdp.num_states, mdp.num_actions, mdp.num_outcomes)
     with jax.enable_x64(True):
         beliefs = {name: agent.make_belief(mdp) for name, agent in agents.items()}
         probe = None if truth is None else sample_prior(truth, random.key(0), shape)
@@ -160,7 +161,7 @@ def simulate(
                 rules=agents[name].rules,
                 belief=belief,
                 world=mdp.world,
-                objective=mdp.objective,
+                goal=OBJECTIVES[mdp.space, mdp.objective],
                 steps=steps,
                 thin=thin,
                 robust_draws=robust.num_draws if robust and belief else 0,

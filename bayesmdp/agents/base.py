@@ -72,7 +72,7 @@ class Agent:
     make_belief : callable, optional
         ``make_belief(mdp) -> Belief``. It may look at sizes only: an agent is never shown the true kernel. Without it
         the rules are given None (an agent that is not Bayesian).
-    objectives : tuple of str
+    objectives, spaces : tuples of str
         Those of the MDPs it can act in.
     options : mapping of str to array
         Numbers, traced; recorded in the results.
@@ -86,6 +86,7 @@ class Agent:
     options: Mapping[str, Any] = field(default_factory=dict)
     static: Mapping[str, Any] = field(default_factory=dict)
     objectives: tuple[str, ...] = ("discounted",)
+    spaces: tuple[str, ...] = ("finite",)
 
     def describe(self) -> dict[str, Any]:
         """All options by name, for the results' attrs."""

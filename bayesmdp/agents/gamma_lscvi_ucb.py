@@ -17,8 +17,7 @@ Rewards are known and in [0, 1]. Theirs:
 
 sp(v*) the span of the bias, which the agent is told, and regret O(sp(v*) sqrt(d^3 T) log). c and delta here are ours.
 
-The sum over D is a matrix [feature, next state] times a vector, and Lambda^-1 follows by rank-one updates (it is made
-afresh at each episode), so a step costs d (S A + d + S) whatever number of steps were taken.
+A step costs d (S A + d + S) whatever number of steps were taken; see :mod:`bayesmdp.agents.least_squares`.
 """
 
 from __future__ import annotations
@@ -26,17 +25,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from bayesmdp.agents.base import Agent, Options, Rules, stay
-from bayesmdp.agents.optimism import best_action, horizon_options, pair_features, unit_rewards
-from bayesmdp.mdp import MDP, Array, Problem
+from bayesmdp.agents.least_squares import Regression, doubled, include, lengths, no_data, refreshed
+from bayesmdp.agents.optimism import best_action, dense_unit_rewards, horizon_options, pair_features
+from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import clip_span, greedy
 from bayesmdp.validation import number
 from bayesmdp.world import Step
 
 __all__ = ["gamma_lscvi_ucb"]
+
+ROUNDING = 1e-9
+"""A Q that is higher by no more is not counted as another."""
 
 
 def gamma_lscvi_ucb(
@@ -89,13 +91,7 @@ def gamma_lscvi_ucb(
     """
     options = horizon_options(horizon, span, scale, failure, discount)
     options |= {"ridge": number("ridge", ridge, above=0), "clip": float(clip)}
-    return Agent("gamma-lscvi-ucb", _rules, _check, options, objectives=("average",))
-
-
-def _check(mdp: MDP) -> None:
-    unit_rewards(mdp)
-    if mdp.successor is not None:
-        raise ValueError(f"{mdp.name} has a successor table, which this agent does not read: leave it out")
+    return Agent("gamma-lscvi-ucb", _rules, dense_unit_rewards, options, objectives=("average",))
 
 
 class _State(NamedTuple):
@@ -103,14 +99,8 @@ class _State(NamedTuple):
 
     Attributes
     ----------
-    matrix, inverse : arrays [feature, feature]
-        Lambda and its inverse.
-    log_det : float
-        Of Lambda.
-    moved : array [feature, next_state]
-        ``sum_i phi_i e_{s_i'}'``.
-    known_inverse, known_log_det, known_moved
-        Those of the episode's start.
+    data, known : Regression
+        Of all steps, and of those before the episode.
     length : array [state, action]
         |phi| under the episode's inverse.
     value : array [state]
@@ -118,23 +108,15 @@ class _State(NamedTuple):
         The largest Q of the episode.
     frozen : bool array [state, action]
         Whether that is its first.
-    over : bool
-        Whether the determinant has doubled.
     episode : float
     """
 
-    matrix: Array
-    inverse: Array
-    log_det: Array
-    moved: Array
-    known_inverse: Array
-    known_log_det: Array
-    known_moved: Array
+    data: Regression
+    known: Regression
     length: Array
     value: Array
     pool: Array
     frozen: Array
-    over: Array
     episode: Array
 
 
@@ -142,77 +124,46 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     pairs = problem.available.shape
     phi = pair_features(problem)
     dimension, gamma, width = phi.shape[-1], options["discount"], 2 * options["span"]
-    beta = options["scale"] * width * dimension * jnp.sqrt(jnp.log(dimension * options["horizon"] / options["failure"]))
-    cap = 1 / (1 - gamma)
+    beta, cap = optimism(options, dimension), 1 / (1 - gamma)
     reward = problem.reward[..., 0]
 
     def init(key: Array) -> _State:
-        ridge, none = options["ridge"] * jnp.eye(dimension), jnp.zeros((dimension, pairs[0]))
-        flat, nothing = jnp.linalg.inv(ridge), jnp.zeros(())
+        nothing = no_data(options["ridge"], dimension, pairs[0])
         return _State(
-            matrix=ridge,
-            inverse=flat,
-            log_det=nothing,
-            moved=none,
-            known_inverse=flat,
-            known_log_det=nothing,
-            known_moved=none,
+            data=nothing,
+            known=nothing,
             length=jnp.zeros(pairs),
             value=jnp.full(pairs[0], cap),
             pool=jnp.full(pairs, cap),
             frozen=jnp.zeros(pairs, bool),
-            over=jnp.zeros((), bool),
             episode=jnp.zeros(()),
         )
 
     def sweep(state: _State) -> tuple[Array, Array]:
         """The next Q and V."""
         least = jnp.min(state.value)
-        weight = state.known_inverse @ (state.known_moved @ (state.value - least))
-        q = jnp.minimum(reward + gamma * (phi @ weight + least + beta * state.length), cap)
+        weights = state.known.weights(state.value - least)
+        q = jnp.minimum(reward + gamma * (phi @ weights + least + beta * state.length), cap)
         value = greedy(problem, q)[1]
         return q, jnp.where(options["clip"] > 0, clip_span(value, width), value)
 
     def begin(key: Array, state: _State) -> _State:
-        # Afresh, so that rounding does not pile up; an identity matrix divided by lambda before any data.
-        inverse = jnp.linalg.inv(state.matrix)
-        log_det = jnp.linalg.slogdet(state.matrix)[1]
-        state = state._replace(
-            inverse=inverse,
-            log_det=log_det,
-            known_inverse=inverse,
-            known_log_det=log_det,
-            known_moved=state.moved,
-            length=jnp.sqrt(jnp.maximum(jnp.einsum("sad,de,sae->sa", phi, inverse, phi), 0)),
-            episode=state.episode + 1,
-        )
+        known = refreshed(state.data)
+        length = lengths(known.inverse, phi)
+        state = state._replace(data=known, known=known, length=length, episode=state.episode + 1)
         q, value = sweep(state)
         return state._replace(pool=q, value=value, frozen=jnp.ones(pairs, bool))
 
-    def act(key: Array, state: _State, s: Array) -> Array:
-        return best_action(problem, state.pool[s], s)
-
     def observe(key: Array, state: _State, step: Step) -> _State:
-        feature = phi[step.state, step.action]
-        along = state.inverse @ feature
-        stretch = 1 + feature @ along
-        log_det = state.log_det + jnp.log(stretch)
-        over = log_det > state.known_log_det + np.log(2)
-        state = state._replace(
-            matrix=state.matrix + jnp.outer(feature, feature),
-            inverse=state.inverse - jnp.outer(along, along) / stretch,
-            log_det=log_det,
-            moved=state.moved.at[:, step.next_state].add(feature),
-            over=over,
-        )
+        state = state._replace(data=include(state.data, phi[step.state, step.action], step.next_state))
 
         # The sweep before the next step; where that begins an episode, `begin` makes it instead.
         def swept() -> _State:
             q, value = sweep(state)
-            higher = q > state.pool
-            return state._replace(pool=jnp.where(higher, q, state.pool), value=value, frozen=state.frozen & ~higher)
+            frozen = state.frozen & (q <= state.pool + ROUNDING)
+            return state._replace(pool=jnp.maximum(q, state.pool), value=value, frozen=frozen)
 
-        return lax.cond(over, lambda: state, swept)
+        return lax.cond(doubled(state.data, state.known), lambda: state, swept)
 
     def report(state: _State, s: Array, a: Array) -> dict[str, Array]:
         return {
@@ -225,11 +176,17 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     return Rules(
         init=init,
         begin=begin,
-        act=act,
+        act=lambda key, state, s: best_action(problem, state.pool[s], s),
         observe=observe,
-        ends=lambda coin, state, step: state.over,
+        ends=lambda coin, state, step: doubled(state.data, state.known),
         policy=lambda state: greedy(problem, state.pool)[0],
         report=report,
         next_task=stay,
         belief=lambda state: (),
     )
+
+
+def optimism(options: Options, dimension: int) -> Array:
+    """The bonus of a pair of length 1, beta."""
+    logarithm = jnp.log(dimension * options["horizon"] / options["failure"])
+    return options["scale"] * 2 * options["span"] * dimension * jnp.sqrt(logarithm)

@@ -12,7 +12,7 @@ from bayesmdp.posterior import Belief, exact_belief
 from bayesmdp.validation import integer, number, reject_first
 from bayesmdp.world import Step
 
-__all__ = ["best_action", "counter", "horizon_options", "never", "pair_features", "unit_rewards"]
+__all__ = ["best_action", "counter", "dense_unit_rewards", "horizon_options", "never", "pair_features", "unit_rewards"]
 
 
 def horizon_options(
@@ -46,11 +46,16 @@ def unit_rewards(mdp: MDP) -> None:
     )
 
 
-def counter(mdp: MDP) -> Belief:
-    """A belief that is asked only how often what was seen, of a dense MDP with rewards in [0, 1]."""
+def dense_unit_rewards(mdp: MDP) -> None:
+    """`unit_rewards` of agents that take outcomes for states."""
     unit_rewards(mdp)
     if mdp.successor is not None:
         raise ValueError(f"{mdp.name} has a successor table, which this agent does not read: leave it out")
+
+
+def counter(mdp: MDP) -> Belief:
+    """A belief that is asked only how often what was seen, of a dense MDP with rewards in [0, 1]."""
+    dense_unit_rewards(mdp)
     return exact_belief(dirichlet_transitions(mdp), mdp, num_draws=1)
 
 

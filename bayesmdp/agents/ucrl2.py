@@ -13,12 +13,13 @@ the true MDP is in the set at all times with probability 1 - delta.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
 
 from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.experience import experience
+from bayesmdp.agents.experience import Experience, experience
 from bayesmdp.agents.optimism import counter
 from bayesmdp.agents.planner import Decision, doubling, planning_rules
 from bayesmdp.mdp import Array, Problem
@@ -26,7 +27,7 @@ from bayesmdp.planning import Box, Draws, L1Ball
 from bayesmdp.posterior import Belief
 from bayesmdp.validation import number
 
-__all__ = ["ucrl2"]
+__all__ = ["bernstein_set", "hoeffding_set", "ucrl2"]
 
 
 def ucrl2(*, bernstein: bool = False, failure: float = 0.1, scale: float = 1.0) -> Agent:
@@ -58,28 +59,43 @@ def ucrl2(*, bernstein: bool = False, failure: float = 0.1, scale: float = 1.0) 
     return Agent(name, rules, counter, options, objectives=("average",))
 
 
-def _hoeffding(belief: Belief, problem: Problem, options: Options) -> Rules:
-    def prepare(key: Array, state: Any, period: Array) -> Decision:
-        seen = experience(belief, state, problem)
-        visits, time = jnp.maximum(seen.visits, 1), 1 + seen.visits.sum()
-        logarithm = jnp.log(2 * problem.num_actions * time / options["failure"])
-        radius = options["scale"] * jnp.sqrt(14 * problem.num_states * logarithm / visits)
-        draws, tolerance = Draws(_shares(seen.transition, seen.visits)[None], problem.reward), time**-0.5
-        return Decision(state, draws, L1Ball(radius), {"radius": radius}, tolerance=tolerance)
+def hoeffding_set(seen: Experience, options: Options) -> tuple[Array, L1Ball, Array]:
+    """Shares [state, action, next_state], the balls about them, and their radii [state, action]."""
+    visits, time = jnp.maximum(seen.visits, 1), 1 + seen.visits.sum()
+    num_states, num_actions = seen.transition.shape[-1], seen.transition.shape[1]
+    logarithm = jnp.log(2 * num_actions * time / options["failure"])
+    radius = options["scale"] * jnp.sqrt(14 * num_states * logarithm / visits)
+    return _shares(seen.transition, seen.visits), L1Ball(radius), radius
 
-    return planning_rules(belief, problem, prepare, doubling())
+
+def bernstein_set(seen: Experience, options: Options) -> tuple[Array, Box, Array]:
+    """Shares [state, action, next_state], the boxes about them, and the sums of their radii [state, action]."""
+    visits, share = jnp.maximum(seen.visits, 1)[..., None], _shares(seen.transition, seen.visits)
+    logarithm = jnp.log(6 * share.shape[0] * share.shape[1] * visits / options["failure"])
+    radius = 2 * jnp.sqrt(share * (1 - share) * logarithm / visits) + 6 * logarithm / visits
+    radius = options["scale"] * jnp.where(seen.visits[..., None] > 0, radius, 1)
+    return share, Box(radius), radius.sum(-1)
+
+
+def _hoeffding(belief: Belief, problem: Problem, options: Options) -> Rules:
+    return _rules(belief, problem, options, hoeffding_set)
 
 
 def _bernstein(belief: Belief, problem: Problem, options: Options) -> Rules:
+    return _rules(belief, problem, options, bernstein_set)
+
+
+def _rules(
+    belief: Belief,
+    problem: Problem,
+    options: Options,
+    around: Callable[[Experience, Options], tuple[Array, L1Ball | Box, Array]],
+) -> Rules:
     def prepare(key: Array, state: Any, period: Array) -> Decision:
         seen = experience(belief, state, problem)
-        visits, time = jnp.maximum(seen.visits, 1)[..., None], 1 + seen.visits.sum()
-        share = _shares(seen.transition, seen.visits)
-        logarithm = jnp.log(6 * problem.num_states * problem.num_actions * visits / options["failure"])
-        radius = 2 * jnp.sqrt(share * (1 - share) * logarithm / visits) + 6 * logarithm / visits
-        radius = options["scale"] * jnp.where(seen.visits[..., None] > 0, radius, 1)
-        draws = Draws(share[None], problem.reward)
-        return Decision(state, draws, Box(radius), {"radius": radius.sum(-1)}, tolerance=time**-0.5)
+        share, near, radius = around(seen, options)
+        tolerance = (1 + seen.visits.sum()) ** -0.5
+        return Decision(state, Draws(share[None], problem.reward), near, {"radius": radius}, tolerance=tolerance)
 
     return planning_rules(belief, problem, prepare, doubling())
 

@@ -9,6 +9,7 @@ from bayesmdp.environments.linear import hard_linear_mdp, random_linear_mdp
 from bayesmdp.environments.queue import queue
 from bayesmdp.environments.risky_lake import risky_lake
 from bayesmdp.environments.riverswim import riverswim
+from bayesmdp.environments.wearing_machine import wearing_machine
 
 __all__ = [
     "chain",
@@ -25,4 +26,5 @@ __all__ = [
     "risky_lake",
     "riverswim",
     "to_gymnasium",
+    "wearing_machine",
 ]
