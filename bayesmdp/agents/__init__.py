@@ -6,6 +6,7 @@ from bayesmdp.agents.beb import beb
 from bayesmdp.agents.boss import boss
 from bayesmdp.agents.brmdp import brmdp
 from bayesmdp.agents.gamma_lscvi_ucb import gamma_lscvi_ucb
+from bayesmdp.agents.gamma_lscvi_ucb_planned import gamma_lscvi_ucb_planned
 from bayesmdp.agents.gamma_lscvi_ucb_visited import gamma_lscvi_ucb_visited
 from bayesmdp.agents.gamma_ucb_cvi import gamma_ucb_cvi
 from bayesmdp.agents.mbie_eb import mbie_eb
@@ -29,6 +30,7 @@ __all__ = [
     "boss",
     "brmdp",
     "gamma_lscvi_ucb",
+    "gamma_lscvi_ucb_planned",
     "gamma_lscvi_ucb_visited",
     "gamma_ucb_cvi",
     "mbie_eb",

@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from bayesmdp.agents.base import Agent, Options, Rules, stay
@@ -190,3 +191,8 @@ def optimism(options: Options, dimension: int) -> Array:
     """The bonus of a pair of length 1, beta."""
     logarithm = jnp.log(dimension * options["horizon"] / options["failure"])
     return options["scale"] * 2 * options["span"] * dimension * jnp.sqrt(logarithm)
+
+
+def sweeps_to_settle(horizon: int, discount: float) -> int:
+    """How many sweeps there is room for: those that a contraction by gamma takes to forget its start; T at most."""
+    return min(int(horizon), int(np.ceil(np.log(ROUNDING / 10) / np.log(discount))))

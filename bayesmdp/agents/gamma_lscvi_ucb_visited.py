@@ -7,8 +7,8 @@ states may be numbers, of which there is no end. The u-th sweep of an episode,
     Q_u(s, a) = min(r + gamma (<phi, w_u> + m_{u-1} + beta |phi|_{Lambda^-1}), 1 / (1 - gamma)),
     U_u = max_a Q_u,    m_u = min_B U_u,    V_u(s) = min(max(U_u(s), m_u), m_u + H),
 
-is kept as (w_u, m_u), from which Q_u can be had at any state. Whenever B grows all V_u of the episode are as if they had
-been computed with the larger B: the new state's U_u are computed from what is kept, and only where one of them lies
+is kept as (w_u, m_u), from which Q_u can be had at any state. Whenever B grows all V_u of the episode are as if they
+had been computed with the larger B: the new state's U_u are computed from what is kept, and only where one of them lies
 below its m_u do values change and are swept again. V_0 is the last V of the episode before. Where a sweep changes
 nothing, none of those that follow would.
 
@@ -33,11 +33,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from bayesmdp.agents.base import Agent, Options, Rules, stay
-from bayesmdp.agents.gamma_lscvi_ucb import ROUNDING, optimism
+from bayesmdp.agents.gamma_lscvi_ucb import ROUNDING, optimism, sweeps_to_settle
 from bayesmdp.agents.least_squares import Regression, doubled, include, lengths, no_data, refreshed
 from bayesmdp.agents.optimism import dense_unit_rewards, horizon_options, pair_features
 from bayesmdp.continuous import ContinuousMDP, ContinuousProblem
@@ -47,9 +46,6 @@ from bayesmdp.validation import integer, number
 from bayesmdp.world import Step
 
 __all__ = ["gamma_lscvi_ucb_visited"]
-
-DIGITS = 1e-10
-"""By default there is room for the sweeps that a contraction by gamma takes to forget its start to this precision."""
 
 
 def gamma_lscvi_ucb_visited(
@@ -96,8 +92,7 @@ def gamma_lscvi_ucb_visited(
     """
     options = horizon_options(horizon, span, scale, failure, discount)
     options["ridge"] = number("ridge", ridge, above=0)
-    enough = int(np.ceil(np.log(DIGITS) / np.log(options["discount"])))
-    room = min(horizon, enough) if sweeps is None else integer("sweeps", sweeps, 1)
+    room = sweeps_to_settle(horizon, options["discount"]) if sweeps is None else integer("sweeps", sweeps, 1)
     static = {"sweeps": room, "versions": integer("versions", versions, 1)}
     return Agent(
         "gamma-lscvi-ucb-visited",
@@ -125,12 +120,17 @@ class _Rows(NamedTuple):
 
 
 class _Sweeps(NamedTuple):
-    """The episode's sweeps, numbered from 1; the entry 0 is what the first starts from.
+    """The episode's sweeps, numbered from 1.
 
     Attributes
     ----------
     count, version : int
         How many there are, and which version of them is in use.
+    start : float
+        m_0.
+    first, lowest, fresh : array [feature], float, bool
+        The weights and the m of sweep 1, and whether they have yet to be written where the others are. (An episode's
+        begin is a branch of the compiled loop, and what a branch writes to is copied at every step.)
     weights : array [version, sweep, feature]
     least : array [version, sweep]
         m.
@@ -142,6 +142,10 @@ class _Sweeps(NamedTuple):
 
     count: Array
     version: Array
+    start: Array
+    first: Array
+    lowest: Array
+    fresh: Array
     weights: Array
     least: Array
     slack: Array
@@ -220,12 +224,19 @@ class _VisitedRules:
                 available = jnp.ones(reward.shape, bool)
             return _Rows(features, reward, available, lengths(inverse, features))
 
+        def free_q(weights: Array, least: Array, rows: _Rows) -> Array:
+            """Q [..., action] of a sweep's weights and the m before it."""
+            return jnp.minimum(rows.reward + gamma * (rows.features @ weights + least + beta * rows.length), cap)
+
+        def before(sweeps: _Sweeps, version: Array, j: Array) -> Array:
+            """m_{j-1}."""
+            return jnp.where(j == 1, sweeps.start, sweeps.least[version, j - 1])
+
         def q_of(sweeps: _Sweeps, version: Array, j: Array, rows: _Rows) -> Array:
             """Q_j of states [..., action]: a chain of clips, from the sweep's first version to this one."""
 
             def plain(v: Array) -> Array:
-                future = rows.features @ sweeps.weights[v, j] + sweeps.least[v, j - 1]
-                return jnp.minimum(rows.reward + gamma * (future + beta * rows.length), cap)
+                return free_q(sweeps.weights[v, j], before(sweeps, v, j), rows)
 
             def next_version(v: Array, q: Array) -> Array:
                 now = plain(v)
@@ -238,28 +249,32 @@ class _VisitedRules:
         def best_of(rows: _Rows, q: Array) -> Array:
             return jnp.max(jnp.where(rows.available, q, -jnp.inf), -1)
 
+        def clipped(state: _State, q: Array) -> tuple[Array, Array]:
+            """V and m of a Q."""
+            best = best_of(state.rows, q)
+            least = jnp.min(best, where=state.seen, initial=jnp.inf)
+            return jnp.clip(best, least, least + width), least
+
         def one_sweep(state: _State, version: Array, j: Array, slack: Array) -> tuple[_State, Array]:
             """Sweep `j` of this version, and the slack of the next."""
-            old, first = state.sweeps, j == 1
+            old, start = state.sweeps, j == 1
             made = j <= old.count
-            value, before = jnp.where(first, state.base, state.value), old.least[version, j - 1]
+            value, held = jnp.where(start, state.base, state.value), before(old, version, j)
             sweeps = old._replace(
-                weights=old.weights.at[version, j].set(state.known.weights(value - before)),
+                weights=old.weights.at[version, j].set(state.known.weights(value - held)),
                 slack=old.slack.at[version, j].set(slack),
                 since=old.since.at[j].set(jnp.where(made, old.since[j], version)),
                 count=jnp.maximum(old.count, j),
             )
             q = q_of(sweeps, version, j, state.rows)
-            best = best_of(state.rows, q)
-            least = jnp.min(best, where=state.seen, initial=jnp.inf)
+            after, least = clipped(state, q)
             fall = jnp.where(made & (version > 0), old.least[version - 1, j] - least, 0)
-            after = jnp.clip(best, least, least + width)
             state = state._replace(
                 value=after,
                 sweeps=sweeps._replace(least=sweeps.least.at[version, j].set(least)),
-                pool=jnp.where(first, q, jnp.maximum(q, state.pool)),
-                frozen=first | (state.frozen & (q <= state.pool + ROUNDING)),
-                settled=(least == before) & ((after == value) | ~state.seen).all(),
+                pool=jnp.where(start, q, jnp.maximum(q, state.pool)),
+                frozen=start | (state.frozen & (q <= state.pool + ROUNDING)),
+                settled=(least == held) & ((after == value) | ~state.seen).all(),
             )
             return state, gamma * jnp.maximum(slack, fall)
 
@@ -267,28 +282,35 @@ class _VisitedRules:
             """Sweeps from `first` to `last`; a new version where they have been made before."""
             again = first <= state.sweeps.count
             version = state.sweeps.version + (again & (self.versions > 1) & (first <= last))
-            sweeps = state.sweeps._replace(version=version)
-            # What they all start from is the same in all versions.
-            sweeps = sweeps._replace(least=sweeps.least.at[version, 0].set(sweeps.least[0, 0]))
 
             def more(carry: tuple[Array, Array, _State]) -> tuple[Array, Array, _State]:
                 j, slack, state = carry
                 state, slack = one_sweep(state, version, j, slack)
                 return j + 1, slack, state
 
-            carry = (first, jnp.zeros(()), state._replace(sweeps=sweeps))
+            carry = (first, jnp.zeros(()), state._replace(sweeps=state.sweeps._replace(version=version)))
             return lax.while_loop(lambda carry: carry[0] <= last, more, carry)[2]
 
-        def arrive(state: _State, s: Array) -> tuple[_State, Array]:
+        def arrive(state: _State, s: Array, new: Array) -> tuple[_State, Array]:
             """In a state: which may be new, and lie below an m."""
-            new = ~state.seen[s] if finite else jnp.ones((), bool)
-            slot = s if finite else state.visited
+            slot = s if finite else jnp.where(new, state.visited, state.here)
             row, sweeps, version = look(s, state.known.inverse), state.sweeps, state.sweeps.version
-            q = jax.vmap(lambda j: q_of(sweeps, version, j, row))(jnp.arange(self.sweeps + 1))
-            made = (jnp.arange(self.sweeps + 1) >= 1) & (jnp.arange(self.sweeps + 1) <= sweeps.count)
-            best, least = best_of(row, q), sweeps.least[version]
-            pool = jnp.max(q, 0, where=made[:, None], initial=-jnp.inf)
-            last = least[sweeps.count]
+
+            def values() -> tuple[Array, Array, Array, Array]:
+                """The last V, the pool, whether it is the first Q, and whether the state lies below an m."""
+                number = jnp.arange(self.sweeps + 1)
+                made = (number >= 1) & (number <= sweeps.count)
+                q = jax.vmap(lambda j: q_of(sweeps, version, j, row))(number)
+                best, least = best_of(row, q), sweeps.least[version]
+                pool = jnp.max(q, 0, where=made[:, None], initial=-jnp.inf)
+                last = least[sweeps.count]
+                value = jnp.clip(best[sweeps.count], last, last + width)
+                return value, pool, pool <= q[1] + ROUNDING, (made & (best < least)).any()
+
+            def known() -> tuple[Array, Array, Array, Array]:
+                return state.value[slot], state.pool[slot], state.frozen[slot], jnp.zeros((), bool)
+
+            value, pool, frozen, below = lax.cond(new, values, known)
 
             def put(held: Array, now: Array) -> Array:
                 return held.at[slot].set(jnp.where(new, now, held[slot]))
@@ -298,11 +320,11 @@ class _VisitedRules:
                 seen=put(state.seen, jnp.ones((), bool)),
                 visited=state.visited + new,
                 here=slot,
-                value=put(state.value, jnp.clip(best[sweeps.count], last, last + width)),
+                value=put(state.value, value),
                 pool=put(state.pool, pool),
-                frozen=put(state.frozen, pool <= q[1] + ROUNDING),
+                frozen=put(state.frozen, frozen),
             )
-            return state, new & (made & (best < least)).any()
+            return state, below
 
         def init(key: Array) -> _State:
             nothing = no_data(options["ridge"], dimension, slots)
@@ -323,6 +345,10 @@ class _VisitedRules:
                 sweeps=_Sweeps(
                     count=none,
                     version=none,
+                    start=zero,
+                    first=jnp.zeros(dimension),
+                    lowest=zero + cap,
+                    fresh=jnp.zeros((), bool),
                     weights=jnp.zeros((*room, dimension)),
                     least=jnp.full(room, cap),
                     slack=jnp.zeros(room),
@@ -338,31 +364,47 @@ class _VisitedRules:
 
         def begin(key: Array, state: _State) -> _State:
             known = refreshed(state.data)
-            least = state.sweeps.least[state.sweeps.version, state.sweeps.count]
-            none = jnp.zeros((), jnp.int32)
-            state = state._replace(
+            old, one = state.sweeps, jnp.ones((), jnp.int32)
+            start = jnp.where(old.fresh | (old.count == 0), old.lowest, old.least[old.version, old.count])
+            rows = state.rows._replace(length=lengths(known.inverse, state.rows.features))
+            weights = known.weights(state.value - start)
+            q = free_q(weights, start, rows)
+            value, least = clipped(state._replace(rows=rows), q)
+            return state._replace(
                 data=known,
                 known=known,
-                rows=state.rows._replace(length=lengths(known.inverse, state.rows.features)),
+                rows=rows,
                 base=state.value,
-                sweeps=state.sweeps._replace(count=none, version=none, least=state.sweeps.least.at[0, 0].set(least)),
+                value=value,
+                sweeps=old._replace(
+                    count=one, version=0 * one, start=start, first=weights, lowest=least, fresh=jnp.ones((), bool)
+                ),
+                pool=q,
+                frozen=jnp.ones(q.shape, bool),
+                settled=jnp.zeros((), bool),
                 crowded=jnp.zeros((), bool),
                 episode=state.episode + 1,
             )
-            return sweep(state, none + 1, none + 1)
 
         def act(key: Array, state: _State, s: Array) -> Array:
-            first = look(s, state.known.inverse)
-            values = jnp.where(state.visited > 0, state.pool[state.here], q_of(state.sweeps, 0, 1, first))
-            return jnp.argmax(jnp.where(first.available, values, -jnp.inf)).astype(jnp.int32)
+            row = look(s, state.known.inverse)
+            first = free_q(state.sweeps.first, state.sweeps.start, row)
+            values = jnp.where(state.visited > 0, state.pool[state.here], first)
+            return jnp.argmax(jnp.where(row.available, values, -jnp.inf)).astype(jnp.int32)
 
         def observe(key: Array, state: _State, step: Step) -> _State:
-            # The first state of all is not known before.
-            state, fell = lax.cond(
-                state.visited == 0, lambda: arrive(state, step.state), lambda: (state, jnp.zeros((), bool))
+            old = state.sweeps
+            sweeps = old._replace(
+                fresh=jnp.zeros((), bool),
+                weights=old.weights.at[0, 1].set(jnp.where(old.fresh, old.first, old.weights[0, 1])),
+                least=old.least.at[0, 1].set(jnp.where(old.fresh, old.lowest, old.least[0, 1])),
+                since=old.since.at[1].set(0),
             )
+            # The first state of all is not known before.
+            state, fell = arrive(state._replace(sweeps=sweeps), step.state, state.visited == 0)
             feature = state.rows.features[state.here, step.action]
-            state, falls = arrive(state, step.next_state)
+            new = ~state.seen[step.next_state] if finite else jnp.ones((), bool)
+            state, falls = arrive(state, step.next_state, new)
             fell |= falls
             state = state._replace(data=include(state.data, feature, state.here))
             crowded = fell & (self.versions > 1) & (state.sweeps.version + 1 >= self.versions)

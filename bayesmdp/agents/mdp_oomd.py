@@ -1,9 +1,9 @@
 """MDP-OOMD: average reward of an ergodic MDP by mirror descent. Wei et al. (2020), Algorithms 2 and 3.
 
 In each state a bandit algorithm chooses among the actions, and is told how good each of them was. An episode is B steps
-with one policy pi_k, uniform at first. At its end the advantage of pairs, up to a constant, is estimated: state by
-state, walk through the episode, and at a visit at tau, not after the last step less N, take the sum R of the N rewards
-from tau on, then look for the next visit from tau + 2 N on. Each gives
+with one policy pi_k, uniform at first. At its end the worth of pairs is estimated, state by state: walk through the
+episode to N steps before its last; at a visit to s, at tau, take the sum R of the N rewards from tau on, and look for
+the next visit from tau + 2 N on. Each visit gives
 
     y(a) = R / pi_k(a | s) 1[a_tau = a],    beta_k(s, .) = the mean of the y,    0 where there is none,
 
@@ -175,7 +175,6 @@ def mirror_step(policy: Array, estimate: Array, rate: Array, available: Array) -
 def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     reward, sizes = problem.reward[..., 0], problem.available.shape
     window, episode, rate = options["window"], options["episode"], options["rate"]
-    never_opened = -2 * window * jnp.ones(sizes[0], jnp.int32)
 
     def init(key: Array) -> _State:
         uniform = problem.available / problem.available.sum(-1, keepdims=True)
@@ -185,7 +184,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
             policy=uniform,
             age=jnp.zeros((), jnp.int32),
             earned=jnp.zeros(()),
-            opened=never_opened.astype(jnp.int32),
+            opened=jnp.full(sizes[0], -2 * window, jnp.int32),
             before=none,
             chosen=jnp.zeros(sizes[0], jnp.int32),
             samples=none,
