@@ -1,9 +1,10 @@
 """Decision problems whose states are numbers, for agents that see them through features only.
 
 A finite :class:`~bayesmdp.mdp.MDP` is arrays; a :class:`ContinuousMDP` is two functions. ``view(parameters, state)``
-gives the features [action, feature] and the rewards [action] of a state, which agents are told; ``draw(parameters, luck,
-state, action)`` the next state from two uniform numbers, which they are not. Both are traced. The problem goes on for
-ever and is judged by its average reward; what the best policy gains cannot be computed from samplers, so it is given.
+gives the features [action, feature] and the rewards [action] of a state, which agents are told; ``draw(parameters,
+luck, state, action)`` the next state from two uniform numbers, which they are not. Both are traced. The problem goes on
+for ever and is judged by its average reward; what the best policy gains cannot be computed from samplers, so it is
+given.
 """
 
 from __future__ import annotations
@@ -99,7 +100,7 @@ class ContinuousMDP:
     space = "continuous"
     objective = "average"
     discount = None
-    transition = None
+    transition = successor = None
     noise = None
     states: tuple[Hashable, ...] = ()
     world = staticmethod(continuous_world)

@@ -61,9 +61,7 @@ def gamma_lscvi_ucb_planned(
     options = horizon_options(horizon, span, scale, failure, discount)
     room = sweeps_to_settle(horizon, options["discount"])
     options |= {"ridge": number("ridge", ridge, above=0), "clip": float(clip)}
-    return Agent(
-        "gamma-lscvi-ucb-planned", _PlannedRules(room), dense_unit_rewards, options, objectives=("average",)
-    )
+    return Agent("gamma-lscvi-ucb-planned", _PlannedRules(room), dense_unit_rewards, options, objectives=("average",))
 
 
 class _State(NamedTuple):

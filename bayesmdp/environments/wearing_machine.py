@@ -1,14 +1,14 @@
 """A machine that wears: run it, spare it or repair it. A linear MDP whose states are numbers.
 
-The state x in [0, 1] is the wear, 0 when new. With b_i the Bernstein polynomials of degree 3, which are positive and sum
-to 1,
+The state x in [0, 1] is the wear, 0 when new. With b_i the Bernstein polynomials of degree 3, which are positive and
+sum to 1,
 
     r(x, a) = sum_i b_i(x) reward[a, i],    P(. | x, a) = sum_i b_i(x) Kumaraswamy(p[a, i], q[a, i]),
 
 so features are b_i(x) in the place of the action, d = 12. A Kumaraswamy distribution on [0, 1] has the distribution
-function 1 - (1 - x^p)^q, which is easily inverted. Running earns most and wears most; sparing earns less; a repair earns
-nothing and leaves the machine almost new. It is best to run up to a wear of .21, to spare up to .66, then to repair. The
-numbers are ours.
+function 1 - (1 - x^p)^q, which is easily inverted. Running earns most and wears most; sparing earns less; a repair
+earns nothing and leaves the machine almost new. It is best to run up to a wear of .21, to spare up to .66, then to
+repair. The numbers are ours.
 
 The gain and the bias come of relative value iteration: next states enter through w[a, i], the bias' mean under each
 distribution, so that it is an iteration on 12 numbers; each is a midpoint sum over quantiles.
@@ -21,7 +21,6 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
 from bayesmdp.continuous import ContinuousMDP
 from bayesmdp.mdp import Array
@@ -62,7 +61,14 @@ def wearing_machine() -> ContinuousMDP:
     machine = _Machine(*(np.array(table) for table in (REWARD, LOWER, UPPER)))
     gain, span = _solution()
     return ContinuousMDP(
-        view=_view, draw=_draw, parameters=machine, start=0.0, actions=ACTIONS, gain=gain, span=span, name="wearing-machine"
+        view=_view,
+        draw=_draw,
+        parameters=machine,
+        start=0.0,
+        actions=ACTIONS,
+        gain=gain,
+        span=span,
+        name="wearing-machine",
     )
 
 
