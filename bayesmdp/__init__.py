@@ -22,10 +22,10 @@ if TYPE_CHECKING:
         suboptimal_steps,
         summary,
     )
+    from bayesmdp.continuous import ContinuousMDP
     from bayesmdp.data import Transitions, compress
     from bayesmdp.from_log import mdp_from_log
     from bayesmdp.logs import read_log
-    from bayesmdp.continuous import ContinuousMDP
     from bayesmdp.mdp import MDP
     from bayesmdp.objectives import Robust
     from bayesmdp.planning import (
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MDP",
-    "ContinuousMDP",
     "CVaR",
+    "ContinuousMDP",
     "Interrupted",
     "Mean",
     "NotConjugate",

@@ -9,7 +9,9 @@ a)`` reads off the charge of a step in state s by action a.
 
 *average*: the step is charged J* - r(s, a), the gain of the true kernel less the mean reward of what was done. Jaksch,
 Ortner and Auer (2010); Hong, Zhang and Tewari (2024), section 2.1. It may be negative, and so may its sum at first: a
-start can be better than the average state.
+start can be better than the average state. What an action costs for good is its *gap*, v*(s) - q*(s, a), recorded
+beside: it is never negative, and its sum has the mean of the regret's less v*(start) - v*(end), without the luck of the
+way.
 
 Two more quantities say how robust a learner is (:class:`Robust`; their section 5.2 and EC.7.5). *Robust regret* puts
 the quantile Bayesian-risk value at one low level, under the belief at the start of the planning period, in the place of
@@ -42,6 +44,7 @@ from bayesmdp.planning import (
     average_policy_iteration,
     believed_draws,
     expected_reward,
+    greedy,
     policy_evaluation,
     policy_iteration,
     quantile_budget,
@@ -89,11 +92,12 @@ class Robust:
 
 
 class Objective(NamedTuple):
-    """Functions that turn a policy into regret; see the module."""
+    """Functions that turn a policy into regret; see the module. Not every objective has a `gap`."""
 
-    baseline: Callable[[Problem, Array], Any]
-    regret: Callable[[Problem, Array, Any, Array], Any]
+    baseline: Callable[[Any, Any], Any]
+    regret: Callable[[Any, Any, Any, Any], Any]
     charge: Callable[[Any, Any, Array, Array], Array]
+    gap: Callable[[Any, Array, Array], Array] | None = None
 
 
 def _optimal_value(problem: Problem, transition: Array) -> Array:
@@ -108,24 +112,33 @@ def _in_state(problem: Problem, regret: Array, s: Array, a: Array) -> Array:
     return regret[s]
 
 
-def _optimal_gain(problem: Problem, transition: Array) -> Array:
-    return average_policy_iteration(problem, Draws(transition[None], problem.reward)).gain
+class _Pairs(NamedTuple):
+    """What an action costs [state, action]: its reward below the gain, and its worth below the best action's."""
+
+    shortfall: Array
+    gap: Array
 
 
-def _reward_gap(problem: Problem, transition: Array, baseline: Array, policy: Array) -> Array:
-    return baseline - expected_reward(transition, problem.reward)[..., 0]
+def _optimal_pairs(problem: Problem, transition: Array) -> _Pairs:
+    plan = average_policy_iteration(problem, Draws(transition[None], problem.reward))
+    shortfall = plan.gain - expected_reward(transition, problem.reward)[..., 0]
+    return _Pairs(shortfall, greedy(problem, plan.q)[1][:, None] - plan.q)
 
 
-def _of_pair(problem: Problem, regret: Array, s: Array, a: Array) -> Array:
-    return regret[s, a]
+def _whatever_the_policy(problem: Any, transition: Any, baseline: Any, policy: Any) -> Any:
+    return baseline
+
+
+def _shortfall(problem: Problem, regret: _Pairs, s: Array, a: Array) -> Array:
+    return regret.shortfall[s, a]
+
+
+def _gap(regret: _Pairs, s: Array, a: Array) -> Array:
+    return regret.gap[s, a]
 
 
 def _given_gain(problem: ContinuousProblem, transition: None) -> Array:
     return problem.gain
-
-
-def _no_table(problem: ContinuousProblem, transition: None, baseline: Array, policy: Any) -> Array:
-    return baseline
 
 
 def _as_it_comes(problem: ContinuousProblem, gain: Array, s: Array, a: Array) -> Array:
@@ -134,8 +147,8 @@ def _as_it_comes(problem: ContinuousProblem, gain: Array, s: Array, a: Array) ->
 
 OBJECTIVES = {
     ("finite", "discounted"): Objective(_optimal_value, _value_gap, _in_state),
-    ("finite", "average"): Objective(_optimal_gain, _reward_gap, _of_pair),
-    ("continuous", "average"): Objective(_given_gain, _no_table, _as_it_comes),
+    ("finite", "average"): Objective(_optimal_pairs, _whatever_the_policy, _shortfall, _gap),
+    ("continuous", "average"): Objective(_given_gain, _whatever_the_policy, _as_it_comes),
 }
 """By the problem's space and its objective."""
 

@@ -44,8 +44,8 @@ class Rollout(NamedTuple):
         Belief states after the checkpoints' numbers of steps.
     policies : array [checkpoint, state]
         The policies in use then.
-    robust_regret : array [window] or None
-        Sum over the window, where it was asked for.
+    robust_regret, gap : array [window] or None
+        Sums over the window: where it was asked for, and where the objective has it.
     """
 
     reward: Array
@@ -56,6 +56,7 @@ class Rollout(NamedTuple):
     beliefs: Any
     policies: Any
     robust_regret: Array | None = None
+    gap: Array | None = None
 
 
 class _Floor(NamedTuple):
@@ -139,6 +140,8 @@ def run_agent(
         if floor is not None:
             floor = lax.cond(starts, lay_floor, lambda taken, state, floor: floor, taken, state, floor)
             charges.append(goal.charge(truth, floor.regret, s, action))
+        if goal.gap is not None:
+            charges.append(goal.gap(regret, s, action))
         step, next_s = take_step(luck, s, action)
         report = agent.report(state, s, action)
         # One array a step: on a CPU each array written in a loop costs as much as a small kernel.
@@ -157,17 +160,19 @@ def run_agent(
     names = sorted(jax.eval_shape(lambda: agent.report(initial, start(start_key), jnp.int32(0))))
     no_regret = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(regret_of, initial))
     no_floor = None if robust is None else _Floor(jnp.zeros(problem.num_states), no_regret)
-    sums = 2 if robust is None else 3
+    sums = 2 + (robust is not None) + (goal.gap is not None)
     carry: Any = (initial, start(start_key), no_regret, no_floor, jnp.array(True), marked)
     inputs = (1 + jnp.arange(steps), random.split(agent_key, (steps, 3)), _luck(world_key, steps, truth))
     if thin == 1:
-        (*_, marked), (s, action, numbers) = lax.scan(advance, carry, inputs)
+        (*_, (beliefs, policies)), (s, action, numbers) = lax.scan(advance, carry, inputs)
     else:
         windows = jax.tree.map(lambda values: values.reshape(steps // thin, thin, *values.shape[1:]), inputs)
-        (*_, marked), (s, action, numbers) = lax.scan(window, carry, windows)
+        (*_, (beliefs, policies)), (s, action, numbers) = lax.scan(window, carry, windows)
     reward, regret, *charged = numbers.T[:sums]
     report = dict(zip(names, numbers.T[sums:], strict=True))
-    return Rollout(reward, regret, s, action, report, *marked, *charged)
+    gap = None if goal.gap is None else charged.pop()
+    robust_regret = charged[0] if charged else None
+    return Rollout(reward, regret, s, action, report, beliefs, policies, robust_regret, gap)
 
 
 @partial(jax.jit, static_argnames=("world", "steps"))

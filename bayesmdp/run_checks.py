@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.agents import Agent
 from bayesmdp.agents.experience import learns_reward
+from bayesmdp.continuous import ContinuousMDP
 from bayesmdp.data import all_transitions
 from bayesmdp.mdp import MDP, Array
 from bayesmdp.noise import BernoulliNoise
@@ -19,7 +20,9 @@ from bayesmdp.posterior.program import Model, describe_row
 __all__ = ["check_rewards", "check_run"]
 
 
-def check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robust: Robust | None) -> None:
+def check_run(
+    mdp: MDP | ContinuousMDP, agents: Mapping[str, Agent], truth: Model | None, robust: Robust | None
+) -> None:
     """Refuse arguments of `simulate` of the wrong kind, or that do not go together."""
     if not hasattr(mdp, "world"):
         raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
@@ -55,8 +58,6 @@ def check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robust
 
 def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | None], probe: Mapping[str, Array] | None) -> None:
     """Refuse agents whose priors do not fit the rewards: taken as known where they are drawn, or impossible."""
-    if not any(beliefs.values()) and probe is None:
-        return
     true = {"transition": mdp.transition, "reward": mdp.reward} | dict(probe or {})
     drawn = probe is not None and "reward" in probe
     mean = np.asarray(true["reward"], float).reshape(mdp.num_states, mdp.num_actions, -1)

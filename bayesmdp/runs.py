@@ -109,6 +109,8 @@ def assemble(
         variables["robust_regret"] = stack(
             lambda run: nothing if run.rollout.robust_regret is None else run.rollout.robust_regret, float
         )
+    if all(run.rollout.gap is not None for run in runs.values()):
+        variables["gap"] = stack(lambda run: run.rollout.gap, float)
     for report in sorted(reports):
         variables[report] = stack(lambda run, key=report: run.rollout.report.get(key, nothing), np.float32)  # type: ignore[misc]
     step = np.arange(attrs["thin"], attrs["steps"] + 1, attrs["thin"])

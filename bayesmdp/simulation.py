@@ -21,6 +21,7 @@ from jax import lax, random
 from jax.typing import ArrayLike
 
 from bayesmdp.agents import Agent
+from bayesmdp.continuous import ContinuousMDP
 from bayesmdp.data import make_log
 from bayesmdp.mdp import MDP, Array
 from bayesmdp.objectives import OBJECTIVES, Robust, quantile_values
@@ -47,7 +48,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def simulate(
-    mdp: MDP,
+    mdp: MDP | ContinuousMDP,
     agents: Mapping[str, Agent],
     *,
     steps: int,
@@ -97,11 +98,12 @@ def simulate(
     Returns
     -------
     DataTree
-        Root: ``reward``, ``regret`` (the MDP's objective; charged to the step), ``state`` (index; a number on a
-        continuous space, [..., coordinate] if it has several) and ``action`` (index), and
-        the agents' reports (``level``, ``period``, ``solves``, ...; NaN where an agent has none), each [agent,
-        replicate, step], with ``step`` the number of steps taken. With `robust` also ``robust_regret`` [agent,
-        replicate, step] and ``quantile_value`` [agent, replicate, checkpoint] (NaN for an agent without a belief).
+        Root: ``reward``, ``regret`` (the MDP's objective; charged to the step), ``state`` and ``action`` (indices; on a
+        continuous space states are numbers, [..., coordinate] if there are several), ``gap`` where the objective is the
+        average reward (see :mod:`bayesmdp.objectives`), and the agents' reports (``level``, ``period``, ``solves``,
+        ...; NaN where an agent has none), each [agent, replicate, step], with ``step`` the number of steps taken. With
+        `robust` also ``robust_regret`` [agent, replicate, step] and ``quantile_value`` [agent, replicate, checkpoint]
+        (NaN for an agent without a belief).
         ``beliefs/NAME`` for each agent if there are checkpoints: a tree that ArviZ reads, with dims replicate and
         checkpoint. ``timing``: ``seconds`` [agent, replicate] of this call.
 
@@ -131,11 +133,12 @@ def simulate(
     if marks and marks[-1] > steps:
         raise ValueError(f"checkpoint {marks[-1]} lies beyond the last step, {steps}")
     checkpoint_draws = integer("checkpoint_draws", checkpoint_draws, 0)
-    shape = () if truth is None else (mdp.num_states, mdp.num_actions, mdp.num_outcomes)
+    shape = (mdp.num_states, mdp.num_actions, mdp.num_outcomes) if isinstance(mdp, MDP) else ()
     with jax.enable_x64(True):
         beliefs = {name: agent.make_belief(mdp) for name, agent in agents.items()}
         probe = None if truth is None else sample_prior(truth, random.key(0), shape)
-        check_rewards(mdp, beliefs, probe)
+        if isinstance(mdp, MDP):
+            check_rewards(mdp, beliefs, probe)
         keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
     attrs = provenance(mdp, agents, beliefs, truth, probe, robust, **run_of)

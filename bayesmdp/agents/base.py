@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from bayesmdp.mdp import MDP, Array, Problem
+from bayesmdp.mdp import Array, Problem
 from bayesmdp.posterior import Belief
 from bayesmdp.world import Step
 
@@ -55,7 +55,7 @@ def stay(key: Array, state: State) -> State:
     return state
 
 
-def _no_belief(mdp: MDP) -> None:
+def _no_belief(mdp: Any) -> None:
     del mdp
 
 
@@ -82,7 +82,7 @@ class Agent:
 
     algorithm: str
     rules: Callable[[Any, Problem, Options], Rules]
-    make_belief: Callable[[MDP], Belief | None] = _no_belief
+    make_belief: Callable[[Any], Belief | None] = _no_belief
     options: Mapping[str, Any] = field(default_factory=dict)
     static: Mapping[str, Any] = field(default_factory=dict)
     objectives: tuple[str, ...] = ("discounted",)

@@ -7,6 +7,7 @@ from bayesmdp.environments.icu_sepsis import clinicians_policy, icu_sepsis
 from bayesmdp.environments.inventory import inventory
 from bayesmdp.environments.linear import hard_linear_mdp, random_linear_mdp
 from bayesmdp.environments.queue import queue
+from bayesmdp.environments.rare_room import rare_room
 from bayesmdp.environments.risky_lake import risky_lake
 from bayesmdp.environments.riverswim import riverswim
 from bayesmdp.environments.wearing_machine import wearing_machine
@@ -23,6 +24,7 @@ __all__ = [
     "policy_function",
     "queue",
     "random_linear_mdp",
+    "rare_room",
     "risky_lake",
     "riverswim",
     "to_gymnasium",
