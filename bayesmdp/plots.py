@@ -31,7 +31,7 @@ _REGRET = {
     ("regret", "average"): r"sum of $J^* - r(s, a)$, in units of reward",
     ("robust_regret", "discounted"): r"sum of $V_\mathrm{floor}(s) - V^\pi(s)$, in units of reward",
 }
-_TITLES = {"regret": "Cumulative regret", "robust_regret": "Cumulative robust regret"}
+_TITLES = {"regret": "Cumulative regret", "robust_regret": "Cumulative robust regret", "gap": "Sum of gaps"}
 
 
 def plot_regret(result: Result, ax: Axes | None = None, *, quantity: str = "regret", confidence: float = 0.95) -> Axes:
@@ -43,7 +43,8 @@ def plot_regret(result: Result, ax: Axes | None = None, *, quantity: str = "regr
         From `simulate`.
     ax : Axes, optional
         A new figure's by default. Labels stand to its right: leave room for them.
-    quantity : {"regret", "robust_regret"}
+    quantity : {"regret", "robust_regret", "gap"}
+        ``gap``, of average-reward MDPs: what actions cost for good.
     confidence : float in (0, 1)
 
     Returns

@@ -1,8 +1,8 @@
 """A room of many doors that is not worth a visit: where clipping optimistic values matters.
 
-In the hall one can *work*, for a reward of 1/2, or look for the room in one of several ways, each of which earns nothing
-and finds it with probability `chance`. All its doors lead back to the hall; the first earns 1, the others nothing. So
-the gain is 1/2, the room is worth 1/2 more than the hall, and each look costs (1 - chance) / 2 for good.
+In the hall one can *work*, for a reward of 1/2, or look for the room in one of several ways, each of which earns
+nothing and finds it with probability `chance`. All its doors lead back to the hall; the first earns 1, the others
+nothing. So the gain is 1/2, the room is worth 1/2 more than the hall, and each look costs (1 - chance) / 2 for good.
 
 An agent that plans for discounted value and believes of every door not yet tried that it is worth 1 / (1 - gamma) finds
 the room worth some 1 / (2 (1 - gamma)) more than the hall, and goes there again and again until it has tried them all:

@@ -170,6 +170,15 @@ def test_regret_of_the_average_reward():
     result = bm.simulate(RIVER, {"PSRL": agents.psrl(dirichlet_transitions(RIVER))}, steps=300, replicates=2)
     done = RIVER.reward[result["state"].values, result["action"].values, 0]
     np.testing.assert_allclose(result["regret"], 0.4286224337994 - done, atol=1e-6)
+    # Gaps, by the optimality equation; they never pay back.
+    best = bm.solve(RIVER)
+    worth = RIVER.reward[..., 0] + RIVER.transition @ best.value.values
+    gap = (worth.max(1, keepdims=True) - worth)[result["state"].values, result["action"].values]
+    np.testing.assert_allclose(result["gap"], gap, atol=1e-6)
+    # What they sum to is regret, but for where the run begins and ends, and luck of mean 0.
+    moved = best.value.values[result["state"].values[..., 0]] - best.value.values[result["state"].values[..., -1]]
+    luck = result["regret"].sum("step") - result["gap"].sum("step") - moved
+    assert abs(luck.values).max() < 5 * SPAN * 300**0.5 / 2
 
 
 def test_a_period_doubles_visits():
