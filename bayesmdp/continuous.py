@@ -16,6 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax, random
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
@@ -119,18 +120,44 @@ class ContinuousMDP:
     ) -> None:
         first: NDArray[np.float64] = finite_array("start", start)
         self.actions = labels("actions", actions, len(actions))
-        self.gain, self.span, self.name = number("gain", gain), number("span", span, above=0), name
+        self.gain, self.span, self.name = number("gain", gain), number("span", span, minimum=0), name
         with jax.enable_x64(True):
             features, reward = jax.eval_shape(view, parameters, first)
+            reached = jax.eval_shape(draw, parameters, np.zeros(2), first, np.int32(0))
         expected = (len(self.actions),)
         if len(features.shape) != 2 or features.shape[:1] != expected or reward.shape != expected:
             raise ValueError(
                 f"view gives features {features.shape} and rewards {reward.shape}; expected [action, feature] and "
                 f"[action] for the {len(self.actions)} actions"
             )
+        if reached.shape != first.shape:
+            raise ValueError(f"draw gives a state of shape {reached.shape}; expected that of start, {first.shape}")
         self.problem = ContinuousProblem(
             parameters, first, np.float64(self.gain), view, draw, len(self.actions), features.shape[1]
         )
+
+    def wander(self, steps: int, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """States [step, ...] of a walk with random actions, and the rewards [step, action] of all actions there.
+
+        Examples
+        --------
+        >>> import bayesmdp as bm
+        >>> state, reward = bm.environments.wearing_machine().wander(5)
+        >>> float(state[0]), reward[0].tolist()
+        (0.0, [1.0, 0.7, 0.0])
+        """
+        with jax.enable_x64(True):
+            problem = jax.tree.map(jnp.asarray, self.problem)
+            luck = random.uniform(random.key(seed), (steps, 2))
+            actions = random.randint(random.fold_in(random.key(seed), 1), (steps,), 0, self.num_actions)
+
+            def move(state: Array, inputs: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
+                luck, action = inputs
+                reward = problem.view(problem.parameters, state)[1]
+                return problem.draw(problem.parameters, luck, state, action), (state, reward)
+
+            state, reward = lax.scan(move, problem.start, (luck, actions))[1]
+        return np.asarray(state), np.asarray(reward)
 
     @property
     def num_actions(self) -> int:

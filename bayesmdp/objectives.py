@@ -32,6 +32,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 
@@ -53,6 +54,10 @@ from bayesmdp.posterior import Belief
 from bayesmdp.validation import number
 
 __all__ = ["OBJECTIVES", "Objective", "Robust", "quantile_values"]
+
+
+MAX_ITERATIONS = 1_000_000
+"""Of the plan for the true gain."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +125,10 @@ class _Pairs(NamedTuple):
 
 
 def _optimal_pairs(problem: Problem, transition: Array) -> _Pairs:
-    plan = average_policy_iteration(problem, Draws(transition[None], problem.reward))
-    shortfall = plan.gain - expected_reward(transition, problem.reward)[..., 0]
+    plan = average_policy_iteration(problem, Draws(transition[None], problem.reward), max_iterations=MAX_ITERATIONS)
+    # A drawn kernel that does not hang together has no gain that is the same from everywhere.
+    gain = jnp.where(plan.converged, plan.gain, jnp.nan)
+    shortfall = gain - expected_reward(transition, problem.reward)[..., 0]
     return _Pairs(shortfall, greedy(problem, plan.q)[1][:, None] - plan.q)
 
 

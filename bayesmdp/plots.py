@@ -237,7 +237,10 @@ def plot_study(
             plot_quantile_value(result, panels[1, 1], confidence=confidence)
         else:
             panels[1, 1].set_visible(False)
-    plot_occupancy(result, _heat_axes(maps, count), bins=bins)
+    if root_dataset(result, "state")["state"].dtype.kind == "f":
+        maps.suptitle("no map of states: they are numbers", x=0.01, ha="left", color="0.5")
+    else:
+        plot_occupancy(result, _heat_axes(maps, count), bins=bins)
     curves.suptitle(_headline(final), x=0.01, ha="left", fontsize=13)
     maps.suptitle("Share of time in each state, as learning goes on", x=0.01, ha="left", fontsize=12)
     return figure

@@ -14,6 +14,7 @@ from bayesmdp.data import all_transitions
 from bayesmdp.mdp import MDP, Array
 from bayesmdp.noise import BernoulliNoise
 from bayesmdp.objectives import Robust
+from bayesmdp.planning import solve
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.program import Model, describe_row
 
@@ -21,7 +22,7 @@ __all__ = ["check_rewards", "check_run"]
 
 
 def check_run(
-    mdp: MDP | ContinuousMDP, agents: Mapping[str, Agent], truth: Model | None, robust: Robust | None
+    mdp: MDP | ContinuousMDP, agents: Mapping[str, Agent], truth: Model | None, robust: Robust | None, steps: int
 ) -> None:
     """Refuse arguments of `simulate` of the wrong kind, or that do not go together."""
     if not hasattr(mdp, "world"):
@@ -44,6 +45,11 @@ def check_run(
                 f"agents[{name!r}] ({agent.algorithm}) is for MDPs with {' or '.join(agent.spaces)} states; those of "
                 f"{mdp.name} are {mdp.space}, for which there is gamma_lscvi_ucb_visited"
             )
+        if mdp.space == "continuous" and agent.room is not None and steps > agent.room:
+            raise ValueError(
+                f"agents[{name!r}] has room for {agent.room} steps on a continuous space; steps is {steps}: make it "
+                f"with horizon={steps}"
+            )
         if mdp.objective not in agent.objectives:
             remedy = "" if mdp.discount is not None else "; give it a discount with mdp.replace(discount=0.99)"
             raise ValueError(
@@ -52,6 +58,8 @@ def check_run(
             )
     if robust is not None and not isinstance(robust, Robust):
         raise TypeError(f"robust must be a Robust, such as bm.Robust(level=0.1); got {robust!r}")
+    if isinstance(mdp, MDP) and mdp.objective == "average" and truth is None:
+        solve(mdp)  # or say that there is no one gain to hold agents to
     if robust is not None and mdp.objective != "discounted":
         raise ValueError(f"robust regret is of discounted value; the objective of {mdp.name} is {mdp.objective!r}")
 

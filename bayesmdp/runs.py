@@ -67,7 +67,12 @@ def provenance(
 
 
 def _arrays(mdp: MDP | ContinuousMDP) -> Iterable[Array]:
-    return mdp.problem if isinstance(mdp, MDP) else jax.tree.leaves(mdp.problem)
+    """All that a problem is; a function by its name and what it was compiled to."""
+    if isinstance(mdp, MDP):
+        return mdp.problem
+    functions = (mdp.problem.view, mdp.problem.draw)
+    told = [f"{f.__module__}.{f.__qualname__}".encode() + f.__code__.co_code for f in functions]
+    return [*jax.tree.leaves(mdp.problem), *(np.frombuffer(text, np.uint8) for text in told)]
 
 
 def _described(robust: Robust | None) -> str:

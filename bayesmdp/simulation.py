@@ -100,10 +100,10 @@ def simulate(
     DataTree
         Root: ``reward``, ``regret`` (the MDP's objective; charged to the step), ``state`` and ``action`` (indices; on a
         continuous space states are numbers, [..., coordinate] if there are several), ``gap`` where the objective is the
-        average reward (see :mod:`bayesmdp.objectives`), and the agents' reports (``level``, ``period``, ``solves``,
-        ...; NaN where an agent has none), each [agent, replicate, step], with ``step`` the number of steps taken. With
-        `robust` also ``robust_regret`` [agent, replicate, step] and ``quantile_value`` [agent, replicate, checkpoint]
-        (NaN for an agent without a belief).
+        average reward of a finite MDP (see :mod:`bayesmdp.objectives`), and the agents' reports (``level``,
+        ``period``, ``solves``, ...; NaN where an agent has none), each [agent, replicate, step], with ``step`` the
+        number of steps taken. With `robust` also ``robust_regret`` [agent, replicate, step] and ``quantile_value``
+        [agent, replicate, checkpoint] (NaN for an agent without a belief).
         ``beliefs/NAME`` for each agent if there are checkpoints: a tree that ArviZ reads, with dims replicate and
         checkpoint. ``timing``: ``seconds`` [agent, replicate] of this call.
 
@@ -124,8 +124,8 @@ def simulate(
     >>> result["regret"].sum("step").shape
     (1, 3)
     """
-    check_run(mdp, agents, truth, robust)
     steps, replicates = integer("steps", steps, 1), integer("replicates", replicates, 1)
+    check_run(mdp, agents, truth, robust, steps)
     seed, thin = integer("seed", seed, 0), integer("thin", thin, 1)
     if steps % thin:
         raise ValueError(f"thin must divide steps; got thin={thin}, steps={steps}")

@@ -1,6 +1,7 @@
 """Continuous states: the wearing machine against SciPy and a grid, and what is refused."""
 
 import jax
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy import stats
@@ -52,6 +53,10 @@ def test_next_states_have_the_distribution_that_is_linear_in_the_features(x, a):
     np.testing.assert_allclose(reward, EARNED @ bernstein(np.array(x)), atol=1e-12)
 
 
+def _elsewhere(parameters, luck, state, action):
+    return luck[0]
+
+
 def test_runs_record_numbers_and_regret_against_the_gain(tmp_path):
     agent = bm.agents.gamma_lscvi_ucb_visited(horizon=200, span=MACHINE.span)
     options = {"steps": 200, "replicates": 2, "seed": 3}
@@ -63,6 +68,22 @@ def test_runs_record_numbers_and_regret_against_the_gain(tmp_path):
     np.testing.assert_allclose(result["regret"].values[0], MACHINE.gain - earned, atol=1e-12)
     again = bm.simulate(MACHINE, {"visited": agent}, **{**options, "replicates": 3}, resume=result)
     np.testing.assert_array_equal(again["state"].values[:, :2], result["state"].values)
+    other = bm.ContinuousMDP(
+        view=MACHINE.problem.view,
+        draw=_elsewhere,
+        parameters=MACHINE.problem.parameters,
+        start=0.0,
+        actions=MACHINE.actions,
+        gain=MACHINE.gain,
+        span=MACHINE.span,
+        name=MACHINE.name,
+    )
+    with pytest.raises(ValueError, match="resume holds another run: its digest"):
+        bm.simulate(other, {"visited": agent}, **{**options, "replicates": 3}, resume=result)
+    with pytest.raises(ValueError, match="numbers of a continuous space"):
+        bm.occupancy(result)
+    bm.plot_study(result)
+    plt.close("all")
     save(result, tmp_path / "machine.nc")
     np.testing.assert_array_equal(load(tmp_path / "machine.nc")["state"].values, result["state"].values)
 
@@ -89,5 +110,15 @@ def test_agents_and_arguments_that_do_not_fit_are_refused():
     parts = {"view": problem.view, "draw": problem.draw, "parameters": problem.parameters, "start": 0.0, "gain": 0.5}
     with pytest.raises(ValueError, match=r"view gives features \(3, 12\) and rewards \(3,\); .* 2 actions"):
         bm.ContinuousMDP(**parts, actions=("run", "repair"), span=1.0)
-    with pytest.raises(ValueError, match="span must be a number above 0; got 0"):
-        bm.ContinuousMDP(**parts, actions=("run", "spare", "repair"), span=0)
+    with pytest.raises(ValueError, match=r"draw gives a state of shape \(2,\); expected that of start, \(\)"):
+        bm.ContinuousMDP(**{**parts, "draw": lambda p, luck, s, a: luck}, actions=("run", "spare", "repair"), span=1.0)
+    with pytest.raises(
+        ValueError, match=r"room for 10 steps on a continuous space; steps is 20: make it with horizon=20"
+    ):
+        bm.simulate(MACHINE, {"visited": agent}, steps=20, replicates=1)
+    rich = {**parts, "parameters": problem.parameters._replace(reward=3 * problem.parameters.reward)}
+    with pytest.raises(ValueError, match=r"earns 3 by action 'run' in state 0\.0, which is outside \[0, 1\]"):
+        rich_machine = bm.ContinuousMDP(**rich, actions=("run", "spare", "repair"), span=1.0)
+        bm.simulate(rich_machine, {"visited": agent}, steps=10, replicates=1)
+    with pytest.raises(ValueError, match="span must be a number of at least 0; got -1"):
+        bm.ContinuousMDP(**parts, actions=("run", "spare", "repair"), span=-1)

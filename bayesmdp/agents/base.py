@@ -74,6 +74,8 @@ class Agent:
         the rules are given None (an agent that is not Bayesian).
     objectives, spaces : tuples of str
         Those of the MDPs it can act in.
+    room : int, optional
+        The most steps it can take on a continuous space.
     options : mapping of str to array
         Numbers, traced; recorded in the results.
     static : mapping of str to hashable
@@ -87,6 +89,7 @@ class Agent:
     static: Mapping[str, Any] = field(default_factory=dict)
     objectives: tuple[str, ...] = ("discounted",)
     spaces: tuple[str, ...] = ("finite",)
+    room: int | None = None
 
     def describe(self) -> dict[str, Any]:
         """All options by name, for the results' attrs."""

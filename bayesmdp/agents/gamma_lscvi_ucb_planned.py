@@ -31,7 +31,7 @@ def gamma_lscvi_ucb_planned(
     *,
     horizon: int,
     span: float,
-    scale: float = 0.003,
+    scale: float = 0.01,
     failure: float = 0.1,
     discount: float | None = None,
     ridge: float = 1.0,

@@ -33,6 +33,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from bayesmdp.agents.base import Agent, Options, Rules, stay
@@ -47,12 +48,15 @@ from bayesmdp.world import Step
 
 __all__ = ["gamma_lscvi_ucb_visited"]
 
+PROBED = 1_000
+"""Steps taken at random to see whether rewards of a continuous space lie in [0, 1]."""
+
 
 def gamma_lscvi_ucb_visited(
     *,
     horizon: int,
     span: float,
-    scale: float = 0.003,
+    scale: float = 0.01,
     failure: float = 0.1,
     discount: float | None = None,
     ridge: float = 1.0,
@@ -64,7 +68,7 @@ def gamma_lscvi_ucb_visited(
     Parameters
     ----------
     horizon, span, scale, failure, discount, ridge
-        As in `gamma_lscvi_ucb`.
+        As in `gamma_lscvi_ucb`. On a continuous space there is room for no more steps than `horizon`.
     sweeps : int, optional
         Room for the different sweeps of an episode; one that has made so many goes on with what it has. Enough for
         values to settle by default.
@@ -102,12 +106,23 @@ def gamma_lscvi_ucb_visited(
         static,
         objectives=("average",),
         spaces=("finite", "continuous"),
+        room=int(options["horizon"]),
     )
 
 
 def _check(mdp: MDP | ContinuousMDP) -> None:
     if isinstance(mdp, MDP):
         dense_unit_rewards(mdp)
+    else:
+        state, reward = mdp.wander(PROBED)
+        wrong = (reward < 0) | (reward > 1)
+        if wrong.any():
+            step, other = np.argwhere(wrong)[0]
+            raise ValueError(
+                f"{mdp.name} earns {reward[step, other]:.6g} by action {mdp.actions[other]!r} in state {state[step]}, "
+                "which is outside [0, 1], which this agent's bonus rests on; rescale the rewards; gain and span scale "
+                "with them"
+            )
 
 
 class _Rows(NamedTuple):

@@ -79,7 +79,7 @@ def olsvi_fh(
     >>> float(bm.simulate(mdp, {"OLSVI": agent}, steps=500, replicates=2)["episode"].max())
     50.0
     """
-    steps, bias = integer("horizon", horizon, 2), number("span", span, above=0)
+    steps, bias = integer("horizon", horizon, 2), number("span", span, minimum=0)
     options: dict[str, float] = {
         "horizon": steps,
         "span": bias,

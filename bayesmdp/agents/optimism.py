@@ -22,7 +22,7 @@ def horizon_options(
     steps = integer("horizon", horizon, 2)
     return {
         "horizon": steps,
-        "span": number("span", span, above=0),
+        "span": number("span", span, minimum=0),
         "scale": number("scale", scale, minimum=0),
         "failure": number("failure", failure, above=0, below=1),
         "discount": 1 - steps**-0.5 if discount is None else number("discount", discount, above=0, below=1),

@@ -62,7 +62,7 @@ def optimistic_q_learning(
     """
     options: dict[str, float] = {
         "horizon": integer("horizon", horizon, 2),
-        "span": number("span", span, above=0),
+        "span": number("span", span, minimum=0),
         "scale": number("scale", scale, minimum=0),
         "failure": number("failure", failure, above=0, below=1),
     }

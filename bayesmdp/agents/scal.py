@@ -75,7 +75,7 @@ def scal(*, span: float, failure: float = 0.1, scale: float = 1.0, bernstein: bo
     0.0
     """
     options = {
-        "span": number("span", span, above=0),
+        "span": number("span", span, minimum=0),
         "failure": number("failure", failure, above=0, below=1),
         "scale": number("scale", scale, minimum=0),
     }

@@ -87,7 +87,7 @@ def ucb_avg(
     steps = integer("horizon", horizon, 2)
     options: dict[str, float] = {
         "horizon": steps,
-        "span": number("span", span, above=0),
+        "span": number("span", span, minimum=0),
         "scale": number("scale", scale, minimum=0),
         "width": number("width", width, minimum=0),
         "failure": number("failure", failure, above=0, below=1),

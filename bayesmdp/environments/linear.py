@@ -78,7 +78,7 @@ def hard_linear_mdp(
         d; there are 2^(d - 1) actions and d + 1 features.
     delta : float in (0, 1)
         How often a state is left.
-    gap : float, positive, at most `delta`
+    gap : float, positive, at most `delta` and 1 - `delta`
         Delta: how much more often the best action leads to the reward.
     seed : int
         Of theta's signs.

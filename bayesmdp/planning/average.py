@@ -114,7 +114,9 @@ class _Task:
         self.risk, self.draws = risk, risk.prepare(Draws(jnp.asarray(draws.transition), jnp.asarray(draws.reward)))
         self.unit = 4 * np.finfo(self.draws.transition.dtype).eps * self.problem.num_outcomes
         available = problem.available[..., None]
-        self.largest = jnp.maximum(jnp.max(jnp.abs(self.draws.reward), where=available, initial=0), 1)
+        reward = jnp.max(jnp.abs(self.draws.reward), where=available, initial=0)
+        self.largest = jnp.maximum(reward, 1)
+        self.blurred = jnp.maximum(1e-6 * reward, 100 * self.unit * self.largest)
         self.tolerance = tolerance
 
     def apply(self, value: Array, attained: Any) -> _Point:
@@ -252,7 +254,9 @@ def average_policy_iteration(
         candidate = task.apply(value, point.attained)
         better = candidate.lower > point.lower
         halved = candidate.upper - candidate.lower <= (point.upper - point.lower) / 2
-        accepted = again | better | halved
+        # The system of a policy with two recurrent classes has no solution, but rounding finds one, of any size, at
+        # which the ends cannot be told apart.
+        accepted = again | ((better | halved) & (candidate.rounding <= task.blurred))
         kept = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), candidate, point)
         return kept, point.policy, iterations + 1
 

@@ -63,7 +63,8 @@ def check_weakly_communicating(mdp: MDP) -> None:
 
 def _edges(mdp: MDP) -> NDArray[np.int64]:
     """(state, action, next_state) [edge, 3] of the transitions that can happen."""
-    assert mdp.transition is not None
+    if mdp.transition is None:
+        raise ValueError(f"{mdp.name} has no transition: its dynamics are not known")
     state, action, outcome = np.nonzero(mdp.transition * mdp.available[..., None])
     following = outcome if mdp.successor is None else mdp.successor[state, action, outcome]
     return np.stack([state, action, following], -1)

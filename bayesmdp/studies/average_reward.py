@@ -7,7 +7,8 @@ on the inventory of capacity 8 and on a random linear MDP; and how fast its regr
 Each agent has two constants. *Theory*: that of its proof, or 1 where the proof leaves it open. *Practical*: found by a
 coarse search on these very worlds at T = 20,000, one constant for all three, and so an optimistic account of what
 tuning can do. Where a paper gives a window or an episode far longer than these runs (MDP-OOMD, MDP-EXP2, OLSVI.FH), the
-practical one is all there is.
+practical one is all there is. (The practical constant of gamma-LSCVI-UCB was first .003, the best on two of the worlds;
+on the inventory it learns too late, so .01 was added after the first run.)
 
 Other cells: ``rare-room``, with and without clipping; ``machine``, on a continuous space, where only the variant
 that clips at visited states can run.
@@ -43,10 +44,11 @@ AGENTS: Mapping[str, AgentSpec] = {
     "gamma-UCB-CVI": AgentSpec("gamma_ucb_cvi", {"scale": 0.02}),
     "gamma-UCB-CVI, theory": AgentSpec("gamma_ucb_cvi", {"scale": 1.0}),
     "gamma-UCB-CVI, naive": AgentSpec("gamma_ucb_cvi", {"scale": 0.02, "estimate": "naive"}),
-    "gamma-LSCVI-UCB": AgentSpec("gamma_lscvi_ucb", {"scale": 0.003}),
-    "gamma-LSCVI-UCB, theory": AgentSpec("gamma_lscvi_ucb", {"scale": 0.5}),
-    "gamma-LSCVI-UCB, planned": AgentSpec("gamma_lscvi_ucb_planned", {"scale": 0.003}),
-    "gamma-LSCVI-UCB, visited": AgentSpec("gamma_lscvi_ucb_visited", {"scale": 0.003}),
+    "gamma-LSCVI-UCB": AgentSpec("gamma_lscvi_ucb", {"scale": 0.01}),
+    "gamma-LSCVI-UCB, 0.003": AgentSpec("gamma_lscvi_ucb", {"scale": 0.003}),
+    "gamma-LSCVI-UCB, theory": AgentSpec("gamma_lscvi_ucb", {"scale": 1.0}),
+    "gamma-LSCVI-UCB, planned": AgentSpec("gamma_lscvi_ucb_planned", {"scale": 0.01}),
+    "gamma-LSCVI-UCB, visited": AgentSpec("gamma_lscvi_ucb_visited", {"scale": 0.01}),
     "PSRL": AgentSpec("psrl"),
     "UCRL2": AgentSpec("ucrl2", {"scale": 0.03}),
     "UCRL2, theory": AgentSpec("ucrl2"),
@@ -136,6 +138,8 @@ def fitted_exponent(
 ) -> tuple[float, float, float]:
     """The power of T that mean regret grows with: least squares on a log-log scale, and a bootstrap interval.
 
+    A mean below 1, the most that a single step can cost, counts as 1: its logarithm would decide all.
+
     Parameters
     ----------
     horizons : sequence of T
@@ -156,7 +160,7 @@ def fitted_exponent(
     weights = (logs - logs.mean()) / ((logs - logs.mean()) ** 2).sum()
 
     def slope(*samples: Any, axis: int = -1) -> Any:
-        means = [np.log(np.maximum(np.mean(sample, axis=axis), 1e-9)) for sample in samples]
+        means = [np.log(np.maximum(np.mean(sample, axis=axis), 1)) for sample in samples]
         return sum(w * mean for w, mean in zip(weights, means, strict=True))
 
     samples = [np.asarray(sample, float) for sample in regret]
@@ -174,7 +178,7 @@ def fitted_exponent(
 def exponent_table(gaps: Mapping[str, Mapping[str, Mapping[int, Any]]]) -> pd.DataFrame:
     """Exponents of ``gaps[world][agent][T]``, samples [replicate].
 
-    ``sublinear`` is yes, no, or open where the interval reaches 1.
+    ``sublinear`` is yes, no, or open where the interval reaches 1, to two digits: a run without luck has no interval.
     """
     import pandas as pd
 
@@ -182,7 +186,7 @@ def exponent_table(gaps: Mapping[str, Mapping[str, Mapping[int, Any]]]) -> pd.Da
     for world, agents in gaps.items():
         for agent, samples in agents.items():
             exponent, lower, upper = fitted_exponent(list(samples), list(samples.values()))
-            sublinear = "yes" if upper < 1 else "no" if lower >= 1 else "open"
+            sublinear = "yes" if upper < 0.995 else "no" if lower >= 0.995 else "open"
             rows.append((world, agent, exponent, lower, upper, sublinear))
     return pd.DataFrame(rows, columns=["world", "agent", "exponent", "lower", "upper", "sublinear"])
 

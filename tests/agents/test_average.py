@@ -190,7 +190,57 @@ def test_a_period_doubles_visits():
         before = visits.copy() if over else before
 
 
-def test_ucrl2_contains_the_truth_and_promises_more_than_it():
+@pytest.mark.parametrize("bernstein", [False, True])
+def test_ucrl2_by_hand(bernstein):
+    """Its radii are the theory's, so that the truth is within them, and its plans promise more than the true gain."""
+    agent, delta = agents.ucrl2(bernstein=bernstein), 0.1
+    counts, starts, plans = np.zeros((6, 2, 6)), True, 0
+    for taken, (s, a, t, state, over) in enumerate(follow(agent, 400)):
+        if starts:
+            visits = counts.sum(-1)
+            n = np.maximum(visits, 1)
+            share = np.where(visits[..., None] > 0, counts / n[..., None], 1 / 6)
+            radius = np.sqrt(14 * 6 * np.log(2 * 2 * (1 + taken) / delta) / n)
+            if bernstein:
+                logarithm = np.log(6 * 6 * 2 * n / delta)[..., None]
+                box = 2 * np.sqrt(share * (1 - share) * logarithm / n[..., None]) + 6 * logarithm / n[..., None]
+                box = np.where(visits[..., None] > 0, box, 1)
+                assert (abs(RIVER.transition - share) <= box).all()
+                radius = box.sum(-1)
+            else:
+                assert (abs(RIVER.transition - share).sum(-1) <= np.maximum(radius, 0)).all()
+            plans += 1
+        np.testing.assert_allclose(state.account["radius"], radius, rtol=1e-12)
+        counts[s, a, t] += 1
+        starts = over
+    assert plans > 8
+
+
+def test_optimistic_q_learning_by_hand():
+    horizon, scale, delta, effective = 400, 0.01, 0.1, 15.0
+    agent = agents.optimistic_q_learning(
+        horizon=horizon, span=SPAN, scale=scale, failure=delta, effective_horizon=effective
+    )
+    q, best, tries = np.full((6, 2), effective), np.full((6, 2), effective), np.zeros((6, 2))
+    for s, a, t, state, _ in follow(agent, 200):
+        assert a == best[s].argmax()
+        tries[s, a] += 1
+        rate = (effective + 1) / (effective + tries[s, a])
+        bonus = 4 * SPAN * np.sqrt(effective / tries[s, a] * np.log(2 * horizon / delta))
+        aim = RIVER.reward[s, a, 0] + (1 - 1 / effective) * best[t].max() + scale * bonus
+        q[s, a] += rate * (aim - q[s, a])
+        best[s, a] = min(best[s, a], q[s, a])
+        np.testing.assert_allclose(state.q, q, rtol=1e-12)
+        np.testing.assert_allclose(state.least, best, rtol=1e-12)
+    theirs = agents.optimistic_q_learning(horizon=20_000, span=SPAN)
+    with jax.enable_x64(True):
+        rules = theirs.rules(None, RIVER.problem, theirs.options)
+        first = float(rules.init(jax.random.key(0)).q[0, 0])
+    ends = np.sqrt(SPAN * 20_000 / 12), (20_000 / (6**2 * 2 * np.log(4 * 20_000 / 0.1))) ** (1 / 3)
+    assert first == pytest.approx(max(min(ends), 2), rel=1e-12)
+
+
+def test_ucrl2_plans_converge_and_few_times():
     for bernstein in (False, True):
         agent = agents.ucrl2(bernstein=bernstein)
         result = bm.simulate(RIVER, {"UCRL2": agent}, steps=2_000, replicates=3)
@@ -207,8 +257,11 @@ def test_bad_input_is_refused():
         RIVER.replace(features=np.ones((5, 2, 3)))
     with pytest.raises(ValueError, match="estimate must be one of recentred, visited, naive"):
         agents.gamma_ucb_cvi(horizon=100, span=1, estimate="other")
-    with pytest.raises(ValueError, match="span must be a number above 0"):
-        agents.gamma_ucb_cvi(horizon=100, span=0)
+    with pytest.raises(ValueError, match="span must be a number of at least 0"):
+        agents.gamma_ucb_cvi(horizon=100, span=-1)
+    islands = bm.MDP(transition=np.eye(2)[:, None], reward=[0.0, 1.0], discount=None, states=("here", "there"))
+    with pytest.raises(ValueError, match="'there' cannot be reached from 'here'"):
+        bm.simulate(islands, {"a": agents.ucrl2()}, steps=10)
     with pytest.raises(ValueError, match="the reward of riverswim-6 depends on where a step leads"):
         moody = RIVER.replace(reward=np.random.default_rng(0).random((6, 2, 6)))
         bm.simulate(moody, {"a": agents.gamma_ucb_cvi(horizon=100, span=1)}, steps=10)

@@ -156,6 +156,18 @@ def test_multichain_mdps_are_refused(reach, message):
     assert not plan.converged
 
 
+def test_rounding_does_not_hide_two_recurrent_classes():
+    """Their rows sum to 1 but for rounding, so the system of gain and bias has a solution: one of 10^11."""
+    kernel = [
+        [[0.75, 0.25, 0]],
+        [[0.25, 0.75, 0]],
+        [[0, 0, 1 - 2**-53]],
+    ]
+    for reward in ([0, 0, 1e-3], [0, 1e-3, 2e-3], [1e-6, 0, 0], [0, 0, 1.0]):
+        with pytest.raises(ValueError, match="mdp is not weakly communicating"):
+            bm.solve(bm.MDP(transition=kernel, reward=reward, discount=None))
+
+
 def test_a_constant_gain_is_found_where_the_worse_place_can_be_left():
     """Not weakly communicating, for one can stay in 0 and not come back to it; but nobody should stay there."""
     kernel = np.array([[[1.0, 0], [0, 1]], [[0, 1], [0, 1]]])
