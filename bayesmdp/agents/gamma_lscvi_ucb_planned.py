@@ -42,7 +42,7 @@ def gamma_lscvi_ucb_planned(
     Parameters
     ----------
     horizon, span, scale, failure, discount, ridge, clip
-        As in `gamma_lscvi_ucb`. Steps beyond the horizon are taken as its last.
+        As in `gamma_lscvi_ucb`. After so many steps it plans for as many more.
 
     Notes
     -----
@@ -105,7 +105,7 @@ class _PlannedRules:
         phi = pair_features(problem)
         dimension, gamma, width = phi.shape[-1], options["discount"], 2 * options["span"]
         beta, cap = optimism(options, dimension), 1 / (1 - gamma)
-        reward = problem.reward[..., 0]
+        reward, steps = problem.reward[..., 0], jnp.asarray(options["horizon"], jnp.int32)
 
         def init(key: Array) -> _State:
             nothing = no_data(options["ridge"], dimension, pairs[0])
@@ -116,7 +116,7 @@ class _PlannedRules:
                 plan=jnp.zeros((self.sweeps, pairs[0]), jnp.int32),
                 sweeps=jnp.ones((), jnp.int32),
                 value=jnp.full(pairs[0], cap),
-                left=jnp.asarray(options["horizon"], jnp.int32),
+                left=steps,
                 episode=jnp.zeros(()),
             )
 
@@ -135,7 +135,7 @@ class _PlannedRules:
 
             def unsettled(carry: tuple[Array, Array, Array, Array]) -> Array:
                 made, _, settled, _ = carry
-                return ~settled & (made < jnp.minimum(jnp.maximum(state.left, 1), self.sweeps))
+                return ~settled & (made < jnp.minimum(state.left, self.sweeps))
 
             carry = (jnp.zeros((), jnp.int32), jnp.full(pairs[0], cap), jnp.zeros((), bool), state.plan)
             made, value, _, plan = lax.while_loop(unsettled, more, carry)
@@ -150,11 +150,12 @@ class _PlannedRules:
             )
 
         def policy(state: _State) -> Array:
-            return state.plan[jnp.clip(state.left, 1, state.sweeps) - 1]
+            return state.plan[jnp.minimum(state.left, state.sweeps) - 1]
 
         def observe(key: Array, state: _State, step: Step) -> _State:
             data = include(state.data, phi[step.state, step.action], step.next_state)
-            return state._replace(data=data, left=state.left - 1)
+            left = jnp.where(state.left > 1, state.left - 1, steps)
+            return state._replace(data=data, left=left)
 
         def report(state: _State, s: Array, a: Array) -> dict[str, Array]:
             return {
@@ -169,7 +170,7 @@ class _PlannedRules:
             begin=begin,
             act=lambda key, state, s: policy(state)[s],
             observe=observe,
-            ends=lambda coin, state, step: doubled(state.data, state.known),
+            ends=lambda coin, state, step: doubled(state.data, state.known) | (state.left == steps),
             policy=policy,
             report=report,
             next_task=stay,

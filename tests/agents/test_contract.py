@@ -101,7 +101,7 @@ def test_an_agent_is_never_shown_the_kernel(agent):
 def test_options_are_recorded_and_equal_agents_share_a_program(agent):
     again = make(agent.algorithm.replace("-", "_"))
     assert isinstance(agent, Agent) and again.describe() == agent.describe()
-    assert again.rules is agent.rules
+    assert again.rules == agent.rules and hash(again.rules) == hash(agent.rules)
     assert again.make_belief(world_of(agent)) == agent.make_belief(world_of(agent))
 
 
