@@ -183,6 +183,9 @@ plt.show()
 print(runs["gap"].sum("step").mean("replicate").to_series().round(1).to_string())
 
 # %% [markdown]
+# The study below has 10 against 204 (16 runs of 10,000 steps), and for gamma-LSCVI-UCB 2,686 against 3,685 at a scale
+# of .01.
+#
 # Not clipped, the agent takes the room for worth some 1 / (2 (1 - gamma)) more than the hall as long as one door has
 # not been tried, and so goes there for each of them. Clipped, it cannot think so. (With the recentred estimate, a pair
 # never tried is no longer worth 1 / (1 - gamma) to it after the first step, and it does not look for the room at all.)
@@ -286,7 +289,7 @@ if have:
 # %%
 if have:
     names = list(dict.fromkeys(exponents["agent"]))[::-1]
-    fig, axes = plt.subplots(1, 3, figsize=(12, 6), sharey=True, layout="constrained")
+    fig, axes = plt.subplots(1, 3, figsize=(12, 6), sharex=True, sharey=True, layout="constrained")
     for ax, (world, title) in zip(axes, WORLDS.items(), strict=True):
         rows = exponents[exponents["world"] == world].set_index("agent").loc[names]
         error = [rows["exponent"] - rows["lower"], rows["upper"] - rows["exponent"]]
@@ -340,3 +343,21 @@ if have:
                 row[name] = "-" if fitted.empty else f"{fitted['exponent'].item():.2f} ({last['gap'].item():,.0f})"
             found[agent] = row
         print(f"{title}: exponents, and the sum of gaps at T = 100,000\n{pd.DataFrame(found).T.to_string()}\n")
+
+# %% [markdown]
+# - **Ours learn, at practical constants, on all three**: exponents .09, .52 and .44 for gamma-UCB-CVI, .23, .27 and 0
+#   for gamma-LSCVI-UCB, all intervals below 1. At their theories' constants neither learns anything on RiverSwim in
+#   100,000 steps (1.00), and on the others they lose up to thousands: what is proved is true much later.
+# - **Below 1/2 is no contradiction**: sqrt(T) is a bound for the worst MDP of each length. On a fixed one a learner
+#   that has found the best policy loses little more.
+# - **The constant has to fit the problem.** With .003 gamma-LSCVI-UCB is the best of all on RiverSwim (57 at 100,000
+#   steps, against 635 with .01), and on the inventory it learns too late (3,865 against 35, exponent .96).
+# - **The clipping oracle is not missed.** Clipping at visited states gives the same curves; planning whole episodes
+#   too.
+# - **Rivals.** PSRL, UCRL2, UCRL2B and SCAL, with their radii shrunk to .03, are level with gamma-UCB-CVI; with their
+#   theories' radii UCRL2B and SCAL learn RiverSwim (.41), which ours do not. Intervals that reach 1: MDP-EXP2 and
+#   MDP-OOMD on RiverSwim, which is not the fast mixing problem that they are for; Optimistic Q-learning on the
+#   inventory, and with its theory's bonus on RiverSwim; UCRL2B and SCAL with theory's radii on the random linear MDP,
+#   where all that is to be had is had at once by chance and lost again by exploring.
+# - On this random linear MDP there is little to learn (sp(v*) is .09), and features learn it in a few steps. It tells
+#   only who cannot use them.
