@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         suboptimal_steps,
         summary,
     )
+    from bayesmdp.continuous import ContinuousMDP
     from bayesmdp.data import Transitions, compress
     from bayesmdp.from_log import mdp_from_log
     from bayesmdp.logs import read_log
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MDP",
     "CVaR",
+    "ContinuousMDP",
     "Interrupted",
     "Mean",
     "NotConjugate",
@@ -102,6 +104,7 @@ _HOME = {
     "data": ("Transitions", "compress"),
     "from_log": ("mdp_from_log",),
     "logs": ("read_log",),
+    "continuous": ("ContinuousMDP",),
     "mdp": ("MDP",),
     "objectives": ("Robust",),
     "planning": (

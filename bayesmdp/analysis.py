@@ -191,6 +191,8 @@ def occupancy(result: Result, *, bins: int = 50) -> xr.Dataset:
     thin, records = _thin(root), root.sizes["step"]
     bins = min(integer("bins", bins, 1), records)
     state = root["state"].transpose("agent", "replicate", "step").values
+    if state.dtype.kind == "f":
+        raise ValueError("the states of this result are numbers of a continuous space: there are none to count")
     labels = _state_labels(root, int(state.max()))
     if state.min() < 0 or state.max() >= len(labels):
         wrong = state[(state < 0) | (state >= len(labels))][0]
@@ -324,6 +326,8 @@ def suboptimal_steps(result: Result, epsilon: float, *, confidence: float = 0.95
     epsilon = number("epsilon", epsilon, minimum=0)
     if root.attrs.get("thin", 1) != 1:
         raise ValueError(f"result holds sums over {root.attrs['thin']} steps; simulate with thin=1 to count steps")
+    if root.attrs.get("objective", "discounted") != "discounted":
+        raise ValueError("regret here is of the average reward: what an action costs for good is result['gap']")
     count = (root["regret"] > epsilon).sum("step").astype(float)
     return _interval(count, confidence, root).assign_attrs(epsilon=epsilon)
 

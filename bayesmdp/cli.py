@@ -206,12 +206,13 @@ def _identity(name: str, study: Study, **run: int) -> dict[str, Any]:
     from bayesmdp import agents as algorithms
 
     for agent, spec in study.agents.items():
-        known = [option for option in inspect.signature(getattr(algorithms, spec.algorithm)).parameters][1:]
+        known = [o for o in inspect.signature(getattr(algorithms, spec.algorithm)).parameters if o != "prior"]
         unknown = [option for option in spec.options if option not in known]
         if unknown:
             fail(f"{agent} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}")
     try:
-        agents = study.make_agents(study.make_prior(study.make_mdp()))
+        mdp = study.make_mdp()
+        agents = study.make_agents(mdp, study.make_prior(mdp), run.get("steps"))
     except (TypeError, ValueError) as error:
         fail(str(error))
     described = json.dumps({agent: made.describe() for agent, made in agents.items()}, default=float)

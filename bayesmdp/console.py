@@ -79,7 +79,7 @@ def study_table(name: str, study: Study) -> Table:
 
     settings = {
         "environment": call(study.environment, study.environment_options),
-        "prior": call(study.prior, study.prior_options),
+        "prior": call(study.prior, study.prior_options) if study.prior else "none: no agent needs one",
         "true kernel": "drawn from the prior for each replicate" if study.bayes else "the environment's",
         "size": f"{study.replicates} replicates of {study.steps:,} steps",
     }

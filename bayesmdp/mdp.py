@@ -29,7 +29,7 @@ __all__ = ["MDP", "Array", "Problem", "check_transition", "label_array"]
 type Array = Any
 """A NumPy or JAX array, or a traced one."""
 
-OBJECTIVES = ("discounted",)
+OBJECTIVES = ("discounted", "average")
 
 
 class Problem(NamedTuple):
@@ -40,7 +40,8 @@ class Problem(NamedTuple):
     reward : array [..., state, action, outcome or 1]
         Known reward; the last axis has length 1 when the reward does not depend on where the step leads. A leading
         ``draw`` axis is allowed where the reward is itself uncertain.
-    discount : float
+    discount : float or None
+        None where the objective is the average reward.
     successor : int array [state, action, outcome] or None
         Reachable next states; None means that outcomes are the states themselves.
     continuation : array [state]
@@ -52,6 +53,8 @@ class Problem(NamedTuple):
         What the entries -1 of `successor` are worth; None where there are none.
     noise : Noise or None
         How rewards scatter about `reward`, their mean; read by the simulator only.
+    features : array [state, action, feature] or None
+        What agents with linear models know of pairs.
     """
 
     reward: Array
@@ -62,6 +65,7 @@ class Problem(NamedTuple):
     initial: Array
     elsewhere: Elsewhere | None = None
     noise: Noise | None = None
+    features: Array | None = None
 
     @property
     def num_states(self) -> int:
@@ -83,7 +87,8 @@ class MDP:
     ----------
     reward : array [state], [state, action] or [state, action, outcome]
         Reward of leaving a state, of an action in a state, or of a transition.
-    discount : float in (0, 1)
+    discount : float in (0, 1), or None
+        None for a problem that goes on for ever and is judged by its average reward.
     transition : array [state, action, outcome], optional
         Probabilities, each row summing to 1 within 1e-8. None where the dynamics are not known: such an MDP can be
         planned for with a posterior but not simulated.
@@ -100,11 +105,14 @@ class MDP:
         Actions that may be taken; every state that is not terminal needs one.
     states, actions : sequences of labels, optional
         Names, unique; 0, 1, 2, ... by default.
-    objective : {"discounted"}
-        What regret means here.
+    objective : {"discounted", "average"}, optional
+        What regret means here; told from `discount` by default.
     noise : float or array [state, action], or "bernoulli", optional
         How the simulator scatters rewards about `reward`, which is then their mean: Normal with these standard
         deviations, or 1 with probability `reward` and otherwise 0. Without it every reward is its mean.
+    features : array [state, action, feature], optional
+        What is known of pairs that may make the dynamics linear; read by agents for linear MDPs, to which every pair is
+        a feature of its own by default.
     name : str
 
     Raises
@@ -122,7 +130,7 @@ class MDP:
 
     reward: NDArray[np.float64]
     """[state, action, outcome], or [state, action, 1] where the reward does not depend on the outcome."""
-    discount: float
+    discount: float | None
     transition: NDArray[np.float64] | None
     successor: NDArray[np.int32] | None
     elsewhere: str
@@ -133,7 +141,9 @@ class MDP:
     actions: tuple[Hashable, ...]
     objective: str
     noise: Any
+    features: NDArray[np.float64] | None
     name: str
+    space = "finite"
     world = staticmethod(tabular_world)
     """How the simulator takes a step; see :mod:`bayesmdp.world`."""
 
@@ -141,7 +151,7 @@ class MDP:
         self,
         *,
         reward: ArrayLike,
-        discount: float,
+        discount: float | None,
         transition: ArrayLike | None = None,
         successor: ArrayLike | None = None,
         elsewhere: Literal["mean", "least"] = "mean",
@@ -150,17 +160,19 @@ class MDP:
         available: ArrayLike | None = None,
         states: Sequence[Hashable] | None = None,
         actions: Sequence[Hashable] | None = None,
-        objective: str = "discounted",
+        objective: str | None = None,
         noise: str | ArrayLike | None = None,
+        features: ArrayLike | None = None,
         name: str = "mdp",
     ) -> None:
+        objective = objective or ("average" if discount is None else "discounted")
         if objective not in OBJECTIVES:
             raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
         if elsewhere not in ELSEWHERE:
             raise ValueError(f"elsewhere must be one of {', '.join(ELSEWHERE)}; got {elsewhere!r}")
         num_states, num_actions = _sizes(transition, successor, available, reward, actions)
         self.objective, self.name, self.elsewhere = objective, name, elsewhere
-        self.discount = number("discount", discount, above=0, below=1)
+        self.discount = self._discount(discount)
         self.states = labels("states", states, num_states)
         self.actions = labels("actions", actions, num_actions)
         self.successor = None if successor is None else _successor(successor, num_states, num_actions)
@@ -171,11 +183,24 @@ class MDP:
         self.reward = _reward(reward, shape)
         self.noise = noise
         self._noise = make_noise(noise, shape[:2], self.reward)
+        self.features = None if features is None else _features(features, shape[:2])
         self._check_elsewhere()
+        if self.objective == "average" and self.terminal.any():
+            first = self.states[int(np.argmax(self.terminal))]
+            raise ValueError(f"an average reward is that of a problem which goes on, but state {first!r} is terminal")
         self.initial = self._initial(initial)
-        for array in (self.successor, self.terminal, self.available, self.transition, self.reward, self.initial):
-            if array is not None:
+        for name_of, array in vars(self).items():
+            if isinstance(array, np.ndarray) and name_of != "noise":
                 array.flags.writeable = False
+
+    def _discount(self, discount: float | None) -> float | None:
+        if self.objective == "average":
+            if discount is not None:
+                raise ValueError(f"objective 'average' has no discount, which must be None; got {discount!r}")
+            return None
+        if discount is None:
+            raise ValueError("discount must be given, or be None with objective 'average'")
+        return number("discount", discount, above=0, below=1)
 
     def _terminal(self, terminal: Any) -> NDArray[np.bool_]:
         mask = np.zeros(self.num_states, bool)
@@ -270,13 +295,14 @@ class MDP:
         """The known part as arrays: everything but the true kernel."""
         return Problem(
             reward=self.reward,
-            discount=np.float64(self.discount),
+            discount=None if self.discount is None else np.float64(self.discount),
             successor=self.successor,
             continuation=np.where(self.terminal, 0.0, 1.0),
             available=self.available,
             initial=self.initial,
             elsewhere=ELSEWHERE[self.elsewhere](*self._rows[1:]) if self.has_elsewhere else None,
             noise=self._noise,
+            features=self.features,
         )
 
     def replace(self, **changes: Any) -> MDP:
@@ -287,8 +313,12 @@ class MDP:
         >>> import bayesmdp as bm
         >>> bm.environments.riverswim(6).replace(discount=0.99)
         MDP('riverswim-6': 6 states, 2 actions, discount 0.99)
+        >>> bm.environments.riverswim(6).replace(discount=None)
+        MDP('riverswim-6': 6 states, 2 actions, average reward)
         """
         given = {name: getattr(self, name) for name in MDP.__annotations__}
+        if "discount" in changes:
+            given["objective"] = None
         return MDP(**(given | changes))
 
     def with_successors(self) -> MDP:
@@ -327,7 +357,8 @@ class MDP:
 
         sizes = f"{count(self.num_states, 'state')}, {count(self.num_actions, 'action')}"
         known = "" if self.transition is not None else ", dynamics unknown"
-        return f"MDP({self.name!r}: {sizes}, discount {self.discount:g}{known})"
+        goal = "average reward" if self.discount is None else f"discount {self.discount:g}"
+        return f"MDP({self.name!r}: {sizes}, {goal}{known})"
 
 
 def _sizes(
@@ -385,6 +416,13 @@ def _available(
         )
     # A terminal state takes no action; allowing all there keeps every maximum finite.
     return mask | terminal[:, None]
+
+
+def _features(features: ArrayLike, pairs: tuple[int, int]) -> NDArray[np.float64]:
+    array = finite_array("features", features)
+    if array.ndim != 3 or array.shape[:2] != pairs:
+        raise ValueError(f"features has shape {array.shape}; expected [state, action, feature] = {pairs} and features")
+    return array.copy()
 
 
 def _reward(reward: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.float64]:

@@ -1,11 +1,17 @@
 """What regret means: an MDP names its objective, and the simulator charges each step by it.
 
 An objective has three functions. ``baseline(problem, transition)`` is computed once for each true kernel;
-``regret(problem, transition, baseline, policy)`` once for each planning period, here the charge of a step in each state
-[state] while the policy is followed; ``charge(regret, s)`` reads off the charge of a step in state s.
+``regret(problem, transition, baseline, policy)`` once for each planning period, from which ``charge(problem, regret, s,
+a)`` reads off the charge of a step in state s by action a.
 
 *discounted*: the step in s is charged V*(s) - V^policy(s), both under the true kernel. Song, Wang and Zhou (2026),
 (15).
+
+*average*: the step is charged J* - r(s, a), the gain of the true kernel less the mean reward of what was done. Jaksch,
+Ortner and Auer (2010); Hong, Zhang and Tewari (2024), section 2.1. It may be negative, and so may its sum at first: a
+start can be better than the average state. What an action costs for good is its *gap*, v*(s) - q*(s, a), recorded
+beside: it is never negative, and its sum has the mean of the regret's less v*(start) - v*(end), without the luck of the
+way.
 
 Two more quantities say how robust a learner is (:class:`Robust`; their section 5.2 and EC.7.5). *Robust regret* puts
 the quantile Bayesian-risk value at one low level, under the belief at the start of the planning period, in the place of
@@ -26,15 +32,20 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 
+from bayesmdp.continuous import ContinuousProblem
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import (
     Draws,
     Mean,
     Quantile,
+    average_policy_iteration,
     believed_draws,
+    expected_reward,
+    greedy,
     policy_evaluation,
     policy_iteration,
     quantile_budget,
@@ -43,6 +54,10 @@ from bayesmdp.posterior import Belief
 from bayesmdp.validation import number
 
 __all__ = ["OBJECTIVES", "Objective", "Robust", "quantile_values"]
+
+
+MAX_ITERATIONS = 1_000_000
+"""Of the plan for the true gain."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +97,12 @@ class Robust:
 
 
 class Objective(NamedTuple):
-    """Functions that turn a policy into regret; see the module."""
+    """Functions that turn a policy into regret; see the module. Not every objective has a `gap`."""
 
-    baseline: Callable[[Problem, Array], Any]
-    regret: Callable[[Problem, Array, Any, Array], Any]
-    charge: Callable[[Any, Array], Array]
+    baseline: Callable[[Any, Any], Any]
+    regret: Callable[[Any, Any, Any, Any], Any]
+    charge: Callable[[Any, Any, Array, Array], Array]
+    gap: Callable[[Any, Array, Array], Array] | None = None
 
 
 def _optimal_value(problem: Problem, transition: Array) -> Array:
@@ -97,11 +113,51 @@ def _value_gap(problem: Problem, transition: Array, baseline: Array, policy: Arr
     return baseline - policy_evaluation(problem, transition, problem.reward, policy)
 
 
-def _in_state(regret: Array, s: Array) -> Array:
+def _in_state(problem: Problem, regret: Array, s: Array, a: Array) -> Array:
     return regret[s]
 
 
-OBJECTIVES = {"discounted": Objective(_optimal_value, _value_gap, _in_state)}
+class _Pairs(NamedTuple):
+    """What an action costs [state, action]: its reward below the gain, and its worth below the best action's."""
+
+    shortfall: Array
+    gap: Array
+
+
+def _optimal_pairs(problem: Problem, transition: Array) -> _Pairs:
+    plan = average_policy_iteration(problem, Draws(transition[None], problem.reward), max_iterations=MAX_ITERATIONS)
+    # A drawn kernel that does not hang together has no gain that is the same from everywhere.
+    gain = jnp.where(plan.converged, plan.gain, jnp.nan)
+    shortfall = gain - expected_reward(transition, problem.reward)[..., 0]
+    return _Pairs(shortfall, greedy(problem, plan.q)[1][:, None] - plan.q)
+
+
+def _whatever_the_policy(problem: Any, transition: Any, baseline: Any, policy: Any) -> Any:
+    return baseline
+
+
+def _shortfall(problem: Problem, regret: _Pairs, s: Array, a: Array) -> Array:
+    return regret.shortfall[s, a]
+
+
+def _gap(regret: _Pairs, s: Array, a: Array) -> Array:
+    return regret.gap[s, a]
+
+
+def _given_gain(problem: ContinuousProblem, transition: None) -> Array:
+    return problem.gain
+
+
+def _as_it_comes(problem: ContinuousProblem, gain: Array, s: Array, a: Array) -> Array:
+    return gain - problem.view(problem.parameters, s)[1][a]
+
+
+OBJECTIVES = {
+    ("finite", "discounted"): Objective(_optimal_value, _value_gap, _in_state),
+    ("finite", "average"): Objective(_optimal_pairs, _whatever_the_policy, _shortfall, _gap),
+    ("continuous", "average"): Objective(_given_gain, _whatever_the_policy, _as_it_comes),
+}
+"""By the problem's space and its objective."""
 
 
 @partial(jax.jit, static_argnames=("belief", "num_draws"))

@@ -28,9 +28,10 @@ _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#
 _STYLES = ("-", "--", ":", "-.")
 _REGRET = {
     ("regret", "discounted"): r"sum of $V^*(s) - V^\pi(s)$, in units of reward",
+    ("regret", "average"): r"sum of $J^* - r(s, a)$, in units of reward",
     ("robust_regret", "discounted"): r"sum of $V_\mathrm{floor}(s) - V^\pi(s)$, in units of reward",
 }
-_TITLES = {"regret": "Cumulative regret", "robust_regret": "Cumulative robust regret"}
+_TITLES = {"regret": "Cumulative regret", "robust_regret": "Cumulative robust regret", "gap": "Sum of gaps"}
 
 
 def plot_regret(result: Result, ax: Axes | None = None, *, quantity: str = "regret", confidence: float = 0.95) -> Axes:
@@ -42,7 +43,8 @@ def plot_regret(result: Result, ax: Axes | None = None, *, quantity: str = "regr
         From `simulate`.
     ax : Axes, optional
         A new figure's by default. Labels stand to its right: leave room for them.
-    quantity : {"regret", "robust_regret"}
+    quantity : {"regret", "robust_regret", "gap"}
+        ``gap``, of average-reward MDPs: what actions cost for good.
     confidence : float in (0, 1)
 
     Returns
@@ -235,7 +237,10 @@ def plot_study(
             plot_quantile_value(result, panels[1, 1], confidence=confidence)
         else:
             panels[1, 1].set_visible(False)
-    plot_occupancy(result, _heat_axes(maps, count), bins=bins)
+    if root_dataset(result, "state")["state"].dtype.kind == "f":
+        maps.suptitle("no map of states: they are numbers", x=0.01, ha="left", color="0.5")
+    else:
+        plot_occupancy(result, _heat_axes(maps, count), bins=bins)
     curves.suptitle(_headline(final), x=0.01, ha="left", fontsize=13)
     maps.suptitle("Share of time in each state, as learning goes on", x=0.01, ha="left", fontsize=12)
     return figure

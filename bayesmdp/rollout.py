@@ -19,7 +19,7 @@ from jax import lax, random
 from bayesmdp.agents import Rules
 from bayesmdp.agents.base import Options
 from bayesmdp.mdp import Array, Problem
-from bayesmdp.objectives import OBJECTIVES
+from bayesmdp.objectives import Objective
 from bayesmdp.planning import Quantile, believed_draws, policy_iteration
 from bayesmdp.world import Step, invert
 
@@ -44,8 +44,8 @@ class Rollout(NamedTuple):
         Belief states after the checkpoints' numbers of steps.
     policies : array [checkpoint, state]
         The policies in use then.
-    robust_regret : array [window] or None
-        Sum over the window, where it was asked for.
+    robust_regret, gap : array [window] or None
+        Sums over the window: where it was asked for, and where the objective has it.
     """
 
     reward: Array
@@ -56,6 +56,7 @@ class Rollout(NamedTuple):
     beliefs: Any
     policies: Any
     robust_regret: Array | None = None
+    gap: Array | None = None
 
 
 class _Floor(NamedTuple):
@@ -65,7 +66,7 @@ class _Floor(NamedTuple):
     regret: Any
 
 
-@partial(jax.jit, static_argnames=("rules", "belief", "world", "objective", "steps", "thin", "robust_draws"))
+@partial(jax.jit, static_argnames=("rules", "belief", "world", "goal", "steps", "thin", "robust_draws"))
 def run_agent(
     key: Array,
     problem: Problem,
@@ -78,7 +79,7 @@ def run_agent(
     rules: Any,
     belief: Any,
     world: Any,
-    objective: str,
+    goal: Objective,
     steps: int,
     thin: int = 1,
     robust_draws: int = 0,
@@ -95,13 +96,13 @@ def run_agent(
         Compute robust regret at this level, from `robust_draws` draws of the belief at each period.
     reward : array [state, action, outcome or 1], optional
         The true mean rewards, where they are not the problem's.
-    rules, belief, world, objective, steps, thin, robust_draws
-        Static: see :class:`~bayesmdp.agents.Agent` and :mod:`bayesmdp.world`; `thin` divides `steps`.
+    rules, belief, world, goal, steps, thin, robust_draws
+        Static: see :class:`~bayesmdp.agents.Agent`, :mod:`bayesmdp.world` and :mod:`bayesmdp.objectives`; `thin`
+        divides `steps`.
     """
     agent: Rules = rules(belief, problem, options)
     truth = problem if reward is None else problem._replace(reward=reward)
     start, take_step = world(truth, kernel)
-    goal = OBJECTIVES[objective]
     baseline = goal.baseline(truth, kernel)
     agent_key, world_key, start_key, init_key = random.split(key, 4)
     initial = agent.init(init_key)
@@ -134,11 +135,13 @@ def run_agent(
         state, s, regret, floor, starts, marked = carry
         taken, keys, luck = inputs
         state, regret = lax.cond(starts, begin, lambda key, state: (state, regret), keys[0], state)
-        charges = [goal.charge(regret, s)]
+        action = agent.act(keys[1], state, s)
+        charges = [goal.charge(truth, regret, s, action)]
         if floor is not None:
             floor = lax.cond(starts, lay_floor, lambda taken, state, floor: floor, taken, state, floor)
-            charges.append(goal.charge(floor.regret, s))
-        action = agent.act(keys[1], state, s)
+            charges.append(goal.charge(truth, floor.regret, s, action))
+        if goal.gap is not None:
+            charges.append(goal.gap(regret, s, action))
         step, next_s = take_step(luck, s, action)
         report = agent.report(state, s, action)
         # One array a step: on a CPU each array written in a loop costs as much as a small kernel.
@@ -157,17 +160,19 @@ def run_agent(
     names = sorted(jax.eval_shape(lambda: agent.report(initial, start(start_key), jnp.int32(0))))
     no_regret = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(regret_of, initial))
     no_floor = None if robust is None else _Floor(jnp.zeros(problem.num_states), no_regret)
-    sums = 2 if robust is None else 3
+    sums = 2 + (robust is not None) + (goal.gap is not None)
     carry: Any = (initial, start(start_key), no_regret, no_floor, jnp.array(True), marked)
     inputs = (1 + jnp.arange(steps), random.split(agent_key, (steps, 3)), _luck(world_key, steps, truth))
     if thin == 1:
-        (*_, marked), (s, action, numbers) = lax.scan(advance, carry, inputs)
+        (*_, (beliefs, policies)), (s, action, numbers) = lax.scan(advance, carry, inputs)
     else:
         windows = jax.tree.map(lambda values: values.reshape(steps // thin, thin, *values.shape[1:]), inputs)
-        (*_, marked), (s, action, numbers) = lax.scan(window, carry, windows)
+        (*_, (beliefs, policies)), (s, action, numbers) = lax.scan(window, carry, windows)
     reward, regret, *charged = numbers.T[:sums]
     report = dict(zip(names, numbers.T[sums:], strict=True))
-    return Rollout(reward, regret, s, action, report, *marked, *charged)
+    gap = None if goal.gap is None else charged.pop()
+    robust_regret = charged[0] if charged else None
+    return Rollout(reward, regret, s, action, report, beliefs, policies, robust_regret, gap)
 
 
 @partial(jax.jit, static_argnames=("world", "steps"))

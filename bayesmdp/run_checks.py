@@ -9,23 +9,29 @@ from numpy.typing import NDArray
 
 from bayesmdp.agents import Agent
 from bayesmdp.agents.experience import learns_reward
+from bayesmdp.continuous import ContinuousMDP
 from bayesmdp.data import all_transitions
 from bayesmdp.mdp import MDP, Array
 from bayesmdp.noise import BernoulliNoise
 from bayesmdp.objectives import Robust
+from bayesmdp.planning import solve
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.program import Model, describe_row
 
 __all__ = ["check_rewards", "check_run"]
 
 
-def check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robust: Robust | None) -> None:
+def check_run(
+    mdp: MDP | ContinuousMDP, agents: Mapping[str, Agent], truth: Model | None, robust: Robust | None, steps: int
+) -> None:
     """Refuse arguments of `simulate` of the wrong kind, or that do not go together."""
     if not hasattr(mdp, "world"):
         raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
     if getattr(mdp, "has_elsewhere", False):
         raise ValueError(f"{mdp.name} has outcomes -1, elsewhere: a problem to plan for, in which nobody can act")
-    if mdp.transition is None and truth is None:
+    if mdp.space == "continuous" and truth is not None:
+        raise ValueError(f"truth draws kernels of finite MDPs; the states of {mdp.name} are continuous")
+    if mdp.space == "finite" and mdp.transition is None and truth is None:
         raise ValueError(f"{mdp.name} has no transition: give the MDP one, or draw kernels from a prior with truth=")
     if not isinstance(agents, Mapping) or not agents:
         raise ValueError("agents must be a mapping of names to agents, with at least one")
@@ -34,8 +40,26 @@ def check_run(mdp: MDP, agents: Mapping[str, Agent], truth: Model | None, robust
             raise ValueError(f"agent name {name!r} must be a non-empty string without '/'")
         if not isinstance(agent, Agent):
             raise TypeError(f"agents[{name!r}] is a {type(agent).__name__}; make agents with bayesmdp.agents")
+        if mdp.space not in agent.spaces:
+            raise ValueError(
+                f"agents[{name!r}] ({agent.algorithm}) is for MDPs with {' or '.join(agent.spaces)} states; those of "
+                f"{mdp.name} are {mdp.space}, for which there is gamma_lscvi_ucb_visited"
+            )
+        if mdp.space == "continuous" and agent.room is not None and steps > agent.room:
+            raise ValueError(
+                f"agents[{name!r}] has room for {agent.room} steps on a continuous space; steps is {steps}: make it "
+                f"with horizon={steps}"
+            )
+        if mdp.objective not in agent.objectives:
+            remedy = "" if mdp.discount is not None else "; give it a discount with mdp.replace(discount=0.99)"
+            raise ValueError(
+                f"agents[{name!r}] ({agent.algorithm}) is for MDPs whose objective is {' or '.join(agent.objectives)}; "
+                f"that of {mdp.name} is {mdp.objective}{remedy}"
+            )
     if robust is not None and not isinstance(robust, Robust):
         raise TypeError(f"robust must be a Robust, such as bm.Robust(level=0.1); got {robust!r}")
+    if isinstance(mdp, MDP) and mdp.objective == "average" and truth is None:
+        solve(mdp)  # or say that there is no one gain to hold agents to
     if robust is not None and mdp.objective != "discounted":
         raise ValueError(f"robust regret is of discounted value; the objective of {mdp.name} is {mdp.objective!r}")
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.agents import Agent
+from bayesmdp.continuous import ContinuousMDP
 from bayesmdp.mdp import MDP, Array
 from bayesmdp.objectives import Robust
 from bayesmdp.posterior import Belief
@@ -34,7 +36,7 @@ class Run(NamedTuple):
 
 
 def provenance(
-    mdp: MDP,
+    mdp: MDP | ContinuousMDP,
     agents: Mapping[str, Agent],
     beliefs: Mapping[str, Belief | None],
     truth: Model | None,
@@ -46,14 +48,14 @@ def provenance(
     digest = hashlib.sha256()
     drawn = {} if probe is None else probe
     noise = () if mdp.noise is None else (np.frombuffer(type(mdp.problem.noise).__name__.encode(), np.uint8),)
-    for array in (*mdp.problem, mdp.transition, drawn.get("transition"), drawn.get("reward"), *noise):
+    for array in (*_arrays(mdp), mdp.transition, drawn.get("transition"), drawn.get("reward"), *noise):
         digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return {
         "mdp": mdp.name,
         "states": json.dumps(mdp.states),
         "actions": json.dumps(mdp.actions),
         "objective": mdp.objective,
-        "discount": mdp.discount,
+        **({} if mdp.discount is None else {"discount": mdp.discount}),
         "agents": json.dumps({name: agent.describe() for name, agent in agents.items()}, default=_plain),
         "priors": json.dumps({name: None if belief is None else belief.identity for name, belief in beliefs.items()}),
         "digest": digest.hexdigest()[:16],
@@ -62,6 +64,15 @@ def provenance(
         "robust": _described(robust),
         "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "jaxlib", "numpyro")}),
     }
+
+
+def _arrays(mdp: MDP | ContinuousMDP) -> Iterable[Array]:
+    """All that a problem is; a function by its name and what it was compiled to."""
+    if isinstance(mdp, MDP):
+        return mdp.problem
+    functions = (mdp.problem.view, mdp.problem.draw)
+    told = [f"{f.__module__}.{f.__qualname__}".encode() + f.__code__.co_code for f in functions]
+    return [*jax.tree.leaves(mdp.problem), *(np.frombuffer(text, np.uint8) for text in told)]
 
 
 def _described(robust: Robust | None) -> str:
@@ -75,7 +86,7 @@ def _plain(value: Any) -> Any:
 
 
 def assemble(
-    mdp: MDP,
+    mdp: MDP | ContinuousMDP,
     beliefs: Mapping[str, Belief | None],
     runs: Mapping[tuple[str, int], Run],
     attrs: dict[str, Any],
@@ -90,19 +101,21 @@ def assemble(
 
     def stack(values: Callable[[Run], Array], dtype: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
         array = np.array([[values(runs[name, r]) for r in whole] for name in names], dtype)
-        return ("agent", "replicate", "step"), array
+        return ("agent", "replicate", "step", "coordinate")[: array.ndim], array
 
     nothing = np.full(attrs["steps"] // attrs["thin"], np.nan)
     variables = {
         "reward": stack(lambda run: run.rollout.reward, float),
         "regret": stack(lambda run: run.rollout.regret, float),
-        "state": stack(lambda run: run.rollout.state, np.int32),
+        "state": stack(lambda run: run.rollout.state, np.int32 if mdp.space == "finite" else float),
         "action": stack(lambda run: run.rollout.action, np.int32),
     }
     if any(run.rollout.robust_regret is not None for run in runs.values()):
         variables["robust_regret"] = stack(
             lambda run: nothing if run.rollout.robust_regret is None else run.rollout.robust_regret, float
         )
+    if all(run.rollout.gap is not None for run in runs.values()):
+        variables["gap"] = stack(lambda run: run.rollout.gap, float)
     for report in sorted(reports):
         variables[report] = stack(lambda run, key=report: run.rollout.report.get(key, nothing), np.float32)  # type: ignore[misc]
     step = np.arange(attrs["thin"], attrs["steps"] + 1, attrs["thin"])
@@ -126,7 +139,7 @@ def assemble(
             draws,
             ("chain", "draw", "checkpoint", "replicate"),
             dict(belief.dims),
-            Labels(mdp.states, mdp.actions, mdp.successor),
+            Labels(mdp.states, mdp.actions, getattr(mdp, "successor", None)),
             {"checkpoint": attrs["checkpoints"], "replicate": whole},
         )
     new = xr.DataTree.from_dict(nodes)

@@ -21,9 +21,10 @@ from jax import lax, random
 from jax.typing import ArrayLike
 
 from bayesmdp.agents import Agent
+from bayesmdp.continuous import ContinuousMDP
 from bayesmdp.data import make_log
 from bayesmdp.mdp import MDP, Array
-from bayesmdp.objectives import Robust, quantile_values
+from bayesmdp.objectives import OBJECTIVES, Robust, quantile_values
 from bayesmdp.policy import policy_probabilities
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.program import Model, sample_prior
@@ -47,7 +48,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def simulate(
-    mdp: MDP,
+    mdp: MDP | ContinuousMDP,
     agents: Mapping[str, Agent],
     *,
     steps: int,
@@ -66,7 +67,7 @@ def simulate(
 
     Parameters
     ----------
-    mdp : MDP
+    mdp : MDP or ContinuousMDP
         The environment. Agents are shown its known part only.
     agents : mapping of name to Agent
     steps : int
@@ -97,10 +98,12 @@ def simulate(
     Returns
     -------
     DataTree
-        Root: ``reward``, ``regret`` (the MDP's objective; charged to the step), ``state`` and ``action`` (indices), and
-        the agents' reports (``level``, ``period``, ``solves``, ...; NaN where an agent has none), each [agent,
-        replicate, step], with ``step`` the number of steps taken. With `robust` also ``robust_regret`` [agent,
-        replicate, step] and ``quantile_value`` [agent, replicate, checkpoint] (NaN for an agent without a belief).
+        Root: ``reward``, ``regret`` (the MDP's objective; charged to the step), ``state`` and ``action`` (indices; on a
+        continuous space states are numbers, [..., coordinate] if there are several), ``gap`` where the objective is the
+        average reward of a finite MDP (see :mod:`bayesmdp.objectives`), and the agents' reports (``level``,
+        ``period``, ``solves``, ...; NaN where an agent has none), each [agent, replicate, step], with ``step`` the
+        number of steps taken. With `robust` also ``robust_regret`` [agent, replicate, step] and ``quantile_value``
+        [agent, replicate, checkpoint] (NaN for an agent without a belief).
         ``beliefs/NAME`` for each agent if there are checkpoints: a tree that ArviZ reads, with dims replicate and
         checkpoint. ``timing``: ``seconds`` [agent, replicate] of this call.
 
@@ -121,8 +124,8 @@ def simulate(
     >>> result["regret"].sum("step").shape
     (1, 3)
     """
-    check_run(mdp, agents, truth, robust)
     steps, replicates = integer("steps", steps, 1), integer("replicates", replicates, 1)
+    check_run(mdp, agents, truth, robust, steps)
     seed, thin = integer("seed", seed, 0), integer("thin", thin, 1)
     if steps % thin:
         raise ValueError(f"thin must divide steps; got thin={thin}, steps={steps}")
@@ -130,11 +133,12 @@ def simulate(
     if marks and marks[-1] > steps:
         raise ValueError(f"checkpoint {marks[-1]} lies beyond the last step, {steps}")
     checkpoint_draws = integer("checkpoint_draws", checkpoint_draws, 0)
-    shape = (mdp.num_states, mdp.num_actions, mdp.num_outcomes)
+    shape = (mdp.num_states, mdp.num_actions, mdp.num_outcomes) if isinstance(mdp, MDP) else ()
     with jax.enable_x64(True):
         beliefs = {name: agent.make_belief(mdp) for name, agent in agents.items()}
         probe = None if truth is None else sample_prior(truth, random.key(0), shape)
-        check_rewards(mdp, beliefs, probe)
+        if isinstance(mdp, MDP):
+            check_rewards(mdp, beliefs, probe)
         keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
     attrs = provenance(mdp, agents, beliefs, truth, probe, robust, **run_of)
@@ -160,7 +164,7 @@ def simulate(
                 rules=agents[name].rules,
                 belief=belief,
                 world=mdp.world,
-                objective=mdp.objective,
+                goal=OBJECTIVES[mdp.space, mdp.objective],
                 steps=steps,
                 thin=thin,
                 robust_draws=robust.num_draws if robust and belief else 0,

@@ -30,12 +30,12 @@ def main():
     river = bm.environments.riverswim(6)
     prior = dirichlet_transitions(river, concentration=1 / 6)
     study = find("tseb/all-riverswim")
-    columns = {"riverswim-6, known rewards": speeds(river, study.make_agents(prior))}
+    columns = {"riverswim-6, known rewards": speeds(river, study.make_agents(river, prior))}
     columns["riverswim-6, known rewards"] |= speeds(river, {"BR-MDP": brmdp(prior), "AQ-BRMDP": aq_brmdp(prior)})
     for world in ("chain", "queue"):
         study = find(f"tseb/all-{world}")
         mdp = study.make_mdp()
-        columns[world] = speeds(mdp, study.make_agents(study.make_prior(mdp)))
+        columns[world] = speeds(mdp, study.make_agents(mdp, study.make_prior(mdp)))
     table = Table("agent", *columns, title="steps per second")
     for name in (*ALL, "BR-MDP", "AQ-BRMDP"):
         table.add_row(name, *(f"{found[name]:,.0f}" if name in found else "-" for found in columns.values()))

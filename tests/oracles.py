@@ -10,6 +10,7 @@ import numpy as np
 
 __all__ = [
     "EXTENDED",
+    "average_reward",
     "dense_transition",
     "enumerate_policies",
     "exact_value",
@@ -114,3 +115,10 @@ def eliminate(matrix, right):
         others = np.arange(len(right)) != k
         table[others] -= table[others, k, None] * table[k]
     return table[:, -1]
+
+
+def average_reward(transition, reward):
+    """Of a chain [state, next_state] with rewards [state]."""
+    values, vectors = np.linalg.eig(transition.T)
+    stationary = np.real(vectors[:, np.argmax(values.real)])
+    return float(stationary @ reward / stationary.sum())

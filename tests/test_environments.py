@@ -10,6 +10,7 @@ from bayesmdp.environments.queue import queue
 from bayesmdp.environments.risky_lake import risky_lake
 from bayesmdp.models import dirichlet_transitions
 from bayesmdp.objectives import OBJECTIVES
+from tests.oracles import average_reward
 
 
 def optimal_value(mdp):
@@ -95,13 +96,6 @@ def test_the_shortcut_pays_only_when_it_rarely_fails():
         assert bool(solve(risky_lake(failure=failure, slip=slip)).policy.values[6] == "right") is pays, (failure, slip)
     values = [float(solve(risky_lake(failure=p)).value[0]) for p in (0.1, 0.5, 0.9)]
     assert values == sorted(values, reverse=True)
-
-
-def average_reward(transition, reward):
-    """Of a chain [state, next_state] with rewards [state]."""
-    values, vectors = np.linalg.eig(transition.T)
-    stationary = np.real(vectors[:, np.argmax(values.real)])
-    return float(stationary @ reward / stationary.sum())
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 3.6768), (1.0, 1.6032), (0.5, 1.3125)])

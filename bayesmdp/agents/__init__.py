@@ -5,10 +5,44 @@ from bayesmdp.agents.base import Agent, Rules
 from bayesmdp.agents.beb import beb
 from bayesmdp.agents.boss import boss
 from bayesmdp.agents.brmdp import brmdp
+from bayesmdp.agents.gamma_lscvi_ucb import gamma_lscvi_ucb
+from bayesmdp.agents.gamma_lscvi_ucb_planned import gamma_lscvi_ucb_planned
+from bayesmdp.agents.gamma_lscvi_ucb_visited import gamma_lscvi_ucb_visited
+from bayesmdp.agents.gamma_ucb_cvi import gamma_ucb_cvi
 from bayesmdp.agents.mbie_eb import mbie_eb
+from bayesmdp.agents.mdp_exp2 import mdp_exp2
+from bayesmdp.agents.mdp_oomd import mdp_oomd
+from bayesmdp.agents.olsvi_fh import olsvi_fh
+from bayesmdp.agents.optimistic_q_learning import optimistic_q_learning
 from bayesmdp.agents.psrl import psrl
 from bayesmdp.agents.rmax import rmax
+from bayesmdp.agents.scal import scal
 from bayesmdp.agents.tseb import tseb
+from bayesmdp.agents.ucb_avg import ucb_avg
+from bayesmdp.agents.ucrl2 import ucrl2
 from bayesmdp.agents.variance_bonus import variance_bonus
 
-__all__ = ["Agent", "Rules", "aq_brmdp", "beb", "boss", "brmdp", "mbie_eb", "psrl", "rmax", "tseb", "variance_bonus"]
+__all__ = [
+    "Agent",
+    "Rules",
+    "aq_brmdp",
+    "beb",
+    "boss",
+    "brmdp",
+    "gamma_lscvi_ucb",
+    "gamma_lscvi_ucb_planned",
+    "gamma_lscvi_ucb_visited",
+    "gamma_ucb_cvi",
+    "mbie_eb",
+    "mdp_exp2",
+    "mdp_oomd",
+    "olsvi_fh",
+    "optimistic_q_learning",
+    "psrl",
+    "rmax",
+    "scal",
+    "tseb",
+    "ucb_avg",
+    "ucrl2",
+    "variance_bonus",
+]

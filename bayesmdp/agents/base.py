@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from bayesmdp.mdp import MDP, Array, Problem
+from bayesmdp.mdp import Array, Problem
 from bayesmdp.posterior import Belief
 from bayesmdp.world import Step
 
@@ -55,7 +55,7 @@ def stay(key: Array, state: State) -> State:
     return state
 
 
-def _no_belief(mdp: MDP) -> None:
+def _no_belief(mdp: Any) -> None:
     del mdp
 
 
@@ -72,6 +72,10 @@ class Agent:
     make_belief : callable, optional
         ``make_belief(mdp) -> Belief``. It may look at sizes only: an agent is never shown the true kernel. Without it
         the rules are given None (an agent that is not Bayesian).
+    objectives, spaces : tuples of str
+        Those of the MDPs it can act in.
+    room : int, optional
+        The most steps it can take on a continuous space.
     options : mapping of str to array
         Numbers, traced; recorded in the results.
     static : mapping of str to hashable
@@ -80,9 +84,12 @@ class Agent:
 
     algorithm: str
     rules: Callable[[Any, Problem, Options], Rules]
-    make_belief: Callable[[MDP], Belief | None] = _no_belief
+    make_belief: Callable[[Any], Belief | None] = _no_belief
     options: Mapping[str, Any] = field(default_factory=dict)
     static: Mapping[str, Any] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ("discounted",)
+    spaces: tuple[str, ...] = ("finite",)
+    room: int | None = None
 
     def describe(self) -> dict[str, Any]:
         """All options by name, for the results' attrs."""

@@ -2,8 +2,9 @@
 
 An algorithm of this family is two functions. ``prepare(key, belief_state, period) -> Decision`` says at the start of a
 period what to plan for: kernels and rewards (drawn, mean or empirical, perhaps with a bonus) and a risk measure.
-``ends(coin, step, age, visits) -> bool`` says when the period is over; :func:`pseudo_episode`, :func:`every` and
-:func:`first_reaches` are those there are. The rest is here.
+``ends(coin, step, age, visits, before) -> bool`` says when the period is over; :func:`pseudo_episode`, :func:`every`,
+:func:`first_reaches` and :func:`doubling` are those there are. The rest is here: plans are for discounted value, or for
+the average reward where the problem has no discount.
 
 Pseudo-episodes are those of Xu et al. (2024), as used by Song, Wang and Zhou (2026), section 3.2: after each step a new
 one begins with probability 1 - discount, independently of the trajectory. Lengths are Geometric, so the expected sum of
@@ -22,7 +23,17 @@ from jax import random
 
 from bayesmdp.agents.base import Options, Rules, stay
 from bayesmdp.mdp import Array, Problem
-from bayesmdp.planning import Draws, Mean, Quantile, Risk, believed_draws, policy_iteration
+from bayesmdp.planning import (
+    Draws,
+    GainPlan,
+    Mean,
+    Plan,
+    Quantile,
+    Risk,
+    average_policy_iteration,
+    believed_draws,
+    policy_iteration,
+)
 from bayesmdp.posterior import Belief
 from bayesmdp.validation import integer
 from bayesmdp.world import Step
@@ -30,6 +41,7 @@ from bayesmdp.world import Step
 __all__ = [
     "Decision",
     "PlannerState",
+    "doubling",
     "episode_option",
     "every",
     "first_reaches",
@@ -40,8 +52,14 @@ __all__ = [
     "sampling_rules",
 ]
 
-type Ends = Callable[[Array, Step, Array, Array], Array]
-"""``ends(coin, step, age, visits)``: a uniform number, the step, steps in the period, visits of the step's pair."""
+type Ends = Callable[[Array, Step, Array, Array, Array], Array]
+"""``ends(coin, step, age, visits, before)``.
+
+A uniform number, the step, steps in the period, and visits of the step's pair, now and when the period began.
+"""
+
+MAX_ITERATIONS = 1_000
+"""Of a plan for the average reward, which a kernel that hardly hangs together has none of. Failures are counted."""
 
 
 class Decision(NamedTuple):
@@ -59,6 +77,8 @@ class Decision(NamedTuple):
     problem : Problem, optional
         Where it is not the agent's own: with copies of the actions one after the other, of which the policy is taken
         modulo the number of actions.
+    tolerance : float, optional
+        How good the plan for an average reward has to be; as good as rounding permits by default.
     """
 
     belief: Any
@@ -66,6 +86,7 @@ class Decision(NamedTuple):
     risk: Risk
     account: dict[str, Array]
     problem: Problem | None = None
+    tolerance: Array | None = None
 
 
 class PlannerState(NamedTuple):
@@ -79,6 +100,8 @@ class PlannerState(NamedTuple):
         Periods begun so far.
     age : int
         Steps taken in this one.
+    before : array [state, action]
+        Visits when it began.
     value, policy : arrays [state]
         The current plan; `value` also warm-starts the next one.
     account : dict of arrays
@@ -92,6 +115,7 @@ class PlannerState(NamedTuple):
     belief: Any
     period: Array
     age: Array
+    before: Array
     value: Array
     policy: Array
     account: dict[str, Array]
@@ -102,19 +126,24 @@ class PlannerState(NamedTuple):
 
 def pseudo_episode(problem: Problem) -> Ends:
     """A period ends after each step with probability 1 - discount."""
-    return lambda coin, step, age, visits: coin >= problem.discount
+    return lambda coin, step, age, visits, before: coin >= problem.discount
 
 
 def every(options: Options, problem: Problem) -> Ends:
-    """A period has as many steps as the option ``episode`` says; it is a pseudo-episode where there is none."""
-    if "episode" not in options:
-        return pseudo_episode(problem)
-    return lambda coin, step, age, visits: age >= options["episode"]
+    """A period has as many steps as the option ``episode`` says; without it the problem's kind tells its length."""
+    if "episode" in options:
+        return lambda coin, step, age, visits, before: age >= options["episode"]
+    return doubling() if problem.discount is None else pseudo_episode(problem)
 
 
 def first_reaches(times: Array) -> Ends:
     """A period ends when a pair has just been tried so many times."""
-    return lambda coin, step, age, visits: visits == times
+    return lambda coin, step, age, visits, before: visits == times
+
+
+def doubling() -> Ends:
+    """A period ends when a pair has been tried as often in it as in all before, and once. Jaksch et al. (2010)."""
+    return lambda coin, step, age, visits, before: visits >= 2 * jnp.maximum(before, 0.5)
 
 
 def episode_option(episode: int | None) -> dict[str, int]:
@@ -143,6 +172,7 @@ def planning_rules(
             belief=believed,
             period=jnp.zeros(()),
             age=jnp.zeros((), jnp.int32),
+            before=jnp.zeros(problem.available.shape),
             value=jnp.zeros(problem.num_states),
             policy=jnp.zeros(problem.num_states, jnp.int32),
             account={name: jnp.full(leaf.shape, jnp.nan, leaf.dtype) for name, leaf in account.items()},
@@ -154,11 +184,12 @@ def planning_rules(
     def begin(key: Array, state: PlannerState) -> PlannerState:
         period = state.period + 1
         decision = prepare(key, state.belief, period)
-        plan = policy_iteration(decision.problem or problem, decision.draws, decision.risk, value=state.value)
+        plan = _plan(decision.problem or problem, decision, state.value)
         return PlannerState(
             belief=decision.belief,
             period=period,
             age=jnp.zeros((), jnp.int32),
+            before=belief.visits(state.belief),
             value=plan.value,
             policy=plan.policy if decision.problem is None else plan.policy % problem.num_actions,
             account=decision.account,
@@ -175,7 +206,8 @@ def planning_rules(
         return state._replace(belief=belief.observe(key, state.belief, step), age=state.age + 1)
 
     def over(coin: Array, state: PlannerState, step: Step) -> Array:
-        return ends(coin, step, state.age, belief.visits(state.belief)[step.state, step.action])
+        s, a = step.state, step.action
+        return ends(coin, step, state.age, belief.visits(state.belief)[s, a], state.before[s, a])
 
     def report(state: PlannerState, s: Array, a: Array) -> dict[str, Array]:
         told = {name: values[s, a] if values.ndim else values for name, values in state.account.items()}
@@ -191,6 +223,15 @@ def planning_rules(
         report=report,
         next_task=stay,
         belief=lambda state: state.belief,
+    )
+
+
+def _plan(problem: Problem, decision: Decision, value: Array) -> Plan | GainPlan:
+    if problem.discount is not None:
+        return policy_iteration(problem, decision.draws, decision.risk, value=value)
+    tolerance = 1e-10 if decision.tolerance is None else decision.tolerance
+    return average_policy_iteration(
+        problem, decision.draws, decision.risk, tolerance=tolerance, max_iterations=MAX_ITERATIONS, value=value
     )
 
 

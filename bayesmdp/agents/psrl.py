@@ -2,7 +2,9 @@
 
 At the start of each period one MDP is drawn from the posterior, always fresh, and its optimal policy is followed until
 the next. Strens (2000); Osband, Russo and Van Roy (2013), with episodes of a given length; in the continuing form of Xu
-et al. (2024), with pseudo-episodes, that Song, Wang and Zhou (2026), section EC.7.2, compare with.
+et al. (2024), with pseudo-episodes, that Song, Wang and Zhou (2026), section EC.7.2, compare with. Where the problem is
+judged by its average reward a period ends by default when a pair's visits have doubled, and the plan is for the gain of
+the sample: Agrawal and Jia (2017), one of the two rules of Ouyang et al. (2017).
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ def psrl(prior: Model, *, episode: int | None = None) -> Agent:
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site, conjugate
     episode : int, optional
-        Steps from one sample to the next; pseudo-episodes by default.
+        Steps from one sample to the next; by default a pseudo-episode, or until visits double.
 
     Examples
     --------
@@ -35,7 +37,13 @@ def psrl(prior: Model, *, episode: int | None = None) -> Agent:
     >>> dict(result.sizes)
     {'agent': 1, 'replicate': 2, 'step': 100}
     """
-    return Agent("psrl", _rules, lambda mdp: exact_belief(prior, mdp, num_draws=1), episode_option(episode))
+    return Agent(
+        "psrl",
+        _rules,
+        lambda mdp: exact_belief(prior, mdp, num_draws=1),
+        episode_option(episode),
+        objectives=("discounted", "average"),
+    )
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:

@@ -4,9 +4,13 @@ from bayesmdp.environments.chain import chain
 from bayesmdp.environments.frozen_lake import frozen_lake
 from bayesmdp.environments.gymnasium import collect_gymnasium, from_gymnasium, policy_function, to_gymnasium
 from bayesmdp.environments.icu_sepsis import clinicians_policy, icu_sepsis
+from bayesmdp.environments.inventory import inventory
+from bayesmdp.environments.linear import hard_linear_mdp, random_linear_mdp
 from bayesmdp.environments.queue import queue
+from bayesmdp.environments.rare_room import rare_room
 from bayesmdp.environments.risky_lake import risky_lake
 from bayesmdp.environments.riverswim import riverswim
+from bayesmdp.environments.wearing_machine import wearing_machine
 
 __all__ = [
     "chain",
@@ -14,10 +18,15 @@ __all__ = [
     "collect_gymnasium",
     "from_gymnasium",
     "frozen_lake",
+    "hard_linear_mdp",
     "icu_sepsis",
+    "inventory",
     "policy_function",
     "queue",
+    "random_linear_mdp",
+    "rare_room",
     "risky_lake",
     "riverswim",
     "to_gymnasium",
+    "wearing_machine",
 ]

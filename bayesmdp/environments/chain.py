@@ -18,7 +18,7 @@ from bayesmdp.validation import integer, number
 __all__ = ["chain"]
 
 
-def chain(num_states: int = 5, *, slip: float = 0.2, noise: float = 1.0, discount: float = 0.95) -> MDP:
+def chain(num_states: int = 5, *, slip: float = 0.2, noise: float = 1.0, discount: float | None = 0.95) -> MDP:
     """Chain with `num_states` states, starting at the first.
 
     Parameters
@@ -28,7 +28,7 @@ def chain(num_states: int = 5, *, slip: float = 0.2, noise: float = 1.0, discoun
         Probability that the other action happens.
     noise : float, at least 0
         Standard deviation of rewards in the first state.
-    discount : float
+    discount : float, or None for the average reward
 
     Returns
     -------

@@ -24,7 +24,7 @@ SERVICE, COST = (0.3, 0.8), (0.0, 0.25)
 HOLDING = 0.1
 
 
-def queue(arrival: float = 0.5, *, capacity: int = 50, discount: float = 0.95) -> MDP:
+def queue(arrival: float = 0.5, *, capacity: int = 50, discount: float | None = 0.95) -> MDP:
     """The queue, empty at the start.
 
     Parameters
@@ -33,7 +33,7 @@ def queue(arrival: float = 0.5, *, capacity: int = 50, discount: float = 0.95) -
         Probability that a packet arrives in a step.
     capacity : int, at least 1
         The largest number of packets.
-    discount : float
+    discount : float, or None for the average reward
 
     Returns
     -------

@@ -18,13 +18,13 @@ __all__ = ["riverswim"]
 LEFT, RIGHT = 0, 1
 
 
-def riverswim(num_states: int = 6, *, discount: float = 0.95) -> MDP:
+def riverswim(num_states: int = 6, *, discount: float | None = 0.95) -> MDP:
     """RiverSwim with `num_states` states, starting at the left end.
 
     Parameters
     ----------
     num_states : int, at least 3
-    discount : float
+    discount : float, or None for the average reward
 
     Returns
     -------

@@ -1,11 +1,20 @@
 """Planning: from posterior draws to a policy, with a bound on the error of its value."""
 
+from bayesmdp.planning.average import (
+    GainPlan,
+    average_policy_iteration,
+    gain_and_bias,
+    relative_value_iteration,
+)
+from bayesmdp.planning.communicating import check_weakly_communicating
+from bayesmdp.planning.confidence import Box, L1Ball
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.evaluation import policy_evaluation, policy_transition
 from bayesmdp.planning.operators import (
     Draws,
     backup,
     believed_draws,
+    clip_span,
     expected_reward,
     greedy,
     order_statistic,
@@ -18,17 +27,24 @@ from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
 from bayesmdp.planning.truth import evaluate, solve
 
 __all__ = [
+    "Box",
     "CVaR",
     "Draws",
+    "GainPlan",
+    "L1Ball",
     "Mean",
     "Plan",
     "Quantile",
     "Risk",
+    "average_policy_iteration",
     "backup",
     "believed_draws",
+    "check_weakly_communicating",
+    "clip_span",
     "downside_exposure",
     "evaluate",
     "expected_reward",
+    "gain_and_bias",
     "greedy",
     "order_statistic",
     "plan",
@@ -37,6 +53,7 @@ __all__ = [
     "policy_transition",
     "quantile_budget",
     "quantile_value",
+    "relative_value_iteration",
     "risk_from_text",
     "solve",
     "target",

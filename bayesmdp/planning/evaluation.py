@@ -12,7 +12,7 @@ from bayesmdp.elsewhere import Elsewhere, LeastElsewhere
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning.operators import expected_reward, over_outcomes, values_reached
 
-__all__ = ["evaluate_rows", "policy_evaluation", "policy_transition"]
+__all__ = ["evaluate_rows", "policy_evaluation", "policy_transition", "rows_between_states"]
 
 SMALL, DENSE_LIMIT = 128, 2_000
 """States up to which policies are evaluated by a dense factorisation at once, and where nothing quicker will do."""
@@ -42,6 +42,11 @@ def policy_transition(problem: Problem, transition: Array, policy: Array) -> Arr
     if isinstance(problem.elsewhere, LeastElsewhere):
         raise ValueError("with elsewhere='least' where a policy leads depends on its value; use policy_evaluation")
     return _dense_rows(problem, *_followed(problem, jnp.asarray(transition), problem.reward, policy)[::2])
+
+
+def rows_between_states(problem: Problem, rows: Array, policy: Array) -> Array:
+    """Rows [state, outcome] of the pairs that a policy int [state] chooses, as `policy_transition` has them."""
+    return _dense_rows(problem, rows, _leads(problem, policy))
 
 
 def policy_evaluation(problem: Problem, transition: Array, reward: Array, policy: Array) -> Array:

@@ -31,6 +31,7 @@ __all__ = [
     "Draws",
     "backup",
     "believed_draws",
+    "clip_span",
     "expected_reward",
     "greedy",
     "next_value",
@@ -195,6 +196,33 @@ def backup(problem: Problem, draws: Draws, value: Array, risk: Risk) -> Array:
     (6, 2)
     """
     return risk.evaluate(problem, draws, value)[0]
+
+
+def clip_span(value: Array, span: Array, among: Array | None = None) -> Array:
+    """CLIP(f; B, H): values moved into ``[m, m + H]``, with m the least value among the states of B.
+
+    Over all states it is `min(f, min f + H)`, whose span is at most H. Over the states visited so far it needs no
+    other, and has what matters of the same properties (Hong, Zhang and Tewari, 2024, Lemma 10): it changes nothing
+    where the span is within H and B is all states; its span is at most H; on B it is at most f; it is larger for a
+    smaller B; and it is monotone in f.
+
+    Parameters
+    ----------
+    value : array [state]
+    span : float
+        H.
+    among : bool array [state], optional
+        B; all states by default.
+
+    Examples
+    --------
+    >>> clip_span(np.array([1.0, 2.0, 9.0]), 3.0).tolist()
+    [1.0, 2.0, 4.0]
+    >>> clip_span(np.array([1.0, 2.0, 9.0]), 3.0, np.array([False, True, True])).tolist()
+    [2.0, 2.0, 5.0]
+    """
+    least = jnp.min(value, where=True if among is None else among, initial=jnp.inf)
+    return jnp.clip(value, least, least + span)
 
 
 def order_statistic(values: Array, rank: Array, *, guess: Array | None = None) -> Array:

@@ -26,12 +26,15 @@ from functools import partial
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.mdp import MDP, Problem, label_array
+from bayesmdp.mdp import MDP, Array, Problem, label_array
+from bayesmdp.planning.average import GainPlan, average_policy_iteration, bias_bound, relative_value_iteration
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
+from bayesmdp.planning.evaluation import DENSE_LIMIT
 from bayesmdp.planning.inputs import read_concentration, read_dataset, read_draws
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.risk import Mean, OrderRisk, Quantile, Risk
@@ -41,6 +44,7 @@ from bayesmdp.validation import integer, number
 __all__ = ["plan"]
 
 SOLVERS = {"policy_iteration": policy_iteration, "value_iteration": value_iteration}
+AVERAGE_SOLVERS = {"policy_iteration": average_policy_iteration, "value_iteration": relative_value_iteration}
 
 
 def plan(
@@ -86,6 +90,11 @@ def plan(
         and for quantiles and CVaR ``guarantee_level``: `value` is at most the posterior quantile of the policy's value
         at this level, see the module. 1 promises nothing.
 
+        Of an MDP judged by its average reward: ``gain``, known within ``bound``, between the attrs ``lower`` and
+        ``upper``; ``value`` is then the bias, whose least entry is 0 and whose largest is the attr ``span``, with
+        differences known within ``value_bound`` (NaN beyond 2,000 states) as those of the bias of `policy`; and `q`
+        what the optimality equation takes the largest of (:mod:`bayesmdp.planning.average`).
+
     Raises
     ------
     TypeError
@@ -122,6 +131,14 @@ def plan(
             raise ValueError(f"{name} must be one of {', '.join(known)}; got {given!r}")
     tolerance = number("tolerance", tolerance, minimum=0)
     max_iterations = integer("max_iterations", max_iterations, 1)
+    if mdp.discount is None:
+        if not isinstance(risk, Mean) or quantile == "exact":
+            raise ValueError(
+                f"the risk of an average reward is not defined here; {mdp.name} needs a discount: "
+                "mdp.replace(discount=0.99)"
+            )
+        draws = read_draws(read_dataset(posterior), mdp)
+        return _plan_average(draws, mdp, solver, tolerance, max_iterations, strict=strict)
     concentration = read_concentration(posterior, mdp)
     if quantile == "exact" or isinstance(risk, DirichletQuantile):
         risk, draws = _exact(risk, posterior, concentration, mdp)
@@ -145,6 +162,47 @@ def plan(
 @partial(jax.jit, static_argnames="solver")
 def _solve(problem: Problem, draws: Draws, risk: Risk, tolerance: float, max_iterations: int, *, solver: str) -> Plan:
     return SOLVERS[solver](problem, draws, risk, tolerance=tolerance, max_iterations=max_iterations)
+
+
+def _plan_average(
+    draws: Draws, mdp: MDP, solver: str, tolerance: float, max_iterations: int, *, strict: bool
+) -> xr.Dataset:
+    with jax.enable_x64(True):
+        solved, value_bound = _solve_average(mdp.problem, draws, tolerance, max_iterations, solver=solver)
+        solved = jax.device_get(solved)
+    if strict and not solved.converged:
+        raise RuntimeError(
+            f"{solver} did not converge: after {solved.iterations} iterations the largest average reward is between "
+            f"{solved.lower:.10g} and {solved.upper:.10g}, and may depend on the start if the MDP is not weakly "
+            "communicating; raise max_iterations or tolerance, or pass strict=False"
+        )
+    return (
+        _tables(solved, mdp)
+        .assign(gain=float(solved.gain))
+        .assign_attrs(
+            lower=float(solved.lower),
+            upper=float(solved.upper),
+            bound=float(solved.bound),
+            value_bound=float(value_bound),
+            span=float(solved.span),
+            iterations=int(solved.iterations),
+            converged=int(solved.converged),
+            mdp=mdp.name,
+            risk="mean",
+            solver=solver,
+            num_draws=len(draws.transition),
+            tolerance=tolerance,
+        )
+    )
+
+
+@partial(jax.jit, static_argnames="solver")
+def _solve_average(
+    problem: Problem, draws: Draws, tolerance: float, max_iterations: int, *, solver: str
+) -> tuple[GainPlan, Array]:
+    solved = AVERAGE_SOLVERS[solver](problem, draws, tolerance=tolerance, max_iterations=max_iterations)
+    dense = problem.num_states <= DENSE_LIMIT
+    return solved, bias_bound(problem, draws, solved) if dense else jnp.nan
 
 
 def _check_risk(risk: Any, mdp: MDP) -> Risk:
@@ -229,7 +287,7 @@ def _ties(solved: Plan, mdp: MDP) -> int:
 _dataset, _draws = read_dataset, read_draws
 
 
-def _labelled(solved: Plan, mdp: MDP) -> xr.Dataset:
+def _tables(solved: Plan | GainPlan, mdp: MDP) -> xr.Dataset:
     states, actions = label_array(mdp.states), label_array(mdp.actions)
     return xr.Dataset(
         {
@@ -238,7 +296,12 @@ def _labelled(solved: Plan, mdp: MDP) -> xr.Dataset:
             "policy": ("state", actions[solved.policy]),
         },
         coords={"state": states, "action": actions},
-        attrs={
+    )
+
+
+def _labelled(solved: Plan, mdp: MDP) -> xr.Dataset:
+    return _tables(solved, mdp).assign_attrs(
+        {
             "residual": float(solved.residual),
             "bound": float(solved.bound),
             "iterations": int(solved.iterations),
@@ -246,5 +309,5 @@ def _labelled(solved: Plan, mdp: MDP) -> xr.Dataset:
             "converged": int(solved.converged),
             "discount": mdp.discount,
             "mdp": mdp.name,
-        },
+        }
     )

@@ -183,6 +183,10 @@ def downside_exposure(
 
 
 def _inputs(posterior: Any, mdp: MDP, policy: Any) -> tuple[Draws, NDArray[Any]]:
+    if mdp.discount is None:
+        raise ValueError(
+            f"the value of a policy is of discounted reward; {mdp.name} needs a discount: mdp.replace(discount=0.99)"
+        )
     probabilities = policy_probabilities(mdp, policy)
     certain = (probabilities == 1).any(-1).all()
     return read_draws(read_dataset(posterior), mdp), probabilities.argmax(-1) if certain else probabilities

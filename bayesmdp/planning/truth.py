@@ -11,6 +11,7 @@ from scipy import sparse
 from scipy.sparse import linalg
 
 from bayesmdp.mdp import MDP, label_array
+from bayesmdp.planning.communicating import average_reward, check_weakly_communicating
 from bayesmdp.planning.plan import plan
 from bayesmdp.policy import policy_probabilities
 
@@ -30,7 +31,8 @@ def solve(mdp: MDP, **options: Any) -> xr.Dataset:
     Raises
     ------
     ValueError
-        If the MDP has no transition.
+        If the MDP has no transition, or is judged by its average reward, which depends on the start: with two states
+        that tell why.
 
     Examples
     --------
@@ -40,6 +42,16 @@ def solve(mdp: MDP, **options: Any) -> xr.Dataset:
     """
     last = "next_state" if mdp.successor is None else "outcome"
     truth = xr.Dataset({"transition": (("draw", "state", "action", last), _kernel(mdp)[None])})
+    if mdp.discount is not None:
+        return plan(truth, mdp, **options)
+    try:
+        check_weakly_communicating(mdp)
+    except ValueError:
+        # The largest average reward may be the same from everywhere all the same. If so, that is soon seen.
+        found = plan(truth, mdp, **{"max_iterations": 10_000, **options, "strict": False})
+        if not found.attrs["converged"]:
+            raise
+        return found
     return plan(truth, mdp, **options)
 
 
@@ -56,7 +68,8 @@ def evaluate(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
     Returns
     -------
     DataArray
-        ``value`` [state], by a direct solve of ``(I - discount P) V = r``.
+        ``value`` [state], by a direct solve of ``(I - discount P) V = r``; of an MDP judged by it, the average reward
+        from each state.
 
     Raises
     ------
@@ -78,6 +91,9 @@ def evaluate(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
     next_state = outcome if mdp.successor is None else mdp.successor[np.nonzero(goes_on)]
     size = (mdp.num_states, mdp.num_states)
     chain = sparse.csc_array((weight * ~mdp.terminal[next_state], (state, next_state)), shape=size)
+    if mdp.discount is None:
+        value = average_reward(chain.tocsr(), reward)
+        return xr.DataArray(value, {"state": label_array(mdp.states)}, ("state",), "value")
     value = linalg.spsolve(sparse.eye_array(mdp.num_states, format="csc") - mdp.discount * chain, reward)
     return xr.DataArray(np.atleast_1d(value), {"state": label_array(mdp.states)}, ("state",), "value")
 

@@ -1,6 +1,6 @@
 """Experiments as plain data, one file a paper; ``bayesmdp run FILE/STUDY`` runs one."""
 
-from bayesmdp.studies import aq_brmdp, draw_reuse, risky_lake, river_schedule, tseb
+from bayesmdp.studies import aq_brmdp, average_reward, draw_reuse, risky_lake, river_schedule, tseb
 from bayesmdp.studies.base import AgentSpec, Study
 
 __all__ = ["STUDIES", "AgentSpec", "Study", "find"]
@@ -13,6 +13,7 @@ STUDIES = {
         ("risky-lake", risky_lake),
         ("draw-reuse", draw_reuse),
         ("tseb", tseb),
+        ("average-reward", average_reward),
     )
     for name, study in module.STUDIES.items()
 }

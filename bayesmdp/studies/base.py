@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from bayesmdp.mdp import MDP
 
 __all__ = ["AgentSpec", "Study"]
+
+
+def _span(mdp: Any) -> float:
+    from bayesmdp.planning import solve
+
+    return float(getattr(mdp, "span", None) or solve(mdp).attrs["span"])
 
 
 @dataclass(frozen=True)
@@ -38,8 +45,8 @@ class Study:
     environment : str
         A function of :mod:`bayesmdp.environments`.
     environment_options : mapping
-    prior : str
-        A function of :mod:`bayesmdp.models`, called with the environment.
+    prior : str or None
+        A function of :mod:`bayesmdp.models`, called with the environment; None where no agent needs one.
     prior_options : mapping
     reward_prior : str, optional
         A function of :mod:`bayesmdp.models`, called with the environment and the prior of its transitions, where
@@ -63,7 +70,7 @@ class Study:
 
     title: str
     environment: str
-    prior: str
+    prior: str | None
     agents: Mapping[str, AgentSpec]
     environment_options: Mapping[str, Any] = field(default_factory=dict)
     prior_options: Mapping[str, Any] = field(default_factory=dict)
@@ -77,27 +84,42 @@ class Study:
     checkpoint_every: int = 0
     note: str = ""
 
-    def make_mdp(self) -> MDP:
+    def make_mdp(self) -> Any:
         """The environment."""
         from bayesmdp import environments
 
-        mdp: MDP = getattr(environments, self.environment)(**self.environment_options)
-        return mdp
+        return getattr(environments, self.environment)(**self.environment_options)
 
     def make_prior(self, mdp: MDP) -> Any:
         """The NumPyro model of what the agents do not know."""
         from bayesmdp import models
 
+        if self.prior is None:
+            return None
         prior = getattr(models, self.prior)(mdp, **self.prior_options)
         if self.reward_prior is None:
             return prior
         return getattr(models, self.reward_prior)(mdp, prior, **self.reward_options)
 
-    def make_agents(self, prior: Any) -> dict[str, Agent]:
-        """The agents, all under the same prior."""
+    def make_agents(self, mdp: Any, prior: Any, steps: int | None = None) -> dict[str, Agent]:
+        """The agents, all under the same prior; those that are not Bayesian take none.
+
+        What an agent has to be told and its options do not say, it is told: ``horizon``, the steps of the run, and
+        ``span``, that of the true bias.
+        """
         from bayesmdp import agents
 
-        return {name: getattr(agents, spec.algorithm)(prior, **spec.options) for name, spec in self.agents.items()}
+        made = {}
+        for name, spec in self.agents.items():
+            maker = getattr(agents, spec.algorithm)
+            takes = signature(maker).parameters
+            told: dict[str, Any] = {}
+            if "horizon" in takes:
+                told["horizon"] = steps or self.steps
+            if "span" in takes and "span" not in spec.options:
+                told["span"] = _span(mdp)
+            made[name] = maker(*((prior,) if "prior" in takes else ()), **{**told, **spec.options})
+        return made
 
     def run(self, *, seed: int = 0, **options: Any) -> xr.DataTree:
         """Run the study; `options` go to :func:`~bayesmdp.simulation.simulate`."""
@@ -112,7 +134,8 @@ class Study:
         if self.checkpoint_every:
             marks = range(self.checkpoint_every, options["steps"] + 1, self.checkpoint_every)
             options = {"checkpoints": marks, "checkpoint_draws": 0, **options}
-        result = simulate(mdp, self.make_agents(prior), seed=seed, truth=prior if self.bayes else None, **options)
+        agents = self.make_agents(mdp, prior, options["steps"])
+        result = simulate(mdp, agents, seed=seed, truth=prior if self.bayes else None, **options)
         result.attrs["title"] = self.title
         return result
 

@@ -92,6 +92,8 @@ def finished_cells(
     cell : str
     result : DataTree
     """
+    import jax
+
     from bayesmdp import results
     from bayesmdp.simulation import Interrupted
 
@@ -110,4 +112,6 @@ def finished_cells(
             result.attrs |= origin
             results.save(result, path)
             held = result  # with the seconds, which files do not hold
+            # Cells share few programs, and a process dies when some hundreds have mapped all the memory it may map.
+            jax.clear_caches()  # type: ignore[no-untyped-call]
         yield cell, held

@@ -12,7 +12,7 @@ from bayesmdp.studies import STUDIES, Study, draw_reuse, find, risky_lake
 def test_every_study_can_be_made(name):
     study = find(name)
     mdp = study.make_mdp()
-    assert list(study.make_agents(study.make_prior(mdp))) == list(study.agents)
+    assert list(study.make_agents(mdp, study.make_prior(mdp))) == list(study.agents)
 
 
 def test_the_grid_is_what_the_module_says():

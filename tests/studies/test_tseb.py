@@ -15,7 +15,7 @@ def test_settings_are_what_the_module_says():
     for name, study in tseb.STUDIES.items():
         mdp = study.make_mdp()
         assert mdp.discount == 0.95 and study.replicates == 100
-        agents = study.make_agents(study.make_prior(mdp))
+        agents = study.make_agents(mdp, study.make_prior(mdp))
         assert "reward" in dict(agents[next(iter(agents))].make_belief(mdp).dims), name
     lambdas = [spec.options["reward_weight"] for spec in tseb.STUDIES["chain"].agents.values()]
     np.testing.assert_allclose(lambdas, np.linspace(0, 1, 11))

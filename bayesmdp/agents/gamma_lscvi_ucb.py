@@ -1,0 +1,199 @@
+"""gamma-LSCVI-UCB: average reward by discounting, for linear MDPs. Hong, Zhang and Tewari (2024), Algorithm 2.
+
+In a linear MDP features phi(s, a) in R^d (``MDP(features=)``) tell where a step leads,
+``P(. | s, a) = <phi(s, a), mu(.)>``, so P V is linear in them for every V and can be learnt by least squares over all
+pairs. With Lambda = lambda I + sum phi phi', an episode lasts until det Lambda has doubled, and uses the Lambda and the
+data of its start, D. Before each step one sweep,
+
+    w = Lambda^-1 sum_D phi_i (V(s_i') - min V),
+    Q(s, a) = min(r + gamma (<phi, w> + min V + beta |phi|_{Lambda^-1}), 1 / (1 - gamma)),
+    U = max_a Q,    V <- min(U, min_s U + H),
+
+and then the action that is greedy in the largest Q of the episode so far (the *pool*). V is carried from one episode to
+the next, and starts at 1 / (1 - gamma). The minima are over all states: this is the variant with a clipping oracle.
+Rewards are known and in [0, 1]. Theirs:
+
+    gamma = 1 - 1 / sqrt(T),    lambda = 1,    H = 2 sp(v*),    beta = c H d sqrt(log(d T / delta)),
+
+sp(v*) the span of the bias, which the agent is told, and regret O(sp(v*) sqrt(d^3 T) log). c and delta here are ours.
+
+A step costs d (S A + d + S) whatever number of steps were taken; see :mod:`bayesmdp.agents.least_squares`.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from bayesmdp.agents.base import Agent, Options, Rules, stay
+from bayesmdp.agents.least_squares import Regression, doubled, include, lengths, no_data, refreshed
+from bayesmdp.agents.optimism import best_action, dense_unit_rewards, horizon_options, pair_features
+from bayesmdp.mdp import Array, Problem
+from bayesmdp.planning import clip_span, greedy
+from bayesmdp.validation import number
+from bayesmdp.world import Step
+
+__all__ = ["gamma_lscvi_ucb"]
+
+ROUNDING = 1e-9
+"""A Q that is higher by no more is not counted as another."""
+
+
+def gamma_lscvi_ucb(
+    *,
+    horizon: int,
+    span: float,
+    scale: float = 0.01,
+    failure: float = 0.1,
+    discount: float | None = None,
+    ridge: float = 1.0,
+    clip: bool = True,
+) -> Agent:
+    """gamma-LSCVI-UCB with the minimum over all states, on the MDP's features.
+
+    Parameters
+    ----------
+    horizon : int
+        T, the number of steps it will take.
+    span : float
+        sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
+    scale : float
+        c. The theory's is of the order of 1; what
+        does well within 10^5 steps is far smaller.
+    failure : float in (0, 1)
+        delta.
+    discount : float, optional
+        gamma; 1 - 1 / sqrt(T) by default.
+    ridge : float
+        lambda.
+    clip : bool
+        Whether to clip.
+
+    Raises
+    ------
+    ValueError
+        For numbers out of range, rewards outside [0, 1], or a successor table.
+
+    Notes
+    -----
+    It reports ``bonus``, beta |phi| of the pair; ``span``, that of V; ``episode``, their number; and ``frozen``,
+    whether the Q that was acted on is that of the episode's first sweep.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6, discount=None)
+    >>> agent = bm.agents.gamma_lscvi_ucb(horizon=2_000, span=6.31)
+    >>> result = bm.simulate(river, {"gamma-LSCVI-UCB": agent}, steps=2_000, replicates=2)
+    >>> bool(result["episode"].max() <= 1 + 12 * np.log2(1 + 2_000 / 12))
+    True
+    """
+    options = horizon_options(horizon, span, scale, failure, discount)
+    options |= {"ridge": number("ridge", ridge, above=0), "clip": float(clip)}
+    return Agent("gamma-lscvi-ucb", _rules, dense_unit_rewards, options, objectives=("average",))
+
+
+class _State(NamedTuple):
+    """What is known, what the episode knows of it, and the optimistic values.
+
+    Attributes
+    ----------
+    data, known : Regression
+        Of all steps, and of those before the episode.
+    length : array [state, action]
+        |phi| under the episode's inverse.
+    value : array [state]
+    pool : array [state, action]
+        The largest Q of the episode.
+    frozen : bool array [state, action]
+        Whether that is its first.
+    episode : float
+    """
+
+    data: Regression
+    known: Regression
+    length: Array
+    value: Array
+    pool: Array
+    frozen: Array
+    episode: Array
+
+
+def _rules(belief: None, problem: Problem, options: Options) -> Rules:
+    pairs = problem.available.shape
+    phi = pair_features(problem)
+    dimension, gamma, width = phi.shape[-1], options["discount"], 2 * options["span"]
+    beta, cap = optimism(options, dimension), 1 / (1 - gamma)
+    reward = problem.reward[..., 0]
+
+    def init(key: Array) -> _State:
+        nothing = no_data(options["ridge"], dimension, pairs[0])
+        return _State(
+            data=nothing,
+            known=nothing,
+            length=jnp.zeros(pairs),
+            value=jnp.full(pairs[0], cap),
+            pool=jnp.full(pairs, cap),
+            frozen=jnp.zeros(pairs, bool),
+            episode=jnp.zeros(()),
+        )
+
+    def sweep(state: _State) -> tuple[Array, Array]:
+        """The next Q and V."""
+        least = jnp.min(state.value)
+        weights = state.known.weights(state.value - least)
+        q = jnp.minimum(reward + gamma * (phi @ weights + least + beta * state.length), cap)
+        value = greedy(problem, q)[1]
+        return q, jnp.where(options["clip"] > 0, clip_span(value, width), value)
+
+    def begin(key: Array, state: _State) -> _State:
+        known = refreshed(state.data)
+        length = lengths(known.inverse, phi)
+        state = state._replace(data=known, known=known, length=length, episode=state.episode + 1)
+        q, value = sweep(state)
+        return state._replace(pool=q, value=value, frozen=jnp.ones(pairs, bool))
+
+    def observe(key: Array, state: _State, step: Step) -> _State:
+        state = state._replace(data=include(state.data, phi[step.state, step.action], step.next_state))
+
+        # The sweep before the next step; where that begins an episode, `begin` makes it instead.
+        def swept() -> _State:
+            q, value = sweep(state)
+            frozen = state.frozen & (q <= state.pool + ROUNDING)
+            return state._replace(pool=jnp.maximum(q, state.pool), value=value, frozen=frozen)
+
+        return lax.cond(doubled(state.data, state.known), lambda: state, swept)
+
+    def report(state: _State, s: Array, a: Array) -> dict[str, Array]:
+        return {
+            "bonus": beta * state.length[s, a],
+            "span": jnp.max(state.value) - jnp.min(state.value),
+            "episode": state.episode,
+            "frozen": state.frozen[s, a].astype(float),
+        }
+
+    return Rules(
+        init=init,
+        begin=begin,
+        act=lambda key, state, s: best_action(problem, state.pool[s], s),
+        observe=observe,
+        ends=lambda coin, state, step: doubled(state.data, state.known),
+        policy=lambda state: greedy(problem, state.pool)[0],
+        report=report,
+        next_task=stay,
+        belief=lambda state: (),
+    )
+
+
+def optimism(options: Options, dimension: int) -> Array:
+    """The bonus of a pair of length 1, beta."""
+    logarithm = jnp.log(dimension * options["horizon"] / options["failure"])
+    return options["scale"] * 2 * options["span"] * dimension * jnp.sqrt(logarithm)
+
+
+def sweeps_to_settle(horizon: int, discount: float) -> int:
+    """How many sweeps there is room for: those that a contraction by gamma takes to forget its start; T at most."""
+    return min(int(horizon), int(np.ceil(np.log(ROUNDING / 10) / np.log(discount))))

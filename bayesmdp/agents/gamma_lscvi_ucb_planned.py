@@ -1,0 +1,178 @@
+"""gamma-LSCVI-UCB that plans a whole episode at its start. Hong, Chae, Zhang, Lee and Tewari (2025).
+
+As :mod:`~bayesmdp.agents.gamma_lscvi_ucb`, but instead of one sweep a step all sweeps that the rest of the run has room
+for are made when an episode begins, backwards from V = 1 / (1 - gamma) after the last step T; the action of step t is
+greedy in the Q of T - t + 1 sweeps. So the plan is nonstationary, no Q is pooled, and nothing is carried from one
+episode to the next but the data. Sweeps soon settle, and only as many as take to settle are made and kept; before the
+last few of a run the plan is stationary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+
+from bayesmdp.agents.base import Agent, Options, Rules, stay
+from bayesmdp.agents.gamma_lscvi_ucb import optimism, sweeps_to_settle
+from bayesmdp.agents.least_squares import Regression, doubled, include, lengths, no_data, refreshed
+from bayesmdp.agents.optimism import dense_unit_rewards, horizon_options, pair_features
+from bayesmdp.mdp import Array, Problem
+from bayesmdp.planning import clip_span, greedy
+from bayesmdp.validation import number
+from bayesmdp.world import Step
+
+__all__ = ["gamma_lscvi_ucb_planned"]
+
+
+def gamma_lscvi_ucb_planned(
+    *,
+    horizon: int,
+    span: float,
+    scale: float = 0.01,
+    failure: float = 0.1,
+    discount: float | None = None,
+    ridge: float = 1.0,
+    clip: bool = True,
+) -> Agent:
+    """gamma-LSCVI-UCB, planned; with the minimum over all states.
+
+    Parameters
+    ----------
+    horizon, span, scale, failure, discount, ridge, clip
+        As in `gamma_lscvi_ucb`. After so many steps it plans for as many more.
+
+    Notes
+    -----
+    It reports ``bonus``, beta |phi| of the pair; ``span``, that of the V that the episode begins with; ``episode``,
+    their number; and ``sweeps``, those made at its start.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6, discount=None)
+    >>> agent = bm.agents.gamma_lscvi_ucb_planned(horizon=500, span=6.31)
+    >>> result = bm.simulate(river, {"planned": agent}, steps=500, replicates=2)
+    >>> bool(result["sweeps"].max() <= 500)
+    True
+    """
+    options = horizon_options(horizon, span, scale, failure, discount)
+    room = sweeps_to_settle(horizon, options["discount"])
+    options |= {"ridge": number("ridge", ridge, above=0), "clip": float(clip)}
+    return Agent("gamma-lscvi-ucb-planned", _PlannedRules(room), dense_unit_rewards, options, objectives=("average",))
+
+
+class _State(NamedTuple):
+    """What is known, what the episode knows of it, and its plan.
+
+    Attributes
+    ----------
+    data, known : Regression
+        Of all steps, and of those before the episode.
+    length : array [state, action]
+        |phi| under the episode's inverse.
+    plan : int array [sweep, state]
+        Actions after 1, 2, ... sweeps, in the places 0, 1, ...
+    sweeps : int
+        How many there are.
+    value : array [state]
+        Of the last.
+    left : int
+        Steps of the run still to be taken.
+    episode : float
+    """
+
+    data: Regression
+    known: Regression
+    length: Array
+    plan: Array
+    sweeps: Array
+    value: Array
+    left: Array
+    episode: Array
+
+
+@dataclass(frozen=True)
+class _PlannedRules:
+    """The rules, with room for so many sweeps. Equal ones share a program."""
+
+    sweeps: int
+
+    def __call__(self, belief: None, problem: Problem, options: Options) -> Rules:
+        pairs = problem.available.shape
+        phi = pair_features(problem)
+        dimension, gamma, width = phi.shape[-1], options["discount"], 2 * options["span"]
+        beta, cap = optimism(options, dimension), 1 / (1 - gamma)
+        reward, steps = problem.reward[..., 0], jnp.asarray(options["horizon"], jnp.int32)
+
+        def init(key: Array) -> _State:
+            nothing = no_data(options["ridge"], dimension, pairs[0])
+            return _State(
+                data=nothing,
+                known=nothing,
+                length=jnp.zeros(pairs),
+                plan=jnp.zeros((self.sweeps, pairs[0]), jnp.int32),
+                sweeps=jnp.ones((), jnp.int32),
+                value=jnp.full(pairs[0], cap),
+                left=steps,
+                episode=jnp.zeros(()),
+            )
+
+        def begin(key: Array, state: _State) -> _State:
+            known = refreshed(state.data)
+            length = lengths(known.inverse, phi)
+            optimistic = reward + gamma * beta * length
+
+            def more(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+                made, value, _, plan = carry
+                least = jnp.min(value)
+                q = jnp.minimum(optimistic + gamma * (phi @ known.weights(value - least) + least), cap)
+                policy, new = greedy(problem, q)
+                new = jnp.where(options["clip"] > 0, clip_span(new, width), new)
+                return made + 1, new, (new == value).all(), plan.at[made].set(policy)
+
+            def unsettled(carry: tuple[Array, Array, Array, Array]) -> Array:
+                made, _, settled, _ = carry
+                return ~settled & (made < jnp.minimum(state.left, self.sweeps))
+
+            carry = (jnp.zeros((), jnp.int32), jnp.full(pairs[0], cap), jnp.zeros((), bool), state.plan)
+            made, value, _, plan = lax.while_loop(unsettled, more, carry)
+            return state._replace(
+                data=known,
+                known=known,
+                length=length,
+                plan=plan,
+                sweeps=made,
+                value=value,
+                episode=state.episode + 1,
+            )
+
+        def policy(state: _State) -> Array:
+            return state.plan[jnp.minimum(state.left, state.sweeps) - 1]
+
+        def observe(key: Array, state: _State, step: Step) -> _State:
+            data = include(state.data, phi[step.state, step.action], step.next_state)
+            left = jnp.where(state.left > 1, state.left - 1, steps)
+            return state._replace(data=data, left=left)
+
+        def report(state: _State, s: Array, a: Array) -> dict[str, Array]:
+            return {
+                "bonus": beta * state.length[s, a],
+                "span": jnp.max(state.value) - jnp.min(state.value),
+                "episode": state.episode,
+                "sweeps": state.sweeps.astype(float),
+            }
+
+        return Rules(
+            init=init,
+            begin=begin,
+            act=lambda key, state, s: policy(state)[s],
+            observe=observe,
+            ends=lambda coin, state, step: doubled(state.data, state.known) | (state.left == steps),
+            policy=policy,
+            report=report,
+            next_task=stay,
+            belief=lambda state: (),
+        )

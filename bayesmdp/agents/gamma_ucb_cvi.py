@@ -1,0 +1,150 @@
+"""gamma-UCB-CVI: average reward by discounting, for tables. Hong, Zhang and Tewari (2024), Algorithm 1.
+
+The agent keeps an optimistic discounted Q, acts greedily on it, and after each step makes one sweep over all pairs,
+
+    Q <- min(Q, r + gamma (P V + beta / sqrt(n))),    U = min(max_a Q, V),    V <- min(U, min_s U + H),
+
+from Q = V = 1 / (1 - gamma), with the kernel P estimated from what was seen and n = 1 + visits. The last step,
+clipping, keeps the span of V within H; without it errors are worth as much as the effective horizon 1 / (1 - gamma),
+which has to grow with T for the discounted problem to be like the average one. Rewards are known and in [0, 1]. Theirs:
+
+    gamma = 1 - 1 / sqrt(T),    H = 2 sp(v*),    beta = c H sqrt(S log(S A T / delta)),
+
+sp(v*) the span of the bias, which the agent is told. With c large enough all of it is optimistic with probability
+1 - delta, and regret is O(sp(v*) sqrt(S^2 A T log)). What is large enough is not small: c and delta here are ours.
+
+How P V is estimated is ours, too, for the text leaves open what a row is of which less is known than n says:
+
+* *recentred*: ``sum_s' count (V(s') - min V) / n + min V``. What the missing visit could lead to counts as the worst
+  state, at a cost of H / n, which beta / sqrt(n) covers where beta >= H;
+* *visited*: ``sum_s' count V(s') / visits``, with the bonus of the visits, and pairs never tried at the start value;
+* *naive*: ``sum_s' count V(s') / n``, the formula to the letter. It loses V / n, about 1 / ((1 - gamma) n), of each
+  row, which no bonus in use makes up for: regret is linear. It is there to be compared with.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from bayesmdp.agents.base import Agent, Options, Rules, stay
+from bayesmdp.agents.optimism import best_action, horizon_options, never, unit_rewards
+from bayesmdp.mdp import Array, Problem
+from bayesmdp.planning import clip_span, greedy
+from bayesmdp.planning.operators import next_value, over_outcomes
+from bayesmdp.world import Step
+
+__all__ = ["gamma_ucb_cvi"]
+
+ESTIMATES = ("recentred", "visited", "naive")
+
+
+def gamma_ucb_cvi(
+    *,
+    horizon: int,
+    span: float,
+    scale: float = 0.02,
+    failure: float = 0.1,
+    discount: float | None = None,
+    clip: bool = True,
+    estimate: str = "recentred",
+) -> Agent:
+    """gamma-UCB-CVI.
+
+    Parameters
+    ----------
+    horizon : int
+        T, the number of steps it will take.
+    span : float
+        sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
+    scale : float
+        c. The theory's is of the order of 1; what does well within 10^5 steps is far smaller.
+    failure : float in (0, 1)
+        delta.
+    discount : float, optional
+        gamma; 1 - 1 / sqrt(T) by default.
+    clip : bool
+        Whether to clip, which is what the algorithm adds to its like.
+    estimate : {"recentred", "visited", "naive"}
+        See the module.
+
+    Raises
+    ------
+    ValueError
+        For numbers out of range, or an MDP with rewards outside [0, 1].
+
+    Notes
+    -----
+    It reports ``bonus``, beta / sqrt(n) of the pair, and ``span``, that of V.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6, discount=None)
+    >>> agent = bm.agents.gamma_ucb_cvi(horizon=2_000, span=6.31)
+    >>> result = bm.simulate(river, {"gamma-UCB-CVI": agent}, steps=2_000, replicates=2)
+    >>> bool((result["span"] <= 2 * 6.31 + 1e-9).all())
+    True
+    """
+    if estimate not in ESTIMATES:
+        raise ValueError(f"estimate must be one of {', '.join(ESTIMATES)}; got {estimate!r}")
+    options = horizon_options(horizon, span, scale, failure, discount)
+    # As numbers they need no programs of their own.
+    options |= {"unseen": float(estimate != "visited"), "recentre": float(estimate == "recentred"), "clip": float(clip)}
+    return Agent("gamma-ucb-cvi", _rules, unit_rewards, options, {"estimate": estimate}, objectives=("average",))
+
+
+class _State(NamedTuple):
+    """Counts [state, action, outcome], and the optimistic values."""
+
+    counts: Array
+    visits: Array
+    q: Array
+    value: Array
+
+
+def _rules(belief: None, problem: Problem, options: Options) -> Rules:
+    gamma = options["discount"]
+    sizes = (problem.num_states, problem.num_actions, problem.num_outcomes)
+    width = 2 * options["span"]
+    logarithm = jnp.log(sizes[0] * sizes[1] * options["horizon"] / options["failure"])
+    beta = options["scale"] * width * jnp.sqrt(sizes[0] * logarithm)
+
+    def init(key: Array) -> _State:
+        full = jnp.full(sizes[:2], 1 / (1 - gamma))
+        return _State(jnp.zeros(sizes), jnp.zeros(sizes[:2]), full, full[:, 0])
+
+    def number(state: _State) -> Array:
+        return jnp.maximum(options["unseen"] + state.visits, 1)
+
+    def sweep(state: _State) -> _State:
+        least = options["recentre"] * jnp.min(state.value)
+        continued = over_outcomes(state.counts, next_value(problem, state.value - least)) / number(state) + least
+        q = problem.reward[..., 0] + gamma * (continued + beta / jnp.sqrt(number(state)))
+        q = jnp.where(options["unseen"] + state.visits > 0, jnp.minimum(state.q, q), state.q)
+        value = jnp.minimum(greedy(problem, q)[1], state.value)
+        return state._replace(q=q, value=jnp.where(options["clip"] > 0, clip_span(value, width), value))
+
+    def act(key: Array, state: _State, s: Array) -> Array:
+        return best_action(problem, state.q[s], s)
+
+    def observe(key: Array, state: _State, step: Step) -> _State:
+        s, a = step.state, step.action
+        counts, visits = state.counts.at[s, a, step.outcome].add(1), state.visits.at[s, a].add(1)
+        return sweep(state._replace(counts=counts, visits=visits))
+
+    def report(state: _State, s: Array, a: Array) -> dict[str, Array]:
+        return {"bonus": beta / jnp.sqrt(number(state)[s, a]), "span": jnp.max(state.value) - jnp.min(state.value)}
+
+    return Rules(
+        init=init,
+        begin=stay,
+        act=act,
+        observe=observe,
+        ends=never,
+        policy=lambda state: greedy(problem, state.q)[0],
+        report=report,
+        next_task=stay,
+        belief=lambda state: (),
+    )

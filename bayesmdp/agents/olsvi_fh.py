@@ -1,0 +1,186 @@
+"""OLSVI.FH: average reward of a linear MDP by finite horizons, one after the other. Wei et al. (2021), Algorithm 2.
+
+The T steps are cut into episodes of H, in each of which the agent follows the optimistic plan for H steps that least
+squares makes of all the data (LSVI-UCB; Jin et al., 2020). With Lambda = lambda I + sum phi phi' of the episode's start
+and Q_{H+1} = 0, backwards for h = H..1
+
+    w_h = Lambda^-1 sum_i phi_i max_a Q_{h+1}(s_i', a),
+    Q_h(s, a) = min(r + <phi, w_h> + beta |phi|_{Lambda^-1}, H),
+
+and the action of the h-th step is greedy in Q_h. Rewards are known here, so that r stays out of the regression; theirs
+is in it. Theirs too, sp(v*) the span of the bias, which the agent is told:
+
+    H = max(sqrt(sp(v*)) T^(1/4) / d^(3/4), (sp(v*) T / d^2)^(1/3)),    beta = 20 d H sqrt(log(4 d T / delta)),
+
+lambda = 1, for regret of O(sqrt(sp(v*)) (d T)^(3/4) + (d sp(v*) T)^(2/3)). Reconstructed from the paper's outline, the
+logarithm of beta from Jin et al.'s. With that beta Q is H everywhere for longer than 10^5 steps; `scale` multiplies it,
+and the default, ours, is what does well in that time. delta is ours.
+
+The sum over the data is a matrix [feature, next state] times a vector, so planning costs H d (S A + S) an episode,
+whatever number of steps were taken.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from bayesmdp.agents.base import Agent, Options, Rules, stay
+from bayesmdp.agents.least_squares import Regression, include, lengths, no_data, refreshed
+from bayesmdp.agents.optimism import pair_features, unit_rewards
+from bayesmdp.mdp import Array, Problem
+from bayesmdp.planning import greedy
+from bayesmdp.validation import integer, number
+from bayesmdp.world import Step
+
+__all__ = ["olsvi_fh"]
+
+
+def olsvi_fh(
+    *,
+    horizon: int,
+    span: float,
+    scale: float = 1e-4,
+    failure: float = 0.1,
+    ridge: float = 1.0,
+    episode: int | None = None,
+) -> Agent:
+    """OLSVI.FH on the MDP's features.
+
+    Parameters
+    ----------
+    horizon : int
+        T, the number of steps it will take.
+    span : float
+        sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
+    scale : float
+        Of beta; 1 is theirs.
+    failure : float in (0, 1)
+        delta.
+    ridge : float
+        lambda.
+    episode : int, optional
+        H; theirs by default. It shapes arrays, so each value is compiled anew.
+
+    Notes
+    -----
+    It reports ``bonus``, beta |phi| of the pair; ``episode``, their number; and ``capped``, the share of pairs whose
+    Q_1 is H.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> mdp = bm.environments.random_linear_mdp()
+    >>> agent = bm.agents.olsvi_fh(horizon=500, span=1.0, episode=10)
+    >>> float(bm.simulate(mdp, {"OLSVI": agent}, steps=500, replicates=2)["episode"].max())
+    50.0
+    """
+    steps, bias = integer("horizon", horizon, 2), number("span", span, minimum=0)
+    options: dict[str, float] = {
+        "horizon": steps,
+        "span": bias,
+        "scale": number("scale", scale, minimum=0),
+        "failure": number("failure", failure, above=0, below=1),
+        "ridge": number("ridge", ridge, above=0),
+    }
+    if episode is None:
+        return Agent("olsvi-fh", _rules_of(None, steps, bias), unit_rewards, options, objectives=("average",))
+    static = {"episode": integer("episode", episode, 1)}
+    return Agent("olsvi-fh", _rules_of(episode), unit_rewards, options, static, objectives=("average",))
+
+
+class _State(NamedTuple):
+    """What is known, and the episode's plan.
+
+    Attributes
+    ----------
+    known : Regression
+    length : array [state, action]
+        |phi| under the episode's Lambda^-1.
+    plan : int array [stage, state]
+    stage : int
+    episode, capped : float
+        What is reported.
+    """
+
+    known: Regression
+    length: Array
+    plan: Array
+    stage: Array
+    episode: Array
+    capped: Array
+
+
+@cache
+def _rules_of(episode: int | None, horizon: int = 0, span: float = 0.0) -> Any:
+    """The rules function for episodes of that length, or theirs; one object for the same numbers."""
+
+    def rules(belief: None, problem: Problem, options: Options) -> Rules:
+        dimension = pair_features(problem).shape[-1]
+        theirs = max(span**0.5 * horizon**0.25 / dimension**0.75, (span * horizon / dimension**2) ** (1 / 3))
+        return _rules(problem, options, max(int(np.ceil(theirs)), 1) if episode is None else episode)
+
+    return rules
+
+
+def _rules(problem: Problem, options: Options, stages: int) -> Rules:
+    phi, reward = pair_features(problem), problem.reward[..., 0]
+    pairs, dimension = problem.available.shape, phi.shape[-1]
+    theirs = 20 * dimension * stages * jnp.sqrt(jnp.log(4 * dimension * options["horizon"] / options["failure"]))
+    beta = options["scale"] * theirs
+
+    def init(key: Array) -> _State:
+        return _State(
+            known=no_data(options["ridge"], dimension, pairs[0]),
+            length=jnp.zeros(pairs),
+            plan=jnp.zeros((stages, pairs[0]), jnp.int32),
+            stage=jnp.zeros((), jnp.int32),
+            episode=jnp.zeros(()),
+            capped=jnp.zeros(()),
+        )
+
+    def begin(key: Array, state: _State) -> _State:
+        known = refreshed(state.known)
+        length = lengths(known.inverse, phi)
+
+        def backup(value: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
+            q = jnp.minimum(reward + phi @ known.weights(value) + beta * length, stages)
+            actions, value = greedy(problem, q)
+            return value, (actions, jnp.mean(q >= stages, dtype=float, where=problem.available))
+
+        _, (plan, capped) = lax.scan(backup, jnp.zeros(pairs[0]), None, length=stages, reverse=True)
+        return state._replace(
+            known=known,
+            length=length,
+            plan=plan,
+            stage=jnp.zeros((), jnp.int32),
+            episode=state.episode + 1,
+            capped=capped[0],
+        )
+
+    def observe(key: Array, state: _State, step: Step) -> _State:
+        known = include(state.known, phi[step.state, step.action], step.next_state)
+        return state._replace(known=known, stage=state.stage + 1)
+
+    def stage_of(state: _State) -> Array:
+        return jnp.minimum(state.stage, stages - 1)
+
+    return Rules(
+        init=init,
+        begin=begin,
+        act=lambda key, state, s: state.plan[stage_of(state), s],
+        observe=observe,
+        ends=lambda coin, state, step: state.stage >= stages,
+        policy=lambda state: state.plan[stage_of(state)],
+        report=lambda state, s, a: {
+            "bonus": beta * state.length[s, a],
+            "episode": state.episode,
+            "capped": state.capped,
+        },
+        next_task=stay,
+        belief=lambda state: (),
+    )

@@ -1,0 +1,119 @@
+"""Optimistic Q-learning for the average reward, by discounting. Wei et al. (2020), Algorithm 1.
+
+Model-free: only the pair that was tried moves. On its n-th try, with
+
+    alpha = (H + 1) / (H + n),    bonus = 4 sp(v*) sqrt(H / n log(2 T / delta)),    gamma = 1 - 1 / H,
+
+    Q(s, a) <- (1 - alpha) Q(s, a) + alpha (r + gamma V(s') + bonus),
+    U(s, a) <- min(U(s, a), Q(s, a)),    V(s) <- max_a U(s, a),
+
+all of it H at the start, and actions are greedy in U. Theirs is
+
+    H = min(sqrt(sp(v*) T / (S A)), (T / (S^2 A log(4 T / delta)))^(1/3)),
+
+at least 2, for regret of O(T^(2/3)). The bonus is theirs times `scale`; delta is ours.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+from bayesmdp.agents.base import Agent, Options, Rules, stay
+from bayesmdp.agents.optimism import best_action, never, unit_rewards
+from bayesmdp.mdp import Array, Problem
+from bayesmdp.planning import greedy
+from bayesmdp.validation import integer, number
+from bayesmdp.world import Step
+
+__all__ = ["optimistic_q_learning"]
+
+
+def optimistic_q_learning(
+    *, horizon: int, span: float, scale: float = 1.0, failure: float = 0.1, effective_horizon: float | None = None
+) -> Agent:
+    """Optimistic Q-learning.
+
+    Parameters
+    ----------
+    horizon : int
+        T, the number of steps it will take.
+    span : float
+        sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
+    scale : float
+        Of the bonus.
+    failure : float in (0, 1)
+        delta.
+    effective_horizon : float, at least 2, optional
+        H; theirs by default.
+
+    Notes
+    -----
+    It reports ``bonus``, that of the pair's next try, before `scale`.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6, discount=None)
+    >>> agent = bm.agents.optimistic_q_learning(horizon=500, span=6.31)
+    >>> bm.simulate(river, {"Q": agent}, steps=500, replicates=2)["bonus"].dims
+    ('agent', 'replicate', 'step')
+    """
+    options: dict[str, float] = {
+        "horizon": integer("horizon", horizon, 2),
+        "span": number("span", span, minimum=0),
+        "scale": number("scale", scale, minimum=0),
+        "failure": number("failure", failure, above=0, below=1),
+    }
+    if effective_horizon is not None:
+        options["effective_horizon"] = number("effective_horizon", effective_horizon, minimum=2)
+    return Agent("optimistic-q-learning", _rules, unit_rewards, options, objectives=("average",))
+
+
+class _State(NamedTuple):
+    """Tries, Q and its least so far, all [state, action]."""
+
+    tries: Array
+    q: Array
+    least: Array
+
+
+def _rules(belief: None, problem: Problem, options: Options) -> Rules:
+    pairs = problem.available.shape
+    steps, span = options["horizon"], options["span"]
+    first = jnp.sqrt(span * steps / (pairs[0] * pairs[1]))
+    second = (steps / (pairs[0] ** 2 * pairs[1] * jnp.log(4 * steps / options["failure"]))) ** (1 / 3)
+    horizon = options.get("effective_horizon", jnp.maximum(jnp.minimum(first, second), 2.0))
+    reward = problem.reward[..., 0]
+
+    def bonus(tries: Array) -> Array:
+        return 4 * span * jnp.sqrt(horizon / tries * jnp.log(2 * steps / options["failure"]))
+
+    def init(key: Array) -> _State:
+        full = jnp.full(pairs, horizon, float)
+        return _State(jnp.zeros(pairs), full, full)
+
+    def act(key: Array, state: _State, s: Array) -> Array:
+        return best_action(problem, state.least[s], s)
+
+    def observe(key: Array, state: _State, step: Step) -> _State:
+        s, a, following = step.state, step.action, step.next_state
+        tries = state.tries[s, a] + 1
+        rate = (horizon + 1) / (horizon + tries)
+        value = jnp.max(jnp.where(problem.available[following], state.least[following], -jnp.inf))
+        aim = reward[s, a] + (1 - 1 / horizon) * value + options["scale"] * bonus(tries)
+        q = (1 - rate) * state.q[s, a] + rate * aim
+        return _State(state.tries.at[s, a].set(tries), state.q.at[s, a].set(q), state.least.at[s, a].min(q))
+
+    return Rules(
+        init=init,
+        begin=stay,
+        act=act,
+        observe=observe,
+        ends=never,
+        policy=lambda state: greedy(problem, state.least)[0],
+        report=lambda state, s, a: {"bonus": bonus(state.tries[s, a] + 1)},
+        next_task=stay,
+        belief=lambda state: (),
+    )

@@ -1,0 +1,105 @@
+"""UCRL2: optimism over a confidence set of kernels. Jaksch, Ortner and Auer (2010).
+
+An episode lasts until a pair has been tried as often in it as in all before. At its start the agent plans for the MDP
+that has the largest gain among those whose rows are all within a distance of the shares seen, and follows that plan:
+
+    Hoeffding:  sum_s' |p - share| <= sqrt(14 S log(2 A t / delta) / n),
+    Bernstein:  |p(s') - share| <= 2 sqrt(share (1 - share) L / n) + 6 L / n,    L = log(6 S A n / delta),
+
+n visits, at least 1, at time t; the second, UCRL2B, is Fruit, Pirotta and Lazaric's (2020). Plans are good to
+1 / sqrt(t). Rewards are known here, so they have no interval of their own. The radii are theirs times `scale`: with 1
+the true MDP is in the set at all times with probability 1 - delta.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from bayesmdp.agents.base import Agent, Options, Rules
+from bayesmdp.agents.experience import Experience, experience
+from bayesmdp.agents.optimism import counter
+from bayesmdp.agents.planner import Decision, doubling, planning_rules
+from bayesmdp.mdp import Array, Problem
+from bayesmdp.planning import Box, Draws, L1Ball
+from bayesmdp.posterior import Belief
+from bayesmdp.validation import number
+
+__all__ = ["bernstein_set", "hoeffding_set", "ucrl2"]
+
+
+def ucrl2(*, bernstein: bool = False, failure: float = 0.1, scale: float = 1.0) -> Agent:
+    """UCRL2, or UCRL2B.
+
+    Parameters
+    ----------
+    bernstein : bool
+        Whether the set is of boxes by Bernstein's inequality (UCRL2B).
+    failure : float in (0, 1)
+        delta.
+    scale : float
+        Of the radii.
+
+    Notes
+    -----
+    It reports ``radius``, that of the pair's row in this episode, in L1 norm.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6, discount=None)
+    >>> result = bm.simulate(river, {"UCRL2": bm.agents.ucrl2()}, steps=500, replicates=2)
+    >>> float(result["failures"].max())
+    0.0
+    """
+    options = {"failure": number("failure", failure, above=0, below=1), "scale": number("scale", scale, minimum=0)}
+    rules, name = (_bernstein, "ucrl2b") if bernstein else (_hoeffding, "ucrl2")
+    return Agent(name, rules, counter, options, objectives=("average",))
+
+
+def hoeffding_set(seen: Experience, options: Options) -> tuple[Array, L1Ball, Array]:
+    """Shares [state, action, next_state], the balls about them, and their radii [state, action]."""
+    visits, time = jnp.maximum(seen.visits, 1), 1 + seen.visits.sum()
+    num_states, num_actions = seen.transition.shape[-1], seen.transition.shape[1]
+    logarithm = jnp.log(2 * num_actions * time / options["failure"])
+    radius = options["scale"] * jnp.sqrt(14 * num_states * logarithm / visits)
+    return _shares(seen.transition, seen.visits), L1Ball(radius), radius
+
+
+def bernstein_set(seen: Experience, options: Options) -> tuple[Array, Box, Array]:
+    """Shares [state, action, next_state], the boxes about them, and the sums of their radii [state, action]."""
+    visits, share = jnp.maximum(seen.visits, 1)[..., None], _shares(seen.transition, seen.visits)
+    logarithm = jnp.log(6 * share.shape[0] * share.shape[1] * visits / options["failure"])
+    radius = 2 * jnp.sqrt(share * (1 - share) * logarithm / visits) + 6 * logarithm / visits
+    radius = options["scale"] * jnp.where(seen.visits[..., None] > 0, radius, 1)
+    return share, Box(radius), radius.sum(-1)
+
+
+def _hoeffding(belief: Belief, problem: Problem, options: Options) -> Rules:
+    return _rules(belief, problem, options, hoeffding_set)
+
+
+def _bernstein(belief: Belief, problem: Problem, options: Options) -> Rules:
+    return _rules(belief, problem, options, bernstein_set)
+
+
+def _rules(
+    belief: Belief,
+    problem: Problem,
+    options: Options,
+    around: Callable[[Experience, Options], tuple[Array, L1Ball | Box, Array]],
+) -> Rules:
+    def prepare(key: Array, state: Any, period: Array) -> Decision:
+        seen = experience(belief, state, problem)
+        share, near, radius = around(seen, options)
+        tolerance = (1 + seen.visits.sum()) ** -0.5
+        return Decision(state, Draws(share[None], problem.reward), near, {"radius": radius}, tolerance=tolerance)
+
+    return planning_rules(belief, problem, prepare, doubling())
+
+
+def _shares(transition: Array, visits: Array) -> Array:
+    """Shares of the next states; uniform where a pair was never tried, of which nothing is claimed."""
+    return jnp.where(visits[..., None] > 0, transition, 1 / transition.shape[-1])

@@ -1,0 +1,252 @@
+"""gamma-LSCVI-UCB clipped at the states visited: against its definition, done anew at every step, and the oracle's."""
+
+import jax
+import numpy as np
+import pytest
+
+import bayesmdp as bm
+from bayesmdp import agents
+from bayesmdp.world import Step
+
+RIVER = bm.environments.riverswim(6, discount=None)
+SPAN = 6.3103
+HORIZON, FAILURE = 400, 0.1
+GAMMA = 1 - HORIZON**-0.5
+
+
+def options(scale, span=SPAN):
+    return {"horizon": HORIZON, "span": span, "scale": scale, "failure": FAILURE, "discount": GAMMA}
+
+
+def by_definition(view, data, phases, *, dimension, beta, width, ridge=1.0):
+    """All sweeps of the episodes so far from the steps taken: (features, rewards) of the present state's best Q.
+
+    `data` are (state, action, next state); `phases` the numbers of steps before each episode. In each episode V_0 is
+    the last V of the one before, and every V is clipped among all states visited by the time it is used.
+    """
+    cap = 1 / (1 - GAMMA)
+    value = lambda s, q: max(q(s))  # noqa: E731
+    least, base = cap, lambda s: cap
+    for k, begun in enumerate(phases):
+        last = k == len(phases) - 1
+        until = len(data) if last else phases[k + 1]
+        matrix = ridge * np.eye(dimension)
+        for s, a, _ in data[:begun]:
+            matrix += np.outer(view(s)[0][a], view(s)[0][a])
+        inverse = np.linalg.inv(matrix)
+        visited = {s for s, _, _ in data[:until]} | {t for _, _, t in data[:until]}
+        qs, before, m = [], base, least
+        for _ in range(until - begun + (1 if last else 0)):
+            w = np.zeros(dimension)
+            for s, a, t in data[:begun]:
+                w += view(s)[0][a] * (before(t) - m)
+            w = inverse @ w
+
+            def q(s, w=w, m=m, inverse=inverse):
+                phi, reward = view(s)
+                bonus = beta * np.sqrt(np.einsum("ad,de,ae->a", phi, inverse, phi))
+                return np.minimum(reward + GAMMA * (phi @ w + m + bonus), cap)
+
+            known = {}
+            m = min((value(s, q) for s in visited), default=cap)
+
+            def before(s, q=q, m=m, known=known):
+                if s not in known:
+                    known[s] = min(max(value(s, q), m), m + width)
+                return known[s]
+
+            qs.append(q)
+        base, least = before, m
+    return lambda s: np.max([q(s) for q in qs], 0)
+
+
+def follow(agent, steps, problem, start, move, seed=0):
+    """An agent's rules one step at a time: (state, action, next state, the agent's own state before, begun)."""
+    rng = np.random.default_rng(seed)
+    with jax.enable_x64(True):
+        rules = agent.rules(None, jax.tree.map(jax.numpy.asarray, problem), agent.options)
+        begin, act, observe = (jax.jit(rule) for rule in (rules.begin, rules.act, rules.observe))
+        ends = jax.jit(rules.ends)
+        key = jax.random.key(0)
+        state, s, starts = rules.init(key), start, True
+        for _ in range(steps):
+            if starts:
+                state = begin(key, state)
+            a = int(act(key, state, s))
+            t, reward = move(rng, s, a)
+            yield s, a, t, state, starts
+            state = observe(key, state, Step(s, np.int32(a), t, t, np.float64(reward), np.bool_(False)))
+            starts, s = bool(ends(np.float64(0.5), state, None)), t
+
+
+def in_table(mdp):
+    def move(rng, s, a):
+        return np.int32(rng.choice(mdp.num_states, p=mdp.transition[s, a])), mdp.reward[s, a, 0]
+
+    return np.int32(0), move, lambda s: (mdp.features[s], mdp.reward[s, :, 0])
+
+
+def on_machine(machine):
+    problem = machine.problem
+
+    def view(s):
+        with jax.enable_x64(True):
+            return tuple(np.asarray(x) for x in problem.view(problem.parameters, np.float64(s)))
+
+    kept = {}
+
+    def cached(s):
+        if s not in kept:
+            kept[s] = view(s)
+        return kept[s]
+
+    def move(rng, s, a):
+        with jax.enable_x64(True):
+            t = problem.draw(problem.parameters, rng.random(2), np.float64(s), a)
+        return np.float64(t), cached(float(s))[1][a]
+
+    return np.float64(0.0), move, lambda s: cached(float(s))
+
+
+def wild_features(seed, dimension=5):
+    """Features of which least squares makes no averages, so that values may rise where others fall."""
+    return np.random.default_rng(seed).normal(size=(6, 2, dimension)) / np.sqrt(dimension)
+
+
+@pytest.mark.parametrize(
+    "problem, scale, steps",
+    [("wild", 0.003, 60), ("one-hot", 0.01, 60), pytest.param("machine", 0.003, 60)],
+)
+def test_it_is_what_all_sweeps_with_the_present_states_would_give(problem, scale, steps):
+    if problem == "machine":
+        mdp = bm.environments.wearing_machine()
+        start, move, view = on_machine(mdp)
+        span, dimension = mdp.span, 12
+    else:
+        phi = wild_features(3) if problem == "wild" else np.eye(12).reshape(6, 2, 12)
+        mdp = RIVER.replace(features=phi)
+        start, move, view = in_table(mdp)
+        span, dimension = SPAN, phi.shape[-1]
+    agent = agents.gamma_lscvi_ucb_visited(**options(scale, span))
+    beta = scale * 2 * span * dimension * np.sqrt(np.log(dimension * HORIZON / FAILURE))
+    data, phases, fallen = [], [], 0
+    for s, a, t, state, begun in follow(agent, steps, mdp.problem, start, move):
+        if begun:
+            phases.append(len(data))
+        s, t = s.item(), t.item()
+        best = by_definition(view, data, phases, dimension=dimension, beta=beta, width=2 * span)
+        if len(data):
+            np.testing.assert_allclose(np.asarray(state.pool)[int(state.here)], best(s), rtol=1e-9)
+        assert best(s)[a] >= best(s).max() - 1e-9
+        data.append((s, a, t))
+        fallen = float(state.fallen)
+    assert len(phases) > 3
+    # The case is worth nothing unless sweeps had to be made again.
+    assert fallen >= (1 if problem != "one-hot" else 0)
+
+
+def test_it_equals_the_oracle_once_all_states_were_visited():
+    # Every state is soon visited, by drifting about.
+    mdp = bm.environments.random_linear_mdp(6, 3, dimension=4, seed=2)
+    start, move, _ = in_table(mdp)
+    oracle = agents.gamma_lscvi_ucb(**options(0.02))
+    compared, twin = 0, None
+    with jax.enable_x64(True):
+        rules = oracle.rules(None, jax.tree.map(jax.numpy.asarray, mdp.problem), oracle.options)
+        begin, observe, key = jax.jit(rules.begin), jax.jit(rules.observe), jax.random.key(0)
+        agent = agents.gamma_lscvi_ucb_visited(**options(0.02))
+        for s, a, t, state, begun in follow(agent, 300, mdp.problem, start, move):
+            if begun and twin is None and bool(np.all(state.seen)):
+                # The same data and the same V to begin with.
+                twin = rules.init(key)._replace(data=state.known, value=state.base)
+            if begun and twin is not None:
+                twin = begin(key, twin)
+            if twin is not None:
+                np.testing.assert_allclose(state.pool, twin.pool, rtol=1e-9)
+                np.testing.assert_allclose(state.value, twin.value, rtol=1e-9)
+                assert (np.asarray(state.frozen) == np.asarray(twin.frozen)).all()
+                twin = observe(key, twin, Step(s, np.int32(a), t, t, np.float64(0.0), np.bool_(False)))
+                compared += 1
+    assert compared > 100
+
+
+class Controlled:
+    """Deviation control by the book: every version of every Q of the episode, at all states of a finite MDP."""
+
+    def __init__(self, mdp, beta, width):
+        self.mdp, self.beta, self.width, self.cap = mdp, beta, width, 1 / (1 - GAMMA)
+        self.phi, self.reward = mdp.features, mdp.reward[..., 0]
+        self.base, self.base_least, self.seen = np.full(mdp.num_states, self.cap), self.cap, set()
+        self.qs, self.leasts, self.bound = [], [], 0
+
+    def begin(self, data):
+        self.data = list(data)
+        if self.qs:
+            self.base, self.base_least = self.value(self.qs[-1], self.leasts[-1]), self.leasts[-1]
+        matrix = np.eye(self.phi.shape[-1])
+        for s, a, _ in data:
+            matrix += np.outer(self.phi[s, a], self.phi[s, a])
+        self.inverse = np.linalg.inv(matrix)
+        self.length = np.sqrt(np.einsum("sad,de,sae->sa", self.phi, self.inverse, self.phi))
+        self.qs, self.leasts = [], []
+        self.sweep()
+
+    def value(self, q, least):
+        return np.clip(q.max(-1), least, least + self.width)
+
+    def once(self, value, least):
+        w = self.inverse @ sum(
+            (self.phi[s, a] * (value[t] - least) for s, a, t in self.data), np.zeros(len(self.inverse))
+        )
+        return np.minimum(self.reward + GAMMA * (self.phi @ w + least + self.beta * self.length), self.cap)
+
+    def lowest(self, q):
+        return min((q[s].max() for s in self.seen), default=np.inf)
+
+    def sweep(self):
+        value, least = (
+            (self.value(self.qs[-1], self.leasts[-1]), self.leasts[-1]) if self.qs else (self.base, self.base_least)
+        )
+        q = self.once(value, least)
+        self.qs.append(q)
+        self.leasts.append(self.lowest(q))
+
+    def arrive(self, s):
+        if s in self.seen:
+            return
+        self.seen.add(s)
+        if not any(q[s].max() < least for q, least in zip(self.qs, self.leasts, strict=True)):
+            return
+        value, least, slack, qs, leasts = self.base, self.base_least, 0.0, [], []
+        for old, held in zip(self.qs, self.leasts, strict=True):
+            free = self.once(value, least)
+            q = np.clip(free, old - slack, old)
+            self.bound += bool((q != free).any())
+            least = self.lowest(q)
+            value = self.value(q, least)
+            slack = GAMMA * max(slack, held - least)
+            qs.append(q)
+            leasts.append(least)
+        self.qs, self.leasts = qs, leasts
+
+
+def test_deviation_control_by_hand():
+    mdp = RIVER.replace(features=wild_features(3), reward=np.random.default_rng(0).random((6, 2)))
+    start, move, _ = in_table(mdp)
+    scale = 0.003
+    hand = Controlled(mdp, scale * 2 * SPAN * 5 * np.sqrt(np.log(5 * HORIZON / FAILURE)), 2 * SPAN)
+    data = []
+    for s, a, t, state, begun in follow(
+        agents.gamma_lscvi_ucb_visited(**options(scale), versions=8), 120, mdp.problem, start, move
+    ):
+        if begun:
+            hand.begin(data)
+        elif data:
+            hand.sweep()
+        if data:
+            np.testing.assert_allclose(np.asarray(state.pool)[s], np.max([q[s] for q in hand.qs], 0), rtol=1e-9)
+        data.append((int(s), a, int(t)))
+        hand.arrive(int(s))
+        hand.arrive(int(t))
+    # Without clips that bind there would be nothing to see.
+    assert hand.bound > 0

@@ -1,0 +1,363 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Average reward by discounting
+#
+# A shop that orders every morning has no last day and no reason to think less of next year's profit than of this
+# year's. What counts is the *average reward*. Planning for it is old and solved; learning for it is harder than
+# learning for discounted value, because without a discount the Bellman operator does not contract and optimism has
+# nothing to lean on. Hong, Zhang and Tewari's way out is to discount all the same, so little that it does not matter,
+# and to keep values from growing as large as so little discounting would let them. You will see
+#
+# 1. what gain and bias say about a shop;
+# 2. how close a discount has to be to 1;
+# 3. an agent that learns this way, and the one line in which it can go wrong;
+# 4. why it clips its values, and on what;
+# 5. the same with features, and on a space of states that has no end;
+# 6. how fast regret grows, for it and for twelve others.
+
+# %%
+import os
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+import bayesmdp as bm
+
+SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
+HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
+BLUE, ORANGE, GREEN, PINK, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "0.5"
+STEPS, RUNS = (400, 2) if SMALL else (20_000, 8)
+
+
+def tidy(axes):
+    for ax in np.ravel(axes):
+        ax.spines[["top", "right"]].set_visible(False)
+
+
+# %% [markdown]
+# ## 1. Gain and bias
+#
+# An MDP without a discount is judged by its average reward. `solve` gives the **gain** J*, what the best policy earns a
+# day in the long run, the same from everywhere; and the **bias** v*, how much more a start is worth in all. Both come
+# with bounds that are proved, not hoped for.
+
+# %%
+shop = bm.environments.inventory(capacity=10, rescale=False)
+best = bm.solve(shop)
+print(f"earned a day: {float(best.gain):.3f}, between {best.attrs['lower']:.9f} and {best.attrs['upper']:.9f}")
+print("units to order, by stock:", best.policy.values.tolist())
+
+# %%
+fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.4), layout="constrained")
+axes[0].bar(shop.states, best.policy.values, color=BLUE)
+axes[0].set(xlabel="units in stock in the morning", ylabel="units to order")
+axes[0].set_title("the best policy: fill up from 3 or fewer, otherwise wait", loc="left")
+axes[1].plot(shop.states, best.value, "o-", color=ORANGE)
+axes[1].set(xlabel="units in stock in the morning", ylabel="bias, in units of money")
+axes[1].set_title(f"what a start is worth; span {best.attrs['span']:.1f}", loc="left")
+tidy(axes)
+plt.show()
+
+# %% [markdown]
+# The span of the bias, sp(v*), is the most that any start is worth above another. It is to the average reward what the
+# horizon is to discounted value: everything below is measured by it.
+#
+# ## 2. How close to 1?
+#
+# With discount gamma the best value is about J* / (1 - gamma) + v*(s). More exactly (their Lemma 1)
+#
+#     |J* - (1 - gamma) V*(s)| <= (1 - gamma) sp(v*),    sp(V*) <= 2 sp(v*).
+#
+# So (1 - gamma) sp(v*) is what discounting costs a step, and T (1 - gamma) sp(v*) in T steps; with
+# gamma = 1 - 1 / sqrt(T) that is sqrt(T) sp(v*), no more than what not knowing costs anyway.
+
+# %%
+river = bm.environments.riverswim(6, discount=None)
+solved = bm.solve(river)
+gain, span = float(solved.gain), solved.attrs["span"]
+print(f"RiverSwim-6: J* = {gain:.10f}, sp(v*) = {span:.4f}")
+away = np.logspace(-4, -0.7, 10 if SMALL else 40)
+values = np.array([bm.solve(river.replace(discount=1 - x)).value.values for x in away])
+fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.6), layout="constrained")
+axes[0].loglog(away, np.abs(gain - away[:, None] * values).max(1), color=BLUE)
+axes[0].loglog(away, away * span, color=GREY, linestyle="--")
+axes[0].annotate("(1 - gamma) sp(v*)", (1.2e-4, 8e-3), color=GREY)
+axes[0].annotate("max |J* - (1 - gamma) V*|", (1.2e-3, 2e-3), color=BLUE)
+axes[0].set(xlabel="1 - gamma", ylabel="error, in reward a step")
+axes[0].set_title("the discounted problem is like the average one ...", loc="left")
+axes[1].semilogx(away, np.ptp(values, 1), color=BLUE)
+axes[1].axhline(span, color=ORANGE)
+axes[1].semilogx(away, np.minimum(1 / away, 3 * span), color=GREY, linestyle="--")
+axes[1].annotate("sp(v*)", (0.03, span + 0.4), color=ORANGE)
+axes[1].annotate("sp(V*)", (1.5e-3, span - 1.6), color=BLUE)
+axes[1].annotate("1 / (1 - gamma),\noff the chart to the left", (1.2e-3, 3 * span - 2.4), color=GREY)
+axes[1].set(xlabel="1 - gamma", ylabel="span of values", ylim=(0, 3.05 * span))
+axes[1].set_title("... and its values differ no more", loc="left")
+tidy(axes)
+plt.show()
+
+# %% [markdown]
+# The right panel is the point of the method. What an agent *could* believe of a state it has not seen grows like
+# 1 / (1 - gamma), that is like sqrt(T); what is *true* of any two states never differs by more than 2 sp(v*). An agent
+# that is told sp(v*) may cut everything above.
+#
+# ## 3. An agent, and the line in which it can go wrong
+#
+# `gamma_ucb_cvi` holds an optimistic Q, acts greedily on it, and after each step makes one sweep over all pairs with a
+# bonus beta / sqrt(n). The text says n = 1 + visits, so that nothing is divided by 0, and P V is estimated with it.
+# Taken to the letter (`estimate="naive"`) that loses V / n of a row, and V is of the order of sqrt(T): more than any
+# bonus makes up for. Moved to the least value first, as gamma-LSCVI-UCB does, it loses H / n at most.
+
+# %%
+ESTIMATES = {
+    "recentred": bm.agents.gamma_ucb_cvi(horizon=STEPS, span=span),
+    "visited": bm.agents.gamma_ucb_cvi(horizon=STEPS, span=span, estimate="visited"),
+    "naive": bm.agents.gamma_ucb_cvi(horizon=STEPS, span=span, estimate="naive"),
+    "naive, 50 times the bonus": bm.agents.gamma_ucb_cvi(horizon=STEPS, span=span, estimate="naive", scale=1.0),
+}
+runs = bm.simulate(river, ESTIMATES, steps=STEPS, replicates=RUNS, thin=STEPS // 100)
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+for name, colour in zip(ESTIMATES, (BLUE, GREEN, RED, PINK), strict=True):
+    regret = runs["regret"].sel(agent=name).cumsum("step").mean("replicate")
+    for ax in axes:
+        ax.plot(runs["step"], regret, color=colour, label=name)
+axes[0].set(xlabel="steps", ylabel="regret, in units of reward")
+axes[0].set_title("the naive estimate never learns", loc="left")
+axes[1].set(xlabel="steps", ylim=(-50, 400))
+axes[1].set_title("the others, on their own scale", loc="left")
+axes[0].legend(frameon=False)
+tidy(axes)
+plt.show()
+print(runs["regret"].sum("step").mean("replicate").to_series().round(0).to_string())
+
+# %% [markdown]
+# An agent that went left all the time would lose .4236 of the .4286 a step, 8,472 in all; the naive one does just that,
+# whatever the bonus (its two lines lie on each other).
+#
+# The other constant is the bonus' scale c. The proof asks for something of the order of 1; at these lengths V then
+# hardly leaves its cap and nothing is learnt. The default .02 is practical, and is optimistic all the same: in 20 of 20
+# runs of 5,000 steps V stayed above the discounted optimum with c = .03, in 13 with .01, in none with .003.
+#
+# ## 4. Why clip?
+#
+# On RiverSwim clipping does nothing: with and without it runs are the same to the last digit, because optimism about a
+# far bank spreads over the whole river. We tried RiverSwim-6 and -12, the inventory, random linear MDPs and the hard
+# linear MDP at four scales of the bonus, and never saw V's span come near 2 sp(v*). It takes a place that stays
+# unknown, can be reached, and is not worth reaching. `rare_room` is made that way: a room with 100 doors, of which one
+# earns something, and which takes three looks to find.
+
+# %%
+room = bm.environments.rare_room()
+told = {"horizon": STEPS, "span": bm.solve(room).attrs["span"], "estimate": "visited"}
+CLIPPED = {
+    "clipped": bm.agents.gamma_ucb_cvi(**told),
+    "not clipped": bm.agents.gamma_ucb_cvi(**told, clip=False),
+}
+runs = bm.simulate(room, CLIPPED, steps=STEPS, replicates=RUNS)
+shown = STEPS if SMALL else 1_500
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+for name, colour in zip(CLIPPED, (BLUE, RED), strict=True):
+    first = runs.to_dataset().sel(agent=name).isel(step=slice(0, shown))
+    axes[0].plot(first["step"], first["gap"].cumsum("step").mean("replicate"), color=colour, label=name)
+    axes[1].plot(first["step"], first["span"].mean("replicate"), color=colour)
+axes[0].set(xlabel="steps", ylabel="sum of gaps, in units of reward")
+axes[0].set_title("what was lost", loc="left")
+axes[0].legend(frameon=False)
+axes[1].set(xlabel="steps", ylabel="span of V", yscale="log")
+axes[1].axhline(2 * told["span"], color=GREY, linewidth=1)
+axes[1].annotate("2 sp(v*)", (0.8 * shown, 2.3 * told["span"]), color=GREY)
+axes[1].set_title("how much better the room looks than the hall", loc="left")
+tidy(axes)
+plt.show()
+print(runs["gap"].sum("step").mean("replicate").to_series().round(1).to_string())
+
+# %% [markdown]
+# The study below has 10 against 204 (16 runs of 10,000 steps), and for gamma-LSCVI-UCB 2,686 against 3,685 at a scale
+# of .01.
+#
+# Not clipped, the agent takes the room for worth some 1 / (2 (1 - gamma)) more than the hall as long as one door has
+# not been tried, and so goes there for each of them. Clipped, it cannot think so. (With the recentred estimate, a pair
+# never tried is no longer worth 1 / (1 - gamma) to it after the first step, and it does not look for the room at all.)
+#
+# *Gap* is what an action costs for good, v*(s) - q*(s, a). Its sum has the mean of the regret's, but for the bias of
+# the start and the end, and none of the luck: the better measure of what an agent has learnt.
+#
+# ## 5. Features, and states without end
+#
+# Where P(s' | s, a) = <phi(s, a), mu(s')>, the value of the next state is linear in phi for every V, and is learnt by
+# least squares: `gamma_lscvi_ucb`. The inventory is such a problem: where a day leads depends on the stock after the
+# order only, 11 features for 66 pairs.
+
+# %%
+scaled = bm.environments.inventory(capacity=10)
+told = {"horizon": STEPS, "span": bm.solve(scaled).attrs["span"], "scale": 0.01}
+LEARNERS = {
+    "11 features": (scaled, bm.agents.gamma_lscvi_ucb(**told)),
+    "no features": (scaled.replace(features=None), bm.agents.gamma_lscvi_ucb(**told)),
+}
+fig, ax = plt.subplots(figsize=(6.5, 3.6), layout="constrained")
+for (name, (problem, agent)), colour in zip(LEARNERS.items(), (BLUE, GREY), strict=True):
+    runs = bm.simulate(problem, {name: agent}, steps=STEPS, replicates=RUNS, thin=STEPS // 100)
+    ax.plot(runs["step"], runs["gap"].sel(agent=name).cumsum("step").mean("replicate"), color=colour, label=name)
+    frozen = float(runs["frozen"].mean())
+    print(f"{name}: acted on the first sweep of the episode in {frozen:.0%} of steps")
+ax.set(xlabel="steps", ylabel="sum of gaps, in units of reward")
+ax.set_title("gamma-LSCVI-UCB in the shop", loc="left")
+ax.legend(frameon=False)
+tidy(ax)
+plt.show()
+
+# %% [markdown]
+# The agent acts on the largest Q of the sweeps of an episode (the proof needs that), and that is mostly the first: the
+# plan is all but frozen until the episode ends. Planning a whole episode at its start
+# (`gamma_lscvi_ucb_planned`) does as well.
+#
+# The minimum over all states, which clipping needs, is out of reach where states are numbers. `gamma_lscvi_ucb_visited`
+# takes it over the states visited so far, and whenever a new one changes it makes the sweeps of the episode again. A
+# machine that wears is of that kind: wear is a number in [0, 1], one can run the machine, spare it, or repair it.
+
+# %%
+machine = bm.environments.wearing_machine()
+short = 200 if SMALL else 3_000
+agent = bm.agents.gamma_lscvi_ucb_visited(horizon=short, span=machine.span, scale=0.03)
+runs = bm.simulate(machine, {"visited": agent}, steps=short, replicates=2 if SMALL else 4)
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.6), layout="constrained")
+for replicate in runs["replicate"].values:
+    axes[0].plot(runs["step"], runs["regret"].sel(replicate=replicate)[0].cumsum("step"), color=BLUE, alpha=0.6)
+axes[0].set(xlabel="steps", ylabel="regret, in units of reward")
+axes[0].set_title(f"regret against the gain {machine.gain:.3f}, run by run", loc="left")
+late = runs.to_dataset().isel(step=slice(short // 2, None))
+edges = np.linspace(0, 1, 21)
+taken = [np.histogram(late["state"].values[late["action"].values == a], edges)[0] for a in range(3)]
+share = np.array(taken) / np.maximum(np.sum(taken, 0), 1)
+axes[1].stackplot((edges[1:] + edges[:-1]) / 2, share, colors=(BLUE, ORANGE, GREEN))
+for x, action in zip((0.06, 0.38, 0.8), machine.actions, strict=True):
+    axes[1].annotate(action, (x, 0.45), color="white", fontweight="bold")
+for x in (0.21, 0.66):
+    axes[1].axvline(x, color="black", linewidth=1, linestyle="--")
+axes[1].set(xlabel="wear", ylabel="share of actions, second half", xlim=(0, 1), ylim=(0, 1))
+axes[1].set_title("what it does; dashed, the best policy's switches", loc="left")
+tidy(axes)
+plt.show()
+print("sweeps made again:", runs["fallen"].isel(step=-1).values[0].astype(int).tolist())
+
+# %% [markdown]
+# ## 6. How fast does regret grow?
+#
+# The paper proves O(sqrt(T)) and compares rates; it runs nothing. The study `average-reward`, declared before it was
+# run, runs every algorithm of its two tables that can be, for T = 1,000 to 100,000, with the constants of the theories
+# and with practical ones. An exponent is fitted to the mean sum of gaps over 16 runs for each T; 1/2 is what is proved
+# of the best, 1 is not learning.
+
+# %%
+TABLES = [HERE / "average_reward.csv", HERE / "average_reward_exponents.csv"]
+WORLDS = {"riverswim": "RiverSwim-6", "inventory": "inventory-8", "linear": "random linear"}
+have = all(path.exists() for path in TABLES)
+if have:
+    runs, exponents = (pd.read_csv(path) for path in TABLES)
+    shown = {
+        "gamma-UCB-CVI": BLUE,
+        "gamma-LSCVI-UCB": GREEN,
+        "gamma-UCB-CVI, naive": RED,
+        "PSRL": ORANGE,
+        "UCRL2": PINK,
+        "UCRL2, theory": GREY,
+    }
+    fig, axes = plt.subplots(1, 3, figsize=(12, 4), layout="constrained")
+    for ax, (world, title) in zip(axes, WORLDS.items(), strict=True):
+        for agent, colour in shown.items():
+            rows = runs[(runs["world"] == world) & (runs["agent"] == agent)]
+            ax.loglog(rows["horizon"], rows["gap"].clip(lower=0.1), "o-", color=colour, markersize=3, label=agent)
+        ax.set(xlabel="T")
+        ax.set_title(title, loc="left")
+    axes[0].set_ylabel("sum of gaps, in units of reward")
+    axes[0].legend(frameon=False, fontsize=8)
+    tidy(axes)
+    plt.show()
+
+# %%
+if have:
+    names = list(dict.fromkeys(exponents["agent"]))[::-1]
+    fig, axes = plt.subplots(1, 3, figsize=(12, 6), sharex=True, sharey=True, layout="constrained")
+    for ax, (world, title) in zip(axes, WORLDS.items(), strict=True):
+        rows = exponents[exponents["world"] == world].set_index("agent").loc[names]
+        error = [rows["exponent"] - rows["lower"], rows["upper"] - rows["exponent"]]
+        colours = [BLUE if name.startswith("gamma") else "black" for name in names]
+        for y, colour in enumerate(colours):
+            ax.errorbar(rows["exponent"].iloc[y], y, xerr=[[e.iloc[y]] for e in error], fmt="o", color=colour, ms=4)
+        ax.axvline(0.5, color=GREY, linewidth=1, linestyle="--")
+        ax.axvline(1, color=RED, linewidth=1)
+        ax.set(xlabel="fitted exponent", yticks=range(len(names)), yticklabels=names)
+        ax.set_title(title, loc="left")
+    fig.suptitle("Regret grows with T to the power of ... (95% intervals; 1 is not learning)", x=0.01, ha="left")
+    tidy(axes)
+    plt.show()
+
+# %% [markdown]
+# ### The paper's two tables, as run
+#
+# The power of T that is proved, beside the fitted ones, with the practical constants. Five algorithms of the tables
+# cannot be run: their step is an optimisation that nobody knows how to do efficiently.
+
+# %%
+LINEAR = {
+    "FOPO": "1/2",
+    "OLSVI.FH": "3/4",
+    "LOOP": "1/2",
+    "MDP-EXP2": "1/2, uniformly mixing",
+    "gamma-LSCVI-UCB": "1/2",
+}
+TABULAR = {
+    "UCRL2": "1/2, bounded diameter",
+    "REGAL": "1/2",
+    "PSRL": "1/2, in the Bayesian mean",
+    "OSP": "1/2, ergodic",
+    "SCAL": "1/2",
+    "UCRL2B": "1/2, bounded diameter",
+    "EBF": "1/2",
+    "gamma-UCB-CVI": "1/2",
+    "Optimistic Q-learning": "2/3",
+    "MDP-OOMD": "1/2, ergodic",
+    "UCB-AVG": "1/2",
+    "gamma-LSCVI-UCB": "1/2",
+}
+if have:
+    for title, table in (("Table 1: linear MDPs", LINEAR), ("Table 2: finite MDPs", TABULAR)):
+        found = {}
+        for agent, proved in table.items():
+            row = {"proved": proved}
+            for world, name in WORLDS.items():
+                fitted = exponents[(exponents["world"] == world) & (exponents["agent"] == agent)]
+                last = runs[(runs["world"] == world) & (runs["agent"] == agent)].tail(1)
+                row[name] = "-" if fitted.empty else f"{fitted['exponent'].item():.2f} ({last['gap'].item():,.0f})"
+            found[agent] = row
+        print(f"{title}: exponents, and the sum of gaps at T = 100,000\n{pd.DataFrame(found).T.to_string()}\n")
+
+# %% [markdown]
+# - **Ours learn, at practical constants, on all three**: exponents .09, .52 and .44 for gamma-UCB-CVI, .23, .27 and 0
+#   for gamma-LSCVI-UCB, all intervals below 1. At their theories' constants neither learns anything on RiverSwim in
+#   100,000 steps (1.00), and on the others they lose up to thousands: what is proved is true much later.
+# - **Below 1/2 is no contradiction**: sqrt(T) is a bound for the worst MDP of each length. On a fixed one a learner
+#   that has found the best policy loses little more.
+# - **The constant has to fit the problem.** With .003 gamma-LSCVI-UCB is the best of all on RiverSwim (57 at 100,000
+#   steps, against 635 with .01), and on the inventory it learns too late (3,865 against 35, exponent .96).
+# - **The clipping oracle is not missed.** Clipping at visited states gives the same curves; planning whole episodes
+#   too.
+# - **Rivals.** PSRL, UCRL2, UCRL2B and SCAL, with their radii shrunk to .03, are level with gamma-UCB-CVI; with their
+#   theories' radii UCRL2B and SCAL learn RiverSwim (.41), which ours do not. Intervals that reach 1: MDP-EXP2 and
+#   MDP-OOMD on RiverSwim, which is not the fast mixing problem that they are for; Optimistic Q-learning on the
+#   inventory, and with its theory's bonus on RiverSwim; UCRL2B and SCAL with theory's radii on the random linear MDP,
+#   where all that is to be had is had at once by chance and lost again by exploring.
+# - On this random linear MDP there is little to learn (sp(v*) is .09), and features learn it in a few steps. It tells
+#   only who cannot use them.
