@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from bayesmdp.plots import plot_occupancy, plot_quantile_value, plot_regret, plot_reward, plot_study
     from bayesmdp.posterior import NotConjugate, concentration_by_evidence, dirichlet_log_evidence, draw, infer
     from bayesmdp.simulation import Interrupted, collect, simulate
+    from bayesmdp.stages import unroll
 
 __all__ = [
     "MDP",
@@ -86,6 +87,7 @@ __all__ = [
     "studies",
     "suboptimal_steps",
     "summary",
+    "unroll",
     "value_draws",
 ]
 
@@ -106,6 +108,7 @@ _HOME = {
     "logs": ("read_log",),
     "continuous": ("ContinuousMDP",),
     "mdp": ("MDP",),
+    "stages": ("unroll",),
     "objectives": ("Robust",),
     "planning": (
         "CVaR",

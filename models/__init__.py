@@ -1,12 +1,14 @@
 """Priors over unknown decision problems, as NumPyro functions."""
 
 from .dirichlet_transitions import dirichlet_transitions
+from .logistic_transitions import logistic_transitions
 from .rewards import beta_bernoulli_rewards, normal_gamma_rewards, normal_rewards
 from .river_current import river_current
 
 __all__ = [
     "beta_bernoulli_rewards",
     "dirichlet_transitions",
+    "logistic_transitions",
     "normal_gamma_rewards",
     "normal_rewards",
     "river_current",

@@ -8,6 +8,7 @@ from bayesmdp.environments.inventory import inventory
 from bayesmdp.environments.linear import hard_linear_mdp, random_linear_mdp
 from bayesmdp.environments.queue import queue
 from bayesmdp.environments.rare_room import rare_room
+from bayesmdp.environments.recommendation import recommendation
 from bayesmdp.environments.risky_lake import risky_lake
 from bayesmdp.environments.riverswim import riverswim
 from bayesmdp.environments.wearing_machine import wearing_machine
@@ -25,6 +26,7 @@ __all__ = [
     "queue",
     "random_linear_mdp",
     "rare_room",
+    "recommendation",
     "risky_lake",
     "riverswim",
     "to_gymnasium",

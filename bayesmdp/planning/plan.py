@@ -35,6 +35,7 @@ from bayesmdp.mdp import MDP, Array, Problem, label_array
 from bayesmdp.planning.average import GainPlan, average_policy_iteration, bias_bound, relative_value_iteration
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.evaluation import DENSE_LIMIT
+from bayesmdp.planning.finite_horizon import backward_induction
 from bayesmdp.planning.inputs import read_concentration, read_dataset, read_draws
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.risk import Mean, OrderRisk, Quantile, Risk
@@ -131,7 +132,7 @@ def plan(
             raise ValueError(f"{name} must be one of {', '.join(known)}; got {given!r}")
     tolerance = number("tolerance", tolerance, minimum=0)
     max_iterations = integer("max_iterations", max_iterations, 1)
-    if mdp.discount is None:
+    if mdp.objective == "average":
         if not isinstance(risk, Mean) or quantile == "exact":
             raise ValueError(
                 f"the risk of an average reward is not defined here; {mdp.name} needs a discount: "
@@ -145,6 +146,8 @@ def plan(
     else:
         draws = read_draws(read_dataset(posterior), mdp)
     with jax.enable_x64(True):
+        if mdp.objective == "episode":
+            solver = "backward_induction"
         solved = _solve(mdp.problem, draws, risk, tolerance, max_iterations, solver=solver)
         solved = jax.device_get(solved)
     if strict and not solved.converged:
@@ -161,6 +164,8 @@ def plan(
 
 @partial(jax.jit, static_argnames="solver")
 def _solve(problem: Problem, draws: Draws, risk: Risk, tolerance: float, max_iterations: int, *, solver: str) -> Plan:
+    if problem.stage is not None:
+        return backward_induction(problem, draws, risk)
     return SOLVERS[solver](problem, draws, risk, tolerance=tolerance, max_iterations=max_iterations)
 
 
@@ -307,7 +312,7 @@ def _labelled(solved: Plan, mdp: MDP) -> xr.Dataset:
             "iterations": int(solved.iterations),
             # A netCDF attribute cannot be a boolean.
             "converged": int(solved.converged),
-            "discount": mdp.discount,
+            **({} if mdp.discount is None else {"discount": mdp.discount}),
             "mdp": mdp.name,
         }
     )
