@@ -220,14 +220,17 @@ def plot_study(
     count = final.sizes["agent"]
     held = set(root_dataset(result).data_vars)
     rows = 2 if "robust_regret" in held else 1
-    height = 2.4 * _rows(count)
+    # The states of a continuous space are numbers, of which there is no map.
+    mapped = root_dataset(result, "state")["state"].dtype.kind != "f"
+    height = 2.4 * _rows(count) if mapped else 0.0
     if figure is None:
         figure = _new_figure(12, 0.4 + 4.2 * rows + height)
     else:
         figure.set_size_inches(12, 0.4 + 4.2 * rows + height)
         figure.set_layout_engine("constrained")
-    halves: Any = figure.subfigures(2, 1, height_ratios=[4.2 * rows, height])
-    curves, maps = halves
+    ratios = [4.2 * rows, height] if mapped else [1.0]
+    parts: Any = figure.subfigures(len(ratios), 1, height_ratios=ratios, squeeze=False)[:, 0]
+    curves = parts[0]
     panels = curves.subplots(rows, 2, squeeze=False)
     plot_regret(result, panels[0, 0], confidence=confidence)
     plot_reward(result, panels[0, 1], window=window, confidence=confidence)
@@ -237,12 +240,10 @@ def plot_study(
             plot_quantile_value(result, panels[1, 1], confidence=confidence)
         else:
             panels[1, 1].set_visible(False)
-    if root_dataset(result, "state")["state"].dtype.kind == "f":
-        maps.suptitle("no map of states: they are numbers", x=0.01, ha="left", color="0.5")
-    else:
-        plot_occupancy(result, _heat_axes(maps, count), bins=bins)
     curves.suptitle(_headline(final), x=0.01, ha="left", fontsize=13)
-    maps.suptitle("Share of time in each state, as learning goes on", x=0.01, ha="left", fontsize=12)
+    if mapped:
+        plot_occupancy(result, _heat_axes(parts[1], count), bins=bins)
+        parts[1].suptitle("Share of time in each state, as learning goes on", x=0.01, ha="left", fontsize=12)
     return figure
 
 

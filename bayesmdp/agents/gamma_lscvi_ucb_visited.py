@@ -221,6 +221,7 @@ class _VisitedRules:
     versions: int
 
     def __call__(self, belief: None, problem: Problem | ContinuousProblem, options: Options) -> Rules:
+        problem = jax.tree.map(jnp.asarray, problem)
         finite = isinstance(problem, Problem)
         if isinstance(problem, Problem):
             phi, slots = pair_features(problem), problem.num_states

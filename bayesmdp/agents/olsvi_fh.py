@@ -22,8 +22,8 @@ whatever number of steps were taken.
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -88,9 +88,9 @@ def olsvi_fh(
         "ridge": number("ridge", ridge, above=0),
     }
     if episode is None:
-        return Agent("olsvi-fh", _rules_of(None, steps, bias), unit_rewards, options, objectives=("average",))
+        return Agent("olsvi-fh", _StagedRules(None, steps, bias), unit_rewards, options, objectives=("average",))
     static = {"episode": integer("episode", episode, 1)}
-    return Agent("olsvi-fh", _rules_of(episode), unit_rewards, options, static, objectives=("average",))
+    return Agent("olsvi-fh", _StagedRules(static["episode"]), unit_rewards, options, static, objectives=("average",))
 
 
 class _State(NamedTuple):
@@ -115,16 +115,19 @@ class _State(NamedTuple):
     capped: Array
 
 
-@cache
-def _rules_of(episode: int | None, horizon: int = 0, span: float = 0.0) -> Any:
-    """The rules function for episodes of that length, or theirs; one object for the same numbers."""
+@dataclass(frozen=True)
+class _StagedRules:
+    """The rules for episodes of that length, or theirs for a horizon and a span. Equal ones share a program."""
 
-    def rules(belief: None, problem: Problem, options: Options) -> Rules:
+    episode: int | None
+    horizon: int = 0
+    span: float = 0.0
+
+    def __call__(self, belief: None, problem: Problem, options: Options) -> Rules:
         dimension = pair_features(problem).shape[-1]
-        theirs = max(span**0.5 * horizon**0.25 / dimension**0.75, (span * horizon / dimension**2) ** (1 / 3))
-        return _rules(problem, options, max(int(np.ceil(theirs)), 1) if episode is None else episode)
-
-    return rules
+        steps, span = self.horizon, self.span
+        theirs = max(span**0.5 * steps**0.25 / dimension**0.75, (span * steps / dimension**2) ** (1 / 3))
+        return _rules(problem, options, max(int(np.ceil(theirs)), 1) if self.episode is None else self.episode)
 
 
 def _rules(problem: Problem, options: Options, stages: int) -> Rules:

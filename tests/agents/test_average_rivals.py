@@ -217,7 +217,7 @@ def test_olsvi_fh_takes_their_episode_by_default():
     *_, kept, _ = follow(agent, 20, LINEAR)
     theirs = max(2**0.5 * 500**0.25 / 3**0.75, (2 * 500 / 9) ** (1 / 3))
     assert kept.plan.shape == (20, int(np.ceil(theirs)), 6)
-    assert agents.olsvi_fh(horizon=500, span=2.0).rules is agent.rules
+    assert agents.olsvi_fh(horizon=500, span=2.0).rules == agent.rules
 
 
 def best_row(estimate, radius, value, perturbation=0.0):
@@ -438,7 +438,7 @@ def test_regret_falls_where_mixing_is_fast():
         (lambda: agents.mdp_exp2(horizon=100, mixing=1, excitation=1, window=9, episode=17), "episode .* at least 18"),
         (lambda: agents.olsvi_fh(horizon=100, span=1, episode=0), "episode must be an integer of at least 1"),
         (lambda: agents.olsvi_fh(horizon=100, span=1, ridge=0), "ridge must be a number above 0"),
-        (lambda: agents.scal(span=0), "span must be a number above 0"),
+        (lambda: agents.scal(span=-1), "span must be a number of at least 0"),
         (lambda: agents.ucb_avg(horizon=100, span=1, effective_horizon=1), "effective_horizon .* at least 2"),
         (lambda: agents.ucb_avg(horizon=100, span=1, width=-1), "width must be a number of at least 0"),
     ],
