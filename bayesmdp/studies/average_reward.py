@@ -82,7 +82,7 @@ MACHINE = {
 def _cell(title: str, agents: Mapping[str, AgentSpec], steps: int, **options: Any) -> Study:
     note = "the settings are ours; the paper runs nothing"
     return Study(
-        title=f"{title}, {steps:,} steps",
+        title=title,
         agents=agents,
         steps=steps,
         thin=steps // 100,
