@@ -1,6 +1,7 @@
 """Priors over unknown decision problems, as NumPyro functions."""
 
 from .dirichlet_transitions import dirichlet_transitions
+from .gaussian_q import gaussian_q
 from .logistic_transitions import logistic_transitions
 from .rewards import beta_bernoulli_rewards, normal_gamma_rewards, normal_rewards
 from .river_current import river_current
@@ -8,6 +9,7 @@ from .river_current import river_current
 __all__ = [
     "beta_bernoulli_rewards",
     "dirichlet_transitions",
+    "gaussian_q",
     "logistic_transitions",
     "normal_gamma_rewards",
     "normal_rewards",

@@ -51,8 +51,10 @@ def thaw(frozen: Frozen) -> NDArray[Any]:
 AXES = {1: "[group]", 2: "[state, action]", 3: "[state, action, outcome]"}
 
 
-def frozen_numbers(name: str, given: ArrayLike, shape: tuple[int, ...], *, positive: bool = True) -> Frozen:
-    """The numbers as float64 of `shape`.
+def frozen_numbers(
+    name: str, given: ArrayLike, shape: tuple[int, ...], *, positive: bool = True, axes: str = ""
+) -> Frozen:
+    """The numbers as float64 of `shape`, whose `axes` are those of pairs unless told.
 
     Raises
     ------
@@ -71,5 +73,5 @@ def frozen_numbers(name: str, given: ArrayLike, shape: tuple[int, ...], *, posit
     try:
         return freeze(np.broadcast_to(array, shape))
     except ValueError:
-        expected = f"{AXES[len(shape)]} = {shape}"
+        expected = f"{axes or AXES[len(shape)]} = {shape}"
         raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {expected}") from None

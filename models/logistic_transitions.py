@@ -61,7 +61,8 @@ def logistic_transitions(mdp: Any, mean: ArrayLike = 0.0, scale: ArrayLike = 1.0
     if mdp.num_outcomes != 2:
         raise ValueError(f"logistic_transitions is for pairs with 2 outcomes; this MDP has {mdp.num_outcomes}")
     size = (features.shape[-1],)
-    means, scales = frozen_numbers("mean", mean, size, positive=False), frozen_numbers("scale", scale, size)
+    means = frozen_numbers("mean", mean, size, positive=False, axes="[feature]")
+    scales = frozen_numbers("scale", scale, size, axes="[feature]")
     return _model(freeze(np.ascontiguousarray(features, dtype=np.float64)), means, scales)
 
 

@@ -190,7 +190,7 @@ def row_log_likelihood(model: Model, data: Transitions, values: dict[str, Array]
 
     It is -inf where a value is none that its distribution can take, whether NumPyro validates or not.
     """
-    total = jnp.zeros(len(data.state))
+    total = jnp.zeros(len(data.weight))
     for name, site in sites(model, data, values).items():
         if site["type"] != "sample" or not site["is_observed"]:
             continue
@@ -203,7 +203,7 @@ def row_log_likelihood(model: Model, data: Transitions, values: dict[str, Array]
                 continue
             raise ValueError(f"site {name!r} is observed outside the plate of rows; observe inside `with data.rows():`")
         log_likelihood = jnp.moveaxis(log_likelihood, frames[0].dim, 0)
-        total = total + log_likelihood.reshape(len(data.state), -1).sum(-1)
+        total = total + log_likelihood.reshape(len(data.weight), -1).sum(-1)
     return total
 
 
