@@ -60,10 +60,6 @@ from bayesmdp.validation import number
 __all__ = ["OBJECTIVES", "Objective", "Robust", "quantile_values"]
 
 
-MAX_ITERATIONS = 1_000_000
-"""Of the plan for the true gain."""
-
-
 @dataclass(frozen=True)
 class Robust:
     """What `simulate` measures of agents' robustness: see the module.
@@ -129,7 +125,7 @@ class _Pairs(NamedTuple):
 
 
 def _optimal_pairs(problem: Problem, transition: Array) -> _Pairs:
-    plan = average_policy_iteration(problem, Draws(transition[None], problem.reward), max_iterations=MAX_ITERATIONS)
+    plan = average_policy_iteration(problem, Draws(transition[None], problem.reward))
     # A drawn kernel that does not hang together has no gain that is the same from everywhere.
     gain = jnp.where(plan.converged, plan.gain, jnp.nan)
     shortfall = gain - expected_reward(transition, problem.reward)[..., 0]

@@ -139,7 +139,7 @@ def assemble(
             draws,
             ("chain", "draw", "checkpoint", "replicate"),
             dict(belief.dims),
-            Labels(mdp.states, mdp.actions, getattr(mdp, "successor", None)),
+            Labels(mdp.states, mdp.actions, mdp.successor),
             {"checkpoint": attrs["checkpoints"], "replicate": whole},
         )
     new = xr.DataTree.from_dict(nodes)

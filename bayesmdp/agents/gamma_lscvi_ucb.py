@@ -61,8 +61,7 @@ def gamma_lscvi_ucb(
     span : float
         sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
     scale : float
-        c. The theory's is of the order of 1; what
-        does well within 10^5 steps is far smaller.
+        c. The theory's is of the order of 1; what does well within 10^5 steps is far smaller.
     failure : float in (0, 1)
         delta.
     discount : float, optional
@@ -178,7 +177,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     return Rules(
         init=init,
         begin=begin,
-        act=lambda key, state, s: best_action(problem, state.pool[s], s),
+        act=lambda key, state, s: best_action(problem.available[s], state.pool[s]),
         observe=observe,
         ends=lambda coin, state, step: doubled(state.data, state.known),
         policy=lambda state: greedy(problem, state.pool)[0],

@@ -39,7 +39,7 @@ from jax import lax
 from bayesmdp.agents.base import Agent, Options, Rules, stay
 from bayesmdp.agents.gamma_lscvi_ucb import ROUNDING, optimism, sweeps_to_settle
 from bayesmdp.agents.least_squares import Regression, doubled, include, lengths, no_data, refreshed
-from bayesmdp.agents.optimism import dense_unit_rewards, horizon_options, pair_features
+from bayesmdp.agents.optimism import best_action, dense_unit_rewards, horizon_options, pair_features
 from bayesmdp.continuous import ContinuousMDP, ContinuousProblem
 from bayesmdp.mdp import MDP, Array, Problem
 from bayesmdp.planning import greedy
@@ -364,7 +364,7 @@ class _VisitedRules:
                     start=zero,
                     first=jnp.zeros(dimension),
                     lowest=zero + cap,
-                    fresh=jnp.zeros((), bool),
+                    fresh=jnp.ones((), bool),
                     weights=jnp.zeros((*room, dimension)),
                     least=jnp.full(room, cap),
                     slack=jnp.zeros(room),
@@ -381,7 +381,7 @@ class _VisitedRules:
         def begin(key: Array, state: _State) -> _State:
             known = refreshed(state.data)
             old, one = state.sweeps, jnp.ones((), jnp.int32)
-            start = jnp.where(old.fresh | (old.count == 0), old.lowest, old.least[old.version, old.count])
+            start = jnp.where(old.fresh, old.lowest, old.least[old.version, old.count])
             rows = state.rows._replace(length=lengths(known.inverse, state.rows.features))
             weights = known.weights(state.value - start)
             q = free_q(weights, start, rows)
@@ -406,7 +406,7 @@ class _VisitedRules:
             row = look(s, state.known.inverse)
             first = free_q(state.sweeps.first, state.sweeps.start, row)
             values = jnp.where(state.visited > 0, state.pool[state.here], first)
-            return jnp.argmax(jnp.where(row.available, values, -jnp.inf)).astype(jnp.int32)
+            return best_action(row.available, values)
 
         def observe(key: Array, state: _State, step: Step) -> _State:
             old = state.sweeps

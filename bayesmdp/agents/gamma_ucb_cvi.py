@@ -127,7 +127,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         return state._replace(q=q, value=jnp.where(options["clip"] > 0, clip_span(value, width), value))
 
     def act(key: Array, state: _State, s: Array) -> Array:
-        return best_action(problem, state.q[s], s)
+        return best_action(problem.available[s], state.q[s])
 
     def observe(key: Array, state: _State, step: Step) -> _State:
         s, a = step.state, step.action

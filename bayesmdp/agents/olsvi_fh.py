@@ -31,7 +31,7 @@ from jax import lax
 
 from bayesmdp.agents.base import Agent, Options, Rules, stay
 from bayesmdp.agents.least_squares import Regression, include, lengths, no_data, refreshed
-from bayesmdp.agents.optimism import pair_features, unit_rewards
+from bayesmdp.agents.optimism import bonus_options, pair_features, unit_rewards
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import greedy
 from bayesmdp.validation import integer, number
@@ -79,16 +79,15 @@ def olsvi_fh(
     >>> float(bm.simulate(mdp, {"OLSVI": agent}, steps=500, replicates=2)["episode"].max())
     50.0
     """
-    steps, bias = integer("horizon", horizon, 2), number("span", span, minimum=0)
-    options: dict[str, float] = {
-        "horizon": steps,
-        "span": bias,
-        "scale": number("scale", scale, minimum=0),
-        "failure": number("failure", failure, above=0, below=1),
-        "ridge": number("ridge", ridge, above=0),
-    }
+    options = bonus_options(horizon, span, scale, failure) | {"ridge": number("ridge", ridge, above=0)}
     if episode is None:
-        return Agent("olsvi-fh", _StagedRules(None, steps, bias), unit_rewards, options, objectives=("average",))
+        return Agent(
+            "olsvi-fh",
+            _StagedRules(None, int(options["horizon"]), options["span"]),
+            unit_rewards,
+            options,
+            objectives=("average",),
+        )
     static = {"episode": integer("episode", episode, 1)}
     return Agent("olsvi-fh", _StagedRules(static["episode"]), unit_rewards, options, static, objectives=("average",))
 

@@ -12,21 +12,35 @@ from bayesmdp.posterior import Belief, exact_belief
 from bayesmdp.validation import integer, number, reject_first
 from bayesmdp.world import Step
 
-__all__ = ["best_action", "counter", "dense_unit_rewards", "horizon_options", "never", "pair_features", "unit_rewards"]
+__all__ = [
+    "best_action",
+    "bonus_options",
+    "counter",
+    "dense_unit_rewards",
+    "horizon_options",
+    "never",
+    "pair_features",
+    "unit_rewards",
+]
+
+
+def bonus_options(horizon: int, span: float, scale: float, failure: float) -> dict[str, float]:
+    """Options that agents whose bonus grows with the span have in common, checked."""
+    return {
+        "horizon": integer("horizon", horizon, 2),
+        "span": number("span", span, minimum=0),
+        "scale": number("scale", scale, minimum=0),
+        "failure": number("failure", failure, above=0, below=1),
+    }
 
 
 def horizon_options(
     horizon: int, span: float, scale: float, failure: float, discount: float | None
 ) -> dict[str, float]:
-    """Options that the discounting agents have in common, checked; gamma is 1 - 1 / sqrt(T) by default."""
-    steps = integer("horizon", horizon, 2)
-    return {
-        "horizon": steps,
-        "span": number("span", span, minimum=0),
-        "scale": number("scale", scale, minimum=0),
-        "failure": number("failure", failure, above=0, below=1),
-        "discount": 1 - steps**-0.5 if discount is None else number("discount", discount, above=0, below=1),
-    }
+    """Those, and the discount; 1 - 1 / sqrt(T) by default."""
+    options = bonus_options(horizon, span, scale, failure)
+    theirs = 1 - options["horizon"] ** -0.5
+    return options | {"discount": theirs if discount is None else number("discount", discount, above=0, below=1)}
 
 
 def unit_rewards(mdp: MDP) -> None:
@@ -64,9 +78,9 @@ def never(coin: Array, state: Any, step: Step) -> Array:
     return jnp.zeros((), bool)
 
 
-def best_action(problem: Problem, values: Array, s: Array) -> Array:
-    """The first of the available actions of a state with the largest of `values` [action]."""
-    return jnp.argmax(jnp.where(problem.available[s], values, -jnp.inf)).astype(jnp.int32)
+def best_action(available: Array, values: Array) -> Array:
+    """The first of the `available` actions with the largest of `values`, both [action]."""
+    return jnp.argmax(jnp.where(available, values, -jnp.inf)).astype(jnp.int32)
 
 
 def pair_features(problem: Problem) -> Array:

@@ -21,10 +21,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from bayesmdp.agents.base import Agent, Options, Rules, stay
-from bayesmdp.agents.optimism import best_action, never, unit_rewards
+from bayesmdp.agents.optimism import best_action, bonus_options, never, unit_rewards
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import greedy
-from bayesmdp.validation import integer, number
+from bayesmdp.validation import number
 from bayesmdp.world import Step
 
 __all__ = ["optimistic_q_learning"]
@@ -60,12 +60,7 @@ def optimistic_q_learning(
     >>> bm.simulate(river, {"Q": agent}, steps=500, replicates=2)["bonus"].dims
     ('agent', 'replicate', 'step')
     """
-    options: dict[str, float] = {
-        "horizon": integer("horizon", horizon, 2),
-        "span": number("span", span, minimum=0),
-        "scale": number("scale", scale, minimum=0),
-        "failure": number("failure", failure, above=0, below=1),
-    }
+    options = bonus_options(horizon, span, scale, failure)
     if effective_horizon is not None:
         options["effective_horizon"] = number("effective_horizon", effective_horizon, minimum=2)
     return Agent("optimistic-q-learning", _rules, unit_rewards, options, objectives=("average",))
@@ -95,7 +90,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         return _State(jnp.zeros(pairs), full, full)
 
     def act(key: Array, state: _State, s: Array) -> Array:
-        return best_action(problem, state.least[s], s)
+        return best_action(problem.available[s], state.least[s])
 
     def observe(key: Array, state: _State, step: Step) -> _State:
         s, a, following = step.state, step.action, step.next_state

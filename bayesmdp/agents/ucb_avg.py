@@ -36,10 +36,10 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from bayesmdp.agents.base import Agent, Options, Rules, stay
-from bayesmdp.agents.optimism import best_action, never, unit_rewards
+from bayesmdp.agents.optimism import best_action, bonus_options, never, unit_rewards
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import greedy
-from bayesmdp.validation import integer, number
+from bayesmdp.validation import number
 from bayesmdp.world import Step
 
 __all__ = ["ucb_avg"]
@@ -84,14 +84,9 @@ def ucb_avg(
     >>> bool((result["span"] <= 2 * 6.31 + 1e-9).all())
     True
     """
-    steps = integer("horizon", horizon, 2)
-    options: dict[str, float] = {
-        "horizon": steps,
-        "span": number("span", span, minimum=0),
-        "scale": number("scale", scale, minimum=0),
+    options = bonus_options(horizon, span, scale, failure) | {
         "width": number("width", width, minimum=0),
-        "failure": number("failure", failure, above=0, below=1),
-        "effective_horizon": max(float(steps ** (1 / 3)), 2.0)
+        "effective_horizon": max(float(horizon ** (1 / 3)), 2.0)
         if effective_horizon is None
         else number("effective_horizon", effective_horizon, minimum=2),
     }
@@ -211,7 +206,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     return Rules(
         init=init,
         begin=stay,
-        act=lambda key, state, s: best_action(problem, state.least[s], s),
+        act=lambda key, state, s: best_action(problem.available[s], state.least[s]),
         observe=observe,
         ends=never,
         policy=lambda state: greedy(problem, state.least)[0],

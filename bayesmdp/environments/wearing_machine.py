@@ -58,18 +58,25 @@ def wearing_machine() -> ContinuousMDP:
     >>> round(machine.gain, 3), round(machine.span, 2)
     (0.699, 0.81)
     """
-    machine = _Machine(*(np.array(table) for table in (REWARD, LOWER, UPPER)))
     gain, span = _solution()
     return ContinuousMDP(
         view=_view,
         draw=_draw,
-        parameters=machine,
+        parameters=_machine(),
         start=0.0,
         actions=ACTIONS,
         gain=gain,
         span=span,
         name="wearing-machine",
     )
+
+
+def _machine() -> _Machine:
+    return _Machine(*(np.array(table) for table in (REWARD, LOWER, UPPER)))
+
+
+def _quantile(lower: Array, upper: Array, share: Array) -> Array:
+    return (1 - (1 - share) ** (1 / upper)) ** (1 / lower)
 
 
 def _polynomials(x: Array, xp: Any = jnp) -> Array:
@@ -86,15 +93,15 @@ def _view(machine: _Machine, x: Array) -> tuple[Array, Array]:
 def _draw(machine: _Machine, luck: Array, x: Array, action: Array) -> Array:
     """The first number picks a distribution, the second its quantile."""
     which = jnp.minimum(jnp.sum(jnp.cumsum(_polynomials(x)) <= luck[0]), 3)
-    return (1 - (1 - luck[1]) ** (1 / machine.upper[action, which])) ** (1 / machine.lower[action, which])
+    return _quantile(machine.lower[action, which], machine.upper[action, which], luck[1])
 
 
 @cache
 def _solution(tolerance: float = 1e-12) -> tuple[float, float]:
     """Gain and span."""
-    reward, lower, upper = (np.array(table) for table in (REWARD, LOWER, UPPER))
+    reward, lower, upper = _machine()
     u = (np.arange(QUANTILES) + 0.5) / QUANTILES
-    reached = (1 - (1 - u) ** (1 / upper[..., None])) ** (1 / lower[..., None])  # [action, polynomial, quantile]
+    reached = _quantile(lower[..., None], upper[..., None], u)  # [action, polynomial, quantile]
     weights = _polynomials(reached, np)
     mean = np.zeros(reward.shape)
     while True:

@@ -93,9 +93,10 @@ def _cell(title: str, agents: Mapping[str, AgentSpec], steps: int, **options: An
 
 
 STUDIES: Mapping[str, Study] = {
-    f"{world}-{steps}": _cell(f"agents for the average reward on {world}", AGENTS, steps, prior=prior, **options)
+    f"{world}-{steps}": _cell(
+        f"agents for the average reward on {world}", AGENTS, steps, prior="dirichlet_transitions", **options
+    )
     for world, options in WORLDS.items()
-    for prior in ("dirichlet_transitions",)
     for steps in HORIZONS
 } | {
     f"rare-room-{steps}": _cell("with and without clipping", ROOM, steps, environment="rare_room")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,10 @@ __all__ = ["AgentSpec", "Study"]
 
 
 def _span(mdp: Any) -> float:
+    """Of the true bias."""
     from bayesmdp.planning import solve
 
-    return float(getattr(mdp, "span", None) or solve(mdp).attrs["span"])
+    return float(mdp.span if mdp.space == "continuous" else solve(mdp).attrs["span"])
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,7 @@ class Study:
         """
         from bayesmdp import agents
 
+        span = cache(lambda: _span(mdp))  # solved for once, and only if one asks
         made = {}
         for name, spec in self.agents.items():
             maker = getattr(agents, spec.algorithm)
@@ -117,7 +120,7 @@ class Study:
             if "horizon" in takes:
                 told["horizon"] = steps or self.steps
             if "span" in takes and "span" not in spec.options:
-                told["span"] = _span(mdp)
+                told["span"] = span()
             made[name] = maker(*((prior,) if "prior" in takes else ()), **{**told, **spec.options})
         return made
 
