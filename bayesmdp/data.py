@@ -27,7 +27,16 @@ from numpyro.primitives import Messenger
 
 from bayesmdp.mdp import MDP, Array, label_array
 
-__all__ = ["Targets", "Transitions", "all_transitions", "as_labels", "compress", "label_indices", "label_set", "make_log"]
+__all__ = [
+    "Targets",
+    "Transitions",
+    "all_transitions",
+    "as_labels",
+    "compress",
+    "label_indices",
+    "label_set",
+    "make_log",
+]
 
 COLUMNS = ("state", "action", "reward", "next_state")
 

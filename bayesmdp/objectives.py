@@ -57,7 +57,7 @@ from bayesmdp.planning import (
 from bayesmdp.posterior import Belief
 from bayesmdp.validation import number
 
-__all__ = ["OBJECTIVES", "Objective", "Robust", "quantile_values"]
+__all__ = ["BY_STEP", "OBJECTIVES", "Objective", "Robust", "quantile_values"]
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,21 @@ def _episode_gap(problem: Problem, transition: Array, baseline: Array, policy: A
     gap = baseline - episode_value(problem, transition, problem.reward, policy)
     return jnp.where(problem.stage == 0, gap, 0)
 
+
+def _worse_than_best(problem: Problem, transition: Array) -> Array:
+    plan = backward_induction(problem, Draws(transition[None], problem.reward))
+    return plan.value[:, None] - plan.q
+
+
+def _of_pair(problem: Problem, gap: Array, s: Array, a: Array) -> Array:
+    return gap[s, a]
+
+
+BY_STEP = Objective(_worse_than_best, _whatever_the_policy, _of_pair)
+"""Regret of episodes charged as it is made, V*(s) - Q*(s, a) at each step, and no policy is evaluated.
+
+By the performance-difference lemma its expected sum over an episode is V*(start) - V^policy(start).
+"""
 
 OBJECTIVES = {
     ("finite", "episode"): Objective(_best_episode, _episode_gap, _in_state),

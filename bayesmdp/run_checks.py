@@ -15,7 +15,7 @@ from bayesmdp.mdp import MDP, Array
 from bayesmdp.noise import BernoulliNoise
 from bayesmdp.objectives import Robust
 from bayesmdp.planning import solve
-from bayesmdp.posterior import Belief
+from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.posterior.program import Model, describe_row
 
 __all__ = ["check_rewards", "check_run"]
@@ -66,7 +66,7 @@ def check_run(
         raise ValueError(f"robust regret is of discounted value; the objective of {mdp.name} is {mdp.objective!r}")
 
 
-def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | None], probe: Mapping[str, Array] | None) -> None:
+def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | QBelief | None], probe: Mapping[str, Array] | None) -> None:
     """Refuse agents whose priors do not fit the rewards: taken as known where they are drawn, or impossible."""
     true = {"transition": mdp.transition, "reward": mdp.reward} | dict(probe or {})
     drawn = probe is not None and "reward" in probe

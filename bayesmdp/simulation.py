@@ -33,7 +33,7 @@ from bayesmdp.run_checks import check_rewards, check_run
 from bayesmdp.runs import Run, assemble, provenance, resumable
 from bayesmdp.validation import integer
 
-__all__ = ["Interrupted", "collect", "simulate"]
+__all__ = ["Interrupted", "OnReplicate", "collect", "in_threads", "simulate"]
 
 type OnReplicate = Callable[[str, int, float], None]
 
@@ -189,7 +189,7 @@ def simulate(
     todo = [(name, replicate) for replicate in range(replicates) if replicate not in done for name in agents]
     runs: dict[tuple[str, int], Run] = {}
     try:
-        for task, finished in _in_threads(run, todo, _program_of(agents, beliefs), workers):
+        for task, finished in in_threads(run, todo, _program_of(agents, beliefs), workers):
             runs[task] = finished
             if on_replicate is not None:
                 on_replicate(*task, finished.seconds)
@@ -245,14 +245,17 @@ def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, ste
     return make_log(mdp, state, action, reward, next_state, last)
 
 
-def _program_of(agents: Mapping[str, Agent], beliefs: Mapping[str, Belief | None]) -> dict[str, Any]:
+def _program_of(agents: Mapping[str, Agent], beliefs: Mapping[str, Any]) -> dict[str, Any]:
     """What each agent's compiled program depends on."""
     return {name: (agent.rules, beliefs[name]) for name, agent in agents.items()}
 
 
-def _in_threads(
-    run: Callable[[str, int], Run], todo: Sequence[tuple[str, int]], program: Mapping[str, Any], workers: int | None
-) -> Iterator[tuple[tuple[str, int], Run]]:
+def in_threads[Finished](
+    run: Callable[[str, int], Finished],
+    todo: Sequence[tuple[str, int]],
+    program: Mapping[str, Any],
+    workers: int | None,
+) -> Iterator[tuple[tuple[str, int], Finished]]:
     """Finished runs as they come. Each program's first run goes ahead alone, so that it is compiled once."""
     first = {program[name]: (name, replicate) for name, replicate in reversed(todo)}
     ahead = list(first.values())

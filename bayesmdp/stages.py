@@ -17,7 +17,7 @@ from bayesmdp.validation import integer
 if TYPE_CHECKING:
     from bayesmdp.mdp import MDP
 
-__all__ = ["check_stages", "unroll"]
+__all__ = ["check_stages", "shortest_episode", "unroll"]
 
 
 def check_stages(mdp: MDP, stage: Any) -> NDArray[np.int32]:
@@ -38,9 +38,9 @@ def check_stages(mdp: MDP, stage: Any) -> NDArray[np.int32]:
             f"initial[{state}] = {mdp.initial[state]:.6g}, but state {mdp.states[state]!r} is of a later stage"
         )
     state, action, following = _steps(mdp)
-    wrong = going[state] & ~mdp.terminal[following] & (stages[following] != stages[state] + 1)
-    if wrong.any():
-        s, a, t = (int(x[np.argmax(wrong)]) for x in (state, action, following))
+    out_of_order = going[state] & ~mdp.terminal[following] & (stages[following] != stages[state] + 1)
+    if out_of_order.any():
+        s, a, t = (int(x[np.argmax(out_of_order)]) for x in (state, action, following))
         raise ValueError(
             f"action {mdp.actions[a]!r} leads from state {mdp.states[s]!r} of stage {stages[s]} to {mdp.states[t]!r} "
             f"of stage {stages[t]}; each step leads to the next stage, or to a terminal state"
@@ -48,7 +48,7 @@ def check_stages(mdp: MDP, stage: Any) -> NDArray[np.int32]:
     return stages
 
 
-def _steps(mdp: MDP) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _steps(mdp: MDP) -> tuple[Any, Any, Any]:
     """Steps that can happen, as far as is known."""
     if mdp.transition is None:
         possible = mdp.available[..., None] & (np.ones(1, bool) if mdp.successor is None else mdp.successor >= 0)
@@ -86,7 +86,7 @@ def unroll(mdp: MDP, horizon: int) -> MDP:
 
     stages, size = integer("horizon", horizon, 1), mdp.num_states
     end = stages * size
-    outcomes = np.arange(size) if mdp.successor is None else mdp.successor
+    outcomes: Any = np.arange(size) if mdp.successor is None else mdp.successor
     following = np.broadcast_to(outcomes, (size, mdp.num_actions, mdp.num_outcomes))
     if (following < 0).any():
         raise ValueError(f"{mdp.name} has outcomes -1, elsewhere, which cannot be unrolled")
@@ -111,7 +111,17 @@ def unroll(mdp: MDP, horizon: int) -> MDP:
         initial=np.concatenate([mdp.initial, np.zeros(end + 1 - size)]),
         stage=np.append(np.repeat(np.arange(stages), size), stages),
         features=None if mdp.features is None else repeated(mdp.features, 0.0),
+        noise=repeated(mdp.noise, 0.0) if np.ndim(mdp.noise) else mdp.noise,
         states=[(h, s) for h in range(stages) for s in mdp.states] + ["end"],
         actions=mdp.actions,
         name=f"{mdp.name}-horizon-{stages}",
     )
+
+
+def shortest_episode(mdp: MDP) -> int:
+    """The fewest steps after which an episode may end, as far as is known without the transition probabilities."""
+    assert mdp.stage is not None
+    if mdp.successor is None:
+        return 1
+    ends = (mdp.available[..., None] & mdp.terminal[mdp.successor]).any((1, 2)) & ~mdp.terminal
+    return int(mdp.stage[ends].min()) + 1

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bayesmdp.mdp import Array, Problem
-from bayesmdp.posterior import Belief
+from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.world import Step
 
 __all__ = ["Agent", "Rules", "stay"]
@@ -70,7 +70,8 @@ class Agent:
     rules : callable
         ``rules(belief, problem, options) -> Rules``; a module-level function, so that equal agents share one program.
     make_belief : callable, optional
-        ``make_belief(mdp) -> Belief``. It may look at sizes only: an agent is never shown the true kernel. Without it
+        ``make_belief(mdp) -> Belief``, or a `QBelief`. It may look at what is known only: an agent is never shown the
+        true kernel. Without it
         the rules are given None (an agent that is not Bayesian).
     objectives, spaces : tuples of str
         Those of the MDPs it can act in.
@@ -84,7 +85,7 @@ class Agent:
 
     algorithm: str
     rules: Callable[[Any, Problem, Options], Rules]
-    make_belief: Callable[[Any], Belief | None] = _no_belief
+    make_belief: Callable[[Any], Belief | QBelief | None] = _no_belief
     options: Mapping[str, Any] = field(default_factory=dict)
     static: Mapping[str, Any] = field(default_factory=dict)
     objectives: tuple[str, ...] = ("discounted",)

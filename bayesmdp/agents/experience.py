@@ -42,8 +42,8 @@ class Experience(NamedTuple):
 
 
 def learns_reward(belief: Belief) -> bool:
-    """Whether the prior has a site ``reward``, so that the problem's own reward is not to be looked at."""
-    return "reward" in dict(belief.dims)
+    """Whether the prior speaks of rewards, so that the problem's own are not to be looked at."""
+    return not {"reward", "theta"}.isdisjoint(dict(belief.dims))
 
 
 def experience(belief: Belief, state: Any, problem: Problem) -> Experience:

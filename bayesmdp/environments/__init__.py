@@ -5,6 +5,7 @@ from bayesmdp.environments.frozen_lake import frozen_lake
 from bayesmdp.environments.gymnasium import collect_gymnasium, from_gymnasium, policy_function, to_gymnasium
 from bayesmdp.environments.icu_sepsis import clinicians_policy, icu_sepsis
 from bayesmdp.environments.inventory import inventory
+from bayesmdp.environments.layers import layers
 from bayesmdp.environments.linear import hard_linear_mdp, random_linear_mdp
 from bayesmdp.environments.queue import queue
 from bayesmdp.environments.rare_room import rare_room
@@ -22,6 +23,7 @@ __all__ = [
     "hard_linear_mdp",
     "icu_sepsis",
     "inventory",
+    "layers",
     "policy_function",
     "queue",
     "random_linear_mdp",

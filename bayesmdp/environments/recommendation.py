@@ -95,11 +95,11 @@ def recommendation(
         goes_on = available[:size] & (stage < length - 1)[:, None]
         successor[:size, :, outcome] = np.where(goes_on, found, size)
 
-    features = np.zeros((size + 1, count, count, count + 1))
+    by_product = np.zeros((size + 1, count, count, count + 1))
     for a in range(count):
-        features[:size, a, a, 0] = 1
-        features[:size, a, a, 1:] = shown
-    features = features.reshape(size + 1, count, -1)
+        by_product[:size, a, a, 0] = 1
+        by_product[:size, a, a, 1:] = shown
+    features = by_product.reshape(size + 1, count, -1)
     liked = 1 / (1 + np.exp(-(features @ np.concatenate([beta[:, None], gamma], 1).ravel())))
     if tabular:
         features = np.eye((size + 1) * count).reshape(size + 1, count, -1)

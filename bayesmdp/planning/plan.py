@@ -146,8 +146,6 @@ def plan(
     else:
         draws = read_draws(read_dataset(posterior), mdp)
     with jax.enable_x64(True):
-        if mdp.objective == "episode":
-            solver = "backward_induction"
         solved = _solve(mdp.problem, draws, risk, tolerance, max_iterations, solver=solver)
         solved = jax.device_get(solved)
     if strict and not solved.converged:

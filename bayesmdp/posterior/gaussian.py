@@ -200,5 +200,3 @@ def _noise(model: Model, stages: int, features: int) -> Array:
             f"targets of stage {int(np.argmax(wrong))} are not Normal about <features, theta> with a noise of its own"
         )
     return slope**-0.5
-
-

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from numpyro import infer
 
-from bayesmdp.data import Transitions
-from bayesmdp.posterior.program import Model, Program
+from bayesmdp.posterior.program import Data, Model, Program
 
 __all__ = ["prior_draws", "run"]
 
@@ -33,7 +32,7 @@ type Draws = dict[str, NDArray[Any]]
 
 def run(
     model: Model,
-    data: Transitions,
+    data: Data,
     program: Program,
     *,
     num_draws: int,
@@ -74,7 +73,7 @@ def run(
     return {name: np.asarray(samples[name]) for name in program.names}, statistics
 
 
-def prior_draws(model: Model, data: Transitions, program: Program, num_draws: int, seed: int) -> Draws:
+def prior_draws(model: Model, data: Data, program: Program, num_draws: int, seed: int) -> Draws:
     """Draws [draw, ...] of all sites before any data."""
     predictive = infer.Predictive(model, num_samples=num_draws, return_sites=list(program.names))
     drawn = predictive(jax.random.key(seed), data)
