@@ -18,7 +18,7 @@ from bayesmdp.planning import solve
 from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.posterior.program import Model, describe_row
 
-__all__ = ["check_rewards", "check_run"]
+__all__ = ["check_rewards", "check_room", "check_run"]
 
 
 def check_run(
@@ -64,6 +64,19 @@ def check_run(
         solve(mdp)  # or say that there is no one gain to hold agents to
     if robust is not None and mdp.objective != "discounted":
         raise ValueError(f"robust regret is of discounted value; the objective of {mdp.name} is {mdp.objective!r}")
+
+
+def check_room(beliefs: Mapping[str, Belief | QBelief | None], steps: int) -> None:
+    """Refuse agents that have no room for what they will see."""
+    for name, belief in beliefs.items():
+        if not isinstance(belief, QBelief) or belief.layout.episodes is None:
+            continue
+        room, length = belief.layout.episodes, belief.layout.length
+        if steps > room * length:
+            raise ValueError(
+                f"agents[{name!r}] has room for {room} episodes (of at least {length} steps each); steps is {steps}: "
+                f"make it with episodes={-(-steps // length)}"
+            )
 
 
 def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | QBelief | None], probe: Mapping[str, Array] | None) -> None:

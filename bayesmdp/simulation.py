@@ -29,7 +29,7 @@ from bayesmdp.policy import policy_probabilities
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.program import Model, sample_prior
 from bayesmdp.rollout import follow_policy, run_agent
-from bayesmdp.run_checks import check_rewards, check_run
+from bayesmdp.run_checks import check_rewards, check_room, check_run
 from bayesmdp.runs import Run, assemble, provenance, resumable
 from bayesmdp.validation import integer
 
@@ -139,6 +139,7 @@ def simulate(
         probe = None if truth is None else sample_prior(truth, random.key(0), shape)
         if isinstance(mdp, MDP):
             check_rewards(mdp, beliefs, probe)
+            check_room(beliefs, steps)
         keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
     attrs = provenance(mdp, agents, beliefs, truth, probe, robust, **run_of)

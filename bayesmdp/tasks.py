@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -29,7 +29,7 @@ from bayesmdp.posterior.gaussian import GaussianPrior
 from bayesmdp.posterior.program import Model, sample_prior
 from bayesmdp.posterior.q_belief import QBelief, TaskStatistics, task_statistics
 from bayesmdp.rollout import run_agent
-from bayesmdp.run_checks import check_rewards, check_run
+from bayesmdp.run_checks import check_rewards, check_room, check_run
 from bayesmdp.runs import join_replicates, provenance, resumable
 from bayesmdp.simulation import Interrupted, OnReplicate, in_threads
 from bayesmdp.validation import integer, number
@@ -111,14 +111,17 @@ def across_tasks(
     )
 
 
+WINDOWS = ("reward", "regret", "state", "action")
+
+
 class TaskRuns(NamedTuple):
     """One agent's tasks in one replicate, on the host.
 
-    Arrays [task, window], each task's prior if they are kept, and seconds: those spent on learning, and all.
+    The rollouts' arrays of all tasks one after the other [window], each task's prior if they are kept, and seconds:
+    those spent on learning, and all.
     """
 
-    reward: NDArray[np.float64]
-    regret: NDArray[np.float64]
+    windows: dict[str, NDArray[Any]]
     priors: list[Any]
     learning: float
     seconds: float
@@ -168,10 +171,11 @@ def simulate_tasks(
     Returns
     -------
     DataTree
-        Root: ``reward`` and ``regret`` [agent, replicate, task, step]; the regret of episodes of a fixed length is
-        charged as it is made (:data:`bayesmdp.objectives.BY_STEP`). ``priors/NAME`` if kept: ``mean`` [replicate, task,
-        stage, feature] and ``covariance``, or ``concentration``. ``timing``: ``seconds`` and ``learning`` (those of
-        them spent between tasks) [agent, replicate].
+        As from :func:`~bayesmdp.simulate`, of all tasks one after the other: ``reward``, ``regret``, ``state`` and
+        ``action`` [agent, replicate, step], with a coordinate ``task`` along ``step``. The regret of episodes of a
+        fixed length is charged as it is made (:data:`bayesmdp.objectives.BY_STEP`). ``priors/NAME`` if kept: ``mean``
+        [replicate, task, stage, feature] and ``covariance``, or ``concentration``. ``timing``: ``seconds`` and
+        ``learning`` (those of them spent between tasks) [agent, replicate].
 
     Raises
     ------
@@ -193,8 +197,8 @@ def simulate_tasks(
     ...     steps=20,
     ...     replicates=2,
     ... )
-    >>> dict(result["regret"].sizes)
-    {'agent': 2, 'replicate': 2, 'task': 4, 'step': 1}
+    >>> result["regret"].groupby("task").sum().shape
+    (2, 2, 4)
     """
     tasks, steps = integer("tasks", tasks, 1), integer("steps", steps, 1)
     replicates, seed = integer("replicates", replicates, 1), integer("seed", seed, 0)
@@ -211,6 +215,7 @@ def simulate_tasks(
         beliefs = {name: agent.make_belief(mdp) for name, agent in within.items()}
         probe = sample_prior(truth, random.key(0), shape)
         check_rewards(mdp, beliefs, probe)
+        check_room(beliefs, steps)
         problem = jax.tree.map(jax.numpy.asarray, mdp.problem)
         owned = {name: _own_prior(belief) for name, belief in beliefs.items()}
     for name, learner in learners.items():
@@ -239,7 +244,7 @@ def simulate_tasks(
         began, learning = time.perf_counter(), 0.0
         learner, belief = learners[name], beliefs[name]
         base = previous = prior = owned[name]
-        rewards, regrets, priors, past, due = [], [], [], [], learner.warm_up
+        windows, priors, past, due = [], [], [], learner.warm_up
         with jax.enable_x64(True):  # the setting is a thread's own
             own = random.fold_in(random.key(seed), replicate)
             for task in range(tasks):
@@ -251,7 +256,7 @@ def simulate_tasks(
                     problem,
                     true["transition"],
                     dict(learner.agent.options),
-                    np.array([steps] if learner.method else [], int),
+                    np.array([steps] if base is not None else [], int),
                     None,
                     reward if reward is None or reward.ndim == 3 else reward[..., None],
                     prior if prior is None or isinstance(prior, GaussianPrior) else {"transition": prior},
@@ -262,8 +267,7 @@ def simulate_tasks(
                     steps=steps,
                     thin=thin,
                 )
-                rewards.append(np.asarray(rollout.reward))
-                regrets.append(np.asarray(rollout.regret))
+                windows.append({name: np.asarray(getattr(rollout, name)) for name in WINDOWS})
                 if keep_priors:
                     priors.append(prior)
                 if not learner.method or task + 1 == tasks:
@@ -279,10 +283,11 @@ def simulate_tasks(
                     told = Past(stacked, base, previous, episodes, tasks, luck)
                     previous = prior = METHODS[learner.method].learn(told, **learner.options)
                 learning += time.perf_counter() - now
-        return TaskRuns(np.array(rewards), np.array(regrets), priors, learning, time.perf_counter() - began)
+        joined = {name: np.concatenate([window[name] for window in windows]) for name in WINDOWS}
+        return TaskRuns(joined, priors, learning, time.perf_counter() - began)
 
     todo = [(name, replicate) for replicate in range(replicates) if replicate not in done for name in learners]
-    program = {name: (agent.rules, shared[name], learners[name].method is None) for name, agent in within.items()}
+    program = {name: (agent.rules, shared[name]) for name, agent in within.items()}
     runs: dict[tuple[str, int], TaskRuns] = {}
     join = partial(_assemble, list(learners), runs, attrs, resume)
     try:
@@ -346,14 +351,19 @@ def _assemble(
     if not whole:
         return resume
 
-    def stack(part: str) -> NDArray[np.float64]:
-        return np.array([[getattr(runs[name, r], part) for r in whole] for name in names])
+    def stack(part: Callable[[TaskRuns], Any]) -> NDArray[Any]:
+        return np.array([[part(runs[name, r]) for r in whole] for name in names])
 
-    places = {"agent": names, "replicate": whole}
-    step = np.arange(attrs["thin"], attrs["steps"] + 1, attrs["thin"])
-    by_window = {part: (("agent", "replicate", "task", "step"), stack(part)) for part in ("reward", "regret")}
-    nodes = {"/": xr.Dataset(by_window, {**places, "task": np.arange(attrs["tasks"]), "step": step}, attrs)}
-    seconds = {part: (("agent", "replicate"), stack(part)) for part in ("seconds", "learning")}
+    places: dict[str, Any] = {"agent": names, "replicate": whole}
+    step = np.arange(attrs["thin"], attrs["tasks"] * attrs["steps"] + 1, attrs["thin"])
+    along = {"step": step, "task": ("step", (step - 1) // attrs["steps"])}
+    dims = ("agent", "replicate")
+    by_window = {
+        variable: ((*dims, "step"), stack(lambda run, variable=variable: run.windows[variable]))  # type: ignore[misc]
+        for variable in WINDOWS
+    }
+    nodes = {"/": xr.Dataset(by_window, {**places, **along}, attrs)}
+    seconds = {"seconds": (dims, stack(lambda run: run.seconds)), "learning": (dims, stack(lambda run: run.learning))}
     nodes["/timing"] = xr.Dataset(seconds, places)
     for name in names if attrs["keep_priors"] else ():
         used = [runs[name, r].priors for r in whole]

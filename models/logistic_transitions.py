@@ -19,14 +19,14 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 from jax import nn
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .arguments import Frozen, freeze, frozen_numbers, pair_sizes, thaw
 
 __all__ = ["logistic_transitions"]
 
 
-def logistic_transitions(mdp: Any, mean: ArrayLike = 0.0, scale: ArrayLike = 1.0) -> Callable[[Any], None]:
+def logistic_transitions(mdp: Any, mean: ArrayLike | None = 0.0, scale: ArrayLike = 1.0) -> Callable[[Any], None]:
     """A logistic model of which of two outcomes a pair has.
 
     Parameters
@@ -34,7 +34,8 @@ def logistic_transitions(mdp: Any, mean: ArrayLike = 0.0, scale: ArrayLike = 1.0
     mdp
         Read for `num_states`, `num_actions`, `num_outcomes`, which must be 2, and `features` [state, action, feature].
     mean, scale : float, or array broadcastable to [feature]
-        Of the weights; scales are positive.
+        Of the weights; scales are positive. With ``mean=None`` the weights are about those of the MDP's own transition
+        probabilities, as a distribution of tasks like it.
 
     Returns
     -------
@@ -61,9 +62,18 @@ def logistic_transitions(mdp: Any, mean: ArrayLike = 0.0, scale: ArrayLike = 1.0
     if mdp.num_outcomes != 2:
         raise ValueError(f"logistic_transitions is for pairs with 2 outcomes; this MDP has {mdp.num_outcomes}")
     size = (features.shape[-1],)
+    mean = _own_weights(mdp) if mean is None else mean
     means = frozen_numbers("mean", mean, size, positive=False, axes="[feature]")
     scales = frozen_numbers("scale", scale, size, axes="[feature]")
     return _model(freeze(np.ascontiguousarray(features, dtype=np.float64)), means, scales)
+
+
+def _own_weights(mdp: Any) -> NDArray[np.float64]:
+    """Least squares for the log odds of the MDP's pairs, as far as they are finite."""
+    with np.errstate(divide="ignore"):
+        odds = np.log(mdp.transition[..., 1]) - np.log(mdp.transition[..., 0])
+    pairs = np.isfinite(odds) & mdp.available & ~mdp.terminal[:, None]
+    return np.linalg.lstsq(mdp.features[pairs], odds[pairs])[0]
 
 
 @lru_cache(maxsize=16)

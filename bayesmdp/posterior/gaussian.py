@@ -137,7 +137,9 @@ def probe_rows(stages: int, features: int, seed: int = 0) -> Targets:
 def _prior(model: Model, stages: int, features: int) -> tuple[Array, Array]:
     read = []
     for seed in range(3):
-        messages = sites(model, probe_rows(stages, features, seed), seed=seed)
+        # Of stage 0 only, since the model may have fewer stages than it is read for.
+        data = probe_rows(stages, features, seed)
+        messages = sites(model, data._replace(stage=0 * data.stage), seed=seed)
         latents = {n: m for n, m in messages.items() if m["type"] == "sample" and not m["is_observed"]}
         if "theta" not in latents:
             raise NotConjugate(

@@ -43,6 +43,7 @@ __all__ = [
     "row_targets",
     "rows_of",
     "task_statistics",
+    "whitened",
 ]
 
 FEW_ROWS = 2_000
@@ -190,11 +191,12 @@ def _no_prior() -> GaussianPrior:
 
 
 class _Layout(NamedTuple):
-    """How experience is held: functions that make empty rows and add a step to them."""
+    """How experience is held: empty rows, how a step is added, and for how many episodes, and how short, there is room."""
 
     rows: Callable[[], QRows]
     include: Callable[[QRows, Array, Array, Step], QRows]
-    room: int | None
+    episodes: int | None = None
+    length: int = 1
 
 
 def q_belief(model: Model, mdp: MDP, episodes: int | None = None) -> QBelief:
@@ -256,7 +258,7 @@ def empty_rows(mdp: MDP, episodes: int | None = None) -> _Layout:
         return _a_row_each(stage.tobytes(), (mdp.num_states, mdp.num_actions, mdp.num_outcomes), successor)
     room = ROOM if episodes is None else episodes
     # Where episodes may end early there may be more of them than steps suggest.
-    return _as_they_come(stages, room, room * shortest_episode(mdp))
+    return _as_they_come(stages, room, shortest_episode(mdp))
 
 
 @lru_cache(maxsize=64)
@@ -286,11 +288,11 @@ def _a_row_each(stage: bytes, shape: tuple[int, int, int], successor: tuple[tupl
             square=rows.square.at[h, row].add(jnp.asarray(step.reward, float) ** 2),
         )
 
-    return _Layout(empty, include, None)
+    return _Layout(empty, include)
 
 
 @lru_cache(maxsize=64)
-def _as_they_come(stages: int, episodes: int, room: int) -> _Layout:
+def _as_they_come(stages: int, episodes: int, length: int) -> _Layout:
     def empty() -> QRows:
         return QRows(*jnp.zeros((3, stages, episodes), jnp.int32), *jnp.zeros((3, stages, episodes)))
 
@@ -300,7 +302,7 @@ def _as_they_come(stages: int, episodes: int, room: int) -> _Layout:
             *(held.at[h, number].set(jnp.asarray(value, held.dtype)) for held, value in zip(rows, values, strict=True))
         )
 
-    return _Layout(empty, include, room)
+    return _Layout(empty, include, episodes, length)
 
 
 def _next_values(problem: Problem, rows: QRows, theta: Array) -> tuple[Array, Array]:
@@ -314,6 +316,7 @@ def _next_values(problem: Problem, rows: QRows, theta: Array) -> tuple[Array, Ar
     return jnp.where(going > 0, jnp.max(q, -1), 0), features
 
 
+@jax.jit
 def backward(
     prior: GaussianPrior,
     problem: Problem,
@@ -353,6 +356,7 @@ def backward(
     return lax.scan(stage, last, (prior, rows, precision, luck), reverse=True)[1]
 
 
+@jax.jit
 def whitened(prior: GaussianPrior, problem: Problem, rows: QRows) -> Array:
     """The precision [stage, feature, feature] that a belief carries, from all rows at once."""
     assert problem.features is not None
@@ -360,6 +364,7 @@ def whitened(prior: GaussianPrior, problem: Problem, rows: QRows) -> Array:
     return jnp.swapaxes(along, 1, 2) @ (rows.weight[..., None] * along)
 
 
+@jax.jit
 def row_targets(prior: GaussianPrior, problem: Problem, rows: QRows) -> Array:
     """Targets [stage, row] of rows of single steps, made backwards with posterior means."""
     nothing = jnp.zeros(prior.mean.shape)
