@@ -49,7 +49,7 @@ __all__ = ["Estimates", "empirical_bayes", "estimates", "meta_posterior", "mtsrl
 
 type Floats = NDArray[np.float64]
 
-ITERATIONS, TOLERANCE = 50, 1e-3
+ITERATIONS, TOLERANCE = 20, 1e-3
 """Of empirical Bayes: at most so many leaps, until nothing moves by more than this share of the largest entry."""
 
 
@@ -152,8 +152,8 @@ def empirical_bayes(
         theta = at.mean + _times(spread, score - _times(gram, at.mean))
         mean = theta.mean(0)
         apart = theta - mean
-        total = spread.sum(0) + np.einsum("khi,khj->hij", apart, apart)
-        left = _residual(past, theta) + np.einsum("khij,khji->kh", spread, past.gram)
+        total = spread.sum(0) + np.einsum("khi,khj->hij", apart, apart, optimize=True)
+        left = _residual(past, theta) + (spread * past.gram).sum((-1, -2))
         ridge = nu * np.trace(total, axis1=-2, axis2=-1) / (2 * size * features)
         covariance = (total + ridge[:, None, None] * identity) / (size + nu)
         return _Hyper(mean, covariance, np.sqrt(np.maximum(left.sum(0) / steps, 1e-12)))

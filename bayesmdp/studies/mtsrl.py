@@ -46,7 +46,7 @@ def _learner(algorithm: str, method: str, knows: str = "nothing", **learning: An
     return LearnerSpec(algorithm, method=method, knows=knows, learning={"warm_up": WARM_UP, **learning})
 
 
-def _agents(growth: float = 1.0) -> dict[str, LearnerSpec]:
+def _agents(growth: float = 1.25) -> dict[str, LearnerSpec]:
     """Those of every cell about Q-values."""
     return {
         RLSVI: LearnerSpec("tsrl"),
@@ -55,20 +55,20 @@ def _agents(growth: float = 1.0) -> dict[str, LearnerSpec]:
         "MTSRL+": _learner("tsrl", "mtsrl+", growth=growth),
         "empirical Bayes": _learner("tsrl", "empirical-bayes", growth=growth),
         "bandit": LearnerSpec("bandit_ts"),
-        "bandit oracle": LearnerSpec("bandit_ts", knows="prior"),
-        "Meta-TS": _learner("bandit_ts", "meta-ts", "covariance", growth=growth),
         "AdaTS": _learner("bandit_ts", "adats", "covariance", growth=growth),
     }
 
 
 MORE = {
-    "AdaTS of Q": _learner("tsrl", "adats", "covariance"),
-    "empirical Bayes, noise learned": _learner("tsrl", "empirical-bayes", learn_noise=True),
+    "Meta-TS": _learner("bandit_ts", "meta-ts", "covariance", growth=1.25),
+    "bandit oracle": LearnerSpec("bandit_ts", knows="prior"),
+    "AdaTS of Q": _learner("tsrl", "adats", "covariance", growth=1.25),
+    "empirical Bayes, noise learned": _learner("tsrl", "empirical-bayes", growth=1.25, learn_noise=True),
     "greedy": LearnerSpec("lsvi"),
     "Boltzmann": LearnerSpec("lsvi", {"temperature": 0.05}),
-    **{f"MTSRL+ K0={k}": _learner("tsrl", "mtsrl+", warm_up=k) for k in (2, 4, 16)},
-    **{f"MTSRL+ c={c:g}": _learner("tsrl", "mtsrl+", scale=c) for c in (0.0, 0.01, 1.0)},
-    **{f"empirical Bayes K0={k}": _learner("tsrl", "empirical-bayes", warm_up=k) for k in (2, 4)},
+    **{f"MTSRL+ c={c:g}": _learner("tsrl", "mtsrl+", growth=1.25, scale=c) for c in (0.0, 0.01, 1.0)},
+    **{f"MTSRL+ K0={k}": _learner("tsrl", "mtsrl+", growth=1.25, warm_up=k) for k in (2, 4)},
+    **{f"empirical Bayes K0={k}": _learner("tsrl", "empirical-bayes", growth=1.25, warm_up=k) for k in (2, 4)},
 }
 
 SHOP: Mapping[str, Any] = {
@@ -78,7 +78,7 @@ SHOP: Mapping[str, Any] = {
     "truth": "logistic_transitions",
     "truth_options": {"mean": None, "scale": 0.5},
 }
-SMALL = {**SHOP, "steps": 300, "tasks": 40, "thin": 30, "replicates": 64}
+SMALL = {**SHOP, "steps": 300, "tasks": 40, "thin": 30, "replicates": 16}
 SMALL_SHOP = {"products": 4, "horizon": 3}
 
 LAYERS: Mapping[str, Any] = {
@@ -91,14 +91,14 @@ LAYERS: Mapping[str, Any] = {
     "steps": 400,
     "tasks": 40,
     "thin": 40,
-    "replicates": 64,
+    "replicates": 16,
     "keep_priors": True,
 }
 
 STUDIES: Mapping[str, TaskStudy] = {
     "recommendation": TaskStudy(
         title="learned priors in the recommendation engine, 4,521 states",
-        agents=_agents(growth=1.25),
+        agents=_agents(growth=1.5),
         **{**SHOP, "steps": 1_000, "tasks": 100, "thin": 200, "replicates": 16},
     ),
     "recommendation-small": TaskStudy(
@@ -109,9 +109,9 @@ STUDIES: Mapping[str, TaskStudy] = {
     ),
     "recommendation-tabular": TaskStudy(
         title="learned priors in a small recommendation engine with tabular features",
-        agents=_agents(growth=1.25),
+        agents=_agents(),
         environment_options={**SMALL_SHOP, "tabular": True},
-        **{**SMALL, "replicates": 16},
+        **SMALL,
     ),
     "gaussian": TaskStudy(title="learned priors where Q is Normal", agents=_agents() | MORE, **LAYERS),
     "gaussian-tails": TaskStudy(
@@ -121,11 +121,32 @@ STUDIES: Mapping[str, TaskStudy] = {
     ),
     "gaussian-bayes": TaskStudy(
         title="the hierarchy inferred in full, beside its plug-ins",
-        agents={name: spec for name, spec in _agents(growth=1.5).items() if "bandit" not in spec.algorithm}
+        agents={name: spec for name, spec in _agents(growth=1.5).items() if spec.algorithm == "tsrl"}
         | {"full Bayes": _learner("tsrl", "full-bayes", warm_up=2, growth=1.5, draws=400, num_warmup=300, chains=1)},
         **{**LAYERS, "environment_options": {"width": 2, "actions": 2, "horizon": 3, "noise": 0.5}}
         | {"truth_options": {"mean": np.random.default_rng(6).normal(size=(3, 4)), "covariance": 0.3 * np.eye(4)}}
-        | {"steps": 150, "tasks": 20, "thin": 150, "replicates": 16},
+        | {"steps": 150, "tasks": 20, "thin": 150, "replicates": 8},
+    ),
+    "riverswim": TaskStudy(
+        title="a Dirichlet prior learned from rivers with other currents",
+        environment="riverswim",
+        environment_options={"num_states": 6, "discount": 0.95},
+        prior="dirichlet_transitions",
+        prior_options={"concentration": 1 / 6},
+        truth="river_current",
+        truth_options={"concentration": (2.0, 4.0, 2.0)},
+        agents={
+            "PSRL": LearnerSpec("psrl"),
+            "PSRL, learned": LearnerSpec("psrl", method="dirichlet", learning={"warm_up": 4}),
+            "PSRL, oracle": LearnerSpec("psrl", knows="prior"),
+            "AQ-BRMDP": LearnerSpec("aq_brmdp"),
+            "AQ-BRMDP, learned": LearnerSpec("aq_brmdp", method="dirichlet", learning={"warm_up": 4}),
+            "AQ-BRMDP, oracle": LearnerSpec("aq_brmdp", knows="prior"),
+        },
+        steps=500,
+        tasks=30,
+        thin=50,
+        replicates=16,
     ),
 }
 

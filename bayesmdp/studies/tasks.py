@@ -73,7 +73,9 @@ class TaskStudy(Study):
         for name, spec in self.agents.items():
             assert isinstance(spec, LearnerSpec)
             own, learning = prior, dict(spec.learning)
-            if spec.knows != "nothing":
+            if spec.knows == "prior" and self.prior != "gaussian_q":
+                own = self.make_truth(mdp)
+            elif spec.knows != "nothing":
                 mean, covariance, told = self._known(mdp, spec.algorithm == "bandit_ts")
                 own = told if spec.knows == "prior" else prior
                 if spec.knows == "covariance":

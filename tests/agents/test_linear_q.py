@@ -149,7 +149,9 @@ def test_greedy_boltzmann_and_epsilon():
             np.testing.assert_allclose(policy.sum(-1), 1)
             assert (policy[~SHOP.available] == 0).all()
             for s in (0, 3, 20):
-                chosen = jax.vmap(lambda key, s=s: rules.act(key, state, s))(jax.random.split(jax.random.key(2), 20_000))
+                chosen = jax.vmap(lambda key, s=s: rules.act(key, state, s))(
+                    jax.random.split(jax.random.key(2), 20_000)
+                )
                 likely = policy[s] > 1e-3
                 assert_means(np.eye(4)[np.asarray(chosen)][:, likely], policy[s, likely])
                 q = np.asarray(SHOP.features[s] @ theta[SHOP.stage[s]])
@@ -236,7 +238,9 @@ def test_bad_input_is_refused():
         bm.simulate(bm.environments.riverswim(6), {"A": bm.agents.rlsvi()}, steps=10)
     with pytest.raises(ValueError, match="has no features"):
         q_belief(gaussian_q(SHOP), bm.unroll(bm.environments.riverswim(6), 3))
-    with pytest.raises(ValueError, match=r"room for 10 episodes \(of at least 3 steps each\); steps is 60: make it with episodes=20"):
+    with pytest.raises(
+        ValueError, match=r"room for 10 episodes \(of at least 3 steps each\); steps is 60: make it with episodes=20"
+    ):
         bm.simulate(SHOP, {"A": bm.agents.rlsvi(episodes=10)}, steps=60)
 
 
