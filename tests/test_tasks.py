@@ -226,7 +226,7 @@ def test_learning_from_posteriors_is_learning_in_the_engine():
 
 def test_bad_input_is_refused():
     agent = bm.agents.tsrl(BASE)
-    with pytest.raises(ValueError, match="method must be one of mtsrl, .*; got 'magic'"):
+    with pytest.raises(ValueError, match=r"method must be one of mtsrl, .*; got 'magic'"):
         bm.across_tasks(agent, "magic")
     with pytest.raises(ValueError, match="warm_up must be an integer of at least 2; got 1"):
         bm.across_tasks(agent, "mtsrl+", warm_up=1)

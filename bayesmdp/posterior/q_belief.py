@@ -191,7 +191,7 @@ def _no_prior() -> GaussianPrior:
 
 
 class _Layout(NamedTuple):
-    """How experience is held: empty rows, how a step is added, and for how many episodes, and how short, there is room."""
+    """How experience is held: empty rows, how a step is added, and room for how many episodes, and how short."""
 
     rows: Callable[[], QRows]
     include: Callable[[QRows, Array, Array, Step], QRows]

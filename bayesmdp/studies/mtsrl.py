@@ -7,14 +7,15 @@ better than meta-learners of bandits; robust to misspecified features and priors
 
 Cells:
 
-- ``recommendation``: the recommendation engine at full size (10 products, 5 recommendations, 4,521 states, 110 features,
-  in which Q* is not linear), 100 tasks of 200 customers; lambda = .2 and sigma^2 = .001 as Osband, Van Roy and Wen. Tasks
-  differ from one engine by .5 in each log-odds weight.
+- ``recommendation``: the recommendation engine at full size (10 products, 5 recommendations, 4,521 states, 110
+  features, in which Q* is not linear), 100 tasks of 200 customers; lambda = .2 and sigma^2 = .001 as Osband, Van Roy
+  and Wen. Tasks differ from one engine by .5 in each log-odds weight.
 - ``recommendation-small``: 4 products, 3 recommendations, 40 tasks of 100 customers; all agents, warm-up tasks K0 and
   widening.
 - ``recommendation-tabular``: the same with a feature for each pair of a state, in which Q* is linear.
-- ``gaussian``: a layered problem with exactly Normal Q-values, so that the oracle's prior is the truth; ``gaussian-tails``
-  with multivariate t weights of 3 degrees of freedom, ``gaussian-additive`` with features too few for Q.
+- ``gaussian``: a layered problem with exactly Normal Q-values, so that the oracle's prior is the truth;
+  ``gaussian-tails`` with multivariate t weights of 3 degrees of freedom, ``gaussian-additive`` with features too few
+  for Q.
 - ``gaussian-bayes``: the hierarchy inferred in full beside its plug-ins.
 - ``riverswim``: rivers whose currents differ; a Dirichlet prior learned from them, for PSRL and AQ-BRMDP.
 
@@ -119,6 +120,15 @@ STUDIES: Mapping[str, TaskStudy] = {
         agents=_agents(),
         **{**LAYERS, "truth_options": {**LAYERS["truth_options"], "tails": 3.0}},
     ),
+    "gaussian-additive": TaskStudy(
+        title="learned priors where features are too few for Q",
+        agents=_agents(),
+        **{
+            **LAYERS,
+            "environment_options": {**LAYERS["environment_options"], "additive": True},
+            "truth_environment_options": {"additive": False},
+        },
+    ),
     "gaussian-bayes": TaskStudy(
         title="the hierarchy inferred in full, beside its plug-ins",
         agents={name: spec for name, spec in _agents(growth=1.5).items() if spec.algorithm == "tsrl"}
@@ -218,7 +228,8 @@ def main(folder: str = "results", tables: str = "tutorials") -> None:
 
     import pandas as pd
 
-    regrets, claims, curves = [], [], {}
+    regrets, claims = [], []
+    curves: dict[str, Any] = {}
     for cell, result in finished_cells("mtsrl", STUDIES, folder):
         if cell == "riverswim":
             continue

@@ -46,6 +46,8 @@ class TaskStudy(Study):
     truth : str
         A function of :mod:`bayesmdp.models`, called with the environment: the distribution of tasks.
     truth_options : mapping
+    truth_environment_options : mapping
+        Where the distribution is made for another form of the environment than agents see, such as its true features.
     tasks : int
     drawn : int
         Tasks to find their distribution from, for those who are told.
@@ -54,15 +56,20 @@ class TaskStudy(Study):
 
     truth: str = ""
     truth_options: Mapping[str, Any] = field(default_factory=dict)
+    truth_environment_options: Mapping[str, Any] = field(default_factory=dict)
     tasks: int = 1
     drawn: int = 1_000
     keep_priors: bool = False
 
     def make_truth(self, mdp: MDP) -> Any:
         """The distribution of tasks."""
-        from bayesmdp import models
+        from bayesmdp import environments, models
 
-        return getattr(models, self.truth)(mdp, **self.truth_options)
+        true = mdp
+        if self.truth_environment_options:
+            options = {**self.environment_options, **self.truth_environment_options}
+            true = getattr(environments, self.environment)(**options)
+        return getattr(models, self.truth)(true, **self.truth_options)
 
     def make_agents(self, mdp: Any, prior: Any, steps: int | None = None) -> dict[str, Any]:
         """The agents, each with its way of learning."""
@@ -76,7 +83,7 @@ class TaskStudy(Study):
             if spec.knows == "prior" and self.prior != "gaussian_q":
                 own = self.make_truth(mdp)
             elif spec.knows != "nothing":
-                mean, covariance, told = self._known(mdp, spec.algorithm == "bandit_ts")
+                _, covariance, told = self._known(mdp, spec.algorithm == "bandit_ts")
                 own = told if spec.knows == "prior" else prior
                 if spec.knows == "covariance":
                     learning["covariance"] = covariance

@@ -1,5 +1,7 @@
 """Agents over linear Q-functions, against the formulas in NumPy and against each other."""
 
+from functools import partial
+
 import jax
 import numpy as np
 import pytest
@@ -58,7 +60,7 @@ def test_posterior_means_are_those_of_the_formulas(mdp, lookahead):
     with jax.enable_x64(True):
         rows = rows_of(mdp, *steps)
         nothing = np.zeros(prior.mean.shape)
-        found, shift = backward(prior, mdp.problem, rows, whitened(prior, mdp.problem, rows), nothing, lookahead)
+        found, _ = backward(prior, mdp.problem, rows, whitened(prior, mdp.problem, rows), nothing, lookahead)
         told = task_statistics(prior, mdp.problem, rows, lookahead)
         mean, covariance = condition(prior, told.gram, told.score)
         told = jax.tree.map(np.asarray, told)
@@ -149,9 +151,8 @@ def test_greedy_boltzmann_and_epsilon():
             np.testing.assert_allclose(policy.sum(-1), 1)
             assert (policy[~SHOP.available] == 0).all()
             for s in (0, 3, 20):
-                chosen = jax.vmap(lambda key, s=s: rules.act(key, state, s))(
-                    jax.random.split(jax.random.key(2), 20_000)
-                )
+                keys = jax.random.split(jax.random.key(2), 20_000)
+                chosen = jax.vmap(partial(rules.act, state=state, s=s))(keys)
                 likely = policy[s] > 1e-3
                 assert_means(np.eye(4)[np.asarray(chosen)][:, likely], policy[s, likely])
                 q = np.asarray(SHOP.features[s] @ theta[SHOP.stage[s]])
