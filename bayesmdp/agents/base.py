@@ -14,7 +14,6 @@ choice of algorithm, prior and draw rule are static.
                           `coin`, a uniform number, falls
 ``policy(state)``         the period's policy [state], which regret is computed from
 ``report(state, s, a)``   scalars to record at each step, by name
-``next_task(key, state)`` state at the start of another task; the same state unless the agent learns across tasks
 ``belief(state)``         the belief's state, from which checkpoints draw; () where there is none
 ========================  =============================================================================================
 """
@@ -45,12 +44,11 @@ class Rules(NamedTuple):
     ends: Callable[[Array, State, Step], Array]
     policy: Callable[[State], Array]
     report: Callable[[State, Array, Array], dict[str, Array]]
-    next_task: Callable[[Array, State], State]
     belief: Callable[[State], Any]
 
 
 def stay(key: Array, state: State) -> State:
-    """`next_task` of an agent that keeps nothing apart between tasks."""
+    """`begin` of an agent that does not plan."""
     del key
     return state
 

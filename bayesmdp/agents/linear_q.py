@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax import random
 
-from bayesmdp.agents.base import Agent, Options, Rules, stay
+from bayesmdp.agents.base import Agent, Options, Rules
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.posterior.program import Model
 from bayesmdp.posterior.q_belief import QBelief, QState, q_belief
@@ -99,6 +99,5 @@ def _rules(belief: QBelief, problem: Problem, options: Options) -> Rules:
         ends=lambda coin, state, step: step.last,
         policy=policy,
         report=lambda state, s, a: {"period": state.period},
-        next_task=stay,
         belief=lambda state: state.belief,
     )

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax import random
 
-from bayesmdp.agents.base import Options, Rules, stay
+from bayesmdp.agents.base import Options, Rules
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import (
     Draws,
@@ -224,7 +224,6 @@ def planning_rules(
         ends=over,
         policy=lambda state: state.policy,
         report=report,
-        next_task=stay,
         belief=lambda state: state.belief,
     )
 

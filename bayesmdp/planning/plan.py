@@ -154,7 +154,8 @@ def plan(
             f"{solved.bound:.3g}, not {tolerance:.3g}; raise max_iterations or tolerance, or pass strict=False"
         )
     exact = isinstance(risk, DirichletQuantile)
-    attrs = {"risk": str(risk), "solver": solver, "num_draws": 0 if exact else len(draws.transition)}
+    used = "backward_induction" if mdp.objective == "episode" else solver
+    attrs = {"risk": str(risk), "solver": used, "num_draws": 0 if exact else len(draws.transition)}
     if isinstance(risk, OrderRisk | DirichletQuantile):
         attrs["guarantee_level"] = _guarantee_level(risk.level, solved.policy, draws, concentration, mdp)
     return _labelled(solved, mdp).assign_attrs(attrs, tolerance=tolerance, ties=_ties(solved, mdp))

@@ -18,6 +18,7 @@ from bayesmdp.posterior.gaussian import GaussianPrior, condition, read_gaussian
 from bayesmdp.posterior.priors import NotConjugate
 from bayesmdp.posterior.program import Model, Program, sites
 from bayesmdp.posterior.q_belief import QRows, TaskStatistics, row_targets, rows_of, task_statistics
+from bayesmdp.validation import finite_array, reject_first
 
 __all__ = ["infer_q", "of_q_values", "statistics_of"]
 
@@ -59,6 +60,8 @@ def infer_q(
     stages, features = int(mdp.horizon or 0), (0 if mdp.features is None else mdp.features.shape[-1])
     if not stages or not features:
         raise ValueError(f"{mdp.name} has no {'features' if stages else 'stages'}, which a model of Q-values needs")
+    if isinstance(log, Targets):
+        log = _checked(log, stages, features)
     with jax.enable_x64(True):
         try:
             prior, reason = read_gaussian(model, stages, features), "Normal and linear, by its log-likelihood"
@@ -151,6 +154,20 @@ def _draws(seed: int, mean: Any, covariance: Any, draws: int) -> NDArray[np.floa
     values, vectors = np.linalg.eigh(covariance)
     luck = rng.standard_normal((draws, *np.shape(mean)))
     return np.asarray(mean + np.einsum("hij,nhj->nhi", vectors * np.sqrt(np.maximum(values, 0))[:, None, :], luck))
+
+
+def _checked(data: Targets, stages: int, features: int) -> Targets:
+    """The rows as arrays of one length, all finite, of stages that there are."""
+    size = len(np.atleast_1d(np.asarray(data.target)))
+    shape = np.shape(data.features)
+    if shape != (size, features):
+        raise ValueError(f"features of the targets have shape {shape}; expected [row, feature] = {(size, features)}")
+    stage = finite_array("stage", data.stage, (size,))
+    reject_first("stage", ~np.isin(stage, np.arange(stages)), stage, f"is no stage; they are 0 to {stages - 1}")
+    weight = finite_array("weight", data.weight, (size,))
+    reject_first("weight", weight < 0, weight, "is negative")
+    found = finite_array("features", data.features), finite_array("target", data.target, (size,))
+    return Targets(stage.astype(int), *found, weight)
 
 
 def _logged(log: xr.Dataset, mdp: MDP) -> QRows:
