@@ -26,6 +26,7 @@ Cells:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -235,7 +236,7 @@ def gap_rate(result: xr.DataTree, warm_up: int = WARM_UP, *, samples: int = 2_00
     excess, tasks = regret - regret.sel(agent=ORACLE), regret.sizes["task"]
     edges = np.unique(np.append((warm_up * 1.5 ** np.arange(20)).astype(int), tasks))
     edges = edges[edges <= tasks]
-    middle = np.log([np.sqrt(a * b) for a, b in zip(edges, edges[1:], strict=False)])
+    middle = np.log([np.sqrt(a * b) for a, b in pairwise(edges)])
     rng = np.random.default_rng(seed)
     chosen = rng.integers(0, regret.sizes["replicate"], (samples, regret.sizes["replicate"]))
     rows = {}
@@ -243,7 +244,7 @@ def gap_rate(result: xr.DataTree, warm_up: int = WARM_UP, *, samples: int = 2_00
         if agent in (RLSVI, ORACLE) or "bandit" in agent or "TS" in agent.split():
             continue
         each = excess.sel(agent=agent).values
-        parts = np.stack([each[:, a:b].mean(1) for a, b in zip(edges, edges[1:], strict=False)], 1)
+        parts = np.stack([each[:, a:b].mean(1) for a, b in pairwise(edges)], 1)
         means = np.concatenate([parts.mean(0)[None], parts[chosen].mean(1)])
         above = (means > 0).all(1)
         slopes = np.polyfit(middle, np.log(means[above].T), 1)[0] if above.any() else np.array([np.nan])
