@@ -27,7 +27,8 @@ from bayesmdp.objectives import BY_STEP, OBJECTIVES
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.gaussian import GaussianPrior
 from bayesmdp.posterior.program import Model, sample_prior
-from bayesmdp.posterior.q_belief import QBelief, TaskStatistics, task_statistics
+from bayesmdp.posterior.q_belief import QBelief
+from bayesmdp.posterior.q_regression import TaskStatistics, task_statistics
 from bayesmdp.rollout import run_agent
 from bayesmdp.run_checks import check_rewards, check_room, check_run
 from bayesmdp.runs import join_replicates, provenance, resumable

@@ -21,7 +21,7 @@ from bayesmdp.models import gaussian_q_hierarchy
 from bayesmdp.posterior import nuts
 from bayesmdp.posterior.gaussian import GaussianPrior
 from bayesmdp.posterior.program import Program
-from bayesmdp.posterior.q_belief import TaskStatistics
+from bayesmdp.posterior.q_regression import TaskStatistics
 
 __all__ = ["full_bayes", "infer_hierarchy"]
 

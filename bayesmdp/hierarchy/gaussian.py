@@ -1,6 +1,6 @@
 """Priors on Q-functions learned from the tasks before: point estimates of the mean and covariance over tasks.
 
-Task k leaves, of each stage, ``G_k = A'A`` and ``A'b`` (:class:`~bayesmdp.posterior.q_belief.TaskStatistics`). With
+Task k leaves, of each stage, ``G_k = A'A`` and ``A'b`` (:class:`~bayesmdp.posterior.q_regression.TaskStatistics`). With
 Normal(mean, covariance) the prior that the first tasks were played under, here called the base, its *estimate* of theta
 is the posterior mean under the base, which is least squares with the base as its ridge:
 
@@ -43,7 +43,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.posterior.gaussian import GaussianPrior
-from bayesmdp.posterior.q_belief import TaskStatistics
+from bayesmdp.posterior.q_regression import TaskStatistics
 
 __all__ = ["Estimates", "empirical_bayes", "estimates", "meta_posterior", "mtsrl", "mtsrl_plus", "root"]
 

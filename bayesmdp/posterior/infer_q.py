@@ -17,7 +17,8 @@ from bayesmdp.posterior import nuts
 from bayesmdp.posterior.gaussian import GaussianPrior, condition, read_gaussian
 from bayesmdp.posterior.priors import NotConjugate
 from bayesmdp.posterior.program import Model, Program, sites
-from bayesmdp.posterior.q_belief import QRows, TaskStatistics, row_targets, rows_of, task_statistics
+from bayesmdp.posterior.q_regression import TaskStatistics, row_targets, task_statistics
+from bayesmdp.posterior.q_rows import QRows, rows_of
 from bayesmdp.validation import finite_array, reject_first
 
 __all__ = ["infer_q", "of_q_values", "statistics_of"]

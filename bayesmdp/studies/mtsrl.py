@@ -226,8 +226,8 @@ def claims_table(result: xr.DataTree, warm_up: int = WARM_UP) -> pd.DataFrame:
 def gap_rate(result: xr.DataTree, warm_up: int = WARM_UP, *, samples: int = 2_000, seed: int = 0) -> pd.DataFrame:
     """How fast regret a task falls to the oracle's: the power of the number of tasks, of each agent that learns.
 
-    The mean excess over the oracle in stretches of tasks, each half as long again as the one before, is fitted by a line
-    on logarithms; intervals are of 95%, by bootstrap over replicates. Where an agent is at the oracle or below it in
+    The mean excess over the oracle in stretches of tasks, each half as long again as the last, is fitted by a line on
+    logarithms; intervals are of 95%, by bootstrap over replicates. Where an agent is at the oracle or below it in
     some stretch there is no power, and `above` says in which share of the samples there is.
     """
     import pandas as pd

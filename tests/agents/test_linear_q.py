@@ -10,7 +10,9 @@ import bayesmdp as bm
 from bayesmdp.models import gaussian_q
 from bayesmdp.posterior import NotConjugate
 from bayesmdp.posterior.gaussian import GaussianPrior, condition, posterior_draw, read_gaussian
-from bayesmdp.posterior.q_belief import backward, q_belief, rows_of, task_statistics, whitened
+from bayesmdp.posterior.q_belief import q_belief
+from bayesmdp.posterior.q_regression import backward, task_statistics, whitened
+from bayesmdp.posterior.q_rows import rows_of
 from bayesmdp.stages import shortest_episode
 from tests.statistical import assert_means, assert_standard_normal
 

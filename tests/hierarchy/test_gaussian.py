@@ -17,7 +17,7 @@ from bayesmdp.hierarchy.gaussian import (
     root,
 )
 from bayesmdp.posterior.gaussian import GaussianPrior
-from bayesmdp.posterior.q_belief import TaskStatistics
+from bayesmdp.posterior.q_regression import TaskStatistics
 from tests.statistical import assert_standard_normal
 
 
