@@ -1,10 +1,10 @@
 """Thompson sampling with a prior on Q-functions (TSRL): randomised least-squares value iteration, informed.
 
 At the start of each episode the weights of every stage are drawn from their posterior, the last stage's first, each
-regressed on targets made with the draw of the next, and the episode is played greedily for them
-(:mod:`~bayesmdp.posterior.q_regression` and `gaussian` have the formulas). With prior Normal(0, I / ridge) it is RLSVI (:func:`rlsvi`;
-Osband, Van Roy and Wen, 2016); with the true prior of the tasks, the meta-oracle; with a prior learned from earlier
-tasks, MTSRL and MTSRL+ (:func:`~bayesmdp.learn_prior`).
+regressed on targets made with the draw of the next, and the episode is played greedily for them. The formulas are in
+:mod:`~bayesmdp.posterior.q_regression` and :mod:`~bayesmdp.posterior.gaussian`. With prior Normal(0, I / ridge) it is
+RLSVI (:func:`rlsvi`; Osband, Van Roy and Wen, 2016); with the true prior of the tasks, the meta-oracle; with a prior
+learned from earlier tasks, MTSRL and MTSRL+ (:func:`~bayesmdp.learn_prior`).
 """
 
 from __future__ import annotations
