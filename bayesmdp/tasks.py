@@ -7,6 +7,7 @@ program takes the prior's numbers as inputs, so nothing is compiled again. Learn
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -70,8 +71,6 @@ class AcrossTasks:
 
 
 def _digest(array: Any) -> str:
-    import hashlib
-
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
 
 

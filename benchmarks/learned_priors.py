@@ -1,7 +1,7 @@
 """Episodes of agents over linear Q-functions, beside the same in NumPy, and what learning a prior costs.
 
-* RLSVI on RiverSwim-6 in episodes of 20 steps, tabular (d = 12), and on the recommendation engine, small (d = 20) and at
-  full size (4,521 states, d = 110, 200 episodes a task).
+* RLSVI on RiverSwim-6 in episodes of 20 steps, tabular (d = 12), and on the recommendation engine, small (d = 20) and
+  at full size (4,521 states, d = 110, 200 episodes a task).
 * The NumPy contender carries the Gram matrix and inverts it once a stage; its targets are vectorised over all steps.
 * Priors learned from 50 tasks at full size: seconds a method.
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from numpyro import infer
 
-from bayesmdp.posterior.program import Data, Model, Program
+from bayesmdp.posterior.program import TRACING, Data, Model, Program
 
 __all__ = ["prior_draws", "run"]
 
@@ -56,7 +56,8 @@ def run(
         chain_method="vectorized",
         progress_bar=progress,
     )
-    mcmc.run(jax.random.key(seed), data, extra_fields=tuple(STATISTICS))
+    with TRACING:  # agents that learn priors side by side
+        mcmc.run(jax.random.key(seed), data, extra_fields=tuple(STATISTICS))
     samples = mcmc.get_samples(group_by_chain=True)
     fields = mcmc.get_extra_fields(group_by_chain=True)
     statistics = {name: np.asarray(fields[field]) for field, name in STATISTICS.items()}
