@@ -155,7 +155,7 @@ ax.axvline(7.5, color=GREY, linewidth=0.8, linestyle=":")
 ax.text(7.7, ax.get_ylim()[1], "from here they use what they learned", color=GREY, va="top", fontsize=8)
 ax.set(xlabel="task", ylabel="regret in the task", ylim=(0, None))
 ax.set_title("After eight tasks a learned prior is nearly as good as the truth", loc="left")
-ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 0.0), fontsize=8)
+ax.legend(frameon=False, ncols=3, loc="center right", bbox_to_anchor=(1, 0.7), fontsize=8)
 tidy(ax)
 
 # %% [markdown]
@@ -198,10 +198,14 @@ table = pd.DataFrame(errors).groupby(["prior", "tasks"]).median().reset_index()
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 for ax, quantity in zip(axes, ("mean", "covariance", "smallest variance"), strict=True):
-    for (name, part), colour in zip(table.groupby("prior"), (ORANGE, PINK, RED), strict=True):
+    for name, part in table.groupby("prior"):
+        colour = {"empirical Bayes": ORANGE, "MTSRL+": PINK}.get(name, RED)
+        style = "--" if quantity == "mean" and name == "MTSRL+" else "-"  # its mean is the same, widened or not
         values = np.maximum(part[quantity], 1e-3)
-        ax.loglog(part["tasks"], values, marker=".", color=colour, label=name)
+        ax.loglog(part["tasks"], values, marker=".", color=colour, linestyle=style, label=name)
     ax.set_xlabel("tasks")
+    ax.set_xticks(SIZES, SIZES)
+    ax.minorticks_off()
 axes[0].set_title("error of the mean", loc="left")
 axes[1].set_title("error of the covariance", loc="left")
 axes[2].set_title("smallest variance (1e-3: none)", loc="left")
@@ -271,7 +275,7 @@ for name, colour in (("PSRL", BLUE), ("AQ-BRMDP", ORANGE)):
     ax.plot(curves.index, curves[f"{name}, learned"], color=colour, label=f"{name}, prior learned")
 ax.set(xlabel="river", ylabel="regret in 500 steps", ylim=(0, None))
 ax.set_title("A Dirichlet prior learned from the rivers before", loc="left")
-ax.legend(frameon=False)
+ax.legend(frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1.08))
 tidy(ax)
 
 # %% [markdown]

@@ -15,7 +15,10 @@ targets, is
 *MTSRL* puts the average of the estimates in the place of the mean; the covariance is known. *MTSRL+* estimates it too:
 
     S = sample covariance of t_1..t_K - mean of C_1..C_K, its negative eigenvalues set to 0,
-    covariance = S + w I,    w = scale lambda_max(S) sqrt((5 d + 2 ln(episodes tasks horizon)) / (K - 1)).
+    covariance = S + w I,    w = scale lambda_max sqrt((5 d + 2 ln(episodes tasks horizon)) / (K - 1)),
+
+with lambda_max the largest eigenvalue of S, or of the sample covariance / K where that is more: where S is 0 the mean
+is not known better than that.
 
 Without the widening a direction in which S is 0 is taken as known from then on. The correction's recursion, the ridge
 and `scale` are ours; the widening follows Bastani, Simchi-Levi and Zhu (2022).
@@ -25,9 +28,11 @@ and `scale` are ours; the widening follows Bastani, Simchi-Levi and Zhu (2022).
     V_k = covariance (I + g_k covariance)^-1,    m_k = mean + V_k (A'b / s^2 - g_k mean),
     mean = average of m_k,    Q = sum of V_k + (m_k - mean)(m_k - mean)',
     s^2 = (sum of |b - A m_k|^2 + tr(V_k G_k)) / steps,
-    covariance = (Q + nu tr(Q) / (2 K d) I) / (K + nu),    nu = strength (d + 2),
+    covariance = (Q + nu tr(Q) / (K d) I) / (K + nu),    nu = strength (d + 2),
 
-the posterior mode under an inverse-Wishart prior; strength 0 is plain EM. The next prior is wider by what is not known
+which draws the covariance towards a multiple of I of the same trace; strength 0 is plain EM. (With half the ridge, the
+form we were given, each step takes a share of the trace away, and where tasks say little it goes to 0.) s is held above
+a hundredth of the base's noise, since few rows can be fitted without any. The next prior is wider by what is not known
 of the mean, ``(base covariance^-1 + sum of (I + g_k covariance)^-1 g_k)^-1``.
 
 *The meta-posterior* of the mean, for a known covariance, is Normal with that last covariance: AdaTS (Basu et al., 2021)
@@ -112,8 +117,8 @@ def mtsrl_plus(
     sample = np.einsum("khi,khj->hij", apart, apart) / (size - 1)
     factor = root(sample - found.error.mean(0))
     estimate = factor @ factor.swapaxes(-1, -2)
-    largest = np.linalg.eigvalsh(estimate)[:, -1]
-    width = scale * largest * np.sqrt((5 * features + 2 * np.log(episodes * tasks * stages)) / (size - 1))
+    largest = np.linalg.eigvalsh(np.stack([estimate, sample / size]))[..., -1].max(0)
+    width = scale * largest * np.sqrt((5 * features + 2 * np.log(max(episodes * tasks * stages, 1))) / (size - 1))
     return GaussianPrior(
         found.theta.mean(0), root(estimate + width[:, None, None] * np.eye(features)), np.asarray(base.noise)
     )
@@ -143,7 +148,7 @@ def empirical_bayes(
     """
     (size, _, features), identity = past.score.shape, np.eye(past.score.shape[-1])
     start = base if previous is None else previous
-    steps = np.maximum(past.count.sum(0), 1)
+    steps, least = np.maximum(past.count.sum(0), 1), np.asarray(base.noise) / 100
     nu = strength * (features + 2)
 
     def improved(at: _Hyper) -> _Hyper:
@@ -154,12 +159,12 @@ def empirical_bayes(
         apart = theta - mean
         total = spread.sum(0) + np.einsum("khi,khj->hij", apart, apart, optimize=True)
         left = _residual(past, theta) + (spread * past.gram).sum((-1, -2))
-        ridge = nu * np.trace(total, axis1=-2, axis2=-1) / (2 * size * features)
+        ridge = nu * np.trace(total, axis1=-2, axis2=-1) / (size * features)
         covariance = (total + ridge[:, None, None] * identity) / (size + nu)
-        return _Hyper(mean, covariance, np.sqrt(np.maximum(left.sum(0) / steps, 1e-12)))
+        return _Hyper(mean, covariance, np.maximum(np.sqrt(left.sum(0) / steps), least))
 
     residual = _residual(past, np.asarray(estimates(past, base).theta)).sum(0)
-    noise = np.sqrt(np.maximum(residual / steps, 1e-12))
+    noise = np.maximum(np.sqrt(residual / steps), least)
     at = _Hyper(np.array(start.mean), np.array(start.covariance), noise)
     for _ in range(ITERATIONS):
         once = improved(at)
@@ -188,10 +193,14 @@ def meta_posterior(past: TaskStatistics, base: GaussianPrior, *, covariance: Flo
 
 
 def posterior_covariance(covariance: Floats, precision: Floats) -> Floats:
-    """``(covariance^-1 + precision)^-1`` without inverting either: [stage, ...] and [task, stage, ...]."""
-    identity = np.eye(covariance.shape[-1])
-    found = np.linalg.solve(identity + covariance @ precision, np.broadcast_to(covariance, precision.shape))
-    return np.asarray((found + found.swapaxes(-1, -2)) / 2)
+    """``(covariance^-1 + precision)^-1`` without inverting either: [stage, ...] and [task, stage, ...].
+
+    By ``L (I + L' precision L)^-1 L'`` with L a root of the covariance, which is as well conditioned as it can be.
+    """
+    factor = root(covariance)
+    inner = np.eye(covariance.shape[-1]) + factor.swapaxes(-1, -2) @ precision @ factor
+    whitened = np.linalg.solve(np.linalg.cholesky(inner), np.broadcast_to(factor.swapaxes(-1, -2), inner.shape))
+    return np.asarray(whitened.swapaxes(-1, -2) @ whitened)
 
 
 class _Hyper(NamedTuple):

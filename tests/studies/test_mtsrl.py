@@ -43,7 +43,7 @@ RESULT = made_up(
 def test_tables_by_hand():
     assert regret_by_task(RESULT).shape == (4, 12, 40)
     table = regret_table(RESULT)
-    assert table.loc["RLSVI", "warm_up"] == pytest.approx(15, abs=0.02)
+    assert table.loc["RLSVI", "first"] == pytest.approx(15, abs=0.02)
     assert table.loc["MTSRL+", "last"] == pytest.approx(5 + (20 / np.sqrt(np.arange(30, 40))).mean(), abs=0.02)
     claims = claims_table(RESULT).set_index("statement")
     late = (20 / np.sqrt(np.arange(30, 40))).mean()
@@ -58,8 +58,11 @@ def test_the_power_of_a_power_law_is_found():
     assert found.loc["MTSRL+", "power"] == pytest.approx(-0.5, abs=0.03)
     assert found.loc["MTSRL+", "lower"] < found.loc["MTSRL+", "power"] < found.loc["MTSRL+", "upper"]
     assert found.loc["MTSRL+", "above"] == 1
-    below = made_up({"RLSVI": lambda k: 9.0, "oracle": lambda k: 0.0, "EB": lambda k: -1.0})
-    assert np.isnan(gap_rate(below).loc["EB", "power"]) and gap_rate(below).loc["EB", "above"] == 0
+    below = made_up({"RLSVI": lambda k: 9.0, "oracle": lambda k: 0.0, "empirical Bayes": lambda k: -1.0})
+    assert (
+        np.isnan(gap_rate(below).loc["empirical Bayes", "power"])
+        and gap_rate(below).loc["empirical Bayes", "above"] == 0
+    )
 
 
 def test_a_small_run_has_every_agent_and_the_truth_of_the_other_features():
