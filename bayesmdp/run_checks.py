@@ -82,6 +82,11 @@ def check_room(beliefs: Mapping[str, Belief | QBelief | None], steps: int) -> No
 def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | QBelief | None], probe: Mapping[str, Array] | None) -> None:
     """Refuse agents whose priors do not fit the rewards: taken as known where they are drawn, or impossible."""
     true = {"transition": mdp.transition, "reward": mdp.reward} | dict(probe or {})
+    if np.shape(true["transition"]) != (mdp.num_states, mdp.num_actions, mdp.num_outcomes):
+        raise ValueError(
+            f"truth draws a transition of shape {np.shape(true['transition'])}; that of {mdp.name} is "
+            f"{(mdp.num_states, mdp.num_actions, mdp.num_outcomes)}"
+        )
     drawn = probe is not None and "reward" in probe
     mean = np.asarray(true["reward"], float).reshape(mdp.num_states, mdp.num_actions, -1)
     if drawn and isinstance(mdp.problem.noise, BernoulliNoise) and not ((mean >= 0) & (mean <= 1)).all():

@@ -30,6 +30,9 @@ def check_stages(mdp: MDP, stage: Any) -> NDArray[np.int32]:
         raise ValueError("stage says that episodes end, but no state is terminal: give terminal=")
     if given[going].min() != 0:
         raise ValueError(f"the first stage is 0; got {given[going].min()}")
+    missing = sorted(set(range(int(given[going].max()))) - set(given[going].tolist()))
+    if missing:
+        raise ValueError(f"no state is of stage {missing[0]}, though some are of later ones")
     stages = np.where(mdp.terminal, given[going].max() + 1, given).astype(np.int32)
     wrong = (mdp.initial > 0) & (stages != 0)
     if wrong.any():

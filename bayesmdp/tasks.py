@@ -22,7 +22,7 @@ from jax import random
 from numpy.typing import NDArray
 
 from bayesmdp.agents import Agent
-from bayesmdp.hierarchy.learn import METHODS, Past, check_method
+from bayesmdp.hierarchy.learn import METHODS, Past, check_method, checked_options
 from bayesmdp.mdp import MDP
 from bayesmdp.objectives import BY_STEP, OBJECTIVES
 from bayesmdp.posterior import Belief
@@ -102,13 +102,12 @@ def across_tasks(
     if not isinstance(agent, Agent):
         raise TypeError(f"agent is a {type(agent).__name__}; make agents with bayesmdp.agents")
     if method is None:
+        if options:
+            raise ValueError(f"{next(iter(options))}= is an option of a method, and no method is given")
         return AcrossTasks(agent)
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    told = checked_options(method, options)
     least = METHODS[method].least
-    return AcrossTasks(
-        agent, method, integer("warm_up", warm_up, least), number("growth", growth, minimum=1.0), dict(options)
-    )
+    return AcrossTasks(agent, method, integer("warm_up", warm_up, least), number("growth", growth, minimum=1.0), told)
 
 
 WINDOWS = ("reward", "regret", "state", "action")
@@ -207,6 +206,10 @@ def simulate_tasks(
         raise ValueError(f"thin must divide steps; got thin={thin}, steps={steps}")
     if not isinstance(mdp, MDP):
         raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
+    if not isinstance(agents, Mapping):
+        raise TypeError(f"agents must be a mapping of names to agents; got {type(agents).__name__}")
+    if not callable(truth):
+        raise TypeError(f"truth must be a NumPyro model, the distribution of tasks; got {type(truth).__name__}")
     learners = {name: agent if isinstance(agent, AcrossTasks) else AcrossTasks(agent) for name, agent in agents.items()}
     within = {name: learner.agent for name, learner in learners.items()}
     check_run(mdp, within, truth, None, steps)
@@ -220,7 +223,7 @@ def simulate_tasks(
         owned = {name: _own_prior(belief) for name, belief in beliefs.items()}
     for name, learner in learners.items():
         if learner.method is not None:
-            _check_learner(name, learner, owned[name], mdp)
+            _check_learner(name, learner, owned[name], tasks)
     # The prior's numbers are inputs, so that agents which differ in nothing else share a program.
     shared = {name: belief.unnamed if isinstance(belief, QBelief) else belief for name, belief in beliefs.items()}
     attrs = provenance(
@@ -312,7 +315,7 @@ def _own_prior(belief: Any) -> Any:
     return None if found is None else np.asarray(found)
 
 
-def _check_learner(name: str, learner: AcrossTasks, own: Any, mdp: MDP) -> None:
+def _check_learner(name: str, learner: AcrossTasks, own: Any, tasks: int) -> None:
     """Refuse a method that cannot learn the agent's prior."""
     if own is None:
         raise ValueError(
@@ -321,7 +324,12 @@ def _check_learner(name: str, learner: AcrossTasks, own: Any, mdp: MDP) -> None:
         )
     assert learner.method is not None
     about = "theta" if isinstance(own, GaussianPrior) else "transition"
-    check_method(learner.method, about, learner.options, f"that of agents[{name!r}] is")
+    check_method(learner.method, about, f"that of agents[{name!r}] is")
+    if learner.warm_up >= tasks:
+        raise ValueError(
+            f"agents[{name!r}] learns after {learner.warm_up} tasks, of which there are {tasks}: give more tasks, or a "
+            "smaller warm_up"
+        )
     if "covariance" in learner.options:
         given = np.shape(learner.options["covariance"])
         if given != own.factor.shape:

@@ -23,9 +23,9 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from .arguments import Frozen, freeze, frozen_numbers, thaw
+from .arguments import Frozen, frozen_numbers, frozen_root, thaw
 
 __all__ = ["gaussian_q"]
 
@@ -81,29 +81,9 @@ def gaussian_q(
     noises = frozen_numbers("noise", noise, (stages,), axes="[stage]")
     wider = thaw(frozen_numbers("widening", widening, (stages,), positive=False, axes="[stage]"))
     if (wider < 0).any():
-        raise ValueError(f"widening[{int(np.argmax(wider < 0))}] = {wider.min():g}; it must be at least 0")
-    full = np.asarray(covariance, float)
-    full = full * np.eye(size) if full.ndim == 0 else full
-    square = stages, size, size
-    full = thaw(frozen_numbers("covariance", full, square, positive=False, axes="[stage, feature, feature]"))
-    return _model(means, freeze(_factor(full + wider[:, None, None] * np.eye(size))), noises)
-
-
-def _factor(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Lower triangular [stage, feature, feature], or an error that names the stage."""
-    for stage, matrix in enumerate(covariance):
-        off = np.abs(matrix - matrix.T).max(initial=0)
-        if off > 1e-9 * np.abs(matrix).max(initial=0):
-            raise ValueError(f"covariance[{stage}] is not symmetric: entries differ from their mirror by up to {off:g}")
-    try:
-        return np.linalg.cholesky((covariance + covariance.swapaxes(1, 2)) / 2)
-    except np.linalg.LinAlgError:
-        least = np.linalg.eigvalsh(covariance)[:, 0]
-        stage = int(np.argmin(least))
-        raise ValueError(
-            f"covariance[{stage}] is not positive definite: its smallest eigenvalue is {least[stage]:.3g}; give a "
-            "widening"
-        ) from None
+        stage = int(np.argmax(wider < 0))
+        raise ValueError(f"widening[{stage}] = {wider[stage]:g}; it must be at least 0")
+    return _model(means, frozen_root("covariance", covariance, (stages, size), wider), noises)
 
 
 @lru_cache(maxsize=64)

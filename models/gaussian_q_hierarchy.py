@@ -28,7 +28,7 @@ import numpyro.distributions as dist
 from jax.scipy.linalg import cho_solve, solve_triangular
 from numpy.typing import ArrayLike, NDArray
 
-from .arguments import Frozen, freeze, frozen_numbers, thaw
+from .arguments import Frozen, frozen_numbers, frozen_root, thaw
 
 __all__ = ["gaussian_q_hierarchy"]
 
@@ -74,7 +74,7 @@ def gaussian_q_hierarchy(
     stages, size = mean.shape
     return _model(
         frozen_numbers("base_mean", mean, mean.shape, positive=False, axes="[stage, feature]"),
-        freeze(np.linalg.cholesky(np.broadcast_to(np.asarray(base_covariance, float), (stages, size, size)))),
+        frozen_root("base_covariance", base_covariance, (stages, size)),
         frozen_numbers("noise", noise, (stages,), axes="[stage]"),
         float(spread),
         float(concentration),

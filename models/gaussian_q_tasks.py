@@ -21,7 +21,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpy.typing import ArrayLike
 
-from .arguments import Frozen, freeze, frozen_numbers, thaw
+from .arguments import Frozen, freeze, frozen_numbers, frozen_root, thaw
 
 __all__ = ["gaussian_q_tasks"]
 
@@ -36,8 +36,8 @@ def gaussian_q_tasks(
     mdp
         With stages, features and transition probabilities.
     mean : float, or array broadcastable to [stage, feature]
-    covariance : array broadcastable to [stage, feature, feature]
-        Positive definite.
+    covariance : float, or array [feature, feature] or [stage, feature, feature]
+        A number is the variance of each weight. Positive definite.
     tails : float above 2, optional
         Degrees of freedom.
 
@@ -57,11 +57,10 @@ def gaussian_q_tasks(
     """
     if getattr(mdp, "horizon", None) is None or mdp.features is None or mdp.transition is None:
         raise ValueError("gaussian_q_tasks needs an MDP with stages, features and transition probabilities")
-    if tails is not None and not tails > 2:
-        raise ValueError(f"tails must be above 2, or there is no covariance; got {tails!r}")
+    if tails is not None and not 2 < tails < np.inf:
+        raise ValueError(f"tails must be finite and above 2, or there is no covariance; got {tails!r}")
     shape = int(mdp.horizon), int(mdp.features.shape[-1])
     means = frozen_numbers("mean", mean, shape, positive=False, axes="[stage, feature]")
-    full = np.broadcast_to(np.asarray(covariance, float), (*shape, shape[1]))
     successor = np.arange(mdp.num_states) if mdp.successor is None else mdp.successor
     tables = (
         np.asarray(mdp.features, float),
@@ -70,7 +69,7 @@ def gaussian_q_tasks(
         np.asarray(mdp.stage, np.int32),
         np.asarray(mdp.available),
     )
-    return _model(means, freeze(np.linalg.cholesky(full)), tuple(map(_frozen, tables)), tails)
+    return _model(means, frozen_root("covariance", covariance, shape), tuple(map(_frozen, tables)), tails)
 
 
 def _frozen(table: Any) -> Frozen:

@@ -70,6 +70,8 @@ def logistic_transitions(mdp: Any, mean: ArrayLike | None = 0.0, scale: ArrayLik
 
 def _own_weights(mdp: Any) -> NDArray[np.float64]:
     """Least squares for the log odds of the MDP's pairs, as far as they are finite."""
+    if getattr(mdp, "transition", None) is None:
+        raise ValueError("mean=None takes the weights of the MDP's own transition probabilities, of which it has none")
     with np.errstate(divide="ignore"):
         odds = np.log(mdp.transition[..., 1]) - np.log(mdp.transition[..., 0])
     pairs = np.isfinite(odds) & mdp.available & ~mdp.terminal[:, None]

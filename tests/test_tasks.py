@@ -6,6 +6,7 @@ import pytest
 import xarray as xr
 
 import bayesmdp as bm
+from bayesmdp.data import make_log
 from bayesmdp.hierarchy.learn import METHODS, Method
 from bayesmdp.models import dirichlet_transitions, gaussian_q, gaussian_q_tasks, logistic_transitions, river_current
 from bayesmdp.posterior.gaussian import read_gaussian
@@ -210,18 +211,22 @@ def test_a_prior_learned_from_logs_is_a_model_that_any_agent_takes():
     assert bm.simulate(river, agents, steps=20, replicates=1)["regret"].size == 40
 
 
-def test_learning_from_posteriors_is_learning_in_the_engine():
-    """A task's statistics from its log are those that the engine's agent leaves behind."""
-    log = bm.collect(LAYERS, steps=200, seed=1)
-    posterior = bm.infer(BASE, log, mdp=LAYERS, draws=0)
-    told = posterior["likelihood"].to_dataset()
-    assert float(told["count"].sum()) == 200
-    gram = np.zeros((4, 9, 9))
-    index = {state: i for i, state in enumerate(LAYERS.states)}
-    for state, action in zip(log["state"].values.tolist(), log["action"].values.tolist(), strict=True):
-        phi = LAYERS.features[index[state], action]
-        gram[LAYERS.stage[index[state]]] += np.outer(phi, phi)
-    np.testing.assert_allclose(told["gram"], gram)
+def test_learning_from_logs_is_learning_in_the_engine():
+    """The engine's own steps, written down as logs, teach `learn_prior` the prior that the engine went on with."""
+    covariance = 0.3 * np.stack([np.eye(9)] * 4)
+    agent = bm.across_tasks(bm.agents.tsrl(BASE), "mtsrl", warm_up=3, covariance=covariance)
+    result = run({"A": agent}, tasks=4, steps=40, replicates=1, thin=1, keep_priors=True)
+    posteriors = []
+    for task in range(3):
+        seen = result.to_dataset().isel(agent=0, replicate=0, step=slice(40 * task, 40 * task + 40))
+        state, action, reward = (seen[name].values for name in ("state", "action", "reward"))
+        following = np.append(state[1:], LAYERS.num_states - 1)
+        following[3::4] = LAYERS.num_states - 1
+        posteriors.append(bm.infer(BASE, make_log(LAYERS, state, action, reward, following), mdp=LAYERS, draws=0))
+    learned = read_gaussian(bm.learn_prior(posteriors, BASE, LAYERS, "mtsrl", covariance=covariance), 4, 9)
+    kept = result["priors/A"].to_dataset().isel(replicate=0, task=3)
+    np.testing.assert_allclose(learned.mean, kept["mean"], rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(learned.covariance, kept["covariance"], rtol=1e-6, atol=1e-9)
 
 
 def test_bad_input_is_refused():
@@ -233,16 +238,57 @@ def test_bad_input_is_refused():
     with pytest.raises(TypeError, match="agent is a str"):
         bm.across_tasks("tsrl")
     with pytest.raises(ValueError, match=r"method 'mtsrl' needs covariance="):
-        run({"A": bm.across_tasks(agent, "mtsrl")})
-    with pytest.raises(ValueError, match=r"covariance of agents\['A'\] has shape \(9, 9\)"):
-        run({"A": bm.across_tasks(agent, "mtsrl", covariance=np.eye(9))})
+        bm.across_tasks(agent, "mtsrl")
+    with pytest.raises(ValueError, match=r"covariance of agents\['A'\] has shape \(2, 9, 9\)"):
+        run({"A": bm.across_tasks(agent, "mtsrl", covariance=np.stack([np.eye(9)] * 2), warm_up=2)})
+    for options, words in (
+        ({"bogus": 1}, r"method 'mtsrl\+' has no option 'bogus'; it has scale"),
+        ({"scale": -1.0}, "scale must be a number of at least 0; got -1.0"),
+        ({"scale": np.nan}, "scale must be"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            bm.across_tasks(agent, "mtsrl+", **options)
+    with pytest.raises(ValueError, match=r"covariance\[0\] has the smallest eigenvalue -1"):
+        bm.across_tasks(agent, "adats", covariance=-np.stack([np.eye(9)] * 4))
+    with pytest.raises(ValueError, match="bogus= is an option of a method, and no method is given"):
+        bm.across_tasks(agent, bogus=1)
+    with pytest.raises(ValueError, match=r"agents\['A'\] learns after 8 tasks, of which there are 6"):
+        run({"A": bm.across_tasks(agent, "mtsrl+")})
+    with pytest.raises(TypeError, match="agents must be a mapping"):
+        run([agent])
+    with pytest.raises(TypeError, match="truth must be a NumPyro model"):
+        run({"A": agent}, truth=None)
+    with pytest.raises(ValueError, match="truth draws a transition of shape"):
+        run({"A": agent}, truth=TASTES)
     with pytest.raises(ValueError, match="method 'dirichlet' is for priors of 'transition'; that of agents"):
-        run({"A": bm.across_tasks(agent, "dirichlet")})
+        run({"A": bm.across_tasks(agent, "dirichlet", warm_up=2)})
     with pytest.raises(ValueError, match="thin must divide steps"):
         run({"A": agent}, thin=7)
     river = bm.environments.riverswim(6)
     structured = bm.agents.psrl(river_current(river))
     with pytest.raises(ValueError, match=r"the prior of agents\['A'\] cannot be learned across tasks"):
-        run({"A": bm.across_tasks(structured, "dirichlet")}, mdp=river, truth=river_current(river))
+        run({"A": bm.across_tasks(structured, "dirichlet", warm_up=2)}, mdp=river, truth=river_current(river))
     with pytest.raises(ValueError, match="posteriors is empty"):
         bm.learn_prior([], BASE, LAYERS)
+    seen = bm.infer(BASE, bm.collect(LAYERS, steps=40), mdp=LAYERS, draws=0)
+    with pytest.raises(ValueError, match=r"posteriors\[0\] is not of 'transition', as base is"):
+        bm.learn_prior([seen] * 3, dirichlet_transitions(LAYERS), LAYERS)
+    known = bm.infer(dirichlet_transitions(river), bm.collect(river, steps=40), mdp=river, draws=0)
+    with pytest.raises(ValueError, match="whose one unknown is a Dirichlet"):
+        bm.learn_prior([known] * 3, bm.models.normal_rewards(river, dirichlet_transitions(river)), river)
+
+
+def test_few_rows_and_tasks_alike_break_nothing():
+    """Fewer rows than features, targets fitted without error, and tasks that do not differ."""
+    shop = bm.environments.recommendation(4, 3)
+    agents = {
+        "EB": bm.across_tasks(bm.agents.rlsvi(), "empirical-bayes", warm_up=2),
+        "EB noise": bm.across_tasks(bm.agents.rlsvi(), "empirical-bayes", warm_up=2, learn_noise=True),
+        "MTSRL+": bm.across_tasks(bm.agents.rlsvi(), "mtsrl+", warm_up=2),
+    }
+    for seed in range(2):
+        result = run(agents, mdp=shop, truth=TASTES, tasks=6, steps=30, keep_priors=True, seed=seed)
+        for name in agents:
+            kept = result[f"priors/{name}"]["covariance"].values[:, 2:]
+            assert np.isfinite(kept).all()
+            assert (np.linalg.eigvalsh(kept)[..., -1] > 1e-6).all(), name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -17,8 +18,9 @@ from bayesmdp.mdp import MDP, label_array
 from bayesmdp.models import dirichlet_transitions, gaussian_q
 from bayesmdp.posterior.exact import exact_belief
 from bayesmdp.posterior.gaussian import GaussianPrior, read_gaussian
-from bayesmdp.posterior.infer_q import statistics_of
+from bayesmdp.posterior.infer_q import of_q_values, statistics_of
 from bayesmdp.posterior.program import Model
+from bayesmdp.validation import finite_array, integer, number, reject_first
 
 __all__ = ["METHODS", "Method", "Past", "learn_prior"]
 
@@ -57,12 +59,17 @@ class Method(NamedTuple):
         Whether a task's targets are made with the prior it was played under; with the base otherwise.
     least : int
         Tasks it needs.
+    options : mapping of name to ``check(name, value)``
+    needs : tuple of str
+        Options without a default.
     """
 
     learn: Callable[..., Any]
     about: str = "theta"
     own_targets: bool = True
     least: int = 1
+    options: Mapping[str, Callable[[str, Any], Any]] = {}
+    needs: tuple[str, ...] = ()
 
 
 def _mtsrl(past: Past, *, covariance: Any) -> GaussianPrior:
@@ -96,14 +103,42 @@ def _dirichlet(past: Past, **options: Any) -> Any:
     return dirichlet_prior(past.tasks, past.base, **options)
 
 
+def _covariance(name: str, value: Any) -> Any:
+    """[stage, feature, feature], symmetric, no eigenvalue below 0."""
+    array = finite_array(name, value)
+    if array.ndim != 3 or array.shape[1] != array.shape[2]:
+        raise ValueError(f"{name} has shape {array.shape}; expected [stage, feature, feature]")
+    least, size = np.linalg.eigvalsh(array)[:, 0], np.abs(array).max((1, 2))
+    off = np.abs(array - array.swapaxes(1, 2)).max((1, 2))
+    reject_first(name, (off > 1e-9 * size) | (least < -1e-9 * size), least, "", verb="has the smallest eigenvalue")
+    return array
+
+
+def _flag(name: str, value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{name} must be True or False; got {value!r}")
+    return value
+
+
+_KNOWN: dict[str, Any] = {"options": {"covariance": _covariance}, "needs": ("covariance",)}
+_AT_LEAST_0, _POSITIVE = partial(number, minimum=0), partial(number, above=0)
+_COUNT = partial(integer, minimum=1)
+_FULL: dict[str, Any] = {
+    "draws": _COUNT,
+    "chains": _COUNT,
+    "num_warmup": _COUNT,
+    "spread": _POSITIVE,
+    "concentration": _POSITIVE,
+}
+
 METHODS: Mapping[str, Method] = {
-    "mtsrl": Method(_mtsrl, own_targets=False),
-    "mtsrl+": Method(_mtsrl_plus, own_targets=False, least=2),
-    "empirical-bayes": Method(_empirical_bayes, least=2),
-    "full-bayes": Method(_full_bayes),
-    "adats": Method(_adats),
-    "meta-ts": Method(_meta_ts),
-    "dirichlet": Method(_dirichlet, about="transition", least=2),
+    "mtsrl": Method(_mtsrl, own_targets=False, **_KNOWN),
+    "mtsrl+": Method(_mtsrl_plus, own_targets=False, least=2, options={"scale": _AT_LEAST_0}),
+    "empirical-bayes": Method(_empirical_bayes, least=2, options={"strength": _AT_LEAST_0, "learn_noise": _flag}),
+    "full-bayes": Method(_full_bayes, options=_FULL),
+    "adats": Method(_adats, **_KNOWN),
+    "meta-ts": Method(_meta_ts, **_KNOWN),
+    "dirichlet": Method(_dirichlet, about="transition", least=2, options={"strength": _POSITIVE}),
 }
 """By name; see :mod:`~bayesmdp.hierarchy.gaussian`, :mod:`~bayesmdp.hierarchy.full` and `dirichlet`."""
 
@@ -131,7 +166,8 @@ def learn_prior(
         Of Q-values ``"mtsrl"`` (with ``covariance=`` [stage, feature, feature], of the tasks), ``"mtsrl+"``
         (``scale=``), ``"empirical-bayes"`` (the default; ``strength=``, ``learn_noise=``), ``"full-bayes"``
         (``draws=``, ...), ``"adats"`` or ``"meta-ts"`` (``covariance=``); of transitions ``"dirichlet"``
-        (``strength=``).
+        (``strength=``). The width of MTSRL+ looks at the number of tasks, here that of the posteriors; in
+        `simulate_tasks` it is that of all tasks to come.
     seed : int
         Of the methods that draw.
 
@@ -157,22 +193,31 @@ def learn_prior(
     """
     if not len(posteriors):
         raise ValueError("posteriors is empty; give one posterior a task")
-    about = "theta" if "likelihood" in posteriors[0].children else "transition"
+    about = "theta" if of_q_values(base, mdp) else "transition"
+    for task, tree in enumerate(posteriors):
+        if ("likelihood" in tree.children) != (about == "theta"):
+            raise ValueError(f"posteriors[{task}] is not of {about!r}, as base is: infer it with base and the same mdp")
     name = method or {"theta": "empirical-bayes", "transition": "dirichlet"}[about]
-    check_method(name, about, options, "the posteriors are")
+    told = checked_options(name, options)
+    check_method(name, about, "the posteriors are")
     chosen = METHODS[name]
     if len(posteriors) < chosen.least:
         raise ValueError(f"method {name!r} needs at least {chosen.least} tasks; got {len(posteriors)}")
     if about == "transition":
         counts = np.stack([_counts(tree, mdp) for tree in posteriors])
         prior = _concentration(base, mdp)
-        learned = chosen.learn(Past(counts, prior, prior, 0, len(counts), seed), **options)
+        learned = chosen.learn(Past(counts, prior, prior, 0, len(counts), seed), **told)
         return dirichlet_transitions(mdp, learned)
     assert mdp.features is not None
     prior = read_gaussian(base, int(mdp.horizon or 0), mdp.features.shape[-1])
     tasks = statistics_of(list(posteriors))
+    square = np.shape(prior.factor)
+    known: Any = told.get("covariance", prior.factor)
+    for what, given in (("the posteriors", tasks.gram.shape[1:]), ("covariance", known.shape)):
+        if given != square:
+            raise ValueError(f"{what} have [stage, feature, feature] = {given}; base has {square}")
     episodes = int(tasks.count[:, 0].mean())
-    learned = chosen.learn(Past(tasks, prior, prior, episodes, len(posteriors), seed), **options)
+    learned = chosen.learn(Past(tasks, prior, prior, episodes, len(posteriors), seed), **told)
     with jax.enable_x64(True):
         return as_model(learned, mdp)
 
@@ -187,14 +232,24 @@ def as_model(prior: GaussianPrior, mdp: MDP) -> Model:
     return gaussian_q(mdp, np.asarray(prior.mean), covariance, noise=np.asarray(prior.noise), widening=widening)
 
 
-def check_method(method: str, about: str, options: Mapping[str, Any], subject: str) -> None:
-    """Refuse a method that there is not, that is for other unknowns, or that lacks what it has to be told."""
+def checked_options(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a method, checked by name and value; refused if it is none, or lacks what it has to be told."""
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    chosen = METHODS[method]
+    for name in options:
+        if name not in chosen.options:
+            raise ValueError(f"method {method!r} has no option {name!r}; it has {', '.join(chosen.options) or 'none'}")
+    for name in chosen.needs:
+        if name not in options:
+            raise ValueError(f"method {method!r} needs {name}=, that of the tasks [stage, feature, feature]")
+    return {name: chosen.options[name](name, value) for name, value in options.items()}
+
+
+def check_method(method: str, about: str, subject: str) -> None:
+    """Refuse a method that is for other unknowns."""
     if METHODS[method].about != about:
         raise ValueError(f"method {method!r} is for priors of {METHODS[method].about!r}; {subject} of {about!r}")
-    if method in ("mtsrl", "adats", "meta-ts") and "covariance" not in options:
-        raise ValueError(f"method {method!r} needs covariance=, that of the tasks [stage, feature, feature]")
 
 
 def _counts(tree: xr.DataTree, mdp: MDP) -> Any:
@@ -214,6 +269,6 @@ def _concentration(base: Model, mdp: MDP) -> Any:
     belief = exact_belief(base, mdp, num_draws=1)
     with jax.enable_x64(True):
         found = belief.concentration(belief.init(jax.random.key(0))) if belief.concentration else {}
-    if "transition" not in found:
-        raise ValueError("a Dirichlet prior is learned for models whose 'transition' is Dirichlet")
+    if "transition" not in found or "reward" in dict(belief.dims):
+        raise ValueError("a Dirichlet prior is learned for models whose one unknown is a Dirichlet 'transition'")
     return np.asarray(found["transition"])

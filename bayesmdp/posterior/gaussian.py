@@ -139,7 +139,10 @@ def _prior(model: Model, stages: int, features: int) -> tuple[Array, Array]:
     for seed in range(3):
         # Of stage 0 only, since the model may have fewer stages than it is read for.
         data = probe_rows(stages, features, seed)
-        messages = sites(model, data._replace(stage=0 * data.stage), seed=seed)
+        try:
+            messages = sites(model, data._replace(stage=0 * data.stage), seed=seed)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the model does not take rows of {features} features: {error}") from error
         latents = {n: m for n, m in messages.items() if m["type"] == "sample" and not m["is_observed"]}
         if "theta" not in latents:
             raise NotConjugate(

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.data import Targets, label_indices
+from bayesmdp.data import Targets
 from bayesmdp.mdp import MDP
 from bayesmdp.posterior import nuts
 from bayesmdp.posterior.gaussian import GaussianPrior, condition, read_gaussian
@@ -43,6 +43,8 @@ def of_q_values(model: Model, mdp: MDP) -> bool:
             return "theta" in sites(model, row)
         except AttributeError:
             return False
+        except (TypeError, ValueError):  # of other sizes, which is said where it is read
+            return True
 
 
 def infer_q(
@@ -76,7 +78,7 @@ def infer_q(
             statistics = None if prior is None else _sums(log, stages)
         else:
             assert prior is not None  # or refused above
-            rows = _logged(log, mdp)
+            rows = rows_of(mdp, log)
             statistics = jax.tree.map(np.asarray, task_statistics(prior, mdp.problem, rows))
             targets = _targets(prior, mdp, rows)
         parameters, groups = {}, {}
@@ -171,22 +173,15 @@ def _checked(data: Targets, stages: int, features: int) -> Targets:
     return Targets(stage.astype(int), *found, weight)
 
 
-def _logged(log: xr.Dataset, mdp: MDP) -> QRows:
-    state, action, following = (
-        label_indices(log, name, mdp.actions if name == "action" else mdp.states)
-        for name in ("state", "action", "next_state")
-    )
-    return rows_of(mdp, state, action, np.asarray(log["reward"].values, float), following)
-
-
 def _targets(prior: GaussianPrior, mdp: MDP, rows: QRows) -> Targets:
-    """The rows as they were regressed on, one a step."""
+    """The rows as they were regressed on."""
     assert mdp.features is not None
     stage = np.broadcast_to(np.arange(len(rows.state))[:, None], rows.state.shape)
     seen = np.asarray(rows.weight) > 0
-    features = mdp.features[rows.state, rows.action][seen]
     target = np.asarray(row_targets(prior, mdp.problem, rows))
-    return Targets(stage[seen], features, target[seen], np.ones(int(seen.sum())))
+    return Targets(
+        stage[seen], mdp.features[rows.state, rows.action][seen], target[seen], np.asarray(rows.weight)[seen]
+    )
 
 
 def _sums(data: Targets, stages: int) -> TaskStatistics:

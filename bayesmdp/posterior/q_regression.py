@@ -106,11 +106,12 @@ def whitened(prior: GaussianPrior, problem: Problem, rows: QRows) -> Array:
 
 @jax.jit
 def row_targets(prior: GaussianPrior, problem: Problem, rows: QRows) -> Array:
-    """Targets [stage, row] of rows of single steps, made backwards with posterior means."""
+    """Mean targets [stage, row], made backwards with posterior means; 0 for rows not seen."""
     nothing = jnp.zeros(prior.mean.shape)
     theta, _ = backward(prior, problem, rows, whitened(prior, problem, rows), nothing)
     after = jnp.concatenate([theta[1:], nothing[:1]])
-    return rows.reward + jax.vmap(lambda rows, theta: _next_values(problem, rows, theta)[0])(rows, after)
+    value = jax.vmap(lambda rows, theta: _next_values(problem, rows, theta)[0])(rows, after)
+    return jnp.where(rows.weight > 0, rows.reward / jnp.maximum(rows.weight, 1) + value, 0)
 
 
 @jax.jit

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from numpy.typing import NDArray
 
+from bayesmdp.data import compress
 from bayesmdp.mdp import Array
 from bayesmdp.stages import shortest_episode
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from bayesmdp.mdp import MDP
     from bayesmdp.world import Step
 
@@ -117,19 +119,35 @@ def _as_they_come(stages: int, episodes: int, length: int) -> Layout:
     return Layout(empty, include, episodes, length)
 
 
-def rows_of(
-    mdp: MDP, state: NDArray[Any], action: NDArray[Any], reward: NDArray[Any], next_state: NDArray[Any]
-) -> QRows:
-    """Logged steps [step], of indices, as rows."""
+def rows_of(mdp: MDP, log: xr.Dataset) -> QRows:
+    """The distinct steps of a log as rows.
+
+    Raises
+    ------
+    ValueError
+        As `compress` does, and for a step from a terminal state, or one that the MDP does not have.
+    """
     assert mdp.stage is not None
-    of = mdp.stage[state]
-    stages = int(mdp.stage.max())
+    # By next state and reward, which are all that targets look at; outcomes may be indistinct.
+    log = log.assign_attrs(states=list(mdp.states), actions=list(mdp.actions))
+    data = compress(log, distinct_rewards=True)
+    state, following = data.state, data.next_state
+    possible = mdp.available[state, data.action] & ~mdp.terminal[state]
+    possible &= mdp.terminal[following] | (mdp.stage[following] == mdp.stage[state] + 1)
+    if mdp.successor is not None:
+        possible &= (mdp.successor[state, data.action] == following[:, None]).any(-1)
+    if not possible.all():
+        row = int(np.argmin(possible))
+        raise ValueError(
+            f"the log has a step from state {mdp.states[state[row]]!r} by action {mdp.actions[data.action[row]]!r} to "
+            f"{mdp.states[following[row]]!r}, which {mdp.name} does not have"
+        )
+    of, stages = mdp.stage[state], int(mdp.stage.max())
     count = np.bincount(of, minlength=stages)
+    sums = data.weight * data.reward, data.weight * data.reward**2
     columns = [np.zeros((stages, max(int(count.max()), 1)), kind) for kind in (np.int32,) * 3 + (float,) * 3]
-    values = (state, action, next_state, np.ones(len(state)), reward, np.asarray(reward) ** 2)
     for h in range(stages):
-        for column, value in zip(columns, values, strict=True):
+        columns[0][h] = int(np.argmax(mdp.stage == h))  # rows of weight 0 are of some state of the stage
+        for column, value in zip(columns, (state, data.action, following, data.weight, *sums), strict=True):
             column[h, : count[h]] = value[of == h]
-        if not count[h]:
-            columns[0][h] = int(np.argmax(mdp.stage == h))
     return QRows(*columns)

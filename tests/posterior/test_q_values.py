@@ -75,7 +75,8 @@ def test_a_log_is_regressed_backwards_and_its_likelihood_kept():
     )
     last = given["row_stage"].values == 2
     rewards = log["reward"].values[np.array([state[0] for state in log["state"].values.tolist()]) == 2]
-    np.testing.assert_allclose(observed["target"].values[last], rewards)
+    seen = np.repeat(observed["target"].values[last], given["weight"].values[last].astype(int))
+    np.testing.assert_allclose(np.sort(seen), np.sort(rewards))
     assert float(posterior["likelihood"]["count"].sum()) == 60
 
 
@@ -99,6 +100,23 @@ def test_a_model_that_is_not_normal_goes_to_nuts_or_is_refused():
         bm.infer(robust, ROWS, mdp=LAYERS, method="exact")
     with pytest.raises(NotConjugate):
         bm.agents.tsrl(robust).make_belief(LAYERS)
+
+
+def test_bad_logs_are_refused():
+    log = bm.collect(LAYERS, steps=30, seed=1)
+    broken = log.assign(reward=log["reward"].where(log["step"] != 3))
+    with pytest.raises(ValueError, match="reward at step 3 is nan"):
+        bm.infer(MODEL, broken, mdp=LAYERS)
+    with pytest.raises(ValueError, match="reward"):
+        bm.infer(MODEL, log.drop_vars("reward"), mdp=LAYERS)
+    with pytest.raises(ValueError):
+        bm.infer(MODEL, log.isel(step=slice(0, 0)), mdp=LAYERS)
+    names = log["state"].values.copy()
+    names[4] = "end"
+    with pytest.raises(ValueError, match="'end'"):
+        bm.infer(MODEL, log.assign(state=("step", names)), mdp=LAYERS)
+    with pytest.raises(ValueError, match="does not take rows of 4 features"):
+        bm.infer(gaussian_q(bm.environments.layers(3, 2, 3)), log, mdp=LAYERS)
 
 
 def test_bad_targets_are_refused():
