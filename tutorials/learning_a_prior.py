@@ -244,7 +244,7 @@ claims = pd.read_csv(HERE / "mtsrl_claims.csv")
 print(claims.pivot(index="statement", columns="cell", values="holds").fillna("").to_string())
 
 # %% [markdown]
-# RESULTS
+# RESULTS_PLACEHOLDER
 #
 # ## 6. The other half of the project
 #
