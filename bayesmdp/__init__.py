@@ -23,8 +23,9 @@ if TYPE_CHECKING:
         summary,
     )
     from bayesmdp.continuous import ContinuousMDP
-    from bayesmdp.data import Transitions, compress
+    from bayesmdp.data import Targets, Transitions, compress
     from bayesmdp.from_log import mdp_from_log
+    from bayesmdp.hierarchy import learn_prior, q_distribution
     from bayesmdp.logs import read_log
     from bayesmdp.mdp import MDP
     from bayesmdp.objectives import Robust
@@ -42,9 +43,12 @@ if TYPE_CHECKING:
     from bayesmdp.plots import plot_occupancy, plot_quantile_value, plot_regret, plot_reward, plot_study
     from bayesmdp.posterior import NotConjugate, concentration_by_evidence, dirichlet_log_evidence, draw, infer
     from bayesmdp.simulation import Interrupted, collect, simulate
+    from bayesmdp.stages import unroll
+    from bayesmdp.tasks import AcrossTasks, across_tasks, simulate_tasks
 
 __all__ = [
     "MDP",
+    "AcrossTasks",
     "CVaR",
     "ContinuousMDP",
     "Interrupted",
@@ -52,7 +56,9 @@ __all__ = [
     "NotConjugate",
     "Quantile",
     "Robust",
+    "Targets",
     "Transitions",
+    "across_tasks",
     "agents",
     "collect",
     "compare",
@@ -65,6 +71,7 @@ __all__ = [
     "evaluate",
     "final_regret",
     "infer",
+    "learn_prior",
     "mdp_from_log",
     "models",
     "moving_average_reward",
@@ -76,16 +83,19 @@ __all__ = [
     "plot_regret",
     "plot_reward",
     "plot_study",
+    "q_distribution",
     "quantile_value",
     "quantile_value_curve",
     "read_log",
     "regret_curve",
     "results",
     "simulate",
+    "simulate_tasks",
     "solve",
     "studies",
     "suboptimal_steps",
     "summary",
+    "unroll",
     "value_draws",
 ]
 
@@ -101,11 +111,14 @@ _HOME = {
         "suboptimal_steps",
         "summary",
     ),
-    "data": ("Transitions", "compress"),
+    "data": ("Targets", "Transitions", "compress"),
     "from_log": ("mdp_from_log",),
     "logs": ("read_log",),
     "continuous": ("ContinuousMDP",),
     "mdp": ("MDP",),
+    "stages": ("unroll",),
+    "hierarchy": ("learn_prior", "q_distribution"),
+    "tasks": ("AcrossTasks", "across_tasks", "simulate_tasks"),
     "objectives": ("Robust",),
     "planning": (
         "CVaR",

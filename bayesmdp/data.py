@@ -27,7 +27,16 @@ from numpyro.primitives import Messenger
 
 from bayesmdp.mdp import MDP, Array, label_array
 
-__all__ = ["Transitions", "all_transitions", "as_labels", "compress", "label_indices", "label_set", "make_log"]
+__all__ = [
+    "Targets",
+    "Transitions",
+    "all_transitions",
+    "as_labels",
+    "compress",
+    "label_indices",
+    "label_set",
+    "make_log",
+]
 
 COLUMNS = ("state", "action", "reward", "next_state")
 
@@ -62,11 +71,41 @@ class Transitions(NamedTuple):
         Rows of weight 0 are masked (NumPyro's `scale` refuses zeros), so the same model function gives the prior, the
         posterior and predictions. Categorical probabilities may be exactly 0: see :class:`_SafeLogarithm`.
         """
-        seen = jnp.asarray(self.weight) > 0
-        times = jnp.where(seen, self.weight, 1)
-        plate = numpyro.plate("row", self.state.shape[0])
-        with plate, handlers.mask(mask=seen), handlers.scale(scale=times), _SafeLogarithm():
+        with _weighted_rows(self.weight), _SafeLogarithm():
             yield
+
+
+class Targets(NamedTuple):
+    """Weighted rows of a regression of Q-values: what the `data` argument of a model with a site ``theta`` is.
+
+    Attributes
+    ----------
+    stage : int array [row]
+    features : array [row, feature]
+    target : array [row]
+        What the pair turned out to be worth.
+    weight : array [row]
+        How often; 0 is no observation.
+    """
+
+    stage: Array
+    features: Array
+    target: Array
+    weight: Array
+
+    @contextlib.contextmanager
+    def rows(self) -> Iterator[None]:
+        """Enter the plate ``row``, as in `Transitions.rows`."""
+        with _weighted_rows(self.weight):
+            yield
+
+
+@contextlib.contextmanager
+def _weighted_rows(weight: Array) -> Iterator[None]:
+    seen = jnp.asarray(weight) > 0
+    times = jnp.where(seen, weight, 1)
+    with numpyro.plate("row", len(weight)), handlers.mask(mask=seen), handlers.scale(scale=times):
+        yield
 
 
 class _SafeLogarithm(Messenger):  # type: ignore[misc]

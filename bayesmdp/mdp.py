@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.elsewhere import ELSEWHERE, Elsewhere, describe_rows
 from bayesmdp.noise import Noise, make_noise
+from bayesmdp.stages import check_stages
 from bayesmdp.validation import finite_array, labels, number, reject_first
 from bayesmdp.world import tabular_world
 
@@ -29,7 +30,7 @@ __all__ = ["MDP", "Array", "Problem", "check_transition", "label_array"]
 type Array = Any
 """A NumPy or JAX array, or a traced one."""
 
-OBJECTIVES = ("discounted", "average")
+OBJECTIVES = ("discounted", "average", "episode")
 
 
 class Problem(NamedTuple):
@@ -41,7 +42,7 @@ class Problem(NamedTuple):
         Known reward; the last axis has length 1 when the reward does not depend on where the step leads. A leading
         ``draw`` axis is allowed where the reward is itself uncertain.
     discount : float or None
-        None where the objective is the average reward.
+        None where the objective is the average reward; 1 where it is the reward of an episode.
     successor : int array [state, action, outcome] or None
         Reachable next states; None means that outcomes are the states themselves.
     continuation : array [state]
@@ -55,6 +56,8 @@ class Problem(NamedTuple):
         How rewards scatter about `reward`, their mean; read by the simulator only.
     features : array [state, action, feature] or None
         What agents with linear models know of pairs.
+    stage : int array [state] or None
+        Of episodes of a fixed length; their number at terminal states. See :mod:`bayesmdp.stages`.
     """
 
     reward: Array
@@ -66,6 +69,12 @@ class Problem(NamedTuple):
     elsewhere: Elsewhere | None = None
     noise: Noise | None = None
     features: Array | None = None
+    stage: Array | None = None
+
+    @property
+    def horizon(self) -> Array:
+        """Steps of an episode of a fixed length."""
+        return self.stage.max()  # type: ignore[union-attr]
 
     @property
     def num_states(self) -> int:
@@ -88,7 +97,7 @@ class MDP:
     reward : array [state], [state, action] or [state, action, outcome]
         Reward of leaving a state, of an action in a state, or of a transition.
     discount : float in (0, 1), or None
-        None for a problem that goes on for ever and is judged by its average reward.
+        None for a problem that goes on for ever and is judged by its average reward, or that has stages.
     transition : array [state, action, outcome], optional
         Probabilities, each row summing to 1 within 1e-8. None where the dynamics are not known: such an MDP can be
         planned for with a posterior but not simulated.
@@ -105,14 +114,17 @@ class MDP:
         Actions that may be taken; every state that is not terminal needs one.
     states, actions : sequences of labels, optional
         Names, unique; 0, 1, 2, ... by default.
-    objective : {"discounted", "average"}, optional
-        What regret means here; told from `discount` by default.
+    objective : {"discounted", "average", "episode"}, optional
+        What regret means here; told from `discount` and `stage` by default.
     noise : float or array [state, action], or "bernoulli", optional
         How the simulator scatters rewards about `reward`, which is then their mean: Normal with these standard
         deviations, or 1 with probability `reward` and otherwise 0. Without it every reward is its mean.
     features : array [state, action, feature], optional
         What is known of pairs that may make the dynamics linear; read by agents for linear MDPs, to which every pair is
         a feature of its own by default.
+    stage : int array [state], optional
+        Of episodes of a fixed length, without a discount: how many steps lead to each state (of terminal ones, it is
+        not read). See :func:`~bayesmdp.stages.unroll`.
     name : str
 
     Raises
@@ -142,6 +154,7 @@ class MDP:
     objective: str
     noise: Any
     features: NDArray[np.float64] | None
+    stage: NDArray[np.int32] | None
     name: str
     space = "finite"
     world = staticmethod(tabular_world)
@@ -163,9 +176,11 @@ class MDP:
         objective: str | None = None,
         noise: str | ArrayLike | None = None,
         features: ArrayLike | None = None,
+        stage: ArrayLike | None = None,
         name: str = "mdp",
     ) -> None:
-        objective = objective or ("average" if discount is None else "discounted")
+        unlimited = "average" if stage is None else "episode"
+        objective = objective or (unlimited if discount is None else "discounted")
         if objective not in OBJECTIVES:
             raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
         if elsewhere not in ELSEWHERE:
@@ -189,17 +204,23 @@ class MDP:
             first = self.states[int(np.argmax(self.terminal))]
             raise ValueError(f"an average reward is that of a problem which goes on, but state {first!r} is terminal")
         self.initial = self._initial(initial)
+        if (self.objective == "episode") != (stage is not None):
+            given = "no stage" if stage is None else "a stage"
+            raise ValueError(
+                f"an MDP has stages if and only if its objective is 'episode'; got {objective!r} and {given}"
+            )
+        self.stage = None if stage is None else check_stages(self, stage)
         for name_of, array in vars(self).items():
             if isinstance(array, np.ndarray) and name_of != "noise":
                 array.flags.writeable = False
 
     def _discount(self, discount: float | None) -> float | None:
-        if self.objective == "average":
+        if self.objective != "discounted":
             if discount is not None:
-                raise ValueError(f"objective 'average' has no discount, which must be None; got {discount!r}")
+                raise ValueError(f"objective {self.objective!r} has no discount, which must be None; got {discount!r}")
             return None
         if discount is None:
-            raise ValueError("discount must be given, or be None with objective 'average'")
+            raise ValueError("discount must be given, or be None with objective 'average' or with stages")
         return number("discount", discount, above=0, below=1)
 
     def _terminal(self, terminal: Any) -> NDArray[np.bool_]:
@@ -295,7 +316,7 @@ class MDP:
         """The known part as arrays: everything but the true kernel."""
         return Problem(
             reward=self.reward,
-            discount=None if self.discount is None else np.float64(self.discount),
+            discount=np.float64(1) if self.objective == "episode" else self.discount and np.float64(self.discount),
             successor=self.successor,
             continuation=np.where(self.terminal, 0.0, 1.0),
             available=self.available,
@@ -303,7 +324,13 @@ class MDP:
             elsewhere=ELSEWHERE[self.elsewhere](*self._rows[1:]) if self.has_elsewhere else None,
             noise=self._noise,
             features=self.features,
+            stage=self.stage,
         )
+
+    @property
+    def horizon(self) -> int | None:
+        """Steps of an episode, where the MDP has stages."""
+        return None if self.stage is None else int(self.stage.max())
 
     def replace(self, **changes: Any) -> MDP:
         """A copy with some arguments changed, checked again.
@@ -317,7 +344,7 @@ class MDP:
         MDP('riverswim-6': 6 states, 2 actions, average reward)
         """
         given = {name: getattr(self, name) for name in MDP.__annotations__}
-        if "discount" in changes:
+        if "discount" in changes or "stage" in changes:
             given["objective"] = None
         return MDP(**(given | changes))
 
@@ -358,6 +385,8 @@ class MDP:
         sizes = f"{count(self.num_states, 'state')}, {count(self.num_actions, 'action')}"
         known = "" if self.transition is not None else ", dynamics unknown"
         goal = "average reward" if self.discount is None else f"discount {self.discount:g}"
+        if self.stage is not None:
+            goal = f"episodes of {count(int(self.stage.max()), 'step')}"
         return f"MDP({self.name!r}: {sizes}, {goal}{known})"
 
 

@@ -7,6 +7,8 @@ a)`` reads off the charge of a step in state s by action a.
 *discounted*: the step in s is charged V*(s) - V^policy(s), both under the true kernel. Song, Wang and Zhou (2026),
 (15).
 
+*episode*: the first step of an episode of fixed length is charged V*(s) - V^policy(s), the others nothing.
+
 *average*: the step is charged J* - r(s, a), the gain of the true kernel less the mean reward of what was done. Jaksch,
 Ortner and Auer (2010); Hong, Zhang and Tewari (2024), section 2.1. It may be negative, and so may its sum at first: a
 start can be better than the average state. What an action costs for good is its *gap*, v*(s) - q*(s, a), recorded
@@ -43,7 +45,9 @@ from bayesmdp.planning import (
     Mean,
     Quantile,
     average_policy_iteration,
+    backward_induction,
     believed_draws,
+    episode_value,
     expected_reward,
     greedy,
     policy_evaluation,
@@ -53,7 +57,7 @@ from bayesmdp.planning import (
 from bayesmdp.posterior import Belief
 from bayesmdp.validation import number
 
-__all__ = ["OBJECTIVES", "Objective", "Robust", "quantile_values"]
+__all__ = ["BY_STEP", "OBJECTIVES", "Objective", "Robust", "quantile_values"]
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,32 @@ def _as_it_comes(problem: ContinuousProblem, gain: Array, s: Array, a: Array) ->
     return gain - problem.view(problem.parameters, s)[1][a]
 
 
+def _best_episode(problem: Problem, transition: Array) -> Array:
+    return backward_induction(problem, Draws(transition[None], problem.reward)).value
+
+
+def _episode_gap(problem: Problem, transition: Array, baseline: Array, policy: Array) -> Array:
+    gap = baseline - episode_value(problem, transition, problem.reward, policy)
+    return jnp.where(problem.stage == 0, gap, 0)
+
+
+def _worse_than_best(problem: Problem, transition: Array) -> Array:
+    plan = backward_induction(problem, Draws(transition[None], problem.reward))
+    return plan.value[:, None] - plan.q
+
+
+def _of_pair(problem: Problem, gap: Array, s: Array, a: Array) -> Array:
+    return gap[s, a]
+
+
+BY_STEP = Objective(_worse_than_best, _whatever_the_policy, _of_pair)
+"""Regret of episodes charged as it is made, V*(s) - Q*(s, a) at each step, and no policy is evaluated.
+
+By the performance-difference lemma its expected sum over an episode is V*(start) - V^policy(start).
+"""
+
 OBJECTIVES = {
+    ("finite", "episode"): Objective(_best_episode, _episode_gap, _in_state),
     ("finite", "discounted"): Objective(_optimal_value, _value_gap, _in_state),
     ("finite", "average"): Objective(_optimal_pairs, _whatever_the_policy, _shortfall, _gap),
     ("continuous", "average"): Objective(_given_gain, _whatever_the_policy, _as_it_comes),

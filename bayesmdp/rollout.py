@@ -75,6 +75,7 @@ def run_agent(
     checkpoints: Array,
     robust: tuple[Array, Array] | None = None,
     reward: Array | None = None,
+    prior: Any = None,
     *,
     rules: Any,
     belief: Any,
@@ -96,10 +97,14 @@ def run_agent(
         Compute robust regret at this level, from `robust_draws` draws of the belief at each period.
     reward : array [state, action, outcome or 1], optional
         The true mean rewards, where they are not the problem's.
+    prior : pytree, optional
+        Parameters of a prior of the belief's family, to begin with instead of its own.
     rules, belief, world, goal, steps, thin, robust_draws
         Static: see :class:`~bayesmdp.agents.Agent`, :mod:`bayesmdp.world` and :mod:`bayesmdp.objectives`; `thin`
         divides `steps`.
     """
+    if prior is not None:
+        belief = belief.with_prior(prior)
     agent: Rules = rules(belief, problem, options)
     truth = problem if reward is None else problem._replace(reward=reward)
     start, take_step = world(truth, kernel)

@@ -15,10 +15,10 @@ from bayesmdp.mdp import MDP, Array
 from bayesmdp.noise import BernoulliNoise
 from bayesmdp.objectives import Robust
 from bayesmdp.planning import solve
-from bayesmdp.posterior import Belief
+from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.posterior.program import Model, describe_row
 
-__all__ = ["check_rewards", "check_run"]
+__all__ = ["check_rewards", "check_room", "check_run"]
 
 
 def check_run(
@@ -51,7 +51,9 @@ def check_run(
                 f"with horizon={steps}"
             )
         if mdp.objective not in agent.objectives:
-            remedy = "" if mdp.discount is not None else "; give it a discount with mdp.replace(discount=0.99)"
+            remedy = (
+                "" if mdp.discount is not None else "; give it a discount with mdp.replace(discount=0.99, stage=None)"
+            )
             raise ValueError(
                 f"agents[{name!r}] ({agent.algorithm}) is for MDPs whose objective is {' or '.join(agent.objectives)}; "
                 f"that of {mdp.name} is {mdp.objective}{remedy}"
@@ -64,9 +66,27 @@ def check_run(
         raise ValueError(f"robust regret is of discounted value; the objective of {mdp.name} is {mdp.objective!r}")
 
 
-def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | None], probe: Mapping[str, Array] | None) -> None:
+def check_room(beliefs: Mapping[str, Belief | QBelief | None], steps: int) -> None:
+    """Refuse agents that have no room for what they will see."""
+    for name, belief in beliefs.items():
+        if not isinstance(belief, QBelief) or belief.layout.episodes is None:
+            continue
+        room, length = belief.layout.episodes, belief.layout.length
+        if steps > room * length:
+            raise ValueError(
+                f"agents[{name!r}] has room for {room} episodes (of at least {length} steps each); steps is {steps}: "
+                f"make it with episodes={-(-steps // length)}"
+            )
+
+
+def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | QBelief | None], probe: Mapping[str, Array] | None) -> None:
     """Refuse agents whose priors do not fit the rewards: taken as known where they are drawn, or impossible."""
     true = {"transition": mdp.transition, "reward": mdp.reward} | dict(probe or {})
+    if np.shape(true["transition"]) != (mdp.num_states, mdp.num_actions, mdp.num_outcomes):
+        raise ValueError(
+            f"truth draws a transition of shape {np.shape(true['transition'])}; that of {mdp.name} is "
+            f"{(mdp.num_states, mdp.num_actions, mdp.num_outcomes)}"
+        )
     drawn = probe is not None and "reward" in probe
     mean = np.asarray(true["reward"], float).reshape(mdp.num_states, mdp.num_actions, -1)
     if drawn and isinstance(mdp.problem.noise, BernoulliNoise) and not ((mean >= 0) & (mean <= 1)).all():

@@ -7,23 +7,30 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.agents import Agent
 from bayesmdp.continuous import ContinuousMDP
 from bayesmdp.mdp import MDP, Array
 from bayesmdp.objectives import Robust
-from bayesmdp.posterior import Belief
+from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.posterior.datatree import Labels, label_draws
 from bayesmdp.posterior.program import Model
 from bayesmdp.rollout import Rollout
 
-__all__ = ["Run", "assemble", "provenance", "resumable"]
+__all__ = ["Run", "assemble", "join_replicates", "provenance", "resumable"]
+
+
+class Described(Protocol):
+    """What tells of its options."""
+
+    def describe(self) -> dict[str, Any]:
+        """By name."""
+        ...
 
 
 class Run(NamedTuple):
@@ -37,8 +44,8 @@ class Run(NamedTuple):
 
 def provenance(
     mdp: MDP | ContinuousMDP,
-    agents: Mapping[str, Agent],
-    beliefs: Mapping[str, Belief | None],
+    agents: Mapping[str, Described],
+    beliefs: Mapping[str, Belief | QBelief | None],
     truth: Model | None,
     probe: Mapping[str, Array] | None,
     robust: Robust | None,
@@ -87,7 +94,7 @@ def _plain(value: Any) -> Any:
 
 def assemble(
     mdp: MDP | ContinuousMDP,
-    beliefs: Mapping[str, Belief | None],
+    beliefs: Mapping[str, Belief | QBelief | None],
     runs: Mapping[tuple[str, int], Run],
     attrs: dict[str, Any],
     resume: xr.DataTree | None,
@@ -142,10 +149,15 @@ def assemble(
             Labels(mdp.states, mdp.actions, mdp.successor),
             {"checkpoint": attrs["checkpoints"], "replicate": whole},
         )
-    new = xr.DataTree.from_dict(nodes)
-    if resume is None:
+    return join_replicates(resume, xr.DataTree.from_dict(nodes))
+
+
+def join_replicates(old: xr.DataTree | None, new: xr.DataTree) -> xr.DataTree:
+    """New results with those that a run was resumed from, if it was."""
+    if old is None:
         return new
-    return xr.DataTree.from_dict({path: _join(resume, new, path) for path in nodes})
+    paths = [node.path for node in new.subtree if node.data_vars]
+    return xr.DataTree.from_dict({path: _join(old, new, path) for path in paths})
 
 
 def _join(old: xr.DataTree, new: xr.DataTree, path: str) -> xr.Dataset:

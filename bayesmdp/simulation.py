@@ -29,11 +29,11 @@ from bayesmdp.policy import policy_probabilities
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.program import Model, sample_prior
 from bayesmdp.rollout import follow_policy, run_agent
-from bayesmdp.run_checks import check_rewards, check_run
+from bayesmdp.run_checks import check_rewards, check_room, check_run
 from bayesmdp.runs import Run, assemble, provenance, resumable
 from bayesmdp.validation import integer
 
-__all__ = ["Interrupted", "collect", "simulate"]
+__all__ = ["Interrupted", "OnReplicate", "collect", "in_threads", "simulate"]
 
 type OnReplicate = Callable[[str, int, float], None]
 
@@ -139,6 +139,7 @@ def simulate(
         probe = None if truth is None else sample_prior(truth, random.key(0), shape)
         if isinstance(mdp, MDP):
             check_rewards(mdp, beliefs, probe)
+            check_room(beliefs, steps)
         keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
     attrs = provenance(mdp, agents, beliefs, truth, probe, robust, **run_of)
@@ -189,7 +190,7 @@ def simulate(
     todo = [(name, replicate) for replicate in range(replicates) if replicate not in done for name in agents]
     runs: dict[tuple[str, int], Run] = {}
     try:
-        for task, finished in _in_threads(run, todo, _program_of(agents, beliefs), workers):
+        for task, finished in in_threads(run, todo, _program_of(agents, beliefs), workers):
             runs[task] = finished
             if on_replicate is not None:
                 on_replicate(*task, finished.seconds)
@@ -245,14 +246,17 @@ def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, ste
     return make_log(mdp, state, action, reward, next_state, last)
 
 
-def _program_of(agents: Mapping[str, Agent], beliefs: Mapping[str, Belief | None]) -> dict[str, Any]:
+def _program_of(agents: Mapping[str, Agent], beliefs: Mapping[str, Any]) -> dict[str, Any]:
     """What each agent's compiled program depends on."""
     return {name: (agent.rules, beliefs[name]) for name, agent in agents.items()}
 
 
-def _in_threads(
-    run: Callable[[str, int], Run], todo: Sequence[tuple[str, int]], program: Mapping[str, Any], workers: int | None
-) -> Iterator[tuple[tuple[str, int], Run]]:
+def in_threads[Finished](
+    run: Callable[[str, int], Finished],
+    todo: Sequence[tuple[str, int]],
+    program: Mapping[str, Any],
+    workers: int | None,
+) -> Iterator[tuple[tuple[str, int], Finished]]:
     """Finished runs as they come. Each program's first run goes ahead alone, so that it is compiled once."""
     first = {program[name]: (name, replicate) for name, replicate in reversed(todo)}
     ahead = list(first.values())

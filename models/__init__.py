@@ -1,12 +1,20 @@
 """Priors over unknown decision problems, as NumPyro functions."""
 
 from .dirichlet_transitions import dirichlet_transitions
+from .gaussian_q import gaussian_q
+from .gaussian_q_hierarchy import gaussian_q_hierarchy
+from .gaussian_q_tasks import gaussian_q_tasks
+from .logistic_transitions import logistic_transitions
 from .rewards import beta_bernoulli_rewards, normal_gamma_rewards, normal_rewards
 from .river_current import river_current
 
 __all__ = [
     "beta_bernoulli_rewards",
     "dirichlet_transitions",
+    "gaussian_q",
+    "gaussian_q_hierarchy",
+    "gaussian_q_tasks",
+    "logistic_transitions",
     "normal_gamma_rewards",
     "normal_rewards",
     "river_current",

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Frozen", "Sizes", "freeze", "frozen_numbers", "pair_sizes", "thaw"]
+__all__ = ["Frozen", "Sizes", "freeze", "frozen_numbers", "frozen_root", "pair_sizes", "thaw"]
 
 type Frozen = tuple[tuple[int, ...], str, bytes]
 """An array as its shape, its dtype and its bytes."""
@@ -48,11 +48,47 @@ def thaw(frozen: Frozen) -> NDArray[Any]:
     return np.frombuffer(numbers, dtype).reshape(shape)
 
 
+def frozen_root(
+    name: str, covariance: ArrayLike, shape: tuple[int, int], widening: NDArray[np.float64] | float = 0.0
+) -> Frozen:
+    """Lower triangular root [stage, feature, feature] of a covariance, widened by so much of each stage.
+
+    A number is the variance of each of the `shape` = (stages, features); a matrix is that of all stages.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is of another shape, not finite, not symmetric or not positive definite: with its stage.
+    """
+    stages, size = shape
+    full = np.asarray(covariance)
+    if full.ndim == 1:
+        raise ValueError(f"{name} has shape {full.shape}; give a number, [feature, feature] or one a stage")
+    full = full * np.eye(size) if full.ndim == 0 else full
+    axes = "[stage, feature, feature]"
+    full = thaw(frozen_numbers(name, full, (stages, size, size), positive=False, axes=axes))
+    for stage, matrix in enumerate(full):
+        off = np.abs(matrix - matrix.T).max(initial=0)
+        if off > 1e-9 * np.abs(matrix).max(initial=0):
+            raise ValueError(f"{name}[{stage}] is not symmetric: entries differ from their mirror by up to {off:g}")
+    full = (full + full.swapaxes(1, 2)) / 2 + np.broadcast_to(widening, (stages,))[:, None, None] * np.eye(size)
+    try:
+        return freeze(np.linalg.cholesky(full))
+    except np.linalg.LinAlgError:
+        least = np.linalg.eigvalsh(full)[:, 0]
+        stage = int(np.argmin(least))
+        raise ValueError(
+            f"{name}[{stage}] is not positive definite: its smallest eigenvalue is {least[stage]:.3g}; widen it"
+        ) from None
+
+
 AXES = {1: "[group]", 2: "[state, action]", 3: "[state, action, outcome]"}
 
 
-def frozen_numbers(name: str, given: ArrayLike, shape: tuple[int, ...], *, positive: bool = True) -> Frozen:
-    """The numbers as float64 of `shape`.
+def frozen_numbers(
+    name: str, given: ArrayLike, shape: tuple[int, ...], *, positive: bool = True, axes: str = ""
+) -> Frozen:
+    """The numbers as float64 of `shape`, whose `axes` are those of pairs unless told.
 
     Raises
     ------
@@ -71,5 +107,5 @@ def frozen_numbers(name: str, given: ArrayLike, shape: tuple[int, ...], *, posit
     try:
         return freeze(np.broadcast_to(array, shape))
     except ValueError:
-        expected = f"{AXES[len(shape)]} = {shape}"
+        expected = f"{axes or AXES[len(shape)]} = {shape}"
         raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {expected}") from None

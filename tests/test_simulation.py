@@ -35,7 +35,6 @@ def fixed_rules(belief, problem, options):
         ends=lambda coin, state, step: False,
         policy=lambda state: policy,
         report=lambda state, s, a: {"action": a},
-        next_task=lambda key, state: state,
         belief=lambda state: state,
     )
 

@@ -1,6 +1,7 @@
 """Agents that learn online, one algorithm a file; see :mod:`bayesmdp.agents.base` for the grammar they share."""
 
 from bayesmdp.agents.aq_brmdp import aq_brmdp
+from bayesmdp.agents.bandit_ts import bandit_ts
 from bayesmdp.agents.base import Agent, Rules
 from bayesmdp.agents.beb import beb
 from bayesmdp.agents.boss import boss
@@ -9,15 +10,18 @@ from bayesmdp.agents.gamma_lscvi_ucb import gamma_lscvi_ucb
 from bayesmdp.agents.gamma_lscvi_ucb_planned import gamma_lscvi_ucb_planned
 from bayesmdp.agents.gamma_lscvi_ucb_visited import gamma_lscvi_ucb_visited
 from bayesmdp.agents.gamma_ucb_cvi import gamma_ucb_cvi
+from bayesmdp.agents.lsvi import lsvi
 from bayesmdp.agents.mbie_eb import mbie_eb
 from bayesmdp.agents.mdp_exp2 import mdp_exp2
 from bayesmdp.agents.mdp_oomd import mdp_oomd
 from bayesmdp.agents.olsvi_fh import olsvi_fh
 from bayesmdp.agents.optimistic_q_learning import optimistic_q_learning
 from bayesmdp.agents.psrl import psrl
+from bayesmdp.agents.rlsvi import rlsvi
 from bayesmdp.agents.rmax import rmax
 from bayesmdp.agents.scal import scal
 from bayesmdp.agents.tseb import tseb
+from bayesmdp.agents.tsrl import tsrl
 from bayesmdp.agents.ucb_avg import ucb_avg
 from bayesmdp.agents.ucrl2 import ucrl2
 from bayesmdp.agents.variance_bonus import variance_bonus
@@ -26,6 +30,7 @@ __all__ = [
     "Agent",
     "Rules",
     "aq_brmdp",
+    "bandit_ts",
     "beb",
     "boss",
     "brmdp",
@@ -33,15 +38,18 @@ __all__ = [
     "gamma_lscvi_ucb_planned",
     "gamma_lscvi_ucb_visited",
     "gamma_ucb_cvi",
+    "lsvi",
     "mbie_eb",
     "mdp_exp2",
     "mdp_oomd",
     "olsvi_fh",
     "optimistic_q_learning",
     "psrl",
+    "rlsvi",
     "rmax",
     "scal",
     "tseb",
+    "tsrl",
     "ucb_avg",
     "ucrl2",
     "variance_bonus",

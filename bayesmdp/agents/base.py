@@ -14,7 +14,6 @@ choice of algorithm, prior and draw rule are static.
                           `coin`, a uniform number, falls
 ``policy(state)``         the period's policy [state], which regret is computed from
 ``report(state, s, a)``   scalars to record at each step, by name
-``next_task(key, state)`` state at the start of another task; the same state unless the agent learns across tasks
 ``belief(state)``         the belief's state, from which checkpoints draw; () where there is none
 ========================  =============================================================================================
 """
@@ -26,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from bayesmdp.mdp import Array, Problem
-from bayesmdp.posterior import Belief
+from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.world import Step
 
 __all__ = ["Agent", "Rules", "stay"]
@@ -45,12 +44,11 @@ class Rules(NamedTuple):
     ends: Callable[[Array, State, Step], Array]
     policy: Callable[[State], Array]
     report: Callable[[State, Array, Array], dict[str, Array]]
-    next_task: Callable[[Array, State], State]
     belief: Callable[[State], Any]
 
 
 def stay(key: Array, state: State) -> State:
-    """`next_task` of an agent that keeps nothing apart between tasks."""
+    """`begin` of an agent that does not plan."""
     del key
     return state
 
@@ -70,7 +68,8 @@ class Agent:
     rules : callable
         ``rules(belief, problem, options) -> Rules``; a module-level function, so that equal agents share one program.
     make_belief : callable, optional
-        ``make_belief(mdp) -> Belief``. It may look at sizes only: an agent is never shown the true kernel. Without it
+        ``make_belief(mdp) -> Belief``, or a `QBelief`. It may look at what is known only: an agent is never shown the
+        true kernel. Without it
         the rules are given None (an agent that is not Bayesian).
     objectives, spaces : tuples of str
         Those of the MDPs it can act in.
@@ -84,7 +83,7 @@ class Agent:
 
     algorithm: str
     rules: Callable[[Any, Problem, Options], Rules]
-    make_belief: Callable[[Any], Belief | None] = _no_belief
+    make_belief: Callable[[Any], Belief | QBelief | None] = _no_belief
     options: Mapping[str, Any] = field(default_factory=dict)
     static: Mapping[str, Any] = field(default_factory=dict)
     objectives: tuple[str, ...] = ("discounted",)

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from bayesmdp.agents.base import Options
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import Draws, expected_reward
-from bayesmdp.posterior import Belief
+from bayesmdp.posterior import Belief, QBelief
 
 __all__ = ["Experience", "experience", "largest_reward", "learns_reward", "optimistic", "reward_range"]
 
@@ -41,9 +41,9 @@ class Experience(NamedTuple):
     reward: Array
 
 
-def learns_reward(belief: Belief) -> bool:
-    """Whether the prior has a site ``reward``, so that the problem's own reward is not to be looked at."""
-    return "reward" in dict(belief.dims)
+def learns_reward(belief: Belief | QBelief) -> bool:
+    """Whether the prior speaks of rewards, so that the problem's own are not to be looked at."""
+    return not {"reward", "theta"}.isdisjoint(dict(belief.dims))
 
 
 def experience(belief: Belief, state: Any, problem: Problem) -> Experience:

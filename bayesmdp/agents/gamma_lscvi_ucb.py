@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesmdp.agents.base import Agent, Options, Rules, stay
+from bayesmdp.agents.base import Agent, Options, Rules
 from bayesmdp.agents.least_squares import Regression, doubled, include, lengths, no_data, refreshed
 from bayesmdp.agents.optimism import best_action, dense_unit_rewards, horizon_options, pair_features
 from bayesmdp.mdp import Array, Problem
@@ -182,7 +182,6 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         ends=lambda coin, state, step: doubled(state.data, state.known),
         policy=lambda state: greedy(problem, state.pool)[0],
         report=report,
-        next_task=stay,
         belief=lambda state: (),
     )
 

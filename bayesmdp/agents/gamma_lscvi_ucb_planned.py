@@ -15,7 +15,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from bayesmdp.agents.base import Agent, Options, Rules, stay
+from bayesmdp.agents.base import Agent, Options, Rules
 from bayesmdp.agents.gamma_lscvi_ucb import optimism, sweeps_to_settle
 from bayesmdp.agents.least_squares import Regression, doubled, include, lengths, no_data, refreshed
 from bayesmdp.agents.optimism import dense_unit_rewards, horizon_options, pair_features
@@ -173,6 +173,5 @@ class _PlannedRules:
             ends=lambda coin, state, step: doubled(state.data, state.known) | (state.left == steps),
             policy=policy,
             report=report,
-            next_task=stay,
             belief=lambda state: (),
         )

@@ -36,7 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesmdp.agents.base import Agent, Options, Rules, stay
+from bayesmdp.agents.base import Agent, Options, Rules
 from bayesmdp.agents.gamma_lscvi_ucb import ROUNDING, optimism, sweeps_to_settle
 from bayesmdp.agents.least_squares import Regression, doubled, include, lengths, no_data, refreshed
 from bayesmdp.agents.optimism import best_action, dense_unit_rewards, horizon_options, pair_features
@@ -454,6 +454,5 @@ class _VisitedRules:
             ends=lambda coin, state, step: doubled(state.data, state.known) | state.crowded,
             policy=policy,
             report=report,
-            next_task=stay,
             belief=lambda state: (),
         )

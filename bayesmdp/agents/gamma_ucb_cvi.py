@@ -145,6 +145,5 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         ends=never,
         policy=lambda state: greedy(problem, state.q)[0],
         report=report,
-        next_task=stay,
         belief=lambda state: (),
     )

@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import nn, random
 
-from bayesmdp.agents.base import Agent, Options, Rules, stay
+from bayesmdp.agents.base import Agent, Options, Rules
 from bayesmdp.agents.optimism import pair_features, unit_rewards
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import greedy
@@ -184,6 +184,5 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
             "excited": state.excited,
             "skipped": state.skipped,
         },
-        next_task=stay,
         belief=lambda state: (),
     )

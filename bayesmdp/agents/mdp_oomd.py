@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 
-from bayesmdp.agents.base import Agent, Options, Rules, stay
+from bayesmdp.agents.base import Agent, Options, Rules
 from bayesmdp.agents.optimism import unit_rewards
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import greedy
@@ -234,6 +234,5 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         ends=lambda coin, state, step: state.age >= episode,
         policy=lambda state: greedy(problem, state.policy)[0],
         report=lambda state, s, a: {"probability": state.policy[s, a], "samples": state.told[s]},
-        next_task=stay,
         belief=lambda state: (),
     )

@@ -29,7 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesmdp.agents.base import Agent, Options, Rules, stay
+from bayesmdp.agents.base import Agent, Options, Rules
 from bayesmdp.agents.least_squares import Regression, include, lengths, no_data, refreshed
 from bayesmdp.agents.optimism import bonus_options, pair_features, unit_rewards
 from bayesmdp.mdp import Array, Problem
@@ -183,6 +183,5 @@ def _rules(problem: Problem, options: Options, stages: int) -> Rules:
             "episode": state.episode,
             "capped": state.capped,
         },
-        next_task=stay,
         belief=lambda state: (),
     )

@@ -109,6 +109,5 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         ends=never,
         policy=lambda state: greedy(problem, state.least)[0],
         report=lambda state, s, a: {"bonus": bonus(state.tries[s, a] + 1)},
-        next_task=stay,
         belief=lambda state: (),
     )

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax import random
 
-from bayesmdp.agents.base import Options, Rules, stay
+from bayesmdp.agents.base import Options, Rules
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import (
     Draws,
@@ -31,6 +31,7 @@ from bayesmdp.planning import (
     Quantile,
     Risk,
     average_policy_iteration,
+    backward_induction,
     believed_draws,
     policy_iteration,
 )
@@ -133,6 +134,8 @@ def every(options: Options, problem: Problem) -> Ends:
     """A period has as many steps as the option ``episode`` says; without it the problem's kind tells its length."""
     if "episode" in options:
         return lambda coin, step, age, visits, before: age >= options["episode"]
+    if problem.stage is not None:
+        return lambda coin, step, age, visits, before: step.last
     return doubling() if problem.discount is None else pseudo_episode(problem)
 
 
@@ -221,12 +224,13 @@ def planning_rules(
         ends=over,
         policy=lambda state: state.policy,
         report=report,
-        next_task=stay,
         belief=lambda state: state.belief,
     )
 
 
 def _plan(problem: Problem, decision: Decision, value: Array) -> Plan | GainPlan:
+    if problem.stage is not None:
+        return backward_induction(problem, decision.draws, decision.risk)
     if problem.discount is not None:
         return policy_iteration(problem, decision.draws, decision.risk, value=value)
     tolerance = 1e-10 if decision.tolerance is None else decision.tolerance

@@ -42,7 +42,7 @@ def psrl(prior: Model, *, episode: int | None = None) -> Agent:
         _rules,
         lambda mdp: exact_belief(prior, mdp, num_draws=1),
         episode_option(episode),
-        objectives=("discounted", "average"),
+        objectives=("discounted", "average", "episode"),
     )
 
 

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax, random
 
-from bayesmdp.agents.base import Agent, Options, Rules, stay
+from bayesmdp.agents.base import Agent, Options, Rules
 from bayesmdp.agents.experience import experience
 from bayesmdp.agents.optimism import counter
 from bayesmdp.agents.planner import doubling
@@ -242,6 +242,5 @@ def _rules(belief: Belief, problem: Problem, options: Options, around: Any) -> R
         ends=ends,
         policy=lambda state: greedy(problem, state.policy)[0],
         report=report,
-        next_task=stay,
         belief=lambda state: state.belief,
     )

@@ -211,6 +211,5 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         ends=never,
         policy=lambda state: greedy(problem, state.least)[0],
         report=report,
-        next_task=stay,
         belief=lambda state: (),
     )

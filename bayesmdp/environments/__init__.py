@@ -5,9 +5,11 @@ from bayesmdp.environments.frozen_lake import frozen_lake
 from bayesmdp.environments.gymnasium import collect_gymnasium, from_gymnasium, policy_function, to_gymnasium
 from bayesmdp.environments.icu_sepsis import clinicians_policy, icu_sepsis
 from bayesmdp.environments.inventory import inventory
+from bayesmdp.environments.layers import layers
 from bayesmdp.environments.linear import hard_linear_mdp, random_linear_mdp
 from bayesmdp.environments.queue import queue
 from bayesmdp.environments.rare_room import rare_room
+from bayesmdp.environments.recommendation import recommendation
 from bayesmdp.environments.risky_lake import risky_lake
 from bayesmdp.environments.riverswim import riverswim
 from bayesmdp.environments.wearing_machine import wearing_machine
@@ -21,10 +23,12 @@ __all__ = [
     "hard_linear_mdp",
     "icu_sepsis",
     "inventory",
+    "layers",
     "policy_function",
     "queue",
     "random_linear_mdp",
     "rare_room",
+    "recommendation",
     "risky_lake",
     "riverswim",
     "to_gymnasium",

@@ -10,6 +10,7 @@ from bayesmdp.planning.communicating import check_weakly_communicating
 from bayesmdp.planning.confidence import Box, L1Ball
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.evaluation import policy_evaluation, policy_transition
+from bayesmdp.planning.finite_horizon import backward_induction, episode_value
 from bayesmdp.planning.operators import (
     Draws,
     backup,
@@ -38,10 +39,12 @@ __all__ = [
     "Risk",
     "average_policy_iteration",
     "backup",
+    "backward_induction",
     "believed_draws",
     "check_weakly_communicating",
     "clip_span",
     "downside_exposure",
+    "episode_value",
     "evaluate",
     "expected_reward",
     "gain_and_bias",

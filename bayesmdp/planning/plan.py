@@ -35,6 +35,7 @@ from bayesmdp.mdp import MDP, Array, Problem, label_array
 from bayesmdp.planning.average import GainPlan, average_policy_iteration, bias_bound, relative_value_iteration
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.evaluation import DENSE_LIMIT
+from bayesmdp.planning.finite_horizon import backward_induction
 from bayesmdp.planning.inputs import read_concentration, read_dataset, read_draws
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.risk import Mean, OrderRisk, Quantile, Risk
@@ -131,7 +132,7 @@ def plan(
             raise ValueError(f"{name} must be one of {', '.join(known)}; got {given!r}")
     tolerance = number("tolerance", tolerance, minimum=0)
     max_iterations = integer("max_iterations", max_iterations, 1)
-    if mdp.discount is None:
+    if mdp.objective == "average":
         if not isinstance(risk, Mean) or quantile == "exact":
             raise ValueError(
                 f"the risk of an average reward is not defined here; {mdp.name} needs a discount: "
@@ -153,7 +154,8 @@ def plan(
             f"{solved.bound:.3g}, not {tolerance:.3g}; raise max_iterations or tolerance, or pass strict=False"
         )
     exact = isinstance(risk, DirichletQuantile)
-    attrs = {"risk": str(risk), "solver": solver, "num_draws": 0 if exact else len(draws.transition)}
+    used = "backward_induction" if mdp.objective == "episode" else solver
+    attrs = {"risk": str(risk), "solver": used, "num_draws": 0 if exact else len(draws.transition)}
     if isinstance(risk, OrderRisk | DirichletQuantile):
         attrs["guarantee_level"] = _guarantee_level(risk.level, solved.policy, draws, concentration, mdp)
     return _labelled(solved, mdp).assign_attrs(attrs, tolerance=tolerance, ties=_ties(solved, mdp))
@@ -161,6 +163,8 @@ def plan(
 
 @partial(jax.jit, static_argnames="solver")
 def _solve(problem: Problem, draws: Draws, risk: Risk, tolerance: float, max_iterations: int, *, solver: str) -> Plan:
+    if problem.stage is not None:
+        return backward_induction(problem, draws, risk)
     return SOLVERS[solver](problem, draws, risk, tolerance=tolerance, max_iterations=max_iterations)
 
 
@@ -307,7 +311,7 @@ def _labelled(solved: Plan, mdp: MDP) -> xr.Dataset:
             "iterations": int(solved.iterations),
             # A netCDF attribute cannot be a boolean.
             "converged": int(solved.converged),
-            "discount": mdp.discount,
+            **({} if mdp.discount is None else {"discount": mdp.discount}),
             "mdp": mdp.name,
         }
     )

@@ -42,7 +42,7 @@ def solve(mdp: MDP, **options: Any) -> xr.Dataset:
     """
     last = "next_state" if mdp.successor is None else "outcome"
     truth = xr.Dataset({"transition": (("draw", "state", "action", last), _kernel(mdp)[None])})
-    if mdp.discount is not None:
+    if mdp.objective != "average":
         return plan(truth, mdp, **options)
     try:
         check_weakly_communicating(mdp)
@@ -69,7 +69,7 @@ def evaluate(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
     -------
     DataArray
         ``value`` [state], by a direct solve of ``(I - discount P) V = r``; of an MDP judged by it, the average reward
-        from each state.
+        from each state; of one with stages, the reward of the rest of the episode.
 
     Raises
     ------
@@ -91,10 +91,10 @@ def evaluate(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
     next_state = outcome if mdp.successor is None else mdp.successor[np.nonzero(goes_on)]
     size = (mdp.num_states, mdp.num_states)
     chain = sparse.csc_array((weight * ~mdp.terminal[next_state], (state, next_state)), shape=size)
-    if mdp.discount is None:
+    if mdp.objective == "average":
         value = average_reward(chain.tocsr(), reward)
         return xr.DataArray(value, {"state": label_array(mdp.states)}, ("state",), "value")
-    value = linalg.spsolve(sparse.eye_array(mdp.num_states, format="csc") - mdp.discount * chain, reward)
+    value = linalg.spsolve(sparse.eye_array(mdp.num_states, format="csc") - (mdp.discount or 1) * chain, reward)
     return xr.DataArray(np.atleast_1d(value), {"state": label_array(mdp.states)}, ("state",), "value")
 
 

@@ -5,10 +5,12 @@ from bayesmdp.posterior.conjugate import NotConjugate
 from bayesmdp.posterior.evidence import concentration_by_evidence, dirichlet_log_evidence
 from bayesmdp.posterior.exact import exact_belief
 from bayesmdp.posterior.infer import draw, infer
+from bayesmdp.posterior.q_belief import QBelief
 
 __all__ = [
     "Belief",
     "NotConjugate",
+    "QBelief",
     "concentration_by_evidence",
     "dirichlet_log_evidence",
     "draw",

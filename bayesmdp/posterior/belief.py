@@ -48,6 +48,8 @@ class Belief(NamedTuple):
         Of ``transition`` [state, action, outcome] and, if it is modelled, ``reward`` [state, action].
     possible : (Transitions) -> bool array [row], or None
         Which rows bring rewards that can be learnt from, in a model that observes rewards.
+    with_prior : ({site: array}) -> Belief, or None
+        The same belief from other prior parameters, as `parameters` gives them, which may be traced.
     """
 
     init: Callable[[Array], Any]
@@ -62,3 +64,4 @@ class Belief(NamedTuple):
     parameters: Callable[[Any], dict[str, Array]] | None = None
     moments: Callable[[Array, Any], dict[str, tuple[Array, Array]]] | None = None
     possible: Callable[[Transitions], NDArray[np.bool_]] | None = None
+    with_prior: Callable[[dict[str, Array]], Belief] | None = None

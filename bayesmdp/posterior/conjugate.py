@@ -18,6 +18,7 @@ out: for a Bernoulli two remain, 0 and 1, and c is linear.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -70,15 +71,19 @@ class Site(NamedTuple):
         """Of the prior; the last axis is (a, b) for a Beta."""
         return self.prior.parameters
 
-    def posterior(self, seen: Array) -> Array:
-        """Parameters given the weights [row], or the weights and sums of rewards and their squares [row, 3]."""
+    def posterior(self, seen: Array, prior: Array | None = None) -> Array:
+        """Parameters given the weights [row], or the weights and sums of rewards and their squares [row, 3].
+
+        With `prior` given its parameters stand in the place of the model's own.
+        """
+        before = self.prior.parameters if prior is None else prior
         if self.coefficient.ndim == 3:
             added = (self.coefficient * seen[:, None]).sum(-1)
         else:
             added = self.coefficient * (seen if seen.ndim == 1 else seen[:, 0])[:, None]
-        natural = self.family.natural(self.prior.parameters)
+        natural = self.family.natural(before)
         flat = jnp.asarray(natural.ravel()).at[self.entry].add(added)
-        return self.family.standard(flat.reshape(natural.shape), self.prior.parameters)
+        return self.family.standard(flat.reshape(natural.shape), before)
 
 
 class Layout(NamedTuple):
@@ -115,9 +120,9 @@ class Conjugate(NamedTuple):
         kinds = tuple((site.prior.sites, site.family.name) for site in self.sites.values())
         return Layout(kinds, self.program.deterministic)
 
-    def posterior(self, seen: Array) -> dict[str, Array]:
-        """Parameters by site; see `Site.posterior`."""
-        return {name: site.posterior(seen) for name, site in self.sites.items()}
+    def posterior(self, seen: Array, prior: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        """Parameters by site; see `Site.posterior`. Sites that `prior` leaves out keep their own."""
+        return {name: site.posterior(seen, (prior or {}).get(name)) for name, site in self.sites.items()}
 
 
 def find(model: Model, data: Transitions, outcome: str = "next_state") -> Conjugate:

@@ -183,95 +183,106 @@ def _exact_belief(
     def visits(state: Sums | Kept) -> Array:
         return state.seen[:, 0].reshape(shape).sum(-1)
 
-    def parameters(state: Sums | Kept) -> dict[str, Array]:
-        return found.posterior(state.seen)
+    identity, rewarded = _identity(model, found, empty), reads_reward(model, all_transitions(1, 1, 1))
+    # What rows add to a Normal or a Gamma is in units of its prior.
+    movable = all(site.family.simplex for site in found.sites.values())
 
-    def concentration(state: Sums | Kept) -> dict[str, Array]:
-        return {name: site.posterior(state.seen) for name, site in found.sites.items() if site.family.simplex}
+    def build(prior: dict[str, Array] | None = None) -> Belief:
+        def parameters(state: Sums | Kept) -> dict[str, Array]:
+            return found.posterior(state.seen, prior)
 
-    def init(key: Array) -> Sums:
-        return Sums(jnp.zeros((len(empty.state), width), jnp.float64))
+        def concentration(state: Sums | Kept) -> dict[str, Array]:
+            known = parameters(state)
+            return {name: known[name] for name, site in found.sites.items() if site.family.simplex}
 
-    def observe(key: Array, state: Sums, step: Step) -> Sums:
-        return Sums(add(state.seen, step))
+        def init(key: Array) -> Sums:
+            return Sums(jnp.zeros((len(empty.state), width), jnp.float64))
 
-    def sample(key: Array, state: Sums | Kept, num_draws: int) -> dict[str, Array]:
-        return draw_sites(key, model, found.layout, empty, parameters(state), num_draws)
+        def observe(key: Array, state: Sums, step: Step) -> Sums:
+            return Sums(add(state.seen, step))
 
-    def draw(key: Array, state: Sums) -> tuple[Sums, dict[str, Array]]:
-        return state, sample(key, state, num_draws)
+        def sample(key: Array, state: Sums | Kept, num_draws: int) -> dict[str, Array]:
+            return draw_sites(key, model, found.layout, empty, parameters(state), num_draws)
 
-    def moments(key: Array, state: Sums | Kept) -> dict[str, tuple[Array, Array]]:
-        """Exact where the site is an unknown of a known family or linear in such; else of MOMENT_DRAWS draws."""
-        known = parameters(state)
-        exact = {name: site.family.moments(known[name]) for name, site in found.sites.items()}
-        exact |= {name: site.moments(exact) for name, site in linear.items()}
-        exact = {name: exact[name] for name in asked if name in exact}
-        if len(exact) == len(asked):
-            return exact
-        drawn = sample(key, state, MOMENT_DRAWS)
-        return {name: exact.get(name, (drawn[name].mean(0), drawn[name].var(0, ddof=1))) for name in asked}
+        def draw(key: Array, state: Sums) -> tuple[Sums, dict[str, Array]]:
+            return state, sample(key, state, num_draws)
 
-    def possible(data: Transitions) -> NDArray[np.bool_]:
-        return np.asarray(found.impossible | (check(model, data) > -1e300))
+        def moments(key: Array, state: Sums | Kept) -> dict[str, tuple[Array, Array]]:
+            """Exact where the site is an unknown of a known family or linear in such; else of MOMENT_DRAWS draws."""
+            known = parameters(state)
+            exact = {name: site.family.moments(known[name]) for name, site in found.sites.items()}
+            exact |= {name: site.moments(exact) for name, site in linear.items()}
+            exact = {name: exact[name] for name in asked if name in exact}
+            if len(exact) == len(asked):
+                return exact
+            drawn = sample(key, state, MOMENT_DRAWS)
+            return {name: exact.get(name, (drawn[name].mean(0), drawn[name].var(0, ddof=1))) for name in asked}
 
-    fresh = Belief(
-        init,
-        observe,
-        draw,
-        visits,
-        rows,
-        sample,
-        dims=tuple(found.program.dims.items()),
-        identity=_identity(model, found, empty),
-        concentration=concentration,
-        parameters=parameters,
-        moments=moments,
-        possible=possible if reads_reward(model, all_transitions(1, 1, 1)) else None,
-    )
-    if num_renewed is None:
-        return fresh
+        def possible(data: Transitions) -> NDArray[np.bool_]:
+            return np.asarray(found.impossible | (check(model, data) > -1e300))
 
-    for name, site in found.sites.items():
-        if not site.family.simplex:
-            raise ValueError(
-                f"renewed and kept draws need Dirichlet and Beta unknowns; {name!r} is {site.family.name}. Use "
-                "draws='fresh'"
+        fresh = Belief(
+            init,
+            observe,
+            draw,
+            visits,
+            rows,
+            sample,
+            dims=tuple(found.program.dims.items()),
+            identity=identity,
+            concentration=concentration,
+            parameters=parameters,
+            moments=moments,
+            possible=possible if rewarded else None,
+            with_prior=build if movable else None,
+        )
+        if num_renewed is None:
+            return fresh
+
+        for name, site in found.sites.items():
+            if not site.family.simplex:
+                raise ValueError(
+                    f"renewed and kept draws need Dirichlet and Beta unknowns; {name!r} is {site.family.name}. Use "
+                    "draws='fresh'"
+                )
+            if site.coefficient.ndim > 2:
+                raise ValueError(
+                    f"renewed and kept draws need rows that add 1 to {name!r}, whatever the reward. Use draws='fresh'"
+                )
+            if not np.isin(site.coefficient, (0.0, 1.0)).all():
+                other = site.coefficient[~np.isin(site.coefficient, (0.0, 1.0))].flat[0]
+                raise ValueError(
+                    f"renewed and kept draws need rows that add 1 to {name!r}; one adds {other:g}. Use draws='fresh'"
+                )
+
+        def init_kept(key: Array) -> Kept:
+            state = init(key)
+            return Kept(
+                state.seen, jnp.zeros((), jnp.int32), _log_gammas(key, found.layout, parameters(state), num_draws)
             )
-        if site.coefficient.ndim > 2:
-            raise ValueError(
-                f"renewed and kept draws need rows that add 1 to {name!r}, whatever the reward. Use draws='fresh'"
-            )
-        if not np.isin(site.coefficient, (0.0, 1.0)).all():
-            other = site.coefficient[~np.isin(site.coefficient, (0.0, 1.0))].flat[0]
-            raise ValueError(
-                f"renewed and kept draws need rows that add 1 to {name!r}; one adds {other:g}. Use draws='fresh'"
-            )
 
-    def init_kept(key: Array) -> Kept:
-        state = init(key)
-        return Kept(state.seen, jnp.zeros((), jnp.int32), _log_gammas(key, found.layout, parameters(state), num_draws))
+        def observe_kept(key: Array, state: Kept, step: Step) -> Kept:
+            place, log_gamma = row(step), dict(state.log_gamma)
+            for name, subkey in zip(log_gamma, jax.random.split(key, len(log_gamma)), strict=True):
+                site = found.sites[name]
+                entry, adds = jnp.asarray(site.entry)[place], jnp.asarray(site.coefficient)[place]
+                amount = jnp.log(jax.random.exponential(subkey, (num_draws, entry.size), jnp.float64)) + jnp.log(adds)
+                log_gamma[name] = log_gamma[name].at[:, entry].set(jnp.logaddexp(log_gamma[name][:, entry], amount))
+            return Kept(add(state.seen, step), state.cursor, log_gamma)
 
-    def observe_kept(key: Array, state: Kept, step: Step) -> Kept:
-        place, log_gamma = row(step), dict(state.log_gamma)
-        for name, subkey in zip(log_gamma, jax.random.split(key, len(log_gamma)), strict=True):
-            site = found.sites[name]
-            entry, adds = jnp.asarray(site.entry)[place], jnp.asarray(site.coefficient)[place]
-            amount = jnp.log(jax.random.exponential(subkey, (num_draws, entry.size), jnp.float64)) + jnp.log(adds)
-            log_gamma[name] = log_gamma[name].at[:, entry].set(jnp.logaddexp(log_gamma[name][:, entry], amount))
-        return Kept(add(state.seen, step), state.cursor, log_gamma)
+        def draw_kept(key: Array, state: Kept) -> tuple[Kept, dict[str, Array]]:
+            if num_renewed == 0:
+                return state, _complete(model, found.layout, empty, parameters(state), state.log_gamma)
+            place = (state.cursor + jnp.arange(num_renewed, dtype=jnp.int32)) % num_draws
+            fresh = _log_gammas(key, found.layout, parameters(state), num_renewed)
+            log_gamma = {name: state.log_gamma[name].at[place].set(fresh[name]) for name in fresh}
+            cursor = (state.cursor + num_renewed) % num_draws
+            sites = _complete(model, found.layout, empty, parameters(state), log_gamma)
+            return Kept(state.seen, cursor, log_gamma), sites
 
-    def draw_kept(key: Array, state: Kept) -> tuple[Kept, dict[str, Array]]:
-        if num_renewed == 0:
-            return state, _complete(model, found.layout, empty, parameters(state), state.log_gamma)
-        place = (state.cursor + jnp.arange(num_renewed, dtype=jnp.int32)) % num_draws
-        fresh = _log_gammas(key, found.layout, parameters(state), num_renewed)
-        log_gamma = {name: state.log_gamma[name].at[place].set(fresh[name]) for name in fresh}
-        cursor = (state.cursor + num_renewed) % num_draws
-        sites = _complete(model, found.layout, empty, parameters(state), log_gamma)
-        return Kept(state.seen, cursor, log_gamma), sites
+        return fresh._replace(init=init_kept, observe=observe_kept, draw=draw_kept)
 
-    return fresh._replace(init=init_kept, observe=observe_kept, draw=draw_kept)
+    return build()
 
 
 @partial(jax.jit, static_argnames=("model", "layout", "num_draws"))

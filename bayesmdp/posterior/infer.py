@@ -11,13 +11,14 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.data import Transitions, all_transitions, compress, label_set
+from bayesmdp.data import Targets, Transitions, all_transitions, compress, label_set
 from bayesmdp.mdp import MDP
 from bayesmdp.posterior import nuts
 from bayesmdp.posterior.conjugate import Conjugate, Layout, NotConjugate, find
 from bayesmdp.posterior.datatree import Labels, posterior_tree
 from bayesmdp.posterior.exact import draw_sites
 from bayesmdp.posterior.families import FAMILIES
+from bayesmdp.posterior.infer_q import infer_q, of_q_values
 from bayesmdp.posterior.program import Model, Program, check, describe_row, read, reads_reward
 from bayesmdp.posterior.summary import summarise_rewards
 from bayesmdp.validation import integer
@@ -32,7 +33,7 @@ CHUNK_ELEMENTS = 8_000_000
 
 def infer(
     model: Model,
-    log: xr.Dataset | Transitions,
+    log: xr.Dataset | Transitions | Targets,
     *,
     draws: int = 1000,
     method: str = "auto",
@@ -48,8 +49,9 @@ def infer(
     ----------
     model : NumPyro function of the data
         See ``bayesmdp/models/README.md`` for what is asked of it.
-    log : Dataset over ``step``, or Transitions
-        See :func:`bayesmdp.data.compress`.
+    log : Dataset over ``step``, Transitions, or Targets
+        See :func:`bayesmdp.data.compress`. For a model of Q-values, with a site ``theta``, the log of an `mdp` with
+        stages: its targets are then made backwards, each with the posterior mean of the next stage.
     draws : int, default 1000
         In all, over all chains. With 0 an exact posterior is kept as its parameters alone, which take no more room than
         the prior; :func:`draw` makes draws of them when they are wanted.
@@ -77,7 +79,8 @@ def infer(
         Gamma. A Normal and a Gamma site that are Normal-Gamma together stand under the name of the Normal one, with
         mean, weight, shape and rate. What a site has no use for is NaN. Where the model observes rewards the distinct
         rewards are rows of their own, beyond 10,000 of which those of one transition become two if a Normal likelihood
-        permits it (:mod:`~bayesmdp.posterior.summary`); the attr ``rewards`` then says so.
+        permits it (:mod:`~bayesmdp.posterior.summary`); the attr ``rewards`` then says so. Of Q-values ``parameters``
+        are the posterior's ``mean`` [stage, feature] and ``covariance``, and ``likelihood`` the sums of the data.
 
     Raises
     ------
@@ -102,6 +105,20 @@ def infer(
     integer("seed", seed, 0)
     integer("num_warmup", num_warmup, 1)
     num_chains = _num_chains(draws, chains)
+    if isinstance(log, Targets) or (mdp is not None and not isinstance(log, Transitions) and of_q_values(model, mdp)):
+        if mdp is None:
+            raise ValueError("a model of Q-values needs mdp, the MDP whose stages and features it is about")
+        return infer_q(
+            model,
+            log,
+            mdp=mdp,
+            draws=draws,
+            method=method,
+            seed=seed,
+            chains=num_chains,
+            num_warmup=num_warmup,
+            progress=progress,
+        )
     data, labels = _data(model, log, mdp)
     with jax.enable_x64(True):
         padded = _padded(data)

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from numpyro import infer
 
-from bayesmdp.data import Transitions
-from bayesmdp.posterior.program import Model, Program
+from bayesmdp.posterior.program import TRACING, Data, Model, Program
 
 __all__ = ["prior_draws", "run"]
 
@@ -33,7 +32,7 @@ type Draws = dict[str, NDArray[Any]]
 
 def run(
     model: Model,
-    data: Transitions,
+    data: Data,
     program: Program,
     *,
     num_draws: int,
@@ -57,7 +56,8 @@ def run(
         chain_method="vectorized",
         progress_bar=progress,
     )
-    mcmc.run(jax.random.key(seed), data, extra_fields=tuple(STATISTICS))
+    with TRACING:  # agents that learn priors side by side
+        mcmc.run(jax.random.key(seed), data, extra_fields=tuple(STATISTICS))
     samples = mcmc.get_samples(group_by_chain=True)
     fields = mcmc.get_extra_fields(group_by_chain=True)
     statistics = {name: np.asarray(fields[field]) for field, name in STATISTICS.items()}
@@ -74,7 +74,7 @@ def run(
     return {name: np.asarray(samples[name]) for name in program.names}, statistics
 
 
-def prior_draws(model: Model, data: Transitions, program: Program, num_draws: int, seed: int) -> Draws:
+def prior_draws(model: Model, data: Data, program: Program, num_draws: int, seed: int) -> Draws:
     """Draws [draw, ...] of all sites before any data."""
     predictive = infer.Predictive(model, num_samples=num_draws, return_sites=list(program.names))
     drawn = predictive(jax.random.key(seed), data)

@@ -18,10 +18,11 @@ import numpyro.distributions as dist
 from numpy.typing import NDArray
 from numpyro import handlers
 
-from bayesmdp.data import Transitions, all_transitions
+from bayesmdp.data import Targets, Transitions, all_transitions
 from bayesmdp.mdp import Array
 
 __all__ = [
+    "Data",
     "Model",
     "Program",
     "base_distribution",
@@ -36,6 +37,9 @@ __all__ = [
 
 type Model = Callable[[Any], Any]
 """A NumPyro model of one argument, the data."""
+
+type Data = Any
+"""What a model reads: `Transitions`, or `Targets` in a model of Q-values, or what tasks left behind."""
 
 PLATE = "row"
 
@@ -69,7 +73,7 @@ class Program(NamedTuple):
 
 
 def sites(
-    model: Model, data: Transitions, values: dict[str, Array] | None = None, seed: int = 0, spread: float = 1.0
+    model: Model, data: Data, values: dict[str, Array] | None = None, seed: int = 0, spread: float = 1.0
 ) -> dict[str, Any]:
     """NumPyro's messages by site, with some latents given and the rest random.
 
@@ -99,7 +103,7 @@ def sites(
     return _trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), jax.random.key(seed)), data)
 
 
-def _trace(model: Model, data: Transitions) -> dict[str, Any]:
+def _trace(model: Model, data: Data) -> dict[str, Any]:
     with TRACING:
         return dict(handlers.trace(model).get_trace(data))
 
@@ -185,12 +189,12 @@ def check(model: Model, data: Transitions) -> NDArray[np.float64]:
     return once
 
 
-def row_log_likelihood(model: Model, data: Transitions, values: dict[str, Array]) -> Array:
+def row_log_likelihood(model: Model, data: Transitions | Targets, values: dict[str, Array]) -> Array:
     """Log-likelihood [row] of the observed sites given all latents, with the model's own masks and scales.
 
     It is -inf where a value is none that its distribution can take, whether NumPyro validates or not.
     """
-    total = jnp.zeros(len(data.state))
+    total = jnp.zeros(len(data.weight))
     for name, site in sites(model, data, values).items():
         if site["type"] != "sample" or not site["is_observed"]:
             continue
@@ -203,7 +207,7 @@ def row_log_likelihood(model: Model, data: Transitions, values: dict[str, Array]
                 continue
             raise ValueError(f"site {name!r} is observed outside the plate of rows; observe inside `with data.rows():`")
         log_likelihood = jnp.moveaxis(log_likelihood, frames[0].dim, 0)
-        total = total + log_likelihood.reshape(len(data.state), -1).sum(-1)
+        total = total + log_likelihood.reshape(len(data.weight), -1).sum(-1)
     return total
 
 

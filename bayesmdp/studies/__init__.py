@@ -1,6 +1,6 @@
 """Experiments as plain data, one file a paper; ``bayesmdp run FILE/STUDY`` runs one."""
 
-from bayesmdp.studies import aq_brmdp, average_reward, draw_reuse, risky_lake, river_schedule, tseb
+from bayesmdp.studies import aq_brmdp, average_reward, draw_reuse, mtsrl, risky_lake, river_schedule, tseb
 from bayesmdp.studies.base import AgentSpec, Study
 
 __all__ = ["STUDIES", "AgentSpec", "Study", "find"]
@@ -14,6 +14,7 @@ STUDIES = {
         ("draw-reuse", draw_reuse),
         ("tseb", tseb),
         ("average-reward", average_reward),
+        ("mtsrl", mtsrl),
     )
     for name, study in module.STUDIES.items()
 }

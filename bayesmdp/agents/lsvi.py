@@ -1,0 +1,48 @@
+"""Least-squares value iteration without posterior draws: the mean of the posterior, and actions left to chance.
+
+What randomised value functions are compared with (Osband, Van Roy and Wen, 2016): the same regression, stage by stage,
+with the posterior mean in the place of a draw, explored by now and then taking any action (epsilon-greedy) or by taking
+actions in proportion to exp(Q / temperature) (Boltzmann).
+"""
+
+from __future__ import annotations
+
+from bayesmdp.agents.base import Agent
+from bayesmdp.agents.linear_q import linear_q_agent
+from bayesmdp.posterior.program import Model
+from bayesmdp.validation import number
+
+__all__ = ["lsvi"]
+
+
+def lsvi(prior: Model, *, epsilon: float = 0.0, temperature: float = 0.0, episodes: int | None = None) -> Agent:
+    """Least-squares value iteration, greedy unless told.
+
+    Parameters
+    ----------
+    prior : NumPyro model with a site ``theta`` [stage, feature]
+        Its mean and covariance are the ridge.
+    epsilon : float in [0, 1]
+        Probability of any available action.
+    temperature : float, at least 0
+        In units of reward.
+    episodes : int, optional
+        As for `tsrl`.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> shop = bm.environments.recommendation(4, 3)
+    >>> prior = bm.models.gaussian_q(shop, covariance=5.0, noise=0.03)
+    >>> greedy, soft = bm.agents.lsvi(prior), bm.agents.lsvi(prior, temperature=0.1)
+    >>> bm.simulate(shop, {"greedy": greedy, "Boltzmann": soft}, steps=30, replicates=2)["regret"].shape
+    (2, 2, 30)
+    """
+    return linear_q_agent(
+        "lsvi",
+        lambda mdp: prior,
+        episodes,
+        spread=0.0,
+        epsilon=number("epsilon", epsilon, minimum=0, maximum=1),
+        temperature=number("temperature", temperature, minimum=0),
+    )

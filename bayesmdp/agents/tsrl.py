@@ -1,0 +1,38 @@
+"""Thompson sampling with a prior on Q-functions (TSRL): randomised least-squares value iteration, informed.
+
+At the start of each episode the weights of every stage are drawn from their posterior, the last stage's first, each
+regressed on targets made with the draw of the next, and the episode is played greedily for them. The formulas are in
+:mod:`~bayesmdp.posterior.q_regression` and :mod:`~bayesmdp.posterior.gaussian`. With prior Normal(0, I / ridge) it is
+RLSVI (:func:`rlsvi`; Osband, Van Roy and Wen, 2016); with the true prior of the tasks, the meta-oracle; with a prior
+learned from earlier tasks, MTSRL and MTSRL+ (:func:`~bayesmdp.learn_prior`).
+"""
+
+from __future__ import annotations
+
+from bayesmdp.agents.base import Agent
+from bayesmdp.agents.linear_q import linear_q_agent
+from bayesmdp.posterior.program import Model
+
+__all__ = ["tsrl"]
+
+
+def tsrl(prior: Model, *, episodes: int | None = None) -> Agent:
+    """Thompson sampling under a prior on Q-functions.
+
+    Parameters
+    ----------
+    prior : NumPyro model with a site ``theta`` [stage, feature], linear and Normal, such as `gaussian_q`
+    episodes : int, optional
+        Room for experience, where pairs and outcomes are too many to have a row each; see
+        :func:`~bayesmdp.posterior.q_belief.q_belief`.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> shop = bm.environments.recommendation(4, 3)
+    >>> prior = bm.models.gaussian_q(shop, covariance=5.0, noise=0.03)
+    >>> result = bm.simulate(shop, {"TSRL": bm.agents.tsrl(prior)}, steps=300, replicates=2)
+    >>> float(result["period"].max())
+    100.0
+    """
+    return linear_q_agent("tsrl", lambda mdp: prior, episodes)

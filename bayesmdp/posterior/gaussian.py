@@ -1,0 +1,207 @@
+"""Linear-Gaussian models of Q-values: read from a NumPyro function, and conditioned on data in closed form.
+
+The prior of ``theta`` [stage, feature] is read from its distribution; that targets are Normal about <features, theta>
+with a noise of their stage's own is found out from the log-likelihood: at random weights, features and targets it must
+be ``-(target - <features, theta[stage]>)^2 / (2 noise[stage]^2)`` and a constant.
+
+With L a square root of a stage's covariance, ``theta = mean + L u`` where u is standard Normal before any data, and
+after rows of features A and targets b it is Normal with
+
+    precision = I + L'A'A L / noise^2,    mean = precision^-1 L'A'(b - A mean) / noise^2,
+
+in which nothing is inverted that might be singular.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax.scipy.linalg import cho_solve, solve_triangular
+
+from bayesmdp.data import Targets
+from bayesmdp.mdp import Array
+from bayesmdp.posterior.priors import NotConjugate
+from bayesmdp.posterior.program import Model, base_distribution, row_log_likelihood, sites
+
+__all__ = ["GaussianPrior", "condition", "posterior_draw", "probe_rows", "read_gaussian"]
+
+POINTS = 12
+TOLERANCE = 1e-9
+
+
+class GaussianPrior(NamedTuple):
+    """What a linear-Gaussian model says before any data.
+
+    Attributes
+    ----------
+    mean : array [stage, feature]
+    factor : array [stage, feature, feature]
+        L, a square root of the covariance: ``L @ L.T``.
+    noise : array [stage]
+        Standard deviation of targets.
+    """
+
+    mean: Array
+    factor: Array
+    noise: Array
+
+    @property
+    def covariance(self) -> Array:
+        """[stage, feature, feature]."""
+        return self.factor @ self.factor.swapaxes(-1, -2)
+
+
+def posterior_draw(prior: GaussianPrior, precision: Array, shift: Array, luck: Array) -> Array:
+    """The weights of a stage at the standard Normal numbers `luck`; with zeros, their mean.
+
+    Parameters
+    ----------
+    prior : GaussianPrior
+        Of one stage: mean [feature], factor [feature, feature].
+    precision, shift : arrays [feature, feature], [feature]
+        Sums over rows of ``L'phi phi'L / noise^2`` and ``L'phi (b - <phi, mean>) / noise^2``.
+    luck : array [..., feature]
+
+    Returns
+    -------
+    array [..., feature]
+    """
+    root = jnp.linalg.cholesky(jnp.eye(precision.shape[-1]) + precision)
+    centre = cho_solve((root, True), shift)
+    spread = solve_triangular(root, jnp.moveaxis(luck, -1, 0), lower=True, trans=1)
+    return prior.mean + (centre + jnp.moveaxis(spread, 0, -1)) @ prior.factor.T
+
+
+def condition(prior: GaussianPrior, gram: Array, score: Array) -> tuple[Array, Array]:
+    """Posterior mean [stage, feature] and covariance [stage, feature, feature].
+
+    Parameters
+    ----------
+    gram, score : arrays [stage, feature, feature], [stage, feature]
+        Sums over rows of ``phi phi'`` and ``phi b``, of each stage.
+
+    Examples
+    --------
+    >>> one = GaussianPrior(np.zeros((1, 1)), np.ones((1, 1, 1)), np.ones(1))
+    >>> [round(float(x.squeeze()), 2) for x in condition(one, np.full((1, 1, 1), 4.0), np.full((1, 1), 8.0))]
+    [1.6, 0.2]
+    """
+    across = jnp.swapaxes(prior.factor, 1, 2)
+    variance = jnp.asarray(prior.noise)[:, None] ** 2
+    precision = jnp.eye(prior.mean.shape[-1]) + across @ gram @ prior.factor / variance[..., None]
+    residual = score - (gram @ prior.mean[..., None])[..., 0]
+    centre = jnp.linalg.solve(precision, (across @ (residual / variance)[..., None]))
+    covariance = prior.factor @ jnp.linalg.solve(precision, across)
+    return prior.mean + (prior.factor @ centre)[..., 0], (covariance + jnp.swapaxes(covariance, 1, 2)) / 2
+
+
+@lru_cache(maxsize=256)
+def read_gaussian(model: Model, stages: int, features: int) -> GaussianPrior:
+    """Prior and noise of a model of Q-values, which are found out, not declared.
+
+    Raises
+    ------
+    NotConjugate
+        If the prior is not Normal, or targets are not linear in theta with Normal noise: with how they differ.
+    TypeError, ValueError
+        If the model breaks the contract of models of Q-values.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> shop = bm.environments.recommendation(3, 2)
+    >>> prior = read_gaussian(bm.models.gaussian_q(shop, covariance=5.0, noise=0.5), 2, 12)
+    >>> prior.mean.shape, float(prior.covariance[0, 0, 0]), prior.noise.tolist()
+    ((2, 12), 5.0, [0.5, 0.5])
+    """
+    with jax.enable_x64(True):
+        mean, factor = _prior(model, stages, features)
+        noise = _noise(model, stages, features)
+    prior = GaussianPrior(*(np.array(part, np.float64) for part in (mean, factor, noise)))
+    for part in prior:
+        part.flags.writeable = False
+    return prior
+
+
+def probe_rows(stages: int, features: int, seed: int = 0) -> Targets:
+    """Made-up rows, one a stage."""
+    rng = np.random.default_rng(seed)
+    return Targets(np.arange(stages), rng.normal(size=(stages, features)), rng.normal(size=stages), np.ones(stages))
+
+
+def _prior(model: Model, stages: int, features: int) -> tuple[Array, Array]:
+    read = []
+    for seed in range(3):
+        # Of stage 0 only, since the model may have fewer stages than it is read for.
+        data = probe_rows(stages, features, seed)
+        try:
+            messages = sites(model, data._replace(stage=0 * data.stage), seed=seed)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"the model does not take rows of {features} features: {error}") from error
+        latents = {n: m for n, m in messages.items() if m["type"] == "sample" and not m["is_observed"]}
+        if "theta" not in latents:
+            raise NotConjugate(
+                f"the prior of 'theta' is computed from {', '.join(map(repr, latents)) or 'nothing'}"
+                if "theta" in messages
+                else "the model has no site 'theta'"
+            )
+        if len(latents) > 1:
+            other = next(name for name in latents if name != "theta")
+            raise NotConjugate(f"the model has another unknown beside 'theta', {other!r}")
+        for name, message in messages.items():
+            outside = not [frame for frame in message.get("cond_indep_stack", ()) if frame.name == "row"]
+            if message["type"] == "sample" and message["is_observed"] and outside:
+                raise NotConjugate(f"the factor {name!r} multiplies the prior by something unknown to its family")
+        site = latents["theta"]
+        if np.shape(site["value"]) != (stages, features):
+            raise ValueError(
+                f"theta has shape {np.shape(site['value'])}; expected [stage, feature] = {(stages, features)}"
+            )
+        if site["scale"] is not None:
+            raise NotConjugate("the prior of 'theta' is scaled")
+        fn = base_distribution(site["fn"])
+        if isinstance(fn, dist.Normal):
+            scale = jnp.broadcast_to(fn.scale, (stages, features))
+            factor = jax.vmap(jnp.diag)(scale)
+        elif isinstance(fn, dist.MultivariateNormal):
+            factor = jnp.broadcast_to(fn.scale_tril, (stages, features, features))
+        else:
+            raise NotConjugate(f"the prior of 'theta' is {type(fn).__name__}; closed forms are known here for Normal")
+        if fn.loc.dtype != np.float64 or factor.dtype != np.float64:
+            raise ValueError("the prior of 'theta' is in 32 bits; give the model Python or NumPy float64 numbers")
+        read.append((np.asarray(jnp.broadcast_to(fn.loc, (stages, features))), np.asarray(factor)))
+    if any(not np.array_equal(a, b) for other in read[1:] for a, b in zip(read[0], other, strict=True)):
+        raise NotConjugate("the prior of 'theta' depends on the data")
+    return read[0]
+
+
+def _noise(model: Model, stages: int, features: int) -> Array:
+    """[stage], from how fast a row's log-likelihood falls, believed only if it explains all random points."""
+    rng = np.random.default_rng(20260103)
+    log_likelihood, squares = [], []
+    for number in range(POINTS):
+        theta = rng.normal(size=(stages, features)) * 3.0 ** (number % 3 - 1)
+        data = probe_rows(stages, features, number)
+        data = data._replace(target=data.target * 10.0 ** (number % 4 - 1))
+        seen = np.asarray(row_log_likelihood(model, data, {"theta": theta}))
+        twice = np.asarray(row_log_likelihood(model, data._replace(weight=2 + np.arange(stages)), {"theta": theta}))
+        if not np.allclose(twice, seen * (2 + np.arange(stages)), rtol=1e-9):
+            raise ValueError("rows are not counted `weight` times: observe inside `with data.rows():`")
+        log_likelihood.append(seen)
+        squares.append((data.target - (data.features * theta).sum(-1)) ** 2 / 2)
+    y, x = np.array(log_likelihood), np.array(squares)
+    far, near = x.argmax(0), x.argmin(0)
+    stage = np.arange(stages)
+    slope = (y[near, stage] - y[far, stage]) / (x[far, stage] - x[near, stage])
+    residual = np.ptp(y + slope * x, axis=0)
+    wrong = ~((residual <= TOLERANCE * (1 + np.abs(y).max(0))) & (slope > 0))
+    if wrong.any():
+        raise NotConjugate(
+            f"targets of stage {int(np.argmax(wrong))} are not Normal about <features, theta> with a noise of its own"
+        )
+    return slope**-0.5

@@ -1,0 +1,284 @@
+"""Learned priors across tasks: meta-regret, and what it depends on. Declared before it was run.
+
+The claims are those of MTSRL and MTSRL+, of which the abstract is at hand: over the first tasks no worse than the
+prior-independent algorithm (RLSVI), later below it and near the meta-oracle, which knows the tasks' distribution;
+better than meta-learners of bandits; robust to misspecified features and priors. What it leaves open is ours, as are
+`empirical Bayes`, `AdaTS of Q` (the meta-posterior of bandits on Q-values) and `full Bayes`.
+
+Cells:
+
+- ``recommendation``: the recommendation engine at full size (10 products, 5 recommendations, 4,521 states, 110
+  features, in which Q* is not linear), 100 tasks of 200 customers; lambda = .2 and sigma^2 = .001 as Osband, Van Roy
+  and Wen. Tasks differ from one engine by .5 in each log-odds weight.
+- ``recommendation-small``: 4 products, 3 recommendations, 40 tasks of 100 customers; all agents, warm-up tasks K0 and
+  widening.
+- ``recommendation-tabular``: the same tasks with a feature for each pair of state and action, in which Q* is linear.
+- ``gaussian``: a layered problem with exactly Normal Q-values, so that the oracle's prior is the truth;
+  ``gaussian-tails`` with multivariate t weights of 3 degrees of freedom, ``gaussian-additive`` with features too few
+  for Q.
+- ``gaussian-bayes``: the hierarchy inferred in full beside its plug-ins.
+- ``riverswim``: rivers whose currents differ; a Dirichlet prior learned from them, for PSRL and AQ-BRMDP.
+
+``make study STUDIES=mtsrl`` runs every cell that ``results/`` does not hold and writes its tables,
+``mtsrl*.csv``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bayesmdp.studies.tables import finished_cells, mean_interval, statement_table
+from bayesmdp.studies.tasks import LearnerSpec, TaskStudy
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+__all__ = ["STUDIES", "claims_table", "gap_rate", "regret_by_task", "regret_table"]
+
+WARM_UP = 8
+RLSVI, ORACLE = "RLSVI", "oracle"
+
+
+def _learner(algorithm: str, method: str, knows: str = "nothing", **learning: Any) -> LearnerSpec:
+    return LearnerSpec(algorithm, method=method, knows=knows, learning={"warm_up": WARM_UP, **learning})
+
+
+def _agents(growth: float = 1.25) -> dict[str, LearnerSpec]:
+    """Those of every cell about Q-values."""
+    return {
+        RLSVI: LearnerSpec("tsrl"),
+        ORACLE: LearnerSpec("tsrl", knows="prior"),
+        "MTSRL": _learner("tsrl", "mtsrl", "covariance", growth=growth),
+        "MTSRL+": _learner("tsrl", "mtsrl+", growth=growth),
+        "empirical Bayes": _learner("tsrl", "empirical-bayes", growth=growth),
+        "bandit": LearnerSpec("bandit_ts"),
+        "AdaTS": _learner("bandit_ts", "adats", "covariance", growth=growth),
+    }
+
+
+MORE = {
+    "Meta-TS": _learner("bandit_ts", "meta-ts", "covariance", growth=1.25),
+    "bandit oracle": LearnerSpec("bandit_ts", knows="prior"),
+    "AdaTS of Q": _learner("tsrl", "adats", "covariance", growth=1.25),
+    "empirical Bayes, noise learned": _learner("tsrl", "empirical-bayes", growth=1.25, learn_noise=True),
+    "greedy": LearnerSpec("lsvi"),
+    "Boltzmann": LearnerSpec("lsvi", {"temperature": 0.05}),
+    **{f"MTSRL+ c={c:g}": _learner("tsrl", "mtsrl+", growth=1.25, scale=c) for c in (0.0, 0.01, 1.0)},
+    **{f"MTSRL+ K0={k}": _learner("tsrl", "mtsrl+", growth=1.25, warm_up=k) for k in (2, 4)},
+    **{f"empirical Bayes K0={k}": _learner("tsrl", "empirical-bayes", growth=1.25, warm_up=k) for k in (2, 4)},
+}
+
+LEARNERS = {name for name, spec in (_agents() | MORE).items() if spec.method} | {"full Bayes"}
+
+SHOP: Mapping[str, Any] = {
+    "environment": "recommendation",
+    "prior": "gaussian_q",
+    "prior_options": {"covariance": 5.0, "noise": 0.001**0.5},
+    "truth": "logistic_transitions",
+    "truth_options": {"mean": None, "scale": 0.5},
+}
+SMALL = {**SHOP, "steps": 300, "tasks": 40, "thin": 30, "replicates": 16}
+SMALL_SHOP = {"products": 4, "horizon": 3}
+
+LAYERS: Mapping[str, Any] = {
+    "environment": "layers",
+    "environment_options": {"width": 3, "actions": 3, "horizon": 4, "noise": 0.5},
+    "prior": "gaussian_q",
+    "prior_options": {"covariance": 4.0, "noise": 0.5},
+    "truth": "gaussian_q_tasks",
+    "truth_options": {"mean": np.random.default_rng(6).normal(size=(4, 9)), "covariance": 0.3 * np.eye(9)},
+    "steps": 400,
+    "tasks": 40,
+    "thin": 40,
+    "replicates": 16,
+    "keep_priors": True,
+}
+
+STUDIES: Mapping[str, TaskStudy] = {
+    "recommendation": TaskStudy(
+        title="learned priors in the recommendation engine, 4,521 states",
+        agents=_agents(growth=1.5),
+        **{**SHOP, "steps": 1_000, "tasks": 100, "thin": 200, "replicates": 16},
+    ),
+    "recommendation-small": TaskStudy(
+        title="learned priors in a small recommendation engine",
+        agents=_agents() | MORE,
+        environment_options=SMALL_SHOP,
+        **SMALL,
+    ),
+    "recommendation-tabular": TaskStudy(
+        title="learned priors in a small recommendation engine with tabular features",
+        agents=_agents(growth=1.5),
+        environment_options={**SMALL_SHOP, "tabular": True},
+        truth_environment_options={"tabular": False},
+        **SMALL,
+    ),
+    "gaussian": TaskStudy(title="learned priors where Q is Normal", agents=_agents() | MORE, **LAYERS),
+    "gaussian-tails": TaskStudy(
+        title="learned priors where Q has long tails",
+        agents=_agents(),
+        **{**LAYERS, "truth_options": {**LAYERS["truth_options"], "tails": 3.0}},
+    ),
+    "gaussian-additive": TaskStudy(
+        title="learned priors where features are too few for Q",
+        agents=_agents(),
+        **{
+            **LAYERS,
+            "environment_options": {**LAYERS["environment_options"], "additive": True},
+            "truth_environment_options": {"additive": False},
+        },
+    ),
+    "gaussian-bayes": TaskStudy(
+        title="the hierarchy inferred in full, beside its plug-ins",
+        agents={name: spec for name, spec in _agents(growth=1.5).items() if spec.algorithm == "tsrl"}
+        | {"full Bayes": _learner("tsrl", "full-bayes", warm_up=2, growth=1.5, draws=400, num_warmup=300, chains=1)},
+        **{**LAYERS, "environment_options": {"width": 2, "actions": 2, "horizon": 3, "noise": 0.5}}
+        | {"truth_options": {"mean": np.random.default_rng(6).normal(size=(3, 4)), "covariance": 0.3 * np.eye(4)}}
+        | {"steps": 150, "tasks": 20, "thin": 150, "replicates": 8},
+    ),
+    "riverswim": TaskStudy(
+        title="a Dirichlet prior learned from rivers with other currents",
+        environment="riverswim",
+        environment_options={"num_states": 6, "discount": 0.95},
+        prior="dirichlet_transitions",
+        prior_options={"concentration": 1 / 6},
+        truth="river_current",
+        truth_options={"concentration": (2.0, 4.0, 2.0)},
+        agents={
+            "PSRL": LearnerSpec("psrl"),
+            "PSRL, learned": LearnerSpec("psrl", method="dirichlet", learning={"warm_up": 4}),
+            "PSRL, oracle": LearnerSpec("psrl", knows="prior"),
+            "AQ-BRMDP": LearnerSpec("aq_brmdp"),
+            "AQ-BRMDP, learned": LearnerSpec("aq_brmdp", method="dirichlet", learning={"warm_up": 4}),
+            "AQ-BRMDP, oracle": LearnerSpec("aq_brmdp", knows="prior"),
+        },
+        steps=500,
+        tasks=30,
+        thin=50,
+        replicates=16,
+    ),
+}
+
+
+def regret_by_task(result: xr.DataTree) -> xr.DataArray:
+    """Regret [agent, replicate, task]."""
+    return result.to_dataset()["regret"].groupby("task").sum()
+
+
+def regret_table(result: xr.DataTree, first: int = WARM_UP) -> pd.DataFrame:
+    """Regret a task over the first tasks, after them, and over the last quarter, each with its 95% interval.
+
+    Examples
+    --------
+    >>> from bayesmdp.studies import find
+    >>> study = find("mtsrl/gaussian").with_agents(["RLSVI", "empirical Bayes"])
+    >>> regret_table(study.run(tasks=12, steps=40, thin=40, replicates=2)).index.tolist()
+    ['RLSVI', 'empirical Bayes']
+    """
+    import pandas as pd
+
+    regret = regret_by_task(result)
+    tasks = regret.sizes["task"]
+    last = slice(tasks - max(tasks // 4, 1), tasks)
+    parts = {"first": slice(0, first), "after": slice(first, tasks), "last": last}
+    rows = {}
+    for agent in map(str, regret["agent"].values):
+        row: dict[str, float] = {}
+        for part, where in parts.items():
+            sample = regret.sel(agent=agent).isel(task=where).mean("task")
+            ends = part, f"{part}_lower", f"{part}_upper"
+            row |= dict(zip(ends, mean_interval(sample), strict=True))
+        rows[agent] = row
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("agent")
+
+
+def claims_table(result: xr.DataTree, warm_up: int = WARM_UP) -> pd.DataFrame:
+    """The abstract's claims about one cell, each a mean over replicates of paired differences a task, judged.
+
+    `share` rows say how much of RLSVI's excess over the oracle is gone over the last quarter of the tasks.
+    """
+    regret = regret_by_task(result)
+    names, tasks = set(map(str, regret["agent"].values)), regret.sizes["task"]
+    first = regret.isel(task=slice(warm_up, 2 * warm_up)).mean("task")
+    last = regret.isel(task=slice(tasks - tasks // 4, tasks)).mean("task")
+
+    def less(worse: str, better: str, when: xr.DataArray) -> Any:
+        return (when.sel(agent=worse) - when.sel(agent=better)).values
+
+    statements = {}
+    for name in ("MTSRL", "MTSRL+", "empirical Bayes", "AdaTS of Q", "full Bayes"):
+        if name not in names:
+            continue
+        statements[f"{name}: less regret than RLSVI just after the warm-up, by"] = less(RLSVI, name, first), 0.0
+        statements[f"{name}: less regret than RLSVI at the end, by"] = less(RLSVI, name, last), 0.0
+        excess = max(float(less(RLSVI, ORACLE, last).mean()), 1e-9)
+        statements[f"{name}: share of RLSVI's excess over the oracle gone at the end"] = (
+            less(RLSVI, name, last) / excess,
+            0.5,
+        )
+        for rival in ("Meta-TS", "AdaTS"):
+            if rival in names:
+                statements[f"{name}: less regret than {rival} at the end, by"] = less(rival, name, last), 0.0
+    return statement_table(statements)
+
+
+def gap_rate(result: xr.DataTree, warm_up: int = WARM_UP, *, samples: int = 2_000, seed: int = 0) -> pd.DataFrame:
+    """How fast regret a task falls to the oracle's: the power of the number of tasks, of each agent that learns.
+
+    The mean excess over the oracle in stretches of tasks, each half as long again as the last, is fitted by a line on
+    logarithms; intervals are of 95%, by bootstrap over replicates. Where an agent is at the oracle or below it in
+    some stretch there is no power, and `above` says in which share of the samples there is.
+    """
+    import pandas as pd
+
+    regret = regret_by_task(result)
+    excess, tasks = regret - regret.sel(agent=ORACLE), regret.sizes["task"]
+    edges = np.unique(np.append((warm_up * 1.5 ** np.arange(20)).astype(int), tasks))
+    edges = edges[edges <= tasks]
+    middle = np.log([np.sqrt(a * b) for a, b in pairwise(edges)])
+    rng = np.random.default_rng(seed)
+    chosen = rng.integers(0, regret.sizes["replicate"], (samples, regret.sizes["replicate"]))
+    rows = {}
+    for agent in map(str, regret["agent"].values):
+        if agent not in LEARNERS:
+            continue
+        each = excess.sel(agent=agent).values
+        parts = np.stack([each[:, a:b].mean(1) for a, b in pairwise(edges)], 1)
+        means = np.concatenate([parts.mean(0)[None], parts[chosen].mean(1)])
+        above = (means > 0).all(1)
+        slopes = np.polyfit(middle, np.log(means[above].T), 1)[0] if above.any() else np.array([np.nan])
+        lower, upper = np.quantile(slopes[1:], [0.025, 0.975]) if len(slopes) > 40 else (np.nan, np.nan)
+        rows[agent] = {
+            "power": slopes[0] if above[0] else np.nan,
+            "lower": lower,
+            "upper": upper,
+            "above": above.mean(),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("agent")
+
+
+def main(folder: str = "results", tables: str = "tutorials") -> None:
+    """Run the cells that `folder` does not hold yet, and write the tables to `tables`."""
+    from pathlib import Path
+
+    import pandas as pd
+
+    regrets, claims, rates = [], [], []
+    curves: dict[str, Any] = {}
+    for cell, result in finished_cells("mtsrl", STUDIES, folder):
+        regrets.append(regret_table(result).reset_index().assign(cell=cell))
+        curves[cell] = regret_by_task(result).mean("replicate").to_pandas().T
+        if cell == "riverswim":
+            continue
+        claims.append(claims_table(result).assign(cell=cell))
+        rates.append(gap_rate(result).reset_index().assign(cell=cell))
+    place = Path(tables)
+    pd.concat(regrets).set_index(["cell", "agent"]).round(3).to_csv(place / "mtsrl.csv")
+    pd.concat(claims).set_index(["cell", "statement"]).round(3).to_csv(place / "mtsrl_claims.csv")
+    pd.concat(rates).set_index(["cell", "agent"]).round(3).to_csv(place / "mtsrl_rates.csv")
+    pd.concat(curves, names=["cell"]).round(3).to_csv(place / "mtsrl_curves.csv")
