@@ -244,7 +244,20 @@ claims = pd.read_csv(HERE / "mtsrl_claims.csv")
 print(claims.pivot(index="statement", columns="cell", values="holds").fillna("").to_string())
 
 # %% [markdown]
-# RESULTS_PLACEHOLDER
+# What the columns say (regret a task over the last ten tasks, 16 replicates; intervals are in the files):
+#
+# - *Where the model is right* (`gaussian`) everything holds. A learned prior takes regret from 64 to 25-31; the
+#   oracle has 24. Empirical Bayes cannot be told from the oracle. MTSRL+ pays for its widening: its excess over the
+#   oracle falls like K^-0.3, without the widening like K^-0.7. Two warm-up tasks do as well as eight.
+# - *Where it is wrong* it still holds: long tails change nothing, and with too few features all learners do better
+#   than an "oracle" that is told the distribution of the best linear fits, since there is no true prior to be told.
+# - *Against bandits* with learned priors the claim holds by a factor of two in `gaussian`. In the small
+#   recommendation engine it does not: to look no further than the next answer costs .11 of 1.99 an episode, 11 a
+#   task, and a bandit that knows the covariance of tasks' rewards makes up for it by having less to learn. With 100
+#   customers a task neither is ahead.
+# - *The prior is not all.* The noise that agents assume in the engine (.03, as in the paper that introduced it) is
+#   far below that of a like or dislike (.45). Empirical Bayes that hands on the noise it finds gains more by that
+#   than anybody by a prior: 14.7 against 17 to 18, and 21 for RLSVI. Greedy and Boltzmann exploration are far behind.
 #
 # ## 6. The other half of the project
 #
