@@ -19,7 +19,7 @@
 # 2. a prior learned from the logs of earlier tasks, beside the truth;
 # 3. agents that learn it online, task after task, and what it is worth;
 # 4. what goes wrong with few tasks, and what widening does;
-# 5. which claims of the paper hold, at full size too;
+# 5. which claims of the paper hold;
 # 6. the same idea with another posterior altogether: rivers, a Dirichlet prior, PSRL and AQ-BRMDP.
 
 # %%
@@ -223,10 +223,8 @@ print(table[table["tasks"] == SIZES[0]].round(3).to_string(index=False))
 #
 # ## 5. What holds
 #
-# The study `mtsrl` ran agents on the recommendation engine, whose customers remember what they were shown (4,521 states
-# at full size, where Q* is not linear in the features), on a small one, on this family, and on it made wrong on
-# purpose.
-# First regret a task, after the warm-up; then the claims.
+# The study `mtsrl` ran agents on this family, on it made wrong on purpose, and on a recommendation engine whose
+# customers react to what they were shown. First regret a task over the last ten tasks; then the claims.
 
 # %%
 study = pd.read_csv(HERE / "mtsrl.csv")
