@@ -205,7 +205,7 @@ for ax, quantity in zip(axes, ("mean", "covariance", "smallest variance"), stric
         ax.loglog(part["tasks"], values, marker=".", color=colour, linestyle=style, label=name)
     ax.set_xlabel("tasks")
     ax.set_xticks(SIZES, SIZES)
-    ax.minorticks_off()
+    ax.set_xticks([], minor=True)
 axes[0].set_title("error of the mean", loc="left")
 axes[1].set_title("error of the covariance", loc="left")
 axes[2].set_title("smallest variance (1e-3: none)", loc="left")
