@@ -83,7 +83,7 @@ def unroll(mdp: MDP, horizon: int) -> MDP:
     >>> import bayesmdp as bm
     >>> short = bm.unroll(bm.environments.riverswim(6), 3)
     >>> short.num_states, short.horizon, short.states[7], round(float(bm.solve(short).value[0]), 6)
-    (19, 3, (1, 0), 0.015)
+    (19, 3, (1, 1), 0.015)
     """
     from bayesmdp.mdp import MDP
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from bayesmdp import environments
+from bayesmdp import environments, unroll
 from bayesmdp.mdp import MDP
 from bayesmdp.objectives import OBJECTIVES
 
@@ -94,5 +94,7 @@ def test_every_objective_that_an_mdp_may_name_exists():
 
     assert set(NAMES) == {objective for space, objective in OBJECTIVES if space == MDP.space}
     for objective in NAMES:
-        discount = None if objective == "average" else 0.9
-        assert MDP(**GOOD | {"objective": objective, "discount": discount}).objective == objective
+        discount = 0.9 if objective == "discounted" else None
+        mdp = MDP(**GOOD | {"objective": None, "discount": discount})
+        mdp = unroll(mdp, 2) if objective == "episode" else mdp
+        assert mdp.replace(objective=objective).objective == objective

@@ -19,7 +19,7 @@
 # 2. a prior learned from the logs of earlier tasks, beside the truth;
 # 3. agents that learn it online, task after task, and what it is worth;
 # 4. what goes wrong with few tasks, and what widening does;
-# 5. which claims of the paper hold, at full size too;
+# 5. which claims of the paper hold;
 # 6. the same idea with another posterior altogether: rivers, a Dirichlet prior, PSRL and AQ-BRMDP.
 
 # %%
@@ -205,7 +205,7 @@ for ax, quantity in zip(axes, ("mean", "covariance", "smallest variance"), stric
         ax.loglog(part["tasks"], values, marker=".", color=colour, linestyle=style, label=name)
     ax.set_xlabel("tasks")
     ax.set_xticks(SIZES, SIZES)
-    ax.minorticks_off()
+    ax.set_xticks([], minor=True)
 axes[0].set_title("error of the mean", loc="left")
 axes[1].set_title("error of the covariance", loc="left")
 axes[2].set_title("smallest variance (1e-3: none)", loc="left")
@@ -223,10 +223,8 @@ print(table[table["tasks"] == SIZES[0]].round(3).to_string(index=False))
 #
 # ## 5. What holds
 #
-# The study `mtsrl` ran agents on the recommendation engine, whose customers remember what they were shown (4,521 states
-# at full size, where Q* is not linear in the features), on a small one, on this family, and on it made wrong on
-# purpose.
-# First regret a task, after the warm-up; then the claims.
+# The study `mtsrl` ran agents on this family, on it made wrong on purpose, and on a recommendation engine whose
+# customers react to what they were shown. First regret a task over the last ten tasks; then the claims.
 
 # %%
 study = pd.read_csv(HERE / "mtsrl.csv")
@@ -244,7 +242,20 @@ claims = pd.read_csv(HERE / "mtsrl_claims.csv")
 print(claims.pivot(index="statement", columns="cell", values="holds").fillna("").to_string())
 
 # %% [markdown]
-# RESULTS_PLACEHOLDER
+# What the columns say (regret a task over the last ten tasks, 16 replicates; intervals are in the files):
+#
+# - *Where the model is right* (`gaussian`) everything holds. A learned prior takes regret from 64 to 25-31; the
+#   oracle has 24. Empirical Bayes cannot be told from the oracle. MTSRL+ pays for its widening: its excess over the
+#   oracle falls like K^-0.3, without the widening like K^-0.7. Two warm-up tasks do as well as eight.
+# - *Where it is wrong* it still holds: long tails change nothing, and with too few features all learners do better
+#   than an "oracle" that is told the distribution of the best linear fits, since there is no true prior to be told.
+# - *Against bandits* with learned priors the claim holds by a factor of two in `gaussian`. In the small
+#   recommendation engine it does not: to look no further than the next answer costs .11 of 1.99 an episode, 11 a
+#   task, and a bandit that knows the covariance of tasks' rewards makes up for it by having less to learn. With 100
+#   customers a task neither is ahead.
+# - *The prior is not all.* The noise that agents assume in the engine (.03, as in the paper that introduced it) is
+#   far below that of a like or dislike (.45). Empirical Bayes that hands on the noise it finds gains more by that
+#   than anybody by a prior: 14.7 against 17 to 18, and 21 for RLSVI. Greedy and Boltzmann exploration are far behind.
 #
 # ## 6. The other half of the project
 #
