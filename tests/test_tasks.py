@@ -48,6 +48,15 @@ def test_the_familys_moments_are_those_asked_for_with_long_tails_too():
     np.testing.assert_allclose(np.trace(tails["covariance"].values, axis1=1, axis2=2), 2.7, rtol=0.2)
 
 
+def test_features_that_a_stage_cannot_tell_apart_are_not_blown_up():
+    """With ten products the linear fit of Q* exists but is not unique in later stages: the shortest is meant."""
+    shop = bm.environments.recommendation(10, 5)
+    found = bm.q_distribution(shop, logistic_transitions(shop, mean=None, scale=0.5), tasks=20)
+    assert float(np.abs(found["mean"]).max()) < 5
+    assert float(found["covariance"].max()) < 5
+    assert 0 < float(found["misfit"].max()) < 0.2
+
+
 def test_misspecified_features_leave_a_misfit():
     additive = bm.environments.layers(3, 3, 4, additive=True)
     found = bm.q_distribution(additive.replace(features=additive.features), FAMILY, tasks=200)

@@ -67,7 +67,8 @@ def q_distribution(
     for h in range(stages):
         pairs = (mdp.stage == h)[:, None] & mdp.available & ~mdp.terminal[:, None]
         phi: NDArray[np.float64] = mdp.features[pairs]
-        theta[:, h] = q[:, pairs] @ np.linalg.pinv(phi).T
+        # Features that a stage cannot tell apart have singular values of rounding, not of 0.
+        theta[:, h] = q[:, pairs] @ np.linalg.pinv(phi, rcond=1e-10).T
         misfit[h] = np.sqrt(np.mean((q[:, pairs] - theta[:, h] @ phi.T) ** 2))
     apart = theta - theta.mean(0)
     covariance = np.einsum("khi,khj->hij", apart, apart) / (tasks - 1)
