@@ -270,7 +270,7 @@ def simulate_tasks(
                     steps=steps,
                     thin=thin,
                 )
-                windows.append({name: np.asarray(getattr(rollout, name)) for name in WINDOWS})
+                windows.append({part: np.asarray(getattr(rollout, part)) for part in WINDOWS})
                 if keep_priors:
                     priors.append(prior)
                 if not learner.method or task + 1 == tasks:
@@ -286,7 +286,7 @@ def simulate_tasks(
                     told = Past(stacked, base, previous, episodes, tasks, luck)
                     previous = prior = METHODS[learner.method].learn(told, **learner.options)
                 learning += time.perf_counter() - now
-        joined = {name: np.concatenate([window[name] for window in windows]) for name in WINDOWS}
+        joined = {part: np.concatenate([window[part] for window in windows]) for part in WINDOWS}
         return TaskRuns(joined, priors, learning, time.perf_counter() - began)
 
     todo = [(name, replicate) for replicate in range(replicates) if replicate not in done for name in learners]

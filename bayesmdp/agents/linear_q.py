@@ -1,10 +1,9 @@
 """What agents over linear Q-functions share: a draw of theta for each episode, then the best action under it.
 
 They differ in four numbers and in their priors, which are numbers too, so across tasks all of them are one compiled
-program. A draw's deviation from the posterior mean is
-taken `spread` times (0: the mean itself); targets count the next state's value `lookahead` times (0: rewards alone); an
-action is drawn uniformly with probability `epsilon`, and otherwise in proportion to exp(Q / temperature), the best one
-where the temperature is 0.
+program. A draw's deviation from the posterior mean is taken `spread` times (0: the mean itself); targets count the next
+state's value `lookahead` times (0: rewards alone); an action is drawn uniformly with probability `epsilon`, and
+otherwise in proportion to exp(Q / temperature), the best one where the temperature is 0.
 """
 
 from __future__ import annotations

@@ -16,10 +16,10 @@ import jax
 import numpy as np
 import xarray as xr
 
-from bayesmdp.hierarchy.gaussian import root
 from bayesmdp.models import gaussian_q_hierarchy
 from bayesmdp.posterior import nuts
-from bayesmdp.posterior.gaussian import GaussianPrior
+from bayesmdp.posterior.datatree import by_draw, numbered_tree
+from bayesmdp.posterior.gaussian import GaussianPrior, root
 from bayesmdp.posterior.program import Program
 from bayesmdp.posterior.q_regression import TaskStatistics
 
@@ -71,16 +71,8 @@ def infer_hierarchy(
             model, past, program, num_draws=draws, num_chains=chains, num_warmup=num_warmup, seed=seed
         )
     posterior["theta"] = posterior["theta"][:, :, :size]
-    groups = {
-        "posterior": xr.Dataset({name: (("chain", "draw", *DIMS[name]), posterior[name]) for name in DIMS}),
-        "sample_stats": xr.Dataset({name: (("chain", "draw"), values) for name, values in statistics.items()}),
-    }
-    return xr.DataTree.from_dict(
-        {
-            name: group.assign_coords({dim: np.arange(n) for dim, n in group.sizes.items()})
-            for name, group in groups.items()
-        }
-    )
+    kept = {name: posterior[name] for name in DIMS}
+    return numbered_tree({"posterior": by_draw(kept, DIMS), "sample_stats": by_draw(statistics, {})}, {})
 
 
 def full_bayes(past: TaskStatistics, base: GaussianPrior, **options: Any) -> GaussianPrior:

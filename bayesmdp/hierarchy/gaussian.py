@@ -47,10 +47,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmdp.posterior.gaussian import GaussianPrior
+from bayesmdp.posterior.gaussian import GaussianPrior, root
 from bayesmdp.posterior.q_regression import TaskStatistics
 
-__all__ = ["Estimates", "empirical_bayes", "estimates", "meta_posterior", "mtsrl", "mtsrl_plus", "root"]
+__all__ = ["Estimates", "empirical_bayes", "estimates", "meta_posterior", "mtsrl", "mtsrl_plus"]
 
 type Floats = NDArray[np.float64]
 
@@ -72,12 +72,6 @@ class Estimates(NamedTuple):
     error: Floats
 
 
-def root(covariance: Floats) -> Floats:
-    """A square root [..., feature, feature] of a covariance that may be singular."""
-    values, vectors = np.linalg.eigh((covariance + covariance.swapaxes(-1, -2)) / 2)
-    return np.asarray(vectors * np.sqrt(np.maximum(values, 0))[..., None, :])
-
-
 def estimates(past: TaskStatistics, base: GaussianPrior) -> Estimates:
     """Least squares with the base as ridge, and the errors' covariances; see the module.
 
@@ -91,10 +85,9 @@ def estimates(past: TaskStatistics, base: GaussianPrior) -> Estimates:
     gain = spread / variance  # R / noise^2
     residual = past.score - _times(past.gram, base.mean)
     theta = base.mean + _times(gain, residual)
-    left = past.square - 2 * (theta * past.score).sum(-1) + (theta * _times(past.gram, theta)).sum(-1)
     degrees = past.count - np.trace(gain @ past.gram, axis1=-2, axis2=-1)
     known = degrees > 1
-    scatter = np.where(known, np.maximum(left, 0) / np.where(known, degrees, 1), variance[:, 0, 0])
+    scatter = np.where(known, _residual(past, theta) / np.where(known, degrees, 1), variance[:, 0, 0])
     error = scatter[..., None, None] * gain @ past.gram @ gain
     back = gain @ past.carry
     for h in range(error.shape[1] - 2, -1, -1):
@@ -115,8 +108,7 @@ def mtsrl_plus(
     size, (stages, features) = len(found.theta), found.theta.shape[1:]
     apart = found.theta - found.theta.mean(0)
     sample = np.einsum("khi,khj->hij", apart, apart) / (size - 1)
-    factor = root(sample - found.error.mean(0))
-    estimate = factor @ factor.swapaxes(-1, -2)
+    estimate = _positive_part(sample - found.error.mean(0))
     largest = np.linalg.eigvalsh(np.stack([estimate, sample / size]))[..., -1].max(0)
     width = scale * largest * np.sqrt((5 * features + 2 * np.log(max(episodes * tasks * stages, 1))) / (size - 1))
     return GaussianPrior(
@@ -142,7 +134,7 @@ def empirical_bayes(
     previous : GaussianPrior, optional
         Where to start instead.
     strength : float
-        Of the inverse-Wishart prior; 0 for none.
+        How firmly the covariance is drawn towards a multiple of I; 0 for not at all.
     learn_noise : bool
         Whether the next agent takes the residual standard deviation for its noise, too.
     """
@@ -221,8 +213,14 @@ def _leap(start: _Hyper, once: _Hyper, twice: _Hyper) -> _Hyper:
     there = flat[0] + 2 * length * first + length**2 * bend
     ends = np.cumsum([part[0].size for part in start])[:-1]
     mean, covariance, noise = np.split(there, ends, axis=1)
-    factor = root(covariance.reshape(start.covariance.shape))
-    return _Hyper(mean, factor @ factor.swapaxes(-1, -2), np.maximum(noise[:, 0], once.noise / 10))
+    covariance = _positive_part(covariance.reshape(start.covariance.shape))
+    return _Hyper(mean, covariance, np.maximum(noise[:, 0], once.noise / 10))
+
+
+def _positive_part(matrix: Floats) -> Floats:
+    """Negative eigenvalues set to 0."""
+    factor = root(matrix)
+    return np.asarray(factor @ factor.swapaxes(-1, -2))
 
 
 def _times(matrix: Floats, vector: Any) -> Floats:

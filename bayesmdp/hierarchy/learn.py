@@ -13,11 +13,11 @@ import xarray as xr
 from bayesmdp.data import label_indices
 from bayesmdp.hierarchy.dirichlet import dirichlet_prior
 from bayesmdp.hierarchy.full import full_bayes
-from bayesmdp.hierarchy.gaussian import empirical_bayes, meta_posterior, mtsrl, mtsrl_plus, root
+from bayesmdp.hierarchy.gaussian import empirical_bayes, meta_posterior, mtsrl, mtsrl_plus
 from bayesmdp.mdp import MDP, label_array
 from bayesmdp.models import dirichlet_transitions, gaussian_q
 from bayesmdp.posterior.exact import exact_belief
-from bayesmdp.posterior.gaussian import GaussianPrior, read_gaussian
+from bayesmdp.posterior.gaussian import GaussianPrior, read_gaussian, root
 from bayesmdp.posterior.infer_q import of_q_values, statistics_of
 from bayesmdp.posterior.program import Model
 from bayesmdp.validation import finite_array, integer, number, reject_first
@@ -225,10 +225,9 @@ def learn_prior(
 def as_model(prior: GaussianPrior, mdp: MDP) -> Model:
     """A learned prior as a NumPyro model; a singular covariance is widened by 1e-9 of its largest variance."""
     covariance = np.asarray(prior.covariance)
-    least = np.linalg.eigvalsh(covariance)[:, 0]
-    largest = np.linalg.eigvalsh(covariance)[:, -1]
+    values = np.linalg.eigvalsh(covariance)
+    least, largest = values[:, 0], values[:, -1]
     widening = np.where(least > 1e-9 * largest, 0, 1e-9 * largest + 1e-300)
-    covariance = (covariance + covariance.swapaxes(1, 2)) / 2
     return gaussian_q(mdp, np.asarray(prior.mean), covariance, noise=np.asarray(prior.noise), widening=widening)
 
 

@@ -14,7 +14,7 @@ from bayesmdp.data import Transitions
 from bayesmdp.mdp import label_array
 from bayesmdp.posterior.families import Family
 
-__all__ = ["Labels", "label_draws", "posterior_tree"]
+__all__ = ["Labels", "by_draw", "label_draws", "numbered_tree", "posterior_tree", "versions"]
 
 
 class Labels(NamedTuple):
@@ -90,7 +90,7 @@ def posterior_tree(
     """
     assert labels.states is not None
     assert labels.actions is not None
-    attrs = attrs | {f"{package}_version": version(package) for package in ("bayesmdp", "jax", "numpyro")}
+    attrs = attrs | versions()
     states, actions = label_array(labels.states, text=True), label_array(labels.actions, text=True)
 
     def group(draws: dict[str, NDArray[Any]]) -> xr.Dataset:
@@ -123,6 +123,29 @@ def posterior_tree(
         "constant_data": constant,
     }
     tree = xr.DataTree.from_dict({name: dataset for name, dataset in groups.items() if dataset.data_vars})
+    tree.attrs.update(attrs)
+    return tree
+
+
+def versions() -> dict[str, str]:
+    """Of what draws are made by, for attrs."""
+    return {f"{package}_version": version(package) for package in ("bayesmdp", "jax", "numpyro")}
+
+
+def by_draw(draws: Mapping[str, Any], dims: Mapping[str, tuple[str, ...]]) -> xr.Dataset:
+    """Arrays [chain, draw, ...] by name, with the names of their further axes."""
+    return xr.Dataset({name: (("chain", "draw", *dims.get(name, ())), values) for name, values in draws.items()})
+
+
+def numbered_tree(groups: Mapping[str, xr.Dataset], attrs: Mapping[str, Any]) -> xr.DataTree:
+    """A DataTree whose dims are all numbered, without groups that would hold nothing."""
+    full = {name: group for name, group in groups.items() if group.data_vars and all(group.sizes.values())}
+    tree = xr.DataTree.from_dict(
+        {
+            name: group.assign_coords({dim: np.arange(n) for dim, n in group.sizes.items()})
+            for name, group in full.items()
+        }
+    )
     tree.attrs.update(attrs)
     return tree
 

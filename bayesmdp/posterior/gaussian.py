@@ -22,13 +22,14 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.linalg import cho_solve, solve_triangular
+from numpy.typing import NDArray
 
 from bayesmdp.data import Targets
 from bayesmdp.mdp import Array
 from bayesmdp.posterior.priors import NotConjugate
 from bayesmdp.posterior.program import Model, base_distribution, row_log_likelihood, sites
 
-__all__ = ["GaussianPrior", "condition", "posterior_draw", "probe_rows", "read_gaussian"]
+__all__ = ["GaussianPrior", "condition", "posterior_draw", "read_gaussian", "root"]
 
 POINTS = 12
 TOLERANCE = 1e-9
@@ -56,6 +57,12 @@ class GaussianPrior(NamedTuple):
         return self.factor @ self.factor.swapaxes(-1, -2)
 
 
+def root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """A square root [..., feature, feature] of a covariance that may be singular."""
+    values, vectors = np.linalg.eigh((covariance + covariance.swapaxes(-1, -2)) / 2)
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0))[..., None, :])
+
+
 def posterior_draw(prior: GaussianPrior, precision: Array, shift: Array, luck: Array) -> Array:
     """The weights of a stage at the standard Normal numbers `luck`; with zeros, their mean.
 
@@ -71,9 +78,9 @@ def posterior_draw(prior: GaussianPrior, precision: Array, shift: Array, luck: A
     -------
     array [..., feature]
     """
-    root = jnp.linalg.cholesky(jnp.eye(precision.shape[-1]) + precision)
-    centre = cho_solve((root, True), shift)
-    spread = solve_triangular(root, jnp.moveaxis(luck, -1, 0), lower=True, trans=1)
+    lower = jnp.linalg.cholesky(jnp.eye(precision.shape[-1]) + precision)
+    centre = cho_solve((lower, True), shift)
+    spread = solve_triangular(lower, jnp.moveaxis(luck, -1, 0), lower=True, trans=1)
     return prior.mean + (centre + jnp.moveaxis(spread, 0, -1)) @ prior.factor.T
 
 
@@ -128,7 +135,7 @@ def read_gaussian(model: Model, stages: int, features: int) -> GaussianPrior:
     return prior
 
 
-def probe_rows(stages: int, features: int, seed: int = 0) -> Targets:
+def _probe_rows(stages: int, features: int, seed: int = 0) -> Targets:
     """Made-up rows, one a stage."""
     rng = np.random.default_rng(seed)
     return Targets(np.arange(stages), rng.normal(size=(stages, features)), rng.normal(size=stages), np.ones(stages))
@@ -138,7 +145,7 @@ def _prior(model: Model, stages: int, features: int) -> tuple[Array, Array]:
     read = []
     for seed in range(3):
         # Of stage 0 only, since the model may have fewer stages than it is read for.
-        data = probe_rows(stages, features, seed)
+        data = _probe_rows(stages, features, seed)
         try:
             messages = sites(model, data._replace(stage=0 * data.stage), seed=seed)
         except (TypeError, ValueError) as error:
@@ -186,7 +193,7 @@ def _noise(model: Model, stages: int, features: int) -> Array:
     log_likelihood, squares = [], []
     for number in range(POINTS):
         theta = rng.normal(size=(stages, features)) * 3.0 ** (number % 3 - 1)
-        data = probe_rows(stages, features, number)
+        data = _probe_rows(stages, features, number)
         data = data._replace(target=data.target * 10.0 ** (number % 4 - 1))
         seen = np.asarray(row_log_likelihood(model, data, {"theta": theta}))
         twice = np.asarray(row_log_likelihood(model, data._replace(weight=2 + np.arange(stages)), {"theta": theta}))

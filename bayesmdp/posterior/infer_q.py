@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 from bayesmdp.data import Targets
 from bayesmdp.mdp import MDP
 from bayesmdp.posterior import nuts
-from bayesmdp.posterior.gaussian import GaussianPrior, condition, read_gaussian
+from bayesmdp.posterior.datatree import by_draw, numbered_tree, versions
+from bayesmdp.posterior.gaussian import GaussianPrior, condition, read_gaussian, root
 from bayesmdp.posterior.priors import NotConjugate
 from bayesmdp.posterior.program import Model, Program, sites
 from bayesmdp.posterior.q_regression import TaskStatistics, row_targets, task_statistics
@@ -95,7 +95,7 @@ def infer_q(
                 seed=seed,
                 progress=progress,
             )
-            groups["sample_stats"] = xr.Dataset({name: (("chain", "draw"), values) for name, values in told.items()})
+            groups["sample_stats"] = by_draw(told, {})
             before = nuts.prior_draws(model, targets, program, draws, seed + 1)["theta"]
         else:
             assert statistics is not None
@@ -110,7 +110,7 @@ def infer_q(
         "latents": json.dumps(["theta"]),
         "mdp": mdp.name,
         "seed": seed,
-        **{f"{package}_version": version(package) for package in ("bayesmdp", "jax", "numpyro")},
+        **versions(),
     }
     leading = ("chain", "draw", *THETA)
     groups |= {
@@ -131,14 +131,7 @@ def infer_q(
         groups["likelihood"] = xr.Dataset(
             {name: (dims, np.asarray(getattr(statistics, name))) for name, dims in STATISTICS.items()}
         )
-    numbered = {
-        name: group.assign_coords({dim: np.arange(size) for dim, size in group.sizes.items()})
-        for name, group in groups.items()
-        if group.data_vars and all(group.sizes.values())
-    }
-    tree = xr.DataTree.from_dict(numbered)
-    tree.attrs.update(attrs)
-    return tree
+    return numbered_tree(groups, attrs)
 
 
 def statistics_of(posteriors: list[xr.DataTree]) -> TaskStatistics:
@@ -154,9 +147,8 @@ def statistics_of(posteriors: list[xr.DataTree]) -> TaskStatistics:
 def _draws(seed: int, mean: Any, covariance: Any, draws: int) -> NDArray[np.float64]:
     """[draw, stage, feature]."""
     rng = np.random.default_rng(seed)
-    values, vectors = np.linalg.eigh(covariance)
     luck = rng.standard_normal((draws, *np.shape(mean)))
-    return np.asarray(mean + np.einsum("hij,nhj->nhi", vectors * np.sqrt(np.maximum(values, 0))[:, None, :], luck))
+    return np.asarray(mean + np.einsum("hij,nhj->nhi", root(covariance), luck))
 
 
 def _checked(data: Targets, stages: int, features: int) -> Targets:
