@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bayesmdp.hierarchy import learn_prior, q_distribution
     from bayesmdp.logs import read_log
     from bayesmdp.mdp import MDP
+    from bayesmdp.model_checks import compare_priors, replicate_logs, surprises
     from bayesmdp.objectives import Robust
     from bayesmdp.planning import (
         CVaR,
@@ -41,7 +42,14 @@ if TYPE_CHECKING:
         value_draws,
     )
     from bayesmdp.plots import plot_occupancy, plot_quantile_value, plot_regret, plot_reward, plot_study
-    from bayesmdp.posterior import NotConjugate, concentration_by_evidence, dirichlet_log_evidence, draw, infer
+    from bayesmdp.posterior import (
+        NotConjugate,
+        concentration_by_evidence,
+        dirichlet_log_evidence,
+        draw,
+        infer,
+        with_particles,
+    )
     from bayesmdp.simulation import Interrupted, collect, simulate
     from bayesmdp.stages import unroll
     from bayesmdp.tasks import AcrossTasks, across_tasks, simulate_tasks
@@ -62,6 +70,7 @@ __all__ = [
     "agents",
     "collect",
     "compare",
+    "compare_priors",
     "compress",
     "concentration_by_evidence",
     "dirichlet_log_evidence",
@@ -88,6 +97,7 @@ __all__ = [
     "quantile_value_curve",
     "read_log",
     "regret_curve",
+    "replicate_logs",
     "results",
     "simulate",
     "simulate_tasks",
@@ -95,8 +105,10 @@ __all__ = [
     "studies",
     "suboptimal_steps",
     "summary",
+    "surprises",
     "unroll",
     "value_draws",
+    "with_particles",
 ]
 
 _MODULES = ("agents", "environments", "models", "planning", "results", "studies")
@@ -119,6 +131,7 @@ _HOME = {
     "stages": ("unroll",),
     "hierarchy": ("learn_prior", "q_distribution"),
     "tasks": ("AcrossTasks", "across_tasks", "simulate_tasks"),
+    "model_checks": ("compare_priors", "replicate_logs", "surprises"),
     "objectives": ("Robust",),
     "planning": (
         "CVaR",
@@ -132,7 +145,14 @@ _HOME = {
         "value_draws",
     ),
     "plots": ("plot_occupancy", "plot_quantile_value", "plot_regret", "plot_reward", "plot_study"),
-    "posterior": ("NotConjugate", "concentration_by_evidence", "dirichlet_log_evidence", "draw", "infer"),
+    "posterior": (
+        "NotConjugate",
+        "concentration_by_evidence",
+        "dirichlet_log_evidence",
+        "draw",
+        "infer",
+        "with_particles",
+    ),
     "simulation": ("Interrupted", "collect", "simulate"),
 }
 _HOME_OF = {name: home for home, names in _HOME.items() for name in names}

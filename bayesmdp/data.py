@@ -117,10 +117,19 @@ class _SafeLogarithm(Messenger):  # type: ignore[misc]
 
     def process_message(self, msg: dict[str, Any]) -> None:
         if msg["type"] == "sample" and type(msg["fn"]) is dist.CategoricalProbs:
-            probability = msg["fn"].probs
-            possible = probability > 0
-            logits = jnp.where(possible, jnp.log(jnp.where(possible, probability, 1)), -jnp.inf)
-            msg["fn"] = dist.CategoricalLogits(logits, validate_args=False)
+            msg["fn"] = _SafeCategorical(msg["fn"].probs, validate_args=False)
+
+
+class _SafeCategorical(dist.CategoricalProbs):  # type: ignore[misc]
+    """Takes the log of the one probability that was observed, and not of all of its row."""
+
+    def log_prob(self, value: Array) -> Array:
+        place = jnp.expand_dims(value, -1)
+        shape = jnp.broadcast_shapes(place.shape[:-1], self.probs.shape[:-1])
+        rows = jnp.broadcast_to(self.probs, (*shape, self.probs.shape[-1]))
+        probability = jnp.take_along_axis(rows, jnp.broadcast_to(place, (*shape, 1)), axis=-1)[..., 0]
+        possible = probability > 0
+        return jnp.where(possible, jnp.log(jnp.where(possible, probability, 1)), -jnp.inf)
 
 
 def all_transitions(num_states: int, num_actions: int, num_outcomes: int) -> Transitions:
@@ -295,4 +304,8 @@ def _outcomes(
             f"{mdp.name} has several outcomes of (state {mdp.states[s]!r}, action {mdp.actions[a]!r}) that lead to "
             f"{mdp.states[t]!r} and earn differently, which a log cannot tell apart: give them one reward, their mean"
         )
+    if mdp.transition is not None:
+        # Of outcomes that a log cannot tell apart, one that can happen.
+        likely = match & (mdp.transition[state, action] > 0)
+        match = np.where(likely.any(-1, keepdims=True), likely, match)
     return match.argmax(-1)

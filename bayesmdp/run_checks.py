@@ -1,10 +1,12 @@
-"""What `simulate` refuses before anything is compiled."""
+"""What `simulate` refuses before anything is compiled, and warns of when it is done."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 
 import numpy as np
+import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.agents import Agent
@@ -18,7 +20,7 @@ from bayesmdp.planning import solve
 from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.posterior.program import Model, describe_row
 
-__all__ = ["check_rewards", "check_room", "check_run"]
+__all__ = ["check_rewards", "check_room", "check_run", "warn_of_lost_particles"]
 
 
 def check_run(
@@ -124,3 +126,21 @@ def _check_possible(
                 f"{mdp.name} has {row}, which has probability 0 under the prior of agents[{name!r}]. Rewards that are "
                 "only 0 or 1 are made with MDP(noise='bernoulli')"
             )
+
+
+def warn_of_lost_particles(result: xr.DataTree) -> None:
+    """Say which agents' particles all gave what happened the probability 0."""
+    if "effective_size" not in result:
+        return
+    lost = result.to_dataset()["effective_size"].isel(step=-1) == 0
+    for name in map(str, result.to_dataset()["agent"].to_numpy()):
+        number = int(lost.sel(agent=name).sum())
+        if not number:
+            continue
+        warnings.warn(
+            f"the particles of agents[{name!r}] gave what happened the probability 0 in {number} of "
+            f"{lost.sizes['replicate']} replicates, and it learned nothing from then on (effective_size is 0 there): "
+            "widen the prior, or give it more particles with bm.with_particles",
+            RuntimeWarning,
+            stacklevel=3,
+        )

@@ -29,7 +29,7 @@ from bayesmdp.policy import policy_probabilities
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.program import Model, sample_prior
 from bayesmdp.rollout import follow_policy, run_agent
-from bayesmdp.run_checks import check_rewards, check_room, check_run
+from bayesmdp.run_checks import check_rewards, check_room, check_run, warn_of_lost_particles
 from bayesmdp.runs import Run, assemble, provenance, resumable
 from bayesmdp.validation import integer
 
@@ -198,6 +198,7 @@ def simulate(
         raise Interrupted(assemble(mdp, beliefs, runs, attrs, resume)) from stop
     result = assemble(mdp, beliefs, runs, attrs, resume)
     assert result is not None
+    warn_of_lost_particles(result)
     return result
 
 

@@ -24,7 +24,7 @@ from bayesmdp.agents.base import Agent, Options, Rules
 from bayesmdp.agents.planner import pseudo_episode_rules
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import Quantile, quantile_budget
-from bayesmdp.posterior import Belief, exact_belief
+from bayesmdp.posterior import Belief, make_belief
 from bayesmdp.posterior.exact import draw_rule
 from bayesmdp.posterior.program import Model
 from bayesmdp.validation import number
@@ -47,7 +47,7 @@ def aq_brmdp(
 
     Parameters
     ----------
-    prior : NumPyro model with a ``transition`` site, conjugate
+    prior : NumPyro model with a ``transition`` site
     scale : float, positive
         C of the schedule: larger stays cautious for longer.
     sensitivity : float in (0, 1]
@@ -73,7 +73,7 @@ def aq_brmdp(
         "draw_scale": number("draw_scale", draw_scale, above=0),
     }
     static = draw_rule(num_draws, draws, share)
-    return Agent("aq-brmdp", _rules, lambda mdp: exact_belief(prior, mdp, **static), options, static)
+    return Agent("aq-brmdp", _rules, lambda mdp: make_belief(prior, mdp, **static), options, static)
 
 
 def adaptive_level(

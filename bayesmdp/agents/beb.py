@@ -22,7 +22,7 @@ from bayesmdp.agents.base import Agent, Options, Rules
 from bayesmdp.agents.planner import Decision, episode_option, every, live_mean, planning_rules
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import Mean, believed_draws
-from bayesmdp.posterior import Belief, exact_belief
+from bayesmdp.posterior import Belief, make_belief
 from bayesmdp.posterior.program import Model
 from bayesmdp.validation import number
 
@@ -34,7 +34,7 @@ def beb(prior: Model, *, scale: float = 1.0, episode: int | None = 1) -> Agent:
 
     Parameters
     ----------
-    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site, conjugate
+    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
     scale : float, at least 0
         beta, in units of reward.
     episode : int, optional
@@ -54,18 +54,18 @@ def beb(prior: Model, *, scale: float = 1.0, episode: int | None = 1) -> Agent:
     np.float32(0.5)
     """
     options = {"scale": number("scale", scale, minimum=0)} | episode_option(episode)
-    return Agent("beb", _rules, lambda mdp: exact_belief(prior, mdp, num_draws=1), options)
+    return Agent("beb", _rules, lambda mdp: make_belief(prior, mdp, num_draws=1), options)
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
     def prepare(key: Array, state: Any, period: Array) -> Decision:
         assert belief.moments is not None
-        moments = belief.moments(key, state)
+        believed, moments = belief.moments(key, state)
         expected, variance = moments["transition"]
         spread = (expected * (1 - expected)).sum(-1)
         # A row of one outcome is certain.
         bonus = options["scale"] * jnp.where(spread > 0, variance.sum(-1) / jnp.where(spread > 0, spread, 1), 0)
         draws = believed_draws({site: mean[None] for site, (mean, _) in moments.items()}, problem)
-        return Decision(state, draws.plus(bonus), Mean(), live_mean(bonus, problem))
+        return Decision(believed, draws.plus(bonus), Mean(), live_mean(bonus, problem))
 
     return planning_rules(belief, problem, prepare, every(options, problem))

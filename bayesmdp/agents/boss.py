@@ -16,7 +16,7 @@ from bayesmdp.agents.base import Agent, Options, Rules
 from bayesmdp.agents.planner import Decision, first_reaches, planning_rules
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import Draws, Mean, believed_draws
-from bayesmdp.posterior import Belief, exact_belief
+from bayesmdp.posterior import Belief, make_belief
 from bayesmdp.posterior.program import Model
 from bayesmdp.validation import integer
 
@@ -28,7 +28,7 @@ def boss(prior: Model, *, models: int = 5, tries: int = 10) -> Agent:
 
     Parameters
     ----------
-    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site, conjugate
+    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
     models : int
         K.
     tries : int
@@ -45,7 +45,7 @@ def boss(prior: Model, *, models: int = 5, tries: int = 10) -> Agent:
     True
     """
     options, static = {"tries": integer("tries", tries, 1)}, {"models": integer("models", models, 1)}
-    return Agent("boss", _rules, lambda mdp: exact_belief(prior, mdp, num_draws=models), options, static)
+    return Agent("boss", _rules, lambda mdp: make_belief(prior, mdp, num_draws=models), options, static)
 
 
 def merged(draws: Draws, problem: Problem) -> tuple[Draws, Problem]:

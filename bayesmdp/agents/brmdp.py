@@ -20,7 +20,7 @@ from bayesmdp.agents.base import Agent, Options, Rules
 from bayesmdp.agents.planner import pseudo_episode_rules
 from bayesmdp.mdp import Problem
 from bayesmdp.planning import Quantile, quantile_budget
-from bayesmdp.posterior import Belief, exact_belief
+from bayesmdp.posterior import Belief, make_belief
 from bayesmdp.posterior.exact import draw_rule
 from bayesmdp.posterior.program import Model
 from bayesmdp.validation import number
@@ -41,7 +41,7 @@ def brmdp(
 
     Parameters
     ----------
-    prior : NumPyro model with a ``transition`` site, conjugate
+    prior : NumPyro model with a ``transition`` site
     level : float in (0, 1)
         Quantile of the posterior planned for.
     num_draws : int
@@ -67,7 +67,7 @@ def brmdp(
         "draw_scale": number("draw_scale", draw_scale, above=0),
     }
     static = draw_rule(num_draws, draws, share)
-    return Agent("brmdp", _rules, lambda mdp: exact_belief(prior, mdp, **static), options, static)
+    return Agent("brmdp", _rules, lambda mdp: make_belief(prior, mdp, **static), options, static)
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:

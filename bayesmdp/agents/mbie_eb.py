@@ -23,7 +23,7 @@ from bayesmdp.agents.experience import experience, optimistic
 from bayesmdp.agents.planner import Decision, episode_option, every, live_mean, planning_rules
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import Mean
-from bayesmdp.posterior import Belief, exact_belief
+from bayesmdp.posterior import Belief, make_belief
 from bayesmdp.posterior.program import Model
 from bayesmdp.validation import number
 
@@ -35,7 +35,7 @@ def mbie_eb(prior: Model, *, scale: float = 0.4, max_reward: float | None = None
 
     Parameters
     ----------
-    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site, conjugate
+    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
         The agent plans for what it saw and not with this prior, which says whether rewards are known, and what the
         results tell as its belief.
     scale : float, at least 0
@@ -63,7 +63,7 @@ def mbie_eb(prior: Model, *, scale: float = 0.4, max_reward: float | None = None
     options = {"scale": number("scale", scale, minimum=0)} | episode_option(episode)
     if max_reward is not None:
         options["max_reward"] = number("max_reward", max_reward)
-    return Agent("mbie-eb", _rules, lambda mdp: exact_belief(prior, mdp, num_draws=1), options)
+    return Agent("mbie-eb", _rules, lambda mdp: make_belief(prior, mdp, num_draws=1), options)
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:

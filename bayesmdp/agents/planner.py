@@ -214,7 +214,8 @@ def planning_rules(
 
     def report(state: PlannerState, s: Array, a: Array) -> dict[str, Array]:
         told = {name: values[s, a] if values.ndim else values for name, values in state.account.items()}
-        return told | {name: getattr(state, name) for name in ("period", "solves", "failures", "bound")}
+        told |= {name: getattr(state, name) for name in ("period", "solves", "failures", "bound")}
+        return told | belief.report(state.belief)
 
     return Rules(
         init=init,

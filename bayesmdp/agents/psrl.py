@@ -12,7 +12,7 @@ from __future__ import annotations
 from bayesmdp.agents.base import Agent, Options, Rules
 from bayesmdp.agents.planner import episode_option, every, sampling_rules
 from bayesmdp.mdp import Problem
-from bayesmdp.posterior import Belief, exact_belief
+from bayesmdp.posterior import Belief, make_belief
 from bayesmdp.posterior.program import Model
 
 __all__ = ["psrl"]
@@ -23,7 +23,7 @@ def psrl(prior: Model, *, episode: int | None = None) -> Agent:
 
     Parameters
     ----------
-    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site, conjugate
+    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
     episode : int, optional
         Steps from one sample to the next; by default a pseudo-episode, or until visits double.
 
@@ -40,7 +40,7 @@ def psrl(prior: Model, *, episode: int | None = None) -> Agent:
     return Agent(
         "psrl",
         _rules,
-        lambda mdp: exact_belief(prior, mdp, num_draws=1),
+        lambda mdp: make_belief(prior, mdp, num_draws=1),
         episode_option(episode),
         objectives=("discounted", "average", "episode"),
     )

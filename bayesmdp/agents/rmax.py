@@ -16,7 +16,7 @@ from bayesmdp.agents.experience import experience, optimistic
 from bayesmdp.agents.planner import Decision, first_reaches, planning_rules
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import Mean
-from bayesmdp.posterior import Belief, exact_belief
+from bayesmdp.posterior import Belief, make_belief
 from bayesmdp.posterior.program import Model
 from bayesmdp.validation import integer, number
 
@@ -28,7 +28,7 @@ def rmax(prior: Model, *, tries: int = 10, max_reward: float | None = None) -> A
 
     Parameters
     ----------
-    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site, conjugate
+    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
         As for `mbie_eb`.
     tries : int
         m.
@@ -53,7 +53,7 @@ def rmax(prior: Model, *, tries: int = 10, max_reward: float | None = None) -> A
     options: dict[str, float] = {"tries": integer("tries", tries, 1)}
     if max_reward is not None:
         options["max_reward"] = number("max_reward", max_reward)
-    return Agent("rmax", _rules, lambda mdp: exact_belief(prior, mdp, num_draws=1), options)
+    return Agent("rmax", _rules, lambda mdp: make_belief(prior, mdp, num_draws=1), options)
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:

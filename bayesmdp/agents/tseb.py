@@ -28,7 +28,7 @@ from bayesmdp.agents.experience import experience, learns_reward, reward_range
 from bayesmdp.agents.planner import episode_option, every, live_mean, sampling_rules
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning import Draws, expected_reward
-from bayesmdp.posterior import Belief, exact_belief
+from bayesmdp.posterior import Belief, make_belief
 from bayesmdp.posterior.program import Model
 from bayesmdp.validation import number
 
@@ -47,7 +47,7 @@ def tseb(
 
     Parameters
     ----------
-    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site, conjugate
+    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
     reward_weight : float in [0, 1]
         lambda.
     bonus_scale : float, at least 0, optional
@@ -75,7 +75,7 @@ def tseb(
         options["bonus_scale"] = number("bonus_scale", bonus_scale, minimum=0)
     if reward_range is not None:
         options["reward_range"] = number("reward_range", reward_range, above=0)
-    return Agent("tseb", _rules, lambda mdp: exact_belief(prior, mdp, num_draws=1), options | episode_option(episode))
+    return Agent("tseb", _rules, lambda mdp: make_belief(prior, mdp, num_draws=1), options | episode_option(episode))
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:

@@ -25,7 +25,7 @@ from bayesmdp.agents.experience import learns_reward
 from bayesmdp.agents.planner import Decision, episode_option, every, live_mean, planning_rules
 from bayesmdp.mdp import MDP, Array, Problem
 from bayesmdp.planning import Mean, believed_draws
-from bayesmdp.posterior import Belief, exact_belief
+from bayesmdp.posterior import Belief, make_belief
 from bayesmdp.posterior.program import Model
 from bayesmdp.validation import number, reject_first
 
@@ -39,7 +39,7 @@ def variance_bonus(
 
     Parameters
     ----------
-    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site, conjugate
+    prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
         Its mean rewards need a finite variance, which those of `normal_gamma_rewards` have if `shape` is above 1.
     reward_scale : float, at least 0
         beta_R; of no effect where rewards are known.
@@ -70,12 +70,12 @@ def variance_bonus(
 
 
 def _belief(prior: Model, mdp: MDP) -> Belief:
-    belief = exact_belief(prior, mdp, num_draws=1)
+    belief = make_belief(prior, mdp, num_draws=1)
     if not learns_reward(belief):
         return belief
     assert belief.moments is not None
     with jax.enable_x64(True):
-        variance = np.asarray(belief.moments(random.key(0), belief.init(random.key(0)))["reward"][1])
+        variance = np.asarray(belief.moments(random.key(0), belief.init(random.key(0)))[1]["reward"][1])
     if variance.ndim > 2:
         raise ValueError(
             "the variance bonus is of rewards [state, action]; the prior's site 'reward' is [state, action, next_state]"
@@ -88,11 +88,11 @@ def _belief(prior: Model, mdp: MDP) -> Belief:
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
     def prepare(key: Array, state: Any, period: Array) -> Decision:
         assert belief.moments is not None
-        moments = belief.moments(key, state)
+        believed, moments = belief.moments(key, state)
         bonus = options["transition_scale"] * jnp.sqrt(moments["transition"][1].sum(-1))
         if "reward" in moments:
             bonus = bonus + options["reward_scale"] * jnp.sqrt(moments["reward"][1])
         draws = believed_draws({site: mean[None] for site, (mean, _) in moments.items()}, problem)
-        return Decision(state, draws.plus(bonus), Mean(), live_mean(bonus, problem))
+        return Decision(believed, draws.plus(bonus), Mean(), live_mean(bonus, problem))
 
     return planning_rules(belief, problem, prepare, every(options, problem))

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 __all__ = ["Belief"]
 
 
+def _nothing(state: Any) -> dict[str, Array]:
+    del state
+    return {}
+
+
 class Belief(NamedTuple):
     """What an agent knows of the unknowns, as functions to call inside compiled code with 64 bits on.
 
@@ -44,12 +49,14 @@ class Belief(NamedTuple):
         Those of the Dirichlet and Beta sites, where the engine has them.
     parameters : (state) -> {site: array} or None
         The posterior's parameters by site, where the engine has them.
-    moments : (key, state) -> {site: (mean, variance)} or None
+    moments : (key, state) -> (state, {site: (mean, variance)}) or None
         Of ``transition`` [state, action, outcome] and, if it is modelled, ``reward`` [state, action].
     possible : (Transitions) -> bool array [row], or None
         Which rows bring rewards that can be learnt from, in a model that observes rewards.
     with_prior : ({site: array}) -> Belief, or None
         The same belief from other prior parameters, as `parameters` gives them, which may be traced.
+    report : (state) -> {name: scalar}
+        What the engine says of itself, to be recorded at each step.
     """
 
     init: Callable[[Array], Any]
@@ -62,6 +69,7 @@ class Belief(NamedTuple):
     identity: str
     concentration: Callable[[Any], dict[str, Array]] | None = None
     parameters: Callable[[Any], dict[str, Array]] | None = None
-    moments: Callable[[Array, Any], dict[str, tuple[Array, Array]]] | None = None
+    moments: Callable[[Array, Any], tuple[Any, dict[str, tuple[Array, Array]]]] | None = None
     possible: Callable[[Transitions], NDArray[np.bool_]] | None = None
     with_prior: Callable[[dict[str, Array]], Belief] | None = None
+    report: Callable[[Any], dict[str, Array]] = _nothing

@@ -38,6 +38,7 @@ from bayesmdp.posterior.families import FAMILIES
 from bayesmdp.posterior.linear import linear_in
 from bayesmdp.posterior.program import Model, check, read, reads_reward, sites
 from bayesmdp.posterior.random import standard_log_gamma
+from bayesmdp.posterior.tally import Tally
 from bayesmdp.validation import integer, number
 
 if TYPE_CHECKING:
@@ -162,26 +163,17 @@ def _exact_belief(
 ) -> Belief:
     found = _found(model, shape, outcome)
     empty = all_transitions(*shape)
-    width = 3 if any(site.coefficient.ndim > 2 for site in found.sites.values()) else 2
+    tally = Tally(shape, squares=any(site.coefficient.ndim > 2 for site in found.sites.values()))
 
     asked = [name for name in ("transition", "reward") if name in found.program.dims]
     computed = {name: linear_in(name, model, empty, found) for name in asked if name not in found.sites}
     linear = {name: site for name, site in computed.items() if site is not None}
 
-    def row(step: Step) -> Array:
-        return (step.state * shape[1] + step.action) * shape[2] + step.outcome
-
-    def add(seen: Array, step: Step) -> Array:
-        # One scatter: as wide a one costs no more than that of a single number.
-        reward = jnp.asarray(step.reward, jnp.float64)
-        return seen.at[row(step)].add(jnp.stack([jnp.ones(()), reward, reward**2][: seen.shape[-1]]))
-
     def rows(state: Sums | Kept) -> Transitions:
-        weight, total = state.seen[:, 0], state.seen[:, 1]
-        return empty._replace(weight=weight, reward=total / jnp.maximum(weight, 1))
+        return tally.rows(state.seen)
 
     def visits(state: Sums | Kept) -> Array:
-        return state.seen[:, 0].reshape(shape).sum(-1)
+        return tally.visits(state.seen)
 
     identity, rewarded = _identity(model, found, empty), reads_reward(model, all_transitions(1, 1, 1))
     # What rows add to a Normal or a Gamma is in units of its prior.
@@ -196,10 +188,10 @@ def _exact_belief(
             return {name: known[name] for name, site in found.sites.items() if site.family.simplex}
 
         def init(key: Array) -> Sums:
-            return Sums(jnp.zeros((len(empty.state), width), jnp.float64))
+            return Sums(tally.nothing())
 
         def observe(key: Array, state: Sums, step: Step) -> Sums:
-            return Sums(add(state.seen, step))
+            return Sums(tally.add(state.seen, step))
 
         def sample(key: Array, state: Sums | Kept, num_draws: int) -> dict[str, Array]:
             return draw_sites(key, model, found.layout, empty, parameters(state), num_draws)
@@ -207,16 +199,16 @@ def _exact_belief(
         def draw(key: Array, state: Sums) -> tuple[Sums, dict[str, Array]]:
             return state, sample(key, state, num_draws)
 
-        def moments(key: Array, state: Sums | Kept) -> dict[str, tuple[Array, Array]]:
+        def moments(key: Array, state: Sums | Kept) -> tuple[Sums | Kept, dict[str, tuple[Array, Array]]]:
             """Exact where the site is an unknown of a known family or linear in such; else of MOMENT_DRAWS draws."""
             known = parameters(state)
             exact = {name: site.family.moments(known[name]) for name, site in found.sites.items()}
             exact |= {name: site.moments(exact) for name, site in linear.items()}
             exact = {name: exact[name] for name in asked if name in exact}
             if len(exact) == len(asked):
-                return exact
+                return state, exact
             drawn = sample(key, state, MOMENT_DRAWS)
-            return {name: exact.get(name, (drawn[name].mean(0), drawn[name].var(0, ddof=1))) for name in asked}
+            return state, {name: exact.get(name, (drawn[name].mean(0), drawn[name].var(0, ddof=1))) for name in asked}
 
         def possible(data: Transitions) -> NDArray[np.bool_]:
             return np.asarray(found.impossible | (check(model, data) > -1e300))
@@ -262,13 +254,13 @@ def _exact_belief(
             )
 
         def observe_kept(key: Array, state: Kept, step: Step) -> Kept:
-            place, log_gamma = row(step), dict(state.log_gamma)
+            place, log_gamma = tally.row(step), dict(state.log_gamma)
             for name, subkey in zip(log_gamma, jax.random.split(key, len(log_gamma)), strict=True):
                 site = found.sites[name]
                 entry, adds = jnp.asarray(site.entry)[place], jnp.asarray(site.coefficient)[place]
                 amount = jnp.log(jax.random.exponential(subkey, (num_draws, entry.size), jnp.float64)) + jnp.log(adds)
                 log_gamma[name] = log_gamma[name].at[:, entry].set(jnp.logaddexp(log_gamma[name][:, entry], amount))
-            return Kept(add(state.seen, step), state.cursor, log_gamma)
+            return Kept(tally.add(state.seen, step), state.cursor, log_gamma)
 
         def draw_kept(key: Array, state: Kept) -> tuple[Kept, dict[str, Array]]:
             if num_renewed == 0:

@@ -13,19 +13,24 @@ from numpy.typing import NDArray
 
 from bayesmdp.data import Targets, Transitions, all_transitions, compress, label_set
 from bayesmdp.mdp import MDP
-from bayesmdp.posterior import nuts
+from bayesmdp.posterior import nuts, smc_run
 from bayesmdp.posterior.conjugate import Conjugate, Layout, NotConjugate, find
 from bayesmdp.posterior.datatree import Labels, posterior_tree
+from bayesmdp.posterior.engines import ByParticles
 from bayesmdp.posterior.exact import draw_sites
 from bayesmdp.posterior.families import FAMILIES
 from bayesmdp.posterior.infer_q import infer_q, of_q_values
-from bayesmdp.posterior.program import Model, Program, check, describe_row, read, reads_reward
+from bayesmdp.posterior.log_evidence import conjugate_log_evidence
+from bayesmdp.posterior.program import Model, Program, check, describe_row, read, reads_reward, row_values, sites
+from bayesmdp.posterior.smc import DEFAULT
 from bayesmdp.posterior.summary import summarise_rewards
 from bayesmdp.validation import integer
 
-__all__ = ["draw", "infer"]
+__all__ = ["draw", "infer", "log_rows"]
 
-METHODS = ("auto", "exact", "nuts")
+TRIALS = 16
+
+METHODS = ("auto", "exact", "smc", "nuts")
 
 CHUNK_ELEMENTS = 8_000_000
 """Gamma variables made at a time."""
@@ -55,16 +60,19 @@ def infer(
     draws : int, default 1000
         In all, over all chains. With 0 an exact posterior is kept as its parameters alone, which take no more room than
         the prior; :func:`draw` makes draws of them when they are wanted.
-    method : {"auto", "exact", "nuts"}
+    method : {"auto", "exact", "smc", "nuts"}
         ``"exact"`` needs a conjugate model, which is found out, not declared; ``"auto"`` takes it where it holds and
-        NUTS elsewhere. ``posterior.attrs["engine"]`` and ``["reason"]`` say which ran and why.
+        NUTS elsewhere. ``"smc"`` is for any model, and the choice of ``"auto"`` for one with discrete unknowns or made
+        by :func:`~bayesmdp.with_particles`. ``posterior.attrs["engine"]`` and ``["reason"]`` say which ran and why.
+        Of all but NUTS there is also ``["log_evidence"]``, the log probability of the log under the prior, and
+        ``["log_evidence_sd"]``, how well it is known.
     seed : int
         The same seed gives the same draws.
     mdp : MDP, optional
         Gives labels and the successor table; by default labels come from the log.
     chains : int, default 4
         At most; the largest number that divides `draws` is taken. Exact draws are independent, and are arranged in
-        chains only so that ArviZ's diagnostics apply to them too.
+        chains only so that ArviZ's diagnostics apply to them too; chains of particles are independent runs.
     num_warmup : int, default 1000
         Of each NUTS chain.
     progress : bool
@@ -119,7 +127,7 @@ def infer(
             num_warmup=num_warmup,
             progress=progress,
         )
-    data, labels = _data(model, log, mdp)
+    data, labels = log_rows(model, log, mdp)
     with jax.enable_x64(True):
         padded = _padded(data)
         program = read(model, padded, labels.outcome)
@@ -130,12 +138,21 @@ def infer(
         if short is not data:
             data, rewards = short, "two rows a transition, with the same mean and variance"
             padded = _padded(data)
-        found, reason = _engine(model, padded, method, labels.outcome, rewarded)
+        engine, found, reason = _engine(model, padded, method, labels.outcome, rewarded, program)
         parameters: nuts.Draws = {}
+        statistics: nuts.Draws = {}
+        told: dict[str, float] = {}
         if found is None:
             if not draws:
                 raise ValueError(f"draws must be at least 1 where the posterior is not known in closed form: {reason}")
-            _refuse_impossible(padded, check(model, padded) < -1e300, rewarded)
+            check(model, padded)
+            _refuse_impossible(padded, _never(model, padded, program), rewarded)
+        if engine == "smc":
+            settings = model.settings if isinstance(model, ByParticles) else DEFAULT
+            sample = smc_run.run(model, padded, num_draws=draws, num_chains=num_chains, seed=seed, settings=settings)
+            posterior, told = sample.draws, sample.account()
+            prior = nuts.prior_draws(model, padded, program, draws, seed + 1)
+        elif found is None:
             posterior, statistics = nuts.run(
                 model,
                 padded,
@@ -152,7 +169,8 @@ def infer(
             before = {name: np.asarray(values) for name, values in found.posterior(0 * padded.weight).items()}
             prior = exact_draws(before, found.layout, draws, seed, model, prior=True)
             posterior = exact_draws(parameters, found.layout, draws, seed, model)
-            posterior, statistics = _in_chains(posterior, num_chains), {}
+            told = {"log_evidence": conjugate_log_evidence(model, padded, found, parameters), "log_evidence_sd": 0.0}
+            posterior = _in_chains(posterior, num_chains)
     return posterior_tree(
         prior=_in_chains(prior, num_chains),
         posterior=posterior,
@@ -164,7 +182,8 @@ def infer(
         dims=program.dims,
         labels=labels.sized(program.shape),
         attrs={
-            "engine": "nuts" if found is None else "exact",
+            "engine": engine,
+            **told,
             "reason": reason,
             "model": getattr(model, "__name__", type(model).__name__),
             "latents": json.dumps(list(program.latents)),
@@ -177,7 +196,7 @@ def infer(
     )
 
 
-def _data(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, Labels]:
+def log_rows(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, Labels]:
     """The rows seen and what to call them."""
     if isinstance(log, Transitions):
         data = Transitions(*(np.asarray(column) for column in log))
@@ -218,20 +237,38 @@ def _check_sizes(program: Program, labels: Labels) -> None:
         )
 
 
-def _engine(model: Model, data: Transitions, method: str, outcome: str, rewarded: bool) -> tuple[Conjugate | None, str]:
-    """The closed form, or None for NUTS, and why."""
-    if method == "nuts":
-        return None, "asked for with method='nuts'"
+def _engine(
+    model: Model, data: Transitions, method: str, outcome: str, rewarded: bool, program: Program
+) -> tuple[str, Conjugate | None, str]:
+    """Which engine, the closed form if it is the exact one, and why."""
+    if method in ("smc", "nuts"):
+        return method, None, f"asked for with method={method!r}"
+    if method == "auto" and isinstance(model, ByParticles):
+        return "smc", None, "asked for with with_particles"
     try:
         found = find(model, data, outcome)
     except NotConjugate as error:
         if method == "exact":
             raise
-        return None, f"no closed form: {error}"
+        discrete = [name for name, site in program.latents.items() if site["fn"].support.is_discrete]
+        why = f"; {discrete[0]!r} is discrete" if discrete else ""
+        return "smc" if discrete else "nuts", None, f"no closed form: {error}{why}"
     _refuse_impossible(data, found.impossible, rewarded)
     each = ((site.prior.sites, site.family.name) for site in found.sites.values())
     kinds = ", ".join(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {kind}" for names, kind in each)
-    return found, f"conjugate, by differentiating the log-likelihood: {kinds}"
+    return "exact", found, f"conjugate, by differentiating the log-likelihood: {kinds}"
+
+
+def _never(model: Model, data: Transitions, program: Program) -> NDArray[np.bool_]:
+    """Rows [row] of probability 0 at each of several random values of the unknowns."""
+    once, never = data._replace(weight=np.ones(len(data.weight))), np.ones(len(data.weight), bool)
+    for seed in range(TRIALS):
+        drawn = sites(model, data, seed=seed)
+        values = {name: drawn[name]["value"] for name in program.latents}
+        never &= np.asarray(row_values(model, once, values)) < -1e300
+        if not never.any():
+            break
+    return never
 
 
 def _refuse_impossible(data: Transitions, impossible: NDArray[np.bool_], rewarded: bool) -> None:

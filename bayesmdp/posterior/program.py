@@ -22,17 +22,23 @@ from bayesmdp.data import Targets, Transitions, all_transitions
 from bayesmdp.mdp import Array
 
 __all__ = [
+    "PLATE",
     "Data",
     "Model",
     "Program",
     "base_distribution",
     "check",
     "describe_row",
+    "log_likelihood_of",
+    "log_prior",
+    "of_prior",
+    "prior_density",
     "read",
     "row_log_likelihood",
     "row_values",
     "sample_prior",
     "sites",
+    "trace",
 ]
 
 type Model = Callable[[Any], Any]
@@ -42,6 +48,9 @@ type Data = Any
 """What a model reads: `Transitions`, or `Targets` in a model of Q-values, or what tasks left behind."""
 
 PLATE = "row"
+
+AXES = ("chain", "draw", "state", "action", "next_state", "outcome", "row", "parameter")
+"""Names that posteriors give to axes, and sites may not have."""
 
 # NumPyro keeps its handlers on one stack for all threads, and agents are compiled side by side.
 TRACING = threading.RLock()
@@ -88,6 +97,10 @@ def sites(
         if values is not None and site["name"] in values:
             return values[site["name"]]
         fn = base_distribution(site["fn"])
+        if isinstance(fn, dist.ImproperUniform):
+            raise ValueError(
+                f"the prior of {site['name']!r} is improper: nothing can be drawn from it; give it another"
+            )
         shape = site["fn"].shape(site["kwargs"].get("sample_shape", ()))
         if isinstance(fn, dist.Beta):
             return jnp.asarray(np.clip(rng.beta(0.5, 0.5, shape), 1e-3, 1 - 1e-3))
@@ -100,10 +113,11 @@ def sites(
             return fn.mean * np.exp(spread * rng.uniform(-1, 1, shape))
         return None
 
-    return _trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), jax.random.key(seed)), data)
+    return trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), jax.random.key(seed)), data)
 
 
-def _trace(model: Model, data: Data) -> dict[str, Any]:
+def trace(model: Model, data: Data) -> dict[str, Any]:
+    """NumPyro's messages by site, of one run; one thread at a time."""
     with TRACING:
         return dict(handlers.trace(model).get_trace(data))
 
@@ -127,7 +141,8 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
     ------
     TypeError, ValueError
         If `model` is no function, has no site ``transition`` [state, action, next_state], has rows that do not sum to
-        1, has a ``reward`` of another shape, or observes outside ``data.rows()``.
+        1, has a ``reward`` of another shape, a site named as an axis or one whose shape depends on the data, or
+        observes outside ``data.rows()``.
     """
     if not callable(model):
         raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
@@ -140,6 +155,7 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
             "the model has no site 'transition': sample it, or compute it and call "
             f"numpyro.deterministic('transition', ...); its sites are {found}"
         )
+    _check_fixed(model, data, messages)
     for seed in range(3):
         _check_transition((sites(model, data, seed=seed) if seed else messages)["transition"]["value"])
     shape = messages["transition"]["value"].shape
@@ -149,6 +165,7 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
             raise ValueError(f"transition has shape {shape}, but the data hold {name} {largest}")
     dims = {name: _dims(messages[name]) for name in (*latents, *deterministic)}
     dims["transition"] = ("state", "action", outcome)
+    _check_names(dims)
     if "reward" in dims:
         given = np.shape(messages["reward"]["value"])
         if given not in (shape[:2], shape):
@@ -194,8 +211,13 @@ def row_log_likelihood(model: Model, data: Transitions | Targets, values: dict[s
 
     It is -inf where a value is none that its distribution can take, whether NumPyro validates or not.
     """
+    return log_likelihood_of(sites(model, data, values), data)
+
+
+def log_likelihood_of(messages: dict[str, Any], data: Data) -> Array:
+    """`row_log_likelihood`, of one run of the model."""
     total = jnp.zeros(len(data.weight))
-    for name, site in sites(model, data, values).items():
+    for name, site in messages.items():
         if site["type"] != "sample" or not site["is_observed"]:
             continue
         log_likelihood = _log_probability(site["fn"], site["value"])
@@ -209,6 +231,27 @@ def row_log_likelihood(model: Model, data: Transitions | Targets, values: dict[s
         log_likelihood = jnp.moveaxis(log_likelihood, frames[0].dim, 0)
         total = total + log_likelihood.reshape(len(data.weight), -1).sum(-1)
     return total
+
+
+def log_prior(model: Model, data: Data, values: dict[str, Array]) -> Array:
+    """Log density of the latents at `values`, with what the model multiplies it by outside the rows."""
+    return prior_density(sites(model, data, values))
+
+
+def prior_density(messages: dict[str, Any]) -> Array:
+    """`log_prior`, of one run of the model."""
+    total = jnp.zeros(())
+    for site in messages.values():
+        if site["type"] == "sample" and of_prior(site):
+            density = site["fn"].log_prob(site["value"])
+            total = total + (density if site["scale"] is None else site["scale"] * density).sum()
+    return total
+
+
+def of_prior(site: dict[str, Any]) -> bool:
+    """Whether a site's density is part of the prior: unknowns, and factors outside the rows."""
+    inside = any(frame.name == PLATE for frame in site["cond_indep_stack"])
+    return _is_latent(site) or (isinstance(site["fn"], dist.Unit) and not inside)
 
 
 # Compiled once for a model and a number of rows, whatever the log; and compiled, NumPyro does not warn of values that a
@@ -269,6 +312,29 @@ def _dims(site: dict[str, Any]) -> tuple[str, ...]:
     return (*head, *tail)
 
 
+def _check_names(dims: dict[str, tuple[str, ...]]) -> None:
+    axes = {*AXES, *(axis for own in dims.values() for axis in own)}
+    taken = [name for name in dims if name in axes]
+    if taken:
+        raise ValueError(f"the site {taken[0]!r} has the name of an axis of posteriors; give it another")
+
+
+def _check_fixed(model: Model, data: Transitions, messages: dict[str, Any]) -> None:
+    """Refuse unknowns whose shape depends on how many rows there are."""
+    twice = sites(model, Transitions(*(np.concatenate([column, column]) for column in data)))
+    for name in (*messages, *twice):
+        one, two = messages.get(name), twice.get(name)
+        if one is None or two is None:
+            raise ValueError(f"the site {name!r} is there for some data only; sites must not depend on the data")
+        if one["type"] == "deterministic" or _is_latent(one):
+            before, after = np.shape(one["value"]), np.shape(two["value"])
+            if before != after:
+                raise ValueError(
+                    f"the site {name!r} has shape {before} for {len(data.weight)} rows of data and {after} for twice "
+                    "as many; unknowns must have one shape, whatever the data"
+                )
+
+
 def _check_transition(transition: Array) -> None:
     values = np.asarray(transition, float)
     if values.ndim != 3:
@@ -288,7 +354,7 @@ def _check_transition(transition: Array) -> None:
 @partial(jax.jit, static_argnames=("model", "shape"))
 def sample_prior(model: Model, key: Array, shape: tuple[int, int, int]) -> dict[str, Array]:
     """One prior draw of every latent and deterministic site of a model about an MDP of `shape`."""
-    messages = _trace(handlers.seed(model, key), all_transitions(*shape))
+    messages = trace(handlers.seed(model, key), all_transitions(*shape))
     return {
         name: site["value"] for name, site in messages.items() if site["type"] == "deterministic" or _is_latent(site)
     }

@@ -188,7 +188,7 @@ def _jump() -> Transitions:
 
 PRIOR = dirichlet_transitions(RIVER)
 BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
-    "method": ({"method": "exactly"}, ValueError, "method must be one of auto, exact, nuts; got 'exactly'"),
+    "method": ({"method": "exactly"}, ValueError, "method must be one of auto, exact, smc, nuts; got 'exactly'"),
     "draws": ({"draws": -1}, ValueError, "draws must be an integer of at least 0; got -1"),
     "draws float": ({"draws": 10.0}, ValueError, "draws must be an integer"),
     "chains": ({"chains": 0}, ValueError, "chains must be"),

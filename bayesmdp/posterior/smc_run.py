@@ -1,0 +1,127 @@
+"""Posteriors of logs by particles: independent runs of :mod:`~bayesmdp.posterior.smc`, one a chain."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import random
+from numpy.typing import NDArray
+
+from bayesmdp.data import Transitions
+from bayesmdp.mdp import Array
+from bayesmdp.posterior.coordinates import (
+    Coordinates,
+    coordinates,
+    evaluate,
+    evaluate_kernel,
+    of_kernel_alone,
+    prior_draw,
+    values_at,
+)
+from bayesmdp.posterior.program import Model
+from bayesmdp.posterior.smc import DEFAULT, Settings, Target, advance, effective_size, renew, start
+
+__all__ = ["Sample", "run"]
+
+
+class Sample(NamedTuple):
+    """Draws of the posterior.
+
+    Attributes
+    ----------
+    draws : {site: array [chain, draw, ...]}
+    log_evidence : array [chain]
+        Estimates of it from independent runs.
+    effective_size, resampled : array [chain]
+        ESS before the last moves, and how many times particles were resampled.
+    """
+
+    draws: dict[str, NDArray[Any]]
+    log_evidence: NDArray[np.float64]
+    effective_size: NDArray[np.float64]
+    resampled: NDArray[np.float64]
+
+    def account(self) -> dict[str, float]:
+        """For attrs: the log evidence, of the mean of the runs' estimates, and its standard error."""
+        most = self.log_evidence.max()
+        shares = np.exp(self.log_evidence - most)
+        runs = len(shares)
+        error = shares.std(ddof=1) / shares.mean() / np.sqrt(runs) if runs > 1 else np.nan
+        return {
+            "log_evidence": float(most + np.log(shares.mean())),
+            "log_evidence_sd": float(error),
+            "least_effective_size": float(self.effective_size.min()),
+            "resampled": float(self.resampled.max()),
+        }
+
+
+def run(
+    model: Model, data: Transitions, *, num_draws: int, num_chains: int, seed: int, settings: Settings = DEFAULT
+) -> Sample:
+    """Posterior draws; of each run's particles, moved once more at the end, as many as are asked for.
+
+    Raises
+    ------
+    Unsuitable
+        If particles cannot carry the model's unknowns: with the site's name.
+    RuntimeError
+        If all particles give the data probability 0, or too many steps were needed.
+    """
+    layout = coordinates(model, data)
+    plain = of_kernel_alone(model, layout, data)
+    each = num_draws // num_chains
+    settings = settings._replace(particles=max(settings.particles, each), share=0.0)
+    runs = [
+        _run(random.key(seed), data, chain, model=model, layout=layout, settings=settings, num_draws=each, plain=plain)
+        for chain in range(num_chains)
+    ]
+    draws, evidence, size, resampled, failed = (
+        jax.tree.map(lambda *parts: np.stack([np.asarray(part) for part in parts]), *found)
+        for found in zip(*runs, strict=True)
+    )
+    if failed.any():
+        raise RuntimeError(
+            "the particles lost the posterior: "
+            + (
+                "all of them give the log probability 0"
+                if (size < 1.5).any()
+                else "too many steps were needed to take the log in"
+            )
+            + "; widen the prior, give more particles (bm.with_particles), or use method='nuts'"
+        )
+    return Sample(draws, evidence, size, resampled)
+
+
+@partial(jax.jit, static_argnames=("model", "layout", "settings", "num_draws", "plain"))
+def _run(
+    key: Array,
+    data: Transitions,
+    chain: int,
+    *,
+    model: Model,
+    layout: Coordinates,
+    settings: Settings,
+    num_draws: int,
+    plain: bool,
+) -> Any:
+    once = data._replace(weight=jax.numpy.ones(len(data.weight)))
+
+    def log_densities(z: Array, choice: Array) -> tuple[Array, Array]:
+        if not plain:
+            return evaluate(model, layout, z, choice, once)
+        log_prior, kernel = evaluate_kernel(model, layout, z, choice)
+        return log_prior, kernel[data.state, data.action, data.next_state]
+
+    target = Target(lambda key: prior_draw(model, layout, key, once), log_densities, layout.choices)
+    keys = random.split(random.fold_in(key, chain), 4)
+    particles = advance(keys[1], start(keys[0], target, settings), data.weight, target, settings)
+    size = effective_size(particles)
+    particles = renew(keys[2], particles, target, settings)
+    picked = random.permutation(keys[3], settings.particles)[:num_draws]  # all weigh the same now
+    draws = jax.vmap(lambda z, choice: values_at(model, layout, z, choice, once))(
+        particles.z[picked], particles.choice[picked]
+    )
+    return draws, particles.log_evidence, size, particles.resampled, particles.failed
