@@ -1,7 +1,7 @@
 """Decision problems to learn on, one file each: functions that return an :class:`~bayesmdp.mdp.MDP`."""
 
 from bayesmdp.environments.chain import chain
-from bayesmdp.environments.frozen_lake import frozen_lake
+from bayesmdp.environments.frozen_lake import frozen_lake, slips
 from bayesmdp.environments.gymnasium import collect_gymnasium, from_gymnasium, policy_function, to_gymnasium
 from bayesmdp.environments.icu_sepsis import clinicians_policy, icu_sepsis
 from bayesmdp.environments.inventory import inventory
@@ -31,6 +31,7 @@ __all__ = [
     "recommendation",
     "risky_lake",
     "riverswim",
+    "slips",
     "to_gymnasium",
     "wearing_machine",
 ]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.mdp import MDP
 
-__all__ = ["ACTIONS", "MAPS", "frozen_lake", "neighbours", "slippery"]
+__all__ = ["ACTIONS", "MAPS", "frozen_lake", "neighbours", "slippery", "slips"]
 
 MAPS = {
     "4x4": ("SFFF", "FHFH", "FFFH", "HFFG"),
@@ -103,6 +103,23 @@ def slippery(neighbour: NDArray[np.int64], slip: float) -> NDArray[np.float64]:
         for turn, probability in ((-1, slip), (0, 1 - 2 * slip), (1, slip)):
             transition[state, action, neighbour[:, (action + turn) % num_actions]] += probability
     return transition
+
+
+def slips(layout: str | Sequence[str] = "4x4") -> NDArray[np.int64]:
+    """Where the ways a move can go lead [state, action, move]: to the left of what was meant, ahead, to the right.
+
+    Holes and goals keep whoever is in them. For :func:`~bayesmdp.models.tied_moves`.
+
+    Examples
+    --------
+    >>> slips()[6, 2].tolist()  # meaning to go right from cell 6
+    [2, 7, 10]
+    """
+    cells = _cells(layout)
+    beside, actions = neighbours(*cells.shape), np.arange(len(MOVES))
+    table = np.stack([beside[:, (actions + turn) % len(MOVES)] for turn in (1, 0, -1)], -1)
+    ends = np.isin(cells.ravel(), ("H", "G"))[:, None, None]
+    return np.where(ends, np.arange(cells.size)[:, None, None], table)
 
 
 def _cells(layout: str | Sequence[str]) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Experiments as plain data, one file a paper; ``bayesmdp run FILE/STUDY`` runs one."""
 
-from bayesmdp.studies import aq_brmdp, average_reward, draw_reuse, mtsrl, risky_lake, river_schedule, tseb
+from bayesmdp.studies import aq_brmdp, average_reward, draw_reuse, mtsrl, risky_lake, river_schedule, structure, tseb
 from bayesmdp.studies.base import AgentSpec, Study
 
 __all__ = ["STUDIES", "AgentSpec", "Study", "find"]
@@ -15,6 +15,7 @@ STUDIES = {
         ("tseb", tseb),
         ("average-reward", average_reward),
         ("mtsrl", mtsrl),
+        ("structure", structure),
     )
     for name, study in module.STUDIES.items()
 }

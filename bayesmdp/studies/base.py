@@ -6,7 +6,7 @@ A study names its environment, its prior and its agents by functions and numbers
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from inspect import signature
@@ -30,10 +30,24 @@ def _span(mdp: Any) -> float:
 
 @dataclass(frozen=True)
 class AgentSpec:
-    """An agent by algorithm name (a function of :mod:`bayesmdp.agents`) and options."""
+    """An agent by algorithm name (a function of :mod:`bayesmdp.agents`), options, and prior if not the study's own.
+
+    `prior_options` may be a function that returns them, where making them needs what is slow to import.
+    """
 
     algorithm: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    prior: str | None = None
+    prior_options: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
+
+    def make_prior(self, mdp: Any, default: Any) -> Any:
+        """Its own prior, or the default."""
+        from bayesmdp import models
+
+        if self.prior is None:
+            return default
+        options = self.prior_options() if callable(self.prior_options) else self.prior_options
+        return getattr(models, self.prior)(mdp, **options)
 
 
 @dataclass(frozen=True)
@@ -104,7 +118,7 @@ class Study:
         return getattr(models, self.reward_prior)(mdp, prior, **self.reward_options)
 
     def make_agents(self, mdp: Any, prior: Any, steps: int | None = None) -> dict[str, Agent]:
-        """The agents, all under the same prior; those that are not Bayesian take none.
+        """The agents, under the study's prior or their own; those that are not Bayesian take none.
 
         What an agent has to be told and its options do not say, it is told: ``horizon``, the steps of the run, and
         ``span``, that of the true bias.
@@ -121,7 +135,8 @@ class Study:
                 told["horizon"] = steps or self.steps
             if "span" in takes and "span" not in spec.options:
                 told["span"] = span()
-            made[name] = maker(*((prior,) if "prior" in takes else ()), **{**told, **spec.options})
+            own = (spec.make_prior(mdp, prior),) if "prior" in takes else ()
+            made[name] = maker(*own, **{**told, **spec.options})
         return made
 
     def run(self, *, seed: int = 0, **options: Any) -> xr.DataTree:

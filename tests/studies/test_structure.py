@@ -1,0 +1,33 @@
+"""The study of structured priors: what it declares, and the tables in `tutorials/`."""
+
+from pathlib import Path
+
+import pandas as pd
+
+from bayesmdp.studies import find
+from bayesmdp.studies.structure import ALGORITHMS, STUDIES
+
+TUTORIALS = Path(__file__).parents[2] / "tutorials"
+
+
+def test_agents_have_their_own_priors() -> None:
+    study = find("structure/lake")
+    mdp = study.make_mdp()
+    agents = study.make_agents(mdp, study.make_prior(mdp))
+    assert set(agents) == {*ALGORITHMS, *(f"{name}, structured" for name in ALGORITHMS)}
+    assert len(dict(agents["PSRL, structured"].make_belief(mdp).dims)) == 2  # cause and transition
+    assert len(dict(agents["PSRL"].make_belief(mdp).dims)) == 1
+
+
+def test_a_small_river() -> None:
+    study = find("structure/river").with_agents(["PSRL", "PSRL, structured"])
+    result = study.run(steps=200, replicates=2)
+    assert result["regret"].dims == ("agent", "replicate", "step")
+
+
+def test_tables_are_of_the_study_and_say_that_structure_pays() -> None:
+    table = pd.read_csv(TUTORIALS / "structure.csv")
+    assert set(table["cell"]) == set(STUDIES)
+    assert set(table["agent"]) == set(ALGORITHMS)
+    assert (table["saved_lower"] > 0).all()
+    assert set(pd.read_csv(TUTORIALS / "structure_curves.csv")["cell"]) == set(STUDIES)
