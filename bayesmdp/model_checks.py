@@ -1,0 +1,301 @@
+"""Checking a prior against a log: what it would have us see, and how it compares with rival priors.
+
+A *replicate* is a log that might have been. For each draw of the kernel there are two: for each pair that was tried,
+where as many tries would have led (``transitions``); and a whole log of the same length under the policy that the log
+shows, with how often it visits each pair (``visits``) and what it earns (``total_reward``). Where the model is right
+the log looks like one of the replicates of its posterior.
+
+Rival priors are compared by their evidence, and by how well each step is predicted from all the others (PSIS-LOO,
+Vehtari, Gelman and Gabry, 2017, as ArviZ computes it). Identical steps stand in one row, so a row's figures count as
+often as its weight says.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import lax, random
+from numpy.typing import NDArray
+from scipy.special import logsumexp
+
+from bayesmdp.data import Transitions, compress
+from bayesmdp.mdp import MDP, Array, Problem, label_array
+from bayesmdp.planning.inputs import read_dataset, read_draws
+from bayesmdp.posterior.infer import infer, log_rows
+from bayesmdp.posterior.program import Model, row_values
+from bayesmdp.rollout import follow_policy
+from bayesmdp.validation import integer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["compare_priors", "replicate_logs", "surprises"]
+
+GROUPS = {"posterior": "posterior_predictive", "prior": "prior_predictive"}
+
+
+def replicate_logs(
+    posterior: xr.DataTree, log: xr.Dataset, mdp: MDP, *, replicates: int = 200, seed: int = 0
+) -> xr.DataTree:
+    """Logs that might have been, under the posterior and under the prior, beside the one that was.
+
+    Parameters
+    ----------
+    posterior : DataTree
+        From :func:`~bayesmdp.infer`.
+    log : Dataset over ``step``
+    mdp : MDP
+        Whose rewards are taken where the model says nothing of rewards.
+    replicates : int
+        Of each group; draws are taken at even distances.
+    seed : int
+
+    Returns
+    -------
+    DataTree
+        ``posterior_predictive`` and ``prior_predictive`` with ``transitions`` [chain, draw, state, action, next_state
+        or outcome], ``visits`` [chain, draw, state, action] and ``total_reward`` [chain, draw]; ``observed_data`` with
+        the same of the log. ArviZ's ``plot_ppc_*`` read it.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> log = bm.collect(river, steps=500, seed=0)
+    >>> posterior = bm.infer(bm.models.river_current(river), log)
+    >>> check = replicate_logs(posterior, log, river, replicates=50)
+    >>> dict(check["posterior_predictive"]["visits"].sizes)
+    {'chain': 1, 'draw': 50, 'state': 6, 'action': 2}
+    """
+    replicates, seed = integer("replicates", replicates, 1), integer("seed", seed, 0)
+    data = compress(log, mdp)
+    shape = mdp.num_states, mdp.num_actions, mdp.num_outcomes
+    seen = np.zeros(shape)
+    np.add.at(seen, (data.state, data.action, data.next_state), data.weight)
+    tries = seen.sum(-1).astype(int)
+    policy = _shown_policy(tries, mdp)
+    outcome = "next_state" if mdp.successor is None else "outcome"
+    dims = {
+        "transitions": ("state", "action", outcome),
+        "visits": ("state", "action"),
+        "total_reward": (),
+    }
+    states = label_array(mdp.states, text=True)
+    coords = {"state": states, "action": label_array(mdp.actions, text=True), "next_state": states}
+    groups = {}
+    for number, (group, name) in enumerate(GROUPS.items()):
+        if group not in posterior.children:
+            continue
+        draws = read_draws(read_dataset(posterior[group].to_dataset()), mdp)
+        chosen = np.linspace(0, len(draws.transition) - 1, min(replicates, len(draws.transition))).astype(int)
+        kernels = np.asarray(draws.transition)[chosen]
+        total = kernels.sum(-1, keepdims=True)
+        kernels = np.minimum(kernels / np.where(total > 0, total, 1), 1)  # rounding
+        rewards = np.asarray(draws.reward)
+        rewards = rewards[chosen] if rewards.ndim == 4 else np.broadcast_to(rewards, (len(chosen), *rewards.shape))
+        rng = np.random.default_rng([seed, number])
+        with jax.enable_x64(True):
+            keys = random.split(random.fold_in(random.key(seed), number), len(chosen))
+            visits, earned = _walks(
+                keys, kernels, rewards, mdp.problem, policy, world=mdp.world, steps=log.sizes["step"]
+            )
+        made = {
+            "transitions": rng.multinomial(np.broadcast_to(tries, kernels.shape[:-1]), kernels),
+            "visits": np.asarray(visits),
+            "total_reward": np.asarray(earned),
+        }
+        groups[name] = xr.Dataset(
+            {name: (("chain", "draw", *dims[name]), values[None]) for name, values in made.items()}
+        )
+    observed = {"transitions": seen, "visits": tries, "total_reward": np.asarray(float(log["reward"].sum()))}
+    groups["observed_data"] = xr.Dataset({name: (dims[name], values) for name, values in observed.items()})
+    return xr.DataTree.from_dict(
+        {
+            name: group.assign_coords({dim: coords[dim] for dim in group.dims if dim in coords})
+            for name, group in groups.items()
+        }
+    )
+
+
+def _shown_policy(tries: NDArray[Any], mdp: MDP) -> NDArray[np.float64]:
+    """Shares of the actions in each state; uniform over what is available where the log never was."""
+    shares = np.where(tries.sum(-1, keepdims=True) > 0, tries, mdp.available)
+    return np.asarray(shares / shares.sum(-1, keepdims=True), float)
+
+
+@partial(jax.jit, static_argnames=("world", "steps"))
+def _walks(
+    keys: Array, kernels: Array, rewards: Array, problem: Problem, policy: Array, *, world: Any, steps: int
+) -> tuple[Array, Array]:
+    """Visits [replicate, state, action] and what is earned [replicate]."""
+
+    def walk(given: tuple[Array, Array, Array]) -> tuple[Array, Array]:
+        key, kernel, reward = given
+        seen = follow_policy(key, problem._replace(reward=reward), kernel, policy, world=world, steps=steps)
+        visits = jnp.zeros(policy.shape).at[seen.state, seen.action].add(1)
+        return visits, seen.reward.sum()
+
+    return lax.map(walk, (keys, kernels, rewards))
+
+
+def surprises(
+    check: xr.DataTree, variable: str = "transitions", *, group: str = "posterior_predictive"
+) -> pd.DataFrame:
+    """How far out each observed number lies among its replicates, the farthest first.
+
+    Parameters
+    ----------
+    check : DataTree
+        From `replicate_logs`.
+    variable : {"transitions", "visits", "total_reward"}
+    group : {"posterior_predictive", "prior_predictive"}
+
+    Returns
+    -------
+    DataFrame
+        Over the variable's labels: ``observed``, the replicates' ``mean`` and ``sd``, and ``tail``, the share of
+        replicates at least as far out on the nearer side, twice (ties counted half); at least 1 / replicates.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> log = bm.collect(river, steps=500, seed=0)
+    >>> posterior = bm.infer(bm.models.river_current(river), log)
+    >>> surprises(replicate_logs(posterior, log, river, replicates=50)).columns.tolist()
+    ['observed', 'mean', 'sd', 'tail']
+    """
+    made, observed = check[group].to_dataset()[variable], check["observed_data"].to_dataset()[variable]
+    made = made.stack(replicate=("chain", "draw"))
+    equal = (made == observed).mean("replicate")
+    below = (made < observed).mean("replicate") + equal / 2
+    tail = np.maximum(2 * np.minimum(below, 1 - below), 1 / made.sizes["replicate"])
+    columns = {"observed": observed, "mean": made.mean("replicate"), "sd": made.std("replicate"), "tail": tail}
+    table = xr.Dataset(columns)
+    if not table.dims:
+        return table.expand_dims("log").to_dataframe()
+    return table.to_dataframe().sort_values(["tail", "sd"], ascending=[True, False])
+
+
+def compare_priors(
+    log: xr.Dataset | Transitions, priors: Mapping[str, Model], *, mdp: MDP | None = None, **options: Any
+) -> pd.DataFrame:
+    """Rival priors on one log: evidence, and how well each step is predicted from the others.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``, or Transitions
+    priors : mapping of name to NumPyro model
+    mdp, **options
+        As for :func:`~bayesmdp.infer`; where a prior has no closed form, ``method="smc"`` by default, which has an
+        evidence.
+
+    Returns
+    -------
+    DataFrame
+        By prior, the most probable first: ``engine``; ``log_evidence`` and its standard error ``log_evidence_sd``;
+        ``probability`` if all were as probable beforehand; ``elpd_loo``, the expected log predictive density, its
+        standard error ``se`` and ``p_loo``, the effective number of parameters; ``worst_k``, the largest Pareto k, to
+        be trusted below .7; ``worse_by`` and ``worse_by_se``, the difference to the best elpd, step by step.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> log = bm.collect(river, steps=200, seed=0)
+    >>> table = compare_priors(
+    ...     log, {"rows": bm.models.dirichlet_transitions(river), "current": bm.models.river_current(river)}, mdp=river
+    ... )
+    >>> table.index[0], bool(table["probability"].iloc[0] > 0.99)
+    ('current', True)
+    """
+    import pandas as pd
+
+    if not isinstance(priors, Mapping) or not priors:
+        raise TypeError(f"priors must be a mapping of names to models; got {type(priors).__name__}")
+    rows: dict[str, dict[str, Any]] = {}
+    each: dict[str, NDArray[np.float64]] = {}
+    counted: dict[str, NDArray[np.float64]] = {}
+    for name, model in priors.items():
+        posterior = infer(model, log, mdp=mdp, **{"method": _with_evidence(model, log, mdp), **options})
+        data, _ = log_rows(model, log, mdp)
+        each[name], told = _leave_one_out(model, posterior, data)
+        counted[name] = data.weight
+        rows[name] = {
+            "engine": posterior.attrs["engine"],
+            "log_evidence": posterior.attrs.get("log_evidence", np.nan),
+            "log_evidence_sd": posterior.attrs.get("log_evidence_sd", np.nan),
+            **told,
+        }
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("prior")
+    odds = np.exp(table["log_evidence"] - table["log_evidence"].max())
+    table.insert(3, "probability", odds / odds.sum())
+    best = max(rows, key=lambda name: rows[name]["elpd_loo"])
+    table["worse_by"] = rows[best]["elpd_loo"] - table["elpd_loo"]
+    # Step by step, where both models tell the same steps apart.
+    table["worse_by_se"] = [
+        _error(each[best] - each[name], counted[best]) if np.array_equal(counted[name], counted[best]) else np.nan
+        for name in rows
+    ]
+    return table.sort_values("log_evidence" if table["log_evidence"].notna().all() else "elpd_loo", ascending=False)
+
+
+def _with_evidence(model: Model, log: Any, mdp: MDP | None) -> str:
+    """``"auto"`` where that is exact, and particles elsewhere."""
+    from bayesmdp.posterior.priors import NotConjugate
+
+    try:
+        infer(model, log, mdp=mdp, draws=0, method="exact")
+    except NotConjugate:
+        return "smc"
+    return "auto"
+
+
+def _error(each: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+    """Standard error of the sum of so many independent steps."""
+    total = weight.sum()
+    mean = weight @ each / total
+    return float(np.sqrt(weight @ (each - mean) ** 2 / max(total - 1, 1) * total))
+
+
+def _leave_one_out(
+    model: Model, posterior: xr.DataTree, data: Transitions
+) -> tuple[NDArray[np.float64], dict[str, float]]:
+    """PSIS-LOO of one step of each row [row], and its sums over all steps."""
+    import arviz as az
+
+    draws = posterior["posterior"].to_dataset()[json.loads(posterior.attrs["latents"])]
+    values = {str(name): draws[name].transpose("chain", "draw", ...).values for name in draws}
+    values = {name: array.reshape(-1, *array.shape[2:]) for name, array in values.items()}
+    with jax.enable_x64(True):
+        likelihood = np.asarray(_each_row(model, data, values))
+    likelihood = likelihood.reshape(draws.sizes["chain"], draws.sizes["draw"], -1)
+    each, worst = likelihood[0, 0].copy(), -np.inf
+    varies = np.ptp(likelihood, axis=(0, 1)) > 1e-9 * (1 + np.abs(each))  # what is certain needs no smoothing
+    if varies.any():
+        steps = xr.Dataset({"step": (("chain", "draw", "row"), likelihood[..., varies])})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Estimated shape parameter")  # `worst_k` says so
+            found = az.loo(xr.DataTree.from_dict({"posterior": draws, "log_likelihood": steps}), pointwise=True)
+        each[varies], worst = np.asarray(found.elpd_i, float).ravel(), float(np.max(found.pareto_k))
+    in_sample = logsumexp(likelihood, (0, 1)) - np.log(likelihood[..., 0].size)
+    return each, {
+        "elpd_loo": float(data.weight @ each),
+        "se": _error(each, data.weight),
+        "p_loo": float(data.weight @ (in_sample - each)),
+        "worst_k": worst,
+    }
+
+
+@partial(jax.jit, static_argnums=0)
+def _each_row(model: Model, data: Transitions, values: dict[str, Array]) -> Array:
+    once = data._replace(weight=jnp.ones(len(data.weight)))
+    return lax.map(lambda at: row_values(model, once, at), values, batch_size=64)

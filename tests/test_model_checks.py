@@ -1,0 +1,95 @@
+"""Replicates, surprises, and rival priors: against closed forms and models known to be wrong."""
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.special import betaln
+
+import bayesmdp as bm
+from bayesmdp.models import dirichlet_transitions, normal_gamma_rewards, normal_rewards, river_current
+from tests.statistical import assert_means
+
+RIVER = bm.environments.riverswim(6)
+LOG = bm.collect(RIVER, steps=400, seed=2)
+
+
+def test_replicates_have_the_predictive_moments() -> None:
+    """Dirichlet-multinomial, of each pair's tries."""
+    posterior = bm.infer(dirichlet_transitions(RIVER), LOG, draws=4_000)
+    check = bm.replicate_logs(posterior, LOG, RIVER, replicates=4_000)
+    seen = check["observed_data"]["transitions"].values
+    for group, before in (("posterior_predictive", 1 + seen), ("prior_predictive", np.ones_like(seen))):
+        made = check[group]["transitions"].values[0]
+        tries = seen.sum(-1, keepdims=True)
+        np.testing.assert_array_equal(made.sum(-1), np.broadcast_to(tries[..., 0], made.shape[:-1]))
+        assert_means(made, tries * before / before.sum(-1, keepdims=True), group)
+    visits = check["posterior_predictive"]["visits"]
+    assert (visits.sum(("state", "action")) == LOG.sizes["step"]).all()
+    assert float(check["observed_data"]["total_reward"]) == pytest.approx(float(LOG["reward"].sum()))
+
+
+def test_a_wrong_structure_surprises_and_the_right_one_does_not() -> None:
+    kernel = np.array(RIVER.transition)
+    kernel[3, 1, 2:5] = [0.6, 0.3, 0.1]  # a rapid in the middle
+    rapid = RIVER.replace(transition=kernel)
+    log = bm.collect(rapid, np.tile([0.2, 0.8], (6, 1)), steps=3_000, seed=0)
+    tails = {}
+    for name, prior in (("current", river_current(RIVER)), ("rows", dirichlet_transitions(RIVER))):
+        posterior = bm.infer(prior, log, mdp=RIVER, draws=2_000)
+        tails[name] = bm.surprises(bm.replicate_logs(posterior, log, RIVER, replicates=500))["tail"]
+    assert tails["current"].iloc[0] <= 1 / 500
+    far = tails["current"][tails["current"] < 0.005].reset_index()
+    assert ((far["state"] == 3) & (far["action"] == "right")).any()
+    assert tails["rows"].iloc[0] > 0.005
+    table = bm.compare_priors(
+        log, {"current": river_current(RIVER), "rows": dirichlet_transitions(RIVER)}, mdp=RIVER, draws=2_000
+    )
+    assert table.index[0] == "rows"
+    assert table.loc["current", "worse_by"] > 5 * table.loc["current", "worse_by_se"]
+
+
+def test_log_evidence_of_rows() -> None:
+    posterior = bm.infer(dirichlet_transitions(RIVER, 0.3), LOG, draws=0)
+    expected = bm.dirichlet_log_evidence(LOG, RIVER, 0.3)
+    assert posterior.attrs["log_evidence"] == pytest.approx(expected, abs=1e-9)
+    assert posterior.attrs["log_evidence_sd"] == 0
+
+
+def test_log_evidence_of_normal_rewards() -> None:
+    """Of one pair's rewards: a multivariate Normal, and for an unknown noise a multivariate t."""
+    paid = np.array([0.3, -1.2, 2.0])
+    place = np.zeros(3, np.int32)
+    log = bm.Transitions(place, place, place, paid, np.ones(3))
+    one = bm.MDP(transition=np.ones((1, 1, 1)), reward=np.zeros(1), discount=0.9)
+    rows = dirichlet_transitions(one)
+    known = bm.infer(normal_rewards(one, rows, mean=0.5, scale=2.0, noise=0.7), log, draws=0, mdp=one)
+    covariance = 0.49 * np.eye(3) + 4.0
+    expected = stats.multivariate_normal(np.full(3, 0.5), covariance).logpdf(paid)
+    assert known.attrs["log_evidence"] == pytest.approx(expected, abs=1e-9)
+    unknown = bm.infer(
+        normal_gamma_rewards(one, rows, mean=0.5, weight=0.4, shape=2.0, rate=3.0), log, draws=0, mdp=one
+    )
+    shape = 3.0 / 2.0 * (np.eye(3) + 1 / 0.4)
+    expected = stats.multivariate_t(np.full(3, 0.5), shape, df=4.0).logpdf(paid)
+    assert unknown.attrs["log_evidence"] == pytest.approx(expected, abs=1e-9)
+
+
+def test_leave_one_out_of_a_coin() -> None:
+    """A Beta posterior's own leave-one-out predictions, in closed form."""
+    coin = bm.MDP(transition=np.full((1, 1, 2), 0.5), reward=np.zeros((1, 1)), discount=0.9, successor=[[[0, 0]]])
+    heads, tails = 30.0, 12.0
+    zeros = np.zeros(2, np.int32)
+    log = bm.Transitions(zeros, zeros, np.array([0, 1], np.int32), np.zeros(2), np.array([heads, tails]))
+    table = bm.compare_priors(log, {"coin": dirichlet_transitions(coin, [2.0, 3.0])}, mdp=coin, draws=20_000)
+    a, b = 2 + heads, 3 + tails
+    expected = heads * np.log((a - 1) / (a + b - 1)) + tails * np.log((b - 1) / (a + b - 1))
+    assert table.loc["coin", "elpd_loo"] == pytest.approx(expected, abs=0.02)
+    evidence = betaln(a, b) - betaln(2, 3)
+    assert table.loc["coin", "log_evidence"] == pytest.approx(evidence, abs=1e-9)
+    assert table.loc["coin", "worst_k"] < 0.7
+
+
+@pytest.mark.parametrize("priors", [{}, [river_current(RIVER)]])
+def test_no_priors(priors: object) -> None:
+    with pytest.raises(TypeError, match="priors must be a mapping of names to models"):
+        bm.compare_priors(LOG, priors)  # type: ignore[arg-type]

@@ -1,0 +1,210 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What a good prior is worth, and how a bad one shows
+#
+# A prior over every row of a kernel, each on its own, can be written for any problem, and knows nothing: what was
+# learnt about ice in one corner says nothing of ice in another. Whoever knows how a problem is built can say so in a
+# few lines of NumPyro. Such a model seldom has a closed form; *particles* carry its posterior, in a log or in an agent,
+# and nothing else changes. You will see
+#
+# 1. a structured prior of a frozen lake, its posterior and its evidence;
+# 2. what it is worth online, in three problems and under four algorithms;
+# 3. which of several maps is true;
+# 4. a structure that is wrong, how the checks reveal it, and its repair.
+
+# %%
+import os
+from pathlib import Path
+
+import jax.numpy as jnp
+import matplotlib.pyplot as plt
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+import pandas as pd
+
+import bayesmdp as bm
+from bayesmdp.models import dirichlet_transitions, tied_moves
+
+SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
+HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
+BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "0.5"
+DRAWS = 400 if SMALL else 4_000
+
+
+def tidy(axes):
+    for ax in np.ravel(axes):
+        ax.spines[["top", "right"]].set_visible(False)
+
+
+# %% [markdown]
+# ## 1. Ice that slips alike everywhere
+#
+# On the frozen lake a move goes where it was meant to, or to either side. `slips()` says where these three ways lead
+# from each cell; the one unknown of `ice` is how often one slips at all. It is right: two moves in three slip.
+
+# %%
+lake = bm.environments.frozen_lake(discount=0.95)
+ice = tied_moves(lake, bm.environments.slips(), pattern=[[0.5, 0, 0.5], [0, 1, 0]])
+rows = dirichlet_transitions(lake, concentration=1 / 16)
+
+log = bm.collect(lake, steps=100, seed=0)
+posterior = bm.infer(ice, log, mdp=lake, method="smc", draws=DRAWS)
+slip = posterior.posterior["cause"].sel(kind=0)
+print(posterior.attrs["engine"], "-", posterior.attrs["reason"])
+print(f"slips {float(slip.mean()):.2f} +- {float(slip.std()):.2f}")
+
+# %% [markdown]
+# How probable did each prior make the log? The log evidence is of all its steps in order; a difference of 3 is 20 to 1.
+# `elpd_loo` asks instead how well each step is predicted from the others.
+
+# %%
+options = {"mdp": lake, "draws": DRAWS}
+print(bm.compare_priors(log, {"rows": rows, "ice": ice}, **options).round(2).to_string())
+
+# %% [markdown]
+# What a plan may promise follows: the value that a cautious plan (the 10% quantile) has under its own posterior.
+
+# %%
+for name, prior in (("rows", rows), ("ice", ice)):
+    tree = bm.infer(prior, log, mdp=lake, method="auto" if name == "rows" else "smc", draws=DRAWS)
+    plan = bm.plan(tree, lake, risk=bm.Quantile(0.1))
+    worth = bm.evaluate(lake, plan.policy).values[0]
+    print(f"{name}: promises {plan['value'].values[0]:.3f}, is worth {worth:.3f}; the best is worth ", end="")
+    print(f"{bm.solve(lake)['value'].values[0]:.3f}")
+
+# %% [markdown]
+# ## 2. Online
+#
+# The same agents under both priors, on common luck: 32 replicates of 2,000 steps. PSRL, BR-MDP, AQ-BRMDP and TSEB take
+# any model; where it has no closed form they follow it by particles, and record their `effective_size`.
+
+# %%
+worth = pd.read_csv(HERE / "structure.csv")
+print(worth.pivot(index="agent", columns="cell", values=["rows", "structured"]).round(0).to_string())
+
+# %%
+curves = pd.read_csv(HERE / "structure_curves.csv")
+cells = ["river", "lake", "queue"]
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
+for ax, cell in zip(axes, cells, strict=True):
+    part = curves[curves["cell"] == cell].set_index("step")
+    for name, colour in (("PSRL", BLUE), ("AQ-BRMDP", ORANGE)):
+        ax.plot(part.index, part[name], color=colour, linestyle=":", label=name)
+        ax.plot(part.index, part[f"{name}, structured"], color=colour, label=f"{name}, structured prior")
+    ax.set_title({"river": "one current", "lake": "one slip", "queue": "two rates"}[cell], loc="left")
+    ax.set_xlabel("step")
+axes[0].set_ylabel("regret so far")
+axes[0].legend(frameon=False, fontsize=8)
+tidy(axes)
+
+# %% [markdown]
+# ## 3. Which map is true
+#
+# Discrete unknowns are fine as long as their values can be tried one by one. A corridor of rooms has a wall somewhere,
+# and we have three drawings of it; moves fail one time in five or so.
+
+# %%
+SIZE = 5
+maps = []
+for wall in (1, 2, 3):  # between rooms wall and wall + 1
+    ahead = np.minimum(np.arange(SIZE) + 1, SIZE - 1)
+    back = np.maximum(np.arange(SIZE) - 1, 0)
+    ahead[wall], back[wall + 1] = wall, wall + 1
+    stay = np.arange(SIZE)
+    maps.append(np.stack([np.stack([back, stay], -1), np.stack([ahead, stay], -1)], 1))  # [room, action, move]
+kernel = np.eye(SIZE)[maps[1]].swapaxes(-1, -2) @ np.array([0.8, 0.2])
+rooms = bm.MDP(transition=kernel, reward=np.eye(SIZE)[SIZE - 1], discount=0.9, actions=("back", "ahead"))
+plans = tied_moves(rooms, np.stack(maps), (4.0, 1.0))
+for steps in (3, 10, 30):
+    seen = bm.infer(plans, bm.collect(rooms, "uniform", steps=steps, seed=0), mdp=rooms, draws=DRAWS)
+    chances = [float((seen.posterior["map"] == k).mean()) for k in range(3)]
+    print(f"after {steps:2d} steps:", ", ".join(f"map {k} {chance:.2f}" for k, chance in enumerate(chances)))
+
+# %% [markdown]
+# ## 4. A structure that is wrong
+#
+# Now a wind blows over the eastern half of the lake: there all moves slip to the right of what was meant, or not at
+# all. The model `ice` still has one slip for all cells. Its posterior is confident, as that of a wrong model is.
+
+# %%
+table = bm.environments.slips()
+east = (np.arange(16) % 4 >= 2)[:, None, None]
+shares = np.where(east, [0.0, 0.4, 0.6], [1 / 3, 1 / 3, 1 / 3])
+windy = lake.replace(transition=np.einsum("sam,samt->sat", np.broadcast_to(shares, table.shape), np.eye(16)[table]))
+log = bm.collect(windy, steps=2_000, seed=3)
+wrong = bm.infer(ice, log, mdp=windy, method="smc", draws=DRAWS)
+slip = wrong.posterior["cause"].sel(kind=0)
+print(f"slips {float(slip.mean()):.2f} +- {float(slip.std()):.2f}")
+
+# %% [markdown]
+# *Would such logs be likely?* `replicate_logs` makes logs of the same length from the posterior; `surprises` says which
+# numbers of the real one lie far out among them.
+
+# %%
+check = bm.replicate_logs(wrong, log, windy, replicates=100 if SMALL else 1_000)
+far = bm.surprises(check)
+print(far.head(8).round(3).to_string())
+print(f"{(far['tail'] < 0.01).sum()} of {(far['sd'] > 0).sum()} counts are out of the central 99%")
+
+# %%
+made, seen = check["posterior_predictive"]["transitions"], check["observed_data"]["transitions"]
+fig, ax = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
+wide = made.stack(replicate=("chain", "draw"))
+live = (wide.mean("replicate").values > 1).ravel()
+low, high = (wide.quantile(q, "replicate").values.ravel()[live] for q in (0.005, 0.995))
+told = seen.values.ravel()[live]
+order = np.argsort(wide.mean("replicate").values.ravel()[live])
+place = np.arange(live.sum())
+out = (told < low) | (told > high)
+ax.vlines(place, low[order], high[order], color=GREY, linewidth=2, label="99% of the replicates")
+ax.plot(place[~out[order]], told[order][~out[order]], ".", color=BLUE, label="the log")
+ax.plot(place[out[order]], told[order][out[order]], ".", color="#D55E00", label="the log, far out")
+ax.set_yscale("symlog", linthresh=10)
+ax.set(xlabel="pair and next state, by expected count", ylabel="times seen")
+ax.set_title("One slip for the whole lake does not explain this log", loc="left")
+ax.legend(frameon=False, loc="upper left")
+tidy(ax)
+
+# %% [markdown]
+# The counts that stand out are all in the east: that is where to mend the model. Each half gets its own probabilities;
+# the model is ten lines.
+
+
+# %%
+def two_ices(data):
+    """Each half of the lake slips in its own way."""
+    with numpyro.plate("side", 2):
+        half = numpyro.sample("half", dist.Dirichlet(np.ones(3)), infer={"event_dims": ["move"]})
+    share = half[(np.arange(16) % 4 >= 2).astype(int)]  # [state, move]
+    effect = jnp.asarray(np.eye(16)[table])
+    transition = numpyro.deterministic("transition", jnp.einsum("sm,samt->sat", share, effect))
+    with data.rows():
+        numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
+
+
+rivals = {"ice": ice, "three moves": tied_moves(windy, table), "two ices": two_ices, "rows": rows}
+print(bm.compare_priors(log, rivals, mdp=windy, draws=DRAWS).round(2).to_string())
+
+# %% [markdown]
+# Evidence and leave-one-out ask different questions of the second best. The rows prior had to learn each row from
+# nothing, which costs it at every early step, so its evidence is the least; with all other steps known it predicts a
+# step better than `ice` does, which has no way to be right about the east.
+
+# %%
+mended = bm.infer(two_ices, log, mdp=windy, method="smc", draws=DRAWS)
+print(mended.posterior["half"].mean(("chain", "draw")).round(2).values)
+far = bm.surprises(bm.replicate_logs(mended, log, windy, replicates=100 if SMALL else 1_000))
+print(f"{(far['tail'] < 0.01).sum()} of {(far['sd'] > 0).sum()} counts are out of the central 99%")
+
+# %%
+plt.show()
