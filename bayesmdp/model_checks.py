@@ -26,11 +26,11 @@ from jax import lax, random
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from bayesmdp.data import Transitions, compress
+from bayesmdp.data import Transitions, all_transitions, compress
 from bayesmdp.mdp import MDP, Array, Problem, label_array
 from bayesmdp.planning.inputs import read_dataset, read_draws
 from bayesmdp.posterior.infer import infer, log_rows
-from bayesmdp.posterior.program import Model, row_values
+from bayesmdp.posterior.program import Model, reads_reward, row_values
 from bayesmdp.rollout import follow_policy
 from bayesmdp.validation import integer
 
@@ -53,7 +53,7 @@ def replicate_logs(
         From :func:`~bayesmdp.infer`.
     log : Dataset over ``step``
     mdp : MDP
-        Whose rewards are taken where the model says nothing of rewards.
+        Whose rewards are taken where the model says nothing of rewards, and whose noise of rewards always is.
     replicates : int
         Of each group; draws are taken at even distances.
     seed : int
@@ -221,6 +221,13 @@ def compare_priors(
 
     if not isinstance(priors, Mapping) or not priors:
         raise TypeError(f"priors must be a mapping of names to models; got {type(priors).__name__}")
+    looks = {name: reads_reward(model, all_transitions(1, 1, 1)) for name, model in priors.items()}
+    if len(set(looks.values())) > 1:
+        blind = next(name for name, does in looks.items() if not does)
+        raise ValueError(
+            f"priors[{blind!r}] says nothing of rewards, and others do, so that they are about other data: wrap it "
+            "too, such as with normal_rewards"
+        )
     rows: dict[str, dict[str, Any]] = {}
     each: dict[str, NDArray[np.float64]] = {}
     counted: dict[str, NDArray[np.float64]] = {}

@@ -59,7 +59,7 @@ TRIALS = 3
 EXTREMES = 1e-100, 1e12
 """Concentrations beyond are taken to be these: 16 digits cannot tell."""
 LARGE = 1e3
-"""Concentrations from which on Stirling's series is exact to 14 digits."""
+"""Concentrations from which on two terms of Stirling's series are exact to 3e-12."""
 
 MAX_CHOICES = 256
 """Joint values of the discrete unknowns, all of which are tried in turn."""
@@ -120,20 +120,27 @@ def coordinates(model: Model, data: Data) -> Coordinates:
             continuous.append((name, tuple(biject_to(fn.support).inverse_shape(shape)), False))
     layout = Coordinates(tuple(continuous), _numbered(supports), (*latents, *computed))
     for seed in range(TRIALS):
-        _refuse_impossible(trace(handlers.seed(model, random.key(seed)), data))
+        _check_prior(trace(handlers.seed(model, random.key(seed)), data), supports)
     return layout
 
 
-def _refuse_impossible(messages: dict[str, Any]) -> None:
-    """Refuse priors whose own draws have no density."""
+def _check_prior(messages: dict[str, Any], supports: dict[str, Any]) -> None:
+    """Refuse priors that cannot be drawn from as they are, and such as have no density at their own draws."""
     for name, site in messages.items():
-        if site["type"] == "sample" and of_prior(site):
-            density = np.asarray(site["fn"].log_prob(site["value"]))
-            if not np.isfinite(density).all():
-                what = "factor" if isinstance(site["fn"], dist.Unit) else "prior"
-                raise Unsuitable(
-                    f"the {what} of {name!r} is {density[~np.isfinite(density)][0]} at a draw of the prior"
-                )
+        if site["type"] != "sample" or not of_prior(site):
+            continue
+        density, remedy = np.asarray(site["fn"].log_prob(site["value"])), "; use method='nuts', on a log"
+        if (np.isnan(density) | (density == -np.inf)).any():
+            what = "factor" if isinstance(site["fn"], dist.Unit) else "prior"
+            raise Unsuitable(f"the {what} of {name!r} is {density[~np.isfinite(density)][0]} at a draw of the prior")
+        if isinstance(site["fn"], dist.Unit):
+            raise Unsuitable(f"the factor {name!r} makes the prior another than that drawn from{remedy}")
+        if site["scale"] is not None or isinstance(site["fn"], dist.MaskedDistribution):
+            raise Unsuitable(f"the prior of {name!r} is scaled or masked, and so another than that drawn from{remedy}")
+        if site["kwargs"].get("sample_shape"):
+            raise Unsuitable(f"{name!r} has a sample_shape; put it in a plate of that size")
+        if name in supports and not np.array_equal(_support(name, site["fn"]), supports[name][0]):
+            raise Unsuitable(f"the values that {name!r} can take depend on another unknown; give it one support")
 
 
 def _support(name: str, fn: Any) -> np.ndarray[Any, Any]:
@@ -203,6 +210,7 @@ def _log_density_of_log_gamma(relative: Array, concentration: Array) -> Array:
 def prior_draw(model: Model, layout: Coordinates, key: Array, data: Data) -> tuple[Array, Array]:
     """One draw of the prior: z [size] and the choice."""
     made: dict[str, Array] = {}
+    key, others = random.split(key)
     keys = dict(zip((name for name, *_ in layout.continuous), random.split(key, len(layout.continuous)), strict=True))
 
     def fill(site: dict[str, Any]) -> Any:
@@ -214,7 +222,7 @@ def prior_draw(model: Model, layout: Coordinates, key: Array, data: Data) -> tup
         made[site["name"]] = (log_gamma - jnp.log(concentration) - middle) / spread
         return _distribution(site, log_gamma)
 
-    messages = trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), key), data)
+    messages = trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), others), data)
     for name, _, of_gammas in layout.continuous:
         if not of_gammas:
             site = messages[name]

@@ -146,7 +146,8 @@ def infer(
             if not draws:
                 raise ValueError(f"draws must be at least 1 where the posterior is not known in closed form: {reason}")
             check(model, padded)
-            _refuse_impossible(padded, _never(model, padded, program), rewarded)
+            if not _discrete(program):  # of which a row may need one value out of many
+                _refuse_impossible(padded, _never(model, padded, program), rewarded)
         if engine == "smc":
             settings = model.settings if isinstance(model, ByParticles) else DEFAULT
             sample = smc_run.run(model, padded, num_draws=draws, num_chains=num_chains, seed=seed, settings=settings)
@@ -250,13 +251,17 @@ def _engine(
     except NotConjugate as error:
         if method == "exact":
             raise
-        discrete = [name for name, site in program.latents.items() if site["fn"].support.is_discrete]
+        discrete = _discrete(program)
         why = f"; {discrete[0]!r} is discrete" if discrete else ""
         return "smc" if discrete else "nuts", None, f"no closed form: {error}{why}"
     _refuse_impossible(data, found.impossible, rewarded)
     each = ((site.prior.sites, site.family.name) for site in found.sites.values())
     kinds = ", ".join(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {kind}" for names, kind in each)
     return "exact", found, f"conjugate, by differentiating the log-likelihood: {kinds}"
+
+
+def _discrete(program: Program) -> list[str]:
+    return [name for name, site in program.latents.items() if site["fn"].support.is_discrete]
 
 
 def _never(model: Model, data: Transitions, program: Program) -> NDArray[np.bool_]:

@@ -40,6 +40,8 @@ LEAST_LOG = -1e30
 """For the log of 0, which times a weight of 0 must be 0."""
 IMPOSSIBLE = -1e15
 """Less than any number of steps that are possible could sum up to."""
+SURVIVORS = 10
+"""Fewer, once the data rule particles out, and they no longer stand for the posterior."""
 LEAST_SHARE = 1e-9
 MEMORY = 0.1
 """Particles are moved until each unknown's correlation with what it was is below this."""
@@ -115,7 +117,7 @@ class Particles(NamedTuple):
     resampled, moved : float
         How many times; and how many moves that took.
     failed : bool
-        Whether all particles gave the data probability 0, or steps were too many.
+        Whether all particles, or nearly all, gave the data probability 0, or steps were too many.
     """
 
     z: Array
@@ -170,7 +172,9 @@ def advance(key: Array, particles: Particles, weight: Array, target: Target, set
         key, own = random.split(key)
         gained = now.table @ (weight - now.taken)
         whole = _log_ess(now.log_weight + gained) >= log_threshold
-        lost = ~((now.log_weight + gained).max() > IMPOSSIBLE)
+        # Hard zeros: what survives them must be a sample still.
+        survivors = _ess(now.log_weight + LEAST_SHARE * gained)
+        lost = ~((now.log_weight + gained).max() > IMPOSSIBLE) | (survivors < min(SURVIVORS, settings.particles / 4))
 
         def reweigh(now: Particles) -> Particles:
             return _weighed(now, gained)._replace(taken=weight)

@@ -103,11 +103,27 @@ def smc_belief(model: Model, mdp: Sizes, num_draws: int, settings: Settings = DE
         num_draws,
         settings,
         "next_state" if getattr(mdp, "successor", None) is None else "outcome",
+        _middle_and_size(getattr(mdp, "reward", None)),
     )
 
 
+def _middle_and_size(reward: NDArray[np.float64] | None) -> tuple[float, float]:
+    """Of the rewards that will be met, for nodes among them: elsewhere the sums would cancel."""
+    if reward is None:
+        return 0.0, 1.0
+    low, high = float(np.min(reward)), float(np.max(reward))
+    return (low + high) / 2, (high - low) / 2 or max(abs(high) / 10, 1.0)
+
+
 @lru_cache(maxsize=256)
-def _smc_belief(model: Model, shape: tuple[int, int, int], num_draws: int, settings: Settings, outcome: str) -> Belief:
+def _smc_belief(
+    model: Model,
+    shape: tuple[int, int, int],
+    num_draws: int,
+    settings: Settings,
+    outcome: str,
+    near: tuple[float, float],
+) -> Belief:
     with jax.enable_x64(True):
         program = read(model, all_transitions(1, 1, 1), outcome)
         if program.shape != shape:
@@ -119,8 +135,8 @@ def _smc_belief(model: Model, shape: tuple[int, int, int], num_draws: int, setti
                 "or compute them and call numpyro.deterministic('reward', ...) [state, action]"
             )
         layout = coordinates(model, all_transitions(*shape))
-        plain = of_kernel_alone(model, layout, all_transitions(*shape))
-        probes, allowed = _probes(model, all_transitions(*shape)) if rewarded else (np.zeros(1), None)
+        plain = not rewarded and of_kernel_alone(model, layout, all_transitions(*shape))
+        probes, allowed = _probes(model, all_transitions(*shape), near) if rewarded else (np.zeros(1), None)
         identity = _identity(model, layout, all_transitions(*shape), settings)
     tally, frozen = Tally(shape, squares=rewarded), freeze(probes)
 
@@ -186,8 +202,7 @@ def _smc_belief(model: Model, shape: tuple[int, int, int], num_draws: int, setti
         return {
             "effective_size": jnp.where(particles.failed, 0.0, effective_size(particles)),
             "resampled": particles.resampled,
-            "log_evidence": particles.log_evidence,
-        }
+        } | ({} if rewarded else {"log_evidence": particles.log_evidence})  # of rewards it lacks a constant
 
     return Belief(
         init,
@@ -224,7 +239,7 @@ def lagrange(seen: Array, nodes: NDArray[np.float64]) -> Array:
     return jnp.stack(basis, -1).ravel()
 
 
-def _probes(model: Model, every: Transitions) -> tuple[NDArray[np.float64], Any]:
+def _probes(model: Model, every: Transitions, near: tuple[float, float]) -> tuple[NDArray[np.float64], Any]:
     """Two or three rewards that tell of all, and what says of rows whether their rewards are possible."""
     drawn = [_latents(model, every, seed) for seed in range(4)]
 
@@ -232,16 +247,19 @@ def _probes(model: Model, every: Transitions) -> tuple[NDArray[np.float64], Any]
         data = every._replace(reward=np.broadcast_to(reward, every.state.shape), weight=np.ones(len(every.state)))
         return np.stack([np.asarray(row_values(model, data, values)) for values in drawn])
 
-    tried = np.stack([likelihood(reward) for reward in PROBES], -1)  # [draw, row, probe]
+    middle, size = near
+    probes = np.array([middle - size, middle, middle + size, *PROBES])
+    probes = probes[np.sort(np.unique(probes, return_index=True)[1])]
+    tried = np.stack([likelihood(reward) for reward in probes], -1)  # [draw, row, probe]
     known = np.isfinite(tried).all(0)
     reachable = known.any(-1)
     usable = np.flatnonzero(known[reachable].all(0))
     if len(usable) < 2:
-        raise ValueError(f"the model gives probability 0 to all but one of the rewards {', '.join(map(str, PROBES))}")
-    nodes = np.array(PROBES)[usable[:3]]
+        raise ValueError(f"the model gives probability 0 to all but one of the rewards {', '.join(map(str, probes))}")
+    nodes = probes[usable[:3]]
     # Differences of draws: what depends on the reward alone does not matter.
     apart = np.diff(tried[:, reachable][..., usable], axis=0)
-    rewards = np.array(PROBES)[usable]
+    rewards = probes[usable]
     basis = np.stack(
         [np.prod((rewards[:, None] - np.delete(nodes, j)) / (x - np.delete(nodes, j)), -1) for j, x in enumerate(nodes)]
     )
@@ -273,8 +291,8 @@ def _identity(model: Model, layout: Coordinates, data: Transitions, settings: Se
     """A digest of the prior's density and of the kernel, at fixed points."""
     rng = np.random.default_rng(0)
     digest = hashlib.sha256(repr((layout, settings)).encode())
-    z, choice = rng.normal(size=layout.size), jnp.zeros((), jnp.int32)
-    log_prior, rows = evaluate(model, layout, z, choice, data._replace(weight=np.ones(len(data.state))))
-    for part in (log_prior, rows):
+    z = jnp.asarray(rng.normal(size=layout.size))
+    once = data._replace(weight=np.ones(len(data.state)))
+    for part in jax.vmap(lambda choice: evaluate(model, layout, z, choice, once))(jnp.arange(layout.choices)):
         digest.update(np.asarray(part, np.float64).tobytes())
     return digest.hexdigest()[:16]

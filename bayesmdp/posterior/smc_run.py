@@ -22,7 +22,17 @@ from bayesmdp.posterior.coordinates import (
     values_at,
 )
 from bayesmdp.posterior.program import Model
-from bayesmdp.posterior.smc import DEFAULT, Settings, Target, advance, effective_size, renew, start
+from bayesmdp.posterior.smc import (
+    DEFAULT,
+    IMPOSSIBLE,
+    MAX_STEPS,
+    Settings,
+    Target,
+    advance,
+    effective_size,
+    renew,
+    start,
+)
 
 __all__ = ["Sample", "run"]
 
@@ -86,8 +96,8 @@ def run(
         raise RuntimeError(
             "the particles lost the posterior: "
             + (
-                "all of them give the log probability 0"
-                if (size < 1.5).any()
+                "all of them give the log probability 0, or nearly all"
+                if (evidence < IMPOSSIBLE).any() or (resampled < MAX_STEPS / 2).all()
                 else "too many steps were needed to take the log in"
             )
             + "; widen the prior, give more particles (bm.with_particles), or use method='nuts'"

@@ -28,7 +28,9 @@ class Tally(NamedTuple):
 
     Examples
     --------
-    >>> Tally((2, 1, 2), squares=False).nothing().shape
+    >>> import jax
+    >>> with jax.enable_x64(True):
+    ...     Tally((2, 1, 2), squares=False).nothing().shape
     (4, 2)
     """
 

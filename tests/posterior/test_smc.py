@@ -11,6 +11,7 @@ import numpyro
 import numpyro.distributions as dist
 import pytest
 from jax import random
+from numpyro import handlers
 from scipy.special import betaln, gammaln
 from scipy.stats import norm
 
@@ -345,6 +346,28 @@ def hopeless(data: Transitions) -> Any:
     return known()
 
 
+def weighed(data: Transitions) -> Any:
+    numpyro.factor("weight", -50 * numpyro.sample("x", dist.Normal(0, 1)) ** 2)
+    return known()
+
+
+def scaled(data: Transitions) -> Any:
+    with handlers.scale(scale=2.0):
+        numpyro.sample("x", dist.Normal(0, 1))
+    return known()
+
+
+def shaped(data: Transitions) -> Any:
+    numpyro.sample("x", dist.Beta(1, 1), sample_shape=(3,))
+    return known()
+
+
+def dependent(data: Transitions) -> Any:
+    n = numpyro.sample("n", dist.Categorical(np.ones(3) / 3))
+    numpyro.sample("k", dist.Binomial(n + 1, 0.5))
+    return known()
+
+
 @pytest.mark.parametrize(
     ("transition", "message"),
     [
@@ -356,11 +379,41 @@ def hopeless(data: Transitions) -> Any:
         (shadowing, "'state' has the name of an axis"),
         (misshapen, r"reward has shape \(\); expected \[state, action\]"),
         (hopeless, "the factor of 'never' is -inf at a draw of the prior"),
+        (weighed, "the factor 'weight' makes the prior another"),
+        (scaled, "the prior of 'x' is scaled or masked"),
+        (shaped, "'x' has a sample_shape"),
+        (dependent, "the values that 'k' can take depend on another unknown"),
     ],
 )
 def test_bad_models(transition: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         smc_belief(simple(transition), SIZES, 1)
+
+
+def test_large_rewards_do_not_cancel() -> None:
+    """A posterior of rewards about 10,000 known to one unit, from 100 of them."""
+    paying = SimpleNamespace(**vars(SIZES), reward=np.array([9_000.0, 11_000.0]))
+    model = normal_rewards(SIZES, dirichlet_transitions(SIZES), mean=1e4, scale=1e3, noise=1.0)
+    belief = smc_belief(model, paying, 1, Settings(particles=300))
+    state = belief.init(random.key(0))
+    step = Step(jnp.int32(0), jnp.int32(1), jnp.int32(0), jnp.int32(0), jnp.float64(10_345.0), jnp.bool_(False))
+    for _ in range(100):
+        state = belief.observe(random.key(1), state, step)
+    assert belief.moments is not None
+    mean, variance = belief.moments(random.key(2), state)[1]["reward"]
+    assert abs(float(mean[0, 1]) - 10_345) < 0.05
+    assert abs(float(variance[0, 1]) ** 0.5 - 0.1) < 0.03
+
+
+def test_a_handful_of_survivors_is_no_sample() -> None:
+    """Of 200 maps one permits what was seen: rather reported than a posterior of one particle."""
+    table = np.stack([np.full((3, 2, 1), 0)] * 200)
+    table[7] = 2
+    model = tied_moves(SIZES, table)
+    counts = np.zeros((3, 2, 3))
+    counts[0, 0, 2] = 1
+    *_, particles = follower(model, (3, 2, 3), Settings(particles=100))(random.key(0), counts.reshape(1, -1))
+    assert bool(particles.failed)
 
 
 def test_rewards_that_sums_do_not_tell() -> None:
