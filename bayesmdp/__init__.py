@@ -50,6 +50,8 @@ if TYPE_CHECKING:
         infer,
         with_particles,
     )
+    from bayesmdp.records import Records
+    from bayesmdp.simulated import SimulatedMDP
     from bayesmdp.simulation import Interrupted, collect, simulate
     from bayesmdp.stages import unroll
     from bayesmdp.tasks import AcrossTasks, across_tasks, simulate_tasks
@@ -63,7 +65,9 @@ __all__ = [
     "Mean",
     "NotConjugate",
     "Quantile",
+    "Records",
     "Robust",
+    "SimulatedMDP",
     "Targets",
     "Transitions",
     "across_tasks",
@@ -153,6 +157,8 @@ _HOME = {
         "infer",
         "with_particles",
     ),
+    "records": ("Records",),
+    "simulated": ("SimulatedMDP",),
     "simulation": ("Interrupted", "collect", "simulate"),
 }
 _HOME_OF = {name: home for home, names in _HOME.items() for name in names}

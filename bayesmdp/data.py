@@ -36,6 +36,7 @@ __all__ = [
     "label_indices",
     "label_set",
     "make_log",
+    "safe_log",
 ]
 
 COLUMNS = ("state", "action", "reward", "next_state")
@@ -71,7 +72,7 @@ class Transitions(NamedTuple):
         Rows of weight 0 are masked (NumPyro's `scale` refuses zeros), so the same model function gives the prior, the
         posterior and predictions. Categorical probabilities may be exactly 0: see :class:`_SafeLogarithm`.
         """
-        with _weighted_rows(self.weight), _SafeLogarithm():
+        with weighted_rows(self.weight), _SafeLogarithm():
             yield
 
 
@@ -96,12 +97,12 @@ class Targets(NamedTuple):
     @contextlib.contextmanager
     def rows(self) -> Iterator[None]:
         """Enter the plate ``row``, as in `Transitions.rows`."""
-        with _weighted_rows(self.weight):
+        with weighted_rows(self.weight):
             yield
 
 
 @contextlib.contextmanager
-def _weighted_rows(weight: Array) -> Iterator[None]:
+def weighted_rows(weight: Array) -> Iterator[None]:
     seen = jnp.asarray(weight) > 0
     times = jnp.where(seen, weight, 1)
     with numpyro.plate("row", len(weight)), handlers.mask(mask=seen), handlers.scale(scale=times):
@@ -128,8 +129,13 @@ class _SafeCategorical(dist.CategoricalProbs):  # type: ignore[misc]
         shape = jnp.broadcast_shapes(place.shape[:-1], self.probs.shape[:-1])
         rows = jnp.broadcast_to(self.probs, (*shape, self.probs.shape[-1]))
         probability = jnp.take_along_axis(rows, jnp.broadcast_to(place, (*shape, 1)), axis=-1)[..., 0]
-        possible = probability > 0
-        return jnp.where(possible, jnp.log(jnp.where(possible, probability, 1)), -jnp.inf)
+        return safe_log(probability)
+
+
+def safe_log(probability: Array) -> Array:
+    """Logs, -inf with gradient 0 where the probability is 0."""
+    possible = probability > 0
+    return jnp.where(possible, jnp.log(jnp.where(possible, probability, 1)), -jnp.inf)
 
 
 def all_transitions(num_states: int, num_actions: int, num_outcomes: int) -> Transitions:

@@ -27,10 +27,13 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayesmdp.data import Transitions, all_transitions, compress
-from bayesmdp.mdp import MDP, Array, Problem, label_array
+from bayesmdp.mdp import MDP, Array, Problem
 from bayesmdp.planning.inputs import read_dataset, read_draws
+from bayesmdp.posterior.conjugate import NotConjugate
+from bayesmdp.posterior.datatree import Labels, label_draws
+from bayesmdp.posterior.engines import ByParticles
 from bayesmdp.posterior.infer import infer, log_rows
-from bayesmdp.posterior.program import Model, reads_reward, row_values
+from bayesmdp.posterior.program import Impossible, Model, reads_reward, row_values
 from bayesmdp.rollout import follow_policy
 from bayesmdp.validation import integer
 
@@ -78,27 +81,23 @@ def replicate_logs(
     replicates, seed = integer("replicates", replicates, 1), integer("seed", seed, 0)
     data = compress(log, mdp)
     shape = mdp.num_states, mdp.num_actions, mdp.num_outcomes
-    seen = np.zeros(shape)
-    np.add.at(seen, (data.state, data.action, data.next_state), data.weight)
-    tries = seen.sum(-1).astype(int)
+    seen = np.zeros(shape, int)
+    np.add.at(seen, (data.state, data.action, data.next_state), data.weight.astype(int))
+    tries = seen.sum(-1)
     policy = _shown_policy(tries, mdp)
-    outcome = "next_state" if mdp.successor is None else "outcome"
-    dims = {
-        "transitions": ("state", "action", outcome),
+    labels = Labels(mdp.states, mdp.actions, mdp.successor)
+    dims: dict[str, tuple[str, ...]] = {
+        "transitions": ("state", "action", labels.outcome),
         "visits": ("state", "action"),
         "total_reward": (),
     }
-    states = label_array(mdp.states, text=True)
-    coords = {"state": states, "action": label_array(mdp.actions, text=True), "next_state": states}
     groups = {}
     for number, (group, name) in enumerate(GROUPS.items()):
         if group not in posterior.children:
             continue
         draws = read_draws(read_dataset(posterior[group].to_dataset()), mdp)
         chosen = np.linspace(0, len(draws.transition) - 1, min(replicates, len(draws.transition))).astype(int)
-        kernels = np.asarray(draws.transition)[chosen]
-        total = kernels.sum(-1, keepdims=True)
-        kernels = np.minimum(kernels / np.where(total > 0, total, 1), 1)  # rounding
+        kernels = np.minimum(np.asarray(draws.transition)[chosen], 1)  # rounding
         rewards = np.asarray(draws.reward)
         rewards = rewards[chosen] if rewards.ndim == 4 else np.broadcast_to(rewards, (len(chosen), *rewards.shape))
         rng = np.random.default_rng([seed, number])
@@ -112,17 +111,11 @@ def replicate_logs(
             "visits": np.asarray(visits),
             "total_reward": np.asarray(earned),
         }
-        groups[name] = xr.Dataset(
-            {name: (("chain", "draw", *dims[name]), values[None]) for name, values in made.items()}
-        )
+        made = {variable: values[None] for variable, values in made.items()}
+        groups[name] = label_draws(made, ("chain", "draw"), dims, labels)
     observed = {"transitions": seen, "visits": tries, "total_reward": np.asarray(float(log["reward"].sum()))}
-    groups["observed_data"] = xr.Dataset({name: (dims[name], values) for name, values in observed.items()})
-    return xr.DataTree.from_dict(
-        {
-            name: group.assign_coords({dim: coords[dim] for dim in group.dims if dim in coords})
-            for name, group in groups.items()
-        }
-    )
+    groups["observed_data"] = label_draws(observed, (), dims, labels)
+    return xr.DataTree.from_dict(groups)
 
 
 def _shown_policy(tries: NDArray[Any], mdp: MDP) -> NDArray[np.float64]:
@@ -140,7 +133,7 @@ def _walks(
     def walk(given: tuple[Array, Array, Array]) -> tuple[Array, Array]:
         key, kernel, reward = given
         seen = follow_policy(key, problem._replace(reward=reward), kernel, policy, world=world, steps=steps)
-        visits = jnp.zeros(policy.shape).at[seen.state, seen.action].add(1)
+        visits = jnp.zeros(policy.shape, int).at[seen.state, seen.action].add(1)
         return visits, seen.reward.sum()
 
     return lax.map(walk, (keys, kernels, rewards))
@@ -201,10 +194,16 @@ def compare_priors(
     Returns
     -------
     DataFrame
-        By prior, the most probable first: ``engine``; ``log_evidence`` and its standard error ``log_evidence_sd``;
-        ``probability`` if all were as probable beforehand; ``elpd_loo``, the expected log predictive density, its
-        standard error ``se`` and ``p_loo``, the effective number of parameters; ``worst_k``, the largest Pareto k, to
-        be trusted below .7; ``worse_by`` and ``worse_by_se``, the difference to the best elpd, step by step.
+        By prior, the most probable first; where the log is impossible the evidence is minus infinity. ``engine``;
+        ``log_evidence`` and its standard error ``log_evidence_sd``; ``probability`` if all were as probable beforehand;
+        ``elpd_loo``, the expected log predictive density, its standard error ``se`` and ``p_loo``, the effective number
+        of parameters; ``worst_k``, the largest Pareto k, to be trusted below .7; ``worse_by`` and ``worse_by_se``, the
+        difference to the best elpd, step by step.
+
+    Raises
+    ------
+    ValueError
+        If the log is impossible under all of them, or only some say anything of rewards.
 
     Examples
     --------
@@ -231,8 +230,14 @@ def compare_priors(
     rows: dict[str, dict[str, Any]] = {}
     each: dict[str, NDArray[np.float64]] = {}
     counted: dict[str, NDArray[np.float64]] = {}
+    impossible: Impossible | None = None
     for name, model in priors.items():
-        posterior = infer(model, log, mdp=mdp, **{"method": _with_evidence(model, log, mdp), **options})
+        try:
+            posterior = _with_evidence(model, log, mdp=mdp, **options)
+        except Impossible as error:
+            rows[name] = {"engine": "none", "log_evidence": -np.inf, "log_evidence_sd": 0.0, "elpd_loo": -np.inf}
+            impossible = error
+            continue
         data, _ = log_rows(model, log, mdp)
         each[name], told = _leave_one_out(model, posterior, data)
         counted[name] = data.weight
@@ -242,6 +247,9 @@ def compare_priors(
             "log_evidence_sd": posterior.attrs.get("log_evidence_sd", np.nan),
             **told,
         }
+    if not each:
+        assert impossible is not None
+        raise impossible
     table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("prior")
     odds = np.exp(table["log_evidence"] - table["log_evidence"].max())
     table.insert(3, "probability", odds / odds.sum())
@@ -249,21 +257,24 @@ def compare_priors(
     table["worse_by"] = rows[best]["elpd_loo"] - table["elpd_loo"]
     # Step by step, where both models tell the same steps apart.
     table["worse_by_se"] = [
-        _error(each[best] - each[name], counted[best]) if np.array_equal(counted[name], counted[best]) else np.nan
+        _error(each[best] - each[name], counted[best])
+        if name in each and np.array_equal(counted[name], counted[best])
+        else np.nan
         for name in rows
     ]
     return table.sort_values("log_evidence" if table["log_evidence"].notna().all() else "elpd_loo", ascending=False)
 
 
-def _with_evidence(model: Model, log: Any, mdp: MDP | None) -> str:
-    """``"auto"`` where that is exact, and particles elsewhere."""
-    from bayesmdp.posterior.priors import NotConjugate
-
+def _with_evidence(model: Model, log: Any, **options: Any) -> xr.DataTree:
+    """A posterior: unless a method is asked for exact where it can be, and by particles elsewhere."""
+    if "method" in options:
+        return infer(model, log, **options)
+    if isinstance(model, ByParticles):
+        return infer(model, log, method="smc", **options)
     try:
-        infer(model, log, mdp=mdp, draws=0, method="exact")
+        return infer(model, log, method="exact", **options)
     except NotConjugate:
-        return "smc"
-    return "auto"
+        return infer(model, log, method="smc", **options)
 
 
 def _error(each: NDArray[np.float64], weight: NDArray[np.float64]) -> float:

@@ -5,7 +5,7 @@ An objective has three functions. ``baseline(problem, transition)`` is computed 
 a)`` reads off the charge of a step in state s by action a.
 
 *discounted*: the step in s is charged V*(s) - V^policy(s), both under the true kernel. Song, Wang and Zhou (2026),
-(15).
+(15). Where states are numbers both are of the point of the problem's mesh that is nearest to s.
 
 *episode*: the first step of an episode of fixed length is charged V*(s) - V^policy(s), the others nothing.
 
@@ -55,6 +55,7 @@ from bayesmdp.planning import (
     quantile_budget,
 )
 from bayesmdp.posterior import Belief
+from bayesmdp.simulated import SimulatedProblem
 from bayesmdp.validation import number
 
 __all__ = ["BY_STEP", "OBJECTIVES", "Objective", "Robust", "quantile_values"]
@@ -152,6 +153,31 @@ def _as_it_comes(problem: ContinuousProblem, gain: Array, s: Array, a: Array) ->
     return gain - problem.view(problem.parameters, s)[1][a]
 
 
+class _OnMesh(NamedTuple):
+    """What a simulated problem is on its mesh: the true kernel, and V*."""
+
+    transition: Array
+    value: Array
+
+
+def _optimal_on_mesh(problem: SimulatedProblem, truth: Any) -> _OnMesh | None:
+    if problem.mesh is None:
+        return None
+    transition = problem.kernel(truth)
+    mesh = jax.tree.map(jnp.asarray, problem.mesh)
+    return _OnMesh(transition, _optimal_value(mesh, transition))
+
+
+def _gap_on_mesh(problem: SimulatedProblem, truth: Any, baseline: _OnMesh | None, policy: Array) -> Array:
+    if baseline is None or problem.mesh is None:
+        return jnp.full(len(problem.points), jnp.nan)
+    return _value_gap(jax.tree.map(jnp.asarray, problem.mesh), baseline.transition, baseline.value, policy)
+
+
+def _at_nearest(problem: SimulatedProblem, gap: Array, s: Array, a: Array) -> Array:
+    return gap[problem.nearest(s)]
+
+
 def _best_episode(problem: Problem, transition: Array) -> Array:
     return backward_induction(problem, Draws(transition[None], problem.reward)).value
 
@@ -180,6 +206,7 @@ OBJECTIVES = {
     ("finite", "episode"): Objective(_best_episode, _episode_gap, _in_state),
     ("finite", "discounted"): Objective(_optimal_value, _value_gap, _in_state),
     ("finite", "average"): Objective(_optimal_pairs, _whatever_the_policy, _shortfall, _gap),
+    ("simulated", "discounted"): Objective(_optimal_on_mesh, _gap_on_mesh, _at_nearest),
     ("continuous", "average"): Objective(_given_gain, _whatever_the_policy, _as_it_comes),
 }
 """By the problem's space and its objective."""

@@ -140,7 +140,7 @@ def load(path: str | os.PathLike[str]) -> xr.DataTree:
 
 
 def root_dataset(result: xr.DataTree | xr.Dataset, *variables: str) -> xr.Dataset:
-    """The root of results, refused unless it holds `variables` [agent, replicate, step].
+    """The root of results, refused unless it holds `variables` [agent, replicate, step], some perhaps by coordinate.
 
     Raises
     ------
@@ -155,7 +155,7 @@ def root_dataset(result: xr.DataTree | xr.Dataset, *variables: str) -> xr.Datase
         if name not in root:
             held = ", ".join(map(str, root.data_vars)) or "nothing"
             raise ValueError(f"result has no {name!r}; it holds {held}. Give what simulate returns, or a file of it")
-        if set(root[name].dims) != set(wanted):
+        if set(root[name].dims) - {"coordinate"} != set(wanted):
             raise ValueError(f"{name} has dims {root[name].dims}; expected {wanted} (select with lists to keep a dim)")
         empty = [dim for dim in wanted if not root.sizes[dim]]
         if empty:

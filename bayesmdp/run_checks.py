@@ -19,18 +19,33 @@ from bayesmdp.objectives import Robust
 from bayesmdp.planning import solve
 from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.posterior.program import Model, describe_row
+from bayesmdp.simulated import SimulatedMDP
 
 __all__ = ["check_rewards", "check_room", "check_run", "warn_of_lost_particles"]
 
+FOR_SPACE = {
+    "finite": "psrl",
+    "continuous": "gamma_lscvi_ucb_visited",
+    "simulated": "fitted_psrl, fitted_brmdp and fitted_aq_brmdp",
+}
+
 
 def check_run(
-    mdp: MDP | ContinuousMDP, agents: Mapping[str, Agent], truth: Model | None, robust: Robust | None, steps: int
+    mdp: MDP | ContinuousMDP | SimulatedMDP,
+    agents: Mapping[str, Agent],
+    truth: Model | None,
+    robust: Robust | None,
+    steps: int,
 ) -> None:
     """Refuse arguments of `simulate` of the wrong kind, or that do not go together."""
     if not hasattr(mdp, "world"):
         raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
     if getattr(mdp, "has_elsewhere", False):
         raise ValueError(f"{mdp.name} has outcomes -1, elsewhere: a problem to plan for, in which nobody can act")
+    if mdp.space == "simulated" and truth is not None:
+        raise ValueError(
+            f"truth draws kernels of finite MDPs; give {mdp.name} other true values of its unknowns instead"
+        )
     if mdp.space == "continuous" and truth is not None:
         raise ValueError(f"truth draws kernels of finite MDPs; the states of {mdp.name} are continuous")
     if mdp.space == "finite" and mdp.transition is None and truth is None:
@@ -45,7 +60,7 @@ def check_run(
         if mdp.space not in agent.spaces:
             raise ValueError(
                 f"agents[{name!r}] ({agent.algorithm}) is for MDPs with {' or '.join(agent.spaces)} states; those of "
-                f"{mdp.name} are {mdp.space}, for which there is gamma_lscvi_ucb_visited"
+                f"{mdp.name} are {mdp.space}, for which there is {FOR_SPACE[mdp.space]}"
             )
         if mdp.space == "continuous" and agent.room is not None and steps > agent.room:
             raise ValueError(
@@ -64,6 +79,8 @@ def check_run(
         raise TypeError(f"robust must be a Robust, such as bm.Robust(level=0.1); got {robust!r}")
     if isinstance(mdp, MDP) and mdp.objective == "average" and truth is None:
         solve(mdp)  # or say that there is no one gain to hold agents to
+    if robust is not None and mdp.space == "simulated":
+        raise ValueError(f"robust regret is of finite MDPs; the states of {mdp.name} are numbers")
     if robust is not None and mdp.objective != "discounted":
         raise ValueError(f"robust regret is of discounted value; the objective of {mdp.name} is {mdp.objective!r}")
 
@@ -71,6 +88,11 @@ def check_run(
 def check_room(beliefs: Mapping[str, Belief | QBelief | None], steps: int) -> None:
     """Refuse agents that have no room for what they will see."""
     for name, belief in beliefs.items():
+        if isinstance(belief, Belief) and belief.room is not None and steps > belief.room:
+            raise ValueError(
+                f"agents[{name!r}] follows its prior by particles, with room for {belief.room} steps; steps is "
+                f"{steps}: make it with room={steps}"
+            )
         if not isinstance(belief, QBelief) or belief.layout.episodes is None:
             continue
         room, length = belief.layout.episodes, belief.layout.length
@@ -129,7 +151,7 @@ def _check_possible(
 
 
 def warn_of_lost_particles(result: xr.DataTree) -> None:
-    """Say which agents' particles all gave what happened the probability 0."""
+    """Say which agents' particles all, or nearly all, gave what happened the probability 0."""
     if "effective_size" not in result:
         return
     lost = result.to_dataset()["effective_size"].isel(step=-1) == 0
@@ -138,7 +160,7 @@ def warn_of_lost_particles(result: xr.DataTree) -> None:
         if not number:
             continue
         warnings.warn(
-            f"the particles of agents[{name!r}] gave what happened the probability 0 in {number} of "
+            f"all, or nearly all, particles of agents[{name!r}] gave what happened the probability 0 in {number} of "
             f"{lost.sizes['replicate']} replicates, and it learned nothing from then on (effective_size is 0 there): "
             "widen the prior, or give it more particles with bm.with_particles",
             RuntimeWarning,

@@ -21,6 +21,7 @@ from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.posterior.datatree import Labels, label_draws
 from bayesmdp.posterior.program import Model
 from bayesmdp.rollout import Rollout
+from bayesmdp.simulated import SimulatedMDP
 
 __all__ = ["Run", "assemble", "join_replicates", "provenance", "resumable"]
 
@@ -43,7 +44,7 @@ class Run(NamedTuple):
 
 
 def provenance(
-    mdp: MDP | ContinuousMDP,
+    mdp: MDP | ContinuousMDP | SimulatedMDP,
     agents: Mapping[str, Described],
     beliefs: Mapping[str, Belief | QBelief | None],
     truth: Model | None,
@@ -55,7 +56,7 @@ def provenance(
     digest = hashlib.sha256()
     drawn = {} if probe is None else probe
     noise = () if mdp.noise is None else (np.frombuffer(type(mdp.problem.noise).__name__.encode(), np.uint8),)
-    for array in (*_arrays(mdp), mdp.transition, drawn.get("transition"), drawn.get("reward"), *noise):
+    for array in (*_arrays(mdp), drawn.get("transition"), drawn.get("reward"), *noise):
         digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return {
         "mdp": mdp.name,
@@ -73,13 +74,15 @@ def provenance(
     }
 
 
-def _arrays(mdp: MDP | ContinuousMDP) -> Iterable[Array]:
-    """All that a problem is; a function by its name and what it was compiled to."""
+def _arrays(mdp: MDP | ContinuousMDP | SimulatedMDP) -> Iterable[Array]:
+    """All that a problem is; functions by examples of what they give, or by name and what they were compiled to."""
     if isinstance(mdp, MDP):
-        return mdp.problem
+        return (*mdp.problem, mdp.transition)
+    if isinstance(mdp, SimulatedMDP):
+        return [*jax.tree.leaves(mdp.problem), *jax.tree.leaves(mdp.truth), *mdp.examples()]
     functions = (mdp.problem.view, mdp.problem.draw)
     told = [f"{f.__module__}.{f.__qualname__}".encode() + f.__code__.co_code for f in functions]
-    return [*jax.tree.leaves(mdp.problem), *(np.frombuffer(text, np.uint8) for text in told)]
+    return [*jax.tree.leaves(mdp.problem), None, *(np.frombuffer(text, np.uint8) for text in told)]
 
 
 def _described(robust: Robust | None) -> str:
@@ -93,7 +96,7 @@ def _plain(value: Any) -> Any:
 
 
 def assemble(
-    mdp: MDP | ContinuousMDP,
+    mdp: MDP | ContinuousMDP | SimulatedMDP,
     beliefs: Mapping[str, Belief | QBelief | None],
     runs: Mapping[tuple[str, int], Run],
     attrs: dict[str, Any],

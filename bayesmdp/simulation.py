@@ -31,6 +31,7 @@ from bayesmdp.posterior.program import Model, sample_prior
 from bayesmdp.rollout import follow_policy, run_agent
 from bayesmdp.run_checks import check_rewards, check_room, check_run, warn_of_lost_particles
 from bayesmdp.runs import Run, assemble, provenance, resumable
+from bayesmdp.simulated import SimulatedMDP, collect_records
 from bayesmdp.validation import integer
 
 __all__ = ["Interrupted", "OnReplicate", "collect", "in_threads", "simulate"]
@@ -48,7 +49,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def simulate(
-    mdp: MDP | ContinuousMDP,
+    mdp: MDP | ContinuousMDP | SimulatedMDP,
     agents: Mapping[str, Agent],
     *,
     steps: int,
@@ -67,7 +68,7 @@ def simulate(
 
     Parameters
     ----------
-    mdp : MDP or ContinuousMDP
+    mdp : MDP, ContinuousMDP or SimulatedMDP
         The environment. Agents are shown its known part only.
     agents : mapping of name to Agent
     steps : int
@@ -139,7 +140,7 @@ def simulate(
         probe = None if truth is None else sample_prior(truth, random.key(0), shape)
         if isinstance(mdp, MDP):
             check_rewards(mdp, beliefs, probe)
-            check_room(beliefs, steps)
+        check_room(beliefs, steps)
         keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
     attrs = provenance(mdp, agents, beliefs, truth, probe, robust, **run_of)
@@ -152,12 +153,12 @@ def simulate(
             # Apart from the others, so that measuring changes nothing.
             floor_key, value_key = random.split(random.fold_in(keys[replicate], 3))
             belief = beliefs[name]
-            true = {"transition": mdp.transition} if truth is None else sample_prior(truth, truth_key, shape)
-            reward = true.get("reward")
+            drawn = {} if truth is None else sample_prior(truth, truth_key, shape)
+            reward = drawn.get("reward")
             rollout = run_agent(
                 agent_key,
                 mdp.problem,
-                true["transition"],
+                drawn.get("transition", mdp.transition),
                 dict(agents[name].options),
                 np.array(marks, int),
                 (floor_key, np.float64(robust.level)) if robust and belief else None,
@@ -216,7 +217,8 @@ def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, ste
     ----------
     mdp : MDP
     policy : "uniform", action labels [state], or probabilities [state, action]
-        ``plan.policy`` of `plan` will do. Uniform is over the available actions.
+        ``plan.policy`` of `plan` will do. Uniform is over the available actions. On a space of numbers "uniform", or a
+        function of the state that gives the index of the action.
     steps : int
     seed : int
 
@@ -240,6 +242,8 @@ def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, ste
     if mdp.transition is None:
         raise ValueError(f"{mdp.name} has no transition, so nothing can be collected from it")
     steps, seed = integer("steps", steps, 1), integer("seed", seed, 0)
+    if isinstance(mdp, SimulatedMDP):
+        return collect_records(mdp, policy, steps, seed)
     probabilities = policy_probabilities(mdp, policy)
     with jax.enable_x64(True):
         seen = follow_policy(random.key(seed), mdp.problem, mdp.transition, probabilities, world=mdp.world, steps=steps)

@@ -9,6 +9,7 @@ from .logistic_transitions import logistic_transitions
 from .queue_rates import queue_rates
 from .rewards import beta_bernoulli_rewards, normal_gamma_rewards, normal_rewards
 from .river_current import river_current
+from .slippery_lake import slippery_lake
 from .tied_moves import tied_moves
 
 __all__ = [
@@ -23,5 +24,6 @@ __all__ = [
     "normal_rewards",
     "queue_rates",
     "river_current",
+    "slippery_lake",
     "tied_moves",
 ]

@@ -1,6 +1,9 @@
 """Replicates, surprises, and rival priors: against closed forms and models known to be wrong."""
 
+import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 from scipy import stats
 from scipy.special import betaln
@@ -93,3 +96,20 @@ def test_leave_one_out_of_a_coin() -> None:
 def test_no_priors(priors: object) -> None:
     with pytest.raises(TypeError, match="priors must be a mapping of names to models"):
         bm.compare_priors(LOG, priors)  # type: ignore[arg-type]
+
+
+def test_a_prior_that_cannot_be_right_is_last_and_one_that_is_alone_is_refused() -> None:
+    def still(data):
+        """Nobody moves; the log shows that some do."""
+        stays = jnp.broadcast_to(jnp.eye(6)[:, None], (6, 2, 6))
+        numpyro.sample("idle", dist.Beta(1, 1))
+        numpyro.deterministic("transition", stays)
+        with data.rows():
+            numpyro.sample("next_state", dist.Categorical(stays[data.state, data.action]), obs=data.next_state)
+
+    table = bm.compare_priors(LOG, {"still": still, "current": river_current(RIVER)}, mdp=RIVER, draws=400)
+    assert table.index.tolist() == ["current", "still"]
+    assert table.loc["still", "log_evidence"] == table.loc["still", "elpd_loo"] == -np.inf
+    assert table["probability"].tolist() == [1.0, 0.0]
+    with pytest.raises(ValueError, match="has probability 0 under the model"):
+        bm.compare_priors(LOG, {"still": still}, mdp=RIVER, draws=400)

@@ -25,6 +25,7 @@
 import os
 from pathlib import Path
 
+import arviz as az
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
@@ -174,6 +175,16 @@ ax.set(xlabel="pair and next state, by expected count", ylabel="times seen")
 ax.set_title("One slip for the whole lake does not explain this log", loc="left")
 ax.legend(frameon=False, loc="upper left")
 tidy(ax)
+
+# %% [markdown]
+# ArviZ draws such replicates too. How often each pair is visited, and what is earned, are just as the model expects:
+# actions were random, and a walk that slips to the right is as lost as one that slips either way. A check shows what it
+# looks at; here only the transitions tell.
+
+# %%
+flat = check.map_over_datasets(lambda group: group.stack(pair=("state", "action"), create_index=False))
+az.plot_ppc_interval(flat, var_names=["visits"])
+az.plot_ppc_tstat(check, var_names=["total_reward"], t_stat="mean")
 
 # %% [markdown]
 # The counts that stand out are all in the east: that is where to mend the model. Each half gets its own probabilities;

@@ -6,6 +6,9 @@ from bayesmdp.agents.base import Agent, Rules
 from bayesmdp.agents.beb import beb
 from bayesmdp.agents.boss import boss
 from bayesmdp.agents.brmdp import brmdp
+from bayesmdp.agents.fitted_aq_brmdp import fitted_aq_brmdp
+from bayesmdp.agents.fitted_brmdp import fitted_brmdp
+from bayesmdp.agents.fitted_psrl import fitted_psrl
 from bayesmdp.agents.gamma_lscvi_ucb import gamma_lscvi_ucb
 from bayesmdp.agents.gamma_lscvi_ucb_planned import gamma_lscvi_ucb_planned
 from bayesmdp.agents.gamma_lscvi_ucb_visited import gamma_lscvi_ucb_visited
@@ -34,6 +37,9 @@ __all__ = [
     "beb",
     "boss",
     "brmdp",
+    "fitted_aq_brmdp",
+    "fitted_brmdp",
+    "fitted_psrl",
     "gamma_lscvi_ucb",
     "gamma_lscvi_ucb_planned",
     "gamma_lscvi_ucb_visited",

@@ -29,7 +29,7 @@ from bayesmdp.posterior.exact import draw_rule
 from bayesmdp.posterior.program import Model
 from bayesmdp.validation import number
 
-__all__ = ["adaptive_level", "aq_brmdp"]
+__all__ = ["adaptive_level", "aq_brmdp", "level_of"]
 
 
 def aq_brmdp(
@@ -92,6 +92,11 @@ def adaptive_level(
     """
     adjusted = jnp.maximum(visits, 1)
     relative = adjusted / jnp.mean(adjusted, where=live)
+    return level_of(period, relative, scale=scale, sensitivity=sensitivity, floor=floor)
+
+
+def level_of(period: Array, relative: Array, *, scale: Array, sensitivity: Array, floor: Array) -> Array:
+    """The levels [...] of pairs that have been tried `relative` times as often as others."""
     return jnp.maximum(floor, 1 - scale / jnp.sqrt(period) * relative**sensitivity)
 
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.mdp import Array
 from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.world import Step
 
@@ -82,7 +82,7 @@ class Agent:
     """
 
     algorithm: str
-    rules: Callable[[Any, Problem, Options], Rules]
+    rules: Callable[[Any, Any, Options], Rules]
     make_belief: Callable[[Any], Belief | QBelief | None] = _no_belief
     options: Mapping[str, Any] = field(default_factory=dict)
     static: Mapping[str, Any] = field(default_factory=dict)

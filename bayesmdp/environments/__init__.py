@@ -12,6 +12,7 @@ from bayesmdp.environments.rare_room import rare_room
 from bayesmdp.environments.recommendation import recommendation
 from bayesmdp.environments.risky_lake import risky_lake
 from bayesmdp.environments.riverswim import riverswim
+from bayesmdp.environments.slippery_lake import slippery_lake
 from bayesmdp.environments.wearing_machine import wearing_machine
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "recommendation",
     "risky_lake",
     "riverswim",
+    "slippery_lake",
     "slips",
     "to_gymnasium",
     "wearing_machine",

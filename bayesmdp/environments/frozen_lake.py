@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.mdp import MDP
 
-__all__ = ["ACTIONS", "MAPS", "frozen_lake", "neighbours", "slippery", "slips"]
+__all__ = ["ACTIONS", "MAPS", "frozen_lake", "neighbours", "read_cells", "slippery", "slips"]
 
 MAPS = {
     "4x4": ("SFFF", "FHFH", "FFFH", "HFFG"),
@@ -52,7 +52,7 @@ def frozen_lake(layout: str | Sequence[str] = "4x4", *, slip: float = 1 / 3, dis
     >>> bm.environments.frozen_lake()
     MDP('frozen-lake-4x4': 16 states, 4 actions, discount 0.99)
     """
-    cells = _cells(layout)
+    cells = read_cells(layout)
     rows, columns = cells.shape
     flat = cells.ravel()
     num_states = flat.size
@@ -115,14 +115,15 @@ def slips(layout: str | Sequence[str] = "4x4") -> NDArray[np.int64]:
     >>> slips()[6, 2].tolist()  # meaning to go right from cell 6
     [2, 7, 10]
     """
-    cells = _cells(layout)
+    cells = read_cells(layout)
     beside, actions = neighbours(*cells.shape), np.arange(len(MOVES))
     table = np.stack([beside[:, (actions + turn) % len(MOVES)] for turn in (1, 0, -1)], -1)
     ends = np.isin(cells.ravel(), ("H", "G"))[:, None, None]
     return np.where(ends, np.arange(cells.size)[:, None, None], table)
 
 
-def _cells(layout: str | Sequence[str]) -> np.ndarray:
+def read_cells(layout: str | Sequence[str]) -> NDArray[np.str_]:
+    """The letters [row, column] of a map, checked."""
     if isinstance(layout, str):
         if layout not in MAPS:
             raise ValueError(f"no map {layout!r}; the named maps are {', '.join(MAPS)}, or give rows of letters")

@@ -11,6 +11,7 @@ from bayesmdp.planning.confidence import Box, L1Ball
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.evaluation import policy_evaluation, policy_transition
 from bayesmdp.planning.finite_horizon import backward_induction, episode_value
+from bayesmdp.planning.fitted_q import LinearQ, NeuralQ, fitted_q_iteration
 from bayesmdp.planning.operators import (
     Draws,
     backup,
@@ -33,7 +34,9 @@ __all__ = [
     "Draws",
     "GainPlan",
     "L1Ball",
+    "LinearQ",
     "Mean",
+    "NeuralQ",
     "Plan",
     "Quantile",
     "Risk",
@@ -47,6 +50,7 @@ __all__ = [
     "episode_value",
     "evaluate",
     "expected_reward",
+    "fitted_q_iteration",
     "gain_and_bias",
     "greedy",
     "order_statistic",

@@ -57,6 +57,8 @@ class Belief(NamedTuple):
         The same belief from other prior parameters, as `parameters` gives them, which may be traced.
     report : (state) -> {name: scalar}
         What the engine says of itself, to be recorded at each step.
+    room : int or None
+        The most steps it can take, where it keeps them.
     """
 
     init: Callable[[Array], Any]
@@ -73,3 +75,4 @@ class Belief(NamedTuple):
     possible: Callable[[Transitions], NDArray[np.bool_]] | None = None
     with_prior: Callable[[dict[str, Array]], Belief] | None = None
     report: Callable[[Any], dict[str, Array]] = _nothing
+    room: int | None = None

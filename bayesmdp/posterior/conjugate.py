@@ -29,12 +29,12 @@ from numpy.typing import NDArray
 
 from bayesmdp.data import Transitions
 from bayesmdp.mdp import Array
-from bayesmdp.posterior.families import Family, Smooth
+from bayesmdp.posterior.families import ExponentialFamily, Smooth
 from bayesmdp.posterior.priors import NotConjugate, Prior, priors
-from bayesmdp.posterior.program import Model, Program, base_distribution, check, describe_row, read, sites
+from bayesmdp.posterior.program import Data, Model, Program, base_distribution, check, describe_row, read, sites
 from bayesmdp.posterior.rows import Point, Rows, coefficients, random_point, refuse
 
-__all__ = ["Conjugate", "NotConjugate", "Site", "find", "find_for_any_reward"]
+__all__ = ["Conjugate", "NotConjugate", "Site", "check_independent", "find", "find_for_any_reward"]
 
 TOLERANCE = 1e-9
 # Moderate points, and points towards the corners: what is clipped or switched there must not pass for conjugate.
@@ -62,7 +62,7 @@ class Site(NamedTuple):
     coefficient: NDArray[np.float64]
 
     @property
-    def family(self) -> Family:
+    def family(self) -> ExponentialFamily:
         """Of the prior."""
         return self.prior.family
 
@@ -205,7 +205,7 @@ def _read(model: Model, data: Transitions, outcome: str) -> tuple[Transitions, P
     data = Transitions(*(np.asarray(column) for column in data))._replace(weight=np.ones(len(data.state)))
     program = read(model, data, outcome)
     known = priors(model, data, program)
-    _check_independent(model, data)
+    check_independent(model, data)
     check(model, data if len(data.state) <= 1000 else Transitions(*(column[:1000] for column in data)))
     return data, program, known
 
@@ -234,7 +234,7 @@ def _find(
     return found, impossible
 
 
-def _check_independent(model: Model, data: Transitions) -> None:
+def check_independent(model: Model, data: Data) -> None:
     """Refuse factors outside the rows, which would be part of the prior."""
     for name, site in sites(model, data).items():
         if site["type"] == "sample" and site["is_observed"] and isinstance(base_distribution(site["fn"]), dist.Unit):

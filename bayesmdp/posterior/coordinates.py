@@ -27,7 +27,7 @@ from jax.scipy.special import gammaln
 from numpyro import handlers
 from numpyro.distributions.transforms import biject_to
 
-from bayesmdp.data import Transitions, all_transitions
+from bayesmdp.data import Transitions, all_transitions, safe_log
 from bayesmdp.mdp import Array
 from bayesmdp.models.arguments import Frozen, freeze, thaw
 from bayesmdp.posterior.program import (
@@ -173,8 +173,6 @@ def _numbered(supports: dict[str, tuple[np.ndarray[Any, Any], tuple[int, ...]]])
 def _concentration(site: dict[str, Any]) -> Array | None:
     """Of a Dirichlet or Beta site [..., category]; None where it is of another kind."""
     base = base_distribution(site["fn"])
-    if site["scale"] is not None:
-        return None
     if isinstance(base, dist.Dirichlet):
         concentration = jnp.broadcast_to(base.concentration, site["fn"].shape())
     elif isinstance(base, dist.Beta):
@@ -271,9 +269,7 @@ def _at(model: Model, layout: Coordinates, z: Array, choice: Array, data: Data) 
             return _distribution(site, relative + jnp.log(concentration))
         transform = biject_to(site["fn"].support)
         value = transform(moved[name])
-        change = transform.log_abs_det_jacobian(moved[name], value)
-        change = change.reshape(*site["fn"].batch_shape, -1).sum(-1)
-        density.append((change if site["scale"] is None else site["scale"] * change).sum())
+        density.append(transform.log_abs_det_jacobian(moved[name], value).sum())
         return value
 
     messages = trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), random.key(0)), data)
@@ -293,9 +289,7 @@ def evaluate_kernel(model: Model, layout: Coordinates, z: Array, choice: Array) 
     Many times as fast to differentiate, since no row is looked up.
     """
     messages, log_prior = _at(model, layout, z, choice, all_transitions(1, 1, 1))
-    probability = messages["transition"]["value"]
-    possible = probability > 0
-    return log_prior, jnp.where(possible, jnp.log(jnp.where(possible, probability, 1)), -jnp.inf)
+    return log_prior, safe_log(messages["transition"]["value"])
 
 
 def of_kernel_alone(model: Model, layout: Coordinates, data: Transitions) -> bool:

@@ -14,7 +14,16 @@ from bayesmdp.data import Transitions
 from bayesmdp.mdp import label_array
 from bayesmdp.posterior.families import Family
 
-__all__ = ["Labels", "by_draw", "label_draws", "numbered_tree", "posterior_tree", "versions"]
+__all__ = [
+    "Labels",
+    "by_draw",
+    "in_chains",
+    "label_draws",
+    "label_parameters",
+    "numbered_tree",
+    "posterior_tree",
+    "versions",
+]
 
 
 class Labels(NamedTuple):
@@ -137,12 +146,17 @@ def by_draw(draws: Mapping[str, Any], dims: Mapping[str, tuple[str, ...]]) -> xr
     return xr.Dataset({name: (("chain", "draw", *dims.get(name, ())), values) for name, values in draws.items()})
 
 
+def in_chains(draws: dict[str, NDArray[Any]], num_chains: int) -> dict[str, NDArray[Any]]:
+    """Draws [draw, ...] as [chain, draw, ...]."""
+    return {name: values.reshape(num_chains, -1, *values.shape[1:]) for name, values in draws.items()}
+
+
 def numbered_tree(groups: Mapping[str, xr.Dataset], attrs: Mapping[str, Any]) -> xr.DataTree:
-    """A DataTree whose dims are all numbered, without groups that would hold nothing."""
+    """A DataTree whose dims are numbered unless labelled, without groups that would hold nothing."""
     full = {name: group for name, group in groups.items() if group.data_vars and all(group.sizes.values())}
     tree = xr.DataTree.from_dict(
         {
-            name: group.assign_coords({dim: np.arange(n) for dim, n in group.sizes.items()})
+            name: group.assign_coords({dim: np.arange(n) for dim, n in group.sizes.items() if dim not in group.coords})
             for name, group in full.items()
         }
     )

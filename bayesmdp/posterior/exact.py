@@ -36,7 +36,7 @@ from bayesmdp.posterior.belief import Belief
 from bayesmdp.posterior.conjugate import Conjugate, Layout, find, find_for_any_reward
 from bayesmdp.posterior.families import FAMILIES
 from bayesmdp.posterior.linear import linear_in
-from bayesmdp.posterior.program import Model, check, read, reads_reward, sites
+from bayesmdp.posterior.program import Model, check, read_for_agents, reads_reward, sites
 from bayesmdp.posterior.random import standard_log_gamma
 from bayesmdp.posterior.tally import Tally
 from bayesmdp.validation import integer, number
@@ -45,11 +45,14 @@ if TYPE_CHECKING:
     from bayesmdp.models.arguments import Sizes
     from bayesmdp.world import Step
 
-__all__ = ["Kept", "Sums", "draw_rule", "draw_sites", "exact_belief"]
+__all__ = ["Kept", "Sums", "draw_rule", "draw_sites", "exact_belief", "exact_draws"]
 
 DRAWS = ("fresh", "renewed", "kept")
 
 MOMENT_DRAWS = 200
+
+CHUNK_ELEMENTS = 8_000_000
+"""Gamma variables made at a time."""
 
 
 class Sums(NamedTuple):
@@ -142,19 +145,8 @@ def draw_rule(num_draws: int, draws: str, share: float) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _found(model: Model, shape: tuple[int, int, int], outcome: str) -> Conjugate:
-    with jax.enable_x64(True):
-        program = read(model, all_transitions(1, 1, 1), outcome)
-    if program.shape != shape:
-        raise ValueError(f"the model's transition has shape {program.shape}; the MDP's sizes are {shape}")
-    rows = all_transitions(*shape)
-    if not reads_reward(model, all_transitions(1, 1, 1)):
-        return find(model, rows, outcome)
-    if "reward" not in program.names:
-        raise ValueError(
-            "the model observes rewards but has no unknown 'reward' for agents to plan with: sample their means, or "
-            "compute them and call numpyro.deterministic('reward', ...) [state, action]"
-        )
-    return find_for_any_reward(model, rows, outcome)
+    _, rewarded = read_for_agents(model, shape, outcome)
+    return (find_for_any_reward if rewarded else find)(model, all_transitions(*shape), outcome)
 
 
 @lru_cache(maxsize=256)
@@ -292,6 +284,35 @@ def draw_sites(
             shape = (num_draws, *parameters[names[-1]].shape[:-1])
             normal[names[-1]] = jax.random.normal(jax.random.fold_in(key, place), shape, jnp.float64)
     return _complete(model, layout, data, parameters, log_gamma, normal)
+
+
+def exact_draws(
+    parameters: dict[str, NDArray[Any]],
+    layout: Layout,
+    num_draws: int,
+    seed: int,
+    model: Model | None,
+    *,
+    prior: bool = False,
+) -> dict[str, NDArray[Any]]:
+    """Independent draws {site: [draw, ...]} of latent and deterministic sites; the model is needed for the latter."""
+    if not num_draws:
+        return {}
+    after, before = jax.random.split(jax.random.key(seed))
+    key = before if prior else after
+    # What the model observes plays no part in its deterministic sites.
+    make = partial(draw_sites, model=model, layout=layout, data=all_transitions(1, 1, 1), parameters=parameters)
+    size = max(1, CHUNK_ELEMENTS // sum(a.size for a in parameters.values()))
+    if num_draws <= size:
+        return {name: np.asarray(values) for name, values in make(key, num_draws=num_draws).items()}
+    # Making draws takes ten times the room of keeping them, so many are made some at a time.
+    drawn: dict[str, NDArray[Any]] = {}
+    for chunk, begin in enumerate(range(0, num_draws, size)):
+        part = make(jax.random.fold_in(key, chunk), num_draws=size)
+        for name, values in part.items():
+            kept = drawn.setdefault(name, np.empty((num_draws, *values.shape[1:])))
+            kept[begin : begin + size] = values[: num_draws - begin]
+    return drawn
 
 
 def _complete(

@@ -13,6 +13,9 @@ the units of the rewards:
 Normal-Gamma is the pair t ~ Gamma(shape, rate), x | t ~ Normal(mean, 1 / sqrt(weight t)), for a mean and a precision
 both unknown; its x alone is a Student t (Bernardo and Smith, 1994, section 5.2). The prior's own natural parameters are
 (0, 1), (shape - 1, shape) and (shape - 1/2, shape, 0, 1).
+
+A Pareto, of which there is closed form for the length of an interval that numbers are uniform on, is no exponential
+family, since where its density begins is a parameter; derivatives of a likelihood say nothing of it.
 """
 
 from __future__ import annotations
@@ -25,7 +28,17 @@ from numpy.typing import NDArray
 
 from bayesmdp.mdp import Array
 
-__all__ = ["BETA", "DIRICHLET", "FAMILIES", "GAMMA", "NORMAL", "NORMAL_GAMMA", "Family"]
+__all__ = [
+    "BETA",
+    "DIRICHLET",
+    "FAMILIES",
+    "GAMMA",
+    "NORMAL",
+    "NORMAL_GAMMA",
+    "PARETO",
+    "ExponentialFamily",
+    "Family",
+]
 
 type Values = tuple[Any, ...]
 """One array [...] for each site of the family: (x,), (t,) or (t, x)."""
@@ -60,14 +73,6 @@ class Family(Protocol):
     simplex: bool
     has_normal: bool
 
-    def natural(self, prior: Array) -> Array:
-        """Natural parameters [..., statistic] of the prior."""
-        ...
-
-    def standard(self, natural: Array, prior: Array) -> Array:
-        """Parameters [..., parameter] from natural ones."""
-        ...
-
     def gamma_shape(self, parameters: Array) -> Array | None:
         """Shapes [...] of the standard Gamma variables that a draw is made of."""
         ...
@@ -81,7 +86,19 @@ class Family(Protocol):
         ...
 
 
-class Smooth(Family, Protocol):
+class ExponentialFamily(Family, Protocol):
+    """A family whose likelihoods' parts add up."""
+
+    def natural(self, prior: Array) -> Array:
+        """Natural parameters [..., statistic] of the prior."""
+        ...
+
+    def standard(self, natural: Array, prior: Array) -> Array:
+        """Parameters [..., parameter] from natural ones."""
+        ...
+
+
+class Smooth(ExponentialFamily, Protocol):
     """A family of real or positive unknowns, whose rows' coefficients follow from a few slopes.
 
     Attributes
@@ -298,9 +315,29 @@ class _NormalGamma:
         return np.asarray(negative | (slope**2 - 2 * constant * curvature > 1e-6 * size**2))
 
 
-DIRICHLET: Family = _Simplex("Dirichlet", ())
-BETA: Family = _Simplex("Beta", ("a", "b"))
+class _Pareto:
+    name, simplex = "Pareto", False
+    labels: tuple[str, ...] = ("scale", "shape")
+    has_normal = False
+
+    def gamma_shape(self, parameters: Array) -> Array:
+        return jnp.ones_like(parameters[..., 1])
+
+    def values(self, parameters: Array, log_gamma: Array | None, normal: Array | None) -> Values:
+        assert log_gamma is not None
+        return (parameters[..., 0] * jnp.exp(jnp.exp(log_gamma) / parameters[..., 1]),)
+
+    def moments(self, parameters: Array) -> tuple[Array, Array]:
+        scale, shape = parameters[..., 0], parameters[..., 1]
+        one, two = jnp.maximum(shape - 1, 0), jnp.maximum(shape - 2, 0)
+        return scale * shape / one, scale**2 * shape / (one**2 * two)
+
+
+DIRICHLET: ExponentialFamily = _Simplex("Dirichlet", ())
+BETA: ExponentialFamily = _Simplex("Beta", ("a", "b"))
 NORMAL: Smooth = _Normal()
 GAMMA: Smooth = _Gamma()
 NORMAL_GAMMA: Smooth = _NormalGamma()
-FAMILIES: dict[str, Family] = {family.name: family for family in (DIRICHLET, BETA, NORMAL, GAMMA, NORMAL_GAMMA)}
+PARETO: Family = _Pareto()
+KINDS: tuple[Family, ...] = (DIRICHLET, BETA, NORMAL, GAMMA, NORMAL_GAMMA, PARETO)
+FAMILIES: dict[str, Family] = {family.name: family for family in KINDS}

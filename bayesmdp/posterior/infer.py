@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Sequence
-from functools import partial
 
 import jax
 import numpy as np
@@ -15,15 +14,27 @@ from bayesmdp.data import Targets, Transitions, all_transitions, compress, label
 from bayesmdp.mdp import MDP
 from bayesmdp.posterior import nuts, smc_run
 from bayesmdp.posterior.conjugate import Conjugate, Layout, NotConjugate, find
-from bayesmdp.posterior.datatree import Labels, posterior_tree
+from bayesmdp.posterior.datatree import Labels, in_chains, posterior_tree
 from bayesmdp.posterior.engines import ByParticles
-from bayesmdp.posterior.exact import draw_sites
+from bayesmdp.posterior.exact import exact_draws
 from bayesmdp.posterior.families import FAMILIES
 from bayesmdp.posterior.infer_q import infer_q, of_q_values
+from bayesmdp.posterior.infer_records import infer_records
 from bayesmdp.posterior.log_evidence import conjugate_log_evidence
-from bayesmdp.posterior.program import Model, Program, check, describe_row, read, reads_reward, row_values, sites
+from bayesmdp.posterior.program import (
+    Impossible,
+    Model,
+    Program,
+    check,
+    describe_row,
+    latent_values,
+    read,
+    reads_reward,
+    row_values,
+)
 from bayesmdp.posterior.smc import DEFAULT
 from bayesmdp.posterior.summary import summarise_rewards
+from bayesmdp.records import Records
 from bayesmdp.validation import integer
 
 __all__ = ["draw", "infer", "log_rows"]
@@ -32,13 +43,10 @@ TRIALS = 16
 
 METHODS = ("auto", "exact", "smc", "nuts")
 
-CHUNK_ELEMENTS = 8_000_000
-"""Gamma variables made at a time."""
-
 
 def infer(
     model: Model,
-    log: xr.Dataset | Transitions | Targets,
+    log: xr.Dataset | Transitions | Targets | Records,
     *,
     draws: int = 1000,
     method: str = "auto",
@@ -54,18 +62,19 @@ def infer(
     ----------
     model : NumPyro function of the data
         See ``bayesmdp/models/README.md`` for what is asked of it.
-    log : Dataset over ``step``, Transitions, or Targets
+    log : Dataset over ``step``, Transitions, Targets, or Records
         See :func:`bayesmdp.data.compress`. For a model of Q-values, with a site ``theta``, the log of an `mdp` with
-        stages: its targets are then made backwards, each with the posterior mean of the next stage.
+        stages: its targets are then made backwards, each with the posterior mean of the next stage. For a model of
+        recorded primitives (:mod:`bayesmdp.records`) a log whose ``state`` has the dims step and coordinate.
     draws : int, default 1000
         In all, over all chains. With 0 an exact posterior is kept as its parameters alone, which take no more room than
         the prior; :func:`draw` makes draws of them when they are wanted.
     method : {"auto", "exact", "smc", "nuts"}
         ``"exact"`` needs a conjugate model, which is found out, not declared; ``"auto"`` takes it where it holds and
-        NUTS elsewhere. ``"smc"`` is for any model, and the choice of ``"auto"`` for one with discrete unknowns or made
-        by :func:`~bayesmdp.with_particles`. ``posterior.attrs["engine"]`` and ``["reason"]`` say which ran and why.
-        Of all but NUTS there is also ``["log_evidence"]``, the log probability of the log under the prior, and
-        ``["log_evidence_sd"]``, how well it is known.
+        NUTS elsewhere. ``"smc"`` is for any model, and the choice of ``"auto"`` for one with discrete unknowns, of
+        recorded primitives, or made by :func:`~bayesmdp.with_particles`. ``posterior.attrs["engine"]`` and
+        ``["reason"]`` say which ran and why. Of all but NUTS there is also ``["log_evidence"]``, the log probability of
+        the log under the prior, and ``["log_evidence_sd"]``, how well it is known.
     seed : int
         The same seed gives the same draws.
     mdp : MDP, optional
@@ -113,6 +122,18 @@ def infer(
     integer("seed", seed, 0)
     integer("num_warmup", num_warmup, 1)
     num_chains = _num_chains(draws, chains)
+    if isinstance(log, Records) or (isinstance(log, xr.Dataset) and "coordinate" in log.dims):
+        return infer_records(
+            model,
+            log,
+            mdp=mdp,
+            draws=draws,
+            method=method,
+            seed=seed,
+            chains=num_chains,
+            num_warmup=num_warmup,
+            progress=progress,
+        )
     if isinstance(log, Targets) or (mdp is not None and not isinstance(log, Transitions) and of_q_values(model, mdp)):
         if mdp is None:
             raise ValueError("a model of Q-values needs mdp, the MDP whose stages and features it is about")
@@ -147,7 +168,7 @@ def infer(
                 raise ValueError(f"draws must be at least 1 where the posterior is not known in closed form: {reason}")
             check(model, padded)
             if not _discrete(program):  # of which a row may need one value out of many
-                _refuse_impossible(padded, _never(model, padded, program), rewarded)
+                _refuse_impossible(padded, _never(model, padded), rewarded)
         if engine == "smc":
             settings = model.settings if isinstance(model, ByParticles) else DEFAULT
             sample = smc_run.run(model, padded, num_draws=draws, num_chains=num_chains, seed=seed, settings=settings)
@@ -171,9 +192,9 @@ def infer(
             prior = exact_draws(before, found.layout, draws, seed, model, prior=True)
             posterior = exact_draws(parameters, found.layout, draws, seed, model)
             told = {"log_evidence": conjugate_log_evidence(model, padded, found, parameters), "log_evidence_sd": 0.0}
-            posterior = _in_chains(posterior, num_chains)
+            posterior = in_chains(posterior, num_chains)
     return posterior_tree(
-        prior=_in_chains(prior, num_chains),
+        prior=in_chains(prior, num_chains),
         posterior=posterior,
         statistics=statistics,
         parameters=parameters,
@@ -264,13 +285,11 @@ def _discrete(program: Program) -> list[str]:
     return [name for name, site in program.latents.items() if site["fn"].support.is_discrete]
 
 
-def _never(model: Model, data: Transitions, program: Program) -> NDArray[np.bool_]:
+def _never(model: Model, data: Transitions) -> NDArray[np.bool_]:
     """Rows [row] of probability 0 at each of several random values of the unknowns."""
     once, never = data._replace(weight=np.ones(len(data.weight))), np.ones(len(data.weight), bool)
     for seed in range(TRIALS):
-        drawn = sites(model, data, seed=seed)
-        values = {name: drawn[name]["value"] for name in program.latents}
-        never &= np.asarray(row_values(model, once, values)) < -1e300
+        never &= np.asarray(row_values(model, once, latent_values(model, data, seed))) < -1e300
         if not never.any():
             break
     return never
@@ -279,41 +298,13 @@ def _never(model: Model, data: Transitions, program: Program) -> NDArray[np.bool
 def _refuse_impossible(data: Transitions, impossible: NDArray[np.bool_], rewarded: bool) -> None:
     if impossible.any():
         row = describe_row(data, int(np.flatnonzero(impossible)[0]), reward=rewarded)
-        raise ValueError(
+        raise Impossible(
             f"the log has {row}, which has probability 0 under the model; check the log, or widen the prior"
         )
 
 
 def _num_chains(draws: int, chains: int) -> int:
     return max(n for n in range(1, integer("chains", chains, 1) + 1) if draws % n == 0)
-
-
-def _in_chains(draws: nuts.Draws, num_chains: int) -> nuts.Draws:
-    """Draws [draw, ...] as [chain, draw, ...]."""
-    return {name: values.reshape(num_chains, -1, *values.shape[1:]) for name, values in draws.items()}
-
-
-def exact_draws(
-    parameters: nuts.Draws, layout: Layout, num_draws: int, seed: int, model: Model | None, *, prior: bool = False
-) -> nuts.Draws:
-    """Independent draws {site: [draw, ...]} of latent and deterministic sites; the model is needed for the latter."""
-    if not num_draws:
-        return {}
-    after, before = jax.random.split(jax.random.key(seed))
-    key = before if prior else after
-    # What the model observes plays no part in its deterministic sites.
-    make = partial(draw_sites, model=model, layout=layout, data=all_transitions(1, 1, 1), parameters=parameters)
-    size = max(1, CHUNK_ELEMENTS // sum(a.size for a in parameters.values()))
-    if num_draws <= size:
-        return {name: np.asarray(values) for name, values in make(key, num_draws=num_draws).items()}
-    # Making draws takes ten times the room of keeping them, so many are made some at a time.
-    drawn: nuts.Draws = {}
-    for number, begin in enumerate(range(0, num_draws, size)):
-        part = make(jax.random.fold_in(key, number), num_draws=size)
-        for name, values in part.items():
-            kept = drawn.setdefault(name, np.empty((num_draws, *values.shape[1:])))
-            kept[begin : begin + size] = values[: num_draws - begin]
-    return drawn
 
 
 def draw(
@@ -369,7 +360,7 @@ def draw(
     }
     layout = Layout(tuple(families.values()), deterministic)
     with jax.enable_x64(True):
-        drawn = _in_chains(exact_draws(parameters, layout, draws, seed, model), num_chains)
+        drawn = in_chains(exact_draws(parameters, layout, draws, seed, model), num_chains)
         dims = {
             site: tuple(str(dim) for dim in known[name].dims if dim != "parameter")
             for name, (sites, _) in families.items()

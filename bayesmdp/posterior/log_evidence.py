@@ -18,7 +18,7 @@ from scipy.special import gammaln, xlogy
 
 from bayesmdp.data import Transitions
 from bayesmdp.posterior.conjugate import Conjugate
-from bayesmdp.posterior.program import Model, log_prior, row_values
+from bayesmdp.posterior.program import Model, prior_density, row_values, sites
 
 __all__ = ["conjugate_log_evidence"]
 
@@ -54,7 +54,7 @@ def conjugate_log_evidence(
         values |= dict(zip(site.prior.sites, at, strict=True))
     with jax.enable_x64(True):
         rows = np.asarray(row_values(model, data._replace(weight=np.ones(len(data.weight))), values))
-        before = float(log_prior(model, data, values))
+        before = float(prior_density(sites(model, data, values)))
     seen = np.asarray(data.weight) > 0
     return float(np.dot(np.asarray(data.weight)[seen], rows[seen])) + before - after
 

@@ -9,10 +9,10 @@ import numpyro.distributions as dist
 from numpy.typing import NDArray
 
 from bayesmdp.data import Transitions
-from bayesmdp.posterior.families import BETA, DIRICHLET, GAMMA, NORMAL, NORMAL_GAMMA, Family
+from bayesmdp.posterior.families import BETA, DIRICHLET, GAMMA, NORMAL, NORMAL_GAMMA, ExponentialFamily
 from bayesmdp.posterior.program import Model, Program, base_distribution, sites
 
-__all__ = ["NotConjugate", "Prior", "priors"]
+__all__ = ["NotConjugate", "Prior", "priors", "read_prior"]
 
 KNOWN = "Dirichlet, Beta, Normal and Gamma"
 
@@ -34,7 +34,7 @@ class Prior(NamedTuple):
     """
 
     sites: tuple[str, ...]
-    family: Family
+    family: ExponentialFamily
     parameters: NDArray[np.float64]
 
 
@@ -55,12 +55,12 @@ def priors(model: Model, data: Transitions, program: Program) -> dict[str, Prior
     unseen = sites(model, data._replace(weight=np.zeros(len(data.weight)), reward=np.asarray(data.reward) + 1))
     found = {}
     for name, site in program.latents.items():
-        read = _parameters(site["fn"])
+        read = read_prior(site["fn"])
         if read is None:
             kind = type(base_distribution(site["fn"])).__name__
             raise NotConjugate(f"the prior of {name!r} is {kind}; closed forms are known here for {KNOWN}")
         family, parameters = read
-        before = _parameters(unseen[name]["fn"])
+        before = read_prior(unseen[name]["fn"])
         if before is None or not np.array_equal(before[1], parameters):
             raise NotConjugate(f"the prior of {name!r} depends on the data")
         if site["scale"] is not None:
@@ -81,7 +81,7 @@ def priors(model: Model, data: Transitions, program: Program) -> dict[str, Prior
     return {name: prior for name, prior in found.items() if name not in partner.values()}
 
 
-def _parameters(fn: Any) -> tuple[Family, NDArray[Any]] | None:
+def read_prior(fn: Any) -> tuple[ExponentialFamily, NDArray[Any]] | None:
     """The family of a distribution and its parameters [..., parameter]."""
     base = base_distribution(fn)
     if isinstance(base, dist.Dirichlet):
@@ -108,7 +108,7 @@ def _partners(runs: list[dict[str, Any]], program: Program) -> dict[str, str]:
 
     Priors depend on other unknowns if their parameters move when those are drawn anew.
     """
-    read = {name: [_parameters(run[name]["fn"]) for run in runs] for name in program.latents}
+    read = {name: [read_prior(run[name]["fn"]) for run in runs] for name in program.latents}
     moving = [name for name, drawn in read.items() if _moves(drawn)]
     partner: dict[str, str] = {}
     for name in moving:
@@ -131,7 +131,7 @@ def _partners(runs: list[dict[str, Any]], program: Program) -> dict[str, str]:
     return partner
 
 
-def _moves(drawn: list[tuple[Family, NDArray[Any]] | None]) -> bool:
+def _moves(drawn: list[tuple[ExponentialFamily, NDArray[Any]] | None]) -> bool:
     first = drawn[0]
     return first is not None and any(one is None or not np.array_equal(first[1], one[1]) for one in drawn)
 

@@ -24,16 +24,19 @@ from bayesmdp.mdp import Array
 __all__ = [
     "PLATE",
     "Data",
+    "Impossible",
     "Model",
     "Program",
     "base_distribution",
     "check",
     "describe_row",
+    "latent_values",
     "log_likelihood_of",
-    "log_prior",
     "of_prior",
     "prior_density",
     "read",
+    "read_for_agents",
+    "read_sites",
     "row_log_likelihood",
     "row_values",
     "sample_prior",
@@ -54,6 +57,10 @@ AXES = ("chain", "draw", "state", "action", "next_state", "outcome", "row", "par
 
 # NumPyro keeps its handlers on one stack for all threads, and agents are compiled side by side.
 TRACING = threading.RLock()
+
+
+class Impossible(ValueError):
+    """A log holds what has probability 0 under a model, whatever its unknowns are."""
 
 
 class Program(NamedTuple):
@@ -116,6 +123,11 @@ def sites(
     return trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), jax.random.key(seed)), data)
 
 
+def latent_values(model: Model, data: Data, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Values of the latent sites in one run of `sites`."""
+    return {name: np.asarray(site["value"]) for name, site in sites(model, data, seed=seed).items() if _is_latent(site)}
+
+
 def trace(model: Model, data: Data) -> dict[str, Any]:
     """NumPyro's messages by site, of one run; one thread at a time."""
     with TRACING:
@@ -155,7 +167,7 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
             "the model has no site 'transition': sample it, or compute it and call "
             f"numpyro.deterministic('transition', ...); its sites are {found}"
         )
-    _check_fixed(model, data, messages)
+    _check_fixed(model, data)
     for seed in range(3):
         _check_transition((sites(model, data, seed=seed) if seed else messages)["transition"]["value"])
     shape = messages["transition"]["value"].shape
@@ -177,6 +189,57 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
     return Program(latents, deterministic, dims, shape)
 
 
+def read_sites(model: Model, data: Data) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
+    """The unknowns of a model of recorded primitives, as NumPyro's messages by name, and the names of their axes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If `model` is no function, computes no ``next_state`` [row, coordinate] or one that depends on its unknowns, or
+        has a site named as an axis.
+    """
+    if not callable(model):
+        raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
+    messages = sites(model, data)
+    latents = {name: site for name, site in messages.items() if _is_latent(site)}
+    if "next_state" not in messages or messages["next_state"]["type"] != "deterministic":
+        raise ValueError(
+            "the model computes no next state: call numpyro.deterministic('next_state', ...) [row, coordinate]; its "
+            f"sites are {', '.join(map(repr, messages))}"
+        )
+    shape = np.shape(messages["next_state"]["value"])
+    if shape != np.shape(data.state):
+        raise ValueError(f"next_state has shape {shape}; expected [row, coordinate] = {np.shape(data.state)}")
+    for seed in range(1, 4):
+        other = np.asarray(sites(model, data, seed=seed)["next_state"]["value"])
+        moved = ~np.isclose(other, np.asarray(messages["next_state"]["value"]), rtol=1e-9, atol=1e-12).all(-1)
+        if moved.any():
+            raise ValueError(
+                f"next_state of row {int(np.flatnonzero(moved)[0])} depends on the unknowns {', '.join(latents)} "
+                "though all primitives are given, and nothing would be learned from it: sample what it depends on in "
+                "data.rows(), and record it"
+            )
+    dims = {name: _dims(site) for name, site in latents.items()}
+    _check_names(dims)
+    return latents, dims
+
+
+def read_for_agents(model: Model, shape: tuple[int, int, int], outcome: str) -> tuple[Program, bool]:
+    """`read` of a model about an MDP of `shape`, and whether it observes rewards, which must then be an unknown."""
+    one = all_transitions(1, 1, 1)
+    with jax.enable_x64(True):
+        program = read(model, one, outcome)
+    if program.shape != shape:
+        raise ValueError(f"the model's transition has shape {program.shape}; the MDP's sizes are {shape}")
+    rewarded = reads_reward(model, one)
+    if rewarded and "reward" not in program.names:
+        raise ValueError(
+            "the model observes rewards but has no unknown 'reward' for agents to plan with: sample their means, or "
+            "compute them and call numpyro.deterministic('reward', ...) [state, action]"
+        )
+    return program, rewarded
+
+
 def check(model: Model, data: Transitions) -> NDArray[np.float64]:
     """Refuse a model whose rows are not counted `weight` times each.
 
@@ -192,7 +255,7 @@ def check(model: Model, data: Transitions) -> NDArray[np.float64]:
     """
     rng = np.random.default_rng(0)
     weight = rng.integers(0, 4, len(data.state)).astype(float)
-    values = {name: np.asarray(site["value"]) for name, site in sites(model, data).items() if _is_latent(site)}
+    values = latent_values(model, data)
     once = np.asarray(row_values(model, data._replace(weight=np.ones(len(weight))), values))
     often = np.asarray(row_values(model, data._replace(weight=weight), values))
     with np.errstate(invalid="ignore"):
@@ -233,13 +296,8 @@ def log_likelihood_of(messages: dict[str, Any], data: Data) -> Array:
     return total
 
 
-def log_prior(model: Model, data: Data, values: dict[str, Array]) -> Array:
-    """Log density of the latents at `values`, with what the model multiplies it by outside the rows."""
-    return prior_density(sites(model, data, values))
-
-
 def prior_density(messages: dict[str, Any]) -> Array:
-    """`log_prior`, of one run of the model."""
+    """Log density of the latents of one run, with what the model multiplies it by outside the rows."""
     total = jnp.zeros(())
     for site in messages.values():
         if site["type"] == "sample" and of_prior(site):
@@ -319,19 +377,19 @@ def _check_names(dims: dict[str, tuple[str, ...]]) -> None:
         raise ValueError(f"the site {taken[0]!r} has the name of an axis of posteriors; give it another")
 
 
-def _check_fixed(model: Model, data: Transitions, messages: dict[str, Any]) -> None:
+def _check_fixed(model: Model, data: Transitions) -> None:
     """Refuse unknowns whose shape depends on how many rows there are."""
-    twice = sites(model, Transitions(*(np.concatenate([column, column]) for column in data)))
-    for name in (*messages, *twice):
-        one, two = messages.get(name), twice.get(name)
+    once, twice = (sites(model, Transitions(*(np.repeat(column[:1], n) for column in data))) for n in (1, 2))
+    for name in (*once, *twice):
+        one, two = once.get(name), twice.get(name)
         if one is None or two is None:
             raise ValueError(f"the site {name!r} is there for some data only; sites must not depend on the data")
         if one["type"] == "deterministic" or _is_latent(one):
             before, after = np.shape(one["value"]), np.shape(two["value"])
             if before != after:
                 raise ValueError(
-                    f"the site {name!r} has shape {before} for {len(data.weight)} rows of data and {after} for twice "
-                    "as many; unknowns must have one shape, whatever the data"
+                    f"the site {name!r} has shape {before} for 1 rows of data and {after} for twice as many; unknowns "
+                    "must have one shape, whatever the data"
                 )
 
 

@@ -117,7 +117,7 @@ class Particles(NamedTuple):
     resampled, moved : float
         How many times; and how many moves that took.
     failed : bool
-        Whether all particles, or nearly all, gave the data probability 0, or steps were too many.
+        Whether all particles, or nearly all, gave the data probability 0.
     """
 
     z: Array
@@ -139,7 +139,7 @@ def start(key: Array, target: Target, settings: Settings) -> Particles:
     count = settings.particles
     z, choice = jax.vmap(target.draw)(random.split(key, count))
     _, table = lax.map(lambda at: target.evaluate(*at), (z, choice), batch_size=min(count, 256))
-    table = _finite(table)
+    table = finite(table)
     log_weight = _equal(count)
     return Particles(
         z=z,
@@ -163,7 +163,10 @@ def effective_size(particles: Particles) -> Array:
 
 
 def advance(key: Array, particles: Particles, weight: Array, target: Target, settings: Settings) -> Particles:
-    """The particles with all data taken in: row r seen `weight[r]` times in all."""
+    """The particles with all data taken in: row r seen `weight[r]` times in all.
+
+    Or as much of them as MAX_STEPS allow; the next call goes on.
+    """
     weight = jnp.asarray(weight, jnp.float64)
     log_threshold = jnp.log(settings.threshold * settings.particles)
 
@@ -185,12 +188,11 @@ def advance(key: Array, particles: Particles, weight: Array, target: Target, set
             return renew(own, _weighed(now, share * gained)._replace(taken=taken), target, settings)
 
         now = lax.cond(whole | lost, reweigh, bridge, now)
-        steps = steps + 1
-        return key, now._replace(failed=now.failed | lost | (steps >= MAX_STEPS)), steps
+        return key, now._replace(failed=now.failed | lost), steps + 1
 
     def unfinished(carry: tuple[Array, Particles, Array]) -> Array:
-        _, now, _ = carry
-        return (now.taken != weight).any() & ~now.failed
+        _, now, steps = carry
+        return (now.taken != weight).any() & ~now.failed & (steps < MAX_STEPS)
 
     key, own = random.split(key)
     _, particles, _ = lax.while_loop(unfinished, step, (key, particles, jnp.zeros((), jnp.int32)))
@@ -212,7 +214,8 @@ def _systematic(key: Array, log_weight: Array, num_draws: int) -> Array:
     return jnp.clip(jnp.searchsorted(ladder / ladder[-1], at, side="right"), 0, len(log_weight) - 1)
 
 
-def _finite(table: Array) -> Array:
+def finite(table: Array) -> Array:
+    """Log-likelihoods as numbers that may be counted 0 times."""
     return jnp.where(jnp.isnan(table), LEAST_LOG, jnp.maximum(table, LEAST_LOG))
 
 
@@ -284,7 +287,7 @@ def renew(key: Array, now: Particles, target: Target, settings: Settings) -> Par
     return now._replace(
         z=at.z,
         choice=at.choice,
-        table=_finite(table),
+        table=finite(table),
         log_weight=_equal(settings.particles),
         log_step=at.log_step,
         spread=spread,
@@ -303,7 +306,7 @@ def _refreshed(key: Array, now: Particles, target: Target, settings: Settings) -
     return now._replace(
         z=now.z.at[place].set(at.z),
         choice=now.choice.at[place].set(at.choice),
-        table=now.table.at[place].set(_finite(table)),
+        table=now.table.at[place].set(finite(table)),
         log_step=at.log_step,
         cursor=(now.cursor + count) % settings.particles,
     )
@@ -322,7 +325,7 @@ class _Moving(NamedTuple):
 def _log_density(target: Target, taken: Array) -> Callable[[Array, Array], Array]:
     def log_density(z: Array, choice: Array) -> Array:
         log_prior, rows = target.evaluate(z, choice)
-        return log_prior + _finite(rows) @ taken
+        return log_prior + finite(rows) @ taken
 
     return log_density
 
@@ -340,7 +343,9 @@ def _moved(key: Array, at: _Moving, spread: Array, taken: Array, target: Target,
     log_density, count = _log_density(target, taken), len(at.z)
     if target.choices > 1:
         every = jnp.arange(target.choices, dtype=jnp.int32)
-        joint = jax.vmap(lambda z: jax.vmap(lambda choice: log_density(z, choice))(every))(at.z)
+        # Some at a time: what is evaluated takes the room of all rows.
+        some = max(1, 256 // target.choices)
+        joint = lax.map(lambda z: jax.vmap(lambda choice: log_density(z, choice))(every), at.z, batch_size=some)
         choice = random.categorical(choice_key, joint).astype(jnp.int32)
         at = _at(at.z, choice, at.log_step, taken, target)
     if not at.z.shape[-1]:

@@ -36,7 +36,7 @@ from bayesmdp.posterior.coordinates import (
     prior_draw,
     values_at,
 )
-from bayesmdp.posterior.program import Model, describe_row, read, reads_reward, row_values, sites
+from bayesmdp.posterior.program import Model, describe_row, latent_values, read_for_agents, row_values
 from bayesmdp.posterior.smc import DEFAULT, Particles, Settings, Target, advance, choose, effective_size, start
 from bayesmdp.posterior.tally import Tally
 
@@ -125,15 +125,7 @@ def _smc_belief(
     near: tuple[float, float],
 ) -> Belief:
     with jax.enable_x64(True):
-        program = read(model, all_transitions(1, 1, 1), outcome)
-        if program.shape != shape:
-            raise ValueError(f"the model's transition has shape {program.shape}; the MDP's sizes are {shape}")
-        rewarded = reads_reward(model, all_transitions(1, 1, 1))
-        if rewarded and "reward" not in program.names:
-            raise ValueError(
-                "the model observes rewards but has no unknown 'reward' for agents to plan with: sample their means, "
-                "or compute them and call numpyro.deterministic('reward', ...) [state, action]"
-            )
+        program, rewarded = read_for_agents(model, shape, outcome)
         layout = coordinates(model, all_transitions(*shape))
         plain = not rewarded and of_kernel_alone(model, layout, all_transitions(*shape))
         probes, allowed = _probes(model, all_transitions(*shape), near) if rewarded else (np.zeros(1), None)
@@ -193,10 +185,6 @@ def _smc_belief(
                 told[name] = mean, jnp.tensordot(weight, (every[name] - mean) ** 2, 1)
         return state, told
 
-    def possible(data: Transitions) -> NDArray[np.bool_]:
-        assert allowed is not None
-        return np.asarray(allowed(data))
-
     def report(state: Followed) -> dict[str, Array]:
         particles = state.particles
         return {
@@ -214,7 +202,7 @@ def _smc_belief(
         dims=tuple(program.dims.items()),
         identity=identity,
         moments=moments,
-        possible=possible if rewarded else None,
+        possible=allowed,
         report=report,
     )
 
@@ -241,7 +229,7 @@ def lagrange(seen: Array, nodes: NDArray[np.float64]) -> Array:
 
 def _probes(model: Model, every: Transitions, near: tuple[float, float]) -> tuple[NDArray[np.float64], Any]:
     """Two or three rewards that tell of all, and what says of rows whether their rewards are possible."""
-    drawn = [_latents(model, every, seed) for seed in range(4)]
+    drawn = [latent_values(model, every, seed) for seed in range(4)]
 
     def likelihood(reward: NDArray[np.float64] | float) -> NDArray[np.float64]:
         data = every._replace(reward=np.broadcast_to(reward, every.state.shape), weight=np.ones(len(every.state)))
@@ -280,11 +268,6 @@ def _probes(model: Model, every: Transitions, near: tuple[float, float]) -> tupl
         return ~reachable | np.isfinite(likely).all(0)
 
     return nodes, allowed
-
-
-def _latents(model: Model, data: Transitions, seed: int) -> dict[str, Any]:
-    messages = sites(model, data, seed=seed)
-    return {name: m["value"] for name, m in messages.items() if m["type"] == "sample" and not m["is_observed"]}
 
 
 def _identity(model: Model, layout: Coordinates, data: Transitions, settings: Settings) -> str:

@@ -24,8 +24,6 @@ from bayesmdp.posterior.coordinates import (
 from bayesmdp.posterior.program import Model
 from bayesmdp.posterior.smc import (
     DEFAULT,
-    IMPOSSIBLE,
-    MAX_STEPS,
     Settings,
     Target,
     advance,
@@ -33,6 +31,7 @@ from bayesmdp.posterior.smc import (
     renew,
     start,
 )
+from bayesmdp.records import Records
 
 __all__ = ["Sample", "run"]
 
@@ -69,7 +68,13 @@ class Sample(NamedTuple):
 
 
 def run(
-    model: Model, data: Transitions, *, num_draws: int, num_chains: int, seed: int, settings: Settings = DEFAULT
+    model: Model,
+    data: Transitions | Records,
+    *,
+    num_draws: int,
+    num_chains: int,
+    seed: int,
+    settings: Settings = DEFAULT,
 ) -> Sample:
     """Posterior draws; of each run's particles, moved once more at the end, as many as are asked for.
 
@@ -81,24 +86,24 @@ def run(
         If all particles give the data probability 0, or too many steps were needed.
     """
     layout = coordinates(model, data)
-    plain = of_kernel_alone(model, layout, data)
+    plain = isinstance(data, Transitions) and of_kernel_alone(model, layout, data)
     each = num_draws // num_chains
     settings = settings._replace(particles=max(settings.particles, each), share=0.0)
     runs = [
         _run(random.key(seed), data, chain, model=model, layout=layout, settings=settings, num_draws=each, plain=plain)
         for chain in range(num_chains)
     ]
-    draws, evidence, size, resampled, failed = (
+    draws, evidence, size, resampled, failed, behind = (
         jax.tree.map(lambda *parts: np.stack([np.asarray(part) for part in parts]), *found)
         for found in zip(*runs, strict=True)
     )
-    if failed.any():
+    if failed.any() or behind.any():
         raise RuntimeError(
             "the particles lost the posterior: "
             + (
-                "all of them give the log probability 0, or nearly all"
-                if (evidence < IMPOSSIBLE).any() or (resampled < MAX_STEPS / 2).all()
-                else "too many steps were needed to take the log in"
+                "too many steps were needed to take the log in"
+                if not failed.any()
+                else "all of them give the log probability 0, or nearly all"
             )
             + "; widen the prior, give more particles (bm.with_particles), or use method='nuts'"
         )
@@ -108,7 +113,7 @@ def run(
 @partial(jax.jit, static_argnames=("model", "layout", "settings", "num_draws", "plain"))
 def _run(
     key: Array,
-    data: Transitions,
+    data: Any,
     chain: int,
     *,
     model: Model,
@@ -128,10 +133,10 @@ def _run(
     target = Target(lambda key: prior_draw(model, layout, key, once), log_densities, layout.choices)
     keys = random.split(random.fold_in(key, chain), 4)
     particles = advance(keys[1], start(keys[0], target, settings), data.weight, target, settings)
-    size = effective_size(particles)
+    size, behind = effective_size(particles), (particles.taken != data.weight).any()
     particles = renew(keys[2], particles, target, settings)
     picked = random.permutation(keys[3], settings.particles)[:num_draws]  # all weigh the same now
     draws = jax.vmap(lambda z, choice: values_at(model, layout, z, choice, once))(
         particles.z[picked], particles.choice[picked]
     )
-    return draws, particles.log_evidence, size, particles.resampled, particles.failed
+    return draws, particles.log_evidence, size, particles.resampled, particles.failed, behind

@@ -1,6 +1,16 @@
 """Experiments as plain data, one file a paper; ``bayesmdp run FILE/STUDY`` runs one."""
 
-from bayesmdp.studies import aq_brmdp, average_reward, draw_reuse, mtsrl, risky_lake, river_schedule, structure, tseb
+from bayesmdp.studies import (
+    aq_brmdp,
+    average_reward,
+    draw_reuse,
+    mtsrl,
+    risky_lake,
+    river_schedule,
+    slippery_lake,
+    structure,
+    tseb,
+)
 from bayesmdp.studies.base import AgentSpec, Study
 
 __all__ = ["STUDIES", "AgentSpec", "Study", "find"]
@@ -16,6 +26,7 @@ STUDIES = {
         ("average-reward", average_reward),
         ("mtsrl", mtsrl),
         ("structure", structure),
+        ("slippery-lake", slippery_lake),
     )
     for name, study in module.STUDIES.items()
 }

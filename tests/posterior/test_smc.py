@@ -26,6 +26,7 @@ from bayesmdp.models import (
     river_current,
     tied_moves,
 )
+from bayesmdp.posterior import smc
 from bayesmdp.posterior.coordinates import coordinates, evaluate, prior_draw, values_at
 from bayesmdp.posterior.exact import exact_belief
 from bayesmdp.posterior.smc import Settings, Target, advance, effective_size, start
@@ -251,6 +252,27 @@ def test_recovers_after_surprising_data() -> None:
     errors = np.array([float(p.log_evidence) for *_, p in others]) - river_evidence(first + second)
     assert errors.std() < 1
     assert abs(np.log(np.exp(errors).mean())) < 1
+
+
+def test_what_does_not_fit_in_one_call_is_taken_in_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smc, "MAX_STEPS", 4)
+    many = np.zeros((6, 2, 6))
+    many[3, 1, 2:5] = [200, 400, 2000]
+    calls = 4
+    follow = follower(river_current(RIVER), (6, 2, 6), Settings(particles=200))
+    *_, once = follow(random.key(0), np.stack([many.ravel()]))
+    assert float(once.taken.sum()) < 2600
+    weight, values, particles = follow(random.key(0), np.stack([many.ravel()] * calls))
+    assert not bool(once.failed) and not bool(particles.failed)
+    assert float(particles.taken.sum()) == pytest.approx(2600)
+    share = (1 + many[3, 1, 2:5]) / 2603
+    np.testing.assert_allclose(weight @ values["current"], share, atol=0.005)
+    rows = Transitions(*(column[many.ravel() > 0] for column in all_transitions(6, 2, 6)))._replace(
+        weight=many[many > 0]
+    )
+    monkeypatch.setattr(smc, "MAX_STEPS", 1)
+    with pytest.raises(RuntimeError, match="too many steps"):
+        bm.infer(river_current(RIVER), rows, method="smc", draws=100, chains=1)
 
 
 def test_all_particles_impossible_is_reported() -> None:

@@ -1,0 +1,100 @@
+"""AQ-BRMDP on a space of numbers: the level adapts to how much the posterior still disagrees about each target.
+
+Song, Wang and Zhou (2026), section EC.7.7. There are no visits to count. What the posterior does not know of a pair is
+
+    u(s, a) = the standard deviation over draws of the expected target,    n(s, a) = 1 / max(u(s, a), least)^2
+
+a pseudo-count, and with the mean of n over the anchors (the cells' middles but the goal's) and all actions
+
+    level_k(s, a) = max(floor, 1 - scale / sqrt(k) (n(s, a) / mean n)^sensitivity),    1/2 where all actions are alike.
+
+Ours: `least`, without which targets that no draw disagrees about, such as all before Q has learned anything, would make
+the mean; the same luck for all draws, see :mod:`~bayesmdp.planning.fitted_q`.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from bayesmdp.agents.aq_brmdp import level_of
+from bayesmdp.agents.base import Agent, Options
+from bayesmdp.agents.fitted_planner import fitted_agent
+from bayesmdp.mdp import Array
+from bayesmdp.planning import Quantile, quantile_budget
+from bayesmdp.planning.fitted_q import Approximation, Judge
+from bayesmdp.posterior.program import Model
+from bayesmdp.validation import number
+
+__all__ = ["fitted_aq_brmdp"]
+
+
+def fitted_aq_brmdp(
+    prior: Model,
+    *,
+    scale: float = 1.0,
+    sensitivity: float = 0.25,
+    floor: float = 0.1,
+    least: float = 0.01,
+    num_draws: int = 32,
+    draw_scale: float = 10.0,
+    approximation: str | Approximation = "neural",
+    iterations: int = 20,
+    places: int = 64,
+    samples: int = 8,
+    room: int = 5_000,
+) -> Agent:
+    """Quantile Bayesian-risk planning with the adaptive level, by fitted Q iteration.
+
+    Parameters
+    ----------
+    prior, approximation, iterations, places, samples, room
+        As for `fitted_psrl`.
+    scale, sensitivity, floor
+        As for `aq_brmdp`.
+    least : float, positive
+        Disagreements below count as this one.
+    num_draws, draw_scale
+        As for `fitted_brmdp`.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> lake = bm.environments.slippery_lake()
+    >>> fitted_aq_brmdp(bm.models.slippery_lake(lake), floor=0.2).describe()["floor"]
+    0.2
+    """
+    options = {
+        "scale": number("scale", scale, above=0),
+        "sensitivity": number("sensitivity", sensitivity, above=0, maximum=1),
+        "floor": number("floor", floor, above=0, below=1),
+        "least": number("least", least, above=0),
+        "draw_scale": number("draw_scale", draw_scale, above=0),
+    }
+    return fitted_agent(
+        "fitted-aq-brmdp",
+        prior,
+        _judge,
+        options,
+        num_draws=num_draws,
+        by=approximation,
+        iterations=iterations,
+        places=places,
+        samples=samples,
+        room=room,
+    )
+
+
+def _judge(period: Array, options: Options) -> Judge:
+    schedule = {name: options[name] for name in ("scale", "sensitivity", "floor")}
+
+    def count(y: Array) -> Array:
+        return 1 / jnp.maximum(y.std(0), options["least"]) ** 2
+
+    def judge(y: Array, anchors: Array, alike: Array) -> tuple[Array, dict[str, Array]]:
+        level = level_of(period, count(y) / count(anchors).mean(), **schedule)
+        level = jnp.where(alike[:, None], 0.5, level)
+        risk = Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))
+        short = jnp.mean(jnp.asarray(risk.num_draws) > len(y), dtype=float)
+        return risk.value(y), {"level": level.mean(), "uncertainty": anchors.std(0).mean(), "short": short}
+
+    return judge

@@ -1,0 +1,73 @@
+"""Quantile Bayesian-risk planning on a space of numbers, at one level, by fitted Q iteration.
+
+As `brmdp`, with states that are numbers: the target is the quantile over the draws of the expected target under each.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from bayesmdp.agents.base import Agent, Options
+from bayesmdp.agents.fitted_planner import fitted_agent
+from bayesmdp.mdp import Array
+from bayesmdp.planning import Quantile, quantile_budget
+from bayesmdp.planning.fitted_q import Approximation, Judge
+from bayesmdp.posterior.program import Model
+from bayesmdp.validation import number
+
+__all__ = ["fitted_brmdp"]
+
+
+def fitted_brmdp(
+    prior: Model,
+    *,
+    level: float = 0.3,
+    num_draws: int = 32,
+    draw_scale: float = 10.0,
+    approximation: str | Approximation = "neural",
+    iterations: int = 20,
+    places: int = 64,
+    samples: int = 8,
+    room: int = 5_000,
+) -> Agent:
+    """Quantile Bayesian-risk planning by fitted Q iteration.
+
+    Parameters
+    ----------
+    prior, approximation, iterations, places, samples, room
+        As for `fitted_psrl`.
+    level : float in (0, 1)
+    num_draws : int
+        Draws of the posterior a plan, and the cap on a pair's budget.
+    draw_scale : float, positive
+        Scale of the budget, EC.23.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> lake = bm.environments.slippery_lake()
+    >>> fitted_brmdp(bm.models.slippery_lake(lake), level=0.1).describe()["level"]
+    0.1
+    """
+    options = {
+        "level": number("level", level, above=0, below=1),
+        "draw_scale": number("draw_scale", draw_scale, above=0),
+    }
+    return fitted_agent(
+        "fitted-brmdp",
+        prior,
+        _judge,
+        options,
+        num_draws=num_draws,
+        by=approximation,
+        iterations=iterations,
+        places=places,
+        samples=samples,
+        room=room,
+    )
+
+
+def _judge(period: Array, options: Options) -> Judge:
+    level = jnp.asarray(options["level"])
+    risk = Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))
+    return lambda y, anchors, alike: (risk.value(y), {"level": level})

@@ -1,0 +1,62 @@
+"""Posterior sampling on a space of numbers: fitted Q iteration for one sampled model a pseudo-episode.
+
+As `psrl`, with states that are numbers and Q approximated; the rival of Song, Wang and Zhou (2026), section EC.7.7.
+"""
+
+from __future__ import annotations
+
+from bayesmdp.agents.base import Agent
+from bayesmdp.agents.fitted_planner import fitted_agent, judged_alone
+from bayesmdp.planning.fitted_q import Approximation
+from bayesmdp.posterior.program import Model
+
+__all__ = ["fitted_psrl"]
+
+
+def fitted_psrl(
+    prior: Model,
+    *,
+    approximation: str | Approximation = "neural",
+    iterations: int = 20,
+    places: int = 64,
+    samples: int = 8,
+    room: int = 5_000,
+) -> Agent:
+    """PSRL by fitted Q iteration.
+
+    Parameters
+    ----------
+    prior : NumPyro model of `Records`
+        What is unknown, and the simulator; see :mod:`bayesmdp.records`.
+    approximation : {"neural", "linear"} or Approximation
+        Such as ``bm.planning.NeuralQ(width=128)``.
+    iterations : int
+        Of fitted Q at the start of each pseudo-episode.
+    places : int
+        Drawn anew for each iteration, uniformly over the box of states.
+    samples : int
+        Next states simulated for each place and action.
+    room : int
+        Steps there is room for, where the posterior has no closed form and is followed by particles.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> lake = bm.environments.slippery_lake()
+    >>> agent = fitted_psrl(bm.models.slippery_lake(lake), approximation="linear")
+    >>> result = bm.simulate(lake, {"PSRL": agent}, steps=50, replicates=1)
+    >>> dict(result.sizes)
+    {'agent': 1, 'replicate': 1, 'step': 50, 'coordinate': 2}
+    """
+    return fitted_agent(
+        "fitted-psrl",
+        prior,
+        judged_alone,
+        {},
+        num_draws=1,
+        by=approximation,
+        iterations=iterations,
+        places=places,
+        samples=samples,
+        room=room,
+    )

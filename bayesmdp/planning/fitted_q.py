@@ -1,0 +1,245 @@
+"""Fitted Q iteration: planning on a space of numbers, by simulation from draws of a posterior.
+
+Each iteration picks places at random, simulates for every action there and every draw m of the unknowns some next
+states s', and regresses Q on
+
+    target(s, a) = judge over m of  y_m(s, a),    y_m(s, a) = mean over s' of  r(s, a, s') + discount max_a' Q(s', a'),
+
+clipped to what values can be. Judging by the mean of one draw is posterior sampling; by a quantile over many it is
+quantile Bayesian-risk planning (Song, Wang and Zhou, 2026, section EC.7.7). Approximations start from where the last
+plan left them.
+
+All draws are given the same luck. Independent luck would add its spread, which does not shrink with data, to that of
+the y_m over m, which does; quantiles, and levels that adapt to that spread, would look at the simulation's noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import lax, random
+
+from bayesmdp.mdp import Array
+from bayesmdp.simulated import SimulatedProblem, next_states
+from bayesmdp.validation import integer, number
+
+__all__ = ["Approximation", "LinearQ", "NeuralQ", "approximation", "fitted_q_iteration", "simulated_targets"]
+
+type Judge = Callable[[Array, Array, Array], tuple[Array, Any]]
+"""``judge(y [draw, place, action], y at the anchors [draw, anchor, action], alike [place]) -> (target, account)``."""
+
+
+class Approximation(Protocol):
+    """A family of functions of features, one value for each action; hashable."""
+
+    def init(self, key: Array, num_features: int, num_actions: int) -> Any:
+        """A fit before any target: its parameters and what learning them carries along."""
+        ...
+
+    def value(self, fit: Any, features: Array) -> Array:
+        """Q-values [..., action] at features [..., feature]."""
+        ...
+
+    def improve(self, fit: Any, features: Array, target: Array) -> Any:
+        """The fit after regressing on targets [place, action] at features [place, feature]."""
+        ...
+
+
+@dataclass(frozen=True)
+class LinearQ:
+    """Q linear in the features: a least-squares step from the last weights, as if those had been seen `ridge` times.
+
+    Attributes
+    ----------
+    ridge : float, positive
+    """
+
+    ridge: float = 1.0
+
+    def __post_init__(self) -> None:
+        number("ridge", self.ridge, above=0)
+
+    def init(self, key: Array, num_features: int, num_actions: int) -> Array:
+        del key
+        return jnp.zeros((num_features, num_actions))
+
+    def value(self, fit: Array, features: Array) -> Array:
+        return features @ fit
+
+    def improve(self, fit: Array, features: Array, target: Array) -> Array:
+        gram = features.T @ features + self.ridge * jnp.eye(features.shape[-1])
+        return fit + jnp.linalg.solve(gram, features.T @ (target - features @ fit))
+
+
+@dataclass(frozen=True)
+class NeuralQ:
+    """Q by a network of two hidden layers with ReLUs, in 32 bits, trained with Adam.
+
+    Attributes
+    ----------
+    width : int
+        Of each hidden layer.
+    rate : float, positive
+        Adam's learning rate.
+    gradient_steps : int
+        On the targets of one iteration.
+    """
+
+    width: int = 64
+    rate: float = 1e-3
+    gradient_steps: int = 20
+
+    def __post_init__(self) -> None:
+        integer("width", self.width, 1)
+        number("rate", self.rate, above=0)
+        integer("gradient_steps", self.gradient_steps, 1)
+
+    def _network(self, key: Array, num_features: int, num_actions: int) -> Any:
+        import equinox as eqx
+
+        return eqx.nn.MLP(num_features, num_actions, self.width, 2, dtype=jnp.float32, key=key)
+
+    def init(self, key: Array, num_features: int, num_actions: int) -> Any:
+        import equinox as eqx
+
+        weights = eqx.filter(self._network(key, num_features, num_actions), eqx.is_array)
+        return weights, self._adam().init(weights)
+
+    def _adam(self) -> Any:
+        import optax
+
+        return optax.adam(self.rate)
+
+    def value(self, fit: Any, features: Array) -> Array:
+        import equinox as eqx
+
+        shape = fit[0].layers[0].weight.shape[1], fit[0].layers[-1].weight.shape[0]
+        still = eqx.filter_eval_shape(self._network, random.key(0), *shape)
+        network = eqx.combine(fit[0], eqx.filter(still, lambda leaf: not isinstance(leaf, jax.ShapeDtypeStruct)))
+        flat = features.reshape(-1, features.shape[-1]).astype(jnp.float32)
+        return jax.vmap(network)(flat).reshape(*features.shape[:-1], -1)
+
+    def improve(self, fit: Any, features: Array, target: Array) -> Any:
+        import optax
+
+        adam, wanted = self._adam(), target.astype(jnp.float32)
+
+        def loss(weights: Any) -> Array:
+            return jnp.mean((self.value((weights, None), features) - wanted) ** 2)
+
+        def step(fit: Any, _: None) -> tuple[Any, None]:
+            weights, moments = fit
+            updates, moments = adam.update(jax.grad(loss)(weights), moments)
+            return (optax.apply_updates(weights, updates), moments), None
+
+        return lax.scan(step, fit, None, length=self.gradient_steps)[0]
+
+
+APPROXIMATIONS: Mapping[str, Approximation] = {"neural": NeuralQ(), "linear": LinearQ()}
+
+
+def approximation(given: str | Approximation) -> Approximation:
+    """An approximation by name, ``"neural"`` or ``"linear"``, or as it is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another name, or what is none.
+
+    Examples
+    --------
+    >>> approximation("linear")
+    LinearQ(ridge=1.0)
+    """
+    if not isinstance(given, str):
+        if isinstance(given, type) or not hasattr(given, "improve"):
+            raise TypeError(f"approximation must be 'neural', 'linear' or made, as LinearQ() is; got {given!r}")
+        return given
+    if given not in APPROXIMATIONS:
+        raise ValueError(f"approximation must be one of {', '.join(APPROXIMATIONS)}, or made; got {given!r}")
+    return APPROXIMATIONS[given]
+
+
+def simulated_targets(
+    key: Array,
+    problem: SimulatedProblem,
+    model: Callable[[Any], Any],
+    values: Mapping[str, Array],
+    places: Array,
+    value: Callable[[Array], Array],
+    samples: int,
+) -> Array:
+    """Expected targets y [draw, place, action] under each draw of the unknowns, all with the same luck.
+
+    Parameters
+    ----------
+    values : mapping of site to array [draw, ...]
+    places : array [place, coordinate]
+    value : callable
+        Q-values [..., action] of states [..., coordinate].
+    samples : int
+        Next states of each pair and draw.
+    """
+    actions = problem.num_actions
+    state = jnp.repeat(places, actions * samples, 0)
+    action = jnp.tile(jnp.repeat(jnp.arange(actions), samples), len(places))
+
+    def under(values: Mapping[str, Array]) -> Array:
+        following = next_states(model, key, values, state, action)
+        reward = problem.reward(state, action, following)
+        worth = reward + problem.discount * value(following).max(-1)
+        return worth.reshape(len(places), actions, samples).mean(-1)
+
+    # One draw after the other: all at once their values take some hundred times the room of a cache.
+    return lax.map(under, values)
+
+
+def fitted_q_iteration(
+    key: Array,
+    problem: SimulatedProblem,
+    model: Callable[[Any], Any],
+    values: Mapping[str, Array],
+    fit: Any,
+    judge: Judge,
+    *,
+    approximation: Approximation,
+    iterations: int,
+    places: int,
+    samples: int,
+) -> tuple[Any, Any]:
+    """The fit after some iterations, and the judge's account of the last.
+
+    Parameters
+    ----------
+    model : NumPyro function of `Records`
+        What next states are simulated with.
+    values : mapping of site to array [draw, ...]
+    fit : pytree
+        From ``approximation.init`` or an earlier plan.
+    judge : callable
+        See the module.
+    approximation, iterations, places, samples
+        Static; `places` and next states a pair and draw of each iteration.
+    """
+    low, high = jnp.asarray(problem.low), jnp.asarray(problem.high)
+    bounds = jnp.asarray(problem.reward_range) / (1 - problem.discount)
+    anchors = jnp.asarray(problem.anchors)
+
+    def iterate(fit: Any, key: Array) -> tuple[Any, Any]:
+        where, luck = random.split(key)
+        at = low + (high - low) * random.uniform(where, (places, len(low)))
+
+        def value(state: Array) -> Array:
+            return approximation.value(fit, problem.features(state))
+
+        y = simulated_targets(luck, problem, model, values, jnp.concatenate([at, anchors]), value, samples)
+        y = jnp.clip(y, bounds[0], bounds[1])
+        target, account = judge(y[:, :places], y[:, places:], problem.alike(at))
+        return approximation.improve(fit, problem.features(at), target), account
+
+    fit, account = lax.scan(iterate, fit, random.split(key, iterations))
+    return fit, jax.tree.map(lambda leaf: leaf[-1], account)
