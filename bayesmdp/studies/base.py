@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from bayesmdp.agents import Agent
     from bayesmdp.mdp import MDP
 
-__all__ = ["AgentSpec", "Study"]
+__all__ = ["AgentSpec", "Study", "made_options"]
 
 
 def _span(mdp: Any) -> float:
@@ -26,6 +26,14 @@ def _span(mdp: Any) -> float:
     from bayesmdp.planning import solve
 
     return float(mdp.span if mdp.space == "continuous" else solve(mdp).attrs["span"])
+
+
+type Options = Mapping[str, Any]
+
+
+def made_options(options: Options | Callable[[], Options]) -> Options:
+    """Options, or what a function returns where making them needs what is slow to import."""
+    return options() if callable(options) else options
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,7 @@ class AgentSpec:
     algorithm: str
     options: Mapping[str, Any] = field(default_factory=dict)
     prior: str | None = None
-    prior_options: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
+    prior_options: Options | Callable[[], Options] = field(default_factory=dict)
 
     def make_prior(self, mdp: Any, default: Any) -> Any:
         """Its own prior, or the default."""
@@ -46,8 +54,7 @@ class AgentSpec:
 
         if self.prior is None:
             return default
-        options = self.prior_options() if callable(self.prior_options) else self.prior_options
-        return getattr(models, self.prior)(mdp, **options)
+        return getattr(models, self.prior)(mdp, **made_options(self.prior_options))
 
 
 @dataclass(frozen=True)

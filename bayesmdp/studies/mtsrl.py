@@ -26,10 +26,9 @@ Cells:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from bayesmdp.studies.tables import finished_cells, mean_interval, statement_table
 from bayesmdp.studies.tasks import LearnerSpec, TaskStudy
@@ -85,13 +84,21 @@ SHOP: Mapping[str, Any] = {
 SMALL = {**SHOP, "steps": 300, "tasks": 40, "thin": 30, "replicates": 16}
 SMALL_SHOP = {"products": 4, "horizon": 3}
 
+
+def _normal_tasks(horizon: int, features: int, **options: Any) -> dict[str, Any]:
+    import numpy as np
+
+    mean = np.random.default_rng(6).normal(size=(horizon, features))
+    return {"mean": mean, "covariance": 0.3 * np.eye(features), **options}
+
+
 LAYERS: Mapping[str, Any] = {
     "environment": "layers",
     "environment_options": {"width": 3, "actions": 3, "horizon": 4, "noise": 0.5},
     "prior": "gaussian_q",
     "prior_options": {"covariance": 4.0, "noise": 0.5},
     "truth": "gaussian_q_tasks",
-    "truth_options": {"mean": np.random.default_rng(6).normal(size=(4, 9)), "covariance": 0.3 * np.eye(9)},
+    "truth_options": partial(_normal_tasks, 4, 9),
     "steps": 400,
     "tasks": 40,
     "thin": 40,
@@ -122,7 +129,7 @@ STUDIES: Mapping[str, TaskStudy] = {
     "gaussian-tails": TaskStudy(
         title="learned priors where Q has long tails",
         agents=_agents(),
-        **{**LAYERS, "truth_options": {**LAYERS["truth_options"], "tails": 3.0}},
+        **{**LAYERS, "truth_options": partial(_normal_tasks, 4, 9, tails=3.0)},
     ),
     "gaussian-additive": TaskStudy(
         title="learned priors where features are too few for Q",
@@ -138,7 +145,7 @@ STUDIES: Mapping[str, TaskStudy] = {
         agents={name: spec for name, spec in _agents(growth=1.5).items() if spec.algorithm == "tsrl"}
         | {"full Bayes": _learner("tsrl", "full-bayes", warm_up=2, growth=1.5, draws=400, num_warmup=300, chains=1)},
         **{**LAYERS, "environment_options": {"width": 2, "actions": 2, "horizon": 3, "noise": 0.5}}
-        | {"truth_options": {"mean": np.random.default_rng(6).normal(size=(3, 4)), "covariance": 0.3 * np.eye(4)}}
+        | {"truth_options": partial(_normal_tasks, 3, 4)}
         | {"steps": 150, "tasks": 20, "thin": 150, "replicates": 8},
     ),
     "riverswim": TaskStudy(
@@ -234,6 +241,7 @@ def gap_rate(result: xr.DataTree, warm_up: int = WARM_UP, *, samples: int = 2_00
     logarithms; intervals are of 95%, by bootstrap over replicates. Where an agent is at the oracle or below it in
     some stretch there is no power, and `above` says in which share of the samples there is.
     """
+    import numpy as np
     import pandas as pd
 
     regret = regret_by_task(result)

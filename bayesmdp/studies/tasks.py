@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.base import AgentSpec, Study
+from bayesmdp.studies.base import AgentSpec, Study, made_options
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,7 +45,7 @@ class TaskStudy(Study):
     ----------
     truth : str
         A function of :mod:`bayesmdp.models`, called with the environment: the distribution of tasks.
-    truth_options : mapping
+    truth_options : mapping, or function that returns one
     truth_environment_options : mapping
         Where the distribution is made for another form of the environment than agents see, such as its true features.
     tasks : int
@@ -55,7 +55,7 @@ class TaskStudy(Study):
     """
 
     truth: str = ""
-    truth_options: Mapping[str, Any] = field(default_factory=dict)
+    truth_options: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
     truth_environment_options: Mapping[str, Any] = field(default_factory=dict)
     tasks: int = 1
     drawn: int = 1_000
@@ -69,7 +69,7 @@ class TaskStudy(Study):
         if self.truth_environment_options:
             options = {**self.environment_options, **self.truth_environment_options}
             true = getattr(environments, self.environment)(**options)
-        return getattr(models, self.truth)(true, **self.truth_options)
+        return getattr(models, self.truth)(true, **made_options(self.truth_options))
 
     def make_agents(self, mdp: Any, prior: Any, steps: int | None = None) -> dict[str, Any]:
         """The agents, each with its way of learning."""
