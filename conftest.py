@@ -1,6 +1,5 @@
 """Set before anything imports JAX or Matplotlib: one cache of compiled programs for all test processes, no windows."""
 
-import gc
 import os
 from pathlib import Path
 
@@ -13,14 +12,8 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 
 @pytest.fixture(scope="module", autouse=True)
 def forget_programs():
-    """Drop compiled programs when there are many: each maps memory some 24 times, of 65,530 Linux lets a process have.
-
-    Where a process has no more to have it dies of a segmentation fault.
-    """
+    """Before there are so many compiled programs that the process dies of them."""
     yield
-    maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > 20_000:
-        import jax
+    from bayesmdp.compiled import forget_programs
 
-        jax.clear_caches()
-        gc.collect()
+    forget_programs()

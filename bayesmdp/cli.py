@@ -21,6 +21,8 @@ import typer
 
 from bayesmdp.cli_common import fail, json_or_text
 from bayesmdp.cli_plan import plan
+from bayesmdp.cli_sweep import compare, export, sweep
+from bayesmdp.compiled import keep_programs
 from bayesmdp.studies import STUDIES, Study
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ app = typer.Typer(
 
 def main() -> None:
     """Entry point of the ``bayesmdp`` command."""
-    _cache_compiled_programs()
+    keep_programs()
     # A batch system's request to stop is treated as Ctrl-C: what is finished is kept.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app()
@@ -92,12 +94,12 @@ def run(
     from bayesmdp.simulation import Interrupted
 
     done = set() if held is None else set(held.to_dataset()["replicate"].values.tolist())
-    expected = len(set(range(replicates)) - done) * len(chosen.agents)
+    expected = dict.fromkeys(chosen.agents, len(set(range(replicates)) - done))
     typer.echo(f"{chosen.title}: {len(chosen.agents)} agents, {replicates} replicates, {steps:,} steps", err=True)
     if held is not None:
         typer.echo(f"{path} holds {len(done)} replicates already", err=True)
     try:
-        with Progress(list(chosen.agents), expected) as progress:
+        with Progress(expected) as progress:
             result = chosen.run(
                 seed=seed,
                 steps=steps,
@@ -122,6 +124,9 @@ def run(
 
 
 app.command()(plan)
+app.command()(sweep)
+app.command()(compare)
+app.command()(export)
 
 
 @app.command("list")
@@ -269,15 +274,6 @@ def _draw(result: xr.DataTree, path: Path, window: int | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     return path
-
-
-def _cache_compiled_programs() -> None:
-    """Let JAX keep compiled programs between calls, which saves most of a short run; the user's settings win."""
-    home = Path.home()
-    system = {"win32": os.environ.get("LOCALAPPDATA") or home / "AppData/Local", "darwin": home / "Library/Caches"}
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or system.get(sys.platform, home / ".cache"))
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "bayesmdp" / "jax"))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
 if __name__ == "__main__":

@@ -8,12 +8,9 @@ observation, what plans promise is far too much (:mod:`bayesmdp.studies.icu_seps
 from __future__ import annotations
 
 import inspect
-import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import wraps
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +21,7 @@ from bayesmdp.data import Transitions
 from bayesmdp.mdp import MDP
 from bayesmdp.posterior.evidence import FAR, WEIGHTS, best_weight, dirichlet_log_evidence, evidence_by_weight
 from bayesmdp.posterior.program import Model
+from bayesmdp.user_code import from_file, told_by_line
 
 __all__ = ["make_prior"]
 
@@ -54,7 +52,7 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
         close = get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
         raise ValueError(f"no prior {name!r}; {hint} One of your own is FILE.py:NAME")
-    found = _from_file(Path(file), name) if colon else getattr(models, name)
+    found = from_file(Path(file), name) if colon else getattr(models, name)
     parameters = list(inspect.signature(found).parameters)
     is_model = parameters == ["data"]
     options = [] if is_model else parameters[1:]
@@ -67,7 +65,7 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
     evidence = evidence_by_weight(rows, mdp) if shipped else {}
     if shipped and "concentration" not in settings:
         settings = {"concentration": best_weight(evidence) / mdp.num_states}
-    with _told_by_line(file):
+    with told_by_line(file):
         model = found(mdp, **settings)
     if not callable(model):
         raise TypeError(f"{text} returned a {type(model).__name__}; it must return a model, a function of data")
@@ -93,39 +91,12 @@ def _by_the_log(mdp: MDP, rows: Transitions, evidence: Mapping[float, float], co
     return text + (f"; the log speaks for {best:.3g} (log odds {gain:,.0f})" if gain > FAR else "")
 
 
-def _from_file(path: Path, name: str) -> Callable[..., Any]:
-    spec = spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
-        raise ValueError(f"no Python file {path}; a prior of your own is FILE.py:NAME")
-    module = module_from_spec(spec)
-    with _told_by_line(str(path)):
-        spec.loader.exec_module(module)
-    found = getattr(module, name, None)
-    if not callable(found):
-        functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
-        close = get_close_matches(name, functions, 1) or functions
-        raise ValueError(f"{path} has no function {name!r}" + (f"; it has {', '.join(close)}" if close else ""))
-    return found
-
-
 def _told(model: Model, file: str) -> Model:
     """The model, with errors of its own told by line; the posterior's own reasons are not touched."""
 
     @wraps(model)
     def run(data: Any) -> Any:
-        with _told_by_line(file):
+        with told_by_line(file):
             return model(data)
 
     return run
-
-
-@contextmanager
-def _told_by_line(path: str) -> Iterator[None]:
-    """Make any error of the user's own file a `ValueError` of one line."""
-    try:
-        yield
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == Path(path).resolve()]
-        place = f"{path} line {lines[-1]}: " if path and lines else f"{path}: " if path else ""
-        raise ValueError(f"{place}{type(error).__name__ + ': ' if path else ''}{error}") from error

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import rich.box
 import rich.progress
 import typer
@@ -21,7 +22,17 @@ if TYPE_CHECKING:
     from bayesmdp.log_report import Report
     from bayesmdp.studies import Study
 
-__all__ = ["Progress", "make_console", "name_table", "plan_told", "study_table", "summary_table"]
+__all__ = [
+    "Progress",
+    "difference_table",
+    "effect_table",
+    "make_console",
+    "name_table",
+    "plan_told",
+    "setting_table",
+    "study_table",
+    "summary_table",
+]
 
 STATES_SHOWN, PAIRS_SHOWN = 20, 10
 
@@ -195,8 +206,9 @@ class Progress:
     The first run of each agent compiles its program, so the time left is told from then on.
     """
 
-    def __init__(self, agents: list[str], expected: int) -> None:
-        self.expected, self.done = expected, Counter(dict.fromkeys(agents, 0))
+    def __init__(self, expected: Mapping[str, int]) -> None:
+        """How many runs of each agent there are to be."""
+        self.expected, self.done = sum(expected.values()), Counter(dict.fromkeys(expected, 0))
         self.began, self.before = time.monotonic(), 0
         console = make_console(stderr=True)
         self.bar: rich.progress.Progress | None = None
@@ -206,12 +218,13 @@ class Progress:
             rich.progress.TextColumn("{task.description}"),
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
+            rich.progress.TextColumn("{task.fields[rate]}"),
             rich.progress.TimeRemainingColumn(),
             console=console,
             speed_estimate_period=300,
         )
-        self.all = self.bar.add_task("compiling", total=expected)
-        self.tasks = {agent: self.bar.add_task(agent, total=expected // len(agents)) for agent in agents}
+        self.all = self.bar.add_task("compiling", total=self.expected, rate="")
+        self.tasks = {agent: self.bar.add_task(agent, total=runs, rate="") for agent, runs in expected.items()}
 
     def __enter__(self) -> Progress:
         if self.bar is not None:
@@ -225,22 +238,86 @@ class Progress:
     def advance(self, agent: str, replicate: int, seconds: float) -> None:
         """Count a finished run: the `on_replicate` of `simulate`."""
         del replicate, seconds
-        self.done[agent] += 1
-        total = self.done.total()
+        self.count(agent, 1)
+
+    def count(self, agent: str, runs: int) -> None:
+        """Count finished runs of an agent."""
+        last, self.done[agent] = self.done.total(), self.done[agent] + runs
+        total = last + runs
         compiled = not self.before and min(self.done.values()) > 0
         if compiled:
             self.began, self.before = time.monotonic(), total
         if self.bar is not None:
-            self.bar.advance(self.tasks[agent])
-            self.bar.advance(self.all)
+            self.bar.advance(self.tasks[agent], runs)
+            self.bar.advance(self.all, runs)
             if compiled:
                 self.bar.reset(self.all, completed=total, description="all")
-        elif total == self.expected or total % max(1, self.expected // 10) == 0:
-            line = f"{total} of {self.expected} runs"
-            if self.before < total < self.expected and self.before:
-                left = (time.monotonic() - self.began) / (total - self.before) * (self.expected - total)
-                line += f", about {left:.0f} s left"
+            elif rate := self._rate(total):
+                self.bar.update(self.all, rate=f"{rate:.3g} runs/s")
+            return
+        tenth = max(1, self.expected // 10)
+        if total == self.expected or total // tenth > last // tenth:
+            line = f"{total:,} of {self.expected:,} runs"
+            if (rate := self._rate(total)) and total < self.expected:
+                line += f", {rate:.3g} a second, about {(self.expected - total) / rate:.0f} s left"
             typer.echo(line, err=True)
+
+    def _rate(self, total: int) -> float:
+        """Runs a second since all programs were compiled; 0 if that is not known yet."""
+        return (total - self.before) / (time.monotonic() - self.began) if 0 < self.before < total else 0.0
+
+
+def setting_table(table: pd.DataFrame, quantity: str, shown: int, confidence: float) -> Table:
+    """The best and the worst settings."""
+    ordered = table.dropna(subset="mean").sort_values("mean", ascending=quantity != "reward")
+    few = ordered if len(ordered) <= 2 * shown else pd.concat([ordered.head(shown), ordered.tail(3)])
+    caption = f"{len(table)} settings" + (f", the best {shown} and the worst 3" if len(few) < len(ordered) else "")
+    return _framed(few, {"mean": f"final\n{quantity}"}, caption, confidence)
+
+
+def effect_table(effects: pd.DataFrame, quantity: str, confidence: float) -> Table:
+    """What each option does on average."""
+    return _framed(effects, {"mean": f"mean\n{quantity}"}, "Each option, averaged over all others", confidence)
+
+
+def difference_table(table: pd.DataFrame, baseline: str, correction: str, shown: int, confidence: float) -> Table:
+    """The surest differences, and how many there are."""
+    few = table.sort_values("p", kind="stable").head(shown)
+    sure = int(table["significant"].sum())
+    by = {"holm": "after Holm's correction", "bh": "with false ones at most that share", "none": "without correction"}
+    caption = (
+        f"Less {baseline}, paired by replicate: {sure} of {len(table)} differences are significant at "
+        f"{1 - confidence:.2g} {by[correction]}; without correction {int((table['p'] <= 1 - confidence).sum())}"
+        + (f". The surest {shown}" if len(few) < len(table) else "")
+    )
+    headings = {"difference": "difference", "better": "better\nin", "p_adjusted": "adjusted\np"}
+    return _framed(few, headings, caption, confidence)
+
+
+def _framed(table: pd.DataFrame, headings: Mapping[str, str], caption: str, confidence: float) -> Table:
+    """Settings, then columns of numbers, the first with its interval."""
+    framed = Table(caption=caption, caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in table.index.names:
+        framed.add_column(str(name), justify="left" if name == "agent" else "right", min_width=6, overflow="fold")
+    for i, heading in enumerate(headings.values()):
+        framed.add_column(heading, justify="right", no_wrap=True)
+        if not i:
+            framed.add_column(f"{100 * confidence:g}%\ninterval", justify="right", no_wrap=True)
+    for index, row in table.iterrows():
+        places = index if isinstance(index, tuple) else (index,)
+        cells = [f"{place:g}" if isinstance(place, float) else str(place) for place in places]
+        for i, name in enumerate(headings):
+            share = name in ("better", "p_adjusted")
+            cells.append(f"{row[name]:.2g}" if share else _rounded(row[name]))
+            if not i:
+                known = pd.notna(row["lower"])
+                cells.append(f"{_rounded(row['lower'])} to {_rounded(row['upper'])}" if known else "-")
+        framed.add_row(*["-" if cell == "nan" else cell for cell in cells])
+    return framed
+
+
+def _rounded(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def make_console(*, stderr: bool = False) -> Console:

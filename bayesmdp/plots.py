@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["plot_occupancy", "plot_quantile_value", "plot_regret", "plot_reward", "plot_study"]
+__all__ = [
+    "colour_of",
+    "new_figure",
+    "plot_occupancy",
+    "plot_quantile_value",
+    "plot_regret",
+    "plot_reward",
+    "plot_study",
+]
 
 type Result = xr.DataTree | xr.Dataset
 
@@ -154,7 +162,7 @@ def plot_occupancy(result: Result, axes: Sequence[Axes] | None = None, *, bins: 
     shares = analysis.occupancy(result, bins=bins)
     count = shares.sizes["agent"]
     if axes is None:
-        axes = _heat_axes(_new_figure(2.2 * min(count, 5) + 1.2, 2.6 * _rows(count)), count)
+        axes = _heat_axes(new_figure(2.2 * min(count, 5) + 1.2, 2.6 * _rows(count)), count)
     axes = list(axes)
     if len(axes) != count:
         raise ValueError(f"axes must be one an agent, {count}; got {len(axes)}")
@@ -166,7 +174,7 @@ def plot_occupancy(result: Result, axes: Sequence[Axes] | None = None, *, bins: 
     for i, ax in enumerate(axes):
         share = shares["occupancy"].isel(agent=i).transpose("state", "bin").values
         ax.pcolormesh(time, rows, share, norm=scale, cmap="viridis", rasterized=True)
-        ax.set_title(str(shares["agent"].values[i]), color=_colour(i), loc="left", fontweight="bold")
+        ax.set_title(str(shares["agent"].values[i]), color=colour_of(i), loc="left", fontweight="bold")
         ax.set_yticks(range(0, len(states), every), [str(label) for label in states[::every]])
         ax.tick_params(length=0)
         ax.locator_params(axis="x", nbins=3)
@@ -224,7 +232,7 @@ def plot_study(
     mapped = root_dataset(result, "state")["state"].dtype.kind != "f"
     height = 2.4 * _rows(count) if mapped else 0.0
     if figure is None:
-        figure = _new_figure(12, 0.4 + 4.2 * rows + height)
+        figure = new_figure(12, 0.4 + 4.2 * rows + height)
     else:
         figure.set_size_inches(12, 0.4 + 4.2 * rows + height)
         figure.set_layout_engine("constrained")
@@ -250,13 +258,13 @@ def plot_study(
 def _curves(curve: xr.Dataset, ax: Axes | None) -> Axes:
     """Means with bands, labelled at their right ends."""
     if ax is None:
-        ax = _new_figure(7.5, 4.4).subplots()
+        ax = new_figure(7.5, 4.4).subplots()
     step = curve["step"].values
     for i, name in enumerate(curve["agent"].values):
         mean, lower, upper = (curve[bound].isel(agent=i).values for bound in ("mean", "lower", "upper"))
         if np.isnan(mean).all():
             continue
-        colour, style = _colour(i), _STYLES[i // len(_COLOURS) % len(_STYLES)]
+        colour, style = colour_of(i), _STYLES[i // len(_COLOURS) % len(_STYLES)]
         ax.plot(step, mean, color=colour, linestyle=style, label=str(name), linewidth=1.8)
         if np.isfinite(lower).all():
             ax.fill_between(step, lower, upper, color=colour, alpha=0.18, linewidth=0)
@@ -332,11 +340,13 @@ def _heat_axes(figure: Figure | SubFigure, count: int) -> list[Axes]:
     return list(grid.flat[:count])
 
 
-def _new_figure(width: float, height: float) -> Figure:
+def new_figure(width: float, height: float) -> Figure:
+    """Of pyplot, laid out by constraints; sizes in inches."""
     import matplotlib.pyplot as plt
 
     return plt.figure(figsize=(width, height), layout="constrained")
 
 
-def _colour(i: int) -> str:
+def colour_of(i: int) -> str:
+    """Of the i-th agent."""
     return _COLOURS[i % len(_COLOURS)]

@@ -32,7 +32,7 @@ from bayesmdp.rollout import follow_policy, run_agent
 from bayesmdp.run_checks import check_rewards, check_room, check_run, warn_of_lost_particles
 from bayesmdp.runs import Run, assemble, provenance, resumable
 from bayesmdp.simulated import SimulatedMDP, collect_records
-from bayesmdp.validation import integer
+from bayesmdp.validation import integer, replicate_numbers
 
 __all__ = ["Interrupted", "OnReplicate", "collect", "in_threads", "simulate"]
 
@@ -53,7 +53,7 @@ def simulate(
     agents: Mapping[str, Agent],
     *,
     steps: int,
-    replicates: int = 64,
+    replicates: int | Sequence[int] = 64,
     seed: int = 0,
     thin: int = 1,
     truth: Model | None = None,
@@ -73,7 +73,8 @@ def simulate(
     agents : mapping of name to Agent
     steps : int
         Steps of a run.
-    replicates : int
+    replicates : int or sequence of int
+        How many, or their numbers: ``range(64, 96)`` are those that 96 have and 64 have not.
     seed : int
         With the replicate's number it determines a run completely.
     thin : int
@@ -125,7 +126,7 @@ def simulate(
     >>> result["regret"].sum("step").shape
     (1, 3)
     """
-    steps, replicates = integer("steps", steps, 1), integer("replicates", replicates, 1)
+    steps, numbers = integer("steps", steps, 1), replicate_numbers(replicates)
     check_run(mdp, agents, truth, robust, steps)
     seed, thin = integer("seed", seed, 0), integer("thin", thin, 1)
     if steps % thin:
@@ -141,7 +142,7 @@ def simulate(
         if isinstance(mdp, MDP):
             check_rewards(mdp, beliefs, probe)
         check_room(beliefs, steps)
-        keys = [random.fold_in(random.key(seed), replicate) for replicate in range(replicates)]
+        keys = {replicate: random.fold_in(random.key(seed), replicate) for replicate in numbers}
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
     attrs = provenance(mdp, agents, beliefs, truth, probe, robust, **run_of)
     done = resumable(resume, attrs)
@@ -188,7 +189,7 @@ def simulate(
             rollout, draws, values = jax.tree.map(np.asarray, (rollout, draws, values))
         return Run(rollout, draws, values, time.perf_counter() - began)
 
-    todo = [(name, replicate) for replicate in range(replicates) if replicate not in done for name in agents]
+    todo = [(name, replicate) for replicate in numbers if replicate not in done for name in agents]
     runs: dict[tuple[str, int], Run] = {}
     try:
         for task, finished in in_threads(run, todo, _program_of(agents, beliefs), workers):

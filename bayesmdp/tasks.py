@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ from bayesmdp.rollout import run_agent
 from bayesmdp.run_checks import check_rewards, check_room, check_run
 from bayesmdp.runs import join_replicates, provenance, resumable
 from bayesmdp.simulation import Interrupted, OnReplicate, in_threads
-from bayesmdp.validation import integer, number
+from bayesmdp.validation import integer, number, replicate_numbers
 
 __all__ = ["AcrossTasks", "across_tasks", "simulate_tasks"]
 
@@ -133,7 +133,7 @@ def simulate_tasks(
     truth: Model,
     tasks: int,
     steps: int,
-    replicates: int = 16,
+    replicates: int | Sequence[int] = 16,
     seed: int = 0,
     thin: int | None = None,
     keep_priors: bool = False,
@@ -153,7 +153,8 @@ def simulate_tasks(
         The distribution of tasks: each one's kernel, and its rewards if it has a site ``reward``.
     tasks, steps : int
         Tasks, and steps in each.
-    replicates : int
+    replicates : int or sequence of int
+        How many, or their numbers.
     seed : int
         With the numbers of replicate and task it determines a task completely.
     thin : int, optional
@@ -200,7 +201,7 @@ def simulate_tasks(
     (2, 2, 4)
     """
     tasks, steps = integer("tasks", tasks, 1), integer("steps", steps, 1)
-    replicates, seed = integer("replicates", replicates, 1), integer("seed", seed, 0)
+    numbers, seed = replicate_numbers(replicates), integer("seed", seed, 0)
     thin = steps if thin is None else integer("thin", thin, 1)
     if steps % thin:
         raise ValueError(f"thin must divide steps; got thin={thin}, steps={steps}")
@@ -289,7 +290,7 @@ def simulate_tasks(
         joined = {part: np.concatenate([window[part] for window in windows]) for part in WINDOWS}
         return TaskRuns(joined, priors, learning, time.perf_counter() - began)
 
-    todo = [(name, replicate) for replicate in range(replicates) if replicate not in done for name in learners]
+    todo = [(name, replicate) for replicate in numbers if replicate not in done for name in learners]
     program = {name: (agent.rules, shared[name]) for name, agent in within.items()}
     runs: dict[tuple[str, int], TaskRuns] = {}
     join = partial(_assemble, list(learners), runs, attrs, resume)

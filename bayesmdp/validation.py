@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["finite_array", "integer", "labels", "number", "reject_first"]
+__all__ = ["finite_array", "integer", "labels", "number", "reject_first", "replicate_numbers"]
 
 
 def finite_array(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) -> NDArray[np.float64]:
@@ -53,6 +53,16 @@ def labels(name: str, given: Sequence[Hashable] | None, size: int) -> tuple[Hash
             raise ValueError(f"{name}[{i}] = {label!r} repeats {name}[{seen[label]}]; labels must be unique")
         seen[label] = i
     return values
+
+
+def replicate_numbers(replicates: int | Sequence[int]) -> list[int]:
+    """The numbers of replicates, given as how many there are or one by one; refused unless distinct."""
+    if not isinstance(replicates, Iterable):
+        return list(range(integer("replicates", replicates, 1)))
+    numbers = [integer(f"replicates[{i}]", number, 0) for i, number in enumerate(replicates)]
+    if not numbers or len(set(numbers)) < len(numbers):
+        raise ValueError(f"replicates must be distinct numbers, at least one; got {numbers}")
+    return numbers
 
 
 def integer(name: str, value: Any, minimum: int) -> int:

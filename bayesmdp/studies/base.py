@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cache
+from difflib import get_close_matches
+from functools import cache, lru_cache
+from importlib import import_module
 from inspect import signature
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from bayesmdp.user_code import from_file
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
     from bayesmdp.agents import Agent
     from bayesmdp.mdp import MDP
 
-__all__ = ["AgentSpec", "Study", "made_options"]
+__all__ = ["AgentSpec", "Part", "Study", "find_part", "made_options"]
 
 
 def _span(mdp: Any) -> float:
@@ -29,6 +34,45 @@ def _span(mdp: Any) -> float:
 
 
 type Options = Mapping[str, Any]
+type Part = str | Callable[..., Any]
+"""A function of the package by name, one of the user's own as ``FILE.py:NAME``, or the function itself."""
+
+
+def find_part(kind: str, part: Part) -> Callable[..., Any]:
+    """The function that a part names among those of ``bayesmdp.KIND``, or in the user's file.
+
+    Raises
+    ------
+    ValueError
+        If there is none, saying what there is.
+
+    Examples
+    --------
+    >>> find_part("environments", "riverswim")(6).name
+    'riverswim-6'
+    """
+    if not isinstance(part, str):
+        return part
+    if ":" in part:
+        file, _, name = part.rpartition(":")
+        return _own_part(Path(file).resolve(), name, Path(file).stat().st_mtime_ns if Path(file).is_file() else 0)
+    package = import_module(f"bayesmdp.{kind}")
+    known = [name for name in package.__all__ if name.islower()]
+    if part not in known:
+        close = get_close_matches(part, known, 1)
+        raise ValueError(
+            f"bayesmdp.{kind} has no {part!r}; "
+            + (f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}.")
+            + " One of your own is FILE.py:NAME"
+        )
+    return getattr(package, part)
+
+
+@lru_cache(maxsize=64)
+def _own_part(path: Path, name: str, changed: int) -> Callable[..., Any]:
+    """Once for each state of the file, so that what is made with it is equal and compiled once."""
+    del changed
+    return from_file(path, name)
 
 
 def made_options(options: Options | Callable[[], Options]) -> Options:
@@ -43,23 +87,24 @@ class AgentSpec:
     `prior_options` may be a function that returns them, where making them needs what is slow to import.
     """
 
-    algorithm: str
+    algorithm: Part
     options: Mapping[str, Any] = field(default_factory=dict)
-    prior: str | None = None
+    prior: Part | None = None
     prior_options: Options | Callable[[], Options] = field(default_factory=dict)
 
     def make_prior(self, mdp: Any, default: Any) -> Any:
         """Its own prior, or the default."""
-        from bayesmdp import models
-
         if self.prior is None:
             return default
-        return getattr(models, self.prior)(mdp, **made_options(self.prior_options))
+        return find_part("models", self.prior)(mdp, **made_options(self.prior_options))
 
 
 @dataclass(frozen=True)
 class Study:
     """An experiment.
+
+    Environment, priors and algorithms are named functions of this package; one of your own is ``"FILE.py:NAME"``, or
+    the function itself.
 
     Attributes
     ----------
@@ -92,12 +137,12 @@ class Study:
     """
 
     title: str
-    environment: str
-    prior: str | None
+    environment: Part
+    prior: Part | None
     agents: Mapping[str, AgentSpec]
     environment_options: Mapping[str, Any] = field(default_factory=dict)
     prior_options: Mapping[str, Any] = field(default_factory=dict)
-    reward_prior: str | None = None
+    reward_prior: Part | None = None
     reward_options: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 5_000
     replicates: int = 64
@@ -109,20 +154,16 @@ class Study:
 
     def make_mdp(self) -> Any:
         """The environment."""
-        from bayesmdp import environments
-
-        return getattr(environments, self.environment)(**self.environment_options)
+        return find_part("environments", self.environment)(**self.environment_options)
 
     def make_prior(self, mdp: MDP) -> Any:
         """The NumPyro model of what the agents do not know."""
-        from bayesmdp import models
-
         if self.prior is None:
             return None
-        prior = getattr(models, self.prior)(mdp, **self.prior_options)
+        prior = find_part("models", self.prior)(mdp, **self.prior_options)
         if self.reward_prior is None:
             return prior
-        return getattr(models, self.reward_prior)(mdp, prior, **self.reward_options)
+        return find_part("models", self.reward_prior)(mdp, prior, **self.reward_options)
 
     def make_agents(self, mdp: Any, prior: Any, steps: int | None = None) -> dict[str, Agent]:
         """The agents, under the study's prior or their own; those that are not Bayesian take none.
@@ -130,12 +171,10 @@ class Study:
         What an agent has to be told and its options do not say, it is told: ``horizon``, the steps of the run, and
         ``span``, that of the true bias.
         """
-        from bayesmdp import agents
-
         span = cache(lambda: _span(mdp))  # solved for once, and only if one asks
         made = {}
         for name, spec in self.agents.items():
-            maker = getattr(agents, spec.algorithm)
+            maker = find_part("agents", spec.algorithm)
             takes = signature(maker).parameters
             told: dict[str, Any] = {}
             if "horizon" in takes:
@@ -146,13 +185,17 @@ class Study:
             made[name] = maker(*own, **{**told, **spec.options})
         return made
 
-    def run(self, *, seed: int = 0, **options: Any) -> xr.DataTree:
-        """Run the study; `options` go to :func:`~bayesmdp.simulation.simulate`."""
+    def make_problem(self) -> tuple[Any, Any]:
+        """The environment and the prior, which studies that differ in their agents only may share."""
+        mdp = self.make_mdp()
+        return mdp, self.make_prior(mdp)
+
+    def run(self, *, seed: int = 0, problem: tuple[Any, Any] | None = None, **options: Any) -> xr.DataTree:
+        """Run the study; `options` go to :func:`~bayesmdp.simulation.simulate`, `problem` is made unless given."""
         from bayesmdp.objectives import Robust
         from bayesmdp.simulation import simulate
 
-        mdp = self.make_mdp()
-        prior = self.make_prior(mdp)
+        mdp, prior = problem or self.make_problem()
         options = {"steps": self.steps, "replicates": self.replicates, "thin": self.thin, **options}
         if self.robust is not None:
             options = {"robust": Robust(**self.robust), **options}

@@ -92,9 +92,8 @@ def finished_cells(
     cell : str
     result : DataTree
     """
-    import jax
-
     from bayesmdp import results
+    from bayesmdp.compiled import forget_programs
     from bayesmdp.simulation import Interrupted
 
     for cell, study in studies.items():
@@ -112,6 +111,5 @@ def finished_cells(
             result.attrs |= origin
             results.save(result, path)
             held = result  # with the seconds, which files do not hold
-            # Cells share few programs, and a process dies when some hundreds have mapped all the memory it may map.
-            jax.clear_caches()  # type: ignore[no-untyped-call]
+            forget_programs()
         yield cell, held

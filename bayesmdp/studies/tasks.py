@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.base import AgentSpec, Study, made_options
+from bayesmdp.studies.base import AgentSpec, Part, Study, find_part, made_options
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,7 +54,7 @@ class TaskStudy(Study):
     keep_priors : bool
     """
 
-    truth: str = ""
+    truth: Part = ""
     truth_options: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
     truth_environment_options: Mapping[str, Any] = field(default_factory=dict)
     tasks: int = 1
@@ -63,17 +63,14 @@ class TaskStudy(Study):
 
     def make_truth(self, mdp: MDP) -> Any:
         """The distribution of tasks."""
-        from bayesmdp import environments, models
-
         true = mdp
         if self.truth_environment_options:
             options = {**self.environment_options, **self.truth_environment_options}
-            true = getattr(environments, self.environment)(**options)
-        return getattr(models, self.truth)(true, **made_options(self.truth_options))
+            true = find_part("environments", self.environment)(**options)
+        return find_part("models", self.truth)(true, **made_options(self.truth_options))
 
     def make_agents(self, mdp: Any, prior: Any, steps: int | None = None) -> dict[str, Any]:
         """The agents, each with its way of learning."""
-        from bayesmdp import agents
         from bayesmdp.tasks import across_tasks
 
         made = {}
@@ -90,7 +87,7 @@ class TaskStudy(Study):
             options = dict(spec.options)
             if mdp.objective == "episode" and mdp.num_states > 1_000:
                 options.setdefault("episodes", (steps or self.steps) // mdp.horizon)
-            made[name] = across_tasks(getattr(agents, spec.algorithm)(own, **options), spec.method, **learning)
+            made[name] = across_tasks(find_part("agents", spec.algorithm)(own, **options), spec.method, **learning)
         return made
 
     def _known(self, mdp: MDP, rewards_only: bool) -> tuple[Any, Any, Any]:
@@ -106,14 +103,14 @@ class TaskStudy(Study):
         )
         return mean, covariance, prior
 
-    def run(self, *, seed: int = 0, **options: Any) -> xr.DataTree:
+    def run(self, *, seed: int = 0, problem: tuple[Any, Any] | None = None, **options: Any) -> xr.DataTree:
         """Run the study; `options` go to :func:`~bayesmdp.tasks.simulate_tasks`."""
         from bayesmdp.tasks import simulate_tasks
 
-        mdp = self.make_mdp()
+        mdp, prior = problem or self.make_problem()
         settings = {"steps": self.steps, "replicates": self.replicates, "tasks": self.tasks, "thin": self.thin}
         options = {**settings, "keep_priors": self.keep_priors, **options}
-        agents = self.make_agents(mdp, self.make_prior(mdp), options["steps"])
+        agents = self.make_agents(mdp, prior, options["steps"])
         result = simulate_tasks(mdp, agents, truth=self.make_truth(mdp), seed=seed, **options)
         result.attrs["title"] = self.title
         return result

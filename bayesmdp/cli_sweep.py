@@ -1,0 +1,223 @@
+"""``bayesmdp sweep FILE``, ``bayesmdp compare STORE`` and ``bayesmdp export STORE``."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayesmdp.cli_common import fail, json_or_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["compare", "export", "shipped_sweeps", "sweep"]
+
+SHOWN = 10
+
+
+class Correction(StrEnum):
+    """For many comparisons."""
+
+    HOLM = "holm"
+    BH = "bh"
+    NONE = "none"
+
+
+class Test(StrEnum):
+    """Of paired differences."""
+
+    T = "t"
+    WILCOXON = "wilcoxon"
+
+
+def shipped_sweeps() -> dict[str, Path]:
+    """Those that come with the package, by name."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "sweeps").glob("*.toml"))}
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A TOML file, or the name of a sweep of `bayesmdp list`.")],
+    out: Annotated[Path | None, typer.Option(help="The store; by default results/NAME.zarr.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default threads, one a core.")] = None,
+    dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")] = None,
+    replicates: Annotated[int | None, typer.Option(min=1, help="Instead of the file's; may grow.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the file's; may grow.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's.")] = None,
+) -> None:
+    """Run a study over a grid of settings; again, and what is missing."""
+    if workers is not None and dask is not None:
+        fail("--workers are processes of this machine and --dask has its own; give one of them")
+    path = shipped_sweeps().get(str(file), file)
+    if not path.is_file():
+        names = ", ".join(shipped_sweeps())
+        fail(f"no sweep file {path}; a name would be one of {names}")
+    store = out or Path("results") / f"{path.stem}.zarr"
+    # Modules of the user's own are found as they are by `python -m`.
+    sys.path.insert(0, os.getcwd())
+
+    from bayesmdp.console import Progress
+    from bayesmdp.sweeps import read_sweep_file, run_sweep
+
+    with _mistakes():
+        chosen = read_sweep_file(path, replicates=replicates, steps=steps, seed=seed)
+    cells = list(chosen.cells())
+    typer.echo(f"{chosen.base.title}: {len(cells)} settings, {chosen.count} replicates each", err=True)
+    progress: Progress | None = None
+
+    def on_begin(missing: Sequence[Any]) -> None:
+        nonlocal progress
+        expected: Counter[str] = Counter()
+        for chunk in missing:
+            expected[chunk.cell.agent] += len(chunk.replicates)
+        there = len(cells) * chosen.count - expected.total()
+        if there:
+            typer.echo(f"{store} holds {there:,} of {len(cells) * chosen.count:,} runs already", err=True)
+        if missing:
+            progress = Progress(expected)
+            progress.__enter__()
+
+    def on_chunk(chunk: Any) -> None:
+        assert progress is not None
+        progress.count(chunk.cell.agent, len(chunk.replicates))
+
+    try:
+        with _mistakes():
+            run_sweep(chosen, store, workers=workers, client=dask, on_begin=on_begin, on_chunk=on_chunk)
+    except KeyboardInterrupt:
+        if progress is not None:
+            progress.__exit__()
+        typer.echo(f"Interrupted: what was finished is in {store}; the same command goes on from there.", err=True)
+        _leave(130)
+    finally:
+        if progress is not None:
+            progress.__exit__()
+    typer.echo(f"store    {store}\ncompare  bayesmdp compare {store}")
+    typer.echo(f'open     xarray.open_datatree("{store.as_posix()}")')
+
+
+def compare(
+    source: Annotated[Path, typer.Argument(help="A sweep's store, or a results file of `bayesmdp run`.")],
+    baseline: Annotated[
+        str | None, typer.Option(help="AGENT or AGENT,OPTION=VALUE,...; by default the first of several agents.")
+    ] = None,
+    quantity: Annotated[str, typer.Option(help="What is summed over a run.")] = "regret",
+    correction: Annotated[Correction, typer.Option(help="For many comparisons.")] = Correction.HOLM,
+    test: Annotated[Test, typer.Option(help="Of the paired differences.")] = Test.T,
+    confidence: Annotated[float, typer.Option(help="Of intervals and claims.")] = 0.95,
+    out: Annotated[Path | None, typer.Option(help="Folder for tables and figures; by default the source's.")] = None,
+) -> None:
+    """Compare settings: intervals, paired differences, which are sure."""
+    from bayesmdp import comparison
+    from bayesmdp.console import difference_table, effect_table, make_console, setting_table
+
+    with _mistakes():
+        totals = comparison.final_totals(source, quantity=quantity)
+        finished = int(totals.notna().to_numpy().sum())
+        if not finished:
+            fail(f"{source} holds no finished run yet")
+        table = comparison.settings_table(totals, confidence=confidence)
+        agents = list(dict.fromkeys(totals.index.get_level_values("agent")))
+        baseline = baseline or (agents[0] if len(agents) > 1 else None)
+        differences = None
+        if baseline is not None:
+            options = {"correction": correction.value, "test": test.value, "confidence": confidence}
+            differences = comparison.paired_differences(totals, baseline, **options)
+        swept = totals.index.nlevels > 1
+        effects = comparison.option_effects(totals, confidence=confidence) if swept else None
+    console = make_console()
+    console.print(setting_table(table, quantity, SHOWN, confidence))
+    if finished < totals.size:
+        console.print(f"{totals.size - finished:,} of {totals.size:,} runs are not finished")
+    if effects is not None:
+        console.print(effect_table(effects, quantity, confidence))
+    if differences is not None:
+        assert baseline is not None
+        console.print(difference_table(differences, baseline, correction.value, SHOWN, confidence))
+    else:
+        console.print("One agent only: --baseline AGENT,OPTION=VALUE,... compares its settings with one of them")
+    folder = out or source.parent
+    written = _tables(folder, source.stem, {"settings": table, "effects": effects, "differences": differences})
+    written += _figures(folder, source.stem, quantity, effects, differences, baseline)
+    for path in written:
+        typer.echo(f"{'figure' if path.suffix == '.png' else 'table':<9}{path}")
+
+
+def export(
+    store: Annotated[Path, typer.Argument(help="A sweep's store.")],
+    to: Annotated[Path, typer.Argument(help="The netCDF file to write.")],
+    agents: Annotated[str | None, typer.Option(metavar="A,B", help="Only these agents.")] = None,
+    select: Annotated[
+        list[str] | None, typer.Option(metavar="OPTION=VALUE", help="Only this value, or list of them; repeatable.")
+    ] = None,
+) -> None:
+    """Write a part of a sweep to a netCDF file."""
+    from bayesmdp.sweeps import export as write
+
+    wanted = {}
+    for text in select or []:
+        name, equals, value = text.partition("=")
+        if not (equals and name and value):
+            fail(f"--select {text!r} is not OPTION=VALUE, such as discount=0.99 or scale=[1,2]")
+        wanted[name] = json_or_text(value)
+    with _mistakes():
+        write(store, to, agents=None if agents is None else agents.split(","), select=wanted)
+    typer.echo(f"written  {to}")
+
+
+@contextmanager
+def _mistakes() -> Iterator[None]:
+    """Tell the user's mistakes in one line."""
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, OSError) as error:
+        fail(str(error.args[0] if isinstance(error, KeyError) and error.args else error))
+
+
+def _leave(code: int) -> None:
+    """End at once: what is stored is whole, and nobody waits for runs that were given up."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _tables(folder: Path, stem: str, tables: dict[str, pd.DataFrame | None]) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, table in tables.items():
+        if table is not None:
+            written.append(folder / f"{stem}-{name}.csv")
+            table.to_csv(written[-1])
+    return written
+
+
+def _figures(
+    folder: Path,
+    stem: str,
+    quantity: str,
+    effects: pd.DataFrame | None,
+    differences: pd.DataFrame | None,
+    baseline: str | None,
+) -> list[Path]:
+    from matplotlib.figure import Figure
+
+    from bayesmdp.sweep_plots import plot_differences, plot_effects
+
+    written = []
+    if effects is not None:
+        written.append(folder / f"{stem}-effects.png")
+        plot_effects(effects, quantity=quantity, figure=Figure(layout="constrained")).savefig(written[-1], dpi=150)
+    if differences is not None:
+        written.append(folder / f"{stem}-differences.png")
+        figure = plot_differences(
+            differences, baseline=baseline, quantity=quantity, figure=Figure(layout="constrained")
+        )
+        figure.savefig(written[-1], dpi=150)
+    return written

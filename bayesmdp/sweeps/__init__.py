@@ -1,0 +1,7 @@
+"""Sweeps: studies over grids of settings, resumable, on as many machines as there are."""
+
+from bayesmdp.sweeps.engines import run_sweep
+from bayesmdp.sweeps.store import StoreError, export, read_sweep
+from bayesmdp.sweeps.sweep import Sweep, read_sweep_file
+
+__all__ = ["StoreError", "Sweep", "export", "read_sweep", "read_sweep_file", "run_sweep"]

@@ -1,0 +1,114 @@
+"""A chunk of a sweep: some replicates of an agent in one setting, a pure function of what it is told.
+
+It runs in a thread, in a process of this machine or on another machine, and gives the same numbers everywhere that has
+the same versions and the same kind of processor.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import cloudpickle
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmdp.compiled import forget_programs, keep_programs
+
+__all__ = ["PACKAGES", "Arrays", "Task", "Unlike", "current_versions", "run_chunk"]
+
+PACKAGES = ("bayesmdp", "jax", "jaxlib", "numpyro", "numpy")
+"""Those on which numbers depend."""
+DROPPED = ("state", "action")
+
+type Arrays = dict[str, tuple[tuple[str, ...], NDArray[Any]]]
+"""By name: dims, the first of which is replicate, and values."""
+
+
+class Unlike(RuntimeError):
+    """A worker that would compute other numbers."""
+
+
+class Task(NamedTuple):
+    """All that a chunk depends on. ``problem`` is the setting's study, pickled, so that equal ones are made once."""
+
+    problem: bytes
+    agent: str
+    options: Mapping[str, Any]
+    steps: int
+    thin: int
+    seed: int
+    replicates: tuple[int, ...]
+    keep: tuple[str, ...] | None
+    versions: str
+
+
+def current_versions() -> str:
+    """Of the packages on which numbers depend, as JSON."""
+    return json.dumps({package: version(package) for package in PACKAGES})
+
+
+def run_chunk(task: Task, stopped: Callable[[], bool] = lambda: False) -> Arrays:
+    """Run a chunk, on one thread.
+
+    Parameters
+    ----------
+    task : Task
+    stopped : callable
+        Asked after each replicate; once it says True, the chunk is given up.
+
+    Returns
+    -------
+    dict of name to (dims, array)
+        What `simulate` records by replicate, without the agent's dim.
+
+    Raises
+    ------
+    Unlike
+        If this process has other versions than the task names.
+    InterruptedError
+        If it was given up.
+    """
+    here = current_versions()
+    if here != task.versions:
+        raise Unlike(f"a worker has other versions, {here}, than the sweep, {task.versions}: install the same on both")
+    keep_programs()
+    forget_programs()
+    study, problem = _problem(task.problem)
+    study = study.with_agents([task.agent]).with_options({task.agent: task.options})
+
+    def on_replicate(*finished: Any) -> None:
+        if stopped():
+            raise InterruptedError("the sweep was stopped")
+
+    sizes = {"steps": task.steps, "thin": task.thin, "seed": task.seed, "replicates": task.replicates}
+    result = study.run(problem=problem, workers=1, on_replicate=on_replicate, **sizes)
+    root = result.to_dataset().isel(agent=0, drop=True)
+    names = [str(name) for name in root.data_vars if name not in DROPPED] if task.keep is None else task.keep
+    lacking = [name for name in names if name not in root]
+    if lacking:
+        raise ValueError(f"keep names {lacking[0]!r}, which is not recorded; there is {', '.join(map(str, root))}")
+    arrays = {}
+    for name in names:
+        ordered = root[name].transpose("replicate", ...)
+        arrays[name] = (tuple(map(str, ordered.dims)), np.ascontiguousarray(ordered.values))
+    return arrays
+
+
+def _problem(pickled: bytes) -> tuple[Any, tuple[Any, Any]]:
+    """The study, and its environment and prior, the same objects for all its chunks: a program is compiled once."""
+    with _MAKING:
+        return _made(pickled)
+
+
+@lru_cache(maxsize=4)
+def _made(pickled: bytes) -> tuple[Any, tuple[Any, Any]]:
+    study = cloudpickle.loads(pickled)
+    return study, study.make_problem()
+
+
+_MAKING = threading.Lock()

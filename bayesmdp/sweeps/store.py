@@ -1,0 +1,494 @@
+"""A sweep's results: one Zarr group, written chunk by chunk, which ``xarray.open_datatree`` reads at any time.
+
+    /            the coordinates of what all agents share, and in the attrs what determines the numbers
+    /AGENT       its own swept options as coordinates, and variables [shared..., own..., replicate, step]
+
+``steps_done`` [..., replicate] is written last: a chunk counts once it is there, and until then is computed again. What
+is not computed yet reads as missing values. The same sweep gives the same bytes, however it was cut up or interrupted.
+One run at a time may write, which a lock beside the store sees to; the system frees it when a run dies.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import inspect
+import json
+import math
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from functools import partial
+from os import PathLike
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+import zarr
+from filelock import FileLock, Timeout
+
+from bayesmdp.results import write_tree
+from bayesmdp.studies import AgentSpec, Study
+from bayesmdp.studies.base import find_part
+from bayesmdp.studies.tasks import TaskStudy
+from bayesmdp.sweeps.chunks import Arrays, current_versions
+from bayesmdp.sweeps.sweep import SHARED, Axis, Cell, Sweep
+
+__all__ = ["Chunk", "Store", "StoreError", "export", "open_store", "read_sweep"]
+
+FORMAT = 1
+DONE = "steps_done"
+SERIES = 2**18
+"""Most records of a series in one piece."""
+
+
+class StoreError(ValueError):
+    """A store that cannot be used for this sweep, or not now. Nothing in it was changed."""
+
+
+class Chunk(NamedTuple):
+    """Replicates of a cell that are to be computed together."""
+
+    cell: Cell
+    replicates: tuple[int, ...]
+
+
+@contextmanager
+def open_store(path: str | PathLike[str], sweep: Sweep) -> Iterator[Store]:
+    """The sweep's store, made or enlarged to hold all of it, for this process alone to write to.
+
+    Raises
+    ------
+    StoreError
+        If another run is writing to it, it holds another sweep, or numbers of another version or another model.
+    """
+    path = Path(path)
+    with told_when_full(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path.with_name(path.name + ".lock"))
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise StoreError(f"another run is writing to {path}; wait for it, or name another store") from error
+        try:
+            yield Store(path, sweep)
+        finally:
+            lock.release()
+
+
+@contextmanager
+def told_when_full(path: Path) -> Iterator[None]:
+    """Say of a full disk what it means for the store."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise StoreError(
+            f"no space is left where {path} is; what was finished is kept. Make room and run the same again"
+        ) from error
+
+
+class Store:
+    """A store that this process may write to; see `open_store`."""
+
+    def __init__(self, path: Path, sweep: Sweep) -> None:
+        self.path = path
+        held = _attrs(path)
+        self.sweep = sweep = _adopted(sweep, held)
+        identity = _identity(sweep)
+        if held:
+            _refuse_others(path, held, identity)
+        self.axes = _merged(path, held, sweep)
+        self.count = max(sweep.count, held.get("replicates", 0))
+        self.steps = max([*sweep.lengths, held.get("steps", 0)])
+        told = {
+            "title": sweep.base.title,
+            "replicates": self.count,
+            "steps": self.steps,
+            "axes": json.dumps([axis._asdict() for axis in self.axes]),
+            **_with_held_agents(held, identity),
+        }
+        self.root = zarr.open_group(path, mode="a", zarr_format=3, attributes=None if held else identity | told)
+        if held and any(held.get(name) != value for name, value in told.items()):
+            self.root.attrs.update(told)
+        self._lay_out()
+
+    def missing(self) -> list[Chunk]:
+        """What is still to be computed, the first chunk of each agent first: the others need its program."""
+        found: list[Chunk] = []
+        whole = {agent: self.root[agent][DONE][:] for agent in self.sweep.base.agents}
+        for cell in self.sweep.cells():
+            done = whole[cell.agent][self._place(cell)]
+            for first in range(0, self.sweep.count, self.sweep.chunk):
+                numbers = range(first, min(first + self.sweep.chunk, self.sweep.count))
+                if todo := tuple(r for r in numbers if done[r] < cell.steps):
+                    found.append(Chunk(cell, todo))
+        ahead = {chunk.cell.agent: i for i, chunk in reversed(list(enumerate(found)))}
+        return sorted(found, key=lambda chunk: found[ahead[chunk.cell.agent]] is not chunk)
+
+    def commit(self, chunk: Chunk, arrays: Arrays) -> None:
+        """Write a chunk: it counts when the last of it is there.
+
+        Raises
+        ------
+        StoreError
+            If the disk is full.
+        """
+        group = self.root[chunk.cell.agent]
+        first, last = chunk.replicates[0], chunk.replicates[-1]
+        if chunk.replicates != tuple(range(first, last + 1)):
+            raise ValueError(f"a chunk's replicates are in a row; got {chunk.replicates}")
+        place = (*self._place(chunk.cell), slice(first, last + 1))
+        with told_when_full(self.path):
+            new = [name for name in arrays if name not in group]
+            for name in new:
+                dims, values = arrays[name]
+                self._create(group, name, (*self._dims(chunk.cell.agent), *dims), values.shape[1:], values.dtype)
+            for name, (_, values) in arrays.items():
+                group[name][(*place, *(slice(size) for size in values.shape[1:]))] = values
+            group[DONE][place] = chunk.cell.steps
+            if new:
+                self._consolidate()
+
+    def _place(self, cell: Cell) -> tuple[int, ...]:
+        """Where a cell's numbers are: the store may hold values that this sweep does not have."""
+        held = {axis.key: axis.values for axis in self.axes}
+        return tuple(_index(held[axis.key], value) for axis, value in cell.settings)
+
+    def _dims(self, agent: str) -> tuple[str, ...]:
+        return tuple(axis.name for axis in self.sweep.axes_of(agent))
+
+    def _sizes(self) -> dict[str, int]:
+        study = self.sweep.base
+        tasks = study.tasks if isinstance(study, TaskStudy) else 1
+        sizes = {"replicate": self.count, "step": self.steps * tasks // self.sweep.window}
+        if study.checkpoint_every:
+            sizes["checkpoint"] = self.steps // study.checkpoint_every
+        return sizes
+
+    def _lay_out(self) -> None:
+        """Make what is not there and enlarge what is too small; what a killed run left half done is done now."""
+        sizes = self._sizes()
+        study = self.sweep.base
+        coords: dict[str, Any] = {
+            "replicate": np.arange(self.count),
+            "step": np.arange(1, sizes["step"] + 1) * self.sweep.window,
+        }
+        if "checkpoint" in sizes:
+            coords["checkpoint"] = np.arange(1, sizes["checkpoint"] + 1) * study.checkpoint_every
+        shared = {axis.name: _coordinate(axis.values) for axis in self.axes if axis.place in SHARED}
+        changed = [self._coordinate(self.root, name, values) for name, values in (coords | shared).items()]
+        if isinstance(study, TaskStudy):
+            changed.append(self._coordinate(self.root, "task", (coords["step"] - 1) // self.steps, dim="step"))
+        for agent in study.agents:
+            if agent not in self.root:
+                self.root.create_group(agent)
+            group = self.root[agent]
+            own = {axis.name: axis for axis in self.axes if axis.place == agent}
+            changed += [self._coordinate(group, name, _coordinate(axis.values)) for name, axis in own.items()]
+            lengths = sizes | {axis.name: len(axis.values) for axis in self.axes if axis.place in (agent, *SHARED)}
+            if DONE not in group:
+                self._create(group, DONE, (*self._dims(agent), "replicate"), (), np.dtype(np.int32))
+                changed.append(True)
+            for _, array in sorted(group.arrays()):
+                shape = tuple(lengths.get(dim, now) for dim, now in zip(_dims_of(array), array.shape, strict=True))
+                if shape != array.shape:
+                    array.resize(shape)
+                    changed.append(True)
+        if any(changed) or self.root.metadata.consolidated_metadata is None:
+            self._consolidate()
+
+    def _coordinate(self, group: Any, name: str, values: Any, dim: str | None = None) -> bool:
+        """Write a coordinate if it is not there as it should be; whether it was not."""
+        if name in group and np.array_equal(group[name][:], values):
+            return False
+        if name not in group:
+            dtype = "string" if values.dtype == object else values.dtype
+            group.create_array(name, shape=values.shape, chunks=(1024,), dtype=dtype, dimension_names=[dim or name])
+        group[name].resize(values.shape)
+        group[name][:] = values
+        return True
+
+    def _create(self, group: Any, name: str, dims: Sequence[str], extra: Sequence[int], dtype: np.dtype[Any]) -> None:
+        """A variable with room for all cells: a piece is a chunk's replicates in one setting."""
+        lengths = self._sizes() | {axis.name: len(axis.values) for axis in self.axes if axis.name in dims}
+        settings = len(dims) - len(extra) - 1
+        shape = [lengths.get(dim, size) for dim, size in zip(dims, (*[1] * (settings + 1), *extra), strict=True)]
+        piece = [1] * settings + [min(self.sweep.chunk, SERIES)]
+        for size in reversed(shape[settings + 1 :]):
+            piece.insert(settings + 1, min(size, max(1, SERIES // math.prod(piece))))
+        fill: Any = np.nan if dtype.kind == "f" else 0 if name == DONE else -1
+        group.create_array(
+            name, shape=shape, chunks=piece, dtype=dtype, fill_value=fill, dimension_names=list(dims), overwrite=False
+        )
+
+    def _consolidate(self) -> None:
+        """Gather the metadata, so that readers need no second look; done whenever it changes."""
+        with warnings.catch_warnings():
+            # Not yet in Zarr's specification; xarray asks for it, and what does not know it reads on.
+            warnings.filterwarnings("ignore", message="Consolidated metadata")
+            zarr.consolidate_metadata(self.path)
+        self.root = zarr.open_group(self.path, mode="r+", use_consolidated=False)
+
+
+def read_sweep(path: str | PathLike[str], *, chunks: Any = None) -> xr.DataTree:
+    """A sweep's results, opened lazily, each option in its natural order; a running one as far as it is.
+
+    Parameters
+    ----------
+    path : path
+    chunks : optional
+        As for ``xarray.open_datatree``: ``{}`` gives dask arrays, for results larger than memory.
+
+    Returns
+    -------
+    DataTree
+        A child an agent: ``regret``, ``reward`` and the agent's reports [options..., replicate, step], and
+        ``steps_done`` [options..., replicate].
+
+    Raises
+    ------
+    FileNotFoundError, StoreError
+        If there is no store, or it is not a sweep's.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"no store {path}; `bayesmdp sweep` writes one")
+    if not _attrs(path):
+        raise StoreError(f"{path} is not a sweep's store")
+    tree = xr.open_datatree(path, engine="zarr", chunks=chunks)
+    # In the store values stand in the order in which they were added.
+    root = {axis["name"] for axis in json.loads(tree.attrs["axes"])}
+    nodes = {}
+    for place in (".", *json.loads(tree.attrs["study"])["agents"]):
+        data = tree[place].to_dataset(inherit=True)
+        nodes[place] = data.sortby([str(dim) for dim in data.dims if dim in root and data[dim].dtype.kind in "iufb"])
+    return xr.DataTree.from_dict(nodes)
+
+
+def export(
+    path: str | PathLike[str],
+    to: str | PathLike[str],
+    *,
+    agents: Sequence[str] | None = None,
+    select: Mapping[str, Any] | None = None,
+) -> Path:
+    """Write a part of a sweep to a netCDF file, with its attrs.
+
+    Parameters
+    ----------
+    path : path
+        Of the store.
+    to : path
+        A file that is there already is replaced.
+    agents : sequence of str, optional
+        Only these.
+    select : mapping of option to value or list of values, optional
+        Only these settings; where an agent has no such option, all of its.
+
+    Raises
+    ------
+    FileNotFoundError, StoreError, KeyError
+        Naming the agent, option or value that the store does not have.
+    """
+    tree = read_sweep(path)
+    unknown = [agent for agent in agents or [] if agent not in tree.children]
+    if unknown:
+        raise KeyError(f"no agent {unknown[0]!r} in {path}; it has {', '.join(tree.children)}")
+    nodes: dict[str, xr.Dataset] = {}
+    wanted = {name: value if isinstance(value, list) else [value] for name, value in (select or {}).items()}
+    for name, values in wanted.items():
+        held = [node[name].values.tolist() for node in tree.subtree if name in node.dims]
+        if not held:
+            options = sorted({str(dim) for node in tree.subtree for dim in node.dims})
+            raise KeyError(f"{path} has no option {name!r}; it has {', '.join(options)}")
+        absent = [value for value in values if value not in held[0]]
+        if absent:
+            raise KeyError(f"{name} has no value {absent[0]!r} in {path}; it has {', '.join(map(str, held[0]))}")
+    for place, node in tree.subtree_with_keys:
+        if place == "." or agents is None or place in agents:
+            data = node.to_dataset(inherit=True)
+            nodes[place] = data.sel({name: values for name, values in wanted.items() if name in data.dims}).load()
+    write_tree(xr.DataTree.from_dict(nodes), to)
+    return Path(to)
+
+
+def _attrs(path: Path) -> dict[str, Any]:
+    """Of a store that is there; empty if none is."""
+    if not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return {}
+    try:
+        attrs = dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
+    except (FileNotFoundError, zarr.errors.GroupNotFoundError, NotADirectoryError, ValueError) as error:
+        raise StoreError(f"{path} is not a sweep's store; name another") from error
+    if "format" not in attrs or "axes" not in attrs:
+        raise StoreError(f"{path} is a Zarr group, but not a sweep's store; name another")
+    if attrs["format"] != FORMAT:
+        raise StoreError(
+            f"{path} has format {attrs['format']}, this version of bayesmdp writes format {FORMAT}: use the version "
+            f"that wrote it, {json.loads(attrs['versions'])['bayesmdp']}, or name another store"
+        )
+    return attrs
+
+
+def _adopted(sweep: Sweep, held: Mapping[str, Any]) -> Sweep:
+    """The sweep, cut up as the store is; its windows unless it says otherwise."""
+    if not held:
+        return sweep
+    return replace(sweep, chunk=held["chunk"], thin=held["thin"] if sweep.thin is None else sweep.thin)
+
+
+def _identity(sweep: Sweep) -> dict[str, Any]:
+    """What determines the numbers, apart from the grid: equal identities mean that stored numbers may be kept."""
+    return {
+        "format": FORMAT,
+        "study": json.dumps(_described(sweep.base)),
+        "seed": sweep.seed,
+        "thin": sweep.window,
+        "chunk": sweep.chunk,
+        "keep": json.dumps(None if sweep.keep is None else sorted(sweep.keep)),
+        "versions": current_versions(),
+        "sources": json.dumps(_sources(sweep.base), sort_keys=True),
+    }
+
+
+def _refuse_others(path: Path, held: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+    """Refuse to add numbers of another kind to those that are there."""
+    here, there = json.loads(identity["versions"]), json.loads(held["versions"])
+    other = [package for package in here if here[package] != there.get(package)]
+    if other:
+        raise StoreError(
+            f"{path} was computed with {other[0]} {there.get(other[0])}, here is {here[other[0]]}, and numbers may "
+            "differ: install that version, or name another store"
+        )
+    here, there = json.loads(identity["sources"]), json.loads(held["sources"])
+    changed = [part for part in here if part in there and here[part] != there[part]]
+    if changed:
+        raise StoreError(
+            f"{path} was computed with another {changed[0]}, whose source has changed since: its numbers would not "
+            "match. Restore it, or name another store"
+        )
+    here, there = (_by_agent(json.loads(each["study"])) for each in (identity, held))
+    # Agents may come and go; one that stays must stay the same.
+    for name in sorted({*here, *there} - {name for name in {*here} ^ {*there} if name.startswith("agent ")}):
+        if here.get(name) != there.get(name):
+            raise StoreError(
+                f"{path} holds another sweep: its {name} is {there.get(name)!r}, not {here.get(name)!r}; name another "
+                "store"
+            )
+    for name in ("seed", "thin", "keep"):
+        if held[name] != identity[name]:
+            raise StoreError(
+                f"{path} holds another sweep: its {name} is {held[name]}, not {identity[name]}; name another store"
+            )
+
+
+def _merged(path: Path, held: Mapping[str, Any], sweep: Sweep) -> tuple[Axis, ...]:
+    """The store's axes, with the values that this sweep adds at their ends."""
+    if not held:
+        return sweep.axes
+    told = [Axis(**axis) for axis in json.loads(held["axes"])]
+    there = {axis.key: axis._replace(values=tuple(map(_tuples, axis.values))) for axis in told}
+    here = {axis.key: axis for axis in sweep.axes}
+    agents = json.loads(held["study"])["agents"]
+    for agent in sweep.base.agents:
+        wanted = [axis.key for axis in sweep.axes_of(agent)]
+        known = [axis.key for axis in there.values() if axis.place in (agent, *SHARED)]
+        if agent not in agents:
+            known += [axis.key for axis in sweep.axes if axis.place == agent]
+        if wanted != known:
+            raise StoreError(
+                f"in {path} {agent} goes through {', '.join(known) or 'nothing'}, not {', '.join(wanted) or 'nothing'}:"
+                " options cannot be added to a store, nor their order changed, only values; name another store"
+            )
+    merged = []
+    for key, axis in there.items():
+        values = here[key].values if key in here else ()
+        new = [value for value in values if _index(axis.values, value) < 0]
+        merged.append(axis._replace(values=(*axis.values, *new)))
+    return (*merged, *(axis for key, axis in here.items() if key not in there))
+
+
+def _by_agent(study: dict[str, Any]) -> dict[str, Any]:
+    """A described study with each agent apart."""
+    return study | {f"agent {name}": told for name, told in study.pop("agents").items()}
+
+
+def _with_held_agents(held: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, str]:
+    """The study and its sources, with the agents that the store has and this sweep has not."""
+    told = {"study": json.loads(identity["study"]), "sources": json.loads(identity["sources"])}
+    if held:
+        told["study"]["agents"] = json.loads(held["study"])["agents"] | told["study"]["agents"]
+        told["sources"] = json.loads(held["sources"]) | told["sources"]
+    return {name: json.dumps(each) for name, each in told.items()}
+
+
+def _index(values: Sequence[Any], value: Any) -> int:
+    """Where a value is; 1 and 1.0 are the same number, 1 and True are not. -1 if it is not there."""
+    alike = (
+        i for i, other in enumerate(values) if other == value and isinstance(other, bool) == isinstance(value, bool)
+    )
+    return next(alike, -1)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _coordinate(values: Sequence[Any]) -> Any:
+    """Numbers as numbers, all else as text."""
+    if all(isinstance(value, bool) for value in values):
+        return np.array(values)
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
+        return np.array(values, float if any(isinstance(value, float) for value in values) else np.int64)
+    return np.array([value if isinstance(value, str) else json.dumps(value) for value in values], object)
+
+
+def _dims_of(array: Any) -> tuple[str, ...]:
+    return tuple(array.metadata.dimension_names)
+
+
+def _described(value: Any) -> Any:
+    """A study as JSON can hold it, without what does not change its numbers or may be added to."""
+    if isinstance(value, Study | AgentSpec):
+        left = ("title", "note", "replicates", "steps", "thin")
+        told = {each.name: _described(getattr(value, each.name)) for each in fields(value) if each.name not in left}
+        return {name: each for name, each in told.items() if each not in (None, {}, "", 0, False)}
+    if isinstance(value, Mapping):
+        return {str(key): _described(each) for key, each in value.items()}
+    if isinstance(value, partial):
+        return [_described(value.func), _described(value.args), _described(value.keywords)]
+    if isinstance(value, str):
+        # A file of the user's own may have moved; what is in it is told by its digest.
+        return Path(value).name if ":" in value else value
+    if callable(value):
+        return f"{value.__module__}:{value.__qualname__}"
+    if isinstance(value, list | tuple):
+        return [_described(each) for each in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def _sources(study: Study) -> dict[str, str]:
+    """Digests of the source files of the environment, the priors and the agents."""
+    named = [("environments", study.environment), ("models", study.prior), ("models", study.reward_prior)]
+    if isinstance(study, TaskStudy):
+        named.append(("models", study.truth))
+    for spec in study.agents.values():
+        named += [("agents", spec.algorithm), ("models", spec.prior)]
+    told = {}
+    for kind, part in named:
+        if part is None:
+            continue
+        function = find_part(kind, part)
+        name = part if isinstance(part, str) else function.__qualname__
+        try:
+            file = inspect.getsourcefile(function)
+            source = Path(file).read_bytes() if file else b""
+        except (TypeError, OSError):
+            # Typed into an interpreter.
+            source = function.__code__.co_code + repr(function.__code__.co_consts).encode()
+        told[f"{kind}.{Path(name).name}"] = hashlib.sha256(source).hexdigest()[:16]
+    return told

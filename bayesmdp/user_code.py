@@ -1,0 +1,48 @@
+"""Functions from Python files of the user's own, with their mistakes told by file and line."""
+
+from __future__ import annotations
+
+import inspect
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+__all__ = ["from_file", "told_by_line"]
+
+
+def from_file(path: Path, name: str) -> Callable[..., Any]:
+    """The function `name` of a Python file, which is run.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file or function, or the file fails.
+    """
+    spec = spec_from_file_location(path.stem, path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        raise ValueError(f"no Python file {path}; a prior of your own is FILE.py:NAME")
+    module = module_from_spec(spec)
+    with told_by_line(str(path)):
+        spec.loader.exec_module(module)
+    found = getattr(module, name, None)
+    if not callable(found):
+        functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
+        close = get_close_matches(name, functions, 1) or functions
+        raise ValueError(f"{path} has no function {name!r}" + (f"; it has {', '.join(close)}" if close else ""))
+    return found
+
+
+@contextmanager
+def told_by_line(path: str) -> Iterator[None]:
+    """Make any error of the user's own file a `ValueError` of one line."""
+    try:
+        yield
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if Path(frame.filename).resolve() == Path(path).resolve()]
+        place = f"{path} line {lines[-1]}: " if path and lines else f"{path}: " if path else ""
+        raise ValueError(f"{place}{type(error).__name__ + ': ' if path else ''}{error}") from error
