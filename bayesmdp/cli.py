@@ -1,4 +1,4 @@
-"""The command line: ``bayesmdp run STUDY``, ``bayesmdp plan LOG``, ``bayesmdp list``, ``bayesmdp plot FILE``.
+"""The command line: ``bayesmdp run``, ``sweep``, ``compare``, ``export``, ``plan``, ``list`` and ``plot``.
 
 Heavy packages (jax, xarray, matplotlib, rich) are imported inside the commands, so that ``bayesmdp --help`` is prompt.
 Tables and paths go to standard output, progress and errors to standard error. Exit codes: 0, done; 2, the user's
@@ -21,7 +21,7 @@ import typer
 
 from bayesmdp.cli_common import fail, json_or_text
 from bayesmdp.cli_plan import plan
-from bayesmdp.cli_sweep import compare, export, sweep
+from bayesmdp.cli_sweep import compare, export, shipped_sweeps, sweep
 from bayesmdp.compiled import keep_programs
 from bayesmdp.studies import STUDIES, Study
 
@@ -145,6 +145,8 @@ def list_(
     from bayesmdp import agents, environments, models
 
     console.print(name_table("Studies", {name: study.title for name, study in STUDIES.items()}))
+    sweeps = {name: path.read_text().partition("\n")[0].lstrip("# ") for name, path in shipped_sweeps().items()}
+    console.print(name_table("Sweeps", sweeps))
     for title, package in (("Agents", agents), ("Environments", environments), ("Priors", models)):
         parts = {name: getattr(package, name) for name in package.__all__ if name.islower()}
         summaries = {name: (part.__doc__ or "").strip().partition("\n")[0] for name, part in parts.items()}
@@ -209,10 +211,10 @@ def _identity(name: str, study: Study, **run: int) -> dict[str, Any]:
     """What tells this run from others that might be in its file. Making the agents also checks their options."""
     import inspect
 
-    from bayesmdp import agents as algorithms
+    from bayesmdp.studies.base import find_part
 
     for agent, spec in study.agents.items():
-        known = [o for o in inspect.signature(getattr(algorithms, spec.algorithm)).parameters if o != "prior"]
+        known = [o for o in inspect.signature(find_part("agents", spec.algorithm)).parameters if o != "prior"]
         unknown = [option for option in spec.options if option not in known]
         if unknown:
             fail(f"{agent} has no option {unknown[0]!r}; it has {', '.join(known) or 'none'}")

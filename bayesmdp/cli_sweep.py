@@ -128,10 +128,12 @@ def compare(
         baseline = baseline or (agents[0] if len(agents) > 1 else None)
         differences = None
         if baseline is not None:
-            options = {"correction": correction.value, "test": test.value, "confidence": confidence}
+            options: Any = {"correction": correction.value, "test": test.value, "confidence": confidence}
             differences = comparison.paired_differences(totals, baseline, **options)
-        swept = totals.index.nlevels > 1
-        effects = comparison.option_effects(totals, confidence=confidence) if swept else None
+        problem = totals.attrs.get("problem", [])
+        # Where nothing but the problem is swept, it is that which has effects.
+        by = problem if len(problem) + 1 < totals.index.nlevels else []
+        effects = comparison.option_effects(totals, by=by, confidence=confidence) if totals.index.nlevels > 1 else None
     console = make_console()
     console.print(setting_table(table, quantity, SHOWN, confidence))
     if finished < totals.size:
@@ -145,7 +147,7 @@ def compare(
         console.print("One agent only: --baseline AGENT,OPTION=VALUE,... compares its settings with one of them")
     folder = out or source.parent
     written = _tables(folder, source.stem, {"settings": table, "effects": effects, "differences": differences})
-    written += _figures(folder, source.stem, quantity, effects, differences, baseline)
+    written += _figures(folder, source.stem, quantity, table, effects, differences, baseline)
     for path in written:
         typer.echo(f"{'figure' if path.suffix == '.png' else 'table':<9}{path}")
 
@@ -202,6 +204,7 @@ def _figures(
     folder: Path,
     stem: str,
     quantity: str,
+    table: pd.DataFrame,
     effects: pd.DataFrame | None,
     differences: pd.DataFrame | None,
     baseline: str | None,
@@ -213,8 +216,9 @@ def _figures(
     written = []
     if effects is not None:
         written.append(folder / f"{stem}-effects.png")
-        plot_effects(effects, quantity=quantity, figure=Figure(layout="constrained")).savefig(written[-1], dpi=150)
-    if differences is not None:
+        figure = plot_effects(effects, table, quantity=quantity, figure=Figure(layout="constrained"))
+        figure.savefig(written[-1], dpi=150)
+    if differences is not None and baseline is not None:
         written.append(folder / f"{stem}-differences.png")
         figure = plot_differences(
             differences, baseline=baseline, quantity=quantity, figure=Figure(layout="constrained")

@@ -9,7 +9,7 @@ default, which bounds the probability of a single false claim; or Benjamini and 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +20,7 @@ import xarray as xr
 from scipy import stats
 
 from bayesmdp import results
+from bayesmdp.sweeps.sweep import SHARED
 from bayesmdp.validation import number
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ def final_totals(source: xr.DataTree | str | PathLike[str], *, quantity: str = "
     -------
     DataFrame
         A row a setting, indexed by ``agent`` and the swept options (missing where an agent has no such option), a
-        column a replicate; NaN where a run is not finished.
+        column a replicate; NaN where a run is not finished. Its ``attrs["problem"]`` names the options that are not of
+        agents but of the problem they are set.
 
     Raises
     ------
@@ -93,6 +95,7 @@ def final_totals(source: xr.DataTree | str | PathLike[str], *, quantity: str = "
     if not parts:
         raise ValueError(f"no agent of this sweep has {quantity!r} yet")
     whole = pd.concat(parts, ignore_index=True).set_index(["agent", *axes] if axes else "agent")
+    whole.attrs["problem"] = [axis["name"] for axis in json.loads(source.attrs["axes"]) if axis["place"] in SHARED]
     return whole.rename_axis(columns="replicate")
 
 
@@ -148,8 +151,9 @@ def paired_differences(
     Returns
     -------
     DataFrame [setting]
-        ``difference`` (negative is better, of regret), ``lower``, ``upper``; ``better``, the share of replicates in
-        which it is below zero; ``p``, ``p_adjusted`` and ``significant``; ``replicates``.
+        ``difference`` (negative is better, of regret), ``lower``, ``upper``; ``relative``, as a share of the baseline's
+        mean; ``better``, the share of replicates in which it is below zero; ``p``, ``p_adjusted`` and ``significant``;
+        ``replicates``.
 
     Raises
     ------
@@ -177,31 +181,41 @@ def paired_differences(
     )
     table = _intervals(differences, confidence).rename(columns={"mean": "difference"})
     counted = differences.notna()
+    table["relative"] = table["difference"].to_numpy() / totals.mean(axis=1).to_numpy()[partner[rows]]
     table["better"] = (differences < 0).sum(axis=1) / counted.sum(axis=1)
     table["p"] = [_p_value(row[~np.isnan(row)], test) for row in differences.values]
-    tested = table["p"].notna().values
+    tested = table["p"].notna().to_numpy()
     table["p_adjusted"], table["significant"] = np.nan, False
     if tested.any():
         adjusted = _adjusted(table.loc[tested, "p"].to_numpy(), CORRECTIONS[correction])
         table.loc[tested, "p_adjusted"] = adjusted
         table.loc[tested, "significant"] = adjusted <= 1 - confidence
+    table.attrs = dict(totals.attrs)
     return table
 
 
-def option_effects(totals: pd.DataFrame, *, confidence: float = 0.95) -> pd.DataFrame:
-    """What each option does on average over all others: means over settings, intervals over replicates.
+def option_effects(totals: pd.DataFrame, *, by: Sequence[str] | None = None, confidence: float = 0.95) -> pd.DataFrame:
+    """What each option does on average over the others: means over settings, intervals over replicates.
 
     Parameters
     ----------
     totals : DataFrame [setting, replicate]
         From `final_totals`.
+    by : sequence of str, optional
+        Options over which nothing is averaged. By default those of the problem: regret in one problem says nothing of
+        regret in another.
     confidence : float in (0, 1)
 
     Returns
     -------
     DataFrame
-        A row an agent, option and value: ``mean``, ``lower``, ``upper``, and ``settings``, the number it is an average
-        of.
+        A row for each of `by`, agent, option and value: ``mean``, ``lower``, ``upper``, and ``settings``, the number it
+        is an average of.
+
+    Raises
+    ------
+    ValueError
+        If no other option has two values.
 
     Examples
     --------
@@ -210,21 +224,25 @@ def option_effects(totals: pd.DataFrame, *, confidence: float = 0.95) -> pd.Data
     >>> option_effects(totals).query("option == 'scale'")["mean"].tolist()
     [1.6, 3.6]
     """
+    by = list(totals.attrs.get("problem", []) if by is None else by)
     parts = []
-    for agent, own in totals.groupby(level="agent", sort=False):
-        for option in totals.index.names[1:]:
-            values = own.index.get_level_values(option)
+    for place, own in totals.groupby(level=[*by, "agent"], sort=False):
+        for option in [name for name in totals.index.names[1:] if name not in by]:
+            values = own.index.get_level_values(str(option))
             if values.isna().any() or values.nunique() < 2:
                 continue
             groups = own.groupby(level=option, sort=True)
             # A replicate counts where all settings have finished it, so that all are averages of the same.
             table = _intervals(groups.mean().where(groups.count() == groups.size().to_numpy()[:, None]), confidence)
             table["settings"] = groups.size()
-            told = {"agent": agent, "option": option, "value": table.index}
+            told: dict[str, Any] = dict(
+                zip([*by, "agent"], place if isinstance(place, tuple) else (place,), strict=True)
+            )
+            told |= {"option": option, "value": table.index}
             parts.append(table.reset_index(drop=True).assign(**told))
     if not parts:
-        raise ValueError("no option has two values")
-    return pd.concat(parts).set_index(["agent", "option", "value"])
+        raise ValueError("no option has two values" + (f" apart from {', '.join(by)}" if by else ""))
+    return pd.concat(parts).set_index([*by, "agent", "option", "value"])
 
 
 def parse_setting(text: str) -> dict[str, Any]:
@@ -265,11 +283,12 @@ def _partners(settings: pd.DataFrame, baseline: dict[str, Any]) -> NDArray[np.in
     }
     partner = np.full(len(settings), -1)
     for i in np.flatnonzero(~chosen):
-        told = settings.loc[i, open_options]
-        if told.isna().any():
+        told = settings[open_options].iloc[i]
+        lacking = [option for option, value in told.items() if pd.isna(value)]
+        if lacking:
             raise ValueError(
-                f"{settings.loc[i, 'agent']} has no {told[told.isna()].index[0]}, so it could be compared with several "
-                "baselines: give the baseline a value of it"
+                f"{settings['agent'].iloc[i]} has no {lacking[0]}, so it could be compared with several baselines: "
+                "give the baseline a value of it"
             )
         if tuple(told) in of:
             partner[i] = of[tuple(told)]

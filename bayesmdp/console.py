@@ -17,10 +17,12 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 
 from bayesmdp.analysis import summary
+from bayesmdp.studies.base import part_name
 
 if TYPE_CHECKING:
     from bayesmdp.log_report import Report
     from bayesmdp.studies import Study
+    from bayesmdp.studies.base import Part
 
 __all__ = [
     "Progress",
@@ -84,9 +86,9 @@ def name_table(title: str, told: Mapping[str, str]) -> Table:
 def study_table(name: str, study: Study) -> Table:
     """A study's settings, and its agents as ``--agents`` and ``--set`` name them."""
 
-    def call(function: str, options: Mapping[str, object]) -> str:
+    def call(function: Part, options: Mapping[str, object]) -> str:
         shown = {name: f"{value:g}" if isinstance(value, float) else repr(value) for name, value in options.items()}
-        return f"{function}({', '.join(f'{name}={value}' for name, value in shown.items())})"
+        return f"{part_name(function)}({', '.join(f'{name}={value}' for name, value in shown.items())})"
 
     settings = {
         "environment": call(study.environment, study.environment_options),

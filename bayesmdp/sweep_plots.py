@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +21,21 @@ PANELS = 12
 """Most heat maps of one figure."""
 
 
-def plot_effects(effects: pd.DataFrame, *, quantity: str = "regret", figure: Figure | None = None) -> Figure:
-    """What each option does on average over all others: a panel an option, a line an agent.
+def plot_effects(
+    effects: pd.DataFrame,
+    settings: pd.DataFrame | None = None,
+    *,
+    quantity: str = "regret",
+    figure: Figure | None = None,
+) -> Figure:
+    """What each option does on average over the others: a row a problem, a column an option, a line an agent.
 
     Parameters
     ----------
     effects : DataFrame
         From :func:`~bayesmdp.comparison.option_effects`.
+    settings : DataFrame, optional
+        From :func:`~bayesmdp.comparison.settings_table`: agents without options of their own are drawn as level lines.
     quantity : str
         What was summed, for the label.
     figure : Figure, optional
@@ -44,42 +53,66 @@ def plot_effects(effects: pd.DataFrame, *, quantity: str = "regret", figure: Fig
     >>> [ax.get_xlabel() for ax in plot_effects(option_effects(totals)).axes]
     ['scale', 'rate']
     """
+    by = list(effects.index.names[:-3])
     options = list(dict.fromkeys(effects.index.get_level_values("option")))
-    agents = list(dict.fromkeys(effects.index.get_level_values("agent")))
-    figure = _sized(figure, max(6.0, 3.4 * len(options)), 4.2)
-    panels = figure.subplots(1, len(options), sharey=True, squeeze=False)[0]
-    for ax, option in zip(panels, options, strict=True):
-        rows = effects.xs(option, level="option")
-        values = _in_order(rows.index.get_level_values("value"))
-        for agent in agents:
-            if agent not in rows.index.get_level_values("agent"):
-                continue
-            own = rows.loc[agent].reindex(values)
-            error = np.abs([own["mean"] - own["lower"], own["upper"] - own["mean"]])
-            places = np.arange(len(values))
-            colour = colour_of(agents.index(agent))
-            ax.errorbar(places, own["mean"], error, fmt="o-", color=colour, label=agent, markersize=4, linewidth=1.4)
-        ax.set_xticks(range(len(values)), [_short(value) for value in values])
+    known = effects if settings is None else settings
+    agents = list(dict.fromkeys(known.index.get_level_values("agent")))
+    problems = list(effects.groupby(level=by, sort=True)) if by else [((), effects)]
+    figure = _sized(figure, max(6.0, 3.8 * len(options)), 0.6 + 3.0 * len(problems))
+    grid = figure.subplots(len(problems), len(options), sharex="col", sharey="row", squeeze=False)
+    for row, (problem, part) in zip(grid, problems, strict=True):
+        place: Any = dict(zip(by, problem, strict=True))
+        swept = set(part.index.get_level_values("agent"))
+        level = {} if settings is None else _level(settings, place, set(agents) - swept)
+        for ax, option in zip(row, options, strict=True):
+            told = part.xs(option, level="option").reset_index()
+            values = _in_order(told["value"])
+            for agent, own in told.groupby("agent", sort=False):
+                own = own.set_index("value").reindex(values)
+                error = np.abs([own["mean"] - own["lower"], own["upper"] - own["mean"]])
+                style: dict[str, Any] = {"fmt": "o-", "markersize": 4, "linewidth": 1.4, "label": agent}
+                ax.errorbar(range(len(values)), own["mean"], error, color=colour_of(agents.index(agent)), **style)
+            for agent, (mean, lower, upper) in level.items():
+                colour = colour_of(agents.index(agent))
+                ax.axhline(mean, color=colour, linestyle="--", linewidth=1.2, label=agent)
+                ax.axhspan(lower, upper, color=colour, alpha=0.12, linewidth=0)
+            ax.set_xticks(range(len(values)), [_short(value) for value in values])
+            ax.spines[["top", "right"]].set_visible(False)
+            ax.grid(alpha=0.25, linewidth=0.6)
+            ax.set_ylim(bottom=min(0.0, float(effects["lower"].min())))
+        row[0].set_title(", ".join(f"{name} {_short(value)}" for name, value in place.items()), loc="left", fontsize=10)
+        row[0].set_ylabel(f"{_told(quantity)} of a run")
+        row[0].yaxis.set_major_formatter("{x:,.0f}")
+    for ax, option in zip(grid[-1], options, strict=True):
         ax.set_xlabel(option)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(alpha=0.25, linewidth=0.6)
-    panels[0].set_ylabel(f"{_told(quantity)} of a run")
-    panels[0].set_ylim(bottom=min(0.0, float(effects["lower"].min())))
-    panels[0].yaxis.set_major_formatter("{x:,.0f}")
     if len(agents) > 1:
-        panels[-1].legend(frameon=False)
+        grid[0, -1].legend(frameon=False)
     figure.suptitle(
-        f"{_told(quantity).capitalize()} by option, averaged over all other options, with intervals", x=0.01, ha="left"
+        f"{_told(quantity).capitalize()} by option, averaged over the other options, with intervals", x=0.01, ha="left"
     )
     return figure
 
 
-def plot_differences(
-    differences: pd.DataFrame, *, baseline: str, quantity: str = "regret", figure: Figure | None = None
-) -> Figure:
-    """Differences from the baseline: heat maps over the two options with most values, one for each of the others.
+def _level(settings: pd.DataFrame, place: dict[str, Any], agents: set[str]) -> dict[str, tuple[float, ...]]:
+    """Mean and interval of agents that have one setting in a problem."""
+    table = settings.reset_index()
+    for name, value in place.items():
+        table = table[table[name] == value]
+    table = table[table["agent"].isin(agents)].drop_duplicates("agent", keep=False).set_index("agent")
+    return {str(agent): tuple(row[["mean", "lower", "upper"]]) for agent, row in table.iterrows()}
 
-    Dots mark what is significant after correction. With fewer than two swept options, points with their intervals.
+
+def plot_differences(
+    differences: pd.DataFrame,
+    *,
+    baseline: str,
+    by: Sequence[str] | None = None,
+    quantity: str = "regret",
+    figure: Figure | None = None,
+) -> Figure:
+    """Differences from the baseline, as shares of its mean: a heat map a problem, over two options of the agent.
+
+    Dots mark what is significant after correction. With fewer than two options of its own, points with intervals.
 
     Parameters
     ----------
@@ -87,6 +120,8 @@ def plot_differences(
         From :func:`~bayesmdp.comparison.paired_differences`.
     baseline : str
         For the title.
+    by : sequence of str, optional
+        Options that are kept apart; by default those of the problem.
     quantity : str
     figure : Figure, optional
 
@@ -99,43 +134,44 @@ def plot_differences(
     ValueError
         If there are more than 12 heat maps to draw: select some settings.
     """
+    by = list(differences.attrs.get("problem", []) if by is None else by)
     table = differences.reset_index()
-    swept = [name for name in differences.index.names if name != "agent" and table[name].nunique() > 1]
-    agents = list(dict.fromkeys(table["agent"]))
-    own = {a: [o for o in swept if table.loc[table["agent"] == a, o].notna().all()] for a in agents}
-    if max(map(len, own.values())) < 2:
-        return _points(table, swept, baseline, quantity, figure)
+    swept = [str(name) for name in differences.index.names if name != "agent" and table[name].nunique() > 1]
     panels: list[tuple[str, pd.DataFrame, str, str]] = []
-    for agent in agents:
-        rows = table[table["agent"] == agent]
-        by_size = sorted(own[agent], key=lambda option: -rows[option].nunique())
-        if len(by_size) < 2:
+    agents = list(dict.fromkeys(table["agent"]))
+    for agent, rows in table.groupby("agent", sort=False):
+        own = [option for option in swept if option not in by and rows[option].nunique() > 1]
+        if len(own) < 2:
             continue
-        across, along = by_size[:2]
-        others = [option for option in own[agent] if option not in (across, along)]
+        across, along = sorted(own, key=lambda option: -rows[option].nunique())[:2]
+        others = [option for option in swept if option not in (across, along) and rows[option].nunique() > 1]
         for values, part in rows.groupby(others, sort=True) if others else [((), rows)]:
             told = ", ".join(f"{option} {_short(value)}" for option, value in zip(others, values, strict=True))
-            name = f"{agent}: {told}" if told and len(agents) > 1 else told or agent
+            name = f"{agent}: {told}" if told and len(agents) > 1 else told or str(agent)
             panels.append((name, part, across, along))
+    if not panels:
+        return _points(table, swept, baseline, quantity, figure)
     if len(panels) > PANELS:
         raise ValueError(f"there are {len(panels)} heat maps to draw, more than {PANELS}; select fewer settings")
     columns = min(len(panels), 2 if len(panels) in (2, 4) else 3)
-    figure = _sized(figure, 5.2 * columns + 1, 3.4 * -(-len(panels) // columns) + 0.6)
+    figure = _sized(figure, 5.2 * columns + 1, 3.0 * -(-len(panels) // columns) + 0.8)
     grid = figure.subplots(-(-len(panels) // columns), columns, squeeze=False)
-    largest = float(table["difference"].abs().max()) or 1.0
+    largest = float(table["relative"].abs().quantile(0.95)) or 1.0
     image: Any = None
     for ax, (name, part, across, along) in zip(grid.flat, panels, strict=False):
         image = _heat_map(ax, part, across, along, largest)
         ax.set_title(name, loc="left", fontsize=10)
     for ax in grid.flat[len(panels) :]:
         ax.set_visible(False)
-    figure.colorbar(image, ax=list(grid.flat), label=f"{_told(quantity)} less that of the baseline", shrink=0.8)
+    label = f"{_told(quantity)} less the baseline's,\nas a share of it"
+    bar = figure.colorbar(image, ax=list(grid.flat), label=label, shrink=0.8, extend="both")
+    bar.ax.yaxis.set_major_formatter(lambda share, _: f"{share:+.0%}")
     sure = int(table["significant"].sum())
     figure.suptitle(
         fill(
             f"Difference from {baseline}, replicate by replicate: {sure} of {len(table)} settings are significant "
             "after correction (dots)",
-            30 * columns + 30,
+            40 * columns + 20,
         ),
         x=0.01,
         ha="left",
@@ -145,7 +181,7 @@ def plot_differences(
 
 def _heat_map(ax: Axes, part: pd.DataFrame, across: str, along: str, largest: float) -> Any:
     xs, ys = _in_order(part[across]), _in_order(part[along])
-    wide = part.pivot(index=along, columns=across, values="difference").reindex(index=ys, columns=xs)
+    wide = part.pivot(index=along, columns=across, values="relative").reindex(index=ys, columns=xs)
     sure = part.pivot(index=along, columns=across, values="significant").reindex(index=ys, columns=xs)
     image = ax.imshow(wide.to_numpy(float), cmap="PuOr_r", vmin=-largest, vmax=largest, aspect="auto", origin="lower")
     rows, columns = np.nonzero(sure.to_numpy() == True)  # noqa: E712 - missing cells are neither

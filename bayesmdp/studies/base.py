@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from bayesmdp.agents import Agent
     from bayesmdp.mdp import MDP
 
-__all__ = ["AgentSpec", "Part", "Study", "find_part", "made_options"]
+__all__ = ["AgentSpec", "Part", "Study", "find_part", "made_options", "part_name"]
 
 
 def _span(mdp: Any) -> float:
@@ -66,6 +66,11 @@ def find_part(kind: str, part: Part) -> Callable[..., Any]:
             + " One of your own is FILE.py:NAME"
         )
     return getattr(package, part)
+
+
+def part_name(part: Part) -> str:
+    """For tables and messages."""
+    return part if isinstance(part, str) else part.__qualname__
 
 
 @lru_cache(maxsize=64)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack, contextmanager
 from os import PathLike
@@ -119,7 +119,7 @@ def _tasks(store: Store, missing: Sequence[Chunk]) -> list[Task]:
     return tasks
 
 
-def _in_threads(tasks: Sequence[Task]) -> Iterator[tuple[int, Arrays]]:
+def _in_threads(tasks: Sequence[Task]) -> Generator[tuple[int, Arrays]]:
     """Numbers and results of finished tasks. When it is closed nobody waits for what is running: that is given up."""
     stop = threading.Event()
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
@@ -132,7 +132,7 @@ def _in_threads(tasks: Sequence[Task]) -> Iterator[tuple[int, Arrays]]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _on_dask(tasks: Sequence[Task], client: Client) -> Iterator[tuple[int, Arrays]]:
+def _on_dask(tasks: Sequence[Task], client: Client) -> Generator[tuple[int, Arrays]]:
     from distributed import as_completed
 
     futures = client.map(run_chunk, tasks, pure=False, retries=RETRIES)

@@ -96,6 +96,9 @@ class Store:
 
     def __init__(self, path: Path, sweep: Sweep) -> None:
         self.path = path
+        # What a killed run was writing; nobody else writes.
+        for unfinished in path.rglob("*.partial"):
+            unfinished.unlink()
         held = _attrs(path)
         self.sweep = sweep = _adopted(sweep, held)
         identity = _identity(sweep)
@@ -111,7 +114,9 @@ class Store:
             "axes": json.dumps([axis._asdict() for axis in self.axes]),
             **_with_held_agents(held, identity),
         }
-        self.root = zarr.open_group(path, mode="a", zarr_format=3, attributes=None if held else identity | told)
+        if not held:
+            zarr.create_group(path, zarr_format=3, attributes=identity | told)
+        self.root = zarr.open_group(path, mode="r+", use_consolidated=False)
         if held and any(held.get(name) != value for name, value in told.items()):
             self.root.attrs.update(told)
         self._lay_out()
@@ -119,7 +124,7 @@ class Store:
     def missing(self) -> list[Chunk]:
         """What is still to be computed, the first chunk of each agent first: the others need its program."""
         found: list[Chunk] = []
-        whole = {agent: self.root[agent][DONE][:] for agent in self.sweep.base.agents}
+        whole: Any = {agent: self.root[f"{agent}/{DONE}"] for agent in self.sweep.base.agents}
         for cell in self.sweep.cells():
             done = whole[cell.agent][self._place(cell)]
             for first in range(0, self.sweep.count, self.sweep.chunk):
@@ -137,16 +142,19 @@ class Store:
         StoreError
             If the disk is full.
         """
-        group = self.root[chunk.cell.agent]
+        group: Any = self.root[chunk.cell.agent]
         first, last = chunk.replicates[0], chunk.replicates[-1]
         if chunk.replicates != tuple(range(first, last + 1)):
             raise ValueError(f"a chunk's replicates are in a row; got {chunk.replicates}")
         place = (*self._place(chunk.cell), slice(first, last + 1))
         with told_when_full(self.path):
+            dims_here = self._dims(chunk.cell.agent)
+            # An agent may record its level and be swept over it.
+            arrays = {f"{name}_recorded" if name in dims_here else name: told for name, told in arrays.items()}
             new = [name for name in arrays if name not in group]
             for name in new:
                 dims, values = arrays[name]
-                self._create(group, name, (*self._dims(chunk.cell.agent), *dims), values.shape[1:], values.dtype)
+                self._create(group, name, (*dims_here, *dims), values.shape[1:], values.dtype)
             for name, (_, values) in arrays.items():
                 group[name][(*place, *(slice(size) for size in values.shape[1:]))] = values
             group[DONE][place] = chunk.cell.steps
@@ -180,37 +188,36 @@ class Store:
         if "checkpoint" in sizes:
             coords["checkpoint"] = np.arange(1, sizes["checkpoint"] + 1) * study.checkpoint_every
         shared = {axis.name: _coordinate(axis.values) for axis in self.axes if axis.place in SHARED}
-        changed = [self._coordinate(self.root, name, values) for name, values in (coords | shared).items()]
+        for name, values in (coords | shared).items():
+            self._coordinate(self.root, name, values)
         if isinstance(study, TaskStudy):
-            changed.append(self._coordinate(self.root, "task", (coords["step"] - 1) // self.steps, dim="step"))
-        for agent in study.agents:
+            self._coordinate(self.root, "task", (coords["step"] - 1) // self.steps, dim="step")
+        # Agents that this sweep does not have are enlarged too: all share their dims.
+        for agent in json.loads(str(self.root.attrs["study"]))["agents"]:
             if agent not in self.root:
                 self.root.create_group(agent)
-            group = self.root[agent]
-            own = {axis.name: axis for axis in self.axes if axis.place == agent}
-            changed += [self._coordinate(group, name, _coordinate(axis.values)) for name, axis in own.items()]
+            group: Any = self.root[agent]
+            for axis in self.axes:
+                if axis.place == agent:
+                    self._coordinate(group, axis.name, _coordinate(axis.values))
             lengths = sizes | {axis.name: len(axis.values) for axis in self.axes if axis.place in (agent, *SHARED)}
             if DONE not in group:
                 self._create(group, DONE, (*self._dims(agent), "replicate"), (), np.dtype(np.int32))
-                changed.append(True)
             for _, array in sorted(group.arrays()):
                 shape = tuple(lengths.get(dim, now) for dim, now in zip(_dims_of(array), array.shape, strict=True))
                 if shape != array.shape:
                     array.resize(shape)
-                    changed.append(True)
-        if any(changed) or self.root.metadata.consolidated_metadata is None:
-            self._consolidate()
+        self._consolidate()
 
-    def _coordinate(self, group: Any, name: str, values: Any, dim: str | None = None) -> bool:
-        """Write a coordinate if it is not there as it should be; whether it was not."""
+    def _coordinate(self, group: Any, name: str, values: Any, dim: str | None = None) -> None:
+        """Write a coordinate, unless it is there as it should be."""
         if name in group and np.array_equal(group[name][:], values):
-            return False
+            return
         if name not in group:
             dtype = "string" if values.dtype == object else values.dtype
             group.create_array(name, shape=values.shape, chunks=(1024,), dtype=dtype, dimension_names=[dim or name])
         group[name].resize(values.shape)
         group[name][:] = values
-        return True
 
     def _create(self, group: Any, name: str, dims: Sequence[str], extra: Sequence[int], dtype: np.dtype[Any]) -> None:
         """A variable with room for all cells: a piece is a chunk's replicates in one setting."""
@@ -264,7 +271,8 @@ def read_sweep(path: str | PathLike[str], *, chunks: Any = None) -> xr.DataTree:
     root = {axis["name"] for axis in json.loads(tree.attrs["axes"])}
     nodes = {}
     for place in (".", *json.loads(tree.attrs["study"])["agents"]):
-        data = tree[place].to_dataset(inherit=True)
+        node: Any = tree[place]
+        data = node.to_dataset(inherit=True)
         nodes[place] = data.sortby([str(dim) for dim in data.dims if dim in root and data[dim].dtype.kind in "iufb"])
     return xr.DataTree.from_dict(nodes)
 
@@ -301,7 +309,7 @@ def export(
     nodes: dict[str, xr.Dataset] = {}
     wanted = {name: value if isinstance(value, list) else [value] for name, value in (select or {}).items()}
     for name, values in wanted.items():
-        held = [node[name].values.tolist() for node in tree.subtree if name in node.dims]
+        held: Any = [node.to_dataset()[name].values.tolist() for node in tree.subtree if name in node.dims]
         if not held:
             options = sorted({str(dim) for node in tree.subtree for dim in node.dims})
             raise KeyError(f"{path} has no option {name!r}; it has {', '.join(options)}")
@@ -329,7 +337,7 @@ def _attrs(path: Path) -> dict[str, Any]:
     if attrs["format"] != FORMAT:
         raise StoreError(
             f"{path} has format {attrs['format']}, this version of bayesmdp writes format {FORMAT}: use the version "
-            f"that wrote it, {json.loads(attrs['versions'])['bayesmdp']}, or name another store"
+            f"that wrote it, {json.loads(str(attrs['versions']))['bayesmdp']}, or name another store"
         )
     return attrs
 

@@ -51,7 +51,7 @@ class Cell(NamedTuple):
     """An agent in one setting: its place along `axes`, the options that make it, and the steps of a run."""
 
     agent: str
-    index: tuple[int, ...]
+    at: tuple[int, ...]
     settings: tuple[tuple[Axis, Any], ...]
     steps: int
 
@@ -316,17 +316,12 @@ def _split(study: Study, key: str) -> tuple[str, str]:
         part = getattr(study, place)
         if part is None:
             raise KeyError(f"{key!r}: the study has no {place}")
-        taken = [
-            name
-            for name in signature(find_part("environments" if place == "environment" else "models", part)).parameters
-        ]
-        known = taken if place == "environment" else taken[1:]
+        known = list(signature(find_part("environments" if place == "environment" else "models", part)).parameters)
+        known = known if place == "environment" else known[1:]
     elif place in study.agents:
-        known = [
-            name for name in signature(find_part("agents", study.agents[place].algorithm)).parameters if name != "prior"
-        ]
-        told = {"horizon"} & set(known)
-        if option in told:
+        known = list(signature(find_part("agents", study.agents[place].algorithm)).parameters)
+        known = [name for name in known if name != "prior"]
+        if option == "horizon" and option in known:
             raise KeyError(f"{key!r}: agents are told the horizon; sweep 'steps'")
     else:
         places = ", ".join([*PLACES, *study.agents])
@@ -365,7 +360,8 @@ def _frozen(value: Any) -> Any:
 
 def _with_option(study: Study, place: str, option: str, value: Any) -> Study:
     if place in PLACES:
-        return replace(study, **{PLACES[place]: {**getattr(study, PLACES[place]), option: value}})
+        changed: Any = {PLACES[place]: {**getattr(study, PLACES[place]), option: value}}
+        return replace(study, **changed)
     return study.with_options({place: {option: value}})
 
 

@@ -1,0 +1,259 @@
+"""The store: numbers are those of `simulate`, chunks are whole, and nothing is mixed that does not match."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+import warnings
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+from filelock import FileLock
+
+from bayesmdp.studies import find
+from bayesmdp.sweeps import StoreError, Sweep, export, read_sweep, run_sweep
+from bayesmdp.sweeps.store import Store, open_store
+from tests.sweeps.stores import RIVER, contents, small_sweep
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The small sweep's store."""
+    return run_sweep(small_sweep(), tmp_path_factory.mktemp("sweep") / "small.zarr")
+
+
+@pytest.fixture
+def store(finished: Path, tmp_path: Path) -> Path:
+    """A copy to change."""
+    return Path(shutil.copytree(finished, tmp_path / "small.zarr"))
+
+
+def test_xarray_opens_it_without_a_warning(finished: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tree = xr.open_datatree(finished, engine="zarr")
+    assert set(tree.children) == {"PSRL", "AQ-BRMDP"}
+    assert tree["PSRL/regret"].dims == ("discount", "replicate", "step")
+    assert tree["AQ-BRMDP/regret"].dims == ("discount", "scale", "replicate", "step")
+    assert tree["AQ-BRMDP"]["scale"].values.tolist() == [0.5, 2.0]
+    assert tree["step"].values.tolist() == list(range(2, 101, 2))
+    assert (tree["AQ-BRMDP/steps_done"] == 100).all()
+    assert {"versions", "seed", "study", "sources", "title"} <= set(tree.attrs)
+
+
+def test_its_numbers_are_those_of_the_study_run_by_itself(finished: Path) -> None:
+    study = find(RIVER).with_agents(["PSRL", "AQ-BRMDP"]).with_options({"AQ-BRMDP": {"num_draws": 20, "scale": 2.0}})
+    study = replace(study, environment_options={"num_states": 6, "discount": 0.95})
+    alone = study.run(steps=100, replicates=3, thin=2).to_dataset()
+    tree = read_sweep(finished)
+    for name in ("reward", "regret", "level", "period"):
+        there = tree["AQ-BRMDP"][name].sel(discount=0.95, scale=2.0)
+        np.testing.assert_array_equal(there, alone[name].sel(agent="AQ-BRMDP"))
+    np.testing.assert_array_equal(tree["PSRL/regret"].sel(discount=0.95), alone["regret"].sel(agent="PSRL"))
+
+
+def test_more_replicates_are_added_and_nothing_is_run_again(store: Path, tmp_path: Path) -> None:
+    ran: list[Any] = []
+    run_sweep(small_sweep(replicates=5), store, on_chunk=ran.append)
+    assert {chunk.replicates for chunk in ran} == {(3,), (4,)}
+    assert contents(store) == contents(run_sweep(small_sweep(replicates=5), tmp_path / "whole.zarr"))
+    run_sweep(small_sweep(replicates=2), store, on_chunk=ran.append)
+    assert len(ran) == 12
+    assert read_sweep(store).sizes["replicate"] == 5
+
+
+def test_more_steps_begin_with_those_that_were_there(store: Path, finished: Path) -> None:
+    run_sweep(small_sweep(steps=200), store)
+    longer, shorter = read_sweep(store), read_sweep(finished)
+    assert longer["step"].values.tolist() == list(range(2, 201, 2))
+    for agent in ("PSRL", "AQ-BRMDP"):
+        assert (longer[agent]["steps_done"] == 200).all()
+        np.testing.assert_array_equal(longer[agent]["regret"].isel(step=slice(50)), shorter[agent]["regret"])
+        assert longer[agent]["regret"].notnull().all()
+
+
+def test_values_of_options_and_agents_are_added(store: Path, tmp_path: Path) -> None:
+    grid = {"environment.discount": [0.92, 0.9, 0.95], "AQ-BRMDP.scale": [0.5, 1.0, 2.0]}
+    ran: list[Any] = []
+    run_sweep(small_sweep(grid=grid), store, on_chunk=ran.append)
+    assert len(ran) == 2 * (1 + 3 + 2)
+    tree, whole = read_sweep(store), read_sweep(run_sweep(small_sweep(grid=grid), tmp_path / "whole.zarr"))
+    for agent in ("PSRL", "AQ-BRMDP"):
+        xr.testing.assert_identical(tree[agent].to_dataset(), whole[agent].to_dataset())
+    other = {"environment.discount": grid["environment.discount"], "BRMDP-0.5.level": [0.4, 0.6]}
+    fixed = {"BRMDP-0.5.num_draws": 20}
+    run_sweep(small_sweep(grid=other, agents=["PSRL", "BRMDP-0.5"], settings=fixed, replicates=4), store)
+    tree = read_sweep(store)
+    assert list(tree.children) == ["PSRL", "AQ-BRMDP", "BRMDP-0.5"]
+    # The option and what the agent records under the same name do not get in each other's way.
+    np.testing.assert_allclose(tree["BRMDP-0.5/level_recorded"].sel(level=0.4), 0.4, rtol=1e-6)
+    assert (tree["BRMDP-0.5/steps_done"] == 100).all()
+    assert (tree["AQ-BRMDP/steps_done"].isel(replicate=3) == 0).all()
+
+
+def test_steps_may_be_swept(tmp_path: Path) -> None:
+    sweep = Sweep(RIVER, {"steps": [50, 100]}, agents=["PSRL"], replicates=2, thin=10)
+    tree = read_sweep(run_sweep(sweep, tmp_path / "steps.zarr"))
+    regret = tree["PSRL/regret"]
+    np.testing.assert_array_equal(regret.sel(steps=50).isel(step=slice(5)), regret.sel(steps=100).isel(step=slice(5)))
+    assert regret.sel(steps=50).isel(step=slice(5, None)).isnull().all()
+    assert tree["PSRL/steps_done"].values.tolist() == [[50, 50], [100, 100]]
+
+
+def test_a_chunk_counts_once_all_of_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    sweep, path = small_sweep(), tmp_path / "small.zarr"
+    original = zarr.Array.__setitem__
+
+    def failing(array: zarr.Array[Any], place: Any, values: Any) -> None:
+        written.append(array.path)
+        if len([name for name in written if name.endswith("regret")]) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(array, place, values)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(zarr.Array, "__setitem__", failing)
+        with pytest.raises(StoreError, match=r"no space is left where .*small.zarr is; what was finished is kept"):
+            run_sweep(sweep, path)
+    done = sum(int((read_sweep(path)[agent]["steps_done"] == 100).sum()) for agent in ("PSRL", "AQ-BRMDP"))
+    assert 4 <= done <= 6
+    run_sweep(sweep, path)
+    assert contents(path) == contents(run_sweep(sweep, tmp_path / "whole.zarr"))
+
+
+def test_two_runs_do_not_write_at_once(store: Path) -> None:
+    before = contents(store)
+    with open_store(store, small_sweep()), pytest.raises(StoreError, match="another run is writing"):
+        run_sweep(small_sweep(replicates=5), store)
+    assert contents(store) == before
+    # Who may read needs no lock.
+    with FileLock(f"{store}.lock"):
+        assert read_sweep(store).sizes["replicate"] == 3
+
+
+def _rewrite(store: Path, **attrs: Any) -> None:
+    zarr.open_group(store, mode="r+", use_consolidated=False).attrs.update(attrs)
+
+
+def test_numbers_of_other_versions_are_not_added(store: Path) -> None:
+    versions = json.loads(read_sweep(store).attrs["versions"])
+    _rewrite(store, versions=json.dumps(versions | {"jax": "0.1.2"}))
+    before = contents(store)
+    with pytest.raises(StoreError, match=r"computed with jax 0.1.2, here is .* install that version"):
+        run_sweep(small_sweep(replicates=5), store)
+    _rewrite(store, versions=json.dumps(versions), format=99)
+    with pytest.raises(StoreError, match="has format 99"):
+        run_sweep(small_sweep(replicates=5), store)
+    _rewrite(store, format=1)
+    assert {name for name in before if name != "zarr.json"} == {name for name in contents(store) if name != "zarr.json"}
+
+
+def test_a_changed_model_is_refused(tmp_path: Path) -> None:
+    source = (
+        "from bayesmdp.models import dirichlet_transitions\n"
+        "def weak(mdp, weight=1.0):\n"
+        "    return dirichlet_transitions(mdp, concentration=weight / mdp.num_states)\n"
+    )
+    (tmp_path / "priors.py").write_text(source)
+    study = replace(find(RIVER), prior=f"{tmp_path}/priors.py:weak", prior_options={}).with_agents(["PSRL"])
+    sweep = Sweep(study, {"prior.weight": [1.0]}, replicates=2, steps=50)
+    path = run_sweep(sweep, tmp_path / "own.zarr")
+    before = contents(path)
+    (tmp_path / "priors.py").write_text(source.replace("weight / mdp", "2 * weight / mdp"))
+    with pytest.raises(StoreError, match=r"computed with another models.priors.py:weak, whose source has changed"):
+        run_sweep(replace(sweep, replicates=3), path)
+    assert contents(path) == before
+    (tmp_path / "priors.py").write_text(source)
+    run_sweep(replace(sweep, replicates=3), path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"seed": 1}, "its seed is 0, not 1"),
+        ({"thin": 5}, "its thin is 2, not 5"),
+        ({"keep": ["regret"]}, "its keep is"),
+        ({"settings": {"AQ-BRMDP.num_draws": 30}}, r"its agent AQ-BRMDP is .*'num_draws': 20.*, not .*30"),
+        ({"settings": {"environment.num_states": 7}}, r"agent AQ-BRMDP is|environment_options is"),
+        ({"grid": {"environment.discount": [0.9]}}, "AQ-BRMDP goes through environment.discount, AQ-BRMDP.scale, not"),
+        ({"agents": ["PSRL"], "grid": {"prior.concentration": [1.0]}, "settings": {}}, "PSRL goes through"),
+    ],
+)
+def test_another_sweep_is_refused(changes: dict[str, Any], told: str, store: Path) -> None:
+    before = contents(store)
+    with pytest.raises(StoreError, match=told):
+        run_sweep(small_sweep(**changes), store)
+    assert contents(store) == before
+
+
+def test_what_is_no_store_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years of work")
+    with pytest.raises(StoreError, match="not a sweep's store"):
+        run_sweep(small_sweep(), folder)
+    zarr.open_group(tmp_path / "other.zarr", mode="w").attrs.update({"mine": 1})
+    with pytest.raises(StoreError, match="but not a sweep's store"):
+        run_sweep(small_sweep(), tmp_path / "other.zarr")
+    assert contents(folder) == {"thesis.txt": b"years of work"}
+    with pytest.raises(FileNotFoundError, match="bayesmdp sweep"):
+        read_sweep(tmp_path / "none.zarr")
+
+
+def test_a_part_is_exported(finished: Path, tmp_path: Path) -> None:
+    path = export(finished, tmp_path / "part.nc", agents=["AQ-BRMDP"], select={"discount": 0.95, "scale": [2.0]})
+    part, whole = xr.open_datatree(path, engine="h5netcdf"), read_sweep(finished)
+    assert set(part.children) == {"AQ-BRMDP"}
+    xr.testing.assert_equal(
+        part["AQ-BRMDP/regret"].load(), whole["AQ-BRMDP/regret"].sel(discount=[0.95], scale=[2.0]).load()
+    )
+    assert part.attrs["versions"] == whole.attrs["versions"]
+    with pytest.raises(KeyError, match=r"no agent 'AQ'"):
+        export(finished, tmp_path / "part.nc", agents=["AQ"])
+    with pytest.raises(KeyError, match=r"scale has no value 7.0 in .*; it has 0.5, 2.0"):
+        export(finished, tmp_path / "part.nc", select={"scale": 7.0})
+    with pytest.raises(KeyError, match=r"no option 'scales'"):
+        export(finished, tmp_path / "part.nc", select={"scales": 7.0})
+
+
+def test_words_and_lists_are_swept(tmp_path: Path) -> None:
+    sweep = Sweep(
+        RIVER,
+        {"AQ-BRMDP.draws": ["fresh", "renewed"]},
+        {"AQ-BRMDP.num_draws": 20},
+        agents=["AQ-BRMDP"],
+        replicates=1,
+        steps=50,
+        keep=["regret", "action"],
+    )
+    tree = read_sweep(run_sweep(sweep, tmp_path / "words.zarr"))
+    assert tree["AQ-BRMDP"]["draws"].values.tolist() == ["fresh", "renewed"]
+    assert set(tree["AQ-BRMDP"].data_vars) == {"regret", "action", "steps_done"}
+    assert tree["AQ-BRMDP/action"].dtype == np.int32
+    assert tree["AQ-BRMDP/regret"].sel(draws="fresh").notnull().all()
+    with pytest.raises(ValueError, match="keep names 'regrets'"):
+        run_sweep(replace(sweep, keep=["regrets"]), tmp_path / "none.zarr")
+
+
+def test_a_store_that_was_left_half_enlarged_is_mended(store: Path, tmp_path: Path) -> None:
+    sweep = small_sweep(replicates=5)
+    # As if killed after the first array had been enlarged.
+    _rewrite(store, replicates=5)
+    group = zarr.open_group(store, mode="r+", use_consolidated=False)
+    group["PSRL/bound"].resize((2, 5, 50))  # type: ignore[union-attr]
+    run_sweep(sweep, store)
+    assert contents(store) == contents(run_sweep(sweep, tmp_path / "whole.zarr"))
+
+
+def test_the_first_chunk_of_each_agent_goes_ahead(tmp_path: Path) -> None:
+    with open_store(tmp_path / "small.zarr", small_sweep()) as store:
+        assert isinstance(store, Store)
+        missing = store.missing()
+    assert [chunk.cell.agent for chunk in missing[:2]] == ["PSRL", "AQ-BRMDP"]
+    assert len(missing) == len(set(missing)) == 12

@@ -1,0 +1,185 @@
+"""Comparisons of many settings, against SciPy and against what is known of settings that do not differ."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from bayesmdp.comparison import final_totals, option_effects, paired_differences, parse_setting, settings_table
+from bayesmdp.results import save
+from bayesmdp.sweeps import run_sweep
+from tests.statistical import assert_means
+from tests.sweeps.stores import small_sweep
+from tests.synthetic import synthetic_result
+
+
+def grid(seed: int = 0, replicates: int = 12) -> pd.DataFrame:
+    """PSRL and an agent with two options, in two problems; luck is shared within a replicate."""
+    rng = np.random.default_rng(seed)
+    rows = {("PSRL", discount, np.nan, np.nan): 100 / (1 - discount) for discount in (0.9, 0.99)}
+    rows |= {
+        ("AQ", discount, scale, rate): (90 + 5 * scale + rate) / (1 - discount)
+        for discount in (0.9, 0.99)
+        for scale in (1, 2, 4)
+        for rate in (0.1, 0.2)
+    }
+    luck = rng.normal(size=replicates) * 50
+    values = [mean + luck + rng.normal(size=replicates) for mean in rows.values()]
+    index = pd.MultiIndex.from_tuples(rows, names=["agent", "discount", "scale", "rate"])
+    table = pd.DataFrame(values, index=index, columns=pd.RangeIndex(replicates, name="replicate"))
+    table.attrs["problem"] = ["discount"]
+    return table
+
+
+def test_means_and_intervals_are_scipys() -> None:
+    totals = grid()
+    table = settings_table(totals, confidence=0.9)
+    for i, row in enumerate(totals.to_numpy()):
+        interval = stats.ttest_1samp(row, 0).confidence_interval(0.9)
+        np.testing.assert_allclose(table.iloc[i][["lower", "upper"]].astype(float), interval, rtol=1e-12)
+    one = settings_table(totals.iloc[:, :1])
+    assert one["lower"].isna().all()
+    assert (one["replicates"] == 1).all()
+
+
+@pytest.mark.parametrize("test", ["t", "wilcoxon"])
+def test_differences_are_paired_within_the_problem(test: str) -> None:
+    totals = grid()
+    table = paired_differences(totals, "PSRL", test=test, correction="none")
+    assert len(table) == 12
+    for index, row in table.iterrows():
+        here, there = totals.loc[index], totals.loc[("PSRL", index[1])].iloc[0]
+        wanted = stats.ttest_rel(here, there) if test == "t" else stats.wilcoxon(here, there)
+        np.testing.assert_allclose(row["p"], wanted.pvalue, rtol=1e-10)
+        np.testing.assert_allclose(row["difference"], (here - there).mean(), rtol=1e-10)
+        np.testing.assert_allclose(row["relative"], (here - there).mean() / there.mean(), rtol=1e-10)
+        assert row["better"] == (here < there).mean()
+
+
+def test_a_setting_of_the_same_agent_may_be_the_baseline() -> None:
+    totals = grid().drop(index="PSRL")
+    table = paired_differences(totals, "AQ,scale=2")
+    assert len(table) == 2 * 2 * 2
+    wanted = totals.loc[("AQ", 0.99, 4, 0.1)] - totals.loc[("AQ", 0.99, 2, 0.1)]
+    np.testing.assert_allclose(table.loc[("AQ", 0.99, 4, 0.1), "difference"], wanted.mean())
+    assert len(paired_differences(totals, {"agent": "AQ", "scale": 2, "rate": 0.1})) == 2 * (6 - 1)
+    assert len(paired_differences(totals, {"agent": "AQ", "scale": 2, "rate": 0.1, "discount": 0.9})) == 12 - 1
+
+
+@pytest.mark.parametrize("correction", ["holm", "bh"])
+def test_corrections_are_those_of_the_textbook(correction: str) -> None:
+    rng = np.random.default_rng(5)
+    totals = pd.DataFrame(
+        rng.normal(size=(31, 8)) + 0.6 * (np.arange(31) > 20)[:, None],
+        index=pd.Index([f"agent {i:02d}" for i in range(31)], name="agent"),
+    )
+    table = paired_differences(totals, "agent 00", correction=correction)
+    p = table["p"].to_numpy()
+    order = np.argsort(p)
+    count = len(p)
+    if correction == "holm":
+        # The i-th smallest times the number of those not smaller, made to increase.
+        wanted = np.minimum(1, np.maximum.accumulate(p[order] * (count - np.arange(count))))
+    else:
+        wanted = stats.false_discovery_control(p[order])
+    np.testing.assert_allclose(table["p_adjusted"].to_numpy()[order], wanted, rtol=1e-12)
+    assert (table["significant"] == (table["p_adjusted"] <= 0.05)).all()
+
+
+@pytest.mark.slow
+def test_where_nothing_differs_false_claims_are_as_rare_as_promised() -> None:
+    rng = np.random.default_rng(11)
+    index = pd.Index(["PSRL", *(f"other {i}" for i in range(20))], name="agent")
+    any_claim, shares = [], []
+    for _ in range(400):
+        totals = pd.DataFrame(rng.normal(size=(21, 10)) + rng.normal(size=10), index=index)
+        any_claim.append(paired_differences(totals, "PSRL")["significant"].any())
+        shares.append(paired_differences(totals, "PSRL", correction="none")["significant"].mean())
+    assert np.mean(any_claim) < 0.05 + 3 * np.sqrt(0.05 * 0.95 / 400)
+    assert_means(np.array(shares), 0.05)
+
+
+def test_effects_are_averages_within_a_problem() -> None:
+    totals = grid()
+    effects = option_effects(totals)
+    assert effects.index.names == ["discount", "agent", "option", "value"]
+    wanted = totals.loc[("AQ", 0.9, 2)].mean(axis=0)
+    row = effects.loc[(0.9, "AQ", "scale", 2)]
+    np.testing.assert_allclose(row["mean"], wanted.mean())
+    np.testing.assert_allclose(row["lower"], stats.ttest_1samp(wanted, 0).confidence_interval(0.95).low)
+    assert row["settings"] == 2
+    over_all = option_effects(totals.drop(index="PSRL"), by=[])
+    assert set(over_all.index.get_level_values("option")) == {"discount", "scale", "rate"}
+    with pytest.raises(ValueError, match="no option has two values apart from discount, rate"):
+        option_effects(totals.xs(1, level="scale", drop_level=False), by=["discount", "rate"])
+
+
+def test_runs_that_are_missing_are_left_out() -> None:
+    totals = grid()
+    totals.iloc[3, 5] = np.nan
+    assert settings_table(totals)["replicates"].tolist() == [12, 12, 12, 11, *[12] * 10]
+    table = paired_differences(totals, "PSRL")
+    assert table.iloc[1]["replicates"] == 11
+    assert np.isfinite(table["p"]).all()
+
+
+def test_sweeps_and_results_are_read_alike(tmp_path: Path) -> None:
+    store = run_sweep(small_sweep(), tmp_path / "small.zarr")
+    totals = final_totals(store)
+    assert totals.index.names == ["agent", "discount", "scale"]
+    assert totals.shape == (2 + 4, 3)
+    assert totals.attrs["problem"] == ["discount"]
+    assert totals.notna().all(axis=None)
+    assert list(dict.fromkeys(totals.index.get_level_values("agent"))) == ["PSRL", "AQ-BRMDP"]
+    result = synthetic_result()
+    save(result, tmp_path / "run.nc")
+    read = final_totals(tmp_path / "run.nc")
+    np.testing.assert_array_equal(read, result["regret"].sum("step").transpose("agent", "replicate"))
+    assert set(paired_differences(read, read.index[0]).index) == set(read.index[1:])
+    run_sweep(small_sweep(steps=200, grid={"environment.discount": [0.9], "AQ-BRMDP.scale": [0.5]}), store)
+    # What was finished with fewer steps counts no more.
+    assert final_totals(store).notna().sum(axis=1).tolist() == [3, 0, 3, 0, 0, 0]
+    with pytest.raises(ValueError, match="no agent of this sweep has 'robust_regret'"):
+        final_totals(store, quantity="robust_regret")
+
+
+@pytest.mark.parametrize(
+    ("baseline", "told"),
+    [
+        ("PSLR", "no baseline with agent = 'PSLR'; there is PSRL, AQ"),
+        ("AQ,scale=3", "no baseline with scale = 3"),
+        ("AQ,depth=3", "'depth' is not swept; there is agent, discount, scale, rate"),
+        ("AQ", "PSRL has no scale"),
+        ("AQ,scale", "is not AGENT,OPTION=VALUE"),
+    ],
+)
+def test_baselines_that_are_not_there(baseline: str, told: str) -> None:
+    with pytest.raises((KeyError, ValueError), match=told):
+        paired_differences(grid(), baseline)
+
+
+def test_other_mistakes() -> None:
+    with pytest.raises(ValueError, match="nothing but the baseline"):
+        paired_differences(grid().loc[["PSRL"]], "PSRL")
+    with pytest.raises(ValueError, match="correction must be one of"):
+        paired_differences(grid(), "PSRL", correction="bonferroni")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="test must be"):
+        paired_differences(grid(), "PSRL", test="z")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="confidence"):
+        settings_table(grid(), confidence=95)
+    assert parse_setting("BRMDP-0.1, draws=fresh") == {"agent": "BRMDP-0.1", "draws": "fresh"}
+
+
+def test_the_same_runs_do_not_differ() -> None:
+    totals = grid().loc[["PSRL"]]
+    twice = pd.concat([totals, totals.rename(index={"PSRL": "again"})])
+    table = paired_differences(twice, "PSRL")
+    assert (table["difference"] == 0).all()
+    assert (table["p"] == 1).all()
+    # Always the same difference: as sure as the signs alone make it.
+    shifted = paired_differences(pd.concat([totals, (totals + 1).rename(index={"PSRL": "again"})]).round(6), "PSRL")
+    assert (shifted["p"] < 0.01).all()
