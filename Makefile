@@ -36,7 +36,7 @@ bench: setup
 
 # A study runs the cells that results/ does not hold yet, each minutes to an hour, and writes its tables to tutorials/.
 # `make study STUDIES=risky_lake` runs one.
-STUDIES = river_schedule draw_reuse risky_lake icu_sepsis tseb average_reward mtsrl structure slippery_lake
+STUDIES = river_schedule draw_reuse risky_lake icu_sepsis tseb average_reward mtsrl structure slippery_lake schedule_sweep
 study: setup
 	set -e; for name in $(STUDIES); do $(PYTHON) -c "from bayesmdp.studies.$$name import main; main()"; done
 

@@ -21,7 +21,7 @@ import typer
 
 from bayesmdp.cli_common import fail, json_or_text
 from bayesmdp.cli_plan import plan
-from bayesmdp.cli_sweep import compare, export, shipped_sweeps, sweep
+from bayesmdp.cli_sweep import compare, export, sweep
 from bayesmdp.compiled import keep_programs
 from bayesmdp.studies import STUDIES, Study
 
@@ -143,6 +143,7 @@ def list_(
         console.print(study_table(study, _find(study)))
         return
     from bayesmdp import agents, environments, models
+    from bayesmdp.sweeps import shipped_sweeps
 
     console.print(name_table("Studies", {name: study.title for name, study in STUDIES.items()}))
     sweeps = {name: path.read_text().partition("\n")[0].lstrip("# ") for name, path in shipped_sweeps().items()}

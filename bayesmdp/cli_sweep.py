@@ -18,7 +18,7 @@ from bayesmdp.cli_common import fail, json_or_text
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["compare", "export", "shipped_sweeps", "sweep"]
+__all__ = ["compare", "export", "sweep"]
 
 SHOWN = 10
 
@@ -38,11 +38,6 @@ class Test(StrEnum):
     WILCOXON = "wilcoxon"
 
 
-def shipped_sweeps() -> dict[str, Path]:
-    """Those that come with the package, by name."""
-    return {path.stem: path for path in sorted((Path(__file__).parent / "sweeps").glob("*.toml"))}
-
-
 def sweep(
     file: Annotated[Path, typer.Argument(help="A TOML file, or the name of a sweep of `bayesmdp list`.")],
     out: Annotated[Path | None, typer.Option(help="The store; by default results/NAME.zarr.")] = None,
@@ -55,6 +50,8 @@ def sweep(
     """Run a study over a grid of settings; again, and what is missing."""
     if workers is not None and dask is not None:
         fail("--workers are processes of this machine and --dask has its own; give one of them")
+    from bayesmdp.sweeps import read_sweep_file, run_sweep, shipped_sweeps
+
     path = shipped_sweeps().get(str(file), file)
     if not path.is_file():
         names = ", ".join(shipped_sweeps())
@@ -64,7 +61,6 @@ def sweep(
     sys.path.insert(0, os.getcwd())
 
     from bayesmdp.console import Progress
-    from bayesmdp.sweeps import read_sweep_file, run_sweep
 
     with _mistakes():
         chosen = read_sweep_file(path, replicates=replicates, steps=steps, seed=seed)
@@ -146,7 +142,9 @@ def compare(
     else:
         console.print("One agent only: --baseline AGENT,OPTION=VALUE,... compares its settings with one of them")
     folder = out or source.parent
-    written = _tables(folder, source.stem, {"settings": table, "effects": effects, "differences": differences})
+    written = _tables(
+        folder, source.stem, {"totals": totals, "settings": table, "effects": effects, "differences": differences}
+    )
     written += _figures(folder, source.stem, quantity, table, effects, differences, baseline)
     for path in written:
         typer.echo(f"{'figure' if path.suffix == '.png' else 'table':<9}{path}")

@@ -35,6 +35,11 @@ def grid(seed: int = 0, replicates: int = 12) -> pd.DataFrame:
     return table
 
 
+def pick(table: pd.DataFrame, *place: object) -> pd.DataFrame:
+    """The rows whose index begins so."""
+    return table[[index[: len(place)] == place for index in table.index]]
+
+
 def test_means_and_intervals_are_scipys() -> None:
     totals = grid()
     table = settings_table(totals, confidence=0.9)
@@ -52,7 +57,7 @@ def test_differences_are_paired_within_the_problem(test: str) -> None:
     table = paired_differences(totals, "PSRL", test=test, correction="none")
     assert len(table) == 12
     for index, row in table.iterrows():
-        here, there = totals.loc[index], totals.loc[("PSRL", index[1])].iloc[0]
+        here, there = pick(totals, *index).iloc[0], pick(totals, "PSRL", index[1]).iloc[0]
         wanted = stats.ttest_rel(here, there) if test == "t" else stats.wilcoxon(here, there)
         np.testing.assert_allclose(row["p"], wanted.pvalue, rtol=1e-10)
         np.testing.assert_allclose(row["difference"], (here - there).mean(), rtol=1e-10)
@@ -61,11 +66,11 @@ def test_differences_are_paired_within_the_problem(test: str) -> None:
 
 
 def test_a_setting_of_the_same_agent_may_be_the_baseline() -> None:
-    totals = grid().drop(index="PSRL")
+    totals = grid().drop(index="PSRL", level="agent")
     table = paired_differences(totals, "AQ,scale=2")
     assert len(table) == 2 * 2 * 2
-    wanted = totals.loc[("AQ", 0.99, 4, 0.1)] - totals.loc[("AQ", 0.99, 2, 0.1)]
-    np.testing.assert_allclose(table.loc[("AQ", 0.99, 4, 0.1), "difference"], wanted.mean())
+    wanted = pick(totals, "AQ", 0.99, 4, 0.1).iloc[0] - pick(totals, "AQ", 0.99, 2, 0.1).iloc[0]
+    np.testing.assert_allclose(pick(table, "AQ", 0.99, 4, 0.1)["difference"], wanted.mean())
     assert len(paired_differences(totals, {"agent": "AQ", "scale": 2, "rate": 0.1})) == 2 * (6 - 1)
     assert len(paired_differences(totals, {"agent": "AQ", "scale": 2, "rate": 0.1, "discount": 0.9})) == 12 - 1
 
@@ -107,12 +112,12 @@ def test_effects_are_averages_within_a_problem() -> None:
     totals = grid()
     effects = option_effects(totals)
     assert effects.index.names == ["discount", "agent", "option", "value"]
-    wanted = totals.loc[("AQ", 0.9, 2)].mean(axis=0)
-    row = effects.loc[(0.9, "AQ", "scale", 2)]
+    wanted = pick(totals, "AQ", 0.9, 2).mean(axis=0)
+    row = pick(effects, 0.9, "AQ", "scale", 2).iloc[0]
     np.testing.assert_allclose(row["mean"], wanted.mean())
     np.testing.assert_allclose(row["lower"], stats.ttest_1samp(wanted, 0).confidence_interval(0.95).low)
     assert row["settings"] == 2
-    over_all = option_effects(totals.drop(index="PSRL"), by=[])
+    over_all = option_effects(totals.drop(index="PSRL", level="agent"), by=[])
     assert set(over_all.index.get_level_values("option")) == {"discount", "scale", "rate"}
     with pytest.raises(ValueError, match="no option has two values apart from discount, rate"):
         option_effects(totals.xs(1, level="scale", drop_level=False), by=["discount", "rate"])
@@ -164,7 +169,7 @@ def test_baselines_that_are_not_there(baseline: str, told: str) -> None:
 
 def test_other_mistakes() -> None:
     with pytest.raises(ValueError, match="nothing but the baseline"):
-        paired_differences(grid().loc[["PSRL"]], "PSRL")
+        paired_differences(pick(grid(), "PSRL"), "PSRL")
     with pytest.raises(ValueError, match="correction must be one of"):
         paired_differences(grid(), "PSRL", correction="bonferroni")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="test must be"):
@@ -175,7 +180,7 @@ def test_other_mistakes() -> None:
 
 
 def test_the_same_runs_do_not_differ() -> None:
-    totals = grid().loc[["PSRL"]]
+    totals = pick(grid(), "PSRL")
     twice = pd.concat([totals, totals.rename(index={"PSRL": "again"})])
     table = paired_differences(twice, "PSRL")
     assert (table["difference"] == 0).all()

@@ -60,17 +60,14 @@ def test_commands_run(tmp_path, monkeypatch):
 
     monkeypatch.chdir(tmp_path)
     write_log(tmp_path)
+    (tmp_path / "my.toml").write_text(blocks("toml")[0])
     found = commands("bayesmdp")
-    assert len(found) >= 4
+    assert len(found) >= 8
     for command in found:
         words = shlex.split(command)[1:]
-        if words[0] == "run":
-            words = [word for word in words if word not in ("--steps", "10000")] + [
-                "--steps",
-                "20",
-                "--replicates",
-                "2",
-            ]
+        if words[0] in ("run", "sweep"):
+            words = [word for word in words if word not in ("--steps", "10000")]
+            words += ["--steps", "20", "--replicates", "2"]
         outcome = CliRunner().invoke(app, words)
         assert outcome.exit_code == 0, f"{command}: {outcome.output}"
 

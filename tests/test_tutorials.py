@@ -18,7 +18,7 @@ def test_there_are_tutorials() -> None:
     told = {path.stem for path in TUTORIALS}
     assert told >= {"first_posterior", "prior_of_your_own", "log_to_safe_policy", "aq_brmdp_on_riverswim"}
     assert told >= {"robustness_and_exploration", "exploration_bonuses", "average_reward"}
-    assert told >= {"learning_a_prior", "prior_alignment", "structured_priors", "continuous_lake"}
+    assert told >= {"learning_a_prior", "prior_alignment", "structured_priors", "continuous_lake", "comparing_agents"}
 
 
 @pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)

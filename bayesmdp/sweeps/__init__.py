@@ -2,6 +2,6 @@
 
 from bayesmdp.sweeps.engines import run_sweep
 from bayesmdp.sweeps.store import StoreError, export, read_sweep
-from bayesmdp.sweeps.sweep import Sweep, read_sweep_file
+from bayesmdp.sweeps.sweep import Sweep, read_sweep_file, shipped_sweeps
 
-__all__ = ["StoreError", "Sweep", "export", "read_sweep", "read_sweep_file", "run_sweep"]
+__all__ = ["StoreError", "Sweep", "export", "read_sweep", "read_sweep_file", "run_sweep", "shipped_sweeps"]

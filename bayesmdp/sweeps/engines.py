@@ -72,6 +72,7 @@ def run_sweep(
     Examples
     --------
     >>> import tempfile
+    >>> from bayesmdp.sweeps import read_sweep
     >>> sweep = Sweep("aq-brmdp/riverswim-6", agents=["PSRL"], replicates=4, steps=100)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = run_sweep(sweep, f"{folder}/rivers.zarr")

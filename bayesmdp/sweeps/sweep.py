@@ -23,7 +23,7 @@ from bayesmdp.studies import AgentSpec, Study, find
 from bayesmdp.studies.base import find_part
 from bayesmdp.studies.tasks import TaskStudy
 
-__all__ = ["Axis", "Cell", "Sweep", "read_sweep_file"]
+__all__ = ["SHARED", "Axis", "Cell", "Sweep", "read_sweep_file", "shipped_sweeps"]
 
 PLACES = {"environment": "environment_options", "prior": "prior_options", "reward_prior": "reward_options"}
 """Where options of the whole study are."""
@@ -274,6 +274,17 @@ def read_sweep_file(path: str | PathLike[str], **changes: Any) -> Sweep:
         return Sweep(**told)
     except (ValueError, TypeError, KeyError) as error:
         raise type(error)(f"{path}: {error.args[0]}") from error
+
+
+def shipped_sweeps() -> dict[str, Path]:
+    """The files of the sweeps that come with the package, by name.
+
+    Examples
+    --------
+    >>> read_sweep_file(shipped_sweeps()["aq_schedule"]).count
+    32
+    """
+    return {path.stem: path for path in sorted(Path(__file__).parent.glob("*.toml"))}
 
 
 def _study_of(table: Mapping[str, Any], path: Path) -> Study:

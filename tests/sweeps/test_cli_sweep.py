@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bayesmdp.cli_sweep import shipped_sweeps
-from bayesmdp.sweeps import read_sweep, read_sweep_file, run_sweep
+from bayesmdp.sweeps import read_sweep, read_sweep_file, run_sweep, shipped_sweeps
 from tests.sweeps.stores import small_sweep
 from tests.test_cli import call, told_in_one_line
 
