@@ -57,8 +57,6 @@ def sweep(
         names = ", ".join(shipped_sweeps())
         fail(f"no sweep file {path}; a name would be one of {names}")
     store = out or Path("results") / f"{path.stem}.zarr"
-    # Modules of the user's own are found as they are by `python -m`.
-    sys.path.insert(0, os.getcwd())
 
     from bayesmdp.console import Progress
 
@@ -175,9 +173,11 @@ def export(
 @contextmanager
 def _mistakes() -> Iterator[None]:
     """Tell the user's mistakes in one line."""
+    from bayesmdp.sweeps import WorkerError
+
     try:
         yield
-    except (ValueError, TypeError, KeyError, OSError) as error:
+    except (ValueError, TypeError, KeyError, OSError, WorkerError) as error:
         fail(str(error.args[0] if isinstance(error, KeyError) and error.args else error))
 
 

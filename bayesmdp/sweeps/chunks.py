@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.compiled import forget_programs, keep_programs
 
-__all__ = ["PACKAGES", "Arrays", "Task", "Unlike", "current_versions", "run_chunk"]
+__all__ = ["PACKAGES", "Arrays", "Task", "WorkerError", "current_versions", "run_chunk"]
 
 PACKAGES = ("bayesmdp", "jax", "jaxlib", "numpyro", "numpy")
 """Those on which numbers depend."""
@@ -29,8 +29,8 @@ type Arrays = dict[str, tuple[tuple[str, ...], NDArray[Any]]]
 """By name: dims, the first of which is replicate, and values."""
 
 
-class Unlike(RuntimeError):
-    """A worker that would compute other numbers."""
+class WorkerError(RuntimeError):
+    """A worker that cannot, or must not, compute a chunk. What was finished is kept."""
 
 
 class Task(NamedTuple):
@@ -68,14 +68,16 @@ def run_chunk(task: Task, stopped: Callable[[], bool] = lambda: False) -> Arrays
 
     Raises
     ------
-    Unlike
+    WorkerError
         If this process has other versions than the task names.
     InterruptedError
         If it was given up.
     """
     here = current_versions()
     if here != task.versions:
-        raise Unlike(f"a worker has other versions, {here}, than the sweep, {task.versions}: install the same on both")
+        raise WorkerError(
+            f"a worker has other versions, {here}, than the sweep, {task.versions}: install the same on both"
+        )
     keep_programs()
     forget_programs()
     study, problem = _problem(task.problem)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from bayesmdp.sweeps.chunks import Arrays, Task, current_versions, run_chunk
+from bayesmdp.sweeps.chunks import Arrays, Task, WorkerError, current_versions, run_chunk
 from bayesmdp.sweeps.store import Chunk, Store, open_store
 from bayesmdp.sweeps.sweep import Sweep
 
@@ -65,7 +65,9 @@ def run_sweep(
     Raises
     ------
     StoreError, ValueError, TypeError, KeyError
-        Before anything is computed.
+        Before anything is computed; a `StoreError` also when the disk is full.
+    WorkerError
+        If workers of a cluster have other versions, or die of a chunk.
     KeyboardInterrupt
         On Ctrl-C; what was stored stays.
 
@@ -134,14 +136,19 @@ def _in_threads(tasks: Sequence[Task]) -> Generator[tuple[int, Arrays]]:
 
 
 def _on_dask(tasks: Sequence[Task], client: Client) -> Generator[tuple[int, Arrays]]:
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
-    futures = client.map(run_chunk, tasks, pure=False, retries=RETRIES)
+    futures = client.map(run_chunk, tasks, pure=False, retries=RETRIES, batch_size=1_000)
     number = {future.key: i for i, future in enumerate(futures)}
     try:
         for future, arrays in as_completed(futures, with_results=True):
             yield number[future.key], arrays
             future.release()
+    except KilledWorker as error:
+        raise WorkerError(
+            f"a chunk brought down every worker it was given to, the last {error.last_worker.address}: they may lack "
+            "memory; what was finished is kept"
+        ) from error
     finally:
         client.cancel(futures, force=True)
 

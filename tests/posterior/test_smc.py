@@ -224,7 +224,7 @@ def test_calibration(name: str) -> None:
         model, sizes, site = hierarchical_dirichlet(SIZES), SIZES, "concentration"  # type: ignore[assignment]
     else:
         model, sizes, site = STRUCTURED[name]()
-    found = calibrated(model, sizes, site, steps=2, seed=4, size=80 if name == "hierarchy" else 200)
+    found = calibrated(model, sizes, site, steps=2, seed=4, size=40 if name == "hierarchy" else 200)
     for index in np.ndindex(found.shape[1:]):
         assert_p_value(calibration_p_value(found[(slice(None), *index)], 99), f"{site}{index}")
 

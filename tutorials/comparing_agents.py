@@ -1,0 +1,258 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: py:percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Comparing agents honestly
+#
+# A table in which one agent beats another is made in minutes. Whether it means anything is a question about seeds,
+# pairs, intervals, and the number of tables that were made. This tutorial asks it of one sweep: AQ-BRMDP on RiverSwim-6
+# with 200 settings of its schedule, its prior and the discount, beside posterior sampling (PSRL), 32 replicates of
+# 5,000 steps each, all of it twice, on two seeds. You will see
+#
+# 1. what a single run is worth;
+# 2. why agents should meet the same luck;
+# 3. what an interval says, and how many replicates it takes;
+# 4. what becomes of 5% when there are 200 comparisons;
+# 5. what becomes of the winner, on a fresh seed;
+# 6. how sensitive AQ-BRMDP really is to its schedule.
+#
+# `bayesmdp sweep aq_schedule` makes the numbers: it is a file of ten lines, and may be interrupted, killed and resumed.
+
+# %%
+import os
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+import bayesmdp as bm
+from bayesmdp.comparison import option_effects, paired_differences, settings_table
+from bayesmdp.sweep_plots import plot_differences, plot_effects
+from bayesmdp.sweeps import read_sweep_file, shipped_sweeps
+
+SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
+HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
+BLUE, ORANGE, RED, GREY = "#0072B2", "#E69F00", "#D55E00", "0.5"
+
+
+def tidy(axes):
+    for ax in np.ravel(axes):
+        ax.spines[["top", "right"]].set_visible(False)
+
+
+sweep = read_sweep_file(shipped_sweeps()["aq_schedule"])
+for axis in sweep.axes:
+    print(f"{axis.key:24}", *(f"{value:.3g}" for value in axis.values))
+print(len(list(sweep.cells())), "settings,", sweep.count, "replicates,", *sweep.lengths, "steps")
+
+# %% [markdown]
+# ## 1. One run is an anecdote
+#
+# Here are the two agents on ten seeds. Each seed is a run that a paper might show.
+
+# %%
+river = bm.environments.riverswim(6, discount=0.99)
+prior = bm.models.dirichlet_transitions(river, concentration=1 / 6)
+agents = {"PSRL": bm.agents.psrl(prior), "AQ-BRMDP": bm.agents.aq_brmdp(prior)}
+result = bm.simulate(river, agents, steps=500 if SMALL else 5_000, replicates=10, seed=0, thin=100)
+regret = result["regret"].sum("step").to_pandas().T
+print(regret.round(0).astype(int).T.to_string())
+wins = int((regret["AQ-BRMDP"] < regret["PSRL"]).sum())
+print(
+    f"AQ-BRMDP has less regret in {wins} of 10 runs; the luckiest run has {regret.to_numpy().min():,.0f},"
+    f" the unluckiest {regret.to_numpy().max():,.0f}"
+)
+
+# %% [markdown]
+# Whoever shows one run can show what they like. What is wanted is the *mean* over luck, and how well it is known.
+#
+# ## 2. The same luck for all
+#
+# In the same replicate all agents, in all settings, meet the same random numbers. Some luck helps everyone, and the
+# difference of two agents within a replicate does not see it. How much is gained depends on the pair. Below, the
+# standard error of each setting's difference from PSRL, paired, over that of two independent samples.
+
+# %%
+table = pd.read_csv(HERE / "aq_schedule.csv", index_col=[0, 1, 2, 3, 4, 5]).rename(columns=int)
+table.columns.name = "replicate"
+table.attrs["problem"] = ["discount", "concentration"]
+first, second = (table.xs(seed, level="seed") for seed in (0, 1))
+for totals in (first, second):
+    totals.attrs = table.attrs
+
+
+def beside(totals, agent="PSRL"):
+    """The agent's totals in the problem of each setting of AQ-BRMDP."""
+    own = totals.xs("AQ-BRMDP", level="agent")
+    rival = totals.xs(agent, level="agent").droplevel(["scale", "sensitivity"])
+    place = pd.MultiIndex.from_arrays([own.index.get_level_values(name) for name in table.attrs["problem"]])
+    return own, rival.reindex(place).set_axis(own.index)
+
+
+own, rival = beside(first)
+paired = (own - rival).std(axis=1, ddof=1)
+unpaired = np.sqrt(own.var(axis=1, ddof=1) + rival.var(axis=1, ddof=1))
+gain = (paired / unpaired).rename("ratio")
+fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+for (discount, part), colour in zip(gain.groupby(level="discount"), (BLUE, ORANGE), strict=True):
+    ax.hist(part, bins=np.linspace(0.5, 1.2, 29), alpha=0.6, color=colour, label=f"discount {discount:g}")
+ax.axvline(1, color=GREY, linestyle=":")
+ax.set(xlabel="standard error, paired over unpaired", ylabel="settings")
+ax.set_title("What common random numbers are worth", loc="left")
+ax.legend(frameon=False)
+tidy(ax)
+plt.show()
+like = (
+    own
+    - own.xs((1.0, 0.25), level=("scale", "sensitivity"))
+    .reindex(pd.MultiIndex.from_arrays([own.index.get_level_values(name) for name in table.attrs["problem"]]))
+    .set_axis(own.index)
+).xs((1.5, 0.25), level=("scale", "sensitivity"))
+alike = like.std(axis=1, ddof=1) / np.sqrt(2 * own.xs((1.0, 0.25), level=("scale", "sensitivity")).var(axis=1, ddof=1))
+print(f"against PSRL: median {gain.median():.2f}; C = 1.5 against C = 1: {alike.median():.2f}")
+
+# %% [markdown]
+# TEXT2
+#
+# ## 3. Intervals, and how many replicates
+#
+# An interval of 95% narrows with the square root of the number of replicates. How many would it take to see what there
+# is to see? For each setting, the number at which the interval of the paired difference is as wide as the difference.
+
+# %%
+difference = own - rival
+needed = (1.96 * difference.std(axis=1, ddof=1) / difference.mean(axis=1)) ** 2
+quarter = needed.groupby(level="discount").quantile([0.25, 0.5, 0.75]).unstack()
+print("replicates needed for an interval that just leaves zero out: quartiles over settings")
+print(quarter.round(0).astype(int).to_string())
+counts = np.array([2, 4, 8, 16, 32])
+shown = (0.99, 1 / 6, 1.0, 0.25)
+one = difference.xs(0.99, level="discount").xs(1.0, level="scale").xs(0.25, level="sensitivity")
+one = one[one.index < 0.5].iloc[0].to_numpy()
+fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+bounds = [settings_table(pd.DataFrame([one[:count]])).iloc[0] for count in counts]
+error = np.array([[b["mean"] - b["lower"], b["upper"] - b["mean"]] for b in bounds]).T
+ax.errorbar(range(len(counts)), [b["mean"] for b in bounds], error, fmt="o", color=BLUE, capsize=3)
+ax.axhline(0, color=GREY, linestyle=":")
+ax.set_xticks(range(len(counts)), counts)
+ax.set(xlabel="replicates", ylabel="regret less PSRL's", ylim=(-60_000, 60_000))
+ax.set_title("The same two agents, after more and more replicates", loc="left")
+tidy(ax)
+plt.show()
+
+# %% [markdown]
+# TEXT3
+#
+# ## 4. Two hundred comparisons
+#
+# At 5%, one in twenty differences that are nothing is called significant. In a sweep they do not come one by one: all
+# settings are compared with the same runs of PSRL, and if those were lucky, a whole map of settings is. To see what
+# nothing looks like, flip the signs of the differences, all settings' together, replicate by replicate: as if names had
+# been swapped by a coin. Nothing can be left of any true difference.
+
+# %%
+rng = np.random.default_rng(0)
+flips = 200 if SMALL else 2_000
+signs = rng.choice([-1.0, 1.0], size=(flips, difference.shape[1]))
+centred = difference.to_numpy()
+false, any_holm = np.empty(flips), np.empty(flips, bool)
+for i, sign in enumerate(signs):
+    flipped = centred * sign
+    t = flipped.mean(1) / (flipped.std(1, ddof=1) / np.sqrt(flipped.shape[1]))
+    p = 2 * stats.t.sf(np.abs(t), flipped.shape[1] - 1)
+    false[i], any_holm[i] = (p < 0.05).sum(), multipletests(p, method="holm")[0].any()
+fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
+ax.hist(false, bins=np.arange(0, 201, 5), color=RED, alpha=0.7)
+ax.set(xlabel="settings of 200 that would be called significant", ylabel="swaps", yscale="log")
+ax.set_title("Where nothing differs: claims at 5%, uncorrected", loc="left")
+tidy(ax)
+plt.show()
+print(
+    f"uncorrected: {false.mean():.0f} false claims on average, at least one in {np.mean(false > 0):.0%} of swaps, "
+    f"more than 50 in {np.mean(false > 50):.0%}"
+)
+print(f"after Holm's correction: any in {any_holm.mean():.1%} of swaps")
+
+# %%
+print(f"{'problem':32}{'uncorrected':>12}{'Holm':>6}{'Benjamini-Hochberg':>20}{'Wilcoxon, Holm':>16}   of 50")
+for problem in ((d, c) for d in (0.95, 0.99) for c in (1 / 6, 1.0)):
+    row = []
+    for options in ({"correction": "none"}, {}, {"correction": "bh"}, {"test": "wilcoxon"}):
+        tested = paired_differences(first, "PSRL", **options).reset_index()
+        here = (tested["discount"] == problem[0]) & ((tested["concentration"] - problem[1]).abs() < 1e-6)
+        row.append(int(tested.loc[here, "significant"].sum()))
+    print(
+        f"discount {problem[0]:g}, Dirichlet({problem[1]:.2g})".ljust(32)
+        + f"{row[0]:12}{row[1]:6}{row[2]:20}{row[3]:16}"
+    )
+
+# %% [markdown]
+# TEXT4
+#
+# ## 5. The winner's curse
+#
+# The best of many is best partly by luck, and its luck does not last. Here are the settings that came out best on the
+# first seed, in each problem, and what they did on the second: the same code, other luck.
+
+# %%
+means = pd.DataFrame({"first": first.mean(axis=1), "second": second.mean(axis=1)}).xs("AQ-BRMDP", level="agent")
+psrl = pd.DataFrame({"first": first.mean(axis=1), "second": second.mean(axis=1)}).xs("PSRL", level="agent")
+rows = []
+for problem, part in means.groupby(level=["discount", "concentration"]):
+    best = part["first"].idxmin()
+    rank = int(part["second"].rank().loc[best])
+    base = psrl.droplevel(["scale", "sensitivity"]).loc[problem]
+    rows.append(
+        {
+            "discount": problem[0],
+            "concentration": round(problem[1], 2),
+            "C": best[2],
+            "kappa": best[3],
+            "saved, first seed": f"{1 - part.loc[best, 'first'] / base['first']:.0%}",
+            "saved, second seed": f"{1 - part.loc[best, 'second'] / base['second']:.0%}",
+            "rank there, of 50": rank,
+        }
+    )
+print(pd.DataFrame(rows).to_string(index=False))
+fig, ax = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
+for (discount, part), colour in zip(means.groupby(level="discount"), (BLUE, ORANGE), strict=True):
+    relative = part / part.groupby(level="concentration").transform("mean")
+    ax.plot(relative["first"], relative["second"], ".", color=colour, label=f"discount {discount:g}")
+ax.axline((1, 1), slope=1, color=GREY, linestyle=":")
+ax.set(xlabel="regret on the first seed, over the mean of its problem", ylabel="on the second seed")
+ax.set_title("What of a setting's rank is the setting's", loc="left")
+ax.legend(frameon=False)
+tidy(ax)
+plt.show()
+
+# %% [markdown]
+# TEXT5
+#
+# ## 6. How sensitive is AQ-BRMDP to its schedule?
+
+# %%
+both = pd.concat([first, second.rename(columns=lambda replicate: replicate + 32)], axis=1)
+both.attrs = table.attrs
+tested = paired_differences(both, "PSRL")
+figure = plot_differences(tested, baseline="PSRL")
+plt.show()
+print(
+    f"{int(tested['significant'].sum())} of {len(tested)} significant, {int((tested['difference'] < 0).sum())} better"
+)
+
+# %%
+figure = plot_effects(option_effects(both), settings_table(both))
+plt.show()
+
+# %% [markdown]
+# TEXT6
