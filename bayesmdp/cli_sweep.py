@@ -103,6 +103,7 @@ def compare(
         str | None, typer.Option(help="AGENT or AGENT,OPTION=VALUE,...; by default the first of several agents.")
     ] = None,
     quantity: Annotated[str, typer.Option(help="What is summed over a run.")] = "regret",
+    steps: Annotated[int | None, typer.Option(min=1, help="Sum over so many; by default as all runs have.")] = None,
     correction: Annotated[Correction, typer.Option(help="For many comparisons.")] = Correction.HOLM,
     test: Annotated[Test, typer.Option(help="Of the paired differences.")] = Test.T,
     confidence: Annotated[float, typer.Option(help="Of intervals and claims.")] = 0.95,
@@ -113,21 +114,22 @@ def compare(
     from bayesmdp.console import difference_table, effect_table, make_console, setting_table
 
     with _mistakes():
-        totals = comparison.final_totals(source, quantity=quantity)
+        totals = comparison.final_totals(source, quantity=quantity, steps=steps)
         finished = int(totals.notna().to_numpy().sum())
         if not finished:
             fail(f"{source} holds no finished run yet")
         table = comparison.settings_table(totals, confidence=confidence)
-        agents = list(dict.fromkeys(totals.index.get_level_values("agent")))
-        baseline = baseline or (agents[0] if len(agents) > 1 else None)
+        problem = totals.attrs.get("problem", [])
+        baseline = baseline or _default_baseline(totals, problem)
         differences = None
         if baseline is not None:
             options: Any = {"correction": correction.value, "test": test.value, "confidence": confidence}
             differences = comparison.paired_differences(totals, baseline, **options)
-        problem = totals.attrs.get("problem", [])
+        options_of = totals.index.to_frame(index=False).drop(columns="agent")
+        swept = [name for name in options_of if options_of[name].nunique() > 1]
         # Where nothing but the problem is swept, it is that which has effects.
-        by = problem if len(problem) + 1 < totals.index.nlevels else []
-        effects = comparison.option_effects(totals, by=by, confidence=confidence) if totals.index.nlevels > 1 else None
+        by = problem if set(swept) - set(problem) else []
+        effects = comparison.option_effects(totals, by=by, confidence=confidence) if swept else None
     console = make_console()
     console.print(setting_table(table, quantity, SHOWN, confidence))
     if finished < totals.size:
@@ -138,14 +140,16 @@ def compare(
         assert baseline is not None
         console.print(difference_table(differences, baseline, correction.value, SHOWN, confidence))
     else:
-        console.print("One agent only: --baseline AGENT,OPTION=VALUE,... compares its settings with one of them")
+        console.print(
+            "--baseline AGENT,OPTION=VALUE,... compares all settings with one of them, replicate by replicate"
+        )
     folder = out or source.parent
-    written = _tables(
-        folder, source.stem, {"totals": totals, "settings": table, "effects": effects, "differences": differences}
-    )
-    written += _figures(folder, source.stem, quantity, table, effects, differences, baseline)
-    for path in written:
-        typer.echo(f"{'figure' if path.suffix == '.png' else 'table':<9}{path}")
+    tables = {"totals": totals, "settings": table, "effects": effects, "differences": differences}
+    for path in _tables(folder, source.stem, tables):
+        typer.echo(f"table    {path}")
+    with _mistakes():
+        for path in _figures(folder, source.stem, quantity, table, effects, differences, baseline):
+            typer.echo(f"figure   {path}")
 
 
 def export(
@@ -168,6 +172,15 @@ def export(
     with _mistakes():
         write(store, to, agents=None if agents is None else agents.split(","), select=wanted)
     typer.echo(f"written  {to}")
+
+
+def _default_baseline(totals: pd.DataFrame, problem: Sequence[str]) -> str | None:
+    """The first agent that has one setting in each problem, if there are others."""
+    table = totals.index.to_frame(index=False)
+    for agent, own in table.groupby("agent", sort=False):
+        if len(own) < len(table) and not own.duplicated(["agent", *problem]).any():
+            return str(agent)
+    return None
 
 
 @contextmanager
@@ -206,20 +219,17 @@ def _figures(
     effects: pd.DataFrame | None,
     differences: pd.DataFrame | None,
     baseline: str | None,
-) -> list[Path]:
+) -> Iterator[Path]:
     from matplotlib.figure import Figure
 
     from bayesmdp.sweep_plots import plot_differences, plot_effects
 
-    written = []
+    blank: Any = {"layout": "constrained"}
     if effects is not None:
-        written.append(folder / f"{stem}-effects.png")
-        figure = plot_effects(effects, table, quantity=quantity, figure=Figure(layout="constrained"))
-        figure.savefig(written[-1], dpi=150)
+        figure = plot_effects(effects, table, quantity=quantity, figure=Figure(**blank))
+        figure.savefig(folder / f"{stem}-effects.png", dpi=150)
+        yield folder / f"{stem}-effects.png"
     if differences is not None and baseline is not None:
-        written.append(folder / f"{stem}-differences.png")
-        figure = plot_differences(
-            differences, baseline=baseline, quantity=quantity, figure=Figure(layout="constrained")
-        )
-        figure.savefig(written[-1], dpi=150)
-    return written
+        figure = plot_differences(differences, baseline=baseline, quantity=quantity, figure=Figure(**blank))
+        figure.savefig(folder / f"{stem}-differences.png", dpi=150)
+        yield folder / f"{stem}-differences.png"

@@ -9,6 +9,7 @@ default, which bounds the probability of a single false claim; or Benjamini and 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -28,12 +29,16 @@ if TYPE_CHECKING:
 
 __all__ = ["final_totals", "option_effects", "paired_differences", "parse_setting", "settings_table"]
 
+ROUNDING = 1e-9
+"""A difference smaller than this share of the totals is none."""
 CORRECTIONS = {"holm": "holm", "bh": "fdr_bh", "none": None}
 """By their names in statsmodels."""
 
 
-def final_totals(source: xr.DataTree | str | PathLike[str], *, quantity: str = "regret") -> pd.DataFrame:
-    """The sum of a quantity over each finished run.
+def final_totals(
+    source: xr.DataTree | str | PathLike[str], *, quantity: str = "regret", steps: int | None = None
+) -> pd.DataFrame:
+    """The sum of a quantity over each run.
 
     Parameters
     ----------
@@ -41,18 +46,22 @@ def final_totals(source: xr.DataTree | str | PathLike[str], *, quantity: str = "
         A sweep's store or what :func:`~bayesmdp.sweeps.read_sweep` gives; a result of `simulate`, or a file of one.
     quantity : str
         Such as ``regret``, ``robust_regret`` or ``reward``.
+    steps : int, optional
+        Of a sweep: sum over so many. By default over as many as all runs have that were begun, so that a sweep which is
+        being given more steps can be compared as far as it is. Runs that have fewer count as missing. Where ``steps``
+        themselves are swept, each setting has its own.
 
     Returns
     -------
     DataFrame
         A row a setting, indexed by ``agent`` and the swept options (missing where an agent has no such option), a
-        column a replicate; NaN where a run is not finished. Its ``attrs["problem"]`` names the options that are not of
+        column a replicate; NaN where a run is missing. Its ``attrs["problem"]`` names the options that are not of
         agents but of the problem they are set.
 
     Raises
     ------
     FileNotFoundError, ValueError
-        If there is no such source, or none of its agents has the quantity.
+        If there is no such source, or none of its agents has the quantity by step.
 
     Examples
     --------
@@ -76,12 +85,17 @@ def final_totals(source: xr.DataTree | str | PathLike[str], *, quantity: str = "
         )
     axes = list(dict.fromkeys(axis["name"] for axis in json.loads(source.attrs["axes"])))
     parts = []
-    for agent, node in source.children.items():
-        data = node.to_dataset(inherit=True)
-        if quantity not in data:
+    datasets = {agent: node.to_dataset(inherit=True) for agent, node in source.children.items()}
+    begun = [done[done > 0] for done in (data["steps_done"].values for data in datasets.values())]
+    common = min((int(done.min()) for done in begun if done.size), default=source.attrs["steps"])
+    # Of tasks, steps_done counts the steps of one and is as long as all runs are.
+    tasks = max(1, max(len(np.unique(data["task"])) if "task" in data else 1 for data in datasets.values()))
+    for agent, data in datasets.items():
+        if quantity not in data or "step" not in data[quantity].dims:
             continue
-        wanted = data["steps"] if "steps" in data.dims else source.attrs["steps"]
-        total = data[quantity].sum("step").where(data["steps_done"] >= wanted).compute()
+        wanted = data["steps"] if "steps" in data.dims else steps or common
+        within = data[quantity].where(data["step"] <= wanted * tasks)
+        total = within.sum("step").where(data["steps_done"] >= wanted).compute()
         dims = [str(dim) for dim in total.dims if dim != "replicate"]
         names = list(total["replicate"].values)
         rows = total.transpose(*dims, "replicate").values.reshape(-1, len(names))
@@ -93,7 +107,7 @@ def final_totals(source: xr.DataTree | str | PathLike[str], *, quantity: str = "
         settings = settings.reindex(columns=axes).assign(agent=agent)
         parts.append(pd.concat([settings, pd.DataFrame(rows, columns=names)], axis=1))
     if not parts:
-        raise ValueError(f"no agent of this sweep has {quantity!r} yet")
+        raise ValueError(f"no agent of this sweep has {quantity!r} by step yet")
     whole = pd.concat(parts, ignore_index=True).set_index(["agent", *axes] if axes else "agent")
     whole.attrs["problem"] = [axis["name"] for axis in json.loads(source.attrs["axes"]) if axis["place"] in SHARED]
     return whole.rename_axis(columns="replicate")
@@ -176,12 +190,15 @@ def paired_differences(
     settings = totals.index.to_frame(index=False)
     partner = _partners(settings, parse_setting(baseline) if isinstance(baseline, str) else dict(baseline))
     rows = np.flatnonzero(partner >= 0)
-    differences = pd.DataFrame(
-        totals.values[rows] - totals.values[partner[rows]], index=totals.index[rows], columns=totals.columns
-    )
+    here, there = totals.to_numpy(float)[rows], totals.to_numpy(float)[partner[rows]]
+    apart = here - there
+    # Sums of the same run in programs that were compiled apart differ in their last digits.
+    apart[np.abs(apart) <= ROUNDING * np.maximum(np.abs(here), np.abs(there))] = 0.0
+    differences = pd.DataFrame(apart, index=totals.index[rows], columns=totals.columns)
     table = _intervals(differences, confidence).rename(columns={"mean": "difference"})
     counted = differences.notna()
-    table["relative"] = table["difference"].to_numpy() / totals.mean(axis=1).to_numpy()[partner[rows]]
+    both = pd.DataFrame(there, index=differences.index, columns=totals.columns).where(counted)
+    table["relative"] = table["difference"] / both.mean(axis=1).to_numpy()
     table["better"] = (differences < 0).sum(axis=1) / counted.sum(axis=1)
     table["p"] = [_p_value(row[~np.isnan(row)], test) for row in differences.values]
     tested = table["p"].notna().to_numpy()
@@ -255,7 +272,7 @@ def parse_setting(text: str) -> dict[str, Any]:
     """
     from bayesmdp.cli_common import json_or_text
 
-    agent, *options = text.split(",")
+    agent, *options = re.split(r",(?![^\[]*\])", text)  # not within lists
     told: dict[str, Any] = {"agent": agent.strip()}
     for option in options:
         name, equals, value = option.partition("=")
@@ -272,7 +289,12 @@ def _partners(settings: pd.DataFrame, baseline: dict[str, Any]) -> NDArray[np.in
     for option, value in baseline.items():
         if option not in known:
             raise KeyError(f"the baseline's {option!r} is not swept; there is {', '.join(known)}")
-        chosen &= (settings[option] == value).to_numpy()
+        # What is neither number nor word is text in a store.
+        chosen &= (
+            settings[option]
+            .map(lambda held, value=value: held in (value, str(value), json.dumps(value)))
+            .to_numpy(bool)
+        )
         if not chosen.any():
             held = ", ".join(map(str, settings[option].dropna().unique()))
             raise KeyError(f"no baseline with {option} = {value!r}; there is {held}")

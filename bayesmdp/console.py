@@ -284,15 +284,17 @@ def effect_table(effects: pd.DataFrame, quantity: str, confidence: float) -> Tab
 
 def difference_table(table: pd.DataFrame, baseline: str, correction: str, shown: int, confidence: float) -> Table:
     """The surest differences, and how many there are."""
-    few = table.sort_values("p", kind="stable").head(shown)
+    surest = table.sort_values("p", kind="stable")
+    parts = [surest[surest["difference"] < 0].head(shown // 2), surest[surest["difference"] >= 0].head(shown // 2)]
+    few = pd.concat(parts) if len(table) > shown else surest
     sure = int(table["significant"].sum())
     by = {"holm": "after Holm's correction", "bh": "with false ones at most that share", "none": "without correction"}
     caption = (
         f"Less {baseline}, paired by replicate: {sure} of {len(table)} differences are significant at "
         f"{1 - confidence:.2g} {by[correction]}; without correction {int((table['p'] <= 1 - confidence).sum())}"
-        + (f". The surest {shown}" if len(few) < len(table) else "")
+        + (". The surest below and above" if len(few) < len(table) else "")
     )
-    headings = {"difference": "difference", "better": "better\nin", "p_adjusted": "adjusted\np"}
+    headings = {"difference": "difference", "p_adjusted": "adjusted\np"}
     return _framed(few, headings, caption, confidence)
 
 
@@ -300,17 +302,17 @@ def _framed(table: pd.DataFrame, headings: Mapping[str, str], caption: str, conf
     """Settings, then columns of numbers, the first with its interval."""
     framed = Table(caption=caption, caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     for name in table.index.names:
-        framed.add_column(str(name), justify="left" if name == "agent" else "right", min_width=6, overflow="fold")
+        agent = name == "agent"
+        framed.add_column(str(name), justify="left" if agent else "right", no_wrap=agent, overflow="fold")
     for i, heading in enumerate(headings.values()):
         framed.add_column(heading, justify="right", no_wrap=True)
         if not i:
             framed.add_column(f"{100 * confidence:g}%\ninterval", justify="right", no_wrap=True)
     for index, row in table.iterrows():
         places = index if isinstance(index, tuple) else (index,)
-        cells = [f"{place:g}" if isinstance(place, float) else str(place) for place in places]
+        cells = [f"{place:.3g}" if isinstance(place, float) else str(place) for place in places]
         for i, name in enumerate(headings):
-            share = name in ("better", "p_adjusted")
-            cells.append(f"{row[name]:.2g}" if share else _rounded(row[name]))
+            cells.append(f"{row[name]:.2g}" if name == "p_adjusted" else _rounded(row[name]))
             if not i:
                 known = pd.notna(row["lower"])
                 cells.append(f"{_rounded(row['lower'])} to {_rounded(row['upper'])}" if known else "-")

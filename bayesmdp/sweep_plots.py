@@ -58,7 +58,7 @@ def plot_effects(
     known = effects if settings is None else settings
     agents = list(dict.fromkeys(known.index.get_level_values("agent")))
     problems = list(effects.groupby(level=by, sort=True)) if by else [((), effects)]
-    figure = _sized(figure, max(6.0, 3.8 * len(options)), 0.6 + 3.0 * len(problems))
+    figure = _sized(figure, max(6.0, 4.4 * len(options)), 0.6 + 3.0 * len(problems))
     grid = figure.subplots(len(problems), len(options), sharex="col", sharey="row", squeeze=False)
     for row, (problem, part) in zip(grid, problems, strict=True):
         place: Any = dict(zip(by, problem, strict=True))

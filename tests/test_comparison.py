@@ -146,10 +146,12 @@ def test_sweeps_and_results_are_read_alike(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read, result["regret"].sum("step").transpose("agent", "replicate"))
     assert set(paired_differences(read, read.index[0]).index) == set(read.index[1:])
     run_sweep(small_sweep(steps=200, grid={"environment.discount": [0.9], "AQ-BRMDP.scale": [0.5]}), store)
-    # What was finished with fewer steps counts no more.
-    assert final_totals(store).notna().sum(axis=1).tolist() == [3, 0, 3, 0, 0, 0]
-    with pytest.raises(ValueError, match="no agent of this sweep has 'robust_regret'"):
-        final_totals(store, quantity="robust_regret")
+    # Longer runs begin with the shorter ones, so all can be compared as far as all have come.
+    pd.testing.assert_frame_equal(final_totals(store), totals)
+    assert final_totals(store, steps=200).notna().sum(axis=1).tolist() == [3, 0, 3, 0, 0, 0]
+    for quantity in ("robust_regret", "steps_done"):
+        with pytest.raises(ValueError, match=f"no agent of this sweep has '{quantity}' by step"):
+            final_totals(store, quantity=quantity)
 
 
 @pytest.mark.parametrize(
@@ -165,6 +167,27 @@ def test_sweeps_and_results_are_read_alike(tmp_path: Path) -> None:
 def test_baselines_that_are_not_there(baseline: str, told: str) -> None:
     with pytest.raises((KeyError, ValueError), match=told):
         paired_differences(grid(), baseline)
+
+
+def test_lists_and_words_are_named_as_they_are_written() -> None:
+    index = pd.MultiIndex.from_tuples([("A", "[1, 2]"), ("A", "[3, 4]"), ("A", "1")], names=["agent", "x"])
+    totals = pd.DataFrame(np.random.default_rng(0).normal(size=(3, 4)), index=index)
+    for baseline in ("A,x=[1, 2]", {"agent": "A", "x": [1, 2]}, "A,x=1"):
+        assert len(paired_differences(totals, baseline)) == 2
+
+
+def test_rounding_is_no_difference() -> None:
+    rng = np.random.default_rng(0)
+    totals = pd.DataFrame(
+        [np.full(32, 1494.0), 1494.0 + 1e-12 * rng.uniform(size=32)], index=pd.Index(["A", "B"], name="agent")
+    )
+    row = paired_differences(totals, "A").iloc[0]
+    assert (row["p"], row["better"], row["difference"]) == (1.0, 0.0, 0.0)
+
+
+def test_shares_are_of_the_baseline_in_the_same_replicates() -> None:
+    totals = pd.DataFrame([[1.0, 1.0, 9.0, 9.0], [2.0, 2.0, np.nan, np.nan]], index=pd.Index(["A", "B"], name="agent"))
+    assert paired_differences(totals, "A")["relative"].item() == 1.0
 
 
 def test_other_mistakes() -> None:

@@ -70,7 +70,7 @@ def find_part(kind: str, part: Part) -> Callable[..., Any]:
 
 def part_name(part: Part) -> str:
     """For tables and messages."""
-    return part if isinstance(part, str) else part.__qualname__
+    return part if isinstance(part, str) else getattr(part, "__qualname__", repr(part))
 
 
 @lru_cache(maxsize=64)

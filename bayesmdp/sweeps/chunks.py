@@ -18,12 +18,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.compiled import forget_programs, keep_programs
+from bayesmdp.sweeps.sources import fingerprint, sources
 
-__all__ = ["PACKAGES", "Arrays", "Task", "WorkerError", "current_versions", "run_chunk"]
+__all__ = ["PACKAGES", "Arrays", "Finished", "Task", "WorkerError", "current_versions", "run_chunk"]
 
 PACKAGES = ("bayesmdp", "jax", "jaxlib", "numpyro", "numpy")
 """Those on which numbers depend."""
 DROPPED = ("state", "action")
+
+
+class Finished(NamedTuple):
+    """A chunk's numbers, and a fingerprint of what made them."""
+
+    arrays: Arrays
+    fingerprint: int
+
 
 type Arrays = dict[str, tuple[tuple[str, ...], NDArray[Any]]]
 """By name: dims, the first of which is replicate, and values."""
@@ -45,6 +54,7 @@ class Task(NamedTuple):
     replicates: tuple[int, ...]
     keep: tuple[str, ...] | None
     versions: str
+    sources: str
 
 
 def current_versions() -> str:
@@ -52,7 +62,7 @@ def current_versions() -> str:
     return json.dumps({package: version(package) for package in PACKAGES})
 
 
-def run_chunk(task: Task, stopped: Callable[[], bool] = lambda: False) -> Arrays:
+def run_chunk(task: Task, stopped: Callable[[], bool] = lambda: False) -> Finished:
     """Run a chunk, on one thread.
 
     Parameters
@@ -63,13 +73,13 @@ def run_chunk(task: Task, stopped: Callable[[], bool] = lambda: False) -> Arrays
 
     Returns
     -------
-    dict of name to (dims, array)
+    Finished
         What `simulate` records by replicate, without the agent's dim.
 
     Raises
     ------
     WorkerError
-        If this process has other versions than the task names.
+        If this process has other versions than the task names, or finds other source.
     InterruptedError
         If it was given up.
     """
@@ -80,7 +90,7 @@ def run_chunk(task: Task, stopped: Callable[[], bool] = lambda: False) -> Arrays
         )
     keep_programs()
     forget_programs()
-    study, problem = _problem(task.problem)
+    study, problem = _problem(task.problem, task.sources)
     study = study.with_agents([task.agent]).with_options({task.agent: task.options})
 
     def on_replicate(*finished: Any) -> None:
@@ -98,17 +108,24 @@ def run_chunk(task: Task, stopped: Callable[[], bool] = lambda: False) -> Arrays
     for name in names:
         ordered = root[name].transpose("replicate", ...)
         arrays[name] = (tuple(map(str, ordered.dims)), np.ascontiguousarray(ordered.values))
-    return arrays
+    return Finished(arrays, fingerprint(result.attrs))
 
 
-def _problem(pickled: bytes) -> tuple[Any, tuple[Any, Any]]:
+def _problem(pickled: bytes, wanted: str) -> tuple[Any, tuple[Any, Any]]:
     """The study, and its environment and prior, the same objects for all its chunks: a program is compiled once."""
     with _MAKING:
-        return _made(pickled)
+        found = _made(pickled, wanted)
+        if (here := json.dumps(sources(found[0], sent=False))) != wanted:
+            raise WorkerError(
+                f"the source of the study is {here} where a chunk was to run, not {wanted}: it was changed while the "
+                "sweep ran, or a worker has other files"
+            )
+        return found
 
 
 @lru_cache(maxsize=4)
-def _made(pickled: bytes) -> tuple[Any, tuple[Any, Any]]:
+def _made(pickled: bytes, wanted: str) -> tuple[Any, tuple[Any, Any]]:
+    del wanted  # made anew when the source has changed
     study = cloudpickle.loads(pickled)
     return study, study.make_problem()
 

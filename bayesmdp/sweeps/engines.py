@@ -6,6 +6,7 @@ when a worker dies, or held back when workers are full, Dask takes care.
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -17,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import cloudpickle
 
-from bayesmdp.sweeps.chunks import Arrays, Task, WorkerError, current_versions, run_chunk
+from bayesmdp.sweeps.chunks import Finished, Task, WorkerError, current_versions, run_chunk
+from bayesmdp.sweeps.sources import sources
 from bayesmdp.sweeps.store import Chunk, Store, open_store
 from bayesmdp.sweeps.sweep import Sweep
 
@@ -98,8 +100,8 @@ def run_sweep(
         else:
             finished = _on_dask(tasks, engine.enter_context(_connected(workers, client)))
         engine.callback(finished.close)
-        for i, arrays in finished:
-            store.commit(missing[i], arrays)
+        for i, chunk in finished:
+            store.commit(missing[i], chunk)
             if on_chunk is not None:
                 on_chunk(missing[i])
     return Path(path)
@@ -108,6 +110,7 @@ def run_sweep(
 def _tasks(store: Store, missing: Sequence[Chunk]) -> list[Task]:
     sweep, versions = store.sweep, current_versions()
     pickled: dict[Any, bytes] = {}
+    wanted = json.dumps(sources(sweep.base, sent=False))
     tasks = []
     for cell, replicates in missing:
         shared = tuple((axis.key, value) for axis, value in cell.settings if axis.place != cell.agent)
@@ -115,14 +118,12 @@ def _tasks(store: Store, missing: Sequence[Chunk]) -> list[Task]:
             pickled[shared] = cloudpickle.dumps(sweep.problem_of(cell))
         keep = None if sweep.keep is None else tuple(sweep.keep)
         options = sweep.options_of(cell)
-        task = Task(
-            pickled[shared], cell.agent, options, cell.steps, sweep.window, sweep.seed, replicates, keep, versions
-        )
-        tasks.append(task)
+        sizes = (cell.steps, sweep.window, sweep.seed)
+        tasks.append(Task(pickled[shared], cell.agent, options, *sizes, replicates, keep, versions, wanted))
     return tasks
 
 
-def _in_threads(tasks: Sequence[Task]) -> Generator[tuple[int, Arrays]]:
+def _in_threads(tasks: Sequence[Task]) -> Generator[tuple[int, Finished]]:
     """Numbers and results of finished tasks. When it is closed nobody waits for what is running: that is given up."""
     stop = threading.Event()
     pool = ThreadPoolExecutor(os.cpu_count() or 1)
@@ -135,14 +136,14 @@ def _in_threads(tasks: Sequence[Task]) -> Generator[tuple[int, Arrays]]:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _on_dask(tasks: Sequence[Task], client: Client) -> Generator[tuple[int, Arrays]]:
+def _on_dask(tasks: Sequence[Task], client: Client) -> Generator[tuple[int, Finished]]:
     from distributed import KilledWorker, as_completed
 
     futures = client.map(run_chunk, tasks, pure=False, retries=RETRIES, batch_size=1_000)
     number = {future.key: i for i, future in enumerate(futures)}
     try:
-        for future, arrays in as_completed(futures, with_results=True):
-            yield number[future.key], arrays
+        for future, chunk in as_completed(futures, with_results=True):
+            yield number[future.key], chunk
             future.release()
     except KilledWorker as error:
         raise WorkerError(

@@ -23,13 +23,14 @@ from bayesmdp.studies import AgentSpec, Study, find
 from bayesmdp.studies.base import find_part
 from bayesmdp.studies.tasks import TaskStudy
 
-__all__ = ["SHARED", "Axis", "Cell", "Sweep", "read_sweep_file", "shipped_sweeps"]
+__all__ = ["SHARED", "Axis", "Cell", "Sweep", "read_sweep_file", "same_value", "shipped_sweeps"]
 
 PLACES = {"environment": "environment_options", "prior": "prior_options", "reward_prior": "reward_options"}
 """Where options of the whole study are."""
 SHARED = ("steps", *PLACES)
 """Those that concern every agent."""
-RESERVED = {"agent", "replicate", "step", "checkpoint", "coordinate", "steps_done", "task"}
+RESERVED = {"agent", "replicate", "step", "steps", "checkpoint", "coordinate", "task", "regret", "reward"}
+"""Names in a store that an option cannot have; its dim is then called after its place as well."""
 RECORDS = 50
 
 
@@ -111,10 +112,23 @@ class Sweep:
 
     def __post_init__(self) -> None:
         """Check all that can be checked without running anything."""
-        for name, least in (("replicates", 1), ("steps", 1), ("seed", 0), ("thin", 1), ("chunk", 1)):
+        if not isinstance(self.study, str | Study):
+            raise TypeError(f"study must be a name or a Study; got {type(self.study).__name__}")
+        for name in ("agents", "keep"):
             value = getattr(self, name)
+            if isinstance(value, str) or not all(isinstance(each, str) for each in value or ()):
+                raise TypeError(f"{name} must be a list of names; got {value!r}")
+        sizes = {"replicates": self.count, "steps": self.steps, "seed": self.seed, "thin": self.thin}
+        for name, value in {**sizes, "chunk": self.chunk}.items():
+            least = name != "seed"
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
-                raise ValueError(f"{name} must be a whole number, at least {least}; got {value!r}")
+                raise ValueError(f"{name} must be a whole number, at least {int(least)}; got {value!r}")
+        if self.steps is not None and any(axis.place == "steps" for axis in self.axes):
+            raise ValueError(f"steps = {self.steps} is given, and swept; give one of them")
+        shared = {axis.name for axis in self.axes if axis.place in SHARED}
+        for agent in self.base.agents:
+            if agent in RESERVED | shared or "/" in agent or agent in ("", ".", ".."):
+                raise ValueError(f"an agent cannot be called {agent!r} in a store; give it another name")
         for length in {*self.lengths, max(self.lengths)}:
             if length % self.window:
                 raise ValueError(f"thin must divide all steps; {self.window} does not divide {length}")
@@ -161,7 +175,7 @@ class Sweep:
     @property
     def count(self) -> int:
         """Replicates of each setting."""
-        return self.replicates or self.base.replicates
+        return self.base.replicates if self.replicates is None else self.replicates
 
     @property
     def window(self) -> int:
@@ -290,6 +304,9 @@ def shipped_sweeps() -> dict[str, Path]:
 def _study_of(table: Mapping[str, Any], path: Path) -> Study:
     """A study from a TOML table."""
     told: dict[str, Any] = {"title": path.stem, "prior": None, **table}
+    specs = told.get("agents", {})
+    if not isinstance(specs, Mapping) or not all(isinstance(spec, Mapping) for spec in specs.values()):
+        raise ValueError(f'{path}: the study\'s agents are tables, as [study.agents.PSRL] with algorithm = "psrl"')
     try:
         agents = {name: AgentSpec(**_located(spec, path.parent)) for name, spec in told.pop("agents", {}).items()}
         return Study(agents=agents, **_located(told, path.parent))
@@ -301,7 +318,7 @@ def _located(table: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """The table with ``FILE.py:NAME`` beside the file that names it."""
     parts = ("environment", "prior", "reward_prior", "algorithm")
     return {
-        key: f"{folder / value}" if key in parts and isinstance(value, str) and ":" in value else value
+        key: f"{folder.resolve() / value}" if key in parts and isinstance(value, str) and ":" in value else value
         for key, value in table.items()
     }
 
@@ -356,13 +373,26 @@ def _checked_values(key: str, values: Any) -> tuple[Any, ...]:
     for i, value in enumerate(plain):
         if not isinstance(value, bool | int | float | str | tuple):
             raise TypeError(f"the grid's {key!r}[{i}] is a {type(value).__name__}; give numbers, words or lists")
-        if any(value == other and type(value) is type(other) for other in plain[:i]):
+        if any(same_value(value, other) for other in plain[:i]):
             raise ValueError(f"the grid's {key!r}[{i}] = {value!r} is there twice")
     if key == "steps":
         for i, value in enumerate(plain):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"the grid's 'steps'[{i}] = {value!r} is not a whole number of steps")
     return plain
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two values of an option are the same: 1 and 1.0 are, 1 and True are not.
+
+    Examples
+    --------
+    >>> same_value(1, 1.0), same_value((1, 0), (True, False))
+    (True, False)
+    """
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return len(one) == len(other) and all(map(same_value, one, other))
+    return bool(one == other) and isinstance(one, bool) == isinstance(other, bool)
 
 
 def _frozen(value: Any) -> Any:

@@ -73,6 +73,18 @@ def test_a_results_file_is_compared_too(tmp_path: Path) -> None:
     assert "Less PSRL" in out
 
 
+def test_sweeps_with_little_to_compare(tmp_path: Path) -> None:
+    for number, grid in enumerate(
+        ({"PSRL.episode": [5]}, {"environment.discount": [0.9, 0.95]}, {"PSRL.episode": [5, 9]})
+    ):
+        sweep = small_sweep(grid=grid, agents=["PSRL"], settings={}, steps=20)
+        out, _ = call("compare", run_sweep(sweep, tmp_path / f"{number}.zarr"))
+        assert "--baseline AGENT,OPTION=VALUE" in out
+        assert (tmp_path / f"{number}-effects.csv").exists() == (number > 0)
+    out, _ = call("compare", tmp_path / "2.zarr", "--baseline", "PSRL,episode=5", "--steps", 10)
+    assert "Less PSRL,episode=5" in out
+
+
 def test_a_part_is_exported(store: Path, tmp_path: Path) -> None:
     call("export", store, tmp_path / "part.nc", "--agents", "AQ-BRMDP", "--select", "scale=[2.0]")
     part = xr.open_datatree(tmp_path / "part.nc", engine="h5netcdf")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,9 @@ import xarray as xr
 import zarr
 from filelock import FileLock
 
-from bayesmdp.studies import find
-from bayesmdp.sweeps import StoreError, Sweep, export, read_sweep, run_sweep
+from bayesmdp.models import dirichlet_transitions
+from bayesmdp.studies import AgentSpec, find
+from bayesmdp.sweeps import StoreError, Sweep, WorkerError, chunks, engines, export, read_sweep, run_sweep
 from bayesmdp.sweeps.store import Store, open_store
 from tests.sweeps.stores import RIVER, contents, small_sweep
 
@@ -234,7 +236,7 @@ def test_words_and_lists_are_swept(tmp_path: Path) -> None:
     )
     tree = read_sweep(run_sweep(sweep, tmp_path / "words.zarr"))
     assert tree["AQ-BRMDP"]["draws"].values.tolist() == ["fresh", "renewed"]
-    assert set(tree["AQ-BRMDP"].data_vars) == {"regret", "action", "steps_done"}
+    assert set(tree["AQ-BRMDP"].data_vars) == {"regret", "action", "steps_done", "fingerprint"}
     assert tree["AQ-BRMDP/action"].dtype == np.int32
     assert tree["AQ-BRMDP/regret"].sel(draws="fresh").notnull().all()
     with pytest.raises(ValueError, match="keep names 'regrets'"):
@@ -249,6 +251,161 @@ def test_a_store_that_was_left_half_enlarged_is_mended(store: Path, tmp_path: Pa
     group["PSRL/bound"].resize((2, 5, 50))  # type: ignore[union-attr]
     run_sweep(sweep, store)
     assert contents(store) == contents(run_sweep(sweep, tmp_path / "whole.zarr"))
+
+
+def test_agents_may_sweep_options_of_one_name(tmp_path: Path) -> None:
+    agents = {"A": AgentSpec("psrl"), "B": AgentSpec("psrl")}
+    study = replace(find(RIVER), agents=agents)
+    for name, (one, other) in {"first": ([5, 10, 20], [5, 10]), "second": ([5, 10], [5, 10, 20])}.items():
+        sweep = Sweep(study, {"A.episode": one, "B.episode": other}, replicates=1, steps=20)
+        path = run_sweep(sweep, tmp_path / f"{name}.zarr")
+        tree = read_sweep(path)
+        assert tree["A/regret"].sizes["episode"] == len(one)
+        assert tree["B"]["episode"].values.tolist() == other
+        # A value that only one of them has.
+        part = xr.open_datatree(export(path, tmp_path / "part.nc", select={"episode": 20}), engine="h5netcdf")
+        assert part["A"].sizes["episode"] + part["B"].sizes["episode"] == 1
+
+
+def test_values_of_another_kind_are_added(tmp_path: Path) -> None:
+    def sweep(*values: Any) -> Sweep:
+        return Sweep(RIVER, {"prior.concentration": list(values)}, agents=["PSRL"], replicates=1, steps=20)
+
+    path = run_sweep(sweep(1), tmp_path / "kinds.zarr")
+    run_sweep(sweep(1, 2.5), path)
+    run_sweep(sweep(0.25, 1, 2.5), path)
+    tree = read_sweep(path)
+    assert tree["concentration"].values.tolist() == [0.25, 1.0, 2.5]
+    assert (tree["PSRL/steps_done"] == 20).all()
+    alone = read_sweep(run_sweep(sweep(2.5), tmp_path / "alone.zarr"))
+    np.testing.assert_array_equal(tree["PSRL/regret"].sel(concentration=[2.5]), alone["PSRL/regret"])
+
+
+HELPER = "CONCENTRATION = {}\n"
+PRIOR = """
+import sys
+sys.path.insert(0, {folder!r})
+import {helper}
+from bayesmdp.models import dirichlet_transitions
+
+def mine(mdp):
+    return dirichlet_transitions(mdp, concentration={helper}.CONCENTRATION)
+"""
+
+
+def test_what_a_model_imports_is_noticed_when_it_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    (tmp_path / "told_by_a_helper.py").write_text(HELPER.format(1.0))
+    (tmp_path / "mine.py").write_text(PRIOR.format(folder=str(tmp_path), helper="told_by_a_helper"))
+    study = replace(find(RIVER), prior=f"{tmp_path}/mine.py:mine", prior_options={}).with_agents(["PSRL"])
+    path = run_sweep(Sweep(study, replicates=2, steps=50, chunk=1), tmp_path / "own.zarr")
+    before = read_sweep(path)["PSRL/regret"].load()
+    sys.modules["told_by_a_helper"].CONCENTRATION = 2.5
+    chunks._made.cache_clear()
+    with pytest.raises(StoreError, match="something that they import has changed"):
+        run_sweep(Sweep(study, replicates=4, steps=50), path)
+    np.testing.assert_array_equal(read_sweep(path)["PSRL/regret"].isel(replicate=slice(2)), before)
+    del sys.modules["told_by_a_helper"]
+
+
+def test_priors_that_differ_in_what_they_close_over_are_told_apart(tmp_path: Path) -> None:
+    def prior_of(concentration: float) -> Any:
+        return lambda mdp: dirichlet_transitions(mdp, concentration=concentration)
+
+    def sweep(concentration: float, replicates: int) -> Sweep:
+        study = replace(find(RIVER), prior=prior_of(concentration), prior_options={}).with_agents(["PSRL"])
+        return Sweep(study, replicates=replicates, steps=50)
+
+    path = run_sweep(sweep(1.0, 2), tmp_path / "closed.zarr")
+    with pytest.raises(StoreError, match="whose source has changed"):
+        run_sweep(sweep(2.5, 4), path)
+    run_sweep(sweep(1.0, 4), path)
+    other = AgentSpec("psrl", prior="dirichlet_transitions", prior_options=lambda: {"concentration": 3.0})
+    lately = replace(find(RIVER), agents={"PSRL": other})
+    path = run_sweep(Sweep(lately, replicates=1, steps=50), tmp_path / "lately.zarr")
+    changed = replace(other, prior_options=lambda: {"concentration": 0.1})
+    with pytest.raises(StoreError, match="holds another sweep: its agent PSRL"):
+        run_sweep(Sweep(replace(lately, agents={"PSRL": changed}), replicates=2, steps=50), path)
+
+
+def test_a_file_that_changes_between_two_sweeps_is_read_again(tmp_path: Path) -> None:
+    source = "from bayesmdp.models import dirichlet_transitions as rows\ndef mine(mdp):\n    return rows(mdp, {})\n"
+    regret = []
+    for number, concentration in enumerate((1.0, 2.5)):
+        (tmp_path / "mine.py").write_text(source.format(concentration))
+        study = replace(find(RIVER), prior=f"{tmp_path}/mine.py:mine", prior_options={}).with_agents(["PSRL"])
+        path = run_sweep(Sweep(study, replicates=2, steps=50), tmp_path / f"{number}.zarr")
+        regret.append(read_sweep(path)["PSRL/regret"].values)
+    assert not np.array_equal(*regret)
+
+
+def test_a_worker_that_finds_other_files_is_refused(tmp_path: Path) -> None:
+    with open_store(tmp_path / "small.zarr", small_sweep()) as store:
+        task = engines._tasks(store, store.missing())[0]
+    with pytest.raises(WorkerError, match=r"the source of the study is .* where a chunk was to run"):
+        chunks.run_chunk(task._replace(sources=task.sources.replace('"models', '"model')))
+
+
+def test_files_of_others_are_left_alone(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "mydata").mkdir()
+    (tmp_path / "mydata" / "thesis.partial").write_text("years of work")
+    with pytest.raises(StoreError, match="not a sweep's store"):
+        run_sweep(small_sweep(), tmp_path / "mydata")
+    left = store / f"zarr.{32 * 'a'}.partial"
+    left.write_text("half a file")
+    run_sweep(small_sweep(), store)
+    assert (tmp_path / "mydata" / "thesis.partial").exists()
+    assert not left.exists()
+    # A run that was killed before it had written anything but this.
+    (tmp_path / "young.zarr").mkdir()
+    (tmp_path / "young.zarr" / left.name).write_text("half a file")
+    run_sweep(small_sweep(), tmp_path / "young.zarr")
+
+
+def test_a_store_without_results_may_be_another_sweeps(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="keep names 'regert'"):
+        run_sweep(small_sweep(keep=["regert"]), tmp_path / "small.zarr")
+    run_sweep(small_sweep(keep=["regret"]), tmp_path / "small.zarr")
+
+
+def test_a_link_is_the_same_store(store: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.zarr").symlink_to(store)
+    with open_store(store, small_sweep()), pytest.raises(StoreError, match="another run is writing"):
+        run_sweep(small_sweep(replicates=5), tmp_path / "link.zarr")
+
+
+def test_killed_while_it_was_laid_out_any_choice_of_agents_goes_on(tmp_path: Path) -> None:
+    agents = {"A": AgentSpec("psrl"), "B": AgentSpec("psrl")}
+    both = Sweep(replace(find(RIVER), agents=agents), {"B.episode": [5, 10]}, replicates=1, steps=20)
+    only = Sweep(replace(find(RIVER), agents={"A": agents["A"]}), replicates=1, steps=20)
+    path = run_sweep(only, tmp_path / "agents.zarr")
+    with open_store(path, both):
+        pass
+    shutil.rmtree(path / "B" / "steps_done")
+    run_sweep(only, path)
+    run_sweep(both, path)
+    assert (read_sweep(path)["B/steps_done"] == 20).all()
+
+
+def test_readers_see_the_store_as_it_was_until_all_of_it_is_enlarged(
+    store: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = zarr.Array.resize
+    seen: list[int] = []
+
+    def reading(array: zarr.Array[Any], shape: Any) -> None:
+        original(array, shape)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            seen.append(xr.open_datatree(store, engine="zarr").sizes["replicate"])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(zarr.Array, "resize", reading)
+        with open_store(store, small_sweep(replicates=5)):
+            pass
+    assert set(seen) == {3}
+    assert read_sweep(store).sizes["replicate"] == 5
 
 
 def test_the_first_chunk_of_each_agent_goes_ahead(tmp_path: Path) -> None:

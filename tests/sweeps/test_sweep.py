@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bayesmdp.studies import AgentSpec, Study
+from bayesmdp.studies import AgentSpec, Study, find
 from bayesmdp.sweeps import Sweep, read_sweep_file
 
 RIVER = "aq-brmdp/riverswim-6"
@@ -67,6 +68,13 @@ MISTAKES = [
     ({"replicates": 0}, "replicates must be a whole number, at least 1"),
     ({"steps": 1000, "thin": 300}, "300 does not divide 1000"),
     ({"settings": {"AQ-BRMDP.depth": 1}}, "no option 'depth'"),
+    ({"grid": {"prior.concentration": [1, 1.0]}}, r"\[1\] = 1.0 is there twice"),
+    ({"keep": "regret"}, "keep must be a list of names"),
+    ({"agents": "PSRL"}, "agents must be a list of names"),
+    ({"study": 5}, "study must be a name or a Study"),
+    ({"steps": 80, "grid": {"steps": [40, 80]}}, "steps = 80 is given, and swept"),
+    ({"study": replace(find(RIVER), replicates=-1)}, "replicates must be a whole number, at least 1; got -1"),
+    ({"study": replace(find(RIVER), agents={"step": AgentSpec("psrl")})}, "cannot be called 'step'"),
 ]
 
 
@@ -142,6 +150,8 @@ def test_a_file_may_hold_a_study_with_a_prior_of_ones_own(tmp_path: Path) -> Non
         ("replicates = 3", "names no study"),
         ('study = "aq-brmdp/riverswim-6"\nreplicate = 3', "did you mean 'replicates'"),
         ("[study]\nworld = 3", r"\[study\] does not describe one"),
+        ("study = 5", "study must be a name or a Study"),
+        ('[study]\nagents = ["PSRL"]', "the study's agents are tables"),
         (
             '[study]\nenvironment = "riverswin"\n[study.agents.A]\nalgorithm = "psrl"\n[grid.environment]\nn=[1]',
             "riverswim",
@@ -150,6 +160,6 @@ def test_a_file_may_hold_a_study_with_a_prior_of_ones_own(tmp_path: Path) -> Non
 )
 def test_mistakes_in_a_file_are_told_with_its_name(text: str, told: str, tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text(text)
-    with pytest.raises((ValueError, KeyError), match=told) as refused:
+    with pytest.raises((ValueError, KeyError, TypeError), match=told) as refused:
         read_sweep_file(tmp_path / "my.toml")
     assert "my.toml" in str(refused.value)
