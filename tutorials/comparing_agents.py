@@ -268,8 +268,8 @@ plt.show()
 # Both seeds together, 64 replicates. What can be said after correcting for 200 comparisons:
 #
 # - **Kappa matters more than C.** Levels that follow visits closely (kappa of .75 or 1) cost up to 1.8 times PSRL's
-#   regret at discount .95. The best settings have the smallest kappa of the grid, .1, in all four problems: the less a level
-#   looks at visits, the better. The edge of the grid is where a next sweep should begin.
+#   regret at discount .95. The best settings have the smallest kappa of the grid, .1, in all four problems: the less a
+#   level looks at visits, the better. The edge of the grid is where a next sweep should begin.
 # - **The best C depends on the prior.** Under the sparse prior, Dirichlet(1/S), a C of 3 and more with a small kappa is
 #   a disaster (up to six and a half times PSRL's regret): the levels of all pairs stay low for long. Under the uniform
 #   prior such settings are among the best there are.
