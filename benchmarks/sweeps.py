@@ -64,9 +64,36 @@ def overhead() -> None:
         print(f"chunk of {chunk:2}: {whole:.3f} s, runs {alone:.3f} ({share:+.1%} beside them); commit {commit:.3f} s")
 
 
+def limit() -> float:
+    """Two bare processes, which know nothing of each other, against one: what two cores give at most."""
+    folder = str(Path(__file__).parent)
+    code = f"import sys; sys.path.insert(0, {folder!r}); from sweeps import bare; bare(sys.argv[1])"
+    rates = []
+    for count in (1, 2):
+        start = str(time.time() + 20)
+        processes = [
+            subprocess.Popen([sys.executable, "-c", code, start], stdout=subprocess.PIPE) for _ in range(count)
+        ]
+        rates.append(sum(float(process.communicate()[0]) for process in processes))
+    print(f"bare processes: {rates[0]:.1f} and {rates[1]:.1f} runs/s, two are {rates[1] / rates[0]:.2f} times one")
+    return rates[1]
+
+
+def bare(start: str) -> None:
+    """Runs a second of this process alone, from a given time on."""
+    from bayesmdp.studies import find
+
+    study = find(STUDY).with_agents(["AQ-BRMDP"])
+    study.run(replicates=1, steps=5_000, thin=100, workers=1)
+    time.sleep(max(0.0, float(start) - time.time()))
+    began = time.perf_counter()
+    study.run(replicates=200, steps=5_000, thin=100, workers=1)
+    print(200 / (time.perf_counter() - began))
+
+
 def memory() -> None:
     """Peak memory of a process that runs a sweep, as replicates grow."""
-    for replicates in (16, 256, 2_048):
+    for replicates in (16, 128, 1_024):
         code = (
             f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from sweeps import run\n"
             f"run(None, {replicates}, steps=500)\n"
@@ -82,11 +109,14 @@ if __name__ == "__main__":
     keep_programs()
     overhead()
     for _ in range(2):
-        rates = {}
+        most, rates = limit(), {}
         for workers in (1, 2, None):
-            seconds, runs = run(workers, 48)
+            seconds, runs = run(workers, 128, chunk=32)
             rates[workers] = runs / seconds
             print(f"{f'{workers} processes' if workers else 'threads'}: {runs / seconds:.1f} runs/s")
-        print(f"two workers are {rates[2] / rates[1]:.2f} times one; threads {rates[None] / rates[1]:.2f} times")
+        print(
+            f"two workers are {rates[2] / rates[1]:.2f} times one, {rates[2] / most:.0%} of two bare processes; "
+            f"threads {rates[None] / rates[1]:.2f} times one worker"
+        )
     memory()
     print(f"(this process: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MB)")

@@ -154,9 +154,14 @@ def _on_dask(tasks: Sequence[Task], client: Client) -> Generator[tuple[int, Fini
         client.cancel(futures, force=True)
 
 
+MALLOC = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
+"""By default Dask has workers give memory back after each 64 kB, which costs programs that use it again a quarter."""
+
+
 @contextmanager
 def _connected(workers: int | None, client: Client | str | None) -> Iterator[Client]:
     """A client of the cluster asked for; one that was made here is taken down again."""
+    import dask
     from distributed import Client, LocalCluster
 
     if isinstance(client, Client):
@@ -174,6 +179,7 @@ def _connected(workers: int | None, client: Client | str | None) -> Iterator[Cli
         # One thread each: a chunk keeps a core busy, and two threads would share one interpreter.
         options = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
         with (
+            dask.config.set({MALLOC: 2**27}),
             LocalCluster(n_workers=workers, silence_logs=logging.CRITICAL, **options) as cluster,
             Client(cluster) as made,
         ):

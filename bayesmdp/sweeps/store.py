@@ -161,25 +161,34 @@ class Store:
         place, dims_here = (*at, slice(first, last + 1)), self._dims(agent)
         # An agent may record its level and be swept over it.
         arrays = {f"{name}_recorded" if name in dims_here else name: told for name, told in finished.arrays.items()}
+        held = self._variables(agent)
         with told_when_full(self.path):
-            made_of = int(group[MADE_OF][at])
+            made_of = int(held[MADE_OF][at])
             if made_of != finished.fingerprint:
-                if (group[DONE][at] == chunk.cell.steps).any():
+                if (held[DONE][at] == chunk.cell.steps).any():
                     told = ", ".join([agent, *(f"{axis.key} = {value}" for axis, value in chunk.cell.settings)])
                     raise StoreError(
                         f"{self.path} holds runs ({told}) made by another model, prior or environment than those of "
                         "now: something that they import has changed. Restore it, or name another store"
                     )
-                group[MADE_OF][at] = finished.fingerprint
-            new = [name for name in arrays if name not in group]
+                held[MADE_OF][at] = finished.fingerprint
+            new = [name for name in arrays if name not in held]
             for name in new:
                 dims, values = arrays[name]
                 self._create(group, agent, name, (*dims_here, *dims), values.shape[1:], values.dtype)
-            for name, (_, values) in arrays.items():
-                group[name][(*place, *(slice(size) for size in values.shape[1:]))] = values
-            group[DONE][place] = chunk.cell.steps
             if new:
                 self._consolidate()
+                held = self._variables(agent)
+            for name, (_, values) in arrays.items():
+                held[name][(*place, *(slice(size) for size in values.shape[1:]))] = values
+            held[DONE][place] = chunk.cell.steps
+
+    def _variables(self, agent: str) -> dict[str, Any]:
+        """The agent's arrays; opening one takes as long as writing to it."""
+        if agent not in self._opened:
+            group: Any = self.root[agent]
+            self._opened[agent] = dict(group.arrays())
+        return self._opened[agent]
 
     def _place(self, cell: Cell) -> tuple[int, ...]:
         """Where a cell's numbers are: the store may hold values that this sweep does not have."""
@@ -268,6 +277,7 @@ class Store:
             warnings.filterwarnings("ignore", message="Consolidated metadata")
             zarr.consolidate_metadata(self.path)
         self.root = zarr.open_group(self.path, mode="r+", use_consolidated=False)
+        self._opened: dict[str, dict[str, Any]] = {}
 
 
 def read_sweep(path: str | PathLike[str], *, chunks: Any = None) -> xr.DataTree:
