@@ -11,7 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bayesmdp import agents, environments, models, planning, results, studies
+    from bayesmdp import agents, comparison, environments, models, planning, results, studies, sweeps
     from bayesmdp.analysis import (
         compare,
         final_regret,
@@ -75,6 +75,7 @@ __all__ = [
     "collect",
     "compare",
     "compare_priors",
+    "comparison",
     "compress",
     "concentration_by_evidence",
     "dirichlet_log_evidence",
@@ -110,12 +111,13 @@ __all__ = [
     "suboptimal_steps",
     "summary",
     "surprises",
+    "sweeps",
     "unroll",
     "value_draws",
     "with_particles",
 ]
 
-_MODULES = ("agents", "environments", "models", "planning", "results", "studies")
+_MODULES = ("agents", "comparison", "environments", "models", "planning", "results", "studies", "sweeps")
 _HOME = {
     "analysis": (
         "compare",
