@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -82,15 +83,23 @@ def sweep(
         assert progress is not None
         progress.count(chunk.cell.agent, len(chunk.replicates))
 
+    def stop(*_: Any) -> None:
+        # At once: what is stored is whole, workers end with this process, and nobody waits for what they had begun.
+        try:
+            if progress is not None:
+                progress.__exit__()
+            told = f"Interrupted: what was finished is in {store}; the same command goes on from there.\n"
+            os.write(sys.stderr.fileno(), told.encode())
+        finally:
+            os._exit(130)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with _mistakes():
             run_sweep(chosen, store, workers=workers, client=dask, on_begin=on_begin, on_chunk=on_chunk)
-    except KeyboardInterrupt:
-        if progress is not None:
-            progress.__exit__()
-        typer.echo(f"Interrupted: what was finished is in {store}; the same command goes on from there.", err=True)
-        _leave(130)
     finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
         if progress is not None:
             progress.__exit__()
     typer.echo(f"store    {store}\ncompare  bayesmdp compare {store}")
@@ -192,13 +201,6 @@ def _mistakes() -> Iterator[None]:
         yield
     except (ValueError, TypeError, KeyError, OSError, WorkerError) as error:
         fail(str(error.args[0] if isinstance(error, KeyError) and error.args else error))
-
-
-def _leave(code: int) -> None:
-    """End at once: what is stored is whole, and nobody waits for runs that were given up."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
 
 
 def _tables(folder: Path, stem: str, tables: dict[str, pd.DataFrame | None]) -> list[Path]:
