@@ -27,15 +27,15 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from bayesmdp.data import Transitions, all_transitions, compress
-from bayesmdp.mdp import MDP, Array, Problem
+from bayesmdp.mdp import MDP, Array
 from bayesmdp.planning.inputs import read_dataset, read_draws
 from bayesmdp.posterior.conjugate import NotConjugate
 from bayesmdp.posterior.datatree import Labels, label_draws
 from bayesmdp.posterior.engines import ByParticles
 from bayesmdp.posterior.infer import infer, log_rows
 from bayesmdp.posterior.program import Impossible, Model, reads_reward, row_values
-from bayesmdp.rollout import follow_policy
 from bayesmdp.validation import integer
+from bayesmdp.walk import follow_policy
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -103,13 +103,19 @@ def replicate_logs(
         rng = np.random.default_rng([seed, number])
         with jax.enable_x64(True):
             keys = random.split(random.fold_in(random.key(seed), number), len(chosen))
-            visits, earned = _walks(
-                keys, kernels, rewards, mdp.problem, policy, world=mdp.world, steps=log.sizes["step"]
-            )
+            walks = [
+                follow_policy(
+                    key, mdp.problem._replace(reward=reward), kernel, policy, world=mdp.world, steps=log.sizes["step"]
+                )
+                for key, kernel, reward in zip(keys, kernels, rewards, strict=True)
+            ]
+        visits = np.zeros((len(walks), *policy.shape))
+        for number_of, walk in zip(visits, walks, strict=True):
+            np.add.at(number_of, (walk.state, walk.action), 1)
         made = {
             "transitions": rng.multinomial(np.broadcast_to(tries, kernels.shape[:-1]), kernels),
-            "visits": np.asarray(visits),
-            "total_reward": np.asarray(earned),
+            "visits": visits,
+            "total_reward": np.array([walk.reward.sum() for walk in walks]),
         }
         made = {variable: values[None] for variable, values in made.items()}
         groups[name] = label_draws(made, ("chain", "draw"), dims, labels)
@@ -122,21 +128,6 @@ def _shown_policy(tries: NDArray[Any], mdp: MDP) -> NDArray[np.float64]:
     """Shares of the actions in each state; uniform over what is available where the log never was."""
     shares = np.where(tries.sum(-1, keepdims=True) > 0, tries, mdp.available)
     return np.asarray(shares / shares.sum(-1, keepdims=True), float)
-
-
-@partial(jax.jit, static_argnames=("world", "steps"))
-def _walks(
-    keys: Array, kernels: Array, rewards: Array, problem: Problem, policy: Array, *, world: Any, steps: int
-) -> tuple[Array, Array]:
-    """Visits [replicate, state, action] and what is earned [replicate]."""
-
-    def walk(given: tuple[Array, Array, Array]) -> tuple[Array, Array]:
-        key, kernel, reward = given
-        seen = follow_policy(key, problem._replace(reward=reward), kernel, policy, world=world, steps=steps)
-        visits = jnp.zeros(policy.shape, int).at[seen.state, seen.action].add(1)
-        return visits, seen.reward.sum()
-
-    return lax.map(walk, (keys, kernels, rewards))
 
 
 def surprises(

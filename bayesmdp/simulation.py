@@ -28,11 +28,12 @@ from bayesmdp.objectives import OBJECTIVES, Robust, quantile_values
 from bayesmdp.policy import policy_probabilities
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.program import Model, sample_prior
-from bayesmdp.rollout import follow_policy, run_agent
+from bayesmdp.rollout import run_agent
 from bayesmdp.run_checks import check_rewards, check_room, check_run, warn_of_lost_particles
 from bayesmdp.runs import Run, assemble, provenance, resumable
 from bayesmdp.simulated import SimulatedMDP, collect_records
 from bayesmdp.validation import integer, replicate_numbers
+from bayesmdp.walk import follow_policy
 
 __all__ = ["Interrupted", "OnReplicate", "collect", "in_threads", "simulate"]
 
@@ -161,9 +162,9 @@ def simulate(
                 mdp.problem,
                 drawn.get("transition", mdp.transition),
                 dict(agents[name].options),
-                np.array(marks, int),
-                (floor_key, np.float64(robust.level)) if robust and belief else None,
-                reward if reward is None or reward.ndim == 3 else reward[..., None],
+                checkpoints=marks,
+                robust=(floor_key, np.float64(robust.level)) if robust and belief else None,
+                reward=reward if reward is None or reward.ndim == 3 else reward[..., None],
                 rules=agents[name].rules,
                 belief=belief,
                 world=mdp.world,

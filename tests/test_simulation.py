@@ -14,7 +14,7 @@ from bayesmdp.agents import Agent, Rules
 from bayesmdp.models import dirichlet_transitions, river_current
 from bayesmdp.objectives import Robust
 from bayesmdp.posterior import exact_belief
-from bayesmdp.rollout import run_agent
+from bayesmdp.rollout import advance
 from bayesmdp.simulation import Interrupted
 from tests.oracles import iterate_value, policy_value
 from tests.statistical import assert_standard_normal
@@ -188,13 +188,13 @@ def test_collect_under_a_policy_and_probabilities():
 
 
 def test_nothing_recompiles_over_a_grid_of_numbers():
-    before = run_agent._cache_size()
+    before = advance._cache_size()
     for level in (0.11, 0.42, 0.77):
         simulate(RIVER, {"A": agents.brmdp(PRIOR, level=level, num_draws=20)}, steps=37, replicates=2)
     for discount in (0.9, 0.96):
         mdp = RIVER.replace(discount=discount)
         simulate(mdp, {"A": agents.brmdp(PRIOR, num_draws=20)}, steps=37, replicates=2, seed=4)
-    assert run_agent._cache_size() == before + 1
+    assert advance._cache_size() == before + 1
 
 
 def test_the_users_precision_is_left_alone():

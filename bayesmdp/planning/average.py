@@ -36,8 +36,9 @@ from jax import lax
 
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning.evaluation import DENSE_LIMIT, policy_transition, rows_between_states
-from bayesmdp.planning.operators import Draws, expected_reward, greedy
+from bayesmdp.planning.operators import Draws, expected_reward, greedy, once
 from bayesmdp.planning.risk import Mean, Risk
+from bayesmdp.planning.solvers import unknown
 
 __all__ = [
     "GainPlan",
@@ -121,7 +122,7 @@ class _Task:
 
     def apply(self, value: Array, attained: Any) -> _Point:
         value = value - jnp.min(value)
-        q, attained = self.risk.evaluate(self.problem, self.draws, value, attained)
+        q, attained = once(self.risk.evaluate(self.problem, self.draws, value, attained))
         policy, improved = greedy(self.problem, q)
         rises = improved - value
         rounding = self.unit * (jnp.max(jnp.abs(value)) + self.largest)
@@ -129,7 +130,12 @@ class _Task:
         return _Point(value, q, policy, improved, lower, upper, rounding, attained)
 
     def start(self, value: Array | None) -> _Point:
-        return self.apply(jnp.zeros(self.problem.num_states) if value is None else jnp.asarray(value), None)
+        """Before the first application of the operator, which the loop makes, so that it is compiled once."""
+        value = jnp.zeros(self.problem.num_states) if value is None else jnp.asarray(value)
+        nothing = unknown(jax.eval_shape(lambda: self.apply(value, None)))
+        ends = {"lower": jnp.full_like(nothing.lower, -jnp.inf), "upper": jnp.full_like(nothing.upper, jnp.inf)}
+        no_policy = jnp.full_like(nothing.policy, -1)
+        return nothing._replace(value=value, policy=no_policy, improved=value, **ends)
 
     def lazy(self, point: _Point) -> Array:
         return point.value + STEP * (point.improved - point.value)
@@ -207,7 +213,7 @@ def relative_value_iteration(
     def unfinished(carry: tuple[_Point, Array]) -> Array:
         return task.proceed(*carry, max_iterations)
 
-    return task.plan(*lax.while_loop(unfinished, sweep, (task.start(value), jnp.int32(1))))
+    return task.plan(*lax.while_loop(unfinished, sweep, (task.start(value), jnp.int32(0))))
 
 
 def average_policy_iteration(
@@ -264,8 +270,8 @@ def average_policy_iteration(
         point, _, iterations = carry
         return task.proceed(point, iterations, max_iterations)
 
-    start = task.start(value), jnp.full(problem.num_states, -1, jnp.int32), jnp.int32(1)
-    point, _, iterations = lax.while_loop(unfinished, step, start)
+    start = task.start(value)
+    point, _, iterations = lax.while_loop(unfinished, step, (start, start.policy, jnp.int32(0)))
     return task.plan(point, iterations)
 
 

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from bayesmdp.mdp import Array, Problem
-from bayesmdp.planning.operators import Draws, expected_reward, target
+from bayesmdp.planning.operators import Draws, expected_reward, once, target
 from bayesmdp.planning.risk import OrderRisk, attaining_draw
 
 __all__ = ["CVaR", "Tail"]
@@ -96,7 +96,8 @@ class CVaR(OrderRisk):
         self, problem: Problem, draws: Draws, value: Array, attained: Tail | None = None
     ) -> tuple[Array, Tail]:
         """CVaR of each pair [state, action], and the side of its quantile that each draw is on."""
-        targets = target(problem, draws.transition, draws.reward, value)
+        # The border of the tail is one of the targets, and which side a target is on is found by comparing them.
+        targets = once(target(problem, draws.transition, draws.reward, value))
         q = self.select(targets, None if attained is None else attained.draw)
         mean = self._mean_below(targets, q)
         # One byte a target, where weights would take eight.

@@ -35,6 +35,7 @@ __all__ = [
     "expected_reward",
     "greedy",
     "next_value",
+    "once",
     "order_statistic",
     "over_outcomes",
     "target",
@@ -198,6 +199,15 @@ def backup(problem: Problem, draws: Draws, value: Array, risk: Risk) -> Array:
     return risk.evaluate(problem, draws, value)[0]
 
 
+def once[Arrays](computed: Arrays) -> Arrays:
+    """The same arrays, which compiled code computes in one place.
+
+    Otherwise it may compute a number again wherever it is used, each time with another rounding, and numbers that are
+    compared with it, or found by being equal to it, are no longer the same.
+    """
+    return lax.optimization_barrier(computed)  # type: ignore[no-untyped-call]
+
+
 def clip_span(value: Array, span: Array, among: Array | None = None) -> Array:
     """CLIP(f; B, H): values moved into ``[m, m + H]``, with m the least value among the states of B.
 
@@ -253,7 +263,8 @@ def order_statistic(values: Array, rank: Array, *, guess: Array | None = None) -
     >>> int(order_statistic(np.array([3.0, 1.0, 2.0, 2.0]), 2))
     2
     """
-    values = jnp.asarray(values)
+    # A sample that is a pivot must be equal to itself wherever it is counted.
+    values = once(jnp.asarray(values))
     rank = jnp.broadcast_to(jnp.asarray(rank, jnp.int32), values.shape[1:])
     largest = np.finfo(values.dtype).max
 

@@ -30,7 +30,7 @@ import numpy as np
 from jax.scipy.stats import norm
 
 from bayesmdp.mdp import Array, Problem
-from bayesmdp.planning.operators import Draws, expected_reward, order_statistic, target
+from bayesmdp.planning.operators import Draws, expected_reward, once, order_statistic, target
 from bayesmdp.validation import finite_array, reject_first
 
 __all__ = ["Mean", "OrderRisk", "Quantile", "Risk", "level_text", "level_within", "quantile_budget", "risk_from_text"]
@@ -247,7 +247,8 @@ class Quantile(OrderRisk):
         self, problem: Problem, draws: Draws, value: Array, attained: Array | None = None
     ) -> tuple[Array, Array]:
         """Quantile of each pair [state, action], and the (first) draw that attains it."""
-        targets = target(problem, draws.transition, draws.reward, value)
+        # The quantile is one of the targets, and the draw that attains it is found by equality.
+        targets = once(target(problem, draws.transition, draws.reward, value))
         q = self.select(targets, attained)
         return q, attaining_draw(targets, q)
 

@@ -33,7 +33,7 @@ from jax import lax
 
 from bayesmdp.mdp import Array, Problem
 from bayesmdp.planning.evaluation import evaluate_rows
-from bayesmdp.planning.operators import Draws, greedy
+from bayesmdp.planning.operators import Draws, greedy, once
 from bayesmdp.planning.risk import Risk
 
 __all__ = ["Plan", "policy_iteration", "value_iteration"]
@@ -80,6 +80,13 @@ class _Point(NamedTuple):
     attained: Any
 
 
+def unknown(shapes: Any) -> Any:
+    """A pytree of arrays that tell nothing: NaN, or 0 where numbers are whole."""
+    return jax.tree.map(
+        lambda leaf: jnp.full(leaf.shape, np.nan if np.issubdtype(leaf.dtype, np.inexact) else 0, leaf.dtype), shapes
+    )
+
+
 class _Task:
     """What stays fixed through a solve."""
 
@@ -98,12 +105,16 @@ class _Task:
         self.gap = jnp.maximum(gap, np.finfo(draws.transition.dtype).tiny)
 
     def start(self, value: Array | None) -> _Point:
+        """Before the first application of the operator, which the loop makes, so that it is compiled once."""
         shape, dtype = (self.problem.num_states,), self.draws.transition.dtype
         value = jnp.zeros(shape, dtype) if value is None else jnp.asarray(value, dtype)
-        return self.apply(jnp.where(self.problem.continuation > 0, value, 0), None)
+        value = jnp.where(self.problem.continuation > 0, value, 0)
+        nothing = unknown(jax.eval_shape(lambda: self.apply(value, None)))
+        return nothing._replace(improved=value, residual=jnp.full_like(nothing.residual, jnp.inf))
 
     def apply(self, value: Array, attained: Any) -> _Point:
-        q, attained = self.risk.evaluate(self.problem, self.draws, value, attained)
+        # What certifies a plan is computed from the numbers that make it, not from another computation of them.
+        q, attained = once(self.risk.evaluate(self.problem, self.draws, value, attained))
         policy, improved = greedy(self.problem, q)
         error = self.reward_error + (self.risk.error(attained) if hasattr(self.risk, "error") else 0)
         raised = jnp.max(jnp.where(self.problem.available, q + error, -jnp.inf), axis=-1)
@@ -171,7 +182,7 @@ def value_iteration(
     def unfinished(carry: tuple[_Point, Array]) -> Array:
         return task.proceed(*carry, max_iterations)
 
-    return task.plan(*lax.while_loop(unfinished, sweep, (task.start(value), jnp.int32(1))))
+    return task.plan(*lax.while_loop(unfinished, sweep, (task.start(value), jnp.int32(0))))
 
 
 def policy_iteration(
@@ -231,6 +242,6 @@ def policy_iteration(
         point, _, iterations = carry
         return task.proceed(point, iterations, max_iterations)
 
-    start = task.start(value), jnp.asarray(False), jnp.int32(1)
+    start = task.start(value), jnp.asarray(True), jnp.int32(0)
     point, _, iterations = lax.while_loop(unfinished, step, start)
     return task.plan(point, iterations)

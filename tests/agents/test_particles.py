@@ -7,7 +7,7 @@ import pytest
 
 import bayesmdp as bm
 from bayesmdp.models import queue_rates, river_current, tied_moves
-from bayesmdp.rollout import run_agent
+from bayesmdp.rollout import advance
 from tests.statistical import assert_standard_normal
 
 RIVER = bm.environments.riverswim(6, discount=0.9)
@@ -59,9 +59,9 @@ def test_particles_do_as_the_closed_form_does() -> None:
 def test_nothing_is_compiled_again_as_data_come_in() -> None:
     agent = bm.agents.psrl(PRIORS["current"][1])
     bm.simulate(RIVER, {"PSRL": agent}, steps=60, replicates=1, seed=0)
-    before = run_agent._cache_size()
+    before = advance._cache_size()
     bm.simulate(RIVER, {"PSRL": agent}, steps=60, replicates=3, seed=5)
-    assert run_agent._cache_size() == before
+    assert advance._cache_size() == before
 
 
 def test_draws_of_a_hopeless_model_are_reported() -> None:
