@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -200,7 +202,7 @@ def paired_differences(
     both = pd.DataFrame(there, index=differences.index, columns=totals.columns).where(counted)
     table["relative"] = table["difference"] / both.mean(axis=1).to_numpy()
     table["better"] = (differences < 0).sum(axis=1) / counted.sum(axis=1)
-    table["p"] = [_p_value(row[~np.isnan(row)], test) for row in differences.values]
+    table["p"] = _p_values(differences.values, test)
     tested = table["p"].notna().to_numpy()
     table["p_adjusted"], table["significant"] = np.nan, False
     if tested.any():
@@ -332,17 +334,20 @@ def _intervals(samples: pd.DataFrame, confidence: float) -> pd.DataFrame:
     return pd.DataFrame({"mean": mean, "lower": mean - half, "upper": mean + half, "replicates": count})
 
 
-def _p_value(differences: NDArray[Any], test: str) -> float:
-    """Two-sided, of no difference."""
-    if len(differences) < 2:
-        return np.nan
-    if not differences.any():
-        return 1.0
-    if np.ptp(differences) == 0:
-        # The same each time, so there is no spread to go by; that of the signs is left.
-        return float(2.0 ** (1 - len(differences)))
-    found = stats.ttest_1samp(differences, 0.0) if test == "t" else stats.wilcoxon(differences)
-    return float(found.pvalue)
+def _p_values(differences: NDArray[Any], test: str) -> NDArray[np.float64]:
+    """Two-sided p-values [setting], of no difference [setting, replicate]; what is NaN was not run."""
+    with warnings.catch_warnings():  # of rows that hold nothing
+        warnings.simplefilter("ignore", RuntimeWarning)
+        least, most = np.nanmin(differences, axis=1), np.nanmax(differences, axis=1)
+    count = (~np.isnan(differences)).sum(axis=1)
+    # The same each time, so there is no spread to go by; that of the signs is left.
+    p = np.where(most == least, np.where(most == 0, 1.0, 2.0 ** (1 - count)), np.nan)
+    spread = most > least
+    if spread.any():
+        compare = partial(stats.ttest_1samp, popmean=0.0) if test == "t" else stats.wilcoxon
+        p[spread] = compare(differences[spread], axis=1, nan_policy="omit").pvalue
+    p[count < 2] = np.nan
+    return p
 
 
 def _adjusted(p: NDArray[Any], method: str | None) -> NDArray[Any]:

@@ -123,27 +123,34 @@ def mean_distribution(concentration: Array, numbers: Array, at: Array) -> Distri
     contour = _contour(a, d / size[:, None])
     step = jnp.asarray(STEP, a.dtype)
 
-    below, rows = _integrands(contour, a, jnp.zeros(1, a.dtype))
-    least_below, least_row = 1e-17 * jnp.abs(below), 1e-17 * jnp.sum(jnp.abs(rows), axis=-1)
-
     def add(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        block, below, rows, size_below, alive = carry
-        more_below, more_rows = _integrands(contour, a, step * (1 + NODES * block + jnp.arange(NODES)))
-        large = (jnp.abs(more_below) > least_below) | (jnp.sum(jnp.abs(more_rows), axis=-1) > least_row)
+        block, below, rows, size_below, least, alive = carry
+        node = NODES * block + jnp.arange(NODES)
+        more_below, more_rows = _integrands(contour, a, step * node)
+        sizes = jnp.stack([jnp.abs(more_below), jnp.sum(jnp.abs(more_rows), axis=-1)])
+        least = jnp.where(block == 0, 1e-17 * sizes[..., :1], least)
         # Once the integrands have vanished the contour may end anywhere; what it would still meet does not matter.
-        alive = alive[:, None] & (jnp.cumsum(~large, axis=-1) == 0)
-        below = below + jnp.sum(jnp.where(alive, more_below.imag, 0), axis=-1)
-        size_below = size_below + jnp.sum(jnp.where(alive, jnp.abs(more_below), 0), axis=-1)
-        rows = rows + jnp.sum(jnp.where(alive[..., None], more_rows.imag, 0), axis=-2)
-        return block + 1, below, rows, size_below, alive[:, -1]
+        alive = alive[:, None] & (jnp.cumsum(~jnp.any(sizes > least, axis=0), axis=-1) == 0)
+        # The contour's lower half is the mirror image of the upper one, and they meet at node 0.
+        share = jnp.where(node == 0, 0.5, 1.0)
+        below = below + jnp.sum(share * jnp.where(alive, more_below.imag, 0), axis=-1)
+        size_below = size_below + jnp.sum(jnp.where(alive, sizes[0], 0), axis=-1)
+        rows = rows + jnp.sum(share[:, None] * jnp.where(alive[..., None], more_rows.imag, 0), axis=-2)
+        return block + 1, below, rows, size_below, least, alive[:, -1]
 
     def unfinished(carry: tuple[Array, ...]) -> Array:
         return jnp.any(carry[-1]) & (carry[0] < MOST_BLOCKS)
 
-    # The contour's lower half is the mirror image of the upper one.
-    alive = jnp.ones(len(a), bool)
-    start = jnp.int32(0), below[:, 0].imag / 2, rows[:, 0].imag / 2, jnp.abs(below[:, 0]), alive
-    _, below, rows, size_below, _ = lax.while_loop(unfinished, add, start)
+    nothing = jnp.zeros(len(a), a.dtype)
+    start = (
+        jnp.int32(0),
+        nothing,
+        jnp.zeros_like(a),
+        nothing,
+        jnp.zeros((2, len(a), 1), a.dtype),
+        jnp.ones(len(a), bool),
+    )
+    _, below, rows, size_below, _, _ = lax.while_loop(unfinished, add, start)
     factor = step / np.pi * jnp.exp(contour.log_factor)
     tail = factor * below
     return Distribution(
