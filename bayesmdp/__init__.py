@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         suboptimal_steps,
         summary,
     )
+    from bayesmdp.compiled import keep_programs
     from bayesmdp.continuous import ContinuousMDP
     from bayesmdp.data import Targets, Transitions, compress
     from bayesmdp.from_log import mdp_from_log
@@ -85,6 +86,7 @@ __all__ = [
     "evaluate",
     "final_regret",
     "infer",
+    "keep_programs",
     "learn_prior",
     "mdp_from_log",
     "models",
@@ -129,6 +131,7 @@ _HOME = {
         "suboptimal_steps",
         "summary",
     ),
+    "compiled": ("keep_programs",),
     "data": ("Targets", "Transitions", "compress"),
     "from_log": ("mdp_from_log",),
     "logs": ("read_log",),

@@ -2,34 +2,89 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
+import hashlib
 import os
+import platform
 import sys
 from pathlib import Path
 
 __all__ = ["forget_programs", "keep_programs"]
 
-MAPS = 20_000
-"""Pieces of memory: Linux lets a process map 65,530, a program takes some 24, and who can have no more dies."""
+MAPPINGS = 20_000
+"""Memory mappings above which compiled programs are dropped.
+
+Linux allows 65,530 per process; each compiled program uses about 24; at the limit the process is killed.
+"""
 
 
-def keep_programs() -> None:
-    """Let JAX keep compiled programs between processes, which saves most of a short run; the user's settings win.
+def keep_programs(folder: str | os.PathLike[str] | None = None) -> Path:
+    """Let JAX keep compiled programs on disk, so that later processes need not compile them again.
 
-    To be called before JAX is imported, which reads the settings then.
+    One call, at the top of a notebook or script; the command line and the tutorials make it. Nothing is written without
+    it. A folder that the user has already told JAX to keep programs in is left as it is.
+
+    Parameters
+    ----------
+    folder : path, optional
+        By default one in the user's cache folder that belongs to this kind of processor.
+
+    Returns
+    -------
+    Path
+        The folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = tempfile.mkdtemp()
+    >>> keep_programs(path) in (Path(path), Path(os.environ.get("JAX_COMPILATION_CACHE_DIR", path)))
+    True
     """
+    settings = {
+        "JAX_COMPILATION_CACHE_DIR": os.fspath(_user_folder() if folder is None else folder),
+        # A first result is made of many small programs, each quick to compile and quicker to read.
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    # JAX reads these when it is imported, which takes a second and need not happen here.
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+    if "jax" in sys.modules:
+        import jax
+
+        if jax.config.jax_compilation_cache_dir is None:
+            jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])  # type: ignore[no-untyped-call]
+            least = float(os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"])
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", least)  # type: ignore[no-untyped-call]
+        return Path(jax.config.jax_compilation_cache_dir)
+    return Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+
+
+def _user_folder() -> Path:
+    """Programs are made for the processor that compiled them, and a home folder may be shared by several kinds."""
     home = Path.home()
     system = {"win32": os.environ.get("LOCALAPPDATA") or home / "AppData/Local", "darwin": home / "Library/Caches"}
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or system.get(sys.platform, home / ".cache"))
-    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder / "bayesmdp" / "jax"))
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or system.get(sys.platform, home / ".cache"))
+    told, kind = Path("/proc/cpuinfo"), platform.machine()
+    if told.exists():
+        lines = told.read_text().splitlines()
+        kind += next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return caches / "bayesmdp" / "jax" / hashlib.sha256(kind.encode()).hexdigest()[:8]
 
 
-def forget_programs(most: int = MAPS) -> None:
-    """Drop all compiled programs if this process has mapped more than `most` pieces of memory."""
-    maps = Path("/proc/self/maps")
-    if maps.exists() and maps.read_bytes().count(b"\n") > most:
+def forget_programs(most: int = MAPPINGS, megabytes: float = float("inf")) -> None:
+    """Drop all compiled programs if this process has more than `most` memory mappings, or takes so much memory."""
+    maps, held = Path("/proc/self/maps"), Path("/proc/self/statm")
+    if not maps.exists():
+        return
+    resident = int(held.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+    if resident > megabytes or maps.read_bytes().count(b"\n") > most:
         import jax
 
         jax.clear_caches()  # type: ignore[no-untyped-call]
         gc.collect()
+        # The C library keeps what was freed, and the next programs would be laid out beside it.
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+        if trim is not None:
+            trim(0)

@@ -15,6 +15,10 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
+from bayesmdp.compiled import keep_programs
+
+keep_programs()
+
 
 def race(
     title: str, contenders: Mapping[str, Callable[[], object]], *, work: float = 1, unit: str = "", rounds: int = 7

@@ -16,6 +16,8 @@ from bayesmdp.models import dirichlet_transitions
 from bayesmdp.studies import find
 from bayesmdp.studies.tseb import ALL
 
+bm.keep_programs()
+
 STEPS, RUNS = 5_000, 4
 
 

@@ -17,6 +17,8 @@ import bayesmdp as bm
 from bayesmdp.studies.average_reward import AGENTS
 from bayesmdp.studies.base import Study
 
+bm.keep_programs()
+
 HORIZONS = (1_000, 10_000, 100_000)
 RUNS = 4
 

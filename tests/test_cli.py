@@ -274,12 +274,13 @@ def test_failures_of_planning_are_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "folder"),
-    [({"JAX_COMPILATION_CACHE_DIR": "mine"}, "mine"), ({"XDG_CACHE_HOME": "cache"}, "cache/bayesmdp/jax")],
+    [({"JAX_COMPILATION_CACHE_DIR": "mine"}, "mine"), ({"XDG_CACHE_HOME": "cache"}, "cache/bayesmdp/jax/*")],
 )
 def test_compiled_programs_are_kept_where_the_user_says(
     given: dict[str, str], folder: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("JAX_COMPILATION_CACHE_DIR", "XDG_CACHE_HOME", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"):
+    names = ("COMPILATION_CACHE_DIR", "PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
+    for name in (*(f"JAX_{name}" for name in names), "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
         # Set and taken away again, so that what the function sets is undone.
         monkeypatch.setenv(name, "")
@@ -287,7 +288,7 @@ def test_compiled_programs_are_kept_where_the_user_says(
     for name, value in given.items():
         monkeypatch.setenv(name, value)
     compiled.keep_programs()
-    assert Path(os.environ["JAX_COMPILATION_CACHE_DIR"]) == Path(folder)
+    assert Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).match(folder)
 
 
 @pytest.fixture(scope="module")

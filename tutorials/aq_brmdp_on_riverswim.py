@@ -35,6 +35,8 @@ import bayesmdp as bm
 from bayesmdp.agents.aq_brmdp import adaptive_level
 from bayesmdp.studies import find
 
+bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
+
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
 DRAWS = 50 if SMALL else 1_000
 HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__

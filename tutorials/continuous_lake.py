@@ -35,6 +35,8 @@ import pandas as pd
 import bayesmdp as bm
 from bayesmdp.simulated import next_states
 
+bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
+
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
 HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
 BLUE, ORANGE, RED, GREY = "#0072B2", "#E69F00", "#D55E00", "0.5"

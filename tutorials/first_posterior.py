@@ -30,6 +30,8 @@ import xarray as xr
 import bayesmdp as bm
 from bayesmdp.models import dirichlet_transitions
 
+bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
+
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
 
 # %% [markdown]

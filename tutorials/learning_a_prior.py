@@ -40,6 +40,8 @@ from bayesmdp.posterior.gaussian import read_gaussian
 from bayesmdp.posterior.infer_q import statistics_of
 from bayesmdp.posterior.program import sample_prior
 
+bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
+
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
 HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
 BLUE, ORANGE, GREEN, PINK, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "0.5"

@@ -45,6 +45,8 @@ from bayesmdp.planning.cvar import CVaR
 from bayesmdp.posterior.evidence import WEIGHTS
 from bayesmdp.studies.icu_sepsis import treat
 
+bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
+
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
 PATIENTS, DRAWS = (30, 20) if SMALL else (1_000, 100)
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.45"

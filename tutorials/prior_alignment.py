@@ -37,6 +37,8 @@ from scipy import stats
 import bayesmdp as bm
 from bayesmdp.models import gaussian_q
 
+bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
+
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "0.5"
 

@@ -33,6 +33,8 @@ import numpyro.distributions as dist
 import bayesmdp as bm
 from bayesmdp.models import dirichlet_transitions
 
+bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
+
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
 STEPS, REPLICATES = (100, 2) if SMALL else (2_000, 32)
 COLOURS = {"one current": "#0072B2", "a current each": "#E69F00", "similar currents": "#CC79A7", "Dirichlet": "#009E73"}

@@ -38,6 +38,8 @@ from bayesmdp.studies.risky_lake import CELLS
 from bayesmdp.studies.theorem_1 import asymptotics
 from bayesmdp.studies.two_kernels import downside, trap
 
+bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
+
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
 HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
 BLUE, ORANGE, GREEN, PINK, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00"

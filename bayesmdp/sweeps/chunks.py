@@ -17,7 +17,7 @@ import cloudpickle
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmdp.compiled import forget_programs, keep_programs
+from bayesmdp.compiled import forget_programs
 from bayesmdp.sweeps.sources import fingerprint, sources
 
 __all__ = ["PACKAGES", "Arrays", "Finished", "Task", "WorkerError", "current_versions", "run_chunk"]
@@ -88,7 +88,6 @@ def run_chunk(task: Task, stopped: Callable[[], bool] = lambda: False) -> Finish
         raise WorkerError(
             f"a worker has other versions, {here}, than the sweep, {task.versions}: install the same on both"
         )
-    keep_programs()
     forget_programs()
     study, problem = _problem(task.problem, task.sources)
     study = study.with_agents([task.agent]).with_options({task.agent: task.options})
