@@ -1,6 +1,6 @@
 # Needs only some Python >= 3.12; everything else goes into .venv.
 .DELETE_ON_ERROR:
-.PHONY: all setup test quick check format bench study constraints clean
+.PHONY: all setup test thorough quick check format bench study constraints clean
 
 VENV = .venv
 PYTHON = $(VENV)/bin/python
@@ -17,10 +17,15 @@ all: setup
 setup: $(INSTALLED)
 
 test: setup
-	$(PYTHON) -m pytest $(PYTEST_FLAGS)
-
-quick: setup
 	$(PYTHON) -m pytest $(PYTEST_FLAGS) -m "not slow"
+
+thorough: setup
+	$(PYTHON) -m pytest $(PYTEST_FLAGS) -m slow
+
+# `make quick ROOM=planning` tests one room.
+ROOM =
+quick: setup
+	$(PYTHON) -m pytest -m "not slow" $(wildcard tests/$(ROOM) tests/test_$(ROOM).py bayesmdp/$(ROOM) bayesmdp/$(ROOM).py)
 
 check: setup
 	$(PYTHON) -m ruff format --check
