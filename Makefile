@@ -24,8 +24,9 @@ thorough: setup
 
 # `make quick ROOM=planning` tests one room.
 ROOM =
+PLACES = tests/$(ROOM) tests/test_$(ROOM).py bayesmdp/$(ROOM) bayesmdp/$(ROOM).py
 quick: setup
-	$(PYTHON) -m pytest -m "not slow" $(wildcard tests/$(ROOM) tests/test_$(ROOM).py bayesmdp/$(ROOM) bayesmdp/$(ROOM).py)
+	$(PYTHON) -m pytest $(PYTEST_FLAGS) -m "not slow" $(or $(wildcard $(PLACES)),$(error there is no room $(ROOM)))
 
 check: setup
 	$(PYTHON) -m ruff format --check

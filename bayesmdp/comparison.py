@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import re
-import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from os import PathLike
@@ -336,10 +335,10 @@ def _intervals(samples: pd.DataFrame, confidence: float) -> pd.DataFrame:
 
 def _p_values(differences: NDArray[Any], test: str) -> NDArray[np.float64]:
     """Two-sided p-values [setting], of no difference [setting, replicate]; what is NaN was not run."""
-    with warnings.catch_warnings():  # of rows that hold nothing
-        warnings.simplefilter("ignore", RuntimeWarning)
-        least, most = np.nanmin(differences, axis=1), np.nanmax(differences, axis=1)
-    count = (~np.isnan(differences)).sum(axis=1)
+    run = ~np.isnan(differences)
+    count = run.sum(axis=1)
+    least = differences.min(axis=1, where=run, initial=np.inf)
+    most = differences.max(axis=1, where=run, initial=-np.inf)
     # The same each time, so there is no spread to go by; that of the signs is left.
     p = np.where(most == least, np.where(most == 0, 1.0, 2.0 ** (1 - count)), np.nan)
     spread = most > least

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import lax, random
@@ -144,6 +145,7 @@ def simulate(
             check_rewards(mdp, beliefs, probe)
         check_room(beliefs, steps)
         keys = {replicate: random.fold_in(random.key(seed), replicate) for replicate in numbers}
+        problem, kernel = jax.tree.map(jnp.asarray, (mdp.problem, mdp.transition))  # once for all replicates
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
     attrs = provenance(mdp, agents, beliefs, truth, probe, robust, **run_of)
     done = resumable(resume, attrs)
@@ -159,8 +161,8 @@ def simulate(
             reward = drawn.get("reward")
             rollout = run_agent(
                 agent_key,
-                mdp.problem,
-                drawn.get("transition", mdp.transition),
+                problem,
+                drawn.get("transition", kernel),
                 dict(agents[name].options),
                 checkpoints=marks,
                 robust=(floor_key, np.float64(robust.level)) if robust and belief else None,

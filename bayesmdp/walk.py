@@ -51,25 +51,31 @@ def walk(
     noisy: bool,
 ) -> tuple[Any, Any]:
     """The moment after step number `until`, begun after `taken`, and what each step told, in arrays of `CHUNK` rows."""
-    shapes = jax.eval_shape(lambda: step(moment, taken, jax.tree.map(lambda part: part[0], _luck(keys, taken, noisy))))
+    noise_key = random.fold_in(keys[0], 1) if noisy else None
+    luck_after = partial(_luck, keys, noise_key)
+    shapes = jax.eval_shape(lambda: step(moment, taken, jax.tree.map(lambda part: part[0], luck_after(taken))))
     told = jax.tree.map(lambda leaf: jnp.zeros((CHUNK, *leaf.shape), leaf.dtype), shapes[1])
 
     def block(carry: Any) -> Any:
         at, moment, told = carry
-        luck = _luck(keys, at, noisy)
+        luck = luck_after(at)
 
         def one(i: Array, carry: Any) -> Any:
             moment, told = carry
-            moment, new = step(moment, at + i, jax.tree.map(lambda part: part[i], luck))
-            return moment, jax.tree.map(lambda held, row: held.at[at - taken + i].set(row), told, new)
+            moment, new = step(
+                moment, at + i, jax.tree.map(lambda part: lax.dynamic_index_in_dim(part, i, 0, False), luck)
+            )
+            # Indexing with .at would scatter, which is slower on a CPU.
+            write = partial(lax.dynamic_update_index_in_dim, index=at - taken + i, axis=0)
+            return moment, jax.tree.map(write, told, new)
 
         return at + BLOCK, *lax.fori_loop(0, jnp.minimum(BLOCK, until - at), one, (moment, told))
 
     return lax.while_loop(lambda carry: carry[0] < until, block, (taken, moment, told))[1:]
 
 
-def _luck(keys: Array, taken: Array, noisy: bool) -> Luck:
-    """Of the next `BLOCK` steps: of step t the words 3 t to 3 t + 2 of each key, and word t of one for noisy rewards.
+def _luck(keys: Array, noise_key: Array | None, taken: Array) -> Luck:
+    """Of the next `BLOCK` steps: of step t the words 3 t to 3 t + 2 of each key, and word t of that for noisy rewards.
 
     The keys are the world's, and the agent's if there is one. One sweep makes all words, since each costs time to
     compile; they are those of ``random.split(key, (steps, 3))`` and ``random.uniform(key, (steps, 3))``.
@@ -77,15 +83,14 @@ def _luck(keys: Array, taken: Array, noisy: bool) -> Luck:
     step = taken + jnp.arange(BLOCK)
     words = (3 * step[:, None] + jnp.arange(3)).ravel()
     parts = [(key, words) for key in keys]
-    if noisy:
-        parts.append((random.fold_in(keys[0], 1), step))
-    owner = jnp.concatenate([jnp.full(part[1].shape, number) for number, part in enumerate(parts)])
-    made = jax.vmap(random.fold_in)(
-        jnp.stack([part[0] for part in parts])[owner], jnp.concatenate([part[1] for part in parts])
-    )
-    world, *rest = jnp.split(made, np.cumsum([part[1].size for part in parts])[:-1])
+    if noise_key is not None:
+        parts.append((noise_key, step))
+    owners, asked = zip(*parts, strict=True)
+    owner = jnp.repeat(jnp.arange(len(parts)), np.array([part.size for part in asked]))
+    made = jax.vmap(random.fold_in)(jnp.stack(owners)[owner], jnp.concatenate(asked))
+    world, *rest = jnp.split(made, np.cumsum([part.size for part in asked])[:-1])
     uniforms = _uniform(world).reshape(BLOCK, UNIFORMS)
-    if noisy:
+    if noise_key is not None:
         uniforms = jnp.concatenate([uniforms, _uniform(rest.pop())[:, None]], axis=1)
     return Luck(uniforms, rest[0].reshape(BLOCK, 3) if rest else None)
 

@@ -1,4 +1,4 @@
-"""How long a first result takes in a process that has just begun: importing, compiling, and the rest.
+"""How long a first result takes in a process that has just begun, and how much of it is compiling.
 
 Each case runs in processes of its own, first with nothing compiled, then with what the first one kept. The floor is a
 process that imports what bayesmdp cannot do without and compiles one function.
@@ -79,20 +79,19 @@ except SystemExit:
 METER = """
 import json, os, time
 began = [time.perf_counter()]
-programs, read = [], []
+programs = []
 def listen(event, seconds, **what):
     if event.endswith(("backend_compile_duration", "jaxpr_trace_duration", "jaxpr_to_mlir_module_duration")):
         programs.append((event.rsplit("/", 1)[-1], what.get("fun_name", ""), seconds))
 import jax
 jax.monitoring.register_event_duration_secs_listener(listen)
-imported = time.perf_counter() - began[0]
 def mark():
     began[0] = time.perf_counter()
     programs.clear()
 def tell():
     ended = time.perf_counter()
     with open(os.environ["TOLD"], "w") as file:
-        json.dump({"seconds": ended - began[0], "import": imported, "programs": programs}, file)
+        json.dump({"seconds": ended - began[0], "programs": programs}, file)
 """
 
 
