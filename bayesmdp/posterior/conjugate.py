@@ -19,7 +19,7 @@ out: for a Bernoulli two remain, 0 and 1, and c is linear.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -31,8 +31,8 @@ from bayesmdp.data import Transitions
 from bayesmdp.mdp import Array
 from bayesmdp.posterior.families import ExponentialFamily, Smooth
 from bayesmdp.posterior.priors import NotConjugate, Prior, priors
-from bayesmdp.posterior.program import Data, Model, Program, base_distribution, check, describe_row, read, sites
-from bayesmdp.posterior.rows import Point, Rows, coefficients, random_point, refuse
+from bayesmdp.posterior.program import Data, Model, Program, base_distribution, check, describe_row, looked_at, read
+from bayesmdp.posterior.rows import Point, Rows, chunk_size, coefficients, random_point, refuse
 
 __all__ = ["Conjugate", "NotConjugate", "Site", "check_independent", "find", "find_for_any_reward"]
 
@@ -82,7 +82,11 @@ class Site(NamedTuple):
         else:
             added = self.coefficient * (seen if seen.ndim == 1 else seen[:, 0])[:, None]
         natural = self.family.natural(before)
-        flat = jnp.asarray(natural.ravel()).at[self.entry].add(added)
+        if isinstance(added, np.ndarray) and isinstance(natural, np.ndarray):  # no program for numbers that are known
+            flat: Array = natural.flatten()
+            np.add.at(flat, self.entry, added)
+        else:
+            flat = jnp.asarray(natural.ravel()).at[self.entry].add(added)
         return self.family.standard(flat.reshape(natural.shape), before)
 
 
@@ -206,7 +210,7 @@ def _read(model: Model, data: Transitions, outcome: str) -> tuple[Transitions, P
     program = read(model, data, outcome)
     known = priors(model, data, program)
     check_independent(model, data)
-    check(model, data if len(data.state) <= 1000 else Transitions(*(column[:1000] for column in data)))
+    check(model, Transitions(*(column[: chunk_size(data, program.shape[-1])] for column in data)))
     return data, program, known
 
 
@@ -236,9 +240,14 @@ def _find(
 
 def check_independent(model: Model, data: Data) -> None:
     """Refuse factors outside the rows, which would be part of the prior."""
-    for name, site in sites(model, data).items():
-        if site["type"] == "sample" and site["is_observed"] and isinstance(base_distribution(site["fn"]), dist.Unit):
-            raise NotConjugate(f"the factor {name!r} multiplies the prior by something unknown to its family")
+
+    def factors(messages: dict[str, Any]) -> list[str]:
+        observed = {name: m["fn"] for name, m in messages.items() if m["type"] == "sample" and m["is_observed"]}
+        return [name for name, fn in observed.items() if isinstance(base_distribution(fn), dist.Unit)]
+
+    found = looked_at(model, data, factors)
+    if found:
+        raise NotConjugate(f"the factor {found[0]!r} multiplies the prior by something unknown to its family")
 
 
 def _impossible(log_likelihood: NDArray[np.float64], data: Transitions) -> NDArray[np.bool_]:

@@ -36,7 +36,7 @@ from bayesmdp.posterior.belief import Belief
 from bayesmdp.posterior.conjugate import Conjugate, Layout, find, find_for_any_reward
 from bayesmdp.posterior.families import FAMILIES
 from bayesmdp.posterior.linear import linear_in
-from bayesmdp.posterior.program import Model, check, read_for_agents, reads_reward, sites
+from bayesmdp.posterior.program import Model, check, read_for_agents, reads_reward, run_at_random, sites
 from bayesmdp.posterior.random import standard_log_gamma
 from bayesmdp.posterior.tally import Tally
 from bayesmdp.validation import integer, number
@@ -345,7 +345,7 @@ def _complete(
 def _identity(model: Model, found: Conjugate, data: Transitions) -> str:
     """A digest of what the posterior is made of: priors, tables, and the kernel at a fixed point."""
     with jax.enable_x64(True):
-        kernel = np.asarray(sites(model, data)["transition"]["value"], float)
+        kernel = run_at_random(model, data, found.program.latents).values["transition"].astype(float)
     digest = hashlib.sha256(kernel.tobytes())
     for name, site in found.sites.items():
         digest.update((name if site.family.simplex else f"{site.prior.sites}{site.family.name}").encode())

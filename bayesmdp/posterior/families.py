@@ -94,7 +94,7 @@ class ExponentialFamily(Family, Protocol):
         ...
 
     def standard(self, natural: Array, prior: Array) -> Array:
-        """Parameters [..., parameter] from natural ones."""
+        """Parameters [..., parameter] from natural ones, NumPy's from NumPy's."""
         ...
 
 
@@ -176,8 +176,9 @@ class _Normal:
         return np.broadcast_to(np.array([0.0, 1.0]), prior.shape)
 
     def standard(self, natural: Array, prior: Array) -> Array:
-        mean = prior[..., 0] + prior[..., 1] * natural[..., 0] / natural[..., 1]
-        return jnp.stack([mean, prior[..., 1] / jnp.sqrt(natural[..., 1])], -1)
+        xp, scale = natural.__array_namespace__(), prior[..., 1]
+        mean = prior[..., 0] + scale * natural[..., 0] / natural[..., 1]
+        return xp.stack([mean, scale / xp.sqrt(natural[..., 1])], -1)
 
     def gamma_shape(self, parameters: Array) -> None:
         return None
@@ -221,7 +222,8 @@ class _Gamma:
         return np.stack([prior[..., 0] - 1, prior[..., 0]], -1)
 
     def standard(self, natural: Array, prior: Array) -> Array:
-        return jnp.stack([natural[..., 0] + 1, natural[..., 1] * (prior[..., 1] / prior[..., 0])], -1)
+        rate = natural[..., 1] * (prior[..., 1] / prior[..., 0])
+        return natural.__array_namespace__().stack([natural[..., 0] + 1, rate], -1)
 
     def gamma_shape(self, parameters: Array) -> Array:
         return parameters[..., 0]
@@ -265,12 +267,12 @@ class _NormalGamma:
         return np.stack([shape - 0.5, shape, 0 * shape, np.ones_like(shape)], -1)
 
     def standard(self, natural: Array, prior: Array) -> Array:
-        mean, weight, shape, rate = (prior[..., i] for i in range(4))
+        xp, (mean, weight, shape, rate) = natural.__array_namespace__(), (prior[..., i] for i in range(4))
         z = natural[..., 2] / natural[..., 3]
         # Each row's part of the rate is positive; what rounding says otherwise is cut off.
-        remainder = jnp.maximum(natural[..., 1] - natural[..., 2] * z / 2, shape)
-        scale = jnp.sqrt(rate / (weight * shape))
-        return jnp.stack(
+        remainder = xp.maximum(natural[..., 1] - natural[..., 2] * z / 2, shape)
+        scale = xp.sqrt(rate / (weight * shape))
+        return xp.stack(
             [mean + scale * z, weight * natural[..., 3], natural[..., 0] + 0.5, remainder * (rate / shape)], -1
         )
 

@@ -282,7 +282,7 @@ def _engine(
 
 
 def _discrete(program: Program) -> list[str]:
-    return [name for name, site in program.latents.items() if site["fn"].support.is_discrete]
+    return [name for name, latent in program.latents.items() if latent.discrete]
 
 
 def _never(model: Model, data: Transitions) -> NDArray[np.bool_]:

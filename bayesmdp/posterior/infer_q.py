@@ -84,7 +84,7 @@ def infer_q(
         parameters, groups = {}, {}
         if prior is None or method == "nuts":
             reason = "asked for with method='nuts'" if method == "nuts" else reason
-            program = Program({"theta": {}}, (), {"theta": THETA}, (0, 0, 0))
+            program = Program({"theta": None}, (), {"theta": THETA}, (0, 0, 0))  # type: ignore[dict-item]
             drawn, told = nuts.run(
                 model,
                 targets,

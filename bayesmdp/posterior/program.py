@@ -2,12 +2,17 @@
 
 Everything here expects 64 bits to be on, and runs the model through NumPyro's handlers; nothing is asked of the model
 but the contract that :func:`check` checks.
+
+A model's own operations are never run one by one, since each would be a program for XLA to compile, at 25 ms apiece.
+What its sites are - names, shapes, kinds of distributions - is read from abstract runs, which compute nothing
+(:func:`looked_at`); numbers come from two compiled programs: one of the unknowns, for one row of data, whatever the log
+(:func:`run_at_random`), and one of the rows' log-likelihoods (:func:`row_values`).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -25,20 +30,25 @@ __all__ = [
     "PLATE",
     "Data",
     "Impossible",
+    "Latent",
     "Model",
     "Program",
+    "Run",
     "base_distribution",
     "check",
     "describe_row",
     "latent_values",
     "log_likelihood_of",
+    "looked_at",
     "of_prior",
+    "parameters_of",
     "prior_density",
     "read",
     "read_for_agents",
     "read_sites",
     "row_log_likelihood",
     "row_values",
+    "run_at_random",
     "sample_prior",
     "sites",
     "trace",
@@ -55,6 +65,17 @@ PLATE = "row"
 AXES = ("chain", "draw", "state", "action", "next_state", "outcome", "row", "parameter")
 """Names that posteriors give to axes, and sites may not have."""
 
+PARAMETERS: dict[type, tuple[str, ...]] = {
+    dist.Dirichlet: ("concentration",),
+    dist.Beta: ("concentration1", "concentration0"),
+    dist.Uniform: ("low", "high"),
+    dist.Normal: ("loc", "scale"),
+    dist.Gamma: ("concentration", "rate"),
+    dist.Exponential: ("rate",),
+    dist.Pareto: ("scale", "alpha"),
+}
+"""Of the families of priors with closed forms."""
+
 # NumPyro keeps its handlers on one stack for all threads, and agents are compiled side by side.
 TRACING = threading.RLock()
 
@@ -63,13 +84,46 @@ class Impossible(ValueError):
     """A log holds what has probability 0 under a model, whatever its unknowns are."""
 
 
-class Program(NamedTuple):
-    """A model as read from one run of it.
+class Latent(NamedTuple):
+    """A site that is sampled and not observed.
 
     Attributes
     ----------
-    latents : dict
-        Sampled and not observed sites, by name, as NumPyro's messages.
+    kind : type
+        Of its distribution, under NumPyro's expansions.
+    shape : tuple of int
+    scaled, discrete : bool
+        Whether its density is raised to a power, and whether its values are countable.
+    """
+
+    kind: type
+    shape: tuple[int, ...]
+    scaled: bool
+    discrete: bool
+
+
+class Run(NamedTuple):
+    """What a model says at one choice of its unknowns.
+
+    Attributes
+    ----------
+    values : dict of arrays
+        Of the latent and the deterministic sites.
+    parameters : dict of tuples of arrays
+        Of the latents' distributions, as `parameters_of` orders them.
+    """
+
+    values: dict[str, Array]
+    parameters: dict[str, tuple[Array, ...]]
+
+
+class Program(NamedTuple):
+    """A model as read from abstract runs of it.
+
+    Attributes
+    ----------
+    latents : dict of Latent
+        Sampled and not observed sites, by name.
     deterministic : tuple of str
     dims : dict
         Names of the axes of each site of either kind.
@@ -77,7 +131,7 @@ class Program(NamedTuple):
         Of ``transition``.
     """
 
-    latents: dict[str, dict[str, Any]]
+    latents: dict[str, Latent]
     deterministic: tuple[str, ...]
     dims: dict[str, tuple[str, ...]]
     shape: tuple[int, int, int]
@@ -88,44 +142,100 @@ class Program(NamedTuple):
         return (*self.latents, *self.deterministic)
 
 
-def sites(
-    model: Model, data: Data, values: dict[str, Array] | None = None, seed: int = 0, spread: float = 1.0
-) -> dict[str, Any]:
-    """NumPyro's messages by site, with some latents given and the rest random.
+def sites(model: Model, data: Data, values: dict[str, Array] | None = None, seed: int = 0) -> dict[str, Any]:
+    """NumPyro's messages by site, with some latents given and the rest random, of moderate size.
 
-    Sites of known families are filled with random numbers, of moderate size unless `spread` is large: where a model is
-    only being read the prior does not matter, and compiling JAX's own Gamma sampler for it would take seconds.
+    To be called where the model is traced, or is asked for a message itself: elsewhere each operation of the model
+    would be compiled by itself.
     """
     rng = np.random.default_rng(seed)
 
     def fill(site: dict[str, Any]) -> Any:
-        if site["type"] != "sample" or site.get("is_observed"):
-            return None
         if values is not None and site["name"] in values:
             return values[site["name"]]
-        fn = base_distribution(site["fn"])
-        if isinstance(fn, dist.ImproperUniform):
-            raise ValueError(
-                f"the prior of {site['name']!r} is improper: nothing can be drawn from it; give it another"
-            )
         shape = site["fn"].shape(site["kwargs"].get("sample_shape", ()))
-        if isinstance(fn, dist.Beta):
-            return jnp.asarray(np.clip(rng.beta(0.5, 0.5, shape), 1e-3, 1 - 1e-3))
-        if isinstance(fn, dist.Dirichlet):
-            raw = np.exp(rng.uniform(-4, 4, shape))
-            return jnp.asarray(raw / raw.sum(-1, keepdims=True))
-        if isinstance(fn, dist.Normal):
-            return fn.loc + fn.scale * spread * rng.uniform(-2, 2, shape)
-        if isinstance(fn, dist.Gamma | dist.Exponential):
-            return fn.mean * np.exp(spread * rng.uniform(-1, 1, shape))
-        return None
+        return _place(site, _random_numbers(type(base_distribution(site["fn"])), shape, rng, 1.0))
 
-    return trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), jax.random.key(seed)), data)
+    return _filled(model, data, fill, jax.random.key(seed))
+
+
+def run_at_random(model: Model, data: Data, latents: Mapping[str, Latent], seed: int = 0, spread: float = 1.0) -> Run:
+    """The model at random values of its unknowns, of moderate size unless `spread` is large, for one row of `data`.
+
+    Sites of known families are filled with numbers made here: where a model is only being read the prior does not
+    matter, and compiling JAX's own Gamma sampler for it would take seconds.
+    """
+    rng = np.random.default_rng(seed)
+    made = {name: _random_numbers(latent.kind, latent.shape, rng, spread) for name, latent in latents.items()}
+    given = {name: numbers for name, numbers in made.items() if numbers is not None}
+    return jax.tree.map(np.asarray, _run(model, _repeated(data, 1), given, seed))
+
+
+@partial(jax.jit, static_argnums=0)
+def _run(model: Model, data: Data, numbers: dict[str, Array], seed: int) -> Run:
+    messages = _filled(model, data, lambda site: _place(site, numbers.get(site["name"])), jax.random.key(seed))
+    values = {name: jnp.asarray(site["value"]) for name, site in messages.items() if _is_unobserved(site)}
+    latents = {name: site for name, site in messages.items() if _is_latent(site)}
+    return Run(values, {name: tuple(map(jnp.asarray, parameters_of(site["fn"])[1])) for name, site in latents.items()})
+
+
+def looked_at[T](model: Model, data: Data, look: Callable[[dict[str, Any]], T]) -> T:
+    """What `look` says of the messages by site of an abstract run: nothing is computed, so there are no values."""
+    told: list[T] = []
+    jax.eval_shape(lambda data: told.append(look(sites(model, data))), data)
+    return told[0]
+
+
+def _filled(model: Model, data: Data, fill: Callable[[dict[str, Any]], Any], key: Array) -> dict[str, Any]:
+    """Messages by site with latents given by `fill`, or drawn where that is None."""
+
+    def fill_latent(site: dict[str, Any]) -> Any:
+        return fill(site) if site["type"] == "sample" and not site.get("is_observed") else None
+
+    return trace(handlers.seed(handlers.substitute(model, substitute_fn=fill_latent), key), data)
+
+
+def _random_numbers(
+    kind: type, shape: tuple[int, ...], rng: np.random.Generator, spread: float
+) -> NDArray[np.float64] | None:
+    """What `_place` makes values of; None for families that are drawn from as they are."""
+    if issubclass(kind, dist.Beta):
+        return np.clip(rng.beta(0.5, 0.5, shape), 1e-3, 1 - 1e-3)
+    if issubclass(kind, dist.Dirichlet):
+        raw = np.exp(rng.uniform(-4, 4, shape))
+        return np.asarray(raw / raw.sum(-1, keepdims=True))
+    if issubclass(kind, dist.Normal):
+        return np.asarray(spread * rng.uniform(-2, 2, shape))
+    if issubclass(kind, dist.Gamma | dist.Exponential):
+        return np.exp(spread * rng.uniform(-1, 1, shape))
+    return None
+
+
+def _place(site: dict[str, Any], numbers: Array | None) -> Array | None:
+    """Values of a latent, from numbers that know nothing of its parameters."""
+    fn = base_distribution(site["fn"])
+    if isinstance(fn, dist.ImproperUniform):
+        raise ValueError(f"the prior of {site['name']!r} is improper: nothing can be drawn from it; give it another")
+    if numbers is None:
+        return None
+    numbers = jnp.asarray(numbers)
+    if isinstance(fn, dist.Normal):
+        return fn.loc + fn.scale * numbers
+    return fn.mean * numbers if isinstance(fn, dist.Gamma | dist.Exponential) else numbers
+
+
+def parameters_of(fn: Any) -> tuple[type, tuple[Any, ...]]:
+    """The kind of a distribution, under expansions, and its parameters where the kind is a known one."""
+    base = base_distribution(fn)
+    names = next((names for kind, names in PARAMETERS.items() if isinstance(base, kind)), ())
+    return type(base), tuple(getattr(base, name) for name in names)
 
 
 def latent_values(model: Model, data: Data, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Values of the latent sites in one run of `sites`."""
-    return {name: np.asarray(site["value"]) for name, site in sites(model, data, seed=seed).items() if _is_latent(site)}
+    """Random values of the latent sites, of moderate size."""
+    latents = looked_at(model, data, _latents)
+    values = run_at_random(model, data, latents, seed).values
+    return {name: values[name] for name in latents}
 
 
 def trace(model: Model, data: Data) -> dict[str, Any]:
@@ -158,35 +268,53 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
     """
     if not callable(model):
         raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
-    messages = sites(model, data)
-    latents = {name: site for name, site in messages.items() if _is_latent(site)}
-    deterministic = tuple(name for name, site in messages.items() if site["type"] == "deterministic")
-    if "transition" not in latents and "transition" not in deterministic:
-        found = ", ".join(map(repr, (*latents, *deterministic))) or "none"
+    latents, deterministic, dims, shapes = looked_at(model, _repeated(data, 1), _unknowns)
+    if "transition" not in dims:
+        listed = ", ".join(map(repr, dims)) or "none"
         raise ValueError(
             "the model has no site 'transition': sample it, or compute it and call "
-            f"numpyro.deterministic('transition', ...); its sites are {found}"
+            f"numpyro.deterministic('transition', ...); its sites are {listed}"
         )
     _check_fixed(model, data)
     for seed in range(3):
-        _check_transition((sites(model, data, seed=seed) if seed else messages)["transition"]["value"])
-    shape = messages["transition"]["value"].shape
+        _check_transition(run_at_random(model, data, latents, seed).values["transition"])
+    shape = shapes["transition"]
     for name, size in zip(("state", "action", "next_state"), shape, strict=True):
         largest = int(np.max(getattr(data, name), initial=0))
         if largest >= size:
             raise ValueError(f"transition has shape {shape}, but the data hold {name} {largest}")
-    dims = {name: _dims(messages[name]) for name in (*latents, *deterministic)}
     dims["transition"] = ("state", "action", outcome)
     _check_names(dims)
     if "reward" in dims:
-        given = np.shape(messages["reward"]["value"])
+        given = shapes["reward"]
         if given not in (shape[:2], shape):
             raise ValueError(
                 f"reward has shape {given}; expected [state, action] = {shape[:2]}, or with {outcome} {shape}; "
                 "if it is another thing, give the site another name"
             )
         dims["reward"] = dims["transition"][: len(given)]
-    return Program(latents, deterministic, dims, shape)
+    return Program(latents, deterministic, dims, shape)  # type: ignore[arg-type]
+
+
+def _latents(messages: dict[str, Any]) -> dict[str, Latent]:
+    found = {}
+    for name, site in messages.items():
+        if _is_latent(site):
+            fn, shape = site["fn"], np.shape(site["value"])
+            discrete = bool(getattr(fn.support, "is_discrete", False))
+            found[name] = Latent(type(base_distribution(fn)), shape, site["scale"] is not None, discrete)
+    return found
+
+
+def _unknowns(
+    messages: dict[str, Any],
+) -> tuple[dict[str, Latent], tuple[str, ...], dict[str, tuple[str, ...]], dict[str, tuple[int, ...]]]:
+    """The latents, the names of the deterministic sites, and of both the names of axes and the shapes."""
+    latents = _latents(messages)
+    deterministic = tuple(name for name, site in messages.items() if site["type"] == "deterministic")
+    names = (*latents, *deterministic)
+    dims = {name: _dims(messages[name]) for name in names}
+    return latents, deterministic, dims, {name: np.shape(messages[name]["value"]) for name in names}
 
 
 def read_sites(model: Model, data: Data) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
@@ -345,7 +473,7 @@ def reads_reward(model: Model, data: Transitions) -> bool:
             return self[3]
 
     with jax.enable_x64(True):
-        sites(model, Watched(*data))
+        jax.eval_shape(lambda data: sites(model, Watched(*data)) and None, data)
     return bool(asked)
 
 
@@ -357,6 +485,15 @@ def describe_row(data: Transitions, row: int, *, reward: bool = False) -> str:
 
 def _is_latent(site: dict[str, Any]) -> bool:
     return bool(site["type"] == "sample" and not site["is_observed"])
+
+
+def _is_unobserved(site: dict[str, Any]) -> bool:
+    return site["type"] == "deterministic" or _is_latent(site)
+
+
+def _repeated(data: Data, times: int) -> Data:
+    """The first row so many times."""
+    return jax.tree.map(lambda column: np.repeat(np.asarray(column)[:1], times, axis=0), data)
 
 
 def _dims(site: dict[str, Any]) -> tuple[str, ...]:
@@ -379,18 +516,19 @@ def _check_names(dims: dict[str, tuple[str, ...]]) -> None:
 
 def _check_fixed(model: Model, data: Transitions) -> None:
     """Refuse unknowns whose shape depends on how many rows there are."""
-    once, twice = (sites(model, Transitions(*(np.repeat(column[:1], n) for column in data))) for n in (1, 2))
+
+    def shapes(messages: dict[str, Any]) -> dict[str, tuple[int, ...] | None]:
+        return {name: np.shape(site["value"]) if _is_unobserved(site) else None for name, site in messages.items()}
+
+    once, twice = (looked_at(model, _repeated(data, times), shapes) for times in (1, 2))
     for name in (*once, *twice):
-        one, two = once.get(name), twice.get(name)
-        if one is None or two is None:
+        if name not in once or name not in twice:
             raise ValueError(f"the site {name!r} is there for some data only; sites must not depend on the data")
-        if one["type"] == "deterministic" or _is_latent(one):
-            before, after = np.shape(one["value"]), np.shape(two["value"])
-            if before != after:
-                raise ValueError(
-                    f"the site {name!r} has shape {before} for 1 rows of data and {after} for twice as many; unknowns "
-                    "must have one shape, whatever the data"
-                )
+        if once[name] != twice[name]:
+            raise ValueError(
+                f"the site {name!r} has shape {once[name]} for 1 rows of data and {twice[name]} for twice as many; "
+                "unknowns must have one shape, whatever the data"
+            )
 
 
 def _check_transition(transition: Array) -> None:
@@ -413,6 +551,4 @@ def _check_transition(transition: Array) -> None:
 def sample_prior(model: Model, key: Array, shape: tuple[int, int, int]) -> dict[str, Array]:
     """One prior draw of every latent and deterministic site of a model about an MDP of `shape`."""
     messages = trace(handlers.seed(model, key), all_transitions(*shape))
-    return {
-        name: site["value"] for name, site in messages.items() if site["type"] == "deterministic" or _is_latent(site)
-    }
+    return {name: site["value"] for name, site in messages.items() if _is_unobserved(site)}

@@ -31,7 +31,7 @@ from bayesmdp.posterior.conjugate import Layout, check_independent
 from bayesmdp.posterior.families import DIRICHLET, PARETO, Family
 from bayesmdp.posterior.primitives import bare, per_row, row_counts
 from bayesmdp.posterior.priors import NotConjugate, read_prior
-from bayesmdp.posterior.program import Model, base_distribution, read_sites, row_values, sites
+from bayesmdp.posterior.program import Model, base_distribution, parameters_of, read_sites, row_values, sites
 from bayesmdp.records import Records
 
 __all__ = ["Pairs", "find_pairs", "impossible_rows", "learn", "log_evidence"]
@@ -174,7 +174,10 @@ def _prior(name: str, messages: list[dict[str, Any]]) -> tuple[Family, NDArray[n
     if messages[0]["scale"] is not None or isinstance(fn, dist.MaskedDistribution):
         raise NotConjugate(f"the prior of {name!r} is scaled or masked")
     base = base_distribution(fn)
-    read = [_pareto(site["fn"]) if isinstance(base, dist.Pareto) else read_prior(site["fn"]) for site in messages]
+    read = [
+        _pareto(site["fn"]) if isinstance(base, dist.Pareto) else read_prior(*parameters_of(site["fn"]))
+        for site in messages
+    ]
     first = read[0]
     if first is None or first[0].name not in LIKELIHOOD:
         kinds = ", ".join(LIKELIHOOD)
