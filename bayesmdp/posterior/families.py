@@ -57,6 +57,8 @@ ROUNDING = 1e-9
 class Family(Protocol):
     """A conjugate family; `prior` and `parameters` are arrays [..., parameter], in the order of `labels`.
 
+    What is made of NumPy's arrays is NumPy's, and what is made of JAX's is JAX's.
+
     Attributes
     ----------
     name : str
@@ -94,7 +96,7 @@ class ExponentialFamily(Family, Protocol):
         ...
 
     def standard(self, natural: Array, prior: Array) -> Array:
-        """Parameters [..., parameter] from natural ones, NumPy's from NumPy's."""
+        """Parameters [..., parameter] from natural ones."""
         ...
 
 
@@ -154,7 +156,7 @@ class _Simplex:
 
     def values(self, parameters: Array, log_gamma: Array | None, normal: Array | None) -> Values:
         assert log_gamma is not None
-        gamma = jnp.exp(log_gamma - log_gamma.max(-1, keepdims=True))
+        gamma = log_gamma.__array_namespace__().exp(log_gamma - log_gamma.max(-1, keepdims=True))
         distribution = gamma / gamma.sum(-1, keepdims=True)
         return (distribution[..., 0] if self.labels else distribution,)
 
@@ -230,7 +232,8 @@ class _Gamma:
 
     def values(self, parameters: Array, log_gamma: Array | None, normal: Array | None) -> Values:
         assert log_gamma is not None
-        return (jnp.exp(jnp.maximum(log_gamma, LEAST_LOG)) / parameters[..., 1],)
+        xp = log_gamma.__array_namespace__()
+        return (xp.exp(xp.maximum(log_gamma, LEAST_LOG)) / parameters[..., 1],)
 
     def moments(self, parameters: Array) -> tuple[Array, Array]:
         return parameters[..., 0] / parameters[..., 1], parameters[..., 0] / parameters[..., 1] ** 2
@@ -282,8 +285,9 @@ class _NormalGamma:
     def values(self, parameters: Array, log_gamma: Array | None, normal: Array | None) -> Values:
         assert log_gamma is not None
         assert normal is not None
-        t = jnp.exp(jnp.maximum(log_gamma, LEAST_LOG)) / parameters[..., 3]
-        return t, parameters[..., 0] + normal / jnp.sqrt(parameters[..., 1] * t)
+        xp = log_gamma.__array_namespace__()
+        t = xp.exp(xp.maximum(log_gamma, LEAST_LOG)) / parameters[..., 3]
+        return t, parameters[..., 0] + normal / xp.sqrt(parameters[..., 1] * t)
 
     def moments(self, parameters: Array) -> tuple[Array, Array]:
         mean, weight, shape, rate = (parameters[..., i] for i in range(4))
@@ -323,11 +327,12 @@ class _Pareto:
     has_normal = False
 
     def gamma_shape(self, parameters: Array) -> Array:
-        return jnp.ones_like(parameters[..., 1])
+        return parameters.__array_namespace__().ones_like(parameters[..., 1])
 
     def values(self, parameters: Array, log_gamma: Array | None, normal: Array | None) -> Values:
         assert log_gamma is not None
-        return (parameters[..., 0] * jnp.exp(jnp.exp(log_gamma) / parameters[..., 1]),)
+        xp = log_gamma.__array_namespace__()
+        return (parameters[..., 0] * xp.exp(xp.exp(log_gamma) / parameters[..., 1]),)
 
     def moments(self, parameters: Array) -> tuple[Array, Array]:
         scale, shape = parameters[..., 0], parameters[..., 1]

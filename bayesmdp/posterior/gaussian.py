@@ -27,7 +27,8 @@ from numpy.typing import NDArray
 from bayesmdp.data import Targets
 from bayesmdp.mdp import Array
 from bayesmdp.posterior.priors import NotConjugate
-from bayesmdp.posterior.program import Model, base_distribution, row_log_likelihood, sites
+from bayesmdp.posterior.program import Model, row_log_likelihood
+from bayesmdp.posterior.runs import base_distribution, sites
 
 __all__ = ["GaussianPrior", "condition", "posterior_draw", "read_gaussian", "root"]
 

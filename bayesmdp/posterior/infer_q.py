@@ -16,9 +16,10 @@ from bayesmdp.posterior import nuts
 from bayesmdp.posterior.datatree import by_draw, numbered_tree, versions
 from bayesmdp.posterior.gaussian import GaussianPrior, condition, read_gaussian, root
 from bayesmdp.posterior.priors import NotConjugate
-from bayesmdp.posterior.program import Model, Program, sites
+from bayesmdp.posterior.program import Model, Program
 from bayesmdp.posterior.q_regression import TaskStatistics, row_targets, task_statistics
 from bayesmdp.posterior.q_rows import QRows, rows_of
+from bayesmdp.posterior.runs import sites
 from bayesmdp.validation import finite_array, reject_first
 
 __all__ = ["infer_q", "of_q_values", "statistics_of"]

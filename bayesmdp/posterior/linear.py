@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from bayesmdp.data import Transitions
 from bayesmdp.mdp import Array
 from bayesmdp.posterior.conjugate import Conjugate
-from bayesmdp.posterior.program import Model, looked_at, sites
+from bayesmdp.posterior.program import Model
 from bayesmdp.posterior.rows import random_point
+from bayesmdp.posterior.runs import looked_at, sites
 
 __all__ = ["Linear", "linear_in"]
 

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from numpyro import handlers
 
 from bayesmdp.mdp import Array
-from bayesmdp.posterior.program import PLATE, Model, sites, trace
+from bayesmdp.posterior.program import PLATE, Model
+from bayesmdp.posterior.runs import sites, trace
 from bayesmdp.records import Records
 
 __all__ = ["bare", "draw_rows", "fit_rows", "per_row", "row_counts", "unknowns"]

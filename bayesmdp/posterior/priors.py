@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bayesmdp.data import Transitions
 from bayesmdp.posterior.families import BETA, DIRICHLET, GAMMA, NORMAL, NORMAL_GAMMA, ExponentialFamily
-from bayesmdp.posterior.program import Model, Program, Run, run_at_random
+from bayesmdp.posterior.program import Model, Program
+from bayesmdp.posterior.runs import Run, run_at_random
 
 __all__ = ["NotConjugate", "Prior", "priors", "read_prior"]
 

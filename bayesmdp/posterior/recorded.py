@@ -31,7 +31,8 @@ from bayesmdp.posterior.conjugate import Layout, check_independent
 from bayesmdp.posterior.families import DIRICHLET, PARETO, Family
 from bayesmdp.posterior.primitives import bare, per_row, row_counts
 from bayesmdp.posterior.priors import NotConjugate, read_prior
-from bayesmdp.posterior.program import Model, base_distribution, parameters_of, read_sites, row_values, sites
+from bayesmdp.posterior.program import Model, factors, read_sites, row_values
+from bayesmdp.posterior.runs import base_distribution, looked_at, parameters_of, sites
 from bayesmdp.records import Records
 
 __all__ = ["Pairs", "find_pairs", "impossible_rows", "learn", "log_evidence"]
@@ -89,7 +90,7 @@ def find_pairs(model: Model, data: Records) -> Pairs:
         latents, dims = read_sites(model, data)
         if not latents:
             raise ValueError("the model has no unknown: none of its sites outside data.rows() is sampled")
-        check_independent(model, data)
+        check_independent(looked_at(model, data, factors))
         data = data._replace(weight=np.ones(len(data.weight)))
         drawn = [_values(latents, seed) for seed in range(TRIALS)]
         runs = [sites(model, data, values, seed=seed) for seed, values in enumerate(drawn)]

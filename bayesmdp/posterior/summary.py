@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.data import Transitions
-from bayesmdp.posterior.program import Model, Program, latent_values
+from bayesmdp.posterior.program import Model, Program
 from bayesmdp.posterior.rows import Rows
+from bayesmdp.posterior.runs import latent_values
 
 __all__ = ["summarise_rewards"]
 
