@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bayesmdp.data import Transitions
 from bayesmdp.posterior.families import BETA, DIRICHLET, GAMMA, NORMAL, NORMAL_GAMMA, ExponentialFamily
 from bayesmdp.posterior.program import Model, Program
-from bayesmdp.posterior.runs import Run, run_at_random
+from bayesmdp.posterior.runs import Run, repeated, run_at_random
 
 __all__ = ["NotConjugate", "Prior", "priors", "read_prior"]
 
@@ -50,11 +50,12 @@ def priors(model: Model, data: Transitions, program: Program) -> dict[str, Prior
     ValueError
         For parameters in 32 bits.
     """
-    runs = [run_at_random(model, data, program.latents)]
+    row = repeated(data, 1)
+    runs = [run_at_random(model, row, program.latents)]
     # Some far out: a dependence may begin there only.
-    runs += [run_at_random(model, data, program.latents, seed, spread=(1, 3, 10)[seed % 3]) for seed in range(1, 13)]
-    other = data._replace(weight=np.zeros(len(data.weight)), reward=np.asarray(data.reward) + 1)
-    unseen = run_at_random(model, other, program.latents)
+    runs += [run_at_random(model, row, program.latents, seed, spread=(1, 3, 10)[seed % 3]) for seed in range(1, 13)]
+    last = Transitions(*(np.asarray(column)[-1:] for column in data))
+    unseen = run_at_random(model, last._replace(weight=np.zeros(1), reward=row.reward + 1), program.latents)
     partner = _partners(runs, program)
     found = {}
     for name, latent in program.latents.items():

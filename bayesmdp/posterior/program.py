@@ -117,8 +117,9 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
     """
     if not callable(model):
         raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
-    row, asked = _watched(data)
-    latents, deterministic, dims, factors, shapes = looked_at(model, row, _unknowns)
+    row = repeated(data, 1)
+    watched, asked = _watched(row)
+    latents, deterministic, dims, factors, shapes = looked_at(model, watched, _unknowns)
     if "transition" not in dims:
         listed = ", ".join(map(repr, dims)) or "none"
         raise ValueError(
@@ -127,7 +128,7 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
         )
     _check_fixed(shapes, looked_at(model, repeated(data, 2), _shapes))
     for seed in range(3):
-        _check_transition(run_at_random(model, data, latents, seed).values["transition"])
+        _check_transition(run_at_random(model, row, latents, seed).values["transition"])
     shape: Any = shapes["transition"]
     for name, size in zip(("state", "action", "next_state"), shape, strict=True):
         largest = int(np.max(getattr(data, name), initial=0))
@@ -170,8 +171,8 @@ def factors(messages: dict[str, Any]) -> tuple[str, ...]:
     return tuple(name for name, fn in observed.items() if isinstance(base_distribution(fn), dist.Unit))
 
 
-def read_sites(model: Model, data: Data) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
-    """The unknowns of a model of recorded primitives, as NumPyro's messages by name, and the names of their axes.
+def read_sites(model: Model, data: Data) -> tuple[dict[str, Latent], dict[str, tuple[str, ...]]]:
+    """The unknowns of a model of recorded primitives, and the names of their axes.
 
     Raises
     ------
@@ -181,26 +182,26 @@ def read_sites(model: Model, data: Data) -> tuple[dict[str, Any], dict[str, tupl
     """
     if not callable(model):
         raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
-    messages = sites(model, data)
-    latents = {name: site for name, site in messages.items() if is_latent(site)}
-    if "next_state" not in messages or messages["next_state"]["type"] != "deterministic":
+    latents, deterministic, dims, _, shapes = looked_at(model, data, _unknowns)
+    if "next_state" not in deterministic:
         raise ValueError(
             "the model computes no next state: call numpyro.deterministic('next_state', ...) [row, coordinate]; its "
-            f"sites are {', '.join(map(repr, messages))}"
+            f"sites are {', '.join(map(repr, shapes))}"
         )
-    shape = np.shape(messages["next_state"]["value"])
-    if shape != np.shape(data.state):
-        raise ValueError(f"next_state has shape {shape}; expected [row, coordinate] = {np.shape(data.state)}")
-    for seed in range(1, 4):
-        other = np.asarray(sites(model, data, seed=seed)["next_state"]["value"])
-        moved = ~np.isclose(other, np.asarray(messages["next_state"]["value"]), rtol=1e-9, atol=1e-12).all(-1)
+    if shapes["next_state"] != np.shape(data.state):
+        raise ValueError(
+            f"next_state has shape {shapes['next_state']}; expected [row, coordinate] = {np.shape(data.state)}"
+        )
+    first, *others = (run_at_random(model, data, latents, seed).values["next_state"] for seed in range(4))
+    for other in others:
+        moved = ~np.isclose(other, first, rtol=1e-9, atol=1e-12).all(-1)
         if moved.any():
             raise ValueError(
                 f"next_state of row {int(np.flatnonzero(moved)[0])} depends on the unknowns {', '.join(latents)} "
                 "though all primitives are given, and nothing would be learned from it: sample what it depends on in "
                 "data.rows(), and record it"
             )
-    dims = {name: _dims(site) for name, site in latents.items()}
+    dims = {name: dims[name] for name in latents}
     _check_names(dims)
     return latents, dims
 
@@ -322,7 +323,7 @@ def reads_reward(model: Model, data: Transitions) -> bool:
 
 
 def _watched(data: Transitions) -> tuple[Transitions, list[bool]]:
-    """The first row, and a list that is not empty once something looks at its reward."""
+    """The same data, and a list that is not empty once something looks at their reward."""
     asked = []
 
     class Watched(Transitions):
@@ -331,7 +332,7 @@ def _watched(data: Transitions) -> tuple[Transitions, list[bool]]:
             asked.append(True)
             return self[3]
 
-    return Watched(*repeated(data, 1)), asked
+    return Watched(*data), asked
 
 
 def describe_row(data: Transitions, row: int, *, reward: bool = False) -> str:

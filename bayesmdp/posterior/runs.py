@@ -3,7 +3,7 @@
 Everything here expects 64 bits to be on, and runs the model through NumPyro's handlers. A model's operations are never
 run one by one, since each would be a program for XLA to compile, at 25 ms apiece: what its sites are - names, shapes,
 kinds of distributions - is read from abstract runs (:func:`looked_at`), and their values come from one compiled program
-for one row of data, whatever the log (:func:`run_at_random`).
+(:func:`run_at_random`), the same for every log where it is given one row of it (:func:`repeated`).
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def sites(model: Model, data: Data, values: dict[str, Array] | None = None, seed
 
 
 def run_at_random(model: Model, data: Data, latents: Mapping[str, Latent], seed: int = 0, spread: float = 1.0) -> Run:
-    """The model at random values of its unknowns, of moderate size unless `spread` is large, for one row of `data`.
+    """The model at random values of its unknowns, of moderate size unless `spread` is large.
 
     Sites of known families are filled with numbers made here: where a model is only being read the prior does not
     matter, and compiling JAX's own Gamma sampler for it would take seconds.
@@ -121,7 +121,7 @@ def run_at_random(model: Model, data: Data, latents: Mapping[str, Latent], seed:
     rng = np.random.default_rng(seed)
     made = {name: _random_numbers(latent.kind, latent.shape, rng, spread) for name, latent in latents.items()}
     given = {name: numbers for name, numbers in made.items() if numbers is not None}
-    return jax.tree.map(np.asarray, _run(model, repeated(data, 1), given, seed))
+    return jax.tree.map(np.asarray, _run(model, data, given, seed))
 
 
 @partial(jax.jit, static_argnums=0)
@@ -135,7 +135,7 @@ def _run(model: Model, data: Data, numbers: dict[str, Array], seed: int) -> Run:
 def looked_at[T](model: Model, data: Data, look: Callable[[dict[str, Any]], T]) -> T:
     """What `look` says of the messages by site of an abstract run: nothing is computed, so there are no values."""
     told: list[T] = []
-    jax.eval_shape(lambda data: told.append(look(sites(model, data))), data)
+    jax.eval_shape(lambda: told.append(look(sites(model, data))))
     return told[0]
 
 
@@ -187,7 +187,7 @@ def parameters_of(fn: Any) -> tuple[type, tuple[Any, ...]]:
 def latent_values(model: Model, data: Data, seed: int = 0) -> dict[str, NDArray[Any]]:
     """Random values of the latent sites, of moderate size."""
     latents = looked_at(model, data, latent_sites)
-    values = run_at_random(model, data, latents, seed).values
+    values = run_at_random(model, repeated(data, 1), latents, seed).values
     return {name: values[name] for name in latents}
 
 
