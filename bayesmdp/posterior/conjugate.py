@@ -24,15 +24,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 from numpy.typing import NDArray
 
 from bayesmdp.data import Transitions
 from bayesmdp.mdp import Array
 from bayesmdp.posterior.families import ExponentialFamily, Smooth
 from bayesmdp.posterior.priors import NotConjugate, Prior, priors
-from bayesmdp.posterior.program import Data, Model, Program, base_distribution, check, describe_row, read, sites
-from bayesmdp.posterior.rows import Point, Rows, coefficients, random_point, refuse
+from bayesmdp.posterior.program import Model, Program, check, describe_row, read
+from bayesmdp.posterior.rows import Point, Rows, chunk_size, coefficients, random_point, refuse
 
 __all__ = ["Conjugate", "NotConjugate", "Site", "check_independent", "find", "find_for_any_reward"]
 
@@ -82,7 +81,11 @@ class Site(NamedTuple):
         else:
             added = self.coefficient * (seen if seen.ndim == 1 else seen[:, 0])[:, None]
         natural = self.family.natural(before)
-        flat = jnp.asarray(natural.ravel()).at[self.entry].add(added)
+        if isinstance(added, np.ndarray) and isinstance(natural, np.ndarray):  # no program for numbers that are known
+            flat: Array = natural.flatten()
+            np.add.at(flat, self.entry, added)
+        else:
+            flat = jnp.asarray(natural.ravel()).at[self.entry].add(added)
         return self.family.standard(flat.reshape(natural.shape), before)
 
 
@@ -125,7 +128,7 @@ class Conjugate(NamedTuple):
         return {name: site.posterior(seen, (prior or {}).get(name)) for name, site in self.sites.items()}
 
 
-def find(model: Model, data: Transitions, outcome: str = "next_state") -> Conjugate:
+def find(model: Model, data: Transitions, outcome: str = "next_state", program: Program | None = None) -> Conjugate:
     """The closed form of a model's posterior for data in these rows, whatever their weights.
 
     Parameters
@@ -133,6 +136,9 @@ def find(model: Model, data: Transitions, outcome: str = "next_state") -> Conjug
     model : NumPyro function of the data
     data : Transitions
         Which rows there are; their weights are not read.
+    outcome : {"next_state", "outcome"}
+    program : Program, optional
+        Of the model, if it has been read before.
 
     Raises
     ------
@@ -151,12 +157,14 @@ def find(model: Model, data: Transitions, outcome: str = "next_state") -> Conjug
     {'current': (3,), 'start': (2,), 'end': (2,)}
     """
     with jax.enable_x64(True):
-        data, program, known = _read(model, data, outcome)
+        data, program, known = _read(model, data, outcome, program)
         found, impossible = _find(model, data, program, known)
     return Conjugate(found, impossible, program)
 
 
-def find_for_any_reward(model: Model, data: Transitions, outcome: str = "next_state") -> Conjugate:
+def find_for_any_reward(
+    model: Model, data: Transitions, outcome: str = "next_state", program: Program | None = None
+) -> Conjugate:
     """The same, whatever rewards the rows bring, as functions of the sums of rewards and of their squares.
 
     Parameters
@@ -164,6 +172,8 @@ def find_for_any_reward(model: Model, data: Transitions, outcome: str = "next_st
     model : NumPyro function of the data
     data : Transitions
         Which rows there are; their weights and rewards are not read.
+    outcome, program
+        As for `find`.
 
     Raises
     ------
@@ -184,7 +194,7 @@ def find_for_any_reward(model: Model, data: Transitions, outcome: str = "next_st
     [[0.0, 4.0, 0.0], [4.0, 0.0, 0.0]]
     """
     with jax.enable_x64(True):
-        data, program, known = _read(model, data, outcome)
+        data, program, known = _read(model, data, outcome, program)
         tables = []
         for number, reward in enumerate(PROBES):
             given = data._replace(reward=np.full(len(data.state), reward))
@@ -201,12 +211,14 @@ def find_for_any_reward(model: Model, data: Transitions, outcome: str = "next_st
     return Conjugate(found, impossible.all(0), program)
 
 
-def _read(model: Model, data: Transitions, outcome: str) -> tuple[Transitions, Program, dict[str, Prior]]:
+def _read(
+    model: Model, data: Transitions, outcome: str, program: Program | None
+) -> tuple[Transitions, Program, dict[str, Prior]]:
     data = Transitions(*(np.asarray(column) for column in data))._replace(weight=np.ones(len(data.state)))
-    program = read(model, data, outcome)
+    program = program or read(model, data, outcome)
     known = priors(model, data, program)
-    check_independent(model, data)
-    check(model, data if len(data.state) <= 1000 else Transitions(*(column[:1000] for column in data)))
+    check_independent(program.factors)
+    check(model, Transitions(*(column[: chunk_size(data, program.shape[-1])] for column in data)))
     return data, program, known
 
 
@@ -234,11 +246,10 @@ def _find(
     return found, impossible
 
 
-def check_independent(model: Model, data: Data) -> None:
+def check_independent(factors: tuple[str, ...]) -> None:
     """Refuse factors outside the rows, which would be part of the prior."""
-    for name, site in sites(model, data).items():
-        if site["type"] == "sample" and site["is_observed"] and isinstance(base_distribution(site["fn"]), dist.Unit):
-            raise NotConjugate(f"the factor {name!r} multiplies the prior by something unknown to its family")
+    if factors:
+        raise NotConjugate(f"the factor {factors[0]!r} multiplies the prior by something unknown to its family")
 
 
 def _impossible(log_likelihood: NDArray[np.float64], data: Transitions) -> NDArray[np.bool_]:

@@ -36,8 +36,9 @@ from bayesmdp.posterior.belief import Belief
 from bayesmdp.posterior.conjugate import Conjugate, Layout, find, find_for_any_reward
 from bayesmdp.posterior.families import FAMILIES
 from bayesmdp.posterior.linear import linear_in
-from bayesmdp.posterior.program import Model, check, read_for_agents, reads_reward, sites
+from bayesmdp.posterior.program import Model, check, read_for_agents
 from bayesmdp.posterior.random import standard_log_gamma
+from bayesmdp.posterior.runs import repeated, run_at_random, sites
 from bayesmdp.posterior.tally import Tally
 from bayesmdp.validation import integer, number
 
@@ -51,8 +52,8 @@ DRAWS = ("fresh", "renewed", "kept")
 
 MOMENT_DRAWS = 200
 
-CHUNK_ELEMENTS = 8_000_000
-"""Gamma variables made at a time."""
+CHUNK_ELEMENTS = 500_000
+"""Numbers that NumPy makes at a time: those that fit in a processor's cache are made twice as fast."""
 
 
 class Sums(NamedTuple):
@@ -145,8 +146,8 @@ def draw_rule(num_draws: int, draws: str, share: float) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _found(model: Model, shape: tuple[int, int, int], outcome: str) -> Conjugate:
-    _, rewarded = read_for_agents(model, shape, outcome)
-    return (find_for_any_reward if rewarded else find)(model, all_transitions(*shape), outcome)
+    program, rewarded = read_for_agents(model, shape, outcome)
+    return (find_for_any_reward if rewarded else find)(model, all_transitions(*shape), outcome, program)
 
 
 @lru_cache(maxsize=256)
@@ -167,7 +168,7 @@ def _exact_belief(
     def visits(state: Sums | Kept) -> Array:
         return tally.visits(state.seen)
 
-    identity, rewarded = _identity(model, found, empty), reads_reward(model, all_transitions(1, 1, 1))
+    identity = _identity(model, found, empty)
     # What rows add to a Normal or a Gamma is in units of its prior.
     movable = all(site.family.simplex for site in found.sites.values())
 
@@ -217,7 +218,7 @@ def _exact_belief(
             concentration=concentration,
             parameters=parameters,
             moments=moments,
-            possible=possible if rewarded else None,
+            possible=possible if found.program.rewarded else None,
             with_prior=build if movable else None,
         )
         if num_renewed is None:
@@ -295,24 +296,42 @@ def exact_draws(
     *,
     prior: bool = False,
 ) -> dict[str, NDArray[Any]]:
-    """Independent draws {site: [draw, ...]} of latent and deterministic sites; the model is needed for the latter."""
+    """Independent draws {site: [draw, ...]} of latent and deterministic sites; the model is needed for the latter.
+
+    Made by NumPy, which has nothing to compile and is as fast; `draw_sites` is for compiled code.
+    """
     if not num_draws:
         return {}
-    after, before = jax.random.split(jax.random.key(seed))
-    key = before if prior else after
-    # What the model observes plays no part in its deterministic sites.
-    make = partial(draw_sites, model=model, layout=layout, data=all_transitions(1, 1, 1), parameters=parameters)
-    size = max(1, CHUNK_ELEMENTS // sum(a.size for a in parameters.values()))
-    if num_draws <= size:
-        return {name: np.asarray(values) for name, values in make(key, num_draws=num_draws).items()}
-    # Making draws takes ten times the room of keeping them, so many are made some at a time.
-    drawn: dict[str, NDArray[Any]] = {}
-    for chunk, begin in enumerate(range(0, num_draws, size)):
-        part = make(jax.random.fold_in(key, chunk), num_draws=size)
-        for name, values in part.items():
-            kept = drawn.setdefault(name, np.empty((num_draws, *values.shape[1:])))
-            kept[begin : begin + size] = values[: num_draws - begin]
-    return drawn
+    rng = np.random.default_rng([seed, prior])
+    chunks = math.ceil(num_draws / max(1, CHUNK_ELEMENTS // sum(a.size for a in parameters.values())))
+    size, parts = math.ceil(num_draws / chunks), []
+    for begin in range(0, num_draws, size):
+        part = _host_draws(rng, layout, parameters, size)
+        if layout.deterministic:
+            # What the model observes plays no part in its deterministic sites.
+            part |= jax.tree.map(np.asarray, _computed(model, layout.deterministic, all_transitions(1, 1, 1), part))
+        parts.append({name: values[: num_draws - begin] for name, values in part.items()})
+    return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _host_draws(
+    rng: np.random.Generator, layout: Layout, parameters: dict[str, NDArray[Any]], num_draws: int
+) -> dict[str, NDArray[Any]]:
+    """Draws of the latent sites, [draw, ...] each."""
+    values: dict[str, NDArray[Any]] = {}
+    for names, kind in layout.sites:
+        family, known = FAMILIES[kind], np.asarray(parameters[names[-1]], float)
+        shape, log_gamma, normal = family.gamma_shape(known), None, None
+        if shape is not None:
+            # In logs, and by Gamma(a) = Gamma(a + 1) U^(1 / a): most of small shape are below the smallest float.
+            gamma = rng.standard_gamma(shape + 1, (num_draws, *shape.shape))
+            log_gamma = np.log(gamma, out=gamma)
+            log_gamma -= rng.standard_exponential(log_gamma.shape) / shape
+        if family.has_normal:
+            normal = rng.standard_normal((num_draws, *known.shape[:-1]))
+        with np.errstate(over="ignore"):  # a Pareto of small shape may be infinite
+            values |= dict(zip(names, family.values(known, log_gamma, normal), strict=True))
+    return values
 
 
 def _complete(
@@ -331,21 +350,24 @@ def _complete(
             shape = known.shape if family.simplex else known.shape[:-1]
             gamma = gamma.reshape(-1, *shape)
         values |= dict(zip(names, family.values(known, gamma, (normal or {}).get(names[-1])), strict=True))
-    if not layout.deterministic:
-        return values
-    assert model is not None
+    return values | _computed(model, layout.deterministic, data, values) if layout.deterministic else values
 
-    def derived(latents: dict[str, Array]) -> dict[str, Array]:
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _computed(model: Model, names: tuple[str, ...], data: Transitions, values: dict[str, Array]) -> dict[str, Array]:
+    """What the model computes from draws [draw, ...] of its latents."""
+
+    def one(latents: dict[str, Array]) -> dict[str, Array]:
         messages = sites(model, data, latents)
-        return {name: messages[name]["value"] for name in layout.deterministic}
+        return {name: messages[name]["value"] for name in names}
 
-    return values | jax.vmap(derived)(values)
+    return jax.vmap(one)(values)
 
 
 def _identity(model: Model, found: Conjugate, data: Transitions) -> str:
     """A digest of what the posterior is made of: priors, tables, and the kernel at a fixed point."""
     with jax.enable_x64(True):
-        kernel = np.asarray(sites(model, data)["transition"]["value"], float)
+        kernel = run_at_random(model, repeated(data, 1), found.program.latents).values["transition"].astype(float)
     digest = hashlib.sha256(kernel.tobytes())
     for name, site in found.sites.items():
         digest.update((name if site.family.simplex else f"{site.prior.sites}{site.family.name}").encode())

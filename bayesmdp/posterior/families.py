@@ -57,6 +57,8 @@ ROUNDING = 1e-9
 class Family(Protocol):
     """A conjugate family; `prior` and `parameters` are arrays [..., parameter], in the order of `labels`.
 
+    What is made of NumPy's arrays is NumPy's, and what is made of JAX's is JAX's.
+
     Attributes
     ----------
     name : str
@@ -154,7 +156,7 @@ class _Simplex:
 
     def values(self, parameters: Array, log_gamma: Array | None, normal: Array | None) -> Values:
         assert log_gamma is not None
-        gamma = jnp.exp(log_gamma - log_gamma.max(-1, keepdims=True))
+        gamma = log_gamma.__array_namespace__().exp(log_gamma - log_gamma.max(-1, keepdims=True))
         distribution = gamma / gamma.sum(-1, keepdims=True)
         return (distribution[..., 0] if self.labels else distribution,)
 
@@ -176,8 +178,9 @@ class _Normal:
         return np.broadcast_to(np.array([0.0, 1.0]), prior.shape)
 
     def standard(self, natural: Array, prior: Array) -> Array:
-        mean = prior[..., 0] + prior[..., 1] * natural[..., 0] / natural[..., 1]
-        return jnp.stack([mean, prior[..., 1] / jnp.sqrt(natural[..., 1])], -1)
+        xp, scale = natural.__array_namespace__(), prior[..., 1]
+        mean = prior[..., 0] + scale * natural[..., 0] / natural[..., 1]
+        return xp.stack([mean, scale / xp.sqrt(natural[..., 1])], -1)
 
     def gamma_shape(self, parameters: Array) -> None:
         return None
@@ -221,14 +224,16 @@ class _Gamma:
         return np.stack([prior[..., 0] - 1, prior[..., 0]], -1)
 
     def standard(self, natural: Array, prior: Array) -> Array:
-        return jnp.stack([natural[..., 0] + 1, natural[..., 1] * (prior[..., 1] / prior[..., 0])], -1)
+        rate = natural[..., 1] * (prior[..., 1] / prior[..., 0])
+        return natural.__array_namespace__().stack([natural[..., 0] + 1, rate], -1)
 
     def gamma_shape(self, parameters: Array) -> Array:
         return parameters[..., 0]
 
     def values(self, parameters: Array, log_gamma: Array | None, normal: Array | None) -> Values:
         assert log_gamma is not None
-        return (jnp.exp(jnp.maximum(log_gamma, LEAST_LOG)) / parameters[..., 1],)
+        xp = log_gamma.__array_namespace__()
+        return (xp.exp(xp.maximum(log_gamma, LEAST_LOG)) / parameters[..., 1],)
 
     def moments(self, parameters: Array) -> tuple[Array, Array]:
         return parameters[..., 0] / parameters[..., 1], parameters[..., 0] / parameters[..., 1] ** 2
@@ -265,12 +270,12 @@ class _NormalGamma:
         return np.stack([shape - 0.5, shape, 0 * shape, np.ones_like(shape)], -1)
 
     def standard(self, natural: Array, prior: Array) -> Array:
-        mean, weight, shape, rate = (prior[..., i] for i in range(4))
+        xp, (mean, weight, shape, rate) = natural.__array_namespace__(), (prior[..., i] for i in range(4))
         z = natural[..., 2] / natural[..., 3]
         # Each row's part of the rate is positive; what rounding says otherwise is cut off.
-        remainder = jnp.maximum(natural[..., 1] - natural[..., 2] * z / 2, shape)
-        scale = jnp.sqrt(rate / (weight * shape))
-        return jnp.stack(
+        remainder = xp.maximum(natural[..., 1] - natural[..., 2] * z / 2, shape)
+        scale = xp.sqrt(rate / (weight * shape))
+        return xp.stack(
             [mean + scale * z, weight * natural[..., 3], natural[..., 0] + 0.5, remainder * (rate / shape)], -1
         )
 
@@ -280,8 +285,9 @@ class _NormalGamma:
     def values(self, parameters: Array, log_gamma: Array | None, normal: Array | None) -> Values:
         assert log_gamma is not None
         assert normal is not None
-        t = jnp.exp(jnp.maximum(log_gamma, LEAST_LOG)) / parameters[..., 3]
-        return t, parameters[..., 0] + normal / jnp.sqrt(parameters[..., 1] * t)
+        xp = log_gamma.__array_namespace__()
+        t = xp.exp(xp.maximum(log_gamma, LEAST_LOG)) / parameters[..., 3]
+        return t, parameters[..., 0] + normal / xp.sqrt(parameters[..., 1] * t)
 
     def moments(self, parameters: Array) -> tuple[Array, Array]:
         mean, weight, shape, rate = (parameters[..., i] for i in range(4))
@@ -321,11 +327,12 @@ class _Pareto:
     has_normal = False
 
     def gamma_shape(self, parameters: Array) -> Array:
-        return jnp.ones_like(parameters[..., 1])
+        return parameters.__array_namespace__().ones_like(parameters[..., 1])
 
     def values(self, parameters: Array, log_gamma: Array | None, normal: Array | None) -> Values:
         assert log_gamma is not None
-        return (parameters[..., 0] * jnp.exp(jnp.exp(log_gamma) / parameters[..., 1]),)
+        xp = log_gamma.__array_namespace__()
+        return (parameters[..., 0] * xp.exp(xp.exp(log_gamma) / parameters[..., 1]),)
 
     def moments(self, parameters: Array) -> tuple[Array, Array]:
         scale, shape = parameters[..., 0], parameters[..., 1]

@@ -27,11 +27,13 @@ from numpy.typing import NDArray
 from bayesmdp.data import Targets
 from bayesmdp.mdp import Array
 from bayesmdp.posterior.priors import NotConjugate
-from bayesmdp.posterior.program import Model, base_distribution, row_log_likelihood, sites
+from bayesmdp.posterior.program import Model, row_log_likelihood
+from bayesmdp.posterior.runs import base_distribution, is_latent, sites
 
 __all__ = ["GaussianPrior", "condition", "posterior_draw", "read_gaussian", "root"]
 
-POINTS = 12
+POINTS, ROWS = 12, 4
+"""Values of theta, and rows of each stage at each of them, that a likelihood is tried at."""
 TOLERANCE = 1e-9
 
 
@@ -98,13 +100,14 @@ def condition(prior: GaussianPrior, gram: Array, score: Array) -> tuple[Array, A
     >>> [round(float(x.squeeze()), 2) for x in condition(one, np.full((1, 1, 1), 4.0), np.full((1, 1), 8.0))]
     [1.6, 0.2]
     """
-    across = jnp.swapaxes(prior.factor, 1, 2)
-    variance = jnp.asarray(prior.noise)[:, None] ** 2
-    precision = jnp.eye(prior.mean.shape[-1]) + across @ gram @ prior.factor / variance[..., None]
+    xp = (gram + prior.factor).__array_namespace__()  # NumPy's where all is
+    across = xp.swapaxes(prior.factor, 1, 2)
+    variance = prior.noise[:, None] ** 2
+    precision = xp.eye(prior.mean.shape[-1]) + across @ gram @ prior.factor / variance[..., None]
     residual = score - (gram @ prior.mean[..., None])[..., 0]
-    centre = jnp.linalg.solve(precision, (across @ (residual / variance)[..., None]))
-    covariance = prior.factor @ jnp.linalg.solve(precision, across)
-    return prior.mean + (prior.factor @ centre)[..., 0], (covariance + jnp.swapaxes(covariance, 1, 2)) / 2
+    centre = xp.linalg.solve(precision, (across @ (residual / variance)[..., None]))
+    covariance = prior.factor @ xp.linalg.solve(precision, across)
+    return prior.mean + (prior.factor @ centre)[..., 0], (covariance + xp.swapaxes(covariance, 1, 2)) / 2
 
 
 @lru_cache(maxsize=256)
@@ -135,73 +138,77 @@ def read_gaussian(model: Model, stages: int, features: int) -> GaussianPrior:
     return prior
 
 
-def _probe_rows(stages: int, features: int, seed: int = 0) -> Targets:
-    """Made-up rows, one a stage."""
-    rng = np.random.default_rng(seed)
-    return Targets(np.arange(stages), rng.normal(size=(stages, features)), rng.normal(size=stages), np.ones(stages))
+def _probe_rows(stages: int, features: int, each: int, seed: int = 0) -> Targets:
+    """Made-up rows, `each` a stage, which run through the stages again and again."""
+    rng, rows = np.random.default_rng(seed), each * stages
+    return Targets(np.arange(rows) % stages, rng.normal(size=(rows, features)), rng.normal(size=rows), np.ones(rows))
 
 
 def _prior(model: Model, stages: int, features: int) -> tuple[Array, Array]:
-    read = []
-    for seed in range(3):
+    def read() -> list[tuple[Array, Array]]:
         # Of stage 0 only, since the model may have fewer stages than it is read for.
-        data = _probe_rows(stages, features, seed)
-        try:
-            messages = sites(model, data._replace(stage=0 * data.stage), seed=seed)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"the model does not take rows of {features} features: {error}") from error
-        latents = {n: m for n, m in messages.items() if m["type"] == "sample" and not m["is_observed"]}
-        if "theta" not in latents:
-            raise NotConjugate(
-                f"the prior of 'theta' is computed from {', '.join(map(repr, latents)) or 'nothing'}"
-                if "theta" in messages
-                else "the model has no site 'theta'"
-            )
-        if len(latents) > 1:
-            other = next(name for name in latents if name != "theta")
-            raise NotConjugate(f"the model has another unknown beside 'theta', {other!r}")
-        for name, message in messages.items():
-            outside = not [frame for frame in message.get("cond_indep_stack", ()) if frame.name == "row"]
-            if message["type"] == "sample" and message["is_observed"] and outside:
-                raise NotConjugate(f"the factor {name!r} multiplies the prior by something unknown to its family")
-        site = latents["theta"]
-        if np.shape(site["value"]) != (stages, features):
-            raise ValueError(
-                f"theta has shape {np.shape(site['value'])}; expected [stage, feature] = {(stages, features)}"
-            )
-        if site["scale"] is not None:
-            raise NotConjugate("the prior of 'theta' is scaled")
-        fn = base_distribution(site["fn"])
-        if isinstance(fn, dist.Normal):
-            scale = jnp.broadcast_to(fn.scale, (stages, features))
-            factor = jax.vmap(jnp.diag)(scale)
-        elif isinstance(fn, dist.MultivariateNormal):
-            factor = jnp.broadcast_to(fn.scale_tril, (stages, features, features))
-        else:
-            raise NotConjugate(f"the prior of 'theta' is {type(fn).__name__}; closed forms are known here for Normal")
-        if fn.loc.dtype != np.float64 or factor.dtype != np.float64:
-            raise ValueError("the prior of 'theta' is in 32 bits; give the model Python or NumPy float64 numbers")
-        read.append((np.asarray(jnp.broadcast_to(fn.loc, (stages, features))), np.asarray(factor)))
-    if any(not np.array_equal(a, b) for other in read[1:] for a, b in zip(read[0], other, strict=True)):
+        probes = (_probe_rows(stages, features, 1, seed) for seed in range(3))
+        return [_prior_at(model, data._replace(stage=0 * data.stage), (stages, features)) for data in probes]
+
+    first, *others = jax.tree.map(np.asarray, jax.jit(read)())
+    if any(part.dtype != np.float64 for part in first):
+        raise ValueError("the prior of 'theta' is in 32 bits; give the model Python or NumPy float64 numbers")
+    if any(not np.array_equal(a, b) for other in others for a, b in zip(first, other, strict=True)):
         raise NotConjugate("the prior of 'theta' depends on the data")
-    return read[0]
+    return first
+
+
+def _prior_at(model: Model, data: Targets, shape: tuple[int, int]) -> tuple[Array, Array]:
+    """Mean and factor of the prior of a model that sees these data."""
+    try:
+        messages = sites(model, data)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the model does not take rows of {shape[1]} features: {error}") from error
+    latents = {name: message for name, message in messages.items() if is_latent(message)}
+    if "theta" not in latents:
+        raise NotConjugate(
+            f"the prior of 'theta' is computed from {', '.join(map(repr, latents)) or 'nothing'}"
+            if "theta" in messages
+            else "the model has no site 'theta'"
+        )
+    if len(latents) > 1:
+        other = next(name for name in latents if name != "theta")
+        raise NotConjugate(f"the model has another unknown beside 'theta', {other!r}")
+    for name, message in messages.items():
+        outside = not [frame for frame in message.get("cond_indep_stack", ()) if frame.name == "row"]
+        if message["type"] == "sample" and message["is_observed"] and outside:
+            raise NotConjugate(f"the factor {name!r} multiplies the prior by something unknown to its family")
+    site = latents["theta"]
+    if np.shape(site["value"]) != shape:
+        raise ValueError(f"theta has shape {np.shape(site['value'])}; expected [stage, feature] = {shape}")
+    if site["scale"] is not None:
+        raise NotConjugate("the prior of 'theta' is scaled")
+    fn = base_distribution(site["fn"])
+    if isinstance(fn, dist.Normal):
+        factor = jax.vmap(jnp.diag)(jnp.broadcast_to(fn.scale, shape))
+    elif isinstance(fn, dist.MultivariateNormal):
+        factor = jnp.broadcast_to(fn.scale_tril, (*shape, shape[1]))
+    else:
+        raise NotConjugate(f"the prior of 'theta' is {type(fn).__name__}; closed forms are known here for Normal")
+    return jnp.broadcast_to(fn.loc, shape), factor
 
 
 def _noise(model: Model, stages: int, features: int) -> Array:
     """[stage], from how fast a row's log-likelihood falls, believed only if it explains all random points."""
     rng = np.random.default_rng(20260103)
-    log_likelihood, squares = [], []
-    for number in range(POINTS):
-        theta = rng.normal(size=(stages, features)) * 3.0 ** (number % 3 - 1)
-        data = _probe_rows(stages, features, number)
-        data = data._replace(target=data.target * 10.0 ** (number % 4 - 1))
-        seen = np.asarray(row_log_likelihood(model, data, {"theta": theta}))
-        twice = np.asarray(row_log_likelihood(model, data._replace(weight=2 + np.arange(stages)), {"theta": theta}))
-        if not np.allclose(twice, seen * (2 + np.arange(stages)), rtol=1e-9):
-            raise ValueError("rows are not counted `weight` times: observe inside `with data.rows():`")
-        log_likelihood.append(seen)
-        squares.append((data.target - (data.features * theta).sum(-1)) ** 2 / 2)
-    y, x = np.array(log_likelihood), np.array(squares)
+    theta = rng.normal(size=(POINTS, stages, features)) * 3.0 ** (np.arange(POINTS) % 3 - 1)[:, None, None]
+    data = _probe_rows(stages, features, ROWS)
+    data = data._replace(target=data.target * 10.0 ** (np.arange(ROWS * stages) // stages % 4 - 1))
+
+    def log_likelihood(theta: Array) -> tuple[Array, Array]:
+        often = data._replace(weight=2.0 + data.stage)
+        return tuple(row_log_likelihood(model, rows, {"theta": theta}) for rows in (data, often))
+
+    seen, often = map(np.asarray, jax.jit(jax.vmap(log_likelihood))(theta))
+    if not np.allclose(often, seen * (2 + data.stage), rtol=1e-9):
+        raise ValueError("rows are not counted `weight` times: observe inside `with data.rows():`")
+    squares = (data.target - np.einsum("rf,prf->pr", data.features, theta[:, data.stage])) ** 2 / 2
+    y, x = seen.reshape(-1, stages), squares.reshape(-1, stages)
     far, near = x.argmax(0), x.argmin(0)
     stage = np.arange(stages)
     slope = (y[near, stage] - y[far, stage]) / (x[far, stage] - x[near, stage])

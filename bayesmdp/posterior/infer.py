@@ -21,17 +21,8 @@ from bayesmdp.posterior.families import FAMILIES
 from bayesmdp.posterior.infer_q import infer_q, of_q_values
 from bayesmdp.posterior.infer_records import infer_records
 from bayesmdp.posterior.log_evidence import conjugate_log_evidence
-from bayesmdp.posterior.program import (
-    Impossible,
-    Model,
-    Program,
-    check,
-    describe_row,
-    latent_values,
-    read,
-    reads_reward,
-    row_values,
-)
+from bayesmdp.posterior.program import Impossible, Model, Program, check, describe_row, read, reads_reward, row_values
+from bayesmdp.posterior.runs import latent_values
 from bayesmdp.posterior.smc import DEFAULT
 from bayesmdp.posterior.summary import summarise_rewards
 from bayesmdp.records import Records
@@ -153,7 +144,7 @@ def infer(
         padded = _padded(data)
         program = read(model, padded, labels.outcome)
         _check_sizes(program, labels)
-        rewarded = reads_reward(model, all_transitions(1, 1, 1))
+        rewarded = program.rewarded
         rewards = "as seen" if rewarded else "not looked at"
         short = summarise_rewards(model, data, program) if rewarded else data
         if short is not data:
@@ -268,7 +259,7 @@ def _engine(
     if method == "auto" and isinstance(model, ByParticles):
         return "smc", None, "asked for with with_particles"
     try:
-        found = find(model, data, outcome)
+        found = find(model, data, outcome, program)
     except NotConjugate as error:
         if method == "exact":
             raise
@@ -282,7 +273,7 @@ def _engine(
 
 
 def _discrete(program: Program) -> list[str]:
-    return [name for name, site in program.latents.items() if site["fn"].support.is_discrete]
+    return [name for name, latent in program.latents.items() if latent.discrete]
 
 
 def _never(model: Model, data: Transitions) -> NDArray[np.bool_]:

@@ -16,9 +16,10 @@ from bayesmdp.posterior import nuts
 from bayesmdp.posterior.datatree import by_draw, numbered_tree, versions
 from bayesmdp.posterior.gaussian import GaussianPrior, condition, read_gaussian, root
 from bayesmdp.posterior.priors import NotConjugate
-from bayesmdp.posterior.program import Model, Program, sites
+from bayesmdp.posterior.program import Model, Program
 from bayesmdp.posterior.q_regression import TaskStatistics, row_targets, task_statistics
 from bayesmdp.posterior.q_rows import QRows, rows_of
+from bayesmdp.posterior.runs import looked_at
 from bayesmdp.validation import finite_array, reject_first
 
 __all__ = ["infer_q", "of_q_values", "statistics_of"]
@@ -40,7 +41,7 @@ def of_q_values(model: Model, mdp: MDP) -> bool:
     row = Targets(np.zeros(1, int), np.zeros((1, mdp.features.shape[-1])), np.zeros(1), np.ones(1))
     with jax.enable_x64(True):
         try:
-            return "theta" in sites(model, row)
+            return looked_at(model, row, lambda messages: "theta" in messages)
         except AttributeError:
             return False
         except (TypeError, ValueError):  # of other sizes, which is said where it is read
@@ -84,7 +85,7 @@ def infer_q(
         parameters, groups = {}, {}
         if prior is None or method == "nuts":
             reason = "asked for with method='nuts'" if method == "nuts" else reason
-            program = Program({"theta": {}}, (), {"theta": THETA}, (0, 0, 0))
+            program = Program({"theta": None}, (), {"theta": THETA}, (0, 0, 0))  # type: ignore[dict-item]
             drawn, told = nuts.run(
                 model,
                 targets,

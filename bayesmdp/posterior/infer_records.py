@@ -17,8 +17,9 @@ from bayesmdp.posterior.exact import exact_draws
 from bayesmdp.posterior.families import FAMILIES
 from bayesmdp.posterior.primitives import fit_rows
 from bayesmdp.posterior.priors import NotConjugate
-from bayesmdp.posterior.program import Impossible, Model, Program, read_sites, sites
+from bayesmdp.posterior.program import Impossible, Model, Program, read_sites
 from bayesmdp.posterior.recorded import find_pairs, impossible_rows, learn, log_evidence
+from bayesmdp.posterior.runs import sites
 from bayesmdp.posterior.smc import DEFAULT
 from bayesmdp.records import Records, check_records, read_records
 

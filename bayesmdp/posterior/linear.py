@@ -8,6 +8,7 @@ independent of each other, so nothing may depend on one.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -18,8 +19,9 @@ from numpy.typing import NDArray
 from bayesmdp.data import Transitions
 from bayesmdp.mdp import Array
 from bayesmdp.posterior.conjugate import Conjugate
-from bayesmdp.posterior.program import Model, sites
+from bayesmdp.posterior.program import Model
 from bayesmdp.posterior.rows import random_point
+from bayesmdp.posterior.runs import looked_at, sites
 
 __all__ = ["Linear", "linear_in"]
 
@@ -52,20 +54,16 @@ class Linear(NamedTuple):
 
 def linear_in(name: str, model: Model, data: Transitions, found: Conjugate) -> Linear | None:
     """How a deterministic site follows from the unknowns; None if not linearly, or from a Dirichlet or a precision."""
-
-    def computed(values: dict[str, Array]) -> Array:
-        return sites(model, data, values)[name]["value"]
-
     betas = {key for key, site in found.sites.items() if site.family.simplex and site.family.labels}
     rng = np.random.default_rng(20260102)
+    points = [random_point(rng, {key: site.prior for key, site in found.sites.items()}, 1.0) for _ in range(2)]
+    points = [{key: x[..., 0] if key in betas else x for key, x in point.items()} for point in points]
     with jax.enable_x64(True):
-        points = [random_point(rng, {key: site.prior for key, site in found.sites.items()}, 1.0) for _ in range(2)]
-        points = [{key: x[..., 0] if key in betas else x for key, x in point.items()} for point in points]
-        size = np.size(sites(model, data)[name]["value"])
+        size = looked_at(model, data, lambda messages: np.size(messages[name]["value"]))
         if size * sum(np.size(x) for x in points[0].values()) > LARGEST:
             return None
-        here, there = (jax.tree.map(np.asarray, jax.jacfwd(computed)(point)) for point in points)
-        value = np.asarray(computed(points[0]))
+        one = Transitions(*(column[:1] for column in data))
+        (value, here), (_, there) = (jax.tree.map(np.asarray, _differentiated(model, name, one, at)) for at in points)
     slopes = {key: slope for key, slope in here.items() if slope.any() or there[key].any()}
     for key, slope in slopes.items():
         whole = key in found.sites and (found.sites[key].family.labels or not found.sites[key].family.simplex)
@@ -75,3 +73,15 @@ def linear_in(name: str, model: Model, data: Transitions, found: Conjugate) -> L
     constant = value - moved
     # What rounding leaves of a constant that is 0.
     return Linear(np.where(np.abs(constant) <= 1e-12 * (1 + np.abs(value)), 0.0, constant), slopes)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _differentiated(model: Model, name: str, data: Transitions, point: dict[str, Array]) -> tuple[Array, Array]:
+    """A site's value and its derivatives by the unknowns."""
+
+    def computed(values: dict[str, Array]) -> tuple[Array, Array]:
+        value = sites(model, data, values)[name]["value"]
+        return value, value
+
+    slopes, value = jax.jacfwd(computed, has_aux=True)(point)
+    return value, slopes

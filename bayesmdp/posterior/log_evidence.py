@@ -18,7 +18,9 @@ from scipy.special import gammaln, xlogy
 
 from bayesmdp.data import Transitions
 from bayesmdp.posterior.conjugate import Conjugate
-from bayesmdp.posterior.program import Model, prior_density, row_values, sites
+from bayesmdp.posterior.families import BETA
+from bayesmdp.posterior.program import Model
+from bayesmdp.posterior.rows import Rows
 
 __all__ = ["conjugate_log_evidence"]
 
@@ -46,47 +48,65 @@ def conjugate_log_evidence(
     >>> round(float(np.exp(posterior.attrs["log_evidence"])), 3)  # one step: one of six next states
     0.167
     """
-    values: dict[str, Any] = {}
-    after = 0.0
+    values: dict[str, NDArray[Any]] = {}
+    before = after = 0.0
     for name, site in found.sites.items():
-        at, density = _AT[site.family.name](np.asarray(parameters[name], float))
-        after += float(density.sum())
-        values |= dict(zip(site.prior.sites, at, strict=True))
+        mean, density = _FUNCTIONS[site.family.name]
+        posterior = np.asarray(parameters[name], float)
+        at = mean(posterior)
+        before += float(density(at, site.prior.parameters).sum())
+        after += float(density(at, posterior).sum())
+        values |= {key: x[..., 0] if site.family is BETA else x for key, x in zip(site.prior.sites, at, strict=True)}
     with jax.enable_x64(True):
-        rows = np.asarray(row_values(model, data._replace(weight=np.ones(len(data.weight))), values))
-        before = float(prior_density(sites(model, data, values)))
+        rows = Rows(model, data._replace(weight=np.ones(len(data.weight))), found.program.shape[-1]).values(values)
     seen = np.asarray(data.weight) > 0
     return float(np.dot(np.asarray(data.weight)[seen], rows[seen])) + before - after
 
 
-type _Point = tuple[tuple[NDArray[Any], ...], NDArray[Any]]
-"""Values of a family's sites at the mean, and the log of its density there."""
+type _Point = tuple[NDArray[Any], ...]
+"""Values of a family's sites, those of a Beta as pairs (x, 1 - x)."""
 
 
-def _dirichlet(a: NDArray[Any]) -> _Point:
-    mean = a / a.sum(-1, keepdims=True)
-    return (mean,), gammaln(a.sum(-1)) + (xlogy(a - 1, mean) - gammaln(a)).sum(-1)
+def _simplex_mean(a: NDArray[Any]) -> _Point:
+    return (a / a.sum(-1, keepdims=True),)
 
 
-def _beta(ab: NDArray[Any]) -> _Point:
-    (mean,), density = _dirichlet(ab)
-    return (mean[..., 0],), density
+def _simplex(at: _Point, a: NDArray[Any]) -> NDArray[Any]:
+    return gammaln(a.sum(-1)) + (xlogy(a - 1, at[0]) - gammaln(a)).sum(-1)
 
 
-def _normal(parameters: NDArray[Any]) -> _Point:
-    mean, sd = np.moveaxis(parameters, -1, 0)
-    return (mean,), stats.norm.logpdf(mean, mean, sd)
+def _normal_mean(parameters: NDArray[Any]) -> _Point:
+    return (parameters[..., 0],)
 
 
-def _gamma(parameters: NDArray[Any]) -> _Point:
-    shape, rate = np.moveaxis(parameters, -1, 0)
-    return (shape / rate,), stats.gamma.logpdf(shape / rate, shape, scale=1 / rate)
+def _normal(at: _Point, parameters: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(stats.norm.logpdf(at[0], parameters[..., 0], parameters[..., 1]))
 
 
-def _normal_gamma(parameters: NDArray[Any]) -> _Point:
-    mean, weight, shape, rate = np.moveaxis(parameters, -1, 0)
-    (precision,), density = _gamma(np.stack([shape, rate], -1))
-    return (precision, mean), density + stats.norm.logpdf(mean, mean, 1 / np.sqrt(weight * precision))
+def _gamma_mean(parameters: NDArray[Any]) -> _Point:
+    return (parameters[..., 0] / parameters[..., 1],)
 
 
-_AT = {"Dirichlet": _dirichlet, "Beta": _beta, "Normal": _normal, "Gamma": _gamma, "Normal-Gamma": _normal_gamma}
+def _gamma(at: _Point, parameters: NDArray[Any]) -> NDArray[Any]:
+    return np.asarray(stats.gamma.logpdf(at[0], parameters[..., 0], scale=1 / parameters[..., 1]))
+
+
+def _normal_gamma_mean(parameters: NDArray[Any]) -> _Point:
+    return parameters[..., 2] / parameters[..., 3], parameters[..., 0]
+
+
+def _normal_gamma(at: _Point, parameters: NDArray[Any]) -> NDArray[Any]:
+    precision, value = at
+    mean, weight, *_ = np.moveaxis(parameters, -1, 0)
+    scale = 1 / np.sqrt(weight * precision)
+    return _gamma((precision,), parameters[..., 2:]) + stats.norm.logpdf(value, mean, scale)
+
+
+_FUNCTIONS = {
+    "Dirichlet": (_simplex_mean, _simplex),
+    "Beta": (_simplex_mean, _simplex),
+    "Normal": (_normal_mean, _normal),
+    "Gamma": (_gamma_mean, _gamma),
+    "Normal-Gamma": (_normal_gamma_mean, _normal_gamma),
+}
+"""The mean, and the log of the density at a point, of parameters [..., parameter]."""

@@ -7,18 +7,19 @@ missing in logs.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax import random
 from numpy.typing import NDArray
 from numpyro import handlers
 
 from bayesmdp.mdp import Array
-from bayesmdp.posterior.program import PLATE, Model, sites, trace
+from bayesmdp.posterior.program import PLATE, Model
+from bayesmdp.posterior.runs import looked_at, sites, trace
 from bayesmdp.records import Records
 
 __all__ = ["bare", "draw_rows", "fit_rows", "per_row", "row_counts", "unknowns"]
@@ -87,16 +88,16 @@ def fit_rows(model: Model, data: Records) -> Records:
     ValueError
         Naming the primitive that is not there, has another shape or type, or is missing in a row where it counts.
     """
-    drawn = per_row(trace(handlers.seed(model, random.key(0)), data._replace(seen={})))
+    drawn = looked_at(model, data._replace(seen={}), _drawn)
     fitted, missing = {}, {}
-    for name, site in drawn.items():
+    for name, like in drawn.items():
         if name not in data.seen:
             held = ", ".join(data.seen) or "none"
             raise ValueError(f"the model draws {name!r} for each row, and the data do not hold it; they hold {held}")
-        fitted[name], missing[name] = _fitted(name, np.asarray(data.seen[name]), site["value"])
+        fitted[name], missing[name] = _fitted(name, np.asarray(data.seen[name]), like)
     found = data._replace(seen=fitted)
-    for name, site in per_row(sites(model, found)).items():
-        lacking = missing[name] & (np.asarray(row_counts(site, len(missing[name]))) > 0)
+    for name, counts in _counts(model, found).items():
+        lacking = missing[name] & (np.asarray(counts) > 0)
         if lacking.any():
             row = int(np.flatnonzero(lacking)[0])
             raise ValueError(
@@ -106,7 +107,18 @@ def fit_rows(model: Model, data: Records) -> Records:
     return found
 
 
-def _fitted(name: str, given: NDArray[Any], drawn: Array) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+def _drawn(messages: dict[str, Any]) -> dict[str, Any]:
+    """Shapes and types of what a model draws for each row."""
+    return {name: jax.typeof(site["value"]) for name, site in per_row(messages).items()}
+
+
+@partial(jax.jit, static_argnums=0)
+def _counts(model: Model, data: Records) -> dict[str, Array]:
+    """How often each row of each primitive counts [row], at some values of the unknowns."""
+    return {name: row_counts(site, len(data.weight)) for name, site in per_row(sites(model, data)).items()}
+
+
+def _fitted(name: str, given: NDArray[Any], drawn: Any) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     """A column in the type that the model draws it in, and the rows where a number is missing."""
     if given.shape != drawn.shape:
         raise ValueError(f"{name} has shape {given.shape}; the model draws {drawn.shape}")

@@ -1,4 +1,4 @@
-"""The priors of a model's unknowns, read from one run of it and compared with others."""
+"""The priors of a model's unknowns, read from one run of it and compared with those of others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from bayesmdp.data import Transitions
 from bayesmdp.posterior.families import BETA, DIRICHLET, GAMMA, NORMAL, NORMAL_GAMMA, ExponentialFamily
-from bayesmdp.posterior.program import Model, Program, base_distribution, sites
+from bayesmdp.posterior.program import Model, Program
+from bayesmdp.posterior.runs import Run, repeated, run_at_random
 
 __all__ = ["NotConjugate", "Prior", "priors", "read_prior"]
 
@@ -49,21 +50,27 @@ def priors(model: Model, data: Transitions, program: Program) -> dict[str, Prior
     ValueError
         For parameters in 32 bits.
     """
+    row = repeated(data, 1)
+    runs = [run_at_random(model, row, program.latents)]
     # Some far out: a dependence may begin there only.
-    runs = [sites(model, data, seed=seed, spread=(1, 3, 10)[seed % 3]) for seed in range(1, 13)]
+    runs += [run_at_random(model, row, program.latents, seed, spread=(1, 3, 10)[seed % 3]) for seed in range(1, 13)]
+    # Another row, another reward, other weights, and twice as many rows.
+    last = Transitions(*(np.asarray(column)[-1:] for column in data))
+    others = repeated(last._replace(weight=np.zeros(1), reward=row.reward + 1), 2)
+    unseen = run_at_random(model, others, program.latents)
     partner = _partners(runs, program)
-    unseen = sites(model, data._replace(weight=np.zeros(len(data.weight)), reward=np.asarray(data.reward) + 1))
     found = {}
-    for name, site in program.latents.items():
-        read = read_prior(site["fn"])
+    for name, latent in program.latents.items():
+        read = read_prior(latent.kind, runs[0].parameters[name])
         if read is None:
-            kind = type(base_distribution(site["fn"])).__name__
-            raise NotConjugate(f"the prior of {name!r} is {kind}; closed forms are known here for {KNOWN}")
+            raise NotConjugate(
+                f"the prior of {name!r} is {latent.kind.__name__}; closed forms are known here for {KNOWN}"
+            )
         family, parameters = read
-        before = read_prior(unseen[name]["fn"])
+        before = read_prior(latent.kind, unseen.parameters[name])
         if before is None or not np.array_equal(before[1], parameters):
             raise NotConjugate(f"the prior of {name!r} depends on the data")
-        if site["scale"] is not None:
+        if latent.scaled:
             raise NotConjugate(f"the prior of {name!r} is scaled, which leaves the {family.name} family")
         if parameters.dtype.kind not in "iu" and parameters.dtype != np.float64:
             what = "concentration" if family.simplex else family.labels[0] + " or " + family.labels[1]
@@ -71,31 +78,30 @@ def priors(model: Model, data: Transitions, program: Program) -> dict[str, Prior
                 f"the {what} of {name!r} is {parameters.dtype}, good to 8 digits only; "
                 "give the model Python or NumPy float64 numbers, not a JAX array made beforehand"
             )
-        shape = np.shape(site["value"]) + (2,) * (family is not DIRICHLET)
+        shape = latent.shape + (2,) * (family is not DIRICHLET)
         found[name] = Prior((name,), family, np.broadcast_to(parameters.astype(np.float64), shape))
-    for name, other in partner.items():
-        mean, shape_rate = found[name].parameters[..., 0], found[other].parameters
-        weight = 1 / (found[name].parameters[..., 1] ** 2 * np.asarray(program.latents[other]["value"]))
+    for name, precision in partner.items():
+        mean, shape_rate = found[name].parameters[..., 0], found[precision].parameters
+        weight = 1 / (found[name].parameters[..., 1] ** 2 * runs[0].values[precision])
         parameters = np.stack([mean, weight, shape_rate[..., 0], shape_rate[..., 1]], -1)
-        found[name] = Prior((other, name), NORMAL_GAMMA, parameters)
+        found[name] = Prior((precision, name), NORMAL_GAMMA, parameters)
     return {name: prior for name, prior in found.items() if name not in partner.values()}
 
 
-def read_prior(fn: Any) -> tuple[ExponentialFamily, NDArray[Any]] | None:
-    """The family of a distribution and its parameters [..., parameter]."""
-    base = base_distribution(fn)
-    if isinstance(base, dist.Dirichlet):
-        return DIRICHLET, np.asarray(base.concentration)
-    if isinstance(base, dist.Beta):
-        return BETA, _stack(base.concentration1, base.concentration0)
-    if isinstance(base, dist.Uniform) and np.all(base.low == 0) and np.all(base.high == 1):
-        return BETA, np.ones((*base.batch_shape, 2))
-    if isinstance(base, dist.Normal):
-        return NORMAL, _stack(base.loc, base.scale)
-    if isinstance(base, dist.Gamma):
-        return GAMMA, _stack(base.concentration, base.rate)
-    if isinstance(base, dist.Exponential):
-        return GAMMA, _stack(np.ones(()), base.rate)
+def read_prior(kind: type, parameters: tuple[Any, ...]) -> tuple[ExponentialFamily, NDArray[Any]] | None:
+    """The family of a distribution and its parameters [..., parameter], from what `parameters_of` says of it."""
+    if issubclass(kind, dist.Dirichlet):
+        return DIRICHLET, np.asarray(parameters[0])
+    if issubclass(kind, dist.Beta):
+        return BETA, _stack(*parameters)
+    if issubclass(kind, dist.Uniform) and np.all(parameters[0] == 0) and np.all(parameters[1] == 1):
+        return BETA, np.ones((*np.broadcast_shapes(*map(np.shape, parameters)), 2))
+    if issubclass(kind, dist.Normal):
+        return NORMAL, _stack(*parameters)
+    if issubclass(kind, dist.Gamma):
+        return GAMMA, _stack(*parameters)
+    if issubclass(kind, dist.Exponential):
+        return GAMMA, _stack(np.ones(()), *parameters)
     return None
 
 
@@ -103,12 +109,15 @@ def _stack(*parameters: Any) -> NDArray[Any]:
     return np.stack(np.broadcast_arrays(*parameters), -1)
 
 
-def _partners(runs: list[dict[str, Any]], program: Program) -> dict[str, str]:
+def _partners(runs: list[Run], program: Program) -> dict[str, str]:
     """The precision of each Normal site whose scale is 1 / sqrt(weight precision); other dependence is refused.
 
     Priors depend on other unknowns if their parameters move when those are drawn anew.
     """
-    read = {name: [read_prior(run[name]["fn"]) for run in runs] for name in program.latents}
+    read = {
+        name: [read_prior(latent.kind, run.parameters[name]) for run in runs]
+        for name, latent in program.latents.items()
+    }
     moving = [name for name, drawn in read.items() if _moves(drawn)]
     partner: dict[str, str] = {}
     for name in moving:
@@ -119,7 +128,7 @@ def _partners(runs: list[dict[str, Any]], program: Program) -> dict[str, str]:
         for other in others:
             if other in moving or other in partner.values() or any(o is None or o[0] is not GAMMA for o in read[other]):
                 continue
-            if _is_pair([run[name] for run in runs], [np.asarray(run[other]["value"]) for run in runs]):
+            if program.latents[name].shape == program.latents[other].shape and _is_pair(name, other, runs):
                 partner[name] = other
                 break
         else:
@@ -136,11 +145,8 @@ def _moves(drawn: list[tuple[ExponentialFamily, NDArray[Any]] | None]) -> bool:
     return first is not None and any(one is None or not np.array_equal(first[1], one[1]) for one in drawn)
 
 
-def _is_pair(normal: list[dict[str, Any]], precision: list[NDArray[Any]]) -> bool:
+def _is_pair(normal: str, precision: str, runs: list[Run]) -> bool:
     """Whether over all runs the mean stands still and scale^2 precision does, element by element."""
-    if np.shape(normal[0]["value"]) != precision[0].shape:
-        return False
-    base = [base_distribution(site["fn"]) for site in normal]
-    mean = np.array([one.loc for one in base])
-    product = np.array([np.square(one.scale) * t for one, t in zip(base, precision, strict=True)])
+    mean = np.array([run.parameters[normal][0] for run in runs])
+    product = np.array([np.square(run.parameters[normal][1]) * run.values[precision] for run in runs])
     return bool((mean == mean[0]).all() and (np.ptp(product, axis=0) <= 1e-12 * product[0]).all())

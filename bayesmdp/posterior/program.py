@@ -1,13 +1,10 @@
 """Reading a model: its unknowns, what they are called along each axis, and the log-likelihood of each row.
 
-Everything here expects 64 bits to be on, and runs the model through NumPyro's handlers; nothing is asked of the model
-but the contract that :func:`check` checks.
+Everything here expects 64 bits to be on, and nothing is asked of the model but the contract that :func:`check` checks.
 """
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,9 +17,26 @@ from numpyro import handlers
 
 from bayesmdp.data import Targets, Transitions, all_transitions
 from bayesmdp.mdp import Array
+from bayesmdp.posterior.runs import (
+    TRACING,
+    Data,
+    Latent,
+    Model,
+    base_distribution,
+    is_latent,
+    is_unobserved,
+    latent_sites,
+    latent_values,
+    looked_at,
+    repeated,
+    run_at_random,
+    sites,
+    trace,
+)
 
 __all__ = [
     "PLATE",
+    "TRACING",
     "Data",
     "Impossible",
     "Model",
@@ -30,6 +44,7 @@ __all__ = [
     "base_distribution",
     "check",
     "describe_row",
+    "factors",
     "latent_values",
     "log_likelihood_of",
     "of_prior",
@@ -44,19 +59,10 @@ __all__ = [
     "trace",
 ]
 
-type Model = Callable[[Any], Any]
-"""A NumPyro model of one argument, the data."""
-
-type Data = Any
-"""What a model reads: `Transitions`, or `Targets` in a model of Q-values, or what tasks left behind."""
-
 PLATE = "row"
 
 AXES = ("chain", "draw", "state", "action", "next_state", "outcome", "row", "parameter")
 """Names that posteriors give to axes, and sites may not have."""
-
-# NumPyro keeps its handlers on one stack for all threads, and agents are compiled side by side.
-TRACING = threading.RLock()
 
 
 class Impossible(ValueError):
@@ -64,81 +70,34 @@ class Impossible(ValueError):
 
 
 class Program(NamedTuple):
-    """A model as read from one run of it.
+    """A model as read from abstract runs of it.
 
     Attributes
     ----------
-    latents : dict
-        Sampled and not observed sites, by name, as NumPyro's messages.
+    latents : dict of Latent
+        Sampled and not observed sites, by name.
     deterministic : tuple of str
     dims : dict
         Names of the axes of each site of either kind.
     shape : (num_states, num_actions, num_outcomes)
         Of ``transition``.
+    factors : tuple of str
+        Factors outside the rows, which are part of the prior.
+    rewarded : bool
+        Whether it looks at ``data.reward``, so that rows may not be merged over rewards.
     """
 
-    latents: dict[str, dict[str, Any]]
+    latents: dict[str, Latent]
     deterministic: tuple[str, ...]
     dims: dict[str, tuple[str, ...]]
     shape: tuple[int, int, int]
+    factors: tuple[str, ...] = ()
+    rewarded: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
         """Every site that is not observed."""
         return (*self.latents, *self.deterministic)
-
-
-def sites(
-    model: Model, data: Data, values: dict[str, Array] | None = None, seed: int = 0, spread: float = 1.0
-) -> dict[str, Any]:
-    """NumPyro's messages by site, with some latents given and the rest random.
-
-    Sites of known families are filled with random numbers, of moderate size unless `spread` is large: where a model is
-    only being read the prior does not matter, and compiling JAX's own Gamma sampler for it would take seconds.
-    """
-    rng = np.random.default_rng(seed)
-
-    def fill(site: dict[str, Any]) -> Any:
-        if site["type"] != "sample" or site.get("is_observed"):
-            return None
-        if values is not None and site["name"] in values:
-            return values[site["name"]]
-        fn = base_distribution(site["fn"])
-        if isinstance(fn, dist.ImproperUniform):
-            raise ValueError(
-                f"the prior of {site['name']!r} is improper: nothing can be drawn from it; give it another"
-            )
-        shape = site["fn"].shape(site["kwargs"].get("sample_shape", ()))
-        if isinstance(fn, dist.Beta):
-            return jnp.asarray(np.clip(rng.beta(0.5, 0.5, shape), 1e-3, 1 - 1e-3))
-        if isinstance(fn, dist.Dirichlet):
-            raw = np.exp(rng.uniform(-4, 4, shape))
-            return jnp.asarray(raw / raw.sum(-1, keepdims=True))
-        if isinstance(fn, dist.Normal):
-            return fn.loc + fn.scale * spread * rng.uniform(-2, 2, shape)
-        if isinstance(fn, dist.Gamma | dist.Exponential):
-            return fn.mean * np.exp(spread * rng.uniform(-1, 1, shape))
-        return None
-
-    return trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), jax.random.key(seed)), data)
-
-
-def latent_values(model: Model, data: Data, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Values of the latent sites in one run of `sites`."""
-    return {name: np.asarray(site["value"]) for name, site in sites(model, data, seed=seed).items() if _is_latent(site)}
-
-
-def trace(model: Model, data: Data) -> dict[str, Any]:
-    """NumPyro's messages by site, of one run; one thread at a time."""
-    with TRACING:
-        return dict(handlers.trace(model).get_trace(data))
-
-
-def base_distribution(fn: Any) -> Any:
-    """The distribution under NumPyro's expansions and changes of batch to event axes."""
-    while isinstance(fn, dist.ExpandedDistribution | dist.Independent):
-        fn = fn.base_dist
-    return fn
 
 
 def read(model: Model, data: Transitions, outcome: str = "next_state") -> Program:
@@ -158,39 +117,62 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
     """
     if not callable(model):
         raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
-    messages = sites(model, data)
-    latents = {name: site for name, site in messages.items() if _is_latent(site)}
-    deterministic = tuple(name for name, site in messages.items() if site["type"] == "deterministic")
-    if "transition" not in latents and "transition" not in deterministic:
-        found = ", ".join(map(repr, (*latents, *deterministic))) or "none"
+    row = repeated(data, 1)
+    watched, asked = _watched(row)
+    latents, deterministic, dims, factors, shapes = looked_at(model, watched, _unknowns)
+    if "transition" not in dims:
+        listed = ", ".join(map(repr, dims)) or "none"
         raise ValueError(
             "the model has no site 'transition': sample it, or compute it and call "
-            f"numpyro.deterministic('transition', ...); its sites are {found}"
+            f"numpyro.deterministic('transition', ...); its sites are {listed}"
         )
-    _check_fixed(model, data)
+    _check_fixed(shapes, looked_at(model, repeated(data, 2), _shapes))
     for seed in range(3):
-        _check_transition((sites(model, data, seed=seed) if seed else messages)["transition"]["value"])
-    shape = messages["transition"]["value"].shape
+        _check_transition(run_at_random(model, row, latents, seed).values["transition"])
+    shape: Any = shapes["transition"]
     for name, size in zip(("state", "action", "next_state"), shape, strict=True):
         largest = int(np.max(getattr(data, name), initial=0))
         if largest >= size:
             raise ValueError(f"transition has shape {shape}, but the data hold {name} {largest}")
-    dims = {name: _dims(messages[name]) for name in (*latents, *deterministic)}
     dims["transition"] = ("state", "action", outcome)
     _check_names(dims)
     if "reward" in dims:
-        given = np.shape(messages["reward"]["value"])
+        given: Any = shapes["reward"]
         if given not in (shape[:2], shape):
             raise ValueError(
                 f"reward has shape {given}; expected [state, action] = {shape[:2]}, or with {outcome} {shape}; "
                 "if it is another thing, give the site another name"
             )
         dims["reward"] = dims["transition"][: len(given)]
-    return Program(latents, deterministic, dims, shape)
+    return Program(latents, deterministic, dims, shape, factors, bool(asked))
 
 
-def read_sites(model: Model, data: Data) -> tuple[dict[str, Any], dict[str, tuple[str, ...]]]:
-    """The unknowns of a model of recorded primitives, as NumPyro's messages by name, and the names of their axes.
+type _Shapes = dict[str, tuple[int, ...] | None]
+"""By site; None for what is observed."""
+
+
+def _shapes(messages: dict[str, Any]) -> _Shapes:
+    return {name: np.shape(site["value"]) if is_unobserved(site) else None for name, site in messages.items()}
+
+
+def _unknowns(
+    messages: dict[str, Any],
+) -> tuple[dict[str, Latent], tuple[str, ...], dict[str, tuple[str, ...]], tuple[str, ...], _Shapes]:
+    """The latents, the deterministic sites, the names of the axes of both, the factors, and all shapes."""
+    latents = latent_sites(messages)
+    deterministic = tuple(name for name, site in messages.items() if site["type"] == "deterministic")
+    dims = {name: _dims(messages[name]) for name in (*latents, *deterministic)}
+    return latents, deterministic, dims, factors(messages), _shapes(messages)
+
+
+def factors(messages: dict[str, Any]) -> tuple[str, ...]:
+    """Names of the factors outside the rows; those inside are masked where a row was not seen."""
+    observed = {name: m["fn"] for name, m in messages.items() if m["type"] == "sample" and m["is_observed"]}
+    return tuple(name for name, fn in observed.items() if isinstance(base_distribution(fn), dist.Unit))
+
+
+def read_sites(model: Model, data: Data) -> tuple[dict[str, Latent], dict[str, tuple[str, ...]]]:
+    """The unknowns of a model of recorded primitives, and the names of their axes.
 
     Raises
     ------
@@ -200,44 +182,42 @@ def read_sites(model: Model, data: Data) -> tuple[dict[str, Any], dict[str, tupl
     """
     if not callable(model):
         raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
-    messages = sites(model, data)
-    latents = {name: site for name, site in messages.items() if _is_latent(site)}
-    if "next_state" not in messages or messages["next_state"]["type"] != "deterministic":
+    latents, deterministic, dims, _, shapes = looked_at(model, data, _unknowns)
+    if "next_state" not in deterministic:
         raise ValueError(
             "the model computes no next state: call numpyro.deterministic('next_state', ...) [row, coordinate]; its "
-            f"sites are {', '.join(map(repr, messages))}"
+            f"sites are {', '.join(map(repr, shapes))}"
         )
-    shape = np.shape(messages["next_state"]["value"])
-    if shape != np.shape(data.state):
-        raise ValueError(f"next_state has shape {shape}; expected [row, coordinate] = {np.shape(data.state)}")
-    for seed in range(1, 4):
-        other = np.asarray(sites(model, data, seed=seed)["next_state"]["value"])
-        moved = ~np.isclose(other, np.asarray(messages["next_state"]["value"]), rtol=1e-9, atol=1e-12).all(-1)
+    if shapes["next_state"] != np.shape(data.state):
+        raise ValueError(
+            f"next_state has shape {shapes['next_state']}; expected [row, coordinate] = {np.shape(data.state)}"
+        )
+    first, *others = (run_at_random(model, data, latents, seed).values["next_state"] for seed in range(4))
+    for other in others:
+        moved = ~np.isclose(other, first, rtol=1e-9, atol=1e-12).all(-1)
         if moved.any():
             raise ValueError(
                 f"next_state of row {int(np.flatnonzero(moved)[0])} depends on the unknowns {', '.join(latents)} "
                 "though all primitives are given, and nothing would be learned from it: sample what it depends on in "
                 "data.rows(), and record it"
             )
-    dims = {name: _dims(site) for name, site in latents.items()}
+    dims = {name: dims[name] for name in latents}
     _check_names(dims)
     return latents, dims
 
 
 def read_for_agents(model: Model, shape: tuple[int, int, int], outcome: str) -> tuple[Program, bool]:
     """`read` of a model about an MDP of `shape`, and whether it observes rewards, which must then be an unknown."""
-    one = all_transitions(1, 1, 1)
     with jax.enable_x64(True):
-        program = read(model, one, outcome)
+        program = read(model, all_transitions(1, 1, 1), outcome)
     if program.shape != shape:
         raise ValueError(f"the model's transition has shape {program.shape}; the MDP's sizes are {shape}")
-    rewarded = reads_reward(model, one)
-    if rewarded and "reward" not in program.names:
+    if program.rewarded and "reward" not in program.names:
         raise ValueError(
             "the model observes rewards but has no unknown 'reward' for agents to plan with: sample their means, or "
             "compute them and call numpyro.deterministic('reward', ...) [state, action]"
         )
-    return program, rewarded
+    return program, program.rewarded
 
 
 def check(model: Model, data: Transitions) -> NDArray[np.float64]:
@@ -309,7 +289,7 @@ def prior_density(messages: dict[str, Any]) -> Array:
 def of_prior(site: dict[str, Any]) -> bool:
     """Whether a site's density is part of the prior: unknowns, and factors outside the rows."""
     inside = any(frame.name == PLATE for frame in site["cond_indep_stack"])
-    return _is_latent(site) or (isinstance(site["fn"], dist.Unit) and not inside)
+    return is_latent(site) or (isinstance(site["fn"], dist.Unit) and not inside)
 
 
 # Compiled once for a model and a number of rows, whatever the log; and compiled, NumPyro does not warn of values that a
@@ -336,6 +316,14 @@ def _log_probability(fn: Any, value: Array) -> Array:
 
 def reads_reward(model: Model, data: Transitions) -> bool:
     """Whether the model looks at ``data.reward``, so that rows may not be merged over rewards."""
+    row, asked = _watched(data)
+    with jax.enable_x64(True):
+        looked_at(model, row, list)
+    return bool(asked)
+
+
+def _watched(data: Transitions) -> tuple[Transitions, list[bool]]:
+    """The same data, and a list that is not empty once something looks at their reward."""
     asked = []
 
     class Watched(Transitions):
@@ -344,19 +332,13 @@ def reads_reward(model: Model, data: Transitions) -> bool:
             asked.append(True)
             return self[3]
 
-    with jax.enable_x64(True):
-        sites(model, Watched(*data))
-    return bool(asked)
+    return Watched(*data), asked
 
 
 def describe_row(data: Transitions, row: int, *, reward: bool = False) -> str:
     """A row in words."""
     ending = f", reward {data.reward[row]:.10g}" if reward else ""
     return f"row (state {data.state[row]}, action {data.action[row]}, next_state {data.next_state[row]}{ending})"
-
-
-def _is_latent(site: dict[str, Any]) -> bool:
-    return bool(site["type"] == "sample" and not site["is_observed"])
 
 
 def _dims(site: dict[str, Any]) -> tuple[str, ...]:
@@ -377,20 +359,16 @@ def _check_names(dims: dict[str, tuple[str, ...]]) -> None:
         raise ValueError(f"the site {taken[0]!r} has the name of an axis of posteriors; give it another")
 
 
-def _check_fixed(model: Model, data: Transitions) -> None:
+def _check_fixed(once: _Shapes, twice: _Shapes) -> None:
     """Refuse unknowns whose shape depends on how many rows there are."""
-    once, twice = (sites(model, Transitions(*(np.repeat(column[:1], n) for column in data))) for n in (1, 2))
     for name in (*once, *twice):
-        one, two = once.get(name), twice.get(name)
-        if one is None or two is None:
+        if name not in once or name not in twice:
             raise ValueError(f"the site {name!r} is there for some data only; sites must not depend on the data")
-        if one["type"] == "deterministic" or _is_latent(one):
-            before, after = np.shape(one["value"]), np.shape(two["value"])
-            if before != after:
-                raise ValueError(
-                    f"the site {name!r} has shape {before} for 1 rows of data and {after} for twice as many; unknowns "
-                    "must have one shape, whatever the data"
-                )
+        if once[name] != twice[name]:
+            raise ValueError(
+                f"the site {name!r} has shape {once[name]} for 1 rows of data and {twice[name]} for twice as many; "
+                "unknowns must have one shape, whatever the data"
+            )
 
 
 def _check_transition(transition: Array) -> None:
@@ -413,6 +391,4 @@ def _check_transition(transition: Array) -> None:
 def sample_prior(model: Model, key: Array, shape: tuple[int, int, int]) -> dict[str, Array]:
     """One prior draw of every latent and deterministic site of a model about an MDP of `shape`."""
     messages = trace(handlers.seed(model, key), all_transitions(*shape))
-    return {
-        name: site["value"] for name, site in messages.items() if site["type"] == "deterministic" or _is_latent(site)
-    }
+    return {name: site["value"] for name, site in messages.items() if is_unobserved(site)}

@@ -15,7 +15,7 @@ that is in no pair must not depend on the unknowns at all.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -31,7 +31,8 @@ from bayesmdp.posterior.conjugate import Layout, check_independent
 from bayesmdp.posterior.families import DIRICHLET, PARETO, Family
 from bayesmdp.posterior.primitives import bare, per_row, row_counts
 from bayesmdp.posterior.priors import NotConjugate, read_prior
-from bayesmdp.posterior.program import Model, base_distribution, read_sites, row_values, sites
+from bayesmdp.posterior.program import Model, factors, read_sites, row_values
+from bayesmdp.posterior.runs import Latent, base_distribution, looked_at, parameters_of, run_at_random, sites
 from bayesmdp.records import Records
 
 __all__ = ["Pairs", "find_pairs", "impossible_rows", "learn", "log_evidence"]
@@ -89,9 +90,10 @@ def find_pairs(model: Model, data: Records) -> Pairs:
         latents, dims = read_sites(model, data)
         if not latents:
             raise ValueError("the model has no unknown: none of its sites outside data.rows() is sampled")
-        check_independent(model, data)
+        check_independent(looked_at(model, data, factors))
         data = data._replace(weight=np.ones(len(data.weight)))
-        drawn = [_values(latents, seed) for seed in range(TRIALS)]
+        parameters = run_at_random(model, data, latents).parameters
+        drawn = [_values(latents, parameters, seed) for seed in range(TRIALS)]
         runs = [sites(model, data, values, seed=seed) for seed, values in enumerate(drawn)]
         unseen = sites(model, data._replace(weight=np.zeros(len(data.weight))), drawn[0])
         known = {name: _prior(name, [run[name] for run in (*runs, unseen)]) for name in latents}
@@ -111,13 +113,12 @@ def find_pairs(model: Model, data: Records) -> Pairs:
     )
 
 
-def _values(latents: dict[str, Any], seed: int) -> dict[str, Array]:
+def _values(latents: dict[str, Latent], parameters: dict[str, tuple[Array, ...]], seed: int) -> dict[str, Array]:
     """Random values of Pareto unknowns, some far out: what is cut off there must not pass for a pair."""
     rng, found = np.random.default_rng(seed), {}
-    for name, site in latents.items():
-        base = base_distribution(site["fn"])
-        if isinstance(base, dist.Pareto):
-            found[name] = jnp.asarray(base.scale * np.exp(rng.exponential(4.0**seed / 8, np.shape(site["value"]))))
+    for name, latent in latents.items():
+        if issubclass(latent.kind, dist.Pareto):
+            found[name] = jnp.asarray(parameters[name][0] * np.exp(rng.exponential(4.0**seed / 8, latent.shape)))
     return found
 
 
@@ -130,6 +131,7 @@ def _check_still(name: str, messages: list[dict[str, Any]], rows: int) -> None:
             raise NotConjugate(f"{what} {name!r} depends on the unknowns")
 
 
+@partial(jax.jit, static_argnums=(0, 1))
 def learn(model: Model, pairs: Pairs, parameters: dict[str, Array], data: Records) -> dict[str, Array]:
     """The parameters by unknown after these rows; may be traced."""
     families, markers = dict(pairs.families), dict(_markers(pairs))
@@ -174,7 +176,10 @@ def _prior(name: str, messages: list[dict[str, Any]]) -> tuple[Family, NDArray[n
     if messages[0]["scale"] is not None or isinstance(fn, dist.MaskedDistribution):
         raise NotConjugate(f"the prior of {name!r} is scaled or masked")
     base = base_distribution(fn)
-    read = [_pareto(site["fn"]) if isinstance(base, dist.Pareto) else read_prior(site["fn"]) for site in messages]
+    read = [
+        _pareto(site["fn"]) if isinstance(base, dist.Pareto) else read_prior(*parameters_of(site["fn"]))
+        for site in messages
+    ]
     first = read[0]
     if first is None or first[0].name not in LIKELIHOOD:
         kinds = ", ".join(LIKELIHOOD)

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from typing import Any
 
 import jax
 import numpy as np
@@ -29,9 +30,9 @@ from bayesmdp.posterior.families import BETA, Smooth
 from bayesmdp.posterior.priors import NotConjugate, Prior
 from bayesmdp.posterior.program import Model, describe_row, row_values
 
-__all__ = ["Point", "Rows", "coefficients", "random_point", "refuse"]
+__all__ = ["Point", "Rows", "chunk_size", "coefficients", "random_point", "refuse"]
 
-# Rows are differentiated in chunks, so that a model's own [row, next_state] arrays stay below 16 MB.
+# Rows are looked at in chunks, so that a model's own [row, next_state] arrays stay below 16 MB.
 CHUNK_ELEMENTS = 2_000_000
 
 TOUCHED = 1e-11
@@ -42,17 +43,29 @@ type Point = dict[str, NDArray[np.float64]]
 
 
 class Rows:
-    """Log-likelihoods of all rows and their derivatives, as functions of the latent sites."""
+    """Log-likelihoods of all rows and their derivatives, as functions of the latent sites.
 
-    def __init__(self, model: Model, data: Transitions, num_outcomes: int, priors: Mapping[str, Prior]) -> None:
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions
+        Rows, which are looked at `chunk_size` at a time.
+    num_outcomes : int
+    priors : mapping of Prior, optional
+        With which Betas are given as pairs.
+    """
+
+    def __init__(
+        self, model: Model, data: Transitions, num_outcomes: int, priors: Mapping[str, Prior] | None = None
+    ) -> None:
         self.data = data
-        size = min(len(data.state), max(1, CHUNK_ELEMENTS // num_outcomes))
+        size = chunk_size(data, num_outcomes)
         starts = range(0, len(data.state), size)
         self._chunks = [np.minimum(np.arange(i, i + size), len(data.state) - 1) for i in starts]
         self._model = model
-        self._betas = tuple(name for name, prior in priors.items() if prior.family is BETA)
+        self._betas = tuple(name for name, prior in (priors or {}).items() if prior.family is BETA)
 
-    def values(self, point: Point) -> NDArray[np.float64]:
+    def values(self, point: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Log-likelihoods [row]."""
         given = self._given(point)
         return self._gather(row_values(self._model, chunk, given) for chunk in self._parts())
@@ -63,7 +76,7 @@ class Rows:
         given, along = self._given(point), self._given(along)
         return self._gather(_row_slopes(self._model, chunk, given, along) for chunk in self._parts())
 
-    def _given(self, point: Point) -> Point:
+    def _given(self, point: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         return {name: values[..., 0] if name in self._betas else values for name, values in point.items()}
 
     def _parts(self) -> Iterator[Transitions]:
@@ -71,6 +84,11 @@ class Rows:
 
     def _gather(self, parts: Iterator[Array]) -> NDArray[np.float64]:
         return np.concatenate([np.asarray(part) for part in parts])[: len(self.data.state)]
+
+
+def chunk_size(data: Transitions, num_outcomes: int) -> int:
+    """How many rows are looked at at a time."""
+    return min(len(data.state), max(1, CHUNK_ELEMENTS // num_outcomes))
 
 
 @partial(jax.jit, static_argnums=0)

@@ -12,16 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.data import Transitions
-from bayesmdp.mdp import Array
-from bayesmdp.posterior.program import Model, Program, row_values, sites
+from bayesmdp.posterior.program import Model, Program
+from bayesmdp.posterior.rows import Rows
+from bayesmdp.posterior.runs import latent_values
 
 __all__ = ["summarise_rewards"]
 
 MANY_ROWS = 10_000
 """Rows up to which a log is taken as it is."""
-
-# Rows are looked at in chunks, so that a model's own [row, next_state] arrays stay below 16 MB.
-CHUNK_ELEMENTS = 2_000_000
 
 TRIALS = 5
 
@@ -64,28 +62,16 @@ def summarise_rewards(model: Model, data: Transitions, program: Program) -> Tran
     deviation = np.sqrt(by_kind(data.weight * (data.reward - mean[place]) ** 2) / weight)
     once = Transitions(*(np.repeat(np.asarray(column)[first], 2) for column in data))
     two = once._replace(reward=(mean[:, None] + deviation[:, None] * [-1, 1]).ravel(), weight=np.repeat(weight / 2, 2))
-    few = Transitions(*(np.asarray(column)[:1] for column in data))
+    each, of_two = (
+        Rows(model, rows._replace(weight=np.ones(len(rows.weight))), program.shape[-1]) for rows in (data, two)
+    )
     for seed in range(TRIALS):
-        drawn = sites(model, few, seed=seed)
-        values = {name: drawn[name]["value"] for name in program.latents}
-        before = by_kind(data.weight * _log_likelihood(model, data, values, program.shape[-1]))
-        after = (two.weight * _log_likelihood(model, two, values, program.shape[-1])).reshape(-1, 2).sum(-1)
+        values = latent_values(model, data, seed)
+        before = by_kind(data.weight * each.values(values))
+        after = (two.weight * of_two.values(values)).reshape(-1, 2).sum(-1)
         with np.errstate(invalid="ignore"):  # an impossible row's is minus infinity
             if not (np.abs(before - after) <= 1e-9 * (1 + np.abs(before))).all():
                 return data
     kept = np.repeat(deviation > 0, 2) | (np.arange(len(two.weight)) % 2 == 0)
     two = two._replace(weight=np.where(np.repeat(deviation > 0, 2), two.weight, 2 * two.weight))
     return Transitions(*(np.asarray(column)[kept] for column in two))
-
-
-def _log_likelihood(
-    model: Model, data: Transitions, values: dict[str, Array], num_outcomes: int
-) -> NDArray[np.float64]:
-    """Of each row seen once."""
-    size = min(len(data.weight), max(1, CHUNK_ELEMENTS // num_outcomes))
-    data = data._replace(weight=np.ones(len(data.weight)))
-    parts = []
-    for start in range(0, len(data.weight), size):
-        chunk = np.minimum(np.arange(start, start + size), len(data.weight) - 1)
-        parts.append(row_values(model, Transitions(*(column[chunk] for column in data)), values))
-    return np.concatenate([np.asarray(part) for part in parts])[: len(data.weight)]

@@ -25,7 +25,7 @@ from bayesmdp.models import (
 from bayesmdp.posterior import exact_belief, infer, nuts
 from bayesmdp.posterior.conjugate import find
 from bayesmdp.posterior.exact import draw_sites
-from bayesmdp.posterior.program import read, row_log_likelihood
+from bayesmdp.posterior.program import read, row_log_likelihood, sites
 from bayesmdp.world import Step
 from tests.statistical import FAILURE_RATE, NUM_CALLS, assert_p_value, calibration_p_value, ranks
 
@@ -77,7 +77,8 @@ def exact_draws(model: Any, shape: tuple[int, int, int], weights: np.ndarray) ->
 def nuts_draws(model: Any, shape: tuple[int, int, int], weights: np.ndarray) -> dict[str, np.ndarray]:
     """The same from one run of NUTS on all replicates side by side, thinned to be nearly independent."""
     data = all_transitions(*shape)
-    latents = read(model, data).latents
+    messages = sites(model, data)
+    latents = {name: messages[name] for name in read(model, data).latents}
 
     def side_by_side(weights: Any) -> None:
         values = {}

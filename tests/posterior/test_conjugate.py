@@ -320,9 +320,10 @@ def test_a_clipped_unknown_is_refused(least: float) -> None:
         find(clipped, all_transitions(2, 1, 2))
 
 
-def test_a_prior_that_depends_on_the_data_is_refused() -> None:
+@pytest.mark.parametrize("statistic", [lambda data: data.weight.sum(), lambda data: len(data.state)])
+def test_a_prior_that_depends_on_the_data_is_refused(statistic: Callable[[Any], float]) -> None:
     def peeking(data: Any) -> None:
-        x = numpyro.sample("x", dist.Beta(1.0 + data.weight.sum(), 1.0))
+        x = numpyro.sample("x", dist.Beta(1.0 + statistic(data), 1.0))
         numpyro.deterministic("transition", jnp.broadcast_to(jnp.stack([x, 1 - x]), (2, 1, 2)))
         with data.rows():
             numpyro.sample("next_state", dist.Bernoulli(1 - x), obs=data.next_state)

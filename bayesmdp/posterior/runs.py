@@ -1,0 +1,230 @@
+"""Running a model: abstractly, at random values of its unknowns, or at given ones.
+
+Everything here expects 64 bits to be on, and runs the model through NumPyro's handlers. A model's operations are never
+run one by one, since each would be a program for XLA to compile, at 25 ms apiece: what its sites are - names, shapes,
+kinds of distributions - is read from abstract runs (:func:`looked_at`), and their values come from one compiled program
+(:func:`run_at_random`), the same for every log where it is given one row of it (:func:`repeated`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from numpy.typing import NDArray
+from numpyro import handlers
+
+from bayesmdp.mdp import Array
+
+__all__ = [
+    "TRACING",
+    "Data",
+    "Latent",
+    "Model",
+    "Run",
+    "base_distribution",
+    "is_latent",
+    "is_unobserved",
+    "latent_sites",
+    "latent_values",
+    "looked_at",
+    "parameters_of",
+    "repeated",
+    "run_at_random",
+    "sites",
+    "trace",
+]
+
+type Model = Callable[[Any], Any]
+"""A NumPyro model of one argument, the data."""
+
+type Data = Any
+"""What a model reads: `Transitions`, or `Targets` in a model of Q-values, or what tasks left behind."""
+
+PARAMETERS: dict[type, tuple[str, ...]] = {
+    dist.Dirichlet: ("concentration",),
+    dist.Beta: ("concentration1", "concentration0"),
+    dist.Uniform: ("low", "high"),
+    dist.Normal: ("loc", "scale"),
+    dist.Gamma: ("concentration", "rate"),
+    dist.Exponential: ("rate",),
+    dist.Pareto: ("scale", "alpha"),
+}
+"""Of the families of priors with closed forms."""
+
+# NumPyro keeps its handlers on one stack for all threads, and agents are compiled side by side.
+TRACING = threading.RLock()
+
+
+class Latent(NamedTuple):
+    """A site that is sampled and not observed.
+
+    Attributes
+    ----------
+    kind : type
+        Of its distribution, under NumPyro's expansions.
+    shape : tuple of int
+    scaled, discrete : bool
+        Whether its density is raised to a power, and whether its values are countable.
+    """
+
+    kind: type
+    shape: tuple[int, ...]
+    scaled: bool
+    discrete: bool
+
+
+class Run(NamedTuple):
+    """What a model says at one choice of its unknowns.
+
+    Attributes
+    ----------
+    values : dict of arrays
+        Of the latent and the deterministic sites.
+    parameters : dict of tuples of arrays
+        Of the latents' distributions, as `parameters_of` orders them.
+    """
+
+    values: dict[str, Array]
+    parameters: dict[str, tuple[Array, ...]]
+
+
+def sites(model: Model, data: Data, values: dict[str, Array] | None = None, seed: int = 0) -> dict[str, Any]:
+    """NumPyro's messages by site, with some latents given and the rest random, of moderate size.
+
+    To be called where the model is traced, or is asked for a message itself: elsewhere each operation of the model
+    would be compiled by itself.
+    """
+    rng = np.random.default_rng(seed)
+
+    def fill(site: dict[str, Any]) -> Any:
+        if values is not None and site["name"] in values:
+            return values[site["name"]]
+        shape = site["fn"].shape(site["kwargs"].get("sample_shape", ()))
+        return _place(site, _random_numbers(type(base_distribution(site["fn"])), shape, rng, 1.0))
+
+    return _filled(model, data, fill, jax.random.key(seed))
+
+
+def run_at_random(model: Model, data: Data, latents: Mapping[str, Latent], seed: int = 0, spread: float = 1.0) -> Run:
+    """The model at random values of its unknowns, of moderate size unless `spread` is large.
+
+    Sites of known families are filled with numbers made here: where a model is only being read the prior does not
+    matter, and compiling JAX's own Gamma sampler for it would take seconds.
+    """
+    rng = np.random.default_rng(seed)
+    made = {name: _random_numbers(latent.kind, latent.shape, rng, spread) for name, latent in latents.items()}
+    given = {name: numbers for name, numbers in made.items() if numbers is not None}
+    return jax.tree.map(np.asarray, _run(model, data, given, seed))
+
+
+@partial(jax.jit, static_argnums=0)
+def _run(model: Model, data: Data, numbers: dict[str, Array], seed: int) -> Run:
+    messages = _filled(model, data, lambda site: _place(site, numbers.get(site["name"])), jax.random.key(seed))
+    values = {name: jnp.asarray(site["value"]) for name, site in messages.items() if is_unobserved(site)}
+    latents = {name: site for name, site in messages.items() if is_latent(site)}
+    return Run(values, {name: tuple(map(jnp.asarray, parameters_of(site["fn"])[1])) for name, site in latents.items()})
+
+
+def looked_at[T](model: Model, data: Data, look: Callable[[dict[str, Any]], T]) -> T:
+    """What `look` says of the messages by site of an abstract run: nothing is computed, so there are no values."""
+    told: list[T] = []
+    jax.eval_shape(lambda: told.append(look(sites(model, data))))
+    return told[0]
+
+
+def _filled(model: Model, data: Data, fill: Callable[[dict[str, Any]], Any], key: Array) -> dict[str, Any]:
+    """Messages by site with latents given by `fill`, or drawn where that is None."""
+
+    def fill_latent(site: dict[str, Any]) -> Any:
+        return fill(site) if site["type"] == "sample" and not site.get("is_observed") else None
+
+    return trace(handlers.seed(handlers.substitute(model, substitute_fn=fill_latent), key), data)
+
+
+def _random_numbers(
+    kind: type, shape: tuple[int, ...], rng: np.random.Generator, spread: float
+) -> NDArray[np.float64] | None:
+    """What `_place` makes values of; None for families that are drawn from as they are."""
+    if issubclass(kind, dist.Beta):
+        return np.clip(rng.beta(0.5, 0.5, shape), 1e-3, 1 - 1e-3)
+    if issubclass(kind, dist.Dirichlet):
+        raw = np.exp(rng.uniform(-4, 4, shape))
+        return np.asarray(raw / raw.sum(-1, keepdims=True))
+    if issubclass(kind, dist.Normal):
+        return np.asarray(spread * rng.uniform(-2, 2, shape))
+    if issubclass(kind, dist.Gamma | dist.Exponential):
+        return np.exp(spread * rng.uniform(-1, 1, shape))
+    return None
+
+
+def _place(site: dict[str, Any], numbers: Array | None) -> Array | None:
+    """Values of a latent, from numbers that know nothing of its parameters."""
+    fn = base_distribution(site["fn"])
+    if isinstance(fn, dist.ImproperUniform):
+        raise ValueError(f"the prior of {site['name']!r} is improper: nothing can be drawn from it; give it another")
+    if numbers is None:
+        return None
+    numbers = jnp.asarray(numbers)
+    if isinstance(fn, dist.Normal):
+        return fn.loc + fn.scale * numbers
+    return fn.mean * numbers if isinstance(fn, dist.Gamma | dist.Exponential) else numbers
+
+
+def parameters_of(fn: Any) -> tuple[type, tuple[Any, ...]]:
+    """The kind of a distribution, under expansions, and its parameters where the kind is a known one."""
+    base = base_distribution(fn)
+    names = next((names for kind, names in PARAMETERS.items() if isinstance(base, kind)), ())
+    return type(base), tuple(getattr(base, name) for name in names)
+
+
+def latent_values(model: Model, data: Data, seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Random values of the latent sites, of moderate size."""
+    latents = looked_at(model, data, latent_sites)
+    values = run_at_random(model, repeated(data, 1), latents, seed).values
+    return {name: values[name] for name in latents}
+
+
+def trace(model: Model, data: Data) -> dict[str, Any]:
+    """NumPyro's messages by site, of one run; one thread at a time."""
+    with TRACING:
+        return dict(handlers.trace(model).get_trace(data))
+
+
+def base_distribution(fn: Any) -> Any:
+    """The distribution under NumPyro's expansions and changes of batch to event axes."""
+    while isinstance(fn, dist.ExpandedDistribution | dist.Independent):
+        fn = fn.base_dist
+    return fn
+
+
+def latent_sites(messages: dict[str, Any]) -> dict[str, Latent]:
+    """What the sites that are sampled and not observed are."""
+    found = {}
+    for name, site in messages.items():
+        if is_latent(site):
+            fn, shape = site["fn"], np.shape(site["value"])
+            discrete = bool(getattr(fn.support, "is_discrete", False))
+            found[name] = Latent(type(base_distribution(fn)), shape, site["scale"] is not None, discrete)
+    return found
+
+
+def is_latent(site: dict[str, Any]) -> bool:
+    """Whether a site is sampled and not observed."""
+    return bool(site["type"] == "sample" and not site["is_observed"])
+
+
+def is_unobserved(site: dict[str, Any]) -> bool:
+    """Whether a site is latent or computed."""
+    return site["type"] == "deterministic" or is_latent(site)
+
+
+def repeated(data: Data, times: int) -> Data:
+    """The first row so many times."""
+    return jax.tree.map(lambda column: np.repeat(np.asarray(column)[:1], times, axis=0), data)
