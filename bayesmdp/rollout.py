@@ -26,7 +26,7 @@ from bayesmdp.objectives import Objective
 from bayesmdp.planning import Quantile, believed_draws, policy_iteration
 from bayesmdp.walk import COIN, Luck, chunks, walk
 
-__all__ = ["Rollout", "advance", "run_agent"]
+__all__ = ["Rollout", "advance", "baseline_of", "run_agent"]
 
 
 class Rollout(NamedTuple):
@@ -104,6 +104,7 @@ def run_agent(
     robust: tuple[Array, Array] | None = None,
     robust_draws: int = 0,
     reward: Array | None = None,
+    baseline: Any = None,
     prior: Any = None,
 ) -> Rollout:
     """One replicate: `steps` steps of an agent in the world with the true `kernel`, with 64 bits on.
@@ -123,12 +124,15 @@ def run_agent(
         Compute robust regret at this level, from `robust_draws` draws of the belief at each period.
     reward : array [state, action, outcome or 1], optional
         The true mean rewards, where they are not the problem's.
+    baseline : pytree, optional
+        What regret is measured against, by `baseline_of` the truth, where runs share it.
     prior : pytree, optional
         Parameters of a prior of the belief's family, to begin with instead of its own.
     """
-    problem, kernel, options, robust, prior = jax.tree.map(jnp.asarray, (problem, kernel, options, robust, prior))
-    truth = problem if reward is None else problem._replace(reward=jnp.asarray(reward))
-    setting = _Setting(problem, truth, kernel, options, _baseline(truth, kernel, goal=goal), robust, prior)
+    truth = problem if reward is None else problem._replace(reward=reward)
+    if baseline is None:
+        baseline = baseline_of(truth, kernel, goal=goal)
+    setting = _Setting(problem, truth, kernel, options, baseline, robust, prior)
     program = {"rules": rules, "belief": belief, "world": world, "goal": goal}
     keys, moment = _first(key, setting, **program)
     windows, kept = _Windows(steps, thin, 2 + (robust is not None) + (goal.gap is not None)), []
@@ -178,8 +182,14 @@ class _Windows:
                 np.zeros((len(self.sums), *part.shape[1:]), part.dtype) for part in (state, action, last)
             )
         # Rows at which windows begin; the first may have begun in the chunk before.
-        starts = np.arange(-(begin % self.thin), end - begin, self.thin)
         first = begin // self.thin
+        if self.thin == 1:
+            for held, part in zip(
+                (self.sums, self.state, self.action, self.last), (summed, state, action, last), strict=True
+            ):
+                held[begin:end] = part
+            return
+        starts = np.arange(-(begin % self.thin), end - begin, self.thin)
         self.sums[first : first + len(starts)] += np.add.reduceat(summed, np.maximum(starts, 0), axis=0)
         ends = starts[starts + self.thin <= end - begin] + self.thin - 1
         for held, part in ((self.state, state), (self.action, action), (self.last, last)):
@@ -187,7 +197,8 @@ class _Windows:
 
 
 @partial(jax.jit, static_argnames="goal")
-def _baseline(truth: Any, kernel: Any, *, goal: Objective) -> Any:
+def baseline_of(truth: Any, kernel: Any, *, goal: Objective) -> Any:
+    """What regret is measured against in a world with this kernel and these rewards, with 64 bits on."""
     return goal.baseline(truth, kernel)
 
 

@@ -29,7 +29,7 @@ from bayesmdp.objectives import OBJECTIVES, Robust, quantile_values
 from bayesmdp.policy import policy_probabilities
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.program import Model, sample_prior
-from bayesmdp.rollout import run_agent
+from bayesmdp.rollout import baseline_of, run_agent
 from bayesmdp.run_checks import check_rewards, check_room, check_run, warn_of_lost_particles
 from bayesmdp.runs import Run, assemble, provenance, resumable
 from bayesmdp.simulated import SimulatedMDP, collect_records
@@ -145,7 +145,11 @@ def simulate(
             check_rewards(mdp, beliefs, probe)
         check_room(beliefs, steps)
         keys = {replicate: random.fold_in(random.key(seed), replicate) for replicate in numbers}
-        problem, kernel = jax.tree.map(jnp.asarray, (mdp.problem, mdp.transition))  # once for all replicates
+        # Once for all replicates.
+        options = {name: dict(agent.options) for name, agent in agents.items()}
+        problem, kernel, options = jax.tree.map(jnp.asarray, (mdp.problem, mdp.transition, options))
+        goal = OBJECTIVES[mdp.space, mdp.objective]
+        baseline = baseline_of(problem, kernel, goal=goal) if truth is None else None
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
     attrs = provenance(mdp, agents, beliefs, truth, probe, robust, **run_of)
     done = resumable(resume, attrs)
@@ -154,23 +158,24 @@ def simulate(
         began = time.perf_counter()
         with jax.enable_x64(True):  # the setting is a thread's own
             agent_key, truth_key, draw_key = random.split(keys[replicate], 3)
-            # Apart from the others, so that measuring changes nothing.
-            floor_key, value_key = random.split(random.fold_in(keys[replicate], 3))
             belief = beliefs[name]
+            if robust and belief:  # keys apart from the others, so that measuring changes nothing
+                floor_key, value_key = random.split(random.fold_in(keys[replicate], 3))
             drawn = {} if truth is None else sample_prior(truth, truth_key, shape)
             reward = drawn.get("reward")
             rollout = run_agent(
                 agent_key,
                 problem,
                 drawn.get("transition", kernel),
-                dict(agents[name].options),
+                options[name],
                 checkpoints=marks,
                 robust=(floor_key, np.float64(robust.level)) if robust and belief else None,
                 reward=reward if reward is None or reward.ndim == 3 else reward[..., None],
+                baseline=baseline,
                 rules=agents[name].rules,
                 belief=belief,
                 world=mdp.world,
-                goal=OBJECTIVES[mdp.space, mdp.objective],
+                goal=goal,
                 steps=steps,
                 thin=thin,
                 robust_draws=robust.num_draws if robust and belief else 0,

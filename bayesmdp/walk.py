@@ -21,8 +21,11 @@ from bayesmdp.world import Step, invert
 
 __all__ = ["CHUNK", "COIN", "Luck", "chunks", "follow_policy", "walk"]
 
-CHUNK, BLOCK = 16_384, 256
-"""Most steps of one call, and those whose random numbers are made at once."""
+CHUNK, BLOCK = 4_096, 256
+"""Most steps of one call, and those whose random numbers are made at once.
+
+A call of more steps costs a short run more: it makes arrays of so many rows whatever it is asked for.
+"""
 
 UNIFORMS, COIN = 3, 2
 """Uniform numbers a step: two for the world, one for the agent's coin or a randomised policy's choice."""
