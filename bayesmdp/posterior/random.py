@@ -18,6 +18,8 @@ density is off by less than one part in 10^5. Sums and normalisation are in 64 b
 
 from __future__ import annotations
 
+from typing import cast
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,31 +96,31 @@ def _accepted(key: Array, d: Array) -> tuple[Array, Array]:
     width = -(-size // BLOCK)
     d = jnp.pad(d, (0, width * BLOCK - size), constant_values=1.0)
     words = jax.random.bits(key, (2,), jnp.uint32)  # two words, whatever kind of key the user has chosen
+    d = d.reshape(BLOCK, width)
     counter = lax.iota(jnp.uint32, width * BLOCK).reshape(BLOCK, width)
-    accepted, log_factor, exponential = _propose(words, counter, np.uint32(0), d.reshape(BLOCK, width))
-    lane = lax.iota(jnp.uint32, BLOCK)[:, None]
+    accepted, log_factor, exponential = _kept(_propose(words, counter, np.uint32(0), d))
     # One bit a draw, so that finding the next rejected draw of a block is one instruction.
-    rejected = jnp.where(accepted, np.uint32(0), np.uint32(1) << lane).sum(0, dtype=jnp.uint32)
+    bit = np.uint32(1) << lax.iota(jnp.uint32, BLOCK)[:, None]
+    rejected = jnp.where(accepted, np.uint32(0), bit).sum(0, dtype=jnp.uint32)
     block = lax.iota(jnp.uint32, width)
 
     def again(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         attempt, rejected, log_factor = carry
         lowest = rejected & (~rejected + np.uint32(1))
-        place = jnp.where(lowest > 0, 31 - lax.clz(lowest), 0) * width + block
-        accepted, proposed, _ = _propose(words, block, attempt, d[place])
-        accepted &= rejected > 0
-        log_factor = log_factor.at[place].set(jnp.where(accepted, proposed, log_factor[place]), unique_indices=True)
-        return attempt + 1, jnp.where(accepted, rejected ^ lowest, rejected), log_factor
+        here = bit == lowest
+        accepted, proposed, _ = _propose(words, block, attempt, jnp.where(here, d, 0.0).sum(0))
+        log_factor = jnp.where(here & accepted, proposed, log_factor)
+        return attempt + 1, jnp.where(accepted, rejected & ~lowest, rejected), log_factor
 
-    first = (np.uint32(1), rejected, log_factor.ravel())
+    first = (np.uint32(1), rejected, log_factor)
     _, _, log_factor = lax.while_loop(lambda carry: (carry[1] > 0).any(), again, first)
-    return log_factor, exponential.ravel()
+    return log_factor.ravel(), exponential.ravel()
 
 
 def _propose(words: Array, counter: Array, attempt: Array, d: Array) -> tuple[Array, Array, Array]:
     """Whether accepted, ``3 log(1 + y)``, and an exponential."""
-    first, second = threefry(words, counter, jnp.full_like(counter, attempt))
-    x = np.float32(np.sqrt(2)) * lax.erf_inv(_unit(first) * 2 - 1)
+    first, second = _kept(threefry(words, counter, jnp.full_like(counter, attempt)))
+    x = _kept(np.float32(np.sqrt(2)) * lax.erf_inv(_unit(first) * 2 - 1))
     exponential = -jnp.log(_unit(second))
     uniform = (((first & 255) << 8 | (second & 255)).astype(jnp.float32) + np.float32(0.5)) * np.float32(2**-16)
     cx = lax.rsqrt(9 * d) * x
@@ -126,6 +128,11 @@ def _propose(words: Array, counter: Array, attempt: Array, d: Array) -> tuple[Ar
     log_factor = jnp.log1p(y)
     h = d * (3 * (log_factor - y) + y * y * (np.float32(1.5) - y))
     return (uniform < jnp.exp(h)) & (cx > LEAST), 3 * log_factor, exponential
+
+
+def _kept[T](values: T) -> T:
+    """The same, computed once: XLA would repeat it in each kernel that reads it, which takes longer, to compile too."""
+    return cast(T, lax.optimization_barrier(values))  # type: ignore[no-untyped-call]
 
 
 def _unit(bits: Array) -> Array:
