@@ -1,19 +1,18 @@
-"""Set before anything imports JAX or Matplotlib: one cache of compiled programs for all test processes, no windows."""
+"""Set before anything imports JAX or Matplotlib: compiled programs are kept on disk for all test processes, no windows."""
 
 import os
-from pathlib import Path
+from collections.abc import Iterator
 
 import pytest
 
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(Path(__file__).parent / ".pytest_cache" / "jax"))
-os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.3")
+from bayesmdp.compiled import forget_programs, keep_programs
+
 os.environ.setdefault("MPLBACKEND", "Agg")
+keep_programs()
 
 
-@pytest.fixture(scope="module", autouse=True)
-def forget_programs():
-    """Before there are so many compiled programs that the process dies of them."""
+@pytest.fixture(autouse=True)
+def room_for_programs() -> Iterator[None]:
+    """Programs are dropped before a process of tests grows above 2.5 GB: 9,000 mappings are about 2."""
     yield
-    from bayesmdp.compiled import forget_programs
-
-    forget_programs()
+    forget_programs(9_000)

@@ -19,7 +19,7 @@ Linux allows 65,530 per process; each compiled program uses about 24; at the lim
 """
 
 
-def keep_programs(folder: str | os.PathLike[str] | None = None) -> Path:
+def keep_programs(folder: str | os.PathLike[str] | None = None) -> Path | None:
     """Let JAX keep compiled programs on disk, so that later processes need not compile them again.
 
     One call, at the top of a notebook or script; the command line and the tutorials make it. Nothing is written without
@@ -32,8 +32,13 @@ def keep_programs(folder: str | os.PathLike[str] | None = None) -> Path:
 
     Returns
     -------
-    Path
-        The folder.
+    Path or None
+        The folder; None where nothing is kept, since the user's cache folder cannot be written.
+
+    Raises
+    ------
+    OSError
+        For a `folder` that cannot be made.
 
     Examples
     --------
@@ -42,8 +47,17 @@ def keep_programs(folder: str | os.PathLike[str] | None = None) -> Path:
     >>> keep_programs(path) in (Path(path), Path(os.environ.get("JAX_COMPILATION_CACHE_DIR", path)))
     True
     """
+    asked = os.environ.get("JAX_COMPILATION_CACHE_DIR") or folder
+    path = Path(asked or _user_folder())
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        if asked:
+            raise
+    if not asked and not os.access(path, os.W_OK):  # JAX would warn at each program
+        return None
     settings = {
-        "JAX_COMPILATION_CACHE_DIR": os.fspath(_user_folder() if folder is None else folder),
+        "JAX_COMPILATION_CACHE_DIR": os.fspath(path),
         # A first result is made of many small programs, each quick to compile and quicker to read.
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
     }

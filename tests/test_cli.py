@@ -274,11 +274,17 @@ def test_failures_of_planning_are_shown(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("given", "folder"),
-    [({"JAX_COMPILATION_CACHE_DIR": "mine"}, "mine"), ({"XDG_CACHE_HOME": "cache"}, "cache/bayesmdp/jax/*")],
+    [
+        ({"JAX_COMPILATION_CACHE_DIR": "mine"}, "mine"),
+        ({"XDG_CACHE_HOME": "cache"}, "cache/bayesmdp/jax/*"),
+        ({"XDG_CACHE_HOME": "a file"}, None),
+    ],
 )
 def test_compiled_programs_are_kept_where_the_user_says(
-    given: dict[str, str], folder: str, monkeypatch: pytest.MonkeyPatch
+    given: dict[str, str], folder: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a file").touch()
     names = ("COMPILATION_CACHE_DIR", "PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS")
     for name in (*(f"JAX_{name}" for name in names), "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
@@ -287,8 +293,11 @@ def test_compiled_programs_are_kept_where_the_user_says(
         monkeypatch.delenv(name)
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    compiled.keep_programs()
-    assert Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).match(folder)
+    kept = compiled.keep_programs()
+    if folder is None:
+        assert kept is None and "JAX_COMPILATION_CACHE_DIR" not in os.environ
+    else:
+        assert Path(os.environ["JAX_COMPILATION_CACHE_DIR"]).match(folder)
 
 
 @pytest.fixture(scope="module")
