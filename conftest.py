@@ -1,4 +1,4 @@
-"""Set before anything imports JAX or Matplotlib: compiled programs are kept on disk for all test processes, no windows."""
+"""Set before anything imports JAX or Matplotlib: compiled programs are kept on disk, for all processes; no windows."""
 
 import os
 from collections.abc import Iterator

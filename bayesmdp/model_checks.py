@@ -103,7 +103,7 @@ def replicate_logs(
         rng = np.random.default_rng([seed, number])
         with jax.enable_x64(True):
             keys = random.split(random.fold_in(random.key(seed), number), len(chosen))
-            problem = jax.tree.map(jnp.asarray, mdp.problem)  # once for all replicates
+            problem = jax.device_put(mdp.problem)  # once for all replicates
             walks = [
                 follow_policy(
                     key, problem._replace(reward=reward), kernel, policy, world=mdp.world, steps=log.sizes["step"]

@@ -310,7 +310,7 @@ def collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> xr
     if not callable(policy) and not (isinstance(policy, str) and policy == "uniform"):
         raise TypeError(f"policy must be 'uniform' or a function of states, on a continuous space; got {policy!r}")
     with jax.enable_x64(True):
-        problem = jax.tree.map(jnp.asarray, mdp.problem)
+        problem = jax.device_put(mdp.problem)
         truth = {name: jnp.asarray(value) for name, value in mdp.truth.items()}
         start, take_step = simulated_world(problem, truth)
         luck = random.uniform(random.key(seed), (steps, 3))

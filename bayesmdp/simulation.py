@@ -147,7 +147,7 @@ def simulate(
         keys = {replicate: random.fold_in(random.key(seed), replicate) for replicate in numbers}
         # Once for all replicates.
         options = {name: dict(agent.options) for name, agent in agents.items()}
-        problem, kernel, options = jax.tree.map(jnp.asarray, (mdp.problem, mdp.transition, options))
+        problem, kernel, options = jax.device_put((mdp.problem, mdp.transition, options))
         goal = OBJECTIVES[mdp.space, mdp.objective]
         baseline = baseline_of(problem, kernel, goal=goal) if truth is None else None
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}

@@ -107,7 +107,7 @@ def _uniform(keys: Array) -> Array:
 
 def follow_policy(key: Array, problem: Problem, kernel: Array, policy: Array, *, world: Any, steps: int) -> Step:
     """`steps` steps of a policy given as probabilities [state, action], with 64 bits on: fields [step], on the host."""
-    problem, kernel, policy = jax.tree.map(jnp.asarray, (problem, kernel, policy))
+    problem, kernel, policy = jax.device_put((problem, kernel, policy))
     keys, state = _set_out(key, problem, kernel, world=world)
     parts = []
     for begin, end in chunks(steps, ()):

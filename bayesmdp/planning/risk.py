@@ -269,6 +269,7 @@ def attaining_draw(targets: Array, q: Array) -> Array:
     return jnp.min(jnp.where(targets == q, draw, targets.shape[0] - 1), axis=0)
 
 
+@jax.jit
 def quantile_budget(level: Array, scale: Array) -> Array:
     """Draws that give the sample quantile the same precision at every level (EC.23).
 
