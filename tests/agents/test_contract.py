@@ -76,7 +76,7 @@ def agent(request):
 
 def rules_of(agent):
     mdp = world_of(agent)
-    return agent.rules(agent.make_belief(mdp), mdp.problem, agent.options)
+    return agent.rules(agent.make_belief(mdp), jax.device_put(mdp.problem), agent.options)
 
 
 def test_every_rule_has_the_grammars_arguments(agent):
@@ -93,17 +93,17 @@ def test_the_maker_takes_the_prior_first_and_options_by_keyword():
 
 
 def test_states_keep_their_structure(agent):
-    """What a scan needs: every rule returns a state of the same structure, shapes and types."""
+    """What a loop needs: every rule returns a state of the same structure, shapes and types."""
     with jax.enable_x64(True):
         rules = rules_of(agent)
         key = jax.random.key(0)
-        state = rules.init(key)
+        state = jax.eval_shape(rules.init, key)
         if world_of(agent) is LAKE:
             start, take_step = LAKE.world(LAKE.problem, LAKE.truth)
-            step, _ = take_step(np.full(3, 0.5), start(key), np.int32(1))
+            step, _ = jax.eval_shape(lambda key: take_step(np.full(3, 0.5), start(key), np.int32(1)), key)
         else:
             step = Step(*map(np.int32, (0, 1, 1, 1)), np.float64(0.0), np.bool_(False))
-        for after in (rules.begin(key, state), rules.observe(key, state, step)):
+        for after in (jax.eval_shape(rules.begin, key, state), jax.eval_shape(rules.observe, key, state, step)):
             assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
                 lambda x: (x.shape, x.dtype), state
             )
