@@ -19,15 +19,16 @@ def follow(agent, steps, mdp=RIVER, seed=0):
     key = jax.random.key(0)
     with jax.enable_x64(True):
         rules = agent.rules(agent.make_belief(mdp), jax.tree.map(jax.numpy.asarray, mdp.problem), agent.options)
-        state, s, starts = rules.init(key), 0, True
+        init, begin, act, observe, ends = map(jax.jit, (rules.init, rules.begin, rules.act, rules.observe, rules.ends))
+        state, s, starts = init(key), 0, True
         for _ in range(steps):
             if starts:
-                state = rules.begin(key, state)
-            a = int(rules.act(key, state, s))
+                state = begin(key, state)
+            a = int(act(key, state, s))
             t = int(rng.choice(mdp.num_states, p=mdp.transition[s, a]))
             step = Step(*(np.int32(x) for x in (s, a, t, t)), np.float64(mdp.reward[s, a, 0]), np.bool_(False))
-            state = rules.observe(key, state, step)
-            starts = bool(rules.ends(np.float64(0.5), state, step))
+            state = observe(key, state, step)
+            starts = bool(ends(np.float64(0.5), state, step))
             yield s, a, t, state, starts
             s = t
 

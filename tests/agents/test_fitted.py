@@ -39,19 +39,23 @@ def round_trip(state, action, next_state):
     return ((rooms(state) == ROOMS - 1) & (rooms(next_state) == 0)).astype(float)
 
 
-MDP = bm.SimulatedMDP(
-    model=corridor,
-    truth={"likely": [0.5, 0.8]},
-    reward=round_trip,
-    reward_range=(0.0, 1.0),
-    features=which_room,
-    start=[0.5],
-    low=[0.0],
-    high=[float(ROOMS)],
-    actions=("careful", "bold"),
-    discount=DISCOUNT,
-    anchors=np.arange(ROOMS)[:, None] + 0.5,
-)
+def rooms_where(likely):
+    return bm.SimulatedMDP(
+        model=corridor,
+        truth={"likely": likely},
+        reward=round_trip,
+        reward_range=(0.0, 1.0),
+        features=which_room,
+        start=[0.5],
+        low=[0.0],
+        high=[float(ROOMS)],
+        actions=("careful", "bold"),
+        discount=DISCOUNT,
+        anchors=np.arange(ROOMS)[:, None] + 0.5,
+    )
+
+
+MDP = rooms_where([0.5, 0.8])
 
 
 def tabular(likely):
@@ -181,6 +185,16 @@ def test_particles_carry_any_prior_and_a_network_plans_with_it():
     assert run["log_evidence"].sel(agent="own").values[0, -1] < -30
 
 
+def test_it_learns_which_action_leads_on():
+    """Both actions are alike under the prior's mean; the bold one hardly ever fails."""
+    sizes = {"iterations": 10, "places": 10, "samples": 4, "approximation": "linear"}
+    agent = bm.agents.fitted_psrl(corridor, **sizes)
+    action = bm.simulate(rooms_where([0.2, 0.95]), {"PSRL": agent}, steps=200, replicates=4, seed=0)["action"].values[0]
+    assert action[:, :10].mean() < 0.8
+    assert action[:, 100:].mean() > 0.95
+
+
+@pytest.mark.slow
 def test_a_told_agent_loses_little_and_learners_lose_less_with_time():
     told = bm.models.slippery_lake(LAKE, direction=(1e5, 8e5, 1e5), mobility=(1e5, 9e5), reach=(1.0, 1e6))
     sizes = {"iterations": 20, "places": 48, "samples": 4, "approximation": NeuralQ(width=32)}

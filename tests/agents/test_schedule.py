@@ -72,7 +72,7 @@ def optimism_of_each(keys, scale, period, fixed):
 def test_lemma_1(scale, period):
     bound = 1 - 4 * scale / np.sqrt(period)
     with jax.enable_x64(True):
-        keys = random.split(random.key(0), 600)
+        keys = random.split(random.key(0), 300)
         optimistic, above_floor = map(np.asarray, optimism_of_each(keys, scale, period, 0.0))
         low, _ = map(np.asarray, optimism_of_each(keys, scale, period, 0.1))
     error = np.sqrt(bound * (1 - bound) / len(optimistic))

@@ -229,6 +229,7 @@ def test_calibration(name: str) -> None:
         assert_p_value(calibration_p_value(found[(slice(None), *index)], 99), f"{site}{index}")
 
 
+@pytest.mark.slow
 def test_recovers_after_surprising_data() -> None:
     """A thousand steps of one river, then ten thousand of its opposite: the ESS is acted on, and nothing is lost."""
     first, second = np.zeros((6, 2, 6)), np.zeros((6, 2, 6))
@@ -290,7 +291,7 @@ REWARDED = {
 }
 
 
-@pytest.mark.parametrize("name", REWARDED)
+@pytest.mark.parametrize("name", ["normal", pytest.param("bernoulli", marks=pytest.mark.slow)])
 def test_rewards_agree_with_exact(name: str) -> None:
     """Learned from sums alone, by an agent's own path."""
     model, rewards = REWARDED[name]
@@ -416,6 +417,7 @@ def test_bad_models(transition: Any, message: str) -> None:
         smc_belief(simple(transition), SIZES, 1)
 
 
+@pytest.mark.slow
 def test_large_rewards_do_not_cancel() -> None:
     """A posterior of rewards about 10,000 known to one unit, from 100 of them."""
     paying = SimpleNamespace(**vars(SIZES), reward=np.array([9_000.0, 11_000.0]))

@@ -8,7 +8,13 @@ import pytest
 from bayesmdp.studies import STUDIES, Study, draw_reuse, find, risky_lake
 
 
-@pytest.mark.parametrize("name", STUDIES)
+# The full recommendation engine has 4,521 states, and its oracle's prior takes twenty seconds; the small one is as it is.
+LARGE = "mtsrl/recommendation"
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name == LARGE else name for name in STUDIES]
+)
 def test_every_study_can_be_made(name):
     study = find(name)
     mdp = study.make_mdp()
