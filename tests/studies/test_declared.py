@@ -7,7 +7,7 @@ import pytest
 
 from bayesmdp.studies import STUDIES, Study, draw_reuse, find, risky_lake
 
-# The full recommendation engine has 4,521 states, and its oracle's prior takes twenty seconds; the small one is as it is.
+# The full recommendation engine has 4,521 states: its oracle takes twenty seconds. The small one is made alike.
 LARGE = "mtsrl/recommendation"
 
 
