@@ -9,7 +9,7 @@ INSTALLED = $(VENV)/.installed
 PYTHONS = python3.13 python3.12 python3 python3.14 \
 	"$$HOME"/.pyenv/versions/3.13*/bin/python "$$HOME"/.pyenv/versions/3.1[2-9]*/bin/python
 # `make test PYTEST_FLAGS=` runs the tests in one process.
-PYTEST_FLAGS = -n auto
+PYTEST_FLAGS = -n auto --dist worksteal
 
 all: setup
 	$(VENV)/bin/bayesmdp run aq-brmdp/riverswim-6

@@ -326,7 +326,8 @@ def _host_draws(
             # In logs, and by Gamma(a) = Gamma(a + 1) U^(1 / a): most of small shape are below the smallest float.
             gamma = rng.standard_gamma(shape + 1, (num_draws, *shape.shape))
             log_gamma = np.log(gamma, out=gamma)
-            log_gamma -= rng.standard_exponential(log_gamma.shape) / shape
+            with np.errstate(divide="ignore", over="ignore"):  # a category of concentration 0 has probability 0
+                log_gamma -= rng.standard_exponential(log_gamma.shape) / shape
         if family.has_normal:
             normal = rng.standard_normal((num_draws, *known.shape[:-1]))
         with np.errstate(over="ignore"):  # a Pareto of small shape may be infinite

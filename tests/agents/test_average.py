@@ -11,6 +11,7 @@ from bayesmdp.world import Step, tabular_world
 
 RIVER = bm.environments.riverswim(6, discount=None)
 SPAN = 6.3103
+SMALL_SPAN = 0.5  # far below the river's, so that values are clipped
 
 
 def follow(agent, steps, mdp=RIVER, seed=0):
@@ -36,11 +37,11 @@ def follow(agent, steps, mdp=RIVER, seed=0):
 @pytest.mark.parametrize("estimate", ["recentred", "visited", "naive"])
 def test_gamma_ucb_cvi_by_hand(estimate):
     horizon, scale, failure = 400, 0.05, 0.1
-    agent = agents.gamma_ucb_cvi(horizon=horizon, span=SPAN, scale=scale, failure=failure, estimate=estimate)
-    gamma, width = 1 - horizon**-0.5, 2 * SPAN
+    agent = agents.gamma_ucb_cvi(horizon=horizon, span=SMALL_SPAN, scale=scale, failure=failure, estimate=estimate)
+    gamma, width = 1 - horizon**-0.5, 2 * SMALL_SPAN
     beta = scale * width * np.sqrt(6 * np.log(6 * 2 * horizon / failure))
     q, value = np.full((6, 2), 1 / (1 - gamma)), np.full(6, 1 / (1 - gamma))
-    counts = np.zeros((6, 2, 6))
+    counts, clipped = np.zeros((6, 2, 6)), 0
     for s, a, t, state, _ in follow(agent, 150):
         assert a == q[s].argmax()
         counts[s, a, t] += 1
@@ -53,19 +54,21 @@ def test_gamma_ucb_cvi_by_hand(estimate):
                 expected = counts[i, j] @ (value - least) / n + least
                 q[i, j] = min(q[i, j], RIVER.reward[i, j, 0] + gamma * (expected + beta / np.sqrt(n)))
         value = np.minimum(q.max(-1), value)
+        clipped += np.ptp(value) > width
         value = np.minimum(value, value.min() + width)
         np.testing.assert_allclose(state.q, q, rtol=1e-12)
         np.testing.assert_allclose(state.value, value, rtol=1e-12)
+    assert clipped
 
 
 def test_gamma_lscvi_ucb_by_hand():
     horizon, scale, failure = 400, 0.02, 0.1
     rng = np.random.default_rng(1)
     phi = rng.dirichlet(np.ones(4), (6, 2))
-    agent = agents.gamma_lscvi_ucb(horizon=horizon, span=SPAN, scale=scale, failure=failure)
-    gamma, width = 1 - horizon**-0.5, 2 * SPAN
+    agent = agents.gamma_lscvi_ucb(horizon=horizon, span=SMALL_SPAN, scale=scale, failure=failure)
+    gamma, width = 1 - horizon**-0.5, 2 * SMALL_SPAN
     beta, cap = scale * width * 4 * np.sqrt(np.log(4 * horizon / failure)), 1 / (1 - gamma)
-    value, matrix, data, known = np.full(6, cap), np.eye(4), [], None
+    value, matrix, data, known, clipped = np.full(6, cap), np.eye(4), [], None, 0
     for s, a, t, state, over in follow(agent, 150, RIVER.replace(features=phi)):
         if known is None or np.linalg.det(matrix) > 2 * np.linalg.det(known):
             known, used, pool = matrix.copy(), list(data), np.full((6, 2), -np.inf)
@@ -75,6 +78,7 @@ def test_gamma_lscvi_ucb_by_hand():
         q = np.minimum(RIVER.reward[..., 0] + gamma * (phi @ w + value.min() + beta * length), cap)
         pool = np.maximum(pool, q)
         value = np.minimum(q.max(-1), q.max(-1).min() + width)
+        clipped += np.ptp(q.max(-1)) > width
         assert a == pool[s].argmax()
         matrix += np.outer(phi[s, a], phi[s, a])
         data.append((s, a, t))
@@ -82,15 +86,16 @@ def test_gamma_lscvi_ucb_by_hand():
         if over:
             np.testing.assert_allclose(state.pool, pool, rtol=1e-9)
             np.testing.assert_allclose(state.value, value, rtol=1e-9)
+    assert clipped
 
 
 def test_gamma_lscvi_ucb_planned_by_hand():
     horizon, scale, failure = 120, 0.02, 0.1
     phi = np.random.default_rng(1).dirichlet(np.ones(4), (6, 2))
-    agent = agents.gamma_lscvi_ucb_planned(horizon=horizon, span=SPAN, scale=scale, failure=failure)
-    gamma, width = 1 - horizon**-0.5, 2 * SPAN
+    agent = agents.gamma_lscvi_ucb_planned(horizon=horizon, span=SMALL_SPAN, scale=scale, failure=failure)
+    gamma, width = 1 - horizon**-0.5, 2 * SMALL_SPAN
     beta, cap = scale * width * 4 * np.sqrt(np.log(4 * horizon / failure)), 1 / (1 - gamma)
-    matrix, data, known = np.eye(4), [], None
+    matrix, data, known, clipped = np.eye(4), [], None, 0
     for taken, (s, a, t, _, _) in enumerate(follow(agent, horizon, RIVER.replace(features=phi))):
         if known is None or np.linalg.det(matrix) > 2 * np.linalg.det(known):
             known, used, begun = matrix.copy(), list(data), taken
@@ -101,11 +106,13 @@ def test_gamma_lscvi_ucb_planned_by_hand():
                 w = inverse @ sum((phi[i, j] * (value[k] - value.min()) for i, j, k in used), np.zeros(4))
                 q = np.minimum(RIVER.reward[..., 0] + gamma * (phi @ w + value.min() + beta * length), cap)
                 value = np.minimum(q.max(-1), q.max(-1).min() + width)
+                clipped += np.ptp(q.max(-1)) > width
                 plan.append(q)
         q = plan[horizon - taken - 1]
         assert q[s, a] >= q[s].max() - 1e-9
         matrix += np.outer(phi[s, a], phi[s, a])
         data.append((s, a, t))
+    assert clipped
 
 
 def optimistic_runs(agent, steps, runs):

@@ -8,6 +8,7 @@ import numpy as np
 import numpyro
 import numpyro.distributions as dist
 import pytest
+import xarray as xr
 from numpyro import handlers
 from scipy import stats
 
@@ -15,7 +16,7 @@ from bayesmdp.data import Transitions
 from bayesmdp.environments import riverswim
 from bayesmdp.mdp import MDP
 from bayesmdp.models import dirichlet_transitions, river_current
-from bayesmdp.posterior import Belief, NotConjugate, exact_belief
+from bayesmdp.posterior import Belief, NotConjugate, draw, exact_belief
 from bayesmdp.world import Step
 from tests.statistical import assert_follows, assert_means, assert_same_distribution
 
@@ -266,3 +267,14 @@ def test_refusals() -> None:
     exact_belief(half_rows, RIVER, 3)
     with pytest.raises(ValueError, match=r"one adds 0\.5"):
         exact_belief(half_rows, RIVER, 3, draws="renewed")
+
+
+def test_a_category_of_concentration_0_never_occurs() -> None:
+    """Parameters that a user writes down may rule an outcome out, or all but."""
+    concentration = np.array([[[3.0, 0.0, 1.0]], [[0.0, 2.0, 1e-300]], [[1.0, 1.0, 0.0]]])
+    parameters = xr.Dataset({"transition": (("state", "action", "next_state"), concentration)})
+    tree = draw(xr.DataTree.from_dict({"parameters": parameters}), 2_000, seed=0)
+    transition = tree["posterior/transition"].stack(sample=("chain", "draw")).transpose("sample", ...).values
+    assert (transition[:, concentration == 0] == 0).all()
+    assert_means(transition[:, 0, 0], concentration[0, 0] / 4, "means")
+    np.testing.assert_array_equal(transition[:, 1, 0], np.broadcast_to([0, 1, 0], (2_000, 3)))
