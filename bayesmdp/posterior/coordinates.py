@@ -42,7 +42,7 @@ from bayesmdp.posterior.program import (
     prior_density,
     trace,
 )
-from bayesmdp.posterior.random import standard_log_gamma
+from bayesmdp.posterior.random import rolled_log_gamma
 from bayesmdp.posterior.runs import Latent, computed_at_random, latent_sites, looked_at, repeated
 
 __all__ = [
@@ -266,18 +266,20 @@ def _log_density_of_log_gamma(relative: Array, concentration: Array) -> Array:
 def prior_draw(model: Model, layout: Coordinates, key: Array, data: Data) -> tuple[Array, Array]:
     """One draw of the prior: z [size] and the choice."""
     made: dict[str, Array] = {}
-    key, others = random.split(key)
-    keys = dict(zip((name for name, *_ in layout.continuous), random.split(key, len(layout.continuous)), strict=True))
+    # Bits and not keys: JAX would compile a loop for each key that is split. NumPyro's own are apart from them.
+    words = random.bits(key, (len(layout.continuous), 2), jnp.uint32)
+    own = {name: words[number] for number, (name, *_) in enumerate(layout.continuous)}
 
     def fill(site: dict[str, Any]) -> Any:
-        concentration = _concentration(site) if site["name"] in keys else None
+        concentration = _concentration(site) if site["name"] in own else None
         if concentration is None:
             return None
-        log_gamma = standard_log_gamma(keys[site["name"]], concentration)
+        log_gamma = rolled_log_gamma(own[site["name"]], concentration)
         middle, spread = _standard(concentration)
         made[site["name"]] = (log_gamma - jnp.log(concentration) - middle) / spread
         return _distribution(site, log_gamma)
 
+    others = random.fold_in(key, 2**31)
     messages = trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), others), data)
     for name, _, of_gammas in layout.continuous:
         if not of_gammas:

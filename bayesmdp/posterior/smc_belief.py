@@ -37,8 +37,9 @@ from bayesmdp.posterior.coordinates import (
     prior_draw,
     values_at,
 )
+from bayesmdp.posterior.hmc import Target
 from bayesmdp.posterior.program import Model, describe_row, latent_values, read_for_agents, row_values
-from bayesmdp.posterior.smc import DEFAULT, Particles, Settings, Target, advance, choose, effective_size, start
+from bayesmdp.posterior.smc import DEFAULT, Particles, Settings, advance, choose, effective_size, start
 from bayesmdp.posterior.tally import Tally
 
 if TYPE_CHECKING:

@@ -22,16 +22,9 @@ from bayesmdp.posterior.coordinates import (
     prior_draw,
     values_at,
 )
+from bayesmdp.posterior.hmc import Target
 from bayesmdp.posterior.program import Model
-from bayesmdp.posterior.smc import (
-    DEFAULT,
-    Settings,
-    Target,
-    advance,
-    effective_size,
-    renew,
-    start,
-)
+from bayesmdp.posterior.smc import DEFAULT, Settings, choose, settled, start
 from bayesmdp.records import Records
 
 __all__ = ["Sample", "run"]
@@ -134,15 +127,14 @@ def _run(
         return log_prior, kernel[data.state, data.action, data.next_state]
 
     target = Target(lambda key: prior_draw(model, layout, key, once), log_densities, layout.choices)
-    keys = random.split(random.fold_in(key, chain), 4)
+    keys = random.split(random.fold_in(key, chain), 3)
     begun = start(keys[0], target, settings)
-    particles = advance(keys[1], begun, data.weight, target, settings)
-    size, behind = effective_size(particles), (particles.taken != data.weight).any()
-    particles = renew(keys[2], particles, target, settings)
-    picked = random.permutation(keys[3], settings.particles)[:num_draws]  # all weigh the same now
+    particles, size = settled(keys[1], begun, data.weight, target, settings)
+    behind = (particles.taken != data.weight).any()
+    picked = choose(keys[2], particles, num_draws)
     # The prior's and the posterior's in one go, which is one copy of the model to compile.
     z = jnp.stack([begun.z[:num_draws], particles.z[picked]])
     choice = jnp.stack([begun.choice[:num_draws], particles.choice[picked]])
     values = jax.vmap(jax.vmap(lambda z, choice: values_at(model, layout, z, choice, once)))(z, choice)
     prior, draws = ({name: both[part] for name, both in values.items()} for part in (0, 1))
-    return draws, prior, particles.log_evidence, size, particles.resampled, particles.failed, behind
+    return draws, prior, particles.log_evidence, size, particles.resampled - 1, particles.failed, behind
