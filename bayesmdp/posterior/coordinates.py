@@ -94,6 +94,11 @@ class Coordinates(NamedTuple):
         return sum(int(np.prod(shape)) for _, shape, _ in self.continuous)
 
     @property
+    def unknowns(self) -> tuple[str, ...]:
+        """Sites that are sampled."""
+        return (*(name for name, _, _ in self.continuous), *(name for name, _ in self.discrete))
+
+    @property
     def choices(self) -> int:
         """Joint values of the discrete unknowns; 1 where there are none."""
         return self.discrete[0][1][0][0] if self.discrete else 1

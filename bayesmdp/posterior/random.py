@@ -194,12 +194,12 @@ def uniforms(words: Array, number: Array | int, shape: tuple[int, ...]) -> Array
     counter = lax.iota(jnp.uint32, math.prod(shape))
     high, low = _kept(threefry(words, counter, jnp.full_like(counter, number)))
     upper, lower = (bits >> np.uint32(k) for bits, k in ((high, 5), (low, 6)))
-    return ((upper * 2.0**26 + lower + 0.5) * 2.0**-53).reshape(shape)
+    return _kept(((upper * 2.0**26 + lower + 0.5) * 2.0**-53).reshape(shape))
 
 
 def standard_normal(uniform: Array) -> Array:
     """Standard normal numbers from uniform ones, float64."""
-    return np.sqrt(2) * lax.erf_inv(2 * uniform - 1)
+    return _kept(np.sqrt(2) * lax.erf_inv(2 * uniform - 1))
 
 
 def threefry(words: Array, x0: Array, x1: Array) -> tuple[Array, Array]:

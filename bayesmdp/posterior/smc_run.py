@@ -132,9 +132,15 @@ def _run(
     particles, size = settled(keys[1], begun, data.weight, target, settings)
     behind = (particles.taken != data.weight).any()
     picked = choose(keys[2], particles, num_draws)
+
+    def told(z: Array, choice: Array) -> dict[str, Array]:
+        values = values_at(model, layout, z, choice, once)
+        # What models of recorded primitives compute has a row for each step.
+        return values if isinstance(data, Transitions) else {name: values[name] for name in layout.unknowns}
+
     # The prior's and the posterior's in one go, which is one copy of the model to compile.
     z = jnp.stack([begun.z[:num_draws], particles.z[picked]])
     choice = jnp.stack([begun.choice[:num_draws], particles.choice[picked]])
-    values = jax.vmap(jax.vmap(lambda z, choice: values_at(model, layout, z, choice, once)))(z, choice)
+    values = jax.vmap(jax.vmap(told))(z, choice)
     prior, draws = ({name: both[part] for name, both in values.items()} for part in (0, 1))
     return draws, prior, particles.log_evidence, size, particles.resampled - 1, particles.failed, behind
