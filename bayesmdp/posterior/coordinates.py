@@ -17,13 +17,16 @@ Discrete unknowns have finite supports; their joint values are numbered, and `ch
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jax import nn, random
 from jax.scipy.special import gammaln
+from numpy.typing import NDArray
 from numpyro import handlers
 from numpyro.distributions.transforms import biject_to
 
@@ -37,19 +40,20 @@ from bayesmdp.posterior.program import (
     log_likelihood_of,
     of_prior,
     prior_density,
-    sites,
     trace,
 )
-from bayesmdp.posterior.random import standard_log_gamma
+from bayesmdp.posterior.random import rolled_log_gamma
+from bayesmdp.posterior.runs import Latent, computed_at_random, latent_sites, looked_at, repeated
 
 __all__ = [
     "MAX_CHOICES",
     "Coordinates",
+    "Points",
     "Unsuitable",
     "coordinates",
     "evaluate",
+    "evaluate_at_random",
     "evaluate_kernel",
-    "of_kernel_alone",
     "prior_draw",
     "values_at",
 ]
@@ -90,13 +94,38 @@ class Coordinates(NamedTuple):
         return sum(int(np.prod(shape)) for _, shape, _ in self.continuous)
 
     @property
+    def unknowns(self) -> tuple[str, ...]:
+        """Sites that are sampled."""
+        return (*(name for name, _, _ in self.continuous), *(name for name, _ in self.discrete))
+
+    @property
     def choices(self) -> int:
         """Joint values of the discrete unknowns; 1 where there are none."""
         return self.discrete[0][1][0][0] if self.discrete else 1
 
 
+class _Site(NamedTuple):
+    """What an abstract run tells of a site of the prior.
+
+    Attributes
+    ----------
+    shape : tuple of int, or None
+        Of its z; None of a discrete unknown and of a factor.
+    of_gammas : bool
+        Whether z is made of Gamma variables.
+    factor, reweighted, sampled : bool
+        Whether it is a factor, whether it is scaled or masked, and whether it has a sample_shape.
+    """
+
+    shape: tuple[int, ...] | None
+    of_gammas: bool
+    factor: bool
+    reweighted: bool
+    sampled: bool
+
+
 def coordinates(model: Model, data: Data) -> Coordinates:
-    """Read from one run of the model, with 64 bits on.
+    """Read from an abstract run of the model and one compiled one, with 64 bits on.
 
     Raises
     ------
@@ -104,48 +133,82 @@ def coordinates(model: Model, data: Data) -> Coordinates:
         If there is no unknown, or naming the site: a prior without a density at its own draws, a discrete unknown with
         too many values.
     """
-    messages = sites(model, data)
-    latents = {n: m for n, m in messages.items() if m["type"] == "sample" and not m["is_observed"]}
-    computed = tuple(name for name, message in messages.items() if message["type"] == "deterministic")
+    row = repeated(data, 1)
+    latents, computed, told, names = looked_at(model, row, _looked)
     if not latents:
-        raise Unsuitable(f"the model has no unknown: none of its sites {', '.join(map(repr, messages))} is sampled")
-    continuous, supports = [], {}
-    for name, message in latents.items():
-        fn, shape = message["fn"], np.shape(message["value"])
-        if fn.support.is_discrete:
-            supports[name] = (_support(name, fn), shape)
-        elif (concentration := _concentration(message)) is not None:
-            continuous.append((name, concentration.shape, True))
-        else:
-            continuous.append((name, tuple(biject_to(fn.support).inverse_shape(shape)), False))
-    layout = Coordinates(tuple(continuous), _numbered(supports), (*latents, *computed))
-    for seed in range(TRIALS):
-        _check_prior(trace(handlers.seed(model, random.key(seed)), data), supports)
-    return layout
+        raise Unsuitable(f"the model has no unknown: none of its sites {', '.join(map(repr, names))} is sampled")
+    try:
+        tried = [computed_at_random(model, row, latents, _tried, seed) for seed in range(TRIALS)]
+    except jax.errors.JAXTypeError:  # the model computes how many values an unknown can take
+        with jax.disable_jit():
+            tried = [computed_at_random(model, row, latents, _tried, seed) for seed in range(TRIALS)]
+    supports = tried[0][1]
+    discrete = _numbered({name: (values, latents[name].shape) for name, values in supports.items()})
+    for densities, found in tried:
+        _check_prior(told, densities, supports, found)
+    continuous = tuple(
+        (name, shape, told[name].of_gammas) for name in latents if (shape := told[name].shape) is not None
+    )
+    return Coordinates(continuous, discrete, (*latents, *computed))
 
 
-def _check_prior(messages: dict[str, Any], supports: dict[str, Any]) -> None:
+def _looked(
+    messages: dict[str, Any],
+) -> tuple[dict[str, Latent], tuple[str, ...], dict[str, _Site], tuple[str, ...]]:
+    """The unknowns, the names of computed sites, the sites of the prior, and all names."""
+    computed = tuple(name for name, site in messages.items() if site["type"] == "deterministic")
+    return latent_sites(messages), computed, {n: _site(m) for n, m in _prior_sites(messages)}, tuple(messages)
+
+
+def _site(message: dict[str, Any]) -> _Site:
+    fn, concentration = message["fn"], _concentration(message)
+    factor, shape = isinstance(fn, dist.Unit), None
+    if concentration is not None:
+        shape = concentration.shape
+    elif not factor and not fn.support.is_discrete:
+        shape = tuple(biject_to(fn.support).inverse_shape(np.shape(message["value"])))
+    reweighted = message["scale"] is not None or isinstance(fn, dist.MaskedDistribution)
+    return _Site(shape, concentration is not None, factor, reweighted, bool(message["kwargs"].get("sample_shape")))
+
+
+def _prior_sites(messages: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(name, site) for name, site in messages.items() if site["type"] == "sample" and of_prior(site)]
+
+
+def _tried(messages: dict[str, Any]) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Of the prior's sites, log densities; of discrete unknowns the values that they can take."""
+    latents = latent_sites(messages)
+    return (
+        {name: jnp.asarray(site["fn"].log_prob(site["value"])) for name, site in _prior_sites(messages)},
+        {name: _support(name, messages[name]["fn"]) for name, latent in latents.items() if latent.discrete},
+    )
+
+
+def _check_prior(
+    told: dict[str, _Site],
+    densities: dict[str, NDArray[Any]],
+    supports: dict[str, NDArray[Any]],
+    found: dict[str, NDArray[Any]],
+) -> None:
     """Refuse priors that cannot be drawn from as they are, and such as have no density at their own draws."""
-    for name, site in messages.items():
-        if site["type"] != "sample" or not of_prior(site):
-            continue
-        density, remedy = np.asarray(site["fn"].log_prob(site["value"])), "; use method='nuts', on a log"
+    for name, site in told.items():
+        density, remedy = densities[name], "; use method='nuts', on a log"
         if (np.isnan(density) | (density == -np.inf)).any():
-            what = "factor" if isinstance(site["fn"], dist.Unit) else "prior"
+            what = "factor" if site.factor else "prior"
             raise Unsuitable(f"the {what} of {name!r} is {density[~np.isfinite(density)][0]} at a draw of the prior")
-        if isinstance(site["fn"], dist.Unit):
+        if site.factor:
             raise Unsuitable(f"the factor {name!r} makes the prior another than that drawn from{remedy}")
-        if site["scale"] is not None or isinstance(site["fn"], dist.MaskedDistribution):
+        if site.reweighted:
             raise Unsuitable(f"the prior of {name!r} is scaled or masked, and so another than that drawn from{remedy}")
-        if site["kwargs"].get("sample_shape"):
+        if site.sampled:
             raise Unsuitable(f"{name!r} has a sample_shape; put it in a plate of that size")
-        if name in supports and not np.array_equal(_support(name, site["fn"]), supports[name][0]):
+        if name in supports and not np.array_equal(found[name], supports[name]):
             raise Unsuitable(f"the values that {name!r} can take depend on another unknown; give it one support")
 
 
-def _support(name: str, fn: Any) -> np.ndarray[Any, Any]:
+def _support(name: str, fn: Any) -> Array:
     try:
-        return np.asarray(fn.enumerate_support(expand=False)).ravel()
+        return jnp.ravel(fn.enumerate_support(expand=False))
     except NotImplementedError:
         raise Unsuitable(
             f"the discrete unknown {name!r} is {type(fn).__name__}, whose values cannot be enumerated; sum it out in "
@@ -208,18 +271,20 @@ def _log_density_of_log_gamma(relative: Array, concentration: Array) -> Array:
 def prior_draw(model: Model, layout: Coordinates, key: Array, data: Data) -> tuple[Array, Array]:
     """One draw of the prior: z [size] and the choice."""
     made: dict[str, Array] = {}
-    key, others = random.split(key)
-    keys = dict(zip((name for name, *_ in layout.continuous), random.split(key, len(layout.continuous)), strict=True))
+    # Bits and not keys: JAX would compile a loop for each key that is split. NumPyro's own are apart from them.
+    words = random.bits(key, (len(layout.continuous), 2), jnp.uint32)
+    own = {name: words[number] for number, (name, *_) in enumerate(layout.continuous)}
 
     def fill(site: dict[str, Any]) -> Any:
-        concentration = _concentration(site) if site["name"] in keys else None
+        concentration = _concentration(site) if site["name"] in own else None
         if concentration is None:
             return None
-        log_gamma = standard_log_gamma(keys[site["name"]], concentration)
+        log_gamma = rolled_log_gamma(own[site["name"]], concentration)
         middle, spread = _standard(concentration)
         made[site["name"]] = (log_gamma - jnp.log(concentration) - middle) / spread
         return _distribution(site, log_gamma)
 
+    others = random.fold_in(key, 2**31)
     messages = trace(handlers.seed(handlers.substitute(model, substitute_fn=fill), others), data)
     for name, _, of_gammas in layout.continuous:
         if not of_gammas:
@@ -292,17 +357,43 @@ def evaluate_kernel(model: Model, layout: Coordinates, z: Array, choice: Array) 
     return log_prior, safe_log(messages["transition"]["value"])
 
 
-def of_kernel_alone(model: Model, layout: Coordinates, data: Transitions) -> bool:
-    """Whether a row's log-likelihood is the log of its entry of ``transition``, as tried at random values."""
-    once = data._replace(weight=np.ones(len(data.state)))
+class Points(NamedTuple):
+    """What a model says of data at a few random points.
+
+    Attributes
+    ----------
+    log_prior : array [point]
+    rows : array [point, row]
+        Log-likelihoods.
+    kernel : array [point, state, action, outcome]
+        Logs of ``transition``, or nothing where the data are of recorded primitives.
+    """
+
+    log_prior: NDArray[np.float64]
+    rows: NDArray[np.float64]
+    kernel: NDArray[np.float64]
+
+    def of_kernel_alone(self, data: Transitions) -> bool:
+        """Whether a row's log-likelihood is the log of its entry of ``transition``."""
+        looked_up = self.kernel[:, data.state, data.action, data.next_state]
+        return bool(np.allclose(self.rows, looked_up, rtol=1e-12, atol=1e-12))
+
+
+def evaluate_at_random(model: Model, layout: Coordinates, data: Transitions) -> Points:
+    """`evaluate` and `evaluate_kernel` at TRIALS points, and first at all choices of the first of them."""
     rng = np.random.default_rng(0)
-    for number in range(TRIALS):
-        z, choice = jnp.asarray(rng.normal(size=layout.size)), jnp.asarray(number % layout.choices, jnp.int32)
-        _, rows = evaluate(model, layout, z, choice, once)
-        _, kernel = evaluate_kernel(model, layout, z, choice)
-        if not np.allclose(rows, kernel[data.state, data.action, data.next_state], rtol=1e-12, atol=1e-12):
-            return False
-    return True
+    z = rng.normal(size=(TRIALS, layout.size))
+    z = np.concatenate([np.repeat(z[:1], layout.choices, 0), z[1:]])
+    choice = np.concatenate([np.arange(layout.choices), np.arange(1, TRIALS) % layout.choices]).astype(np.int32)
+    return jax.tree.map(np.asarray, _points(model, layout, z, choice, data._replace(weight=np.ones(len(data.state)))))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _points(model: Model, layout: Coordinates, z: Array, choice: Array, data: Transitions) -> Points:
+    def point(z: Array, choice: Array) -> Points:
+        return Points(*evaluate(model, layout, z, choice, data), evaluate_kernel(model, layout, z, choice)[1])
+
+    return jax.vmap(point)(z, choice)
 
 
 def values_at(model: Model, layout: Coordinates, z: Array, choice: Array, data: Data) -> dict[str, Array]:

@@ -163,8 +163,7 @@ def infer(
         if engine == "smc":
             settings = model.settings if isinstance(model, ByParticles) else DEFAULT
             sample = smc_run.run(model, padded, num_draws=draws, num_chains=num_chains, seed=seed, settings=settings)
-            posterior, told = sample.draws, sample.account()
-            prior = nuts.prior_draws(model, padded, program, draws, seed + 1)
+            posterior, prior, told = sample.draws, sample.prior, sample.account()
         elif found is None:
             posterior, statistics = nuts.run(
                 model,
@@ -176,16 +175,16 @@ def infer(
                 seed=seed,
                 progress=progress,
             )
-            prior = nuts.prior_draws(model, padded, program, draws, seed + 1)
+            prior = in_chains(nuts.prior_draws(model, padded, program, draws, seed + 1), num_chains)
         else:
             parameters = {name: np.asarray(values) for name, values in found.posterior(padded.weight).items()}
             before = {name: np.asarray(values) for name, values in found.posterior(0 * padded.weight).items()}
-            prior = exact_draws(before, found.layout, draws, seed, model, prior=True)
+            prior = in_chains(exact_draws(before, found.layout, draws, seed, model, prior=True), num_chains)
             posterior = exact_draws(parameters, found.layout, draws, seed, model)
             told = {"log_evidence": conjugate_log_evidence(model, padded, found, parameters), "log_evidence_sd": 0.0}
             posterior = in_chains(posterior, num_chains)
     return posterior_tree(
-        prior=in_chains(prior, num_chains),
+        prior=prior,
         posterior=posterior,
         statistics=statistics,
         parameters=parameters,

@@ -68,14 +68,15 @@ def infer_records(
             after = {name: np.asarray(values) for name, values in learn(model, pairs, pairs.before, data).items()}
             told = {"log_evidence": log_evidence(model, pairs, after, data), "log_evidence_sd": 0.0}
             posterior = in_chains(exact_draws(after, pairs.layout, draws, seed, None), chains)
-            prior = exact_draws(pairs.before, pairs.layout, draws, seed, None, prior=True)
+            prior = in_chains(exact_draws(pairs.before, pairs.layout, draws, seed, None, prior=True), chains)
             families = {name: FAMILIES[kind] for name, kind in pairs.families}
             groups["parameters"] = label_parameters(after, families, dims, Labels((), ()))
         else:
             if method in ("auto", "smc"):
                 engine = "smc"
                 sample = smc_run.run(model, data, num_draws=draws, num_chains=chains, seed=seed, settings=settings)
-                posterior, told = {name: sample.draws[name] for name in latents}, sample.account()
+                told = sample.account()
+                posterior, prior = ({name: of[name] for name in latents} for of in (sample.draws, sample.prior))
             else:
                 engine = "nuts"
                 posterior, statistics = nuts.run(
@@ -89,7 +90,7 @@ def infer_records(
                     progress=progress,
                 )
                 groups["sample_stats"] = by_draw(statistics, {})
-            prior = nuts.prior_draws(model, data, program, draws, seed + 1)
+                prior = in_chains(nuts.prior_draws(model, data, program, draws, seed + 1), chains)
     attrs = {
         "engine": engine,
         **told,
@@ -107,7 +108,7 @@ def infer_records(
     }
     groups |= {
         "posterior": by_draw(posterior, dims).assign_attrs(attrs),
-        "prior": by_draw(in_chains(prior, chains), dims),
+        "prior": by_draw(prior, dims),
         "observed_data": xr.Dataset(rows),
         "constant_data": xr.Dataset(
             {

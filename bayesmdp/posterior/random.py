@@ -18,6 +18,7 @@ density is off by less than one part in 10^5. Sums and normalisation are in 64 b
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import jax
@@ -27,7 +28,7 @@ from jax import lax
 
 from bayesmdp.mdp import Array
 
-__all__ = ["dirichlet", "standard_log_gamma"]
+__all__ = ["dirichlet", "rolled_log_gamma", "standard_log_gamma", "standard_normal", "uniforms"]
 
 BLOCK = 16
 LEAST = np.float32(-0.9999)
@@ -69,6 +70,44 @@ def standard_log_gamma(key: Array, concentration: Array, num_draws: int | None =
     log_factor = log_factor[:size].reshape(copies, -1).astype(jnp.float64)
     exponential = exponential[:size].reshape(copies, -1)
     return (jnp.log(d) + log_factor - exponential * jnp.where(small, 1 / flat, 0.0)).reshape(shape)
+
+
+def rolled_log_gamma(words: Array, concentration: Array) -> Array:
+    """As `standard_log_gamma`, with one copy of the proposal, which compiles three times as fast.
+
+    Every draw is proposed again until all are accepted, which takes three times as long to run: for few draws, or for
+    such as are made once.
+
+    Parameters
+    ----------
+    words : array [2], uint32
+        Random bits.
+    concentration : array [...]
+        Positive; not checked.
+
+    Examples
+    --------
+    >>> words = jax.random.bits(jax.random.key(0), (2,), "uint32")
+    >>> with jax.enable_x64(True):
+    ...     draws = rolled_log_gamma(words, np.tile([0.1, 1.0, 10.0], (100_000, 1)))
+    ...     print(np.exp(draws).mean(0).round(1))
+    [ 0.1  1.  10. ]
+    """
+    concentration = jnp.asarray(concentration, jnp.float64)
+    small = concentration < 1
+    d = jnp.where(small, concentration + 1, concentration) - 1 / 3
+    counter = lax.iota(jnp.uint32, d.size).reshape(d.shape)
+    begun = d.astype(jnp.float32)
+
+    def again(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        attempt, done, log_factor, exponential = carry
+        accepted, proposed, other = _propose(words, counter, attempt, begun)
+        kept = jnp.where(done, log_factor, proposed), jnp.where(attempt == 0, other, exponential)
+        return attempt + 1, done | accepted, *kept
+
+    first = (np.uint32(0), jnp.zeros(d.shape, bool), begun, begun)
+    _, _, log_factor, exponential = lax.while_loop(lambda carry: ~carry[1].all(), again, first)
+    return jnp.log(d) + log_factor.astype(jnp.float64) - exponential * jnp.where(small, 1 / concentration, 0.0)
 
 
 def dirichlet(key: Array, concentration: Array, num_draws: int) -> Array:
@@ -140,6 +179,27 @@ def _unit(bits: Array) -> Array:
     return jnp.minimum(
         (bits >> 8).astype(jnp.float32) * np.float32(2**-24) + np.float32(2**-25), np.float32(1 - 2**-24)
     )
+
+
+def uniforms(words: Array, number: Array | int, shape: tuple[int, ...]) -> Array:
+    """Uniform numbers on (0, 1), float64: other ones for each `number`, an unsigned integer.
+
+    JAX's own take longer to compile: they split keys, and each of their calls is a loop of ten kernels.
+
+    Parameters
+    ----------
+    words : array [2], uint32
+        Random bits.
+    """
+    counter = lax.iota(jnp.uint32, math.prod(shape))
+    high, low = _kept(threefry(words, counter, jnp.full_like(counter, number)))
+    upper, lower = (bits >> np.uint32(k) for bits, k in ((high, 5), (low, 6)))
+    return _kept(((upper * 2.0**26 + lower + 0.5) * 2.0**-53).reshape(shape))
+
+
+def standard_normal(uniform: Array) -> Array:
+    """Standard normal numbers from uniform ones, float64."""
+    return _kept(np.sqrt(2) * lax.erf_inv(2 * uniform - 1))
 
 
 def threefry(words: Array, x0: Array, x1: Array) -> tuple[Array, Array]:

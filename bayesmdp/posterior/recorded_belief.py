@@ -25,11 +25,12 @@ from bayesmdp.posterior.belief import Belief
 from bayesmdp.posterior.coordinates import coordinates, evaluate, prior_draw, values_at
 from bayesmdp.posterior.engines import ByParticles, with_particles
 from bayesmdp.posterior.exact import draw_sites
+from bayesmdp.posterior.hmc import Target, finite
 from bayesmdp.posterior.primitives import draw_rows
 from bayesmdp.posterior.priors import NotConjugate
 from bayesmdp.posterior.program import Model, read_sites, trace
 from bayesmdp.posterior.recorded import Pairs, find_pairs, learn
-from bayesmdp.posterior.smc import Particles, Settings, Target, advance, choose, effective_size, finite, start
+from bayesmdp.posterior.smc import Particles, Settings, advance, choose, effective_size, start
 from bayesmdp.records import Records
 
 if TYPE_CHECKING:
@@ -210,7 +211,9 @@ def _by_particles(
     def init(key: Array) -> Room:
         data = jax.tree.map(lambda column: jnp.repeat(jnp.asarray(column[:1]), room, 0), probe)
         data = data._replace(weight=jnp.zeros(room))
-        return Room(data, jnp.zeros((), jnp.int32), start(key, target(data), settings))
+        # Log-likelihoods are looked up when steps have come in.
+        particles = start(key, target(data), settings)._replace(table=jnp.zeros((settings.particles, room)))
+        return Room(data, jnp.zeros((), jnp.int32), particles)
 
     def observe(key: Array, state: Room, step: Step) -> Room:
         put = jax.tree.map(lambda column, row: column.at[state.count].set(row[0]), state.data, _row(step, probe.seen))

@@ -29,6 +29,7 @@ __all__ = [
     "Model",
     "Run",
     "base_distribution",
+    "computed_at_random",
     "is_latent",
     "is_unobserved",
     "latent_sites",
@@ -118,18 +119,36 @@ def run_at_random(model: Model, data: Data, latents: Mapping[str, Latent], seed:
     Sites of known families are filled with numbers made here: where a model is only being read the prior does not
     matter, and compiling JAX's own Gamma sampler for it would take seconds.
     """
-    rng = np.random.default_rng(seed)
-    made = {name: _random_numbers(latent.kind, latent.shape, rng, spread) for name, latent in latents.items()}
-    given = {name: numbers for name, numbers in made.items() if numbers is not None}
-    return jax.tree.map(np.asarray, _run(model, data, given, seed))
+    return computed_at_random(model, data, latents, _run, seed, spread)
 
 
-@partial(jax.jit, static_argnums=0)
-def _run(model: Model, data: Data, numbers: dict[str, Array], seed: int) -> Run:
-    messages = _filled(model, data, lambda site: _place(site, numbers.get(site["name"])), jax.random.key(seed))
+def _run(messages: dict[str, Any]) -> Run:
     values = {name: jnp.asarray(site["value"]) for name, site in messages.items() if is_unobserved(site)}
     latents = {name: site for name, site in messages.items() if is_latent(site)}
     return Run(values, {name: tuple(map(jnp.asarray, parameters_of(site["fn"])[1])) for name, site in latents.items()})
+
+
+def computed_at_random[T](
+    model: Model,
+    data: Data,
+    latents: Mapping[str, Latent],
+    compute: Callable[[dict[str, Any]], T],
+    seed: int = 0,
+    spread: float = 1.0,
+) -> T:
+    """What `compute` makes of the messages by site of `run_at_random`, as NumPy arrays; in one compiled program."""
+    rng = np.random.default_rng(seed)
+    made = {name: _random_numbers(latent.kind, latent.shape, rng, spread) for name, latent in latents.items()}
+    given = {name: numbers for name, numbers in made.items() if numbers is not None}
+    computed: T = jax.tree.map(np.asarray, _computed(model, data, compute, given, seed))
+    return computed
+
+
+@partial(jax.jit, static_argnums=(0, 2))
+def _computed(
+    model: Model, data: Data, compute: Callable[[dict[str, Any]], Any], numbers: dict[str, Array], seed: int
+) -> Any:
+    return compute(_filled(model, data, lambda site: _place(site, numbers.get(site["name"])), jax.random.key(seed)))
 
 
 def looked_at[T](model: Model, data: Data, look: Callable[[dict[str, Any]], T]) -> T:

@@ -8,9 +8,9 @@ row seen once. Each particle keeps its l(x), so new data, weights w' in the plac
 
 stays above a threshold that is all. Where it would fall below, the data are taken in by steps (Neal, 2001; Del Moral,
 Doucet and Jasra, 2006; their path is w + lambda (w' - w)): the largest lambda that keeps the ESS at the threshold, by
-bisection; then particles are resampled (systematically) and moved by a few steps of Hamiltonian Monte Carlo, with the
-covariance of the particles as inverse mass and a step size adapted to their acceptance, discrete unknowns being drawn
-from their conditional distribution; and so on until w' is reached.
+bisection; then particles are resampled (systematically) and moved by a few steps of Hamiltonian Monte Carlo
+(:mod:`~bayesmdp.posterior.hmc`), with the covariance of the particles as inverse mass and a step size adapted to their
+acceptance, discrete unknowns being drawn from their conditional distribution; and so on until w' is reached.
 
 The log of the mean weight, summed over all steps, estimates the log evidence: the log probability of the data under the
 model.
@@ -18,26 +18,39 @@ model.
 Between two resamplings the same particles would be drawn from again and again, and an agent's data depend on its draws:
 an unlucky set could keep it from finding out (see :mod:`~bayesmdp.posterior.exact` on kept draws). A share of the
 particles is therefore moved at every call, in rotation, which leaves the posterior as it is.
+
+Compiling takes longer than running where there are few data. The model and its gradient are therefore in a program
+once for moves of all particles, which also look up the log-likelihoods that they end with, and once for moves of a
+share; and all random numbers of a call come from two words, counted up.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax, random
-from jax.scipy.special import logsumexp
 
 from bayesmdp.mdp import Array
+from bayesmdp.posterior.hmc import Moving, Target, diagonal_root, finite, move, root_of_spread, uniforms_needed
+from bayesmdp.posterior.random import uniforms
 
-__all__ = ["DEFAULT", "Particles", "Settings", "Target", "advance", "choose", "effective_size", "renew", "start"]
+__all__ = [
+    "DEFAULT",
+    "Particles",
+    "Settings",
+    "Target",
+    "advance",
+    "choose",
+    "effective_size",
+    "settled",
+    "start",
+]
 
 ACCEPTANCE = 0.8
-LEAST_LOG = -1e30
-"""For the log of 0, which times a weight of 0 must be 0."""
 IMPOSSIBLE = -1e15
 """Less than any number of steps that are possible could sum up to."""
 SURVIVORS = 10
@@ -45,9 +58,11 @@ SURVIVORS = 10
 LEAST_SHARE = 1e-9
 MEMORY = 0.1
 """Particles are moved until each unknown's correlation with what it was is below this."""
+LEARNING = 0.7
+"""How far a move changes the log of the step size, times how far its acceptance is from ACCEPTANCE."""
 MAX_STEPS = 500
-DENSE = 64
-"""Up to so many unknowns the mass matrix is dense."""
+CHUNK = 256
+"""Particles whose log-likelihoods are looked up at a time at the start: each takes the room of all rows."""
 
 
 class Settings(NamedTuple):
@@ -77,23 +92,6 @@ class Settings(NamedTuple):
 DEFAULT = Settings()
 
 
-class Target(NamedTuple):
-    """What particles are of.
-
-    Attributes
-    ----------
-    draw : (key) -> (z [size], choice)
-        From the prior.
-    evaluate : (z, choice) -> (log prior density, log-likelihoods [row])
-    choices : int
-        Joint values of the discrete unknowns.
-    """
-
-    draw: Callable[[Array], tuple[Array, Array]]
-    evaluate: Callable[[Array, Array], tuple[Array, Array]]
-    choices: int
-
-
 class Particles(NamedTuple):
     """A weighted sample, and what it has taken in.
 
@@ -110,8 +108,8 @@ class Particles(NamedTuple):
     log_evidence : float
     log_step : float
         Of the leapfrog steps.
-    spread : array [size, size] or [size]
-        Covariance of z, or its diagonal, when particles were last resampled.
+    root : array [size, size] or [size]
+        Of the covariance of z when particles were last resampled: its Cholesky factor, or standard deviations.
     cursor : int
         The particle to be moved next.
     resampled, moved : float
@@ -127,7 +125,7 @@ class Particles(NamedTuple):
     taken: Array
     log_evidence: Array
     log_step: Array
-    spread: Array
+    root: Array
     cursor: Array
     resampled: Array
     moved: Array
@@ -138,18 +136,20 @@ def start(key: Array, target: Target, settings: Settings) -> Particles:
     """Draws from the prior, equally weighted."""
     count = settings.particles
     z, choice = jax.vmap(target.draw)(random.split(key, count))
-    _, table = lax.map(lambda at: target.evaluate(*at), (z, choice), batch_size=min(count, 256))
-    table = finite(table)
-    log_weight = _equal(count)
+    # Chunks of one size, the last of which begins anew where it is not full: a rest would be a second copy to compile.
+    chunks = -(-count // CHUNK)
+    place = np.arange(chunks * -(-count // chunks)).reshape(chunks, -1) % count
+    table = finite(lax.map(lambda at: jax.vmap(target.evaluate)(*at)[1], (z[place], choice[place])))
+    table = table.reshape(-1, *table.shape[2:])[:count]
     return Particles(
         z=z,
         choice=choice,
         table=table,
-        log_weight=log_weight,
+        log_weight=_equal(count),
         taken=jnp.zeros(table.shape[-1]),
         log_evidence=jnp.zeros(()),
         log_step=jnp.full((), -0.2, jnp.float64),
-        spread=_spread(z, jnp.exp(log_weight)),
+        root=diagonal_root(z),
         cursor=jnp.zeros((), jnp.int32),
         resampled=jnp.zeros(()),
         moved=jnp.zeros(()),
@@ -168,35 +168,62 @@ def advance(key: Array, particles: Particles, weight: Array, target: Target, set
     Or as much of them as MAX_STEPS allow; the next call goes on.
     """
     weight = jnp.asarray(weight, jnp.float64)
-    log_threshold = jnp.log(settings.threshold * settings.particles)
+    words = random.bits(key, (2,), jnp.uint32)
 
-    def step(carry: tuple[Array, Particles, Array]) -> tuple[Array, Particles, Array]:
-        key, now, steps = carry
-        key, own = random.split(key)
+    def step(carry: tuple[Particles, Array]) -> tuple[Particles, Array]:
+        now, steps = carry
         gained = now.table @ (weight - now.taken)
-        whole = _log_ess(now.log_weight + gained) >= log_threshold
-        # Hard zeros: what survives them must be a sample still.
-        survivors = _ess(now.log_weight + LEAST_SHARE * gained)
-        lost = ~((now.log_weight + gained).max() > IMPOSSIBLE) | (survivors < min(SURVIVORS, settings.particles / 4))
+        whole, lost = _enough(now.log_weight, gained, settings)
 
         def reweigh(now: Particles) -> Particles:
             return _weighed(now, gained)._replace(taken=weight)
 
         def bridge(now: Particles) -> Particles:
-            share = _largest_share(now.log_weight, gained, log_threshold)
+            share = _largest_share(now.log_weight, gained, settings)
             taken = now.taken + share * (weight - now.taken)
-            return renew(own, _weighed(now, share * gained)._replace(taken=taken), target, settings)
+            return _renewed(words, steps, _weighed(now, share * gained)._replace(taken=taken), target, settings)
 
         now = lax.cond(whole | lost, reweigh, bridge, now)
-        return key, now._replace(failed=now.failed | lost), steps + 1
+        return now._replace(failed=now.failed | lost), steps + 1
 
-    def unfinished(carry: tuple[Array, Particles, Array]) -> Array:
-        _, now, steps = carry
+    def unfinished(carry: tuple[Particles, Array]) -> Array:
+        now, steps = carry
         return (now.taken != weight).any() & ~now.failed & (steps < MAX_STEPS)
 
-    key, own = random.split(key)
-    _, particles, _ = lax.while_loop(unfinished, step, (key, particles, jnp.zeros((), jnp.int32)))
-    return _refreshed(own, particles, target, settings) if settings.share > 0 else particles
+    particles, _ = lax.while_loop(unfinished, step, (particles, jnp.zeros((), jnp.int32)))
+    return _refreshed(words, particles, target, settings) if settings.share > 0 else particles
+
+
+def settled(
+    key: Array, particles: Particles, weight: Array, target: Target, settings: Settings
+) -> tuple[Particles, Array]:
+    """As `advance`, with share 0, and at the end resampled and moved once more, so that all weigh the same.
+
+    Returns
+    -------
+    Particles
+    float
+        The ESS before they were resampled for the last time.
+    """
+    weight = jnp.asarray(weight, jnp.float64)
+    words = random.bits(key, (2,), jnp.uint32)
+
+    def step(carry: tuple[Particles, Array, Array]) -> tuple[Particles, Array, Array]:
+        now, steps, _ = carry
+        gained = now.table @ (weight - now.taken)
+        whole, lost = _enough(now.log_weight, gained, settings)
+        share = jnp.where(whole | lost, 1.0, _largest_share(now.log_weight, gained, settings))
+        taken = jnp.where(share == 1, weight, now.taken + share * (weight - now.taken))
+        now = _weighed(now, share * gained)._replace(taken=taken, failed=now.failed | lost)
+        return _renewed(words, steps, now, target, settings), steps + 1, _ess(now.log_weight)
+
+    def unfinished(carry: tuple[Particles, Array, Array]) -> Array:
+        now, steps, _ = carry
+        return (steps == 0) | ((now.taken != weight).any() & ~now.failed & (steps < MAX_STEPS))
+
+    first = (particles, jnp.zeros((), jnp.int32), jnp.zeros(()))
+    particles, _, size = lax.while_loop(unfinished, step, first)
+    return particles, size
 
 
 def choose(key: Array, particles: Particles, num_draws: int) -> Array:
@@ -204,163 +231,120 @@ def choose(key: Array, particles: Particles, num_draws: int) -> Array:
 
     In random order, so that the first few are a sample too.
     """
-    pick, shuffle = random.split(key)
-    return random.permutation(shuffle, _systematic(pick, particles.log_weight, num_draws))
+    uniform = uniforms(random.bits(key, (2,), jnp.uint32), 0, (num_draws + 1,))
+    return _systematic(uniform[0], particles.log_weight, num_draws)[jnp.argsort(uniform[1:])]
 
 
-def _systematic(key: Array, log_weight: Array, num_draws: int) -> Array:
-    ladder = jnp.cumsum(jnp.exp(log_weight - logsumexp(log_weight)))
-    at = (jnp.arange(num_draws) + random.uniform(key)) / num_draws
+def _systematic(offset: Array, log_weight: Array, num_draws: int) -> Array:
+    ladder = jnp.cumsum(jnp.exp(log_weight - log_weight.max()))
+    at = (jnp.arange(num_draws) + offset) / num_draws
     return jnp.clip(jnp.searchsorted(ladder / ladder[-1], at, side="right"), 0, len(log_weight) - 1)
 
 
-def finite(table: Array) -> Array:
-    """Log-likelihoods as numbers that may be counted 0 times."""
-    return jnp.where(jnp.isnan(table), LEAST_LOG, jnp.maximum(table, LEAST_LOG))
-
-
-def _log_ess(log_weight: Array) -> Array:
-    return 2 * logsumexp(log_weight) - logsumexp(2 * log_weight)
-
-
 def _ess(log_weight: Array) -> Array:
-    return jnp.exp(_log_ess(log_weight))
-
-
-def _weighed(now: Particles, gained: Array) -> Particles:
-    log_weight = now.log_weight + gained
-    total = logsumexp(log_weight)
-    return now._replace(log_weight=log_weight - total, log_evidence=now.log_evidence + total)
-
-
-def _largest_share(log_weight: Array, gained: Array, log_threshold: Array) -> Array:
-    """How much of what is gained can be taken in at once, on a logarithmic scale from LEAST_SHARE to 1."""
-
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-        low, high = ends
-        middle = (low + high) / 2
-        enough = _log_ess(log_weight + jnp.exp(middle) * gained) >= log_threshold
-        return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
-
-    low, _ = lax.fori_loop(0, 12, halve, (jnp.log(LEAST_SHARE), jnp.zeros(())))
-    return jnp.exp(low)
-
-
-def _spread(z: Array, weight: Array) -> Array:
-    """Covariance of the particles, drawn a little towards its diagonal; of many unknowns the diagonal alone."""
-    size = z.shape[-1]
-    apart = z - weight @ z
-    variance = weight @ apart**2 + 1e-12
-    if size > DENSE:
-        return variance
-    keep = z.shape[0] / (z.shape[0] + size)
-    return keep * (apart.T * weight) @ apart + (1 - keep) * jnp.diag(variance) + 1e-12 * jnp.eye(size)
+    weight = jnp.exp(log_weight - log_weight.max())
+    return weight.sum() ** 2 / (weight**2).sum()
 
 
 def _equal(count: int) -> Array:
     return jnp.full(count, -math.log(count), jnp.float64)
 
 
-def renew(key: Array, now: Particles, target: Target, settings: Settings) -> Particles:
+def _enough(log_weight: Array, gained: Array, settings: Settings) -> tuple[Array, Array]:
+    """Whether all that is gained can be taken in at once, and whether the data rule nearly all particles out."""
+    whole = _ess(log_weight + gained) >= settings.threshold * settings.particles
+    # Hard zeros: what survives them must be a sample still.
+    survivors = _ess(log_weight + LEAST_SHARE * gained)
+    possible = (log_weight + gained).max() > IMPOSSIBLE
+    return whole, ~possible | (survivors < min(SURVIVORS, settings.particles / 4))
+
+
+def _weighed(now: Particles, gained: Array) -> Particles:
+    log_weight = now.log_weight + gained
+    most = log_weight.max()
+    total = most + jnp.log(jnp.exp(log_weight - most).sum())
+    return now._replace(log_weight=log_weight - total, log_evidence=now.log_evidence + total)
+
+
+def _largest_share(log_weight: Array, gained: Array, settings: Settings) -> Array:
+    """How much of what is gained can be taken in at once, on a logarithmic scale from LEAST_SHARE to 1."""
+    least = settings.threshold * settings.particles
+
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) / 2
+        enough = _ess(log_weight + jnp.exp(middle) * gained) >= least
+        return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
+
+    low, _ = lax.fori_loop(0, 12, halve, (jnp.full((), math.log(LEAST_SHARE)), jnp.zeros(())))
+    return jnp.exp(low)
+
+
+class _Renewing(NamedTuple):
+    """Moves made, the particles, the log of the step size, the rows' log-likelihoods, and whether these are theirs."""
+
+    number: Array
+    at: Moving
+    log_step: Array
+    table: Array
+    looked: Array
+
+
+def _renewed(words: Array, step: Array, now: Particles, target: Target, settings: Settings) -> Particles:
     """The particles resampled, and moved until they have forgotten where they were."""
-    first, key = random.split(key)
-    spread = _spread(now.z, jnp.exp(now.log_weight))
-    picked = _systematic(first, now.log_weight, settings.particles)
+    count, unknowns = now.z.shape
+    ticks = (step + 1).astype(jnp.uint32) * np.uint32(settings.moves + 2)
+    root = root_of_spread(now.z, jnp.exp(now.log_weight))
+    picked = _systematic(uniforms(words, ticks, (1,))[0], now.log_weight, count)
     begun = now.z[picked]
     before = begun - begun.mean(0)
     scale = (before**2).sum(0)
 
-    def remember(carry: tuple[Array, Array, _Moving]) -> Array:
-        number, _, at = carry
+    def turn(carry: _Renewing) -> _Renewing:
+        number, at, log_step, *_ = carry
         after = at.z - at.z.mean(0)
         correlation = (before * after).sum(0) / jnp.sqrt(scale * (after**2).sum(0) + 1e-300)
-        return (number < settings.moves) & ((number == 0) | (correlation > MEMORY).any())
+        again = (number < settings.moves) & ((number == 0) | (correlation > MEMORY).any())
+        # The last turn moves nothing, and looks up where the others have led.
+        steps = jnp.where(again, settings.leapfrog, 0)
+        uniform = uniforms(words, ticks + 1 + number.astype(jnp.uint32), (count, uniforms_needed(unknowns)))
+        moved = move(uniform, at, root, jnp.exp(log_step), now.taken, target, steps, ~again | (number == 0))
+        log_step = jnp.where(again, _learned(log_step, moved.rate), log_step)
+        return _Renewing(number + again, moved.at, log_step, moved.rows, ~again)
 
-    def move(carry: tuple[Array, Array, _Moving]) -> tuple[Array, Array, _Moving]:
-        number, key, at = carry
-        key, own = random.split(key)
-        return number + 1, key, _moved(own, at, spread, now.taken, target, settings)
-
-    at = _at(begun, now.choice[picked], now.log_step, now.taken, target)
-    number, _, at = lax.while_loop(remember, move, (jnp.zeros((), jnp.int32), key, at))
-    _, table = jax.vmap(target.evaluate)(at.z, at.choice)
+    at = Moving(begun, now.choice[picked], jnp.zeros(count), jnp.zeros_like(begun))
+    first = _Renewing(jnp.zeros((), jnp.int32), at, now.log_step, now.table, jnp.zeros((), bool))
+    number, at, log_step, table, _ = lax.while_loop(lambda carry: ~carry.looked, turn, first)
     return now._replace(
         z=at.z,
         choice=at.choice,
-        table=finite(table),
-        log_weight=_equal(settings.particles),
-        log_step=at.log_step,
-        spread=spread,
+        table=table,
+        log_weight=_equal(count),
+        log_step=log_step,
+        root=root,
         resampled=now.resampled + 1,
         moved=now.moved + number,
     )
 
 
-def _refreshed(key: Array, now: Particles, target: Target, settings: Settings) -> Particles:
+def _learned(log_step: Array, rate: Array) -> Array:
+    return jnp.clip(log_step + LEARNING * (rate - ACCEPTANCE), -12.0, 0.7)
+
+
+def _refreshed(words: Array, now: Particles, target: Target, settings: Settings) -> Particles:
     """With a share of the particles moved, in rotation."""
     count = max(1, round(settings.share * settings.particles))
     place = (now.cursor + jnp.arange(count, dtype=jnp.int32)) % settings.particles
-    at = _at(now.z[place], now.choice[place], now.log_step, now.taken, target)
-    at = _moved(key, at, now.spread, now.taken, target, settings)
-    _, table = jax.vmap(target.evaluate)(at.z, at.choice)
+    z = now.z[place]
+    at = Moving(z, now.choice[place], jnp.zeros(count), jnp.zeros_like(z))
+    uniform = uniforms(words, 0, (count, uniforms_needed(z.shape[-1])))
+    at, rate, accepted, rows = move(
+        uniform, at, now.root, jnp.exp(now.log_step), now.taken, target, settings.leapfrog, True
+    )
     return now._replace(
         z=now.z.at[place].set(at.z),
         choice=now.choice.at[place].set(at.choice),
-        table=now.table.at[place].set(finite(table)),
-        log_step=at.log_step,
+        table=now.table.at[place].set(jnp.where(accepted[:, None], rows, now.table[place])),
+        log_step=_learned(now.log_step, rate),
         cursor=(now.cursor + count) % settings.particles,
     )
-
-
-class _Moving(NamedTuple):
-    """Particles on the move: with the log of the density and its gradient at each."""
-
-    z: Array
-    choice: Array
-    log_density: Array
-    slope: Array
-    log_step: Array
-
-
-def _log_density(target: Target, taken: Array) -> Callable[[Array, Array], Array]:
-    def log_density(z: Array, choice: Array) -> Array:
-        log_prior, rows = target.evaluate(z, choice)
-        return log_prior + finite(rows) @ taken
-
-    return log_density
-
-
-def _at(z: Array, choice: Array, log_step: Array, taken: Array, target: Target) -> _Moving:
-    log_density, slope = jax.vmap(jax.value_and_grad(_log_density(target, taken)))(z, choice)
-    return _Moving(z, choice, log_density, slope, log_step)
-
-
-def _moved(key: Array, at: _Moving, spread: Array, taken: Array, target: Target, settings: Settings) -> _Moving:
-    """After one step of a kernel that leaves the posterior as it is, and of adapting the step size."""
-    from blackjax.mcmc import hmc
-
-    choice_key, step_key, key = random.split(key, 3)
-    log_density, count = _log_density(target, taken), len(at.z)
-    if target.choices > 1:
-        every = jnp.arange(target.choices, dtype=jnp.int32)
-        # Some at a time: what is evaluated takes the room of all rows.
-        some = max(1, 256 // target.choices)
-        joint = lax.map(lambda z: jax.vmap(lambda choice: log_density(z, choice))(every), at.z, batch_size=some)
-        choice = random.categorical(choice_key, joint).astype(jnp.int32)
-        at = _at(at.z, choice, at.log_step, taken, target)
-    if not at.z.shape[-1]:
-        return at
-    kernel = hmc.build_kernel()
-    # Steps of unlike length: none that is a period of the motion for all.
-    step_size = jnp.exp(at.log_step + 0.2 * random.normal(step_key, (count,)))
-
-    def move(key: Array, at: hmc.HMCState, choice: Array, step_size: Array) -> tuple[hmc.HMCState, Array]:
-        after, told = kernel(key, at, lambda z: log_density(z, choice), step_size, spread, settings.leapfrog)
-        return after, told.acceptance_rate
-
-    after, accepted = jax.vmap(move)(
-        random.split(key, count), hmc.HMCState(at.z, at.log_density, at.slope), at.choice, step_size
-    )
-    rate = jnp.nan_to_num(accepted).mean()
-    log_step = jnp.clip(at.log_step + 0.7 * (rate - ACCEPTANCE), -12.0, 0.7)
-    return _Moving(after.position, at.choice, after.logdensity, after.logdensity_grad, log_step)

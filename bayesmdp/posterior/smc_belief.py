@@ -29,15 +29,17 @@ from bayesmdp.posterior.belief import Belief
 from bayesmdp.posterior.conjugate import PROBES
 from bayesmdp.posterior.coordinates import (
     Coordinates,
+    Points,
     coordinates,
     evaluate,
+    evaluate_at_random,
     evaluate_kernel,
-    of_kernel_alone,
     prior_draw,
     values_at,
 )
+from bayesmdp.posterior.hmc import Target
 from bayesmdp.posterior.program import Model, describe_row, latent_values, read_for_agents, row_values
-from bayesmdp.posterior.smc import DEFAULT, Particles, Settings, Target, advance, choose, effective_size, start
+from bayesmdp.posterior.smc import DEFAULT, Particles, Settings, advance, choose, effective_size, start
 from bayesmdp.posterior.tally import Tally
 
 if TYPE_CHECKING:
@@ -127,9 +129,9 @@ def _smc_belief(
     with jax.enable_x64(True):
         program, rewarded = read_for_agents(model, shape, outcome)
         layout = coordinates(model, all_transitions(*shape))
-        plain = not rewarded and of_kernel_alone(model, layout, all_transitions(*shape))
+        points = evaluate_at_random(model, layout, all_transitions(*shape))
+        plain = not rewarded and points.of_kernel_alone(all_transitions(*shape))
         probes, allowed = _probes(model, all_transitions(*shape), near) if rewarded else (np.zeros(1), None)
-        identity = _identity(model, layout, all_transitions(*shape), settings)
     tally, frozen = Tally(shape, squares=rewarded), freeze(probes)
 
     def rows() -> Transitions:
@@ -200,7 +202,7 @@ def _smc_belief(
         lambda state: tally.rows(state.seen),
         sample,
         dims=tuple(program.dims.items()),
-        identity=identity,
+        identity=_identity(layout, settings, points),
         moments=moments,
         possible=allowed,
         report=report,
@@ -270,12 +272,9 @@ def _probes(model: Model, every: Transitions, near: tuple[float, float]) -> tupl
     return nodes, allowed
 
 
-def _identity(model: Model, layout: Coordinates, data: Transitions, settings: Settings) -> str:
-    """A digest of the prior's density and of the kernel, at fixed points."""
-    rng = np.random.default_rng(0)
+def _identity(layout: Coordinates, settings: Settings, points: Points) -> str:
+    """A digest of the prior's density and of the rows' log-likelihoods, at fixed points."""
     digest = hashlib.sha256(repr((layout, settings)).encode())
-    z = jnp.asarray(rng.normal(size=layout.size))
-    once = data._replace(weight=np.ones(len(data.state)))
-    for part in jax.vmap(lambda choice: evaluate(model, layout, z, choice, once))(jnp.arange(layout.choices)):
-        digest.update(np.asarray(part, np.float64).tobytes())
+    for part in points[:2]:
+        digest.update(part.tobytes())
     return digest.hexdigest()[:16]

@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import random
 from numpy.typing import NDArray
@@ -16,32 +17,26 @@ from bayesmdp.posterior.coordinates import (
     Coordinates,
     coordinates,
     evaluate,
+    evaluate_at_random,
     evaluate_kernel,
-    of_kernel_alone,
     prior_draw,
     values_at,
 )
+from bayesmdp.posterior.hmc import Target
 from bayesmdp.posterior.program import Model
-from bayesmdp.posterior.smc import (
-    DEFAULT,
-    Settings,
-    Target,
-    advance,
-    effective_size,
-    renew,
-    start,
-)
+from bayesmdp.posterior.smc import DEFAULT, Settings, choose, settled, start
 from bayesmdp.records import Records
 
 __all__ = ["Sample", "run"]
 
 
 class Sample(NamedTuple):
-    """Draws of the posterior.
+    """Draws of the posterior, and of the prior.
 
     Attributes
     ----------
-    draws : {site: array [chain, draw, ...]}
+    draws, prior : {site: array [chain, draw, ...]}
+        Of the posterior, and of the prior that the particles began as.
     log_evidence : array [chain]
         Estimates of it from independent runs.
     effective_size, resampled : array [chain]
@@ -49,6 +44,7 @@ class Sample(NamedTuple):
     """
 
     draws: dict[str, NDArray[Any]]
+    prior: dict[str, NDArray[Any]]
     log_evidence: NDArray[np.float64]
     effective_size: NDArray[np.float64]
     resampled: NDArray[np.float64]
@@ -86,14 +82,14 @@ def run(
         If all particles give the data probability 0, or too many steps were needed.
     """
     layout = coordinates(model, data)
-    plain = isinstance(data, Transitions) and of_kernel_alone(model, layout, data)
+    plain = isinstance(data, Transitions) and evaluate_at_random(model, layout, data).of_kernel_alone(data)
     each = num_draws // num_chains
     settings = settings._replace(particles=max(settings.particles, each), share=0.0)
     runs = [
         _run(random.key(seed), data, chain, model=model, layout=layout, settings=settings, num_draws=each, plain=plain)
         for chain in range(num_chains)
     ]
-    draws, evidence, size, resampled, failed, behind = (
+    draws, prior, evidence, size, resampled, failed, behind = (
         jax.tree.map(lambda *parts: np.stack([np.asarray(part) for part in parts]), *found)
         for found in zip(*runs, strict=True)
     )
@@ -107,7 +103,7 @@ def run(
             )
             + "; widen the prior, give more particles (bm.with_particles), or use method='nuts'"
         )
-    return Sample(draws, evidence, size, resampled)
+    return Sample(draws, prior, evidence, size, resampled)
 
 
 @partial(jax.jit, static_argnames=("model", "layout", "settings", "num_draws", "plain"))
@@ -122,7 +118,7 @@ def _run(
     num_draws: int,
     plain: bool,
 ) -> Any:
-    once = data._replace(weight=jax.numpy.ones(len(data.weight)))
+    once = data._replace(weight=jnp.ones(len(data.weight)))
 
     def log_densities(z: Array, choice: Array) -> tuple[Array, Array]:
         if not plain:
@@ -131,12 +127,20 @@ def _run(
         return log_prior, kernel[data.state, data.action, data.next_state]
 
     target = Target(lambda key: prior_draw(model, layout, key, once), log_densities, layout.choices)
-    keys = random.split(random.fold_in(key, chain), 4)
-    particles = advance(keys[1], start(keys[0], target, settings), data.weight, target, settings)
-    size, behind = effective_size(particles), (particles.taken != data.weight).any()
-    particles = renew(keys[2], particles, target, settings)
-    picked = random.permutation(keys[3], settings.particles)[:num_draws]  # all weigh the same now
-    draws = jax.vmap(lambda z, choice: values_at(model, layout, z, choice, once))(
-        particles.z[picked], particles.choice[picked]
-    )
-    return draws, particles.log_evidence, size, particles.resampled, particles.failed, behind
+    keys = random.split(random.fold_in(key, chain), 3)
+    begun = start(keys[0], target, settings)
+    particles, size = settled(keys[1], begun, data.weight, target, settings)
+    behind = (particles.taken != data.weight).any()
+    picked = choose(keys[2], particles, num_draws)
+
+    def told(z: Array, choice: Array) -> dict[str, Array]:
+        values = values_at(model, layout, z, choice, once)
+        # What models of recorded primitives compute has a row for each step.
+        return values if isinstance(data, Transitions) else {name: values[name] for name in layout.unknowns}
+
+    # The prior's and the posterior's in one go, which is one copy of the model to compile.
+    z = jnp.stack([begun.z[:num_draws], particles.z[picked]])
+    choice = jnp.stack([begun.choice[:num_draws], particles.choice[picked]])
+    values = jax.vmap(jax.vmap(told))(z, choice)
+    prior, draws = ({name: both[part] for name, both in values.items()} for part in (0, 1))
+    return draws, prior, particles.log_evidence, size, particles.resampled - 1, particles.failed, behind

@@ -81,3 +81,15 @@ def test_logs_of_about_the_same_size_share_their_programs() -> None:
     with compiled_programs() as programs:
         bm.infer(prior, log.isel(step=slice(10, 490)), draws=200)
     assert not programs
+
+
+def test_particles() -> None:
+    """A log's posterior, with its prior, is one program beside those that read the model."""
+    log = bm.collect(RIVER, policy="uniform", steps=300, seed=0)
+    with compiled_programs() as programs:
+        bm.infer(current, log, method="smc", draws=1_000)
+    assert len(programs) <= 5, programs
+    jax.clear_caches()  # type: ignore[no-untyped-call]
+    with compiled_programs() as programs:
+        bm.posterior.smc_belief.smc_belief(current, RIVER, 7)
+    assert len(programs) <= 3, programs
