@@ -1,5 +1,6 @@
 """From a log to a DataTree."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -243,3 +244,17 @@ def test_observed_rewards_are_not_averaged() -> None:
     log = LOG.assign(reward=("step", won.astype(float)))
     drawn = infer(paid, log, draws=4_000, method="exact").posterior["chance"].values.ravel()
     assert_follows(drawn, stats.beta(1 + won.sum(), 1 + (~won).sum()), "chance")
+
+
+def test_rows_are_labelled_as_the_log_is() -> None:
+    """What was seen comes back by its labels, with actions that are unlike in what they do."""
+    log = collect(RIVER, steps=200, seed=3)
+    tree = infer(dirichlet_transitions(RIVER), log, draws=0)
+    seen, rows = tree["constant_data"].to_dataset(), tree["observed_data"].to_dataset()
+    found = zip(
+        seen["state"].values, seen["action"].values, rows["next_state"].values, seen["weight"].values, strict=True
+    )
+    steps = zip(*(log[name].values.tolist() for name in ("state", "action", "next_state")), strict=True)
+    assert {(str(s), str(a), str(t)): int(n) for s, a, t, n in found if n} == {
+        tuple(map(str, step)): number for step, number in Counter(steps).items()
+    }
