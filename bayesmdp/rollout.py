@@ -181,14 +181,14 @@ class _Windows:
             self.state, self.action, self.last = (
                 np.zeros((len(self.sums), *part.shape[1:]), part.dtype) for part in (state, action, last)
             )
-        # Rows at which windows begin; the first may have begun in the chunk before.
-        first = begin // self.thin
-        if self.thin == 1:
+        if self.thin == 1:  # each step is a window, and summing over one costs a short run as much as the rest
             for held, part in zip(
                 (self.sums, self.state, self.action, self.last), (summed, state, action, last), strict=True
             ):
                 held[begin:end] = part
             return
+        # Rows at which windows begin; the first may have begun in the chunk before.
+        first = begin // self.thin
         starts = np.arange(-(begin % self.thin), end - begin, self.thin)
         self.sums[first : first + len(starts)] += np.add.reduceat(summed, np.maximum(starts, 0), axis=0)
         ends = starts[starts + self.thin <= end - begin] + self.thin - 1

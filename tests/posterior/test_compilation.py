@@ -1,6 +1,7 @@
 """How many programs it takes to read a model: four, and one more where it computes sites from others.
 
-Counted and not timed, so that operations run one by one, each a program of its own, cannot creep back unseen.
+Counted and not timed, so that operations run one by one, each a program of its own, cannot creep back unseen. The front
+page's are counted in `tests/test_compilation.py`.
 """
 
 from collections.abc import Iterator
@@ -44,13 +45,6 @@ def current(data: Any) -> None:
     transition = numpyro.deterministic("transition", transition)
     with data.rows():
         numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
-
-
-def test_the_front_page() -> None:
-    log = bm.collect(LAKE, policy="uniform", steps=500, seed=0)
-    with compiled_programs() as programs:
-        bm.infer(dirichlet_transitions(LAKE, concentration=1 / 16), log, draws=1_000, seed=1)
-    assert len(programs) <= 4, programs
 
 
 @pytest.mark.parametrize(
