@@ -53,7 +53,7 @@ posterior = bm.infer(prior, log, draws=1_000, seed=1)
 az.summary(posterior, var_names=["transition"])
 plan = bm.plan(posterior, lake, risk=bm.Quantile(0.1))
 agents = {"PSRL": bm.agents.psrl(prior), "AQ-BRMDP": bm.agents.aq_brmdp(prior)}
-result = bm.simulate(lake, agents, steps=5_000, replicates=64, seed=0)
+result = bm.simulate(lake, agents, steps=2_000, replicates=16, seed=0)
 bm.plot_regret(result)
 """,
     "infer-exact": RIVER + "mark(); bm.infer(current, log)",

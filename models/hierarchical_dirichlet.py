@@ -48,7 +48,7 @@ def hierarchical_dirichlet(mdp: Sizes, typical: float = 0.3, spread: float = 1.0
     --------
     >>> import bayesmdp as bm
     >>> river = bm.environments.riverswim(3)
-    >>> log = bm.collect(river, steps=1_000, seed=0)
+    >>> log = bm.collect(river, steps=100, seed=0)
     >>> posterior = bm.infer(hierarchical_dirichlet(river), log, method="smc", draws=1_000)
     >>> bool(posterior.posterior["concentration"].mean() < 0.3)  # most rows lead to two of the three states
     True

@@ -41,7 +41,7 @@ def test_python_runs_as_it_stands(tmp_path, monkeypatch):
     namespace = {}
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), namespace)
-    assert namespace["result"]["regret"].shape == (2, 64, 5_000)
+    assert namespace["result"]["regret"].shape == (2, 16, 2_000)
     assert dict(namespace["plan"].sizes) == {"state": 16, "action": 4}
     assert namespace["posterior"].attrs["engine"] == namespace["known"].attrs["engine"] == "exact"
     assert namespace["across"]["regret"].groupby("task").sum().shape == (2, 4, 10)

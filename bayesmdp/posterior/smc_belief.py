@@ -94,7 +94,7 @@ def smc_belief(model: Model, mdp: Sizes, num_draws: int, settings: Settings = DE
     >>> river = bm.environments.riverswim(6)
     >>> belief = smc_belief(river_current(river), river, 10, Settings(particles=100))
     >>> with jax.enable_x64(True):
-    ...     state, sites = belief.draw(jax.random.key(1), belief.init(jax.random.key(0)))
+    ...     state, sites = jax.jit(belief.draw)(jax.random.key(1), jax.jit(belief.init)(jax.random.key(0)))
     ...     told = belief.report(state)
     >>> sites["transition"].shape, round(float(told["effective_size"]))
     ((10, 6, 2, 6), 100)

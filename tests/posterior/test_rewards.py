@@ -100,8 +100,7 @@ def run(belief: Belief, steps: Step) -> Any:
     def body(state: Any, step: Step) -> Any:
         return belief.observe(jax.random.key(0), state, step), None
 
-    start = belief.init(jax.random.key(0))
-    return jax.jit(lambda steps: jax.lax.scan(body, start, steps)[0])(jax.tree.map(jnp.asarray, steps))
+    return jax.jit(lambda steps: jax.lax.scan(body, belief.init(jax.random.key(0)), steps)[0])(steps)
 
 
 CASES = [(kind, "dirichlet", False) for kind in KNOWN] + [
@@ -150,7 +149,7 @@ def test_draws_and_moments(kind: str) -> None:
     sites = jax.jit(belief.draw)(jax.random.key(1), state)[1]
     parameters = np.asarray(belief.parameters(state)["reward"])  # type: ignore[misc]
     assert belief.moments is not None
-    _, moments = belief.moments(jax.random.key(2), state)
+    _, moments = jax.jit(belief.moments)(jax.random.key(2), state)
     assert sites["reward"].shape == (40_000, *PAIRS)
     for index in np.ndindex(PAIRS):
         at = parameters[index]
@@ -170,13 +169,15 @@ def test_draws_and_moments(kind: str) -> None:
 def test_moments_before_any_data() -> None:
     belief = exact_belief(make("normal-gamma"), RIVER, 1)
     assert belief.moments is not None
-    mean, variance = belief.moments(jax.random.key(0), belief.init(jax.random.key(0)))[1]["reward"]
+    mean, variance = jax.jit(belief.moments)(jax.random.key(0), jax.jit(belief.init)(jax.random.key(0)))[1]["reward"]
     np.testing.assert_allclose(mean, 3.0)
     np.testing.assert_allclose(variance, 0.05 / (0.3 * 0.2))
     wide = normal_gamma_rewards(RIVER, TRANSITIONS["dirichlet"], shape=0.5)
     belief = exact_belief(wide, RIVER, 1)
     assert belief.moments is not None
-    assert np.isinf(belief.moments(jax.random.key(0), belief.init(jax.random.key(0)))[1]["reward"][1]).all()
+    assert np.isinf(
+        jax.jit(belief.moments)(jax.random.key(0), jax.jit(belief.init)(jax.random.key(0)))[1]["reward"][1]
+    ).all()
 
 
 def test_moments_of_computed_sites() -> None:
@@ -184,7 +185,7 @@ def test_moments_of_computed_sites() -> None:
     belief = exact_belief(make("normal", "river", "action"), RIVER, 1)
     state = run(belief, as_steps("normal", 80))
     assert belief.moments is not None
-    _, moments = belief.moments(jax.random.key(0), state)
+    _, moments = jax.jit(belief.moments)(jax.random.key(0), state)
     s, a, _ = walk(80)
     mean, sd = by_group("normal", "action", s, a, rewards("normal", 80)).T
     np.testing.assert_allclose(moments["reward"][0], np.tile(mean, (3, 1)), rtol=1e-9)
@@ -373,7 +374,7 @@ def test_moments_of_an_affine_reward() -> None:
 
     belief = exact_belief(model, RIVER, 1)
     assert belief.moments is not None
-    mean, variance = belief.moments(jax.random.key(0), belief.init(jax.random.key(0)))[1]["reward"]
+    mean, variance = jax.jit(belief.moments)(jax.random.key(0), jax.jit(belief.init)(jax.random.key(0)))[1]["reward"]
     np.testing.assert_allclose(mean, 3 + np.arange(1.0, 4)[:, None] * [1.0, -2.0] - 0.8, rtol=1e-12)
     np.testing.assert_allclose(variance, np.arange(1.0, 4)[:, None] ** 2 * 0.25 + 4 * 0.04 * np.ones(2), rtol=1e-12)
 

@@ -1,5 +1,6 @@
 """Particles against closed forms, enumeration and NUTS; calibration; surprises; what they refuse."""
 
+import functools
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -37,11 +38,13 @@ from tests.statistical import assert_means, assert_p_value, assert_standard_norm
 pytestmark = pytest.mark.usefixtures("wide")
 
 RIVER = bm.environments.riverswim(6)
+CURRENT = river_current(RIVER)
 SIZES = SimpleNamespace(num_states=3, num_actions=2, num_outcomes=3, outcome_size=np.ones(()))
 
 
+@functools.cache  # Tests of one model share its programs.
 def follower(model: Any, shape: tuple[int, int, int], settings: Settings) -> Any:
-    """Compiled (key, weights [stage, row]) -> (weights, values {site: [particle, ...]}, Particles) after each stage."""
+    """From (key, weights [stage, row]) to (weights, values {site: [particle, ...]}, Particles) after the last stage."""
     rows = all_transitions(*shape)
     once = rows._replace(weight=np.ones(len(rows.state)))
     layout = coordinates(model, rows)
@@ -50,12 +53,23 @@ def follower(model: Any, shape: tuple[int, int, int], settings: Settings) -> Any
     )
 
     @jax.jit
-    def follow(key: Any, weights: Any) -> Any:
-        particles = start(random.fold_in(key, 0), target, settings)
-        for number, weight in enumerate(weights):
-            particles = advance(random.fold_in(key, 1 + number), particles, weight, target, settings)
+    def begin(key: Any) -> Any:
+        return start(random.fold_in(key, 0), target, settings)
+
+    @jax.jit
+    def take_in(key: Any, number: Any, particles: Any, weight: Any) -> Any:
+        return advance(random.fold_in(key, 1 + number), particles, weight, target, settings)
+
+    @jax.jit
+    def told(particles: Any) -> Any:
         values = jax.vmap(lambda *at: values_at(model, layout, *at, once))(particles.z, particles.choice)
         return jnp.exp(particles.log_weight), values, particles
+
+    def follow(key: Any, weights: Any) -> Any:
+        particles = begin(key)
+        for number, weight in enumerate(weights):
+            particles = take_in(key, number, particles, weight)
+        return told(particles)
 
     return follow
 
@@ -81,9 +95,9 @@ def river_evidence(n: np.ndarray) -> float:
 
 
 def test_a_river_agrees_with_its_closed_form() -> None:
-    """Means, variances and evidence over 40 runs, each of which takes the data in at three times."""
+    """Means, variances and evidence over 25 runs, each of which takes the data in at three times."""
     counts = [river_counts(steps, seed=5) for steps in (20, 300, 3000)]
-    follow = follower(river_current(RIVER), (6, 2, 6), Settings(particles=500))
+    follow = follower(CURRENT, (6, 2, 6), Settings(particles=500))
     weights = np.array([n.ravel() for n in counts])
     runs = [follow(random.key(seed), weights) for seed in range(25)]
     n = counts[-1]
@@ -237,7 +251,7 @@ def test_recovers_after_surprising_data() -> None:
         first[s, 1, s - 1 : s + 2] = [10, 40, 200]
         second[s, 1, s - 1 : s + 2] = [2000, 400, 100]
     settings = Settings(particles=500)
-    follow = follower(river_current(RIVER), (6, 2, 6), settings)
+    follow = follower(CURRENT, (6, 2, 6), settings)
     weight, values, particles = follow(random.key(0), np.stack([first.ravel(), (first + second).ravel()]))
     moved = 1 + sum((first + second)[s, 1, s - 1 : s + 2] for s in range(1, 5))
     share = moved / moved.sum()
@@ -260,7 +274,7 @@ def test_what_does_not_fit_in_one_call_is_taken_in_by_the_next(monkeypatch: pyte
     many = np.zeros((6, 2, 6))
     many[3, 1, 2:5] = [200, 400, 2000]
     calls = 4
-    follow = follower(river_current(RIVER), (6, 2, 6), Settings(particles=200))
+    follow = follower(CURRENT, (6, 2, 6), Settings(particles=200))
     *_, once = follow(random.key(0), np.stack([many.ravel()]))
     assert float(once.taken.sum()) < 2600
     weight, values, particles = follow(random.key(0), np.stack([many.ravel()] * calls))
@@ -273,15 +287,13 @@ def test_what_does_not_fit_in_one_call_is_taken_in_by_the_next(monkeypatch: pyte
     )
     monkeypatch.setattr(smc, "MAX_STEPS", 1)
     with pytest.raises(RuntimeError, match="too many steps"):
-        bm.infer(river_current(RIVER), rows, method="smc", draws=100, chains=1)
+        bm.infer(CURRENT, rows, method="smc", draws=100, chains=1)
 
 
 def test_all_particles_impossible_is_reported() -> None:
     never = np.zeros((6, 2, 6))
     never[0, 1, 5] = 3  # no current carries from the first state to the last
-    *_, particles = follower(river_current(RIVER), (6, 2, 6), Settings(particles=50))(
-        random.key(0), never.reshape(1, -1)
-    )
+    *_, particles = follower(CURRENT, (6, 2, 6), Settings(particles=500))(random.key(0), never.reshape(1, -1))
     assert bool(particles.failed)
 
 
@@ -296,20 +308,21 @@ def test_rewards_agree_with_exact(name: str) -> None:
     """Learned from sums alone, by an agent's own path."""
     model, rewards = REWARDED[name]
     one, other = smc_belief(model, SIZES, 500, Settings(particles=500)), exact_belief(model, SIZES, 500)
-    states = [belief.init(random.key(1)) for belief in (one, other)]
+    states = [jax.jit(belief.init)(random.key(1)) for belief in (one, other)]
+    observe = [jax.jit(belief.observe) for belief in (one, other)]
     for number, reward in enumerate(rewards):
         place = jnp.int32(number % 2)
         step = Step(jnp.int32(0), jnp.int32(1), place, place, jnp.float64(reward), jnp.bool_(False))
-        states = [b.observe(random.key(2), s, step) for b, s in zip((one, other), states, strict=True)]
+        states = [see(random.key(2), state, step) for see, state in zip(observe, states, strict=True)]
     assert one.moments is not None
     assert other.moments is not None
     (mean, variance), (true, spread) = (
-        b.moments(random.key(3), s)[1]["reward"]  # type: ignore[misc]
-        for b, s in zip((one, other), states, strict=True)
+        jax.jit(moments)(random.key(3), state)[1]["reward"]
+        for moments, state in zip((one.moments, other.moments), states, strict=True)
     )
     np.testing.assert_allclose(mean, true, atol=0.25 * np.sqrt(spread).max())
     np.testing.assert_allclose(variance, spread, rtol=0.3)
-    _, sites = one.draw(random.key(4), states[0])
+    _, sites = jax.jit(one.draw)(random.key(4), states[0])
     assert sites["reward"].shape == (500, 3, 2)
 
 
@@ -423,12 +436,13 @@ def test_large_rewards_do_not_cancel() -> None:
     paying = SimpleNamespace(**vars(SIZES), reward=np.array([9_000.0, 11_000.0]))
     model = normal_rewards(SIZES, dirichlet_transitions(SIZES), mean=1e4, scale=1e3, noise=1.0)
     belief = smc_belief(model, paying, 1, Settings(particles=300))
-    state = belief.init(random.key(0))
+    state = jax.jit(belief.init)(random.key(0))
     step = Step(jnp.int32(0), jnp.int32(1), jnp.int32(0), jnp.int32(0), jnp.float64(10_345.0), jnp.bool_(False))
+    observe = jax.jit(belief.observe)
     for _ in range(100):
-        state = belief.observe(random.key(1), state, step)
+        state = observe(random.key(1), state, step)
     assert belief.moments is not None
-    mean, variance = belief.moments(random.key(2), state)[1]["reward"]
+    mean, variance = jax.jit(belief.moments)(random.key(2), state)[1]["reward"]
     assert abs(float(mean[0, 1]) - 10_345) < 0.05
     assert abs(float(variance[0, 1]) ** 0.5 - 0.1) < 0.03
 
@@ -469,10 +483,10 @@ def test_rewards_that_sums_do_not_tell() -> None:
 )
 def test_bad_settings(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        bm.with_particles(river_current(RIVER), **options)
+        bm.with_particles(CURRENT, **options)
 
 
 def test_renewed_draws_are_of_exact_beliefs() -> None:
     with pytest.raises(ValueError, match="particles have draws='fresh'"):
-        agent = bm.agents.brmdp(bm.with_particles(river_current(RIVER)), draws="renewed")
+        agent = bm.agents.brmdp(bm.with_particles(CURRENT), draws="renewed")
         bm.simulate(RIVER, {"BRMDP": agent}, steps=10, replicates=1)

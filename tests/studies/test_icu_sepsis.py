@@ -75,28 +75,51 @@ def test_delivered_is_the_true_value_of_the_completed_policy():
     assert study.deliver(best, ~sepsis.terminal) == pytest.approx(references["optimal"], abs=1e-8)
 
 
-def test_lumping_is_not_what_makes_promises_large():
-    """The whole posterior over 716 next states, elsewhere not lumped: the quantile value moves by a hundredth."""
-    log = study.treat(300, seed=0)
+def under_one_action(patients):
+    """What only the first tried action of each state does: the lumped rows' problem and concentrations, and the whole.
+
+    Returns
+    -------
+    mdp, problem : MDP
+    concentration : array [state, 1, outcome]
+    whole : array [state, state]
+        Concentrations without anything lumped.
+    entering : array [state, state]
+        Rewards; 0 after a state that nobody acted in, of which none are known.
+    """
+    log = study.treat(patients, seed=0)
     mdp = bm.mdp_from_log(log, discount=study.DISCOUNT)
-    rows = bm.compress(log, mdp)
-    problem, counts, _ = study._compact(mdp, rows)
-    rng = np.random.default_rng(0)
-    concentration = study._concentration(problem, counts, 1.0)
+    problem, counts, _ = study._compact(mdp, bm.compress(log, mdp))
     slot = np.zeros((716, 1), int)
-    lumped = study._draws(study._along(concentration, slot), 200, rng)
-    lumped = bm.value_draws(lumped, study._chosen(problem, slot), "uniform").values @ mdp.initial
+    concentration = study._along(study._concentration(problem, counts, 1.0), slot)
     successor, seen = problem.successor[:, 0], problem.successor[:, 0] >= 0
     whole, entering = np.full((716, 716), 1 / 716), np.zeros(716)
     np.add.at(whole, (np.nonzero(seen)[0], successor[seen]), counts[:, 0][seen])
-    entering[successor[seen]] = np.broadcast_to(problem.reward, problem.successor.shape)[:, 0][seen]
+    entering[bm.data.label_indices(log, "next_state", mdp.states)] = log["reward"]
+    entering = counts[:, 0].any(-1)[:, None] * entering
+    return mdp, study._chosen(problem, slot), concentration, whole, entering
+
+
+def value_of(mdp, kernel, entering):
     live = ~mdp.terminal
-    values = []
-    for _ in range(100):
-        kernel = rng.standard_gamma(whole)
-        kernel *= live[:, None] / kernel.sum(-1, keepdims=True)
-        system = np.eye(716) - study.DISCOUNT * kernel * live
-        values.append(mdp.initial @ np.linalg.solve(system, kernel @ entering))
+    kernel = kernel * (live[:, None] / kernel.sum(-1, keepdims=True))
+    return mdp.initial @ np.linalg.solve(np.eye(716) - study.DISCOUNT * kernel * live, (kernel * entering).sum(-1))
+
+
+def test_lumping_changes_nothing_under_the_mean_kernel():
+    mdp, problem, concentration, whole, entering = under_one_action(300)
+    mean = study._kernels((concentration / concentration.sum(-1, keepdims=True))[None])
+    lumped = bm.value_draws(mean, problem, "uniform").values[0] @ mdp.initial
+    assert lumped == pytest.approx(value_of(mdp, whole, entering), abs=1e-9)
+
+
+@pytest.mark.slow
+def test_lumping_is_not_what_makes_promises_large():
+    """The whole posterior over 716 next states, elsewhere not lumped: the quantile value moves by a hundredth."""
+    mdp, problem, concentration, whole, entering = under_one_action(300)
+    rng = np.random.default_rng(0)
+    lumped = bm.value_draws(study._draws(concentration, 200, rng), problem, "uniform").values @ mdp.initial
+    values = [value_of(mdp, rng.standard_gamma(whole), entering) for _ in range(100)]
     assert abs(np.mean(values) - lumped.mean()) < 0.005
     assert abs(np.quantile(values, 0.1) - np.quantile(lumped, 0.1)) < 0.015
 
