@@ -22,7 +22,7 @@ from bayesmdp.posterior.program import PLATE, Model
 from bayesmdp.posterior.runs import looked_at, sites, trace
 from bayesmdp.records import Records
 
-__all__ = ["bare", "draw_rows", "fit_rows", "per_row", "row_counts", "unknowns"]
+__all__ = ["bare", "draw_rows", "drawn_primitives", "fit_rows", "per_row", "row_counts", "unknowns"]
 
 
 def bare(fn: Any) -> Any:
@@ -72,12 +72,17 @@ def draw_rows(
     data = Records(state, action, {}, jnp.ones(len(state)))
     known = jax.tree.map(jnp.asarray, dict(values))  # NumPy arrays cannot be indexed by traced ones
     messages = trace(handlers.seed(handlers.substitute(model, data=known), key), data)
+    return messages["next_state"]["value"], drawn_primitives(messages)
+
+
+def drawn_primitives(messages: Mapping[str, Any]) -> dict[str, Array]:
+    """Primitives [row, ...], 0 in the rows where they count for nothing."""
     drawn = {}
     for name, site in per_row(messages).items():
         value = site["value"]
-        counts = row_counts(site, len(state)) > 0
+        counts = row_counts(site, len(value)) > 0
         drawn[name] = jnp.where(counts.reshape(-1, *(1,) * (value.ndim - 1)), value, jnp.zeros((), value.dtype))
-    return messages["next_state"]["value"], drawn
+    return drawn
 
 
 def fit_rows(model: Model, data: Records) -> Records:

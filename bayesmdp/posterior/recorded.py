@@ -32,7 +32,16 @@ from bayesmdp.posterior.families import DIRICHLET, PARETO, Family
 from bayesmdp.posterior.primitives import bare, per_row, row_counts
 from bayesmdp.posterior.priors import NotConjugate, read_prior
 from bayesmdp.posterior.program import Model, factors, read_sites, row_values
-from bayesmdp.posterior.runs import Latent, base_distribution, looked_at, parameters_of, run_at_random, sites
+from bayesmdp.posterior.runs import (
+    Latent,
+    base_distribution,
+    latent_sites,
+    looked_at,
+    messages_at_random,
+    parameters_of,
+    run_at_random,
+    sites,
+)
 from bayesmdp.records import Records
 
 __all__ = ["Pairs", "find_pairs", "impossible_rows", "learn", "log_evidence"]
@@ -94,8 +103,9 @@ def find_pairs(model: Model, data: Records) -> Pairs:
         data = data._replace(weight=np.ones(len(data.weight)))
         parameters = run_at_random(model, data, latents).parameters
         drawn = [_values(latents, parameters, seed) for seed in range(TRIALS)]
-        runs = [sites(model, data, values, seed=seed) for seed, values in enumerate(drawn)]
-        unseen = sites(model, data._replace(weight=np.zeros(len(data.weight))), drawn[0])
+        runs = [messages_at_random(model, data, latents, seed, values) for seed, values in enumerate(drawn)]
+        nothing = data._replace(weight=np.zeros(len(data.weight)))
+        unseen = messages_at_random(model, nothing, latents, numbers=drawn[0])
         known = {name: _prior(name, [run[name] for run in (*runs, unseen)]) for name in latents}
         observes = []
         for name in per_row(runs[0]):
@@ -104,7 +114,7 @@ def find_pairs(model: Model, data: Records) -> Pairs:
             of = _unknown(messages, runs, known)
             if of is not None:
                 observes.append((name, of))
-        _check_rest(model, data, runs, dict(observes), known)
+        _check_rest(model, data, latents, runs, dict(observes), known)
     return Pairs(
         tuple(observes),
         tuple((name, family.name) for name, (family, _) in known.items()),
@@ -113,12 +123,14 @@ def find_pairs(model: Model, data: Records) -> Pairs:
     )
 
 
-def _values(latents: dict[str, Latent], parameters: dict[str, tuple[Array, ...]], seed: int) -> dict[str, Array]:
+def _values(
+    latents: dict[str, Latent], parameters: dict[str, tuple[Array, ...]], seed: int
+) -> dict[str, NDArray[np.float64]]:
     """Random values of Pareto unknowns, some far out: what is cut off there must not pass for a pair."""
     rng, found = np.random.default_rng(seed), {}
     for name, latent in latents.items():
         if issubclass(latent.kind, dist.Pareto):
-            found[name] = jnp.asarray(parameters[name][0] * np.exp(rng.exponential(4.0**seed / 8, latent.shape)))
+            found[name] = np.asarray(parameters[name][0] * np.exp(rng.exponential(4.0**seed / 8, latent.shape)))
     return found
 
 
@@ -222,11 +234,18 @@ def _unknown(messages: list[dict[str, Any]], runs: list[dict[str, Any]], known: 
 
 
 def _check_rest(
-    model: Model, data: Records, runs: list[dict[str, Any]], observes: dict[str, str], known: dict[str, Any]
+    model: Model,
+    data: Records,
+    latents: dict[str, Latent],
+    runs: list[dict[str, Any]],
+    observes: dict[str, str],
+    known: dict[str, Any],
 ) -> None:
     """Refuse a likelihood that is another than the pairs' in some row, at random values of the unknowns."""
     families = {name: known[of][0].name for name, of in observes.items()}
-    rest = np.stack([_rest(model, data, {name: run[name]["value"] for name in known}, families) for run in runs])
+    rest = np.stack(
+        [_rest(model, data, latents, {name: run[name]["value"] for name in known}, families) for run in runs]
+    )
     there = np.isfinite(rest).any(0)
     filled = np.where(np.isfinite(rest), rest, np.nanmax(np.where(there, rest, 0.0), axis=0))
     wrong = ~(np.ptp(filled, axis=0) <= 1e-9 * (1 + np.abs(filled).max(0)))
@@ -238,10 +257,16 @@ def _check_rest(
         )
 
 
-def _rest(model: Model, data: Records, values: dict[str, Array], families: dict[str, str]) -> NDArray[np.float64]:
+def _rest(
+    model: Model,
+    data: Records,
+    latents: dict[str, Latent],
+    values: dict[str, NDArray[np.float64]],
+    families: dict[str, str],
+) -> NDArray[np.float64]:
     """Log-likelihood [row] of rows of weight 1 but for the pairs' sites; NaN where those give probability 0."""
     explained = np.zeros(len(data.weight))
-    for name, site in sites(model, data, values).items():
+    for name, site in messages_at_random(model, data, latents, numbers=values).items():
         if name in families:
             times = np.asarray(row_counts(site, len(data.weight)))
             each = _log_probability(families[name], site, len(data.weight))
@@ -256,7 +281,8 @@ def log_evidence(model: Model, pairs: Pairs, after: dict[str, NDArray[np.float64
     families = dict(pairs.families)
     values = {name: _inside(families[name], parameters) for name, parameters in after.items()}
     of_pairs = {name: families[of] for name, of in pairs.observes}
-    rest = _rest(model, data._replace(weight=np.ones(len(data.weight))), values, of_pairs)
+    once = data._replace(weight=np.ones(len(data.weight)))
+    rest = _rest(model, once, looked_at(model, once, latent_sites), values, of_pairs)
     gained = [
         _log_normaliser(families[name], after[name]) - _log_normaliser(families[name], pairs.before[name])
         for name in after
@@ -295,6 +321,7 @@ def _fits(kind: str, base: Any) -> bool:
     return isinstance(base, dist.Uniform) and bool(np.all(np.asarray(base.low) == 0))
 
 
+@partial(jax.jit, static_argnums=1)
 def _parameter(fn: Any, rows: int) -> Array:
     """What a distribution of rows has of an unknown [row, ...]."""
     base = bare(fn)
@@ -316,6 +343,7 @@ def _log_probability(kind: str, site: dict[str, Any], rows: int) -> NDArray[np.f
         return np.where((value >= 0) & (value <= parameter), -np.log(parameter), -np.inf)
 
 
+@jax.jit
 def _matching(parameter: Array, elements: Array) -> Array:
     """The element nearest to each row's parameter [row]."""
     apart = jnp.abs(jnp.asarray(elements)[None] - parameter[:, None])

@@ -17,7 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from numpy.typing import NDArray
-from numpyro import handlers
 
 from bayesmdp.mdp import Array
 from bayesmdp.models.arguments import Frozen, freeze, thaw
@@ -26,10 +25,11 @@ from bayesmdp.posterior.coordinates import coordinates, evaluate, prior_draw, va
 from bayesmdp.posterior.engines import ByParticles, with_particles
 from bayesmdp.posterior.exact import draw_sites
 from bayesmdp.posterior.hmc import Target, finite
-from bayesmdp.posterior.primitives import draw_rows
+from bayesmdp.posterior.primitives import drawn_primitives
 from bayesmdp.posterior.priors import NotConjugate
-from bayesmdp.posterior.program import Model, read_sites, trace
+from bayesmdp.posterior.program import Model, read_sites
 from bayesmdp.posterior.recorded import Pairs, find_pairs, learn
+from bayesmdp.posterior.runs import computed_at_random, latent_sites, looked_at
 from bayesmdp.posterior.smc import Particles, Settings, advance, choose, effective_size, start
 from bayesmdp.records import Records
 
@@ -119,15 +119,16 @@ def _probe(model: Model, state: Frozen, num_actions: int) -> Records:
     """Steps from each place by each action, as the model draws them."""
     places = thaw(state)
     action = np.arange(len(places), dtype=np.int32) % num_actions
+    data = Records(places, action, {}, np.ones(len(places)))
     with jax.enable_x64(True):
         try:
-            _, drawn = draw_rows(model, random.key(0), {}, jnp.asarray(places), jnp.asarray(action))
+            drawn = computed_at_random(model, data, looked_at(model, data, latent_sites), drawn_primitives)
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise TypeError(
                 f"the model {getattr(model, '__name__', model)!r} does not run on steps of a continuous problem, as "
                 f"bayesmdp.records describes: {type(error).__name__}: {error}"
             ) from error
-    return Records(places, action, {name: np.asarray(value) for name, value in drawn.items()}, np.ones(len(places)))
+    return data._replace(seen=drawn)
 
 
 @lru_cache(maxsize=256)
@@ -138,15 +139,22 @@ def _found(model: Model, state: Frozen, num_actions: int) -> tuple[Pairs, str]:
 
 
 def _identity(model: Model, data: Records) -> str:
-    """A digest of the unknowns, the primitives and the next states drawn with one key."""
-    messages = trace(handlers.seed(model, random.key(0)), data._replace(seen={}))
-    digest = hashlib.sha256()
-    for name, site in messages.items():
-        if site["type"] in ("sample", "deterministic"):
-            digest.update(name.encode() + np.ascontiguousarray(site["value"]).tobytes())
-            if site["type"] == "sample":
-                digest.update(np.ascontiguousarray(site["fn"].log_prob(site["value"])).tobytes())
+    """A digest of unknowns, primitives and next states, and of how probable they are, in one run of the model."""
+    digest, data = hashlib.sha256(), data._replace(seen={})
+    for name, parts in computed_at_random(model, data, looked_at(model, data, latent_sites), _told).items():
+        digest.update(name.encode())
+        for part in parts:
+            digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _told(messages: dict[str, Any]) -> dict[str, list[Array]]:
+    """Of each site its value and, where it is sampled, the log of its probability."""
+    return {
+        name: [site["value"], *([site["fn"].log_prob(site["value"])] if site["type"] == "sample" else [])]
+        for name, site in messages.items()
+        if site["type"] in ("sample", "deterministic")
+    }
 
 
 def _row(step: Step, asked: Mapping[str, NDArray[Any]]) -> Records:

@@ -35,6 +35,7 @@ __all__ = [
     "latent_sites",
     "latent_values",
     "looked_at",
+    "messages_at_random",
     "parameters_of",
     "repeated",
     "run_at_random",
@@ -135,10 +136,15 @@ def computed_at_random[T](
     compute: Callable[[dict[str, Any]], T],
     seed: int = 0,
     spread: float = 1.0,
+    numbers: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> T:
-    """What `compute` makes of the messages by site of `run_at_random`, as NumPy arrays; in one compiled program."""
+    """What `compute` makes of the messages by site of `run_at_random`, as NumPy arrays; in one compiled program.
+
+    `numbers` go before those made here, each in the place of the random ones of its site.
+    """
     rng = np.random.default_rng(seed)
     made = {name: _random_numbers(latent.kind, latent.shape, rng, spread) for name, latent in latents.items()}
+    made |= numbers or {}
     given = {name: numbers for name, numbers in made.items() if numbers is not None}
     computed: T = jax.tree.map(np.asarray, _computed(model, data, compute, given, seed))
     return computed
@@ -149,6 +155,40 @@ def _computed(
     model: Model, data: Data, compute: Callable[[dict[str, Any]], Any], numbers: dict[str, Array], seed: int
 ) -> Any:
     return compute(_filled(model, data, lambda site: _place(site, numbers.get(site["name"])), jax.random.key(seed)))
+
+
+def messages_at_random(
+    model: Model,
+    data: Data,
+    latents: Mapping[str, Latent],
+    seed: int = 0,
+    numbers: Mapping[str, NDArray[np.float64]] | None = None,
+) -> dict[str, Any]:
+    """NumPyro's messages by site, as `sites` gives them, with NumPy arrays in the place of JAX's."""
+    computed = computed_at_random(model, data, latents, _parts, seed, numbers=numbers)
+    return {name: told | computed[name] for name, told in looked_at(model, data, _without_parts).items()}
+
+
+def _parts(messages: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """What of the messages is computed: NumPyro's distributions are trees of arrays."""
+    kept = {name: site for name, site in messages.items() if site["type"] in ("sample", "deterministic")}
+    return {
+        name: {
+            "fn": site["fn"] if site["type"] == "sample" else None,
+            "value": jnp.asarray(site["value"]),
+            "scale": None if site.get("scale") is None else jnp.asarray(site["scale"]),
+        }
+        for name, site in kept.items()
+    }
+
+
+def _without_parts(messages: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    told = ("name", "type", "is_observed", "cond_indep_stack")
+    return {
+        name: {key: site.get(key) for key in told}
+        for name, site in messages.items()
+        if site["type"] in ("sample", "deterministic")
+    }
 
 
 def looked_at[T](model: Model, data: Data, look: Callable[[dict[str, Any]], T]) -> T:
