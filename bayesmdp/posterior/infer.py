@@ -34,6 +34,9 @@ TRIALS = 16
 
 METHODS = ("auto", "exact", "smc", "nuts")
 
+FEWEST_ROWS = 16
+"""Small logs, of a few rows and then of a few more, share their programs too."""
+
 
 def infer(
     model: Model,
@@ -232,7 +235,8 @@ def log_rows(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tu
 
 def _padded(data: Transitions) -> Transitions:
     """With rows of weight 0 up to a power of 2, so that logs of about the same size share their compiled programs."""
-    extra = (1 << (len(data.weight) - 1).bit_length()) - len(data.weight)
+    rows = len(data.weight)
+    extra = max(FEWEST_ROWS, 1 << (rows - 1).bit_length()) - rows
     columns = (np.concatenate([column, np.repeat(column[:1], extra)]) for column in data)
     return Transitions(*columns)._replace(weight=np.concatenate([data.weight, np.zeros(extra)]))
 

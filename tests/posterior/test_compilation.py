@@ -21,6 +21,7 @@ from bayesmdp.models import (
     normal_gamma_rewards,
     normal_rewards,
     river_current,
+    slippery_lake,
 )
 from tests.programs import compiled_programs
 
@@ -75,6 +76,10 @@ def test_logs_of_about_the_same_size_share_their_programs() -> None:
     with compiled_programs() as programs:
         bm.infer(prior, log.isel(step=slice(10, 490)), draws=200)
     assert not programs
+    bm.infer(prior, log.isel(step=slice(3)), draws=100)
+    with compiled_programs() as programs:
+        bm.infer(prior, log.isel(step=slice(10)), draws=100)
+    assert not programs
 
 
 def test_particles() -> None:
@@ -87,3 +92,16 @@ def test_particles() -> None:
     with compiled_programs() as programs:
         bm.posterior.smc_belief.smc_belief(current, RIVER, 7)
     assert len(programs) <= 3, programs
+
+
+def test_recorded_primitives() -> None:
+    lake = bm.environments.slippery_lake()
+    model, log = slippery_lake(lake), bm.collect(lake, steps=50, seed=0)
+    jax.clear_caches()  # type: ignore[no-untyped-call]
+    with compiled_programs() as programs:
+        bm.infer(model, log, mdp=lake, draws=100)
+    assert len(programs) <= 14, programs
+    jax.clear_caches()  # type: ignore[no-untyped-call]
+    with compiled_programs() as programs:
+        bm.posterior.recorded_belief.recorded_belief(model, lake, 7)
+    assert len(programs) <= 18, programs
