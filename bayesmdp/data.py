@@ -271,7 +271,7 @@ def label_indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDA
     """Positions [step] of a column's labels in their set; refused, with the step, if one is not there."""
     positions = {label: i for i, label in enumerate(labels)}
     code, values = pd.factorize(log[name].values, use_na_sentinel=False)  # by hashing: labels may be of any kinds
-    index = np.array([positions.get(value, -1) for value in values.tolist()])[code]
+    index = np.array([_position(positions, labels, value) for value in values.tolist()])[code]
     if (index < 0).any():
         step = int(np.flatnonzero(index < 0)[0])
         kind = "action" if name == "action" else "state"
@@ -280,6 +280,13 @@ def label_indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDA
             f"the {len(labels)} {kind}s are {', '.join(map(repr, labels[:6]))}{', ...' if len(labels) > 6 else ''}"
         )
     return index
+
+
+def _position(positions: dict[Hashable, int], labels: Sequence[Hashable], value: Any) -> int:
+    """Where a label stands, -1 if nowhere; a float that was rounded is not the whole number it is equal to."""
+    found = positions.get(value, -1)
+    rounded = isinstance(value, float) and abs(value) > 2**53 and isinstance(labels[found], int)
+    return -1 if rounded else found
 
 
 def _outcomes(

@@ -566,7 +566,7 @@ def test_a_prior_without_a_closed_form_is_planned_with_by_nuts(priors: Path, tmp
         (("--reward-range", "-1,0.5"), "reward is 1.0, outside [-1, 0.5]"),
         (("--elsewhere", "most"), "elsewhere must be one of mean, least, none"),
         (("--quantile", "near"), "quantile must be one of draws, exact; got 'near'"),
-        (("--gaps", "no"), "gaps must be one of warn, refuse, allow"),
+        (("--gaps", "no"), "gaps must be one of warn, refuse, cut, allow"),
         (("--draws", 100_000_000), "lower draws to"),
     ],
 )

@@ -54,6 +54,7 @@ def test_a_csv_is_read_as_it_says(tmp_path):
         "actions": ["down", "up"],
         "source": str(tmp_path / "log.csv"),
         "ordered": 1,
+        "starts_known": 1,
     }
     assert compress(log).weight.sum() == 3
 
@@ -86,7 +87,7 @@ SPECIAL = st.sampled_from(["a,b", 'say "so"', "two\nlines", "007", "7", "None", 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(TEXT | SPECIAL, SPECIAL | TEXT, st.floats(-1e100, 1e100)), min_size=1, max_size=8))
 def test_labels_and_rewards_of_any_kind_survive_a_csv(tmp_path_factory, rows):
-    from bayesmdp.logs import _DECIMAL
+    from bayesmdp.log_labels import _DECIMAL
     from bayesmdp.tables import MISSING
 
     rows = [row for row in rows if not ({*row[:2]} & {*MISSING} or any(_DECIMAL.fullmatch(x) for x in row[:2]))]
@@ -204,7 +205,7 @@ BAD = {
     "decimal comma": (HEADER + '0,up,"0,5",0,0,0\n', "line 2: reward is '0,5'"),
     "infinite reward": (HEADER + ROW + ROW + "0,up,-inf,0,0,0\n", "line 4: reward is -inf, which"),
     "reward out of range": (HEADER + ROW + "0,up,11,0,0,0\n", r"line 3: reward is 11, outside \[-10, 10\]"),
-    "bool rewards": (HEADER + "0,up,True,0,0,0\n", "line 2: reward is True, which"),
+    "text among bool rewards": (HEADER + "0,up,True,0,0,0\n0,up,no,0,0,0\n", "line 2: reward is 'True', which"),
     "odd end": (HEADER + ROW + "0,up,1,0,0,maybe\n", "line 3: truncated is 'maybe'; write true or false"),
     "missing end": (HEADER + ROW + "0,up,1,0,,0\n", "line 3: terminated is missing"),
     "quoted blank": (HEADER + ROW + '" ",up,1,0,0,0\n', "line 3: state is missing"),
@@ -258,7 +259,6 @@ BAD_SOURCES = {
     "vectors": (frame(state=[[0, 1], [0, 2]]), "state holds a list; a label is a whole number or text"),
     "missing reward": (frame(reward=[0, None]), "row 1: reward is missing"),
     "object reward": (frame(reward=np.array([0, "x"], object)), "row 1: reward is 'x'"),
-    "bool reward": (frame(reward=[True, False]), "row 0: reward is True, which"),
     "empty frame": (frame().iloc[:0], "the DataFrame has a header but no rows"),
     "two dims": (xr.Dataset({"state": (("run", "step"), [[0]])}), "a log has one dim, .* the Dataset has run, step"),
     "an array": (np.zeros(3), "from a path, a DataFrame or a Dataset; got ndarray"),
@@ -272,7 +272,7 @@ def test_bad_frames_and_datasets_are_refused_by_place(source, told):
 
 
 BAD_OPTIONS = {
-    "gaps": ({"gaps": "ignore"}, "gaps must be one of warn, refuse, allow; got 'ignore'"),
+    "gaps": ({"gaps": "ignore"}, "gaps must be one of warn, refuse, cut, allow; got 'ignore'"),
     "range": ({"reward_range": (1, 0)}, r"reward_range is \(low, high\)"),
     "not ours": ({"columns": {"nextstate": "x"}}, "'nextstate' is none of ours; ours are state, action"),
     "the wrong way": ({"columns": {"s": "state"}}, "write columns={'state': 's'}"),
