@@ -196,8 +196,7 @@ def _falls_on(flag: NDArray[np.bool_], gap: NDArray[np.bool_], ended: NDArray[np
     if not hits:
         return False
     if few and not (flag & ~ended).any():
-        # Where every row is an end, so are those of any flag; one that is always true remains.
-        return bool((~flag & ~ended).any()) or bool(flag.all())
+        return bool((~ended).any())  # where every row is an end, so are those of any flag
     chance = hypergeom.sf(hits - 1, len(flag), int(gap.sum()), ones)
     return int((flag & ended).sum()) * 2 >= ones and bool(chance < CHANCE)
 
