@@ -35,6 +35,7 @@ __all__ = [
     "compress",
     "label_indices",
     "label_set",
+    "left_out_told",
     "make_log",
     "safe_log",
 ]
@@ -287,6 +288,24 @@ def _position(positions: dict[Hashable, int], labels: Sequence[Hashable], value:
     found = positions.get(value, -1)
     rounded = isinstance(value, float) and abs(value) > 2**53 and isinstance(labels[found], int)
     return -1 if rounded else found
+
+
+@contextlib.contextmanager
+def left_out_told(log: Any) -> Iterator[None]:
+    """Add to an error about a column that `read_log` left out why it is not there, and what to do."""
+    try:
+        yield
+    except (AttributeError, ValueError) as error:
+        left = as_labels(log.attrs.get("left_out", [])) if isinstance(log, xr.Dataset) else []
+        asked = [name for name in left if f"'{name}'" in str(error)]
+        if not asked:
+            raise
+        kind = ValueError if isinstance(error, ValueError) else AttributeError
+        raise kind(
+            f"{error}. The log's source has a column {asked[0]!r}, which read_log left out: a row of data stands for "
+            "all steps from one state by one action to one next state, so nothing else can differ within it; make it a "
+            "part of the state"
+        ) from error
 
 
 def _outcomes(

@@ -53,7 +53,7 @@ def read_log(
         From our names to the source's, as ``{"next_state": "s2"}``. Ours are ``state``, ``action``, ``reward``,
         ``next_state``, and ``terminated`` and ``truncated``, which may be missing (None: leave that one out); other
         columns are left out, unless they seem to say where episodes end: then they must be named, or waved off with
-        None.
+        None. What models should look at must be a part of the state: their rows are transitions, not steps.
     states, actions : lists of labels, optional
         All that there are, in their order: for those that the log never shows, and for models that count on an order.
         By default those that occur, numbers in numerical and text in alphabetical order; a pandas column's categories
@@ -115,10 +115,10 @@ def read_log(
     if not len(frame):
         raise ValueError(f"{table.name} has a header but no rows; a log needs at least one step")
     given = source.attrs if isinstance(source, xr.Dataset) else {}
-    state_set, (state, next_state) = read_labels(
-        table, frame, ("state", "next_state"), declared["states"], given.get("states")
-    )
+    # Actions first: a row that lacks one is no step, whatever else it lacks.
     action_set, (action,) = read_labels(table, frame, ("action",), declared["actions"], given.get("actions"))
+    names = ("state", "next_state")
+    state_set, (state, next_state) = read_labels(table, frame, names, declared["states"], given.get("states"))
     reward = _rewards(table, frame["reward"], reward_range)
     terminated, truncated = (read_flags(table, frame, name) for name in ENDS)
     # Gymnasium allows both at once; that the state is terminal settles what follows.

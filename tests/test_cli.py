@@ -455,6 +455,25 @@ def test_what_the_log_says_of_the_prior(tmp_path: Path) -> None:
     assert "a row weighs 0.3 observations, by the log's evidence, the least tried" in " ".join(shown.split())
 
 
+def test_a_plan_takes_labels_and_starts_as_options(tmp_path: Path) -> None:
+    import pandas as pd
+
+    log = tmp_path / "order.csv"
+    log.write_text("state;action;reward;next_state\n10;go;0,5;9\n9;go;1,5;10\n10;go;0,5;9\n")
+    given = ("--separator", ";", "--draws", 5, "--out", tmp_path)
+    assert "reward is '0,5', which is no finite number" in (message := told_by_plan(log, *given))
+    assert "--decimal ','" in message
+    given = (*given, "--decimal", ",")
+    call("plan", log, *given, "--states", "10,9,8", "--actions", '["stay", "go"]', "--start", 9)
+    table = pd.read_csv(tmp_path / "order-plan.csv")
+    assert table["state"].tolist() == [10, 9, 8]
+    with xr.open_datatree(tmp_path / "order-plan.nc") as tree:
+        assert tree["problem"]["action"].values.tolist() == ["stay", "go"]
+        assert tree["problem"]["initial"].values.tolist() == [0, 1, 0]
+    assert "declare it with --states" in told_by_plan(log, *given, "--states", "10,8")
+    assert "--start '11' is no state of the log; it has '9', '10'" in told_by_plan(log, *given, "--start", "11")
+
+
 def test_plans_of_other_logs_are_not_written_over(tmp_path: Path) -> None:
     text = "state,action,reward,next_state\na,go,1,b\nb,go,0,a\n"
     for name in ("log.2024.csv", "log.2025.csv", "log.csv"):

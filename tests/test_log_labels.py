@@ -3,11 +3,13 @@
 import unicodedata
 
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pandas as pd
 import pytest
 import xarray as xr
 
-from bayesmdp import mdp_from_log
+from bayesmdp import infer, mdp_from_log
 from bayesmdp.data import compress
 from bayesmdp.logs import read_log
 from bayesmdp.mdp import label_array
@@ -19,6 +21,17 @@ MIXED = [1, 2**63, 2**63 + 1]
 def frame(state, next_state=None, action=None, reward=0.0):
     columns = {"state": state, "action": "go" if action is None else action, "reward": reward}
     return pd.DataFrame(columns | {"next_state": state if next_state is None else next_state})
+
+
+def of_size(states):
+    """A Dirichlet model of so many states and one action."""
+
+    def model(data):
+        transition = numpyro.sample("transition", dist.Dirichlet(np.ones((states, 1, states))).to_event(2))
+        with data.rows():
+            numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
+
+    return model
 
 
 def sources(table, folder):
@@ -197,3 +210,27 @@ def test_rewards_may_be_true_or_false(dtype, tmp_path):
     for source in sources(table.astype({"reward": bool}), tmp_path):
         assert read_log(source)["reward"].values.tolist() == [1, 0]
     assert read_log(table)["reward"].values.tolist() == [1, 0]
+
+
+def test_the_error_about_a_models_sizes_says_how_to_declare_labels():
+    log = read_log(frame(["well", "ill"], ["ill", "well"]))
+    model = of_size(3)
+    with pytest.raises(ValueError, match=r"log's labels say \(2, 1, 2\).*read_log\(states=\[...\], actions=\[...\]\)"):
+        infer(model, log)
+    declared = read_log(frame(["well", "ill"], ["ill", "well"]), states=["well", "ill", "severe"])
+    posterior = infer(model, declared, draws=0)
+    assert posterior["parameters"]["state"].values.tolist() == ["well", "ill", "severe"]
+    assert posterior["parameters"]["transition"].sel(state="well", next_state="ill").values.item() == 2
+
+
+def test_an_error_about_a_column_left_out_says_so():
+    log = read_log(frame(["well", "ill"], ["ill", "well"]).assign(group=[0, 1]))
+
+    def grouped(data):
+        return data.group
+
+    with pytest.raises(AttributeError, match=r"'group'.* which read_log left out: .* make it a part of the state"):
+        infer(grouped, log)
+    with pytest.raises(AttributeError) as other:
+        infer(lambda data: data.age, log)
+    assert "left out" not in str(other.value)

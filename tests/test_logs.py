@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import os
 import re
 import sys
 import warnings
@@ -202,7 +203,24 @@ BAD = {
     "blank action": (HEADER + ROW + "0, ,1,0,0,0\n", "line 3: action is missing"),
     "missing reward": (HEADER + ROW + "0,up,,0,0,0\n", "line 3: reward is missing; give each step a number"),
     "reward is text": (HEADER + ROW + "0,up,much,0,0,0\n", "line 3: reward is 'much', which is no finite number"),
-    "decimal comma": (HEADER + '0,up,"0,5",0,0,0\n', "line 2: reward is '0,5'"),
+    "decimal comma": (
+        HEADER + '0,up,"0,5",0,0,0\n',
+        "line 2: reward is '0,5', .*; if the comma is a decimal one, pass decimal=','",
+    ),
+    "only a last state": (
+        HEADER + ROW + "0,,,,,\n",
+        "line 3: action is missing .*; a row that only records an episode's last state",
+    ),
+    "a last row without action": (
+        HEADER + ROW + "0,,0,0,0,0\n",
+        "line 3: action is missing .*; a row that only records an episode's last state is no step: leave it out",
+    ),
+    "a comment first": ("# made by hand\n" + GOOD, r"the first line is a comment.*read_csv\(..., comment='#'\)"),
+    "a comment with commas": ("# a, b\n" + GOOD, "the first line is a comment, and should be the header; delete it"),
+    "UTF-16": (GOOD.encode("utf-16"), "line 1 holds the byte 0xff, which is not utf-8; .* encoding='utf-16'"),
+    "UTF-16, the other way": (b"\xfe\xff" + GOOD.encode("utf-16-be"), "encoding='utf-16'"),
+    "UTF-32": (GOOD.encode("utf-32"), "encoding='utf-32'"),
+    "UTF-16 without a mark": (GOOD.encode("utf-16-le"), "full of the character 0.* encoding='utf-16-le'"),
     "infinite reward": (HEADER + ROW + ROW + "0,up,-inf,0,0,0\n", "line 4: reward is -inf, which"),
     "reward out of range": (HEADER + ROW + "0,up,11,0,0,0\n", r"line 3: reward is 11, outside \[-10, 10\]"),
     "text among bool rewards": (HEADER + "0,up,True,0,0,0\n0,up,no,0,0,0\n", "line 2: reward is 'True', which"),
@@ -226,7 +244,8 @@ BAD = {
     "one more everywhere": (HEADER + "1," + ROW, "line 2 has 7 fields where the header has 6"),
     "after a quoted break": (HEADER + '0,"u\np",1,0,0,0\n0,up\n', "line 4 has 2 fields"),
     "open quotation mark": (HEADER + ROW + '0,"up,1,0,0,0\n' + ROW, "line 3 has 2 fields"),
-    "open at the end": (HEADER + ROW + '0,up,1,0,0,"0\n', "is a quotation mark left open"),
+    "open at the end": (HEADER + ROW + '0,up,1,0,0,"0\n', "log.csv line 3: .* is a quotation mark left open"),
+    "open over several lines": (HEADER + ROW * 3 + '0,up,1,0,0,"0\n' + ROW, "log.csv line 5"),
     "other bytes": (
         HEADER.encode() + ROW.encode() + b"0,\xe9t\xe9,1,0,0,0\n",
         "line 3 holds the byte 0xe9, which is not",
@@ -309,6 +328,41 @@ def test_bad_paths_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"pip install 'bayesmdp\[parquet\]'"):
         read_log(tmp_path / "log.parquet")
+
+
+@pytest.mark.parametrize("rest", ["", "\n", "\r\n", "\n\n", "\n \n"])
+@pytest.mark.parametrize("more", ["", ",terminated,truncated", ",note", ",terminated,note"])
+@pytest.mark.parametrize("options", [{}, {"columns": {"terminated": None}}, {"gaps": "allow"}, {"states": [1]}])
+def test_a_header_without_rows_is_refused(rest, more, options, tmp_path):
+    with pytest.raises(ValueError, match="has a header but no rows; a log needs at least one step"):
+        read_log(write(tmp_path, "state,action,reward,next_state" + more + rest), **options)
+
+
+def test_places_that_are_no_files_are_told_apart(tmp_path):
+    (tmp_path / "parts.parquet").mkdir()
+    frame().to_parquet(tmp_path / "parts.parquet" / "0.parquet")
+    with pytest.raises(OSError, match=r"parts.parquet is a folder; a log is one file: read the folder with pandas"):
+        read_log(tmp_path / "parts.parquet")
+    if not hasattr(os, "mkfifo"):
+        return
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(ValueError, match=r"pipe.csv is a pipe or a device.* save it to a file first"):
+        read_log(tmp_path / "pipe.csv")
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+def test_decimal_commas_are_read_when_asked_for(separator, tmp_path):
+    rewards = ["0,5", "-1,25", "3", "1,5e1", "1.5"]
+    rows = [["0", "up", f'"{reward}"', "0"] for reward in rewards]
+    text = "\n".join(separator.join(row) for row in [["state", "action", "reward", "next_state"], *rows])
+    log = read_log(write(tmp_path, text), separator=separator, decimal=",")
+    assert log["reward"].values.tolist() == [0.5, -1.25, 3, 15, 1.5]
+    texts = pd.DataFrame({"state": 0, "action": "up", "reward": rewards, "next_state": 0})
+    assert read_log(texts, decimal=",")["reward"].values.tolist() == [0.5, -1.25, 3, 15, 1.5]
+    with pytest.raises(ValueError, match="row 1: reward is '1,2,3'"):
+        read_log(texts.iloc[:2].assign(reward=["1,5", "1,2,3"]), decimal=",")
+    with pytest.raises(ValueError, match=r"decimal must be .* got ';'"):
+        read_log(texts, decimal=";")
 
 
 def test_gaps_are_told_once_and_taken_as_cut_off(tmp_path):
