@@ -40,7 +40,7 @@ _ENDING = re.compile(
 _CUTTING = re.compile("censored|cut|cutoff|timeouts?|timelimit|truncat(es?|ed|ions?)")
 _FILLING = re.compile(
     "a|and|at|by|ep|episodes?|flags?|game|has|in|is|limit|mask|next|of|off|or|out|reached|rollout|run|sequence|session"
-    "|state|step|the|this|time|traj|trajectory|transition|was"
+    "|state|step|the|this|timed?|traj|trajectory|transition|was"
 )
 
 CHANCE = 1e-3
@@ -112,7 +112,8 @@ def _meant_by_name(name: Any) -> tuple[str, bool] | None:
         return None
     if ending:
         return "terminated", False
-    return ("truncated", False) if cutting or ("time" in words and {"limit", "out"} & set(words)) else None
+    timed = {"time", "timed"} & set(words) and {"limit", "out"} & set(words)
+    return ("truncated", False) if cutting or timed else None
 
 
 def refuse_ends_by_name(

@@ -164,14 +164,17 @@ def _rewards(table: Table, column: pd.Series, reward_range: tuple[float, float] 
     if not low <= high:
         raise ValueError(f"reward_range is (low, high) with low at most high; got {reward_range!r}")
     a_number = "give each step a number, such as 0.5"
-    if pd.api.types.is_numeric_dtype(column) and column.dtype.kind in "iufb":
+    if pd.api.types.is_numeric_dtype(column) and column.dtype.kind in "iuf":
         reward = column.to_numpy(np.float64, na_value=np.nan)
     elif column.dtype.kind == "c":
         reward = np.full(len(column), np.nan)
     else:
         text = column.astype(object)
         if table.decimal == ",":
-            text = text.map(lambda value: value.replace(",", ".") if isinstance(value, str) else value)
+            # A point would part thousands, or be a decimal one after all.
+            text = text.map(
+                lambda value: value.replace(".", "?").replace(",", ".") if isinstance(value, str) else value
+            )
         elif text.map(lambda value: isinstance(value, str) and "," in value).any():
             a_number += "; if the comma is a decimal one, pass decimal=','"
         reward = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)

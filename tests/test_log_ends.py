@@ -69,6 +69,17 @@ def test_an_end_under_another_name_is_asked_about(name):
     assert log.attrs["left_out"] == [name]
 
 
+@pytest.mark.parametrize("name", [*NAMES, *CUT_NAMES])
+def test_a_name_is_enough_where_rows_go_on(name):
+    """One episode has no gap."""
+    frame = CORRIDOR.iloc[:3].assign(**{name: ENDED[:3]})
+    with pytest.raises(ValueError, match="has a column") as refused:
+        read_log(frame)
+    assert repr(name) in str(refused.value)
+    ours = next(ours for ours in ("terminated", "truncated") if f"'{ours}': None" in str(refused.value))
+    assert not read_log(frame, columns={ours: None})[ours].any()
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_an_end_in_any_dtype_and_source_is_asked_about(dtype, tmp_path):
     for name in ("terminals", "x"):

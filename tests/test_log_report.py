@@ -61,11 +61,19 @@ def test_nothing_is_quoted_where_the_log_does_not_tell_the_start(in_order):
     text = " ".join(told(report).split())
     assert "quote nothing: rows of the log do not go on, so it does not say where episodes start" in text
     assert "own criterion" not in text
-    assert report.policy["on_path"].all()  # any may be where they start
     # The rows are the same, so what does not depend on the start is too.
     np.testing.assert_array_equal(report.policy["worth_quantile"], in_order.policy["worth_quantile"])
     unordered = plan(read_log(MIXED, gaps="allow"))
     assert "initial_promise" not in unordered.tree.attrs
+
+
+def test_where_the_start_is_not_known_any_state_may_be_it():
+    lone = pd.concat([CORRIDOR[:9], pd.DataFrame([("z", "b", "go", 0.0)], columns=list(CORRIDOR)), CORRIDOR[9:]])
+    with pytest.warns(UserWarning, match="Episodes are taken to start in the first row"):
+        log = read_log(lone.assign(terminated=False, truncated=False))
+    assert plan(log).policy["on_path"].all()
+    on_path = plan(log, initial="a").policy["on_path"]
+    assert on_path["state"].values[~on_path].tolist() == ["z"]
 
 
 def test_who_says_where_episodes_start_is_quoted(in_order):

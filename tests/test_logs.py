@@ -352,15 +352,20 @@ def test_places_that_are_no_files_are_told_apart(tmp_path):
 
 @pytest.mark.parametrize("separator", [";", "\t", ","])
 def test_decimal_commas_are_read_when_asked_for(separator, tmp_path):
-    rewards = ["0,5", "-1,25", "3", "1,5e1", "1.5"]
+    rewards = ["0,5", "-1,25", "3", "1,5e1"]
     rows = [["0", "up", f'"{reward}"', "0"] for reward in rewards]
     text = "\n".join(separator.join(row) for row in [["state", "action", "reward", "next_state"], *rows])
     log = read_log(write(tmp_path, text), separator=separator, decimal=",")
-    assert log["reward"].values.tolist() == [0.5, -1.25, 3, 15, 1.5]
+    assert log["reward"].values.tolist() == [0.5, -1.25, 3, 15]
     texts = pd.DataFrame({"state": 0, "action": "up", "reward": rewards, "next_state": 0})
-    assert read_log(texts, decimal=",")["reward"].values.tolist() == [0.5, -1.25, 3, 15, 1.5]
+    assert read_log(texts, decimal=",")["reward"].values.tolist() == [0.5, -1.25, 3, 15]
     with pytest.raises(ValueError, match="row 1: reward is '1,2,3'"):
         read_log(texts.iloc[:2].assign(reward=["1,5", "1,2,3"]), decimal=",")
+    # A point would part thousands.
+    for points in (["1.234", "2.5"], ["1,5", "1.234,5"]):
+        path = write(tmp_path, "state;action;reward;next_state\n" + "".join(f"0;up;{point};0\n" for point in points))
+        with pytest.raises(ValueError, match=r"line \d: reward is '1.234.*', which is no finite number"):
+            read_log(path, separator=";", decimal=",")
     with pytest.raises(ValueError, match=r"decimal must be .* got ';'"):
         read_log(texts, decimal=";")
 
