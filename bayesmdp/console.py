@@ -211,6 +211,7 @@ def _worth(attrs: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def _short(number: float) -> str:
+    number += 0.0  # no minus before nothing
     return f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.4g}"
 
 
