@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from bayesmdp.cli_common import fail, json_or_text
+from bayesmdp.cli_common import fail, json_or_text, say
 from bayesmdp.cli_plan import plan
 from bayesmdp.cli_sweep import compare, export, sweep
 from bayesmdp.compiled import keep_programs
@@ -95,9 +95,9 @@ def run(
 
     done = set() if held is None else set(held.to_dataset()["replicate"].values.tolist())
     expected = dict.fromkeys(chosen.agents, len(set(range(replicates)) - done))
-    typer.echo(f"{chosen.title}: {len(chosen.agents)} agents, {replicates} replicates, {steps:,} steps", err=True)
+    say(f"{chosen.title}: {len(chosen.agents)} agents, {replicates} replicates, {steps:,} steps")
     if held is not None:
-        typer.echo(f"{path} holds {len(done)} replicates already", err=True)
+        say(f"{path} holds {len(done)} replicates already")
     try:
         with Progress(expected) as progress:
             result = chosen.run(
@@ -258,13 +258,13 @@ def _stopped(result: xr.DataTree | None, path: Path, study: str, title: str) -> 
     from bayesmdp import results
 
     if result is None:
-        typer.echo("Interrupted before any replicate was finished; nothing was written.", err=True)
+        say("Interrupted before any replicate was finished; nothing was written.")
         raise typer.Exit(130)
     result.attrs |= {"study": study, "title": title}
     results.save(result, path)
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
-    typer.echo(f"Interrupted: {path} holds the {result.sizes['replicate']} replicates that were finished.", err=True)
-    typer.echo(f"Go on with: bayesmdp {shlex.join(arguments)} --resume", err=True)
+    say(f"Interrupted: {path} holds the {result.sizes['replicate']} replicates that were finished.")
+    say(f"Go on with: bayesmdp {shlex.join(arguments)} --resume")
     raise typer.Exit(130)
 
 

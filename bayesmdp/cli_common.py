@@ -7,12 +7,19 @@ from typing import Any, NoReturn
 
 import typer
 
-__all__ = ["fail", "json_or_text"]
+from bayesmdp.shown import visible
+
+__all__ = ["fail", "json_or_text", "say"]
+
+
+def say(message: str) -> None:
+    """Tell what is being done, beside the results."""
+    typer.echo(visible(message), err=True)
 
 
 def fail(message: str) -> NoReturn:
     """Tell a mistake of the user's in one line and leave with 2."""
-    typer.echo(f"bayesmdp: {' '.join(message.split())}", err=True)
+    say(f"bayesmdp: {' '.join(line.strip() for line in message.splitlines())}")
     raise typer.Exit(2)
 
 

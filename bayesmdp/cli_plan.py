@@ -6,12 +6,14 @@ import ast
 import os
 import re
 import warnings
+from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayesmdp.cli_common import fail, json_or_text
+from bayesmdp.cli_common import fail, json_or_text, say
 
 if TYPE_CHECKING:
     from bayesmdp.log_report import Report
@@ -36,6 +38,9 @@ def plan(
     elsewhere: Annotated[
         str, typer.Option(help="Worth of next states not seen after a pair: mean, least, or none if they cannot be.")
     ] = "mean",
+    start: Annotated[
+        str | None, typer.Option(metavar="STATE", help="Where episodes start; by default where those of the log do.")
+    ] = None,
     quantile: Annotated[
         str, typer.Option(help="That of the draws, or exact, from the parameters of Dirichlet rows.")
     ] = "draws",
@@ -46,13 +51,22 @@ def plan(
         list[str] | None,
         typer.Option(metavar="OURS=THEIRS", help="Such as next_state=s2; repeatable.", rich_help_panel=READING),
     ] = None,
+    states: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="All states, in order; or a JSON list.", rich_help_panel=READING),
+    ] = None,
+    actions: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="All actions, in order; or a JSON list.", rich_help_panel=READING),
+    ] = None,
     reward_range: Annotated[
         str | None, typer.Option(metavar="LOW,HIGH", help="Refuse rewards outside.", rich_help_panel=READING)
     ] = None,
     gaps: Annotated[
-        str, typer.Option(help="Rows that do not follow on: warn, refuse or allow.", rich_help_panel=READING)
+        str, typer.Option(help="Rows that do not follow on: warn, refuse, cut or allow.", rich_help_panel=READING)
     ] = "warn",
     separator: Annotated[str | None, typer.Option(help="Between fields.", rich_help_panel=READING)] = None,
+    decimal: Annotated[str, typer.Option(help="Sign in numbers.", rich_help_panel=READING)] = ".",
     encoding: Annotated[str, typer.Option(help="Of text files.", rich_help_panel=READING)] = "utf-8",
 ) -> None:
     """Make a cautious policy from logged transitions: tables, a file with plan and posterior, a CSV of the policy.
@@ -67,9 +81,6 @@ def plan(
     from bayesmdp.logs import read_log
     from bayesmdp.planning.risk import risk_from_text
 
-    def say(text: str) -> None:
-        typer.echo(text, err=True)
-
     try:
         risk_from_text(risk)
         path, table = _outputs(log, out)
@@ -79,9 +90,12 @@ def plan(
             read = read_log(
                 log,
                 columns=columns,
+                states=_labels(states),
+                actions=_labels(actions),
                 reward_range=bounds,
                 gaps=gaps,  # type: ignore[arg-type] # checked there
                 separator=separator,
+                decimal=decimal,  # type: ignore[arg-type] # checked there
                 encoding=encoding,
             )
         for warning in caught:
@@ -93,6 +107,7 @@ def plan(
             prior=prior,
             settings=settings,
             elsewhere=elsewhere,
+            initial=_label(start, read.attrs["states"]),
             quantile=quantile,
             draws=draws,
             seed=seed,
@@ -121,6 +136,29 @@ def _pairs(name: str, given: list[str] | None, example: str) -> dict[str, str]:
     return pairs
 
 
+def _labels(text: str | None) -> list[Any] | None:
+    """Labels from a JSON list, or from between commas: numbers if all of them are whole ones."""
+    if text is None:
+        return None
+    listed = json_or_text(text)
+    if isinstance(listed, list):
+        return listed
+    parts = [part.strip() for part in text.split(",")]
+    return [int(part) for part in parts] if all(re.fullmatch("0|-?[1-9][0-9]*", part) for part in parts) else parts
+
+
+def _label(text: str | None, states: Sequence[Any]) -> Any:
+    """A state by how it is written."""
+    if text is None:
+        return None
+    written = {str(state): state for state in states}
+    if text not in written:
+        close = get_close_matches(text, written, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(map(repr, list(written)[:6]))}"
+        raise ValueError(f"--start {text!r} is no state of the log; {hint}")
+    return written[text]
+
+
 def _bounds(text: str) -> tuple[float, float]:
     try:
         low, high = map(float, text.split(","))
@@ -140,8 +178,8 @@ def _as_options(message: str) -> str:
         return " ".join(f"--column {ours}={theirs or ''}" for ours, theirs in named.items())
 
     message = re.sub(r"columns=({.*?})", columns, message)
-    message = re.sub(r"\b(separator|encoding|gaps|elsewhere|quantile)='(.*?)'", r"--\1 '\2'", message)
-    return message.replace("columns=", "--column")
+    message = re.sub(r"\b(separator|decimal|encoding|gaps|elsewhere|quantile)='(.*?)'", r"--\1 '\2'", message)
+    return re.sub(r"\b(states|actions)=(?!')", r"--\1", message.replace("columns=", "--column"))
 
 
 def _outputs(source: Path, out: Path) -> tuple[Path, Path]:

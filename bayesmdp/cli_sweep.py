@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from bayesmdp.cli_common import fail, json_or_text
+from bayesmdp.cli_common import fail, json_or_text, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -64,7 +64,7 @@ def sweep(
     with _mistakes():
         chosen = read_sweep_file(path, replicates=replicates, steps=steps, seed=seed)
     cells = list(chosen.cells())
-    typer.echo(f"{chosen.base.title}: {len(cells)} settings, {chosen.count} replicates each", err=True)
+    say(f"{chosen.base.title}: {len(cells)} settings, {chosen.count} replicates each")
     progress: Progress | None = None
 
     def on_begin(missing: Sequence[Any]) -> None:
@@ -74,7 +74,7 @@ def sweep(
             expected[chunk.cell.agent] += len(chunk.replicates)
         there = len(cells) * chosen.count - expected.total()
         if there:
-            typer.echo(f"{store} holds {there:,} of {len(cells) * chosen.count:,} runs already", err=True)
+            say(f"{store} holds {there:,} of {len(cells) * chosen.count:,} runs already")
         if missing:
             progress = Progress(expected)
             progress.__enter__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -11,12 +12,14 @@ import numpy as np
 import pandas as pd
 import rich.box
 import rich.progress
-import typer
 import xarray as xr
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from bayesmdp.analysis import summary
+from bayesmdp.cli_common import say
+from bayesmdp.shown import one_line, visible
 from bayesmdp.studies.base import part_name
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ def summary_table(result: xr.DataTree) -> Table:
         row = told.sel(agent=name)
         lower, upper = shown(row["regret_lower"], digits), shown(row["regret_upper"], digits)
         table.add_row(
-            str(name),
+            one_line(name),
             shown(row["regret"], digits),
             f"{lower} to {upper}" if replicates > 1 else "-",
             shown(row["reward"], 4),
@@ -79,7 +82,7 @@ def name_table(title: str, told: Mapping[str, str]) -> Table:
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
     for name, text in told.items():
-        table.add_row(name, text)
+        table.add_row(one_line(name), text)
     return table
 
 
@@ -110,17 +113,18 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
         solved += f", not converged: the promise is known within {attrs['bound']:.2g}"
     if attrs.get("ties"):
         solved += f", two actions equally good in {attrs['ties']:,} states"
-    yield name_table(
-        attrs["source"],
-        {
-            "rows": f"{log['rows']:,}, of which {log['terminated']:,} terminated and {log['truncated']:,} truncated",
-            "states": f"{log['states']:,}, of which {log['terminal']:,} terminal; {log['actions']:,} actions",
-            "pairs tried": f"{log['tried']:,} of {log['pairs']:,}",
-            "prior": attrs["prior"],
-            "posterior": f"{attrs['engine']}: {attrs['reason']}",
-            "plan": f"{attrs['risk']}, discount {attrs['discount']:g}, {solved}, seed {attrs['seed']}",
-        },
-    )
+    read = {
+        "rows": f"{log['rows']:,}, of which {log['terminated']:,} terminated and {log['truncated']:,} truncated",
+        "states": f"{log['states']:,}, of which {log['terminal']:,} terminal; {log['actions']:,} actions",
+        "pairs tried": f"{log['tried']:,} of {log['pairs']:,}",
+        "left out": ", ".join(map(one_line, json.loads(attrs["left_out"]))),
+        "prior": attrs["prior"],
+        "posterior": f"{attrs['engine']}: {attrs['reason']}",
+        "plan": f"{attrs['risk']}, discount {attrs['discount']:g}, {solved}, seed {attrs['seed']}",
+    }
+    # A path is broken nowhere, so that it can be copied.
+    yield Text(visible(attrs["source"]), no_wrap=True, overflow="ignore", style="italic")
+    yield name_table("", {name: text for name, text in read.items() if text})
     yield "\nPolicy"
     yield policy_table(policy)
     yield "Least known on the policy's path"
@@ -129,26 +133,26 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
 
 
 def policy_table(policy: xr.Dataset) -> Table:
-    """Action, promise and worth of the states that were visited most."""
-    acted = policy.isel(state=~policy["terminal"].values & (policy["action"] != "").values)
+    """Action, worth and promise of the states that were visited most."""
+    acted = policy.isel(state=~policy["terminal"].values & (policy["tried"] > 0).values)
     shown = acted.isel(state=np.argsort(-acted["visits"].values, kind="stable")[:STATES_SHOWN])
     left = acted.sizes["state"] - shown.sizes["state"]
-    untried = int((~policy["terminal"] & (policy["action"] == "")).sum())
-    notes = ["5%, 95% and the quantile: of the policy's value under the posterior"]
+    untried = int((~policy["terminal"] & (policy["tried"] == 0)).sum())
+    notes = [f"worth: what the policy is worth or more, with posterior probability {1 - policy.attrs['level']:g}"]
     notes += [f"{left:,} more states are in the files"] * (left > 0)
-    notes += [f"{untried:,} states were entered, but no action was tried there"] * (untried > 0)
+    notes += [f"no action was tried in {untried:,} more states"] * (untried > 0)
     table = _table("; ".join(notes))
-    quantile = f"{policy.attrs['level']:g}-quantile\n"
-    for heading in ("visits", "promise", "5%", "95%", quantile, "its Monte\nCarlo interval"):
+    for heading in ("visits", "worth", "5% to 95%", "promise"):
         table.add_column(heading, justify="right", no_wrap=True)
     for state in range(shown.sizes["state"]):
         row = {name: values.item() for name, values in shown.isel(state=state).reset_coords().items()}
         table.add_row(
-            str(row["state"]),
-            row["action"],
+            one_line(row["state"]),
+            one_line(row["action"]),
             f"{row['visits']:,}",
-            *[_short(row[name]) for name in ("promise", "worth_lower", "worth_upper", "worth_quantile")],
-            f"{_short(row['worth_quantile_lower'])} to {_short(row['worth_quantile_upper'])}",
+            _short(row["worth_quantile"]),
+            f"{_short(row['worth_lower'])} to {_short(row['worth_upper'])}",
+            _short(row["promise"]),
         )
     return table
 
@@ -161,7 +165,7 @@ def least_known_table(policy: xr.Dataset) -> Table:
     table.add_column("times tried", justify="right")
     columns = (shown[name].values.tolist() for name in ("state", "action", "tried"))
     for state, action, tried in zip(*columns, strict=True):
-        table.add_row(str(state), action or "-", f"{tried:,}")
+        table.add_row(one_line(state), one_line(action) if tried else "-", f"{tried:,}")
     return table
 
 
@@ -174,14 +178,22 @@ def _table(caption: str) -> Table:
 
 
 def _worth(attrs: Mapping[Any, Any]) -> dict[str, str]:
-    """What is promised where episodes start, and how far that can be relied on."""
-    names = ("lower", "upper", "quantile", "quantile_lower", "quantile_upper")
-    lower, upper, quantile, low, high = (_short(attrs[f"initial_worth_{name}"]) for name in names)
-    told = {
-        "promise": _short(attrs["initial_promise"]),
-        "worth": f"{lower} to {upper}, 5% to 95% of the posterior; "
-        f"at least {quantile} with probability {1 - attrs['level']:g} (Monte Carlo interval {low} to {high})",
-    }
+    """What the policy is worth where episodes start, which number to quote, and how far it can be relied on."""
+    if "initial_promise" in attrs:
+        names = ("lower", "upper", "quantile", "quantile_lower", "quantile_upper")
+        lower, upper, quantile, low, high = (_short(attrs[f"initial_worth_{name}"]) for name in names)
+        told = {
+            "quote": f"worth {quantile} or more, with posterior probability {1 - attrs['level']:g} (Monte Carlo "
+            f"interval {low} to {high})",
+            "worth": f"{lower} to {upper} in the middle 90% of the posterior",
+            "promise": f"{_short(attrs['initial_promise'])} by the plan's own criterion, {attrs['risk']}: it chose the "
+            "policy, and is not what the policy is worth",
+        }
+    else:
+        told = {
+            "quote": "nothing: rows of the log do not go on, so it does not say where episodes start; the states above "
+            "have their own worth. --start STATE says where, --gaps cut that the recording was cut off there"
+        }
     guarantee = attrs.get("guarantee_level")
     if guarantee is not None:
         told["guarantee"] = (
@@ -199,6 +211,7 @@ def _worth(attrs: Mapping[Any, Any]) -> dict[str, str]:
 
 
 def _short(number: float) -> str:
+    number += 0.0  # no minus before nothing
     return f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.4g}"
 
 
@@ -217,16 +230,18 @@ class Progress:
         if not console.is_terminal:
             return
         self.bar = rich.progress.Progress(
-            rich.progress.TextColumn("{task.description}"),
+            rich.progress.TextColumn("{task.description}", markup=False),
             rich.progress.BarColumn(),
             rich.progress.MofNCompleteColumn(),
-            rich.progress.TextColumn("{task.fields[rate]}"),
+            rich.progress.TextColumn("{task.fields[rate]}", markup=False),
             rich.progress.TimeRemainingColumn(),
             console=console,
             speed_estimate_period=300,
         )
         self.all = self.bar.add_task("compiling", total=self.expected, rate="")
-        self.tasks = {agent: self.bar.add_task(agent, total=runs, rate="") for agent, runs in expected.items()}
+        self.tasks = {
+            agent: self.bar.add_task(one_line(agent), total=runs, rate="") for agent, runs in expected.items()
+        }
 
     def __enter__(self) -> Progress:
         if self.bar is not None:
@@ -262,7 +277,7 @@ class Progress:
             line = f"{total:,} of {self.expected:,} runs"
             if (rate := self._rate(total)) and total < self.expected:
                 line += f", {rate:.3g} a second, about {(self.expected - total) / rate:.0f} s left"
-            typer.echo(line, err=True)
+            say(line)
 
     def _rate(self, total: int) -> float:
         """Runs a second since all programs were compiled; 0 if that is not known yet."""
@@ -310,7 +325,7 @@ def _framed(table: pd.DataFrame, headings: Mapping[str, str], caption: str, conf
             framed.add_column(f"{100 * confidence:g}%\ninterval", justify="right", no_wrap=True)
     for index, row in table.iterrows():
         places = index if isinstance(index, tuple) else (index,)
-        cells = [f"{place:.3g}" if isinstance(place, float) else str(place) for place in places]
+        cells = [f"{place:.3g}" if isinstance(place, float) else one_line(place) for place in places]
         for i, name in enumerate(headings):
             cells.append(f"{row[name]:.2g}" if name == "p_adjusted" else _rounded(row[name]))
             if not i:
@@ -324,6 +339,13 @@ def _rounded(number: float) -> str:
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
+class _PlainConsole(Console):
+    """Shows text as it is: what stands in brackets or between colons is neither markup nor an emoji."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+
 def make_console(*, stderr: bool = False) -> Console:
-    """A console that colours nothing by itself."""
-    return Console(stderr=stderr, highlight=False)
+    """A console that reads nothing into text and colours nothing by itself."""
+    return _PlainConsole(stderr=stderr, highlight=False, markup=False, emoji=False)

@@ -35,6 +35,7 @@ __all__ = [
     "compress",
     "label_indices",
     "label_set",
+    "left_out_told",
     "make_log",
     "safe_log",
 ]
@@ -271,7 +272,7 @@ def label_indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDA
     """Positions [step] of a column's labels in their set; refused, with the step, if one is not there."""
     positions = {label: i for i, label in enumerate(labels)}
     code, values = pd.factorize(log[name].values, use_na_sentinel=False)  # by hashing: labels may be of any kinds
-    index = np.array([positions.get(value, -1) for value in values.tolist()])[code]
+    index = np.array([_position(positions, labels, value) for value in values.tolist()])[code]
     if (index < 0).any():
         step = int(np.flatnonzero(index < 0)[0])
         kind = "action" if name == "action" else "state"
@@ -280,6 +281,31 @@ def label_indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDA
             f"the {len(labels)} {kind}s are {', '.join(map(repr, labels[:6]))}{', ...' if len(labels) > 6 else ''}"
         )
     return index
+
+
+def _position(positions: dict[Hashable, int], labels: Sequence[Hashable], value: Any) -> int:
+    """Where a label stands, -1 if nowhere; a float that was rounded is not the whole number it is equal to."""
+    found = positions.get(value, -1)
+    rounded = isinstance(value, float) and abs(value) > 2**53 and isinstance(labels[found], int)
+    return -1 if rounded else found
+
+
+@contextlib.contextmanager
+def left_out_told(log: Any) -> Iterator[None]:
+    """Add to an error about a column that `read_log` left out why it is not there, and what to do."""
+    try:
+        yield
+    except (AttributeError, ValueError) as error:
+        left = as_labels(log.attrs.get("left_out", [])) if isinstance(log, xr.Dataset) else []
+        asked = [name for name in left if f"'{name}'" in str(error)]
+        if not asked:
+            raise
+        kind = ValueError if isinstance(error, ValueError) else AttributeError
+        raise kind(
+            f"{error}. The log's source has a column {asked[0]!r}, which read_log left out: a row of data stands for "
+            "all steps from one state by one action to one next state, so nothing else can differ within it; make it a "
+            "part of the state"
+        ) from error
 
 
 def _outcomes(

@@ -11,7 +11,7 @@ What the dynamics are stays open; that is the posterior's part. The rules, which
 * A state that some step entered as `terminated` is terminal. A truncated step says nothing of that kind: its next state
   has a future, though the log does not show it.
 * An action never tried in a state is not available there: nothing is known of its reward, nor, but from the prior, of
-  where it leads. A state that was entered and never acted in has no tried action. There every action is taken to lead
+  where it leads. A state that was never acted in has no tried action. There every action is taken to lead
   elsewhere at the smallest reward of the log.
 """
 
@@ -91,7 +91,7 @@ def mdp_from_log(
     untold = ~tried.any(-1) & ~terminal
     if elsewhere == "none" and untold.any():
         label = states[int(np.flatnonzero(untold)[0])]
-        raise ValueError(f"state {label!r} was entered but never acted in, so with elsewhere='none' it leads nowhere")
+        raise ValueError(f"state {label!r} was never acted in, so with elsewhere='none' it leads nowhere")
     entering = _entering(log, len(states)) if paid_for != "acting" else None
     if paid_for == "entering" and entering is None:
         raise ValueError("paid_for is 'entering', but some state was entered with different rewards; use 'acting'")

@@ -10,7 +10,7 @@ The *path* is our word for the states that the policy reaches from where episode
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.cli_prior import make_prior
-from bayesmdp.data import Transitions, compress
+from bayesmdp.data import Transitions, as_labels, compress
 from bayesmdp.from_log import mdp_from_log
 from bayesmdp.mdp import MDP, label_array
 from bayesmdp.planning import plan
@@ -47,7 +47,7 @@ class Report(NamedTuple):
         of the chosen pair, ``promise``, ``worth_lower`` and ``worth_upper`` (5% and 95% posterior quantiles of the
         policy's value), ``worth_quantile`` (that at the risk's level) with ``worth_quantile_lower`` and
         ``worth_quantile_upper`` (its 95% Monte Carlo interval), ``on_path``, ``terminal``. Attrs: the same at the
-        initial distribution, as ``initial_promise``.
+        initial distribution, as ``initial_promise``; not where gaps of the log leave open where episodes start.
     tree : DataTree
         Groups ``plan``, ``policy``, ``problem`` and those of the posterior; what was asked for as attrs.
     """
@@ -65,6 +65,7 @@ def plan_log(
     prior: str = "dirichlet_transitions",
     settings: Mapping[str, Any] | None = None,
     elsewhere: str = "mean",
+    initial: Hashable | None = None,
     quantile: str = "draws",
     draws: int = 200,
     seed: int = 0,
@@ -82,6 +83,8 @@ def plan_log(
         As for `make_prior`.
     elsewhere : {"mean", "least", "none"}
         As for `mdp_from_log`.
+    initial : label, optional
+        The state in which episodes start; by default where those of the log do, if it tells.
     quantile : {"draws", "exact"}
         As for `plan`.
     draws : int
@@ -108,7 +111,7 @@ def plan_log(
     ['right', 'right', 'right', 'right', 'right', 'right']
     """
     measure = risk_from_text(risk)
-    mdp = mdp_from_log(log, discount=discount, elsewhere=elsewhere)  # type: ignore[arg-type] # checked there
+    mdp = mdp_from_log(log, discount=discount, elsewhere=elsewhere, initial=initial)  # type: ignore[arg-type] # checked there
     size = 8 * draws * mdp.num_states * mdp.num_actions * mdp.num_outcomes
     if size > DRAWS_BYTES:
         raise ValueError(
@@ -122,7 +125,9 @@ def plan_log(
     say(f"planning with {measure}")
     planned = plan(planning, mdp, measure, quantile=quantile, strict=False)  # type: ignore[arg-type] # checked there
     say("worth of the policy under fresh draws")
-    policy = _policy(mdp, rows, planned, value_draws(fresh, mdp, planned["policy"]), _level(measure))
+    starts_known = initial is not None or bool(log.attrs.get("starts_known", log.attrs.get("ordered", 1)))
+    values = value_draws(fresh, mdp, planned["policy"])
+    policy = _policy(mdp, rows, planned, values, _level(measure), starts_known=starts_known)
     counts = {
         "rows": log.sizes["step"],
         "states": mdp.num_states,
@@ -135,6 +140,7 @@ def plan_log(
     attrs = {
         "made_by": "bayesmdp plan",
         "source": str(log.attrs.get("source", "")),
+        "left_out": json.dumps(as_labels(log.attrs.get("left_out", []))),
         "log": json.dumps(counts),
         "risk": planned.attrs["risk"],
         "discount": mdp.discount,
@@ -179,7 +185,9 @@ def _level(risk: Risk) -> float:
     return level if level < 1 else 0.1
 
 
-def _policy(mdp: MDP, rows: Transitions, planned: xr.Dataset, values: xr.DataArray, level: float) -> xr.Dataset:
+def _policy(
+    mdp: MDP, rows: Transitions, planned: xr.Dataset, values: xr.DataArray, level: float, *, starts_known: bool
+) -> xr.Dataset:
     """See `Report`."""
     position = {label: i for i, label in enumerate(mdp.actions)}
     chosen = np.array([position[label] for label in planned["policy"].values.tolist()])
@@ -205,23 +213,24 @@ def _policy(mdp: MDP, rows: Transitions, planned: xr.Dataset, values: xr.DataArr
         "visits": visits.sum(-1).astype(np.int64),
         "tried": tried.astype(np.int64),
         **{name: array[:-1] for name, array in told.items()},
-        "on_path": _path(mdp, rows, chosen),
+        "on_path": _path(mdp, rows, chosen, mdp.initial > 0 if starts_known else visits.any(-1)),
         "terminal": mdp.terminal,
     }
     return xr.Dataset(
         {name: ("state", values) for name, values in columns.items()},
         coords={"state": label_array(mdp.states)},
-        attrs={"level": level, **{f"initial_{name}": float(array[-1]) for name, array in told.items()}},
+        attrs={"level": level}
+        | ({f"initial_{name}": float(array[-1]) for name, array in told.items()} if starts_known else {}),
     )
 
 
-def _path(mdp: MDP, rows: Transitions, chosen: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """States that the policy reaches from where episodes start, by transitions that were seen."""
+def _path(mdp: MDP, rows: Transitions, chosen: NDArray[np.int64], start: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """States that the policy reaches from where episodes may start, by transitions that were seen."""
     assert mdp.successor is not None
     taken = rows.action == chosen[rows.state]
     source = rows.state[taken]
     target = mdp.successor[source, rows.action[taken], rows.next_state[taken]]
-    reached, before = mdp.initial > 0, 0
+    reached, before = start.copy(), 0
     while before < int(reached.sum()):
         before = int(reached.sum())
         reached[target[reached[source]]] = True

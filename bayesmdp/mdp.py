@@ -466,9 +466,16 @@ def _reward(reward: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.float6
 
 
 def label_array(labels: Sequence[Hashable], *, text: bool = False) -> NDArray[Any]:
-    """Labels as an array: integers or text as they are, anything else as Python objects (or as `text`, for files)."""
-    if {type(label) for label in labels} in ({int}, {str}):
+    """Labels as an array: integers or text, exactly; anything else as Python objects (or as `text`, for files)."""
+    kinds = {type(label) for label in labels}
+    if kinds == {str}:
         return np.asarray(labels)
+    if kinds == {int}:
+        numbers: list[Any] = list(labels)
+        # Named, for NumPy makes floats of ints below and above 2**63, which then run together.
+        for dtype in (np.int64, np.uint64):
+            if np.iinfo(dtype).min <= min(numbers) and max(numbers) <= np.iinfo(dtype).max:
+                return np.asarray(numbers, dtype)
     if text:
         return np.asarray([str(label) for label in labels])
     array = np.empty(len(labels), object)

@@ -15,6 +15,7 @@ import xarray as xr
 
 from bayesmdp import analysis
 from bayesmdp.results import root_dataset
+from bayesmdp.shown import in_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +76,7 @@ def plot_regret(result: Result, ax: Axes | None = None, *, quantity: str = "regr
     """
     curve = analysis.regret_curve(result, quantity=quantity, confidence=confidence)
     ax = _curves(curve, ax)
-    ax.set_title(f"{_TITLES.get(quantity, quantity)} (lower is better)", loc="left")
+    ax.set_title(f"{_TITLES.get(quantity, in_figure(quantity))} (lower is better)", loc="left")
     ax.set_ylabel(_REGRET.get((quantity, curve.attrs.get("objective", "")), "cumulative regret, in units of reward"))
     return ax
 
@@ -174,8 +175,8 @@ def plot_occupancy(result: Result, axes: Sequence[Axes] | None = None, *, bins: 
     for i, ax in enumerate(axes):
         share = shares["occupancy"].isel(agent=i).transpose("state", "bin").values
         ax.pcolormesh(time, rows, share, norm=scale, cmap="viridis", rasterized=True)
-        ax.set_title(str(shares["agent"].values[i]), color=colour_of(i), loc="left", fontweight="bold")
-        ax.set_yticks(range(0, len(states), every), [str(label) for label in states[::every]])
+        ax.set_title(in_figure(shares["agent"].values[i]), color=colour_of(i), loc="left", fontweight="bold")
+        ax.set_yticks(range(0, len(states), every), [in_figure(label) for label in states[::every]])
         ax.tick_params(length=0)
         ax.locator_params(axis="x", nbins=3)
         ax.xaxis.set_major_formatter("{x:,.0f}")
@@ -265,7 +266,7 @@ def _curves(curve: xr.Dataset, ax: Axes | None) -> Axes:
         if np.isnan(mean).all():
             continue
         colour, style = colour_of(i), _STYLES[i // len(_COLOURS) % len(_STYLES)]
-        ax.plot(step, mean, color=colour, linestyle=style, label=str(name), linewidth=1.8)
+        ax.plot(step, mean, color=colour, linestyle=style, label=in_figure(name), linewidth=1.8)
         if np.isfinite(lower).all():
             ax.fill_between(step, lower, upper, color=colour, alpha=0.18, linewidth=0)
     ax.set_xlabel("step")
@@ -320,7 +321,7 @@ def _label_ends(ax: Axes) -> None:
 
 def _headline(final: xr.Dataset) -> str:
     attrs = final.attrs
-    subject = attrs.get("title") or attrs.get("mdp") or "Results"
+    subject = in_figure(attrs.get("title") or attrs.get("mdp") or "Results")
     count = attrs["replicates"]
     if count == 1:
         return f"{subject}: 1 replicate, so no bands"

@@ -18,6 +18,11 @@ def policy_probabilities(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> ND
         if policy != "uniform":
             raise ValueError(f"the only policy with a name is 'uniform'; got {policy!r}")
         return mdp.available / mdp.available.sum(-1, keepdims=True)
+    if callable(policy):
+        raise TypeError(
+            "policy is a function; pass what it returns: an action [state], as [policy(state) for state in mdp.states] "
+            "has it, or probabilities [state, action]"
+        )
     if isinstance(policy, xr.DataArray) and set(policy.dims) == {"state", "action"}:
         policy = policy.transpose("state", "action")
     given = np.asarray(policy)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bayesmdp.plots import colour_of, new_figure
+from bayesmdp.shown import in_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -60,37 +61,48 @@ def plot_effects(
     problems = list(effects.groupby(level=by, sort=True)) if by else [((), effects)]
     figure = _sized(figure, max(6.0, 4.4 * len(options)), 0.6 + 3.0 * len(problems))
     grid = figure.subplots(len(problems), len(options), sharex="col", sharey="row", squeeze=False)
+    drawn: dict[Axes, dict[Any, Any]] = {}
     for row, (problem, part) in zip(grid, problems, strict=True):
         place: Any = dict(zip(by, problem, strict=True))
         swept = set(part.index.get_level_values("agent"))
         level = {} if settings is None else _level(settings, place, set(agents) - swept)
         for ax, option in zip(row, options, strict=True):
+            drawn[ax] = {}
             told = part.xs(option, level="option").reset_index()
             values = _in_order(told["value"])
             for agent, own in told.groupby("agent", sort=False):
                 own = own.set_index("value").reindex(values)
                 error = np.abs([own["mean"] - own["lower"], own["upper"] - own["mean"]])
                 style: dict[str, Any] = {"fmt": "o-", "markersize": 4, "linewidth": 1.4, "label": agent}
-                ax.errorbar(range(len(values)), own["mean"], error, color=colour_of(agents.index(agent)), **style)
+                colour = colour_of(agents.index(agent))
+                drawn[ax][agent] = ax.errorbar(range(len(values)), own["mean"], error, color=colour, **style)
             for agent, (mean, lower, upper) in level.items():
                 colour = colour_of(agents.index(agent))
-                ax.axhline(mean, color=colour, linestyle="--", linewidth=1.2, label=agent)
+                drawn[ax][agent] = ax.axhline(mean, color=colour, linestyle="--", linewidth=1.2, label=agent)
                 ax.axhspan(lower, upper, color=colour, alpha=0.12, linewidth=0)
             ax.set_xticks(range(len(values)), [_short(value) for value in values])
             ax.spines[["top", "right"]].set_visible(False)
             ax.grid(alpha=0.25, linewidth=0.6)
             ax.set_ylim(bottom=min(0.0, float(effects["lower"].min())))
-        row[0].set_title(", ".join(f"{name} {_short(value)}" for name, value in place.items()), loc="left", fontsize=10)
+        title = ", ".join(f"{in_figure(name)} {_short(value)}" for name, value in place.items())
+        row[0].set_title(title, loc="left", fontsize=10)
         row[0].set_ylabel(f"{_told(quantity)} of a run")
         row[0].yaxis.set_major_formatter("{x:,.0f}")
     for ax, option in zip(grid[-1], options, strict=True):
-        ax.set_xlabel(option)
+        ax.set_xlabel(in_figure(option))
     if len(agents) > 1:
-        grid[0, -1].legend(frameon=False)
+        _legend(grid[0, -1], drawn[grid[0, -1]])
     figure.suptitle(
         f"{_told(quantity).capitalize()} by option, averaged over the other options, with intervals", x=0.01, ha="left"
     )
     return figure
+
+
+def _legend(ax: Axes, drawn: dict[Any, Any]) -> None:
+    """Agents by their names, of which Matplotlib would leave out those that begin with an underscore."""
+    legend = ax.legend(list(drawn.values()), ["agent"] * len(drawn), frameon=False)
+    for text, agent in zip(legend.get_texts(), drawn, strict=True):
+        text.set_text(in_figure(agent))
 
 
 def _level(settings: pd.DataFrame, place: dict[str, Any], agents: set[str]) -> dict[str, tuple[float, ...]]:
@@ -146,8 +158,10 @@ def plot_differences(
         across, along = sorted(own, key=lambda option: -rows[option].nunique())[:2]
         others = [option for option in swept if option not in (across, along) and rows[option].nunique() > 1]
         for values, part in rows.groupby(others, sort=True) if others else [((), rows)]:
-            told = ", ".join(f"{option} {_short(value)}" for option, value in zip(others, values, strict=True))
-            name = f"{agent}: {told}" if told and len(agents) > 1 else told or str(agent)
+            told = ", ".join(
+                f"{in_figure(option)} {_short(value)}" for option, value in zip(others, values, strict=True)
+            )
+            name = f"{in_figure(agent)}: {told}" if told and len(agents) > 1 else told or in_figure(agent)
             panels.append((name, part, across, along))
     if not panels:
         return _points(table, swept, baseline, quantity, figure)
@@ -169,8 +183,8 @@ def plot_differences(
     sure = int(table["significant"].sum())
     figure.suptitle(
         fill(
-            f"Difference from {baseline}, replicate by replicate: {sure} of {len(table)} settings are significant "
-            "after correction (dots)",
+            f"Difference from {in_figure(baseline)}, replicate by replicate: {sure} of {len(table)} settings are "
+            "significant after correction (dots)",
             40 * columns + 20,
         ),
         x=0.01,
@@ -188,7 +202,7 @@ def _heat_map(ax: Axes, part: pd.DataFrame, across: str, along: str, largest: fl
     ax.plot(columns, rows, ".", color="black", markersize=4)
     ax.set_xticks(range(len(xs)), [_short(value) for value in xs])
     ax.set_yticks(range(len(ys)), [_short(value) for value in ys])
-    ax.set(xlabel=across, ylabel=along)
+    ax.set(xlabel=in_figure(across), ylabel=in_figure(along))
     return image
 
 
@@ -196,7 +210,10 @@ def _points(table: pd.DataFrame, swept: list[str], baseline: str, quantity: str,
     """A line a setting, with its interval."""
     names = [
         ", ".join(
-            [str(row["agent"]), *(f"{option} {_short(row[option])}" for option in swept if pd.notna(row[option]))]
+            [
+                in_figure(row["agent"]),
+                *(f"{in_figure(option)} {_short(row[option])}" for option in swept if pd.notna(row[option])),
+            ]
         )
         for _, row in table.iterrows()
     ]
@@ -211,7 +228,7 @@ def _points(table: pd.DataFrame, swept: list[str], baseline: str, quantity: str,
         ax.errorbar(part["difference"], places[rows], xerr=error, fmt="o", color=colour, markersize=5, label=label)
     ax.axvline(0, color="0.6", linestyle=":")
     ax.set_yticks(places, names)
-    ax.set_xlabel(f"{_told(quantity)} less that of {baseline}, replicate by replicate")
+    ax.set_xlabel(f"{_told(quantity)} less that of {in_figure(baseline)}, replicate by replicate")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, loc="best")
     return figure
@@ -230,8 +247,8 @@ def _in_order(values: Any) -> list[Any]:
 
 
 def _short(value: Any) -> str:
-    return f"{value:.3g}" if isinstance(value, float) else str(value)
+    return f"{value:.3g}" if isinstance(value, float) else in_figure(value)
 
 
 def _told(quantity: str) -> str:
-    return quantity.replace("_", " ")
+    return in_figure(quantity.replace("_", " "))

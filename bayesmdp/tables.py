@@ -6,13 +6,13 @@ wrong, for a message that names the line. What the columns hold is checked in :m
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
-import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
+from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
@@ -20,22 +20,12 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-__all__ = ["ENDS", "Table", "choose_columns", "open_table"]
-
-REQUIRED = ("state", "action", "reward", "next_state")
-ENDS = ("terminated", "truncated")
-
-# What others call these columns: for suggestions in messages, never taken without being asked for.
-ALIASES = {
-    "state": ("s", "obs", "observation", "from", "current_state"),
-    "action": ("a", "act", "decision"),
-    "reward": ("r", "rew", "return"),
-    "next_state": ("s2", "s_next", "s_prime", "sp", "next_s", "next_obs", "next_observation", "new_state", "to"),
-    "terminated": ("done", "last", "terminal", "end", "is_terminal", "dones", "is_done", "terminations", "terminate"),
-    "truncated": ("truncations", "truncation", "truncate", "timeout", "timeouts", "time_limit"),
-}
+__all__ = ["MISSING", "Table", "open_table"]
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
+
+MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+"""First bytes of a file, and the encoding that they tell."""
 
 # Less than pandas' own list, in which the perfectly good action "None" is missing.
 MISSING = ("", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
@@ -49,43 +39,55 @@ class Table(NamedTuple):
     name : str
         For messages.
     columns : tuple of names
-    read : function of {our name: theirs} to a DataFrame with our names and rows 0, 1, 2, ...
+    read : function of {our name: position among the columns} to a DataFrame with our names and rows 0, 1, 2, ...
     place : function of a row's number to what a message calls it, such as "line 7"
     written : bool
         Whether labels were read from text, so that text of digits may be meant as numbers.
+    decimal : str
+        The sign between the digits of numbers that are written as text.
     """
 
     name: str
     columns: tuple[Any, ...]
-    read: Callable[[Mapping[str, Any]], pd.DataFrame]
+    read: Callable[[Mapping[Any, int]], pd.DataFrame]
     place: Callable[[int], str]
     written: bool = False
+    decimal: str = "."
 
     def refuse(self, row: int, complaint: str, remedy: str) -> NoReturn:
         raise ValueError(f"{self.name} {self.place(row)}: {complaint}; {remedy}")
 
 
-def open_table(source: Any, separator: str | None, encoding: str) -> Table:
+def open_table(source: Any, separator: str | None, encoding: str, decimal: str) -> Table:
     """The columns of a path, DataFrame or Dataset; refused with the reason if it is none or cannot be read."""
+    if decimal not in (".", ","):
+        raise ValueError(f"decimal must be '.' or ','; got {decimal!r}")
     if isinstance(source, pd.DataFrame):
-        return _frame_table(source, "the DataFrame", "row")
+        return _frame_table(source, "the DataFrame", "row", decimal)
     if isinstance(source, xr.Dataset):
         if len(source.dims) != 1:
             raise ValueError(f"a log has one dim, such as 'step'; the Dataset has {', '.join(map(str, source.dims))}")
         (dim,) = source.dims
         columns = {name: values.values for name, values in source.reset_coords().items() if values.dims == (dim,)}
         frame = pd.DataFrame(columns)
-        return _frame_table(frame, "the Dataset", str(dim))
+        return _frame_table(frame, "the Dataset", str(dim), decimal)
     if not isinstance(source, str | Path):
         raise TypeError(f"a log is read from a path, a DataFrame or a Dataset; got {type(source).__name__}")
     if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
         raise ValueError(f"separator must be one character and no quotation mark; got {separator!r}")
     path = Path(source)
+    if path.is_dir():
+        raise IsADirectoryError(
+            f"{path} is a folder; a log is one file: read the folder with pandas.read_parquet or "
+            "pandas.concat, sort its rows by episode and time, and pass the DataFrame"
+        )
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path} is a pipe or a device, which can be read only once; save it to a file first")
     if not path.is_file():
         raise FileNotFoundError(f"no file {path}")
     kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
     if kind.lower() in SEPARATORS:
-        return _text_table(path, separator or SEPARATORS[kind.lower()], encoding)
+        return _text_table(path, separator or SEPARATORS[kind.lower()], encoding, decimal)
     if path.suffix.lower() == ".parquet":
         return _parquet_table(path)
     raise ValueError(
@@ -93,13 +95,11 @@ def open_table(source: Any, separator: str | None, encoding: str) -> Table:
     )
 
 
-def _frame_table(frame: pd.DataFrame, name: str, unit: str) -> Table:
-    columns = tuple(frame.columns)
+def _frame_table(frame: pd.DataFrame, name: str, unit: str, decimal: str) -> Table:
+    def read(chosen: Mapping[Any, int]) -> pd.DataFrame:
+        return pd.DataFrame({ours: frame.iloc[:, place].array for ours, place in chosen.items()})
 
-    def read(chosen: Mapping[str, Any]) -> pd.DataFrame:
-        return pd.DataFrame({ours: frame[theirs].array for ours, theirs in chosen.items()})
-
-    return Table(name, columns, read, lambda row: f"{unit} {row}")
+    return Table(name, tuple(frame.columns), read, lambda row: f"{unit} {row}", decimal=decimal)
 
 
 def _parquet_table(path: Path) -> Table:
@@ -112,17 +112,29 @@ def _parquet_table(path: Path) -> Table:
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} is not a Parquet file, or was cut short: {error}") from error
 
-    def read(chosen: Mapping[str, Any]) -> pd.DataFrame:
+    names = opened.schema_arrow.names
+
+    def read(chosen: Mapping[Any, int]) -> pd.DataFrame:
+        wanted = list(dict.fromkeys(names[place] for place in chosen.values()))
         try:
-            frame = opened.read(columns=list(dict.fromkeys(chosen.values()))).to_pandas(ignore_metadata=True)
+            frame = opened.read(columns=wanted).to_pandas(ignore_metadata=True)
         except (OSError, ValueError) as error:
             raise ValueError(f"{path} is damaged; make it again: {error}") from error
-        return pd.DataFrame({ours: frame[theirs].array for ours, theirs in chosen.items()})
+        # A name that a file holds twice is refused where it is needed; elsewhere the first one stands for both.
+        columns = {ours: frame.iloc[:, frame.columns.tolist().index(names[place])] for ours, place in chosen.items()}
+        return pd.DataFrame({ours: _undictionaried(column).array for ours, column in columns.items()})
 
-    return Table(str(path), tuple(opened.schema_arrow.names), read, lambda row: f"row {row}")
+    return Table(str(path), tuple(names), read, lambda row: f"row {row}")
 
 
-def _text_table(path: Path, separator: str, encoding: str) -> Table:
+def _undictionaried(column: pd.Series) -> pd.Series:
+    """Without categories that have no order: in a file they are how a column is packed, in whatever order."""
+    if isinstance(column.dtype, pd.CategoricalDtype) and not column.dtype.ordered:
+        return column.astype(object)
+    return column
+
+
+def _text_table(path: Path, separator: str, encoding: str, decimal: str) -> Table:
     """A text file: pandas reads it, the csv module finds the line of what is wrong."""
     raw = _bytes(path, encoding)
     header = next((fields for _, fields in _records(path, raw, separator)), None)
@@ -130,10 +142,11 @@ def _text_table(path: Path, separator: str, encoding: str) -> Table:
         raise ValueError(f"{path} is empty; it needs a header line and at least one step")
     header = [name.strip() for name in header]
 
-    def read(chosen: Mapping[str, Any]) -> pd.DataFrame:
+    def read(chosen: Mapping[Any, int]) -> pd.DataFrame:
+        if next(islice(_records(path, raw, separator), 1, None), None) is None:
+            return pd.DataFrame(columns=list(chosen))
         if _irregular(raw, separator, len(header)):
             _check_fields(path, raw, separator, len(header))
-        positions = {ours: header.index(theirs) for ours, theirs in chosen.items()}
         try:
             # Labels as they are written: left to itself pandas would read 007 as 7.
             frame = pd.read_csv(
@@ -141,17 +154,19 @@ def _text_table(path: Path, separator: str, encoding: str) -> Table:
                 sep=separator,
                 header=0,
                 names=range(len(header)),
-                usecols=sorted(set(positions.values())),
-                dtype={place: object for ours, place in positions.items() if ours != "reward"},
+                usecols=sorted(set(chosen.values())),
+                dtype={place: object for ours, place in chosen.items() if ours != "reward"},
                 index_col=False,
                 skipinitialspace=True,
                 keep_default_na=False,
                 na_values=list(MISSING),
+                decimal=decimal,
                 low_memory=False,
             )
         except pd.errors.ParserError as error:
-            raise ValueError(f"{path}: {error}; is a quotation mark left open?") from None
-        return pd.DataFrame({ours: frame[place].array for ours, place in positions.items()})
+            *_, (line, _) = _records(path, raw, separator)
+            raise ValueError(f"{path} line {line}: {error}; is a quotation mark left open?") from None
+        return pd.DataFrame({ours: frame[place].array for ours, place in chosen.items()})
 
     def place(row: int) -> str:
         for number, (line, _) in enumerate(_records(path, raw, separator)):
@@ -159,7 +174,7 @@ def _text_table(path: Path, separator: str, encoding: str) -> Table:
                 return f"line {line}"
         return f"row {row}"
 
-    return Table(str(path), tuple(header), read, place, written=True)
+    return Table(str(path), tuple(header), read, place, written=True, decimal=decimal)
 
 
 def _bytes(path: Path, encoding: str) -> bytes:
@@ -174,9 +189,10 @@ def _bytes(path: Path, encoding: str) -> bytes:
         text = raw.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
+        likely = next((name for mark, name in MARKS.items() if raw.startswith(mark)), "cp1252")
         raise ValueError(
             f"{path} line {line} holds the byte 0x{raw[error.start]:02x}, which is not {encoding}; "
-            "give the file's encoding, such as encoding='cp1252'"
+            f"give the file's encoding, such as encoding={likely!r}"
         ) from None
     except (LookupError, UnicodeError):
         raise ValueError(f"encoding {encoding!r} is not known; it may be 'utf-8', 'cp1252' or 'utf-16'") from None
@@ -217,69 +233,3 @@ def _check_fields(path: Path, raw: bytes, separator: str, width: int) -> None:
                 f"{path} line {line} has {len(fields)} field{'s' * (len(fields) != 1)} where the header has {width}: "
                 f"{text[:60]!r}{'...' * (len(text) > 60)}; complete the line, or quote a field that holds {separator!r}"
             )
-
-
-def choose_columns(table: Table, columns: dict[str, Any]) -> dict[str, Any]:
-    """The source's name for each of ours that it has."""
-    known = (*REQUIRED, *ENDS)
-    for ours, theirs in columns.items():
-        if ours not in known:
-            remedy = f"write columns={{{theirs!r}: {ours!r}}}" if theirs in known else f"ours are {', '.join(known)}"
-            raise ValueError(f"columns leads from our names to the source's, and {ours!r} is none of ours; {remedy}")
-        if theirs is not None and theirs not in table.columns:
-            close = get_close_matches(str(theirs), map(str, table.columns), 1)
-            hint = _separator_hint(table) or (f"did you mean {close[0]!r}?" if close else "give a name it has")
-            raise ValueError(f"{table.name} has no column {theirs!r}; it has {_listed(table.columns)}; {hint}")
-    chosen = {ours: columns.get(ours, ours) for ours in known if columns.get(ours, ours) in table.columns}
-    missing = [name for name in REQUIRED if name not in chosen]
-    if missing:
-        _refuse_missing(table, missing)
-    doubled = [theirs for theirs in chosen.values() if table.columns.count(theirs) > 1]
-    if doubled:
-        raise ValueError(f"{table.name} has the column {doubled[0]!r} more than once; rename all but one")
-    if "terminated" not in {**chosen, **columns}:
-        aliases = (*ALIASES["terminated"], "terminated")
-        ambiguous = [name for name in table.columns if str(name).lower() in aliases]
-        unused = [name for name in ambiguous if name not in chosen.values()]
-        if unused:
-            raise ValueError(
-                f"{table.name} has a column {unused[0]!r}, which does not say why an episode ended; pass "
-                f"columns={{'terminated': {unused[0]!r}}} if nothing can follow such a step, "
-                f"columns={{'truncated': {unused[0]!r}}} if the recording was cut off there, as by a time limit, or "
-                "columns={'terminated': None} if it says something else"
-            )
-    if "truncated" not in {**chosen, **columns}:
-        aliases = (*ALIASES["truncated"], "truncated")
-        cut = [name for name in table.columns if str(name).lower() in aliases and name not in chosen.values()]
-        if cut:
-            raise ValueError(
-                f"{table.name} has a column {cut[0]!r}; pass columns={{'truncated': {cut[0]!r}}} if it says that the "
-                "recording was cut off, or columns={'truncated': None} if it says something else"
-            )
-    return chosen
-
-
-def _refuse_missing(table: Table, missing: Sequence[str]) -> NoReturn:
-    found = {str(name).lower(): name for name in table.columns if name not in REQUIRED}
-    guesses = {}
-    for ours in missing:
-        named = [found[alias] for alias in ALIASES[ours] if alias in found] or [
-            found[close] for close in get_close_matches(ours, found, 1)
-        ]
-        if named:
-            guesses[ours] = named[0]
-            found = {lower: name for lower, name in found.items() if name != named[0]}
-    hint = _separator_hint(table) or f"columns={guesses or {missing[0]: 'its name there'}} says which are meant"
-    if table.columns and all(re.fullmatch(r"[-+.\deE]+", str(name)) for name in table.columns) and table.written:
-        hint = "the first line must be a header that names the columns"
-    raise ValueError(f"{table.name} has no column {_listed(missing)}; it has {_listed(table.columns)}; {hint}")
-
-
-def _separator_hint(table: Table) -> str:
-    other = re.search(r"[;\t,|]", str(table.columns[0])) if len(table.columns) == 1 and table.written else None
-    return f"pass the separator, such as separator={other[0]!r}" if other else ""
-
-
-def _listed(names: Sequence[Any]) -> str:
-    shown = ", ".join(repr(name) if len(str(name)) <= 40 else repr(str(name)[:40]) + "..." for name in names[:12])
-    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "none"

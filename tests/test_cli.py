@@ -424,7 +424,7 @@ def test_plan_of_a_file_with_other_names(tmp_path: Path) -> None:
     log.write_text(OTHER)
     named = [f"--column={pair}" for pair in ("state=s", "action=a", "reward=r", "next_state=s2", "terminated=done")]
     shown, _ = call("plan", log, *named, "--draws", 5, "--out", tmp_path / "plan.nc")
-    assert "1 states were entered, but no action was tried there" in " ".join(shown.split())
+    assert "no action was tried in 1 more states" in " ".join(shown.split())
     table = pd.read_csv(tmp_path / "plan.csv", index_col="state", keep_default_na=False)
     assert table["action"].to_dict() == {0: "go", 1: "go", 2: "", 9: ""}
     assert table["terminal"].to_dict() == {0: False, 1: False, 2: False, 9: True}
@@ -453,6 +453,25 @@ def test_what_the_log_says_of_the_prior(tmp_path: Path) -> None:
     log.write_text("state,action,reward,next_state\n" + "a,go,1,b\nb,go,0,a\n" * 150)
     shown, _ = call("plan", log, "--draws", 20, "--out", tmp_path)
     assert "a row weighs 0.3 observations, by the log's evidence, the least tried" in " ".join(shown.split())
+
+
+def test_a_plan_takes_labels_and_starts_as_options(tmp_path: Path) -> None:
+    import pandas as pd
+
+    log = tmp_path / "order.csv"
+    log.write_text("state;action;reward;next_state\n10;go;0,5;9\n9;go;1,5;10\n10;go;0,5;9\n")
+    given = ("--separator", ";", "--draws", 5, "--out", tmp_path)
+    assert "reward is '0,5', which is no finite number" in (message := told_by_plan(log, *given))
+    assert "--decimal ','" in message
+    given = (*given, "--decimal", ",")
+    call("plan", log, *given, "--states", "10,9,8", "--actions", '["stay", "go"]', "--start", 9)
+    table = pd.read_csv(tmp_path / "order-plan.csv")
+    assert table["state"].tolist() == [10, 9, 8]
+    with xr.open_datatree(tmp_path / "order-plan.nc") as tree:
+        assert tree["problem"]["action"].values.tolist() == ["stay", "go"]
+        assert tree["problem"]["initial"].values.tolist() == [0, 1, 0]
+    assert "declare it with --states" in told_by_plan(log, *given, "--states", "10,8")
+    assert "--start '11' is no state of the log; it has '9', '10'" in told_by_plan(log, *given, "--start", "11")
 
 
 def test_plans_of_other_logs_are_not_written_over(tmp_path: Path) -> None:
@@ -566,7 +585,7 @@ def test_a_prior_without_a_closed_form_is_planned_with_by_nuts(priors: Path, tmp
         (("--reward-range", "-1,0.5"), "reward is 1.0, outside [-1, 0.5]"),
         (("--elsewhere", "most"), "elsewhere must be one of mean, least, none"),
         (("--quantile", "near"), "quantile must be one of draws, exact; got 'near'"),
-        (("--gaps", "no"), "gaps must be one of warn, refuse, allow"),
+        (("--gaps", "no"), "gaps must be one of warn, refuse, cut, allow"),
         (("--draws", 100_000_000), "lower draws to"),
     ],
 )

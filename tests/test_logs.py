@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import os
 import re
 import sys
 import warnings
@@ -54,6 +55,7 @@ def test_a_csv_is_read_as_it_says(tmp_path):
         "actions": ["down", "up"],
         "source": str(tmp_path / "log.csv"),
         "ordered": 1,
+        "starts_known": 1,
     }
     assert compress(log).weight.sum() == 3
 
@@ -86,7 +88,7 @@ SPECIAL = st.sampled_from(["a,b", 'say "so"', "two\nlines", "007", "7", "None", 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(TEXT | SPECIAL, SPECIAL | TEXT, st.floats(-1e100, 1e100)), min_size=1, max_size=8))
 def test_labels_and_rewards_of_any_kind_survive_a_csv(tmp_path_factory, rows):
-    from bayesmdp.logs import _DECIMAL
+    from bayesmdp.log_labels import _DECIMAL
     from bayesmdp.tables import MISSING
 
     rows = [row for row in rows if not ({*row[:2]} & {*MISSING} or any(_DECIMAL.fullmatch(x) for x in row[:2]))]
@@ -201,10 +203,27 @@ BAD = {
     "blank action": (HEADER + ROW + "0, ,1,0,0,0\n", "line 3: action is missing"),
     "missing reward": (HEADER + ROW + "0,up,,0,0,0\n", "line 3: reward is missing; give each step a number"),
     "reward is text": (HEADER + ROW + "0,up,much,0,0,0\n", "line 3: reward is 'much', which is no finite number"),
-    "decimal comma": (HEADER + '0,up,"0,5",0,0,0\n', "line 2: reward is '0,5'"),
+    "decimal comma": (
+        HEADER + '0,up,"0,5",0,0,0\n',
+        "line 2: reward is '0,5', .*; if the comma is a decimal one, pass decimal=','",
+    ),
+    "only a last state": (
+        HEADER + ROW + "0,,,,,\n",
+        "line 3: action is missing .*; a row that only records an episode's last state",
+    ),
+    "a last row without action": (
+        HEADER + ROW + "0,,0,0,0,0\n",
+        "line 3: action is missing .*; a row that only records an episode's last state is no step: leave it out",
+    ),
+    "a comment first": ("# made by hand\n" + GOOD, r"the first line is a comment.*read_csv\(..., comment='#'\)"),
+    "a comment with commas": ("# a, b\n" + GOOD, "the first line is a comment, and should be the header; delete it"),
+    "UTF-16": (GOOD.encode("utf-16"), "line 1 holds the byte 0xff, which is not utf-8; .* encoding='utf-16'"),
+    "UTF-16, the other way": (b"\xfe\xff" + GOOD.encode("utf-16-be"), "encoding='utf-16'"),
+    "UTF-32": (GOOD.encode("utf-32"), "encoding='utf-32'"),
+    "UTF-16 without a mark": (GOOD.encode("utf-16-le"), "full of the character 0.* encoding='utf-16-le'"),
     "infinite reward": (HEADER + ROW + ROW + "0,up,-inf,0,0,0\n", "line 4: reward is -inf, which"),
     "reward out of range": (HEADER + ROW + "0,up,11,0,0,0\n", r"line 3: reward is 11, outside \[-10, 10\]"),
-    "bool rewards": (HEADER + "0,up,True,0,0,0\n", "line 2: reward is True, which"),
+    "text among bool rewards": (HEADER + "0,up,True,0,0,0\n0,up,no,0,0,0\n", "line 2: reward is 'True', which"),
     "odd end": (HEADER + ROW + "0,up,1,0,0,maybe\n", "line 3: truncated is 'maybe'; write true or false"),
     "missing end": (HEADER + ROW + "0,up,1,0,,0\n", "line 3: terminated is missing"),
     "quoted blank": (HEADER + ROW + '" ",up,1,0,0,0\n', "line 3: state is missing"),
@@ -225,7 +244,8 @@ BAD = {
     "one more everywhere": (HEADER + "1," + ROW, "line 2 has 7 fields where the header has 6"),
     "after a quoted break": (HEADER + '0,"u\np",1,0,0,0\n0,up\n', "line 4 has 2 fields"),
     "open quotation mark": (HEADER + ROW + '0,"up,1,0,0,0\n' + ROW, "line 3 has 2 fields"),
-    "open at the end": (HEADER + ROW + '0,up,1,0,0,"0\n', "is a quotation mark left open"),
+    "open at the end": (HEADER + ROW + '0,up,1,0,0,"0\n', "log.csv line 3: .* is a quotation mark left open"),
+    "open over several lines": (HEADER + ROW * 3 + '0,up,1,0,0,"0\n' + ROW, "log.csv line 5"),
     "other bytes": (
         HEADER.encode() + ROW.encode() + b"0,\xe9t\xe9,1,0,0,0\n",
         "line 3 holds the byte 0xe9, which is not",
@@ -258,7 +278,6 @@ BAD_SOURCES = {
     "vectors": (frame(state=[[0, 1], [0, 2]]), "state holds a list; a label is a whole number or text"),
     "missing reward": (frame(reward=[0, None]), "row 1: reward is missing"),
     "object reward": (frame(reward=np.array([0, "x"], object)), "row 1: reward is 'x'"),
-    "bool reward": (frame(reward=[True, False]), "row 0: reward is True, which"),
     "empty frame": (frame().iloc[:0], "the DataFrame has a header but no rows"),
     "two dims": (xr.Dataset({"state": (("run", "step"), [[0]])}), "a log has one dim, .* the Dataset has run, step"),
     "an array": (np.zeros(3), "from a path, a DataFrame or a Dataset; got ndarray"),
@@ -272,7 +291,7 @@ def test_bad_frames_and_datasets_are_refused_by_place(source, told):
 
 
 BAD_OPTIONS = {
-    "gaps": ({"gaps": "ignore"}, "gaps must be one of warn, refuse, allow; got 'ignore'"),
+    "gaps": ({"gaps": "ignore"}, "gaps must be one of warn, refuse, cut, allow; got 'ignore'"),
     "range": ({"reward_range": (1, 0)}, r"reward_range is \(low, high\)"),
     "not ours": ({"columns": {"nextstate": "x"}}, "'nextstate' is none of ours; ours are state, action"),
     "the wrong way": ({"columns": {"s": "state"}}, "write columns={'state': 's'}"),
@@ -309,6 +328,46 @@ def test_bad_paths_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(ImportError, match=r"pip install 'bayesmdp\[parquet\]'"):
         read_log(tmp_path / "log.parquet")
+
+
+@pytest.mark.parametrize("rest", ["", "\n", "\r\n", "\n\n", "\n \n"])
+@pytest.mark.parametrize("more", ["", ",terminated,truncated", ",note", ",terminated,note"])
+@pytest.mark.parametrize("options", [{}, {"columns": {"terminated": None}}, {"gaps": "allow"}, {"states": [1]}])
+def test_a_header_without_rows_is_refused(rest, more, options, tmp_path):
+    with pytest.raises(ValueError, match="has a header but no rows; a log needs at least one step"):
+        read_log(write(tmp_path, "state,action,reward,next_state" + more + rest), **options)
+
+
+def test_places_that_are_no_files_are_told_apart(tmp_path):
+    (tmp_path / "parts.parquet").mkdir()
+    frame().to_parquet(tmp_path / "parts.parquet" / "0.parquet")
+    with pytest.raises(OSError, match=r"parts.parquet is a folder; a log is one file: read the folder with pandas"):
+        read_log(tmp_path / "parts.parquet")
+    if not hasattr(os, "mkfifo"):
+        return
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(ValueError, match=r"pipe.csv is a pipe or a device.* save it to a file first"):
+        read_log(tmp_path / "pipe.csv")
+
+
+@pytest.mark.parametrize("separator", [";", "\t", ","])
+def test_decimal_commas_are_read_when_asked_for(separator, tmp_path):
+    rewards = ["0,5", "-1,25", "3", "1,5e1"]
+    rows = [["0", "up", f'"{reward}"', "0"] for reward in rewards]
+    text = "\n".join(separator.join(row) for row in [["state", "action", "reward", "next_state"], *rows])
+    log = read_log(write(tmp_path, text), separator=separator, decimal=",")
+    assert log["reward"].values.tolist() == [0.5, -1.25, 3, 15]
+    texts = pd.DataFrame({"state": 0, "action": "up", "reward": rewards, "next_state": 0})
+    assert read_log(texts, decimal=",")["reward"].values.tolist() == [0.5, -1.25, 3, 15]
+    with pytest.raises(ValueError, match="row 1: reward is '1,2,3'"):
+        read_log(texts.iloc[:2].assign(reward=["1,5", "1,2,3"]), decimal=",")
+    # A point would part thousands.
+    for points in (["1.234", "2.5"], ["1,5", "1.234,5"]):
+        path = write(tmp_path, "state;action;reward;next_state\n" + "".join(f"0;up;{point};0\n" for point in points))
+        with pytest.raises(ValueError, match=r"line \d: reward is '1.234.*', which is no finite number"):
+            read_log(path, separator=";", decimal=",")
+    with pytest.raises(ValueError, match=r"decimal must be .* got ';'"):
+        read_log(texts, decimal=";")
 
 
 def test_gaps_are_told_once_and_taken_as_cut_off(tmp_path):

@@ -338,6 +338,7 @@ def test_bad_runs_are_refused_by_name(changes, message):
 
 BAD_POLICIES = {
     "unknown name": ("greedy", "the only policy with a name"),
+    "a function": (lambda state: "left", r"policy is a function; pass what it returns: an action \[state\]"),
     "unknown action": (["right"] * 5 + ["up"], "no action 'up'"),
     "another shape": (np.ones((2, 6)) / 6, r"policy has shape \(2, 6\); expected \(6, 2\)"),
     "does not sum": (np.full((6, 2), 0.4), r"policy\[0\] sums to 0.8"),
@@ -347,7 +348,7 @@ BAD_POLICIES = {
 
 @pytest.mark.parametrize("policy, message", BAD_POLICIES.values(), ids=BAD_POLICIES)
 def test_bad_policies_are_refused_by_name(policy, message):
-    with pytest.raises((ValueError, KeyError), match=message):
+    with pytest.raises((ValueError, KeyError, TypeError), match=message):
         collect(RIVER, policy, steps=5)
 
 

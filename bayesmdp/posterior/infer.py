@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.data import Targets, Transitions, all_transitions, compress, label_set
+from bayesmdp.data import Targets, Transitions, all_transitions, compress, label_set, left_out_told
 from bayesmdp.mdp import MDP
 from bayesmdp.posterior import nuts, smc_run
 from bayesmdp.posterior.conjugate import Conjugate, Layout, NotConjugate, find
@@ -142,7 +142,8 @@ def infer(
             num_warmup=num_warmup,
             progress=progress,
         )
-    data, labels = log_rows(model, log, mdp)
+    with left_out_told(log):
+        data, labels = log_rows(model, log, mdp)
     with jax.enable_x64(True):
         padded = _padded(data)
         program = read(model, padded, labels.outcome)
@@ -245,7 +246,11 @@ def _check_sizes(program: Program, labels: Labels) -> None:
     expected = labels.shape
     if expected is not None and program.shape != expected:
         remedy = (
-            "" if labels.successor is not None else "; pass mdp if its last axis is the outcome of a successor table"
+            "; pass mdp if its last axis is the outcome of a successor table" if labels.successor is None else ""
+        ) + (
+            "; if the log shows too few, read_log(states=[...], actions=[...]) declares them all, in the model's order"
+            if any(own > told for own, told in zip(program.shape[:2], expected[:2], strict=True))
+            else ""
         )
         raise ValueError(
             f"the model's transition has shape {program.shape}; the log's labels say {expected} "

@@ -1,0 +1,90 @@
+"""What a plan from a log tells: one number to quote, and none where the log does not say where episodes start."""
+
+import io
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from bayesmdp import console
+from bayesmdp.log_report import plan_log
+from bayesmdp.logs import read_log
+
+# Down a corridor and back to where it starts; episodes are cut off after three steps.
+STEPS = [("a", "b"), ("b", "c"), ("c", "a")]
+CORRIDOR = pd.DataFrame(STEPS * 6, columns=["state", "next_state"]).assign(action="go", reward=[0.0, 0.0, 1.0] * 6)
+MIXED = CORRIDOR.iloc[[0, 3, 1, 4, 2, 5, *range(6, 18)]]
+
+
+def told(report, width=80) -> str:
+    made = console.make_console()
+    made.file, made.width = io.StringIO(), width
+    for part in console.plan_told(report):
+        made.print(part)
+    return made.file.getvalue()
+
+
+def plan(log, **options):
+    return plan_log(log, discount=0.5, draws=20, settings={"concentration": 0.1}, **options)
+
+
+@pytest.fixture(scope="module")
+def in_order():
+    return plan(read_log(CORRIDOR.assign(truncated=[False, False, True] * 6, step=range(18))))
+
+
+def test_the_number_to_quote_is_the_worth(in_order):
+    text = " ".join(told(in_order).split())
+    attrs = in_order.tree.attrs
+    assert f"quote worth {attrs['initial_worth_quantile']:#.4g} or more, with posterior probability 0.9" in text
+    assert f"promise {attrs['initial_promise']:#.4g} by the plan's own criterion, quantile:0.1" in text
+    assert "left out step" in text
+    assert json.loads(attrs["left_out"]) == ["step"]
+    # It is the number of the state in which all episodes start.
+    start = in_order.policy.sel(state="a")
+    assert float(start["worth_quantile"]) == attrs["initial_worth_quantile"]
+
+
+def test_words_are_whole_at_80_columns(in_order):
+    text = told(in_order)
+    words = {word for line in told(in_order, width=500).splitlines() for word in line.split()}
+    assert {word for line in text.splitlines() for word in line.split()} <= words
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_nothing_is_quoted_where_the_log_does_not_tell_the_start(in_order):
+    with pytest.warns(UserWarning, match="a promise at the start is not one; none is quoted"):
+        log = read_log(MIXED)
+    report = plan(log)
+    assert not [name for name in report.tree.attrs if str(name).startswith("initial_")]
+    text = " ".join(told(report).split())
+    assert "quote nothing: rows of the log do not go on, so it does not say where episodes start" in text
+    assert "own criterion" not in text
+    # The rows are the same, so what does not depend on the start is too.
+    np.testing.assert_array_equal(report.policy["worth_quantile"], in_order.policy["worth_quantile"])
+    unordered = plan(read_log(MIXED, gaps="allow"))
+    assert "initial_promise" not in unordered.tree.attrs
+
+
+def test_where_the_start_is_not_known_any_state_may_be_it():
+    lone = pd.concat([CORRIDOR[:9], pd.DataFrame([("z", "b", "go", 0.0)], columns=list(CORRIDOR)), CORRIDOR[9:]])
+    with pytest.warns(UserWarning, match="Episodes are taken to start in the first row"):
+        log = read_log(lone.assign(terminated=False, truncated=False))
+    assert plan(log).policy["on_path"].all()
+    on_path = plan(log, initial="a").policy["on_path"]
+    assert on_path["state"].values[~on_path].tolist() == ["z"]
+
+
+def test_who_says_where_episodes_start_is_quoted(in_order):
+    log = read_log(MIXED, gaps="allow")
+    report = plan(log, initial="a")
+    for name, value in in_order.policy.attrs.items():
+        assert report.policy.attrs[name] == pytest.approx(value, rel=1e-12)
+    cut = plan(read_log(MIXED, gaps="cut"))
+    assert "initial_promise" in cut.tree.attrs
+
+
+def test_states_never_seen_are_told():
+    log = read_log(CORRIDOR, gaps="allow", states=["a", "b", "c", "d"])
+    assert "no action was tried in 1 more states" in " ".join(told(plan(log)).split())
