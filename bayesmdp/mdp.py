@@ -42,7 +42,7 @@ class Problem(NamedTuple):
         Known reward; the last axis has length 1 when the reward does not depend on where the step leads. A leading
         ``draw`` axis is allowed where the reward is itself uncertain.
     discount : float or None
-        None where the objective is the average reward; 1 where it is the reward of an episode.
+        None where the objective is the average reward; 1 where it is the reward of an episode without a discount.
     successor : int array [state, action, outcome] or None
         Reachable next states; None means that outcomes are the states themselves.
     continuation : array [state]
@@ -97,7 +97,8 @@ class MDP:
     reward : array [state], [state, action] or [state, action, outcome]
         Reward of leaving a state, of an action in a state, or of a transition.
     discount : float in (0, 1), or None
-        None for a problem that goes on for ever and is judged by its average reward, or that has stages.
+        None for a problem that goes on for ever and is judged by its average reward. For one with stages, what the
+        rewards of each stage count, seen from the stage before; None or 1 where all count the same.
     transition : array [state, action, outcome], optional
         Probabilities, each row summing to 1 within 1e-8. None where the dynamics are not known: such an MDP can be
         planned for with a posterior but not simulated.
@@ -123,8 +124,8 @@ class MDP:
         What is known of pairs that may make the dynamics linear; read by agents for linear MDPs, to which every pair is
         a feature of its own by default.
     stage : int array [state], optional
-        Of episodes of a fixed length, without a discount: how many steps lead to each state (of terminal ones, it is
-        not read). See :func:`~bayesmdp.stages.unroll`.
+        Of episodes of a fixed length: how many steps lead to each state (of terminal ones, it is not read). See
+        :func:`~bayesmdp.stages.unroll`.
     name : str
 
     Raises
@@ -179,8 +180,8 @@ class MDP:
         stage: ArrayLike | None = None,
         name: str = "mdp",
     ) -> None:
-        unlimited = "average" if stage is None else "episode"
-        objective = objective or (unlimited if discount is None else "discounted")
+        unlimited = "average" if discount is None else "discounted"
+        objective = objective or (unlimited if stage is None else "episode")
         if objective not in OBJECTIVES:
             raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
         if elsewhere not in ELSEWHERE:
@@ -215,13 +216,24 @@ class MDP:
                 array.flags.writeable = False
 
     def _discount(self, discount: float | None) -> float | None:
-        if self.objective != "discounted":
+        if self.objective == "average":
             if discount is not None:
                 raise ValueError(f"objective {self.objective!r} has no discount, which must be None; got {discount!r}")
             return None
+        if self.objective == "episode":
+            least = None if discount is None else number("discount", discount, above=0, maximum=1)
+            return None if least == 1 else least
         if discount is None:
             raise ValueError("discount must be given, or be None with objective 'average' or with stages")
-        return number("discount", discount, above=0, below=1)
+        try:
+            return number("discount", discount, above=0, below=1)
+        except ValueError as error:
+            if isinstance(discount, bool) or discount != 1:
+                raise
+            raise ValueError(
+                f"{error}, which leaves a problem without end without a value: give discount=None for its average "
+                "reward, or bm.unroll(mdp, horizon).replace(discount=None) for the reward of so many steps"
+            ) from None
 
     def _terminal(self, terminal: Any) -> NDArray[np.bool_]:
         mask = np.zeros(self.num_states, bool)
@@ -316,7 +328,7 @@ class MDP:
         """The known part as arrays: everything but the true kernel."""
         return Problem(
             reward=self.reward,
-            discount=np.float64(1) if self.objective == "episode" else self.discount and np.float64(self.discount),
+            discount=None if self.objective == "average" else np.float64(self.discount or 1),
             successor=self.successor,
             continuation=np.where(self.terminal, 0.0, 1.0),
             available=self.available,
@@ -386,7 +398,7 @@ class MDP:
         known = "" if self.transition is not None else ", dynamics unknown"
         goal = "average reward" if self.discount is None else f"discount {self.discount:g}"
         if self.stage is not None:
-            goal = f"episodes of {count(int(self.stage.max()), 'step')}"
+            goal = f"episodes of {count(int(self.stage.max()), 'step')}" + (f", {goal}" if self.discount else "")
         return f"MDP({self.name!r}: {sizes}, {goal}{known})"
 
 
