@@ -250,7 +250,7 @@ class MDP:
         try:
             return number("discount", discount, above=0, below=1)
         except ValueError as error:
-            if isinstance(discount, bool) or discount != 1:
+            if isinstance(discount, bool) or not isinstance(discount, int | float | np.number) or discount != 1:
                 raise
             raise ValueError(
                 f"{error}, which leaves a problem without end without a value: give discount=None for its average "

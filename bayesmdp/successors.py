@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from bayesmdp.validation import numeric_array
+
 __all__ = ["from_sparse", "holds_sparse", "successor_table"]
 
 
@@ -37,8 +39,9 @@ def from_sparse(matrices: Any) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
 
     Raises
     ------
-    ValueError
-        For one matrix, or some that are not sparse, not square or of different sizes: with the action's position.
+    ValueError, TypeError
+        For one matrix, or some that are not sparse, not square or of different sizes: with the action's position. For
+        entries that are no numbers.
 
     Examples
     --------
@@ -54,12 +57,13 @@ def from_sparse(matrices: Any) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     rows: list[Any] = [as_rows(part) if sparse.issparse(part) else None for part in matrices]
     size = next(row.shape[0] for row in rows if row is not None)
     for action, row in enumerate(rows):
-        if row is None or row.shape != (size, size):
+        if row is None or not size or row.shape != (size, size):
             kind = type(matrices[action]).__name__ + ("" if row is None else f" of shape {row.shape}")
             raise ValueError(f"transition[{action}] is a {kind}; {expected}, here all {(size, size)}")
     parts = [sparse.coo_array(row) for row in rows]
     pair = np.concatenate([part.row.astype(np.int64) * len(parts) + action for action, part in enumerate(parts)])
     after, weight = (np.concatenate([getattr(part, name) for part in parts]) for name in ("col", "data"))
+    weight = numeric_array("transition", weight)
     keep = weight != 0
     missing = np.setdiff1d(np.arange(size * len(parts)), pair[keep])
     pair, after = np.append(pair[keep], missing), np.append(after[keep], missing // len(parts))

@@ -55,6 +55,11 @@ BAD = {
         {"transition": [sparse.eye(2), sparse.eye(2, 3)]},
         r"transition\[1\] is a dia_matrix of shape \(2, 3\)",
     ),
+    "sparse and empty": (
+        {"transition": [sparse.csr_array((0, 0))] * 2},
+        r"transition\[0\] is a csr_array of shape \(0, 0\)",
+    ),
+    "sparse and complex": ({"transition": [sparse.eye(2) * 1j] * 2}, "transition must hold numbers; got dtype complex"),
     "sparse and a table": (
         {"transition": [sparse.eye(2)] * 2, "successor": np.zeros((2, 2, 1), int)},
         "leave successor out",
@@ -74,6 +79,10 @@ BAD = {
     "discount 1": (
         {"discount": 1},
         r"discount must be a number above 0 and below 1; got 1, .*discount=None .*bm.unroll\(mdp, horizon\)",
+    ),
+    "several discounts": (
+        {"discount": np.array([1.0, 0.9])},
+        "discount must be a number above 0 and below 1; got array",
     ),
     "discount above 1": ({"discount": 1.1}, "discount must be a number above 0 and below 1; got 1.1$"),
     "discount true": ({"discount": True}, "discount must be a number above 0 and below 1; got True$"),
