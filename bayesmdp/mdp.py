@@ -22,10 +22,20 @@ from numpy.typing import NDArray
 from bayesmdp.elsewhere import ELSEWHERE, Elsewhere, describe_rows
 from bayesmdp.noise import Noise, make_noise
 from bayesmdp.stages import check_stages
-from bayesmdp.validation import finite_array, labels, number, reject_first
+from bayesmdp.successors import from_sparse, holds_sparse
+from bayesmdp.validation import (
+    ROW_TOLERANCE,
+    distributions,
+    finite_array,
+    labels,
+    number,
+    numeric_array,
+    reject_first,
+    turned,
+)
 from bayesmdp.world import tabular_world
 
-__all__ = ["MDP", "Array", "Problem", "check_transition", "label_array"]
+__all__ = ["MDP", "Array", "Problem", "label_array"]
 
 type Array = Any
 """A NumPy or JAX array, or a traced one."""
@@ -42,7 +52,7 @@ class Problem(NamedTuple):
         Known reward; the last axis has length 1 when the reward does not depend on where the step leads. A leading
         ``draw`` axis is allowed where the reward is itself uncertain.
     discount : float or None
-        None where the objective is the average reward; 1 where it is the reward of an episode.
+        None where the objective is the average reward; 1 where it is the reward of an episode without a discount.
     successor : int array [state, action, outcome] or None
         Reachable next states; None means that outcomes are the states themselves.
     continuation : array [state]
@@ -92,15 +102,22 @@ class Problem(NamedTuple):
 class MDP:
     """A finite Markov decision process with a known reward.
 
+    Axes come in the order state, action, next state (or outcome). An array [action, state, next_state], as other
+    libraries have it, is refused where its shape tells; where there are as many actions as states nothing does.
+
     Parameters
     ----------
     reward : array [state], [state, action] or [state, action, outcome]
-        Reward of leaving a state, of an action in a state, or of a transition.
+        Reward of leaving a state, of an action in a state, or of a transition. Where an action is not available, or a
+        state is terminal, it need not be finite, and is 0.
     discount : float in (0, 1), or None
-        None for a problem that goes on for ever and is judged by its average reward, or that has stages.
-    transition : array [state, action, outcome], optional
-        Probabilities, each row summing to 1 within 1e-8. None where the dynamics are not known: such an MDP can be
-        planned for with a posterior but not simulated.
+        None for a problem that goes on for ever and is judged by its average reward. For one with stages, what the
+        rewards of each stage count, seen from the stage before; None or 1 where all count the same.
+    transition : array [state, action, outcome], or sequence of sparse matrices [state, next_state], optional
+        Probabilities. A row may sum to 1 within 2e-6, as in 32 bit, and is normalised if it is off by more than 1e-8.
+        Where an action is not available, or a state is terminal, it is not read: if it is no distribution it becomes
+        staying there (on a table, the first outcome). Matrices of scipy.sparse, one an action, make a successor table.
+        None where the dynamics are not known: such an MDP can be planned for with a posterior but not simulated.
     successor : int array [state, action, outcome], optional
         The reachable next states; -1 stands for all that the row does not name, and is for MDPs without a transition.
         Without a table outcomes are states.
@@ -123,8 +140,8 @@ class MDP:
         What is known of pairs that may make the dynamics linear; read by agents for linear MDPs, to which every pair is
         a feature of its own by default.
     stage : int array [state], optional
-        Of episodes of a fixed length, without a discount: how many steps lead to each state (of terminal ones, it is
-        not read). See :func:`~bayesmdp.stages.unroll`.
+        Of episodes of a fixed length: how many steps lead to each state (of terminal ones, it is not read). See
+        :func:`~bayesmdp.stages.unroll`.
     name : str
 
     Raises
@@ -179,12 +196,17 @@ class MDP:
         stage: ArrayLike | None = None,
         name: str = "mdp",
     ) -> None:
-        unlimited = "average" if stage is None else "episode"
-        objective = objective or (unlimited if discount is None else "discounted")
+        unlimited = "average" if discount is None else "discounted"
+        objective = objective or (unlimited if stage is None else "episode")
         if objective not in OBJECTIVES:
             raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
         if elsewhere not in ELSEWHERE:
             raise ValueError(f"elsewhere must be one of {', '.join(ELSEWHERE)}; got {elsewhere!r}")
+        if holds_sparse(transition):
+            if successor is not None:
+                raise ValueError("sparse matrices tell which next states there are: leave successor out")
+            transition, successor = from_sparse(transition)
+            reward = _on_table(reward, successor)
         num_states, num_actions = _sizes(transition, successor, available, reward, actions)
         self.objective, self.name, self.elsewhere = objective, name, elsewhere
         self.discount = self._discount(discount)
@@ -194,8 +216,9 @@ class MDP:
         shape = (num_states, num_actions, self.num_outcomes)
         self.terminal = self._terminal(terminal)
         self.available = _available(available, shape[:2], self.terminal, self.states)
-        self.transition = None if transition is None else check_transition(transition, shape)
-        self.reward = _reward(reward, shape)
+        taken = self.available & ~self.terminal[:, None]
+        self.transition = None if transition is None else _transition(transition, shape, taken, self.successor)
+        self.reward = _reward(reward, shape, taken)
         self.noise = noise
         self._noise = make_noise(noise, shape[:2], self.reward)
         self.features = None if features is None else _features(features, shape[:2])
@@ -215,13 +238,24 @@ class MDP:
                 array.flags.writeable = False
 
     def _discount(self, discount: float | None) -> float | None:
-        if self.objective != "discounted":
+        if self.objective == "average":
             if discount is not None:
                 raise ValueError(f"objective {self.objective!r} has no discount, which must be None; got {discount!r}")
             return None
+        if self.objective == "episode":
+            least = None if discount is None else number("discount", discount, above=0, maximum=1)
+            return None if least == 1 else least
         if discount is None:
             raise ValueError("discount must be given, or be None with objective 'average' or with stages")
-        return number("discount", discount, above=0, below=1)
+        try:
+            return number("discount", discount, above=0, below=1)
+        except ValueError as error:
+            if isinstance(discount, bool) or not isinstance(discount, int | float | np.number) or discount != 1:
+                raise
+            raise ValueError(
+                f"{error}, which leaves a problem without end without a value: give discount=None for its average "
+                "reward, or bm.unroll(mdp, horizon).replace(discount=None) for the reward of so many steps"
+            ) from None
 
     def _terminal(self, terminal: Any) -> NDArray[np.bool_]:
         mask = np.zeros(self.num_states, bool)
@@ -242,10 +276,7 @@ class MDP:
             first = self.state_index(initial)
             initial = np.zeros(self.num_states)
             initial[first] = 1
-        array = finite_array("initial", initial, (self.num_states,))
-        reject_first("initial", array < 0, array, "is negative; probabilities are at least 0")
-        if abs(array.sum() - 1) > 1e-8:
-            raise ValueError(f"initial sums to {array.sum():.10g}; it must sum to 1")
+        array = distributions("initial", initial, (self.num_states,))
         reject_first("initial", self.terminal & (array > 0), array, "starts in a terminal state; start elsewhere")
         return array
 
@@ -316,7 +347,7 @@ class MDP:
         """The known part as arrays: everything but the true kernel."""
         return Problem(
             reward=self.reward,
-            discount=np.float64(1) if self.objective == "episode" else self.discount and np.float64(self.discount),
+            discount=None if self.objective == "average" else np.float64(self.discount or 1),
             successor=self.successor,
             continuation=np.where(self.terminal, 0.0, 1.0),
             available=self.available,
@@ -386,7 +417,7 @@ class MDP:
         known = "" if self.transition is not None else ", dynamics unknown"
         goal = "average reward" if self.discount is None else f"discount {self.discount:g}"
         if self.stage is not None:
-            goal = f"episodes of {count(int(self.stage.max()), 'step')}"
+            goal = f"episodes of {count(int(self.stage.max()), 'step')}" + (f", {goal}" if self.discount else "")
         return f"MDP({self.name!r}: {sizes}, {goal}{known})"
 
 
@@ -399,6 +430,11 @@ def _sizes(
             shape = np.shape(array)
             if len(shape) < 2 or 0 in shape:
                 raise ValueError(f"{name} starts with [state, action], at least one of each; got shape {shape}")
+            if name == "transition" and successor is None:
+                # The numbers themselves are read from an array of the wrong order.
+                hint = turned(name, shape, (shape[1], shape[0], shape[1]))
+                if hint:
+                    raise ValueError(f"{name} has shape {shape}, which is [action, state, next_state]{hint}")
             return shape[0], shape[1]
     shape = np.shape(reward)
     if len(shape) >= 2:
@@ -408,13 +444,22 @@ def _sizes(
     raise ValueError("the numbers of states and actions cannot be told: give transition, or reward[state, action]")
 
 
-def check_transition(transition: ArrayLike, shape: tuple[int, ...], name: str = "transition") -> NDArray[np.float64]:
-    """`transition` as float64, or a `ValueError` naming the row that is no distribution."""
-    array = finite_array(name, transition, shape)
-    reject_first(name, array < 0, array, "is negative; probabilities are at least 0")
-    total = array.sum(-1)
-    reject_first(name, np.abs(total - 1) > 1e-8, total, "", verb="sums to", remedy="each row must sum to 1")
-    return array
+def _transition(
+    transition: ArrayLike, shape: tuple[int, int, int], taken: NDArray[np.bool_], successor: Any
+) -> NDArray[np.float64]:
+    """Rows [state, action, outcome]; those that cannot be taken stay where they are if they are no distributions."""
+    state, action = np.nonzero(~taken)
+    if len(state):
+        array = numeric_array("transition", transition, shape)
+        rows = array[state, action]
+        with np.errstate(invalid="ignore", over="ignore"):
+            idle = ~((rows >= 0).all(-1) & (np.abs(rows.sum(-1) - 1) <= ROW_TOLERANCE))
+        state, action = state[idle], action[idle]
+        array[state, action] = 0
+        array[state, action, state if successor is None else 0] = 1
+        transition = array
+    remedy = "each row must sum to 1; if its action cannot be taken, say so with available=[state, action]"
+    return distributions("transition", transition, shape, remedy=remedy)
 
 
 def _successor(successor: ArrayLike, num_states: int, num_actions: int) -> NDArray[np.int32]:
@@ -422,7 +467,8 @@ def _successor(successor: ArrayLike, num_states: int, num_actions: int) -> NDArr
     if not np.issubdtype(table.dtype, np.integer):
         raise TypeError(f"successor holds state indices and must be integer; got dtype {table.dtype}")
     if table.ndim != 3 or table.shape[:2] != (num_states, num_actions):
-        raise ValueError(f"successor has shape {table.shape}; expected [{num_states}, {num_actions}, outcome]")
+        hint = turned("successor", table.shape, (num_states, num_actions, *table.shape[2:]))
+        raise ValueError(f"successor has shape {table.shape}; expected [{num_states}, {num_actions}, outcome]{hint}")
     wrong = (table < -1) | (table >= num_states)
     range_ = f"is no state; indices run from 0 to {num_states - 1}, and -1 is elsewhere"
     reject_first("successor", wrong, table, range_)
@@ -436,7 +482,8 @@ def _available(
         return np.ones(shape, bool)
     mask = np.asarray(available)
     if mask.dtype != bool or mask.shape != shape:
-        raise ValueError(f"available must be boolean [{shape[0]}, {shape[1]}]; got {mask.dtype} {mask.shape}")
+        hint = turned("available", mask.shape, shape)
+        raise ValueError(f"available must be boolean [{shape[0]}, {shape[1]}]; got {mask.dtype} {mask.shape}{hint}")
     stuck = ~mask.any(-1) & ~terminal
     if stuck.any():
         state = int(np.flatnonzero(stuck)[0])
@@ -450,19 +497,36 @@ def _available(
 def _features(features: ArrayLike, pairs: tuple[int, int]) -> NDArray[np.float64]:
     array = finite_array("features", features)
     if array.ndim != 3 or array.shape[:2] != pairs:
-        raise ValueError(f"features has shape {array.shape}; expected [state, action, feature] = {pairs} and features")
+        hint = turned("features", array.shape, (*pairs, *array.shape[2:]))
+        raise ValueError(
+            f"features has shape {array.shape}; expected [state, action, feature] = {pairs} and features{hint}"
+        )
     return array.copy()
 
 
-def _reward(reward: ArrayLike, shape: tuple[int, int, int]) -> NDArray[np.float64]:
-    array = finite_array("reward", reward)
-    if array.shape in (shape, (*shape[:2], 1)):
-        return array.copy()
-    if array.shape == shape[:2]:
-        return array[:, :, None].copy()
-    if array.shape == shape[:1]:
-        return np.broadcast_to(array[:, None, None], (*shape[:2], 1)).copy()
-    raise ValueError(f"reward has shape {array.shape}; expected {shape[:1]}, {shape[:2]} or {shape}")
+def _on_table(reward: Any, successor: NDArray[np.int32]) -> Any:
+    """Rewards of next states [state, action, next_state] as those of the table's outcomes; others as they are."""
+    size = len(successor)
+    return reward if np.shape(reward) != (*successor.shape[:2], size) else np.take_along_axis(reward, successor, -1)
+
+
+def _reward(reward: ArrayLike, shape: tuple[int, int, int], taken: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """[state, action, outcome or 1], and 0 where no finite number is needed."""
+    if holds_sparse(reward):
+        raise TypeError(
+            "reward holds sparse matrices; give reward[state, action], the mean over next states: "
+            "np.stack([p.multiply(r).sum(1) for p, r in zip(transition, reward)], axis=1)"
+        )
+    one = (*shape[:2], 1)
+    array = numeric_array("reward", reward, shape[:1], shape[:2], *([one] if shape != one else []), shape)
+    read = taken.any(-1) if array.ndim == 1 else taken.reshape(*taken.shape, *(1,) * (array.ndim - 2))
+    array = np.where(~read & ~np.isfinite(array), 0, array)
+    never = "; if it marks an action that cannot be taken, say so with available=[state, action]"
+    reject_first("reward", array == -np.inf, array, f"is not finite{never}")
+    reject_first("reward", ~np.isfinite(array), array, "is not finite")
+    if array.ndim == 1:
+        return np.broadcast_to(array[:, None, None], one).copy()
+    return array[:, :, None] if array.ndim == 2 else array
 
 
 def label_array(labels: Sequence[Hashable], *, text: bool = False) -> NDArray[Any]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtri
 
-from bayesmdp.validation import finite_array, reject_first
+from bayesmdp.validation import finite_array, reject_first, turned
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -81,7 +81,8 @@ def make_noise(noise: str | ArrayLike | None, shape: tuple[int, int], reward: ND
     try:
         sd = np.broadcast_to(sd, shape).copy()
     except ValueError:
-        raise ValueError(f"noise has shape {sd.shape}; expected a number or {shape}") from None
+        hint = turned("noise", sd.shape, shape)
+        raise ValueError(f"noise has shape {sd.shape}; expected a number or {shape}{hint}") from None
     reject_first("noise", sd < 0, sd, "is negative; standard deviations are at least 0")
     sd.flags.writeable = False
     return NormalNoise(sd)

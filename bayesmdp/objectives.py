@@ -7,7 +7,8 @@ a)`` reads off the charge of a step in state s by action a.
 *discounted*: the step in s is charged V*(s) - V^policy(s), both under the true kernel. Song, Wang and Zhou (2026),
 (15). Where states are numbers both are of the point of the problem's mesh that is nearest to s.
 
-*episode*: the first step of an episode of fixed length is charged V*(s) - V^policy(s), the others nothing.
+*episode*: the first step of an episode of fixed length is charged V*(s) - V^policy(s), the others nothing. Both are
+discounted where the MDP with stages has a discount.
 
 *average*: the step is charged J* - r(s, a), the gain of the true kernel less the mean reward of what was done. Jaksch,
 Ortner and Auer (2010); Hong, Zhang and Tewari (2024), section 2.1. It may be negative, and so may its sum at first: a
@@ -189,7 +190,7 @@ def _episode_gap(problem: Problem, transition: Array, baseline: Array, policy: A
 
 def _worse_than_best(problem: Problem, transition: Array) -> Array:
     plan = backward_induction(problem, Draws(transition[None], problem.reward))
-    return plan.value[:, None] - plan.q
+    return problem.discount ** problem.stage[:, None] * (plan.value[:, None] - plan.q)  # type: ignore[index]
 
 
 def _of_pair(problem: Problem, gap: Array, s: Array, a: Array) -> Array:
@@ -197,7 +198,7 @@ def _of_pair(problem: Problem, gap: Array, s: Array, a: Array) -> Array:
 
 
 BY_STEP = Objective(_worse_than_best, _whatever_the_policy, _of_pair)
-"""Regret of episodes charged as it is made, V*(s) - Q*(s, a) at each step, and no policy is evaluated.
+"""Regret of episodes charged as it is made, ``discount^stage (V*(s) - Q*(s, a))`` at each step; no policy is evaluated.
 
 By the performance-difference lemma its expected sum over an episode is V*(start) - V^policy(start).
 """

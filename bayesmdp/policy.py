@@ -7,7 +7,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmdp.mdp import MDP
-from bayesmdp.validation import finite_array, reject_first
+from bayesmdp.validation import distributions, reject_first
 
 __all__ = ["policy_probabilities"]
 
@@ -29,9 +29,6 @@ def policy_probabilities(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> ND
     if given.shape == (mdp.num_states,):
         table = np.eye(mdp.num_actions)[[mdp.action_index(label) for label in given.tolist()]]
     else:
-        table = finite_array("policy", given, (mdp.num_states, mdp.num_actions))
-        reject_first("policy", table < 0, table, "is negative; probabilities are at least 0")
-        total = table.sum(-1)
-        reject_first("policy", abs(total - 1) > 1e-8, total, "", verb="sums to", remedy="each row must sum to 1")
+        table = distributions("policy", given, (mdp.num_states, mdp.num_actions))
     reject_first("policy", (table > 0) & ~mdp.available, table, "is a probability of an action that is not available")
     return table

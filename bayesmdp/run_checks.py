@@ -68,9 +68,8 @@ def check_run(
                 f"with horizon={steps}"
             )
         if mdp.objective not in agent.objectives:
-            remedy = (
-                "" if mdp.discount is not None else "; give it a discount with mdp.replace(discount=0.99, stage=None)"
-            )
+            known = mdp.objective == "discounted"
+            remedy = "" if known else "; give it a discount with mdp.replace(discount=0.99, stage=None)"
             raise ValueError(
                 f"agents[{name!r}] ({agent.algorithm}) is for MDPs whose objective is {' or '.join(agent.objectives)}; "
                 f"that of {mdp.name} is {mdp.objective}{remedy}"

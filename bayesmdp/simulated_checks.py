@@ -13,10 +13,11 @@ from jax import random
 from numpy.typing import NDArray
 from numpyro import handlers
 
-from bayesmdp.mdp import Array, check_transition
+from bayesmdp.mdp import Array
 from bayesmdp.posterior.primitives import bare, per_row, unknowns
 from bayesmdp.posterior.program import Model, trace
 from bayesmdp.records import Records
+from bayesmdp.validation import distributions
 
 if TYPE_CHECKING:
     from bayesmdp.simulated import Mesh, SimulatedMDP
@@ -89,7 +90,8 @@ def check_mesh(mesh: Mesh, mdp: SimulatedMDP, kernel: list[NDArray[np.float64]])
             f"the mesh has {mesh.mdp.num_actions} actions and discount {mesh.mdp.discount}; the problem "
             f"{mdp.num_actions} and {mdp.discount}"
         )
-    check_transition(kernel[0], (states, mdp.num_actions, states), "the mesh's kernel")
+    # It is computed anew for each draw, and nothing normalises it.
+    distributions("the mesh's kernel", kernel[0], (states, mdp.num_actions, states), tolerance=1e-8)
 
 
 def check_anchors(anchors: NDArray[np.float64], coordinates: int) -> None:

@@ -2,7 +2,9 @@
 
 In an MDP with stages each state but the terminal ones belongs to a stage 0, 1, ..., H - 1, an episode starts at stage
 0, and every step leads to the next stage, after the last to a terminal state. A policy on its states is a policy that
-depends on time, and what it is judged by is the total reward of an episode. :func:`unroll` gives any MDP this form.
+depends on time, and what it is judged by is the reward of an episode: the total, or, where the MDP has a discount, the
+sum of ``discount^h r_h`` over its stages. The value of a state of stage h is that of the rest of an episode seen from
+there, so its own reward counts in full: ``V_h = max r + discount P V_{h+1}``. :func:`unroll` gives any MDP this form.
 """
 
 from __future__ import annotations
@@ -64,12 +66,13 @@ def _steps(mdp: MDP) -> tuple[Any, Any, Any]:
 
 
 def unroll(mdp: MDP, horizon: int) -> MDP:
-    """The same problem in episodes of `horizon` steps, judged by their total reward.
+    """The same problem in episodes of `horizon` steps, judged by their reward under the same discount.
 
     Parameters
     ----------
     mdp : MDP
-        Its discount is dropped. Where it has terminal states, an episode may end earlier.
+        Where its discount is None, all rewards of an episode count the same. Where it has one, so do they after
+        ``.replace(discount=None)``. Where it has terminal states, an episode may end earlier.
     horizon : int, at least 1
 
     Returns
@@ -81,9 +84,13 @@ def unroll(mdp: MDP, horizon: int) -> MDP:
     Examples
     --------
     >>> import bayesmdp as bm
-    >>> short = bm.unroll(bm.environments.riverswim(6), 3)
-    >>> short.num_states, short.horizon, short.states[7], round(float(bm.solve(short).value[0]), 6)
-    (19, 3, (1, 1), 0.015)
+    >>> short = bm.unroll(bm.environments.riverswim(6, discount=0.9), 3)
+    >>> short.num_states, short.horizon, short.states[7]
+    (19, 3, (1, 1))
+    >>> round(float(bm.solve(short).value[0]), 6)  # .005 (1 + .9 + .81)
+    0.01355
+    >>> round(float(bm.solve(short.replace(discount=None)).value[0]), 6)
+    0.015
     """
     from bayesmdp.mdp import MDP
 
@@ -108,7 +115,7 @@ def unroll(mdp: MDP, horizon: int) -> MDP:
         transition=transition,
         successor=successor,
         reward=repeated(mdp.reward, 0.0),
-        discount=None,
+        discount=mdp.discount,
         available=repeated(mdp.available, True),
         terminal=np.append(np.tile(mdp.terminal, stages), True),
         initial=np.concatenate([mdp.initial, np.zeros(end + 1 - size)]),

@@ -8,18 +8,62 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["finite_array", "integer", "labels", "number", "reject_first", "replicate_numbers"]
+__all__ = [
+    "ROW_TOLERANCE",
+    "distributions",
+    "finite_array",
+    "integer",
+    "labels",
+    "number",
+    "numeric_array",
+    "reject_first",
+    "replicate_numbers",
+    "turned",
+]
+
+ROW_TOLERANCE = 2e-6
+"""How far from 1 a distribution may sum: those made in 32 bit, or of six digits, are welcome, and are normalised."""
+
+
+def numeric_array(name: str, values: ArrayLike, *shapes: tuple[int, ...]) -> NDArray[np.float64]:
+    """`values` as float64, a copy, refused if not numeric or of none of the `shapes`, if there are any."""
+    array = np.asarray(values)
+    if array.dtype == bool or not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
+        raise TypeError(f"{name} must hold numbers; got dtype {array.dtype}")
+    if shapes and array.shape not in shapes:
+        *others, last = map(str, shapes)
+        expected = f"{', '.join(others)} or {last}" if others else last
+        raise ValueError(f"{name} has shape {array.shape}; expected {expected}{turned(name, array.shape, *shapes)}")
+    return array.astype(np.float64)
 
 
 def finite_array(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) -> NDArray[np.float64]:
     """`values` as float64, refused if not numeric, not finite or not of `shape`."""
-    array = np.asarray(values)
-    if array.dtype == bool or not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
-        raise TypeError(f"{name} must hold numbers; got dtype {array.dtype}")
-    array = array.astype(np.float64)
-    if shape is not None and array.shape != shape:
-        raise ValueError(f"{name} has shape {array.shape}; expected {shape}")
+    array = numeric_array(name, values, *(() if shape is None else (shape,)))
     reject_first(name, ~np.isfinite(array), array, "is not finite")
+    return array
+
+
+def turned(name: str, shape: tuple[int, ...], *expected: tuple[int, ...]) -> str:
+    """What to do with an array that would be as expected with its first two axes exchanged, if it would be."""
+    exchanged = (*shape[1::-1], *shape[2:])
+    if exchanged == shape or exchanged not in expected:
+        return ""
+    return f"; state comes first, then action: transpose it, np.swapaxes({name}, 0, 1)"
+
+
+def distributions(
+    name: str, values: ArrayLike, shape: tuple[int, ...], *, tolerance: float = ROW_TOLERANCE, remedy: str = ""
+) -> NDArray[np.float64]:
+    """`values` as float64 that are distributions along the last axis; those of 32 bit are normalised."""
+    array = finite_array(name, values, shape)
+    reject_first(name, array < 0, array, "is negative; probabilities are at least 0")
+    total = np.asarray(array.sum(-1))
+    remedy = remedy or f"{'each row' if array.ndim > 1 else 'it'} must sum to 1"
+    reject_first(name, np.abs(total - 1) > tolerance, total, "", verb="sums to", remedy=remedy)
+    # Rows that are as good as 64 bit makes them stay as they are, to the last bit.
+    loose = np.abs(total - 1) > 1e-8
+    array[loose] /= total[loose][..., None]
     return array
 
 

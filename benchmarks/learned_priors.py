@@ -52,7 +52,7 @@ def in_numpy(mdp, episodes, seed=0):
 
 
 def agents_at_work():
-    river = bm.environments.riverswim(6)
+    river = bm.environments.riverswim(6, discount=None)
     worlds = {
         "RiverSwim-6, 20 steps": (bm.unroll(river.replace(features=np.eye(12).reshape(6, 2, 12)), 20), 500, None),
         "recommendation, 4 products": (bm.environments.recommendation(4, 3), 500, None),

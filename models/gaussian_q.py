@@ -8,9 +8,10 @@ With A the features of a stage's rows and b their targets its posterior is Norma
     precision = (covariance + widening I)^-1 + A'A / noise^2,
     mean      = precision^-1 ((covariance + widening I)^-1 mean + A'b / noise^2).
 
-What agents regress on are targets ``r + max over a' of <phi(s', a'), theta[h + 1]>``, so theta is drawn stage by stage,
-the last first. Randomised least-squares value iteration is this with mean 0 (Osband, Van Roy and Wen, 2016); a mean and
-a covariance learned from other tasks, widened by what is not known of them, make it an informative prior.
+What agents regress on are targets ``r + discount max over a' of <phi(s', a'), theta[h + 1]>`` (a discount of 1 unless
+the MDP has one), so theta is drawn stage by stage, the last first. Randomised least-squares value iteration is this
+with mean 0 (Osband, Van Roy and Wen, 2016); a mean and a covariance learned from other tasks, widened by what is not
+known of them, make it an informative prior.
 """
 
 from __future__ import annotations

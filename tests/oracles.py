@@ -122,3 +122,16 @@ def average_reward(transition, reward):
     values, vectors = np.linalg.eig(transition.T)
     stationary = np.real(vectors[:, np.argmax(values.real)])
     return float(stationary @ reward / stationary.sum())
+
+
+def forest(ages: int, *, fire: float = 0.1, old: float = 4.0, cut: float = 2.0):
+    """pymdptoolbox's forest: kernel [age, wait or cut, age] and rewards; it burns down with probability `fire`.
+
+    Waiting pays `old` in the last age; cutting pays 1 in the ages between and `cut` in the last.
+    """
+    kernel, reward = np.zeros((ages, 2, ages)), np.zeros((ages, 2))
+    kernel[:, 0, 0], kernel[:, 1, 0] = fire, 1
+    kernel[np.arange(ages), 0, np.minimum(np.arange(ages) + 1, ages - 1)] += 1 - fire
+    reward[-1, 0], reward[1:, 1] = old, 1
+    reward[-1, 1] = cut
+    return kernel, reward

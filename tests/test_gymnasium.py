@@ -29,6 +29,7 @@ TABLES = {
     "CliffWalking, slippery": (CLIFF, {"is_slippery": True}),
     "Taxi": (TAXI, {}),
     "Taxi, rainy": (TAXI, {"is_rainy": True}),
+    "Taxi, fickle": (TAXI, {"fickle_passenger": True}),
 }
 
 
@@ -166,6 +167,65 @@ def test_there_and_back(make, unavailable):
 @pytest.mark.parametrize("options", [{}, {"max_steps": 7}, {"render_mode": "ansi"}], ids=str)
 def test_gymnasiums_checker_is_content(make, options):
     check_env(to_gymnasium(make(), **options))
+
+
+def played(env, states):
+    """Whether what several environments tell of their states is right at each of 30 steps, through resets of theirs."""
+    env.action_space.seed(0)
+    observation, info = env.reset(seed=3)
+    for _ in range(30):
+        yield list(info["state"]) == [states[place] for place in observation]
+        observation, *_, info = env.step(env.action_space.sample())
+
+
+@pytest.mark.parametrize("make", MDPS.values(), ids=MDPS)
+def test_several_at_once(make):
+    mdp = make()
+    env = gymnasium.make_vec(to_gymnasium(mdp, max_steps=7).spec, num_envs=4, vectorization_mode="sync")
+    assert all(played(env, mdp.states))
+    _, info = env.reset(seed=[5, 6, 7, 8])
+    single = [to_gymnasium(mdp).reset(seed=seed)[1] for seed in (5, 6, 7, 8)]
+    assert list(info["state"]) == [told["state"] for told in single]
+    np.testing.assert_array_equal(info["action_mask"], [told["action_mask"] for told in single])
+
+
+LABELS = [
+    ["calm", 7],
+    [7, "calm"],
+    [1, 2.5],
+    [True, "x"],
+    [3, (0, 1)],
+    [(0, 1), "end", 3],
+    [7, None],
+    [2**70, 1],
+    [np.int64(3), "q", np.float32(0.5)],
+    [np.str_("a"), 3],
+    ["a", "b"],
+    [1, 2],
+    [1.5, 2.5],
+]
+
+
+@pytest.mark.parametrize("states", LABELS, ids=str)
+def test_labels_of_any_kind_at_once(states):
+    number = len(states)
+    mdp = bm.MDP(
+        transition=np.full((number, 2, number), 1 / number),
+        reward=np.zeros(number),
+        discount=0.9,
+        states=states,
+        initial=np.full(number, 1 / number),
+    )
+    env = to_gymnasium(mdp, max_steps=5)
+    assert env.reset(seed=0)[1]["state"] in states
+    assert all(played(gymnasium.vector.SyncVectorEnv([lambda: to_gymnasium(mdp, max_steps=5)] * 4), states))
+
+
+def test_options_of_a_reset_are_refused_by_name():
+    env = to_gymnasium(riverswim(6))
+    assert env.reset(seed=1, options={})[0] == env.reset(seed=1, options=None)[0] == 0
+    with pytest.raises(ValueError, match=r"reset has no options; got 'state', 'low': .*mdp.replace\(initial="):
+        env.reset(options={"state": 3, "low": 0})
 
 
 def test_what_an_environment_tells():

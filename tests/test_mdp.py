@@ -2,15 +2,69 @@
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from bayesmdp import environments, unroll
 from bayesmdp.mdp import MDP
 from bayesmdp.objectives import OBJECTIVES
+from bayesmdp.policy import policy_probabilities
+from tests.oracles import forest
 
 FAIR = [[[0.5, 0.5], [1.0, 0.0]], [[0.0, 1.0], [0.25, 0.75]]]
 GOOD = {"transition": FAIR, "reward": [[1.0, 0.0], [0.0, 2.0]], "discount": 0.9}
 
 BAD = {
+    "row of zeros": ({"transition": [[[0, 0], [1, 0]], FAIR[1]]}, r"\[0, 0\] sums to 0; .*available=\[state, action\]"),
+    "six digits too few": ({"transition": [[[0.5, 0.50001], [1, 0]], FAIR[1]]}, r"\[0, 0\] sums to 1.00001"),
+    "actions first": (
+        {"transition": np.full((2, 3, 3), 1 / 3)},
+        r"\(2, 3, 3\), .*transpose.*swapaxes\(transition, 0, 1",
+    ),
+    "actions first in rewards": (
+        {"transition": np.full((3, 2, 3), 1 / 3), "reward": np.ones((2, 3, 3))},
+        r"reward has shape \(2, 3, 3\); expected .*transpose it, np.swapaxes\(reward, 0, 1\)",
+    ),
+    "actions first in available": (
+        {"transition": np.full((3, 2, 3), 1 / 3), "reward": np.ones(3), "available": np.ones((2, 3), bool)},
+        r"got bool \(2, 3\).*transpose it, np.swapaxes\(available, 0, 1\)",
+    ),
+    "actions first in successor": (
+        {
+            "transition": np.full((3, 2, 4), 1 / 4),
+            "successor": np.ones((2, 3, 4), int),
+            "reward": np.ones(3),
+        },
+        r"expected \[3, 2, outcome\].*transpose it, np.swapaxes\(successor, 0, 1\)",
+    ),
+    "actions first in features": (
+        {"transition": np.full((3, 2, 3), 1 / 3), "reward": np.ones(3), "features": np.ones((2, 3, 5))},
+        r"features has shape \(2, 3, 5\).*transpose it, np.swapaxes\(features, 0, 1\)",
+    ),
+    "actions first in noise": (
+        {"transition": np.full((3, 2, 3), 1 / 3), "reward": np.ones(3), "noise": np.ones((2, 3))},
+        r"noise has shape \(2, 3\).*transpose it, np.swapaxes\(noise, 0, 1\)",
+    ),
+    "reward of minus infinity": (
+        {"reward": [[1, -np.inf], [0, 2]]},
+        r"reward\[0, 1\] = -inf.*available=\[state, action\]",
+    ),
+    "sparse rewards": ({"reward": [sparse.eye(2)] * 2}, r"np.stack\(\[p.multiply\(r\).sum\(1\)"),
+    "one sparse matrix": ({"transition": sparse.eye(2)}, "transition is one dia_matrix; expected a sequence of sparse"),
+    "sparse and dense": ({"transition": [sparse.eye(2), np.eye(2)]}, r"transition\[1\] is a ndarray; expected"),
+    "sparse and oblong": (
+        {"transition": [sparse.eye(2), sparse.eye(2, 3)]},
+        r"transition\[1\] is a dia_matrix of shape \(2, 3\)",
+    ),
+    "sparse and empty": (
+        {"transition": [sparse.csr_array((0, 0))] * 2},
+        r"transition\[0\] is a csr_array of shape \(0, 0\)",
+    ),
+    "sparse and complex": ({"transition": [sparse.eye(2) * 1j] * 2}, "transition must hold numbers; got dtype complex"),
+    "sparse and a table": (
+        {"transition": [sparse.eye(2)] * 2, "successor": np.zeros((2, 2, 1), int)},
+        "leave successor out",
+    ),
+    "sparse and no distribution": ({"transition": [sparse.eye(2), sparse.eye(2) * 0.5]}, r"\[0, 1\] sums to 0.5"),
     "row does not sum": ({"transition": [[[0.5, 0.8], [1, 0]], FAIR[1]]}, r"transition\[0, 0\] sums to 1.3"),
     "negative probability": ({"transition": [[[1.5, -0.5], [1, 0]], FAIR[1]]}, r"transition\[0, 0, 1\] = -0.5"),
     "NaN probability": ({"transition": [[[np.nan, 1], [1, 0]], FAIR[1]]}, r"transition\[0, 0, 0\] = nan.*not finite"),
@@ -22,7 +76,16 @@ BAD = {
     "NaN reward": ({"reward": [[1, 2], [np.nan, 3]]}, r"reward\[1, 0\] = nan"),
     "reward of another shape": ({"reward": [1.0, 2.0, 3.0]}, r"reward has shape \(3,\); expected \(2,\), \(2, 2\)"),
     "boolean reward": ({"reward": [True, False]}, "reward must hold numbers"),
-    "discount 1": ({"discount": 1}, "discount must be a number above 0 and below 1; got 1"),
+    "discount 1": (
+        {"discount": 1},
+        r"discount must be a number above 0 and below 1; got 1, .*discount=None .*bm.unroll\(mdp, horizon\)",
+    ),
+    "several discounts": (
+        {"discount": np.array([1.0, 0.9])},
+        "discount must be a number above 0 and below 1; got array",
+    ),
+    "discount above 1": ({"discount": 1.1}, "discount must be a number above 0 and below 1; got 1.1$"),
+    "discount true": ({"discount": True}, "discount must be a number above 0 and below 1; got True$"),
     "discount 0": ({"discount": 0.0}, "discount must be a number"),
     "discount NaN": ({"discount": float("nan")}, "discount must be a number"),
     "discount text": ({"discount": "0.9"}, "discount must be a number"),
@@ -98,3 +161,71 @@ def test_every_objective_that_an_mdp_may_name_exists():
         mdp = MDP(**GOOD | {"objective": None, "discount": discount})
         mdp = unroll(mdp, 2) if objective == "episode" else mdp
         assert mdp.replace(objective=objective).objective == objective
+
+
+@pytest.mark.parametrize("states", [2, 30, 1_000])
+def test_distributions_made_in_32_bit_are_normalised(states):
+    """As `plan` takes them; what 64 bit made stays as it is, to the last bit."""
+    rng = np.random.default_rng(states)
+    exact = rng.dirichlet(np.full(states, 0.5), (states, 2))
+    narrow = exact.astype(np.float32)
+    narrow /= narrow.cumsum(-1)[..., -1:]  # one entry after the other, at its least exact
+    assert np.abs(narrow.sum(-1, dtype=np.float64) - 1).max() > 1e-8
+    mdp = MDP(transition=narrow, reward=np.zeros(states), discount=0.9, initial=narrow[0, 0])
+    policy = policy_probabilities(mdp, np.full((states, 2), np.float32(0.5) + np.float32(3e-7)))
+    for rows in (mdp.transition, mdp.initial, policy):
+        np.testing.assert_allclose(rows.sum(-1), 1, rtol=0, atol=1e-8)
+    np.testing.assert_allclose(mdp.transition, exact, rtol=1e-6, atol=1e-30)
+    np.testing.assert_array_equal(MDP(transition=exact, reward=np.zeros(states), discount=0.9).transition, exact)
+
+
+@pytest.mark.parametrize("off", [1e-6, -1e-6])
+def test_rows_that_are_off_by_a_millionth_are_normalised(off):
+    row = np.array([0.25, 0.75 + off])
+    mdp = MDP(**GOOD | {"transition": [[row, [1, 0]], FAIR[1]]})
+    np.testing.assert_allclose(mdp.transition[0, 0], row / row.sum(), rtol=1e-15)
+
+
+@pytest.mark.parametrize("table", [False, True])
+@pytest.mark.parametrize("nothing", [[0, 0], [np.nan, 0], [0.5, 0]])
+def test_rows_and_rewards_that_are_never_met_may_be_anything(nothing, table):
+    """Of actions that are not available, and of terminal states."""
+    given = {
+        "transition": [[[0.5, 0.5], nothing], [nothing, nothing]],
+        "reward": [[1.0, -np.inf], [np.nan, 0.0]],
+        "available": [[True, False], [True, True]],
+        "terminal": [1],
+        "discount": 0.9,
+    }
+    mdp = MDP(**given, successor=np.broadcast_to([1, 0], (2, 2, 2)) if table else None)
+    stay = [[1, 0], [1, 0]] if table else [[1, 0], [0, 1]]
+    np.testing.assert_array_equal(mdp.transition, [[[0.5, 0.5], stay[0]], [stay[1], stay[1]]])
+    np.testing.assert_array_equal(mdp.reward[..., 0], [[1, 0], [0, 0]])
+    with pytest.raises(ValueError, match=r"transition\[0, 1(, 0)?\]"):
+        MDP(**given | {"available": None, "reward": [0.0, 0.0]})
+
+
+@pytest.mark.parametrize("make", [sparse.csr_matrix, sparse.coo_array, sparse.csc_matrix, sparse.dok_array])
+def test_sparse_matrices_make_the_table_of_the_dense_kernel(make):
+    kernel, reward = forest(5)
+    by_action = [make(kernel[:, action]) for action in range(2)]
+    each = np.arange(50.0).reshape(5, 2, 5)
+    for paid in (reward, each):
+        dense = MDP(transition=kernel, reward=paid, discount=0.9).with_successors()
+        found = MDP(transition=by_action, reward=paid, discount=0.9)
+        np.testing.assert_array_equal(found.transition, dense.transition)
+        np.testing.assert_array_equal(found.successor, dense.successor)
+        np.testing.assert_array_equal(found.reward, dense.reward)
+    held = np.empty(2, object)
+    held[:] = by_action
+    np.testing.assert_array_equal(MDP(transition=held, reward=reward, discount=0.9).successor, dense.successor)
+
+
+def test_sparse_rows_that_are_empty_or_given_in_parts():
+    parts = sparse.coo_array(([0.25, 0.75, 1.0, 0.0], ([0, 0, 1, 1], [1, 1, 0, 1])), shape=(2, 2))
+    never = sparse.coo_array(([1.0], ([1], [0])), shape=(2, 2))
+    given = {"transition": [parts, never], "reward": [0.0, 1.0], "discount": 0.9}
+    mdp = MDP(**given, available=[[True, False], [True, True]])
+    assert mdp.transition.tolist() == [[[1], [1]], [[1], [1]]] and mdp.successor.tolist() == [[[1], [0]], [[0], [0]]]
+    with pytest.raises(ValueError, match=r"transition\[0, 1\] sums to 0; .*available="):
+        MDP(**given)

@@ -118,6 +118,7 @@ def to_gymnasium(
     gymnasium.Env
         `Discrete` observations and actions, the positions in `mdp.states` and `mdp.actions`. ``info`` has ``state``,
         the label, and ``action_mask``, int8 [action] as ``action_space.sample(mask)`` takes it: 1 where available.
+        ``reset`` takes a seed and no options. ``gymnasium.make_vec(env.spec, num_envs=8)`` makes several at once.
         ``env.unwrapped`` has ``mdp``, ``initial_state_distrib`` and, made when first used, the table ``P``.
 
     Raises

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Hashable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -33,9 +34,15 @@ class TabularEnv(gymnasium.Env[Any, Any]):
             entry_point="bayesmdp.environments.gymnasium:to_gymnasium",
             kwargs={"mdp": mdp, "max_steps": max_steps, "unavailable": unavailable, "render_mode": render_mode},
         )
+        self._labels = _told(mdp.states)
         self._state, self._steps, self._over = -1, 0, True
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[int, dict[str, Any]]:
+        if options:
+            raise ValueError(
+                f"reset has no options; got {', '.join(map(repr, options))}: to start elsewhere, make the environment "
+                "of mdp.replace(initial=...)"
+            )
         super().reset(seed=seed)
         self._state, self._steps, self._over = _sample(self.np_random, self.mdp.initial), 0, False
         return self._state, self._info()
@@ -95,7 +102,28 @@ class TabularEnv(gymnasium.Env[Any, Any]):
 
     def _info(self) -> dict[str, Any]:
         mask = self.mdp.available[self._state].astype(np.int8)
-        return {"state": self.mdp.states[self._state], "action_mask": mask}
+        return {"state": self._labels[self._state], "action_mask": mask}
+
+
+class _Whole(int):
+    """A whole number among other labels."""
+
+
+class _Real(float):
+    """Any other number among other labels."""
+
+
+def _told(labels: Sequence[Hashable]) -> Sequence[Hashable]:
+    """States' labels as `info` has them, equal to those of the MDP.
+
+    Gymnasium's vector environments gather them in an array of the type of the first one they meet if that is a number,
+    and of objects otherwise. Numbers that do not all fit into one such array therefore are of types of their own.
+    """
+    kinds = {type(label) for label in labels}
+    if len(kinds) == 1 and (kinds != {int} or np.asarray(labels).dtype == int):
+        return labels
+    whole, real = int | np.integer | np.bool_, float | np.floating
+    return [_Whole(x) if isinstance(x, whole) else _Real(x) if isinstance(x, real) else x for x in labels]
 
 
 def _sample(rng: np.random.Generator, probability: NDArray[np.float64]) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.mdp import MDP
+from bayesmdp.successors import successor_table
 from bayesmdp.validation import finite_array
 
 __all__ = ["mdp_from_table", "successor_table"]
@@ -132,35 +133,3 @@ def _terminal(
         if not (terminal & entered).any():
             return terminal
         terminal &= ~entered
-
-
-def successor_table(
-    row: NDArray[np.int64], next_state: NDArray[np.int64], num_rows: int
-) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Where transitions lead, as a table padded as `MDP.with_successors` pads it.
-
-    Parameters
-    ----------
-    row, next_state : int array [transition]
-        Sorted by row; every row has at least one.
-    num_rows : int
-
-    Returns
-    -------
-    outcome : int array [transition]
-        Each transition's place in its row.
-    successor : int32 array [row, outcome]
-        Short rows repeat their first next state.
-
-    Examples
-    --------
-    >>> outcome, successor = successor_table(np.array([0, 1, 1]), np.array([5, 2, 7]), 2)
-    >>> outcome.tolist(), successor.tolist()
-    ([0, 0, 1], [[5, 5], [2, 7]])
-    """
-    number = np.bincount(row, minlength=num_rows)
-    first = np.cumsum(number) - number
-    outcome = np.arange(len(row)) - first[row]
-    successor = np.repeat(next_state[first][:, None], number.max(), axis=1).astype(np.int32)
-    successor[row, outcome] = next_state
-    return outcome, successor

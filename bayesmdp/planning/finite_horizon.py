@@ -1,8 +1,9 @@
 """Planning an episode of a fixed number of steps, backwards.
 
-In an MDP with stages (:mod:`bayesmdp.stages`) the value of a state is that of the rest of the episode, without a
-discount. Each application of the operator makes the values of one stage more exact, the last stage's first, so as many
-as there are stages give V*; for a risk measure that is taken at each step, likewise (its nested value).
+In an MDP with stages (:mod:`bayesmdp.stages`) the value of a state is that of the rest of the episode, as seen from its
+stage: rewards of the next one count the discount, 1 where there is none. Each application of the operator makes the
+values of one stage more exact, the last stage's first, so as many as there are stages give V*; for a risk measure that
+is taken at each step, likewise (its nested value).
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def backward_induction(problem: Problem, draws: Draws, risk: Risk = MEAN) -> Pla
     Examples
     --------
     >>> import jax, bayesmdp as bm
-    >>> short = bm.unroll(bm.environments.riverswim(6), 20)
+    >>> short = bm.unroll(bm.environments.riverswim(6, discount=None), 20)
     >>> with jax.enable_x64(True):
     ...     plan = backward_induction(short.problem, Draws(short.transition[None], short.reward))
     >>> round(float(plan.value[0]), 4), int(plan.iterations)
@@ -83,7 +84,7 @@ def episode_value(problem: Problem, transition: Array, reward: Array, policy: Ar
     Examples
     --------
     >>> import jax, numpy as np, bayesmdp as bm
-    >>> short = bm.unroll(bm.environments.riverswim(6), 20)
+    >>> short = bm.unroll(bm.environments.riverswim(6, discount=None), 20)
     >>> with jax.enable_x64(True):
     ...     value = episode_value(short.problem, short.transition, short.reward, np.zeros(short.num_states, int))
     >>> round(float(value[0]), 6)

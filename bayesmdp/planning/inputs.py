@@ -15,12 +15,9 @@ from numpy.typing import NDArray
 
 from bayesmdp.mdp import MDP
 from bayesmdp.planning.operators import Draws
-from bayesmdp.validation import finite_array, reject_first
+from bayesmdp.validation import ROW_TOLERANCE, finite_array, reject_first
 
 __all__ = ["read_concentration", "read_dataset", "read_draws"]
-
-ROW_TOLERANCE = 1e-6
-"""How far from 1 a drawn row may sum: draws made in 32 bit are welcome, and are normalised."""
 
 CHUNK = 2**18
 """Entries looked at together."""

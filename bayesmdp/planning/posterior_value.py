@@ -2,10 +2,10 @@
 
 A plan's value is the risk of one step at a time; the value of the policy over the whole future is a random number with
 a posterior of its own. For draws P_1, ..., P_M of the kernel and a policy pi, ``V_m = (I - discount P_m,pi)^-1
-r_m,pi``, and the *posterior quantile value* at a level is the left quantile, the ``ceil(level M)``-th smallest, of the
-V_m (NumPy's ``inverted_cdf``, rounding of the product included): Song, Wang and Zhou (2026), EC.24. Its Monte Carlo
-interval is between order statistics: the number of draws below the true quantile is Binomial(M, level), whatever the
-distribution is.
+r_m,pi`` (of an MDP with stages, the reward of the rest of an episode), and the *posterior quantile value* at a level is
+the left quantile, the ``ceil(level M)``-th smallest, of the V_m (NumPy's ``inverted_cdf``, rounding of the product
+included): Song, Wang and Zhou (2026), EC.24. Its Monte Carlo interval is between order statistics: the number of draws
+below the true quantile is Binomial(M, level), whatever the distribution is.
 
 A policy chosen with the same draws looks better under them than it is, as any fit does; use fresh ones.
 
@@ -28,6 +28,7 @@ from scipy import stats
 
 from bayesmdp.mdp import MDP, Array, Problem, label_array
 from bayesmdp.planning.evaluation import policy_evaluation
+from bayesmdp.planning.finite_horizon import backward_induction, episode_value
 from bayesmdp.planning.inputs import read_dataset, read_draws
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.risk import Mean
@@ -183,7 +184,7 @@ def downside_exposure(
 
 
 def _inputs(posterior: Any, mdp: MDP, policy: Any) -> tuple[Draws, NDArray[Any]]:
-    if mdp.discount is None:
+    if mdp.objective == "average":
         raise ValueError(
             f"the value of a policy is of discounted reward; {mdp.name} needs a discount: mdp.replace(discount=0.99)"
         )
@@ -195,12 +196,14 @@ def _inputs(posterior: Any, mdp: MDP, policy: Any) -> tuple[Draws, NDArray[Any]]
 @jax.jit
 def _values(problem: Problem, draws: Draws, policy: Array) -> Array:
     """Values [draw, state], one draw after the other, so that memory does not grow with their number."""
-    return _over_draws(draws, lambda p, r: policy_evaluation(problem, p, r, policy))
+    evaluated = policy_evaluation if problem.stage is None else episode_value
+    return _over_draws(draws, lambda p, r: evaluated(problem, p, r, policy))
 
 
 @jax.jit
 def _best_values(problem: Problem, draws: Draws) -> Array:
-    return _over_draws(draws, lambda p, r: policy_iteration(problem, Draws(p[None], r), Mean()).value)
+    solved = policy_iteration if problem.stage is None else backward_induction
+    return _over_draws(draws, lambda p, r: solved(problem, Draws(p[None], r), Mean()).value)
 
 
 def _over_draws(draws: Draws, function: Any) -> Array:

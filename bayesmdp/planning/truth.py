@@ -69,7 +69,7 @@ def evaluate(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
     -------
     DataArray
         ``value`` [state], by a direct solve of ``(I - discount P) V = r``; of an MDP judged by it, the average reward
-        from each state; of one with stages, the reward of the rest of the episode.
+        from each state; of one with stages, the reward of the rest of the episode, under its discount if it has one.
 
     Raises
     ------

@@ -33,6 +33,7 @@ from bayesmdp.posterior.runs import (
     sites,
     trace,
 )
+from bayesmdp.validation import ROW_TOLERANCE
 
 __all__ = [
     "PLATE",
@@ -376,7 +377,7 @@ def _check_transition(transition: Array) -> None:
     if values.ndim != 3:
         raise ValueError(f"transition has shape {values.shape}; expected [state, action, next_state]")
     total = values.sum(-1)
-    wrong = ~(np.abs(total - 1) <= 1e-6)
+    wrong = ~(np.abs(total - 1) <= ROW_TOLERANCE)
     if wrong.any():
         s, a = np.argwhere(wrong)[0]
         raise ValueError(

@@ -2,7 +2,7 @@
 
 With h running from the last stage to the first, and theta[h + 1] already known, each row seen at stage h has the target
 
-    b = r + max over available a' of <phi(s', a'), theta[h + 1]>,        b = r where the episode ended,
+    b = r + discount max over available a' of <phi(s', a'), theta[h + 1]>,        b = r where the episode ended,
 
 given which theta[h] is Normal (:mod:`~bayesmdp.posterior.gaussian`).
 """
@@ -34,8 +34,8 @@ class TaskStatistics(NamedTuple):
     square, count : arrays [...]
         Sum of squared targets, and number of steps.
     carry : array [..., feature, feature]
-        ``A'Phi``, with Phi the features of the best pairs of the states led to: how errors of the next stage's weights
-        enter the targets.
+        ``A'Phi``, with Phi the features of the best pairs of the states led to, discounted: how errors of the next
+        stage's weights enter the targets.
     """
 
     gram: Array
@@ -78,16 +78,16 @@ def backward(
     luck : array [stage, feature]
         Standard Normal numbers; with zeros each stage has its posterior mean.
     lookahead : float
-        What the values of next states count; with 0 targets are rewards.
+        What the values of next states count beside the discount; with 0 targets are rewards.
     """
     assert problem.features is not None
-    features = problem.features
+    features, ahead = problem.features, lookahead * problem.discount
 
     def stage(after: Array, inputs: Any) -> tuple[Array, tuple[Array, Array]]:
         prior, rows, precision, luck = inputs
         value, _ = _next_values(problem, rows, after)
         phi = features[rows.state, rows.action]
-        target = rows.reward + rows.weight * (lookahead * value - phi @ prior.mean)
+        target = rows.reward + rows.weight * (ahead * value - phi @ prior.mean)
         shift = prior.factor.T @ (target @ phi) / prior.noise**2
         theta = posterior_draw(prior, precision, shift, luck)
         return theta, (theta, shift)
@@ -111,7 +111,8 @@ def row_targets(prior: GaussianPrior, problem: Problem, rows: QRows) -> Array:
     theta, _ = backward(prior, problem, rows, whitened(prior, problem, rows), nothing)
     after = jnp.concatenate([theta[1:], nothing[:1]])
     value = jax.vmap(lambda rows, theta: _next_values(problem, rows, theta)[0])(rows, after)
-    return jnp.where(rows.weight > 0, rows.reward / jnp.maximum(rows.weight, 1) + value, 0)
+    target = rows.reward / jnp.maximum(rows.weight, 1) + problem.discount * value
+    return jnp.where(rows.weight > 0, target, 0)
 
 
 @jax.jit
@@ -123,19 +124,19 @@ def task_statistics(prior: GaussianPrior, problem: Problem, rows: QRows, lookahe
     TaskStatistics
     """
     assert problem.features is not None
-    features = problem.features
+    features, ahead = problem.features, lookahead * problem.discount
 
     def stage(after: Array, inputs: Any) -> tuple[Array, TaskStatistics]:
         prior, rows = inputs
         value, best = _next_values(problem, rows, after)
         phi = features[rows.state, rows.action]
-        value, weighed = lookahead * value, rows.weight[:, None] * phi
+        value, weighed = ahead * value, rows.weight[:, None] * phi
         told = TaskStatistics(
             gram=phi.T @ weighed,
             score=(rows.reward + rows.weight * value) @ phi,
             square=jnp.sum(rows.square + 2 * rows.reward * value + rows.weight * value**2),
             count=jnp.sum(rows.weight),
-            carry=lookahead * weighed.T @ best,
+            carry=ahead * weighed.T @ best,
         )
         alone = jax.tree.map(lambda leaf: leaf[None], prior)
         return condition(alone, told.gram[None], told.score[None])[0][0], told

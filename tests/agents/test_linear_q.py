@@ -46,7 +46,7 @@ def by_hand(prior, mdp, state, action, reward, following, luck, lookahead=1.0):
         for i, row in enumerate(seen):
             after = following[row]
             q = [mdp.features[after, a] @ theta[h + 1] for a in np.flatnonzero(mdp.available[after])]
-            target[i] = reward[row] + (0 if mdp.terminal[after] else lookahead * max(q))
+            target[i] = reward[row] + (0 if mdp.terminal[after] else lookahead * (mdp.discount or 1) * max(q))
         inverse = np.linalg.inv(prior.factor[h] @ prior.factor[h].T)
         precision = inverse + design.T @ design / prior.noise[h] ** 2
         mean = np.linalg.solve(precision, inverse @ prior.mean[h] + design.T @ target / prior.noise[h] ** 2)
@@ -54,7 +54,7 @@ def by_hand(prior, mdp, state, action, reward, following, luck, lookahead=1.0):
     return theta[:-1]
 
 
-@pytest.mark.parametrize("mdp", [SHOP, LAYERS], ids=["shop", "layers"])
+@pytest.mark.parametrize("mdp", [SHOP, LAYERS, LAYERS.replace(discount=0.7)], ids=["shop", "layers", "discounted"])
 @pytest.mark.parametrize("lookahead", [1.0, 0.0])
 def test_posterior_means_are_those_of_the_formulas(mdp, lookahead):
     log, steps = steps_of(mdp.replace(reward=REWARDS[mdp.name]), 200)
@@ -74,7 +74,7 @@ def test_posterior_means_are_those_of_the_formulas(mdp, lookahead):
         np.testing.assert_allclose(covariance[h], np.linalg.inv(inverse), rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("mdp", [SHOP, LAYERS], ids=["shop", "layers"])
+@pytest.mark.parametrize("mdp", [SHOP, LAYERS, LAYERS.replace(discount=0.7)], ids=["shop", "layers", "discounted"])
 def test_what_a_task_leaves_behind_by_hand(mdp):
     log, (state, action, reward, following) = steps_of(mdp.replace(reward=REWARDS[mdp.name]), 120)
     prior = random_prior(mdp.horizon, mdp.features.shape[-1])
@@ -87,10 +87,10 @@ def test_what_a_task_leaves_behind_by_hand(mdp):
         for s, a, r, t in zip(state, action, reward, following, strict=True):
             if mdp.stage[s] != h:
                 continue
-            value, best = 0.0, np.zeros(mdp.features.shape[-1])
+            value, best, rate = 0.0, np.zeros(mdp.features.shape[-1]), mdp.discount or 1
             if not mdp.terminal[t]:
                 q = np.where(mdp.available[t], mdp.features[t] @ mean[h + 1], -np.inf)
-                value, best = q.max(), mdp.features[t, q.argmax()]
+                value, best = rate * q.max(), rate * mdp.features[t, q.argmax()]
             square, carry = square + (r + value) ** 2, carry + np.outer(mdp.features[s, a], best)
             count += 1
         assert told.count[h] == count

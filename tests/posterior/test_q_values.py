@@ -63,9 +63,10 @@ def test_arviz_reads_stages_and_features_by_name():
     assert "theta[2, 3]" in summary.index and len(summary) == 12
 
 
-def test_a_log_is_regressed_backwards_and_its_likelihood_kept():
+@pytest.mark.parametrize("discount", [None, 0.6])
+def test_a_log_is_regressed_backwards_and_its_likelihood_kept(discount):
     log = bm.collect(LAYERS.replace(reward=RNG.normal(size=(7, 2))), steps=60, seed=1)
-    posterior = bm.infer(MODEL, log, mdp=LAYERS, draws=8)
+    posterior = bm.infer(MODEL, log, mdp=LAYERS.replace(discount=discount), draws=8)
     observed, given = posterior["observed_data"].to_dataset(), posterior["constant_data"].to_dataset()
     again = bm.Targets(
         given["row_stage"].values, given["features"].values, observed["target"].values, given["weight"].values
