@@ -3,12 +3,15 @@
 Unless told otherwise, `dirichlet_transitions` has the concentration for which the log speaks. The choice is ours: with
 1 for each of hundreds of states the prior would outweigh most logs, and with so little that a row weighs one
 observation, what plans promise is far too much (:mod:`bayesmdp.studies.icu_sepsis`).
+
+A prior of rewards stands on one of transitions: the same `dirichlet_transitions`, unless the option ``transitions``
+names another. That one's own options are ``transitions.OPTION``.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
@@ -21,9 +24,12 @@ from bayesmdp.data import Transitions
 from bayesmdp.mdp import MDP
 from bayesmdp.posterior.evidence import FAR, WEIGHTS, best_weight, dirichlet_log_evidence, evidence_by_weight
 from bayesmdp.posterior.program import Model
-from bayesmdp.user_code import from_file, told_by_line
+from bayesmdp.user_code import from_file, needed_arguments, told_by_line
 
 __all__ = ["make_prior"]
+
+TRANSITIONS = "transitions."
+"""Before the options of the prior on which one of rewards stands."""
 
 
 def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, Any]) -> tuple[Model, str]:
@@ -42,7 +48,7 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
     Raises
     ------
     ValueError, TypeError
-        If there is none of that name, it has no such option, or it does not work.
+        If there is none of that name, it has no such option, needs one that is not given, or does not work.
     """
     file, colon, name = text.rpartition(":")
     if not colon and text.endswith(".py"):
@@ -56,11 +62,21 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
     parameters = list(inspect.signature(found).parameters)
     is_model = parameters == ["data"]
     options = [] if is_model else parameters[1:]
+    on_transitions = options[:1] == ["transitions"]
+    below = {option: value for option, value in settings.items() if on_transitions and option.startswith(TRANSITIONS)}
+    settings = {option: value for option, value in settings.items() if option not in below}
     unknown = [option for option in settings if option not in options]
     if unknown:
         raise ValueError(f"{name} has no option {unknown[0]!r}; it has {', '.join(options) or 'none'}")
     if is_model:
         return _told(found, file), name
+    standing = ""
+    if on_transitions:
+        under = str(settings.pop("transitions", "dirichlet_transitions"))
+        own = {option.removeprefix(TRANSITIONS): value for option, value in below.items()}
+        transitions, standing = make_prior(under, mdp, rows, own)
+        settings["transitions"], standing = transitions, f" on {standing}"
+    _refuse_incomplete(found, name, settings)
     shipped = found is models.dirichlet_transitions
     evidence = evidence_by_weight(rows, mdp) if shipped else {}
     if shipped and "concentration" not in settings:
@@ -70,9 +86,20 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
     if not callable(model):
         raise TypeError(f"{text} returned a {type(model).__name__}; it must return a model, a function of data")
     model = _told(model, file) if colon else model
-    shown = ", ".join(f"{option}={f'{v:.4g}' if isinstance(v, float) else v}" for option, v in settings.items())
-    described = f"{name}({shown})" if shown else name
+    shown = ", ".join(
+        f"{option}={f'{v:.4g}' if isinstance(v, float) else v}" for option, v in settings.items() if not callable(v)
+    )
+    described = (f"{name}({shown})" if shown else name) + standing
     return model, described + (_by_the_log(mdp, rows, evidence, settings["concentration"]) if shipped else "")
+
+
+def _refuse_incomplete(found: Callable[..., Any], name: str, settings: Mapping[str, Any]) -> None:
+    """Refuse a prior that needs options which are not given, or that is about something else than an MDP."""
+    first, *needed = needed_arguments(found, settings) or [""]
+    if found in vars(models).values() and first != "mdp":
+        raise ValueError(f"{name} is no prior of a log's transitions: it is made of {first}, in Python")
+    if needed:
+        raise ValueError(f"{name} needs {' and '.join(needed)}: --set {needed[0]}=VALUE, numbers or lists as in JSON")
 
 
 def _by_the_log(mdp: MDP, rows: Transitions, evidence: Mapping[float, float], concentration: Any) -> str:

@@ -28,6 +28,7 @@ from numpyro.primitives import Messenger
 from bayesmdp.mdp import MDP, Array, label_array
 
 __all__ = [
+    "MeanRewards",
     "Targets",
     "Transitions",
     "all_transitions",
@@ -75,6 +76,13 @@ class Transitions(NamedTuple):
         """
         with weighted_rows(self.weight), _SafeLogarithm():
             yield
+
+
+class MeanRewards(Transitions):
+    """Rows of which at least one stands for steps that were paid differently, so that its reward is none of theirs.
+
+    They tell all there is to know of transitions. To a model that observes rewards a mean would pass for a reward.
+    """
 
 
 class Targets(NamedTuple):
@@ -191,6 +199,13 @@ def compress(log: xr.Dataset, mdp: MDP | None = None, *, distinct_rewards: bool 
         Gives the label sets (and the successor table); by default the log's attrs ``states`` and ``actions`` do.
     distinct_rewards : bool
         One row for each reward that a transition brought, instead of their mean: for models that observe rewards.
+        :func:`~bayesmdp.infer` asks the model, so give it the log itself.
+
+    Returns
+    -------
+    Transitions
+        Where rewards of one transition that differ became their mean, :class:`MeanRewards`, which are refused by models
+        that observe rewards.
 
     Raises
     ------
@@ -221,14 +236,18 @@ def compress(log: xr.Dataset, mdp: MDP | None = None, *, distinct_rewards: bool 
         )
     values, kind = np.unique(reward, return_inverse=True) if distinct_rewards else (np.zeros(1), np.zeros_like(state))
     size = len(states), len(actions), len(states), len(values)
-    index, first, weight, total = _distinct((state, action, next_state, kind), size, np.ones(len(state)), reward)
+    index, first, row, weight, total = _distinct((state, action, next_state, kind), size, np.ones(len(state)), reward)
     if mdp is not None and mdp.successor is not None:
         # Looked up once a distinct row; then those that are all elsewhere are one row more.
         outcome = _outcomes(mdp, index[0], index[1], index[2], first)
         size = len(states), len(actions), mdp.num_outcomes, len(values)
-        index, _, weight, total = _distinct((*index[:2], outcome, index[3]), size, weight, total)
+        index, merged, lump, weight, total = _distinct((*index[:2], outcome, index[3]), size, weight, total)
+        first, row = first[merged], lump[row]
     seen = [column.astype(np.int32) for column in index[:3]]
-    return Transitions(seen[0], seen[1], seen[2], values[index[3]] if distinct_rewards else total / weight, weight)
+    if distinct_rewards:
+        return Transitions(seen[0], seen[1], seen[2], values[index[3]], weight)
+    paid_alike = (reward == reward[first][row]).all()
+    return (Transitions if paid_alike else MeanRewards)(seen[0], seen[1], seen[2], total / weight, weight)
 
 
 type _Columns = tuple[NDArray[np.int64], ...]
@@ -236,11 +255,11 @@ type _Columns = tuple[NDArray[np.int64], ...]
 
 def _distinct(
     index: _Columns, size: tuple[int, ...], weight: NDArray[np.float64], total: NDArray[np.float64]
-) -> tuple[_Columns, NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """The distinct rows in order, where each is first seen, and the sums of `weight` and `total` over its copies."""
+) -> tuple[_Columns, NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+    """The distinct rows in order, where each is first seen, which one each given row is, and sums over its copies."""
     rows, first, row = np.unique(np.ravel_multi_index(index, size), return_index=True, return_inverse=True)
     sums = (np.bincount(row, weights=values) for values in (weight, total))
-    return np.unravel_index(rows, size), first, *sums  # type: ignore[return-value]
+    return np.unravel_index(rows, size), first, row, *sums  # type: ignore[return-value]
 
 
 def _check_columns(log: xr.Dataset) -> None:

@@ -26,6 +26,7 @@ from bayesmdp.planning import plan
 from bayesmdp.planning.posterior_value import order_interval, value_draws
 from bayesmdp.planning.risk import Risk, risk_from_text
 from bayesmdp.posterior import NotConjugate, draw, infer
+from bayesmdp.posterior.infer import log_rows
 from bayesmdp.posterior.program import Model
 
 __all__ = ["Report", "plan_log"]
@@ -121,7 +122,7 @@ def plan_log(
     rows = compress(log, mdp)
     model, described = make_prior(prior, mdp, rows, settings or {})
     say(f"posterior of {described}")
-    posterior, planning, fresh = _posterior(model, rows, mdp, draws, seed)
+    posterior, planning, fresh = _posterior(model, log, mdp, draws, seed)
     say(f"planning with {measure}")
     planned = plan(planning, mdp, measure, quantile=quantile, strict=False)  # type: ignore[arg-type] # checked there
     say("worth of the policy under fresh draws")
@@ -165,9 +166,10 @@ def plan_log(
 
 
 def _posterior(
-    model: Model, rows: Transitions, mdp: MDP, draws: int, seed: int
+    model: Model, log: xr.Dataset, mdp: MDP, draws: int, seed: int
 ) -> tuple[xr.DataTree, xr.DataTree, xr.DataTree]:
     """What to keep, draws to plan with, and draws to judge by."""
+    rows, _ = log_rows(model, log, mdp)
     try:
         kept = infer(model, rows, draws=0, method="exact", mdp=mdp, seed=seed)
     except NotConjugate:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-__all__ = ["from_file", "told_by_line"]
+__all__ = ["from_file", "needed_arguments", "told_by_line"]
 
 
 def from_file(path: Path, name: str) -> Callable[..., Any]:
@@ -34,6 +34,20 @@ def from_file(path: Path, name: str) -> Callable[..., Any]:
         close = get_close_matches(name, functions, 1) or functions
         raise ValueError(f"{path} has no function {name!r}" + (f"; it has {', '.join(close)}" if close else ""))
     return found
+
+
+def needed_arguments(function: Callable[..., Any], given: Container[str] = ()) -> list[str]:
+    """Names of the arguments without which a function cannot be called, and that are not given.
+
+    Examples
+    --------
+    >>> needed_arguments(lambda mdp, table, scale=1.0: None, {"table"})
+    ['mdp']
+    """
+    variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = inspect.signature(function).parameters.values()
+    needed = [each.name for each in parameters if each.default is each.empty and each.kind not in variadic]
+    return [name for name in needed if name not in given]
 
 
 @contextmanager

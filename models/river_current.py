@@ -48,7 +48,7 @@ def river_current(mdp: Sizes, *, concentration: tuple[float, float, float] = (1.
     Raises
     ------
     ValueError
-        If there is no interior state, or a concentration is not positive.
+        If there is no interior state, a concentration is not positive, or the MDP has a table of successors.
 
     Examples
     --------
@@ -62,6 +62,12 @@ def river_current(mdp: Sizes, *, concentration: tuple[float, float, float] = (1.
     num_states, num_actions = pair_sizes(mdp)
     if num_states < 3 or num_actions != 2:
         raise ValueError(f"a river has at least 3 states and 2 actions; this MDP has {num_states} and {num_actions}")
+    successor = getattr(mdp, "successor", None)
+    if successor is not None and (np.shape(successor)[-1] != num_states or (successor != np.arange(num_states)).any()):
+        raise ValueError(
+            "river_current is about next states, and this MDP, as all that are made from a log, has a table of "
+            "successors instead: give the river itself, such as riverswim(6)"
+        )
     moves = np.asarray(concentration, float)
     if moves.shape != (3,) or not (np.isfinite(moves) & (moves > 0)).all():
         raise ValueError(f"concentration must be three positive numbers (back, stay, ahead); got {concentration!r}")

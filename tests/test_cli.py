@@ -390,6 +390,67 @@ def test_the_worth_is_told_by_other_draws_than_the_plan(tmp_path: Path) -> None:
     assert (abs(told["promise"] - told["worth_lower"]) > 1e-6).all()
 
 
+def test_a_plan_knows_what_each_step_was_paid(tmp_path: Path) -> None:
+    """Of two arms the noisy one paid more on average, by less than its noise leaves unknown."""
+    paid = {"steady": 0.5 + np.tile([-0.01, 0.01], 15), "noisy": 0.6 + np.tile([-1.0, 1.0], 15)}
+    rows = [f"0,{arm},{reward},0" for arm, rewards in paid.items() for reward in rewards.tolist()]
+    (tmp_path / "arms.csv").write_text("\n".join(["state,action,reward,next_state", *rows]))
+    options = ("--prior", "normal_gamma_rewards", "--set", "rate=0.01", "--out", tmp_path)
+    _, progress = call("plan", tmp_path / "arms.csv", "--gaps", "allow", *options)
+    assert "posterior of normal_gamma_rewards(rate=0.01) on dirichlet_transitions(" in progress
+    with xr.open_datatree(tmp_path / "arms-plan.nc") as tree:
+        assert tree["plan"]["policy"].values.tolist() == ["steady"]
+        known = tree["parameters"]["reward"].sel(parameter=["mean", "weight", "shape", "rate"]).isel(state=0)
+        for arm, given in paid.items():
+            rate = 0.01 + 30 * given.var() / 2 + 30 * given.mean() ** 2 / (2 * 31)
+            by_hand = [30 * given.mean() / 31, 31, 1 + 15, rate]
+            np.testing.assert_allclose(known.sel(action=arm), by_hand, rtol=1e-10)
+
+
+def test_every_prior_of_the_list_makes_a_model_or_says_what_it_needs() -> None:
+    from bayesmdp import models
+    from bayesmdp.cli_prior import make_prior
+    from bayesmdp.data import compress
+    from bayesmdp.environments import riverswim
+    from bayesmdp.from_log import mdp_from_log
+    from bayesmdp.simulation import collect
+
+    log = collect(riverswim(6), steps=200, seed=0)
+    mdp = mdp_from_log(log, discount=0.9)
+    rows, told = compress(log, mdp), {}
+    for name in filter(str.islower, models.__all__):
+        try:
+            model, told[name] = make_prior(name, mdp, rows, {})
+            assert callable(model)
+        except (TypeError, ValueError) as error:
+            told[name] = str(error)
+            assert "argument" not in told[name]
+    assert {name for name, text in told.items() if text.startswith(name) and " needs " not in text} >= {
+        "beta_bernoulli_rewards",
+        "dirichlet_transitions",
+        "hierarchical_dirichlet",
+        "normal_gamma_rewards",
+        "normal_rewards",
+    }
+    for name, needed in (
+        ("gaussian_q_hierarchy", "is made of base_mean, in Python"),
+        ("gaussian_q_tasks", "needs mean and covariance: --set mean=VALUE"),
+        ("river_current", "has a table of successors instead"),
+        ("slippery_lake", "must have a layout"),
+        ("tied_moves", "needs leads_to: --set leads_to=VALUE"),
+    ):
+        assert needed in told[name]
+    # A prior of rewards stands on any of transitions, with options of its own.
+    below = {"transitions": "hierarchical_dirichlet", "a": 2.0}
+    assert make_prior("beta_bernoulli_rewards", mdp, rows, below)[1] == (
+        "beta_bernoulli_rewards(a=2) on hierarchical_dirichlet"
+    )
+    _, described = make_prior("normal_rewards", mdp, rows, {"transitions.concentration": 0.25})
+    assert described.startswith("normal_rewards on dirichlet_transitions(concentration=0.25)")
+    with pytest.raises(ValueError, match="dirichlet_transitions has no option 'x'"):
+        make_prior("normal_rewards", mdp, rows, {"transitions.x": 1})
+
+
 def test_a_plan_is_made_again_byte_for_byte(planned: tuple[Path, str, str], river_log: Path, tmp_path: Path) -> None:
     folder = planned[0]
     before = (folder / "river-plan.nc").read_bytes()

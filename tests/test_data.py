@@ -8,7 +8,7 @@ import xarray as xr
 
 import bayesmdp as bm
 from bayesmdp import environments
-from bayesmdp.data import all_transitions, compress, make_log
+from bayesmdp.data import MeanRewards, Transitions, all_transitions, compress, make_log
 from bayesmdp.simulation import collect
 
 RIVER = environments.riverswim(6)
@@ -120,6 +120,22 @@ def test_distinct_rewards_keep_their_rows():
     rows = compress(small_log(), distinct_rewards=True)
     np.testing.assert_array_equal(rows.weight, [1, 1, 1])
     np.testing.assert_array_equal(np.sort(rows.reward), [0, 0.5, 1.5])
+
+
+def test_rows_know_whether_their_rewards_are_means():
+    log = small_log()
+    assert type(compress(log, distinct_rewards=True)) is Transitions
+    paid = log.assign(reward=("step", 0.1 + 0.2 * np.arange(log.sizes["step"])))
+    same = log.assign(reward=("step", np.full(log.sizes["step"], 0.1 + 0.2)))
+    assert type(compress(paid)) is MeanRewards
+    assert type(compress(same)) is Transitions  # whatever the rounding of a mean of equal numbers
+    # Outcomes that are lumped may be paid differently, even if each was paid alike.
+    table = np.full((3, 1, 1), -1)
+    lumped = bm.MDP(successor=table, reward=np.zeros((3, 1)), discount=0.9)
+    steps = make_log(lumped, np.array([0, 0]), np.array([0, 0]), np.array([1.0, 2.0]), np.array([1, 2]))
+    assert type(compress(steps)) is Transitions
+    assert type(compress(steps, lumped)) is MeanRewards
+    assert type(compress(steps.assign(reward=("step", [1.0, 1.0])), lumped)) is Transitions
 
 
 def test_padding_of_a_successor_table_is_reachable():

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.data import Targets, Transitions, all_transitions, compress, label_set, left_out_told
+from bayesmdp.data import MeanRewards, Targets, Transitions, all_transitions, compress, label_set, left_out_told
 from bayesmdp.mdp import MDP
 from bayesmdp.posterior import nuts, smc_run
 from bayesmdp.posterior.conjugate import Conjugate, Layout, NotConjugate, find
@@ -213,8 +213,17 @@ def infer(
 
 
 def log_rows(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, Labels]:
-    """The rows seen and what to call them."""
+    """The rows seen and what to call them.
+
+    This is the one place where a log is reduced to rows for a model, after the model was asked what it looks at.
+    """
     if isinstance(log, Transitions):
+        if isinstance(log, MeanRewards) and callable(model) and reads_reward(model, all_transitions(1, 1, 1)):
+            raise ValueError(
+                "the model observes rewards, and those of the data are means over steps that were paid differently, "
+                "each of which would count as one exact reward; give the log itself, or "
+                "compress(log, distinct_rewards=True)"
+            )
         data = Transitions(*(np.asarray(column) for column in log))
         if data.weight.ndim != 1 or any(column.shape != data.weight.shape for column in data):
             raise ValueError(f"the columns of the data have shapes {[column.shape for column in data]}; expected equal")
@@ -227,8 +236,8 @@ def log_rows(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tu
         states: Sequence[Hashable] | None = None if mdp is None else mdp.states
         actions: Sequence[Hashable] | None = None if mdp is None else mdp.actions
     else:
-        distinct_rewards = callable(model) and reads_reward(model, all_transitions(1, 1, 1))
-        data = compress(log, mdp, distinct_rewards=distinct_rewards)
+        looks = callable(model) and reads_reward(model, all_transitions(1, 1, 1))
+        data = compress(log, mdp, distinct_rewards=looks)
         states = label_set(log, "states") if mdp is None else mdp.states
         actions = label_set(log, "actions") if mdp is None else mdp.actions
     return data, Labels(states, actions, None if mdp is None else mdp.successor)

@@ -15,7 +15,7 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.user_code import from_file
+from bayesmdp.user_code import from_file, needed_arguments
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -85,6 +85,20 @@ def made_options(options: Options | Callable[[], Options]) -> Options:
     return options() if callable(options) else options
 
 
+def _made_prior(part: Part, mdp: Any, options: Options) -> Any:
+    """What a prior's function makes of the environment, refused by name where it needs more than that."""
+    maker = find_part("models", part)
+    missing = needed_arguments(maker, options)[1:]
+    if missing[:1] == ["transitions"]:
+        raise ValueError(
+            f"{part_name(part)} is a prior of rewards, and stands on one of transitions: make that one the prior, and "
+            f"{part_name(part)} the reward_prior"
+        )
+    if missing:
+        raise ValueError(f"the prior {part_name(part)} needs {' and '.join(missing)}, among its options")
+    return maker(mdp, **options)
+
+
 @dataclass(frozen=True)
 class AgentSpec:
     """An agent by algorithm name (a function of :mod:`bayesmdp.agents`), options, and prior if not the study's own.
@@ -101,7 +115,7 @@ class AgentSpec:
         """Its own prior, or the default."""
         if self.prior is None:
             return default
-        return find_part("models", self.prior)(mdp, **made_options(self.prior_options))
+        return _made_prior(self.prior, mdp, made_options(self.prior_options))
 
 
 @dataclass(frozen=True)
@@ -165,7 +179,7 @@ class Study:
         """The NumPyro model of what the agents do not know."""
         if self.prior is None:
             return None
-        prior = find_part("models", self.prior)(mdp, **self.prior_options)
+        prior = _made_prior(self.prior, mdp, self.prior_options)
         if self.reward_prior is None:
             return prior
         return find_part("models", self.reward_prior)(mdp, prior, **self.reward_options)

@@ -14,6 +14,7 @@ import xarray as xr
 from numpyro import handlers
 from scipy import stats
 
+import bayesmdp as bm
 from bayesmdp.data import Transitions, make_log
 from bayesmdp.environments import riverswim
 from bayesmdp.models import (
@@ -615,6 +616,19 @@ def test_coefficients_are_polynomials_in_the_reward() -> None:
     assert found["transition"].coefficient.shape == (18, 1)
     counts = find_for_any_reward(make("beta"), all_transitions(3, 2, 3)).sites["reward"].coefficient
     np.testing.assert_array_equal(counts[4], [[0, 1, 0], [1, -1, 0]])
+
+
+@pytest.mark.parametrize("kind", KNOWN)
+def test_rewards_that_became_means_are_refused(kind: str) -> None:
+    log = log_of(kind)
+    means = bm.compress(log, RIVER)
+    with pytest.raises(ValueError, match=r"means over steps that were paid differently, .* distinct_rewards=True"):
+        infer(make(kind), means, mdp=RIVER, draws=0)
+    # They tell all there is to know to a model of the transitions alone, and nothing is lost where a row is paid alike.
+    assert infer(TRANSITIONS["dirichlet"], means, mdp=RIVER, draws=0).attrs["num_transitions"] == 80
+    alike = log.assign(reward=(log["state"] == 0).astype(float))
+    for data in (alike, bm.compress(alike, RIVER)):
+        assert infer(make(kind), data, mdp=RIVER, draws=0).attrs["rewards"] == "as seen"
 
 
 @pytest.mark.slow

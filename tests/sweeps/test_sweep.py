@@ -91,6 +91,14 @@ def test_values_that_an_agent_refuses_are_told_with_their_option() -> None:
         Sweep(RIVER, {"environment.discount": [0.9, 1.5]}, agents=["PSRL"]).check()
 
 
+def test_priors_that_need_more_say_so() -> None:
+    study = find(RIVER)
+    with pytest.raises(ValueError, match=r"is a prior of rewards, .* and normal_rewards the reward_prior"):
+        Sweep(replace(study, prior="normal_rewards"), {"steps": [10]}, agents=["PSRL"]).check()
+    with pytest.raises(ValueError, match="the prior tied_moves needs leads_to, among its options"):
+        Sweep(replace(study, prior="tied_moves"), {"steps": [10]}, agents=["PSRL"]).check()
+
+
 def test_a_file_says_the_same(tmp_path: Path) -> None:
     (tmp_path / "my.toml").write_text(
         """
