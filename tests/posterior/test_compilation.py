@@ -103,5 +103,5 @@ def test_recorded_primitives() -> None:
     assert len(programs) <= 16, programs
     jax.clear_caches()  # type: ignore[no-untyped-call]
     with compiled_programs() as programs:
-        bm.posterior.recorded_belief.recorded_belief(model, lake, 7)
+        bm.posterior.recorded_belief.recorded_belief(model, lake, 7, 60)
     assert len(programs) <= 18, programs
