@@ -359,6 +359,7 @@ def test_unavailable_actions_are_not_taken():
         collect(mdp, np.full((6, 2), 0.5), steps=5)
 
 
+@pytest.mark.slow
 def test_agents_under_a_structured_prior_side_by_side():
     """NumPyro has one stack of handlers for all threads: compiling two such agents at once must not mix them."""
     prior = river_current(RIVER)

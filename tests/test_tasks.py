@@ -195,6 +195,7 @@ def test_a_learned_dirichlet_prior_lowers_regret_of_psrl_and_aq_brmdp_on_a_famil
     assert (kept[:, 2, 1, 5] < 1 / 6).all()  # no river leads there
 
 
+@pytest.mark.slow
 def test_a_prior_learned_from_logs_is_a_model_that_any_agent_takes():
     logs = []
     for task in range(6):

@@ -140,6 +140,7 @@ def test_arviz_reads_it(tmp_path: Path) -> None:
         xr.testing.assert_identical(back.load(), tree)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:There are not enough devices")
 def test_nuts_agrees_with_exact() -> None:
     import arviz as az
@@ -169,6 +170,7 @@ def test_nuts_agrees_with_exact() -> None:
 def test_auto_falls_back_on_nuts_and_says_why() -> None:
     tree = infer(drift, LOG, draws=400, num_warmup=300)
     assert tree.attrs["engine"] == "nuts"
+    assert {"diverging", "energy", "n_steps", "lp", "tree_depth"} <= set(tree.sample_stats)
     assert "not quadratic in 'level', as a Normal prior asks" in tree.attrs["reason"]
     share = COUNTS[..., 0].sum() / COUNTS.sum()
     assert float(tree.posterior["transition"][..., 0].mean()) == pytest.approx(share, abs=0.02)

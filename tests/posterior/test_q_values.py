@@ -42,6 +42,7 @@ def test_exact_equals_the_closed_form():
     assert_means(posterior["prior"]["theta"].stack(sample=("chain", "draw")).transpose("sample", ...).values, MEAN)
 
 
+@pytest.mark.slow
 def test_nuts_gives_the_same():
     posterior = bm.infer(MODEL, ROWS, mdp=LAYERS, draws=4_000, method="nuts", num_warmup=500)
     assert posterior.attrs["engine"] == "nuts"

@@ -303,7 +303,8 @@ REWARDED = {
 }
 
 
-@pytest.mark.parametrize("name", ["normal", pytest.param("bernoulli", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["normal", "bernoulli"])
 def test_rewards_agree_with_exact(name: str) -> None:
     """Learned from sums alone, by an agent's own path."""
     model, rewards = REWARDED[name]
