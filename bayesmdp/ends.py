@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import hypergeom
 
 from bayesmdp.columns import ENDS, listed
 from bayesmdp.tables import Table
@@ -45,6 +44,8 @@ _FILLING = re.compile(
 
 CHANCE = 1e-3
 """A column is not taken for an end if chance alone would put so many of its ones on gaps more often than this."""
+CHANCE_OF_ALL = 0.05
+"""The same of a column that is true on all gaps and nowhere but at ends."""
 
 
 class Chain(NamedTuple):
@@ -106,7 +107,7 @@ def _meant_by_name(name: Any) -> tuple[str, bool] | None:
     for ours, aliases in ALIASES.items():
         if plain in (*aliases, ours):
             return ours, True
-    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", str(name))]
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d{2,}", str(name))]
     ending, cutting, filling = ([word for word in words if of.fullmatch(word)] for of in (_ENDING, _CUTTING, _FILLING))
     if set(words) - {*ending, *cutting, *filling}:
         return None
@@ -188,18 +189,20 @@ def refuse_ends_by_place(
 
 
 def _falls_on(flag: NDArray[np.bool_], gap: NDArray[np.bool_], ended: NDArray[np.bool_], *, few: bool) -> bool:
-    """Whether a flag is true where rows do not go on: nowhere else, be it once (`few`), or too often for chance.
+    """Whether a flag is true where rows do not go on too often for chance; of all of them a `few` will do.
 
     Nothing follows the last row, so it does not count.
     """
+    from scipy.stats import hypergeom  # a third of a second to import, and seldom needed
+
     flag, gap, ended = flag[:-1], gap[:-1], ended[:-1]
     ones, hits = int(flag.sum()), int((flag & gap).sum())
     if not hits:
         return False
-    if few and not (flag & ~ended).any():
-        return bool((~ended).any())  # where every row is an end, so are those of any flag
-    chance = hypergeom.sf(hits - 1, len(flag), int(gap.sum()), ones)
-    return int((flag & ended).sum()) * 2 >= ones and bool(chance < CHANCE)
+    chance = float(hypergeom.sf(hits - 1, len(flag), int(gap.sum()), ones))
+    if few and hits == gap.sum() and not (flag & ~ended).any():
+        return chance < CHANCE_OF_ALL
+    return int((flag & ended).sum()) * 2 >= ones and chance < CHANCE
 
 
 def check_ends(table: Table, chain: Chain) -> None:

@@ -5,7 +5,7 @@ makes text of all states, and ``007`` is text. Nothing is rounded: a whole numbe
 neighbours, as a hash that passed through an array of floats, is no label any more.
 
 The set is what was seen, numbers in numerical and text in alphabetical order, unless it is *declared*: by the caller,
-then anything else is refused; by the categories of a pandas column; or by the attrs of a Dataset.
+then anything else is refused; by the ordered categories of a pandas column; or by the attrs of a Dataset.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -35,7 +37,6 @@ class _Factor(NamedTuple):
     codes: NDArray[np.int64]
     labels: list[Any]
     categories: list[Any] | None
-    ordered: bool
 
 
 def check_declared(name: str, given: Iterable[Any] | None) -> list[Any] | None:
@@ -100,7 +101,7 @@ def read_labels(
 
 
 def _factor(table: Table, name: str, column: pd.Series) -> _Factor:
-    categories, ordered = None, False
+    categories: list[Any] | None = None
     try:
         codes, distinct = pd.factorize(column)
     except TypeError:
@@ -121,7 +122,8 @@ def _factor(table: Table, name: str, column: pd.Series) -> _Factor:
         table.refuse(int(np.argmax(missing)), told, remedy)
     if isinstance(column.dtype, pd.CategoricalDtype):
         distinct = column.cat.categories.take(pd.Categorical(distinct).codes)  # without the dtype's wrapping
-        categories, ordered = [_plain(label)[0] for label in column.cat.categories.tolist()], bool(column.cat.ordered)
+        if column.cat.ordered:  # others are how a column is packed, and a filtered one keeps those it lost
+            categories = [_plain(label)[0] for label in column.cat.categories.tolist()]
     digits = _exact_digits(distinct.dtype)
     plain: list[Any] = []
     for code, value in enumerate(distinct.tolist()):
@@ -129,7 +131,7 @@ def _factor(table: Table, name: str, column: pd.Series) -> _Factor:
         if complaint:
             table.refuse(int(np.argmax(codes == code)), f"{name} is {value!r}, {complaint}", remedy)
         plain.append(label.strip() if table.written and isinstance(label, str) else label)
-    return _Factor(codes, plain, categories, ordered)
+    return _Factor(codes, plain, categories)
 
 
 def _exact_digits(dtype: Any) -> int:
@@ -217,26 +219,26 @@ def _refuse_odd(table: Table, names: Sequence[str], factors: Sequence[_Factor], 
 
 
 def _categories(table: Table, names: Sequence[str], factors: Sequence[_Factor]) -> list[Any]:
-    """The order that categories declare, those of two columns brought together; empty if there is none."""
-    declared = [factor for factor in factors if factor.categories is not None]
-    if not declared:
+    """The order that ordered categories declare, those of two columns brought together; empty if there is none.
+
+    Labels that no category names, as those of a column of text, come after the others.
+    """
+    declared = [factor.categories for factor in factors if factor.categories is not None]
+    named = {label for categories in declared for label in categories}
+    others = sorted({label for factor in factors for label in factor.labels} - named, key=repr)
+    if not declared or {type(label) for label in (*named, *others)} not in ({int}, {str}):
         return []
-    longest = max(declared, key=lambda factor: len(factor.categories or ()))
-    order = list(longest.categories or ())
-    agree = all(
-        [label for label in order if label in set(factor.categories or ())] == factor.categories for factor in declared
-    )
-    everything = {label for factor in factors for label in (*factor.labels, *(factor.categories or ()))}
-    if {type(label) for label in everything} not in ({int}, {str}):
-        return []
-    if agree and everything == set(order):
-        return order
-    if any(factor.ordered for factor in declared):
+    before: dict[Any, list[Any]] = {label: [] for categories in declared for label in categories}
+    for categories in declared:
+        for earlier, later in pairwise(categories):
+            before[later].append(earlier)
+    try:
+        return [*TopologicalSorter(before).static_order(), *sorted(others)]
+    except CycleError:
         raise ValueError(
-            f"{table.name}: the categories of {' and '.join(names)} are ordered, but not the same; give both columns "
-            "the same ones, or declare the labels and their order with states="
-        )
-    return sorted(everything)
+            f"{table.name}: the categories of {' and '.join(names)} are in orders that contradict each other; give "
+            "both columns the same ones, or declare the labels and their order with states="
+        ) from None
 
 
 def _refuse_inexact(table: Table, names: Sequence[str], factors: Sequence[_Factor], labels: Sequence[Any]) -> None:

@@ -56,8 +56,8 @@ def read_log(
         None. What models should look at must be a part of the state: their rows are transitions, not steps.
     states, actions : lists of labels, optional
         All that there are, in their order: for those that the log never shows, and for models that count on an order.
-        By default those that occur, numbers in numerical and text in alphabetical order; a pandas column's categories
-        and a Dataset's own label sets are kept.
+        By default those that occur, numbers in numerical and text in alphabetical order; a pandas column's ordered
+        categories and a Dataset's own label sets are kept.
     reward_range : (low, high), optional
         Refuse rewards outside.
     gaps : {"warn", "refuse", "cut", "allow"}
@@ -126,7 +126,7 @@ def read_log(
     chain = Chain(state, next_state, terminated, truncated, state_set)
     check_ends(table, chain)
     gap = chain.gap
-    if gaps != "allow":
+    if gaps in ("warn", "refuse"):
         refuse_ends_by_place(table, columns, chosen, left, chain)
     if gap.any() and gaps in ("warn", "refuse"):
         told = describe_gaps(table, chain, [name for name in ENDS if name not in frame], list(left.values()))

@@ -134,7 +134,18 @@ def test_an_end_that_is_not_always_a_gap_is_asked_about_too():
         read_log(idle)
 
 
-@pytest.mark.parametrize("covariate", ["methadone", "last_dose_given", "end_stage", "abandoned", "terminal_illness"])
+def test_a_rare_covariate_that_is_true_at_one_end_is_left_out():
+    rare = np.arange(9) == 2
+    with pytest.warns(UserWarning, match="does not go on where it was 2 times.*Columns left out: 'smoker'"):
+        log = read_log(CORRIDOR.assign(smoker=rare))
+    assert log.attrs["left_out"] == ["smoker"]
+    # Who says that the recording was cut off at each gap has said what gaps are.
+    assert read_log(CORRIDOR.assign(flag=ENDED), gaps="cut").attrs["left_out"] == ["flag"]
+
+
+@pytest.mark.parametrize(
+    "covariate", ["methadone", "last_dose_given", "end_stage", "abandoned", "terminal_illness", "over65"]
+)
 def test_covariates_whose_names_sound_like_ends_are_left_out(covariate):
     log = read_log(CORRIDOR.assign(terminated=ENDED, truncated=False, **{covariate: [1, 0, 0] * 3}))
     assert log.attrs["left_out"] == [covariate]

@@ -159,7 +159,7 @@ def test_what_is_not_declared_is_refused(options, told):
 def test_categories_keep_their_order_and_those_never_seen(tmp_path):
     grades = ["well", "ill", "severe"]
     both = pd.Categorical(["well", "ill"], grades, ordered=True), pd.Categorical(["ill", "well"], grades, ordered=True)
-    table = frame(*both, pd.Categorical(["wait", "treat"], ["wait", "treat", "operate"]))
+    table = frame(*both, pd.Categorical(["wait", "treat"], ["wait", "treat", "operate"], ordered=True))
     table.to_parquet(tmp_path / "log.parquet")
     for source in (table, tmp_path / "log.parquet"):
         assert read_log(source).attrs["states"] == grades
@@ -170,11 +170,17 @@ def test_categories_keep_their_order_and_those_never_seen(tmp_path):
     assert read_log(table.assign(next_state=fewer)).attrs["states"] == grades
     # The caller's word goes before them.
     assert read_log(table, states=["ill", "well"]).attrs["states"] == ["ill", "well"]
+    # Orders are brought together where they do not contradict each other.
+    longer = pd.Categorical(["ill", "dead"], ["ill", "severe", "dead"], ordered=True)
+    assert read_log(table.assign(next_state=longer), gaps="allow").attrs["states"] == [*grades, "dead"]
+    text = read_log(table.assign(next_state=["ill", "end"]), gaps="allow")
+    assert text.attrs["states"] == [*grades, "end"]
     other = pd.Categorical(["ill", "well"], ["ill", "well", "severe"], ordered=True)
-    with pytest.raises(
-        ValueError, match=r"categories of state and next_state are ordered, but not the same; .* states="
-    ):
+    with pytest.raises(ValueError, match=r"categories of state and next_state .* contradict each other; .* states="):
         read_log(table.assign(next_state=other))
+    # What a filtered frame has lost is no state.
+    filtered = pd.Categorical(["b", "a"], ["a", "b", "lost"])
+    assert read_log(frame(filtered, filtered), gaps="allow").attrs["states"] == ["a", "b"]
     without = frame(pd.Categorical(["b", "a"]), pd.Categorical(["a", "c"]))
     assert read_log(without, gaps="allow").attrs["states"] == ["a", "b", "c"]
     numbers = frame(pd.Categorical([2, 0], [2, 1, 0], ordered=True))
