@@ -74,8 +74,8 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
     if on_transitions:
         under = str(settings.pop("transitions", "dirichlet_transitions"))
         own = {option.removeprefix(TRANSITIONS): value for option, value in below.items()}
-        transitions, standing = make_prior(under, mdp, rows, own)
-        settings["transitions"], standing = transitions, f" on {standing}"
+        settings["transitions"], described = make_prior(under, mdp, rows, own)
+        standing = f" on {described}"
     _refuse_incomplete(found, name, settings)
     shipped = found is models.dirichlet_transitions
     evidence = evidence_by_weight(rows, mdp) if shipped else {}

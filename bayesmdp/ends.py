@@ -149,16 +149,15 @@ def refuse_ends_by_place(
 ) -> None:
     """Refuse a column left out that is true, or false, where rows do not go on, unless ends are settled.
 
-    They are settled once each of ours is a column, or waved off with None. A column that was asked about by its name is
-    waved off by that answer.
+    For logs in which some rows do not go on. Ends are settled once each of ours is a column, or waved off with None. A
+    column that was asked about by its name is waved off by that answer.
     """
     open_ends = [ours for ours in ENDS if ours not in {**chosen, **columns}]
     asked = [place for place, name in left.items() if (found := _meant_by_name(name)) and found[0] in columns]
     looked = [place for place in left if place not in asked]
-    gap = chain.gap
-    if not (open_ends and looked and gap.any()):
+    if not (open_ends and looked):
         return
-    held = table.read({place: place for place in looked})
+    held, gap = table.read({place: place for place in looked}), chain.gap
     ended = gap | chain.terminated | chain.truncated
     for place in looked:
         flags = _as_flags(held[place])

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.columns import listed
 from bayesmdp.data import as_labels
+from bayesmdp.mdp import label_array
 from bayesmdp.tables import MISSING, Table
 
 __all__ = ["check_declared", "read_labels"]
@@ -224,11 +225,10 @@ def _categories(table: Table, names: Sequence[str], factors: Sequence[_Factor]) 
     Labels that no category names, as those of a column of text, come after the others.
     """
     declared = [factor.categories for factor in factors if factor.categories is not None]
-    named = {label for categories in declared for label in categories}
-    others = sorted({label for factor in factors for label in factor.labels} - named, key=repr)
-    if not declared or {type(label) for label in (*named, *others)} not in ({int}, {str}):
-        return []
     before: dict[Any, list[Any]] = {label: [] for categories in declared for label in categories}
+    others = {label for factor in factors for label in factor.labels} - before.keys()
+    if not before or {type(label) for label in (*before, *others)} not in ({int}, {str}):
+        return []
     for categories in declared:
         for earlier, later in pairwise(categories):
             before[later].append(earlier)
@@ -244,7 +244,7 @@ def _categories(table: Table, names: Sequence[str], factors: Sequence[_Factor]) 
 def _refuse_inexact(table: Table, names: Sequence[str], factors: Sequence[_Factor], labels: Sequence[Any]) -> None:
     """Refuse whole numbers that no array of ints can hold together."""
     numbers = [label for label in labels if isinstance(label, int)]
-    if not numbers or -(2**63) <= min(numbers) <= max(numbers) < 2**63 or 0 <= min(numbers) <= max(numbers) < 2**64:
+    if not numbers or label_array(numbers).dtype != object:
         return
     odd = {label for label in numbers if not -(2**63) <= label < 2**63}
     complaint = f"too large to stand beside {min(numbers)}" if max(numbers) < 2**64 else "too large for a whole number"

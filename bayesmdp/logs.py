@@ -126,9 +126,8 @@ def read_log(
     chain = Chain(state, next_state, terminated, truncated, state_set)
     check_ends(table, chain)
     gap = chain.gap
-    if gaps in ("warn", "refuse"):
-        refuse_ends_by_place(table, columns, chosen, left, chain)
     if gap.any() and gaps in ("warn", "refuse"):
+        refuse_ends_by_place(table, columns, chosen, left, chain)
         told = describe_gaps(table, chain, [name for name in ENDS if name not in frame], list(left.values()))
         if gaps == "refuse":
             raise ValueError(told)

@@ -26,7 +26,7 @@ from jax import lax, random
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from bayesmdp.data import Transitions, all_transitions, compress
+from bayesmdp.data import Transitions, compress
 from bayesmdp.mdp import MDP, Array
 from bayesmdp.planning.inputs import read_dataset, read_draws
 from bayesmdp.posterior.conjugate import NotConjugate
@@ -212,7 +212,7 @@ def compare_priors(
 
     if not isinstance(priors, Mapping) or not priors:
         raise TypeError(f"priors must be a mapping of names to models; got {type(priors).__name__}")
-    looks = {name: reads_reward(model, all_transitions(1, 1, 1)) for name, model in priors.items()}
+    looks = {name: reads_reward(model) for name, model in priors.items()}
     if len(set(looks.values())) > 1:
         blind = next(name for name, does in looks.items() if not does)
         raise ValueError(

@@ -122,16 +122,9 @@ def _parquet_table(path: Path) -> Table:
             raise ValueError(f"{path} is damaged; make it again: {error}") from error
         # A name that a file holds twice is refused where it is needed; elsewhere the first one stands for both.
         columns = {ours: frame.iloc[:, frame.columns.tolist().index(names[place])] for ours, place in chosen.items()}
-        return pd.DataFrame({ours: _undictionaried(column).array for ours, column in columns.items()})
+        return pd.DataFrame({ours: column.array for ours, column in columns.items()})
 
     return Table(str(path), tuple(names), read, lambda row: f"row {row}")
-
-
-def _undictionaried(column: pd.Series) -> pd.Series:
-    """Without categories that have no order: in a file they are how a column is packed, in whatever order."""
-    if isinstance(column.dtype, pd.CategoricalDtype) and not column.dtype.ordered:
-        return column.astype(object)
-    return column
 
 
 def _text_table(path: Path, separator: str, encoding: str, decimal: str) -> Table:

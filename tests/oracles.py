@@ -16,6 +16,8 @@ __all__ = [
     "exact_value",
     "iterate_value",
     "policy_value",
+    "tail_mean",
+    "tail_means",
     "targets",
 ]
 
@@ -43,6 +45,22 @@ def over_draws(values, level):
     level = np.broadcast_to(level, values.shape[1:])
     rank = np.maximum(np.ceil(level * len(values)).astype(int), 1) - 1
     return np.take_along_axis(np.sort(values, 0), rank[None], 0)[0]
+
+
+def tail_mean(values, level):
+    """Mean of the lowest level * N of some numbers, the last of them in part."""
+    left, total = level * len(values), 0.0
+    for value in sorted(values):
+        share = min(1.0, left)
+        total, left = total + share * value, left - share
+    return total / (level * len(values))
+
+
+def tail_means(values, level):
+    """CVaR along the first axis; `level` a number or [state, action]."""
+    level = np.broadcast_to(level, values.shape[1:])
+    pairs = np.ndindex(*values.shape[1:])
+    return np.reshape([tail_mean(values[:, s, a], level[s, a]) for s, a in pairs], values.shape[1:])
 
 
 def iterate_value(draws, reward, discount, level=None, *, terminal=None, available=None, tolerance=1e-13):

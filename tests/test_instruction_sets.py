@@ -44,13 +44,6 @@ def computed_under_each(folder: Path) -> dict[str, dict[str, np.ndarray]]:
     return found
 
 
-def tail_mean(targets: np.ndarray, level: np.ndarray) -> np.ndarray:
-    """CVaR [state, action] by sorting: the mean of the lowest ``level * draws`` targets, the last one in part."""
-    ordered, size = np.sort(targets, axis=0), level * len(targets)
-    share = np.clip(size - np.arange(len(targets))[:, None, None], 0, 1)
-    return (share * ordered).sum(0) / size
-
-
 # One test, since what it checks takes minutes to compute and every worker would compute it anew.
 @pytest.mark.slow
 def test_every_certificate_holds_and_roundings_are_all_that_changes(
@@ -77,7 +70,11 @@ def test_every_certificate_holds_and_roundings_are_all_that_changes(
 
 def certificates_checked(computed: dict[str, dict[str, np.ndarray]], shape: tuple[int, int, int]) -> int:
     """How many plans were computed again in NumPy: each has the residual that it claims, so that its bound is one."""
-    measures = {"quantile": oracles.over_draws, "cvar": tail_mean, "mean": lambda targets, level: targets.mean(0)}
+    measures = {
+        "quantile": oracles.over_draws,
+        "cvar": oracles.tail_means,
+        "mean": lambda targets, level: targets.mean(0),
+    }
     assert set(measures) == set(RISKS)
     number = 0
     for chosen, found in computed.items():

@@ -218,7 +218,7 @@ def log_rows(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tu
     This is the one place where a log is reduced to rows for a model, after the model was asked what it looks at.
     """
     if isinstance(log, Transitions):
-        if isinstance(log, MeanRewards) and callable(model) and reads_reward(model, all_transitions(1, 1, 1)):
+        if isinstance(log, MeanRewards) and callable(model) and reads_reward(model):
             raise ValueError(
                 "the model observes rewards, and those of the data are means over steps that were paid differently, "
                 "each of which would count as one exact reward; give the log itself, or "
@@ -236,8 +236,7 @@ def log_rows(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tu
         states: Sequence[Hashable] | None = None if mdp is None else mdp.states
         actions: Sequence[Hashable] | None = None if mdp is None else mdp.actions
     else:
-        looks = callable(model) and reads_reward(model, all_transitions(1, 1, 1))
-        data = compress(log, mdp, distinct_rewards=looks)
+        data = compress(log, mdp, distinct_rewards=callable(model) and reads_reward(model))
         states = label_set(log, "states") if mdp is None else mdp.states
         actions = label_set(log, "actions") if mdp is None else mdp.actions
     return data, Labels(states, actions, None if mdp is None else mdp.successor)

@@ -15,6 +15,7 @@ that is in no pair must not depend on the unknowns at all.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -114,7 +115,7 @@ def find_pairs(model: Model, data: Records) -> Pairs:
             of = _unknown(messages, runs, known)
             if of is not None:
                 observes.append((name, of))
-        _check_rest(model, data, latents, runs, dict(observes), known)
+        _check_rest(model, data, runs, dict(observes), known)
     return Pairs(
         tuple(observes),
         tuple((name, family.name) for name, (family, _) in known.items()),
@@ -234,18 +235,11 @@ def _unknown(messages: list[dict[str, Any]], runs: list[dict[str, Any]], known: 
 
 
 def _check_rest(
-    model: Model,
-    data: Records,
-    latents: dict[str, Latent],
-    runs: list[dict[str, Any]],
-    observes: dict[str, str],
-    known: dict[str, Any],
+    model: Model, data: Records, runs: list[dict[str, Any]], observes: dict[str, str], known: dict[str, Any]
 ) -> None:
     """Refuse a likelihood that is another than the pairs' in some row, at random values of the unknowns."""
     families = {name: known[of][0].name for name, of in observes.items()}
-    rest = np.stack(
-        [_rest(model, data, latents, {name: run[name]["value"] for name in known}, families) for run in runs]
-    )
+    rest = np.stack([_rest(model, data, run, known, families) for run in runs])
     there = np.isfinite(rest).any(0)
     filled = np.where(np.isfinite(rest), rest, np.nanmax(np.where(there, rest, 0.0), axis=0))
     wrong = ~(np.ptp(filled, axis=0) <= 1e-9 * (1 + np.abs(filled).max(0)))
@@ -260,18 +254,22 @@ def _check_rest(
 def _rest(
     model: Model,
     data: Records,
-    latents: dict[str, Latent],
-    values: dict[str, NDArray[np.float64]],
+    messages: dict[str, Any],
+    unknowns: Iterable[str],
     families: dict[str, str],
 ) -> NDArray[np.float64]:
-    """Log-likelihood [row] of rows of weight 1 but for the pairs' sites; NaN where those give probability 0."""
+    """Log-likelihood [row] of rows of weight 1 but for the pairs' sites; NaN where those give probability 0.
+
+    `messages` are those of one run, whose values of the unknowns are meant.
+    """
     explained = np.zeros(len(data.weight))
-    for name, site in messages_at_random(model, data, latents, numbers=values).items():
+    for name, site in messages.items():
         if name in families:
             times = np.asarray(row_counts(site, len(data.weight)))
             each = _log_probability(families[name], site, len(data.weight))
             explained += np.where(times > 0, times * np.where(times > 0, each, 0.0), 0.0)
     possible = explained > -np.inf
+    values = {name: messages[name]["value"] for name in unknowns}
     total = np.maximum(np.asarray(row_values(model, data, values)), -1e300)
     return np.where(possible, total - np.where(possible, explained, 0.0), np.nan)
 
@@ -282,7 +280,8 @@ def log_evidence(model: Model, pairs: Pairs, after: dict[str, NDArray[np.float64
     values = {name: _inside(families[name], parameters) for name, parameters in after.items()}
     of_pairs = {name: families[of] for name, of in pairs.observes}
     once = data._replace(weight=np.ones(len(data.weight)))
-    rest = _rest(model, once, looked_at(model, once, latent_sites), values, of_pairs)
+    messages = messages_at_random(model, once, looked_at(model, once, latent_sites), numbers=values)
+    rest = _rest(model, once, messages, values, of_pairs)
     gained = [
         _log_normaliser(families[name], after[name]) - _log_normaliser(families[name], pairs.before[name])
         for name in after

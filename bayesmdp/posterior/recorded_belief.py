@@ -29,7 +29,7 @@ from bayesmdp.posterior.primitives import drawn_primitives
 from bayesmdp.posterior.priors import NotConjugate
 from bayesmdp.posterior.program import Model, read_sites
 from bayesmdp.posterior.recorded import Pairs, find_pairs, learn
-from bayesmdp.posterior.runs import computed_at_random, latent_sites, looked_at
+from bayesmdp.posterior.runs import computed_at_random, latent_sites, looked_at, with_values
 from bayesmdp.posterior.smc import Particles, Settings, advance, choose, effective_size, start
 from bayesmdp.records import Records
 
@@ -152,8 +152,7 @@ def _told(messages: dict[str, Any]) -> dict[str, list[Array]]:
     """Of each site its value and, where it is sampled, the log of its probability."""
     return {
         name: [site["value"], *([site["fn"].log_prob(site["value"])] if site["type"] == "sample" else [])]
-        for name, site in messages.items()
-        if site["type"] in ("sample", "deterministic")
+        for name, site in with_values(messages).items()
     }
 
 

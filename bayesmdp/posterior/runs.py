@@ -41,6 +41,7 @@ __all__ = [
     "run_at_random",
     "sites",
     "trace",
+    "with_values",
 ]
 
 type Model = Callable[[Any], Any]
@@ -171,24 +172,20 @@ def messages_at_random(
 
 def _parts(messages: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """What of the messages is computed: NumPyro's distributions are trees of arrays."""
-    kept = {name: site for name, site in messages.items() if site["type"] in ("sample", "deterministic")}
-    return {
-        name: {
-            "fn": site["fn"] if site["type"] == "sample" else None,
-            "value": jnp.asarray(site["value"]),
-            "scale": None if site.get("scale") is None else jnp.asarray(site["scale"]),
-        }
-        for name, site in kept.items()
-    }
+    return _entries(messages, "fn", "value", "scale")
 
 
 def _without_parts(messages: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    told = ("name", "type", "is_observed", "cond_indep_stack")
-    return {
-        name: {key: site.get(key) for key in told}
-        for name, site in messages.items()
-        if site["type"] in ("sample", "deterministic")
-    }
+    return _entries(messages, "name", "type", "is_observed", "cond_indep_stack")
+
+
+def _entries(messages: dict[str, Any], *keys: str) -> dict[str, dict[str, Any]]:
+    return {name: {key: site.get(key) for key in keys} for name, site in with_values(messages).items()}
+
+
+def with_values(messages: dict[str, Any]) -> dict[str, Any]:
+    """The messages of sites that are sampled, observed or computed."""
+    return {name: site for name, site in messages.items() if site["type"] in ("sample", "deterministic")}
 
 
 def looked_at[T](model: Model, data: Data, look: Callable[[dict[str, Any]], T]) -> T:

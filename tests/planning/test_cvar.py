@@ -20,26 +20,11 @@ def in_64_bit():
         yield
 
 
-def tail_mean(values, level):
-    """Mean of the lowest level * N of some numbers, the last of them in part."""
-    left, total = level * len(values), 0.0
-    for value in sorted(values):
-        share = min(1.0, left)
-        total, left = total + share * value, left - share
-    return total / (level * len(values))
-
-
-def tail_means(values, level):
-    level = np.broadcast_to(level, values.shape[1:])
-    pairs = np.ndindex(*values.shape[1:])
-    return np.reshape([tail_mean(values[:, s, a], level[s, a]) for s, a in pairs], values.shape[1:])
-
-
 def iterate(draws, reward, discount, level):
     """Fixed point by plain value iteration, far beyond the tolerance of any plan."""
     value = np.zeros(draws.shape[1])
     for _ in range(int(35 / (1 - discount))):
-        value = tail_means(oracles.targets(draws, reward, discount, value), level).max(-1)
+        value = oracles.tail_means(oracles.targets(draws, reward, discount, value), level).max(-1)
     return value
 
 
@@ -51,7 +36,9 @@ def test_cvar_is_the_mean_of_the_lowest(draws):
     values[:, 2] = 0.3
     levels = np.concatenate([np.arange(1, draws + 1) / draws, [1e-9, 0.07, 0.1, 1 / 3, 0.5, 0.29, 0.999, 1.0]])
     for level in levels:
-        np.testing.assert_allclose(compiled_value(CVaR(level), values), tail_means(values, level), rtol=0, atol=1e-14)
+        np.testing.assert_allclose(
+            compiled_value(CVaR(level), values), oracles.tail_means(values, level), rtol=0, atol=1e-14
+        )
 
 
 def test_the_ends_and_the_order():
@@ -68,12 +55,12 @@ def test_the_ends_and_the_order():
 def test_levels_and_draws_by_pair():
     rng = np.random.default_rng(1)
     values, level = rng.normal(size=(50, 6, 2)), rng.uniform(0.01, 1, (6, 2))
-    np.testing.assert_allclose(CVaR(level).value(values), tail_means(values, level), atol=1e-14)
+    np.testing.assert_allclose(CVaR(level).value(values), oracles.tail_means(values, level), atol=1e-14)
     number = rng.integers(1, 80, (6, 2))
     found = CVaR(level, number).value(values)
     for state, action in np.ndindex(6, 2):
         used = values[: number[state, action], state, action]
-        assert found[state, action] == pytest.approx(tail_mean(used, level[state, action]), abs=1e-14)
+        assert found[state, action] == pytest.approx(oracles.tail_mean(used, level[state, action]), abs=1e-14)
 
 
 def random_draws(seed, reward=(), draws=25):
@@ -102,7 +89,7 @@ def test_rows_attain_the_cvar_and_support_it(risk, reward, ties):
     q, attained = compiled_evaluate(problem, draws, value, risk)
     np.testing.assert_allclose(q, plain, rtol=0, atol=1e-14)
     used = targets if risk.num_draws is None else targets[:17]
-    np.testing.assert_allclose(q, tail_means(used, risk.level), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(q, oracles.tail_means(used, risk.level), rtol=0, atol=1e-14)
     again, _ = compiled_evaluate(problem, draws, value, risk, attained)
     np.testing.assert_array_equal(again, q)
     others = np.random.default_rng(3).normal(size=(20, 5))
