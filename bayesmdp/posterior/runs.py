@@ -19,7 +19,9 @@ import numpy as np
 import numpyro.distributions as dist
 from numpy.typing import NDArray
 from numpyro import handlers
+from numpyro.primitives import Messenger
 
+from bayesmdp.data import PLATE
 from bayesmdp.mdp import Array
 
 __all__ = [
@@ -212,8 +214,23 @@ def latent_values(model: Model, data: Data, seed: int = 0) -> dict[str, NDArray[
 
 def trace(model: Model, data: Data) -> dict[str, Any]:
     """NumPyro's messages by site, of one run; one thread at a time."""
-    with TRACING:
+    with TRACING, _NamesApart():
         return dict(handlers.trace(model).get_trace(data))
+
+
+class _NamesApart(Messenger):  # type: ignore[misc]
+    """Refuses a site and a plate of one name, of which NumPyro would keep one and forget the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plates: dict[str, bool] = {}
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        name, is_plate = msg.get("name"), msg["type"] == "plate"
+        if name is None or self.plates.setdefault(name, is_plate) == is_plate:
+            return
+        whose = ", the one that data.rows() enters" if name == PLATE else ""
+        raise ValueError(f"{name!r} is the name of a site and of a plate{whose}; give the site another name")
 
 
 def base_distribution(fn: Any) -> Any:
