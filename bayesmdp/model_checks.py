@@ -65,8 +65,9 @@ def replicate_logs(
     -------
     DataTree
         ``posterior_predictive`` and ``prior_predictive`` with ``transitions`` [chain, draw, state, action, next_state
-        or outcome], ``visits`` [chain, draw, state, action] and ``total_reward`` [chain, draw]; ``observed_data`` with
-        the same of the log. ArviZ's ``plot_ppc_*`` read it.
+        or outcome], ``visits`` [chain, draw, state, action] and ``total_reward`` [chain, draw, log], of the one log;
+        ``observed_data`` with the same of the log itself. ArviZ's ``plot_ppc_dist`` and ``plot_ppc_tstat`` draw it, and
+        those of its plots that are for one axis draw ``total_reward``.
 
     Examples
     --------
@@ -89,7 +90,7 @@ def replicate_logs(
     dims: dict[str, tuple[str, ...]] = {
         "transitions": ("state", "action", labels.outcome),
         "visits": ("state", "action"),
-        "total_reward": (),
+        "total_reward": ("log",),  # ArviZ draws nothing without an axis
     }
     groups = {}
     for number, (group, name) in enumerate(GROUPS.items()):
@@ -116,11 +117,11 @@ def replicate_logs(
         made = {
             "transitions": rng.multinomial(np.broadcast_to(tries, kernels.shape[:-1]), kernels),
             "visits": visits,
-            "total_reward": np.array([walk.reward.sum() for walk in walks]),
+            "total_reward": np.array([[walk.reward.sum()] for walk in walks]),
         }
         made = {variable: values[None] for variable, values in made.items()}
         groups[name] = label_draws(made, ("chain", "draw"), dims, labels)
-    observed = {"transitions": seen, "visits": tries, "total_reward": np.asarray(float(log["reward"].sum()))}
+    observed = {"transitions": seen, "visits": tries, "total_reward": np.array([float(log["reward"].sum())])}
     groups["observed_data"] = label_draws(observed, (), dims, labels)
     return xr.DataTree.from_dict(groups)
 
@@ -164,10 +165,7 @@ def surprises(
     below = (made < observed).mean("replicate") + equal / 2
     tail = np.maximum(2 * np.minimum(below, 1 - below), 1 / made.sizes["replicate"])
     columns = {"observed": observed, "mean": made.mean("replicate"), "sd": made.std("replicate"), "tail": tail}
-    table = xr.Dataset(columns)
-    if not table.dims:
-        return table.expand_dims("log").to_dataframe()
-    return table.to_dataframe().sort_values(["tail", "sd"], ascending=[True, False])
+    return xr.Dataset(columns).to_dataframe().sort_values(["tail", "sd"], ascending=[True, False])
 
 
 def compare_priors(

@@ -28,7 +28,25 @@ def test_replicates_have_the_predictive_moments() -> None:
         assert_means(made, tries * before / before.sum(-1, keepdims=True), group)
     visits = check["posterior_predictive"]["visits"]
     assert (visits.sum(("state", "action")) == LOG.sizes["step"]).all()
-    assert float(check["observed_data"]["total_reward"]) == pytest.approx(float(LOG["reward"].sum()))
+    assert check["observed_data"]["total_reward"].item() == pytest.approx(float(LOG["reward"].sum()))
+
+
+@pytest.mark.filterwarnings("ignore:Variables .* look discrete", "ignore:num_samples is larger")
+def test_arviz_draws_replicates() -> None:
+    """All variables of both groups, and its plots for one axis the total reward."""
+    import arviz as az
+    import matplotlib.pyplot as plt
+
+    log = LOG.isel(step=slice(0, 60))
+    check = bm.replicate_logs(bm.infer(dirichlet_transitions(RIVER), log, draws=20), log, RIVER, replicates=20)
+    for group in ("posterior_predictive", "prior_predictive"):
+        drawn = az.plot_ppc_dist(check, group=group).viz["predictive_dist"]
+        assert {"transitions", "visits", "total_reward"} <= set(drawn.to_dataset().data_vars)
+    az.plot_ppc_tstat(check, t_stat="mean")
+    for plot in (az.plot_ppc_pit, az.plot_ppc_interval):
+        plot(check, var_names=["total_reward"])
+    plt.close("all")
+    assert bm.surprises(check, "total_reward").index.names == ["log"]
 
 
 def test_a_wrong_structure_surprises_and_the_right_one_does_not() -> None:
