@@ -24,7 +24,9 @@ import numpy as np
 import xarray as xr
 from jax import lax, random
 from numpy.typing import NDArray
+from rich.console import Console
 from scipy.special import logsumexp
+from tqdm.auto import tqdm
 
 from bayesmdp.data import Transitions, all_transitions, compress
 from bayesmdp.mdp import MDP, Array
@@ -169,7 +171,12 @@ def surprises(
 
 
 def compare_priors(
-    log: xr.Dataset | Transitions, priors: Mapping[str, Model], *, mdp: MDP | None = None, **options: Any
+    log: xr.Dataset | Transitions,
+    priors: Mapping[str, Model],
+    *,
+    mdp: MDP | None = None,
+    progress: bool | None = None,
+    **options: Any,
 ) -> pd.DataFrame:
     """Rival priors on one log: evidence, and how well each step is predicted from the others.
 
@@ -177,6 +184,8 @@ def compare_priors(
     ----------
     log : Dataset over ``step``, or Transitions
     priors : mapping of name to NumPyro model
+    progress : bool, optional
+        Whether bars on standard error show which prior is at work; by default in terminals and notebooks.
     mdp, **options
         As for :func:`~bayesmdp.infer`; where a prior has no closed form, ``method="smc"`` by default, which has an
         evidence.
@@ -221,9 +230,13 @@ def compare_priors(
     each: dict[str, NDArray[np.float64]] = {}
     counted: dict[str, NDArray[np.float64]] = {}
     impossible: Impossible | None = None
-    for name, model in priors.items():
+    console = Console(stderr=True)
+    shown = console.is_terminal or console.is_jupyter if progress is None else progress
+    bar = tqdm(priors.items(), leave=False, disable=not shown)
+    for name, model in bar:
+        bar.set_description(str(name))
         try:
-            posterior = _with_evidence(model, log, mdp=mdp, **options)
+            posterior = _with_evidence(model, log, mdp=mdp, progress=shown, **options)
         except Impossible as error:
             rows[name] = {"engine": "none", "log_evidence": -np.inf, "log_evidence_sd": 0.0, "elpd_loo": -np.inf}
             impossible = error

@@ -95,13 +95,17 @@ def test_log_evidence_of_normal_rewards() -> None:
     assert unknown.attrs["log_evidence"] == pytest.approx(expected, abs=1e-9)
 
 
-def test_leave_one_out_of_a_coin() -> None:
+def test_leave_one_out_of_a_coin(capsys: pytest.CaptureFixture[str]) -> None:
     """A Beta posterior's own leave-one-out predictions, in closed form."""
     coin = bm.MDP(transition=np.full((1, 1, 2), 0.5), reward=np.zeros((1, 1)), discount=0.9, successor=[[[0, 0]]])
     heads, tails = 30.0, 12.0
     zeros = np.zeros(2, np.int32)
     log = bm.Transitions(zeros, zeros, np.array([0, 1], np.int32), np.zeros(2), np.array([heads, tails]))
-    table = bm.compare_priors(log, {"coin": dirichlet_transitions(coin, [2.0, 3.0])}, mdp=coin, draws=20_000)
+    priors = {"coin": dirichlet_transitions(coin, [2.0, 3.0])}
+    table = bm.compare_priors(log, priors, mdp=coin, draws=20_000, progress=True)
+    assert "coin: " in capsys.readouterr().err
+    bm.compare_priors(log, priors, mdp=coin, draws=20_000)
+    assert capsys.readouterr().err == ""  # where nobody looks
     a, b = 2 + heads, 3 + tails
     expected = heads * np.log((a - 1) / (a + b - 1)) + tails * np.log((b - 1) / (a + b - 1))
     assert table.loc["coin", "elpd_loo"] == pytest.approx(expected, abs=0.02)

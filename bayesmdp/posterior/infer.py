@@ -76,7 +76,7 @@ def infer(
     num_warmup : int, default 1000
         Of each NUTS chain.
     progress : bool
-        Whether NUTS shows a progress bar.
+        Whether NUTS, and runs of particles, show a progress bar.
 
     Returns
     -------
@@ -162,7 +162,15 @@ def infer(
                 _refuse_impossible(padded, _never(model, padded), rewarded)
         if engine == "smc":
             settings = model.settings if isinstance(model, ByParticles) else DEFAULT
-            sample = smc_run.run(model, padded, num_draws=draws, num_chains=num_chains, seed=seed, settings=settings)
+            sample = smc_run.run(
+                model,
+                padded,
+                num_draws=draws,
+                num_chains=num_chains,
+                seed=seed,
+                settings=settings,
+                progress=progress,
+            )
             posterior, prior, told = sample.draws, sample.prior, sample.account()
         elif found is None:
             posterior, statistics = nuts.run(
