@@ -167,3 +167,43 @@ def test_a_column_that_a_model_may_not_read_is_told() -> None:
         bm.infer(model, log, mdp=RIVER)
     with pytest.raises(AttributeError, match="may read stage, features, target, weight of them"):
         _ = bm.Targets(*np.zeros((4, 1))).group
+
+
+def _looking_up(how: str) -> Any:
+    table = np.zeros((6, 2))
+
+    def model(data: Any) -> None:
+        with numpyro.plate("state", 6, dim=-2), numpyro.plate("action", 2, dim=-1):
+            transition = numpyro.sample("transition", dist.Dirichlet(np.ones(6)))
+        if how == "too many":
+            row = transition[data.state, data.action, data.next_state, 0]
+        elif how == "swapped":
+            row = table[1, 5]
+        else:
+            row = table[data.state, data.action]
+        with data.rows():
+            chances = transition[data.state, data.action] + 0 * jnp.sum(row)
+            numpyro.sample("went", dist.Categorical(chances), obs=data.next_state)
+
+    return model
+
+
+@pytest.mark.parametrize(
+    ("how", "kind", "told"),
+    [
+        (
+            "too many",
+            IndexError,
+            r"line \d+: row = .*4 were indexed\. .* are transition \(6, 2, 6\); transition is \[state",
+        ),
+        (
+            "swapped",
+            IndexError,
+            r"index 5 is out of bounds for axis 1 with size 2\. .* a row's is transition\[data.state",
+        ),
+        ("NumPy", TypeError, r"row = table\[data.state, data.action\]: .* wrap it, as in jnp.asarray\(table\)"),
+    ],
+)
+def test_lookups_that_fail_are_told_with_their_line(how: str, kind: type[Exception], told: str) -> None:
+    with pytest.raises(kind, match=told):
+        bm.infer(_looking_up(how), LOG, mdp=RIVER, draws=0)

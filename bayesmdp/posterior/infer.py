@@ -81,14 +81,16 @@ def infer(
     Returns
     -------
     DataTree
-        Groups ``posterior``, ``prior`` (chain, draw, ...), ``sample_stats``, ``observed_data`` and ``constant_data``
-        (over ``row``, the distinct transitions seen), and for an exact posterior ``parameters``: the concentration of
-        each Dirichlet site, and along ``parameter`` a and b of a Beta, mean and sd of a Normal, shape and rate of a
-        Gamma. A Normal and a Gamma site that are Normal-Gamma together stand under the name of the Normal one, with
-        mean, weight, shape and rate. What a site has no use for is NaN. Where the model observes rewards the distinct
-        rewards are rows of their own, beyond 10,000 of which those of one transition become two if a Normal likelihood
-        permits it (:mod:`~bayesmdp.posterior.summary`); the attr ``rewards`` then says so. Of Q-values ``parameters``
-        are the posterior's ``mean`` [stage, feature] and ``covariance``, and ``likelihood`` the sums of the data.
+        Groups ``posterior``, ``prior`` (chain, draw, ...), ``observed_data`` and ``constant_data`` (over ``row``, the
+        distinct transitions seen); from NUTS ``sample_stats``, which exact draws have no use for, and of particles the
+        attrs ``least_effective_size`` and ``resampled`` tell; and for an exact posterior ``parameters``: the
+        concentration of each Dirichlet site, and along ``parameter`` a and b of a Beta, mean and sd of a Normal, shape
+        and rate of a Gamma. A Normal and a Gamma site that are Normal-Gamma together stand under the name of the Normal
+        one, with mean, weight, shape and rate. What a site has no use for is NaN. Where the model observes rewards the
+        distinct rewards are rows of their own, beyond 10,000 of which those of one transition become two if a Normal
+        likelihood permits it (:mod:`~bayesmdp.posterior.summary`); the attr ``rewards`` then says so. Of Q-values
+        ``parameters`` are the posterior's ``mean`` [stage, feature] and ``covariance``, and ``likelihood`` the sums of
+        the data.
 
     Raises
     ------
