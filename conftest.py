@@ -2,6 +2,8 @@
 
 import os
 from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,17 @@ from bayesmdp.compiled import forget_programs, keep_programs
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 keep_programs()
+
+
+def pytest_collect_file(file_path: Path) -> None:
+    """Import a module of the package in the ordinary way before pytest does.
+
+    Under ``--import-mode=importlib`` pytest sets the module that it imports as an attribute of its package, over the
+    function of that name which the package exports; one that is imported already it takes as it is.
+    """
+    place = file_path.relative_to(Path(__file__).parent).with_suffix("").parts
+    if place[0] == "bayesmdp" and file_path.suffix == ".py":
+        import_module(".".join(place).removesuffix(".__init__"))
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ import contextlib
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
@@ -26,6 +27,7 @@ from numpyro import handlers
 from numpyro.primitives import Messenger
 
 from bayesmdp.mdp import MDP, Array, label_array
+from bayesmdp.widths import keep_widths_apart
 
 __all__ = [
     "MeanRewards",
@@ -41,10 +43,15 @@ __all__ = [
     "safe_log",
 ]
 
+PLATE = "data_rows"
+"""The plate of `data.rows()`; no site of a model may have this name."""
+
 COLUMNS = ("state", "action", "reward", "next_state")
 
 LARGEST_REWARD = 1e100
 """Beyond, sums of rewards and values overflow."""
+
+keep_widths_apart()
 
 
 class Transitions(NamedTuple):
@@ -69,13 +76,16 @@ class Transitions(NamedTuple):
 
     @contextlib.contextmanager
     def rows(self) -> Iterator[None]:
-        """Enter the plate ``row`` with each row's log-likelihood counted `weight` times.
+        """Enter the plate ``data_rows`` with each row's log-likelihood counted `weight` times.
 
         Rows of weight 0 are masked (NumPyro's `scale` refuses zeros), so the same model function gives the prior, the
         posterior and predictions. Categorical probabilities may be exactly 0: see :class:`_SafeLogarithm`.
         """
         with weighted_rows(self.weight), _SafeLogarithm():
             yield
+
+    def __getattr__(self, name: str) -> Any:
+        raise no_column(self, name)
 
 
 class MeanRewards(Transitions):
@@ -105,17 +115,63 @@ class Targets(NamedTuple):
 
     @contextlib.contextmanager
     def rows(self) -> Iterator[None]:
-        """Enter the plate ``row``, as in `Transitions.rows`."""
+        """Enter the plate ``data_rows``, as in `Transitions.rows`."""
         with weighted_rows(self.weight):
             yield
+
+    def __getattr__(self, name: str) -> Any:
+        raise no_column(self, name)
+
+
+def no_column(data: Any, name: str) -> AttributeError:
+    """What is said of a column that the rows of a model do not have; of no interest to those who only try."""
+    columns = ", ".join(data._fields)
+    return AttributeError(
+        f"the data have no {name!r}: a model may read {columns} of them, and enter rows(). Other columns of a log are "
+        "dropped; what a model needs of them it must hold itself, as an array indexed by state or action"
+    )
 
 
 @contextlib.contextmanager
 def weighted_rows(weight: Array) -> Iterator[None]:
+    """Enter the plate of rows, with rows of weight 0 masked and the others scaled by it."""
     seen = jnp.asarray(weight) > 0
-    times = jnp.where(seen, weight, 1)
-    with numpyro.plate("row", len(weight)), handlers.mask(mask=seen), handlers.scale(scale=times):
+    if isinstance(weight, jax.core.Tracer):
+        times: Any = jnp.where(seen, weight, 1)
+    else:
+        times = _Times(np.where(np.asarray(weight) > 0, weight, 1))
+    with numpyro.plate(PLATE, len(weight)), handlers.mask(mask=seen), handlers.scale(scale=times):
         yield
+
+
+class _Times:
+    """How often each row counts, as what `handlers.scale` takes.
+
+    A site's scale is among what NumPyro and ArviZ compare and hash where they look at a model abstractly
+    (`PytreeTrace`), which arrays are not made for.
+    """
+
+    def __init__(self, values: NDArray[Any]) -> None:
+        self.values = values
+
+    def __jax_array__(self) -> Array:
+        return jnp.asarray(self.values)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.values, dtype=dtype, copy=copy)
+
+    def __mul__(self, other: Any) -> Any:
+        if isinstance(other, jax.Array):
+            return jnp.asarray(self.values) * other
+        return _Times(self.values * np.asarray(other))
+
+    __rmul__ = __mul__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Times) and np.array_equal(self.values, other.values)
+
+    def __hash__(self) -> int:
+        return hash((self.values.shape, self.values.tobytes()))
 
 
 class _SafeLogarithm(Messenger):  # type: ignore[misc]

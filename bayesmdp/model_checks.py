@@ -24,7 +24,9 @@ import numpy as np
 import xarray as xr
 from jax import lax, random
 from numpy.typing import NDArray
+from rich.console import Console
 from scipy.special import logsumexp
+from tqdm.auto import tqdm
 
 from bayesmdp.data import Transitions, compress
 from bayesmdp.mdp import MDP, Array
@@ -65,8 +67,9 @@ def replicate_logs(
     -------
     DataTree
         ``posterior_predictive`` and ``prior_predictive`` with ``transitions`` [chain, draw, state, action, next_state
-        or outcome], ``visits`` [chain, draw, state, action] and ``total_reward`` [chain, draw]; ``observed_data`` with
-        the same of the log. ArviZ's ``plot_ppc_*`` read it.
+        or outcome], ``visits`` [chain, draw, state, action] and ``total_reward`` [chain, draw, log], of the one log;
+        ``observed_data`` with the same of the log itself. ArviZ's ``plot_ppc_dist`` and ``plot_ppc_tstat`` draw it, and
+        those of its plots that are for one axis draw ``total_reward``.
 
     Examples
     --------
@@ -89,7 +92,7 @@ def replicate_logs(
     dims: dict[str, tuple[str, ...]] = {
         "transitions": ("state", "action", labels.outcome),
         "visits": ("state", "action"),
-        "total_reward": (),
+        "total_reward": ("log",),  # ArviZ draws nothing without an axis
     }
     groups = {}
     for number, (group, name) in enumerate(GROUPS.items()):
@@ -116,11 +119,11 @@ def replicate_logs(
         made = {
             "transitions": rng.multinomial(np.broadcast_to(tries, kernels.shape[:-1]), kernels),
             "visits": visits,
-            "total_reward": np.array([walk.reward.sum() for walk in walks]),
+            "total_reward": np.array([[walk.reward.sum()] for walk in walks]),
         }
         made = {variable: values[None] for variable, values in made.items()}
         groups[name] = label_draws(made, ("chain", "draw"), dims, labels)
-    observed = {"transitions": seen, "visits": tries, "total_reward": np.asarray(float(log["reward"].sum()))}
+    observed = {"transitions": seen, "visits": tries, "total_reward": np.array([float(log["reward"].sum())])}
     groups["observed_data"] = label_draws(observed, (), dims, labels)
     return xr.DataTree.from_dict(groups)
 
@@ -164,14 +167,16 @@ def surprises(
     below = (made < observed).mean("replicate") + equal / 2
     tail = np.maximum(2 * np.minimum(below, 1 - below), 1 / made.sizes["replicate"])
     columns = {"observed": observed, "mean": made.mean("replicate"), "sd": made.std("replicate"), "tail": tail}
-    table = xr.Dataset(columns)
-    if not table.dims:
-        return table.expand_dims("log").to_dataframe()
-    return table.to_dataframe().sort_values(["tail", "sd"], ascending=[True, False])
+    return xr.Dataset(columns).to_dataframe().sort_values(["tail", "sd"], ascending=[True, False])
 
 
 def compare_priors(
-    log: xr.Dataset | Transitions, priors: Mapping[str, Model], *, mdp: MDP | None = None, **options: Any
+    log: xr.Dataset | Transitions,
+    priors: Mapping[str, Model],
+    *,
+    mdp: MDP | None = None,
+    progress: bool | None = None,
+    **options: Any,
 ) -> pd.DataFrame:
     """Rival priors on one log: evidence, and how well each step is predicted from the others.
 
@@ -179,6 +184,8 @@ def compare_priors(
     ----------
     log : Dataset over ``step``, or Transitions
     priors : mapping of name to NumPyro model
+    progress : bool, optional
+        Whether bars on standard error show which prior is at work; by default in terminals and notebooks.
     mdp, **options
         As for :func:`~bayesmdp.infer`; where a prior has no closed form, ``method="smc"`` by default, which has an
         evidence.
@@ -223,9 +230,13 @@ def compare_priors(
     each: dict[str, NDArray[np.float64]] = {}
     counted: dict[str, NDArray[np.float64]] = {}
     impossible: Impossible | None = None
-    for name, model in priors.items():
+    console = Console(stderr=True)
+    shown = console.is_terminal or console.is_jupyter if progress is None else progress
+    bar = tqdm(priors.items(), leave=False, disable=not shown)
+    for name, model in bar:
+        bar.set_description(str(name))
         try:
-            posterior = _with_evidence(model, log, mdp=mdp, **options)
+            posterior = _with_evidence(model, log, mdp=mdp, progress=shown, **options)
         except Impossible as error:
             rows[name] = {"engine": "none", "log_evidence": -np.inf, "log_evidence_sd": 0.0, "elpd_loo": -np.inf}
             impossible = error

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from bayesmdp.data import label_indices, label_set, weighted_rows
+from bayesmdp.data import label_indices, label_set, no_column, weighted_rows
 from bayesmdp.mdp import Array
 
 __all__ = ["Records", "check_records", "read_records"]
@@ -45,9 +45,12 @@ class Records(NamedTuple):
 
     @contextlib.contextmanager
     def rows(self) -> Iterator[None]:
-        """Enter the plate ``row``, as in `Transitions.rows`."""
+        """Enter the plate ``data_rows``, as in `Transitions.rows`."""
         with weighted_rows(self.weight):
             yield
+
+    def __getattr__(self, name: str) -> Any:
+        raise no_column(self, name)
 
 
 def read_records(log: xr.Dataset, mdp: Any | None = None) -> Records:

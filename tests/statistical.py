@@ -60,6 +60,28 @@ def assert_same_distribution(draws: ArrayLike, others: ArrayLike, what: str = "d
     assert_p_value(float(stats.ks_2samp(np.ravel(draws), np.ravel(others)).pvalue), what)
 
 
+def counts_p_value(seen: ArrayLike, expected: ArrayLike, least: float = 5.0) -> float:
+    """p-value of counts with these expectations, up to a factor, by a chi-squared test; 0 if the impossible was seen.
+
+    Cells that expect less than `least` are counted together: the statistic divides by what is expected, so that one
+    count where a thousandth is expected would decide the test.
+    """
+    seen, expected = np.ravel(seen).astype(float), np.ravel(expected).astype(float)
+    if seen[expected == 0].any():
+        return 0.0
+    expected *= seen.sum() / expected.sum()
+    order = np.argsort(expected, kind="stable")
+    together = 0 if expected.min() >= least else 1 + int(np.searchsorted(np.cumsum(expected[order]), least))
+    together = max(together, int((expected < least).sum()))
+    rare, others = order[:together], order[together:]
+    if not others.size:  # too few to tell
+        return 1.0
+    sums = [[] if not rare.size else [cells[rare].sum()] for cells in (seen, expected)]
+    return float(
+        stats.chisquare(*(np.append(cells[others], sums[i]) for i, cells in enumerate((seen, expected)))).pvalue
+    )
+
+
 def ranks(truth: ArrayLike, draws: ArrayLike) -> NDArray[np.int64]:
     """How many of the draws [draw, ...] lie below the truth [...]: uniform on 0..draws if the posterior is right.
 

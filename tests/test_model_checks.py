@@ -28,7 +28,25 @@ def test_replicates_have_the_predictive_moments() -> None:
         assert_means(made, tries * before / before.sum(-1, keepdims=True), group)
     visits = check["posterior_predictive"]["visits"]
     assert (visits.sum(("state", "action")) == LOG.sizes["step"]).all()
-    assert float(check["observed_data"]["total_reward"]) == pytest.approx(float(LOG["reward"].sum()))
+    assert check["observed_data"]["total_reward"].item() == pytest.approx(float(LOG["reward"].sum()))
+
+
+@pytest.mark.filterwarnings("ignore:Variables .* look discrete", "ignore:num_samples is larger")
+def test_arviz_draws_replicates() -> None:
+    """All variables of both groups, and its plots for one axis the total reward."""
+    import arviz as az
+    import matplotlib.pyplot as plt
+
+    log = LOG.isel(step=slice(0, 60))
+    check = bm.replicate_logs(bm.infer(dirichlet_transitions(RIVER), log, draws=20), log, RIVER, replicates=20)
+    for group in ("posterior_predictive", "prior_predictive"):
+        drawn = az.plot_ppc_dist(check, group=group).viz["predictive_dist"]
+        assert {"transitions", "visits", "total_reward"} <= set(drawn.to_dataset().data_vars)
+    az.plot_ppc_tstat(check, t_stat="mean")
+    for plot in (az.plot_ppc_pit, az.plot_ppc_interval):
+        plot(check, var_names=["total_reward"])
+    plt.close("all")
+    assert bm.surprises(check, "total_reward").index.names == ["log"]
 
 
 def test_a_wrong_structure_surprises_and_the_right_one_does_not() -> None:
@@ -77,13 +95,17 @@ def test_log_evidence_of_normal_rewards() -> None:
     assert unknown.attrs["log_evidence"] == pytest.approx(expected, abs=1e-9)
 
 
-def test_leave_one_out_of_a_coin() -> None:
+def test_leave_one_out_of_a_coin(capsys: pytest.CaptureFixture[str]) -> None:
     """A Beta posterior's own leave-one-out predictions, in closed form."""
     coin = bm.MDP(transition=np.full((1, 1, 2), 0.5), reward=np.zeros((1, 1)), discount=0.9, successor=[[[0, 0]]])
     heads, tails = 30.0, 12.0
     zeros = np.zeros(2, np.int32)
     log = bm.Transitions(zeros, zeros, np.array([0, 1], np.int32), np.zeros(2), np.array([heads, tails]))
-    table = bm.compare_priors(log, {"coin": dirichlet_transitions(coin, [2.0, 3.0])}, mdp=coin, draws=20_000)
+    priors = {"coin": dirichlet_transitions(coin, [2.0, 3.0])}
+    table = bm.compare_priors(log, priors, mdp=coin, draws=20_000, progress=True)
+    assert "coin: " in capsys.readouterr().err
+    bm.compare_priors(log, priors, mdp=coin, draws=20_000)
+    assert capsys.readouterr().err == ""  # where nobody looks
     a, b = 2 + heads, 3 + tails
     expected = heads * np.log((a - 1) / (a + b - 1)) + tails * np.log((b - 1) / (a + b - 1))
     assert table.loc["coin", "elpd_loo"] == pytest.approx(expected, abs=0.02)

@@ -24,7 +24,7 @@ import numpyro.distributions as dist
 from jax.scipy.linalg import cho_solve, solve_triangular
 from numpy.typing import NDArray
 
-from bayesmdp.data import Targets
+from bayesmdp.data import PLATE, Targets
 from bayesmdp.mdp import Array
 from bayesmdp.posterior.priors import NotConjugate
 from bayesmdp.posterior.program import Model, row_log_likelihood
@@ -175,7 +175,7 @@ def _prior_at(model: Model, data: Targets, shape: tuple[int, int]) -> tuple[Arra
         other = next(name for name in latents if name != "theta")
         raise NotConjugate(f"the model has another unknown beside 'theta', {other!r}")
     for name, message in messages.items():
-        outside = not [frame for frame in message.get("cond_indep_stack", ()) if frame.name == "row"]
+        outside = not [frame for frame in message.get("cond_indep_stack", ()) if frame.name == PLATE]
         if message["type"] == "sample" and message["is_observed"] and outside:
             raise NotConjugate(f"the factor {name!r} multiplies the prior by something unknown to its family")
     site = latents["theta"]

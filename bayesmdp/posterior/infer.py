@@ -79,19 +79,21 @@ def infer(
     num_warmup : int, default 1000
         Of each NUTS chain.
     progress : bool
-        Whether NUTS shows a progress bar.
+        Whether NUTS, and runs of particles, show a progress bar.
 
     Returns
     -------
     DataTree
-        Groups ``posterior``, ``prior`` (chain, draw, ...), ``sample_stats``, ``observed_data`` and ``constant_data``
-        (over ``row``, the distinct transitions seen), and for an exact posterior ``parameters``: the concentration of
-        each Dirichlet site, and along ``parameter`` a and b of a Beta, mean and sd of a Normal, shape and rate of a
-        Gamma. A Normal and a Gamma site that are Normal-Gamma together stand under the name of the Normal one, with
-        mean, weight, shape and rate. What a site has no use for is NaN. Where the model observes rewards the distinct
-        rewards are rows of their own, beyond 10,000 of which those of one transition become two if a Normal likelihood
-        permits it (:mod:`~bayesmdp.posterior.summary`); the attr ``rewards`` then says so. Of Q-values ``parameters``
-        are the posterior's ``mean`` [stage, feature] and ``covariance``, and ``likelihood`` the sums of the data.
+        Groups ``posterior``, ``prior`` (chain, draw, ...), ``observed_data`` and ``constant_data`` (over ``row``, the
+        distinct transitions seen); from NUTS ``sample_stats``, which exact draws have no use for, and of particles the
+        attrs ``least_effective_size`` and ``resampled`` tell; and for an exact posterior ``parameters``: the
+        concentration of each Dirichlet site, and along ``parameter`` a and b of a Beta, mean and sd of a Normal, shape
+        and rate of a Gamma. A Normal and a Gamma site that are Normal-Gamma together stand under the name of the Normal
+        one, with mean, weight, shape and rate. What a site has no use for is NaN. Where the model observes rewards the
+        distinct rewards are rows of their own, beyond 10,000 of which those of one transition become two if a Normal
+        likelihood permits it (:mod:`~bayesmdp.posterior.summary`); the attr ``rewards`` then says so. Of Q-values
+        ``parameters`` are the posterior's ``mean`` [stage, feature] and ``covariance``, and ``likelihood`` the sums of
+        the data.
 
     Raises
     ------
@@ -166,7 +168,15 @@ def infer(
                 _refuse_impossible(padded, _never(model, padded), rewarded)
         if engine == "smc":
             settings = model.settings if isinstance(model, ByParticles) else DEFAULT
-            sample = smc_run.run(model, padded, num_draws=draws, num_chains=num_chains, seed=seed, settings=settings)
+            sample = smc_run.run(
+                model,
+                padded,
+                num_draws=draws,
+                num_chains=num_chains,
+                seed=seed,
+                settings=settings,
+                progress=progress,
+            )
             posterior, prior, told = sample.draws, sample.prior, sample.account()
         elif found is None:
             posterior, statistics = nuts.run(

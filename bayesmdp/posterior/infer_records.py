@@ -74,7 +74,15 @@ def infer_records(
         else:
             if method in ("auto", "smc"):
                 engine = "smc"
-                sample = smc_run.run(model, data, num_draws=draws, num_chains=chains, seed=seed, settings=settings)
+                sample = smc_run.run(
+                    model,
+                    data,
+                    num_draws=draws,
+                    num_chains=chains,
+                    seed=seed,
+                    settings=settings,
+                    progress=progress,
+                )
                 told = sample.account()
                 posterior, prior = ({name: of[name] for name in latents} for of in (sample.draws, sample.prior))
             else:

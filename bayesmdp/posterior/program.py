@@ -15,7 +15,7 @@ import numpyro.distributions as dist
 from numpy.typing import NDArray
 from numpyro import handlers
 
-from bayesmdp.data import Targets, Transitions, all_transitions
+from bayesmdp.data import PLATE, Targets, Transitions, all_transitions
 from bayesmdp.mdp import Array
 from bayesmdp.posterior.runs import (
     TRACING,
@@ -59,8 +59,6 @@ __all__ = [
     "sites",
     "trace",
 ]
-
-PLATE = "row"
 
 AXES = ("chain", "draw", "state", "action", "next_state", "outcome", "row", "parameter")
 """Names that posteriors give to axes, and sites may not have."""

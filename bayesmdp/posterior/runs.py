@@ -9,8 +9,10 @@ kinds of distributions - is read from abstract runs (:func:`looked_at`), and the
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -19,7 +21,9 @@ import numpy as np
 import numpyro.distributions as dist
 from numpy.typing import NDArray
 from numpyro import handlers
+from numpyro.primitives import Messenger
 
+from bayesmdp.data import PLATE
 from bayesmdp.mdp import Array
 
 __all__ = [
@@ -249,8 +253,44 @@ def latent_values(model: Model, data: Data, seed: int = 0) -> dict[str, NDArray[
 
 def trace(model: Model, data: Data) -> dict[str, Any]:
     """NumPyro's messages by site, of one run; one thread at a time."""
-    with TRACING:
-        return dict(handlers.trace(model).get_trace(data))
+    with TRACING, _NamesApart(), handlers.trace() as seen:
+        try:
+            model(data)
+        except (IndexError, jax.errors.TracerArrayConversionError) as error:
+            raise _lookup_error(error, seen) from error
+    return dict(seen)
+
+
+def _lookup_error(error: Exception, seen: dict[str, Any]) -> Exception:
+    """What is said of a model's lookup in an array that has no such place, or that is none of JAX's."""
+    frames = traceback.extract_tb(error.__traceback__)
+    libraries = Path(__file__).parents[1], Path(jax.__file__).parents[1]
+    own = [frame for frame in frames if not any(Path(frame.filename).is_relative_to(at) for at in libraries)] or frames
+    place = f"{own[-1].filename} line {own[-1].lineno}: {own[-1].line}"
+    if isinstance(error, jax.errors.TracerArrayConversionError):
+        return TypeError(
+            f"{place}: a NumPy array is looked up by data of JAX's; wrap it, as in jnp.asarray(table)[...]"
+        )
+    shapes = [f"{name} {np.shape(site['value'])}" for name, site in seen.items() if is_unobserved(site)]
+    return IndexError(
+        f"{place}: {str(error).rstrip('.')}. Of the sites so far the shapes are {', '.join(shapes) or 'none'}; "
+        "transition is [state, action, next_state or outcome], and a row's is transition[data.state, data.action]"
+    )
+
+
+class _NamesApart(Messenger):  # type: ignore[misc]
+    """Refuses a site and a plate of one name, of which NumPyro would keep one and forget the other."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.plates: dict[str, bool] = {}
+
+    def process_message(self, msg: dict[str, Any]) -> None:
+        name, is_plate = msg.get("name"), msg["type"] == "plate"
+        if name is None or self.plates.setdefault(name, is_plate) == is_plate:
+            return
+        whose = ", the one that data.rows() enters" if name == PLATE else ""
+        raise ValueError(f"{name!r} is the name of a site and of a plate{whose}; give the site another name")
 
 
 def base_distribution(fn: Any) -> Any:

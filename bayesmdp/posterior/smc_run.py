@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
 from bayesmdp.data import Transitions
 from bayesmdp.mdp import Array
@@ -71,6 +72,7 @@ def run(
     num_chains: int,
     seed: int,
     settings: Settings = DEFAULT,
+    progress: bool = False,
 ) -> Sample:
     """Posterior draws; of each run's particles, moved once more at the end, as many as are asked for.
 
@@ -87,7 +89,7 @@ def run(
     settings = settings._replace(particles=max(settings.particles, each), share=0.0)
     runs = [
         _run(random.key(seed), data, chain, model=model, layout=layout, settings=settings, num_draws=each, plain=plain)
-        for chain in range(num_chains)
+        for chain in tqdm(range(num_chains), "runs of particles", leave=False, disable=not progress)
     ]
     draws, prior, evidence, size, resampled, failed, behind = (
         jax.tree.map(lambda *parts: np.stack([np.asarray(part) for part in parts]), *found)

@@ -82,12 +82,16 @@ def test_logs_of_about_the_same_size_share_their_programs() -> None:
     assert not programs
 
 
-def test_particles() -> None:
+def test_particles(capsys: pytest.CaptureFixture[str]) -> None:
     """A log's posterior, with its prior, is one program beside those that read the model."""
     log = bm.collect(RIVER, policy="uniform", steps=300, seed=0)
     with compiled_programs() as programs:
-        bm.infer(current, log, method="smc", draws=1_000)
+        tree = bm.infer(current, log, method="smc", draws=1_000, progress=True)
     assert len(programs) <= 5, programs
+    assert "runs of particles" in capsys.readouterr().err
+    # What `infer` says of its statistics.
+    assert "sample_stats" not in tree.children
+    assert tree.attrs["least_effective_size"] > 0 and tree.attrs["resampled"] >= 1
     jax.clear_caches()  # type: ignore[no-untyped-call]
     with compiled_programs() as programs:
         bm.posterior.smc_belief.smc_belief(current, RIVER, 7)

@@ -11,7 +11,7 @@ import numpyro.distributions as dist
 import pytest
 from numpyro import handlers
 
-from bayesmdp.data import Transitions, all_transitions
+from bayesmdp.data import PLATE, Transitions, all_transitions
 from bayesmdp.environments import riverswim
 from bayesmdp.models import dirichlet_transitions, river_current
 from bayesmdp.posterior import NotConjugate
@@ -284,7 +284,7 @@ def outside_the_rows(data: Transitions) -> None:
 
 def weights_ignored(data: Transitions) -> None:
     transition = rows_of("transition")
-    with numpyro.plate("row", len(data.state)):
+    with numpyro.plate(PLATE, len(data.state)):
         numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
 
 
