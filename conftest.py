@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bayesmdp.compiled import forget_programs, keep_programs
+from bayesmdp.foundation.compiled_programs import forget_programs, keep_programs
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 keep_programs()

@@ -15,7 +15,7 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
-from bayesmdp.compiled import keep_programs
+from bayesmdp.foundation.compiled_programs import keep_programs
 
 keep_programs()
 

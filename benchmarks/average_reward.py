@@ -15,7 +15,7 @@ from rich.table import Table
 
 import bayesmdp as bm
 from bayesmdp.studies.average_reward import AGENTS
-from bayesmdp.studies.base import Study
+from bayesmdp.studies.study import Study
 
 bm.keep_programs()
 

@@ -19,7 +19,7 @@ import numpy as np
 
 import bayesmdp as bm
 from bayesmdp.planning import LinearQ, Mean, NeuralQ, Quantile, fitted_q_iteration
-from bayesmdp.posterior.recorded_belief import recorded_belief
+from bayesmdp.posterior.beliefs.primitives import recorded_belief
 
 LAKE = bm.environments.slippery_lake()
 PRIOR = bm.models.slippery_lake(LAKE)

@@ -12,10 +12,10 @@ import numpy as np
 from _timing import race  # first: it sets how many threads there are
 
 import bayesmdp as bm
-from bayesmdp.hierarchy.gaussian import empirical_bayes, meta_posterior, mtsrl, mtsrl_plus
+from bayesmdp.learned_priors.q_values import empirical_bayes, meta_posterior, mtsrl, mtsrl_plus
 from bayesmdp.models import logistic_transitions
-from bayesmdp.posterior.gaussian import GaussianPrior
-from bayesmdp.posterior.q_regression import TaskStatistics
+from bayesmdp.posterior.closed_forms.q_values import GaussianPrior
+from bayesmdp.posterior.q_regression.backward import TaskStatistics
 
 RIDGE, NOISE = 0.2, 0.001**0.5
 

@@ -40,7 +40,7 @@ def overhead() -> None:
     """A chunk on one thread against the runs in it, and its commit."""
     from bayesmdp.sweeps import Sweep
     from bayesmdp.sweeps.chunks import run_chunk
-    from bayesmdp.sweeps.engines import _tasks
+    from bayesmdp.sweeps.run import _tasks
     from bayesmdp.sweeps.store import open_store
 
     for chunk in (1, 8, 32):
@@ -104,7 +104,7 @@ def memory() -> None:
 
 
 if __name__ == "__main__":
-    from bayesmdp.compiled import keep_programs
+    from bayesmdp.foundation.compiled_programs import keep_programs
 
     keep_programs()
     overhead()

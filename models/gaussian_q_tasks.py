@@ -48,7 +48,7 @@ def gaussian_q_tasks(
     Examples
     --------
     >>> import bayesmdp as bm, jax
-    >>> from bayesmdp.posterior.program import sample_prior
+    >>> from bayesmdp.model_reading.read_model import sample_prior
     >>> layers = bm.environments.layers(3, 2, 4)
     >>> drawn = sample_prior(gaussian_q_tasks(layers, 0.0, np.eye(6)), jax.random.key(0), layers.transition.shape)
     >>> q = bm.solve(layers.replace(reward=drawn["reward"])).q[:3].values

@@ -49,7 +49,7 @@ def logistic_transitions(mdp: Any, mean: ArrayLike | None = 0.0, scale: ArrayLik
     Examples
     --------
     >>> import bayesmdp as bm, jax
-    >>> from bayesmdp.posterior.program import sample_prior
+    >>> from bayesmdp.model_reading.read_model import sample_prior
     >>> shop = bm.environments.recommendation(3, 2)
     >>> drawn = sample_prior(logistic_transitions(shop), jax.random.key(0), (shop.num_states, 3, 2))
     >>> drawn["weight"].shape, drawn["transition"].shape

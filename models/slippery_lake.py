@@ -64,7 +64,8 @@ def slippery_lake(
 
     Returns
     -------
-    NumPyro model of :class:`~bayesmdp.records.Records`, with the sites ``direction`` [way], ``mobility`` and ``reach``
+    NumPyro model of :class:`~bayesmdp.model_reading.records.Records`, with the sites ``direction`` [way], ``mobility``
+    and ``reach``
 
     Raises
     ------

@@ -93,8 +93,8 @@ def _slips() -> Case:
 
 
 def _positions() -> Case:
-    from bayesmdp.posterior.primitives import fit_rows
-    from bayesmdp.records import read_records
+    from bayesmdp.logs.recorded_log import read_records
+    from bayesmdp.model_reading.primitives import fit_rows
 
     lake = bm.environments.slippery_lake()
     model, log = bm.models.slippery_lake(lake), bm.collect(lake, steps=20, seed=0)
@@ -103,7 +103,7 @@ def _positions() -> Case:
 
 
 def _q_values() -> Case:
-    from bayesmdp.data import Targets
+    from bayesmdp.model_reading.rows import Targets
 
     shop = _shop()
     size = shop.features.shape[-1]

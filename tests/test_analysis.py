@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 import xarray as xr
 
-from bayesmdp import analysis
+from bayesmdp.results import analysis
 from tests.synthetic import synthetic_result
 
 DIMS = ("agent", "replicate", "step")

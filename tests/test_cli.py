@@ -14,7 +14,10 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from bayesmdp import analysis, cli, compiled, console, results, studies
+from bayesmdp import cli, results, studies
+from bayesmdp.cli import tables as console
+from bayesmdp.foundation import compiled_programs as compiled
+from bayesmdp.results import analysis
 from tests.synthetic import synthetic_result
 
 RIVER = "aq-brmdp/riverswim-6"
@@ -381,8 +384,8 @@ def test_an_exact_quantile_is_planned_with_without_draws(
 
 def test_the_worth_is_told_by_other_draws_than_the_plan(tmp_path: Path) -> None:
     from bayesmdp.environments import riverswim
-    from bayesmdp.log_report import plan_log
-    from bayesmdp.simulation import collect
+    from bayesmdp.offline.plan_log import plan_log
+    from bayesmdp.simulation.collect.collect import collect
 
     told = plan_log(collect(riverswim(6), steps=500, seed=0), risk="mean", draws=1).policy
     # Under one draw a plan promises what its policy is worth under that draw.
@@ -409,11 +412,11 @@ def test_a_plan_knows_what_each_step_was_paid(tmp_path: Path) -> None:
 
 def test_every_prior_of_the_list_makes_a_model_or_says_what_it_needs() -> None:
     from bayesmdp import models
-    from bayesmdp.cli_prior import make_prior
-    from bayesmdp.data import compress
     from bayesmdp.environments import riverswim
-    from bayesmdp.from_log import mdp_from_log
-    from bayesmdp.simulation import collect
+    from bayesmdp.logs.compress import compress
+    from bayesmdp.logs.problem_from_log import mdp_from_log
+    from bayesmdp.offline.named_prior import make_prior
+    from bayesmdp.simulation.collect.collect import collect
 
     log = collect(riverswim(6), steps=200, seed=0)
     mdp = mdp_from_log(log, discount=0.9)

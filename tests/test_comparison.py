@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bayesmdp.comparison import final_totals, option_effects, paired_differences, parse_setting, settings_table
-from bayesmdp.results import save
+from bayesmdp.results.comparison import final_totals, option_effects, paired_differences, parse_setting, settings_table
+from bayesmdp.results.files import save
 from bayesmdp.sweeps import run_sweep
 from tests.statistical import assert_means
 from tests.sweeps.stores import small_sweep

@@ -8,7 +8,7 @@ from scipy import stats
 
 import bayesmdp as bm
 from bayesmdp.environments.wearing_machine import LOWER, REWARD, UPPER
-from bayesmdp.results import load, save
+from bayesmdp.results.files import load, save
 
 MACHINE = bm.environments.wearing_machine()
 LOW, HIGH, EARNED = (np.array(table) for table in (LOWER, UPPER, REWARD))

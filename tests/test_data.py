@@ -8,8 +8,10 @@ import xarray as xr
 
 import bayesmdp as bm
 from bayesmdp import environments
-from bayesmdp.data import MeanRewards, Transitions, all_transitions, compress, make_log
-from bayesmdp.simulation import collect
+from bayesmdp.logs.compress import compress
+from bayesmdp.logs.log import make_log
+from bayesmdp.model_reading.rows import MeanRewards, Transitions, all_transitions
+from bayesmdp.simulation.collect.collect import collect
 
 RIVER = environments.riverswim(6)
 

@@ -6,20 +6,12 @@ import pytest
 
 from bayesmdp import MDP
 from bayesmdp.agents import psrl
-from bayesmdp.elsewhere import describe_rows
 from bayesmdp.models import dirichlet_transitions
-from bayesmdp.planning import (
-    Draws,
-    Mean,
-    Quantile,
-    evaluation,
-    operators,
-    policy_evaluation,
-    policy_iteration,
-    value_iteration,
-)
-from bayesmdp.simulation import simulate
-from bayesmdp.world import tabular_world
+from bayesmdp.planning import Draws, Mean, Quantile, operators, policy_evaluation, policy_iteration, value_iteration
+from bayesmdp.planning import policy_evaluation as evaluation
+from bayesmdp.problems.elsewhere import describe_rows
+from bayesmdp.problems.world import tabular_world
+from bayesmdp.simulation.simulate import simulate
 
 STATES, ACTIONS, OUTCOMES = 9, 3, 4
 RNG = np.random.default_rng(0)

@@ -9,7 +9,7 @@ from bayesmdp import environments
 from bayesmdp.environments.queue import queue
 from bayesmdp.environments.risky_lake import risky_lake
 from bayesmdp.models import dirichlet_transitions
-from bayesmdp.objectives import OBJECTIVES
+from bayesmdp.simulation.regret import OBJECTIVES
 from tests.oracles import average_reward
 
 

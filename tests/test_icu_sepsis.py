@@ -16,7 +16,7 @@ from scipy import stats
 
 import bayesmdp as bm
 from bayesmdp.environments import clinicians_policy, icu_sepsis
-from bayesmdp.policy import policy_probabilities
+from bayesmdp.problems.policy import policy_probabilities
 from tests.statistical import assert_p_value, counts_p_value
 
 ALMOST_ONE = 1 - 1e-6

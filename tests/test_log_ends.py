@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from bayesmdp import mdp_from_log
-from bayesmdp.logs import read_log
+from bayesmdp.logs.read_log import read_log
 
 # Three episodes down a corridor: the end is entered at rows 2, 5 and 8.
 CORRIDOR = pd.DataFrame(

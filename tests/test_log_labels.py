@@ -10,9 +10,9 @@ import pytest
 import xarray as xr
 
 from bayesmdp import infer, mdp_from_log
-from bayesmdp.data import compress
-from bayesmdp.logs import read_log
-from bayesmdp.mdp import label_array
+from bayesmdp.logs.compress import compress
+from bayesmdp.logs.read_log import read_log
+from bayesmdp.problems.labels import label_array
 
 HASHES = [2**63, 2**63 + 1, 2**64 - 1]
 MIXED = [1, 2**63, 2**63 + 1]

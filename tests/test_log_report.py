@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesmdp import console
-from bayesmdp.log_report import plan_log
-from bayesmdp.logs import read_log
+from bayesmdp.cli import tables as console
+from bayesmdp.logs.read_log import read_log
+from bayesmdp.offline.plan_log import plan_log
 
 # Down a corridor and back to where it starts; episodes are cut off after three steps.
 STEPS = [("a", "b"), ("b", "c"), ("c", "a")]

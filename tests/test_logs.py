@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bayesmdp import environments, mdp_from_log
-from bayesmdp.data import compress
-from bayesmdp.logs import read_log
-from bayesmdp.simulation import collect
+from bayesmdp.logs.compress import compress
+from bayesmdp.logs.read_log import read_log
+from bayesmdp.simulation.collect.collect import collect
 
 COLUMNS = ("state", "action", "reward", "next_state", "terminated", "truncated")
 HEADER = "state,action,reward,next_state,terminated,truncated\n"
@@ -88,8 +88,8 @@ SPECIAL = st.sampled_from(["a,b", 'say "so"', "two\nlines", "007", "7", "None", 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.tuples(TEXT | SPECIAL, SPECIAL | TEXT, st.floats(-1e100, 1e100)), min_size=1, max_size=8))
 def test_labels_and_rewards_of_any_kind_survive_a_csv(tmp_path_factory, rows):
-    from bayesmdp.log_labels import _DECIMAL
-    from bayesmdp.tables import MISSING
+    from bayesmdp.logs.log_labels import _DECIMAL
+    from bayesmdp.logs.log_sources import MISSING
 
     rows = [row for row in rows if not ({*row[:2]} & {*MISSING} or any(_DECIMAL.fullmatch(x) for x in row[:2]))]
     rows = rows or [("a", "b", 0.0)]

@@ -5,9 +5,9 @@ import pytest
 from scipy import sparse
 
 from bayesmdp import environments, unroll
-from bayesmdp.mdp import MDP
-from bayesmdp.objectives import OBJECTIVES
-from bayesmdp.policy import policy_probabilities
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.policy import policy_probabilities
+from bayesmdp.simulation.regret import OBJECTIVES
 from tests.oracles import forest
 
 FAIR = [[[0.5, 0.5], [1.0, 0.0]], [[0.0, 1.0], [0.25, 0.75]]]
@@ -153,7 +153,7 @@ def test_successor_table_holds_the_same_kernel():
 
 
 def test_every_objective_that_an_mdp_may_name_exists():
-    from bayesmdp.mdp import OBJECTIVES as NAMES
+    from bayesmdp.problems.problem import OBJECTIVES as NAMES
 
     assert set(NAMES) == {objective for space, objective in OBJECTIVES if space == MDP.space}
     for objective in NAMES:

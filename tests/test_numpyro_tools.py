@@ -19,8 +19,8 @@ from numpyro.infer import log_likelihood
 from scipy import stats
 
 import bayesmdp as bm
-from bayesmdp.data import PLATE
-from bayesmdp.widths import keep_widths_apart
+from bayesmdp.foundation.widths import keep_widths_apart
+from bayesmdp.model_reading.rows import PLATE
 from tests.numpyro_tools import CASES, LOG, RIVER, TOOLS, closed_over, failures, nuts, of_log
 
 

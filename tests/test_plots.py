@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from bayesmdp import analysis, plots
+from bayesmdp.results import analysis, plots
 from tests.synthetic import synthetic_result
 
 
@@ -195,5 +195,5 @@ def test_bad_results_are_refused() -> None:
 
 
 def test_import_does_not_import_matplotlib() -> None:
-    code = "import sys, bayesmdp.plots; sys.exit('matplotlib' in sys.modules)"
+    code = "import sys, bayesmdp.results.plots; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -56,7 +56,7 @@ def test_make_targets_exist():
 
 
 def test_commands_run(tmp_path, monkeypatch):
-    from bayesmdp.cli import app
+    from bayesmdp.cli.app import app
 
     monkeypatch.chdir(tmp_path)
     write_log(tmp_path)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import bayesmdp as bm
+from bayesmdp.model_reading.read_model import sample_prior
 from bayesmdp.models import logistic_transitions
-from bayesmdp.posterior.program import sample_prior
 
 
 def best(appeal, influence, horizon):

@@ -16,10 +16,13 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from bayesmdp import cli, console, plots, sweep_plots
-from bayesmdp.cli_common import fail
-from bayesmdp.comparison import option_effects, paired_differences, settings_table
-from bayesmdp.shown import one_line
+from bayesmdp import cli
+from bayesmdp.cli import tables as console
+from bayesmdp.cli.messages import fail
+from bayesmdp.foundation.visible_text import one_line
+from bayesmdp.results import comparison_plots as sweep_plots
+from bayesmdp.results import plots
+from bayesmdp.results.comparison import option_effects, paired_differences, settings_table
 from tests.synthetic import synthetic_result
 
 LABELS = (

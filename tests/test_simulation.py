@@ -13,10 +13,10 @@ from scipy import stats
 from bayesmdp import MDP, agents, collect, environments, results, simulate
 from bayesmdp.agents import Agent, Rules
 from bayesmdp.models import dirichlet_transitions, river_current
-from bayesmdp.objectives import Robust
 from bayesmdp.posterior import exact_belief
-from bayesmdp.rollout import advance
-from bayesmdp.simulation import Interrupted
+from bayesmdp.simulation.robustness import Robust
+from bayesmdp.simulation.rollout import advance
+from bayesmdp.simulation.threads import Interrupted
 from tests.oracles import iterate_value, policy_value
 from tests.statistical import assert_p_value, assert_standard_normal
 

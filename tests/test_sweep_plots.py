@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesmdp.comparison import option_effects, paired_differences, settings_table
-from bayesmdp.sweep_plots import plot_differences, plot_effects
+from bayesmdp.results.comparison import option_effects, paired_differences, settings_table
+from bayesmdp.results.comparison_plots import plot_differences, plot_effects
 from tests.test_comparison import grid, pick
 
 

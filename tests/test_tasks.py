@@ -6,11 +6,11 @@ import pytest
 import xarray as xr
 
 import bayesmdp as bm
-from bayesmdp.data import make_log
-from bayesmdp.hierarchy.learn import METHODS, Method
+from bayesmdp.learned_priors.methods import METHODS, Method
+from bayesmdp.logs.log import make_log
+from bayesmdp.model_reading.read_model import sample_prior
 from bayesmdp.models import dirichlet_transitions, gaussian_q, gaussian_q_tasks, logistic_transitions, river_current
-from bayesmdp.posterior.gaussian import read_gaussian
-from bayesmdp.posterior.program import sample_prior
+from bayesmdp.posterior.closed_forms.q_values import read_gaussian
 
 LAYERS = bm.environments.layers(3, 3, 4)
 MEAN = np.random.default_rng(6).normal(size=(4, 9))

@@ -35,8 +35,8 @@ import pandas as pd
 from scipy import stats
 
 import bayesmdp as bm
-from bayesmdp.comparison import option_effects, paired_differences, settings_table
-from bayesmdp.sweep_plots import plot_differences, plot_effects
+from bayesmdp.results.comparison import option_effects, paired_differences, settings_table
+from bayesmdp.results.comparison_plots import plot_differences, plot_effects
 from bayesmdp.sweeps import read_sweep_file, shipped_sweeps
 
 bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.

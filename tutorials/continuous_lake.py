@@ -33,7 +33,7 @@ import numpy as np
 import pandas as pd
 
 import bayesmdp as bm
-from bayesmdp.simulated import next_states
+from bayesmdp.problems.simulated_mdp import next_states
 
 bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
 

@@ -87,7 +87,7 @@ AGENTS = {
 
 def after(agent, log):
     """The agent's plan after it has seen a log."""
-    from bayesmdp.world import Step
+    from bayesmdp.problems.world import Step
 
     with jax.enable_x64(True):
         rules = agent.rules(agent.make_belief(line), line.problem, agent.options)

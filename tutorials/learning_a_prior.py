@@ -34,11 +34,11 @@ import pandas as pd
 from matplotlib.patches import Ellipse
 
 import bayesmdp as bm
-from bayesmdp.hierarchy.gaussian import empirical_bayes, mtsrl_plus
+from bayesmdp.learned_priors.q_values import empirical_bayes, mtsrl_plus
+from bayesmdp.model_reading.read_model import sample_prior
 from bayesmdp.models import dirichlet_transitions, gaussian_q, gaussian_q_tasks, river_current
-from bayesmdp.posterior.gaussian import read_gaussian
-from bayesmdp.posterior.infer_q import statistics_of
-from bayesmdp.posterior.program import sample_prior
+from bayesmdp.posterior.closed_forms.q_values import read_gaussian
+from bayesmdp.posterior.inference.q_values import statistics_of
 
 bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
 

@@ -39,10 +39,10 @@ import xarray as xr
 from scipy import stats
 
 import bayesmdp as bm
-from bayesmdp.cli import app
+from bayesmdp.cli.app import app
 from bayesmdp.models import dirichlet_transitions
 from bayesmdp.planning.cvar import CVaR
-from bayesmdp.posterior.evidence import WEIGHTS
+from bayesmdp.posterior.dirichlet_evidence import WEIGHTS
 from bayesmdp.studies.icu_sepsis import treat
 
 bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.

@@ -1,8 +1,8 @@
-"""Agents that learn online, one algorithm a file; see :mod:`bayesmdp.agents.base` for the grammar they share."""
+"""Agents that learn online, one algorithm a file; see :mod:`bayesmdp.agents.agent` for the grammar they share."""
 
+from bayesmdp.agents.agent import Agent, Rules
 from bayesmdp.agents.aq_brmdp import aq_brmdp
 from bayesmdp.agents.bandit_ts import bandit_ts
-from bayesmdp.agents.base import Agent, Rules
 from bayesmdp.agents.beb import beb
 from bayesmdp.agents.boss import boss
 from bayesmdp.agents.brmdp import brmdp

@@ -20,14 +20,15 @@ from typing import Literal
 
 import jax.numpy as jnp
 
-from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.planner import pseudo_episode_rules
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.planning import pseudo_episode_rules
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import number
+from bayesmdp.model_reading.read_model import Model
 from bayesmdp.planning import Quantile, quantile_budget
 from bayesmdp.posterior import Belief, make_belief
-from bayesmdp.posterior.exact import draw_rule
-from bayesmdp.posterior.program import Model
-from bayesmdp.validation import number
+from bayesmdp.posterior.beliefs.exact import draw_rule
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["adaptive_level", "aq_brmdp", "level_of"]
 

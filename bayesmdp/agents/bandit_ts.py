@@ -6,9 +6,9 @@ learned from earlier tasks it is Meta-TS (Kveton et al., 2021) or AdaTS (Basu et
 
 from __future__ import annotations
 
-from bayesmdp.agents.base import Agent
-from bayesmdp.agents.linear_q import linear_q_agent
-from bayesmdp.posterior.program import Model
+from bayesmdp.agents.agent import Agent
+from bayesmdp.agents.families.linear_q import linear_q_agent
+from bayesmdp.model_reading.read_model import Model
 
 __all__ = ["bandit_ts"]
 

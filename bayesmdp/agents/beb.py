@@ -18,13 +18,14 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.planner import Decision, episode_option, every, live_mean, planning_rules
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.planning import Decision, episode_option, every, live_mean, planning_rules
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import number
+from bayesmdp.model_reading.read_model import Model
 from bayesmdp.planning import Mean, believed_draws
 from bayesmdp.posterior import Belief, make_belief
-from bayesmdp.posterior.program import Model
-from bayesmdp.validation import number
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["beb"]
 

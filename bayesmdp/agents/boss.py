@@ -12,13 +12,14 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.planner import Decision, first_reaches, planning_rules
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.planning import Decision, first_reaches, planning_rules
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer
+from bayesmdp.model_reading.read_model import Model
 from bayesmdp.planning import Draws, Mean, believed_draws
 from bayesmdp.posterior import Belief, make_belief
-from bayesmdp.posterior.program import Model
-from bayesmdp.validation import integer
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["boss", "merged"]
 

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from bayesmdp.agents.agent import Agent, Options
 from bayesmdp.agents.aq_brmdp import level_of
-from bayesmdp.agents.base import Agent, Options
-from bayesmdp.agents.fitted_planner import fitted_agent
-from bayesmdp.mdp import Array
+from bayesmdp.agents.families.fitted_q import fitted_agent
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import number
+from bayesmdp.model_reading.read_model import Model
 from bayesmdp.planning import Quantile, quantile_budget
 from bayesmdp.planning.fitted_q import Approximation, Judge
-from bayesmdp.posterior.program import Model
-from bayesmdp.validation import number
 
 __all__ = ["fitted_aq_brmdp"]
 

@@ -5,10 +5,10 @@ As `psrl`, with states that are numbers and Q approximated; the rival of Song, W
 
 from __future__ import annotations
 
-from bayesmdp.agents.base import Agent
-from bayesmdp.agents.fitted_planner import fitted_agent, judged_alone
+from bayesmdp.agents.agent import Agent
+from bayesmdp.agents.families.fitted_q import fitted_agent, judged_alone
+from bayesmdp.model_reading.read_model import Model
 from bayesmdp.planning.fitted_q import Approximation
-from bayesmdp.posterior.program import Model
 
 __all__ = ["fitted_psrl"]
 
@@ -27,7 +27,7 @@ def fitted_psrl(
     Parameters
     ----------
     prior : NumPyro model of `Records`
-        What is unknown, and the simulator; see :mod:`bayesmdp.records`.
+        What is unknown, and the simulator; see :mod:`bayesmdp.model_reading.records`.
     approximation : {"neural", "linear"} or Approximation
         Such as ``bm.planning.NeuralQ(width=128)``.
     iterations : int

@@ -17,7 +17,7 @@ Rewards are known and in [0, 1]. Theirs:
 
 sp(v*) the span of the bias, which the agent is told, and regret O(sp(v*) sqrt(d^3 T) log). c and delta here are ours.
 
-A step costs d (S A + d + S) whatever number of steps were taken; see :mod:`bayesmdp.agents.least_squares`.
+A step costs d (S A + d + S) whatever number of steps were taken; see :mod:`bayesmdp.agents.families.least_squares`.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.least_squares import Regression, doubled, include, lengths, no_data, refreshed
-from bayesmdp.agents.optimism import best_action, dense_unit_rewards, horizon_options, pair_features
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.least_squares import Regression, doubled, include, lengths, no_data, refreshed
+from bayesmdp.agents.families.optimistic import best_action, dense_unit_rewards, horizon_options, pair_features
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import number
 from bayesmdp.planning import clip_span, greedy
-from bayesmdp.validation import number
-from bayesmdp.world import Step
+from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.world import Step
 
 __all__ = ["gamma_lscvi_ucb"]
 

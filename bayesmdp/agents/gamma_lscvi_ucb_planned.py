@@ -15,14 +15,15 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from bayesmdp.agents.base import Agent, Options, Rules
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.least_squares import Regression, doubled, include, lengths, no_data, refreshed
+from bayesmdp.agents.families.optimistic import dense_unit_rewards, horizon_options, pair_features
 from bayesmdp.agents.gamma_lscvi_ucb import optimism, sweeps_to_settle
-from bayesmdp.agents.least_squares import Regression, doubled, include, lengths, no_data, refreshed
-from bayesmdp.agents.optimism import dense_unit_rewards, horizon_options, pair_features
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import number
 from bayesmdp.planning import clip_span, greedy
-from bayesmdp.validation import number
-from bayesmdp.world import Step
+from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.world import Step
 
 __all__ = ["gamma_lscvi_ucb_planned"]
 

@@ -36,15 +36,17 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesmdp.agents.base import Agent, Options, Rules
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.least_squares import Regression, doubled, include, lengths, no_data, refreshed
+from bayesmdp.agents.families.optimistic import best_action, dense_unit_rewards, horizon_options, pair_features
 from bayesmdp.agents.gamma_lscvi_ucb import ROUNDING, optimism, sweeps_to_settle
-from bayesmdp.agents.least_squares import Regression, doubled, include, lengths, no_data, refreshed
-from bayesmdp.agents.optimism import best_action, dense_unit_rewards, horizon_options, pair_features
-from bayesmdp.continuous import ContinuousMDP, ContinuousProblem
-from bayesmdp.mdp import MDP, Array, Problem
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer, number
 from bayesmdp.planning import greedy
-from bayesmdp.validation import integer, number
-from bayesmdp.world import Step
+from bayesmdp.problems.continuous_mdp import ContinuousMDP, ContinuousProblem
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.world import Step
 
 __all__ = ["gamma_lscvi_ucb_visited"]
 

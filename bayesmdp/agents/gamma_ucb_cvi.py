@@ -28,12 +28,13 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from bayesmdp.agents.base import Agent, Options, Rules, stay
-from bayesmdp.agents.optimism import best_action, horizon_options, never, unit_rewards
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules, stay
+from bayesmdp.agents.families.optimistic import best_action, horizon_options, never, unit_rewards
+from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning import clip_span, greedy
 from bayesmdp.planning.operators import next_value, over_outcomes
-from bayesmdp.world import Step
+from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.world import Step
 
 __all__ = ["gamma_ucb_cvi"]
 

@@ -7,10 +7,10 @@ actions in proportion to exp(Q / temperature) (Boltzmann).
 
 from __future__ import annotations
 
-from bayesmdp.agents.base import Agent
-from bayesmdp.agents.linear_q import linear_q_agent
-from bayesmdp.posterior.program import Model
-from bayesmdp.validation import number
+from bayesmdp.agents.agent import Agent
+from bayesmdp.agents.families.linear_q import linear_q_agent
+from bayesmdp.foundation.validation import number
+from bayesmdp.model_reading.read_model import Model
 
 __all__ = ["lsvi"]
 

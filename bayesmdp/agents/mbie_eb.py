@@ -4,7 +4,7 @@ At each step the agent takes the optimal action of the empirical MDP with the re
 
     mean r(s, a) + beta / sqrt(n(s, a)),
 
-where pairs that were never tried are worth the most any could be (:mod:`bayesmdp.agents.experience`). With
+where pairs that were never tried are worth the most any could be (:mod:`bayesmdp.agents.families.empirical_mdp`). With
 
     beta = max_reward / (1 - discount) sqrt(ln(2 S A m / delta) / 2)
 
@@ -18,14 +18,15 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.experience import experience, optimistic
-from bayesmdp.agents.planner import Decision, episode_option, every, live_mean, planning_rules
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.empirical_mdp import experience, optimistic
+from bayesmdp.agents.families.planning import Decision, episode_option, every, live_mean, planning_rules
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import number
+from bayesmdp.model_reading.read_model import Model
 from bayesmdp.planning import Mean
 from bayesmdp.posterior import Belief, make_belief
-from bayesmdp.posterior.program import Model
-from bayesmdp.validation import number
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["mbie_eb"]
 

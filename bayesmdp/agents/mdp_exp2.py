@@ -29,12 +29,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import nn, random
 
-from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.optimism import pair_features, unit_rewards
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.optimistic import pair_features, unit_rewards
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer, number
 from bayesmdp.planning import greedy
-from bayesmdp.validation import integer, number
-from bayesmdp.world import Step, invert
+from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.world import Step, invert
 
 __all__ = ["mdp_exp2"]
 

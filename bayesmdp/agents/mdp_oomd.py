@@ -32,12 +32,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 
-from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.optimism import unit_rewards
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.optimistic import unit_rewards
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer, number
 from bayesmdp.planning import greedy
-from bayesmdp.validation import integer, number
-from bayesmdp.world import Step, invert
+from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.world import Step, invert
 
 __all__ = ["mdp_oomd", "mirror_step"]
 

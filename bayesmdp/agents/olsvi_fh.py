@@ -29,13 +29,14 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.least_squares import Regression, include, lengths, no_data, refreshed
-from bayesmdp.agents.optimism import bonus_options, pair_features, unit_rewards
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.least_squares import Regression, include, lengths, no_data, refreshed
+from bayesmdp.agents.families.optimistic import bonus_options, pair_features, unit_rewards
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer, number
 from bayesmdp.planning import greedy
-from bayesmdp.validation import integer, number
-from bayesmdp.world import Step
+from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.world import Step
 
 __all__ = ["olsvi_fh"]
 

@@ -6,10 +6,10 @@ whose lambda and sigma are `ridge` and `noise`.
 
 from __future__ import annotations
 
-from bayesmdp.agents.base import Agent
-from bayesmdp.agents.linear_q import linear_q_agent
+from bayesmdp.agents.agent import Agent
+from bayesmdp.agents.families.linear_q import linear_q_agent
+from bayesmdp.foundation.validation import number
 from bayesmdp.models import gaussian_q
-from bayesmdp.validation import number
 
 __all__ = ["rlsvi"]
 

@@ -1,8 +1,8 @@
 """R-MAX: Brafman and Tennenholtz (2002), as in Strehl and Littman (2008).
 
 A pair is *known* once it was tried m times. The agent follows the optimal policy of the empirical MDP of the known
-pairs, in which every other is worth the most any could be (:mod:`bayesmdp.agents.experience`), and plans again whenever
-a pair becomes known. Where all pairs are known it never plans again.
+pairs, in which every other is worth the most any could be (:mod:`bayesmdp.agents.families.empirical_mdp`), and plans
+again whenever a pair becomes known. Where all pairs are known it never plans again.
 
 Ours: estimates use all that was seen when they are made, where the paper's stop at the first m tries.
 """
@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.experience import experience, optimistic
-from bayesmdp.agents.planner import Decision, first_reaches, planning_rules
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.empirical_mdp import experience, optimistic
+from bayesmdp.agents.families.planning import Decision, first_reaches, planning_rules
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer, number
+from bayesmdp.model_reading.read_model import Model
 from bayesmdp.planning import Mean
 from bayesmdp.posterior import Belief, make_belief
-from bayesmdp.posterior.program import Model
-from bayesmdp.validation import integer, number
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["rmax"]
 

@@ -25,16 +25,17 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax, random
 
-from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.experience import experience
-from bayesmdp.agents.optimism import counter
-from bayesmdp.agents.planner import doubling
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.empirical_mdp import experience
+from bayesmdp.agents.families.optimistic import counter
+from bayesmdp.agents.families.planning import doubling
 from bayesmdp.agents.ucrl2 import bernstein_set, hoeffding_set
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import number
 from bayesmdp.planning import Box, L1Ball, clip_span, greedy
 from bayesmdp.posterior import Belief
-from bayesmdp.validation import number
-from bayesmdp.world import Step, invert
+from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.world import Step, invert
 
 __all__ = ["ScOptPlan", "scal", "scopt"]
 

@@ -23,14 +23,15 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.experience import experience, learns_reward, reward_range
-from bayesmdp.agents.planner import episode_option, every, live_mean, sampling_rules
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.empirical_mdp import experience, learns_reward, reward_range
+from bayesmdp.agents.families.planning import episode_option, every, live_mean, sampling_rules
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import number
+from bayesmdp.model_reading.read_model import Model
 from bayesmdp.planning import Draws, expected_reward
 from bayesmdp.posterior import Belief, make_belief
-from bayesmdp.posterior.program import Model
-from bayesmdp.validation import number
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["tseb"]
 

@@ -2,16 +2,16 @@
 
 At the start of each episode the weights of every stage are drawn from their posterior, the last stage's first, each
 regressed on targets made with the draw of the next, and the episode is played greedily for them. The formulas are in
-:mod:`~bayesmdp.posterior.q_regression` and :mod:`~bayesmdp.posterior.gaussian`. With prior Normal(0, I / ridge) it is
-RLSVI (:func:`rlsvi`; Osband, Van Roy and Wen, 2016); with the true prior of the tasks, the meta-oracle; with a prior
-learned from earlier tasks, MTSRL and MTSRL+ (:func:`~bayesmdp.learn_prior`).
+:mod:`~bayesmdp.posterior.q_regression` and :mod:`~bayesmdp.posterior.closed_forms.q_values`. With prior Normal(0, I /
+ridge) it is RLSVI (:func:`rlsvi`; Osband, Van Roy and Wen, 2016); with the true prior of the tasks, the meta-oracle;
+with a prior learned from earlier tasks, MTSRL and MTSRL+ (:func:`~bayesmdp.learn_prior`).
 """
 
 from __future__ import annotations
 
-from bayesmdp.agents.base import Agent
-from bayesmdp.agents.linear_q import linear_q_agent
-from bayesmdp.posterior.program import Model
+from bayesmdp.agents.agent import Agent
+from bayesmdp.agents.families.linear_q import linear_q_agent
+from bayesmdp.model_reading.read_model import Model
 
 __all__ = ["tsrl"]
 
@@ -24,7 +24,7 @@ def tsrl(prior: Model, *, episodes: int | None = None) -> Agent:
     prior : NumPyro model with a site ``theta`` [stage, feature], linear and Normal, such as `gaussian_q`
     episodes : int, optional
         Room for experience, where pairs and outcomes are too many to have a row each; see
-        :func:`~bayesmdp.posterior.q_belief.q_belief`.
+        :func:`~bayesmdp.posterior.beliefs.q_values.q_belief`.
 
     Examples
     --------

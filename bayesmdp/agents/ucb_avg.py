@@ -35,12 +35,13 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from bayesmdp.agents.base import Agent, Options, Rules, stay
-from bayesmdp.agents.optimism import best_action, bonus_options, never, unit_rewards
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules, stay
+from bayesmdp.agents.families.optimistic import best_action, bonus_options, never, unit_rewards
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import number
 from bayesmdp.planning import greedy
-from bayesmdp.validation import number
-from bayesmdp.world import Step
+from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.world import Step
 
 __all__ = ["ucb_avg"]
 

@@ -18,14 +18,15 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.experience import Experience, experience
-from bayesmdp.agents.optimism import counter
-from bayesmdp.agents.planner import Decision, doubling, planning_rules
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.empirical_mdp import Experience, experience
+from bayesmdp.agents.families.optimistic import counter
+from bayesmdp.agents.families.planning import Decision, doubling, planning_rules
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import number
 from bayesmdp.planning import Box, Draws, L1Ball
 from bayesmdp.posterior import Belief
-from bayesmdp.validation import number
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["bernstein_set", "hoeffding_set", "ucrl2"]
 

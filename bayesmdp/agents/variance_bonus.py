@@ -20,14 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 
-from bayesmdp.agents.base import Agent, Options, Rules
-from bayesmdp.agents.experience import learns_reward
-from bayesmdp.agents.planner import Decision, episode_option, every, live_mean, planning_rules
-from bayesmdp.mdp import MDP, Array, Problem
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.empirical_mdp import learns_reward
+from bayesmdp.agents.families.planning import Decision, episode_option, every, live_mean, planning_rules
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import number, reject_first
+from bayesmdp.model_reading.read_model import Model
 from bayesmdp.planning import Mean, believed_draws
 from bayesmdp.posterior import Belief, make_belief
-from bayesmdp.posterior.program import Model
-from bayesmdp.validation import number, reject_first
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["variance_bonus"]
 

@@ -1,4 +1,4 @@
-"""Decision problems to learn on, one file each: functions that return an :class:`~bayesmdp.mdp.MDP`."""
+"""Decision problems to learn on, one file each: functions that return an :class:`~bayesmdp.problems.mdp.MDP`."""
 
 from bayesmdp.environments.chain import chain
 from bayesmdp.environments.frozen_lake import frozen_lake, slips

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayesmdp.mdp import MDP
-from bayesmdp.validation import integer, number
+from bayesmdp.foundation.validation import integer, number
+from bayesmdp.problems.mdp import MDP
 
 __all__ = ["chain"]
 

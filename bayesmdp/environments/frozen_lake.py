@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmdp.mdp import MDP
+from bayesmdp.problems.mdp import MDP
 
 __all__ = ["ACTIONS", "MAPS", "frozen_lake", "neighbours", "read_cells", "slippery", "slips"]
 

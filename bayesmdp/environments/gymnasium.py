@@ -20,11 +20,11 @@ import numpy as np
 import xarray as xr
 from jax.typing import ArrayLike
 
-from bayesmdp.data import make_log
 from bayesmdp.environments.toy_text import mdp_from_table
-from bayesmdp.mdp import MDP
-from bayesmdp.policy import policy_probabilities
-from bayesmdp.validation import integer
+from bayesmdp.foundation.validation import integer
+from bayesmdp.logs.log import make_log
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.policy import policy_probabilities
 
 if TYPE_CHECKING:
     import gymnasium

@@ -26,7 +26,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.environments.toy_text import successor_table
-from bayesmdp.mdp import MDP
+from bayesmdp.problems.mdp import MDP
 
 __all__ = ["clinicians_policy", "icu_sepsis"]
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayesmdp.mdp import MDP
-from bayesmdp.stages import unroll
-from bayesmdp.validation import integer, number
+from bayesmdp.foundation.validation import integer, number
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.unroll import unroll
 
 __all__ = ["layers"]
 

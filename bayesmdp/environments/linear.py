@@ -20,8 +20,8 @@ import itertools
 
 import numpy as np
 
-from bayesmdp.mdp import MDP
-from bayesmdp.validation import integer, number
+from bayesmdp.foundation.validation import integer, number
+from bayesmdp.problems.mdp import MDP
 
 __all__ = ["hard_linear_mdp", "random_linear_mdp"]
 

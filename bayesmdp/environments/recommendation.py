@@ -21,8 +21,8 @@ import itertools
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from bayesmdp.mdp import MDP
-from bayesmdp.validation import finite_array, integer, number
+from bayesmdp.foundation.validation import finite_array, integer, number
+from bayesmdp.problems.mdp import MDP
 
 __all__ = ["recommendation"]
 

@@ -19,8 +19,8 @@ from __future__ import annotations
 import numpy as np
 
 from bayesmdp.environments.frozen_lake import ACTIONS, MAPS, neighbours, slippery
-from bayesmdp.mdp import MDP
-from bayesmdp.validation import number
+from bayesmdp.foundation.validation import number
+from bayesmdp.problems.mdp import MDP
 
 __all__ = ["risky_lake"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from bayesmdp.mdp import MDP
-from bayesmdp.validation import integer
+from bayesmdp.foundation.validation import integer
+from bayesmdp.problems.mdp import MDP
 
 __all__ = ["riverswim"]
 

@@ -23,10 +23,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayesmdp import models
 from bayesmdp.environments.frozen_lake import ACTIONS, read_cells
-from bayesmdp.mdp import MDP, Array
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import finite_array, integer, number
 from bayesmdp.models.slippery_lake import HEADINGS, TURNS, cells_at
-from bayesmdp.simulated import Mesh, SimulatedMDP
-from bayesmdp.validation import finite_array, integer, number
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.mesh import Mesh
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["slippery_lake"]
 

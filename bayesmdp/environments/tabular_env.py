@@ -11,7 +11,7 @@ import gymnasium
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmdp.mdp import MDP
+from bayesmdp.problems.mdp import MDP
 
 __all__ = ["TabularEnv"]
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmdp.mdp import MDP
-from bayesmdp.successors import successor_table
-from bayesmdp.validation import finite_array
+from bayesmdp.foundation.validation import finite_array
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.successors import successor_table
 
 __all__ = ["mdp_from_table", "successor_table"]
 

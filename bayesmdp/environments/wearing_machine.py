@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from bayesmdp.continuous import ContinuousMDP
-from bayesmdp.mdp import Array
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.problems.continuous_mdp import ContinuousMDP
 
 __all__ = ["wearing_machine"]
 

@@ -1,32 +1,21 @@
 """Planning: from posterior draws to a policy, with a bound on the error of its value."""
 
-from bayesmdp.planning.average import (
-    GainPlan,
-    average_policy_iteration,
-    gain_and_bias,
-    relative_value_iteration,
-)
+from bayesmdp.planning.average_reward import GainPlan, average_policy_iteration, gain_and_bias, relative_value_iteration
 from bayesmdp.planning.communicating import check_weakly_communicating
-from bayesmdp.planning.confidence import Box, L1Ball
+from bayesmdp.planning.confidence_sets import Box, L1Ball
 from bayesmdp.planning.cvar import CVaR
-from bayesmdp.planning.evaluation import policy_evaluation, policy_transition
 from bayesmdp.planning.finite_horizon import backward_induction, episode_value
 from bayesmdp.planning.fitted_q import LinearQ, NeuralQ, fitted_q_iteration
-from bayesmdp.planning.operators import (
-    Draws,
-    backup,
-    believed_draws,
-    clip_span,
-    expected_reward,
-    greedy,
-    order_statistic,
-    target,
-)
+from bayesmdp.planning.known_dynamics import evaluate, solve
+from bayesmdp.planning.operators import Draws, believed_draws, clip_span, expected_reward, greedy, target
+from bayesmdp.planning.order_statistic import order_statistic
 from bayesmdp.planning.plan import plan
+from bayesmdp.planning.policy_evaluation import policy_evaluation, policy_transition
 from bayesmdp.planning.posterior_value import downside_exposure, quantile_value, value_draws
-from bayesmdp.planning.risk import Mean, Quantile, Risk, quantile_budget, risk_from_text
+from bayesmdp.planning.quantile import Quantile, quantile_budget
+from bayesmdp.planning.risk import Mean, Risk, backup
+from bayesmdp.planning.risk_names import risk_from_text
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
-from bayesmdp.planning.truth import evaluate, solve
 
 __all__ = [
     "Box",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse import csgraph, linalg
 
-from bayesmdp.mdp import MDP
+from bayesmdp.problems.mdp import MDP
 
 __all__ = ["average_reward", "check_weakly_communicating"]
 

@@ -21,9 +21,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import Draws, expected_reward, once, target
-from bayesmdp.planning.risk import OrderRisk, attaining_draw
+from bayesmdp.planning.quantile import OrderRisk, attaining_draw
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["CVaR", "Tail"]
 

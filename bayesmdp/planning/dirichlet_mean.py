@@ -40,7 +40,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesmdp.mdp import Array
+from bayesmdp.foundation.arrays import Array
 
 __all__ = ["Distribution", "mean_distribution"]
 

@@ -30,10 +30,11 @@ import numpy as np
 from jax import lax
 from jax.scipy.special import ndtri
 
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.dirichlet_mean import mean_distribution
 from bayesmdp.planning.operators import Draws, next_value
-from bayesmdp.planning.risk import level_text, level_within
+from bayesmdp.planning.quantile import level_text, level_within
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["Attained", "DirichletQuantile", "dirichlet_quantile"]
 

@@ -1,9 +1,9 @@
 """Planning an episode of a fixed number of steps, backwards.
 
-In an MDP with stages (:mod:`bayesmdp.stages`) the value of a state is that of the rest of the episode, as seen from its
-stage: rewards of the next one count the discount, 1 where there is none. Each application of the operator makes the
-values of one stage more exact, the last stage's first, so as many as there are stages give V*; for a risk measure that
-is taken at each step, likewise (its nested value).
+In an MDP with stages (:mod:`bayesmdp.problems.stages`) the value of a state is that of the rest of the episode, as seen
+from its stage: rewards of the next one count the discount, 1 where there is none. Each application of the operator
+makes the values of one stage more exact, the last stage's first, so as many as there are stages give V*; for a risk
+measure that is taken at each step, likewise (its nested value).
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import Draws, greedy, target
 from bayesmdp.planning.risk import Mean, Risk
 from bayesmdp.planning.solvers import Plan
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["backward_induction", "episode_value"]
 

@@ -23,9 +23,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax, random
 
-from bayesmdp.mdp import Array
-from bayesmdp.simulated import SimulatedProblem, next_states
-from bayesmdp.validation import integer, number
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer, number
+from bayesmdp.problems.simulated_mdp import SimulatedProblem, next_states
 
 __all__ = ["Approximation", "LinearQ", "NeuralQ", "approximation", "fitted_q_iteration", "simulated_targets"]
 

@@ -18,25 +18,23 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
-from bayesmdp.elsewhere import Elsewhere
-from bayesmdp.mdp import Array, Problem
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.problems.elsewhere import Elsewhere
+from bayesmdp.problems.problem import Problem
 
 if TYPE_CHECKING:
-    from bayesmdp.planning.risk import Risk
+    pass
 
 __all__ = [
     "Draws",
-    "backup",
     "believed_draws",
     "clip_span",
     "expected_reward",
     "greedy",
     "next_value",
     "once",
-    "order_statistic",
     "over_outcomes",
     "target",
     "values_reached",
@@ -44,9 +42,6 @@ __all__ = [
 
 UNROLLED = 16
 """Outcomes up to which a sum over them is written out."""
-
-BISECTIONS = 12
-"""Bisections between two looks at which samples are left; about 9 isolate an order statistic of 200 draws."""
 
 
 class Draws(NamedTuple):
@@ -175,30 +170,6 @@ def greedy(problem: Problem, q: Array) -> tuple[Array, Array]:
     return jnp.argmax(q, axis=-1).astype(jnp.int32), jnp.max(q, axis=-1)
 
 
-def backup(problem: Problem, draws: Draws, value: Array, risk: Risk) -> Array:
-    """Risk of each pair's target over the draws.
-
-    Parameters
-    ----------
-    draws : Draws
-    value : array [state]
-    risk : Risk
-
-    Returns
-    -------
-    q : array [state, action]
-
-    Examples
-    --------
-    >>> import numpy as np, bayesmdp as bm
-    >>> river = bm.environments.riverswim(6)
-    >>> both = Draws(np.stack([river.transition, np.flip(river.transition, 0)]), river.reward)
-    >>> backup(river.problem, both, np.arange(6.0), bm.planning.Quantile(0.5)).shape
-    (6, 2)
-    """
-    return risk.evaluate(problem, draws, value)[0]
-
-
 def once[Arrays](computed: Arrays) -> Arrays:
     """The same arrays, which compiled code computes in one place.
 
@@ -233,71 +204,3 @@ def clip_span(value: Array, span: Array, among: Array | None = None) -> Array:
     """
     least = jnp.min(value, where=True if among is None else among, initial=jnp.inf)
     return jnp.clip(value, least, least + span)
-
-
-def order_statistic(values: Array, rank: Array, *, guess: Array | None = None) -> Array:
-    """The `rank`-th smallest of `values` along the first axis: exactly what sorting would give.
-
-    Bisection on the value, several times faster than XLA's sort on a CPU. The candidates left in a column lie in a
-    bracket, ``below`` of its samples under all of them and ``upto`` at or under its upper end; a pivot is counted and
-    becomes one end. When one candidate is known to be the answer (``below == rank - 1`` or ``upto == rank``), or all
-    are equal, it is read off. Every `BISECTIONS` counts the smallest candidate itself is the pivot, so ties, infinities
-    and samples one rounding apart cannot stall the search.
-
-    Parameters
-    ----------
-    values : array [draw, ...]
-    rank : int or int array [...]
-        From 1 to the number of draws.
-    guess : array [...], optional
-        First pivot; where it is the answer, one count finds it.
-
-    Returns
-    -------
-    array [...]
-        NaN where a column holds a NaN.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> int(order_statistic(np.array([3.0, 1.0, 2.0, 2.0]), 2))
-    2
-    """
-    # A sample that is a pivot must be equal to itself wherever it is counted.
-    values = once(jnp.asarray(values))
-    rank = jnp.broadcast_to(jnp.asarray(rank, jnp.int32), values.shape[1:])
-    largest = np.finfo(values.dtype).max
-
-    def middle(low: Array, high: Array) -> Array:
-        return jnp.clip(low, -largest, largest) / 2 + jnp.clip(high, -largest, largest) / 2
-
-    def known(below: Array, upto: Array) -> Array:
-        return (below == rank - 1) | (upto == rank)
-
-    def count(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        rounds, low, high, below, upto, pivot = carry
-        number = jnp.sum(values <= pivot, axis=0, dtype=jnp.int32)
-        under = number < rank
-        low, below = jnp.where(under, pivot, low), jnp.where(under, number, below)
-        high, upto = jnp.where(under, high, pivot), jnp.where(under, upto, number)
-        return rounds + 1, low, high, below, upto, middle(low, high)
-
-    def unfinished(carry: tuple[Array, ...]) -> Array:
-        rounds, low, high, below, upto, _ = carry
-        return (rounds < BISECTIONS) & ~jnp.all(known(below, upto) | (low >= high))
-
-    def look(carry: tuple[Array, ...]) -> tuple[Array, ...]:
-        _, low, high, below, upto, pivot, _ = carry
-        _, low, high, below, upto, _ = lax.while_loop(unfinished, count, (jnp.int32(0), low, high, below, upto, pivot))
-        # Until a pivot has moved it, the lower end is itself a candidate.
-        least = jnp.min(jnp.where((values > low) | (below == 0), values, jnp.inf), axis=0)
-        most = jnp.max(jnp.where(values <= high, values, -jnp.inf), axis=0)
-        alike = ~(least < most)
-        done = jnp.all(alike | known(below, upto))
-        return done, low, high, below, upto, least, jnp.where(alike | (below == rank - 1), least, most)
-
-    low, high = jnp.min(values, axis=0), jnp.max(values, axis=0)
-    none = jnp.zeros_like(rank)
-    pivot = middle(low, high) if guess is None else jnp.asarray(guess, values.dtype)
-    start = (jnp.asarray(False), low, high, none, none + values.shape[0], pivot, low)
-    return lax.while_loop(lambda carry: ~carry[0], look, start)[-1]

@@ -3,7 +3,7 @@
 A posterior is a `DataTree` with a group ``posterior`` or a `Dataset`, by whomever it was made, with a variable
 ``transition`` over the draws (``chain`` and ``draw``, ``draw``, or ``sample``) and ``state``, ``action`` and
 ``next_state`` (``outcome`` for an MDP with a successor table), and optionally ``reward`` over any of these. All is
-checked on the host, in :mod:`~bayesmdp.planning.inputs`, and computed in 64 bit whatever JAX's setting.
+checked on the host, in :mod:`~bayesmdp.planning.posterior_draws`, and computed in 64 bit whatever JAX's setting.
 
 What a plan promises. Under the quantile at levels alpha the value V of a plan is a promise about each row by itself.
 If rows are independent a posteriori, with probability ``prod_s (1 - alpha(s, pi(s)))`` all rows of the policy pi keep
@@ -31,16 +31,20 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.mdp import MDP, Array, Problem, label_array
-from bayesmdp.planning.average import GainPlan, average_policy_iteration, bias_bound, relative_value_iteration
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer, number
+from bayesmdp.planning.average_reward import GainPlan, average_policy_iteration, bias_bound, relative_value_iteration
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
-from bayesmdp.planning.evaluation import DENSE_LIMIT
 from bayesmdp.planning.finite_horizon import backward_induction
-from bayesmdp.planning.inputs import read_concentration, read_dataset, read_draws
 from bayesmdp.planning.operators import Draws
-from bayesmdp.planning.risk import Mean, OrderRisk, Quantile, Risk
+from bayesmdp.planning.policy_evaluation import DENSE_LIMIT
+from bayesmdp.planning.posterior_draws import read_concentration, read_dataset, read_draws
+from bayesmdp.planning.quantile import OrderRisk, Quantile
+from bayesmdp.planning.risk import Mean, Risk
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
-from bayesmdp.validation import integer, number
+from bayesmdp.problems.labels import label_array
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["plan"]
 
@@ -94,7 +98,7 @@ def plan(
         Of an MDP judged by its average reward: ``gain``, known within ``bound``, between the attrs ``lower`` and
         ``upper``; ``value`` is then the bias, whose least entry is 0 and whose largest is the attr ``span``, with
         differences known within ``value_bound`` (NaN beyond 2,000 states) as those of the bias of `policy`; and `q`
-        what the optimality equation takes the largest of (:mod:`bayesmdp.planning.average`).
+        what the optimality equation takes the largest of (:mod:`bayesmdp.planning.average_reward`).
 
     Raises
     ------

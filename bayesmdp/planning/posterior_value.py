@@ -10,8 +10,8 @@ below the true quantile is Binomial(M, level), whatever the distribution is.
 A policy chosen with the same draws looks better under them than it is, as any fit does; use fresh ones.
 
 All of this is said of the posterior that the draws are from. Where a successor table lumps what was not seen as worth
-its mean (:mod:`bayesmdp.elsewhere`), that posterior has no doubt about the shares of what is lumped, and the truth may
-be less certain than it says; lumped as the least, values are lower bounds instead.
+its mean (:mod:`bayesmdp.problems.elsewhere`), that posterior has no doubt about the shares of what is lumped, and the
+truth may be less certain than it says; lumped as the least, values are lower bounds instead.
 """
 
 from __future__ import annotations
@@ -26,15 +26,18 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 from scipy import stats
 
-from bayesmdp.mdp import MDP, Array, Problem, label_array
-from bayesmdp.planning.evaluation import policy_evaluation
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import number
 from bayesmdp.planning.finite_horizon import backward_induction, episode_value
-from bayesmdp.planning.inputs import read_dataset, read_draws
 from bayesmdp.planning.operators import Draws
+from bayesmdp.planning.policy_evaluation import policy_evaluation
+from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.risk import Mean
 from bayesmdp.planning.solvers import policy_iteration
-from bayesmdp.policy import policy_probabilities
-from bayesmdp.validation import number
+from bayesmdp.problems.labels import label_array
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.policy import policy_probabilities
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["downside_exposure", "order_interval", "quantile_value", "value_draws"]
 

@@ -22,18 +22,16 @@ bound.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, Self, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.scipy.stats import norm
 
-from bayesmdp.mdp import Array, Problem
-from bayesmdp.planning.operators import Draws, expected_reward, once, order_statistic, target
-from bayesmdp.validation import finite_array, reject_first
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.planning.operators import Draws, expected_reward, target
+from bayesmdp.problems.problem import Problem
 
-__all__ = ["Mean", "OrderRisk", "Quantile", "Risk", "level_text", "level_within", "quantile_budget", "risk_from_text"]
+__all__ = ["Mean", "Risk", "backup"]
 
 
 @runtime_checkable
@@ -111,226 +109,25 @@ class Mean:
         return "mean"
 
 
-@dataclass(frozen=True, eq=False)
-class OrderRisk:
-    """What quantiles of draws and means of their tails share: a level, how many draws to use, and an order statistic.
+def backup(problem: Problem, draws: Draws, value: Array, risk: Risk) -> Array:
+    """Risk of each pair's target over the draws.
 
     Parameters
     ----------
-    level : float or array [state, action]
-    num_draws : int or int array [state, action], optional
-    """
-
-    level: Array
-    num_draws: Array | None = None
-
-    name: ClassVar[str]
-    whole: ClassVar[bool] = False
-    """Whether level 1 is one."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "level", level_within(self.level, whole=self.whole))
-        if self.num_draws is not None and not isinstance(self.num_draws, jax.core.Tracer):
-            number = np.asarray(self.num_draws)
-            if not np.issubdtype(number.dtype, np.integer):
-                raise TypeError(f"num_draws counts draws and must be integer; got dtype {number.dtype}")
-            reject_first("num_draws", number < 1, number, "is no number of draws; a pair needs at least 1")
-            object.__setattr__(self, "num_draws", np.minimum(number, 2**30).astype(np.int32))
-        if self.num_draws is not None and np.ndim(self.num_draws) not in (0, 2):
-            raise ValueError(f"num_draws is one number or [state, action]; got shape {np.shape(self.num_draws)}")
-
-    def prepare(self, draws: Draws) -> Draws:
-        """The same kernels, with the reward of each already averaged over outcomes."""
-        return Draws(draws.transition, expected_reward(draws.transition, draws.reward))
-
-    def used(self, total: int) -> Any:
-        """How many of `total` draws a pair uses."""
-        return total if self.num_draws is None else jnp.clip(self.num_draws, 1, total)
-
-    def spare(self, total: int) -> Array | None:
-        """Which of `total` draws a pair does not use [draw, state, action], or None where all are used."""
-        return None if self.num_draws is None else jnp.arange(total)[:, None, None] >= self.used(total)
-
-    def select(self, targets: Array, attained: Array | None = None) -> Array:
-        """The ``ceil(level N)``-th smallest target of each pair [state, action]; `attained` draws are tried first."""
-        total, shape = targets.shape[0], targets.shape[1:]
-        guess = None
-        if attained is not None:
-            guess = jnp.take_along_axis(targets, attained[None], axis=0)[0].ravel()
-        spare = self.spare(total)
-        if spare is not None:
-            # A spare draw at the pair's largest target cannot change an order statistic of the others.
-            targets = jnp.where(spare, jnp.max(targets, axis=0), targets)
-        number = self.used(total)
-        rank = jnp.clip(jnp.ceil(self.level * number), 1, number).astype(jnp.int32)
-        rank = jnp.broadcast_to(rank, shape).ravel()
-        return order_statistic(targets.reshape(total, -1), rank, guess=guess).reshape(shape)
-
-    def tree_flatten(self) -> tuple[tuple[Any, Any], None]:
-        return (self.level, self.num_draws), None
-
-    @classmethod
-    def tree_unflatten(cls, _: None, children: tuple[Any, Any]) -> Self:
-        # Past the checks: JAX also puts shapes, axes and placeholders in the leaves.
-        risk = object.__new__(cls)
-        for name, child in zip(("level", "num_draws"), children, strict=True):
-            object.__setattr__(risk, name, child)
-        return risk
-
-    def __str__(self) -> str:
-        draws = "" if self.num_draws is None else f" of {level_text(self.num_draws)} draws"
-        return f"{self.name}:{level_text(self.level)}{draws}"
-
-
-def level_within(level: Any, *, whole: bool = False) -> Any:
-    """`level`, float64 unless traced; refused outside (0, 1), or (0, 1] if `whole`, and in another shape."""
-    if not isinstance(level, jax.core.Tracer):
-        level = finite_array("level", level)
-        inside = (level > 0) & ((level <= 1) if whole else (level < 1))
-        remedy = "levels lie above 0 and are at most 1" if whole else "levels lie strictly between 0 and 1"
-        reject_first("level", ~inside, level, "is no level", remedy=remedy)
-    if len(np.shape(level)) not in (0, 2):
-        raise ValueError(f"level is one number or [state, action]; got shape {np.shape(level)}")
-    return level
-
-
-def level_text(given: Any) -> str:
-    """One number, or the range of several."""
-    low, high = np.min(given), np.max(given)
-    return f"{low:g}" if low == high else f"{low:g}..{high:g}"
-
-
-@jax.tree_util.register_pytree_node_class
-@dataclass(frozen=True, eq=False)
-class Quantile(OrderRisk):
-    """A posterior quantile of the target: below one half cautious, above it optimistic.
-
-    Parameters
-    ----------
-    level : float or array [state, action]
-        Strictly between 0 and 1. May be a traced array, which is then not checked.
-    num_draws : int or int array [state, action], optional
-        How many of the draws a pair uses, the first ones; more than there are means all, as does None.
-
-    Raises
-    ------
-    ValueError, TypeError
-        For a level outside (0, 1), a number of draws below 1, or another shape.
-
-    Examples
-    --------
-    >>> print(Quantile(0.1))
-    quantile:0.1
-    >>> Quantile([[0.1, 1.2]])
-    Traceback (most recent call last):
-    ...
-    ValueError: level[0, 1] = 1.2, which is no level; levels lie strictly between 0 and 1
-    """
-
-    name = "quantile"
-
-    def value(self, targets: Array) -> Array:
-        """Quantile over the draws.
-
-        Parameters
-        ----------
-        targets : array [draw, state, action]
-
-        Returns
-        -------
-        array [state, action]
-            Equal to ``numpy.quantile(targets, level, axis=0, method="inverted_cdf")`` where all draws are used.
-        """
-        return self.select(jnp.asarray(targets))
-
-    def evaluate(
-        self, problem: Problem, draws: Draws, value: Array, attained: Array | None = None
-    ) -> tuple[Array, Array]:
-        """Quantile of each pair [state, action], and the (first) draw that attains it."""
-        # The quantile is one of the targets, and the draw that attains it is found by equality.
-        targets = once(target(problem, draws.transition, draws.reward, value))
-        q = self.select(targets, attained)
-        return q, attaining_draw(targets, q)
-
-    def rows(self, draws: Draws, attained: Array, policy: Array) -> tuple[Array, Array]:
-        """Rows [state, outcome] of the draws that attain the chosen pairs' quantiles."""
-        states = jnp.arange(policy.shape[0])
-        draw = attained[states, policy]
-        reward = jnp.asarray(draws.reward)
-        if reward.ndim == 3:
-            return draws.transition[draw, states, policy], reward[states, policy]
-        return draws.transition[draw, states, policy], reward[draw % reward.shape[0], states, policy]
-
-
-def attaining_draw(targets: Array, q: Array) -> Array:
-    """The first draw [state, action] whose target is `q`."""
-    # Not argmax, a reduction over (value, index) pairs that XLA does not vectorise on a CPU.
-    draw = jnp.arange(targets.shape[0], dtype=jnp.int32)[:, None, None]
-    return jnp.min(jnp.where(targets == q, draw, targets.shape[0] - 1), axis=0)
-
-
-@jax.jit
-def quantile_budget(level: Array, scale: Array) -> Array:
-    """Draws that give the sample quantile the same precision at every level (EC.23).
-
-    Parameters
-    ----------
-    level : array [...]
-    scale : float or array [...]
+    draws : Draws
+    value : array [state]
+    risk : Risk
 
     Returns
     -------
-    int32 array [...]
-        ``ceil(scale * level (1 - level) / pdf(z)^2)``, at least 1.
+    q : array [state, action]
 
     Examples
     --------
-    >>> print(quantile_budget([0.5, 0.1, 0.99], 100.0))
-    [ 158  293 1394]
+    >>> import numpy as np, bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> both = Draws(np.stack([river.transition, np.flip(river.transition, 0)]), river.reward)
+    >>> backup(river.problem, both, np.arange(6.0), bm.planning.Quantile(0.5)).shape
+    (6, 2)
     """
-    level = jnp.asarray(level)
-    density = norm.pdf(norm.ppf(level))
-    # Capped where int32 ends, so that an extreme level asks for very many draws and not for a negative number.
-    wanted = jnp.ceil(scale * level * (1 - level) / density**2)
-    # At a level so extreme that the density vanishes this is 0 / 0.
-    return jnp.where(jnp.isnan(wanted), 2**30, jnp.clip(wanted, 1, 2**30)).astype(jnp.int32)
-
-
-def risk_from_text(text: str) -> Risk:
-    """A risk measure from how it prints.
-
-    Parameters
-    ----------
-    text : str
-        ``mean``, ``quantile:LEVEL`` or ``cvar:LEVEL``.
-
-    Raises
-    ------
-    ValueError
-        For any other text, or a level out of range.
-
-    Examples
-    --------
-    >>> print(risk_from_text("cvar:0.1"))
-    cvar:0.1
-    >>> risk_from_text("median")
-    Traceback (most recent call last):
-    ...
-    ValueError: risk must be mean, quantile:LEVEL or cvar:LEVEL, as in quantile:0.1; got 'median'
-    """
-    # It builds on this module.
-    from bayesmdp.planning.cvar import CVaR
-
-    name, colon, given = str(text).strip().lower().partition(":")
-    if name == "mean" and not colon:
-        return Mean()
-    measures: dict[str, type[Quantile | CVaR]] = {"quantile": Quantile, "cvar": CVaR}
-    try:
-        measure, level = measures[name], float(given)
-    except (KeyError, ValueError):
-        forms = "mean, quantile:LEVEL or cvar:LEVEL, as in quantile:0.1"
-        raise ValueError(f"risk must be {forms}; got {text!r}") from None
-    try:
-        return measure(level)
-    except ValueError as error:
-        raise ValueError(f"risk {text!r}: {error}") from None
+    return risk.evaluate(problem, draws, value)[0]

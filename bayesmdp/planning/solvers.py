@@ -31,10 +31,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from bayesmdp.mdp import Array, Problem
-from bayesmdp.planning.evaluation import evaluate_rows
+from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import Draws, greedy, once
+from bayesmdp.planning.policy_evaluation import evaluate_rows
 from bayesmdp.planning.risk import Risk
+from bayesmdp.problems.problem import Problem
 
 __all__ = ["Plan", "policy_iteration", "value_iteration"]
 

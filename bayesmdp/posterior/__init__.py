@@ -1,12 +1,13 @@
 """Posteriors of models: exact, by particles or by NUTS; as a DataTree, or compiled for agents."""
 
-from bayesmdp.posterior.belief import Belief
-from bayesmdp.posterior.conjugate import NotConjugate
-from bayesmdp.posterior.engines import make_belief, with_particles
-from bayesmdp.posterior.evidence import concentration_by_evidence, dirichlet_log_evidence
-from bayesmdp.posterior.exact import exact_belief
-from bayesmdp.posterior.infer import draw, infer
-from bayesmdp.posterior.q_belief import QBelief
+from bayesmdp.posterior.beliefs.belief import Belief
+from bayesmdp.posterior.beliefs.exact import exact_belief
+from bayesmdp.posterior.beliefs.make_belief import make_belief, with_particles
+from bayesmdp.posterior.beliefs.q_values import QBelief
+from bayesmdp.posterior.closed_forms.transitions import NotConjugate
+from bayesmdp.posterior.dirichlet_evidence import concentration_by_evidence, dirichlet_log_evidence
+from bayesmdp.posterior.inference.draw import draw
+from bayesmdp.posterior.inference.infer import infer
 
 __all__ = [
     "Belief",

@@ -11,7 +11,7 @@ from bayesmdp.studies import (
     structure,
     tseb,
 )
-from bayesmdp.studies.base import AgentSpec, Study
+from bayesmdp.studies.study import AgentSpec, Study
 
 __all__ = ["STUDIES", "AgentSpec", "Study", "find"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from bayesmdp.studies.base import AgentSpec, Study
+from bayesmdp.studies.study import AgentSpec, Study
 
 __all__ = ["STUDIES", "paper_agents"]
 

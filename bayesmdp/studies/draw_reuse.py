@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.base import AgentSpec, Study
-from bayesmdp.studies.tables import finished_cells, mean_interval
+from bayesmdp.studies.statements import finished_cells, mean_interval
+from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
     import pandas as pd

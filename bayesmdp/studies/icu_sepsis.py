@@ -3,7 +3,7 @@
 The study is ours. A log holds 100, 300, 1,000, 3,000 or 10,000 patients, each one episode under the clinicians' policy;
 5 logs of each size. What is known is the log and the names of all states: the problem is `mdp_from_log` at discount
 .99. The prior is Dirichlet and symmetric, with the weight of each row, in observations, either 1 or the one under which
-the log is most probable (:mod:`bayesmdp.posterior.evidence`). Four plans, with 100 posterior draws (the mean
+the log is most probable (:mod:`bayesmdp.posterior.dirichlet_evidence`). Four plans, with 100 posterior draws (the mean
 plan with the posterior mean itself); then, at the initial distribution of the log,
 
 * *promise*: the value of the plan under its own criterion;
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from bayesmdp.data import Transitions
-    from bayesmdp.mdp import MDP
+    from bayesmdp.model_reading.rows import Transitions
     from bayesmdp.planning.risk import Risk
+    from bayesmdp.problems.mdp import MDP
 
 __all__ = ["run_cell", "summary", "treat"]
 
@@ -49,7 +49,8 @@ FIGURES = ("promise", "quantile_value", "mean_value", "delivered", "margin")
 def plans() -> dict[str, Risk]:
     """The risk measures, by what the table calls them."""
     from bayesmdp.planning.cvar import CVaR
-    from bayesmdp.planning.risk import Mean, Quantile
+    from bayesmdp.planning.quantile import Quantile
+    from bayesmdp.planning.risk import Mean
 
     return {"mean": Mean(), "quantile 0.1": Quantile(0.1), "quantile 0.3": Quantile(0.3), "CVaR 0.1": CVaR(0.1)}
 
@@ -75,11 +76,11 @@ def treat(patients: int, *, seed: int = 0) -> xr.Dataset:
     """
     import numpy as np
 
-    import bayesmdp as bm
+    from bayesmdp.simulation.collect import collect
 
     sepsis, clinicians = _truth()
-    # A stay takes 9.2 steps on average; half as much again covers the luck of a few patients.
-    log = bm.collect(sepsis, policy=clinicians, steps=11 * patients + 500, seed=seed)
+    # A stay takes 9.2 steps on average; half as much again covers a few patients who stay long.
+    log = collect(sepsis, policy=clinicians, steps=11 * patients + 500, seed=seed)
     ends = np.flatnonzero(log["terminated"].values)
     return log.isel(step=slice(int(ends[patients - 1]) + 1))
 
@@ -104,14 +105,17 @@ def run_cell(patients: int, number: int, *, draws: int = DRAWS, judges: int = JU
     import numpy as np
     import pandas as pd
 
-    import bayesmdp as bm
+    from bayesmdp.logs.compress import compress
+    from bayesmdp.logs.problem_from_log import mdp_from_log
+    from bayesmdp.planning import plan
+    from bayesmdp.posterior import concentration_by_evidence
 
     log = treat(patients, seed=number)
-    mdp = bm.mdp_from_log(log, discount=DISCOUNT)
-    rows = bm.compress(log, mdp)
+    mdp = mdp_from_log(log, discount=DISCOUNT)
+    rows = compress(log, mdp)
     problem, counts, choices = _compact(mdp, rows)
     table = []
-    by_evidence = mdp.num_states * bm.concentration_by_evidence(rows, mdp)
+    by_evidence = mdp.num_states * concentration_by_evidence(rows, mdp)
     for prior, weight in zip(PRIORS, (1.0, by_evidence), strict=True):
         rng = np.random.default_rng([number, patients])
         concentration = _concentration(problem, counts, weight)
@@ -119,7 +123,7 @@ def run_cell(patients: int, number: int, *, draws: int = DRAWS, judges: int = JU
         expected = _kernels((concentration / concentration.sum(-1, keepdims=True))[None])
         for name, risk in plans().items():
             # Where many pairs are worth nearly the same, rounding keeps the last digits of the bound from settling.
-            found = bm.plan(expected if name == "mean" else planning, problem, risk, tolerance=1e-5)
+            found = plan(expected if name == "mean" else planning, problem, risk, tolerance=1e-5)
             slot = found["policy"].values.astype(int)[:, None]
             fresh = _draws(_along(concentration, slot), judges, rng)
             worth = worth_at_start(fresh, _chosen(problem, slot))
@@ -138,10 +142,9 @@ def run_cell(patients: int, number: int, *, draws: int = DRAWS, judges: int = JU
 
 def worth_at_start(draws: xr.Dataset, mdp: MDP) -> dict[str, float]:
     """Posterior quantile, its interval, and mean of the value of the one policy of an MDP with one action."""
-    import bayesmdp as bm
-    from bayesmdp.planning.posterior_value import order_interval
+    from bayesmdp.planning.posterior_value import order_interval, value_draws
 
-    values = bm.value_draws(draws, mdp, "uniform").values @ mdp.initial
+    values = value_draws(draws, mdp, "uniform").values @ mdp.initial
     names = "quantile_value", "quantile_value_lower", "quantile_value_upper"
     worth = dict(zip(names, map(float, order_interval(values, LEVEL, 0.95)), strict=True))
     return worth | {"mean_value": float(values.mean())}
@@ -151,19 +154,19 @@ def deliver(action: NDArray[np.int64], known: NDArray[np.bool_]) -> float:
     """True value from admission: of actions [state] in the states that are `known`, of the clinicians elsewhere."""
     import numpy as np
 
-    import bayesmdp as bm
+    from bayesmdp.planning import evaluate
 
     sepsis, clinicians = _truth()
     policy = np.where(known[:, None], np.eye(sepsis.num_actions)[action], clinicians.values)
-    return float(bm.evaluate(sepsis, policy).values @ sepsis.initial)
+    return float(evaluate(sepsis, policy).values @ sepsis.initial)
 
 
 def references() -> dict[str, float]:
     """True values of what clinicians do and of the best policy, from admission."""
-    import bayesmdp as bm
+    from bayesmdp.planning import evaluate, solve
 
     sepsis, clinicians = _truth()
-    values = {"clinicians": bm.evaluate(sepsis, clinicians), "optimal": bm.solve(sepsis)["value"]}
+    values = {"clinicians": evaluate(sepsis, clinicians), "optimal": solve(sepsis)["value"]}
     return {name: float(value.values @ sepsis.initial) for name, value in values.items()}
 
 
@@ -252,7 +255,7 @@ def summary(cells: pd.DataFrame) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from bayesmdp.studies.tables import mean_interval
+    from bayesmdp.studies.statements import mean_interval
 
     table = {}
     for key, group in cells.groupby(["patients", "prior", "plan"], sort=False):

@@ -30,8 +30,8 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.tables import finished_cells, mean_interval, statement_table
-from bayesmdp.studies.tasks import LearnerSpec, TaskStudy
+from bayesmdp.studies.statements import finished_cells, mean_interval, statement_table
+from bayesmdp.studies.task_study import LearnerSpec, TaskStudy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -22,8 +22,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from bayesmdp.studies.aq_brmdp import paper_agents
-from bayesmdp.studies.base import AgentSpec, Study
-from bayesmdp.studies.tables import finished_cells, mean_interval, ratio_interval, statement_table
+from bayesmdp.studies.statements import finished_cells, mean_interval, ratio_interval, statement_table
+from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING
 
-from bayesmdp.studies.base import AgentSpec, Study
-from bayesmdp.studies.tables import finished_cells, statement_table
+from bayesmdp.studies.statements import finished_cells, statement_table
+from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -131,7 +131,7 @@ def main(folder: str = "results", tables: str = "tutorials") -> None:
 
     import pandas as pd
 
-    from bayesmdp import analysis
+    from bayesmdp.results import analysis
 
     statements, regrets = [], []
     for cell, result in finished_cells("river-schedule", STUDIES, folder):

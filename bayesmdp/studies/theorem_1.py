@@ -72,7 +72,7 @@ def asymptotics(
     import xarray as xr
     from scipy import stats
 
-    from bayesmdp.mdp import MDP
+    from bayesmdp.problems.mdp import MDP
 
     kernel, visits = np.asarray(transition, float), np.asarray(share, float)
     gain = np.asarray(reward, float)
@@ -107,7 +107,7 @@ def _quantile_values(num_draws: int) -> Callable[[Any, Any, Any, Any], Any]:
     import jax
 
     from bayesmdp.planning import Draws, Quantile, policy_iteration
-    from bayesmdp.posterior.random import dirichlet
+    from bayesmdp.posterior.random_variables import dirichlet
 
     def values(problem: Any, keys: Any, concentration: Any, level: Any) -> Any:
         def value(inputs: tuple[Any, Any]) -> Any:

@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.base import AgentSpec, Study
-from bayesmdp.studies.tables import finished_cells, mean_interval
+from bayesmdp.studies.statements import finished_cells, mean_interval
+from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -130,7 +130,7 @@ def agents_table(result: xr.DataTree, epsilon: float = EPSILON) -> pd.DataFrame:
     """Reward and regret a step, and steps more than `epsilon` from optimal, each with its 95% interval."""
     import pandas as pd
 
-    from bayesmdp.analysis import suboptimal_steps
+    from bayesmdp.results.analysis import suboptimal_steps
 
     steps = result.sizes["step"]
     count = suboptimal_steps(result, epsilon)

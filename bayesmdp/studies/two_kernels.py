@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from bayesmdp.mdp import MDP
     from bayesmdp.posterior import Belief
+    from bayesmdp.problems.mdp import MDP
 
 __all__ = ["downside", "downside_problem", "trap", "trap_problem", "two_kernels"]
 
@@ -56,7 +56,7 @@ def downside_problem(
     import numpy as np
     import xarray as xr
 
-    from bayesmdp.mdp import MDP
+    from bayesmdp.problems.mdp import MDP
 
     bad = round(mass * num_draws)
     if abs(bad - mass * num_draws) > 1e-9:
@@ -123,7 +123,7 @@ def trap_problem(discount: float = 0.9, safe: float = 0.5) -> tuple[MDP, MDP]:
     """
     import numpy as np
 
-    from bayesmdp.mdp import MDP
+    from bayesmdp.problems.mdp import MDP
 
     start, first, second, good, barren = range(5)
     kernels = np.zeros((2, 5, 2, 5))
@@ -159,7 +159,7 @@ def two_kernels(one: MDP, two: MDP, num_draws: int, mass: float = 0.5) -> Belief
     import jax.numpy as jnp
     import numpy as np
 
-    from bayesmdp.data import all_transitions
+    from bayesmdp.model_reading.rows import all_transitions
     from bayesmdp.posterior import Belief
 
     assert one.transition is not None and two.transition is not None
@@ -214,7 +214,7 @@ def trap(
 
     from bayesmdp import agents
     from bayesmdp.models import dirichlet_transitions
-    from bayesmdp.simulation import simulate
+    from bayesmdp.simulation.simulate import simulate
 
     one, two = trap_problem(discount, safe)
     unused = dirichlet_transitions(one)

@@ -17,8 +17,8 @@ import cloudpickle
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmdp.compiled import forget_programs
-from bayesmdp.sweeps.sources import fingerprint, sources
+from bayesmdp.foundation.compiled_programs import forget_programs
+from bayesmdp.sweeps.fingerprints import fingerprint, sources
 
 __all__ = ["PACKAGES", "Arrays", "Finished", "Task", "WorkerError", "current_versions", "run_chunk"]
 

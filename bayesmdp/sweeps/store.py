@@ -6,7 +6,7 @@
 ``steps_done`` [..., replicate] is written last: a chunk counts once it is there, and until then is computed again. What
 is not computed yet reads as missing values. The same sweep gives the same bytes, however it was cut up, interrupted or
 given more replicates (with more steps, and values of options added, the same numbers in other pieces). ``fingerprint``
-[...] is of what made a setting's numbers: problem, priors and options, see `bayesmdp.sweeps.sources`.
+[...] is of what made a setting's numbers: problem, priors and options, see `bayesmdp.sweeps.fingerprints`.
 One run at a time may write, which a lock beside the store sees to; the system frees it when a run dies.
 """
 
@@ -15,7 +15,6 @@ from __future__ import annotations
 import errno
 import json
 import math
-import re
 import shutil
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,31 +22,23 @@ from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
-import xarray as xr
 import zarr
 from filelock import FileLock, Timeout
 
-from bayesmdp.results import write_tree
-from bayesmdp.studies.tasks import TaskStudy
+from bayesmdp.results.sweep_files import FORMAT, PARTIAL, SHARED, StoreError, stored_attrs
+from bayesmdp.studies.task_study import TaskStudy
 from bayesmdp.sweeps.chunks import Finished, current_versions
-from bayesmdp.sweeps.sources import described, sources
-from bayesmdp.sweeps.sweep import SHARED, Axis, Cell, Sweep, same_value
+from bayesmdp.sweeps.fingerprints import described, sources
+from bayesmdp.sweeps.sweep import Axis, Cell, Sweep, same_value
 
-__all__ = ["Chunk", "Store", "StoreError", "export", "open_store", "read_sweep"]
+__all__ = ["Chunk", "Store", "open_store"]
 
-FORMAT = 1
 DONE, MADE_OF = "steps_done", "fingerprint"
 SERIES = 2**18
 """Most records of a series in one piece."""
-PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial$")
-"""What Zarr calls a file while it writes it."""
-
-
-class StoreError(ValueError):
-    """A store that cannot be used for this sweep, or not now. Nothing in it was changed."""
 
 
 class Chunk(NamedTuple):
@@ -98,7 +89,7 @@ class Store:
 
     def __init__(self, path: Path, sweep: Sweep) -> None:
         self.path = path
-        held = _attrs(path)
+        held = stored_attrs(path)
         if held and not _has_results(path):
             # Nothing is lost, and a mistake that was found at the first chunk may be mended.
             shutil.rmtree(path)
@@ -278,110 +269,6 @@ class Store:
             zarr.consolidate_metadata(self.path)
         self.root = zarr.open_group(self.path, mode="r+", use_consolidated=False)
         self._opened: dict[str, dict[str, Any]] = {}
-
-
-def read_sweep(path: str | PathLike[str], *, chunks: Any = None) -> xr.DataTree:
-    """A sweep's results, opened lazily, each option in its natural order; a running one as far as it is.
-
-    Parameters
-    ----------
-    path : path
-    chunks : optional
-        As for ``xarray.open_datatree``: ``{}`` gives dask arrays, for results larger than memory.
-
-    Returns
-    -------
-    DataTree
-        A child an agent: ``regret``, ``reward`` and the agent's reports [options..., replicate, step], and
-        ``steps_done`` [options..., replicate].
-
-    Raises
-    ------
-    FileNotFoundError, StoreError
-        If there is no store, or it is not a sweep's.
-    """
-    path = Path(path)
-    if not path.exists():
-        raise FileNotFoundError(f"no store {path}; `bayesmdp sweep` writes one")
-    if not _attrs(path):
-        raise StoreError(f"{path} is not a sweep's store")
-    tree = xr.open_datatree(path, engine="zarr", chunks=chunks)
-    # In the store values stand in the order in which they were added.
-    root = {axis["name"] for axis in json.loads(tree.attrs["axes"])}
-    nodes = {}
-    for place in (".", *json.loads(tree.attrs["study"])["agents"]):
-        node: Any = tree[place]
-        data = node.to_dataset(inherit=True)
-        nodes[place] = data.sortby([str(dim) for dim in data.dims if dim in root and data[dim].dtype.kind in "iufb"])
-    return xr.DataTree.from_dict(nodes)
-
-
-def export(
-    path: str | PathLike[str],
-    to: str | PathLike[str],
-    *,
-    agents: Sequence[str] | None = None,
-    select: Mapping[str, Any] | None = None,
-) -> Path:
-    """Write a part of a sweep to a netCDF file, with its attrs.
-
-    Parameters
-    ----------
-    path : path
-        Of the store.
-    to : path
-        A file that is there already is replaced.
-    agents : sequence of str, optional
-        Only these.
-    select : mapping of option to value or list of values, optional
-        Only these settings; where an agent has no such option, all of its.
-
-    Raises
-    ------
-    FileNotFoundError, StoreError, KeyError
-        Naming the agent, option or value that the store does not have.
-    """
-    tree = read_sweep(path)
-    unknown = [agent for agent in agents or [] if agent not in tree.children]
-    if unknown:
-        raise KeyError(f"no agent {unknown[0]!r} in {path}; it has {', '.join(tree.children)}")
-    chosen = [".", *(agents if agents is not None else tree.children)]
-    parts: dict[str, Any] = {place: cast(xr.DataTree, tree[place]).to_dataset(inherit=True) for place in chosen}
-    for name, value in (select or {}).items():
-        places = [place for place, data in parts.items() if name in data.dims]
-        if not places:
-            options = sorted({str(dim) for data in parts.values() for dim in data.dims})
-            raise KeyError(f"{path} has no option {name!r} of these agents; it has {', '.join(options)}")
-        values = value if isinstance(value, list) else [value]
-        there = list(dict.fromkeys(each for place in places for each in parts[place][name].values.tolist()))
-        known = [text for each in values for text in (each, str(each), json.dumps(each)) if text in there]
-        absent = [each for each in values if not {str(each), json.dumps(each)} & {str(held) for held in there}]
-        if absent:
-            raise KeyError(f"{name} has no value {absent[0]!r} in {path}; it has {', '.join(map(str, there))}")
-        for place in places:
-            held = parts[place][name].values.tolist()
-            parts[place] = parts[place].isel({name: [i for i, each in enumerate(held) if each in known]})
-    nodes = {place: data.load() for place, data in parts.items()}
-    write_tree(xr.DataTree.from_dict(nodes), to)
-    return Path(to)
-
-
-def _attrs(path: Path) -> dict[str, Any]:
-    """Of a store that is there; empty if none is."""
-    if not path.exists() or (path.is_dir() and all(PARTIAL.search(each.name) for each in path.iterdir())):
-        return {}
-    try:
-        attrs = dict(zarr.open_group(path, mode="r", use_consolidated=False).attrs)
-    except (FileNotFoundError, zarr.errors.GroupNotFoundError, NotADirectoryError, ValueError) as error:
-        raise StoreError(f"{path} is not a sweep's store; name another") from error
-    if "format" not in attrs or "axes" not in attrs:
-        raise StoreError(f"{path} is a Zarr group, but not a sweep's store; name another")
-    if attrs["format"] != FORMAT:
-        raise StoreError(
-            f"{path} has format {attrs['format']}, this version of bayesmdp writes format {FORMAT}: use the version "
-            f"that wrote it, {json.loads(str(attrs['versions']))['bayesmdp']}, or name another store"
-        )
-    return attrs
 
 
 def _has_results(path: Path) -> bool:

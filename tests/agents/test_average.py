@@ -7,7 +7,7 @@ import pytest
 import bayesmdp as bm
 from bayesmdp import agents
 from bayesmdp.models import dirichlet_transitions
-from bayesmdp.world import Step, tabular_world
+from bayesmdp.problems.world import Step, tabular_world
 
 RIVER = bm.environments.riverswim(6, discount=None)
 SPAN = 6.3103

@@ -14,7 +14,7 @@ from bayesmdp import agents
 from bayesmdp.agents.mdp_oomd import mirror_step
 from bayesmdp.agents.scal import scopt
 from bayesmdp.planning import Box, Draws, L1Ball, average_policy_iteration
-from bayesmdp.world import Step, invert
+from bayesmdp.problems.world import Step, invert
 from tests.statistical import assert_means
 
 RIVER = bm.environments.riverswim(6, discount=None)

@@ -10,12 +10,12 @@ import bayesmdp as bm
 from bayesmdp import agents
 from bayesmdp.agents import Agent
 from bayesmdp.agents.boss import merged
-from bayesmdp.agents.experience import experience
-from bayesmdp.agents.planner import first_reaches, sampling_rules
+from bayesmdp.agents.families.empirical_mdp import experience
+from bayesmdp.agents.families.planning import first_reaches, sampling_rules
 from bayesmdp.models import dirichlet_transitions
 from bayesmdp.planning import Draws, Mean, policy_iteration
 from bayesmdp.posterior import exact_belief
-from bayesmdp.world import Step
+from bayesmdp.problems.world import Step
 from tests import oracles
 from tests.statistical import assert_p_value
 

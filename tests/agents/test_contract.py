@@ -10,7 +10,7 @@ import xarray as xr
 from bayesmdp import agents, environments, simulate, unroll
 from bayesmdp.agents import Agent, Rules
 from bayesmdp.models import dirichlet_transitions, gaussian_q, slippery_lake
-from bayesmdp.world import Step
+from bayesmdp.problems.world import Step
 
 RIVER = environments.riverswim(6)
 ENDLESS = RIVER.replace(discount=None)

@@ -9,11 +9,11 @@ import pytest
 import bayesmdp as bm
 from bayesmdp.models import gaussian_q
 from bayesmdp.posterior import NotConjugate
-from bayesmdp.posterior.gaussian import GaussianPrior, condition, posterior_draw, read_gaussian
-from bayesmdp.posterior.q_belief import q_belief
-from bayesmdp.posterior.q_regression import backward, task_statistics, whitened
-from bayesmdp.posterior.q_rows import rows_of
-from bayesmdp.stages import shortest_episode
+from bayesmdp.posterior.beliefs.q_values import q_belief
+from bayesmdp.posterior.closed_forms.q_values import GaussianPrior, condition, posterior_draw, read_gaussian
+from bayesmdp.posterior.q_regression.backward import backward, task_statistics, whitened
+from bayesmdp.posterior.q_regression.rows import rows_of
+from bayesmdp.problems.stages import shortest_episode
 from tests.statistical import assert_means, assert_standard_normal
 
 SHOP = bm.environments.recommendation(4, 3, seed=1)

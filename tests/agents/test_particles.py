@@ -7,7 +7,7 @@ import pytest
 
 import bayesmdp as bm
 from bayesmdp.models import queue_rates, river_current, tied_moves
-from bayesmdp.rollout import advance
+from bayesmdp.simulation.rollout import advance
 from tests.statistical import assert_standard_normal
 
 RIVER = bm.environments.riverswim(6, discount=0.9)

@@ -6,7 +6,7 @@ import pytest
 
 import bayesmdp as bm
 from bayesmdp import agents
-from bayesmdp.world import Step
+from bayesmdp.problems.world import Step
 
 RIVER = bm.environments.riverswim(6, discount=None)
 SPAN = 6.3103

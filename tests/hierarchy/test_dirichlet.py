@@ -4,7 +4,7 @@ import numpy as np
 from scipy import optimize
 from scipy.special import gammaln
 
-from bayesmdp.hierarchy.dirichlet import dirichlet_prior
+from bayesmdp.learned_priors.transitions import dirichlet_prior
 
 
 def log_posterior(concentration, counts, base, strength):

@@ -6,8 +6,8 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from bayesmdp.hierarchy.full import full_bayes, infer_hierarchy
-from bayesmdp.hierarchy.gaussian import (
+from bayesmdp.learned_priors.full_bayes import full_bayes, infer_hierarchy
+from bayesmdp.learned_priors.q_values import (
     empirical_bayes,
     estimates,
     meta_posterior,
@@ -16,8 +16,8 @@ from bayesmdp.hierarchy.gaussian import (
     posterior_covariance,
     root,
 )
-from bayesmdp.posterior.gaussian import GaussianPrior
-from bayesmdp.posterior.q_regression import TaskStatistics
+from bayesmdp.posterior.closed_forms.q_values import GaussianPrior
+from bayesmdp.posterior.q_regression.backward import TaskStatistics
 from tests.statistical import assert_standard_normal
 
 
@@ -123,8 +123,8 @@ def test_empirical_bayes_stands_where_the_evidence_is_largest():
     past, _, phi, target = made_up(30, 5, MEAN, COVARIANCE, 0.5, seed=3)
     flat = BASE._replace(factor=1e6 * BASE.factor)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bayesmdp.hierarchy.gaussian.TOLERANCE", 1e-12)
-        patch.setattr("bayesmdp.hierarchy.gaussian.ITERATIONS", 2_000)
+        patch.setattr("bayesmdp.learned_priors.q_values.TOLERANCE", 1e-12)
+        patch.setattr("bayesmdp.learned_priors.q_values.ITERATIONS", 2_000)
         prior = empirical_bayes(past, flat, BASE, strength=0.0, learn_noise=True)
     _, unknown = meta_posterior(
         past, flat._replace(noise=prior.noise), covariance=prior.covariance
@@ -153,10 +153,10 @@ def test_empirical_bayes_stands_where_the_evidence_is_largest():
 def test_leaps_lead_where_steps_lead():
     past, *_ = made_up(12, 2, MEAN, COVARIANCE, 0.5, seed=4)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bayesmdp.hierarchy.gaussian.TOLERANCE", 1e-10)
-        patch.setattr("bayesmdp.hierarchy.gaussian.ITERATIONS", 3_000)
+        patch.setattr("bayesmdp.learned_priors.q_values.TOLERANCE", 1e-10)
+        patch.setattr("bayesmdp.learned_priors.q_values.ITERATIONS", 3_000)
         leaping = empirical_bayes(past, BASE)
-        patch.setattr("bayesmdp.hierarchy.gaussian._leap", lambda start, once, twice: twice)
+        patch.setattr("bayesmdp.learned_priors.q_values._leap", lambda start, once, twice: twice)
         walking = empirical_bayes(past, BASE)
     # Nine thousand steps have not quite arrived.
     np.testing.assert_allclose(leaping.covariance, walking.covariance, rtol=2e-3, atol=1e-6)

@@ -12,8 +12,9 @@ import numpyro.distributions as dist
 import pytest
 
 from bayesmdp import MDP
-from bayesmdp.data import all_transitions
 from bayesmdp.environments import riverswim
+from bayesmdp.model_reading.read_model import sites
+from bayesmdp.model_reading.rows import all_transitions
 from bayesmdp.models import (
     beta_bernoulli_rewards,
     dirichlet_transitions,
@@ -21,7 +22,6 @@ from bayesmdp.models import (
     normal_rewards,
     river_current,
 )
-from bayesmdp.posterior.program import sites
 
 RIVER = riverswim(6)
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import bayesmdp as bm
-from bayesmdp.data import all_transitions
+from bayesmdp.model_reading.read_model import sites
+from bayesmdp.model_reading.rows import all_transitions
 from bayesmdp.models import hierarchical_dirichlet, queue_rates, tied_moves
-from bayesmdp.posterior.program import sites
 
 LAKE = bm.environments.frozen_lake()
 LINE = bm.environments.queue(0.35, capacity=7)

@@ -11,8 +11,8 @@ from quantecon.markov import backward_induction as quantecon_induction
 
 import bayesmdp as bm
 from bayesmdp.models import dirichlet_transitions
-from bayesmdp.objectives import BY_STEP, OBJECTIVES
 from bayesmdp.planning import CVaR, Draws, Mean, Quantile, backup, backward_induction
+from bayesmdp.simulation.regret import BY_STEP, OBJECTIVES
 from tests.oracles import forest
 
 RIVER = bm.environments.riverswim(6)

@@ -4,10 +4,13 @@ import pytest
 from scipy import sparse
 
 import bayesmdp as bm
-from bayesmdp.planning import evaluation, operators
-from bayesmdp.planning.evaluation import evaluate_rows, policy_evaluation, policy_transition
-from bayesmdp.planning.operators import Draws, backup, greedy, next_value, order_statistic, target
-from bayesmdp.planning.risk import Mean, Quantile
+from bayesmdp.planning import operators
+from bayesmdp.planning import policy_evaluation as evaluation
+from bayesmdp.planning.operators import Draws, greedy, next_value, target
+from bayesmdp.planning.order_statistic import order_statistic
+from bayesmdp.planning.policy_evaluation import evaluate_rows, policy_evaluation, policy_transition
+from bayesmdp.planning.quantile import Quantile
+from bayesmdp.planning.risk import Mean, backup
 from tests import oracles
 
 

@@ -8,8 +8,8 @@ import bayesmdp as bm
 from bayesmdp.planning import Draws, Mean, Quantile, plan, policy_iteration
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
-from bayesmdp.planning.inputs import read_draws
 from bayesmdp.planning.plan import _solve
+from bayesmdp.planning.posterior_draws import read_draws
 from tests import oracles
 from tests.statistical import threshold
 
@@ -380,7 +380,7 @@ def test_draws_are_copied_only_where_needed():
 
 
 def test_wrong_draws_far_behind_are_found(monkeypatch):
-    monkeypatch.setattr("bayesmdp.planning.inputs.CHUNK", 200)
+    monkeypatch.setattr("bayesmdp.planning.posterior_draws.CHUNK", 200)
     for number, message in (
         (0.9, r"\[1, 20, 5, 0\] sums to"),
         (np.inf, r"\[1, 20, 5, 0, 2\] = inf"),

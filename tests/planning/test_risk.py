@@ -5,7 +5,7 @@ from scipy import stats
 
 import bayesmdp as bm
 from bayesmdp.planning import Draws, Mean, Quantile, Risk, backup, policy_iteration, quantile_budget
-from bayesmdp.planning.risk import risk_from_text
+from bayesmdp.planning.risk_names import risk_from_text
 
 
 @pytest.fixture(autouse=True)

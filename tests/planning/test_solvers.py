@@ -9,7 +9,8 @@ import quantecon
 from jax import lax
 
 import bayesmdp as bm
-from bayesmdp.planning import Draws, Mean, Quantile, evaluation, operators, policy_iteration, value_iteration
+from bayesmdp.planning import Draws, Mean, Quantile, operators, policy_iteration, value_iteration
+from bayesmdp.planning import policy_evaluation as evaluation
 from tests import oracles
 
 EPSILON = np.finfo(float).eps

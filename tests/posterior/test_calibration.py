@@ -13,8 +13,9 @@ import numpyro.distributions as dist
 import pytest
 from numpyro import handlers
 
-from bayesmdp.data import Transitions, all_transitions
 from bayesmdp.environments import riverswim
+from bayesmdp.model_reading.read_model import read, row_log_likelihood, sites
+from bayesmdp.model_reading.rows import Transitions, all_transitions
 from bayesmdp.models import (
     beta_bernoulli_rewards,
     dirichlet_transitions,
@@ -22,11 +23,11 @@ from bayesmdp.models import (
     normal_rewards,
     river_current,
 )
-from bayesmdp.posterior import exact_belief, infer, nuts
-from bayesmdp.posterior.conjugate import find
-from bayesmdp.posterior.exact import draw_sites
-from bayesmdp.posterior.program import read, row_log_likelihood, sites
-from bayesmdp.world import Step
+from bayesmdp.posterior import exact_belief
+from bayesmdp.posterior.closed_forms.draws import draw_sites
+from bayesmdp.posterior.closed_forms.transitions import find
+from bayesmdp.posterior.inference import infer, nuts
+from bayesmdp.problems.world import Step
 from tests.statistical import FAILURE_RATE, NUM_CALLS, assert_p_value, calibration_p_value, ranks
 
 pytestmark = pytest.mark.usefixtures("wide")

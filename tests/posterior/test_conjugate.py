@@ -11,12 +11,12 @@ import numpyro.distributions as dist
 import pytest
 from numpyro import handlers
 
-from bayesmdp.data import PLATE, Transitions, all_transitions
 from bayesmdp.environments import riverswim
+from bayesmdp.model_reading.read_model import row_log_likelihood
+from bayesmdp.model_reading.rows import PLATE, Transitions, all_transitions
 from bayesmdp.models import dirichlet_transitions, river_current
 from bayesmdp.posterior import NotConjugate
-from bayesmdp.posterior.conjugate import find
-from bayesmdp.posterior.program import row_log_likelihood
+from bayesmdp.posterior.closed_forms.transitions import find
 
 pytestmark = pytest.mark.usefixtures("wide")
 

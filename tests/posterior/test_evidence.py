@@ -4,7 +4,7 @@ import pytest
 from scipy.special import gammaln
 
 import bayesmdp as bm
-from bayesmdp.posterior.evidence import WEIGHTS
+from bayesmdp.posterior.dirichlet_evidence import WEIGHTS
 
 LAKE = bm.environments.frozen_lake()
 

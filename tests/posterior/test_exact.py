@@ -12,12 +12,12 @@ import xarray as xr
 from numpyro import handlers
 from scipy import stats
 
-from bayesmdp.data import Transitions
 from bayesmdp.environments import riverswim
-from bayesmdp.mdp import MDP
+from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.models import dirichlet_transitions, river_current
 from bayesmdp.posterior import Belief, NotConjugate, draw, exact_belief
-from bayesmdp.world import Step
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.world import Step
 from tests.statistical import assert_follows, assert_means, assert_same_distribution
 
 pytestmark = pytest.mark.usefixtures("wide")

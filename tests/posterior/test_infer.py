@@ -12,11 +12,13 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from bayesmdp.data import Transitions, compress, make_log
 from bayesmdp.environments import riverswim
+from bayesmdp.logs.compress import compress
+from bayesmdp.logs.log import make_log
+from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.models import dirichlet_transitions, river_current
 from bayesmdp.posterior import NotConjugate, draw, infer
-from bayesmdp.simulation import collect
+from bayesmdp.simulation.collect.collect import collect
 from tests.statistical import assert_follows, assert_means, assert_standard_normal
 
 RIVER = riverswim(4).replace(states=("west", "ford", "mill", "east"))

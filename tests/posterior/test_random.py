@@ -5,7 +5,7 @@ import pytest
 from jax.extend.random import threefry_2x32
 from scipy import stats
 
-from bayesmdp.posterior.random import dirichlet, standard_log_gamma, threefry
+from bayesmdp.posterior.random_variables import dirichlet, standard_log_gamma, threefry
 from tests.statistical import assert_follows, assert_means, assert_same_distribution
 
 pytestmark = pytest.mark.usefixtures("wide")

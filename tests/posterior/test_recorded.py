@@ -11,12 +11,13 @@ from scipy import integrate
 from scipy.special import betaln, gammaln
 
 import bayesmdp as bm
-from bayesmdp.posterior.conjugate import find
-from bayesmdp.posterior.coordinates import Unsuitable
-from bayesmdp.posterior.recorded import find_pairs, learn
-from bayesmdp.posterior.recorded_belief import recorded_belief
-from bayesmdp.records import Records, read_records
-from bayesmdp.world import Step
+from bayesmdp.logs.recorded_log import read_records
+from bayesmdp.model_reading.records import Records
+from bayesmdp.posterior.beliefs.primitives import recorded_belief
+from bayesmdp.posterior.closed_forms.primitives import find_pairs, learn
+from bayesmdp.posterior.closed_forms.transitions import find
+from bayesmdp.posterior.particles.coordinates import Unsuitable
+from bayesmdp.problems.world import Step
 
 LAKE = bm.environments.slippery_lake()
 PRIOR = {"direction": (2.0, 3.0, 0.5), "mobility": (1.5, 2.5), "reach": (0.3, 1.5)}

@@ -15,8 +15,9 @@ from numpyro import handlers
 from scipy import stats
 
 import bayesmdp as bm
-from bayesmdp.data import Transitions, make_log
 from bayesmdp.environments import riverswim
+from bayesmdp.logs.log import make_log
+from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.models import (
     beta_bernoulli_rewards,
     dirichlet_transitions,
@@ -24,9 +25,10 @@ from bayesmdp.models import (
     normal_rewards,
     river_current,
 )
-from bayesmdp.posterior import Belief, NotConjugate, draw, exact_belief, infer, summary
-from bayesmdp.posterior.conjugate import find_for_any_reward
-from bayesmdp.world import Step
+from bayesmdp.posterior import Belief, NotConjugate, draw, exact_belief, infer
+from bayesmdp.posterior.closed_forms.transitions import find_for_any_reward
+from bayesmdp.posterior.inference import reward_summary as summary
+from bayesmdp.problems.world import Step
 from tests.statistical import assert_follows, assert_means, assert_standard_normal
 
 pytestmark = pytest.mark.usefixtures("wide")
@@ -226,7 +228,7 @@ def test_rewards_are_summarised_where_the_likelihood_permits_only(monkeypatch: p
     short = infer(make("normal"), rows, draws=0)
     assert short.constant_data["weight"].values.tolist() == [30, 30]
     np.testing.assert_allclose(short.parameters["reward"], whole.parameters["reward"], rtol=1e-12)
-    from bayesmdp.posterior.program import read
+    from bayesmdp.model_reading.read_model import read
 
     program = read(with_laplace, rows)
     assert summary.summarise_rewards(with_laplace, rows, program) is rows
@@ -606,7 +608,7 @@ def test_nothing_is_traced_again_as_data_grow() -> None:
 
 
 def test_coefficients_are_polynomials_in_the_reward() -> None:
-    from bayesmdp.data import all_transitions
+    from bayesmdp.model_reading.rows import all_transitions
 
     found = find_for_any_reward(make("normal"), all_transitions(3, 2, 3)).sites
     # z = (x + 1.5) / 0.7: precision 1 / 2.5^2 becomes 0.7^2 / 2.5^2, and the reward counts from -1.5.

@@ -17,7 +17,8 @@ from scipy.special import betaln, gammaln
 from scipy.stats import norm
 
 import bayesmdp as bm
-from bayesmdp.data import Transitions, all_transitions, compress
+from bayesmdp.logs.compress import compress
+from bayesmdp.model_reading.rows import Transitions, all_transitions
 from bayesmdp.models import (
     beta_bernoulli_rewards,
     dirichlet_transitions,
@@ -27,12 +28,12 @@ from bayesmdp.models import (
     river_current,
     tied_moves,
 )
-from bayesmdp.posterior import smc
-from bayesmdp.posterior.coordinates import coordinates, evaluate, prior_draw, values_at
-from bayesmdp.posterior.exact import exact_belief
-from bayesmdp.posterior.smc import Settings, Target, advance, effective_size, start
-from bayesmdp.posterior.smc_belief import lagrange, smc_belief
-from bayesmdp.world import Step
+from bayesmdp.posterior.beliefs.exact import exact_belief
+from bayesmdp.posterior.beliefs.particles import lagrange, smc_belief
+from bayesmdp.posterior.particles import sampler as smc
+from bayesmdp.posterior.particles.coordinates import coordinates, evaluate, prior_draw, values_at
+from bayesmdp.posterior.particles.sampler import Settings, Target, advance, effective_size, start
+from bayesmdp.problems.world import Step
 from tests.statistical import assert_means, assert_p_value, assert_standard_normal, calibration_p_value, ranks
 
 pytestmark = pytest.mark.usefixtures("wide")

@@ -7,8 +7,9 @@ import pytest
 from scipy import stats
 
 from bayesmdp import results
-from bayesmdp.simulation import Interrupted
-from bayesmdp.studies import find, tables
+from bayesmdp.simulation.threads import Interrupted
+from bayesmdp.studies import find
+from bayesmdp.studies import statements as tables
 from tests.statistical import assert_standard_normal
 
 

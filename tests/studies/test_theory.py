@@ -88,7 +88,7 @@ def test_example_2(safe, trapped):
 def test_the_belief_in_two_kernels():
     import jax
 
-    from bayesmdp.world import Step
+    from bayesmdp.problems.world import Step
 
     one, two = trap_problem()
     belief = two_kernels(one, two, 1_000, 0.2)

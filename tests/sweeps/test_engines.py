@@ -179,7 +179,7 @@ def test_who_comes_second_is_refused(many: tuple[Path, dict[str, bytes]], tmp_pa
 
 
 def test_a_worker_of_other_versions_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bayesmdp.sweeps import engines
+    from bayesmdp.sweeps import run as engines
 
     assert all(f'"{package}"' in current_versions() for package in PACKAGES)
     monkeypatch.setattr(engines, "current_versions", lambda: '{"bayesmdp": "0.0.1"}')

@@ -19,7 +19,8 @@ from filelock import FileLock
 
 from bayesmdp.models import dirichlet_transitions
 from bayesmdp.studies import AgentSpec, find
-from bayesmdp.sweeps import StoreError, Sweep, WorkerError, chunks, engines, export, read_sweep, run_sweep
+from bayesmdp.sweeps import StoreError, Sweep, WorkerError, chunks, export, read_sweep, run_sweep
+from bayesmdp.sweeps import run as engines
 from bayesmdp.sweeps.store import Store, open_store
 from tests.sweeps.stores import RIVER, contents, small_sweep
 

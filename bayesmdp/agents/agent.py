@@ -1,0 +1,95 @@
+"""The grammar that every agent speaks.
+
+An algorithm is one file. It defines a *rules function* ``rules(belief, problem, options) -> Rules``: pure functions
+over a state of its own choosing, which `simulate` scans. What they close over is traced, so the numbers in `options`
+(levels, scales, rates) and in `problem` (rewards, discount) may change without compiling again; only shapes and the
+choice of algorithm, prior and draw rule are static.
+
+========================  =============================================================================================
+``init(key)``             state before any experience
+``begin(key, state)``     a new planning period: draw from the belief, plan, reset what belongs to the period
+``act(key, state, s)``    action in state `s`
+``observe(key, state, step)``  learn from one step; per-step sweeps and the stage of a finite horizon live here
+``ends(coin, state, step)``    whether a new period begins: at an episode's end, a doubling of visits, every step, or as
+                          `coin`, a uniform number, falls
+``policy(state)``         the period's policy [state], which regret is computed from
+``report(state, s, a)``   scalars to record at each step, by name
+``belief(state)``         the belief's state, from which checkpoints draw; () where there is none
+========================  =============================================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.posterior import Belief, QBelief
+from bayesmdp.problems.world import Step
+
+__all__ = ["Agent", "Rules", "stay"]
+
+type State = Any
+type Options = Mapping[str, Array]
+
+
+class Rules(NamedTuple):
+    """An agent's functions; see the module's table. All are pure, traceable and unbatched."""
+
+    init: Callable[[Array], State]
+    begin: Callable[[Array, State], State]
+    act: Callable[[Array, State, Array], Array]
+    observe: Callable[[Array, State, Step], State]
+    ends: Callable[[Array, State, Step], Array]
+    policy: Callable[[State], Array]
+    report: Callable[[State, Array, Array], dict[str, Array]]
+    belief: Callable[[State], Any]
+
+
+def stay(key: Array, state: State) -> State:
+    """`begin` of an agent that does not plan."""
+    del key
+    return state
+
+
+def _no_belief(mdp: Any) -> None:
+    del mdp
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An algorithm with its prior and its options: what `simulate` runs.
+
+    Attributes
+    ----------
+    algorithm : str
+        The algorithm's name, as in ``bayesmdp list``.
+    rules : callable
+        ``rules(belief, problem, options) -> Rules``; a module-level function, so that equal agents share one program.
+    make_belief : callable, optional
+        ``make_belief(mdp) -> Belief``, or a `QBelief`. It may look at what is known only: an agent is never shown the
+        true kernel. Without it
+        the rules are given None (an agent that is not Bayesian).
+    objectives, spaces : tuples of str
+        Those of the MDPs it can act in.
+    room : int, optional
+        The most steps it can take on a continuous space.
+    options : mapping of str to array
+        Numbers, traced; recorded in the results.
+    static : mapping of str to hashable
+        Choices that shape the program (number of draws, draw rule); recorded in the results.
+    """
+
+    algorithm: str
+    rules: Callable[[Any, Any, Options], Rules]
+    make_belief: Callable[[Any], Belief | QBelief | None] = _no_belief
+    options: Mapping[str, Any] = field(default_factory=dict)
+    static: Mapping[str, Any] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ("discounted",)
+    spaces: tuple[str, ...] = ("finite",)
+    room: int | None = None
+
+    def describe(self) -> dict[str, Any]:
+        """All options by name, for the results' attrs."""
+        return {"algorithm": self.algorithm, **dict(self.options), **dict(self.static)}

@@ -1,0 +1,1 @@
+"""What agents of one family share: planning, regression of Q-values, optimism."""

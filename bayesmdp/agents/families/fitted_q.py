@@ -1,0 +1,181 @@
+"""What agents on spaces of numbers share: draw, plan by fitted Q iteration, act greedily for a pseudo-episode.
+
+An algorithm of this family says how the targets under the draws become one: ``judge(period, options) -> Judge`` (see
+:mod:`~bayesmdp.planning.fitted_q`). At the start of each pseudo-episode the draws are made anew and the approximation
+of Q is improved from where it was; after each step the pseudo-episode ends with probability 1 - discount.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import random
+
+from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer
+from bayesmdp.model_reading.read_model import Model
+from bayesmdp.planning.fitted_q import Approximation, Judge, approximation, fitted_q_iteration
+from bayesmdp.posterior import Belief
+from bayesmdp.posterior.beliefs.make_belief import ByParticles
+from bayesmdp.posterior.beliefs.primitives import recorded_belief
+from bayesmdp.problems.simulated_mdp import SimulatedProblem
+from bayesmdp.problems.world import Step
+
+if TYPE_CHECKING:
+    from bayesmdp.problems.simulated_mdp import SimulatedMDP
+
+__all__ = ["FittedRules", "FittedState", "fitted_agent", "judged_alone"]
+
+
+class FittedState(NamedTuple):
+    """State of an agent that plans by fitted Q iteration.
+
+    Attributes
+    ----------
+    belief : pytree
+    period : float
+        Pseudo-episodes begun so far.
+    fit : pytree
+        The approximation's.
+    policy : int array [point]
+        The greedy actions at the points of the problem's mesh.
+    account : dict of scalars
+        The judge's.
+    """
+
+    belief: Any
+    period: Array
+    fit: Any
+    policy: Array
+    account: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class FittedRules:
+    """The rules function of the family, with what shapes its programs.
+
+    Attributes
+    ----------
+    judge : callable
+        ``judge(period, options) -> Judge``; a module-level function.
+    model : NumPyro function of `Records`
+        What next states are simulated with.
+    approximation : Approximation
+    iterations, places, samples : int
+        See :func:`~bayesmdp.planning.fitted_q.fitted_q_iteration`.
+    """
+
+    judge: Callable[[Array, Options], Judge]
+    model: Model
+    approximation: Approximation
+    iterations: int
+    places: int
+    samples: int
+
+    def __call__(self, belief: Belief, problem: SimulatedProblem, options: Options) -> Rules:
+        problem = jax.tree.map(jnp.asarray, problem)
+        approximate = self.approximation
+
+        def policy_of(fit: Any) -> Array:
+            return jnp.argmax(approximate.value(fit, problem.features(problem.points)), -1).astype(jnp.int32)
+
+        def plan(key: Array, period: Array, believed: Any, fit: Any) -> tuple[Any, Any, dict[str, Array]]:
+            draw, simulate = random.split(key)
+            believed, values = belief.draw(draw, believed)
+            fit, account = fitted_q_iteration(
+                simulate,
+                problem,
+                self.model,
+                values,
+                fit,
+                self.judge(period, options),
+                approximation=approximate,
+                iterations=self.iterations,
+                places=self.places,
+                samples=self.samples,
+            )
+            return believed, fit, account
+
+        def init(key: Array) -> FittedState:
+            first, other = random.split(key)
+            believed = belief.init(first)
+            features = jax.eval_shape(problem.features, problem.points).shape[-1]
+            fit = approximate.init(other, features, problem.num_actions)
+            account = jax.eval_shape(lambda: plan(random.key(0), jnp.ones(()), believed, fit)[2])
+            empty = {name: jnp.full(leaf.shape, jnp.nan, leaf.dtype) for name, leaf in account.items()}
+            return FittedState(believed, jnp.zeros(()), fit, policy_of(fit), empty)
+
+        def begin(key: Array, state: FittedState) -> FittedState:
+            period = state.period + 1
+            believed, fit, account = plan(key, period, state.belief, state.fit)
+            return FittedState(believed, period, fit, policy_of(fit), account)
+
+        def act(key: Array, state: FittedState, s: Array) -> Array:
+            del key
+            return jnp.argmax(approximate.value(state.fit, problem.features(s))).astype(jnp.int32)
+
+        def observe(key: Array, state: FittedState, step: Step) -> FittedState:
+            return state._replace(belief=belief.observe(key, state.belief, step))
+
+        def report(state: FittedState, s: Array, a: Array) -> dict[str, Array]:
+            return {**state.account, "period": state.period, **belief.report(state.belief)}
+
+        return Rules(
+            init=init,
+            begin=begin,
+            act=act,
+            observe=observe,
+            ends=lambda coin, state, step: coin >= problem.discount,
+            policy=lambda state: state.policy,
+            report=report,
+            belief=lambda state: state.belief,
+        )
+
+
+def fitted_agent(
+    algorithm: str,
+    prior: Model,
+    judge: Callable[[Array, Options], Judge],
+    options: dict[str, float],
+    *,
+    num_draws: int,
+    by: str | Approximation,
+    iterations: int,
+    places: int,
+    samples: int,
+    room: int,
+) -> Agent:
+    """An agent of the family, its options checked."""
+    static = {
+        "num_draws": integer("num_draws", num_draws, 1),
+        "iterations": integer("iterations", iterations, 1),
+        "places": integer("places", places, 1),
+        "samples": integer("samples", samples, 1),
+    }
+    if not callable(prior):
+        raise TypeError(f"prior must be a NumPyro function of the data; got {type(prior).__name__}")
+    approximate, steps = approximation(by), integer("room", room, 1)
+    simulator = prior.model if isinstance(prior, ByParticles) else prior
+
+    def make_belief(mdp: SimulatedMDP) -> Belief:
+        return recorded_belief(prior, mdp, num_draws, steps)
+
+    return Agent(
+        algorithm,
+        FittedRules(judge, simulator, approximate, iterations, places, samples),
+        make_belief,
+        options,
+        {**static, "approximation": repr(approximate)},
+        objectives=("discounted",),
+        spaces=("simulated",),
+    )
+
+
+def judged_alone(period: Array, options: Options) -> Judge:
+    """The mean over the draws: with one draw, that draw."""
+    return lambda y, anchors, alike: (y.mean(0), {})

@@ -1,0 +1,93 @@
+"""What optimistic agents for the average reward share: what they are told, known rewards in [0, 1] among it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer, number, reject_first
+from bayesmdp.models import dirichlet_transitions
+from bayesmdp.posterior import Belief, exact_belief
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.world import Step
+
+__all__ = [
+    "best_action",
+    "bonus_options",
+    "counter",
+    "dense_unit_rewards",
+    "horizon_options",
+    "never",
+    "pair_features",
+    "unit_rewards",
+]
+
+
+def bonus_options(horizon: int, span: float, scale: float, failure: float) -> dict[str, float]:
+    """Options that agents whose bonus grows with the span have in common, checked."""
+    return {
+        "horizon": integer("horizon", horizon, 2),
+        "span": number("span", span, minimum=0),
+        "scale": number("scale", scale, minimum=0),
+        "failure": number("failure", failure, above=0, below=1),
+    }
+
+
+def horizon_options(
+    horizon: int, span: float, scale: float, failure: float, discount: float | None
+) -> dict[str, float]:
+    """Those, and the discount; 1 - 1 / sqrt(T) by default."""
+    options = bonus_options(horizon, span, scale, failure)
+    theirs = 1 - options["horizon"] ** -0.5
+    return options | {"discount": theirs if discount is None else number("discount", discount, above=0, below=1)}
+
+
+def unit_rewards(mdp: MDP) -> None:
+    """No belief; but refuse an MDP whose rewards are not of pairs or outside [0, 1], on which the bonuses rest."""
+    if (mdp.reward != mdp.reward[..., :1]).any():
+        raise ValueError(
+            f"the reward of {mdp.name} depends on where a step leads, but this agent is told that of each pair: give "
+            "the mean, mdp.replace(reward=(mdp.transition * mdp.reward).sum(-1)), perhaps with noise"
+        )
+    live = mdp.available[..., None]
+    reject_first(
+        "reward",
+        live & ((mdp.reward < 0) | (mdp.reward > 1)),
+        mdp.reward,
+        "is outside [0, 1], which this agent's bonus rests on",
+        remedy="rescale the rewards; gain and regret scale with them",
+    )
+
+
+def dense_unit_rewards(mdp: MDP) -> None:
+    """`unit_rewards` of agents that take outcomes for states."""
+    unit_rewards(mdp)
+    if mdp.successor is not None:
+        raise ValueError(f"{mdp.name} has a successor table, which this agent does not read: leave it out")
+
+
+def counter(mdp: MDP) -> Belief:
+    """A belief that is asked only how often what was seen, of a dense MDP with rewards in [0, 1]."""
+    dense_unit_rewards(mdp)
+    return exact_belief(dirichlet_transitions(mdp), mdp, num_draws=1)
+
+
+def never(coin: Array, state: Any, step: Step) -> Array:
+    """`ends` of an agent that plans at every step, or never again."""
+    return jnp.zeros((), bool)
+
+
+def best_action(available: Array, values: Array) -> Array:
+    """The first of the `available` actions with the largest of `values`, both [action]."""
+    return jnp.argmax(jnp.where(available, values, -jnp.inf)).astype(jnp.int32)
+
+
+def pair_features(problem: Problem) -> Array:
+    """Features [state, action, feature]: the problem's, or an indicator of each pair."""
+    if problem.features is not None:
+        return problem.features
+    pairs = problem.available.shape
+    return jnp.eye(pairs[0] * pairs[1]).reshape(*pairs, -1)

@@ -1,0 +1,218 @@
+"""The command ``bayesmdp plan``: options, messages and files. The work is in `bayesmdp.offline.plan_log`."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import warnings
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayesmdp.cli.messages import fail, say
+from bayesmdp.foundation.text_values import json_or_text
+
+if TYPE_CHECKING:
+    from bayesmdp.offline.plan_log import Report
+
+__all__ = ["plan"]
+
+MADE_BY = "bayesmdp plan"
+READING = "Reading the log"
+
+
+def plan(
+    log: Annotated[Path, typer.Argument(help="Logged transitions, one row a step: .csv, .csv.gz, .tsv or .parquet.")],
+    risk: Annotated[str, typer.Option(help="mean, quantile:LEVEL or cvar:LEVEL.")] = "quantile:0.1",
+    discount: Annotated[float, typer.Option(help="Between 0 and 1.")] = 0.99,
+    prior: Annotated[
+        str,
+        typer.Option(help="A prior of `bayesmdp list`, or FILE.py:NAME, a model of `data` or a function of the MDP."),
+    ] = "dirichlet_transitions",
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of the prior; repeatable.")
+    ] = None,
+    elsewhere: Annotated[
+        str, typer.Option(help="Worth of next states not seen after a pair: mean, least, or none if they cannot be.")
+    ] = "mean",
+    start: Annotated[
+        str | None, typer.Option(metavar="STATE", help="Where episodes start; by default where those of the log do.")
+    ] = None,
+    quantile: Annotated[
+        str, typer.Option(help="That of the draws, or exact, from the parameters of Dirichlet rows.")
+    ] = "draws",
+    draws: Annotated[int, typer.Option(min=1, help="To plan with, and as many others to judge the policy by.")] = 200,
+    seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed gives the same plan.")] = 0,
+    out: Annotated[Path, typer.Option(help="Folder, or file ending in .nc, for the plan.")] = Path("results"),
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="OURS=THEIRS", help="Such as next_state=s2; repeatable.", rich_help_panel=READING),
+    ] = None,
+    states: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="All states, in order; or a JSON list.", rich_help_panel=READING),
+    ] = None,
+    actions: Annotated[
+        str | None,
+        typer.Option(metavar="A,B", help="All actions, in order; or a JSON list.", rich_help_panel=READING),
+    ] = None,
+    reward_range: Annotated[
+        str | None, typer.Option(metavar="LOW,HIGH", help="Refuse rewards outside.", rich_help_panel=READING)
+    ] = None,
+    gaps: Annotated[
+        str, typer.Option(help="Rows that do not follow on: warn, refuse, cut or allow.", rich_help_panel=READING)
+    ] = "warn",
+    separator: Annotated[str | None, typer.Option(help="Between fields.", rich_help_panel=READING)] = None,
+    decimal: Annotated[str, typer.Option(help="Sign in numbers.", rich_help_panel=READING)] = ".",
+    encoding: Annotated[str, typer.Option(help="Of text files.", rich_help_panel=READING)] = "utf-8",
+) -> None:
+    """Make a cautious policy from logged transitions: tables, a file with plan and posterior, a CSV of the policy.
+
+    The log needs the columns state, action, reward and next_state, and should have terminated and truncated.
+    """
+    settings = {name: json_or_text(text) for name, text in _pairs("--set", set_, "concentration=0.1").items()}
+    columns = {ours: theirs or None for ours, theirs in _pairs("--column", column, "next_state=s2").items()}
+    bounds = None if reward_range is None else _bounds(reward_range)
+
+    from bayesmdp.logs.read_log import read_log
+    from bayesmdp.offline.plan_log import plan_log
+    from bayesmdp.planning.risk_names import risk_from_text
+
+    try:
+        risk_from_text(risk)
+        path, table = _outputs(log, out)
+        say(f"reading {log}")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
+            read = read_log(
+                log,
+                columns=columns,
+                states=_labels(states),
+                actions=_labels(actions),
+                reward_range=bounds,
+                gaps=gaps,  # type: ignore[arg-type] # checked there
+                separator=separator,
+                decimal=decimal,  # type: ignore[arg-type] # checked there
+                encoding=encoding,
+            )
+        for warning in caught:
+            say(f"bayesmdp: warning: {_as_options(str(warning.message))}")
+        report = plan_log(
+            read,
+            risk=risk,
+            discount=discount,
+            prior=prior,
+            settings=settings,
+            elsewhere=elsewhere,
+            initial=_label(start, read.attrs["states"]),
+            quantile=quantile,
+            draws=draws,
+            seed=seed,
+            say=say,
+        )
+        _write(report, path, table)
+    except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
+        fail(_as_options(str(error)))
+
+    from bayesmdp.cli.messages import make_console
+    from bayesmdp.cli.tables import plan_told
+
+    console = make_console()
+    for part in plan_told(report):
+        console.print(part)
+    typer.echo(f"plan     {path}\npolicy   {table}")
+    typer.echo(f'open     xarray.open_datatree("{path.as_posix()}")')
+
+
+def _pairs(name: str, given: list[str] | None, example: str) -> dict[str, str]:
+    pairs = {}
+    for text in given or []:
+        left, equals, right = text.partition("=")
+        if not (left.strip() and equals):
+            fail(f"{name} {text!r} is not of the form NAME=VALUE, such as {example}")
+        pairs[left.strip()] = right
+    return pairs
+
+
+def _labels(text: str | None) -> list[Any] | None:
+    """Labels from a JSON list, or from between commas: numbers if all of them are whole ones."""
+    if text is None:
+        return None
+    listed = json_or_text(text)
+    if isinstance(listed, list):
+        return listed
+    parts = [part.strip() for part in text.split(",")]
+    return [int(part) for part in parts] if all(re.fullmatch("0|-?[1-9][0-9]*", part) for part in parts) else parts
+
+
+def _label(text: str | None, states: Sequence[Any]) -> Any:
+    """A state by how it is written."""
+    if text is None:
+        return None
+    written = {str(state): state for state in states}
+    if text not in written:
+        close = get_close_matches(text, written, 1)
+        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(map(repr, list(written)[:6]))}"
+        raise ValueError(f"--start {text!r} is no state of the log; {hint}")
+    return written[text]
+
+
+def _bounds(text: str) -> tuple[float, float]:
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError:
+        fail(f"--reward-range {text!r} is not LOW,HIGH, such as -1,1")
+    return low, high
+
+
+def _as_options(message: str) -> str:
+    """A message that speaks of Python's arguments, speaking of the command's options."""
+
+    def columns(found: re.Match[str]) -> str:
+        try:
+            named = ast.literal_eval(found[1])
+        except SyntaxError:  # a name that holds a brace
+            return found[0]
+        return " ".join(f"--column {ours}={theirs or ''}" for ours, theirs in named.items())
+
+    message = re.sub(r"columns=({.*?})", columns, message)
+    message = re.sub(r"\b(separator|decimal|encoding|gaps|elsewhere|quantile)='(.*?)'", r"--\1 '\2'", message)
+    return re.sub(r"\b(states|actions)=(?!')", r"--\1", message.replace("columns=", "--column"))
+
+
+def _outputs(source: Path, out: Path) -> tuple[Path, Path]:
+    """The netCDF file and the CSV to write, refused before anything is computed if they cannot be, or are another's."""
+    import xarray as xr
+
+    name = source.with_suffix("") if source.suffix.lower() == ".gz" else source
+    path = out if out.suffix == ".nc" else out / f"{name.stem}-plan.nc"
+    table = path.with_suffix(".csv")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(path.parent, os.W_OK):
+        raise ValueError(f"{path.parent} cannot be written to; give another --out")
+    if path.exists():
+        try:
+            with xr.open_datatree(path, engine="h5netcdf") as opened:
+                held = opened.attrs.get("source", "") if opened.attrs.get("made_by") == MADE_BY else None
+        except (OSError, ValueError):
+            held = None
+        if held is None:
+            raise ValueError(f"{path} holds something else; give another --out, or move the file away")
+        if Path(held).resolve() != source.resolve():
+            raise ValueError(f"{path} holds the plan of {held}; give another --out, or move the file away")
+    elif table.exists():
+        raise ValueError(f"{table} is there already; give another --out, or move the file away")
+    return path, table
+
+
+def _write(report: Report, path: Path, table: Path) -> None:
+    """Plan and posterior to a netCDF file, the policy to a CSV beside it; each appears whole or not at all."""
+    from bayesmdp.results.files import replacing, write_tree
+
+    write_tree(report.tree, path)
+    with replacing(table) as part:
+        report.policy.to_dataframe().to_csv(part)

@@ -1,0 +1,239 @@
+"""``bayesmdp sweep FILE``, ``bayesmdp compare STORE`` and ``bayesmdp export STORE``."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from bayesmdp.cli.messages import fail, say
+from bayesmdp.foundation.text_values import json_or_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["compare", "export", "sweep"]
+
+SHOWN = 10
+
+
+class Correction(StrEnum):
+    """For many comparisons."""
+
+    HOLM = "holm"
+    BH = "bh"
+    NONE = "none"
+
+
+class Test(StrEnum):
+    """Of paired differences."""
+
+    T = "t"
+    WILCOXON = "wilcoxon"
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(help="A TOML file, or the name of a sweep of `bayesmdp list`.")],
+    out: Annotated[Path | None, typer.Option(help="The store; by default results/NAME.zarr.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default threads, one a core.")] = None,
+    dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")] = None,
+    replicates: Annotated[int | None, typer.Option(min=1, help="Instead of the file's; may grow.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the file's; may grow.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's.")] = None,
+) -> None:
+    """Run a study over a grid of settings; again, and what is missing."""
+    if workers is not None and dask is not None:
+        fail("--workers are processes of this machine and --dask has its own; give one of them")
+    from bayesmdp.sweeps import read_sweep_file, run_sweep, shipped_sweeps
+
+    path = shipped_sweeps().get(str(file), file)
+    if not path.is_file():
+        names = ", ".join(shipped_sweeps())
+        fail(f"no sweep file {path}; a name would be one of {names}")
+    store = out or Path("results") / f"{path.stem}.zarr"
+
+    from bayesmdp.cli.progress import Progress
+
+    with _mistakes():
+        chosen = read_sweep_file(path, replicates=replicates, steps=steps, seed=seed)
+    cells = list(chosen.cells())
+    say(f"{chosen.base.title}: {len(cells)} settings, {chosen.count} replicates each")
+    progress: Progress | None = None
+
+    def on_begin(missing: Sequence[Any]) -> None:
+        nonlocal progress
+        expected: Counter[str] = Counter()
+        for chunk in missing:
+            expected[chunk.cell.agent] += len(chunk.replicates)
+        there = len(cells) * chosen.count - expected.total()
+        if there:
+            say(f"{store} holds {there:,} of {len(cells) * chosen.count:,} runs already")
+        if missing:
+            progress = Progress(expected)
+            progress.__enter__()
+
+    def on_chunk(chunk: Any) -> None:
+        assert progress is not None
+        progress.count(chunk.cell.agent, len(chunk.replicates))
+
+    def stop(*_: Any) -> None:
+        # At once: what is stored is whole, workers end with this process, and nobody waits for what they had begun.
+        try:
+            if progress is not None:
+                progress.__exit__()
+            told = f"Interrupted: what was finished is in {store}; the same command goes on from there.\n"
+            os.write(sys.stderr.fileno(), told.encode())
+        finally:
+            os._exit(130)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with _mistakes():
+            run_sweep(chosen, store, workers=workers, client=dask, on_begin=on_begin, on_chunk=on_chunk)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        if progress is not None:
+            progress.__exit__()
+    typer.echo(f"store    {store}\ncompare  bayesmdp compare {store}")
+    typer.echo(f'open     xarray.open_datatree("{store.as_posix()}")')
+
+
+def compare(
+    source: Annotated[Path, typer.Argument(help="A sweep's store, or a results file of `bayesmdp run`.")],
+    baseline: Annotated[
+        str | None, typer.Option(help="AGENT or AGENT,OPTION=VALUE,...; by default the first of several agents.")
+    ] = None,
+    quantity: Annotated[str, typer.Option(help="What is summed over a run.")] = "regret",
+    steps: Annotated[int | None, typer.Option(min=1, help="Sum over so many; by default as all runs have.")] = None,
+    correction: Annotated[Correction, typer.Option(help="For many comparisons.")] = Correction.HOLM,
+    test: Annotated[Test, typer.Option(help="Of the paired differences.")] = Test.T,
+    confidence: Annotated[float, typer.Option(help="Of intervals and claims.")] = 0.95,
+    out: Annotated[Path | None, typer.Option(help="Folder for tables and figures; by default the source's.")] = None,
+) -> None:
+    """Compare settings: intervals, paired differences, which are sure."""
+    from bayesmdp.cli.messages import make_console
+    from bayesmdp.cli.tables import difference_table, effect_table, setting_table
+    from bayesmdp.results import comparison
+
+    with _mistakes():
+        totals = comparison.final_totals(source, quantity=quantity, steps=steps)
+        finished = int(totals.notna().to_numpy().sum())
+        if not finished:
+            fail(f"{source} holds no finished run yet")
+        table = comparison.settings_table(totals, confidence=confidence)
+        problem = totals.attrs.get("problem", [])
+        baseline = baseline or _default_baseline(totals, problem)
+        differences = None
+        if baseline is not None:
+            options: Any = {"correction": correction.value, "test": test.value, "confidence": confidence}
+            differences = comparison.paired_differences(totals, baseline, **options)
+        options_of = totals.index.to_frame(index=False).drop(columns="agent")
+        swept = [name for name in options_of if options_of[name].nunique() > 1]
+        # Where nothing but the problem is swept, it is that which has effects.
+        by = problem if set(swept) - set(problem) else []
+        effects = comparison.option_effects(totals, by=by, confidence=confidence) if swept else None
+    console = make_console()
+    console.print(setting_table(table, quantity, SHOWN, confidence))
+    if finished < totals.size:
+        console.print(f"{totals.size - finished:,} of {totals.size:,} runs are not finished")
+    if effects is not None:
+        console.print(effect_table(effects, quantity, confidence))
+    if differences is not None:
+        assert baseline is not None
+        console.print(difference_table(differences, baseline, correction.value, SHOWN, confidence))
+    else:
+        console.print(
+            "--baseline AGENT,OPTION=VALUE,... compares all settings with one of them, replicate by replicate"
+        )
+    folder = out or source.parent
+    tables = {"totals": totals, "settings": table, "effects": effects, "differences": differences}
+    for path in _tables(folder, source.stem, tables):
+        typer.echo(f"table    {path}")
+    with _mistakes():
+        for path in _figures(folder, source.stem, quantity, table, effects, differences, baseline):
+            typer.echo(f"figure   {path}")
+
+
+def export(
+    store: Annotated[Path, typer.Argument(help="A sweep's store.")],
+    to: Annotated[Path, typer.Argument(help="The netCDF file to write.")],
+    agents: Annotated[str | None, typer.Option(metavar="A,B", help="Only these agents.")] = None,
+    select: Annotated[
+        list[str] | None, typer.Option(metavar="OPTION=VALUE", help="Only this value, or list of them; repeatable.")
+    ] = None,
+) -> None:
+    """Write a part of a sweep to a netCDF file."""
+    from bayesmdp.sweeps import export as write
+
+    wanted = {}
+    for text in select or []:
+        name, equals, value = text.partition("=")
+        if not (equals and name and value):
+            fail(f"--select {text!r} is not OPTION=VALUE, such as discount=0.99 or scale=[1,2]")
+        wanted[name] = json_or_text(value)
+    with _mistakes():
+        write(store, to, agents=None if agents is None else agents.split(","), select=wanted)
+    typer.echo(f"written  {to}")
+
+
+def _default_baseline(totals: pd.DataFrame, problem: Sequence[str]) -> str | None:
+    """The first agent that has one setting in each problem, if there are others."""
+    table = totals.index.to_frame(index=False)
+    for agent, own in table.groupby("agent", sort=False):
+        if len(own) < len(table) and not own.duplicated(["agent", *problem]).any():
+            return str(agent)
+    return None
+
+
+@contextmanager
+def _mistakes() -> Iterator[None]:
+    """Tell the user's mistakes in one line."""
+    from bayesmdp.sweeps import WorkerError
+
+    try:
+        yield
+    except (ValueError, TypeError, KeyError, OSError, WorkerError) as error:
+        fail(str(error.args[0] if isinstance(error, KeyError) and error.args else error))
+
+
+def _tables(folder: Path, stem: str, tables: dict[str, pd.DataFrame | None]) -> list[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, table in tables.items():
+        if table is not None:
+            written.append(folder / f"{stem}-{name}.csv")
+            table.to_csv(written[-1])
+    return written
+
+
+def _figures(
+    folder: Path,
+    stem: str,
+    quantity: str,
+    table: pd.DataFrame,
+    effects: pd.DataFrame | None,
+    differences: pd.DataFrame | None,
+    baseline: str | None,
+) -> Iterator[Path]:
+    from matplotlib.figure import Figure
+
+    from bayesmdp.results.comparison_plots import plot_differences, plot_effects
+
+    blank: Any = {"layout": "constrained"}
+    if effects is not None:
+        figure = plot_effects(effects, table, quantity=quantity, figure=Figure(**blank))
+        figure.savefig(folder / f"{stem}-effects.png", dpi=150)
+        yield folder / f"{stem}-effects.png"
+    if differences is not None and baseline is not None:
+        figure = plot_differences(differences, baseline=baseline, quantity=quantity, figure=Figure(**blank))
+        figure.savefig(folder / f"{stem}-differences.png", dpi=150)
+        yield folder / f"{stem}-differences.png"

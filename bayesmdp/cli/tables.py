@@ -1,0 +1,265 @@
+"""What the command line shows: tables of results and of plans, and the progress of a run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import rich.box
+import rich.progress
+import xarray as xr
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bayesmdp.foundation.visible_text import one_line, visible
+from bayesmdp.results.analysis import summary
+from bayesmdp.studies.study import part_name
+
+if TYPE_CHECKING:
+    from bayesmdp.offline.plan_log import Report
+    from bayesmdp.studies import Study
+    from bayesmdp.studies.study import Part
+
+__all__ = [
+    "difference_table",
+    "effect_table",
+    "name_table",
+    "plan_told",
+    "setting_table",
+    "study_table",
+    "summary_table",
+]
+
+STATES_SHOWN, PAIRS_SHOWN = 20, 10
+
+
+def summary_table(result: xr.DataTree) -> Table:
+    """One row an agent: final regret with its interval, reward per step, planning solves and, where timed, seconds."""
+    told = summary(result)
+    replicates, steps = told.attrs["replicates"], told.attrs["steps"]
+    caption = f"{replicates} replicates of {steps:,} steps"
+    if replicates == 1:
+        caption = f"one replicate of {steps:,} steps, so no interval"
+    failures = float(told["failures"].sum())
+    if failures:
+        caption += f"; {failures:,.0f} plans did not converge"
+    timed = bool(told["seconds"].notnull().any())
+    table = Table("agent", caption=caption, caption_justify="left", box=rich.box.SIMPLE)
+    for heading in ("final\nregret", "95% interval", "reward\nper step", "planning\nsolves") + ("seconds",) * timed:
+        table.add_column(heading, justify="right")
+    largest = float(abs(told["regret"]).max())
+    digits = 0 if largest >= 100 else 1 if largest >= 10 else 3
+
+    def shown(value: xr.DataArray, decimals: int) -> str:
+        return f"{float(value):,.{decimals}f}" if value.notnull() else "-"
+
+    for name in told["agent"].values:
+        row = told.sel(agent=name)
+        lower, upper = shown(row["regret_lower"], digits), shown(row["regret_upper"], digits)
+        table.add_row(
+            one_line(name),
+            shown(row["regret"], digits),
+            f"{lower} to {upper}" if replicates > 1 else "-",
+            shown(row["reward"], 4),
+            shown(row["solves"], 0),
+            *[shown(row["seconds"], 2)] * timed,
+        )
+    return table
+
+
+def name_table(title: str, told: Mapping[str, str]) -> Table:
+    """Names, never cut, with a line on each."""
+    table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for name, text in told.items():
+        table.add_row(one_line(name), text)
+    return table
+
+
+def study_table(name: str, study: Study) -> Table:
+    """A study's settings, and its agents as ``--agents`` and ``--set`` name them."""
+
+    def call(function: Part, options: Mapping[str, object]) -> str:
+        shown = {name: f"{value:g}" if isinstance(value, float) else repr(value) for name, value in options.items()}
+        return f"{part_name(function)}({', '.join(f'{name}={value}' for name, value in shown.items())})"
+
+    settings = {
+        "environment": call(study.environment, study.environment_options),
+        "prior": call(study.prior, study.prior_options) if study.prior else "none: no agent needs one",
+        "true kernel": "drawn from the prior for each replicate" if study.bayes else "the environment's",
+        "size": f"{study.replicates} replicates of {study.steps:,} steps",
+    }
+    if study.note:
+        settings["note"] = study.note
+    agents = {f"agent {agent}": call(spec.algorithm, spec.options) for agent, spec in study.agents.items()}
+    return name_table(f"{name}: {study.title}", settings | agents)
+
+
+def plan_told(report: Report) -> Iterator[RenderableType]:
+    """What was read, the policy with its promise and its worth, the pairs least known, and what can be relied on."""
+    attrs, log, policy = report.tree.attrs, report.log, report.policy
+    solved = f"{attrs['plan_draws']} draws" if attrs["plan_draws"] else "no draws"
+    if not attrs["converged"]:
+        solved += f", not converged: the promise is known within {attrs['bound']:.2g}"
+    if attrs.get("ties"):
+        solved += f", two actions equally good in {attrs['ties']:,} states"
+    read = {
+        "rows": f"{log['rows']:,}, of which {log['terminated']:,} terminated and {log['truncated']:,} truncated",
+        "states": f"{log['states']:,}, of which {log['terminal']:,} terminal; {log['actions']:,} actions",
+        "pairs tried": f"{log['tried']:,} of {log['pairs']:,}",
+        "left out": ", ".join(map(one_line, json.loads(attrs["left_out"]))),
+        "prior": attrs["prior"],
+        "posterior": f"{attrs['engine']}: {attrs['reason']}",
+        "plan": f"{attrs['risk']}, discount {attrs['discount']:g}, {solved}, seed {attrs['seed']}",
+    }
+    # A path is broken nowhere, so that it can be copied.
+    yield Text(visible(attrs["source"]), no_wrap=True, overflow="ignore", style="italic")
+    yield name_table("", {name: text for name, text in read.items() if text})
+    yield "\nPolicy"
+    yield policy_table(policy)
+    yield "Least known on the policy's path"
+    yield least_known_table(policy)
+    yield name_table("\nWhere episodes start", _worth(attrs))
+
+
+def policy_table(policy: xr.Dataset) -> Table:
+    """Action, worth and promise of the states that were visited most."""
+    acted = policy.isel(state=~policy["terminal"].values & (policy["tried"] > 0).values)
+    shown = acted.isel(state=np.argsort(-acted["visits"].values, kind="stable")[:STATES_SHOWN])
+    left = acted.sizes["state"] - shown.sizes["state"]
+    untried = int((~policy["terminal"] & (policy["tried"] == 0)).sum())
+    notes = [f"worth: what the policy is worth or more, with posterior probability {1 - policy.attrs['level']:g}"]
+    notes += [f"{left:,} more states are in the files"] * (left > 0)
+    notes += [f"no action was tried in {untried:,} more states"] * (untried > 0)
+    table = _table("; ".join(notes))
+    for heading in ("visits", "worth", "5% to 95%", "promise"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for state in range(shown.sizes["state"]):
+        row = {name: values.item() for name, values in shown.isel(state=state).reset_coords().items()}
+        table.add_row(
+            one_line(row["state"]),
+            one_line(row["action"]),
+            f"{row['visits']:,}",
+            _short(row["worth_quantile"]),
+            f"{_short(row['worth_lower'])} to {_short(row['worth_upper'])}",
+            _short(row["promise"]),
+        )
+    return table
+
+
+def least_known_table(policy: xr.Dataset) -> Table:
+    """The pairs on the policy's path that were tried least."""
+    path = policy.isel(state=(policy["on_path"] & ~policy["terminal"]).values)
+    shown = path.isel(state=np.argsort(path["tried"].values, kind="stable")[:PAIRS_SHOWN])
+    table = _table(f"of {path.sizes['state']:,} pairs")
+    table.add_column("times tried", justify="right")
+    columns = (shown[name].values.tolist() for name in ("state", "action", "tried"))
+    for state, action, tried in zip(*columns, strict=True):
+        table.add_row(one_line(state), one_line(action) if tried else "-", f"{tried:,}")
+    return table
+
+
+def _table(caption: str) -> Table:
+    """A narrow table of states and actions, to which columns are added."""
+    table = Table(caption=caption, caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for heading in ("state", "action"):
+        table.add_column(heading, overflow="fold", min_width=6)
+    return table
+
+
+def _worth(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """What the policy is worth where episodes start, which number to quote, and how far it can be relied on."""
+    if "initial_promise" in attrs:
+        names = ("lower", "upper", "quantile", "quantile_lower", "quantile_upper")
+        lower, upper, quantile, low, high = (_short(attrs[f"initial_worth_{name}"]) for name in names)
+        told = {
+            "quote": f"worth {quantile} or more, with posterior probability {1 - attrs['level']:g} (Monte Carlo "
+            f"interval {low} to {high})",
+            "worth": f"{lower} to {upper} in the middle 90% of the posterior",
+            "promise": f"{_short(attrs['initial_promise'])} by the plan's own criterion, {attrs['risk']}: it chose the "
+            "policy, and is not what the policy is worth",
+        }
+    else:
+        told = {
+            "quote": "nothing: rows of the log do not go on, so it does not say where episodes start; the states above "
+            "have their own worth. --start STATE says where, --gaps cut that the recording was cut off there"
+        }
+    guarantee = attrs.get("guarantee_level")
+    if guarantee is not None:
+        told["guarantee"] = (
+            f"with probability {1 - guarantee:.2g} or more the policy keeps its promise in all states at once"
+            if guarantee < 0.995
+            else "none for the promise while next states never seen count at their average: rely on the worth"
+            if guarantee == 1 and attrs.get("elsewhere") == "mean"
+            else "none for the promise over so many uncertain rows (Proposition 1): rely on the worth"
+        )
+    if attrs.get("elsewhere") == "mean":
+        told["elsewhere"] = (
+            "next states never seen count at their average, as if that were sure; --elsewhere least gives bounds"
+        )
+    return told
+
+
+def _short(number: float) -> str:
+    number += 0.0  # no minus before nothing
+    return f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.4g}"
+
+
+def setting_table(table: pd.DataFrame, quantity: str, shown: int, confidence: float) -> Table:
+    """The best and the worst settings."""
+    ordered = table.dropna(subset="mean").sort_values("mean", ascending=quantity != "reward")
+    few = ordered if len(ordered) <= 2 * shown else pd.concat([ordered.head(shown), ordered.tail(3)])
+    caption = f"{len(table)} settings" + (f", the best {shown} and the worst 3" if len(few) < len(ordered) else "")
+    return _framed(few, {"mean": f"final\n{quantity}"}, caption, confidence)
+
+
+def effect_table(effects: pd.DataFrame, quantity: str, confidence: float) -> Table:
+    """What each option does on average."""
+    return _framed(effects, {"mean": f"mean\n{quantity}"}, "Each option, averaged over all others", confidence)
+
+
+def difference_table(table: pd.DataFrame, baseline: str, correction: str, shown: int, confidence: float) -> Table:
+    """The surest differences, and how many there are."""
+    surest = table.sort_values("p", kind="stable")
+    parts = [surest[surest["difference"] < 0].head(shown // 2), surest[surest["difference"] >= 0].head(shown // 2)]
+    few = pd.concat(parts) if len(table) > shown else surest
+    sure = int(table["significant"].sum())
+    by = {"holm": "after Holm's correction", "bh": "with false ones at most that share", "none": "without correction"}
+    caption = (
+        f"Less {baseline}, paired by replicate: {sure} of {len(table)} differences are significant at "
+        f"{1 - confidence:.2g} {by[correction]}; without correction {int((table['p'] <= 1 - confidence).sum())}"
+        + (". The surest below and above" if len(few) < len(table) else "")
+    )
+    headings = {"difference": "difference", "p_adjusted": "adjusted\np"}
+    return _framed(few, headings, caption, confidence)
+
+
+def _framed(table: pd.DataFrame, headings: Mapping[str, str], caption: str, confidence: float) -> Table:
+    """Settings, then columns of numbers, the first with its interval."""
+    framed = Table(caption=caption, caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in table.index.names:
+        agent = name == "agent"
+        framed.add_column(str(name), justify="left" if agent else "right", no_wrap=agent, overflow="fold")
+    for i, heading in enumerate(headings.values()):
+        framed.add_column(heading, justify="right", no_wrap=True)
+        if not i:
+            framed.add_column(f"{100 * confidence:g}%\ninterval", justify="right", no_wrap=True)
+    for index, row in table.iterrows():
+        places = index if isinstance(index, tuple) else (index,)
+        cells = [f"{place:.3g}" if isinstance(place, float) else one_line(place) for place in places]
+        for i, name in enumerate(headings):
+            cells.append(f"{row[name]:.2g}" if name == "p_adjusted" else _rounded(row[name]))
+            if not i:
+                known = pd.notna(row["lower"])
+                cells.append(f"{_rounded(row['lower'])} to {_rounded(row['upper'])}" if known else "-")
+        framed.add_row(*["-" if cell == "nan" else cell for cell in cells])
+    return framed
+
+
+def _rounded(number: float) -> str:
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"

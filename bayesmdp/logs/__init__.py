@@ -1,0 +1,1 @@
+"""Experience as Datasets: read from any source, checked, compressed to weighted rows."""

@@ -1,0 +1,91 @@
+"""Which of a source's columns are a log's: by our names for them, or as the caller says.
+
+Names that others use are suggested in messages and never taken without being asked for; what the columns hold is
+checked in :mod:`bayesmdp.logs`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from bayesmdp.logs.log_sources import Table
+
+__all__ = ["ENDS", "REQUIRED", "choose_columns", "listed", "unused_columns"]
+
+REQUIRED = ("state", "action", "reward", "next_state")
+ENDS = ("terminated", "truncated")
+
+ALIASES = {
+    "state": ("s", "obs", "observation", "from", "current_state"),
+    "action": ("a", "act", "decision"),
+    "reward": ("r", "rew", "return"),
+    "next_state": ("s2", "s_next", "s_prime", "sp", "next_s", "next_obs", "next_observation", "new_state", "to"),
+}
+
+
+def choose_columns(table: Table, columns: Mapping[str, Any]) -> dict[str, int]:
+    """The position among the source's columns of each of ours that it has."""
+    known = (*REQUIRED, *ENDS)
+    for ours, theirs in columns.items():
+        if ours not in known:
+            remedy = f"write columns={{{theirs!r}: {ours!r}}}" if theirs in known else f"ours are {', '.join(known)}"
+            raise ValueError(f"columns leads from our names to the source's, and {ours!r} is none of ours; {remedy}")
+        if theirs is not None and theirs not in table.columns:
+            close = get_close_matches(str(theirs), map(str, table.columns), 1)
+            hint = _layout_hint(table) or (f"did you mean {close[0]!r}?" if close else "give a name it has")
+            raise ValueError(f"{table.name} has no column {theirs!r}; it has {listed(table.columns)}; {hint}")
+    chosen = {ours: columns.get(ours, ours) for ours in known if columns.get(ours, ours) in table.columns}
+    missing = [name for name in REQUIRED if name not in chosen]
+    if missing:
+        _refuse_missing(table, missing)
+    doubled = [theirs for theirs in chosen.values() if table.columns.count(theirs) > 1]
+    if doubled:
+        raise ValueError(f"{table.name} has the column {doubled[0]!r} more than once; rename all but one")
+    return {ours: table.columns.index(theirs) for ours, theirs in chosen.items()}
+
+
+def unused_columns(table: Table, chosen: Mapping[str, int]) -> dict[int, Any]:
+    """Position and name of the columns that are left out; not the unnamed numbering that pandas writes."""
+    used = set(chosen.values())
+    return {place: name for place, name in enumerate(table.columns) if place not in used and name != ""}
+
+
+def _refuse_missing(table: Table, missing: Sequence[str]) -> None:
+    found = {str(name).lower(): name for name in table.columns if name not in REQUIRED}
+    guesses = {}
+    for ours in missing:
+        named = [found[alias] for alias in ALIASES[ours] if alias in found] or [
+            found[close] for close in get_close_matches(ours, found, 1)
+        ]
+        if named:
+            guesses[ours] = named[0]
+            found = {lower: name for lower, name in found.items() if name != named[0]}
+    hint = _layout_hint(table) or f"columns={guesses or {missing[0]: 'its name there'}} says which are meant"
+    raise ValueError(f"{table.name} has no column {listed(missing)}; it has {listed(table.columns)}; {hint}")
+
+
+def _layout_hint(table: Table) -> str:
+    """What to do about a first line that is no header, or one of another separator."""
+    if not (table.written and table.columns):
+        return ""
+    first = str(table.columns[0])
+    if all(re.fullmatch(r"[-+.\deE]+", str(name)) for name in table.columns):
+        return "the first line must be a header that names the columns"
+    if "\0" in first:
+        return "it is full of the character 0, as UTF-16 is; give its encoding, such as encoding='utf-16-le'"
+    if first.startswith(("#", "%", "//")) and not set(map(str, table.columns[1:])) & {*REQUIRED}:
+        return (
+            f"the first line is a comment, and should be the header; delete it, or read the file with "
+            f"pandas.read_csv(..., comment={first[0]!r}) and pass the DataFrame"
+        )
+    other = re.search(r"[;\t,|]", first) if len(table.columns) == 1 else None
+    return f"pass the separator, such as separator={other[0]!r}" if other else ""
+
+
+def listed(names: Sequence[Any]) -> str:
+    """Names for a message, not too many of them."""
+    shown = ", ".join(repr(name) if len(str(name)) <= 40 else repr(str(name)[:40]) + "..." for name in names[:12])
+    return shown + (f" and {len(names) - 12} more" if len(names) > 12 else "") or "none"

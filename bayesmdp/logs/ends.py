@@ -1,0 +1,256 @@
+"""Ends of episodes in a log: which rows end one, what must not be taken for none, and where rows do not go on.
+
+An end that is not seen is the worst fault of a log: each last state then goes on for ever, and values and policy are
+wrong without a sound. Two things give away a column that says where episodes end though it was not named so: its name,
+and that it is true where the next row does not go on where the last one stopped. Either is refused until the column is
+named, or waved off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayesmdp.logs.columns import ENDS, listed
+from bayesmdp.logs.log_sources import Table
+
+__all__ = ["Chain", "check_ends", "describe_gaps", "read_flags", "refuse_ends_by_name", "refuse_ends_by_place"]
+
+_FLAGS = {
+    **dict.fromkeys(("true", "1", "1.0", "yes", "y", "t"), True),
+    **dict.fromkeys(("false", "0", "0.0", "no", "n", "f"), False),
+}
+
+# Asked about whatever they hold.
+ALIASES = {
+    "terminated": ("done", "last", "terminal", "end", "is_terminal", "dones", "is_done", "terminations", "terminate"),
+    "truncated": ("truncations", "truncation", "truncate", "timeout", "timeouts", "time_limit"),
+}
+# Words of names that are about nothing but ends: asked about where the column holds flags, some of them true.
+_ENDING = re.compile(
+    "absorbing|completed?|dones?|end(ed|ing|s)?|eo[es]|exit|final|finish(ed)?|last|over|stop(ped)?|terminals?"
+    "|terminat(es?|ed|ing|ions?)|is(done|end|final|last|over|terminal)|gameover|endofepisode"
+)
+_CUTTING = re.compile("censored|cut|cutoff|timeouts?|timelimit|truncat(es?|ed|ions?)")
+_FILLING = re.compile(
+    "a|and|at|by|ep|episodes?|flags?|game|has|in|is|limit|mask|next|of|off|or|out|reached|rollout|run|sequence|session"
+    "|state|step|the|this|timed?|traj|trajectory|transition|was"
+)
+
+CHANCE = 1e-3
+"""A column is not taken for an end if chance alone would put so many of its ones on gaps more often than this."""
+CHANCE_OF_ALL = 0.05
+"""The same of a column that is true on all gaps and nowhere but at ends."""
+
+
+class Chain(NamedTuple):
+    """How rows follow on each other.
+
+    Attributes
+    ----------
+    state, next_state : int array [row]
+        Indices into `states`.
+    terminated, truncated : bool array [row]
+        What the log says of ends.
+    states : labels
+    """
+
+    state: NDArray[np.int64]
+    next_state: NDArray[np.int64]
+    terminated: NDArray[np.bool_]
+    truncated: NDArray[np.bool_]
+    states: Sequence[Any]
+
+    @property
+    def gap(self) -> NDArray[np.bool_]:
+        """Rows [row] after which the next one starts elsewhere, though no episode ended."""
+        return np.append(self.state[1:] != self.next_state[:-1], False) & ~self.terminated & ~self.truncated
+
+
+def read_flags(table: Table, frame: pd.DataFrame, name: str) -> NDArray[np.bool_]:
+    """A column of true and false, however written; all false if there is none."""
+    if name not in frame:
+        return np.zeros(len(frame), bool)
+    codes, distinct = pd.factorize(frame[name])
+    flags = np.array([_flag(value) for value in distinct] + [-1], np.int8)[codes]
+    if (flags < 0).any():
+        row = int(np.argmax(flags < 0))
+        told = "is missing" if codes[row] < 0 else f"is {frame[name].iloc[row]!r}"
+        table.refuse(row, f"{name} {told}", "write true or false, or 1 or 0")
+    return flags.astype(bool)
+
+
+def _flag(value: Any) -> int:
+    return _FLAGS.get(str(value).strip().lower(), -1)
+
+
+def _as_flags(column: pd.Series) -> NDArray[np.bool_] | None:
+    """A column as true and false, what is missing taken for false; None if it holds anything else."""
+    try:
+        codes, distinct = pd.factorize(column)
+    except TypeError:
+        return None
+    if not 0 < len(distinct) <= len(_FLAGS):
+        return None
+    flags = np.array([_flag(value) for value in distinct] + [0], np.int8)
+    return None if (flags < 0).any() else flags.astype(bool)[codes]
+
+
+def _meant_by_name(name: Any) -> tuple[str, bool] | None:
+    """Which of ours a column's name means, and whether whatever it holds; None if it is about something else."""
+    plain = str(name).lower()
+    for ours, aliases in ALIASES.items():
+        if plain in (*aliases, ours):
+            return ours, True
+    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d{2,}", str(name))]
+    ending, cutting, filling = ([word for word in words if of.fullmatch(word)] for of in (_ENDING, _CUTTING, _FILLING))
+    if set(words) - {*ending, *cutting, *filling}:
+        return None
+    if ending:
+        return "terminated", False
+    timed = {"time", "timed"} & set(words) and {"limit", "out"} & set(words)
+    return ("truncated", False) if cutting or timed else None
+
+
+def refuse_ends_by_name(
+    table: Table, columns: Mapping[str, Any], chosen: Mapping[str, int], left: dict[int, Any]
+) -> None:
+    """Refuse a column left out whose name says that it tells of ends, unless it is waved off with None."""
+    meant = {place: told for place, name in left.items() if (told := _meant_by_name(name))}
+    meant = {place: told for place, told in meant.items() if told[0] not in {**chosen, **columns}}
+    looked = [place for place, (_, whatever) in meant.items() if not whatever]
+    held = table.read({place: place for place in looked}) if looked else pd.DataFrame()
+    for ours, whatever in (("terminated", True), ("truncated", True), ("terminated", False), ("truncated", False)):
+        for place in [place for place, told in meant.items() if told == (ours, whatever)]:
+            flags = None if whatever else _as_flags(held[place])
+            if not whatever and (flags is None or not flags.any()):
+                continue
+            name = left[place]
+            if ours == "truncated":
+                raise ValueError(
+                    f"{table.name} has a column {name!r}; pass columns={{'truncated': {name!r}}} if it says that the "
+                    "recording was cut off, or columns={'truncated': None} if it says something else"
+                )
+            raise ValueError(
+                f"{table.name} has a column {name!r}, which does not say why an episode ended; pass "
+                f"columns={{'terminated': {name!r}}} if nothing can follow such a step, "
+                f"columns={{'truncated': {name!r}}} if the recording was cut off there, as by a time limit, or "
+                "columns={'terminated': None} if it says something else"
+            )
+
+
+def refuse_ends_by_place(
+    table: Table, columns: Mapping[str, Any], chosen: Mapping[str, int], left: dict[int, Any], chain: Chain
+) -> None:
+    """Refuse a column left out that is true, or false, where rows do not go on, unless ends are settled.
+
+    For logs in which some rows do not go on. Ends are settled once each of ours is a column, or waved off with None. A
+    column that was asked about by its name is waved off by that answer.
+    """
+    open_ends = [ours for ours in ENDS if ours not in {**chosen, **columns}]
+    asked = [place for place, name in left.items() if (found := _meant_by_name(name)) and found[0] in columns]
+    looked = [place for place in left if place not in asked]
+    if not (open_ends and looked):
+        return
+    held, gap = table.read({place: place for place in looked}), chain.gap
+    ended = gap | chain.terminated | chain.truncated
+    for place in looked:
+        flags = _as_flags(held[place])
+        if flags is None:
+            continue
+        for true, flag in ((True, flags), (False, ~flags)):
+            # What is false at ends is rare, and false by chance where few rows are: only many count.
+            if not _falls_on(flag, gap, ended, few=true):
+                continue
+            hits, first = int((flag & gap).sum()), table.place(int(np.argmax(flag & gap)))
+            where = (
+                f"{table.name} has a column {left[place]!r} that is {str(true).lower()} where the next row does not "
+                f"go on where the last one stopped ({hits:,} of {int(gap.sum()):,} times, first at {first}), as at an "
+                "end of an episode"
+            )
+            waved = "columns={" + ", ".join(f"{ours!r}: None" for ours in open_ends) + "}"
+            if not true:
+                raise ValueError(
+                    f"{where}; add a column that is true there, named terminated if nothing can follow such a step, or "
+                    f"truncated if the recording was cut off there; or pass {waved} if it says something else"
+                )
+            why = {
+                "terminated": "if nothing can follow such a step",
+                "truncated": "if the recording was cut off there, as by a time limit",
+            }
+            named = ", ".join(f"columns={{{ours!r}: {left[place]!r}}} {why[ours]}" for ours in open_ends)
+            raise ValueError(f"{where}; pass {named}, or {waved} if it says something else")
+
+
+def _falls_on(flag: NDArray[np.bool_], gap: NDArray[np.bool_], ended: NDArray[np.bool_], *, few: bool) -> bool:
+    """Whether a flag is true where rows do not go on too often for chance; of all of them a `few` will do.
+
+    Nothing follows the last row, so it does not count.
+    """
+    from scipy.stats import hypergeom  # a third of a second to import, and seldom needed
+
+    flag, gap, ended = flag[:-1], gap[:-1], ended[:-1]
+    ones, hits = int(flag.sum()), int((flag & gap).sum())
+    if not hits:
+        return False
+    chance = float(hypergeom.sf(hits - 1, len(flag), int(gap.sum()), ones))
+    if few and hits == gap.sum() and not (flag & ~ended).any():
+        return chance < CHANCE_OF_ALL
+    return int((flag & ended).sum()) * 2 >= ones and chance < CHANCE
+
+
+def check_ends(table: Table, chain: Chain) -> None:
+    """Refuse a state that ends an episode in one row and is acted in, or entered as any other, in another row."""
+    states, state, next_state, terminated = chain.states, chain.state, chain.next_state, chain.terminated
+    terminal = np.zeros(len(states), bool)
+    terminal[next_state[terminated]] = True
+    for wrong, complaint in (
+        (terminal[state], "is acted in"),
+        (terminal[next_state] & ~terminated, "is entered with terminated false"),
+    ):
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            index = (state if complaint == "is acted in" else next_state)[row]
+            end = int(np.argmax(terminated & (next_state == index)))
+            raise ValueError(
+                f"{table.name} {table.place(row)}: the state {states[index]!r} {complaint}, but at {table.place(end)} "
+                "it is entered with terminated true, so nothing could follow it; where a time limit ended the episode, "
+                "mark that row as truncated; where next_state is the next episode's first state, write the last one"
+            )
+
+
+def describe_gaps(table: Table, chain: Chain, absent: Sequence[str], left: Sequence[Any]) -> str:
+    """Where rows do not go on, what follows for where episodes start, and what to do about it."""
+    gap = chain.gap
+    number, row = int(gap.sum()), int(np.argmax(gap))
+    times = "once" if number == 1 else f"{number:,} times"
+    told = (
+        f"{table.name} does not go on where it was {times}, first after {table.place(row)}: next_state is "
+        f"{chain.states[chain.next_state[row]]!r}, but the next row's state is {chain.states[chain.state[row + 1]]!r}, "
+        "and no episode ended. "
+    )
+    if absent:
+        without = " or ".join(map(repr, absent))
+        told += (
+            f"There is no column {without}, so the recording is taken as cut off there, the next state as one with a "
+            "future, and the next row as the start of an episode. "
+        )
+    else:
+        told += "Are rows missing or out of order? Episodes are taken to start in the first row and after each end. "
+    told += (
+        "If rows are missing, newest first, or of several episodes mixed, those are not the starts, and a promise at "
+        "the start is not one; none is quoted. "
+    )
+    if (chain.next_state[1:] != chain.state[:-1]).sum() < number:
+        told += "Read from the last row to the first they go on more often: are they newest first? "
+    remedies = ["sort rows by episode and time"]
+    if absent:
+        remedies.append("name the column with columns=")
+    remedies.append("say gaps='cut' if rows are in order and the recording was cut off at each of these places")
+    told += f"{', '.join(remedies).capitalize()}, or accept this with gaps='allow', for rows in no order"
+    return told + (f". Columns left out: {listed(left)}" if left else "")

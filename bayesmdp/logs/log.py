@@ -1,0 +1,102 @@
+"""Logs: the steps of an agent or of a person, as they were taken.
+
+A *log* is an `xarray.Dataset` over the dim ``step`` with variables ``state``, ``action``, ``reward``, ``next_state``
+(labels, as a person would write them), ``terminated`` (the next state is terminal: nothing follows) and ``truncated``
+(the recording was cut off: something would have followed). Its attrs carry the label sets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.problems.labels import label_array
+from bayesmdp.problems.mdp import MDP
+
+__all__ = ["as_labels", "label_indices", "label_set", "left_out_told", "make_log"]
+
+
+LARGEST_REWARD = 1e100
+"""Beyond, sums of rewards and values overflow."""
+
+
+def make_log(
+    mdp: MDP,
+    state: NDArray[Any],
+    action: NDArray[Any],
+    reward: NDArray[Any],
+    next_state: NDArray[Any],
+    terminated: NDArray[Any] | None = None,
+    truncated: NDArray[Any] | None = None,
+) -> xr.Dataset:
+    """A log from arrays of *indices* [step], written with the MDP's labels."""
+    ends = {"terminated": terminated, "truncated": truncated}
+    states, actions = label_array(mdp.states), label_array(mdp.actions)
+    columns = {"state": states[state], "action": actions[action], "reward": np.asarray(reward, float)}
+    columns |= {"next_state": states[next_state]}
+    columns |= {
+        name: np.zeros(len(state), bool) if end is None else np.asarray(end, bool) for name, end in ends.items()
+    }
+    return xr.Dataset(
+        {name: ("step", values) for name, values in columns.items()},
+        coords={"step": np.arange(len(state))},
+        attrs={"mdp": mdp.name, "states": list(mdp.states), "actions": list(mdp.actions)},
+    )
+
+
+def label_set(log: xr.Dataset, kind: str) -> Sequence[Hashable]:
+    """The labels of "states" or "actions" that a log's attrs carry; refused if there are none."""
+    if kind not in log.attrs:
+        raise ValueError(f"the log's attrs have no {kind!r}; set log.attrs[{kind!r}] to the labels, or pass mdp")
+    return as_labels(log.attrs[kind])
+
+
+def as_labels(given: Any) -> list[Hashable]:
+    """Labels as an attr holds them: a list as it was written, an array as files return it, or one label alone."""
+    return list(given) if isinstance(given, list | tuple) else list(np.atleast_1d(given).tolist())
+
+
+def label_indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Positions [step] of a column's labels in their set; refused, with the step, if one is not there."""
+    positions = {label: i for i, label in enumerate(labels)}
+    code, values = pd.factorize(log[name].values, use_na_sentinel=False)  # by hashing: labels may be of any kinds
+    index = np.array([_position(positions, labels, value) for value in values.tolist()])[code]
+    if (index < 0).any():
+        step = int(np.flatnonzero(index < 0)[0])
+        kind = "action" if name == "action" else "state"
+        raise ValueError(
+            f"log {name} at step {step} is {log[name].values[step : step + 1].tolist()[0]!r}, which is no {kind}; "
+            f"the {len(labels)} {kind}s are {', '.join(map(repr, labels[:6]))}{', ...' if len(labels) > 6 else ''}"
+        )
+    return index
+
+
+def _position(positions: dict[Hashable, int], labels: Sequence[Hashable], value: Any) -> int:
+    """Where a label stands, -1 if nowhere; a float that was rounded is not the whole number it is equal to."""
+    found = positions.get(value, -1)
+    rounded = isinstance(value, float) and abs(value) > 2**53 and isinstance(labels[found], int)
+    return -1 if rounded else found
+
+
+@contextlib.contextmanager
+def left_out_told(log: Any) -> Iterator[None]:
+    """Add to an error about a column that `read_log` left out why it is not there, and what to do."""
+    try:
+        yield
+    except (AttributeError, ValueError) as error:
+        left = as_labels(log.attrs.get("left_out", [])) if isinstance(log, xr.Dataset) else []
+        asked = [name for name in left if f"'{name}'" in str(error)]
+        if not asked:
+            raise
+        kind = ValueError if isinstance(error, ValueError) else AttributeError
+        raise kind(
+            f"{error}. The log's source has a column {asked[0]!r}, which read_log left out: a row of data stands for "
+            "all steps from one state by one action to one next state, so nothing else can differ within it; make it a "
+            "part of the state"
+        ) from error

@@ -1,0 +1,193 @@
+"""The decision problem that a log describes: its states, actions and rewards, and which next states were seen.
+
+What the dynamics are stays open; that is the posterior's part. The rules, which are ours:
+
+* The row of a pair (state, action) names the next states seen after it; all others are lumped as *elsewhere*; see
+  :mod:`bayesmdp.problems.elsewhere`.
+* The reward of a transition is the mean of what it brought. What elsewhere brings depends on what rewards are paid
+  for. If every state was always entered with one and the same reward, they are paid on entering: elsewhere brings the
+  average (or, if elsewhere is worth the least, the smallest) over the states it stands for, in which a state never
+  entered counts with the smallest reward of the log. Otherwise elsewhere brings the pair's mean reward.
+* A state that some step entered as `terminated` is terminal. A truncated step says nothing of that kind: its next state
+  has a future, though the log does not show it.
+* An action never tried in a state is not available there: nothing is known of its reward, nor, but from the prior, of
+  where it leads. A state that was never acted in has no tried action. There every action is taken to lead
+  elsewhere at the smallest reward of the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Literal
+
+import numpy as np
+import xarray as xr
+from jax.typing import ArrayLike
+from numpy.typing import NDArray
+
+from bayesmdp.logs.compress import compress
+from bayesmdp.logs.log import label_indices, label_set
+from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.problems.mdp import MDP
+
+__all__ = ["mdp_from_log"]
+
+
+def mdp_from_log(
+    log: xr.Dataset,
+    *,
+    discount: float,
+    elsewhere: Literal["mean", "least", "none"] = "mean",
+    paid_for: Literal["auto", "entering", "acting"] = "auto",
+    initial: Hashable | ArrayLike | None = None,
+    name: str = "log",
+) -> MDP:
+    """An MDP with unknown dynamics, from logged transitions.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``
+        As `read_log` and `collect` return it; ``terminated`` and ``truncated`` may be missing, and are then False.
+    discount : float in (0, 1)
+    elsewhere : {"mean", "least", "none"}
+        What a next state not seen after a pair is worth: the average, or the least, of the states not seen after it; or
+        that there is none, so that what was not seen cannot happen.
+    paid_for : {"auto", "entering", "acting"}
+        Whether rewards belong to the next state or to the pair, which tells what elsewhere brings; by default the log
+        is asked, as the module says.
+    initial : label or array [state], optional
+        Where episodes start; by default where those of the log do. A log read with ``gaps="allow"`` that has gaps does
+        not tell; then each state counts as often as it was acted in.
+    name : str
+
+    Returns
+    -------
+    MDP
+        On a successor table, without a transition.
+
+    Raises
+    ------
+    ValueError
+        For a log that `compress` refuses, or a terminal state that is acted in: with the steps.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> lake = bm.environments.frozen_lake()
+    >>> log = bm.collect(lake, policy="uniform", steps=500, seed=0)
+    >>> problem = mdp_from_log(log, discount=0.99)
+    >>> problem
+    MDP('log': 16 states, 4 actions, discount 0.99, dynamics unknown)
+    >>> problem.successor[0, 1].tolist()  # down from the first cell: stayed, right or down, or anywhere else
+    [0, 1, 4, -1]
+    """
+    if elsewhere not in ("mean", "least", "none"):
+        raise ValueError(f"elsewhere must be one of mean, least, none; got {elsewhere!r}")
+    if paid_for not in ("auto", "entering", "acting"):
+        raise ValueError(f"paid_for must be one of auto, entering, acting; got {paid_for!r}")
+    rows = compress(log)
+    states, actions = label_set(log, "states"), label_set(log, "actions")
+    terminal = _terminal(log, len(states))
+    tried = np.zeros((len(states), len(actions)), bool)
+    tried[rows.state, rows.action] = True
+    untold = ~tried.any(-1) & ~terminal
+    if elsewhere == "none" and untold.any():
+        label = states[int(np.flatnonzero(untold)[0])]
+        raise ValueError(f"state {label!r} was never acted in, so with elsewhere='none' it leads nowhere")
+    entering = _entering(log, len(states)) if paid_for != "acting" else None
+    if paid_for == "entering" and entering is None:
+        raise ValueError("paid_for is 'entering', but some state was entered with different rewards; use 'acting'")
+    successor, reward = _table(rows, tried, entering, elsewhere)
+    reward = np.where((untold & ~terminal)[:, None, None], float(log["reward"].min()), reward)
+    return MDP(
+        successor=successor,
+        reward=reward,
+        discount=discount,
+        elsewhere="mean" if elsewhere == "none" else elsewhere,
+        initial=_initial(log, terminal) if initial is None else initial,
+        terminal=terminal,
+        available=tried | untold[:, None] | terminal[:, None],
+        states=states,
+        actions=actions,
+        name=name,
+    )
+
+
+def _terminal(log: xr.Dataset, num_states: int) -> NDArray[np.bool_]:
+    """States that a step entered as the end of an episode."""
+    terminal = np.zeros(num_states, bool)
+    terminated = _ends(log, "terminated")
+    states = label_set(log, "states")
+    entered = label_indices(log, "next_state", states)
+    terminal[entered[terminated]] = True
+    wrong = terminal[label_indices(log, "state", states)]
+    if wrong.any():
+        step = int(np.flatnonzero(wrong)[0])
+        label = log["state"].values[step : step + 1].tolist()[0]
+        end = int(np.flatnonzero(terminated & (log["next_state"].values == label))[0])
+        raise ValueError(
+            f"state {label!r} ends an episode at step {end} but is acted in at step {step}; where the recording was "
+            "cut off, mark the step as truncated, not terminated; where it ends there only at times, give that end "
+            "a next_state of its own"
+        )
+    return terminal
+
+
+def _initial(log: xr.Dataset, terminal: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Where episodes start: the first step, and each step after an end; anywhere in a log without order."""
+    state = label_indices(log, "state", label_set(log, "states"))
+    if not log.attrs.get("ordered", 1):
+        return np.asarray(np.bincount(state, minlength=len(terminal)) / len(state))
+    starts = np.concatenate([[True], (_ends(log, "terminated") | _ends(log, "truncated"))[:-1]])
+    count = np.bincount(state[starts], minlength=len(terminal))
+    return np.asarray(count / count.sum())
+
+
+def _ends(log: xr.Dataset, name: str) -> NDArray[np.bool_]:
+    return np.asarray(log[name].values, bool) if name in log else np.zeros(log.sizes["step"], bool)
+
+
+def _entering(log: xr.Dataset, num_states: int) -> NDArray[np.float64] | None:
+    """The reward that entering each state [state] always brought; None if some state's differed."""
+    entered = label_indices(log, "next_state", label_set(log, "states"))
+    reward = np.asarray(log["reward"].values, float)
+    bring = np.full(num_states, reward.min())
+    bring[entered] = reward
+    return bring if (bring[entered] == reward).all() else None
+
+
+def _table(
+    rows: Transitions, tried: NDArray[np.bool_], entering: NDArray[np.float64] | None, elsewhere: str
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Successors [state, action, outcome] in order, then -1 as often as fits, and the rewards."""
+    num_states, num_actions = tried.shape
+    size, lumped = num_states * num_actions, elsewhere != "none"
+    # Rows come sorted by state, action and next state, so a row's outcome is its place within its pair.
+    pair = rows.state.astype(np.int64) * num_actions + rows.action
+    named, seen = (np.bincount(pair, weights=weights, minlength=size) for weights in (None, rows.weight))
+    outcome = np.arange(len(pair)) - np.searchsorted(pair, pair)
+    if entering is None:
+        total = np.bincount(pair, weights=rows.reward * rows.weight, minlength=size)
+        unseen = np.where(named > 0, total / np.maximum(seen, 1), rows.reward.min())
+    else:
+        total = entering.sum() - np.bincount(pair, weights=entering[rows.next_state], minlength=size)
+        unseen = total / np.maximum(num_states - named, 1)
+    # A row that names every state has nothing elsewhere.
+    width = int((named + (lumped & (named < num_states))).max())
+    successor, reward = np.full((size, width), -1, np.int32), np.repeat(unseen[:, None], width, axis=1)
+    successor[pair, outcome] = rows.next_state
+    if entering is not None and elsewhere == "least":
+        # A row of k next states leaves out at least one of the k + 1 states that bring least.
+        worst = np.argsort(entering, kind="stable")[: width + 1]
+        left_out = np.stack([(successor != state).all(-1) for state in worst], axis=-1)
+        reward[:] = entering[worst][left_out.argmax(-1)][:, None]
+    reward[pair, outcome] = rows.reward
+    # Where nothing is elsewhere, what a row has too many of repeats its first entry, and a pair never tried, which is
+    # not available, leads back to its state.
+    spare = (successor == -1) & ((named == num_states) | (not lumped))[:, None]
+    state = np.arange(size)[:, None] // num_actions
+    first = np.where(named[:, None] > 0, successor[:, :1], state)
+    successor, reward = np.where(spare, first, successor).astype(np.int32), np.where(spare, reward[:, :1], reward)
+    if (reward == reward[:, :1]).all():
+        reward = reward[:, :1]
+    return successor.reshape(num_states, num_actions, -1), reward.reshape(num_states, num_actions, -1)

@@ -1,0 +1,38 @@
+"""Logs of recorded primitives as the rows that models see."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayesmdp.logs.log import label_indices, label_set
+from bayesmdp.model_reading.records import Records, check_records
+
+__all__ = ["read_records"]
+
+
+NEEDED = ("state", "action", "reward", "next_state")
+
+
+def read_records(log: xr.Dataset, mdp: Any | None = None) -> Records:
+    """The steps of a log whose ``state`` has the dims step and coordinate; further variables are primitives.
+
+    Numbers of primitives may be missing (NaN) in rows where a model does not look at them.
+
+    Raises
+    ------
+    ValueError
+        For an empty log, a missing column, an unknown action, or a state that is not finite: with the step.
+    """
+    missing = [name for name in NEEDED if name not in log]
+    if missing:
+        raise ValueError(f"the log has no {', '.join(missing)}; its variables are {', '.join(map(str, log))}")
+    if log.sizes["step"] == 0:
+        raise ValueError("the log is empty; a posterior needs at least one step (the prior is the model itself)")
+    actions = label_set(log, "actions") if mdp is None else mdp.actions
+    columns = {str(name): np.asarray(values) for name, values in log.data_vars.items() if values.dims[:1] == ("step",)}
+    primitives = {name: values for name, values in columns.items() if name not in (*NEEDED, "terminated", "truncated")}
+    action = label_indices(log, "action", actions).astype(np.int32)
+    return check_records(Records(columns["state"].astype(float), action, primitives, np.ones(len(action))))

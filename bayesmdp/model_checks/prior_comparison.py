@@ -1,0 +1,184 @@
+"""Rival priors compared by how well they predict a log."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import lax
+from numpy.typing import NDArray
+from rich.console import Console
+from scipy.special import logsumexp
+from tqdm.auto import tqdm
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.model_reading.read_model import Impossible, Model, reads_reward, row_values
+from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.posterior.beliefs.make_belief import ByParticles
+from bayesmdp.posterior.closed_forms.transitions import NotConjugate
+from bayesmdp.posterior.inference.infer import infer
+from bayesmdp.posterior.inference.transitions import log_rows
+from bayesmdp.problems.mdp import MDP
+
+__all__ = ["compare_priors"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def compare_priors(
+    log: xr.Dataset | Transitions,
+    priors: Mapping[str, Model],
+    *,
+    mdp: MDP | None = None,
+    progress: bool | None = None,
+    **options: Any,
+) -> pd.DataFrame:
+    """Rival priors on one log: evidence, and how well each step is predicted from the others.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``, or Transitions
+    priors : mapping of name to NumPyro model
+    progress : bool, optional
+        Whether bars on standard error show which prior is at work; by default in terminals and notebooks.
+    mdp, **options
+        As for :func:`~bayesmdp.infer`; where a prior has no closed form, ``method="smc"`` by default, which has an
+        evidence.
+
+    Returns
+    -------
+    DataFrame
+        By prior, the most probable first; where the log is impossible the evidence is minus infinity. ``engine``;
+        ``log_evidence`` and its standard error ``log_evidence_sd``; ``probability`` if all were as probable beforehand;
+        ``elpd_loo``, the expected log predictive density, its standard error ``se`` and ``p_loo``, the effective number
+        of parameters; ``worst_k``, the largest Pareto k, to be trusted below .7; ``worse_by`` and ``worse_by_se``, the
+        difference to the best elpd, step by step.
+
+    Raises
+    ------
+    ValueError
+        If the log is impossible under all of them, or only some say anything of rewards.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> log = bm.collect(river, steps=200, seed=0)
+    >>> table = compare_priors(
+    ...     log, {"rows": bm.models.dirichlet_transitions(river), "current": bm.models.river_current(river)}, mdp=river
+    ... )
+    >>> table.index[0], bool(table["probability"].iloc[0] > 0.99)
+    ('current', True)
+    """
+    import pandas as pd
+
+    if not isinstance(priors, Mapping) or not priors:
+        raise TypeError(f"priors must be a mapping of names to models; got {type(priors).__name__}")
+    looks = {name: reads_reward(model) for name, model in priors.items()}
+    if len(set(looks.values())) > 1:
+        blind = next(name for name, does in looks.items() if not does)
+        raise ValueError(
+            f"priors[{blind!r}] says nothing of rewards, and others do, so that they are about other data: wrap it "
+            "too, such as with normal_rewards"
+        )
+    rows: dict[str, dict[str, Any]] = {}
+    each: dict[str, NDArray[np.float64]] = {}
+    counted: dict[str, NDArray[np.float64]] = {}
+    impossible: Impossible | None = None
+    console = Console(stderr=True)
+    shown = console.is_terminal or console.is_jupyter if progress is None else progress
+    bar = tqdm(priors.items(), leave=False, disable=not shown)
+    for name, model in bar:
+        bar.set_description(str(name))
+        try:
+            posterior = _with_evidence(model, log, mdp=mdp, progress=shown, **options)
+        except Impossible as error:
+            rows[name] = {"engine": "none", "log_evidence": -np.inf, "log_evidence_sd": 0.0, "elpd_loo": -np.inf}
+            impossible = error
+            continue
+        data, _ = log_rows(model, log, mdp)
+        each[name], told = _leave_one_out(model, posterior, data)
+        counted[name] = data.weight
+        rows[name] = {
+            "engine": posterior.attrs["engine"],
+            "log_evidence": posterior.attrs.get("log_evidence", np.nan),
+            "log_evidence_sd": posterior.attrs.get("log_evidence_sd", np.nan),
+            **told,
+        }
+    if not each:
+        assert impossible is not None
+        raise impossible
+    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("prior")
+    odds = np.exp(table["log_evidence"] - table["log_evidence"].max())
+    table.insert(3, "probability", odds / odds.sum())
+    best = max(rows, key=lambda name: rows[name]["elpd_loo"])
+    table["worse_by"] = rows[best]["elpd_loo"] - table["elpd_loo"]
+    # Step by step, where both models tell the same steps apart.
+    table["worse_by_se"] = [
+        _error(each[best] - each[name], counted[best])
+        if name in each and np.array_equal(counted[name], counted[best])
+        else np.nan
+        for name in rows
+    ]
+    return table.sort_values("log_evidence" if table["log_evidence"].notna().all() else "elpd_loo", ascending=False)
+
+
+def _with_evidence(model: Model, log: Any, **options: Any) -> xr.DataTree:
+    """A posterior: unless a method is asked for exact where it can be, and by particles elsewhere."""
+    if "method" in options:
+        return infer(model, log, **options)
+    if isinstance(model, ByParticles):
+        return infer(model, log, method="smc", **options)
+    try:
+        return infer(model, log, method="exact", **options)
+    except NotConjugate:
+        return infer(model, log, method="smc", **options)
+
+
+def _error(each: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
+    """Standard error of the sum of so many independent steps."""
+    total = weight.sum()
+    mean = weight @ each / total
+    return float(np.sqrt(weight @ (each - mean) ** 2 / max(total - 1, 1) * total))
+
+
+def _leave_one_out(
+    model: Model, posterior: xr.DataTree, data: Transitions
+) -> tuple[NDArray[np.float64], dict[str, float]]:
+    """PSIS-LOO of one step of each row [row], and its sums over all steps."""
+    import arviz as az
+
+    draws = posterior["posterior"].to_dataset()[json.loads(posterior.attrs["latents"])]
+    values = {str(name): draws[name].transpose("chain", "draw", ...).values for name in draws}
+    values = {name: array.reshape(-1, *array.shape[2:]) for name, array in values.items()}
+    with jax.enable_x64(True):
+        likelihood = np.asarray(_each_row(model, data, values))
+    likelihood = likelihood.reshape(draws.sizes["chain"], draws.sizes["draw"], -1)
+    each, worst = likelihood[0, 0].copy(), -np.inf
+    varies = np.ptp(likelihood, axis=(0, 1)) > 1e-9 * (1 + np.abs(each))  # what is certain needs no smoothing
+    if varies.any():
+        steps = xr.Dataset({"step": (("chain", "draw", "row"), likelihood[..., varies])})
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Estimated shape parameter")  # `worst_k` says so
+            found = az.loo(xr.DataTree.from_dict({"posterior": draws, "log_likelihood": steps}), pointwise=True)
+        each[varies], worst = np.asarray(found.elpd_i, float).ravel(), float(np.max(found.pareto_k))
+    in_sample = logsumexp(likelihood, (0, 1)) - np.log(likelihood[..., 0].size)
+    return each, {
+        "elpd_loo": float(data.weight @ each),
+        "se": _error(each, data.weight),
+        "p_loo": float(data.weight @ (in_sample - each)),
+        "worst_k": worst,
+    }
+
+
+@partial(jax.jit, static_argnums=0)
+def _each_row(model: Model, data: Transitions, values: dict[str, Array]) -> Array:
+    once = data._replace(weight=jnp.ones(len(data.weight)))
+    return lax.map(lambda at: row_values(model, once, at), values, batch_size=64)

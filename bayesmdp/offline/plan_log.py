@@ -1,0 +1,259 @@
+"""From logged transitions to a cautious policy: the work of ``bayesmdp plan``.
+
+The log becomes a problem whose dynamics are open (:mod:`bayesmdp.logs.problem_from_log`), a prior and the log a
+posterior, and the posterior a plan. Beside what the plan promises stands what its policy is worth under posterior draws
+that the plan has not seen, for a policy looks better under the draws it was chosen with.
+
+The *path* is our word for the states that the policy reaches from where episodes start, by transitions that were seen.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Hashable, Mapping
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.logs.compress import compress
+from bayesmdp.logs.log import as_labels
+from bayesmdp.logs.problem_from_log import mdp_from_log
+from bayesmdp.model_reading.read_model import Model
+from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.offline.named_prior import make_prior
+from bayesmdp.planning import plan
+from bayesmdp.planning.posterior_value import order_interval, value_draws
+from bayesmdp.planning.risk import Risk
+from bayesmdp.planning.risk_names import risk_from_text
+from bayesmdp.posterior import NotConjugate, draw, infer
+from bayesmdp.posterior.inference.transitions import log_rows
+from bayesmdp.problems.labels import label_array
+from bayesmdp.problems.mdp import MDP
+
+__all__ = ["Report", "plan_log"]
+
+DRAWS_BYTES = 2**31
+"""Refuse draws of the transition probabilities that take more: several copies of them are made."""
+
+
+class Report(NamedTuple):
+    """What was found.
+
+    Attributes
+    ----------
+    log : dict of str to int
+        ``rows``, ``states``, ``terminal``, ``actions``, ``pairs`` and ``tried`` (pairs of a state and an action that
+        could be, and that were, tried), ``terminated`` and ``truncated`` (rows).
+    policy : Dataset over ``state``
+        ``action`` (label; empty in terminal states and where none was tried), ``visits`` of the state, ``tried``: those
+        of the chosen pair, ``promise``, ``worth_lower`` and ``worth_upper`` (5% and 95% posterior quantiles of the
+        policy's value), ``worth_quantile`` (that at the risk's level) with ``worth_quantile_lower`` and
+        ``worth_quantile_upper`` (its 95% Monte Carlo interval), ``on_path``, ``terminal``. Attrs: the same at the
+        initial distribution, as ``initial_promise``; not where gaps of the log leave open where episodes start.
+    tree : DataTree
+        Groups ``plan``, ``policy``, ``problem`` and those of the posterior; what was asked for as attrs.
+    """
+
+    log: dict[str, int]
+    policy: xr.Dataset
+    tree: xr.DataTree
+
+
+def plan_log(
+    log: xr.Dataset,
+    *,
+    risk: str = "quantile:0.1",
+    discount: float = 0.99,
+    prior: str = "dirichlet_transitions",
+    settings: Mapping[str, Any] | None = None,
+    elsewhere: str = "mean",
+    initial: Hashable | None = None,
+    quantile: str = "draws",
+    draws: int = 200,
+    seed: int = 0,
+    say: Callable[[str], None] = lambda text: None,
+) -> Report:
+    """A plan from a log, and what its policy is worth.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``
+    risk : str
+        As for `risk_from_text`.
+    discount : float
+    prior, settings
+        As for `make_prior`.
+    elsewhere : {"mean", "least", "none"}
+        As for `mdp_from_log`.
+    initial : label, optional
+        The state in which episodes start; by default where those of the log do, if it tells.
+    quantile : {"draws", "exact"}
+        As for `plan`.
+    draws : int
+        To plan with, and as many others to judge by.
+    seed : int
+    say : function of str
+        Told what is being done.
+
+    Returns
+    -------
+    Report
+
+    Raises
+    ------
+    ValueError, TypeError
+        If something is not as asked for: see the functions named.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> log = bm.collect(bm.environments.riverswim(6), policy="uniform", steps=2_000, seed=0)
+    >>> report = plan_log(log, discount=0.95, draws=50)
+    >>> report.policy["action"].values.tolist()
+    ['right', 'right', 'right', 'right', 'right', 'right']
+    """
+    measure = risk_from_text(risk)
+    mdp = mdp_from_log(log, discount=discount, elsewhere=elsewhere, initial=initial)  # type: ignore[arg-type] # checked there
+    size = 8 * draws * mdp.num_states * mdp.num_actions * mdp.num_outcomes
+    if size > DRAWS_BYTES:
+        raise ValueError(
+            f"{draws} draws of {mdp.num_states:,} states x {mdp.num_actions} actions x {mdp.num_outcomes} outcomes "
+            f"take {size / 2**30:.1f} GiB; lower draws to {int(draws * DRAWS_BYTES / size)} or less, or merge states"
+        )
+    rows = compress(log, mdp)
+    model, described = make_prior(prior, mdp, rows, settings or {})
+    say(f"posterior of {described}")
+    posterior, planning, fresh = _posterior(model, log, mdp, draws, seed)
+    say(f"planning with {measure}")
+    planned = plan(planning, mdp, measure, quantile=quantile, strict=False)  # type: ignore[arg-type] # checked there
+    say("worth of the policy under fresh draws")
+    starts_known = initial is not None or bool(log.attrs.get("starts_known", log.attrs.get("ordered", 1)))
+    values = value_draws(fresh, mdp, planned["policy"])
+    policy = _policy(mdp, rows, planned, values, _level(measure), starts_known=starts_known)
+    counts = {
+        "rows": log.sizes["step"],
+        "states": mdp.num_states,
+        "terminal": int(mdp.terminal.sum()),
+        "actions": mdp.num_actions,
+        "pairs": int((~mdp.terminal).sum()) * mdp.num_actions,
+        "tried": len(np.unique(rows.state.astype(np.int64) * mdp.num_actions + rows.action)),
+        **{name: int(log[name].sum()) if name in log else 0 for name in ("terminated", "truncated")},
+    }
+    attrs = {
+        "made_by": "bayesmdp plan",
+        "source": str(log.attrs.get("source", "")),
+        "left_out": json.dumps(as_labels(log.attrs.get("left_out", []))),
+        "log": json.dumps(counts),
+        "risk": planned.attrs["risk"],
+        "discount": mdp.discount,
+        "prior": described,
+        "elsewhere": elsewhere,
+        "draws": draws,
+        "plan_draws": planned.attrs["num_draws"],
+        **{
+            name: planned.attrs[name]
+            for name in ("converged", "bound", "ties", "guarantee_level")
+            if name in planned.attrs
+        },
+        "seed": seed,
+        **{name: posterior.attrs[name] for name in ("engine", "reason")},
+        **{name: value for name, value in policy.attrs.items()},
+        "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "numpyro")}),
+    }
+    groups = {name: node.to_dataset() for name, node in posterior.children.items() if name != "prior"}
+    tree = xr.DataTree.from_dict({"plan": planned, "policy": policy, "problem": _problem(mdp), **groups})
+    tree.attrs = attrs
+    return Report(counts, policy, tree)
+
+
+def _posterior(
+    model: Model, log: xr.Dataset, mdp: MDP, draws: int, seed: int
+) -> tuple[xr.DataTree, xr.DataTree, xr.DataTree]:
+    """What to keep, draws to plan with, and draws to judge by."""
+    rows, _ = log_rows(model, log, mdp)
+    try:
+        kept = infer(model, rows, draws=0, method="exact", mdp=mdp, seed=seed)
+    except NotConjugate:
+        kept = infer(model, rows, draws=2 * draws, mdp=mdp, seed=seed)
+        drawn = kept["posterior"].to_dataset().stack(sample=("chain", "draw"), create_index=False)
+        halves = (drawn.isel(sample=slice(None, None, 2)), drawn.isel(sample=slice(1, None, 2)))
+        planning, fresh = (xr.DataTree.from_dict({"posterior": half}) for half in halves)
+        return kept, planning, fresh
+    return kept, draw(kept, draws, seed=seed, model=model), draw(kept, draws, seed=seed + 1, model=model)
+
+
+def _level(risk: Risk) -> float:
+    """Level at which the policy's value is told; 0.1 for the mean, which has none, under whatever name."""
+    level = float(np.max(getattr(risk, "level", 0.1)))
+    return level if level < 1 else 0.1
+
+
+def _policy(
+    mdp: MDP, rows: Transitions, planned: xr.Dataset, values: xr.DataArray, level: float, *, starts_known: bool
+) -> xr.Dataset:
+    """See `Report`."""
+    position = {label: i for i, label in enumerate(mdp.actions)}
+    chosen = np.array([position[label] for label in planned["policy"].values.tolist()])
+    visits = np.zeros((mdp.num_states, mdp.num_actions))
+    np.add.at(visits, (rows.state, rows.action), rows.weight)
+    tried = visits[np.arange(mdp.num_states), chosen]
+    action = np.where(tried > 0, label_array(mdp.actions, text=True).astype(str)[chosen], "")
+    # The value at the initial distribution comes last, as one more state.
+    drawn = np.concatenate([values.values, values.values @ mdp.initial[:, None]], axis=1)
+    low, high = np.quantile(drawn, [0.05, 0.95], axis=0, method="inverted_cdf")
+    quantile, quantile_lower, quantile_upper = order_interval(drawn, level, 0.95)
+    promise = np.append(planned["value"].values, planned["value"].values @ mdp.initial)
+    told = {
+        "promise": promise,
+        "worth_lower": low,
+        "worth_upper": high,
+        "worth_quantile": quantile,
+        "worth_quantile_lower": quantile_lower,
+        "worth_quantile_upper": quantile_upper,
+    }
+    columns = {
+        "action": action,
+        "visits": visits.sum(-1).astype(np.int64),
+        "tried": tried.astype(np.int64),
+        **{name: array[:-1] for name, array in told.items()},
+        "on_path": _path(mdp, rows, chosen, mdp.initial > 0 if starts_known else visits.any(-1)),
+        "terminal": mdp.terminal,
+    }
+    return xr.Dataset(
+        {name: ("state", values) for name, values in columns.items()},
+        coords={"state": label_array(mdp.states)},
+        attrs={"level": level}
+        | ({f"initial_{name}": float(array[-1]) for name, array in told.items()} if starts_known else {}),
+    )
+
+
+def _path(mdp: MDP, rows: Transitions, chosen: NDArray[np.int64], start: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """States that the policy reaches from where episodes may start, by transitions that were seen."""
+    assert mdp.successor is not None
+    taken = rows.action == chosen[rows.state]
+    source = rows.state[taken]
+    target = mdp.successor[source, rows.action[taken], rows.next_state[taken]]
+    reached, before = start.copy(), 0
+    while before < int(reached.sum()):
+        before = int(reached.sum())
+        reached[target[reached[source]]] = True
+    return reached
+
+
+def _problem(mdp: MDP) -> xr.Dataset:
+    """What the plan was made for, enough to make the MDP again."""
+    assert mdp.successor is not None
+    outcome = "outcome" if mdp.reward.shape[-1] > 1 else "one"
+    return xr.Dataset(
+        {
+            "reward": (("state", "action", outcome), mdp.reward),
+            "successor": (("state", "action", "outcome"), mdp.successor),
+            "available": (("state", "action"), mdp.available),
+            "terminal": ("state", mdp.terminal),
+            "initial": ("state", mdp.initial),
+        },
+        coords={"state": label_array(mdp.states), "action": label_array(mdp.actions)},
+    )

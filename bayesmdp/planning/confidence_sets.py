@@ -1,0 +1,105 @@
+"""Optimism about transitions: the best row of a confidence set, as a risk measure that planners take like any other.
+
+Each pair's row is known to lie near its estimate; the target of the pair is the largest that a row p in its set gives,
+
+    q(s, a) = r(s, a) + discount max_p sum_s' p(s') V(s').
+
+*L1 balls*: ``sum_s' |p - estimate| <= radius``. Mass radius / 2 is moved to the best next state, taken from the worst
+(Jaksch, Ortner and Auer, 2010, figure 2). *Boxes*: ``|p - estimate| <= radius`` for each next state. All start at their
+lower ends, and what is missing to 1 goes to the best first (Dann and Brunskill, 2015). Iterating this operator is
+extended value iteration; where it is attained is a kernel, so policy iteration works too.
+
+States that no pair of the set is known to lead to count like any other: the sets are over all states, so the problem
+must be dense (no successor table), and every state reachable under some kernel of the set.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.planning.operators import Draws, expected_reward, next_value
+from bayesmdp.problems.problem import Problem
+
+__all__ = ["Box", "L1Ball"]
+
+
+class _Optimistic:
+    """What the two have in common: draws are one estimate, and the row at which the target is attained is kept."""
+
+    def best(self, estimate: Array, order: Array) -> Array:
+        """The best rows [state, action, next_state], given next states in `order`, the best first."""
+        raise NotImplementedError
+
+    def prepare(self, draws: Draws) -> Draws:
+        """Nothing need be done."""
+        return draws
+
+    def evaluate(self, problem: Problem, draws: Draws, value: Array, attained: Any = None) -> tuple[Array, Array]:
+        """The largest target of each pair [state, action], and its row [state, action, next_state]."""
+        future = next_value(problem, value)
+        row = self.best(draws.transition[0], jnp.argsort(-future, stable=True))
+        reward = expected_reward(draws.transition, draws.reward)[..., 0]
+        reward = reward[0] if reward.ndim == 3 else reward
+        return reward + problem.discount * (row @ future), row
+
+    def rows(self, draws: Draws, attained: Array, policy: Array) -> tuple[Array, Array]:
+        """The best rows of the chosen pairs, and their rewards."""
+        states = jnp.arange(policy.shape[0])
+        reward = expected_reward(draws.transition, draws.reward)
+        reward = reward[0] if reward.ndim == 4 else reward
+        return attained[states, policy], reward[states, policy]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class L1Ball(_Optimistic):
+    """Rows within `radius` [state, action] of the estimate in the L1 norm.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> L1Ball(np.array([[0.4]])).best(np.array([[[0.5, 0.3, 0.2]]]), np.array([1, 0, 2])).round(3).tolist()
+    [[[0.5, 0.5, 0.0]]]
+    """
+
+    radius: Array
+
+    def best(self, estimate: Array, order: Array) -> Array:
+        """See the module."""
+        ordered = jnp.asarray(estimate)[..., order]
+        first = jnp.minimum(ordered[..., :1] + jnp.asarray(self.radius)[..., None] / 2, 1)
+        # Each keeps what the better ones leave of 1.
+        before = first + jnp.cumsum(ordered[..., 1:], -1) - ordered[..., 1:]
+        rest = jnp.clip(1 - before, 0, ordered[..., 1:])
+        return _unordered(jnp.concatenate([first, rest], -1), order)
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class Box(_Optimistic):
+    """Rows within `radius` [state, action, next_state] of the estimate, each entry by itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> Box(np.full((1, 1, 3), 0.1)).best(np.array([[[0.5, 0.3, 0.2]]]), np.array([1, 0, 2])).round(3).tolist()
+    [[[0.5, 0.4, 0.1]]]
+    """
+
+    radius: Array
+
+    def best(self, estimate: Array, order: Array) -> Array:
+        """See the module."""
+        low = jnp.clip(estimate - self.radius, 0, 1)[..., order]
+        room = jnp.clip(estimate + self.radius, 0, 1)[..., order] - low
+        before = low.sum(-1, keepdims=True) + jnp.cumsum(room, -1) - room
+        return _unordered(low + jnp.clip(1 - before, 0, room), order)
+
+
+def _unordered(rows: Array, order: Array) -> Array:
+    return rows[..., jnp.argsort(order)]

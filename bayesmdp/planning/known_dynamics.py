@@ -1,0 +1,105 @@
+"""Planning when the dynamics are known: the yardstick for everything that has to learn them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+from scipy.sparse import linalg
+
+from bayesmdp.planning.communicating import average_reward, check_weakly_communicating
+from bayesmdp.planning.plan import plan
+from bayesmdp.problems.labels import label_array
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.policy import policy_probabilities
+
+__all__ = ["evaluate", "solve"]
+
+
+def solve(mdp: MDP, **options: Any) -> xr.Dataset:
+    """The best policy under an MDP's own kernel, as :func:`plan` returns it.
+
+    Parameters
+    ----------
+    mdp : MDP
+        With a transition.
+    **options
+        Of :func:`plan`.
+
+    Raises
+    ------
+    ValueError
+        If the MDP has no transition, or is judged by its average reward, which depends on the start: with two states
+        that tell why.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> round(float(bm.solve(bm.environments.riverswim(6)).value[0]), 6)
+    4.6693
+    """
+    last = "next_state" if mdp.successor is None else "outcome"
+    truth = xr.Dataset({"transition": (("draw", "state", "action", last), _kernel(mdp)[None])})
+    if mdp.objective != "average":
+        return plan(truth, mdp, **options)
+    try:
+        check_weakly_communicating(mdp)
+    except ValueError:
+        # The largest average reward may be the same from everywhere all the same. If so, that is soon seen.
+        found = plan(truth, mdp, **{"max_iterations": 10_000, **options, "strict": False})
+        if not found.attrs["converged"]:
+            raise
+        return found
+    return plan(truth, mdp, **options)
+
+
+def evaluate(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
+    """What a policy is worth under an MDP's own kernel: what a plan delivers, beside what it promised.
+
+    Parameters
+    ----------
+    mdp : MDP
+        With a transition.
+    policy : "uniform", action labels [state], or probabilities [state, action]
+        ``plan.policy`` of :func:`plan` will do.
+
+    Returns
+    -------
+    DataArray
+        ``value`` [state], by a direct solve of ``(I - discount P) V = r``; of an MDP judged by it, the average reward
+        from each state; of one with stages, the reward of the rest of the episode, under its discount if it has one.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If the MDP has no transition, or the policy does not fit it.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> round(float(bm.evaluate(river, ["left"] * 6)[0]), 6)
+    0.1
+    """
+    kernel, probability = _kernel(mdp), policy_probabilities(mdp, policy)
+    goes_on = probability[..., None] * kernel * ~mdp.terminal[:, None, None]
+    reward = (goes_on * mdp.reward).sum((1, 2))
+    state, _, outcome = np.nonzero(goes_on)
+    weight = goes_on[np.nonzero(goes_on)]
+    next_state = outcome if mdp.successor is None else mdp.successor[np.nonzero(goes_on)]
+    size = (mdp.num_states, mdp.num_states)
+    chain = sparse.csc_array((weight * ~mdp.terminal[next_state], (state, next_state)), shape=size)
+    if mdp.objective == "average":
+        value = average_reward(chain.tocsr(), reward)
+        return xr.DataArray(value, {"state": label_array(mdp.states)}, ("state",), "value")
+    value = linalg.spsolve(sparse.eye_array(mdp.num_states, format="csc") - (mdp.discount or 1) * chain, reward)
+    return xr.DataArray(np.atleast_1d(value), {"state": label_array(mdp.states)}, ("state",), "value")
+
+
+def _kernel(mdp: MDP) -> NDArray[np.float64]:
+    if mdp.transition is None:
+        raise ValueError(f"{mdp.name} has no transition: its dynamics are not known")
+    return mdp.transition

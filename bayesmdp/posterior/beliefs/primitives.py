@@ -1,0 +1,269 @@
+"""Beliefs about continuous problems, for agents that see the primitives of each step.
+
+Where the posterior is known in closed form its parameters are all that is carried
+(:mod:`~bayesmdp.posterior.closed_forms.primitives`). Any other prior is followed by particles, which need the steps
+themselves: there is room for a number of them that is fixed beforehand, and catching up evaluates all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from numpy.typing import NDArray
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.model_reading.model_runs import computed_at_random, latent_sites, looked_at, with_values
+from bayesmdp.model_reading.primitives import drawn_primitives
+from bayesmdp.model_reading.read_model import Model, read_sites
+from bayesmdp.model_reading.records import Records
+from bayesmdp.models.arguments import Frozen, freeze, thaw
+from bayesmdp.posterior.beliefs.belief import Belief
+from bayesmdp.posterior.beliefs.make_belief import ByParticles, with_particles
+from bayesmdp.posterior.closed_forms.draws import draw_sites
+from bayesmdp.posterior.closed_forms.primitives import Pairs, find_pairs, learn
+from bayesmdp.posterior.closed_forms.priors import NotConjugate
+from bayesmdp.posterior.particles.coordinates import coordinates, evaluate, prior_draw, values_at
+from bayesmdp.posterior.particles.hmc import Target, finite
+from bayesmdp.posterior.particles.sampler import Particles, Settings, advance, choose, effective_size, start
+
+if TYPE_CHECKING:
+    from bayesmdp.problems.simulated_mdp import SimulatedMDP
+    from bayesmdp.problems.world import Step
+
+__all__ = ["recorded_belief"]
+
+PLACES = 64
+
+
+class Room(NamedTuple):
+    """State of a belief by particles.
+
+    Attributes
+    ----------
+    data : Records
+        The steps so far, of weight 1, and empty rows of weight 0.
+    count : int
+    particles : Particles
+        Those of the last draw.
+    """
+
+    data: Records
+    count: Array
+    particles: Particles
+
+
+def recorded_belief(model: Model, mdp: SimulatedMDP, num_draws: int, room: int) -> Belief:
+    """The belief of a model of recorded primitives.
+
+    The same arguments give the same functions, so agents that share a prior share its compiled code.
+
+    Parameters
+    ----------
+    model : NumPyro function of `Records`
+        In closed form if it is found, unless made with `with_particles`.
+    mdp : SimulatedMDP
+        Read for where states lie and how many actions there are.
+    num_draws : int
+        Draws a call of `draw` returns.
+    room : int
+        Steps there is room for where there is no closed form.
+
+    Raises
+    ------
+    Unsuitable
+        If there is no closed form, and particles cannot carry the unknowns either.
+    TypeError, ValueError
+        If the model is not as :mod:`bayesmdp.model_reading.records` asks.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> lake = bm.environments.slippery_lake()
+    >>> belief = recorded_belief(bm.models.slippery_lake(lake), lake, 10, room=100)
+    >>> with jax.enable_x64(True):
+    ...     state, sites = belief.draw(random.key(1), belief.init(random.key(0)))
+    >>> {name: values.shape for name, values in sites.items()}
+    {'direction': (10, 3), 'mobility': (10,), 'reach': (10,)}
+    """
+    bare = model.model if isinstance(model, ByParticles) else model
+    if not callable(bare):
+        raise TypeError(f"a model is a NumPyro function of the data; got {type(bare).__name__}")
+    problem = mdp.problem
+    rng = np.random.default_rng(0)
+    places = np.concatenate([problem.anchors, rng.uniform(problem.low, problem.high, (PLACES, problem.start.size))])
+    state = freeze(np.repeat(places, problem.num_actions, 0))
+    asked, recorded = set(_probe(bare, state, problem.num_actions).seen), set(mdp.primitives)
+    if asked - recorded:
+        raise ValueError(
+            f"the model observes {sorted(asked - recorded)[0]!r}, which {mdp.name} does not record; it records "
+            f"{', '.join(map(repr, sorted(recorded)))}"
+        )
+    if not isinstance(model, ByParticles):
+        try:
+            pairs, identity = _found(model, state, problem.num_actions)
+            return _exact(model, pairs, num_draws, identity, state, problem.num_actions)
+        except NotConjugate:
+            model = with_particles(model)
+    return _by_particles(model.model, state, problem.num_actions, num_draws, room, model.settings)
+
+
+@lru_cache(maxsize=256)
+def _probe(model: Model, state: Frozen, num_actions: int) -> Records:
+    """Steps from each place by each action, as the model draws them."""
+    places = thaw(state)
+    action = np.arange(len(places), dtype=np.int32) % num_actions
+    data = Records(places, action, {}, np.ones(len(places)))
+    with jax.enable_x64(True):
+        try:
+            drawn = computed_at_random(model, data, looked_at(model, data, latent_sites), drawn_primitives)
+        except (AttributeError, IndexError, KeyError, TypeError) as error:
+            raise TypeError(
+                f"the model {getattr(model, '__name__', model)!r} does not run on steps of a continuous problem, as "
+                f"bayesmdp.model_reading.records describes: {type(error).__name__}: {error}"
+            ) from error
+    return data._replace(seen=drawn)
+
+
+@lru_cache(maxsize=256)
+def _found(model: Model, state: Frozen, num_actions: int) -> tuple[Pairs, str]:
+    data = _probe(model, state, num_actions)
+    with jax.enable_x64(True):
+        return find_pairs(model, data), _identity(model, data)
+
+
+def _identity(model: Model, data: Records) -> str:
+    """A digest of unknowns, primitives and next states, and of how probable they are, in one run of the model."""
+    digest, data = hashlib.sha256(), data._replace(seen={})
+    for name, parts in computed_at_random(model, data, looked_at(model, data, latent_sites), _told).items():
+        digest.update(name.encode())
+        for part in parts:
+            digest.update(np.ascontiguousarray(part).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _told(messages: dict[str, Any]) -> dict[str, list[Array]]:
+    """Of each site its value and, where it is sampled, the log of its probability."""
+    return {
+        name: [site["value"], *([site["fn"].log_prob(site["value"])] if site["type"] == "sample" else [])]
+        for name, site in with_values(messages).items()
+    }
+
+
+def _row(step: Step, asked: Mapping[str, NDArray[Any]]) -> Records:
+    """A step as one row, with the primitives asked for in their types."""
+    seen = {name: jnp.asarray(step.outcome[name]).astype(like.dtype)[None] for name, like in asked.items()}
+    return Records(jnp.asarray(step.state)[None], jnp.asarray(step.action)[None], seen, jnp.ones(1))
+
+
+def _no_table(state: Any) -> Any:
+    raise TypeError("a belief about a continuous problem has no table of pairs")
+
+
+@lru_cache(maxsize=256)
+def _exact(model: Model, pairs: Pairs, num_draws: int, identity: str, state: Frozen, num_actions: int) -> Belief:
+    asked = _probe(model, state, num_actions).seen
+
+    def init(key: Array) -> dict[str, Array]:
+        return {name: jnp.asarray(parameters) for name, parameters in pairs.before.items()}
+
+    def observe(key: Array, state: dict[str, Array], step: Step) -> dict[str, Array]:
+        return learn(model, pairs, state, _row(step, asked))
+
+    def sample(key: Array, state: dict[str, Array], num_draws: int) -> dict[str, Array]:
+        return draw_sites(key, None, pairs.layout, None, state, num_draws)
+
+    return Belief(
+        init,
+        observe,
+        lambda key, state: (state, sample(key, state, num_draws)),
+        _no_table,
+        _no_table,
+        sample,
+        dims=pairs.dims,
+        identity=identity,
+        parameters=lambda state: state,
+    )
+
+
+@lru_cache(maxsize=256)
+def _by_particles(
+    model: Model, state: Frozen, num_actions: int, num_draws: int, room: int, settings: Settings
+) -> Belief:
+    probe = _probe(model, state, num_actions)
+    with jax.enable_x64(True):
+        latents, dims = read_sites(model, probe)
+        one = jax.tree.map(lambda column: column[:1], probe)
+        layout = coordinates(model, one)
+        identity = f"{_identity(model, probe)} {settings} {room}"
+
+    def values(z: Array, choice: Array) -> dict[str, Array]:
+        found = values_at(model, layout, z, choice, one)
+        return {name: found[name] for name in latents}
+
+    def target(data: Records) -> Target:
+        once = data._replace(weight=jnp.ones(room))
+        return Target(
+            lambda key: prior_draw(model, layout, key, one),
+            lambda z, choice: evaluate(model, layout, z, choice, once),
+            layout.choices,
+        )
+
+    def init(key: Array) -> Room:
+        data = jax.tree.map(lambda column: jnp.repeat(jnp.asarray(column[:1]), room, 0), probe)
+        data = data._replace(weight=jnp.zeros(room))
+        # Log-likelihoods are looked up when steps have come in.
+        particles = start(key, target(data), settings)._replace(table=jnp.zeros((settings.particles, room)))
+        return Room(data, jnp.zeros((), jnp.int32), particles)
+
+    def observe(key: Array, state: Room, step: Step) -> Room:
+        put = jax.tree.map(lambda column, row: column.at[state.count].set(row[0]), state.data, _row(step, probe.seen))
+        return Room(put, state.count + 1, state.particles)
+
+    def caught_up(key: Array, state: Room) -> Room:
+        of = target(state.data)
+        table = jax.vmap(of.evaluate)(state.particles.z, state.particles.choice)[1]
+        # Of empty rows, too, what is impossible must be a number: it counts 0 times.
+        particles = state.particles._replace(table=finite(table))
+        particles = advance(key, particles, state.data.weight, of, settings)
+        return state._replace(particles=particles)
+
+    def drawn(key: Array, particles: Particles, num_draws: int) -> dict[str, Array]:
+        picked = choose(key, particles, num_draws)
+        return jax.vmap(values)(particles.z[picked], particles.choice[picked])
+
+    def draw(key: Array, state: Room) -> tuple[Room, dict[str, Array]]:
+        follow, pick = random.split(key)
+        state = caught_up(follow, state)
+        return state, drawn(pick, state.particles, num_draws)
+
+    def sample(key: Array, state: Room, num_draws: int) -> dict[str, Array]:
+        follow, pick = random.split(key)
+        return drawn(pick, caught_up(follow, state).particles, num_draws)
+
+    def report(state: Room) -> dict[str, Array]:
+        size = effective_size(state.particles)
+        return {
+            "effective_size": jnp.where(state.particles.failed, 0.0, size),
+            "resampled": state.particles.resampled,
+            "log_evidence": state.particles.log_evidence,
+        }
+
+    return Belief(
+        init,
+        observe,
+        draw,
+        _no_table,
+        _no_table,
+        sample,
+        dims=tuple(dims.items()),
+        identity=identity,
+        report=report,
+        room=room,
+    )

@@ -1,0 +1,1 @@
+"""Posteriors in closed form: how they are recognised, updated and drawn from."""

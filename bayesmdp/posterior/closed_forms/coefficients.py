@@ -1,0 +1,268 @@
+"""What each row of data adds to the posterior: its coefficients, from derivatives of its log-likelihood.
+
+Let x be an unknown with one distribution for each element b of its batch. The model is conjugate if each row has a
+log-likelihood ``c . T(x_b)`` plus a constant, T the statistics of its family
+(:mod:`~bayesmdp.posterior.closed_forms.families`). With directions chosen as codes a few forward-mode derivatives, of
+all rows at once, tell which b and c are:
+
+1. Along u and along ``s[b] u`` with ``s[b] = 1 + b / B``: the ratio of the derivatives gives b.
+2. For a Dirichlet (a Beta(a, b) variable x being the Dirichlet(a, b) distribution (x, 1 - x)), where T = log p, the
+   directions keep each distribution's sum: ``v = p u`` with ``sum_k p[b, k] u[b, k] = 0`` gives ``sum_k c[k] u[b, k]``.
+   With b known, the ratio of a second one to the first gives the k with c not 0, and then c. A pair (x, 1 - x) has one
+   direction only; there a second point gives two equations for the two coefficients.
+3. For the other families derivatives at the coordinates 0 and 1 give as many equations as there are statistics. At 0,
+   where the log-likelihood is smallest in size, nothing is lost by cancellation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.model_reading.read_model import Model, describe_row, row_values
+from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.posterior.closed_forms.families import BETA, Smooth
+from bayesmdp.posterior.closed_forms.priors import NotConjugate, Prior
+
+__all__ = ["Point", "Rows", "chunk_size", "coefficients", "random_point", "refuse"]
+
+# Rows are looked at in chunks, so that a model's own [row, next_state] arrays stay below 16 MB.
+CHUNK_ELEMENTS = 2_000_000
+
+TOUCHED = 1e-11
+"""Derivatives smaller than this are rounding."""
+
+type Point = dict[str, NDArray[np.float64]]
+"""Values by site: those of a Beta as the pairs (x, 1 - x)."""
+
+
+class Rows:
+    """Log-likelihoods of all rows and their derivatives, as functions of the latent sites.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions
+        Rows, which are looked at `chunk_size` at a time.
+    num_outcomes : int
+    priors : mapping of Prior, optional
+        With which Betas are given as pairs.
+    """
+
+    def __init__(
+        self, model: Model, data: Transitions, num_outcomes: int, priors: Mapping[str, Prior] | None = None
+    ) -> None:
+        self.data = data
+        size = chunk_size(data, num_outcomes)
+        starts = range(0, len(data.state), size)
+        self._chunks = [np.minimum(np.arange(i, i + size), len(data.state) - 1) for i in starts]
+        self._model = model
+        self._betas = tuple(name for name, prior in (priors or {}).items() if prior.family is BETA)
+
+    def values(self, point: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+        """Log-likelihoods [row]."""
+        given = self._given(point)
+        return self._gather(row_values(self._model, chunk, given) for chunk in self._parts())
+
+    def slopes(self, point: Point, direction: Point) -> NDArray[np.float64]:
+        """Derivatives [row] along `direction`, which other sites stand still in."""
+        along = {name: direction.get(name, np.zeros_like(values)) for name, values in point.items()}
+        given, along = self._given(point), self._given(along)
+        return self._gather(_row_slopes(self._model, chunk, given, along) for chunk in self._parts())
+
+    def _given(self, point: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return {name: values[..., 0] if name in self._betas else values for name, values in point.items()}
+
+    def _parts(self) -> Iterator[Transitions]:
+        return (Transitions(*(column[chunk] for column in self.data)) for chunk in self._chunks)
+
+    def _gather(self, parts: Iterator[Array]) -> NDArray[np.float64]:
+        return np.concatenate([np.asarray(part) for part in parts])[: len(self.data.state)]
+
+
+def chunk_size(data: Transitions, num_outcomes: int) -> int:
+    """How many rows are looked at at a time."""
+    return min(len(data.state), max(1, CHUNK_ELEMENTS // num_outcomes))
+
+
+@partial(jax.jit, static_argnums=0)
+def _row_slopes(model: Model, data: Transitions, point: Point, direction: Point) -> Array:
+    return jax.jvp(lambda at: row_values(model, data, at), (point,), (direction,))[1]
+
+
+def random_point(rng: np.random.Generator, priors: Mapping[str, Prior], spread: float) -> Point:
+    """Random values of all sites, no two alike: distributions in the interior, numbers about their prior's."""
+    point = {}
+    for prior in priors.values():
+        if prior.family.simplex:
+            raw = np.exp(spread * rng.uniform(-1, 1, prior.parameters.shape))
+            point[prior.sites[0]] = raw / raw.sum(-1, keepdims=True)
+        else:
+            family: Smooth = prior.family  # type: ignore[assignment]
+            drawn = family.random(rng, prior.parameters.shape[:-1], spread)
+            point |= dict(zip(prior.sites, family.place(drawn, prior.parameters), strict=True))
+    return point
+
+
+def coefficients(
+    prior: Prior, rows: Rows, point: Point, rng: np.random.Generator, impossible: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Which entries of a prior's natural parameters each row adds to, and how much: [row, entry] both."""
+    if prior.family.simplex:
+        if prior.parameters.shape[-1] == 1:
+            return np.zeros((len(rows.data.state), 1), np.int32), np.zeros((len(rows.data.state), 1))
+        return _simplex(prior.sites[0], rows, point, rng, impossible)
+    return _smooth(prior, rows, point, rng, impossible)
+
+
+def _smooth(
+    prior: Prior, rows: Rows, point: Point, rng: np.random.Generator, impossible: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Steps 1 and 3 of the module docstring."""
+    family: Smooth = prior.family  # type: ignore[assignment]
+    shape = prior.parameters.shape[:-1]
+
+    def slopes(at: Point, which: tuple[int, ...], code: NDArray[np.float64]) -> NDArray[np.float64]:
+        units = family.units(tuple(at[name] for name in prior.sites), prior.parameters)
+        direction = {prior.sites[i]: units[i] * code for i in which}
+        return np.where(impossible, 0.0, rows.slopes(at, direction))
+
+    every = tuple(range(len(prior.sites)))
+    code = rng.uniform(1, 2, shape) * rng.choice([-1, 1], shape)
+    element = 1 + np.arange(code.size) / max(code.size, 1)
+    first, scaled = slopes(point, every, code), slopes(point, every, code * element.reshape(shape))
+    found = []
+    for place, which in family.equations:
+        values = family.place(place, prior.parameters)
+        at = point | {name: np.broadcast_to(v, shape) + 0.0 for name, v in zip(prior.sites, values, strict=True)}
+        found.append(slopes(at, (which,), np.ones(shape)))
+    system = np.array([family.gradient(place)[which] for place, which in family.equations])
+    coefficient = np.stack(found, -1) @ np.linalg.inv(system).T
+    touched = np.abs([first, scaled, *found]).max(0) > TOUCHED
+    if prior.family.name == "Normal":
+        # The precision that a row adds is the difference of two slopes; that of the prior is 1.
+        lost = touched & (1e-12 * np.abs(found).max(0) > 1 + np.abs(coefficient[:, 1]))
+        _refuse_far(lost, rows.data, prior)
+    b = _element(first, scaled, touched, code.size, rows.data, " and ".join(map(repr, prior.sites)))
+    coefficient = np.where(touched[:, None], coefficient, 0.0)
+    if len(family.labels) != 2 or family.labels[0] == "shape":
+        # What is added to a Gamma's shape is a count, or half of one: the difference of slopes that may be far larger.
+        rounding = 1e-14 * np.abs(found).max(0)
+        _refuse_far(touched & (rounding > 0.2), rows.data, prior)
+        nearest = np.round(2 * coefficient[:, 0]) / 2
+        near = np.abs(coefficient[:, 0] - nearest) < np.maximum(rounding, 1e-8)
+        coefficient[:, 0] = np.where(near, nearest, coefficient[:, 0])
+    size = coefficient.shape[-1]
+    return (size * b[:, None] + np.arange(size)).astype(np.int32), coefficient
+
+
+def _refuse_far(lost: NDArray[np.bool_], data: Transitions, prior: Prior) -> None:
+    if lost.any():
+        row = describe_row(data, int(np.flatnonzero(lost)[0]), reward=True)
+        raise ValueError(
+            f"{row} is too far from what the prior of {prior.sites[-1]!r} expects for 16 digits to tell its noise: "
+            "give the prior a mean and a scale nearer to the rewards, or measure rewards from another origin"
+        )
+
+
+def _element(
+    first: NDArray[np.float64],
+    scaled: NDArray[np.float64],
+    touched: NDArray[np.bool_],
+    batch: int,
+    data: Transitions,
+    name: str,
+) -> NDArray[np.int64]:
+    """The one element [row] of the batch that a row depends on: step 1."""
+    ratio = np.divide(scaled, first, out=np.ones_like(first), where=touched & (first != 0))
+    position = (ratio - 1) * batch
+    b = np.clip(np.round(position), 0, batch - 1).astype(np.int64)
+    refuse(touched & (np.abs(position - b) > 0.01), data, f"it depends on several elements of {name} at once")
+    return b
+
+
+def _simplex(
+    name: str, rows: Rows, point: Point, rng: np.random.Generator, impossible: NDArray[np.bool_]
+) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+    """Steps 1 and 2 of the module docstring."""
+    p = point[name]
+    batch, categories = int(np.prod(p.shape[:-1])), p.shape[-1]
+    u, w = _centred(rng, p), _centred(rng, p)
+    element = 1 + np.arange(batch) / batch
+    first, scaled, second = (
+        np.where(impossible, 0.0, rows.slopes(point, {name: p * code}))
+        for code in (u, u * element.reshape(*p.shape[:-1], 1), w)
+    )
+    touched = np.abs(first) + np.abs(scaled) + np.abs(second) > TOUCHED
+    b = _element(first, scaled, touched, batch, rows.data, repr(name))
+    if categories == 2:
+        entry, coefficient = 2 * b[:, None] + np.arange(2), _pair(name, rows, point, u, first, b, impossible)
+    else:
+        entry, coefficient = _single(p, u, w, first, second, b)
+    coefficient = np.where(touched[:, None], coefficient, 0.0)
+    nearest = np.round(coefficient) + 0.0  # + 0.0: no negative zeros
+    coefficient = np.where(np.abs(coefficient - nearest) < 1e-8, nearest, coefficient)
+    return entry.astype(np.int32), coefficient
+
+
+def _centred(rng: np.random.Generator, p: NDArray[np.float64]) -> NDArray[np.float64]:
+    code = rng.normal(size=p.shape)
+    return np.asarray(code - (p * code).sum(-1, keepdims=True))
+
+
+def _single(
+    p: NDArray[np.float64],
+    u: NDArray[np.float64],
+    w: NDArray[np.float64],
+    first: NDArray[np.float64],
+    second: NDArray[np.float64],
+    b: NDArray[np.int64],
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The one entry of element b whose codes have the ratio of the two derivatives."""
+    batch = np.repeat(np.arange(p.size // p.shape[-1]), p.shape[-1])
+    # An angle for each entry, on its element's own stretch of the line, so that one sorted search serves all rows.
+    code = batch + _fraction(w.ravel(), u.ravel())
+    order = np.argsort(code)
+    place = np.clip(np.searchsorted(code[order], b + _fraction(second, first)), 1, code.size - 1)
+    left, right = order[place - 1], order[place]
+    target = b + _fraction(second, first)
+    entry = np.where(np.abs(code[left] - target) < np.abs(code[right] - target), left, right)
+    return entry[:, None], (first / u.ravel()[entry])[:, None]
+
+
+def _fraction(y: NDArray[np.float64], x: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(0.25 + 0.5 * (np.arctan(y / np.where(x == 0, 1e-300, x)) / np.pi + 0.5))
+
+
+def _pair(
+    name: str,
+    rows: Rows,
+    point: Point,
+    u: NDArray[np.float64],
+    first: NDArray[np.float64],
+    b: NDArray[np.int64],
+    impossible: NDArray[np.bool_],
+) -> NDArray[np.float64]:
+    """Both coefficients of element b of a site of pairs, from the derivatives at two points."""
+    p = point[name]
+    moved = p + np.where(p[..., :1] < 0.5, 0.3, -0.3) * np.array([1, -1])
+    v = np.stack([1 / moved[..., 0], -1 / moved[..., 1]], -1)
+    again = np.where(impossible, 0.0, rows.slopes(point | {name: moved}, {name: moved * v}))
+    system = np.stack([u.reshape(-1, 2)[b], v.reshape(-1, 2)[b]], -2)
+    return np.linalg.solve(system, np.stack([first, again], -1)[..., None])[..., 0]
+
+
+def refuse(wrong: NDArray[np.bool_], data: Transitions, how: str) -> None:
+    """Say that rows have no closed form, naming the first that is `wrong`."""
+    if wrong.any():
+        row = describe_row(data, int(np.flatnonzero(wrong)[0]))
+        raise NotConjugate(
+            f"the log-likelihood of {row} has no closed-form posterior: {how} "
+            "(a mixture, a sum of probabilities, a noisy observation or a change of scale does this)"
+        )

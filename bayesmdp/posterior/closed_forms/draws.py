@@ -1,0 +1,139 @@
+"""Draws of posteriors in closed form."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.model_reading.model_runs import sites
+from bayesmdp.model_reading.read_model import Model
+from bayesmdp.model_reading.rows import Transitions, all_transitions
+from bayesmdp.posterior.closed_forms.families import FAMILIES
+from bayesmdp.posterior.closed_forms.transitions import Layout
+from bayesmdp.posterior.random_variables import standard_log_gamma
+
+__all__ = ["draw_sites", "exact_draws"]
+if TYPE_CHECKING:
+    pass
+
+
+MOMENT_DRAWS = 200
+
+
+CHUNK_ELEMENTS = 500_000
+"""Numbers that NumPy makes at a time: those that fit in a processor's cache are made twice as fast."""
+
+
+@partial(jax.jit, static_argnames=("model", "layout", "num_draws"))
+def draw_sites(
+    key: Array, model: Model | None, layout: Layout, data: Transitions, parameters: dict[str, Array], num_draws: int
+) -> dict[str, Array]:
+    """Independent draws of all latent and deterministic sites, each [draw, ...], given posterior parameters.
+
+    Without deterministic sites no model is needed, and None serves every model.
+    """
+    log_gamma = log_gammas(key, layout, parameters, num_draws)
+    normal = {}
+    for place, (names, kind) in enumerate(layout.sites):
+        if FAMILIES[kind].has_normal:
+            shape = (num_draws, *parameters[names[-1]].shape[:-1])
+            normal[names[-1]] = jax.random.normal(jax.random.fold_in(key, place), shape, jnp.float64)
+    return completed(model, layout, data, parameters, log_gamma, normal)
+
+
+def exact_draws(
+    parameters: dict[str, NDArray[Any]],
+    layout: Layout,
+    num_draws: int,
+    seed: int,
+    model: Model | None,
+    *,
+    prior: bool = False,
+) -> dict[str, NDArray[Any]]:
+    """Independent draws {site: [draw, ...]} of latent and deterministic sites; the model is needed for the latter.
+
+    Made by NumPy, which has nothing to compile and is as fast; `draw_sites` is for compiled code.
+    """
+    if not num_draws:
+        return {}
+    rng = np.random.default_rng([seed, prior])
+    chunks = math.ceil(num_draws / max(1, CHUNK_ELEMENTS // sum(a.size for a in parameters.values())))
+    size, parts = math.ceil(num_draws / chunks), []
+    for begin in range(0, num_draws, size):
+        part = _host_draws(rng, layout, parameters, size)
+        if layout.deterministic:
+            # What the model observes plays no part in its deterministic sites.
+            part |= jax.tree.map(np.asarray, _computed(model, layout.deterministic, all_transitions(1, 1, 1), part))
+        parts.append({name: values[: num_draws - begin] for name, values in part.items()})
+    return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _host_draws(
+    rng: np.random.Generator, layout: Layout, parameters: dict[str, NDArray[Any]], num_draws: int
+) -> dict[str, NDArray[Any]]:
+    """Draws of the latent sites, [draw, ...] each."""
+    values: dict[str, NDArray[Any]] = {}
+    for names, kind in layout.sites:
+        family, known = FAMILIES[kind], np.asarray(parameters[names[-1]], float)
+        shape, log_gamma, normal = family.gamma_shape(known), None, None
+        if shape is not None:
+            # In logs, and by Gamma(a) = Gamma(a + 1) U^(1 / a): most of small shape are below the smallest float.
+            gamma = rng.standard_gamma(shape + 1, (num_draws, *shape.shape))
+            log_gamma = np.log(gamma, out=gamma)
+            with np.errstate(divide="ignore", over="ignore"):  # a category of concentration 0 has probability 0
+                log_gamma -= rng.standard_exponential(log_gamma.shape) / shape
+        if family.has_normal:
+            normal = rng.standard_normal((num_draws, *known.shape[:-1]))
+        with np.errstate(over="ignore"):  # a Pareto of small shape may be infinite
+            values |= dict(zip(names, family.values(known, log_gamma, normal), strict=True))
+    return values
+
+
+def completed(
+    model: Model | None,
+    layout: Layout,
+    data: Transitions,
+    parameters: dict[str, Array],
+    log_gamma: dict[str, Array],
+    normal: dict[str, Array] | None = None,
+) -> dict[str, Array]:
+    """The sites' values [draw, ...], and the deterministic sites the model computes from them."""
+    values: dict[str, Array] = {}
+    for names, kind in layout.sites:
+        family, known, gamma = FAMILIES[kind], jnp.asarray(parameters[names[-1]]), log_gamma.get(names[-1])
+        if gamma is not None:
+            shape = known.shape if family.simplex else known.shape[:-1]
+            gamma = gamma.reshape(-1, *shape)
+        values |= dict(zip(names, family.values(known, gamma, (normal or {}).get(names[-1])), strict=True))
+    return values | _computed(model, layout.deterministic, data, values) if layout.deterministic else values
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _computed(model: Model, names: tuple[str, ...], data: Transitions, values: dict[str, Array]) -> dict[str, Array]:
+    """What the model computes from draws [draw, ...] of its latents."""
+
+    def one(latents: dict[str, Array]) -> dict[str, Array]:
+        messages = sites(model, data, latents)
+        return {name: messages[name]["value"] for name in names}
+
+    return jax.vmap(one)(values)
+
+
+def log_gammas(key: Array, layout: Layout, parameters: dict[str, Array], num_draws: int) -> dict[str, Array]:
+    """Logs of Gamma variables [draw, entry] by site, all made at once: the sampler is slow to compile."""
+    kinds = {names[-1]: FAMILIES[kind] for names, kind in layout.sites}
+    asked = {name: kinds[name].gamma_shape(values) for name, values in parameters.items()}
+    shapes = {name: shape for name, shape in asked.items() if shape is not None}
+    if not shapes:
+        return {}
+    flat = jnp.concatenate([shape.ravel() for shape in shapes.values()])
+    ends = np.cumsum([shape.size for shape in shapes.values()])[:-1]
+    parts = jnp.split(standard_log_gamma(key, flat, num_draws), ends, -1)
+    return dict(zip(shapes, parts, strict=True))

@@ -1,0 +1,87 @@
+"""Exact moments of what a model computes from its unknowns, where that is linear: a reward tied over pairs, or a sum.
+
+For ``f = c + sum_i J_i x_i`` of independent x_i, ``E f = c + sum_i J_i E x_i`` and ``Var f = sum_i J_i^2 Var x_i``.
+Linearity is found by differentiating the model at two random points, as conjugacy is. Entries of a Dirichlet are not
+independent of each other, so nothing may depend on one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.model_reading.model_runs import looked_at, sites
+from bayesmdp.model_reading.read_model import Model
+from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.posterior.closed_forms.coefficients import random_point
+from bayesmdp.posterior.closed_forms.transitions import Conjugate
+
+__all__ = ["Linear", "linear_in"]
+
+LARGEST = 10_000_000
+"""Entries of derivatives beyond which they are not looked for."""
+
+
+class Linear(NamedTuple):
+    """A site that is linear in others.
+
+    Attributes
+    ----------
+    constant : array [...]
+    slopes : dict of arrays [..., *shape of the latent site]
+        By site; those that are all 0 are left out.
+    """
+
+    constant: NDArray[np.float64]
+    slopes: dict[str, NDArray[np.float64]]
+
+    def moments(self, known: Mapping[str, tuple[Array, Array]]) -> tuple[Array, Array]:
+        """Mean and variance [...], from those of the latent sites."""
+        mean, variance = self.constant, 0 * self.constant
+        for name, slope in self.slopes.items():
+            axes = jnp.ndim(known[name][0])
+            mean = mean + jnp.tensordot(slope, known[name][0], axes)
+            variance = variance + jnp.tensordot(slope**2, known[name][1], axes)
+        return mean, variance
+
+
+def linear_in(name: str, model: Model, data: Transitions, found: Conjugate) -> Linear | None:
+    """How a deterministic site follows from the unknowns; None if not linearly, or from a Dirichlet or a precision."""
+    betas = {key for key, site in found.sites.items() if site.family.simplex and site.family.labels}
+    rng = np.random.default_rng(20260102)
+    points = [random_point(rng, {key: site.prior for key, site in found.sites.items()}, 1.0) for _ in range(2)]
+    points = [{key: x[..., 0] if key in betas else x for key, x in point.items()} for point in points]
+    with jax.enable_x64(True):
+        size = looked_at(model, data, lambda messages: np.size(messages[name]["value"]))
+        if size * sum(np.size(x) for x in points[0].values()) > LARGEST:
+            return None
+        one = Transitions(*(column[:1] for column in data))
+        (value, here), (_, there) = (jax.tree.map(np.asarray, _differentiated(model, name, one, at)) for at in points)
+    slopes = {key: slope for key, slope in here.items() if slope.any() or there[key].any()}
+    for key, slope in slopes.items():
+        whole = key in found.sites and (found.sites[key].family.labels or not found.sites[key].family.simplex)
+        if not whole or not np.allclose(slope, there[key], rtol=1e-12, atol=0):
+            return None
+    moved = sum(np.tensordot(slope, points[0][key], np.ndim(points[0][key])) for key, slope in slopes.items())
+    constant = value - moved
+    # What rounding leaves of a constant that is 0.
+    return Linear(np.where(np.abs(constant) <= 1e-12 * (1 + np.abs(value)), 0.0, constant), slopes)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _differentiated(model: Model, name: str, data: Transitions, point: dict[str, Array]) -> tuple[Array, Array]:
+    """A site's value and its derivatives by the unknowns."""
+
+    def computed(values: dict[str, Array]) -> tuple[Array, Array]:
+        value = sites(model, data, values)[name]["value"]
+        return value, value
+
+    slopes, value = jax.jacfwd(computed, has_aux=True)(point)
+    return value, slopes

@@ -1,0 +1,148 @@
+"""Posteriors of logs by particles: independent runs of :mod:`~bayesmdp.posterior.particles.sampler`, one a chain."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.model_reading.read_model import Model
+from bayesmdp.model_reading.records import Records
+from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.posterior.particles.coordinates import (
+    Coordinates,
+    coordinates,
+    evaluate,
+    evaluate_at_random,
+    evaluate_kernel,
+    prior_draw,
+    values_at,
+)
+from bayesmdp.posterior.particles.hmc import Target
+from bayesmdp.posterior.particles.sampler import DEFAULT, Settings, choose, settled, start
+
+__all__ = ["Sample", "run"]
+
+
+class Sample(NamedTuple):
+    """Draws of the posterior, and of the prior.
+
+    Attributes
+    ----------
+    draws, prior : {site: array [chain, draw, ...]}
+        Of the posterior, and of the prior that the particles began as.
+    log_evidence : array [chain]
+        Estimates of it from independent runs.
+    effective_size, resampled : array [chain]
+        ESS before the last moves, and how many times particles were resampled.
+    """
+
+    draws: dict[str, NDArray[Any]]
+    prior: dict[str, NDArray[Any]]
+    log_evidence: NDArray[np.float64]
+    effective_size: NDArray[np.float64]
+    resampled: NDArray[np.float64]
+
+    def account(self) -> dict[str, float]:
+        """For attrs: the log evidence, of the mean of the runs' estimates, and its standard error."""
+        most = self.log_evidence.max()
+        shares = np.exp(self.log_evidence - most)
+        runs = len(shares)
+        error = shares.std(ddof=1) / shares.mean() / np.sqrt(runs) if runs > 1 else np.nan
+        return {
+            "log_evidence": float(most + np.log(shares.mean())),
+            "log_evidence_sd": float(error),
+            "least_effective_size": float(self.effective_size.min()),
+            "resampled": float(self.resampled.max()),
+        }
+
+
+def run(
+    model: Model,
+    data: Transitions | Records,
+    *,
+    num_draws: int,
+    num_chains: int,
+    seed: int,
+    settings: Settings = DEFAULT,
+    progress: bool = False,
+) -> Sample:
+    """Posterior draws; of each run's particles, moved once more at the end, as many as are asked for.
+
+    Raises
+    ------
+    Unsuitable
+        If particles cannot carry the model's unknowns: with the site's name.
+    RuntimeError
+        If all particles give the data probability 0, or too many steps were needed.
+    """
+    layout = coordinates(model, data)
+    plain = isinstance(data, Transitions) and evaluate_at_random(model, layout, data).of_kernel_alone(data)
+    each = num_draws // num_chains
+    settings = settings._replace(particles=max(settings.particles, each), share=0.0)
+    runs = [
+        _run(random.key(seed), data, chain, model=model, layout=layout, settings=settings, num_draws=each, plain=plain)
+        for chain in tqdm(range(num_chains), "runs of particles", leave=False, disable=not progress)
+    ]
+    draws, prior, evidence, size, resampled, failed, behind = (
+        jax.tree.map(lambda *parts: np.stack([np.asarray(part) for part in parts]), *found)
+        for found in zip(*runs, strict=True)
+    )
+    if failed.any() or behind.any():
+        raise RuntimeError(
+            "the particles lost the posterior: "
+            + (
+                "too many steps were needed to take the log in"
+                if not failed.any()
+                else "all of them give the log probability 0, or nearly all"
+            )
+            + "; widen the prior, give more particles (bm.with_particles), or use method='nuts'"
+        )
+    return Sample(draws, prior, evidence, size, resampled)
+
+
+@partial(jax.jit, static_argnames=("model", "layout", "settings", "num_draws", "plain"))
+def _run(
+    key: Array,
+    data: Any,
+    chain: int,
+    *,
+    model: Model,
+    layout: Coordinates,
+    settings: Settings,
+    num_draws: int,
+    plain: bool,
+) -> Any:
+    once = data._replace(weight=jnp.ones(len(data.weight)))
+
+    def log_densities(z: Array, choice: Array) -> tuple[Array, Array]:
+        if not plain:
+            return evaluate(model, layout, z, choice, once)
+        log_prior, kernel = evaluate_kernel(model, layout, z, choice)
+        return log_prior, kernel[data.state, data.action, data.next_state]
+
+    target = Target(lambda key: prior_draw(model, layout, key, once), log_densities, layout.choices)
+    keys = random.split(random.fold_in(key, chain), 3)
+    begun = start(keys[0], target, settings)
+    particles, size = settled(keys[1], begun, data.weight, target, settings)
+    behind = (particles.taken != data.weight).any()
+    picked = choose(keys[2], particles, num_draws)
+
+    def told(z: Array, choice: Array) -> dict[str, Array]:
+        values = values_at(model, layout, z, choice, once)
+        # What models of recorded primitives compute has a row for each step.
+        return values if isinstance(data, Transitions) else {name: values[name] for name in layout.unknowns}
+
+    # The prior's and the posterior's in one go, which is one copy of the model to compile.
+    z = jnp.stack([begun.z[:num_draws], particles.z[picked]])
+    choice = jnp.stack([begun.choice[:num_draws], particles.choice[picked]])
+    values = jax.vmap(jax.vmap(told))(z, choice)
+    prior, draws = ({name: both[part] for name, both in values.items()} for part in (0, 1))
+    return draws, prior, particles.log_evidence, size, particles.resampled - 1, particles.failed, behind

@@ -1,0 +1,131 @@
+"""Posteriors from logs of recorded primitives."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import jax
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.logs.recorded_log import read_records
+from bayesmdp.model_reading.model_runs import run_at_random
+from bayesmdp.model_reading.primitives import fit_rows
+from bayesmdp.model_reading.read_model import Impossible, Model, Program, read_sites
+from bayesmdp.model_reading.records import Records, check_records
+from bayesmdp.posterior.beliefs.make_belief import ByParticles
+from bayesmdp.posterior.closed_forms.draws import exact_draws
+from bayesmdp.posterior.closed_forms.families import FAMILIES
+from bayesmdp.posterior.closed_forms.primitives import Pairs, find_pairs, impossible_rows, learn, log_evidence
+from bayesmdp.posterior.closed_forms.priors import NotConjugate
+from bayesmdp.posterior.inference.request import Drawn, Request, check_draws, sampled
+from bayesmdp.posterior.inference.tree import Labels, by_draw, in_chains, label_parameters, numbered_tree, versions
+from bayesmdp.posterior.particles.sampler import DEFAULT
+
+__all__ = ["infer_records"]
+
+
+def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Request) -> xr.DataTree:
+    """`infer` of a model of recorded primitives."""
+    data = check_records(log) if isinstance(log, Records) else read_records(log, mdp)
+    method, settings = request.method, DEFAULT
+    if isinstance(model, ByParticles):
+        settings, model, method = model.settings, model.model, "smc" if method == "auto" else method
+    with jax.enable_x64(True):
+        # Read the model once, and check that its primitives lead where the log says.
+        if not callable(model):
+            raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
+        data = fit_rows(model, data)
+        latents, dims = read_sites(model, data)
+        if not isinstance(log, Records):
+            _check_next(run_at_random(model, data, latents).values["next_state"], np.asarray(log["next_state"]))
+        # Choose the engine, and draw.
+        pairs, reason = _closed_form(model, data, method)
+        groups: dict[str, xr.Dataset] = {}
+        if pairs is None:
+            engine = "nuts" if method == "nuts" else "smc"
+            check_draws(request.draws, reason)
+            drawn = sampled(engine, model, data, Program(latents, (), dims, (0, 0, 0)), request, settings)
+            if drawn.statistics:
+                groups["sample_stats"] = by_draw(drawn.statistics, {})
+        else:
+            engine = "exact"
+            _refuse_impossible(data, impossible_rows(model, pairs, data))
+            after, drawn = _drawn_exactly(model, data, pairs, request)
+            families = {name: FAMILIES[kind] for name, kind in pairs.families}
+            groups["parameters"] = label_parameters(after, families, dims, Labels((), ()))
+    attrs = {
+        "engine": engine,
+        **drawn.account,
+        "reason": reason,
+        "model": getattr(model, "__name__", type(model).__name__),
+        "latents": json.dumps(list(latents)),
+        "families": json.dumps({} if pairs is None else {name: [[name], kind] for name, kind in pairs.families}),
+        "seed": request.seed,
+        "num_transitions": float(np.sum(data.weight)),
+        **versions(),
+    }
+    rows = {
+        name: (("row", *(f"{name}_axis_{i}" for i in range(np.ndim(values) - 1))), np.asarray(values))
+        for name, values in data.seen.items()
+    }
+    groups |= {
+        "posterior": by_draw({name: drawn.posterior[name] for name in latents}, dims).assign_attrs(attrs),
+        "prior": by_draw({name: drawn.prior[name] for name in latents}, dims),
+        "observed_data": xr.Dataset(rows),
+        "constant_data": xr.Dataset(
+            {
+                "state": (("row", "coordinate"), np.asarray(data.state)),
+                "action": ("row", np.asarray(data.action)),
+                "weight": ("row", np.asarray(data.weight)),
+            }
+        ),
+    }
+    return numbered_tree(groups, attrs)
+
+
+def _closed_form(model: Model, data: Records, method: str) -> tuple[Pairs | None, str]:
+    """The closed form if there is one and it is wanted, and why it is taken or not."""
+    if method not in ("auto", "exact"):
+        return None, f"asked for with method={method!r}"
+    try:
+        return find_pairs(model, data), "sites observe the unknowns directly"
+    except NotConjugate as error:
+        if method == "exact":
+            raise
+        return None, f"no closed form: {error}"
+
+
+def _drawn_exactly(
+    model: Model, data: Records, pairs: Pairs, request: Request
+) -> tuple[dict[str, NDArray[np.float64]], Drawn]:
+    """The parameters of the posterior in closed form, and draws of it and of the prior."""
+    after = {name: np.asarray(values) for name, values in learn(model, pairs, pairs.before, data).items()}
+    draws, seed, chains = request.draws, request.seed, request.chains
+    posterior = in_chains(exact_draws(after, pairs.layout, draws, seed, None), chains)
+    prior = in_chains(exact_draws(pairs.before, pairs.layout, draws, seed, None, prior=True), chains)
+    evidence = log_evidence(model, pairs, after, data)
+    return after, Drawn(posterior, prior, {}, {"log_evidence": evidence, "log_evidence_sd": 0.0})
+
+
+def _refuse_impossible(data: Records, impossible: NDArray[np.bool_]) -> None:
+    if impossible.any():
+        row = int(np.flatnonzero(impossible)[0])
+        told = ", ".join(f"{name} {np.asarray(column)[row]}" for name, column in data.seen.items())
+        raise Impossible(
+            f"the log's row {row} ({told}), from state {np.asarray(data.state)[row]}, has probability 0 under the "
+            "model; check the log, or widen the prior"
+        )
+
+
+def _check_next(lead: NDArray[np.float64], next_state: NDArray[np.float64]) -> None:
+    """Refuse a log whose next states are not where its primitives lead."""
+    off = np.abs(lead - next_state).max(-1) > 1e-6
+    if off.any():
+        step = int(np.flatnonzero(off)[0])
+        raise ValueError(
+            f"log next_state at step {step} is {next_state[step].tolist()}; its primitives lead to "
+            f"{lead[step].tolist()} under the model"
+        )

@@ -1,0 +1,86 @@
+"""What `infer` is asked for, and draws by the two samplers that serve every kind of model."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from numpy.typing import NDArray
+
+from bayesmdp.foundation.validation import integer
+from bayesmdp.model_reading.read_model import Data, Model, Program
+from bayesmdp.posterior.inference import nuts, particles
+from bayesmdp.posterior.inference.tree import in_chains
+from bayesmdp.posterior.particles.sampler import DEFAULT, Settings
+
+__all__ = ["METHODS", "Drawn", "Request", "check_draws", "num_chains", "sampled"]
+
+METHODS = ("auto", "exact", "smc", "nuts")
+
+
+class Request(NamedTuple):
+    """The options of `infer`, checked; `chains` divides `draws`."""
+
+    draws: int
+    method: str
+    seed: int
+    chains: int
+    num_warmup: int
+    progress: bool
+
+
+class Drawn(NamedTuple):
+    """Draws of the unknowns before and after the data.
+
+    Attributes
+    ----------
+    posterior, prior : {site: array [chain, draw, ...]}
+    statistics : {name: array [chain, draw]}
+        How each draw was made; empty but for NUTS.
+    account : {name: float}
+        Of the run as a whole: the log evidence and what else the attrs of a posterior say.
+    """
+
+    posterior: dict[str, NDArray[Any]]
+    prior: dict[str, NDArray[Any]]
+    statistics: dict[str, NDArray[Any]]
+    account: dict[str, float]
+
+
+def num_chains(draws: int, chains: int) -> int:
+    """The largest number of chains, `chains` at most, that divides `draws`."""
+    return max(n for n in range(1, integer("chains", chains, 1) + 1) if draws % n == 0)
+
+
+def check_draws(draws: int, reason: str) -> None:
+    """Refuse to keep parameters alone where there are none."""
+    if not draws:
+        raise ValueError(f"draws must be at least 1 where the posterior is not known in closed form: {reason}")
+
+
+def sampled(
+    engine: str, model: Model, data: Data, program: Program, request: Request, settings: Settings = DEFAULT
+) -> Drawn:
+    """Draws by particles (`engine` "smc", as `settings` say) or by NUTS ("nuts")."""
+    if engine == "smc":
+        sample = particles.run(
+            model,
+            data,
+            num_draws=request.draws,
+            num_chains=request.chains,
+            seed=request.seed,
+            settings=settings,
+            progress=request.progress,
+        )
+        return Drawn(sample.draws, sample.prior, {}, sample.account())
+    posterior, statistics = nuts.run(
+        model,
+        data,
+        program,
+        num_draws=request.draws,
+        num_chains=request.chains,
+        num_warmup=request.num_warmup,
+        seed=request.seed,
+        progress=request.progress,
+    )
+    prior = nuts.prior_draws(model, data, program, request.draws, request.seed + 1)
+    return Drawn(posterior, in_chains(prior, request.chains), statistics, {})

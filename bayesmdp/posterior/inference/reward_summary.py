@@ -1,0 +1,77 @@
+"""Many different rewards in a few rows, where the likelihood permits.
+
+A Normal likelihood sees of n rewards only their sum and the sum of their squares. Those of one (state, action, next
+state) may then stand in two rows of weight n / 2, at their mean minus and plus their standard deviation, which have the
+same sums: a log of a million rewards is no more than two rows for each transition seen. This is ours. Whether the
+likelihood permits it is not asked of the model but tried, transition by transition, at random values of the unknowns.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmdp.model_reading.model_runs import latent_values
+from bayesmdp.model_reading.read_model import Model, Program
+from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.posterior.closed_forms.coefficients import Rows
+
+__all__ = ["summarise_rewards"]
+
+MANY_ROWS = 10_000
+"""Rows up to which a log is taken as it is."""
+
+TRIALS = 5
+
+
+def summarise_rewards(model: Model, data: Transitions, program: Program) -> Transitions:
+    """The rows, or two for each (state, action, next state) if they are as likely whatever the unknowns are.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions
+        Distinct rows.
+    program : Program
+        Of the model.
+
+    Examples
+    --------
+    >>> import jax, bayesmdp as bm
+    >>> from bayesmdp.model_reading.read_model import read
+    >>> river = bm.environments.riverswim(3)
+    >>> model = bm.models.normal_rewards(river, bm.models.dirichlet_transitions(river))
+    >>> nowhere = np.zeros(20_000, np.int32)
+    >>> log = Transitions(nowhere, nowhere, nowhere, np.random.default_rng(0).normal(size=20_000), np.ones(20_000))
+    >>> with jax.enable_x64(True):
+    ...     summarise_rewards(model, log, read(model, log)).weight
+    array([10000., 10000.])
+    """
+    if len(data.weight) <= MANY_ROWS:
+        return data
+    kind = np.atleast_1d(np.ravel_multi_index((data.state, data.action, data.next_state), program.shape))
+    kinds, first, place = np.unique(kind, return_index=True, return_inverse=True)
+    if 4 * len(kinds) > len(kind):
+        return data
+
+    def by_kind(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(place, numbers, len(kinds))
+
+    weight = by_kind(data.weight)
+    mean = by_kind(data.weight * data.reward) / weight
+    deviation = np.sqrt(by_kind(data.weight * (data.reward - mean[place]) ** 2) / weight)
+    once = Transitions(*(np.repeat(np.asarray(column)[first], 2) for column in data))
+    two = once._replace(reward=(mean[:, None] + deviation[:, None] * [-1, 1]).ravel(), weight=np.repeat(weight / 2, 2))
+    each, of_two = (
+        Rows(model, rows._replace(weight=np.ones(len(rows.weight))), program.shape[-1]) for rows in (data, two)
+    )
+    for seed in range(TRIALS):
+        values = latent_values(model, data, seed)
+        before = by_kind(data.weight * each.values(values))
+        after = (two.weight * of_two.values(values)).reshape(-1, 2).sum(-1)
+        with np.errstate(invalid="ignore"):  # an impossible row's is minus infinity
+            if not (np.abs(before - after) <= 1e-9 * (1 + np.abs(before))).all():
+                return data
+    kept = np.repeat(deviation > 0, 2) | (np.arange(len(two.weight)) % 2 == 0)
+    two = two._replace(weight=np.where(np.repeat(deviation > 0, 2), two.weight, 2 * two.weight))
+    return Transitions(*(np.asarray(column)[kept] for column in two))

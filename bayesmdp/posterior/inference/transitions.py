@@ -1,0 +1,209 @@
+"""Posteriors of transitions, and of rewards, from logs and from weighted rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Sequence
+
+import jax
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.logs.compress import compress
+from bayesmdp.logs.log import label_set, left_out_told
+from bayesmdp.model_reading.model_runs import latent_values
+from bayesmdp.model_reading.read_model import (
+    Impossible,
+    Model,
+    Program,
+    check,
+    describe_row,
+    read,
+    reads_reward,
+    row_values,
+)
+from bayesmdp.model_reading.rows import MeanRewards, Transitions
+from bayesmdp.posterior.beliefs.make_belief import ByParticles
+from bayesmdp.posterior.closed_forms.draws import exact_draws
+from bayesmdp.posterior.closed_forms.evidence import conjugate_log_evidence
+from bayesmdp.posterior.closed_forms.transitions import Conjugate, NotConjugate, find
+from bayesmdp.posterior.inference.request import Drawn, Request, check_draws, sampled
+from bayesmdp.posterior.inference.reward_summary import summarise_rewards
+from bayesmdp.posterior.inference.tree import Labels, in_chains, posterior_tree
+from bayesmdp.posterior.particles.sampler import DEFAULT
+from bayesmdp.problems.mdp import MDP
+
+__all__ = ["infer_transitions", "log_rows"]
+
+
+TRIALS = 16
+"""Random values of the unknowns under which a row is tried before it is called impossible."""
+
+FEWEST_ROWS = 16
+"""Small logs, of a few rows and then of a few more, share their programs too."""
+
+
+def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None, request: Request) -> xr.DataTree:
+    """`infer` of a model with a site ``transition``, and with unknown rewards where it has a site ``reward``."""
+    with left_out_told(log):
+        data, labels = log_rows(model, log, mdp)
+    with jax.enable_x64(True):
+        # Read the model once: its unknowns, and whether it looks at rewards.
+        padded = _padded(data)
+        program = read(model, padded, labels.outcome)
+        _check_sizes(program, labels)
+        rewards = "as seen" if program.rewarded else "not looked at"
+        short = summarise_rewards(model, data, program) if program.rewarded else data
+        if short is not data:
+            data, rewards = short, "two rows a transition, with the same mean and variance"
+            padded = _padded(data)
+        # Choose the engine, and draw.
+        engine, closed_form, reason = _engine(model, padded, request.method, labels.outcome, program)
+        parameters: dict[str, NDArray[np.float64]] = {}
+        if closed_form is None:
+            check_draws(request.draws, reason)
+            check(model, padded)
+            if not _discrete(program):  # a row may need one value of a discrete unknown, which trials can miss
+                _refuse_impossible(padded, _never(model, padded), program.rewarded)
+            settings = model.settings if isinstance(model, ByParticles) else DEFAULT
+            drawn = sampled(engine, model, padded, program, request, settings)
+        else:
+            parameters, drawn = _drawn_exactly(model, padded, closed_form, request)
+    families = {} if closed_form is None else dict(zip(closed_form.sites, closed_form.layout.sites, strict=True))
+    return posterior_tree(
+        prior=drawn.prior,
+        posterior=drawn.posterior,
+        statistics=drawn.statistics,
+        parameters=parameters,
+        families={} if closed_form is None else {name: site.family for name, site in closed_form.sites.items()},
+        data=data,
+        rewarded=program.rewarded,
+        dims=program.dims,
+        labels=labels.sized(program.shape),
+        attrs={
+            "engine": engine,
+            **drawn.account,
+            "reason": reason,
+            "model": getattr(model, "__name__", type(model).__name__),
+            "latents": json.dumps(list(program.latents)),
+            "deterministic": json.dumps(program.deterministic),
+            "families": json.dumps(families),
+            "rewards": rewards,
+            "seed": request.seed,
+            "num_transitions": float(data.weight.sum()),
+        },
+    )
+
+
+def _drawn_exactly(
+    model: Model, data: Transitions, closed_form: Conjugate, request: Request
+) -> tuple[dict[str, NDArray[np.float64]], Drawn]:
+    """The parameters of the posterior in closed form, and draws of it and of the prior."""
+    after, before = (
+        {name: np.asarray(values) for name, values in closed_form.posterior(weight).items()}
+        for weight in (data.weight, 0 * data.weight)
+    )
+    layout, draws, seed, chains = closed_form.layout, request.draws, request.seed, request.chains
+    prior = in_chains(exact_draws(before, layout, draws, seed, model, prior=True), chains)
+    posterior = in_chains(exact_draws(after, layout, draws, seed, model), chains)
+    evidence = conjugate_log_evidence(model, data, closed_form, after)
+    return after, Drawn(posterior, prior, {}, {"log_evidence": evidence, "log_evidence_sd": 0.0})
+
+
+def log_rows(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, Labels]:
+    """The rows seen and what to call them.
+
+    This is the one place where a log is reduced to rows for a model, after the model was asked what it looks at.
+    """
+    if isinstance(log, Transitions):
+        if isinstance(log, MeanRewards) and callable(model) and reads_reward(model):
+            raise ValueError(
+                "the model observes rewards, and those of the data are means over steps that were paid differently, "
+                "each of which would count as one exact reward; give the log itself, or "
+                "compress(log, distinct_rewards=True)"
+            )
+        data = Transitions(*(np.asarray(column) for column in log))
+        if data.weight.ndim != 1 or any(column.shape != data.weight.shape for column in data):
+            raise ValueError(f"the columns of the data have shapes {[column.shape for column in data]}; expected equal")
+        if not (np.isfinite(data.weight) & (data.weight >= 0)).all() or not data.weight.sum() > 0:
+            raise ValueError("the data's weights must be finite, at least 0 and not all 0")
+        for name in ("state", "action", "next_state"):
+            if (getattr(data, name) < 0).any():
+                raise ValueError(f"the data's {name} holds a negative index")
+        data = Transitions(*(column[data.weight > 0] for column in data))
+        states: Sequence[Hashable] | None = None if mdp is None else mdp.states
+        actions: Sequence[Hashable] | None = None if mdp is None else mdp.actions
+    else:
+        data = compress(log, mdp, distinct_rewards=callable(model) and reads_reward(model))
+        states = label_set(log, "states") if mdp is None else mdp.states
+        actions = label_set(log, "actions") if mdp is None else mdp.actions
+    return data, Labels(states, actions, None if mdp is None else mdp.successor)
+
+
+def _padded(data: Transitions) -> Transitions:
+    """With rows of weight 0 up to a power of 2, so that logs of about the same size share their compiled programs."""
+    rows = len(data.weight)
+    extra = max(FEWEST_ROWS, 1 << (rows - 1).bit_length()) - rows
+    columns = (np.concatenate([column, np.repeat(column[:1], extra)]) for column in data)
+    return Transitions(*columns)._replace(weight=np.concatenate([data.weight, np.zeros(extra)]))
+
+
+def _check_sizes(program: Program, labels: Labels) -> None:
+    expected = labels.shape
+    if expected is not None and program.shape != expected:
+        remedy = (
+            "; pass mdp if its last axis is the outcome of a successor table" if labels.successor is None else ""
+        ) + (
+            "; if the log shows too few, read_log(states=[...], actions=[...]) declares them all, in the model's order"
+            if any(own > told for own, told in zip(program.shape[:2], expected[:2], strict=True))
+            else ""
+        )
+        raise ValueError(
+            f"the model's transition has shape {program.shape}; the log's labels say {expected} "
+            f"[state, action, {labels.outcome}]{remedy}"
+        )
+
+
+def _engine(
+    model: Model, data: Transitions, method: str, outcome: str, program: Program
+) -> tuple[str, Conjugate | None, str]:
+    """Which engine, the closed form if it is the exact one, and why."""
+    if method in ("smc", "nuts"):
+        return method, None, f"asked for with method={method!r}"
+    if method == "auto" and isinstance(model, ByParticles):
+        return "smc", None, "asked for with with_particles"
+    try:
+        found = find(model, data, outcome, program)
+    except NotConjugate as error:
+        if method == "exact":
+            raise
+        discrete = _discrete(program)
+        why = f"; {discrete[0]!r} is discrete" if discrete else ""
+        return "smc" if discrete else "nuts", None, f"no closed form: {error}{why}"
+    _refuse_impossible(data, found.impossible, program.rewarded)
+    each = ((site.prior.sites, site.family.name) for site in found.sites.values())
+    kinds = ", ".join(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {kind}" for names, kind in each)
+    return "exact", found, f"conjugate, by differentiating the log-likelihood: {kinds}"
+
+
+def _discrete(program: Program) -> list[str]:
+    return [name for name, latent in program.latents.items() if latent.discrete]
+
+
+def _never(model: Model, data: Transitions) -> NDArray[np.bool_]:
+    """Rows [row] of probability 0 at each of several random values of the unknowns."""
+    once, never = data._replace(weight=np.ones(len(data.weight))), np.ones(len(data.weight), bool)
+    for seed in range(TRIALS):
+        never &= np.asarray(row_values(model, once, latent_values(model, data, seed))) < -1e300
+        if not never.any():
+            break
+    return never
+
+
+def _refuse_impossible(data: Transitions, impossible: NDArray[np.bool_], rewarded: bool) -> None:
+    if impossible.any():
+        row = describe_row(data, int(np.flatnonzero(impossible)[0]), reward=rewarded)
+        raise Impossible(
+            f"the log has {row}, which has probability 0 under the model; check the log, or widen the prior"
+        )

@@ -1,0 +1,1 @@
+"""Posteriors by particles: any model, moved by Hamiltonian Monte Carlo."""

@@ -1,0 +1,358 @@
+"""Sequential Monte Carlo: weighted particles that follow a posterior as data come in, whatever the prior.
+
+The log-likelihood of weighted rows is linear in the weights, ``w . l(x)`` with l(x) [row] the log-likelihood of each
+row seen once. Each particle keeps its l(x), so new data, weights w' in the place of w, change its log weight by
+``(w' - w) . l(x)``, one product of a matrix and a vector. While the effective sample size
+
+    ESS = (sum of weights)^2 / sum of weights^2
+
+stays above a threshold that is all. Where it would fall below, the data are taken in by steps (Neal, 2001; Del Moral,
+Doucet and Jasra, 2006; their path is w + lambda (w' - w)): the largest lambda that keeps the ESS at the threshold, by
+bisection; then particles are resampled (systematically) and moved by a few steps of Hamiltonian Monte Carlo
+(:mod:`~bayesmdp.posterior.particles.hmc`), with the covariance of the particles as inverse mass and a step size adapted
+to their acceptance, discrete unknowns being drawn from their conditional distribution; and so on until w' is reached.
+
+The log of the mean weight, summed over all steps, estimates the log evidence: the log probability of the data under the
+model.
+
+Between two resamplings the same particles would be drawn from again and again, and an agent's data depend on its draws:
+an unlucky set could keep it from finding out (see :mod:`~bayesmdp.posterior.beliefs.exact` on kept draws). A share of
+the particles is therefore moved at every call, in rotation, which leaves the posterior as it is.
+
+Compiling takes longer than running where there are few data. The model and its gradient are therefore in a program
+once for moves of all particles, which also look up the log-likelihoods that they end with, and once for moves of a
+share; and all random numbers of a call come from two words, counted up.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.posterior.particles.hmc import (
+    Moving,
+    Target,
+    diagonal_root,
+    finite,
+    move,
+    root_of_spread,
+    uniforms_needed,
+)
+from bayesmdp.posterior.random_variables import uniforms
+
+__all__ = [
+    "DEFAULT",
+    "Particles",
+    "Settings",
+    "Target",
+    "advance",
+    "choose",
+    "effective_size",
+    "settled",
+    "start",
+]
+
+ACCEPTANCE = 0.8
+IMPOSSIBLE = -1e15
+"""Less than any number of steps that are possible could sum up to."""
+SURVIVORS = 10
+"""Fewer, once the data rule particles out, and they no longer stand for the posterior."""
+LEAST_SHARE = 1e-9
+MEMORY = 0.1
+"""Particles are moved until each unknown's correlation with what it was is below this."""
+LEARNING = 0.7
+"""How far a move changes the log of the step size, times how far its acceptance is from ACCEPTANCE."""
+MAX_STEPS = 500
+CHUNK = 256
+"""Particles whose log-likelihoods are looked up at a time at the start: each takes the room of all rows."""
+
+
+class Settings(NamedTuple):
+    """Numbers that shape the program; hashable.
+
+    Attributes
+    ----------
+    particles : int
+    threshold : float in (0, 1)
+        Of the ESS, as a share of the particles.
+    moves : int
+        At most so many steps of Hamiltonian Monte Carlo after each resampling; fewer once particles have forgotten
+        where they were.
+    leapfrog : int
+        Gradients a step.
+    share : float in [0, 1]
+        Of the particles that each call moves.
+    """
+
+    particles: int = 500
+    threshold: float = 0.5
+    moves: int = 100
+    leapfrog: int = 2
+    share: float = 0.05
+
+
+DEFAULT = Settings()
+
+
+class Particles(NamedTuple):
+    """A weighted sample, and what it has taken in.
+
+    Attributes
+    ----------
+    z : array [particle, size]
+    choice : int array [particle]
+    table : array [particle, row]
+        Log-likelihoods of the rows, each seen once.
+    log_weight : array [particle]
+        Their exponentials sum to 1.
+    taken : array [row]
+        The rows' weights that the particles are weighted by.
+    log_evidence : float
+    log_step : float
+        Of the leapfrog steps.
+    root : array [size, size] or [size]
+        Of the covariance of z when particles were last resampled: its Cholesky factor, or standard deviations.
+    cursor : int
+        The particle to be moved next.
+    resampled, moved : float
+        How many times; and how many moves that took.
+    failed : bool
+        Whether all particles, or nearly all, gave the data probability 0.
+    """
+
+    z: Array
+    choice: Array
+    table: Array
+    log_weight: Array
+    taken: Array
+    log_evidence: Array
+    log_step: Array
+    root: Array
+    cursor: Array
+    resampled: Array
+    moved: Array
+    failed: Array
+
+
+def start(key: Array, target: Target, settings: Settings) -> Particles:
+    """Draws from the prior, equally weighted."""
+    count = settings.particles
+    z, choice = jax.vmap(target.draw)(random.split(key, count))
+    # Chunks of one size, the last of which begins anew where it is not full: a rest would be a second copy to compile.
+    chunks = -(-count // CHUNK)
+    place = np.arange(chunks * -(-count // chunks)).reshape(chunks, -1) % count
+    table = finite(lax.map(lambda at: jax.vmap(target.evaluate)(*at)[1], (z[place], choice[place])))
+    table = table.reshape(-1, *table.shape[2:])[:count]
+    return Particles(
+        z=z,
+        choice=choice,
+        table=table,
+        log_weight=_equal(count),
+        taken=jnp.zeros(table.shape[-1]),
+        log_evidence=jnp.zeros(()),
+        log_step=jnp.full((), -0.2, jnp.float64),
+        root=diagonal_root(z),
+        cursor=jnp.zeros((), jnp.int32),
+        resampled=jnp.zeros(()),
+        moved=jnp.zeros(()),
+        failed=jnp.zeros((), bool),
+    )
+
+
+def effective_size(particles: Particles) -> Array:
+    """ESS, between 1 and the number of particles."""
+    return _ess(particles.log_weight)
+
+
+def advance(key: Array, particles: Particles, weight: Array, target: Target, settings: Settings) -> Particles:
+    """The particles with all data taken in: row r seen `weight[r]` times in all.
+
+    Or as much of them as MAX_STEPS allow; the next call goes on.
+    """
+    weight = jnp.asarray(weight, jnp.float64)
+    words = random.bits(key, (2,), jnp.uint32)
+
+    def step(carry: tuple[Particles, Array]) -> tuple[Particles, Array]:
+        now, steps = carry
+        gained = now.table @ (weight - now.taken)
+        whole, lost = _enough(now.log_weight, gained, settings)
+
+        def reweigh(now: Particles) -> Particles:
+            return _weighed(now, gained)._replace(taken=weight)
+
+        def bridge(now: Particles) -> Particles:
+            share = _largest_share(now.log_weight, gained, settings)
+            taken = now.taken + share * (weight - now.taken)
+            return _renewed(words, steps, _weighed(now, share * gained)._replace(taken=taken), target, settings)
+
+        now = lax.cond(whole | lost, reweigh, bridge, now)
+        return now._replace(failed=now.failed | lost), steps + 1
+
+    def unfinished(carry: tuple[Particles, Array]) -> Array:
+        now, steps = carry
+        return (now.taken != weight).any() & ~now.failed & (steps < MAX_STEPS)
+
+    particles, _ = lax.while_loop(unfinished, step, (particles, jnp.zeros((), jnp.int32)))
+    return _refreshed(words, particles, target, settings) if settings.share > 0 else particles
+
+
+def settled(
+    key: Array, particles: Particles, weight: Array, target: Target, settings: Settings
+) -> tuple[Particles, Array]:
+    """As `advance`, with share 0, and at the end resampled and moved once more, so that all weigh the same.
+
+    Returns
+    -------
+    Particles
+    float
+        The ESS before they were resampled for the last time.
+    """
+    weight = jnp.asarray(weight, jnp.float64)
+    words = random.bits(key, (2,), jnp.uint32)
+
+    def step(carry: tuple[Particles, Array, Array]) -> tuple[Particles, Array, Array]:
+        now, steps, _ = carry
+        gained = now.table @ (weight - now.taken)
+        whole, lost = _enough(now.log_weight, gained, settings)
+        share = jnp.where(whole | lost, 1.0, _largest_share(now.log_weight, gained, settings))
+        taken = jnp.where(share == 1, weight, now.taken + share * (weight - now.taken))
+        now = _weighed(now, share * gained)._replace(taken=taken, failed=now.failed | lost)
+        return _renewed(words, steps, now, target, settings), steps + 1, _ess(now.log_weight)
+
+    def unfinished(carry: tuple[Particles, Array, Array]) -> Array:
+        now, steps, _ = carry
+        return (steps == 0) | ((now.taken != weight).any() & ~now.failed & (steps < MAX_STEPS))
+
+    first = (particles, jnp.zeros((), jnp.int32), jnp.zeros(()))
+    particles, _, size = lax.while_loop(unfinished, step, first)
+    return particles, size
+
+
+def choose(key: Array, particles: Particles, num_draws: int) -> Array:
+    """Numbers [draw] of particles drawn by weight, systematically: each as often as its weight says, or once more.
+
+    In random order, so that the first few are a sample too.
+    """
+    uniform = uniforms(random.bits(key, (2,), jnp.uint32), 0, (num_draws + 1,))
+    return _systematic(uniform[0], particles.log_weight, num_draws)[jnp.argsort(uniform[1:])]
+
+
+def _systematic(offset: Array, log_weight: Array, num_draws: int) -> Array:
+    ladder = jnp.cumsum(jnp.exp(log_weight - log_weight.max()))
+    at = (jnp.arange(num_draws) + offset) / num_draws
+    return jnp.clip(jnp.searchsorted(ladder / ladder[-1], at, side="right"), 0, len(log_weight) - 1)
+
+
+def _ess(log_weight: Array) -> Array:
+    weight = jnp.exp(log_weight - log_weight.max())
+    return weight.sum() ** 2 / (weight**2).sum()
+
+
+def _equal(count: int) -> Array:
+    return jnp.full(count, -math.log(count), jnp.float64)
+
+
+def _enough(log_weight: Array, gained: Array, settings: Settings) -> tuple[Array, Array]:
+    """Whether all that is gained can be taken in at once, and whether the data rule nearly all particles out."""
+    whole = _ess(log_weight + gained) >= settings.threshold * settings.particles
+    # Hard zeros: what survives them must be a sample still.
+    survivors = _ess(log_weight + LEAST_SHARE * gained)
+    possible = (log_weight + gained).max() > IMPOSSIBLE
+    return whole, ~possible | (survivors < min(SURVIVORS, settings.particles / 4))
+
+
+def _weighed(now: Particles, gained: Array) -> Particles:
+    log_weight = now.log_weight + gained
+    most = log_weight.max()
+    total = most + jnp.log(jnp.exp(log_weight - most).sum())
+    return now._replace(log_weight=log_weight - total, log_evidence=now.log_evidence + total)
+
+
+def _largest_share(log_weight: Array, gained: Array, settings: Settings) -> Array:
+    """How much of what is gained can be taken in at once, on a logarithmic scale from LEAST_SHARE to 1."""
+    least = settings.threshold * settings.particles
+
+    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = ends
+        middle = (low + high) / 2
+        enough = _ess(log_weight + jnp.exp(middle) * gained) >= least
+        return jnp.where(enough, middle, low), jnp.where(enough, high, middle)
+
+    low, _ = lax.fori_loop(0, 12, halve, (jnp.full((), math.log(LEAST_SHARE)), jnp.zeros(())))
+    return jnp.exp(low)
+
+
+class _Renewing(NamedTuple):
+    """Moves made, the particles, the log of the step size, the rows' log-likelihoods, and whether these are theirs."""
+
+    number: Array
+    at: Moving
+    log_step: Array
+    table: Array
+    looked: Array
+
+
+def _renewed(words: Array, step: Array, now: Particles, target: Target, settings: Settings) -> Particles:
+    """The particles resampled, and moved until they have forgotten where they were."""
+    count, unknowns = now.z.shape
+    ticks = (step + 1).astype(jnp.uint32) * np.uint32(settings.moves + 2)
+    root = root_of_spread(now.z, jnp.exp(now.log_weight))
+    picked = _systematic(uniforms(words, ticks, (1,))[0], now.log_weight, count)
+    begun = now.z[picked]
+    before = begun - begun.mean(0)
+    scale = (before**2).sum(0)
+
+    def turn(carry: _Renewing) -> _Renewing:
+        number, at, log_step, *_ = carry
+        after = at.z - at.z.mean(0)
+        correlation = (before * after).sum(0) / jnp.sqrt(scale * (after**2).sum(0) + 1e-300)
+        again = (number < settings.moves) & ((number == 0) | (correlation > MEMORY).any())
+        # The last turn moves nothing, and looks up where the others have led.
+        steps = jnp.where(again, settings.leapfrog, 0)
+        uniform = uniforms(words, ticks + 1 + number.astype(jnp.uint32), (count, uniforms_needed(unknowns)))
+        moved = move(uniform, at, root, jnp.exp(log_step), now.taken, target, steps, ~again | (number == 0))
+        log_step = jnp.where(again, _learned(log_step, moved.rate), log_step)
+        return _Renewing(number + again, moved.at, log_step, moved.rows, ~again)
+
+    at = Moving(begun, now.choice[picked], jnp.zeros(count), jnp.zeros_like(begun))
+    first = _Renewing(jnp.zeros((), jnp.int32), at, now.log_step, now.table, jnp.zeros((), bool))
+    number, at, log_step, table, _ = lax.while_loop(lambda carry: ~carry.looked, turn, first)
+    return now._replace(
+        z=at.z,
+        choice=at.choice,
+        table=table,
+        log_weight=_equal(count),
+        log_step=log_step,
+        root=root,
+        resampled=now.resampled + 1,
+        moved=now.moved + number,
+    )
+
+
+def _learned(log_step: Array, rate: Array) -> Array:
+    return jnp.clip(log_step + LEARNING * (rate - ACCEPTANCE), -12.0, 0.7)
+
+
+def _refreshed(words: Array, now: Particles, target: Target, settings: Settings) -> Particles:
+    """With a share of the particles moved, in rotation."""
+    count = max(1, round(settings.share * settings.particles))
+    place = (now.cursor + jnp.arange(count, dtype=jnp.int32)) % settings.particles
+    z = now.z[place]
+    at = Moving(z, now.choice[place], jnp.zeros(count), jnp.zeros_like(z))
+    uniform = uniforms(words, 0, (count, uniforms_needed(z.shape[-1])))
+    at, rate, accepted, rows = move(
+        uniform, at, now.root, jnp.exp(now.log_step), now.taken, target, settings.leapfrog, True
+    )
+    return now._replace(
+        z=now.z.at[place].set(at.z),
+        choice=now.choice.at[place].set(at.choice),
+        table=now.table.at[place].set(jnp.where(accepted[:, None], rows, now.table[place])),
+        log_step=_learned(now.log_step, rate),
+        cursor=(now.cursor + count) % settings.particles,
+    )

@@ -1,0 +1,1 @@
+"""Regression of Q-values on features, backwards over stages."""

@@ -1,0 +1,1 @@
+"""What is decided on: MDPs, simulated and continuous problems, their arrays, labels, stages and policies."""

@@ -1,0 +1,368 @@
+"""Markov decision processes: what is known about a decision problem, and optionally how it really behaves.
+
+An :class:`MDP` is checked once, on the host, when it is made. Everything compiled reads a :class:`Problem`, the plain
+arrays an agent is allowed to know; the true kernel is passed beside it, and only to the simulator.
+
+Next states are written in one of two forms. *Dense*: the last axis of ``transition`` is the next state. *Successor
+table*: ``successor[state, action, outcome]`` names the reachable next states and the last axis of ``transition`` is the
+outcome, so memory grows with what can be reached, not with the square of the number of states. Where it is not known
+what can be reached, an entry -1 stands for all states that the row does not name; see
+:mod:`bayesmdp.problems.elsewhere`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+from jax.typing import ArrayLike
+from numpy.typing import NDArray
+
+from bayesmdp.foundation.validation import (
+    distributions,
+    labels,
+    number,
+    reject_first,
+)
+from bayesmdp.problems.elsewhere import ELSEWHERE, describe_rows
+from bayesmdp.problems.labels import index_of
+from bayesmdp.problems.mdp_arrays import (
+    on_table,
+    read_available,
+    read_features,
+    read_reward,
+    read_sizes,
+    read_successor,
+    read_transition,
+)
+from bayesmdp.problems.problem import OBJECTIVES, Problem
+from bayesmdp.problems.reward_noise import make_noise
+from bayesmdp.problems.stages import check_stages
+from bayesmdp.problems.successors import from_sparse, holds_sparse
+from bayesmdp.problems.world import tabular_world
+
+__all__ = ["MDP"]
+
+
+class MDP:
+    """A finite Markov decision process with a known reward.
+
+    Axes come in the order state, action, next state (or outcome). An array [action, state, next_state], as other
+    libraries have it, is refused where its shape tells; where there are as many actions as states nothing does.
+
+    Parameters
+    ----------
+    reward : array [state], [state, action] or [state, action, outcome]
+        Reward of leaving a state, of an action in a state, or of a transition. Where an action is not available, or a
+        state is terminal, it need not be finite, and is 0.
+    discount : float in (0, 1), or None
+        None for a problem that goes on for ever and is judged by its average reward. For one with stages, what the
+        rewards of each stage count, seen from the stage before; None or 1 where all count the same.
+    transition : array [state, action, outcome], or sequence of sparse matrices [state, next_state], optional
+        Probabilities. A row may sum to 1 within 2e-6, as in 32 bit, and is normalised if it is off by more than 1e-8.
+        Where an action is not available, or a state is terminal, it is not read: if it is no distribution it becomes
+        staying there (on a table, the first outcome). Matrices of scipy.sparse, one an action, make a successor table.
+        None where the dynamics are not known: such an MDP can be planned for with a posterior but not simulated.
+    successor : int array [state, action, outcome], optional
+        The reachable next states; -1 stands for all that the row does not name, and is for MDPs without a transition.
+        Without a table outcomes are states.
+    elsewhere : {"mean", "least"}
+        What an outcome -1 is worth: the average or the least value of the states it stands for.
+    initial : label or array [state], optional
+        Where to start, or its distribution; the first of `states` by default.
+    terminal : bool array [state] or sequence of labels, optional
+        States in which an episode ends: their value is 0 and the simulator starts anew from `initial`.
+    available : bool array [state, action], optional
+        Actions that may be taken; every state that is not terminal needs one.
+    states, actions : sequences of labels, optional
+        Names, unique; 0, 1, 2, ... by default.
+    objective : {"discounted", "average", "episode"}, optional
+        What regret means here; told from `discount` and `stage` by default.
+    noise : float or array [state, action], or "bernoulli", optional
+        How the simulator scatters rewards about `reward`, which is then their mean: Normal with these standard
+        deviations, or 1 with probability `reward` and otherwise 0. Without it every reward is its mean.
+    features : array [state, action, feature], optional
+        What is known of pairs that may make the dynamics linear; read by agents for linear MDPs, to which every pair is
+        a feature of its own by default.
+    stage : int array [state], optional
+        Of episodes of a fixed length: how many steps lead to each state (of terminal ones, it is not read). See
+        :func:`~bayesmdp.problems.unroll.unroll`.
+    name : str
+
+    Raises
+    ------
+    ValueError, TypeError
+        Naming the array, the index and the value that is wrong.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> coin = bm.MDP(transition=[[[0.5, 0.5]], [[0.0, 1.0]]], reward=[1.0, 0.0], discount=0.9, name="coin")
+    >>> coin
+    MDP('coin': 2 states, 1 action, discount 0.9)
+    """
+
+    reward: NDArray[np.float64]
+    """[state, action, outcome], or [state, action, 1] where the reward does not depend on the outcome."""
+    discount: float | None
+    transition: NDArray[np.float64] | None
+    successor: NDArray[np.int32] | None
+    elsewhere: str
+    initial: NDArray[np.float64]
+    terminal: NDArray[np.bool_]
+    available: NDArray[np.bool_]
+    states: tuple[Hashable, ...]
+    actions: tuple[Hashable, ...]
+    objective: str
+    noise: Any
+    features: NDArray[np.float64] | None
+    stage: NDArray[np.int32] | None
+    name: str
+    space = "finite"
+    world = staticmethod(tabular_world)
+    """How the simulator takes a step; see :mod:`bayesmdp.problems.world`."""
+
+    def __init__(
+        self,
+        *,
+        reward: ArrayLike,
+        discount: float | None,
+        transition: ArrayLike | None = None,
+        successor: ArrayLike | None = None,
+        elsewhere: Literal["mean", "least"] = "mean",
+        initial: Hashable | ArrayLike | None = None,
+        terminal: Sequence[Hashable] | ArrayLike | None = None,
+        available: ArrayLike | None = None,
+        states: Sequence[Hashable] | None = None,
+        actions: Sequence[Hashable] | None = None,
+        objective: str | None = None,
+        noise: str | ArrayLike | None = None,
+        features: ArrayLike | None = None,
+        stage: ArrayLike | None = None,
+        name: str = "mdp",
+    ) -> None:
+        unlimited = "average" if discount is None else "discounted"
+        objective = objective or (unlimited if stage is None else "episode")
+        if objective not in OBJECTIVES:
+            raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
+        if elsewhere not in ELSEWHERE:
+            raise ValueError(f"elsewhere must be one of {', '.join(ELSEWHERE)}; got {elsewhere!r}")
+        if holds_sparse(transition):
+            if successor is not None:
+                raise ValueError("sparse matrices tell which next states there are: leave successor out")
+            transition, successor = from_sparse(transition)
+            reward = on_table(reward, successor)
+        num_states, num_actions = read_sizes(transition, successor, available, reward, actions)
+        self.objective, self.name, self.elsewhere = objective, name, elsewhere
+        self.discount = self._discount(discount)
+        self.states = labels("states", states, num_states)
+        self.actions = labels("actions", actions, num_actions)
+        self.successor = None if successor is None else read_successor(successor, num_states, num_actions)
+        shape = (num_states, num_actions, self.num_outcomes)
+        self.terminal = self._terminal(terminal)
+        self.available = read_available(available, shape[:2], self.terminal, self.states)
+        taken = self.available & ~self.terminal[:, None]
+        self.transition = None if transition is None else read_transition(transition, shape, taken, self.successor)
+        self.reward = read_reward(reward, shape, taken)
+        self.noise = noise
+        self._noise = make_noise(noise, shape[:2], self.reward)
+        self.features = None if features is None else read_features(features, shape[:2])
+        self._check_elsewhere()
+        if self.objective == "average" and self.terminal.any():
+            first = self.states[int(np.argmax(self.terminal))]
+            raise ValueError(f"an average reward is that of a problem which goes on, but state {first!r} is terminal")
+        self.initial = self._initial(initial)
+        if (self.objective == "episode") != (stage is not None):
+            given = "no stage" if stage is None else "a stage"
+            raise ValueError(
+                f"an MDP has stages if and only if its objective is 'episode'; got {objective!r} and {given}"
+            )
+        self.stage = None if stage is None else check_stages(self, stage)
+        for name_of, array in vars(self).items():
+            if isinstance(array, np.ndarray) and name_of != "noise":
+                array.flags.writeable = False
+
+    def _discount(self, discount: float | None) -> float | None:
+        if self.objective == "average":
+            if discount is not None:
+                raise ValueError(f"objective {self.objective!r} has no discount, which must be None; got {discount!r}")
+            return None
+        if self.objective == "episode":
+            least = None if discount is None else number("discount", discount, above=0, maximum=1)
+            return None if least == 1 else least
+        if discount is None:
+            raise ValueError("discount must be given, or be None with objective 'average' or with stages")
+        try:
+            return number("discount", discount, above=0, below=1)
+        except ValueError as error:
+            if isinstance(discount, bool) or not isinstance(discount, int | float | np.number) or discount != 1:
+                raise
+            raise ValueError(
+                f"{error}, which leaves a problem without end without a value: give discount=None for its average "
+                "reward, or bm.unroll(mdp, horizon).replace(discount=None) for the reward of so many steps"
+            ) from None
+
+    def _terminal(self, terminal: Any) -> NDArray[np.bool_]:
+        mask = np.zeros(self.num_states, bool)
+        if terminal is None:
+            return mask
+        given = np.asarray(terminal)
+        if given.dtype == bool:
+            if given.shape != mask.shape:
+                raise ValueError(f"terminal has shape {given.shape}; as booleans it must be {mask.shape}")
+            return given.copy()
+        mask[[self.state_index(label) for label in terminal]] = True
+        return mask
+
+    def _initial(self, initial: Any) -> NDArray[np.float64]:
+        if initial is None:
+            initial = self.states[0]
+        if np.ndim(initial) == 0 or (isinstance(initial, tuple) and initial in self._state_positions):
+            first = self.state_index(initial)
+            initial = np.zeros(self.num_states)
+            initial[first] = 1
+        array = distributions("initial", initial, (self.num_states,))
+        reject_first("initial", self.terminal & (array > 0), array, "starts in a terminal state; start elsewhere")
+        return array
+
+    def _check_elsewhere(self) -> None:
+        if self.successor is None or not self.has_elsewhere:
+            return
+        if self.transition is not None:
+            raise ValueError("successor holds -1, elsewhere, which no simulator can follow: leave transition out")
+        _, number, _ = self._rows
+        everywhere = (self.successor == -1).any(-1) & (number == 0)
+        if everywhere.any():
+            pair = ", ".join(map(str, np.argwhere(everywhere)[0]))
+            raise ValueError(f"successor[{pair}] names every state and elsewhere, -1, too; leave -1 out of that row")
+
+    def state_index(self, label: Any) -> int:
+        """Position of a state's label; `KeyError` naming the label if there is none."""
+        return index_of("state", self._state_positions, label)
+
+    def action_index(self, label: Any) -> int:
+        """Position of an action's label; `KeyError` naming the label if there is none."""
+        return index_of("action", self._action_positions, label)
+
+    @cached_property
+    def _state_positions(self) -> dict[Hashable, int]:
+        return {label: i for i, label in enumerate(self.states)}
+
+    @cached_property
+    def _action_positions(self) -> dict[Hashable, int]:
+        return {label: i for i, label in enumerate(self.actions)}
+
+    @property
+    def num_states(self) -> int:
+        return len(self.states)
+
+    @property
+    def num_actions(self) -> int:
+        return len(self.actions)
+
+    @property
+    def num_outcomes(self) -> int:
+        return self.num_states if self.successor is None else int(self.successor.shape[-1])
+
+    @property
+    def has_elsewhere(self) -> bool:
+        """Whether some outcome stands for states that its row does not name."""
+        return self.successor is not None and bool((self.successor < 0).any())
+
+    @cached_property
+    def outcome_size(self) -> NDArray[np.float64]:
+        """How many next states an outcome stands for [state, action, outcome]; the number 1 when dense.
+
+        A prior that says the same of every next state gives an outcome so many times as much. Entries of a row that
+        name one state share 1 between them, so padding a row changes nothing.
+        """
+        if self.successor is None:
+            return np.ones(())
+        size = self._rows[0]
+        size.flags.writeable = False
+        return size
+
+    @cached_property
+    def _rows(self) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.bool_]]:
+        assert self.successor is not None
+        return describe_rows(self.successor, self.num_states)
+
+    @cached_property
+    def problem(self) -> Problem:
+        """The known part as arrays: everything but the true kernel."""
+        return Problem(
+            reward=self.reward,
+            discount=None if self.objective == "average" else np.float64(self.discount or 1),
+            successor=self.successor,
+            continuation=np.where(self.terminal, 0.0, 1.0),
+            available=self.available,
+            initial=self.initial,
+            elsewhere=ELSEWHERE[self.elsewhere](*self._rows[1:]) if self.has_elsewhere else None,
+            noise=self._noise,
+            features=self.features,
+            stage=self.stage,
+        )
+
+    @property
+    def horizon(self) -> int | None:
+        """Steps of an episode, where the MDP has stages."""
+        return None if self.stage is None else int(self.stage.max())
+
+    def replace(self, **changes: Any) -> MDP:
+        """A copy with some arguments changed, checked again.
+
+        Examples
+        --------
+        >>> import bayesmdp as bm
+        >>> bm.environments.riverswim(6).replace(discount=0.99)
+        MDP('riverswim-6': 6 states, 2 actions, discount 0.99)
+        >>> bm.environments.riverswim(6).replace(discount=None)
+        MDP('riverswim-6': 6 states, 2 actions, average reward)
+        """
+        given = {name: getattr(self, name) for name in MDP.__annotations__}
+        if "discount" in changes or "stage" in changes:
+            given["objective"] = None
+        return MDP(**(given | changes))
+
+    def with_successors(self) -> MDP:
+        """The same MDP on a successor table that holds the transitions of positive probability.
+
+        Raises
+        ------
+        ValueError
+            If the MDP has no transition to read the reachable states from.
+
+        Examples
+        --------
+        >>> import bayesmdp as bm
+        >>> bm.environments.frozen_lake().with_successors().num_outcomes
+        3
+        """
+        if self.successor is not None:
+            return self
+        if self.transition is None:
+            raise ValueError("with_successors needs a transition to tell which next states can be reached")
+        transition = self.transition
+        width = int((transition > 0).sum(-1).max())
+        # A stable sort on "impossible" puts the reachable states first, in order. The padding repeats the first of them
+        # with probability 0, so that a prior on the table puts nothing on states that cannot be reached.
+        order = np.argsort(transition == 0, axis=-1, kind="stable")[..., :width]
+        kernel = np.take_along_axis(transition, order, -1)
+        successor = np.where(kernel > 0, order, order[..., :1])
+        reward = self.reward
+        if reward.shape[-1] > 1:
+            reward = np.take_along_axis(reward, successor, -1)
+        return self.replace(transition=kernel, successor=successor, reward=reward)
+
+    def __repr__(self) -> str:
+        def count(number: int, noun: str) -> str:
+            return f"{number} {noun}" + "s" * (number != 1)
+
+        sizes = f"{count(self.num_states, 'state')}, {count(self.num_actions, 'action')}"
+        known = "" if self.transition is not None else ", dynamics unknown"
+        goal = "average reward" if self.discount is None else f"discount {self.discount:g}"
+        if self.stage is not None:
+            goal = f"episodes of {count(int(self.stage.max()), 'step')}" + (f", {goal}" if self.discount else "")
+        return f"MDP({self.name!r}: {sizes}, {goal}{known})"

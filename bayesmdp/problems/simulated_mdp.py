@@ -1,0 +1,289 @@
+"""Decision problems on spaces of numbers whose steps a NumPyro model makes.
+
+A :class:`SimulatedMDP` is a model of :class:`~bayesmdp.model_reading.records.Records` with the true values of its
+unknowns, and what everybody knows: the rewards, the actions, where states lie. The world draws each step from the model
+at the truth, and records the primitives with it; agents learn from those, and plan by drawing next states from a model
+at values of their own. Problems are discounted.
+
+Regret needs the value of policies. Where a *mesh* is given, a finite problem on points of the space with the kernel as
+a function of the unknowns, V* and V^policy are exact on it, and a step is charged their difference at the nearest
+point; without one regret is NaN.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from numpy.typing import ArrayLike, NDArray
+from numpyro.infer import Predictive
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import finite_array, labels, number
+from bayesmdp.model_reading.primitives import draw_rows
+from bayesmdp.model_reading.read_model import TRACING, Model
+from bayesmdp.model_reading.records import Records
+from bayesmdp.problems.mesh import Mesh
+from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.simulated_mdp_checks import check_anchors, check_functions, check_mesh, check_truth
+from bayesmdp.problems.world import Step, World
+
+__all__ = ["SimulatedMDP", "SimulatedProblem", "next_states", "simulated_world"]
+
+EXAMPLES = 300
+
+type Features = Callable[[Array], Array]
+type Reward = Callable[[Array, Array, Array], Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SimulatedProblem:
+    """What the compiled loop and agents read of a :class:`SimulatedMDP` (a pytree; functions are static).
+
+    Attributes
+    ----------
+    start, low, high : array [coordinate]
+    anchors : array [anchor, coordinate]
+        Places spread over the space, without those where all actions are alike.
+    reward_range : array [2]
+    discount : float
+    points : array [point, coordinate]
+    mesh : Problem or None
+    kernel, features, reward, alike : callable
+    num_actions : int
+    """
+
+    start: Array
+    low: Array
+    high: Array
+    anchors: Array
+    reward_range: Array
+    discount: Array
+    points: Array
+    mesh: Problem | None
+    kernel: Any = field(metadata={"static": True})
+    features: Features = field(metadata={"static": True})
+    reward: Reward = field(metadata={"static": True})
+    alike: Callable[[Array], Array] = field(metadata={"static": True})
+    model: Model = field(metadata={"static": True})
+    num_actions: int = field(metadata={"static": True})
+    noise: None = None
+
+    def nearest(self, state: Array) -> Array:
+        """The mesh point nearest to a state."""
+        return jnp.argmin(((jnp.asarray(self.points) - state) ** 2).sum(-1))
+
+
+def simulated_world(problem: SimulatedProblem, truth: Mapping[str, Array]) -> World:
+    """The world whose steps the problem's model draws with its unknowns at `truth`.
+
+    The first two lucky numbers make a step's random key.
+    """
+
+    def step(luck: Array, state: Array, action: Array) -> tuple[Step, Array]:
+        key = random.wrap_key_data((luck[:2] * 2.0**32).astype(jnp.uint32), impl="threefry2x32")
+        after, drawn = draw_rows(problem.model, key, truth, jnp.asarray(state)[None], jnp.asarray(action)[None])
+        following, seen = after[0], {name: value[0] for name, value in drawn.items()}
+        reward = problem.reward(state, action, following)
+        return Step(state, action, seen, following, reward, jnp.zeros((), bool)), following
+
+    return World(lambda key: jnp.asarray(problem.start), step)
+
+
+def _never_alike(state: Array) -> Array:
+    return jnp.zeros(state.shape[:-1], bool)
+
+
+class SimulatedMDP:
+    """A discounted problem on a space of numbers, simulated by a NumPyro model.
+
+    Parameters
+    ----------
+    model : NumPyro function of `Records`
+        See :mod:`bayesmdp.model_reading.records`. Agents may be given another prior; this one the world is simulated
+        with.
+    truth : mapping of site to array
+        The true values of all its unknowns.
+    reward : callable
+        ``reward(state, action, next_state)``, known to all; arrays [..., coordinate], [...] and [..., coordinate]. Like
+        all functions here a module-level one or one that is made once, so that equal problems share programs.
+    reward_range : (lowest, highest)
+        Of rewards; values are between these by 1 - discount.
+    features : callable
+        ``features(state [..., coordinate]) -> [..., feature]``, what approximations of Q-values see.
+    start, low, high : array [coordinate]
+        The first state, and the corners of the box that states lie in.
+    actions : sequence of labels
+    discount : float
+    anchors : array [anchor, coordinate], optional
+        Places where the uncertainty that levels adapt to is averaged; by default a grid of 5 places a coordinate.
+    alike : callable, optional
+        ``alike(state [..., coordinate]) -> bool [...]``: where all actions are the same.
+    mesh : Mesh, optional
+        For regret; see the module.
+    layout : sequence of str
+        The map, where there is one, which priors may read.
+    name : str
+
+    Raises
+    ------
+    TypeError, ValueError
+        For numbers that are none, corners in the wrong order, a truth that is not of the model's unknowns, a model that
+        does not draw a next state like `start`, or functions that give other shapes or rewards than they should.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> bm.environments.slippery_lake()
+    SimulatedMDP('slippery-lake': 2 coordinates, 4 actions, discount 0.95)
+    """
+
+    space = "simulated"
+    objective = "discounted"
+    successor = None
+    noise = None
+    states: tuple[Hashable, ...] = ()
+    world = staticmethod(simulated_world)
+
+    def __init__(
+        self,
+        *,
+        model: Model,
+        truth: Mapping[str, ArrayLike],
+        reward: Reward,
+        reward_range: tuple[float, float],
+        features: Features,
+        start: ArrayLike,
+        low: ArrayLike,
+        high: ArrayLike,
+        actions: Sequence[Hashable],
+        discount: float,
+        anchors: ArrayLike | None = None,
+        alike: Callable[[Array], Array] = _never_alike,
+        mesh: Mesh | None = None,
+        layout: Sequence[str] = (),
+        name: str = "simulated",
+    ) -> None:
+        begin = finite_array("start", np.atleast_1d(np.asarray(start, float)))
+        corners = finite_array("low", low, begin.shape), finite_array("high", high, begin.shape)
+        wrong = np.flatnonzero(~((corners[0] <= begin) & (begin <= corners[1]) & (corners[0] < corners[1])))
+        if wrong.size:
+            i = int(wrong[0])
+            raise ValueError(
+                f"start[{i}] = {begin[i]:g} must lie between low[{i}] = {corners[0][i]:g} and high[{i}] = "
+                f"{corners[1][i]:g}"
+            )
+        self.model, self.layout, self.name = model, tuple(layout), name
+        self.actions = labels("actions", actions, len(actions))
+        self.discount = number("discount", discount, minimum=0, below=1)
+        self.truth = {site: np.asarray(value, float) for site, value in truth.items()}
+        least, most = (number("reward_range", bound) for bound in reward_range)
+        if least > most:
+            raise ValueError(f"reward_range is {(least, most)}; the lowest reward comes first")
+        grid = np.stack(np.meshgrid(*(np.arange(1, 10, 2) / 10,) * begin.size, indexing="ij"), -1)
+        spread = corners[0] + grid.reshape(-1, begin.size) * (corners[1] - corners[0])
+        self.problem = SimulatedProblem(
+            start=begin,
+            low=corners[0],
+            high=corners[1],
+            anchors=finite_array("anchors", spread if anchors is None else anchors),
+            reward_range=np.array([least, most]),
+            discount=np.float64(self.discount),
+            points=begin[None] if mesh is None else mesh.points,
+            mesh=None if mesh is None else mesh.mdp.problem,
+            kernel=None if mesh is None else mesh.kernel,
+            features=features,
+            reward=reward,
+            alike=alike,
+            model=model,
+            num_actions=len(self.actions),
+        )
+        self._check(mesh)
+
+    def _check(self, mesh: Mesh | None) -> None:
+        """Try every function."""
+        check_truth(self.model, self.truth, self.problem.start)
+        problem = self.problem
+        check_anchors(problem.anchors, problem.start.size)
+        features, alike, after, reward, *kernel = self.examples()[:-1]
+        check_functions(features, alike, after, reward, problem.reward_range)
+        if mesh is not None:
+            check_mesh(mesh, problem.start.size, self.num_actions, self.discount, kernel)
+
+    def examples(self) -> list[NDArray[Any]]:
+        """What the problem's functions give at many places: features, where actions are alike, and a step by each.
+
+        Also the kernel on the mesh, and what the functions were compiled to. Unequal examples mean unequal problems.
+        """
+        problem, actions = self.problem, self.num_actions
+        rng = np.random.default_rng(0)
+        random_places = rng.uniform(problem.low, problem.high, (EXAMPLES, problem.start.size))
+        places = np.concatenate(
+            [problem.anchors, problem.start[None], problem.low[None], problem.high[None], random_places]
+        )
+        functions = (self.model, problem.features, problem.alike, problem.reward, problem.kernel)
+        with jax.enable_x64(True):
+            told = _examples(np.repeat(places, actions, 0), self.truth, num_actions=actions, functions=functions)
+        code = [function.__code__ for function in functions if hasattr(function, "__code__")]
+        plain = [[part for part in one.co_consts if isinstance(part, int | float | str)] for one in code]
+        compiled = " ".join(f"{one.co_code.hex()} {parts}" for one, parts in zip(code, plain, strict=True))
+        return [*map(np.asarray, told), np.frombuffer(compiled.encode(), np.uint8)]
+
+    @property
+    def primitives(self) -> tuple[str, ...]:
+        """Names of what is recorded with each step."""
+        return _primitives(self.model, self.problem.start.size)
+
+    @property
+    def transition(self) -> dict[str, NDArray[np.float64]]:
+        """What the world is made of: the true values of the unknowns."""
+        return self.truth
+
+    @property
+    def num_actions(self) -> int:
+        return self.problem.num_actions
+
+    def __repr__(self) -> str:
+        sizes = f"{self.problem.start.size} coordinates, {self.num_actions} actions, discount {self.discount:g}"
+        return f"SimulatedMDP({self.name!r}: {sizes})"
+
+
+def next_states(model: Model, key: Array, values: Mapping[str, Array], state: Array, action: Array) -> Array:
+    """Simulated next states [row, coordinate] of pairs [row, ...], the unknowns being `values`; may be traced.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> lake = bm.environments.slippery_lake()
+    >>> with jax.enable_x64(True):
+    ...     after = next_states(lake.model, random.key(0), lake.truth, np.full((4_000, 2), 0.5), np.full(4_000, 2))
+    >>> np.asarray(after).mean(0).round(1).tolist()  # right by .8 times half the reach of 1
+    [0.9, 0.5]
+    """
+    # NumPy arrays cannot be indexed by traced ones.
+    predict = Predictive(model, jax.tree.map(jnp.asarray, dict(values)), batch_ndims=0, return_sites=["next_state"])
+    with TRACING:
+        return predict(key, Records(state, action, {}, jnp.ones(action.shape)))["next_state"]
+
+
+@partial(jax.jit, static_argnames=("num_actions", "functions"))
+def _examples(state: Array, truth: Mapping[str, Array], *, num_actions: int, functions: tuple[Any, ...]) -> list[Array]:
+    model, features, alike, reward, kernel = functions
+    action = jnp.arange(len(state), dtype=jnp.int32) % num_actions
+    after = next_states(model, random.key(0), truth, state, action)
+    told = [features(state), alike(state), after, reward(state, action, after)]
+    return told if kernel is None else [*told, kernel(truth)]
+
+
+@lru_cache(maxsize=64)
+def _primitives(model: Model, coordinates: int) -> tuple[str, ...]:
+    with jax.enable_x64(True):
+        state, action = jnp.zeros((1, coordinates)), jnp.zeros(1, jnp.int32)
+        return tuple(jax.eval_shape(lambda: draw_rows(model, random.key(0), {}, state, action)[1]))

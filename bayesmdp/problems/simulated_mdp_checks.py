@@ -1,0 +1,125 @@
+"""What `SimulatedMDP` refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax import random
+from numpy.typing import NDArray
+from numpyro import handlers
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import distributions
+from bayesmdp.model_reading.primitives import bare, per_row, unknowns
+from bayesmdp.model_reading.read_model import Model, trace
+from bayesmdp.model_reading.records import Records
+from bayesmdp.problems.mesh import Mesh
+
+__all__ = ["check_anchors", "check_functions", "check_mesh", "check_truth"]
+
+COLUMNS = ("state", "action", "reward", "next_state", "terminated", "truncated")
+
+
+def check_truth(model: Model, truth: Mapping[str, NDArray[np.float64]], start: NDArray[np.float64]) -> None:
+    """Refuse a truth that is not of the model's unknowns, all of them, and a model that does not run."""
+    if not callable(model):
+        raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
+
+    def possible(truth: Mapping[str, Array]) -> dict[str, Array]:
+        """Whether each value is one that there can be; all else is refused in tracing."""
+        one = Records(jnp.asarray(start)[None], jnp.zeros(1, jnp.int32), {}, jnp.ones(1))
+        messages = trace(handlers.seed(model, random.key(0)), one)
+        _check_sites(messages, start.size)
+        latents = unknowns(messages)
+        for name in latents:
+            if name not in truth:
+                raise ValueError(f"truth has no {name!r}, which the model does not know; it has {', '.join(truth)}")
+        found = {}
+        for name, value in truth.items():
+            if name not in latents:
+                raise ValueError(f"truth has {name!r}; the model's unknowns are {', '.join(latents)}")
+            fn, wanted = latents[name]["fn"], np.shape(latents[name]["value"])
+            if value.shape != wanted:
+                raise ValueError(f"truth of {name!r} has shape {value.shape}; the model's has {wanted}")
+            # A truth may lie where the prior has no density, but not where no such thing can be.
+            support = dist.constraints.positive if isinstance(bare(fn), dist.Pareto) else fn.support
+            found[name] = jnp.all(support(value))
+        return found
+
+    with jax.enable_x64(True):
+        try:
+            fine = jax.jit(possible)(dict(truth))
+        except KeyError as error:
+            raise ValueError(
+                f"the model looks up {error} in data.seen; nothing is recorded of a simulation: use "
+                f"data.seen.get({error})"
+            ) from None
+    for name, there in fine.items():
+        if not there:
+            raise ValueError(f"truth of {name!r} is {truth[name].tolist()}, which it cannot be under the model")
+
+
+def _check_sites(messages: Mapping[str, Any], coordinates: int) -> None:
+    if "next_state" not in messages:
+        raise ValueError(
+            "the model computes no next state: call numpyro.deterministic('next_state', ...) [row, coordinate]; "
+            f"its sites are {', '.join(map(repr, messages))}"
+        )
+    shape = np.shape(messages["next_state"]["value"])
+    if shape != (1, coordinates):
+        raise ValueError(f"the model's next_state has shape {shape} for one row; expected (1, {coordinates})")
+    reserved = [name for name in per_row(messages) if name in COLUMNS]
+    if reserved:
+        raise ValueError(f"the primitive {reserved[0]!r} has the name of a column of logs; give it another")
+
+
+def check_mesh(
+    mesh: Mesh, coordinates: int, num_actions: int, discount: float, kernel: list[NDArray[np.float64]]
+) -> None:
+    """Refuse a mesh that is not of a problem of these sizes and this discount."""
+    points, states = np.shape(mesh.points), mesh.mdp.num_states
+    if points != (states, coordinates):
+        raise ValueError(f"mesh points have shape {points}; expected ({states}, {coordinates})")
+    if mesh.mdp.num_actions != num_actions or mesh.mdp.discount != discount:
+        raise ValueError(
+            f"the mesh has {mesh.mdp.num_actions} actions and discount {mesh.mdp.discount}; the problem "
+            f"{num_actions} and {discount}"
+        )
+    # It is computed anew for each draw, and nothing normalises it.
+    distributions("the mesh's kernel", kernel[0], (states, num_actions, states), tolerance=1e-8)
+
+
+def check_anchors(anchors: NDArray[np.float64], coordinates: int) -> None:
+    """Refuse anchors unless they are [anchor, coordinate] with at least one row."""
+    if anchors.ndim != 2 or not len(anchors) or anchors.shape[1] != coordinates:
+        raise ValueError(
+            f"anchors have shape {anchors.shape}; expected [anchor, coordinate], some with {coordinates} coordinates"
+        )
+
+
+def check_functions(
+    features: NDArray[np.float64],
+    alike: NDArray[np.bool_],
+    after: NDArray[np.float64],
+    reward: NDArray[np.float64],
+    reward_range: NDArray[np.float64],
+) -> None:
+    """Refuse functions that give other shapes than they should, no numbers, or rewards out of their range."""
+    several = len(after)
+    if features.ndim != 2 or len(features) != several:
+        raise ValueError(f"features of {several} states have shape {features.shape}; expected [state, feature]")
+    for name, given in (("alike", alike), ("reward", reward)):
+        if given.shape != (several,):
+            raise ValueError(f"{name} of {several} states has shape {given.shape}; expected ({several},)")
+    for name, given in (("features", features), ("next_state", after), ("reward", reward)):
+        if not np.isfinite(given).all():
+            raise ValueError(f"{name} is {given[~np.isfinite(given)][0]} for some states; it must be finite")
+    least, most = reward_range
+    outside = (reward < least) | (reward > most)
+    if outside.any():
+        raise ValueError(f"a reward is {reward[outside][0]:g}, outside the reward_range {(float(least), float(most))}")

@@ -1,0 +1,1 @@
+"""Agents and policies acting in problems, and what is recorded of it."""

@@ -1,0 +1,106 @@
+"""Finished runs as one result: what they are known by, how they are put together, and whether others may join them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.posterior import Belief, QBelief
+from bayesmdp.posterior.inference.tree import Labels, label_draws
+from bayesmdp.problems.continuous_mdp import ContinuousMDP
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.simulation.rollout import Rollout
+
+__all__ = ["Run", "assemble", "join_replicates"]
+
+
+class Run(NamedTuple):
+    """One finished replicate, on the host."""
+
+    rollout: Rollout
+    draws: dict[str, Array]
+    quantile_values: Array
+    seconds: float
+
+
+def assemble(
+    mdp: MDP | ContinuousMDP | SimulatedMDP,
+    beliefs: Mapping[str, Belief | QBelief | None],
+    runs: Mapping[tuple[str, int], Run],
+    attrs: dict[str, Any],
+    resume: xr.DataTree | None,
+) -> xr.DataTree | None:
+    """The results of the replicates that every agent finished, joined to those of `resume`."""
+    names = list(beliefs)
+    whole = sorted(r for r in {r for _, r in runs} if all((name, r) in runs for name in names))
+    if not whole:
+        return resume
+    reports = {key for name in names for key in runs[name, whole[0]].rollout.report}
+
+    def stack(values: Callable[[Run], Array], dtype: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
+        array = np.array([[values(runs[name, r]) for r in whole] for name in names], dtype)
+        return ("agent", "replicate", "step", "coordinate")[: array.ndim], array
+
+    nothing = np.full(attrs["steps"] // attrs["thin"], np.nan)
+    variables = {
+        "reward": stack(lambda run: run.rollout.reward, float),
+        "regret": stack(lambda run: run.rollout.regret, float),
+        "state": stack(lambda run: run.rollout.state, np.int32 if mdp.space == "finite" else float),
+        "action": stack(lambda run: run.rollout.action, np.int32),
+    }
+    if any(run.rollout.robust_regret is not None for run in runs.values()):
+        variables["robust_regret"] = stack(
+            lambda run: nothing if run.rollout.robust_regret is None else run.rollout.robust_regret, float
+        )
+    if all(run.rollout.gap is not None for run in runs.values()):
+        variables["gap"] = stack(lambda run: run.rollout.gap, float)
+    for report in sorted(reports):
+        variables[report] = stack(lambda run, key=report: run.rollout.report.get(key, nothing), np.float32)  # type: ignore[misc]
+    step = np.arange(attrs["thin"], attrs["steps"] + 1, attrs["thin"])
+    coords = {"agent": names, "replicate": whole, "step": step}
+    if "robust_regret" in variables and attrs["checkpoints"]:
+        values = np.array([[runs[name, r].quantile_values for r in whole] for name in names])
+        variables["quantile_value"] = ("agent", "replicate", "checkpoint"), values
+        coords["checkpoint"] = attrs["checkpoints"]
+    nodes = {"/": xr.Dataset(variables, coords, attrs)}
+    seconds = [[runs[name, r].seconds for r in whole] for name in names]
+    nodes["/timing"] = xr.Dataset({"seconds": (("agent", "replicate"), seconds)})
+    for name in names:
+        draws = {
+            site: np.stack([runs[name, r].draws[site] for r in whole], axis=2).swapaxes(0, 1)[None]
+            for site in runs[name, whole[0]].draws
+        }
+        belief = beliefs[name]
+        if not draws or belief is None:
+            continue
+        nodes[f"/beliefs/{name}/posterior"] = label_draws(
+            draws,
+            ("chain", "draw", "checkpoint", "replicate"),
+            dict(belief.dims),
+            Labels(mdp.states, mdp.actions, mdp.successor),
+            {"checkpoint": attrs["checkpoints"], "replicate": whole},
+        )
+    return join_replicates(resume, xr.DataTree.from_dict(nodes))
+
+
+def join_replicates(old: xr.DataTree | None, new: xr.DataTree) -> xr.DataTree:
+    """New results with those that a run was resumed from, if it was."""
+    if old is None:
+        return new
+    paths = [node.path for node in new.subtree if node.data_vars]
+    return xr.DataTree.from_dict({path: _join(old, new, path) for path in paths})
+
+
+def _join(old: xr.DataTree, new: xr.DataTree, path: str) -> xr.Dataset:
+    """One node with both sets of replicates, in order; what `old` lacks (a file holds no timing) is missing values."""
+    there = path.strip("/") in {node.path.strip("/") for node in old.subtree}
+    parts = [old[path].to_dataset() if there else old.to_dataset()[["agent", "replicate"]], new[path].to_dataset()]
+    both = xr.concat(parts, "replicate", data_vars="all", coords="minimal", compat="override", join="outer")
+    both.attrs = dict(parts[1].attrs)
+    return both.sortby("replicate")

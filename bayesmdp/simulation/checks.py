@@ -1,0 +1,168 @@
+"""What `simulate` refuses before anything is compiled, and warns of when it is done."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.agents import Agent
+from bayesmdp.agents.families.empirical_mdp import learns_reward
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.model_reading.read_model import Model, describe_row
+from bayesmdp.model_reading.rows import all_transitions
+from bayesmdp.planning import solve
+from bayesmdp.posterior import Belief, QBelief
+from bayesmdp.problems.continuous_mdp import ContinuousMDP
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.reward_noise import BernoulliNoise
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.simulation.robustness import Robust
+
+__all__ = ["check_rewards", "check_room", "check_run", "warn_of_lost_particles"]
+
+FOR_SPACE = {
+    "finite": "psrl",
+    "continuous": "gamma_lscvi_ucb_visited",
+    "simulated": "fitted_psrl, fitted_brmdp and fitted_aq_brmdp",
+}
+
+
+def check_run(
+    mdp: MDP | ContinuousMDP | SimulatedMDP,
+    agents: Mapping[str, Agent],
+    truth: Model | None,
+    robust: Robust | None,
+    steps: int,
+) -> None:
+    """Refuse arguments of `simulate` of the wrong kind, or that do not go together."""
+    if not hasattr(mdp, "world"):
+        raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
+    if getattr(mdp, "has_elsewhere", False):
+        raise ValueError(f"{mdp.name} has outcomes -1, elsewhere: a problem to plan for, in which nobody can act")
+    if mdp.space == "simulated" and truth is not None:
+        raise ValueError(
+            f"truth draws kernels of finite MDPs; give {mdp.name} other true values of its unknowns instead"
+        )
+    if mdp.space == "continuous" and truth is not None:
+        raise ValueError(f"truth draws kernels of finite MDPs; the states of {mdp.name} are continuous")
+    if mdp.space == "finite" and mdp.transition is None and truth is None:
+        raise ValueError(f"{mdp.name} has no transition: give the MDP one, or draw kernels from a prior with truth=")
+    if not isinstance(agents, Mapping) or not agents:
+        raise ValueError("agents must be a mapping of names to agents, with at least one")
+    for name, agent in agents.items():
+        if not isinstance(name, str) or not name or "/" in name:
+            raise ValueError(f"agent name {name!r} must be a non-empty string without '/'")
+        if not isinstance(agent, Agent):
+            raise TypeError(f"agents[{name!r}] is a {type(agent).__name__}; make agents with bayesmdp.agents")
+        if mdp.space not in agent.spaces:
+            raise ValueError(
+                f"agents[{name!r}] ({agent.algorithm}) is for MDPs with {' or '.join(agent.spaces)} states; those of "
+                f"{mdp.name} are {mdp.space}, for which there is {FOR_SPACE[mdp.space]}"
+            )
+        if mdp.space == "continuous" and agent.room is not None and steps > agent.room:
+            raise ValueError(
+                f"agents[{name!r}] has room for {agent.room} steps on a continuous space; steps is {steps}: make it "
+                f"with horizon={steps}"
+            )
+        if mdp.objective not in agent.objectives:
+            known = mdp.objective == "discounted"
+            remedy = "" if known else "; give it a discount with mdp.replace(discount=0.99, stage=None)"
+            raise ValueError(
+                f"agents[{name!r}] ({agent.algorithm}) is for MDPs whose objective is {' or '.join(agent.objectives)}; "
+                f"that of {mdp.name} is {mdp.objective}{remedy}"
+            )
+    if robust is not None and not isinstance(robust, Robust):
+        raise TypeError(f"robust must be a Robust, such as bm.Robust(level=0.1); got {robust!r}")
+    if isinstance(mdp, MDP) and mdp.objective == "average" and truth is None:
+        solve(mdp)  # or say that there is no one gain to hold agents to
+    if robust is not None and mdp.space == "simulated":
+        raise ValueError(f"robust regret is of finite MDPs; the states of {mdp.name} are numbers")
+    if robust is not None and mdp.objective != "discounted":
+        raise ValueError(f"robust regret is of discounted value; the objective of {mdp.name} is {mdp.objective!r}")
+
+
+def check_room(beliefs: Mapping[str, Belief | QBelief | None], steps: int) -> None:
+    """Refuse agents that have no room for what they will see."""
+    for name, belief in beliefs.items():
+        if isinstance(belief, Belief) and belief.room is not None and steps > belief.room:
+            raise ValueError(
+                f"agents[{name!r}] follows its prior by particles, with room for {belief.room} steps; steps is "
+                f"{steps}: make it with room={steps}"
+            )
+        if not isinstance(belief, QBelief) or belief.layout.episodes is None:
+            continue
+        room, length = belief.layout.episodes, belief.layout.length
+        if steps > room * length:
+            raise ValueError(
+                f"agents[{name!r}] has room for {room} episodes (of at least {length} steps each); steps is {steps}: "
+                f"make it with episodes={-(-steps // length)}"
+            )
+
+
+def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | QBelief | None], probe: Mapping[str, Array] | None) -> None:
+    """Refuse agents whose priors do not fit the rewards: taken as known where they are drawn, or impossible."""
+    true = {"transition": mdp.transition, "reward": mdp.reward} | dict(probe or {})
+    if np.shape(true["transition"]) != (mdp.num_states, mdp.num_actions, mdp.num_outcomes):
+        raise ValueError(
+            f"truth draws a transition of shape {np.shape(true['transition'])}; that of {mdp.name} is "
+            f"{(mdp.num_states, mdp.num_actions, mdp.num_outcomes)}"
+        )
+    drawn = probe is not None and "reward" in probe
+    mean = np.asarray(true["reward"], float).reshape(mdp.num_states, mdp.num_actions, -1)
+    if drawn and isinstance(mdp.problem.noise, BernoulliNoise) and not ((mean >= 0) & (mean <= 1)).all():
+        outside = mean[(mean < 0) | (mean > 1)][0]
+        raise ValueError(
+            f"truth draws mean rewards such as {outside:.6g}, which are no probabilities, as noise='bernoulli' needs"
+        )
+    for name, belief in beliefs.items():
+        if drawn and belief is not None and not learns_reward(belief):
+            raise ValueError(
+                f"truth draws rewards, which the prior of agents[{name!r}] takes as known: give it one with a site "
+                "'reward', such as the truth itself"
+            )
+    # Equal beliefs are one object.
+    for belief, name in {belief: name for name, belief in beliefs.items() if belief and belief.possible}.items():
+        _check_possible(mdp, name, belief, np.asarray(true["transition"]), mean)
+
+
+def _check_possible(
+    mdp: MDP, name: str, belief: Belief, transition: NDArray[np.float64], mean: NDArray[np.float64]
+) -> None:
+    """Refuse a belief that cannot learn from the rewards that will be seen, tried at two draws of their noise."""
+    assert belief.possible is not None
+    rows = all_transitions(mdp.num_states, mdp.num_actions, mdp.num_outcomes)
+    mean = np.broadcast_to(mean, (*mean.shape[:2], mdp.num_outcomes)).ravel()
+    happens = (transition * mdp.available[..., None]).ravel() > 0
+    noise = mdp.problem.noise
+    for luck in (0.25, 0.75) if noise is not None else (0.5,):
+        reward = noise.draw(np.float64(luck), mean, rows.state, rows.action) if noise is not None else mean
+        rows = rows._replace(reward=np.asarray(reward))
+        wrong = happens & ~belief.possible(rows)
+        if wrong.any():
+            row = describe_row(rows, int(np.flatnonzero(wrong)[0]), reward=True)
+            raise ValueError(
+                f"{mdp.name} has {row}, which has probability 0 under the prior of agents[{name!r}]. Rewards that are "
+                "only 0 or 1 are made with MDP(noise='bernoulli')"
+            )
+
+
+def warn_of_lost_particles(result: xr.DataTree) -> None:
+    """Say which agents' particles all, or nearly all, gave what happened the probability 0."""
+    if "effective_size" not in result:
+        return
+    lost = result.to_dataset()["effective_size"].isel(step=-1) == 0
+    for name in map(str, result.to_dataset()["agent"].to_numpy()):
+        number = int(lost.sel(agent=name).sum())
+        if not number:
+            continue
+        warnings.warn(
+            f"all, or nearly all, particles of agents[{name!r}] gave what happened the probability 0 in {number} of "
+            f"{lost.sizes['replicate']} replicates, and it learned nothing from then on (effective_size is 0 there): "
+            "widen the prior, or give it more particles with bm.with_particles",
+            RuntimeWarning,
+            stacklevel=3,
+        )

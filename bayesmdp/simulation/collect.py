@@ -1,0 +1,121 @@
+"""Logs of a policy's steps."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import lax, random
+from numpy.typing import ArrayLike, NDArray
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer
+from bayesmdp.logs.log import make_log
+from bayesmdp.model_reading.primitives import per_row, row_counts
+from bayesmdp.model_reading.read_model import Model, sites
+from bayesmdp.model_reading.records import Records
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.policy import policy_probabilities
+from bayesmdp.problems.simulated_mdp import SimulatedMDP, simulated_world
+from bayesmdp.problems.world import Step
+from bayesmdp.simulation.walk import follow_policy
+
+__all__ = ["collect"]
+
+
+def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, steps: int, seed: int = 0) -> xr.Dataset:
+    """A log of a fixed policy acting in an MDP.
+
+    Parameters
+    ----------
+    mdp : MDP
+    policy : "uniform", action labels [state], or probabilities [state, action]
+        ``plan.policy`` of `plan` will do. Uniform is over the available actions. On a space of numbers "uniform", or a
+        function of the state that gives the index of the action.
+    steps : int
+    seed : int
+
+    Returns
+    -------
+    Dataset
+        ``state``, ``action``, ``reward``, ``next_state`` (labels), ``terminated`` and ``truncated`` over ``step``.
+
+    Raises
+    ------
+    ValueError, KeyError
+        For a policy of another shape, with an unknown or unavailable action, or probabilities that do not sum to 1.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> log = bm.collect(bm.environments.riverswim(6), policy="uniform", steps=3, seed=0)
+    >>> sorted(map(str, log))
+    ['action', 'next_state', 'reward', 'state', 'terminated', 'truncated']
+    """
+    if mdp.transition is None:
+        raise ValueError(f"{mdp.name} has no transition, so nothing can be collected from it")
+    steps, seed = integer("steps", steps, 1), integer("seed", seed, 0)
+    if isinstance(mdp, SimulatedMDP):
+        return collect_records(mdp, policy, steps, seed)
+    probabilities = policy_probabilities(mdp, policy)
+    with jax.enable_x64(True):
+        seen = follow_policy(random.key(seed), mdp.problem, mdp.transition, probabilities, world=mdp.world, steps=steps)
+    state, action, _, next_state, reward, last = (np.asarray(field) for field in seen)
+    return make_log(mdp, state, action, reward, next_state, last)
+
+
+def collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> xr.Dataset:
+    """`bayesmdp.collect` on a continuous space: `policy` is "uniform" or ``policy(state) -> index of the action``."""
+    if not callable(policy) and not (isinstance(policy, str) and policy == "uniform"):
+        raise TypeError(f"policy must be 'uniform' or a function of states, on a continuous space; got {policy!r}")
+    with jax.enable_x64(True):
+        problem = jax.device_put(mdp.problem)
+        truth = {name: jnp.asarray(value) for name, value in mdp.truth.items()}
+        start, take_step = simulated_world(problem, truth)
+        luck = random.uniform(random.key(seed), (steps, 3))
+
+        def move(state: Array, luck: Array) -> tuple[Array, Step]:
+            action = jnp.minimum((luck[2] * mdp.num_actions).astype(jnp.int32), mdp.num_actions - 1)
+            if callable(policy):
+                action = jnp.asarray(policy(state)).astype(jnp.int32)
+            step, following = take_step(luck, state, action)
+            return following, step
+
+        seen = jax.tree.map(np.asarray, lax.scan(move, start(random.key(0)), luck)[1])
+    actions = np.array(mdp.actions, dtype=object if len({type(a) for a in mdp.actions}) > 1 else None)
+    columns: dict[str, Any] = {
+        "state": (("step", "coordinate"), seen.state),
+        "action": ("step", actions[seen.action]),
+        "reward": ("step", seen.reward),
+        "next_state": (("step", "coordinate"), seen.next_state),
+    }
+    columns |= {
+        name: (("step", *(f"{name}_axis_{i}" for i in range(values.ndim - 1))), values)
+        for name, values in _where_counted(mdp.model, seen).items()
+    }
+    attrs = {"mdp": mdp.name, "actions": list(mdp.actions)}
+    return xr.Dataset(columns, coords={"step": np.arange(steps)}, attrs=attrs)
+
+
+def _where_counted(model: Model, seen: Step) -> dict[str, NDArray[Any]]:
+    """The primitives of steps, NaN where the model masks them."""
+    drawn: dict[str, NDArray[Any]] = {name: np.asarray(values) for name, values in seen.outcome.items()}
+    data = Records(np.asarray(seen.state), np.asarray(seen.action), drawn, np.ones(len(seen.state)))
+    with jax.enable_x64(True):
+        counted = _counted(model, data)
+    found = {}
+    for name, values in drawn.items():
+        counts = np.asarray(counted[name]) > 0
+        shaped = counts.reshape(-1, *(1,) * (values.ndim - 1))
+        found[name] = values if counts.all() else np.where(shaped, values.astype(float), np.nan)
+    return found
+
+
+@partial(jax.jit, static_argnames="model")
+def _counted(model: Model, data: Records) -> dict[str, Array]:
+    """How often each row of each primitive counts."""
+    return {name: row_counts(site, len(data.weight)) for name, site in per_row(sites(model, data)).items()}

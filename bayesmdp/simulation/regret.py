@@ -1,0 +1,169 @@
+"""What regret means: an MDP names its objective, and the simulator charges each step by it.
+
+An objective has three functions. ``baseline(problem, transition)`` is computed once for each true kernel;
+``regret(problem, transition, baseline, policy)`` once for each planning period, from which ``charge(problem, regret, s,
+a)`` reads off the charge of a step in state s by action a.
+
+*discounted*: the step in s is charged V*(s) - V^policy(s), both under the true kernel. Song, Wang and Zhou (2026),
+(15). Where states are numbers both are of the point of the problem's mesh that is nearest to s.
+
+*episode*: the first step of an episode of fixed length is charged V*(s) - V^policy(s), the others nothing. Both are
+discounted where the MDP with stages has a discount.
+
+*average*: the step is charged J* - r(s, a), the gain of the true kernel less the mean reward of what was done. Jaksch,
+Ortner and Auer (2010); Hong, Zhang and Tewari (2024), section 2.1. It may be negative, and so may its sum at first: a
+start can be better than the average state. What an action costs for good is its *gap*, v*(s) - q*(s, a), recorded
+beside: it is never negative, and its sum has the mean of the regret's less v*(start) - v*(end), without the luck of the
+way.
+
+Two more quantities say how robust a learner is (:class:`Robust`; their section 5.2 and EC.7.5). *Robust regret* puts
+the quantile Bayesian-risk value at one low level, under the belief at the start of the planning period, in the place of
+V*: the step in s is charged V_level(s) - V^policy(s), which is negative where the policy does better in truth than the
+cautious plan dares to promise. The *posterior quantile value* of the policy in use is the left quantile over kernels P
+drawn from the belief of its value V_P^policy at the start:
+
+    the ceil(level M)-th smallest of (I - discount P^policy_m)^{-1} r_m averaged over initial states,  m = 1..M.
+
+Both are estimated from draws of their own, which agents never see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.planning import (
+    Draws,
+    Mean,
+    average_policy_iteration,
+    backward_induction,
+    episode_value,
+    expected_reward,
+    greedy,
+    policy_evaluation,
+    policy_iteration,
+)
+from bayesmdp.problems.continuous_mdp import ContinuousProblem
+from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.simulated_mdp import SimulatedProblem
+
+__all__ = ["BY_STEP", "OBJECTIVES", "Objective"]
+
+
+class Objective(NamedTuple):
+    """Functions that turn a policy into regret; see the module. Not every objective has a `gap`."""
+
+    baseline: Callable[[Any, Any], Any]
+    regret: Callable[[Any, Any, Any, Any], Any]
+    charge: Callable[[Any, Any, Array, Array], Array]
+    gap: Callable[[Any, Array, Array], Array] | None = None
+
+
+def _optimal_value(problem: Problem, transition: Array) -> Array:
+    return policy_iteration(problem, Draws(transition[None], problem.reward), Mean()).value
+
+
+def _value_gap(problem: Problem, transition: Array, baseline: Array, policy: Array) -> Array:
+    return baseline - policy_evaluation(problem, transition, problem.reward, policy)
+
+
+def _in_state(problem: Problem, regret: Array, s: Array, a: Array) -> Array:
+    return regret[s]
+
+
+class _Pairs(NamedTuple):
+    """What an action costs [state, action]: its reward below the gain, and its worth below the best action's."""
+
+    shortfall: Array
+    gap: Array
+
+
+def _optimal_pairs(problem: Problem, transition: Array) -> _Pairs:
+    plan = average_policy_iteration(problem, Draws(transition[None], problem.reward))
+    # A drawn kernel that does not hang together has no gain that is the same from everywhere.
+    gain = jnp.where(plan.converged, plan.gain, jnp.nan)
+    shortfall = gain - expected_reward(transition, problem.reward)[..., 0]
+    return _Pairs(shortfall, greedy(problem, plan.q)[1][:, None] - plan.q)
+
+
+def _whatever_the_policy(problem: Any, transition: Any, baseline: Any, policy: Any) -> Any:
+    return baseline
+
+
+def _shortfall(problem: Problem, regret: _Pairs, s: Array, a: Array) -> Array:
+    return regret.shortfall[s, a]
+
+
+def _gap(regret: _Pairs, s: Array, a: Array) -> Array:
+    return regret.gap[s, a]
+
+
+def _given_gain(problem: ContinuousProblem, transition: None) -> Array:
+    return problem.gain
+
+
+def _as_it_comes(problem: ContinuousProblem, gain: Array, s: Array, a: Array) -> Array:
+    return gain - problem.view(problem.parameters, s)[1][a]
+
+
+class _OnMesh(NamedTuple):
+    """What a simulated problem is on its mesh: the true kernel, and V*."""
+
+    transition: Array
+    value: Array
+
+
+def _optimal_on_mesh(problem: SimulatedProblem, truth: Any) -> _OnMesh | None:
+    if problem.mesh is None:
+        return None
+    transition = problem.kernel(truth)
+    mesh = jax.tree.map(jnp.asarray, problem.mesh)
+    return _OnMesh(transition, _optimal_value(mesh, transition))
+
+
+def _gap_on_mesh(problem: SimulatedProblem, truth: Any, baseline: _OnMesh | None, policy: Array) -> Array:
+    if baseline is None or problem.mesh is None:
+        return jnp.full(len(problem.points), jnp.nan)
+    return _value_gap(jax.tree.map(jnp.asarray, problem.mesh), baseline.transition, baseline.value, policy)
+
+
+def _at_nearest(problem: SimulatedProblem, gap: Array, s: Array, a: Array) -> Array:
+    return gap[problem.nearest(s)]
+
+
+def _best_episode(problem: Problem, transition: Array) -> Array:
+    return backward_induction(problem, Draws(transition[None], problem.reward)).value
+
+
+def _episode_gap(problem: Problem, transition: Array, baseline: Array, policy: Array) -> Array:
+    gap = baseline - episode_value(problem, transition, problem.reward, policy)
+    return jnp.where(problem.stage == 0, gap, 0)
+
+
+def _worse_than_best(problem: Problem, transition: Array) -> Array:
+    plan = backward_induction(problem, Draws(transition[None], problem.reward))
+    return problem.discount ** problem.stage[:, None] * (plan.value[:, None] - plan.q)  # type: ignore[index]
+
+
+def _of_pair(problem: Problem, gap: Array, s: Array, a: Array) -> Array:
+    return gap[s, a]
+
+
+BY_STEP = Objective(_worse_than_best, _whatever_the_policy, _of_pair)
+"""Regret of episodes charged as it is made, ``discount^stage (V*(s) - Q*(s, a))`` at each step; no policy is evaluated.
+
+By the performance-difference lemma its expected sum over an episode is V*(start) - V^policy(start).
+"""
+
+OBJECTIVES = {
+    ("finite", "episode"): Objective(_best_episode, _episode_gap, _in_state),
+    ("finite", "discounted"): Objective(_optimal_value, _value_gap, _in_state),
+    ("finite", "average"): Objective(_optimal_pairs, _whatever_the_policy, _shortfall, _gap),
+    ("simulated", "discounted"): Objective(_optimal_on_mesh, _gap_on_mesh, _at_nearest),
+    ("continuous", "average"): Objective(_given_gain, _whatever_the_policy, _as_it_comes),
+}
+"""By the problem's space and its objective."""

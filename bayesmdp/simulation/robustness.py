@@ -1,0 +1,89 @@
+"""Agents judged by the worse of the worlds that a prior allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+from jax import lax, random
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import number
+from bayesmdp.planning import (
+    Quantile,
+    believed_draws,
+    policy_evaluation,
+    quantile_budget,
+)
+from bayesmdp.posterior import Belief
+from bayesmdp.problems.problem import Problem
+
+__all__ = ["Robust", "quantile_values"]
+
+
+@dataclass(frozen=True)
+class Robust:
+    """What `simulate` measures of agents' robustness: see the module.
+
+    Attributes
+    ----------
+    level : float in (0, 1)
+        The quantile level, such as the floor of `aq_brmdp`.
+    draw_scale : float
+        Scale of the number of posterior draws, `quantile_budget` of the level: by default 199 at level .1 (EC.23; the
+        scale is ours).
+
+    Examples
+    --------
+    >>> Robust(level=0.1).num_draws
+    199
+    >>> Robust(level=1.5)
+    Traceback (most recent call last):
+    ...
+    ValueError: level must be a number above 0 and below 1; got 1.5
+    """
+
+    level: float = 0.1
+    draw_scale: float = 68.0
+
+    def __post_init__(self) -> None:
+        number("level", self.level, above=0, below=1)
+        number("draw_scale", self.draw_scale, above=0)
+
+    @property
+    def num_draws(self) -> int:
+        """Draws of each estimate."""
+        with jax.enable_x64(True):
+            return int(quantile_budget(np.float64(self.level), np.float64(self.draw_scale)))
+
+
+@partial(jax.jit, static_argnames=("belief", "num_draws"))
+def quantile_values(
+    key: Array, states: Any, policies: Array, problem: Problem, level: Array, *, belief: Belief, num_draws: int
+) -> Array:
+    """Posterior quantile values of policies, each under the belief beside it.
+
+    Parameters
+    ----------
+    states : pytree, leading axis [checkpoint]
+        The belief's states.
+    policies : array [checkpoint, state]
+    level : float
+
+    Returns
+    -------
+    array [checkpoint]
+    """
+
+    def value(inputs: tuple[Array, Any, Array]) -> Array:
+        key, state, policy = inputs
+        sites = belief.sample(key, state, num_draws)
+        draws = believed_draws(sites, problem)
+        evaluate = jax.vmap(partial(policy_evaluation, problem), (0, 0 if draws.reward.ndim == 4 else None, None))
+        at_start = evaluate(draws.transition, draws.reward, policy) @ problem.initial
+        return Quantile(level).value(at_start[:, None, None])[0, 0]
+
+    return lax.map(value, (random.split(key, len(policies)), states, policies))

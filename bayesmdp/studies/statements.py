@@ -1,0 +1,115 @@
+"""What declared studies share: running the cells that are missing, and tables of statements with their intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+    from numpy.typing import ArrayLike
+
+    from bayesmdp.studies.study import Study
+
+__all__ = ["finished_cells", "mean_interval", "ratio_interval", "statement_table"]
+
+
+def statement_table(statements: Mapping[str, tuple[ArrayLike, float]], *, confidence: float = 0.95) -> pd.DataFrame:
+    """Statements of the form "this figure is above that threshold", judged over independent replicates.
+
+    Parameters
+    ----------
+    statements : mapping of str to (sample [replicate], threshold)
+    confidence : float in (0, 1)
+        Of Student's t intervals.
+
+    Returns
+    -------
+    DataFrame
+        One row a statement: ``figure``, ``lower``, ``upper``, ``threshold`` and ``holds`` (yes, no, or open where the
+        interval reaches the threshold).
+
+    Examples
+    --------
+    >>> statement_table({"the sky is above us by": ([1.0, 1.1, 0.9], 0.0)})["holds"].tolist()
+    ['yes']
+    """
+    import pandas as pd
+
+    table = []
+    for statement, (sample, threshold) in statements.items():
+        mean, lower, upper = mean_interval(sample, confidence)
+        holds = "yes" if lower > threshold else "no" if upper <= threshold else "open"
+        table.append((statement, mean, lower, upper, threshold, holds))
+    return pd.DataFrame(table, columns=["statement", "figure", "lower", "upper", "threshold", "holds"])
+
+
+def mean_interval(sample: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
+    """Mean of a sample [replicate] with its Student's t interval.
+
+    Examples
+    --------
+    >>> [round(bound, 3) for bound in mean_interval([1.0, 2.0, 3.0])]
+    [2.0, -0.484, 4.484]
+    """
+    import numpy as np
+    from scipy import stats
+
+    values = np.asarray(sample, float)
+    width = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
+    return float(values.mean()), float(values.mean() - width), float(values.mean() + width)
+
+
+def ratio_interval(
+    numerator: ArrayLike, denominator: ArrayLike, confidence: float = 0.95
+) -> tuple[float, float, float]:
+    """Ratio of the means of paired samples [replicate], with an interval by the delta method.
+
+    Examples
+    --------
+    >>> [round(bound, 3) for bound in ratio_interval([1.0, 2.0, 3.0], [2.0, 4.0, 6.0])]
+    [0.5, 0.5, 0.5]
+    """
+    import numpy as np
+
+    above, below = np.asarray(numerator, float), np.asarray(denominator, float)
+    ratio = float(above.mean() / below.mean())
+    _, lower, upper = mean_interval((above - ratio * below) / below.mean(), confidence)
+    return ratio, ratio + lower, ratio + upper
+
+
+def finished_cells(
+    paper: str, studies: Mapping[str, Study], folder: Path | str = "results"
+) -> Iterator[tuple[str, xr.DataTree]]:
+    """Each cell's results, run if its file is missing or holds too few replicates, and kept in `folder`.
+
+    Files are those of ``bayesmdp run PAPER/CELL``. What was finished before Ctrl-C is kept too.
+
+    Yields
+    ------
+    cell : str
+    result : DataTree
+    """
+    from bayesmdp.foundation.compiled_programs import forget_programs
+    from bayesmdp.results import files as results
+    from bayesmdp.simulation.threads import Interrupted
+
+    for cell, study in studies.items():
+        path = Path(folder) / f"{paper}-{cell}-seed0.nc"
+        held = results.load(path) if path.exists() else None
+        if held is None or held.sizes["replicate"] < study.replicates:
+            origin = {"study": f"{paper}/{cell}", "title": study.title}
+            try:
+                result = study.run(resume=held)
+            except Interrupted as stop:
+                if stop.result is not None:
+                    stop.result.attrs |= origin
+                    results.save(stop.result, path)
+                raise
+            result.attrs |= origin
+            results.save(result, path)
+            held = result  # with the seconds, which files do not hold
+            forget_programs()
+        yield cell, held

@@ -1,0 +1,122 @@
+"""A study of agents that meet one task after another, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from bayesmdp.studies.study import AgentSpec, Part, Study, find_part, made_options
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from bayesmdp.problems.mdp import MDP
+
+__all__ = ["LearnerSpec", "TaskStudy"]
+
+
+@dataclass(frozen=True)
+class LearnerSpec(AgentSpec):
+    """An agent and how it learns its prior.
+
+    Attributes
+    ----------
+    method : str or None
+        As for :func:`~bayesmdp.simulation.across_tasks.across_tasks`.
+    learning : mapping
+        ``warm_up``, ``growth`` and the method's options.
+    knows : {"nothing", "covariance", "prior"}
+        What it is told of the tasks' distribution: their covariance, which goes to the method, or all of it, which is
+        then its own prior.
+    """
+
+    method: str | None = None
+    learning: Mapping[str, Any] = field(default_factory=dict)
+    knows: str = "nothing"
+
+
+@dataclass(frozen=True)
+class TaskStudy(Study):
+    """An experiment over many tasks; beside the fields of `Study`, whose ``steps`` are those of one task.
+
+    Attributes
+    ----------
+    truth : str
+        A function of :mod:`bayesmdp.models`, called with the environment: the distribution of tasks.
+    truth_options : mapping, or function that returns one
+    truth_environment_options : mapping
+        Where the distribution is made for another form of the environment than agents see, such as its true features.
+    tasks : int
+    drawn : int
+        Tasks to find their distribution from, for those who are told.
+    keep_priors : bool
+    """
+
+    truth: Part = ""
+    truth_options: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
+    truth_environment_options: Mapping[str, Any] = field(default_factory=dict)
+    tasks: int = 1
+    drawn: int = 1_000
+    keep_priors: bool = False
+
+    def make_truth(self, mdp: MDP) -> Any:
+        """The distribution of tasks."""
+        true = mdp
+        if self.truth_environment_options:
+            options = {**self.environment_options, **self.truth_environment_options}
+            true = find_part("environments", self.environment)(**options)
+        return find_part("models", self.truth)(true, **made_options(self.truth_options))
+
+    def make_agents(self, mdp: Any, prior: Any, steps: int | None = None) -> dict[str, Any]:
+        """The agents, each with its way of learning."""
+        from bayesmdp.simulation.across_tasks import across_tasks
+
+        made = {}
+        for name, spec in self.agents.items():
+            assert isinstance(spec, LearnerSpec)
+            own, learning = prior, dict(spec.learning)
+            if spec.knows == "prior" and self.prior != "gaussian_q":
+                own = self.make_truth(mdp)
+            elif spec.knows != "nothing":
+                _, covariance, told = self._known(mdp, spec.algorithm == "bandit_ts")
+                own = told if spec.knows == "prior" else prior
+                if spec.knows == "covariance":
+                    learning["covariance"] = covariance
+            options = dict(spec.options)
+            if mdp.objective == "episode" and mdp.num_states > 1_000:
+                options.setdefault("episodes", (steps or self.steps) // mdp.horizon)
+            made[name] = across_tasks(find_part("agents", spec.algorithm)(own, **options), spec.method, **learning)
+        return made
+
+    def _known(self, mdp: MDP, rewards_only: bool) -> tuple[Any, Any, Any]:
+        """Mean, covariance, and both as a prior with the study's noise."""
+        from bayesmdp import models
+        from bayesmdp.learned_priors import q_distribution
+
+        found = _distribution(q_distribution, mdp, self.make_truth(mdp), self.drawn, rewards_only)
+        mean, covariance = found["mean"].values, found["covariance"].values
+        largest = found["covariance"].values.max((1, 2))
+        prior = models.gaussian_q(
+            mdp, mean, covariance, noise=self.prior_options.get("noise", 1.0), widening=1e-6 * largest
+        )
+        return mean, covariance, prior
+
+    def run(self, *, seed: int = 0, problem: tuple[Any, Any] | None = None, **options: Any) -> xr.DataTree:
+        """Run the study; `options` go to :func:`~bayesmdp.simulation.simulate_tasks.simulate_tasks`."""
+        from bayesmdp.simulation.simulate_tasks import simulate_tasks
+
+        mdp, prior = problem or self.make_problem()
+        settings = {"steps": self.steps, "replicates": self.replicates, "tasks": self.tasks, "thin": self.thin}
+        options = {**settings, "keep_priors": self.keep_priors, **options}
+        agents = self.make_agents(mdp, prior, options["steps"])
+        result = simulate_tasks(mdp, agents, truth=self.make_truth(mdp), seed=seed, **options)
+        result.attrs["title"] = self.title
+        return result
+
+
+@lru_cache(maxsize=8)
+def _distribution(find: Any, mdp: MDP, truth: Any, tasks: int, rewards_only: bool) -> xr.Dataset:
+    found: xr.Dataset = find(mdp, truth, tasks=tasks, rewards_only=rewards_only)
+    return found
