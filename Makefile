@@ -24,7 +24,7 @@ thorough: setup
 
 # `make quick ROOM=planning` tests one room.
 ROOM =
-PLACES = tests/$(ROOM) tests/test_$(ROOM).py bayesmdp/$(ROOM) bayesmdp/$(ROOM).py
+PLACES = tests/$(ROOM) bayesmdp/$(ROOM)
 quick: setup
 	$(PYTHON) -m pytest $(PYTEST_FLAGS) -m "not slow" $(or $(wildcard $(PLACES)),$(error there is no room $(ROOM)))
 
@@ -32,6 +32,7 @@ check: setup
 	$(PYTHON) -m ruff format --check
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m mypy
+	$(VENV)/bin/lint-imports
 
 format: setup
 	$(PYTHON) -m ruff check --fix-only

@@ -2,7 +2,7 @@
 
 XLA chooses instructions by the processor it finds, and with them which multiplications and additions are fused and what
 is computed again where it is used. A plan must be as good as its certificate says under each choice, so
-`tests/test_instruction_sets.py` runs this module once for each::
+`tests/project/test_instruction_sets.py` runs this module once for each::
 
     XLA_FLAGS=--xla_cpu_max_isa=AVX2 python -m tests.instruction_sets avx2.npz
 """

@@ -90,7 +90,7 @@ def run(
     identity = _identity(study, chosen, steps=steps, seed=seed, thin=thin)
     held = _held(path, identity, resume=resume, replicates=replicates)
 
-    from bayesmdp.cli.messages import make_console
+    from bayesmdp.cli.console import make_console
     from bayesmdp.cli.progress import Progress
     from bayesmdp.cli.tables import summary_table
     from bayesmdp.results import files as results
@@ -139,7 +139,7 @@ def list_(
     ] = None,
 ) -> None:
     """List the studies, and the agents, environments and priors that studies are made of."""
-    from bayesmdp.cli.messages import make_console
+    from bayesmdp.cli.console import make_console
     from bayesmdp.cli.tables import name_table, study_table
 
     console = make_console()
@@ -166,7 +166,7 @@ def plot(
     window: Annotated[int | None, typer.Option(min=1, help="Steps of the moving average of the reward.")] = None,
 ) -> None:
     """Draw regret, reward and state occupancy from a results file, and print its table."""
-    from bayesmdp.cli.messages import make_console
+    from bayesmdp.cli.console import make_console
     from bayesmdp.cli.tables import summary_table
     from bayesmdp.results import files as results
 

@@ -118,7 +118,7 @@ def plan(
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         fail(_as_options(str(error)))
 
-    from bayesmdp.cli.messages import make_console
+    from bayesmdp.cli.console import make_console
     from bayesmdp.cli.tables import plan_told
 
     console = make_console()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import rich.box
 import rich.progress
 
-from bayesmdp.cli.messages import make_console, say
+from bayesmdp.cli.console import make_console
+from bayesmdp.cli.messages import say
 from bayesmdp.foundation.visible_text import one_line
 
 __all__ = ["Progress"]

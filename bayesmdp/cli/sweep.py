@@ -120,7 +120,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Folder for tables and figures; by default the source's.")] = None,
 ) -> None:
     """Compare settings: intervals, paired differences, which are sure."""
-    from bayesmdp.cli.messages import make_console
+    from bayesmdp.cli.console import make_console
     from bayesmdp.cli.tables import difference_table, effect_table, setting_table
     from bayesmdp.results import comparison
 

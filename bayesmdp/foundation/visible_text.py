@@ -2,7 +2,7 @@
 
 Terminals obey escape sequences, Rich has its markup and emoji codes, Matplotlib its formulas between dollar signs.
 Everything a person named goes through here, or through a console that has the rest switched off
-(:func:`bayesmdp.cli.messages.make_console`), so that what is shown is what was written and different names look
+(:func:`bayesmdp.cli.console.make_console`), so that what is shown is what was written and different names look
 different.
 """
 

@@ -1,7 +1,7 @@
 """How many programs it takes to read a model: four, and one more where it computes sites from others.
 
 Counted and not timed, so that operations run one by one, each a program of its own, cannot creep back unseen. The front
-page's are counted in `tests/test_compilation.py`.
+page's are counted in `tests/project/test_compilation.py`.
 """
 
 from collections.abc import Iterator

@@ -11,7 +11,7 @@ import xarray as xr
 
 from bayesmdp.sweeps import read_sweep, read_sweep_file, run_sweep, shipped_sweeps
 from tests.sweeps.stores import small_sweep
-from tests.test_cli import call, told_in_one_line
+from tests.cli.test_app import call, told_in_one_line
 
 TOML = """
 study = "aq-brmdp/riverswim-6"

@@ -9,7 +9,7 @@ import matplotlib
 import pytest
 from typer.testing import CliRunner
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 if not README.exists():
     pytest.skip("an unpacked source archive has no README of the checkout", allow_module_level=True)

@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("agents", "environments", "models", "planning", "posterior")
 
 

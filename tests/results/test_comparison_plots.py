@@ -11,7 +11,7 @@ import pytest
 
 from bayesmdp.results.comparison import option_effects, paired_differences, settings_table
 from bayesmdp.results.comparison_plots import plot_differences, plot_effects
-from tests.test_comparison import grid, pick
+from tests.results.test_comparison import grid, pick
 
 
 @pytest.fixture(autouse=True)

@@ -14,7 +14,7 @@ import pytest
 from tests import oracles
 from tests.instruction_sets import CASES, RISKS, SHAPES, cases
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SETS = {"SSE4_2": "sse4_2", "AVX2": "avx2", "AVX512": "avx512f"}
 """Names that XLA takes, and those of the processor's flags."""
 EPSILON = np.finfo(float).eps

@@ -46,7 +46,7 @@ def test_all_tools_on_all_models(first: str, wide: str) -> None:
     """In a process of its own, with the width that a user sets there."""
     told = subprocess.run(
         [sys.executable, "-m", "tests.numpyro_tools", first],
-        cwd=Path(__file__).parents[1],
+        cwd=Path(__file__).parents[2],
         env={**os.environ, "JAX_ENABLE_X64": wide},
         capture_output=True,
         text=True,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 if not (ROOT / "Makefile").exists():
     pytest.skip("only a checkout is packaged", allow_module_level=True)
 
