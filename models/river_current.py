@@ -53,7 +53,7 @@ def river_current(mdp: Sizes, *, concentration: tuple[float, float, float] = (1.
     Examples
     --------
     >>> import bayesmdp as bm, numpyro
-    >>> from bayesmdp.logs.log import all_transitions
+    >>> from bayesmdp.model_reading.rows import all_transitions
     >>> model = numpyro.handlers.seed(river_current(bm.environments.riverswim(6)), 0)
     >>> sites = numpyro.handlers.trace(model).get_trace(all_transitions(6, 2, 6))
     >>> [name for name in sites if sites[name]["type"] in ("sample", "deterministic")]

@@ -10,7 +10,7 @@ from bayesmdp.planning.known_dynamics import evaluate, solve
 from bayesmdp.planning.operators import Draws, believed_draws, clip_span, expected_reward, greedy, target
 from bayesmdp.planning.order_statistic import order_statistic
 from bayesmdp.planning.plan import plan
-from bayesmdp.planning.policy_evaluation import policy_evaluation, policy_transition
+from bayesmdp.planning.policy_values import policy_evaluation, policy_transition
 from bayesmdp.planning.posterior_value import downside_exposure, quantile_value, value_draws
 from bayesmdp.planning.quantile import Quantile, quantile_budget
 from bayesmdp.planning.risk import Mean, Risk, backup

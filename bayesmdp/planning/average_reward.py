@@ -36,7 +36,7 @@ from jax import lax
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import Draws, expected_reward, greedy, once
-from bayesmdp.planning.policy_evaluation import DENSE_LIMIT, policy_transition, rows_between_states
+from bayesmdp.planning.policy_values import DENSE_LIMIT, policy_transition, rows_between_states
 from bayesmdp.planning.risk import Mean, Risk
 from bayesmdp.planning.solvers import unknown
 from bayesmdp.problems.problem import Problem

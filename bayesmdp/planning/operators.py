@@ -197,6 +197,7 @@ def clip_span(value: Array, span: Array, among: Array | None = None) -> Array:
 
     Examples
     --------
+    >>> import numpy as np
     >>> clip_span(np.array([1.0, 2.0, 9.0]), 3.0).tolist()
     [1.0, 2.0, 4.0]
     >>> clip_span(np.array([1.0, 2.0, 9.0]), 3.0, np.array([False, True, True])).tolist()

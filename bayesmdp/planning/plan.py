@@ -37,7 +37,7 @@ from bayesmdp.planning.average_reward import GainPlan, average_policy_iteration,
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.finite_horizon import backward_induction
 from bayesmdp.planning.operators import Draws
-from bayesmdp.planning.policy_evaluation import DENSE_LIMIT
+from bayesmdp.planning.policy_values import DENSE_LIMIT
 from bayesmdp.planning.posterior_draws import read_concentration, read_dataset, read_draws
 from bayesmdp.planning.quantile import OrderRisk, Quantile
 from bayesmdp.planning.risk import Mean, Risk

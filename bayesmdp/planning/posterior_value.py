@@ -30,7 +30,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.planning.finite_horizon import backward_induction, episode_value
 from bayesmdp.planning.operators import Draws
-from bayesmdp.planning.policy_evaluation import policy_evaluation
+from bayesmdp.planning.policy_values import policy_evaluation
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.risk import Mean
 from bayesmdp.planning.solvers import policy_iteration

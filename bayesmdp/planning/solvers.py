@@ -33,7 +33,7 @@ from jax import lax
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import Draws, greedy, once
-from bayesmdp.planning.policy_evaluation import evaluate_rows
+from bayesmdp.planning.policy_values import evaluate_rows
 from bayesmdp.planning.risk import Risk
 from bayesmdp.problems.problem import Problem
 

@@ -277,6 +277,6 @@ def test_bad_input_is_refused():
 
 
 def test_room_is_counted_in_the_shortest_episodes_there_may_be():
-    assert shortest_episode(SHOP) == 3
-    assert shortest_episode(bm.unroll(bm.environments.riverswim(6), 4)) == 4
-    assert shortest_episode(bm.unroll(bm.environments.frozen_lake(), 8)) == 1
+    assert shortest_episode(SHOP.problem) == 3
+    assert shortest_episode(bm.unroll(bm.environments.riverswim(6), 4).problem) == 4
+    assert shortest_episode(bm.unroll(bm.environments.frozen_lake(), 8).problem) == 1

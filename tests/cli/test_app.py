@@ -14,8 +14,9 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from bayesmdp import cli, results, studies
-from bayesmdp.cli import tables as console
+from bayesmdp import results, studies
+from bayesmdp.cli import app as cli
+from bayesmdp.cli.progress import Progress
 from bayesmdp.foundation import compiled_programs as compiled
 from bayesmdp.results import analysis
 from tests.synthetic import synthetic_result
@@ -65,7 +66,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
 
 def test_help_is_light() -> None:
     code = (
-        "import sys, bayesmdp.cli as cli\n"
+        "import sys, bayesmdp.cli.app as cli\n"
         "try: cli.app(['--help'])\n"
         f"except SystemExit: print(*[name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
     )
@@ -76,7 +77,7 @@ def test_help_is_light() -> None:
 
 def test_help_of_plan_is_light() -> None:
     code = (
-        "import sys, bayesmdp.cli as cli\n"
+        "import sys, bayesmdp.cli.app as cli\n"
         "try: cli.app(['plan', '--help'])\n"
         f"except SystemExit: print(*[name for name in {HEAVY} if name in sys.modules], file=sys.stderr)"
     )
@@ -136,12 +137,12 @@ def test_interrupted_and_resumed_is_uninterrupted(
     monkeypatch.setattr(sys, "argv", ["bayesmdp", "run", RIVER, *TINY])
     with monkeypatch.context() as patch:
 
-        def stop_at_five(self: console.Progress, *run: object) -> None:
+        def stop_at_five(self: Progress, *run: object) -> None:
             self.done["runs"] += 1
             if self.done["runs"] == 5:
                 raise KeyboardInterrupt
 
-        patch.setattr(console.Progress, "advance", stop_at_five)
+        patch.setattr(Progress, "advance", stop_at_five)
         _, message = call("run", RIVER, *TINY, "--workers", 1, "--out", tmp_path, code=130)
     kept = results.load(tmp_path / FILE).sizes["replicate"]
     assert 1 <= kept < 3
@@ -156,10 +157,10 @@ def test_interrupted_and_resumed_is_uninterrupted(
 
 
 def test_interrupted_at_once_writes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def stop(self: console.Progress, *run: object) -> None:
+    def stop(self: Progress, *run: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(console.Progress, "advance", stop)
+    monkeypatch.setattr(Progress, "advance", stop)
     _, message = call("run", RIVER, *TINY, "--workers", 1, "--out", tmp_path, code=130)
     assert "nothing was written" in message
     assert not list(tmp_path.iterdir())

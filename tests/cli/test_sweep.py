@@ -10,8 +10,8 @@ import pytest
 import xarray as xr
 
 from bayesmdp.sweeps import read_sweep, read_sweep_file, run_sweep, shipped_sweeps
-from tests.sweeps.stores import small_sweep
 from tests.cli.test_app import call, told_in_one_line
+from tests.sweeps.stores import small_sweep
 
 TOML = """
 study = "aq-brmdp/riverswim-6"

@@ -16,9 +16,11 @@ import pytest
 import xarray as xr
 from typer.testing import CliRunner
 
-from bayesmdp import cli
+from bayesmdp.cli import app as cli
 from bayesmdp.cli import tables as console
+from bayesmdp.cli.console import make_console
 from bayesmdp.cli.messages import fail
+from bayesmdp.cli.progress import Progress
 from bayesmdp.foundation.visible_text import one_line
 from bayesmdp.results import comparison_plots as sweep_plots
 from bayesmdp.results import plots
@@ -52,7 +54,7 @@ UNSEEN = ("a\x1b[31mred", "zero\u200bwidth", "bell\x07", "two\nlines", "\u202eri
 
 
 def rendered(*parts: object, width: int = 200) -> str:
-    made = console.make_console()
+    made = make_console()
     made.file, made.width = io.StringIO(), width
     for part in parts:
         made.print(part)
@@ -111,10 +113,10 @@ def test_names_are_shown_in_the_tables_of_results():
 
 def test_names_are_shown_in_lines_of_progress(monkeypatch):
     file = io.StringIO()
-    made = console.make_console()
+    made = make_console()
     made.file, made.width, made._force_terminal = file, 200, True
     monkeypatch.setattr(console, "make_console", lambda stderr: made)
-    with console.Progress(dict.fromkeys(LABELS + UNSEEN, 1)) as progress:
+    with Progress(dict.fromkeys(LABELS + UNSEEN, 1)) as progress:
         progress.count(LABELS[0], 1)
     text = file.getvalue()
     for name in LABELS + UNSEEN:

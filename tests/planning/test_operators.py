@@ -5,10 +5,10 @@ from scipy import sparse
 
 import bayesmdp as bm
 from bayesmdp.planning import operators
-from bayesmdp.planning import policy_evaluation as evaluation
+from bayesmdp.planning import policy_values as evaluation
 from bayesmdp.planning.operators import Draws, greedy, next_value, target
 from bayesmdp.planning.order_statistic import order_statistic
-from bayesmdp.planning.policy_evaluation import evaluate_rows, policy_evaluation, policy_transition
+from bayesmdp.planning.policy_values import evaluate_rows, policy_evaluation, policy_transition
 from bayesmdp.planning.quantile import Quantile
 from bayesmdp.planning.risk import Mean, backup
 from tests import oracles

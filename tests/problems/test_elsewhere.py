@@ -8,7 +8,7 @@ from bayesmdp import MDP
 from bayesmdp.agents import psrl
 from bayesmdp.models import dirichlet_transitions
 from bayesmdp.planning import Draws, Mean, Quantile, operators, policy_evaluation, policy_iteration, value_iteration
-from bayesmdp.planning import policy_evaluation as evaluation
+from bayesmdp.planning import policy_values as evaluation
 from bayesmdp.problems.elsewhere import describe_rows
 from bayesmdp.problems.world import tabular_world
 from bayesmdp.simulation.simulate import simulate

@@ -7,6 +7,7 @@ from scipy import stats
 
 import bayesmdp as bm
 from bayesmdp.environments import clinicians_policy, icu_sepsis
+from bayesmdp.logs.log import label_indices
 from bayesmdp.models import dirichlet_transitions
 from bayesmdp.studies import icu_sepsis as study
 from tests.statistical import assert_means
@@ -95,7 +96,7 @@ def under_one_action(patients):
     successor, seen = problem.successor[:, 0], problem.successor[:, 0] >= 0
     whole, entering = np.full((716, 716), 1 / 716), np.zeros(716)
     np.add.at(whole, (np.nonzero(seen)[0], successor[seen]), counts[:, 0][seen])
-    entering[bm.data.label_indices(log, "next_state", mdp.states)] = log["reward"]
+    entering[label_indices(log, "next_state", mdp.states)] = log["reward"]
     entering = counts[:, 0].any(-1)[:, None] * entering
     return mdp, study._chosen(problem, slot), concentration, whole, entering
 

@@ -150,7 +150,7 @@ def find(model: Model, data: Transitions, outcome: str = "next_state", program: 
     Examples
     --------
     >>> import bayesmdp as bm
-    >>> from bayesmdp.logs.log import all_transitions
+    >>> from bayesmdp.model_reading.rows import all_transitions
     >>> from bayesmdp.models import river_current
     >>> found = find(river_current(bm.environments.riverswim(4)), all_transitions(4, 2, 4))
     >>> {name: site.concentration.shape for name, site in found.sites.items()}
@@ -185,7 +185,7 @@ def find_for_any_reward(
     Examples
     --------
     >>> import bayesmdp as bm
-    >>> from bayesmdp.logs.log import all_transitions
+    >>> from bayesmdp.model_reading.rows import all_transitions
     >>> from bayesmdp.models import dirichlet_transitions, normal_rewards
     >>> river = bm.environments.riverswim(3)
     >>> model = normal_rewards(river, dirichlet_transitions(river), noise=0.5)
