@@ -9,7 +9,7 @@ import quantecon
 from jax import lax
 
 import bayesmdp as bm
-from bayesmdp.planning import Draws, Mean, Quantile, operators, policy_iteration, value_iteration
+from bayesmdp.planning import Draws, Mean, Quantile, backup, operators, policy_iteration, value_iteration
 from bayesmdp.planning import policy_values as evaluation
 from tests import oracles
 
@@ -262,7 +262,7 @@ def test_the_plan_is_consistent_and_at_rounding_level_when_nothing_is_tolerated(
     river = bm.environments.riverswim(6, discount=0.99)
     draws = random_draws(np.random.default_rng(2), (40, 6, 2, 6), 1 / 6)
     plan = solver(river.problem, Draws(draws, river.reward), Quantile(0.2), tolerance=0.0)
-    q = risk.backup(river.problem, Draws(draws, river.reward), plan.value, Quantile(0.2))
+    q = backup(river.problem, Draws(draws, river.reward), plan.value, Quantile(0.2))
     np.testing.assert_allclose(plan.q, q, rtol=1e-15)
     np.testing.assert_array_equal(plan.policy, np.argmax(q, -1))
     assert plan.residual == np.abs(np.max(q, -1) - plan.value).max()

@@ -21,21 +21,29 @@ def wheel(tmp_path_factory):
     return next(folder.glob("*.whl"))
 
 
+@pytest.fixture(scope="module")
+def unpacked(wheel, tmp_path_factory):
+    """The wheel as an installer lays it out."""
+    folder = tmp_path_factory.mktemp("installed")
+    zipfile.ZipFile(wheel).extractall(folder)
+    return folder
+
+
 def test_the_wheel_holds_the_priors_once(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "bayesmdp/models/dirichlet_transitions.py" in names
-    assert "bayesmdp/py.typed" in names
+    assert {"bayesmdp/py.typed", "bayesmdp/__init__.pyi", "bayesmdp/results/files.py"} <= set(names)
     assert not [name for name in names if name.startswith(("models/", "tests/"))]
     assert len(names) == len(set(names))
 
 
-def test_the_wheel_works_elsewhere(wheel, tmp_path):
+def test_the_wheel_works_elsewhere(unpacked, tmp_path):
     program = (
         "import bayesmdp as bm; from bayesmdp.models import dirichlet_transitions as d; "
-        "r = bm.environments.riverswim(4); assert '.whl' in d.__code__.co_filename; "
+        "r = bm.environments.riverswim(4); assert 'installed' in d.__code__.co_filename; "
         "print(bm.solve(r).policy.values[0], d(r).__name__)"
     )
-    environment = {**os.environ, "PYTHONPATH": str(wheel)}
+    environment = {**os.environ, "PYTHONPATH": str(unpacked)}
     done = subprocess.run(
         [sys.executable, "-P", "-c", program], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True
     )
