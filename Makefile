@@ -49,7 +49,7 @@ study: setup
 
 # Keeps the pins that still fit; delete constraints.txt first to move everything to its newest release.
 constraints: $(VENV)/bin/uv
-	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.12 --group dev --no-annotate \
+	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.12 --extra all --group dev --no-annotate \
 		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
 clean:
@@ -57,7 +57,7 @@ clean:
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt $(VENV)/bin/uv
-	$(PYTHON) -m uv pip install --python $(PYTHON) --compile-bytecode --constraint constraints.txt --group dev --editable .
+	$(PYTHON) -m uv pip install --python $(PYTHON) --compile-bytecode --constraint constraints.txt --group dev --editable ".[all]"
 	touch $@
 
 # A version manager's shim can be on the PATH and yet not run, so every candidate is tried, not just looked up.

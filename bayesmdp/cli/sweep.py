@@ -201,7 +201,7 @@ def _mistakes() -> Iterator[None]:
 
     try:
         yield
-    except (ValueError, TypeError, KeyError, OSError, WorkerError) as error:
+    except (ImportError, ValueError, TypeError, KeyError, OSError, WorkerError) as error:
         fail(str(error.args[0] if isinstance(error, KeyError) and error.args else error))
 
 

@@ -21,6 +21,7 @@ import xarray as xr
 from jax.typing import ArrayLike
 
 from bayesmdp.environments.toy_text import mdp_from_table
+from bayesmdp.foundation.extras import brought_by
 from bayesmdp.foundation.validation import integer
 from bayesmdp.logs.log import make_log
 from bayesmdp.problems.mdp import MDP
@@ -273,10 +274,8 @@ def policy_function(policy: PolicyLike, mdp: MDP, *, seed: int = 0) -> Callable[
 
 
 def _gymnasium() -> Any:
-    try:
+    with brought_by("gymnasium"):
         import gymnasium
-    except ImportError as error:
-        raise ImportError('this needs Gymnasium: pip install "bayesmdp[gymnasium]"') from error
     return gymnasium
 
 

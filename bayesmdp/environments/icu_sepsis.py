@@ -26,6 +26,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.environments.toy_text import successor_table
+from bayesmdp.foundation.extras import brought_by
 from bayesmdp.problems.mdp import MDP
 
 __all__ = ["clinicians_policy", "icu_sepsis"]
@@ -136,8 +137,9 @@ def _states(number: int) -> tuple[str, ...]:
 def _assets() -> Path:
     # Importing the package would import the unmaintained gym, which prints and warns.
     spec = find_spec("icu_sepsis")
-    if spec is None or not spec.submodule_search_locations:
-        raise ImportError('ICU-Sepsis needs the package icu-sepsis: pip install "bayesmdp[icu-sepsis]"')
+    with brought_by("icu-sepsis"):
+        if spec is None or not spec.submodule_search_locations:
+            raise ImportError(name="icu_sepsis")
     return Path(spec.submodule_search_locations[0]) / "envs" / "assets"
 
 

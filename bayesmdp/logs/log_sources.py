@@ -20,6 +20,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from bayesmdp.foundation.extras import brought_by
+
 __all__ = ["MISSING", "Table", "open_table"]
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
@@ -103,10 +105,8 @@ def _frame_table(frame: pd.DataFrame, name: str, unit: str, decimal: str) -> Tab
 
 
 def _parquet_table(path: Path) -> Table:
-    try:
+    with brought_by("parquet"):
         from pyarrow import parquet
-    except ImportError as error:
-        raise ImportError(f"reading {path} needs pyarrow: pip install 'bayesmdp[parquet]'") from error
     try:
         opened = parquet.ParquetFile(path)
     except (OSError, ValueError) as error:

@@ -24,6 +24,7 @@ import jax.numpy as jnp
 from jax import lax, random
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.extras import brought_by
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.problems.simulated_mdp import SimulatedProblem, next_states
 
@@ -99,23 +100,27 @@ class NeuralQ:
         integer("gradient_steps", self.gradient_steps, 1)
 
     def _network(self, key: Array, num_features: int, num_actions: int) -> Any:
-        import equinox as eqx
+        with brought_by("neural"):
+            import equinox as eqx
 
         return eqx.nn.MLP(num_features, num_actions, self.width, 2, dtype=jnp.float32, key=key)
 
     def init(self, key: Array, num_features: int, num_actions: int) -> Any:
-        import equinox as eqx
+        with brought_by("neural"):
+            import equinox as eqx
 
         weights = eqx.filter(self._network(key, num_features, num_actions), eqx.is_array)
         return weights, self._adam().init(weights)
 
     def _adam(self) -> Any:
-        import optax
+        with brought_by("neural"):
+            import optax
 
         return optax.adam(self.rate)
 
     def value(self, fit: Any, features: Array) -> Array:
-        import equinox as eqx
+        with brought_by("neural"):
+            import equinox as eqx
 
         shape = fit[0].layers[0].weight.shape[1], fit[0].layers[-1].weight.shape[0]
         still = eqx.filter_eval_shape(self._network, random.key(0), *shape)
@@ -124,7 +129,8 @@ class NeuralQ:
         return jax.vmap(network)(flat).reshape(*features.shape[:-1], -1)
 
     def improve(self, fit: Any, features: Array, target: Array) -> Any:
-        import optax
+        with brought_by("neural"):
+            import optax
 
         adam, wanted = self._adam(), target.astype(jnp.float32)
 

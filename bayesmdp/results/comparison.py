@@ -32,8 +32,7 @@ __all__ = ["final_totals", "option_effects", "paired_differences", "parse_settin
 
 ROUNDING = 1e-9
 """A difference smaller than this share of the totals is none."""
-CORRECTIONS = {"holm": "holm", "bh": "fdr_bh", "none": None}
-"""By their names in statsmodels."""
+CORRECTIONS = ("holm", "bh", "none")
 
 
 def final_totals(
@@ -205,7 +204,7 @@ def paired_differences(
     tested = table["p"].notna().to_numpy()
     table["p_adjusted"], table["significant"] = np.nan, False
     if tested.any():
-        adjusted = _adjusted(table.loc[tested, "p"].to_numpy(), CORRECTIONS[correction])
+        adjusted = _adjusted(table.loc[tested, "p"].to_numpy(), correction)
         table.loc[tested, "p_adjusted"] = adjusted
         table.loc[tested, "significant"] = adjusted <= 1 - confidence
     table.attrs = dict(totals.attrs)
@@ -349,10 +348,14 @@ def _p_values(differences: NDArray[Any], test: str) -> NDArray[np.float64]:
     return p
 
 
-def _adjusted(p: NDArray[Any], method: str | None) -> NDArray[Any]:
-    if method is None:
+def _adjusted(p: NDArray[np.float64], correction: str) -> NDArray[np.float64]:
+    """P-values [test] corrected for their number: by Holm (1979), by Benjamini and Hochberg (1995), or not at all."""
+    if correction == "none":
         return p
-    from statsmodels.stats.multitest import multipletests
-
-    adjusted: NDArray[Any] = multipletests(p, method=method)[1]
+    if correction == "bh":
+        return np.asarray(stats.false_discovery_control(p, method="bh"))
+    # Holm: the k-th least of m, times m - k + 1; never below an earlier one, never above 1.
+    order = np.argsort(p)
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
     return adjusted

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, cast
 
 import xarray as xr
-import zarr
 
+from bayesmdp.foundation.extras import brought_by
 from bayesmdp.results.files import write_tree
 
 __all__ = ["SHARED", "StoreError", "export", "read_sweep"]
@@ -115,7 +115,10 @@ def export(
 
 
 def stored_attrs(path: Path) -> dict[str, Any]:
-    """Of a store that is there; empty if none is."""
+    """The attrs of a store; empty if there is none at `path`."""
+    with brought_by("sweeps"):
+        import zarr
+
     if not path.exists() or (path.is_dir() and all(PARTIAL.search(each.name) for each in path.iterdir())):
         return {}
     try:

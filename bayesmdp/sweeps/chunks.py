@@ -13,12 +13,15 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
-import cloudpickle
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.compiled_programs import forget_programs
+from bayesmdp.foundation.extras import brought_by
 from bayesmdp.sweeps.fingerprints import fingerprint, sources
+
+with brought_by("sweeps"):
+    import cloudpickle
 
 __all__ = ["PACKAGES", "Arrays", "Finished", "Task", "WorkerError", "current_versions", "run_chunk"]
 

@@ -16,8 +16,7 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cloudpickle
-
+from bayesmdp.foundation.extras import brought_by
 from bayesmdp.sweeps.chunks import Finished, Task, WorkerError, current_versions, run_chunk
 from bayesmdp.sweeps.fingerprints import sources
 from bayesmdp.sweeps.store import Chunk, Store, open_store
@@ -25,6 +24,9 @@ from bayesmdp.sweeps.sweep import Sweep
 
 if TYPE_CHECKING:
     from distributed import Client
+
+with brought_by("sweeps"):
+    import cloudpickle
 
 __all__ = ["run_sweep"]
 
@@ -137,7 +139,8 @@ def _in_threads(tasks: Sequence[Task]) -> Generator[tuple[int, Finished]]:
 
 
 def _on_dask(tasks: Sequence[Task], client: Client) -> Generator[tuple[int, Finished]]:
-    from distributed import KilledWorker, as_completed
+    with brought_by("dask"):
+        from distributed import KilledWorker, as_completed
 
     futures = client.map(run_chunk, tasks, pure=False, retries=RETRIES, batch_size=1_000)
     number = {future.key: i for i, future in enumerate(futures)}
@@ -161,8 +164,9 @@ MALLOC = "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_"
 @contextmanager
 def _connected(workers: int | None, client: Client | str | None) -> Iterator[Client]:
     """A client of the cluster asked for; one that was made here is taken down again."""
-    import dask
-    from distributed import Client, LocalCluster
+    with brought_by("dask"):
+        import dask
+        from distributed import Client, LocalCluster
 
     if isinstance(client, Client):
         yield client

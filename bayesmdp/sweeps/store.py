@@ -25,16 +25,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import zarr
-from filelock import FileLock, Timeout
 
-from bayesmdp.results.sweep_files import FORMAT, PARTIAL, SHARED, StoreError, stored_attrs
+from bayesmdp.foundation.extras import brought_by
+from bayesmdp.results.sweep_files import FORMAT, PARTIAL, SHARED, StoreError, export, read_sweep, stored_attrs
 from bayesmdp.studies.task_study import TaskStudy
 from bayesmdp.sweeps.chunks import Finished, current_versions
 from bayesmdp.sweeps.fingerprints import described, sources
 from bayesmdp.sweeps.sweep import Axis, Cell, Sweep, same_value
 
-__all__ = ["Chunk", "Store", "open_store"]
+with brought_by("sweeps"):
+    import zarr
+    from filelock import FileLock, Timeout
+
+__all__ = ["Chunk", "Store", "StoreError", "export", "open_store", "read_sweep"]
 
 DONE, MADE_OF = "steps_done", "fingerprint"
 SERIES = 2**18

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -79,20 +80,21 @@ def test_a_setting_of_the_same_agent_may_be_the_baseline() -> None:
 def test_corrections_are_those_of_the_textbook(correction: str) -> None:
     rng = np.random.default_rng(5)
     totals = pd.DataFrame(
-        rng.normal(size=(31, 8)) + 0.6 * (np.arange(31) > 20)[:, None],
-        index=pd.Index([f"agent {i:02d}" for i in range(31)], name="agent"),
+        rng.normal(size=(10, 8)) + 0.9 * (np.arange(10) > 6)[:, None],
+        index=pd.Index([f"agent {i}" for i in range(10)], name="agent"),
     )
-    table = paired_differences(totals, "agent 00", correction=correction)
+    table = paired_differences(totals, "agent 0", correction=correction)
     p = table["p"].to_numpy()
-    order = np.argsort(p)
-    count = len(p)
-    if correction == "holm":
-        # The i-th smallest times the number of those not smaller, made to increase.
-        wanted = np.minimum(1, np.maximum.accumulate(p[order] * (count - np.arange(count))))
-    else:
-        wanted = stats.false_discovery_control(p[order])
-    np.testing.assert_allclose(table["p_adjusted"].to_numpy()[order], wanted, rtol=1e-12)
+    if (
+        correction == "holm"
+    ):  # Closed testing: the worst Bonferroni p-value of all sets of hypotheses that hold this one.
+        sets = [np.array(s) for size in range(1, len(p) + 1) for s in combinations(range(len(p)), size)]
+        wanted = [max(min(1, len(s) * p[s].min()) for s in sets if i in s) for i in range(len(p))]
+    else:  # The smallest rate of false discoveries at which the step-up procedure rejects.
+        wanted = [min(len(p) * q / (p <= q).sum() for q in p if q >= own) for own in p]
+    np.testing.assert_allclose(table["p_adjusted"], wanted, rtol=1e-12)
     assert (table["significant"] == (table["p_adjusted"] <= 0.05)).all()
+    assert 0 < table["significant"].sum() < len(p)
 
 
 @pytest.mark.slow
