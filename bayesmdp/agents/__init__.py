@@ -1,5 +1,7 @@
 """Agents that learn online, one algorithm a file; see :mod:`bayesmdp.agents.agent` for the grammar they share."""
 
+from collections.abc import Callable
+
 from bayesmdp.agents.agent import Agent, Rules
 from bayesmdp.agents.aq_brmdp import aq_brmdp
 from bayesmdp.agents.bandit_ts import bandit_ts
@@ -30,6 +32,8 @@ from bayesmdp.agents.ucrl2 import ucrl2
 from bayesmdp.agents.variance_bonus import variance_bonus
 
 __all__ = [
+    "AGENTS",
+    "GROUPS",
     "Agent",
     "Rules",
     "aq_brmdp",
@@ -60,3 +64,48 @@ __all__ = [
     "ucrl2",
     "variance_bonus",
 ]
+
+GROUPS: dict[str, tuple[Callable[..., Agent], ...]] = {
+    "Posterior sampling": (
+        psrl,
+        boss,
+    ),
+    "Risk over the posterior": (
+        aq_brmdp,
+        brmdp,
+    ),
+    "Exploration bonuses": (
+        tseb,
+        beb,
+        mbie_eb,
+        variance_bonus,
+        rmax,
+    ),
+    "Average reward": (
+        gamma_ucb_cvi,
+        gamma_lscvi_ucb,
+        gamma_lscvi_ucb_planned,
+        gamma_lscvi_ucb_visited,
+        olsvi_fh,
+        optimistic_q_learning,
+        ucb_avg,
+        mdp_exp2,
+        mdp_oomd,
+        ucrl2,
+        scal,
+    ),
+    "Q-functions of episodes and tasks": (
+        rlsvi,
+        tsrl,
+        lsvi,
+        bandit_ts,
+    ),
+    "Q-functions on spaces of numbers": (
+        fitted_psrl,
+        fitted_brmdp,
+        fitted_aq_brmdp,
+    ),
+}
+"""What `bayesmdp list` shows and studies name, by kind; a new agent is one name here."""
+
+AGENTS: dict[str, Callable[..., Agent]] = {part.__name__: part for parts in GROUPS.values() for part in parts}

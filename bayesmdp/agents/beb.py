@@ -31,7 +31,7 @@ __all__ = ["beb"]
 
 
 def beb(prior: Model, *, scale: float = 1.0, episode: int | None = 1) -> Agent:
-    """BEB under a prior.
+    """The posterior-mean problem with a bonus for what was tried seldom (BEB).
 
     Parameters
     ----------

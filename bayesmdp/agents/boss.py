@@ -25,7 +25,7 @@ __all__ = ["boss", "merged"]
 
 
 def boss(prior: Model, *, models: int = 5, tries: int = 10) -> Agent:
-    """BOSS under a prior.
+    """Best of sampled sets (BOSS): plans for the best of several draws at each pair.
 
     Parameters
     ----------

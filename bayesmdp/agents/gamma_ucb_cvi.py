@@ -51,7 +51,7 @@ def gamma_ucb_cvi(
     clip: bool = True,
     estimate: str = "recentred",
 ) -> Agent:
-    """gamma-UCB-CVI.
+    """Discounted optimism with clipped value iteration (gamma-UCB-CVI).
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ __all__ = ["mbie_eb"]
 
 
 def mbie_eb(prior: Model, *, scale: float = 0.4, max_reward: float | None = None, episode: int | None = 1) -> Agent:
-    """MBIE-EB.
+    """Model-based interval estimation with exploration bonuses (MBIE-EB).
 
     Parameters
     ----------

@@ -49,7 +49,7 @@ def mdp_exp2(
     episode: int | None = None,
     rate: float | None = None,
 ) -> Agent:
-    """MDP-EXP2.
+    """Exponential weights on linear estimates of Q (MDP-EXP2).
 
     Parameters
     ----------

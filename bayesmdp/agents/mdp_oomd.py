@@ -55,7 +55,7 @@ def mdp_oomd(
     episode: int | None = None,
     rate: float | None = None,
 ) -> Agent:
-    """MDP-OOMD.
+    """Optimistic mirror descent on policies (MDP-OOMD).
 
     Parameters
     ----------

@@ -34,7 +34,7 @@ __all__ = ["optimistic_q_learning"]
 def optimistic_q_learning(
     *, horizon: int, span: float, scale: float = 1.0, failure: float = 0.1, effective_horizon: float | None = None
 ) -> Agent:
-    """Optimistic Q-learning.
+    """Q-learning with a bonus for what was tried seldom (Optimistic Q-learning).
 
     Parameters
     ----------

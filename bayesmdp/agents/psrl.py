@@ -19,7 +19,7 @@ __all__ = ["psrl"]
 
 
 def psrl(prior: Model, *, episode: int | None = None) -> Agent:
-    """PSRL under a prior.
+    """Posterior sampling (PSRL): plans for one draw of the problem, anew in each period.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ __all__ = ["rmax"]
 
 
 def rmax(prior: Model, *, tries: int = 10, max_reward: float | None = None) -> Agent:
-    """R-MAX.
+    """The most reward there is, wherever a pair was tried too seldom (R-MAX).
 
     Parameters
     ----------

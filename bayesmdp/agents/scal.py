@@ -43,7 +43,7 @@ MAX_SWEEPS = 1_000
 
 
 def scal(*, span: float, failure: float = 0.1, scale: float = 1.0, bernstein: bool = True) -> Agent:
-    """SCAL.
+    """UCRL2 whose plans have a bias of bounded span (SCAL).
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def tseb(
     reward_range: float | None = None,
     episode: int | None = 20,
 ) -> Agent:
-    """TSEB under a prior.
+    """Thompson sampling with exploration bonuses (TSEB).
 
     Parameters
     ----------

@@ -37,7 +37,7 @@ __all__ = ["variance_bonus"]
 def variance_bonus(
     prior: Model, *, reward_scale: float = 1.0, transition_scale: float = 1.0, episode: int | None = 1
 ) -> Agent:
-    """The variance-based bonus under a prior.
+    """The posterior-mean problem with a bonus for what varies under the posterior.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -143,20 +143,27 @@ def list_(
     from bayesmdp.cli.tables import name_table, study_table
 
     console = make_console()
+    if study in {name.partition("/")[0] for name in STUDIES}:
+        console.print(name_table(f"Studies: {study}", {name: one.title for name, one in _of_family(study).items()}))
+        return
     if study is not None:
         console.print(study_table(study, _find(study)))
         return
     from bayesmdp import agents, environments, models
     from bayesmdp.sweeps import shipped_sweeps
 
-    console.print(name_table("Studies", {name: study.title for name, study in STUDIES.items()}))
+    families = dict.fromkeys(name.partition("/")[0] for name in STUDIES)
+    console.print(name_table("Families of studies", {family: _family_line(family) for family in families}))
     sweeps = {name: path.read_text().partition("\n")[0].lstrip("# ") for name, path in shipped_sweeps().items()}
     console.print(name_table("Sweeps", sweeps))
     for title, package in (("Agents", agents), ("Environments", environments), ("Priors", models)):
-        parts = {name: getattr(package, name) for name in package.__all__ if name.islower()}
-        summaries = {name: (part.__doc__ or "").strip().partition("\n")[0] for name, part in parts.items()}
-        console.print(name_table(title, summaries))
-    console.print("`bayesmdp list STUDY` shows a study's agents and their options.")
+        groups: Mapping[str, tuple[Callable[..., Any], ...]] = package.GROUPS
+        for group, parts in groups.items():
+            summaries = {part.__name__: (part.__doc__ or "").strip().partition("\n")[0] for part in parts}
+            console.print(name_table(f"{title}: {group}", summaries))
+    console.print(
+        "`bayesmdp list FAMILY` shows a family's studies, `bayesmdp list STUDY` a study's agents and options."
+    )
 
 
 @app.command()
@@ -177,6 +184,16 @@ def plot(
         fail(str(error))
     make_console().print(summary_table(result))
     typer.echo(f"figure   {figure}")
+
+
+def _of_family(family: str) -> dict[str, Study]:
+    return {name: study for name, study in STUDIES.items() if name.partition("/")[0] == family}
+
+
+def _family_line(family: str) -> str:
+    """How many studies a family has, and what they are called."""
+    names = [name.partition("/")[2] for name in _of_family(family)]
+    return f"{len(names)}: {', '.join(names)}"
 
 
 def _find(name: str) -> Study:

@@ -24,7 +24,7 @@ PRICE, COST, FEE, HOLDING, PENALTY = 5.0, 2.0, 3.0, 0.5, 1.0
 
 
 def inventory(capacity: int = 10, *, demand: float = 4.0, rescale: bool = True, discount: float | None = None) -> MDP:
-    """The inventory, empty at the start.
+    """How much to order each morning for a demand that varies; no stock at the start.
 
     Parameters
     ----------

@@ -27,7 +27,7 @@ def layers(
     additive: bool = False,
     seed: int = 0,
 ) -> MDP:
-    """A layered problem.
+    """Layers of states, one a stage of an episode; rewards are 0 until a task gives them.
 
     Parameters
     ----------

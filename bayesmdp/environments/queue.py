@@ -25,7 +25,7 @@ HOLDING = 0.1
 
 
 def queue(arrival: float = 0.5, *, capacity: int = 50, discount: float | None = 0.95) -> MDP:
-    """The queue, empty at the start.
+    """Packets served slowly or fast, when haste costs; empty at the start.
 
     Parameters
     ----------

@@ -21,7 +21,7 @@ __all__ = ["rare_room"]
 
 
 def rare_room(doors: int = 100, *, ways: int = 8, chance: float = 0.3, discount: float | None = None) -> MDP:
-    """The hall and the room.
+    """A hall with work, and a room of many doors that is not worth a visit.
 
     Parameters
     ----------

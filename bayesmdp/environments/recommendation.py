@@ -39,7 +39,7 @@ def recommendation(
     tabular: bool = False,
     seed: int = 0,
 ) -> MDP:
-    """The recommendation engine.
+    """Products shown to a customer who remembers: each changes what is liked next.
 
     Parameters
     ----------

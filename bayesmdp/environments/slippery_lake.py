@@ -42,7 +42,7 @@ def slippery_lake(
     discount: float = 0.95,
     resolution: int = 7,
 ) -> SimulatedMDP:
-    """The lake, from the middle of the start's cell.
+    """A lake without squares, on which steps slip: positions are numbers.
 
     Parameters
     ----------

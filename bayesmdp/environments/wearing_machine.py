@@ -44,7 +44,7 @@ class _Machine(NamedTuple):
 
 
 def wearing_machine() -> ContinuousMDP:
-    """The machine, new at the start.
+    """A machine that wears: run, spare or repair it; its wear is a number, 0 at the start.
 
     Returns
     -------

@@ -53,12 +53,12 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
     file, colon, name = text.rpartition(":")
     if not colon and text.endswith(".py"):
         raise ValueError(f"{text} may hold many functions: name one, as in {text}:prior")
-    known = [known for known in models.__all__ if known.islower()]
+    known = list(models.PRIORS)
     if not colon and name not in known:
         close = get_close_matches(name, known, 1)
         hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
         raise ValueError(f"no prior {name!r}; {hint} One of your own is FILE.py:NAME")
-    found = from_file(Path(file), name) if colon else getattr(models, name)
+    found = from_file(Path(file), name) if colon else models.PRIORS[name]
     parameters = list(inspect.signature(found).parameters)
     is_model = parameters == ["data"]
     options = [] if is_model else parameters[1:]

@@ -38,6 +38,10 @@ type Part = str | Callable[..., Any]
 """A function of the package by name, one of the user's own as ``FILE.py:NAME``, or the function itself."""
 
 
+REGISTRIES = {"agents": "AGENTS", "environments": "ENVIRONMENTS", "models": "PRIORS"}
+"""Where the parts of each kind are registered, by name."""
+
+
 def find_part(kind: str, part: Part) -> Callable[..., Any]:
     """The function that a part names among those of ``bayesmdp.KIND``, or in the user's file.
 
@@ -56,16 +60,15 @@ def find_part(kind: str, part: Part) -> Callable[..., Any]:
     if ":" in part:
         file, _, name = part.rpartition(":")
         return _own_part(Path(file).resolve(), name, Path(file).stat().st_mtime_ns if Path(file).is_file() else 0)
-    package = import_module(f"bayesmdp.{kind}")
-    known = [name for name in package.__all__ if name.islower()]
-    if part not in known:
-        close = get_close_matches(part, known, 1)
+    parts: dict[str, Callable[..., Any]] = getattr(import_module(f"bayesmdp.{kind}"), REGISTRIES[kind])
+    if part not in parts:
+        close = get_close_matches(part, parts, 1)
         raise ValueError(
             f"bayesmdp.{kind} has no {part!r}; "
-            + (f"did you mean {close[0]}?" if close else f"it has {', '.join(known)}.")
+            + (f"did you mean {close[0]}?" if close else f"it has {', '.join(parts)}.")
             + " One of your own is FILE.py:NAME"
         )
-    return getattr(package, part)
+    return parts[part]
 
 
 def part_name(part: Part) -> str:

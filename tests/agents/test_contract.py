@@ -19,7 +19,7 @@ PRIOR = dirichlet_transitions(RIVER, concentration=1 / 6)
 Q_PRIOR = gaussian_q(EPISODES, covariance=4.0, noise=0.1)
 LAKE = environments.slippery_lake()
 LAKE_PRIOR = slippery_lake(LAKE)
-MAKERS = {name: getattr(agents, name) for name in agents.__all__ if name not in ("Agent", "Rules")}
+MAKERS = agents.AGENTS
 
 ARGUMENTS = {
     "init": ["key"],
