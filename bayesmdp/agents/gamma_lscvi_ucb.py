@@ -53,7 +53,7 @@ def gamma_lscvi_ucb(
     ridge: float = 1.0,
     clip: bool = True,
 ) -> Agent:
-    """gamma-LSCVI-UCB with the minimum over all states, on the MDP's features.
+    """Discounted optimism by least squares on features, clipped by all states (gamma-LSCVI-UCB).
 
     Parameters
     ----------

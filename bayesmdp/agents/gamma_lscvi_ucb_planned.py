@@ -38,7 +38,7 @@ def gamma_lscvi_ucb_planned(
     ridge: float = 1.0,
     clip: bool = True,
 ) -> Agent:
-    """gamma-LSCVI-UCB, planned; with the minimum over all states.
+    """Discounted optimism by least squares, planned ahead, clipped by all states (gamma-LSCVI-UCB).
 
     Parameters
     ----------

@@ -65,7 +65,7 @@ def gamma_lscvi_ucb_visited(
     sweeps: int | None = None,
     versions: int = 1,
 ) -> Agent:
-    """gamma-LSCVI-UCB that clips at the states visited.
+    """Discounted optimism by least squares, clipped by the states visited (gamma-LSCVI-UCB).
 
     Parameters
     ----------

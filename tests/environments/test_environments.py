@@ -173,3 +173,13 @@ BAD = {
 def test_bad_input_is_refused_by_name(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def test_the_rare_room_is_worth_half_more_than_the_hall_and_not_a_look():
+    rare = environments.rare_room(12, ways=3, chance=0.2, discount=0.9)
+    plan = bm.solve(rare)
+    hall, room = 0.5 / (1 - 0.9), 1 + 0.9 * 0.5 / (1 - 0.9)
+    np.testing.assert_allclose(plan.value, [hall, room], rtol=1e-12)
+    np.testing.assert_allclose(plan.q[0, 1:4], 0.9 * (0.8 * hall + 0.2 * room), rtol=1e-12)
+    np.testing.assert_allclose(plan.q[1, 1:], 0.9 * hall, rtol=1e-12)
+    assert not rare.available[0, 4:].any() and rare.available[1].all()
