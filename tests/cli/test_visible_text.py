@@ -17,7 +17,8 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from bayesmdp.cli import app as cli
-from bayesmdp.cli import tables as console
+from bayesmdp.cli import progress as progress_lines
+from bayesmdp.cli import tables
 from bayesmdp.cli.console import make_console
 from bayesmdp.cli.messages import fail
 from bayesmdp.cli.progress import Progress
@@ -84,10 +85,10 @@ def totals_of(labels) -> pd.DataFrame:
 
 
 def test_labels_are_shown_in_the_tables_of_a_plan(monkeypatch):
-    monkeypatch.setattr(console, "STATES_SHOWN", 99)
-    monkeypatch.setattr(console, "PAIRS_SHOWN", 99)
+    monkeypatch.setattr(tables, "STATES_SHOWN", 99)
+    monkeypatch.setattr(tables, "PAIRS_SHOWN", 99)
     policy = policy_of(LABELS + UNSEEN)
-    for table in (console.policy_table(policy), console.least_known_table(policy)):
+    for table in (tables.policy_table(policy), tables.least_known_table(policy)):
         text = rendered(table)
         is_shown(text)
         rows = text.splitlines()
@@ -98,15 +99,15 @@ def test_labels_are_shown_in_the_tables_of_a_plan(monkeypatch):
 
 def test_names_are_shown_in_the_tables_of_results():
     names = LABELS + UNSEEN
-    is_shown(rendered(console.summary_table(synthetic_result(names))))
-    is_shown(rendered(console.name_table(" ".join(LABELS), {name: f"told {name}" for name in names})))
+    is_shown(rendered(tables.summary_table(synthetic_result(names))))
+    is_shown(rendered(tables.name_table(" ".join(LABELS), {name: f"told {name}" for name in names})))
     totals = totals_of(names)
-    is_shown(rendered(console.setting_table(settings_table(totals), "regret", 99, 0.95)))
+    is_shown(rendered(tables.setting_table(settings_table(totals), "regret", 99, 0.95)))
     effects = option_effects(totals)
-    is_shown(rendered(console.effect_table(effects, "regret", 0.95)))
+    is_shown(rendered(tables.effect_table(effects, "regret", 0.95)))
     table = paired_differences(totals, {"agent": "$a$"})
     for baseline in LABELS:
-        text = rendered(console.difference_table(table, baseline, "holm", 99, 0.95), width=400)
+        text = rendered(tables.difference_table(table, baseline, "holm", 99, 0.95), width=400)
         assert f"Less {baseline}, paired" in text
     is_shown(text, [name for name in names if name != "$a$"])
 
@@ -115,7 +116,7 @@ def test_names_are_shown_in_lines_of_progress(monkeypatch):
     file = io.StringIO()
     made = make_console()
     made.file, made.width, made._force_terminal = file, 200, True
-    monkeypatch.setattr(console, "make_console", lambda stderr: made)
+    monkeypatch.setattr(progress_lines, "make_console", lambda stderr: made)
     with Progress(dict.fromkeys(LABELS + UNSEEN, 1)) as progress:
         progress.count(LABELS[0], 1)
     text = file.getvalue()

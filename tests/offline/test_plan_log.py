@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesmdp.cli import tables as console
+from bayesmdp.cli import tables
+from bayesmdp.cli.console import make_console
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.offline.plan_log import plan_log
 
@@ -18,9 +19,9 @@ MIXED = CORRIDOR.iloc[[0, 3, 1, 4, 2, 5, *range(6, 18)]]
 
 
 def told(report, width=80) -> str:
-    made = console.make_console()
+    made = make_console()
     made.file, made.width = io.StringIO(), width
-    for part in console.plan_told(report):
+    for part in tables.plan_told(report):
         made.print(part)
     return made.file.getvalue()
 
