@@ -17,6 +17,7 @@ from numpyro import handlers
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import ROW_TOLERANCE
+from bayesmdp.model_reading.lookups import check_lookups
 from bayesmdp.model_reading.model_runs import (
     TRACING,
     Data,
@@ -133,6 +134,7 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
         largest = int(np.max(getattr(data, name), initial=0))
         if largest >= size:
             raise ValueError(f"transition has shape {shape}, but the data hold {name} {largest}")
+    check_lookups(model, data, latents)
     dims["transition"] = ("state", "action", outcome)
     _check_names(dims)
     if "reward" in dims:
@@ -209,8 +211,9 @@ def read_for_agents(model: Model, shape: tuple[int, int, int], outcome: str) -> 
     """`read` of a model about an MDP of `shape`, and whether it observes rewards, which must then be an unknown."""
     with jax.enable_x64(True):
         program = read(model, all_transitions(1, 1, 1), outcome)
-    if program.shape != shape:
-        raise ValueError(f"the model's transition has shape {program.shape}; the MDP's sizes are {shape}")
+        if program.shape != shape:
+            raise ValueError(f"the model's transition has shape {program.shape}; the MDP's sizes are {shape}")
+        check_lookups(model, all_transitions(*shape), program.latents)
     if program.rewarded and "reward" not in program.names:
         raise ValueError(
             "the model observes rewards but has no unknown 'reward' for agents to plan with: sample their means, or "
