@@ -72,8 +72,10 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
         for name, values in data.seen.items()
     }
     groups |= {
-        "posterior": by_draw({name: drawn.posterior[name] for name in latents}, dims).assign_attrs(attrs),
-        "prior": by_draw({name: drawn.prior[name] for name in latents}, dims),
+        "posterior": by_draw(
+            {name: drawn.posterior[name] for name in latents if name in drawn.posterior}, dims
+        ).assign_attrs(attrs),
+        "prior": by_draw({name: drawn.prior[name] for name in latents if name in drawn.prior}, dims),
         "observed_data": xr.Dataset(rows),
         "constant_data": xr.Dataset(
             {
