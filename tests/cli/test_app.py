@@ -385,7 +385,7 @@ def test_an_exact_quantile_is_planned_with_without_draws(
 def test_the_worth_is_told_by_other_draws_than_the_plan(tmp_path: Path) -> None:
     from bayesmdp.environments import riverswim
     from bayesmdp.offline.plan_log import plan_log
-    from bayesmdp.simulation.collect.collect import collect
+    from bayesmdp.simulation.collect import collect
 
     told = plan_log(collect(riverswim(6), steps=500, seed=0), risk="mean", draws=1).policy
     # Under one draw a plan promises what its policy is worth under that draw.
@@ -416,7 +416,7 @@ def test_every_prior_of_the_list_makes_a_model_or_says_what_it_needs() -> None:
     from bayesmdp.logs.compress import compress
     from bayesmdp.logs.problem_from_log import mdp_from_log
     from bayesmdp.offline.named_prior import make_prior
-    from bayesmdp.simulation.collect.collect import collect
+    from bayesmdp.simulation.collect import collect
 
     log = collect(riverswim(6), steps=200, seed=0)
     mdp = mdp_from_log(log, discount=0.9)

@@ -11,7 +11,7 @@ from bayesmdp import environments
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.log import make_log
 from bayesmdp.model_reading.rows import MeanRewards, Transitions, all_transitions
-from bayesmdp.simulation.collect.collect import collect
+from bayesmdp.simulation.collect import collect
 
 RIVER = environments.riverswim(6)
 

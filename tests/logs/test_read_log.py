@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from bayesmdp import environments, mdp_from_log
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.read_log import read_log
-from bayesmdp.simulation.collect.collect import collect
+from bayesmdp.simulation.collect import collect
 
 COLUMNS = ("state", "action", "reward", "next_state", "terminated", "truncated")
 HEADER = "state,action,reward,next_state,terminated,truncated\n"

@@ -23,6 +23,8 @@ from bayesmdp.models import (
     river_current,
     slippery_lake,
 )
+from bayesmdp.posterior.beliefs.particles import smc_belief
+from bayesmdp.posterior.beliefs.primitives import recorded_belief
 from tests.programs import compiled_programs
 
 RIVER, LAKE = bm.environments.riverswim(6), bm.environments.frozen_lake()
@@ -94,7 +96,7 @@ def test_particles(capsys: pytest.CaptureFixture[str]) -> None:
     assert tree.attrs["least_effective_size"] > 0 and tree.attrs["resampled"] >= 1
     jax.clear_caches()  # type: ignore[no-untyped-call]
     with compiled_programs() as programs:
-        bm.posterior.smc_belief.smc_belief(current, RIVER, 7)
+        smc_belief(current, RIVER, 7)
     assert len(programs) <= 3, programs
 
 
@@ -107,5 +109,5 @@ def test_recorded_primitives() -> None:
     assert len(programs) <= 16, programs
     jax.clear_caches()  # type: ignore[no-untyped-call]
     with compiled_programs() as programs:
-        bm.posterior.recorded_belief.recorded_belief(model, lake, 7, 60)
+        recorded_belief(model, lake, 7, 60)
     assert len(programs) <= 18, programs

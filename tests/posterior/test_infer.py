@@ -18,7 +18,7 @@ from bayesmdp.logs.log import make_log
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.models import dirichlet_transitions, river_current
 from bayesmdp.posterior import NotConjugate, draw, infer
-from bayesmdp.simulation.collect.collect import collect
+from bayesmdp.simulation.collect import collect
 from tests.statistical import assert_follows, assert_means, assert_standard_normal
 
 RIVER = riverswim(4).replace(states=("west", "ford", "mill", "east"))
