@@ -54,10 +54,11 @@ class Linear(NamedTuple):
 
 def linear_in(name: str, model: Model, data: Transitions, found: Conjugate) -> Linear | None:
     """How a deterministic site follows from the unknowns; None if not linearly, or from a Dirichlet or a precision."""
-    betas = {key for key, site in found.sites.items() if site.family.simplex and site.family.labels}
     rng = np.random.default_rng(20260102)
-    points = [random_point(rng, {key: site.prior for key, site in found.sites.items()}, 1.0) for _ in range(2)]
-    points = [{key: x[..., 0] if key in betas else x for key, x in point.items()} for point in points]
+    priors = {key: site.prior for key, site in found.sites.items()}
+    families = {key: prior.family for prior in priors.values() for key in prior.sites}
+    points = [random_point(rng, priors, 1.0) for _ in range(2)]
+    points = [{key: families[key].site_value(x) for key, x in point.items()} for point in points]
     with jax.enable_x64(True):
         size = looked_at(model, data, lambda messages: np.size(messages[name]["value"]))
         if size * sum(np.size(x) for x in points[0].values()) > LARGEST:
@@ -66,8 +67,8 @@ def linear_in(name: str, model: Model, data: Transitions, found: Conjugate) -> L
         (value, here), (_, there) = (jax.tree.map(np.asarray, _differentiated(model, name, one, at)) for at in points)
     slopes = {key: slope for key, slope in here.items() if slope.any() or there[key].any()}
     for key, slope in slopes.items():
-        whole = key in found.sites and (found.sites[key].family.labels or not found.sites[key].family.simplex)
-        if not whole or not np.allclose(slope, there[key], rtol=1e-12, atol=0):
+        independent = key in found.sites and not found.sites[key].family.event_dim
+        if not independent or not np.allclose(slope, there[key], rtol=1e-12, atol=0):
             return None
     moved = sum(np.tensordot(slope, points[0][key], np.ndim(points[0][key])) for key, slope in slopes.items())
     constant = value - moved

@@ -30,7 +30,8 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.read_model import Model, Program, check, describe_row, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.coefficients import Point, Rows, chunk_size, coefficients, random_point, refuse
-from bayesmdp.posterior.closed_forms.families import ExponentialFamily, Smooth
+from bayesmdp.posterior.closed_forms.draws import Layout
+from bayesmdp.posterior.closed_forms.families import ExponentialFamily
 from bayesmdp.posterior.closed_forms.priors import NotConjugate, Prior, priors
 
 __all__ = ["Conjugate", "NotConjugate", "Site", "check_independent", "find", "find_for_any_reward"]
@@ -89,19 +90,6 @@ class Site(NamedTuple):
         return self.family.standard(flat.reshape(natural.shape), before)
 
 
-class Layout(NamedTuple):
-    """What shapes a program that draws from a posterior, apart from its numbers; hashable.
-
-    Attributes
-    ----------
-    sites : tuple of (names of its sites, name of its family)
-    deterministic : tuple of str
-    """
-
-    sites: tuple[tuple[tuple[str, ...], str], ...]
-    deterministic: tuple[str, ...]
-
-
 class Conjugate(NamedTuple):
     """A model whose posterior is a product of known families.
 
@@ -120,8 +108,9 @@ class Conjugate(NamedTuple):
 
     @property
     def layout(self) -> Layout:
-        kinds = tuple((site.prior.sites, site.family.name) for site in self.sites.values())
-        return Layout(kinds, self.program.deterministic)
+        return Layout(
+            tuple((site.prior.sites, site.family) for site in self.sites.values()), self.program.deterministic
+        )
 
     def posterior(self, seen: Array, prior: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """Parameters by site; see `Site.posterior`. Sites that `prior` leaves out keep their own."""
@@ -150,7 +139,7 @@ def find(model: Model, data: Transitions, outcome: str = "next_state", program: 
     Examples
     --------
     >>> import bayesmdp as bm
-    >>> from bayesmdp.logs.log import all_transitions
+    >>> from bayesmdp.model_reading.rows import all_transitions
     >>> from bayesmdp.models import river_current
     >>> found = find(river_current(bm.environments.riverswim(4)), all_transitions(4, 2, 4))
     >>> {name: site.concentration.shape for name, site in found.sites.items()}
@@ -185,7 +174,7 @@ def find_for_any_reward(
     Examples
     --------
     >>> import bayesmdp as bm
-    >>> from bayesmdp.logs.log import all_transitions
+    >>> from bayesmdp.model_reading.rows import all_transitions
     >>> from bayesmdp.models import dirichlet_transitions, normal_rewards
     >>> river = bm.environments.riverswim(3)
     >>> model = normal_rewards(river, dirichlet_transitions(river), noise=0.5)
@@ -238,11 +227,7 @@ def _find(
     found = {name: Site(prior, *coefficients(prior, rows, points[0], rng, impossible)) for name, prior in known.items()}
     _verify(found, rows, points, log_likelihood, impossible)
     for name, site in found.items():
-        if site.family.simplex:
-            refuse((site.coefficient < 0).any(-1), data, f"it falls as an entry of {name!r} grows")
-        else:
-            family: Smooth = site.family  # type: ignore[assignment]
-            refuse(family.improper(site.coefficient), data, f"it grows without bound with {name!r}")
+        refuse(site.family.improper(site.coefficient), data, site.family.improper_complaint.format(name))
     return found, impossible
 
 
@@ -279,13 +264,13 @@ def _verify(
     row = int(np.flatnonzero(wrong)[0])
     touched = [name for name, site in found.items() if site.coefficient[row].any()] or list(found)
     for name in touched:
-        if found[name].family.simplex:
+        prior, complaint = found[name].prior, found[name].family.complaint
+        if complaint is None:
             continue
         # Each by itself, so that the one to blame is named: a row may tell about the transition, too.
-        alone = [points[0] | {site: point[site] for site in found[name].prior.sites} for point in points]
+        alone = [points[0] | {site: point[site] for site in prior.sites} for point in points]
         values = np.stack([rows.values(point) for point in alone])
-        family: Smooth = found[name].family  # type: ignore[assignment]
-        how = f"it is not {family.complaint.format(*found[name].prior.sites)}"
+        how = f"it is not {complaint.format(*prior.sites)}"
         refuse(_unexplained(found, alone, values, impossible) & (np.arange(len(wrong)) == row), rows.data, how)
     if len(touched) > 1:
         names = " and ".join(map(repr, touched))
@@ -308,10 +293,7 @@ def _unexplained(
 
 
 def _statistics(prior: Prior, point: Point) -> NDArray[np.float64]:
-    if prior.family.simplex:
-        return np.asarray(np.log(point[prior.sites[0]]))
-    family: Smooth = prior.family  # type: ignore[assignment]
-    return family.statistics(tuple(point[name] for name in prior.sites), prior.parameters)
+    return prior.family.statistics(tuple(point[name] for name in prior.sites), prior.parameters)
 
 
 def _polynomial(

@@ -70,13 +70,13 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
             drawn = sampled(engine, model, padded, program, request, settings)
         else:
             parameters, drawn = _drawn_exactly(model, padded, closed_form, request)
-    families = {} if closed_form is None else dict(zip(closed_form.sites, closed_form.layout.sites, strict=True))
+    families = {} if closed_form is None else {name: site.family for name, site in closed_form.sites.items()}
     return posterior_tree(
         prior=drawn.prior,
         posterior=drawn.posterior,
         statistics=drawn.statistics,
         parameters=parameters,
-        families={} if closed_form is None else {name: site.family for name, site in closed_form.sites.items()},
+        families=families,
         data=data,
         rewarded=program.rewarded,
         dims=program.dims,
@@ -88,7 +88,7 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
             "model": getattr(model, "__name__", type(model).__name__),
             "latents": json.dumps(list(program.latents)),
             "deterministic": json.dumps(program.deterministic),
-            "families": json.dumps(families),
+            "families": "{}" if closed_form is None else closed_form.layout.to_text(),
             "rewards": rewards,
             "seed": request.seed,
             "num_transitions": float(data.weight.sum()),
