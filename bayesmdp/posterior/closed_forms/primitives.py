@@ -254,7 +254,7 @@ def _rest(
         if name in observing:
             family, times = observing[name], np.asarray(row_counts(site, rows))
             with np.errstate(divide="ignore"):
-                each = _likelihood(family).log_probability(
+                each = _likelihood(family).log_likelihood(
                     _parameter(family, site["fn"], rows), np.asarray(site["value"])
                 )
             explained += np.where(times > 0, times * np.where(times > 0, each, 0.0), 0.0)

@@ -7,6 +7,7 @@ of recorded primitives, the family's `likelihood` says what a row adds, whether 
 
 from bayesmdp.posterior.closed_forms.families.beta import BETA
 from bayesmdp.posterior.closed_forms.families.dirichlet import DIRICHLET
+from bayesmdp.posterior.closed_forms.families.example import Example
 from bayesmdp.posterior.closed_forms.families.family import ExponentialFamily, Family, Values
 from bayesmdp.posterior.closed_forms.families.gamma import GAMMA
 from bayesmdp.posterior.closed_forms.families.likelihood import Likelihood
@@ -15,7 +16,7 @@ from bayesmdp.posterior.closed_forms.families.normal_gamma import NORMAL_GAMMA
 from bayesmdp.posterior.closed_forms.families.pareto import PARETO
 from bayesmdp.posterior.closed_forms.families.smooth import Smooth
 
-__all__ = ["FAMILIES", "ExponentialFamily", "Family", "Likelihood", "Smooth", "Values"]
+__all__ = ["FAMILIES", "Example", "ExponentialFamily", "Family", "Likelihood", "Smooth", "Values"]
 
 FAMILIES: dict[str, Family] = {family.name: family for family in (DIRICHLET, BETA, NORMAL, GAMMA, NORMAL_GAMMA, PARETO)}
 """The families that priors are recognised as, by name."""

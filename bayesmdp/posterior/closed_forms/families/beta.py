@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior.closed_forms.families.dirichlet import Dirichlet
+from bayesmdp.posterior.closed_forms.families.example import Example
 from bayesmdp.posterior.closed_forms.families.family import stacked
 from bayesmdp.posterior.closed_forms.families.likelihood import Likelihood
 
@@ -28,7 +29,7 @@ class Bernoulli(Likelihood):
     def parameter(self, distribution: Any) -> Array:
         return distribution.probs
 
-    def log_probability(self, parameter: NDArray[Any], value: NDArray[Any]) -> NDArray[np.float64]:
+    def log_likelihood(self, parameter: NDArray[Any], value: NDArray[Any]) -> NDArray[np.float64]:
         return np.asarray(np.log(np.where(value == 1, parameter, np.where(value == 0, 1 - parameter, 0.0))))
 
     def add(self, parameters: Array, element: Array, value: Array, times: Array) -> Array:
@@ -43,6 +44,15 @@ class Beta(Dirichlet):
     labels = ("a", "b")
     event_dim = 0
     likelihood = Bernoulli()
+
+    def example(self) -> Example:
+        return Example(
+            ((1.5, 2.5), (3.0, 1.0)),
+            (lambda: dist.Beta(np.array([1.5, 3.0]), np.array([2.5, 1.0])),),
+            dist.Bernoulli,
+            dist.Bernoulli,
+            ((1, 0, 0), (1, 1, 0)),
+        )
 
     def of(self, kind: type, parameters: Mapping[str, Any]) -> NDArray[Any] | None:
         if issubclass(kind, dist.Beta):

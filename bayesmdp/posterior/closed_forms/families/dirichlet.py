@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import gammaln, xlogy
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.posterior.closed_forms.families.example import Example
 from bayesmdp.posterior.closed_forms.families.family import ExponentialFamily, Values
 from bayesmdp.posterior.closed_forms.families.likelihood import Likelihood
 
@@ -31,7 +32,7 @@ class Categorical(Likelihood):
     def parameter(self, distribution: Any) -> Array:
         return distribution.probs
 
-    def log_probability(self, parameter: NDArray[Any], value: NDArray[Any]) -> NDArray[np.float64]:
+    def log_likelihood(self, parameter: NDArray[Any], value: NDArray[Any]) -> NDArray[np.float64]:
         valid = (value >= 0) & (value < parameter.shape[-1])
         probability = np.take_along_axis(parameter, np.where(valid, value, 0)[:, None], -1)[:, 0]
         return np.asarray(np.log(np.where(valid, probability, 0.0)))
@@ -48,6 +49,15 @@ class Dirichlet(ExponentialFamily):
     simplex = True
     likelihood: ClassVar[Likelihood | None] = Categorical()
     improper_complaint = "it falls as an entry of {0!r} grows"
+
+    def example(self) -> Example:
+        parameters = ((1.5, 2.0, 3.5), (4.0, 1.0, 2.0))
+        return Example(
+            parameters,
+            (lambda: dist.Dirichlet(np.array(parameters)),),
+            direct=dist.Categorical,
+            observed=((0, 2, 2), (1, 1, 0)),
+        )
 
     def of(self, kind: type, parameters: Mapping[str, Any]) -> NDArray[Any] | None:
         return np.asarray(parameters["concentration"]) if issubclass(kind, dist.Dirichlet) else None

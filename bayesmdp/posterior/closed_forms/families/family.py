@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.posterior.closed_forms.families.example import Example
 from bayesmdp.posterior.closed_forms.families.likelihood import Likelihood
 
 __all__ = ["ExponentialFamily", "Family", "Values", "stacked"]
@@ -64,6 +65,10 @@ class Family(ABC):
     def gamma_shape(self, parameters: Array) -> Array | None:
         """Shapes [...] of the standard Gamma variables that a draw is made of; None if it is made of none."""
         return None
+
+    @abstractmethod
+    def example(self) -> Example:
+        """A prior and data for the contract test of families."""
 
     @abstractmethod
     def draws(self, parameters: Array, log_gamma: Array | None, normal: Array | None) -> Values:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.posterior.closed_forms.families.example import Example
 from bayesmdp.posterior.closed_forms.families.family import Values, stacked
 from bayesmdp.posterior.closed_forms.families.smooth import (
     LEAST_LOG,
@@ -33,6 +34,13 @@ class Gamma(Smooth):
     labels = ("shape", "rate")
     equations = (((NEAR_ZERO,), 0), ((1.0,), 0))
     complaint = "linear in {0!r} and its log, as a Gamma prior asks"
+
+    def example(self) -> Example:
+        return Example(
+            ((2.0, 1.5), (3.5, 4.0)),
+            (lambda: dist.Gamma(np.array([2.0, 3.5]), np.array([1.5, 4.0])),),
+            lambda t: dist.Normal(0.2, t**-0.5),
+        )
 
     def of(self, kind: type, parameters: Mapping[str, Any]) -> NDArray[Any] | None:
         if issubclass(kind, dist.Gamma):

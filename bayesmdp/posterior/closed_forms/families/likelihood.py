@@ -33,8 +33,11 @@ class Likelihood(ABC):
         """What the distribution has in the place of the unknown."""
 
     @abstractmethod
-    def log_probability(self, parameter: NDArray[Any], value: NDArray[Any]) -> NDArray[np.float64]:
-        """Log probability [row] of the values under each row's parameter; -inf where they have none."""
+    def log_likelihood(self, parameter: NDArray[Any], value: NDArray[Any]) -> NDArray[np.float64]:
+        """Log-likelihood [row] of each row's parameter; -inf where the value is impossible.
+
+        Without factors that do not depend on the parameter, which the family's `log_normaliser` does not have either.
+        """
 
     @abstractmethod
     def add(self, parameters: Array, element: Array, value: Array, times: Array) -> Array:

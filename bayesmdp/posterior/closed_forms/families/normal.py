@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.posterior.closed_forms.families.example import Example
 from bayesmdp.posterior.closed_forms.families.family import Values, stacked
 from bayesmdp.posterior.closed_forms.families.smooth import ROUNDING, Smooth
 
@@ -28,6 +29,13 @@ class Normal(Smooth):
     has_normal = True
     equations = (((0.0,), 0), ((1.0,), 0))
     complaint = "quadratic in {0!r}, as a Normal prior asks"
+
+    def example(self) -> Example:
+        return Example(
+            ((0.5, 2.0), (-1.0, 0.7)),
+            (lambda: dist.Normal(np.array([0.5, -1.0]), np.array([2.0, 0.7])),),
+            lambda x: dist.Normal(x, 0.8),
+        )
 
     def of(self, kind: type, parameters: Mapping[str, Any]) -> NDArray[Any] | None:
         return stacked(parameters["loc"], parameters["scale"]) if issubclass(kind, dist.Normal) else None

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 from numpy.typing import NDArray
 from scipy import stats
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.posterior.closed_forms.families.example import Example
 from bayesmdp.posterior.closed_forms.families.family import Values, stacked
 from bayesmdp.posterior.closed_forms.families.gamma import GAMMA
 from bayesmdp.posterior.closed_forms.families.normal import NORMAL
@@ -42,6 +44,16 @@ class NormalGamma(Smooth):
     complaint = "that of a Normal with mean {1!r} and precision {0!r}, as a Normal-Gamma prior asks"
     parts = (GAMMA, NORMAL)
     relation = "Normal(mean, 1 / sqrt(weight * precision)) with a Gamma precision of its own for each of its elements"
+
+    def example(self) -> Example:
+        return Example(
+            ((0.5, 2.0, 3.0, 1.5), (-1.0, 0.5, 2.0, 1.0)),
+            (
+                lambda: dist.Gamma(np.array([3.0, 2.0]), np.array([1.5, 1.0])),
+                lambda t: dist.Normal(np.array([0.5, -1.0]), 1 / (np.array([2.0, 0.5]) * t) ** 0.5),
+            ),
+            lambda t, x: dist.Normal(x, t**-0.5),
+        )
 
     def join(
         self, first: NDArray[np.float64], first_prior: NDArray[np.float64], second_priors: NDArray[np.float64]

@@ -16,6 +16,7 @@ import numpyro.distributions as dist
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.posterior.closed_forms.families.example import Example
 from bayesmdp.posterior.closed_forms.families.family import Family, Values, stacked
 from bayesmdp.posterior.closed_forms.families.likelihood import Likelihood
 
@@ -33,7 +34,7 @@ class UniformFromZero(Likelihood):
     def parameter(self, distribution: Any) -> Array:
         return distribution.high
 
-    def log_probability(self, parameter: NDArray[Any], value: NDArray[Any]) -> NDArray[np.float64]:
+    def log_likelihood(self, parameter: NDArray[Any], value: NDArray[Any]) -> NDArray[np.float64]:
         return np.asarray(np.where((value >= 0) & (value <= parameter), -np.log(parameter), -np.inf))
 
     def add(self, parameters: Array, element: Array, value: Array, times: Array) -> Array:
@@ -47,6 +48,14 @@ class Pareto(Family):
     name = "Pareto"
     labels = ("scale", "shape")
     likelihood = UniformFromZero()
+
+    def example(self) -> Example:
+        return Example(
+            ((0.3, 1.5), (0.8, 2.5)),
+            (lambda: dist.Pareto(np.array([0.3, 0.8]), np.array([1.5, 2.5])),),
+            direct=lambda x: dist.Uniform(0.0, x),
+            observed=((0.2, 0.9, 0.5), (0.1, 0.6, 0.7)),
+        )
 
     def of(self, kind: type, parameters: Mapping[str, Any]) -> NDArray[Any] | None:
         return stacked(parameters["scale"], parameters["alpha"]) if issubclass(kind, dist.Pareto) else None
