@@ -132,7 +132,7 @@ def _identity(model: Model, data: Records) -> str:
 
 
 def _values_and_densities(messages: dict[str, Any]) -> dict[str, list[Array]]:
-    """Of each site its value and, where it is sampled, the log of its probability."""
+    """The value of each site and, where it is sampled, the log of its probability."""
     return {
         name: [site["value"], *([site["fn"].log_prob(site["value"])] if site["type"] == "sample" else [])]
         for name, site in with_values(messages).items()

@@ -67,16 +67,16 @@ class Rows:
 
     def values(self, point: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Log-likelihoods [row]."""
-        given = self._given(point)
-        return self._gather(row_values(self._model, chunk, given) for chunk in self._parts())
+        values = self._by_site(point)
+        return self._gather(row_values(self._model, chunk, values) for chunk in self._parts())
 
     def slopes(self, point: Point, direction: Point) -> NDArray[np.float64]:
         """Derivatives [row] along `direction`, which other sites stand still in."""
         along = {name: direction.get(name, np.zeros_like(values)) for name, values in point.items()}
-        given, along = self._given(point), self._given(along)
-        return self._gather(_row_slopes(self._model, chunk, given, along) for chunk in self._parts())
+        values, along = self._by_site(point), self._by_site(along)
+        return self._gather(_row_slopes(self._model, chunk, values, along) for chunk in self._parts())
 
-    def _given(self, point: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    def _by_site(self, point: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         families = self._families
         return {site: families[site].site_value(x) if site in families else x for site, x in point.items()}
 
@@ -88,13 +88,13 @@ class Rows:
 
 
 def chunk_size(data: Transitions, num_outcomes: int) -> int:
-    """How many rows are looked at at a time."""
+    """How many rows are evaluated at a time."""
     return min(len(data.state), max(1, CHUNK_ELEMENTS // num_outcomes))
 
 
 @partial(jax.jit, static_argnums=0)
 def _row_slopes(model: Model, data: Transitions, point: Point, direction: Point) -> Array:
-    return jax.jvp(lambda at: row_values(model, data, at), (point,), (direction,))[1]
+    return jax.jvp(lambda values: row_values(model, data, values), (point,), (direction,))[1]
 
 
 def random_point(rng: np.random.Generator, priors: Mapping[str, Prior], spread: float) -> Point:
@@ -123,26 +123,26 @@ def _smooth(
     """Steps 1 and 3 of the module docstring."""
     shape = prior.parameters.shape[:-1]
 
-    def slopes(at: Point, which: tuple[int, ...], code: NDArray[np.float64]) -> NDArray[np.float64]:
-        units = family.units(tuple(at[name] for name in prior.sites), prior.parameters)
+    def slopes(where: Point, which: tuple[int, ...], code: NDArray[np.float64]) -> NDArray[np.float64]:
+        units = family.units(tuple(where[name] for name in prior.sites), prior.parameters)
         direction = {prior.sites[i]: units[i] * code for i in which}
-        return np.where(impossible, 0.0, rows.slopes(at, direction))
+        return np.where(impossible, 0.0, rows.slopes(where, direction))
 
     every = tuple(range(len(prior.sites)))
     code = rng.uniform(1, 2, shape) * rng.choice([-1, 1], shape)
     element = 1 + np.arange(code.size) / max(code.size, 1)
     first, scaled = slopes(point, every, code), slopes(point, every, code * element.reshape(shape))
-    found = []
+    at_equations = []
     for place, which in family.equations:
         values = family.place(place, prior.parameters)
-        at = point | {name: np.broadcast_to(v, shape) + 0.0 for name, v in zip(prior.sites, values, strict=True)}
-        found.append(slopes(at, (which,), np.ones(shape)))
+        where = point | {name: np.broadcast_to(v, shape) + 0.0 for name, v in zip(prior.sites, values, strict=True)}
+        at_equations.append(slopes(where, (which,), np.ones(shape)))
     system = np.array([family.gradient(place)[which] for place, which in family.equations])
-    coefficient = np.stack(found, -1) @ np.linalg.inv(system).T
-    touched = np.abs([first, scaled, *found]).max(0) > TOUCHED
+    coefficient = np.stack(at_equations, -1) @ np.linalg.inv(system).T
+    touched = np.abs([first, scaled, *at_equations]).max(0) > TOUCHED
     b = _element(first, scaled, touched, code.size, rows.data, " and ".join(map(repr, prior.sites)))
     coefficient = np.where(touched[:, None], coefficient, 0.0)
-    coefficient, lost = family.unrounded(coefficient, np.abs(found).max(0))
+    coefficient, lost = family.unrounded(coefficient, np.abs(at_equations).max(0))
     _refuse_far(touched & lost, rows.data, prior)
     size = coefficient.shape[-1]
     return (size * b[:, None] + np.arange(size)).astype(np.int32), coefficient

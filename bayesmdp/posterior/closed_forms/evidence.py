@@ -23,7 +23,7 @@ __all__ = ["conjugate_log_evidence"]
 
 
 def conjugate_log_evidence(
-    model: Model, data: Transitions, found: Conjugate, parameters: Mapping[str, NDArray[Any]]
+    model: Model, data: Transitions, conjugate: Conjugate, parameters: Mapping[str, NDArray[Any]]
 ) -> float:
     """Log probability of the rows, each as often as its weight says, in their order.
 
@@ -31,10 +31,10 @@ def conjugate_log_evidence(
     ----------
     model : NumPyro function of the data
     data : Transitions
-    found : Conjugate
-        Of the model.
+    conjugate : Conjugate
+        The closed form of the model's posterior.
     parameters : mapping
-        Of the posterior by site.
+        Those of the posterior, by site.
 
     Examples
     --------
@@ -47,15 +47,15 @@ def conjugate_log_evidence(
     """
     point: dict[str, NDArray[Any]] = {}
     before = after = 0.0
-    for name, site in found.sites.items():
+    for name, site in conjugate.sites.items():
         posterior = np.asarray(parameters[name], float)
         values = site.family.mean(posterior)
         before += float(site.family.log_density(values, site.prior.parameters).sum())
         after += float(site.family.log_density(values, posterior).sum())
         point |= dict(zip(site.prior.sites, values, strict=True))
     once = data._replace(weight=np.ones(len(data.weight)))
-    priors = {name: site.prior for name, site in found.sites.items()}
+    priors = {name: site.prior for name, site in conjugate.sites.items()}
     with jax.enable_x64(True):
-        rows = Rows(model, once, found.program.shape[-1], priors).values(point)
+        rows = Rows(model, once, conjugate.program.shape[-1], priors).values(point)
     seen = np.asarray(data.weight) > 0
     return float(np.dot(np.asarray(data.weight)[seen], rows[seen])) + before - after

@@ -113,9 +113,9 @@ def _drawn_exactly(
 def _refuse_impossible(data: Records, impossible: NDArray[np.bool_]) -> None:
     if impossible.any():
         row = int(np.flatnonzero(impossible)[0])
-        told = ", ".join(f"{name} {np.asarray(column)[row]}" for name, column in data.seen.items())
+        recorded = ", ".join(f"{name} {np.asarray(column)[row]}" for name, column in data.seen.items())
         raise Impossible(
-            f"the log's row {row} ({told}), from state {np.asarray(data.state)[row]}, has probability 0 under the "
+            f"the log's row {row} ({recorded}), from state {np.asarray(data.state)[row]}, has probability 0 under the "
             "model; check the log, or widen the prior"
         )
 
