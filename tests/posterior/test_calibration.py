@@ -26,7 +26,8 @@ from bayesmdp.models import (
 from bayesmdp.posterior import exact_belief
 from bayesmdp.posterior.closed_forms.draws import draw_sites
 from bayesmdp.posterior.closed_forms.transitions import find
-from bayesmdp.posterior.inference import infer, nuts
+from bayesmdp.posterior.inference import nuts
+from bayesmdp.posterior.inference.infer import infer
 from bayesmdp.problems.world import Step
 from tests.statistical import FAILURE_RATE, NUM_CALLS, assert_p_value, calibration_p_value, ranks
 
