@@ -54,17 +54,6 @@ type Model = Callable[[Any], Any]
 type Data = Any
 """What a model reads: `Transitions`, or `Targets` in a model of Q-values, or what tasks left behind."""
 
-PARAMETERS: dict[type, tuple[str, ...]] = {
-    dist.Dirichlet: ("concentration",),
-    dist.Beta: ("concentration1", "concentration0"),
-    dist.Uniform: ("low", "high"),
-    dist.Normal: ("loc", "scale"),
-    dist.Gamma: ("concentration", "rate"),
-    dist.Exponential: ("rate",),
-    dist.Pareto: ("scale", "alpha"),
-}
-"""Of the families of priors with closed forms."""
-
 # NumPyro keeps its handlers on one stack for all threads, and agents are compiled side by side.
 TRACING = threading.RLock()
 
@@ -94,12 +83,12 @@ class Run(NamedTuple):
     ----------
     values : dict of arrays
         Of the latent and the deterministic sites.
-    parameters : dict of tuples of arrays
-        Of the latents' distributions, as `parameters_of` orders them.
+    parameters : dict of dicts of arrays
+        Those of each latent's distribution, by NumPyro's names.
     """
 
     values: dict[str, Array]
-    parameters: dict[str, tuple[Array, ...]]
+    parameters: dict[str, dict[str, Array]]
 
 
 def sites(model: Model, data: Data, values: dict[str, Array] | None = None, seed: int = 0) -> dict[str, Any]:
@@ -131,7 +120,9 @@ def run_at_random(model: Model, data: Data, latents: Mapping[str, Latent], seed:
 def _run(messages: dict[str, Any]) -> Run:
     values = {name: jnp.asarray(site["value"]) for name, site in messages.items() if is_unobserved(site)}
     latents = {name: site for name, site in messages.items() if is_latent(site)}
-    return Run(values, {name: tuple(map(jnp.asarray, parameters_of(site["fn"])[1])) for name, site in latents.items()})
+    return Run(
+        values, {name: jax.tree.map(jnp.asarray, parameters_of(site["fn"])[1]) for name, site in latents.items()}
+    )
 
 
 def computed_at_random[T](
@@ -237,11 +228,11 @@ def _place(site: dict[str, Any], numbers: Array | None) -> Array | None:
     return fn.mean * numbers if isinstance(fn, dist.Gamma | dist.Exponential) else numbers
 
 
-def parameters_of(fn: Any) -> tuple[type, tuple[Any, ...]]:
-    """The kind of a distribution, under expansions, and its parameters where the kind is a known one."""
+def parameters_of(fn: Any) -> tuple[type, dict[str, Any]]:
+    """The kind of a distribution, under expansions, and its parameters by NumPyro's names."""
     base = base_distribution(fn)
-    names = next((names for kind, names in PARAMETERS.items() if isinstance(base, kind)), ())
-    return type(base), tuple(getattr(base, name) for name in names)
+    known = ((name, vars(base).get(name)) for name in type(base).arg_constraints)
+    return type(base), {name: value for name, value in known if isinstance(value, jax.typing.ArrayLike)}
 
 
 def latent_values(model: Model, data: Data, seed: int = 0) -> dict[str, NDArray[Any]]:

@@ -72,8 +72,8 @@ def dirichlet_log_evidence(log: xr.Dataset | Transitions, mdp: MDP, concentratio
 def concentration_by_evidence(log: xr.Dataset | Transitions, mdp: MDP, *, weights: Sequence[float] = WEIGHTS) -> float:
     """The concentration of each next state for which the log speaks.
 
-    Among the weights whose log evidence is within 3 of the largest, the one nearest to one observation: a log in which
-    hardly a pair was tried twice says nothing about how alike its tries are. (The rule is ours.)
+    Among the weights whose log evidence is within 3 of the largest, the one nearest to one observation: if almost no
+    pair was tried twice, the log cannot tell one concentration from another. (The rule is ours.)
 
     Parameters
     ----------

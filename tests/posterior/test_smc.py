@@ -29,7 +29,8 @@ from bayesmdp.models import (
     tied_moves,
 )
 from bayesmdp.posterior.beliefs.exact import exact_belief
-from bayesmdp.posterior.beliefs.particles import lagrange, smc_belief
+from bayesmdp.posterior.beliefs.particles import smc_belief
+from bayesmdp.posterior.beliefs.reward_nodes import lagrange
 from bayesmdp.posterior.particles import sampler as smc
 from bayesmdp.posterior.particles.coordinates import coordinates, evaluate, prior_draw, values_at
 from bayesmdp.posterior.particles.sampler import Settings, Target, advance, effective_size, start

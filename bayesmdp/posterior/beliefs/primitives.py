@@ -8,15 +8,12 @@ themselves: there is room for a number of them that is fixed beforehand, and cat
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import random
-from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.model_runs import computed_at_random, latent_sites, looked_at, with_values
@@ -26,12 +23,12 @@ from bayesmdp.model_reading.records import Records
 from bayesmdp.models.arguments import Frozen, freeze, thaw
 from bayesmdp.posterior.beliefs.belief import Belief
 from bayesmdp.posterior.beliefs.make_belief import ByParticles, with_particles
+from bayesmdp.posterior.beliefs.primitive_particles import PrimitiveParticles, one_row
 from bayesmdp.posterior.closed_forms.draws import draw_sites
 from bayesmdp.posterior.closed_forms.primitives import Pairs, find_pairs, learn
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
-from bayesmdp.posterior.particles.coordinates import coordinates, evaluate, prior_draw, values_at
-from bayesmdp.posterior.particles.hmc import Target, finite
-from bayesmdp.posterior.particles.sampler import Particles, Settings, advance, choose, effective_size, start
+from bayesmdp.posterior.particles.coordinates import coordinates
+from bayesmdp.posterior.particles.sampler import Settings
 
 if TYPE_CHECKING:
     from bayesmdp.problems.simulated_mdp import SimulatedMDP
@@ -40,23 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["recorded_belief"]
 
 PLACES = 64
-
-
-class Room(NamedTuple):
-    """State of a belief by particles.
-
-    Attributes
-    ----------
-    data : Records
-        The steps so far, of weight 1, and empty rows of weight 0.
-    count : int
-    particles : Particles
-        Those of the last draw.
-    """
-
-    data: Records
-    count: Array
-    particles: Particles
+"""Random places, beside the anchors, from which steps are tried."""
 
 
 def recorded_belief(model: Model, mdp: SimulatedMDP, num_draws: int, room: int) -> Belief:
@@ -88,7 +69,7 @@ def recorded_belief(model: Model, mdp: SimulatedMDP, num_draws: int, room: int) 
     >>> lake = bm.environments.slippery_lake()
     >>> belief = recorded_belief(bm.models.slippery_lake(lake), lake, 10, room=100)
     >>> with jax.enable_x64(True):
-    ...     state, sites = belief.draw(random.key(1), belief.init(random.key(0)))
+    ...     state, sites = belief.draw(jax.random.key(1), belief.init(jax.random.key(0)))
     >>> {name: values.shape for name, values in sites.items()}
     {'direction': (10, 3), 'mobility': (10,), 'reach': (10,)}
     """
@@ -107,7 +88,7 @@ def recorded_belief(model: Model, mdp: SimulatedMDP, num_draws: int, room: int) 
         )
     if not isinstance(model, ByParticles):
         try:
-            pairs, identity = _found(model, state, problem.num_actions)
+            pairs, identity = _pairs(model, state, problem.num_actions)
             return _exact(model, pairs, num_draws, identity, state, problem.num_actions)
         except NotConjugate:
             model = with_particles(model)
@@ -132,7 +113,7 @@ def _probe(model: Model, state: Frozen, num_actions: int) -> Records:
 
 
 @lru_cache(maxsize=256)
-def _found(model: Model, state: Frozen, num_actions: int) -> tuple[Pairs, str]:
+def _pairs(model: Model, state: Frozen, num_actions: int) -> tuple[Pairs, str]:
     data = _probe(model, state, num_actions)
     with jax.enable_x64(True):
         return find_pairs(model, data), _identity(model, data)
@@ -141,25 +122,21 @@ def _found(model: Model, state: Frozen, num_actions: int) -> tuple[Pairs, str]:
 def _identity(model: Model, data: Records) -> str:
     """A digest of unknowns, primitives and next states, and of how probable they are, in one run of the model."""
     digest, data = hashlib.sha256(), data._replace(seen={})
-    for name, parts in computed_at_random(model, data, looked_at(model, data, latent_sites), _told).items():
+    for name, parts in computed_at_random(
+        model, data, looked_at(model, data, latent_sites), _values_and_densities
+    ).items():
         digest.update(name.encode())
         for part in parts:
             digest.update(np.ascontiguousarray(part).tobytes())
     return digest.hexdigest()[:16]
 
 
-def _told(messages: dict[str, Any]) -> dict[str, list[Array]]:
-    """Of each site its value and, where it is sampled, the log of its probability."""
+def _values_and_densities(messages: dict[str, Any]) -> dict[str, list[Array]]:
+    """The value of each site and, where it is sampled, the log of its probability."""
     return {
         name: [site["value"], *([site["fn"].log_prob(site["value"])] if site["type"] == "sample" else [])]
         for name, site in with_values(messages).items()
     }
-
-
-def _row(step: Step, asked: Mapping[str, NDArray[Any]]) -> Records:
-    """A step as one row, with the primitives asked for in their types."""
-    seen = {name: jnp.asarray(step.outcome[name]).astype(like.dtype)[None] for name, like in asked.items()}
-    return Records(jnp.asarray(step.state)[None], jnp.asarray(step.action)[None], seen, jnp.ones(1))
 
 
 def _no_table(state: Any) -> Any:
@@ -174,7 +151,7 @@ def _exact(model: Model, pairs: Pairs, num_draws: int, identity: str, state: Fro
         return {name: jnp.asarray(parameters) for name, parameters in pairs.before.items()}
 
     def observe(key: Array, state: dict[str, Array], step: Step) -> dict[str, Array]:
-        return learn(model, pairs, state, _row(step, asked))
+        return learn(model, pairs, state, one_row(step, asked))
 
     def sample(key: Array, state: dict[str, Array], num_draws: int) -> dict[str, Array]:
         return draw_sites(key, None, pairs.layout, None, state, num_draws)
@@ -199,71 +176,18 @@ def _by_particles(
     probe = _probe(model, state, num_actions)
     with jax.enable_x64(True):
         latents, dims = read_sites(model, probe)
-        one = jax.tree.map(lambda column: column[:1], probe)
-        layout = coordinates(model, one)
+        layout = coordinates(model, jax.tree.map(lambda column: column[:1], probe))
         identity = f"{_identity(model, probe)} {settings} {room}"
-
-    def values(z: Array, choice: Array) -> dict[str, Array]:
-        found = values_at(model, layout, z, choice, one)
-        return {name: found[name] for name in latents}
-
-    def target(data: Records) -> Target:
-        once = data._replace(weight=jnp.ones(room))
-        return Target(
-            lambda key: prior_draw(model, layout, key, one),
-            lambda z, choice: evaluate(model, layout, z, choice, once),
-            layout.choices,
-        )
-
-    def init(key: Array) -> Room:
-        data = jax.tree.map(lambda column: jnp.repeat(jnp.asarray(column[:1]), room, 0), probe)
-        data = data._replace(weight=jnp.zeros(room))
-        # Log-likelihoods are looked up when steps have come in.
-        particles = start(key, target(data), settings)._replace(table=jnp.zeros((settings.particles, room)))
-        return Room(data, jnp.zeros((), jnp.int32), particles)
-
-    def observe(key: Array, state: Room, step: Step) -> Room:
-        put = jax.tree.map(lambda column, row: column.at[state.count].set(row[0]), state.data, _row(step, probe.seen))
-        return Room(put, state.count + 1, state.particles)
-
-    def caught_up(key: Array, state: Room) -> Room:
-        of = target(state.data)
-        table = jax.vmap(of.evaluate)(state.particles.z, state.particles.choice)[1]
-        # Of empty rows, too, what is impossible must be a number: it counts 0 times.
-        particles = state.particles._replace(table=finite(table))
-        particles = advance(key, particles, state.data.weight, of, settings)
-        return state._replace(particles=particles)
-
-    def drawn(key: Array, particles: Particles, num_draws: int) -> dict[str, Array]:
-        picked = choose(key, particles, num_draws)
-        return jax.vmap(values)(particles.z[picked], particles.choice[picked])
-
-    def draw(key: Array, state: Room) -> tuple[Room, dict[str, Array]]:
-        follow, pick = random.split(key)
-        state = caught_up(follow, state)
-        return state, drawn(pick, state.particles, num_draws)
-
-    def sample(key: Array, state: Room, num_draws: int) -> dict[str, Array]:
-        follow, pick = random.split(key)
-        return drawn(pick, caught_up(follow, state).particles, num_draws)
-
-    def report(state: Room) -> dict[str, Array]:
-        size = effective_size(state.particles)
-        return {
-            "effective_size": jnp.where(state.particles.failed, 0.0, size),
-            "resampled": state.particles.resampled,
-            "log_evidence": state.particles.log_evidence,
-        }
-
+    follow = PrimitiveParticles(model, layout, settings, num_draws, probe, tuple(latents), room)
     return Belief(
-        init,
-        observe,
-        draw,
+        follow.init,
+        follow.observe,
+        follow.draw,
         _no_table,
         _no_table,
-        sample,
+        follow.sample,
         dims=tuple(dims.items()),
         identity=identity,
-        report=report,
+        report=follow.report,
         room=room,
     )

@@ -72,15 +72,15 @@ class QBelief(NamedTuple):
 
     @property
     def unnamed(self) -> QBelief:
-        """Without a prior, to be given one: the same for all of one layout."""
+        """The same belief without a prior, to be given one; it is equal for all of one layout."""
         return self._replace(prior=_no_prior, identity="")
 
     def with_prior(self, prior: GaussianPrior) -> QBelief:
-        """The same over another prior, which may be traced."""
+        """The same belief over another prior, which may be traced."""
         return self._replace(prior=lambda: prior)
 
     def init(self, key: Array) -> QState:
-        """Before any data."""
+        """The state before any data."""
         del key
         mean = self.prior().mean
         stages, features = mean.shape
@@ -92,7 +92,7 @@ class QBelief(NamedTuple):
         )
 
     def observe(self, state: QState, step: Step, problem: Problem) -> QState:
-        """With one more step."""
+        """The state after one more step."""
         prior = self.prior()
         assert problem.features is not None
         assert problem.stage is not None
@@ -109,14 +109,14 @@ class QBelief(NamedTuple):
     ) -> tuple[QState, dict[str, Array]]:
         """One draw of ``theta`` [draw, stage, feature], its deviation from the mean times `spread`."""
         prior = self.prior()
-        luck = spread * random.normal(key, prior.mean.shape)
-        theta, shift = backward(prior, problem, state.rows, state.precision, luck, lookahead)
+        normal = spread * random.normal(key, prior.mean.shape)
+        theta, shift = backward(prior, problem, state.rows, state.precision, normal, lookahead)
         return state._replace(shift=shift), {"theta": theta[None]}
 
     def sample(self, key: Array, state: QState, num_draws: int) -> dict[str, Array]:
         """Independent draws given the targets of the last draw."""
-        luck = random.normal(key, (*state.shift.shape[:1], num_draws, state.shift.shape[1]))
-        drawn = jax.vmap(posterior_draw)(self.prior(), state.precision, state.shift, luck)
+        normal = random.normal(key, (*state.shift.shape[:1], num_draws, state.shift.shape[1]))
+        drawn = jax.vmap(posterior_draw)(self.prior(), state.precision, state.shift, normal)
         return {"theta": drawn.swapaxes(0, 1)}
 
 

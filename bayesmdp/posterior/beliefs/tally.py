@@ -38,7 +38,7 @@ class Tally(NamedTuple):
     squares: bool
 
     def nothing(self) -> Array:
-        """Before any step."""
+        """The sums before any step."""
         states, actions, outcomes = self.shape
         return jnp.zeros((states * actions * outcomes, 3 if self.squares else 2), jnp.float64)
 
@@ -47,7 +47,7 @@ class Tally(NamedTuple):
         return (step.state * self.shape[1] + step.action) * self.shape[2] + step.outcome
 
     def add(self, seen: Array, step: Step) -> Array:
-        """The sums with one step more."""
+        """The sums after one more step."""
         # One scatter: as wide a one costs no more than that of a single number.
         reward = jnp.asarray(step.reward, jnp.float64)
         return seen.at[self.row(step)].add(jnp.stack([jnp.ones(()), reward, reward**2][: seen.shape[-1]]))

@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.read_model import Model, describe_row, row_values
 from bayesmdp.model_reading.rows import Transitions
-from bayesmdp.posterior.closed_forms.families import BETA, Smooth
+from bayesmdp.posterior.closed_forms.families import Smooth
 from bayesmdp.posterior.closed_forms.priors import NotConjugate, Prior
 
 __all__ = ["Point", "Rows", "chunk_size", "coefficients", "random_point", "refuse"]
@@ -52,7 +52,7 @@ class Rows:
         Rows, which are looked at `chunk_size` at a time.
     num_outcomes : int
     priors : mapping of Prior, optional
-        With which Betas are given as pairs.
+        With which values are given in their families' own form, a Beta's as the pair (x, 1 - x).
     """
 
     def __init__(
@@ -63,21 +63,22 @@ class Rows:
         starts = range(0, len(data.state), size)
         self._chunks = [np.minimum(np.arange(i, i + size), len(data.state) - 1) for i in starts]
         self._model = model
-        self._betas = tuple(name for name, prior in (priors or {}).items() if prior.family is BETA)
+        self._families = {site: prior.family for prior in (priors or {}).values() for site in prior.sites}
 
     def values(self, point: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Log-likelihoods [row]."""
-        given = self._given(point)
-        return self._gather(row_values(self._model, chunk, given) for chunk in self._parts())
+        values = self._by_site(point)
+        return self._gather(row_values(self._model, chunk, values) for chunk in self._parts())
 
     def slopes(self, point: Point, direction: Point) -> NDArray[np.float64]:
         """Derivatives [row] along `direction`, which other sites stand still in."""
         along = {name: direction.get(name, np.zeros_like(values)) for name, values in point.items()}
-        given, along = self._given(point), self._given(along)
-        return self._gather(_row_slopes(self._model, chunk, given, along) for chunk in self._parts())
+        values, along = self._by_site(point), self._by_site(along)
+        return self._gather(_row_slopes(self._model, chunk, values, along) for chunk in self._parts())
 
-    def _given(self, point: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        return {name: values[..., 0] if name in self._betas else values for name, values in point.items()}
+    def _by_site(self, point: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        families = self._families
+        return {site: families[site].site_value(x) if site in families else x for site, x in point.items()}
 
     def _parts(self) -> Iterator[Transitions]:
         return (Transitions(*(column[chunk] for column in self.data)) for chunk in self._chunks)
@@ -87,26 +88,21 @@ class Rows:
 
 
 def chunk_size(data: Transitions, num_outcomes: int) -> int:
-    """How many rows are looked at at a time."""
+    """How many rows are evaluated at a time."""
     return min(len(data.state), max(1, CHUNK_ELEMENTS // num_outcomes))
 
 
 @partial(jax.jit, static_argnums=0)
 def _row_slopes(model: Model, data: Transitions, point: Point, direction: Point) -> Array:
-    return jax.jvp(lambda at: row_values(model, data, at), (point,), (direction,))[1]
+    return jax.jvp(lambda values: row_values(model, data, values), (point,), (direction,))[1]
 
 
 def random_point(rng: np.random.Generator, priors: Mapping[str, Prior], spread: float) -> Point:
     """Random values of all sites, no two alike: distributions in the interior, numbers about their prior's."""
-    point = {}
+    point: Point = {}
     for prior in priors.values():
-        if prior.family.simplex:
-            raw = np.exp(spread * rng.uniform(-1, 1, prior.parameters.shape))
-            point[prior.sites[0]] = raw / raw.sum(-1, keepdims=True)
-        else:
-            family: Smooth = prior.family  # type: ignore[assignment]
-            drawn = family.random(rng, prior.parameters.shape[:-1], spread)
-            point |= dict(zip(prior.sites, family.place(drawn, prior.parameters), strict=True))
+        values = prior.family.random_values(rng, prior.parameters, spread)
+        point |= dict(zip(prior.sites, values, strict=True))
     return point
 
 
@@ -114,50 +110,40 @@ def coefficients(
     prior: Prior, rows: Rows, point: Point, rng: np.random.Generator, impossible: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Which entries of a prior's natural parameters each row adds to, and how much: [row, entry] both."""
-    if prior.family.simplex:
-        if prior.parameters.shape[-1] == 1:
-            return np.zeros((len(rows.data.state), 1), np.int32), np.zeros((len(rows.data.state), 1))
-        return _simplex(prior.sites[0], rows, point, rng, impossible)
-    return _smooth(prior, rows, point, rng, impossible)
+    if isinstance(prior.family, Smooth):
+        return _smooth(prior, prior.family, rows, point, rng, impossible)
+    if prior.parameters.shape[-1] == 1:
+        return np.zeros((len(rows.data.state), 1), np.int32), np.zeros((len(rows.data.state), 1))
+    return _simplex(prior.sites[0], rows, point, rng, impossible)
 
 
 def _smooth(
-    prior: Prior, rows: Rows, point: Point, rng: np.random.Generator, impossible: NDArray[np.bool_]
+    prior: Prior, family: Smooth, rows: Rows, point: Point, rng: np.random.Generator, impossible: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
     """Steps 1 and 3 of the module docstring."""
-    family: Smooth = prior.family  # type: ignore[assignment]
     shape = prior.parameters.shape[:-1]
 
-    def slopes(at: Point, which: tuple[int, ...], code: NDArray[np.float64]) -> NDArray[np.float64]:
-        units = family.units(tuple(at[name] for name in prior.sites), prior.parameters)
+    def slopes(where: Point, which: tuple[int, ...], code: NDArray[np.float64]) -> NDArray[np.float64]:
+        units = family.units(tuple(where[name] for name in prior.sites), prior.parameters)
         direction = {prior.sites[i]: units[i] * code for i in which}
-        return np.where(impossible, 0.0, rows.slopes(at, direction))
+        return np.where(impossible, 0.0, rows.slopes(where, direction))
 
     every = tuple(range(len(prior.sites)))
     code = rng.uniform(1, 2, shape) * rng.choice([-1, 1], shape)
     element = 1 + np.arange(code.size) / max(code.size, 1)
     first, scaled = slopes(point, every, code), slopes(point, every, code * element.reshape(shape))
-    found = []
+    at_equations = []
     for place, which in family.equations:
         values = family.place(place, prior.parameters)
-        at = point | {name: np.broadcast_to(v, shape) + 0.0 for name, v in zip(prior.sites, values, strict=True)}
-        found.append(slopes(at, (which,), np.ones(shape)))
+        where = point | {name: np.broadcast_to(v, shape) + 0.0 for name, v in zip(prior.sites, values, strict=True)}
+        at_equations.append(slopes(where, (which,), np.ones(shape)))
     system = np.array([family.gradient(place)[which] for place, which in family.equations])
-    coefficient = np.stack(found, -1) @ np.linalg.inv(system).T
-    touched = np.abs([first, scaled, *found]).max(0) > TOUCHED
-    if prior.family.name == "Normal":
-        # The precision that a row adds is the difference of two slopes; that of the prior is 1.
-        lost = touched & (1e-12 * np.abs(found).max(0) > 1 + np.abs(coefficient[:, 1]))
-        _refuse_far(lost, rows.data, prior)
+    coefficient = np.stack(at_equations, -1) @ np.linalg.inv(system).T
+    touched = np.abs([first, scaled, *at_equations]).max(0) > TOUCHED
     b = _element(first, scaled, touched, code.size, rows.data, " and ".join(map(repr, prior.sites)))
     coefficient = np.where(touched[:, None], coefficient, 0.0)
-    if len(family.labels) != 2 or family.labels[0] == "shape":
-        # What is added to a Gamma's shape is a count, or half of one: the difference of slopes that may be far larger.
-        rounding = 1e-14 * np.abs(found).max(0)
-        _refuse_far(touched & (rounding > 0.2), rows.data, prior)
-        nearest = np.round(2 * coefficient[:, 0]) / 2
-        near = np.abs(coefficient[:, 0] - nearest) < np.maximum(rounding, 1e-8)
-        coefficient[:, 0] = np.where(near, nearest, coefficient[:, 0])
+    coefficient, lost = family.unrounded(coefficient, np.abs(at_equations).max(0))
+    _refuse_far(touched & lost, rows.data, prior)
     size = coefficient.shape[-1]
     return (size * b[:, None] + np.arange(size)).astype(np.int32), coefficient
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,20 +16,38 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.model_runs import sites
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.model_reading.rows import Transitions, all_transitions
-from bayesmdp.posterior.closed_forms.families import FAMILIES
-from bayesmdp.posterior.closed_forms.transitions import Layout
+from bayesmdp.posterior.closed_forms.families import FAMILIES, Family
 from bayesmdp.posterior.random_variables import standard_log_gamma
 
-__all__ = ["draw_sites", "exact_draws"]
-if TYPE_CHECKING:
-    pass
-
+__all__ = ["MOMENT_DRAWS", "Layout", "completed", "draw_sites", "exact_draws", "log_gammas"]
 
 MOMENT_DRAWS = 200
-
+"""Draws that moments are taken of where they are not known exactly."""
 
 CHUNK_ELEMENTS = 500_000
 """Numbers that NumPy makes at a time: those that fit in a processor's cache are made twice as fast."""
+
+
+class Layout(NamedTuple):
+    """What shapes a program that draws from a posterior, apart from its numbers; hashable.
+
+    Attributes
+    ----------
+    sites : tuple of (names of its sites, its family)
+    deterministic : tuple of str
+    """
+
+    sites: tuple[tuple[tuple[str, ...], Family], ...]
+    deterministic: tuple[str, ...]
+
+    def to_text(self) -> str:
+        """The sites and the name of each family, under the name of its last site, as an attr of a posterior."""
+        return json.dumps({names[-1]: (names, family.name) for names, family in self.sites})
+
+    @classmethod
+    def from_text(cls, text: str, deterministic: tuple[str, ...]) -> Layout:
+        """The same again, in the order in which draws are made, which a file's groups need not keep."""
+        return cls(tuple((tuple(names), FAMILIES[name]) for names, name in json.loads(text).values()), deterministic)
 
 
 @partial(jax.jit, static_argnames=("model", "layout", "num_draws"))
@@ -41,8 +60,8 @@ def draw_sites(
     """
     log_gamma = log_gammas(key, layout, parameters, num_draws)
     normal = {}
-    for place, (names, kind) in enumerate(layout.sites):
-        if FAMILIES[kind].has_normal:
+    for place, (names, family) in enumerate(layout.sites):
+        if family.has_normal:
             shape = (num_draws, *parameters[names[-1]].shape[:-1])
             normal[names[-1]] = jax.random.normal(jax.random.fold_in(key, place), shape, jnp.float64)
     return completed(model, layout, data, parameters, log_gamma, normal)
@@ -80,9 +99,9 @@ def _host_draws(
 ) -> dict[str, NDArray[Any]]:
     """Draws of the latent sites, [draw, ...] each."""
     values: dict[str, NDArray[Any]] = {}
-    for names, kind in layout.sites:
-        family, known = FAMILIES[kind], np.asarray(parameters[names[-1]], float)
-        shape, log_gamma, normal = family.gamma_shape(known), None, None
+    for names, family in layout.sites:
+        own = np.asarray(parameters[names[-1]], float)
+        shape, log_gamma, normal = family.gamma_shape(own), None, None
         if shape is not None:
             # In logs, and by Gamma(a) = Gamma(a + 1) U^(1 / a): most of small shape are below the smallest float.
             gamma = rng.standard_gamma(shape + 1, (num_draws, *shape.shape))
@@ -90,9 +109,9 @@ def _host_draws(
             with np.errstate(divide="ignore", over="ignore"):  # a category of concentration 0 has probability 0
                 log_gamma -= rng.standard_exponential(log_gamma.shape) / shape
         if family.has_normal:
-            normal = rng.standard_normal((num_draws, *known.shape[:-1]))
+            normal = rng.standard_normal((num_draws, *own.shape[:-1]))
         with np.errstate(over="ignore"):  # a Pareto of small shape may be infinite
-            values |= dict(zip(names, family.values(known, log_gamma, normal), strict=True))
+            values |= dict(zip(names, family.draws(own, log_gamma, normal), strict=True))
     return values
 
 
@@ -106,12 +125,12 @@ def completed(
 ) -> dict[str, Array]:
     """The sites' values [draw, ...], and the deterministic sites the model computes from them."""
     values: dict[str, Array] = {}
-    for names, kind in layout.sites:
-        family, known, gamma = FAMILIES[kind], jnp.asarray(parameters[names[-1]]), log_gamma.get(names[-1])
-        if gamma is not None:
-            shape = known.shape if family.simplex else known.shape[:-1]
-            gamma = gamma.reshape(-1, *shape)
-        values |= dict(zip(names, family.values(known, gamma, (normal or {}).get(names[-1])), strict=True))
+    for names, family in layout.sites:
+        own, gamma = jnp.asarray(parameters[names[-1]]), log_gamma.get(names[-1])
+        shape = family.gamma_shape(own)
+        if gamma is not None and shape is not None:
+            gamma = gamma.reshape(-1, *shape.shape)
+        values |= dict(zip(names, family.draws(own, gamma, (normal or {}).get(names[-1])), strict=True))
     return values | _computed(model, layout.deterministic, data, values) if layout.deterministic else values
 
 
@@ -128,9 +147,9 @@ def _computed(model: Model, names: tuple[str, ...], data: Transitions, values: d
 
 def log_gammas(key: Array, layout: Layout, parameters: dict[str, Array], num_draws: int) -> dict[str, Array]:
     """Logs of Gamma variables [draw, entry] by site, all made at once: the sampler is slow to compile."""
-    kinds = {names[-1]: FAMILIES[kind] for names, kind in layout.sites}
-    asked = {name: kinds[name].gamma_shape(values) for name, values in parameters.items()}
-    shapes = {name: shape for name, shape in asked.items() if shape is not None}
+    families = {names[-1]: family for names, family in layout.sites}
+    each = {name: families[name].gamma_shape(own) for name, own in parameters.items()}
+    shapes = {name: shape for name, shape in each.items() if shape is not None}
     if not shapes:
         return {}
     flat = jnp.concatenate([shape.ravel() for shape in shapes.values()])

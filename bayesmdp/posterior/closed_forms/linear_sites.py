@@ -42,36 +42,39 @@ class Linear(NamedTuple):
     constant: NDArray[np.float64]
     slopes: dict[str, NDArray[np.float64]]
 
-    def moments(self, known: Mapping[str, tuple[Array, Array]]) -> tuple[Array, Array]:
+    def moments(self, moments_of: Mapping[str, tuple[Array, Array]]) -> tuple[Array, Array]:
         """Mean and variance [...], from those of the latent sites."""
         mean, variance = self.constant, 0 * self.constant
         for name, slope in self.slopes.items():
-            axes = jnp.ndim(known[name][0])
-            mean = mean + jnp.tensordot(slope, known[name][0], axes)
-            variance = variance + jnp.tensordot(slope**2, known[name][1], axes)
+            axes = jnp.ndim(moments_of[name][0])
+            mean = mean + jnp.tensordot(slope, moments_of[name][0], axes)
+            variance = variance + jnp.tensordot(slope**2, moments_of[name][1], axes)
         return mean, variance
 
 
-def linear_in(name: str, model: Model, data: Transitions, found: Conjugate) -> Linear | None:
+def linear_in(name: str, model: Model, data: Transitions, conjugate: Conjugate) -> Linear | None:
     """How a deterministic site follows from the unknowns; None if not linearly, or from a Dirichlet or a precision."""
-    betas = {key for key, site in found.sites.items() if site.family.simplex and site.family.labels}
     rng = np.random.default_rng(20260102)
-    points = [random_point(rng, {key: site.prior for key, site in found.sites.items()}, 1.0) for _ in range(2)]
-    points = [{key: x[..., 0] if key in betas else x for key, x in point.items()} for point in points]
+    priors = {key: site.prior for key, site in conjugate.sites.items()}
+    families = {key: prior.family for prior in priors.values() for key in prior.sites}
+    points = [random_point(rng, priors, 1.0) for _ in range(2)]
+    points = [{key: families[key].site_value(x) for key, x in point.items()} for point in points]
     with jax.enable_x64(True):
         size = looked_at(model, data, lambda messages: np.size(messages[name]["value"]))
         if size * sum(np.size(x) for x in points[0].values()) > LARGEST:
             return None
         one = Transitions(*(column[:1] for column in data))
-        (value, here), (_, there) = (jax.tree.map(np.asarray, _differentiated(model, name, one, at)) for at in points)
-    slopes = {key: slope for key, slope in here.items() if slope.any() or there[key].any()}
+        (value, slopes_of), (_, slopes_again) = (
+            jax.tree.map(np.asarray, _differentiated(model, name, one, point)) for point in points
+        )
+    slopes = {key: slope for key, slope in slopes_of.items() if slope.any() or slopes_again[key].any()}
     for key, slope in slopes.items():
-        whole = key in found.sites and (found.sites[key].family.labels or not found.sites[key].family.simplex)
-        if not whole or not np.allclose(slope, there[key], rtol=1e-12, atol=0):
+        independent = key in conjugate.sites and not conjugate.sites[key].family.event_dim
+        if not independent or not np.allclose(slope, slopes_again[key], rtol=1e-12, atol=0):
             return None
     moved = sum(np.tensordot(slope, points[0][key], np.ndim(points[0][key])) for key, slope in slopes.items())
     constant = value - moved
-    # What rounding leaves of a constant that is 0.
+    # A constant that is 0 comes out as what rounding leaves of it.
     return Linear(np.where(np.abs(constant) <= 1e-12 * (1 + np.abs(value)), 0.0, constant), slopes)
 
 

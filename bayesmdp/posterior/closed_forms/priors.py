@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpyro.distributions as dist
 from numpy.typing import NDArray
 
 from bayesmdp.model_reading.model_runs import Run, repeated, run_at_random
 from bayesmdp.model_reading.read_model import Model, Program
 from bayesmdp.model_reading.rows import Transitions
-from bayesmdp.posterior.closed_forms.families import BETA, DIRICHLET, GAMMA, NORMAL, NORMAL_GAMMA, ExponentialFamily
+from bayesmdp.posterior.closed_forms.families import FAMILIES, ExponentialFamily, Family
 
-__all__ = ["NotConjugate", "Prior", "priors", "read_prior"]
-
-KNOWN = "Dirichlet, Beta, Normal and Gamma"
+__all__ = ["NotConjugate", "Prior", "full_parameters", "priors", "recognised"]
 
 
 class NotConjugate(ValueError):
@@ -23,13 +21,13 @@ class NotConjugate(ValueError):
 
 
 class Prior(NamedTuple):
-    """The prior of one site, or of a Gamma and a Normal site that are Normal-Gamma together.
+    """The prior of one site, or of two that are one joint family, as a Gamma and a Normal site are Normal-Gamma.
 
     Attributes
     ----------
     sites : tuple of str
-        One, or the precision and the mean.
-    family : Family
+        One, or the two of a joint family in its order.
+    family : ExponentialFamily
     parameters : array [..., parameter]
         As the family orders them; a Dirichlet's last axis is its category.
     """
@@ -39,14 +37,18 @@ class Prior(NamedTuple):
     parameters: NDArray[np.float64]
 
 
+type Read = tuple[ExponentialFamily, NDArray[Any]] | None
+"""The family and the parameters of a site's prior in one run of the model; None where its family is not known."""
+
+
 def priors(model: Model, data: Transitions, program: Program) -> dict[str, Prior]:
-    """The prior of each latent site; that of a pair is under the name of its Normal site.
+    """The prior of each latent site; that of a pair is under the name of its second site.
 
     Raises
     ------
     NotConjugate
         Where a prior is of another kind, is scaled, or depends on the data or on another unknown other than as the two
-        of a Normal-Gamma do.
+        of a joint family do.
     ValueError
         For parameters in 32 bits.
     """
@@ -58,95 +60,114 @@ def priors(model: Model, data: Transitions, program: Program) -> dict[str, Prior
     last = Transitions(*(np.asarray(column)[-1:] for column in data))
     others = repeated(last._replace(weight=np.zeros(1), reward=row.reward + 1), 2)
     unseen = run_at_random(model, others, program.latents)
-    partner = _partners(runs, program)
-    found = {}
-    for name, latent in program.latents.items():
-        read = read_prior(latent.kind, runs[0].parameters[name])
-        if read is None:
-            raise NotConjugate(
-                f"the prior of {name!r} is {latent.kind.__name__}; closed forms are known here for {KNOWN}"
-            )
-        family, parameters = read
-        before = read_prior(latent.kind, unseen.parameters[name])
-        if before is None or not np.array_equal(before[1], parameters):
-            raise NotConjugate(f"the prior of {name!r} depends on the data")
-        if latent.scaled:
-            raise NotConjugate(f"the prior of {name!r} is scaled, which leaves the {family.name} family")
-        if parameters.dtype.kind not in "iu" and parameters.dtype != np.float64:
-            what = "concentration" if family.simplex else family.labels[0] + " or " + family.labels[1]
-            raise ValueError(
-                f"the {what} of {name!r} is {parameters.dtype}, good to 8 digits only; "
-                "give the model Python or NumPy float64 numbers, not a JAX array made beforehand"
-            )
-        shape = latent.shape + (2,) * (family is not DIRICHLET)
-        found[name] = Prior((name,), family, np.broadcast_to(parameters.astype(np.float64), shape))
-    for name, precision in partner.items():
-        mean, shape_rate = found[name].parameters[..., 0], found[precision].parameters
-        weight = 1 / (found[name].parameters[..., 1] ** 2 * runs[0].values[precision])
-        parameters = np.stack([mean, weight, shape_rate[..., 0], shape_rate[..., 1]], -1)
-        found[name] = Prior((precision, name), NORMAL_GAMMA, parameters)
-    return {name: prior for name, prior in found.items() if name not in partner.values()}
+    pairs = _pairs(runs, program)
+    single = {name: _single(name, runs[0], unseen, program) for name in program.latents}
+    firsts = {pair.sites[0] for pair in pairs.values()}
+    return {name: pairs.get(name, prior) for name, prior in single.items() if name not in firsts}
 
 
-def read_prior(kind: type, parameters: tuple[Any, ...]) -> tuple[ExponentialFamily, NDArray[Any]] | None:
-    """The family of a distribution and its parameters [..., parameter], from what `parameters_of` says of it."""
-    if issubclass(kind, dist.Dirichlet):
-        return DIRICHLET, np.asarray(parameters[0])
-    if issubclass(kind, dist.Beta):
-        return BETA, _stack(*parameters)
-    if issubclass(kind, dist.Uniform) and np.all(parameters[0] == 0) and np.all(parameters[1] == 1):
-        return BETA, np.ones((*np.broadcast_shapes(*map(np.shape, parameters)), 2))
-    if issubclass(kind, dist.Normal):
-        return NORMAL, _stack(*parameters)
-    if issubclass(kind, dist.Gamma):
-        return GAMMA, _stack(*parameters)
-    if issubclass(kind, dist.Exponential):
-        return GAMMA, _stack(np.ones(()), *parameters)
+def recognised[F: Family](
+    families: Iterable[F], kind: type, parameters: Mapping[str, Any]
+) -> tuple[F, NDArray[Any]] | None:
+    """The one of some families that a distribution is of, and its parameters, from what `parameters_of` says of it."""
+    for family in families:
+        read = family.of(kind, parameters)
+        if read is not None:
+            return family, read
     return None
 
 
-def _stack(*parameters: Any) -> NDArray[Any]:
-    return np.stack(np.broadcast_arrays(*parameters), -1)
+def _read(name: str, run: Run, program: Program) -> Read:
+    return recognised(_exponential(), program.latents[name].kind, run.parameters[name])
 
 
-def _partners(runs: list[Run], program: Program) -> dict[str, str]:
-    """The precision of each Normal site whose scale is 1 / sqrt(weight precision); other dependence is refused.
+def _exponential() -> list[ExponentialFamily]:
+    return [family for family in FAMILIES.values() if isinstance(family, ExponentialFamily)]
+
+
+def _single(name: str, run: Run, unseen: Run, program: Program) -> Prior:
+    """The prior of one site, by itself, which a run on other data must repeat."""
+    latent, read, again = program.latents[name], _read(name, run, program), _read(name, unseen, program)
+    if read is None:
+        *others, last = (family.name for family in _exponential() if not family.parts)
+        raise NotConjugate(
+            f"the prior of {name!r} is {latent.kind.__name__}; closed forms are known here for {', '.join(others)} "
+            f"and {last}"
+        )
+    family, parameters = read
+    if again is None or not np.array_equal(again[1], parameters):
+        raise NotConjugate(f"the prior of {name!r} depends on the data")
+    if latent.scaled:
+        raise NotConjugate(f"the prior of {name!r} is scaled, which leaves the {family.name} family")
+    if parameters.dtype.kind not in "iu" and parameters.dtype != np.float64:
+        what = "concentration" if family.simplex else " or ".join(family.labels)
+        raise ValueError(
+            f"the {what} of {name!r} is {parameters.dtype}, good to 8 digits only; "
+            "give the model Python or NumPy float64 numbers, not a JAX array made beforehand"
+        )
+    return Prior((name,), family, full_parameters(family, parameters, latent.shape))
+
+
+def full_parameters(family: Family, parameters: NDArray[Any], site_shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Those of each element of a site, [*site, parameter], or [*site] of a Dirichlet; a prior may give them once."""
+    shape = site_shape if family.event_dim else (*site_shape, len(family.labels))
+    return np.broadcast_to(parameters.astype(np.float64), shape)
+
+
+def _pairs(runs: Sequence[Run], program: Program) -> dict[str, Prior]:
+    """The joint prior of each site whose own depends on another as a joint family says; others that do are refused.
 
     Priors depend on other unknowns if their parameters move when those are drawn anew.
     """
-    read = {
-        name: [read_prior(latent.kind, run.parameters[name]) for run in runs]
-        for name, latent in program.latents.items()
-    }
-    moving = [name for name, drawn in read.items() if _moves(drawn)]
-    partner: dict[str, str] = {}
+    read = {name: [_read(name, run, program) for run in runs] for name in program.latents}
+    moving = [name for name, by_run in read.items() if _moves(by_run)]
+    pairs: dict[str, Prior] = {}
     for name in moving:
         others = [other for other in program.latents if other != name]
-        if any(one is None or one[0] is not NORMAL for one in read[name]):
-            listed = ", ".join(map(repr, others))
-            raise NotConjugate(f"the prior of {name!r} depends on another unknown ({listed}): a hierarchical model")
-        for other in others:
-            if other in moving or other in partner.values() or any(o is None or o[0] is not GAMMA for o in read[other]):
-                continue
-            if program.latents[name].shape == program.latents[other].shape and _is_pair(name, other, runs):
-                partner[name] = other
-                break
-        else:
+        joint = [family for family in _exponential() if family.parts and _all_of(family.parts[1], read[name])]
+        taken = {pair.sites[0] for pair in pairs.values()}
+        pair = next(
+            (
+                pair
+                for family in joint
+                for other in others
+                if other not in moving and other not in taken and _all_of(family.parts[0], read[other])
+                if (pair := _joined(family, other, name, read, runs, program)) is not None
+            ),
+            None,
+        )
+        if pair is None:
+            how = f", and not as {' or '.join(family.relation for family in joint)}" if joint else ""
             listed = ", ".join(map(repr, others))
             raise NotConjugate(
-                f"the prior of {name!r} depends on another unknown ({listed}), and not as Normal(mean, 1 / sqrt(weight "
-                "* precision)) with a Gamma precision of its own for each of its elements: a hierarchical model"
+                f"the prior of {name!r} depends on another unknown ({listed}){how}: a hierarchical model"
             )
-    return partner
+        pairs[name] = pair
+    return pairs
 
 
-def _moves(drawn: list[tuple[ExponentialFamily, NDArray[Any]] | None]) -> bool:
-    first = drawn[0]
-    return first is not None and any(one is None or not np.array_equal(first[1], one[1]) for one in drawn)
+def _joined(
+    family: ExponentialFamily,
+    first: str,
+    second: str,
+    read: Mapping[str, list[Read]],
+    runs: Sequence[Run],
+    program: Program,
+) -> Prior | None:
+    """The joint prior of two sites, if they are of this family and each element of one goes with one of the other."""
+    shape = program.latents[second].shape
+    if program.latents[first].shape != shape:
+        return None
+    (_, first_prior), *_ = (one for one in read[first] if one is not None)
+    second_priors = np.array([one[1] for one in read[second] if one is not None])
+    parameters = family.join(np.array([run.values[first] for run in runs]), first_prior, second_priors)
+    return None if parameters is None else Prior((first, second), family, full_parameters(family, parameters, shape))
 
 
-def _is_pair(normal: str, precision: str, runs: list[Run]) -> bool:
-    """Whether over all runs the mean stands still and scale^2 precision does, element by element."""
-    mean = np.array([run.parameters[normal][0] for run in runs])
-    product = np.array([np.square(run.parameters[normal][1]) * run.values[precision] for run in runs])
-    return bool((mean == mean[0]).all() and (np.ptp(product, axis=0) <= 1e-12 * product[0]).all())
+def _all_of(family: Family, by_run: list[Read]) -> bool:
+    return all(one is not None and one[0] is family for one in by_run)
+
+
+def _moves(by_run: list[Read]) -> bool:
+    first = by_run[0]
+    return first is not None and any(one is None or not np.array_equal(first[1], one[1]) for one in by_run)

@@ -55,7 +55,7 @@ class GaussianPrior(NamedTuple):
 
     @property
     def covariance(self) -> Array:
-        """[stage, feature, feature]."""
+        """The covariance [stage, feature, feature]."""
         return self.factor @ self.factor.swapaxes(-1, -2)
 
 
@@ -65,16 +65,16 @@ def root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0))[..., None, :])
 
 
-def posterior_draw(prior: GaussianPrior, precision: Array, shift: Array, luck: Array) -> Array:
-    """The weights of a stage at the standard Normal numbers `luck`; with zeros, their mean.
+def posterior_draw(prior: GaussianPrior, precision: Array, shift: Array, normal: Array) -> Array:
+    """The weights of a stage at the standard Normal numbers `normal`; with zeros, their mean.
 
     Parameters
     ----------
     prior : GaussianPrior
-        Of one stage: mean [feature], factor [feature, feature].
+        That of one stage: mean [feature], factor [feature, feature].
     precision, shift : arrays [feature, feature], [feature]
         Sums over rows of ``L'phi phi'L / noise^2`` and ``L'phi (b - <phi, mean>) / noise^2``.
-    luck : array [..., feature]
+    normal : array [..., feature]
 
     Returns
     -------
@@ -82,7 +82,7 @@ def posterior_draw(prior: GaussianPrior, precision: Array, shift: Array, luck: A
     """
     lower = jnp.linalg.cholesky(jnp.eye(precision.shape[-1]) + precision)
     centre = cho_solve((lower, True), shift)
-    spread = solve_triangular(lower, jnp.moveaxis(luck, -1, 0), lower=True, trans=1)
+    spread = solve_triangular(lower, jnp.moveaxis(normal, -1, 0), lower=True, trans=1)
     return prior.mean + (centre + jnp.moveaxis(spread, 0, -1)) @ prior.factor.T
 
 
@@ -194,7 +194,7 @@ def _prior_at(model: Model, data: Targets, shape: tuple[int, int]) -> tuple[Arra
 
 
 def _noise(model: Model, stages: int, features: int) -> Array:
-    """[stage], from how fast a row's log-likelihood falls, believed only if it explains all random points."""
+    """The noise [stage], from how fast a row's log-likelihood falls; believed only if it explains all random points."""
     rng = np.random.default_rng(20260103)
     theta = rng.normal(size=(POINTS, stages, features)) * 3.0 ** (np.arange(POINTS) % 3 - 1)[:, None, None]
     data = _probe_rows(stages, features, ROWS)

@@ -5,7 +5,7 @@ derivatives of its log-likelihood (:mod:`~bayesmdp.posterior.closed_forms.coeffi
 to the natural parameters of the one element it depends on, for a Dirichlet ``c`` observations of an entry. What was
 found is believed only if it reproduces each row's log-likelihood at further random points. This is exact for what it
 accepts: mixtures, sums, noise of another family and priors that depend on other unknowns fail one of the steps, and the
-error says which row and how. One element of the batch a row and site is looked for.
+error says which row and how. For each row and site, the single batch element that the row depends on is identified.
 
 An agent does not know which rewards it will see. Its rows' coefficients are therefore found at several rewards, and
 must be polynomials of degree 2 at most,
@@ -30,7 +30,8 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.read_model import Model, Program, check, describe_row, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.coefficients import Point, Rows, chunk_size, coefficients, random_point, refuse
-from bayesmdp.posterior.closed_forms.families import ExponentialFamily, Smooth
+from bayesmdp.posterior.closed_forms.draws import Layout
+from bayesmdp.posterior.closed_forms.families import ExponentialFamily
 from bayesmdp.posterior.closed_forms.priors import NotConjugate, Prior, priors
 
 __all__ = ["Conjugate", "NotConjugate", "Site", "check_independent", "find", "find_for_any_reward"]
@@ -62,12 +63,12 @@ class Site(NamedTuple):
 
     @property
     def family(self) -> ExponentialFamily:
-        """Of the prior."""
+        """The family of the prior."""
         return self.prior.family
 
     @property
     def concentration(self) -> NDArray[np.float64]:
-        """Of the prior; the last axis is (a, b) for a Beta."""
+        """The parameters of the prior; those of a Beta have a last axis (a, b)."""
         return self.prior.parameters
 
     def posterior(self, seen: Array, prior: Array | None = None) -> Array:
@@ -89,19 +90,6 @@ class Site(NamedTuple):
         return self.family.standard(flat.reshape(natural.shape), before)
 
 
-class Layout(NamedTuple):
-    """What shapes a program that draws from a posterior, apart from its numbers; hashable.
-
-    Attributes
-    ----------
-    sites : tuple of (names of its sites, name of its family)
-    deterministic : tuple of str
-    """
-
-    sites: tuple[tuple[tuple[str, ...], str], ...]
-    deterministic: tuple[str, ...]
-
-
 class Conjugate(NamedTuple):
     """A model whose posterior is a product of known families.
 
@@ -120,8 +108,9 @@ class Conjugate(NamedTuple):
 
     @property
     def layout(self) -> Layout:
-        kinds = tuple((site.prior.sites, site.family.name) for site in self.sites.values())
-        return Layout(kinds, self.program.deterministic)
+        return Layout(
+            tuple((site.prior.sites, site.family) for site in self.sites.values()), self.program.deterministic
+        )
 
     def posterior(self, seen: Array, prior: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """Parameters by site; see `Site.posterior`. Sites that `prior` leaves out keep their own."""
@@ -143,7 +132,7 @@ def find(model: Model, data: Transitions, outcome: str = "next_state", program: 
     Raises
     ------
     NotConjugate
-        With the reason.
+        If there is no closed form, with the reason.
     TypeError, ValueError
         If the model breaks the contract of models.
 
@@ -157,15 +146,15 @@ def find(model: Model, data: Transitions, outcome: str = "next_state", program: 
     {'current': (3,), 'start': (2,), 'end': (2,)}
     """
     with jax.enable_x64(True):
-        data, program, known = _read(model, data, outcome, program)
-        found, impossible = _find(model, data, program, known)
-    return Conjugate(found, impossible, program)
+        data, program, prior_of = _read(model, data, outcome, program)
+        site_of, impossible = _find(model, data, program, prior_of)
+    return Conjugate(site_of, impossible, program)
 
 
 def find_for_any_reward(
     model: Model, data: Transitions, outcome: str = "next_state", program: Program | None = None
 ) -> Conjugate:
-    """The same, whatever rewards the rows bring, as functions of the sums of rewards and of their squares.
+    """The closed form whatever rewards the rows bring, as functions of the sums of rewards and of their squares.
 
     Parameters
     ----------
@@ -178,7 +167,7 @@ def find_for_any_reward(
     Raises
     ------
     NotConjugate
-        With the reason; also where the reward enters by more than its square.
+        If there is no closed form, with the reason; also where the reward enters by more than its square.
     TypeError, ValueError
         If the model breaks the contract of models.
 
@@ -194,21 +183,21 @@ def find_for_any_reward(
     [[0.0, 4.0, 0.0], [4.0, 0.0, 0.0]]
     """
     with jax.enable_x64(True):
-        data, program, known = _read(model, data, outcome, program)
+        data, program, prior_of = _read(model, data, outcome, program)
         tables = []
         for number, reward in enumerate(PROBES):
-            given = data._replace(reward=np.full(len(data.state), reward))
-            tables.append(_find(model, given, program, known, SPREADS if number < 2 else SPREADS[::4]))
+            paid = data._replace(reward=np.full(len(data.state), reward))
+            tables.append(_find(model, paid, program, prior_of, SPREADS if number < 2 else SPREADS[::4]))
         impossible = np.stack([impossible for _, impossible in tables])
         if impossible.all():
             raise NotConjugate(f"the model gives probability 0 to each of the rewards {', '.join(map(str, PROBES))}")
-        found = {}
-        for name, prior in known.items():
-            entry, coefficient = _polynomial(name, [found[name] for found, _ in tables], ~impossible, data)
+        site_of = {}
+        for name, prior in prior_of.items():
+            entry, coefficient = _polynomial(name, [table[name] for table, _ in tables], ~impossible, data)
             if not coefficient[..., 1:].any():
                 coefficient = coefficient[..., 0]
-            found[name] = Site(prior, entry, coefficient)
-    return Conjugate(found, impossible.all(0), program)
+            site_of[name] = Site(prior, entry, coefficient)
+    return Conjugate(site_of, impossible.all(0), program)
 
 
 def _read(
@@ -216,34 +205,32 @@ def _read(
 ) -> tuple[Transitions, Program, dict[str, Prior]]:
     data = Transitions(*(np.asarray(column) for column in data))._replace(weight=np.ones(len(data.state)))
     program = program or read(model, data, outcome)
-    known = priors(model, data, program)
+    prior_of = priors(model, data, program)
     check_independent(program.factors)
     check(model, Transitions(*(column[: chunk_size(data, program.shape[-1])] for column in data)))
-    return data, program, known
+    return data, program, prior_of
 
 
 def _find(
     model: Model,
     data: Transitions,
     program: Program,
-    known: dict[str, Prior],
+    prior_of: dict[str, Prior],
     spreads: tuple[float, ...] = SPREADS,
 ) -> tuple[dict[str, Site], NDArray[np.bool_]]:
     """Each prior's site, and the impossible rows."""
-    rows = Rows(model, data, program.shape[-1], known)
+    rows = Rows(model, data, program.shape[-1], prior_of)
     rng = np.random.default_rng(20260101)
-    points = [random_point(rng, known, spread) for spread in spreads]
+    points = [random_point(rng, prior_of, spread) for spread in spreads]
     log_likelihood = np.stack([rows.values(point) for point in points])
     impossible = _impossible(log_likelihood, data)
-    found = {name: Site(prior, *coefficients(prior, rows, points[0], rng, impossible)) for name, prior in known.items()}
-    _verify(found, rows, points, log_likelihood, impossible)
-    for name, site in found.items():
-        if site.family.simplex:
-            refuse((site.coefficient < 0).any(-1), data, f"it falls as an entry of {name!r} grows")
-        else:
-            family: Smooth = site.family  # type: ignore[assignment]
-            refuse(family.improper(site.coefficient), data, f"it grows without bound with {name!r}")
-    return found, impossible
+    site_of = {
+        name: Site(prior, *coefficients(prior, rows, points[0], rng, impossible)) for name, prior in prior_of.items()
+    }
+    _verify(site_of, rows, points, log_likelihood, impossible)
+    for name, site in site_of.items():
+        refuse(site.family.improper(site.coefficient), data, site.family.improper_complaint.format(name))
+    return site_of, impossible
 
 
 def check_independent(factors: tuple[str, ...]) -> None:
@@ -266,27 +253,27 @@ def _impossible(log_likelihood: NDArray[np.float64], data: Transitions) -> NDArr
 
 
 def _verify(
-    found: dict[str, Site],
+    site_of: dict[str, Site],
     rows: Rows,
     points: list[Point],
     log_likelihood: NDArray[np.float64],
     impossible: NDArray[np.bool_],
 ) -> None:
-    """Compare what was found with each row's log-likelihood, up to a constant, at all points."""
-    wrong = _unexplained(found, points, log_likelihood, impossible)
+    """Refuse rows whose log-likelihood is not, up to a constant, what the sites' coefficients say at all points."""
+    wrong = _unexplained(site_of, points, log_likelihood, impossible)
     if not wrong.any():
         return
     row = int(np.flatnonzero(wrong)[0])
-    touched = [name for name, site in found.items() if site.coefficient[row].any()] or list(found)
+    touched = [name for name, site in site_of.items() if site.coefficient[row].any()] or list(site_of)
     for name in touched:
-        if found[name].family.simplex:
+        prior, complaint = site_of[name].prior, site_of[name].family.complaint
+        if complaint is None:
             continue
         # Each by itself, so that the one to blame is named: a row may tell about the transition, too.
-        alone = [points[0] | {site: point[site] for site in found[name].prior.sites} for point in points]
+        alone = [points[0] | {site: point[site] for site in prior.sites} for point in points]
         values = np.stack([rows.values(point) for point in alone])
-        family: Smooth = found[name].family  # type: ignore[assignment]
-        how = f"it is not {family.complaint.format(*found[name].prior.sites)}"
-        refuse(_unexplained(found, alone, values, impossible) & (np.arange(len(wrong)) == row), rows.data, how)
+        how = f"it is not {complaint.format(*prior.sites)}"
+        refuse(_unexplained(site_of, alone, values, impossible) & (np.arange(len(wrong)) == row), rows.data, how)
     if len(touched) > 1:
         names = " and ".join(map(repr, touched))
         refuse(wrong, rows.data, f"it joins the unknowns {names} other than as a product of powers")
@@ -294,13 +281,13 @@ def _verify(
 
 
 def _unexplained(
-    found: dict[str, Site], points: list[Point], log_likelihood: NDArray[np.float64], impossible: NDArray[np.bool_]
+    site_of: dict[str, Site], points: list[Point], log_likelihood: NDArray[np.float64], impossible: NDArray[np.bool_]
 ) -> NDArray[np.bool_]:
     """Rows [row] whose log-likelihood varies otherwise than was found."""
     constant = []
     for point, value in zip(points, log_likelihood, strict=True):
         explained = np.zeros(len(value))
-        for site in found.values():
+        for site in site_of.values():
             explained += (site.coefficient * _statistics(site.prior, point).ravel()[site.entry]).sum(-1)
         constant.append(np.where(impossible, 0.0, value) - np.where(impossible, 0.0, explained))
     size = 1 + np.abs(np.where(impossible, 0.0, log_likelihood)).max(0)
@@ -308,10 +295,7 @@ def _unexplained(
 
 
 def _statistics(prior: Prior, point: Point) -> NDArray[np.float64]:
-    if prior.family.simplex:
-        return np.asarray(np.log(point[prior.sites[0]]))
-    family: Smooth = prior.family  # type: ignore[assignment]
-    return family.statistics(tuple(point[name] for name in prior.sites), prior.parameters)
+    return prior.family.statistics(tuple(point[name] for name in prior.sites), prior.parameters)
 
 
 def _polynomial(
@@ -328,14 +312,14 @@ def _polynomial(
     whole = np.array([float(reward).is_integer() for reward in PROBES])
     for pattern in np.unique(legal, axis=1).T:
         rows = np.flatnonzero((legal == pattern[:, None]).all(0))
-        probes, at = np.array(PROBES)[pattern], values[pattern][:, rows]
+        probes, tried = np.array(PROBES)[pattern], values[pattern][:, rows]
         if not len(probes):
             continue
         if len(probes) < 4 and not whole[pattern].all():
             refuse(np.isin(row, rows), data, f"too few of the rewards {PROBES} have a probability")
-        coefficient[rows] = fit = _newton(probes[:3], at[:3])
-        off = np.abs(np.einsum("rp,nep->rne", probes[:, None] ** np.arange(3), fit) - at).max((0, 2))
-        refuse(np.isin(row, rows[off > 1e-8 * (1 + np.abs(at).max((0, 2)))]), data, "it is no square in the reward")
+        coefficient[rows] = fit = _newton(probes[:3], tried[:3])
+        off = np.abs(np.einsum("rp,nep->rne", probes[:, None] ** np.arange(3), fit) - tried).max((0, 2))
+        refuse(np.isin(row, rows[off > 1e-8 * (1 + np.abs(tried).max((0, 2)))]), data, "it is no square in the reward")
     return entry, coefficient
 
 

@@ -14,9 +14,8 @@ from bayesmdp.model_reading.read_model import (
     read,
 )
 from bayesmdp.model_reading.rows import all_transitions
-from bayesmdp.posterior.closed_forms.draws import exact_draws
-from bayesmdp.posterior.closed_forms.families import FAMILIES
-from bayesmdp.posterior.closed_forms.transitions import Layout
+from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
+from bayesmdp.posterior.closed_forms.families import FAMILIES, Family
 from bayesmdp.posterior.inference.request import num_chains
 from bayesmdp.posterior.inference.tree import in_chains
 
@@ -36,7 +35,7 @@ def draw(
     seed : int, optional
         By default that of the posterior, which gives what ``infer(..., draws=draws)`` would have.
     model : NumPyro model, optional
-        Needed where the model computes sites from others, such as ``transition`` from a few unknowns.
+        Needed where the model computes sites from others, such as ``transition`` from a few undatasets.
     chains : int, default 4
 
     Returns
@@ -68,36 +67,48 @@ def draw(
     if deterministic and model is None:
         raise ValueError(f"the model computes {', '.join(map(repr, deterministic))} from other sites; pass model")
     seed = int(posterior.attrs["seed"]) if seed is None else integer("seed", seed, 0)
-    known = posterior["parameters"].to_dataset()
-    families = _families(posterior, known)
-    parameters = {
-        name: np.asarray(known[name].sel(parameter=list(labels)) if (labels := FAMILIES[kind].labels) else known[name])
-        for name, (_, kind) in families.items()
-    }
-    layout = Layout(tuple(families.values()), deterministic)
+    dataset = posterior["parameters"].to_dataset()
+    layout = _layout(posterior, dataset, deterministic)
+    parameters = {}
+    for sites, family in layout.sites:
+        own = dataset[sites[-1]]
+        parameters[sites[-1]] = np.asarray(own.sel(parameter=list(family.labels)) if family.labels else own)
     with jax.enable_x64(True):
         drawn = in_chains(exact_draws(parameters, layout, draws, seed, model), chains)
         dims = {
-            site: tuple(str(dim) for dim in known[name].dims if dim != "parameter")
-            for name, (sites, _) in families.items()
+            site: tuple(str(dim) for dim in dataset[sites[-1]].dims if dim != "parameter")
+            for sites, _ in layout.sites
             for site in sites
         }
         if model is not None:
-            dims = read(model, all_transitions(1, 1, 1), "outcome" if "outcome" in known.dims else "next_state").dims
+            dims = read(model, all_transitions(1, 1, 1), "outcome" if "outcome" in dataset.dims else "next_state").dims
     group = xr.Dataset({name: (("chain", "draw", *dims[name]), values) for name, values in drawn.items()})
     labelled = [posterior[name].coords for name in ("prior", "posterior", "parameters") if name in posterior.children]
-    coords = {dim: known[dim].values for known in labelled for dim in group.dims if dim in known}
+    coords = {dim: of_group[dim].values for of_group in labelled for dim in group.dims if dim in of_group}
     coords |= {dim: np.arange(group.sizes[dim]) for dim in ("chain", "draw")}
     tree = posterior.copy()
     tree["posterior"] = xr.DataTree(group.assign_coords(coords).assign_attrs({**posterior.attrs, "seed": seed}))
     return tree
 
 
-def _families(posterior: xr.DataTree, known: xr.Dataset) -> dict[str, tuple[tuple[str, ...], str]]:
+def _layout(posterior: xr.DataTree, dataset: xr.Dataset, deterministic: tuple[str, ...]) -> Layout:
     """The sites and the family of each of the parameters, in the order in which draws are made of them."""
-    # A file need not keep that order; one without families has Dirichlet and Beta sites only.
-    given = json.loads(posterior.attrs.get("families", "{}"))
-    if given:
-        return {name: (tuple(sites), kind) for name, (sites, kind) in given.items()}
-    latents = json.loads(posterior.attrs.get("latents", "null")) or [str(name) for name in known]
-    return {name: ((name,), "Beta" if "parameter" in known[name].dims else "Dirichlet") for name in latents}
+    described = posterior.attrs.get("families", "{}")
+    if json.loads(described):
+        return Layout.from_text(described, deterministic)
+    # Parameters that a user wrote down: their family is the one that calls them so.
+    latents = json.loads(posterior.attrs.get("latents", "null")) or [str(name) for name in dataset]
+    return Layout(tuple(((name,), _family_by_labels(name, dataset)) for name in latents), deterministic)
+
+
+def _family_by_labels(name: str, dataset: xr.Dataset) -> Family:
+    if name not in dataset:
+        raise ValueError(f"the posterior's parameters hold none of {name!r} that draws could be made of")
+    own = dataset[name]
+    labels = own.dropna("parameter", how="all")["parameter"].values.tolist() if "parameter" in own.dims else []
+    for family in FAMILIES.values():
+        if sorted(family.labels) == sorted(labels):
+            return family
+    raise ValueError(
+        f"the parameters of {name!r} are {', '.join(map(str, labels))}, as of no family that is known here"
+    )

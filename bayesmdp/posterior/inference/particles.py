@@ -51,7 +51,7 @@ class Sample(NamedTuple):
     resampled: NDArray[np.float64]
 
     def account(self) -> dict[str, float]:
-        """For attrs: the log evidence, of the mean of the runs' estimates, and its standard error."""
+        """What attrs say: the log evidence, as the mean of the runs' estimates, its error, and how particles fared."""
         most = self.log_evidence.max()
         shares = np.exp(self.log_evidence - most)
         runs = len(shares)
@@ -92,8 +92,8 @@ def run(
         for chain in tqdm(range(num_chains), "runs of particles", leave=False, disable=not progress)
     ]
     draws, prior, evidence, size, resampled, failed, behind = (
-        jax.tree.map(lambda *parts: np.stack([np.asarray(part) for part in parts]), *found)
-        for found in zip(*runs, strict=True)
+        jax.tree.map(lambda *parts: np.stack([np.asarray(part) for part in parts]), *parts_of_run)
+        for parts_of_run in zip(*runs, strict=True)
     )
     if failed.any() or behind.any():
         raise RuntimeError(
@@ -135,7 +135,7 @@ def _run(
     behind = (particles.taken != data.weight).any()
     picked = choose(keys[2], particles, num_draws)
 
-    def told(z: Array, choice: Array) -> dict[str, Array]:
+    def site_values(z: Array, choice: Array) -> dict[str, Array]:
         values = values_at(model, layout, z, choice, once)
         # What models of recorded primitives compute has a row for each step.
         return values if isinstance(data, Transitions) else {name: values[name] for name in layout.unknowns}
@@ -143,6 +143,6 @@ def _run(
     # The prior's and the posterior's in one go, which is one copy of the model to compile.
     z = jnp.stack([begun.z[:num_draws], particles.z[picked]])
     choice = jnp.stack([begun.choice[:num_draws], particles.choice[picked]])
-    values = jax.vmap(jax.vmap(told))(z, choice)
+    values = jax.vmap(jax.vmap(site_values))(z, choice)
     prior, draws = ({name: both[part] for name, both in values.items()} for part in (0, 1))
     return draws, prior, particles.log_evidence, size, particles.resampled - 1, particles.failed, behind

@@ -18,7 +18,6 @@ from bayesmdp.model_reading.read_model import Impossible, Model, Program, read_s
 from bayesmdp.model_reading.records import Records, check_records
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
 from bayesmdp.posterior.closed_forms.draws import exact_draws
-from bayesmdp.posterior.closed_forms.families import FAMILIES
 from bayesmdp.posterior.closed_forms.primitives import Pairs, find_pairs, impossible_rows, learn, log_evidence
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
 from bayesmdp.posterior.inference.request import Drawn, Request, check_draws, sampled
@@ -56,15 +55,14 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
             engine = "exact"
             _refuse_impossible(data, impossible_rows(model, pairs, data))
             after, drawn = _drawn_exactly(model, data, pairs, request)
-            families = {name: FAMILIES[kind] for name, kind in pairs.families}
-            groups["parameters"] = label_parameters(after, families, dims, Labels((), ()))
+            groups["parameters"] = label_parameters(after, dict(pairs.families), dims, Labels((), ()))
     attrs = {
         "engine": engine,
         **drawn.account,
         "reason": reason,
         "model": getattr(model, "__name__", type(model).__name__),
         "latents": json.dumps(list(latents)),
-        "families": json.dumps({} if pairs is None else {name: [[name], kind] for name, kind in pairs.families}),
+        "families": "{}" if pairs is None else pairs.layout.to_text(),
         "seed": request.seed,
         "num_transitions": float(np.sum(data.weight)),
         **versions(),
@@ -117,9 +115,9 @@ def _drawn_exactly(
 def _refuse_impossible(data: Records, impossible: NDArray[np.bool_]) -> None:
     if impossible.any():
         row = int(np.flatnonzero(impossible)[0])
-        told = ", ".join(f"{name} {np.asarray(column)[row]}" for name, column in data.seen.items())
+        recorded = ", ".join(f"{name} {np.asarray(column)[row]}" for name, column in data.seen.items())
         raise Impossible(
-            f"the log's row {row} ({told}), from state {np.asarray(data.state)[row]}, has probability 0 under the "
+            f"the log's row {row} ({recorded}), from state {np.asarray(data.state)[row]}, has probability 0 under the "
             "model; check the log, or widen the prior"
         )
 

@@ -141,10 +141,10 @@ def statistics_of(posteriors: list[xr.DataTree]) -> TaskStatistics:
 
 
 def _draws(seed: int, mean: Any, covariance: Any, *, draws: int) -> NDArray[np.float64]:
-    """[draw, stage, feature]."""
+    """Normal draws [draw, stage, feature]."""
     rng = np.random.default_rng(seed)
-    luck = rng.standard_normal((draws, *np.shape(mean)))
-    return np.asarray(mean + np.einsum("hij,nhj->nhi", root(covariance), luck))
+    normal = rng.standard_normal((draws, *np.shape(mean)))
+    return np.asarray(mean + np.einsum("hij,nhj->nhi", root(covariance), normal))
 
 
 def _checked(data: Targets, stages: int, features: int) -> Targets:
@@ -157,8 +157,8 @@ def _checked(data: Targets, stages: int, features: int) -> Targets:
     reject_first("stage", ~np.isin(stage, np.arange(stages)), stage, f"is no stage; they are 0 to {stages - 1}")
     weight = finite_array("weight", data.weight, (size,))
     reject_first("weight", weight < 0, weight, "is negative")
-    found = finite_array("features", data.features), finite_array("target", data.target, (size,))
-    return Targets(stage.astype(int), *found, weight)
+    columns = finite_array("features", data.features), finite_array("target", data.target, (size,))
+    return Targets(stage.astype(int), *columns, weight)
 
 
 def _targets(prior: GaussianPrior, mdp: MDP, rows: QRows) -> Targets:

@@ -64,19 +64,19 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
         if closed_form is None:
             check_draws(request.draws, reason)
             check(model, padded)
-            if not _discrete(program):  # a row may need one value of a discrete unknown, which trials can miss
+            if not _discrete(program):  # 16 random trials may miss the one value that a row needs
                 _refuse_impossible(padded, _never(model, padded), program.rewarded)
             settings = model.settings if isinstance(model, ByParticles) else DEFAULT
             drawn = sampled(engine, model, padded, program, request, settings)
         else:
             parameters, drawn = _drawn_exactly(model, padded, closed_form, request)
-    families = {} if closed_form is None else dict(zip(closed_form.sites, closed_form.layout.sites, strict=True))
+    families = {} if closed_form is None else {name: site.family for name, site in closed_form.sites.items()}
     return posterior_tree(
         prior=drawn.prior,
         posterior=drawn.posterior,
         statistics=drawn.statistics,
         parameters=parameters,
-        families={} if closed_form is None else {name: site.family for name, site in closed_form.sites.items()},
+        families=families,
         data=data,
         rewarded=program.rewarded,
         dims=program.dims,
@@ -88,7 +88,7 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
             "model": getattr(model, "__name__", type(model).__name__),
             "latents": json.dumps(list(program.latents)),
             "deterministic": json.dumps(program.deterministic),
-            "families": json.dumps(families),
+            "families": "{}" if closed_form is None else closed_form.layout.to_text(),
             "rewards": rewards,
             "seed": request.seed,
             "num_transitions": float(data.weight.sum()),
@@ -142,7 +142,7 @@ def log_rows(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tu
 
 
 def _padded(data: Transitions) -> Transitions:
-    """With rows of weight 0 up to a power of 2, so that logs of about the same size share their compiled programs."""
+    """The rows and others of weight 0, up to a power of 2: logs of about one size share their compiled programs."""
     rows = len(data.weight)
     extra = max(FEWEST_ROWS, 1 << (rows - 1).bit_length()) - rows
     columns = (np.concatenate([column, np.repeat(column[:1], extra)]) for column in data)
@@ -156,7 +156,7 @@ def _check_sizes(program: Program, labels: Labels) -> None:
             "; pass mdp if its last axis is the outcome of a successor table" if labels.successor is None else ""
         ) + (
             "; if the log shows too few, read_log(states=[...], actions=[...]) declares them all, in the model's order"
-            if any(own > told for own, told in zip(program.shape[:2], expected[:2], strict=True))
+            if any(own > logged for own, logged in zip(program.shape[:2], expected[:2], strict=True))
             else ""
         )
         raise ValueError(
@@ -174,17 +174,17 @@ def _engine(
     if method == "auto" and isinstance(model, ByParticles):
         return "smc", None, "asked for with with_particles"
     try:
-        found = find(model, data, outcome, program)
+        closed_form = find(model, data, outcome, program)
     except NotConjugate as error:
         if method == "exact":
             raise
         discrete = _discrete(program)
         why = f"; {discrete[0]!r} is discrete" if discrete else ""
         return "smc" if discrete else "nuts", None, f"no closed form: {error}{why}"
-    _refuse_impossible(data, found.impossible, program.rewarded)
-    each = ((site.prior.sites, site.family.name) for site in found.sites.values())
+    _refuse_impossible(data, closed_form.impossible, program.rewarded)
+    each = ((site.prior.sites, site.family.name) for site in closed_form.sites.values())
     kinds = ", ".join(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {kind}" for names, kind in each)
-    return "exact", found, f"conjugate, by differentiating the log-likelihood: {kinds}"
+    return "exact", closed_form, f"conjugate, by differentiating the log-likelihood: {kinds}"
 
 
 def _discrete(program: Program) -> list[str]:

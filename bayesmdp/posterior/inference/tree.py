@@ -53,7 +53,7 @@ class Labels(NamedTuple):
         return len(self.states), len(self.actions), num_outcomes
 
     def sized(self, shape: tuple[int, int, int]) -> Labels:
-        """With 0, 1, 2, ... for what has no labels."""
+        """The same labels, and 0, 1, 2, ... where there are none."""
         states = range(shape[0]) if self.states is None else self.states
         actions = range(shape[1]) if self.actions is None else self.actions
         return Labels(states, actions, self.successor)
@@ -81,7 +81,7 @@ def posterior_tree(
         Of the posterior by site, where it is known in closed form: a Dirichlet site's concentration has its shape,
         those of other families one more axis, ``parameter``.
     families : mapping
-        Of each of the parameters.
+        The family that each of the parameters is of.
     data : Transitions
     rewarded : bool
         Whether the model observes rewards.
@@ -90,7 +90,7 @@ def posterior_tree(
     labels : Labels
         With no None for states or actions.
     attrs : dict
-        For the root and the group ``posterior``; versions are added.
+        Those of the root and of the group ``posterior``; versions are added.
 
     Returns
     -------
@@ -137,7 +137,7 @@ def posterior_tree(
 
 
 def versions() -> dict[str, str]:
-    """Of what draws are made by, for attrs."""
+    """The versions of what draws are made by, for attrs."""
     return {f"{package}_version": version(package) for package in ("bayesmdp", "jax", "numpyro")}
 
 
@@ -171,15 +171,15 @@ def label_parameters(
     labels: Labels,
 ) -> xr.Dataset:
     """Parameters by site; see `posterior_tree`. The dim ``parameter`` holds those of all families, NaN where unused."""
-    known = list(dict.fromkeys(label for family in families.values() for label in family.labels))
+    every_label = list(dict.fromkeys(label for family in families.values() for label in family.labels))
     named, filled = {}, {}
     for name, values in parameters.items():
         own, named[name], filled[name] = families[name].labels, dims[name], values
         if own:
             named[name] = (*dims[name], "parameter")
-            filled[name] = np.full((*values.shape[:-1], len(known)), np.nan)
-            filled[name][..., [known.index(label) for label in own]] = values
-    return label_draws(filled, (), named, labels, {"parameter": known})
+            filled[name] = np.full((*values.shape[:-1], len(every_label)), np.nan)
+            filled[name][..., [every_label.index(label) for label in own]] = values
+    return label_draws(filled, (), named, labels, {"parameter": every_label})
 
 
 def label_draws(
@@ -205,7 +205,12 @@ def label_draws(
     assert labels.actions is not None
     dataset = xr.Dataset({name: ((*leading, *dims.get(name, ())), values) for name, values in draws.items()})
     states = label_array(labels.states, text=True)
-    known = {"state": states, "action": label_array(labels.actions, text=True), "next_state": states, **(coords or {})}
+    labelled = {
+        "state": states,
+        "action": label_array(labels.actions, text=True),
+        "next_state": states,
+        **(coords or {}),
+    }
     index = {str(dim): np.arange(size) for dim, size in dataset.sizes.items()}
-    fitting = {dim: values for dim, values in known.items() if dataset.sizes.get(dim) == len(values)}
+    fitting = {dim: values for dim, values in labelled.items() if dataset.sizes.get(dim) == len(values)}
     return dataset.assign_coords(index | fitting)

@@ -90,7 +90,7 @@ class Coordinates(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Of z."""
+        """The length of z."""
         return sum(int(np.prod(shape)) for _, shape, _ in self.continuous)
 
     @property
@@ -110,7 +110,7 @@ class _Site(NamedTuple):
     Attributes
     ----------
     shape : tuple of int, or None
-        Of its z; None of a discrete unknown and of a factor.
+        The shape of its z; None of a discrete unknown and of a factor.
     of_gammas : bool
         Whether z is made of Gamma variables.
     factor, reweighted, sampled : bool
@@ -134,7 +134,7 @@ def coordinates(model: Model, data: Data) -> Coordinates:
         too many values.
     """
     row = repeated(data, 1)
-    latents, computed, told, names = looked_at(model, row, _looked)
+    latents, computed, prior_sites, names = looked_at(model, row, _looked)
     if not latents:
         raise Unsuitable(f"the model has no unknown: none of its sites {', '.join(map(repr, names))} is sampled")
     try:
@@ -144,10 +144,10 @@ def coordinates(model: Model, data: Data) -> Coordinates:
             tried = [computed_at_random(model, row, latents, _tried, seed) for seed in range(TRIALS)]
     supports = tried[0][1]
     discrete = _numbered({name: (values, latents[name].shape) for name, values in supports.items()})
-    for densities, found in tried:
-        _check_prior(told, densities, supports, found)
+    for densities, values_of in tried:
+        _check_prior(prior_sites, densities, supports, values_of)
     continuous = tuple(
-        (name, shape, told[name].of_gammas) for name in latents if (shape := told[name].shape) is not None
+        (name, shape, prior_sites[name].of_gammas) for name in latents if (shape := prior_sites[name].shape) is not None
     )
     return Coordinates(continuous, discrete, (*latents, *computed))
 
@@ -176,7 +176,7 @@ def _prior_sites(messages: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def _tried(messages: dict[str, Any]) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Of the prior's sites, log densities; of discrete unknowns the values that they can take."""
+    """Log densities of the prior's sites, and the values that discrete unknowns can take."""
     latents = latent_sites(messages)
     return (
         {name: jnp.asarray(site["fn"].log_prob(site["value"])) for name, site in _prior_sites(messages)},
@@ -185,13 +185,13 @@ def _tried(messages: dict[str, Any]) -> tuple[dict[str, Array], dict[str, Array]
 
 
 def _check_prior(
-    told: dict[str, _Site],
+    prior_sites: dict[str, _Site],
     densities: dict[str, NDArray[Any]],
     supports: dict[str, NDArray[Any]],
-    found: dict[str, NDArray[Any]],
+    again: dict[str, NDArray[Any]],
 ) -> None:
     """Refuse priors that cannot be drawn from as they are, and such as have no density at their own draws."""
-    for name, site in told.items():
+    for name, site in prior_sites.items():
         density, remedy = densities[name], "; use method='nuts', on a log"
         if (np.isnan(density) | (density == -np.inf)).any():
             what = "factor" if site.factor else "prior"
@@ -202,7 +202,7 @@ def _check_prior(
             raise Unsuitable(f"the prior of {name!r} is scaled or masked, and so another than that drawn from{remedy}")
         if site.sampled:
             raise Unsuitable(f"{name!r} has a sample_shape; put it in a plate of that size")
-        if name in supports and not np.array_equal(found[name], supports[name]):
+        if name in supports and not np.array_equal(again[name], supports[name]):
             raise Unsuitable(f"the values that {name!r} can take depend on another unknown; give it one support")
 
 
@@ -225,16 +225,16 @@ def _numbered(supports: dict[str, tuple[np.ndarray[Any, Any], tuple[int, ...]]])
             f"the discrete unknowns {', '.join(map(repr, supports))} have {total:g} joint values, of which at most "
             f"{MAX_CHOICES} are tried; sum them out in the model"
         )
-    digits, found = np.indices(sizes).reshape(len(sizes), -1) if sizes else np.zeros((0, 1), int), []
+    digits, numbered = np.indices(sizes).reshape(len(sizes), -1) if sizes else np.zeros((0, 1), int), []
     for name, (values, shape) in supports.items():
         count = int(np.prod(shape))
         own, digits = digits[:count], digits[count:]
-        found.append((name, freeze(np.ascontiguousarray(values[own.T].reshape(-1, *shape)))))
-    return tuple(found)
+        numbered.append((name, freeze(np.ascontiguousarray(values[own.T].reshape(-1, *shape)))))
+    return tuple(numbered)
 
 
 def _concentration(site: dict[str, Any]) -> Array | None:
-    """Of a Dirichlet or Beta site [..., category]; None where it is of another kind."""
+    """The concentration [..., category] of a Dirichlet or Beta site; None of a site of another kind."""
     base = base_distribution(site["fn"])
     if isinstance(base, dist.Dirichlet):
         concentration = jnp.broadcast_to(base.concentration, site["fn"].shape())
@@ -260,7 +260,7 @@ def _standard(concentration: Array) -> tuple[Array, Array]:
 
 
 def _log_density_of_log_gamma(relative: Array, concentration: Array) -> Array:
-    """Of ``relative = log g - log a``, in a form that cancels nothing where a is large."""
+    """Log density of ``relative = log g - log a``, in a form that cancels nothing where a is large."""
     large = concentration > LARGE
     big, small = jnp.where(large, concentration, LARGE), jnp.where(large, 1.0, concentration)
     stirling = 0.5 * jnp.log(big / (2 * jnp.pi)) - 1 / (12 * big)

@@ -30,9 +30,9 @@ from bayesmdp.posterior.random_variables import standard_normal
 __all__ = ["Moved", "Moving", "Target", "diagonal_root", "finite", "move", "root_of_spread", "uniforms_needed"]
 
 LEAST_LOG = -1e30
-"""For the log of 0, which times a weight of 0 must be 0."""
+"""Finite stand-in for log 0, so that 0 * log 0 gives 0 and not NaN."""
 DENSE = 64
-"""Up to so many unknowns the mass matrix is dense."""
+"""The mass matrix is dense up to this many unknowns, and diagonal beyond."""
 
 
 class Target(NamedTuple):
@@ -76,7 +76,7 @@ class Moved(NamedTuple):
 
     Attributes
     ----------
-    at : Moving
+    moving : Moving
     rate : float
         Mean probability of acceptance.
     accepted : bool array [particle]
@@ -84,7 +84,7 @@ class Moved(NamedTuple):
         Log-likelihoods of the rows, each seen once, where particles were proposed to go.
     """
 
-    at: Moving
+    moving: Moving
     rate: Array
     accepted: Array
     rows: Array
@@ -123,7 +123,7 @@ def uniforms_needed(size: int) -> int:
 
 def move(
     uniform: Array,
-    at: Moving,
+    moving: Moving,
     root: Array,
     step_size: Array,
     taken: Array,
@@ -146,15 +146,15 @@ def move(
     fresh : bool
         Whether the log density and the slope are yet to be found.
     """
-    size = at.z.shape[-1]
+    size = moving.z.shape[-1]
     steps = jnp.asarray(steps, jnp.int32)
     normal = standard_normal(uniform[:, : size + 1])
     momentum = normal[:, :size]
     # Steps of unlike length: none that is a period of the motion for all.
     length = step_size * jnp.exp(0.2 * normal[:, size:])
     if target.choices > 1:
-        choice = _chosen(uniform[:, -1], at.z, taken, target, jnp.where(steps > 0, target.choices, 0))
-        at, fresh = at._replace(choice=jnp.where(steps > 0, choice, at.choice)), True
+        choice = _chosen(uniform[:, -1], moving.z, taken, target, jnp.where(steps > 0, target.choices, 0))
+        moving, fresh = moving._replace(choice=jnp.where(steps > 0, choice, moving.choice)), True
     if not size:
         steps = jnp.zeros_like(steps)
 
@@ -163,20 +163,20 @@ def move(
         rows = finite(rows)
         return log_prior + rows @ taken, rows
 
-    _, rows_like = jax.eval_shape(target.evaluate, at.z[0], at.choice[0])
-    rows = jnp.zeros((len(at.z), *rows_like.shape))
+    _, rows_like = jax.eval_shape(target.evaluate, moving.z[0], moving.choice[0])
+    rows = jnp.zeros((len(moving.z), *rows_like.shape))
 
     def turn(k: Array, carry: tuple[Moving, Moving, Array, Array]) -> tuple[Moving, Moving, Array, Array]:
         begun, now, momentum, _ = carry
         z = now.z + jnp.where(k > 0, length, 0.0) * (momentum @ root.T if root.ndim == 2 else momentum * root)
-        (density, rows), slope = jax.vmap(jax.value_and_grad(log_density, has_aux=True))(z, at.choice)
-        now = Moving(z, at.choice, density, slope)
-        begun = jax.tree.map(lambda known, found: jnp.where(k == 0, found, known), begun, now)
+        (density, rows), slope = jax.vmap(jax.value_and_grad(log_density, has_aux=True))(z, moving.choice)
+        now = Moving(z, moving.choice, density, slope)
+        begun = jax.tree.map(lambda before, now: jnp.where(k == 0, now, before), begun, now)
         share = jnp.where(steps == 0, 0.0, jnp.where((k == 0) | (k == steps), 0.5, 1.0))
         return begun, now, momentum + share * length * _pull(slope, root), rows
 
-    pushed = momentum + jnp.where(fresh, 0.0, 0.5) * length * _pull(at.slope, root)
-    begun, end, last, rows = lax.fori_loop(jnp.where(fresh, 0, 1), steps + 1, turn, (at, at, pushed, rows))
+    pushed = momentum + jnp.where(fresh, 0.0, 0.5) * length * _pull(moving.slope, root)
+    begun, end, last, rows = lax.fori_loop(jnp.where(fresh, 0, 1), steps + 1, turn, (moving, moving, pushed, rows))
     change = end.log_density - begun.log_density + ((momentum**2).sum(-1) - (last**2).sum(-1)) / 2
     change = jnp.where(jnp.isnan(change), -jnp.inf, jnp.minimum(change, 0.0))
     accepted = jnp.log(uniform[:, size + 1]) < change

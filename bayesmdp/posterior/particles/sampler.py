@@ -60,9 +60,9 @@ __all__ = [
 
 ACCEPTANCE = 0.8
 IMPOSSIBLE = -1e15
-"""Less than any number of steps that are possible could sum up to."""
+"""A log weight below this is of data that are impossible: no number of possible steps could sum up to it."""
 SURVIVORS = 10
-"""Fewer, once the data rule particles out, and they no longer stand for the posterior."""
+"""If fewer particles than this keep positive likelihood, the sample is marked as failed."""
 LEAST_SHARE = 1e-9
 MEMORY = 0.1
 """Particles are moved until each unknown's correlation with what it was is below this."""
@@ -147,7 +147,7 @@ def start(key: Array, target: Target, settings: Settings) -> Particles:
     # Chunks of one size, the last of which begins anew where it is not full: a rest would be a second copy to compile.
     chunks = -(-count // CHUNK)
     place = np.arange(chunks * -(-count // chunks)).reshape(chunks, -1) % count
-    table = finite(lax.map(lambda at: jax.vmap(target.evaluate)(*at)[1], (z[place], choice[place])))
+    table = finite(lax.map(lambda chunk: jax.vmap(target.evaluate)(*chunk)[1], (z[place], choice[place])))
     table = table.reshape(-1, *table.shape[2:])[:count]
     return Particles(
         z=z,
@@ -173,7 +173,7 @@ def effective_size(particles: Particles) -> Array:
 def advance(key: Array, particles: Particles, weight: Array, target: Target, settings: Settings) -> Particles:
     """The particles with all data taken in: row r seen `weight[r]` times in all.
 
-    Or as much of them as MAX_STEPS allow; the next call goes on.
+    Where MAX_STEPS allow less than all of the data, the next call goes on.
     """
     weight = jnp.asarray(weight, jnp.float64)
     words = random.bits(key, (2,), jnp.uint32)
@@ -205,7 +205,7 @@ def advance(key: Array, particles: Particles, weight: Array, target: Target, set
 def settled(
     key: Array, particles: Particles, weight: Array, target: Target, settings: Settings
 ) -> tuple[Particles, Array]:
-    """As `advance`, with share 0, and at the end resampled and moved once more, so that all weigh the same.
+    """The particles with all data taken in, resampled and moved once more at the end, so that all weigh the same.
 
     Returns
     -------
@@ -245,8 +245,8 @@ def choose(key: Array, particles: Particles, num_draws: int) -> Array:
 
 def _systematic(offset: Array, log_weight: Array, num_draws: int) -> Array:
     ladder = jnp.cumsum(jnp.exp(log_weight - log_weight.max()))
-    at = (jnp.arange(num_draws) + offset) / num_draws
-    return jnp.clip(jnp.searchsorted(ladder / ladder[-1], at, side="right"), 0, len(log_weight) - 1)
+    heights = (jnp.arange(num_draws) + offset) / num_draws
+    return jnp.clip(jnp.searchsorted(ladder / ladder[-1], heights, side="right"), 0, len(log_weight) - 1)
 
 
 def _ess(log_weight: Array) -> Array:
@@ -261,7 +261,7 @@ def _equal(count: int) -> Array:
 def _enough(log_weight: Array, gained: Array, settings: Settings) -> tuple[Array, Array]:
     """Whether all that is gained can be taken in at once, and whether the data rule nearly all particles out."""
     whole = _ess(log_weight + gained) >= settings.threshold * settings.particles
-    # Hard zeros: what survives them must be a sample still.
+    # Zero-likelihood rows remove particles outright; check that enough are left.
     survivors = _ess(log_weight + LEAST_SHARE * gained)
     possible = (log_weight + gained).max() > IMPOSSIBLE
     return whole, ~possible | (survivors < min(SURVIVORS, settings.particles / 4))
@@ -292,7 +292,7 @@ class _Renewing(NamedTuple):
     """Moves made, the particles, the log of the step size, the rows' log-likelihoods, and whether these are theirs."""
 
     number: Array
-    at: Moving
+    moving: Moving
     log_step: Array
     table: Array
     looked: Array
@@ -309,23 +309,23 @@ def _renewed(words: Array, step: Array, now: Particles, target: Target, settings
     scale = (before**2).sum(0)
 
     def turn(carry: _Renewing) -> _Renewing:
-        number, at, log_step, *_ = carry
-        after = at.z - at.z.mean(0)
+        number, moving, log_step, *_ = carry
+        after = moving.z - moving.z.mean(0)
         correlation = (before * after).sum(0) / jnp.sqrt(scale * (after**2).sum(0) + 1e-300)
         again = (number < settings.moves) & ((number == 0) | (correlation > MEMORY).any())
         # The last turn moves nothing, and looks up where the others have led.
         steps = jnp.where(again, settings.leapfrog, 0)
         uniform = uniforms(words, ticks + 1 + number.astype(jnp.uint32), (count, uniforms_needed(unknowns)))
-        moved = move(uniform, at, root, jnp.exp(log_step), now.taken, target, steps, ~again | (number == 0))
+        moved = move(uniform, moving, root, jnp.exp(log_step), now.taken, target, steps, ~again | (number == 0))
         log_step = jnp.where(again, _learned(log_step, moved.rate), log_step)
-        return _Renewing(number + again, moved.at, log_step, moved.rows, ~again)
+        return _Renewing(number + again, moved.moving, log_step, moved.rows, ~again)
 
-    at = Moving(begun, now.choice[picked], jnp.zeros(count), jnp.zeros_like(begun))
-    first = _Renewing(jnp.zeros((), jnp.int32), at, now.log_step, now.table, jnp.zeros((), bool))
-    number, at, log_step, table, _ = lax.while_loop(lambda carry: ~carry.looked, turn, first)
+    moving = Moving(begun, now.choice[picked], jnp.zeros(count), jnp.zeros_like(begun))
+    first = _Renewing(jnp.zeros((), jnp.int32), moving, now.log_step, now.table, jnp.zeros((), bool))
+    number, moving, log_step, table, _ = lax.while_loop(lambda carry: ~carry.looked, turn, first)
     return now._replace(
-        z=at.z,
-        choice=at.choice,
+        z=moving.z,
+        choice=moving.choice,
         table=table,
         log_weight=_equal(count),
         log_step=log_step,
@@ -340,18 +340,18 @@ def _learned(log_step: Array, rate: Array) -> Array:
 
 
 def _refreshed(words: Array, now: Particles, target: Target, settings: Settings) -> Particles:
-    """With a share of the particles moved, in rotation."""
+    """The particles, after a share of them has been moved, in rotation."""
     count = max(1, round(settings.share * settings.particles))
     place = (now.cursor + jnp.arange(count, dtype=jnp.int32)) % settings.particles
     z = now.z[place]
-    at = Moving(z, now.choice[place], jnp.zeros(count), jnp.zeros_like(z))
+    moving = Moving(z, now.choice[place], jnp.zeros(count), jnp.zeros_like(z))
     uniform = uniforms(words, 0, (count, uniforms_needed(z.shape[-1])))
-    at, rate, accepted, rows = move(
-        uniform, at, now.root, jnp.exp(now.log_step), now.taken, target, settings.leapfrog, True
+    moving, rate, accepted, rows = move(
+        uniform, moving, now.root, jnp.exp(now.log_step), now.taken, target, settings.leapfrog, True
     )
     return now._replace(
-        z=now.z.at[place].set(at.z),
-        choice=now.choice.at[place].set(at.choice),
+        z=now.z.at[place].set(moving.z),
+        choice=now.choice.at[place].set(moving.choice),
         table=now.table.at[place].set(jnp.where(accepted[:, None], rows, now.table[place])),
         log_step=_learned(now.log_step, rate),
         cursor=(now.cursor + count) % settings.particles,

@@ -63,7 +63,7 @@ def backward(
     problem: Problem,
     rows: QRows,
     precision: Array,
-    luck: Array,
+    normal: Array,
     lookahead: Array | float = 1.0,
 ) -> tuple[Array, Array]:
     """Weights of all stages [stage, feature], each stage's targets made with the next one's, and `QState.shift`.
@@ -76,7 +76,7 @@ def backward(
     rows : QRows
     precision : array [stage, feature, feature]
         As in `QState`.
-    luck : array [stage, feature]
+    normal : array [stage, feature]
         Standard Normal numbers; with zeros each stage has its posterior mean.
     lookahead : float
         What the values of next states count beside the discount; with 0 targets are rewards.
@@ -85,16 +85,16 @@ def backward(
     features, ahead = problem.features, lookahead * problem.discount
 
     def stage(after: Array, inputs: Any) -> tuple[Array, tuple[Array, Array]]:
-        prior, rows, precision, luck = inputs
+        prior, rows, precision, normal = inputs
         value, _ = _next_values(problem, rows, after)
         phi = features[rows.state, rows.action]
         target = rows.reward + rows.weight * (ahead * value - phi @ prior.mean)
         shift = prior.factor.T @ (target @ phi) / prior.noise**2
-        theta = posterior_draw(prior, precision, shift, luck)
+        theta = posterior_draw(prior, precision, shift, normal)
         return theta, (theta, shift)
 
     last = jnp.zeros(features.shape[-1])
-    return lax.scan(stage, last, (prior, rows, precision, luck), reverse=True)[1]
+    return lax.scan(stage, last, (prior, rows, precision, normal), reverse=True)[1]
 
 
 @jax.jit
