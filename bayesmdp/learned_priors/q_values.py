@@ -1,8 +1,9 @@
 """Priors on Q-functions learned from the tasks before: point estimates of the mean and covariance over tasks.
 
-Task k leaves, of each stage, ``G_k = A'A`` and ``A'b`` (:class:`~bayesmdp.posterior.q_regression.TaskStatistics`). With
-Normal(mean, covariance) the prior that the first tasks were played under, here called the base, its *estimate* of theta
-is the posterior mean under the base, which is least squares with the base as its ridge:
+Task k leaves, of each stage, ``G_k = A'A`` and ``A'b``
+(:class:`~bayesmdp.posterior.q_regression.backward.TaskStatistics`). With Normal(mean, covariance) the prior that the
+first tasks were played under, here called the base, its *estimate* of theta is the posterior mean under the base, which
+is least squares with the base as its ridge:
 
     t_k = R_k (covariance^-1 mean + A'b / noise^2),    R_k = (covariance^-1 + G_k / noise^2)^-1.
 
