@@ -45,7 +45,7 @@ def check_lookups(model: Model, data: Data, latents: Mapping[str, Latent]) -> No
     Parameters
     ----------
     model : NumPyro function of the data
-    data : Transitions or Records, of arrays
+    data : Transitions, of arrays
     latents : mapping
         The model's unknowns, by name.
 

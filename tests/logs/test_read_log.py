@@ -326,7 +326,7 @@ def test_bad_paths_are_refused(tmp_path, monkeypatch):
         read_log(write(tmp_path, "state,action" + 100 * "x" + "\n0\n"), separator=";")
     assert len(str(refused.value)) < 300
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r"pip install 'bayesmdp\[parquet\]'"):
+    with pytest.raises(ImportError, match=r'pip install "bayesmdp\[parquet\]" brings it'):
         read_log(tmp_path / "log.parquet")
 
 

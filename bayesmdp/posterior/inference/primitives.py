@@ -11,7 +11,6 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.logs.recorded_log import read_records
-from bayesmdp.model_reading.lookups import check_lookups
 from bayesmdp.model_reading.model_runs import run_at_random
 from bayesmdp.model_reading.primitives import fit_rows
 from bayesmdp.model_reading.read_model import Impossible, Model, Program, read_sites
@@ -39,7 +38,6 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
             raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
         data = fit_rows(model, data)
         latents, dims = read_sites(model, data)
-        check_lookups(model, data, latents)
         if not isinstance(log, Records):
             _check_next(run_at_random(model, data, latents).values["next_state"], np.asarray(log["next_state"]))
         # Choose the engine, and draw.
