@@ -43,9 +43,10 @@ bench: setup
 
 # A study runs the cells that results/ does not hold yet, each minutes to an hour, and writes its tables to tutorials/.
 # `make study STUDIES=risky_lake` runs one.
-STUDIES = river_schedule draw_reuse risky_lake icu_sepsis tseb average_reward mtsrl structure slippery_lake schedule_sweep
+STUDIES = river_schedule draw_reuse risky_lake icu_sepsis tseb average_reward mtsrl structure slippery_lake sweeps.aq_schedule
 study: setup
-	set -e; for name in $(STUDIES); do $(PYTHON) -c "from bayesmdp.studies.$$name import main; main()"; done
+	set -e; for name in $(STUDIES); do case $$name in *.*) ;; *) name=studies.$$name;; esac; \
+		$(PYTHON) -c "from bayesmdp.$$name import main; main()"; done
 
 # Keeps the pins that still fit; delete constraints.txt first to move everything to its newest release.
 constraints: $(VENV)/bin/uv

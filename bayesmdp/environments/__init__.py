@@ -66,6 +66,7 @@ GROUPS: dict[str, tuple[Callable[..., Any], ...]] = {
         hard_linear_mdp,
     ),
     "Spaces of numbers": (slippery_lake,),
+    "From elsewhere": (from_gymnasium,),
 }
 """What `bayesmdp list` shows and studies name, by kind; a new environment is one name here."""
 

@@ -1,11 +1,13 @@
 """What is registered can be found, is described, is tested and, for priors, stands in the table of models/README.md."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from bayesmdp import agents, environments, models
+from bayesmdp.studies.study import find_part
 
 ROOT = Path(__file__).parents[2]
 REGISTRIES = {
@@ -35,6 +37,18 @@ def test_parts_are_named_described_and_tested(kind: str) -> None:
     assert not missing, "\n".join(missing)
     listed = [part.__name__ for group in package.GROUPS.values() for part in group]
     assert len(listed) == len(set(listed)) == len(parts)
+
+
+def test_every_study_that_make_runs_has_a_main() -> None:
+    names = re.search(r"^STUDIES = (.*)$", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert names is not None
+    for name in names[1].split():
+        module = import_module(f"bayesmdp.{name if '.' in name else f'studies.{name}'}")
+        assert callable(module.main)
+
+
+def test_studies_may_name_gymnasiums_problems() -> None:
+    assert find_part("environments", "from_gymnasium") is environments.from_gymnasium
 
 
 def test_the_table_of_priors_is_whole() -> None:
