@@ -3,8 +3,8 @@
 200 settings of C, kappa, discount and prior, beside PSRL in each problem; 32 replicates of 5,000 steps. The second seed
 is there to see what becomes of the settings that looked best on the first. The sweep was declared before it was run.
 
-``make study STUDIES=sweeps.aq_schedule`` runs what ``results/`` does not hold yet (half an hour on two cores) and writes
-the regret of every run to ``aq_schedule.csv``.
+``make study STUDIES=sweeps.aq_schedule`` runs what ``results/`` does not hold yet (half an hour on two cores) and
+writes the regret of every run to ``aq_schedule.csv``.
 """
 
 from __future__ import annotations
