@@ -299,7 +299,3 @@ def _draw(result: xr.DataTree, path: Path, window: int | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=150)
     return path
-
-
-if __name__ == "__main__":
-    main()

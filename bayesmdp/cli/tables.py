@@ -1,4 +1,4 @@
-"""What the command line shows: tables of results and of plans, and the progress of a run."""
+"""What the command line shows: tables of names, of results, of plans and of comparisons."""
 
 from __future__ import annotations
 

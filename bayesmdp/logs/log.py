@@ -89,14 +89,11 @@ def left_out_told(log: Any) -> Iterator[None]:
     """Add to an error about a column that `read_log` left out why it is not there, and what to do."""
     try:
         yield
-    except (AttributeError, ValueError) as error:
-        left = as_labels(log.attrs.get("left_out", [])) if isinstance(log, xr.Dataset) else []
-        asked = [name for name in left if f"'{name}'" in str(error)]
-        if not asked:
+    except AttributeError as error:
+        if not isinstance(log, xr.Dataset) or error.name not in as_labels(log.attrs.get("left_out", [])):
             raise
-        kind = ValueError if isinstance(error, ValueError) else AttributeError
-        raise kind(
-            f"{error}. The log's source has a column {asked[0]!r}, which read_log left out: a row of data stands for "
+        raise AttributeError(
+            f"{error}. The log's source has a column {error.name!r}, which read_log left out: a row of data stands for "
             "all steps from one state by one action to one next state, so nothing else can differ within it; make it a "
             "part of the state"
         ) from error

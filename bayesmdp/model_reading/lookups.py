@@ -9,7 +9,7 @@ is left alone, and so is a lookup that says itself what happens outside (``array
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,8 @@ import numpy as np
 from jax import lax
 from numpy.typing import NDArray
 
-from bayesmdp.model_reading.model_runs import Data, Latent, Model, sites
+from bayesmdp.model_reading.model_runs import Latent, Model, sites
+from bayesmdp.model_reading.rows import Transitions
 
 __all__ = ["check_lookups"]
 
@@ -39,7 +40,7 @@ FOLLOWED: dict[str, Callable[..., Any]] = {
 NESTED = ("jit", "pjit", "closed_call")
 
 
-def check_lookups(model: Model, data: Data, latents: Mapping[str, Latent]) -> None:
+def check_lookups(model: Model, data: Transitions, latents: Mapping[str, Latent]) -> None:
     """Refuse a model that looks up by the data what an array does not hold.
 
     Parameters
@@ -58,8 +59,9 @@ def check_lookups(model: Model, data: Data, latents: Mapping[str, Latent]) -> No
     unknowns = tuple((name, latent.shape, int if latent.discrete else float) for name, latent in latents.items())
     program = _traced.trace(model, structure, unknowns, columns).jaxpr
     known: list[_Known] = [np.asarray(column) for column in columns]
-    for shape, axis, index, row in _outside(program.jaxpr, program.consts, known):
-        where = "" if row is None else f" at row {row}" + _described(data, row)
+    for shape, axis, index, row in _outside(program, known):
+        of_row = row is not None and row < len(data.state)
+        where = f" at row {row} (state {data.state[row]}, action {data.action[row]})" if of_row else ""
         raise IndexError(
             f"the model looks up index {index} along axis {axis} of an array of shape {shape}{where}; there are "
             f"indices 0 to {shape[axis] - 1}, and JAX would take the nearest without a word. transition is [state, "
@@ -78,38 +80,35 @@ def _traced(model: Model, structure: Any, unknowns: tuple[tuple[str, tuple[int, 
 
 
 type _Known = NDArray[Any] | None
+type _Lookup = tuple[tuple[int, ...], int, int, int | None]
+"""An array's shape, the axis, the index, and its place along the first axis of all indices: the row if there is one a
+row."""
 
 
-def _outside(jaxpr: Any, consts: Any, inputs: list[_Known]) -> Iterator[tuple[tuple[int, ...], int, int, int | None]]:
-    """Lookups outside: the array's shape, the axis, the index, and the row if there is one index a row."""
-    known: dict[Any, _Known] = dict(zip(jaxpr.invars, inputs, strict=True))
-    known |= {var: np.asarray(value) for var, value in zip(jaxpr.constvars, consts, strict=True) if np.ndim(value) < 3}
-    yield from _followed(jaxpr, known)
+def _outside(program: Any, inputs: list[_Known]) -> Generator[_Lookup, None, list[_Known]]:
+    """The lookups of a traced program that are outside; in the end, what is known of its outputs."""
+    known: dict[Any, _Known] = dict(zip(program.jaxpr.invars, inputs, strict=True))
+    for var, const in zip(program.jaxpr.constvars, program.consts, strict=True):
+        if not jnp.issubdtype(var.aval.dtype, jax.dtypes.extended):  # keys of random numbers are no arrays of NumPy's
+            known[var] = np.asarray(const)
 
-
-def _followed(jaxpr: Any, known: dict[Any, _Known]) -> Iterator[tuple[tuple[int, ...], int, int, int | None]]:
     def value(operand: Any) -> _Known:
         return np.asarray(operand.val) if hasattr(operand, "val") else known.get(operand)
 
-    for equation in jaxpr.eqns:
+    for equation in program.jaxpr.eqns:
         name, operands = equation.primitive.name, [value(operand) for operand in equation.invars]
         if name == "gather" and equation.params["mode"] == lax.GatherScatterMode.PROMISE_IN_BOUNDS:
             if operands[1] is not None:
                 yield from _beyond(equation.invars[0].aval.shape, operands[1], equation.params)
         elif name in NESTED:
-            inner = equation.params["jaxpr"]
-            within: dict[Any, _Known] = dict(zip(inner.jaxpr.invars, operands, strict=True))
-            within |= {var: np.asarray(const) for var, const in zip(inner.jaxpr.constvars, inner.consts, strict=True)}
-            yield from _followed(inner.jaxpr, within)
-            for ours, theirs in zip(equation.outvars, inner.jaxpr.outvars, strict=True):
-                known[ours] = np.asarray(theirs.val) if hasattr(theirs, "val") else within.get(theirs)
+            outputs = yield from _outside(equation.params["jaxpr"], operands)
+            known.update(zip(equation.outvars, outputs, strict=True))
         elif name in FOLLOWED and all(operand is not None for operand in operands):
             known[equation.outvars[0]] = FOLLOWED[name](*operands, **equation.params)
+    return [value(output) for output in program.jaxpr.outvars]
 
 
-def _beyond(
-    shape: tuple[int, ...], indices: NDArray[Any], params: dict[str, Any]
-) -> Iterator[tuple[tuple[int, ...], int, int, int | None]]:
+def _beyond(shape: tuple[int, ...], indices: NDArray[Any], params: dict[str, Any]) -> Iterator[_Lookup]:
     axes = params["dimension_numbers"].start_index_map
     for place, axis in enumerate(axes):
         along = indices[..., place]
@@ -124,9 +123,3 @@ def _broadcast(x: Any, shape: tuple[int, ...], dimensions: tuple[int, ...]) -> N
     for place, size in zip(dimensions, np.shape(x), strict=True):
         sizes[place] = size
     return np.broadcast_to(np.reshape(x, sizes), shape)
-
-
-def _described(data: Any, row: int) -> str:
-    columns = {name: getattr(data, name) for name in ("state", "action") if name in data._fields}
-    said = [f"{name} {np.asarray(c)[row]}" for name, c in columns.items() if np.ndim(c) == 1 and row < len(c)]
-    return f" ({', '.join(said)})" if said else ""

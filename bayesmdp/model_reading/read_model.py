@@ -134,7 +134,6 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
         largest = int(np.max(getattr(data, name), initial=0))
         if largest >= size:
             raise ValueError(f"transition has shape {shape}, but the data hold {name} {largest}")
-    check_lookups(model, data, latents)
     dims["transition"] = ("state", "action", outcome)
     _check_names(dims)
     if "reward" in dims:

@@ -103,7 +103,8 @@ def no_column(data: Any, name: str) -> AttributeError:
     columns = ", ".join(data._fields)
     return AttributeError(
         f"the data have no {name!r}: a model may read {columns} of them, and enter rows(). Other columns of a log are "
-        "dropped; what a model needs of them it must hold itself, as an array indexed by state or action"
+        "dropped; what a model needs of them it must hold itself, as an array indexed by state or action",
+        name=name,
     )
 
 

@@ -16,12 +16,15 @@ from bayesmdp.results.files import write_tree
 
 __all__ = ["SHARED", "StoreError", "export", "read_sweep"]
 
-
 FORMAT = 1
-
 
 PARTIAL = re.compile(r"\.[0-9a-f]{32}\.partial$")
 """What Zarr calls a file while it writes it."""
+
+PLACES = {"environment": "environment_options", "prior": "prior_options", "reward_prior": "reward_options"}
+"""Where options of the whole study are."""
+SHARED = ("steps", *PLACES)
+"""Those that concern every agent."""
 
 
 class StoreError(ValueError):
@@ -133,11 +136,3 @@ def stored_attrs(path: Path) -> dict[str, Any]:
             f"that wrote it, {json.loads(str(attrs['versions']))['bayesmdp']}, or name another store"
         )
     return attrs
-
-
-PLACES = {"environment": "environment_options", "prior": "prior_options", "reward_prior": "reward_options"}
-"""Where options of the whole study are."""
-
-
-SHARED = ("steps", *PLACES)
-"""Those that concern every agent."""

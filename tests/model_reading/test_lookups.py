@@ -14,6 +14,7 @@ from bayesmdp.model_reading.model_runs import latent_sites, looked_at
 RIVER = bm.environments.riverswim(6)
 LOG = bm.collect(RIVER, policy="uniform", steps=60, seed=0)
 ROWS = bm.compress(LOG)
+KEY = jax.random.key(0)
 PRIOR = dist.Dirichlet(np.ones((6, 2, 6)))
 
 
@@ -58,6 +59,9 @@ WITHIN = {
     ),
     "filled on purpose": looking_up(
         lambda transition, data: transition.at[data.state + 5, data.action].get(mode="fill", fill_value=1 / 6)
+    ),
+    "beside a key of random numbers": looking_up(
+        lambda transition, data: transition[data.state, data.action] + 0 * jax.random.uniform(KEY)
     ),
     "by an unknown": chosen(lambda transition, data, other: transition[(data.state + other) % 6, data.action]),
     "by an unknown alone": chosen(lambda transition, data, other: transition[other, data.action]),

@@ -16,11 +16,10 @@ from bayesmdp.model_reading.primitives import fit_rows
 from bayesmdp.model_reading.read_model import Impossible, Model, Program, read_sites
 from bayesmdp.model_reading.records import Records, check_records
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
-from bayesmdp.posterior.closed_forms.draws import exact_draws
 from bayesmdp.posterior.closed_forms.primitives import Pairs, find_pairs, impossible_rows, learn, log_evidence
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
-from bayesmdp.posterior.inference.request import Drawn, Request, check_draws, sampled
-from bayesmdp.posterior.inference.tree import Labels, by_draw, in_chains, label_parameters, numbered_tree, versions
+from bayesmdp.posterior.inference.request import Request, check_draws, drawn_exactly, sampled
+from bayesmdp.posterior.inference.tree import Labels, by_draw, label_parameters, numbered_tree, versions
 from bayesmdp.posterior.particles.sampler import DEFAULT
 
 __all__ = ["infer_records"]
@@ -52,7 +51,9 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
         else:
             engine = "exact"
             _refuse_impossible(data, impossible_rows(model, pairs, data))
-            after, drawn = _drawn_exactly(model, data, pairs, request)
+            after = {name: np.asarray(values) for name, values in learn(model, pairs, pairs.before, data).items()}
+            evidence = log_evidence(model, pairs, after, data)
+            drawn = drawn_exactly(pairs.before, after, pairs.layout, None, evidence, request)
             groups["parameters"] = label_parameters(after, dict(pairs.families), dims, Labels((), ()))
     attrs = {
         "engine": engine,
@@ -65,15 +66,17 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
         "num_transitions": float(np.sum(data.weight)),
         **versions(),
     }
+    after_data, before_data = (
+        by_draw({name: draws[name] for name in latents if name in draws}, dims)  # none if parameters alone are kept
+        for draws in (drawn.posterior, drawn.prior)
+    )
     rows = {
         name: (("row", *(f"{name}_axis_{i}" for i in range(np.ndim(values) - 1))), np.asarray(values))
         for name, values in data.seen.items()
     }
     groups |= {
-        "posterior": by_draw(
-            {name: drawn.posterior[name] for name in latents if name in drawn.posterior}, dims
-        ).assign_attrs(attrs),
-        "prior": by_draw({name: drawn.prior[name] for name in latents if name in drawn.prior}, dims),
+        "posterior": after_data.assign_attrs(attrs),
+        "prior": before_data,
         "observed_data": xr.Dataset(rows),
         "constant_data": xr.Dataset(
             {
@@ -96,18 +99,6 @@ def _closed_form(model: Model, data: Records, method: str) -> tuple[Pairs | None
         if method == "exact":
             raise
         return None, f"no closed form: {error}"
-
-
-def _drawn_exactly(
-    model: Model, data: Records, pairs: Pairs, request: Request
-) -> tuple[dict[str, NDArray[np.float64]], Drawn]:
-    """The parameters of the posterior in closed form, and draws of it and of the prior."""
-    after = {name: np.asarray(values) for name, values in learn(model, pairs, pairs.before, data).items()}
-    draws, seed, chains = request.draws, request.seed, request.chains
-    posterior = in_chains(exact_draws(after, pairs.layout, draws, seed, None), chains)
-    prior = in_chains(exact_draws(pairs.before, pairs.layout, draws, seed, None, prior=True), chains)
-    evidence = log_evidence(model, pairs, after, data)
-    return after, Drawn(posterior, prior, {}, {"log_evidence": evidence, "log_evidence_sd": 0.0})
 
 
 def _refuse_impossible(data: Records, impossible: NDArray[np.bool_]) -> None:

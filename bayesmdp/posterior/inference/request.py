@@ -1,4 +1,4 @@
-"""What `infer` is asked for, and draws by the two samplers that serve every kind of model."""
+"""What `infer` is asked for, and draws: from a closed form, or by the samplers that serve every kind of model."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.validation import integer
 from bayesmdp.model_reading.read_model import Data, Model, Program
+from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
 from bayesmdp.posterior.inference import nuts, particles
 from bayesmdp.posterior.inference.tree import in_chains
 from bayesmdp.posterior.particles.sampler import DEFAULT, Settings
 
-__all__ = ["METHODS", "Drawn", "Request", "check_draws", "num_chains", "sampled"]
+__all__ = ["METHODS", "Drawn", "Request", "check_draws", "drawn_exactly", "num_chains", "sampled"]
 
 METHODS = ("auto", "exact", "smc", "nuts")
 
@@ -55,6 +56,25 @@ def check_draws(draws: int, reason: str) -> None:
     """Refuse to keep parameters alone where there are none."""
     if not draws:
         raise ValueError(f"draws must be at least 1 where the posterior is not known in closed form: {reason}")
+
+
+def drawn_exactly(
+    before: dict[str, NDArray[Any]],
+    after: dict[str, NDArray[Any]],
+    layout: Layout,
+    model: Model | None,
+    log_evidence: float,
+    request: Request,
+) -> Drawn:
+    """Draws from the parameters of a prior and of its posterior in closed form, by site.
+
+    The model is needed where it computes sites from others.
+    """
+    prior, posterior = (
+        in_chains(exact_draws(parameters, layout, request.draws, request.seed, model, prior=first), request.chains)
+        for parameters, first in ((before, True), (after, False))
+    )
+    return Drawn(posterior, prior, {}, {"log_evidence": log_evidence, "log_evidence_sd": 0.0})
 
 
 def sampled(

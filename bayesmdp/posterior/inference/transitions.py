@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.log import label_set, left_out_told
+from bayesmdp.model_reading.lookups import check_lookups
 from bayesmdp.model_reading.model_runs import latent_values
 from bayesmdp.model_reading.read_model import (
     Impossible,
@@ -25,12 +26,11 @@ from bayesmdp.model_reading.read_model import (
 )
 from bayesmdp.model_reading.rows import MeanRewards, Transitions
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
-from bayesmdp.posterior.closed_forms.draws import exact_draws
 from bayesmdp.posterior.closed_forms.evidence import conjugate_log_evidence
 from bayesmdp.posterior.closed_forms.transitions import Conjugate, NotConjugate, find
-from bayesmdp.posterior.inference.request import Drawn, Request, check_draws, sampled
+from bayesmdp.posterior.inference.request import Request, check_draws, drawn_exactly, sampled
 from bayesmdp.posterior.inference.reward_summary import summarise_rewards
-from bayesmdp.posterior.inference.tree import Labels, in_chains, posterior_tree
+from bayesmdp.posterior.inference.tree import Labels, posterior_tree
 from bayesmdp.posterior.particles.sampler import DEFAULT
 from bayesmdp.problems.mdp import MDP
 
@@ -53,6 +53,7 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
         padded = _padded(data)
         program = read(model, padded, labels.outcome)
         _check_sizes(program, labels)
+        check_lookups(model, padded, program.latents)
         rewards = "as seen" if program.rewarded else "not looked at"
         short = summarise_rewards(model, data, program) if program.rewarded else data
         if short is not data:
@@ -69,7 +70,12 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
             settings = model.settings if isinstance(model, ByParticles) else DEFAULT
             drawn = sampled(engine, model, padded, program, request, settings)
         else:
-            parameters, drawn = _drawn_exactly(model, padded, closed_form, request)
+            parameters, before = (
+                {name: np.asarray(values) for name, values in closed_form.posterior(weight).items()}
+                for weight in (padded.weight, 0 * padded.weight)
+            )
+            evidence = conjugate_log_evidence(model, padded, closed_form, parameters)
+            drawn = drawn_exactly(before, parameters, closed_form.layout, model, evidence, request)
     families = {} if closed_form is None else {name: site.family for name, site in closed_form.sites.items()}
     return posterior_tree(
         prior=drawn.prior,
@@ -94,21 +100,6 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
             "num_transitions": float(data.weight.sum()),
         },
     )
-
-
-def _drawn_exactly(
-    model: Model, data: Transitions, closed_form: Conjugate, request: Request
-) -> tuple[dict[str, NDArray[np.float64]], Drawn]:
-    """The parameters of the posterior in closed form, and draws of it and of the prior."""
-    after, before = (
-        {name: np.asarray(values) for name, values in closed_form.posterior(weight).items()}
-        for weight in (data.weight, 0 * data.weight)
-    )
-    layout, draws, seed, chains = closed_form.layout, request.draws, request.seed, request.chains
-    prior = in_chains(exact_draws(before, layout, draws, seed, model, prior=True), chains)
-    posterior = in_chains(exact_draws(after, layout, draws, seed, model), chains)
-    evidence = conjugate_log_evidence(model, data, closed_form, after)
-    return after, Drawn(posterior, prior, {}, {"log_evidence": evidence, "log_evidence_sd": 0.0})
 
 
 def log_rows(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, Labels]:
