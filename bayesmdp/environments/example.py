@@ -22,13 +22,14 @@ class Example(NamedTuple):
     Examples
     --------
     >>> from bayesmdp.environments import queue
-    >>> Example(queue, {"capacity": 4}).problem()
+    >>> Example(queue, {"capacity": 4}).problem
     MDP('queue-4': 5 states, 2 actions, discount 0.95)
     """
 
     make: Callable[..., Any]
     options: Mapping[str, Any] = MappingProxyType({})
 
+    @property
     def problem(self) -> Any:
-        """Make the example."""
+        """The example, made anew."""
         return self.make(**self.options)

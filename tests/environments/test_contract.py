@@ -16,7 +16,7 @@ EXAMPLES = {example.make.__name__: example for group in GROUPS.values() for exam
 
 @cache
 def made(name: str) -> Any:
-    return EXAMPLES[name].problem()
+    return EXAMPLES[name].problem
 
 
 @pytest.fixture(params=EXAMPLES)
@@ -39,7 +39,7 @@ def test_labels_are_unique(problem: Any) -> None:
 
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_is_made_again_alike(name: str) -> None:
-    one, other = made(name), EXAMPLES[name].problem()
+    one, other = made(name), EXAMPLES[name].problem
     for mine, theirs in zip(*map(jax.tree.leaves, (one.problem, other.problem)), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert jax.tree.structure(one.problem) == jax.tree.structure(other.problem)  # or it would be compiled anew

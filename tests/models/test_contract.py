@@ -28,7 +28,7 @@ OF_A_LOG = [name for name, example in EXAMPLES.items() if example.engine]
 
 @cache
 def problem_of(environment: str) -> Any:
-    return PROBLEMS[environment].problem()
+    return PROBLEMS[environment].problem
 
 
 @cache
