@@ -38,7 +38,10 @@ def test_agents_that_take_outcomes_for_states_refuse_a_table() -> None:
 
 
 def test_agents_over_q_functions_say_how_features_are_given() -> None:
-    with pytest.raises(ValueError, match=r"gaussian_q needs episodes .*, and features: .*unroll\(mdp.replace\(features=features\), horizon\)"):
+    with pytest.raises(
+        ValueError,
+        match=r"gaussian_q needs episodes .*, and features: .*unroll\(mdp.replace\(features=features\), horizon\)",
+    ):
         bm.simulate(PROBLEMS["episodes"], {"RLSVI": bm.agents.rlsvi()}, steps=3)
     told = bm.unroll(RIVER.replace(features=np.eye(4 * 2).reshape(4, 2, -1)), 3)
     assert told.features is not None and bm.agents.rlsvi().make_belief(told) is not None

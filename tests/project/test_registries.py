@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from bayesmdp import agents, environments, models
+from bayesmdp.studies.study import find_part
 from tests.parts import ROOT, missing
 from tests.programs import compiled_programs
 
@@ -29,6 +30,13 @@ def test_parts_are_registered_once_and_exported(package) -> None:
         getattr(package, example.make.__name__) is example.make for row in package.GROUPS.values() for example in row
     )
     assert set(names) <= set(package.__all__) and set(package.__all__) <= set(dir(package))
+
+
+def test_studies_find_parts_of_all_kinds_and_nothing_else() -> None:
+    assert find_part("environments", "from_gymnasium") is environments.from_gymnasium
+    assert find_part("models", "tied_moves") is models.tied_moves
+    with pytest.raises(ValueError, match=r"bayesmdp\.environments has no 'slips'"):
+        find_part("environments", "slips")
 
 
 def test_a_new_part_is_told_all_that_it_lacks(tmp_path: Path) -> None:
