@@ -54,7 +54,7 @@ ROOMS = (
 def missing(root: Path = ROOT, rooms: tuple[Room, ...] = ROOMS) -> list[str]:
     """Everything that a part lacks, one line each, with the remedy."""
     tests = "\n".join(path.read_text() for path in (root / "tests").rglob("test_*.py") if path.name not in GENERAL)
-    changes = _letters((root / "CHANGELOG.md").read_text())
+    changes = {_letters(word) for word in re.findall(r"[\w-]+", (root / "CHANGELOG.md").read_text())}
     lacks = [line for room in rooms for line in _missing_in(room, root, tests, changes)]
     for file, text in tables(root, rooms).items():
         if text != (root / file).read_text():
@@ -62,7 +62,7 @@ def missing(root: Path = ROOT, rooms: tuple[Room, ...] = ROOMS) -> list[str]:
     return lacks
 
 
-def _missing_in(room: Room, root: Path, tests: str, changes: str) -> Iterator[str]:
+def _missing_in(room: Room, root: Path, tests: str, changes: set[str]) -> Iterator[str]:
     registered = room.registered()
     documented = {name: inspect.getdoc(make) or "" for name, make in registered.items()}
     for name, docstring in {**_named_as_their_file(root / room.folder), **documented}.items():
