@@ -1,6 +1,6 @@
 # Needs only some Python >= 3.12; everything else goes into .venv.
 .DELETE_ON_ERROR:
-.PHONY: all setup test thorough quick check format bench study constraints clean
+.PHONY: all setup test thorough quick check tables format bench study constraints clean
 
 VENV = .venv
 PYTHON = $(VENV)/bin/python
@@ -33,6 +33,11 @@ check: setup
 	$(PYTHON) -m ruff check
 	$(PYTHON) -m mypy
 	$(VENV)/bin/lint-imports
+	$(PYTHON) -m tests.parts
+
+# Makes the tables of the READMEs from the registries of agents, environments and priors.
+tables: setup
+	$(PYTHON) -m tests.parts --write
 
 format: setup
 	$(PYTHON) -m ruff check --fix-only

@@ -1,59 +1,50 @@
 """Priors over unknown decision problems, as NumPyro functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from .dirichlet_transitions import dirichlet_transitions
-from .gaussian_q import gaussian_q
-from .gaussian_q_hierarchy import gaussian_q_hierarchy
-from .gaussian_q_tasks import gaussian_q_tasks
-from .hierarchical_dirichlet import hierarchical_dirichlet
-from .logistic_transitions import logistic_transitions
-from .queue_rates import queue_rates
-from .rewards import beta_bernoulli_rewards, normal_gamma_rewards, normal_rewards
-from .river_current import river_current
-from .slippery_lake import slippery_lake
-from .tied_moves import tied_moves
+from .dirichlet_transitions import dirichlet_transitions as dirichlet_transitions
+from .example import Example
+from .gaussian_q import gaussian_q as gaussian_q
+from .gaussian_q_hierarchy import gaussian_q_hierarchy as gaussian_q_hierarchy
+from .gaussian_q_tasks import gaussian_q_tasks as gaussian_q_tasks
+from .hierarchical_dirichlet import hierarchical_dirichlet as hierarchical_dirichlet
+from .logistic_transitions import logistic_transitions as logistic_transitions
+from .queue_rates import queue_rates as queue_rates
+from .rewards import beta_bernoulli_rewards as beta_bernoulli_rewards
+from .rewards import normal_gamma_rewards as normal_gamma_rewards
+from .rewards import normal_rewards as normal_rewards
+from .river_current import river_current as river_current
+from .slippery_lake import slippery_lake as slippery_lake
+from .tied_moves import tied_moves as tied_moves
 
-__all__ = [
-    "GROUPS",
-    "PRIORS",
-    "beta_bernoulli_rewards",
-    "dirichlet_transitions",
-    "gaussian_q",
-    "gaussian_q_hierarchy",
-    "gaussian_q_tasks",
-    "hierarchical_dirichlet",
-    "logistic_transitions",
-    "normal_gamma_rewards",
-    "normal_rewards",
-    "queue_rates",
-    "river_current",
-    "slippery_lake",
-    "tied_moves",
-]
+# On a chain of five states an action leads one state on or back to the first, and either may happen for the other.
+ON_OR_BACK = [[[min(state + 1, 4), 0], [0, min(state + 1, 4)]] for state in range(5)]
 
-GROUPS: dict[str, tuple[Callable[..., Any], ...]] = {
+GROUPS: Mapping[str, tuple[Example, ...]] = {
     "Transitions": (
-        dirichlet_transitions,
-        hierarchical_dirichlet,
-        logistic_transitions,
-        river_current,
-        tied_moves,
-        queue_rates,
+        Example(dirichlet_transitions),
+        Example(hierarchical_dirichlet, engine="nuts"),
+        Example(logistic_transitions, "hard_linear_mdp", engine="nuts"),
+        Example(river_current),
+        Example(tied_moves, "chain", {"leads_to": ON_OR_BACK}),
+        Example(queue_rates, "queue", engine="nuts"),
     ),
     "Rewards, beside any prior of transitions": (
-        normal_rewards,
-        normal_gamma_rewards,
-        beta_bernoulli_rewards,
+        Example(normal_rewards),
+        Example(normal_gamma_rewards),
+        Example(beta_bernoulli_rewards, "frozen_lake"),
     ),
     "Q-functions": (
-        gaussian_q,
-        gaussian_q_hierarchy,
-        gaussian_q_tasks,
+        Example(gaussian_q, "layers"),
+        Example(gaussian_q_hierarchy, None, {"base_mean": [[0.0]], "base_covariance": 1.0, "noise": 1.0}, engine=""),
+        Example(gaussian_q_tasks, "layers", {"mean": 0.0, "covariance": 1.0}, engine=""),
     ),
-    "Spaces of numbers": (slippery_lake,),
+    "Spaces of numbers": (Example(slippery_lake, "slippery_lake"),),
 }
-"""What `bayesmdp list` shows, and studies and `bayesmdp plan` name, by kind; a new prior is one name here."""
+"""Every prior, by kind, with a small example of it. A new prior is one line here, beside its import."""
 
-PRIORS: dict[str, Callable[..., Any]] = {part.__name__: part for parts in GROUPS.values() for part in parts}
+PRIORS: Mapping[str, Callable[..., Any]] = {each.make.__name__: each.make for row in GROUPS.values() for each in row}
+"""What `bayesmdp list` shows, and studies and `bayesmdp plan` name."""
+
+__all__ = ["GROUPS", "PRIORS", "Example", *PRIORS]

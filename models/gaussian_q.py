@@ -75,7 +75,7 @@ def gaussian_q(
     if features is None or getattr(mdp, "horizon", None) is None:
         raise ValueError(
             "gaussian_q needs episodes of a fixed length, and features: MDP(stage=[state], features=[state, action, "
-            "feature]), or unroll(mdp, horizon)"
+            "feature]), or unroll(mdp.replace(features=features), horizon)"
         )
     stages, size = int(mdp.horizon), int(features.shape[-1])
     means = frozen_numbers("mean", mean, (stages, size), positive=False, axes="[stage, feature]")

@@ -1,111 +1,97 @@
 """Agents that learn online, one algorithm a file; see :mod:`bayesmdp.agents.agent` for the grammar they share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
-from bayesmdp.agents.agent import Agent, Rules
-from bayesmdp.agents.aq_brmdp import aq_brmdp
-from bayesmdp.agents.bandit_ts import bandit_ts
-from bayesmdp.agents.beb import beb
-from bayesmdp.agents.boss import boss
-from bayesmdp.agents.brmdp import brmdp
-from bayesmdp.agents.fitted_aq_brmdp import fitted_aq_brmdp
-from bayesmdp.agents.fitted_brmdp import fitted_brmdp
-from bayesmdp.agents.fitted_psrl import fitted_psrl
-from bayesmdp.agents.gamma_lscvi_ucb import gamma_lscvi_ucb
-from bayesmdp.agents.gamma_lscvi_ucb_planned import gamma_lscvi_ucb_planned
-from bayesmdp.agents.gamma_lscvi_ucb_visited import gamma_lscvi_ucb_visited
-from bayesmdp.agents.gamma_ucb_cvi import gamma_ucb_cvi
-from bayesmdp.agents.lsvi import lsvi
-from bayesmdp.agents.mbie_eb import mbie_eb
-from bayesmdp.agents.mdp_exp2 import mdp_exp2
-from bayesmdp.agents.mdp_oomd import mdp_oomd
-from bayesmdp.agents.olsvi_fh import olsvi_fh
-from bayesmdp.agents.optimistic_q_learning import optimistic_q_learning
-from bayesmdp.agents.psrl import psrl
-from bayesmdp.agents.rlsvi import rlsvi
-from bayesmdp.agents.rmax import rmax
-from bayesmdp.agents.scal import scal
-from bayesmdp.agents.tseb import tseb
-from bayesmdp.agents.tsrl import tsrl
-from bayesmdp.agents.ucb_avg import ucb_avg
-from bayesmdp.agents.ucrl2 import ucrl2
-from bayesmdp.agents.variance_bonus import variance_bonus
+from bayesmdp.agents.agent import Agent as Agent
+from bayesmdp.agents.agent import Rules as Rules
+from bayesmdp.agents.aq_brmdp import aq_brmdp as aq_brmdp
+from bayesmdp.agents.bandit_ts import bandit_ts as bandit_ts
+from bayesmdp.agents.beb import beb as beb
+from bayesmdp.agents.boss import boss as boss
+from bayesmdp.agents.brmdp import brmdp as brmdp
+from bayesmdp.agents.example import Example, endless_river, river_in_episodes, slippery_lake
+from bayesmdp.agents.fitted_aq_brmdp import fitted_aq_brmdp as fitted_aq_brmdp
+from bayesmdp.agents.fitted_brmdp import fitted_brmdp as fitted_brmdp
+from bayesmdp.agents.fitted_psrl import fitted_psrl as fitted_psrl
+from bayesmdp.agents.gamma_lscvi_ucb import gamma_lscvi_ucb as gamma_lscvi_ucb
+from bayesmdp.agents.gamma_lscvi_ucb_planned import gamma_lscvi_ucb_planned as gamma_lscvi_ucb_planned
+from bayesmdp.agents.gamma_lscvi_ucb_visited import gamma_lscvi_ucb_visited as gamma_lscvi_ucb_visited
+from bayesmdp.agents.gamma_ucb_cvi import gamma_ucb_cvi as gamma_ucb_cvi
+from bayesmdp.agents.lsvi import lsvi as lsvi
+from bayesmdp.agents.mbie_eb import mbie_eb as mbie_eb
+from bayesmdp.agents.mdp_exp2 import mdp_exp2 as mdp_exp2
+from bayesmdp.agents.mdp_oomd import mdp_oomd as mdp_oomd
+from bayesmdp.agents.olsvi_fh import olsvi_fh as olsvi_fh
+from bayesmdp.agents.optimistic_q_learning import optimistic_q_learning as optimistic_q_learning
+from bayesmdp.agents.psrl import psrl as psrl
+from bayesmdp.agents.rlsvi import rlsvi as rlsvi
+from bayesmdp.agents.rmax import rmax as rmax
+from bayesmdp.agents.scal import scal as scal
+from bayesmdp.agents.tseb import tseb as tseb
+from bayesmdp.agents.tsrl import tsrl as tsrl
+from bayesmdp.agents.ucb_avg import ucb_avg as ucb_avg
+from bayesmdp.agents.ucrl2 import ucrl2 as ucrl2
+from bayesmdp.agents.variance_bonus import variance_bonus as variance_bonus
 
-__all__ = [
-    "AGENTS",
-    "GROUPS",
-    "Agent",
-    "Rules",
-    "aq_brmdp",
-    "bandit_ts",
-    "beb",
-    "boss",
-    "brmdp",
-    "fitted_aq_brmdp",
-    "fitted_brmdp",
-    "fitted_psrl",
-    "gamma_lscvi_ucb",
-    "gamma_lscvi_ucb_planned",
-    "gamma_lscvi_ucb_visited",
-    "gamma_ucb_cvi",
-    "lsvi",
-    "mbie_eb",
-    "mdp_exp2",
-    "mdp_oomd",
-    "olsvi_fh",
-    "optimistic_q_learning",
-    "psrl",
-    "rlsvi",
-    "rmax",
-    "scal",
-    "tseb",
-    "tsrl",
-    "ucb_avg",
-    "ucrl2",
-    "variance_bonus",
-]
+# What agents of the average reward are told of the example, and fitted ones to be quick.
+TOLD: Mapping[str, Any] = {"horizon": 400, "span": 6.31}
+QUICK: Mapping[str, Any] = {"approximation": "linear", "iterations": 3, "places": 16, "samples": 2, "room": 400}
+SMALL = "at this size it cannot; tests/agents/test_fitted.py shows that it learns"
 
-GROUPS: dict[str, tuple[Callable[..., Agent], ...]] = {
+GROUPS: Mapping[str, tuple[Example, ...]] = {
     "Posterior sampling": (
-        psrl,
-        boss,
+        Example(psrl),
+        Example(boss, does_not_learn="it plans a given number of times"),
     ),
     "Risk over the posterior": (
-        aq_brmdp,
-        brmdp,
+        Example(aq_brmdp),
+        Example(brmdp, does_not_learn="a fixed level need not"),
     ),
     "Exploration bonuses": (
-        tseb,
-        beb,
-        mbie_eb,
-        variance_bonus,
-        rmax,
+        Example(tseb),
+        Example(beb),
+        Example(mbie_eb),
+        Example(variance_bonus),
+        Example(rmax),
     ),
     "Average reward": (
-        gamma_ucb_cvi,
-        gamma_lscvi_ucb,
-        gamma_lscvi_ucb_planned,
-        gamma_lscvi_ucb_visited,
-        olsvi_fh,
-        optimistic_q_learning,
-        ucb_avg,
-        mdp_exp2,
-        mdp_oomd,
-        ucrl2,
-        scal,
+        Example(gamma_ucb_cvi, endless_river, TOLD),
+        Example(gamma_lscvi_ucb, endless_river, TOLD),
+        Example(gamma_lscvi_ucb_planned, endless_river, TOLD),
+        Example(gamma_lscvi_ucb_visited, endless_river, TOLD),
+        Example(olsvi_fh, endless_river, {**TOLD, "episode": 50}),
+        Example(optimistic_q_learning, endless_river, {**TOLD, "scale": 0.003}),
+        Example(ucb_avg, endless_river, TOLD),
+        Example(
+            mdp_exp2,
+            endless_river,
+            {"horizon": 400, "mixing": 2, "excitation": 1e-3, "window": 2, "episode": 100, "rate": 0.3},
+            does_not_learn="every policy would have to see all pairs soon, which on a river only a few do",
+        ),
+        Example(
+            mdp_oomd,
+            endless_river,
+            {"horizon": 400, "mixing": 2, "hitting": 50, "window": 8, "episode": 200, "rate": 1.0},
+        ),
+        Example(ucrl2, endless_river, {"scale": 0.03}),
+        Example(scal, endless_river, {"span": 6.31, "scale": 0.1}),
     ),
     "Q-functions of episodes and tasks": (
-        rlsvi,
-        tsrl,
-        lsvi,
-        bandit_ts,
+        Example(rlsvi, river_in_episodes),
+        Example(tsrl, river_in_episodes),
+        Example(lsvi, river_in_episodes, does_not_learn="who never tries does not swim"),
+        Example(bandit_ts, river_in_episodes, does_not_learn="who does not look ahead does not swim"),
     ),
     "Q-functions on spaces of numbers": (
-        fitted_psrl,
-        fitted_brmdp,
-        fitted_aq_brmdp,
+        Example(fitted_psrl, slippery_lake, QUICK, SMALL),
+        Example(fitted_brmdp, slippery_lake, {**QUICK, "num_draws": 10}, SMALL),
+        Example(fitted_aq_brmdp, slippery_lake, {**QUICK, "num_draws": 10}, SMALL),
     ),
 }
-"""What `bayesmdp list` shows and studies name, by kind; a new agent is one name here."""
+"""Every agent, by kind, with a small example of it. A new agent is one line here, beside its import."""
 
-AGENTS: dict[str, Callable[..., Agent]] = {part.__name__: part for parts in GROUPS.values() for part in parts}
+AGENTS: Mapping[str, Callable[..., Agent]] = {each.make.__name__: each.make for row in GROUPS.values() for each in row}
+"""What `bayesmdp list` shows and studies name."""
+
+__all__ = ["AGENTS", "GROUPS", "Agent", "Example", "Rules", *AGENTS]

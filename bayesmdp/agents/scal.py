@@ -27,7 +27,7 @@ from jax import lax, random
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import experience
-from bayesmdp.agents.families.optimistic import counter
+from bayesmdp.agents.families.optimistic import dense_counter
 from bayesmdp.agents.families.planning import doubling
 from bayesmdp.agents.ucrl2 import bernstein_set, hoeffding_set
 from bayesmdp.foundation.arrays import Array
@@ -81,7 +81,7 @@ def scal(*, span: float, failure: float = 0.1, scale: float = 1.0, bernstein: bo
         "scale": number("scale", scale, minimum=0),
     }
     rules, static = (_bernstein if bernstein else _hoeffding), {"bernstein": bool(bernstein)}
-    return Agent("scal", rules, counter, options, static, objectives=("average",))
+    return Agent("scal", rules, dense_counter, options, static, objectives=("average",))
 
 
 class ScOptPlan(NamedTuple):

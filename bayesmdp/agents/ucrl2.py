@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import Experience, experience
-from bayesmdp.agents.families.optimistic import counter
+from bayesmdp.agents.families.optimistic import dense_counter
 from bayesmdp.agents.families.planning import Decision, doubling, planning_rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
@@ -57,7 +57,7 @@ def ucrl2(*, bernstein: bool = False, failure: float = 0.1, scale: float = 1.0) 
     """
     options = {"failure": number("failure", failure, above=0, below=1), "scale": number("scale", scale, minimum=0)}
     rules, name = (_bernstein, "ucrl2b") if bernstein else (_hoeffding, "ucrl2")
-    return Agent(name, rules, counter, options, objectives=("average",))
+    return Agent(name, rules, dense_counter, options, objectives=("average",))
 
 
 def hoeffding_set(seen: Experience, options: Options) -> tuple[Array, L1Ball, Array]:

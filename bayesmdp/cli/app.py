@@ -12,8 +12,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Callable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -23,8 +22,8 @@ from bayesmdp.cli.messages import fail, say
 from bayesmdp.cli.plan import plan
 from bayesmdp.cli.sweep import compare, export, sweep
 from bayesmdp.foundation.compiled_programs import keep_programs
-from bayesmdp.foundation.text_values import json_or_text
-from bayesmdp.studies import STUDIES, Study
+from bayesmdp.foundation.text_values import first_sentence, json_or_text
+from bayesmdp.studies import FAMILIES, STUDIES, Study, find
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -135,16 +134,18 @@ app.command()(export)
 @app.command("list")
 def list_(
     study: Annotated[
-        str | None, typer.Argument(help="Show this study's agents and settings.", show_default=False)
+        str | None,
+        typer.Argument(help="Show this study's agents and settings, or a family's studies.", show_default=False),
     ] = None,
 ) -> None:
-    """List the studies, and the agents, environments and priors that studies are made of."""
+    """List families of studies, and the agents, environments and priors that studies are made of."""
     from bayesmdp.cli.console import make_console
     from bayesmdp.cli.tables import name_table, study_table
 
     console = make_console()
-    if study in {name.partition("/")[0] for name in STUDIES}:
-        console.print(name_table(f"Studies: {study}", {name: one.title for name, one in _of_family(study).items()}))
+    if study in FAMILIES:
+        titles = {name: each.title for name, each in STUDIES.items() if name.startswith(f"{study}/")}
+        console.print(name_table(f"Studies: {study}", titles))
         return
     if study is not None:
         console.print(study_table(study, _find(study)))
@@ -152,15 +153,16 @@ def list_(
     from bayesmdp import agents, environments, models
     from bayesmdp.sweeps import shipped_sweeps
 
-    families = dict.fromkeys(name.partition("/")[0] for name in STUDIES)
-    console.print(name_table("Families of studies", {family: _family_line(family) for family in families}))
+    families = {
+        family: f"{len(module.STUDIES)} studies. {first_sentence(module)}" for family, module in FAMILIES.items()
+    }
+    console.print(name_table("Families of studies", families))
     sweeps = {name: path.read_text().partition("\n")[0].lstrip("# ") for name, path in shipped_sweeps().items()}
     console.print(name_table("Sweeps", sweeps))
     for title, package in (("Agents", agents), ("Environments", environments), ("Priors", models)):
-        groups: Mapping[str, tuple[Callable[..., Any], ...]] = package.GROUPS
-        for group, parts in groups.items():
-            summaries = {part.__name__: (part.__doc__ or "").strip().partition("\n")[0] for part in parts}
-            console.print(name_table(f"{title}: {group}", summaries))
+        for group, examples in package.GROUPS.items():
+            listed = {example.make.__name__: first_sentence(example.make) for example in examples}
+            console.print(name_table(f"{title}: {group}", listed))
     console.print(
         "`bayesmdp list FAMILY` shows a family's studies, `bayesmdp list STUDY` a study's agents and options."
     )
@@ -186,23 +188,11 @@ def plot(
     typer.echo(f"figure   {figure}")
 
 
-def _of_family(family: str) -> dict[str, Study]:
-    return {name: study for name, study in STUDIES.items() if name.partition("/")[0] == family}
-
-
-def _family_line(family: str) -> str:
-    """How many studies a family has, and what they are called."""
-    names = [name.partition("/")[2] for name in _of_family(family)]
-    return f"{len(names)}: {', '.join(names)}"
-
-
 def _find(name: str) -> Study:
-    if name not in STUDIES:
-        close = get_close_matches(name, STUDIES, 1, 0.4)
-        fail(
-            f"no study {name!r}; " + (f"did you mean {close[0]}? " if close else "") + "`bayesmdp list` shows them all"
-        )
-    return STUDIES[name]
+    try:
+        return find(name)
+    except KeyError as error:
+        fail(str(error.args[0]))
 
 
 def _chosen_study(name: str, agents: str | None, settings: list[str]) -> Study:

@@ -1,73 +1,70 @@
 """Decision problems to learn on, one file each: functions that return an :class:`~bayesmdp.problems.mdp.MDP`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from bayesmdp.environments.chain import chain
-from bayesmdp.environments.frozen_lake import frozen_lake, slips
-from bayesmdp.environments.gymnasium import collect_gymnasium, from_gymnasium, policy_function, to_gymnasium
-from bayesmdp.environments.icu_sepsis import clinicians_policy, icu_sepsis
-from bayesmdp.environments.inventory import inventory
-from bayesmdp.environments.layers import layers
-from bayesmdp.environments.linear import hard_linear_mdp, random_linear_mdp
-from bayesmdp.environments.queue import queue
-from bayesmdp.environments.rare_room import rare_room
-from bayesmdp.environments.recommendation import recommendation
-from bayesmdp.environments.risky_lake import risky_lake
-from bayesmdp.environments.riverswim import riverswim
-from bayesmdp.environments.slippery_lake import slippery_lake
-from bayesmdp.environments.wearing_machine import wearing_machine
+from bayesmdp.environments.chain import chain as chain
+from bayesmdp.environments.example import Example
+from bayesmdp.environments.frozen_lake import frozen_lake as frozen_lake
+from bayesmdp.environments.frozen_lake import slips as slips
+from bayesmdp.environments.gymnasium import collect_gymnasium as collect_gymnasium
+from bayesmdp.environments.gymnasium import from_gymnasium as from_gymnasium
+from bayesmdp.environments.gymnasium import policy_function as policy_function
+from bayesmdp.environments.gymnasium import to_gymnasium as to_gymnasium
+from bayesmdp.environments.icu_sepsis import clinicians_policy as clinicians_policy
+from bayesmdp.environments.icu_sepsis import icu_sepsis as icu_sepsis
+from bayesmdp.environments.inventory import inventory as inventory
+from bayesmdp.environments.layers import layers as layers
+from bayesmdp.environments.linear import hard_linear_mdp as hard_linear_mdp
+from bayesmdp.environments.linear import random_linear_mdp as random_linear_mdp
+from bayesmdp.environments.queue import queue as queue
+from bayesmdp.environments.rare_room import rare_room as rare_room
+from bayesmdp.environments.recommendation import recommendation as recommendation
+from bayesmdp.environments.risky_lake import risky_lake as risky_lake
+from bayesmdp.environments.riverswim import riverswim as riverswim
+from bayesmdp.environments.slippery_lake import slippery_lake as slippery_lake
+from bayesmdp.environments.wearing_machine import wearing_machine as wearing_machine
+
+GROUPS: Mapping[str, tuple[Example, ...]] = {
+    "One reward to find": (
+        Example(riverswim),
+        Example(chain),
+        Example(rare_room, {"doors": 5, "ways": 2}),
+        Example(frozen_lake),
+        Example(risky_lake),
+    ),
+    "Work that does not end": (
+        Example(queue, {"capacity": 4}),
+        Example(inventory, {"capacity": 4}),
+        Example(wearing_machine),
+    ),
+    "Episodes and choices": (
+        Example(layers),
+        Example(recommendation, {"products": 3, "horizon": 2}),
+        Example(icu_sepsis),
+    ),
+    "Linear features": (
+        Example(random_linear_mdp, {"num_states": 5, "num_actions": 2}),
+        Example(hard_linear_mdp, {"dimension": 3}),
+    ),
+    "Spaces of numbers": (Example(slippery_lake),),
+    "From elsewhere": (Example(from_gymnasium, {"env": "FrozenLake-v1"}),),
+}
+"""Every environment, by kind, with a small example of it. A new environment is one line here, beside its import."""
+
+ENVIRONMENTS: Mapping[str, Callable[..., Any]] = {
+    each.make.__name__: each.make for row in GROUPS.values() for each in row
+}
+"""What `bayesmdp list` shows and studies name."""
 
 __all__ = [
     "ENVIRONMENTS",
     "GROUPS",
-    "chain",
+    "Example",
     "clinicians_policy",
     "collect_gymnasium",
-    "from_gymnasium",
-    "frozen_lake",
-    "hard_linear_mdp",
-    "icu_sepsis",
-    "inventory",
-    "layers",
     "policy_function",
-    "queue",
-    "random_linear_mdp",
-    "rare_room",
-    "recommendation",
-    "risky_lake",
-    "riverswim",
-    "slippery_lake",
     "slips",
     "to_gymnasium",
-    "wearing_machine",
+    *ENVIRONMENTS,
 ]
-
-GROUPS: dict[str, tuple[Callable[..., Any], ...]] = {
-    "One reward to find": (
-        riverswim,
-        chain,
-        rare_room,
-        frozen_lake,
-        risky_lake,
-    ),
-    "Work that does not end": (
-        queue,
-        inventory,
-        wearing_machine,
-    ),
-    "Episodes and choices": (
-        layers,
-        recommendation,
-        icu_sepsis,
-    ),
-    "Linear features": (
-        random_linear_mdp,
-        hard_linear_mdp,
-    ),
-    "Spaces of numbers": (slippery_lake,),
-    "From elsewhere": (from_gymnasium,),
-}
-"""What `bayesmdp list` shows and studies name, by kind; a new environment is one name here."""
-
-ENVIRONMENTS: dict[str, Callable[..., Any]] = {part.__name__: part for parts in GROUPS.values() for part in parts}

@@ -1,11 +1,12 @@
-"""Values that people write as text."""
+"""Text that people write, as values, and what documentation says in one line."""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
-__all__ = ["json_or_text"]
+__all__ = ["first_sentence", "json_or_text"]
 
 
 def json_or_text(text: str) -> Any:
@@ -14,3 +15,15 @@ def json_or_text(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+
+
+def first_sentence(documented: Any) -> str:
+    """The first sentence of a function's or a module's docstring, empty if it has none.
+
+    Examples
+    --------
+    >>> first_sentence(json_or_text)
+    'A number, a list or the like as JSON has it, otherwise the text.'
+    """
+    line = (documented.__doc__ or "").strip().partition("\n")[0]
+    return re.split(r"(?<=[.?]) ", line)[0]

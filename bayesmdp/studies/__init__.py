@@ -1,5 +1,9 @@
 """Experiments as plain data, one file a paper; ``bayesmdp run FILE/STUDY`` runs one."""
 
+from collections.abc import Mapping
+from difflib import get_close_matches
+from types import ModuleType
+
 from bayesmdp.studies import (
     aq_brmdp,
     average_reward,
@@ -13,27 +17,42 @@ from bayesmdp.studies import (
 )
 from bayesmdp.studies.study import AgentSpec, Study
 
-__all__ = ["STUDIES", "AgentSpec", "Study", "find"]
+__all__ = ["FAMILIES", "STUDIES", "AgentSpec", "Study", "find"]
 
-STUDIES = {
-    f"{paper}/{name}": study
-    for paper, module in (
-        ("aq-brmdp", aq_brmdp),
-        ("river-schedule", river_schedule),
-        ("risky-lake", risky_lake),
-        ("draw-reuse", draw_reuse),
-        ("tseb", tseb),
-        ("average-reward", average_reward),
-        ("mtsrl", mtsrl),
-        ("structure", structure),
-        ("slippery-lake", slippery_lake),
-    )
-    for name, study in module.STUDIES.items()
+FAMILIES: Mapping[str, ModuleType] = {
+    "aq-brmdp": aq_brmdp,
+    "river-schedule": river_schedule,
+    "risky-lake": risky_lake,
+    "draw-reuse": draw_reuse,
+    "tseb": tseb,
+    "average-reward": average_reward,
+    "mtsrl": mtsrl,
+    "structure": structure,
+    "slippery-lake": slippery_lake,
 }
+"""The files of studies; a new one is one line here, beside its import."""
+
+STUDIES: Mapping[str, Study] = {
+    f"{family}/{name}": study for family, module in FAMILIES.items() for name, study in module.STUDIES.items()
+}
+"""Every study, as ``bayesmdp run`` names it."""
 
 
 def find(name: str) -> Study:
-    """The study of that name, or a `KeyError` that lists the names there are."""
+    """The study of that name.
+
+    Raises
+    ------
+    KeyError
+        If there is none, with the name that is nearest.
+
+    Examples
+    --------
+    >>> find("aq-brmdp/riverswim-6").title
+    'AQ-BRMDP, fixed levels and PSRL on RiverSwim-6 (Figure 1)'
+    """
     if name not in STUDIES:
-        raise KeyError(f"no study {name!r}; the studies are {', '.join(STUDIES)}")
+        close = get_close_matches(name, STUDIES, 1, 0.4)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise KeyError(f"no study {name!r}; {hint}`bayesmdp list` shows them all")
     return STUDIES[name]

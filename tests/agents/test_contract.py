@@ -1,25 +1,20 @@
 """One contract for all agents: the same functions, argument names, and behaviour under `simulate`."""
 
 import inspect
+from copy import copy
+from typing import Any
 
 import jax
 import numpy as np
 import pytest
 import xarray as xr
 
-from bayesmdp import agents, environments, simulate, unroll
-from bayesmdp.agents import Agent, Rules
-from bayesmdp.models import dirichlet_transitions, gaussian_q, slippery_lake
-from bayesmdp.problems.world import Step
+from bayesmdp import agents, simulate
+from bayesmdp.agents import GROUPS, Agent, Example, Rules
+from bayesmdp.agents.example import river
 
-RIVER = environments.riverswim(6)
-ENDLESS = RIVER.replace(discount=None)
-EPISODES = unroll(RIVER.replace(features=np.eye(12).reshape(6, 2, 12)), 10)
-PRIOR = dirichlet_transitions(RIVER, concentration=1 / 6)
-Q_PRIOR = gaussian_q(EPISODES, covariance=4.0, noise=0.1)
-LAKE = environments.slippery_lake()
-LAKE_PRIOR = slippery_lake(LAKE)
-MAKERS = agents.AGENTS
+EXAMPLES = {example.make.__name__: example for group in GROUPS.values() for example in group}
+PRIOR = river()[1]
 
 ARGUMENTS = {
     "init": ["key"],
@@ -33,119 +28,88 @@ ARGUMENTS = {
 }
 
 
-# Agents that are told what no one can guess.
-# With the constants of their theories some take longer to learn than a test can.
-QUICK = {"approximation": "linear", "iterations": 3, "places": 16, "samples": 2, "room": 400}
-TOLD = {
-    "fitted_aq_brmdp": {"num_draws": 10, **QUICK},
-    "fitted_brmdp": {"num_draws": 10, **QUICK},
-    "fitted_psrl": QUICK,
-    "ucrl2": {"scale": 0.03},
-    "gamma_lscvi_ucb": {"horizon": 400, "span": 6.31},
-    "gamma_lscvi_ucb_planned": {"horizon": 400, "span": 6.31},
-    "gamma_lscvi_ucb_visited": {"horizon": 400, "span": 6.31},
-    "gamma_ucb_cvi": {"horizon": 400, "span": 6.31},
-    "mdp_exp2": {"horizon": 400, "mixing": 2, "excitation": 1e-3, "window": 2, "episode": 100, "rate": 0.3},
-    "mdp_oomd": {"horizon": 400, "mixing": 2, "hitting": 50, "window": 8, "episode": 200, "rate": 1.0},
-    "olsvi_fh": {"horizon": 400, "span": 6.31, "episode": 50},
-    "optimistic_q_learning": {"horizon": 400, "span": 6.31, "scale": 0.003},
-    "scal": {"span": 6.31, "scale": 0.1},
-    "ucb_avg": {"horizon": 400, "span": 6.31},
-}
+@pytest.fixture(params=EXAMPLES)
+def example(request: pytest.FixtureRequest) -> Example:
+    return EXAMPLES[request.param]
 
 
-def make(name):
-    maker = MAKERS[name]
-    prior = Q_PRIOR if name in ("tsrl", "lsvi", "bandit_ts") else LAKE_PRIOR if name.startswith("fitted") else PRIOR
-    return maker(*((prior,) if "prior" in inspect.signature(maker).parameters else ()), **TOLD.get(name, {}))
+def rules_of(example: Example) -> Rules:
+    agent, problem = example.agent(), example.problem
+    return agent.rules(agent.make_belief(problem), jax.device_put(problem.problem), agent.options)
 
 
-WORLDS = {"discounted": RIVER, "average": ENDLESS, "episode": EPISODES}
-
-
-def world_of(agent):
-    if agent.spaces == ("simulated",):
-        return LAKE
-    return next(world for objective, world in WORLDS.items() if objective in agent.objectives)
-
-
-@pytest.fixture(params=MAKERS)
-def agent(request):
-    return make(request.param)
-
-
-def rules_of(agent):
-    mdp = world_of(agent)
-    return agent.rules(agent.make_belief(mdp), jax.device_put(mdp.problem), agent.options)
-
-
-def test_every_rule_has_the_grammars_arguments(agent):
+def test_every_rule_has_the_grammars_arguments(example: Example) -> None:
     assert set(ARGUMENTS) == set(Rules._fields)
     with jax.enable_x64(True):
-        rules = rules_of(agent)
+        rules = rules_of(example)
     assert {name: list(inspect.signature(getattr(rules, name)).parameters) for name in Rules._fields} == ARGUMENTS
 
 
-def test_the_maker_takes_the_prior_first_and_options_by_keyword():
-    for maker in MAKERS.values():
-        by_place = [p.name for p in inspect.signature(maker).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-        assert by_place in (["prior"], [])
+def test_the_maker_takes_the_prior_first_and_options_by_keyword(example: Example) -> None:
+    parameters = inspect.signature(example.make).parameters.values()
+    assert [each.name for each in parameters if each.kind is not each.KEYWORD_ONLY] in (["prior"], [])
 
 
-def test_states_keep_their_structure(agent):
+def test_it_says_where_it_can_act(example: Example) -> None:
+    agent, problem = example.agent(), example.problem
+    assert problem.objective in agent.objectives and problem.space in agent.spaces
+    assert agent.algorithm.replace("-", "_") == example.make.__name__
+
+
+def test_states_keep_their_structure(example: Example) -> None:
     """What a loop needs: every rule returns a state of the same structure, shapes and types."""
+    problem = example.problem
     with jax.enable_x64(True):
-        rules = rules_of(agent)
+        rules = rules_of(example)
         key = jax.random.key(0)
         state = jax.eval_shape(rules.init, key)
-        if world_of(agent) is LAKE:
-            start, take_step = LAKE.world(LAKE.problem, LAKE.truth)
-            step, _ = jax.eval_shape(lambda key: take_step(np.full(3, 0.5), start(key), np.int32(1)), key)
-        else:
-            step = Step(*map(np.int32, (0, 1, 1, 1)), np.float64(0.0), np.bool_(False))
+        start, take_step = problem.world(jax.device_put(problem.problem), problem.transition)
+        step, _ = jax.eval_shape(lambda key: take_step(np.full(3, 0.5), start(key), np.int32(1)), key)
+        step = jax.tree.map(lambda each: np.zeros(each.shape, each.dtype), step)
         for after in (jax.eval_shape(rules.begin, key, state), jax.eval_shape(rules.observe, key, state, step)):
             assert jax.tree.map(lambda x: (x.shape, x.dtype), after) == jax.tree.map(
                 lambda x: (x.shape, x.dtype), state
             )
 
 
-def test_an_agent_is_never_shown_the_kernel(agent):
-    """The same belief and rules come from an MDP without its kernel, or with another."""
-    world = world_of(agent)
-    other = environments.slippery_lake(direction=(0.3, 0.4, 0.3), mobility=0.7, reach=0.6)
-    blind = other if world is LAKE else world.replace(transition=None)
-    assert agent.make_belief(blind) == agent.make_belief(world_of(agent))
+def with_another_truth(problem: Any) -> Any:
+    """The same problem, of which what agents may not see is another or is missing."""
+    if problem.space == "finite":
+        return problem.replace(transition=None)
+    other = copy(problem)
+    other.truth = {name: value / 2 for name, value in problem.truth.items()}
+    return other
 
 
-def test_options_are_recorded_and_equal_agents_share_a_program(agent):
-    again = make(agent.algorithm.replace("-", "_"))
+def test_an_agent_is_never_shown_the_kernel(example: Example) -> None:
+    """The same belief comes from a problem without its kernel, or with another."""
+    agent = example.agent()
+    assert agent.make_belief(with_another_truth(example.problem)) == agent.make_belief(example.problem)
+
+
+def test_options_are_recorded_and_equal_agents_share_a_program(example: Example) -> None:
+    agent, again = example.agent(), example.agent()
     assert isinstance(agent, Agent) and again.describe() == agent.describe()
     assert again.rules == agent.rules and hash(again.rules) == hash(agent.rules)
-    assert again.make_belief(world_of(agent)) == agent.make_belief(world_of(agent))
+    assert again.make_belief(example.problem) == agent.make_belief(example.problem)
 
 
-def test_alone_as_in_a_batch(agent):
-    few = simulate(world_of(agent), {"A": agent}, steps=60, replicates=1, seed=3).to_dataset()
-    world = world_of(agent)
-    other = agents.fitted_psrl(LAKE_PRIOR, **QUICK) if world is LAKE else agents.psrl(dirichlet_transitions(world))
-    many = simulate(world_of(agent), {"A": agent, "B": other}, steps=60, replicates=4, seed=3, workers=3)
+def test_alone_as_in_a_batch(example: Example) -> None:
+    agent, problem = example.agent(), example.problem
+    others = [each for each in EXAMPLES.values() if each.setting is example.setting and each is not example]
+    few = simulate(problem, {"A": agent}, steps=60, replicates=1, seed=3).to_dataset()
+    many = simulate(problem, {"A": agent, "B": others[0].agent()}, steps=60, replicates=4, seed=3, workers=3)
     xr.testing.assert_identical(
         few.isel(agent=0, replicate=0).drop_attrs(),
         many.to_dataset()[list(few)].isel(agent=0, replicate=0).drop_attrs(),
     )
 
 
-def test_it_learns(agent):
+def test_it_learns(example: Example) -> None:
     """On an easy river (Dirichlet prior at the truth's support, long run) regret per step falls."""
-    if agent.algorithm in ("brmdp", "boss"):
-        pytest.skip("a fixed level need not learn, nor one that plans a given number of times; that is their point")
-    if agent.algorithm == "mdp-exp2":
-        pytest.skip("it needs every policy to see all pairs soon, which on a river only a few do")
-    if world_of(agent) is LAKE:
-        pytest.skip("at this size it cannot; that it learns is tested in test_fitted.py")
-    if agent.algorithm in ("bandit-ts", "lsvi"):
-        pytest.skip("who does not look ahead does not swim, nor who never tries; that is their point")
-    result = simulate(world_of(agent), {"A": agent}, steps=6_000, replicates=8, seed=0)
+    if example.does_not_learn:
+        pytest.skip(example.does_not_learn)
+    result = simulate(example.problem, {"A": example.agent()}, steps=6_000, replicates=8, seed=0)
     regret = result["regret"].values[0].mean(0)
     assert regret[-1_000:].mean() < 0.6 * regret[:1_000].mean()
 

@@ -18,6 +18,7 @@ __all__ = [
     "best_action",
     "bonus_options",
     "counter",
+    "dense_counter",
     "dense_unit_rewards",
     "horizon_options",
     "never",
@@ -70,9 +71,15 @@ def dense_unit_rewards(mdp: MDP) -> None:
 
 
 def counter(mdp: MDP) -> Belief:
-    """A belief that is asked only how often what was seen, of a dense MDP with rewards in [0, 1]."""
-    dense_unit_rewards(mdp)
+    """A belief that is asked only how often what was seen, of an MDP with rewards in [0, 1]."""
+    unit_rewards(mdp)
     return exact_belief(dirichlet_transitions(mdp), mdp, num_draws=1)
+
+
+def dense_counter(mdp: MDP) -> Belief:
+    """`counter` of agents that take outcomes for states."""
+    dense_unit_rewards(mdp)
+    return counter(mdp)
 
 
 def never(coin: Array, state: Any, step: Step) -> Array:

@@ -145,7 +145,10 @@ def q_belief(model: Model, mdp: MDP, episodes: int | None = None) -> QBelief:
     """
     if mdp.stage is None or mdp.features is None:
         missing = "stages" if mdp.stage is None else "features"
-        raise ValueError(f"{mdp.name} has no {missing}, which agents over linear Q-functions need; see unroll")
+        raise ValueError(
+            f"{mdp.name} has no {missing}, which agents over linear Q-functions need: unroll(mdp.replace(features="
+            "features), horizon), of which np.eye(S * A).reshape(S, A, -1) are one a pair"
+        )
     stages, features = int(mdp.stage.max()), mdp.features.shape[-1]
     prior = read_gaussian(model, stages, features)
     return _q_belief(_Hashed(prior), empty_rows(mdp, episodes))

@@ -1,0 +1,125 @@
+"""One contract for all priors: their sites and engine are those they say, and rows of weight 0 teach nothing."""
+
+import re
+from collections.abc import Callable
+from functools import cache
+from inspect import getdoc
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+from numpyro import handlers
+from numpyro.infer.util import log_density
+
+from bayesmdp import NotConjugate, Targets, collect, compress, environments, infer
+from bayesmdp.logs.recorded_log import read_records
+from bayesmdp.model_reading.primitives import fit_rows
+from bayesmdp.models import GROUPS, Example
+from bayesmdp.posterior.inference.q_values import of_q_values
+
+PROBLEMS = {example.make.__name__: example for group in environments.GROUPS.values() for example in group}
+EXAMPLES = {example.make.__name__: example for group in GROUPS.values() for example in group}
+OF_A_PROBLEM = [name for name, example in EXAMPLES.items() if example.environment is not None]
+OF_A_LOG = [name for name, example in EXAMPLES.items() if example.engine]
+
+
+@cache
+def problem_of(environment: str) -> Any:
+    return PROBLEMS[environment].problem
+
+
+@cache
+def log_of(environment: str) -> xr.Dataset:
+    return collect(problem_of(environment), steps=20, seed=0)
+
+
+@cache
+def model_of(name: str) -> Callable[[Any], None]:
+    example = EXAMPLES[name]
+    return example.model(None if example.environment is None else problem_of(example.environment))
+
+
+def rows_of(name: str) -> Any:
+    """The rows of a small log in the form that the model asks for."""
+    environment, model = EXAMPLES[name].environment, model_of(name)
+    assert environment is not None
+    problem, log = problem_of(environment), log_of(environment)
+    if problem.space == "simulated":
+        with jax.enable_x64(True):
+            return fit_rows(model, read_records(log, problem))
+    if of_q_values(model, problem):
+        live = problem.stage < problem.horizon
+        return Targets(problem.stage[live], problem.features[live, 0], np.ones(live.sum()), np.ones(live.sum()))
+    return compress(log, problem, distinct_rewards=True)
+
+
+def documented_sites(example: Example) -> set[str]:
+    """What the docstring says in double backticks that the model holds; it may stand on others' sites."""
+    told = re.search(r"Returns\n-+\n(.*?)\n\n", getdoc(example.make) or "", re.DOTALL)
+    assert told, f"{example.make.__name__} does not say what it returns"
+    below = {"transition"} if "the sites of `transitions`" in told[1] else set()
+    return below | set(re.findall(r"``(\w+)``", told[1]))
+
+
+def unknown_of(sites: dict[str, Any]) -> dict[str, Any]:
+    """The messages of the sites that are neither observed nor computed."""
+    return {name: each for name, each in sites.items() if each["type"] == "sample" and not each["is_observed"]}
+
+
+def test_every_example_makes_a_model_of_data() -> None:
+    for name in EXAMPLES:
+        model = model_of(name)
+        assert name in model.__name__.split(" + ")
+        assert EXAMPLES[name].environment is None or model_of.__wrapped__(name) is model, (
+            f"equal {name} are two programs"
+        )
+
+
+@pytest.mark.parametrize("name", OF_A_LOG)
+def test_a_log_is_inferred_by_the_engine_it_declares(name: str) -> None:
+    example = EXAMPLES[name]
+    assert example.environment is not None
+    problem, log = problem_of(example.environment), log_of(example.environment)
+    if example.engine != "exact":
+        with pytest.raises(NotConjugate):
+            infer(model_of(name), log, method="exact", draws=8, mdp=problem)
+        return
+    posterior = infer(model_of(name), log, draws=8, mdp=problem)
+    assert posterior.attrs["engine"] == "exact"
+    assert set(posterior["posterior"].data_vars) <= documented_sites(example)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in OF_A_LOG if EXAMPLES[name].engine != "exact"])
+@pytest.mark.filterwarnings("ignore:(?s).*diverged")
+def test_a_log_is_inferred_without_a_closed_form(name: str) -> None:
+    example = EXAMPLES[name]
+    assert example.environment is not None
+    options: dict[str, Any] = {"draws": 8, "num_warmup": 4, "mdp": problem_of(example.environment)}
+    posterior = infer(model_of(name), log_of(example.environment), **options)
+    assert posterior.attrs["engine"] == example.engine
+    assert set(posterior["posterior"].data_vars) <= documented_sites(example)
+
+
+@pytest.mark.filterwarnings("ignore:Out-of-support")  # primitives of rows that are masked
+@pytest.mark.parametrize("name", OF_A_PROBLEM)
+def test_its_sites_are_documented_and_rows_of_weight_0_teach_nothing(name: str) -> None:
+    """Of the joint density nothing but the prior's is left, so that one function is prior and posterior."""
+    model, rows = model_of(name), rows_of(name)
+    unseen = rows._replace(weight=np.zeros(len(rows.weight)))
+    sites: dict[str, Any] = {}
+
+    @jax.jit
+    def densities(key: Any) -> tuple[Any, Any]:
+        sites.update(handlers.trace(handlers.seed(model, key)).get_trace(unseen))
+        values = {site: message["value"] for site, message in unknown_of(sites).items()}
+        prior = sum(jnp.sum(message["fn"].log_prob(message["value"])) for message in unknown_of(sites).values())
+        return log_density(model, (unseen,), {}, values)[0], prior
+
+    with jax.enable_x64(True):
+        joint, prior = densities(jax.random.key(0))
+    assert float(joint) == pytest.approx(float(prior), abs=1e-9)
+    assert unknown_of(sites) and unknown_of(sites).keys() <= documented_sites(EXAMPLES[name])
