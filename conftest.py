@@ -6,8 +6,13 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from jaxtyping import install_import_hook
 
-from bayesmdp.foundation.compiled_programs import forget_programs, keep_programs
+from tests.array_types import ROOMS
+
+install_import_hook(ROOMS, "tests.array_types.arrays_checked")
+
+from bayesmdp.foundation.compiled_programs import forget_programs, keep_programs  # noqa: E402
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 keep_programs()
