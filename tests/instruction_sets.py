@@ -21,8 +21,8 @@ from jax import lax
 from numpy.typing import NDArray
 
 import bayesmdp as bm
+from bayesmdp.agents import GROUPS
 from bayesmdp.planning import CVaR, Draws, Mean, Quantile, policy_iteration, value_iteration
-from tests.agents.test_contract import MAKERS, make, world_of
 
 __all__ = ["CASES", "RISKS", "SHAPES", "Case", "cases"]
 
@@ -89,9 +89,9 @@ def plans(shape: tuple[int, int, int]) -> dict[str, Any]:
 def runs() -> dict[str, Any]:
     """What each agent does, and loses, in 150 steps of its problem in the contract."""
     found = {}
-    for name in MAKERS:
-        agent = make(name)
-        result = bm.simulate(world_of(agent), {"A": agent}, steps=150, replicates=1, seed=0)
+    for example in (each for group in GROUPS.values() for each in group):
+        name = example.make.__name__
+        result = bm.simulate(example.problem, {"A": example.agent()}, steps=150, replicates=1, seed=0)
         found |= {f"run/{name}/{part}": result[part].values for part in ("action", "regret")}
     return found
 

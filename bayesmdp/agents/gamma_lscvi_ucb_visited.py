@@ -28,8 +28,9 @@ the square of its length: a few thousand steps are what it is for.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -44,6 +45,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.planning import greedy
 from bayesmdp.problems.continuous_mdp import ContinuousMDP, ContinuousProblem
+from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.problem import Problem
 from bayesmdp.problems.world import Step
@@ -113,18 +115,23 @@ def gamma_lscvi_ucb_visited(
 
 
 def _check(mdp: MDP | ContinuousMDP) -> None:
-    if isinstance(mdp, MDP):
-        dense_unit_rewards(mdp)
-    else:
-        state, reward = mdp.wander(PROBED)
-        wrong = (reward < 0) | (reward > 1)
-        if wrong.any():
-            step, other = np.argwhere(wrong)[0]
-            raise ValueError(
-                f"{mdp.name} earns {reward[step, other]:.6g} by action {mdp.actions[other]!r} in state {state[step]}, "
-                "which is outside [0, 1], which this agent's bonus rests on; rescale the rewards; gain and span scale "
-                "with them"
-            )
+    for_space(CHECKS, mdp)(mdp)
+
+
+def _unit_rewards_on_the_way(mdp: ContinuousMDP) -> None:
+    """Refuse rewards outside [0, 1] in the states of a random walk."""
+    state, reward = mdp.wander(PROBED)
+    wrong = (reward < 0) | (reward > 1)
+    if wrong.any():
+        step, other = np.argwhere(wrong)[0]
+        raise ValueError(
+            f"{mdp.name} earns {reward[step, other]:.6g} by action {mdp.actions[other]!r} in state {state[step]}, "
+            "which is outside [0, 1], which this agent's bonus rests on; rescale the rewards; gain and span scale "
+            "with them"
+        )
+
+
+CHECKS: Mapping[str, Callable[[Any], None]] = {"finite": dense_unit_rewards, "continuous": _unit_rewards_on_the_way}
 
 
 class _Rows(NamedTuple):

@@ -24,6 +24,7 @@ from bayesmdp.environments.toy_text import mdp_from_table
 from bayesmdp.foundation.extras import brought_by
 from bayesmdp.foundation.validation import integer
 from bayesmdp.logs.log import make_log
+from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
 
@@ -138,8 +139,7 @@ def to_gymnasium(
     >>> observation, reward, info["action_mask"].tolist()
     (0, 0.005, [1, 1])
     """
-    if not isinstance(mdp, MDP):
-        raise TypeError(f"mdp must be a bayesmdp.MDP; got {type(mdp).__name__}")
+    make = for_space(WRAPPERS, mdp)
     if mdp.transition is None:
         raise ValueError(f"{mdp.name} has no transition, so nothing can be played in it")
     if unavailable not in ("mean", "raise"):
@@ -147,10 +147,18 @@ def to_gymnasium(
     if render_mode not in (None, "ansi"):
         raise ValueError(f"render_mode must be 'ansi' or None; got {render_mode!r}")
     max_steps = None if max_steps is None else integer("max_steps", max_steps, 1)
+    return make(mdp, max_steps, unavailable, render_mode)
+
+
+def _tabular_env(mdp: MDP, max_steps: int | None, unavailable: str, render_mode: str | None) -> gymnasium.Env[int, int]:
     _gymnasium()
     from bayesmdp.environments.tabular_env import TabularEnv
 
     return TabularEnv(mdp, max_steps, unavailable, render_mode)
+
+
+WRAPPERS = {"finite": _tabular_env}
+"""What makes a Gymnasium environment of a problem, by the kind of its states."""
 
 
 def collect_gymnasium(

@@ -12,6 +12,7 @@ from scipy.sparse import linalg
 
 from bayesmdp.planning.communicating import average_reward, check_weakly_communicating
 from bayesmdp.planning.plan import plan
+from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
@@ -41,8 +42,12 @@ def solve(mdp: MDP, **options: Any) -> xr.Dataset:
     >>> round(float(bm.solve(bm.environments.riverswim(6)).value[0]), 6)
     4.6693
     """
-    last = "next_state" if mdp.successor is None else "outcome"
-    truth = xr.Dataset({"transition": (("draw", "state", "action", last), _kernel(mdp)[None])})
+    return for_space(SOLVERS, mdp)(mdp, **options)
+
+
+def _solve_finite(mdp: MDP, **options: Any) -> xr.Dataset:
+    """The plan for a posterior of one draw, the kernel."""
+    truth = xr.Dataset({"transition": (("draw", "state", "action", mdp.outcome_dim), _kernel(mdp)[None])})
     if mdp.objective != "average":
         return plan(truth, mdp, **options)
     try:
@@ -84,6 +89,11 @@ def evaluate(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
     >>> round(float(bm.evaluate(river, ["left"] * 6)[0]), 6)
     0.1
     """
+    return for_space(EVALUATORS, mdp)(mdp, policy)
+
+
+def _evaluate_finite(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
+    """The policy's Bellman equation, solved as one sparse linear system."""
     kernel, probability = _kernel(mdp), policy_probabilities(mdp, policy)
     goes_on = probability[..., None] * kernel * ~mdp.terminal[:, None, None]
     reward = (goes_on * mdp.reward).sum((1, 2))
@@ -97,6 +107,11 @@ def evaluate(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
         return xr.DataArray(value, {"state": label_array(mdp.states)}, ("state",), "value")
     value = linalg.spsolve(sparse.eye_array(mdp.num_states, format="csc") - (mdp.discount or 1) * chain, reward)
     return xr.DataArray(np.atleast_1d(value), {"state": label_array(mdp.states)}, ("state",), "value")
+
+
+SOLVERS = {"finite": _solve_finite}
+EVALUATORS = {"finite": _evaluate_finite}
+"""How problems are solved and policies evaluated, by the kind of a problem's states."""
 
 
 def _kernel(mdp: MDP) -> NDArray[np.float64]:

@@ -42,6 +42,7 @@ from bayesmdp.planning.posterior_draws import read_concentration, read_dataset, 
 from bayesmdp.planning.quantile import OrderRisk, Quantile
 from bayesmdp.planning.risk import Mean, Risk
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
+from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.problem import Problem
@@ -128,14 +129,27 @@ def plan(
     >>> plan.attrs["bound"] < 1e-10
     True
     """
-    if not isinstance(mdp, MDP):
-        raise TypeError(f"mdp must be a bayesmdp.MDP; got {type(mdp).__name__}")
+    planner = for_space(PLANNERS, mdp)
     risk = Mean() if risk is None else _check_risk(risk, mdp)
     for name, given, known in (("solver", solver, SOLVERS), ("quantile", quantile, ("draws", "exact"))):
         if given not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}; got {given!r}")
     tolerance = number("tolerance", tolerance, minimum=0)
     max_iterations = integer("max_iterations", max_iterations, 1)
+    return planner(posterior, mdp, risk, quantile, solver, tolerance, max_iterations, strict)
+
+
+def _plan_finite(
+    posterior: xr.DataTree | xr.Dataset,
+    mdp: MDP,
+    risk: Risk,
+    quantile: str,
+    solver: str,
+    tolerance: float,
+    max_iterations: int,
+    strict: bool,
+) -> xr.Dataset:
+    """A plan over the states of a finite MDP; the arguments are those of `plan`, checked."""
     if mdp.objective == "average":
         if not isinstance(risk, Mean) or quantile == "exact":
             raise ValueError(
@@ -163,6 +177,10 @@ def plan(
     if isinstance(risk, OrderRisk | DirichletQuantile):
         attrs["guarantee_level"] = _guarantee_level(risk.level, solved.policy, draws, concentration, mdp)
     return _labelled(solved, mdp).assign_attrs(attrs, tolerance=tolerance, ties=_ties(solved, mdp))
+
+
+PLANNERS = {"finite": _plan_finite}
+"""How problems are planned for, by the kind of their states."""
 
 
 @partial(jax.jit, static_argnames="solver")

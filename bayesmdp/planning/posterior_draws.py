@@ -108,8 +108,7 @@ def read_concentration(posterior: Any, mdp: MDP) -> NDArray[np.float64] | None:
 
 def _expected(mdp: MDP) -> tuple[dict[str, int], dict[str, tuple[Hashable, ...]]]:
     """Sizes and labels of the dims of a kernel."""
-    outcome = "next_state" if mdp.successor is None else "outcome"
-    sizes = {"state": mdp.num_states, "action": mdp.num_actions, outcome: mdp.num_outcomes}
+    sizes = dict(zip(("state", "action", mdp.outcome_dim), mdp.sizes, strict=True))
     return sizes, {"state": mdp.states, "action": mdp.actions, "next_state": mdp.states}
 
 

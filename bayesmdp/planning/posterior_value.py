@@ -34,6 +34,7 @@ from bayesmdp.planning.policy_values import policy_evaluation
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.risk import Mean
 from bayesmdp.planning.solvers import policy_iteration
+from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
@@ -187,6 +188,11 @@ def downside_exposure(
 
 
 def _inputs(posterior: Any, mdp: MDP, policy: Any) -> tuple[Draws, NDArray[Any]]:
+    """The draws and the policy (actions [state], or probabilities [state, action]) of a problem's kind."""
+    return for_space(INPUTS, mdp)(posterior, mdp, policy)
+
+
+def _finite_inputs(posterior: Any, mdp: MDP, policy: Any) -> tuple[Draws, NDArray[Any]]:
     if mdp.objective == "average":
         raise ValueError(
             f"the value of a policy is of discounted reward; {mdp.name} needs a discount: mdp.replace(discount=0.99)"
@@ -194,6 +200,10 @@ def _inputs(posterior: Any, mdp: MDP, policy: Any) -> tuple[Draws, NDArray[Any]]
     probabilities = policy_probabilities(mdp, policy)
     certain = (probabilities == 1).any(-1).all()
     return read_draws(read_dataset(posterior), mdp), probabilities.argmax(-1) if certain else probabilities
+
+
+INPUTS = {"finite": _finite_inputs}
+"""How a posterior and a policy are read, by the kind of a problem's states."""
 
 
 @jax.jit

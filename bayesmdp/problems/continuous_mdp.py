@@ -100,10 +100,10 @@ class ContinuousMDP:
 
     space = "continuous"
     objective = "average"
-    discount = None
-    transition = successor = None
-    noise = None
+    discount = dynamics = successor = noise = None
     states: tuple[Hashable, ...] = ()
+    sizes: tuple[int, ...] = ()
+    state_dtype = float
     world = staticmethod(continuous_world)
 
     def __init__(
@@ -162,6 +162,17 @@ class ContinuousMDP:
     @property
     def num_actions(self) -> int:
         return self.problem.num_actions
+
+    def check_acting(self, *, drawn: bool) -> None:
+        """Raise `ValueError` for kernels drawn from a prior; see `DecisionProblem.check_acting`."""
+        if drawn:
+            raise ValueError(f"truth draws kernels of finite MDPs; the states of {self.name} are continuous")
+
+    def fingerprint(self) -> list[Array | None]:
+        """The parameters, and the functions by name and by what they were compiled to."""
+        functions = (self.problem.view, self.problem.draw)
+        compiled = [f"{each.__module__}.{each.__qualname__}".encode() + each.__code__.co_code for each in functions]
+        return [*jax.tree.leaves(self.problem), None, *(np.frombuffer(text, np.uint8) for text in compiled)]
 
     def __repr__(self) -> str:
         sizes = f"{self.num_actions} actions, {self.problem.num_features} features"

@@ -20,6 +20,7 @@ import numpy as np
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
+from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import (
     distributions,
     labels,
@@ -121,6 +122,7 @@ class MDP:
     stage: NDArray[np.int32] | None
     name: str
     space = "finite"
+    state_dtype = np.int32
     world = staticmethod(tabular_world)
     """How the simulator takes a step; see :mod:`bayesmdp.problems.world`."""
 
@@ -265,6 +267,37 @@ class MDP:
     @property
     def num_outcomes(self) -> int:
         return self.num_states if self.successor is None else int(self.successor.shape[-1])
+
+    @property
+    def outcome_dim(self) -> str:
+        """Name of the last axis of ``transition``: "next_state", or "outcome" where there is a successor table."""
+        return "next_state" if self.successor is None else "outcome"
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Shape of ``transition``: (num_states, num_actions, num_outcomes)."""
+        return self.num_states, self.num_actions, self.num_outcomes
+
+    @property
+    def dynamics(self) -> NDArray[np.float64] | None:
+        """The true kernel, ``transition``."""
+        return self.transition
+
+    def check_acting(self, *, drawn: bool) -> None:
+        """Raise `ValueError` if nobody can act in the MDP; see `DecisionProblem.check_acting`."""
+        if self.has_elsewhere:
+            raise ValueError(
+                f"{self.name} cannot be acted in: its successor table holds -1, next states that it does not name; use "
+                "it with plan, or give it a whole table"
+            )
+        if self.transition is None and not drawn:
+            raise ValueError(
+                f"{self.name} has no transition: give the MDP one, or draw kernels from a prior with truth="
+            )
+
+    def fingerprint(self) -> list[Array | None]:
+        """The arrays of the known part, and the kernel; see `DecisionProblem.fingerprint`."""
+        return [*self.problem, self.transition]
 
     @property
     def has_elsewhere(self) -> bool:

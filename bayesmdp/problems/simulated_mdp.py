@@ -147,9 +147,10 @@ class SimulatedMDP:
 
     space = "simulated"
     objective = "discounted"
-    successor = None
-    noise = None
+    successor = noise = None
     states: tuple[Hashable, ...] = ()
+    sizes: tuple[int, ...] = ()
+    state_dtype = float
     world = staticmethod(simulated_world)
 
     def __init__(
@@ -242,9 +243,20 @@ class SimulatedMDP:
         return _primitives(self.model, self.problem.start.size)
 
     @property
-    def transition(self) -> dict[str, NDArray[np.float64]]:
-        """What the world is made of: the true values of the unknowns."""
+    def dynamics(self) -> dict[str, NDArray[np.float64]]:
+        """The true values of the model's unknowns."""
         return self.truth
+
+    def check_acting(self, *, drawn: bool) -> None:
+        """Raise `ValueError` for kernels drawn from a prior; see `DecisionProblem.check_acting`."""
+        if drawn:
+            raise ValueError(
+                f"truth draws kernels of finite MDPs; give {self.name} other true values of its unknowns instead"
+            )
+
+    def fingerprint(self) -> list[Array | None]:
+        """The arrays of the known part, the truth, and what the functions give; see `DecisionProblem.fingerprint`."""
+        return [*jax.tree.leaves(self.problem), *jax.tree.leaves(self.truth), *self.examples()]
 
     @property
     def num_actions(self) -> int:

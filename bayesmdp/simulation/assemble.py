@@ -12,9 +12,7 @@ from numpy.typing import NDArray
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.posterior.inference.tree import Labels, label_draws
-from bayesmdp.problems.continuous_mdp import ContinuousMDP
-from bayesmdp.problems.mdp import MDP
-from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.problems.decision_problem import DecisionProblem
 from bayesmdp.simulation.rollout import Rollout
 
 __all__ = ["Run", "assemble", "join_replicates"]
@@ -30,7 +28,7 @@ class Run(NamedTuple):
 
 
 def assemble(
-    mdp: MDP | ContinuousMDP | SimulatedMDP,
+    mdp: DecisionProblem,
     beliefs: Mapping[str, Belief | QBelief | None],
     runs: Mapping[tuple[str, int], Run],
     attrs: dict[str, Any],
@@ -51,7 +49,7 @@ def assemble(
     variables = {
         "reward": stack(lambda run: run.rollout.reward, float),
         "regret": stack(lambda run: run.rollout.regret, float),
-        "state": stack(lambda run: run.rollout.state, np.int32 if mdp.space == "finite" else float),
+        "state": stack(lambda run: run.rollout.state, mdp.state_dtype),
         "action": stack(lambda run: run.rollout.action, np.int32),
     }
     if any(run.rollout.robust_regret is not None for run in runs.values()):

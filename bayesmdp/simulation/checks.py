@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -14,12 +15,11 @@ from bayesmdp.agents.families.empirical_mdp import learns_reward
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.read_model import Model, describe_row
 from bayesmdp.model_reading.rows import all_transitions
-from bayesmdp.planning import solve
 from bayesmdp.posterior import Belief, QBelief
-from bayesmdp.problems.continuous_mdp import ContinuousMDP
+from bayesmdp.problems.decision_problem import DecisionProblem, for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.reward_noise import BernoulliNoise
-from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.simulation.regret import OBJECTIVES
 from bayesmdp.simulation.robustness import Robust
 
 __all__ = ["check_rewards", "check_room", "check_run", "warn_of_lost_particles"]
@@ -32,25 +32,15 @@ FOR_SPACE = {
 
 
 def check_run(
-    mdp: MDP | ContinuousMDP | SimulatedMDP,
+    mdp: DecisionProblem,
     agents: Mapping[str, Agent],
     truth: Model | None,
     robust: Robust | None,
     steps: int,
 ) -> None:
     """Refuse arguments of `simulate` of the wrong kind, or that do not go together."""
-    if not hasattr(mdp, "world"):
-        raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
-    if getattr(mdp, "has_elsewhere", False):
-        raise ValueError(f"{mdp.name} has outcomes -1, elsewhere: a problem to plan for, in which nobody can act")
-    if mdp.space == "simulated" and truth is not None:
-        raise ValueError(
-            f"truth draws kernels of finite MDPs; give {mdp.name} other true values of its unknowns instead"
-        )
-    if mdp.space == "continuous" and truth is not None:
-        raise ValueError(f"truth draws kernels of finite MDPs; the states of {mdp.name} are continuous")
-    if mdp.space == "finite" and mdp.transition is None and truth is None:
-        raise ValueError(f"{mdp.name} has no transition: give the MDP one, or draw kernels from a prior with truth=")
+    suggestion = for_space(FOR_SPACE, mdp)
+    mdp.check_acting(drawn=truth is not None)
     if not isinstance(agents, Mapping) or not agents:
         raise ValueError("agents must be a mapping of names to agents, with at least one")
     for name, agent in agents.items():
@@ -61,9 +51,9 @@ def check_run(
         if mdp.space not in agent.spaces:
             raise ValueError(
                 f"agents[{name!r}] ({agent.algorithm}) is for MDPs with {' or '.join(agent.spaces)} states; those of "
-                f"{mdp.name} are {mdp.space}, for which there is {FOR_SPACE[mdp.space]}"
+                f"{mdp.name} are {mdp.space}, for which there is {suggestion}"
             )
-        if mdp.space == "continuous" and agent.room is not None and steps > agent.room:
+        if not mdp.sizes and agent.room is not None and steps > agent.room:
             raise ValueError(
                 f"agents[{name!r}] has room for {agent.room} steps on a continuous space; steps is {steps}: make it "
                 f"with horizon={steps}"
@@ -77,12 +67,14 @@ def check_run(
             )
     if robust is not None and not isinstance(robust, Robust):
         raise TypeError(f"robust must be a Robust, such as bm.Robust(level=0.1); got {robust!r}")
-    if isinstance(mdp, MDP) and mdp.objective == "average" and truth is None:
-        solve(mdp)  # or say that there is no one gain to hold agents to
-    if robust is not None and mdp.space == "simulated":
-        raise ValueError(f"robust regret is of finite MDPs; the states of {mdp.name} are numbers")
-    if robust is not None and mdp.objective != "discounted":
-        raise ValueError(f"robust regret is of discounted value; the objective of {mdp.name} is {mdp.objective!r}")
+    goal = for_space(OBJECTIVES, mdp)[mdp.objective]
+    if goal.check is not None and truth is None:
+        goal.check(mdp)
+    if robust is not None and not goal.cautious:
+        raise ValueError(
+            f"robust regret is of discounted value in finite MDPs; the objective of {mdp.name} is {mdp.objective!r} "
+            f"and its states are {mdp.space}"
+        )
 
 
 def check_room(beliefs: Mapping[str, Belief | QBelief | None], steps: int) -> None:
@@ -103,13 +95,20 @@ def check_room(beliefs: Mapping[str, Belief | QBelief | None], steps: int) -> No
             )
 
 
-def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | QBelief | None], probe: Mapping[str, Array] | None) -> None:
+def check_rewards(
+    mdp: DecisionProblem, beliefs: Mapping[str, Belief | QBelief | None], probe: Mapping[str, Array] | None
+) -> None:
     """Refuse agents whose priors do not fit the rewards: taken as known where they are drawn, or impossible."""
+    for_space(REWARD_CHECKS, mdp)(mdp, beliefs, probe)
+
+
+def _check_rewards_of_kernels(
+    mdp: MDP, beliefs: Mapping[str, Belief | QBelief | None], probe: Mapping[str, Array] | None
+) -> None:
     true = {"transition": mdp.transition, "reward": mdp.reward} | dict(probe or {})
-    if np.shape(true["transition"]) != (mdp.num_states, mdp.num_actions, mdp.num_outcomes):
+    if np.shape(true["transition"]) != mdp.sizes:
         raise ValueError(
-            f"truth draws a transition of shape {np.shape(true['transition'])}; that of {mdp.name} is "
-            f"{(mdp.num_states, mdp.num_actions, mdp.num_outcomes)}"
+            f"truth draws a transition of shape {np.shape(true['transition'])}; that of {mdp.name} is {mdp.sizes}"
         )
     drawn = probe is not None and "reward" in probe
     mean = np.asarray(true["reward"], float).reshape(mdp.num_states, mdp.num_actions, -1)
@@ -127,6 +126,17 @@ def check_rewards(mdp: MDP, beliefs: Mapping[str, Belief | QBelief | None], prob
     # Equal beliefs are one object.
     for belief, name in {belief: name for name, belief in beliefs.items() if belief and belief.possible}.items():
         _check_possible(mdp, name, belief, np.asarray(true["transition"]), mean)
+
+
+def _known_to_all(*arguments: Any) -> None:
+    """Rewards of problems whose states are numbers are functions that all know."""
+
+
+REWARD_CHECKS: Mapping[str, Callable[..., None]] = {
+    "finite": _check_rewards_of_kernels,
+    "simulated": _known_to_all,
+    "continuous": _known_to_all,
+}
 
 
 def _check_possible(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from bayesmdp.logs.log import make_log
 from bayesmdp.model_reading.primitives import per_row, row_counts
 from bayesmdp.model_reading.read_model import Model, sites
 from bayesmdp.model_reading.records import Records
+from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
 from bayesmdp.problems.simulated_mdp import SimulatedMDP, simulated_world
@@ -27,12 +29,18 @@ from bayesmdp.simulation.walk import follow_policy
 __all__ = ["collect"]
 
 
-def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, steps: int, seed: int = 0) -> xr.Dataset:
+def collect(
+    mdp: MDP | SimulatedMDP,
+    policy: str | ArrayLike | xr.DataArray | Callable[[Array], Array] = "uniform",
+    *,
+    steps: int,
+    seed: int = 0,
+) -> xr.Dataset:
     """A log of a fixed policy acting in an MDP.
 
     Parameters
     ----------
-    mdp : MDP
+    mdp : MDP or SimulatedMDP
     policy : "uniform", action labels [state], or probabilities [state, action]
         ``plan.policy`` of `plan` will do. Uniform is over the available actions. On a space of numbers "uniform", or a
         function of the state that gives the index of the action.
@@ -56,11 +64,14 @@ def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, ste
     >>> sorted(map(str, log))
     ['action', 'next_state', 'reward', 'state', 'terminated', 'truncated']
     """
+    collector = for_space(COLLECTORS, mdp)
+    return collector(mdp, policy, integer("steps", steps, 1), integer("seed", seed, 0))
+
+
+def _collect_transitions(mdp: MDP, policy: str | ArrayLike | xr.DataArray, steps: int, seed: int) -> xr.Dataset:
+    """`collect` in a finite MDP."""
     if mdp.transition is None:
         raise ValueError(f"{mdp.name} has no transition, so nothing can be collected from it")
-    steps, seed = integer("steps", steps, 1), integer("seed", seed, 0)
-    if isinstance(mdp, SimulatedMDP):
-        return collect_records(mdp, policy, steps, seed)
     probabilities = policy_probabilities(mdp, policy)
     with jax.enable_x64(True):
         seen = follow_policy(random.key(seed), mdp.problem, mdp.transition, probabilities, world=mdp.world, steps=steps)
@@ -68,8 +79,8 @@ def collect(mdp: MDP, policy: str | ArrayLike | xr.DataArray = "uniform", *, ste
     return make_log(mdp, state, action, reward, next_state, last)
 
 
-def collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> xr.Dataset:
-    """`bayesmdp.collect` on a continuous space: `policy` is "uniform" or ``policy(state) -> index of the action``."""
+def _collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> xr.Dataset:
+    """`collect` on a space of numbers: `policy` is "uniform" or ``policy(state) -> index of the action``."""
     if not callable(policy) and not (isinstance(policy, str) and policy == "uniform"):
         raise TypeError(f"policy must be 'uniform' or a function of states, on a continuous space; got {policy!r}")
     with jax.enable_x64(True):
@@ -99,6 +110,10 @@ def collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> xr
     }
     attrs = {"mdp": mdp.name, "actions": list(mdp.actions)}
     return xr.Dataset(columns, coords={"step": np.arange(steps)}, attrs=attrs)
+
+
+COLLECTORS: Mapping[str, Callable[..., xr.Dataset]] = {"finite": _collect_transitions, "simulated": _collect_records}
+"""How logs are made, by the kind of a problem's states."""
 
 
 def _where_counted(model: Model, seen: Step) -> dict[str, NDArray[Any]]:

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Protocol
 
-import jax
 import numpy as np
 import xarray as xr
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.posterior import Belief, QBelief
-from bayesmdp.problems.continuous_mdp import ContinuousMDP
-from bayesmdp.problems.mdp import MDP
-from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.problems.decision_problem import DecisionProblem
 from bayesmdp.simulation.robustness import Robust
 
 __all__ = ["provenance", "resumable"]
@@ -33,7 +30,7 @@ class Described(Protocol):
 
 
 def provenance(
-    mdp: MDP | ContinuousMDP | SimulatedMDP,
+    mdp: DecisionProblem,
     agents: Mapping[str, Described],
     beliefs: Mapping[str, Belief | QBelief | None],
     truth: Model | None,
@@ -45,7 +42,7 @@ def provenance(
     digest = hashlib.sha256()
     drawn = {} if probe is None else probe
     noise = () if mdp.noise is None else (np.frombuffer(type(mdp.problem.noise).__name__.encode(), np.uint8),)
-    for array in (*_arrays(mdp), drawn.get("transition"), drawn.get("reward"), *noise):
+    for array in (*mdp.fingerprint(), drawn.get("transition"), drawn.get("reward"), *noise):
         digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
     return {
         "mdp": mdp.name,
@@ -61,17 +58,6 @@ def provenance(
         "robust": _described(robust),
         "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "jaxlib", "numpyro")}),
     }
-
-
-def _arrays(mdp: MDP | ContinuousMDP | SimulatedMDP) -> Iterable[Array]:
-    """All that a problem is; functions by examples of what they give, or by name and what they were compiled to."""
-    if isinstance(mdp, MDP):
-        return (*mdp.problem, mdp.transition)
-    if isinstance(mdp, SimulatedMDP):
-        return [*jax.tree.leaves(mdp.problem), *jax.tree.leaves(mdp.truth), *mdp.examples()]
-    functions = (mdp.problem.view, mdp.problem.draw)
-    told = [f"{f.__module__}.{f.__qualname__}".encode() + f.__code__.co_code for f in functions]
-    return [*jax.tree.leaves(mdp.problem), None, *(np.frombuffer(text, np.uint8) for text in told)]
 
 
 def _described(robust: Robust | None) -> str:

@@ -46,21 +46,28 @@ from bayesmdp.planning import (
     greedy,
     policy_evaluation,
     policy_iteration,
+    solve,
 )
 from bayesmdp.problems.continuous_mdp import ContinuousProblem
 from bayesmdp.problems.problem import Problem
 from bayesmdp.problems.simulated_mdp import SimulatedProblem
 
-__all__ = ["BY_STEP", "OBJECTIVES", "Objective"]
+__all__ = ["BY_STEP", "OBJECTIVES", "TASK_OBJECTIVES", "Objective"]
 
 
 class Objective(NamedTuple):
-    """Functions that turn a policy into regret; see the module. Not every objective has a `gap`."""
+    """Functions that turn a policy into regret; see the module.
+
+    Not every objective has a `gap`, nor something to `check` of a problem before anything is compiled. `cautious` says
+    whether the value that robust regret is measured against is defined.
+    """
 
     baseline: Callable[[Any, Any], Any]
     regret: Callable[[Any, Any, Any, Any], Any]
     charge: Callable[[Any, Any, Array, Array], Array]
     gap: Callable[[Any, Array, Array], Array] | None = None
+    check: Callable[[Any], object] | None = None
+    cautious: bool = False
 
 
 def _optimal_value(problem: Problem, transition: Array) -> Array:
@@ -160,10 +167,16 @@ By the performance-difference lemma its expected sum over an episode is V*(start
 """
 
 OBJECTIVES = {
-    ("finite", "episode"): Objective(_best_episode, _episode_gap, _in_state),
-    ("finite", "discounted"): Objective(_optimal_value, _value_gap, _in_state),
-    ("finite", "average"): Objective(_optimal_pairs, _whatever_the_policy, _shortfall, _gap),
-    ("simulated", "discounted"): Objective(_optimal_on_mesh, _gap_on_mesh, _at_nearest),
-    ("continuous", "average"): Objective(_given_gain, _whatever_the_policy, _as_it_comes),
+    "finite": {
+        "episode": Objective(_best_episode, _episode_gap, _in_state),
+        "discounted": Objective(_optimal_value, _value_gap, _in_state, cautious=True),
+        # Solving says whether there is one gain to hold agents to.
+        "average": Objective(_optimal_pairs, _whatever_the_policy, _shortfall, _gap, check=solve),
+    },
+    "simulated": {"discounted": Objective(_optimal_on_mesh, _gap_on_mesh, _at_nearest)},
+    "continuous": {"average": Objective(_given_gain, _whatever_the_policy, _as_it_comes)},
 }
-"""By the problem's space and its objective."""
+"""What regret is, by a problem's space and its objective."""
+
+TASK_OBJECTIVES = {"finite": {**OBJECTIVES["finite"], "episode": BY_STEP}}
+"""The same across tasks."""

@@ -22,9 +22,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, replicate_numbers
 from bayesmdp.model_reading.read_model import Model, sample_prior
 from bayesmdp.posterior import Belief
-from bayesmdp.problems.continuous_mdp import ContinuousMDP
-from bayesmdp.problems.mdp import MDP
-from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.problems.decision_problem import DecisionProblem, for_space
 from bayesmdp.simulation.assemble import Run, assemble
 from bayesmdp.simulation.checks import check_rewards, check_room, check_run, warn_of_lost_particles
 from bayesmdp.simulation.provenance import provenance, resumable
@@ -37,7 +35,7 @@ __all__ = ["simulate"]
 
 
 def simulate(
-    mdp: MDP | ContinuousMDP | SimulatedMDP,
+    mdp: DecisionProblem,
     agents: Mapping[str, Agent],
     *,
     steps: int,
@@ -123,18 +121,16 @@ def simulate(
     if marks and marks[-1] > steps:
         raise ValueError(f"checkpoint {marks[-1]} lies beyond the last step, {steps}")
     checkpoint_draws = integer("checkpoint_draws", checkpoint_draws, 0)
-    shape = (mdp.num_states, mdp.num_actions, mdp.num_outcomes) if isinstance(mdp, MDP) else ()
     with jax.enable_x64(True):
         beliefs = {name: agent.make_belief(mdp) for name, agent in agents.items()}
-        probe = None if truth is None else sample_prior(truth, random.key(0), shape)
-        if isinstance(mdp, MDP):
-            check_rewards(mdp, beliefs, probe)
+        probe = None if truth is None else sample_prior(truth, random.key(0), mdp.sizes)
+        check_rewards(mdp, beliefs, probe)
         check_room(beliefs, steps)
         keys = {replicate: random.fold_in(random.key(seed), replicate) for replicate in numbers}
         # Once for all replicates.
         options = {name: dict(agent.options) for name, agent in agents.items()}
-        problem, kernel, options = jax.device_put((mdp.problem, mdp.transition, options))
-        goal = OBJECTIVES[mdp.space, mdp.objective]
+        problem, kernel, options = jax.device_put((mdp.problem, mdp.dynamics, options))
+        goal = for_space(OBJECTIVES, mdp)[mdp.objective]
         baseline = baseline_of(problem, kernel, goal=goal) if truth is None else None
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
     attrs = provenance(mdp, agents, beliefs, truth, probe, robust, **run_of)
@@ -147,7 +143,7 @@ def simulate(
             belief = beliefs[name]
             if robust and belief:  # keys apart from the others, so that measuring changes nothing
                 floor_key, value_key = random.split(random.fold_in(keys[replicate], 3))
-            drawn = {} if truth is None else sample_prior(truth, truth_key, shape)
+            drawn = {} if truth is None else sample_prior(truth, truth_key, mdp.sizes)
             reward = drawn.get("reward")
             rollout = run_agent(
                 agent_key,

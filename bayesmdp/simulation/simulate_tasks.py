@@ -28,12 +28,13 @@ from bayesmdp.posterior import Belief
 from bayesmdp.posterior.beliefs.q_values import QBelief
 from bayesmdp.posterior.closed_forms.q_values import GaussianPrior
 from bayesmdp.posterior.q_regression.backward import TaskStatistics, task_statistics
+from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.simulation.across_tasks import AcrossTasks, check_learner
 from bayesmdp.simulation.assemble import join_replicates
 from bayesmdp.simulation.checks import check_rewards, check_room, check_run
 from bayesmdp.simulation.provenance import provenance, resumable
-from bayesmdp.simulation.regret import BY_STEP, OBJECTIVES
+from bayesmdp.simulation.regret import TASK_OBJECTIVES
 from bayesmdp.simulation.rollout import run_agent
 from bayesmdp.simulation.threads import Interrupted, OnReplicate, in_threads
 
@@ -135,8 +136,7 @@ def simulate_tasks(
     thin = steps if thin is None else integer("thin", thin, 1)
     if steps % thin:
         raise ValueError(f"thin must divide steps; got thin={thin}, steps={steps}")
-    if not isinstance(mdp, MDP):
-        raise TypeError(f"mdp must be an MDP; got {type(mdp).__name__}")
+    goals = for_space(TASK_OBJECTIVES, mdp)
     if not isinstance(agents, Mapping):
         raise TypeError(f"agents must be a mapping of names to agents; got {type(agents).__name__}")
     if not callable(truth):
@@ -144,7 +144,7 @@ def simulate_tasks(
     learners = {name: agent if isinstance(agent, AcrossTasks) else AcrossTasks(agent) for name, agent in agents.items()}
     within = {name: learner.agent for name, learner in learners.items()}
     check_run(mdp, within, truth, None, steps)
-    shape = mdp.num_states, mdp.num_actions, mdp.num_outcomes
+    shape = mdp.sizes
     with jax.enable_x64(True):
         beliefs = {name: agent.make_belief(mdp) for name, agent in within.items()}
         probe = sample_prior(truth, random.key(0), shape)
@@ -171,7 +171,7 @@ def simulate_tasks(
     )
     attrs["keep_priors"] = int(keep_priors)
     done = resumable(resume, attrs)
-    goal = BY_STEP if mdp.objective == "episode" else OBJECTIVES[mdp.space, mdp.objective]
+    goal = goals[mdp.objective]
     episodes = steps // int(mdp.horizon or steps)
 
     def run(name: str, replicate: int) -> TaskRuns:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bayesmdp.foundation.user_code import from_file, needed_arguments
+from bayesmdp.problems.decision_problem import for_space
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -30,7 +31,11 @@ def _span(mdp: Any) -> float:
     """Of the true bias."""
     from bayesmdp.planning import solve
 
-    return float(mdp.span if mdp.space == "continuous" else solve(mdp).attrs["span"])
+    spans: Mapping[str, Callable[[Any], Any]] = {
+        "finite": lambda mdp: solve(mdp).attrs["span"],
+        "continuous": lambda mdp: mdp.span,
+    }
+    return float(for_space(spans, mdp)(mdp))
 
 
 type Options = Mapping[str, Any]

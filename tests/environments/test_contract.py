@@ -10,6 +10,9 @@ import xarray as xr
 
 from bayesmdp import MDP, collect
 from bayesmdp.environments import GROUPS
+from bayesmdp.problems.decision_problem import DecisionProblem
+from bayesmdp.simulation.collect import COLLECTORS
+from bayesmdp.simulation.regret import OBJECTIVES
 
 EXAMPLES = {example.make.__name__: example for group in GROUPS.values() for example in group}
 
@@ -29,6 +32,31 @@ def test_its_repr_names_it_and_says_what_regret_means(problem: Any) -> None:
     assert {"discounted": "discount ", "average": "average reward", "episode": "episodes of"}[
         problem.objective
     ] in repr(problem)
+
+
+def test_it_offers_what_every_decision_problem_does(problem: Any) -> None:
+    missing = {name for name in vars(DecisionProblem) if name[0] != "_" and not hasattr(problem, name)}
+    assert not missing
+    assert problem.objective in OBJECTIVES[problem.space]
+    problem.check_acting(drawn=False)
+    start, _ = problem.world(jax.device_put(problem.problem), problem.dynamics)
+    with jax.enable_x64(True):
+        state = jax.eval_shape(start, jax.random.key(0))
+    assert (
+        np.issubdtype(state.dtype, np.integer) == np.issubdtype(problem.state_dtype, np.integer) == bool(problem.sizes)
+    )
+    if problem.sizes:
+        assert np.shape(problem.dynamics) == problem.sizes
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_its_fingerprint_tells_it_from_others(name: str) -> None:
+    def bytes_of(problem: Any) -> list[bytes]:
+        return [b"" if part is None else np.ascontiguousarray(part).tobytes() for part in problem.fingerprint()]
+
+    mine = bytes_of(made(name))
+    assert mine == bytes_of(EXAMPLES[name].problem)
+    assert all(mine != bytes_of(made(other)) for other in EXAMPLES if other != name)
 
 
 def test_labels_are_unique(problem: Any) -> None:
@@ -62,7 +90,7 @@ def test_its_tables_pass_their_checks_again(problem: Any) -> None:
 
 def test_steps_are_of_the_same_kind_as_its_states(problem: Any) -> None:
     with jax.enable_x64(True):
-        start, take_step = problem.world(jax.device_put(problem.problem), problem.transition)
+        start, take_step = problem.world(jax.device_put(problem.problem), problem.dynamics)
 
         def walk(key: Any) -> Any:
             first = start(key)
@@ -76,8 +104,10 @@ def test_steps_are_of_the_same_kind_as_its_states(problem: Any) -> None:
 
 
 def test_a_log_can_be_collected(problem: Any) -> None:
-    if problem.transition is None:
-        pytest.skip("its steps are drawn by a function, and only agents walk there")
+    if problem.space not in COLLECTORS:
+        with pytest.raises(TypeError, match=r"mdp must be a bayesmdp\.MDP or a bayesmdp\.SimulatedMDP; got"):
+            collect(problem, steps=5, seed=0)
+        return
     log = collect(problem, steps=5, seed=0)
     assert isinstance(log, xr.Dataset) and log.sizes["step"] == 5
     assert set(log["action"].values.tolist()) <= set(problem.actions)

@@ -17,7 +17,7 @@ def optimal_value(mdp):
     import jax
 
     with jax.enable_x64(True):
-        return np.asarray(OBJECTIVES["finite", "discounted"].baseline(mdp.problem, mdp.transition))
+        return np.asarray(OBJECTIVES["finite"]["discounted"].baseline(mdp.problem, mdp.transition))
 
 
 @pytest.mark.parametrize("layout", ["4x4", "8x8"])

@@ -83,7 +83,7 @@ def test_regret_of_discounted_episodes():
     policy = np.random.default_rng(0).integers(0, 2, 121)
     best, own = bm.solve(LONG).value.values, bm.evaluate(LONG, np.array(LONG.actions)[policy]).values
     with jax.enable_x64(True):
-        whole, problem = OBJECTIVES["finite", "episode"], jax.tree.map(jax.numpy.asarray, LONG.problem)
+        whole, problem = OBJECTIVES["finite"]["episode"], jax.tree.map(jax.numpy.asarray, LONG.problem)
         gap = whole.regret(problem, LONG.transition, whole.baseline(problem, LONG.transition), policy)
         charges = np.asarray(BY_STEP.baseline(problem, LONG.transition))
     np.testing.assert_allclose(gap, np.where(LONG.stage == 0, best - own, 0), rtol=0, atol=1e-12)

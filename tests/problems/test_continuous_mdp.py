@@ -102,10 +102,16 @@ def test_agents_and_arguments_that_do_not_fit_are_refused():
     agent = bm.agents.gamma_lscvi_ucb_visited(horizon=10, span=1.0)
     with pytest.raises(ValueError, match="truth draws kernels of finite MDPs"):
         bm.simulate(MACHINE, {"visited": agent}, steps=10, replicates=1, truth=lambda: None)
-    with pytest.raises(ValueError, match="wearing-machine has no transition"):
-        bm.solve(MACHINE)
-    with pytest.raises(ValueError, match="no transition"):
-        bm.collect(MACHINE, steps=3)
+    for refused in (
+        lambda: bm.solve(MACHINE),
+        lambda: bm.evaluate(MACHINE, "uniform"),
+        lambda: bm.plan(None, MACHINE),
+        lambda: bm.value_draws(None, MACHINE, "uniform"),
+        lambda: bm.collect(MACHINE, steps=3),
+        lambda: bm.environments.to_gymnasium(MACHINE),
+    ):
+        with pytest.raises(TypeError, match=r"mdp must be a bayesmdp\.MDP.*; got ContinuousMDP"):
+            refused()
     problem = MACHINE.problem
     parts = {"view": problem.view, "draw": problem.draw, "parameters": problem.parameters, "start": 0.0, "gain": 0.5}
     with pytest.raises(ValueError, match=r"view gives features \(3, 12\) and rewards \(3,\); .* 2 actions"):

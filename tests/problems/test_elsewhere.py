@@ -109,7 +109,7 @@ def test_no_row_counts_a_state_twice():
 
 def test_such_an_mdp_is_not_acted_in():
     prior = dirichlet_transitions(problem("mean"))
-    with pytest.raises(ValueError, match="a problem to plan for, in which nobody can act"):
+    with pytest.raises(ValueError, match="cannot be acted in: its successor table holds -1"):
         simulate(problem("mean"), {"PSRL": psrl(prior)}, steps=10, truth=prior)
     with pytest.raises(ValueError, match="to plan for, not to act in"):
         tabular_world(problem("mean").problem, KERNELS[0])

@@ -155,7 +155,7 @@ def test_successor_table_holds_the_same_kernel():
 def test_every_objective_that_an_mdp_may_name_exists():
     from bayesmdp.problems.problem import OBJECTIVES as NAMES
 
-    assert set(NAMES) == {objective for space, objective in OBJECTIVES if space == MDP.space}
+    assert set(NAMES) == set(OBJECTIVES[MDP.space])
     for objective in NAMES:
         discount = 0.9 if objective == "discounted" else None
         mdp = MDP(**GOOD | {"objective": None, "discount": discount})

@@ -278,7 +278,7 @@ def test_agents_of_other_spaces_are_refused():
     by_particles = bm.agents.fitted_psrl(bm.with_particles(bm.models.slippery_lake(LAKE)), room=10)
     with pytest.raises(ValueError, match="with room=20"):
         bm.simulate(LAKE, {"A": by_particles}, steps=20)
-    with pytest.raises(ValueError, match="robust regret is of finite MDPs"):
+    with pytest.raises(ValueError, match="robust regret is of discounted value in finite MDPs"):
         bm.simulate(LAKE, {"A": fitted}, steps=5, robust=bm.Robust())
     with pytest.raises(ValueError, match="other true values"):
         bm.simulate(LAKE, {"A": fitted}, steps=5, truth=bm.models.slippery_lake(LAKE))

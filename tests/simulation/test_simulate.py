@@ -322,7 +322,7 @@ BAD = {
     "negative draws": ({"checkpoint_draws": -1}, "checkpoint_draws must be an integer of at least 0; got -1"),
     "a level for robust": ({"robust": 0.1}, r"robust must be a Robust, such as bm.Robust\(level=0.1\); got 0.1"),
     "no kernel": ({"mdp": RIVER.replace(transition=None)}, "has no transition"),
-    "no MDP": ({"mdp": RIVER.transition}, "mdp must be an MDP; got ndarray"),
+    "no MDP": ({"mdp": RIVER.transition}, "mdp must be a bayesmdp.MDP or .* or a bayesmdp.SimulatedMDP; got ndarray"),
     "prior of other sizes": ({"mdp": environments.riverswim(7)}, "6.*7|7.*6"),
 }
 
