@@ -18,6 +18,7 @@ from scipy.special import gammaln
 
 import bayesmdp as bm
 from bayesmdp.model_reading.model_runs import parameters_of
+from bayesmdp.model_reading.read_model import read_sites
 from bayesmdp.model_reading.records import Records
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.draws import draw_sites
@@ -312,7 +313,7 @@ def test_the_evidence_of_recorded_primitives_is_that_of_all_families(primitives)
 
 def test_an_agents_belief_about_recorded_primitives(primitives):
     posterior, data, _ = primitives
-    pairs = find_pairs(recorded, data)
+    pairs = find_pairs(read_sites(recorded, data), data)
     after = pairs.before
     for row in np.repeat(np.arange(6), data.weight.astype(int)):
         step = jax.tree.map(lambda column, row=row: column[row : row + 1], data)._replace(weight=np.ones(1))
