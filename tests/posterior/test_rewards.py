@@ -481,7 +481,7 @@ REFUSED: dict[Callable[[Transitions], Any], str] = {
     clipped: "not quadratic in 'level'",
     far_hyperprior: "prior of 'level' depends on another unknown",
     floored_precision: "prior of 'level' depends on another unknown",
-    heavy_prior: "the prior of 'level' is Cauchy; closed forms are known here for Dirichlet, Beta, Normal and Gamma",
+    heavy_prior: "the prior of 'level' is Cauchy; closed forms are known here for Dirichlet, Beta, .* and ",
     prior_from_the_rewards: "the prior of 'level' depends on the data",
 }
 
