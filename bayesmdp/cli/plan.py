@@ -62,6 +62,10 @@ def plan(
         str | None,
         typer.Option(metavar="A,B", help="All actions, in order; or a JSON list.", rich_help_panel=READING),
     ] = None,
+    covariate: Annotated[
+        list[str] | None,
+        typer.Option(help="A column that the prior reads as data.NAME; repeatable.", rich_help_panel=READING),
+    ] = None,
     reward_range: Annotated[
         str | None, typer.Option(metavar="LOW,HIGH", help="Refuse rewards outside.", rich_help_panel=READING)
     ] = None,
@@ -88,7 +92,9 @@ def plan(
         path, table = _outputs(log, out)
         labels = {"states": _labels(states), "actions": _labels(actions)}
         text = {"separator": separator, "decimal": decimal, "encoding": encoding}
-        checked = _read(log, columns=columns, reward_range=bounds, gaps=gaps, **labels, **text)
+        checked = _read(
+            log, columns=columns, covariates=covariate or (), reward_range=bounds, gaps=gaps, **labels, **text
+        )
         report = plan_log(
             checked,
             risk=risk,

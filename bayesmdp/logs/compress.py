@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.logs.log import LARGEST_REWARD, label_indices, label_set
-from bayesmdp.model_reading.rows import MeanRewards, Transitions
+from bayesmdp.model_reading.rows import MeanRewards, Transitions, combinations
 from bayesmdp.problems.mdp import MDP
 
 __all__ = ["compress"]
@@ -16,7 +19,13 @@ __all__ = ["compress"]
 COLUMNS = ("state", "action", "reward", "next_state")
 
 
-def compress(log: xr.Dataset, mdp: MDP | None = None, *, distinct_rewards: bool = False) -> Transitions:
+def compress(
+    log: xr.Dataset,
+    mdp: MDP | None = None,
+    *,
+    distinct_rewards: bool = False,
+    covariates: Sequence[str] = (),
+) -> Transitions:
     """The distinct transitions of a log, with how often each was seen as weight.
 
     Parameters
@@ -28,6 +37,9 @@ def compress(log: xr.Dataset, mdp: MDP | None = None, *, distinct_rewards: bool 
     distinct_rewards : bool
         One row for each reward that a transition brought, instead of their mean: for models that observe rewards.
         :func:`~bayesmdp.infer` asks the model, so give it the log itself.
+    covariates : sequence of str
+        Those of the log's covariates in which rows are to be distinct; the others are dropped. Here, too, `infer` asks
+        the model.
 
     Returns
     -------
@@ -63,19 +75,23 @@ def compress(log: xr.Dataset, mdp: MDP | None = None, *, distinct_rewards: bool 
             f"log reward at step {step} is {reward[step]}; rewards must be finite, up to {LARGEST_REWARD:g}"
         )
     values, kind = np.unique(reward, return_inverse=True) if distinct_rewards else (np.zeros(1), np.zeros_like(state))
-    size = len(states), len(actions), len(states), len(values)
-    index, first, row, weight, total = _distinct((state, action, next_state, kind), size, np.ones(len(state)), reward)
+    known = covariates_of(log) if covariates else {}
+    other, others = combinations({name: known[name] for name in covariates}, len(state))
+    size = len(states), len(actions), len(states), len(values), others
+    columns = (state, action, next_state, kind, other)
+    index, first, row, weight, total = _distinct(columns, size, np.ones(len(state)), reward)
     if mdp is not None and mdp.successor is not None:
         # Looked up once a distinct row; then those that are all elsewhere are one row more.
         outcome = _outcomes(mdp, index[0], index[1], index[2], first)
-        size = len(states), len(actions), mdp.num_outcomes, len(values)
-        index, merged, lump, weight, total = _distinct((*index[:2], outcome, index[3]), size, weight, total)
+        size = len(states), len(actions), mdp.num_outcomes, len(values), others
+        index, merged, lump, weight, total = _distinct((*index[:2], outcome, *index[3:]), size, weight, total)
         first, row = first[merged], lump[row]
     seen = [column.astype(np.int32) for column in index[:3]]
+    kept = {name: known[name][first] for name in covariates}
     if distinct_rewards:
-        return Transitions(seen[0], seen[1], seen[2], values[index[3]], weight)
+        return Transitions(seen[0], seen[1], seen[2], values[index[3]], weight, kept)
     paid_alike = (reward == reward[first][row]).all()
-    return (Transitions if paid_alike else MeanRewards)(seen[0], seen[1], seen[2], total / weight, weight)
+    return (Transitions if paid_alike else MeanRewards)(seen[0], seen[1], seen[2], total / weight, weight, kept)
 
 
 type _Columns = tuple[NDArray[np.int64], ...]

@@ -93,7 +93,6 @@ def left_out_told(log: Any) -> Iterator[None]:
         if not isinstance(log, xr.Dataset) or error.name not in as_labels(log.attrs.get("left_out", [])):
             raise
         raise AttributeError(
-            f"{error}. The log's source has a column {error.name!r}, which read_log left out: a row of data stands for "
-            "all steps from one state by one action to one next state, so nothing else can differ within it; make it a "
-            "part of the state"
+            f"{error}. The log's source has a column {error.name!r}, which read_log left out: name it in "
+            f"read_log(covariates=[{error.name!r}]), and rows of data tell its values apart"
         ) from error

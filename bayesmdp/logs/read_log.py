@@ -11,7 +11,7 @@ What labels may be is said in :mod:`bayesmdp.logs.log_labels`, what ends an epis
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.logs.columns import ENDS, choose_columns, unused_columns
+from bayesmdp.logs.covariates import choose_covariates, read_covariates
 from bayesmdp.logs.ends import Chain, check_ends, describe_gaps, read_flags, refuse_ends_by_name, refuse_ends_by_place
 from bayesmdp.logs.log import LARGEST_REWARD
 from bayesmdp.logs.log_labels import check_declared, read_labels
@@ -36,6 +37,7 @@ def read_log(
     columns: Mapping[str, Any] | None = None,
     states: Iterable[Hashable] | None = None,
     actions: Iterable[Hashable] | None = None,
+    covariates: Sequence[str] = (),
     reward_range: tuple[float, float] | None = None,
     gaps: Literal["warn", "refuse", "cut", "allow"] = "warn",
     separator: str | None = None,
@@ -53,11 +55,14 @@ def read_log(
         From our names to the source's, as ``{"next_state": "s2"}``. Ours are ``state``, ``action``, ``reward``,
         ``next_state``, and ``terminated`` and ``truncated``, which may be missing (None: leave that one out); other
         columns are left out, unless they seem to say where episodes end: then they must be named, or waved off with
-        None. What models should look at must be a part of the state: their rows are transitions, not steps.
+        None.
     states, actions : lists of labels, optional
         All that there are, in their order: for those that the log never shows, and for models that count on an order.
         By default those that occur, numbers in numerical and text in alphabetical order; a pandas column's ordered
         categories and a Dataset's own label sets are kept.
+    covariates : sequence of str
+        Other columns, by their names in the source, that models may read as ``data.NAME`` [row]: numbers, or labels,
+        which they see as positions in the label set; see :mod:`bayesmdp.logs.covariates`.
     reward_range : (low, high), optional
         Refuse rewards outside.
     gaps : {"warn", "refuse", "cut", "allow"}
@@ -75,10 +80,10 @@ def read_log(
     Returns
     -------
     Dataset over ``step``
-        ``state``, ``action``, ``reward``, ``next_state``, ``terminated`` and ``truncated``. Where both are true,
-        `truncated` is made false: the end is an end. Attrs: ``states`` and ``actions`` (label sets), ``source``,
-        ``ordered`` (0 for rows in no order), ``starts_known`` (0 where gaps leave open where episodes start) and
-        ``left_out`` (names of the columns that were not read, if any).
+        ``state``, ``action``, ``reward``, ``next_state``, ``terminated`` and ``truncated``, and the covariates. Where
+        an end is both, `truncated` is made false: the end is an end. Attrs: ``states`` and ``actions`` (label sets),
+        ``covariates`` (their names, if any), ``source``, ``ordered`` (0 for rows in no order), ``starts_known`` (0
+        where gaps leave open where episodes start) and ``left_out`` (names of the columns that were not read, if any).
 
     Raises
     ------
@@ -109,9 +114,10 @@ def read_log(
     declared = {"states": check_declared("states", states), "actions": check_declared("actions", actions)}
     table = open_table(source, separator, encoding, decimal)
     chosen = choose_columns(table, columns)
-    left = unused_columns(table, chosen)
+    others = choose_covariates(table, covariates, chosen)
+    left = unused_columns(table, chosen | others)
     refuse_ends_by_name(table, columns, chosen, left)
-    frame = table.read(chosen)
+    frame = table.read(chosen | others)
     if not len(frame):
         raise ValueError(f"{table.name} has a header but no rows; a log needs at least one step")
     given = source.attrs if isinstance(source, xr.Dataset) else {}
@@ -152,9 +158,11 @@ def read_log(
         "starts_known": int(gaps == "cut" or not gap.any()),
     }
     return xr.Dataset(
-        {name: ("step", values) for name, values in variables.items()},
+        {name: ("step", values) for name, values in variables.items()} | read_covariates(table, frame, list(others)),
         coords={"step": np.arange(len(frame))},
-        attrs=attrs | ({"left_out": list(map(str, left.values()))} if left else {}),
+        attrs=attrs
+        | ({"covariates": list(others)} if others else {})
+        | ({"left_out": list(map(str, left.values()))} if left else {}),
     )
 
 

@@ -19,6 +19,7 @@ from scipy.special import logsumexp
 from tqdm.auto import tqdm
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.model_reading.likelihood import row_values
 from bayesmdp.model_reading.read_model import Impossible, Model, read
 from bayesmdp.model_reading.rows import Transitions
@@ -82,7 +83,9 @@ def compare_priors(
 
     if not isinstance(priors, Mapping) or not priors:
         raise TypeError(f"priors must be a mapping of names to models; got {type(priors).__name__}")
-    readings = {name: read(model) for name, model in priors.items()}
+    known = covariates_of(log) if isinstance(log, xr.Dataset) else getattr(log, "covariates", None)
+    outcome = "next_state" if mdp is None else mdp.outcome_dim
+    readings = {name: read(model, outcome, known) for name, model in priors.items()}
     looks = {name: reading.rewarded for name, reading in readings.items()}
     if len(set(looks.values())) > 1:
         blind = next(name for name, does in looks.items() if not does)

@@ -5,6 +5,7 @@ Everything here expects 64 bits to be on, and nothing is asked of the model but 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -58,6 +59,9 @@ AXES = ("chain", "draw", "state", "action", "next_state", "outcome", "row", "par
 """Names that posteriors give to axes, and sites may not have."""
 
 
+ONE_ROW = all_transitions(1, 1, 1)
+
+
 class Impossible(ValueError):
     """A log holds what has probability 0 under a model, whatever its unknowns are."""
 
@@ -79,6 +83,10 @@ class Reading(NamedTuple):
         Of ``transition``; zeros for a model of recorded primitives.
     rewarded : bool
         Whether it looks at ``data.reward``, so that rows may not be merged over rewards.
+    covariates : tuple of str
+        Those of the data that it looks at, over which rows may not be merged either.
+    row : Transitions
+        One row that tells nothing, for what does not depend on the data.
     """
 
     model: Model
@@ -88,6 +96,8 @@ class Reading(NamedTuple):
     factors: tuple[str, ...] = ()
     shape: tuple[int, int, int] = (0, 0, 0)
     rewarded: bool = False
+    covariates: tuple[str, ...] = ()
+    row: Transitions = ONE_ROW
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -109,7 +119,7 @@ class Reading(NamedTuple):
         return {name: values[name] for name in self.latents}
 
 
-def read(model: Model, outcome: str = "next_state") -> Reading:
+def read(model: Model, outcome: str = "next_state", covariates: Mapping[str, NDArray[Any]] | None = None) -> Reading:
     """Read a model of transitions: its unknowns, checked against the contract of models.
 
     Parameters
@@ -117,6 +127,8 @@ def read(model: Model, outcome: str = "next_state") -> Reading:
     model : NumPyro function of the data
     outcome : {"next_state", "outcome"}
         What the last axis of ``transition`` is called.
+    covariates : mapping of name to array [row], optional
+        Those of the data that it will be conditioned on; the first value of each is looked at.
 
     Returns
     -------
@@ -139,12 +151,12 @@ def read(model: Model, outcome: str = "next_state") -> Reading:
     if not callable(model):
         raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
     with jax.enable_x64(True):
-        return _read(model, outcome)
+        return _read(model, outcome, {name: np.asarray(values)[:1] for name, values in (covariates or {}).items()})
 
 
-def _read(model: Model, outcome: str) -> Reading:
+def _read(model: Model, outcome: str, covariates: dict[str, NDArray[Any]]) -> Reading:
     # What a model is does not depend on which rows it is given: it is looked at with one row, and with two.
-    row = all_transitions(1, 1, 1)
+    row = ONE_ROW._replace(covariates=covariates)
     watched, asked = _watched(row)
     latents, deterministic, dims, factors, shapes = looked_at(model, watched, _unknowns)
     if "transition" not in dims:
@@ -154,7 +166,16 @@ def _read(model: Model, outcome: str) -> Reading:
             f"numpyro.deterministic('transition', ...); its sites are {listed}"
         )
     _check_fixed(shapes, looked_at(model, repeated(row, 2), _shapes))
-    reading = Reading(model, latents, deterministic, dims, factors, rewarded=bool(asked))
+    reading = Reading(
+        model,
+        latents,
+        deterministic,
+        dims,
+        factors,
+        rewarded="reward" in asked,
+        covariates=tuple(name for name in covariates if name in asked),
+        row=row,
+    )
     for seed in range(3):
         _check_transition(reading.run(row, seed).values["transition"])
     shape: Any = shapes["transition"]
@@ -290,15 +311,19 @@ def check(reading: Reading, data: Transitions) -> NDArray[np.float64]:
     return once
 
 
-def _watched(data: Transitions) -> tuple[Transitions, list[bool]]:
-    """The same data, and a list that is not empty once something looks at their reward."""
-    asked = []
+def _watched(data: Transitions) -> tuple[Transitions, set[str]]:
+    """The same data, and the names of what was looked at among the reward and the covariates."""
+    asked = set()
 
     class Watched(Transitions):
         @property
         def reward(self) -> Array:
-            asked.append(True)
+            asked.add("reward")
             return self[3]
+
+        def __getattr__(self, name: str) -> Any:
+            asked.add(name)
+            return super().__getattr__(name)
 
     return Watched(*data), asked
 

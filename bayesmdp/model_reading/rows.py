@@ -8,7 +8,7 @@ of a posterior does not grow with the number of steps.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +22,7 @@ from numpyro.primitives import Messenger
 
 from bayesmdp.foundation.arrays import Array
 
-__all__ = ["MeanRewards", "Targets", "Transitions", "all_transitions", "safe_log"]
+__all__ = ["MeanRewards", "Targets", "Transitions", "all_transitions", "combinations", "safe_log"]
 
 
 PLATE = "data_rows"
@@ -41,6 +41,8 @@ class Transitions(NamedTuple):
         Mean reward of the row's steps.
     weight : array [row]
         How often the row was seen; 0 is no observation.
+    covariates : mapping of name to array [row]
+        What else is known of the row's steps, which a model reads as ``data.NAME``; an agent's rows have none.
     """
 
     state: Array
@@ -48,6 +50,7 @@ class Transitions(NamedTuple):
     next_state: Array
     reward: Array
     weight: Array
+    covariates: Mapping[str, Array] = {}
 
     @contextlib.contextmanager
     def rows(self) -> Iterator[None]:
@@ -60,6 +63,8 @@ class Transitions(NamedTuple):
             yield
 
     def __getattr__(self, name: str) -> Any:
+        if name in self.covariates:
+            return self.covariates[name]
         raise no_column(self, name)
 
 
@@ -100,12 +105,37 @@ class Targets(NamedTuple):
 
 def no_column(data: Any, name: str) -> AttributeError:
     """What is said of a column that the rows of a model do not have; of no interest to those who only try."""
-    columns = ", ".join(data._fields)
+    own = [field for field in data._fields if field != "covariates"]
+    columns = ", ".join([*own, *(data.covariates if isinstance(data, Transitions) else ())])
     return AttributeError(
         f"the data have no {name!r}: a model may read {columns} of them, and enter rows(). Other columns of a log are "
-        "dropped; what a model needs of them it must hold itself, as an array indexed by state or action",
+        "dropped unless read_log(covariates=[...]) keeps them, and an agent's experience has none",
         name=name,
     )
+
+
+def combinations(covariates: Mapping[str, NDArray[Any]], rows: int) -> tuple[NDArray[np.int64], int]:
+    """Number the combinations of values that rows have.
+
+    Parameters
+    ----------
+    covariates : mapping of name to array [row]
+    rows : int
+        How many rows there are, where there is no covariate to tell.
+
+    Returns
+    -------
+    number : int array [row]
+        Which combination a row has.
+    count : int
+        How many there are; 1 without covariates.
+    """
+    number, count = np.zeros(rows, np.int64), 1
+    for values in covariates.values():
+        distinct, place = np.unique(values, return_inverse=True)
+        _, number = np.unique(number * len(distinct) + place, return_inverse=True)
+        count = int(number.max()) + 1
+    return number, count
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.logs.compress import compress
+from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.logs.log import as_labels
 from bayesmdp.logs.problem_from_log import mdp_from_log
 from bayesmdp.model_reading.read_model import Model, read
@@ -173,7 +174,7 @@ def _posterior(
     model: Model, log: xr.Dataset, mdp: MDP, draws: int, seed: int
 ) -> tuple[xr.DataTree, xr.DataTree, xr.DataTree]:
     """What to keep, draws to plan with, and draws to judge by."""
-    rows, _ = log_rows(read(model, mdp.outcome_dim), log, mdp)
+    rows, _ = log_rows(read(model, mdp.outcome_dim, covariates_of(log)), log, mdp)
     try:
         kept = infer(model, rows, draws=0, method="exact", mdp=mdp, seed=seed)
     except NotConjugate:

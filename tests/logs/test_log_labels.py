@@ -235,7 +235,9 @@ def test_an_error_about_a_column_left_out_says_so():
     def grouped(data):
         return data.group
 
-    with pytest.raises(AttributeError, match=r"'group'.* which read_log left out: .* make it a part of the state"):
+    with pytest.raises(
+        AttributeError, match=r"'group'.* which read_log left out: name it in read_log\(covariates=\['group'\]\)"
+    ):
         infer(grouped, log)
     with pytest.raises(AttributeError) as other:
         infer(lambda data: data.age, log)

@@ -142,7 +142,7 @@ def test_tied_through_a_batch_with_many_rows() -> None:
 
 def test_rows_seen_only() -> None:
     seen = np.array([1, 4, 17])
-    data = Transitions(*(column[seen] for column in DATA))
+    data = jax.tree.map(lambda column: column[seen], DATA)
     posterior = find(read(dirichlet_transitions(riverswim(3))), data).posterior(np.array([2.0, 3.0, 5.0]))["transition"]
     expected = np.ones(18)
     expected[seen] += [2, 3, 5]

@@ -1,3 +1,4 @@
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -56,7 +57,7 @@ def test_evidence_dense_and_lumped(log, concentration):
         assert bm.dirichlet_log_evidence(log, mdp, concentration) == pytest.approx(expected, rel=1e-12)
     # Rows of one transition given apart are the same data.
     rows = bm.compress(log, open_kernel)
-    apart = bm.Transitions(*(np.concatenate([column, column]) for column in rows))
+    apart = jax.tree.map(lambda column: np.concatenate([column, column]), rows)
     apart = apart._replace(weight=apart.weight / 2)
     assert bm.dirichlet_log_evidence(apart, open_kernel, concentration) == pytest.approx(expected, rel=1e-12)
 

@@ -32,7 +32,12 @@ from bayesmdp.posterior.beliefs.exact import exact_belief
 from bayesmdp.posterior.beliefs.particles import smc_belief
 from bayesmdp.posterior.beliefs.reward_nodes import lagrange
 from bayesmdp.posterior.particles import sampler as smc
-from bayesmdp.posterior.particles.coordinates import coordinates, evaluate, prior_draw, values_at
+from bayesmdp.posterior.particles.coordinates import coordinates
+from bayesmdp.posterior.particles.evaluation import (
+    evaluate,
+    prior_draw,
+    values_at,
+)
 from bayesmdp.posterior.particles.sampler import Settings, Target, advance, effective_size, start
 from bayesmdp.problems.world import Step
 from tests.statistical import assert_means, assert_p_value, assert_standard_normal, calibration_p_value, ranks
@@ -284,7 +289,7 @@ def test_what_does_not_fit_in_one_call_is_taken_in_by_the_next(monkeypatch: pyte
     assert float(particles.taken.sum()) == pytest.approx(2600)
     share = (1 + many[3, 1, 2:5]) / 2603
     np.testing.assert_allclose(weight @ values["current"], share, atol=0.005)
-    rows = Transitions(*(column[many.ravel() > 0] for column in all_transitions(6, 2, 6)))._replace(
+    rows = jax.tree.map(lambda column: column[many.ravel() > 0], all_transitions(6, 2, 6))._replace(
         weight=many[many > 0]
     )
     monkeypatch.setattr(smc, "MAX_STEPS", 1)

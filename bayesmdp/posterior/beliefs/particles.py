@@ -17,16 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.model_reading.read_model import Model, read_for_agents
+from bayesmdp.model_reading.read_model import ONE_ROW, Model, read_for_agents
 from bayesmdp.model_reading.rows import Transitions, all_transitions
 from bayesmdp.posterior.beliefs.belief import Belief
 from bayesmdp.posterior.beliefs.particle_draws import ParticleDraws
 from bayesmdp.posterior.beliefs.reward_nodes import lagrange, middle_and_size, reward_nodes
 from bayesmdp.posterior.beliefs.tally import Tally
-from bayesmdp.posterior.particles.coordinates import (
-    Coordinates,
+from bayesmdp.posterior.particles.coordinates import Coordinates, coordinates
+from bayesmdp.posterior.particles.evaluation import (
     Points,
-    coordinates,
     evaluate,
     evaluate_at_random,
     evaluate_kernel,
@@ -42,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Followed", "smc_belief"]
 
-ONE_ROW = all_transitions(1, 1, 1)
 """Data for what does not depend on them."""
 
 

@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.records import Records
 from bayesmdp.posterior.beliefs.particle_draws import ParticleDraws
-from bayesmdp.posterior.particles.coordinates import evaluate, prior_draw, values_at
+from bayesmdp.posterior.particles.evaluation import (
+    evaluate,
+    prior_draw,
+    values_at,
+)
 from bayesmdp.posterior.particles.hmc import Target, finite
 from bayesmdp.posterior.particles.sampler import Particles, advance, start
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.model_runs import sites
-from bayesmdp.model_reading.read_model import Model
-from bayesmdp.model_reading.rows import Transitions, all_transitions
+from bayesmdp.model_reading.read_model import Model, Reading
+from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.families import FAMILIES, Family
 from bayesmdp.posterior.random_variables import standard_log_gamma
 
@@ -72,11 +72,11 @@ def exact_draws(
     layout: Layout,
     num_draws: int,
     seed: int,
-    model: Model | None,
+    reading: Reading | None,
     *,
     prior: bool = False,
 ) -> dict[str, NDArray[Any]]:
-    """Independent draws {site: [draw, ...]} of latent and deterministic sites; the model is needed for the latter.
+    """Independent draws {site: [draw, ...]} of latent and deterministic sites; the model as read is for the latter.
 
     Made by NumPy, which has nothing to compile and is as fast; `draw_sites` is for compiled code.
     """
@@ -87,9 +87,9 @@ def exact_draws(
     size, parts = math.ceil(num_draws / chunks), []
     for begin in range(0, num_draws, size):
         part = _host_draws(rng, layout, parameters, size)
-        if layout.deterministic:
+        if layout.deterministic and reading is not None:
             # What the model observes plays no part in its deterministic sites.
-            part |= jax.tree.map(np.asarray, _computed(model, layout.deterministic, all_transitions(1, 1, 1), part))
+            part |= jax.tree.map(np.asarray, _computed(reading.model, layout.deterministic, reading.row, part))
         parts.append({name: values[: num_draws - begin] for name, values in part.items()})
     return parts[0] if len(parts) == 1 else {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 

@@ -72,15 +72,21 @@ def draw(
     for sites, family in layout.sites:
         own = dataset[sites[-1]]
         parameters[sites[-1]] = np.asarray(own.sel(parameter=list(family.labels)) if family.labels else own)
+    reading = None
+    if model is not None:
+        outcome = posterior.attrs.get("outcome", "outcome" if "outcome" in dataset.dims else "next_state")
+        rows = posterior["constant_data"].to_dataset() if "constant_data" in posterior.children else xr.Dataset()
+        known = {str(name): rows[name].values for name in rows if name not in ("state", "action", "weight")}
+        reading = read(model, outcome, known)
     with jax.enable_x64(True):
-        drawn = in_chains(exact_draws(parameters, layout, draws, seed, model), chains)
+        drawn = in_chains(exact_draws(parameters, layout, draws, seed, reading), chains)
         dims = {
             site: tuple(str(dim) for dim in dataset[sites[-1]].dims if dim != "parameter")
             for sites, _ in layout.sites
             for site in sites
         }
-        if model is not None:
-            dims = read(model, "outcome" if "outcome" in dataset.dims else "next_state").dims
+        if reading is not None:
+            dims = reading.dims
     group = xr.Dataset({name: (("chain", "draw", *dims[name]), values) for name, values in drawn.items()})
     labelled = [posterior[name].coords for name in ("prior", "posterior", "parameters") if name in posterior.children]
     coords = {dim: of_group[dim].values for of_group in labelled for dim in group.dims if dim in of_group}

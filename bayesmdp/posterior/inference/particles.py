@@ -16,12 +16,12 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.model_reading.records import Records
 from bayesmdp.model_reading.rows import Transitions
-from bayesmdp.posterior.particles.coordinates import (
-    Coordinates,
-    coordinates,
+from bayesmdp.posterior.particles.coordinates import Coordinates, coordinates
+from bayesmdp.posterior.particles.evaluation import (
     evaluate,
     evaluate_at_random,
     evaluate_kernel,
+    one_row,
     prior_draw,
     values_at,
 )
@@ -125,7 +125,7 @@ def _run(
     def log_densities(z: Array, choice: Array) -> tuple[Array, Array]:
         if not plain:
             return evaluate(model, layout, z, choice, once)
-        log_prior, kernel = evaluate_kernel(model, layout, z, choice)
+        log_prior, kernel = evaluate_kernel(model, layout, z, choice, one_row(data))
         return log_prior, kernel[data.state, data.action, data.next_state]
 
     target = Target(lambda key: prior_draw(model, layout, key, once), log_densities, layout.choices)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.validation import integer
-from bayesmdp.model_reading.read_model import Data, Model
+from bayesmdp.model_reading.read_model import Data, Model, Reading
 from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
 from bayesmdp.posterior.inference import nuts, particles
 from bayesmdp.posterior.inference.tree import in_chains
@@ -63,16 +63,16 @@ def drawn_exactly(
     before: dict[str, NDArray[Any]],
     after: dict[str, NDArray[Any]],
     layout: Layout,
-    model: Model | None,
+    reading: Reading | None,
     log_evidence: float,
     request: Request,
 ) -> Drawn:
     """Draws from the parameters of a prior and of its posterior in closed form, by site.
 
-    The model is needed where it computes sites from others.
+    The model, as it was read, is needed where it computes sites from others.
     """
     prior, posterior = (
-        in_chains(exact_draws(parameters, layout, request.draws, request.seed, model, prior=first), request.chains)
+        in_chains(exact_draws(parameters, layout, request.draws, request.seed, reading, prior=first), request.chains)
         for parameters, first in ((before, True), (after, False))
     )
     return Drawn(posterior, prior, {}, {"log_evidence": log_evidence, "log_evidence_sd": 0.0})

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.model_reading.read_model import Reading
-from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.model_reading.rows import Transitions, combinations
 from bayesmdp.posterior.closed_forms.coefficients import Rows
 
 __all__ = ["summarise_rewards"]
@@ -48,7 +48,9 @@ def summarise_rewards(reading: Reading, data: Transitions) -> Transitions:
     """
     if len(data.weight) <= MANY_ROWS:
         return data
-    kind = np.atleast_1d(np.ravel_multi_index((data.state, data.action, data.next_state), reading.shape))
+    other, others = combinations(data.covariates, len(data.weight))
+    places = (data.state, data.action, data.next_state, other)
+    kind = np.atleast_1d(np.ravel_multi_index(places, (*reading.shape, others)))
     kinds, first, place = np.unique(kind, return_index=True, return_inverse=True)
     if 4 * len(kinds) > len(kind):
         return data

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.logs.compress import compress
+from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.logs.log import label_set, left_out_told
 from bayesmdp.model_reading.likelihood import row_values
 from bayesmdp.model_reading.lookups import check_lookups
@@ -39,7 +40,8 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
     """`infer` of a model with a site ``transition``, and with unknown rewards where it has a site ``reward``."""
     with left_out_told(log):
         # Read the model once: its unknowns, and whether it looks at rewards.
-        reading = read(model, "next_state" if mdp is None else mdp.outcome_dim)
+        known = covariates_of(log) if isinstance(log, xr.Dataset) else getattr(log, "covariates", None)
+        reading = read(model, "next_state" if mdp is None else mdp.outcome_dim, known)
         data, labels = log_rows(reading, log, mdp)
     with jax.enable_x64(True):
         padded = _padded(data)
@@ -66,7 +68,7 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
                 for weight in (padded.weight, 0 * padded.weight)
             )
             evidence = conjugate_log_evidence(padded, closed_form, parameters)
-            drawn = drawn_exactly(before, parameters, closed_form.layout, model, evidence, request)
+            drawn = drawn_exactly(before, parameters, closed_form.layout, reading, evidence, request)
     families = {} if closed_form is None else {name: site.family for name, site in closed_form.sites.items()}
     return posterior_tree(
         prior=drawn.prior,
@@ -85,6 +87,7 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
             "model": getattr(model, "__name__", type(model).__name__),
             "latents": json.dumps(list(reading.latents)),
             "deterministic": json.dumps(reading.deterministic),
+            "outcome": reading.dims["transition"][-1],
             "families": "{}" if closed_form is None else closed_form.layout.to_text(),
             "rewards": rewards,
             "seed": request.seed,
@@ -106,8 +109,9 @@ def log_rows(reading: Reading, log: xr.Dataset | Transitions, mdp: MDP | None) -
                 "compress(log, distinct_rewards=True)"
             )
         data = jax.tree.map(np.asarray, Transitions(*log))
-        if data.weight.ndim != 1 or any(column.shape != data.weight.shape for column in data):
-            raise ValueError(f"the columns of the data have shapes {[column.shape for column in data]}; expected equal")
+        shapes = [column.shape for column in jax.tree.leaves(data)]
+        if data.weight.ndim != 1 or any(shape != data.weight.shape for shape in shapes):
+            raise ValueError(f"the columns of the data have shapes {shapes}; expected equal")
         if not (np.isfinite(data.weight) & (data.weight >= 0)).all() or not data.weight.sum() > 0:
             raise ValueError("the data's weights must be finite, at least 0 and not all 0")
         for name in ("state", "action", "next_state"):
@@ -118,7 +122,7 @@ def log_rows(reading: Reading, log: xr.Dataset | Transitions, mdp: MDP | None) -
         states: Sequence[Hashable] | None = None if mdp is None else mdp.states
         actions: Sequence[Hashable] | None = None if mdp is None else mdp.actions
     else:
-        data = compress(log, mdp, distinct_rewards=reading.rewarded)
+        data = compress(log, mdp, distinct_rewards=reading.rewarded, covariates=reading.covariates)
         states = label_set(log, "states") if mdp is None else mdp.states
         actions = label_set(log, "actions") if mdp is None else mdp.actions
     return data, Labels(states, actions, None if mdp is None else mdp.successor)

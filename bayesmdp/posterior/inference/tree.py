@@ -120,6 +120,7 @@ def posterior_tree(
             "state": ("row", states[data.state]),
             "action": ("row", actions[data.action]),
             "weight": ("row", np.asarray(data.weight, float)),
+            **{name: ("row", np.asarray(values)) for name, values in data.covariates.items()},
         },
         coords=row,
     )
