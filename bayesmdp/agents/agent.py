@@ -5,17 +5,17 @@ over a state of its own choosing, which `simulate` scans. What they close over i
 (levels, scales, rates) and in `problem` (rewards, discount) may change without compiling again; only shapes and the
 choice of algorithm, prior and draw rule are static.
 
-========================  =============================================================================================
-``init(key)``             state before any experience
-``begin(key, state)``     a new planning period: draw from the belief, plan, reset what belongs to the period
-``act(key, state, s)``    action in state `s`
-``observe(key, state, step)``  learn from one step; per-step sweeps and the stage of a finite horizon live here
-``ends(coin, state, step)``    whether a new period begins: at an episode's end, a doubling of visits, every step, or as
-                          `coin`, a uniform number, falls
-``policy(state)``         the period's policy [state], which regret is computed from
-``report(state, s, a)``   scalars to record at each step, by name
-``belief(state)``         the belief's state, from which checkpoints draw; () where there is none
-========================  =============================================================================================
+==============================  ========================================================================================
+``init(key)``                   state before any experience
+``begin(key, state)``           a new planning period: draw from the belief, plan, reset what belongs to the period
+``act(key, state, s)``          action in state `s`
+``observe(key, state, step)``   learn from one step; per-step sweeps and the stage of a finite horizon live here
+``ends(uniform, state, step)``  whether a new period begins: at an episode's end, a doubling of visits, every step,
+                                or at random, by `uniform`, a random number that is uniform in [0, 1)
+``policy(state)``               the period's policy [state], which regret is computed from
+``report(state, s, a)``         scalars to record at each step, by name
+``belief(state)``               the belief's state, from which checkpoints draw; () where there is none
+==============================  ========================================================================================
 """
 
 from __future__ import annotations

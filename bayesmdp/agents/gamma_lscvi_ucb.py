@@ -25,11 +25,19 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.least_squares import Regression, doubled, include, lengths, no_data, refreshed
+from bayesmdp.agents.families.least_squares import (
+    ROUNDING,
+    Regression,
+    doubled,
+    include,
+    lengths,
+    no_data,
+    refreshed,
+    unit_bonus,
+)
 from bayesmdp.agents.families.optimistic import best_action, dense_unit_rewards, horizon_options, pair_features
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
@@ -38,9 +46,6 @@ from bayesmdp.problems.problem import Problem
 from bayesmdp.problems.world import Step
 
 __all__ = ["gamma_lscvi_ucb"]
-
-ROUNDING = 1e-9
-"""A Q that is higher by no more is not counted as another."""
 
 
 def gamma_lscvi_ucb(
@@ -126,7 +131,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     pairs = problem.available.shape
     phi = pair_features(problem)
     dimension, gamma, width = phi.shape[-1], options["discount"], 2 * options["span"]
-    beta, cap = optimism(options, dimension), 1 / (1 - gamma)
+    beta, cap = unit_bonus(options, dimension), 1 / (1 - gamma)
     reward = problem.reward[..., 0]
 
     def init(key: Array) -> _State:
@@ -180,19 +185,8 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         begin=begin,
         act=lambda key, state, s: best_action(problem.available[s], state.pool[s]),
         observe=observe,
-        ends=lambda coin, state, step: doubled(state.data, state.known),
+        ends=lambda uniform, state, step: doubled(state.data, state.known),
         policy=lambda state: greedy(problem, state.pool)[0],
         report=report,
         belief=lambda state: (),
     )
-
-
-def optimism(options: Options, dimension: int) -> Array:
-    """The bonus of a pair of length 1, beta."""
-    logarithm = jnp.log(dimension * options["horizon"] / options["failure"])
-    return options["scale"] * 2 * options["span"] * dimension * jnp.sqrt(logarithm)
-
-
-def sweeps_to_settle(horizon: int, discount: float) -> int:
-    """How many sweeps there is room for: those that a contraction by gamma takes to forget its start; T at most."""
-    return min(int(horizon), int(np.ceil(np.log(ROUNDING / 10) / np.log(discount))))

@@ -16,9 +16,17 @@ import jax.numpy as jnp
 from jax import lax
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.least_squares import Regression, doubled, include, lengths, no_data, refreshed
+from bayesmdp.agents.families.least_squares import (
+    Regression,
+    doubled,
+    include,
+    lengths,
+    no_data,
+    refreshed,
+    sweeps_to_settle,
+    unit_bonus,
+)
 from bayesmdp.agents.families.optimistic import dense_unit_rewards, horizon_options, pair_features
-from bayesmdp.agents.gamma_lscvi_ucb import optimism, sweeps_to_settle
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.planning import clip_span, greedy
@@ -105,7 +113,7 @@ class _PlannedRules:
         pairs = problem.available.shape
         phi = pair_features(problem)
         dimension, gamma, width = phi.shape[-1], options["discount"], 2 * options["span"]
-        beta, cap = optimism(options, dimension), 1 / (1 - gamma)
+        beta, cap = unit_bonus(options, dimension), 1 / (1 - gamma)
         reward, steps = problem.reward[..., 0], jnp.asarray(options["horizon"], jnp.int32)
 
         def init(key: Array) -> _State:
@@ -171,7 +179,7 @@ class _PlannedRules:
             begin=begin,
             act=lambda key, state, s: policy(state)[s],
             observe=observe,
-            ends=lambda coin, state, step: doubled(state.data, state.known) | (state.left == steps),
+            ends=lambda uniform, state, step: doubled(state.data, state.known) | (state.left == steps),
             policy=policy,
             report=report,
             belief=lambda state: (),

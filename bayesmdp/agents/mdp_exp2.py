@@ -178,7 +178,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         begin=begin,
         act=act,
         observe=observe,
-        ends=lambda coin, state, step: state.age >= episode,
+        ends=lambda uniform, state, step: state.age >= episode,
         policy=lambda state: greedy(problem, phi @ state.weight)[0],
         report=lambda state, s, a: {
             "probability": state.policy[s, a],

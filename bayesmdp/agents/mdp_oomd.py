@@ -232,7 +232,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         begin=begin,
         act=act,
         observe=observe,
-        ends=lambda coin, state, step: state.age >= episode,
+        ends=lambda uniform, state, step: state.age >= episode,
         policy=lambda state: greedy(problem, state.policy)[0],
         report=lambda state, s, a: {"probability": state.policy[s, a], "samples": state.told[s]},
         belief=lambda state: (),

@@ -177,7 +177,7 @@ def _rules(problem: Problem, options: Options, stages: int) -> Rules:
         begin=begin,
         act=lambda key, state, s: state.plan[stage_of(state), s],
         observe=observe,
-        ends=lambda coin, state, step: state.stage >= stages,
+        ends=lambda uniform, state, step: state.stage >= stages,
         policy=lambda state: state.plan[stage_of(state)],
         report=lambda state, s, a: {
             "bonus": beta * state.length[s, a],

@@ -227,9 +227,9 @@ def _rules(belief: Belief, problem: Problem, options: Options, around: Any) -> R
     def observe(key: Array, state: _State, step: Step) -> _State:
         return state._replace(belief=belief.observe(key, state.belief, step))
 
-    def ends(coin: Array, state: _State, step: Step) -> Array:
+    def ends(uniform: Array, state: _State, step: Step) -> Array:
         s, a = step.state, step.action
-        return doubled(coin, step, jnp.zeros(()), belief.visits(state.belief)[s, a], state.before[s, a])
+        return doubled(uniform, step, jnp.zeros(()), belief.visits(state.belief)[s, a], state.before[s, a])
 
     def report(state: _State, s: Array, a: Array) -> dict[str, Array]:
         told = {name: getattr(state, name) for name in ("gain", "cut", "sweeps", "period", "failures")}

@@ -130,7 +130,7 @@ class FittedRules:
             begin=begin,
             act=act,
             observe=observe,
-            ends=lambda coin, state, step: coin >= problem.discount,
+            ends=lambda uniform, state, step: uniform >= problem.discount,
             policy=lambda state: state.policy,
             report=report,
             belief=lambda state: state.belief,

@@ -72,11 +72,11 @@ def _rules(belief: QBelief, problem: Problem, options: Options) -> Rules:
     def act(key: Array, state: _State, s: Array) -> Array:
         # The end has no stage of its own.
         q = features[s] @ state.theta[jnp.minimum(stage[s], len(state.theta) - 1)]
-        coin, choice, noise = random.split(key, 3)
+        explores, choice, noise = random.split(key, 3)
         heat = options["temperature"]
         tempered = q / jnp.where(heat > 0, heat, 1) + jnp.where(heat > 0, random.gumbel(noise, q.shape), 0)
-        uniform = random.gumbel(choice, q.shape)
-        values = jnp.where(random.uniform(coin) < options["epsilon"], uniform, tempered)
+        any_action = random.gumbel(choice, q.shape)
+        values = jnp.where(random.uniform(explores) < options["epsilon"], any_action, tempered)
         return jnp.argmax(jnp.where(problem.available[s], values, -jnp.inf)).astype(jnp.int32)
 
     def observe(key: Array, state: _State, step: Step) -> _State:
@@ -97,7 +97,7 @@ def _rules(belief: QBelief, problem: Problem, options: Options) -> Rules:
         begin=begin,
         act=act,
         observe=observe,
-        ends=lambda coin, state, step: step.last,
+        ends=lambda uniform, state, step: step.last,
         policy=policy,
         report=lambda state, s, a: {"period": state.period},
         belief=lambda state: state.belief,

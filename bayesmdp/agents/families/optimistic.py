@@ -82,7 +82,7 @@ def dense_counter(mdp: MDP) -> Belief:
     return counter(mdp)
 
 
-def never(coin: Array, state: Any, step: Step) -> Array:
+def never(uniform: Array, state: Any, step: Step) -> Array:
     """`ends` of an agent that plans at every step, or never again."""
     return jnp.zeros((), bool)
 

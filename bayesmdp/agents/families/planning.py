@@ -2,9 +2,9 @@
 
 An algorithm of this family is two functions. ``prepare(key, belief_state, period) -> Decision`` says at the start of a
 period what to plan for: kernels and rewards (drawn, mean or empirical, perhaps with a bonus) and a risk measure.
-``ends(coin, step, age, visits, before) -> bool`` says when the period is over; :func:`pseudo_episode`, :func:`every`,
-:func:`first_reaches` and :func:`doubling` are those there are. The rest is here: plans are for discounted value, or for
-the average reward where the problem has no discount.
+``ends(uniform, step, age, visits, before) -> bool`` says when the period is over; :func:`pseudo_episode`,
+:func:`every`, :func:`first_reaches` and :func:`doubling` are those there are. The rest is here: plans are for
+discounted value, or for the average reward where the problem has no discount.
 
 Pseudo-episodes are those of Xu et al. (2024), as used by Song, Wang and Zhou (2026), section 3.2: after each step a new
 one begins with probability 1 - discount, independently of the trajectory. Lengths are Geometric, so the expected sum of
@@ -55,7 +55,7 @@ __all__ = [
 ]
 
 type Ends = Callable[[Array, Step, Array, Array, Array], Array]
-"""``ends(coin, step, age, visits, before)``.
+"""``ends(uniform, step, age, visits, before)``.
 
 A uniform number, the step, steps in the period, and visits of the step's pair, now and when the period began.
 """
@@ -128,26 +128,26 @@ class PlannerState(NamedTuple):
 
 def pseudo_episode(problem: Problem) -> Ends:
     """A period ends after each step with probability 1 - discount."""
-    return lambda coin, step, age, visits, before: coin >= problem.discount
+    return lambda uniform, step, age, visits, before: uniform >= problem.discount
 
 
 def every(options: Options, problem: Problem) -> Ends:
     """A period has as many steps as the option ``episode`` says; without it the problem's kind tells its length."""
     if "episode" in options:
-        return lambda coin, step, age, visits, before: age >= options["episode"]
+        return lambda uniform, step, age, visits, before: age >= options["episode"]
     if problem.stage is not None:
-        return lambda coin, step, age, visits, before: step.last
+        return lambda uniform, step, age, visits, before: step.last
     return doubling() if problem.discount is None else pseudo_episode(problem)
 
 
 def first_reaches(times: Array) -> Ends:
     """A period ends when a pair has just been tried so many times."""
-    return lambda coin, step, age, visits, before: visits == times
+    return lambda uniform, step, age, visits, before: visits == times
 
 
 def doubling() -> Ends:
     """A period ends when a pair has been tried as often in it as in all before, and once. Jaksch et al. (2010)."""
-    return lambda coin, step, age, visits, before: visits >= 2 * jnp.maximum(before, 0.5)
+    return lambda uniform, step, age, visits, before: visits >= 2 * jnp.maximum(before, 0.5)
 
 
 def episode_option(episode: int | None) -> dict[str, int]:
@@ -209,9 +209,9 @@ def planning_rules(
     def observe(key: Array, state: PlannerState, step: Step) -> PlannerState:
         return state._replace(belief=belief.observe(key, state.belief, step), age=state.age + 1)
 
-    def over(coin: Array, state: PlannerState, step: Step) -> Array:
+    def over(uniform: Array, state: PlannerState, step: Step) -> Array:
         s, a = step.state, step.action
-        return ends(coin, step, state.age, belief.visits(state.belief)[s, a], state.before[s, a])
+        return ends(uniform, step, state.age, belief.visits(state.belief)[s, a], state.before[s, a])
 
     def report(state: PlannerState, s: Array, a: Array) -> dict[str, Array]:
         told = {name: values[s, a] if values.ndim else values for name, values in state.account.items()}
