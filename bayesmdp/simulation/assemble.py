@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +15,7 @@ from bayesmdp.posterior.inference.tree import Labels, label_draws
 from bayesmdp.problems.decision_problem import DecisionProblem
 from bayesmdp.simulation.rollout import Rollout
 
-__all__ = ["Run", "assemble", "join_replicates"]
+__all__ = ["Run", "assemble", "finished_by_all", "join_replicates"]
 
 
 class Run(NamedTuple):
@@ -36,7 +36,7 @@ def assemble(
 ) -> xr.DataTree | None:
     """The results of the replicates that every agent finished, joined to those of `resume`."""
     names = list(beliefs)
-    whole = sorted(r for r in {r for _, r in runs} if all((name, r) in runs for name in names))
+    whole = finished_by_all(names, runs)
     if not whole:
         return resume
     reports = {key for name in names for key in runs[name, whole[0]].rollout.report}
@@ -85,6 +85,11 @@ def assemble(
             {"checkpoint": attrs["checkpoints"], "replicate": whole},
         )
     return join_replicates(resume, xr.DataTree.from_dict(nodes))
+
+
+def finished_by_all(names: Sequence[str], runs: Mapping[tuple[str, int], object]) -> list[int]:
+    """Return the replicates that every agent of `names` finished, in order."""
+    return sorted(r for r in {r for _, r in runs} if all((name, r) in runs for name in names))
 
 
 def join_replicates(old: xr.DataTree | None, new: xr.DataTree) -> xr.DataTree:
