@@ -9,11 +9,13 @@ last few of a run the plan is stationary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.least_squares import (
@@ -129,25 +131,23 @@ class _PlannedRules:
                 episode=jnp.zeros(()),
             )
 
-        def begin(key: Array, state: _State) -> _State:
+        def begin(key: Key[Array, ""], state: _State) -> _State:
             known = refreshed(state.data)
             length = lengths(known.inverse, phi)
             optimistic = reward + gamma * beta * length
 
-            def more(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-                made, value, _, plan = carry
+            def sweep(value: Float[Array, " state"]) -> tuple[Int[Array, " state"], Float[Array, " state"]]:
+                # w = Lambda^-1 sum_D phi_i (V(s_i') - min V),
+                # Q = min(r + gamma (<phi, w> + min V + beta |phi|_{Lambda^-1}), 1 / (1 - gamma)).
                 least = jnp.min(value)
                 q = jnp.minimum(optimistic + gamma * (phi @ known.weights(value - least) + least), cap)
-                policy, new = greedy(problem, q)
-                new = jnp.where(options["clip"] > 0, clip_span(new, width), new)
-                return made + 1, new, (new == value).all(), plan.at[made].set(policy)
+                # V <- min(U, min U + H), U = max_a Q.
+                policy, value = greedy(problem, q)
+                return policy, jnp.where(options["clip"] > 0, clip_span(value, width), value)
 
-            def unsettled(carry: tuple[Array, Array, Array, Array]) -> Array:
-                made, _, settled, _ = carry
-                return ~settled & (made < jnp.minimum(state.left, self.sweeps))
-
-            carry = (jnp.zeros((), jnp.int32), jnp.full(pairs[0], cap), jnp.zeros((), bool), state.plan)
-            made, value, _, plan = lax.while_loop(unsettled, more, carry)
+            made, value, plan = _sweeps_until_settled(
+                sweep, jnp.full(pairs[0], cap), state.plan, jnp.minimum(state.left, self.sweeps)
+            )
             return state._replace(
                 data=known,
                 known=known,
@@ -184,3 +184,28 @@ class _PlannedRules:
             report=report,
             belief=lambda state: (),
         )
+
+
+def _sweeps_until_settled(
+    sweep: Callable[[Float[Array, " state"]], tuple[Int[Array, " state"], Float[Array, " state"]]],
+    start: Float[Array, " state"],
+    plan: Int[Array, "sweep state"],
+    most: Int[Array, ""],
+) -> tuple[Int[Array, ""], Float[Array, " state"], Int[Array, "sweep state"]]:
+    """Repeat ``sweep(value) -> (policy, value)`` until the value stays, `most` times at most, and keep each policy.
+
+    Returns the number of sweeps, the last value, and the plan.
+    """
+
+    def one_more(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        made, value, _, plan = carry
+        policy, new = sweep(value)
+        return made + 1, new, (new == value).all(), plan.at[made].set(policy)
+
+    def unsettled(carry: tuple[Array, Array, Array, Array]) -> Array:
+        made, _, settled, _ = carry
+        return ~settled & (made < most)
+
+    carry = (jnp.zeros((), jnp.int32), start, jnp.zeros((), bool), plan)
+    made, value, _, plan = lax.while_loop(unsettled, one_more, carry)
+    return made, value, plan
