@@ -13,7 +13,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.posterior.inference.tree import Labels, label_draws
 from bayesmdp.problems.decision_problem import DecisionProblem
-from bayesmdp.simulation.rollout import Rollout
+from bayesmdp.simulation.windows import Rollout
 
 __all__ = ["Run", "assemble", "finished_by_all", "join_replicates"]
 

@@ -1,9 +1,9 @@
 """Agents that meet one task after another, and what they carry from task to task: a prior.
 
-In each replicate all agents meet the same tasks, drawn from one distribution, with the same luck in each. Between tasks
-an agent may learn the next one's prior from what all tasks so far left behind (:mod:`bayesmdp.learned_priors`); its
-compiled program takes the prior's numbers as inputs, so nothing is compiled again. Learning is done on the host, by
-libraries.
+In each replicate all agents meet the same tasks, drawn from one distribution, with the same random numbers in each.
+Between tasks an agent may learn the next one's prior from what all tasks so far left behind
+(:mod:`bayesmdp.learned_priors`); its compiled program takes the prior's numbers as inputs, so nothing is compiled
+again. Learning is done on the host, by libraries.
 """
 
 from __future__ import annotations
@@ -36,8 +36,9 @@ from bayesmdp.simulation.assemble_tasks import WINDOWS, TaskRuns, assemble_tasks
 from bayesmdp.simulation.prepare import Prepared, draw_truth, prepare, window_length
 from bayesmdp.simulation.provenance import provenance, resumable
 from bayesmdp.simulation.regret import TASK_OBJECTIVES, Objective
-from bayesmdp.simulation.rollout import Rollout, run_agent
+from bayesmdp.simulation.rollout import run_agent
 from bayesmdp.simulation.threads import OnReplicate, run_replicates
+from bayesmdp.simulation.windows import Rollout
 
 __all__ = ["simulate_tasks"]
 
