@@ -24,6 +24,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from jaxtyping import Key
+
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.problems.world import Step
@@ -47,13 +49,14 @@ class Rules(NamedTuple):
     belief: Callable[[State], Any]
 
 
-def stay(key: Array, state: State) -> State:
-    """`begin` of an agent that does not plan."""
+def stay(key: Key[Array, ""], state: State) -> State:
+    """Return the state as it is: the `begin` of an agent that does not plan in periods."""
     del key
     return state
 
 
 def _no_belief(mdp: Any) -> None:
+    """Make no belief, for an agent that is not Bayesian."""
     del mdp
 
 
@@ -69,10 +72,9 @@ class Agent:
         ``rules(belief, problem, options) -> Rules``; a module-level function, so that equal agents share one program.
     make_belief : callable, optional
         ``make_belief(mdp) -> Belief``, or a `QBelief`. It may look at what is known only: an agent is never shown the
-        true kernel. Without it
-        the rules are given None (an agent that is not Bayesian).
+        true kernel. Without it the rules are given None (an agent that is not Bayesian).
     objectives, spaces : tuples of str
-        Those of the MDPs it can act in.
+        What the problems that it can act in may be judged by, and the kinds of their states.
     room : int, optional
         The most steps it can take on a continuous space.
     options : mapping of str to array
@@ -91,5 +93,5 @@ class Agent:
     room: int | None = None
 
     def describe(self) -> dict[str, Any]:
-        """All options by name, for the results' attrs."""
+        """Return all options by name, for the results' attrs."""
         return {"algorithm": self.algorithm, **dict(self.options), **dict(self.static)}

@@ -14,7 +14,7 @@ __all__ = ["bandit_ts"]
 
 
 def bandit_ts(prior: Model, *, episodes: int | None = None) -> Agent:
-    """Thompson sampling of rewards, blind to what follows.
+    """Thompson sampling of the rewards of each stage, which looks at nothing that follows.
 
     Parameters
     ----------

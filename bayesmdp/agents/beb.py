@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Float, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.planning import Decision, episode_option, every, live_mean, planning_rules
@@ -31,7 +32,7 @@ __all__ = ["beb"]
 
 
 def beb(prior: Model, *, scale: float = 1.0, episode: int | None = 1) -> Agent:
-    """The posterior-mean problem with a bonus for what was tried seldom (BEB).
+    """Planning for the posterior-mean problem with a bonus for what was tried seldom (BEB).
 
     Parameters
     ----------
@@ -59,8 +60,9 @@ def beb(prior: Model, *, scale: float = 1.0, episode: int | None = 1) -> Agent:
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
-    def prepare(key: Array, state: Any, period: Array) -> Decision:
+    def prepare(key: Key[Array, ""], state: Any, period: Float[Array, ""]) -> Decision:
         assert belief.moments is not None
+        # beta / (1 + n0 + n), with 1 + n0 + n = sum m (1 - m) / sum Var over a row.
         believed, moments = belief.moments(key, state)
         expected, variance = moments["transition"]
         spread = (expected * (1 - expected)).sum(-1)

@@ -23,28 +23,28 @@ __all__ = ["Example", "endless_river", "river", "river_in_episodes", "slippery_l
 
 @cache
 def river() -> tuple[Any, Model]:
-    """A discounted river of six states, and a Dirichlet prior of it."""
+    """Return a discounted river of six states, and a Dirichlet prior of it."""
     problem = riverswim(6)
     return problem, dirichlet_transitions(problem, concentration=1 / 6)
 
 
 @cache
 def endless_river() -> tuple[Any, Model]:
-    """The same river and prior, judged by the average reward."""
+    """Return the same river and prior, judged by the average reward."""
     problem, prior = river()
     return problem.replace(discount=None), prior
 
 
 @cache
 def river_in_episodes() -> tuple[Any, Model]:
-    """The same river in episodes of ten steps, each pair a feature, and a Normal prior of its Q-function."""
+    """Return the same river in episodes of ten steps, each pair a feature, and a Normal prior of its Q-function."""
     problem = unroll(riverswim(6).replace(features=np.eye(12).reshape(6, 2, 12)), 10)
     return problem, gaussian_q(problem, covariance=4.0, noise=0.1)
 
 
 @cache
 def slippery_lake() -> tuple[Any, Model]:
-    """The lake whose states are positions, and its prior."""
+    """Return the lake whose states are positions, and its prior."""
     problem = lake_environment()
     return problem, lake_prior(problem)
 

@@ -26,6 +26,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Bool, Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.least_squares import (
@@ -89,6 +90,7 @@ def gamma_lscvi_ucb(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import bayesmdp as bm
     >>> river = bm.environments.riverswim(6, discount=None)
     >>> agent = bm.agents.gamma_lscvi_ucb(horizon=2_000, span=6.31)
@@ -111,20 +113,22 @@ class _State(NamedTuple):
     length : array [state, action]
         |phi| under the episode's inverse.
     value : array [state]
+        V.
     pool : array [state, action]
         The largest Q of the episode.
     frozen : bool array [state, action]
         Whether that is its first.
     episode : float
+        Episodes begun.
     """
 
     data: Regression
     known: Regression
-    length: Array
-    value: Array
-    pool: Array
-    frozen: Array
-    episode: Array
+    length: Float[Array, "state action"]
+    value: Float[Array, " state"]
+    pool: Float[Array, "state action"]
+    frozen: Bool[Array, "state action"]
+    episode: Float[Array, ""]
 
 
 def _rules(belief: None, problem: Problem, options: Options) -> Rules:
@@ -134,7 +138,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     beta, cap = unit_bonus(options, dimension), 1 / (1 - gamma)
     reward = problem.reward[..., 0]
 
-    def init(key: Array) -> _State:
+    def init(key: Key[Array, ""]) -> _State:
         nothing = no_data(options["ridge"], dimension, pairs[0])
         return _State(
             data=nothing,
@@ -146,22 +150,26 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
             episode=jnp.zeros(()),
         )
 
-    def sweep(state: _State) -> tuple[Array, Array]:
-        """The next Q and V."""
+    def sweep(state: _State) -> tuple[Float[Array, "state action"], Float[Array, " state"]]:
+        """Return the next Q and V."""
+        # w = Lambda^-1 sum_D phi_i (V(s_i') - min V).
         least = jnp.min(state.value)
         weights = state.known.weights(state.value - least)
+        # Q = min(r + gamma (<phi, w> + min V + beta |phi|_{Lambda^-1}), 1 / (1 - gamma)).
         q = jnp.minimum(reward + gamma * (phi @ weights + least + beta * state.length), cap)
+        # V <- min(U, min_s U + H), U = max_a Q.
         value = greedy(problem, q)[1]
         return q, jnp.where(options["clip"] > 0, clip_span(value, width), value)
 
-    def begin(key: Array, state: _State) -> _State:
+    def begin(key: Key[Array, ""], state: _State) -> _State:
+        # Lambda and D are those of the episode's start; the pool is that of its first sweep.
         known = refreshed(state.data)
         length = lengths(known.inverse, phi)
         state = state._replace(data=known, known=known, length=length, episode=state.episode + 1)
         q, value = sweep(state)
         return state._replace(pool=q, value=value, frozen=jnp.ones(pairs, bool))
 
-    def observe(key: Array, state: _State, step: Step) -> _State:
+    def observe(key: Key[Array, ""], state: _State, step: Step) -> _State:
         state = state._replace(data=include(state.data, phi[step.state, step.action], step.next_state))
 
         # The sweep before the next step; where that begins an episode, `begin` makes it instead.
@@ -172,7 +180,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
 
         return lax.cond(doubled(state.data, state.known), lambda: state, swept)
 
-    def report(state: _State, s: Array, a: Array) -> dict[str, Array]:
+    def report(state: _State, s: Int[Array, ""], a: Int[Array, ""]) -> dict[str, Float[Array, ""]]:
         return {
             "bonus": beta * state.length[s, a],
             "span": jnp.max(state.value) - jnp.min(state.value),

@@ -55,6 +55,11 @@ def gamma_lscvi_ucb_planned(
     horizon, span, scale, failure, discount, ridge, clip
         As in `gamma_lscvi_ucb`. After so many steps it plans for as many more.
 
+    Raises
+    ------
+    ValueError
+        For numbers out of range, rewards outside [0, 1], or a successor table.
+
     Notes
     -----
     It reports ``bonus``, beta |phi| of the pair; ``span``, that of the V that the episode begins with; ``episode``,
@@ -89,20 +94,21 @@ class _State(NamedTuple):
     sweeps : int
         How many there are.
     value : array [state]
-        Of the last.
+        V after the last sweep.
     left : int
         Steps of the run still to be taken.
     episode : float
+        Episodes begun.
     """
 
     data: Regression
     known: Regression
-    length: Array
-    plan: Array
-    sweeps: Array
-    value: Array
-    left: Array
-    episode: Array
+    length: Float[Array, "state action"]
+    plan: Int[Array, "sweep state"]
+    sweeps: Int[Array, ""]
+    value: Float[Array, " state"]
+    left: Int[Array, ""]
+    episode: Float[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -118,7 +124,7 @@ class _PlannedRules:
         beta, cap = unit_bonus(options, dimension), 1 / (1 - gamma)
         reward, steps = problem.reward[..., 0], jnp.asarray(options["horizon"], jnp.int32)
 
-        def init(key: Array) -> _State:
+        def init(key: Key[Array, ""]) -> _State:
             nothing = no_data(options["ridge"], dimension, pairs[0])
             return _State(
                 data=nothing,
@@ -158,15 +164,16 @@ class _PlannedRules:
                 episode=state.episode + 1,
             )
 
-        def policy(state: _State) -> Array:
+        def policy(state: _State) -> Int[Array, " state"]:
+            # The action of step t is greedy in the Q of T - t + 1 sweeps.
             return state.plan[jnp.minimum(state.left, state.sweeps) - 1]
 
-        def observe(key: Array, state: _State, step: Step) -> _State:
+        def observe(key: Key[Array, ""], state: _State, step: Step) -> _State:
             data = include(state.data, phi[step.state, step.action], step.next_state)
             left = jnp.where(state.left > 1, state.left - 1, steps)
             return state._replace(data=data, left=left)
 
-        def report(state: _State, s: Array, a: Array) -> dict[str, Array]:
+        def report(state: _State, s: Int[Array, ""], a: Int[Array, ""]) -> dict[str, Float[Array, ""]]:
             return {
                 "bonus": beta * state.length[s, a],
                 "span": jnp.max(state.value) - jnp.min(state.value),

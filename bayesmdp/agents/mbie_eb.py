@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Float, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import experience, optimistic
@@ -37,8 +38,8 @@ def mbie_eb(prior: Model, *, scale: float = 0.4, max_reward: float | None = None
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
-        The agent plans for what it saw and not with this prior, which says whether rewards are known, and what the
-        results tell as its belief.
+        The agent plans for what it saw and not with this prior, which says whether rewards are known, and is what the
+        results record as its belief.
     scale : float, at least 0
         beta, in units of reward.
     max_reward : float, optional
@@ -68,7 +69,8 @@ def mbie_eb(prior: Model, *, scale: float = 0.4, max_reward: float | None = None
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
-    def prepare(key: Array, state: Any, period: Array) -> Decision:
+    def prepare(key: Key[Array, ""], state: Any, period: Float[Array, ""]) -> Decision:
+        # The empirical MDP with mean r(s, a) + beta / sqrt(n(s, a)), and V_max where a pair was never tried.
         seen = experience(belief, state, problem)
         known = seen.visits > 0
         bonus = jnp.where(known, options["scale"] / jnp.sqrt(jnp.maximum(seen.visits, 1)), 0)

@@ -28,6 +28,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.least_squares import Regression, include, lengths, no_data, refreshed
@@ -50,7 +51,7 @@ def olsvi_fh(
     ridge: float = 1.0,
     episode: int | None = None,
 ) -> Agent:
-    """OLSVI.FH on the MDP's features.
+    """Optimistic least-squares value iteration in episodes of a fixed length, on the MDP's features (OLSVI.FH).
 
     Parameters
     ----------
@@ -99,20 +100,23 @@ class _State(NamedTuple):
     Attributes
     ----------
     known : Regression
+        Of all steps.
     length : array [state, action]
         |phi| under the episode's Lambda^-1.
     plan : int array [stage, state]
+        The greedy actions of Q_1, Q_2, ...
     stage : int
+        Steps taken in the episode.
     episode, capped : float
         What is reported.
     """
 
     known: Regression
-    length: Array
-    plan: Array
-    stage: Array
-    episode: Array
-    capped: Array
+    length: Float[Array, "state action"]
+    plan: Int[Array, "stage state"]
+    stage: Int[Array, ""]
+    episode: Float[Array, ""]
+    capped: Float[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -133,10 +137,11 @@ class _StagedRules:
 def _rules(problem: Problem, options: Options, stages: int) -> Rules:
     phi, reward = pair_features(problem), problem.reward[..., 0]
     pairs, dimension = problem.available.shape, phi.shape[-1]
+    # beta = scale 20 d H sqrt(log(4 d T / delta)).
     theirs = 20 * dimension * stages * jnp.sqrt(jnp.log(4 * dimension * options["horizon"] / options["failure"]))
     beta = options["scale"] * theirs
 
-    def init(key: Array) -> _State:
+    def init(key: Key[Array, ""]) -> _State:
         return _State(
             known=no_data(options["ridge"], dimension, pairs[0]),
             length=jnp.zeros(pairs),
@@ -146,11 +151,14 @@ def _rules(problem: Problem, options: Options, stages: int) -> Rules:
             capped=jnp.zeros(()),
         )
 
-    def begin(key: Array, state: _State) -> _State:
+    def begin(key: Key[Array, ""], state: _State) -> _State:
         known = refreshed(state.known)
         length = lengths(known.inverse, phi)
 
-        def backup(value: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
+        def backup(
+            value: Float[Array, " state"], _: None
+        ) -> tuple[Float[Array, " state"], tuple[Int[Array, " state"], Float[Array, ""]]]:
+            # Q_h = min(r + <phi, w_h> + beta |phi|, H), w_h = Lambda^-1 sum_i phi_i max_a Q_{h+1}(s_i', a).
             q = jnp.minimum(reward + phi @ known.weights(value) + beta * length, stages)
             actions, value = greedy(problem, q)
             return value, (actions, jnp.mean(q >= stages, dtype=float, where=problem.available))
@@ -165,11 +173,11 @@ def _rules(problem: Problem, options: Options, stages: int) -> Rules:
             capped=capped[0],
         )
 
-    def observe(key: Array, state: _State, step: Step) -> _State:
+    def observe(key: Key[Array, ""], state: _State, step: Step) -> _State:
         known = include(state.known, phi[step.state, step.action], step.next_state)
         return state._replace(known=known, stage=state.stage + 1)
 
-    def stage_of(state: _State) -> Array:
+    def stage_of(state: _State) -> Int[Array, ""]:
         return jnp.minimum(state.stage, stages - 1)
 
     return Rules(

@@ -15,7 +15,7 @@ __all__ = ["rlsvi"]
 
 
 def rlsvi(*, ridge: float = 0.2, noise: float = 0.001**0.5, episodes: int | None = None) -> Agent:
-    """RLSVI on the MDP's features.
+    """Randomised least-squares value iteration on the MDP's features (RLSVI).
 
     Parameters
     ----------

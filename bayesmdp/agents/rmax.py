@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxtyping import Float, Key
+
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import experience, optimistic
 from bayesmdp.agents.families.planning import Decision, first_reaches, planning_rules
@@ -25,14 +27,14 @@ __all__ = ["rmax"]
 
 
 def rmax(prior: Model, *, tries: int = 10, max_reward: float | None = None) -> Agent:
-    """The most reward there is, wherever a pair was tried too seldom (R-MAX).
+    """Planning as if pairs that were tried too seldom earned the most reward there is (R-MAX).
 
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
         As for `mbie_eb`.
     tries : int
-        m.
+        m, how often a pair is tried until it is known.
     max_reward : float, optional
         The largest reward there can be; the problem's by default, which the agent is told. Give it where a prior
         draws the true rewards.
@@ -58,7 +60,8 @@ def rmax(prior: Model, *, tries: int = 10, max_reward: float | None = None) -> A
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
-    def prepare(key: Array, state: Any, period: Array) -> Decision:
+    def prepare(key: Key[Array, ""], state: Any, period: Float[Array, ""]) -> Decision:
+        # A pair is known after m tries; the others are worth V_max.
         seen = experience(belief, state, problem)
         known = seen.visits >= options["tries"]
         draws = optimistic(seen, known, seen.reward, problem, options)

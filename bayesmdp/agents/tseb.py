@@ -22,6 +22,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Float, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import experience, learns_reward, reward_range
@@ -82,15 +83,20 @@ def tseb(
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
     rate = problem.discount
 
-    def bonus(key: Array, state: Any, draws: Draws) -> tuple[Array, dict[str, Array]]:
+    def bonus(
+        key: Key[Array, ""], state: Any, draws: Draws
+    ) -> tuple[Float[Array, "*draw state action 1"], dict[str, Float[Array, " ..."]]]:
         seen = experience(belief, state, problem)
         sampled = expected_reward(draws.transition, draws.reward)[..., 0]
+        # K_r = |R(s, a) - mean reward seen|, K_p = 1 / max(n(s, a), 1).
         of_reward = jnp.abs(sampled - seen.reward) if learns_reward(belief) else jnp.zeros_like(sampled)
         of_kernel = 1 / jnp.maximum(seen.visits, 1)
+        # f = 2 / (1 - discount) (K_r + discount / (1 - discount) delta_r K_p / 2).
         bound = 2 / (1 - rate) * (of_reward + rate / (1 - rate) * reward_range(problem, options) * of_kernel / 2)
         added = options.get("bonus_scale", (1 - rate) ** 2 / 4) * bound
+        # lambda R + (1 - lambda) c f.
         weight = options["reward_weight"]
-        told = added.reshape(problem.available.shape)
-        return (weight * sampled + (1 - weight) * added)[..., None], live_mean(told, problem)
+        of_pairs = added.reshape(problem.available.shape)
+        return (weight * sampled + (1 - weight) * added)[..., None], live_mean(of_pairs, problem)
 
     return sampling_rules(belief, problem, every(options, problem), bonus)

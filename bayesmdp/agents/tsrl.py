@@ -17,7 +17,7 @@ __all__ = ["tsrl"]
 
 
 def tsrl(prior: Model, *, episodes: int | None = None) -> Agent:
-    """Thompson sampling under a prior on Q-functions.
+    """Thompson sampling under a prior on Q-functions (TSRL).
 
     Parameters
     ----------

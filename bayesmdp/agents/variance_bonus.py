@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
+from jaxtyping import Float, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import learns_reward
@@ -37,7 +38,7 @@ __all__ = ["variance_bonus"]
 def variance_bonus(
     prior: Model, *, reward_scale: float = 1.0, transition_scale: float = 1.0, episode: int | None = 1
 ) -> Agent:
-    """The posterior-mean problem with a bonus for what varies under the posterior.
+    """Planning for the posterior-mean problem with a bonus for what varies under the posterior.
 
     Parameters
     ----------
@@ -72,6 +73,7 @@ def variance_bonus(
 
 
 def _belief(prior: Model, mdp: MDP) -> Belief:
+    """Make the belief, and refuse a prior whose mean rewards have no finite variance."""
     belief = make_belief(prior, mdp, num_draws=1)
     if not learns_reward(belief):
         return belief
@@ -88,8 +90,9 @@ def _belief(prior: Model, mdp: MDP) -> Belief:
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
-    def prepare(key: Array, state: Any, period: Array) -> Decision:
+    def prepare(key: Key[Array, ""], state: Any, period: Float[Array, ""]) -> Decision:
         assert belief.moments is not None
+        # beta_P sqrt(sum_s' Var[P(s' | s, a)]) + beta_R sd[R(s, a)].
         believed, moments = belief.moments(key, state)
         bonus = options["transition_scale"] * jnp.sqrt(moments["transition"][1].sum(-1))
         if "reward" in moments:

@@ -256,19 +256,19 @@ class _Carried:
 
 
 def _own_prior(belief: Any) -> Any:
-    """As it is learned: a GaussianPrior, or the concentrations of ``transition``; None if it is of no such kind."""
+    """Return the prior as methods learn it: a GaussianPrior, or the concentrations of ``transition``, or None."""
     if isinstance(belief, QBelief):
         return jax.tree.map(np.asarray, belief.prior())
     if not isinstance(belief, Belief) or belief.with_prior is None or belief.concentration is None:
         return None
-    found = belief.concentration(belief.init(random.key(0))).get("transition")
-    return None if found is None else np.asarray(found)
+    concentration = belief.concentration(belief.init(random.key(0))).get("transition")
+    return None if concentration is None else np.asarray(concentration)
 
 
 def _left_behind(belief: Any, problem: Any, state: Any, prior: Any, options: Mapping[str, Any]) -> Any:
-    """What a task's experience says, whatever the prior: statistics of theta, or counts of transitions."""
+    """Return what a task's experience says, whatever the prior: statistics of theta, or counts of transitions."""
     if isinstance(belief, QBelief):
-        told = task_statistics(prior, problem, state.rows, options["lookahead"])
-        return TaskStatistics(*map(np.asarray, told))
+        statistics = task_statistics(prior, problem, state.rows, options["lookahead"])
+        return TaskStatistics(*map(np.asarray, statistics))
     before = belief.concentration(belief.init(random.key(0)))["transition"]
     return np.asarray(belief.concentration(state)["transition"] - before)

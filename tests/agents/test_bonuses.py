@@ -147,7 +147,7 @@ def test_the_bonus_of_beb_is_of_prior_and_visits():
     counts = some_counts()
     with jax.enable_x64(True):
         rules, state = seen_state(agents.beb(PRIOR, scale=0.7), RIVER, counts)
-        told = [[float(rules.report(state, s, a)["bonus"]) for a in range(2)] for s in range(6)]
+        told = [[float(rules.report(state, s, a)["bonus"]) for a in np.arange(2)] for s in np.arange(6)]
     expected = 0.7 / (1 + 1 + counts.sum(-1))
     np.testing.assert_allclose(told, expected, rtol=1e-12)
     mean = (1 / 6 + counts) / (1 + counts.sum(-1))[..., None]
