@@ -50,7 +50,18 @@ class Rules(NamedTuple):
 
 
 def stay(key: Key[Array, ""], state: State) -> State:
-    """Return the state as it is: the `begin` of an agent that does not plan in periods."""
+    """Return the state as it is: the `begin` of an agent that does not plan in periods.
+
+    Parameters
+    ----------
+    key : key
+        Not used.
+    state : pytree
+
+    Returns
+    -------
+    pytree
+    """
     del key
     return state
 

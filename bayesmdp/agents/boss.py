@@ -14,7 +14,8 @@ import jax.numpy as jnp
 from jaxtyping import Float, Key, Shaped
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.planning import Decision, first_reaches, planning_rules
+from bayesmdp.agents.families.periods import first_reaches
+from bayesmdp.agents.families.planning import Decision, planning_rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer
 from bayesmdp.model_reading.read_model import Model

@@ -10,7 +10,8 @@ the sample: Agrawal and Jia (2017), one of the two rules of Ouyang et al. (2017)
 from __future__ import annotations
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.planning import episode_option, every, sampling_rules
+from bayesmdp.agents.families.periods import episode_option, every
+from bayesmdp.agents.families.planning import sampling_rules
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.posterior import Belief, make_belief
 from bayesmdp.problems.problem import Problem

@@ -15,7 +15,8 @@ from jaxtyping import Float, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import experience, optimistic
-from bayesmdp.agents.families.planning import Decision, first_reaches, planning_rules
+from bayesmdp.agents.families.periods import first_reaches
+from bayesmdp.agents.families.planning import Decision, planning_rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.model_reading.read_model import Model

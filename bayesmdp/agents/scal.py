@@ -29,7 +29,7 @@ from jaxtyping import Bool, Float, Int, Key
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import experience
 from bayesmdp.agents.families.optimistic import dense_counter
-from bayesmdp.agents.families.planning import doubling
+from bayesmdp.agents.families.periods import doubling
 from bayesmdp.agents.ucrl2 import bernstein_set, hoeffding_set
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number

@@ -22,7 +22,8 @@ from jaxtyping import Float, Key
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import Experience, experience
 from bayesmdp.agents.families.optimistic import dense_counter
-from bayesmdp.agents.families.planning import Decision, doubling, planning_rules
+from bayesmdp.agents.families.periods import doubling
+from bayesmdp.agents.families.planning import Decision, planning_rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.planning import Box, Draws, L1Ball

@@ -23,7 +23,8 @@ from jaxtyping import Float, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import learns_reward
-from bayesmdp.agents.families.planning import Decision, episode_option, every, live_mean, planning_rules
+from bayesmdp.agents.families.periods import episode_option, every
+from bayesmdp.agents.families.planning import Decision, live_mean, planning_rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number, reject_first
 from bayesmdp.model_reading.read_model import Model

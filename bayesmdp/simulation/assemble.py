@@ -116,7 +116,18 @@ def assemble(
 
 
 def finished_by_all(names: Sequence[str], runs: Mapping[tuple[str, int], object]) -> list[int]:
-    """Return the replicates that every agent of `names` finished, in order."""
+    """Return the replicates that every agent finished, in order.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The agents.
+    runs : mapping of (agent, replicate) to run
+
+    Returns
+    -------
+    list of int
+    """
     return sorted(r for r in {r for _, r in runs} if all((name, r) in runs for name in names))
 
 

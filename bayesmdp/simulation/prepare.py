@@ -108,7 +108,22 @@ def draw_truth(truth: Model | None, key: Key[Array, ""], mdp: DecisionProblem, p
 
 
 def window_length(thin: int, steps: int) -> int:
-    """Return `thin`, the number of steps recorded together, which must divide `steps`; raise `ValueError` if not."""
+    """Return the number of steps that are recorded together, checked.
+
+    Parameters
+    ----------
+    thin : int
+    steps : int
+        Steps of a run, which windows must divide.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+    """
     thin = integer("thin", thin, 1)
     if steps % thin:
         raise ValueError(f"thin must divide steps; got thin={thin}, steps={steps}")

@@ -11,7 +11,8 @@ from bayesmdp import agents
 from bayesmdp.agents import Agent
 from bayesmdp.agents.boss import merged
 from bayesmdp.agents.families.empirical_mdp import experience
-from bayesmdp.agents.families.planning import first_reaches, sampling_rules
+from bayesmdp.agents.families.periods import first_reaches
+from bayesmdp.agents.families.planning import sampling_rules
 from bayesmdp.models import dirichlet_transitions
 from bayesmdp.planning import Draws, Mean, policy_iteration
 from bayesmdp.posterior import exact_belief

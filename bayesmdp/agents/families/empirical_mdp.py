@@ -108,12 +108,34 @@ def optimistic(
 
 
 def largest_reward(problem: Problem, options: Options) -> Array:
-    """Return the option ``max_reward``, by default the problem's largest: that much these algorithms are told."""
+    """Return the option ``max_reward``: that much these algorithms are told of rewards.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its largest reward is the default.
+    options : mapping
+
+    Returns
+    -------
+    float
+    """
     return options.get("max_reward", _bounds(problem)[1])
 
 
 def reward_range(problem: Problem, options: Options) -> Array:
-    """Return the option ``reward_range``, by default the difference of the problem's largest and least reward."""
+    """Return the option ``reward_range``.
+
+    Parameters
+    ----------
+    problem : Problem
+        The difference of its largest and its least reward is the default.
+    options : mapping
+
+    Returns
+    -------
+    float
+    """
     low, high = _bounds(problem)
     return options.get("reward_range", high - low)
 

@@ -149,7 +149,22 @@ class Setting(NamedTuple):
 def setting_of(
     problem: Problem | ContinuousProblem, options: Options, *, steps: int, room: int, versions: int
 ) -> Setting:
-    """Return the setting of a run of at most `steps` steps on a continuous space, with `room` for sweeps."""
+    """Return what stays the same through a run.
+
+    Parameters
+    ----------
+    problem : Problem or ContinuousProblem
+    options : mapping
+        ``horizon``, ``span``, ``scale``, ``failure`` and ``discount``.
+    steps : int
+        Room for states on a continuous space, of which each step visits a new one.
+    room, versions : int
+        Room for the sweeps of an episode, and for their versions.
+
+    Returns
+    -------
+    Setting
+    """
     if isinstance(problem, Problem):
         features = pair_features(problem)
         dimension, slots, nowhere = features.shape[-1], problem.num_states, jnp.zeros((), jnp.int32)
@@ -172,10 +187,30 @@ def setting_of(
 
 
 def best_value(rows: Rows, q: Float[Array, "*slot action"]) -> Float[Array, "*slot"]:
-    """Return U = max_a Q over the available actions."""
+    """Return U = max_a Q over the available actions.
+
+    Parameters
+    ----------
+    rows : Rows, leading axis [slot] or none
+    q : array [..., action]
+
+    Returns
+    -------
+    array [...]
+    """
     return jnp.max(jnp.where(rows.available, q, -jnp.inf), -1)
 
 
 def least_before(sweeps: Sweeps, version: Int[Array, ""], u: Int[Array, ""]) -> Float[Array, ""]:
-    """Return m_{u-1}, which sweep `u` starts from."""
+    """Return m_{u-1}, the least value that sweep u starts from.
+
+    Parameters
+    ----------
+    sweeps : Sweeps
+    version, u : int
+
+    Returns
+    -------
+    float
+    """
     return jnp.where(u == 1, sweeps.start, sweeps.least[version, u - 1])

@@ -106,14 +106,35 @@ def refreshed(known: Regression) -> Regression:
 
 
 def doubled(now: Regression, before: Regression) -> Bool[Array, ""]:
-    """Return whether det Lambda has more than doubled from one `Regression` to the other, which ends an episode."""
+    """Return whether det Lambda has more than doubled, which ends an episode.
+
+    Parameters
+    ----------
+    now, before : Regression
+        Of all steps, and of those before the episode.
+
+    Returns
+    -------
+    bool
+    """
     return now.log_det > before.log_det + np.log(2)
 
 
 def lengths(
     inverse: Float[Array, "feature feature"], features: Float[Array, "*batch feature"]
 ) -> Float[Array, "*batch"]:
-    """Return the lengths |phi| [...] of features [..., feature] in the norm of Lambda^-1, `inverse`."""
+    """Return the lengths of features in the norm of Lambda^-1.
+
+    Parameters
+    ----------
+    inverse : array [feature, feature]
+        Lambda^-1.
+    features : array [..., feature]
+
+    Returns
+    -------
+    array [...]
+    """
     return jnp.sqrt(jnp.maximum(jnp.einsum("...d,de,...e->...", features, inverse, features), 0))
 
 
@@ -137,5 +158,17 @@ def unit_bonus(options: Options, dimension: int) -> Array:
 
 
 def sweeps_to_settle(horizon: int, discount: float) -> int:
-    """Return how many sweeps a contraction by `discount` takes to forget its start, at most `horizon`."""
+    """Return how many sweeps a contraction takes to forget its start up to rounding.
+
+    Parameters
+    ----------
+    horizon : int
+        The most that are of use.
+    discount : float in (0, 1)
+        What a sweep contracts by.
+
+    Returns
+    -------
+    int
+    """
     return min(int(horizon), int(np.ceil(np.log(ROUNDING / 10) / np.log(discount))))

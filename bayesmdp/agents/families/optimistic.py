@@ -122,12 +122,32 @@ def dense_counter(mdp: MDP) -> Belief:
 
 
 def never(uniform: Float[Array, ""], state: Any, step: Step) -> Bool[Array, ""]:
-    """Return False: the `ends` of an agent that plans at every step, or never again."""
+    """Return False: the `ends` of an agent whose planning has no periods.
+
+    Parameters
+    ----------
+    uniform, state, step
+        Not used.
+
+    Returns
+    -------
+    bool
+    """
     return jnp.zeros((), bool)
 
 
 def best_action(available: Bool[Array, " action"], values: Float[Array, " action"]) -> Int[Array, ""]:
-    """Return the first of the `available` actions with the largest of `values`, both [action]."""
+    """Return the available action with the largest value, the first of equals.
+
+    Parameters
+    ----------
+    available : bool array [action]
+    values : array [action]
+
+    Returns
+    -------
+    int
+    """
     return jnp.argmax(jnp.where(available, values, -jnp.inf)).astype(jnp.int32)
 
 

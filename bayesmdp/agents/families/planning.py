@@ -2,14 +2,9 @@
 
 An algorithm of this family is two functions. ``prepare(key, belief_state, period) -> Decision`` says at the start of a
 period what to plan for: kernels and rewards (drawn, mean or empirical, perhaps with a bonus) and a risk measure.
-``ends(uniform, step, age, visits, before) -> bool`` says when the period is over; :func:`pseudo_episode`,
-:func:`every`, :func:`first_reaches` and :func:`doubling` are those there are. The rest is here: plans are for
-discounted value, or for the average reward where the problem has no discount.
-
-Pseudo-episodes are those of Xu et al. (2024), as used by Song, Wang and Zhou (2026), section 3.2: after each step a new
-one begins with probability 1 - discount, independently of the trajectory. Lengths are Geometric, so the expected sum of
-rewards over a pseudo-episode is the discounted value, and T steps hold 1 + (1 - discount)(T - 1) of them in
-expectation.
+``ends(uniform, step, age, visits, before) -> bool`` says when the period is over, as do those of
+:mod:`~bayesmdp.agents.families.periods`. The rest is here: plans are for discounted value, or for the average reward
+where the problem has no discount.
 """
 
 from __future__ import annotations
@@ -23,8 +18,8 @@ from jax import random
 from jaxtyping import Bool, Float, Int, Key
 
 from bayesmdp.agents.agent import Options, Rules
+from bayesmdp.agents.families.periods import Ends, pseudo_episode
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.foundation.validation import integer
 from bayesmdp.planning import (
     Draws,
     GainPlan,
@@ -44,23 +39,11 @@ from bayesmdp.problems.world import Step
 __all__ = [
     "Decision",
     "PlannerState",
-    "doubling",
-    "episode_option",
-    "every",
-    "first_reaches",
     "live_mean",
     "planning_rules",
-    "pseudo_episode",
     "pseudo_episode_rules",
     "sampling_rules",
 ]
-
-type Ends = Callable[[Array, Step, Array, Array, Array], Array]
-"""``ends(uniform, step, age, visits, before)``: whether the period is over after a step.
-
-It is told a number that is uniform in [0, 1), the step, steps in the period, and visits of the step's pair, now and
-when the period began.
-"""
 
 MAX_ITERATIONS = 1_000
 """Most iterations of a plan for the average reward; a kernel whose states hardly reach each other may need more.
@@ -131,52 +114,19 @@ class PlannerState(NamedTuple):
     bound: Float[Array, ""]
 
 
-def pseudo_episode(problem: Problem) -> Ends:
-    """Return the rule that a period ends after each step with probability 1 - discount."""
-    return lambda uniform, step, age, visits, before: uniform >= problem.discount
-
-
-def every(options: Options, problem: Problem) -> Ends:
-    """Return the rule that a period has as many steps as the option ``episode`` says.
+def live_mean(bonus: Float[Array, "state action"], problem: Problem) -> dict[str, Float[Array, " ..."]]:
+    """Return what agents with a bonus report.
 
     Parameters
     ----------
-    options : mapping
+    bonus : array [state, action]
     problem : Problem
-        Without the option a period is an episode of a problem with stages, lasts until visits have doubled where the
-        problem has no discount, and is a pseudo-episode otherwise.
 
     Returns
     -------
-    callable
+    dict
+        ``bonus``, and ``mean_bonus``, its mean over the pairs that can be taken.
     """
-    if "episode" in options:
-        return lambda uniform, step, age, visits, before: age >= options["episode"]
-    if problem.stage is not None:
-        return lambda uniform, step, age, visits, before: step.last
-    return doubling() if problem.discount is None else pseudo_episode(problem)
-
-
-def first_reaches(times: Array) -> Ends:
-    """Return the rule that a period ends when a pair has just been tried this number of times."""
-    return lambda uniform, step, age, visits, before: visits == times
-
-
-def doubling() -> Ends:
-    """Return the rule that a period ends when a pair was tried as often in it as in all before, and at least once.
-
-    Jaksch, Ortner and Auer (2010).
-    """
-    return lambda uniform, step, age, visits, before: visits >= 2 * jnp.maximum(before, 0.5)
-
-
-def episode_option(episode: int | None) -> dict[str, int]:
-    """Return the option ``episode`` of agents, checked; no option for pseudo-episodes."""
-    return {} if episode is None else {"episode": integer("episode", episode, 1)}
-
-
-def live_mean(bonus: Float[Array, "state action"], problem: Problem) -> dict[str, Float[Array, " ..."]]:
-    """Return what agents with a bonus report: that of the pair, and its mean over the pairs that can be taken."""
     live = problem.available & (problem.continuation > 0)[:, None]
     return {"bonus": bonus, "mean_bonus": jnp.mean(bonus, where=live)}
 

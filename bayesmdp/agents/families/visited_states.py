@@ -68,7 +68,19 @@ class VisitedState(NamedTuple):
 
 
 def make_sweeps(setting: Setting, state: VisitedState, first: Int[Array, ""], last: Int[Array, ""]) -> VisitedState:
-    """Make the sweeps from `first` to `last`; where they had been made before, as a new version."""
+    """Make sweeps one after the other; where they had been made before, as a new version.
+
+    Parameters
+    ----------
+    setting : Setting
+    state : VisitedState
+    first, last : int
+        Numbers of sweeps; none is made if `last` is less.
+
+    Returns
+    -------
+    VisitedState
+    """
     again = first <= state.sweeps.count
     version = state.sweeps.version + (again & (setting.versions > 1) & (first <= last))
 
@@ -125,7 +137,21 @@ class _Arrival(NamedTuple):
 def arrive(
     setting: Setting, state: VisitedState, s: Num[Array, "*coordinate"], new: Bool[Array, ""]
 ) -> tuple[VisitedState, Bool[Array, ""]]:
-    """Enter the state `s`, which is added to B if it is `new`; also return whether it lies below an m_u."""
+    """Enter a state, and add it to B if it is new.
+
+    Parameters
+    ----------
+    setting : Setting
+    state : VisitedState
+    s : int, or float array [coordinate]
+    new : bool
+
+    Returns
+    -------
+    state : VisitedState
+    below : bool
+        Whether a U_u of the new state lies below its m_u, so that sweeps have to be made again.
+    """
     finite = isinstance(setting.problem, Problem)
     slot = s if finite else jnp.where(new, state.visited, state.here)
     row = setting.row_of(s, state.known.inverse)
