@@ -121,7 +121,7 @@ def _overview(rooms: tuple[Room, ...]) -> str:
 
 
 def _file(make: Callable[..., Any], room: Room) -> str:
-    return f"{room.folder}/{Path(inspect.getsourcefile(make) or '').name}"
+    return f"{room.folder}/{Path(inspect.getsourcefile(inspect.unwrap(make)) or '').name}"
 
 
 def _table_of_priors() -> str:
