@@ -54,7 +54,7 @@ ROOMS = (
 def missing(root: Path = ROOT, rooms: tuple[Room, ...] = ROOMS) -> list[str]:
     """Everything that a part lacks, one line each, with the remedy."""
     tests = "\n".join(path.read_text() for path in (root / "tests").rglob("test_*.py") if path.name not in GENERAL)
-    changes = {_letters(word) for word in re.findall(r"[\w-]+", (root / "CHANGELOG.md").read_text())}
+    changes = set(re.findall(r"`(\w+)", (root / "CHANGELOG.md").read_text()))
     lacks = [line for room in rooms for line in _missing_in(room, root, tests, changes)]
     for file, text in tables(root, rooms).items():
         if text != (root / file).read_text():
@@ -76,7 +76,7 @@ def _missing_in(room: Room, root: Path, tests: str, changes: set[str]) -> Iterat
             f"is named by no test but the contract: add tests/{Path(room.folder).name}/test_{name}.py": re.search(
                 rf"\b{name}\b", tests
             ),
-            "is not in CHANGELOG.md: say there what a user will notice": _letters(name) in changes,
+            f"is not in CHANGELOG.md: say there what a user will notice of `{name}`": name in changes,
         }
         yield from (f"{room.folder}: {name} {lack}" for lack, there in checks.items() if not there)
 
@@ -89,11 +89,6 @@ def _named_as_their_file(folder: Path) -> dict[str, str]:
             if isinstance(node, ast.FunctionDef) and node.name == path.stem:
                 found[node.name] = ast.get_docstring(node) or ""
     return found
-
-
-def _letters(text: str) -> str:
-    """Without case and punctuation, so that AQ-BRMDP is ``aq_brmdp``."""
-    return re.sub(r"[^a-z0-9]", "", text.lower())
 
 
 def tables(root: Path = ROOT, rooms: tuple[Room, ...] = ROOMS) -> dict[str, str]:

@@ -7,16 +7,18 @@ import os
 import re
 import warnings
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from bayesmdp.cli.messages import fail, say
+from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.foundation.text_values import json_or_text
 
 if TYPE_CHECKING:
+    import xarray as xr
+
     from bayesmdp.offline.plan_log import Report
 
 __all__ = ["plan"]
@@ -78,37 +80,23 @@ def plan(
     columns = {ours: theirs or None for ours, theirs in _pairs("--column", column, "next_state=s2").items()}
     bounds = None if reward_range is None else _bounds(reward_range)
 
-    from bayesmdp.logs.read_log import read_log
     from bayesmdp.offline.plan_log import plan_log
     from bayesmdp.planning.risk_names import risk_from_text
 
     try:
         risk_from_text(risk)
         path, table = _outputs(log, out)
-        say(f"reading {log}")
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always", UserWarning)
-            read = read_log(
-                log,
-                columns=columns,
-                states=_labels(states),
-                actions=_labels(actions),
-                reward_range=bounds,
-                gaps=gaps,  # type: ignore[arg-type] # checked there
-                separator=separator,
-                decimal=decimal,  # type: ignore[arg-type] # checked there
-                encoding=encoding,
-            )
-        for warning in caught:
-            say(f"bayesmdp: warning: {_as_options(str(warning.message))}")
+        labels = {"states": _labels(states), "actions": _labels(actions)}
+        text = {"separator": separator, "decimal": decimal, "encoding": encoding}
+        checked = _read(log, columns=columns, reward_range=bounds, gaps=gaps, **labels, **text)
         report = plan_log(
-            read,
+            checked,
             risk=risk,
             discount=discount,
             prior=prior,
             settings=settings,
             elsewhere=elsewhere,
-            initial=_label(start, read.attrs["states"]),
+            initial=_label(start, checked.attrs["states"]),
             quantile=quantile,
             draws=draws,
             seed=seed,
@@ -118,6 +106,24 @@ def plan(
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         fail(_as_options(str(error)))
 
+    _show(report, path, table)
+
+
+def _read(log: Path, **options: Any) -> xr.Dataset:
+    """The log, checked, with what it warns of said in terms of the command's options."""
+    from bayesmdp.logs.read_log import read_log
+
+    say(f"reading {log}")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        checked = read_log(log, **options)
+    for warning in caught:
+        say(f"bayesmdp: warning: {_as_options(str(warning.message))}")
+    return checked
+
+
+def _show(report: Report, path: Path, table: Path) -> None:
+    """Print the tables of a plan, and where it was written."""
     from bayesmdp.cli.console import make_console
     from bayesmdp.cli.tables import plan_told
 
@@ -155,9 +161,7 @@ def _label(text: str | None, states: Sequence[Any]) -> Any:
         return None
     written = {str(state): state for state in states}
     if text not in written:
-        close = get_close_matches(text, written, 1)
-        hint = f"did you mean {close[0]!r}?" if close else f"it has {', '.join(map(repr, list(written)[:6]))}"
-        raise ValueError(f"--start {text!r} is no state of the log; {hint}")
+        raise ValueError(f"--start {text!r} is no state of the log; {did_you_mean(text, written)}")
     return written[text]
 
 

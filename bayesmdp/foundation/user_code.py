@@ -6,10 +6,11 @@ import inspect
 import traceback
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
-from difflib import get_close_matches
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
+
+from bayesmdp.foundation.suggestions import did_you_mean
 
 __all__ = ["from_file", "needed_arguments", "told_by_line"]
 
@@ -31,8 +32,7 @@ def from_file(path: Path, name: str) -> Callable[..., Any]:
     found = getattr(module, name, None)
     if not callable(found):
         functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
-        close = get_close_matches(name, functions, 1) or functions
-        raise ValueError(f"{path} has no function {name!r}" + (f"; it has {', '.join(close)}" if close else ""))
+        raise ValueError(f"{path} has no function {name!r}; {did_you_mean(name, functions)}")
     return found
 
 

@@ -16,7 +16,6 @@ import jax
 import numpy as np
 import xarray as xr
 
-from bayesmdp.model_reading.read_model import Program
 from bayesmdp.models import gaussian_q_hierarchy
 from bayesmdp.posterior.closed_forms.q_values import GaussianPrior, root
 from bayesmdp.posterior.inference import nuts
@@ -66,9 +65,8 @@ def infer_hierarchy(
     past = TaskStatistics(*(np.concatenate([part, np.zeros((extra, *part.shape[1:]))]) for part in past))
     with jax.enable_x64(True):
         model = gaussian_q_hierarchy(np.asarray(base.mean), base.covariance, noise=np.asarray(base.noise), **options)
-        program = Program(dict.fromkeys(DIMS), (), DIMS, (0, 0, 0))  # type: ignore[arg-type]
         posterior, statistics = nuts.run(
-            model, past, program, num_draws=draws, num_chains=chains, num_warmup=num_warmup, seed=seed
+            model, past, tuple(DIMS), num_draws=draws, num_chains=chains, num_warmup=num_warmup, seed=seed
         )
     posterior["theta"] = posterior["theta"][:, :, :size]
     kept = {name: posterior[name] for name in DIMS}

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
+from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.logs.log_sources import Table
 
 __all__ = ["ENDS", "REQUIRED", "choose_columns", "listed", "unused_columns"]
@@ -34,8 +35,7 @@ def choose_columns(table: Table, columns: Mapping[str, Any]) -> dict[str, int]:
             remedy = f"write columns={{{theirs!r}: {ours!r}}}" if theirs in known else f"ours are {', '.join(known)}"
             raise ValueError(f"columns leads from our names to the source's, and {ours!r} is none of ours; {remedy}")
         if theirs is not None and theirs not in table.columns:
-            close = get_close_matches(str(theirs), map(str, table.columns), 1)
-            hint = _layout_hint(table) or (f"did you mean {close[0]!r}?" if close else "give a name it has")
+            hint = _layout_hint(table) or did_you_mean(theirs, table.columns, otherwise="give a name it has")
             raise ValueError(f"{table.name} has no column {theirs!r}; it has {listed(table.columns)}; {hint}")
     chosen = {ours: columns.get(ours, ours) for ours in known if columns.get(ours, ours) in table.columns}
     missing = [name for name in REQUIRED if name not in chosen]

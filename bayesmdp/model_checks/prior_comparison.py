@@ -19,7 +19,8 @@ from scipy.special import logsumexp
 from tqdm.auto import tqdm
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.model_reading.read_model import Impossible, Model, reads_reward, row_values
+from bayesmdp.model_reading.likelihood import row_values
+from bayesmdp.model_reading.read_model import Impossible, Model, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
 from bayesmdp.posterior.closed_forms.transitions import NotConjugate
@@ -81,7 +82,8 @@ def compare_priors(
 
     if not isinstance(priors, Mapping) or not priors:
         raise TypeError(f"priors must be a mapping of names to models; got {type(priors).__name__}")
-    looks = {name: reads_reward(model) for name, model in priors.items()}
+    readings = {name: read(model) for name, model in priors.items()}
+    looks = {name: reading.rewarded for name, reading in readings.items()}
     if len(set(looks.values())) > 1:
         blind = next(name for name, does in looks.items() if not does)
         raise ValueError(
@@ -103,7 +105,7 @@ def compare_priors(
             rows[name] = {"engine": "none", "log_evidence": -np.inf, "log_evidence_sd": 0.0, "elpd_loo": -np.inf}
             impossible = error
             continue
-        data, _ = log_rows(model, log, mdp)
+        data, _ = log_rows(readings[name], log, mdp)
         each[name], told = _leave_one_out(model, posterior, data)
         counted[name] = data.weight
         rows[name] = {

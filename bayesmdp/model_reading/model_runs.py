@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -37,7 +37,6 @@ __all__ = [
     "is_latent",
     "is_unobserved",
     "latent_sites",
-    "latent_values",
     "looked_at",
     "messages_at_random",
     "parameters_of",
@@ -154,15 +153,25 @@ def _computed(
 
 
 def messages_at_random(
-    model: Model,
-    data: Data,
-    latents: Mapping[str, Latent],
-    seed: int = 0,
-    numbers: Mapping[str, NDArray[np.float64]] | None = None,
-) -> dict[str, Any]:
-    """NumPyro's messages by site, as `sites` gives them, with NumPy arrays in the place of JAX's."""
-    computed = computed_at_random(model, data, latents, _parts, seed, numbers=numbers)
-    return {name: told | computed[name] for name, told in looked_at(model, data, _without_parts).items()}
+    model: Model, data: Data, latents: Mapping[str, Latent], trials: Sequence[Mapping[str, NDArray[np.float64]]]
+) -> list[dict[str, Any]]:
+    """Run a model once a trial, at random values of its unknowns.
+
+    Parameters
+    ----------
+    trials : sequence of mapping of site to array
+        Numbers that go before the random ones; the position of a trial is the seed of the rest.
+
+    Returns
+    -------
+    list of dict
+        NumPyro's messages by site, as `sites` gives them, with NumPy arrays in the place of JAX's.
+    """
+    described = looked_at(model, data, _without_parts)
+    runs = [
+        computed_at_random(model, data, latents, _parts, seed, numbers=numbers) for seed, numbers in enumerate(trials)
+    ]
+    return [{name: site | computed[name] for name, site in described.items()} for computed in runs]
 
 
 def _parts(messages: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -233,13 +242,6 @@ def parameters_of(fn: Any) -> tuple[type, dict[str, Any]]:
     base = base_distribution(fn)
     known = ((name, vars(base).get(name)) for name in type(base).arg_constraints)
     return type(base), {name: value for name, value in known if isinstance(value, jax.typing.ArrayLike)}
-
-
-def latent_values(model: Model, data: Data, seed: int = 0) -> dict[str, NDArray[Any]]:
-    """Random values of the latent sites, of moderate size."""
-    latents = looked_at(model, data, latent_sites)
-    values = run_at_random(model, repeated(data, 1), latents, seed).values
-    return {name: values[name] for name in latents}
 
 
 def trace(model: Model, data: Data) -> dict[str, Any]:

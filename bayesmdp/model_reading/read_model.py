@@ -1,4 +1,4 @@
-"""Reading a model: its unknowns, what they are called along each axis, and the log-likelihood of each row.
+"""Reading a model: its unknowns, what they are called along each axis, and whether it keeps the contract of models.
 
 Everything here expects 64 bits to be on, and nothing is asked of the model but the contract that :func:`check` checks.
 """
@@ -9,7 +9,6 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from numpy.typing import NDArray
@@ -17,24 +16,24 @@ from numpyro import handlers
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import ROW_TOLERANCE
+from bayesmdp.model_reading.likelihood import row_values
 from bayesmdp.model_reading.lookups import check_lookups
 from bayesmdp.model_reading.model_runs import (
     TRACING,
     Data,
     Latent,
     Model,
+    Run,
     base_distribution,
-    is_latent,
     is_unobserved,
     latent_sites,
-    latent_values,
     looked_at,
     repeated,
     run_at_random,
     sites,
     trace,
 )
-from bayesmdp.model_reading.rows import PLATE, Targets, Transitions, all_transitions
+from bayesmdp.model_reading.rows import PLATE, Transitions, all_transitions
 
 __all__ = [
     "PLATE",
@@ -42,20 +41,14 @@ __all__ = [
     "Data",
     "Impossible",
     "Model",
-    "Program",
+    "Reading",
     "base_distribution",
     "check",
     "describe_row",
     "factors",
-    "latent_values",
-    "log_likelihood_of",
-    "of_prior",
-    "prior_density",
     "read",
     "read_for_agents",
     "read_sites",
-    "row_log_likelihood",
-    "row_values",
     "sample_prior",
     "sites",
     "trace",
@@ -69,29 +62,31 @@ class Impossible(ValueError):
     """A log holds what has probability 0 under a model, whatever its unknowns are."""
 
 
-class Program(NamedTuple):
-    """A model as read from abstract runs of it.
+class Reading(NamedTuple):
+    """A model, and what it was found to be when it was read: once, for all that work with it.
 
     Attributes
     ----------
+    model : NumPyro function of the data
     latents : dict of Latent
         Sampled and not observed sites, by name.
     deterministic : tuple of str
     dims : dict
         Names of the axes of each site of either kind.
-    shape : (num_states, num_actions, num_outcomes)
-        Of ``transition``.
     factors : tuple of str
         Factors outside the rows, which are part of the prior.
+    shape : (num_states, num_actions, num_outcomes)
+        Of ``transition``; zeros for a model of recorded primitives.
     rewarded : bool
         Whether it looks at ``data.reward``, so that rows may not be merged over rewards.
     """
 
+    model: Model
     latents: dict[str, Latent]
     deterministic: tuple[str, ...]
     dims: dict[str, tuple[str, ...]]
-    shape: tuple[int, int, int]
     factors: tuple[str, ...] = ()
+    shape: tuple[int, int, int] = (0, 0, 0)
     rewarded: bool = False
 
     @property
@@ -99,14 +94,33 @@ class Program(NamedTuple):
         """Every site that is not observed."""
         return (*self.latents, *self.deterministic)
 
+    @property
+    def discrete(self) -> list[str]:
+        """The unknowns whose values are countable."""
+        return [name for name, latent in self.latents.items() if latent.discrete]
 
-def read(model: Model, data: Transitions, outcome: str = "next_state") -> Program:
-    """The unknowns of a model, checked against the contract of models.
+    def run(self, data: Data, seed: int = 0, spread: float = 1.0) -> Run:
+        """Run the model at random values of its unknowns; see `run_at_random`."""
+        return run_at_random(self.model, data, self.latents, seed, spread)
+
+    def latent_values(self, data: Data, seed: int = 0) -> dict[str, NDArray[Any]]:
+        """Random values of the unknowns, of moderate size; of the data the first row is looked at."""
+        values = self.run(repeated(data, 1), seed).values
+        return {name: values[name] for name in self.latents}
+
+
+def read(model: Model, outcome: str = "next_state") -> Reading:
+    """Read a model of transitions: its unknowns, checked against the contract of models.
 
     Parameters
     ----------
+    model : NumPyro function of the data
     outcome : {"next_state", "outcome"}
         What the last axis of ``transition`` is called.
+
+    Returns
+    -------
+    Reading
 
     Raises
     ------
@@ -114,10 +128,23 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
         If `model` is no function, has no site ``transition`` [state, action, next_state], has rows that do not sum to
         1, has a ``reward`` of another shape, a site named as an axis or one whose shape depends on the data, or
         observes outside ``data.rows()``.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> reading = read(bm.models.river_current(bm.environments.riverswim(4)))
+    >>> list(reading.latents), reading.deterministic, reading.shape
+    (['current', 'start', 'end'], ('transition',), (4, 2, 4))
     """
     if not callable(model):
         raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
-    row = repeated(data, 1)
+    with jax.enable_x64(True):
+        return _read(model, outcome)
+
+
+def _read(model: Model, outcome: str) -> Reading:
+    # What a model is does not depend on which rows it is given: it is looked at with one row, and with two.
+    row = all_transitions(1, 1, 1)
     watched, asked = _watched(row)
     latents, deterministic, dims, factors, shapes = looked_at(model, watched, _unknowns)
     if "transition" not in dims:
@@ -126,14 +153,11 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
             "the model has no site 'transition': sample it, or compute it and call "
             f"numpyro.deterministic('transition', ...); its sites are {listed}"
         )
-    _check_fixed(shapes, looked_at(model, repeated(data, 2), _shapes))
+    _check_fixed(shapes, looked_at(model, repeated(row, 2), _shapes))
+    reading = Reading(model, latents, deterministic, dims, factors, rewarded=bool(asked))
     for seed in range(3):
-        _check_transition(run_at_random(model, row, latents, seed).values["transition"])
+        _check_transition(reading.run(row, seed).values["transition"])
     shape: Any = shapes["transition"]
-    for name, size in zip(("state", "action", "next_state"), shape, strict=True):
-        largest = int(np.max(getattr(data, name), initial=0))
-        if largest >= size:
-            raise ValueError(f"transition has shape {shape}, but the data hold {name} {largest}")
     dims["transition"] = ("state", "action", outcome)
     _check_names(dims)
     if "reward" in dims:
@@ -144,7 +168,7 @@ def read(model: Model, data: Transitions, outcome: str = "next_state") -> Progra
                 "if it is another thing, give the site another name"
             )
         dims["reward"] = dims["transition"][: len(given)]
-    return Program(latents, deterministic, dims, shape, factors, bool(asked))
+    return reading._replace(shape=shape)
 
 
 type _Shapes = dict[str, tuple[int, ...] | None]
@@ -171,8 +195,19 @@ def factors(messages: dict[str, Any]) -> tuple[str, ...]:
     return tuple(name for name, fn in observed.items() if isinstance(base_distribution(fn), dist.Unit))
 
 
-def read_sites(model: Model, data: Data) -> tuple[dict[str, Latent], dict[str, tuple[str, ...]]]:
-    """The unknowns of a model of recorded primitives, and the names of their axes.
+def read_sites(model: Model, data: Data) -> Reading:
+    """Read a model of recorded primitives: its unknowns, and the names of their axes.
+
+    Parameters
+    ----------
+    model : NumPyro function of `Records`
+    data : Records
+        Steps with the primitives that the model asks for.
+
+    Returns
+    -------
+    Reading
+        Without deterministic sites, which are of rows.
 
     Raises
     ------
@@ -182,7 +217,12 @@ def read_sites(model: Model, data: Data) -> tuple[dict[str, Latent], dict[str, t
     """
     if not callable(model):
         raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
-    latents, deterministic, dims, _, shapes = looked_at(model, data, _unknowns)
+    with jax.enable_x64(True):
+        return _read_sites(model, data)
+
+
+def _read_sites(model: Model, data: Data) -> Reading:
+    latents, deterministic, dims, factors, shapes = looked_at(model, data, _unknowns)
     if "next_state" not in deterministic:
         raise ValueError(
             "the model computes no next state: call numpyro.deterministic('next_state', ...) [row, coordinate]; its "
@@ -192,7 +232,8 @@ def read_sites(model: Model, data: Data) -> tuple[dict[str, Latent], dict[str, t
         raise ValueError(
             f"next_state has shape {shapes['next_state']}; expected [row, coordinate] = {np.shape(data.state)}"
         )
-    first, *others = (run_at_random(model, data, latents, seed).values["next_state"] for seed in range(4))
+    reading = Reading(model, latents, (), {name: dims[name] for name in latents}, factors)
+    first, *others = (reading.run(data, seed).values["next_state"] for seed in range(4))
     for other in others:
         moved = ~np.isclose(other, first, rtol=1e-9, atol=1e-12).all(-1)
         if moved.any():
@@ -201,27 +242,26 @@ def read_sites(model: Model, data: Data) -> tuple[dict[str, Latent], dict[str, t
                 "though all primitives are given, and nothing would be learned from it: sample what it depends on in "
                 "data.rows(), and record it"
             )
-    dims = {name: dims[name] for name in latents}
-    _check_names(dims)
-    return latents, dims
+    _check_names(reading.dims)
+    return reading
 
 
-def read_for_agents(model: Model, shape: tuple[int, int, int], outcome: str) -> tuple[Program, bool]:
-    """`read` of a model about an MDP of `shape`, and whether it observes rewards, which must then be an unknown."""
+def read_for_agents(model: Model, shape: tuple[int, int, int], outcome: str) -> Reading:
+    """`read` a model about an MDP of `shape`; if it observes rewards, their means must be an unknown of it."""
     with jax.enable_x64(True):
-        program = read(model, all_transitions(1, 1, 1), outcome)
-        if program.shape != shape:
-            raise ValueError(f"the model's transition has shape {program.shape}; the MDP's sizes are {shape}")
-        check_lookups(model, all_transitions(*shape), program.latents)
-    if program.rewarded and "reward" not in program.names:
+        reading = read(model, outcome)
+        if reading.shape != shape:
+            raise ValueError(f"the model's transition has shape {reading.shape}; the MDP's sizes are {shape}")
+        check_lookups(model, all_transitions(*shape), reading.latents)
+    if reading.rewarded and "reward" not in reading.names:
         raise ValueError(
             "the model observes rewards but has no unknown 'reward' for agents to plan with: sample their means, or "
             "compute them and call numpyro.deterministic('reward', ...) [state, action]"
         )
-    return program, program.rewarded
+    return reading
 
 
-def check(model: Model, data: Transitions) -> NDArray[np.float64]:
+def check(reading: Reading, data: Transitions) -> NDArray[np.float64]:
     """Refuse a model whose rows are not counted `weight` times each.
 
     Returns
@@ -236,7 +276,7 @@ def check(model: Model, data: Transitions) -> NDArray[np.float64]:
     """
     rng = np.random.default_rng(0)
     weight = rng.integers(0, 4, len(data.state)).astype(float)
-    values = latent_values(model, data)
+    model, values = reading.model, reading.latent_values(data)
     once = np.asarray(row_values(model, data._replace(weight=np.ones(len(weight))), values))
     often = np.asarray(row_values(model, data._replace(weight=weight), values))
     with np.errstate(invalid="ignore"):
@@ -248,79 +288,6 @@ def check(model: Model, data: Transitions) -> NDArray[np.float64]:
             f"when seen {weight[row]:g} times; observe inside `with data.rows():` and leave data.weight to it"
         )
     return once
-
-
-def row_log_likelihood(model: Model, data: Transitions | Targets, values: dict[str, Array]) -> Array:
-    """Log-likelihood [row] of the observed sites given all latents, with the model's own masks and scales.
-
-    It is -inf where a value is none that its distribution can take, whether NumPyro validates or not.
-    """
-    return log_likelihood_of(sites(model, data, values), data)
-
-
-def log_likelihood_of(messages: dict[str, Any], data: Data) -> Array:
-    """`row_log_likelihood`, of one run of the model."""
-    total = jnp.zeros(len(data.weight))
-    for name, site in messages.items():
-        if site["type"] != "sample" or not site["is_observed"]:
-            continue
-        log_likelihood = _log_probability(site["fn"], site["value"])
-        if site["scale"] is not None:
-            log_likelihood = site["scale"] * log_likelihood
-        frames = [frame for frame in site["cond_indep_stack"] if frame.name == PLATE]
-        if not frames:
-            if isinstance(site["fn"], dist.Unit):  # a numpyro.factor outside the rows is part of the prior
-                continue
-            raise ValueError(f"site {name!r} is observed outside the plate of rows; observe inside `with data.rows():`")
-        log_likelihood = jnp.moveaxis(log_likelihood, frames[0].dim, 0)
-        total = total + log_likelihood.reshape(len(data.weight), -1).sum(-1)
-    return total
-
-
-def prior_density(messages: dict[str, Any]) -> Array:
-    """Log density of the latents of one run, with what the model multiplies it by outside the rows."""
-    total = jnp.zeros(())
-    for site in messages.values():
-        if site["type"] == "sample" and of_prior(site):
-            density = site["fn"].log_prob(site["value"])
-            total = total + (density if site["scale"] is None else site["scale"] * density).sum()
-    return total
-
-
-def of_prior(site: dict[str, Any]) -> bool:
-    """Whether a site's density is part of the prior: unknowns, and factors outside the rows."""
-    inside = any(frame.name == PLATE for frame in site["cond_indep_stack"])
-    return is_latent(site) or (isinstance(site["fn"], dist.Unit) and not inside)
-
-
-# Compiled once for a model and a number of rows, whatever the log; and compiled, NumPyro does not warn of values that a
-# distribution cannot take, which are refused by name elsewhere.
-@partial(jax.jit, static_argnums=0)
-def row_values(model: Model, data: Transitions, values: dict[str, Array]) -> Array:
-    """`row_log_likelihood`, compiled."""
-    return row_log_likelihood(model, data, values)
-
-
-def _log_probability(fn: Any, value: Array) -> Array:
-    log_probability = fn.log_prob(value)
-    seen: Any = True
-    while isinstance(fn, dist.MaskedDistribution):
-        fn, seen = fn.base_dist, seen & fn._mask
-    if isinstance(fn, dist.Unit):  # a numpyro.factor: there is no value to be impossible
-        return log_probability
-    try:
-        allowed = fn.support(value)
-    except (NotImplementedError, TypeError):  # a distribution that does not say
-        return log_probability
-    return jnp.where(allowed | ~jnp.asarray(seen), log_probability, -jnp.inf)
-
-
-def reads_reward(model: Model) -> bool:
-    """Whether the model looks at ``data.reward``, so that rows may not be merged over rewards."""
-    row, asked = _watched(all_transitions(1, 1, 1))
-    with jax.enable_x64(True):
-        looked_at(model, row, list)
-    return bool(asked)
 
 
 def _watched(data: Transitions) -> tuple[Transitions, list[bool]]:

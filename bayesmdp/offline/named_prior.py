@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from difflib import get_close_matches
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from bayesmdp import models
+from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.foundation.user_code import from_file, needed_arguments, told_by_line
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.model_reading.rows import Transitions
@@ -55,9 +55,8 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
         raise ValueError(f"{text} may hold many functions: name one, as in {text}:prior")
     known = list(models.PRIORS)
     if not colon and name not in known:
-        close = get_close_matches(name, known, 1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-        raise ValueError(f"no prior {name!r}; {hint} One of your own is FILE.py:NAME")
+        hint = did_you_mean(name, known, otherwise=f"there are {', '.join(known)}", quoted=False)
+        raise ValueError(f"no prior {name!r}; {hint} (one of your own is FILE.py:NAME)")
     found = from_file(Path(file), name) if colon else models.PRIORS[name]
     parameters = list(inspect.signature(found).parameters)
     is_model = parameters == ["data"]

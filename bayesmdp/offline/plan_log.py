@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.log import as_labels
 from bayesmdp.logs.problem_from_log import mdp_from_log
-from bayesmdp.model_reading.read_model import Model
+from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.planning import plan
@@ -173,7 +173,7 @@ def _posterior(
     model: Model, log: xr.Dataset, mdp: MDP, draws: int, seed: int
 ) -> tuple[xr.DataTree, xr.DataTree, xr.DataTree]:
     """What to keep, draws to plan with, and draws to judge by."""
-    rows, _ = log_rows(model, log, mdp)
+    rows, _ = log_rows(read(model, mdp.outcome_dim), log, mdp)
     try:
         kept = infer(model, rows, draws=0, method="exact", mdp=mdp, seed=seed)
     except NotConjugate:

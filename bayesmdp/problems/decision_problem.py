@@ -11,10 +11,11 @@ entry is refused in one way.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from bayesmdp.foundation.arrays import Array
-from bayesmdp.problems.world import World
+if TYPE_CHECKING:
+    from bayesmdp.foundation.arrays import Array
+    from bayesmdp.problems.world import World
 
 __all__ = ["DecisionProblem", "for_space"]
 

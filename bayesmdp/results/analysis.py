@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.special import stdtrit
 
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.results.files import root_dataset
+from bayesmdp.results.intervals import interval_over_replicates, origin
 
 __all__ = [
     "compare",
@@ -65,7 +65,9 @@ def regret_curve(result: Result, *, quantity: str = "regret", confidence: float 
     [[2.0, 5.0]]
     """
     root = root_dataset(result, quantity)
-    curve = _interval(root[quantity].cumsum("step", skipna=False).assign_coords(step=root["step"]), confidence, root)
+    curve = interval_over_replicates(
+        root[quantity].cumsum("step", skipna=False).assign_coords(step=root["step"]), confidence, root
+    )
     return curve.assign_attrs(quantity=quantity)
 
 
@@ -102,7 +104,7 @@ def quantile_value_curve(result: Result, *, confidence: float = 0.95) -> xr.Data
     root = root_dataset(result, "regret")
     if "quantile_value" not in root:
         raise ValueError("result has no 'quantile_value'; it is measured by simulate(..., robust=, checkpoints=)")
-    curve = _interval(root["quantile_value"].rename(checkpoint="step"), confidence, root)
+    curve = interval_over_replicates(root["quantile_value"].rename(checkpoint="step"), confidence, root)
     level = {"level": json.loads(root.attrs["robust"])["level"]} if "robust" in root.attrs else {}
     return curve.assign_attrs(level)
 
@@ -151,7 +153,7 @@ def moving_average_reward(result: Result, *, window: int | None = None, confiden
     reward = root["reward"].transpose("agent", "replicate", "step")
     total = np.insert(reward.values.cumsum(-1), 0, 0.0, axis=-1)
     means = reward.isel(step=slice(width - 1, None)).copy(data=(total[..., width:] - total[..., :-width]) / window)
-    return _interval(means, confidence, root).assign_attrs(window=window)
+    return interval_over_replicates(means, confidence, root).assign_attrs(window=window)
 
 
 def occupancy(result: Result, *, bins: int = 50) -> xr.Dataset:
@@ -214,7 +216,7 @@ def occupancy(result: Result, *, bins: int = 50) -> xr.Dataset:
             "start": ("bin", before + edges[:-1] * thin),
             "stop": ("bin", before + edges[1:] * thin),
         },
-        {**_origin(root), "replicates": root.sizes["replicate"]},
+        {**origin(root), "replicates": root.sizes["replicate"]},
     )
 
 
@@ -241,7 +243,7 @@ def final_regret(result: Result, *, quantity: str = "regret", confidence: float 
     5.0
     """
     root = root_dataset(result, quantity)
-    return _interval(root[quantity].sum("step", skipna=False), confidence, root)
+    return interval_over_replicates(root[quantity].sum("step", skipna=False), confidence, root)
 
 
 def compare(result: Result, baseline: str, *, quantity: str = "regret", confidence: float = 0.95) -> xr.Dataset:
@@ -288,7 +290,7 @@ def compare(result: Result, baseline: str, *, quantity: str = "regret", confiden
     total = root[quantity].sum("step", skipna=False)
     difference = total.sel(agent=others) - total.sel(agent=baseline, drop=True)
     better = (difference < 0).mean("replicate")
-    return _interval(difference, confidence, root).assign(better=better).assign_attrs(baseline=baseline)
+    return interval_over_replicates(difference, confidence, root).assign(better=better).assign_attrs(baseline=baseline)
 
 
 def suboptimal_steps(result: Result, epsilon: float, *, confidence: float = 0.95) -> xr.Dataset:
@@ -329,7 +331,7 @@ def suboptimal_steps(result: Result, epsilon: float, *, confidence: float = 0.95
     if root.attrs.get("objective", "discounted") != "discounted":
         raise ValueError("regret here is of the average reward: what an action costs for good is result['gap']")
     count = (root["regret"] > epsilon).sum("step").astype(float)
-    return _interval(count, confidence, root).assign_attrs(epsilon=epsilon)
+    return interval_over_replicates(count, confidence, root).assign_attrs(epsilon=epsilon)
 
 
 def summary(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
@@ -354,7 +356,7 @@ def summary(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
     """
     root = root_dataset(result, "regret", "reward")
     steps = root.sizes["step"] * _thin(root)
-    reward = _interval(root["reward"].sum("step") / steps, confidence, root)
+    reward = interval_over_replicates(root["reward"].sum("step") / steps, confidence, root)
     regret = final_regret(root, confidence=confidence)
     unknown = xr.full_like(regret["mean"], np.nan)
     last = root.isel(step=-1, drop=True)
@@ -374,24 +376,6 @@ def summary(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
         "seconds": seconds,
     }
     return xr.Dataset(named | account, attrs={**regret.attrs, "steps": steps})
-
-
-def _interval(values: xr.DataArray, confidence: float, root: xr.Dataset) -> xr.Dataset:
-    number("confidence", confidence, above=0, below=1)
-    count = values.sizes["replicate"]
-    mean = values.mean("replicate")
-    if count > 1:
-        half = values.std("replicate", ddof=1) * float(stdtrit(count - 1, (1 + confidence) / 2)) / np.sqrt(count)
-        told = f"Student's t at {confidence:g} over {count} replicates"
-    else:
-        half = xr.full_like(mean, np.nan)
-        told = "none: one replicate has no spread; run more replicates"
-    attrs = {**_origin(root), "replicates": count, "confidence": confidence, "interval": told}
-    return xr.Dataset({"mean": mean, "lower": mean - half, "upper": mean + half}, attrs=attrs)
-
-
-def _origin(root: xr.Dataset) -> dict[str, Any]:
-    return {name: root.attrs[name] for name in ("title", "mdp", "objective", "seed") if name in root.attrs}
 
 
 def _thin(root: xr.Dataset) -> int:

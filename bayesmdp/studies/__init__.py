@@ -1,9 +1,9 @@
 """Experiments as plain data, one file a paper; ``bayesmdp run FILE/STUDY`` runs one."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from types import ModuleType
 
+from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.studies import (
     aq_brmdp,
     average_reward,
@@ -52,7 +52,6 @@ def find(name: str) -> Study:
     'AQ-BRMDP, fixed levels and PSRL on RiverSwim-6 (Figure 1)'
     """
     if name not in STUDIES:
-        close = get_close_matches(name, STUDIES, 1, 0.4)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise KeyError(f"no study {name!r}; {hint}`bayesmdp list` shows them all")
+        hint = did_you_mean(name, STUDIES, otherwise="", likeness=0.4, quoted=False)
+        raise KeyError(f"no study {name!r}; {hint}{' ' if hint else ''}`bayesmdp list` shows them all")
     return STUDIES[name]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from functools import cache, lru_cache
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.foundation.user_code import from_file, needed_arguments
 from bayesmdp.problems.decision_problem import for_space
 
@@ -67,12 +67,8 @@ def find_part(kind: str, part: Part) -> Callable[..., Any]:
         return _own_part(Path(file).resolve(), name, Path(file).stat().st_mtime_ns if Path(file).is_file() else 0)
     parts: dict[str, Callable[..., Any]] = getattr(import_module(f"bayesmdp.{kind}"), REGISTRIES[kind])
     if part not in parts:
-        close = get_close_matches(part, parts, 1)
-        raise ValueError(
-            f"bayesmdp.{kind} has no {part!r}; "
-            + (f"did you mean {close[0]}?" if close else f"it has {', '.join(parts)}.")
-            + " One of your own is FILE.py:NAME"
-        )
+        hint = did_you_mean(part, parts, quoted=False)
+        raise ValueError(f"bayesmdp.{kind} has no {part!r}; {hint} (one of your own is FILE.py:NAME)")
     return parts[part]
 
 

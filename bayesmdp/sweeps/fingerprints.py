@@ -103,6 +103,8 @@ def _source(function: Callable[..., Any]) -> bytes:
     """The text that makes a function, as far as it can be had."""
     if isinstance(function, partial):
         return _source(function.func) + repr(described([function.args, function.keywords])).encode()
+    # What a decorator makes of a function is told by that function, unless it forgot it.
+    function = inspect.unwrap(function)
     if not inspect.isfunction(function):
         return repr(described(vars(function) if hasattr(function, "__dict__") else function)).encode()
     cells = [cell.cell_contents for cell in function.__closure__ or ()]

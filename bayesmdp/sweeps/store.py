@@ -17,9 +17,8 @@ import json
 import math
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,11 +26,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesmdp.foundation.extras import brought_by
-from bayesmdp.results.sweep_files import FORMAT, PARTIAL, SHARED, StoreError, export, read_sweep, stored_attrs
+from bayesmdp.results.sweep_files import PARTIAL, SHARED, StoreError, export, read_sweep, stored_attrs
 from bayesmdp.studies.task_study import TaskStudy
-from bayesmdp.sweeps.chunks import Finished, current_versions
-from bayesmdp.sweeps.fingerprints import described, sources
-from bayesmdp.sweeps.sweep import Axis, Cell, Sweep, same_value
+from bayesmdp.sweeps.additions import (
+    cut_like_the_store,
+    identity_of,
+    merged_axes,
+    position_of,
+    refuse_other_numbers,
+    with_stored_agents,
+)
+from bayesmdp.sweeps.chunks import Finished
+from bayesmdp.sweeps.sweep import Axis, Cell, Sweep
 
 with brought_by("sweeps"):
     import zarr
@@ -97,11 +103,11 @@ class Store:
             # Nothing is lost, and a mistake that was found at the first chunk may be mended.
             shutil.rmtree(path)
             held = {}
-        self.sweep = sweep = _adopted(path, sweep, held)
-        identity = _identity(sweep)
+        self.sweep = sweep = cut_like_the_store(path, sweep, held)
+        identity = identity_of(sweep)
         if held:
-            _refuse_others(path, held, identity)
-        self.axes = _merged(path, held, sweep)
+            refuse_other_numbers(path, held, identity)
+        self.axes = merged_axes(path, held, sweep)
         self.count = max(sweep.count, held.get("replicates", 0))
         self.steps = max([*sweep.lengths, held.get("steps", 0)])
         told = {
@@ -109,7 +115,7 @@ class Store:
             "replicates": self.count,
             "steps": self.steps,
             "axes": json.dumps([axis._asdict() for axis in self.axes]),
-            **_with_held_agents(held, identity),
+            **with_stored_agents(held, identity),
         }
         self.agents = tuple(json.loads(told["study"])["agents"])
         if not held:
@@ -187,7 +193,7 @@ class Store:
     def _place(self, cell: Cell) -> tuple[int, ...]:
         """Where a cell's numbers are: the store may hold values that this sweep does not have."""
         held = {axis.key: axis.values for axis in self.axes}
-        return tuple(_index(held[axis.key], value) for axis, value in cell.settings)
+        return tuple(position_of(held[axis.key], value) for axis, value in cell.settings)
 
     def _axes_of(self, agent: str) -> list[Axis]:
         return [axis for place in (SHARED, (agent,)) for axis in self.axes if axis.place in place]
@@ -284,110 +290,6 @@ def _clear_partial(path: Path) -> None:
     for unfinished in path.rglob("*.partial"):
         if PARTIAL.search(unfinished.name):
             unfinished.unlink()
-
-
-def _adopted(path: Path, sweep: Sweep, held: Mapping[str, Any]) -> Sweep:
-    """The sweep, cut up as the store is; its windows unless it says otherwise."""
-    if not held:
-        return sweep
-    try:
-        return replace(sweep, chunk=held["chunk"], thin=held["thin"] if sweep.thin is None else sweep.thin)
-    except ValueError as error:
-        raise StoreError(f"{path} records windows of {held['thin']} steps: {error}") from error
-
-
-def _identity(sweep: Sweep) -> dict[str, Any]:
-    """What determines the numbers, apart from the grid: equal identities mean that stored numbers may be kept."""
-    return {
-        "format": FORMAT,
-        "study": json.dumps(described(sweep.base)),
-        "seed": sweep.seed,
-        "thin": sweep.window,
-        "chunk": sweep.chunk,
-        "keep": json.dumps(None if sweep.keep is None else sorted(sweep.keep)),
-        "versions": current_versions(),
-        "sources": json.dumps(sources(sweep.base)),
-    }
-
-
-def _refuse_others(path: Path, held: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
-    """Refuse to add numbers of another kind to those that are there."""
-    here, there = json.loads(identity["versions"]), json.loads(held["versions"])
-    other = [package for package in here if here[package] != there.get(package)]
-    if other:
-        raise StoreError(
-            f"{path} was computed with {other[0]} {there.get(other[0])}, here is {here[other[0]]}, and numbers may "
-            "differ: install that version, or name another store"
-        )
-    here, there = json.loads(identity["sources"]), json.loads(held["sources"])
-    changed = [part for part in here if part in there and here[part] != there[part]]
-    if changed:
-        raise StoreError(
-            f"{path} was computed with another {changed[0]}, whose source has changed since: its numbers would not "
-            "match. Restore it, or name another store"
-        )
-    here, there = (_by_agent(json.loads(each["study"])) for each in (identity, held))
-    # Agents may come and go; one that stays must stay the same.
-    for name in sorted({*here, *there} - {name for name in {*here} ^ {*there} if name.startswith("agent ")}):
-        if here.get(name) != there.get(name):
-            raise StoreError(
-                f"{path} holds another sweep: its {name} is {there.get(name)!r}, not {here.get(name)!r}; name another "
-                "store"
-            )
-    for name in ("seed", "thin", "keep"):
-        if held[name] != identity[name]:
-            raise StoreError(
-                f"{path} holds another sweep: its {name} is {held[name]}, not {identity[name]}; name another store"
-            )
-
-
-def _merged(path: Path, held: Mapping[str, Any], sweep: Sweep) -> tuple[Axis, ...]:
-    """The store's axes, with the values that this sweep adds at their ends."""
-    if not held:
-        return sweep.axes
-    told = [Axis(**axis) for axis in json.loads(held["axes"])]
-    there = {axis.key: axis._replace(values=tuple(map(_tuples, axis.values))) for axis in told}
-    here = {axis.key: axis for axis in sweep.axes}
-    agents = json.loads(held["study"])["agents"]
-    for agent in sweep.base.agents:
-        wanted = [axis.key for axis in sweep.axes_of(agent)]
-        known = [axis.key for axis in there.values() if axis.place in (agent, *SHARED)]
-        if agent not in agents:
-            known += [axis.key for axis in sweep.axes if axis.place == agent]
-        if wanted != known:
-            raise StoreError(
-                f"in {path} {agent} goes through {', '.join(known) or 'nothing'}, not {', '.join(wanted) or 'nothing'}:"
-                " options cannot be added to a store, nor their order changed, only values; name another store"
-            )
-    merged = []
-    for key, axis in there.items():
-        values = here[key].values if key in here else ()
-        new = [value for value in values if _index(axis.values, value) < 0]
-        merged.append(axis._replace(values=(*axis.values, *new)))
-    return (*merged, *(axis for key, axis in here.items() if key not in there))
-
-
-def _by_agent(study: dict[str, Any]) -> dict[str, Any]:
-    """A described study with each agent apart."""
-    return study | {f"agent {name}": told for name, told in study.pop("agents").items()}
-
-
-def _with_held_agents(held: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, str]:
-    """The study and its sources, with the agents that the store has and this sweep has not."""
-    told = {"study": json.loads(identity["study"]), "sources": json.loads(identity["sources"])}
-    if held:
-        told["study"]["agents"] = json.loads(held["study"])["agents"] | told["study"]["agents"]
-        told["sources"] = json.loads(held["sources"]) | told["sources"]
-    return {name: json.dumps(each) for name, each in told.items()}
-
-
-def _index(values: Sequence[Any], value: Any) -> int:
-    """Where a value is; -1 if it is not there."""
-    return next((i for i, other in enumerate(values) if same_value(value, other)), -1)
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def _coordinate(values: Sequence[Any]) -> Any:

@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from difflib import get_close_matches
 from functools import cached_property
 from inspect import signature
 from itertools import product
 from typing import Any, NamedTuple
 
+from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.results.sweep_files import PLACES, SHARED
 from bayesmdp.studies import AgentSpec, Study, find
 from bayesmdp.studies.study import find_part
@@ -265,11 +265,7 @@ def _split(study: Study, key: str) -> tuple[str, str]:
         places = ", ".join([*PLACES, *study.agents])
         raise KeyError(f"{key!r} is neither 'steps' nor PLACE.OPTION, with PLACE one of {places}")
     if option not in known:
-        close = get_close_matches(option, known, 1)
-        raise KeyError(
-            f"{place} has no option {option!r}; "
-            + (f"did you mean {close[0]!r}?" if close else f"it has {', '.join(known) or 'none'}")
-        )
+        raise KeyError(f"{place} has no option {option!r}; {did_you_mean(option, known)}")
     return place, option
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
-from difflib import get_close_matches
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.studies import AgentSpec, Study
 from bayesmdp.sweeps.sweep import Sweep
 
@@ -55,8 +55,7 @@ def read_sweep_file(path: str | PathLike[str], **changes: Any) -> Sweep:
     known = [each.name for each in fields(Sweep)]
     for key in told:
         if key not in known:
-            close = get_close_matches(key, ["set", *known], 1)
-            raise ValueError(f"{path} has an unknown key {key!r}; " + (f"did you mean {close[0]!r}?" if close else ""))
+            raise ValueError(f"{path} has an unknown key {key!r}; {did_you_mean(key, ['set', *known])}")
     if "study" not in told:
         raise ValueError(f"{path} names no study; give it study = NAME, one of `bayesmdp list`, or a table [study]")
     if isinstance(told["study"], Mapping):

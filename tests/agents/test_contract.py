@@ -12,6 +12,8 @@ import xarray as xr
 from bayesmdp import agents, simulate
 from bayesmdp.agents import GROUPS, Agent, Example, Rules
 from bayesmdp.agents.example import river
+from bayesmdp.problems.decision_problem import CLASSES
+from bayesmdp.problems.problem import OBJECTIVES
 
 EXAMPLES = {example.make.__name__: example for group in GROUPS.values() for example in group}
 PRIOR = river()[1]
@@ -99,10 +101,28 @@ def test_alone_as_in_a_batch(example: Example) -> None:
     others = [each for each in EXAMPLES.values() if each.setting is example.setting and each is not example]
     few = simulate(problem, {"A": agent}, steps=60, replicates=1, seed=3).to_dataset()
     many = simulate(problem, {"A": agent, "B": others[0].agent()}, steps=60, replicates=4, seed=3, workers=3)
+    assert set(np.unique(few["action"])) <= set(range(problem.num_actions))
     xr.testing.assert_identical(
         few.isel(agent=0, replicate=0).drop_attrs(),
         many.to_dataset()[list(few)].isel(agent=0, replicate=0).drop_attrs(),
     )
+
+
+def test_it_takes_available_actions_only(example: Example) -> None:
+    """Where runs begin, staying is no choice."""
+    problem = example.problem
+    if problem.space != "finite":
+        pytest.skip("all actions are available where states are numbers")
+    start, available = int(problem.initial.argmax()), problem.available.copy()
+    available[start, 0] = False
+    result = simulate(problem.replace(available=available), {"A": example.agent()}, steps=60, replicates=2, seed=3)
+    state, action = (result[name].values.ravel() for name in ("state", "action"))
+    assert (state == start).any() and available[state, action].all()
+
+
+def test_it_acts_where_it_says(example: Example) -> None:
+    agent = example.agent()
+    assert set(agent.objectives) <= set(OBJECTIVES) and set(agent.spaces) <= set(CLASSES)
 
 
 def test_it_learns(example: Example) -> None:

@@ -541,7 +541,7 @@ def test_a_plan_takes_labels_and_starts_as_options(tmp_path: Path) -> None:
         assert tree["problem"]["action"].values.tolist() == ["stay", "go"]
         assert tree["problem"]["initial"].values.tolist() == [0, 1, 0]
     assert "declare it with --states" in told_by_plan(log, *given, "--states", "10,8")
-    assert "--start '11' is no state of the log; it has '9', '10'" in told_by_plan(log, *given, "--start", "11")
+    assert "--start '11' is no state of the log; it has 9, 10" in told_by_plan(log, *given, "--start", "11")
 
 
 def test_plans_of_other_logs_are_not_written_over(tmp_path: Path) -> None:
@@ -641,7 +641,7 @@ def test_a_prior_without_a_closed_form_is_planned_with_by_nuts(priors: Path, tmp
         (("--prior", "priors.py"), "may hold many functions: name one, as in priors.py:prior"),
         (("--prior", "none.py:x"), "no Python file none.py"),
         (("--prior", "PRIORS:late"), "priors.py line 25: ZeroDivisionError: division by zero"),
-        (("--prior", "PRIORS:mne"), "has no function 'mne'; it has mine"),
+        (("--prior", "PRIORS:mne"), "has no function 'mne'; did you mean 'mine'?"),
         (("--prior", "PRIORS:broken"), "line 21: AttributeError: 'MDP' object has no attribute 'nothing'"),
         (("--prior", "PRIORS:number"), "returned a int; it must return a model"),
         (("--prior", "PRIORS:made", "--set", "others=1"), "made has no option 'others'; it has concentration, other"),

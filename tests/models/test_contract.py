@@ -26,6 +26,9 @@ OF_A_PROBLEM = [name for name, example in EXAMPLES.items() if example.environmen
 OF_A_LOG = [name for name, example in EXAMPLES.items() if example.engine]
 
 
+OF_TRANSITIONS = [name for name in OF_A_LOG if "transition" in (getdoc(EXAMPLES[name].make) or "")]
+
+
 @cache
 def problem_of(environment: str) -> Any:
     return PROBLEMS[environment].problem
@@ -102,6 +105,24 @@ def test_a_log_is_inferred_without_a_closed_form(name: str) -> None:
     posterior = infer(model_of(name), log_of(example.environment), **options)
     assert posterior.attrs["engine"] == example.engine
     assert set(posterior["posterior"].data_vars) <= documented_sites(example)
+
+
+@pytest.mark.parametrize("name", OF_TRANSITIONS)
+def test_rows_are_as_likely_as_its_transition_says(name: str) -> None:
+    """At a draw from the prior, without what the model says of rewards: log transition[state, action, next_state]."""
+    model, rows = model_of(name), rows_of(name)
+
+    @jax.jit
+    def likelihoods(key: Any) -> tuple[Any, Any]:
+        seen = handlers.trace(handlers.seed(model, key)).get_trace(rows)
+        observed = [each for each in seen.values() if each["type"] == "sample" and each["is_observed"]]
+        (steps,) = (each for each in observed if each["value"] is rows.next_state)
+        own = seen["transition"]["value"][rows.state, rows.action, rows.next_state]
+        return steps["fn"].log_prob(steps["value"]), jnp.log(own)
+
+    with jax.enable_x64(True):
+        told, own = map(np.asarray, likelihoods(jax.random.key(1)))
+    np.testing.assert_allclose(told, own, rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.filterwarnings("ignore:Out-of-support")  # primitives of rows that are masked

@@ -14,7 +14,8 @@ import pytest
 from numpyro import handlers
 
 from bayesmdp.environments import riverswim
-from bayesmdp.model_reading.read_model import read, row_log_likelihood, sites
+from bayesmdp.model_reading.likelihood import row_log_likelihood
+from bayesmdp.model_reading.read_model import read, sites
 from bayesmdp.model_reading.rows import Transitions, all_transitions
 from bayesmdp.models import (
     beta_bernoulli_rewards,
@@ -64,7 +65,7 @@ def overconfident(data: Transitions) -> None:
 def exact_draws(model: Any, shape: tuple[int, int, int], weights: np.ndarray) -> dict[str, np.ndarray]:
     """Draws [draw, replicate, ...]."""
     data = all_transitions(*shape)
-    found = find(model, data)
+    found = find(read(model), data)
     keys = jax.random.split(jax.random.key(11), len(weights))
 
     def one(args: Any) -> Any:
@@ -79,7 +80,7 @@ def nuts_draws(model: Any, shape: tuple[int, int, int], weights: np.ndarray) -> 
     """The same from one run of NUTS on all replicates side by side, thinned to be nearly independent."""
     data = all_transitions(*shape)
     messages = sites(model, data)
-    latents = {name: messages[name] for name in read(model, data).latents}
+    latents = {name: messages[name] for name in read(model).latents}
 
     def side_by_side(weights: Any) -> None:
         values = {}

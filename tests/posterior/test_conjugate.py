@@ -12,7 +12,8 @@ import pytest
 from numpyro import handlers
 
 from bayesmdp.environments import riverswim
-from bayesmdp.model_reading.read_model import row_log_likelihood
+from bayesmdp.model_reading.likelihood import row_log_likelihood
+from bayesmdp.model_reading.read_model import read
 from bayesmdp.model_reading.rows import PLATE, Transitions, all_transitions
 from bayesmdp.models import dirichlet_transitions, river_current
 from bayesmdp.posterior import NotConjugate
@@ -48,7 +49,7 @@ def weights(seed: int = 0, size: int = DATA.state.size) -> np.ndarray:
 def test_dirichlet_rows_equal_counting() -> None:
     concentration = np.random.default_rng(1).uniform(0.1, 3, SHAPE)
     mdp = riverswim(3)
-    found = find(dirichlet_transitions(mdp, concentration), DATA)
+    found = find(read(dirichlet_transitions(mdp, concentration)), DATA)
     weight = weights()
     posterior = found.posterior(weight)["transition"]
     np.testing.assert_allclose(posterior, concentration + weight.reshape(SHAPE), rtol=0, atol=1e-9)
@@ -59,7 +60,7 @@ def test_tied_river_equals_counting() -> None:
     river = riverswim(6)
     data = all_transitions(6, 2, 6)
     possible = river.transition.ravel() > 0
-    found = find(river_current(riverswim(6), concentration=(0.5, 1.0, 2.0)), data)
+    found = find(read(river_current(riverswim(6), concentration=(0.5, 1.0, 2.0))), data)
     np.testing.assert_array_equal(found.impossible, ~possible)
     weight = weights(2, 72) * possible
     n = weight.reshape(6, 2, 6)[:, 1]
@@ -78,7 +79,7 @@ def test_gradient_of_the_whole_log_likelihood_is_that_of_the_table() -> None:
     data = DATA._replace(weight=weight)
     p = np.random.default_rng(4).dirichlet(np.ones(3), (3, 2))
     g = jax.grad(lambda at: row_log_likelihood(model, data, {"transition": at}).sum())(jnp.asarray(p))
-    n = find(model, DATA).posterior(weight)["transition"] - 0.5
+    n = find(read(model), DATA).posterior(weight)["transition"] - 0.5
     np.testing.assert_allclose(p * (g - (p * g).sum(-1, keepdims=True)), n - n.sum(-1, keepdims=True) * p, atol=1e-9)
 
 
@@ -92,7 +93,7 @@ def test_stick_breaking_over_two_sites() -> None:
 
     weight = weights(5)
     stay, ahead, back = weight.reshape(-1, 3).sum(0)
-    posterior = find(model, DATA).posterior(weight)
+    posterior = find(read(model), DATA).posterior(weight)
     np.testing.assert_allclose(posterior["q"], [1 + ahead + back, 2 + stay], atol=1e-9)
     np.testing.assert_allclose(posterior["r"], [1 + ahead, 1 + back], atol=1e-9)
 
@@ -105,7 +106,7 @@ def test_a_row_that_adds_to_both_entries_of_a_beta() -> None:
             numpyro.sample("heads", dist.Binomial(5, q[data.action]), obs=data.next_state)
 
     weight = weights(6)
-    posterior = find(model, DATA).posterior(weight)["q"]
+    posterior = find(read(model), DATA).posterior(weight)["q"]
     for a in range(2):
         mine = DATA.action == a
         heads = (weight * DATA.next_state)[mine].sum()
@@ -120,7 +121,7 @@ def test_scale_and_mask_inside_the_model() -> None:
 
     weight = weights(7)
     expected = 1 + 0.25 * weight.reshape(SHAPE) * np.array([1.0, 0.0])[:, None]
-    np.testing.assert_allclose(find(model, DATA).posterior(weight)["transition"], expected, atol=1e-9)
+    np.testing.assert_allclose(find(read(model), DATA).posterior(weight)["transition"], expected, atol=1e-9)
 
 
 def test_tied_through_a_batch_with_many_rows() -> None:
@@ -136,13 +137,13 @@ def test_tied_through_a_batch_with_many_rows() -> None:
     weight = weights(9, data.state.size)
     expected = np.full((4, 2, 40), 0.1)
     np.add.at(expected, kind, weight.reshape(40, 2, 40))
-    np.testing.assert_allclose(find(model, data).posterior(weight)["move"], expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(find(read(model), data).posterior(weight)["move"], expected, rtol=0, atol=1e-9)
 
 
 def test_rows_seen_only() -> None:
     seen = np.array([1, 4, 17])
     data = Transitions(*(column[seen] for column in DATA))
-    posterior = find(dirichlet_transitions(riverswim(3)), data).posterior(np.array([2.0, 3.0, 5.0]))["transition"]
+    posterior = find(read(dirichlet_transitions(riverswim(3))), data).posterior(np.array([2.0, 3.0, 5.0]))["transition"]
     expected = np.ones(18)
     expected[seen] += [2, 3, 5]
     np.testing.assert_allclose(posterior.ravel(), expected, atol=1e-9)
@@ -154,7 +155,7 @@ def test_impossible_rows_by_a_product_with_zero() -> None:
     def model(data: Transitions) -> None:
         observe(known_but(numpyro.sample("q", dist.Beta(1, 1))), data)
 
-    found = find(model, DATA)
+    found = find(read(model), DATA)
     stays, moves = DATA.next_state == DATA.state, DATA.next_state == (DATA.state + 1) % 3
     np.testing.assert_array_equal(found.impossible, ~(stays | moves))
     weight = weights(10) * (stays | moves)
@@ -249,7 +250,7 @@ REFUSED: dict[Callable[[Transitions], None], str] = {
 @pytest.mark.parametrize(("model", "reason"), REFUSED.items(), ids=lambda case: getattr(case, "__name__", ""))
 def test_refused_by_name(model: Callable[[Transitions], None], reason: str) -> None:
     with pytest.raises(NotConjugate, match=reason):
-        find(model, DATA)
+        find(read(model), DATA)
 
 
 def test_a_concentration_in_32_bits_is_refused() -> None:
@@ -262,7 +263,7 @@ def test_a_concentration_in_32_bits_is_refused() -> None:
         observe(transition, data)
 
     with pytest.raises(ValueError, match="'transition' is float32"):
-        find(model, DATA)
+        find(read(model), DATA)
 
 
 def without_transition(data: Transitions) -> None:
@@ -300,12 +301,12 @@ def weights_ignored(data: Transitions) -> None:
 )
 def test_contract(model: Callable[[Transitions], None], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        find(model, DATA)
+        find(read(model), DATA)
 
 
 def test_not_a_function() -> None:
     with pytest.raises(TypeError, match="NumPyro function of the data; got str"):
-        find("prior", DATA)  # type: ignore[arg-type]
+        find(read("prior"), DATA)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("least", [0.1, 0.01, 0.002])
@@ -317,7 +318,7 @@ def test_a_clipped_unknown_is_refused(least: float) -> None:
             numpyro.sample("next_state", dist.Bernoulli(1 - x), obs=data.next_state)
 
     with pytest.raises(NotConjugate):
-        find(clipped, all_transitions(2, 1, 2))
+        find(read(clipped), all_transitions(2, 1, 2))
 
 
 @pytest.mark.parametrize("statistic", [lambda data: data.weight.sum(), lambda data: len(data.state)])
@@ -329,4 +330,4 @@ def test_a_prior_that_depends_on_the_data_is_refused(statistic: Callable[[Any], 
             numpyro.sample("next_state", dist.Bernoulli(1 - x), obs=data.next_state)
 
     with pytest.raises(NotConjugate, match="depends on the data"):
-        find(peeking, all_transitions(2, 1, 2))
+        find(read(peeking), all_transitions(2, 1, 2))

@@ -18,6 +18,7 @@ from scipy.special import gammaln
 
 import bayesmdp as bm
 from bayesmdp.model_reading.model_runs import parameters_of
+from bayesmdp.model_reading.read_model import read_sites
 from bayesmdp.model_reading.records import Records
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.draws import draw_sites
@@ -102,7 +103,8 @@ class InverseGamma(Gamma):
         return self.mean(parameters)[0]
 
 
-EVERY = {**FAMILIES, "Inverse-gamma": InverseGamma()}
+# One that is registered under the name goes before the one above.
+EVERY = {"Inverse-gamma": InverseGamma(), **FAMILIES}
 REWARDED = [name for name, family in EVERY.items() if family.example().reward]
 DIRECT = [name for name, family in EVERY.items() if family.likelihood]
 STATE, NEXT = np.array([0, 0, 0, 1, 1, 1, 1]), np.array([0, 1, 1, 0, 0, 1, 0])
@@ -113,10 +115,12 @@ DRAWS = 4_000
 
 @pytest.fixture(scope="module")
 def inverse_gamma():
-    """The one line that registers a family."""
+    """The one line that registers a family, and all as it was thereafter."""
+    before = dict(FAMILIES)
     FAMILIES["Inverse-gamma"] = EVERY["Inverse-gamma"]
     yield
-    del FAMILIES["Inverse-gamma"]
+    FAMILIES.clear()
+    FAMILIES.update(before)
 
 
 def names_of(name):
@@ -312,7 +316,7 @@ def test_the_evidence_of_recorded_primitives_is_that_of_all_families(primitives)
 
 def test_an_agents_belief_about_recorded_primitives(primitives):
     posterior, data, _ = primitives
-    pairs = find_pairs(recorded, data)
+    pairs = find_pairs(read_sites(recorded, data), data)
     after = pairs.before
     for row in np.repeat(np.arange(6), data.weight.astype(int)):
         step = jax.tree.map(lambda column, row=row: column[row : row + 1], data)._replace(weight=np.ones(1))

@@ -12,6 +12,7 @@ from scipy.special import betaln, gammaln
 
 import bayesmdp as bm
 from bayesmdp.logs.recorded_log import read_records
+from bayesmdp.model_reading.read_model import read, read_sites
 from bayesmdp.model_reading.records import Records
 from bayesmdp.posterior.beliefs.primitives import recorded_belief
 from bayesmdp.posterior.closed_forms.primitives import find_pairs, learn
@@ -227,7 +228,7 @@ def test_derivatives_do_not_pass_a_pareto_for_conjugate():
     log = bm.collect(river, steps=50, seed=0)
     rows = bm.compress(log, river, distinct_rewards=True)
     with pytest.raises(bm.NotConjugate, match="'reach' is Pareto"):
-        find(model, rows)
+        find(read(model), rows)
     with pytest.raises(bm.NotConjugate, match="'reach' is Pareto"):
         bm.infer(model, log, method="exact")
 
@@ -300,7 +301,7 @@ def with_factor(data):
 def test_dependence_and_factors_are_refused(model, why):
     data = Records(np.zeros((9, 1)), np.zeros(9, int), {"length": np.linspace(0.1, 0.4, 9)}, np.ones(9))
     with pytest.raises(bm.NotConjugate, match=why):
-        find_pairs(model, data)
+        find_pairs(read_sites(model, data), data)
 
 
 def test_a_pareto_for_each_action_is_found() -> None:
@@ -422,7 +423,7 @@ def test_what_the_model_does_not_ask_for_is_not_looked_at() -> None:
 
 def test_rows_of_weight_0_teach_nothing():
     data = Records(np.full((2, 2), 0.5), np.zeros(2, int), seen_of(2, length=np.array([0.1, 0.9])), np.array([1.0, 0]))
-    pairs = find_pairs(MODEL, data)
+    pairs = find_pairs(read_sites(MODEL, data), data)
     with jax.enable_x64(True):
         after = learn(MODEL, pairs, pairs.before, data)
     assert np.asarray(after["reach"]).tolist() == [0.3, 2.5]

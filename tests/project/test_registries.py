@@ -64,7 +64,7 @@ def test_a_new_part_is_told_all_that_it_lacks(tmp_path: Path) -> None:
         "starts its docstring with 'no sentence': say on one line, in one sentence, what it is",
         "has no example in its docstring",
         "is named by no test but the contract: add tests/agents/test_brand_new.py",
-        "is not in CHANGELOG.md: say there what a user will notice",
+        "is not in CHANGELOG.md: say there what a user will notice of `brand_new`",
         "README.md: its table is not that of the registries; `make tables` makes it anew",
     ]
 

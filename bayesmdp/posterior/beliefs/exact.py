@@ -31,7 +31,7 @@ import jax
 import numpy as np
 
 from bayesmdp.foundation.validation import integer, number
-from bayesmdp.model_reading.model_runs import repeated, run_at_random
+from bayesmdp.model_reading.model_runs import repeated
 from bayesmdp.model_reading.read_model import Model, read_for_agents
 from bayesmdp.model_reading.rows import Transitions, all_transitions
 from bayesmdp.posterior.beliefs.belief import Belief
@@ -108,8 +108,8 @@ def draw_rule(num_draws: int, draws: str, share: float) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def _conjugate(model: Model, shape: tuple[int, int, int], outcome: str) -> Conjugate:
-    program, rewarded = read_for_agents(model, shape, outcome)
-    return (find_for_any_reward if rewarded else find)(model, all_transitions(*shape), outcome, program)
+    reading = read_for_agents(model, shape, outcome)
+    return (find_for_any_reward if reading.rewarded else find)(reading, all_transitions(*shape))
 
 
 @lru_cache(maxsize=256)
@@ -118,20 +118,20 @@ def _exact_belief(
 ) -> Belief:
     conjugate, data = _conjugate(model, shape, outcome), all_transitions(*shape)
     tally = Tally(shape, squares=any(site.coefficient.ndim > 2 for site in conjugate.sites.values()))
-    computed = [n for n in ("transition", "reward") if n in conjugate.program.dims and n not in conjugate.sites]
-    by_site = {name: linear_in(name, model, data, conjugate) for name in computed}
+    computed = [n for n in ("transition", "reward") if n in conjugate.reading.dims and n not in conjugate.sites]
+    by_site = {name: linear_in(name, data, conjugate) for name in computed}
     linear: dict[str, Linear] = {name: site for name, site in by_site.items() if site is not None}
-    parts = (model, conjugate, tally, num_draws, linear, _identity(model, conjugate, data))
+    parts = (conjugate, tally, num_draws, linear, _identity(conjugate, data))
     if num_renewed is None:
         return FreshDraws(*parts).belief()
     check_renewable(conjugate)
     return RenewedDraws(*parts, num_renewed=num_renewed).belief()
 
 
-def _identity(model: Model, conjugate: Conjugate, data: Transitions) -> str:
+def _identity(conjugate: Conjugate, data: Transitions) -> str:
     """A digest of what the posterior is made of: priors, tables, and the kernel at a fixed point."""
     with jax.enable_x64(True):
-        kernel = run_at_random(model, repeated(data, 1), conjugate.program.latents).values["transition"].astype(float)
+        kernel = conjugate.reading.run(repeated(data, 1)).values["transition"].astype(float)
     digest = hashlib.sha256(kernel.tobytes())
     for name, site in conjugate.sites.items():
         digest.update((name if site.family.simplex else f"{site.prior.sites}{site.family.name}").encode())

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.model_reading.read_model import Model, check
+from bayesmdp.model_reading.read_model import check
 from bayesmdp.model_reading.rows import Transitions, all_transitions
 from bayesmdp.posterior.beliefs.belief import Belief
 from bayesmdp.posterior.beliefs.tally import Tally
@@ -43,9 +43,8 @@ class FreshDraws:
 
     Attributes
     ----------
-    model : NumPyro function of the data
     conjugate : Conjugate
-        The closed form of its posterior.
+        The model, with the closed form of its posterior.
     tally : Tally
     num_draws : int
         How many draws a call of `draw` returns.
@@ -56,7 +55,6 @@ class FreshDraws:
         Parameters of the prior in the place of the model's own; may be traced.
     """
 
-    model: Model
     conjugate: Conjugate
     tally: Tally
     num_draws: int
@@ -80,12 +78,12 @@ class FreshDraws:
             self.visits,
             self.rows,
             self.sample,
-            dims=tuple(self.conjugate.program.dims.items()),
+            dims=tuple(self.conjugate.reading.dims.items()),
             identity=self.identity,
             concentration=self.concentration,
             parameters=self.parameters,
             moments=self.moments,
-            possible=self.possible if self.conjugate.program.rewarded else None,
+            possible=self.possible if self.conjugate.reading.rewarded else None,
             with_prior=self.with_prior if movable else None,
         )
 
@@ -120,7 +118,9 @@ class FreshDraws:
 
     def sample(self, key: Array, state: Any, num_draws: int) -> dict[str, Array]:
         """Independent draws of all sites."""
-        return draw_sites(key, self.model, self.conjugate.layout, self.data, self.parameters(state), num_draws)
+        return draw_sites(
+            key, self.conjugate.reading.model, self.conjugate.layout, self.data, self.parameters(state), num_draws
+        )
 
     def draw(self, key: Array, state: Any) -> tuple[Any, dict[str, Array]]:
         """The draws that an agent plans with."""
@@ -128,7 +128,7 @@ class FreshDraws:
 
     def moments(self, key: Array, state: Any) -> tuple[Any, dict[str, tuple[Array, Array]]]:
         """Exact where the site is an unknown of a known family or linear in such; else of MOMENT_DRAWS draws."""
-        wanted = [name for name in ("transition", "reward") if name in self.conjugate.program.dims]
+        wanted = [name for name in ("transition", "reward") if name in self.conjugate.reading.dims]
         parameters = self.parameters(state)
         exact = {name: site.family.moments(parameters[name]) for name, site in self.conjugate.sites.items()}
         exact |= {name: site.moments(exact) for name, site in self.linear.items()}
@@ -140,4 +140,4 @@ class FreshDraws:
 
     def possible(self, data: Transitions) -> NDArray[np.bool_]:
         """Which rows [row] bring rewards that can be learnt from."""
-        return np.asarray(self.conjugate.impossible | (check(self.model, data) > -1e300))
+        return np.asarray(self.conjugate.impossible | (check(self.conjugate.reading, data) > -1e300))

@@ -194,11 +194,12 @@ def _smc_belief(
 ) -> Belief:
     every = all_transitions(*shape)
     with jax.enable_x64(True):
-        program, rewarded = read_for_agents(model, shape, outcome)
+        reading = read_for_agents(model, shape, outcome)
+        rewarded = reading.rewarded
         layout = coordinates(model, every)
         points = evaluate_at_random(model, layout, every)
         plain = not rewarded and points.of_kernel_alone(every)
-        nodes, allowed = reward_nodes(model, every, near) if rewarded else (None, None)
+        nodes, allowed = reward_nodes(reading, every, near) if rewarded else (None, None)
     follow = TransitionParticles(model, layout, settings, num_draws, Tally(shape, squares=rewarded), plain, nodes)
     return Belief(
         follow.init,
@@ -207,7 +208,7 @@ def _smc_belief(
         follow.visits,
         follow.rows,
         follow.sample,
-        dims=tuple(program.dims.items()),
+        dims=tuple(reading.dims.items()),
         identity=_identity(layout, settings, points),
         moments=follow.moments,
         possible=allowed,

@@ -116,15 +116,16 @@ def _probe(model: Model, state: Frozen, num_actions: int) -> Records:
 def _pairs(model: Model, state: Frozen, num_actions: int) -> tuple[Pairs, str]:
     data = _probe(model, state, num_actions)
     with jax.enable_x64(True):
-        return find_pairs(model, data), _identity(model, data)
+        reading = read_sites(model, data)
+        return find_pairs(reading, data), _identity(model, data)
 
 
 def _identity(model: Model, data: Records) -> str:
     """A digest of unknowns, primitives and next states, and of how probable they are, in one run of the model."""
     digest, data = hashlib.sha256(), data._replace(seen={})
-    for name, parts in computed_at_random(
-        model, data, looked_at(model, data, latent_sites), _values_and_densities
-    ).items():
+    # With no primitive seen they are drawn as the unknowns are.
+    drawn = looked_at(model, data, latent_sites)
+    for name, parts in computed_at_random(model, data, drawn, _values_and_densities).items():
         digest.update(name.encode())
         for part in parts:
             digest.update(np.ascontiguousarray(part).tobytes())
@@ -175,10 +176,10 @@ def _by_particles(
 ) -> Belief:
     probe = _probe(model, state, num_actions)
     with jax.enable_x64(True):
-        latents, dims = read_sites(model, probe)
+        reading = read_sites(model, probe)
         layout = coordinates(model, jax.tree.map(lambda column: column[:1], probe))
         identity = f"{_identity(model, probe)} {settings} {room}"
-    follow = PrimitiveParticles(model, layout, settings, num_draws, probe, tuple(latents), room)
+    follow = PrimitiveParticles(model, layout, settings, num_draws, probe, tuple(reading.latents), room)
     return Belief(
         follow.init,
         follow.observe,
@@ -186,7 +187,7 @@ def _by_particles(
         _no_table,
         _no_table,
         follow.sample,
-        dims=tuple(dims.items()),
+        dims=tuple(reading.dims.items()),
         identity=identity,
         report=follow.report,
         room=room,

@@ -76,7 +76,7 @@ class RenewedDraws(FreshDraws):
             renewed = log_gammas(key, layout, parameters, self.num_renewed)
             log_gamma = {name: state.log_gamma[name].at[place].set(renewed[name]) for name in renewed}
             state = Kept(state.seen, (state.cursor + self.num_renewed) % self.num_draws, log_gamma)
-        return state, completed(self.model, layout, self.data, parameters, state.log_gamma)
+        return state, completed(self.conjugate.reading.model, layout, self.data, parameters, state.log_gamma)
 
 
 def check_renewable(conjugate: Conjugate) -> None:

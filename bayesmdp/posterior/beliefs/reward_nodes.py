@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.model_reading.read_model import Model, describe_row, latent_values, row_values
+from bayesmdp.model_reading.likelihood import row_values
+from bayesmdp.model_reading.read_model import Reading, describe_row
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.transitions import PROBES
 
@@ -59,7 +60,7 @@ def lagrange(seen: Array, nodes: NDArray[np.float64]) -> Array:
 
 
 def reward_nodes(
-    model: Model, data: Transitions, near: tuple[float, float]
+    reading: Reading, data: Transitions, near: tuple[float, float]
 ) -> tuple[NDArray[np.float64], Callable[[Transitions], NDArray[np.bool_]]]:
     """Two or three rewards that stand for all, and which rows [row] have rewards that are possible.
 
@@ -68,11 +69,11 @@ def reward_nodes(
     ValueError
         If all but one reward are impossible, or the log-likelihood of some row is not quadratic in the reward.
     """
-    points = [latent_values(model, data, seed) for seed in range(4)]
+    points = [reading.latent_values(data, seed) for seed in range(4)]
 
     def likelihood(rows: Transitions) -> NDArray[np.float64]:
         once = rows._replace(weight=np.ones(len(rows.state)))
-        return np.stack([np.asarray(row_values(model, once, values)) for values in points])
+        return np.stack([np.asarray(row_values(reading.model, once, values)) for values in points])
 
     # Of the rewards to try, the first two or three that all reachable rows can have become the nodes.
     middle, size = near

@@ -25,7 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.model_reading.read_model import Model, describe_row, row_values
+from bayesmdp.model_reading.likelihood import row_values
+from bayesmdp.model_reading.model_runs import Model
+from bayesmdp.model_reading.read_model import Reading, describe_row
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.families import Smooth
 from bayesmdp.posterior.closed_forms.priors import NotConjugate, Prior
@@ -47,22 +49,20 @@ class Rows:
 
     Parameters
     ----------
-    model : NumPyro function of the data
+    reading : Reading
+        The model.
     data : Transitions
         Rows, which are looked at `chunk_size` at a time.
-    num_outcomes : int
     priors : mapping of Prior, optional
         With which values are given in their families' own form, a Beta's as the pair (x, 1 - x).
     """
 
-    def __init__(
-        self, model: Model, data: Transitions, num_outcomes: int, priors: Mapping[str, Prior] | None = None
-    ) -> None:
+    def __init__(self, reading: Reading, data: Transitions, priors: Mapping[str, Prior] | None = None) -> None:
         self.data = data
-        size = chunk_size(data, num_outcomes)
+        size = chunk_size(data, reading.shape[-1])
         starts = range(0, len(data.state), size)
         self._chunks = [np.minimum(np.arange(i, i + size), len(data.state) - 1) for i in starts]
-        self._model = model
+        self._model = reading.model
         self._families = {site: prior.family for prior in (priors or {}).values() for site in prior.sites}
 
     def values(self, point: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
@@ -81,7 +81,7 @@ class Rows:
         return {site: families[site].site_value(x) if site in families else x for site, x in point.items()}
 
     def _parts(self) -> Iterator[Transitions]:
-        return (Transitions(*(column[chunk] for column in self.data)) for chunk in self._chunks)
+        return (jax.tree.map(lambda column, rows=chunk: column[rows], self.data) for chunk in self._chunks)
 
     def _gather(self, parts: Iterator[Array]) -> NDArray[np.float64]:
         return np.concatenate([np.asarray(part) for part in parts])[: len(self.data.state)]

@@ -14,7 +14,6 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmdp.model_reading.read_model import Model
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.coefficients import Rows
 from bayesmdp.posterior.closed_forms.transitions import Conjugate
@@ -22,17 +21,14 @@ from bayesmdp.posterior.closed_forms.transitions import Conjugate
 __all__ = ["conjugate_log_evidence"]
 
 
-def conjugate_log_evidence(
-    model: Model, data: Transitions, conjugate: Conjugate, parameters: Mapping[str, NDArray[Any]]
-) -> float:
+def conjugate_log_evidence(data: Transitions, conjugate: Conjugate, parameters: Mapping[str, NDArray[Any]]) -> float:
     """Log probability of the rows, each as often as its weight says, in their order.
 
     Parameters
     ----------
-    model : NumPyro function of the data
     data : Transitions
     conjugate : Conjugate
-        The closed form of the model's posterior.
+        The model, with the closed form of its posterior.
     parameters : mapping
         Those of the posterior, by site.
 
@@ -56,6 +52,6 @@ def conjugate_log_evidence(
     once = data._replace(weight=np.ones(len(data.weight)))
     priors = {name: site.prior for name, site in conjugate.sites.items()}
     with jax.enable_x64(True):
-        rows = Rows(model, once, conjugate.program.shape[-1], priors).values(point)
+        rows = Rows(conjugate.reading, once, priors).values(point)
     seen = np.asarray(data.weight) > 0
     return float(np.dot(np.asarray(data.weight)[seen], rows[seen])) + before - after

@@ -52,9 +52,9 @@ class Linear(NamedTuple):
         return mean, variance
 
 
-def linear_in(name: str, model: Model, data: Transitions, conjugate: Conjugate) -> Linear | None:
+def linear_in(name: str, data: Transitions, conjugate: Conjugate) -> Linear | None:
     """How a deterministic site follows from the unknowns; None if not linearly, or from a Dirichlet or a precision."""
-    rng = np.random.default_rng(20260102)
+    rng, model = np.random.default_rng(20260102), conjugate.reading.model
     priors = {key: site.prior for key, site in conjugate.sites.items()}
     families = {key: prior.family for prior in priors.values() for key in prior.sites}
     points = [random_point(rng, priors, 1.0) for _ in range(2)]
@@ -63,7 +63,7 @@ def linear_in(name: str, model: Model, data: Transitions, conjugate: Conjugate) 
         size = looked_at(model, data, lambda messages: np.size(messages[name]["value"]))
         if size * sum(np.size(x) for x in points[0].values()) > LARGEST:
             return None
-        one = Transitions(*(column[:1] for column in data))
+        one = jax.tree.map(lambda column: column[:1], data)
         (value, slopes_of), (_, slopes_again) = (
             jax.tree.map(np.asarray, _differentiated(model, name, one, point)) for point in points
         )

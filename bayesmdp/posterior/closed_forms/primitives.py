@@ -22,18 +22,16 @@ import numpyro.distributions as dist
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.model_reading.likelihood import row_values
 from bayesmdp.model_reading.model_runs import (
     Latent,
     base_distribution,
-    latent_sites,
-    looked_at,
     messages_at_random,
     parameters_of,
-    run_at_random,
     sites,
 )
 from bayesmdp.model_reading.primitives import bare, per_row, row_counts
-from bayesmdp.model_reading.read_model import Model, factors, read_sites, row_values
+from bayesmdp.model_reading.read_model import Model, Reading
 from bayesmdp.model_reading.records import Records
 from bayesmdp.models.arguments import Frozen, freeze, thaw
 from bayesmdp.posterior.closed_forms.draws import Layout
@@ -73,7 +71,7 @@ class Pairs(NamedTuple):
         return {name: thaw(parameters) for name, parameters in self.priors}
 
 
-def find_pairs(model: Model, data: Records) -> Pairs:
+def find_pairs(reading: Reading, data: Records) -> Pairs:
     """The closed form of a model's posterior for data in these rows, whatever their weights.
 
     Raises
@@ -88,21 +86,24 @@ def find_pairs(model: Model, data: Records) -> Pairs:
     >>> import bayesmdp as bm
     >>> seen = {"turn": [1], "freed": [0], "length": [0.3], "cell": [0], "offset": [[0.0, 0.0]]}
     >>> one = bm.Records([[0.5, 0.5]], [2], seen, [1.0])
+    >>> from bayesmdp.model_reading.read_model import read_sites
     >>> from bayesmdp.model_reading.records import check_records
-    >>> find_pairs(bm.environments.slippery_lake().model, check_records(one)).observes
+    >>> with jax.enable_x64(True):
+    ...     reading = read_sites(bm.environments.slippery_lake().model, check_records(one))
+    >>> find_pairs(reading, check_records(one)).observes
     (('turn', 'direction'), ('freed', 'mobility'), ('length', 'reach'))
     """
     with jax.enable_x64(True):
-        latents, dims = read_sites(model, data)
+        model, latents = reading.model, reading.latents
         if not latents:
             raise ValueError("the model has no unknown: none of its sites outside data.rows() is sampled")
-        check_independent(looked_at(model, data, factors))
+        check_independent(reading.factors)
         data = data._replace(weight=np.ones(len(data.weight)))
-        parameters = run_at_random(model, data, latents).parameters
+        parameters = reading.run(data).parameters
         drawn = [_values(latents, parameters, seed) for seed in range(TRIALS)]
-        runs = [messages_at_random(model, data, latents, seed, values) for seed, values in enumerate(drawn)]
+        runs = messages_at_random(model, data, latents, drawn)
         nothing = data._replace(weight=np.zeros(len(data.weight)))
-        unseen = messages_at_random(model, nothing, latents, numbers=drawn[0])
+        (unseen,) = messages_at_random(model, nothing, latents, drawn[:1])
         priors = {name: _prior(name, [run[name] for run in (*runs, unseen)]) for name in latents}
         families = {name: family for name, (family, _) in priors.items()}
         observes = []
@@ -117,7 +118,7 @@ def find_pairs(model: Model, data: Records) -> Pairs:
         tuple(observes),
         tuple(families.items()),
         tuple((name, freeze(np.asarray(parameters))) for name, (_, parameters) in priors.items()),
-        tuple(dims.items()),
+        tuple(reading.dims.items()),
     )
 
 
@@ -264,13 +265,13 @@ def _rest(
     return np.where(possible, total - np.where(possible, explained, 0.0), np.nan)
 
 
-def log_evidence(model: Model, pairs: Pairs, after: dict[str, NDArray[np.float64]], data: Records) -> float:
+def log_evidence(reading: Reading, pairs: Pairs, after: dict[str, NDArray[np.float64]], data: Records) -> float:
     """Log probability of the data under the prior, given the posterior's parameters."""
     families = dict(pairs.families)
     values = {name: families[name].values_that_allow_all(parameters, 2.0) for name, parameters in after.items()}
     once = data._replace(weight=np.ones(len(data.weight)))
-    messages = messages_at_random(model, once, looked_at(model, once, latent_sites), numbers=values)
-    rest = _rest(model, once, messages, values, {name: families[of] for name, of in pairs.observes})
+    (messages,) = messages_at_random(reading.model, once, reading.latents, [values])
+    rest = _rest(reading.model, once, messages, values, {name: families[of] for name, of in pairs.observes})
     gained = [
         families[name].log_normaliser(after[name]) - families[name].log_normaliser(pairs.before[name]) for name in after
     ]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmdp.model_reading.model_runs import Run, repeated, run_at_random
-from bayesmdp.model_reading.read_model import Model, Program
+from bayesmdp.model_reading.model_runs import Run, repeated
+from bayesmdp.model_reading.read_model import Reading
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.families import FAMILIES, ExponentialFamily, Family
 
@@ -41,7 +42,7 @@ type Read = tuple[ExponentialFamily, NDArray[Any]] | None
 """The family and the parameters of a site's prior in one run of the model; None where its family is not known."""
 
 
-def priors(model: Model, data: Transitions, program: Program) -> dict[str, Prior]:
+def priors(reading: Reading, data: Transitions) -> dict[str, Prior]:
     """The prior of each latent site; that of a pair is under the name of its second site.
 
     Raises
@@ -53,15 +54,15 @@ def priors(model: Model, data: Transitions, program: Program) -> dict[str, Prior
         For parameters in 32 bits.
     """
     row = repeated(data, 1)
-    runs = [run_at_random(model, row, program.latents)]
+    runs = [reading.run(row)]
     # Some far out: a dependence may begin there only.
-    runs += [run_at_random(model, row, program.latents, seed, spread=(1, 3, 10)[seed % 3]) for seed in range(1, 13)]
+    runs += [reading.run(row, seed, spread=(1, 3, 10)[seed % 3]) for seed in range(1, 13)]
     # Another row, another reward, other weights, and twice as many rows.
-    last = Transitions(*(np.asarray(column)[-1:] for column in data))
+    last = jax.tree.map(lambda column: np.asarray(column)[-1:], data)
     others = repeated(last._replace(weight=np.zeros(1), reward=row.reward + 1), 2)
-    unseen = run_at_random(model, others, program.latents)
-    pairs = _pairs(runs, program)
-    single = {name: _single(name, runs[0], unseen, program) for name in program.latents}
+    unseen = reading.run(others)
+    pairs = _pairs(runs, reading)
+    single = {name: _single(name, runs[0], unseen, reading) for name in reading.latents}
     firsts = {pair.sites[0] for pair in pairs.values()}
     return {name: pairs.get(name, prior) for name, prior in single.items() if name not in firsts}
 
@@ -77,17 +78,17 @@ def recognised[F: Family](
     return None
 
 
-def _read(name: str, run: Run, program: Program) -> Read:
-    return recognised(_exponential(), program.latents[name].kind, run.parameters[name])
+def _read(name: str, run: Run, reading: Reading) -> Read:
+    return recognised(_exponential(), reading.latents[name].kind, run.parameters[name])
 
 
 def _exponential() -> list[ExponentialFamily]:
     return [family for family in FAMILIES.values() if isinstance(family, ExponentialFamily)]
 
 
-def _single(name: str, run: Run, unseen: Run, program: Program) -> Prior:
+def _single(name: str, run: Run, unseen: Run, reading: Reading) -> Prior:
     """The prior of one site, by itself, which a run on other data must repeat."""
-    latent, read, again = program.latents[name], _read(name, run, program), _read(name, unseen, program)
+    latent, read, again = reading.latents[name], _read(name, run, reading), _read(name, unseen, reading)
     if read is None:
         *others, last = (family.name for family in _exponential() if not family.parts)
         raise NotConjugate(
@@ -114,16 +115,16 @@ def full_parameters(family: Family, parameters: NDArray[Any], site_shape: tuple[
     return np.broadcast_to(parameters.astype(np.float64), shape)
 
 
-def _pairs(runs: Sequence[Run], program: Program) -> dict[str, Prior]:
+def _pairs(runs: Sequence[Run], reading: Reading) -> dict[str, Prior]:
     """The joint prior of each site whose own depends on another as a joint family says; others that do are refused.
 
     Priors depend on other unknowns if their parameters move when those are drawn anew.
     """
-    read = {name: [_read(name, run, program) for run in runs] for name in program.latents}
+    read = {name: [_read(name, run, reading) for run in runs] for name in reading.latents}
     moving = [name for name, by_run in read.items() if _moves(by_run)]
     pairs: dict[str, Prior] = {}
     for name in moving:
-        others = [other for other in program.latents if other != name]
+        others = [other for other in reading.latents if other != name]
         joint = [family for family in _exponential() if family.parts and _all_of(family.parts[1], read[name])]
         taken = {pair.sites[0] for pair in pairs.values()}
         pair = next(
@@ -132,7 +133,7 @@ def _pairs(runs: Sequence[Run], program: Program) -> dict[str, Prior]:
                 for family in joint
                 for other in others
                 if other not in moving and other not in taken and _all_of(family.parts[0], read[other])
-                if (pair := _joined(family, other, name, read, runs, program)) is not None
+                if (pair := _joined(family, other, name, read, runs, reading)) is not None
             ),
             None,
         )
@@ -152,11 +153,11 @@ def _joined(
     second: str,
     read: Mapping[str, list[Read]],
     runs: Sequence[Run],
-    program: Program,
+    reading: Reading,
 ) -> Prior | None:
     """The joint prior of two sites, if they are of this family and each element of one goes with one of the other."""
-    shape = program.latents[second].shape
-    if program.latents[first].shape != shape:
+    shape = reading.latents[second].shape
+    if reading.latents[first].shape != shape:
         return None
     (_, first_prior), *_ = (one for one in read[first] if one is not None)
     second_priors = np.array([one[1] for one in read[second] if one is not None])

@@ -25,8 +25,9 @@ from jax.scipy.linalg import cho_solve, solve_triangular
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.model_reading.likelihood import row_log_likelihood
 from bayesmdp.model_reading.model_runs import base_distribution, is_latent, sites
-from bayesmdp.model_reading.read_model import Model, row_log_likelihood
+from bayesmdp.model_reading.read_model import Model
 from bayesmdp.model_reading.rows import PLATE, Targets
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
 

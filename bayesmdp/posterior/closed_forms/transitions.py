@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.model_reading.read_model import Model, Program, check, describe_row, read
+from bayesmdp.model_reading.read_model import Reading, check, describe_row
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.coefficients import Point, Rows, chunk_size, coefficients, random_point, refuse
 from bayesmdp.posterior.closed_forms.draws import Layout
@@ -99,17 +99,18 @@ class Conjugate(NamedTuple):
         A pair is under the name of its second site.
     impossible : bool array [row]
         Rows of probability 0 whatever the unknowns are.
-    program : Program
+    reading : Reading
+        The model, as it was read.
     """
 
     sites: dict[str, Site]
     impossible: NDArray[np.bool_]
-    program: Program
+    reading: Reading
 
     @property
     def layout(self) -> Layout:
         return Layout(
-            tuple((site.prior.sites, site.family) for site in self.sites.values()), self.program.deterministic
+            tuple((site.prior.sites, site.family) for site in self.sites.values()), self.reading.deterministic
         )
 
     def posterior(self, seen: Array, prior: Mapping[str, Array] | None = None) -> dict[str, Array]:
@@ -117,17 +118,15 @@ class Conjugate(NamedTuple):
         return {name: site.posterior(seen, (prior or {}).get(name)) for name, site in self.sites.items()}
 
 
-def find(model: Model, data: Transitions, outcome: str = "next_state", program: Program | None = None) -> Conjugate:
+def find(reading: Reading, data: Transitions) -> Conjugate:
     """The closed form of a model's posterior for data in these rows, whatever their weights.
 
     Parameters
     ----------
-    model : NumPyro function of the data
+    reading : Reading
+        The model, as `read` found it.
     data : Transitions
         Which rows there are; their weights are not read.
-    outcome : {"next_state", "outcome"}
-    program : Program, optional
-        Of the model, if it has been read before.
 
     Raises
     ------
@@ -139,30 +138,29 @@ def find(model: Model, data: Transitions, outcome: str = "next_state", program: 
     Examples
     --------
     >>> import bayesmdp as bm
+    >>> from bayesmdp.model_reading.read_model import read
     >>> from bayesmdp.model_reading.rows import all_transitions
     >>> from bayesmdp.models import river_current
-    >>> found = find(river_current(bm.environments.riverswim(4)), all_transitions(4, 2, 4))
+    >>> with jax.enable_x64(True):
+    ...     found = find(read(river_current(bm.environments.riverswim(4))), all_transitions(4, 2, 4))
     >>> {name: site.concentration.shape for name, site in found.sites.items()}
     {'current': (3,), 'start': (2,), 'end': (2,)}
     """
     with jax.enable_x64(True):
-        data, program, prior_of = _read(model, data, outcome, program)
-        site_of, impossible = _find(model, data, program, prior_of)
-    return Conjugate(site_of, impossible, program)
+        data, prior_of = _checked(reading, data)
+        site_of, impossible = _find(reading, data, prior_of)
+    return Conjugate(site_of, impossible, reading)
 
 
-def find_for_any_reward(
-    model: Model, data: Transitions, outcome: str = "next_state", program: Program | None = None
-) -> Conjugate:
+def find_for_any_reward(reading: Reading, data: Transitions) -> Conjugate:
     """The closed form whatever rewards the rows bring, as functions of the sums of rewards and of their squares.
 
     Parameters
     ----------
-    model : NumPyro function of the data
+    reading : Reading
+        The model, as `read` found it.
     data : Transitions
         Which rows there are; their weights and rewards are not read.
-    outcome, program
-        As for `find`.
 
     Raises
     ------
@@ -174,20 +172,22 @@ def find_for_any_reward(
     Examples
     --------
     >>> import bayesmdp as bm
+    >>> from bayesmdp.model_reading.read_model import read
     >>> from bayesmdp.model_reading.rows import all_transitions
     >>> from bayesmdp.models import dirichlet_transitions, normal_rewards
     >>> river = bm.environments.riverswim(3)
     >>> model = normal_rewards(river, dirichlet_transitions(river), noise=0.5)
-    >>> found = find_for_any_reward(model, all_transitions(3, 2, 3))
+    >>> with jax.enable_x64(True):
+    ...     found = find_for_any_reward(read(model), all_transitions(3, 2, 3))
     >>> found.sites["reward"].coefficient[0].tolist()  # of z and -z^2 / 2: 4 r and 4
     [[0.0, 4.0, 0.0], [4.0, 0.0, 0.0]]
     """
     with jax.enable_x64(True):
-        data, program, prior_of = _read(model, data, outcome, program)
+        data, prior_of = _checked(reading, data)
         tables = []
         for number, reward in enumerate(PROBES):
             paid = data._replace(reward=np.full(len(data.state), reward))
-            tables.append(_find(model, paid, program, prior_of, SPREADS if number < 2 else SPREADS[::4]))
+            tables.append(_find(reading, paid, prior_of, SPREADS if number < 2 else SPREADS[::4]))
         impossible = np.stack([impossible for _, impossible in tables])
         if impossible.all():
             raise NotConjugate(f"the model gives probability 0 to each of the rewards {', '.join(map(str, PROBES))}")
@@ -197,29 +197,27 @@ def find_for_any_reward(
             if not coefficient[..., 1:].any():
                 coefficient = coefficient[..., 0]
             site_of[name] = Site(prior, entry, coefficient)
-    return Conjugate(site_of, impossible.all(0), program)
+    return Conjugate(site_of, impossible.all(0), reading)
 
 
-def _read(
-    model: Model, data: Transitions, outcome: str, program: Program | None
-) -> tuple[Transitions, Program, dict[str, Prior]]:
-    data = Transitions(*(np.asarray(column) for column in data))._replace(weight=np.ones(len(data.state)))
-    program = program or read(model, data, outcome)
-    prior_of = priors(model, data, program)
-    check_independent(program.factors)
-    check(model, Transitions(*(column[: chunk_size(data, program.shape[-1])] for column in data)))
-    return data, program, prior_of
+def _checked(reading: Reading, data: Transitions) -> tuple[Transitions, dict[str, Prior]]:
+    """The rows, each seen once, and the prior of each unknown."""
+    data = jax.tree.map(np.asarray, data)._replace(weight=np.ones(len(data.state)))
+    prior_of = priors(reading, data)
+    check_independent(reading.factors)
+    few = chunk_size(data, reading.shape[-1])
+    check(reading, jax.tree.map(lambda column: column[:few], data))
+    return data, prior_of
 
 
 def _find(
-    model: Model,
+    reading: Reading,
     data: Transitions,
-    program: Program,
     prior_of: dict[str, Prior],
     spreads: tuple[float, ...] = SPREADS,
 ) -> tuple[dict[str, Site], NDArray[np.bool_]]:
     """Each prior's site, and the impossible rows."""
-    rows = Rows(model, data, program.shape[-1], prior_of)
+    rows = Rows(reading, data, prior_of)
     rng = np.random.default_rng(20260101)
     points = [random_point(rng, prior_of, spread) for spread in spreads]
     log_likelihood = np.stack([rows.values(point) for point in points])

@@ -13,7 +13,6 @@ from bayesmdp.model_reading.read_model import (
     Model,
     read,
 )
-from bayesmdp.model_reading.rows import all_transitions
 from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
 from bayesmdp.posterior.closed_forms.families import FAMILIES, Family
 from bayesmdp.posterior.inference.request import num_chains
@@ -81,7 +80,7 @@ def draw(
             for site in sites
         }
         if model is not None:
-            dims = read(model, all_transitions(1, 1, 1), "outcome" if "outcome" in dataset.dims else "next_state").dims
+            dims = read(model, "outcome" if "outcome" in dataset.dims else "next_state").dims
     group = xr.Dataset({name: (("chain", "draw", *dims[name]), values) for name, values in drawn.items()})
     labelled = [posterior[name].coords for name in ("prior", "posterior", "parameters") if name in posterior.children]
     coords = {dim: of_group[dim].values for of_group in labelled for dim in group.dims if dim in of_group}

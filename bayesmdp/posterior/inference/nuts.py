@@ -6,6 +6,7 @@ Hoffman and Gelman (2014), as NumPyro implements it, in 64 bits, all chains at o
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from numpyro import infer
 
-from bayesmdp.model_reading.read_model import TRACING, Data, Model, Program
+from bayesmdp.model_reading.read_model import TRACING, Data, Model
 
 __all__ = ["prior_draws", "run"]
 
@@ -33,7 +34,7 @@ type Draws = dict[str, NDArray[Any]]
 def run(
     model: Model,
     data: Data,
-    program: Program,
+    names: Sequence[str],
     *,
     num_draws: int,
     num_chains: int,
@@ -41,7 +42,7 @@ def run(
     seed: int,
     progress: bool = False,
 ) -> tuple[Draws, Draws]:
-    """Posterior draws and sample statistics, each by name [chain, draw, ...].
+    """Posterior draws of the sites `names` and sample statistics, each by name [chain, draw, ...].
 
     Warns
     -----
@@ -71,11 +72,11 @@ def run(
             RuntimeWarning,
             stacklevel=3,
         )
-    return {name: np.asarray(samples[name]) for name in program.names}, statistics
+    return {name: np.asarray(samples[name]) for name in names}, statistics
 
 
-def prior_draws(model: Model, data: Data, program: Program, num_draws: int, seed: int) -> Draws:
-    """Draws [draw, ...] of all sites before any data."""
-    predictive = infer.Predictive(model, num_samples=num_draws, return_sites=list(program.names))
+def prior_draws(model: Model, data: Data, names: Sequence[str], num_draws: int, seed: int) -> Draws:
+    """Draws [draw, ...] of the sites `names` before any data."""
+    predictive = infer.Predictive(model, num_samples=num_draws, return_sites=list(names))
     drawn = predictive(jax.random.key(seed), data)
-    return {name: np.asarray(drawn[name]) for name in program.names}
+    return {name: np.asarray(drawn[name]) for name in names}

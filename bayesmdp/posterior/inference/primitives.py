@@ -11,9 +11,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.logs.recorded_log import read_records
-from bayesmdp.model_reading.model_runs import run_at_random
 from bayesmdp.model_reading.primitives import fit_rows
-from bayesmdp.model_reading.read_model import Impossible, Model, Program, read_sites
+from bayesmdp.model_reading.read_model import Impossible, Model, Reading, read_sites
 from bayesmdp.model_reading.records import Records, check_records
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
 from bayesmdp.posterior.closed_forms.primitives import Pairs, find_pairs, impossible_rows, learn, log_evidence
@@ -36,38 +35,40 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
         if not callable(model):
             raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
         data = fit_rows(model, data)
-        latents, dims = read_sites(model, data)
+        reading = read_sites(model, data)
         if not isinstance(log, Records):
-            _check_next(run_at_random(model, data, latents).values["next_state"], np.asarray(log["next_state"]))
+            _check_next(reading.run(data).values["next_state"], np.asarray(log["next_state"]))
         # Choose the engine, and draw.
-        pairs, reason = _closed_form(model, data, method)
+        pairs, reason = _closed_form(reading, data, method)
         groups: dict[str, xr.Dataset] = {}
         if pairs is None:
             engine = "nuts" if method == "nuts" else "smc"
             check_draws(request.draws, reason)
-            drawn = sampled(engine, model, data, Program(latents, (), dims, (0, 0, 0)), request, settings)
+            drawn = sampled(engine, model, data, reading.names, request, settings)
             if drawn.statistics:
                 groups["sample_stats"] = by_draw(drawn.statistics, {})
         else:
             engine = "exact"
             _refuse_impossible(data, impossible_rows(model, pairs, data))
             after = {name: np.asarray(values) for name, values in learn(model, pairs, pairs.before, data).items()}
-            evidence = log_evidence(model, pairs, after, data)
+            evidence = log_evidence(reading, pairs, after, data)
             drawn = drawn_exactly(pairs.before, after, pairs.layout, None, evidence, request)
-            groups["parameters"] = label_parameters(after, dict(pairs.families), dims, Labels((), ()))
+            groups["parameters"] = label_parameters(after, dict(pairs.families), reading.dims, Labels((), ()))
     attrs = {
         "engine": engine,
         **drawn.account,
         "reason": reason,
         "model": getattr(model, "__name__", type(model).__name__),
-        "latents": json.dumps(list(latents)),
+        "latents": json.dumps(list(reading.latents)),
         "families": "{}" if pairs is None else pairs.layout.to_text(),
         "seed": request.seed,
         "num_transitions": float(np.sum(data.weight)),
         **versions(),
     }
     after_data, before_data = (
-        by_draw({name: draws[name] for name in latents if name in draws}, dims)  # none if parameters alone are kept
+        by_draw(
+            {name: draws[name] for name in reading.latents if name in draws}, reading.dims
+        )  # none if parameters alone are kept
         for draws in (drawn.posterior, drawn.prior)
     )
     rows = {
@@ -89,12 +90,12 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
     return numbered_tree(groups, attrs)
 
 
-def _closed_form(model: Model, data: Records, method: str) -> tuple[Pairs | None, str]:
+def _closed_form(reading: Reading, data: Records, method: str) -> tuple[Pairs | None, str]:
     """The closed form if there is one and it is wanted, and why it is taken or not."""
     if method not in ("auto", "exact"):
         return None, f"asked for with method={method!r}"
     try:
-        return find_pairs(model, data), "sites observe the unknowns directly"
+        return find_pairs(reading, data), "sites observe the unknowns directly"
     except NotConjugate as error:
         if method == "exact":
             raise

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.validation import finite_array, reject_first
 from bayesmdp.model_reading.model_runs import looked_at
-from bayesmdp.model_reading.read_model import Model, Program
+from bayesmdp.model_reading.read_model import Model
 from bayesmdp.model_reading.rows import Targets
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
 from bayesmdp.posterior.closed_forms.q_values import GaussianPrior, condition, read_gaussian, root
@@ -61,8 +61,7 @@ def infer_q(model: Model, log: xr.Dataset | Targets, mdp: MDP, request: Request)
         parameters, groups = {}, {}
         if prior is None or statistics is None or request.method == "nuts":
             reason = "asked for with method='nuts'" if request.method == "nuts" else reason
-            program = Program({"theta": None}, (), {"theta": THETA}, (0, 0, 0))  # type: ignore[dict-item]
-            drawn = sampled("nuts", model, targets, program, request)
+            drawn = sampled("nuts", model, targets, ("theta",), request)
             before, after = drawn.prior["theta"], drawn.posterior["theta"]
             groups["sample_stats"] = by_draw(drawn.statistics, {})
         else:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.validation import integer
-from bayesmdp.model_reading.read_model import Data, Model, Program
+from bayesmdp.model_reading.read_model import Data, Model
 from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
 from bayesmdp.posterior.inference import nuts, particles
 from bayesmdp.posterior.inference.tree import in_chains
@@ -78,9 +79,9 @@ def drawn_exactly(
 
 
 def sampled(
-    engine: str, model: Model, data: Data, program: Program, request: Request, settings: Settings = DEFAULT
+    engine: str, model: Model, data: Data, names: Sequence[str], request: Request, settings: Settings = DEFAULT
 ) -> Drawn:
-    """Draws by particles (`engine` "smc", as `settings` say) or by NUTS ("nuts")."""
+    """Draws of the sites `names`, by particles (`engine` "smc", as `settings` say) or by NUTS ("nuts")."""
     if engine == "smc":
         sample = particles.run(
             model,
@@ -95,12 +96,12 @@ def sampled(
     posterior, statistics = nuts.run(
         model,
         data,
-        program,
+        names,
         num_draws=request.draws,
         num_chains=request.chains,
         num_warmup=request.num_warmup,
         seed=request.seed,
         progress=request.progress,
     )
-    prior = nuts.prior_draws(model, data, program, request.draws, request.seed + 1)
+    prior = nuts.prior_draws(model, data, names, request.draws, request.seed + 1)
     return Drawn(posterior, in_chains(prior, request.chains), statistics, {})

@@ -8,11 +8,11 @@ likelihood permits it is not asked of the model but tried, transition by transit
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmdp.model_reading.model_runs import latent_values
-from bayesmdp.model_reading.read_model import Model, Program
+from bayesmdp.model_reading.read_model import Reading
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.coefficients import Rows
 
@@ -24,16 +24,15 @@ MANY_ROWS = 10_000
 TRIALS = 5
 
 
-def summarise_rewards(model: Model, data: Transitions, program: Program) -> Transitions:
+def summarise_rewards(reading: Reading, data: Transitions) -> Transitions:
     """The rows, or two for each (state, action, next state) if they are as likely whatever the unknowns are.
 
     Parameters
     ----------
-    model : NumPyro function of the data
+    reading : Reading
+        The model.
     data : Transitions
         Distinct rows.
-    program : Program
-        Of the model.
 
     Examples
     --------
@@ -44,12 +43,12 @@ def summarise_rewards(model: Model, data: Transitions, program: Program) -> Tran
     >>> nowhere = np.zeros(20_000, np.int32)
     >>> log = Transitions(nowhere, nowhere, nowhere, np.random.default_rng(0).normal(size=20_000), np.ones(20_000))
     >>> with jax.enable_x64(True):
-    ...     summarise_rewards(model, log, read(model, log)).weight
+    ...     summarise_rewards(read(model), log).weight
     array([10000., 10000.])
     """
     if len(data.weight) <= MANY_ROWS:
         return data
-    kind = np.atleast_1d(np.ravel_multi_index((data.state, data.action, data.next_state), program.shape))
+    kind = np.atleast_1d(np.ravel_multi_index((data.state, data.action, data.next_state), reading.shape))
     kinds, first, place = np.unique(kind, return_index=True, return_inverse=True)
     if 4 * len(kinds) > len(kind):
         return data
@@ -60,13 +59,11 @@ def summarise_rewards(model: Model, data: Transitions, program: Program) -> Tran
     weight = by_kind(data.weight)
     mean = by_kind(data.weight * data.reward) / weight
     deviation = np.sqrt(by_kind(data.weight * (data.reward - mean[place]) ** 2) / weight)
-    once = Transitions(*(np.repeat(np.asarray(column)[first], 2) for column in data))
+    once = jax.tree.map(lambda column: np.repeat(np.asarray(column)[first], 2), data)
     two = once._replace(reward=(mean[:, None] + deviation[:, None] * [-1, 1]).ravel(), weight=np.repeat(weight / 2, 2))
-    each, of_two = (
-        Rows(model, rows._replace(weight=np.ones(len(rows.weight))), program.shape[-1]) for rows in (data, two)
-    )
+    each, of_two = (Rows(reading, rows._replace(weight=np.ones(len(rows.weight)))) for rows in (data, two))
     for seed in range(TRIALS):
-        values = latent_values(model, data, seed)
+        values = reading.latent_values(data, seed)
         before = by_kind(data.weight * each.values(values))
         after = (two.weight * of_two.values(values)).reshape(-1, 2).sum(-1)
         with np.errstate(invalid="ignore"):  # an impossible row's is minus infinity
@@ -74,4 +71,5 @@ def summarise_rewards(model: Model, data: Transitions, program: Program) -> Tran
                 return data
     kept = np.repeat(deviation > 0, 2) | (np.arange(len(two.weight)) % 2 == 0)
     two = two._replace(weight=np.where(np.repeat(deviation > 0, 2), two.weight, 2 * two.weight))
-    return Transitions(*(np.asarray(column)[kept] for column in two))
+    shortened: Transitions = jax.tree.map(lambda column: np.asarray(column)[kept], two)
+    return shortened

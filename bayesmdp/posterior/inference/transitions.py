@@ -12,18 +12,9 @@ from numpy.typing import NDArray
 
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.log import label_set, left_out_told
+from bayesmdp.model_reading.likelihood import row_values
 from bayesmdp.model_reading.lookups import check_lookups
-from bayesmdp.model_reading.model_runs import latent_values
-from bayesmdp.model_reading.read_model import (
-    Impossible,
-    Model,
-    Program,
-    check,
-    describe_row,
-    read,
-    reads_reward,
-    row_values,
-)
+from bayesmdp.model_reading.read_model import Impossible, Model, Reading, check, describe_row, read
 from bayesmdp.model_reading.rows import MeanRewards, Transitions
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
 from bayesmdp.posterior.closed_forms.evidence import conjugate_log_evidence
@@ -47,34 +38,34 @@ FEWEST_ROWS = 16
 def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None, request: Request) -> xr.DataTree:
     """`infer` of a model with a site ``transition``, and with unknown rewards where it has a site ``reward``."""
     with left_out_told(log):
-        data, labels = log_rows(model, log, mdp)
-    with jax.enable_x64(True):
         # Read the model once: its unknowns, and whether it looks at rewards.
+        reading = read(model, "next_state" if mdp is None else mdp.outcome_dim)
+        data, labels = log_rows(reading, log, mdp)
+    with jax.enable_x64(True):
         padded = _padded(data)
-        program = read(model, padded, labels.outcome)
-        _check_sizes(program, labels)
-        check_lookups(model, padded, program.latents)
-        rewards = "as seen" if program.rewarded else "not looked at"
-        short = summarise_rewards(model, data, program) if program.rewarded else data
+        _check_sizes(reading, labels, data)
+        check_lookups(model, padded, reading.latents)
+        rewards = "as seen" if reading.rewarded else "not looked at"
+        short = summarise_rewards(reading, data) if reading.rewarded else data
         if short is not data:
             data, rewards = short, "two rows a transition, with the same mean and variance"
             padded = _padded(data)
         # Choose the engine, and draw.
-        engine, closed_form, reason = _engine(model, padded, request.method, labels.outcome, program)
+        engine, closed_form, reason = _engine(reading, padded, request.method)
         parameters: dict[str, NDArray[np.float64]] = {}
         if closed_form is None:
             check_draws(request.draws, reason)
-            check(model, padded)
-            if not _discrete(program):  # 16 random trials may miss the one value that a row needs
-                _refuse_impossible(padded, _never(model, padded), program.rewarded)
+            check(reading, padded)
+            if not reading.discrete:  # 16 random trials may miss the one value that a row needs
+                _refuse_impossible(padded, _never(reading, padded), reading.rewarded)
             settings = model.settings if isinstance(model, ByParticles) else DEFAULT
-            drawn = sampled(engine, model, padded, program, request, settings)
+            drawn = sampled(engine, model, padded, reading.names, request, settings)
         else:
             parameters, before = (
                 {name: np.asarray(values) for name, values in closed_form.posterior(weight).items()}
                 for weight in (padded.weight, 0 * padded.weight)
             )
-            evidence = conjugate_log_evidence(model, padded, closed_form, parameters)
+            evidence = conjugate_log_evidence(padded, closed_form, parameters)
             drawn = drawn_exactly(before, parameters, closed_form.layout, model, evidence, request)
     families = {} if closed_form is None else {name: site.family for name, site in closed_form.sites.items()}
     return posterior_tree(
@@ -84,16 +75,16 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
         parameters=parameters,
         families=families,
         data=data,
-        rewarded=program.rewarded,
-        dims=program.dims,
-        labels=labels.sized(program.shape),
+        rewarded=reading.rewarded,
+        dims=reading.dims,
+        labels=labels.sized(reading.shape),
         attrs={
             "engine": engine,
             **drawn.account,
             "reason": reason,
             "model": getattr(model, "__name__", type(model).__name__),
-            "latents": json.dumps(list(program.latents)),
-            "deterministic": json.dumps(program.deterministic),
+            "latents": json.dumps(list(reading.latents)),
+            "deterministic": json.dumps(reading.deterministic),
             "families": "{}" if closed_form is None else closed_form.layout.to_text(),
             "rewards": rewards,
             "seed": request.seed,
@@ -102,19 +93,19 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
     )
 
 
-def log_rows(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, Labels]:
+def log_rows(reading: Reading, log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, Labels]:
     """The rows seen and what to call them.
 
     This is the one place where a log is reduced to rows for a model, after the model was asked what it looks at.
     """
     if isinstance(log, Transitions):
-        if isinstance(log, MeanRewards) and callable(model) and reads_reward(model):
+        if isinstance(log, MeanRewards) and reading.rewarded:
             raise ValueError(
                 "the model observes rewards, and those of the data are means over steps that were paid differently, "
                 "each of which would count as one exact reward; give the log itself, or "
                 "compress(log, distinct_rewards=True)"
             )
-        data = Transitions(*(np.asarray(column) for column in log))
+        data = jax.tree.map(np.asarray, Transitions(*log))
         if data.weight.ndim != 1 or any(column.shape != data.weight.shape for column in data):
             raise ValueError(f"the columns of the data have shapes {[column.shape for column in data]}; expected equal")
         if not (np.isfinite(data.weight) & (data.weight >= 0)).all() or not data.weight.sum() > 0:
@@ -122,11 +113,12 @@ def log_rows(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tu
         for name in ("state", "action", "next_state"):
             if (getattr(data, name) < 0).any():
                 raise ValueError(f"the data's {name} holds a negative index")
-        data = Transitions(*(column[data.weight > 0] for column in data))
+        seen = data.weight > 0
+        data = jax.tree.map(lambda column: column[seen], data)
         states: Sequence[Hashable] | None = None if mdp is None else mdp.states
         actions: Sequence[Hashable] | None = None if mdp is None else mdp.actions
     else:
-        data = compress(log, mdp, distinct_rewards=callable(model) and reads_reward(model))
+        data = compress(log, mdp, distinct_rewards=reading.rewarded)
         states = label_set(log, "states") if mdp is None else mdp.states
         actions = label_set(log, "actions") if mdp is None else mdp.actions
     return data, Labels(states, actions, None if mdp is None else mdp.successor)
@@ -136,57 +128,55 @@ def _padded(data: Transitions) -> Transitions:
     """The rows and others of weight 0, up to a power of 2: logs of about one size share their compiled programs."""
     rows = len(data.weight)
     extra = max(FEWEST_ROWS, 1 << (rows - 1).bit_length()) - rows
-    columns = (np.concatenate([column, np.repeat(column[:1], extra)]) for column in data)
-    return Transitions(*columns)._replace(weight=np.concatenate([data.weight, np.zeros(extra)]))
+    padded: Transitions = jax.tree.map(lambda column: np.concatenate([column, np.repeat(column[:1], extra)]), data)
+    return padded._replace(weight=np.concatenate([data.weight, np.zeros(extra)]))
 
 
-def _check_sizes(program: Program, labels: Labels) -> None:
+def _check_sizes(reading: Reading, labels: Labels, data: Transitions) -> None:
+    """Refuse data of other states, actions or outcomes than those of the model's transition."""
+    for name, size in zip(("state", "action", "next_state"), reading.shape, strict=True):
+        largest = int(np.max(getattr(data, name), initial=0))
+        if largest >= size:
+            raise ValueError(f"transition has shape {reading.shape}, but the data hold {name} {largest}")
     expected = labels.shape
-    if expected is not None and program.shape != expected:
+    if expected is not None and reading.shape != expected:
         remedy = (
             "; pass mdp if its last axis is the outcome of a successor table" if labels.successor is None else ""
         ) + (
             "; if the log shows too few, read_log(states=[...], actions=[...]) declares them all, in the model's order"
-            if any(own > logged for own, logged in zip(program.shape[:2], expected[:2], strict=True))
+            if any(own > logged for own, logged in zip(reading.shape[:2], expected[:2], strict=True))
             else ""
         )
         raise ValueError(
-            f"the model's transition has shape {program.shape}; the log's labels say {expected} "
+            f"the model's transition has shape {reading.shape}; the log's labels say {expected} "
             f"[state, action, {labels.outcome}]{remedy}"
         )
 
 
-def _engine(
-    model: Model, data: Transitions, method: str, outcome: str, program: Program
-) -> tuple[str, Conjugate | None, str]:
+def _engine(reading: Reading, data: Transitions, method: str) -> tuple[str, Conjugate | None, str]:
     """Which engine, the closed form if it is the exact one, and why."""
     if method in ("smc", "nuts"):
         return method, None, f"asked for with method={method!r}"
-    if method == "auto" and isinstance(model, ByParticles):
+    if method == "auto" and isinstance(reading.model, ByParticles):
         return "smc", None, "asked for with with_particles"
     try:
-        closed_form = find(model, data, outcome, program)
+        closed_form = find(reading, data)
     except NotConjugate as error:
         if method == "exact":
             raise
-        discrete = _discrete(program)
-        why = f"; {discrete[0]!r} is discrete" if discrete else ""
-        return "smc" if discrete else "nuts", None, f"no closed form: {error}{why}"
-    _refuse_impossible(data, closed_form.impossible, program.rewarded)
+        why = f"; {reading.discrete[0]!r} is discrete" if reading.discrete else ""
+        return "smc" if reading.discrete else "nuts", None, f"no closed form: {error}{why}"
+    _refuse_impossible(data, closed_form.impossible, reading.rewarded)
     each = ((site.prior.sites, site.family.name) for site in closed_form.sites.values())
     kinds = ", ".join(f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} {kind}" for names, kind in each)
     return "exact", closed_form, f"conjugate, by differentiating the log-likelihood: {kinds}"
 
 
-def _discrete(program: Program) -> list[str]:
-    return [name for name, latent in program.latents.items() if latent.discrete]
-
-
-def _never(model: Model, data: Transitions) -> NDArray[np.bool_]:
+def _never(reading: Reading, data: Transitions) -> NDArray[np.bool_]:
     """Rows [row] of probability 0 at each of several random values of the unknowns."""
     once, never = data._replace(weight=np.ones(len(data.weight))), np.ones(len(data.weight), bool)
     for seed in range(TRIALS):
-        never &= np.asarray(row_values(model, once, latent_values(model, data, seed))) < -1e300
+        never &= np.asarray(row_values(reading.model, once, reading.latent_values(data, seed))) < -1e300
         if not never.any():
             break
     return never

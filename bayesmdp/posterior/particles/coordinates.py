@@ -31,16 +31,9 @@ from numpyro import handlers
 from numpyro.distributions.transforms import biject_to
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.model_reading.likelihood import log_likelihood_of, of_prior, prior_density
 from bayesmdp.model_reading.model_runs import Latent, computed_at_random, latent_sites, looked_at, repeated
-from bayesmdp.model_reading.read_model import (
-    Data,
-    Model,
-    base_distribution,
-    log_likelihood_of,
-    of_prior,
-    prior_density,
-    trace,
-)
+from bayesmdp.model_reading.read_model import Data, Model, base_distribution, trace
 from bayesmdp.model_reading.rows import Transitions, all_transitions, safe_log
 from bayesmdp.models.arguments import Frozen, freeze, thaw
 from bayesmdp.posterior.random_variables import rolled_log_gamma
