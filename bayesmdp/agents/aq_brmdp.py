@@ -45,7 +45,7 @@ def aq_brmdp(
     draws: Literal["fresh", "renewed", "kept"] = "fresh",
     share: float = 0.1,
 ) -> Agent:
-    """Quantile Bayesian-risk planning whose level adapts to the stage of learning and to visits (AQ-BRMDP).
+    """Plan for a quantile of the posterior whose level adapts to the stage of learning and to visits (AQ-BRMDP).
 
     Parameters
     ----------
@@ -58,6 +58,15 @@ def aq_brmdp(
         The lowest level: the robustness asked for.
     num_draws, draw_scale, draws, share
         As for `brmdp`; a pair whose budget exceeds `num_draws` uses all of them.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

@@ -33,15 +33,24 @@ __all__ = ["beb"]
 
 
 def beb(prior: Model, *, scale: float = 1.0, episode: int | None = 1) -> Agent:
-    """Planning for the posterior-mean problem with a bonus for what was tried seldom (BEB).
+    """Plan for the posterior mean with a bonus for what was tried seldom (BEB).
 
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
     scale : float, at least 0
-        beta, in units of reward.
+        beta, the scale of the bonus, in units of reward.
     episode : int, optional
         Steps from one plan to the next, by the paper 1; None for pseudo-episodes.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Notes
     -----

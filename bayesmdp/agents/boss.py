@@ -27,7 +27,7 @@ __all__ = ["boss", "merged"]
 
 
 def boss(prior: Model, *, models: int = 5, tries: int = 10) -> Agent:
-    """Best of sampled sets (BOSS): plans for the best of several draws at each pair.
+    """Plan for the best of several posterior draws at each pair (BOSS, best of sampled sets).
 
     Parameters
     ----------
@@ -37,6 +37,15 @@ def boss(prior: Model, *, models: int = 5, tries: int = 10) -> Agent:
     tries : int
         B, how often a pair is tried until new ones are drawn. Both defaults are in the range of the paper's
         experiments.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

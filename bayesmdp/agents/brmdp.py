@@ -37,7 +37,7 @@ def brmdp(
     draws: Literal["fresh", "renewed", "kept"] = "fresh",
     share: float = 0.1,
 ) -> Agent:
-    """Quantile Bayesian-risk planning at one level (BR-MDP).
+    """Plan for one quantile of the posterior (BR-MDP).
 
     Parameters
     ----------
@@ -55,6 +55,15 @@ def brmdp(
         not, so that is for comparisons only (study ``draw-reuse``).
     share : float in (0, 1]
         Of the draws that are renewed at each plan.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

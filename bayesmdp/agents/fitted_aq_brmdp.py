@@ -44,7 +44,7 @@ def fitted_aq_brmdp(
     samples: int = 8,
     room: int = 5_000,
 ) -> Agent:
-    """Quantile Bayesian-risk planning with the adaptive level, by fitted Q iteration.
+    """Plan for a quantile whose level adapts to what is not known, by fitted Q iteration (AQ-BRMDP).
 
     Parameters
     ----------
@@ -56,6 +56,15 @@ def fitted_aq_brmdp(
         Disagreements below count as this one.
     num_draws, draw_scale
         As for `fitted_brmdp`.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

@@ -31,7 +31,7 @@ def fitted_brmdp(
     samples: int = 8,
     room: int = 5_000,
 ) -> Agent:
-    """Quantile Bayesian-risk planning by fitted Q iteration.
+    """Plan for one quantile of the posterior on a space of numbers, by fitted Q iteration (BR-MDP).
 
     Parameters
     ----------
@@ -43,6 +43,15 @@ def fitted_brmdp(
         Draws of the posterior a plan, and the cap on a pair's budget.
     draw_scale : float, positive
         Scale of the budget, EC.23.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

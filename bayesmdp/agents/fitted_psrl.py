@@ -22,7 +22,7 @@ def fitted_psrl(
     samples: int = 8,
     room: int = 5_000,
 ) -> Agent:
-    """Posterior sampling by fitted Q iteration for one sampled model.
+    """Plan for one posterior draw on a space of numbers, by fitted Q iteration (PSRL).
 
     Parameters
     ----------
@@ -38,6 +38,15 @@ def fitted_psrl(
         Next states simulated for each place and action.
     room : int
         Steps there is room for, where the posterior has no closed form and is followed by particles.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

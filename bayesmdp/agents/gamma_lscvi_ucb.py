@@ -59,24 +59,28 @@ def gamma_lscvi_ucb(
     ridge: float = 1.0,
     clip: bool = True,
 ) -> Agent:
-    """Discounted optimism by least squares on features, clipped by all states (gamma-LSCVI-UCB).
+    """Act by optimistic discounted values, linear in features and clipped by all states (gamma-LSCVI-UCB).
 
     Parameters
     ----------
     horizon : int
-        T, the number of steps it will take.
+        T, the number of steps that the agent will take.
     span : float
-        sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
+        sp(v*), the span of the bias, or an upper bound: ``bm.solve(mdp).attrs["span"]``.
     scale : float
-        c. The theory's is of the order of 1; what does well within 10^5 steps is far smaller.
+        c, the scale of the bonus. The theory's is of the order of 1; what does well within 10^5 steps is far smaller.
     failure : float in (0, 1)
-        delta.
+        delta, the probability with which the guarantee may fail.
     discount : float, optional
-        gamma; 1 - 1 / sqrt(T) by default.
+        gamma, of the discounted problem that stands for the average reward; 1 - 1 / sqrt(T) by default.
     ridge : float
-        lambda.
+        lambda, what keeps the regression regular.
     clip : bool
-        Whether to clip.
+        Whether V is clipped; without that its span is not bounded.
+
+    Returns
+    -------
+    Agent
 
     Raises
     ------

@@ -48,12 +48,16 @@ def gamma_lscvi_ucb_planned(
     ridge: float = 1.0,
     clip: bool = True,
 ) -> Agent:
-    """Discounted optimism by least squares, planned ahead, clipped by all states (gamma-LSCVI-UCB).
+    """Plan each episode ahead by the sweeps of gamma-LSCVI-UCB, clipped by all states.
 
     Parameters
     ----------
     horizon, span, scale, failure, discount, ridge, clip
         As in `gamma_lscvi_ucb`. After so many steps it plans for as many more.
+
+    Returns
+    -------
+    Agent
 
     Raises
     ------

@@ -68,7 +68,7 @@ def gamma_lscvi_ucb_visited(
     sweeps: int | None = None,
     versions: int = 1,
 ) -> Agent:
-    """Discounted optimism by least squares, clipped by the states visited (gamma-LSCVI-UCB).
+    """Act by the values of gamma-LSCVI-UCB, clipped by the states visited, which may be numbers.
 
     Parameters
     ----------
@@ -79,6 +79,10 @@ def gamma_lscvi_ucb_visited(
         values to settle by default.
     versions : int
         With more than 1 deviations are controlled: room for so many versions of an episode's sweeps.
+
+    Returns
+    -------
+    Agent
 
     Raises
     ------
@@ -165,7 +169,7 @@ class _VisitedRules:
 
 
 def _before_the_first_step(setting: Setting, ridge: Array) -> VisitedState:
-    """V = 1 / (1 - gamma) and no data; B is empty."""
+    """Return V = 1 / (1 - gamma), no data, and no states visited."""
     nothing = no_data(ridge, setting.dimension, setting.slots)
     if isinstance(setting.problem, Problem):
         rows = jax.vmap(lambda s: setting.row_of(s, nothing.inverse))(jnp.arange(setting.slots))
@@ -232,7 +236,7 @@ def _begin_episode(setting: Setting, state: VisitedState) -> VisitedState:
 
 
 def _act(setting: Setting, state: VisitedState, s: Num[Array, "*coordinate"]) -> Int[Array, ""]:
-    """The action that is greedy in the pool; in Q_1 before any state was visited."""
+    """Return the action that is greedy in the pool; in Q_1 before any state was visited."""
     row = setting.row_of(s, state.known.inverse)
     first = setting.q_of_weights(state.sweeps.first, state.sweeps.start, row)
     values = jnp.where(state.visited > 0, state.pool[state.here], first)
@@ -240,7 +244,7 @@ def _act(setting: Setting, state: VisitedState, s: Num[Array, "*coordinate"]) ->
 
 
 def _observe(setting: Setting, state: VisitedState, step: Step) -> VisitedState:
-    """Add the step to the data and its states to B, and make the sweep before the next step, or those that changed."""
+    """Add the step to the data and its states to B, and make the sweeps that are due before the next step."""
     finite = isinstance(setting.problem, Problem)
     # Sweep 1 is written where the others are.
     old = state.sweeps
@@ -271,7 +275,7 @@ def _observe(setting: Setting, state: VisitedState, step: Step) -> VisitedState:
 def _report(
     setting: Setting, state: VisitedState, s: Num[Array, "*coordinate"], a: Int[Array, ""]
 ) -> dict[str, Float[Array, ""]]:
-    """What the maker's notes say is reported."""
+    """Return what the maker's notes say is reported."""
     values = jnp.where(state.seen, state.value, jnp.nan)
     return {
         "bonus": setting.beta * setting.row_of(s, state.known.inverse).length[a],

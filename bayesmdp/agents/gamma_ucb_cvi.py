@@ -53,24 +53,28 @@ def gamma_ucb_cvi(
     clip: bool = True,
     estimate: str = "recentred",
 ) -> Agent:
-    """Discounted optimism with clipped value iteration (gamma-UCB-CVI).
+    """Act by optimistic discounted values of a table, swept and clipped after each step (gamma-UCB-CVI).
 
     Parameters
     ----------
     horizon : int
-        T, the number of steps it will take.
+        T, the number of steps that the agent will take.
     span : float
-        sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
+        sp(v*), the span of the bias, or an upper bound: ``bm.solve(mdp).attrs["span"]``.
     scale : float
-        c. The theory's is of the order of 1; what does well within 10^5 steps is far smaller.
+        c, the scale of the bonus. The theory's is of the order of 1; what does well within 10^5 steps is far smaller.
     failure : float in (0, 1)
-        delta.
+        delta, the probability with which the guarantee may fail.
     discount : float, optional
-        gamma; 1 - 1 / sqrt(T) by default.
+        gamma, of the discounted problem that stands for the average reward; 1 - 1 / sqrt(T) by default.
     clip : bool
         Whether to clip, which is what the algorithm adds to its like.
     estimate : {"recentred", "visited", "naive"}
         How P V is estimated where little is known; see the module.
+
+    Returns
+    -------
+    Agent
 
     Raises
     ------

@@ -16,7 +16,7 @@ __all__ = ["lsvi"]
 
 
 def lsvi(prior: Model, *, epsilon: float = 0.0, temperature: float = 0.0, episodes: int | None = None) -> Agent:
-    """Least-squares value iteration with the posterior mean, explored by chance (LSVI).
+    """Regress Q-functions on features, and explore by chance (LSVI).
 
     Parameters
     ----------
@@ -28,6 +28,15 @@ def lsvi(prior: Model, *, epsilon: float = 0.0, temperature: float = 0.0, episod
         Actions are taken in proportion to exp(Q / temperature), in units of reward; the best one at 0.
     episodes : int, optional
         As for `tsrl`.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

@@ -34,7 +34,7 @@ __all__ = ["mbie_eb"]
 
 
 def mbie_eb(prior: Model, *, scale: float = 0.4, max_reward: float | None = None, episode: int | None = 1) -> Agent:
-    """Model-based interval estimation with exploration bonuses (MBIE-EB).
+    """Plan for the empirical problem with a bonus for what was tried seldom (MBIE-EB).
 
     Parameters
     ----------
@@ -42,12 +42,21 @@ def mbie_eb(prior: Model, *, scale: float = 0.4, max_reward: float | None = None
         The agent plans for what it saw and not with this prior, which says whether rewards are known, and is what the
         results record as its belief.
     scale : float, at least 0
-        beta, in units of reward.
+        beta, the scale of the bonus, in units of reward.
     max_reward : float, optional
         The largest reward there can be; the problem's by default, which the agent is told. Give it where a prior
         draws the true rewards.
     episode : int, optional
         Steps from one plan to the next, by the paper 1; None for pseudo-episodes.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Notes
     -----

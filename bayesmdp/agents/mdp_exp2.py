@@ -50,22 +50,31 @@ def mdp_exp2(
     episode: int | None = None,
     rate: float | None = None,
 ) -> Agent:
-    """Exponential weights on linear estimates of Q (MDP-EXP2).
+    """Choose actions by exponential weights of linear estimates of Q (MDP-EXP2).
 
     Parameters
     ----------
     horizon : int
-        T, the number of steps it will take.
+        T, the number of steps that the agent will take.
     mixing : float
         t_mix, the mixing time, in steps.
     excitation : float
         sigma, the least eigenvalue of M under any policy.
     window : int, optional
-        N; theirs by default, as for `episode` and `rate`.
+        N, in steps: what is left for the chain to mix; theirs by default, as for `episode` and `rate`.
     episode : int, at least twice `window`, optional
         B, the steps of an episode.
     rate : float, optional
         eta, the rate of the exponential weights.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range, or rewards outside [0, 1].
 
     Notes
     -----

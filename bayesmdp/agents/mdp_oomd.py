@@ -56,22 +56,31 @@ def mdp_oomd(
     episode: int | None = None,
     rate: float | None = None,
 ) -> Agent:
-    """Optimistic mirror descent on policies (MDP-OOMD).
+    """Improve the policy by optimistic mirror descent on estimates of Q (MDP-OOMD).
 
     Parameters
     ----------
     horizon : int
-        T, the number of steps it will take.
+        T, the number of steps that the agent will take.
     mixing : float
         t_mix, the mixing time, in steps.
     hitting : float
         rho, the hitting time, in steps.
     window : int, optional
-        N; theirs by default, as for `episode` and `rate`.
+        N, in steps: what is left for the chain to mix; theirs by default, as for `episode` and `rate`.
     episode : int, more than `window`, optional
         B, the steps of an episode.
     rate : float, optional
         eta, the rate of mirror descent.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range, or rewards outside [0, 1].
 
     Notes
     -----

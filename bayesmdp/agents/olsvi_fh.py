@@ -51,22 +51,31 @@ def olsvi_fh(
     ridge: float = 1.0,
     episode: int | None = None,
 ) -> Agent:
-    """Optimistic least-squares value iteration in episodes of a fixed length, on the MDP's features (OLSVI.FH).
+    """Plan optimistically by least squares on features, in episodes of a fixed length (OLSVI.FH).
 
     Parameters
     ----------
     horizon : int
-        T, the number of steps it will take.
+        T, the number of steps that the agent will take.
     span : float
-        sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
+        sp(v*), the span of the bias, or an upper bound: ``bm.solve(mdp).attrs["span"]``.
     scale : float
-        Of beta; 1 is theirs.
+        Scale of beta, the bonus; 1 is theirs.
     failure : float in (0, 1)
-        delta.
+        delta, the probability with which the guarantee may fail.
     ridge : float
-        lambda.
+        lambda, what keeps the regression regular.
     episode : int, optional
-        H; theirs by default. It shapes arrays, so each value is compiled anew.
+        H, the steps of an episode; theirs by default. It shapes arrays, so each value is compiled anew.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range, or rewards outside [0, 1].
 
     Notes
     -----

@@ -35,20 +35,29 @@ __all__ = ["optimistic_q_learning"]
 def optimistic_q_learning(
     *, horizon: int, span: float, scale: float = 1.0, failure: float = 0.1, effective_horizon: float | None = None
 ) -> Agent:
-    """Q-learning with a bonus for what was tried seldom (Optimistic Q-learning).
+    """Learn Q step by step, with a bonus for what was tried seldom (Optimistic Q-learning).
 
     Parameters
     ----------
     horizon : int
-        T, the number of steps it will take.
+        T, the number of steps that the agent will take.
     span : float
-        sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
+        sp(v*), the span of the bias, or an upper bound: ``bm.solve(mdp).attrs["span"]``.
     scale : float
         Of the bonus; 1 is theirs.
     failure : float in (0, 1)
-        delta.
+        delta, the probability with which the guarantee may fail.
     effective_horizon : float, at least 2, optional
-        H; theirs by default.
+        H, in steps; theirs by default.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range, or rewards outside [0, 1].
 
     Notes
     -----

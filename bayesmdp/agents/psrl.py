@@ -20,13 +20,22 @@ __all__ = ["psrl"]
 
 
 def psrl(prior: Model, *, episode: int | None = None) -> Agent:
-    """Posterior sampling (PSRL): plans for one draw of the problem, anew in each period.
+    """Plan for one posterior draw of the problem, anew in each period (PSRL).
 
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
     episode : int, optional
         Steps from one sample to the next; by default a pseudo-episode, or until visits double.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

@@ -28,7 +28,7 @@ __all__ = ["rmax"]
 
 
 def rmax(prior: Model, *, tries: int = 10, max_reward: float | None = None) -> Agent:
-    """Planning as if pairs that were tried too seldom earned the most reward there is (R-MAX).
+    """Plan as if pairs that were tried too seldom earned the most reward there is (R-MAX).
 
     Parameters
     ----------
@@ -39,6 +39,15 @@ def rmax(prior: Model, *, tries: int = 10, max_reward: float | None = None) -> A
     max_reward : float, optional
         The largest reward there can be; the problem's by default, which the agent is told. Give it where a prior
         draws the true rewards.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Notes
     -----

@@ -45,18 +45,22 @@ MAX_SWEEPS = 1_000
 
 
 def scal(*, span: float, failure: float = 0.1, scale: float = 1.0, bernstein: bool = True) -> Agent:
-    """Planning for the best MDP in a confidence set among plans with a bias of bounded span (SCAL).
+    """Plan for the best MDP in a confidence set, with a bias of bounded span (SCAL).
 
     Parameters
     ----------
     span : float
         c, at least sp(v*) for the theory to hold: ``bm.solve(mdp).attrs["span"]``.
     failure : float in (0, 1)
-        delta.
+        delta, the probability with which the guarantee may fail.
     scale : float
         Of the radii; 1 is theirs.
     bernstein : bool
         Whether the set is of boxes by Bernstein's inequality, and not of L1 balls.
+
+    Returns
+    -------
+    Agent
 
     Raises
     ------

@@ -46,19 +46,29 @@ def tseb(
     reward_range: float | None = None,
     episode: int | None = 20,
 ) -> Agent:
-    """Thompson sampling with exploration bonuses (TSEB).
+    """Plan for one posterior draw with a bonus for what is not known well (TSEB).
 
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
     reward_weight : float in [0, 1]
-        lambda.
+        lambda, the share of the drawn reward beside the bonus.
     bonus_scale : float, at least 0, optional
-        c; (1 - discount)^2 / 4 by default.
+        c, the scale of the bonus; (1 - discount)^2 / 4 by default.
     reward_range : float, positive, optional
-        delta_r; the problem's by default, which the agent is told even where it must learn the rewards.
+        delta_r, the largest reward less the least; the problem's by default, which the agent is told even where it must
+        learn the rewards.
     episode : int, optional
         Steps from one sample to the next; None for pseudo-episodes.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Notes
     -----

@@ -56,22 +56,31 @@ def ucb_avg(
     failure: float = 0.1,
     effective_horizon: float | None = None,
 ) -> Agent:
-    """Q-learning whose values differ between states by no more than passages between them cost (UCB-AVG).
+    """Learn Q step by step, with values that differ by no more than passages between states cost (UCB-AVG).
 
     Parameters
     ----------
     horizon : int
-        T, the number of steps it will take.
+        T, the number of steps that the agent will take.
     span : float
-        sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
+        sp(v*), the span of the bias, or an upper bound: ``bm.solve(mdp).attrs["span"]``.
     scale : float
-        c. 4 is Wei et al.'s; what does well within 10^5 steps is far smaller.
+        c, the scale of the bonus. 4 is Wei et al.'s; what does well within 10^5 steps is far smaller.
     width : float
-        k.
+        k, the scale of the margin in the bound on differences.
     failure : float in (0, 1)
-        delta.
+        delta, the probability with which the guarantee may fail.
     effective_horizon : float, at least 2, optional
-        H; T^(1/3) by default.
+        H = 1 / (1 - gamma), in steps; T^(1/3) by default.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range, or rewards outside [0, 1].
 
     Notes
     -----
@@ -191,7 +200,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
 
 
 def _before_the_first_step(setting: _Setting) -> _State:
-    """Q = U = V = H, and no passage has started."""
+    """Return Q = U = V = H, without a passage that has started."""
     num_states, pairs = setting.problem.num_states, setting.problem.available.shape
     full, none = jnp.full(pairs, setting.horizon, float), jnp.zeros(pairs)
     between = jnp.zeros((num_states, num_states))
@@ -211,12 +220,12 @@ def _before_the_first_step(setting: _Setting) -> _State:
 
 
 def _bonus(setting: _Setting, tries: Float[Array, ""]) -> Float[Array, ""]:
-    """The bonus of a try, b = c sp(v*) sqrt(H L / n)."""
+    """Return the bonus of a try, b = c sp(v*) sqrt(H L / n)."""
     return setting.scale * setting.span * jnp.sqrt(setting.horizon * setting.logarithm / tries)
 
 
 def _differences(setting: _Setting, state: _State) -> Float[Array, "state other_state"]:
-    """D(s, s'), by which V(s) may exceed V(s') at most: min(2 sp(v*), (rho t - R) / n + k sp(v*) sqrt(2 t L) / n)."""
+    """Return D, the most that V(s) may exceed V(s') by: min(2 sp(v*), (rho t - R + k sp(v*) sqrt(2 t L)) / n)."""
     length, earned, number = state.length, state.reward, jnp.maximum(state.passages, 1)
     # rho = max((1 - gamma) max V, the rewards a step of the passages between two states, there and back).
     there_and_back = (earned + earned.T) / jnp.maximum(length + length.T, 1)
@@ -248,7 +257,7 @@ def _with_passages(setting: _Setting, state: _State, step: Step) -> _State:
 
 
 def _updated(setting: _Setting, state: _State, step: Step) -> _State:
-    """Q <- (1 - alpha) Q + alpha (r + gamma V(s') + b) and U <- min(U, Q) of the step's pair."""
+    """Update the step's pair: Q <- (1 - alpha) Q + alpha (r + gamma V(s') + b), U <- min(U, Q)."""
     s, a = step.state, step.action
     tries = state.tries[s, a] + 1
     # alpha = (H + 1) / (H + n).

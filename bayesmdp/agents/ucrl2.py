@@ -34,16 +34,25 @@ __all__ = ["bernstein_set", "hoeffding_set", "ucrl2"]
 
 
 def ucrl2(*, bernstein: bool = False, failure: float = 0.1, scale: float = 1.0) -> Agent:
-    """Planning for the best MDP in a confidence set of kernels, L1 balls or boxes (UCRL2, UCRL2B).
+    """Plan for the best MDP in a confidence set of kernels, L1 balls or boxes (UCRL2, UCRL2B).
 
     Parameters
     ----------
     bernstein : bool
         Whether the set is of boxes by Bernstein's inequality (UCRL2B).
     failure : float in (0, 1)
-        delta.
+        delta, the probability with which the guarantee may fail.
     scale : float
         Of the radii; 1 is theirs.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range, rewards outside [0, 1], or a successor table.
 
     Notes
     -----

@@ -39,18 +39,27 @@ __all__ = ["variance_bonus"]
 def variance_bonus(
     prior: Model, *, reward_scale: float = 1.0, transition_scale: float = 1.0, episode: int | None = 1
 ) -> Agent:
-    """Planning for the posterior-mean problem with a bonus for what varies under the posterior.
+    """Plan for the posterior mean with a bonus for what varies under the posterior.
 
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
         Its mean rewards need a finite variance, which those of `normal_gamma_rewards` have if `shape` is above 1.
     reward_scale : float, at least 0
-        beta_R; of no effect where rewards are known.
+        beta_R, the scale of the rewards' part; of no effect where rewards are known.
     transition_scale : float, at least 0
-        beta_P, in units of value.
+        beta_P, the scale of the kernel's part, in units of value.
     episode : int, optional
         Steps from one plan to the next, by the paper 1; None for pseudo-episodes.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range, or a prior whose mean rewards have no finite variance.
 
     Notes
     -----
