@@ -59,7 +59,7 @@ class Example(NamedTuple):
     setting : callable
         Returns a problem in which the agent can act, and a prior for it if it takes one.
     options : mapping
-        What the maker must be told, or is told to learn sooner than the constants of a theory let it.
+        What the maker must be given, or is given to learn sooner than with the constants of the theory.
     does_not_learn : str
         Why its regret per step does not fall within 6,000 steps of the example; empty where it does.
 

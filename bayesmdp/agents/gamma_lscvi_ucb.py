@@ -11,7 +11,7 @@ data of its start, D. Before each step one sweep,
 
 and then the action that is greedy in the largest Q of the episode so far (the *pool*). V is carried from one episode to
 the next, and starts at 1 / (1 - gamma). The minima are over all states: this is the variant with a clipping oracle.
-Rewards are known and in [0, 1]. Theirs:
+Rewards are known and in [0, 1]. The paper chooses
 
     gamma = 1 - 1 / sqrt(T),    lambda = 1,    H = 2 sp(v*),    beta = c H d sqrt(log(d T / delta)),
 

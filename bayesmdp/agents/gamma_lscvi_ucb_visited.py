@@ -14,7 +14,7 @@ nothing, none of those that follow would.
 
 *Deviation control* (``versions`` > 1). When an m_u falls, V_u falls by as much at most, and in exact value iteration
 what follows would fall by no more than gamma times that; least squares gives no such promise, a gap in the proof that
-Hong and Tewari (2025) close by one more clip. Its form here is ours, after theirs: the new Q_u is kept in
+Hong and Tewari (2025) close by one more clip. Its form here is ours, after their idea: the new Q_u is kept in
 
     [Q_u - e_u, Q_u] of the one it replaces,    e_1 = 0,    e_u = gamma max(e_{u-1}, fall of m_{u-1}),
 

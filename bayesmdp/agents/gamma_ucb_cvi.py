@@ -6,7 +6,8 @@ The agent keeps an optimistic discounted Q, acts greedily on it, and after each 
 
 from Q = V = 1 / (1 - gamma), with the kernel P estimated from what was seen and n = 1 + visits. The last step,
 clipping, keeps the span of V within H; without it errors are worth as much as the effective horizon 1 / (1 - gamma),
-which has to grow with T for the discounted problem to be like the average one. Rewards are known and in [0, 1]. Theirs:
+which has to grow with T for the discounted problem to be like the average one. Rewards are known and in [0, 1]. The
+paper chooses
 
     gamma = 1 - 1 / sqrt(T),    H = 2 sp(v*),    beta = c H sqrt(S log(S A T / delta)),
 

@@ -10,8 +10,9 @@ their rewards. From the parts m = 1..B / (2 N)
 
     M_k = sum_m sum_a pi_k(a | s_tau) phi(s_tau, a) phi(s_tau, a)',    w_k = M_k^-1 sum_m phi(s_tau, a_tau) R_m,
 
-if the least eigenvalue of M_k is at least B sigma / (24 N), and w_k = 0 if not. sigma, told, is the least eigenvalue of
-the same matrix under the stationary distribution of any policy (*excitation*). Theirs, t_mix the mixing time:
+if the least eigenvalue of M_k is at least B sigma / (24 N), and w_k = 0 if not. sigma, which the agent is told, is the
+least eigenvalue of the same matrix under the stationary distribution of any policy (*excitation*). The paper chooses,
+with t_mix the mixing time,
 
     N = 8 t_mix log T,    B = 32 N log(d T) / sigma,    eta = min(sqrt(1 / (T t_mix)), sigma / (24 N)),
 
@@ -61,7 +62,7 @@ def mdp_exp2(
     excitation : float
         sigma, the least eigenvalue of M under any policy.
     window : int, optional
-        N, in steps: what is left for the chain to mix; theirs by default, as for `episode` and `rate`.
+        N, in steps: what is left for the chain to mix; the paper's by default, as for `episode` and `rate`.
     episode : int, at least twice `window`, optional
         B, the steps of an episode.
     rate : float, optional
@@ -139,8 +140,8 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     phi, reward = pair_features(problem), problem.reward[..., 0]
     dimension, window, sigma = phi.shape[-1], options["window"], options["excitation"]
     # B = 32 N log(d T) / sigma, in whole parts of 2 N.
-    theirs = jnp.ceil(16 * jnp.log(dimension * options["horizon"]) / sigma) * 2 * window
-    episode = options.get("episode", theirs)
+    paper_episode = jnp.ceil(16 * jnp.log(dimension * options["horizon"]) / sigma) * 2 * window
+    episode = options.get("episode", paper_episode)
     # An indicator of a pair that cannot be taken is never seen: its weight is 0, which this says, and M is regular.
     idle = jnp.zeros((dimension, dimension))
     if problem.features is None:

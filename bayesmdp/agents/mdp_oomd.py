@@ -15,7 +15,8 @@ D the Bregman divergence of ``(1 / eta) sum_a log(1 / pi(a))``. Either argmax is
 
     1 / pi(a) = 1 / pi'(a) - eta beta(a) + lambda.
 
-Theirs, t_mix the mixing time and rho the hitting time (the largest 1 / stationary probability, under any policy):
+The paper chooses, with t_mix the mixing time and rho the hitting time (the largest 1 / stationary probability, under
+any policy),
 
     N = 4 t_mix log2 T,    B = 16 rho t_mix (log2 T)^2,    eta = min(sqrt(t_mix / (rho T)), 1 / (270 (N + 1))),
 
@@ -67,7 +68,7 @@ def mdp_oomd(
     hitting : float
         rho, the hitting time, in steps.
     window : int, optional
-        N, in steps: what is left for the chain to mix; theirs by default, as for `episode` and `rate`.
+        N, in steps: what is left for the chain to mix; the paper's by default, as for `episode` and `rate`.
     episode : int, more than `window`, optional
         B, the steps of an episode.
     rate : float, optional
@@ -227,7 +228,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
 
     def observe(key: Key[Array, ""], state: _State, step: Step) -> _State:
         s, a, now = step.state, step.action, state.age
-        # A visit to s is looked at if it is 2 N steps or more after the last, and N or more before the episode's end.
+        # A visit to s is looked at if it is 2 N steps or more after the last, and N or more before the episode's last.
         opens = (now >= state.opened[s] + 2 * window) & (now <= episode - 1 - window)
 
         def marked(array: Num[Array, " state"], mark: Num[Array, ""]) -> Num[Array, " state"]:

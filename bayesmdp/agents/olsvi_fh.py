@@ -7,8 +7,8 @@ and Q_{H+1} = 0, backwards for h = H..1
     w_h = Lambda^-1 sum_i phi_i max_a Q_{h+1}(s_i', a),
     Q_h(s, a) = min(r + <phi, w_h> + beta |phi|_{Lambda^-1}, H),
 
-and the action of the h-th step is greedy in Q_h. Rewards are known here, so that r stays out of the regression; theirs
-is in it. Theirs too, sp(v*) the span of the bias, which the agent is told:
+and the action of the h-th step is greedy in Q_h. Rewards are known here, so that r stays out of the regression; the
+paper's is in it. The paper chooses, with sp(v*) the span of the bias, which the agent is told,
 
     H = max(sqrt(sp(v*)) T^(1/4) / d^(3/4), (sp(v*) T / d^2)^(1/3)),    beta = 20 d H sqrt(log(4 d T / delta)),
 
@@ -60,13 +60,13 @@ def olsvi_fh(
     span : float
         sp(v*), the span of the bias, or an upper bound: ``bm.solve(mdp).attrs["span"]``.
     scale : float
-        Scale of beta, the bonus; 1 is theirs.
+        Scale of beta, the bonus; 1 is the paper's.
     failure : float in (0, 1)
         delta, the probability with which the guarantee may fail.
     ridge : float
         lambda, what keeps the regression regular.
     episode : int, optional
-        H, the steps of an episode; theirs by default. It shapes arrays, so each value is compiled anew.
+        H, the steps of an episode; the paper's by default. It shapes arrays, so each value is compiled anew.
 
     Returns
     -------
@@ -130,7 +130,7 @@ class _State(NamedTuple):
 
 @dataclass(frozen=True)
 class _StagedRules:
-    """The rules for episodes of that length, or theirs for a horizon and a span. Equal ones share a program."""
+    """The rules for episodes of that length, or the paper's for a horizon and a span. Equal ones share a program."""
 
     episode: int | None
     horizon: int = 0
@@ -139,16 +139,16 @@ class _StagedRules:
     def __call__(self, belief: None, problem: Problem, options: Options) -> Rules:
         dimension = pair_features(problem).shape[-1]
         steps, span = self.horizon, self.span
-        theirs = max(span**0.5 * steps**0.25 / dimension**0.75, (span * steps / dimension**2) ** (1 / 3))
-        return _rules(problem, options, max(int(np.ceil(theirs)), 1) if self.episode is None else self.episode)
+        paper_episode = max(span**0.5 * steps**0.25 / dimension**0.75, (span * steps / dimension**2) ** (1 / 3))
+        return _rules(problem, options, max(int(np.ceil(paper_episode)), 1) if self.episode is None else self.episode)
 
 
 def _rules(problem: Problem, options: Options, stages: int) -> Rules:
     phi, reward = pair_features(problem), problem.reward[..., 0]
     pairs, dimension = problem.available.shape, phi.shape[-1]
     # beta = scale 20 d H sqrt(log(4 d T / delta)).
-    theirs = 20 * dimension * stages * jnp.sqrt(jnp.log(4 * dimension * options["horizon"] / options["failure"]))
-    beta = options["scale"] * theirs
+    paper_beta = 20 * dimension * stages * jnp.sqrt(jnp.log(4 * dimension * options["horizon"] / options["failure"]))
+    beta = options["scale"] * paper_beta
 
     def init(key: Key[Array, ""]) -> _State:
         return _State(

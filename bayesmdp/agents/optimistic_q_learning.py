@@ -7,11 +7,11 @@ Model-free: only the pair that was tried moves. On its n-th try, with
     Q(s, a) <- (1 - alpha) Q(s, a) + alpha (r + gamma V(s') + bonus),
     U(s, a) <- min(U(s, a), Q(s, a)),    V(s) <- max_a U(s, a),
 
-all of it H at the start, and actions are greedy in U. Theirs is
+all of it H at the start, and actions are greedy in U. The paper chooses
 
     H = min(sqrt(sp(v*) T / (S A)), (T / (S^2 A log(4 T / delta)))^(1/3)),
 
-at least 2, for regret of O(T^(2/3)). The bonus is theirs times `scale`; delta is ours.
+at least 2, for regret of O(T^(2/3)). The bonus is the paper's times `scale`; delta is ours.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ def optimistic_q_learning(
     span : float
         sp(v*), the span of the bias, or an upper bound: ``bm.solve(mdp).attrs["span"]``.
     scale : float
-        Of the bonus; 1 is theirs.
+        Scale of the bonus; 1 is the paper's.
     failure : float in (0, 1)
         delta, the probability with which the guarantee may fail.
     effective_horizon : float, at least 2, optional
-        H, in steps; theirs by default.
+        H, in steps; the paper's by default.
 
     Returns
     -------

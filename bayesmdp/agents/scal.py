@@ -1,8 +1,8 @@
 """SCAL: UCRL2 whose optimistic plan has a bias of bounded span. Fruit, Pirotta, Lazaric and Ortner (2018).
 
-Episodes and confidence sets are UCRL2's (:mod:`~bayesmdp.agents.ucrl2`; boxes by default, as theirs), but the plan's
-bias v may differ between states by no more than c, which the agent is told. With ``L`` the best, over the available
-actions and the rows p in the set,
+Episodes and confidence sets are UCRL2's (:mod:`~bayesmdp.agents.ucrl2`; boxes by default, as in the paper), but the
+plan's bias v may differ between states by no more than c, which the agent is told. With ``L`` the best, over the
+available actions and the rows p in the set,
 
     (L v)(s) = max_a r(s, a) + max_p p v,    (T v)(s) = min((L v)(s), min L v + c),
 
@@ -14,7 +14,7 @@ rounding, it is taken with probability 1, and counted.
 
 For T to be a contraction every row leads to the first state with a probability of at least some eta: rows are
 ``(1 - eta) p + eta e_1``, p in the set. That costs at most eta c of the gain; ours is eta = 1 / (c t + 1), which makes
-it 1 / t. Reconstructed from the paper's outline: theirs puts eta into the set's bounds. delta, `scale` and the 1,000
+it 1 / t. Reconstructed from the paper's outline: the paper puts eta into the set's bounds. delta, `scale` and the 1,000
 sweeps at most are ours, and rewards are known, so they have no interval of their own but that 0.
 """
 
@@ -54,7 +54,7 @@ def scal(*, span: float, failure: float = 0.1, scale: float = 1.0, bernstein: bo
     failure : float in (0, 1)
         delta, the probability with which the guarantee may fail.
     scale : float
-        Of the radii; 1 is theirs.
+        Scale of the radii; 1 is the paper's.
     bernstein : bool
         Whether the set is of boxes by Bernstein's inequality, and not of L1 balls.
 

@@ -1,6 +1,6 @@
 """UCB-AVG: Q-learning by discounting, with learnt bounds on how much states differ. After Zhang and Xie (2023).
 
-One of the two ideas of theirs is here: values are confined by *learnt bounds on differences of values*. The algorithm
+One of the paper's two ideas is here: values are confined by *learnt bounds on differences of values*. The algorithm
 around it, and every constant, is our reconstruction, made without the paper's text; it carries no proof, nor their
 bound on regret, O(S^5 A^2 sp(v*) sqrt(T)). The other idea, a frozen reference value whose part of the update is
 averaged over all visits, is left out: as we could reconstruct it, it gained nothing within 10^5 steps, and could lose.

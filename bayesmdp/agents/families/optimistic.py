@@ -89,8 +89,8 @@ def unit_rewards(mdp: MDP) -> None:
     """Refuse an MDP whose rewards are not of pairs or lie outside [0, 1], on which bonuses rest; make no belief."""
     if (mdp.reward != mdp.reward[..., :1]).any():
         raise ValueError(
-            f"the reward of {mdp.name} depends on where a step leads, but this agent is told that of each pair: give "
-            "the mean, mdp.replace(reward=(mdp.transition * mdp.reward).sum(-1)), perhaps with noise"
+            f"the reward of {mdp.name} depends on where a step leads, but this agent reads one reward of each pair: "
+            "give the mean, mdp.replace(reward=(mdp.transition * mdp.reward).sum(-1)), perhaps with noise"
         )
     live = mdp.available[..., None]
     reject_first(
