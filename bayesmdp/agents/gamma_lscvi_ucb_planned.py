@@ -122,24 +122,10 @@ class _PlannedRules:
     sweeps: int
 
     def __call__(self, belief: None, problem: Problem, options: Options) -> Rules:
-        pairs = problem.available.shape
         phi = pair_features(problem)
         dimension, gamma, width = phi.shape[-1], options["discount"], 2 * options["span"]
         beta, cap = unit_bonus(options, dimension), 1 / (1 - gamma)
         reward, steps = problem.reward[..., 0], jnp.asarray(options["horizon"], jnp.int32)
-
-        def init(key: Key[Array, ""]) -> _State:
-            nothing = no_data(options["ridge"], dimension, pairs[0])
-            return _State(
-                data=nothing,
-                known=nothing,
-                length=jnp.zeros(pairs),
-                plan=jnp.zeros((self.sweeps, pairs[0]), jnp.int32),
-                sweeps=jnp.ones((), jnp.int32),
-                value=jnp.full(pairs[0], cap),
-                left=steps,
-                episode=jnp.zeros(()),
-            )
 
         def begin(key: Key[Array, ""], state: _State) -> _State:
             known = refreshed(state.data)
@@ -156,7 +142,7 @@ class _PlannedRules:
                 return policy, jnp.where(options["clip"] > 0, clip_span(value, width), value)
 
             made, value, plan = _sweeps_until_settled(
-                sweep, jnp.full(pairs[0], cap), state.plan, jnp.minimum(state.left, self.sweeps)
+                sweep, jnp.full(problem.num_states, cap), state.plan, jnp.minimum(state.left, self.sweeps)
             )
             return state._replace(
                 data=known,
@@ -186,7 +172,7 @@ class _PlannedRules:
             }
 
         return Rules(
-            init=init,
+            init=lambda key: _before_the_first_step(options, phi, self.sweeps),
             begin=begin,
             act=lambda key, state, s: policy(state)[s],
             observe=observe,
@@ -195,6 +181,22 @@ class _PlannedRules:
             report=report,
             belief=lambda state: (),
         )
+
+
+def _before_the_first_step(options: Options, phi: Float[Array, "state action feature"], sweeps: int) -> _State:
+    """Return V = 1 / (1 - gamma), no data, and room for so many sweeps."""
+    num_states, num_actions, dimension = phi.shape
+    nothing = no_data(options["ridge"], dimension, num_states)
+    return _State(
+        data=nothing,
+        known=nothing,
+        length=jnp.zeros((num_states, num_actions)),
+        plan=jnp.zeros((sweeps, num_states), jnp.int32),
+        sweeps=jnp.ones((), jnp.int32),
+        value=jnp.full(num_states, 1 / (1 - options["discount"])),
+        left=jnp.asarray(options["horizon"], jnp.int32),
+        episode=jnp.zeros(()),
+    )
 
 
 def _sweeps_until_settled(

@@ -7,8 +7,8 @@ that has the largest gain among those whose rows are all within a distance of th
     Bernstein:  |p(s') - share| <= 2 sqrt(share (1 - share) L / n) + 6 L / n,    L = log(6 S A n / delta),
 
 n visits, at least 1, at time t; the second, UCRL2B, is Fruit, Pirotta and Lazaric's (2020). Plans are good to
-1 / sqrt(t). Rewards are known here, so they have no interval of their own. The radii are the paper's times `scale`: with
-1 the true MDP is in the set at all times with probability 1 - delta.
+1 / sqrt(t). Rewards are known here, so they have no interval of their own. The radii are the paper's times `scale`:
+with 1 the true MDP is in the set at all times with probability 1 - delta.
 """
 
 from __future__ import annotations
