@@ -92,7 +92,7 @@ def _belief(prior: Model, mdp: MDP) -> Belief:
         variance = np.asarray(belief.moments(random.key(0), belief.init(random.key(0)))[1]["reward"][1])
     if variance.ndim > 2:
         raise ValueError(
-            "the variance bonus is of rewards [state, action]; the prior's site 'reward' is [state, action, next_state]"
+            "the variance bonus needs a prior whose site 'reward' is [state, action]; it is [state, action, next_state]"
         )
     remedy = "give it one, such as normal_gamma_rewards(..., shape=2)"
     reject_first("the prior variance of reward", ~np.isfinite(variance), variance, "is not finite", remedy=remedy)

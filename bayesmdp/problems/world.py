@@ -83,7 +83,10 @@ def tabular_world(problem: Problem, kernel: Float[Array, "state action outcome"]
         For a problem whose successor table has the entry -1, elsewhere.
     """
     if problem.elsewhere is not None:
-        raise ValueError("an MDP whose successor table holds -1, elsewhere, is to plan for, not to act in")
+        raise ValueError(
+            "an MDP whose successor table contains -1 (next states that are not listed) cannot be simulated: use it to "
+            "plan for, or give it a complete table"
+        )
     cumulative, initial = jnp.cumsum(kernel, -1), jnp.cumsum(problem.initial)
 
     def start(key: Key[Array, ""]) -> Int[Array, ""]:

@@ -130,8 +130,8 @@ def check_learner(name: str, learner: AcrossTasks, own_prior: Any, tasks: int) -
     check_method(learner.method, about, f"that of agents[{name!r}] is")
     if learner.warm_up >= tasks:
         raise ValueError(
-            f"agents[{name!r}] learns after {learner.warm_up} tasks, of which there are {tasks}: give more tasks, or a "
-            "smaller warm_up"
+            f"agents[{name!r}] learns its prior after a warm-up of {learner.warm_up} tasks, but there are only "
+            f"{tasks}: give more tasks, or a smaller warm_up"
         )
     if "covariance" in learner.options:
         shape = np.shape(learner.options["covariance"])

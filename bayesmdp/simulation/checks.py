@@ -149,7 +149,8 @@ def _check_rewards_of_kernels(
     if drawn and isinstance(mdp.problem.noise, BernoulliNoise) and not ((mean >= 0) & (mean <= 1)).all():
         outside = mean[(mean < 0) | (mean > 1)][0]
         raise ValueError(
-            f"truth draws mean rewards such as {outside:.6g}, which are no probabilities, as noise='bernoulli' needs"
+            f"truth draws mean rewards such as {outside:.6g}, which are not probabilities, as noise='bernoulli' needs "
+            "them to be"
         )
     for name, belief in beliefs.items():
         if drawn and belief is not None and not learns_reward(belief):
