@@ -33,6 +33,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Bool, Float, Int, Num
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import Draws, expected_reward, greedy, once
@@ -78,18 +79,18 @@ class GainPlan(NamedTuple):
         ``upper - lower <= max(tolerance, twice what rounding can do)``.
     """
 
-    gain: Array
-    value: Array
-    span: Array
-    q: Array
-    policy: Array
-    lower: Array
-    upper: Array
-    iterations: Array
-    converged: Array
+    gain: Float[Array, ""]
+    value: Float[Array, " state"]
+    span: Float[Array, ""]
+    q: Float[Array, "state action"]
+    policy: Int[Array, " state"]
+    lower: Float[Array, ""]
+    upper: Float[Array, ""]
+    iterations: Int[Array, ""]
+    converged: Bool[Array, ""]
 
     @property
-    def bound(self) -> Array:
+    def bound(self) -> Float[Array, ""]:
         """At least the error of `gain`."""
         return (self.upper - self.lower) / 2
 
@@ -97,13 +98,13 @@ class GainPlan(NamedTuple):
 class _Point(NamedTuple):
     """A value and what one application of the operator tells of it."""
 
-    value: Array
-    q: Array
-    policy: Array
-    improved: Array
-    lower: Array
-    upper: Array
-    rounding: Array
+    value: Float[Array, " state"]
+    q: Float[Array, "state action"]
+    policy: Int[Array, " state"]
+    improved: Float[Array, " state"]
+    lower: Float[Array, ""]
+    upper: Float[Array, ""]
+    rounding: Float[Array, ""]
     attained: Any
 
 
@@ -121,7 +122,7 @@ class _Task:
         self.blurred = jnp.maximum(1e-6 * reward, 100 * self.unit * self.largest)
         self.tolerance = tolerance
 
-    def apply(self, value: Array, attained: Any) -> _Point:
+    def apply(self, value: Float[Array, " state"], attained: Any) -> _Point:
         value = value - jnp.min(value)
         q, attained = once(self.risk.evaluate(self.problem, self.draws, value, attained))
         policy, improved = greedy(self.problem, q)
@@ -130,7 +131,7 @@ class _Task:
         lower, upper = jnp.min(rises) - rounding, jnp.max(rises) + rounding
         return _Point(value, q, policy, improved, lower, upper, rounding, attained)
 
-    def start(self, value: Array | None) -> _Point:
+    def start(self, value: Float[Array, " state"] | None) -> _Point:
         """Before the first application of the operator, which the loop makes, so that it is compiled once."""
         value = jnp.zeros(self.problem.num_states) if value is None else jnp.asarray(value)
         nothing = unknown(jax.eval_shape(lambda: self.apply(value, None)))
@@ -138,22 +139,22 @@ class _Task:
         no_policy = jnp.full_like(nothing.policy, -1)
         return nothing._replace(value=value, policy=no_policy, improved=value, **ends)
 
-    def lazy(self, point: _Point) -> Array:
+    def lazy(self, point: _Point) -> Float[Array, " state"]:
         return point.value + STEP * (point.improved - point.value)
 
-    def solve(self, point: _Point) -> Array:
+    def solve(self, point: _Point) -> Float[Array, " state"]:
         rows, reward = self.risk.rows(self.draws, point.attained, point.policy)
         dense = rows_between_states(self.problem, rows, point.policy)
         return _gain_and_bias(dense, expected_reward(rows, reward)[:, 0])[1]
 
-    def proceed(self, point: _Point, iterations: Array, max_iterations: int | Array) -> Array:
+    def proceed(self, point: _Point, iterations: Int[Array, ""], max_iterations: int | Array) -> Bool[Array, ""]:
         return (iterations < max_iterations) & ~self.converged(point) & ~jnp.isnan(point.lower)
 
-    def converged(self, point: _Point) -> Array:
+    def converged(self, point: _Point) -> Bool[Array, ""]:
         # The ends are never nearer than twice the rounding; as much again is what more sweeps might not remove.
         return point.upper - point.lower <= jnp.maximum(self.tolerance, 4 * point.rounding)
 
-    def plan(self, point: _Point, iterations: Array) -> GainPlan:
+    def plan(self, point: _Point, iterations: Int[Array, ""]) -> GainPlan:
         gain = (point.lower + point.upper) / 2
         return GainPlan(
             gain=gain,
@@ -175,7 +176,7 @@ def relative_value_iteration(
     *,
     tolerance: float | Array = 1e-10,
     max_iterations: int | Array = 1_000_000,
-    value: Array | None = None,
+    value: Float[Array, " state"] | None = None,
 ) -> GainPlan:
     """Apply the operator, lazily, until the ends are near enough.
 
@@ -207,11 +208,11 @@ def relative_value_iteration(
     """
     task = _Task(problem, draws, risk, tolerance)
 
-    def sweep(carry: tuple[_Point, Array]) -> tuple[_Point, Array]:
+    def sweep(carry: tuple[_Point, Int[Array, ""]]) -> tuple[_Point, Int[Array, ""]]:
         point, iterations = carry
         return task.apply(task.lazy(point), point.attained), iterations + 1
 
-    def unfinished(carry: tuple[_Point, Array]) -> Array:
+    def unfinished(carry: tuple[_Point, Int[Array, ""]]) -> Bool[Array, ""]:
         return task.proceed(*carry, max_iterations)
 
     return task.plan(*lax.while_loop(unfinished, sweep, (task.start(value), jnp.int32(0))))
@@ -224,7 +225,7 @@ def average_policy_iteration(
     *,
     tolerance: float | Array = 1e-10,
     max_iterations: int | Array = 1_000_000,
-    value: Array | None = None,
+    value: Float[Array, " state"] | None = None,
 ) -> GainPlan:
     """Solve for gain and bias of the greedy policy, until the ends are near enough.
 
@@ -276,7 +277,12 @@ def average_policy_iteration(
     return task.plan(point, iterations)
 
 
-def gain_and_bias(problem: Problem, transition: Array, reward: Array, policy: Array) -> tuple[Array, Array]:
+def gain_and_bias(
+    problem: Problem,
+    transition: Float[Array, "state action outcome"],
+    reward: Float[Array, "state action outcome_or_1"],
+    policy: Num[Array, "state ..."],
+) -> tuple[Float[Array, ""], Float[Array, " state"]]:
     """Gain and bias of a policy whose chain has one recurrent class, by a factorisation.
 
     Parameters
@@ -309,7 +315,7 @@ def gain_and_bias(problem: Problem, transition: Array, reward: Array, policy: Ar
     return _gain_and_bias(rows, rewards)
 
 
-def bias_bound(problem: Problem, draws: Draws, plan: GainPlan) -> Array:
+def bias_bound(problem: Problem, draws: Draws, plan: GainPlan) -> Float[Array, ""]:
     """At least the error of differences of ``plan.value``, as those of the bias of ``plan.policy`` under the mean.
 
     That is v* where no other policy is as good. With A the matrix of ``h + g = r + P h``, what A leaves unexplained is
@@ -323,11 +329,13 @@ def bias_bound(problem: Problem, draws: Draws, plan: GainPlan) -> Array:
     return 2 * jnp.linalg.norm(jnp.linalg.inv(system), jnp.inf) * (jnp.max(jnp.abs(missing)) + rounding)
 
 
-def _gain_and_bias(rows: Array, rewards: Array) -> tuple[Array, Array]:
+def _gain_and_bias(
+    rows: Float[Array, "state state"], rewards: Float[Array, " state"]
+) -> tuple[Float[Array, ""], Float[Array, " state"]]:
     solved = jnp.linalg.solve(_system(rows), rewards)
     return solved[0], solved.at[0].set(0.0)
 
 
-def _system(rows: Array) -> Array:
+def _system(rows: Float[Array, "state state"]) -> Float[Array, "_ _"]:
     # The first unknown is the gain, in the place of the bias of the first state, which is 0.
     return (jnp.eye(len(rows)) - rows).at[:, 0].set(1.0)

@@ -20,6 +20,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import Draws, expected_reward, next_value
@@ -31,7 +32,9 @@ __all__ = ["Box", "L1Ball"]
 class _Optimistic:
     """What the two have in common: draws are one estimate, and the row at which the target is attained is kept."""
 
-    def best(self, estimate: Array, order: Array) -> Array:
+    def best(
+        self, estimate: Float[Array, "state action outcome"], order: Int[Array, "... outcome"]
+    ) -> Float[Array, "state action outcome"]:
         """The best rows [state, action, next_state], given next states in `order`, the best first."""
         raise NotImplementedError
 
@@ -39,7 +42,9 @@ class _Optimistic:
         """Nothing need be done."""
         return draws
 
-    def evaluate(self, problem: Problem, draws: Draws, value: Array, attained: Any = None) -> tuple[Array, Array]:
+    def evaluate(
+        self, problem: Problem, draws: Draws, value: Float[Array, " state"], attained: Any = None
+    ) -> tuple[Float[Array, "state action"], Float[Array, "state action outcome"]]:
         """The largest target of each pair [state, action], and its row [state, action, next_state]."""
         future = next_value(problem, value)
         row = self.best(draws.transition[0], jnp.argsort(-future, stable=True))
@@ -47,7 +52,9 @@ class _Optimistic:
         reward = reward[0] if reward.ndim == 3 else reward
         return reward + problem.discount * (row @ future), row
 
-    def rows(self, draws: Draws, attained: Array, policy: Array) -> tuple[Array, Array]:
+    def rows(
+        self, draws: Draws, attained: Float[Array, "state action outcome"], policy: Int[Array, " state"]
+    ) -> tuple[Float[Array, "state outcome"], Float[Array, "state outcome_or_1"]]:
         """The best rows of the chosen pairs, and their rewards."""
         states = jnp.arange(policy.shape[0])
         reward = expected_reward(draws.transition, draws.reward)
@@ -69,7 +76,9 @@ class L1Ball(_Optimistic):
 
     radius: Array
 
-    def best(self, estimate: Array, order: Array) -> Array:
+    def best(
+        self, estimate: Float[Array, "state action outcome"], order: Int[Array, "... outcome"]
+    ) -> Float[Array, "state action outcome"]:
         """See the module."""
         ordered = jnp.asarray(estimate)[..., order]
         first = jnp.minimum(ordered[..., :1] + jnp.asarray(self.radius)[..., None] / 2, 1)
@@ -93,7 +102,9 @@ class Box(_Optimistic):
 
     radius: Array
 
-    def best(self, estimate: Array, order: Array) -> Array:
+    def best(
+        self, estimate: Float[Array, "state action outcome"], order: Int[Array, "... outcome"]
+    ) -> Float[Array, "state action outcome"]:
         """See the module."""
         low = jnp.clip(estimate - self.radius, 0, 1)[..., order]
         room = jnp.clip(estimate + self.radius, 0, 1)[..., order] - low
@@ -101,5 +112,7 @@ class Box(_Optimistic):
         return _unordered(low + jnp.clip(1 - before, 0, room), order)
 
 
-def _unordered(rows: Array, order: Array) -> Array:
+def _unordered(
+    rows: Float[Array, "state action outcome"], order: Int[Array, "... outcome"]
+) -> Float[Array, "state action outcome"]:
     return rows[..., jnp.argsort(order)]

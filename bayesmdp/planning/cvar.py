@@ -20,6 +20,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import Draws, expected_reward, once, target
@@ -44,9 +45,9 @@ class Tail(NamedTuple):
         At least the rounding error of the sum of shortfalls, divided by the size of the tail.
     """
 
-    draw: Array
-    side: Array
-    error: Array
+    draw: Int[Array, "state action"]
+    side: Int[Array, "draw state action"]
+    error: Float[Array, "state action"]
 
 
 @jax.tree_util.register_pytree_node_class
@@ -79,7 +80,7 @@ class CVaR(OrderRisk):
     name = "cvar"
     whole = True
 
-    def value(self, targets: Array) -> Array:
+    def value(self, targets: Float[Array, "draw state action"]) -> Float[Array, "state action"]:
         """CVaR over the draws.
 
         Parameters
@@ -94,8 +95,8 @@ class CVaR(OrderRisk):
         return self._mean_below(targets, self.select(targets))
 
     def evaluate(
-        self, problem: Problem, draws: Draws, value: Array, attained: Tail | None = None
-    ) -> tuple[Array, Tail]:
+        self, problem: Problem, draws: Draws, value: Float[Array, " state"], attained: Tail | None = None
+    ) -> tuple[Float[Array, "state action"], Tail]:
         """CVaR of each pair [state, action], and the side of its quantile that each draw is on."""
         # The border of the tail is one of the targets, and which side a target is on is found by comparing them.
         targets = once(target(problem, draws.transition, draws.reward, value))
@@ -109,11 +110,13 @@ class CVaR(OrderRisk):
         error = np.finfo(targets.dtype).eps * self.used(len(targets)) * (q - mean)
         return mean, Tail(attaining_draw(targets, q), side, error)
 
-    def error(self, attained: Tail) -> Array:
+    def error(self, attained: Tail) -> Float[Array, "state action"]:
         """Rounding error of the sums over the tails [state, action]."""
         return attained.error
 
-    def rows(self, draws: Draws, attained: Tail, policy: Array) -> tuple[Array, Array]:
+    def rows(
+        self, draws: Draws, attained: Tail, policy: Int[Array, " state"]
+    ) -> tuple[Float[Array, "state outcome"], Float[Array, "state outcome_or_1"]]:
         """Tail means of the chosen pairs' rows [state, outcome] and rewards [state, 1]."""
         total, states = attained.side.shape[0], jnp.arange(policy.shape[0])
         side = attained.side[:, states, policy]
@@ -128,7 +131,9 @@ class CVaR(OrderRisk):
         rewards = expected_reward(chosen, reward[:, states, policy])[..., 0]
         return transition, jnp.sum(weight * rewards, axis=0)[:, None]
 
-    def _mean_below(self, targets: Array, q: Array) -> Array:
+    def _mean_below(
+        self, targets: Float[Array, "draw state action"], q: Float[Array, "state action"]
+    ) -> Float[Array, "state action"]:
         shortfall = jnp.maximum(q - targets, 0)
         spare = self.spare(len(targets))
         if spare is not None:

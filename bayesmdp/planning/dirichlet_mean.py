@@ -39,6 +39,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Complex, Float
 
 from bayesmdp.foundation.arrays import Array
 
@@ -75,25 +76,27 @@ class Distribution(NamedTuple):
         Estimated error of `below`.
     """
 
-    below: Array
-    rows: Array
-    error: Array
+    below: Float[Array, " row"]
+    rows: Float[Array, "row outcome"]
+    error: Float[Array, " row"]
 
 
 class _Contour(NamedTuple):
     """Where to integrate, for each row; `shrunk` are 1 - c d, `tilted` d / (1 - c d)."""
 
-    crossing: Array
-    shrunk: Array
-    tilted: Array
-    scale: Array
-    lean: Array
-    bend: Array
-    log_factor: Array
-    error: Array
+    crossing: Float[Array, " row"]
+    shrunk: Float[Array, "row outcome"]
+    tilted: Float[Array, "row outcome"]
+    scale: Float[Array, " row"]
+    lean: Float[Array, " row"]
+    bend: Float[Array, " row"]
+    log_factor: Float[Array, " row"]
+    error: Float[Array, " row"]
 
 
-def mean_distribution(concentration: Array, numbers: Array, at: Array) -> Distribution:
+def mean_distribution(
+    concentration: Float[Array, "row outcome"], numbers: Float[Array, "row outcome"], at: Float[Array, " row"]
+) -> Distribution:
     """Distribution function, density and attained rows of ``p . v``.
 
     Parameters
@@ -160,7 +163,9 @@ def mean_distribution(concentration: Array, numbers: Array, at: Array) -> Distri
     )
 
 
-def _integrands(contour: _Contour, a: Array, w: Array) -> tuple[Array, Array]:
+def _integrands(
+    contour: _Contour, a: Float[Array, "row outcome"], w: Float[Array, " node"]
+) -> tuple[Complex[Array, "row node"], Complex[Array, "row node outcome"]]:
     """Those of the tail [row, node] and of ``I_j`` [row, node, outcome], without the factor exp(K(c))."""
     crossing, scale, lean, bend = (
         part[:, None] for part in (contour.crossing, contour.scale, contour.lean, contour.bend)
@@ -189,7 +194,7 @@ def _integrands(contour: _Contour, a: Array, w: Array) -> tuple[Array, Array]:
     return weight * (first * first + second) / s, weight[..., None] * (a * z) * of_rows
 
 
-def _contour(a: Array, d: Array) -> _Contour:
+def _contour(a: Float[Array, "row outcome"], d: Float[Array, "row outcome"]) -> _Contour:
     """For d with entries of both signs, the largest of absolute value 1, and 0 where a is."""
     most, least = jnp.max(d, axis=-1), jnp.min(d, axis=-1)
     right, left = 1 / most, -1 / least
@@ -224,7 +229,13 @@ def _contour(a: Array, d: Array) -> _Contour:
     return _Contour(c, shrunk, tilted, scale, slope * side, bend, -jnp.sum(logs, axis=-1), error)
 
 
-def _saddle(a: Array, d: Array, at_left: Array, at_right: Array, width: Array) -> tuple[Array, Array]:
+def _saddle(
+    a: Float[Array, "row outcome"],
+    d: Float[Array, "row outcome"],
+    at_left: Float[Array, "row outcome"],
+    at_right: Float[Array, "row outcome"],
+    width: Float[Array, " row"],
+) -> tuple[Float[Array, " row"], Float[Array, " row"]]:
     """Shares p and q = 1 - p, each to full relative precision, of the way to the branch points where K' is nearly 0.
 
     ``log`` of the ratio of the two signs' parts of K' rises with ``logit p``, and linearly so for two outcomes: Newton
@@ -253,7 +264,12 @@ def _saddle(a: Array, d: Array, at_left: Array, at_right: Array, width: Array) -
     return 1 / (1 + jnp.exp(-logit)), 1 / (1 + jnp.exp(logit))
 
 
-def _side(a: Array, tilted: Array, scale: Array, third: Array) -> tuple[Array, Array]:
+def _side(
+    a: Float[Array, "row outcome"],
+    tilted: Float[Array, "row outcome"],
+    scale: Float[Array, " row"],
+    third: Float[Array, " row"],
+) -> tuple[Float[Array, " row"], Float[Array, " row"]]:
     """To which side to lean, 1 or -1, and by how much at most log |exp(K)| grows on the line twice as far from upright.
 
     Looked at at distances L 4^n, until the integrand on the contour is too small to matter.

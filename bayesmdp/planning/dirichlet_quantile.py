@@ -29,6 +29,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.scipy.special import ndtri
+from jaxtyping import Bool, Float, Int
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.dirichlet_mean import mean_distribution
@@ -58,8 +59,8 @@ class Attained(NamedTuple):
         At least the error of the quantile.
     """
 
-    row: Array
-    error: Array
+    row: Float[Array, "state action outcome"]
+    error: Float[Array, "state action"]
 
 
 @jax.tree_util.register_pytree_node_class
@@ -103,8 +104,8 @@ class DirichletQuantile:
         return Draws(draws.transition.reshape(-1, *draws.transition.shape[-3:]), draws.reward)
 
     def evaluate(
-        self, problem: Problem, draws: Draws, value: Array, attained: Attained | None = None
-    ) -> tuple[Array, Attained]:
+        self, problem: Problem, draws: Draws, value: Float[Array, " state"], attained: Attained | None = None
+    ) -> tuple[Float[Array, "state action"], Attained]:
         """Quantile of each pair [state, action], and the row at which it is attained."""
         concentration = draws.transition.reshape(draws.transition.shape[-3:])
         shape = concentration.shape
@@ -125,11 +126,13 @@ class DirichletQuantile:
             q = jnp.where(live, q + draws.reward[..., 0], 0)
         return q, Attained(row.reshape(shape), error.reshape(shape[:2]))
 
-    def error(self, attained: Attained) -> Array:
+    def error(self, attained: Attained) -> Float[Array, "state action"]:
         """At least the error of the quantile [state, action]."""
         return attained.error
 
-    def rows(self, draws: Draws, attained: Attained, policy: Array) -> tuple[Array, Array]:
+    def rows(
+        self, draws: Draws, attained: Attained, policy: Int[Array, " state"]
+    ) -> tuple[Float[Array, "state outcome"], Float[Array, "state outcome_or_1"]]:
         """Rows [state, outcome] at which the chosen pairs' quantiles are attained, and their rewards."""
         states = jnp.arange(policy.shape[0])
         return attained.row[states, policy], jnp.asarray(draws.reward)[states, policy]
@@ -149,8 +152,11 @@ class DirichletQuantile:
 
 
 def dirichlet_quantile(
-    concentration: Array, numbers: Array, level: Array, hint: Array | None = None
-) -> tuple[Array, Array, Array]:
+    concentration: Float[Array, "row outcome"],
+    numbers: Float[Array, "row outcome"],
+    level: Float[Array, " row"],
+    hint: Float[Array, " row"] | None = None,
+) -> tuple[Float[Array, " row"], Float[Array, "row outcome"], Float[Array, " row"]]:
     """Quantiles of ``p . v`` for Dirichlet rows p, some rows at a time.
 
     Parameters
@@ -200,18 +206,23 @@ def dirichlet_quantile(
 class _Search(NamedTuple):
     """A search for the quantile: `low` and `high` hold it, `at` is looked at next."""
 
-    step: Array
-    at: Array
-    low: Array
-    high: Array
-    miss: Array
-    row: Array
-    error: Array
-    doubt: Array
-    done: Array
+    step: Int[Array, ""]
+    at: Float[Array, " row"]
+    low: Float[Array, " row"]
+    high: Float[Array, " row"]
+    miss: Float[Array, " row"]
+    row: Float[Array, "row outcome"]
+    error: Float[Array, " row"]
+    doubt: Bool[Array, " row"]
+    done: Bool[Array, " row"]
 
 
-def _solve(a: Array, v: Array, level: Array, hint: Array | None) -> tuple[Array, Array, Array]:
+def _solve(
+    a: Float[Array, "row outcome"],
+    v: Float[Array, "row outcome"],
+    level: Float[Array, " row"],
+    hint: Float[Array, " row"] | None,
+) -> tuple[Float[Array, " row"], Float[Array, "row outcome"], Float[Array, " row"]]:
     possible = a > 0
     total = jnp.sum(a, axis=-1)
     least = jnp.min(jnp.where(possible, v, jnp.inf), axis=-1)
@@ -290,7 +301,14 @@ def _along(mask: Array, like: Array) -> Array:
     return mask.reshape(mask.shape + (1,) * (like.ndim - 1))
 
 
-def _between(a: Array, v: Array, unit: Array, low: Array, high: Array, step: Array) -> Array:
+def _between(
+    a: Float[Array, "row outcome"],
+    v: Float[Array, "row outcome"],
+    unit: Float[Array, " row"],
+    low: Float[Array, " row"],
+    high: Float[Array, " row"],
+    step: Int[Array, ""],
+) -> Float[Array, " row"]:
     """A careful point strictly between `low` and `high`: one of the v, or halfway to the nearest one in magnitude."""
     possible, middle = a > 0, (low + high) / 2
     inside = possible & (v > (low + 4 * unit)[:, None]) & (v < (high - 4 * unit)[:, None])

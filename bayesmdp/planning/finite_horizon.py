@@ -13,6 +13,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float, Num
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import Draws, greedy, target
@@ -52,7 +53,9 @@ def backward_induction(problem: Problem, draws: Draws, risk: Risk = MEAN) -> Pla
     """
     prepared = risk.prepare(Draws(jnp.asarray(draws.transition), jnp.asarray(draws.reward)))
 
-    def earlier(_: Array, carry: tuple[Array, Any, Array]) -> tuple[Array, Any, Array]:
+    def earlier(
+        _: Array, carry: tuple[Float[Array, " state"], Any, Float[Array, "state action"]]
+    ) -> tuple[Float[Array, " state"], Any, Float[Array, "state action"]]:
         value, attained, _ = carry
         q, attained = risk.evaluate(problem, prepared, value, attained)
         return greedy(problem, q)[1], attained, q
@@ -73,7 +76,12 @@ def backward_induction(problem: Problem, draws: Draws, risk: Risk = MEAN) -> Pla
     )
 
 
-def episode_value(problem: Problem, transition: Array, reward: Array, policy: Array) -> Array:
+def episode_value(
+    problem: Problem,
+    transition: Float[Array, "state action outcome"],
+    reward: Float[Array, "state action outcome_or_1"],
+    policy: Num[Array, "state ..."],
+) -> Float[Array, " state"]:
     """What a policy earns in the rest of an episode [state].
 
     Parameters
@@ -94,7 +102,7 @@ def episode_value(problem: Problem, transition: Array, reward: Array, policy: Ar
     if jnp.ndim(policy) == 1:
         policy = jnp.arange(problem.num_actions) == jnp.asarray(policy)[:, None]
 
-    def earlier(_: Array, value: Array) -> Array:
+    def earlier(_: Array, value: Float[Array, " state"]) -> Float[Array, " state"]:
         return jnp.sum(jnp.where(policy > 0, policy * target(problem, transition, reward, value), 0), axis=-1)
 
     return lax.fori_loop(0, problem.horizon, earlier, jnp.zeros(problem.num_states))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Bool, Float, Int
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.problems.elsewhere import Elsewhere
@@ -54,10 +55,10 @@ class Draws(NamedTuple):
         `Problem.reward` where the reward is known.
     """
 
-    transition: Array
-    reward: Array
+    transition: Float[Array, "... state action outcome"]
+    reward: Float[Array, "... state action outcome_or_1"]
 
-    def plus(self, bonus: Array) -> Draws:
+    def plus(self, bonus: Float[Array, "state action"]) -> Draws:
         """With `bonus` [state, action] added to the reward."""
         reward = expected_reward(self.transition, self.reward)
         return Draws(self.transition, reward + bonus[..., None])
@@ -77,7 +78,7 @@ def believed_draws(sites: Mapping[str, Array], problem: Problem) -> Draws:
     return Draws(sites["transition"], reward[..., None] if reward.ndim == 3 else reward)
 
 
-def next_value(problem: Problem, value: Array) -> Array:
+def next_value(problem: Problem, value: Float[Array, " state"]) -> Float[Array, "... outcome"]:
     """Value of where each outcome leads, 0 where that is terminal.
 
     Parameters
@@ -95,14 +96,18 @@ def next_value(problem: Problem, value: Array) -> Array:
     return values_reached(problem.successor, problem.elsewhere, future)
 
 
-def values_reached(successor: Array, elsewhere: Elsewhere | None, future: Array) -> Array:
+def values_reached(
+    successor: Int[Array, "... outcome"], elsewhere: Elsewhere | None, future: Float[Array, " state"]
+) -> Float[Array, "... outcome"]:
     """Value of where the outcomes of some rows [..., outcome] lead, given the value of being in each state."""
     if elsewhere is None:
         return future[successor]
     return jnp.where(successor < 0, elsewhere.value(future, successor)[..., None], future[successor])
 
 
-def expected_reward(transition: Array, reward: Array) -> Array:
+def expected_reward(
+    transition: Float[Array, "... outcome"], reward: Float[Array, "... outcome_or_1"]
+) -> Float[Array, "... 1"]:
     """Reward of a pair, ``sum_o p r``, with its last axis of length 1.
 
     Parameters
@@ -118,7 +123,7 @@ def expected_reward(transition: Array, reward: Array) -> Array:
     return reward if reward.shape[-1] == 1 else over_outcomes(transition, reward)[..., None]
 
 
-def over_outcomes(transition: Array, numbers: Array) -> Array:
+def over_outcomes(transition: Float[Array, "... outcome"], numbers: Float[Array, "... outcome"]) -> Float[Array, ...]:
     """``sum_o transition * numbers`` for arrays that broadcast."""
     if transition.shape[-1] > UNROLLED:
         return jnp.sum(transition * numbers, axis=-1)
@@ -126,7 +131,12 @@ def over_outcomes(transition: Array, numbers: Array) -> Array:
     return sum(transition[..., o] * numbers[..., o] for o in range(transition.shape[-1]))
 
 
-def target(problem: Problem, transition: Array, reward: Array, value: Array) -> Array:
+def target(
+    problem: Problem,
+    transition: Float[Array, "... state action outcome"],
+    reward: Float[Array, "... state action outcome_or_1"],
+    value: Float[Array, " state"],
+) -> Float[Array, "... state action"]:
     """Expected reward plus discounted value of the next state, 0 at terminal states.
 
     Parameters
@@ -154,7 +164,7 @@ def target(problem: Problem, transition: Array, reward: Array, value: Array) -> 
     return jnp.where(problem.continuation[:, None] > 0, q, 0)
 
 
-def greedy(problem: Problem, q: Array) -> tuple[Array, Array]:
+def greedy(problem: Problem, q: Float[Array, "state action"]) -> tuple[Int[Array, " state"], Float[Array, " state"]]:
     """Best available action of each state, the first of equals, and its value.
 
     Parameters
@@ -179,7 +189,9 @@ def once[Arrays](computed: Arrays) -> Arrays:
     return lax.optimization_barrier(computed)  # type: ignore[no-untyped-call]
 
 
-def clip_span(value: Array, span: Array, among: Array | None = None) -> Array:
+def clip_span(
+    value: Float[Array, " state"], span: Array, among: Bool[Array, " state"] | None = None
+) -> Float[Array, " state"]:
     """CLIP(f; B, H): values moved into ``[m, m + H]``, with m the least value among the states of B.
 
     Over all states it is `min(f, min f + H)`, whose span is at most H. Over the states visited so far it needs no

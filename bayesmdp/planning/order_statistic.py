@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Int, Num
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import once
@@ -20,7 +21,9 @@ BISECTIONS = 12
 """Bisections between two looks at which samples are left; about 9 isolate an order statistic of 200 draws."""
 
 
-def order_statistic(values: Array, rank: Array, *, guess: Array | None = None) -> Array:
+def order_statistic(
+    values: Num[Array, "draw ..."], rank: int | Int[Array, "..."], *, guess: Num[Array, "..."] | None = None
+) -> Num[Array, "..."]:
     """The `rank`-th smallest of `values` along the first axis: exactly what sorting would give.
 
     Bisection on the value, several times faster than XLA's sort on a CPU. The candidates left in a column lie in a

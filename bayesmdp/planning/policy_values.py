@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Bool, Float, Int, Num
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import expected_reward, over_outcomes, values_reached
@@ -22,7 +23,9 @@ PATIENCE = 40
 """Iterations that BiCGStab gets where a factorisation can follow: about what one of some hundred states costs."""
 
 
-def policy_transition(problem: Problem, transition: Array, policy: Array) -> Array:
+def policy_transition(
+    problem: Problem, transition: Float[Array, "state action outcome"], policy: Num[Array, "state ..."]
+) -> Float[Array, "state state"]:
     """Kernel between states under a policy; rows of terminal states and columns into them are 0.
 
     Parameters
@@ -45,12 +48,19 @@ def policy_transition(problem: Problem, transition: Array, policy: Array) -> Arr
     return _dense_rows(problem, *_followed(problem, jnp.asarray(transition), problem.reward, policy)[::2])
 
 
-def rows_between_states(problem: Problem, rows: Array, policy: Array) -> Array:
+def rows_between_states(
+    problem: Problem, rows: Float[Array, "state outcome"], policy: Int[Array, " state"]
+) -> Float[Array, "state state"]:
     """Rows [state, outcome] of the pairs that a policy int [state] chooses, as `policy_transition` has them."""
     return _dense_rows(problem, rows, _leads(problem, policy))
 
 
-def policy_evaluation(problem: Problem, transition: Array, reward: Array, policy: Array) -> Array:
+def policy_evaluation(
+    problem: Problem,
+    transition: Float[Array, "state action outcome"],
+    reward: Float[Array, "state action outcome_or_1"],
+    policy: Num[Array, "state ..."],
+) -> Float[Array, " state"]:
     """Value of a policy under one kernel: the solution of ``(I - discount P) V = r``.
 
     By a factorisation up to 128 states; by BiCGStab above, and where that is slow to converge by a factorisation up to
@@ -85,11 +95,13 @@ def policy_evaluation(problem: Problem, transition: Array, reward: Array, policy
         return value
 
     # The least states change with the value, which falls at each round until they no longer do.
-    def settle(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def settle(
+        carry: tuple[Int[Array, ""], Float[Array, " state"], Float[Array, " state"]],
+    ) -> tuple[Int[Array, ""], Float[Array, " state"], Float[Array, " state"]]:
         rounds, _, value = carry
         return rounds + 1, value, _evaluate(problem, rows, rewards, leads, value)
 
-    def unsettled(carry: tuple[Array, Array, Array]) -> Array:
+    def unsettled(carry: tuple[Int[Array, ""], Float[Array, " state"], Float[Array, " state"]]) -> Bool[Array, ""]:
         rounds, last, value = carry
         size = 1 + jnp.max(jnp.abs(value))
         return (rounds < 100) & (jnp.max(jnp.abs(value - last)) > 1e-12 * size)
@@ -104,7 +116,12 @@ class _Leads(NamedTuple):
     elsewhere: Elsewhere | None
 
 
-def _followed(problem: Problem, transition: Array, reward: Array, policy: Array) -> tuple[Array, Array, _Leads]:
+def _followed(
+    problem: Problem,
+    transition: Float[Array, "state action outcome"],
+    reward: Float[Array, "state action outcome_or_1"],
+    policy: Num[Array, "state ..."],
+) -> tuple[Float[Array, "state ... outcome"], Float[Array, "state _"], _Leads]:
     """Rows, rewards [state, outcome or 1] and where they lead; actions are outcomes too where the policy mixes them."""
     states = jnp.arange(problem.num_states)
     if policy.ndim == 1:
@@ -117,7 +134,7 @@ def _followed(problem: Problem, transition: Array, reward: Array, policy: Array)
     return share * transition, rewards, _Leads(problem.successor, problem.elsewhere)
 
 
-def _leads(problem: Problem, policy: Array) -> _Leads:
+def _leads(problem: Problem, policy: Int[Array, " state"]) -> _Leads:
     if problem.successor is None:
         return _Leads(None, None)
     states = jnp.arange(problem.num_states)
@@ -126,8 +143,13 @@ def _leads(problem: Problem, policy: Array) -> _Leads:
 
 
 def evaluate_rows(
-    problem: Problem, transition: Array, reward: Array, policy: Array, *, start: Array | None = None
-) -> Array:
+    problem: Problem,
+    transition: Float[Array, "state outcome"],
+    reward: Float[Array, "state outcome_or_1"],
+    policy: Int[Array, " state"],
+    *,
+    start: Float[Array, " state"] | None = None,
+) -> Float[Array, " state"]:
     """As `policy_evaluation` of a deterministic policy, from the rows of the chosen pairs only.
 
     Parameters
@@ -147,7 +169,13 @@ def evaluate_rows(
     return _evaluate(problem, transition, reward, _leads(problem, policy), start)
 
 
-def _evaluate(problem: Problem, rows: Array, reward: Array, leads: _Leads, start: Array | None = None) -> Array:
+def _evaluate(
+    problem: Problem,
+    rows: Float[Array, "state ... outcome"],
+    reward: Float[Array, "state outcome_or_1"],
+    leads: _Leads,
+    start: Float[Array, " state"] | None = None,
+) -> Float[Array, " state"]:
     """Value of rows [state, (action,) outcome]; see `evaluate_rows`."""
     live = problem.continuation > 0
     rewards = reward[:, 0] if rows.ndim == 3 else expected_reward(rows, reward)[:, 0]
@@ -157,7 +185,7 @@ def _evaluate(problem: Problem, rows: Array, reward: Array, leads: _Leads, start
         least = leads.elsewhere.state(start, leads.successor)[..., None]
         leads = _Leads(jnp.where(leads.successor < 0, least, leads.successor), None)
 
-    def direct() -> Array:
+    def direct() -> Float[Array, " state"]:
         system = jnp.eye(problem.num_states) - problem.discount * _dense_rows(problem, rows, leads)
         return jnp.linalg.solve(system, rewards)
 
@@ -165,7 +193,7 @@ def _evaluate(problem: Problem, rows: Array, reward: Array, leads: _Leads, start
         return direct()
     masked = jnp.where(live.reshape(-1, *(1,) * (rows.ndim - 1)), rows, 0)
 
-    def apply(value: Array) -> Array:
+    def apply(value: Float[Array, " state"]) -> Float[Array, " state"]:
         future = problem.continuation * value
         if leads.successor is None:
             return value - problem.discount * (masked @ future)
@@ -181,17 +209,19 @@ def _evaluate(problem: Problem, rows: Array, reward: Array, leads: _Leads, start
     value = start + correction
     scale = jnp.max(jnp.abs(missing))
 
-    def unsolved(value: Array) -> Array:  # NaN is unsolved too
+    def unsolved(value: Float[Array, " state"]) -> Bool[Array, ""]:  # NaN is unsolved too
         return ~(jnp.max(jnp.abs(rewards - apply(value))) <= 1e-9 * scale + 1e-14 * jnp.max(jnp.abs(value)))
 
     # It breaks down on some systems, such as cycles. Repeated backups never do.
-    def sweep() -> Array:
+    def sweep() -> Float[Array, " state"]:
         return lax.while_loop(unsolved, lambda value: value + rewards - apply(value), start)
 
     return lax.cond(unsolved(value), direct if few else sweep, lambda: value)
 
 
-def _dense_rows(problem: Problem, rows: Array, leads: _Leads) -> Array:
+def _dense_rows(
+    problem: Problem, rows: Float[Array, "state ... outcome"], leads: _Leads
+) -> Float[Array, "state state"]:
     """Rows [state, (action,) outcome] as [state, next_state], with terminal states leading nowhere."""
     continuation, size = problem.continuation, problem.num_states
     if leads.successor is not None:

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
+from jaxtyping import Bool, Float, Int
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import finite_array, reject_first
@@ -55,11 +56,13 @@ class OrderRisk:
         """How many of `total` draws a pair uses."""
         return total if self.num_draws is None else jnp.clip(self.num_draws, 1, total)
 
-    def spare(self, total: int) -> Array | None:
+    def spare(self, total: int) -> Bool[Array, "draw _ _"] | None:
         """Which of `total` draws a pair does not use [draw, state, action], or None where all are used."""
         return None if self.num_draws is None else jnp.arange(total)[:, None, None] >= self.used(total)
 
-    def select(self, targets: Array, attained: Array | None = None) -> Array:
+    def select(
+        self, targets: Float[Array, "draw state action"], attained: Int[Array, "state action"] | None = None
+    ) -> Float[Array, "state action"]:
         """The ``ceil(level N)``-th smallest target of each pair [state, action]; `attained` draws are tried first."""
         total, shape = targets.shape[0], targets.shape[1:]
         guess = None
@@ -137,7 +140,7 @@ class Quantile(OrderRisk):
 
     name = "quantile"
 
-    def value(self, targets: Array) -> Array:
+    def value(self, targets: Float[Array, "draw state action"]) -> Float[Array, "state action"]:
         """Quantile over the draws.
 
         Parameters
@@ -152,15 +155,21 @@ class Quantile(OrderRisk):
         return self.select(jnp.asarray(targets))
 
     def evaluate(
-        self, problem: Problem, draws: Draws, value: Array, attained: Array | None = None
-    ) -> tuple[Array, Array]:
+        self,
+        problem: Problem,
+        draws: Draws,
+        value: Float[Array, " state"],
+        attained: Int[Array, "state action"] | None = None,
+    ) -> tuple[Float[Array, "state action"], Int[Array, "state action"]]:
         """Quantile of each pair [state, action], and the (first) draw that attains it."""
         # The quantile is one of the targets, and the draw that attains it is found by equality.
         targets = once(target(problem, draws.transition, draws.reward, value))
         q = self.select(targets, attained)
         return q, attaining_draw(targets, q)
 
-    def rows(self, draws: Draws, attained: Array, policy: Array) -> tuple[Array, Array]:
+    def rows(
+        self, draws: Draws, attained: Int[Array, "state action"], policy: Int[Array, " state"]
+    ) -> tuple[Float[Array, "state outcome"], Float[Array, "state outcome_or_1"]]:
         """Rows [state, outcome] of the draws that attain the chosen pairs' quantiles."""
         states = jnp.arange(policy.shape[0])
         draw = attained[states, policy]
@@ -170,7 +179,9 @@ class Quantile(OrderRisk):
         return draws.transition[draw, states, policy], reward[draw % reward.shape[0], states, policy]
 
 
-def attaining_draw(targets: Array, q: Array) -> Array:
+def attaining_draw(
+    targets: Float[Array, "draw state action"], q: Float[Array, "state action"]
+) -> Int[Array, "state action"]:
     """The first draw [state, action] whose target is `q`."""
     # Not argmax, a reduction over (value, index) pairs that XLA does not vectorise on a CPU.
     draw = jnp.arange(targets.shape[0], dtype=jnp.int32)[:, None, None]

@@ -26,6 +26,7 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import Draws, expected_reward, target
@@ -42,7 +43,9 @@ class Risk(Protocol):
         """Do once a plan what need not be done at each backup."""
         ...
 
-    def evaluate(self, problem: Problem, draws: Draws, value: Array, attained: Any = None) -> tuple[Array, Any]:
+    def evaluate(
+        self, problem: Problem, draws: Draws, value: Float[Array, " state"], attained: Any = None
+    ) -> tuple[Float[Array, "state action"], Any]:
         """Risk of each pair, and where it is attained.
 
         Parameters
@@ -61,7 +64,9 @@ class Risk(Protocol):
         """
         ...
 
-    def rows(self, draws: Draws, attained: Any, policy: Array) -> tuple[Array, Array]:
+    def rows(
+        self, draws: Draws, attained: Any, policy: Int[Array, " state"]
+    ) -> tuple[Float[Array, "state outcome"], Float[Array, "state outcome_or_1"]]:
         """Kernel and reward rows at which the risk of the chosen pairs is attained.
 
         Their target is `q` at the value of that backup and a supporting line elsewhere: what policy iteration solves.
@@ -95,11 +100,15 @@ class Mean:
             reward = jnp.mean(reward, axis=0)
         return Draws(jnp.mean(draws.transition, axis=0, keepdims=True), reward)
 
-    def evaluate(self, problem: Problem, draws: Draws, value: Array, attained: Any = None) -> tuple[Array, Any]:
+    def evaluate(
+        self, problem: Problem, draws: Draws, value: Float[Array, " state"], attained: Any = None
+    ) -> tuple[Float[Array, "state action"], Any]:
         """Average target of each pair [state, action]; attained everywhere, so nothing is kept."""
         return jnp.mean(target(problem, draws.transition, draws.reward, value), axis=0), ()
 
-    def rows(self, draws: Draws, attained: Any, policy: Array) -> tuple[Array, Array]:
+    def rows(
+        self, draws: Draws, attained: Any, policy: Int[Array, " state"]
+    ) -> tuple[Float[Array, "state outcome"], Float[Array, "state outcome_or_1"]]:
         """Averaged rows [state, outcome] of the chosen pairs."""
         transition, reward = self.prepare(draws)
         states = jnp.arange(policy.shape[0])
@@ -109,7 +118,7 @@ class Mean:
         return "mean"
 
 
-def backup(problem: Problem, draws: Draws, value: Array, risk: Risk) -> Array:
+def backup(problem: Problem, draws: Draws, value: Float[Array, " state"], risk: Risk) -> Float[Array, "state action"]:
     """Risk of each pair's target over the draws.
 
     Parameters

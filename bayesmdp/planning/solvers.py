@@ -30,6 +30,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Bool, Float, Int
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import Draws, greedy, once
@@ -60,24 +61,24 @@ class Plan(NamedTuple):
     converged : bool
     """
 
-    value: Array
-    q: Array
-    policy: Array
-    residual: Array
-    bound: Array
-    iterations: Array
-    converged: Array
+    value: Float[Array, " state"]
+    q: Float[Array, "state action"]
+    policy: Int[Array, " state"]
+    residual: Float[Array, ""]
+    bound: Float[Array, ""]
+    iterations: Int[Array, ""]
+    converged: Bool[Array, ""]
 
 
 class _Point(NamedTuple):
     """A value and what one application of the operator tells of it."""
 
-    value: Array
-    q: Array
-    policy: Array
-    improved: Array
-    residual: Array
-    rounding: Array
+    value: Float[Array, " state"]
+    q: Float[Array, "state action"]
+    policy: Int[Array, " state"]
+    improved: Float[Array, " state"]
+    residual: Float[Array, ""]
+    rounding: Float[Array, ""]
     attained: Any
 
 
@@ -105,7 +106,7 @@ class _Task:
         gap = 1 - problem.discount * (1 + self.unit / 4)
         self.gap = jnp.maximum(gap, np.finfo(draws.transition.dtype).tiny)
 
-    def start(self, value: Array | None) -> _Point:
+    def start(self, value: Float[Array, " state"] | None) -> _Point:
         """Before the first application of the operator, which the loop makes, so that it is compiled once."""
         shape, dtype = (self.problem.num_states,), self.draws.transition.dtype
         value = jnp.zeros(shape, dtype) if value is None else jnp.asarray(value, dtype)
@@ -113,7 +114,7 @@ class _Task:
         nothing = unknown(jax.eval_shape(lambda: self.apply(value, None)))
         return nothing._replace(improved=value, residual=jnp.full_like(nothing.residual, jnp.inf))
 
-    def apply(self, value: Array, attained: Any) -> _Point:
+    def apply(self, value: Float[Array, " state"], attained: Any) -> _Point:
         # What certifies a plan is computed from the numbers that make it, not from another computation of them.
         q, attained = once(self.risk.evaluate(self.problem, self.draws, value, attained))
         policy, improved = greedy(self.problem, q)
@@ -122,17 +123,17 @@ class _Task:
         rounding = self.unit * jnp.max(jnp.abs(value)) + jnp.max(raised - improved)
         return _Point(value, q, policy, improved, jnp.max(jnp.abs(improved - value)), rounding, attained)
 
-    def bound(self, point: _Point) -> Array:
+    def bound(self, point: _Point) -> Float[Array, ""]:
         return (point.residual + point.rounding) / self.gap
 
-    def converged(self, point: _Point) -> Array:
+    def converged(self, point: _Point) -> Bool[Array, ""]:
         floor = 2 * point.rounding / self.gap
         return self.bound(point) <= jnp.maximum(self.tolerance, floor)
 
-    def proceed(self, point: _Point, iterations: Array, max_iterations: Array) -> Array:
+    def proceed(self, point: _Point, iterations: Int[Array, ""], max_iterations: int | Array) -> Bool[Array, ""]:
         return (iterations < max_iterations) & ~self.converged(point) & ~jnp.isnan(point.residual)
 
-    def plan(self, point: _Point, iterations: Array) -> Plan:
+    def plan(self, point: _Point, iterations: Int[Array, ""]) -> Plan:
         bound, converged = self.bound(point), self.converged(point)
         return Plan(point.value, point.q, point.policy, point.residual, bound, iterations, converged)
 
@@ -144,7 +145,7 @@ def value_iteration(
     *,
     tolerance: float | Array = 1e-10,
     max_iterations: int | Array = 1_000_000,
-    value: Array | None = None,
+    value: Float[Array, " state"] | None = None,
 ) -> Plan:
     """Apply the operator until the bound is met.
 
@@ -176,11 +177,11 @@ def value_iteration(
     """
     task = _Task(problem, draws, risk, tolerance)
 
-    def sweep(carry: tuple[_Point, Array]) -> tuple[_Point, Array]:
+    def sweep(carry: tuple[_Point, Int[Array, ""]]) -> tuple[_Point, Int[Array, ""]]:
         point, iterations = carry
         return task.apply(point.improved, point.attained), iterations + 1
 
-    def unfinished(carry: tuple[_Point, Array]) -> Array:
+    def unfinished(carry: tuple[_Point, Int[Array, ""]]) -> Bool[Array, ""]:
         return task.proceed(*carry, max_iterations)
 
     return task.plan(*lax.while_loop(unfinished, sweep, (task.start(value), jnp.int32(0))))
@@ -193,7 +194,7 @@ def policy_iteration(
     *,
     tolerance: float | Array = 1e-10,
     max_iterations: int | Array = 1_000_000,
-    value: Array | None = None,
+    value: Float[Array, " state"] | None = None,
 ) -> Plan:
     """Solve for the value of the greedy policy at the attained rows, until the bound is met.
 
@@ -225,11 +226,11 @@ def policy_iteration(
     """
     task = _Task(problem, draws, risk, tolerance)
 
-    def solve(point: _Point) -> Array:
+    def solve(point: _Point) -> Float[Array, " state"]:
         transition, reward = task.risk.rows(task.draws, point.attained, point.policy)
         return evaluate_rows(task.problem, transition, reward, point.policy, start=point.improved)
 
-    def step(carry: tuple[_Point, Array, Array]) -> tuple[_Point, Array, Array]:
+    def step(carry: tuple[_Point, Bool[Array, ""], Int[Array, ""]]) -> tuple[_Point, Bool[Array, ""], Int[Array, ""]]:
         point, refused, iterations = carry
         value = lax.cond(refused, lambda: point.improved, lambda: solve(point))
         candidate = task.apply(value, point.attained)
@@ -239,7 +240,7 @@ def policy_iteration(
         point = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), candidate, point)
         return point, ~accepted, iterations + 1
 
-    def unfinished(carry: tuple[_Point, Array, Array]) -> Array:
+    def unfinished(carry: tuple[_Point, Bool[Array, ""], Int[Array, ""]]) -> Bool[Array, ""]:
         point, _, iterations = carry
         return task.proceed(point, iterations, max_iterations)
 
