@@ -34,7 +34,7 @@ from bayesmdp.agents.ucb_avg import ucb_avg as ucb_avg
 from bayesmdp.agents.ucrl2 import ucrl2 as ucrl2
 from bayesmdp.agents.variance_bonus import variance_bonus as variance_bonus
 
-# What agents of the average reward are told of the example, and fitted ones to be quick.
+# What agents for the average reward are told of the example, and options with which fitted ones are quick.
 TOLD: Mapping[str, Any] = {"horizon": 400, "span": 6.31}
 QUICK: Mapping[str, Any] = {"approximation": "linear", "iterations": 3, "places": 16, "samples": 2, "room": 400}
 SMALL = "at this size it cannot; tests/agents/test_fitted.py shows that it learns"

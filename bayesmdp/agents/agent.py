@@ -5,17 +5,17 @@ over a state of its own choosing, which `simulate` scans. What they close over i
 (levels, scales, rates) and in `problem` (rewards, discount) may change without compiling again; only shapes and the
 choice of algorithm, prior and draw rule are static.
 
-========================  =============================================================================================
-``init(key)``             state before any experience
-``begin(key, state)``     a new planning period: draw from the belief, plan, reset what belongs to the period
-``act(key, state, s)``    action in state `s`
-``observe(key, state, step)``  learn from one step; per-step sweeps and the stage of a finite horizon live here
-``ends(coin, state, step)``    whether a new period begins: at an episode's end, a doubling of visits, every step, or as
-                          `coin`, a uniform number, falls
-``policy(state)``         the period's policy [state], which regret is computed from
-``report(state, s, a)``   scalars to record at each step, by name
-``belief(state)``         the belief's state, from which checkpoints draw; () where there is none
-========================  =============================================================================================
+==============================  ========================================================================================
+``init(key)``                   state before any experience
+``begin(key, state)``           a new planning period: draw from the belief, plan, reset what belongs to the period
+``act(key, state, s)``          action in state `s`
+``observe(key, state, step)``   learn from one step; per-step sweeps and the stage of a finite horizon live here
+``ends(uniform, state, step)``  whether a new period begins: at an episode's end, a doubling of visits, every step,
+                                or at random, by `uniform`, a random number that is uniform in [0, 1)
+``policy(state)``               the period's policy [state], which regret is computed from
+``report(state, s, a)``         scalars to record at each step, by name
+``belief(state)``               the belief's state, from which checkpoints draw; () where there is none
+==============================  ========================================================================================
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from jaxtyping import Key
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior import Belief, QBelief
@@ -47,13 +49,25 @@ class Rules(NamedTuple):
     belief: Callable[[State], Any]
 
 
-def stay(key: Array, state: State) -> State:
-    """`begin` of an agent that does not plan."""
+def stay(key: Key[Array, ""], state: State) -> State:
+    """Return the state as it is: the `begin` of an agent that does not plan in periods.
+
+    Parameters
+    ----------
+    key : key
+        Not used.
+    state : pytree
+
+    Returns
+    -------
+    pytree
+    """
     del key
     return state
 
 
 def _no_belief(mdp: Any) -> None:
+    """Make no belief, for an agent that is not Bayesian."""
     del mdp
 
 
@@ -69,10 +83,9 @@ class Agent:
         ``rules(belief, problem, options) -> Rules``; a module-level function, so that equal agents share one program.
     make_belief : callable, optional
         ``make_belief(mdp) -> Belief``, or a `QBelief`. It may look at what is known only: an agent is never shown the
-        true kernel. Without it
-        the rules are given None (an agent that is not Bayesian).
+        true kernel. Without it the rules are given None (an agent that is not Bayesian).
     objectives, spaces : tuples of str
-        Those of the MDPs it can act in.
+        What the problems that it can act in may be judged by, and the kinds of their states.
     room : int, optional
         The most steps it can take on a continuous space.
     options : mapping of str to array
@@ -91,5 +104,5 @@ class Agent:
     room: int | None = None
 
     def describe(self) -> dict[str, Any]:
-        """All options by name, for the results' attrs."""
+        """Return all options by name, for the results' attrs."""
         return {"algorithm": self.algorithm, **dict(self.options), **dict(self.static)}

@@ -19,6 +19,7 @@ from __future__ import annotations
 from typing import Literal
 
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Num
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.planning import pseudo_episode_rules
@@ -44,7 +45,7 @@ def aq_brmdp(
     draws: Literal["fresh", "renewed", "kept"] = "fresh",
     share: float = 0.1,
 ) -> Agent:
-    """Quantile Bayesian-risk planning with the adaptive level.
+    """Plan for a quantile of the posterior whose level adapts to the stage of learning and to visits (AQ-BRMDP).
 
     Parameters
     ----------
@@ -57,6 +58,15 @@ def aq_brmdp(
         The lowest level: the robustness asked for.
     num_draws, draw_scale, draws, share
         As for `brmdp`; a pair whose budget exceeds `num_draws` uses all of them.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------
@@ -78,11 +88,30 @@ def aq_brmdp(
 
 
 def adaptive_level(
-    period: Array, visits: Array, *, scale: Array, sensitivity: Array, floor: Array, live: Array | None = None
-) -> Array:
-    """The schedule: levels [state, action] at pseudo-episode `period` (from 1) given `visits` [state, action].
+    period: Array | float,
+    visits: Num[Array, "state action"],
+    *,
+    scale: Array | float,
+    sensitivity: Array | float,
+    floor: Array | float,
+    live: Bool[Array, "state action"] | None = None,
+) -> Float[Array, "state action"]:
+    """Return the levels of all pairs at a pseudo-episode, by the schedule of the module.
 
-    The mean is over the `live` pairs [state, action], those that can be taken; over all by default.
+    Parameters
+    ----------
+    period : float
+        k, the number of the pseudo-episode, from 1.
+    visits : array [state, action]
+        n(s, a) so far.
+    scale, sensitivity, floor : float
+        As for `aq_brmdp`.
+    live : bool array [state, action], optional
+        The pairs that can be taken, over which the mean is; all by default.
+
+    Returns
+    -------
+    array [state, action]
 
     Examples
     --------
@@ -91,20 +120,42 @@ def adaptive_level(
     >>> adaptive_level(1, visits, scale=1.0, sensitivity=0.5, floor=0.1).round(3).tolist()
     [[0.688, 0.1], [0.558, 0.117]]
     """
+    # m = max(n, 1), r = m / mean(m).
     adjusted = jnp.maximum(visits, 1)
     relative = adjusted / jnp.mean(adjusted, where=live)
     return level_of(period, relative, scale=scale, sensitivity=sensitivity, floor=floor)
 
 
-def level_of(period: Array, relative: Array, *, scale: Array, sensitivity: Array, floor: Array) -> Array:
-    """The levels [...] of pairs that have been tried `relative` times as often as others."""
+def level_of(
+    period: Array | float,
+    relative: Num[Array, "*pair"],
+    *,
+    scale: Array | float,
+    sensitivity: Array | float,
+    floor: Array | float,
+) -> Float[Array, "*pair"]:
+    """Return level_k = max(floor, 1 - scale / sqrt(k) r^sensitivity) of pairs.
+
+    Parameters
+    ----------
+    period : float
+        k.
+    relative : array [...]
+        r: how often pairs were tried, in units of the mean over pairs.
+    scale, sensitivity, floor : float
+        As for `aq_brmdp`.
+
+    Returns
+    -------
+    array [...]
+    """
     return jnp.maximum(floor, 1 - scale / jnp.sqrt(period) * relative**sensitivity)
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
     live = problem.available & (problem.continuation > 0)[:, None]
 
-    def risk(period: Array, visits: Array, options: Options) -> Quantile:
+    def risk(period: Float[Array, ""], visits: Float[Array, "state action"], options: Options) -> Quantile:
         schedule = {name: options[name] for name in ("scale", "sensitivity", "floor")}
         level = adaptive_level(period, visits, **schedule, live=live)
         return Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))

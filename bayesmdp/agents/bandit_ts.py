@@ -14,7 +14,7 @@ __all__ = ["bandit_ts"]
 
 
 def bandit_ts(prior: Model, *, episodes: int | None = None) -> Agent:
-    """Thompson sampling of rewards, blind to what follows.
+    """Draw mean rewards from their posterior, and look at nothing that follows (contextual Thompson sampling).
 
     Parameters
     ----------
@@ -22,6 +22,15 @@ def bandit_ts(prior: Model, *, episodes: int | None = None) -> Agent:
         Of mean rewards, not of Q-values.
     episodes : int, optional
         As for `tsrl`.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

@@ -17,9 +17,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Float, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.planning import Decision, episode_option, every, live_mean, planning_rules
+from bayesmdp.agents.families.periods import episode_option, every
+from bayesmdp.agents.families.planning import Decision, live_mean, planning_rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.model_reading.read_model import Model
@@ -31,15 +33,24 @@ __all__ = ["beb"]
 
 
 def beb(prior: Model, *, scale: float = 1.0, episode: int | None = 1) -> Agent:
-    """The posterior-mean problem with a bonus for what was tried seldom (BEB).
+    """Plan for the posterior mean with a bonus for what was tried seldom (BEB).
 
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
     scale : float, at least 0
-        beta, in units of reward.
+        beta, the scale of the bonus, in units of reward.
     episode : int, optional
         Steps from one plan to the next, by the paper 1; None for pseudo-episodes.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Notes
     -----
@@ -59,8 +70,9 @@ def beb(prior: Model, *, scale: float = 1.0, episode: int | None = 1) -> Agent:
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
-    def prepare(key: Array, state: Any, period: Array) -> Decision:
+    def prepare(key: Key[Array, ""], state: Any, period: Float[Array, ""]) -> Decision:
         assert belief.moments is not None
+        # beta / (1 + n0 + n), with 1 + n0 + n = sum m (1 - m) / sum Var over a row.
         believed, moments = belief.moments(key, state)
         expected, variance = moments["transition"]
         spread = (expected * (1 - expected)).sum(-1)

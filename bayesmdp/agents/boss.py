@@ -11,9 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Float, Key, Shaped
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.planning import Decision, first_reaches, planning_rules
+from bayesmdp.agents.families.periods import first_reaches
+from bayesmdp.agents.families.planning import Decision, planning_rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer
 from bayesmdp.model_reading.read_model import Model
@@ -25,15 +27,25 @@ __all__ = ["boss", "merged"]
 
 
 def boss(prior: Model, *, models: int = 5, tries: int = 10) -> Agent:
-    """Best of sampled sets (BOSS): plans for the best of several draws at each pair.
+    """Plan for the best of several posterior draws at each pair (BOSS, best of sampled sets).
 
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
     models : int
-        K.
+        K, how many draws are merged.
     tries : int
-        B. Both defaults are in the range of the paper's experiments.
+        B, how often a pair is tried until new ones are drawn. Both defaults are in the range of the paper's
+        experiments.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------
@@ -50,12 +62,14 @@ def boss(prior: Model, *, models: int = 5, tries: int = 10) -> Agent:
 
 
 def merged(draws: Draws, problem: Problem) -> tuple[Draws, Problem]:
-    """One MDP with an action for each action of each drawn MDP, those of the first draw first.
+    """Merge drawn MDPs into one with an action for each action of each of them, those of the first draw first.
 
     Parameters
     ----------
     draws : Draws
         transition [draw, state, action, outcome].
+    problem : Problem
+        What the drawn MDPs have in common.
 
     Returns
     -------
@@ -66,10 +80,12 @@ def merged(draws: Draws, problem: Problem) -> tuple[Draws, Problem]:
     """
     number = draws.transition.shape[0]
 
-    def side_by_side(array: Array) -> Array:
+    def side_by_side(
+        array: Float[Array, "draw state action outcome_or_1"],
+    ) -> Float[Array, "state draw_x_action outcome_or_1"]:
         return jnp.moveaxis(array, 0, 1).reshape(array.shape[1], -1, array.shape[-1])
 
-    def copied(array: Array) -> Array:
+    def copied(array: Shaped[Array, "state action *outcome"]) -> Shaped[Array, "state draw_x_action *outcome"]:
         return jnp.concatenate([array] * number, axis=1)
 
     reward = side_by_side(draws.reward) if draws.reward.ndim == 4 else copied(draws.reward)
@@ -82,7 +98,8 @@ def merged(draws: Draws, problem: Problem) -> tuple[Draws, Problem]:
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
-    def prepare(key: Array, state: Any, period: Array) -> Decision:
+    def prepare(key: Key[Array, ""], state: Any, period: Float[Array, ""]) -> Decision:
+        # K MDPs from the posterior, merged.
         believed, sites = belief.draw(key, state)
         draws, wider = merged(believed_draws(sites, problem), problem)
         return Decision(believed, draws, Mean(), {}, wider)

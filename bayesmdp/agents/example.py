@@ -23,28 +23,28 @@ __all__ = ["Example", "endless_river", "river", "river_in_episodes", "slippery_l
 
 @cache
 def river() -> tuple[Any, Model]:
-    """A discounted river of six states, and a Dirichlet prior of it."""
+    """Return a discounted river of six states, and a Dirichlet prior of it."""
     problem = riverswim(6)
     return problem, dirichlet_transitions(problem, concentration=1 / 6)
 
 
 @cache
 def endless_river() -> tuple[Any, Model]:
-    """The same river and prior, judged by the average reward."""
+    """Return the same river and prior, judged by the average reward."""
     problem, prior = river()
     return problem.replace(discount=None), prior
 
 
 @cache
 def river_in_episodes() -> tuple[Any, Model]:
-    """The same river in episodes of ten steps, each pair a feature, and a Normal prior of its Q-function."""
+    """Return the same river in episodes of ten steps, each pair a feature, and a Normal prior of its Q-function."""
     problem = unroll(riverswim(6).replace(features=np.eye(12).reshape(6, 2, 12)), 10)
     return problem, gaussian_q(problem, covariance=4.0, noise=0.1)
 
 
 @cache
 def slippery_lake() -> tuple[Any, Model]:
-    """The lake whose states are positions, and its prior."""
+    """Return the lake whose states are positions, and its prior."""
     problem = lake_environment()
     return problem, lake_prior(problem)
 
@@ -59,7 +59,7 @@ class Example(NamedTuple):
     setting : callable
         Returns a problem in which the agent can act, and a prior for it if it takes one.
     options : mapping
-        What the maker must be told, or is told to learn sooner than the constants of a theory let it.
+        What the maker must be given, or is given to learn sooner than with the constants of the theory.
     does_not_learn : str
         Why its regret per step does not fall within 6,000 steps of the example; empty where it does.
 

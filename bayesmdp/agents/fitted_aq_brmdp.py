@@ -9,12 +9,13 @@ a pseudo-count, and with the mean of n over the anchors (the cells' middles but 
     level_k(s, a) = max(floor, 1 - scale / sqrt(k) (n(s, a) / mean n)^sensitivity),    1/2 where all actions are alike.
 
 Ours: `least`, without which targets that no draw disagrees about, such as all before Q has learned anything, would make
-the mean; the same luck for all draws, see :mod:`~bayesmdp.planning.fitted_q`.
+the mean; the same random numbers for all draws, see :mod:`~bayesmdp.planning.fitted_q`.
 """
 
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from bayesmdp.agents.agent import Agent, Options
 from bayesmdp.agents.aq_brmdp import level_of
@@ -43,7 +44,7 @@ def fitted_aq_brmdp(
     samples: int = 8,
     room: int = 5_000,
 ) -> Agent:
-    """Quantile Bayesian-risk planning with the adaptive level, by fitted Q iteration.
+    """Plan for a quantile whose level adapts to what is not known, by fitted Q iteration (AQ-BRMDP).
 
     Parameters
     ----------
@@ -55,6 +56,15 @@ def fitted_aq_brmdp(
         Disagreements below count as this one.
     num_draws, draw_scale
         As for `fitted_brmdp`.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------
@@ -84,13 +94,17 @@ def fitted_aq_brmdp(
     )
 
 
-def _judge(period: Array, options: Options) -> Judge:
+def _judge(period: Float[Array, ""], options: Options) -> Judge:
     schedule = {name: options[name] for name in ("scale", "sensitivity", "floor")}
 
-    def count(y: Array) -> Array:
+    def count(y: Float[Array, "draw place action"]) -> Float[Array, "place action"]:
+        # n = 1 / max(u, least)^2, u the standard deviation over draws.
         return 1 / jnp.maximum(y.std(0), options["least"]) ** 2
 
-    def judge(y: Array, anchors: Array, alike: Array) -> tuple[Array, dict[str, Array]]:
+    def judge(
+        y: Float[Array, "draw place action"], anchors: Float[Array, "draw anchor action"], alike: Bool[Array, " place"]
+    ) -> tuple[Float[Array, "place action"], dict[str, Float[Array, ""]]]:
+        # level = max(floor, 1 - scale / sqrt(k) (n / mean n)^sensitivity); 1/2 where all actions are alike.
         level = level_of(period, count(y) / count(anchors).mean(), **schedule)
         level = jnp.where(alike[:, None], 0.5, level)
         risk = Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))

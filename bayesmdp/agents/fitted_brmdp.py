@@ -6,6 +6,7 @@ As `brmdp`, with states that are numbers: the target is the quantile over the dr
 from __future__ import annotations
 
 import jax.numpy as jnp
+from jaxtyping import Float
 
 from bayesmdp.agents.agent import Agent, Options
 from bayesmdp.agents.families.fitted_q import fitted_agent
@@ -30,17 +31,27 @@ def fitted_brmdp(
     samples: int = 8,
     room: int = 5_000,
 ) -> Agent:
-    """Quantile Bayesian-risk planning by fitted Q iteration.
+    """Plan for one quantile of the posterior on a space of numbers, by fitted Q iteration (BR-MDP).
 
     Parameters
     ----------
     prior, approximation, iterations, places, samples, room
         As for `fitted_psrl`.
     level : float in (0, 1)
+        Quantile of the posterior planned for.
     num_draws : int
         Draws of the posterior a plan, and the cap on a pair's budget.
     draw_scale : float, positive
         Scale of the budget, EC.23.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------
@@ -67,7 +78,7 @@ def fitted_brmdp(
     )
 
 
-def _judge(period: Array, options: Options) -> Judge:
+def _judge(period: Float[Array, ""], options: Options) -> Judge:
     level = jnp.asarray(options["level"])
     risk = Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))
     return lambda y, anchors, alike: (risk.value(y), {"level": level})

@@ -22,7 +22,7 @@ def fitted_psrl(
     samples: int = 8,
     room: int = 5_000,
 ) -> Agent:
-    """PSRL by fitted Q iteration.
+    """Plan for one posterior draw on a space of numbers, by fitted Q iteration (PSRL).
 
     Parameters
     ----------
@@ -31,13 +31,22 @@ def fitted_psrl(
     approximation : {"neural", "linear"} or Approximation
         Such as ``bm.planning.NeuralQ(width=128)``.
     iterations : int
-        Of fitted Q at the start of each pseudo-episode.
+        Iterations of fitted Q at the start of each pseudo-episode.
     places : int
-        Drawn anew for each iteration, uniformly over the box of states.
+        States at which Q is fitted, drawn anew for each iteration, uniformly over the box of states.
     samples : int
         Next states simulated for each place and action.
     room : int
         Steps there is room for, where the posterior has no closed form and is followed by particles.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

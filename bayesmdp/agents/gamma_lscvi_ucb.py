@@ -11,7 +11,7 @@ data of its start, D. Before each step one sweep,
 
 and then the action that is greedy in the largest Q of the episode so far (the *pool*). V is carried from one episode to
 the next, and starts at 1 / (1 - gamma). The minima are over all states: this is the variant with a clipping oracle.
-Rewards are known and in [0, 1]. Theirs:
+Rewards are known and in [0, 1]. The paper chooses
 
     gamma = 1 - 1 / sqrt(T),    lambda = 1,    H = 2 sp(v*),    beta = c H d sqrt(log(d T / delta)),
 
@@ -25,11 +25,20 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
-import numpy as np
 from jax import lax
+from jaxtyping import Bool, Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.least_squares import Regression, doubled, include, lengths, no_data, refreshed
+from bayesmdp.agents.families.least_squares import (
+    ROUNDING,
+    Regression,
+    doubled,
+    include,
+    lengths,
+    no_data,
+    refreshed,
+    unit_bonus,
+)
 from bayesmdp.agents.families.optimistic import best_action, dense_unit_rewards, horizon_options, pair_features
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
@@ -38,9 +47,6 @@ from bayesmdp.problems.problem import Problem
 from bayesmdp.problems.world import Step
 
 __all__ = ["gamma_lscvi_ucb"]
-
-ROUNDING = 1e-9
-"""A Q that is higher by no more is not counted as another."""
 
 
 def gamma_lscvi_ucb(
@@ -53,24 +59,28 @@ def gamma_lscvi_ucb(
     ridge: float = 1.0,
     clip: bool = True,
 ) -> Agent:
-    """Discounted optimism by least squares on features, clipped by all states (gamma-LSCVI-UCB).
+    """Act by optimistic discounted values, linear in features and clipped by all states (gamma-LSCVI-UCB).
 
     Parameters
     ----------
     horizon : int
-        T, the number of steps it will take.
+        T, the number of steps that the agent will take.
     span : float
-        sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
+        sp(v*), the span of the bias, or an upper bound: ``bm.solve(mdp).attrs["span"]``.
     scale : float
-        c. The theory's is of the order of 1; what does well within 10^5 steps is far smaller.
+        c, the scale of the bonus. The theory's is of the order of 1; what does well within 10^5 steps is far smaller.
     failure : float in (0, 1)
-        delta.
+        delta, the probability with which the guarantee may fail.
     discount : float, optional
-        gamma; 1 - 1 / sqrt(T) by default.
+        gamma, of the discounted problem that stands for the average reward; 1 - 1 / sqrt(T) by default.
     ridge : float
-        lambda.
+        lambda, what keeps the regression regular.
     clip : bool
-        Whether to clip.
+        Whether V is clipped; without that its span is not bounded.
+
+    Returns
+    -------
+    Agent
 
     Raises
     ------
@@ -84,6 +94,7 @@ def gamma_lscvi_ucb(
 
     Examples
     --------
+    >>> import numpy as np
     >>> import bayesmdp as bm
     >>> river = bm.environments.riverswim(6, discount=None)
     >>> agent = bm.agents.gamma_lscvi_ucb(horizon=2_000, span=6.31)
@@ -106,30 +117,32 @@ class _State(NamedTuple):
     length : array [state, action]
         |phi| under the episode's inverse.
     value : array [state]
+        V.
     pool : array [state, action]
         The largest Q of the episode.
     frozen : bool array [state, action]
         Whether that is its first.
     episode : float
+        Episodes begun.
     """
 
     data: Regression
     known: Regression
-    length: Array
-    value: Array
-    pool: Array
-    frozen: Array
-    episode: Array
+    length: Float[Array, "state action"]
+    value: Float[Array, " state"]
+    pool: Float[Array, "state action"]
+    frozen: Bool[Array, "state action"]
+    episode: Float[Array, ""]
 
 
 def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     pairs = problem.available.shape
     phi = pair_features(problem)
     dimension, gamma, width = phi.shape[-1], options["discount"], 2 * options["span"]
-    beta, cap = optimism(options, dimension), 1 / (1 - gamma)
+    beta, cap = unit_bonus(options, dimension), 1 / (1 - gamma)
     reward = problem.reward[..., 0]
 
-    def init(key: Array) -> _State:
+    def init(key: Key[Array, ""]) -> _State:
         nothing = no_data(options["ridge"], dimension, pairs[0])
         return _State(
             data=nothing,
@@ -141,22 +154,26 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
             episode=jnp.zeros(()),
         )
 
-    def sweep(state: _State) -> tuple[Array, Array]:
-        """The next Q and V."""
+    def sweep(state: _State) -> tuple[Float[Array, "state action"], Float[Array, " state"]]:
+        """Return the next Q and V."""
+        # w = Lambda^-1 sum_D phi_i (V(s_i') - min V).
         least = jnp.min(state.value)
         weights = state.known.weights(state.value - least)
+        # Q = min(r + gamma (<phi, w> + min V + beta |phi|_{Lambda^-1}), 1 / (1 - gamma)).
         q = jnp.minimum(reward + gamma * (phi @ weights + least + beta * state.length), cap)
+        # V <- min(U, min_s U + H), U = max_a Q.
         value = greedy(problem, q)[1]
         return q, jnp.where(options["clip"] > 0, clip_span(value, width), value)
 
-    def begin(key: Array, state: _State) -> _State:
+    def begin(key: Key[Array, ""], state: _State) -> _State:
+        # Lambda and D are those of the episode's start; the pool is that of its first sweep.
         known = refreshed(state.data)
         length = lengths(known.inverse, phi)
         state = state._replace(data=known, known=known, length=length, episode=state.episode + 1)
         q, value = sweep(state)
         return state._replace(pool=q, value=value, frozen=jnp.ones(pairs, bool))
 
-    def observe(key: Array, state: _State, step: Step) -> _State:
+    def observe(key: Key[Array, ""], state: _State, step: Step) -> _State:
         state = state._replace(data=include(state.data, phi[step.state, step.action], step.next_state))
 
         # The sweep before the next step; where that begins an episode, `begin` makes it instead.
@@ -167,7 +184,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
 
         return lax.cond(doubled(state.data, state.known), lambda: state, swept)
 
-    def report(state: _State, s: Array, a: Array) -> dict[str, Array]:
+    def report(state: _State, s: Int[Array, ""], a: Int[Array, ""]) -> dict[str, Float[Array, ""]]:
         return {
             "bonus": beta * state.length[s, a],
             "span": jnp.max(state.value) - jnp.min(state.value),
@@ -180,19 +197,8 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         begin=begin,
         act=lambda key, state, s: best_action(problem.available[s], state.pool[s]),
         observe=observe,
-        ends=lambda coin, state, step: doubled(state.data, state.known),
+        ends=lambda uniform, state, step: doubled(state.data, state.known),
         policy=lambda state: greedy(problem, state.pool)[0],
         report=report,
         belief=lambda state: (),
     )
-
-
-def optimism(options: Options, dimension: int) -> Array:
-    """The bonus of a pair of length 1, beta."""
-    logarithm = jnp.log(dimension * options["horizon"] / options["failure"])
-    return options["scale"] * 2 * options["span"] * dimension * jnp.sqrt(logarithm)
-
-
-def sweeps_to_settle(horizon: int, discount: float) -> int:
-    """How many sweeps there is room for: those that a contraction by gamma takes to forget its start; T at most."""
-    return min(int(horizon), int(np.ceil(np.log(ROUNDING / 10) / np.log(discount))))

@@ -9,16 +9,26 @@ last few of a run the plan is stationary.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.least_squares import Regression, doubled, include, lengths, no_data, refreshed
+from bayesmdp.agents.families.least_squares import (
+    Regression,
+    doubled,
+    include,
+    lengths,
+    no_data,
+    refreshed,
+    sweeps_to_settle,
+    unit_bonus,
+)
 from bayesmdp.agents.families.optimistic import dense_unit_rewards, horizon_options, pair_features
-from bayesmdp.agents.gamma_lscvi_ucb import optimism, sweeps_to_settle
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.planning import clip_span, greedy
@@ -38,12 +48,21 @@ def gamma_lscvi_ucb_planned(
     ridge: float = 1.0,
     clip: bool = True,
 ) -> Agent:
-    """Discounted optimism by least squares, planned ahead, clipped by all states (gamma-LSCVI-UCB).
+    """Plan each episode ahead by the sweeps of gamma-LSCVI-UCB, clipped by all states.
 
     Parameters
     ----------
     horizon, span, scale, failure, discount, ridge, clip
         As in `gamma_lscvi_ucb`. After so many steps it plans for as many more.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For numbers out of range, rewards outside [0, 1], or a successor table.
 
     Notes
     -----
@@ -79,20 +98,21 @@ class _State(NamedTuple):
     sweeps : int
         How many there are.
     value : array [state]
-        Of the last.
+        V after the last sweep.
     left : int
         Steps of the run still to be taken.
     episode : float
+        Episodes begun.
     """
 
     data: Regression
     known: Regression
-    length: Array
-    plan: Array
-    sweeps: Array
-    value: Array
-    left: Array
-    episode: Array
+    length: Float[Array, "state action"]
+    plan: Int[Array, "sweep state"]
+    sweeps: Int[Array, ""]
+    value: Float[Array, " state"]
+    left: Int[Array, ""]
+    episode: Float[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -102,44 +122,28 @@ class _PlannedRules:
     sweeps: int
 
     def __call__(self, belief: None, problem: Problem, options: Options) -> Rules:
-        pairs = problem.available.shape
         phi = pair_features(problem)
         dimension, gamma, width = phi.shape[-1], options["discount"], 2 * options["span"]
-        beta, cap = optimism(options, dimension), 1 / (1 - gamma)
+        beta, cap = unit_bonus(options, dimension), 1 / (1 - gamma)
         reward, steps = problem.reward[..., 0], jnp.asarray(options["horizon"], jnp.int32)
 
-        def init(key: Array) -> _State:
-            nothing = no_data(options["ridge"], dimension, pairs[0])
-            return _State(
-                data=nothing,
-                known=nothing,
-                length=jnp.zeros(pairs),
-                plan=jnp.zeros((self.sweeps, pairs[0]), jnp.int32),
-                sweeps=jnp.ones((), jnp.int32),
-                value=jnp.full(pairs[0], cap),
-                left=steps,
-                episode=jnp.zeros(()),
-            )
-
-        def begin(key: Array, state: _State) -> _State:
+        def begin(key: Key[Array, ""], state: _State) -> _State:
             known = refreshed(state.data)
             length = lengths(known.inverse, phi)
             optimistic = reward + gamma * beta * length
 
-            def more(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
-                made, value, _, plan = carry
+            def sweep(value: Float[Array, " state"]) -> tuple[Int[Array, " state"], Float[Array, " state"]]:
+                # w = Lambda^-1 sum_D phi_i (V(s_i') - min V),
+                # Q = min(r + gamma (<phi, w> + min V + beta |phi|_{Lambda^-1}), 1 / (1 - gamma)).
                 least = jnp.min(value)
                 q = jnp.minimum(optimistic + gamma * (phi @ known.weights(value - least) + least), cap)
-                policy, new = greedy(problem, q)
-                new = jnp.where(options["clip"] > 0, clip_span(new, width), new)
-                return made + 1, new, (new == value).all(), plan.at[made].set(policy)
+                # V <- min(U, min U + H), U = max_a Q.
+                policy, value = greedy(problem, q)
+                return policy, jnp.where(options["clip"] > 0, clip_span(value, width), value)
 
-            def unsettled(carry: tuple[Array, Array, Array, Array]) -> Array:
-                made, _, settled, _ = carry
-                return ~settled & (made < jnp.minimum(state.left, self.sweeps))
-
-            carry = (jnp.zeros((), jnp.int32), jnp.full(pairs[0], cap), jnp.zeros((), bool), state.plan)
-            made, value, _, plan = lax.while_loop(unsettled, more, carry)
+            made, value, plan = _sweeps_until_settled(
+                sweep, jnp.full(problem.num_states, cap), state.plan, jnp.minimum(state.left, self.sweeps)
+            )
             return state._replace(
                 data=known,
                 known=known,
@@ -150,15 +154,16 @@ class _PlannedRules:
                 episode=state.episode + 1,
             )
 
-        def policy(state: _State) -> Array:
+        def policy(state: _State) -> Int[Array, " state"]:
+            # The action of step t is greedy in the Q of T - t + 1 sweeps.
             return state.plan[jnp.minimum(state.left, state.sweeps) - 1]
 
-        def observe(key: Array, state: _State, step: Step) -> _State:
+        def observe(key: Key[Array, ""], state: _State, step: Step) -> _State:
             data = include(state.data, phi[step.state, step.action], step.next_state)
             left = jnp.where(state.left > 1, state.left - 1, steps)
             return state._replace(data=data, left=left)
 
-        def report(state: _State, s: Array, a: Array) -> dict[str, Array]:
+        def report(state: _State, s: Int[Array, ""], a: Int[Array, ""]) -> dict[str, Float[Array, ""]]:
             return {
                 "bonus": beta * state.length[s, a],
                 "span": jnp.max(state.value) - jnp.min(state.value),
@@ -167,12 +172,53 @@ class _PlannedRules:
             }
 
         return Rules(
-            init=init,
+            init=lambda key: _before_the_first_step(options, phi, self.sweeps),
             begin=begin,
             act=lambda key, state, s: policy(state)[s],
             observe=observe,
-            ends=lambda coin, state, step: doubled(state.data, state.known) | (state.left == steps),
+            ends=lambda uniform, state, step: doubled(state.data, state.known) | (state.left == steps),
             policy=policy,
             report=report,
             belief=lambda state: (),
         )
+
+
+def _before_the_first_step(options: Options, phi: Float[Array, "state action feature"], sweeps: int) -> _State:
+    """Return V = 1 / (1 - gamma), no data, and room for so many sweeps."""
+    num_states, num_actions, dimension = phi.shape
+    nothing = no_data(options["ridge"], dimension, num_states)
+    return _State(
+        data=nothing,
+        known=nothing,
+        length=jnp.zeros((num_states, num_actions)),
+        plan=jnp.zeros((sweeps, num_states), jnp.int32),
+        sweeps=jnp.ones((), jnp.int32),
+        value=jnp.full(num_states, 1 / (1 - options["discount"])),
+        left=jnp.asarray(options["horizon"], jnp.int32),
+        episode=jnp.zeros(()),
+    )
+
+
+def _sweeps_until_settled(
+    sweep: Callable[[Float[Array, " state"]], tuple[Int[Array, " state"], Float[Array, " state"]]],
+    start: Float[Array, " state"],
+    plan: Int[Array, "sweep state"],
+    most: Int[Array, ""],
+) -> tuple[Int[Array, ""], Float[Array, " state"], Int[Array, "sweep state"]]:
+    """Repeat ``sweep(value) -> (policy, value)`` until the value stays, `most` times at most, and keep each policy.
+
+    Returns the number of sweeps, the last value, and the plan.
+    """
+
+    def one_more(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+        made, value, _, plan = carry
+        policy, new = sweep(value)
+        return made + 1, new, (new == value).all(), plan.at[made].set(policy)
+
+    def unsettled(carry: tuple[Array, Array, Array, Array]) -> Array:
+        made, _, settled, _ = carry
+        return ~settled & (made < most)
+
+    carry = (jnp.zeros((), jnp.int32), start, jnp.zeros((), bool), plan)
+    made, value, _, plan = lax.while_loop(unsettled, one_more, carry)
+    return made, value, plan

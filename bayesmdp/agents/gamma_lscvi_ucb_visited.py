@@ -14,7 +14,7 @@ nothing, none of those that follow would.
 
 *Deviation control* (``versions`` > 1). When an m_u falls, V_u falls by as much at most, and in exact value iteration
 what follows would fall by no more than gamma times that; least squares gives no such promise, a gap in the proof that
-Hong and Tewari (2025) close by one more clip. Its form here is ours, after theirs: the new Q_u is kept in
+Hong and Tewari (2025) close by one more clip. Its form here is ours, after their idea: the new Q_u is kept in
 
     [Q_u - e_u, Q_u] of the one it replaces,    e_1 = 0,    e_u = gamma max(e_{u-1}, fall of m_{u-1}),
 
@@ -30,17 +30,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax
+from jaxtyping import Float, Int, Num
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.least_squares import Regression, doubled, include, lengths, no_data, refreshed
-from bayesmdp.agents.families.optimistic import best_action, dense_unit_rewards, horizon_options, pair_features
-from bayesmdp.agents.gamma_lscvi_ucb import ROUNDING, optimism, sweeps_to_settle
+from bayesmdp.agents.families.kept_sweeps import Setting, Sweeps, setting_of
+from bayesmdp.agents.families.least_squares import doubled, include, lengths, no_data, refreshed, sweeps_to_settle
+from bayesmdp.agents.families.optimistic import best_action, dense_unit_rewards, horizon_options
+from bayesmdp.agents.families.visited_states import VisitedState, arrive, make_sweeps
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.planning import greedy
@@ -67,7 +68,7 @@ def gamma_lscvi_ucb_visited(
     sweeps: int | None = None,
     versions: int = 1,
 ) -> Agent:
-    """Discounted optimism by least squares, clipped by the states visited (gamma-LSCVI-UCB).
+    """Act by the values of gamma-LSCVI-UCB, clipped by the states visited, which may be numbers.
 
     Parameters
     ----------
@@ -78,6 +79,10 @@ def gamma_lscvi_ucb_visited(
         values to settle by default.
     versions : int
         With more than 1 deviations are controlled: room for so many versions of an episode's sweeps.
+
+    Returns
+    -------
+    Agent
 
     Raises
     ------
@@ -115,6 +120,7 @@ def gamma_lscvi_ucb_visited(
 
 
 def _check(mdp: MDP | ContinuousMDP) -> None:
+    """Refuse problems whose rewards the bonus does not fit, or whose successor table the agent would not read."""
     for_space(CHECKS, mdp)(mdp)
 
 
@@ -132,93 +138,7 @@ def _unit_rewards_on_the_way(mdp: ContinuousMDP) -> None:
 
 
 CHECKS: Mapping[str, Callable[[Any], None]] = {"finite": dense_unit_rewards, "continuous": _unit_rewards_on_the_way}
-
-
-class _Rows(NamedTuple):
-    """What is known of states: features [..., action, feature]; reward, available and length [..., action]."""
-
-    features: Array
-    reward: Array
-    available: Array
-    length: Array
-
-
-class _Sweeps(NamedTuple):
-    """The episode's sweeps, numbered from 1.
-
-    Attributes
-    ----------
-    count, version : int
-        How many there are, and which version of them is in use.
-    start : float
-        m_0.
-    first, lowest, fresh : array [feature], float, bool
-        The weights and the m of sweep 1, and whether they have yet to be written where the others are. (An episode's
-        begin is a branch of the compiled loop, and what a branch writes to is copied at every step.)
-    weights : array [version, sweep, feature]
-    least : array [version, sweep]
-        m.
-    slack : array [version, sweep]
-        e: how much less than in the version before Q may be.
-    since : int array [sweep]
-        Its first version.
-    """
-
-    count: Array
-    version: Array
-    start: Array
-    first: Array
-    lowest: Array
-    fresh: Array
-    weights: Array
-    least: Array
-    slack: Array
-    since: Array
-
-
-class _State(NamedTuple):
-    """What is known, the episode's sweeps, and their values at the states of `rows`.
-
-    Attributes
-    ----------
-    data, known : Regression
-        Of all steps, and of those before the episode.
-    rows : _Rows, leading axis [slot]
-        Of a finite MDP's states, or of the states visited, in that order.
-    seen : bool array [slot]
-        Which slots hold states visited.
-    visited : int
-        How many do.
-    here : int
-        The present state's slot.
-    base, value : arrays [slot]
-        V_0, and the last V.
-    sweeps : _Sweeps
-    pool, frozen : arrays [slot, action]
-        The largest Q of the episode, and whether it is the first.
-    settled : bool
-        Whether another sweep would change nothing.
-    crowded : bool
-        Whether there is no room for another version.
-    episode, fallen : float
-        Numbers of episodes, and of times that sweeps were made again.
-    """
-
-    data: Regression
-    known: Regression
-    rows: _Rows
-    seen: Array
-    visited: Array
-    here: Array
-    base: Array
-    value: Array
-    sweeps: _Sweeps
-    pool: Array
-    frozen: Array
-    settled: Array
-    crowded: Array
-    episode: Array
-    fallen: Array
+"""What is refused, by the kind of a problem's states."""
 
 
 @dataclass(frozen=True)
@@ -231,237 +151,138 @@ class _VisitedRules:
 
     def __call__(self, belief: None, problem: Problem | ContinuousProblem, options: Options) -> Rules:
         problem = jax.tree.map(jnp.asarray, problem)
-        finite = isinstance(problem, Problem)
-        if isinstance(problem, Problem):
-            phi, slots = pair_features(problem), problem.num_states
-            dimension, nowhere = phi.shape[-1], jnp.zeros((), jnp.int32)
-        else:
-            dimension, slots, nowhere = problem.num_features, self.steps + 1, problem.start
-        gamma, width = options["discount"], 2 * options["span"]
-        beta, cap = optimism(options, dimension), 1 / (1 - gamma)
+        setting = setting_of(problem, options, steps=self.steps, room=self.sweeps, versions=self.versions)
 
-        def look(s: Array, inverse: Array) -> _Rows:
-            """One state's row."""
-            if isinstance(problem, Problem):
-                features, reward, available = phi[s], problem.reward[s, :, 0], problem.available[s]
-            else:
-                features, reward = problem.view(problem.parameters, s)
-                available = jnp.ones(reward.shape, bool)
-            return _Rows(features, reward, available, lengths(inverse, features))
-
-        def free_q(weights: Array, least: Array, rows: _Rows) -> Array:
-            """Q [..., action] of a sweep's weights and the m before it."""
-            return jnp.minimum(rows.reward + gamma * (rows.features @ weights + least + beta * rows.length), cap)
-
-        def before(sweeps: _Sweeps, version: Array, j: Array) -> Array:
-            """m_{j-1}."""
-            return jnp.where(j == 1, sweeps.start, sweeps.least[version, j - 1])
-
-        def q_of(sweeps: _Sweeps, version: Array, j: Array, rows: _Rows) -> Array:
-            """Q_j of states [..., action]: a chain of clips, from the sweep's first version to this one."""
-
-            def plain(v: Array) -> Array:
-                return free_q(sweeps.weights[v, j], before(sweeps, v, j), rows)
-
-            def next_version(v: Array, q: Array) -> Array:
-                now = plain(v)
-                return jnp.where(v > sweeps.since[j], jnp.clip(now, q - sweeps.slack[v, j], q), now)
-
-            if self.versions == 1:
-                return plain(version)
-            return lax.fori_loop(0, version + 1, next_version, jnp.zeros(rows.reward.shape))
-
-        def best_of(rows: _Rows, q: Array) -> Array:
-            return jnp.max(jnp.where(rows.available, q, -jnp.inf), -1)
-
-        def clipped(state: _State, q: Array) -> tuple[Array, Array]:
-            """V and m of a Q."""
-            best = best_of(state.rows, q)
-            least = jnp.min(best, where=state.seen, initial=jnp.inf)
-            return jnp.clip(best, least, least + width), least
-
-        def one_sweep(state: _State, version: Array, j: Array, slack: Array) -> tuple[_State, Array]:
-            """Sweep `j` of this version, and the slack of the next."""
-            old, start = state.sweeps, j == 1
-            made = j <= old.count
-            value, held = jnp.where(start, state.base, state.value), before(old, version, j)
-            sweeps = old._replace(
-                weights=old.weights.at[version, j].set(state.known.weights(value - held)),
-                slack=old.slack.at[version, j].set(slack),
-                since=old.since.at[j].set(jnp.where(made, old.since[j], version)),
-                count=jnp.maximum(old.count, j),
-            )
-            q = q_of(sweeps, version, j, state.rows)
-            after, least = clipped(state, q)
-            fall = jnp.where(made & (version > 0), old.least[version - 1, j] - least, 0)
-            state = state._replace(
-                value=after,
-                sweeps=sweeps._replace(least=sweeps.least.at[version, j].set(least)),
-                pool=jnp.where(start, q, jnp.maximum(q, state.pool)),
-                frozen=start | (state.frozen & (q <= state.pool + ROUNDING)),
-                settled=(least == held) & ((after == value) | ~state.seen).all(),
-            )
-            return state, gamma * jnp.maximum(slack, fall)
-
-        def sweep(state: _State, first: Array, last: Array) -> _State:
-            """Sweeps from `first` to `last`; a new version where they have been made before."""
-            again = first <= state.sweeps.count
-            version = state.sweeps.version + (again & (self.versions > 1) & (first <= last))
-
-            def more(carry: tuple[Array, Array, _State]) -> tuple[Array, Array, _State]:
-                j, slack, state = carry
-                state, slack = one_sweep(state, version, j, slack)
-                return j + 1, slack, state
-
-            carry = (first, jnp.zeros(()), state._replace(sweeps=state.sweeps._replace(version=version)))
-            return lax.while_loop(lambda carry: carry[0] <= last, more, carry)[2]
-
-        def arrive(state: _State, s: Array, new: Array) -> tuple[_State, Array]:
-            """In a state: which may be new, and lie below an m."""
-            slot = s if finite else jnp.where(new, state.visited, state.here)
-            row, sweeps, version = look(s, state.known.inverse), state.sweeps, state.sweeps.version
-
-            def values() -> tuple[Array, Array, Array, Array]:
-                """The last V, the pool, whether it is the first Q, and whether the state lies below an m."""
-                number = jnp.arange(self.sweeps + 1)
-                made = (number >= 1) & (number <= sweeps.count)
-                q = jax.vmap(lambda j: q_of(sweeps, version, j, row))(number)
-                best, least = best_of(row, q), sweeps.least[version]
-                pool = jnp.max(q, 0, where=made[:, None], initial=-jnp.inf)
-                last = least[sweeps.count]
-                value = jnp.clip(best[sweeps.count], last, last + width)
-                return value, pool, pool <= q[1] + ROUNDING, (made & (best < least)).any()
-
-            def known() -> tuple[Array, Array, Array, Array]:
-                return state.value[slot], state.pool[slot], state.frozen[slot], jnp.zeros((), bool)
-
-            value, pool, frozen, below = lax.cond(new, values, known)
-
-            def put(held: Array, now: Array) -> Array:
-                return held.at[slot].set(jnp.where(new, now, held[slot]))
-
-            state = state._replace(
-                rows=jax.tree.map(put, state.rows, row),
-                seen=put(state.seen, jnp.ones((), bool)),
-                visited=state.visited + new,
-                here=slot,
-                value=put(state.value, value),
-                pool=put(state.pool, pool),
-                frozen=put(state.frozen, frozen),
-            )
-            return state, below
-
-        def init(key: Array) -> _State:
-            nothing = no_data(options["ridge"], dimension, slots)
-            row, room = look(nowhere, nothing.inverse), (self.versions, self.sweeps + 1)
-            rows = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (slots, *leaf.shape)), row)
-            if finite:
-                rows = jax.vmap(lambda s: look(s, nothing.inverse))(jnp.arange(slots))
-            none, zero = jnp.zeros((), jnp.int32), jnp.zeros(())
-            return _State(
-                data=nothing,
-                known=nothing,
-                rows=rows,
-                seen=jnp.zeros(slots, bool),
-                visited=none,
-                here=none,
-                base=jnp.full(slots, cap),
-                value=jnp.full(slots, cap),
-                sweeps=_Sweeps(
-                    count=none,
-                    version=none,
-                    start=zero,
-                    first=jnp.zeros(dimension),
-                    lowest=zero + cap,
-                    fresh=jnp.ones((), bool),
-                    weights=jnp.zeros((*room, dimension)),
-                    least=jnp.full(room, cap),
-                    slack=jnp.zeros(room),
-                    since=jnp.zeros(self.sweeps + 1, jnp.int32),
-                ),
-                pool=jnp.full(rows.reward.shape, cap),
-                frozen=jnp.zeros(rows.reward.shape, bool),
-                settled=jnp.zeros((), bool),
-                crowded=jnp.zeros((), bool),
-                episode=zero,
-                fallen=zero,
-            )
-
-        def begin(key: Array, state: _State) -> _State:
-            known = refreshed(state.data)
-            old, one = state.sweeps, jnp.ones((), jnp.int32)
-            start = jnp.where(old.fresh, old.lowest, old.least[old.version, old.count])
-            rows = state.rows._replace(length=lengths(known.inverse, state.rows.features))
-            weights = known.weights(state.value - start)
-            q = free_q(weights, start, rows)
-            value, least = clipped(state._replace(rows=rows), q)
-            return state._replace(
-                data=known,
-                known=known,
-                rows=rows,
-                base=state.value,
-                value=value,
-                sweeps=old._replace(
-                    count=one, version=0 * one, start=start, first=weights, lowest=least, fresh=jnp.ones((), bool)
-                ),
-                pool=q,
-                frozen=jnp.ones(q.shape, bool),
-                settled=jnp.zeros((), bool),
-                crowded=jnp.zeros((), bool),
-                episode=state.episode + 1,
-            )
-
-        def act(key: Array, state: _State, s: Array) -> Array:
-            row = look(s, state.known.inverse)
-            first = free_q(state.sweeps.first, state.sweeps.start, row)
-            values = jnp.where(state.visited > 0, state.pool[state.here], first)
-            return best_action(row.available, values)
-
-        def observe(key: Array, state: _State, step: Step) -> _State:
-            old = state.sweeps
-            sweeps = old._replace(
-                fresh=jnp.zeros((), bool),
-                weights=old.weights.at[0, 1].set(jnp.where(old.fresh, old.first, old.weights[0, 1])),
-                least=old.least.at[0, 1].set(jnp.where(old.fresh, old.lowest, old.least[0, 1])),
-                since=old.since.at[1].set(0),
-            )
-            # The first state of all is not known before.
-            state, fell = arrive(state._replace(sweeps=sweeps), step.state, state.visited == 0)
-            feature = state.rows.features[state.here, step.action]
-            new = ~state.seen[step.next_state] if finite else jnp.ones((), bool)
-            state, falls = arrive(state, step.next_state, new)
-            fell |= falls
-            state = state._replace(data=include(state.data, feature, state.here))
-            crowded = fell & (self.versions > 1) & (state.sweeps.version + 1 >= self.versions)
-            again, ends = fell & ~crowded, doubled(state.data, state.known) | crowded
-            count = state.sweeps.count
-            # The sweep before the next step; where that begins an episode, `begin` makes it instead.
-            another = ~ends & (again | ~state.settled) & (count < self.sweeps)
-            state = sweep(state, jnp.where(again, 1, count + 1), count + another)
-            return state._replace(crowded=crowded, fallen=state.fallen + again)
-
-        def report(state: _State, s: Array, a: Array) -> dict[str, Array]:
-            values = jnp.where(state.seen, state.value, jnp.nan)
-            return {
-                "bonus": beta * look(s, state.known.inverse).length[a],
-                "span": jnp.where(state.visited > 0, jnp.nanmax(values) - jnp.nanmin(values), 0),
-                "episode": state.episode,
-                "frozen": jnp.where(state.visited > 0, state.frozen[state.here, a], True).astype(float),
-                "visited": jnp.maximum(state.visited, 1).astype(float),
-                "sweeps": state.sweeps.count.astype(float),
-                "fallen": state.fallen,
-            }
-
-        def policy(state: _State) -> Array:
+        def policy(state: VisitedState) -> Array:
             return greedy(problem, state.pool)[0] if isinstance(problem, Problem) else ()
 
         return Rules(
-            init=init,
-            begin=begin,
-            act=act,
-            observe=observe,
-            ends=lambda coin, state, step: doubled(state.data, state.known) | state.crowded,
+            init=lambda key: _before_the_first_step(setting, options["ridge"]),
+            begin=lambda key, state: _begin_episode(setting, state),
+            act=lambda key, state, s: _act(setting, state, s),
+            observe=lambda key, state, step: _observe(setting, state, step),
+            ends=lambda uniform, state, step: doubled(state.data, state.known) | state.crowded,
             policy=policy,
-            report=report,
+            report=lambda state, s, a: _report(setting, state, s, a),
             belief=lambda state: (),
         )
+
+
+def _before_the_first_step(setting: Setting, ridge: Array) -> VisitedState:
+    """Return V = 1 / (1 - gamma), no data, and no states visited."""
+    nothing = no_data(ridge, setting.dimension, setting.slots)
+    if isinstance(setting.problem, Problem):
+        rows = jax.vmap(lambda s: setting.row_of(s, nothing.inverse))(jnp.arange(setting.slots))
+    else:
+        row = setting.row_of(setting.nowhere, nothing.inverse)
+        rows = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (setting.slots, *leaf.shape)), row)
+    none, zero = jnp.zeros((), jnp.int32), jnp.zeros(())
+    room = (setting.versions, setting.room + 1)
+    return VisitedState(
+        data=nothing,
+        known=nothing,
+        rows=rows,
+        seen=jnp.zeros(setting.slots, bool),
+        visited=none,
+        here=none,
+        base=jnp.full(setting.slots, setting.cap),
+        value=jnp.full(setting.slots, setting.cap),
+        sweeps=Sweeps(
+            count=none,
+            version=none,
+            start=zero,
+            first=jnp.zeros(setting.dimension),
+            lowest=zero + setting.cap,
+            fresh=jnp.ones((), bool),
+            weights=jnp.zeros((*room, setting.dimension)),
+            least=jnp.full(room, setting.cap),
+            slack=jnp.zeros(room),
+            since=jnp.zeros(setting.room + 1, jnp.int32),
+        ),
+        pool=jnp.full(rows.reward.shape, setting.cap),
+        frozen=jnp.zeros(rows.reward.shape, bool),
+        settled=jnp.zeros((), bool),
+        crowded=jnp.zeros((), bool),
+        episode=zero,
+        fallen=zero,
+    )
+
+
+def _begin_episode(setting: Setting, state: VisitedState) -> VisitedState:
+    """Freeze Lambda, the data and V_0 with its m_0, reset the pool, and make the first sweep."""
+    known = refreshed(state.data)
+    old, one = state.sweeps, jnp.ones((), jnp.int32)
+    start = jnp.where(old.fresh, old.lowest, old.least[old.version, old.count])
+    rows = state.rows._replace(length=lengths(known.inverse, state.rows.features))
+    # w_1, Q_1, V_1 and m_1.
+    weights = known.weights(state.value - start)
+    q = setting.q_of_weights(weights, start, rows)
+    value, least = setting.value_of(q, rows, state.seen)
+    return state._replace(
+        data=known,
+        known=known,
+        rows=rows,
+        base=state.value,
+        value=value,
+        sweeps=old._replace(
+            count=one, version=0 * one, start=start, first=weights, lowest=least, fresh=jnp.ones((), bool)
+        ),
+        pool=q,
+        frozen=jnp.ones(q.shape, bool),
+        settled=jnp.zeros((), bool),
+        crowded=jnp.zeros((), bool),
+        episode=state.episode + 1,
+    )
+
+
+def _act(setting: Setting, state: VisitedState, s: Num[Array, "*coordinate"]) -> Int[Array, ""]:
+    """Return the action that is greedy in the pool; in Q_1 before any state was visited."""
+    row = setting.row_of(s, state.known.inverse)
+    first = setting.q_of_weights(state.sweeps.first, state.sweeps.start, row)
+    values = jnp.where(state.visited > 0, state.pool[state.here], first)
+    return best_action(row.available, values)
+
+
+def _observe(setting: Setting, state: VisitedState, step: Step) -> VisitedState:
+    """Add the step to the data and its states to B, and make the sweeps that are due before the next step."""
+    finite = isinstance(setting.problem, Problem)
+    # Sweep 1 is written where the others are.
+    old = state.sweeps
+    sweeps = old._replace(
+        fresh=jnp.zeros((), bool),
+        weights=old.weights.at[0, 1].set(jnp.where(old.fresh, old.first, old.weights[0, 1])),
+        least=old.least.at[0, 1].set(jnp.where(old.fresh, old.lowest, old.least[0, 1])),
+        since=old.since.at[1].set(0),
+    )
+    # B grows by the next state if it is new; at the first step of all by the state acted in, too.
+    state, fell = arrive(setting, state._replace(sweeps=sweeps), step.state, state.visited == 0)
+    feature = state.rows.features[state.here, step.action]
+    new = ~state.seen[step.next_state] if finite else jnp.ones((), bool)
+    state, falls = arrive(setting, state, step.next_state, new)
+    fell |= falls
+    # Lambda += phi phi', M += phi e_{s'}'.
+    state = state._replace(data=include(state.data, feature, state.here))
+    # Where a U_u < m_u, all sweeps are made again with the larger B; otherwise the next one unless nothing changes.
+    crowded = fell & (setting.versions > 1) & (state.sweeps.version + 1 >= setting.versions)
+    again, ends = fell & ~crowded, doubled(state.data, state.known) | crowded
+    count = state.sweeps.count
+    # Where the next step begins an episode, `begin` makes its sweep instead.
+    another = ~ends & (again | ~state.settled) & (count < setting.room)
+    state = make_sweeps(setting, state, jnp.where(again, 1, count + 1), count + another)
+    return state._replace(crowded=crowded, fallen=state.fallen + again)
+
+
+def _report(
+    setting: Setting, state: VisitedState, s: Num[Array, "*coordinate"], a: Int[Array, ""]
+) -> dict[str, Float[Array, ""]]:
+    """Return what the maker's notes say is reported."""
+    values = jnp.where(state.seen, state.value, jnp.nan)
+    return {
+        "bonus": setting.beta * setting.row_of(s, state.known.inverse).length[a],
+        "span": jnp.where(state.visited > 0, jnp.nanmax(values) - jnp.nanmin(values), 0),
+        "episode": state.episode,
+        "frozen": jnp.where(state.visited > 0, state.frozen[state.here, a], True).astype(float),
+        "visited": jnp.maximum(state.visited, 1).astype(float),
+        "sweeps": state.sweeps.count.astype(float),
+        "fallen": state.fallen,
+    }

@@ -6,7 +6,8 @@ The agent keeps an optimistic discounted Q, acts greedily on it, and after each 
 
 from Q = V = 1 / (1 - gamma), with the kernel P estimated from what was seen and n = 1 + visits. The last step,
 clipping, keeps the span of V within H; without it errors are worth as much as the effective horizon 1 / (1 - gamma),
-which has to grow with T for the discounted problem to be like the average one. Rewards are known and in [0, 1]. Theirs:
+which has to grow with T for the discounted problem to be like the average one. Rewards are known and in [0, 1]. The
+paper chooses
 
     gamma = 1 - 1 / sqrt(T),    H = 2 sp(v*),    beta = c H sqrt(S log(S A T / delta)),
 
@@ -27,6 +28,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules, stay
 from bayesmdp.agents.families.optimistic import best_action, horizon_options, never, unit_rewards
@@ -39,6 +41,7 @@ from bayesmdp.problems.world import Step
 __all__ = ["gamma_ucb_cvi"]
 
 ESTIMATES = ("recentred", "visited", "naive")
+"""How P V can be estimated; see the module."""
 
 
 def gamma_ucb_cvi(
@@ -51,24 +54,28 @@ def gamma_ucb_cvi(
     clip: bool = True,
     estimate: str = "recentred",
 ) -> Agent:
-    """Discounted optimism with clipped value iteration (gamma-UCB-CVI).
+    """Act by optimistic discounted values of a table, swept and clipped after each step (gamma-UCB-CVI).
 
     Parameters
     ----------
     horizon : int
-        T, the number of steps it will take.
+        T, the number of steps that the agent will take.
     span : float
-        sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
+        sp(v*), the span of the bias, or an upper bound: ``bm.solve(mdp).attrs["span"]``.
     scale : float
-        c. The theory's is of the order of 1; what does well within 10^5 steps is far smaller.
+        c, the scale of the bonus. The theory's is of the order of 1; what does well within 10^5 steps is far smaller.
     failure : float in (0, 1)
-        delta.
+        delta, the probability with which the guarantee may fail.
     discount : float, optional
-        gamma; 1 - 1 / sqrt(T) by default.
+        gamma, of the discounted problem that stands for the average reward; 1 - 1 / sqrt(T) by default.
     clip : bool
         Whether to clip, which is what the algorithm adds to its like.
     estimate : {"recentred", "visited", "naive"}
-        See the module.
+        How P V is estimated where little is known; see the module.
+
+    Returns
+    -------
+    Agent
 
     Raises
     ------
@@ -97,12 +104,12 @@ def gamma_ucb_cvi(
 
 
 class _State(NamedTuple):
-    """Counts [state, action, outcome], and the optimistic values."""
+    """Counts of outcomes and of pairs, and the optimistic values."""
 
-    counts: Array
-    visits: Array
-    q: Array
-    value: Array
+    counts: Float[Array, "state action outcome"]
+    visits: Float[Array, "state action"]
+    q: Float[Array, "state action"]
+    value: Float[Array, " state"]
 
 
 def _rules(belief: None, problem: Problem, options: Options) -> Rules:
@@ -112,31 +119,35 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     logarithm = jnp.log(sizes[0] * sizes[1] * options["horizon"] / options["failure"])
     beta = options["scale"] * width * jnp.sqrt(sizes[0] * logarithm)
 
-    def init(key: Array) -> _State:
+    def init(key: Key[Array, ""]) -> _State:
         full = jnp.full(sizes[:2], 1 / (1 - gamma))
         return _State(jnp.zeros(sizes), jnp.zeros(sizes[:2]), full, full[:, 0])
 
-    def number(state: _State) -> Array:
+    def tries(state: _State) -> Float[Array, "state action"]:
+        """Return n: visits, and 1 more unless the estimate is "visited"."""
         return jnp.maximum(options["unseen"] + state.visits, 1)
 
     def sweep(state: _State) -> _State:
+        # P V, less min V where it is recentred.
         least = options["recentre"] * jnp.min(state.value)
-        continued = over_outcomes(state.counts, next_value(problem, state.value - least)) / number(state) + least
-        q = problem.reward[..., 0] + gamma * (continued + beta / jnp.sqrt(number(state)))
+        continued = over_outcomes(state.counts, next_value(problem, state.value - least)) / tries(state) + least
+        # Q <- min(Q, r + gamma (P V + beta / sqrt(n))); pairs never tried stay where they are, if so asked.
+        q = problem.reward[..., 0] + gamma * (continued + beta / jnp.sqrt(tries(state)))
         q = jnp.where(options["unseen"] + state.visits > 0, jnp.minimum(state.q, q), state.q)
+        # U = min(max_a Q, V), V <- min(U, min_s U + H).
         value = jnp.minimum(greedy(problem, q)[1], state.value)
         return state._replace(q=q, value=jnp.where(options["clip"] > 0, clip_span(value, width), value))
 
-    def act(key: Array, state: _State, s: Array) -> Array:
+    def act(key: Key[Array, ""], state: _State, s: Int[Array, ""]) -> Int[Array, ""]:
         return best_action(problem.available[s], state.q[s])
 
-    def observe(key: Array, state: _State, step: Step) -> _State:
+    def observe(key: Key[Array, ""], state: _State, step: Step) -> _State:
         s, a = step.state, step.action
         counts, visits = state.counts.at[s, a, step.outcome].add(1), state.visits.at[s, a].add(1)
         return sweep(state._replace(counts=counts, visits=visits))
 
-    def report(state: _State, s: Array, a: Array) -> dict[str, Array]:
-        return {"bonus": beta / jnp.sqrt(number(state)[s, a]), "span": jnp.max(state.value) - jnp.min(state.value)}
+    def report(state: _State, s: Int[Array, ""], a: Int[Array, ""]) -> dict[str, Float[Array, ""]]:
+        return {"bonus": beta / jnp.sqrt(tries(state)[s, a]), "span": jnp.max(state.value) - jnp.min(state.value)}
 
     return Rules(
         init=init,

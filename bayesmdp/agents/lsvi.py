@@ -16,18 +16,27 @@ __all__ = ["lsvi"]
 
 
 def lsvi(prior: Model, *, epsilon: float = 0.0, temperature: float = 0.0, episodes: int | None = None) -> Agent:
-    """Least-squares value iteration, greedy unless told.
+    """Regress Q-functions on features, and explore by chance (LSVI).
 
     Parameters
     ----------
     prior : NumPyro model with a site ``theta`` [stage, feature]
-        Its mean and covariance are the ridge.
+        Its mean and covariance are what the regression is pulled towards, and how strongly.
     epsilon : float in [0, 1]
-        Probability of any available action.
+        Probability with which any available action is taken.
     temperature : float, at least 0
-        In units of reward.
+        Actions are taken in proportion to exp(Q / temperature), in units of reward; the best one at 0.
     episodes : int, optional
         As for `tsrl`.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

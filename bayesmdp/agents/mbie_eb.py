@@ -17,10 +17,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Float, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import experience, optimistic
-from bayesmdp.agents.families.planning import Decision, episode_option, every, live_mean, planning_rules
+from bayesmdp.agents.families.periods import episode_option, every
+from bayesmdp.agents.families.planning import Decision, live_mean, planning_rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.model_reading.read_model import Model
@@ -32,20 +34,29 @@ __all__ = ["mbie_eb"]
 
 
 def mbie_eb(prior: Model, *, scale: float = 0.4, max_reward: float | None = None, episode: int | None = 1) -> Agent:
-    """Model-based interval estimation with exploration bonuses (MBIE-EB).
+    """Plan for the empirical problem with a bonus for what was tried seldom (MBIE-EB).
 
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
-        The agent plans for what it saw and not with this prior, which says whether rewards are known, and what the
-        results tell as its belief.
+        The agent plans for what it saw and not with this prior, which says whether rewards are known, and is what the
+        results record as its belief.
     scale : float, at least 0
-        beta, in units of reward.
+        beta, the scale of the bonus, in units of reward.
     max_reward : float, optional
         The largest reward there can be; the problem's by default, which the agent is told. Give it where a prior
         draws the true rewards.
     episode : int, optional
         Steps from one plan to the next, by the paper 1; None for pseudo-episodes.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Notes
     -----
@@ -68,7 +79,8 @@ def mbie_eb(prior: Model, *, scale: float = 0.4, max_reward: float | None = None
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
-    def prepare(key: Array, state: Any, period: Array) -> Decision:
+    def prepare(key: Key[Array, ""], state: Any, period: Float[Array, ""]) -> Decision:
+        # The empirical MDP with mean r(s, a) + beta / sqrt(n(s, a)), and V_max where a pair was never tried.
         seen = experience(belief, state, problem)
         known = seen.visits > 0
         bonus = jnp.where(known, options["scale"] / jnp.sqrt(jnp.maximum(seen.visits, 1)), 0)

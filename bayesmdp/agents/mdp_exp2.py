@@ -10,8 +10,9 @@ their rewards. From the parts m = 1..B / (2 N)
 
     M_k = sum_m sum_a pi_k(a | s_tau) phi(s_tau, a) phi(s_tau, a)',    w_k = M_k^-1 sum_m phi(s_tau, a_tau) R_m,
 
-if the least eigenvalue of M_k is at least B sigma / (24 N), and w_k = 0 if not. sigma, told, is the least eigenvalue of
-the same matrix under the stationary distribution of any policy (*excitation*). Theirs, t_mix the mixing time:
+if the least eigenvalue of M_k is at least B sigma / (24 N), and w_k = 0 if not. sigma, which the agent is told, is the
+least eigenvalue of the same matrix under the stationary distribution of any policy (*excitation*). The paper chooses,
+with t_mix the mixing time,
 
     N = 8 t_mix log T,    B = 32 N log(d T) / sigma,    eta = min(sqrt(1 / (T t_mix)), sigma / (24 N)),
 
@@ -28,6 +29,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import nn, random
+from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.optimistic import pair_features, unit_rewards
@@ -49,22 +51,31 @@ def mdp_exp2(
     episode: int | None = None,
     rate: float | None = None,
 ) -> Agent:
-    """Exponential weights on linear estimates of Q (MDP-EXP2).
+    """Choose actions by exponential weights of linear estimates of Q (MDP-EXP2).
 
     Parameters
     ----------
     horizon : int
-        T, the number of steps it will take.
+        T, the number of steps that the agent will take.
     mixing : float
-        t_mix.
+        t_mix, the mixing time, in steps.
     excitation : float
-        sigma.
+        sigma, the least eigenvalue of M under any policy.
     window : int, optional
-        N; theirs by default, as for `episode` and `rate`.
+        N, in steps: what is left for the chain to mix; the paper's by default, as for `episode` and `rate`.
     episode : int, at least twice `window`, optional
-        B.
+        B, the steps of an episode.
     rate : float, optional
-        eta.
+        eta, the rate of the exponential weights.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range, or rewards outside [0, 1].
 
     Notes
     -----
@@ -92,56 +103,60 @@ def mdp_exp2(
 
 
 class _State(NamedTuple):
-    """The policy, and what the episode has told.
+    """The policy, and the sums of the episode.
 
     Attributes
     ----------
     weight : array [feature]
-        The sum of the w.
+        The sum of the w_j so far.
     policy : array [state, action]
+        pi, probabilities.
     age : int
         Steps taken in the episode.
     matrix : array [feature, feature]
-        M.
+        M of the parts so far.
     moment : array [feature]
-        The sum of phi R.
+        The sum of phi(s_tau, a_tau) R of the parts so far.
     start : array [feature]
         phi of the pair at tau.
     earned : float
-        Rewards since.
+        Rewards since tau.
     excited, skipped : float
         What is reported.
     """
 
-    weight: Array
-    policy: Array
-    age: Array
-    matrix: Array
-    moment: Array
-    start: Array
-    earned: Array
-    excited: Array
-    skipped: Array
+    weight: Float[Array, " feature"]
+    policy: Float[Array, "state action"]
+    age: Int[Array, ""]
+    matrix: Float[Array, "feature feature"]
+    moment: Float[Array, " feature"]
+    start: Float[Array, " feature"]
+    earned: Float[Array, ""]
+    excited: Float[Array, ""]
+    skipped: Float[Array, ""]
 
 
 def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     phi, reward = pair_features(problem), problem.reward[..., 0]
     dimension, window, sigma = phi.shape[-1], options["window"], options["excitation"]
-    theirs = jnp.ceil(16 * jnp.log(dimension * options["horizon"]) / sigma) * 2 * window
-    episode = options.get("episode", theirs)
+    # B = 32 N log(d T) / sigma, in whole parts of 2 N.
+    paper_episode = jnp.ceil(16 * jnp.log(dimension * options["horizon"]) / sigma) * 2 * window
+    episode = options.get("episode", paper_episode)
     # An indicator of a pair that cannot be taken is never seen: its weight is 0, which this says, and M is regular.
     idle = jnp.zeros((dimension, dimension))
     if problem.features is None:
         idle = jnp.diag(~problem.available.ravel() * (episode / (2 * window)))
 
-    def policy_of(weight: Array) -> Array:
+    def policy_of(weight: Float[Array, " feature"]) -> Float[Array, "state action"]:
+        # pi(a | s) proportional to exp(eta sum_j <phi(s, a), w_j>).
         return nn.softmax(options["rate"] * (phi @ weight), axis=-1, where=problem.available)
 
-    def init(key: Array) -> _State:
+    def init(key: Key[Array, ""]) -> _State:
         none, zero = jnp.zeros(dimension), jnp.zeros(())
         return _State(none, policy_of(none), jnp.zeros((), jnp.int32), idle, none, none, zero, zero, zero)
 
-    def begin(key: Array, state: _State) -> _State:
+    def begin(key: Key[Array, ""], state: _State) -> _State:
+        # w_k = M_k^-1 sum_m phi(s_tau, a_tau) R_m if the least eigenvalue of M_k is at least B sigma / (24 N), else 0.
         least = jnp.linalg.eigvalsh(state.matrix)[0]
         enough = least >= episode * sigma / (24 * window)
         matrix = jnp.where(enough, state.matrix, jnp.eye(dimension))
@@ -153,15 +168,17 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
             skipped=state.skipped + (~enough & (state.age > 0)),
         )
 
-    def act(key: Array, state: _State, s: Array) -> Array:
+    def act(key: Key[Array, ""], state: _State, s: Int[Array, ""]) -> Int[Array, ""]:
         return invert(jnp.cumsum(state.policy[s]), random.uniform(key))
 
-    def observe(key: Array, state: _State, step: Step) -> _State:
+    def observe(key: Key[Array, ""], state: _State, step: Step) -> _State:
         s, a = step.state, step.action
+        # tau is the first step of the second half of a part, at whose end R is complete.
         place = state.age % (2 * window)
         opens, closes = place == window, place == 2 * window - 1
         # A part that the episode's end cuts short is not looked at.
         counts = state.age - place + 2 * window <= episode
+        # sum_a pi(a | s_tau) phi(s_tau, a) phi(s_tau, a)'.
         expected = phi[s].T @ (state.policy[s][:, None] * phi[s])
         start = jnp.where(opens, phi[s, a], state.start)
         earned = jnp.where(opens, 0, state.earned) + reward[s, a]
@@ -178,7 +195,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         begin=begin,
         act=act,
         observe=observe,
-        ends=lambda coin, state, step: state.age >= episode,
+        ends=lambda uniform, state, step: state.age >= episode,
         policy=lambda state: greedy(problem, phi @ state.weight)[0],
         report=lambda state, s, a: {
             "probability": state.policy[s, a],

@@ -15,7 +15,8 @@ D the Bregman divergence of ``(1 / eta) sum_a log(1 / pi(a))``. Either argmax is
 
     1 / pi(a) = 1 / pi'(a) - eta beta(a) + lambda.
 
-Theirs, t_mix the mixing time and rho the hitting time (the largest 1 / stationary probability, under any policy):
+The paper chooses, with t_mix the mixing time and rho the hitting time (the largest 1 / stationary probability, under
+any policy),
 
     N = 4 t_mix log2 T,    B = 16 rho t_mix (log2 T)^2,    eta = min(sqrt(t_mix / (rho T)), 1 / (270 (N + 1))),
 
@@ -31,6 +32,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
+from jaxtyping import Bool, Float, Int, Key, Num
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.optimistic import unit_rewards
@@ -43,7 +45,7 @@ from bayesmdp.problems.world import Step, invert
 __all__ = ["mdp_oomd", "mirror_step"]
 
 NEWTON_STEPS = 100
-"""They grow by the factor 2 at first, to at most the number of actions, and then are quadratic."""
+"""Of Newton's method, whose x doubles a step at first, to at most the number of actions, and then converges fast."""
 
 
 def mdp_oomd(
@@ -55,22 +57,31 @@ def mdp_oomd(
     episode: int | None = None,
     rate: float | None = None,
 ) -> Agent:
-    """Optimistic mirror descent on policies (MDP-OOMD).
+    """Improve the policy by optimistic mirror descent on estimates of Q (MDP-OOMD).
 
     Parameters
     ----------
     horizon : int
-        T, the number of steps it will take.
+        T, the number of steps that the agent will take.
     mixing : float
-        t_mix.
+        t_mix, the mixing time, in steps.
     hitting : float
-        rho.
+        rho, the hitting time, in steps.
     window : int, optional
-        N; theirs by default, as for `episode` and `rate`.
+        N, in steps: what is left for the chain to mix; the paper's by default, as for `episode` and `rate`.
     episode : int, more than `window`, optional
-        B.
+        B, the steps of an episode.
     rate : float, optional
-        eta.
+        eta, the rate of mirror descent.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range, or rewards outside [0, 1].
 
     Notes
     -----
@@ -104,7 +115,7 @@ def mdp_oomd(
 
 
 class _State(NamedTuple):
-    """Policies, and what the episode has told.
+    """Policies, and what is known of the episode.
 
     Attributes
     ----------
@@ -124,24 +135,29 @@ class _State(NamedTuple):
         Visits looked at to the end.
     total : array [state, action]
         Sums of y.
-    told : array [state]
+    last_samples : array [state]
         `samples` of the episode before.
     """
 
-    base: Array
-    policy: Array
-    age: Array
-    earned: Array
-    opened: Array
-    before: Array
-    chosen: Array
-    samples: Array
-    total: Array
-    told: Array
+    base: Float[Array, "state action"]
+    policy: Float[Array, "state action"]
+    age: Int[Array, ""]
+    earned: Float[Array, ""]
+    opened: Int[Array, " state"]
+    before: Float[Array, " state"]
+    chosen: Int[Array, " state"]
+    samples: Float[Array, " state"]
+    total: Float[Array, "state action"]
+    last_samples: Float[Array, " state"]
 
 
-def mirror_step(policy: Array, estimate: Array, rate: Array, available: Array) -> Array:
-    """The argmax of ``<pi, estimate> - D(pi, policy)`` in each state: see the module.
+def mirror_step(
+    policy: Float[Array, "state action"],
+    estimate: Float[Array, "state action"],
+    rate: Array | float,
+    available: Bool[Array, "state action"],
+) -> Float[Array, "state action"]:
+    """Return the argmax of ``<pi, estimate> - D(pi, policy)`` in each state: see the module.
 
     Parameters
     ----------
@@ -153,6 +169,11 @@ def mirror_step(policy: Array, estimate: Array, rate: Array, available: Array) -
         eta.
     available : bool array [state, action]
 
+    Returns
+    -------
+    array [state, action]
+        Probabilities; 0 where an action is not available.
+
     Examples
     --------
     >>> import jax
@@ -161,11 +182,12 @@ def mirror_step(policy: Array, estimate: Array, rate: Array, available: Array) -
     >>> better.round(6).tolist()  # 1 / (.5 + x) + 1 / (2 + x) = 1 at x = 1
     [[0.666667, 0.333333]]
     """
+    # 1 / pi(a) = 1 / pi'(a) - eta beta(a) + lambda; x is lambda more than the least of the rest.
     inverse = jnp.where(available, 1 / jnp.where(available, policy, 1) - rate * estimate, jnp.inf)
     gap = inverse - jnp.min(inverse, axis=-1, keepdims=True)
 
     # The sum is convex and falls with x, from 1 or more at x = 1: Newton's method comes from there, without a swing.
-    def newton(_: Array, x: Array) -> Array:
+    def newton(_: Int[Array, ""], x: Float[Array, "state 1"]) -> Float[Array, "state 1"]:
         share = 1 / (gap + x)
         return x + (share.sum(-1, keepdims=True) - 1) / (share**2).sum(-1, keepdims=True)
 
@@ -177,7 +199,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     reward, sizes = problem.reward[..., 0], problem.available.shape
     window, episode, rate = options["window"], options["episode"], options["rate"]
 
-    def init(key: Array) -> _State:
+    def init(key: Key[Array, ""]) -> _State:
         uniform = problem.available / problem.available.sum(-1, keepdims=True)
         none = jnp.zeros(sizes[0])
         return _State(
@@ -190,33 +212,35 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
             chosen=jnp.zeros(sizes[0], jnp.int32),
             samples=none,
             total=jnp.zeros(sizes),
-            told=none,
+            last_samples=none,
         )
 
-    def begin(key: Array, state: _State) -> _State:
-        # Before any experience the estimates are 0, which change nothing.
+    def begin(key: Key[Array, ""], state: _State) -> _State:
+        # beta_k(s, .), the mean of the y. Before any experience it is 0, which changes nothing.
         estimate = state.total / jnp.maximum(state.samples, 1)[:, None]
+        # pi'_{k+1} and pi_{k+1}.
         base = mirror_step(state.base, estimate, rate, problem.available)
         policy = mirror_step(base, estimate, rate, problem.available)
-        return init(key)._replace(base=base, policy=policy, told=state.samples)
+        return init(key)._replace(base=base, policy=policy, last_samples=state.samples)
 
-    def act(key: Array, state: _State, s: Array) -> Array:
+    def act(key: Key[Array, ""], state: _State, s: Int[Array, ""]) -> Int[Array, ""]:
         return invert(jnp.cumsum(state.policy[s]), random.uniform(key))
 
-    def observe(key: Array, state: _State, step: Step) -> _State:
+    def observe(key: Key[Array, ""], state: _State, step: Step) -> _State:
         s, a, now = step.state, step.action, state.age
+        # A visit to s is looked at if it is 2 N steps or more after the last, and N or more before the episode's last.
         opens = (now >= state.opened[s] + 2 * window) & (now <= episode - 1 - window)
 
-        def marked(array: Array, mark: Array) -> Array:
+        def marked(array: Num[Array, " state"], mark: Num[Array, ""]) -> Num[Array, " state"]:
             return array.at[s].set(jnp.where(opens, mark, array[s]))
 
         opened, before = marked(state.opened, now), marked(state.before, state.earned)
         chosen = marked(state.chosen, a)
         earned = state.earned + reward[s, a]
-        # Of one state at most, for one was visited then.
+        # N steps later R is complete, of one state at most, for one was visited then: y = R / pi(a_tau | s).
         closes = opened + window - 1 == now
         states = jnp.arange(sizes[0])
-        found = jnp.where(closes, (earned - before) / state.policy[states, chosen], 0)
+        estimates = jnp.where(closes, (earned - before) / state.policy[states, chosen], 0)
         return state._replace(
             age=now + 1,
             earned=earned,
@@ -224,7 +248,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
             before=before,
             chosen=chosen,
             samples=state.samples + closes,
-            total=state.total.at[states, chosen].add(found),
+            total=state.total.at[states, chosen].add(estimates),
         )
 
     return Rules(
@@ -232,8 +256,8 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         begin=begin,
         act=act,
         observe=observe,
-        ends=lambda coin, state, step: state.age >= episode,
+        ends=lambda uniform, state, step: state.age >= episode,
         policy=lambda state: greedy(problem, state.policy)[0],
-        report=lambda state, s, a: {"probability": state.policy[s, a], "samples": state.told[s]},
+        report=lambda state, s, a: {"probability": state.policy[s, a], "samples": state.last_samples[s]},
         belief=lambda state: (),
     )

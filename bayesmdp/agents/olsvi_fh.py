@@ -7,8 +7,8 @@ and Q_{H+1} = 0, backwards for h = H..1
     w_h = Lambda^-1 sum_i phi_i max_a Q_{h+1}(s_i', a),
     Q_h(s, a) = min(r + <phi, w_h> + beta |phi|_{Lambda^-1}, H),
 
-and the action of the h-th step is greedy in Q_h. Rewards are known here, so that r stays out of the regression; theirs
-is in it. Theirs too, sp(v*) the span of the bias, which the agent is told:
+and the action of the h-th step is greedy in Q_h. Rewards are known here, so that r stays out of the regression; the
+paper's is in it. The paper chooses, with sp(v*) the span of the bias, which the agent is told,
 
     H = max(sqrt(sp(v*)) T^(1/4) / d^(3/4), (sp(v*) T / d^2)^(1/3)),    beta = 20 d H sqrt(log(4 d T / delta)),
 
@@ -28,6 +28,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.least_squares import Regression, include, lengths, no_data, refreshed
@@ -50,22 +51,31 @@ def olsvi_fh(
     ridge: float = 1.0,
     episode: int | None = None,
 ) -> Agent:
-    """OLSVI.FH on the MDP's features.
+    """Plan optimistically by least squares on features, in episodes of a fixed length (OLSVI.FH).
 
     Parameters
     ----------
     horizon : int
-        T, the number of steps it will take.
+        T, the number of steps that the agent will take.
     span : float
-        sp(v*), or an upper bound: ``bm.solve(mdp).attrs["span"]``.
+        sp(v*), the span of the bias, or an upper bound: ``bm.solve(mdp).attrs["span"]``.
     scale : float
-        Of beta; 1 is theirs.
+        Scale of beta, the bonus; 1 is the paper's.
     failure : float in (0, 1)
-        delta.
+        delta, the probability with which the guarantee may fail.
     ridge : float
-        lambda.
+        lambda, what keeps the regression regular.
     episode : int, optional
-        H; theirs by default. It shapes arrays, so each value is compiled anew.
+        H, the steps of an episode; the paper's by default. It shapes arrays, so each value is compiled anew.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range, or rewards outside [0, 1].
 
     Notes
     -----
@@ -99,25 +109,28 @@ class _State(NamedTuple):
     Attributes
     ----------
     known : Regression
+        Of all steps.
     length : array [state, action]
         |phi| under the episode's Lambda^-1.
     plan : int array [stage, state]
+        The greedy actions of Q_1, Q_2, ...
     stage : int
+        Steps taken in the episode.
     episode, capped : float
         What is reported.
     """
 
     known: Regression
-    length: Array
-    plan: Array
-    stage: Array
-    episode: Array
-    capped: Array
+    length: Float[Array, "state action"]
+    plan: Int[Array, "stage state"]
+    stage: Int[Array, ""]
+    episode: Float[Array, ""]
+    capped: Float[Array, ""]
 
 
 @dataclass(frozen=True)
 class _StagedRules:
-    """The rules for episodes of that length, or theirs for a horizon and a span. Equal ones share a program."""
+    """The rules for episodes of that length, or the paper's for a horizon and a span. Equal ones share a program."""
 
     episode: int | None
     horizon: int = 0
@@ -126,17 +139,18 @@ class _StagedRules:
     def __call__(self, belief: None, problem: Problem, options: Options) -> Rules:
         dimension = pair_features(problem).shape[-1]
         steps, span = self.horizon, self.span
-        theirs = max(span**0.5 * steps**0.25 / dimension**0.75, (span * steps / dimension**2) ** (1 / 3))
-        return _rules(problem, options, max(int(np.ceil(theirs)), 1) if self.episode is None else self.episode)
+        paper_episode = max(span**0.5 * steps**0.25 / dimension**0.75, (span * steps / dimension**2) ** (1 / 3))
+        return _rules(problem, options, max(int(np.ceil(paper_episode)), 1) if self.episode is None else self.episode)
 
 
 def _rules(problem: Problem, options: Options, stages: int) -> Rules:
     phi, reward = pair_features(problem), problem.reward[..., 0]
     pairs, dimension = problem.available.shape, phi.shape[-1]
-    theirs = 20 * dimension * stages * jnp.sqrt(jnp.log(4 * dimension * options["horizon"] / options["failure"]))
-    beta = options["scale"] * theirs
+    # beta = scale 20 d H sqrt(log(4 d T / delta)).
+    paper_beta = 20 * dimension * stages * jnp.sqrt(jnp.log(4 * dimension * options["horizon"] / options["failure"]))
+    beta = options["scale"] * paper_beta
 
-    def init(key: Array) -> _State:
+    def init(key: Key[Array, ""]) -> _State:
         return _State(
             known=no_data(options["ridge"], dimension, pairs[0]),
             length=jnp.zeros(pairs),
@@ -146,11 +160,14 @@ def _rules(problem: Problem, options: Options, stages: int) -> Rules:
             capped=jnp.zeros(()),
         )
 
-    def begin(key: Array, state: _State) -> _State:
+    def begin(key: Key[Array, ""], state: _State) -> _State:
         known = refreshed(state.known)
         length = lengths(known.inverse, phi)
 
-        def backup(value: Array, _: None) -> tuple[Array, tuple[Array, Array]]:
+        def backup(
+            value: Float[Array, " state"], _: None
+        ) -> tuple[Float[Array, " state"], tuple[Int[Array, " state"], Float[Array, ""]]]:
+            # Q_h = min(r + <phi, w_h> + beta |phi|, H), w_h = Lambda^-1 sum_i phi_i max_a Q_{h+1}(s_i', a).
             q = jnp.minimum(reward + phi @ known.weights(value) + beta * length, stages)
             actions, value = greedy(problem, q)
             return value, (actions, jnp.mean(q >= stages, dtype=float, where=problem.available))
@@ -165,11 +182,11 @@ def _rules(problem: Problem, options: Options, stages: int) -> Rules:
             capped=capped[0],
         )
 
-    def observe(key: Array, state: _State, step: Step) -> _State:
+    def observe(key: Key[Array, ""], state: _State, step: Step) -> _State:
         known = include(state.known, phi[step.state, step.action], step.next_state)
         return state._replace(known=known, stage=state.stage + 1)
 
-    def stage_of(state: _State) -> Array:
+    def stage_of(state: _State) -> Int[Array, ""]:
         return jnp.minimum(state.stage, stages - 1)
 
     return Rules(
@@ -177,7 +194,7 @@ def _rules(problem: Problem, options: Options, stages: int) -> Rules:
         begin=begin,
         act=lambda key, state, s: state.plan[stage_of(state), s],
         observe=observe,
-        ends=lambda coin, state, step: state.stage >= stages,
+        ends=lambda uniform, state, step: state.stage >= stages,
         policy=lambda state: state.plan[stage_of(state)],
         report=lambda state, s, a: {
             "bonus": beta * state.length[s, a],

@@ -10,7 +10,8 @@ the sample: Agrawal and Jia (2017), one of the two rules of Ouyang et al. (2017)
 from __future__ import annotations
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.planning import episode_option, every, sampling_rules
+from bayesmdp.agents.families.periods import episode_option, every
+from bayesmdp.agents.families.planning import sampling_rules
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.posterior import Belief, make_belief
 from bayesmdp.problems.problem import Problem
@@ -19,13 +20,22 @@ __all__ = ["psrl"]
 
 
 def psrl(prior: Model, *, episode: int | None = None) -> Agent:
-    """Posterior sampling (PSRL): plans for one draw of the problem, anew in each period.
+    """Plan for one posterior draw of the problem, anew in each period (PSRL).
 
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
     episode : int, optional
         Steps from one sample to the next; by default a pseudo-episode, or until visits double.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

@@ -15,7 +15,7 @@ __all__ = ["rlsvi"]
 
 
 def rlsvi(*, ridge: float = 0.2, noise: float = 0.001**0.5, episodes: int | None = None) -> Agent:
-    """RLSVI on the MDP's features.
+    """Draw Q-functions from a regression on features, under a prior that knows nothing (RLSVI).
 
     Parameters
     ----------
@@ -26,6 +26,15 @@ def rlsvi(*, ridge: float = 0.2, noise: float = 0.001**0.5, episodes: int | None
         sigma: standard deviation of targets.
     episodes : int, optional
         As for `tsrl`.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

@@ -11,9 +11,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from jaxtyping import Float, Key
+
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import experience, optimistic
-from bayesmdp.agents.families.planning import Decision, first_reaches, planning_rules
+from bayesmdp.agents.families.periods import first_reaches
+from bayesmdp.agents.families.planning import Decision, planning_rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.model_reading.read_model import Model
@@ -25,17 +28,26 @@ __all__ = ["rmax"]
 
 
 def rmax(prior: Model, *, tries: int = 10, max_reward: float | None = None) -> Agent:
-    """The most reward there is, wherever a pair was tried too seldom (R-MAX).
+    """Plan as if pairs that were tried too seldom earned the most reward there is (R-MAX).
 
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
         As for `mbie_eb`.
     tries : int
-        m.
+        m, how often a pair is tried until it is known.
     max_reward : float, optional
         The largest reward there can be; the problem's by default, which the agent is told. Give it where a prior
         draws the true rewards.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Notes
     -----
@@ -58,7 +70,8 @@ def rmax(prior: Model, *, tries: int = 10, max_reward: float | None = None) -> A
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
-    def prepare(key: Array, state: Any, period: Array) -> Decision:
+    def prepare(key: Key[Array, ""], state: Any, period: Float[Array, ""]) -> Decision:
+        # A pair is known after m tries; the others are worth V_max.
         seen = experience(belief, state, problem)
         known = seen.visits >= options["tries"]
         draws = optimistic(seen, known, seen.reward, problem, options)

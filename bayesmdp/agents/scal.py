@@ -1,8 +1,8 @@
 """SCAL: UCRL2 whose optimistic plan has a bias of bounded span. Fruit, Pirotta, Lazaric and Ortner (2018).
 
-Episodes and confidence sets are UCRL2's (:mod:`~bayesmdp.agents.ucrl2`; boxes by default, as theirs), but the plan's
-bias v may differ between states by no more than c, which the agent is told. With ``L`` the best, over the available
-actions and the rows p in the set,
+Episodes and confidence sets are UCRL2's (:mod:`~bayesmdp.agents.ucrl2`; boxes by default, as in the paper), but the
+plan's bias v may differ between states by no more than c, which the agent is told. With ``L`` the best, over the
+available actions and the rows p in the set,
 
     (L v)(s) = max_a r(s, a) + max_p p v,    (T v)(s) = min((L v)(s), min L v + c),
 
@@ -14,7 +14,7 @@ rounding, it is taken with probability 1, and counted.
 
 For T to be a contraction every row leads to the first state with a probability of at least some eta: rows are
 ``(1 - eta) p + eta e_1``, p in the set. That costs at most eta c of the gain; ours is eta = 1 / (c t + 1), which makes
-it 1 / t. Reconstructed from the paper's outline: theirs puts eta into the set's bounds. delta, `scale` and the 1,000
+it 1 / t. Reconstructed from the paper's outline: the paper puts eta into the set's bounds. delta, `scale` and the 1,000
 sweeps at most are ours, and rewards are known, so they have no interval of their own but that 0.
 """
 
@@ -24,11 +24,12 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax, random
+from jaxtyping import Bool, Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import experience
 from bayesmdp.agents.families.optimistic import dense_counter
-from bayesmdp.agents.families.planning import doubling
+from bayesmdp.agents.families.periods import doubling
 from bayesmdp.agents.ucrl2 import bernstein_set, hoeffding_set
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
@@ -40,21 +41,26 @@ from bayesmdp.problems.world import Step, invert
 __all__ = ["ScOptPlan", "scal", "scopt"]
 
 MAX_SWEEPS = 1_000
+"""Of the plan of an episode; plans that needed more are counted as failures."""
 
 
 def scal(*, span: float, failure: float = 0.1, scale: float = 1.0, bernstein: bool = True) -> Agent:
-    """UCRL2 whose plans have a bias of bounded span (SCAL).
+    """Plan for the best MDP in a confidence set, with a bias of bounded span (SCAL).
 
     Parameters
     ----------
     span : float
         c, at least sp(v*) for the theory to hold: ``bm.solve(mdp).attrs["span"]``.
     failure : float in (0, 1)
-        delta.
+        delta, the probability with which the guarantee may fail.
     scale : float
-        Of the radii.
+        Scale of the radii; 1 is the paper's.
     bernstein : bool
         Whether the set is of boxes by Bernstein's inequality, and not of L1 balls.
+
+    Returns
+    -------
+    Agent
 
     Raises
     ------
@@ -103,32 +109,33 @@ class ScOptPlan(NamedTuple):
         Whether the spread of T v - v is within the tolerance, and whether every cut could be met.
     """
 
-    policy: Array
-    value: Array
-    gain: Array
-    cut: Array
-    sweeps: Array
-    converged: Array
-    met: Array
+    policy: Float[Array, "state action"]
+    value: Float[Array, " state"]
+    gain: Float[Array, ""]
+    cut: Bool[Array, " state"]
+    sweeps: Int[Array, ""]
+    converged: Bool[Array, ""]
+    met: Bool[Array, ""]
 
 
 def scopt(
     problem: Problem,
-    estimate: Array,
+    estimate: Float[Array, "state action next_state"],
     near: L1Ball | Box,
-    span: Array,
+    span: Array | float,
     *,
-    perturbation: Array,
-    tolerance: Array,
+    perturbation: Array | float,
+    tolerance: Array | float,
     max_sweeps: int = MAX_SWEEPS,
 ) -> ScOptPlan:
-    """Span-constrained optimistic value iteration: see the module.
+    """Plan by optimistic value iteration under a constraint on the bias' span (ScOpt): see the module.
 
     Parameters
     ----------
     problem : Problem
         Dense, rewards at least 0, of pairs.
     estimate : array [state, action, next_state]
+        The middle of the confidence set.
     near : L1Ball or Box
         The set of rows about the estimate.
     span : float
@@ -138,29 +145,41 @@ def scopt(
     tolerance : float
         On the spread of T v - v.
     max_sweeps : int
+
+    Returns
+    -------
+    ScOptPlan
     """
     reward, states = problem.reward[..., 0], jnp.arange(problem.num_states)
 
-    def ahead(value: Array, order: Array) -> Array:
+    def ahead(value: Float[Array, " state"], order: Int[Array, " state"]) -> Float[Array, "state action"]:
+        """Return p v for the rows p = (1 - eta) p + eta e_1 in the set that favour states in this order."""
         return (1 - perturbation) * (near.best(estimate, order) @ value) + perturbation * value[0]
 
-    def optimistic(value: Array) -> Array:
+    def optimistic(value: Float[Array, " state"]) -> Float[Array, "state action"]:
+        """Return r + max_p p v."""
         return reward + ahead(value, jnp.argsort(-value, stable=True))
 
-    def sweep(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def sweep(
+        carry: tuple[Float[Array, " state"], Float[Array, " state"], Int[Array, ""]],
+    ) -> tuple[Float[Array, " state"], Float[Array, " state"], Int[Array, ""]]:
+        # v <- T v - min T v; kept are v, T v and the number of sweeps.
         _, value, sweeps = carry
         value = value - jnp.min(value)
         return value, clip_span(greedy(problem, optimistic(value))[1], span), sweeps + 1
 
-    def spread(before: Array, after: Array) -> Array:
+    def spread(before: Float[Array, " state"], after: Float[Array, " state"]) -> Float[Array, ""]:
         return jnp.max(after - before) - jnp.min(after - before)
 
-    def unfinished(carry: tuple[Array, Array, Array]) -> Array:
+    def unfinished(
+        carry: tuple[Float[Array, " state"], Float[Array, " state"], Int[Array, ""]],
+    ) -> Bool[Array, ""]:
         before, after, sweeps = carry
         return (sweeps < max_sweeps) & ~(spread(before, after) <= tolerance)
 
     start = sweep((jnp.zeros(len(states)), jnp.zeros(len(states)), jnp.zeros((), jnp.int32)))
     value, after, sweeps = lax.while_loop(unfinished, sweep, start)
+    # Where the bound cuts, the best of L v and the action that may be worst are mixed so that they are worth T v.
     best, most = greedy(problem, optimistic(value))
     worst, least = greedy(problem, -ahead(value, jnp.argsort(value, stable=True)))
     least, limit = -least, jnp.min(most) + span
@@ -169,23 +188,24 @@ def scopt(
     met = jnp.all(~cut | (least <= limit + 1e-9 * (1 + span)))
     share = jnp.where(cut, jnp.clip((limit - least) / jnp.where(cut, most - least, 1), 0, 1), 1)
     policy = jnp.zeros_like(reward).at[states, best].add(share).at[states, worst].add(1 - share)
+    # The gain is the middle of T v - v.
     rises = after - value
     gain = (jnp.max(rises) + jnp.min(rises)) / 2
     return ScOptPlan(policy, value, gain, cut, sweeps, spread(value, after) <= tolerance, met)
 
 
 class _State(NamedTuple):
-    """The belief's state, visits [state, action] when the episode began, its plan, and what is reported."""
+    """The belief's state, visits when the episode began, its plan, and what is reported."""
 
     belief: Any
-    before: Array
-    policy: Array
-    radius: Array
-    gain: Array
-    cut: Array
-    sweeps: Array
-    period: Array
-    failures: Array
+    before: Float[Array, "state action"]
+    policy: Float[Array, "state action"]
+    radius: Float[Array, "state action"]
+    gain: Float[Array, ""]
+    cut: Float[Array, ""]
+    sweeps: Float[Array, ""]
+    period: Float[Array, ""]
+    failures: Float[Array, ""]
 
 
 def _hoeffding(belief: Belief, problem: Problem, options: Options) -> Rules:
@@ -199,14 +219,15 @@ def _bernstein(belief: Belief, problem: Problem, options: Options) -> Rules:
 def _rules(belief: Belief, problem: Problem, options: Options, around: Any) -> Rules:
     doubled = doubling()
 
-    def init(key: Array) -> _State:
+    def init(key: Key[Array, ""]) -> _State:
         none, zero = jnp.zeros(problem.available.shape), jnp.zeros(())
         return _State(belief.init(key), none, none, none, zero, zero, zero, zero, zero)
 
-    def begin(key: Array, state: _State) -> _State:
+    def begin(key: Key[Array, ""], state: _State) -> _State:
         seen = experience(belief, state.belief, problem)
         estimate, near, radius = around(seen, options)
         time = 1 + seen.visits.sum()
+        # eta = 1 / (c t + 1), and a plan good to 1 / sqrt(t).
         eta = 1 / (options["span"] * time + 1)
         plan = scopt(problem, estimate, near, options["span"], perturbation=eta, tolerance=time**-0.5)
         return _State(
@@ -221,19 +242,19 @@ def _rules(belief: Belief, problem: Problem, options: Options, around: Any) -> R
             failures=state.failures + ~(plan.converged & plan.met),
         )
 
-    def act(key: Array, state: _State, s: Array) -> Array:
+    def act(key: Key[Array, ""], state: _State, s: Int[Array, ""]) -> Int[Array, ""]:
         return invert(jnp.cumsum(state.policy[s]), random.uniform(key))
 
-    def observe(key: Array, state: _State, step: Step) -> _State:
+    def observe(key: Key[Array, ""], state: _State, step: Step) -> _State:
         return state._replace(belief=belief.observe(key, state.belief, step))
 
-    def ends(coin: Array, state: _State, step: Step) -> Array:
+    def ends(uniform: Float[Array, ""], state: _State, step: Step) -> Bool[Array, ""]:
         s, a = step.state, step.action
-        return doubled(coin, step, jnp.zeros(()), belief.visits(state.belief)[s, a], state.before[s, a])
+        return doubled(uniform, step, jnp.zeros(()), belief.visits(state.belief)[s, a], state.before[s, a])
 
-    def report(state: _State, s: Array, a: Array) -> dict[str, Array]:
-        told = {name: getattr(state, name) for name in ("gain", "cut", "sweeps", "period", "failures")}
-        return told | {"radius": state.radius[s, a]}
+    def report(state: _State, s: Int[Array, ""], a: Int[Array, ""]) -> dict[str, Float[Array, ""]]:
+        scalars = {name: getattr(state, name) for name in ("gain", "cut", "sweeps", "period", "failures")}
+        return scalars | {"radius": state.radius[s, a]}
 
     return Rules(
         init=init,

@@ -22,10 +22,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Float, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import experience, learns_reward, reward_range
-from bayesmdp.agents.families.planning import episode_option, every, live_mean, sampling_rules
+from bayesmdp.agents.families.periods import episode_option, every
+from bayesmdp.agents.families.planning import live_mean, sampling_rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.model_reading.read_model import Model
@@ -44,19 +46,29 @@ def tseb(
     reward_range: float | None = None,
     episode: int | None = 20,
 ) -> Agent:
-    """Thompson sampling with exploration bonuses (TSEB).
+    """Plan for one posterior draw with a bonus for what is not known well (TSEB).
 
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
     reward_weight : float in [0, 1]
-        lambda.
+        lambda, the share of the drawn reward beside the bonus.
     bonus_scale : float, at least 0, optional
-        c; (1 - discount)^2 / 4 by default.
+        c, the scale of the bonus; (1 - discount)^2 / 4 by default.
     reward_range : float, positive, optional
-        delta_r; the problem's by default, which the agent is told even where it must learn the rewards.
+        delta_r, the largest reward less the least; the problem's by default, which the agent is told even where it must
+        learn the rewards.
     episode : int, optional
         Steps from one sample to the next; None for pseudo-episodes.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Notes
     -----
@@ -82,15 +94,20 @@ def tseb(
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
     rate = problem.discount
 
-    def bonus(key: Array, state: Any, draws: Draws) -> tuple[Array, dict[str, Array]]:
+    def bonus(
+        key: Key[Array, ""], state: Any, draws: Draws
+    ) -> tuple[Float[Array, "*draw state action 1"], dict[str, Float[Array, " ..."]]]:
         seen = experience(belief, state, problem)
         sampled = expected_reward(draws.transition, draws.reward)[..., 0]
+        # K_r = |R(s, a) - mean reward seen|, K_p = 1 / max(n(s, a), 1).
         of_reward = jnp.abs(sampled - seen.reward) if learns_reward(belief) else jnp.zeros_like(sampled)
         of_kernel = 1 / jnp.maximum(seen.visits, 1)
+        # f = 2 / (1 - discount) (K_r + discount / (1 - discount) delta_r K_p / 2).
         bound = 2 / (1 - rate) * (of_reward + rate / (1 - rate) * reward_range(problem, options) * of_kernel / 2)
         added = options.get("bonus_scale", (1 - rate) ** 2 / 4) * bound
+        # lambda R + (1 - lambda) c f.
         weight = options["reward_weight"]
-        told = added.reshape(problem.available.shape)
-        return (weight * sampled + (1 - weight) * added)[..., None], live_mean(told, problem)
+        of_pairs = added.reshape(problem.available.shape)
+        return (weight * sampled + (1 - weight) * added)[..., None], live_mean(of_pairs, problem)
 
     return sampling_rules(belief, problem, every(options, problem), bonus)

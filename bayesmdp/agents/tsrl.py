@@ -17,7 +17,7 @@ __all__ = ["tsrl"]
 
 
 def tsrl(prior: Model, *, episodes: int | None = None) -> Agent:
-    """Thompson sampling under a prior on Q-functions.
+    """Draw Q-functions from their posterior under a prior on them (TSRL).
 
     Parameters
     ----------
@@ -25,6 +25,15 @@ def tsrl(prior: Model, *, episodes: int | None = None) -> Agent:
     episodes : int, optional
         Room for experience, where pairs and outcomes are too many to have a row each; see
         :func:`~bayesmdp.posterior.beliefs.q_values.q_belief`.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range.
 
     Examples
     --------

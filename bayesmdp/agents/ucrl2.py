@@ -7,8 +7,8 @@ that has the largest gain among those whose rows are all within a distance of th
     Bernstein:  |p(s') - share| <= 2 sqrt(share (1 - share) L / n) + 6 L / n,    L = log(6 S A n / delta),
 
 n visits, at least 1, at time t; the second, UCRL2B, is Fruit, Pirotta and Lazaric's (2020). Plans are good to
-1 / sqrt(t). Rewards are known here, so they have no interval of their own. The radii are theirs times `scale`: with 1
-the true MDP is in the set at all times with probability 1 - delta.
+1 / sqrt(t). Rewards are known here, so they have no interval of their own. The radii are the paper's times `scale`:
+with 1 the true MDP is in the set at all times with probability 1 - delta.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Float, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import Experience, experience
 from bayesmdp.agents.families.optimistic import dense_counter
-from bayesmdp.agents.families.planning import Decision, doubling, planning_rules
+from bayesmdp.agents.families.periods import doubling
+from bayesmdp.agents.families.planning import Decision, planning_rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.planning import Box, Draws, L1Ball
@@ -32,16 +34,25 @@ __all__ = ["bernstein_set", "hoeffding_set", "ucrl2"]
 
 
 def ucrl2(*, bernstein: bool = False, failure: float = 0.1, scale: float = 1.0) -> Agent:
-    """UCRL2, or UCRL2B.
+    """Plan for the best MDP in a confidence set of kernels, L1 balls or boxes (UCRL2, UCRL2B).
 
     Parameters
     ----------
     bernstein : bool
         Whether the set is of boxes by Bernstein's inequality (UCRL2B).
     failure : float in (0, 1)
-        delta.
+        delta, the probability with which the guarantee may fail.
     scale : float
-        Of the radii.
+        Scale of the radii; 1 is the paper's.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range, rewards outside [0, 1], or a successor table.
 
     Notes
     -----
@@ -60,8 +71,26 @@ def ucrl2(*, bernstein: bool = False, failure: float = 0.1, scale: float = 1.0) 
     return Agent(name, rules, dense_counter, options, objectives=("average",))
 
 
-def hoeffding_set(seen: Experience, options: Options) -> tuple[Array, L1Ball, Array]:
-    """Shares [state, action, next_state], the balls about them, and their radii [state, action]."""
+def hoeffding_set(
+    seen: Experience, options: Options
+) -> tuple[Float[Array, "state action next_state"], L1Ball, Float[Array, "state action"]]:
+    """Return the set of kernels by Hoeffding's inequality.
+
+    Parameters
+    ----------
+    seen : Experience
+    options : mapping
+        ``failure`` and ``scale``.
+
+    Returns
+    -------
+    share : array [state, action, next_state]
+        Shares of the next states seen.
+    ball : L1Ball
+        The set about them.
+    radius : array [state, action]
+    """
+    # scale sqrt(14 S log(2 A t / delta) / n).
     visits, time = jnp.maximum(seen.visits, 1), 1 + seen.visits.sum()
     num_states, num_actions = seen.transition.shape[-1], seen.transition.shape[1]
     logarithm = jnp.log(2 * num_actions * time / options["failure"])
@@ -69,8 +98,27 @@ def hoeffding_set(seen: Experience, options: Options) -> tuple[Array, L1Ball, Ar
     return _shares(seen.transition, seen.visits), L1Ball(radius), radius
 
 
-def bernstein_set(seen: Experience, options: Options) -> tuple[Array, Box, Array]:
-    """Shares [state, action, next_state], the boxes about them, and the sums of their radii [state, action]."""
+def bernstein_set(
+    seen: Experience, options: Options
+) -> tuple[Float[Array, "state action next_state"], Box, Float[Array, "state action"]]:
+    """Return the set of kernels by Bernstein's inequality.
+
+    Parameters
+    ----------
+    seen : Experience
+    options : mapping
+        ``failure`` and ``scale``.
+
+    Returns
+    -------
+    share : array [state, action, next_state]
+        Shares of the next states seen.
+    box : Box
+        The set about them.
+    radius : array [state, action]
+        The sums of a row's radii.
+    """
+    # scale (2 sqrt(share (1 - share) L / n) + 6 L / n), L = log(6 S A n / delta); 1 where a pair was never tried.
     visits, share = jnp.maximum(seen.visits, 1)[..., None], _shares(seen.transition, seen.visits)
     logarithm = jnp.log(6 * share.shape[0] * share.shape[1] * visits / options["failure"])
     radius = 2 * jnp.sqrt(share * (1 - share) * logarithm / visits) + 6 * logarithm / visits
@@ -92,7 +140,8 @@ def _rules(
     options: Options,
     around: Callable[[Experience, Options], tuple[Array, L1Ball | Box, Array]],
 ) -> Rules:
-    def prepare(key: Array, state: Any, period: Array) -> Decision:
+    def prepare(key: Key[Array, ""], state: Any, period: Float[Array, ""]) -> Decision:
+        # At the start of an episode: the set about what was seen, and the plan for the best in it, good to 1 / sqrt(t).
         seen = experience(belief, state, problem)
         share, near, radius = around(seen, options)
         tolerance = (1 + seen.visits.sum()) ** -0.5
@@ -101,6 +150,8 @@ def _rules(
     return planning_rules(belief, problem, prepare, doubling())
 
 
-def _shares(transition: Array, visits: Array) -> Array:
-    """Shares of the next states; uniform where a pair was never tried, of which nothing is claimed."""
+def _shares(
+    transition: Float[Array, "state action next_state"], visits: Float[Array, "state action"]
+) -> Float[Array, "state action next_state"]:
+    """Return shares of the next states; uniform where a pair was never tried, of which nothing is claimed."""
     return jnp.where(visits[..., None] > 0, transition, 1 / transition.shape[-1])

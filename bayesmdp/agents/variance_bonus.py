@@ -19,10 +19,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
+from jaxtyping import Float, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.empirical_mdp import learns_reward
-from bayesmdp.agents.families.planning import Decision, episode_option, every, live_mean, planning_rules
+from bayesmdp.agents.families.periods import episode_option, every
+from bayesmdp.agents.families.planning import Decision, live_mean, planning_rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number, reject_first
 from bayesmdp.model_reading.read_model import Model
@@ -37,18 +39,27 @@ __all__ = ["variance_bonus"]
 def variance_bonus(
     prior: Model, *, reward_scale: float = 1.0, transition_scale: float = 1.0, episode: int | None = 1
 ) -> Agent:
-    """The posterior-mean problem with a bonus for what varies under the posterior.
+    """Plan for the posterior mean with a bonus for what varies under the posterior.
 
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site and perhaps a ``reward`` site
         Its mean rewards need a finite variance, which those of `normal_gamma_rewards` have if `shape` is above 1.
     reward_scale : float, at least 0
-        beta_R; of no effect where rewards are known.
+        beta_R, the scale of the rewards' part; of no effect where rewards are known.
     transition_scale : float, at least 0
-        beta_P, in units of value.
+        beta_P, the scale of the kernel's part, in units of value.
     episode : int, optional
         Steps from one plan to the next, by the paper 1; None for pseudo-episodes.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError
+        For options out of range, or a prior whose mean rewards have no finite variance.
 
     Notes
     -----
@@ -72,6 +83,7 @@ def variance_bonus(
 
 
 def _belief(prior: Model, mdp: MDP) -> Belief:
+    """Make the belief, and refuse a prior whose mean rewards have no finite variance."""
     belief = make_belief(prior, mdp, num_draws=1)
     if not learns_reward(belief):
         return belief
@@ -80,7 +92,7 @@ def _belief(prior: Model, mdp: MDP) -> Belief:
         variance = np.asarray(belief.moments(random.key(0), belief.init(random.key(0)))[1]["reward"][1])
     if variance.ndim > 2:
         raise ValueError(
-            "the variance bonus is of rewards [state, action]; the prior's site 'reward' is [state, action, next_state]"
+            "the variance bonus needs a prior whose site 'reward' is [state, action]; it is [state, action, next_state]"
         )
     remedy = "give it one, such as normal_gamma_rewards(..., shape=2)"
     reject_first("the prior variance of reward", ~np.isfinite(variance), variance, "is not finite", remedy=remedy)
@@ -88,8 +100,9 @@ def _belief(prior: Model, mdp: MDP) -> Belief:
 
 
 def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
-    def prepare(key: Array, state: Any, period: Array) -> Decision:
+    def prepare(key: Key[Array, ""], state: Any, period: Float[Array, ""]) -> Decision:
         assert belief.moments is not None
+        # beta_P sqrt(sum_s' Var[P(s' | s, a)]) + beta_R sd[R(s, a)].
         believed, moments = belief.moments(key, state)
         bonus = options["transition_scale"] * jnp.sqrt(moments["transition"][1].sum(-1))
         if "reward" in moments:

@@ -90,10 +90,10 @@ def _view(machine: _Machine, x: Array) -> tuple[Array, Array]:
     return jnp.kron(jnp.eye(len(ACTIONS)), weights), machine.reward @ weights
 
 
-def _draw(machine: _Machine, luck: Array, x: Array, action: Array) -> Array:
-    """The first number picks a distribution, the second its quantile."""
-    which = jnp.minimum(jnp.sum(jnp.cumsum(_polynomials(x)) <= luck[0]), 3)
-    return _quantile(machine.lower[action, which], machine.upper[action, which], luck[1])
+def _draw(machine: _Machine, uniforms: Array, x: Array, action: Array) -> Array:
+    """Draw the next state: the first number picks a distribution, the second its quantile."""
+    which = jnp.minimum(jnp.sum(jnp.cumsum(_polynomials(x)) <= uniforms[0]), 3)
+    return _quantile(machine.lower[action, which], machine.upper[action, which], uniforms[1])
 
 
 @cache

@@ -2,9 +2,9 @@
 
 A finite :class:`~bayesmdp.problems.mdp.MDP` is arrays; a :class:`ContinuousMDP` is two functions. ``view(parameters,
 state)`` gives the features [action, feature] and the rewards [action] of a state, which agents are told;
-``draw(parameters, luck, state, action)`` the next state from two uniform numbers, which they are not. Both are traced.
-The problem goes on for ever and is judged by its average reward; what the best policy gains cannot be computed from
-samplers, so it is given.
+``draw(parameters, uniforms, state, action)`` the next state from two uniform numbers, which they are not. Both are
+traced. The problem goes on for ever and is judged by its average reward; what the best policy gains cannot be computed
+from samplers, so it is given.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class ContinuousProblem:
 
 
 def continuous_world(problem: ContinuousProblem, kernel: None) -> World:
-    """The world of a continuous problem; the first two lucky numbers draw the next state."""
+    """The world of a continuous problem; the first two uniform numbers draw the next state."""
 
-    def step(luck: Array, state: Array, action: Array) -> tuple[Step, Array]:
+    def step(uniforms: Array, state: Array, action: Array) -> tuple[Step, Array]:
         reward = problem.view(problem.parameters, state)[1][action]
-        following = problem.draw(problem.parameters, luck[:2], state, action)
+        following = problem.draw(problem.parameters, uniforms[:2], state, action)
         return Step(state, action, jnp.zeros((), jnp.int32), following, reward, jnp.zeros((), bool)), following
 
     return World(lambda key: problem.start, step)
@@ -74,7 +74,8 @@ class ContinuousMDP:
         ``view(parameters, state) -> (features [action, feature], reward [action])``. A module-level function, so that
         equal problems share programs.
     draw : callable
-        ``draw(parameters, luck, state, action) -> next state``, `luck` being two uniform numbers.
+        ``draw(parameters, uniforms, state, action) -> next state``, `uniforms` being two random numbers that are
+        uniform in [0, 1).
     parameters : pytree of arrays
         What the functions read.
     start : float or array [coordinate]
@@ -148,15 +149,15 @@ class ContinuousMDP:
         """
         with jax.enable_x64(True):
             problem = jax.tree.map(jnp.asarray, self.problem)
-            luck = random.uniform(random.key(seed), (steps, 2))
+            uniforms = random.uniform(random.key(seed), (steps, 2))
             actions = random.randint(random.fold_in(random.key(seed), 1), (steps,), 0, self.num_actions)
 
             def move(state: Array, inputs: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array]]:
-                luck, action = inputs
+                uniforms, action = inputs
                 reward = problem.view(problem.parameters, state)[1]
-                return problem.draw(problem.parameters, luck, state, action), (state, reward)
+                return problem.draw(problem.parameters, uniforms, state, action), (state, reward)
 
-            state, reward = lax.scan(move, problem.start, (luck, actions))[1]
+            state, reward = lax.scan(move, problem.start, (uniforms, actions))[1]
         return np.asarray(state), np.asarray(reward)
 
     @property

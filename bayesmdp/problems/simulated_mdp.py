@@ -84,11 +84,11 @@ class SimulatedProblem:
 def simulated_world(problem: SimulatedProblem, truth: Mapping[str, Array]) -> World:
     """The world whose steps the problem's model draws with its unknowns at `truth`.
 
-    The first two lucky numbers make a step's random key.
+    The first two uniform numbers make a step's random key.
     """
 
-    def step(luck: Array, state: Array, action: Array) -> tuple[Step, Array]:
-        key = random.wrap_key_data((luck[:2] * 2.0**32).astype(jnp.uint32), impl="threefry2x32")
+    def step(uniforms: Array, state: Array, action: Array) -> tuple[Step, Array]:
+        key = random.wrap_key_data((uniforms[:2] * 2.0**32).astype(jnp.uint32), impl="threefry2x32")
         after, drawn = draw_rows(problem.model, key, truth, jnp.asarray(state)[None], jnp.asarray(action)[None])
         following, seen = after[0], {name: value[0] for name, value in drawn.items()}
         reward = problem.reward(state, action, following)

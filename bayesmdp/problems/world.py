@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import random
+from jaxtyping import Bool, Float, Int, Key, Num
 
 if TYPE_CHECKING:
     from bayesmdp.foundation.arrays import Array
     from bayesmdp.problems.problem import Problem
 
-__all__ = ["Step", "World", "invert", "tabular_world"]
+__all__ = ["AGENT", "NOISE", "OUTCOME", "RESTART", "Step", "World", "invert", "tabular_world"]
+
+OUTCOME, RESTART, AGENT, NOISE = range(4)
+"""The places of a step's uniform numbers: what draws the outcome, the state in which a new episode starts, the agent's
+own choice (or whether its period ends), and the noise of the reward, which only a noisy problem has.
+"""
 
 
 class Step(NamedTuple):
@@ -26,18 +32,19 @@ class Step(NamedTuple):
     Attributes
     ----------
     state, action, outcome, next_state : int
-        Indices; `outcome` is the position on the last axis of ``transition`` (the next state itself when dense).
+        Indices; `outcome` is the position on the last axis of ``transition`` (the next state itself when dense). Where
+        states are numbers, `state` and `next_state` are [coordinate], and `outcome` is what was recorded of the step.
     reward : float
     last : bool
         Whether the step ended an episode; the next state acted in is then drawn from the initial distribution.
     """
 
-    state: Array
-    action: Array
-    outcome: Array
-    next_state: Array
-    reward: Array
-    last: Array
+    state: Num[Array, "*coordinate"]
+    action: Int[Array, ""]
+    outcome: Any
+    next_state: Num[Array, "*coordinate"]
+    reward: Float[Array, ""]
+    last: Bool[Array, ""]
 
 
 class World(NamedTuple):
@@ -48,43 +55,71 @@ class World(NamedTuple):
     start : callable
         ``start(key) -> state``.
     step : callable
-        ``step(luck, state, action) -> (Step, next state acted in)``; `luck` is an array of uniform numbers, of which
-        the first two are the world's, and the fourth where rewards are noisy.
+        ``step(uniforms, state, action) -> (Step, next state acted in)``; `uniforms` is an array [place] of random
+        numbers that are uniform in [0, 1). The first two are the world's to use as it likes, and the fourth where
+        rewards are noisy.
     """
 
     start: Callable[[Array], Any]
     step: Callable[[Array, Any, Array], tuple[Step, Any]]
 
 
-def tabular_world(problem: Problem, kernel: Array) -> World:
-    """The world of a finite MDP with the kernel [state, action, outcome].
+def tabular_world(problem: Problem, kernel: Float[Array, "state action outcome"]) -> World:
+    """Return the world of a finite MDP.
 
-    The first lucky number picks the outcome, the second the new start where the step was the last of an episode, the
-    fourth the noise of the reward.
+    Parameters
+    ----------
+    problem : Problem
+    kernel : array [state, action, outcome]
+        The true probabilities of outcomes.
+
+    Returns
+    -------
+    World
+
+    Raises
+    ------
+    ValueError
+        For a problem whose successor table has the entry -1, elsewhere.
     """
     if problem.elsewhere is not None:
-        raise ValueError("an MDP whose successor table holds -1, elsewhere, is to plan for, not to act in")
+        raise ValueError(
+            "an MDP whose successor table contains -1 (next states that are not listed) cannot be simulated: use it to "
+            "plan for, or give it a complete table"
+        )
     cumulative, initial = jnp.cumsum(kernel, -1), jnp.cumsum(problem.initial)
 
-    def start(key: Array) -> Array:
+    def start(key: Key[Array, ""]) -> Int[Array, ""]:
         return invert(initial, random.uniform(key))
 
-    def step(luck: Array, state: Array, action: Array) -> tuple[Step, Array]:
-        outcome = invert(cumulative[state, action], luck[0])
+    def step(
+        uniforms: Float[Array, " place"], state: Int[Array, ""], action: Int[Array, ""]
+    ) -> tuple[Step, Int[Array, ""]]:
+        outcome = invert(cumulative[state, action], uniforms[OUTCOME])
         next_state = outcome if problem.successor is None else problem.successor[state, action, outcome]
         rewards = problem.reward[state, action]
         reward = rewards[0] if rewards.shape[-1] == 1 else rewards[outcome]
         if problem.noise is not None:
-            reward = problem.noise.draw(luck[3], reward, state, action)
+            reward = problem.noise.draw(uniforms[NOISE], reward, state, action)
         last = problem.continuation[next_state] == 0
         return (
             Step(state, action, outcome, next_state, reward, last),
-            jnp.where(last, invert(initial, luck[1]), next_state),
+            jnp.where(last, invert(initial, uniforms[RESTART]), next_state),
         )
 
     return World(start, step)
 
 
-def invert(cumulative: Array, uniform: Array) -> Array:
-    """Index drawn by inverting cumulative probabilities [outcome]; never one of probability 0."""
+def invert(cumulative: Float[Array, " outcome"], uniform: Float[Array, ""]) -> Int[Array, ""]:
+    """Return the index at which cumulative probabilities pass a uniform number; never one of probability 0.
+
+    Parameters
+    ----------
+    cumulative : array [outcome]
+    uniform : float in [0, 1)
+
+    Returns
+    -------
+    int
+    """
     return jnp.sum(cumulative <= uniform * cumulative[-1]).astype(jnp.int32)

@@ -29,9 +29,9 @@ class AcrossTasks:
     warm_up : int
         Tasks played under the agent's own prior.
     growth : float
-        The prior is learned anew whenever there are so many times as many tasks.
+        The prior is learned anew whenever there are this many times as many tasks as when it last was.
     options : mapping
-        Of the method.
+        The options of the method.
     """
 
     agent: Agent
@@ -41,21 +41,22 @@ class AcrossTasks:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
-        """All options by name, for the results' attrs."""
-        told = {name: np.asarray(value).tolist() for name, value in self.options.items() if np.ndim(value) == 0}
+        """Return all options by name, for the results' attrs."""
+        scalars = {name: np.asarray(value).tolist() for name, value in self.options.items() if np.ndim(value) == 0}
         arrays = {name: _digest(value) for name, value in self.options.items() if np.ndim(value)}
-        learns = {"method": self.method, "warm_up": self.warm_up, "growth": self.growth, **told, **arrays}
+        learns = {"method": self.method, "warm_up": self.warm_up, "growth": self.growth, **scalars, **arrays}
         return {**self.agent.describe(), **(learns if self.method else {})}
 
 
 def _digest(array: Any) -> str:
+    """Return a fingerprint of an array that is too large to be written out."""
     return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()[:16]
 
 
 def across_tasks(
     agent: Agent, method: str | None = None, *, warm_up: int = 8, growth: float = 1.0, **options: Any
 ) -> AcrossTasks:
-    """An agent that learns its prior from task to task.
+    """Make an agent that learns its prior from task to task.
 
     Parameters
     ----------
@@ -67,9 +68,21 @@ def across_tasks(
     warm_up : int
         K0: tasks played under the agent's own prior before any is learned.
     growth : float, at least 1
-        Learn anew only when there are so many times as many tasks: 1 is after each.
+        Learn anew only when there are this many times as many tasks as at the last time; 1 is after each task.
     **options
-        Of the method.
+        The options of the method, as for :func:`~bayesmdp.learn_prior`.
+
+    Returns
+    -------
+    AcrossTasks
+        To be given to :func:`~bayesmdp.simulate_tasks`.
+
+    Raises
+    ------
+    TypeError
+        For anything but an agent.
+    ValueError
+        For an unknown method, an option it does not have, or numbers out of range.
 
     Examples
     --------
@@ -83,30 +96,47 @@ def across_tasks(
         if options:
             raise ValueError(f"{next(iter(options))}= is an option of a method, and no method is given")
         return AcrossTasks(agent)
-    told = checked_options(method, options)
+    checked = checked_options(method, options)
     least = METHODS[method].least
-    return AcrossTasks(agent, method, integer("warm_up", warm_up, least), number("growth", growth, minimum=1.0), told)
+    return AcrossTasks(
+        agent, method, integer("warm_up", warm_up, least), number("growth", growth, minimum=1.0), checked
+    )
 
 
-def check_learner(name: str, learner: AcrossTasks, own: Any, tasks: int) -> None:
-    """Refuse a method that cannot learn the agent's prior."""
-    if own is None:
+def check_learner(name: str, learner: AcrossTasks, own_prior: Any, tasks: int) -> None:
+    """Refuse a method that cannot learn the agent's prior.
+
+    Parameters
+    ----------
+    name : str
+        The agent's.
+    learner : AcrossTasks
+        With a method.
+    own_prior : GaussianPrior, or array [state, action, outcome]
+        The prior that the agent begins with; None where none can be learned.
+    tasks : int
+
+    Raises
+    ------
+    ValueError
+    """
+    if own_prior is None:
         raise ValueError(
             f"the prior of agents[{name!r}] cannot be learned across tasks: only that of Q-values 'theta' that are "
             "Normal, or of a 'transition' that is Dirichlet, can"
         )
     assert learner.method is not None
-    about = "theta" if isinstance(own, GaussianPrior) else "transition"
+    about = "theta" if isinstance(own_prior, GaussianPrior) else "transition"
     check_method(learner.method, about, f"that of agents[{name!r}] is")
     if learner.warm_up >= tasks:
         raise ValueError(
-            f"agents[{name!r}] learns after {learner.warm_up} tasks, of which there are {tasks}: give more tasks, or a "
-            "smaller warm_up"
+            f"agents[{name!r}] learns its prior after a warm-up of {learner.warm_up} tasks, but there are only "
+            f"{tasks}: give more tasks, or a smaller warm_up"
         )
     if "covariance" in learner.options:
-        given = np.shape(learner.options["covariance"])
-        if given != own.factor.shape:
+        shape = np.shape(learner.options["covariance"])
+        if shape != own_prior.factor.shape:
             raise ValueError(
-                f"covariance of agents[{name!r}] has shape {given}; expected [stage, feature, feature] = "
-                f"{own.factor.shape}"
+                f"covariance of agents[{name!r}] has shape {shape}; expected [stage, feature, feature] = "
+                f"{own_prior.factor.shape}"
             )

@@ -1,29 +1,41 @@
-"""Finished runs as one result: what they are known by, how they are put together, and whether others may join them."""
+"""Finished runs as one labelled result, and the replicates of two results as those of one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.posterior.inference.tree import Labels, label_draws
 from bayesmdp.problems.decision_problem import DecisionProblem
-from bayesmdp.simulation.rollout import Rollout
+from bayesmdp.simulation.windows import Rollout
 
-__all__ = ["Run", "assemble", "join_replicates"]
+__all__ = ["Run", "assemble", "finished_by_all", "join_replicates"]
 
 
 class Run(NamedTuple):
-    """One finished replicate, on the host."""
+    """One finished replicate, on the host.
+
+    Attributes
+    ----------
+    rollout : Rollout
+    draws : mapping of site to array [checkpoint, draw, ...]
+        Posterior draws at the checkpoints, if there are any.
+    quantile_values : array [checkpoint]
+        NaN where they are not measured.
+    seconds : float
+        What the run took.
+    """
 
     rollout: Rollout
     draws: dict[str, Array]
-    quantile_values: Array
+    quantile_values: Float[Array, " checkpoint"]
     seconds: float
 
 
@@ -34,9 +46,25 @@ def assemble(
     attrs: dict[str, Any],
     resume: xr.DataTree | None,
 ) -> xr.DataTree | None:
-    """The results of the replicates that every agent finished, joined to those of `resume`."""
+    """Return the results of the replicates that every agent finished, joined to those of `resume`.
+
+    Parameters
+    ----------
+    mdp : MDP, ContinuousMDP or SimulatedMDP
+    beliefs : mapping of agent to belief
+        None for an agent that is not Bayesian.
+    runs : mapping of (agent, replicate) to Run
+    attrs : mapping
+        What determines the call, from :func:`~bayesmdp.simulation.provenance.provenance`.
+    resume : DataTree, optional
+
+    Returns
+    -------
+    DataTree or None
+        As :func:`~bayesmdp.simulate` describes it; None where no replicate is finished and there is nothing to resume.
+    """
     names = list(beliefs)
-    whole = sorted(r for r in {r for _, r in runs} if all((name, r) in runs for name in names))
+    whole = finished_by_all(names, runs)
     if not whole:
         return resume
     reports = {key for name in names for key in runs[name, whole[0]].rollout.report}
@@ -45,7 +73,7 @@ def assemble(
         array = np.array([[values(runs[name, r]) for r in whole] for name in names], dtype)
         return ("agent", "replicate", "step", "coordinate")[: array.ndim], array
 
-    nothing = np.full(attrs["steps"] // attrs["thin"], np.nan)
+    not_reported = np.full(attrs["steps"] // attrs["thin"], np.nan)
     variables = {
         "reward": stack(lambda run: run.rollout.reward, float),
         "regret": stack(lambda run: run.rollout.regret, float),
@@ -54,12 +82,12 @@ def assemble(
     }
     if any(run.rollout.robust_regret is not None for run in runs.values()):
         variables["robust_regret"] = stack(
-            lambda run: nothing if run.rollout.robust_regret is None else run.rollout.robust_regret, float
+            lambda run: not_reported if run.rollout.robust_regret is None else run.rollout.robust_regret, float
         )
     if all(run.rollout.gap is not None for run in runs.values()):
         variables["gap"] = stack(lambda run: run.rollout.gap, float)
     for report in sorted(reports):
-        variables[report] = stack(lambda run, key=report: run.rollout.report.get(key, nothing), np.float32)  # type: ignore[misc]
+        variables[report] = stack(lambda run, key=report: run.rollout.report.get(key, not_reported), np.float32)  # type: ignore[misc]
     step = np.arange(attrs["thin"], attrs["steps"] + 1, attrs["thin"])
     coords = {"agent": names, "replicate": whole, "step": step}
     if "robust_regret" in variables and attrs["checkpoints"]:
@@ -87,8 +115,35 @@ def assemble(
     return join_replicates(resume, xr.DataTree.from_dict(nodes))
 
 
+def finished_by_all(names: Sequence[str], runs: Mapping[tuple[str, int], object]) -> list[int]:
+    """Return the replicates that every agent finished, in order.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The agents.
+    runs : mapping of (agent, replicate) to run
+
+    Returns
+    -------
+    list of int
+    """
+    return sorted(r for r in {r for _, r in runs} if all((name, r) in runs for name in names))
+
+
 def join_replicates(old: xr.DataTree | None, new: xr.DataTree) -> xr.DataTree:
-    """New results with those that a run was resumed from, if it was."""
+    """Return new results together with those that the run was resumed from, if it was.
+
+    Parameters
+    ----------
+    old : DataTree, optional
+    new : DataTree
+
+    Returns
+    -------
+    DataTree
+        Replicates in order.
+    """
     if old is None:
         return new
     paths = [node.path for node in new.subtree if node.data_vars]
@@ -96,9 +151,9 @@ def join_replicates(old: xr.DataTree | None, new: xr.DataTree) -> xr.DataTree:
 
 
 def _join(old: xr.DataTree, new: xr.DataTree, path: str) -> xr.Dataset:
-    """One node with both sets of replicates, in order; what `old` lacks (a file holds no timing) is missing values."""
-    there = path.strip("/") in {node.path.strip("/") for node in old.subtree}
-    parts = [old[path].to_dataset() if there else old.to_dataset()[["agent", "replicate"]], new[path].to_dataset()]
+    """Return one node with both sets of replicates; what `old` lacks (a file holds no timing) is missing values."""
+    is_in_old = path.strip("/") in {node.path.strip("/") for node in old.subtree}
+    parts = [old[path].to_dataset() if is_in_old else old.to_dataset()[["agent", "replicate"]], new[path].to_dataset()]
     both = xr.concat(parts, "replicate", data_vars="all", coords="minimal", compat="override", join="outer")
     both.attrs = dict(parts[1].attrs)
     return both.sortby("replicate")

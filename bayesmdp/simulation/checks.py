@@ -29,6 +29,7 @@ FOR_SPACE = {
     "continuous": "gamma_lscvi_ucb_visited",
     "simulated": "fitted_psrl, fitted_brmdp and fitted_aq_brmdp",
 }
+"""Agents to suggest, by the kind of a problem's states."""
 
 
 def check_run(
@@ -38,7 +39,17 @@ def check_run(
     robust: Robust | None,
     steps: int,
 ) -> None:
-    """Refuse arguments of `simulate` of the wrong kind, or that do not go together."""
+    """Refuse arguments of `simulate` that are of the wrong kind, or do not go together.
+
+    Parameters
+    ----------
+    mdp, agents, truth, robust, steps
+        As for :func:`~bayesmdp.simulate`.
+
+    Raises
+    ------
+    ValueError, TypeError
+    """
     suggestion = for_space(FOR_SPACE, mdp)
     mdp.check_acting(drawn=truth is not None)
     if not isinstance(agents, Mapping) or not agents:
@@ -59,8 +70,8 @@ def check_run(
                 f"with horizon={steps}"
             )
         if mdp.objective not in agent.objectives:
-            known = mdp.objective == "discounted"
-            remedy = "" if known else "; give it a discount with mdp.replace(discount=0.99, stage=None)"
+            discounted = mdp.objective == "discounted"
+            remedy = "" if discounted else "; give it a discount with mdp.replace(discount=0.99, stage=None)"
             raise ValueError(
                 f"agents[{name!r}] ({agent.algorithm}) is for MDPs whose objective is {' or '.join(agent.objectives)}; "
                 f"that of {mdp.name} is {mdp.objective}{remedy}"
@@ -78,7 +89,17 @@ def check_run(
 
 
 def check_room(beliefs: Mapping[str, Belief | QBelief | None], steps: int) -> None:
-    """Refuse agents that have no room for what they will see."""
+    """Refuse agents that have no room for what they will see.
+
+    Parameters
+    ----------
+    beliefs : mapping of agent to belief
+    steps : int
+
+    Raises
+    ------
+    ValueError
+    """
     for name, belief in beliefs.items():
         if isinstance(belief, Belief) and belief.room is not None and steps > belief.room:
             raise ValueError(
@@ -98,13 +119,26 @@ def check_room(beliefs: Mapping[str, Belief | QBelief | None], steps: int) -> No
 def check_rewards(
     mdp: DecisionProblem, beliefs: Mapping[str, Belief | QBelief | None], probe: Mapping[str, Array] | None
 ) -> None:
-    """Refuse agents whose priors do not fit the rewards: taken as known where they are drawn, or impossible."""
+    """Refuse agents whose priors take rewards as known where they are drawn, or as impossible.
+
+    Parameters
+    ----------
+    mdp : MDP, ContinuousMDP or SimulatedMDP
+    beliefs : mapping of agent to belief
+    probe : mapping of site to array, optional
+        One draw of the truth; None where the truth is the problem's own.
+
+    Raises
+    ------
+    ValueError
+    """
     for_space(REWARD_CHECKS, mdp)(mdp, beliefs, probe)
 
 
 def _check_rewards_of_kernels(
     mdp: MDP, beliefs: Mapping[str, Belief | QBelief | None], probe: Mapping[str, Array] | None
 ) -> None:
+    """Refuse, in a finite MDP, a truth of another shape, and priors that do not fit its rewards."""
     true = {"transition": mdp.transition, "reward": mdp.reward} | dict(probe or {})
     if np.shape(true["transition"]) != mdp.sizes:
         raise ValueError(
@@ -115,7 +149,8 @@ def _check_rewards_of_kernels(
     if drawn and isinstance(mdp.problem.noise, BernoulliNoise) and not ((mean >= 0) & (mean <= 1)).all():
         outside = mean[(mean < 0) | (mean > 1)][0]
         raise ValueError(
-            f"truth draws mean rewards such as {outside:.6g}, which are no probabilities, as noise='bernoulli' needs"
+            f"truth draws mean rewards such as {outside:.6g}, which are not probabilities, as noise='bernoulli' needs "
+            "them to be"
         )
     for name, belief in beliefs.items():
         if drawn and belief is not None and not learns_reward(belief):
@@ -129,7 +164,7 @@ def _check_rewards_of_kernels(
 
 
 def _known_to_all(*arguments: Any) -> None:
-    """Rewards of problems whose states are numbers are functions that all know."""
+    """Refuse nothing: rewards of problems whose states are numbers are functions that all know."""
 
 
 REWARD_CHECKS: Mapping[str, Callable[..., None]] = {
@@ -137,6 +172,7 @@ REWARD_CHECKS: Mapping[str, Callable[..., None]] = {
     "simulated": _known_to_all,
     "continuous": _known_to_all,
 }
+"""What is checked of rewards, by the kind of a problem's states."""
 
 
 def _check_possible(
@@ -148,8 +184,8 @@ def _check_possible(
     mean = np.broadcast_to(mean, (*mean.shape[:2], mdp.num_outcomes)).ravel()
     happens = (transition * mdp.available[..., None]).ravel() > 0
     noise = mdp.problem.noise
-    for luck in (0.25, 0.75) if noise is not None else (0.5,):
-        reward = noise.draw(np.float64(luck), mean, rows.state, rows.action) if noise is not None else mean
+    for uniform in (0.25, 0.75) if noise is not None else (0.5,):
+        reward = noise.draw(np.float64(uniform), mean, rows.state, rows.action) if noise is not None else mean
         rows = rows._replace(reward=np.asarray(reward))
         wrong = happens & ~belief.possible(rows)
         if wrong.any():
@@ -161,7 +197,7 @@ def _check_possible(
 
 
 def warn_of_lost_particles(result: xr.DataTree) -> None:
-    """Say which agents' particles all, or nearly all, gave what happened the probability 0."""
+    """Warn of agents of whose particles all, or nearly all, gave what happened the probability 0."""
     if "effective_size" not in result:
         return
     lost = result.to_dataset()["effective_size"].isel(step=-1) == 0

@@ -1,4 +1,4 @@
-"""Logs of a policy's steps."""
+"""Logs of the steps of a fixed policy."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import lax, random
+from jaxtyping import Float, Num
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -23,7 +24,7 @@ from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
 from bayesmdp.problems.simulated_mdp import SimulatedMDP, simulated_world
-from bayesmdp.problems.world import Step
+from bayesmdp.problems.world import AGENT, NOISE, Step
 from bayesmdp.simulation.walk import follow_policy
 
 __all__ = ["collect"]
@@ -36,7 +37,7 @@ def collect(
     steps: int,
     seed: int = 0,
 ) -> xr.Dataset:
-    """A log of a fixed policy acting in an MDP.
+    """Return a log of a fixed policy acting in a problem.
 
     Parameters
     ----------
@@ -45,7 +46,9 @@ def collect(
         ``plan.policy`` of `plan` will do. Uniform is over the available actions. On a space of numbers "uniform", or a
         function of the state that gives the index of the action.
     steps : int
+        Rows of the log.
     seed : int
+        With `steps` it determines the log.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def collect(
 
 
 def _collect_transitions(mdp: MDP, policy: str | ArrayLike | xr.DataArray, steps: int, seed: int) -> xr.Dataset:
-    """`collect` in a finite MDP."""
+    """Collect a log in a finite MDP."""
     if mdp.transition is None:
         raise ValueError(f"{mdp.name} has no transition, so nothing can be collected from it")
     probabilities = policy_probabilities(mdp, policy)
@@ -80,23 +83,25 @@ def _collect_transitions(mdp: MDP, policy: str | ArrayLike | xr.DataArray, steps
 
 
 def _collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> xr.Dataset:
-    """`collect` on a space of numbers: `policy` is "uniform" or ``policy(state) -> index of the action``."""
+    """Collect a log on a space of numbers, where `policy` is "uniform" or ``policy(state) -> index of the action``."""
     if not callable(policy) and not (isinstance(policy, str) and policy == "uniform"):
         raise TypeError(f"policy must be 'uniform' or a function of states, on a continuous space; got {policy!r}")
     with jax.enable_x64(True):
         problem = jax.device_put(mdp.problem)
         truth = {name: jnp.asarray(value) for name, value in mdp.truth.items()}
         start, take_step = simulated_world(problem, truth)
-        luck = random.uniform(random.key(seed), (steps, 3))
+        uniforms = random.uniform(random.key(seed), (steps, NOISE))
 
-        def move(state: Array, luck: Array) -> tuple[Array, Step]:
-            action = jnp.minimum((luck[2] * mdp.num_actions).astype(jnp.int32), mdp.num_actions - 1)
+        def move(
+            state: Float[Array, " coordinate"], uniforms: Float[Array, " place"]
+        ) -> tuple[Float[Array, " coordinate"], Step]:
+            action = jnp.minimum((uniforms[AGENT] * mdp.num_actions).astype(jnp.int32), mdp.num_actions - 1)
             if callable(policy):
                 action = jnp.asarray(policy(state)).astype(jnp.int32)
-            step, following = take_step(luck, state, action)
+            step, following = take_step(uniforms, state, action)
             return following, step
 
-        seen = jax.tree.map(np.asarray, lax.scan(move, start(random.key(0)), luck)[1])
+        seen = jax.tree.map(np.asarray, lax.scan(move, start(random.key(0)), uniforms)[1])
     actions = np.array(mdp.actions, dtype=object if len({type(a) for a in mdp.actions}) > 1 else None)
     columns: dict[str, Any] = {
         "state": (("step", "coordinate"), seen.state),
@@ -117,20 +122,20 @@ COLLECTORS: Mapping[str, Callable[..., xr.Dataset]] = {"finite": _collect_transi
 
 
 def _where_counted(model: Model, seen: Step) -> dict[str, NDArray[Any]]:
-    """The primitives of steps, NaN where the model masks them."""
+    """Return the primitives of steps, NaN where the model masks them."""
     drawn: dict[str, NDArray[Any]] = {name: np.asarray(values) for name, values in seen.outcome.items()}
     data = Records(np.asarray(seen.state), np.asarray(seen.action), drawn, np.ones(len(seen.state)))
     with jax.enable_x64(True):
         counted = _counted(model, data)
-    found = {}
+    primitives = {}
     for name, values in drawn.items():
         counts = np.asarray(counted[name]) > 0
         shaped = counts.reshape(-1, *(1,) * (values.ndim - 1))
-        found[name] = values if counts.all() else np.where(shaped, values.astype(float), np.nan)
-    return found
+        primitives[name] = values if counts.all() else np.where(shaped, values.astype(float), np.nan)
+    return primitives
 
 
 @partial(jax.jit, static_argnames="model")
-def _counted(model: Model, data: Records) -> dict[str, Array]:
-    """How often each row of each primitive counts."""
+def _counted(model: Model, data: Records) -> dict[str, Num[Array, " row"]]:
+    """Return how often each row of each primitive counts."""
     return {name: row_counts(site, len(data.weight)) for name, site in per_row(sites(model, data)).items()}

@@ -1,4 +1,4 @@
-"""What a result says of how it came about, and whether a run may go on from it."""
+"""What a result says of how it was made, and whether a run may go on from it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ __all__ = ["provenance", "resumable"]
 
 
 class Described(Protocol):
-    """What tells of its options."""
+    """Anything with `describe()`."""
 
     def describe(self) -> dict[str, Any]:
-        """By name."""
+        """Return its options, by name."""
         ...
 
 
@@ -38,7 +38,26 @@ def provenance(
     robust: Robust | None,
     **run: Any,
 ) -> dict[str, Any]:
-    """What determines a run, as attrs: equal attrs mean equal replicates. Arrays enter as digests."""
+    """Return what determines a run, as attrs: equal attrs mean equal replicates. Arrays enter as digests.
+
+    Parameters
+    ----------
+    mdp : MDP, ContinuousMDP or SimulatedMDP
+    agents : mapping of name to anything with `describe()`
+    beliefs : mapping of agent to belief
+        None for an agent that is not Bayesian.
+    truth : NumPyro model, optional
+    probe : mapping of site to array, optional
+        One draw of the truth.
+    robust : Robust, optional
+    **run
+        Further attrs: numbers of steps and windows, the seed.
+
+    Returns
+    -------
+    dict
+        Values that a file can hold.
+    """
     digest = hashlib.sha256()
     drawn = {} if probe is None else probe
     noise = () if mdp.noise is None else (np.frombuffer(type(mdp.problem.noise).__name__.encode(), np.uint8),)
@@ -61,21 +80,38 @@ def provenance(
 
 
 def _described(robust: Robust | None) -> str:
-    """As an attr can hold it."""
+    """Return what is measured of robustness, as an attr can hold it."""
     return "not measured" if robust is None else json.dumps(asdict(robust), default=_plain)
 
 
 def _plain(value: Any) -> Any:
-    """NumPy values as JSON can hold them."""
+    """Return a NumPy value as JSON can hold it."""
     return np.asarray(value).tolist()
 
 
 def resumable(resume: xr.DataTree | None, attrs: Mapping[str, Any]) -> set[int]:
-    """The replicates that `resume` already holds; refused if they come from another run."""
+    """Return the replicates that `resume` already holds.
+
+    Parameters
+    ----------
+    resume : DataTree, optional
+        Results of an earlier call.
+    attrs : mapping
+        What determines this call, from `provenance`.
+
+    Returns
+    -------
+    set of int
+
+    Raises
+    ------
+    ValueError
+        If what determines the earlier call is something else.
+    """
     if resume is None:
         return set()
     for key, value in attrs.items():
-        held = resume.attrs.get(key, "not recorded")
-        if not np.array_equal(held, value):
-            raise ValueError(f"resume holds another run: its {key} is {held!r}, this call's {value!r}")
+        recorded = resume.attrs.get(key, "not recorded")
+        if not np.array_equal(recorded, value):
+            raise ValueError(f"resume holds another run: its {key} is {recorded!r}, this call's {value!r}")
     return set(resume.to_dataset()["replicate"].values.tolist())

@@ -13,8 +13,8 @@ discounted where the MDP with stages has a discount.
 *average*: the step is charged J* - r(s, a), the gain of the true kernel less the mean reward of what was done. Jaksch,
 Ortner and Auer (2010); Hong, Zhang and Tewari (2024), section 2.1. It may be negative, and so may its sum at first: a
 start can be better than the average state. What an action costs for good is its *gap*, v*(s) - q*(s, a), recorded
-beside: it is never negative, and its sum has the mean of the regret's less v*(start) - v*(end), without the luck of the
-way.
+beside: it is never negative, and its sum has the mean of the regret's less v*(start) - v*(end), without the chance of
+the way.
 
 Two more quantities say how robust a learner is (:class:`Robust`; their section 5.2 and EC.7.5). *Robust regret* puts
 the quantile Bayesian-risk value at one low level, under the belief at the start of the planning period, in the place of
@@ -34,6 +34,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int, Num
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning import (
@@ -58,8 +59,20 @@ __all__ = ["BY_STEP", "OBJECTIVES", "TASK_OBJECTIVES", "Objective"]
 class Objective(NamedTuple):
     """Functions that turn a policy into regret; see the module.
 
-    Not every objective has a `gap`, nor something to `check` of a problem before anything is compiled. `cautious` says
-    whether the value that robust regret is measured against is defined.
+    Attributes
+    ----------
+    baseline : callable
+        ``baseline(problem, transition)``.
+    regret : callable
+        ``regret(problem, transition, baseline, policy)``.
+    charge : callable
+        ``charge(problem, regret, s, a) -> float``.
+    gap : callable, optional
+        ``gap(regret, s, a) -> float``, what the action costs for good, where the objective has such a thing.
+    check : callable, optional
+        ``check(mdp)`` refuses a problem before anything is compiled.
+    cautious : bool
+        Whether the value that robust regret is measured against is defined.
     """
 
     baseline: Callable[[Any, Any], Any]
@@ -70,26 +83,37 @@ class Objective(NamedTuple):
     cautious: bool = False
 
 
-def _optimal_value(problem: Problem, transition: Array) -> Array:
+def _optimal_value(problem: Problem, transition: Float[Array, "state action outcome"]) -> Float[Array, " state"]:
+    """Return V*."""
     return policy_iteration(problem, Draws(transition[None], problem.reward), Mean()).value
 
 
-def _value_gap(problem: Problem, transition: Array, baseline: Array, policy: Array) -> Array:
+def _value_gap(
+    problem: Problem,
+    transition: Float[Array, "state action outcome"],
+    baseline: Float[Array, " state"],
+    policy: Num[Array, "state ..."],
+) -> Float[Array, " state"]:
+    """Return V* - V^policy, where V* is the baseline; another value in its place gives what falls short of that."""
     return baseline - policy_evaluation(problem, transition, problem.reward, policy)
 
 
-def _in_state(problem: Problem, regret: Array, s: Array, a: Array) -> Array:
+def _in_state(
+    problem: Problem, regret: Float[Array, " state"], s: Int[Array, ""], a: Int[Array, ""]
+) -> Float[Array, ""]:
+    """Charge a step by the state it is made in."""
     return regret[s]
 
 
 class _Pairs(NamedTuple):
     """What an action costs [state, action]: its reward below the gain, and its worth below the best action's."""
 
-    shortfall: Array
-    gap: Array
+    shortfall: Float[Array, "state action"]
+    gap: Float[Array, "state action"]
 
 
-def _optimal_pairs(problem: Problem, transition: Array) -> _Pairs:
+def _optimal_pairs(problem: Problem, transition: Float[Array, "state action outcome"]) -> _Pairs:
+    """Return J* - r(s, a) and v*(s) - q*(s, a)."""
     plan = average_policy_iteration(problem, Draws(transition[None], problem.reward))
     # A drawn kernel that does not hang together has no gain that is the same from everywhere.
     gain = jnp.where(plan.converged, plan.gain, jnp.nan)
@@ -98,33 +122,41 @@ def _optimal_pairs(problem: Problem, transition: Array) -> _Pairs:
 
 
 def _whatever_the_policy(problem: Any, transition: Any, baseline: Any, policy: Any) -> Any:
+    """Return the baseline, where the charge of a step does not depend on the policy in use."""
     return baseline
 
 
-def _shortfall(problem: Problem, regret: _Pairs, s: Array, a: Array) -> Array:
+def _shortfall(problem: Problem, regret: _Pairs, s: Int[Array, ""], a: Int[Array, ""]) -> Float[Array, ""]:
+    """Charge a step J* - r(s, a)."""
     return regret.shortfall[s, a]
 
 
-def _gap(regret: _Pairs, s: Array, a: Array) -> Array:
+def _gap(regret: _Pairs, s: Int[Array, ""], a: Int[Array, ""]) -> Float[Array, ""]:
+    """Return v*(s) - q*(s, a)."""
     return regret.gap[s, a]
 
 
-def _given_gain(problem: ContinuousProblem, transition: None) -> Array:
+def _given_gain(problem: ContinuousProblem, transition: None) -> Float[Array, ""]:
+    """Return J* as the problem states it."""
     return problem.gain
 
 
-def _as_it_comes(problem: ContinuousProblem, gain: Array, s: Array, a: Array) -> Array:
+def _given_shortfall(
+    problem: ContinuousProblem, gain: Float[Array, ""], s: Float[Array, " *coordinate"], a: Int[Array, ""]
+) -> Float[Array, ""]:
+    """Charge a step J* - r(s, a)."""
     return gain - problem.view(problem.parameters, s)[1][a]
 
 
 class _OnMesh(NamedTuple):
     """What a simulated problem is on its mesh: the true kernel, and V*."""
 
-    transition: Array
-    value: Array
+    transition: Float[Array, "point action outcome"]
+    value: Float[Array, " point"]
 
 
 def _optimal_on_mesh(problem: SimulatedProblem, truth: Any) -> _OnMesh | None:
+    """Return V* on the problem's mesh; None where it has none."""
     if problem.mesh is None:
         return None
     transition = problem.kernel(truth)
@@ -132,31 +164,50 @@ def _optimal_on_mesh(problem: SimulatedProblem, truth: Any) -> _OnMesh | None:
     return _OnMesh(transition, _optimal_value(mesh, transition))
 
 
-def _gap_on_mesh(problem: SimulatedProblem, truth: Any, baseline: _OnMesh | None, policy: Array) -> Array:
+def _gap_on_mesh(
+    problem: SimulatedProblem, truth: Any, baseline: _OnMesh | None, policy: Num[Array, "point ..."]
+) -> Float[Array, " point"]:
+    """Return V* - V^policy on the problem's mesh; NaN where it has none."""
     if baseline is None or problem.mesh is None:
         return jnp.full(len(problem.points), jnp.nan)
     return _value_gap(jax.tree.map(jnp.asarray, problem.mesh), baseline.transition, baseline.value, policy)
 
 
-def _at_nearest(problem: SimulatedProblem, gap: Array, s: Array, a: Array) -> Array:
+def _at_nearest(
+    problem: SimulatedProblem, gap: Float[Array, " point"], s: Float[Array, " coordinate"], a: Int[Array, ""]
+) -> Float[Array, ""]:
+    """Charge a step by the point of the mesh nearest to its state."""
     return gap[problem.nearest(s)]
 
 
-def _best_episode(problem: Problem, transition: Array) -> Array:
+def _best_episode(problem: Problem, transition: Float[Array, "state action outcome"]) -> Float[Array, " state"]:
+    """Return V*, by backward induction over the stages."""
     return backward_induction(problem, Draws(transition[None], problem.reward)).value
 
 
-def _episode_gap(problem: Problem, transition: Array, baseline: Array, policy: Array) -> Array:
+def _episode_gap(
+    problem: Problem,
+    transition: Float[Array, "state action outcome"],
+    baseline: Float[Array, " state"],
+    policy: Num[Array, "state ..."],
+) -> Float[Array, " state"]:
+    """Return V* - V^policy in the states of the first stage, and 0 in the others."""
     gap = baseline - episode_value(problem, transition, problem.reward, policy)
     return jnp.where(problem.stage == 0, gap, 0)
 
 
-def _worse_than_best(problem: Problem, transition: Array) -> Array:
+def _worse_than_best(
+    problem: Problem, transition: Float[Array, "state action outcome"]
+) -> Float[Array, "state action"]:
+    """Return ``discount^stage (V*(s) - Q*(s, a))``."""
     plan = backward_induction(problem, Draws(transition[None], problem.reward))
     return problem.discount ** problem.stage[:, None] * (plan.value[:, None] - plan.q)  # type: ignore[index]
 
 
-def _of_pair(problem: Problem, gap: Array, s: Array, a: Array) -> Array:
+def _of_pair(
+    problem: Problem, gap: Float[Array, "state action"], s: Int[Array, ""], a: Int[Array, ""]
+) -> Float[Array, ""]:
+    """Charge a step by its pair."""
     return gap[s, a]
 
 
@@ -174,9 +225,9 @@ OBJECTIVES = {
         "average": Objective(_optimal_pairs, _whatever_the_policy, _shortfall, _gap, check=solve),
     },
     "simulated": {"discounted": Objective(_optimal_on_mesh, _gap_on_mesh, _at_nearest)},
-    "continuous": {"average": Objective(_given_gain, _whatever_the_policy, _as_it_comes)},
+    "continuous": {"average": Objective(_given_gain, _whatever_the_policy, _given_shortfall)},
 }
 """What regret is, by a problem's space and its objective."""
 
 TASK_OBJECTIVES = {"finite": {**OBJECTIVES["finite"], "episode": BY_STEP}}
-"""The same across tasks."""
+"""What regret is across tasks, by the same."""

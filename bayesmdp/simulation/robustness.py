@@ -1,4 +1,4 @@
-"""Agents judged by the worse of the worlds that a prior allows."""
+"""What `simulate` measures of an agent's robustness: how it does in the worse of the worlds that its belief allows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax import lax, random
+from jaxtyping import Float, Key, Num
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
@@ -26,7 +27,7 @@ __all__ = ["Robust", "quantile_values"]
 
 @dataclass(frozen=True)
 class Robust:
-    """What `simulate` measures of agents' robustness: see the module.
+    """What `simulate` measures of agents' robustness; see :mod:`bayesmdp.simulation.regret`.
 
     Attributes
     ----------
@@ -62,27 +63,41 @@ class Robust:
 
 @partial(jax.jit, static_argnames=("belief", "num_draws"))
 def quantile_values(
-    key: Array, states: Any, policies: Array, problem: Problem, level: Array, *, belief: Belief, num_draws: int
-) -> Array:
-    """Posterior quantile values of policies, each under the belief beside it.
+    key: Key[Array, ""],
+    states: Any,
+    policies: Num[Array, "checkpoint state ..."],
+    problem: Problem,
+    level: Float[Array, ""],
+    *,
+    belief: Belief,
+    num_draws: int,
+) -> Float[Array, " checkpoint"]:
+    """Estimate the posterior quantile values of policies, each under the belief of its checkpoint.
 
     Parameters
     ----------
+    key : key
+        Of the draws.
     states : pytree, leading axis [checkpoint]
         The belief's states.
     policies : array [checkpoint, state]
-    level : float
+    problem : Problem
+    level : float in (0, 1)
+    belief : Belief
+    num_draws : int
+        Posterior draws at each checkpoint.
 
     Returns
     -------
     array [checkpoint]
     """
 
-    def value(inputs: tuple[Array, Any, Array]) -> Array:
+    def value(inputs: tuple[Key[Array, ""], Any, Num[Array, "state ..."]]) -> Float[Array, ""]:
         key, state, policy = inputs
         sites = belief.sample(key, state, num_draws)
         draws = believed_draws(sites, problem)
         evaluate = jax.vmap(partial(policy_evaluation, problem), (0, 0 if draws.reward.ndim == 4 else None, None))
+        # (I - discount P^policy_m)^{-1} r_m averaged over initial states, and the ceil(level M)-th smallest of them.
         at_start = evaluate(draws.transition, draws.reward, policy) @ problem.initial
         return Quantile(level).value(at_start[:, None, None])[0, 0]
 

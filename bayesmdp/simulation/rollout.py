@@ -19,64 +19,49 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from numpy.typing import NDArray
+from jaxtyping import Bool, Float, Int, Key, Num
 
 from bayesmdp.agents import Rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning import Quantile, believed_draws, policy_iteration
-from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.world import AGENT
 from bayesmdp.simulation.regret import Objective
-from bayesmdp.simulation.walk import COIN, Luck, chunks, walk
+from bayesmdp.simulation.walk import RandomNumbers, chunks, walk
+from bayesmdp.simulation.windows import Record, Rollout, Windows
 
-__all__ = ["Rollout", "advance", "baseline_of", "run_agent"]
-
-
-class Rollout(NamedTuple):
-    """An agent's run on the host, in windows of ``thin`` steps.
-
-    Attributes
-    ----------
-    reward, regret : arrays [window]
-        Sums over the window.
-    state, action : arrays [window]
-        Of the window's last step.
-    report : dict of arrays [window]
-        The agent's own account at the window's last step.
-    beliefs : pytree, leading axis [checkpoint]
-        Belief states after the checkpoints' numbers of steps; None if there are none.
-    policies : array [checkpoint, state]
-        The policies in use then; None if there are none.
-    robust_regret, gap : array [window] or None
-        Sums over the window: where it was asked for, and where the objective has it.
-    """
-
-    reward: NDArray[np.float64]
-    regret: NDArray[np.float64]
-    state: NDArray[Any]
-    action: NDArray[np.int32]
-    report: dict[str, NDArray[np.float64]]
-    beliefs: Any
-    policies: Any
-    robust_regret: NDArray[np.float64] | None = None
-    gap: NDArray[np.float64] | None = None
+__all__ = ["advance", "baseline_of", "run_agent"]
 
 
 class _Setting(NamedTuple):
-    """What stays the same through a run: what the agent is told, the truth, and what it is measured against."""
+    """What stays the same through a run: what the agent is told, the truth, and what it is measured against.
 
-    problem: Problem
-    truth: Problem
-    kernel: Array
+    Attributes
+    ----------
+    problem, options, prior
+        What the agent is told; the prior replaces the belief's own, unless it is None.
+    truth : Problem
+        The problem with the true mean rewards.
+    kernel : pytree
+        The true one.
+    baseline : pytree
+        What regret is measured against.
+    robust : (key, level), optional
+        Of robust regret.
+    """
+
+    problem: Any
+    truth: Any
+    kernel: Any
     options: Mapping[str, Array]
     baseline: Any
-    robust: tuple[Array, Array] | None
+    robust: tuple[Key[Array, ""], Float[Array, ""]] | None
     prior: Any
 
 
 class _Floor(NamedTuple):
     """The cautious value [state] under the belief at the period's start, and robust regret by state."""
 
-    value: Array
+    value: Float[Array, " state"]
     regret: Any
 
 
@@ -84,14 +69,14 @@ class _Moment(NamedTuple):
     """Where a run is: the agent's state, the world's, the regret of the policy in use, and whether a period begins."""
 
     agent: Any
-    state: Array
+    state: Num[Array, "*coordinate"]
     regret: Any
     floor: _Floor | None
-    starts: Array
+    starts: Bool[Array, ""]
 
 
 def run_agent(
-    key: Array,
+    key: Key[Array, ""],
     problem: Any,
     kernel: Any,
     options: Mapping[str, Array],
@@ -103,18 +88,24 @@ def run_agent(
     steps: int,
     thin: int = 1,
     checkpoints: Sequence[int] = (),
-    robust: tuple[Array, Array] | None = None,
+    robust: tuple[Key[Array, ""], Float[Array, ""]] | None = None,
     robust_draws: int = 0,
-    reward: Array | None = None,
+    reward: Float[Array, "state action outcome_or_1"] | None = None,
     baseline: Any = None,
     prior: Any = None,
 ) -> Rollout:
-    """One replicate: `steps` steps of an agent in the world with the true `kernel`, with 64 bits on.
+    """Run one replicate: `steps` steps of an agent in the world with the true `kernel`, with 64 bits on.
 
     Parameters
     ----------
+    key : key
+        Determines the run.
     problem : Problem, or that of a continuous or simulated MDP
         What the agent is told.
+    kernel : array [state, action, outcome], or pytree
+        How the world moves.
+    options : mapping of str to array
+        The agent's.
     rules, belief, world, goal
         Which program it is: see :class:`~bayesmdp.agents.Agent`, :mod:`bayesmdp.problems.world` and
         :mod:`bayesmdp.simulation.regret`. Everything else but `robust_draws` is read by the program as it runs.
@@ -130,6 +121,10 @@ def run_agent(
         What regret is measured against, by `baseline_of` the truth, where runs share it.
     prior : pytree, optional
         Parameters of a prior of the belief's family, to begin with instead of its own.
+
+    Returns
+    -------
+    Rollout
     """
     truth = problem if reward is None else problem._replace(reward=reward)
     if baseline is None:
@@ -137,12 +132,12 @@ def run_agent(
     setting = _Setting(problem, truth, kernel, options, baseline, robust, prior)
     program = {"rules": rules, "belief": belief, "world": world, "goal": goal}
     keys, moment = _first(key, setting, **program)
-    windows, kept = _Windows(steps, thin, 2 + (robust is not None) + (goal.gap is not None)), []
+    windows, kept = Windows(steps, thin, 2 + (robust is not None) + (goal.gap is not None)), []
     for begin, end in chunks(steps, checkpoints):
-        moment, told, columns = advance(
+        moment, records, columns = advance(
             keys, moment, setting, np.int32(begin), np.int32(end), robust_draws=robust_draws, **program
         )
-        windows.add(begin, end, told)
+        windows.add(begin, end, records)
         if end in checkpoints:
             kept.append(jax.tree.map(np.asarray, _kept(moment.agent, setting, rules=rules, belief=belief)))
     sums = iter(windows.sums.T)
@@ -160,52 +155,27 @@ def run_agent(
     )
 
 
-class _Told(NamedTuple):
-    """What is recorded of each step: the state acted in, the action, and numbers [number]: those to sum, reports."""
-
-    state: Array
-    action: Array
-    numbers: Array
-
-
-class _Windows:
-    """Records of a run, filled chunk by chunk: some numbers are summed over windows, the rest is of their last step."""
-
-    def __init__(self, steps: int, thin: int, summed: int) -> None:
-        self.thin = thin
-        self.sums = np.zeros((steps // thin, summed))
-
-    def add(self, begin: int, end: int, told: _Told) -> None:
-        """The steps after `begin` up to `end`, the first of the arrays' rows."""
-        state, action, numbers = (np.asarray(part)[: end - begin] for part in told)
-        summed, last = np.split(numbers, [self.sums.shape[1]], axis=1)
-        if begin == 0:
-            self.state, self.action, self.last = (
-                np.zeros((len(self.sums), *part.shape[1:]), part.dtype) for part in (state, action, last)
-            )
-        if self.thin == 1:  # each step is a window, and summing over one costs a short run as much as the rest
-            for held, part in zip(
-                (self.sums, self.state, self.action, self.last), (summed, state, action, last), strict=True
-            ):
-                held[begin:end] = part
-            return
-        # Rows at which windows begin; the first may have begun in the chunk before.
-        first = begin // self.thin
-        starts = np.arange(-(begin % self.thin), end - begin, self.thin)
-        self.sums[first : first + len(starts)] += np.add.reduceat(summed, np.maximum(starts, 0), axis=0)
-        ends = starts[starts + self.thin <= end - begin] + self.thin - 1
-        for held, part in ((self.state, state), (self.action, action), (self.last, last)):
-            held[first : first + len(ends)] = part[ends]
-
-
 @partial(jax.jit, static_argnames="goal")
 def baseline_of(truth: Any, kernel: Any, *, goal: Objective) -> Any:
-    """What regret is measured against in a world with this kernel and these rewards, with 64 bits on."""
+    """Compute what regret is measured against in a world with this kernel and these rewards, with 64 bits on.
+
+    Parameters
+    ----------
+    truth : Problem, or that of a continuous or simulated MDP
+        With the true mean rewards.
+    kernel : array [state, action, outcome], or pytree
+    goal : Objective
+
+    Returns
+    -------
+    pytree
+        As ``goal.baseline`` gives it.
+    """
     return goal.baseline(truth, kernel)
 
 
 def _agent(setting: _Setting, rules: Any, belief: Any) -> tuple[Rules, Any]:
-    """The agent's functions, and its belief, which begins with the setting's prior if there is one."""
+    """Return the agent's functions, and its belief, which begins with the setting's prior if there is one."""
     if setting.prior is not None:
         belief = belief.with_prior(setting.prior)
     agent: Rules = rules(belief, setting.problem, setting.options)
@@ -214,20 +184,21 @@ def _agent(setting: _Setting, rules: Any, belief: Any) -> tuple[Rules, Any]:
 
 @partial(jax.jit, static_argnames=("rules", "belief"))
 def _kept(state: Any, setting: _Setting, *, rules: Any, belief: Any) -> tuple[Any, Any]:
-    """What a checkpoint keeps: the belief's state, and the policy in use."""
+    """Return what a checkpoint keeps: the belief's state, and the policy in use."""
     agent, _ = _agent(setting, rules, belief)
     return agent.belief(state), agent.policy(state)
 
 
 def _regret(agent: Rules, setting: _Setting, goal: Objective, state: Any) -> Any:
+    """Return the regret of the policy in use, from which steps are charged."""
     return goal.regret(setting.truth, setting.kernel, setting.baseline, agent.policy(state))
 
 
 @partial(jax.jit, static_argnames=("rules", "belief", "world", "goal"))
 def _first(
-    key: Array, setting: _Setting, *, rules: Any, belief: Any, world: Any, goal: Objective
-) -> tuple[Array, _Moment]:
-    """The keys of the steps' random numbers, and the moment before the first step."""
+    key: Key[Array, ""], setting: _Setting, *, rules: Any, belief: Any, world: Any, goal: Objective
+) -> tuple[Key[Array, " 2"], _Moment]:
+    """Return the keys of the steps' random numbers, and the moment before the first step."""
     agent_key, world_key, start_key, init_key = random.split(key, 4)
     agent, _ = _agent(setting, rules, belief)
     initial = agent.init(init_key)
@@ -241,37 +212,58 @@ def _first(
 
 @partial(jax.jit, static_argnames=("rules", "belief", "world", "goal", "robust_draws"))
 def advance(
-    keys: Array,
+    keys: Key[Array, " 2"],
     moment: _Moment,
     setting: _Setting,
-    taken: Array,
-    until: Array,
+    taken: Int[Array, ""],
+    until: Int[Array, ""],
     *,
     rules: Any,
     belief: Any,
     world: Any,
     goal: Objective,
     robust_draws: int,
-) -> tuple[_Moment, _Told, dict[str, Array]]:
-    """The moment `until - taken` steps on, at most `CHUNK`; what is told of them, and the column of each report."""
+) -> tuple[_Moment, Record, dict[str, Int[Array, ""]]]:
+    """Take the steps after number `taken` up to number `until`, at most `CHUNK`.
+
+    Parameters
+    ----------
+    keys : array [2]
+        The world's and the agent's.
+    moment : _Moment
+        After `taken` steps.
+    setting : _Setting
+    taken, until : int
+    rules, belief, world, goal, robust_draws
+        As for `run_agent`.
+
+    Returns
+    -------
+    moment : _Moment
+        After `until` steps.
+    records : Record, leading axis [CHUNK]
+    columns : dict of int
+        The place of each report in the records' numbers, after those that are summed.
+    """
     problem, truth, kernel = setting.problem, setting.truth, setting.kernel
     agent, belief = _agent(setting, rules, belief)
     take_step = world(truth, kernel).step
 
-    def begin(key: Array, state: Any) -> tuple[Any, Any]:
+    def begin(key: Key[Array, ""], state: Any) -> tuple[Any, Any]:
         state = agent.begin(key, state)
         return state, _regret(agent, setting, goal, state)
 
-    def lay_floor(taken: Array, state: Any, floor: _Floor) -> _Floor:
+    def lay_floor(taken: Int[Array, ""], state: Any, floor: _Floor) -> _Floor:
         assert setting.robust is not None
         key, level = setting.robust
         sites = belief.sample(random.fold_in(key, taken), agent.belief(state), robust_draws)
         value = policy_iteration(problem, believed_draws(sites, problem), Quantile(level), value=floor.value).value
         return _Floor(value, goal.regret(truth, kernel, value, agent.policy(state)))
 
-    def step(now: _Moment, taken: Array, luck: Luck) -> tuple[_Moment, _Told]:
-        assert luck.keys is not None
-        key_begin, key_act, key_observe = luck.keys
+    def step(now: _Moment, taken: Int[Array, ""], random_numbers: RandomNumbers) -> tuple[_Moment, Record]:
+        assert random_numbers.keys is not None
+        key_begin, key_act, key_observe = random_numbers.keys
+        # Where a period begins, the agent plans, and what its steps will be charged is computed.
         state, regret = lax.cond(now.starts, begin, lambda key, state: (state, now.regret), key_begin, now.agent)
         action = agent.act(key_act, state, now.state)
         charges, floor = [goal.charge(truth, regret, now.state, action)], now.floor
@@ -280,16 +272,16 @@ def advance(
             charges.append(goal.charge(truth, floor.regret, now.state, action))
         if goal.gap is not None:
             charges.append(goal.gap(regret, now.state, action))
-        seen, next_s = take_step(luck.uniforms, now.state, action)
+        seen, next_s = take_step(random_numbers.uniforms, now.state, action)
         report = agent.report(state, now.state, action)
         names.update({name: column for column, name in enumerate(sorted(report))})
         # One array a step: on a CPU each array written in a loop costs as much as a small kernel.
         numbers = jnp.stack([seen.reward, *charges, *(report[name].astype(float) for name in names)])
-        told = _Told(now.state, action, numbers)
+        record = Record(now.state, action, numbers)
         state = agent.observe(key_observe, state, seen)
-        starts = agent.ends(luck.uniforms[COIN], state, seen)
-        return _Moment(state, next_s, regret, floor, jnp.asarray(starts)), told
+        starts = agent.ends(random_numbers.uniforms[AGENT], state, seen)
+        return _Moment(state, next_s, regret, floor, jnp.asarray(starts)), record
 
     names: dict[str, int] = {}
-    moment, told = walk(step, keys, moment, taken, until, noisy=problem.noise is not None)
-    return moment, told, {name: jnp.int32(column) for name, column in names.items()}
+    moment, records = walk(step, keys, moment, taken, until, noisy=problem.noise is not None)
+    return moment, records, {name: jnp.int32(column) for name, column in names.items()}

@@ -10,26 +10,28 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import xarray as xr
 from jax import lax, random
+from jaxtyping import Key
 
 from bayesmdp.agents import Agent
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, replicate_numbers
-from bayesmdp.model_reading.read_model import Model, sample_prior
+from bayesmdp.model_reading.read_model import Model
 from bayesmdp.posterior import Belief
 from bayesmdp.problems.decision_problem import DecisionProblem, for_space
 from bayesmdp.simulation.assemble import Run, assemble
-from bayesmdp.simulation.checks import check_rewards, check_room, check_run, warn_of_lost_particles
+from bayesmdp.simulation.checks import warn_of_lost_particles
+from bayesmdp.simulation.prepare import Prepared, draw_truth, prepare, window_length
 from bayesmdp.simulation.provenance import provenance, resumable
-from bayesmdp.simulation.regret import OBJECTIVES
+from bayesmdp.simulation.regret import OBJECTIVES, Objective
 from bayesmdp.simulation.robustness import Robust, quantile_values
 from bayesmdp.simulation.rollout import baseline_of, run_agent
-from bayesmdp.simulation.threads import Interrupted, OnReplicate, in_threads
+from bayesmdp.simulation.threads import OnReplicate, run_replicates
 
 __all__ = ["simulate"]
 
@@ -113,94 +115,111 @@ def simulate(
     (1, 3)
     """
     steps, numbers = integer("steps", steps, 1), replicate_numbers(replicates)
-    check_run(mdp, agents, truth, robust, steps)
-    seed, thin = integer("seed", seed, 0), integer("thin", thin, 1)
-    if steps % thin:
-        raise ValueError(f"thin must divide steps; got thin={thin}, steps={steps}")
+    seed, thin = integer("seed", seed, 0), window_length(thin, steps)
     marks = sorted({integer("a checkpoint", mark, 1) for mark in checkpoints})
     if marks and marks[-1] > steps:
         raise ValueError(f"checkpoint {marks[-1]} lies beyond the last step, {steps}")
     checkpoint_draws = integer("checkpoint_draws", checkpoint_draws, 0)
+    prepared = prepare(mdp, agents, truth=truth, robust=robust, steps=steps)
+    beliefs, goal = prepared.beliefs, for_space(OBJECTIVES, mdp)[mdp.objective]
     with jax.enable_x64(True):
-        beliefs = {name: agent.make_belief(mdp) for name, agent in agents.items()}
-        probe = None if truth is None else sample_prior(truth, random.key(0), mdp.sizes)
-        check_rewards(mdp, beliefs, probe)
-        check_room(beliefs, steps)
-        keys = {replicate: random.fold_in(random.key(seed), replicate) for replicate in numbers}
-        # Once for all replicates.
-        options = {name: dict(agent.options) for name, agent in agents.items()}
-        problem, kernel, options = jax.device_put((mdp.problem, mdp.dynamics, options))
-        goal = for_space(OBJECTIVES, mdp)[mdp.objective]
-        baseline = baseline_of(problem, kernel, goal=goal) if truth is None else None
+        baseline = baseline_of(prepared.problem, prepared.kernel, goal=goal) if truth is None else None
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
-    attrs = provenance(mdp, agents, beliefs, truth, probe, robust, **run_of)
-    done = resumable(resume, attrs)
-
-    def run(name: str, replicate: int) -> Run:
-        began = time.perf_counter()
-        with jax.enable_x64(True):  # the setting is a thread's own
-            agent_key, truth_key, draw_key = random.split(keys[replicate], 3)
-            belief = beliefs[name]
-            if robust and belief:  # keys apart from the others, so that measuring changes nothing
-                floor_key, value_key = random.split(random.fold_in(keys[replicate], 3))
-            drawn = {} if truth is None else sample_prior(truth, truth_key, mdp.sizes)
-            reward = drawn.get("reward")
-            rollout = run_agent(
-                agent_key,
-                problem,
-                drawn.get("transition", kernel),
-                options[name],
-                checkpoints=marks,
-                robust=(floor_key, np.float64(robust.level)) if robust and belief else None,
-                reward=reward if reward is None or reward.ndim == 3 else reward[..., None],
-                baseline=baseline,
-                rules=agents[name].rules,
-                belief=belief,
-                world=mdp.world,
-                goal=goal,
-                steps=steps,
-                thin=thin,
-                robust_draws=robust.num_draws if robust and belief else 0,
-            )
-            draws, values = {}, np.full(len(marks), np.nan)
-            if marks and checkpoint_draws and belief is not None:
-                draws = sample_beliefs(draw_key, rollout.beliefs, belief, checkpoint_draws)
-            if marks and robust and belief is not None:
-                values = quantile_values(
-                    value_key,
-                    rollout.beliefs,
-                    rollout.policies,
-                    mdp.problem,
-                    np.float64(robust.level),
-                    belief=belief,
-                    num_draws=robust.num_draws,
-                )
-            rollout = rollout._replace(beliefs=None, policies=None)
-            rollout, draws, values = jax.tree.map(np.asarray, (rollout, draws, values))
-        return Run(rollout, draws, values, time.perf_counter() - began)
-
-    todo = [(name, replicate) for replicate in numbers if replicate not in done for name in agents]
-    runs: dict[tuple[str, int], Run] = {}
-    try:
-        for task, finished in in_threads(run, todo, _program_of(agents, beliefs), workers):
-            runs[task] = finished
-            if on_replicate is not None:
-                on_replicate(*task, finished.seconds)
-    except KeyboardInterrupt as stop:
-        raise Interrupted(assemble(mdp, beliefs, runs, attrs, resume)) from stop
-    result = assemble(mdp, beliefs, runs, attrs, resume)
-    assert result is not None
+    attrs = provenance(mdp, agents, beliefs, truth, prepared.probe, robust, **run_of)
+    call = _Call(mdp, agents, truth, robust, prepared, goal, baseline, seed, steps, thin, marks, draws=checkpoint_draws)
+    result = run_replicates(
+        partial(_run, call),
+        {name: (agent.rules, beliefs[name]) for name, agent in agents.items()},
+        numbers,
+        lambda runs: assemble(mdp, beliefs, runs, attrs, resume),
+        done=resumable(resume, attrs),
+        workers=workers,
+        on_replicate=on_replicate,
+    )
     warn_of_lost_particles(result)
     return result
 
 
+class _Call(NamedTuple):
+    """What all runs of one call of `simulate` share.
+
+    Attributes
+    ----------
+    mdp, agents, truth, robust, seed, steps, thin
+        The arguments.
+    prepared : Prepared
+    goal : Objective
+    baseline : pytree, optional
+        What regret is measured against, where all replicates have the same truth.
+    checkpoints : list of int
+    draws : int
+        Posterior draws at each checkpoint.
+    """
+
+    mdp: DecisionProblem
+    agents: Mapping[str, Agent]
+    truth: Model | None
+    robust: Robust | None
+    prepared: Prepared
+    goal: Objective
+    baseline: Any
+    seed: int
+    steps: int
+    thin: int
+    checkpoints: list[int]
+    draws: int
+
+
+def _run(call: _Call, name: str, replicate: int) -> Run:
+    """Run one agent in one replicate, which is a pure function of the seed and the replicate's number."""
+    began = time.perf_counter()
+    agent, belief = call.agents[name], call.prepared.beliefs[name]
+    robust = None if belief is None else call.robust
+    with jax.enable_x64(True):  # the setting is a thread's own
+        own_key = random.fold_in(random.key(call.seed), replicate)
+        agent_key, truth_key, draw_key = random.split(own_key, 3)
+        truth = draw_truth(call.truth, truth_key, call.mdp, call.prepared)
+        floor = None
+        if robust is not None:  # keys apart from the others, so that measuring changes nothing
+            floor_key, value_key = random.split(random.fold_in(own_key, 3))
+            floor = floor_key, np.float64(robust.level)
+        rollout = run_agent(
+            agent_key,
+            call.prepared.problem,
+            truth.kernel,
+            call.prepared.options[name],
+            checkpoints=call.checkpoints,
+            robust=floor,
+            reward=truth.reward,
+            baseline=call.baseline,
+            rules=agent.rules,
+            belief=belief,
+            world=call.mdp.world,
+            goal=call.goal,
+            steps=call.steps,
+            thin=call.thin,
+            robust_draws=0 if robust is None else robust.num_draws,
+        )
+        draws, values = {}, np.full(len(call.checkpoints), np.nan)
+        if call.checkpoints and call.draws and belief is not None:
+            draws = _sample_beliefs(draw_key, rollout.beliefs, belief, call.draws)
+        if call.checkpoints and robust is not None:
+            values = quantile_values(
+                value_key,
+                rollout.beliefs,
+                rollout.policies,
+                call.mdp.problem,
+                np.float64(robust.level),
+                belief=belief,
+                num_draws=robust.num_draws,
+            )
+        rollout = rollout._replace(beliefs=None, policies=None)
+        rollout, draws, values = jax.tree.map(np.asarray, (rollout, draws, values))
+    return Run(rollout, draws, values, time.perf_counter() - began)
+
+
 @partial(jax.jit, static_argnames=("belief", "num_draws"))
-def sample_beliefs(key: Array, states: Any, belief: Belief, num_draws: int) -> dict[str, Array]:
-    """Posterior draws {site: [checkpoint, draw, ...]} of belief states with a leading checkpoint axis."""
+def _sample_beliefs(key: Key[Array, ""], states: Any, belief: Belief, num_draws: int) -> dict[str, Array]:
+    """Return posterior draws {site: [checkpoint, draw, ...]} of belief states with a leading checkpoint axis."""
     keys = random.split(key, jax.tree.leaves(states)[0].shape[0])
     return lax.map(lambda inputs: belief.sample(inputs[0], inputs[1], num_draws), (keys, states))
-
-
-def _program_of(agents: Mapping[str, Agent], beliefs: Mapping[str, Any]) -> dict[str, Any]:
-    """What each agent's compiled program depends on."""
-    return {name: (agent.rules, beliefs[name]) for name, agent in agents.items()}

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from typing import Any
+from typing import Protocol
 
 import xarray as xr
 
-__all__ = ["Interrupted", "OnReplicate", "in_threads"]
+__all__ = ["Interrupted", "OnReplicate", "Timed", "run_replicates"]
 
 
 type OnReplicate = Callable[[str, int, float], None]
+"""Called with (agent, replicate, seconds) after each run."""
+
+
+class Timed(Protocol):
+    """A finished run that says how long it took."""
+
+    @property
+    def seconds(self) -> float: ...
 
 
 class Interrupted(KeyboardInterrupt):
@@ -24,14 +32,65 @@ class Interrupted(KeyboardInterrupt):
         self.result = result
 
 
-def in_threads[Finished](
+def run_replicates[Finished: Timed](
+    run: Callable[[str, int], Finished],
+    programs: Mapping[str, Hashable],
+    replicates: Sequence[int],
+    join: Callable[[Mapping[tuple[str, int], Finished]], xr.DataTree | None],
+    *,
+    done: Collection[int] = (),
+    workers: int | None = None,
+    on_replicate: OnReplicate | None = None,
+) -> xr.DataTree:
+    """Run all agents in all replicates that are not done yet, on threads, and join what they return.
+
+    Parameters
+    ----------
+    run : callable
+        ``run(agent, replicate)``, which returns a finished run.
+    programs : mapping of agent to hashable
+        The agents, and what the compiled program of each depends on: agents with equal ones share a program.
+    replicates : sequence of int
+    join : callable
+        ``join({(agent, replicate): run}) -> DataTree``, of those replicates that every agent finished.
+    done : collection of int
+        Replicates to leave out.
+    workers : int, optional
+        Threads; by default as many as there are cores.
+    on_replicate : callable, optional
+        Called after each run, from the calling thread.
+
+    Returns
+    -------
+    DataTree
+
+    Raises
+    ------
+    Interrupted
+        On Ctrl-C, carrying what is done.
+    """
+    todo = [(agent, replicate) for replicate in replicates if replicate not in done for agent in programs]
+    runs: dict[tuple[str, int], Finished] = {}
+    try:
+        for task, finished in _in_threads(run, todo, programs, workers):
+            runs[task] = finished
+            if on_replicate is not None:
+                on_replicate(*task, finished.seconds)
+    except KeyboardInterrupt as stop:
+        raise Interrupted(join(runs)) from stop
+    result = join(runs)
+    assert result is not None
+    return result
+
+
+def _in_threads[Finished](
     run: Callable[[str, int], Finished],
     todo: Sequence[tuple[str, int]],
-    program: Mapping[str, Any],
+    programs: Mapping[str, Hashable],
     workers: int | None,
 ) -> Iterator[tuple[tuple[str, int], Finished]]:
-    """Finished runs as they come. Each program's first run goes ahead alone, so that it is compiled once."""
-    first = {program[name]: (name, replicate) for name, replicate in reversed(todo)}
+    """Yield finished runs as they come. Each program's first run goes ahead alone, so that it is compiled once."""
+    first = {programs[name]: (name, replicate) for name, replicate in reversed(todo)}
     ahead = list(first.values())
     for stage in (ahead, [task for task in todo if task not in ahead]):
         pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)

@@ -2,7 +2,7 @@
 
 The loop is called for at most `CHUNK` steps at a time, from any step on, so that nothing compiles again for a longer
 run. Random numbers are laid out by step: the world's depend on the run's key and the step alone, so agents run together
-meet the same luck, and a shorter run is the beginning of a longer one.
+meet the same random numbers, and a shorter run is the beginning of a longer one.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
+from jaxtyping import Float, Int, Key
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.problems.problem import Problem
-from bayesmdp.problems.world import Step, invert
+from bayesmdp.problems.world import AGENT, NOISE, Step, invert
 
-__all__ = ["CHUNK", "COIN", "Luck", "chunks", "follow_policy", "walk"]
+__all__ = ["CHUNK", "RandomNumbers", "chunks", "follow_policy", "walk"]
 
 CHUNK, BLOCK = 4_096, 256
 """Most steps of one call, and those whose random numbers are made at once.
@@ -28,61 +29,101 @@ CHUNK, BLOCK = 4_096, 256
 A call of more steps costs a short run more: it makes arrays of so many rows whatever it is asked for.
 """
 
-UNIFORMS, COIN = 3, 2
-"""Uniform numbers a step: two for the world, one for the agent's coin or a randomised policy's choice."""
-
 
 def chunks(steps: int, checkpoints: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Where the calls that make up a run begin and end: at most `CHUNK` steps apart, and at each checkpoint."""
+    """Return where the calls that make up a run begin and end: at most `CHUNK` steps apart, and at each checkpoint.
+
+    Parameters
+    ----------
+    steps : int
+        Steps of the run.
+    checkpoints : sequence of int
+        Numbers of steps after which a call has to end.
+
+    Returns
+    -------
+    iterator of (begin, end)
+        Numbers of steps taken.
+    """
     ends = sorted({*range(CHUNK, steps, CHUNK), *checkpoints, steps})
     return zip([0, *ends], ends, strict=False)
 
 
-class Luck(NamedTuple):
-    """Random numbers of a step: uniform ones, and the keys with which an agent begins, acts and observes."""
+class RandomNumbers(NamedTuple):
+    """The random numbers of a step, or of several with a leading axis.
 
-    uniforms: Array
-    keys: Array | None
+    Attributes
+    ----------
+    uniforms : array [..., place]
+        Uniform in [0, 1), in the places that :mod:`bayesmdp.problems.world` names.
+    keys : array [..., 3], optional
+        With which an agent begins, acts and observes; None where no agent acts.
+    """
+
+    uniforms: Float[Array, "*step place"]
+    keys: Key[Array, "*step use"] | None
 
 
 def walk(
-    step: Callable[[Any, Array, Luck], tuple[Any, Any]],
-    keys: Array,
+    step: Callable[[Any, Array, RandomNumbers], tuple[Any, Any]],
+    keys: Key[Array, " owner"],
     moment: Any,
-    taken: Array,
-    until: Array,
+    taken: Int[Array, ""],
+    until: Int[Array, ""],
     *,
     noisy: bool,
 ) -> tuple[Any, Any]:
-    """The moment after step number `until`, begun after `taken`, and what each step told, in arrays of `CHUNK` rows."""
+    """Take the steps after number `taken` up to number `until`, at most `CHUNK`.
+
+    Parameters
+    ----------
+    step : callable
+        ``step(moment, taken, random_numbers) -> (moment, record)``.
+    keys : array [owner]
+        The world's key, and the agent's if there is one.
+    moment : pytree
+        Where the run is after `taken` steps.
+    taken, until : int
+    noisy : bool
+        Whether the world also needs a number for the noise of rewards.
+
+    Returns
+    -------
+    moment : pytree
+        Where the run is after `until` steps.
+    records : pytree, leading axis [CHUNK]
+        What was recorded of each step; rows beyond the last step are zeros.
+    """
     noise_key = random.fold_in(keys[0], 1) if noisy else None
-    luck_after = partial(_luck, keys, noise_key)
-    shapes = jax.eval_shape(lambda: step(moment, taken, jax.tree.map(lambda part: part[0], luck_after(taken))))
-    told = jax.tree.map(lambda leaf: jnp.zeros((CHUNK, *leaf.shape), leaf.dtype), shapes[1])
+    numbers_after = partial(_random_numbers, keys, noise_key)
+    shapes = jax.eval_shape(lambda: step(moment, taken, jax.tree.map(lambda part: part[0], numbers_after(taken))))
+    records = jax.tree.map(lambda leaf: jnp.zeros((CHUNK, *leaf.shape), leaf.dtype), shapes[1])
 
-    def block(carry: Any) -> Any:
-        at, moment, told = carry
-        luck = luck_after(at)
+    def next_block(carry: Any) -> Any:
+        before, moment, records = carry
+        numbers = numbers_after(before)
 
-        def one(i: Array, carry: Any) -> Any:
-            moment, told = carry
-            moment, new = step(
-                moment, at + i, jax.tree.map(lambda part: lax.dynamic_index_in_dim(part, i, 0, False), luck)
+        def next_step(i: Int[Array, ""], carry: Any) -> Any:
+            moment, records = carry
+            moment, record = step(
+                moment, before + i, jax.tree.map(lambda part: lax.dynamic_index_in_dim(part, i, 0, False), numbers)
             )
             # Indexing with .at would scatter, which is slower on a CPU.
-            write = partial(lax.dynamic_update_index_in_dim, index=at - taken + i, axis=0)
-            return moment, jax.tree.map(write, told, new)
+            write = partial(lax.dynamic_update_index_in_dim, index=before - taken + i, axis=0)
+            return moment, jax.tree.map(write, records, record)
 
-        return at + BLOCK, *lax.fori_loop(0, jnp.minimum(BLOCK, until - at), one, (moment, told))
+        return before + BLOCK, *lax.fori_loop(0, jnp.minimum(BLOCK, until - before), next_step, (moment, records))
 
-    return lax.while_loop(lambda carry: carry[0] < until, block, (taken, moment, told))[1:]
+    return lax.while_loop(lambda carry: carry[0] < until, next_block, (taken, moment, records))[1:]
 
 
-def _luck(keys: Array, noise_key: Array | None, taken: Array) -> Luck:
-    """Of the next `BLOCK` steps: of step t the words 3 t to 3 t + 2 of each key, and word t of that for noisy rewards.
+def _random_numbers(
+    keys: Key[Array, " owner"], noise_key: Key[Array, ""] | None, taken: Int[Array, ""]
+) -> RandomNumbers:
+    """Make those of the next `BLOCK` steps: of step t the words 3 t to 3 t + 2 of each key, and word t of the noise's.
 
-    The keys are the world's, and the agent's if there is one. One sweep makes all words, since each costs time to
-    compile; they are those of ``random.split(key, (steps, 3))`` and ``random.uniform(key, (steps, 3))``.
+    One sweep makes all words, since each costs time to compile; they are those of ``random.split(key, (steps, 3))``
+    and ``random.uniform(key, (steps, 3))``.
     """
     step = taken + jnp.arange(BLOCK)
     words = (3 * step[:, None] + jnp.arange(3)).ravel()
@@ -93,45 +134,82 @@ def _luck(keys: Array, noise_key: Array | None, taken: Array) -> Luck:
     owner = jnp.repeat(jnp.arange(len(parts)), np.array([part.size for part in asked]))
     made = jax.vmap(random.fold_in)(jnp.stack(owners)[owner], jnp.concatenate(asked))
     world, *rest = jnp.split(made, np.cumsum([part.size for part in asked])[:-1])
-    uniforms = _uniform(world).reshape(BLOCK, UNIFORMS)
+    uniforms = _uniform(world).reshape(BLOCK, NOISE)
     if noise_key is not None:
         uniforms = jnp.concatenate([uniforms, _uniform(rest.pop())[:, None]], axis=1)
-    return Luck(uniforms, rest[0].reshape(BLOCK, 3) if rest else None)
+    return RandomNumbers(uniforms, rest[0].reshape(BLOCK, 3) if rest else None)
 
 
-def _uniform(keys: Array) -> Array:
-    """Numbers in [0, 1) from the first 52 of the keys' 64 bits, as `jax.random.uniform` makes them."""
+def _uniform(keys: Key[Array, "*batch"]) -> Float[Array, "*batch"]:
+    """Return numbers in [0, 1) from the first 52 of the keys' 64 bits, as `jax.random.uniform` makes them."""
     words = random.key_data(keys)[..., :2].astype(jnp.uint64)
     bits = words[..., 0] << 20 | words[..., 1] >> 12
     return lax.bitcast_convert_type(bits | np.uint64(0x3FF0000000000000), jnp.float64) - 1
 
 
-def follow_policy(key: Array, problem: Problem, kernel: Array, policy: Array, *, world: Any, steps: int) -> Step:
-    """`steps` steps of a policy given as probabilities [state, action], with 64 bits on: fields [step], on the host."""
+def follow_policy(
+    key: Key[Array, ""],
+    problem: Problem,
+    kernel: Float[Array, "state action outcome"],
+    policy: Float[Array, "state action"],
+    *,
+    world: Any,
+    steps: int,
+) -> Step:
+    """Follow a policy given as probabilities for `steps` steps, with 64 bits on.
+
+    Parameters
+    ----------
+    key : key
+    problem : Problem
+    kernel : array [state, action, outcome]
+        The true one.
+    policy : array [state, action]
+    world : callable
+        ``world(problem, kernel) -> World``.
+    steps : int
+
+    Returns
+    -------
+    Step
+        Fields [step], on the host.
+    """
     problem, kernel, policy = jax.device_put((problem, kernel, policy))
     keys, state = _set_out(key, problem, kernel, world=world)
     parts = []
     for begin, end in chunks(steps, ()):
-        state, seen = _follow(keys, state, problem, kernel, policy, np.int32(begin), np.int32(end), world=world)
-        parts.append(jax.tree.map(lambda field: np.asarray(field)[: end - begin], seen))  # noqa: B023
+        state, record = _follow(keys, state, problem, kernel, policy, np.int32(begin), np.int32(end), world=world)
+        parts.append(jax.tree.map(lambda field: np.asarray(field)[: end - begin], record))  # noqa: B023
     return jax.tree.map(lambda *fields: np.concatenate(fields), *parts)
 
 
 @partial(jax.jit, static_argnames="world")
-def _set_out(key: Array, problem: Problem, kernel: Array, *, world: Any) -> tuple[Array, Array]:
+def _set_out(
+    key: Key[Array, ""], problem: Problem, kernel: Float[Array, "state action outcome"], *, world: Any
+) -> tuple[Key[Array, " 1"], Int[Array, ""]]:
+    """Return the key of the steps' random numbers, and the first state."""
     start_key, step_key = random.split(key)
     return step_key[None], world(problem, kernel).start(start_key)
 
 
 @partial(jax.jit, static_argnames="world")
 def _follow(
-    keys: Array, state: Array, problem: Problem, kernel: Array, policy: Array, taken: Array, until: Array, *, world: Any
-) -> tuple[Array, Step]:
+    keys: Key[Array, " 1"],
+    state: Int[Array, ""],
+    problem: Problem,
+    kernel: Float[Array, "state action outcome"],
+    policy: Float[Array, "state action"],
+    taken: Int[Array, ""],
+    until: Int[Array, ""],
+    *,
+    world: Any,
+) -> tuple[Int[Array, ""], Step]:
+    """Take steps by actions drawn from the policy; return the state they lead to, and the steps."""
     take_step, choice = world(problem, kernel).step, jnp.cumsum(policy, -1)
 
-    def step(state: Array, taken: Array, luck: Luck) -> tuple[Array, Step]:
+    def step(state: Int[Array, ""], taken: Int[Array, ""], numbers: RandomNumbers) -> tuple[Int[Array, ""], Step]:
         del taken
-        seen, following = take_step(luck.uniforms, state, invert(choice[state], luck.uniforms[COIN]))
-        return following, seen
+        record, following = take_step(numbers.uniforms, state, invert(choice[state], numbers.uniforms[AGENT]))
+        return following, record
 
     return walk(step, keys, state, taken, until, noisy=problem.noise is not None)

@@ -125,16 +125,16 @@ def optimistic_runs(agent, steps, runs):
         start, take = tabular_world(problem, jax.numpy.asarray(RIVER.transition))
         key = jax.random.key(0)
 
-        def one(carry, luck):
+        def one(carry, uniforms):
             state, s, starts = carry
             state = jax.lax.cond(starts, lambda state: rules.begin(key, state), lambda state: state, state)
             above = (state.value - best).min()
-            step, following = take(luck, s, rules.act(key, state, s))
+            step, following = take(uniforms, s, rules.act(key, state, s))
             state = rules.observe(key, state, step)
-            return (state, following, rules.ends(luck[2], state, step)), (above, state.value.min() - best.min())
+            return (state, following, rules.ends(uniforms[2], state, step)), (above, state.value.min() - best.min())
 
-        def run(luck):
-            return jax.lax.scan(one, (rules.init(key), start(key), jax.numpy.array(True)), luck)[1]
+        def run(uniforms):
+            return jax.lax.scan(one, (rules.init(key), start(key), jax.numpy.array(True)), uniforms)[1]
 
         run = jax.jit(run)
         lowest = [[x.min() for x in run(jax.random.uniform(jax.random.key(i), (steps, 3)))] for i in range(runs)]

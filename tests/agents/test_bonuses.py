@@ -11,7 +11,8 @@ from bayesmdp import agents
 from bayesmdp.agents import Agent
 from bayesmdp.agents.boss import merged
 from bayesmdp.agents.families.empirical_mdp import experience
-from bayesmdp.agents.families.planning import first_reaches, sampling_rules
+from bayesmdp.agents.families.periods import first_reaches
+from bayesmdp.agents.families.planning import sampling_rules
 from bayesmdp.models import dirichlet_transitions
 from bayesmdp.planning import Draws, Mean, policy_iteration
 from bayesmdp.posterior import exact_belief
@@ -147,7 +148,7 @@ def test_the_bonus_of_beb_is_of_prior_and_visits():
     counts = some_counts()
     with jax.enable_x64(True):
         rules, state = seen_state(agents.beb(PRIOR, scale=0.7), RIVER, counts)
-        told = [[float(rules.report(state, s, a)["bonus"]) for a in range(2)] for s in range(6)]
+        told = [[float(rules.report(state, s, a)["bonus"]) for a in np.arange(2)] for s in np.arange(6)]
     expected = 0.7 / (1 + 1 + counts.sum(-1))
     np.testing.assert_allclose(told, expected, rtol=1e-12)
     mean = (1 / 6 + counts) / (1 + counts.sum(-1))[..., None]

@@ -23,7 +23,7 @@ ARGUMENTS = {
     "begin": ["key", "state"],
     "act": ["key", "state", "s"],
     "observe": ["key", "state", "step"],
-    "ends": ["coin", "state", "step"],
+    "ends": ["uniform", "state", "step"],
     "policy": ["state"],
     "report": ["state", "s", "a"],
     "belief": ["state"],

@@ -176,7 +176,7 @@ def test_greedy_boltzmann_and_epsilon():
             policy = np.asarray(rules.policy(state))
             np.testing.assert_allclose(policy.sum(-1), 1)
             assert (policy[~SHOP.available] == 0).all()
-            for s in (0, 3, 20):
+            for s in np.array([0, 3, 20]):
                 keys = jax.random.split(jax.random.key(2), 20_000)
                 chosen = jax.vmap(partial(rules.act, state=state, s=s))(keys)
                 likely = (policy[s] > 1e-3) & (policy[s] < 1 - 1e-3)

@@ -44,8 +44,8 @@ def test_gain_and_span_agree_with_a_fine_grid():
 def test_next_states_have_the_distribution_that_is_linear_in_the_features(x, a):
     with jax.enable_x64(True):
         problem = jax.tree.map(jax.numpy.asarray, MACHINE.problem)
-        luck = jax.random.uniform(jax.random.key(0), (4_000, 2))
-        drawn = jax.vmap(lambda u: problem.draw(problem.parameters, u, np.float64(x), a))(luck)
+        uniforms = jax.random.uniform(jax.random.key(0), (4_000, 2))
+        drawn = jax.vmap(lambda u: problem.draw(problem.parameters, u, np.float64(x), a))(uniforms)
         features, reward = problem.view(problem.parameters, np.float64(x))
     assert stats.kstest(np.asarray(drawn), lambda y: bernstein(np.array(x)) @ kumaraswamy(y, a)).pvalue > 1e-3
     np.testing.assert_allclose(np.asarray(features)[a, 4 * a : 4 * a + 4], bernstein(np.array(x)), atol=1e-12)
@@ -53,8 +53,8 @@ def test_next_states_have_the_distribution_that_is_linear_in_the_features(x, a):
     np.testing.assert_allclose(reward, EARNED @ bernstein(np.array(x)), atol=1e-12)
 
 
-def _elsewhere(parameters, luck, state, action):
-    return luck[0]
+def _elsewhere(parameters, uniforms, state, action):
+    return uniforms[0]
 
 
 def test_runs_record_numbers_and_regret_against_the_gain(tmp_path):
@@ -117,7 +117,7 @@ def test_agents_and_arguments_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"view gives features \(3, 12\) and rewards \(3,\); .* 2 actions"):
         bm.ContinuousMDP(**parts, actions=("run", "repair"), span=1.0)
     with pytest.raises(ValueError, match=r"draw gives a state of shape \(2,\); expected that of start, \(\)"):
-        bm.ContinuousMDP(**{**parts, "draw": lambda p, luck, s, a: luck}, actions=("run", "spare", "repair"), span=1.0)
+        bm.ContinuousMDP(**{**parts, "draw": lambda p, u, s, a: u}, actions=("run", "spare", "repair"), span=1.0)
     with pytest.raises(
         ValueError, match=r"room for 10 steps on a continuous space; steps is 20: make it with horizon=20"
     ):

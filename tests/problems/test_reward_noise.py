@@ -101,5 +101,8 @@ def test_rewards_that_a_prior_thinks_impossible_are_refused():
     ones = np.where(RIVER.transition > 0, 1.0, 0.5)
     bm.simulate(RIVER.replace(reward=ones), agents, steps=10, replicates=1)
     unfit = normal_rewards(RIVER, dirichlet_transitions(RIVER), mean=3.0)
-    with pytest.raises(ValueError, match=r"truth draws mean rewards such as [-.\d]+, which are no probabilities"):
+    with pytest.raises(
+        ValueError,
+        match=r"truth draws mean rewards such as [-.\d]+, which are not probabilities, as noise='bernoulli' needs",
+    ):
         bm.simulate(coin, {"PSRL": bm.agents.psrl(unfit)}, steps=10, replicates=1, truth=unfit)

@@ -33,7 +33,7 @@ def fixed_rules(belief, problem, options):
         begin=lambda key, state: state,
         act=lambda key, state, s: policy[s],
         observe=lambda key, state, step: belief.observe(key, state, step),
-        ends=lambda coin, state, step: False,
+        ends=lambda uniform, state, step: False,
         policy=lambda state: policy,
         report=lambda state, s, a: {"action": a},
         belief=lambda state: state,
@@ -204,7 +204,7 @@ def test_the_users_precision_is_left_alone():
 
 def restless_rules(belief, problem, options):
     """The fixed policy, in a new period at every step."""
-    return fixed_rules(belief, problem, options)._replace(ends=lambda coin, state, step: True)
+    return fixed_rules(belief, problem, options)._replace(ends=lambda uniform, state, step: True)
 
 
 def restless(policy):

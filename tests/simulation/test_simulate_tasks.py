@@ -262,7 +262,9 @@ def test_bad_input_is_refused():
         bm.across_tasks(agent, "adats", covariance=-np.stack([np.eye(9)] * 4))
     with pytest.raises(ValueError, match="bogus= is an option of a method, and no method is given"):
         bm.across_tasks(agent, bogus=1)
-    with pytest.raises(ValueError, match=r"agents\['A'\] learns after 8 tasks, of which there are 6"):
+    with pytest.raises(
+        ValueError, match=r"agents\['A'\] learns its prior after a warm-up of 8 tasks, but there are only 6"
+    ):
         run({"A": bm.across_tasks(agent, "mtsrl+")})
     with pytest.raises(TypeError, match="agents must be a mapping"):
         run([agent])

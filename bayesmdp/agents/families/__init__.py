@@ -1,1 +1,1 @@
-"""What agents of one family share: planning, regression of Q-values, optimism."""
+"""What agents of one family share (planning, regression, optimism), and parts of what is long for one file."""

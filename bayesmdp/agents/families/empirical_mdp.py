@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from jaxtyping import Bool, Float
 
 from bayesmdp.agents.agent import Options
 from bayesmdp.foundation.arrays import Array
@@ -31,24 +32,37 @@ class Experience(NamedTuple):
     Attributes
     ----------
     visits : array [state, action]
+        How often each pair was tried.
     transition : array [state, action, outcome]
         Shares of tries; zeros where there were none.
     reward : array [state, action]
         Means; known rewards where rewards are known, 0 where nothing is.
     """
 
-    visits: Array
-    transition: Array
-    reward: Array
+    visits: Float[Array, "state action"]
+    transition: Float[Array, "state action outcome"]
+    reward: Float[Array, "state action"]
 
 
 def learns_reward(belief: Belief | QBelief) -> bool:
-    """Whether the prior speaks of rewards, so that the problem's own are not to be looked at."""
+    """Return whether the prior speaks of rewards, so that the problem's own are not to be looked at."""
     return not {"reward", "theta"}.isdisjoint(dict(belief.dims))
 
 
 def experience(belief: Belief, state: Any, problem: Problem) -> Experience:
-    """What was seen up to now, from a belief's state."""
+    """Return what was seen up to now.
+
+    Parameters
+    ----------
+    belief : Belief
+    state : pytree
+        The belief's.
+    problem : Problem
+
+    Returns
+    -------
+    Experience
+    """
     rows = belief.rows(state)
     counts = rows.weight.reshape(problem.num_states, problem.num_actions, problem.num_outcomes)
     visits = counts.sum(-1)
@@ -61,28 +75,73 @@ def experience(belief: Belief, state: Any, problem: Problem) -> Experience:
     return Experience(visits, transition, reward)
 
 
-def optimistic(seen: Experience, known: Array, reward: Array, problem: Problem, options: Options) -> Draws:
-    """The empirical MDP with `reward` [state, action] where pairs are `known`, and V_max elsewhere; see the module."""
-    once = largest_reward(problem, options)
-    most = once / (1 - problem.discount)
-    # Terminal states are worth 0.
-    most = jnp.where((problem.continuation == 0).any(), jnp.maximum(once, most), most)
+def optimistic(
+    seen: Experience,
+    known: Bool[Array, "state action"],
+    reward: Float[Array, "state action"],
+    problem: Problem,
+    options: Options,
+) -> Draws:
+    """Return the empirical MDP where pairs are known, with pairs worth V_max elsewhere; see the module.
+
+    Parameters
+    ----------
+    seen : Experience
+    known : bool array [state, action]
+    reward : array [state, action]
+        What known pairs are taken to earn.
+    problem : Problem
+    options : mapping
+        With ``max_reward``, unless the problem's largest is meant.
+
+    Returns
+    -------
+    Draws
+        One kernel and its rewards.
+    """
+    max_reward = largest_reward(problem, options)
+    v_max = max_reward / (1 - problem.discount)
+    # Terminal states are worth 0, which may be more than negative rewards for ever.
+    v_max = jnp.where((problem.continuation == 0).any(), jnp.maximum(max_reward, v_max), v_max)
     transition = jnp.where(known[..., None], seen.transition, 0)
-    return Draws(transition[None], jnp.where(known, reward, most)[..., None])
+    return Draws(transition[None], jnp.where(known, reward, v_max)[..., None])
 
 
 def largest_reward(problem: Problem, options: Options) -> Array:
-    """The option ``max_reward``, by default the problem's largest: that much these algorithms are told."""
+    """Return the option ``max_reward``: that much these algorithms are told of rewards.
+
+    Parameters
+    ----------
+    problem : Problem
+        Its largest reward is the default.
+    options : mapping
+
+    Returns
+    -------
+    float
+    """
     return options.get("max_reward", _bounds(problem)[1])
 
 
 def reward_range(problem: Problem, options: Options) -> Array:
-    """The option ``reward_range``, by default the problem's."""
+    """Return the option ``reward_range``.
+
+    Parameters
+    ----------
+    problem : Problem
+        The difference of its largest and its least reward is the default.
+    options : mapping
+
+    Returns
+    -------
+    float
+    """
     low, high = _bounds(problem)
     return options.get("reward_range", high - low)
 
 
-def _bounds(problem: Problem) -> tuple[Array, Array]:
+def _bounds(problem: Problem) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """Return the least and the largest reward of pairs that can be taken."""
     live = (problem.available & (problem.continuation > 0)[:, None])[..., None]
     return (
         jnp.min(problem.reward, where=live, initial=jnp.inf),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import random
+from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.foundation.arrays import Array
@@ -38,21 +39,22 @@ class FittedState(NamedTuple):
     Attributes
     ----------
     belief : pytree
+        The belief's own state.
     period : float
         Pseudo-episodes begun so far.
     fit : pytree
-        The approximation's.
+        What the approximation of Q is fitted to.
     policy : int array [point]
         The greedy actions at the points of the problem's mesh.
     account : dict of scalars
-        The judge's.
+        What the judge reports.
     """
 
     belief: Any
-    period: Array
+    period: Float[Array, ""]
     fit: Any
-    policy: Array
-    account: dict[str, Array]
+    policy: Int[Array, " point"]
+    account: dict[str, Float[Array, ""]]
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,12 @@ class FittedRules:
         problem = jax.tree.map(jnp.asarray, problem)
         approximate = self.approximation
 
-        def policy_of(fit: Any) -> Array:
+        def policy_of(fit: Any) -> Int[Array, " point"]:
             return jnp.argmax(approximate.value(fit, problem.features(problem.points)), -1).astype(jnp.int32)
 
-        def plan(key: Array, period: Array, believed: Any, fit: Any) -> tuple[Any, Any, dict[str, Array]]:
+        def plan(
+            key: Key[Array, ""], period: Float[Array, ""], believed: Any, fit: Any
+        ) -> tuple[Any, Any, dict[str, Float[Array, ""]]]:
             draw, simulate = random.split(key)
             believed, values = belief.draw(draw, believed)
             fit, account = fitted_q_iteration(
@@ -101,7 +105,7 @@ class FittedRules:
             )
             return believed, fit, account
 
-        def init(key: Array) -> FittedState:
+        def init(key: Key[Array, ""]) -> FittedState:
             first, other = random.split(key)
             believed = belief.init(first)
             features = jax.eval_shape(problem.features, problem.points).shape[-1]
@@ -110,19 +114,21 @@ class FittedRules:
             empty = {name: jnp.full(leaf.shape, jnp.nan, leaf.dtype) for name, leaf in account.items()}
             return FittedState(believed, jnp.zeros(()), fit, policy_of(fit), empty)
 
-        def begin(key: Array, state: FittedState) -> FittedState:
+        def begin(key: Key[Array, ""], state: FittedState) -> FittedState:
             period = state.period + 1
             believed, fit, account = plan(key, period, state.belief, state.fit)
             return FittedState(believed, period, fit, policy_of(fit), account)
 
-        def act(key: Array, state: FittedState, s: Array) -> Array:
+        def act(key: Key[Array, ""], state: FittedState, s: Float[Array, " coordinate"]) -> Int[Array, ""]:
             del key
             return jnp.argmax(approximate.value(state.fit, problem.features(s))).astype(jnp.int32)
 
-        def observe(key: Array, state: FittedState, step: Step) -> FittedState:
+        def observe(key: Key[Array, ""], state: FittedState, step: Step) -> FittedState:
             return state._replace(belief=belief.observe(key, state.belief, step))
 
-        def report(state: FittedState, s: Array, a: Array) -> dict[str, Array]:
+        def report(
+            state: FittedState, s: Float[Array, " coordinate"], a: Int[Array, ""]
+        ) -> dict[str, Float[Array, ""]]:
             return {**state.account, "period": state.period, **belief.report(state.belief)}
 
         return Rules(
@@ -130,7 +136,7 @@ class FittedRules:
             begin=begin,
             act=act,
             observe=observe,
-            ends=lambda coin, state, step: coin >= problem.discount,
+            ends=lambda uniform, state, step: uniform >= problem.discount,
             policy=lambda state: state.policy,
             report=report,
             belief=lambda state: state.belief,
@@ -150,7 +156,34 @@ def fitted_agent(
     samples: int,
     room: int,
 ) -> Agent:
-    """An agent of the family, its options checked."""
+    """Make an agent of the family.
+
+    Parameters
+    ----------
+    algorithm : str
+        Its name.
+    prior : NumPyro model of `Records`
+    judge : callable
+        ``judge(period, options) -> Judge``; a module-level function.
+    options : dict
+        Numbers that the judge reads.
+    num_draws : int
+        Posterior draws of a plan.
+    by : {"neural", "linear"} or Approximation
+    iterations, places, samples : int
+        See :func:`~bayesmdp.planning.fitted_q.fitted_q_iteration`.
+    room : int
+        Steps there is room for, where the posterior is followed by particles.
+
+    Returns
+    -------
+    Agent
+
+    Raises
+    ------
+    ValueError, TypeError
+        For numbers out of range, or a prior that is no function.
+    """
     static = {
         "num_draws": integer("num_draws", num_draws, 1),
         "iterations": integer("iterations", iterations, 1),
@@ -176,6 +209,18 @@ def fitted_agent(
     )
 
 
-def judged_alone(period: Array, options: Options) -> Judge:
-    """The mean over the draws: with one draw, that draw."""
+def judged_alone(period: Float[Array, ""], options: Options) -> Judge:
+    """Return the judge that takes the mean of the targets over the draws: with one draw, that draw's.
+
+    Parameters
+    ----------
+    period : float
+        The number of the pseudo-episode, which it does not read.
+    options : mapping
+        Not read either.
+
+    Returns
+    -------
+    callable
+    """
     return lambda y, anchors, alike: (y.mean(0), {})

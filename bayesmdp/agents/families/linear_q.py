@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import random
+from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.foundation.arrays import Array
@@ -27,11 +28,11 @@ __all__ = ["linear_q_agent"]
 
 
 class _State(NamedTuple):
-    """Of an agent: what it believes, the weights it acts by [stage, feature], and episodes begun."""
+    """What the agent believes, the weights that it acts by, and episodes begun."""
 
     belief: QState
-    theta: Array
-    period: Array
+    theta: Float[Array, "stage feature"]
+    period: Float[Array, ""]
 
 
 def linear_q_agent(
@@ -43,16 +44,34 @@ def linear_q_agent(
     lookahead: float = 1.0,
     epsilon: float = 0.0,
     temperature: float = 0.0,
-    **told: float,
+    **recorded: float,
 ) -> Agent:
-    """An agent of this family, its prior made for an MDP, and what else is to be recorded of it."""
+    """Make an agent of this family.
+
+    Parameters
+    ----------
+    algorithm : str
+        Its name.
+    prior : callable
+        ``prior(mdp)``, a NumPyro model with a site ``theta`` [stage, feature].
+    episodes : int, optional
+        Room for experience; see :func:`~bayesmdp.posterior.beliefs.q_values.q_belief`.
+    spread, lookahead, epsilon, temperature : float
+        The four numbers of the family; see the module.
+    **recorded : float
+        Options to be recorded in the results beside these.
+
+    Returns
+    -------
+    Agent
+    """
     room = None if episodes is None else integer("episodes", episodes, 1)
     return Agent(
         algorithm,
         _rules,
         lambda mdp: q_belief(prior(mdp), mdp, room),
         {"spread": spread, "lookahead": lookahead, "epsilon": epsilon, "temperature": temperature},
-        {**told, **({} if room is None else {"episodes": room})},
+        {**recorded, **({} if room is None else {"episodes": room})},
         objectives=("episode",),
     )
 
@@ -62,27 +81,29 @@ def _rules(belief: QBelief, problem: Problem, options: Options) -> Rules:
     assert features is not None
     assert stage is not None
 
-    def init(key: Array) -> _State:
+    def init(key: Key[Array, ""]) -> _State:
         return _State(belief.init(key), jnp.zeros((features.shape[-1],)) + belief.prior().mean, jnp.zeros(()))
 
-    def begin(key: Array, state: _State) -> _State:
+    def begin(key: Key[Array, ""], state: _State) -> _State:
+        # Backwards through the stages, each regressed on targets made with the draw of the next.
         believed, sites = belief.draw(key, state.belief, problem, options["spread"], options["lookahead"])
         return _State(believed, sites["theta"][0], state.period + 1)
 
-    def act(key: Array, state: _State, s: Array) -> Array:
+    def act(key: Key[Array, ""], state: _State, s: Int[Array, ""]) -> Int[Array, ""]:
         # The end has no stage of its own.
         q = features[s] @ state.theta[jnp.minimum(stage[s], len(state.theta) - 1)]
-        coin, choice, noise = random.split(key, 3)
+        explores, choice, noise = random.split(key, 3)
+        # In proportion to exp(Q / temperature), by the largest of Q / temperature plus Gumbel noise.
         heat = options["temperature"]
         tempered = q / jnp.where(heat > 0, heat, 1) + jnp.where(heat > 0, random.gumbel(noise, q.shape), 0)
-        uniform = random.gumbel(choice, q.shape)
-        values = jnp.where(random.uniform(coin) < options["epsilon"], uniform, tempered)
+        any_action = random.gumbel(choice, q.shape)
+        values = jnp.where(random.uniform(explores) < options["epsilon"], any_action, tempered)
         return jnp.argmax(jnp.where(problem.available[s], values, -jnp.inf)).astype(jnp.int32)
 
-    def observe(key: Array, state: _State, step: Step) -> _State:
+    def observe(key: Key[Array, ""], state: _State, step: Step) -> _State:
         return state._replace(belief=belief.observe(state.belief, step, problem))
 
-    def policy(state: _State) -> Array:
+    def policy(state: _State) -> Float[Array, "state action"]:
         theta = jnp.concatenate([state.theta, state.theta[-1:]])[stage]
         q = jnp.where(problem.available, jnp.einsum("saf,sf->sa", features, theta), -jnp.inf)
         count = problem.available.sum(-1, keepdims=True)
@@ -97,7 +118,7 @@ def _rules(belief: QBelief, problem: Problem, options: Options) -> Rules:
         begin=begin,
         act=act,
         observe=observe,
-        ends=lambda coin, state, step: step.last,
+        ends=lambda uniform, state, step: step.last,
         policy=policy,
         report=lambda state, s, a: {"period": state.period},
         belief=lambda state: state.belief,

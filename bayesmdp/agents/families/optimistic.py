@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jaxtyping import Bool, Float, Int
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number, reject_first
@@ -28,7 +29,28 @@ __all__ = [
 
 
 def bonus_options(horizon: int, span: float, scale: float, failure: float) -> dict[str, float]:
-    """Options that agents whose bonus grows with the span have in common, checked."""
+    """Return the options that agents whose bonus grows with the span have in common, checked.
+
+    Parameters
+    ----------
+    horizon : int, at least 2
+        T, the number of steps.
+    span : float, at least 0
+        sp(v*).
+    scale : float, at least 0
+        c.
+    failure : float in (0, 1)
+        delta.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError, TypeError
+        For numbers out of range.
+    """
     return {
         "horizon": integer("horizon", horizon, 2),
         "span": number("span", span, minimum=0),
@@ -40,18 +62,35 @@ def bonus_options(horizon: int, span: float, scale: float, failure: float) -> di
 def horizon_options(
     horizon: int, span: float, scale: float, failure: float, discount: float | None
 ) -> dict[str, float]:
-    """Those, and the discount; 1 - 1 / sqrt(T) by default."""
+    """Return `bonus_options` and the discount.
+
+    Parameters
+    ----------
+    horizon, span, scale, failure
+        As for `bonus_options`.
+    discount : float in (0, 1), optional
+        1 - 1 / sqrt(T) by default.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    ValueError, TypeError
+        For numbers out of range.
+    """
     options = bonus_options(horizon, span, scale, failure)
     theirs = 1 - options["horizon"] ** -0.5
     return options | {"discount": theirs if discount is None else number("discount", discount, above=0, below=1)}
 
 
 def unit_rewards(mdp: MDP) -> None:
-    """No belief; but refuse an MDP whose rewards are not of pairs or outside [0, 1], on which the bonuses rest."""
+    """Refuse an MDP whose rewards are not of pairs or lie outside [0, 1], on which bonuses rest; make no belief."""
     if (mdp.reward != mdp.reward[..., :1]).any():
         raise ValueError(
-            f"the reward of {mdp.name} depends on where a step leads, but this agent is told that of each pair: give "
-            "the mean, mdp.replace(reward=(mdp.transition * mdp.reward).sum(-1)), perhaps with noise"
+            f"the reward of {mdp.name} depends on where a step leads, but this agent reads one reward of each pair: "
+            "give the mean, mdp.replace(reward=(mdp.transition * mdp.reward).sum(-1)), perhaps with noise"
         )
     live = mdp.available[..., None]
     reject_first(
@@ -64,36 +103,56 @@ def unit_rewards(mdp: MDP) -> None:
 
 
 def dense_unit_rewards(mdp: MDP) -> None:
-    """`unit_rewards` of agents that take outcomes for states."""
+    """Refuse what `unit_rewards` does, and successor tables: for agents that take outcomes for states."""
     unit_rewards(mdp)
     if mdp.successor is not None:
         raise ValueError(f"{mdp.name} has a successor table, which this agent does not read: leave it out")
 
 
 def counter(mdp: MDP) -> Belief:
-    """A belief that is asked only how often what was seen, of an MDP with rewards in [0, 1]."""
+    """Make a belief that is asked only how often what was seen, of an MDP with rewards in [0, 1]."""
     unit_rewards(mdp)
     return exact_belief(dirichlet_transitions(mdp), mdp, num_draws=1)
 
 
 def dense_counter(mdp: MDP) -> Belief:
-    """`counter` of agents that take outcomes for states."""
+    """Make the belief of `counter`, and refuse successor tables: for agents that take outcomes for states."""
     dense_unit_rewards(mdp)
     return counter(mdp)
 
 
-def never(coin: Array, state: Any, step: Step) -> Array:
-    """`ends` of an agent that plans at every step, or never again."""
+def never(uniform: Float[Array, ""], state: Any, step: Step) -> Bool[Array, ""]:
+    """Return False: the `ends` of an agent whose planning has no periods.
+
+    Parameters
+    ----------
+    uniform, state, step
+        Not used.
+
+    Returns
+    -------
+    bool
+    """
     return jnp.zeros((), bool)
 
 
-def best_action(available: Array, values: Array) -> Array:
-    """The first of the `available` actions with the largest of `values`, both [action]."""
+def best_action(available: Bool[Array, " action"], values: Float[Array, " action"]) -> Int[Array, ""]:
+    """Return the available action with the largest value, the first of equals.
+
+    Parameters
+    ----------
+    available : bool array [action]
+    values : array [action]
+
+    Returns
+    -------
+    int
+    """
     return jnp.argmax(jnp.where(available, values, -jnp.inf)).astype(jnp.int32)
 
 
-def pair_features(problem: Problem) -> Array:
-    """Features [state, action, feature]: the problem's, or an indicator of each pair."""
+def pair_features(problem: Problem) -> Float[Array, "state action feature"]:
+    """Return the features [state, action, feature] of pairs: the problem's, or an indicator of each pair."""
     if problem.features is not None:
         return problem.features
     pairs = problem.available.shape

@@ -2,14 +2,9 @@
 
 An algorithm of this family is two functions. ``prepare(key, belief_state, period) -> Decision`` says at the start of a
 period what to plan for: kernels and rewards (drawn, mean or empirical, perhaps with a bonus) and a risk measure.
-``ends(coin, step, age, visits, before) -> bool`` says when the period is over; :func:`pseudo_episode`, :func:`every`,
-:func:`first_reaches` and :func:`doubling` are those there are. The rest is here: plans are for discounted value, or for
-the average reward where the problem has no discount.
-
-Pseudo-episodes are those of Xu et al. (2024), as used by Song, Wang and Zhou (2026), section 3.2: after each step a new
-one begins with probability 1 - discount, independently of the trajectory. Lengths are Geometric, so the expected sum of
-rewards over a pseudo-episode is the discounted value, and T steps hold 1 + (1 - discount)(T - 1) of them in
-expectation.
+``ends(uniform, step, age, visits, before) -> bool`` says when the period is over, as do those of
+:mod:`~bayesmdp.agents.families.periods`. The rest is here: plans are for discounted value, or for the average reward
+where the problem has no discount.
 """
 
 from __future__ import annotations
@@ -20,10 +15,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import random
+from jaxtyping import Bool, Float, Int, Key
 
 from bayesmdp.agents.agent import Options, Rules
+from bayesmdp.agents.families.periods import Ends, pseudo_episode
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.foundation.validation import integer
 from bayesmdp.planning import (
     Draws,
     GainPlan,
@@ -43,25 +39,17 @@ from bayesmdp.problems.world import Step
 __all__ = [
     "Decision",
     "PlannerState",
-    "doubling",
-    "episode_option",
-    "every",
-    "first_reaches",
     "live_mean",
     "planning_rules",
-    "pseudo_episode",
     "pseudo_episode_rules",
     "sampling_rules",
 ]
 
-type Ends = Callable[[Array, Step, Array, Array, Array], Array]
-"""``ends(coin, step, age, visits, before)``.
-
-A uniform number, the step, steps in the period, and visits of the step's pair, now and when the period began.
-"""
-
 MAX_ITERATIONS = 1_000
-"""Of a plan for the average reward, which a kernel that hardly hangs together has none of. Failures are counted."""
+"""Most iterations of a plan for the average reward; a kernel whose states hardly reach each other may need more.
+
+Plans that did not converge are reported as ``failures``.
+"""
 
 
 class Decision(NamedTuple):
@@ -86,9 +74,9 @@ class Decision(NamedTuple):
     belief: Any
     draws: Draws
     risk: Risk
-    account: dict[str, Array]
+    account: dict[str, Float[Array, " ..."]]
     problem: Problem | None = None
-    tolerance: Array | None = None
+    tolerance: Float[Array, ""] | None = None
 
 
 class PlannerState(NamedTuple):
@@ -115,48 +103,30 @@ class PlannerState(NamedTuple):
     """
 
     belief: Any
-    period: Array
-    age: Array
-    before: Array
-    value: Array
-    policy: Array
-    account: dict[str, Array]
-    solves: Array
-    failures: Array
-    bound: Array
+    period: Float[Array, ""]
+    age: Int[Array, ""]
+    before: Float[Array, "state action"]
+    value: Float[Array, " state"]
+    policy: Int[Array, " state"]
+    account: dict[str, Float[Array, " ..."]]
+    solves: Float[Array, ""]
+    failures: Float[Array, ""]
+    bound: Float[Array, ""]
 
 
-def pseudo_episode(problem: Problem) -> Ends:
-    """A period ends after each step with probability 1 - discount."""
-    return lambda coin, step, age, visits, before: coin >= problem.discount
+def live_mean(bonus: Float[Array, "state action"], problem: Problem) -> dict[str, Float[Array, " ..."]]:
+    """Return what agents with a bonus report.
 
+    Parameters
+    ----------
+    bonus : array [state, action]
+    problem : Problem
 
-def every(options: Options, problem: Problem) -> Ends:
-    """A period has as many steps as the option ``episode`` says; without it the problem's kind tells its length."""
-    if "episode" in options:
-        return lambda coin, step, age, visits, before: age >= options["episode"]
-    if problem.stage is not None:
-        return lambda coin, step, age, visits, before: step.last
-    return doubling() if problem.discount is None else pseudo_episode(problem)
-
-
-def first_reaches(times: Array) -> Ends:
-    """A period ends when a pair has just been tried so many times."""
-    return lambda coin, step, age, visits, before: visits == times
-
-
-def doubling() -> Ends:
-    """A period ends when a pair has been tried as often in it as in all before, and once. Jaksch et al. (2010)."""
-    return lambda coin, step, age, visits, before: visits >= 2 * jnp.maximum(before, 0.5)
-
-
-def episode_option(episode: int | None) -> dict[str, int]:
-    """The option ``episode`` of agents, checked; none for pseudo-episodes."""
-    return {} if episode is None else {"episode": integer("episode", episode, 1)}
-
-
-def live_mean(bonus: Array, problem: Problem) -> dict[str, Array]:
-    """What agents with a bonus report: that of the pair, and its mean over the pairs that can be taken."""
+    Returns
+    -------
+    dict
+        ``bonus``, and ``mean_bonus``, its mean over the pairs that can be taken.
+    """
     live = problem.available & (problem.continuation > 0)[:, None]
     return {"bonus": bonus, "mean_bonus": jnp.mean(bonus, where=live)}
 
@@ -167,9 +137,25 @@ def planning_rules(
     prepare: Callable[[Array, Any, Array], Decision],
     ends: Ends,
 ) -> Rules:
-    """Rules of an agent that plans for ``prepare(key, belief_state, period)`` whenever a period ``ends``."""
+    """Return the rules of an agent that plans anew for each period, and follows the plan until it ends.
 
-    def init(key: Array) -> PlannerState:
+    Parameters
+    ----------
+    belief : Belief
+    problem : Problem
+    prepare : callable
+        ``prepare(key, belief_state, period) -> Decision``: what to plan for.
+    ends : callable
+        ``ends(uniform, step, age, visits, before) -> bool``.
+
+    Returns
+    -------
+    Rules
+        They report ``period``, ``solves``, ``failures`` and ``bound`` (see `PlannerState`), the decision's account, and
+        what the belief reports.
+    """
+
+    def init(key: Key[Array, ""]) -> PlannerState:
         believed = belief.init(key)
         account = jax.eval_shape(lambda: prepare(random.key(0), believed, jnp.zeros(())).account)
         return PlannerState(
@@ -185,7 +171,7 @@ def planning_rules(
             bound=jnp.zeros(()),
         )
 
-    def begin(key: Array, state: PlannerState) -> PlannerState:
+    def begin(key: Key[Array, ""], state: PlannerState) -> PlannerState:
         period = state.period + 1
         decision = prepare(key, state.belief, period)
         plan = _plan(decision.problem or problem, decision, state.value)
@@ -202,21 +188,21 @@ def planning_rules(
             bound=jnp.maximum(state.bound, plan.bound),
         )
 
-    def act(key: Array, state: PlannerState, s: Array) -> Array:
+    def act(key: Key[Array, ""], state: PlannerState, s: Int[Array, ""]) -> Int[Array, ""]:
         del key
         return state.policy[s]
 
-    def observe(key: Array, state: PlannerState, step: Step) -> PlannerState:
+    def observe(key: Key[Array, ""], state: PlannerState, step: Step) -> PlannerState:
         return state._replace(belief=belief.observe(key, state.belief, step), age=state.age + 1)
 
-    def over(coin: Array, state: PlannerState, step: Step) -> Array:
+    def over(uniform: Float[Array, ""], state: PlannerState, step: Step) -> Bool[Array, ""]:
         s, a = step.state, step.action
-        return ends(coin, step, state.age, belief.visits(state.belief)[s, a], state.before[s, a])
+        return ends(uniform, step, state.age, belief.visits(state.belief)[s, a], state.before[s, a])
 
-    def report(state: PlannerState, s: Array, a: Array) -> dict[str, Array]:
-        told = {name: values[s, a] if values.ndim else values for name, values in state.account.items()}
-        told |= {name: getattr(state, name) for name in ("period", "solves", "failures", "bound")}
-        return told | belief.report(state.belief)
+    def report(state: PlannerState, s: Int[Array, ""], a: Int[Array, ""]) -> dict[str, Float[Array, ""]]:
+        account = {name: values[s, a] if values.ndim else values for name, values in state.account.items()}
+        counts = {name: getattr(state, name) for name in ("period", "solves", "failures", "bound")}
+        return account | counts | belief.report(state.belief)
 
     return Rules(
         init=init,
@@ -230,7 +216,8 @@ def planning_rules(
     )
 
 
-def _plan(problem: Problem, decision: Decision, value: Array) -> Plan | GainPlan:
+def _plan(problem: Problem, decision: Decision, value: Float[Array, " state"]) -> Plan | GainPlan:
+    """Plan by backward induction, for discounted value or for the average reward, as the problem is judged."""
     if problem.stage is not None:
         return backward_induction(problem, decision.draws, decision.risk)
     if problem.discount is not None:
@@ -244,12 +231,24 @@ def _plan(problem: Problem, decision: Decision, value: Array) -> Plan | GainPlan
 def pseudo_episode_rules(
     belief: Belief, problem: Problem, options: Options, risk: Callable[[Array, Array, Options], Quantile]
 ) -> Rules:
-    """Rules of an agent that plans draws under ``risk(period, visits, options)`` for each pseudo-episode.
+    """Return the rules of an agent that plans for a quantile of posterior draws in each pseudo-episode.
 
-    It reports the ``level`` planned at, and ``short``: the share of pairs whose budget of draws exceeds what there is.
+    Parameters
+    ----------
+    belief : Belief
+    problem : Problem
+    options : mapping
+    risk : callable
+        ``risk(period, visits, options) -> Quantile``, from the number of the pseudo-episode and visits [state, action].
+
+    Returns
+    -------
+    Rules
+        They report the ``level`` planned at, and ``short``: the share of pairs whose budget of draws exceeds what there
+        is.
     """
 
-    def prepare(key: Array, state: Any, period: Array) -> Decision:
+    def prepare(key: Key[Array, ""], state: Any, period: Float[Array, ""]) -> Decision:
         believed, sites = belief.draw(key, state)
         draws = believed_draws(sites, problem)
         measure = risk(period, belief.visits(believed), options)
@@ -268,12 +267,24 @@ def sampling_rules(
     ends: Ends,
     bonus: Callable[[Array, Any, Draws], tuple[Array, dict[str, Array]]] | None = None,
 ) -> Rules:
-    """Rules of an agent that plans for what it draws, with another reward: posterior sampling and its relatives.
+    """Return the rules of an agent that plans for what it draws: posterior sampling and its relatives.
 
-    ``bonus(key, belief_state, draws) -> (reward [draw, state, action, 1], account)``.
+    Parameters
+    ----------
+    belief : Belief
+    problem : Problem
+    ends : callable
+        When a period is over.
+    bonus : callable, optional
+        ``bonus(key, belief_state, draws) -> (reward, account)``: a reward in the place of the drawn one, [draw, state,
+        action, 1] or, where rewards are known, [state, action, 1], and what is reported of it.
+
+    Returns
+    -------
+    Rules
     """
 
-    def prepare(key: Array, state: Any, period: Array) -> Decision:
+    def prepare(key: Key[Array, ""], state: Any, period: Float[Array, ""]) -> Decision:
         believed, sites = belief.draw(key, state)
         draws = believed_draws(sites, problem)
         account: dict[str, Array] = {}
