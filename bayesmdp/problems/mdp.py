@@ -21,12 +21,7 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.foundation.validation import (
-    distributions,
-    labels,
-    number,
-    reject_first,
-)
+from bayesmdp.foundation.validation import distributions, labels, number, reject_first
 from bayesmdp.problems.elsewhere import ELSEWHERE, describe_rows
 from bayesmdp.problems.labels import index_of
 from bayesmdp.problems.mdp_arrays import (
