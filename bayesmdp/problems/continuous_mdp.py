@@ -51,7 +51,6 @@ class ContinuousProblem:
     draw: Draw = field(metadata={"static": True})
     num_actions: int = field(metadata={"static": True})
     num_features: int = field(metadata={"static": True})
-    noise: None = None
 
 
 def continuous_world(problem: ContinuousProblem, kernel: None) -> World:

@@ -74,7 +74,6 @@ class SimulatedProblem:
     alike: Callable[[Array], Array] = field(metadata={"static": True})
     model: Model = field(metadata={"static": True})
     num_actions: int = field(metadata={"static": True})
-    noise: None = None
 
     def nearest(self, state: Array) -> Array:
         """The mesh point nearest to a state."""

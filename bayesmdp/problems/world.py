@@ -56,12 +56,15 @@ class World(NamedTuple):
         ``start(key) -> state``.
     step : callable
         ``step(uniforms, state, action) -> (Step, next state acted in)``; `uniforms` is an array [place] of random
-        numbers that are uniform in [0, 1). The first two are the world's to use as it likes, and the fourth where
-        rewards are noisy.
+        numbers that are uniform in [0, 1). The first two are the world's to use as it likes, and the fourth where it
+        is noisy.
+    noisy : bool
+        Whether rewards scatter about their mean, for which steps need a fourth number.
     """
 
     start: Callable[[Array], Any]
     step: Callable[[Array, Any, Array], tuple[Step, Any]]
+    noisy: bool = False
 
 
 def tabular_world(problem: Problem, kernel: Float[Array, "state action outcome"]) -> World:
@@ -107,7 +110,7 @@ def tabular_world(problem: Problem, kernel: Float[Array, "state action outcome"]
             jnp.where(last, invert(initial, uniforms[RESTART]), next_state),
         )
 
-    return World(start, step)
+    return World(start, step, noisy=problem.noise is not None)
 
 
 def invert(cumulative: Float[Array, " outcome"], uniform: Float[Array, ""]) -> Int[Array, ""]:

@@ -89,7 +89,7 @@ def _collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> x
     with jax.enable_x64(True):
         problem = jax.device_put(mdp.problem)
         truth = {name: jnp.asarray(value) for name, value in mdp.truth.items()}
-        start, take_step = simulated_world(problem, truth)
+        start, take_step, _ = simulated_world(problem, truth)
         uniforms = random.uniform(random.key(seed), (steps, NOISE))
 
         def move(

@@ -247,7 +247,7 @@ def advance(
     """
     problem, truth, kernel = setting.problem, setting.truth, setting.kernel
     agent, belief = _agent(setting, rules, belief)
-    take_step = world(truth, kernel).step
+    acted_in = world(truth, kernel)
 
     def begin(key: Key[Array, ""], state: Any) -> tuple[Any, Any]:
         state = agent.begin(key, state)
@@ -272,7 +272,7 @@ def advance(
             charges.append(goal.charge(truth, floor.regret, now.state, action))
         if goal.gap is not None:
             charges.append(goal.gap(regret, now.state, action))
-        seen, next_s = take_step(random_numbers.uniforms, now.state, action)
+        seen, next_s = acted_in.step(random_numbers.uniforms, now.state, action)
         report = agent.report(state, now.state, action)
         names.update({name: column for column, name in enumerate(sorted(report))})
         # One array a step: on a CPU each array written in a loop costs as much as a small kernel.
@@ -283,5 +283,5 @@ def advance(
         return _Moment(state, next_s, regret, floor, jnp.asarray(starts)), record
 
     names: dict[str, int] = {}
-    moment, records = walk(step, keys, moment, taken, until, noisy=problem.noise is not None)
+    moment, records = walk(step, keys, moment, taken, until, noisy=acted_in.noisy)
     return moment, records, {name: jnp.int32(column) for name, column in names.items()}

@@ -205,11 +205,11 @@ def _follow(
     world: Any,
 ) -> tuple[Int[Array, ""], Step]:
     """Take steps by actions drawn from the policy; return the state they lead to, and the steps."""
-    take_step, choice = world(problem, kernel).step, jnp.cumsum(policy, -1)
+    acted_in, choice = world(problem, kernel), jnp.cumsum(policy, -1)
 
     def step(state: Int[Array, ""], taken: Int[Array, ""], numbers: RandomNumbers) -> tuple[Int[Array, ""], Step]:
         del taken
-        record, following = take_step(numbers.uniforms, state, invert(choice[state], numbers.uniforms[AGENT]))
+        record, following = acted_in.step(numbers.uniforms, state, invert(choice[state], numbers.uniforms[AGENT]))
         return following, record
 
-    return walk(step, keys, state, taken, until, noisy=problem.noise is not None)
+    return walk(step, keys, state, taken, until, noisy=acted_in.noisy)
