@@ -26,7 +26,7 @@ SHOWN = 10
 
 
 class Correction(StrEnum):
-    """For many comparisons."""
+    """How p-values are corrected for many comparisons."""
 
     HOLM = "holm"
     BH = "bh"
@@ -34,7 +34,7 @@ class Correction(StrEnum):
 
 
 class Test(StrEnum):
-    """Of paired differences."""
+    """Which test of paired differences."""
 
     T = "t"
     WILCOXON = "wilcoxon"

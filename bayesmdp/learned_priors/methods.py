@@ -92,8 +92,8 @@ def _adats(past: Past, *, covariance: Any) -> GaussianPrior:
 
 def _meta_ts(past: Past, *, covariance: Any) -> GaussianPrior:
     mean, known = meta_posterior(past.tasks, past.base, covariance=covariance)
-    luck = np.random.default_rng(past.seed).standard_normal(mean.shape)
-    return GaussianPrior(mean + (root(known) @ luck[..., None])[..., 0], root(covariance), past.base.noise)
+    normal = np.random.default_rng(past.seed).standard_normal(mean.shape)
+    return GaussianPrior(mean + (root(known) @ normal[..., None])[..., 0], root(covariance), past.base.noise)
 
 
 def _full_bayes(past: Past, **options: Any) -> GaussianPrior:

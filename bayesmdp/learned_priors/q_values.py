@@ -60,7 +60,7 @@ ITERATIONS, TOLERANCE = 20, 1e-3
 
 
 class Estimates(NamedTuple):
-    """Of each task's theta.
+    """Estimates of each task's theta.
 
     Attributes
     ----------

@@ -51,7 +51,7 @@ class Records(NamedTuple):
 
 
 def check_records(data: Records) -> Records:
-    """As NumPy arrays of one length.
+    """Return the records as NumPy arrays of one length, or refuse them.
 
     Raises
     ------

@@ -25,6 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float, Key, UInt32
 
 from bayesmdp.foundation.arrays import Array
 
@@ -35,7 +36,9 @@ LEAST = np.float32(-0.9999)
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
-def standard_log_gamma(key: Array, concentration: Array, num_draws: int | None = None) -> Array:
+def standard_log_gamma(
+    key: Key[Array, ""], concentration: Float[Array, "..."], num_draws: int | None = None
+) -> Float[Array, "..."]:
     """Logs of Gamma(concentration, 1) draws.
 
     Parameters
@@ -72,8 +75,8 @@ def standard_log_gamma(key: Array, concentration: Array, num_draws: int | None =
     return (jnp.log(d) + log_factor - exponential * jnp.where(small, 1 / flat, 0.0)).reshape(shape)
 
 
-def rolled_log_gamma(words: Array, concentration: Array) -> Array:
-    """As `standard_log_gamma`, with one copy of the proposal, which compiles three times as fast.
+def rolled_log_gamma(words: UInt32[Array, " 2"], concentration: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Draw what `standard_log_gamma` does with one copy of the proposal, which compiles three times as fast.
 
     Every draw is proposed again until all are accepted, which takes three times as long to run: for few draws, or for
     such as are made once.
@@ -110,7 +113,9 @@ def rolled_log_gamma(words: Array, concentration: Array) -> Array:
     return jnp.log(d) + log_factor.astype(jnp.float64) - exponential * jnp.where(small, 1 / concentration, 0.0)
 
 
-def dirichlet(key: Array, concentration: Array, num_draws: int) -> Array:
+def dirichlet(
+    key: Key[Array, ""], concentration: Float[Array, "... category"], num_draws: int
+) -> Float[Array, "draw ... category"]:
     """Draws [draw, ..., category] of Dirichlet(concentration [..., category]), float64.
 
     Examples
@@ -122,7 +127,7 @@ def dirichlet(key: Array, concentration: Array, num_draws: int) -> Array:
     return normalise(standard_log_gamma(key, concentration, num_draws))
 
 
-def normalise(log_gamma: Array) -> Array:
+def normalise(log_gamma: Float[Array, "... category"]) -> Float[Array, "... category"]:
     """Probabilities proportional to ``exp(log_gamma)`` along the last axis."""
     gamma = jnp.exp(log_gamma - log_gamma.max(-1, keepdims=True))
     return gamma / gamma.sum(-1, keepdims=True)
@@ -174,14 +179,14 @@ def _kept[T](values: T) -> T:
     return cast(T, lax.optimization_barrier(values))  # type: ignore[no-untyped-call]
 
 
-def _unit(bits: Array) -> Array:
+def _unit(bits: UInt32[Array, "..."]) -> Float[Array, "..."]:
     """Uniform on (0, 1) from the upper 24 bits, never 0 or 1."""
     return jnp.minimum(
         (bits >> 8).astype(jnp.float32) * np.float32(2**-24) + np.float32(2**-25), np.float32(1 - 2**-24)
     )
 
 
-def uniforms(words: Array, number: Array | int, shape: tuple[int, ...]) -> Array:
+def uniforms(words: UInt32[Array, " 2"], number: Array | int, shape: tuple[int, ...]) -> Float[Array, "..."]:
     """Uniform numbers on (0, 1), float64: other ones for each `number`, an unsigned integer.
 
     JAX's own take longer to compile: they split keys, and each of their calls is a loop of ten kernels.
@@ -197,7 +202,7 @@ def uniforms(words: Array, number: Array | int, shape: tuple[int, ...]) -> Array
     return _kept(((upper * 2.0**26 + lower + 0.5) * 2.0**-53).reshape(shape))
 
 
-def standard_normal(uniform: Array) -> Array:
+def standard_normal(uniform: Float[Array, "..."]) -> Float[Array, "..."]:
     """Standard normal numbers from uniform ones, float64."""
     return _kept(np.sqrt(2) * lax.erf_inv(2 * uniform - 1))
 

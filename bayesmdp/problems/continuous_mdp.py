@@ -89,7 +89,7 @@ class ContinuousMDP:
     Raises
     ------
     ValueError, TypeError
-        For numbers that are none, or a view of the wrong shape.
+        If an argument is not a finite number, or a view has the wrong shape.
 
     Examples
     --------

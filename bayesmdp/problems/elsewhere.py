@@ -47,7 +47,7 @@ class MeanElsewhere(NamedTuple):
         return (jnp.sum(future) - named) / jnp.maximum(self.number, 1)
 
     def at(self, *index: Any) -> MeanElsewhere:
-        """For some pairs only."""
+        """Return the same for some pairs only."""
         return MeanElsewhere(self.number[index], self.first[index])
 
 
@@ -58,7 +58,7 @@ class LeastElsewhere(NamedTuple):
     first: Array
 
     def value(self, future: Array, successor: Array) -> Array:
-        """As for `MeanElsewhere`."""
+        """Return what elsewhere is worth [...]; see `MeanElsewhere.value`."""
         return future[self.state(future, successor)]
 
     def state(self, future: Array, successor: Array) -> Array:
@@ -70,7 +70,7 @@ class LeastElsewhere(NamedTuple):
         return worst[jnp.argmin(named, axis=-1)]
 
     def at(self, *index: Any) -> LeastElsewhere:
-        """For some pairs only."""
+        """Return the same for some pairs only."""
         return LeastElsewhere(self.number[index], self.first[index])
 
 

@@ -1,7 +1,7 @@
 """How rewards scatter about their mean: what the simulator adds, and planners need not know.
 
 A kind of noise is a pytree with one method, ``draw(uniform, mean, state, action)``: the reward of a step whose mean is
-`mean`, made from one uniform number, so that runs on common random numbers share their luck in rewards too.
+`mean`, made from one uniform number, so that runs on common random numbers have common noise too.
 """
 
 from __future__ import annotations

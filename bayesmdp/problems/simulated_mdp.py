@@ -134,8 +134,8 @@ class SimulatedMDP:
     Raises
     ------
     TypeError, ValueError
-        For numbers that are none, corners in the wrong order, a truth that is not of the model's unknowns, a model that
-        does not draw a next state like `start`, or functions that give other shapes or rewards than they should.
+        If an argument is not a finite number, corners are in the wrong order, the truth is not of the model's unknowns,
+        the model does not draw a next state like `start`, or functions give other shapes or rewards than they should.
 
     Examples
     --------

@@ -179,7 +179,7 @@ def fitted_exponent(
 def exponent_table(gaps: Mapping[str, Mapping[str, Mapping[int, Any]]]) -> pd.DataFrame:
     """Exponents of ``gaps[world][agent][T]``, samples [replicate].
 
-    ``sublinear`` is yes, no, or open where the interval reaches 1, to two digits: a run without luck has no interval.
+    ``sublinear`` is yes, no, or open where the interval reaches 1, to two digits: a run without randomness has none.
     """
     import pandas as pd
 

@@ -3,7 +3,7 @@
 BRMDP-0.5 and AQ-BRMDP (C = 1, kappa = .25), each with 200 draws that are fresh at every plan, or kept and renewed by a
 share of .5, .25, .1, .05 or .02 at each plan, or kept throughout (share 0): 64 replicates of 5,000 steps on RiverSwim-6
 under Dirichlet(1/S), at discount .99 (the setting of ``aq-brmdp/riverswim-6``) and .95. All agents of a cell meet the
-same luck, so differences to fresh draws are paired. Declared before it was run.
+same random numbers, so differences to fresh draws are paired. Declared before it was run.
 
 :func:`main` runs both cells, keeps their results in ``results/`` and writes one row an agent to ``draw_reuse.csv``.
 """

@@ -8,7 +8,7 @@ numbers are in the text.
   whose prior is all but certain of the truth, so that what it loses is the price of fitted Q, not of learning.
 - ``linear``: the same with Q linear in the same 20 features.
 
-All agents of a cell meet the same luck. Regret is V* - V^policy on a mesh of 784 points.
+All agents of a cell run on the same random numbers. Regret is V* - V^policy on a mesh of 784 points.
 
 ``make study STUDIES=slippery_lake`` runs what ``results/`` does not hold and writes ``slippery_lake.csv`` and
 ``slippery_lake_curves.csv``.
@@ -57,7 +57,7 @@ STUDIES: Mapping[str, Study] = {
 
 
 def lake_table(result: xr.DataTree) -> pd.DataFrame:
-    """Totals of each agent, and what PSRL loses more on the same luck, with 95% intervals."""
+    """Totals of each agent, and what PSRL loses more on the same random numbers, with 95% intervals."""
     import pandas as pd
 
     data = result.to_dataset()

@@ -73,7 +73,7 @@ def find_part(kind: str, part: Part) -> Callable[..., Any]:
 
 
 def part_name(part: Part) -> str:
-    """For tables and messages."""
+    """Name a part for tables and messages."""
     return part if isinstance(part, str) else getattr(part, "__qualname__", repr(part))
 
 

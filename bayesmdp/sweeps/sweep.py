@@ -38,7 +38,7 @@ class Axis(NamedTuple):
 
     @property
     def key(self) -> str:
-        """As it stands in a grid."""
+        """The axis's name, as it stands in a grid."""
         return self.place if self.place == "steps" else f"{self.place}.{self.option}"
 
 
@@ -183,7 +183,7 @@ class Sweep:
         return max(t for t in range(1, common + 1) if common % t == 0 and (t == 1 or shortest // t >= RECORDS))
 
     def axes_of(self, agent: str) -> tuple[Axis, ...]:
-        """Those that concern an agent, in the order of its dims."""
+        """Return the axes that concern an agent, in the order of its dims."""
         return tuple(axis for axis in self.axes if axis.place not in self.base.agents or axis.place == agent)
 
     def cells(self) -> Iterator[Cell]:

@@ -112,7 +112,7 @@ class FreshDraws:
         return self.conjugate.posterior(state.seen, self.prior)
 
     def concentration(self, state: Any) -> dict[str, Array]:
-        """Those of the Dirichlet and Beta sites."""
+        """Return the parameters of the Dirichlet and Beta sites."""
         parameters = self.parameters(state)
         return {name: parameters[name] for name, site in self.conjugate.sites.items() if site.family.simplex}
 

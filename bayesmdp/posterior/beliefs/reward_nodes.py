@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -39,7 +40,7 @@ def middle_and_size(reward: NDArray[np.float64] | None) -> tuple[float, float]:
     return (low + high) / 2, (high - low) / 2 or max(abs(high) / 10, 1.0)
 
 
-def lagrange(seen: Array, nodes: NDArray[np.float64]) -> Array:
+def lagrange(seen: Float[Array, "row sum"], nodes: NDArray[np.float64]) -> Float[Array, " weight"]:
     """How often rewards at the nodes must have been seen, row by row, to be worth the sums `seen` [row, 3].
 
     Returns

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax.numpy as jnp
+from jaxtyping import Float, Int
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.rows import Transitions, all_transitions
@@ -37,26 +38,26 @@ class Tally(NamedTuple):
     shape: tuple[int, int, int]
     squares: bool
 
-    def nothing(self) -> Array:
+    def nothing(self) -> Float[Array, "row sum"]:
         """The sums before any step."""
         states, actions, outcomes = self.shape
         return jnp.zeros((states * actions * outcomes, 3 if self.squares else 2), jnp.float64)
 
-    def row(self, step: Step) -> Array:
+    def row(self, step: Step) -> Int[Array, ""]:
         """The row that a step is of."""
         return (step.state * self.shape[1] + step.action) * self.shape[2] + step.outcome
 
-    def add(self, seen: Array, step: Step) -> Array:
+    def add(self, seen: Float[Array, "row sum"], step: Step) -> Float[Array, "row sum"]:
         """The sums after one more step."""
         # One scatter: as wide a one costs no more than that of a single number.
         reward = jnp.asarray(step.reward, jnp.float64)
         return seen.at[self.row(step)].add(jnp.stack([jnp.ones(()), reward, reward**2][: seen.shape[-1]]))
 
-    def visits(self, seen: Array) -> Array:
+    def visits(self, seen: Float[Array, "row sum"]) -> Float[Array, "state action"]:
         """How often each pair was tried [state, action]."""
         return seen[:, 0].reshape(self.shape).sum(-1)
 
-    def rows(self, seen: Array) -> Transitions:
+    def rows(self, seen: Float[Array, "row sum"]) -> Transitions:
         """All rows, each with its mean reward."""
         weight, total = seen[:, 0], seen[:, 1]
         return all_transitions(*self.shape)._replace(weight=weight, reward=total / jnp.maximum(weight, 1))

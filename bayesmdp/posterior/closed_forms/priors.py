@@ -110,7 +110,7 @@ def _single(name: str, run: Run, unseen: Run, reading: Reading) -> Prior:
 
 
 def full_parameters(family: Family, parameters: NDArray[Any], site_shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Those of each element of a site, [*site, parameter], or [*site] of a Dirichlet; a prior may give them once."""
+    """Return the parameters of each element of a site, [*site, parameter], or [*site] of a Dirichlet."""
     shape = site_shape if family.event_dim else (*site_shape, len(family.labels))
     return np.broadcast_to(parameters.astype(np.float64), shape)
 

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from jax.scipy.linalg import cho_solve, solve_triangular
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -50,12 +51,12 @@ class GaussianPrior(NamedTuple):
         Standard deviation of targets.
     """
 
-    mean: Array
-    factor: Array
-    noise: Array
+    mean: Float[Array, "stage feature"]
+    factor: Float[Array, "stage feature feature"]
+    noise: Float[Array, " stage"]
 
     @property
-    def covariance(self) -> Array:
+    def covariance(self) -> Float[Array, "... feature feature"]:
         """The covariance [stage, feature, feature]."""
         return self.factor @ self.factor.swapaxes(-1, -2)
 
@@ -87,7 +88,9 @@ def posterior_draw(prior: GaussianPrior, precision: Array, shift: Array, normal:
     return prior.mean + (centre + jnp.moveaxis(spread, 0, -1)) @ prior.factor.T
 
 
-def condition(prior: GaussianPrior, gram: Array, score: Array) -> tuple[Array, Array]:
+def condition(
+    prior: GaussianPrior, gram: Float[Array, "stage feature feature"], score: Float[Array, "stage feature"]
+) -> tuple[Float[Array, "stage feature"], Float[Array, "stage feature feature"]]:
     """Posterior mean [stage, feature] and covariance [stage, feature, feature].
 
     Parameters

@@ -11,6 +11,7 @@ import numpy as np
 import numpyro.distributions as dist
 from jax import nn, random
 from jax.scipy.special import gammaln
+from jaxtyping import Float, Int, Key
 from numpy.typing import NDArray
 from numpyro import handlers
 from numpyro.distributions.transforms import biject_to
@@ -37,20 +38,24 @@ LARGE = 1e3
 """Concentrations from which on two terms of Stirling's series are exact to 3e-12."""
 
 
-def _distribution(site: dict[str, Any], log_gamma: Array) -> Array:
+def _distribution(site: dict[str, Any], log_gamma: Float[Array, "... category"]) -> Float[Array, "..."]:
     """The value of a Dirichlet or Beta site."""
     if isinstance(base_distribution(site["fn"]), dist.Beta):
         return nn.sigmoid(log_gamma[..., 0] - log_gamma[..., 1])
     return nn.softmax(log_gamma, -1)
 
 
-def _standard(concentration: Array) -> tuple[Array, Array]:
+def _standard(
+    concentration: Float[Array, "... category"],
+) -> tuple[Float[Array, "... category"], Float[Array, "... category"]]:
     """m(a) - log a and s(a) of the module docstring."""
     middle = jnp.log1p(0.5 / concentration) - 1 / concentration
     return middle, jnp.sqrt(concentration**-2.0 + 1 / (concentration + 0.5))
 
 
-def _log_density_of_log_gamma(relative: Array, concentration: Array) -> Array:
+def _log_density_of_log_gamma(
+    relative: Float[Array, "... category"], concentration: Float[Array, "... category"]
+) -> Float[Array, "... category"]:
     """Log density of ``relative = log g - log a``, in a form that cancels nothing where a is large."""
     large = concentration > LARGE
     big, small = jnp.where(large, concentration, LARGE), jnp.where(large, 1.0, concentration)
@@ -59,7 +64,9 @@ def _log_density_of_log_gamma(relative: Array, concentration: Array) -> Array:
     return concentration * (relative - jnp.expm1(relative)) + jnp.where(large, stirling, direct)
 
 
-def prior_draw(model: Model, layout: Coordinates, key: Array, data: Data) -> tuple[Array, Array]:
+def prior_draw(
+    model: Model, layout: Coordinates, key: Key[Array, ""], data: Data
+) -> tuple[Float[Array, " size"], Int[Array, ""]]:
     """One draw of the prior: z [size] and the choice."""
     made: dict[str, Array] = {}
     # Bits and not keys: JAX would compile a loop for each key that is split. NumPyro's own are apart from them.
@@ -101,7 +108,9 @@ def _inside(fn: Any, value: Array) -> Array:
     return value
 
 
-def _at(model: Model, layout: Coordinates, z: Array, choice: Array, data: Data) -> tuple[dict[str, Any], Array]:
+def _at(
+    model: Model, layout: Coordinates, z: Float[Array, " size"], choice: Int[Array, ""], data: Data
+) -> tuple[dict[str, Any], Float[Array, ""]]:
     """Messages by site, and the log prior density of (z, choice)."""
     ends = np.cumsum([int(np.prod(shape)) for _, shape, _ in layout.continuous])
     parts = jnp.split(z, ends[:-1]) if len(ends) else []
@@ -133,7 +142,9 @@ def _at(model: Model, layout: Coordinates, z: Array, choice: Array, data: Data) 
     return messages, sum(density, prior_density(rest))
 
 
-def evaluate(model: Model, layout: Coordinates, z: Array, choice: Array, data: Data) -> tuple[Array, Array]:
+def evaluate(
+    model: Model, layout: Coordinates, z: Float[Array, " size"], choice: Int[Array, ""], data: Data
+) -> tuple[Float[Array, ""], Float[Array, " row"]]:
     """Log prior density of (z, choice), and log-likelihoods [row] with each row seen as often as `data` says."""
     messages, log_prior = _at(model, layout, z, choice, data)
     return log_prior, log_likelihood_of(messages, data)
@@ -145,8 +156,12 @@ def one_row(data: Transitions) -> Transitions:
 
 
 def evaluate_kernel(
-    model: Model, layout: Coordinates, z: Array, choice: Array, row: Transitions = ONE_ROW
-) -> tuple[Array, Array]:
+    model: Model,
+    layout: Coordinates,
+    z: Float[Array, " size"],
+    choice: Int[Array, ""],
+    row: Transitions = ONE_ROW,
+) -> tuple[Float[Array, ""], Float[Array, "state action outcome"]]:
     """`evaluate` where rows are of the kernel alone: the log prior density, and logs [state, action, outcome] of it.
 
     Many times as fast to differentiate, since no row is looked up: the model is given `row`, which has the covariates
@@ -188,15 +203,23 @@ def evaluate_at_random(model: Model, layout: Coordinates, data: Transitions) -> 
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _points(model: Model, layout: Coordinates, z: Array, choice: Array, data: Transitions) -> Points:
-    def point(z: Array, choice: Array) -> Points:
+def _points(
+    model: Model,
+    layout: Coordinates,
+    z: Float[Array, "particle size"],
+    choice: Int[Array, " particle"],
+    data: Transitions,
+) -> Points:
+    def point(z: Float[Array, " size"], choice: Int[Array, ""]) -> Points:
         kernel = evaluate_kernel(model, layout, z, choice, one_row(data))[1]
         return Points(*evaluate(model, layout, z, choice, data), kernel)
 
     return jax.vmap(point)(z, choice)
 
 
-def values_at(model: Model, layout: Coordinates, z: Array, choice: Array, data: Data) -> dict[str, Array]:
+def values_at(
+    model: Model, layout: Coordinates, z: Float[Array, " size"], choice: Int[Array, ""], data: Data
+) -> dict[str, Array]:
     """Every unobserved site's value."""
     messages, _ = _at(model, layout, z, choice, data)
     return {name: messages[name]["value"] for name in layout.names}

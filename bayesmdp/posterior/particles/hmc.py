@@ -23,6 +23,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Bool, Float, Int
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior.random_variables import standard_normal
@@ -65,10 +66,10 @@ class Moving(NamedTuple):
         Its gradient.
     """
 
-    z: Array
-    choice: Array
-    log_density: Array
-    slope: Array
+    z: Float[Array, "particle size"]
+    choice: Int[Array, " particle"]
+    log_density: Float[Array, " particle"]
+    slope: Float[Array, "particle size"]
 
 
 class Moved(NamedTuple):
@@ -85,23 +86,23 @@ class Moved(NamedTuple):
     """
 
     moving: Moving
-    rate: Array
-    accepted: Array
-    rows: Array
+    rate: Float[Array, ""]
+    accepted: Bool[Array, " particle"]
+    rows: Float[Array, "particle row"]
 
 
-def finite(rows: Array) -> Array:
+def finite(rows: Float[Array, "..."]) -> Float[Array, "..."]:
     """Log-likelihoods as numbers that may be counted 0 times."""
     return jnp.where(jnp.isnan(rows), LEAST_LOG, jnp.maximum(rows, LEAST_LOG))
 
 
-def diagonal_root(z: Array) -> Array:
+def diagonal_root(z: Float[Array, "particle size"]) -> Float[Array, "size ..."]:
     """Standard deviations of particles that weigh the same, in the shape of `root_of_spread`."""
     deviation = jnp.sqrt(((z - z.mean(0)) ** 2).mean(0) + 1e-12)
     return jnp.diag(deviation) if 0 < z.shape[-1] <= DENSE else deviation
 
 
-def root_of_spread(z: Array, weight: Array) -> Array:
+def root_of_spread(z: Float[Array, "particle size"], weight: Float[Array, " particle"]) -> Float[Array, "size ..."]:
     """Cholesky factor [size, size] of the particles' covariance, which is drawn a little towards its diagonal.
 
     Of many unknowns standard deviations [size] alone.
@@ -122,11 +123,11 @@ def uniforms_needed(size: int) -> int:
 
 
 def move(
-    uniform: Array,
+    uniform: Float[Array, "particle place"],
     moving: Moving,
-    root: Array,
-    step_size: Array,
-    taken: Array,
+    root: Float[Array, "size ..."],
+    step_size: Float[Array, ""],
+    taken: Float[Array, " row"],
     target: Target,
     steps: Array | int,
     fresh: Array | bool,
@@ -158,7 +159,7 @@ def move(
     if not size:
         steps = jnp.zeros_like(steps)
 
-    def log_density(z: Array, choice: Array) -> tuple[Array, Array]:
+    def log_density(z: Float[Array, " size"], choice: Int[Array, ""]) -> tuple[Float[Array, ""], Float[Array, " row"]]:
         log_prior, rows = target.evaluate(z, choice)
         rows = finite(rows)
         return log_prior + rows @ taken, rows
@@ -187,11 +188,17 @@ def move(
     return Moved(jax.tree.map(whichever, end, begun), jnp.exp(change).mean(), accepted, rows)
 
 
-def _pull(slope: Array, root: Array) -> Array:
+def _pull(slope: Float[Array, "particle size"], root: Float[Array, "size ..."]) -> Float[Array, "particle size"]:
     return slope @ root if root.ndim == 2 else slope * root
 
 
-def _chosen(uniform: Array, z: Array, taken: Array, target: Target, choices: Array) -> Array:
+def _chosen(
+    uniform: Float[Array, " particle"],
+    z: Float[Array, "particle size"],
+    taken: Float[Array, " row"],
+    target: Target,
+    choices: Int[Array, ""],
+) -> Int[Array, " particle"]:
     """Choices [particle] from their conditional distribution, by inverting its distribution function."""
 
     # One choice after the other: what is evaluated takes the room of all rows.

@@ -33,6 +33,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
+from jaxtyping import Bool, Float, Int, Key, Shaped, UInt32
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior.particles.hmc import (
@@ -126,21 +127,21 @@ class Particles(NamedTuple):
         Whether all particles, or nearly all, gave the data probability 0.
     """
 
-    z: Array
-    choice: Array
-    table: Array
-    log_weight: Array
-    taken: Array
-    log_evidence: Array
-    log_step: Array
-    root: Array
-    cursor: Array
-    resampled: Array
-    moved: Array
-    failed: Array
+    z: Float[Array, "particle size"]
+    choice: Int[Array, " particle"]
+    table: Float[Array, "particle row"]
+    log_weight: Float[Array, " particle"]
+    taken: Float[Array, " row"]
+    log_evidence: Float[Array, ""]
+    log_step: Float[Array, ""]
+    root: Float[Array, "size ..."]
+    cursor: Int[Array, ""]
+    resampled: Float[Array, ""]
+    moved: Float[Array, ""]
+    failed: Bool[Array, ""]
 
 
-def start(key: Array, target: Target, settings: Settings) -> Particles:
+def start(key: Key[Array, ""], target: Target, settings: Settings) -> Particles:
     """Draws from the prior, equally weighted."""
     count = settings.particles
     z, choice = jax.vmap(target.draw)(random.split(key, count))
@@ -165,12 +166,14 @@ def start(key: Array, target: Target, settings: Settings) -> Particles:
     )
 
 
-def effective_size(particles: Particles) -> Array:
+def effective_size(particles: Particles) -> Float[Array, ""]:
     """ESS, between 1 and the number of particles."""
     return _ess(particles.log_weight)
 
 
-def advance(key: Array, particles: Particles, weight: Array, target: Target, settings: Settings) -> Particles:
+def advance(
+    key: Key[Array, ""], particles: Particles, weight: Shaped[Array, " row"], target: Target, settings: Settings
+) -> Particles:
     """The particles with all data taken in: row r seen `weight[r]` times in all.
 
     Where MAX_STEPS allow less than all of the data, the next call goes on.
@@ -178,7 +181,7 @@ def advance(key: Array, particles: Particles, weight: Array, target: Target, set
     weight = jnp.asarray(weight, jnp.float64)
     words = random.bits(key, (2,), jnp.uint32)
 
-    def step(carry: tuple[Particles, Array]) -> tuple[Particles, Array]:
+    def step(carry: tuple[Particles, Int[Array, ""]]) -> tuple[Particles, Int[Array, ""]]:
         now, steps = carry
         gained = now.table @ (weight - now.taken)
         whole, lost = _enough(now.log_weight, gained, settings)
@@ -194,7 +197,7 @@ def advance(key: Array, particles: Particles, weight: Array, target: Target, set
         now = lax.cond(whole | lost, reweigh, bridge, now)
         return now._replace(failed=now.failed | lost), steps + 1
 
-    def unfinished(carry: tuple[Particles, Array]) -> Array:
+    def unfinished(carry: tuple[Particles, Int[Array, ""]]) -> Bool[Array, ""]:
         now, steps = carry
         return (now.taken != weight).any() & ~now.failed & (steps < MAX_STEPS)
 
@@ -203,8 +206,8 @@ def advance(key: Array, particles: Particles, weight: Array, target: Target, set
 
 
 def settled(
-    key: Array, particles: Particles, weight: Array, target: Target, settings: Settings
-) -> tuple[Particles, Array]:
+    key: Key[Array, ""], particles: Particles, weight: Shaped[Array, " row"], target: Target, settings: Settings
+) -> tuple[Particles, Float[Array, ""]]:
     """The particles with all data taken in, resampled and moved once more at the end, so that all weigh the same.
 
     Returns
@@ -216,7 +219,9 @@ def settled(
     weight = jnp.asarray(weight, jnp.float64)
     words = random.bits(key, (2,), jnp.uint32)
 
-    def step(carry: tuple[Particles, Array, Array]) -> tuple[Particles, Array, Array]:
+    def step(
+        carry: tuple[Particles, Int[Array, ""], Float[Array, ""]],
+    ) -> tuple[Particles, Int[Array, ""], Float[Array, ""]]:
         now, steps, _ = carry
         gained = now.table @ (weight - now.taken)
         whole, lost = _enough(now.log_weight, gained, settings)
@@ -225,7 +230,7 @@ def settled(
         now = _weighed(now, share * gained)._replace(taken=taken, failed=now.failed | lost)
         return _renewed(words, steps, now, target, settings), steps + 1, _ess(now.log_weight)
 
-    def unfinished(carry: tuple[Particles, Array, Array]) -> Array:
+    def unfinished(carry: tuple[Particles, Int[Array, ""], Float[Array, ""]]) -> Bool[Array, ""]:
         now, steps, _ = carry
         return (steps == 0) | ((now.taken != weight).any() & ~now.failed & (steps < MAX_STEPS))
 
@@ -234,7 +239,7 @@ def settled(
     return particles, size
 
 
-def choose(key: Array, particles: Particles, num_draws: int) -> Array:
+def choose(key: Key[Array, ""], particles: Particles, num_draws: int) -> Int[Array, " draw"]:
     """Numbers [draw] of particles drawn by weight, systematically: each as often as its weight says, or once more.
 
     In random order, so that the first few are a sample too.
@@ -243,22 +248,24 @@ def choose(key: Array, particles: Particles, num_draws: int) -> Array:
     return _systematic(uniform[0], particles.log_weight, num_draws)[jnp.argsort(uniform[1:])]
 
 
-def _systematic(offset: Array, log_weight: Array, num_draws: int) -> Array:
+def _systematic(offset: Float[Array, ""], log_weight: Float[Array, " particle"], num_draws: int) -> Int[Array, " draw"]:
     ladder = jnp.cumsum(jnp.exp(log_weight - log_weight.max()))
     heights = (jnp.arange(num_draws) + offset) / num_draws
     return jnp.clip(jnp.searchsorted(ladder / ladder[-1], heights, side="right"), 0, len(log_weight) - 1)
 
 
-def _ess(log_weight: Array) -> Array:
+def _ess(log_weight: Float[Array, " particle"]) -> Float[Array, ""]:
     weight = jnp.exp(log_weight - log_weight.max())
     return weight.sum() ** 2 / (weight**2).sum()
 
 
-def _equal(count: int) -> Array:
+def _equal(count: int) -> Float[Array, " particle"]:
     return jnp.full(count, -math.log(count), jnp.float64)
 
 
-def _enough(log_weight: Array, gained: Array, settings: Settings) -> tuple[Array, Array]:
+def _enough(
+    log_weight: Float[Array, " particle"], gained: Float[Array, " particle"], settings: Settings
+) -> tuple[Bool[Array, ""], Bool[Array, ""]]:
     """Whether all that is gained can be taken in at once, and whether the data rule nearly all particles out."""
     whole = _ess(log_weight + gained) >= settings.threshold * settings.particles
     # Zero-likelihood rows remove particles outright; check that enough are left.
@@ -267,18 +274,20 @@ def _enough(log_weight: Array, gained: Array, settings: Settings) -> tuple[Array
     return whole, ~possible | (survivors < min(SURVIVORS, settings.particles / 4))
 
 
-def _weighed(now: Particles, gained: Array) -> Particles:
+def _weighed(now: Particles, gained: Float[Array, " particle"]) -> Particles:
     log_weight = now.log_weight + gained
     most = log_weight.max()
     total = most + jnp.log(jnp.exp(log_weight - most).sum())
     return now._replace(log_weight=log_weight - total, log_evidence=now.log_evidence + total)
 
 
-def _largest_share(log_weight: Array, gained: Array, settings: Settings) -> Array:
+def _largest_share(
+    log_weight: Float[Array, " particle"], gained: Float[Array, " particle"], settings: Settings
+) -> Float[Array, ""]:
     """How much of what is gained can be taken in at once, on a logarithmic scale from LEAST_SHARE to 1."""
     least = settings.threshold * settings.particles
 
-    def halve(_: int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    def halve(_: int, ends: tuple[Float[Array, ""], Float[Array, ""]]) -> tuple[Float[Array, ""], Float[Array, ""]]:
         low, high = ends
         middle = (low + high) / 2
         enough = _ess(log_weight + jnp.exp(middle) * gained) >= least
@@ -291,14 +300,16 @@ def _largest_share(log_weight: Array, gained: Array, settings: Settings) -> Arra
 class _Renewing(NamedTuple):
     """Moves made, the particles, the log of the step size, the rows' log-likelihoods, and whether these are theirs."""
 
-    number: Array
+    number: Int[Array, ""]
     moving: Moving
-    log_step: Array
-    table: Array
-    looked: Array
+    log_step: Float[Array, ""]
+    table: Float[Array, "particle row"]
+    looked: Bool[Array, ""]
 
 
-def _renewed(words: Array, step: Array, now: Particles, target: Target, settings: Settings) -> Particles:
+def _renewed(
+    words: UInt32[Array, " 2"], step: Int[Array, ""], now: Particles, target: Target, settings: Settings
+) -> Particles:
     """The particles resampled, and moved until they have forgotten where they were."""
     count, unknowns = now.z.shape
     ticks = (step + 1).astype(jnp.uint32) * np.uint32(settings.moves + 2)
@@ -335,11 +346,11 @@ def _renewed(words: Array, step: Array, now: Particles, target: Target, settings
     )
 
 
-def _learned(log_step: Array, rate: Array) -> Array:
+def _learned(log_step: Float[Array, ""], rate: Float[Array, ""]) -> Float[Array, ""]:
     return jnp.clip(log_step + LEARNING * (rate - ACCEPTANCE), -12.0, 0.7)
 
 
-def _refreshed(words: Array, now: Particles, target: Target, settings: Settings) -> Particles:
+def _refreshed(words: UInt32[Array, " 2"], now: Particles, target: Target, settings: Settings) -> Particles:
     """The particles, after a share of them has been moved, in rotation."""
     count = max(1, round(settings.share * settings.particles))
     place = (now.cursor + jnp.arange(count, dtype=jnp.int32)) % settings.particles
