@@ -3,7 +3,7 @@
 Declared before it was run. The *rows* prior knows nothing but which states there are: each row of the kernel is a
 Dirichlet of its own. The *structured* one knows what the problem is made of and not the numbers: a river's current
 (:func:`~bayesmdp.models.river_current`, exact), how often ice slips (:func:`~bayesmdp.models.tied_moves`), a queue's
-rates (:func:`~bayesmdp.models.queue_rates`), the last two by particles. Agents of a cell run on the same random numbers.
+rates (:func:`~bayesmdp.models.queue_rates`), the last two by particles. Agents of a cell share random numbers.
 
 - ``river``: RiverSwim-6; ``lake``: FrozenLake 4x4; ``queue``: Queue with room for 20. Discount .95, 2,000 steps, 32
   replicates; PSRL, a fixed level .3, AQ-BRMDP and TSEB under both priors.
