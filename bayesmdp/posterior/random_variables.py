@@ -25,7 +25,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Float, Key, UInt32
+from jaxtyping import Bool, Float, Key, Shaped, UInt32
 
 from bayesmdp.foundation.arrays import Array
 
@@ -134,7 +134,7 @@ def normalise(log_gamma: Float[Array, "... category"]) -> Float[Array, "... cate
 
 
 @jax.jit
-def _accepted(key: Array, d: Array) -> tuple[Array, Array]:
+def _accepted(key: Key[Array, ""], d: Array) -> tuple[Array, Array]:
     """Accepted ``3 log(1 + y)`` and an independent standard exponential, each at least as long as `d`."""
     size = d.size
     width = -(-size // BLOCK)
@@ -161,7 +161,9 @@ def _accepted(key: Array, d: Array) -> tuple[Array, Array]:
     return log_factor.ravel(), exponential.ravel()
 
 
-def _propose(words: Array, counter: Array, attempt: Array, d: Array) -> tuple[Array, Array, Array]:
+def _propose(
+    words: UInt32[Array, " 2"], counter: Shaped[Array, "..."], attempt: Shaped[Array, ""], d: Float[Array, "..."]
+) -> tuple[Bool[Array, "..."], Float[Array, "..."], Float[Array, "..."]]:
     """Whether accepted, ``3 log(1 + y)``, and an exponential."""
     first, second = _kept(threefry(words, counter, jnp.full_like(counter, attempt)))
     x = _kept(np.float32(np.sqrt(2)) * lax.erf_inv(_unit(first) * 2 - 1))
@@ -207,7 +209,9 @@ def standard_normal(uniform: Float[Array, "..."]) -> Float[Array, "..."]:
     return _kept(np.sqrt(2) * lax.erf_inv(2 * uniform - 1))
 
 
-def threefry(words: Array, x0: Array, x1: Array) -> tuple[Array, Array]:
+def threefry(
+    words: UInt32[Array, " 2"], x0: UInt32[Array, "..."], x1: UInt32[Array, "..."]
+) -> tuple[UInt32[Array, "..."], UInt32[Array, "..."]]:
     """Threefry-2x32, 20 rounds, written out: JAX's own runs as a loop on the CPU and does not fuse with its user."""
     schedule = (words[0], words[1], words[0] ^ words[1] ^ np.uint32(0x1BD11BDA))
     x0, x1 = x0 + schedule[0], x1 + schedule[1]

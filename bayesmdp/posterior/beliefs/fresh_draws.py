@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Key
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -34,7 +35,7 @@ class Sums(NamedTuple):
         squares.
     """
 
-    seen: Array
+    seen: Float[Array, "row sum"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,11 +92,11 @@ class FreshDraws:
         """The same belief from other parameters of the prior."""
         return replace(self, prior=prior).belief()
 
-    def init(self, key: Array) -> Any:
+    def init(self, key: Key[Array, ""]) -> Any:
         """The state before any data."""
         return Sums(self.tally.nothing())
 
-    def observe(self, key: Array, state: Any, step: Step) -> Any:
+    def observe(self, key: Key[Array, ""], state: Any, step: Step) -> Any:
         """The state after one more step."""
         return Sums(self.tally.add(state.seen, step))
 
@@ -103,7 +104,7 @@ class FreshDraws:
         """All rows, each as often as it was seen."""
         return self.tally.rows(state.seen)
 
-    def visits(self, state: Any) -> Array:
+    def visits(self, state: Any) -> Float[Array, "state action"]:
         """How often each pair was tried [state, action]."""
         return self.tally.visits(state.seen)
 
@@ -116,17 +117,17 @@ class FreshDraws:
         parameters = self.parameters(state)
         return {name: parameters[name] for name, site in self.conjugate.sites.items() if site.family.simplex}
 
-    def sample(self, key: Array, state: Any, num_draws: int) -> dict[str, Array]:
+    def sample(self, key: Key[Array, ""], state: Any, num_draws: int) -> dict[str, Array]:
         """Independent draws of all sites."""
         return draw_sites(
             key, self.conjugate.reading.model, self.conjugate.layout, self.data, self.parameters(state), num_draws
         )
 
-    def draw(self, key: Array, state: Any) -> tuple[Any, dict[str, Array]]:
+    def draw(self, key: Key[Array, ""], state: Any) -> tuple[Any, dict[str, Array]]:
         """The draws that an agent plans with."""
         return state, self.sample(key, state, self.num_draws)
 
-    def moments(self, key: Array, state: Any) -> tuple[Any, dict[str, tuple[Array, Array]]]:
+    def moments(self, key: Key[Array, ""], state: Any) -> tuple[Any, dict[str, tuple[Array, Array]]]:
         """Exact where the site is an unknown of a known family or linear in such; else of MOMENT_DRAWS draws."""
         wanted = [name for name in ("transition", "reward") if name in self.conjugate.reading.dims]
         parameters = self.parameters(state)

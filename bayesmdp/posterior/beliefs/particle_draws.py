@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import random
+from jaxtyping import Key
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.read_model import Model
@@ -38,25 +39,25 @@ class ParticleDraws(ABC):
     num_draws: int
 
     @abstractmethod
-    def caught_up(self, key: Array, state: Any) -> Any:
+    def caught_up(self, key: Key[Array, ""], state: Any) -> Any:
         """The state with particles that have taken in all that was seen."""
 
     @abstractmethod
     def values(self, z: Array, choice: Array) -> dict[str, Array]:
         """The sites' values at one particle."""
 
-    def draw(self, key: Array, state: Any) -> tuple[Any, dict[str, Array]]:
+    def draw(self, key: Key[Array, ""], state: Any) -> tuple[Any, dict[str, Array]]:
         """The draws that an agent plans with."""
         follow, pick = random.split(key)
         state = self.caught_up(follow, state)
         return state, self._picked(pick, state.particles, self.num_draws)
 
-    def sample(self, key: Array, state: Any, num_draws: int) -> dict[str, Array]:
+    def sample(self, key: Key[Array, ""], state: Any, num_draws: int) -> dict[str, Array]:
         """Draws to be looked at, which leave the state as it is."""
         follow, pick = random.split(key)
         return self._picked(pick, self.caught_up(follow, state).particles, num_draws)
 
-    def _picked(self, key: Array, particles: Particles, num_draws: int) -> dict[str, Array]:
+    def _picked(self, key: Key[Array, ""], particles: Particles, num_draws: int) -> dict[str, Array]:
         picked = choose(key, particles, num_draws)
         return jax.vmap(self.values)(particles.z[picked], particles.choice[picked])
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int, Key
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -55,7 +56,7 @@ class Followed(NamedTuple):
         Those of the last draw, which have taken in what was seen until then.
     """
 
-    seen: Array
+    seen: Float[Array, "row sum"]
     particles: Particles
 
 
@@ -81,10 +82,12 @@ class TransitionParticles(ParticleDraws):
         """The posterior that particles follow."""
         return Target(self._prior, self._log_densities, self.layout.choices)
 
-    def _prior(self, key: Array) -> tuple[Array, Array]:
+    def _prior(self, key: Key[Array, ""]) -> tuple[Float[Array, " size"], Int[Array, ""]]:
         return prior_draw(self.model, self.layout, key, ONE_ROW)
 
-    def _log_densities(self, z: Array, choice: Array) -> tuple[Array, Array]:
+    def _log_densities(
+        self, z: Float[Array, " size"], choice: Int[Array, ""]
+    ) -> tuple[Float[Array, ""], Float[Array, " row"]]:
         if not self.of_kernel_alone:
             return evaluate(self.model, self.layout, z, choice, self._every_row())
         log_prior, kernel = evaluate_kernel(self.model, self.layout, z, choice)
@@ -96,18 +99,18 @@ class TransitionParticles(ParticleDraws):
         state, action, outcome = (np.repeat(np.asarray(column), len(nodes)) for column in every[:3])
         return Transitions(state, action, outcome, np.tile(nodes, len(every.state)), np.ones(len(state)))
 
-    def values(self, z: Array, choice: Array) -> dict[str, Array]:
+    def values(self, z: Float[Array, " size"], choice: Int[Array, ""]) -> dict[str, Array]:
         return values_at(self.model, self.layout, z, choice, ONE_ROW)
 
-    def init(self, key: Array) -> Followed:
+    def init(self, key: Key[Array, ""]) -> Followed:
         """The state before any data."""
         return Followed(self.tally.nothing(), start(key, self.target, self.settings))
 
-    def observe(self, key: Array, state: Followed, step: Step) -> Followed:
+    def observe(self, key: Key[Array, ""], state: Followed, step: Step) -> Followed:
         """The state after one more step."""
         return state._replace(seen=self.tally.add(state.seen, step))
 
-    def visits(self, state: Followed) -> Array:
+    def visits(self, state: Followed) -> Float[Array, "state action"]:
         """How often each pair was tried [state, action]."""
         return self.tally.visits(state.seen)
 
@@ -115,11 +118,11 @@ class TransitionParticles(ParticleDraws):
         """All rows, each as often as it was seen."""
         return self.tally.rows(state.seen)
 
-    def caught_up(self, key: Array, state: Followed) -> Followed:
+    def caught_up(self, key: Key[Array, ""], state: Followed) -> Followed:
         weight = state.seen[:, 0] if self.nodes is None else lagrange(state.seen, self.nodes)
         return Followed(state.seen, advance(key, state.particles, weight, self.target, self.settings))
 
-    def moments(self, key: Array, state: Followed) -> tuple[Followed, dict[str, tuple[Array, Array]]]:
+    def moments(self, key: Key[Array, ""], state: Followed) -> tuple[Followed, dict[str, tuple[Array, Array]]]:
         """Mean and variance of ``transition`` and ``reward`` over the weighted particles."""
         state = self.caught_up(key, state)
         weight = jnp.exp(state.particles.log_weight)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Int, Key
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -40,7 +41,7 @@ class Room(NamedTuple):
     """
 
     data: Records
-    count: Array
+    count: Int[Array, ""]
     particles: Particles
 
 
@@ -67,7 +68,7 @@ class PrimitiveParticles(ParticleDraws):
         """One row, for what does not depend on the data."""
         return jax.tree.map(lambda column: column[:1], self.probe)
 
-    def values(self, z: Array, choice: Array) -> dict[str, Array]:
+    def values(self, z: Float[Array, " size"], choice: Int[Array, ""]) -> dict[str, Array]:
         values = values_at(self.model, self.layout, z, choice, self.first_row)
         return {name: values[name] for name in self.latents}
 
@@ -80,7 +81,7 @@ class PrimitiveParticles(ParticleDraws):
             self.layout.choices,
         )
 
-    def init(self, key: Array) -> Room:
+    def init(self, key: Key[Array, ""]) -> Room:
         """The state before any data."""
         data = jax.tree.map(lambda column: jnp.repeat(jnp.asarray(column[:1]), self.room, 0), self.probe)
         data = data._replace(weight=jnp.zeros(self.room))
@@ -89,13 +90,13 @@ class PrimitiveParticles(ParticleDraws):
         particles = start(key, self.target(data), self.settings)._replace(table=table)
         return Room(data, jnp.zeros((), jnp.int32), particles)
 
-    def observe(self, key: Array, state: Room, step: Step) -> Room:
+    def observe(self, key: Key[Array, ""], state: Room, step: Step) -> Room:
         """The state after one more step."""
         row = one_row(step, self.probe.seen)
         data = jax.tree.map(lambda column, new: column.at[state.count].set(new[0]), state.data, row)
         return Room(data, state.count + 1, state.particles)
 
-    def caught_up(self, key: Array, state: Room) -> Room:
+    def caught_up(self, key: Key[Array, ""], state: Room) -> Room:
         target = self.target(state.data)
         table = jax.vmap(target.evaluate)(state.particles.z, state.particles.choice)[1]
         # Of empty rows, too, what is impossible must be a number: it counts 0 times.

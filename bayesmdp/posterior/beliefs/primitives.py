@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Key
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.model_runs import computed_at_random, latent_sites, looked_at, with_values
@@ -148,13 +149,13 @@ def _no_table(state: Any) -> Any:
 def _exact(model: Model, pairs: Pairs, num_draws: int, identity: str, state: Frozen, num_actions: int) -> Belief:
     asked = _probe(model, state, num_actions).seen
 
-    def init(key: Array) -> dict[str, Array]:
+    def init(key: Key[Array, ""]) -> dict[str, Array]:
         return {name: jnp.asarray(parameters) for name, parameters in pairs.before.items()}
 
-    def observe(key: Array, state: dict[str, Array], step: Step) -> dict[str, Array]:
+    def observe(key: Key[Array, ""], state: dict[str, Array], step: Step) -> dict[str, Array]:
         return learn(model, pairs, state, one_row(step, asked))
 
-    def sample(key: Array, state: dict[str, Array], num_draws: int) -> dict[str, Array]:
+    def sample(key: Key[Array, ""], state: dict[str, Array], num_draws: int) -> dict[str, Array]:
         return draw_sites(key, None, pairs.layout, None, state, num_draws)
 
     return Belief(

@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
+from jaxtyping import Float, Int, Key
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.read_model import Model
@@ -47,9 +48,9 @@ class QState(NamedTuple):
     """
 
     rows: QRows
-    filled: Array
-    precision: Array
-    shift: Array
+    filled: Int[Array, " stage"]
+    precision: Float[Array, "stage feature feature"]
+    shift: Float[Array, "stage feature"]
 
 
 class QBelief(NamedTuple):
@@ -79,7 +80,7 @@ class QBelief(NamedTuple):
         """The same belief over another prior, which may be traced."""
         return self._replace(prior=lambda: prior)
 
-    def init(self, key: Array) -> QState:
+    def init(self, key: Key[Array, ""]) -> QState:
         """The state before any data."""
         del key
         mean = self.prior().mean
@@ -105,7 +106,7 @@ class QBelief(NamedTuple):
         )
 
     def draw(
-        self, key: Array, state: QState, problem: Problem, spread: Array, lookahead: Array
+        self, key: Key[Array, ""], state: QState, problem: Problem, spread: Array, lookahead: Array
     ) -> tuple[QState, dict[str, Array]]:
         """One draw of ``theta`` [draw, stage, feature], its deviation from the mean times `spread`."""
         prior = self.prior()
@@ -113,7 +114,7 @@ class QBelief(NamedTuple):
         theta, shift = backward(prior, problem, state.rows, state.precision, normal, lookahead)
         return state._replace(shift=shift), {"theta": theta[None]}
 
-    def sample(self, key: Array, state: QState, num_draws: int) -> dict[str, Array]:
+    def sample(self, key: Key[Array, ""], state: QState, num_draws: int) -> dict[str, Array]:
         """Independent draws given the targets of the last draw."""
         normal = random.normal(key, (*state.shift.shape[:1], num_draws, state.shift.shape[1]))
         drawn = jax.vmap(posterior_draw)(self.prior(), state.precision, state.shift, normal)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int, Key
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior.beliefs.fresh_draws import FreshDraws
@@ -36,8 +37,8 @@ class Kept(NamedTuple):
         Logs, since most Gamma variables of small concentration are below the smallest float.
     """
 
-    seen: Array
-    cursor: Array
+    seen: Float[Array, "row sum"]
+    cursor: Int[Array, ""]
     log_gamma: dict[str, Array]
 
 
@@ -53,12 +54,12 @@ class RenewedDraws(FreshDraws):
 
     num_renewed: int = 0
 
-    def init(self, key: Array) -> Kept:
+    def init(self, key: Key[Array, ""]) -> Kept:
         state = super().init(key)
         log_gamma = log_gammas(key, self.conjugate.layout, self.parameters(state), self.num_draws)
         return Kept(state.seen, jnp.zeros((), jnp.int32), log_gamma)
 
-    def observe(self, key: Array, state: Kept, step: Step) -> Kept:
+    def observe(self, key: Key[Array, ""], state: Kept, step: Step) -> Kept:
         row, log_gamma = self.tally.row(step), dict(state.log_gamma)
         for name, subkey in zip(log_gamma, jax.random.split(key, len(log_gamma)), strict=True):
             site = self.conjugate.sites[name]
@@ -69,7 +70,7 @@ class RenewedDraws(FreshDraws):
             log_gamma[name] = log_gamma[name].at[:, entry].set(jnp.logaddexp(log_gamma[name][:, entry], amount))
         return Kept(self.tally.add(state.seen, step), state.cursor, log_gamma)
 
-    def draw(self, key: Array, state: Kept) -> tuple[Kept, dict[str, Array]]:
+    def draw(self, key: Key[Array, ""], state: Kept) -> tuple[Kept, dict[str, Array]]:
         parameters, layout = self.parameters(state), self.conjugate.layout
         if self.num_renewed:
             place = (state.cursor + jnp.arange(self.num_renewed, dtype=jnp.int32)) % self.num_draws

@@ -43,7 +43,7 @@ class Tally(NamedTuple):
         states, actions, outcomes = self.shape
         return jnp.zeros((states * actions * outcomes, 3 if self.squares else 2), jnp.float64)
 
-    def row(self, step: Step) -> Int[Array, ""]:
+    def row(self, step: Step) -> Int[Array, ""] | int:
         """The row that a step is of."""
         return (step.state * self.shape[1] + step.action) * self.shape[2] + step.outcome
 

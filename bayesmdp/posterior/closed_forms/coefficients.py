@@ -22,6 +22,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -93,7 +94,7 @@ def chunk_size(data: Transitions, num_outcomes: int) -> int:
 
 
 @partial(jax.jit, static_argnums=0)
-def _row_slopes(model: Model, data: Transitions, point: Point, direction: Point) -> Array:
+def _row_slopes(model: Model, data: Transitions, point: Point, direction: Point) -> Float[Array, " row"]:
     return jax.jvp(lambda values: row_values(model, data, values), (point,), (direction,))[1]
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Key
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -52,7 +53,12 @@ class Layout(NamedTuple):
 
 @partial(jax.jit, static_argnames=("model", "layout", "num_draws"))
 def draw_sites(
-    key: Array, model: Model | None, layout: Layout, data: Transitions, parameters: dict[str, Array], num_draws: int
+    key: Key[Array, ""],
+    model: Model | None,
+    layout: Layout,
+    data: Transitions,
+    parameters: dict[str, Array],
+    num_draws: int,
 ) -> dict[str, Array]:
     """Independent draws of all latent and deterministic sites, each [draw, ...], given posterior parameters.
 
@@ -145,7 +151,7 @@ def _computed(model: Model, names: tuple[str, ...], data: Transitions, values: d
     return jax.vmap(one)(values)
 
 
-def log_gammas(key: Array, layout: Layout, parameters: dict[str, Array], num_draws: int) -> dict[str, Array]:
+def log_gammas(key: Key[Array, ""], layout: Layout, parameters: dict[str, Array], num_draws: int) -> dict[str, Array]:
     """Logs of Gamma variables [draw, entry] by site, all made at once: the sampler is slow to compile."""
     families = {names[-1]: family for names, family in layout.sites}
     each = {name: families[name].gamma_shape(own) for name, own in parameters.items()}

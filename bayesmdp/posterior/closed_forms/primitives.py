@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+from jaxtyping import Int, Num
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -292,7 +293,7 @@ def _likelihood(family: Family) -> Likelihood:
     return family.likelihood
 
 
-def _parameter(family: Family, fn: Any, rows: int) -> Array:
+def _parameter(family: Family, fn: Any, rows: int) -> Num[Array, "row ..."]:
     """What a distribution of rows has in the place of the unknown [row, ...]."""
     parameter = _likelihood(family).parameter(bare(fn))
     xp = np if isinstance(parameter, np.ndarray | float | int) else jnp
@@ -300,12 +301,12 @@ def _parameter(family: Family, fn: Any, rows: int) -> Array:
     return xp.broadcast_to(parameter, (rows, *parameter.shape[parameter.ndim - family.event_dim :]))
 
 
-def _elements(family: Family, values: Array) -> Array:
+def _elements(family: Family, values: Num[Array, "..."]) -> Num[Array, "element ..."]:
     """The elements [element, ...] of an unknown."""
     return values.reshape(-1, *values.shape[values.ndim - family.event_dim :])
 
 
-def _matching(parameter: Array, elements: Array) -> Array:
+def _matching(parameter: Num[Array, "row ..."], elements: Num[Array, "element ..."]) -> Int[Array, " row"]:
     """The element [row] nearest to each row's parameter [row, ...]."""
     xp = elements.__array_namespace__()
     apart = xp.abs(elements[None] - parameter[:, None])

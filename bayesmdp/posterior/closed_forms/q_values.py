@@ -67,7 +67,12 @@ def root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(vectors * np.sqrt(np.maximum(values, 0))[..., None, :])
 
 
-def posterior_draw(prior: GaussianPrior, precision: Array, shift: Array, normal: Array) -> Array:
+def posterior_draw(
+    prior: GaussianPrior,
+    precision: Float[Array, "feature feature"],
+    shift: Float[Array, " feature"],
+    normal: Float[Array, "... feature"],
+) -> Float[Array, "... feature"]:
     """The weights of a stage at the standard Normal numbers `normal`; with zeros, their mean.
 
     Parameters
@@ -148,7 +153,9 @@ def _probe_rows(stages: int, features: int, each: int, seed: int = 0) -> Targets
     return Targets(np.arange(rows) % stages, rng.normal(size=(rows, features)), rng.normal(size=rows), np.ones(rows))
 
 
-def _prior(model: Model, stages: int, features: int) -> tuple[Array, Array]:
+def _prior(
+    model: Model, stages: int, features: int
+) -> tuple[Float[Array, "stage feature"], Float[Array, "stage feature feature"]]:
     def read() -> list[tuple[Array, Array]]:
         # Of stage 0 only, since the model may have fewer stages than it is read for.
         probes = (_probe_rows(stages, features, 1, seed) for seed in range(3))
@@ -162,7 +169,9 @@ def _prior(model: Model, stages: int, features: int) -> tuple[Array, Array]:
     return first
 
 
-def _prior_at(model: Model, data: Targets, shape: tuple[int, int]) -> tuple[Array, Array]:
+def _prior_at(
+    model: Model, data: Targets, shape: tuple[int, int]
+) -> tuple[Float[Array, "stage feature"], Float[Array, "stage feature feature"]]:
     """Mean and factor of the prior of a model that sees these data."""
     try:
         messages = sites(model, data)
@@ -197,7 +206,7 @@ def _prior_at(model: Model, data: Targets, shape: tuple[int, int]) -> tuple[Arra
     return jnp.broadcast_to(fn.loc, shape), factor
 
 
-def _noise(model: Model, stages: int, features: int) -> Array:
+def _noise(model: Model, stages: int, features: int) -> Float[Array, " stage"]:
     """The noise [stage], from how fast a row's log-likelihood falls; believed only if it explains all random points."""
     rng = np.random.default_rng(20260103)
     theta = rng.normal(size=(POINTS, stages, features)) * 3.0 ** (np.arange(POINTS) % 3 - 1)[:, None, None]

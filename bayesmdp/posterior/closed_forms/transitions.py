@@ -24,6 +24,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -71,7 +72,7 @@ class Site(NamedTuple):
         """The parameters of the prior; those of a Beta have a last axis (a, b)."""
         return self.prior.parameters
 
-    def posterior(self, seen: Array, prior: Array | None = None) -> Array:
+    def posterior(self, seen: Float[Array, "row ..."], prior: Float[Array, "..."] | None = None) -> Float[Array, "..."]:
         """Parameters given the weights [row], or the weights and sums of rewards and their squares [row, 3].
 
         With `prior` given its parameters stand in the place of the model's own.

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import random
+from jaxtyping import Key
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
@@ -110,7 +111,7 @@ def run(
 
 @partial(jax.jit, static_argnames=("model", "layout", "settings", "num_draws", "plain"))
 def _run(
-    key: Array,
+    key: Key[Array, ""],
     data: Any,
     chain: int,
     *,

@@ -23,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
+from jaxtyping import Float, Shaped
 from numpy.typing import NDArray
 from numpyro.distributions.transforms import biject_to
 
@@ -186,7 +187,7 @@ def _check_prior(
             raise Unsuitable(f"the values that {name!r} can take depend on another unknown; give it one support")
 
 
-def _support(name: str, fn: Any) -> Array:
+def _support(name: str, fn: Any) -> Shaped[Array, "value ..."]:
     try:
         return jnp.ravel(fn.enumerate_support(expand=False))
     except NotImplementedError:
@@ -213,7 +214,7 @@ def _numbered(supports: dict[str, tuple[np.ndarray[Any, Any], tuple[int, ...]]])
     return tuple(numbered)
 
 
-def concentration_of(site: dict[str, Any]) -> Array | None:
+def concentration_of(site: dict[str, Any]) -> Float[Array, "... category"] | None:
     """The concentration [..., category] of a Dirichlet or Beta site; None of a site of another kind."""
     base = base_distribution(site["fn"])
     if isinstance(base, dist.Dirichlet):

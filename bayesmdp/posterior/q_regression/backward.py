@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior.closed_forms.q_values import GaussianPrior, condition, posterior_draw
@@ -39,14 +40,16 @@ class TaskStatistics(NamedTuple):
         stage's weights enter the targets.
     """
 
-    gram: Array
-    score: Array
-    square: Array
-    count: Array
-    carry: Array
+    gram: Float[Array, "... feature feature"]
+    score: Float[Array, "... feature"]
+    square: Float[Array, "..."]
+    count: Float[Array, "..."]
+    carry: Float[Array, "... feature feature"]
 
 
-def _next_values(problem: Problem, rows: QRows, theta: Array) -> tuple[Array, Array]:
+def _next_values(
+    problem: Problem, rows: QRows, theta: Float[Array, " feature"]
+) -> tuple[Float[Array, " row"], Float[Array, "row feature"]]:
     """The best Q-value [row] of the states led to, under the next stage's weights, and its pairs' features."""
     assert problem.features is not None
     available = problem.available[rows.next_state]
@@ -62,10 +65,10 @@ def backward(
     prior: GaussianPrior,
     problem: Problem,
     rows: QRows,
-    precision: Array,
-    normal: Array,
+    precision: Float[Array, "stage feature feature"],
+    normal: Float[Array, "stage feature"],
     lookahead: Array | float = 1.0,
-) -> tuple[Array, Array]:
+) -> tuple[Float[Array, "stage feature"], Float[Array, "stage feature"]]:
     """Weights of all stages [stage, feature], each stage's targets made with the next one's, and `QState.shift`.
 
     Parameters
@@ -84,7 +87,9 @@ def backward(
     assert problem.features is not None
     features, ahead = problem.features, lookahead * problem.discount
 
-    def stage(after: Array, inputs: Any) -> tuple[Array, tuple[Array, Array]]:
+    def stage(
+        after: Float[Array, " feature"], inputs: Any
+    ) -> tuple[Float[Array, " feature"], tuple[Float[Array, " feature"], Float[Array, " feature"]]]:
         prior, rows, precision, normal = inputs
         value, _ = _next_values(problem, rows, after)
         phi = features[rows.state, rows.action]
@@ -98,7 +103,7 @@ def backward(
 
 
 @jax.jit
-def whitened(prior: GaussianPrior, problem: Problem, rows: QRows) -> Array:
+def whitened(prior: GaussianPrior, problem: Problem, rows: QRows) -> Float[Array, "stage feature feature"]:
     """The precision [stage, feature, feature] that a belief carries, from all rows at once."""
     assert problem.features is not None
     along = problem.features[rows.state, rows.action] @ prior.factor / prior.noise[:, None, None]
@@ -106,7 +111,7 @@ def whitened(prior: GaussianPrior, problem: Problem, rows: QRows) -> Array:
 
 
 @jax.jit
-def row_targets(prior: GaussianPrior, problem: Problem, rows: QRows) -> Array:
+def row_targets(prior: GaussianPrior, problem: Problem, rows: QRows) -> Float[Array, "stage row"]:
     """Mean targets [stage, row], made backwards with posterior means; 0 for rows not seen."""
     nothing = jnp.zeros(prior.mean.shape)
     theta, _ = backward(prior, problem, rows, whitened(prior, problem, rows), nothing)
@@ -127,7 +132,7 @@ def task_statistics(prior: GaussianPrior, problem: Problem, rows: QRows, lookahe
     assert problem.features is not None
     features, ahead = problem.features, lookahead * problem.discount
 
-    def stage(after: Array, inputs: Any) -> tuple[Array, TaskStatistics]:
+    def stage(after: Float[Array, " feature"], inputs: Any) -> tuple[Float[Array, " feature"], TaskStatistics]:
         prior, rows = inputs
         value, best = _next_values(problem, rows, after)
         phi = features[rows.state, rows.action]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.logs.compress import compress
@@ -44,12 +45,12 @@ class QRows(NamedTuple):
         Sums of rewards and of their squares.
     """
 
-    state: Array
-    action: Array
-    next_state: Array
-    weight: Array
-    reward: Array
-    square: Array
+    state: Int[Array, "stage row"]
+    action: Int[Array, "stage row"]
+    next_state: Int[Array, "stage row"]
+    weight: Float[Array, "stage row"]
+    reward: Float[Array, "stage row"]
+    square: Float[Array, "stage row"]
 
 
 class Layout(NamedTuple):
@@ -94,7 +95,7 @@ def _a_row_each(stage: bytes, shape: tuple[int, int, int], successor: tuple[tupl
     def empty() -> QRows:
         return QRows(*(jnp.asarray(column) for column in columns), *jnp.zeros((3, *columns.shape[1:])))
 
-    def include(rows: QRows, h: Array, number: Array, step: Step) -> QRows:
+    def include(rows: QRows, h: Int[Array, ""], number: Int[Array, ""], step: Step) -> QRows:
         row = jnp.asarray(place)[(step.state * shape[1] + step.action) * shape[2] + step.outcome]
         return rows._replace(
             weight=rows.weight.at[h, row].add(1),
@@ -110,7 +111,7 @@ def _as_they_come(stages: int, episodes: int, length: int) -> Layout:
     def empty() -> QRows:
         return QRows(*jnp.zeros((3, stages, episodes), jnp.int32), *jnp.zeros((3, stages, episodes)))
 
-    def include(rows: QRows, h: Array, number: Array, step: Step) -> QRows:
+    def include(rows: QRows, h: Int[Array, ""], number: Int[Array, ""], step: Step) -> QRows:
         values = (step.state, step.action, step.next_state, 1.0, step.reward, jnp.asarray(step.reward, float) ** 2)
         return QRows(
             *(held.at[h, number].set(jnp.asarray(value, held.dtype)) for held, value in zip(rows, values, strict=True))
