@@ -27,7 +27,7 @@ from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.planning import plan
 from bayesmdp.planning.posterior_value import order_interval, value_draws
-from bayesmdp.planning.risk import Risk
+from bayesmdp.planning.risk import Risk, offered
 from bayesmdp.planning.risk_names import risk_from_text
 from bayesmdp.posterior import NotConjugate, draw, infer
 from bayesmdp.posterior.inference.transitions import log_rows
@@ -187,8 +187,9 @@ def _posterior(
 
 
 def _level(risk: Risk) -> float:
-    """Level at which the policy's value is told; 0.1 for the mean, which has none, under whatever name."""
-    level = float(np.max(getattr(risk, "level", 0.1)))
+    """Return the level at which the policy's value is reported; 0.1 for the mean, which has none, under any name."""
+    own = offered(risk).level
+    level = 0.1 if own is None else float(np.max(own))
     return level if level < 1 else 0.1
 
 
