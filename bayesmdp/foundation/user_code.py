@@ -16,12 +16,21 @@ __all__ = ["from_file", "needed_arguments", "told_by_line"]
 
 
 def from_file(path: Path, name: str) -> Callable[..., Any]:
-    """The function `name` of a Python file, which is run.
+    """Run a Python file and return its function of a name.
 
     Raises
     ------
     ValueError
         If there is no such file or function, or the file fails.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+
+    Returns
+    -------
+    callable
     """
     spec = spec_from_file_location(path.stem, path)
     if not path.is_file() or spec is None or spec.loader is None:
@@ -37,7 +46,16 @@ def from_file(path: Path, name: str) -> Callable[..., Any]:
 
 
 def needed_arguments(function: Callable[..., Any], given: Container[str] = ()) -> list[str]:
-    """Names of the arguments without which a function cannot be called, and that are not given.
+    """Name the arguments without which a function cannot be called, and that are not given.
+
+    Parameters
+    ----------
+    function : callable
+    given : container of str
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------
