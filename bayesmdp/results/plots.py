@@ -342,12 +342,18 @@ def _heat_axes(figure: Figure | SubFigure, count: int) -> list[Axes]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Of pyplot, laid out by constraints; sizes in inches."""
+    """Make a figure of pyplot, laid out by constraints.
+
+    Parameters
+    ----------
+    width, height : float
+        In inches.
+    """
     import matplotlib.pyplot as plt
 
     return plt.figure(figsize=(width, height), layout="constrained")
 
 
 def colour_of(i: int) -> str:
-    """Of the i-th agent."""
+    """Return the colour of the i-th agent."""
     return _COLOURS[i % len(_COLOURS)]

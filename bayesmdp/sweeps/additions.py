@@ -24,7 +24,25 @@ __all__ = [
 
 
 def cut_like_the_store(path: Path, sweep: Sweep, stored: Mapping[str, Any]) -> Sweep:
-    """The sweep, cut up as the store is; its windows unless it says otherwise."""
+    """Cut the sweep up as the store is; its windows unless it says otherwise.
+
+    Parameters
+    ----------
+    path : Path
+        Of the store, for messages.
+    sweep : Sweep
+    stored : mapping
+        The store's attrs; empty if there is no store.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    StoreError
+        If the sweep cannot be recorded in the store's windows.
+    """
     if not stored:
         return sweep
     try:
@@ -34,7 +52,7 @@ def cut_like_the_store(path: Path, sweep: Sweep, stored: Mapping[str, Any]) -> S
 
 
 def identity_of(sweep: Sweep) -> dict[str, Any]:
-    """What determines the numbers, apart from the grid: equal identities mean that stored numbers may be kept."""
+    """Return what determines the numbers, apart from the grid: if it is equal, stored numbers may be kept."""
     return {
         "format": FORMAT,
         "study": json.dumps(described(sweep.base)),
@@ -48,7 +66,22 @@ def identity_of(sweep: Sweep) -> dict[str, Any]:
 
 
 def refuse_other_numbers(path: Path, stored: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
-    """Refuse to add numbers of another kind to those that are there."""
+    """Refuse to add numbers of another kind to those of the store.
+
+    Parameters
+    ----------
+    path : Path
+        Of the store, for messages.
+    stored : mapping
+        The store's attrs.
+    identity : mapping
+        From `identity_of` the sweep.
+
+    Raises
+    ------
+    StoreError
+        For other versions, another source, another study, seed, windows or kept variables.
+    """
     here, there = json.loads(identity["versions"]), json.loads(stored["versions"])
     other = [package for package in here if here[package] != there.get(package)]
     if other:
@@ -79,7 +112,25 @@ def refuse_other_numbers(path: Path, stored: Mapping[str, Any], identity: Mappin
 
 
 def merged_axes(path: Path, stored: Mapping[str, Any], sweep: Sweep) -> tuple[Axis, ...]:
-    """The store's axes, with the values that this sweep adds at their ends."""
+    """Return the store's axes, with the values that this sweep adds at their ends.
+
+    Parameters
+    ----------
+    path : Path
+        Of the store, for messages.
+    stored : mapping
+        The store's attrs; empty if there is no store.
+    sweep : Sweep
+
+    Returns
+    -------
+    tuple of Axis
+
+    Raises
+    ------
+    StoreError
+        If an agent of both goes through other options, or in another order.
+    """
     if not stored:
         return sweep.axes
     told = [Axis(**axis) for axis in json.loads(stored["axes"])]
@@ -110,7 +161,20 @@ def _by_agent(study: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_stored_agents(stored: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, str]:
-    """The study and its sources, with the agents that the store has and this sweep has not."""
+    """Return the study and its sources, with the agents that the store has and this sweep has not.
+
+    Parameters
+    ----------
+    stored : mapping
+        The store's attrs; empty if there is no store.
+    identity : mapping
+        From `identity_of` the sweep.
+
+    Returns
+    -------
+    dict of str to str
+        ``study`` and ``sources``, as JSON.
+    """
     told = {"study": json.loads(identity["study"]), "sources": json.loads(identity["sources"])}
     if stored:
         told["study"]["agents"] = json.loads(stored["study"])["agents"] | told["study"]["agents"]
@@ -119,7 +183,19 @@ def with_stored_agents(stored: Mapping[str, Any], identity: Mapping[str, Any]) -
 
 
 def position_of(values: Sequence[Any], value: Any) -> int:
-    """Where a value is; -1 if it is not there."""
+    """Find where a value is among others.
+
+    Parameters
+    ----------
+    values : sequence
+    value : value of an option
+        Compared as `same_value` does.
+
+    Returns
+    -------
+    int
+        -1 if it is not there.
+    """
     return next((i for i, other in enumerate(values) if same_value(value, other)), -1)
 
 

@@ -61,7 +61,7 @@ class Task(NamedTuple):
 
 
 def current_versions() -> str:
-    """Of the packages on which numbers depend, as JSON."""
+    """Return the versions of the packages on which numbers depend, as JSON."""
     return json.dumps({package: version(package) for package in PACKAGES})
 
 

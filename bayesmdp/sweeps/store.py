@@ -59,12 +59,21 @@ class Chunk(NamedTuple):
 
 @contextmanager
 def open_store(path: str | PathLike[str], sweep: Sweep) -> Iterator[Store]:
-    """The sweep's store, made or enlarged to hold all of it, for this process alone to write to.
+    """Open the sweep's store, made or enlarged to hold all of it, for this process alone to write to.
 
     Raises
     ------
     StoreError
         If another run is writing to it, it holds another sweep, or numbers of another version or another model.
+
+    Parameters
+    ----------
+    path : path
+    sweep : Sweep
+
+    Yields
+    ------
+    Store
     """
     path = Path(path).resolve()  # one lock, by whatever name the store is called
     with told_when_full(path):
@@ -132,7 +141,7 @@ class Store:
         self._consolidate()
 
     def missing(self) -> list[Chunk]:
-        """What is still to be computed, the first chunk of each agent first: the others need its program."""
+        """List what is still to be computed, the first chunk of each agent first: the others need its program."""
         found: list[Chunk] = []
         whole: Any = {agent: self.root[f"{agent}/{DONE}"] for agent in self.sweep.base.agents}
         for cell in self.sweep.cells():
@@ -151,6 +160,12 @@ class Store:
         ------
         StoreError
             If the disk is full, or something else than the rest of its setting was run.
+
+        Parameters
+        ----------
+        chunk : Chunk
+        finished : Finished
+            Its results.
         """
         agent = chunk.cell.agent
         group: Any = self.root[agent]

@@ -38,7 +38,7 @@ class Axis(NamedTuple):
 
     @property
     def key(self) -> str:
-        """As it stands in a grid."""
+        """Return the option's name in a grid."""
         return self.place if self.place == "steps" else f"{self.place}.{self.option}"
 
 
@@ -183,7 +183,7 @@ class Sweep:
         return max(t for t in range(1, common + 1) if common % t == 0 and (t == 1 or shortest // t >= RECORDS))
 
     def axes_of(self, agent: str) -> tuple[Axis, ...]:
-        """Those that concern an agent, in the order of its dims."""
+        """Return the axes that concern an agent, in the order of its dims."""
         return tuple(axis for axis in self.axes if axis.place not in self.base.agents or axis.place == agent)
 
     def cells(self) -> Iterator[Cell]:
@@ -289,7 +289,15 @@ def _checked_values(key: str, values: Any) -> tuple[Any, ...]:
 
 
 def same_value(one: Any, other: Any) -> bool:
-    """Whether two values of an option are the same: 1 and 1.0 are, 1 and True are not.
+    """Tell whether two values of an option are the same: 1 and 1.0 are, 1 and True are not.
+
+    Parameters
+    ----------
+    one, other : number, str, bool, None or tuple of these
+
+    Returns
+    -------
+    bool
 
     Examples
     --------
