@@ -315,13 +315,13 @@ def main(
 
     import pandas as pd
 
-    held = []
+    tables_of_cells = []
     for size in patients:
         for number in range(logs):
             path = Path(folder) / f"icu-sepsis-{size}-{number}.csv"
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 run_cell(size, number, draws=draws, judges=judges).to_csv(path, index=False)
-            held.append(pd.read_csv(path))
-    table = summary(pd.concat(held)).reset_index().assign(**references())
+            tables_of_cells.append(pd.read_csv(path))
+    table = summary(pd.concat(tables_of_cells)).reset_index().assign(**references())
     table.round(4).to_csv(Path(tables) / "icu_sepsis.csv", index=False)

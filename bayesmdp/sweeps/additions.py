@@ -133,26 +133,26 @@ def merged_axes(path: Path, stored: Mapping[str, Any], sweep: Sweep) -> tuple[Ax
     """
     if not stored:
         return sweep.axes
-    told = [Axis(**axis) for axis in json.loads(stored["axes"])]
-    there = {axis.key: axis._replace(values=tuple(map(_tuples, axis.values))) for axis in told}
-    here = {axis.key: axis for axis in sweep.axes}
+    listed = [Axis(**axis) for axis in json.loads(stored["axes"])]
+    in_store = {axis.key: axis._replace(values=tuple(map(_tuples, axis.values))) for axis in listed}
+    in_sweep = {axis.key: axis for axis in sweep.axes}
     agents = json.loads(stored["study"])["agents"]
     for agent in sweep.base.agents:
         wanted = [axis.key for axis in sweep.axes_of(agent)]
-        known = [axis.key for axis in there.values() if axis.place in (agent, *SHARED)]
+        keys = [axis.key for axis in in_store.values() if axis.place in (agent, *SHARED)]
         if agent not in agents:
-            known += [axis.key for axis in sweep.axes if axis.place == agent]
-        if wanted != known:
+            keys += [axis.key for axis in sweep.axes if axis.place == agent]
+        if wanted != keys:
             raise StoreError(
-                f"in {path} {agent} goes through {', '.join(known) or 'nothing'}, not {', '.join(wanted) or 'nothing'}:"
+                f"in {path} {agent} goes through {', '.join(keys) or 'nothing'}, not {', '.join(wanted) or 'nothing'}:"
                 " options cannot be added to a store, nor their order changed, only values; name another store"
             )
     merged = []
-    for key, axis in there.items():
-        values = here[key].values if key in here else ()
+    for key, axis in in_store.items():
+        values = in_sweep[key].values if key in in_sweep else ()
         new = [value for value in values if position_of(axis.values, value) < 0]
         merged.append(axis._replace(values=(*axis.values, *new)))
-    return (*merged, *(axis for key, axis in here.items() if key not in there))
+    return (*merged, *(axis for key, axis in in_sweep.items() if key not in in_store))
 
 
 def _by_agent(study: dict[str, Any]) -> dict[str, Any]:
@@ -175,11 +175,11 @@ def with_stored_agents(stored: Mapping[str, Any], identity: Mapping[str, Any]) -
     dict of str to str
         ``study`` and ``sources``, as JSON.
     """
-    told = {"study": json.loads(identity["study"]), "sources": json.loads(identity["sources"])}
+    both = {"study": json.loads(identity["study"]), "sources": json.loads(identity["sources"])}
     if stored:
-        told["study"]["agents"] = json.loads(stored["study"])["agents"] | told["study"]["agents"]
-        told["sources"] = json.loads(stored["sources"]) | told["sources"]
-    return {name: json.dumps(each) for name, each in told.items()}
+        both["study"]["agents"] = json.loads(stored["study"])["agents"] | both["study"]["agents"]
+        both["sources"] = json.loads(stored["sources"]) | both["sources"]
+    return {name: json.dumps(each) for name, each in both.items()}
 
 
 def position_of(values: Sequence[Any], value: Any) -> int:
