@@ -51,7 +51,7 @@ def thaw(frozen: Frozen) -> NDArray[Any]:
 def frozen_root(
     name: str, covariance: ArrayLike, shape: tuple[int, int], widening: NDArray[np.float64] | float = 0.0
 ) -> Frozen:
-    """Lower triangular root [stage, feature, feature] of a covariance, widened by so much of each stage.
+    """Return the lower triangular root [stage, feature, feature] of a covariance, widened by so much of each stage.
 
     A number is the variance of each of the `shape` = (stages, features); a matrix is that of all stages.
 
@@ -59,6 +59,20 @@ def frozen_root(
     ------
     TypeError, ValueError
         If it is of another shape, not finite, not symmetric or not positive definite: with its stage.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    covariance : float, or array [feature, feature] or [stage, feature, feature]
+    shape : (int, int)
+        Stages and features.
+    widening : float or array [stage]
+        Added to the variances.
+
+    Returns
+    -------
+    Frozen
     """
     stages, size = shape
     full = np.asarray(covariance)
@@ -88,12 +102,28 @@ AXES = {1: "[group]", 2: "[state, action]", 3: "[state, action, outcome]"}
 def frozen_numbers(
     name: str, given: ArrayLike, shape: tuple[int, ...], *, positive: bool = True, axes: str = ""
 ) -> Frozen:
-    """The numbers as float64 of `shape`, whose `axes` are those of pairs unless told.
+    """Return numbers as float64 of a shape, frozen.
 
     Raises
     ------
     TypeError, ValueError
         If they are no numbers, not finite, not positive where they must be, or do not broadcast to `shape`.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    given : array_like
+        Broadcastable to `shape`.
+    shape : tuple of int
+    positive : bool
+        Whether they must be above 0.
+    axes : str, optional
+        Names of the axes, for messages; by default those of pairs.
+
+    Returns
+    -------
+    Frozen
     """
     array = np.asarray(given)
     if array.dtype == bool or array.dtype.kind not in "iuf":

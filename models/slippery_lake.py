@@ -93,7 +93,19 @@ def slippery_lake(
 
 
 def cells_at(state: Any, shape: tuple[int, int]) -> Any:
-    """Cells [...] of positions [..., coordinate] on a lake of so many rows and columns."""
+    """Return the cells of positions on a lake.
+
+    Parameters
+    ----------
+    state : array [..., coordinate]
+        Across, then down.
+    shape : (int, int)
+        Rows and columns.
+
+    Returns
+    -------
+    int array [...]
+    """
     rows, columns = shape
     across = jnp.clip(jnp.floor(state[..., 0]), 0, columns - 1)
     down = jnp.clip(jnp.floor(state[..., 1]), 0, rows - 1)

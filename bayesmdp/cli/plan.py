@@ -182,11 +182,11 @@ def _bounds(text: str) -> tuple[float, float]:
 def _as_options(message: str) -> str:
     """A message that speaks of Python's arguments, speaking of the command's options."""
 
-    def columns(found: re.Match[str]) -> str:
+    def columns(match: re.Match[str]) -> str:
         try:
-            named = ast.literal_eval(found[1])
+            named = ast.literal_eval(match[1])
         except SyntaxError:  # a name that holds a brace
-            return found[0]
+            return match[0]
         return " ".join(f"--column {ours}={theirs or ''}" for ours, theirs in named.items())
 
     message = re.sub(r"columns=({.*?})", columns, message)
@@ -207,13 +207,13 @@ def _outputs(source: Path, out: Path) -> tuple[Path, Path]:
     if path.exists():
         try:
             with xr.open_datatree(path, engine="h5netcdf") as opened:
-                held = opened.attrs.get("source", "") if opened.attrs.get("made_by") == MADE_BY else None
+                planned_from = opened.attrs.get("source", "") if opened.attrs.get("made_by") == MADE_BY else None
         except (OSError, ValueError):
-            held = None
-        if held is None:
+            planned_from = None
+        if planned_from is None:
             raise ValueError(f"{path} holds something else; give another --out, or move the file away")
-        if Path(held).resolve() != source.resolve():
-            raise ValueError(f"{path} holds the plan of {held}; give another --out, or move the file away")
+        if Path(planned_from).resolve() != source.resolve():
+            raise ValueError(f"{path} holds the plan of {planned_from}; give another --out, or move the file away")
     elif table.exists():
         raise ValueError(f"{table} is there already; give another --out, or move the file away")
     return path, table

@@ -72,7 +72,13 @@ def summary_table(result: xr.DataTree) -> Table:
 
 
 def name_table(title: str, told: Mapping[str, str]) -> Table:
-    """Names, never cut, with a line on each."""
+    """Lay out names, never cut, with a line on each.
+
+    Parameters
+    ----------
+    title : str
+    told : mapping of name to text
+    """
     table = Table(title=title, title_justify="left", box=None, show_header=False, padding=(0, 2, 0, 0))
     table.add_column(no_wrap=True, style="bold")
     table.add_column(overflow="fold")
@@ -82,7 +88,14 @@ def name_table(title: str, told: Mapping[str, str]) -> Table:
 
 
 def study_table(name: str, study: Study) -> Table:
-    """A study's settings, and its agents as ``--agents`` and ``--set`` name them."""
+    """Lay out a study's settings, and its agents as ``--agents`` and ``--set`` name them.
+
+    Parameters
+    ----------
+    name : str
+        By which the study was asked for.
+    study : Study
+    """
 
     def call(function: Part, options: Mapping[str, object]) -> str:
         shown = {name: f"{value:g}" if isinstance(value, float) else repr(value) for name, value in options.items()}
@@ -101,7 +114,7 @@ def study_table(name: str, study: Study) -> Table:
 
 
 def plan_told(report: Report) -> Iterator[RenderableType]:
-    """What was read, the policy with its promise and its worth, the pairs least known, and what can be relied on."""
+    """Yield what was read, the policy, its promise and its worth, the pairs least known, and what can be relied on."""
     attrs, log, policy = report.tree.attrs, report.log, report.policy
     solved = f"{attrs['plan_draws']} draws" if attrs["plan_draws"] else "no draws"
     if not attrs["converged"]:
@@ -211,7 +224,19 @@ def _short(number: float) -> str:
 
 
 def setting_table(table: pd.DataFrame, quantity: str, shown: int, confidence: float) -> Table:
-    """The best and the worst settings."""
+    """Lay out the best and the worst settings.
+
+    Parameters
+    ----------
+    table : DataFrame [setting]
+        ``mean``, ``lower`` and ``upper``.
+    quantity : {"regret", "reward"}
+        Of which the most is the best if it is reward.
+    shown : int
+        The best settings shown; of the worst there are 3.
+    confidence : float
+        Of the intervals.
+    """
     ordered = table.dropna(subset="mean").sort_values("mean", ascending=quantity != "reward")
     few = ordered if len(ordered) <= 2 * shown else pd.concat([ordered.head(shown), ordered.tail(3)])
     caption = f"{len(table)} settings" + (f", the best {shown} and the worst 3" if len(few) < len(ordered) else "")
@@ -219,12 +244,34 @@ def setting_table(table: pd.DataFrame, quantity: str, shown: int, confidence: fl
 
 
 def effect_table(effects: pd.DataFrame, quantity: str, confidence: float) -> Table:
-    """What each option does on average."""
+    """Lay out what each option does on average.
+
+    Parameters
+    ----------
+    effects : DataFrame [problem, agent, option, value]
+        ``mean``, ``lower`` and ``upper``.
+    quantity : str
+    confidence : float
+        Of the intervals.
+    """
     return _framed(effects, {"mean": f"mean\n{quantity}"}, "Each option, averaged over all others", confidence)
 
 
 def difference_table(table: pd.DataFrame, baseline: str, correction: str, shown: int, confidence: float) -> Table:
-    """The surest differences, and how many there are."""
+    """Lay out the surest differences, and how many there are.
+
+    Parameters
+    ----------
+    table : DataFrame [setting]
+        ``difference``, ``lower``, ``upper``, ``p``, ``p_adjusted`` and ``significant``.
+    baseline : str
+        What was subtracted.
+    correction : {"holm", "bh", "none"}
+    shown : int
+        Rows, at most.
+    confidence : float
+        Of the intervals.
+    """
     surest = table.sort_values("p", kind="stable")
     parts = [surest[surest["difference"] < 0].head(shown // 2), surest[surest["difference"] >= 0].head(shown // 2)]
     few = pd.concat(parts) if len(table) > shown else surest

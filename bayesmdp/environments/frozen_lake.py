@@ -72,7 +72,15 @@ def frozen_lake(layout: str | Sequence[str] = "4x4", *, slip: float = 1 / 3, dis
 
 
 def neighbours(rows: int, columns: int) -> NDArray[np.int64]:
-    """Where a move leads [state, action], on a grid numbered row by row; a move off the grid stays.
+    """Return where a move leads, on a grid numbered row by row; a move off the grid stays.
+
+    Parameters
+    ----------
+    rows, columns : int
+
+    Returns
+    -------
+    int array [state, action]
 
     Examples
     --------
@@ -87,12 +95,22 @@ def neighbours(rows: int, columns: int) -> NDArray[np.int64]:
 
 
 def slippery(neighbour: NDArray[np.int64], slip: float) -> NDArray[np.float64]:
-    """Probabilities [state, action, next_state] when each perpendicular move happens with probability `slip`.
+    """Return the kernel under which each perpendicular move happens with probability `slip`.
 
     Raises
     ------
     ValueError
         If `slip` is not in [0, 1/2].
+
+    Parameters
+    ----------
+    neighbour : int array [state, action]
+        From `neighbours`.
+    slip : float in [0, 1/2]
+
+    Returns
+    -------
+    array [state, action, next_state]
     """
     if not 0 <= slip <= 0.5:
         raise ValueError(f"slip must lie in [0, 0.5]; got {slip!r}")

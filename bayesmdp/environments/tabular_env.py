@@ -38,6 +38,7 @@ class TabularEnv(gymnasium.Env[Any, Any]):
         self._state, self._steps, self._over = -1, 0, True
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[int, dict[str, Any]]:
+        """Start an episode in a state of the initial distribution; there are no options."""
         if options:
             raise ValueError(
                 f"reset has no options; got {', '.join(map(repr, options))}: to start elsewhere, make the environment "

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.problems.continuous_mdp import ContinuousMDP
@@ -75,22 +76,28 @@ def _machine() -> _Machine:
     return _Machine(*(np.array(table) for table in (REWARD, LOWER, UPPER)))
 
 
-def _quantile(lower: Array, upper: Array, share: Array) -> Array:
+def _quantile(
+    lower: Float[Array, "..."], upper: Float[Array, "..."], share: Float[Array, "..."]
+) -> Float[Array, "..."]:
+    """Return a quantile of a Kumaraswamy distribution."""
     return (1 - (1 - share) ** (1 / upper)) ** (1 / lower)
 
 
-def _polynomials(x: Array, xp: Any = jnp) -> Array:
-    """[..., polynomial]."""
+def _polynomials(x: Float[Array, "..."], xp: Any = jnp) -> Float[Array, "... polynomial"]:
+    """Return the Bernstein polynomials of degree 3 at some states [..., polynomial]."""
     powers = xp.arange(4)
     return xp.asarray(BINOMIAL) * x[..., None] ** powers * (1 - x[..., None]) ** (3 - powers)
 
 
-def _view(machine: _Machine, x: Array) -> tuple[Array, Array]:
+def _view(machine: _Machine, x: Float[Array, ""]) -> tuple[Float[Array, "action feature"], Float[Array, " action"]]:
+    """Return the features of each action and its reward."""
     weights = _polynomials(x)
     return jnp.kron(jnp.eye(len(ACTIONS)), weights), machine.reward @ weights
 
 
-def _draw(machine: _Machine, uniforms: Array, x: Array, action: Array) -> Array:
+def _draw(
+    machine: _Machine, uniforms: Float[Array, " draw"], x: Float[Array, ""], action: Int[Array, ""]
+) -> Float[Array, ""]:
     """Draw the next state: the first number picks a distribution, the second its quantile."""
     which = jnp.minimum(jnp.sum(jnp.cumsum(_polynomials(x)) <= uniforms[0]), 3)
     return _quantile(machine.lower[action, which], machine.upper[action, which], uniforms[1])
@@ -98,7 +105,7 @@ def _draw(machine: _Machine, uniforms: Array, x: Array, action: Array) -> Array:
 
 @cache
 def _solution(tolerance: float = 1e-12) -> tuple[float, float]:
-    """Gain and span."""
+    """Return gain and span, by iterating on the coefficients of the bias."""
     reward, lower, upper = _machine()
     u = (np.arange(QUANTILES) + 0.5) / QUANTILES
     reached = _quantile(lower[..., None], upper[..., None], u)  # [action, polynomial, quantile]

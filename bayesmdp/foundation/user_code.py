@@ -12,16 +12,43 @@ from typing import Any
 
 from bayesmdp.foundation.suggestions import did_you_mean
 
-__all__ = ["from_file", "needed_arguments", "told_by_line"]
+__all__ = ["check_model", "from_file", "model_name", "needed_arguments", "told_by_line"]
+
+
+def check_model(model: Any) -> None:
+    """Refuse with a `TypeError` what cannot be called, and so is no model."""
+    if not callable(model):
+        raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
+
+
+def model_name(model: Any) -> str:
+    """Return the name that a model is recorded under: a function's own, or its class's if it has none.
+
+    Examples
+    --------
+    >>> from functools import partial
+    >>> model_name(model_name), model_name(partial(model_name))
+    ('model_name', 'partial')
+    """
+    return getattr(model, "__name__", type(model).__name__)
 
 
 def from_file(path: Path, name: str) -> Callable[..., Any]:
-    """The function `name` of a Python file, which is run.
+    """Run a Python file and return its function of a name.
 
     Raises
     ------
     ValueError
         If there is no such file or function, or the file fails.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+
+    Returns
+    -------
+    callable
     """
     spec = spec_from_file_location(path.stem, path)
     if not path.is_file() or spec is None or spec.loader is None:
@@ -29,15 +56,24 @@ def from_file(path: Path, name: str) -> Callable[..., Any]:
     module = module_from_spec(spec)
     with told_by_line(str(path)):
         spec.loader.exec_module(module)
-    found = getattr(module, name, None)
-    if not callable(found):
+    function = getattr(module, name, None)
+    if not callable(function):
         functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
         raise ValueError(f"{path} has no function {name!r}; {did_you_mean(name, functions)}")
-    return found
+    return function
 
 
 def needed_arguments(function: Callable[..., Any], given: Container[str] = ()) -> list[str]:
-    """Names of the arguments without which a function cannot be called, and that are not given.
+    """Name the arguments without which a function cannot be called, and that are not given.
+
+    Parameters
+    ----------
+    function : callable
+    given : container of str
+
+    Returns
+    -------
+    list of str
 
     Examples
     --------

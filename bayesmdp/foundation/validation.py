@@ -26,7 +26,27 @@ ROW_TOLERANCE = 2e-6
 
 
 def numeric_array(name: str, values: ArrayLike, *shapes: tuple[int, ...]) -> NDArray[np.float64]:
-    """`values` as float64, a copy, refused if not numeric or of none of the `shapes`, if there are any."""
+    """Return `values` as float64, a copy.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    values : array_like
+    *shapes : tuple of int
+        Those allowed; any, if there are none.
+
+    Returns
+    -------
+    float64 array
+
+    Raises
+    ------
+    TypeError
+        If they are not numbers.
+    ValueError
+        If they are of another shape.
+    """
     array = np.asarray(values)
     if array.dtype == bool or not (np.issubdtype(array.dtype, np.floating) or np.issubdtype(array.dtype, np.integer)):
         raise TypeError(f"{name} must hold numbers; got dtype {array.dtype}")
@@ -38,14 +58,48 @@ def numeric_array(name: str, values: ArrayLike, *shapes: tuple[int, ...]) -> NDA
 
 
 def finite_array(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) -> NDArray[np.float64]:
-    """`values` as float64, refused if not numeric, not finite or not of `shape`."""
+    """Return `values` as float64, a copy.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    values : array_like
+    shape : tuple of int, optional
+
+    Returns
+    -------
+    float64 array
+
+    Raises
+    ------
+    TypeError
+        If they are not numbers.
+    ValueError
+        If one is not finite, with its index, or they are of another shape.
+    """
     array = numeric_array(name, values, *(() if shape is None else (shape,)))
     reject_first(name, ~np.isfinite(array), array, "is not finite")
     return array
 
 
 def turned(name: str, shape: tuple[int, ...], *expected: tuple[int, ...]) -> str:
-    """What to do with an array that would be as expected with its first two axes exchanged, if it would be."""
+    """Return a remedy for an array that would be as expected with its first two axes exchanged, empty for any other.
+
+    Parameters
+    ----------
+    name : str
+        Of the array, for the remedy.
+    shape : tuple of int
+        That it has.
+    *expected : tuple of int
+        Those allowed.
+
+    Returns
+    -------
+    str
+        To stand at the end of a message.
+    """
     exchanged = (*shape[1::-1], *shape[2:])
     if exchanged == shape or exchanged not in expected:
         return ""
@@ -55,7 +109,28 @@ def turned(name: str, shape: tuple[int, ...], *expected: tuple[int, ...]) -> str
 def distributions(
     name: str, values: ArrayLike, shape: tuple[int, ...], *, tolerance: float = ROW_TOLERANCE, remedy: str = ""
 ) -> NDArray[np.float64]:
-    """`values` as float64 that are distributions along the last axis; those of 32 bit are normalised."""
+    """Return `values` as float64 that are distributions along the last axis; those of 32 bit are normalised.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    values : array_like
+    shape : tuple of int
+    tolerance : float
+        How far from 1 each may sum.
+    remedy : str, optional
+        For one that does not sum to 1.
+
+    Returns
+    -------
+    float64 array
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `finite_array`, and for a negative entry or a row that does not sum to 1.
+    """
     array = finite_array(name, values, shape)
     reject_first(name, array < 0, array, "is negative; probabilities are at least 0")
     total = np.asarray(array.sum(-1))
@@ -76,7 +151,22 @@ def reject_first(
     verb: str = "=",
     remedy: str = "",
 ) -> None:
-    """Raise `ValueError` for the first True of `wrong`, quoting that entry of `values`."""
+    """Refuse `values` if any of `wrong` is true.
+
+    Parameters
+    ----------
+    name : str
+        For the message.
+    wrong : bool array [...]
+    values : array [...]
+    complaint, verb, remedy : str
+        The message is ``name[index] verb value, which complaint; remedy``.
+
+    Raises
+    ------
+    ValueError
+        Quoting the first entry that is wrong, with its index.
+    """
     if wrong.any():
         index = tuple(int(i) for i in np.argwhere(wrong)[0])
         place = f"{name}[{', '.join(map(str, index))}]" if wrong.ndim else name
@@ -85,7 +175,25 @@ def reject_first(
 
 
 def labels(name: str, given: Sequence[Hashable] | None, size: int) -> tuple[Hashable, ...]:
-    """The labels as a tuple of plain Python values, 0, 1, 2, ... if none were given; refused unless unique."""
+    """Return labels as a tuple of plain Python values, 0, 1, 2, ... if none were given.
+
+    Parameters
+    ----------
+    name : str
+        "states" or "actions", for messages.
+    given : sequence of hashables, or None
+    size : int
+        How many there must be.
+
+    Returns
+    -------
+    tuple
+
+    Raises
+    ------
+    ValueError
+        If there are not so many, or two are equal.
+    """
     if given is None:
         return tuple(range(size))
     values = tuple(np.asarray(given).tolist()) if isinstance(given, np.ndarray) else tuple(given)
@@ -100,7 +208,7 @@ def labels(name: str, given: Sequence[Hashable] | None, size: int) -> tuple[Hash
 
 
 def replicate_numbers(replicates: int | Sequence[int]) -> list[int]:
-    """The numbers of replicates, given as how many there are or one by one; refused unless distinct."""
+    """Return the numbers of replicates, given as how many there are or one by one; refused unless distinct."""
     if not isinstance(replicates, Iterable):
         return list(range(integer("replicates", replicates, 1)))
     numbers = [integer(f"replicates[{i}]", number, 0) for i, number in enumerate(replicates)]
@@ -110,7 +218,20 @@ def replicate_numbers(replicates: int | Sequence[int]) -> list[int]:
 
 
 def integer(name: str, value: Any, minimum: int) -> int:
-    """`value` as an int of at least `minimum`."""
+    """Return `value` as an int.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    value : int or NumPy integer
+    minimum : int
+
+    Raises
+    ------
+    ValueError
+        For anything else, and below the minimum.
+    """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
         raise ValueError(f"{name} must be an integer of at least {minimum}; got {value!r}")
     return int(value)
@@ -125,7 +246,23 @@ def number(
     below: float | None = None,
     maximum: float | None = None,
 ) -> float:
-    """`value` as a finite float above `above` or at least `minimum`, and below `below` or at most `maximum`."""
+    """Return `value` as a float.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    value : number
+    above, below : float, optional
+        Bounds that it must not reach.
+    minimum, maximum : float, optional
+        Bounds that it may reach.
+
+    Raises
+    ------
+    ValueError
+        For what is no number, not finite, or out of bounds.
+    """
     bounds = [
         (above, "above", float.__gt__),
         (minimum, "of at least", float.__ge__),

@@ -12,7 +12,7 @@ __all__ = ["in_figure", "one_line", "visible"]
 
 
 def visible(text: object) -> str:
-    r"""Return the text with characters that cannot be seen written as Python escapes them; line breaks stay.
+    r"""Write characters that cannot be seen as Python escapes them; line breaks stay.
 
     Examples
     --------
@@ -25,7 +25,7 @@ def visible(text: object) -> str:
 
 
 def one_line(text: object) -> str:
-    r"""Return the text as `visible` does, with line breaks escaped too: for a label in a table.
+    r"""Do as `visible`, with line breaks escaped too: for a label in a table.
 
     Examples
     --------
@@ -36,7 +36,7 @@ def one_line(text: object) -> str:
 
 
 def in_figure(text: object) -> str:
-    r"""Return the text as `visible` does, with no formula between dollar signs: Matplotlib drops the backslashes.
+    r"""Do as `visible`, with no formula between dollar signs: for text of Matplotlib, which drops the backslashes.
 
     Examples
     --------

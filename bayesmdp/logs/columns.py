@@ -28,16 +28,35 @@ ALIASES = {
 
 
 def choose_columns(table: Table, columns: Mapping[str, Any]) -> dict[str, int]:
-    """The position among the source's columns of each of ours that it has."""
-    known = (*REQUIRED, *ENDS)
+    """Find the columns of a source that are a log's, by our names or as the caller says.
+
+    Parameters
+    ----------
+    table : Table
+    columns : mapping of str to a column's name, or None
+        From our names to the source's; None leaves that column out.
+
+    Returns
+    -------
+    dict of str to int
+        The position among the source's columns of each of ours that it has.
+
+    Raises
+    ------
+    ValueError
+        For a name that is none of ours or none of the source's, and a column that is missing or stands there twice.
+    """
+    our_names = (*REQUIRED, *ENDS)
     for ours, theirs in columns.items():
-        if ours not in known:
-            remedy = f"write columns={{{theirs!r}: {ours!r}}}" if theirs in known else f"ours are {', '.join(known)}"
+        if ours not in our_names:
+            remedy = (
+                f"write columns={{{theirs!r}: {ours!r}}}" if theirs in our_names else f"ours are {', '.join(our_names)}"
+            )
             raise ValueError(f"columns leads from our names to the source's, and {ours!r} is none of ours; {remedy}")
         if theirs is not None and theirs not in table.columns:
             hint = _layout_hint(table) or did_you_mean(theirs, table.columns, otherwise="give a name it has")
             raise ValueError(f"{table.name} has no column {theirs!r}; it has {listed(table.columns)}; {hint}")
-    chosen = {ours: columns.get(ours, ours) for ours in known if columns.get(ours, ours) in table.columns}
+    chosen = {ours: columns.get(ours, ours) for ours in our_names if columns.get(ours, ours) in table.columns}
     missing = [name for name in REQUIRED if name not in chosen]
     if missing:
         _refuse_missing(table, missing)
@@ -48,27 +67,39 @@ def choose_columns(table: Table, columns: Mapping[str, Any]) -> dict[str, int]:
 
 
 def unused_columns(table: Table, chosen: Mapping[str, int]) -> dict[int, Any]:
-    """Position and name of the columns that are left out; not the unnamed numbering that pandas writes."""
+    """Return position and name of the columns that are left out, but for the unnamed numbering that pandas writes.
+
+    Parameters
+    ----------
+    table : Table
+    chosen : mapping of str to int
+        Positions of the columns that are read.
+
+    Returns
+    -------
+    dict of int to a column's name
+    """
     used = set(chosen.values())
     return {place: name for place, name in enumerate(table.columns) if place not in used and name != ""}
 
 
 def _refuse_missing(table: Table, missing: Sequence[str]) -> None:
-    found = {str(name).lower(): name for name in table.columns if name not in REQUIRED}
+    """Say which columns are missing, and which of the source's they may be."""
+    candidates = {str(name).lower(): name for name in table.columns if name not in REQUIRED}
     guesses = {}
     for ours in missing:
-        named = [found[alias] for alias in ALIASES[ours] if alias in found] or [
-            found[close] for close in get_close_matches(ours, found, 1)
+        named = [candidates[alias] for alias in ALIASES[ours] if alias in candidates] or [
+            candidates[close] for close in get_close_matches(ours, candidates, 1)
         ]
         if named:
             guesses[ours] = named[0]
-            found = {lower: name for lower, name in found.items() if name != named[0]}
+            candidates = {lower: name for lower, name in candidates.items() if name != named[0]}
     hint = _layout_hint(table) or f"columns={guesses or {missing[0]: 'its name there'}} says which are meant"
     raise ValueError(f"{table.name} has no column {listed(missing)}; it has {listed(table.columns)}; {hint}")
 
 
 def _layout_hint(table: Table) -> str:
-    """What to do about a first line that is no header, or one of another separator."""
+    """Return what to do about a first line that is no header, or one of another separator; empty if it is in order."""
     if not (table.written and table.columns):
         return ""
     first = str(table.columns[0])

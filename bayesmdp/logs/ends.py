@@ -73,24 +73,43 @@ class Chain(NamedTuple):
 
 
 def read_flags(table: Table, frame: pd.DataFrame, name: str) -> NDArray[np.bool_]:
-    """A column of true and false, however written; all false if there is none."""
+    """Read a column of true and false, however they are written.
+
+    Parameters
+    ----------
+    table : Table
+        Where the column is from, for messages.
+    frame : DataFrame
+    name : str
+
+    Returns
+    -------
+    bool array [row]
+        All false if there is no such column.
+
+    Raises
+    ------
+    ValueError
+        For an entry that is missing, or neither true nor false: with its place.
+    """
     if name not in frame:
         return np.zeros(len(frame), bool)
     codes, distinct = pd.factorize(frame[name])
     flags = np.array([_flag(value) for value in distinct] + [-1], np.int8)[codes]
     if (flags < 0).any():
         row = int(np.argmax(flags < 0))
-        told = "is missing" if codes[row] < 0 else f"is {frame[name].iloc[row]!r}"
-        table.refuse(row, f"{name} {told}", "write true or false, or 1 or 0")
+        complaint = "is missing" if codes[row] < 0 else f"is {frame[name].iloc[row]!r}"
+        table.refuse(row, f"{name} {complaint}", "write true or false, or 1 or 0")
     return flags.astype(bool)
 
 
 def _flag(value: Any) -> int:
+    """Return 1 for a word or number that says true, 0 for false, and -1 for any other."""
     return _FLAGS.get(str(value).strip().lower(), -1)
 
 
 def _as_flags(column: pd.Series) -> NDArray[np.bool_] | None:
-    """A column as true and false, what is missing taken for false; None if it holds anything else."""
+    """Return a column as true and false, what is missing taken for false; None if it holds anything else."""
     try:
         codes, distinct = pd.factorize(column)
     except TypeError:
@@ -120,14 +139,30 @@ def _meant_by_name(name: Any) -> tuple[str, bool] | None:
 def refuse_ends_by_name(
     table: Table, columns: Mapping[str, Any], chosen: Mapping[str, int], left: dict[int, Any]
 ) -> None:
-    """Refuse a column left out whose name says that it tells of ends, unless it is waved off with None."""
-    meant = {place: told for place, name in left.items() if (told := _meant_by_name(name))}
-    meant = {place: told for place, told in meant.items() if told[0] not in {**chosen, **columns}}
+    """Refuse a column left out whose name says that it tells of ends, unless it is waved off with None.
+
+    Parameters
+    ----------
+    table : Table
+    columns : mapping
+        As the caller of `read_log` gave it; a name of ours with None waves columns off.
+    chosen : mapping of str to int
+        Positions of the columns that are read.
+    left : dict of int to a column's name
+        Those that are not, by position.
+
+    Raises
+    ------
+    ValueError
+        With what to pass for each meaning that the column may have.
+    """
+    meant = {place: meaning for place, name in left.items() if (meaning := _meant_by_name(name))}
+    meant = {place: meaning for place, meaning in meant.items() if meaning[0] not in {**chosen, **columns}}
     looked = [place for place, (_, whatever) in meant.items() if not whatever]
-    held = table.read({place: place for place in looked}) if looked else pd.DataFrame()
+    contents = table.read({place: place for place in looked}) if looked else pd.DataFrame()
     for ours, whatever in (("terminated", True), ("truncated", True), ("terminated", False), ("truncated", False)):
-        for place in [place for place, told in meant.items() if told == (ours, whatever)]:
-            flags = None if whatever else _as_flags(held[place])
+        for place in [place for place, meaning in meant.items() if meaning == (ours, whatever)]:
+            flags = None if whatever else _as_flags(contents[place])
             if not whatever and (flags is None or not flags.any()):
                 continue
             name = left[place]
@@ -151,16 +186,27 @@ def refuse_ends_by_place(
 
     For logs in which some rows do not go on. Ends are settled once each of ours is a column, or waved off with None. A
     column that was asked about by its name is waved off by that answer.
+
+    Parameters
+    ----------
+    table, columns, chosen, left
+        As for `refuse_ends_by_name`.
+    chain : Chain
+
+    Raises
+    ------
+    ValueError
+        With how often the column is true where rows do not go on, and what to pass for each meaning it may have.
     """
     open_ends = [ours for ours in ENDS if ours not in {**chosen, **columns}]
-    asked = [place for place, name in left.items() if (found := _meant_by_name(name)) and found[0] in columns]
+    asked = [place for place, name in left.items() if (meaning := _meant_by_name(name)) and meaning[0] in columns]
     looked = [place for place in left if place not in asked]
     if not (open_ends and looked):
         return
-    held, gap = table.read({place: place for place in looked}), chain.gap
+    contents, gap = table.read({place: place for place in looked}), chain.gap
     ended = gap | chain.terminated | chain.truncated
     for place in looked:
-        flags = _as_flags(held[place])
+        flags = _as_flags(contents[place])
         if flags is None:
             continue
         for true, flag in ((True, flags), (False, ~flags)):
@@ -205,7 +251,19 @@ def _falls_on(flag: NDArray[np.bool_], gap: NDArray[np.bool_], ended: NDArray[np
 
 
 def check_ends(table: Table, chain: Chain) -> None:
-    """Refuse a state that ends an episode in one row and is acted in, or entered as any other, in another row."""
+    """Refuse a state that ends an episode in one row and is acted in, or entered as any other, in another row.
+
+    Parameters
+    ----------
+    table : Table
+        For messages.
+    chain : Chain
+
+    Raises
+    ------
+    ValueError
+        With the places of both rows.
+    """
     states, state, next_state, terminated = chain.states, chain.state, chain.next_state, chain.terminated
     terminal = np.zeros(len(states), bool)
     terminal[next_state[terminated]] = True
@@ -225,32 +283,47 @@ def check_ends(table: Table, chain: Chain) -> None:
 
 
 def describe_gaps(table: Table, chain: Chain, absent: Sequence[str], left: Sequence[Any]) -> str:
-    """Where rows do not go on, what follows for where episodes start, and what to do about it."""
+    """Say where rows do not go on, what follows for where episodes start, and what to do about it.
+
+    Parameters
+    ----------
+    table : Table
+    chain : Chain
+        With at least one gap.
+    absent : sequence of str
+        Which of ``terminated`` and ``truncated`` the log has not.
+    left : sequence of column names
+        Those that are not read.
+
+    Returns
+    -------
+    str
+    """
     gap = chain.gap
     number, row = int(gap.sum()), int(np.argmax(gap))
     times = "once" if number == 1 else f"{number:,} times"
-    told = (
+    text = (
         f"{table.name} does not go on where it was {times}, first after {table.place(row)}: next_state is "
         f"{chain.states[chain.next_state[row]]!r}, but the next row's state is {chain.states[chain.state[row + 1]]!r}, "
         "and no episode ended. "
     )
     if absent:
         without = " or ".join(map(repr, absent))
-        told += (
+        text += (
             f"There is no column {without}, so the recording is taken as cut off there, the next state as one with a "
             "future, and the next row as the start of an episode. "
         )
     else:
-        told += "Are rows missing or out of order? Episodes are taken to start in the first row and after each end. "
-    told += (
+        text += "Are rows missing or out of order? Episodes are taken to start in the first row and after each end. "
+    text += (
         "If rows are missing, newest first, or of several episodes mixed, those are not the starts, and a promise at "
         "the start is not one; none is quoted. "
     )
     if (chain.next_state[1:] != chain.state[:-1]).sum() < number:
-        told += "Read from the last row to the first they go on more often: are they newest first? "
+        text += "Read from the last row to the first they go on more often: are they newest first? "
     remedies = ["sort rows by episode and time"]
     if absent:
         remedies.append("name the column with columns=")
     remedies.append("say gaps='cut' if rows are in order and the recording was cut off at each of these places")
-    told += f"{', '.join(remedies).capitalize()}, or accept this with gaps='allow', for rows in no order"
-    return told + (f". Columns left out: {listed(left)}" if left else "")
+    text += f"{', '.join(remedies).capitalize()}, or accept this with gaps='allow', for rows in no order"
+    return text + (f". Columns left out: {listed(left)}" if left else "")

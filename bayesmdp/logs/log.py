@@ -35,7 +35,20 @@ def make_log(
     terminated: NDArray[Any] | None = None,
     truncated: NDArray[Any] | None = None,
 ) -> xr.Dataset:
-    """A log from arrays of *indices* [step], written with the MDP's labels."""
+    """Make a log from arrays of *indices*, written with the MDP's labels.
+
+    Parameters
+    ----------
+    mdp : MDP
+    state, action, next_state : int array [step]
+    reward : array [step]
+    terminated, truncated : bool array [step], optional
+        All false by default.
+
+    Returns
+    -------
+    Dataset over ``step``
+    """
     ends = {"terminated": terminated, "truncated": truncated}
     states, actions = label_array(mdp.states), label_array(mdp.actions)
     columns = {"state": states[state], "action": actions[action], "reward": np.asarray(reward, float)}
@@ -51,19 +64,47 @@ def make_log(
 
 
 def label_set(log: xr.Dataset, kind: str) -> Sequence[Hashable]:
-    """The labels of "states" or "actions" that a log's attrs carry; refused if there are none."""
+    """Return the labels that a log's attrs carry.
+
+    Parameters
+    ----------
+    log : Dataset
+    kind : {"states", "actions"}
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
     if kind not in log.attrs:
         raise ValueError(f"the log's attrs have no {kind!r}; set log.attrs[{kind!r}] to the labels, or pass mdp")
     return as_labels(log.attrs[kind])
 
 
 def as_labels(given: Any) -> list[Hashable]:
-    """Labels as an attr holds them: a list as it was written, an array as files return it, or one label alone."""
+    """List the labels that an attr holds: a list as it was written, an array as files return it, or one label alone."""
     return list(given) if isinstance(given, list | tuple) else list(np.atleast_1d(given).tolist())
 
 
 def label_indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDArray[np.int64]:
-    """Positions [step] of a column's labels in their set; refused, with the step, if one is not there."""
+    """Return the position of each label of a column in its set.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``
+    name : str
+        The column.
+    labels : sequence of labels
+
+    Returns
+    -------
+    int array [step]
+
+    Raises
+    ------
+    ValueError
+        If a label is not in the set: with its step.
+    """
     positions = {label: i for i, label in enumerate(labels)}
     code, values = pd.factorize(log[name].values, use_na_sentinel=False)  # by hashing: labels may be of any kinds
     index = np.array([_position(positions, labels, value) for value in values.tolist()])[code]
@@ -78,10 +119,10 @@ def label_indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDA
 
 
 def _position(positions: dict[Hashable, int], labels: Sequence[Hashable], value: Any) -> int:
-    """Where a label stands, -1 if nowhere; a float that was rounded is not the whole number it is equal to."""
-    found = positions.get(value, -1)
-    rounded = isinstance(value, float) and abs(value) > 2**53 and isinstance(labels[found], int)
-    return -1 if rounded else found
+    """Return where a label stands, -1 if nowhere; a float that was rounded is not the whole number it is equal to."""
+    position = positions.get(value, -1)
+    rounded = isinstance(value, float) and abs(value) > 2**53 and isinstance(labels[position], int)
+    return -1 if rounded else position
 
 
 @contextlib.contextmanager

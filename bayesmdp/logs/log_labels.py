@@ -41,7 +41,23 @@ class _Factor(NamedTuple):
 
 
 def check_declared(name: str, given: Iterable[Any] | None) -> list[Any] | None:
-    """Labels that the caller declares, as Python's int or str, in their order; refused if some could be no label."""
+    """Check labels that the caller declares, and return them as Python's int or str, in their order.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    given : iterable of labels, or None
+
+    Returns
+    -------
+    list or None
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one could be no label, or is of another kind than the first, or stands there twice, or there are none.
+    """
     if given is None:
         return None
     if isinstance(given, str) or not isinstance(given, Iterable):
@@ -62,7 +78,7 @@ def check_declared(name: str, given: Iterable[Any] | None) -> list[Any] | None:
 def read_labels(
     table: Table, frame: pd.DataFrame, names: Sequence[str], declared: list[Any] | None, given: Any
 ) -> tuple[list[Any], list[NDArray[np.int64]]]:
-    """The label set of some columns, and each column as indices into it.
+    """Return the label set of some columns, and each column as indices into it.
 
     Parameters
     ----------
@@ -74,6 +90,16 @@ def read_labels(
         From `check_declared`: the set in its order; other labels are refused.
     given : list or array, optional
         A set that is taken if it holds all labels, as a Dataset's attrs have it.
+
+    Returns
+    -------
+    labels : list
+    codes : list of int arrays [row]
+
+    Raises
+    ------
+    ValueError, TypeError
+        For what is no label, is missing, or is not among those declared: with its place.
     """
     factors = [_factor(table, name, frame[name]) for name in names]
     if table.written:
@@ -93,9 +119,9 @@ def read_labels(
         )
         labels = declared
     else:
-        known = [_plain(label)[0] for label in as_labels(given)] if given is not None else []
+        kept = [_plain(label)[0] for label in as_labels(given)] if given is not None else []
         ordered = _categories(table, names, factors)
-        labels = known if known and distinct <= set(known) else ordered or sorted(distinct)
+        labels = kept if kept and distinct <= set(kept) else ordered or sorted(distinct)
     _refuse_inexact(table, names, factors, labels)
     position = {label: i for i, label in enumerate(labels)}
     return labels, [np.array([position[value] for value in factor.labels])[factor.codes] for factor in factors]
@@ -119,8 +145,8 @@ def _factor(table: Table, name: str, column: pd.Series) -> _Factor:
             remedy += ", at an episode's end any, such as 'end'"
         if name == "action":
             remedy += "; a row that only records an episode's last state is no step: leave it out"
-        told = f"{name} is missing" + " (empty, or a word for it such as NA or null)" * table.written
-        table.refuse(int(np.argmax(missing)), told, remedy)
+        complaint = f"{name} is missing" + " (empty, or a word for it such as NA or null)" * table.written
+        table.refuse(int(np.argmax(missing)), complaint, remedy)
     if isinstance(column.dtype, pd.CategoricalDtype):
         distinct = column.cat.categories.take(pd.Categorical(distinct).codes)  # without the dtype's wrapping
         if column.cat.ordered:  # others are how a column is packed, and a filtered one keeps those it lost

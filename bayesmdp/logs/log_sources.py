@@ -57,11 +57,32 @@ class Table(NamedTuple):
     decimal: str = "."
 
     def refuse(self, row: int, complaint: str, remedy: str) -> NoReturn:
+        """Raise a `ValueError` with the place of a row, what is wrong with it and what to do."""
         raise ValueError(f"{self.name} {self.place(row)}: {complaint}; {remedy}")
 
 
 def open_table(source: Any, separator: str | None, encoding: str, decimal: str) -> Table:
-    """The columns of a path, DataFrame or Dataset; refused with the reason if it is none or cannot be read."""
+    """Open the columns of a path, DataFrame or Dataset; rows are read later.
+
+    Parameters
+    ----------
+    source : path, DataFrame or Dataset
+    separator : str or None
+        Between the fields of a text file; None means its ending says which.
+    encoding : str
+        Of text files.
+    decimal : {".", ","}
+        The sign in numbers that are written as text.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    TypeError, ValueError, OSError, ImportError
+        If it is none of these, or cannot be read: with the reason.
+    """
     if decimal not in (".", ","):
         raise ValueError(f"decimal must be '.' or ','; got {decimal!r}")
     if isinstance(source, pd.DataFrame):
@@ -128,7 +149,7 @@ def _parquet_table(path: Path) -> Table:
 
 
 def _text_table(path: Path, separator: str, encoding: str, decimal: str) -> Table:
-    """A text file: pandas reads it, the csv module finds the line of what is wrong."""
+    """Open a text file: pandas reads it, and the csv module finds the line of what is wrong."""
     raw = _bytes(path, encoding)
     header = next((fields for _, fields in _records(path, raw, separator)), None)
     if header is None:
@@ -171,7 +192,7 @@ def _text_table(path: Path, separator: str, encoding: str, decimal: str) -> Tabl
 
 
 def _bytes(path: Path, encoding: str) -> bytes:
-    """The file as UTF-8."""
+    """Return the file's text as UTF-8."""
     raw = path.read_bytes()
     if path.suffix == ".gz":
         try:
@@ -193,7 +214,7 @@ def _bytes(path: Path, encoding: str) -> bytes:
 
 
 def _records(path: Path, raw: bytes, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """First line (the file's is 1) and fields of each record that is not blank."""
+    """Go through the records that are not blank: the first line (the file's is 1) and the fields of each."""
     lines = io.TextIOWrapper(io.BytesIO(raw), "utf-8", newline="")
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
     line = 1

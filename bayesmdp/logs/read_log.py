@@ -120,11 +120,11 @@ def read_log(
     frame = table.read(chosen | others)
     if not len(frame):
         raise ValueError(f"{table.name} has a header but no rows; a log needs at least one step")
-    given = source.attrs if isinstance(source, xr.Dataset) else {}
+    own_sets = source.attrs if isinstance(source, xr.Dataset) else {}
     # Actions first: a row that lacks one is no step, whatever else it lacks.
-    action_set, (action,) = read_labels(table, frame, ("action",), declared["actions"], given.get("actions"))
+    action_set, (action,) = read_labels(table, frame, ("action",), declared["actions"], own_sets.get("actions"))
     names = ("state", "next_state")
-    state_set, (state, next_state) = read_labels(table, frame, names, declared["states"], given.get("states"))
+    state_set, (state, next_state) = read_labels(table, frame, names, declared["states"], own_sets.get("states"))
     reward = _rewards(table, frame["reward"], reward_range)
     terminated, truncated = (read_flags(table, frame, name) for name in ENDS)
     # Gymnasium allows both at once; that the state is terminal settles what follows.
@@ -134,39 +134,45 @@ def read_log(
     gap = chain.gap
     if gap.any() and gaps in ("warn", "refuse"):
         refuse_ends_by_place(table, columns, chosen, left, chain)
-        told = describe_gaps(table, chain, [name for name in ENDS if name not in frame], list(left.values()))
+        message = describe_gaps(table, chain, [name for name in ENDS if name not in frame], list(left.values()))
         if gaps == "refuse":
-            raise ValueError(told)
-        warnings.warn(told, UserWarning, stacklevel=2)
+            raise ValueError(message)
+        warnings.warn(message, UserWarning, stacklevel=2)
     ordered = gaps != "allow" or not gap.any()
     if gaps == "cut" or ("truncated" not in frame and ordered):
         truncated |= gap
-    spelled = label_array(state_set)
-    variables = {
-        "state": spelled[state],
-        "action": label_array(action_set)[action],
-        "reward": reward,
-        "next_state": spelled[next_state],
-        "terminated": terminated,
-        "truncated": truncated,
-    }
+    variables = _variables(chain, label_array(action_set)[action], reward, truncated)
     attrs = {
         "states": state_set,
         "actions": action_set,
         "source": table.name,
         "ordered": int(ordered),
         "starts_known": int(gaps == "cut" or not gap.any()),
+        **({"covariates": list(others)} if others else {}),
+        **({"left_out": list(map(str, left.values()))} if left else {}),
     }
-    return xr.Dataset(
-        {name: ("step", values) for name, values in variables.items()} | read_covariates(table, frame, list(others)),
-        coords={"step": np.arange(len(frame))},
-        attrs=attrs
-        | ({"covariates": list(others)} if others else {})
-        | ({"left_out": list(map(str, left.values()))} if left else {}),
-    )
+    columns_of_models = read_covariates(table, frame, list(others))
+    return xr.Dataset(variables | columns_of_models, coords={"step": np.arange(len(frame))}, attrs=attrs)
+
+
+def _variables(
+    chain: Chain, action: NDArray[Any], reward: NDArray[np.float64], truncated: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Return the log's variables over ``step``, states written by their labels."""
+    spelled = label_array(chain.states)
+    columns = {
+        "state": spelled[chain.state],
+        "action": action,
+        "reward": reward,
+        "next_state": spelled[chain.next_state],
+        "terminated": chain.terminated,
+        "truncated": truncated,
+    }
+    return {name: ("step", values) for name, values in columns.items()}
 
 
 def _rewards(table: Table, column: pd.Series, reward_range: tuple[float, float] | None) -> NDArray[np.float64]:
+    """Return rewards as float64; refuse, with the place, what is no finite number, too large, or out of the range."""
     low, high = (-np.inf, np.inf) if reward_range is None else reward_range
     if not low <= high:
         raise ValueError(f"reward_range is (low, high) with low at most high; got {reward_range!r}")
@@ -193,6 +199,6 @@ def _rewards(table: Table, column: pd.Series, reward_range: tuple[float, float] 
         if wrong.any():
             row = int(np.argmax(wrong))
             value = column.astype(object).iloc[row]
-            told = "is missing" if pd.isna(value) else f"is {value!r}, {complaint}"
-            table.refuse(row, f"reward {told}", remedy)
+            shown = "is missing" if pd.isna(value) else f"is {value!r}, {complaint}"
+            table.refuse(row, f"reward {shown}", remedy)
     return reward

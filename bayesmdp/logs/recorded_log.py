@@ -17,7 +17,7 @@ NEEDED = ("state", "action", "reward", "next_state")
 
 
 def read_records(log: xr.Dataset, mdp: Any | None = None) -> Records:
-    """The steps of a log whose ``state`` has the dims step and coordinate; further variables are primitives.
+    """Return the steps of a log whose ``state`` has the dims step and coordinate; further variables are primitives.
 
     Numbers of primitives may be missing (NaN) in rows where a model does not look at them.
 
@@ -25,6 +25,16 @@ def read_records(log: xr.Dataset, mdp: Any | None = None) -> Records:
     ------
     ValueError
         For an empty log, a missing column, an unknown action, or a state that is not finite: with the step.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``
+    mdp : problem, optional
+        Its actions are the label set; by default the log's own.
+
+    Returns
+    -------
+    Records
     """
     missing = [name for name in NEEDED if name not in log]
     if missing:

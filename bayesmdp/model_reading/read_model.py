@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from numpyro import handlers
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.user_code import check_model
 from bayesmdp.foundation.validation import ROW_TOLERANCE
 from bayesmdp.model_reading.likelihood import row_values
 from bayesmdp.model_reading.lookups import check_lookups
@@ -148,8 +149,7 @@ def read(model: Model, outcome: str = "next_state", covariates: Mapping[str, NDA
     >>> list(reading.latents), reading.deterministic, reading.shape
     (['current', 'start', 'end'], ('transition',), (4, 2, 4))
     """
-    if not callable(model):
-        raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
+    check_model(model)
     with jax.enable_x64(True):
         return _read(model, outcome, {name: np.asarray(values)[:1] for name, values in (covariates or {}).items()})
 
@@ -236,8 +236,7 @@ def read_sites(model: Model, data: Data) -> Reading:
         If `model` is no function, computes no ``next_state`` [row, coordinate] or one that depends on its unknowns, or
         has a site named as an axis.
     """
-    if not callable(model):
-        raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
+    check_model(model)
     with jax.enable_x64(True):
         return _read_sites(model, data)
 

@@ -53,12 +53,12 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
     file, colon, name = text.rpartition(":")
     if not colon and text.endswith(".py"):
         raise ValueError(f"{text} may hold many functions: name one, as in {text}:prior")
-    known = list(models.PRIORS)
-    if not colon and name not in known:
-        hint = did_you_mean(name, known, otherwise=f"there are {', '.join(known)}", quoted=False)
+    shipped_names = list(models.PRIORS)
+    if not colon and name not in shipped_names:
+        hint = did_you_mean(name, shipped_names, otherwise=f"there are {', '.join(shipped_names)}", quoted=False)
         raise ValueError(f"no prior {name!r}; {hint} (one of your own is FILE.py:NAME)")
-    found = from_file(Path(file), name) if colon else models.PRIORS[name]
-    parameters = list(inspect.signature(found).parameters)
+    maker = from_file(Path(file), name) if colon else models.PRIORS[name]
+    parameters = list(inspect.signature(maker).parameters)
     is_model = parameters == ["data"]
     options = [] if is_model else parameters[1:]
     on_transitions = options[:1] == ["transitions"]
@@ -68,20 +68,20 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
     if unknown:
         raise ValueError(f"{name} has no option {unknown[0]!r}; it has {', '.join(options) or 'none'}")
     if is_model:
-        return _told(found, file), name
+        return _told(maker, file), name
     standing = ""
     if on_transitions:
         under = str(settings.pop("transitions", "dirichlet_transitions"))
         own = {option.removeprefix(TRANSITIONS): value for option, value in below.items()}
         settings["transitions"], described = make_prior(under, mdp, rows, own)
         standing = f" on {described}"
-    _refuse_incomplete(found, name, settings)
-    shipped = found is models.dirichlet_transitions
+    _refuse_incomplete(maker, name, settings)
+    shipped = maker is models.dirichlet_transitions
     evidence = evidence_by_weight(rows, mdp) if shipped else {}
     if shipped and "concentration" not in settings:
         settings = {"concentration": best_weight(evidence) / mdp.num_states}
     with told_by_line(file):
-        model = found(mdp, **settings)
+        model = maker(mdp, **settings)
     if not callable(model):
         raise TypeError(f"{text} returned a {type(model).__name__}; it must return a model, a function of data")
     model = _told(model, file) if colon else model

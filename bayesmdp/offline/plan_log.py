@@ -27,7 +27,7 @@ from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.planning import plan
 from bayesmdp.planning.posterior_value import order_interval, value_draws
-from bayesmdp.planning.risk import Risk
+from bayesmdp.planning.risk import Risk, offered
 from bayesmdp.planning.risk_names import risk_from_text
 from bayesmdp.posterior import NotConjugate, draw, infer
 from bayesmdp.posterior.inference.transitions import log_rows
@@ -41,7 +41,7 @@ DRAWS_BYTES = 2**31
 
 
 class Report(NamedTuple):
-    """What was found.
+    """A policy planned from a log, with what it promises and what it is worth.
 
     Attributes
     ----------
@@ -77,7 +77,7 @@ def plan_log(
     seed: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
-    """A plan from a log, and what its policy is worth.
+    """Plan from a log, and say what the policy is worth.
 
     Parameters
     ----------
@@ -118,12 +118,7 @@ def plan_log(
     """
     measure = risk_from_text(risk)
     mdp = mdp_from_log(log, discount=discount, elsewhere=elsewhere, initial=initial)  # type: ignore[arg-type] # checked there
-    size = 8 * draws * mdp.num_states * mdp.num_actions * mdp.num_outcomes
-    if size > DRAWS_BYTES:
-        raise ValueError(
-            f"{draws} draws of {mdp.num_states:,} states x {mdp.num_actions} actions x {mdp.num_outcomes} outcomes "
-            f"take {size / 2**30:.1f} GiB; lower draws to {int(draws * DRAWS_BYTES / size)} or less, or merge states"
-        )
+    _check_memory(mdp, draws)
     rows = compress(log, mdp)
     model, described = make_prior(prior, mdp, rows, settings or {})
     say(f"posterior of {described}")
@@ -134,15 +129,7 @@ def plan_log(
     starts_known = initial is not None or bool(log.attrs.get("starts_known", log.attrs.get("ordered", 1)))
     values = value_draws(fresh, mdp, planned["policy"])
     policy = _policy(mdp, rows, planned, values, _level(measure), starts_known=starts_known)
-    counts = {
-        "rows": log.sizes["step"],
-        "states": mdp.num_states,
-        "terminal": int(mdp.terminal.sum()),
-        "actions": mdp.num_actions,
-        "pairs": int((~mdp.terminal).sum()) * mdp.num_actions,
-        "tried": len(np.unique(rows.state.astype(np.int64) * mdp.num_actions + rows.action)),
-        **{name: int(log[name].sum()) if name in log else 0 for name in ("terminated", "truncated")},
-    }
+    counts = _counts(log, mdp, rows)
     attrs = {
         "made_by": "bayesmdp plan",
         "source": str(log.attrs.get("source", "")),
@@ -170,10 +157,33 @@ def plan_log(
     return Report(counts, policy, tree)
 
 
+def _check_memory(mdp: MDP, draws: int) -> None:
+    """Refuse draws that would take more memory than `DRAWS_BYTES`."""
+    size = 8 * draws * mdp.num_states * mdp.num_actions * mdp.num_outcomes
+    if size > DRAWS_BYTES:
+        raise ValueError(
+            f"{draws} draws of {mdp.num_states:,} states x {mdp.num_actions} actions x {mdp.num_outcomes} outcomes "
+            f"take {size / 2**30:.1f} GiB; lower draws to {int(draws * DRAWS_BYTES / size)} or less, or merge states"
+        )
+
+
+def _counts(log: xr.Dataset, mdp: MDP, rows: Transitions) -> dict[str, int]:
+    """Count what the log holds: rows, states, pairs tried, ends."""
+    return {
+        "rows": log.sizes["step"],
+        "states": mdp.num_states,
+        "terminal": int(mdp.terminal.sum()),
+        "actions": mdp.num_actions,
+        "pairs": int((~mdp.terminal).sum()) * mdp.num_actions,
+        "tried": len(np.unique(rows.state.astype(np.int64) * mdp.num_actions + rows.action)),
+        **{name: int(log[name].sum()) if name in log else 0 for name in ("terminated", "truncated")},
+    }
+
+
 def _posterior(
     model: Model, log: xr.Dataset, mdp: MDP, draws: int, seed: int
 ) -> tuple[xr.DataTree, xr.DataTree, xr.DataTree]:
-    """What to keep, draws to plan with, and draws to judge by."""
+    """Return the posterior to keep, draws to plan with, and draws to judge by."""
     rows, _ = log_rows(read(model, mdp.outcome_dim, covariates_of(log)), log, mdp)
     try:
         kept = infer(model, rows, draws=0, method="exact", mdp=mdp, seed=seed)
@@ -187,15 +197,16 @@ def _posterior(
 
 
 def _level(risk: Risk) -> float:
-    """Level at which the policy's value is told; 0.1 for the mean, which has none, under whatever name."""
-    level = float(np.max(getattr(risk, "level", 0.1)))
+    """Return the level at which the policy's value is reported; 0.1 for the mean, which has none, under any name."""
+    own = offered(risk).level
+    level = 0.1 if own is None else float(np.max(own))
     return level if level < 1 else 0.1
 
 
 def _policy(
     mdp: MDP, rows: Transitions, planned: xr.Dataset, values: xr.DataArray, level: float, *, starts_known: bool
 ) -> xr.Dataset:
-    """See `Report`."""
+    """Return the policy's table as `Report` describes it."""
     position = {label: i for i, label in enumerate(mdp.actions)}
     chosen = np.array([position[label] for label in planned["policy"].values.tolist()])
     visits = np.zeros((mdp.num_states, mdp.num_actions))
@@ -207,7 +218,7 @@ def _policy(
     low, high = np.quantile(drawn, [0.05, 0.95], axis=0, method="inverted_cdf")
     quantile, quantile_lower, quantile_upper = order_interval(drawn, level, 0.95)
     promise = np.append(planned["value"].values, planned["value"].values @ mdp.initial)
-    told = {
+    at_states_and_start = {
         "promise": promise,
         "worth_lower": low,
         "worth_upper": high,
@@ -219,7 +230,7 @@ def _policy(
         "action": action,
         "visits": visits.sum(-1).astype(np.int64),
         "tried": tried.astype(np.int64),
-        **{name: array[:-1] for name, array in told.items()},
+        **{name: array[:-1] for name, array in at_states_and_start.items()},
         "on_path": _path(mdp, rows, chosen, mdp.initial > 0 if starts_known else visits.any(-1)),
         "terminal": mdp.terminal,
     }
@@ -227,12 +238,14 @@ def _policy(
         {name: ("state", values) for name, values in columns.items()},
         coords={"state": label_array(mdp.states)},
         attrs={"level": level}
-        | ({f"initial_{name}": float(array[-1]) for name, array in told.items()} if starts_known else {}),
+        | (
+            {f"initial_{name}": float(array[-1]) for name, array in at_states_and_start.items()} if starts_known else {}
+        ),
     )
 
 
 def _path(mdp: MDP, rows: Transitions, chosen: NDArray[np.int64], start: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """States that the policy reaches from where episodes may start, by transitions that were seen."""
+    """Mark the states that the policy reaches from where episodes may start, by transitions that were seen."""
     assert mdp.successor is not None
     taken = rows.action == chosen[rows.state]
     source = rows.state[taken]
@@ -245,7 +258,7 @@ def _path(mdp: MDP, rows: Transitions, chosen: NDArray[np.int64], start: NDArray
 
 
 def _problem(mdp: MDP) -> xr.Dataset:
-    """What the plan was made for, enough to make the MDP again."""
+    """Return the problem that the plan was made for, enough to make the MDP again."""
     assert mdp.successor is not None
     outcome = "outcome" if mdp.reward.shape[-1] > 1 else "one"
     return xr.Dataset(

@@ -91,7 +91,7 @@ class GainPlan(NamedTuple):
 
     @property
     def bound(self) -> Float[Array, ""]:
-        """At least the error of `gain`."""
+        """Half the distance of the ends, which is at least the error of `gain`."""
         return (self.upper - self.lower) / 2
 
 
@@ -123,6 +123,7 @@ class _Task:
         self.tolerance = tolerance
 
     def apply(self, value: Float[Array, " state"], attained: Any) -> _Point:
+        """Apply the operator once and see how far it moves the value, up and down."""
         value = value - jnp.min(value)
         q, attained = once(self.risk.evaluate(self.problem, self.draws, value, attained))
         policy, improved = greedy(self.problem, q)
@@ -140,14 +141,17 @@ class _Task:
         return nothing._replace(value=value, policy=no_policy, improved=value, **ends)
 
     def lazy(self, point: _Point) -> Float[Array, " state"]:
+        """Return ``(1 - STEP) V + STEP T V``, the next value of relative value iteration."""
         return point.value + STEP * (point.improved - point.value)
 
     def solve(self, point: _Point) -> Float[Array, " state"]:
+        """Return the bias of the greedy policy at the rows where the risk is attained."""
         rows, reward = self.risk.rows(self.draws, point.attained, point.policy)
         dense = rows_between_states(self.problem, rows, point.policy)
         return _gain_and_bias(dense, expected_reward(rows, reward)[:, 0])[1]
 
     def proceed(self, point: _Point, iterations: Int[Array, ""], max_iterations: int | Array) -> Bool[Array, ""]:
+        """Whether another application is due: neither converged, nor at the limit, nor NaN."""
         return (iterations < max_iterations) & ~self.converged(point) & ~jnp.isnan(point.lower)
 
     def converged(self, point: _Point) -> Bool[Array, ""]:
@@ -155,6 +159,7 @@ class _Task:
         return point.upper - point.lower <= jnp.maximum(self.tolerance, 4 * point.rounding)
 
     def plan(self, point: _Point, iterations: Int[Array, ""]) -> GainPlan:
+        """Return the plan that a point amounts to."""
         gain = (point.lower + point.upper) / 2
         return GainPlan(
             gain=gain,
@@ -255,7 +260,9 @@ def average_policy_iteration(
         )
     task = _Task(problem, draws, risk, tolerance)
 
-    def step(carry: tuple[_Point, Array, Array]) -> tuple[_Point, Array, Array]:
+    def step(
+        carry: tuple[_Point, Int[Array, " state"], Int[Array, ""]],
+    ) -> tuple[_Point, Int[Array, " state"], Int[Array, ""]]:
         point, tried, iterations = carry
         again = (point.policy == tried).all()
         value = lax.cond(again, lambda: task.lazy(point), lambda: task.solve(point))
@@ -268,7 +275,7 @@ def average_policy_iteration(
         kept = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), candidate, point)
         return kept, point.policy, iterations + 1
 
-    def unfinished(carry: tuple[_Point, Array, Array]) -> Array:
+    def unfinished(carry: tuple[_Point, Int[Array, " state"], Int[Array, ""]]) -> Bool[Array, ""]:
         point, _, iterations = carry
         return task.proceed(point, iterations, max_iterations)
 
@@ -316,10 +323,23 @@ def gain_and_bias(
 
 
 def bias_bound(problem: Problem, draws: Draws, plan: GainPlan) -> Float[Array, ""]:
-    """At least the error of differences of ``plan.value``, as those of the bias of ``plan.policy`` under the mean.
+    """Bound the error of differences of ``plan.value``, as those of the bias of ``plan.policy`` under the mean.
 
     That is v* where no other policy is as good. With A the matrix of ``h + g = r + P h``, what A leaves unexplained is
     magnified by at most the norm of its inverse, for gain and bias each.
+
+    Parameters
+    ----------
+    problem : Problem
+    draws : Draws
+        transition [draw, state, action, outcome], reward [..., state, action, outcome or 1].
+    plan : GainPlan
+        A solution for the mean of these draws.
+
+    Returns
+    -------
+    float
+        In the units of the bias.
     """
     task = _Task(problem, draws, MEAN, 0.0)
     rows, reward = task.risk.rows(task.draws, (), plan.policy)

@@ -35,17 +35,28 @@ class _Optimistic:
     def best(
         self, estimate: Float[Array, "state action outcome"], order: Int[Array, "... outcome"]
     ) -> Float[Array, "state action outcome"]:
-        """The best rows [state, action, next_state], given next states in `order`, the best first."""
+        """Return the rows of the set with the largest expected value.
+
+        Parameters
+        ----------
+        estimate : array [state, action, next_state]
+        order : int array [next_state]
+            Next states, the best first.
+
+        Returns
+        -------
+        array [state, action, next_state]
+        """
         raise NotImplementedError
 
     def prepare(self, draws: Draws) -> Draws:
-        """Nothing need be done."""
+        """Return the draws as they are."""
         return draws
 
     def evaluate(
         self, problem: Problem, draws: Draws, value: Float[Array, " state"], attained: Any = None
     ) -> tuple[Float[Array, "state action"], Float[Array, "state action outcome"]]:
-        """The largest target of each pair [state, action], and its row [state, action, next_state]."""
+        """Return the largest target of each pair [state, action], and its row [state, action, next_state]."""
         future = next_value(problem, value)
         row = self.best(draws.transition[0], jnp.argsort(-future, stable=True))
         reward = expected_reward(draws.transition, draws.reward)[..., 0]
@@ -55,7 +66,7 @@ class _Optimistic:
     def rows(
         self, draws: Draws, attained: Float[Array, "state action outcome"], policy: Int[Array, " state"]
     ) -> tuple[Float[Array, "state outcome"], Float[Array, "state outcome_or_1"]]:
-        """The best rows of the chosen pairs, and their rewards."""
+        """Return the best rows of the chosen pairs, and their rewards."""
         states = jnp.arange(policy.shape[0])
         reward = expected_reward(draws.transition, draws.reward)
         reward = reward[0] if reward.ndim == 4 else reward
@@ -79,7 +90,18 @@ class L1Ball(_Optimistic):
     def best(
         self, estimate: Float[Array, "state action outcome"], order: Int[Array, "... outcome"]
     ) -> Float[Array, "state action outcome"]:
-        """See the module."""
+        """Move mass radius / 2 to the best next state, from the worst (Jaksch, Ortner and Auer, 2010, figure 2).
+
+        Parameters
+        ----------
+        estimate : array [state, action, next_state]
+        order : int array [next_state]
+            Next states, the best first.
+
+        Returns
+        -------
+        array [state, action, next_state]
+        """
         ordered = jnp.asarray(estimate)[..., order]
         first = jnp.minimum(ordered[..., :1] + jnp.asarray(self.radius)[..., None] / 2, 1)
         # Each keeps what the better ones leave of 1.
@@ -105,7 +127,18 @@ class Box(_Optimistic):
     def best(
         self, estimate: Float[Array, "state action outcome"], order: Int[Array, "... outcome"]
     ) -> Float[Array, "state action outcome"]:
-        """See the module."""
+        """Start at the lower ends and give what is missing to 1 to the best first (Dann and Brunskill, 2015).
+
+        Parameters
+        ----------
+        estimate : array [state, action, next_state]
+        order : int array [next_state]
+            Next states, the best first.
+
+        Returns
+        -------
+        array [state, action, next_state]
+        """
         low = jnp.clip(estimate - self.radius, 0, 1)[..., order]
         room = jnp.clip(estimate + self.radius, 0, 1)[..., order] - low
         before = low.sum(-1, keepdims=True) + jnp.cumsum(room, -1) - room

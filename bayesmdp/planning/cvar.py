@@ -81,7 +81,7 @@ class CVaR(OrderRisk):
     whole = True
 
     def value(self, targets: Float[Array, "draw state action"]) -> Float[Array, "state action"]:
-        """CVaR over the draws.
+        """Return the CVaR over the draws.
 
         Parameters
         ----------
@@ -97,7 +97,7 @@ class CVaR(OrderRisk):
     def evaluate(
         self, problem: Problem, draws: Draws, value: Float[Array, " state"], attained: Tail | None = None
     ) -> tuple[Float[Array, "state action"], Tail]:
-        """CVaR of each pair [state, action], and the side of its quantile that each draw is on."""
+        """Return the CVaR of each pair, and the side of its quantile that each draw is on; see `Risk.evaluate`."""
         # The border of the tail is one of the targets, and which side a target is on is found by comparing them.
         targets = once(target(problem, draws.transition, draws.reward, value))
         q = self.select(targets, None if attained is None else attained.draw)
@@ -111,13 +111,13 @@ class CVaR(OrderRisk):
         return mean, Tail(attaining_draw(targets, q), side, error)
 
     def error(self, attained: Tail) -> Float[Array, "state action"]:
-        """Rounding error of the sums over the tails [state, action]."""
+        """Return the rounding error of the sums over the tails [state, action]."""
         return attained.error
 
     def rows(
         self, draws: Draws, attained: Tail, policy: Int[Array, " state"]
     ) -> tuple[Float[Array, "state outcome"], Float[Array, "state outcome_or_1"]]:
-        """Tail means of the chosen pairs' rows [state, outcome] and rewards [state, 1]."""
+        """Return tail means of the chosen pairs' rows [state, outcome] and rewards [state, 1]; see `Risk.rows`."""
         total, states = attained.side.shape[0], jnp.arange(policy.shape[0])
         side = attained.side[:, states, policy]
         size = jnp.broadcast_to(self.level * self.used(total), attained.draw.shape)[states, policy]
@@ -134,6 +134,7 @@ class CVaR(OrderRisk):
     def _mean_below(
         self, targets: Float[Array, "draw state action"], q: Float[Array, "state action"]
     ) -> Float[Array, "state action"]:
+        """Return q less the mean shortfall, the first form of the module's formula."""
         shortfall = jnp.maximum(q - targets, 0)
         spare = self.spare(len(targets))
         if spare is not None:

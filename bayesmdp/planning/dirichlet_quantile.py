@@ -22,6 +22,7 @@ A row with one outcome of positive concentration, or with all v equal, is worth 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Self
 
 import jax
@@ -29,7 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.scipy.special import ndtri
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.dirichlet_mean import mean_distribution
@@ -100,13 +101,13 @@ class DirichletQuantile:
         object.__setattr__(self, "level", level_within(self.level))
 
     def prepare(self, draws: Draws) -> Draws:
-        """Concentrations [1, state, action, outcome] and the reward, as they are."""
+        """Return concentrations [1, state, action, outcome] and the reward, as they are."""
         return Draws(draws.transition.reshape(-1, *draws.transition.shape[-3:]), draws.reward)
 
     def evaluate(
         self, problem: Problem, draws: Draws, value: Float[Array, " state"], attained: Attained | None = None
     ) -> tuple[Float[Array, "state action"], Attained]:
-        """Quantile of each pair [state, action], and the row at which it is attained."""
+        """Return the quantile of each pair, and the row at which it is attained; see `Risk.evaluate`."""
         concentration = draws.transition.reshape(draws.transition.shape[-3:])
         shape = concentration.shape
         v = jnp.broadcast_to(problem.discount * next_value(problem, value), shape)
@@ -127,13 +128,13 @@ class DirichletQuantile:
         return q, Attained(row.reshape(shape), error.reshape(shape[:2]))
 
     def error(self, attained: Attained) -> Float[Array, "state action"]:
-        """At least the error of the quantile [state, action]."""
+        """Return a bound on the error of the quantile [state, action]."""
         return attained.error
 
     def rows(
         self, draws: Draws, attained: Attained, policy: Int[Array, " state"]
     ) -> tuple[Float[Array, "state outcome"], Float[Array, "state outcome_or_1"]]:
-        """Rows [state, outcome] at which the chosen pairs' quantiles are attained, and their rewards."""
+        """Return the rows at which the chosen pairs' quantiles are attained, and their rewards; see `Risk.rows`."""
         states = jnp.arange(policy.shape[0])
         return attained.row[states, policy], jnp.asarray(draws.reward)[states, policy]
 
@@ -143,6 +144,7 @@ class DirichletQuantile:
     @classmethod
     def tree_unflatten(cls, _: None, children: tuple[Any]) -> Self:
         # Past the checks: JAX also puts shapes, axes and placeholders in the leaves.
+        """Put a measure together again, for JAX."""
         risk = object.__new__(cls)
         object.__setattr__(risk, "level", children[0])
         return risk
@@ -178,8 +180,8 @@ def dirichlet_quantile(
     --------
     >>> import jax, numpy as np
     >>> with jax.enable_x64(True):  # Beta(1, 2): 1 - sqrt(1 - level)
-    ...     found = dirichlet_quantile(np.array([[2.0, 1]]), np.array([[0.0, 1]]), np.array([0.36]))
-    >>> q, attained, error = (part.tolist()[0] for part in found)
+    ...     solved = dirichlet_quantile(np.array([[2.0, 1]]), np.array([[0.0, 1]]), np.array([0.36]))
+    >>> q, attained, error = (part.tolist()[0] for part in solved)
     >>> round(q, 12), error < 1e-12
     (0.2, True)
     """
@@ -193,14 +195,25 @@ def dirichlet_quantile(
     size = max(1, min(total, 64, CHUNK // width))
     blocks = -(-total // size)
 
-    def block(given: Array) -> Array:
+    def block(numbers: Array) -> Array:
         # Rows that fill up the last block have no concentration and cost nothing.
-        padded = jnp.pad(given[order], [(0, blocks * size - total)] + [(0, 0)] * (given.ndim - 1))
-        return padded.reshape(blocks, size, *given.shape[1:])
+        padded = jnp.pad(numbers[order], [(0, blocks * size - total)] + [(0, 0)] * (numbers.ndim - 1))
+        return padded.reshape(blocks, size, *numbers.shape[1:])
 
-    found = lax.map(lambda part: _solve(*part), jax.tree.map(block, inputs))
+    solved = lax.map(lambda part: _solve(*part), jax.tree.map(block, inputs))
     back = jnp.argsort(order)
-    return jax.tree.map(lambda part: part.reshape(blocks * size, *part.shape[2:])[back], found)
+    return jax.tree.map(lambda part: part.reshape(blocks * size, *part.shape[2:])[back], solved)
+
+
+class _Rows(NamedTuple):
+    """Rows to solve: concentrations `a`, numbers `v` between `least` and `most`, and the rounding `unit` of the v."""
+
+    a: Float[Array, "row outcome"]
+    v: Float[Array, "row outcome"]
+    level: Float[Array, " row"]
+    least: Float[Array, " row"]
+    most: Float[Array, " row"]
+    unit: Float[Array, " row"]
 
 
 class _Search(NamedTuple):
@@ -223,81 +236,99 @@ def _solve(
     level: Float[Array, " row"],
     hint: Float[Array, " row"] | None,
 ) -> tuple[Float[Array, " row"], Float[Array, "row outcome"], Float[Array, " row"]]:
+    """Solve a block of rows together, as `dirichlet_quantile` returns them."""
     possible = a > 0
     total = jnp.sum(a, axis=-1)
     least = jnp.min(jnp.where(possible, v, jnp.inf), axis=-1)
     most = jnp.max(jnp.where(possible, v, -jnp.inf), axis=-1)
-    share = a / jnp.where(total > 0, total, 1)[:, None]
-    mean = jnp.sum(share * v, axis=-1)
+    certain_share = a / jnp.where(total > 0, total, 1)[:, None]
+    mean = jnp.sum(certain_share * v, axis=-1)
     unit = np.finfo(v.dtype).eps * jnp.maximum(jnp.abs(least), jnp.abs(most))
     certain = ~(most - least > 8 * unit)
-    # Rows that are certain are solved too, as others that are easy, and then forgotten.
+    rows = _without_certain(_Rows(a, v, level, least, most, unit), certain)
+
+    total = jnp.sum(rows.a, axis=-1)
+    share = rows.a / total[:, None]
+    start = _start(rows, total, share, hint)
+    nothing, no = jnp.full_like(start, jnp.inf), jnp.zeros(len(start), bool)
+    search = _Search(jnp.int32(0), start, rows.least, rows.most, nothing, share, nothing, no, no)
+    search = lax.while_loop(lambda s: (s.step < MOST_STEPS) & ~jnp.all(s.done), partial(_look, rows), search)
+    width = rows.most - rows.least
+    error = jnp.where(search.doubt, width, jnp.minimum(search.error, width))
+    return (
+        jnp.where(certain, mean, search.at),
+        jnp.where(certain[:, None], certain_share, search.row),
+        jnp.where(certain, 8 * np.finfo(v.dtype).eps * jnp.abs(mean), error),
+    )
+
+
+def _without_certain(rows: _Rows, certain: Bool[Array, " row"]) -> _Rows:
+    """Put easy rows, whose solution is then not used, in the place of those with one possible number."""
+    a, v, level, least, most, unit = rows
     easy = jnp.where(jnp.arange(v.shape[-1]) == 0, 0.0, 1.0)
     a, v = jnp.where(certain[:, None], 1.0, a), jnp.where(certain[:, None], easy, v)
     possible = a > 0
     least, most = jnp.where(certain, 0, least), jnp.where(certain, 1, most)
     unit = jnp.where(certain, 1e-3, unit)
-    v = jnp.where(possible, v, least[:, None])
+    return _Rows(a, jnp.where(possible, v, least[:, None]), level, least, most, unit)
 
-    sum_a = jnp.sum(a, axis=-1)
-    share_a = a / sum_a[:, None]
-    middle = jnp.sum(share_a * v, axis=-1)
-    spread = jnp.sqrt(jnp.sum(share_a * (v - middle[:, None]) ** 2, axis=-1) / (1 + sum_a))
+
+def _start(
+    rows: _Rows, total: Float[Array, " row"], share: Float[Array, "row outcome"], hint: Float[Array, " row"] | None
+) -> Float[Array, " row"]:
+    """Return where to look first: at the hint, or else where a Normal of the same moments has its quantile."""
+    a, v, level, least, most, unit = rows
+    middle = jnp.sum(share * v, axis=-1)
+    spread = jnp.sqrt(jnp.sum(share * (v - middle[:, None]) ** 2, axis=-1) / (1 + total))
     start = middle + ndtri(level) * spread
     if hint is not None:
         start = jnp.where((hint > least) & (hint < most), hint, start)
-    start = jnp.where((start > least) & (start < most), start, _between(a, v, unit, least, most, jnp.int32(0)))
+    return jnp.where((start > least) & (start < most), start, _between(a, v, unit, least, most, jnp.int32(0)))
 
-    def look(search: _Search) -> _Search:
-        x = search.at
-        d = v - x[:, None]
-        # A v that is x to rounding is taken to lie just beside it, where F has no corner.
-        least_d = unit[:, None] / 2
-        d = jnp.where(jnp.abs(d) < least_d, jnp.where(d < 0, -least_d, least_d), d)
-        here = mean_distribution(a, d, jnp.zeros_like(x))
-        density, miss = jnp.sum(here.rows, axis=-1), here.below - level
-        hit = jnp.abs(miss) <= jnp.maximum(here.error, 2 * unit * density)
-        low, high = jnp.where(miss < 0, x, search.low), jnp.where(miss < 0, search.high, x)
-        narrow = high - low <= 4 * unit
-        error = jnp.where(hit, 2 * (jnp.abs(miss) + here.error) / density, high - low) + 4 * unit
-        # Should F ever be unknown, then so is the side on which the quantile lies, and nothing is promised.
-        wrong = ~(jnp.abs(here.below - 0.5) <= 0.5 + TRUSTED)
-        doubt = search.doubt | wrong | ~(here.error <= TRUSTED)
-        newton = x - miss / density
-        slow = jnp.abs(miss) > jnp.abs(search.miss) / 2
-        good = (newton > low) & (newton < high) & ~slow
-        following = jnp.where(good, newton, _between(a, v, unit, low, high, search.step))
-        done = hit | narrow
-        # A step that was forced to be careful is no measure for the next one.
-        miss = jnp.where(good, miss, jnp.inf)
-        new = _Search(
-            search.step + 1,
-            jnp.where(done, x, following),
-            low,
-            high,
-            miss,
-            here.rows / density[:, None],
-            error,
-            doubt,
-            done,
-        )
-        keep = search.done
-        return jax.tree.map(
-            lambda now, before: now if jnp.ndim(now) == 0 else jnp.where(_along(keep, now), before, now), new, search
-        )
 
-    nothing, no = jnp.full_like(start, jnp.inf), jnp.zeros(len(start), bool)
-    search = _Search(jnp.int32(0), start, least, most, nothing, share_a, nothing, no, no)
-    search = lax.while_loop(lambda s: (s.step < MOST_STEPS) & ~jnp.all(s.done), look, search)
-    error = jnp.where(search.doubt, most - least, jnp.minimum(search.error, most - least))
-    return (
-        jnp.where(certain, mean, search.at),
-        jnp.where(certain[:, None], share, search.row),
-        jnp.where(certain, 8 * np.finfo(v.dtype).eps * jnp.abs(mean), error),
+def _look(rows: _Rows, search: _Search) -> _Search:
+    """Compute F at the point of each row and shrink the bracket: Newton's step where it gains, a careful one else."""
+    a, v, level, unit = rows.a, rows.v, rows.level, rows.unit
+    x = search.at
+    d = v - x[:, None]
+    # A v that is x to rounding is taken to lie just beside it, where F has no corner.
+    least_d = unit[:, None] / 2
+    d = jnp.where(jnp.abs(d) < least_d, jnp.where(d < 0, -least_d, least_d), d)
+    here = mean_distribution(a, d, jnp.zeros_like(x))
+    density, miss = jnp.sum(here.rows, axis=-1), here.below - level
+    hit = jnp.abs(miss) <= jnp.maximum(here.error, 2 * unit * density)
+    low, high = jnp.where(miss < 0, x, search.low), jnp.where(miss < 0, search.high, x)
+    narrow = high - low <= 4 * unit
+    error = jnp.where(hit, 2 * (jnp.abs(miss) + here.error) / density, high - low) + 4 * unit
+    # Should F ever be unknown, then so is the side on which the quantile lies, and nothing is promised.
+    wrong = ~(jnp.abs(here.below - 0.5) <= 0.5 + TRUSTED)
+    doubt = search.doubt | wrong | ~(here.error <= TRUSTED)
+    newton = x - miss / density
+    slow = jnp.abs(miss) > jnp.abs(search.miss) / 2
+    good = (newton > low) & (newton < high) & ~slow
+    following = jnp.where(good, newton, _between(a, v, unit, low, high, search.step))
+    done = hit | narrow
+    # A step that was forced to be careful is no measure for the next one.
+    miss = jnp.where(good, miss, jnp.inf)
+    new = _Search(
+        search.step + 1,
+        jnp.where(done, x, following),
+        low,
+        high,
+        miss,
+        here.rows / density[:, None],
+        error,
+        doubt,
+        done,
+    )
+    keep = search.done
+    return jax.tree.map(
+        lambda now, before: now if jnp.ndim(now) == 0 else jnp.where(_along(keep, now), before, now), new, search
     )
 
 
-def _along(mask: Array, like: Array) -> Array:
+def _along(mask: Bool[Array, " row"], like: Shaped[Array, "row ..."]) -> Bool[Array, "row ..."]:
+    """Give a mask the trailing axes, of length 1, with which it broadcasts against an array."""
     return mask.reshape(mask.shape + (1,) * (like.ndim - 1))
 
 

@@ -82,7 +82,7 @@ def episode_value(
     reward: Float[Array, "state action outcome_or_1"],
     policy: Num[Array, "state ..."],
 ) -> Float[Array, " state"]:
-    """What a policy earns in the rest of an episode [state].
+    """Return what a policy earns in the rest of an episode [state].
 
     Parameters
     ----------

@@ -9,19 +9,21 @@ clipped to what values can be. Judging by the mean of one draw is posterior samp
 quantile Bayesian-risk planning (Song, Wang and Zhou, 2026, section EC.7.7). Approximations start from where the last
 plan left them.
 
-All draws are given the same luck. Independent luck would add its spread, which does not shrink with data, to that of
-the y_m over m, which does; quantiles, and levels that adapt to that spread, would look at the simulation's noise.
+All draws are given the same random numbers. Independent ones would add their spread, which does not shrink with data,
+to that of the y_m over m, which does; quantiles, and levels that adapt to that spread, would look at the simulation's
+noise.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
 from jax import lax, random
+from jaxtyping import Float, Num
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.extras import brought_by
@@ -34,19 +36,20 @@ type Judge = Callable[[Array, Array, Array], tuple[Array, Any]]
 """``judge(y [draw, place, action], y at the anchors [draw, anchor, action], alike [place]) -> (target, account)``."""
 
 
+@runtime_checkable
 class Approximation(Protocol):
     """A family of functions of features, one value for each action; hashable."""
 
     def init(self, key: Array, num_features: int, num_actions: int) -> Any:
-        """A fit before any target: its parameters and what learning them carries along."""
+        """Return a fit before any target: its parameters and what learning them carries along."""
         ...
 
-    def value(self, fit: Any, features: Array) -> Array:
-        """Q-values [..., action] at features [..., feature]."""
+    def value(self, fit: Any, features: Num[Array, "... feature"]) -> Float[Array, "... action"]:
+        """Return Q-values [..., action] at features [..., feature]."""
         ...
 
-    def improve(self, fit: Any, features: Array, target: Array) -> Any:
-        """The fit after regressing on targets [place, action] at features [place, feature]."""
+    def improve(self, fit: Any, features: Num[Array, "place feature"], target: Float[Array, "place action"]) -> Any:
+        """Return the fit after regressing on targets [place, action] at features [place, feature]."""
         ...
 
 
@@ -64,14 +67,24 @@ class LinearQ:
     def __post_init__(self) -> None:
         number("ridge", self.ridge, above=0)
 
-    def init(self, key: Array, num_features: int, num_actions: int) -> Array:
+    def init(self, key: Array, num_features: int, num_actions: int) -> Float[Array, "feature action"]:
+        """Return weights [feature, action] of 0."""
         del key
         return jnp.zeros((num_features, num_actions))
 
-    def value(self, fit: Array, features: Array) -> Array:
+    def value(
+        self, fit: Float[Array, "feature action"], features: Num[Array, "... feature"]
+    ) -> Float[Array, "... action"]:
+        """Return Q-values [..., action], features times weights."""
         return features @ fit
 
-    def improve(self, fit: Array, features: Array, target: Array) -> Array:
+    def improve(
+        self,
+        fit: Float[Array, "feature action"],
+        features: Num[Array, "place feature"],
+        target: Float[Array, "place action"],
+    ) -> Float[Array, "feature action"]:
+        """Return the weights after one ridge regression of what the last ones leave unexplained."""
         gram = features.T @ features + self.ridge * jnp.eye(features.shape[-1])
         return fit + jnp.linalg.solve(gram, features.T @ (target - features @ fit))
 
@@ -106,6 +119,7 @@ class NeuralQ:
         return eqx.nn.MLP(num_features, num_actions, self.width, 2, dtype=jnp.float32, key=key)
 
     def init(self, key: Array, num_features: int, num_actions: int) -> Any:
+        """Return random weights and Adam's moments for them."""
         with brought_by("neural"):
             import equinox as eqx
 
@@ -118,7 +132,8 @@ class NeuralQ:
 
         return optax.adam(self.rate)
 
-    def value(self, fit: Any, features: Array) -> Array:
+    def value(self, fit: Any, features: Num[Array, "... feature"]) -> Float[Array, "... action"]:
+        """Return the network's outputs [..., action]."""
         with brought_by("neural"):
             import equinox as eqx
 
@@ -128,13 +143,14 @@ class NeuralQ:
         flat = features.reshape(-1, features.shape[-1]).astype(jnp.float32)
         return jax.vmap(network)(flat).reshape(*features.shape[:-1], -1)
 
-    def improve(self, fit: Any, features: Array, target: Array) -> Any:
+    def improve(self, fit: Any, features: Num[Array, "place feature"], target: Float[Array, "place action"]) -> Any:
+        """Return the fit after `gradient_steps` of Adam on the mean squared error."""
         with brought_by("neural"):
             import optax
 
         adam, wanted = self._adam(), target.astype(jnp.float32)
 
-        def loss(weights: Any) -> Array:
+        def loss(weights: Any) -> Float[Array, ""]:
             return jnp.mean((self.value((weights, None), features) - wanted) ** 2)
 
         def step(fit: Any, _: None) -> tuple[Any, None]:
@@ -149,7 +165,7 @@ APPROXIMATIONS: Mapping[str, Approximation] = {"neural": NeuralQ(), "linear": Li
 
 
 def approximation(given: str | Approximation) -> Approximation:
-    """An approximation by name, ``"neural"`` or ``"linear"``, or as it is.
+    """Return an approximation by its name, ``"neural"`` or ``"linear"``, or as it is.
 
     Raises
     ------
@@ -162,7 +178,7 @@ def approximation(given: str | Approximation) -> Approximation:
     LinearQ(ridge=1.0)
     """
     if not isinstance(given, str):
-        if isinstance(given, type) or not hasattr(given, "improve"):
+        if isinstance(given, type) or not isinstance(given, Approximation):
             raise TypeError(f"approximation must be 'neural', 'linear' or made, as LinearQ() is; got {given!r}")
         return given
     if given not in APPROXIMATIONS:
@@ -175,11 +191,11 @@ def simulated_targets(
     problem: SimulatedProblem,
     model: Callable[[Any], Any],
     values: Mapping[str, Array],
-    places: Array,
+    places: Float[Array, "place coordinate"],
     value: Callable[[Array], Array],
     samples: int,
-) -> Array:
-    """Expected targets y [draw, place, action] under each draw of the unknowns, all with the same luck.
+) -> Float[Array, "draw place action"]:
+    """Return expected targets y under each draw of the unknowns, all with the same random numbers.
 
     Parameters
     ----------
@@ -189,6 +205,10 @@ def simulated_targets(
         Q-values [..., action] of states [..., coordinate].
     samples : int
         Next states of each pair and draw.
+
+    Returns
+    -------
+    array [draw, place, action]
     """
     actions = problem.num_actions
     state = jnp.repeat(places, actions * samples, 0)
@@ -217,7 +237,7 @@ def fitted_q_iteration(
     places: int,
     samples: int,
 ) -> tuple[Any, Any]:
-    """The fit after some iterations, and the judge's account of the last.
+    """Return the fit after some iterations, and the judge's account of the last.
 
     Parameters
     ----------
@@ -236,16 +256,18 @@ def fitted_q_iteration(
     anchors = jnp.asarray(problem.anchors)
 
     def iterate(fit: Any, key: Array) -> tuple[Any, Any]:
-        where, luck = random.split(key)
-        at = low + (high - low) * random.uniform(where, (places, len(low)))
+        place_key, next_state_key = random.split(key)
+        drawn_places = low + (high - low) * random.uniform(place_key, (places, len(low)))
 
         def value(state: Array) -> Array:
             return approximation.value(fit, problem.features(state))
 
-        y = simulated_targets(luck, problem, model, values, jnp.concatenate([at, anchors]), value, samples)
+        y = simulated_targets(
+            next_state_key, problem, model, values, jnp.concatenate([drawn_places, anchors]), value, samples
+        )
         y = jnp.clip(y, bounds[0], bounds[1])
-        target, account = judge(y[:, :places], y[:, places:], problem.alike(at))
-        return approximation.improve(fit, problem.features(at), target), account
+        target, account = judge(y[:, :places], y[:, places:], problem.alike(drawn_places))
+        return approximation.improve(fit, problem.features(drawn_places), target), account
 
     fit, account = lax.scan(iterate, fit, random.split(key, iterations))
     return fit, jax.tree.map(lambda leaf: leaf[-1], account)

@@ -54,15 +54,15 @@ def _solve_finite(mdp: MDP, **options: Any) -> xr.Dataset:
         check_weakly_communicating(mdp)
     except ValueError:
         # The largest average reward may be the same from everywhere all the same. If so, that is soon seen.
-        found = plan(truth, mdp, **{"max_iterations": 10_000, **options, "strict": False})
-        if not found.attrs["converged"]:
+        planned = plan(truth, mdp, **{"max_iterations": 10_000, **options, "strict": False})
+        if not planned.attrs["converged"]:
             raise
-        return found
+        return planned
     return plan(truth, mdp, **options)
 
 
 def evaluate(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
-    """What a policy is worth under an MDP's own kernel: what a plan delivers, beside what it promised.
+    """Return what a policy is worth under an MDP's own kernel: what a plan delivers, beside what it promised.
 
     Parameters
     ----------

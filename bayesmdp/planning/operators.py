@@ -59,18 +59,22 @@ class Draws(NamedTuple):
     reward: Float[Array, "... state action outcome_or_1"]
 
     def plus(self, bonus: Float[Array, "state action"]) -> Draws:
-        """With `bonus` [state, action] added to the reward."""
+        """Return the same draws with `bonus` [state, action] added to the reward."""
         reward = expected_reward(self.transition, self.reward)
         return Draws(self.transition, reward + bonus[..., None])
 
 
 def believed_draws(sites: Mapping[str, Array], problem: Problem) -> Draws:
-    """What a belief draws, as planners take it: with the problem's reward unless there is a site ``reward``.
+    """Return a belief's draws as planners take them, with the problem's reward unless there is a site ``reward``.
 
     Parameters
     ----------
     sites : mapping of site to array [draw, ...]
         ``reward`` [draw, state, action] or [draw, state, action, outcome].
+
+    Returns
+    -------
+    Draws
     """
     if "reward" not in sites:
         return Draws(sites["transition"], problem.reward)
@@ -79,7 +83,7 @@ def believed_draws(sites: Mapping[str, Array], problem: Problem) -> Draws:
 
 
 def next_value(problem: Problem, value: Float[Array, " state"]) -> Float[Array, "... outcome"]:
-    """Value of where each outcome leads, 0 where that is terminal.
+    """Return the value of where each outcome leads, 0 where that is terminal.
 
     Parameters
     ----------
@@ -99,7 +103,21 @@ def next_value(problem: Problem, value: Float[Array, " state"]) -> Float[Array, 
 def values_reached(
     successor: Int[Array, "... outcome"], elsewhere: Elsewhere | None, future: Float[Array, " state"]
 ) -> Float[Array, "... outcome"]:
-    """Value of where the outcomes of some rows [..., outcome] lead, given the value of being in each state."""
+    """Return the value of where the outcomes of some rows lead.
+
+    Parameters
+    ----------
+    successor : int array [..., outcome]
+        Next states; negative for what a successor table does not name.
+    elsewhere : Elsewhere or None
+        What such an outcome is worth; None where there are none.
+    future : array [state]
+        Value of being in each state, 0 where it is terminal.
+
+    Returns
+    -------
+    array [..., outcome]
+    """
     if elsewhere is None:
         return future[successor]
     return jnp.where(successor < 0, elsewhere.value(future, successor)[..., None], future[successor])
@@ -108,7 +126,7 @@ def values_reached(
 def expected_reward(
     transition: Float[Array, "... outcome"], reward: Float[Array, "... outcome_or_1"]
 ) -> Float[Array, "... 1"]:
-    """Reward of a pair, ``sum_o p r``, with its last axis of length 1.
+    """Return the reward of a pair, ``sum_o p r``, with its last axis of length 1.
 
     Parameters
     ----------
@@ -124,7 +142,17 @@ def expected_reward(
 
 
 def over_outcomes(transition: Float[Array, "... outcome"], numbers: Float[Array, "... outcome"]) -> Float[Array, ...]:
-    """``sum_o transition * numbers`` for arrays that broadcast."""
+    """Return ``sum_o transition * numbers``.
+
+    Parameters
+    ----------
+    transition, numbers : array [..., outcome]
+        Broadcast against each other.
+
+    Returns
+    -------
+    array [...]
+    """
     if transition.shape[-1] > UNROLLED:
         return jnp.sum(transition * numbers, axis=-1)
     # On a CPU XLA reduces a short last axis one entry at a time: the written-out sum is 2 to 6 times faster.

@@ -40,7 +40,7 @@ from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.policy_values import DENSE_LIMIT
 from bayesmdp.planning.posterior_draws import read_concentration, read_dataset, read_draws
 from bayesmdp.planning.quantile import OrderRisk, Quantile
-from bayesmdp.planning.risk import Mean, Risk
+from bayesmdp.planning.risk import Mean, Risk, offered
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.labels import label_array
@@ -232,16 +232,16 @@ def _solve_average(
 
 
 def _check_risk(risk: Any, mdp: MDP) -> Risk:
+    """Refuse what is no risk measure, and one whose numbers are not of the MDP's pairs."""
     if isinstance(risk, type) or not isinstance(risk, Risk):
         what = f"the class {risk.__name__}; make one, as in Quantile(0.1)" if isinstance(risk, type) else repr(risk)
         raise TypeError(f"risk must be a risk measure such as Mean() or Quantile(0.1); got {what}")
     shape = mdp.num_states, mdp.num_actions
-    for name in ("level", "num_draws"):
-        number_of = getattr(risk, name, None)
-        given = () if number_of is None else np.shape(number_of)
-        if given not in ((), shape):
+    for name, number_of in (("level", offered(risk).level), ("num_draws", offered(risk).num_draws)):
+        shape_of = () if number_of is None else np.shape(number_of)
+        if shape_of not in ((), shape):
             kind = type(risk).__name__
-            raise ValueError(f"the {kind}'s {name} has shape {given}; expected one number or {shape}")
+            raise ValueError(f"the {kind}'s {name} has shape {shape_of}; expected one number or {shape}")
     return risk
 
 
@@ -270,7 +270,7 @@ def _exact(
 def _guarantee_level(
     level: Any, policy: NDArray[np.int32], draws: Draws, concentration: NDArray[np.float64] | None, mdp: MDP
 ) -> float:
-    """See the module."""
+    """Return the probability with which a promise may fail, as the module says."""
     states = np.arange(mdp.num_states)
     if concentration is not None:
         unknown = (concentration[states, policy] > 0).sum(-1) > 1

@@ -51,7 +51,20 @@ def policy_transition(
 def rows_between_states(
     problem: Problem, rows: Float[Array, "state outcome"], policy: Int[Array, " state"]
 ) -> Float[Array, "state state"]:
-    """Rows [state, outcome] of the pairs that a policy int [state] chooses, as `policy_transition` has them."""
+    """Spread a policy's rows over outcomes into rows over next states.
+
+    Parameters
+    ----------
+    problem : Problem
+    rows : array [state, outcome]
+        Of the pairs that the policy chooses.
+    policy : int array [state]
+
+    Returns
+    -------
+    array [state, next_state]
+        As `policy_transition` has them.
+    """
     return _dense_rows(problem, rows, _leads(problem, policy))
 
 
@@ -150,7 +163,7 @@ def evaluate_rows(
     *,
     start: Float[Array, " state"] | None = None,
 ) -> Float[Array, " state"]:
-    """As `policy_evaluation` of a deterministic policy, from the rows of the chosen pairs only.
+    """Evaluate a deterministic policy from the rows of the chosen pairs only, as `policy_evaluation` does from all.
 
     Parameters
     ----------

@@ -116,13 +116,13 @@ def _rows(
     values: NDArray[Any], live: NDArray[np.bool_], sample: Sequence[Hashable], sizes: dict[str, int]
 ) -> NDArray[np.float64]:
     """Rows [draw, state, action, outcome] that sum to 1 up to rounding, and are finite where they are not `live`."""
-    given = values.reshape(-1, *sizes.values())
-    rows = None if given.dtype == np.float64 else _aligned(given.shape)
-    rounding = np.finfo(np.float64).eps * given.shape[-1]
-    size = max(1, CHUNK // max(1, given[0].size))
-    for start in range(0, len(given), size):
+    drawn = values.reshape(-1, *sizes.values())
+    rows = None if drawn.dtype == np.float64 else _aligned(drawn.shape)
+    rounding = np.finfo(np.float64).eps * drawn.shape[-1]
+    size = max(1, CHUNK // max(1, drawn[0].size))
+    for start in range(0, len(drawn), size):
         chunk = slice(start, start + size)
-        part = given[chunk].astype(np.float64, copy=False)
+        part = drawn[chunk].astype(np.float64, copy=False)
         with np.errstate(invalid="ignore", over="ignore"):
             total = part.sum(-1)
         # What is not finite does not sum to 1 either.
@@ -133,12 +133,12 @@ def _rows(
             _explain(values, live, sample, sizes)
         exact = (np.abs(total - 1) <= rounding) | (~live & np.isfinite(total))
         if rows is None and not exact.all():
-            rows = _aligned(given.shape)
-            rows[:start] = given[:start]
+            rows = _aligned(drawn.shape)
+            rows[:start] = drawn[:start]
         if rows is not None:
             np.divide(part, np.where(live, total, 1)[..., None], out=rows[chunk])
             rows[chunk, ~live] = 0
-    return given if rows is None else rows
+    return drawn if rows is None else rows
 
 
 def _explain(values: NDArray[Any], live: NDArray[np.bool_], sample: Sequence[Hashable], sizes: dict[str, int]) -> None:
@@ -201,15 +201,15 @@ def _check_dims(variable: xr.DataArray, sizes: dict[str, int], labels: dict[str,
             raise ValueError(f"{name} has {variable.sizes[dim]} entries along {dim!r}; the MDP has {size}")
         if dim not in variable.coords or dim not in labels:
             continue
-        given, expected = variable[dim].values.tolist(), list(labels[dim])
-        unlabelled = given == list(range(size)) and not any(isinstance(label, int) for label in expected)
-        if given != expected and not unlabelled:
-            at = next(i for i, pair in enumerate(zip(given, expected, strict=True)) if pair[0] != pair[1])
+        own, expected = variable[dim].values.tolist(), list(labels[dim])
+        unlabelled = own == list(range(size)) and not any(isinstance(label, int) for label in expected)
+        if own != expected and not unlabelled:
+            first = next(i for i, pair in enumerate(zip(own, expected, strict=True)) if pair[0] != pair[1])
             remedy = f"reorder with posterior.reindex({dim}=mdp.{dim.removeprefix('next_')}s)"
-            if set(given) != set(expected):
+            if set(own) != set(expected):
                 remedy = "was the posterior made for another MDP?"
             raise ValueError(
-                f"{name} has the label {given[at]!r} at {dim}[{at}] where the MDP has {expected[at]!r}; {remedy}"
+                f"{name} has the label {own[first]!r} at {dim}[{first}] where the MDP has {expected[first]!r}; {remedy}"
             )
 
 
@@ -221,10 +221,10 @@ def _reward(
     labels: dict[str, tuple[Hashable, ...]],
 ) -> NDArray[np.float64]:
     """Drawn rewards as [draw or absent, state, action, outcome or 1]."""
-    known = (*sample, *sizes)
-    extra = [dim for dim in variable.dims if dim not in known]
+    possible = (*sample, *sizes)
+    extra = [dim for dim in variable.dims if dim not in possible]
     if extra:
-        raise ValueError(f"reward has the unexpected dims {extra}; expected some of {known}")
+        raise ValueError(f"reward has the unexpected dims {extra}; expected some of {possible}")
     drawn = [dim for dim in sample if dim in variable.dims]
     if drawn and drawn != list(sample):
         raise ValueError(f"reward has dims {variable.dims} but transition numbers its draws by {tuple(sample)}")

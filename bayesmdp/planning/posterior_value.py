@@ -23,6 +23,7 @@ import numpy as np
 import xarray as xr
 from jax import lax
 from jax.typing import ArrayLike
+from jaxtyping import Float, Num
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -44,7 +45,7 @@ __all__ = ["downside_exposure", "order_interval", "quantile_value", "value_draws
 
 
 def value_draws(posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
-    """The value of a policy under each posterior draw.
+    """Return the value of a policy under each posterior draw.
 
     Parameters
     ----------
@@ -84,7 +85,7 @@ def quantile_value(
     *,
     confidence: float = 0.95,
 ) -> xr.Dataset:
-    """The posterior quantile of a policy's value, with its Monte Carlo interval (EC.24).
+    """Return the posterior quantile of a policy's value, with its Monte Carlo interval (EC.24).
 
     With posterior probability at least ``1 - level`` the policy is worth `value` or more.
 
@@ -117,20 +118,37 @@ def quantile_value(
     values = value_draws(posterior, mdp, policy)
     first = values @ xr.DataArray(mdp.initial, dims="state")
     fields = {"value": values, "initial": first}
-    found: dict[str, xr.DataArray] = {}
+    statements: dict[str, xr.DataArray] = {}
     for name, drawn in fields.items():
         low, high = ("lower", "upper") if name == "value" else ("initial_lower", "initial_upper")
         middle, below, above = order_interval(drawn.values, level, confidence)
         rest = drawn.isel(draw=0, drop=True)
-        found |= {key: rest.copy(data=a) for key, a in ((name, middle), (low, below), (high, above))}
+        statements |= {key: rest.copy(data=a) for key, a in ((name, middle), (low, below), (high, above))}
     attrs = {"level": level, "confidence": confidence, "num_draws": values.sizes["draw"]}
-    return xr.Dataset(found, attrs=attrs)
+    return xr.Dataset(statements, attrs=attrs)
 
 
 def order_interval(
     values: NDArray[np.float64], level: float, confidence: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Left sample quantile along the first axis and order statistics that hold the true one with `confidence`.
+    """Return the left sample quantile, and order statistics between which the true one lies.
+
+    Parameters
+    ----------
+    values : array [draw, ...]
+    level : float in (0, 1)
+    confidence : float in (0, 1)
+        Probability that the true quantile lies between the two, at least.
+
+    Returns
+    -------
+    quantile, lower, upper : array [...]
+        Minus or plus infinity where the draws are too few for an end.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the confidence is not strictly between 0 and 1.
 
     Examples
     --------
@@ -151,7 +169,7 @@ def order_interval(
 def downside_exposure(
     posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | ArrayLike | xr.DataArray, loss: float
 ) -> xr.DataArray:
-    """Posterior probability that a policy loses at least `loss` against the best one: ``P(V*_P - V^policy_P >= loss)``.
+    """Return the posterior probability ``P(V*_P - V^policy_P >= loss)`` that a policy loses so much against the best.
 
     Song, Wang and Zhou (2026), Definition 1. A policy has (loss, delta)-downside exposure in a state where this exceeds
     delta.
@@ -207,19 +225,21 @@ INPUTS = {"finite": _finite_inputs}
 
 
 @jax.jit
-def _values(problem: Problem, draws: Draws, policy: Array) -> Array:
-    """Values [draw, state], one draw after the other, so that memory does not grow with their number."""
+def _values(problem: Problem, draws: Draws, policy: Num[Array, "state ..."]) -> Float[Array, "draw state"]:
+    """Return values [draw, state], one draw after the other, so that memory does not grow with their number."""
     evaluated = policy_evaluation if problem.stage is None else episode_value
     return _over_draws(draws, lambda p, r: evaluated(problem, p, r, policy))
 
 
 @jax.jit
-def _best_values(problem: Problem, draws: Draws) -> Array:
+def _best_values(problem: Problem, draws: Draws) -> Float[Array, "draw state"]:
+    """Return the value of the best policy under each draw [draw, state]."""
     solved = policy_iteration if problem.stage is None else backward_induction
     return _over_draws(draws, lambda p, r: solved(problem, Draws(p[None], r), Mean()).value)
 
 
-def _over_draws(draws: Draws, function: Any) -> Array:
+def _over_draws(draws: Draws, function: Any) -> Float[Array, "draw state"]:
+    """Apply a function of one kernel and reward to each draw in turn."""
     if draws.reward.ndim == 3:
         return lax.map(lambda kernel: function(kernel, draws.reward), draws.transition)
     return lax.map(lambda pair: function(*pair), (draws.transition, draws.reward))

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.stats import norm
+from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int
 
 from bayesmdp.foundation.arrays import Array
@@ -49,21 +50,32 @@ class OrderRisk:
             raise ValueError(f"num_draws is one number or [state, action]; got shape {np.shape(self.num_draws)}")
 
     def prepare(self, draws: Draws) -> Draws:
-        """The same kernels, with the reward of each already averaged over outcomes."""
+        """Return the same kernels, with the reward of each already averaged over outcomes."""
         return Draws(draws.transition, expected_reward(draws.transition, draws.reward))
 
     def used(self, total: int) -> Any:
-        """How many of `total` draws a pair uses."""
+        """Return how many of `total` draws a pair uses."""
         return total if self.num_draws is None else jnp.clip(self.num_draws, 1, total)
 
     def spare(self, total: int) -> Bool[Array, "draw _ _"] | None:
-        """Which of `total` draws a pair does not use [draw, state, action], or None where all are used."""
+        """Mark which of `total` draws a pair does not use [draw, state, action]; None where all are used."""
         return None if self.num_draws is None else jnp.arange(total)[:, None, None] >= self.used(total)
 
     def select(
         self, targets: Float[Array, "draw state action"], attained: Int[Array, "state action"] | None = None
     ) -> Float[Array, "state action"]:
-        """The ``ceil(level N)``-th smallest target of each pair [state, action]; `attained` draws are tried first."""
+        """Return the ``ceil(level N)``-th smallest target of each pair.
+
+        Parameters
+        ----------
+        targets : array [draw, state, action]
+        attained : int array [state, action], optional
+            Draws that are tried first.
+
+        Returns
+        -------
+        array [state, action]
+        """
         total, shape = targets.shape[0], targets.shape[1:]
         guess = None
         if attained is not None:
@@ -83,6 +95,7 @@ class OrderRisk:
     @classmethod
     def tree_unflatten(cls, _: None, children: tuple[Any, Any]) -> Self:
         # Past the checks: JAX also puts shapes, axes and placeholders in the leaves.
+        """Put a measure together again, for JAX."""
         risk = object.__new__(cls)
         for name, child in zip(("level", "num_draws"), children, strict=True):
             object.__setattr__(risk, name, child)
@@ -94,7 +107,23 @@ class OrderRisk:
 
 
 def level_within(level: Any, *, whole: bool = False) -> Any:
-    """`level`, float64 unless traced; refused outside (0, 1), or (0, 1] if `whole`, and in another shape."""
+    """Check a level, and return it as float64 unless it is traced.
+
+    Parameters
+    ----------
+    level : float or array [state, action]
+    whole : bool
+        Whether level 1 is one.
+
+    Returns
+    -------
+    float64 array, or the traced one as it is
+
+    Raises
+    ------
+    ValueError, TypeError
+        For a level outside (0, 1), or (0, 1] if `whole`, or of another shape.
+    """
     if not isinstance(level, jax.core.Tracer):
         level = finite_array("level", level)
         inside = (level > 0) & ((level <= 1) if whole else (level < 1))
@@ -106,7 +135,7 @@ def level_within(level: Any, *, whole: bool = False) -> Any:
 
 
 def level_text(given: Any) -> str:
-    """One number, or the range of several."""
+    """Write one number, or the range of several."""
     low, high = np.min(given), np.max(given)
     return f"{low:g}" if low == high else f"{low:g}..{high:g}"
 
@@ -141,7 +170,7 @@ class Quantile(OrderRisk):
     name = "quantile"
 
     def value(self, targets: Float[Array, "draw state action"]) -> Float[Array, "state action"]:
-        """Quantile over the draws.
+        """Return the quantile over the draws.
 
         Parameters
         ----------
@@ -161,7 +190,7 @@ class Quantile(OrderRisk):
         value: Float[Array, " state"],
         attained: Int[Array, "state action"] | None = None,
     ) -> tuple[Float[Array, "state action"], Int[Array, "state action"]]:
-        """Quantile of each pair [state, action], and the (first) draw that attains it."""
+        """Return the quantile of each pair, and the (first) draw that attains it; see `Risk.evaluate`."""
         # The quantile is one of the targets, and the draw that attains it is found by equality.
         targets = once(target(problem, draws.transition, draws.reward, value))
         q = self.select(targets, attained)
@@ -170,7 +199,7 @@ class Quantile(OrderRisk):
     def rows(
         self, draws: Draws, attained: Int[Array, "state action"], policy: Int[Array, " state"]
     ) -> tuple[Float[Array, "state outcome"], Float[Array, "state outcome_or_1"]]:
-        """Rows [state, outcome] of the draws that attain the chosen pairs' quantiles."""
+        """Return the rows of the draws that attain the chosen pairs' quantiles; see `Risk.rows`."""
         states = jnp.arange(policy.shape[0])
         draw = attained[states, policy]
         reward = jnp.asarray(draws.reward)
@@ -182,15 +211,27 @@ class Quantile(OrderRisk):
 def attaining_draw(
     targets: Float[Array, "draw state action"], q: Float[Array, "state action"]
 ) -> Int[Array, "state action"]:
-    """The first draw [state, action] whose target is `q`."""
+    """Find the draw at which an order statistic is attained.
+
+    Parameters
+    ----------
+    targets : array [draw, state, action]
+    q : array [state, action]
+        One of the targets of each pair.
+
+    Returns
+    -------
+    int32 array [state, action]
+        The first draw whose target is `q`.
+    """
     # Not argmax, a reduction over (value, index) pairs that XLA does not vectorise on a CPU.
     draw = jnp.arange(targets.shape[0], dtype=jnp.int32)[:, None, None]
     return jnp.min(jnp.where(targets == q, draw, targets.shape[0] - 1), axis=0)
 
 
 @jax.jit
-def quantile_budget(level: Array, scale: Array) -> Array:
-    """Draws that give the sample quantile the same precision at every level (EC.23).
+def quantile_budget(level: ArrayLike, scale: ArrayLike) -> Int[Array, "..."]:
+    """Return the draws that give the sample quantile the same precision at every level (EC.23).
 
     Parameters
     ----------

@@ -14,15 +14,15 @@ CVaR, the mean of the targets below the quantile, is in :mod:`~bayesmdp.planning
 posterior without draws in :mod:`~bayesmdp.planning.dirichlet_quantile`.
 
 A risk measure is a pytree with the three methods of :class:`Risk`. Its numbers are traced: another level is no new
-compilation. To add one, write these methods in a file of its own. One that is computed less exactly than to rounding
-also has a method ``error(attained)``, at least the error of `evaluate` [state, action]: the solvers add it to their
-bound.
+compilation. To add one, write these methods in a file of its own. What it may offer beside them is in
+:class:`Offered`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import Draws, expected_reward, target
 from bayesmdp.problems.problem import Problem
 
-__all__ = ["Mean", "Risk", "backup"]
+__all__ = ["Mean", "Offered", "Risk", "backup", "offered"]
 
 
 @runtime_checkable
@@ -46,7 +46,7 @@ class Risk(Protocol):
     def evaluate(
         self, problem: Problem, draws: Draws, value: Float[Array, " state"], attained: Any = None
     ) -> tuple[Float[Array, "state action"], Any]:
-        """Risk of each pair, and where it is attained.
+        """Return the risk of each pair, and where it is attained.
 
         Parameters
         ----------
@@ -67,7 +67,7 @@ class Risk(Protocol):
     def rows(
         self, draws: Draws, attained: Any, policy: Int[Array, " state"]
     ) -> tuple[Float[Array, "state outcome"], Float[Array, "state outcome_or_1"]]:
-        """Kernel and reward rows at which the risk of the chosen pairs is attained.
+        """Return kernel and reward rows at which the risk of the chosen pairs is attained.
 
         Their target is `q` at the value of that backup and a supporting line elsewhere: what policy iteration solves.
 
@@ -77,6 +77,32 @@ class Risk(Protocol):
         reward : array [state, outcome or 1]
         """
         ...
+
+
+class Offered(NamedTuple):
+    """What a risk measure may have beside the methods of `Risk`, each under this name, and what holds if it has not.
+
+    Attributes
+    ----------
+    linear : bool
+        Whether the rows at which it is attained are the same at every value, those of one policy in one MDP. Policy
+        iteration then accepts each value that does not fall.
+    error : callable
+        ``error(attained)``: at least the error of `evaluate` [state, action] beyond rounding, which the solvers add to
+        their bound.
+    level, num_draws : number, array [state, action] or None
+        `plan` refuses other shapes.
+    """
+
+    linear: bool = False
+    error: Callable[[Any], Any] = lambda attained: 0
+    level: Any = None
+    num_draws: Any = None
+
+
+def offered(risk: Risk) -> Offered:
+    """Return what a risk measure has beside its three methods."""
+    return Offered(**{name: getattr(risk, name) for name in Offered._fields if hasattr(risk, name)})
 
 
 @jax.tree_util.register_dataclass
@@ -91,10 +117,9 @@ class Mean:
     """
 
     linear: ClassVar[bool] = True
-    """The rows at which it is attained are the same at every value, those of one policy in one MDP."""
 
     def prepare(self, draws: Draws) -> Draws:
-        """One averaged kernel [1, state, action, outcome] and reward [1 or absent, state, action, 1]."""
+        """Return one averaged kernel [1, state, action, outcome] and reward [1 or absent, state, action, 1]."""
         reward = expected_reward(draws.transition, draws.reward)
         if reward.ndim == 4:
             reward = jnp.mean(reward, axis=0)
@@ -103,13 +128,13 @@ class Mean:
     def evaluate(
         self, problem: Problem, draws: Draws, value: Float[Array, " state"], attained: Any = None
     ) -> tuple[Float[Array, "state action"], Any]:
-        """Average target of each pair [state, action]; attained everywhere, so nothing is kept."""
+        """Return the average target of each pair; attained everywhere, so nothing is kept; see `Risk.evaluate`."""
         return jnp.mean(target(problem, draws.transition, draws.reward, value), axis=0), ()
 
     def rows(
         self, draws: Draws, attained: Any, policy: Int[Array, " state"]
     ) -> tuple[Float[Array, "state outcome"], Float[Array, "state outcome_or_1"]]:
-        """Averaged rows [state, outcome] of the chosen pairs."""
+        """Return averaged rows [state, outcome] of the chosen pairs; see `Risk.rows`."""
         transition, reward = self.prepare(draws)
         states = jnp.arange(policy.shape[0])
         return transition[0, states, policy], reward[states, policy]
@@ -119,7 +144,7 @@ class Mean:
 
 
 def backup(problem: Problem, draws: Draws, value: Float[Array, " state"], risk: Risk) -> Float[Array, "state action"]:
-    """Risk of each pair's target over the draws.
+    """Return the risk of each pair's target over the draws.
 
     Parameters
     ----------

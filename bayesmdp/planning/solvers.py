@@ -35,7 +35,7 @@ from jaxtyping import Bool, Float, Int
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import Draws, greedy, once
 from bayesmdp.planning.policy_values import evaluate_rows
-from bayesmdp.planning.risk import Risk
+from bayesmdp.planning.risk import Risk, offered
 from bayesmdp.problems.problem import Problem
 
 __all__ = ["Plan", "policy_iteration", "value_iteration"]
@@ -115,25 +115,30 @@ class _Task:
         return nothing._replace(improved=value, residual=jnp.full_like(nothing.residual, jnp.inf))
 
     def apply(self, value: Float[Array, " state"], attained: Any) -> _Point:
+        """Apply the operator once and see how far it moves the value, and what rounding may have added."""
         # What certifies a plan is computed from the numbers that make it, not from another computation of them.
         q, attained = once(self.risk.evaluate(self.problem, self.draws, value, attained))
         policy, improved = greedy(self.problem, q)
-        error = self.reward_error + (self.risk.error(attained) if hasattr(self.risk, "error") else 0)
+        error = self.reward_error + offered(self.risk).error(attained)
         raised = jnp.max(jnp.where(self.problem.available, q + error, -jnp.inf), axis=-1)
         rounding = self.unit * jnp.max(jnp.abs(value)) + jnp.max(raised - improved)
         return _Point(value, q, policy, improved, jnp.max(jnp.abs(improved - value)), rounding, attained)
 
     def bound(self, point: _Point) -> Float[Array, ""]:
+        """Bound the distance of a point's value from the fixed point, as the module says."""
         return (point.residual + point.rounding) / self.gap
 
     def converged(self, point: _Point) -> Bool[Array, ""]:
+        """Whether the bound is within the tolerance, or at what rounding allows."""
         floor = 2 * point.rounding / self.gap
         return self.bound(point) <= jnp.maximum(self.tolerance, floor)
 
     def proceed(self, point: _Point, iterations: Int[Array, ""], max_iterations: int | Array) -> Bool[Array, ""]:
+        """Whether another application is due: neither converged, nor at the limit, nor NaN."""
         return (iterations < max_iterations) & ~self.converged(point) & ~jnp.isnan(point.residual)
 
     def plan(self, point: _Point, iterations: Int[Array, ""]) -> Plan:
+        """Return the plan that a point amounts to."""
         bound, converged = self.bound(point), self.converged(point)
         return Plan(point.value, point.q, point.policy, point.residual, bound, iterations, converged)
 
@@ -235,7 +240,7 @@ def policy_iteration(
         value = lax.cond(refused, lambda: point.improved, lambda: solve(point))
         candidate = task.apply(value, point.attained)
         accepted = refused | (candidate.residual <= task.problem.discount * point.residual)
-        if getattr(task.risk, "linear", False):
+        if offered(task.risk).linear:
             accepted |= jnp.min(candidate.improved - candidate.value) >= -candidate.rounding
         point = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), candidate, point)
         return point, ~accepted, iterations + 1

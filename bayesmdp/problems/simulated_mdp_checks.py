@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from numpyro import handlers
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.user_code import check_model
 from bayesmdp.foundation.validation import distributions
 from bayesmdp.model_reading.primitives import bare, per_row, unknowns
 from bayesmdp.model_reading.read_model import Model, trace
@@ -27,8 +28,7 @@ COLUMNS = ("state", "action", "reward", "next_state", "terminated", "truncated")
 
 def check_truth(model: Model, truth: Mapping[str, NDArray[np.float64]], start: NDArray[np.float64]) -> None:
     """Refuse a truth that is not of the model's unknowns, all of them, and a model that does not run."""
-    if not callable(model):
-        raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
+    check_model(model)
 
     def possible(truth: Mapping[str, Array]) -> dict[str, Array]:
         """Whether each value is one that there can be; all else is refused in tracing."""

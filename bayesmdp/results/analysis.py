@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 
 from bayesmdp.foundation.validation import integer, number
-from bayesmdp.results.files import root_dataset
+from bayesmdp.results.files import root_dataset, steps_per_record
 from bayesmdp.results.intervals import interval_over_replicates, origin
 
 __all__ = [
@@ -138,7 +138,7 @@ def moving_average_reward(result: Result, *, window: int | None = None, confiden
     [[0.5, 1.0, 0.5]]
     """
     root = root_dataset(result, "reward")
-    thin, records = _thin(root), root.sizes["step"]
+    thin, records = steps_per_record(root), root.sizes["step"]
     if window is None:
         window = max(1, records // 20) * thin
     window = integer("window", window, 1)
@@ -190,7 +190,7 @@ def occupancy(result: Result, *, bins: int = 50) -> xr.Dataset:
     [0.75, 0.25]
     """
     root = root_dataset(result, "state")
-    thin, records = _thin(root), root.sizes["step"]
+    thin, records = steps_per_record(root), root.sizes["step"]
     bins = min(integer("bins", bins, 1), records)
     state = root["state"].transpose("agent", "replicate", "step").values
     if state.dtype.kind == "f":
@@ -335,7 +335,7 @@ def suboptimal_steps(result: Result, epsilon: float, *, confidence: float = 0.95
 
 
 def summary(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
-    """One row an agent, for tables.
+    """Summarise each agent in one row, for tables.
 
     Returns
     -------
@@ -344,6 +344,13 @@ def summary(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
         ``reward_upper`` per step; ``solves``, linear systems solved in a replicate; ``failures``, plans of all
         replicates that did not converge; ``seconds`` of a replicate (median over those timed, so that compiling does
         not count). NaN where the result does not say.
+
+    Parameters
+    ----------
+    result : DataTree or Dataset
+        From `simulate`.
+    confidence : float in (0, 1)
+        Of the intervals.
 
     Examples
     --------
@@ -355,7 +362,7 @@ def summary(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
     2.5
     """
     root = root_dataset(result, "regret", "reward")
-    steps = root.sizes["step"] * _thin(root)
+    steps = root.sizes["step"] * steps_per_record(root)
     reward = interval_over_replicates(root["reward"].sum("step") / steps, confidence, root)
     regret = final_regret(root, confidence=confidence)
     unknown = xr.full_like(regret["mean"], np.nan)
@@ -378,21 +385,8 @@ def summary(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
     return xr.Dataset(named | account, attrs={**regret.attrs, "steps": steps})
 
 
-def _thin(root: xr.Dataset) -> int:
-    """Steps that each record sums, checked against the ``step`` coordinate."""
-    if "thin" not in root.attrs:
-        raise ValueError("result has no attribute 'thin'; give what simulate returns")
-    thin = int(root.attrs["thin"])
-    gaps = np.diff(root["step"].values)
-    if (gaps != thin).any():
-        at = root["step"].values[int(np.argmax(gaps != thin))]
-        raise ValueError(
-            f"records must be thin = {thin} steps apart, but after step {at} one is missing; select ranges"
-        )
-    return thin
-
-
 def _state_labels(root: xr.Dataset, largest: int) -> list[Any]:
+    """Return the labels of states, their numbers if the result has none."""
     if "states" not in root.attrs:
         return list(range(largest + 1))
     return [label if isinstance(label, str | int) else str(label) for label in json.loads(root.attrs["states"])]

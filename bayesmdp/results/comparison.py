@@ -212,7 +212,7 @@ def paired_differences(
 
 
 def option_effects(totals: pd.DataFrame, *, by: Sequence[str] | None = None, confidence: float = 0.95) -> pd.DataFrame:
-    """What each option does on average over the others: means over settings, intervals over replicates.
+    """Return what each option does on average over the others: means over settings, intervals over replicates.
 
     Parameters
     ----------

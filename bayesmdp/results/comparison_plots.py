@@ -29,7 +29,7 @@ def plot_effects(
     quantity: str = "regret",
     figure: Figure | None = None,
 ) -> Figure:
-    """What each option does on average over the others: a row a problem, a column an option, a line an agent.
+    """Draw what each option does on average over the others: a row a problem, a column an option, a line an agent.
 
     Parameters
     ----------

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-__all__ = ["load", "replacing", "root_dataset", "save", "write_tree"]
+__all__ = ["load", "replacing", "root_dataset", "save", "steps_per_record", "write_tree"]
 
 _CHUNK_BYTES = 2**21
 _TIMING = "timing"
@@ -69,6 +69,11 @@ def write_tree(tree: xr.DataTree, path: str | os.PathLike[str]) -> None:
     ------
     ValueError
         If it holds an attribute that netCDF cannot.
+
+    Parameters
+    ----------
+    tree : DataTree
+    path : path
     """
     nodes = {place: _plain(node, place) for place, node in sorted(_datasets(tree).items())}
     encoding = {
@@ -202,3 +207,17 @@ def _encoding(dtype: np.dtype[Any], shape: Iterable[int]) -> dict[str, Any]:
         chunks.insert(0, length)
         room = max(1, room // length)
     return {"zlib": True, "complevel": 4, "shuffle": True, "chunksizes": tuple(chunks)}
+
+
+def steps_per_record(root: xr.Dataset) -> int:
+    """Return the steps that each record sums, checked against the ``step`` coordinate."""
+    if "thin" not in root.attrs:
+        raise ValueError("result has no attribute 'thin'; give what simulate returns")
+    thin = int(root.attrs["thin"])
+    gaps = np.diff(root["step"].values)
+    if (gaps != thin).any():
+        last = root["step"].values[int(np.argmax(gaps != thin))]
+        raise ValueError(
+            f"records must be thin = {thin} steps apart, but after step {last} one is missing; select ranges"
+        )
+    return thin

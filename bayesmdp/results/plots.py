@@ -342,7 +342,13 @@ def _heat_axes(figure: Figure | SubFigure, count: int) -> list[Axes]:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Make a figure of pyplot's, laid out by constraints; sizes are in inches."""
+    """Make a figure of pyplot, laid out by constraints.
+
+    Parameters
+    ----------
+    width, height : float
+        In inches.
+    """
     import matplotlib.pyplot as plt
 
     return plt.figure(figsize=(width, height), layout="constrained")

@@ -193,7 +193,15 @@ def exponent_table(gaps: Mapping[str, Mapping[str, Mapping[int, Any]]]) -> pd.Da
 
 
 def main(folder: str = "results", tables: str = "tutorials") -> None:
-    """Run the cells that `folder` does not hold yet, and write the two tables to `tables`."""
+    """Run the cells that `folder` does not hold yet, and write the two tables to `tables`.
+
+    Parameters
+    ----------
+    folder : str
+        Of the cells' results files.
+    tables : str
+        Folder of the tables, written as CSV.
+    """
     from pathlib import Path
 
     import pandas as pd

@@ -93,7 +93,15 @@ def comparison(result: xr.DataTree) -> pd.DataFrame:
 
 
 def main(folder: str = "results", tables: str = "tutorials") -> None:
-    """Run the cells that `folder` does not hold yet, and write the table to `tables`."""
+    """Run the cells that `folder` does not hold yet, and write the table to `tables`.
+
+    Parameters
+    ----------
+    folder : str
+        Of the cells' results files.
+    tables : str
+        Folder of the tables, written as CSV.
+    """
     from pathlib import Path
 
     import pandas as pd

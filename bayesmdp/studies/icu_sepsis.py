@@ -141,7 +141,18 @@ def run_cell(patients: int, number: int, *, draws: int = DRAWS, judges: int = JU
 
 
 def worth_at_start(draws: xr.Dataset, mdp: MDP) -> dict[str, float]:
-    """Posterior quantile, its interval, and mean of the value of the one policy of an MDP with one action."""
+    """Return posterior quantile, its interval, and mean of the value of the one policy of an MDP with one action.
+
+    Parameters
+    ----------
+    draws : Dataset
+        Posterior draws of the kernel.
+    mdp : MDP
+
+    Returns
+    -------
+    dict of str to float
+    """
     from bayesmdp.planning.posterior_value import order_interval, value_draws
 
     values = value_draws(draws, mdp, "uniform").values @ mdp.initial
@@ -151,7 +162,18 @@ def worth_at_start(draws: xr.Dataset, mdp: MDP) -> dict[str, float]:
 
 
 def deliver(action: NDArray[np.int64], known: NDArray[np.bool_]) -> float:
-    """True value from admission: of actions [state] in the states that are `known`, of the clinicians elsewhere."""
+    """Return the true value from admission of a policy that leaves unknown states to the clinicians.
+
+    Parameters
+    ----------
+    action : int array [state]
+    known : bool array [state]
+        Where `action` is taken.
+
+    Returns
+    -------
+    float
+    """
     import numpy as np
 
     from bayesmdp.planning import evaluate
@@ -276,18 +298,30 @@ def main(
     draws: int = DRAWS,
     judges: int = JUDGES,
 ) -> None:
-    """Run the cells that `folder` does not hold yet, and write the table to `tables`."""
+    """Run the cells that `folder` does not hold yet, and write the table to `tables`.
+
+    Parameters
+    ----------
+    folder : str
+        Of the cells' results files.
+    tables : str
+        Folder of the tables, written as CSV.
+    patients : sequence of int
+        Sizes of the logs.
+    logs, draws, judges : int
+        Logs of each size, draws to plan with, and draws to judge by.
+    """
     from pathlib import Path
 
     import pandas as pd
 
-    held = []
+    tables_of_cells = []
     for size in patients:
         for number in range(logs):
             path = Path(folder) / f"icu-sepsis-{size}-{number}.csv"
             if not path.exists():
                 path.parent.mkdir(parents=True, exist_ok=True)
                 run_cell(size, number, draws=draws, judges=judges).to_csv(path, index=False)
-            held.append(pd.read_csv(path))
-    table = summary(pd.concat(held)).reset_index().assign(**references())
+            tables_of_cells.append(pd.read_csv(path))
+    table = summary(pd.concat(tables_of_cells)).reset_index().assign(**references())
     table.round(4).to_csv(Path(tables) / "icu_sepsis.csv", index=False)

@@ -178,7 +178,19 @@ def regret_by_task(result: xr.DataTree) -> xr.DataArray:
 
 
 def regret_table(result: xr.DataTree, first: int = WARM_UP) -> pd.DataFrame:
-    """Regret a task over the first tasks, after them, and over the last quarter, each with its 95% interval.
+    """Tabulate regret a task over the first tasks, after them, and over the last quarter, each with its 95% interval.
+
+    Parameters
+    ----------
+    result : DataTree
+        From a study's `run`.
+    first : int
+        Tasks that count as the first.
+
+    Returns
+    -------
+    DataFrame
+        One row an agent.
 
     Examples
     --------
@@ -205,9 +217,20 @@ def regret_table(result: xr.DataTree, first: int = WARM_UP) -> pd.DataFrame:
 
 
 def claims_table(result: xr.DataTree, warm_up: int = WARM_UP) -> pd.DataFrame:
-    """The abstract's claims about one cell, each a mean over replicates of paired differences a task, judged.
+    """Tabulate the abstract's claims about one cell, each a mean over replicates of paired differences a task, judged.
 
     `share` rows say how much of RLSVI's excess over the oracle is gone over the last quarter of the tasks.
+
+    Parameters
+    ----------
+    result : DataTree
+        From a study's `run`.
+    warm_up : int
+        Tasks before an agent uses what it learned.
+
+    Returns
+    -------
+    DataFrame
     """
     regret = regret_by_task(result)
     names, tasks = set(map(str, regret["agent"].values)), regret.sizes["task"]
@@ -235,11 +258,25 @@ def claims_table(result: xr.DataTree, warm_up: int = WARM_UP) -> pd.DataFrame:
 
 
 def gap_rate(result: xr.DataTree, warm_up: int = WARM_UP, *, samples: int = 2_000, seed: int = 0) -> pd.DataFrame:
-    """How fast regret a task falls to the oracle's: the power of the number of tasks, of each agent that learns.
+    """Estimate how fast regret a task falls to the oracle's, as a power of the number of tasks, for agents that learn.
 
     The mean excess over the oracle in stretches of tasks, each half as long again as the last, is fitted by a line on
     logarithms; intervals are of 95%, by bootstrap over replicates. Where an agent is at the oracle or below it in
     some stretch there is no power, and `above` says in which share of the samples there is.
+
+    Parameters
+    ----------
+    result : DataTree
+        From a study's `run`.
+    warm_up : int
+        Tasks left out at the start.
+    samples, seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    DataFrame
+        One row an agent.
     """
     import numpy as np
     import pandas as pd
@@ -271,7 +308,15 @@ def gap_rate(result: xr.DataTree, warm_up: int = WARM_UP, *, samples: int = 2_00
 
 
 def main(folder: str = "results", tables: str = "tutorials") -> None:
-    """Run the cells that `folder` does not hold yet, and write the tables to `tables`."""
+    """Run the cells that `folder` does not hold yet, and write the tables to `tables`.
+
+    Parameters
+    ----------
+    folder : str
+        Of the cells' results files.
+    tables : str
+        Folder of the tables, written as CSV.
+    """
     from pathlib import Path
 
     import pandas as pd

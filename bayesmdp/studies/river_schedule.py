@@ -126,7 +126,15 @@ def claims(result: xr.DataTree, adaptive: str = "AQ-BRMDP") -> pd.DataFrame:
 
 
 def main(folder: str = "results", tables: str = "tutorials") -> None:
-    """Run every cell that `folder` does not hold yet, and write the two tables to `tables`."""
+    """Run every cell that `folder` does not hold yet, and write the two tables to `tables`.
+
+    Parameters
+    ----------
+    folder : str
+        Of the cells' results files.
+    tables : str
+        Folder of the tables, written as CSV.
+    """
     from pathlib import Path
 
     import pandas as pd

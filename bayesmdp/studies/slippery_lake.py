@@ -79,7 +79,15 @@ def lake_table(result: xr.DataTree) -> pd.DataFrame:
 
 
 def main(folder: str = "results", tables: str = "tutorials") -> None:
-    """Run the cells that `folder` does not hold yet, and write the tables to `tables`."""
+    """Run the cells that `folder` does not hold yet, and write the tables to `tables`.
+
+    Parameters
+    ----------
+    folder : str
+        Of the cells' results files.
+    tables : str
+        Folder of the tables, written as CSV.
+    """
     from pathlib import Path
 
     import pandas as pd

@@ -47,7 +47,16 @@ def statement_table(statements: Mapping[str, tuple[ArrayLike, float]], *, confid
 
 
 def mean_interval(sample: ArrayLike, confidence: float = 0.95) -> tuple[float, float, float]:
-    """Mean of a sample [replicate] with its Student's t interval.
+    """Return the mean of a sample with its Student's t interval.
+
+    Parameters
+    ----------
+    sample : array_like [replicate]
+    confidence : float in (0, 1)
+
+    Returns
+    -------
+    mean, lower, upper : float
 
     Examples
     --------
@@ -65,7 +74,16 @@ def mean_interval(sample: ArrayLike, confidence: float = 0.95) -> tuple[float, f
 def ratio_interval(
     numerator: ArrayLike, denominator: ArrayLike, confidence: float = 0.95
 ) -> tuple[float, float, float]:
-    """Ratio of the means of paired samples [replicate], with an interval by the delta method.
+    """Return the ratio of the means of paired samples, with an interval by the delta method.
+
+    Parameters
+    ----------
+    numerator, denominator : array_like [replicate]
+    confidence : float in (0, 1)
+
+    Returns
+    -------
+    ratio, lower, upper : float
 
     Examples
     --------
@@ -83,7 +101,7 @@ def ratio_interval(
 def finished_cells(
     paper: str, studies: Mapping[str, Study], folder: Path | str = "results"
 ) -> Iterator[tuple[str, xr.DataTree]]:
-    """Each cell's results, run if its file is missing or holds too few replicates, and kept in `folder`.
+    """Go through each cell's results, run if its file is missing or holds too few replicates, and kept in `folder`.
 
     Files are those of ``bayesmdp run PAPER/CELL``. What was finished before Ctrl-C is kept too.
 
@@ -91,6 +109,13 @@ def finished_cells(
     ------
     cell : str
     result : DataTree
+
+    Parameters
+    ----------
+    paper : str
+        First part of the cells' names.
+    studies : mapping of cell to Study
+    folder : path
     """
     from bayesmdp.foundation.compiled_programs import forget_programs
     from bayesmdp.results import files as results

@@ -48,12 +48,22 @@ REGISTRIES = {"agents": "AGENTS", "environments": "ENVIRONMENTS", "models": "PRI
 
 
 def find_part(kind: str, part: Part) -> Callable[..., Any]:
-    """The function that a part names among those of ``bayesmdp.KIND``, or in the user's file.
+    """Return the function that a part names among those of ``bayesmdp.KIND``, or in the user's file.
 
     Raises
     ------
     ValueError
         If there is none, saying what there is.
+
+    Parameters
+    ----------
+    kind : {"environments", "models", "agents"}
+    part : str or callable
+        A name, ``"FILE.py:NAME"``, or the function itself, which is returned as it is.
+
+    Returns
+    -------
+    callable
 
     Examples
     --------
@@ -73,13 +83,13 @@ def find_part(kind: str, part: Part) -> Callable[..., Any]:
 
 
 def part_name(part: Part) -> str:
-    """Name a part for tables and messages."""
+    """Return how a part is named in tables and messages."""
     return part if isinstance(part, str) else getattr(part, "__qualname__", repr(part))
 
 
 @lru_cache(maxsize=64)
 def _own_part(path: Path, name: str, changed: int) -> Callable[..., Any]:
-    """Once for each state of the file, so that what is made with it is equal and compiled once."""
+    """Load a function once for each state of its file, so that what is made with it is equal and compiled once."""
     del changed
     return from_file(path, name)
 
@@ -116,7 +126,17 @@ class AgentSpec:
     prior_options: Options | Callable[[], Options] = field(default_factory=dict)
 
     def make_prior(self, mdp: Any, default: Any) -> Any:
-        """Its own prior, or the default."""
+        """Return the agent's own prior, or the default where it has none.
+
+        Parameters
+        ----------
+        mdp : problem
+        default : NumPyro model, or None
+
+        Returns
+        -------
+        NumPyro model, or None
+        """
         if self.prior is None:
             return default
         return _made_prior(self.prior, mdp, made_options(self.prior_options))
@@ -189,10 +209,21 @@ class Study:
         return find_part("models", self.reward_prior)(mdp, prior, **self.reward_options)
 
     def make_agents(self, mdp: Any, prior: Any, steps: int | None = None) -> dict[str, Agent]:
-        """The agents, under the study's prior or their own; those that are not Bayesian take none.
+        """Make the agents, under the study's prior or their own; those that are not Bayesian take none.
 
         What an agent has to be told and its options do not say, it is told: ``horizon``, the steps of the run, and
         ``span``, that of the true bias.
+
+        Parameters
+        ----------
+        mdp : problem
+        prior : NumPyro model, or None
+        steps : int, optional
+            Of the run; by default the study's.
+
+        Returns
+        -------
+        dict of str to Agent
         """
         span = cache(lambda: _span(mdp))  # solved for once, and only if one asks
         made = {}
@@ -214,7 +245,21 @@ class Study:
         return mdp, self.make_prior(mdp)
 
     def run(self, *, seed: int = 0, problem: tuple[Any, Any] | None = None, **options: Any) -> xr.DataTree:
-        """Run the study; `options` go to :func:`~bayesmdp.simulation.simulate`, `problem` is made unless given."""
+        """Run the study.
+
+        Parameters
+        ----------
+        seed : int
+        problem : (problem, prior), optional
+            As `make_problem` returns them, which are made unless given.
+        **options
+            Of :func:`~bayesmdp.simulation.simulate`; they take precedence over the study's.
+
+        Returns
+        -------
+        DataTree
+            As `simulate` returns it.
+        """
         from bayesmdp.simulation.robustness import Robust
         from bayesmdp.simulation.simulate import simulate
 

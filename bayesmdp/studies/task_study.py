@@ -70,7 +70,20 @@ class TaskStudy(Study):
         return find_part("models", self.truth)(true, **made_options(self.truth_options))
 
     def make_agents(self, mdp: Any, prior: Any, steps: int | None = None) -> dict[str, Any]:
-        """The agents, each with its way of learning."""
+        """Make the agents, each with its way of learning.
+
+        Parameters
+        ----------
+        mdp : MDP
+        prior : NumPyro model
+            Of agents that are not told more.
+        steps : int, optional
+            Of each task; by default the study's.
+
+        Returns
+        -------
+        dict of str to agent
+        """
         from bayesmdp.simulation.across_tasks import across_tasks
 
         made = {}
@@ -104,7 +117,21 @@ class TaskStudy(Study):
         return mean, covariance, prior
 
     def run(self, *, seed: int = 0, problem: tuple[Any, Any] | None = None, **options: Any) -> xr.DataTree:
-        """Run the study; `options` go to :func:`~bayesmdp.simulation.simulate_tasks.simulate_tasks`."""
+        """Run the study.
+
+        Parameters
+        ----------
+        seed : int
+        problem : (MDP, prior), optional
+            As `make_problem` returns them, which are made unless given.
+        **options
+            Of :func:`~bayesmdp.simulation.simulate_tasks.simulate_tasks`; they take precedence over the study's.
+
+        Returns
+        -------
+        DataTree
+            As `simulate_tasks` returns it.
+        """
         from bayesmdp.simulation.simulate_tasks import simulate_tasks
 
         mdp, prior = problem or self.make_problem()

@@ -118,7 +118,19 @@ def reward_table(result: xr.DataTree) -> pd.DataFrame:
 
 
 def bonus_table(result: xr.DataTree, length: int = 20) -> pd.DataFrame:
-    """The mean bonus over pairs in each episode (Figure 2): [episode, agent], averaged over replicates."""
+    """Tabulate the mean bonus over pairs in each episode (Figure 2), averaged over replicates.
+
+    Parameters
+    ----------
+    result : DataTree
+        From a study's `run`.
+    length : int
+        Steps of an episode.
+
+    Returns
+    -------
+    DataFrame [episode, agent]
+    """
     import pandas as pd
 
     bonus = result["mean_bonus"].isel(step=slice(0, None, length)).mean("replicate")
@@ -127,7 +139,20 @@ def bonus_table(result: xr.DataTree, length: int = 20) -> pd.DataFrame:
 
 
 def agents_table(result: xr.DataTree, epsilon: float = EPSILON) -> pd.DataFrame:
-    """Reward and regret a step, and steps more than `epsilon` from optimal, each with its 95% interval."""
+    """Tabulate reward and regret a step, and steps far from optimal, each with its 95% interval.
+
+    Parameters
+    ----------
+    result : DataTree
+        From a study's `run`.
+    epsilon : float
+        Steps count whose policy is worth less than the best by more.
+
+    Returns
+    -------
+    DataFrame
+        One row an agent.
+    """
     import pandas as pd
 
     from bayesmdp.results.analysis import suboptimal_steps
@@ -152,7 +177,15 @@ def _names(result: xr.DataTree) -> list[str]:
 
 
 def main(folder: str = "results", tables: str = "tutorials") -> None:
-    """Run the cells that `folder` does not hold yet, and write the three tables to `tables`."""
+    """Run the cells that `folder` does not hold yet, and write the three tables to `tables`.
+
+    Parameters
+    ----------
+    folder : str
+        Of the cells' results files.
+    tables : str
+        Folder of the tables, written as CSV.
+    """
     from pathlib import Path
 
     import pandas as pd

@@ -113,7 +113,17 @@ def downside(
 
 
 def trap_problem(discount: float = 0.9, safe: float = 0.5) -> tuple[MDP, MDP]:
-    """Example 2 under kernel 1 and under kernel 2.
+    """Make Example 2 under kernel 1 and under kernel 2.
+
+    Parameters
+    ----------
+    discount : float
+    safe : float
+        Reward of the safe loop at the start.
+
+    Returns
+    -------
+    one, two : MDP
 
     Examples
     --------
@@ -149,9 +159,22 @@ def trap_problem(discount: float = 0.9, safe: float = 0.5) -> tuple[MDP, MDP]:
 
 @lru_cache(maxsize=64)
 def two_kernels(one: MDP, two: MDP, num_draws: int, mass: float = 0.5) -> Belief:
-    """The belief that one of two kernels is the true one, with prior mass `mass` on the second.
+    """Make the belief that one of two kernels is the true one.
 
     Not a conjugate prior, hence a belief of its own: its state is the log mass of each kernel and the rows seen.
+
+    Parameters
+    ----------
+    one, two : MDP
+        With the same states and actions.
+    num_draws : int
+        Kernels that `draw` returns.
+    mass : float in [0, 1]
+        Prior mass on the second.
+
+    Returns
+    -------
+    Belief
     """
     import hashlib
 
@@ -202,7 +225,20 @@ def trap(
     replicates: int = 8,
     seed: int = 0,
 ) -> xr.DataTree:
-    """Example 2 online, kernel 1 being the true one: PSRL, a low fixed level and AQ-BRMDP, as `simulate` returns it.
+    """Run Example 2 online, kernel 1 being the true one, for PSRL, a low fixed level and AQ-BRMDP.
+
+    Parameters
+    ----------
+    discount, safe
+        As for `trap_problem`.
+    level : float
+        The fixed one.
+    steps, replicates, seed : int
+
+    Returns
+    -------
+    DataTree
+        As `simulate` returns it.
 
     Examples
     --------

@@ -24,7 +24,25 @@ __all__ = [
 
 
 def cut_like_the_store(path: Path, sweep: Sweep, stored: Mapping[str, Any]) -> Sweep:
-    """The sweep, cut up as the store is; its windows unless it says otherwise."""
+    """Cut the sweep up as the store is; its windows unless it says otherwise.
+
+    Parameters
+    ----------
+    path : Path
+        Of the store, for messages.
+    sweep : Sweep
+    stored : mapping
+        The store's attrs; empty if there is no store.
+
+    Returns
+    -------
+    Sweep
+
+    Raises
+    ------
+    StoreError
+        If the sweep cannot be recorded in the store's windows.
+    """
     if not stored:
         return sweep
     try:
@@ -34,7 +52,7 @@ def cut_like_the_store(path: Path, sweep: Sweep, stored: Mapping[str, Any]) -> S
 
 
 def identity_of(sweep: Sweep) -> dict[str, Any]:
-    """What determines the numbers, apart from the grid: equal identities mean that stored numbers may be kept."""
+    """Return what determines the numbers, apart from the grid: if it is equal, stored numbers may be kept."""
     return {
         "format": FORMAT,
         "study": json.dumps(described(sweep.base)),
@@ -48,7 +66,22 @@ def identity_of(sweep: Sweep) -> dict[str, Any]:
 
 
 def refuse_other_numbers(path: Path, stored: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
-    """Refuse to add numbers of another kind to those that are there."""
+    """Refuse to add numbers of another kind to those of the store.
+
+    Parameters
+    ----------
+    path : Path
+        Of the store, for messages.
+    stored : mapping
+        The store's attrs.
+    identity : mapping
+        From `identity_of` the sweep.
+
+    Raises
+    ------
+    StoreError
+        For other versions, another source, another study, seed, windows or kept variables.
+    """
     here, there = json.loads(identity["versions"]), json.loads(stored["versions"])
     other = [package for package in here if here[package] != there.get(package)]
     if other:
@@ -79,29 +112,47 @@ def refuse_other_numbers(path: Path, stored: Mapping[str, Any], identity: Mappin
 
 
 def merged_axes(path: Path, stored: Mapping[str, Any], sweep: Sweep) -> tuple[Axis, ...]:
-    """The store's axes, with the values that this sweep adds at their ends."""
+    """Return the store's axes, with the values that this sweep adds at their ends.
+
+    Parameters
+    ----------
+    path : Path
+        Of the store, for messages.
+    stored : mapping
+        The store's attrs; empty if there is no store.
+    sweep : Sweep
+
+    Returns
+    -------
+    tuple of Axis
+
+    Raises
+    ------
+    StoreError
+        If an agent of both goes through other options, or in another order.
+    """
     if not stored:
         return sweep.axes
-    told = [Axis(**axis) for axis in json.loads(stored["axes"])]
-    there = {axis.key: axis._replace(values=tuple(map(_tuples, axis.values))) for axis in told}
-    here = {axis.key: axis for axis in sweep.axes}
+    listed = [Axis(**axis) for axis in json.loads(stored["axes"])]
+    in_store = {axis.key: axis._replace(values=tuple(map(_tuples, axis.values))) for axis in listed}
+    in_sweep = {axis.key: axis for axis in sweep.axes}
     agents = json.loads(stored["study"])["agents"]
     for agent in sweep.base.agents:
         wanted = [axis.key for axis in sweep.axes_of(agent)]
-        known = [axis.key for axis in there.values() if axis.place in (agent, *SHARED)]
+        keys = [axis.key for axis in in_store.values() if axis.place in (agent, *SHARED)]
         if agent not in agents:
-            known += [axis.key for axis in sweep.axes if axis.place == agent]
-        if wanted != known:
+            keys += [axis.key for axis in sweep.axes if axis.place == agent]
+        if wanted != keys:
             raise StoreError(
-                f"in {path} {agent} goes through {', '.join(known) or 'nothing'}, not {', '.join(wanted) or 'nothing'}:"
+                f"in {path} {agent} goes through {', '.join(keys) or 'nothing'}, not {', '.join(wanted) or 'nothing'}:"
                 " options cannot be added to a store, nor their order changed, only values; name another store"
             )
     merged = []
-    for key, axis in there.items():
-        values = here[key].values if key in here else ()
+    for key, axis in in_store.items():
+        values = in_sweep[key].values if key in in_sweep else ()
         new = [value for value in values if position_of(axis.values, value) < 0]
         merged.append(axis._replace(values=(*axis.values, *new)))
-    return (*merged, *(axis for key, axis in here.items() if key not in there))
+    return (*merged, *(axis for key, axis in in_sweep.items() if key not in in_store))
 
 
 def _by_agent(study: dict[str, Any]) -> dict[str, Any]:
@@ -110,16 +161,41 @@ def _by_agent(study: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_stored_agents(stored: Mapping[str, Any], identity: Mapping[str, Any]) -> dict[str, str]:
-    """The study and its sources, with the agents that the store has and this sweep has not."""
-    told = {"study": json.loads(identity["study"]), "sources": json.loads(identity["sources"])}
+    """Return the study and its sources, with the agents that the store has and this sweep has not.
+
+    Parameters
+    ----------
+    stored : mapping
+        The store's attrs; empty if there is no store.
+    identity : mapping
+        From `identity_of` the sweep.
+
+    Returns
+    -------
+    dict of str to str
+        ``study`` and ``sources``, as JSON.
+    """
+    both = {"study": json.loads(identity["study"]), "sources": json.loads(identity["sources"])}
     if stored:
-        told["study"]["agents"] = json.loads(stored["study"])["agents"] | told["study"]["agents"]
-        told["sources"] = json.loads(stored["sources"]) | told["sources"]
-    return {name: json.dumps(each) for name, each in told.items()}
+        both["study"]["agents"] = json.loads(stored["study"])["agents"] | both["study"]["agents"]
+        both["sources"] = json.loads(stored["sources"]) | both["sources"]
+    return {name: json.dumps(each) for name, each in both.items()}
 
 
 def position_of(values: Sequence[Any], value: Any) -> int:
-    """Where a value is; -1 if it is not there."""
+    """Find where a value is among others.
+
+    Parameters
+    ----------
+    values : sequence
+    value : value of an option
+        Compared as `same_value` does.
+
+    Returns
+    -------
+    int
+        -1 if it is not there.
+    """
     return next((i for i, other in enumerate(values) if same_value(value, other)), -1)
 
 

@@ -15,7 +15,15 @@ SEEDS = (0, 1)
 
 
 def main(folder: str = "results", tables: str = "tutorials") -> None:
-    """Run what `folder` does not hold yet, and write the regret of each run to `tables`."""
+    """Run what `folder` does not hold yet, and write the regret of each run to `tables`.
+
+    Parameters
+    ----------
+    folder : str
+        Of the sweep's store.
+    tables : str
+        Folder of the table.
+    """
     from pathlib import Path
 
     import pandas as pd

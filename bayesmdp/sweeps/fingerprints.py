@@ -71,6 +71,16 @@ def sources(study: Study, *, sent: bool = True) -> dict[str, str]:
 
     Without `sent`, only of what a worker imports by itself: functions of a script are sent to it as they are.
 
+    Parameters
+    ----------
+    study : Study
+    sent : bool
+        Whether functions that are sent to workers count too.
+
+    Returns
+    -------
+    dict of str to str
+
     Examples
     --------
     >>> from bayesmdp.studies import find

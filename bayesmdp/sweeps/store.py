@@ -59,12 +59,21 @@ class Chunk(NamedTuple):
 
 @contextmanager
 def open_store(path: str | PathLike[str], sweep: Sweep) -> Iterator[Store]:
-    """The sweep's store, made or enlarged to hold all of it, for this process alone to write to.
+    """Open the sweep's store, made or enlarged to hold all of it, for this process alone to write to.
 
     Raises
     ------
     StoreError
         If another run is writing to it, it holds another sweep, or numbers of another version or another model.
+
+    Parameters
+    ----------
+    path : path
+    sweep : Sweep
+
+    Yields
+    ------
+    Store
     """
     path = Path(path).resolve()  # one lock, by whatever name the store is called
     with told_when_full(path):
@@ -98,51 +107,51 @@ class Store:
 
     def __init__(self, path: Path, sweep: Sweep) -> None:
         self.path = path
-        held = stored_attrs(path)
-        if held and not _has_results(path):
+        stored = stored_attrs(path)
+        if stored and not _has_results(path):
             # Nothing is lost, and a mistake that was found at the first chunk may be mended.
             shutil.rmtree(path)
-            held = {}
-        self.sweep = sweep = cut_like_the_store(path, sweep, held)
+            stored = {}
+        self.sweep = sweep = cut_like_the_store(path, sweep, stored)
         identity = identity_of(sweep)
-        if held:
-            refuse_other_numbers(path, held, identity)
-        self.axes = merged_axes(path, held, sweep)
-        self.count = max(sweep.count, held.get("replicates", 0))
-        self.steps = max([*sweep.lengths, held.get("steps", 0)])
-        told = {
+        if stored:
+            refuse_other_numbers(path, stored, identity)
+        self.axes = merged_axes(path, stored, sweep)
+        self.count = max(sweep.count, stored.get("replicates", 0))
+        self.steps = max([*sweep.lengths, stored.get("steps", 0)])
+        attributes = {
             "title": sweep.base.title,
             "replicates": self.count,
             "steps": self.steps,
             "axes": json.dumps([axis._asdict() for axis in self.axes]),
-            **with_stored_agents(held, identity),
+            **with_stored_agents(stored, identity),
         }
-        self.agents = tuple(json.loads(told["study"])["agents"])
-        if not held:
+        self.agents = tuple(json.loads(attributes["study"])["agents"])
+        if not stored:
             path.mkdir(exist_ok=True)
             _clear_partial(path)
-            zarr.create_group(path, zarr_format=3, attributes=identity | told)
+            zarr.create_group(path, zarr_format=3, attributes=identity | attributes)
         else:
             _clear_partial(path)
         self.root = zarr.open_group(path, mode="r+", use_consolidated=False)
         # The attrs last: until then readers see the store as it was.
         self._lay_out()
-        if any(self.root.attrs.get(name) != value for name, value in told.items()):
-            self.root.attrs.update(told)
+        if any(self.root.attrs.get(name) != value for name, value in attributes.items()):
+            self.root.attrs.update(attributes)
         self._consolidate()
 
     def missing(self) -> list[Chunk]:
-        """What is still to be computed, the first chunk of each agent first: the others need its program."""
-        found: list[Chunk] = []
+        """List what is still to be computed, the first chunk of each agent first: the others need its program."""
+        chunks: list[Chunk] = []
         whole: Any = {agent: self.root[f"{agent}/{DONE}"] for agent in self.sweep.base.agents}
         for cell in self.sweep.cells():
             done = whole[cell.agent][self._place(cell)]
             for first in range(0, self.sweep.count, self.sweep.chunk):
                 numbers = range(first, min(first + self.sweep.chunk, self.sweep.count))
                 if todo := tuple(r for r in numbers if done[r] < cell.steps):
-                    found.append(Chunk(cell, todo))
-        ahead = {chunk.cell.agent: i for i, chunk in reversed(list(enumerate(found)))}
-        return sorted(found, key=lambda chunk: found[ahead[chunk.cell.agent]] is not chunk)
+                    chunks.append(Chunk(cell, todo))
+        ahead = {chunk.cell.agent: i for i, chunk in reversed(list(enumerate(chunks)))}
+        return sorted(chunks, key=lambda chunk: chunks[ahead[chunk.cell.agent]] is not chunk)
 
     def commit(self, chunk: Chunk, finished: Finished) -> None:
         """Write a chunk: it counts when the last of it is there.
@@ -151,6 +160,12 @@ class Store:
         ------
         StoreError
             If the disk is full, or something else than the rest of its setting was run.
+
+        Parameters
+        ----------
+        chunk : Chunk
+        finished : Finished
+            Its results.
         """
         agent = chunk.cell.agent
         group: Any = self.root[agent]

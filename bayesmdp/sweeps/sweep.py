@@ -38,7 +38,7 @@ class Axis(NamedTuple):
 
     @property
     def key(self) -> str:
-        """The axis's name, as it stands in a grid."""
+        """Return the option's name in a grid."""
         return self.place if self.place == "steps" else f"{self.place}.{self.option}"
 
 
@@ -289,7 +289,15 @@ def _checked_values(key: str, values: Any) -> tuple[Any, ...]:
 
 
 def same_value(one: Any, other: Any) -> bool:
-    """Whether two values of an option are the same: 1 and 1.0 are, 1 and True are not.
+    """Tell whether two values of an option are the same: 1 and 1.0 are, 1 and True are not.
+
+    Parameters
+    ----------
+    one, other : number, str, bool, None or tuple of these
+
+    Returns
+    -------
+    bool
 
     Examples
     --------

@@ -4,7 +4,9 @@ import pytest
 from scipy import stats
 
 import bayesmdp as bm
-from bayesmdp.planning import Draws, Mean, Quantile, Risk, backup, policy_iteration, quantile_budget
+from bayesmdp.planning import Draws, Mean, Quantile, Risk, backup, policy_iteration, quantile_budget, value_iteration
+from bayesmdp.planning.operators import target
+from bayesmdp.planning.risk import Offered, offered
 from bayesmdp.planning.risk_names import risk_from_text
 
 
@@ -163,3 +165,33 @@ def test_text_there_and_back(text):
 def test_bad_text_is_refused(text, message):
     with pytest.raises(ValueError, match=message):
         risk_from_text(text)
+
+
+def test_a_measure_of_three_methods_is_planned_with_and_offers_nothing_else():
+    class Worst:
+        def prepare(self, draws):
+            return draws
+
+        def evaluate(self, problem, draws, value, attained=None):
+            targets = target(problem, draws.transition, draws.reward, value)
+            return targets.min(0), targets.argmin(0)
+
+        def rows(self, draws, attained, policy):
+            states = np.arange(len(policy))
+            return draws.transition[attained[states, policy], states, policy], draws.reward[states, policy]
+
+    river = bm.environments.riverswim(4)
+    kernels = np.random.default_rng(0).dirichlet(np.ones(4), (5, 4, 2))
+    draws = Draws(kernels, river.reward)
+    assert isinstance(Worst(), Risk) and offered(Worst()) == Offered()
+    with jax.enable_x64(True):
+        plan = policy_iteration(river.problem, draws, Worst())
+        # The smallest of five is their quantile at any level up to a fifth.
+        known = value_iteration(river.problem, draws, Quantile(0.1))
+    np.testing.assert_allclose(plan.value, known.value, atol=1e-9)
+
+
+def test_what_a_measure_offers_is_asked_in_one_place():
+    assert offered(Mean()).linear and offered(Mean()).level is None
+    assert not offered(Quantile(0.2)).linear and offered(Quantile(0.2, 3)).num_draws == 3
+    assert offered(Quantile(0.2)).error(None) == 0

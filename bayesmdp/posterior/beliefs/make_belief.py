@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from bayesmdp.foundation.user_code import check_model, model_name
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.posterior.beliefs.belief import Belief
@@ -28,7 +29,7 @@ class ByParticles:
 
     @property
     def __name__(self) -> str:
-        return getattr(self.model, "__name__", type(self.model).__name__)
+        return model_name(self.model)
 
     def __call__(self, data: Any) -> Any:
         return self.model(data)
@@ -68,8 +69,7 @@ def with_particles(
     >>> bool((result["effective_size"] <= 200.001).all())
     True
     """
-    if not callable(model):
-        raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
+    check_model(model)
     settings = Settings(
         integer("particles", particles, 2),
         number("threshold", threshold, above=0, below=1),

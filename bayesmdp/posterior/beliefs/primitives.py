@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Key
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.user_code import check_model
 from bayesmdp.model_reading.model_runs import computed_at_random, latent_sites, looked_at, with_values
 from bayesmdp.model_reading.primitives import drawn_primitives
 from bayesmdp.model_reading.read_model import Model, read_sites
@@ -75,8 +76,7 @@ def recorded_belief(model: Model, mdp: SimulatedMDP, num_draws: int, room: int) 
     {'direction': (10, 3), 'mobility': (10,), 'reach': (10,)}
     """
     bare = model.model if isinstance(model, ByParticles) else model
-    if not callable(bare):
-        raise TypeError(f"a model is a NumPyro function of the data; got {type(bare).__name__}")
+    check_model(bare)
     problem = mdp.problem
     rng = np.random.default_rng(0)
     places = np.concatenate([problem.anchors, rng.uniform(problem.low, problem.high, (PLACES, problem.start.size))])

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesmdp.foundation.user_code import check_model, model_name
 from bayesmdp.logs.recorded_log import read_records
 from bayesmdp.model_reading.primitives import fit_rows
 from bayesmdp.model_reading.read_model import Impossible, Model, Reading, read_sites
@@ -32,8 +33,7 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
         settings, model, method = model.settings, model.model, "smc" if method == "auto" else method
     with jax.enable_x64(True):
         # Read the model once, and check that its primitives lead where the log says.
-        if not callable(model):
-            raise TypeError(f"a model is a NumPyro function of the data; got {type(model).__name__}")
+        check_model(model)
         data = fit_rows(model, data)
         reading = read_sites(model, data)
         if not isinstance(log, Records):
@@ -58,7 +58,7 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
         "engine": engine,
         **drawn.account,
         "reason": reason,
-        "model": getattr(model, "__name__", type(model).__name__),
+        "model": model_name(model),
         "latents": json.dumps(list(reading.latents)),
         "families": "{}" if pairs is None else pairs.layout.to_text(),
         "seed": request.seed,

@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesmdp.foundation.user_code import model_name
 from bayesmdp.foundation.validation import finite_array, reject_first
 from bayesmdp.model_reading.model_runs import looked_at
 from bayesmdp.model_reading.read_model import Model
@@ -77,7 +78,7 @@ def infer_q(model: Model, log: xr.Dataset | Targets, mdp: MDP, request: Request)
     attrs = {
         "engine": "exact" if parameters else "nuts",
         "reason": reason,
-        "model": getattr(model, "__name__", type(model).__name__),
+        "model": model_name(model),
         "latents": json.dumps(["theta"]),
         "mdp": mdp.name,
         "seed": request.seed,

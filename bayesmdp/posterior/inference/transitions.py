@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesmdp.foundation.user_code import model_name
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.logs.log import label_set, left_out_told
@@ -84,7 +85,7 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
             "engine": engine,
             **drawn.account,
             "reason": reason,
-            "model": getattr(model, "__name__", type(model).__name__),
+            "model": model_name(model),
             "latents": json.dumps(list(reading.latents)),
             "deterministic": json.dumps(reading.deterministic),
             "outcome": reading.dims["transition"][-1],
