@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -19,7 +20,7 @@ def test_told_is_told_the_truth_and_nobody_else_is() -> None:
     for name, agent in agents.items():
         found = agent.make_belief(lake).parameters
         assert found is not None
-        mean = {site: dict_mean(values) for site, values in agent.make_belief(lake).init(None).items()}
+        mean = {site: dict_mean(values) for site, values in agent.make_belief(lake).init(jax.random.key(0)).items()}
         near = np.allclose(mean["direction"], lake.truth["direction"], atol=1e-3)
         assert near == (name == "told")
 
