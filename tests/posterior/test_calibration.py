@@ -94,11 +94,10 @@ def nuts_draws(model: Any, shape: tuple[int, int, int], weights: np.ndarray) -> 
 
         numpyro.factor("data", jax.vmap(log_likelihood)(values, weights).sum())
 
-    program: Any = SimpleNamespace(names=list(latents))
     drawn, statistics = nuts.run(
         side_by_side,
-        weights,  # type: ignore[arg-type]
-        program,
+        weights,
+        list(latents),
         num_draws=1200,
         num_chains=4,
         num_warmup=400,
