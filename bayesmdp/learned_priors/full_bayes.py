@@ -74,7 +74,20 @@ def infer_hierarchy(
 
 
 def full_bayes(past: TaskStatistics, base: GaussianPrior, **options: Any) -> GaussianPrior:
-    """The next task's prior: the moments of the posterior predictive; see the module. Options: `infer_hierarchy`."""
+    """Learn the next task's prior by the moments of the posterior predictive; see the module.
+
+    Parameters
+    ----------
+    past : TaskStatistics, axes [task, stage, ...]
+    base : GaussianPrior
+        Of the mean; its noise is that of targets.
+    **options
+        Of `infer_hierarchy`.
+
+    Returns
+    -------
+    GaussianPrior
+    """
     posterior = infer_hierarchy(past, base, **options)["posterior"].to_dataset().stack(sample=("chain", "draw"))
     mean = posterior["mean"].transpose("sample", ...).values
     covariance = posterior["covariance"].transpose("sample", ...).values

@@ -224,7 +224,18 @@ def learn_prior(
 
 
 def as_model(prior: GaussianPrior, mdp: MDP) -> Model:
-    """A learned prior as a NumPyro model; a singular covariance is widened by 1e-9 of its largest variance."""
+    """Make a NumPyro model of a learned prior; a singular covariance is widened by 1e-9 of its largest variance.
+
+    Parameters
+    ----------
+    prior : GaussianPrior
+    mdp : MDP
+        Whose features the prior's weights are of.
+
+    Returns
+    -------
+    NumPyro model
+    """
     covariance = np.asarray(prior.covariance)
     values = np.linalg.eigvalsh(covariance)
     least, largest = values[:, 0], values[:, -1]
@@ -233,7 +244,19 @@ def as_model(prior: GaussianPrior, mdp: MDP) -> Model:
 
 
 def checked_options(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a method, checked by name and value; refused if it is none, or lacks what it has to be told."""
+    """Check the options of a method by name and value.
+
+    Parameters
+    ----------
+    method : str
+        One of `METHODS`.
+    options : mapping
+        Refused if one is not the method's, or it lacks one.
+
+    Returns
+    -------
+    dict
+    """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
     chosen = METHODS[method]
@@ -247,7 +270,16 @@ def checked_options(method: str, options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_method(method: str, about: str, subject: str) -> None:
-    """Refuse a method that is for other unknowns."""
+    """Refuse a method that is for other unknowns.
+
+    Parameters
+    ----------
+    method : str
+    about : str
+        What the prior at hand is about.
+    subject : str
+        Whose prior it is, for the message.
+    """
     if METHODS[method].about != about:
         raise ValueError(f"method {method!r} is for priors of {METHODS[method].about!r}; {subject} of {about!r}")
 

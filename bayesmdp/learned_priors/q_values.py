@@ -97,14 +97,41 @@ def estimates(past: TaskStatistics, base: GaussianPrior) -> Estimates:
 
 
 def mtsrl(past: TaskStatistics, base: GaussianPrior, *, covariance: Floats) -> GaussianPrior:
-    """The average of the estimates, and a covariance [stage, feature, feature] known beforehand."""
+    """Average the estimates, with a covariance that is known beforehand.
+
+    Parameters
+    ----------
+    past : TaskStatistics, axes [task, stage, ...]
+    base : GaussianPrior
+    covariance : array [stage, feature, feature]
+
+    Returns
+    -------
+    GaussianPrior
+    """
     return GaussianPrior(estimates(past, base).theta.mean(0), root(covariance), base.noise)
 
 
 def mtsrl_plus(
     past: TaskStatistics, base: GaussianPrior, *, episodes: int, tasks: int, scale: float = 0.1
 ) -> GaussianPrior:
-    """The average of the estimates, and their covariance less their errors', widened. At least two tasks."""
+    """Average the estimates, and widen their covariance less their errors'; of at least two tasks.
+
+    Parameters
+    ----------
+    past : TaskStatistics, axes [task, stage, ...]
+    base : GaussianPrior
+    episodes : int
+        Of each task.
+    tasks : int
+        In all.
+    scale : float
+        Of the widening.
+
+    Returns
+    -------
+    GaussianPrior
+    """
     found = estimates(past, base)
     size, (stages, features) = len(found.theta), found.theta.shape[1:]
     apart = found.theta - found.theta.mean(0)
@@ -173,9 +200,22 @@ def empirical_bayes(
 
 
 def meta_posterior(past: TaskStatistics, base: GaussianPrior, *, covariance: Floats) -> tuple[Floats, Floats]:
-    """Mean [stage, feature] and covariance [stage, feature, feature] of the tasks' mean, theirs being known.
+    """Return the posterior of the tasks' mean, their covariance being known.
 
     The base is the prior of the mean.
+
+    Parameters
+    ----------
+    past : TaskStatistics, axes [task, stage, ...]
+    base : GaussianPrior
+        Of the mean.
+    covariance : array [stage, feature, feature]
+        Of the tasks.
+
+    Returns
+    -------
+    mean : array [stage, feature]
+    covariance : array [stage, feature, feature]
     """
     variance = np.asarray(base.noise)[:, None, None] ** 2
     gram, score = past.gram / variance, past.score / variance[..., 0]
@@ -186,9 +226,18 @@ def meta_posterior(past: TaskStatistics, base: GaussianPrior, *, covariance: Flo
 
 
 def posterior_covariance(covariance: Floats, precision: Floats) -> Floats:
-    """``(covariance^-1 + precision)^-1`` without inverting either: [stage, ...] and [task, stage, ...].
+    """Return ``(covariance^-1 + precision)^-1`` without inverting either.
 
     By ``L (I + L' precision L)^-1 L'`` with L a root of the covariance, which is as well conditioned as it can be.
+
+    Parameters
+    ----------
+    covariance : array [stage, feature, feature]
+    precision : array [task, stage, feature, feature]
+
+    Returns
+    -------
+    array [task, stage, feature, feature]
     """
     factor = root(covariance)
     inner = np.eye(covariance.shape[-1]) + factor.swapaxes(-1, -2) @ precision @ factor

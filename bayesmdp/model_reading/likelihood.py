@@ -20,15 +20,38 @@ __all__ = ["log_likelihood_of", "of_prior", "prior_density", "row_log_likelihood
 
 
 def row_log_likelihood(model: Model, data: Transitions | Targets, values: dict[str, Array]) -> Array:
-    """Log-likelihood [row] of the observed sites given all latents, with the model's own masks and scales.
+    """Compute the log-likelihood of each row given all latents, with the model's own masks and scales.
 
     It is -inf where a value is none that its distribution can take, whether NumPyro validates or not.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions or Targets
+    values : mapping of site to array
+        Of all latents.
+
+    Returns
+    -------
+    array [row]
     """
     return log_likelihood_of(sites(model, data, values), data)
 
 
 def log_likelihood_of(messages: dict[str, Any], data: Data) -> Array:
-    """`row_log_likelihood`, of one run of the model."""
+    """Compute `row_log_likelihood` from one run of a model.
+
+    Parameters
+    ----------
+    messages : dict
+        NumPyro's messages by site, of a run with all latents given.
+    data : Transitions, Targets or Records
+        What the model was run on.
+
+    Returns
+    -------
+    array [row]
+    """
     total = jnp.zeros(len(data.weight))
     for name, site in messages.items():
         if site["type"] != "sample" or not site["is_observed"]:
@@ -66,7 +89,19 @@ def of_prior(site: dict[str, Any]) -> bool:
 # distribution cannot take, which are refused by name elsewhere.
 @partial(jax.jit, static_argnums=0)
 def row_values(model: Model, data: Transitions, values: dict[str, Array]) -> Array:
-    """`row_log_likelihood`, compiled."""
+    """Compute `row_log_likelihood` in one compiled program.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions or Records
+    values : mapping of site to array
+        Of all latents.
+
+    Returns
+    -------
+    array [row]
+    """
     return row_log_likelihood(model, data, values)
 
 

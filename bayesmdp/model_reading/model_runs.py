@@ -91,10 +91,23 @@ class Run(NamedTuple):
 
 
 def sites(model: Model, data: Data, values: dict[str, Array] | None = None, seed: int = 0) -> dict[str, Any]:
-    """NumPyro's messages by site, with some latents given and the rest random, of moderate size.
+    """Run a model, and return NumPyro's messages by site, with latents given or random, of moderate size.
 
     To be called where the model is traced, or is asked for a message itself: elsewhere each operation of the model
     would be compiled by itself.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions, Targets or Records
+    values : mapping of site to array, optional
+        Latents that are given; the others are random.
+    seed : int
+        Of the random ones.
+
+    Returns
+    -------
+    dict of messages
     """
     rng = np.random.default_rng(seed)
 
@@ -108,10 +121,24 @@ def sites(model: Model, data: Data, values: dict[str, Array] | None = None, seed
 
 
 def run_at_random(model: Model, data: Data, latents: Mapping[str, Latent], seed: int = 0, spread: float = 1.0) -> Run:
-    """The model at random values of its unknowns, of moderate size unless `spread` is large.
+    """Run a model at random values of its unknowns, of moderate size unless `spread` is large.
 
     Sites of known families are filled with numbers made here: where a model is only being read the prior does not
     matter, and compiling JAX's own Gamma sampler for it would take seconds.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions, Targets or Records
+    latents : mapping of site to Latent
+    seed : int
+    spread : float
+        Times the moderate size.
+
+    Returns
+    -------
+    Run
+        Of NumPy arrays.
     """
     return computed_at_random(model, data, latents, _run, seed, spread)
 
@@ -133,9 +160,26 @@ def computed_at_random[T](
     spread: float = 1.0,
     numbers: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> T:
-    """What `compute` makes of the messages by site of `run_at_random`, as NumPy arrays; in one compiled program.
+    """Run a model as `run_at_random` does, and return what `compute` makes of its messages, in one compiled program.
 
     `numbers` go before those made here, each in the place of the random ones of its site.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions, Targets or Records
+    latents : mapping of site to Latent
+    compute : callable
+        ``compute(messages by site)``, a module-level function; it is traced.
+    seed : int
+    spread : float
+        Times the moderate size.
+    numbers : mapping of site to array, optional
+        In the place of the random numbers of a site.
+
+    Returns
+    -------
+    pytree of NumPy arrays
     """
     rng = np.random.default_rng(seed)
     made = {name: _random_numbers(latent.kind, latent.shape, rng, spread) for name, latent in latents.items()}
@@ -193,7 +237,15 @@ def with_values(messages: dict[str, Any]) -> dict[str, Any]:
 
 
 def looked_at[T](model: Model, data: Data, look: Callable[[dict[str, Any]], T]) -> T:
-    """What `look` says of the messages by site of an abstract run: nothing is computed, so there are no values."""
+    """Return what `look` says of the messages by site of an abstract run: nothing is computed.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions, Targets or Records
+    look : callable
+        ``look(messages by site)``; sites have shapes and no values.
+    """
     told: list[T] = []
     jax.eval_shape(lambda: told.append(look(sites(model, data))))
     return told[0]
@@ -245,7 +297,17 @@ def parameters_of(fn: Any) -> tuple[type, dict[str, Any]]:
 
 
 def trace(model: Model, data: Data) -> dict[str, Any]:
-    """NumPyro's messages by site, of one run; one thread at a time."""
+    """Run a model once, one thread at a time, and return NumPyro's messages by site.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions, Targets or Records
+
+    Returns
+    -------
+    dict of messages
+    """
     with TRACING, _NamesApart(), handlers.trace() as seen:
         try:
             model(data)
@@ -315,5 +377,11 @@ def is_unobserved(site: dict[str, Any]) -> bool:
 
 
 def repeated(data: Data, times: int) -> Data:
-    """The first row so many times."""
+    """Return the first row, repeated.
+
+    Parameters
+    ----------
+    data : Transitions, Targets or Records
+    times : int
+    """
     return jax.tree.map(lambda column: np.repeat(np.asarray(column)[:1], times, axis=0), data)

@@ -55,7 +55,18 @@ def _in_rows(site: dict[str, Any]) -> bool:
 
 
 def row_counts(site: dict[str, Any], rows: int) -> Array:
-    """How often each row of a primitive counts [row]: its scale, or 0 where it is masked."""
+    """Return how often each row of a primitive counts: its scale, or 0 where it is masked.
+
+    Parameters
+    ----------
+    site : dict
+        NumPyro's message.
+    rows : int
+
+    Returns
+    -------
+    array [row]
+    """
     times = jnp.ones(()) if site["scale"] is None else jnp.asarray(site["scale"])
     fn = site["fn"]
     while isinstance(fn, dist.MaskedDistribution | dist.ExpandedDistribution | dist.Independent):
@@ -68,7 +79,22 @@ def row_counts(site: dict[str, Any], rows: int) -> Array:
 def draw_rows(
     model: Model, key: Array, values: Mapping[str, Array], state: Array, action: Array
 ) -> tuple[Array, dict[str, Array]]:
-    """Simulated next states [row, coordinate] and primitives [row, ...]; unknowns not in `values` are drawn too."""
+    """Simulate next states and primitives; unknowns not in `values` are drawn too.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    key : key
+    values : mapping of site to array
+        Unknowns that are given.
+    state : array [row, coordinate]
+    action : int array [row]
+
+    Returns
+    -------
+    next_state : array [row, coordinate]
+    primitives : dict of arrays [row, ...]
+    """
     data = Records(state, action, {}, jnp.ones(len(state)))
     known = jax.tree.map(jnp.asarray, dict(values))  # NumPy arrays cannot be indexed by traced ones
     messages = trace(handlers.seed(handlers.substitute(model, data=known), key), data)
@@ -87,6 +113,15 @@ def drawn_primitives(messages: Mapping[str, Any]) -> dict[str, Array]:
 
 def fit_rows(model: Model, data: Records) -> Records:
     """The primitives that the model asks for, in the types it draws them in; missing numbers are 0 where none counts.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Records
+
+    Returns
+    -------
+    Records
 
     Raises
     ------

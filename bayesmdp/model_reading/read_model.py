@@ -17,7 +17,6 @@ from numpyro import handlers
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.user_code import check_model
-from bayesmdp.foundation.validation import ROW_TOLERANCE
 from bayesmdp.model_reading.likelihood import row_values
 from bayesmdp.model_reading.lookups import check_lookups
 from bayesmdp.model_reading.model_runs import (
@@ -36,6 +35,7 @@ from bayesmdp.model_reading.model_runs import (
     trace,
 )
 from bayesmdp.model_reading.rows import PLATE, Transitions, all_transitions
+from bayesmdp.model_reading.sites import Shapes, axes_of, check_fixed, check_names, check_transition
 
 __all__ = [
     "PLATE",
@@ -55,10 +55,6 @@ __all__ = [
     "sites",
     "trace",
 ]
-
-AXES = ("chain", "draw", "state", "action", "next_state", "outcome", "row", "parameter")
-"""Names that posteriors give to axes, and sites may not have."""
-
 
 ONE_ROW = all_transitions(1, 1, 1)
 
@@ -165,7 +161,7 @@ def _read(model: Model, outcome: str, covariates: dict[str, NDArray[Any]]) -> Re
             "the model has no site 'transition': sample it, or compute it and call "
             f"numpyro.deterministic('transition', ...); its sites are {listed}"
         )
-    _check_fixed(shapes, looked_at(model, repeated(row, 2), _shapes))
+    check_fixed(shapes, looked_at(model, repeated(row, 2), _shapes))
     reading = Reading(
         model,
         latents,
@@ -177,10 +173,10 @@ def _read(model: Model, outcome: str, covariates: dict[str, NDArray[Any]]) -> Re
         row=row,
     )
     for seed in range(3):
-        _check_transition(reading.run(row, seed).values["transition"])
+        check_transition(reading.run(row, seed).values["transition"])
     shape: Any = shapes["transition"]
     dims["transition"] = ("state", "action", outcome)
-    _check_names(dims)
+    check_names(dims)
     if "reward" in dims:
         given: Any = shapes["reward"]
         if given not in (shape[:2], shape):
@@ -192,21 +188,17 @@ def _read(model: Model, outcome: str, covariates: dict[str, NDArray[Any]]) -> Re
     return reading._replace(shape=shape)
 
 
-type _Shapes = dict[str, tuple[int, ...] | None]
-"""By site; None for what is observed."""
-
-
-def _shapes(messages: dict[str, Any]) -> _Shapes:
+def _shapes(messages: dict[str, Any]) -> Shapes:
     return {name: np.shape(site["value"]) if is_unobserved(site) else None for name, site in messages.items()}
 
 
 def _unknowns(
     messages: dict[str, Any],
-) -> tuple[dict[str, Latent], tuple[str, ...], dict[str, tuple[str, ...]], tuple[str, ...], _Shapes]:
+) -> tuple[dict[str, Latent], tuple[str, ...], dict[str, tuple[str, ...]], tuple[str, ...], Shapes]:
     """The latents, the deterministic sites, the names of the axes of both, the factors, and all shapes."""
     latents = latent_sites(messages)
     deterministic = tuple(name for name, site in messages.items() if site["type"] == "deterministic")
-    dims = {name: _dims(messages[name]) for name in (*latents, *deterministic)}
+    dims = {name: axes_of(messages[name]) for name in (*latents, *deterministic)}
     return latents, deterministic, dims, factors(messages), _shapes(messages)
 
 
@@ -262,12 +254,25 @@ def _read_sites(model: Model, data: Data) -> Reading:
                 "though all primitives are given, and nothing would be learned from it: sample what it depends on in "
                 "data.rows(), and record it"
             )
-    _check_names(reading.dims)
+    check_names(reading.dims)
     return reading
 
 
 def read_for_agents(model: Model, shape: tuple[int, int, int], outcome: str) -> Reading:
-    """`read` a model about an MDP of `shape`; if it observes rewards, their means must be an unknown of it."""
+    """`read` a model about an MDP of `shape`; if it observes rewards, their means must be an unknown of it.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    shape : (num_states, num_actions, num_outcomes)
+        The MDP's.
+    outcome : {"next_state", "outcome"}
+        Name of the last axis of ``transition``.
+
+    Returns
+    -------
+    Reading
+    """
     with jax.enable_x64(True):
         reading = read(model, outcome)
         if reading.shape != shape:
@@ -283,6 +288,12 @@ def read_for_agents(model: Model, shape: tuple[int, int, int], outcome: str) -> 
 
 def check(reading: Reading, data: Transitions) -> NDArray[np.float64]:
     """Refuse a model whose rows are not counted `weight` times each.
+
+    Parameters
+    ----------
+    reading : Reading
+        The model.
+    data : Transitions
 
     Returns
     -------
@@ -328,59 +339,37 @@ def _watched(data: Transitions) -> tuple[Transitions, set[str]]:
 
 
 def describe_row(data: Transitions, row: int, *, reward: bool = False) -> str:
-    """A row in words."""
+    """Describe a row in words.
+
+    Parameters
+    ----------
+    data : Transitions
+    row : int
+    reward : bool
+        Whether to say the reward too.
+
+    Returns
+    -------
+    str
+    """
     ending = f", reward {data.reward[row]:.10g}" if reward else ""
     return f"row (state {data.state[row]}, action {data.action[row]}, next_state {data.next_state[row]}{ending})"
 
 
-def _dims(site: dict[str, Any]) -> tuple[str, ...]:
-    """Plate names, then the model's own `infer={"event_dims": [...]}`, then the names ArviZ would give."""
-    ndim = np.ndim(site["value"])
-    names = {frame.dim: frame.name for frame in site.get("cond_indep_stack", ())}
-    event = site["fn"].event_dim if site["type"] == "sample" else ndim - len(names)
-    given = list(site.get("infer", {}).get("event_dims", []))
-    tail = given if len(given) == event else [f"{site['name']}_dim_{i}" for i in range(event)]
-    head = [names.get(i - (ndim - event), f"{site['name']}_plate_{i}") for i in range(ndim - event)]
-    return (*head, *tail)
-
-
-def _check_names(dims: dict[str, tuple[str, ...]]) -> None:
-    axes = {*AXES, *(axis for own in dims.values() for axis in own)}
-    taken = [name for name in dims if name in axes]
-    if taken:
-        raise ValueError(f"the site {taken[0]!r} has the name of an axis of posteriors; give it another")
-
-
-def _check_fixed(once: _Shapes, twice: _Shapes) -> None:
-    """Refuse unknowns whose shape depends on how many rows there are."""
-    for name in (*once, *twice):
-        if name not in once or name not in twice:
-            raise ValueError(f"the site {name!r} is there for some data only; sites must not depend on the data")
-        if once[name] != twice[name]:
-            raise ValueError(
-                f"the site {name!r} has shape {once[name]} for 1 rows of data and {twice[name]} for twice as many; "
-                "unknowns must have one shape, whatever the data"
-            )
-
-
-def _check_transition(transition: Array) -> None:
-    values = np.asarray(transition, float)
-    if values.ndim != 3:
-        raise ValueError(f"transition has shape {values.shape}; expected [state, action, next_state]")
-    total = values.sum(-1)
-    wrong = ~(np.abs(total - 1) <= ROW_TOLERANCE)
-    if wrong.any():
-        s, a = np.argwhere(wrong)[0]
-        raise ValueError(
-            f"transition[{s}, {a}] sums to {total[s, a]:.6g} for some values of the unknowns; it must sum to 1"
-        )
-    if (values < 0).any():
-        index = ", ".join(map(str, np.argwhere(values < 0)[0]))
-        raise ValueError(f"transition[{index}] is negative for some values of the unknowns")
-
-
 @partial(jax.jit, static_argnames=("model", "shape"))
 def sample_prior(model: Model, key: Array, shape: tuple[int, int, int]) -> dict[str, Array]:
-    """One prior draw of every latent and deterministic site of a model about an MDP of `shape`."""
+    """Draw every latent and deterministic site of a model once from the prior.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    key : key
+    shape : (num_states, num_actions, num_outcomes)
+        Of the MDP that the model is about.
+
+    Returns
+    -------
+    dict of arrays by site
+    """
     messages = trace(handlers.seed(model, key), all_transitions(*shape))
     return {name: site["value"] for name, site in messages.items() if is_unobserved(site)}

@@ -104,7 +104,18 @@ class Targets(NamedTuple):
 
 
 def no_column(data: Any, name: str) -> AttributeError:
-    """What is said of a column that the rows of a model do not have; of no interest to those who only try."""
+    """Make the error about a column that the rows of a model do not have.
+
+    Parameters
+    ----------
+    data : Transitions or Targets
+    name : str
+
+    Returns
+    -------
+    AttributeError
+        Of no interest to those who only try.
+    """
     own = [field for field in data._fields if field != "covariates"]
     columns = ", ".join([*own, *(data.covariates if isinstance(data, Transitions) else ())])
     return AttributeError(
@@ -210,10 +221,18 @@ def safe_log(probability: Array) -> Array:
 
 
 def all_transitions(num_states: int, num_actions: int, num_outcomes: int) -> Transitions:
-    """Every possible row, none seen: the form in which an agent carries its experience.
+    """Return every possible row, none seen: the form in which an agent carries its experience.
 
     Row ``(state * num_actions + action) * num_outcomes + outcome`` is that transition, so `weight` reshapes to
     counts [state, action, outcome].
+
+    Parameters
+    ----------
+    num_states, num_actions, num_outcomes : int
+
+    Returns
+    -------
+    Transitions, rows [state * action * outcome]
 
     Examples
     --------

@@ -106,7 +106,19 @@ def concentration_by_evidence(log: xr.Dataset | Transitions, mdp: MDP, *, weight
 def evidence_by_weight(
     log: xr.Dataset | Transitions, mdp: MDP, weights: Sequence[float] = WEIGHTS
 ) -> dict[float, float]:
-    """Log evidence of each weight; the arguments are those of `concentration_by_evidence`."""
+    """Compute the log evidence of each weight that a row of the prior may have.
+
+    Parameters
+    ----------
+    log, mdp
+        As for `concentration_by_evidence`.
+    weights : sequence of float
+        Observations that a row of the prior counts as.
+
+    Returns
+    -------
+    dict of float by weight
+    """
     if not len(weights):
         raise ValueError("weights is empty; give some, such as (1.0, 10.0)")
     checked = [number("a weight", weight, above=0) for weight in weights]

@@ -116,7 +116,17 @@ def rolled_log_gamma(words: UInt32[Array, " 2"], concentration: Float[Array, "..
 def dirichlet(
     key: Key[Array, ""], concentration: Float[Array, "... category"], num_draws: int
 ) -> Float[Array, "draw ... category"]:
-    """Draws [draw, ..., category] of Dirichlet(concentration [..., category]), float64.
+    """Draw Dirichlet variables, in 64 bits.
+
+    Parameters
+    ----------
+    key : key
+    concentration : array [..., category]
+    num_draws : int
+
+    Returns
+    -------
+    array [draw, ..., category]
 
     Examples
     --------
@@ -212,7 +222,19 @@ def standard_normal(uniform: Float[Array, "..."]) -> Float[Array, "..."]:
 def threefry(
     words: UInt32[Array, " 2"], x0: UInt32[Array, "..."], x1: UInt32[Array, "..."]
 ) -> tuple[UInt32[Array, "..."], UInt32[Array, "..."]]:
-    """Threefry-2x32, 20 rounds, written out: JAX's own runs as a loop on the CPU and does not fuse with its user."""
+    """Compute Threefry-2x32, 20 rounds, written out: JAX's own runs as a loop on the CPU.
+
+    Parameters
+    ----------
+    words : uint32 array [2]
+        The key.
+    x0, x1 : uint32 arrays [...]
+        The counters.
+
+    Returns
+    -------
+    two uint32 arrays [...]
+    """
     schedule = (words[0], words[1], words[0] ^ words[1] ^ np.uint32(0x1BD11BDA))
     x0, x1 = x0 + schedule[0], x1 + schedule[1]
     for group in range(5):

@@ -96,7 +96,20 @@ def exact_belief(model: Model, mdp: Sizes, num_draws: int, *, draws: str = "fres
 
 
 def draw_rule(num_draws: int, draws: str, share: float) -> dict[str, Any]:
-    """The options of `exact_belief` that say how draws are made, checked."""
+    """Check the options of `exact_belief` that say how draws are made.
+
+    Parameters
+    ----------
+    num_draws : int
+        Draws a call of ``draw`` returns.
+    draws : {"fresh", "renewed", "kept"}
+    share : float in (0, 1]
+        Of the draws that each call renews.
+
+    Returns
+    -------
+    dict
+    """
     if draws not in DRAWS:
         raise ValueError(f"draws must be one of {', '.join(DRAWS)}; got {draws!r}")
     return {

@@ -106,6 +106,18 @@ class PrimitiveParticles(ParticleDraws):
 
 
 def one_row(step: Step, asked: Mapping[str, NDArray[Any]]) -> Records:
-    """A step as one row, with the primitives asked for in their types."""
+    """Return a step as one row, with the primitives asked for in their types.
+
+    Parameters
+    ----------
+    step : Step
+        Whose outcome is the recorded primitives.
+    asked : mapping of primitive to array
+        Those that the model asks for.
+
+    Returns
+    -------
+    Records
+    """
     seen = {name: jnp.asarray(step.outcome[name]).astype(like.dtype)[None] for name, like in asked.items()}
     return Records(jnp.asarray(step.state)[None], jnp.asarray(step.action)[None], seen, jnp.ones(1))

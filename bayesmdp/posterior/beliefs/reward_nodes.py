@@ -43,6 +43,13 @@ def middle_and_size(reward: NDArray[np.float64] | None) -> tuple[float, float]:
 def lagrange(seen: Float[Array, "row sum"], nodes: NDArray[np.float64]) -> Float[Array, " weight"]:
     """How often rewards at the nodes must have been seen, row by row, to be worth the sums `seen` [row, 3].
 
+    Parameters
+    ----------
+    seen : array [row, 3]
+        How often a row was seen, the sum of its rewards, and of their squares.
+    nodes : array [node]
+        Two or three rewards.
+
     Returns
     -------
     array [row * node]
@@ -63,7 +70,22 @@ def lagrange(seen: Float[Array, "row sum"], nodes: NDArray[np.float64]) -> Float
 def reward_nodes(
     reading: Reading, data: Transitions, near: tuple[float, float]
 ) -> tuple[NDArray[np.float64], Callable[[Transitions], NDArray[np.bool_]]]:
-    """Two or three rewards that stand for all, and which rows [row] have rewards that are possible.
+    """Find two or three rewards that stand for all, and which rows have rewards that are possible.
+
+    Parameters
+    ----------
+    reading : Reading
+        The model.
+    data : Transitions
+        All rows there can be.
+    near : (middle, size)
+        Where rewards are.
+
+    Returns
+    -------
+    nodes : array [node]
+    allowed : callable
+        ``allowed(rows) -> bool array [row]``.
 
     Raises
     ------

@@ -89,7 +89,17 @@ class Rows:
 
 
 def chunk_size(data: Transitions, num_outcomes: int) -> int:
-    """How many rows are evaluated at a time."""
+    """Return how many rows are evaluated at a time.
+
+    Parameters
+    ----------
+    data : Transitions
+    num_outcomes : int
+
+    Returns
+    -------
+    int
+    """
     return min(len(data.state), max(1, CHUNK_ELEMENTS // num_outcomes))
 
 
@@ -99,7 +109,19 @@ def _row_slopes(model: Model, data: Transitions, point: Point, direction: Point)
 
 
 def random_point(rng: np.random.Generator, priors: Mapping[str, Prior], spread: float) -> Point:
-    """Random values of all sites, no two alike: distributions in the interior, numbers about their prior's."""
+    """Draw random values of all sites, no two alike: distributions in the interior, numbers about their prior's.
+
+    Parameters
+    ----------
+    rng : Generator
+    priors : mapping of Prior
+    spread : float
+        How far from the middle.
+
+    Returns
+    -------
+    dict of arrays by site
+    """
     point: Point = {}
     for prior in priors.values():
         values = prior.family.random_values(rng, prior.parameters, spread)
@@ -110,7 +132,23 @@ def random_point(rng: np.random.Generator, priors: Mapping[str, Prior], spread: 
 def coefficients(
     prior: Prior, rows: Rows, point: Point, rng: np.random.Generator, impossible: NDArray[np.bool_]
 ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
-    """Which entries of a prior's natural parameters each row adds to, and how much: [row, entry] both."""
+    """Find which entries of a prior's natural parameters each row adds to, and how much.
+
+    Parameters
+    ----------
+    prior : Prior
+    rows : Rows
+    point : mapping of site to array
+        Values of all sites, no two alike.
+    rng : Generator
+    impossible : bool array [row]
+        Rows of probability 0, which add nothing.
+
+    Returns
+    -------
+    entry : int array [row, entry]
+    coefficient : array [row, entry]
+    """
     if isinstance(prior.family, Smooth):
         return _smooth(prior, prior.family, rows, point, rng, impossible)
     if prior.parameters.shape[-1] == 1:
@@ -246,7 +284,15 @@ def _pair(
 
 
 def refuse(wrong: NDArray[np.bool_], data: Transitions, how: str) -> None:
-    """Say that rows have no closed form, naming the first that is `wrong`."""
+    """Say that rows have no closed form, naming the first that is `wrong`.
+
+    Parameters
+    ----------
+    wrong : bool array [row]
+    data : Transitions
+    how : str
+        What keeps the row from having one.
+    """
     if wrong.any():
         row = describe_row(data, int(np.flatnonzero(wrong)[0]))
         raise NotConjugate(

@@ -60,9 +60,25 @@ def draw_sites(
     parameters: dict[str, Array],
     num_draws: int,
 ) -> dict[str, Array]:
-    """Independent draws of all latent and deterministic sites, each [draw, ...], given posterior parameters.
+    """Draw all latent and deterministic sites independently; may be traced.
 
     Without deterministic sites no model is needed, and None serves every model.
+
+    Parameters
+    ----------
+    key : key
+    model : NumPyro function of the data, or None
+        Needed where it computes sites from others.
+    layout : Layout
+    data : Transitions or None
+        Any rows that the model can run on.
+    parameters : mapping of site to array
+        The posterior's.
+    num_draws : int
+
+    Returns
+    -------
+    dict of arrays [draw, ...] by site
     """
     log_gamma = log_gammas(key, layout, parameters, num_draws)
     normal = {}
@@ -82,9 +98,23 @@ def exact_draws(
     *,
     prior: bool = False,
 ) -> dict[str, NDArray[Any]]:
-    """Independent draws {site: [draw, ...]} of latent and deterministic sites; the model as read is for the latter.
+    """Draw latent and deterministic sites independently, by NumPy.
 
     Made by NumPy, which has nothing to compile and is as fast; `draw_sites` is for compiled code.
+
+    Parameters
+    ----------
+    parameters : mapping of site to array
+    layout : Layout
+    num_draws, seed : int
+    reading : Reading or None
+        The model, needed where it computes sites from others.
+    prior : bool
+        Whether these are draws of the prior, which have random numbers of their own.
+
+    Returns
+    -------
+    dict of arrays [draw, ...] by site
     """
     if not num_draws:
         return {}
@@ -129,7 +159,21 @@ def completed(
     log_gamma: dict[str, Array],
     normal: dict[str, Array] | None = None,
 ) -> dict[str, Array]:
-    """The sites' values [draw, ...], and the deterministic sites the model computes from them."""
+    """Return the sites' values, and the deterministic sites that the model computes from them.
+
+    Parameters
+    ----------
+    model, layout, data, parameters
+        As for `draw_sites`.
+    log_gamma : mapping of site to array [draw, entry]
+        From `log_gammas`.
+    normal : mapping of site to array [draw, ...], optional
+        Standard normal numbers, where a family asks for them.
+
+    Returns
+    -------
+    dict of arrays [draw, ...] by site
+    """
     values: dict[str, Array] = {}
     for names, family in layout.sites:
         own, gamma = jnp.asarray(parameters[names[-1]]), log_gamma.get(names[-1])
@@ -152,7 +196,19 @@ def _computed(model: Model, names: tuple[str, ...], data: Transitions, values: d
 
 
 def log_gammas(key: Key[Array, ""], layout: Layout, parameters: dict[str, Array], num_draws: int) -> dict[str, Array]:
-    """Logs of Gamma variables [draw, entry] by site, all made at once: the sampler is slow to compile."""
+    """Draw the logs of the Gamma variables that draws are made of, all at once: the sampler is slow to compile.
+
+    Parameters
+    ----------
+    key : key
+    layout : Layout
+    parameters : mapping of site to array
+    num_draws : int
+
+    Returns
+    -------
+    dict of arrays [draw, entry] by site
+    """
     families = {names[-1]: family for names, family in layout.sites}
     each = {name: families[name].gamma_shape(own) for name, own in parameters.items()}
     shapes = {name: shape for name, shape in each.items() if shape is not None}

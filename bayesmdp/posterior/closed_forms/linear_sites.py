@@ -53,7 +53,20 @@ class Linear(NamedTuple):
 
 
 def linear_in(name: str, data: Transitions, conjugate: Conjugate) -> Linear | None:
-    """How a deterministic site follows from the unknowns; None if not linearly, or from a Dirichlet or a precision."""
+    """Find how a deterministic site follows from the unknowns, if linearly, and not from a Dirichlet or a precision.
+
+    Parameters
+    ----------
+    name : str
+        The deterministic site.
+    data : Transitions
+    conjugate : Conjugate
+        The model, with its closed form.
+
+    Returns
+    -------
+    Linear or None
+    """
     rng, model = np.random.default_rng(20260102), conjugate.reading.model
     priors = {key: site.prior for key, site in conjugate.sites.items()}
     families = {key: prior.family for prior in priors.values() for key in prior.sites}

@@ -73,7 +73,17 @@ class Pairs(NamedTuple):
 
 
 def find_pairs(reading: Reading, data: Records) -> Pairs:
-    """The closed form of a model's posterior for data in these rows, whatever their weights.
+    """Find the closed form of a model's posterior for data in these rows, whatever their weights.
+
+    Parameters
+    ----------
+    reading : Reading
+        The model, as `read_sites` found it.
+    data : Records
+
+    Returns
+    -------
+    Pairs
 
     Raises
     ------
@@ -152,7 +162,20 @@ def _check_still(name: str, messages: list[dict[str, Any]], rows: int) -> None:
 
 @partial(jax.jit, static_argnums=(0, 1))
 def learn(model: Model, pairs: Pairs, parameters: dict[str, Array], data: Records) -> dict[str, Array]:
-    """The parameters by unknown after these rows; may be traced."""
+    """Compute the parameters by unknown after these rows; may be traced.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    pairs : Pairs
+    parameters : mapping of unknown to array [..., parameter]
+        Before the rows.
+    data : Records
+
+    Returns
+    -------
+    dict of arrays [..., parameter] by unknown
+    """
     families, markers, rows = dict(pairs.families), dict(_markers(pairs)), len(data.weight)
     messages = sites(model, data, {name: jnp.asarray(thaw(marker)) for name, marker in markers.items()})
     after = {name: jnp.asarray(values) for name, values in parameters.items()}
@@ -267,7 +290,19 @@ def _rest(
 
 
 def log_evidence(reading: Reading, pairs: Pairs, after: dict[str, NDArray[np.float64]], data: Records) -> float:
-    """Log probability of the data under the prior, given the posterior's parameters."""
+    """Compute the log probability of the data under the prior, from the posterior's parameters.
+
+    Parameters
+    ----------
+    reading : Reading
+    pairs : Pairs
+    after : mapping of unknown to array [..., parameter]
+    data : Records
+
+    Returns
+    -------
+    float
+    """
     families = dict(pairs.families)
     values = {name: families[name].values_that_allow_all(parameters, 2.0) for name, parameters in after.items()}
     once = data._replace(weight=np.ones(len(data.weight)))
@@ -281,7 +316,18 @@ def log_evidence(reading: Reading, pairs: Pairs, after: dict[str, NDArray[np.flo
 
 
 def impossible_rows(model: Model, pairs: Pairs, data: Records) -> NDArray[np.bool_]:
-    """Rows [row] that have probability 0 whatever the unknowns are."""
+    """Find the rows that have probability 0 whatever the unknowns are.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    pairs : Pairs
+    data : Records
+
+    Returns
+    -------
+    bool array [row]
+    """
     families = dict(pairs.families)
     far = {name: families[name].values_that_allow_all(before, 1e100) for name, before in pairs.before.items()}
     return np.asarray(row_values(model, data, {name: jnp.asarray(value) for name, value in far.items()})) < -1e300

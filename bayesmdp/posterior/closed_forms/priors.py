@@ -43,7 +43,16 @@ type Read = tuple[ExponentialFamily, NDArray[Any]] | None
 
 
 def priors(reading: Reading, data: Transitions) -> dict[str, Prior]:
-    """The prior of each latent site; that of a pair is under the name of its second site.
+    """Read the prior of each latent site; that of a pair is under the name of its second site.
+
+    Parameters
+    ----------
+    reading : Reading
+    data : Transitions
+
+    Returns
+    -------
+    dict of Prior
 
     Raises
     ------
@@ -70,7 +79,19 @@ def priors(reading: Reading, data: Transitions) -> dict[str, Prior]:
 def recognised[F: Family](
     families: Iterable[F], kind: type, parameters: Mapping[str, Any]
 ) -> tuple[F, NDArray[Any]] | None:
-    """The one of some families that a distribution is of, and its parameters, from what `parameters_of` says of it."""
+    """Find the one of some families that a distribution is of.
+
+    Parameters
+    ----------
+    families : iterable of Family
+    kind : type
+    parameters : mapping
+        As `parameters_of` says them.
+
+    Returns
+    -------
+    (Family, parameters) or None
+    """
     for family in families:
         read = family.of(kind, parameters)
         if read is not None:
@@ -110,7 +131,15 @@ def _single(name: str, run: Run, unseen: Run, reading: Reading) -> Prior:
 
 
 def full_parameters(family: Family, parameters: NDArray[Any], site_shape: tuple[int, ...]) -> NDArray[np.float64]:
-    """Return the parameters of each element of a site, [*site, parameter], or [*site] of a Dirichlet."""
+    """Return the parameters of each element of a site, [*site, parameter], or [*site] of a Dirichlet.
+
+    Parameters
+    ----------
+    family : Family
+    parameters : array [..., parameter]
+        A prior may give them once for all elements.
+    site_shape : tuple of int
+    """
     shape = site_shape if family.event_dim else (*site_shape, len(family.labels))
     return np.broadcast_to(parameters.astype(np.float64), shape)
 

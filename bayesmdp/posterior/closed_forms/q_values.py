@@ -121,7 +121,16 @@ def condition(
 
 @lru_cache(maxsize=256)
 def read_gaussian(model: Model, stages: int, features: int) -> GaussianPrior:
-    """Prior and noise of a model of Q-values, which are found out, not declared.
+    """Find the prior and the noise of a model of Q-values, which are found out, not declared.
+
+    Parameters
+    ----------
+    model : NumPyro function of `Targets`
+    stages, features : int
+
+    Returns
+    -------
+    GaussianPrior
 
     Raises
     ------

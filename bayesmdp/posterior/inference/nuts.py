@@ -42,7 +42,23 @@ def run(
     seed: int,
     progress: bool = False,
 ) -> tuple[Draws, Draws]:
-    """Posterior draws of the sites `names` and sample statistics, each by name [chain, draw, ...].
+    """Draw from the posterior by NUTS.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions, Targets or Records
+    names : sequence of str
+        Sites to return.
+    num_draws, num_chains : int
+        Draws of all chains, which `num_chains` divides.
+    num_warmup, seed : int
+    progress : bool
+
+    Returns
+    -------
+    draws : dict of arrays [chain, draw, ...] by site
+    statistics : dict of arrays [chain, draw] by name
 
     Warns
     -----
@@ -76,7 +92,20 @@ def run(
 
 
 def prior_draws(model: Model, data: Data, names: Sequence[str], num_draws: int, seed: int) -> Draws:
-    """Draws [draw, ...] of the sites `names` before any data."""
+    """Draw sites before any data.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions, Targets or Records
+    names : sequence of str
+        Sites to return.
+    num_draws, seed : int
+
+    Returns
+    -------
+    dict of arrays [draw, ...] by site
+    """
     predictive = infer.Predictive(model, num_samples=num_draws, return_sites=list(names))
     drawn = predictive(jax.random.key(seed), data)
     return {name: np.asarray(drawn[name]) for name in names}

@@ -75,7 +75,21 @@ def run(
     settings: Settings = DEFAULT,
     progress: bool = False,
 ) -> Sample:
-    """Posterior draws; of each run's particles, moved once more at the end, as many as are asked for.
+    """Draw from the posterior by particles.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions or Records
+    num_draws, num_chains : int
+        Draws of all runs, which `num_chains` divides; of each run's particles, moved once more at the end.
+    seed : int
+    settings : Settings
+    progress : bool
+
+    Returns
+    -------
+    Sample
 
     Raises
     ------

@@ -26,7 +26,20 @@ __all__ = ["infer_records"]
 
 
 def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Request) -> xr.DataTree:
-    """`infer` of a model of recorded primitives."""
+    """Infer a model of recorded primitives.
+
+    Parameters
+    ----------
+    model : NumPyro function of `Records`
+    log : Dataset or Records
+    mdp : SimulatedMDP or None
+    request : Request
+        The options of `infer`, checked.
+
+    Returns
+    -------
+    DataTree
+    """
     data = check_records(log) if isinstance(log, Records) else read_records(log, mdp)
     method, settings = request.method, DEFAULT
     if isinstance(model, ByParticles):

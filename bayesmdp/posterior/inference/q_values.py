@@ -36,7 +36,17 @@ STATISTICS = {
 
 
 def of_q_values(model: Model, mdp: MDP) -> bool:
-    """Whether a model is one of Q-values; a model of transitions cannot read such rows."""
+    """Tell whether a model is one of Q-values; a model of transitions cannot read such rows.
+
+    Parameters
+    ----------
+    model : NumPyro function
+    mdp : MDP
+
+    Returns
+    -------
+    bool
+    """
     if mdp.stage is None or mdp.features is None or not callable(model):
         return False
     row = Targets(np.zeros(1, int), np.zeros((1, mdp.features.shape[-1])), np.zeros(1), np.ones(1))
@@ -50,7 +60,21 @@ def of_q_values(model: Model, mdp: MDP) -> bool:
 
 
 def infer_q(model: Model, log: xr.Dataset | Targets, mdp: MDP, request: Request) -> xr.DataTree:
-    """`infer` of a model of Q-values; targets of a log are made backwards, with the next stage's posterior mean."""
+    """Infer a model of Q-values; targets of a log are made backwards, with the next stage's posterior mean.
+
+    Parameters
+    ----------
+    model : NumPyro function of `Targets`
+    log : Dataset or Targets
+    mdp : MDP
+        With stages and features.
+    request : Request
+        The options of `infer`, checked.
+
+    Returns
+    -------
+    DataTree
+    """
     stages, features = int(mdp.horizon or 0), (0 if mdp.features is None else mdp.features.shape[-1])
     if not stages or not features:
         raise ValueError(f"{mdp.name} has no {'features' if stages else 'stages'}, which a model of Q-values needs")

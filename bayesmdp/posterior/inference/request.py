@@ -49,12 +49,29 @@ class Drawn(NamedTuple):
 
 
 def num_chains(draws: int, chains: int) -> int:
-    """The largest number of chains, `chains` at most, that divides `draws`."""
+    """Return the largest number of chains, `chains` at most, that divides `draws`.
+
+    Parameters
+    ----------
+    draws : int
+    chains : int
+
+    Returns
+    -------
+    int
+    """
     return max(n for n in range(1, integer("chains", chains, 1) + 1) if draws % n == 0)
 
 
 def check_draws(draws: int, reason: str) -> None:
-    """Refuse to keep parameters alone where there are none."""
+    """Refuse to keep parameters alone where there are none.
+
+    Parameters
+    ----------
+    draws : int
+    reason : str
+        Why there is no closed form.
+    """
     if not draws:
         raise ValueError(f"draws must be at least 1 where the posterior is not known in closed form: {reason}")
 
@@ -67,9 +84,22 @@ def drawn_exactly(
     log_evidence: float,
     request: Request,
 ) -> Drawn:
-    """Draws from the parameters of a prior and of its posterior in closed form, by site.
+    """Draw from a prior and from its posterior in closed form.
 
     The model, as it was read, is needed where it computes sites from others.
+
+    Parameters
+    ----------
+    before, after : mapping of site to array
+        Parameters of the prior and of the posterior.
+    layout : Layout
+    reading : Reading or None
+    log_evidence : float
+    request : Request
+
+    Returns
+    -------
+    Drawn
     """
     prior, posterior = (
         in_chains(exact_draws(parameters, layout, request.draws, request.seed, reading, prior=first), request.chains)
@@ -81,7 +111,23 @@ def drawn_exactly(
 def sampled(
     engine: str, model: Model, data: Data, names: Sequence[str], request: Request, settings: Settings = DEFAULT
 ) -> Drawn:
-    """Draws of the sites `names`, by particles (`engine` "smc", as `settings` say) or by NUTS ("nuts")."""
+    """Draw sites by particles or by NUTS.
+
+    Parameters
+    ----------
+    engine : {"smc", "nuts"}
+    model : NumPyro function of the data
+    data : Transitions, Targets or Records
+    names : sequence of str
+        The sites.
+    request : Request
+    settings : Settings
+        Of particles.
+
+    Returns
+    -------
+    Drawn
+    """
     if engine == "smc":
         sample = particles.run(
             model,

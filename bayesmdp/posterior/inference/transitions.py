@@ -38,7 +38,21 @@ FEWEST_ROWS = 16
 
 
 def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None, request: Request) -> xr.DataTree:
-    """`infer` of a model with a site ``transition``, and with unknown rewards where it has a site ``reward``."""
+    """Infer a model with a site ``transition``, and with unknown rewards where it has a site ``reward``.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    log : Dataset or Transitions
+    mdp : MDP or None
+        Gives labels and the successor table.
+    request : Request
+        The options of `infer`, checked.
+
+    Returns
+    -------
+    DataTree
+    """
     with left_out_told(log):
         # Read the model once: its unknowns, and whether it looks at rewards.
         known = covariates_of(log) if isinstance(log, xr.Dataset) else getattr(log, "covariates", None)
@@ -98,9 +112,21 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
 
 
 def log_rows(reading: Reading, log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, Labels]:
-    """The rows seen and what to call them.
+    """Reduce a log to the rows that a model reads, and say what their states and actions are called.
 
     This is the one place where a log is reduced to rows for a model, after the model was asked what it looks at.
+
+    Parameters
+    ----------
+    reading : Reading
+        The model.
+    log : Dataset or Transitions
+    mdp : MDP or None
+
+    Returns
+    -------
+    data : Transitions
+    labels : Labels
     """
     if isinstance(log, Transitions):
         if isinstance(log, MeanRewards) and reading.rewarded:

@@ -143,17 +143,49 @@ def versions() -> dict[str, str]:
 
 
 def by_draw(draws: Mapping[str, Any], dims: Mapping[str, tuple[str, ...]]) -> xr.Dataset:
-    """Arrays [chain, draw, ...] by name, with the names of their further axes."""
+    """Label arrays by chain, draw and their further axes.
+
+    Parameters
+    ----------
+    draws : mapping of name to array [chain, draw, ...]
+    dims : mapping of name to the names of its further axes
+
+    Returns
+    -------
+    Dataset
+    """
     return xr.Dataset({name: (("chain", "draw", *dims.get(name, ())), values) for name, values in draws.items()})
 
 
 def in_chains(draws: dict[str, NDArray[Any]], num_chains: int) -> dict[str, NDArray[Any]]:
-    """Draws [draw, ...] as [chain, draw, ...]."""
+    """Split draws into chains.
+
+    Parameters
+    ----------
+    draws : mapping of site to array [draw, ...]
+    num_chains : int
+        A divisor of the number of draws.
+
+    Returns
+    -------
+    dict of arrays [chain, draw, ...] by site
+    """
     return {name: values.reshape(num_chains, -1, *values.shape[1:]) for name, values in draws.items()}
 
 
 def numbered_tree(groups: Mapping[str, xr.Dataset], attrs: Mapping[str, Any]) -> xr.DataTree:
-    """A DataTree whose dims are numbered unless labelled, without groups that would hold nothing."""
+    """Make a DataTree whose dims are numbered unless labelled, without groups that would hold nothing.
+
+    Parameters
+    ----------
+    groups : mapping of path to Dataset
+    attrs : mapping
+        Of the root.
+
+    Returns
+    -------
+    DataTree
+    """
     full = {name: group for name, group in groups.items() if group.data_vars and all(group.sizes.values())}
     tree = xr.DataTree.from_dict(
         {
@@ -171,7 +203,20 @@ def label_parameters(
     dims: Mapping[str, tuple[str, ...]],
     labels: Labels,
 ) -> xr.Dataset:
-    """Parameters by site; see `posterior_tree`. The dim ``parameter`` holds those of all families, NaN where unused."""
+    """Label parameters by site; see `posterior_tree`.
+
+    Parameters
+    ----------
+    parameters : mapping of site to array
+    families : mapping of site to Family
+    dims : mapping of site to names of axes
+    labels : Labels
+
+    Returns
+    -------
+    Dataset
+        The dim ``parameter`` holds those of all families, NaN where unused.
+    """
     every_label = list(dict.fromkeys(label for family in families.values() for label in family.labels))
     named, filled = {}, {}
     for name, values in parameters.items():

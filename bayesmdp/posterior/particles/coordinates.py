@@ -106,7 +106,16 @@ class _Site(NamedTuple):
 
 
 def coordinates(model: Model, data: Data) -> Coordinates:
-    """Read from an abstract run of the model and one compiled one, with 64 bits on.
+    """Read a model's unknowns from an abstract run of it and one compiled one, with 64 bits on.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions or Records
+
+    Returns
+    -------
+    Coordinates
 
     Raises
     ------

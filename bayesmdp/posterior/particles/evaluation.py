@@ -67,7 +67,22 @@ def _log_density_of_log_gamma(
 def prior_draw(
     model: Model, layout: Coordinates, key: Key[Array, ""], data: Data
 ) -> tuple[Float[Array, " size"], Int[Array, ""]]:
-    """One draw of the prior: z [size] and the choice."""
+    """Draw once from the prior.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    layout : Coordinates
+        The model's unknowns, as `coordinates` read them.
+    key : key
+    data : Transitions or Records
+        Any that the model can run on.
+
+    Returns
+    -------
+    z : array [size]
+    choice : int
+    """
     made: dict[str, Array] = {}
     # Bits and not keys: JAX would compile a loop for each key that is split. NumPyro's own are apart from them.
     words = random.bits(key, (len(layout.continuous), 2), jnp.uint32)
@@ -145,7 +160,25 @@ def _at(
 def evaluate(
     model: Model, layout: Coordinates, z: Float[Array, " size"], choice: Int[Array, ""], data: Data
 ) -> tuple[Float[Array, ""], Float[Array, " row"]]:
-    """Log prior density of (z, choice), and log-likelihoods [row] with each row seen as often as `data` says."""
+    """Compute the log prior density of a point and the log-likelihood of each row there.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    layout : Coordinates
+        The model's unknowns, as `coordinates` read them.
+    z : array [size]
+        Coordinates of the continuous unknowns.
+    choice : int
+        Number of the discrete unknowns' joint value.
+    data : Transitions or Records
+        Rows count as often as their weights say.
+
+    Returns
+    -------
+    log_prior : float
+    rows : array [row]
+    """
     messages, log_prior = _at(model, layout, z, choice, data)
     return log_prior, log_likelihood_of(messages, data)
 
@@ -162,10 +195,27 @@ def evaluate_kernel(
     choice: Int[Array, ""],
     row: Transitions = ONE_ROW,
 ) -> tuple[Float[Array, ""], Float[Array, "state action outcome"]]:
-    """`evaluate` where rows are of the kernel alone: the log prior density, and logs [state, action, outcome] of it.
+    """Compute the log prior density of a point and the logs of the kernel there.
 
     Many times as fast to differentiate, since no row is looked up: the model is given `row`, which has the covariates
     that it asks for.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    layout : Coordinates
+        The model's unknowns, as `coordinates` read them.
+    z : array [size]
+        Coordinates of the continuous unknowns.
+    choice : int
+        Number of the discrete unknowns' joint value.
+    row : Transitions
+        One row.
+
+    Returns
+    -------
+    log_prior : float
+    kernel : array [state, action, outcome]
     """
     messages, log_prior = _at(model, layout, z, choice, row)
     return log_prior, safe_log(messages["transition"]["value"])
@@ -194,7 +244,19 @@ class Points(NamedTuple):
 
 
 def evaluate_at_random(model: Model, layout: Coordinates, data: Transitions) -> Points:
-    """`evaluate` and `evaluate_kernel` at TRIALS points, and first at all choices of the first of them."""
+    """Compute `evaluate` and `evaluate_kernel` at TRIALS points, and first at all choices of the first of them.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    layout : Coordinates
+        The model's unknowns, as `coordinates` read them.
+    data : Transitions
+
+    Returns
+    -------
+    Points
+    """
     rng = np.random.default_rng(0)
     z = rng.normal(size=(TRIALS, layout.size))
     z = np.concatenate([np.repeat(z[:1], layout.choices, 0), z[1:]])
@@ -220,6 +282,22 @@ def _points(
 def values_at(
     model: Model, layout: Coordinates, z: Float[Array, " size"], choice: Int[Array, ""], data: Data
 ) -> dict[str, Array]:
-    """Every unobserved site's value."""
+    """Return the value of every site that is not observed.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    layout : Coordinates
+        The model's unknowns, as `coordinates` read them.
+    z : array [size]
+        Coordinates of the continuous unknowns.
+    choice : int
+        Number of the discrete unknowns' joint value.
+    data : Transitions or Records
+
+    Returns
+    -------
+    dict of arrays by site
+    """
     messages, _ = _at(model, layout, z, choice, data)
     return {name: messages[name]["value"] for name in layout.names}

@@ -103,9 +103,20 @@ def diagonal_root(z: Float[Array, "particle size"]) -> Float[Array, "size ..."]:
 
 
 def root_of_spread(z: Float[Array, "particle size"], weight: Float[Array, " particle"]) -> Float[Array, "size ..."]:
-    """Cholesky factor [size, size] of the particles' covariance, which is drawn a little towards its diagonal.
+    """Return a root of the particles' covariance, which is drawn a little towards its diagonal.
 
     Of many unknowns standard deviations [size] alone.
+
+    Parameters
+    ----------
+    z : array [particle, size]
+    weight : array [particle]
+        Sums to 1.
+
+    Returns
+    -------
+    array [size, size] or [size]
+        The Cholesky factor, or of many unknowns standard deviations alone.
     """
     size = z.shape[-1]
     apart = z - weight @ z

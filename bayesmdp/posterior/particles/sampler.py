@@ -45,6 +45,7 @@ from bayesmdp.posterior.particles.hmc import (
     root_of_spread,
     uniforms_needed,
 )
+from bayesmdp.posterior.particles.sample import DEFAULT, Particles, Settings
 from bayesmdp.posterior.random_variables import uniforms
 
 __all__ = [
@@ -74,75 +75,20 @@ CHUNK = 256
 """Particles whose log-likelihoods are looked up at a time at the start: each takes the room of all rows."""
 
 
-class Settings(NamedTuple):
-    """Numbers that shape the program; hashable.
-
-    Attributes
-    ----------
-    particles : int
-    threshold : float in (0, 1)
-        Of the ESS, as a share of the particles.
-    moves : int
-        At most so many steps of Hamiltonian Monte Carlo after each resampling; fewer once particles have forgotten
-        where they were.
-    leapfrog : int
-        Gradients a step.
-    share : float in [0, 1]
-        Of the particles that each call moves.
-    """
-
-    particles: int = 500
-    threshold: float = 0.5
-    moves: int = 100
-    leapfrog: int = 2
-    share: float = 0.05
-
-
-DEFAULT = Settings()
-
-
-class Particles(NamedTuple):
-    """A weighted sample, and what it has taken in.
-
-    Attributes
-    ----------
-    z : array [particle, size]
-    choice : int array [particle]
-    table : array [particle, row]
-        Log-likelihoods of the rows, each seen once.
-    log_weight : array [particle]
-        Their exponentials sum to 1.
-    taken : array [row]
-        The rows' weights that the particles are weighted by.
-    log_evidence : float
-    log_step : float
-        Of the leapfrog steps.
-    root : array [size, size] or [size]
-        Of the covariance of z when particles were last resampled: its Cholesky factor, or standard deviations.
-    cursor : int
-        The particle to be moved next.
-    resampled, moved : float
-        How many times; and how many moves that took.
-    failed : bool
-        Whether all particles, or nearly all, gave the data probability 0.
-    """
-
-    z: Float[Array, "particle size"]
-    choice: Int[Array, " particle"]
-    table: Float[Array, "particle row"]
-    log_weight: Float[Array, " particle"]
-    taken: Float[Array, " row"]
-    log_evidence: Float[Array, ""]
-    log_step: Float[Array, ""]
-    root: Float[Array, "size ..."]
-    cursor: Int[Array, ""]
-    resampled: Float[Array, ""]
-    moved: Float[Array, ""]
-    failed: Bool[Array, ""]
-
-
 def start(key: Key[Array, ""], target: Target, settings: Settings) -> Particles:
-    """Draws from the prior, equally weighted."""
+    """Draw particles from the prior, equally weighted.
+
+    Parameters
+    ----------
+    key : key
+    target : Target
+        The posterior that they follow.
+    settings : Settings
+
+    Returns
+    -------
+    Particles
+    """
     count = settings.particles
     z, choice = jax.vmap(target.draw)(random.split(key, count))
     # Chunks of one size, the last of which begins anew where it is not full: a rest would be a second copy to compile.
@@ -174,9 +120,22 @@ def effective_size(particles: Particles) -> Float[Array, ""]:
 def advance(
     key: Key[Array, ""], particles: Particles, weight: Shaped[Array, " row"], target: Target, settings: Settings
 ) -> Particles:
-    """The particles with all data taken in: row r seen `weight[r]` times in all.
+    """Take all data in: row r seen ``weight[r]`` times in all.
 
     Where MAX_STEPS allow less than all of the data, the next call goes on.
+
+    Parameters
+    ----------
+    key : key
+    particles : Particles
+    weight : array [row]
+    target : Target
+        The posterior that they follow.
+    settings : Settings
+
+    Returns
+    -------
+    Particles
     """
     weight = jnp.asarray(weight, jnp.float64)
     words = random.bits(key, (2,), jnp.uint32)
@@ -208,7 +167,16 @@ def advance(
 def settled(
     key: Key[Array, ""], particles: Particles, weight: Shaped[Array, " row"], target: Target, settings: Settings
 ) -> tuple[Particles, Float[Array, ""]]:
-    """The particles with all data taken in, resampled and moved once more at the end, so that all weigh the same.
+    """Take all data in, then resample and move once more, so that all particles weigh the same.
+
+    Parameters
+    ----------
+    key : key
+    particles : Particles
+    weight : array [row]
+    target : Target
+        The posterior that they follow.
+    settings : Settings
 
     Returns
     -------
@@ -240,9 +208,19 @@ def settled(
 
 
 def choose(key: Key[Array, ""], particles: Particles, num_draws: int) -> Int[Array, " draw"]:
-    """Numbers [draw] of particles drawn by weight, systematically: each as often as its weight says, or once more.
+    """Draw numbers of particles by weight, systematically: each as often as its weight says, or once more.
 
     In random order, so that the first few are a sample too.
+
+    Parameters
+    ----------
+    key : key
+    particles : Particles
+    num_draws : int
+
+    Returns
+    -------
+    int array [draw]
     """
     uniform = uniforms(random.bits(key, (2,), jnp.uint32), 0, (num_draws + 1,))
     return _systematic(uniform[0], particles.log_weight, num_draws)[jnp.argsort(uniform[1:])]

@@ -104,7 +104,19 @@ def backward(
 
 @jax.jit
 def whitened(prior: GaussianPrior, problem: Problem, rows: QRows) -> Float[Array, "stage feature feature"]:
-    """The precision [stage, feature, feature] that a belief carries, from all rows at once."""
+    """Compute the precision that a belief carries, from all rows at once.
+
+    Parameters
+    ----------
+    prior : GaussianPrior
+    problem : Problem
+        With stages and features.
+    rows : QRows
+
+    Returns
+    -------
+    array [stage, feature, feature]
+    """
     assert problem.features is not None
     along = problem.features[rows.state, rows.action] @ prior.factor / prior.noise[:, None, None]
     return jnp.swapaxes(along, 1, 2) @ (rows.weight[..., None] * along)
@@ -112,7 +124,19 @@ def whitened(prior: GaussianPrior, problem: Problem, rows: QRows) -> Float[Array
 
 @jax.jit
 def row_targets(prior: GaussianPrior, problem: Problem, rows: QRows) -> Float[Array, "stage row"]:
-    """Mean targets [stage, row], made backwards with posterior means; 0 for rows not seen."""
+    """Make the mean targets of rows backwards with posterior means; 0 for rows not seen.
+
+    Parameters
+    ----------
+    prior : GaussianPrior
+    problem : Problem
+        With stages and features.
+    rows : QRows
+
+    Returns
+    -------
+    array [stage, row]
+    """
     nothing = jnp.zeros(prior.mean.shape)
     theta, _ = backward(prior, problem, rows, whitened(prior, problem, rows), nothing)
     after = jnp.concatenate([theta[1:], nothing[:1]])
@@ -123,7 +147,16 @@ def row_targets(prior: GaussianPrior, problem: Problem, rows: QRows) -> Float[Ar
 
 @jax.jit
 def task_statistics(prior: GaussianPrior, problem: Problem, rows: QRows, lookahead: Array | float = 1.0) -> Any:
-    """What a task's rows say, its targets made backwards with the posterior means under `prior`.
+    """Sum up what a task's rows say, its targets made backwards with the posterior means under `prior`.
+
+    Parameters
+    ----------
+    prior : GaussianPrior
+    problem : Problem
+        With stages and features.
+    rows : QRows
+    lookahead : float
+        What the values of next states count beside the discount.
 
     Returns
     -------

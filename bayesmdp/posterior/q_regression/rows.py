@@ -63,7 +63,19 @@ class Layout(NamedTuple):
 
 
 def empty_rows(mdp: MDP, episodes: int | None = None) -> Layout:
-    """How the experience of an MDP is to be held."""
+    """Say how the experience of an MDP is to be held.
+
+    Parameters
+    ----------
+    mdp : MDP
+        With stages.
+    episodes : int, optional
+        For how many there is to be room, where rows are steps.
+
+    Returns
+    -------
+    Layout
+    """
     assert mdp.stage is not None
     stage = np.where(mdp.terminal, -1, mdp.stage).astype(np.int32)
     stages = int(mdp.stage.max())
@@ -121,7 +133,17 @@ def _as_they_come(stages: int, episodes: int, length: int) -> Layout:
 
 
 def rows_of(mdp: MDP, log: xr.Dataset) -> QRows:
-    """The distinct steps of a log as rows.
+    """Return the distinct steps of a log as rows.
+
+    Parameters
+    ----------
+    mdp : MDP
+        With stages.
+    log : Dataset
+
+    Returns
+    -------
+    QRows
 
     Raises
     ------

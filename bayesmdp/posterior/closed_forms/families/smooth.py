@@ -82,6 +82,17 @@ def whole_counts(
     """`Smooth.unrounded` where the first statistic is a count, or half of one.
 
     It is the difference of slopes that may be far larger.
+
+    Parameters
+    ----------
+    coefficient : array [row, statistic]
+    largest_slope : array [row]
+
+    Returns
+    -------
+    coefficient : array [row, statistic]
+    lost : bool array [row]
+        Where rounding cannot tell.
     """
     rounding = 1e-14 * largest_slope
     nearest = np.round(2 * coefficient[:, 0]) / 2
