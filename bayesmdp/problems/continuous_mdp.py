@@ -54,7 +54,18 @@ class ContinuousProblem:
 
 
 def continuous_world(problem: ContinuousProblem, kernel: None) -> World:
-    """The world of a continuous problem; the first two uniform numbers draw the next state."""
+    """Return the world of a continuous problem; the first two uniform numbers draw the next state.
+
+    Parameters
+    ----------
+    problem : ContinuousProblem
+    kernel : None
+        Nothing beside what agents may know.
+
+    Returns
+    -------
+    World
+    """
 
     def step(uniforms: Array, state: Array, action: Array) -> tuple[Step, Array]:
         reward = problem.view(problem.parameters, state)[1][action]

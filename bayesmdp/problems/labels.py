@@ -12,7 +12,18 @@ __all__ = ["label_array"]
 
 
 def label_array(labels: Sequence[Hashable], *, text: bool = False) -> NDArray[Any]:
-    """Labels as an array: integers or text, exactly; anything else as Python objects (or as `text`, for files)."""
+    """Return labels as an array: integers or text, exactly; anything else as Python objects.
+
+    Parameters
+    ----------
+    labels : sequence
+    text : bool
+        Make anything else text, for files.
+
+    Returns
+    -------
+    array [label]
+    """
     kinds = {type(label) for label in labels}
     if kinds == {str}:
         return np.asarray(labels)
@@ -30,6 +41,24 @@ def label_array(labels: Sequence[Hashable], *, text: bool = False) -> NDArray[An
 
 
 def index_of(kind: str, positions: dict[Hashable, int], label: Any) -> int:
+    """Return the position of a label.
+
+    Parameters
+    ----------
+    kind : "state" or "action"
+        For the message.
+    positions : dict of position by label
+    label : object
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    KeyError
+        Naming the label, if there is none.
+    """
     try:
         return positions[label]
     except (KeyError, TypeError):

@@ -23,7 +23,18 @@ from bayesmdp.problems.successors import holds_sparse
 def read_sizes(
     transition: Any, successor: Any, available: Any, reward: Any, actions: Sequence[Hashable] | None
 ) -> tuple[int, int]:
-    """Numbers of states and actions, from the first array that tells."""
+    """Tell the numbers of states and actions from the first array that tells.
+
+    Parameters
+    ----------
+    transition, successor, available, reward : arrays or None
+    actions : sequence or None
+        Labels.
+
+    Returns
+    -------
+    num_states, num_actions : int
+    """
     for name, array in (("transition", transition), ("successor", successor), ("available", available)):
         if array is not None:
             shape = np.shape(array)
@@ -46,7 +57,20 @@ def read_sizes(
 def read_transition(
     transition: ArrayLike, shape: tuple[int, int, int], taken: NDArray[np.bool_], successor: Any
 ) -> NDArray[np.float64]:
-    """Rows [state, action, outcome]; those that cannot be taken stay where they are if they are no distributions."""
+    """Check the rows; those that cannot be taken stay where they are if they are no distributions.
+
+    Parameters
+    ----------
+    transition : array [state, action, outcome]
+    shape : (num_states, num_actions, num_outcomes)
+    taken : bool array [state, action]
+        Pairs that can be acted in.
+    successor : int array [state, action, outcome] or None
+
+    Returns
+    -------
+    array [state, action, outcome]
+    """
     state, action = np.nonzero(~taken)
     if len(state):
         array = numeric_array("transition", transition, shape)
@@ -62,7 +86,18 @@ def read_transition(
 
 
 def read_successor(successor: ArrayLike, num_states: int, num_actions: int) -> NDArray[np.int32]:
-    """The table of next states as 32-bit integers [state, action, outcome], -1 where they are elsewhere."""
+    """Check the table of next states.
+
+    Parameters
+    ----------
+    successor : int array [state, action, outcome]
+        -1 where they are elsewhere.
+    num_states, num_actions : int
+
+    Returns
+    -------
+    int32 array [state, action, outcome]
+    """
     table = np.asarray(successor)
     if not np.issubdtype(table.dtype, np.integer):
         raise TypeError(f"successor holds state indices and must be integer; got dtype {table.dtype}")
@@ -78,7 +113,20 @@ def read_successor(successor: ArrayLike, num_states: int, num_actions: int) -> N
 def read_available(
     available: ArrayLike | None, shape: tuple[int, int], terminal: NDArray[np.bool_], states: Any
 ) -> NDArray[np.bool_]:
-    """Which actions can be taken, boolean [state, action]; all of them in terminal states."""
+    """Check which actions can be taken; all of them can in terminal states.
+
+    Parameters
+    ----------
+    available : bool array [state, action] or None
+    shape : (num_states, num_actions)
+    terminal : bool array [state]
+    states : sequence
+        Labels, for the message.
+
+    Returns
+    -------
+    bool array [state, action]
+    """
     if available is None:
         return np.ones(shape, bool)
     mask = np.asarray(available)
@@ -96,7 +144,17 @@ def read_available(
 
 
 def read_features(features: ArrayLike, pairs: tuple[int, int]) -> NDArray[np.float64]:
-    """Features as floats [state, action, feature]."""
+    """Check the features.
+
+    Parameters
+    ----------
+    features : array [state, action, feature]
+    pairs : (num_states, num_actions)
+
+    Returns
+    -------
+    array [state, action, feature]
+    """
     array = finite_array("features", features)
     if array.ndim != 3 or array.shape[:2] != pairs:
         hint = turned("features", array.shape, (*pairs, *array.shape[2:]))
@@ -107,13 +165,35 @@ def read_features(features: ArrayLike, pairs: tuple[int, int]) -> NDArray[np.flo
 
 
 def on_table(reward: Any, successor: NDArray[np.int32]) -> Any:
-    """Rewards of next states [state, action, next_state] as those of the table's outcomes; others as they are."""
+    """Return rewards of next states as those of the table's outcomes; others as they are.
+
+    Parameters
+    ----------
+    reward : array [state, action, next_state], or of fewer axes
+    successor : int array [state, action, outcome]
+
+    Returns
+    -------
+    array
+    """
     size = len(successor)
     return reward if np.shape(reward) != (*successor.shape[:2], size) else np.take_along_axis(reward, successor, -1)
 
 
 def read_reward(reward: ArrayLike, shape: tuple[int, int, int], taken: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """[state, action, outcome or 1], and 0 where no finite number is needed."""
+    """Check the rewards, which are 0 where no finite number is needed.
+
+    Parameters
+    ----------
+    reward : array [state], [state, action] or [state, action, outcome]
+    shape : (num_states, num_actions, num_outcomes)
+    taken : bool array [state, action]
+        Pairs that can be acted in.
+
+    Returns
+    -------
+    array [state, action, outcome or 1]
+    """
     if holds_sparse(reward):
         raise TypeError(
             "reward holds sparse matrices; give reward[state, action], the mean over next states: "

@@ -13,7 +13,17 @@ __all__ = ["policy_probabilities"]
 
 
 def policy_probabilities(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> NDArray[np.float64]:
-    """A policy in any accepted form as probabilities [state, action]."""
+    """Return a policy in any accepted form as probabilities.
+
+    Parameters
+    ----------
+    mdp : MDP
+    policy : "uniform", action labels [state], or probabilities [state, action]
+
+    Returns
+    -------
+    array [state, action]
+    """
     if isinstance(policy, str):
         if policy != "uniform":
             raise ValueError(f"the only policy with a name is 'uniform'; got {policy!r}")

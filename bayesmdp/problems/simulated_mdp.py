@@ -81,9 +81,18 @@ class SimulatedProblem:
 
 
 def simulated_world(problem: SimulatedProblem, truth: Mapping[str, Array]) -> World:
-    """The world whose steps the problem's model draws with its unknowns at `truth`.
+    """Return the world whose steps the problem's model draws with its unknowns at `truth`.
 
     The first two uniform numbers make a step's random key.
+
+    Parameters
+    ----------
+    problem : SimulatedProblem
+    truth : mapping of site to array
+
+    Returns
+    -------
+    World
     """
 
     def step(uniforms: Array, state: Array, action: Array) -> tuple[Step, Array]:
@@ -267,7 +276,19 @@ class SimulatedMDP:
 
 
 def next_states(model: Model, key: Array, values: Mapping[str, Array], state: Array, action: Array) -> Array:
-    """Simulated next states [row, coordinate] of pairs [row, ...], the unknowns being `values`; may be traced.
+    """Simulate next states of pairs, the unknowns being `values`; may be traced.
+
+    Parameters
+    ----------
+    model : NumPyro function of `Records`
+    key : key
+    values : mapping of site to array
+    state : array [row, coordinate]
+    action : int array [row]
+
+    Returns
+    -------
+    array [row, coordinate]
 
     Examples
     --------

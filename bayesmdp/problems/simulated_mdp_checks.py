@@ -27,7 +27,15 @@ COLUMNS = ("state", "action", "reward", "next_state", "terminated", "truncated")
 
 
 def check_truth(model: Model, truth: Mapping[str, NDArray[np.float64]], start: NDArray[np.float64]) -> None:
-    """Refuse a truth that is not of the model's unknowns, all of them, and a model that does not run."""
+    """Refuse a truth that is not of the model's unknowns, all of them, and a model that does not run.
+
+    Parameters
+    ----------
+    model : NumPyro function of `Records`
+    truth : mapping of site to array
+    start : array [coordinate]
+        A state to run the model in.
+    """
     check_model(model)
 
     def possible(truth: Mapping[str, Array]) -> dict[str, Array]:
@@ -81,7 +89,17 @@ def _check_sites(messages: Mapping[str, Any], coordinates: int) -> None:
 def check_mesh(
     mesh: Mesh, coordinates: int, num_actions: int, discount: float, kernel: list[NDArray[np.float64]]
 ) -> None:
-    """Refuse a mesh that is not of a problem of these sizes and this discount."""
+    """Refuse a mesh that is not of a problem of these sizes and this discount.
+
+    Parameters
+    ----------
+    mesh : Mesh
+    coordinates, num_actions : int
+    discount : float
+        The problem's.
+    kernel : list of one array [point, action, point]
+        At the truth.
+    """
     points, states = np.shape(mesh.points), mesh.mdp.num_states
     if points != (states, coordinates):
         raise ValueError(f"mesh points have shape {points}; expected ({states}, {coordinates})")
@@ -95,7 +113,14 @@ def check_mesh(
 
 
 def check_anchors(anchors: NDArray[np.float64], coordinates: int) -> None:
-    """Refuse anchors unless they are [anchor, coordinate] with at least one row."""
+    """Refuse anchors unless they are [anchor, coordinate] with at least one row.
+
+    Parameters
+    ----------
+    anchors : array
+    coordinates : int
+        Of a state.
+    """
     if anchors.ndim != 2 or not len(anchors) or anchors.shape[1] != coordinates:
         raise ValueError(
             f"anchors have shape {anchors.shape}; expected [anchor, coordinate], some with {coordinates} coordinates"
@@ -109,7 +134,17 @@ def check_functions(
     reward: NDArray[np.float64],
     reward_range: NDArray[np.float64],
 ) -> None:
-    """Refuse functions that give other shapes than they should, no numbers, or rewards out of their range."""
+    """Refuse functions that give other shapes than they should, no numbers, or rewards out of their range.
+
+    Parameters
+    ----------
+    features : array [place, feature]
+    alike : bool array [place]
+    after : array [place, coordinate]
+        Next states.
+    reward : array [place]
+    reward_range : array [2]
+    """
     several = len(after)
     if features.ndim != 2 or len(features) != several:
         raise ValueError(f"features of {several} states have shape {features.shape}; expected [state, feature]")

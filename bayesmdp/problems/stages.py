@@ -33,7 +33,23 @@ class Unstaged(Protocol):
 
 
 def check_stages(mdp: Unstaged, stage: Any) -> NDArray[np.int32]:
-    """`stage` [state] as integers, H at terminal states; or a `ValueError` naming the state that is out of order."""
+    """Check the stages of states; H at terminal ones.
+
+    Parameters
+    ----------
+    mdp : MDP
+        Without its stages yet.
+    stage : int array [state]
+
+    Returns
+    -------
+    int32 array [state]
+
+    Raises
+    ------
+    ValueError
+        Naming the state that is out of order.
+    """
     given = np.asarray(stage)
     if given.shape != (len(mdp.states),) or not np.issubdtype(given.dtype, np.integer):
         raise ValueError(f"stage must be integers [{len(mdp.states)}], one a state; got {given.dtype} {given.shape}")
