@@ -161,10 +161,12 @@ def _accepted(key: Key[Array, ""], d: Array) -> tuple[Array, Array]:
     def again(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         attempt, rejected, log_factor = carry
         lowest = rejected & (~rejected + np.uint32(1))
-        here = bit == lowest
-        accepted, proposed, _ = _propose(words, block, attempt, jnp.where(here, d, 0.0).sum(0))
-        log_factor = jnp.where(here & accepted, proposed, log_factor)
-        return attempt + 1, jnp.where(accepted, rejected & ~lowest, rejected), log_factor
+        # A block that has none left asks for the 33rd, and is given the last: its proposal replaces nothing.
+        place = jnp.minimum(lax.population_count(lowest - np.uint32(1)), np.uint32(BLOCK - 1))
+        its_d = d.ravel().at[place * np.uint32(width) + block].get(mode="promise_in_bounds")
+        accepted, proposed, _ = _propose(words, block, attempt, its_d)
+        replaced, proposed = _kept((jnp.where(accepted, lowest, np.uint32(0)), proposed))
+        return attempt + 1, rejected & ~replaced, jnp.where(bit == replaced, proposed, log_factor)
 
     first = (np.uint32(1), rejected, log_factor)
     _, _, log_factor = lax.while_loop(lambda carry: (carry[1] > 0).any(), again, first)
