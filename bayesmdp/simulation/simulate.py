@@ -161,6 +161,7 @@ def simulate(
                 steps=steps,
                 thin=thin,
                 robust_draws=robust.num_draws if robust and belief else 0,
+                policy_under=robust.policy_under if robust and belief else "belief",
             )
             draws, values = {}, np.full(len(marks), np.nan)
             if marks and checkpoint_draws and belief is not None:
