@@ -3,19 +3,26 @@
 Song, Wang and Zhou (2026), section 3. At pseudo-episode k, with visits n(s, a) so far,
 
     m(s, a) = max(n(s, a), 1),   r(s, a) = m(s, a) / mean(m),   lambda_k = scale / sqrt(k),
-    level_k(s, a) = max(floor, 1 - lambda_k r(s, a)^sensitivity),
+    level_k(s, a) = max(floor, 1 - lambda_k f(r(s, a))),   f(r) = 1 - sensitivity + sensitivity r,
 
 so planning starts pessimistic (at the floor) and grows optimistic as k grows, soonest for the pairs visited least. The
 quantile Bayesian-risk MDP with these levels is solved on posterior draws and its greedy policy followed for the
 pseudo-episode, as in `brmdp`.
 
-What the paper's text leaves open and is chosen here: m = max(n, 1) rather than n + 1; its mean over the pairs that can
-be taken (not those of terminal states); `sensitivity` (kappa) as an exponent; the normalisation of `scale` (C). The
-defaults of `scale` and `sensitivity` are those of the study ``river-schedule``, which says how they were found.
+The visit factor f is a reading: its formula cannot be recovered from the text, but the proof of Lemma 1 ends in an
+equality that needs the factors of all pairs to sum to their number. The mixture does so at every sensitivity (kappa).
+The power ``f(r) = r^sensitivity``, ``visit_factor="power"``, sums to at most that, by Jensen's inequality; it was this
+agent's reading before.
+
+What the text leaves open besides and is chosen here: m = max(n, 1) rather than n + 1; its mean over the pairs that can
+be taken (not those of terminal states); the normalisation of `scale` (C). The defaults of `scale` and `sensitivity` are
+those of the study ``river-schedule``, which says how they were found.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import jax.numpy as jnp
@@ -40,6 +47,7 @@ def aq_brmdp(
     scale: float = 1.0,
     sensitivity: float = 0.25,
     floor: float = 0.1,
+    visit_factor: Literal["mixture", "power"] = "mixture",
     num_draws: int = 200,
     draw_scale: float = 68.0,
     draws: Literal["fresh", "renewed", "kept"] = "fresh",
@@ -56,6 +64,8 @@ def aq_brmdp(
         kappa: how strongly a pair's relative visits move its level.
     floor : float in (0, 1)
         The lowest level: the robustness asked for.
+    visit_factor : {"mixture", "power"}
+        What relative visits r count: ``1 - kappa + kappa r``, or ``r^kappa``; see the module.
     num_draws, draw_scale, draws, share
         As for `brmdp`; a pair whose budget exceeds `num_draws` uses all of them.
 
@@ -83,8 +93,28 @@ def aq_brmdp(
         "floor": number("floor", floor, above=0, below=1),
         "draw_scale": number("draw_scale", draw_scale, above=0),
     }
-    static = draw_rule(num_draws, draws, share)
-    return Agent("aq-brmdp", _rules, lambda mdp: make_belief(prior, mdp, **static), options, static)
+    if visit_factor not in VISIT_FACTORS:
+        raise ValueError(f"visit_factor must be one of {', '.join(VISIT_FACTORS)}; got {visit_factor!r}")
+    rule = draw_rule(num_draws, draws, share)
+    static = {"visit_factor": visit_factor, **rule}
+    return Agent("aq-brmdp", _ScheduleRules(visit_factor), lambda mdp: make_belief(prior, mdp, **rule), options, static)
+
+
+type VisitFactor = Callable[[Array, Array | float], Array]
+
+
+def mixture(relative: Num[Array, "*pair"], sensitivity: Array | float) -> Float[Array, "*pair"]:
+    """The visit factor whose mean over pairs is exactly 1."""
+    return 1 - sensitivity + sensitivity * relative
+
+
+def power(relative: Num[Array, "*pair"], sensitivity: Array | float) -> Float[Array, "*pair"]:
+    """The visit factor whose mean over pairs is at most 1, and 1 where all were tried equally often."""
+    return relative**sensitivity
+
+
+VISIT_FACTORS: Mapping[str, VisitFactor] = {"mixture": mixture, "power": power}
+"""Readings of how relative visits move a level."""
 
 
 def adaptive_level(
@@ -95,6 +125,7 @@ def adaptive_level(
     sensitivity: Array | float,
     floor: Array | float,
     live: Bool[Array, "state action"] | None = None,
+    visit_factor: str = "mixture",
 ) -> Float[Array, "state action"]:
     """Return the levels of all pairs at a pseudo-episode, by the schedule of the module.
 
@@ -108,6 +139,8 @@ def adaptive_level(
         As for `aq_brmdp`.
     live : bool array [state, action], optional
         The pairs that can be taken, over which the mean is; all by default.
+    visit_factor : {"mixture", "power"}
+        f, by name.
 
     Returns
     -------
@@ -117,13 +150,15 @@ def adaptive_level(
     --------
     >>> import numpy as np
     >>> visits = np.array([[0, 30], [2, 8]])
-    >>> adaptive_level(1, visits, scale=1.0, sensitivity=0.5, floor=0.1).round(3).tolist()
-    [[0.688, 0.1], [0.558, 0.117]]
+    >>> adaptive_level(4, visits, scale=1.0, sensitivity=0.5, floor=0.1).round(3).tolist()
+    [[0.726, 0.1], [0.701, 0.555]]
     """
     # m = max(n, 1), r = m / mean(m).
     adjusted = jnp.maximum(visits, 1)
     relative = adjusted / jnp.mean(adjusted, where=live)
-    return level_of(period, relative, scale=scale, sensitivity=sensitivity, floor=floor)
+    return level_of(
+        period, relative, scale=scale, sensitivity=sensitivity, floor=floor, visit_factor=VISIT_FACTORS[visit_factor]
+    )
 
 
 def level_of(
@@ -133,8 +168,9 @@ def level_of(
     scale: Array | float,
     sensitivity: Array | float,
     floor: Array | float,
+    visit_factor: VisitFactor = mixture,
 ) -> Float[Array, "*pair"]:
-    """Return level_k = max(floor, 1 - scale / sqrt(k) r^sensitivity) of pairs.
+    """Return level_k = max(floor, 1 - scale / sqrt(k) f(r)) of pairs.
 
     Parameters
     ----------
@@ -144,20 +180,26 @@ def level_of(
         r: how often pairs were tried, in units of the mean over pairs.
     scale, sensitivity, floor : float
         As for `aq_brmdp`.
+    visit_factor : function of (relative, sensitivity)
+        f, one of `VISIT_FACTORS`.
 
     Returns
     -------
     array [...]
     """
-    return jnp.maximum(floor, 1 - scale / jnp.sqrt(period) * relative**sensitivity)
+    return jnp.maximum(floor, 1 - scale / jnp.sqrt(period) * visit_factor(relative, sensitivity))
 
 
-def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
-    live = problem.available & (problem.continuation > 0)[:, None]
+@dataclass(frozen=True)
+class _ScheduleRules:
+    visit_factor: str
 
-    def risk(period: Float[Array, ""], visits: Float[Array, "state action"], options: Options) -> Quantile:
-        schedule = {name: options[name] for name in ("scale", "sensitivity", "floor")}
-        level = adaptive_level(period, visits, **schedule, live=live)
-        return Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))
+    def __call__(self, belief: Belief, problem: Problem, options: Options) -> Rules:
+        live = problem.available & (problem.continuation > 0)[:, None]
 
-    return pseudo_episode_rules(belief, problem, options, risk)
+        def risk(period: Float[Array, ""], visits: Float[Array, "state action"], options: Options) -> Quantile:
+            schedule = {name: options[name] for name in ("scale", "sensitivity", "floor")}
+            level = adaptive_level(period, visits, **schedule, live=live, visit_factor=self.visit_factor)
+            return Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))
+
+        return pseudo_episode_rules(belief, problem, options, risk)

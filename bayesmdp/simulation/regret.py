@@ -16,10 +16,13 @@ start can be better than the average state. What an action costs for good is its
 beside: it is never negative, and its sum has the mean of the regret's less v*(start) - v*(end), without the chance of
 the way.
 
-Two more quantities say how robust a learner is (:class:`Robust`; their section 5.2 and EC.7.5). *Robust regret* puts
-the quantile Bayesian-risk value at one low level, under the belief at the start of the planning period, in the place of
-V*: the step in s is charged V_level(s) - V^policy(s), which is negative where the policy does better in truth than the
-cautious plan dares to promise. The *posterior quantile value* of the policy in use is the left quantile over kernels P
+Two more quantities say how robust a learner is (:class:`Robust`; their section 5.2 and EC.7.5). *Robust regret*, (16),
+is what the policy in use falls short of the cautious plan, by the plan's own measure: the step in s is charged
+V_level(s) - V_level^policy(s), the optimal quantile Bayesian-risk value at one low level under the belief at the start
+of the planning period, less the policy's. It is never negative. This is a reading: EC.6 calls the summands nonnegative,
+and Lemma 3 subtracts two quantile values of one policy. With ``policy_under="truth"`` the policy's true value is
+subtracted instead, V_level(s) - V^policy(s), which is negative where the policy does better in truth than the cautious
+plan dares to promise. The *posterior quantile value* of the policy in use is the left quantile over kernels P
 drawn from the belief of its value V_P^policy at the start:
 
     the ceil(level M)-th smallest of (I - discount P^policy_m)^{-1} r_m averaged over initial states,  m = 1..M.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -33,6 +33,9 @@ class Robust:
     ----------
     level : float in (0, 1)
         The quantile level, such as the floor of `aq_brmdp`.
+    policy_under : {"belief", "truth"}
+        Under which dynamics the policy in use is valued, whose shortfall from the cautious plan is robust regret: by
+        its own quantile value at the same level, or by its true value. See :mod:`bayesmdp.simulation.regret`.
     draw_scale : float
         Scale of the number of posterior draws, `quantile_budget` of the level: by default 199 at level .1 (EC.23; the
         scale is ours).
@@ -49,8 +52,11 @@ class Robust:
 
     level: float = 0.1
     draw_scale: float = 68.0
+    policy_under: Literal["belief", "truth"] = "belief"
 
     def __post_init__(self) -> None:
+        if self.policy_under not in ("belief", "truth"):
+            raise ValueError(f"policy_under must be 'belief' or 'truth'; got {self.policy_under!r}")
         number("level", self.level, above=0, below=1)
         number("draw_scale", self.draw_scale, above=0)
 

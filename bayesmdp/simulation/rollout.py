@@ -90,6 +90,7 @@ def run_agent(
     checkpoints: Sequence[int] = (),
     robust: tuple[Key[Array, ""], Float[Array, ""]] | None = None,
     robust_draws: int = 0,
+    policy_under: str = "belief",
     reward: Float[Array, "state action outcome_or_1"] | None = None,
     baseline: Any = None,
     prior: Any = None,
@@ -108,13 +109,15 @@ def run_agent(
         The agent's.
     rules, belief, world, goal
         Which program it is: see :class:`~bayesmdp.agents.Agent`, :mod:`bayesmdp.problems.world` and
-        :mod:`bayesmdp.simulation.regret`. Everything else but `robust_draws` is read by the program as it runs.
+        :mod:`bayesmdp.simulation.regret`. Everything else but `robust_draws` and `policy_under` is read by the
+        program as it runs.
     thin : int
         Steps of a window; divides `steps`.
     checkpoints : sequence of int
         Numbers of steps, increasing, after which to keep the belief and the policy.
     robust : (key, level), optional
-        Compute robust regret at this level, from `robust_draws` draws of the belief at each period.
+        Compute robust regret at this level, from `robust_draws` draws of the belief at each period, with the policy's
+        value under the "belief" or the "truth", as `policy_under` says.
     reward : array [state, action, outcome or 1], optional
         The true mean rewards, where they are not the problem's.
     baseline : pytree, optional
@@ -131,12 +134,11 @@ def run_agent(
         baseline = baseline_of(truth, kernel, goal=goal)
     setting = _Setting(problem, truth, kernel, options, baseline, robust, prior)
     program = {"rules": rules, "belief": belief, "world": world, "goal": goal}
+    measured = {"robust_draws": robust_draws, "policy_under": policy_under}
     keys, moment = _first(key, setting, **program)
     windows, kept = Windows(steps, thin, 2 + (robust is not None) + (goal.gap is not None)), []
     for begin, end in chunks(steps, checkpoints):
-        moment, records, columns = advance(
-            keys, moment, setting, np.int32(begin), np.int32(end), robust_draws=robust_draws, **program
-        )
+        moment, records, columns = advance(keys, moment, setting, np.int32(begin), np.int32(end), **measured, **program)
         windows.add(begin, end, records)
         if end in checkpoints:
             kept.append(jax.tree.map(np.asarray, _kept(moment.agent, setting, rules=rules, belief=belief)))
@@ -210,7 +212,7 @@ def _first(
     return jnp.stack([world_key, agent_key]), _Moment(initial, start, regret, floor, jnp.array(True))
 
 
-@partial(jax.jit, static_argnames=("rules", "belief", "world", "goal", "robust_draws"))
+@partial(jax.jit, static_argnames=("rules", "belief", "world", "goal", "robust_draws", "policy_under"))
 def advance(
     keys: Key[Array, " 2"],
     moment: _Moment,
@@ -223,6 +225,7 @@ def advance(
     world: Any,
     goal: Objective,
     robust_draws: int,
+    policy_under: str,
 ) -> tuple[_Moment, Record, dict[str, Int[Array, ""]]]:
     """Take the steps after number `taken` up to number `until`, at most `CHUNK`.
 
@@ -234,7 +237,7 @@ def advance(
         After `taken` steps.
     setting : _Setting
     taken, until : int
-    rules, belief, world, goal, robust_draws
+    rules, belief, world, goal, robust_draws, policy_under
         As for `run_agent`.
 
     Returns
@@ -257,8 +260,14 @@ def advance(
         assert setting.robust is not None
         key, level = setting.robust
         sites = belief.sample(random.fold_in(key, taken), agent.belief(state), robust_draws)
-        value = policy_iteration(problem, believed_draws(sites, problem), Quantile(level), value=floor.value).value
-        return _Floor(value, goal.regret(truth, kernel, value, agent.policy(state)))
+        draws, policy = believed_draws(sites, problem), agent.policy(state)
+        value = policy_iteration(problem, draws, Quantile(level), value=floor.value).value
+        if policy_under == "truth":
+            return _Floor(value, goal.regret(truth, kernel, value, policy))
+        # The same recursion with the policy's actions alone: what is lost is never negative but for its tolerance.
+        followed = problem._replace(available=jax.nn.one_hot(policy, problem.num_actions, dtype=bool))
+        own = policy_iteration(followed, draws, Quantile(level), value=value).value
+        return _Floor(value, jnp.maximum(value - own, 0))
 
     def step(now: _Moment, taken: Int[Array, ""], random_numbers: RandomNumbers) -> tuple[_Moment, Record]:
         assert random_numbers.keys is not None

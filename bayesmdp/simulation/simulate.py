@@ -199,6 +199,7 @@ def _run(call: _Call, name: str, replicate: int) -> Run:
             steps=call.steps,
             thin=call.thin,
             robust_draws=0 if robust is None else robust.num_draws,
+            policy_under="belief" if robust is None else robust.policy_under,
         )
         draws, values = {}, np.full(len(call.checkpoints), np.nan)
         if call.checkpoints and call.draws and belief is not None:

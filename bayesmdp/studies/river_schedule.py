@@ -1,8 +1,8 @@
 """Where do the statements of Song, Wang and Zhou (2026), section 5.1, hold? A study declared before it was run.
 
 RiverSwim-6 and -10; discount .95 and .99; prior Dirichlet(1/S) and Dirichlet(1); the schedule's scale C in {.5, 1, 2,
-4} and sensitivity kappa in {.25, .5, 1}; 200 draws, fresh at each plan, or (for three agents) renewed by a tenth at
-each plan. In each cell all agents run 64 replicates of 5,000 steps on common random numbers, so differences are paired.
+4} and sensitivity kappa in {.1, .25, .5, 1}, with the visit factor as a mixture, and at C = 1 as a power too (the two
+are one at kappa = 1); 200 draws, fresh at each plan, or (for three agents) renewed by a tenth at each plan. In each cell all agents run 64 replicates of 5,000 steps on common random numbers, so differences are paired.
 The cells ``bayes`` draw each replicate's true kernel from the prior: the Bayes regret that the paper's Theorem 2
 bounds.
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STUDIES", "claims"]
 
-SCALES, SENSITIVITIES = (0.5, 1.0, 2.0, 4.0), (0.25, 0.5, 1.0)
+SCALES, SENSITIVITIES = (0.5, 1.0, 2.0, 4.0), (0.1, 0.25, 0.5, 1.0)
 PRIORS = {"sparse": "1/S", "uniform": "1"}
 
 
@@ -35,6 +35,10 @@ def _agents() -> dict[str, AgentSpec]:
     for scale, sensitivity in product(SCALES, SENSITIVITIES):
         agents[f"AQ C={scale:g} k={sensitivity:g}"] = AgentSpec(
             "aq_brmdp", {"scale": scale, "sensitivity": sensitivity}
+        )
+    for sensitivity in SENSITIVITIES[:-1]:
+        agents[f"AQ C=1 k={sensitivity:g} power"] = AgentSpec(
+            "aq_brmdp", {"scale": 1.0, "sensitivity": sensitivity, "visit_factor": "power"}
         )
     for name in ("BRMDP-0.5", "AQ C=1 k=0.25", "AQ C=2 k=0.5"):
         agents[f"{name} renewed"] = AgentSpec(agents[name].algorithm, {**agents[name].options, "draws": "renewed"})

@@ -10,7 +10,7 @@ from jax import lax, random
 
 from bayesmdp import MDP, environments, simulate
 from bayesmdp.agents import aq_brmdp, psrl
-from bayesmdp.agents.aq_brmdp import adaptive_level
+from bayesmdp.agents.aq_brmdp import adaptive_level, mixture, power
 from bayesmdp.models import dirichlet_transitions
 from bayesmdp.planning import Draws, Mean, Quantile, policy_iteration
 from tests.statistical import assert_standard_normal
@@ -21,10 +21,21 @@ SCHEDULE = {"scale": 1.0, "sensitivity": 0.5, "floor": 0.1}
 def test_level_by_hand():
     visits = np.array([[0, 3], [4, 9]])
     ratio = np.array([[1, 3], [4, 9]]) / 4.25
-    expected = np.maximum(0.1, 1 - 0.5 / np.sqrt(4) * ratio**0.5)
-    with jax.enable_x64(True):
-        level = adaptive_level(4.0, visits, scale=0.5, sensitivity=0.5, floor=0.1)
-    np.testing.assert_allclose(level, expected, rtol=1e-14)
+    for reading, factor in (("mixture", 0.7 + 0.3 * ratio), ("power", ratio**0.3)):
+        expected = np.maximum(0.1, 1 - 0.5 / np.sqrt(4) * factor)
+        with jax.enable_x64(True):
+            level = adaptive_level(4.0, visits, scale=0.5, sensitivity=0.3, floor=0.1, visit_factor=reading)
+        np.testing.assert_allclose(level, expected, rtol=1e-14)
+
+
+@pytest.mark.parametrize("sensitivity", [0.1, 0.5, 1.0])
+def test_the_visit_factors_of_all_pairs_sum_to_their_number(sensitivity):
+    """The equality in which the proof of Lemma 1 ends; the power keeps its inequality only."""
+    for seed in range(20):
+        relative = np.random.default_rng(seed).gamma(0.3, size=(7, 3))
+        relative /= relative.mean()
+        assert mixture(relative, sensitivity).sum() == pytest.approx(21, rel=1e-13)
+        assert power(relative, sensitivity).sum() < 21 or sensitivity == 1
 
 
 def test_level_falls_with_visits_and_rises_with_periods():

@@ -242,17 +242,38 @@ def assert_an_estimate(value, estimates, what):
     assert_standard_normal((value - estimates.mean()) / spread, what)
 
 
+def cautious_value_of(policy, draws, level):
+    """The policy's quantile Bayesian-risk value, by plain iteration over sorted targets."""
+    rank, value = int(np.ceil(level * len(draws))) - 1, np.zeros(6)
+    kernel, reward = draws[:, np.arange(6), policy], RIVER.reward[np.arange(6), policy, 0]
+    for _ in range(600):
+        value = reward + 0.95 * np.sort(kernel @ value, axis=0)[rank]
+    return value
+
+
 @pytest.mark.parametrize("step", [1, 80])
-def test_robust_regret_against_plain_value_iteration(step):
-    policy, robust = np.array([0, 1, 1, 1, 1, 1]), Robust(level=0.3, draw_scale=200.0)
+@pytest.mark.parametrize("policy_under", ["belief", "truth"])
+def test_robust_regret_against_plain_value_iteration(policy_under, step):
+    policy = np.array([0, 1, 1, 1, 1, 1])
+    robust = Robust(level=0.3, draw_scale=200.0, policy_under=policy_under)
     result = simulate(RIVER, {"A": restless(policy)}, steps=80, replicates=1, seed=1, robust=robust)
     draws, s = posteriors(result, step, 24, robust.num_draws)
-    floors = [iterate_value(some, RIVER.reward, 0.95, 0.3, tolerance=1e-8)[0][s] for some in draws]
-    own = policy_value(RIVER.transition, RIVER.reward, 0.95, policy)[s]
-    assert_an_estimate(result["robust_regret"].values[0, 0, step - 1] + own, floors, f"floor at step {step}")
+    floors = np.array([iterate_value(some, RIVER.reward, 0.95, 0.3, tolerance=1e-8)[0][s] for some in draws])
+    true = policy_value(RIVER.transition, RIVER.reward, 0.95, policy)[s]
+    own = {"truth": true, "belief": np.array([cautious_value_of(policy, some, 0.3)[s] for some in draws])}
+    charge = result["robust_regret"].values[0, 0, step - 1]
+    assert_an_estimate(charge, floors - own[policy_under], f"robust regret at step {step}")
     # The estimates are sharp enough to tell this floor from another level's.
     other = iterate_value(draws[0], RIVER.reward, 0.95, 0.6, tolerance=1e-8)[0][s]
     assert abs(other - np.mean(floors)) > 10 * np.std(floors)
+
+
+def test_robust_regret_is_never_negative_and_nothing_where_the_policy_is_the_cautious_plan():
+    crew = {"AQ": agents.aq_brmdp(PRIOR, num_draws=30), "PSRL": PSRL, "floor": agents.brmdp(PRIOR, level=0.1)}
+    measured = simulate(RIVER, crew, steps=200, replicates=3, seed=2, robust=Robust(level=0.1))["robust_regret"]
+    assert float(measured.min()) >= 0 and (measured.sum("step") > 0).all()
+    # One that plans at the level from as many draws differs by the luck of its draws only.
+    assert float(measured.sel(agent="floor").mean()) < 0.2 * float(measured.sel(agent="PSRL").mean())
 
 
 def test_robust_regret_of_one_period_is_that_of_its_start():
