@@ -2,7 +2,7 @@
 
 Song, Wang and Zhou (2026), section 3. At pseudo-episode k, with visits n(s, a) so far,
 
-    m(s, a) = max(n(s, a), 1),   r(s, a) = m(s, a) / mean(m),   lambda_k = scale / sqrt(k),
+    m(s, a) = max(n(s, a), 1),   r(s, a) = m(s, a) / mean(m),   lambda_k = scale / k^decay,   decay = 1/2,
     level_k(s, a) = max(floor, 1 - lambda_k f(r(s, a))),   f(r) = 1 - sensitivity + sensitivity r,
 
 so planning starts pessimistic (at the floor) and grows optimistic as k grows, soonest for the pairs visited least. The
@@ -16,7 +16,9 @@ agent's reading before.
 
 What the text leaves open besides and is chosen here: m = max(n, 1) rather than n + 1; its mean over the pairs that can
 be taken (not those of terminal states); the normalisation of `scale` (C). The defaults of `scale` and `sensitivity` are
-those of the study ``river-schedule``, which says how they were found.
+those of the study ``river-schedule``, which says how they were found. That `decay` may differ from 1/2 is ours: with 0
+levels do not rise with time, with `sensitivity` 0 they do not tell pairs apart, with both the agent is `brmdp` at level
+1 - scale.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ def aq_brmdp(
     scale: float = 1.0,
     sensitivity: float = 0.25,
     floor: float = 0.1,
+    decay: float = 0.5,
     visit_factor: Literal["mixture", "power"] = "mixture",
     num_draws: int = 200,
     draw_scale: float = 68.0,
@@ -60,10 +63,12 @@ def aq_brmdp(
     prior : NumPyro model with a ``transition`` site
     scale : float, positive
         C of the schedule: larger stays cautious for longer.
-    sensitivity : float in (0, 1]
+    sensitivity : float in [0, 1]
         kappa: how strongly a pair's relative visits move its level.
     floor : float in (0, 1)
         The lowest level: the robustness asked for.
+    decay : float, at least 0
+        How fast levels rise with the number of the pseudo-episode.
     visit_factor : {"mixture", "power"}
         What relative visits r count: ``1 - kappa + kappa r``, or ``r^kappa``; see the module.
     num_draws, draw_scale, draws, share
@@ -89,8 +94,9 @@ def aq_brmdp(
     """
     options = {
         "scale": number("scale", scale, above=0),
-        "sensitivity": number("sensitivity", sensitivity, above=0, maximum=1),
+        "sensitivity": number("sensitivity", sensitivity, minimum=0, maximum=1),
         "floor": number("floor", floor, above=0, below=1),
+        "decay": number("decay", decay, minimum=0),
         "draw_scale": number("draw_scale", draw_scale, above=0),
     }
     if visit_factor not in VISIT_FACTORS:
@@ -124,6 +130,7 @@ def adaptive_level(
     scale: Array | float,
     sensitivity: Array | float,
     floor: Array | float,
+    decay: Array | float = 0.5,
     live: Bool[Array, "state action"] | None = None,
     visit_factor: str = "mixture",
 ) -> Float[Array, "state action"]:
@@ -135,7 +142,7 @@ def adaptive_level(
         k, the number of the pseudo-episode, from 1.
     visits : array [state, action]
         n(s, a) so far.
-    scale, sensitivity, floor : float
+    scale, sensitivity, floor, decay : float
         As for `aq_brmdp`.
     live : bool array [state, action], optional
         The pairs that can be taken, over which the mean is; all by default.
@@ -156,9 +163,8 @@ def adaptive_level(
     # m = max(n, 1), r = m / mean(m).
     adjusted = jnp.maximum(visits, 1)
     relative = adjusted / jnp.mean(adjusted, where=live)
-    return level_of(
-        period, relative, scale=scale, sensitivity=sensitivity, floor=floor, visit_factor=VISIT_FACTORS[visit_factor]
-    )
+    schedule = {"scale": scale, "sensitivity": sensitivity, "floor": floor, "decay": decay}
+    return level_of(period, relative, **schedule, visit_factor=VISIT_FACTORS[visit_factor])
 
 
 def level_of(
@@ -168,9 +174,10 @@ def level_of(
     scale: Array | float,
     sensitivity: Array | float,
     floor: Array | float,
+    decay: Array | float = 0.5,
     visit_factor: VisitFactor = mixture,
 ) -> Float[Array, "*pair"]:
-    """Return level_k = max(floor, 1 - scale / sqrt(k) f(r)) of pairs.
+    """Return level_k = max(floor, 1 - scale / k^decay f(r)) of pairs.
 
     Parameters
     ----------
@@ -178,7 +185,7 @@ def level_of(
         k.
     relative : array [...]
         r: how often pairs were tried, in units of the mean over pairs.
-    scale, sensitivity, floor : float
+    scale, sensitivity, floor, decay : float
         As for `aq_brmdp`.
     visit_factor : function of (relative, sensitivity)
         f, one of `VISIT_FACTORS`.
@@ -187,7 +194,7 @@ def level_of(
     -------
     array [...]
     """
-    return jnp.maximum(floor, 1 - scale / jnp.sqrt(period) * visit_factor(relative, sensitivity))
+    return jnp.maximum(floor, 1 - scale / period**decay * visit_factor(relative, sensitivity))
 
 
 @dataclass(frozen=True)
@@ -198,7 +205,7 @@ class _ScheduleRules:
         live = problem.available & (problem.continuation > 0)[:, None]
 
         def risk(period: Float[Array, ""], visits: Float[Array, "state action"], options: Options) -> Quantile:
-            schedule = {name: options[name] for name in ("scale", "sensitivity", "floor")}
+            schedule = {name: options[name] for name in ("scale", "sensitivity", "floor", "decay")}
             level = adaptive_level(period, visits, **schedule, live=live, visit_factor=self.visit_factor)
             return Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))
 

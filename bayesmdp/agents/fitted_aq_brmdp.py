@@ -6,7 +6,9 @@ Song, Wang and Zhou (2026), section EC.7.7. There are no visits to count. What t
 
 a pseudo-count, and with the mean of n over the anchors (the cells' middles but the goal's) and all actions
 
-    level_k(s, a) = max(floor, 1 - scale / sqrt(k) (n(s, a) / mean n)^sensitivity),    1/2 where all actions are alike.
+    level_k(s, a) = max(floor, 1 - scale / sqrt(k) (1 - sensitivity + sensitivity n(s, a) / mean n)),
+
+and 1/2 where all actions are alike.
 
 Ours: `least`, without which targets that no draw disagrees about, such as all before Q has learned anything, would make
 the mean; the same random numbers for all draws, see :mod:`~bayesmdp.planning.fitted_q`.
@@ -75,7 +77,7 @@ def fitted_aq_brmdp(
     """
     options = {
         "scale": number("scale", scale, above=0),
-        "sensitivity": number("sensitivity", sensitivity, above=0, maximum=1),
+        "sensitivity": number("sensitivity", sensitivity, minimum=0, maximum=1),
         "floor": number("floor", floor, above=0, below=1),
         "least": number("least", least, above=0),
         "draw_scale": number("draw_scale", draw_scale, above=0),
@@ -104,7 +106,7 @@ def _judge(period: Float[Array, ""], options: Options) -> Judge:
     def judge(
         y: Float[Array, "draw place action"], anchors: Float[Array, "draw anchor action"], alike: Bool[Array, " place"]
     ) -> tuple[Float[Array, "place action"], dict[str, Float[Array, ""]]]:
-        # level = max(floor, 1 - scale / sqrt(k) (n / mean n)^sensitivity); 1/2 where all actions are alike.
+        # level = max(floor, 1 - scale / sqrt(k) (1 - kappa + kappa n / mean n)); 1/2 where all actions are alike.
         level = level_of(period, count(y) / count(anchors).mean(), **schedule)
         level = jnp.where(alike[:, None], 0.5, level)
         risk = Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))

@@ -14,7 +14,10 @@ so that
 
     c f = (1 - discount) K_r / 2 + discount delta_r K_p / 4.
 
-Ours too: the mean of no rewards is 0; K_r is 0 where rewards are known; the length of an episode, 20 by default.
+Ours too: the mean of no rewards is 0; K_r is 0 where rewards are known; the length of an episode, 20 by default; and
+`reward_noise`. The paper draws R(s, a) from "the sampled reward distribution". That may be a mean, drawn from its
+posterior, or a reward, whose noise about the mean does not shrink however much was seen: with `reward_noise` above 0 it
+is the latter. The paper's Table 2 comes out under that reading only (study ``tseb``).
 """
 
 from __future__ import annotations
@@ -22,6 +25,7 @@ from __future__ import annotations
 from typing import Any
 
 import jax.numpy as jnp
+from jax import random
 from jaxtyping import Float, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
@@ -44,6 +48,7 @@ def tseb(
     reward_weight: float = 0.5,
     bonus_scale: float | None = None,
     reward_range: float | None = None,
+    reward_noise: float = 0.0,
     episode: int | None = 20,
 ) -> Agent:
     """Plan for one posterior draw with a bonus for what is not known well (TSEB).
@@ -58,6 +63,8 @@ def tseb(
     reward_range : float, positive, optional
         delta_r, the largest reward less the least; the problem's by default, which the agent is told even where it must
         learn the rewards.
+    reward_noise : float, at least 0
+        Standard deviation of the rewards that are drawn about the drawn means; with 0 the means themselves are taken.
     episode : int, optional
         Steps from one sample to the next; None for pseudo-episodes.
 
@@ -83,7 +90,10 @@ def tseb(
     >>> bm.simulate(river, {"TSEB": agent}, steps=100, replicates=2)["mean_bonus"].dims
     ('agent', 'replicate', 'step')
     """
-    options: dict[str, float] = {"reward_weight": number("reward_weight", reward_weight, minimum=0, maximum=1)}
+    options: dict[str, float] = {
+        "reward_weight": number("reward_weight", reward_weight, minimum=0, maximum=1),
+        "reward_noise": number("reward_noise", reward_noise, minimum=0),
+    }
     if bonus_scale is not None:
         options["bonus_scale"] = number("bonus_scale", bonus_scale, minimum=0)
     if reward_range is not None:
@@ -99,6 +109,8 @@ def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
     ) -> tuple[Float[Array, "*draw state action 1"], dict[str, Float[Array, " ..."]]]:
         seen = experience(belief, state, problem)
         sampled = expected_reward(draws.transition, draws.reward)[..., 0]
+        # The key has drawn the means.
+        sampled = sampled + options["reward_noise"] * random.normal(random.fold_in(key, 1), sampled.shape)
         # K_r = |R(s, a) - mean reward seen|, K_p = 1 / max(n(s, a), 1).
         of_reward = jnp.abs(sampled - seen.reward) if learns_reward(belief) else jnp.zeros_like(sampled)
         of_kernel = 1 / jnp.maximum(seen.visits, 1)

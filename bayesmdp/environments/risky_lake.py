@@ -11,7 +11,8 @@ the goal, does not slip: it reaches the goal at once with probability ``1 - fail
     .  .  .  H      8  9 10  H
     H  .  .  G      H 13 14  G
 
-The map's holes, the risky pair, `slip` and `exit` are not recoverable from the paper's text; they are chosen here.
+The map's holes, the risky pair, `slip` and `exit` are not recoverable from the paper's text; they are chosen here. The
+shortcut may stand in another cell beside a hole.
 """
 
 from __future__ import annotations
@@ -25,10 +26,19 @@ from bayesmdp.problems.mdp import MDP
 __all__ = ["risky_lake"]
 
 HOLES, GOAL = (5, 7, 11, 12), 15
-RISKY_STATE, RISKY_ACTION, RISKY_HOLE = 6, 2, 7
+RIGHT = 2
+SHORTCUTS = (4, 6, 10)
+"""The cells to the right of which there is a hole."""
 
 
-def risky_lake(*, failure: float | None = 0.7, exit: float = 0.05, slip: float = 1 / 3, discount: float = 0.95) -> MDP:
+def risky_lake(
+    *,
+    failure: float | None = 0.7,
+    exit: float = 0.05,
+    slip: float = 1 / 3,
+    discount: float = 0.95,
+    shortcut: int = 6,
+) -> MDP:
     """A continuing FrozenLake with sticky holes and a risky shortcut.
 
     Parameters
@@ -41,6 +51,8 @@ def risky_lake(*, failure: float | None = 0.7, exit: float = 0.05, slip: float =
     slip : float in [0, 1/2]
         Probability of each perpendicular direction; the intended one has ``1 - 2 slip``.
     discount : float
+    shortcut : {4, 6, 10}
+        The cell from which *right* is risky.
 
     Returns
     -------
@@ -50,7 +62,7 @@ def risky_lake(*, failure: float | None = 0.7, exit: float = 0.05, slip: float =
     Raises
     ------
     ValueError
-        For a probability that is none.
+        For a probability that is none, or a shortcut beside no hole.
 
     Examples
     --------
@@ -62,6 +74,8 @@ def risky_lake(*, failure: float | None = 0.7, exit: float = 0.05, slip: float =
     if failure is not None and not 0 <= failure <= 1:
         raise ValueError(f"failure must lie in [0, 1], or be None for no shortcut; got {failure!r}")
     number("exit", exit, above=0, maximum=1)
+    if shortcut not in SHORTCUTS:
+        raise ValueError(f"shortcut must be a cell with a hole to its right, one of {SHORTCUTS}; got {shortcut!r}")
     rows = columns = len(MAPS["4x4"])
     neighbour = neighbours(rows, columns)
     transition = slippery(neighbour, slip)
@@ -73,8 +87,8 @@ def risky_lake(*, failure: float | None = 0.7, exit: float = 0.05, slip: float =
     transition[GOAL] = 0
     transition[GOAL][:, others] = 1 / len(others)
     if failure is not None:
-        transition[RISKY_STATE, RISKY_ACTION] = 0
-        transition[RISKY_STATE, RISKY_ACTION, [GOAL, RISKY_HOLE]] = 1 - failure, failure
+        transition[shortcut, RIGHT] = 0
+        transition[shortcut, RIGHT, [GOAL, shortcut + 1]] = 1 - failure, failure
     return MDP(
         transition=transition,
         reward=np.broadcast_to(np.arange(num_states) == GOAL, transition.shape).astype(float),

@@ -1,11 +1,13 @@
 """Where do the statements of Song, Wang and Zhou (2026), section 5.2, hold? A study declared before it was run.
 
 The risky lake (:mod:`bayesmdp.environments.risky_lake`) with slip 1/3 and .1 and a shortcut that fails with probability
-.7 and .9, a hole's exit .05: under Dirichlet(1/S) and Dirichlet(1) at discount .95 and .99. Two more cells have an exit of .01 and .2. In each cell the paper's five agents (AQ-BRMDP with C = 1,
-kappa = .25, 200 fresh draws) run 64 replicates of 5,000 steps on common random numbers, and their robust regret and,
-every 250 steps, their posterior .1-quantile value are measured on 100 draws. None of these numbers is recoverable from
-the paper's text. At slip 1/3 the shortcut that fails with probability .7 is part of the best policy, which speaks
-against that pair of numbers being the paper's; in the other three combinations it is not.
+.7 and .9, a hole's exit .05, under Dirichlet(1/S) and Dirichlet(1) at discount .95 and .99. Five more cells, all at
+slip .1 and Dirichlet(1/S), have an exit of .01 and .2, the shortcut in cell 4 in place of 6, and 20,000 steps in place
+of 5,000. In each cell the paper's five agents (AQ-BRMDP with C = 1, kappa = .25, 200 fresh draws) run 64 replicates on
+common random numbers, and their robust regret and, at 20 checkpoints, their posterior .1-quantile value are measured on
+100 draws. None of these numbers is recoverable from the paper's text. At slip 1/3 the shortcut that fails with
+probability .7 is part of the best policy, which speaks against that pair of numbers being the paper's; in the other
+three combinations it is not.
 
 ``kappa`` is their sensitivity analysis (EC.7.6, Table EC.1): the schedule's kappa on the standard lake, which has no
 shortcut, at slip 1/3, discount .95 and Dirichlet(1/S), for the visit factor as a mixture and as a power.
@@ -43,26 +45,35 @@ COMMON: Mapping[str, Any] = {
 }
 
 
-def _cell(slip: float, failure: float, prior: str, discount: float, exit: float = 0.05) -> Study:
+def _cell(slip: float, failure: float, prior: str, discount: float, steps: int = 5_000, **lake: float) -> Study:
     told, concentration = PRIORS[prior]
+    lake = {"exit": 0.05, **lake}
+    about = ", ".join(f"{name} {option:g}" for name, option in lake.items())
     return Study(
-        title=f"section 5.2: slip {slip:.2g}, failure {failure:g}, exit {exit:g}, discount {discount:g}, "
-        f"Dirichlet({told})",
-        environment_options={"failure": failure, "exit": exit, "slip": slip, "discount": discount},
+        title=f"section 5.2: slip {slip:.2g}, failure {failure:g}, {about}, discount {discount:g}, Dirichlet({told})"
+        + (f", {steps} steps" if steps != 5_000 else ""),
+        environment_options={"failure": failure, "slip": slip, "discount": discount, **lake},
         prior_options={"concentration": concentration},
         agents=paper_agents(scale=1.0, sensitivity=0.25),
         robust={"level": 0.1, "draw_scale": 34.0},
-        checkpoint_every=250,
+        steps=steps,
+        thin=steps // 5_000,
+        checkpoint_every=steps // 20,
         **COMMON,
     )
 
 
-CELLS: Mapping[str, Study] = {
+CELLS: dict[str, Study] = {
     f"{slip:.2g}-{failure:g}-{prior}-{discount:g}": _cell(slip, failure, prior, discount)
     for (prior, discount), slip, failure in product(
         (("uniform", 0.95), ("sparse", 0.95), ("uniform", 0.99), ("sparse", 0.99)), (1 / 3, 0.1), (0.7, 0.9)
     )
-} | {f"0.1-0.7-sparse-0.99-exit-{exit:g}": _cell(0.1, 0.7, "sparse", 0.99, exit) for exit in (0.01, 0.2)}
+}
+CELLS |= {f"0.1-0.7-sparse-0.99-exit-{exit:g}": _cell(0.1, 0.7, "sparse", 0.99, exit=exit) for exit in (0.01, 0.2)}
+CELLS |= {
+    f"0.1-{failure:g}-sparse-0.95-cell-4": _cell(0.1, failure, "sparse", 0.95, shortcut=4) for failure in (0.7, 0.9)
+}
+CELLS["0.1-0.7-sparse-0.99-long"] = _cell(0.1, 0.7, "sparse", 0.99, steps=20_000)
 
 KAPPA = Study(
     title="Table EC.1: the schedule's sensitivity kappa on the lake without the shortcut",

@@ -2,7 +2,10 @@
 
 RiverSwim-6 and -10; discount .95 and .99; prior Dirichlet(1/S) and Dirichlet(1); the schedule's scale C in {.5, 1, 2,
 4} and sensitivity kappa in {.1, .25, .5, 1}, with the visit factor as a mixture, and at C = 1 as a power too (the two
-are one at kappa = 1); 200 draws, fresh at each plan, or (for three agents) renewed by a tenth at each plan. In each cell all agents run 64 replicates of 5,000 steps on common random numbers, so differences are paired.
+are one at kappa = 1); 200 draws, fresh at each plan, or (for three agents) renewed by a tenth at each plan. In each
+cell all agents run 64 replicates of 5,000 steps on common random numbers, so differences are paired. The cells
+``neighbours`` have the paper's five agents under a prior that knows which states are next to each other: Dirichlet(1)
+on them, and 1e-9 elsewhere.
 The cells ``bayes`` draw each replicate's true kernel from the prior: the Bayes regret that the paper's Theorem 2
 bounds.
 
@@ -12,7 +15,6 @@ bounds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["STUDIES", "claims"]
 
 SCALES, SENSITIVITIES = (0.5, 1.0, 2.0, 4.0), (0.1, 0.25, 0.5, 1.0)
-PRIORS = {"sparse": "1/S", "uniform": "1"}
+PRIORS = {"sparse": "1/S", "uniform": "1", "neighbours": "1 on neighbours"}
 
 
 def _agents() -> dict[str, AgentSpec]:
@@ -45,9 +47,17 @@ def _agents() -> dict[str, AgentSpec]:
     return agents
 
 
+def _concentration(num_states: int, prior: str) -> float | list[list[list[float]]]:
+    """Of every next state, or of each [state, action, next_state]."""
+    if prior != "neighbours":
+        return 1 / num_states if prior == "sparse" else 1.0
+    near = [[1.0 if abs(state - other) <= 1 else 1e-9 for other in range(num_states)] for state in range(num_states)]
+    return [[row, row] for row in near]
+
+
 def _cell(num_states: int, discount: float, prior: str, *, bayes: bool = False) -> Study:
     agents = _agents()
-    if bayes:
+    if bayes or prior == "neighbours":
         agents = {name: spec for name, spec in agents.items() if not name.startswith("AQ") or name == "AQ C=1 k=0.25"}
     return Study(
         title=f"section 5.1: RiverSwim-{num_states}, discount {discount:g}, Dirichlet({PRIORS[prior]})"
@@ -55,17 +65,21 @@ def _cell(num_states: int, discount: float, prior: str, *, bayes: bool = False) 
         environment="riverswim",
         environment_options={"num_states": num_states, "discount": discount},
         prior="dirichlet_transitions",
-        prior_options={"concentration": 1 / num_states if prior == "sparse" else 1.0},
+        prior_options={"concentration": _concentration(num_states, prior)},
         agents=agents,
         bayes=bayes,
         note="declared before it was run",
     )
 
 
-STUDIES: Mapping[str, Study] = {
+STUDIES: dict[str, Study] = {
     f"{n}-{discount:g}-{prior}": _cell(n, discount, prior)
-    for n, discount, prior in product((6, 10), (0.95, 0.99), PRIORS)
-} | {f"{n}-0.95-{prior}-bayes": _cell(n, 0.95, prior, bayes=True) for n, prior in product((6, 10), PRIORS)}
+    for n, discount, prior in product((6, 10), (0.95, 0.99), ("sparse", "uniform"))
+}
+STUDIES |= {f"{n}-0.95-neighbours": _cell(n, 0.95, "neighbours") for n in (6, 10)}
+STUDIES |= {
+    f"{n}-0.95-{prior}-bayes": _cell(n, 0.95, prior, bayes=True) for n, prior in product((6, 10), ("sparse", "uniform"))
+}
 
 
 def claims(result: xr.DataTree, adaptive: str = "AQ-BRMDP") -> pd.DataFrame:

@@ -1,0 +1,163 @@
+"""When is an adaptive level better than a tuned constant one? A study declared before it was run.
+
+Song, Wang and Zhou (2026) compare AQ-BRMDP with constant levels up to one half. Here are those above, up to .95, beside
+AQ-BRMDP taken apart: its time factor (lambda_k = C / sqrt(k), or lambda = .2 throughout), its visit factor (kappa .25
+as a mixture, or none) and its floor (.1 or .5), all eight combinations. Without either factor the agent is the constant
+level .8. Two quicker schedules, C = .5 and C = .25, stand beside them.
+
+Eight problems: RiverSwim-6 at discount .95 under Dirichlet(1/S) and Dirichlet(1), and at .99; RiverSwim-10; the lakes
+of section 5.2 and of Table EC.1; Chain; and a queue of up to ten packets. ICU-Sepsis is not among them: a plan there
+draws hundreds of millions of Gamma variables, and a run has hundreds of plans.
+
+In each problem all agents run 64 replicates of 5,000 steps on common random numbers. The constant level, and the
+adaptive agent, that are best on the replicates of even number are judged on those of odd number, so that no choice
+flatters itself. Four replicates of five problems had been looked at, to see what a run costs, when this was declared.
+
+``make study STUDIES=levels`` runs every cell that ``results/`` does not hold, and writes one row an agent to
+``levels_regret.csv`` and one a statement to ``levels.csv``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from bayesmdp.studies.statements import finished_cells, mean_interval, statement_table
+from bayesmdp.studies.study import AgentSpec, Study
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import xarray as xr
+
+__all__ = ["STUDIES", "claims", "summary"]
+
+LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+TIME = {"time": {"scale": 1.0}, "": {"scale": 0.2, "decay": 0.0}}
+VISITS = {"visits": {"sensitivity": 0.25}, "": {"sensitivity": 0.0}}
+FLOORS = (0.1, 0.5)
+CONSTANT, ADAPTIVE, DEFAULT = "level", "AQ", "AQ time visits floor .1"
+
+
+def _agents() -> Mapping[str, AgentSpec]:
+    agents = {"PSRL": AgentSpec("psrl")}
+    agents |= {f"{CONSTANT} {level:g}": AgentSpec("brmdp", {"level": level}) for level in LEVELS}
+    for (time, of_time), (visits, of_visits), floor in product(TIME.items(), VISITS.items(), FLOORS):
+        if time or visits:
+            name = " ".join(filter(None, (ADAPTIVE, time, visits, f"floor .{10 * floor:g}")))
+            agents[name] = AgentSpec("aq_brmdp", {**of_time, **of_visits, "floor": floor})
+    for scale in (0.25, 0.5):
+        agents[f"{ADAPTIVE} C={scale:g}"] = AgentSpec("aq_brmdp", {"scale": scale, "sensitivity": 0.25})
+    return agents
+
+
+def _cell(environment: str, concentration: float, **options: Any) -> Study:
+    about = ", ".join(f"{name} {option}" for name, option in options.items())
+    return Study(
+        title=f"levels above one half on {environment.replace('_', ' ')} ({about}), Dirichlet({concentration:.2g})",
+        environment=environment,
+        environment_options=options,
+        prior="dirichlet_transitions",
+        prior_options={"concentration": concentration},
+        agents=_agents(),
+        note="declared before it was run",
+    )
+
+
+STUDIES: Mapping[str, Study] = {
+    "river": _cell("riverswim", 1 / 6, num_states=6, discount=0.95),
+    "river-uniform": _cell("riverswim", 1.0, num_states=6, discount=0.95),
+    "river-patient": _cell("riverswim", 1 / 6, num_states=6, discount=0.99),
+    "long-river": _cell("riverswim", 1 / 10, num_states=10, discount=0.95),
+    "lake": _cell("risky_lake", 1 / 16, failure=None, discount=0.95),
+    "risky-lake": _cell("risky_lake", 1 / 16, failure=0.7, slip=0.1, discount=0.95),
+    "chain": _cell("chain", 1 / 5, discount=0.95),
+    "queue": _cell("queue", 1 / 3, capacity=10, discount=0.95),
+}
+
+
+def claims(result: xr.DataTree) -> pd.DataFrame:
+    """The statements about one problem, each with a 95% interval over the paired replicates of odd number.
+
+    Parameters
+    ----------
+    result : DataTree
+        From a study's `run`, with all its agents.
+
+    Returns
+    -------
+    DataFrame
+        One row a statement: ``figure``, ``lower``, ``upper``, ``threshold``, ``holds`` (yes, no, or open), and
+        ``chosen``, the agents that were best on the replicates of even number.
+
+    Examples
+    --------
+    >>> import numpy as np, xarray as xr
+    >>> regret = np.arange(len(STUDIES["river"].agents) * 8.0).reshape(-1, 8, 1)
+    >>> data = xr.Dataset(
+    ...     {"regret": (("agent", "replicate", "step"), regret)}, {"agent": list(STUDIES["river"].agents)}
+    ... )
+    >>> claims(xr.DataTree(data))["chosen"].iloc[0]
+    'level 0.5, AQ time visits floor .1'
+    """
+    regret = _final(result)
+    picked, judged = regret.iloc[:, ::2].mean(axis=1), regret.iloc[:, 1::2]
+
+    def best(kind: str) -> str:
+        return str(picked[[agent for agent in regret.index if agent.startswith(kind)]].idxmin())
+
+    constant, adaptive = best(CONSTANT), best(ADAPTIVE)
+    pairs = {
+        "the adaptive agent's regret is below the constant level's by": (constant, adaptive),
+        "AQ-BRMDP as the paper has it is below the constant level by": (constant, DEFAULT),
+        "AQ-BRMDP as the paper has it is below level 0.5 by": ("level 0.5", DEFAULT),
+        "the visit factor saves, beside the time factor": ("AQ time floor .1", DEFAULT),
+        "the visit factor saves, with no time factor": ("level 0.8", "AQ visits floor .1"),
+        "the time factor saves, beside the visit factor": ("AQ visits floor .1", DEFAULT),
+        "the time factor saves, with no visit factor": ("level 0.8", "AQ time floor .1"),
+        "a floor of .5 saves": (DEFAULT, "AQ time visits floor .5"),
+        "the constant level is below PSRL by": ("PSRL", constant),
+    }
+    samples = {
+        statement: ((judged.loc[more] - judged.loc[less]).to_numpy(), 0.0) for statement, (more, less) in pairs.items()
+    }
+    return statement_table(samples).assign(chosen=f"{constant}, {adaptive}")
+
+
+def summary(result: xr.DataTree) -> pd.DataFrame:
+    """One row an agent: the mean of its final regret over replicates, with a 95% interval."""
+    import pandas as pd
+
+    rows = {agent: mean_interval(sample) for agent, sample in _final(result).iterrows()}
+    table = pd.DataFrame.from_dict(rows, orient="index", columns=["regret", "regret_lower", "regret_upper"])
+    return table.rename_axis("agent")
+
+
+def _final(result: xr.DataTree) -> pd.DataFrame:
+    """Regret at the end, of each agent in each replicate."""
+    import pandas as pd
+
+    regret = result.to_dataset()["regret"].sum("step").transpose("agent", "replicate")
+    return pd.DataFrame(regret.values, index=map(str, regret["agent"].values))
+
+
+def main(folder: str = "results", tables: str = "tutorials") -> None:
+    """Run every cell that `folder` does not hold yet, and write the two tables to `tables`.
+
+    Parameters
+    ----------
+    folder : str
+        Of the cells' results files.
+    tables : str
+        Folder of the tables, written as CSV.
+    """
+    from pathlib import Path
+
+    import pandas as pd
+
+    place, statements, figures = Path(tables), [], []
+    for cell, result in finished_cells("levels", STUDIES, folder):
+        statements.append(claims(result).assign(cell=cell))
+        figures.append(summary(result).reset_index().assign(cell=cell))
+        pd.concat(statements).set_index("cell").round(4).to_csv(place / "levels.csv")
+        pd.concat(figures).set_index(["cell", "agent"]).round(2).to_csv(place / "levels_regret.csv")
