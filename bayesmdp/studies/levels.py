@@ -138,7 +138,7 @@ def _final(result: xr.DataTree) -> pd.DataFrame:
     import pandas as pd
 
     regret = result.to_dataset()["regret"].sum("step").transpose("agent", "replicate")
-    return pd.DataFrame(regret.values, index=map(str, regret["agent"].values))
+    return pd.DataFrame(regret.values, index=list(map(str, regret["agent"].values)))
 
 
 def main(folder: str = "results", tables: str = "tutorials") -> None:
