@@ -33,6 +33,7 @@ from jaxtyping import Bool, Float, Num
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.planning import pseudo_episode_rules
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.foundation.validation import number
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.planning import Quantile, quantile_budget
@@ -99,10 +100,8 @@ def aq_brmdp(
         "decay": number("decay", decay, minimum=0),
         "draw_scale": number("draw_scale", draw_scale, above=0),
     }
-    if visit_factor not in VISIT_FACTORS:
-        raise ValueError(f"visit_factor must be one of {', '.join(VISIT_FACTORS)}; got {visit_factor!r}")
     rule = draw_rule(num_draws, draws, share)
-    static = {"visit_factor": visit_factor, **rule}
+    static = {"visit_factor": check_visit_factor(visit_factor), **rule}
     return Agent("aq-brmdp", _ScheduleRules(visit_factor), lambda mdp: make_belief(prior, mdp, **rule), options, static)
 
 
@@ -121,6 +120,14 @@ def power(relative: Num[Array, "*pair"], sensitivity: Array | float) -> Float[Ar
 
 VISIT_FACTORS: Mapping[str, VisitFactor] = {"mixture": mixture, "power": power}
 """Readings of how relative visits move a level."""
+
+
+def check_visit_factor(name: str) -> str:
+    """Return the name of a visit factor; a `ValueError` tells the names that there are."""
+    if name not in VISIT_FACTORS:
+        hint = did_you_mean(name, VISIT_FACTORS)
+        raise ValueError(f"visit_factor: there is no {name!r}; {hint}")
+    return name
 
 
 def adaptive_level(

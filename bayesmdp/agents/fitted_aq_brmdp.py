@@ -6,9 +6,9 @@ Song, Wang and Zhou (2026), section EC.7.7. There are no visits to count. What t
 
 a pseudo-count, and with the mean of n over the anchors (the cells' middles but the goal's) and all actions
 
-    level_k(s, a) = max(floor, 1 - scale / sqrt(k) (1 - sensitivity + sensitivity n(s, a) / mean n)),
+    level_k(s, a) = max(floor, 1 - scale / sqrt(k) f(n(s, a) / mean n)),
 
-and 1/2 where all actions are alike.
+f the visit factor of :mod:`~bayesmdp.agents.aq_brmdp`, and 1/2 where all actions are alike.
 
 Ours: `least`, without which targets that no draw disagrees about, such as all before Q has learned anything, would make
 the mean; the same random numbers for all draws, see :mod:`~bayesmdp.planning.fitted_q`.
@@ -16,11 +16,14 @@ the mean; the same random numbers for all draws, see :mod:`~bayesmdp.planning.fi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Literal
+
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from bayesmdp.agents.agent import Agent, Options
-from bayesmdp.agents.aq_brmdp import level_of
+from bayesmdp.agents.aq_brmdp import VISIT_FACTORS, check_visit_factor, level_of
 from bayesmdp.agents.families.fitted_q import fitted_agent
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
@@ -37,6 +40,7 @@ def fitted_aq_brmdp(
     scale: float = 1.0,
     sensitivity: float = 0.25,
     floor: float = 0.1,
+    visit_factor: Literal["mixture", "power"] = "mixture",
     least: float = 0.01,
     num_draws: int = 32,
     draw_scale: float = 10.0,
@@ -52,7 +56,7 @@ def fitted_aq_brmdp(
     ----------
     prior, approximation, iterations, places, samples, room
         As for `fitted_psrl`.
-    scale, sensitivity, floor
+    scale, sensitivity, floor, visit_factor
         As for `aq_brmdp`.
     least : float, positive
         Disagreements below count as this one.
@@ -85,8 +89,9 @@ def fitted_aq_brmdp(
     return fitted_agent(
         "fitted-aq-brmdp",
         prior,
-        _judge,
+        _Adapting(check_visit_factor(visit_factor)),
         options,
+        chosen={"visit_factor": visit_factor},
         num_draws=num_draws,
         by=approximation,
         iterations=iterations,
@@ -96,21 +101,30 @@ def fitted_aq_brmdp(
     )
 
 
-def _judge(period: Float[Array, ""], options: Options) -> Judge:
-    schedule = {name: options[name] for name in ("scale", "sensitivity", "floor")}
+@dataclass(frozen=True)
+class _Adapting:
+    """The judge's maker."""
 
-    def count(y: Float[Array, "draw place action"]) -> Float[Array, "place action"]:
-        # n = 1 / max(u, least)^2, u the standard deviation over draws.
-        return 1 / jnp.maximum(y.std(0), options["least"]) ** 2
+    visit_factor: str
 
-    def judge(
-        y: Float[Array, "draw place action"], anchors: Float[Array, "draw anchor action"], alike: Bool[Array, " place"]
-    ) -> tuple[Float[Array, "place action"], dict[str, Float[Array, ""]]]:
-        # level = max(floor, 1 - scale / sqrt(k) (1 - kappa + kappa n / mean n)); 1/2 where all actions are alike.
-        level = level_of(period, count(y) / count(anchors).mean(), **schedule)
-        level = jnp.where(alike[:, None], 0.5, level)
-        risk = Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))
-        short = jnp.mean(jnp.asarray(risk.num_draws) > len(y), dtype=float)
-        return risk.value(y), {"level": level.mean(), "uncertainty": anchors.std(0).mean(), "short": short}
+    def __call__(self, period: Float[Array, ""], options: Options) -> Judge:
+        schedule = {name: options[name] for name in ("scale", "sensitivity", "floor")}
+        factor = VISIT_FACTORS[self.visit_factor]
 
-    return judge
+        def count(y: Float[Array, "draw place action"]) -> Float[Array, "place action"]:
+            # n = 1 / max(u, least)^2, u the standard deviation over draws.
+            return 1 / jnp.maximum(y.std(0), options["least"]) ** 2
+
+        def judge(
+            y: Float[Array, "draw place action"],
+            anchors: Float[Array, "draw anchor action"],
+            alike: Bool[Array, " place"],
+        ) -> tuple[Float[Array, "place action"], dict[str, Float[Array, ""]]]:
+            # level = max(floor, 1 - scale / sqrt(k) f(n / mean n)); 1/2 where all actions are alike.
+            level = level_of(period, count(y) / count(anchors).mean(), **schedule, visit_factor=factor)
+            level = jnp.where(alike[:, None], 0.5, level)
+            risk = Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))
+            short = jnp.mean(jnp.asarray(risk.num_draws) > len(y), dtype=float)
+            return risk.value(y), {"level": level.mean(), "uncertainty": anchors.std(0).mean(), "short": short}
+
+        return judge

@@ -8,7 +8,8 @@ numbers are in the text.
   whose prior is all but certain of the truth, so that what it loses is the price of fitted Q, not of learning.
 - ``linear``: the same with Q linear in the same 20 features.
 
-All agents of a cell run on the same random numbers. Regret is V* - V^policy on a mesh of 784 points.
+AQ-BRMDP's visit factor is the power, which was its only one when the study was run. All agents of a cell run on the
+same random numbers. Regret is V* - V^policy on a mesh of 784 points.
 
 ``make study STUDIES=slippery_lake`` runs what ``results/`` does not hold and writes ``slippery_lake.csv`` and
 ``slippery_lake_curves.csv``.
@@ -40,7 +41,7 @@ def _cell(title: str, approximation: str) -> Study:
         agents={
             "PSRL": AgentSpec("fitted_psrl", options),
             "BRMDP-0.3": AgentSpec("fitted_brmdp", {"level": 0.3, **options}),
-            "AQ-BRMDP": AgentSpec("fitted_aq_brmdp", options),
+            "AQ-BRMDP": AgentSpec("fitted_aq_brmdp", {"visit_factor": "power", **options}),
             "told": AgentSpec("fitted_psrl", options, "slippery_lake", TRUTH),
         },
         steps=2_000,

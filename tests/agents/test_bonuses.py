@@ -177,6 +177,22 @@ def test_the_bonus_of_tseb_by_its_formula():
     assert float(state.account["mean_bonus"]) == pytest.approx(0.01 * f.mean(), rel=1e-12)
 
 
+def test_rewards_that_tseb_draws_scatter_about_the_means_as_told():
+    """One pair, whose value is its reward / (1 - discount): the spread does not shrink with what was seen."""
+    pair = bm.MDP(transition=np.ones((1, 1, 1)), reward=np.full((1, 1), 3.0), discount=0.5)
+    prior = dirichlet_transitions(pair)
+    for noise in (0.0, 2.0):
+        agent = agents.tseb(prior, reward_weight=1.0, reward_noise=noise)
+        with jax.enable_x64(True):
+            rules = agent.rules(agent.make_belief(pair), pair.problem, agent.options)
+            begin = jax.jit(lambda key, rules=rules: rules.begin(key, rules.init(key)).value[0])
+            values = np.array([begin(key) for key in jax.random.split(jax.random.key(0), 400)])
+        if noise:
+            assert_p_value(stats.kstest((values / 2 - 3) / noise, "norm").pvalue, "rewards drawn")
+        else:
+            np.testing.assert_allclose(values, 6.0, rtol=1e-12)
+
+
 def test_experience_is_the_empirical_mdp():
     counts = some_counts()
     with jax.enable_x64(True):

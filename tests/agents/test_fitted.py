@@ -8,7 +8,7 @@ import numpyro.distributions as dist
 import pytest
 
 import bayesmdp as bm
-from bayesmdp.agents.fitted_aq_brmdp import _judge
+from bayesmdp.agents.fitted_aq_brmdp import _Adapting
 from bayesmdp.planning import Draws, LinearQ, NeuralQ, Quantile, fitted_q_iteration, policy_iteration
 from bayesmdp.planning.fitted_q import simulated_targets
 
@@ -109,17 +109,21 @@ def test_draws_that_are_alike_agree_exactly():
     assert np.ptp(np.asarray(y), axis=0).max() == 0
 
 
-def test_the_adaptive_level_is_the_papers():
+@pytest.mark.parametrize("reading", ["mixture", "power"])
+def test_the_adaptive_level_is_the_papers(reading):
     rng = np.random.default_rng(1)
     y, anchors = rng.normal(0, rng.uniform(0.001, 0.3, (7, 4)), (32, 7, 4)), rng.normal(0, 0.1, (32, 15, 4))
     options = {"scale": 1.3, "sensitivity": 0.4, "floor": 0.2, "least": 0.01, "draw_scale": 3.0}
     alike = np.arange(7) == 6
     with jax.enable_x64(True):
-        target, told = _judge(jnp.asarray(9.0), options)(jnp.asarray(y), jnp.asarray(anchors), jnp.asarray(alike))
+        target, told = _Adapting(reading)(jnp.asarray(9.0), options)(
+            jnp.asarray(y), jnp.asarray(anchors), jnp.asarray(alike)
+        )
         budget = np.asarray(bm.planning.quantile_budget(jnp.asarray(0.5), 3.0))
     count = 1 / np.maximum(y.std(0), 0.01) ** 2
     mean = (1 / np.maximum(anchors.std(0), 0.01) ** 2).mean()
-    level = np.maximum(0.2, 1 - 1.3 / 3 * (0.6 + 0.4 * count / mean))
+    factor = {"mixture": 0.6 + 0.4 * count / mean, "power": (count / mean) ** 0.4}[reading]
+    level = np.maximum(0.2, 1 - 1.3 / 3 * factor)
     level[6] = 0.5
     assert float(told["level"]) == pytest.approx(level.mean())
     assert float(told["uncertainty"]) == pytest.approx(anchors.std(0).mean())

@@ -9,7 +9,7 @@ import pytest
 from jax import lax, random
 
 from bayesmdp import MDP, environments, simulate
-from bayesmdp.agents import aq_brmdp, psrl
+from bayesmdp.agents import aq_brmdp, brmdp, psrl
 from bayesmdp.agents.aq_brmdp import adaptive_level, mixture, power
 from bayesmdp.models import dirichlet_transitions
 from bayesmdp.planning import Draws, Mean, Quantile, policy_iteration
@@ -36,6 +36,20 @@ def test_the_visit_factors_of_all_pairs_sum_to_their_number(sensitivity):
         relative /= relative.mean()
         assert mixture(relative, sensitivity).sum() == pytest.approx(21, rel=1e-13)
         assert power(relative, sensitivity).sum() < 21 or sensitivity == 1
+
+
+def test_without_its_factors_it_is_the_agent_of_one_level():
+    river = environments.riverswim(6)
+    prior = dirichlet_transitions(river, concentration=1 / 6)
+    bare = aq_brmdp(prior, scale=0.3, sensitivity=0.0, decay=0.0, num_draws=50)
+    result = simulate(river, {"bare": bare, "level": brmdp(prior, level=0.7, num_draws=50)}, steps=300, replicates=2)
+    assert np.unique(result["level"].sel(agent="bare")).tolist() == pytest.approx([0.7])
+    np.testing.assert_array_equal(*result["state"].values)
+    # The time factor alone: levels rise with the pseudo-episode and are the same for all pairs.
+    visits = np.arange(12.0).reshape(6, 2)
+    for decay in (0.5, 1.0):
+        level = adaptive_level(9.0, visits, scale=1.0, sensitivity=0.0, floor=0.1, decay=decay)
+        np.testing.assert_allclose(level, np.full((6, 2), 1 - 9.0**-decay), rtol=1e-6)
 
 
 def test_level_falls_with_visits_and_rises_with_periods():

@@ -66,8 +66,9 @@ def by_compass(cell: int, name: str) -> int:
 
 @pytest.mark.parametrize("failure", [0.7, 0.9, None])
 @pytest.mark.parametrize("slip", [1 / 3, 0.1])
-def test_risky_lake_row_by_row(failure, slip):
-    lake = risky_lake(failure=failure, exit=0.2, slip=slip)
+@pytest.mark.parametrize("shortcut", [4, 6, 10])
+def test_risky_lake_row_by_row(failure, slip, shortcut):
+    lake = risky_lake(failure=failure, exit=0.2, slip=slip, shortcut=shortcut)
     letters = "".join(LAKE)
     beside = {"left": ("up", "down"), "right": ("up", "down"), "up": ("left", "right"), "down": ("left", "right")}
     for cell, action in np.ndindex(16, 4):
@@ -77,8 +78,8 @@ def test_risky_lake_row_by_row(failure, slip):
         elif letters[cell] == "H":
             row[by_compass(cell, name)] += 0.2
             row[cell] += 0.8
-        elif (cell, name) == (6, "right") and failure is not None:
-            row[letters.index("G")], row[7] = 1 - failure, failure
+        elif (cell, name) == (shortcut, "right") and failure is not None:
+            row[letters.index("G")], row[shortcut + 1] = 1 - failure, failure
         else:
             row[by_compass(cell, name)] += 1 - 2 * slip
             for other in beside[name]:
@@ -164,6 +165,7 @@ BAD = {
     "unknown cell": (lambda: environments.frozen_lake(["SX", "FG"]), r"map\[0\]\[1\] is 'X'"),
     "no goal": (lambda: environments.frozen_lake(["SF", "FF"]), "at least one G"),
     "failure above 1": (lambda: risky_lake(failure=1.2), r"failure must lie in \[0, 1\], or be None.*got 1.2"),
+    "a shortcut beside no hole": (lambda: risky_lake(shortcut=0), r"one of \(4, 6, 10\); got 0"),
     "no way out of a hole": (lambda: risky_lake(exit=0.0), "exit must be a number above 0 and at most 1; got 0"),
     "slip too large": (lambda: environments.frozen_lake(slip=0.7), "slip must lie in"),
 }

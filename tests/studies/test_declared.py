@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from bayesmdp.studies import STUDIES, Study, draw_reuse, find, risky_lake
+from bayesmdp.studies import STUDIES, Study, draw_reuse, find, levels, risky_lake
 
 # The full recommendation engine has 4,521 states: its oracle takes twenty seconds. The small one is made alike.
 LARGE = "mtsrl/recommendation"
@@ -21,12 +21,14 @@ def test_every_study_can_be_made(name):
 
 
 def test_the_grid_is_what_the_module_says():
-    assert len(risky_lake.CELLS) == 14
+    assert len(risky_lake.CELLS) == 21
     for name, study in risky_lake.CELLS.items():
         lake = study.make_mdp()
         slip, failure, prior, discount, *_ = name.split("-")
         right = lake.action_index("right")
-        assert lake.transition[6, right, 7] == float(failure) and lake.discount == float(discount)
+        shortcut = 4 if name.endswith("cell-4") else 6
+        assert lake.transition[shortcut, right, shortcut + 1] == float(failure) and lake.discount == float(discount)
+        assert (study.steps, study.replicates) == (20_000 if name.endswith("long") else 5_000, 64)
         assert round(1 - lake.transition[0, right, 1], 2) == round(2 * float(slip), 2) or slip == "0.33"
         assert study.prior_options["concentration"] == (1 / 16 if prior == "sparse" else 1)
         assert len(study.agents) == 5
@@ -97,12 +99,29 @@ def test_main_writes_the_tables(tmp_path, monkeypatch, lake_result):
 
     monkeypatch.setattr(risky_lake, "finished_cells", finished)
     risky_lake.main(tmp_path, tmp_path)
-    assert len(pd.read_csv(tmp_path / "risky_lake.csv")) == 14 * 11
+    assert len(pd.read_csv(tmp_path / "risky_lake.csv")) == 21 * 11
     table = pd.read_csv(tmp_path / "risky_lake_regret.csv", index_col=["cell", "agent"])
-    assert len(table) == 14 * 5
+    assert len(table) == 21 * 5
     mean = lake_result["quantile_value"].sel(agent="BRMDP-0.3").values.mean()
     assert table.loc[("0.1-0.7-sparse-0.99", "BRMDP-0.3"), "quantile_value"] == pytest.approx(mean, abs=1e-4)
     assert pd.read_csv(tmp_path / "risky_lake_kappa.csv")["agent"].tolist() == lake_result["agent"].values.tolist()
+
+
+def test_the_best_agents_are_chosen_on_one_half_and_judged_on_the_other():
+    import xarray as xr
+
+    names = list(find("levels/river").agents)
+    regret = np.random.default_rng(0).normal(10.0, 0.1, (len(names), 8, 1))
+    regret[names.index("level 0.7"), ::2] -= 5  # lucky on the replicates that choose
+    regret[names.index("level 0.7"), 1::2] += 2
+    regret[names.index("AQ C=0.5")] -= 3
+    result = xr.DataTree(xr.Dataset({"regret": (("agent", "replicate", "step"), regret)}, {"agent": names}))
+    table = levels.claims(result).set_index("statement")
+    assert (table["chosen"] == "level 0.7, AQ C=0.5").all()
+    adaptive = table.loc["the adaptive agent's regret is below the constant level's by"]
+    assert adaptive["holds"] == "yes" and adaptive["figure"] == pytest.approx(5, abs=0.3)
+    assert table.loc["the constant level is below PSRL by", "holds"] == "no"
+    assert levels.summary(result).loc["AQ C=0.5", "regret"] == pytest.approx(7, abs=0.2)
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ def test_settings_are_what_the_module_says():
         assert "reward" in dict(agents[next(iter(agents))].make_belief(mdp).dims), name
     lambdas = [spec.options["reward_weight"] for spec in tseb.STUDIES["chain"].agents.values()]
     np.testing.assert_allclose(lambdas, np.linspace(0, 1, 11))
-    assert (tseb.STUDIES["chain"].steps, tseb.STUDIES["queue"].steps) == (1_000, 20_000)
+    assert (tseb.STUDIES["chain"].steps, tseb.STUDIES["queue"].steps) == (1_000, 10_000)
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +40,20 @@ def test_tables_by_hand(result):
     assert bonus.shape == (3, 2) and bonus.index.tolist() == [1, 2, 3]
     at_second = result["mean_bonus"].values[1, :, 20].mean()
     assert bonus.loc[2, "TSEB 0.5"] == pytest.approx(at_second, rel=1e-6)
+
+
+def test_packets_served_are_those_that_came_and_are_not_held_any_more():
+    """Counted by the world's own moves, in expectation: what arrives is served or held at the end."""
+    study = find("tseb/queue").with_agents(["lambda 0", "lambda 1"])
+    result = study.run(steps=3_000, replicates=20)
+    table = tseb.served_table(result)
+    held = result["state"].isel(step=-1).mean("replicate")
+    for agent in ("lambda 0", "lambda 1"):
+        arrived = 0.5 * 3_000 - float(held.sel(agent=agent))
+        half = table.loc[agent, "served"] - table.loc[agent, "served_lower"]
+        assert abs(table.loc[agent, "served"] - arrived) < 4 * half
+        assert table.loc[agent, "reward"] == pytest.approx(float(result["reward"].sel(agent=agent).sum("step").mean()))
+    assert np.ptp(table["served"]) < 100 < np.ptp(table["reward"])
 
 
 def test_windows_hide_single_steps():

@@ -7,7 +7,7 @@ of Q is improved from where it was; after each step the pseudo-episode ends with
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -149,6 +149,7 @@ def fitted_agent(
     judge: Callable[[Array, Options], Judge],
     options: dict[str, float],
     *,
+    chosen: Mapping[str, str] | None = None,
     num_draws: int,
     by: str | Approximation,
     iterations: int,
@@ -167,6 +168,8 @@ def fitted_agent(
         ``judge(period, options) -> Judge``; a module-level function.
     options : dict
         Numbers that the judge reads.
+    chosen : mapping of str to str, optional
+        What else the judge was made with, for the agent's description.
     num_draws : int
         Posterior draws of a plan.
     by : {"neural", "linear"} or Approximation
@@ -203,7 +206,7 @@ def fitted_agent(
         FittedRules(judge, simulator, approximate, iterations, places, samples),
         make_belief,
         options,
-        {**static, "approximation": repr(approximate)},
+        {**static, "approximation": repr(approximate), **(chosen or {})},
         objectives=("discounted",),
         spaces=("simulated",),
     )
