@@ -22,7 +22,6 @@
 
 # %%
 import os
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -34,12 +33,12 @@ from scipy.stats import norm
 import bayesmdp as bm
 from bayesmdp.agents.aq_brmdp import adaptive_level
 from bayesmdp.studies import find
+from bayesmdp.studies.tables import stored_table
 
 bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
 
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
 DRAWS = 50 if SMALL else 1_000
-HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
 
 # %% [markdown]
 # ## The level is an attitude to risk
@@ -238,7 +237,7 @@ plt.show()
 # interval lies at or below it; else the case is *open*.
 
 # %%
-claims = pd.read_csv(HERE / "river_schedule.csv")
+claims = stored_table("river_schedule")
 claims = claims[~claims["adaptive"].str.contains("renewed", na=False)]
 claims[["C", "kappa"]] = claims["adaptive"].str.extract(r"C=([\d.]+) k=([\d.]+)").astype(float)
 cell = claims["cell"].str.extract(r"^(\d+)-([\d.]+)-([a-z]+)(-bayes)?$")

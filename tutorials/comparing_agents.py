@@ -27,7 +27,6 @@
 
 # %%
 import os
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,12 +36,12 @@ from scipy import stats
 import bayesmdp as bm
 from bayesmdp.results.comparison import option_effects, paired_differences, settings_table
 from bayesmdp.results.comparison_plots import plot_differences, plot_effects
+from bayesmdp.studies.tables import stored_table
 from bayesmdp.sweeps import read_sweep_file, shipped_sweeps
 
 bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
 
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
-HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
 BLUE, ORANGE, RED, GREY = "#0072B2", "#E69F00", "#D55E00", "0.5"
 
 
@@ -84,7 +83,7 @@ print(
 # standard error of each setting's difference from PSRL, paired, over that of two independent samples.
 
 # %%
-table = pd.read_csv(HERE / "aq_schedule.csv", index_col=[0, 1, 2, 3, 4, 5]).rename(columns=int)
+table = stored_table("aq_schedule", index_col=[0, 1, 2, 3, 4, 5]).rename(columns=int)
 table.columns.name = "replicate"
 table.attrs["problem"] = ["discount", "concentration"]
 first, second = (table.xs(seed, level="seed") for seed in (0, 1))

@@ -24,21 +24,19 @@
 
 # %%
 import os
-from pathlib import Path
 
 import arviz as az
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
 import bayesmdp as bm
 from bayesmdp.problems.simulated_mdp import next_states
+from bayesmdp.studies.tables import stored_table
 
 bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
 
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
-HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
 BLUE, ORANGE, RED, GREY = "#0072B2", "#E69F00", "#D55E00", "0.5"
 
 
@@ -141,12 +139,12 @@ print(run["regret"].sum("step").mean("replicate").round(1).to_series().to_string
 # mesh, whose best value is within .3% of that of a finer one.
 
 # %%
-table = pd.read_csv(HERE / "slippery_lake.csv").set_index(["cell", "agent"])
+table = stored_table("slippery_lake").set_index(["cell", "agent"])
 shown = ["regret", "regret_lower", "regret_upper", "saved", "saved_lower", "saved_upper", "last_tenth", "reward"]
 print(table[shown].round(1).to_string())
 
 # %%
-curves = pd.read_csv(HERE / "slippery_lake_curves.csv")
+curves = stored_table("slippery_lake_curves")
 colours = {"PSRL": BLUE, "AQ-BRMDP": ORANGE, "BRMDP-0.3": GREY, "told": "black"}
 fig, axes = plt.subplots(1, 2, figsize=(9.5, 3.8), layout="constrained")
 for ax, cell in zip(axes, ["neural", "linear"], strict=True):

@@ -24,20 +24,18 @@
 
 # %%
 import os
-from pathlib import Path
 
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 
 import bayesmdp as bm
 from bayesmdp.models import dirichlet_transitions, normal_rewards
+from bayesmdp.studies.tables import stored_table
 
 bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
 
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
-HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
 BLUE, ORANGE, GREEN, PINK, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "0.5"
 
 
@@ -184,52 +182,46 @@ print(
 # sampling, lambda = 0 does nothing but explore. The study `tseb` was declared before it was run; these are its tables.
 
 # %%
-tables = {name: HERE / f"{name}.csv" for name in ("tseb", "tseb_bonus", "tseb_agents")}
-have = all(path.exists() for path in tables.values())
-if have:
-    rewards = pd.read_csv(tables["tseb"])
-    fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-    for ax, cell, title in zip(axes, ("chain", "queue"), ("Chain, 1,000 steps", "Queue, 20,000 steps"), strict=True):
-        rows = rewards[rewards["cell"] == cell]
-        weight = rows["agent"].str.extract(r"lambda ([\d.]+)")[0].astype(float)
-        error = np.abs(rows[["reward_lower", "reward_upper"]].sub(rows["reward"], axis=0)).T.to_numpy()
-        ax.errorbar(weight, rows["reward"], error, fmt="o-", color=BLUE, markersize=4)
-        ax.set(xlabel="lambda", ylabel="total reward")
-        ax.set_title(title, loc="left")
-    lost = rows["reward"].iloc[0]
-    axes[1].set_ylim(3_000, 5_400)
-    axes[1].annotate(f"lambda = 0: {lost:,.0f}", (0.14, 3_050), color=GREY)
-    axes[1].axhline(0.2604 * 20_000, color=GREY, linewidth=1)
-    axes[1].annotate("the optimal average reward", (0.02, 0.2604 * 20_000 + 30), color=GREY)
-    fig.suptitle("Tables 2 and 3: reward against lambda (means of 100 runs, 95% intervals)", x=0.01, ha="left")
-    tidy(axes)
-    plt.show()
-    print(rewards[rewards["cell"] == "chain"].drop(columns="cell").to_string(index=False))
+rewards = stored_table("tseb")
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+for ax, cell, title in zip(axes, ("chain", "queue"), ("Chain, 1,000 steps", "Queue, 20,000 steps"), strict=True):
+    rows = rewards[rewards["cell"] == cell]
+    weight = rows["agent"].str.extract(r"lambda ([\d.]+)")[0].astype(float)
+    error = np.abs(rows[["reward_lower", "reward_upper"]].sub(rows["reward"], axis=0)).T.to_numpy()
+    ax.errorbar(weight, rows["reward"], error, fmt="o-", color=BLUE, markersize=4)
+    ax.set(xlabel="lambda", ylabel="total reward")
+    ax.set_title(title, loc="left")
+lost = rows["reward"].iloc[0]
+axes[1].set_ylim(3_000, 5_400)
+axes[1].annotate(f"lambda = 0: {lost:,.0f}", (0.14, 3_050), color=GREY)
+axes[1].axhline(0.2604 * 20_000, color=GREY, linewidth=1)
+axes[1].annotate("the optimal average reward", (0.02, 0.2604 * 20_000 + 30), color=GREY)
+fig.suptitle("Tables 2 and 3: reward against lambda (means of 100 runs, 95% intervals)", x=0.01, ha="left")
+tidy(axes)
+plt.show()
+print(rewards[rewards["cell"] == "chain"].drop(columns="cell").to_string(index=False))
 
 # %%
-if have:
-    scale = rewards[rewards["cell"] == "chain-scale"].copy()
-    parts = scale["agent"].str.extract(r"lambda ([\d.]+), c = (.*)")
-    scale["lambda"], scale["c"] = parts[0].astype(float), parts[1]
-    scale = scale[(scale["c"] != "0") | (scale["lambda"] > 0)]  # nothing to plan for: every action is as good
-    fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
-    for (name, rows), colour in zip(scale.groupby("c", sort=False), (RED, ORANGE, GREEN, GREY), strict=True):
-        error = np.abs(rows[["reward_lower", "reward_upper"]].sub(rows["reward"], axis=0)).T.to_numpy()
-        axes[0].errorbar(
-            rows["lambda"], rows["reward"], error, fmt="o-", color=colour, markersize=4, label=f"c = {name}"
-        )
-    axes[0].set(xlabel="lambda", ylabel="total reward", title="the scale of the bonus")
-    axes[0].legend(frameon=False, fontsize=8)
-    bonus = pd.read_csv(tables["tseb_bonus"], index_col="episode")
-    for name, colour in (("lambda 0", RED), ("lambda 0.5", GREEN), ("lambda 1", BLUE)):
-        axes[1].plot(bonus.index, bonus[name], color=colour, label=name)
-    axes[1].set(xlabel="episode", ylabel="mean bonus over pairs", title="the f-function (Figure 2)", yscale="log")
-    axes[1].legend(frameon=False, fontsize=8)
-    for ax in axes:
-        ax.set_title(ax.get_title(), loc="left")
-        ax.set_title("", loc="center")
-    tidy(axes)
-    plt.show()
+scale = rewards[rewards["cell"] == "chain-scale"].copy()
+parts = scale["agent"].str.extract(r"lambda ([\d.]+), c = (.*)")
+scale["lambda"], scale["c"] = parts[0].astype(float), parts[1]
+scale = scale[(scale["c"] != "0") | (scale["lambda"] > 0)]  # nothing to plan for: every action is as good
+fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
+for (name, rows), colour in zip(scale.groupby("c", sort=False), (RED, ORANGE, GREEN, GREY), strict=True):
+    error = np.abs(rows[["reward_lower", "reward_upper"]].sub(rows["reward"], axis=0)).T.to_numpy()
+    axes[0].errorbar(rows["lambda"], rows["reward"], error, fmt="o-", color=colour, markersize=4, label=f"c = {name}")
+axes[0].set(xlabel="lambda", ylabel="total reward", title="the scale of the bonus")
+axes[0].legend(frameon=False, fontsize=8)
+bonus = stored_table("tseb_bonus", index_col="episode")
+for name, colour in (("lambda 0", RED), ("lambda 0.5", GREEN), ("lambda 1", BLUE)):
+    axes[1].plot(bonus.index, bonus[name], color=colour, label=name)
+axes[1].set(xlabel="episode", ylabel="mean bonus over pairs", title="the f-function (Figure 2)", yscale="log")
+axes[1].legend(frameon=False, fontsize=8)
+for ax in axes:
+    ax.set_title(ax.get_title(), loc="left")
+    ax.set_title("", loc="center")
+tidy(axes)
+plt.show()
 
 # %% [markdown]
 # - **Table 2, the pattern: in part.** Every lambda from .1 on earns about twice what lambda = 0 does (1.94 to 2.20
@@ -250,21 +242,20 @@ if have:
 # ## 5. Side by side
 
 # %%
-if have:
-    agents = pd.read_csv(tables["tseb_agents"])
-    worlds = agents["cell"].unique()
-    fig, axes = plt.subplots(1, len(worlds), figsize=(11, 3.8), sharey=True, layout="constrained")
-    for ax, cell in zip(axes, worlds, strict=True):
-        rows = agents[agents["cell"] == cell].iloc[::-1]
-        error = np.abs(rows[["suboptimal_lower", "suboptimal_upper"]].sub(rows["suboptimal"], axis=0)).T.to_numpy()
-        ax.errorbar(rows["suboptimal"], rows["agent"], xerr=error, fmt="o", color=BLUE)
-        ax.set_title(cell.removeprefix("all-"), loc="left")
-        ax.set_xlim(0, None)
-    fig.supxlabel("steps, of 2,000, under a policy more than 1 from optimal")
-    fig.suptitle("The PAC question: how many steps are far from optimal?", x=0.01, ha="left")
-    tidy(axes)
-    plt.show()
-    print(agents.set_index(["cell", "agent"])[["reward", "regret", "suboptimal"]].round(3).to_string())
+agents = stored_table("tseb_agents")
+worlds = agents["cell"].unique()
+fig, axes = plt.subplots(1, len(worlds), figsize=(11, 3.8), sharey=True, layout="constrained")
+for ax, cell in zip(axes, worlds, strict=True):
+    rows = agents[agents["cell"] == cell].iloc[::-1]
+    error = np.abs(rows[["suboptimal_lower", "suboptimal_upper"]].sub(rows["suboptimal"], axis=0)).T.to_numpy()
+    ax.errorbar(rows["suboptimal"], rows["agent"], xerr=error, fmt="o", color=BLUE)
+    ax.set_title(cell.removeprefix("all-"), loc="left")
+    ax.set_xlim(0, None)
+fig.supxlabel("steps, of 2,000, under a policy more than 1 from optimal")
+fig.suptitle("The PAC question: how many steps are far from optimal?", x=0.01, ha="left")
+tidy(axes)
+plt.show()
+print(agents.set_index(["cell", "agent"])[["reward", "regret", "suboptimal"]].round(3).to_string())
 
 # %% [markdown]
 # - No agent wins everywhere. BEB is far from optimal for the fewest steps on Chain, MBIE-EB on RiverSwim, on Queue one

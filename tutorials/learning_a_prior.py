@@ -24,7 +24,6 @@
 
 # %%
 import os
-from pathlib import Path
 
 import arviz as az
 import jax
@@ -39,11 +38,11 @@ from bayesmdp.model_reading.read_model import sample_prior
 from bayesmdp.models import dirichlet_transitions, gaussian_q, gaussian_q_tasks, river_current
 from bayesmdp.posterior.closed_forms.q_values import read_gaussian
 from bayesmdp.posterior.inference.q_values import statistics_of
+from bayesmdp.studies.tables import stored_table
 
 bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
 
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
-HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
 BLUE, ORANGE, GREEN, PINK, RED, GREY = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "0.5"
 
 
@@ -226,7 +225,7 @@ print(table[table["tasks"] == SIZES[0]].round(3).to_string(index=False))
 # customers react to what they were shown. First regret a task over the last quarter of the tasks; then the claims.
 
 # %%
-study = pd.read_csv(HERE / "mtsrl.csv")
+study = stored_table("mtsrl")
 shown = ["RLSVI", "oracle", "MTSRL", "MTSRL+", "empirical Bayes", "bandit", "AdaTS", "full Bayes"]
 print(
     study[study["agent"].isin(shown)]
@@ -237,11 +236,11 @@ print(
 )
 
 # %%
-claims = pd.read_csv(HERE / "mtsrl_claims.csv")
+claims = stored_table("mtsrl_claims")
 print(claims.pivot(index="statement", columns="cell", values="holds").fillna("").to_string())
 
 # %%
-curves = pd.read_csv(HERE / "mtsrl_curves.csv")
+curves = stored_table("mtsrl_curves")
 full = curves[curves["cell"] == "recommendation"].set_index("task")
 fig, ax = plt.subplots(figsize=(7.5, 4), layout="constrained")
 STYLES = {

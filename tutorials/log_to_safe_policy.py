@@ -44,13 +44,13 @@ from bayesmdp.models import dirichlet_transitions
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.posterior.dirichlet_evidence import WEIGHTS
 from bayesmdp.studies.icu_sepsis import treat
+from bayesmdp.studies.tables import stored_table
 
 bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
 
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
 PATIENTS, DRAWS = (30, 20) if SMALL else (1_000, 100)
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.45"
-HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
 
 # %% [markdown]
 # ## The file
@@ -215,45 +215,42 @@ print(chosen.round(3).to_string())
 # of several sizes, and compares. (There the names of all states are known, also of those that a small log never saw.)
 
 # %%
-table = HERE / "icu_sepsis.csv"
-if table.exists():
-    study = pd.read_csv(table)
-    sizes = study["patients"].unique()
-    fig, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
-    lines = {
-        ("mean", "promise"): (BLUE, "the mean plan's promise"),
-        ("quantile 0.1", "quantile_value"): (GREEN, "posterior 0.1-quantile value of the quantile plan's policy"),
-        ("quantile 0.1", "delivered"): ("black", "what that policy delivers"),
-        ("quantile 0.1", "promise"): (ORANGE, "the quantile plan's promise"),
-    }
-    for ax, (prior, part) in zip(axes, study.groupby("prior", sort=False), strict=True):
-        for (plan, figure), (colour, label) in lines.items():
-            line = part[part["plan"] == plan]
-            ax.plot(line["patients"], line[figure], color=colour, marker="o", markersize=4, label=label)
-            ends = line[figure + "_lower"], line[figure + "_upper"]
-            ax.fill_between(line["patients"], *ends, color=colour, alpha=0.15, linewidth=0)
-        for name in ("clinicians", "optimal"):
-            ax.axhline(study[name].iloc[0], color=GREY, linewidth=1, linestyle=":", zorder=0)
-        ax.set_xscale("log")
-        ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
-        ax.minorticks_off()
-        ax.set(xlabel="patients in the log", ylim=(0, 1))
-        ax.set_title(f"Prior: {prior}", loc="left")
-        ax.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("value at admission")
+study = stored_table("icu_sepsis")
+sizes = study["patients"].unique()
+fig, axes = plt.subplots(1, 2, figsize=(11, 4.6), sharey=True, layout="constrained")
+lines = {
+    ("mean", "promise"): (BLUE, "the mean plan's promise"),
+    ("quantile 0.1", "quantile_value"): (GREEN, "posterior 0.1-quantile value of the quantile plan's policy"),
+    ("quantile 0.1", "delivered"): ("black", "what that policy delivers"),
+    ("quantile 0.1", "promise"): (ORANGE, "the quantile plan's promise"),
+}
+for ax, (prior, part) in zip(axes, study.groupby("prior", sort=False), strict=True):
+    for (plan, figure), (colour, label) in lines.items():
+        line = part[part["plan"] == plan]
+        ax.plot(line["patients"], line[figure], color=colour, marker="o", markersize=4, label=label)
+        ends = line[figure + "_lower"], line[figure + "_upper"]
+        ax.fill_between(line["patients"], *ends, color=colour, alpha=0.15, linewidth=0)
     for name in ("clinicians", "optimal"):
-        place = (1.02, study[name].iloc[0])
-        axes[1].annotate(name, place, xycoords=("axes fraction", "data"), va="center", color=GREY, fontsize=9)
-    axes[0].legend(frameon=False, fontsize=8, loc="lower right")
-    fig.suptitle("What plans promise and what they deliver (means of 5 logs; bands: 95%)", x=0.01, ha="left")
-    plt.show()
+        ax.axhline(study[name].iloc[0], color=GREY, linewidth=1, linestyle=":", zorder=0)
+    ax.set_xscale("log")
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ax.minorticks_off()
+    ax.set(xlabel="patients in the log", ylim=(0, 1))
+    ax.set_title(f"Prior: {prior}", loc="left")
+    ax.spines[["top", "right"]].set_visible(False)
+axes[0].set_ylabel("value at admission")
+for name in ("clinicians", "optimal"):
+    place = (1.02, study[name].iloc[0])
+    axes[1].annotate(name, place, xycoords=("axes fraction", "data"), va="center", color=GREY, fontsize=9)
+axes[0].legend(frameon=False, fontsize=8, loc="lower right")
+fig.suptitle("What plans promise and what they deliver (means of 5 logs; bands: 95%)", x=0.01, ha="left")
+plt.show()
 
 # %%
-if table.exists():
-    columns = ["promise", "quantile_value", "delivered", "margin", "margin_lower", "margin_upper", "kept"]
-    told = study[study["plan"].isin(["mean", "quantile 0.1"])].set_index(["prior", "plan", "patients"])[columns]
-    print(told.sort_index().round(3).to_string())
-    print(f"\nclinicians {study['clinicians'].iloc[0]:.3f}, best possible {study['optimal'].iloc[0]:.3f}")
+columns = ["promise", "quantile_value", "delivered", "margin", "margin_lower", "margin_upper", "kept"]
+told = study[study["plan"].isin(["mean", "quantile 0.1"])].set_index(["prior", "plan", "patients"])[columns]
+print(told.sort_index().round(3).to_string())
+print(f"\nclinicians {study['clinicians'].iloc[0]:.3f}, best possible {study['optimal'].iloc[0]:.3f}")
 
 # %% [markdown]
 # `margin` is what a policy delivers less its posterior 0.1-quantile value, `kept` the share of logs in which that is

@@ -24,7 +24,6 @@
 
 # %%
 import os
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -35,13 +34,13 @@ from scipy import stats
 
 import bayesmdp as bm
 from bayesmdp.studies.risky_lake import CELLS
+from bayesmdp.studies.tables import stored_table
 from bayesmdp.studies.theorem_1 import asymptotics
 from bayesmdp.studies.two_kernels import downside, trap
 
 bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
 
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
-HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
 BLUE, ORANGE, GREEN, PINK, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00"
 
 
@@ -384,9 +383,9 @@ for agent in colours:
 # are differences: of regret, or of value.
 
 # %%
-claims = pd.read_csv(HERE / "risky_lake.csv")
+claims = stored_table("risky_lake")
 cells = [cell for cell in CELLS if cell in set(claims["cell"])]
-figures = pd.read_csv(HERE / "risky_lake_regret.csv")
+figures = stored_table("risky_lake_regret")
 VERDICTS = {"no": "fails", "open": "open", "yes": "holds"}
 PALETTE = ListedColormap(["#F4A582", "#E8E8E8", "#92C5DE"])
 PARTS = r"^(?P<slip>[\d.]+)-(?P<failure>[\d.]+)-(?P<prior>[a-z]+)-(?P<discount>[\d.]+)(?:-exit-(?P<exit>[\d.]+))?$"
@@ -524,7 +523,7 @@ print(regret.round(0).assign(least=regret.idxmin(axis=1), by_level=shape, decide
 # lake without the shortcut (its Table EC.1).
 
 # %%
-sensitivity = pd.read_csv(HERE / "risky_lake_kappa.csv", index_col="agent")
+sensitivity = stored_table("risky_lake_kappa", index_col="agent")
 psrl, adaptive = sensitivity.loc["PSRL"], sensitivity.drop(index="PSRL")
 kappa = adaptive.index.str.extract(r"k=([\d.]+)")[0].astype(float).to_numpy()
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
@@ -609,7 +608,7 @@ plt.show()
 # made anew at each plan; 64 replicates, the same luck for all.
 
 # %%
-reuse = pd.read_csv(HERE / "draw_reuse.csv", dtype={"cell": str})
+reuse = stored_table("draw_reuse", dtype={"cell": str})
 reuse[["planner", "rule"]] = reuse["agent"].str.split(n=1, expand=True)
 RULES = list(reuse["rule"].unique())
 discounts = reuse["cell"].unique()

@@ -23,7 +23,6 @@
 
 # %%
 import os
-from pathlib import Path
 
 import arviz as az
 import jax.numpy as jnp
@@ -31,15 +30,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
-import pandas as pd
 
 import bayesmdp as bm
 from bayesmdp.models import dirichlet_transitions, tied_moves
+from bayesmdp.studies.tables import stored_table
 
 bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.
 
 SMALL = "BAYESMDP_SMALL" in os.environ  # set by the tests: the same lesson in seconds, with figures that mean little
-HERE = Path(__file__).parent if "__file__" in globals() else Path()  # a notebook has no __file__
 BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "0.5"
 DRAWS = 400 if SMALL else 4_000
 
@@ -92,11 +90,11 @@ for name, prior in (("rows", rows), ("ice", ice)):
 # any model; where it has no closed form they follow it by particles, and record their `effective_size`.
 
 # %%
-worth = pd.read_csv(HERE / "structure.csv")
+worth = stored_table("structure")
 print(worth.pivot(index="agent", columns="cell", values=["rows", "structured"]).round(0).to_string())
 
 # %%
-curves = pd.read_csv(HERE / "structure_curves.csv")
+curves = stored_table("structure_curves")
 cells = ["river", "lake", "queue"]
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained")
 for ax, cell in zip(axes, cells, strict=True):

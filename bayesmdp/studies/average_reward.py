@@ -192,7 +192,7 @@ def exponent_table(gaps: Mapping[str, Mapping[str, Mapping[int, Any]]]) -> pd.Da
     return pd.DataFrame(rows, columns=["world", "agent", "exponent", "lower", "upper", "sublinear"])
 
 
-def main(folder: str = "results", tables: str = "tutorials") -> None:
+def main(folder: str = "results", tables: str = "results") -> None:
     """Run the cells that `folder` does not hold yet, and write the two tables to `tables`.
 
     Parameters

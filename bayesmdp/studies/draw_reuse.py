@@ -92,7 +92,7 @@ def comparison(result: xr.DataTree) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=[*columns, "seconds"]).rename_axis("agent")
 
 
-def main(folder: str = "results", tables: str = "tutorials") -> None:
+def main(folder: str = "results", tables: str = "results") -> None:
     """Run the cells that `folder` does not hold yet, and write the table to `tables`.
 
     Parameters

@@ -291,7 +291,7 @@ def summary(cells: pd.DataFrame) -> pd.DataFrame:
 
 def main(
     folder: str = "results",
-    tables: str = "tutorials",
+    tables: str = "results",
     *,
     patients: Sequence[int] = PATIENTS,
     logs: int = LOGS,

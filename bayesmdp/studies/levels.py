@@ -141,7 +141,7 @@ def _final(result: xr.DataTree) -> pd.DataFrame:
     return pd.DataFrame(regret.values, index=list(map(str, regret["agent"].values)))
 
 
-def main(folder: str = "results", tables: str = "tutorials") -> None:
+def main(folder: str = "results", tables: str = "results") -> None:
     """Run every cell that `folder` does not hold yet, and write the two tables to `tables`.
 
     Parameters

@@ -310,7 +310,7 @@ def gap_rate(result: xr.DataTree, warm_up: int = WARM_UP, *, samples: int = 2_00
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("agent")
 
 
-def main(folder: str = "results", tables: str = "tutorials") -> None:
+def main(folder: str = "results", tables: str = "results") -> None:
     """Run the cells that `folder` does not hold yet, and write the tables to `tables`.
 
     Parameters

@@ -99,7 +99,7 @@ def exponents(result: xr.DataTree) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["regret", "agent", "steps", *bounds])
 
 
-def main(folder: str = "results", tables: str = "tutorials") -> None:
+def main(folder: str = "results", tables: str = "results") -> None:
     """Run the cells that `folder` does not hold yet, and write the table to `tables`.
 
     Parameters

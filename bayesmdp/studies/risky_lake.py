@@ -192,7 +192,7 @@ def summary(result: xr.DataTree) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("agent")
 
 
-def main(folder: str = "results", tables: str = "tutorials") -> None:
+def main(folder: str = "results", tables: str = "results") -> None:
     """Run every cell that `folder` does not hold yet, and write the three tables to `tables`.
 
     Parameters

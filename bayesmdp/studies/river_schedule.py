@@ -143,7 +143,7 @@ def claims(result: xr.DataTree, adaptive: str = "AQ-BRMDP") -> pd.DataFrame:
     return statement_table(statements)
 
 
-def main(folder: str = "results", tables: str = "tutorials") -> None:
+def main(folder: str = "results", tables: str = "results") -> None:
     """Run every cell that `folder` does not hold yet, and write the two tables to `tables`.
 
     Parameters

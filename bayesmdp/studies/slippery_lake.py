@@ -79,7 +79,7 @@ def lake_table(result: xr.DataTree) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("agent")
 
 
-def main(folder: str = "results", tables: str = "tutorials") -> None:
+def main(folder: str = "results", tables: str = "results") -> None:
     """Run the cells that `folder` does not hold yet, and write the tables to `tables`.
 
     Parameters

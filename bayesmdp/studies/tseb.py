@@ -234,7 +234,7 @@ def _names(result: xr.DataTree) -> list[str]:
     return list(map(str, result.to_dataset()["agent"].values))
 
 
-def main(folder: str = "results", tables: str = "tutorials") -> None:
+def main(folder: str = "results", tables: str = "results") -> None:
     """Run the cells that `folder` does not hold yet, and write the four tables to `tables`.
 
     Parameters

@@ -14,7 +14,7 @@ __all__ = ["main"]
 SEEDS = (0, 1)
 
 
-def main(folder: str = "results", tables: str = "tutorials") -> None:
+def main(folder: str = "results", tables: str = "results") -> None:
     """Run what `folder` does not hold yet, and write the regret of each run to `tables`.
 
     Parameters

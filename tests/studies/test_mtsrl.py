@@ -1,17 +1,14 @@
 """The study of learned priors: its settings, its statements by hand, and what the tutorial says of its tables."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import xarray as xr
 
 from bayesmdp.studies import find
 from bayesmdp.studies.mtsrl import STUDIES, claims_table, gap_rate, regret_by_task, regret_table
-
-TUTORIALS = Path(__file__).parents[2] / "tutorials"
+from bayesmdp.studies.tables import stored_table
 
 
 def made_up(excess, tasks=40, replicates=12, noise=0.0):
@@ -84,6 +81,6 @@ def test_full_size_is_full_size():
 
 def test_tables_hold_cells_of_the_study():
     for name in ("mtsrl", "mtsrl_claims", "mtsrl_rates", "mtsrl_curves"):
-        cells = set(pd.read_csv(TUTORIALS / f"{name}.csv")["cell"])
+        cells = set(stored_table(name)["cell"])
         expected = set(STUDIES) - ({"riverswim"} if name in ("mtsrl_claims", "mtsrl_rates") else set())
         assert cells == expected

@@ -1,16 +1,12 @@
 """The study of the continuous lake: what it declares, its table by hand, and the tables in `tutorials/`."""
 
-from pathlib import Path
-
 import jax
 import numpy as np
-import pandas as pd
 from scipy import stats
 
 from bayesmdp.studies import find
 from bayesmdp.studies.slippery_lake import STUDIES, lake_table
-
-TUTORIALS = Path(__file__).parents[2] / "tutorials"
+from bayesmdp.studies.tables import stored_table
 
 
 def test_told_is_told_the_truth_and_nobody_else_is() -> None:
@@ -42,11 +38,11 @@ def test_the_table_is_of_the_runs() -> None:
 
 
 def test_tables_are_of_the_study() -> None:
-    table = pd.read_csv(TUTORIALS / "slippery_lake.csv")
+    table = stored_table("slippery_lake")
     assert set(table["cell"]) == set(STUDIES)
     for cell, study in STUDIES.items():
         assert set(table[table["cell"] == cell]["agent"]) == set(study.agents)
-    curves = pd.read_csv(TUTORIALS / "slippery_lake_curves.csv")
+    curves = stored_table("slippery_lake_curves")
     assert (curves.groupby("cell")["step"].max() == 2_000).all()
     last = curves[curves["step"] == 2_000].set_index("cell")
     totals = table.pivot(index="cell", columns="agent", values="regret")

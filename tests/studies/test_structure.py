@@ -1,13 +1,8 @@
 """The study of structured priors: what it declares, and the tables in `tutorials/`."""
 
-from pathlib import Path
-
-import pandas as pd
-
 from bayesmdp.studies import find
 from bayesmdp.studies.structure import ALGORITHMS, STUDIES
-
-TUTORIALS = Path(__file__).parents[2] / "tutorials"
+from bayesmdp.studies.tables import stored_table
 
 
 def test_agents_have_their_own_priors() -> None:
@@ -26,8 +21,8 @@ def test_a_small_river() -> None:
 
 
 def test_tables_are_of_the_study_and_say_that_structure_pays() -> None:
-    table = pd.read_csv(TUTORIALS / "structure.csv")
+    table = stored_table("structure")
     assert set(table["cell"]) == set(STUDIES)
     assert set(table["agent"]) == set(ALGORITHMS)
     assert (table["saved_lower"] > 0).all()
-    assert set(pd.read_csv(TUTORIALS / "structure_curves.csv")["cell"]) == set(STUDIES)
+    assert set(stored_table("structure_curves")["cell"]) == set(STUDIES)
