@@ -1,4 +1,4 @@
-"""The command line: ``bayesmdp run``, ``sweep``, ``compare``, ``export``, ``plan``, ``list`` and ``plot``.
+"""The command line: ``bayesmdp run``, ``sweep``, ``compare``, ``export``, ``plan``, ``list``, ``plot``, ``claims``.
 
 Heavy packages (jax, xarray, matplotlib, rich) are imported inside the commands, so that ``bayesmdp --help`` is prompt.
 Tables and paths go to standard output, progress and errors to standard error. Exit codes: 0, done; 2, the user's
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from bayesmdp.cli.claims import claims
 from bayesmdp.cli.messages import fail, say
 from bayesmdp.cli.plan import plan
 from bayesmdp.cli.sweep import compare, export, sweep
@@ -129,6 +130,7 @@ app.command()(plan)
 app.command()(sweep)
 app.command()(compare)
 app.command()(export)
+app.command()(claims)
 
 
 @app.command("list")

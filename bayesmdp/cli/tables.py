@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bayesmdp.studies.study import Part
 
 __all__ = [
+    "claims_text",
     "difference_table",
     "effect_table",
     "name_table",
@@ -35,6 +36,25 @@ __all__ = [
 ]
 
 STATES_SHOWN, PAIRS_SHOWN = 20, 10
+
+
+def claims_text(table: pd.DataFrame) -> RenderableType:
+    """Claims one under the other, by paper: where, what, our reading, the figure and the verdict, how to print it."""
+    lines = Table.grid(padding=(0, 2))
+    paper = None
+    for row in table.fillna("").to_dict("records"):
+        if row["paper"] != paper:
+            paper = row["paper"]
+            lines.add_row(Text(f"\n{paper}", style="bold"), "")
+        lines.add_row(Text(row["place"]), Text(row["claim"]))
+        if row["reading"]:
+            lines.add_row("", Text(row["reading"], style="dim"))
+        figure = f"{row['figure']}, {row['threshold']}: " if row["figure"] else ""
+        lines.add_row("", Text(figure).append(row["verdict"], style="bold"))
+        if row["command"]:
+            lines.add_row("", Text(row["command"], style="dim"))
+        lines.add_row("", "")
+    return lines
 
 
 def summary_table(result: xr.DataTree) -> Table:

@@ -2,8 +2,9 @@
 
 BRMDP-0.5 and AQ-BRMDP (C = 1, kappa = .25), each with 200 draws that are fresh at every plan, or kept and renewed by a
 share of .5, .25, .1, .05 or .02 at each plan, or kept throughout (share 0): 64 replicates of 5,000 steps on RiverSwim-6
-under Dirichlet(1/S), at discount .99 (the setting of ``aq-brmdp/riverswim-6``) and .95. All agents of a cell meet the
-same random numbers, so differences to fresh draws are paired. Declared before it was run.
+under Dirichlet(1/S), at discount .99 (the setting of ``aq-brmdp/riverswim-6``) and .95. A further rule draws 1,000 at
+every plan: where levels are near one EC.23 asks for more than 200, at which our agents stop. All agents of a cell meet
+the same random numbers, so differences to fresh draws are paired. Declared before it was run.
 
 :func:`main` runs both cells, keeps their results in ``results/`` and writes one row an agent to ``draw_reuse.csv``.
 """
@@ -29,6 +30,7 @@ PLANNERS = {
 }
 RULES: Mapping[str, Mapping[str, Any]] = {
     "fresh": {},
+    "fresh 1000": {"num_draws": 1_000},
     **{f"share {share:g}": {"draws": "renewed", "share": share} for share in SHARES},
     "kept": {"draws": "kept"},
 }

@@ -112,6 +112,13 @@ def test_list_shows_the_agents_of_a_study_as_they_are_asked_for() -> None:
     assert f"did you mean {RIVER}?" in told_in_one_line("list", "riverswim-6")
 
 
+def test_claims_are_told_with_their_figures_and_written(tmp_path: Path) -> None:
+    shown, _ = call("claims", "tseb", "--csv", str(tmp_path / "claims.csv"))
+    assert "Table 3, Queue" in shown and "make study STUDIES=tseb" in shown and "open: " in shown
+    assert "served" in (tmp_path / "claims.csv").read_text()
+    assert "did you mean 'mtsrl'?" in told_in_one_line("claims", "mtsr")
+
+
 def test_run_writes_what_it_says(ran: tuple[Path, str, str]) -> None:
     path, shown, progress = ran
     with xr.open_datatree(path) as opened:

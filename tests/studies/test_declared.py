@@ -129,7 +129,7 @@ def test_rules_of_drawing_are_compared_within_replicates(tmp_path, monkeypatch):
     import pandas as pd
 
     study: Study = replace(find("draw-reuse/0.99"), steps=200, replicates=3)
-    assert len(study.agents) == 14
+    assert len(study.agents) == 16
     few = study.with_agents(["BRMDP-0.5 fresh", "BRMDP-0.5 share 0.1", "BRMDP-0.5 kept"])
     monkeypatch.setattr(draw_reuse, "STUDIES", {"cell": few})
     draw_reuse.main(tmp_path, tmp_path)
