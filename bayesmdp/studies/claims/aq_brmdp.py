@@ -200,7 +200,7 @@ CLAIMS = (
     Claim(
         "EC.23",
         "Levels near one ask for more draws than our agents make.",
-        "AQ-BRMDP with 1,000 draws at every plan in place of at most 200; what it loses more, RiverSwim-6 at two discounts.",
+        "AQ-BRMDP with 1,000 draws at every plan, not 200: what it loses more, on RiverSwim-6 at two discounts.",
         Stored("draw_reuse", {"agent": "AQ-BRMDP fresh 1000"}, "excess", must_be="below"),
         "make study STUDIES=draw_reuse",
     ),
