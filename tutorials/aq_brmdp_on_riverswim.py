@@ -31,7 +31,7 @@ from matplotlib.colors import ListedColormap
 from scipy.stats import norm
 
 import bayesmdp as bm
-from bayesmdp.agents.aq_brmdp import adaptive_level
+from bayesmdp.agents.families.quantile_levels import adaptive_level
 from bayesmdp.studies import find
 from bayesmdp.studies.tables import stored_table
 

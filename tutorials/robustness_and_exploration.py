@@ -388,16 +388,15 @@ cells = [cell for cell in CELLS if cell in set(claims["cell"])]
 figures = stored_table("risky_lake_regret")
 VERDICTS = {"no": "fails", "open": "open", "yes": "holds"}
 PALETTE = ListedColormap(["#F4A582", "#E8E8E8", "#92C5DE"])
-PARTS = r"^(?P<slip>[\d.]+)-(?P<failure>[\d.]+)-(?P<prior>[a-z]+)-(?P<discount>[\d.]+)(?:-exit-(?P<exit>[\d.]+))?$"
+PARTS = r"^(?P<slip>[\d.]+)-(?P<failure>[\d.]+)-(?P<prior>[a-z]+)-(?P<discount>[\d.]+)-?(?P<other>.*)$"
+OTHER = {"exit-0.01": "exit .01", "exit-0.2": "exit .2", "cell-4": "in cell 4", "long": "20,000"}
 
 
 def told(cell):
     """The settings of a cell, under each other."""
-    part = pd.Series([cell]).str.extract(PARTS).fillna({"exit": "0.05"}).iloc[0]
-    slip = {"0.33": "1/3"}.get(part["slip"], part["slip"])
-    return "\n".join(
-        [slip, part["failure"], {"sparse": "1/S", "uniform": "1"}[part["prior"]], part["discount"], part["exit"]]
-    )
+    part = pd.Series([cell]).str.extract(PARTS).iloc[0]
+    slip, prior = {"0.33": "1/3"}.get(part["slip"], part["slip"]), {"sparse": "1/S", "uniform": "1"}[part["prior"]]
+    return "\n".join([slip, part["failure"], prior, part["discount"], OTHER.get(part["other"], "")])
 
 
 def short(number):
@@ -418,7 +417,7 @@ ax.set_yticks(np.arange(len(names)) + 0.5, names, fontsize=8)
 ax.invert_yaxis()
 ax.xaxis.tick_top()
 ax.annotate(
-    "slip\nfailure\nprior\ndiscount\nexit",
+    "slip\nfailure\nprior\ndiscount\nbesides",
     (0, 1),
     xytext=(-8, 3.5),
     xycoords="axes fraction",
@@ -475,8 +474,8 @@ for ax in axes.flat[len(cells) :]:
     ax.set_visible(False)
 for ax, cell in zip(axes.flat, cells, strict=False):
     against_psrl(ax, figures[figures["cell"] == cell], "regret")
-    slip, failure, prior, discount, exit = told(cell).split("\n")
-    ax.set_title(f"slip {slip}, fails {failure}\nprior {prior}, {discount}\nexit {exit}", loc="left", fontsize=8)
+    slip, failure, prior, discount, other = told(cell).split("\n")
+    ax.set_title(f"slip {slip}, fails {failure}\nprior {prior}, {discount}\n{other}", loc="left", fontsize=8)
     ax.set_yscale("log")
 for ax in axes[:, 0]:
     ax.set_ylabel("final regret, in PSRL's")
@@ -525,14 +524,18 @@ print(regret.round(0).assign(least=regret.idxmin(axis=1), by_level=shape, decide
 # %%
 sensitivity = stored_table("risky_lake_kappa", index_col="agent")
 psrl, adaptive = sensitivity.loc["PSRL"], sensitivity.drop(index="PSRL")
-kappa = adaptive.index.str.extract(r"k=([\d.]+)")[0].astype(float).to_numpy()
+readings = {"mixture": ~adaptive.index.str.endswith("power"), "power": adaptive.index.str.endswith("power")}
 fig, ax = plt.subplots(figsize=(6.5, 3.4), layout="constrained")
-error = np.abs(adaptive[["regret_lower", "regret_upper"]].sub(adaptive["regret"], axis=0)).T.to_numpy()
 ax.axhspan(psrl["regret_lower"], psrl["regret_upper"], color=ORANGE, alpha=0.25, linewidth=0)
 ax.axhline(psrl["regret"], color=ORANGE, label="PSRL")
-ax.errorbar(kappa, adaptive["regret"], error, fmt="o-", color=GREEN, label="AQ-BRMDP")
+for (reading, rows), colour, shift in zip(readings.items(), (GREEN, RED), (-0.006, 0.006), strict=True):
+    rows = adaptive[rows]
+    kappa = rows.index.str.extract(r"k=([\d.]+)")[0].astype(float).to_numpy()
+    error = np.abs(rows[["regret_lower", "regret_upper"]].sub(rows["regret"], axis=0)).T.to_numpy()
+    label = f"AQ-BRMDP, the visit factor a {reading}"
+    ax.errorbar(kappa + shift, rows["regret"], error, fmt="o-", color=colour, label=label)
 ax.set(xlabel="kappa", ylabel="final regret", ylim=(0, None))
-ax.set_xticks(kappa)
+ax.set_xticks((0.1, 0.25, 0.5, 0.75, 1))
 ax.set_title("The lake without the shortcut: regret against kappa", loc="left")
 ax.legend(frameon=False)
 tidy(ax)

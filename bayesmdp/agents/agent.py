@@ -92,6 +92,8 @@ class Agent:
         Numbers, traced; recorded in the results.
     static : mapping of str to hashable
         Choices that shape the program (number of draws, draw rule); recorded in the results.
+    described : mapping of str to number, optional
+        What is recorded in the place of `options`, where these are more than was chosen.
     """
 
     algorithm: str
@@ -102,7 +104,9 @@ class Agent:
     objectives: tuple[str, ...] = ("discounted",)
     spaces: tuple[str, ...] = ("finite",)
     room: int | None = None
+    described: Mapping[str, Any] | None = None
 
     def describe(self) -> dict[str, Any]:
         """Return all options by name, for the results' attrs."""
-        return {"algorithm": self.algorithm, **dict(self.options), **dict(self.static)}
+        chosen = self.options if self.described is None else self.described
+        return {"algorithm": self.algorithm, **dict(chosen), **dict(self.static)}

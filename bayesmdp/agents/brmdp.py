@@ -16,14 +16,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.planning import pseudo_episode_rules
+from bayesmdp.agents.agent import Agent
+from bayesmdp.agents.families.quantile_levels import LevelRules, constant_level
 from bayesmdp.foundation.validation import number
 from bayesmdp.model_reading.read_model import Model
-from bayesmdp.planning import Quantile, quantile_budget
-from bayesmdp.posterior import Belief, make_belief
+from bayesmdp.posterior import make_belief
 from bayesmdp.posterior.beliefs.exact import draw_rule
-from bayesmdp.problems.problem import Problem
 
 __all__ = ["brmdp"]
 
@@ -73,20 +71,14 @@ def brmdp(
     >>> bm.agents.brmdp(dirichlet_transitions(river), level=0.3).describe()["level"]
     0.3
     """
-    options = {
-        "level": number("level", level, above=0, below=1),
-        "draw_scale": number("draw_scale", draw_scale, above=0),
-    }
-    static = draw_rule(num_draws, draws, share)
-    return Agent("brmdp", _rules, lambda mdp: make_belief(prior, mdp, **static), options, static)
-
-
-def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
-    return pseudo_episode_rules(
-        belief,
-        problem,
-        options,
-        lambda period, visits, options: Quantile(
-            options["level"], num_draws=quantile_budget(options["level"], options["draw_scale"])
-        ),
+    level = number("level", level, above=0, below=1)
+    draw_scale = number("draw_scale", draw_scale, above=0)
+    rule = draw_rule(num_draws, draws, share)
+    return Agent(
+        "brmdp",
+        LevelRules(),
+        lambda mdp: make_belief(prior, mdp, **rule),
+        constant_level(level) | {"draw_scale": draw_scale},
+        rule,
+        described={"level": level, "draw_scale": draw_scale},
     )

@@ -23,8 +23,8 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from bayesmdp.agents.agent import Agent, Options
-from bayesmdp.agents.aq_brmdp import VISIT_FACTORS, check_visit_factor, level_of
 from bayesmdp.agents.families.fitted_q import fitted_agent
+from bayesmdp.agents.families.quantile_levels import VISIT_FACTORS, check_visit_factor, level_of
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.model_reading.read_model import Model

@@ -10,7 +10,7 @@ from jax import lax, random
 
 from bayesmdp import MDP, environments, simulate
 from bayesmdp.agents import aq_brmdp, brmdp, psrl
-from bayesmdp.agents.aq_brmdp import adaptive_level, mixture, power
+from bayesmdp.agents.families.quantile_levels import adaptive_level, mixture, power
 from bayesmdp.models import dirichlet_transitions
 from bayesmdp.planning import Draws, Mean, Quantile, policy_iteration
 from tests.statistical import assert_standard_normal
@@ -45,6 +45,11 @@ def test_without_its_factors_it_is_the_agent_of_one_level():
     result = simulate(river, {"bare": bare, "level": brmdp(prior, level=0.7, num_draws=50)}, steps=300, replicates=2)
     assert np.unique(result["level"].sel(agent="bare")).tolist() == pytest.approx([0.7])
     np.testing.assert_array_equal(*result["state"].values)
+    assert brmdp(prior, level=0.7).describe() == {"algorithm": "brmdp", "level": 0.7, "draw_scale": 68.0} | {
+        "num_draws": 200,
+        "draws": "fresh",
+        "share": 0.1,
+    }
     # The time factor alone: levels rise with the pseudo-episode and are the same for all pairs.
     visits = np.arange(12.0).reshape(6, 2)
     for decay in (0.5, 1.0):

@@ -55,4 +55,5 @@ def test_agents_that_differ_in_numbers_share_their_programs() -> None:
     bm.simulate(LAKE, {"a": agents["a"]}, steps=20, replicates=1)
     with compiled_programs() as programs:
         bm.simulate(LAKE, {"b": agents["b"]}, steps=20, replicates=1)
+        bm.simulate(LAKE, {"constant": bm.agents.brmdp(PRIOR, level=0.3)}, steps=20, replicates=1)
     assert not programs
