@@ -7,7 +7,8 @@ level .8. Two quicker schedules, C = .5 and C = .25, stand beside them.
 
 Eight problems: RiverSwim-6 at discount .95 under Dirichlet(1/S) and Dirichlet(1), and at .99; RiverSwim-10; the lakes
 of section 5.2 and of Table EC.1; Chain; and a queue of up to ten packets. ICU-Sepsis is not among them: a plan there
-draws hundreds of millions of Gamma variables, and a run has hundreds of plans.
+draws hundreds of millions of Gamma variables, and a run has hundreds of plans. A ninth cell, declared after the others
+were run, is the first with mean rewards unknown too: Normal(0, 1), seen with noise .1.
 
 In each problem all agents run 64 replicates of 5,000 steps on common random numbers. The constant level, and the
 adaptive agent, that are best on the replicates of even number are judged on those of odd number, so that no choice
@@ -51,16 +52,20 @@ def _agents() -> Mapping[str, AgentSpec]:
     return agents
 
 
-def _cell(environment: str, concentration: float, **options: Any) -> Study:
+def _cell(environment: str, concentration: float, *, rewards: bool = False, **options: Any) -> Study:
     about = ", ".join(f"{name} {option}" for name, option in options.items())
+    unknown = {"scale": 1.0, "noise": 0.1} if rewards else {}
     return Study(
-        title=f"levels above one half on {environment.replace('_', ' ')} ({about}), Dirichlet({concentration:.2g})",
+        title=f"levels above one half on {environment.replace('_', ' ')} ({about}), Dirichlet({concentration:.2g})"
+        + (", rewards unknown" if rewards else ""),
         environment=environment,
         environment_options=options,
         prior="dirichlet_transitions",
         prior_options={"concentration": concentration},
         agents=_agents(),
         note="declared before it was run",
+        reward_prior="normal_rewards" if rewards else None,
+        reward_options=unknown,
     )
 
 
@@ -73,6 +78,7 @@ STUDIES: Mapping[str, Study] = {
     "risky-lake": _cell("risky_lake", 1 / 16, failure=0.7, slip=0.1, discount=0.95),
     "chain": _cell("chain", 1 / 5, discount=0.95),
     "queue": _cell("queue", 1 / 3, capacity=10, discount=0.95),
+    "river-rewards": _cell("riverswim", 1 / 6, rewards=True, num_states=6, discount=0.95),
 }
 
 

@@ -173,8 +173,9 @@ class Study:
     robust : mapping, optional
         Options of :class:`~bayesmdp.simulation.robustness.Robust`: measure robustness.
     checkpoint_every : int
-        Steps from one checkpoint to the next, where the posterior quantile value is measured; 0 for none. No beliefs
-        are kept unless ``checkpoint_draws`` asks for them.
+        Steps from one checkpoint to the next, where the posterior quantile value is measured; 0 for none.
+    checkpoint_draws : int
+        Posterior draws that are kept at each checkpoint.
     note : str
         Where the settings come from.
     """
@@ -193,6 +194,7 @@ class Study:
     bayes: bool = False
     robust: Mapping[str, Any] | None = None
     checkpoint_every: int = 0
+    checkpoint_draws: int = 0
     note: str = ""
 
     def make_mdp(self) -> Any:
@@ -269,7 +271,7 @@ class Study:
             options = {"robust": Robust(**self.robust), **options}
         if self.checkpoint_every:
             marks = range(self.checkpoint_every, options["steps"] + 1, self.checkpoint_every)
-            options = {"checkpoints": marks, "checkpoint_draws": 0, **options}
+            options = {"checkpoints": marks, "checkpoint_draws": self.checkpoint_draws, **options}
         agents = self.make_agents(mdp, prior, options["steps"])
         result = simulate(mdp, agents, seed=seed, truth=prior if self.bayes else None, **options)
         result.attrs["title"] = self.title

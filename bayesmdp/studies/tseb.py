@@ -11,35 +11,43 @@ which it does not where sampled rewards are means: ``chain-noise`` draws rewards
 a standard deviation that does not shrink, over lengths of an episode. That some such reading comes near the printed
 figures was known from trials; which standard deviation does is chosen after seeing the surface, all of which is shown.
 
-Cells: ``chain`` and ``queue`` for the tables; ``chain-scale`` with other scales c of the bonus; ``chain-noise``; and
-``all-chain``, ``all-queue``, ``all-riverswim``, all agents side by side, 2,000 steps of each. 100 replicates on common
-random numbers.
+Cells: ``chain`` and ``queue`` for the tables; ``chain-scale`` with other scales c of the bonus; ``chain-noise``;
+``figure-2``, where a posterior draw is kept after each episode and held against the truth; and ``all-chain``,
+``all-queue``, ``all-riverswim``, all agents side by side, 2,000 steps of each, whose steps far from optimal are counted
+at five epsilons. 100 replicates on common random numbers.
 
 ``make study STUDIES=tseb`` runs every cell that ``results/`` does not hold and writes ``tseb.csv``, ``tseb_bonus.csv``,
-``tseb_queue.csv`` and ``tseb_agents.csv``.
+``tseb_queue.csv``, ``tseb_agents.csv``, ``tseb_pac.csv``, ``tseb_distances.csv`` (three runs of each agent, and the
+mean of all) and ``tseb_oscillation.csv``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bayesmdp.studies.statements import finished_cells, mean_interval
+from bayesmdp.studies.statements import finished_cells
 from bayesmdp.studies.study import AgentSpec, Study
+from bayesmdp.studies.tseb_tables import (
+    agents_table,
+    bonus_table,
+    distance_table,
+    oscillation_table,
+    pac_table,
+    reward_table,
+    served_table,
+)
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import xarray as xr
-
-__all__ = ["STUDIES", "agents_table", "bonus_table", "reward_table"]
+__all__ = ["STUDIES", "agents_table", "bonus_table", "reward_table", "served_table"]
 
 DISCOUNT = 0.95
 WEIGHTS = tuple(i / 10 for i in range(11))
 SCALES = {"1": 1.0, "1 - discount": 1 - DISCOUNT, "default": (1 - DISCOUNT) ** 2 / 4, "0": 0.0}
 SOME_WEIGHTS, NOISES, EPISODES = (0.0, 0.1, 0.5, 0.9, 1.0), (0.0, 1.0, 2.0, 4.0, 7.0, 10.0), (10, 20, 50)
-EPSILON = 1.0
-"""In units of value, for the steps that are counted as not nearly optimal: half a reward of Chain's action back."""
+EPSILONS = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Steps count as not nearly optimal whose policy is worth less than the best by more."""
+SHOWN_RUNS = 3
 
 WORLDS: Mapping[str, Mapping[str, Any]] = {
     "chain": {
@@ -113,129 +121,20 @@ STUDIES: Mapping[str, Study] = {
         },
         steps=1_000,
     ),
+    "figure-2": _cell(
+        "chain",
+        "TSEB on Chain: how far the sampled problem is from the true one (Figure 2)",
+        {f"lambda {weight:g}": AgentSpec("tseb", {"reward_weight": weight}) for weight in (0.0, 0.5, 1.0)},
+        steps=1_000,
+        checkpoint_every=20,
+        checkpoint_draws=1,
+    ),
     **{f"all-{world}": _cell(world, f"agents side by side on {world}", ALL, steps=2_000) for world in WORLDS},
 }
 
 
-def reward_table(result: xr.DataTree) -> pd.DataFrame:
-    """Total reward of each agent with its 95% interval, and the standard deviation over replicates.
-
-    Examples
-    --------
-    >>> from bayesmdp.studies import find
-    >>> study = find("tseb/chain").with_agents(["lambda 0.5", "lambda 1"])
-    >>> reward_table(study.run(steps=40, replicates=2)).index.tolist()
-    ['lambda 0.5', 'lambda 1']
-    """
-    import pandas as pd
-
-    total = result["reward"].sum("step")
-    rows = {
-        agent: (*mean_interval(total.sel(agent=agent)), float(total.sel(agent=agent).std(ddof=1)))
-        for agent in _names(result)
-    }
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["reward", "reward_lower", "reward_upper", "reward_sd"])
-
-
-def served_table(result: xr.DataTree) -> pd.DataFrame:
-    """Packets served on Queue beside the reward net of costs, each with its 95% interval over replicates.
-
-    A step's reward is its packets served, in expectation given where it led, less .25 if it was fast and .1 for each
-    packet held.
-
-    Parameters
-    ----------
-    result : DataTree
-        From the study ``tseb/queue``, not thinned.
-
-    Returns
-    -------
-    DataFrame
-        One row an agent: ``served`` and ``reward`` with their bounds.
-
-    Examples
-    --------
-    >>> from bayesmdp.studies import find
-    >>> table = served_table(find("tseb/queue").with_agents(["lambda 1"]).run(steps=100, replicates=2))
-    >>> bool(table["served"].iloc[0] > table["reward"].iloc[0])
-    True
-    """
-    import numpy as np
-    import pandas as pd
-
-    from bayesmdp.environments.queue import COST, HOLDING
-
-    data = result.to_dataset()
-    served = data["reward"] + np.array(COST)[data["action"]] + HOLDING * data["state"]
-    rows = {}
-    for agent in _names(result):
-        both = (quantity.sel(agent=agent).sum("step").values for quantity in (served, data["reward"]))
-        rows[agent] = [bound for sample in both for bound in mean_interval(sample)]
-    columns = [f"{name}{bound}" for name in ("served", "reward") for bound in ("", "_lower", "_upper")]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-
-
-def bonus_table(result: xr.DataTree, length: int = 20) -> pd.DataFrame:
-    """Tabulate the mean bonus over pairs in each episode (Figure 2), averaged over replicates.
-
-    Parameters
-    ----------
-    result : DataTree
-        From a study's `run`.
-    length : int
-        Steps of an episode.
-
-    Returns
-    -------
-    DataFrame [episode, agent]
-    """
-    import pandas as pd
-
-    bonus = result["mean_bonus"].isel(step=slice(0, None, length)).mean("replicate")
-    frame = pd.DataFrame(bonus.transpose("step", "agent").values, columns=_names(result))
-    return frame.rename_axis("episode").rename(index=lambda i: i + 1)
-
-
-def agents_table(result: xr.DataTree, epsilon: float = EPSILON) -> pd.DataFrame:
-    """Tabulate reward and regret a step, and steps far from optimal, each with its 95% interval.
-
-    Parameters
-    ----------
-    result : DataTree
-        From a study's `run`.
-    epsilon : float
-        Steps count whose policy is worth less than the best by more.
-
-    Returns
-    -------
-    DataFrame
-        One row an agent.
-    """
-    import pandas as pd
-
-    from bayesmdp.results.analysis import suboptimal_steps
-
-    steps = result.sizes["step"]
-    count = suboptimal_steps(result, epsilon)
-    rows = {}
-    for agent in _names(result):
-        row: dict[str, float] = {}
-        for quantity in ("reward", "regret"):
-            ends = "", "_lower", "_upper"
-            sample = result[quantity].sel(agent=agent).sum("step") / steps
-            row |= {quantity + end: figure for end, figure in zip(ends, mean_interval(sample), strict=True)}
-        told = {"suboptimal": "mean", "suboptimal_lower": "lower", "suboptimal_upper": "upper"}
-        rows[agent] = row | {name: float(count[bound].sel(agent=agent)) for name, bound in told.items()}
-    return pd.DataFrame.from_dict(rows, orient="index")
-
-
-def _names(result: xr.DataTree) -> list[str]:
-    """Of the agents."""
-    return list(map(str, result.to_dataset()["agent"].values))
-
-
 def main(folder: str = "results", tables: str = "results") -> None:
-    """Run the cells that `folder` does not hold yet, and write the four tables to `tables`.
+    """Run the cells that `folder` does not hold yet, and write the tables to `tables`.
 
     Parameters
     ----------
@@ -248,15 +147,33 @@ def main(folder: str = "results", tables: str = "results") -> None:
 
     import pandas as pd
 
-    place, rewards, side_by_side = Path(tables), [], []
+    place = Path(tables)
+    rewards: list[pd.DataFrame] = []
+    side_by_side: list[pd.DataFrame] = []
+    counts: list[pd.DataFrame] = []
     for cell, result in finished_cells("tseb", STUDIES, folder):
         if cell.startswith("all"):
             side_by_side.append(agents_table(result).rename_axis("agent").reset_index().assign(cell=cell))
-            continue
-        rewards.append(reward_table(result).rename_axis("agent").reset_index().assign(cell=cell))
+            counts.append(pac_table(result, EPSILONS).reset_index().assign(cell=cell))
+        elif cell == "figure-2":
+            distances = distance_table(result, STUDIES[cell].make_mdp())
+            oscillation_table(distances).round(4).to_csv(place / "tseb_oscillation.csv")
+            mean = (
+                distances.groupby(["agent", "episode"], sort=False)
+                .mean()
+                .assign(run="mean")
+                .set_index("run", append=True)
+            )
+            shown = distances[distances.index.get_level_values("run") < SHOWN_RUNS]
+            pd.concat([shown.reset_index(), mean.reset_index()]).round(4).to_csv(
+                place / "tseb_distances.csv", index=False
+            )
+        else:
+            rewards.append(reward_table(result).rename_axis("agent").reset_index().assign(cell=cell))
         if cell == "queue":
             served_table(result).rename_axis("agent").round(2).to_csv(place / "tseb_queue.csv")
         if cell == "chain":
             bonus_table(result).round(5).to_csv(place / "tseb_bonus.csv")
     pd.concat(rewards).set_index(["cell", "agent"]).round(2).to_csv(place / "tseb.csv")
     pd.concat(side_by_side).set_index(["cell", "agent"]).round(4).to_csv(place / "tseb_agents.csv")
+    pd.concat(counts).set_index(["cell", "agent", "epsilon"]).round(2).to_csv(place / "tseb_pac.csv")
