@@ -123,6 +123,7 @@ def claims(result: xr.DataTree) -> pd.DataFrame:
         "the time factor saves, with no visit factor": ("level 0.8", "AQ time floor .1"),
         "a floor of .5 saves": (DEFAULT, "AQ time visits floor .5"),
         "the constant level is below PSRL by": ("PSRL", constant),
+        "AQ-BRMDP as the paper has it is below PSRL by": ("PSRL", DEFAULT),
     }
     samples = {
         statement: ((judged.loc[more] - judged.loc[less]).to_numpy(), 0.0) for statement, (more, less) in pairs.items()
