@@ -29,6 +29,24 @@ def pytest_collect_file(file_path: Path) -> None:
         import_module(".".join(place).removesuffix(".__init__"))
 
 
+LONG_EXAMPLES = {
+    "bayesmdp.agents.fitted_psrl.fitted_psrl",
+    "bayesmdp.models.hierarchical_dirichlet.hierarchical_dirichlet",
+    "bayesmdp.models.queue_rates.queue_rates",
+    "bayesmdp.models.tied_moves.tied_moves",
+    "bayesmdp.posterior.beliefs.make_belief.with_particles",
+    "bayesmdp.posterior.beliefs.particles.smc_belief",
+}
+"""Examples in docstrings that compile for over ten seconds what the tests of their rooms compile at smaller size."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the long examples `slow`."""
+    for item in items:
+        if item.name in LONG_EXAMPLES:
+            item.add_marker("slow")
+
+
 @pytest.fixture(autouse=True)
 def room_for_programs() -> Iterator[None]:
     """Programs are dropped before a process of tests grows above 2.5 GB: 9,000 mappings are about 2."""

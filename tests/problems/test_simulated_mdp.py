@@ -81,6 +81,7 @@ def optimum(lake):
     return np.asarray(value), np.asarray(plan.policy), start
 
 
+@pytest.mark.slow
 def test_values_on_the_mesh_are_those_of_the_continuous_problem():
     """The mesh's best policy, followed by simulation, earns what the mesh says, and finer meshes agree."""
     value, policy, start = optimum(LAKE)

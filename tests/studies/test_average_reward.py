@@ -56,7 +56,7 @@ def test_exponents_are_those_of_a_regression_and_intervals_cover():
     assert table["sublinear"].tolist() == ["yes", "no"]
 
 
-@pytest.mark.parametrize("cell", ["riverswim-1000", "inventory-1000"])
+@pytest.mark.parametrize("cell", ["riverswim-1000", pytest.param("inventory-1000", marks=pytest.mark.slow)])
 def test_a_world_at_small_size(cell):
     study = find(f"average-reward/{cell}")
     # Told the horizon of the run and the true span, not those of the declaration.
