@@ -14,11 +14,13 @@ figures was known from trials; which standard deviation does is chosen after see
 Cells: ``chain`` and ``queue`` for the tables; ``chain-scale`` with other scales c of the bonus; ``chain-noise``;
 ``figure-2``, where a posterior draw is kept after each episode and held against the truth; and ``all-chain``,
 ``all-queue``, ``all-riverswim``, all agents side by side, 2,000 steps of each, whose steps far from optimal are counted
-at five epsilons. 100 replicates on common random numbers.
+at five epsilons. ``extended-chain``, ``-queue`` and ``-riverswim`` have the paper's future work: lambda that rises, a
+scale of the bonus that is drawn, several models merged, beside TSEB at lambda = .5. 100 replicates on common random
+numbers.
 
 ``make study STUDIES=tseb`` runs every cell that ``results/`` does not hold and writes ``tseb.csv``, ``tseb_bonus.csv``,
 ``tseb_queue.csv``, ``tseb_agents.csv``, ``tseb_pac.csv``, ``tseb_distances.csv`` (three runs of each agent, and the
-mean of all) and ``tseb_oscillation.csv``.
+mean of all), ``tseb_oscillation.csv`` and ``tseb_extended.csv``.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from bayesmdp.studies.tseb_tables import (
     oscillation_table,
     pac_table,
     reward_table,
+    saved_table,
     served_table,
 )
 
@@ -88,6 +91,17 @@ ALL = {
 }
 
 
+EXTENDED = {
+    "PSRL": ALL["PSRL"],
+    "TSEB 0.5": ALL["TSEB 0.5"],
+    "lambda rises": AgentSpec("tseb", {"reward_weight": 0.5, "decay": 0.5}),
+    "c is drawn": AgentSpec("tseb", {"reward_weight": 0.5, "bonus_spread": 1.0}),
+    "3 models": AgentSpec("tseb", {"reward_weight": 0.5, "models": 3}),
+    "BOSS": ALL["BOSS"],
+}
+"""What the paper names as future work, in a way that is ours, beside what it stands on."""
+
+
 def _cell(world: str, title: str, agents: Mapping[str, AgentSpec], **options: Any) -> Study:
     note = "what the paper leaves open is ours; declared before it was run"
     return Study(title=title, agents=agents, replicates=100, note=note, **WORLDS[world], **options)
@@ -130,6 +144,10 @@ STUDIES: Mapping[str, Study] = {
         checkpoint_draws=1,
     ),
     **{f"all-{world}": _cell(world, f"agents side by side on {world}", ALL, steps=2_000) for world in WORLDS},
+    **{
+        f"extended-{world}": _cell(world, f"what TSEB's extensions save on {world}", EXTENDED, steps=2_000)
+        for world in WORLDS
+    },
 }
 
 
@@ -151,10 +169,13 @@ def main(folder: str = "results", tables: str = "results") -> None:
     rewards: list[pd.DataFrame] = []
     side_by_side: list[pd.DataFrame] = []
     counts: list[pd.DataFrame] = []
+    extended: list[pd.DataFrame] = []
     for cell, result in finished_cells("tseb", STUDIES, folder):
         if cell.startswith("all"):
             side_by_side.append(agents_table(result).rename_axis("agent").reset_index().assign(cell=cell))
             counts.append(pac_table(result, EPSILONS).reset_index().assign(cell=cell))
+        elif cell.startswith("extended"):
+            extended.append(saved_table(result, "TSEB 0.5").rename_axis("agent").reset_index().assign(cell=cell))
         elif cell == "figure-2":
             distances = distance_table(result, STUDIES[cell].make_mdp())
             oscillation_table(distances).round(4).to_csv(place / "tseb_oscillation.csv")
@@ -177,3 +198,4 @@ def main(folder: str = "results", tables: str = "results") -> None:
     pd.concat(rewards).set_index(["cell", "agent"]).round(2).to_csv(place / "tseb.csv")
     pd.concat(side_by_side).set_index(["cell", "agent"]).round(4).to_csv(place / "tseb_agents.csv")
     pd.concat(counts).set_index(["cell", "agent", "epsilon"]).round(2).to_csv(place / "tseb_pac.csv")
+    pd.concat(extended).set_index(["cell", "agent"]).round(2).to_csv(place / "tseb_extended.csv")

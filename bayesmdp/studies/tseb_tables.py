@@ -21,6 +21,7 @@ __all__ = [
     "oscillation_table",
     "pac_table",
     "reward_table",
+    "saved_table",
     "served_table",
 ]
 
@@ -46,6 +47,38 @@ def reward_table(result: xr.DataTree) -> pd.DataFrame:
         for agent in _names(result)
     }
     return pd.DataFrame.from_dict(rows, orient="index", columns=["reward", "reward_lower", "reward_upper", "reward_sd"])
+
+
+def saved_table(result: xr.DataTree, baseline: str) -> pd.DataFrame:
+    """Final regret of each agent, and how much less it is than the baseline's, with 95% intervals over replicates.
+
+    Parameters
+    ----------
+    result : DataTree
+        From a study's `run`.
+    baseline : str
+        One of its agents.
+
+    Returns
+    -------
+    DataFrame
+        One row an agent: ``regret`` and ``saved``, paired, with their bounds.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> regret = (("agent", "replicate", "step"), [[[4.0], [5.0]], [[3.0], [4.0]]])
+    >>> result = xr.DataTree(xr.Dataset({"regret": regret}, {"agent": ["PSRL", "TSEB"]}))
+    >>> saved_table(result, "PSRL").loc["TSEB", ["regret", "saved"]].to_dict()
+    {'regret': 3.5, 'saved': 1.0}
+    """
+    import pandas as pd
+
+    total = result.to_dataset()["regret"].sum("step")
+    own = {agent: total.sel(agent=agent).values for agent in _names(result)}
+    rows = {agent: (*mean_interval(sample), *mean_interval(own[baseline] - sample)) for agent, sample in own.items()}
+    columns = [f"{name}{bound}" for name in ("regret", "saved") for bound in ("", "_lower", "_upper")]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
 
 
 def served_table(result: xr.DataTree) -> pd.DataFrame:

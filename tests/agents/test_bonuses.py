@@ -11,10 +11,10 @@ from bayesmdp import agents
 from bayesmdp.agents import Agent
 from bayesmdp.agents.boss import merged
 from bayesmdp.agents.families.empirical_mdp import experience
-from bayesmdp.agents.families.periods import first_reaches
-from bayesmdp.agents.families.planning import sampling_rules
+from bayesmdp.agents.families.periods import every, first_reaches
+from bayesmdp.agents.families.planning import Decision, planning_rules, sampling_rules
 from bayesmdp.models import dirichlet_transitions
-from bayesmdp.planning import Draws, Mean, policy_iteration
+from bayesmdp.planning import Draws, Mean, believed_draws, policy_iteration
 from bayesmdp.posterior import exact_belief
 from bayesmdp.problems.world import Step
 from tests import oracles
@@ -191,6 +191,38 @@ def test_rewards_that_tseb_draws_scatter_about_the_means_as_told():
             assert_p_value(stats.kstest((values / 2 - 3) / noise, "norm").pvalue, "rewards drawn")
         else:
             np.testing.assert_allclose(values, 6.0, rtol=1e-12)
+
+
+def test_lambda_rises_and_the_scale_of_the_bonus_is_drawn_as_told():
+    still = agents.tseb(PRIOR, reward_weight=0.4, bonus_scale=0.01)
+    moving = agents.tseb(PRIOR, reward_weight=0.4, bonus_scale=0.01, decay=0.5, bonus_spread=0.7)
+    result = bm.simulate(RIVER, {"still": still, "moving": moving}, steps=4_000, replicates=4, seed=3)
+    first = result.to_dataset().isel(step=slice(0, None, 20))
+    np.testing.assert_allclose(first["reward_weight"].sel(agent="still"), 0.4, rtol=1e-6)
+    expected = 1 - 0.6 / np.sqrt(np.arange(1, 201))
+    np.testing.assert_allclose(first["reward_weight"].sel(agent="moving"), np.tile(expected, (4, 1)), rtol=1e-6)
+    # f is the largest there is in the first episode of both, so that their ratio is the drawn scale over its mean.
+    with jax.enable_x64(True):
+        rules = moving.rules(moving.make_belief(RIVER), RIVER.problem, moving.options)
+        begin = jax.jit(lambda key: rules.begin(key, rules.init(key)).account["mean_bonus"])
+        bonus = np.array([begin(key) for key in jax.random.split(jax.random.key(0), 400)])
+    mean = float(first["mean_bonus"].sel(agent="still")[0, 0])
+    assert_p_value(stats.kstest((np.log(bonus / mean) + 0.7**2 / 2) / 0.7, "norm").pvalue, "scales of the bonus")
+
+
+def test_merged_models_without_a_bonus_are_boss_in_episodes():
+    """And one model is what it was: Thompson sampling."""
+
+    def boss_in_episodes(belief, problem, options):
+        def prepare(key, state, period):
+            believed, sites = belief.draw(key, state)
+            draws, wider = merged(believed_draws(sites, problem), problem)
+            return Decision(believed, draws, Mean(), {}, wider)
+
+        return planning_rules(belief, problem, prepare, every(options, problem))
+
+    rival = Agent("boss", boss_in_episodes, lambda mdp: exact_belief(PRIOR, mdp, num_draws=3), {"episode": 20})
+    assert_same(run(tseb=agents.tseb(PRIOR, reward_weight=1.0, models=3), boss=rival))
 
 
 def test_experience_is_the_empirical_mdp():

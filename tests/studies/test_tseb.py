@@ -69,6 +69,7 @@ def test_main_writes_the_tables(tmp_path, monkeypatch):
     few = {
         "chain": find("tseb/chain").with_agents(["lambda 0", "lambda 1"]),
         "all-chain": find("tseb/all-chain").with_agents(["PSRL"]),
+        "extended-chain": find("tseb/extended-chain").with_agents(["TSEB 0.5", "3 models"]),
     }
     monkeypatch.setattr(tseb, "STUDIES", {name: replace(study, steps=40, replicates=2) for name, study in few.items()})
     tseb.main(tmp_path, tmp_path)

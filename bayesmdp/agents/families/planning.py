@@ -261,13 +261,8 @@ def pseudo_episode_rules(
     return planning_rules(belief, problem, prepare, pseudo_episode(problem))
 
 
-def sampling_rules(
-    belief: Belief,
-    problem: Problem,
-    ends: Ends,
-    bonus: Callable[[Array, Any, Draws], tuple[Array, dict[str, Array]]] | None = None,
-) -> Rules:
-    """Return the rules of an agent that plans for what it draws: posterior sampling and its relatives.
+def sampling_rules(belief: Belief, problem: Problem, ends: Ends) -> Rules:
+    """Return the rules of an agent that plans for what it draws: posterior sampling.
 
     Parameters
     ----------
@@ -275,9 +270,6 @@ def sampling_rules(
     problem : Problem
     ends : callable
         When a period is over.
-    bonus : callable, optional
-        ``bonus(key, belief_state, draws) -> (reward, account)``: a reward in the place of the drawn one, [draw, state,
-        action, 1] or, where rewards are known, [state, action, 1], and what is reported of it.
 
     Returns
     -------
@@ -286,11 +278,6 @@ def sampling_rules(
 
     def prepare(key: Key[Array, ""], state: Any, period: Float[Array, ""]) -> Decision:
         believed, sites = belief.draw(key, state)
-        draws = believed_draws(sites, problem)
-        account: dict[str, Array] = {}
-        if bonus is not None:
-            reward, account = bonus(key, believed, draws)
-            draws = Draws(draws.transition, reward)
-        return Decision(believed, draws, Mean(), account)
+        return Decision(believed, believed_draws(sites, problem), Mean(), {})
 
     return planning_rules(belief, problem, prepare, ends)
