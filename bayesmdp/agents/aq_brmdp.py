@@ -18,7 +18,8 @@ What the text leaves open besides and is chosen here: m = max(n, 1) rather than 
 be taken (not those of terminal states); the normalisation of `scale` (C). The defaults of `scale` and `sensitivity` are
 those of the study ``river-schedule``, which says how they were found. That `decay` may differ from 1/2 is ours: with 0
 levels do not rise with time, with `sensitivity` 0 they do not tell pairs apart, with both the agent is `brmdp` at level
-1 - scale.
+1 - scale. In the study ``levels`` levels that do not rise (`decay` 0, `scale` .2) lost less regret than the paper's in
+five of nine problems and more for certain in none; the defaults are the paper's.
 """
 
 from __future__ import annotations
