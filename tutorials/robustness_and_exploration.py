@@ -543,7 +543,7 @@ plt.show()
 print(adaptive[["reduction", "reduction_lower", "reduction_upper"]].map("{:.0%}".format).to_string())
 
 # %% [markdown]
-# Reductions are shares of PSRL's regret. With the visit factor as a mixture AQ-BRMDP saves 20, 12 and 7% at kappa .1,
+# Reductions are shares of PSRL's regret. With the visit factor as a mixture AQ-BRMDP saves 20, 12 and 6% at kappa .1,
 # .25 and .5 and loses 6 and 19% at .75 and 1; with the power it saves 19 and 9% at .1 and .25, and from .5 on saves
 # nothing. The paper reports less regret than PSRL at every kappa that it tries, and little difference between them. The
 # mixture comes nearer to that, and not all the way: kappa = 1, at which the two are one, sends the agent after every
@@ -652,11 +652,12 @@ print(compact.unstack("cell").swaplevel(axis=1).sort_index(axis=1, level=0, sort
 #   reaches zero. At .95 the intervals are wide, and those of shares of .05 and more hold zero. No share below 1 is
 #   shown to be safe.
 # - **AQ-BRMDP does not mind.** Its levels rise until some draw calls every pair good, which undoes the trap. At
-#   discount .99 no share differs from fresh draws. At .95 kept draws have even *less* regret, and its interval
-#   excludes zero: a bias that happens to suit this river, not a reason to keep draws.
+#   discount .99 no share differs from fresh draws. At .95 kept draws, and a share of .25, have even *less* regret, and
+#   the intervals exclude zero: a bias that happens to suit this river, not a reason to keep draws.
 # - **More draws than 200.** Where AQ-BRMDP's levels are near one, the paper's EC.23 asks for more draws than the 200 at
-#   which our agents stop. With 1,000 it loses 65 (5 to 124) less at .95, about 5%, and as much at .99. The median agent
-#   *loses* by them at .99, 7,900 (350 to 15,400): the luck of few draws is what now and then sends it exploring.
+#   which our agents stop. With 1,000 its regret is 65 (5 to 124) less at .95, about 5%; at .99 the interval of the
+#   difference holds zero. The median agent *loses* by them at .99, 7,900 (350 to 15,400): the luck of few draws is what
+#   now and then sends it exploring.
 # - **It saves little.** Fresh draws cost once a plan, kept ones once a step, for every observation is added to all of
 #   them. With a plan every 20 steps or so keeping takes a quarter off the time of a run. With one every 100 it takes
 #   nearly twice as long as drawing anew. (Medians from a machine that had other work: take them as a tendency.)

@@ -15,11 +15,12 @@ The power ``f(r) = r^sensitivity``, ``visit_factor="power"``, sums to at most th
 agent's reading before.
 
 What the text leaves open besides and is chosen here: m = max(n, 1) rather than n + 1; its mean over the pairs that can
-be taken (not those of terminal states); the normalisation of `scale` (C). The defaults of `scale` and `sensitivity` are
-those of the study ``river-schedule``, which says how they were found. That `decay` may differ from 1/2 is ours: with 0
-levels do not rise with time, with `sensitivity` 0 they do not tell pairs apart, with both the agent is `brmdp` at level
-1 - scale. In the study ``levels`` levels that do not rise (`decay` 0, `scale` .2) lost less regret than the paper's in
-five of nine problems and more for certain in none; the defaults are the paper's.
+be taken (not those of terminal states); the normalisation of `scale` (C); the defaults of `scale` and `sensitivity`,
+which are a setting in which the paper's statements hold as often as in any of the study ``river-schedule``. That
+`decay` may differ from 1/2 is ours: with 0 levels do not rise with time, with `sensitivity` 0 they do not tell pairs
+apart, with both the agent is `brmdp` at level 1 - scale, where the floor is below. In the study ``levels`` levels that
+do not rise (`decay` 0, `scale` .2) lost less regret than the paper's in five of nine problems, beside the visit factor,
+and more for certain in none; the default is the paper's.
 """
 
 from __future__ import annotations

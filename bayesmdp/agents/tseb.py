@@ -17,7 +17,7 @@ so that
 Ours too: the mean of no rewards is 0; K_r is 0 where rewards are known; the length of an episode, 20 by default; and
 `reward_noise`. The paper draws R(s, a) from "the sampled reward distribution". That may be a mean, drawn from its
 posterior, or a reward, whose noise about the mean does not shrink however much was seen: with `reward_noise` above 0 it
-is the latter, under which the paper's Table 2 comes out, but for lambda = 0 (study ``tseb``).
+is the latter, which comes near the paper's Table 2, but for lambda = 0, at a noise chosen to that end (study ``tseb``).
 
 Three extensions are named there as future work, and built here in a way that is ours: lambda may rise with the number k
 of the episode, 1 - (1 - lambda) k^-decay; c may be drawn in each episode, log-Normal about its mean (`bonus_spread`);
@@ -45,6 +45,9 @@ from bayesmdp.posterior import Belief, make_belief
 from bayesmdp.problems.problem import Problem
 
 __all__ = ["tseb"]
+
+OWN = 2**31
+"""What is folded into keys, beyond any number of a site."""
 
 
 def tseb(
@@ -127,8 +130,8 @@ def _rules(belief: Belief, problem: Problem, options: Options) -> Rules:
         believed, sites = belief.draw(key, state)
         draws = believed_draws(sites, problem)
         seen = experience(belief, believed, problem)
-        # The key has drawn the means.
-        noise, luck = random.fold_in(key, 1), random.normal(random.fold_in(key, 2))
+        # Keys of their own: the belief has folded the numbers of its sites into this one.
+        noise, luck = random.fold_in(key, OWN), random.normal(random.fold_in(key, OWN + 1))
         sampled = expected_reward(draws.transition, draws.reward)[..., 0]
         sampled = sampled + options["reward_noise"] * random.normal(noise, sampled.shape)
         # K_r = |R(s, a) - mean reward seen|, K_p = 1 / max(n(s, a), 1).

@@ -5,8 +5,8 @@ earns 1; then one arrives with probability `arrival`, and is lost if there is no
 packet held at the step's start .1.
 
 The paper does not give the rate of arrivals. At .5, our default, the best policy (fast whenever there is a packet)
-earns .2604 a step. The 5,023 to 5,062 of the paper's Table 3, alike for every agent, are no such rewards: they are near
-the packets that are served in 10,000 steps (study ``tseb/queue``).
+earns .2604 a step. The 5,023 to 5,062 of the paper's Table 3, alike for every lambda, are no such rewards: they are
+near the packets that are served in 10,000 steps (study ``tseb/queue``).
 
 Whether a packet was served is not seen in where the step leads (one served and one arrived look like nothing): the
 reward of an outcome is its expectation given the outcome, which leaves every value as it is.

@@ -212,8 +212,8 @@ def distance_table(result: xr.DataTree, mdp: MDP) -> pd.DataFrame:
     -------
     DataFrame
         One row an agent, run and episode: ``kernel``, the mean over pairs of the summed absolute differences of a row's
-        probabilities; ``reward``, the mean over pairs of the absolute difference of mean rewards; ``bonus``, the mean
-        of c f over pairs.
+        probabilities; ``reward``, the mean over pairs of the absolute difference of mean rewards, both of what is
+        believed after the episode; ``bonus``, the mean of c f over pairs that the episode was planned with.
     """
     import numpy as np
     import pandas as pd

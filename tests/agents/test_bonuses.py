@@ -193,6 +193,18 @@ def test_rewards_that_tseb_draws_scatter_about_the_means_as_told():
             np.testing.assert_allclose(values, 6.0, rtol=1e-12)
 
 
+def test_rewards_drawn_about_unknown_means_scatter_by_both_variances():
+    """Reward noise shares no random numbers with the draw of the mean, which would add their standard deviations."""
+    pair = bm.MDP(transition=np.ones((1, 1, 1)), reward=np.zeros((1, 1)), discount=0.5, noise=1.0)
+    prior = bm.models.normal_rewards(pair, dirichlet_transitions(pair), scale=2.0, noise=1.0)
+    agent = agents.tseb(prior, reward_weight=1.0, reward_noise=2.0)
+    with jax.enable_x64(True):
+        rules = agent.rules(agent.make_belief(pair), pair.problem, agent.options)
+        begin = jax.jit(lambda key: rules.begin(key, rules.init(key)).value[0])
+        values = np.array([begin(key) for key in jax.random.split(jax.random.key(0), 400)])
+    assert_p_value(stats.kstest(values / 2 / np.sqrt(8), "norm").pvalue, "rewards about unknown means")
+
+
 def test_lambda_rises_and_the_scale_of_the_bonus_is_drawn_as_told():
     still = agents.tseb(PRIOR, reward_weight=0.4, bonus_scale=0.01)
     moving = agents.tseb(PRIOR, reward_weight=0.4, bonus_scale=0.01, decay=0.5, bonus_spread=0.7)

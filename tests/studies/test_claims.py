@@ -39,6 +39,7 @@ def stored(monkeypatch):
         (1.7, 2.1, "near", "open"),
         (2.3, 2.4, "near", "no"),
         (1.0, 1.7, "near", "no"),
+        (float("nan"), 3, "above", "open"),
     ],
 )
 def test_an_interval_is_judged_by_where_it_lies(stored, lower, upper, must_be, verdict):

@@ -17,7 +17,7 @@ CLAIMS = (
     *(
         Claim(
             place,
-            f"Regret of {agent} grows like sqrt(T).",
+            f"Regret of {agent} grows like sqrt(T) at most.",
             f"{constants}; exponents fitted over T = 1,000 to 100,000 in three worlds. A bound is of the long run.",
             _exponent(agent + suffix),
             STUDY,

@@ -28,7 +28,7 @@ class Stored:
         The column of figures. Their 95% bounds stand in ``lower`` and ``upper``, or in ``FIGURE_lower`` and
         ``FIGURE_upper`` where the table has such columns.
     must_be : {"above", "below", "near"}
-        A figure is near the threshold where it differs by no more than `tolerance` of it.
+        A figure is near the threshold where it differs by no more than `tolerance` of it. One without bounds is open.
     threshold : float
     tolerance : float
         As a share of the threshold.
@@ -122,7 +122,7 @@ def judged(claim: Claim) -> Judged:
         raise ValueError(f"the table {shown.table!r} has no rows with {dict(shown.rows)}")
     own = f"{shown.figure}_lower" in table
     lower, upper = (f"{shown.figure}_{end}" if own else end for end in ("lower", "upper"))
-    rows = [tuple(map(float, row)) for row in table[[shown.figure, lower, upper]].dropna().to_numpy()]
+    rows = [tuple(map(float, row)) for row in table[[shown.figure, lower, upper]].to_numpy()]
     verdicts = [_verdict(shown, low, high) for _, low, high in rows]
     figures = [figure for figure, *_ in rows]
     if len(rows) == 1:
@@ -143,6 +143,8 @@ def _verdict(shown: Stored, lower: float, upper: float) -> str:
         "below": (-float("inf"), shown.threshold),
         "near": (shown.threshold * (1 - shown.tolerance), shown.threshold * (1 + shown.tolerance)),
     }[shown.must_be]
+    if lower != lower or upper != upper:
+        return "open"  # no bounds
     if low <= lower and upper <= high and (lower > low or shown.must_be != "above"):
         return "yes"
     return "no" if upper <= low or lower > high else "open"

@@ -21,7 +21,7 @@ CLAIMS = (
         Claim(
             "Abstract",
             f"{learner} has less regret than prior-independent RL once the prior is learned.",
-            f"Against RLSVI over the last tasks, in five cells: {OTHER}.",
+            f"Against RLSVI over the last tasks, in five of the study's cells: {OTHER}.",
             _statement(f"{learner}: less regret than RLSVI at the end, by"),
             STUDY,
         )
@@ -41,7 +41,7 @@ CLAIMS = (
         Claim(
             "Abstract",
             f"{learner} substantially outperforms bandit-only meta-baselines.",
-            "Against AdaTS, which is told the covariance of rewards, over the last tasks.",
+            "Against AdaTS, which is told the covariance of rewards, over the last tasks; any saving counts.",
             _statement(f"{learner}: less regret than AdaTS at the end, by"),
             STUDY,
         )

@@ -40,7 +40,7 @@ CLAIMS = (
     ),
     Claim(
         "Table 3, Queue",
-        "All lambdas, 0 included, get 5,023 to 5,062.",
+        "All lambdas, 0 included, get 5,023 to 5,062: within 2% of 5,040.",
         "Packets served in 10,000 steps at arrivals of .5 a step, not reward net of costs.",
         Stored("tseb_queue", {}, "served", must_be="near", threshold=5040.0, tolerance=0.02),
         STUDY,
@@ -68,21 +68,21 @@ CLAIMS = (
         )
         for weight in ("0", "0.5", "1")
     ),
-    *(
-        Claim(
-            "Figure 2",
-            f"In single runs the distance {'oscillates' if weight == '1' else 'oscillates less'} at lambda = {weight}.",
-            "The share of episodes in which it rises: none if it only falls, one half if it is noise about a constant.",
-            Stored(
-                "tseb_oscillation",
-                {"agent": f"lambda {weight}", "distance": "kernel"},
-                "rises",
-                must_be="above" if weight == "1" else "below",
-                threshold=0.4,
-            ),
-            STUDY,
-        )
-        for weight in ("1", "0")
+    Claim(
+        "Figure 2",
+        "In single runs the distance oscillates at lambda = 1.",
+        "The share of episodes in which it rises: none if it only falls, one half if it is noise about a constant.",
+        Stored("tseb_oscillation", {"agent": "lambda 1", "distance": "kernel"}, "rises", threshold=0.4),
+        STUDY,
+    ),
+    Claim(
+        "Figure 2",
+        "At lambda = 0 it does not.",
+        "The same: it must rise in fewer than .4 of the episodes.",
+        Stored(
+            "tseb_oscillation", {"agent": "lambda 0", "distance": "kernel"}, "rises", must_be="below", threshold=0.4
+        ),
+        STUDY,
     ),
     *(
         Claim(
