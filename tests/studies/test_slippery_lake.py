@@ -1,4 +1,4 @@
-"""The study of the continuous lake: what it declares, its table by hand, and the tables in `tutorials/`."""
+"""The study of the continuous lake: what it declares, its table by hand, and the stored tables."""
 
 import jax
 import numpy as np
