@@ -109,8 +109,8 @@ axes[0].legend(frameon=False, fontsize=8)
 tidy(axes)
 
 # %% [markdown]
-# Knowing the structure saves regret in all twelve cases, for certain in eleven: on the queue PSRL saves 124 (-141 to 388)
-# of 906. Earlier random numbers put that at 358 (156 to 559): 32 replicates are few where a run can be unlucky.
+# Knowing the structure saves regret in all twelve cases, for certain in eleven: on the queue PSRL saves 124 (-141 to
+# 388) of 906. Earlier random numbers put that at 358 (156 to 559): 32 replicates are few where a run can be unlucky.
 #
 # ## 3. Which map is true
 #
