@@ -15,7 +15,7 @@ OURS = "AQ C=1 k=0.25"
 SPARSE = ("6-0.95-sparse", "6-0.99-sparse", "10-0.95-sparse", "10-0.99-sparse")
 UNIFORM = tuple(cell.replace("sparse", "uniform") for cell in SPARSE)
 NEIGHBOURS = ("6-0.95-neighbours", "10-0.95-neighbours")
-SETTINGS = "The paper's discount, prior, C and kappa cannot be recovered: all cells of the study are counted."
+SETTINGS = "The paper's discount, prior, C and kappa cannot be recovered: all cells that were run are counted."
 ON_RIVERS = f"C = 1, kappa = .25, the visit factor a mixture. {SETTINGS}"
 RIVERS = (*SPARSE, *UNIFORM, *NEIGHBOURS)
 
