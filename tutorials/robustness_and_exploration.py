@@ -578,8 +578,8 @@ for ax, (kind, rows) in zip(axes, last.groupby("regret", sort=False), strict=Tru
     ax.axvline(0.5, color="0.5", linestyle="--", linewidth=1)
     ax.set(xlabel="exponent over T = 10,000 to 100,000", xlim=(-0.1, 0.65))
     ax.set_title({"regret": "Bayes regret", "robust_regret": "robust Bayes regret"}[kind], loc="left")
-axes[0].legend(frameon=False, fontsize=8)
-fig.suptitle("Both regrets grow more slowly than the root of T (numbers: regret at 100,000 steps)", x=0.01, ha="left")
+axes[1].legend(frameon=False, fontsize=8, loc="upper left")
+fig.suptitle("How fast both regrets grow (dashed: the root of T; numbers: at 100,000 steps)", x=0.01, ha="left")
 tidy(axes)
 plt.show()
 
