@@ -47,6 +47,8 @@ class _Setting(NamedTuple):
         What regret is measured against.
     robust : (key, level), optional
         Of robust regret.
+    restart : int, optional
+        After how many steps the world starts again.
     """
 
     problem: Any
@@ -56,6 +58,7 @@ class _Setting(NamedTuple):
     baseline: Any
     robust: tuple[Key[Array, ""], Float[Array, ""]] | None
     prior: Any
+    restart: Any = None
 
 
 class _Floor(NamedTuple):
@@ -94,6 +97,7 @@ def run_agent(
     reward: Float[Array, "state action outcome_or_1"] | None = None,
     baseline: Any = None,
     prior: Any = None,
+    restart: int | None = None,
 ) -> Rollout:
     """Run one replicate: `steps` steps of an agent in the world with the true `kernel`, with 64 bits on.
 
@@ -124,6 +128,8 @@ def run_agent(
         What regret is measured against, by `baseline_of` the truth, where runs share it.
     prior : pytree, optional
         Parameters of a prior of the belief's family, to begin with instead of its own.
+    restart : int, optional
+        After how many steps the world starts again.
 
     Returns
     -------
@@ -132,7 +138,8 @@ def run_agent(
     truth = problem if reward is None else problem._replace(reward=reward)
     if baseline is None:
         baseline = baseline_of(truth, kernel, goal=goal)
-    setting = _Setting(problem, truth, kernel, options, baseline, robust, prior)
+    begun_again = None if restart is None else np.int32(restart)
+    setting = _Setting(problem, truth, kernel, options, baseline, robust, prior, begun_again)
     program = {"rules": rules, "belief": belief, "world": world, "goal": goal}
     measured = {"robust_draws": robust_draws, "policy_under": policy_under}
     keys, moment = _first(key, setting, **program)
@@ -282,6 +289,9 @@ def advance(
         if goal.gap is not None:
             charges.append(goal.gap(regret, now.state, action))
         seen, next_s = acted_in.step(random_numbers.uniforms, now.state, action)
+        if setting.restart is not None:
+            again, first = (taken + 1) % setting.restart == 0, acted_in.start(random.fold_in(key_begin, 1))
+            next_s = jax.tree.map(partial(jnp.where, again), first, next_s)
         report = agent.report(state, now.state, action)
         names.update({name: column for column, name in enumerate(sorted(report))})
         # One array a step: on a CPU each array written in a loop costs as much as a small kernel.

@@ -48,6 +48,7 @@ def simulate(
     checkpoints: Sequence[int] = (),
     checkpoint_draws: int = 100,
     robust: Robust | None = None,
+    restart: int | None = None,
     workers: int | None = None,
     resume: xr.DataTree | None = None,
     on_replicate: OnReplicate | None = None,
@@ -78,6 +79,9 @@ def simulate(
     robust : Robust, optional
         Measure robust regret, and at the checkpoints the posterior quantile value of the policy in use. Nothing else in
         the results changes.
+    restart : int, optional
+        After how many steps the world starts again, as in episodes; agents plan as they would without, and do not take
+        the return for a transition. Problems with a discount only.
     workers : int, optional
         Threads; by default as many as there are cores.
     resume : DataTree, optional
@@ -120,13 +124,22 @@ def simulate(
     if marks and marks[-1] > steps:
         raise ValueError(f"checkpoint {marks[-1]} lies beyond the last step, {steps}")
     checkpoint_draws = integer("checkpoint_draws", checkpoint_draws, 0)
+    if restart is not None:
+        restart = integer("restart", restart, 1)
+        if mdp.objective != "discounted":
+            raise ValueError(
+                f"restart is for problems that are judged by discounted value; this one by {mdp.objective}"
+            )
     prepared = prepare(mdp, agents, truth=truth, robust=robust, steps=steps)
     beliefs, goal = prepared.beliefs, for_space(OBJECTIVES, mdp)[mdp.objective]
     with jax.enable_x64(True):
         baseline = baseline_of(prepared.problem, prepared.kernel, goal=goal) if truth is None else None
     run_of = {"steps": steps, "seed": seed, "thin": thin, "checkpoints": marks, "checkpoint_draws": checkpoint_draws}
+    run_of |= {} if restart is None else {"restart": restart}
     attrs = provenance(mdp, agents, beliefs, truth, prepared.probe, robust, **run_of)
-    call = _Call(mdp, agents, truth, robust, prepared, goal, baseline, seed, steps, thin, marks, draws=checkpoint_draws)
+    call = _Call(
+        mdp, agents, truth, robust, prepared, goal, baseline, seed, steps, thin, marks, checkpoint_draws, restart
+    )
     result = run_replicates(
         partial(_run, call),
         {name: (agent.rules, beliefs[name]) for name, agent in agents.items()},
@@ -154,6 +167,7 @@ class _Call(NamedTuple):
     checkpoints : list of int
     draws : int
         Posterior draws at each checkpoint.
+    restart : int, optional
     """
 
     mdp: DecisionProblem
@@ -168,6 +182,7 @@ class _Call(NamedTuple):
     thin: int
     checkpoints: list[int]
     draws: int
+    restart: int | None
 
 
 def _run(call: _Call, name: str, replicate: int) -> Run:
@@ -200,6 +215,7 @@ def _run(call: _Call, name: str, replicate: int) -> Run:
             thin=call.thin,
             robust_draws=0 if robust is None else robust.num_draws,
             policy_under="belief" if robust is None else robust.policy_under,
+            restart=call.restart,
         )
         draws, values = {}, np.full(len(call.checkpoints), np.nan)
         if call.checkpoints and call.draws and belief is not None:

@@ -176,6 +176,8 @@ class Study:
         Steps from one checkpoint to the next, where the posterior quantile value is measured; 0 for none.
     checkpoint_draws : int
         Posterior draws that are kept at each checkpoint.
+    restart : int, optional
+        After how many steps the world starts again.
     note : str
         Where the settings come from.
     """
@@ -195,6 +197,7 @@ class Study:
     robust: Mapping[str, Any] | None = None
     checkpoint_every: int = 0
     checkpoint_draws: int = 0
+    restart: int | None = None
     note: str = ""
 
     def make_mdp(self) -> Any:
@@ -267,6 +270,8 @@ class Study:
 
         mdp, prior = problem or self.make_problem()
         options = {"steps": self.steps, "replicates": self.replicates, "thin": self.thin, **options}
+        if self.restart is not None:
+            options = {"restart": self.restart, **options}
         if self.robust is not None:
             options = {"robust": Robust(**self.robust), **options}
         if self.checkpoint_every:

@@ -276,6 +276,28 @@ def test_robust_regret_is_never_negative_and_nothing_where_the_policy_is_the_cau
     assert float(measured.sel(agent="floor").mean()) < 0.2 * float(measured.sel(agent="PSRL").mean())
 
 
+def test_a_world_that_starts_again_is_no_transition_for_those_who_learn():
+    crew = {"PSRL": PSRL, "hopeful": agents.brmdp(PRIOR, level=0.9, num_draws=30)}
+    call = partial(simulate, RIVER, crew, steps=60, replicates=3, seed=1)
+    result, plain = call(restart=10, checkpoints=[60], checkpoint_draws=400), call()
+    again = [11, 21, 31, 41, 51]
+    assert (result["state"].sel(step=again) == 0).all() and (plain["state"].sel(step=again) > 0).any()
+    np.testing.assert_array_equal(*(each["state"].sel(step=slice(1, 10)).values for each in (result, plain)))
+    # All that was seen is between neighbours: a return from afar would have moved a row's mass to the start.
+    drawn = result["beliefs/hopeful/posterior"]["transition"].isel(checkpoint=0).mean(("chain", "draw"))
+    to_start = drawn.sel(next_state=0).transpose("replicate", "state", "action").values
+    states, actions = (result.to_dataset()[name].sel(agent="hopeful").values for name in ("state", "action"))
+    visits = np.zeros((3, 6, 2))
+    np.add.at(visits, (np.arange(3)[:, None], states, actions), 1)
+    assert (states[:, 9::10] >= 2).any()
+    # A row's prior weighs 1, of which 1/6 lies on the start.
+    np.testing.assert_allclose(to_start[:, 2:], 1 / 6 / (1 + visits[:, 2:]), atol=0.05)
+    with pytest.raises(ValueError, match="restart must be an integer of at least 1; got 0"):
+        call(restart=0)
+    with pytest.raises(ValueError, match="judged by discounted value; this one by average"):
+        simulate(RIVER.replace(discount=None), {"A": PSRL}, steps=10, replicates=1, restart=5)
+
+
 def test_robust_regret_of_one_period_is_that_of_its_start():
     """An agent that never plans anew is held to its prior's floor; and windows sum."""
     call = partial(simulate, RIVER, {"A": fixed([1] * 6)}, steps=60, replicates=2, seed=0, robust=Robust())
