@@ -17,7 +17,7 @@ so that
 Ours too: the mean of no rewards is 0; K_r is 0 where rewards are known; the length of an episode, 20 by default; and
 `reward_noise`. The paper draws R(s, a) from "the sampled reward distribution". That may be a mean, drawn from its
 posterior, or a reward, whose noise about the mean does not shrink however much was seen: with `reward_noise` above 0 it
-is the latter, which comes near the paper's Table 2, but for lambda = 0, at a noise chosen to that end (study ``tseb``).
+is the latter, which comes near the paper's Table 2 at a noise chosen to that end (study ``tseb``).
 
 Three extensions are named there as future work, and built here in a way that is ours: lambda may rise with the number k
 of the episode, 1 - (1 - lambda) k^-decay; c may be drawn in each episode, log-Normal about its mean (`bonus_spread`);

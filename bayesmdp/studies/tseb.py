@@ -8,9 +8,9 @@ outcomes of Queue, mean rewards Normal(0, 5) seen with noise 1 on Chain and Norm
 Two readings are tried. Table 3's figures are alike for all lambdas, lambda = 0 included, which rewards net of costs
 cannot be: they are taken for packets served, ``queue`` counts both. Table 2's lambda = 1 earns as much as the others,
 which it does not where sampled rewards are means: ``chain-noise`` draws rewards that scatter about the sampled means by
-a standard deviation that does not shrink, over lengths of an episode; ``chain-restart`` does so where each episode of 20
-steps begins in the first state. That some such reading comes near the printed
-figures was known from trials; which standard deviation does is chosen after seeing the surface, all of which is shown.
+a standard deviation that does not shrink, over lengths of an episode; ``chain-restart`` does so where each episode of
+20 steps begins in the first state. That some such reading comes near the printed figures was known from trials; which
+standard deviation does is chosen after seeing the surface, all of which is shown.
 
 Cells: ``chain`` and ``queue`` for the tables; ``chain-scale`` with other scales c of the bonus; ``chain-noise``;
 ``figure-2``, where a posterior draw is kept after each episode and held against the truth; and ``all-chain``,
