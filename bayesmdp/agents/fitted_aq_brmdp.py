@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float
 
 from bayesmdp.agents.agent import Agent, Options
 from bayesmdp.agents.families.fitted_q import fitted_agent
-from bayesmdp.agents.families.quantile_levels import VISIT_FACTORS, check_visit_factor, level_of
+from bayesmdp.agents.families.quantile_levels import check_visit_factor, level_of
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.model_reading.read_model import Model
@@ -109,7 +109,6 @@ class _Adapting:
 
     def __call__(self, period: Float[Array, ""], options: Options) -> Judge:
         schedule = {name: options[name] for name in ("scale", "sensitivity", "floor")}
-        factor = VISIT_FACTORS[self.visit_factor]
 
         def count(y: Float[Array, "draw place action"]) -> Float[Array, "place action"]:
             # n = 1 / max(u, least)^2, u the standard deviation over draws.
@@ -121,7 +120,7 @@ class _Adapting:
             alike: Bool[Array, " place"],
         ) -> tuple[Float[Array, "place action"], dict[str, Float[Array, ""]]]:
             # level = max(floor, 1 - scale / sqrt(k) f(n / mean n)); 1/2 where all actions are alike.
-            level = level_of(period, count(y) / count(anchors).mean(), **schedule, visit_factor=factor)
+            level = level_of(period, count(y) / count(anchors).mean(), **schedule, visit_factor=self.visit_factor)
             level = jnp.where(alike[:, None], 0.5, level)
             risk = Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))
             short = jnp.mean(jnp.asarray(risk.num_draws) > len(y), dtype=float)

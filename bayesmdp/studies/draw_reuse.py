@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.statements import finished_cells, mean_interval
+from bayesmdp.studies.statements import mean_interval, write_tables
 from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
@@ -104,11 +104,4 @@ def main(folder: str = "results", tables: str = "results") -> None:
     tables : str
         Folder of the tables, written as CSV.
     """
-    from pathlib import Path
-
-    import pandas as pd
-
-    rows = []
-    for cell, result in finished_cells("draw-reuse", STUDIES, folder):
-        rows.append(comparison(result).reset_index().assign(cell=cell))
-        pd.concat(rows).set_index(["cell", "agent"]).round(3).to_csv(Path(tables) / "draw_reuse.csv")
+    write_tables("draw-reuse", STUDIES, {"draw_reuse": (comparison, 3)}, folder=folder, place=tables)

@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.statements import finished_cells, mean_interval, statement_table
+from bayesmdp.studies.statements import interval_table, statement_table, write_tables
 from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
@@ -133,11 +133,9 @@ def claims(result: xr.DataTree) -> pd.DataFrame:
 
 def summary(result: xr.DataTree) -> pd.DataFrame:
     """One row an agent: the mean of its final regret over replicates, with a 95% interval."""
-    import pandas as pd
-
-    rows = {agent: mean_interval(sample) for agent, sample in _final(result).iterrows()}
-    table = pd.DataFrame.from_dict(rows, orient="index", columns=["regret", "regret_lower", "regret_upper"])
-    return table.rename_axis("agent")
+    return interval_table({agent: {"regret": sample} for agent, sample in _final(result).iterrows()}).rename_axis(
+        "agent"
+    )
 
 
 def _final(result: xr.DataTree) -> pd.DataFrame:
@@ -158,13 +156,5 @@ def main(folder: str = "results", tables: str = "results") -> None:
     tables : str
         Folder of the tables, written as CSV.
     """
-    from pathlib import Path
-
-    import pandas as pd
-
-    place, statements, figures = Path(tables), [], []
-    for cell, result in finished_cells("levels", STUDIES, folder):
-        statements.append(claims(result).assign(cell=cell))
-        figures.append(summary(result).reset_index().assign(cell=cell))
-        pd.concat(statements).set_index("cell").round(4).to_csv(place / "levels.csv")
-        pd.concat(figures).set_index(["cell", "agent"]).round(2).to_csv(place / "levels_regret.csv")
+    written = {"levels": (claims, 4), "levels_regret": (summary, 2)}
+    write_tables("levels", STUDIES, written, folder=folder, place=tables)

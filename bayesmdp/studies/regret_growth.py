@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bayesmdp.studies.statements import finished_cells, mean_interval, ratio_interval
+from bayesmdp.studies.statements import mean_interval, ratio_interval, write_tables
 from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
@@ -107,13 +107,4 @@ def main(folder: str = "results", tables: str = "results") -> None:
     tables : str
         Folder of the table, written as CSV.
     """
-    from pathlib import Path
-
-    import pandas as pd
-
-    found = []
-    for cell, result in finished_cells("regret-growth", STUDIES, folder):
-        found.append(exponents(result).assign(cell=cell))
-        pd.concat(found).set_index(["cell", "regret", "agent", "steps"]).round(4).to_csv(
-            Path(tables) / "regret_growth.csv"
-        )
+    write_tables("regret-growth", STUDIES, {"regret_growth": (exponents, 4)}, folder=folder, place=tables)

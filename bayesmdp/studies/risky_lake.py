@@ -23,7 +23,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from bayesmdp.studies.aq_brmdp import paper_agents
-from bayesmdp.studies.statements import finished_cells, mean_interval, ratio_interval, statement_table
+from bayesmdp.studies.statements import finished_cells, interval_table, mean_interval, ratio_interval, statement_table
 from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
@@ -176,20 +176,15 @@ def sensitivity(result: xr.DataTree) -> pd.DataFrame:
 
 def summary(result: xr.DataTree) -> pd.DataFrame:
     """One row an agent: final regret and robust regret, and the mean over time of the posterior quantile value."""
-    import pandas as pd
-
     rows = {}
     for agent in result.to_dataset()["agent"].values.tolist():
         data = result.to_dataset().sel(agent=agent)
-        figures = (
-            data["regret"].sum("step"),
-            data["robust_regret"].sum("step"),
-            data["quantile_value"].mean("checkpoint"),
-        )
-        rows[agent] = [bound for figure in figures for bound in mean_interval(figure)]
-    names = ("regret", "robust_regret", "quantile_value")
-    columns = [f"{name}{bound}" for name in names for bound in ("", "_lower", "_upper")]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("agent")
+        rows[agent] = {
+            "regret": data["regret"].sum("step"),
+            "robust_regret": data["robust_regret"].sum("step"),
+            "quantile_value": data["quantile_value"].mean("checkpoint"),
+        }
+    return interval_table(rows).rename_axis("agent")
 
 
 def main(folder: str = "results", tables: str = "results") -> None:

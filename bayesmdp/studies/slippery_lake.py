@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.statements import finished_cells, mean_interval
+from bayesmdp.studies.statements import finished_cells, interval_table
 from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
@@ -59,24 +59,18 @@ STUDIES: Mapping[str, Study] = {
 
 def lake_table(result: xr.DataTree) -> pd.DataFrame:
     """Totals of each agent, and what PSRL loses more on the same random numbers, with 95% intervals."""
-    import pandas as pd
-
     data = result.to_dataset()
     totals = data[["reward", "regret"]].sum("step")
     rows = {}
     for name in map(str, data["agent"].values):
         own = totals.sel(agent=name)
-        samples = {
+        rows[name] = {
             "regret": own["regret"],
             "saved": totals["regret"].sel(agent="PSRL") - own["regret"],
             "last_tenth": data["regret"].sel(agent=name).isel(step=slice(-20, None)).sum("step"),
             "reward": own["reward"],
         }
-        row: dict[str, Any] = {}
-        for what, sample in samples.items():
-            row |= dict(zip((what, f"{what}_lower", f"{what}_upper"), mean_interval(sample), strict=True))
-        rows[name] = row
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("agent")
+    return interval_table(rows).rename_axis("agent")
 
 
 def main(folder: str = "results", tables: str = "results") -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from bayesmdp.studies.study import Study
 
-__all__ = ["finished_cells", "mean_interval", "ratio_interval", "statement_table"]
+__all__ = ["finished_cells", "interval_table", "mean_interval", "ratio_interval", "statement_table", "write_tables"]
 
 
 def statement_table(statements: Mapping[str, tuple[ArrayLike, float]], *, confidence: float = 0.95) -> pd.DataFrame:
@@ -69,6 +69,38 @@ def mean_interval(sample: ArrayLike, confidence: float = 0.95) -> tuple[float, f
     values = np.asarray(sample, float)
     width = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * stats.sem(values)
     return float(values.mean()), float(values.mean() - width), float(values.mean() + width)
+
+
+def interval_table[Row: Hashable](rows: Mapping[Row, Mapping[str, Any]]) -> pd.DataFrame:
+    """Tabulate means over replicates, each beside its 95% interval.
+
+    Parameters
+    ----------
+    rows : mapping of row to mapping of figure to sample [replicate]
+
+    Returns
+    -------
+    DataFrame
+        For each figure the columns ``FIGURE``, ``FIGURE_lower`` and ``FIGURE_upper``.
+
+    Examples
+    --------
+    >>> interval_table({"PSRL": {"regret": [1.0, 2.0, 3.0]}}).round(3).loc["PSRL"].to_dict()
+    {'regret': 2.0, 'regret_lower': -0.484, 'regret_upper': 4.484}
+    """
+    import pandas as pd
+
+    return pd.DataFrame(
+        [
+            {
+                f"{figure}{end}": bound
+                for figure, sample in samples.items()
+                for end, bound in zip(("", "_lower", "_upper"), mean_interval(sample), strict=True)
+            }
+            for samples in rows.values()
+        ],
+        index=pd.Index(list(rows)),
+    )
 
 
 def ratio_interval(
@@ -138,3 +170,34 @@ def finished_cells(
             held = result  # with the seconds, which files do not hold
             forget_programs()
         yield cell, held
+
+
+def write_tables(
+    paper: str,
+    studies: Mapping[str, Study],
+    tables: Mapping[str, tuple[Callable[[xr.DataTree], pd.DataFrame], int]],
+    *,
+    folder: Path | str,
+    place: Path | str,
+) -> None:
+    """Run the cells that `folder` does not hold yet, and write tables of all cells, anew after each.
+
+    Parameters
+    ----------
+    paper, studies, folder
+        As for `finished_cells`.
+    tables : mapping of name to (function, digits)
+        What makes a cell's part of the table from its result, and to how many digits it is written.
+    place : path
+        Folder of the tables, written as CSV, with the cell in the first column.
+    """
+    import pandas as pd
+
+    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in tables}
+    for cell, result in finished_cells(paper, studies, folder):
+        for name, (make, digits) in tables.items():
+            part = make(result)
+            part = part if part.index.name is None else part.reset_index()
+            part.insert(0, "cell", cell)
+            parts[name].append(part)
+            pd.concat(parts[name]).round(digits).to_csv(Path(place) / f"{name}.csv", index=False)

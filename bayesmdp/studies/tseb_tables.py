@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bayesmdp.studies.statements import mean_interval
+from bayesmdp.studies.statements import interval_table, mean_interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,13 +72,9 @@ def saved_table(result: xr.DataTree, baseline: str) -> pd.DataFrame:
     >>> saved_table(result, "PSRL").loc["TSEB", ["regret", "saved"]].to_dict()
     {'regret': 3.5, 'saved': 1.0}
     """
-    import pandas as pd
-
     total = result.to_dataset()["regret"].sum("step")
     own = {agent: total.sel(agent=agent).values for agent in _names(result)}
-    rows = {agent: (*mean_interval(sample), *mean_interval(own[baseline] - sample)) for agent, sample in own.items()}
-    columns = [f"{name}{bound}" for name in ("regret", "saved") for bound in ("", "_lower", "_upper")]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    return interval_table({agent: {"regret": sample, "saved": own[baseline] - sample} for agent, sample in own.items()})
 
 
 def served_table(result: xr.DataTree) -> pd.DataFrame:
@@ -105,18 +101,15 @@ def served_table(result: xr.DataTree) -> pd.DataFrame:
     True
     """
     import numpy as np
-    import pandas as pd
 
     from bayesmdp.environments.queue import COST, HOLDING
 
     data = result.to_dataset()
     served = data["reward"] + np.array(COST)[data["action"]] + HOLDING * data["state"]
-    rows = {}
-    for agent in _names(result):
-        both = (quantity.sel(agent=agent).sum("step").values for quantity in (served, data["reward"]))
-        rows[agent] = [bound for sample in both for bound in mean_interval(sample)]
-    columns = [f"{name}{bound}" for name in ("served", "reward") for bound in ("", "_lower", "_upper")]
-    return pd.DataFrame.from_dict(rows, orient="index", columns=columns)
+    both = {"served": served.sum("step"), "reward": data["reward"].sum("step")}
+    return interval_table(
+        {agent: {name: total.sel(agent=agent).values for name, total in both.items()} for agent in _names(result)}
+    )
 
 
 def bonus_table(result: xr.DataTree, length: int = 20) -> pd.DataFrame:
@@ -190,9 +183,11 @@ def pac_table(result: xr.DataTree, epsilons: Sequence[float]) -> pd.DataFrame:
     """
     import pandas as pd
 
-    columns = ["suboptimal", "suboptimal_lower", "suboptimal_upper"]
-    each = {epsilon: agents_table(result, epsilon)[columns] for epsilon in epsilons}
-    return pd.concat(each, names=["epsilon", "agent"]).swaplevel()
+    from bayesmdp.results.analysis import suboptimal_steps
+
+    names = {"mean": "suboptimal", "lower": "suboptimal_lower", "upper": "suboptimal_upper"}
+    each = {epsilon: suboptimal_steps(result, epsilon).to_dataframe()[list(names)] for epsilon in epsilons}
+    return pd.concat(each, names=["epsilon", "agent"]).rename(columns=names).swaplevel()
 
 
 def distance_table(result: xr.DataTree, mdp: MDP) -> pd.DataFrame:
@@ -258,18 +253,14 @@ def oscillation_table(distances: pd.DataFrame) -> pd.DataFrame:
     >>> oscillation_table(falling)[["fallen", "rises"]].round(2).values.tolist()
     [[0.79, 0.0]]
     """
-    import pandas as pd
-
     rows = {}
     for name in distances.columns:
         for agent, own in distances[name].groupby("agent", sort=False):
             runs = own.unstack("episode").to_numpy()
             fallen = runs[:, :5].mean(1) - runs[:, -5:].mean(1)
             rises = (runs[:, 1:] > runs[:, :-1]).mean(1)
-            rows[agent, name] = (*mean_interval(fallen), *mean_interval(rises))
-    columns = [f"{figure}{bound}" for figure in ("fallen", "rises") for bound in ("", "_lower", "_upper")]
-    index = pd.MultiIndex.from_tuples(rows, names=["agent", "distance"])
-    return pd.DataFrame(list(rows.values()), index, columns)
+            rows[agent, name] = {"fallen": fallen, "rises": rises}
+    return interval_table(rows).rename_axis(["agent", "distance"])
 
 
 def _names(result: xr.DataTree) -> list[str]:

@@ -22,8 +22,6 @@ from bayesmdp.problems.problem import Problem
 
 __all__ = ["VISIT_FACTORS", "LevelRules", "adaptive_level", "check_visit_factor", "constant_level", "level_of"]
 
-type VisitFactor = Callable[[Array, Array | float], Array]
-
 
 def mixture(relative: Num[Array, "*pair"], sensitivity: Array | float) -> Float[Array, "*pair"]:
     """The visit factor whose mean over pairs is exactly 1."""
@@ -35,7 +33,7 @@ def power(relative: Num[Array, "*pair"], sensitivity: Array | float) -> Float[Ar
     return relative**sensitivity
 
 
-VISIT_FACTORS: Mapping[str, VisitFactor] = {"mixture": mixture, "power": power}
+VISIT_FACTORS: Mapping[str, Callable[[Array, Array | float], Array]] = {"mixture": mixture, "power": power}
 """Readings of how relative visits move a level."""
 
 
@@ -58,7 +56,7 @@ def adaptive_level(
     live: Bool[Array, "state action"] | None = None,
     visit_factor: str = "mixture",
 ) -> Float[Array, "state action"]:
-    """Return the levels of all pairs at a pseudo-episode, by the schedule of the module.
+    """Return the levels of all pairs at a pseudo-episode, by the schedule of AQ-BRMDP.
 
     Parameters
     ----------
@@ -88,7 +86,7 @@ def adaptive_level(
     adjusted = jnp.maximum(visits, 1)
     relative = adjusted / jnp.mean(adjusted, where=live)
     schedule = {"scale": scale, "sensitivity": sensitivity, "floor": floor, "decay": decay}
-    return level_of(period, relative, **schedule, visit_factor=VISIT_FACTORS[visit_factor])
+    return level_of(period, relative, **schedule, visit_factor=visit_factor)
 
 
 def level_of(
@@ -99,7 +97,7 @@ def level_of(
     sensitivity: Array | float,
     floor: Array | float,
     decay: Array | float = 0.5,
-    visit_factor: VisitFactor = mixture,
+    visit_factor: str = "mixture",
 ) -> Float[Array, "*pair"]:
     """Return level_k = max(floor, 1 - scale / k^decay f(r)) of pairs.
 
@@ -111,14 +109,14 @@ def level_of(
         r: how often pairs were tried, in units of the mean over pairs.
     scale, sensitivity, floor, decay : float
         As for `aq_brmdp`.
-    visit_factor : function of (relative, sensitivity)
-        f, one of `VISIT_FACTORS`.
+    visit_factor : {"mixture", "power"}
+        f, by name.
 
     Returns
     -------
     array [...]
     """
-    return jnp.maximum(floor, 1 - scale / period**decay * visit_factor(relative, sensitivity))
+    return jnp.maximum(floor, 1 - scale / period**decay * VISIT_FACTORS[visit_factor](relative, sensitivity))
 
 
 def constant_level(level: float) -> dict[str, float]:
