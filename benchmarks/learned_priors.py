@@ -12,7 +12,8 @@ import numpy as np
 from _timing import race  # first: it sets how many threads there are
 
 import bayesmdp as bm
-from bayesmdp.learned_priors.q_values import empirical_bayes, meta_posterior, mtsrl, mtsrl_plus
+from bayesmdp.learned_priors.empirical_bayes import empirical_bayes
+from bayesmdp.learned_priors.q_values import meta_posterior, mtsrl, mtsrl_plus
 from bayesmdp.models import logistic_transitions
 from bayesmdp.posterior.closed_forms.q_values import GaussianPrior
 from bayesmdp.posterior.q_regression.backward import TaskStatistics
@@ -82,6 +83,7 @@ def learning():
         (target**2).sum(-1),
         np.full((tasks, stages), 200.0),
         np.zeros((tasks, stages, size, size)),
+        np.einsum("khni,khn->khi", phi, target),
     )
     base = GaussianPrior(np.zeros((stages, size)), np.stack([np.eye(size) * 5**0.5] * stages), np.full(stages, NOISE))
     known = base.covariance

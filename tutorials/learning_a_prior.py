@@ -33,7 +33,8 @@ import pandas as pd
 from matplotlib.patches import Ellipse
 
 import bayesmdp as bm
-from bayesmdp.learned_priors.q_values import empirical_bayes, mtsrl_plus
+from bayesmdp.learned_priors.empirical_bayes import empirical_bayes
+from bayesmdp.learned_priors.q_values import mtsrl_plus
 from bayesmdp.model_reading.read_model import sample_prior
 from bayesmdp.models import dirichlet_transitions, gaussian_q, gaussian_q_tasks, river_current
 from bayesmdp.posterior.closed_forms.q_values import read_gaussian

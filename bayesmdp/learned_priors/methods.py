@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
 from bayesmdp.foundation.validation import finite_array, integer, number, reject_first
+from bayesmdp.learned_priors.empirical_bayes import empirical_bayes
 from bayesmdp.learned_priors.full_bayes import full_bayes
-from bayesmdp.learned_priors.q_values import empirical_bayes, meta_posterior, mtsrl, mtsrl_plus
+from bayesmdp.learned_priors.q_values import RULES, meta_posterior, mtsrl, mtsrl_plus, pooled_noise
 from bayesmdp.learned_priors.transitions import dirichlet_prior
 from bayesmdp.logs.log import label_indices
 from bayesmdp.model_reading.read_model import Model
@@ -23,7 +25,7 @@ from bayesmdp.posterior.inference.q_values import of_q_values, statistics_of
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["METHODS", "Method", "Past", "learn_prior"]
+__all__ = ["METHODS", "Method", "Past", "learn_prior", "one_blas_thread"]
 
 
 class Past(NamedTuple):
@@ -34,7 +36,7 @@ class Past(NamedTuple):
     tasks : TaskStatistics, or counts [task, state, action, outcome]
         Of the tasks before, the oldest first.
     base, previous : GaussianPrior, or concentrations [state, action, outcome]
-        The priors that the first tasks and the last one were played under.
+        The prior that the first tasks were played under, and the one learned last, if any was.
     episodes, total : int
         Episodes a task, and tasks in all.
     seed : int
@@ -73,8 +75,8 @@ class Method(NamedTuple):
     needs: tuple[str, ...] = ()
 
 
-def _mtsrl(past: Past, *, covariance: Any) -> GaussianPrior:
-    return mtsrl(past.tasks, past.base, covariance=covariance)
+def _mtsrl(past: Past, **options: Any) -> GaussianPrior:
+    return mtsrl(past.tasks, past.base, **options)
 
 
 def _mtsrl_plus(past: Past, **options: Any) -> GaussianPrior:
@@ -85,15 +87,23 @@ def _empirical_bayes(past: Past, **options: Any) -> GaussianPrior:
     return empirical_bayes(past.tasks, past.base, past.previous, **options)
 
 
-def _adats(past: Past, *, covariance: Any) -> GaussianPrior:
-    mean, known = meta_posterior(past.tasks, past.base, covariance=covariance)
-    return GaussianPrior(mean, root(covariance + known), past.base.noise)
+def _adats(past: Past, *, covariance: Any, learn_noise: bool = True) -> GaussianPrior:
+    base = _with_noise(past, learn_noise)
+    mean, known = meta_posterior(past.tasks, base, covariance=covariance)
+    return GaussianPrior(mean, root(covariance + known), base.noise)
 
 
-def _meta_ts(past: Past, *, covariance: Any) -> GaussianPrior:
-    mean, known = meta_posterior(past.tasks, past.base, covariance=covariance)
+def _meta_ts(past: Past, *, covariance: Any, learn_noise: bool = True) -> GaussianPrior:
+    base = _with_noise(past, learn_noise)
+    mean, known = meta_posterior(past.tasks, base, covariance=covariance)
     normal = np.random.default_rng(past.seed).standard_normal(mean.shape)
-    return GaussianPrior(mean + (root(known) @ normal[..., None])[..., 0], root(covariance), past.base.noise)
+    return GaussianPrior(mean + (root(known) @ normal[..., None])[..., 0], root(covariance), base.noise)
+
+
+def _with_noise(past: Past, learn_noise: bool) -> GaussianPrior:
+    """The base, with the noise that the tasks' regressions show if it is to be learned."""
+    base: GaussianPrior = past.base
+    return base._replace(noise=pooled_noise(past.tasks, base)) if learn_noise else base
 
 
 def _full_bayes(past: Past, **options: Any) -> GaussianPrior:
@@ -121,8 +131,20 @@ def _flag(name: str, value: Any) -> bool:
     return value
 
 
-_KNOWN: dict[str, Any] = {"options": {"covariance": _covariance}, "needs": ("covariance",)}
+def _rule(name: str, value: Any) -> str:
+    if value not in RULES:
+        raise ValueError(f"{name} must be one of {', '.join(RULES)}; got {value!r}")
+    return str(value)
+
+
+def _perhaps_at_least_0(name: str, value: Any) -> float | None:
+    return None if value is None else number(name, value, minimum=0)
+
+
+_NOISE: dict[str, Any] = {"learn_noise": _flag}
+_KNOWN: dict[str, Any] = {"options": {"covariance": _covariance, **_NOISE}, "needs": ("covariance",)}
 _AT_LEAST_0, _POSITIVE = partial(number, minimum=0), partial(number, above=0)
+_WIDTH: dict[str, Any] = {"rule": _rule, "shrink": partial(number, minimum=0, maximum=1), "scale": _AT_LEAST_0}
 _COUNT = partial(integer, minimum=1)
 _FULL: dict[str, Any] = {
     "draws": _COUNT,
@@ -134,14 +156,14 @@ _FULL: dict[str, Any] = {
 
 METHODS: Mapping[str, Method] = {
     "mtsrl": Method(_mtsrl, own_targets=False, **_KNOWN),
-    "mtsrl+": Method(_mtsrl_plus, own_targets=False, least=2, options={"scale": _AT_LEAST_0}),
-    "empirical-bayes": Method(_empirical_bayes, least=2, options={"strength": _AT_LEAST_0, "learn_noise": _flag}),
+    "mtsrl+": Method(_mtsrl_plus, own_targets=False, least=2, options={**_WIDTH, **_NOISE}),
+    "empirical-bayes": Method(_empirical_bayes, least=2, options={"strength": _perhaps_at_least_0, **_NOISE}),
     "full-bayes": Method(_full_bayes, options=_FULL),
     "adats": Method(_adats, **_KNOWN),
     "meta-ts": Method(_meta_ts, **_KNOWN),
     "dirichlet": Method(_dirichlet, about="transition", least=2, options={"strength": _POSITIVE}),
 }
-"""By name; see :mod:`~bayesmdp.learned_priors.q_values`, :mod:`~bayesmdp.learned_priors.full_bayes` and `dirichlet`."""
+"""By name; see :mod:`~bayesmdp.learned_priors.q_values`, `empirical_bayes`, `full_bayes` and `transitions`."""
 
 
 def learn_prior(
@@ -165,10 +187,11 @@ def learn_prior(
         Read for its sizes.
     method : str, optional
         Of Q-values ``"mtsrl"`` (with ``covariance=`` [stage, feature, feature], of the tasks), ``"mtsrl+"``
-        (``scale=``), ``"empirical-bayes"`` (the default; ``strength=``, ``learn_noise=``), ``"full-bayes"``
+        (``rule=``, ``shrink=``, ``scale=``), ``"empirical-bayes"`` (the default; ``strength=``), ``"full-bayes"``
         (``draws=``, ...), ``"adats"`` or ``"meta-ts"`` (``covariance=``); of transitions ``"dirichlet"``
-        (``strength=``). The width of MTSRL+ looks at the number of tasks, here that of the posteriors; in
-        `simulate_tasks` it is that of all tasks to come.
+        (``strength=``). All of Q-values but ``"full-bayes"`` learn the targets' noise, too, unless
+        ``learn_noise=False``. The width of a widened MTSRL+ looks at the number of tasks, here that of the
+        posteriors; in `simulate_tasks` it is that of all tasks to come.
     seed : int
         Of the methods that draw.
 
@@ -218,9 +241,18 @@ def learn_prior(
         if given != square:
             raise ValueError(f"{what} have [stage, feature, feature] = {given}; base has {square}")
     episodes = int(tasks.count[:, 0].mean())
-    learned = chosen.learn(Past(tasks, prior, prior, episodes, len(posteriors), seed), **told)
+    with one_blas_thread():
+        learned = chosen.learn(Past(tasks, prior, None, episodes, len(posteriors), seed), **told)
     with jax.enable_x64(True):
         return as_model(learned, mdp)
+
+
+def one_blas_thread() -> threadpool_limits:
+    """Return a context in which linear algebra runs in one thread: matrices here are many and small.
+
+    With two OpenBLAS threads a system of 110 unknowns took twenty times as long. The limit is the whole process's.
+    """
+    return threadpool_limits(1, "blas")
 
 
 def as_model(prior: GaussianPrior, mdp: MDP) -> Model:

@@ -1,4 +1,4 @@
-"""Priors on Q-functions learned from the tasks before: point estimates of the mean and covariance over tasks.
+"""Priors on Q-functions learned from estimates of each task before: MTSRL, MTSRL+ and the meta-posterior of bandits.
 
 Task k leaves, of each stage, ``G_k = A'A`` and ``A'b``
 (:class:`~bayesmdp.posterior.q_regression.backward.TaskStatistics`). With Normal(mean, covariance) the prior that the
@@ -7,38 +7,41 @@ is least squares with the base as its ridge:
 
     t_k = R_k (covariance^-1 mean + A'b / noise^2),    R_k = (covariance^-1 + G_k / noise^2)^-1.
 
-Where features were never seen that is the base mean: an average of such estimates is drawn towards it. What the
-estimate's error is made of, with s^2 the stage's residual variance and C_k of the next stage carried back through the
+Of theta it has the share W_k = R_k G_k / noise^2, which is I but for directions that the task hardly saw, where the
+estimate is the base mean. What its error is made of, with s^2 the stage's residual variance and C_k of the next stage carried back through the
 targets, is
 
     C_k = s^2 R_k G_k R_k / noise^4 + J_k C_k(next stage) J_k',    J_k = R_k A'Phi / noise^2.
 
-*MTSRL* puts the average of the estimates in the place of the mean; the covariance is known. *MTSRL+* estimates it too:
+*MTSRL* puts the mean that the estimates show in the place of the base's; the covariance is known. *MTSRL+* estimates it
+too, from what is left of the estimates' spread without their errors:
 
-    S = sample covariance of t_1..t_K - mean of C_1..C_K, its negative eigenvalues set to 0,
-    covariance = S + w I,    w = scale lambda_max sqrt((5 d + 2 ln(episodes tasks horizon)) / (K - 1)),
+    mean = base mean + (sum of W_k)^+ sum of (t_k - base mean),    x_k = t_k - base mean - W_k (mean - base mean),
+    S = sum of x_k x_k' / (K - 1),    D = S - mean of C_1..C_K.
 
-with lambda_max the largest eigenvalue of S, or of the sample covariance / K where that is more: where S is 0 the mean
-is not known better than that.
+Where each task saw all directions this is the average of the estimates and their sample covariance.
 
-Without the widening a direction in which S is 0 is taken as known from then on. The correction's recursion, the ridge
-and `scale` are ours; the widening follows Bastani, Simchi-Levi and Zhu (2022).
+*Shrunk* (the default): D with its negative eigenvalues set to 0 has more than D's trace, since the errors that raise
+eigenvalues stay and those that lower them are cut off. So P, that is D's positive part, is brought back to the trace
+D has, and shrunk towards the same variance in every direction that tasks saw:
 
-*Empirical Bayes* needs no estimates of single tasks. With g_k = G_k / s^2 it repeats
+    trace = max(tr D, tr(S) / K),    covariance = (1 - shrink) trace P / tr P + shrink trace I / mean of tr(W_k W_k').
 
-    V_k = covariance (I + g_k covariance)^-1,    m_k = mean + V_k (A'b / s^2 - g_k mean),
-    mean = average of m_k,    Q = sum of V_k + (m_k - mean)(m_k - mean)',
-    s^2 = (sum of |b - A m_k|^2 + tr(V_k G_k)) / steps,
-    covariance = (Q + nu tr(Q) / (K d) I) / (K + nu),    nu = strength (d + 2),
+*Widened*, in the way of Bastani, Simchi-Levi and Zhu (2022):
 
-which draws the covariance towards a multiple of I of the same trace; strength 0 is plain EM. (With half the ridge, the
-form we were given, each step takes a share of the trace away, and where tasks say little it goes to 0.) s is held above
-a hundredth of the base's noise, since few rows can be fitted without any. The next prior is wider by what is not known
-of the mean, ``(base covariance^-1 + sum of (I + g_k covariance)^-1 g_k)^-1``.
+    covariance = P + w I,    w = scale lambda_max sqrt((5 d + 2 ln(episodes tasks horizon)) / (K - 1)),
 
-*The meta-posterior* of the mean, for a known covariance, is Normal with that last covariance: AdaTS (Basu et al., 2021)
-takes its mean, and its covariance plus the tasks', as the next prior; Meta-TS (Kveton et al., 2021) a draw of it, and
-the tasks' covariance.
+with lambda_max the largest eigenvalue of P, or of S / K where that is more: where P is 0 the mean is not known better
+than that. With many features this is far too wide. Without shrinking or widening a direction in which P is 0 is taken
+as known from then on.
+
+The correction's recursion, the ridge, the shrinking and `scale` are ours.
+
+*The meta-posterior* of the mean, for a known covariance, is Normal with the covariance ``(base covariance^-1 + sum of
+(I + g_k covariance)^-1 g_k)^-1``, g_k = G_k / noise^2: AdaTS (Basu et al., 2021) takes its mean, and its covariance
+plus the tasks', as the next prior; Meta-TS (Kveton et al., 2021) a draw of it, and the tasks' covariance.
+
+Each of these can hand on the noise that it finds, the residual standard deviation of least squares.
 """
 
 from __future__ import annotations
@@ -51,12 +54,21 @@ from numpy.typing import NDArray
 from bayesmdp.posterior.closed_forms.q_values import GaussianPrior, root
 from bayesmdp.posterior.q_regression.backward import TaskStatistics
 
-__all__ = ["Estimates", "empirical_bayes", "estimates", "meta_posterior", "mtsrl", "mtsrl_plus"]
+__all__ = [
+    "RULES",
+    "Estimates",
+    "estimates",
+    "meta_posterior",
+    "mtsrl",
+    "mtsrl_plus",
+    "pooled_noise",
+    "posterior_covariance",
+]
 
 type Floats = NDArray[np.float64]
 
-ITERATIONS, TOLERANCE = 20, 1e-3
-"""Of empirical Bayes: at most so many leaps, until nothing moves by more than this share of the largest entry."""
+RULES = ("shrunk", "widened")
+"""Of MTSRL+'s covariance; see the module."""
 
 
 class Estimates(NamedTuple):
@@ -67,10 +79,17 @@ class Estimates(NamedTuple):
     theta : array [task, stage, feature]
     error : array [task, stage, feature, feature]
         Covariance of its error, C_k.
+    weight : array [task, stage, feature, feature]
+        W_k: which share of the truth, along each direction, is in the estimate, whose rest is the base mean.
+    left, degrees : arrays [task, stage]
+        Sum of squared residuals, and its degrees of freedom.
     """
 
     theta: Floats
     error: Floats
+    weight: Floats
+    left: Floats
+    degrees: Floats
 
 
 def estimates(past: TaskStatistics, base: GaussianPrior) -> Estimates:
@@ -86,17 +105,40 @@ def estimates(past: TaskStatistics, base: GaussianPrior) -> Estimates:
     gain = spread / variance  # R / noise^2
     residual = past.score - _times(past.gram, base.mean)
     theta = base.mean + _times(gain, residual)
-    degrees = past.count - np.trace(gain @ past.gram, axis1=-2, axis2=-1)
-    known = degrees > 1
-    scatter = np.where(known, _residual(past, theta) / np.where(known, degrees, 1), variance[:, 0, 0])
-    error = scatter[..., None, None] * gain @ past.gram @ gain
+    weight = gain @ past.gram
+    degrees = past.count - np.trace(weight, axis1=-2, axis2=-1)
+    left, known = _residual(past, theta), degrees > 1
+    scatter = np.where(known, left / np.where(known, degrees, 1), variance[:, 0, 0])
+    error = scatter[..., None, None] * weight @ gain
     back = gain @ past.carry
     for h in range(error.shape[1] - 2, -1, -1):
         error[:, h] += back[:, h] @ error[:, h + 1] @ back[:, h].swapaxes(-1, -2)
-    return Estimates(theta, error)
+    return Estimates(theta, error, weight, left, degrees)
 
 
-def mtsrl(past: TaskStatistics, base: GaussianPrior, *, covariance: Floats) -> GaussianPrior:
+def pooled_noise(past: TaskStatistics, base: GaussianPrior) -> Floats:
+    """Residual standard deviation of each stage's least squares over all tasks; the base's where no row is to spare.
+
+    Parameters
+    ----------
+    past : TaskStatistics, axes [task, stage, ...]
+    base : GaussianPrior
+
+    Returns
+    -------
+    array [stage]
+    """
+    return _noise_of(estimates(past, base), base)
+
+
+def _noise_of(found: Estimates, base: GaussianPrior) -> Floats:
+    """At least a hundredth of the base's, since rewards without any noise would make a prior of none."""
+    degrees, least = found.degrees.sum(0), np.asarray(base.noise) / 100
+    pooled = np.sqrt(found.left.sum(0) / np.maximum(degrees, 1))
+    return np.where(degrees > 1, np.maximum(pooled, least), np.asarray(base.noise))
+
+
+def mtsrl(past: TaskStatistics, base: GaussianPrior, *, covariance: Floats, learn_noise: bool = True) -> GaussianPrior:
     """Average the estimates, with a covariance that is known beforehand.
 
     Parameters
@@ -104,18 +146,36 @@ def mtsrl(past: TaskStatistics, base: GaussianPrior, *, covariance: Floats) -> G
     past : TaskStatistics, axes [task, stage, ...]
     base : GaussianPrior
     covariance : array [stage, feature, feature]
+    learn_noise : bool
+        Whether the prior has the residual standard deviation for its noise, instead of the base's.
 
     Returns
     -------
     GaussianPrior
     """
-    return GaussianPrior(estimates(past, base).theta.mean(0), root(covariance), base.noise)
+    found = estimates(past, base)
+    noise = _noise_of(found, base) if learn_noise else np.asarray(base.noise)
+    return GaussianPrior(_mean_of(found, base), root(covariance), noise)
+
+
+def _mean_of(found: Estimates, base: GaussianPrior) -> Floats:
+    """The mean whose estimates would have these averages; the base's along directions that no task saw."""
+    seen, apart = found.weight.sum(0), (found.theta - base.mean).sum(0)
+    return np.asarray(base.mean + _times(np.linalg.pinv(seen, rcond=1e-6), apart))
 
 
 def mtsrl_plus(
-    past: TaskStatistics, base: GaussianPrior, *, episodes: int, tasks: int, scale: float = 0.1
+    past: TaskStatistics,
+    base: GaussianPrior,
+    *,
+    episodes: int,
+    tasks: int,
+    rule: str = "shrunk",
+    shrink: float = 0.5,
+    scale: float = 0.1,
+    learn_noise: bool = True,
 ) -> GaussianPrior:
-    """Average the estimates, and widen their covariance less their errors'; of at least two tasks.
+    """Average the estimates, and find the covariance of what they estimate; of at least two tasks.
 
     Parameters
     ----------
@@ -125,8 +185,14 @@ def mtsrl_plus(
         Of each task.
     tasks : int
         In all.
+    rule : {"shrunk", "widened"}
+        See the module.
+    shrink : float in [0, 1]
+        How far a shrunk covariance is drawn towards a multiple of I.
     scale : float
         Of the widening.
+    learn_noise : bool
+        Whether the prior has the residual standard deviation for its noise, instead of the base's.
 
     Returns
     -------
@@ -134,69 +200,23 @@ def mtsrl_plus(
     """
     found = estimates(past, base)
     size, (stages, features) = len(found.theta), found.theta.shape[1:]
-    apart = found.theta - found.theta.mean(0)
+    mean = _mean_of(found, base)
+    apart = found.theta - base.mean - _times(found.weight, mean - base.mean)
     sample = np.einsum("khi,khj->hij", apart, apart) / (size - 1)
-    estimate = _positive_part(sample - found.error.mean(0))
-    largest = np.linalg.eigvalsh(np.stack([estimate, sample / size]))[..., -1].max(0)
-    width = scale * largest * np.sqrt((5 * features + 2 * np.log(max(episodes * tasks * stages, 1))) / (size - 1))
-    return GaussianPrior(
-        found.theta.mean(0), root(estimate + width[:, None, None] * np.eye(features)), np.asarray(base.noise)
-    )
-
-
-def empirical_bayes(
-    past: TaskStatistics,
-    base: GaussianPrior,
-    previous: GaussianPrior | None = None,
-    *,
-    strength: float = 1.0,
-    learn_noise: bool = False,
-) -> GaussianPrior:
-    """Mean and covariance that make the data of all tasks most probable, regularised; see the module.
-
-    Parameters
-    ----------
-    past : TaskStatistics, axes [task, stage, ...]
-    base : GaussianPrior
-        Where the iteration starts, and the prior of the mean.
-    previous : GaussianPrior, optional
-        Where to start instead.
-    strength : float
-        How firmly the covariance is drawn towards a multiple of I; 0 for not at all.
-    learn_noise : bool
-        Whether the next agent takes the residual standard deviation for its noise, too.
-    """
-    (size, _, features), identity = past.score.shape, np.eye(past.score.shape[-1])
-    start = base if previous is None else previous
-    steps, least = np.maximum(past.count.sum(0), 1), np.asarray(base.noise) / 100
-    nu = strength * (features + 2)
-
-    def improved(at: _Hyper) -> _Hyper:
-        gram, score = past.gram / at.noise[:, None, None] ** 2, past.score / at.noise[:, None] ** 2
-        spread = posterior_covariance(at.covariance, gram)
-        theta = at.mean + _times(spread, score - _times(gram, at.mean))
-        mean = theta.mean(0)
-        apart = theta - mean
-        total = spread.sum(0) + np.einsum("khi,khj->hij", apart, apart, optimize=True)
-        left = _residual(past, theta) + (spread * past.gram).sum((-1, -2))
-        ridge = nu * np.trace(total, axis1=-2, axis2=-1) / (size * features)
-        covariance = (total + ridge[:, None, None] * identity) / (size + nu)
-        return _Hyper(mean, covariance, np.maximum(np.sqrt(left.sum(0) / steps), least))
-
-    residual = _residual(past, np.asarray(estimates(past, base).theta)).sum(0)
-    noise = np.maximum(np.sqrt(residual / steps), least)
-    at = _Hyper(np.array(start.mean), np.array(start.covariance), noise)
-    for _ in range(ITERATIONS):
-        once = improved(at)
-        twice = improved(once)
-        moved = max(_change(x, y) for x, y in zip(once, twice, strict=True))
-        if moved <= TOLERANCE:
-            at = twice
-            break
-        at = improved(_leap(at, once, twice))
-    mean, covariance, noise = at
-    _, unknown = meta_posterior(past, base._replace(noise=noise), covariance=covariance)
-    return GaussianPrior(mean, root(covariance + unknown), noise if learn_noise else np.asarray(base.noise))
+    without_error, identity = sample - found.error.mean(0), np.eye(features)
+    positive = _positive_part(without_error)
+    if rule == "shrunk":
+        trace = np.maximum(_trace(without_error), _trace(sample) / size)[:, None, None]
+        directions = np.maximum((found.weight**2).sum((-1, -2)).mean(0), 1e-12)[:, None, None]
+        kept = positive * trace / np.maximum(_trace(positive), 1e-300)[:, None, None]
+        covariance = (1 - shrink) * kept + shrink * trace / directions * identity
+    else:
+        largest = np.linalg.eigvalsh(np.stack([positive, sample / size]))[..., -1].max(0)
+        logarithm = np.log(max(episodes * tasks * stages, 1))
+        width = scale * largest * np.sqrt((5 * features + 2 * logarithm) / (size - 1))
+        covariance = positive + width[:, None, None] * identity
+    noise = _noise_of(found, base) if learn_noise else np.asarray(base.noise)
+    return GaussianPrior(mean, root(covariance), noise)
 
 
 def meta_posterior(past: TaskStatistics, base: GaussianPrior, *, covariance: Floats) -> tuple[Floats, Floats]:
@@ -245,32 +265,14 @@ def posterior_covariance(covariance: Floats, precision: Floats) -> Floats:
     return np.asarray(whitened.swapaxes(-1, -2) @ whitened)
 
 
-class _Hyper(NamedTuple):
-    """Parameters of the prior, as empirical Bayes moves them."""
-
-    mean: Floats
-    covariance: Floats
-    noise: Floats
-
-
-def _leap(start: _Hyper, once: _Hyper, twice: _Hyper) -> _Hyper:
-    """Where two steps of a slow fixed-point iteration point to, stage by stage: SQUAREM, Varadhan and Roland (2008)."""
-    stages = len(start.noise)
-    flat = [np.concatenate([part.reshape(stages, -1) for part in at], 1) for at in (start, once, twice)]
-    first, bend = flat[1] - flat[0], flat[2] - 2 * flat[1] + flat[0]
-    length = np.linalg.norm(first, axis=1) / np.maximum(np.linalg.norm(bend, axis=1), 1e-300)
-    length = np.clip(length, 1, 100)[:, None]
-    there = flat[0] + 2 * length * first + length**2 * bend
-    ends = np.cumsum([part[0].size for part in start])[:-1]
-    mean, covariance, noise = np.split(there, ends, axis=1)
-    covariance = _positive_part(covariance.reshape(start.covariance.shape))
-    return _Hyper(mean, covariance, np.maximum(noise[:, 0], once.noise / 10))
-
-
 def _positive_part(matrix: Floats) -> Floats:
     """Negative eigenvalues set to 0."""
     factor = root(matrix)
     return np.asarray(factor @ factor.swapaxes(-1, -2))
+
+
+def _trace(matrix: Floats) -> Floats:
+    return np.asarray(np.trace(matrix, axis1=-2, axis2=-1))
 
 
 def _times(matrix: Floats, vector: Any) -> Floats:
@@ -281,7 +283,3 @@ def _residual(past: TaskStatistics, theta: Floats) -> Floats:
     """Sums of squares [task, stage]."""
     left = past.square - 2 * (theta * past.score).sum(-1) + (theta * _times(past.gram, theta)).sum(-1)
     return np.asarray(np.maximum(left, 0))
-
-
-def _change(before: Floats, after: Floats) -> float:
-    return float(np.abs(after - before).max() / max(np.abs(after).max(), 1e-12))

@@ -23,7 +23,7 @@ from jaxtyping import Key
 from bayesmdp.agents import Agent
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, replicate_numbers
-from bayesmdp.learned_priors.methods import METHODS, Past
+from bayesmdp.learned_priors.methods import METHODS, Past, one_blas_thread
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.beliefs.q_values import QBelief
@@ -144,15 +144,16 @@ def simulate_tasks(
     call = _Call(
         mdp, learners, truth, prepared, own_priors, shared, goals[mdp.objective], seed, tasks, steps, thin, keep_priors
     )
-    return run_replicates(
-        partial(_run, call),
-        {name: (agent.rules, shared[name]) for name, agent in within.items()},
-        numbers,
-        lambda runs: assemble_tasks(list(learners), runs, attrs, resume),
-        done=resumable(resume, attrs),
-        workers=workers,
-        on_replicate=on_replicate,
-    )
+    with one_blas_thread():  # as replicates take turns on the cores already
+        return run_replicates(
+            partial(_run, call),
+            {name: (agent.rules, shared[name]) for name, agent in within.items()},
+            numbers,
+            lambda runs: assemble_tasks(list(learners), runs, attrs, resume),
+            done=resumable(resume, attrs),
+            workers=workers,
+            on_replicate=on_replicate,
+        )
 
 
 class _Call(NamedTuple):
@@ -237,6 +238,7 @@ class _Carried:
     def __init__(self, learner: AcrossTasks, own_prior: Any, *, episodes: int, tasks: int) -> None:
         self.learner, self.episodes, self.tasks = learner, episodes, tasks
         self.base = self.prior = own_prior
+        self.learned: Any = None
         self.past: list[Any] = []
         self.due = learner.warm_up
 
@@ -251,8 +253,8 @@ class _Carried:
         self.due = max(len(self.past) + 1, math.ceil(self.learner.growth * len(self.past)))
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *self.past)
         assert self.learner.method is not None
-        past = Past(stacked, self.base, self.prior, self.episodes, self.tasks, seed)
-        self.prior = METHODS[self.learner.method].learn(past, **self.learner.options)
+        past = Past(stacked, self.base, self.learned, self.episodes, self.tasks, seed)
+        self.prior = self.learned = METHODS[self.learner.method].learn(past, **self.learner.options)
 
 
 def _own_prior(belief: Any) -> Any:

@@ -32,6 +32,7 @@ STATISTICS = {
     "square": ("stage",),
     "count": ("stage",),
     "carry": (*THETA, "other_feature"),
+    "earned": THETA,
 }
 
 
@@ -200,10 +201,12 @@ def _sums(data: Targets, stages: int) -> TaskStatistics:
     phi, size = np.asarray(data.features, float), np.shape(data.features)[-1]
     target, weight = np.asarray(data.target, float), np.asarray(data.weight, float)
     of = np.asarray(data.stage)[None] == np.arange(stages)[:, None]
+    score = np.einsum("hr,r,ri->hi", of, weight * target, phi, optimize=True)
     return TaskStatistics(
         gram=np.einsum("hr,r,ri,rj->hij", of, weight, phi, phi, optimize=True),
-        score=np.einsum("hr,r,ri->hi", of, weight * target, phi, optimize=True),
+        score=score,
         square=of @ (weight * target**2),
         count=of @ weight,
         carry=np.zeros((stages, size, size)),
+        earned=score,
     )

@@ -38,6 +38,8 @@ class TaskStatistics(NamedTuple):
     carry : array [..., feature, feature]
         ``A'Phi``, with Phi the features of the best pairs of the states led to, discounted: how errors of the next
         stage's weights enter the targets.
+    earned : array [..., feature]
+        ``A'r``: with ``carry`` times the next stage's weights it is ``score``, whatever those weights are.
     """
 
     gram: Float[Array, "... feature feature"]
@@ -45,6 +47,7 @@ class TaskStatistics(NamedTuple):
     square: Float[Array, "..."]
     count: Float[Array, "..."]
     carry: Float[Array, "... feature feature"]
+    earned: Float[Array, "... feature"]
 
 
 def _next_values(
@@ -176,6 +179,7 @@ def task_statistics(prior: GaussianPrior, problem: Problem, rows: QRows, lookahe
             square=jnp.sum(rows.square + 2 * rows.reward * value + rows.weight * value**2),
             count=jnp.sum(rows.weight),
             carry=ahead * weighed.T @ best,
+            earned=rows.reward @ phi,
         )
         alone = jax.tree.map(lambda leaf: leaf[None], prior)
         return condition(alone, told.gram[None], told.score[None])[0][0], told
