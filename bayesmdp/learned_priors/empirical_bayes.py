@@ -33,7 +33,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import multigammaln
 
 from bayesmdp.learned_priors.q_values import estimates, pooled_noise, posterior_covariance
@@ -48,8 +47,8 @@ ITERATIONS, TOLERANCE = 40, 3e-4
 """At most so many leaps, until a step moves nothing by more than this share of the largest entry."""
 SEEN = 1e-9
 """Share of the largest eigenvalue of a sum of A'A below which a direction counts as not seen."""
-FIRMEST = 1e4
-"""Most degrees of freedom, in numbers of directions; by then C is tau I."""
+FIRMEST, SEARCHED = 1e4, 25
+"""Most degrees of freedom, in numbers of directions, by when C is tau I; and how many are tried at a time."""
 
 
 def empirical_bayes(
@@ -240,38 +239,44 @@ def evident_scale(values: Floats, draws: int, firmness: float | None = None) -> 
     >>> firmness > 1_000, round(scale, 6)
     (True, 2.0)
     """
-    size = len(values)
     if firmness is None:
-        found = minimize_scalar(
-            lambda log: -_log_evidence(values, draws, size - 1 + np.exp(log)),
-            bounds=(np.log(0.1), np.log(FIRMEST * size)),
-            method="bounded",
-            options={"xatol": 0.02},
-        )
-        firmness = size - 1 + float(np.exp(found.x))
-    return firmness, _best_scale(values, draws, firmness)
+        least = len(values) - 1
+        logs = np.linspace(np.log(0.1), np.log(FIRMEST * len(values)), SEARCHED)
+        for _ in range(2):  # all over the range, and again between the neighbours of the best
+            evidence = _log_evidence(values, draws, least + np.exp(logs))
+            best = int(np.argmax(evidence))
+            found, step = logs[best], logs[1] - logs[0]
+            logs = np.linspace(found - step, found + step, SEARCHED)
+        firmness = least + min(float(np.exp(found)), FIRMEST * len(values))
+    return firmness, float(_best_scales(values, draws, np.array([firmness]))[0])
 
 
-def _best_scale(values: Floats, draws: int, firmness: float) -> float:
-    """The tau at which the evidence is largest for this n: the mean of (n + K) / (n tau + values) is 1 / tau."""
-    tau = float(values.mean()) / draws
-    if firmness > 0:
-        for _ in range(100):
-            before, tau = tau, 1 / float(np.mean((firmness + draws) / (firmness * tau + values)))
-            if abs(tau - before) <= 1e-6 * tau:
-                break
-    return tau
+def _best_scales(values: Floats, draws: int, firmness: Floats) -> Floats:
+    """The tau [n] at which the evidence is largest for each n: where the mean of (n + K) tau / (n tau + values) is 1.
+
+    The mean rises with tau; by Newton's method in log tau.
+    """
+    log_tau, each = np.full(firmness.shape, np.log(values.mean() / draws)), firmness[:, None]
+    for _ in range(50):
+        tau = np.exp(log_tau)[:, None]
+        share = (each + draws) * tau / (each * tau + values)
+        slope = (share * values / (each * tau + values)).mean(1)
+        step = (share.mean(1) - 1) / np.maximum(slope, 1e-300)
+        log_tau = log_tau - np.clip(step, -2, 2)
+        if (np.abs(step) <= 1e-9).all():
+            break
+    return np.exp(log_tau)
 
 
-def _log_evidence(values: Floats, draws: int, firmness: float) -> float:
-    """The logarithm of the probability of the scatter, up to a constant, at the best tau."""
-    size, scale = len(values), firmness * _best_scale(values, draws, firmness)
+def _log_evidence(values: Floats, draws: int, firmness: Floats) -> Floats:
+    """The logarithm of the probability of the scatter, up to a constant, at each n [n] and its best tau."""
+    size, scale = len(values), firmness * _best_scales(values, draws, firmness)
     half = (firmness + draws) / 2
-    return float(
+    return np.asarray(
         multigammaln(half, size)
         - multigammaln(firmness / 2, size)
         + firmness * size / 2 * np.log(scale)
-        - half * np.log(scale + values).sum()
+        - half * np.log(scale[:, None] + values).sum(1)
     )
 
 

@@ -8,8 +8,8 @@ is least squares with the base as its ridge:
     t_k = R_k (covariance^-1 mean + A'b / noise^2),    R_k = (covariance^-1 + G_k / noise^2)^-1.
 
 Of theta it has the share W_k = R_k G_k / noise^2, which is I but for directions that the task hardly saw, where the
-estimate is the base mean. What its error is made of, with s^2 the stage's residual variance and C_k of the next stage carried back through the
-targets, is
+estimate is the base mean. What its error is made of, with s^2 the stage's residual variance and C_k of the next stage
+carried back through the targets, is
 
     C_k = s^2 R_k G_k R_k / noise^4 + J_k C_k(next stage) J_k',    J_k = R_k A'Phi / noise^2.
 

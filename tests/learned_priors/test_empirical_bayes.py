@@ -7,7 +7,7 @@ from scipy import stats
 
 from bayesmdp.learned_priors import empirical_bayes as room
 from bayesmdp.learned_priors.empirical_bayes import empirical_bayes, evident_scale
-from bayesmdp.learned_priors.q_values import meta_posterior, mtsrl_plus
+from bayesmdp.learned_priors.q_values import mtsrl_plus
 from bayesmdp.posterior.closed_forms.q_values import GaussianPrior
 from tests.learned_priors.made_up import made_up, spd, told
 
@@ -185,9 +185,9 @@ def test_it_finds_out_whether_tasks_differ_alike_in_all_directions(spread):
 
 
 def test_directions_that_no_task_saw_keep_the_base():
-    past, _, phi, target = made_up(10, 30, MEAN, COVARIANCE, 0.5, seed=6)
+    phi = made_up(10, 30, MEAN, COVARIANCE, 0.5, seed=6)[2]
     phi[..., 2] = 0
-    base = BASE._replace(mean=BASE.mean + [0.0, 0.0, 7.0])
+    base = BASE._replace(mean=BASE.mean + np.array([0.0, 0.0, 7.0]))
     prior = empirical_bayes(told(phi, np.einsum("khni,i->khn", phi, MEAN[0])), base)
     np.testing.assert_allclose(prior.mean[:, 2], 7.0)
     # What is not known of the mean there is all that the base did not know.

@@ -19,7 +19,6 @@ from bayesmdp.posterior.closed_forms.q_values import GaussianPrior, root
 from tests.learned_priors.made_up import made_up, spd, told
 from tests.statistical import assert_standard_normal
 
-
 MEAN = np.array([[1.0, -1.0, 0.5], [0.0, 2.0, -0.5]])
 COVARIANCE = np.stack([spd(3, 1), spd(3, 2)])
 BASE = GaussianPrior(np.zeros((2, 3)), np.stack([2 * np.eye(3)] * 2), np.array([0.5, 0.7]))
