@@ -286,8 +286,10 @@ def _leap(start: _Hyper, once: _Hyper, twice: _Hyper) -> _Hyper:
     first, bend = flat[1] - flat[0], flat[2] - 2 * flat[1] + flat[0]
     length = np.clip(np.linalg.norm(first) / max(np.linalg.norm(bend), 1e-300), 1, 100)
     mean, covariance = np.split(flat[0] + 2 * length * first + length**2 * bend, [len(start.mean)])
-    factor = root(covariance.reshape(start.covariance.shape))
-    return _Hyper(mean, factor @ factor.T, twice.tau)
+    values, vectors = np.linalg.eigh(covariance.reshape(start.covariance.shape))
+    # A variance of 0 would stay 0 in all later steps.
+    values = np.maximum(values, 0.01 * np.trace(twice.covariance) / len(values))
+    return _Hyper(mean, (vectors * values) @ vectors.T, twice.tau)
 
 
 def _change(before: _Hyper, after: _Hyper) -> float:

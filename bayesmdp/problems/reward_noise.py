@@ -1,7 +1,8 @@
 """How rewards scatter about their mean: what the simulator adds, and planners need not know.
 
-A kind of noise is a pytree with one method, ``draw(uniform, mean, state, action)``: the reward of a step whose mean is
-`mean`, made from one uniform number, so that runs on common random numbers have common noise too.
+A kind of noise is a pytree with two methods: ``draw(uniform, mean, state, action)``, the reward of a step whose mean is
+`mean`, made from one uniform number, so that runs on common random numbers have common noise too; and
+``variance(mean)``, of all pairs.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ class NormalNoise(NamedTuple):
         """The reward of a step."""
         return mean + jnp.asarray(self.sd)[state, action] * ndtri(jnp.maximum(uniform, LEAST))
 
+    def variance(self, mean: Array) -> Array:
+        """The variance [state, action] of pairs' rewards, whatever their means [state, action]."""
+        return jnp.broadcast_to(jnp.asarray(self.sd) ** 2, mean.shape)
+
 
 class BernoulliNoise(NamedTuple):
     """1 with the mean as its probability, otherwise 0."""
@@ -46,6 +51,10 @@ class BernoulliNoise(NamedTuple):
     def draw(self, uniform: Array, mean: Array, state: Array, action: Array) -> Array:
         """The reward of a step."""
         return jnp.where(uniform < mean, 1.0, 0.0)
+
+    def variance(self, mean: Array) -> Array:
+        """The variance [state, action] of pairs' rewards of these means [state, action]."""
+        return mean * (1 - mean)
 
 
 type Noise = NormalNoise | BernoulliNoise

@@ -5,17 +5,31 @@ prior-independent algorithm (RLSVI), later below it and near the meta-oracle, wh
 better than meta-learners of bandits; robust to misspecified features and priors. What it leaves open is ours, as are
 `empirical Bayes`, `AdaTS of Q` (the meta-posterior of bandits on Q-values) and `full Bayes`.
 
+This is the second declaration. In the first, agents believed the noise that their first prior assumed, MTSRL+ widened
+its covariance by a share of the largest variance, and empirical Bayes took the targets of each task for true; settings
+tried since then, on other tasks of these families, led to the rules that are now the defaults. What is asked here:
+
+- At full size empirical Bayes, one method in all cells, is by task 40 within 15% of the oracle that assumes the noise
+  that others begin with; in the cells with Normal Q-values it is within 10% of the better of itself at strength 1 and
+  of MTSRL+.
+- The noise is learned by all who learn a prior; the oracle is there with the noise assumed and with the true one, and
+  so is RLSVI.
+- Bandits that are told nothing learn their prior as empirical Bayes does, beside AdaTS and Meta-TS, which are told the
+  covariance of tasks' rewards.
+
 Cells:
 
 - ``recommendation``: the recommendation engine at full size (10 products, 5 recommendations, 4,521 states, 110
-  features, in which Q* is not linear), 100 tasks of 200 customers; lambda = .2 and sigma^2 = .001 as Osband, Van Roy
+  features, in which Q* is not linear), 40 tasks of 200 customers; lambda = .2 and sigma^2 = .001 as Osband, Van Roy
   and Wen. Tasks differ from one engine by .5 in each log-odds weight.
 - ``recommendation-small``: 4 products, 3 recommendations, 40 tasks of 100 customers; all agents, warm-up tasks K0 and
-  widening.
-- ``recommendation-tabular``: the same tasks with a feature for each pair of state and action, in which Q* is linear.
-- ``gaussian``: a layered problem with exactly Normal Q-values, so that the oracle's prior is the truth;
-  ``gaussian-tails`` with multivariate t weights of 3 degrees of freedom, ``gaussian-additive`` with features too few
-  for Q.
+  rules. ``recommendation-osband``: the same with tasks about no engine at all, by 2 in each weight of what was shown.
+- ``recommendation-tabular``: the tasks of the small one, with a feature for each pair of state and action, in which Q*
+  is linear.
+- ``gaussian``: a layered problem with exactly Normal Q-values, so that the oracle's prior is the truth, as variable in
+  one direction as in another; ``gaussian-anisotropic`` with half the variance in each direction of that in the one
+  before; ``gaussian-tails`` with multivariate t weights of 3 degrees of freedom, ``gaussian-additive`` with features
+  too few for Q.
 - ``gaussian-bayes``: the hierarchy inferred in full beside its plug-ins.
 - ``riverswim``: rivers whose currents differ; a Dirichlet prior learned from them, for PSRL and AQ-BRMDP, whose visit
   factor is the power, its only one when the study was run.
@@ -41,11 +55,11 @@ if TYPE_CHECKING:
 __all__ = ["STUDIES", "claims_table", "gap_rate", "regret_by_task", "regret_table"]
 
 WARM_UP = 8
-RLSVI, ORACLE = "RLSVI", "oracle"
+RLSVI, ORACLE, TRUE_NOISE = "RLSVI", "oracle", "oracle, true noise"
 
 
 def _learner(algorithm: str, method: str, knows: str = "nothing", **learning: Any) -> LearnerSpec:
-    return LearnerSpec(algorithm, method=method, knows=knows, learning={"warm_up": WARM_UP, **learning})
+    return LearnerSpec(algorithm, method=method, knows=knows, learning={"warm_up": WARM_UP, "growth": 1.25, **learning})
 
 
 def _agents(growth: float = 1.25) -> dict[str, LearnerSpec]:
@@ -53,26 +67,40 @@ def _agents(growth: float = 1.25) -> dict[str, LearnerSpec]:
     return {
         RLSVI: LearnerSpec("tsrl"),
         ORACLE: LearnerSpec("tsrl", knows="prior"),
+        TRUE_NOISE: LearnerSpec("tsrl", knows="prior and noise"),
         "MTSRL": _learner("tsrl", "mtsrl", "covariance", growth=growth),
         "MTSRL+": _learner("tsrl", "mtsrl+", growth=growth),
         "empirical Bayes": _learner("tsrl", "empirical-bayes", growth=growth),
-        "bandit": LearnerSpec("bandit_ts"),
         "AdaTS": _learner("bandit_ts", "adats", "covariance", growth=growth),
+        "bandit, empirical Bayes": _learner("bandit_ts", "empirical-bayes", growth=growth),
     }
 
 
 MORE = {
-    "Meta-TS": _learner("bandit_ts", "meta-ts", "covariance", growth=1.25),
+    "RLSVI, true noise": LearnerSpec("tsrl", knows="noise"),
+    "bandit": LearnerSpec("bandit_ts"),
+    "bandit, true noise": LearnerSpec("bandit_ts", knows="noise"),
     "bandit oracle": LearnerSpec("bandit_ts", knows="prior"),
-    "AdaTS of Q": _learner("tsrl", "adats", "covariance", growth=1.25),
-    "empirical Bayes, noise learned": _learner("tsrl", "empirical-bayes", growth=1.25, learn_noise=True),
+    "bandit oracle, true noise": LearnerSpec("bandit_ts", knows="prior and noise"),
+    "Meta-TS": _learner("bandit_ts", "meta-ts", "covariance"),
+    "AdaTS of Q": _learner("tsrl", "adats", "covariance"),
     "greedy": LearnerSpec("lsvi"),
     "Boltzmann": LearnerSpec("lsvi", {"temperature": 0.05}),
-    **{f"MTSRL+ c={c:g}": _learner("tsrl", "mtsrl+", growth=1.25, scale=c) for c in (0.0, 0.01, 1.0)},
-    **{f"MTSRL+ K0={k}": _learner("tsrl", "mtsrl+", growth=1.25, warm_up=k) for k in (2, 4)},
-    **{f"empirical Bayes K0={k}": _learner("tsrl", "empirical-bayes", growth=1.25, warm_up=k) for k in (2, 4)},
+    "MTSRL, noise assumed": _learner("tsrl", "mtsrl", "covariance", learn_noise=False),
+    "MTSRL+, noise assumed": _learner("tsrl", "mtsrl+", learn_noise=False),
+    "empirical Bayes, noise assumed": _learner("tsrl", "empirical-bayes", learn_noise=False),
+    "AdaTS, noise assumed": _learner("bandit_ts", "adats", "covariance", learn_noise=False),
+    "MTSRL+, widened": _learner("tsrl", "mtsrl+", rule="widened"),
+    "MTSRL+, widened, noise assumed": _learner("tsrl", "mtsrl+", rule="widened", learn_noise=False),
+    "MTSRL+, isotropic": _learner("tsrl", "mtsrl+", shrink=1.0),
+    "MTSRL+, not shrunk": _learner("tsrl", "mtsrl+", shrink=0.0),
+    "empirical Bayes, strength 1": _learner("tsrl", "empirical-bayes", strength=1.0),
+    **{f"MTSRL+ K0={k}": _learner("tsrl", "mtsrl+", warm_up=k) for k in (2, 4)},
+    **{f"empirical Bayes K0={k}": _learner("tsrl", "empirical-bayes", warm_up=k) for k in (2, 4)},
 }
 
+JUDGED = ("MTSRL", "MTSRL+", "empirical Bayes", "AdaTS of Q", "full Bayes")
+"""Agents that statements are about."""
 LEARNERS = {name for name, spec in (_agents() | MORE).items() if spec.method} | {"full Bayes"}
 
 SHOP: Mapping[str, Any] = {
@@ -86,11 +114,25 @@ SMALL = {**SHOP, "steps": 300, "tasks": 40, "thin": 30, "replicates": 16}
 SMALL_SHOP = {"products": 4, "horizon": 3}
 
 
-def _normal_tasks(horizon: int, features: int, **options: Any) -> dict[str, Any]:
+def _normal_tasks(horizon: int, features: int, decay: float = 1.0, **options: Any) -> dict[str, Any]:
+    """Variances of .3 on average, each `decay` times the one before, in directions of the stage's own."""
     import numpy as np
+    from scipy import stats
 
     mean = np.random.default_rng(6).normal(size=(horizon, features))
-    return {"mean": mean, "covariance": 0.3 * np.eye(features), **options}
+    variances = decay ** np.arange(features)
+    turns = stats.ortho_group(features, seed=7).rvs(horizon)
+    covariance = turns * (0.3 * variances / variances.mean()) @ turns.swapaxes(1, 2)
+    return {"mean": mean, "covariance": (covariance + covariance.swapaxes(1, 2)) / 2, **options}
+
+
+def _engines_apart(products: int, scale: float) -> dict[str, Any]:
+    """Weights about 0: of a product alone as large as can be told from 0, of what was shown before `scale`."""
+    import numpy as np
+
+    spread = np.full(products * (products + 1), scale)
+    spread[:products] = 1e-3
+    return {"mean": 0.0, "scale": spread}
 
 
 LAYERS: Mapping[str, Any] = {
@@ -111,13 +153,19 @@ STUDIES: Mapping[str, TaskStudy] = {
     "recommendation": TaskStudy(
         title="learned priors in the recommendation engine, 4,521 states",
         agents=_agents(growth=1.5),
-        **{**SHOP, "steps": 1_000, "tasks": 100, "thin": 200, "replicates": 16},
+        **{**SHOP, "steps": 1_000, "tasks": 40, "thin": 1_000, "replicates": 16},
     ),
     "recommendation-small": TaskStudy(
         title="learned priors in a small recommendation engine",
         agents=_agents() | MORE,
         environment_options=SMALL_SHOP,
         **SMALL,
+    ),
+    "recommendation-osband": TaskStudy(
+        title="learned priors in small recommendation engines that have nothing but their spread in common",
+        agents=_agents(),
+        environment_options=SMALL_SHOP,
+        **{**SMALL, "truth_options": partial(_engines_apart, 4, 2.0)},
     ),
     "recommendation-tabular": TaskStudy(
         title="learned priors in a small recommendation engine with tabular features",
@@ -127,6 +175,11 @@ STUDIES: Mapping[str, TaskStudy] = {
         **SMALL,
     ),
     "gaussian": TaskStudy(title="learned priors where Q is Normal", agents=_agents() | MORE, **LAYERS),
+    "gaussian-anisotropic": TaskStudy(
+        title="learned priors where Q is Normal, and varies in a few directions",
+        agents=_agents() | MORE,
+        **{**LAYERS, "truth_options": partial(_normal_tasks, 4, 9, decay=0.5)},
+    ),
     "gaussian-tails": TaskStudy(
         title="learned priors where Q has long tails",
         agents=_agents(),
@@ -244,7 +297,7 @@ def claims_table(result: xr.DataTree, warm_up: int = WARM_UP) -> pd.DataFrame:
         return (when.sel(agent=worse) - when.sel(agent=better)).values
 
     statements = {}
-    for name in ("MTSRL", "MTSRL+", "empirical Bayes", "AdaTS of Q", "full Bayes"):
+    for name in JUDGED:
         if name not in names:
             continue
         statements[f"{name}: less regret than RLSVI just after the warm-up, by"] = less(RLSVI, name, first), 0.0
@@ -254,9 +307,12 @@ def claims_table(result: xr.DataTree, warm_up: int = WARM_UP) -> pd.DataFrame:
             less(RLSVI, name, last) / excess,
             0.5,
         )
-        for rival in ("Meta-TS", "AdaTS"):
+        for rival in ("Meta-TS", "AdaTS", "bandit, empirical Bayes"):
             if rival in names:
                 statements[f"{name}: less regret than {rival} at the end, by"] = less(rival, name, last), 0.0
+        least = float(last.sel(agent=ORACLE).mean())
+        within = (last.sel(agent=ORACLE) * 1.15 - last.sel(agent=name)).values / least
+        statements[f"{name}: within 15% of the oracle at the end, by this share of the oracle's regret"] = within, 0.0
     return statement_table(statements)
 
 

@@ -27,9 +27,9 @@ class LearnerSpec(AgentSpec):
         As for :func:`~bayesmdp.simulation.across_tasks.across_tasks`.
     learning : mapping
         ``warm_up``, ``growth`` and the method's options.
-    knows : {"nothing", "covariance", "prior"}
-        What it is told of the tasks' distribution: their covariance, which goes to the method, or all of it, which is
-        then its own prior.
+    knows : {"nothing", "noise", "covariance", "prior", "prior and noise"}
+        What it is told of the tasks' distribution: the noise of targets, with the study's prior; the tasks' covariance,
+        which goes to the method; or all of it, which is then its own prior, with the study's noise or the true one.
     """
 
     method: str | None = None
@@ -93,28 +93,34 @@ class TaskStudy(Study):
             if spec.knows == "prior" and self.prior != "gaussian_q":
                 own = self.make_truth(mdp)
             elif spec.knows != "nothing":
-                _, covariance, told = self._known(mdp, spec.algorithm == "bandit_ts")
-                own = told if spec.knows == "prior" else prior
+                known = self._known(mdp, spec.algorithm == "bandit_ts")
+                own = self._told(mdp, prior, known, spec.knows)
                 if spec.knows == "covariance":
-                    learning["covariance"] = covariance
+                    learning["covariance"] = known["covariance"].values
             options = dict(spec.options)
             if mdp.objective == "episode" and mdp.num_states > 1_000:
                 options.setdefault("episodes", (steps or self.steps) // mdp.horizon)
             made[name] = across_tasks(find_part("agents", spec.algorithm)(own, **options), spec.method, **learning)
         return made
 
-    def _known(self, mdp: MDP, rewards_only: bool) -> tuple[Any, Any, Any]:
-        """Mean, covariance, and both as a prior with the study's noise."""
-        from bayesmdp import models
+    def _known(self, mdp: MDP, rewards_only: bool) -> xr.Dataset:
+        """The distribution of tasks' weights, as `q_distribution` finds it."""
         from bayesmdp.learned_priors import q_distribution
 
-        found = _distribution(q_distribution, mdp, self.make_truth(mdp), self.drawn, rewards_only)
-        mean, covariance = found["mean"].values, found["covariance"].values
-        largest = found["covariance"].values.max((1, 2))
-        prior = models.gaussian_q(
-            mdp, mean, covariance, noise=self.prior_options.get("noise", 1.0), widening=1e-6 * largest
-        )
-        return mean, covariance, prior
+        return _distribution(q_distribution, mdp, self.make_truth(mdp), self.drawn, rewards_only)
+
+    def _told(self, mdp: MDP, prior: Any, known: xr.Dataset, knows: str) -> Any:
+        """The prior of an agent that is told `knows` of what is known."""
+        from bayesmdp import models
+
+        if knows == "covariance":
+            return prior
+        if knows == "noise":
+            return models.gaussian_q(mdp, **{**made_options(self.prior_options), "noise": known["noise"].values})
+        mean, covariance = known["mean"].values, known["covariance"].values
+        true_noise = knows == "prior and noise"
+        noise = known["noise"].values if true_noise else made_options(self.prior_options).get("noise", 1.0)
+        return models.gaussian_q(mdp, mean, covariance, noise=noise, widening=1e-6 * covariance.max((1, 2)))
 
     def run(self, *, seed: int = 0, problem: tuple[Any, Any] | None = None, **options: Any) -> xr.DataTree:
         """Run the study.

@@ -67,7 +67,7 @@ def test_a_small_run_has_every_agent_and_the_truth_of_the_other_features():
     mdp = study.make_mdp()
     assert mdp.features.shape[-1] == 6
     result = study.run()
-    assert regret_by_task(result).shape == (7, 2, 10)
+    assert regret_by_task(result).shape == (8, 2, 10)
     assert result["priors/MTSRL+"]["mean"].dims == ("replicate", "task", "stage", "feature")
     assert result.attrs["title"] == study.title
 
@@ -76,7 +76,7 @@ def test_full_size_is_full_size():
     study = find("mtsrl/recommendation")
     mdp = study.make_mdp()
     assert (mdp.num_states - 1, mdp.features.shape[-1]) == (4_521, 110)
-    assert (study.tasks, study.steps // mdp.horizon, study.replicates) == (100, 200, 16)
+    assert (study.tasks, study.steps // mdp.horizon, study.replicates) == (40, 200, 16)
 
 
 def test_tables_hold_cells_of_the_study():
