@@ -49,13 +49,8 @@ from bayesmdp.agents.families.least_squares import (
     refreshed,
     unit_bonus,
 )
-from bayesmdp.agents.families.optimistic import (
-    best_action,
-    dense_unit_rewards,
-    horizon_options,
-    pair_features,
-    share_clipped,
-)
+from bayesmdp.agents.families.linear_assumptions import dense_unit_features
+from bayesmdp.agents.families.optimistic import best_action, horizon_options, pair_features, share_clipped
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.planning import clip_span, greedy
@@ -108,7 +103,7 @@ def gamma_lscvi_ucb(
     Raises
     ------
     ValueError
-        For numbers out of range, rewards outside [0, 1], or a successor table.
+        For numbers out of range, rewards outside [0, 1], features longer than 1, or a successor table.
 
     Notes
     -----
@@ -132,7 +127,15 @@ def gamma_lscvi_ucb(
     # As numbers they need no programs of their own.
     options |= {"ridge": number("ridge", ridge, above=0), "clip": float(clip)}
     options |= {"upwards": float(pooling == "max"), "downwards": float(pooling == "minimum")}
-    return Agent("gamma-lscvi-ucb", _rules, dense_unit_rewards, options, {"pooling": pooling}, objectives=("average",))
+    return Agent(
+        "gamma-lscvi-ucb",
+        _rules,
+        dense_unit_features,
+        options,
+        {"pooling": pooling},
+        objectives=("average",),
+        linear=("transition",),
+    )
 
 
 class _State(NamedTuple):
