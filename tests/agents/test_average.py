@@ -236,6 +236,24 @@ def test_the_naive_backup_never_learns():
     assert (found[["naive", "louder"]] > 0.98 * 20_000 * (0.4286224338 - 0.005)).all()
 
 
+@pytest.mark.parametrize(
+    ("make", "doors", "scale", "steps"),
+    [(agents.gamma_ucb_cvi, 100, 1.0, 5_000), (agents.gamma_lscvi_ucb, 40, 0.02, 3_000)],
+)
+def test_clipping_binds_and_pays_where_a_room_is_rare(make, doors, scale, steps):
+    """Optimism about a room that is not worth looking for is worth more than H, unless it is clipped."""
+    room = bm.environments.rare_room(doors, ways=1, chance=0.2)
+    told = {"horizon": steps, "span": 0.5, "scale": scale}
+    pair = {"clipped": make(**told), "free": make(**told, clip=False)}
+    result = bm.simulate(room, pair, steps=steps, replicates=3, thin=steps // 100)
+    lost = result["gap"].sum("step").mean("replicate")
+    assert lost.sel(agent="free") > 2.5 * lost.sel(agent="clipped")
+    # One of the two states, in nearly all steps; it is held there, and would not stay.
+    assert (result["clipped"].mean("step") > 0.4).all()
+    span = result["span"].mean("step")
+    assert (span.sel(agent="clipped") <= 1 + 1e-9).all() and (span.sel(agent="free") > 1.2).all()
+
+
 def test_regret_of_the_average_reward():
     """Its sum is T times the gain less the mean rewards of what was done."""
     result = bm.simulate(RIVER, {"PSRL": agents.psrl(dirichlet_transitions(RIVER))}, steps=300, replicates=2)
