@@ -83,7 +83,8 @@ def gamma_ucb_cvi(
     estimate : {"recentred", "visited", "naive"}
         How P V is estimated where little is known; see the module.
     bernstein : bool
-        Whether the bonus is by the variance of V, without the factor sqrt(S); ours. It wants a larger `scale`.
+        Whether the bonus is by the variance of V, without the factor sqrt(S); ours. On RiverSwim-6 it takes a `scale`
+        of .1 to be optimistic in 20 of 20 runs of 5,000 steps, by the paper's bonus .02.
 
     Returns
     -------

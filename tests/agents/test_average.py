@@ -205,9 +205,12 @@ def optimistic_runs(agent, steps, runs):
     return (above >= -1e-9).mean(), left.mean()
 
 
-@pytest.mark.parametrize(("name", "scale"), [("gamma_ucb_cvi", 0.03), ("gamma_lscvi_ucb", 0.003)])
-def test_optimism_with_the_bonus_of_the_theory_and_with_far_less(name, scale):
-    options = {"horizon": 5_000, "span": SPAN, "failure": 0.1}
+@pytest.mark.parametrize(
+    ("name", "scale", "more"),
+    [("gamma_ucb_cvi", 0.03, {}), ("gamma_ucb_cvi", 0.1, {"bernstein": True}), ("gamma_lscvi_ucb", 0.003, {})],
+)
+def test_optimism_with_the_bonus_of_the_theory_and_with_far_less(name, scale, more):
+    options = {"horizon": 5_000, "span": SPAN, "failure": 0.1, **more}
     assert optimistic_runs(getattr(agents, name)(scale=1.0, **options), 5_000, 20)[0] == 1
     # There V never leaves its cap, 71, so that says little. Here it comes down to a few units above the optimum.
     share, left = optimistic_runs(getattr(agents, name)(scale=scale, **options), 5_000, 20)
@@ -238,18 +241,22 @@ def test_the_naive_backup_never_learns():
 
 @pytest.mark.parametrize(
     ("make", "doors", "scale", "steps"),
-    [(agents.gamma_ucb_cvi, 100, 1.0, 5_000), (agents.gamma_lscvi_ucb, 40, 0.02, 3_000)],
+    [(agents.gamma_ucb_cvi, 100, 1.0, 5_000), (agents.gamma_lscvi_ucb, 40, 0.035, 3_000)],
 )
 def test_clipping_binds_and_pays_where_a_room_is_rare(make, doors, scale, steps):
     """Optimism about a room that is not worth looking for is worth more than H, unless it is clipped."""
     room = bm.environments.rare_room(doors, ways=1, chance=0.2)
+    # An indicator of each pair that is there; those of looks by other doors are not.
+    indicators = np.zeros((2, doors, 2 + doors))
+    indicators[0, [0, 1], [0, 1]] = indicators[1, range(doors), range(2, 2 + doors)] = 1
+    room = room.replace(features=indicators)
     told = {"horizon": steps, "span": 0.5, "scale": scale}
     pair = {"clipped": make(**told), "free": make(**told, clip=False)}
     result = bm.simulate(room, pair, steps=steps, replicates=3, thin=steps // 100)
     lost = result["gap"].sum("step").mean("replicate")
     assert lost.sel(agent="free") > 2.5 * lost.sel(agent="clipped")
     # One of the two states, in nearly all steps; it is held there, and would not stay.
-    assert (result["clipped"].mean("step") > 0.4).all()
+    assert (result["clipped"].mean("step") > 0.35).all()
     span = result["span"].mean("step")
     assert (span.sel(agent="clipped") <= 1 + 1e-9).all() and (span.sel(agent="free") > 1.2).all()
 
