@@ -241,7 +241,7 @@ def test_the_naive_backup_never_learns():
 
 @pytest.mark.parametrize(
     ("make", "doors", "scale", "steps"),
-    [(agents.gamma_ucb_cvi, 100, 1.0, 5_000), (agents.gamma_lscvi_ucb, 40, 0.035, 3_000)],
+    [(agents.gamma_ucb_cvi, 100, 1.0, 5_000), (agents.gamma_lscvi_ucb, 25, 0.05, 2_000)],
 )
 def test_clipping_binds_and_pays_where_a_room_is_rare(make, doors, scale, steps):
     """Optimism about a room that is not worth looking for is worth more than H, unless it is clipped."""

@@ -46,6 +46,8 @@ def test_long_features_are_refused_with_what_to_divide_by(name):
     ):
         bm.simulate(mdp, {"a": agent}, steps=10)
     agent.make_belief(mdp.replace(features=mdp.features / (17.2 / longest)))
+    with pytest.raises(ValueError, match=r"divide all features by 1\.001"):
+        agent.make_belief(RIVER.replace(features=features(1.001 * longest)))
     # What cannot be done does no harm.
     available = RIVER.available.copy()
     available[1, 1] = False

@@ -67,7 +67,8 @@ def dense_unit_features(mdp: MDP) -> None:
 def wei_features(mdp: MDP) -> None:
     """Refuse what `unit_rewards` does, and norms above sqrt(2): for the agents of Wei et al. (2021).
 
-    With that norm |<phi, w>| of their MDP-EXP2 is at most 24 N / sigma, what its rate is made for.
+    With that norm |<phi, w>| of their MDP-EXP2 is at most 24 N / sigma, which eta <= sigma / (24 N) is made for. So we
+    read the paper, whose text we had not.
     """
     unit_rewards(mdp)
     refuse_long_features(mdp, np.sqrt(2))
