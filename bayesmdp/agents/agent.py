@@ -88,6 +88,8 @@ class Agent:
         What the problems that it can act in may be judged by, and the kinds of their states.
     room : int, optional
         The most steps it can take on a continuous space.
+    linear : tuple of str
+        Which of ``transition`` and ``reward`` it takes to be linear in the problem's features.
     options : mapping of str to array
         Numbers, traced; recorded in the results.
     static : mapping of str to hashable
@@ -104,6 +106,7 @@ class Agent:
     objectives: tuple[str, ...] = ("discounted",)
     spaces: tuple[str, ...] = ("finite",)
     room: int | None = None
+    linear: tuple[str, ...] = ()
     described: Mapping[str, Any] | None = None
 
     def describe(self) -> dict[str, Any]:

@@ -11,7 +11,17 @@ data of its start, D. Before each step one sweep,
 
 and then the action that is greedy in the largest Q of the episode so far (the *pool*). V is carried from one episode to
 the next, and starts at 1 / (1 - gamma). The minima are over all states: this is the variant with a clipping oracle.
-Rewards are known and in [0, 1]. The paper chooses
+Rewards are known and in [0, 1].
+
+Algorithm 1, for tables, makes its values fall from sweep to sweep instead. The paper argues against that here
+(sections 4, *Challenges*, and 4.1): minima with all earlier values make the class of possible V too rich to learn P V
+for all of it, its covering number exponential in the number of sweeps. *Minimum* is that alternative,
+
+    Q <- min(Q, Q of the sweep),    U = min(max_a Q, V),
+
+in all episodes, with actions greedy in Q; *none* acts by the latest sweep. Both are there to be compared with.
+
+The paper chooses
 
     gamma = 1 - 1 / sqrt(T),    lambda = 1,    H = 2 sp(v*),    beta = c H d sqrt(log(d T / delta)),
 
@@ -39,7 +49,8 @@ from bayesmdp.agents.families.least_squares import (
     refreshed,
     unit_bonus,
 )
-from bayesmdp.agents.families.optimistic import best_action, dense_unit_rewards, horizon_options, pair_features
+from bayesmdp.agents.families.linear_assumptions import dense_unit_features
+from bayesmdp.agents.families.optimistic import best_action, horizon_options, pair_features, share_clipped
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.planning import clip_span, greedy
@@ -47,6 +58,9 @@ from bayesmdp.problems.problem import Problem
 from bayesmdp.problems.world import Step
 
 __all__ = ["gamma_lscvi_ucb"]
+
+POOLINGS = ("max", "minimum", "none")
+"""What of the sweeps is acted on; see the module."""
 
 
 def gamma_lscvi_ucb(
@@ -58,6 +72,7 @@ def gamma_lscvi_ucb(
     discount: float | None = None,
     ridge: float = 1.0,
     clip: bool = True,
+    pooling: str = "max",
 ) -> Agent:
     """Act by optimistic discounted values, linear in features and clipped by all states (gamma-LSCVI-UCB).
 
@@ -77,6 +92,9 @@ def gamma_lscvi_ucb(
         lambda, what keeps the regression regular.
     clip : bool
         Whether V is clipped; without that its span is not bounded.
+    pooling : {"max", "minimum", "none"}
+        What is acted on: the largest Q of the episode, which is the paper's; the least Q of all sweeps, which then is
+        what V is made of; or the latest Q.
 
     Returns
     -------
@@ -85,12 +103,13 @@ def gamma_lscvi_ucb(
     Raises
     ------
     ValueError
-        For numbers out of range, rewards outside [0, 1], or a successor table.
+        For numbers out of range, rewards outside [0, 1], features longer than 1, or a successor table.
 
     Notes
     -----
-    It reports ``bonus``, beta |phi| of the pair; ``span``, that of V; ``episode``, their number; and ``frozen``,
-    whether the Q that was acted on is that of the episode's first sweep.
+    It reports ``bonus``, beta |phi| of the pair; ``span``, that of V; ``episode``, their number; ``frozen``, whether
+    the Q that was acted on is that of the episode's first sweep; and ``clipped``, the share of states that clipping
+    holds at H above the least (or would hold, where `clip` is false).
 
     Examples
     --------
@@ -102,9 +121,21 @@ def gamma_lscvi_ucb(
     >>> bool(result["episode"].max() <= 1 + 12 * np.log2(1 + 2_000 / 12))
     True
     """
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}; got {pooling!r}")
     options = horizon_options(horizon, span, scale, failure, discount)
+    # As numbers they need no programs of their own.
     options |= {"ridge": number("ridge", ridge, above=0), "clip": float(clip)}
-    return Agent("gamma-lscvi-ucb", _rules, dense_unit_rewards, options, objectives=("average",))
+    options |= {"upwards": float(pooling == "max"), "downwards": float(pooling == "minimum")}
+    return Agent(
+        "gamma-lscvi-ucb",
+        _rules,
+        dense_unit_features,
+        options,
+        {"pooling": pooling},
+        objectives=("average",),
+        linear=("transition",),
+    )
 
 
 class _State(NamedTuple):
@@ -119,9 +150,11 @@ class _State(NamedTuple):
     value : array [state]
         V.
     pool : array [state, action]
-        The largest Q of the episode.
+        The Q that is acted on: the largest of the episode, or as `pooling` says.
     frozen : bool array [state, action]
-        Whether that is its first.
+        Whether that is the episode's first.
+    clipped : float
+        The share of states that the last sweep clipped.
     episode : float
         Episodes begun.
     """
@@ -132,6 +165,7 @@ class _State(NamedTuple):
     value: Float[Array, " state"]
     pool: Float[Array, "state action"]
     frozen: Bool[Array, "state action"]
+    clipped: Float[Array, ""]
     episode: Float[Array, ""]
 
 
@@ -140,7 +174,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     phi = pair_features(problem)
     dimension, gamma, width = phi.shape[-1], options["discount"], 2 * options["span"]
     beta, cap = unit_bonus(options, dimension), 1 / (1 - gamma)
-    reward = problem.reward[..., 0]
+    reward, falls = problem.reward[..., 0], options["downwards"] > 0
 
     def init(key: Key[Array, ""]) -> _State:
         nothing = no_data(options["ridge"], dimension, pairs[0])
@@ -151,36 +185,42 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
             value=jnp.full(pairs[0], cap),
             pool=jnp.full(pairs, cap),
             frozen=jnp.zeros(pairs, bool),
+            clipped=jnp.zeros(()),
             episode=jnp.zeros(()),
         )
 
-    def sweep(state: _State) -> tuple[Float[Array, "state action"], Float[Array, " state"]]:
-        """Return the next Q and V."""
+    def sweep(state: _State) -> _State:
+        """Return the state with the next V and, pooled with the `pool` that it comes with, Q."""
         # w = Lambda^-1 sum_D phi_i (V(s_i') - min V).
         least = jnp.min(state.value)
         weights = state.known.weights(state.value - least)
         # Q = min(r + gamma (<phi, w> + min V + beta |phi|_{Lambda^-1}), 1 / (1 - gamma)).
         q = jnp.minimum(reward + gamma * (phi @ weights + least + beta * state.length), cap)
-        # V <- min(U, min_s U + H), U = max_a Q.
+        q = jnp.where(falls, jnp.minimum(q, state.pool), q)
+        # V <- min(U, min_s U + H), U = max_a Q, or min(max_a Q, V) where values fall.
         value = greedy(problem, q)[1]
-        return q, jnp.where(options["clip"] > 0, clip_span(value, width), value)
+        value = jnp.where(falls, jnp.minimum(value, state.value), value)
+        return state._replace(
+            pool=jnp.where(options["upwards"] > 0, jnp.maximum(q, state.pool), q),
+            value=jnp.where(options["clip"] > 0, clip_span(value, width), value),
+            clipped=share_clipped(value, width),
+        )
 
     def begin(key: Key[Array, ""], state: _State) -> _State:
-        # Lambda and D are those of the episode's start; the pool is that of its first sweep.
+        # Lambda and D are those of the episode's start; the pool is that of its first sweep, and of those before it
+        # only where values fall.
         known = refreshed(state.data)
         length = lengths(known.inverse, phi)
         state = state._replace(data=known, known=known, length=length, episode=state.episode + 1)
-        q, value = sweep(state)
-        return state._replace(pool=q, value=value, frozen=jnp.ones(pairs, bool))
+        return sweep(state._replace(pool=jnp.where(falls, state.pool, -jnp.inf)))._replace(frozen=jnp.ones(pairs, bool))
 
     def observe(key: Key[Array, ""], state: _State, step: Step) -> _State:
         state = state._replace(data=include(state.data, phi[step.state, step.action], step.next_state))
 
         # The sweep before the next step; where that begins an episode, `begin` makes it instead.
         def swept() -> _State:
-            q, value = sweep(state)
-            frozen = state.frozen & (q <= state.pool + ROUNDING)
-            return state._replace(pool=jnp.maximum(q, state.pool), value=value, frozen=frozen)
+            after = sweep(state)
+            return after._replace(frozen=state.frozen & (jnp.abs(after.pool - state.pool) <= ROUNDING))
 
         return lax.cond(doubled(state.data, state.known), lambda: state, swept)
 
@@ -190,6 +230,7 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
             "span": jnp.max(state.value) - jnp.min(state.value),
             "episode": state.episode,
             "frozen": state.frozen[s, a].astype(float),
+            "clipped": state.clipped,
         }
 
     return Rules(

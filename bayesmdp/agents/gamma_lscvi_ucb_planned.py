@@ -28,7 +28,8 @@ from bayesmdp.agents.families.least_squares import (
     sweeps_to_settle,
     unit_bonus,
 )
-from bayesmdp.agents.families.optimistic import dense_unit_rewards, horizon_options, pair_features
+from bayesmdp.agents.families.linear_assumptions import dense_unit_features
+from bayesmdp.agents.families.optimistic import horizon_options, pair_features
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.planning import clip_span, greedy
@@ -62,7 +63,7 @@ def gamma_lscvi_ucb_planned(
     Raises
     ------
     ValueError
-        For numbers out of range, rewards outside [0, 1], or a successor table.
+        For numbers out of range, rewards outside [0, 1], features longer than 1, or a successor table.
 
     Notes
     -----
@@ -81,7 +82,14 @@ def gamma_lscvi_ucb_planned(
     options = horizon_options(horizon, span, scale, failure, discount)
     room = sweeps_to_settle(horizon, options["discount"])
     options |= {"ridge": number("ridge", ridge, above=0), "clip": float(clip)}
-    return Agent("gamma-lscvi-ucb-planned", _PlannedRules(room), dense_unit_rewards, options, objectives=("average",))
+    return Agent(
+        "gamma-lscvi-ucb-planned",
+        _PlannedRules(room),
+        dense_unit_features,
+        options,
+        objectives=("average",),
+        linear=("transition",),
+    )
 
 
 class _State(NamedTuple):

@@ -21,6 +21,14 @@ How P V is estimated is ours, too, for the text leaves open what a row is of whi
 * *visited*: ``sum_s' count V(s') / visits``, with the bonus of the visits, and pairs never tried at the start value;
 * *naive*: ``sum_s' count V(s') / n``, the formula to the letter. It loses V / n, about 1 / ((1 - gamma) n), of each
   row, which no bonus in use makes up for: regret is linear. It is there to be compared with.
+
+The S under the root of beta comes of a union over all V. After Theorem 2 the paper expects a bonus by Bernstein's
+inequality, as in UCBVI (Azar, Osband and Munos, 2017), to take sqrt(S) off the bound, and leaves it open. Ours, with
+the empirical Bernstein inequality of Maurer and Pontil (2009), and without a proof:
+
+    bonus = c (sqrt(2 Var(V) L / n) + 7 H L / (3 n)),    L = log(S A T / delta),
+
+Var(V) the variance under the estimated row, in which the visit that is missing, if any, leads to the worst state.
 """
 
 from __future__ import annotations
@@ -28,10 +36,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules, stay
-from bayesmdp.agents.families.optimistic import best_action, horizon_options, never, unit_rewards
+from bayesmdp.agents.families.optimistic import best_action, horizon_options, never, share_clipped, unit_rewards
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning import clip_span, greedy
 from bayesmdp.planning.operators import next_value, over_outcomes
@@ -53,6 +62,7 @@ def gamma_ucb_cvi(
     discount: float | None = None,
     clip: bool = True,
     estimate: str = "recentred",
+    bernstein: bool = False,
 ) -> Agent:
     """Act by optimistic discounted values of a table, swept and clipped after each step (gamma-UCB-CVI).
 
@@ -72,6 +82,9 @@ def gamma_ucb_cvi(
         Whether to clip, which is what the algorithm adds to its like.
     estimate : {"recentred", "visited", "naive"}
         How P V is estimated where little is known; see the module.
+    bernstein : bool
+        Whether the bonus is by the variance of V, without the factor sqrt(S); ours. On RiverSwim-6 it takes a `scale`
+        of .1 to be optimistic in 20 of 20 runs of 5,000 steps, by the paper's bonus .02.
 
     Returns
     -------
@@ -84,7 +97,8 @@ def gamma_ucb_cvi(
 
     Notes
     -----
-    It reports ``bonus``, beta / sqrt(n) of the pair, and ``span``, that of V.
+    It reports ``bonus``, that of the pair in the last sweep; ``span``, that of V; and ``clipped``, the share of states
+    that clipping holds at H above the least (or would hold, where `clip` is false).
 
     Examples
     --------
@@ -100,16 +114,19 @@ def gamma_ucb_cvi(
     options = horizon_options(horizon, span, scale, failure, discount)
     # As numbers they need no programs of their own.
     options |= {"unseen": float(estimate != "visited"), "recentre": float(estimate == "recentred"), "clip": float(clip)}
+    options["bernstein"] = float(bernstein)
     return Agent("gamma-ucb-cvi", _rules, unit_rewards, options, {"estimate": estimate}, objectives=("average",))
 
 
 class _State(NamedTuple):
-    """Counts of outcomes and of pairs, and the optimistic values."""
+    """Counts of outcomes and of pairs, the optimistic values, and the last sweep's bonus and what it clipped."""
 
     counts: Float[Array, "state action outcome"]
     visits: Float[Array, "state action"]
     q: Float[Array, "state action"]
     value: Float[Array, " state"]
+    bonus: Float[Array, "state action"]
+    clipped: Float[Array, ""]
 
 
 def _rules(belief: None, problem: Problem, options: Options) -> Rules:
@@ -120,23 +137,40 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
     beta = options["scale"] * width * jnp.sqrt(sizes[0] * logarithm)
 
     def init(key: Key[Array, ""]) -> _State:
-        full = jnp.full(sizes[:2], 1 / (1 - gamma))
-        return _State(jnp.zeros(sizes), jnp.zeros(sizes[:2]), full, full[:, 0])
+        full, none = jnp.full(sizes[:2], 1 / (1 - gamma)), jnp.zeros(sizes[:2])
+        state = _State(jnp.zeros(sizes), none, full, full[:, 0], none, jnp.zeros(()))
+        return state._replace(bonus=bonus(state))
 
     def tries(state: _State) -> Float[Array, "state action"]:
         """Return n: visits, and 1 more unless the estimate is "visited"."""
         return jnp.maximum(options["unseen"] + state.visits, 1)
+
+    def by_variance(state: _State) -> Float[Array, "state action"]:
+        # c (sqrt(2 Var(V) L / n) + 7 H L / (3 n)); above min V the missing visit adds nothing to either moment.
+        n, above = tries(state), next_value(problem, state.value - jnp.min(state.value))
+        mean, square = (over_outcomes(state.counts, power) / n for power in (above, above**2))
+        variance = jnp.maximum(square - mean**2, 0)
+        return options["scale"] * (jnp.sqrt(2 * variance * logarithm / n) + 7 * width * logarithm / (3 * n))
+
+    def bonus(state: _State) -> Float[Array, "state action"]:
+        return lax.cond(options["bernstein"] > 0, by_variance, lambda state: beta / jnp.sqrt(tries(state)), state)
 
     def sweep(state: _State) -> _State:
         # P V, less min V where it is recentred.
         least = options["recentre"] * jnp.min(state.value)
         continued = over_outcomes(state.counts, next_value(problem, state.value - least)) / tries(state) + least
         # Q <- min(Q, r + gamma (P V + beta / sqrt(n))); pairs never tried stay where they are, if so asked.
-        q = problem.reward[..., 0] + gamma * (continued + beta / jnp.sqrt(tries(state)))
+        optimistic = bonus(state)
+        q = problem.reward[..., 0] + gamma * (continued + optimistic)
         q = jnp.where(options["unseen"] + state.visits > 0, jnp.minimum(state.q, q), state.q)
         # U = min(max_a Q, V), V <- min(U, min_s U + H).
         value = jnp.minimum(greedy(problem, q)[1], state.value)
-        return state._replace(q=q, value=jnp.where(options["clip"] > 0, clip_span(value, width), value))
+        return state._replace(
+            q=q,
+            value=jnp.where(options["clip"] > 0, clip_span(value, width), value),
+            bonus=optimistic,
+            clipped=share_clipped(value, width),
+        )
 
     def act(key: Key[Array, ""], state: _State, s: Int[Array, ""]) -> Int[Array, ""]:
         return best_action(problem.available[s], state.q[s])
@@ -147,7 +181,11 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         return sweep(state._replace(counts=counts, visits=visits))
 
     def report(state: _State, s: Int[Array, ""], a: Int[Array, ""]) -> dict[str, Float[Array, ""]]:
-        return {"bonus": beta / jnp.sqrt(tries(state)[s, a]), "span": jnp.max(state.value) - jnp.min(state.value)}
+        return {
+            "bonus": state.bonus[s, a],
+            "span": jnp.max(state.value) - jnp.min(state.value),
+            "clipped": state.clipped,
+        }
 
     return Rules(
         init=init,

@@ -32,7 +32,8 @@ from jax import nn, random
 from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.optimistic import pair_features, unit_rewards
+from bayesmdp.agents.families.linear_assumptions import wei_features
+from bayesmdp.agents.families.optimistic import pair_features
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.planning import greedy
@@ -75,7 +76,7 @@ def mdp_exp2(
     Raises
     ------
     ValueError
-        For options out of range, or rewards outside [0, 1].
+        For options out of range, rewards outside [0, 1], or features longer than sqrt(2).
 
     Notes
     -----
@@ -99,7 +100,7 @@ def mdp_exp2(
         options["episode"] = integer("episode", episode, 2 * width)
     least = min(float(np.sqrt(1 / (steps * t_mix))), sigma / (24 * width))
     options["rate"] = least if rate is None else number("rate", rate, above=0)
-    return Agent("mdp-exp2", _rules, unit_rewards, options, objectives=("average",))
+    return Agent("mdp-exp2", _rules, wei_features, options, objectives=("average",), linear=("transition", "reward"))
 
 
 class _State(NamedTuple):

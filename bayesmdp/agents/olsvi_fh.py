@@ -32,7 +32,8 @@ from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.agents.families.least_squares import Regression, include, lengths, no_data, refreshed
-from bayesmdp.agents.families.optimistic import bonus_options, pair_features, unit_rewards
+from bayesmdp.agents.families.linear_assumptions import wei_features
+from bayesmdp.agents.families.optimistic import bonus_options, pair_features
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.planning import greedy
@@ -75,7 +76,7 @@ def olsvi_fh(
     Raises
     ------
     ValueError
-        For options out of range, or rewards outside [0, 1].
+        For options out of range, rewards outside [0, 1], or features longer than sqrt(2).
 
     Notes
     -----
@@ -91,16 +92,9 @@ def olsvi_fh(
     50.0
     """
     options = bonus_options(horizon, span, scale, failure) | {"ridge": number("ridge", ridge, above=0)}
-    if episode is None:
-        return Agent(
-            "olsvi-fh",
-            _StagedRules(None, int(options["horizon"]), options["span"]),
-            unit_rewards,
-            options,
-            objectives=("average",),
-        )
-    static = {"episode": integer("episode", episode, 1)}
-    return Agent("olsvi-fh", _StagedRules(static["episode"]), unit_rewards, options, static, objectives=("average",))
+    static = {} if episode is None else {"episode": integer("episode", episode, 1)}
+    rules = _StagedRules(None, int(options["horizon"]), options["span"]) if episode is None else _StagedRules(**static)
+    return Agent("olsvi-fh", rules, wei_features, options, static, objectives=("average",), linear=("transition",))
 
 
 class _State(NamedTuple):

@@ -84,6 +84,10 @@ def ucb_avg(
 
     Notes
     -----
+    Not the paper's algorithm but a part of it: the reference value of its reference-advantage decomposition, from which
+    its bound on regret comes, is absent (the paper's text could not be had), and so is any guarantee. Results are those
+    of a rival in its spirit, and say nothing against theirs.
+
     It reports ``bonus``, b of the pair's next try; ``span``, that of V; and ``bound``, the mean of D.
 
     Examples

@@ -17,6 +17,7 @@ from bayesmdp.environments.inventory import inventory as inventory
 from bayesmdp.environments.layers import layers as layers
 from bayesmdp.environments.linear import hard_linear_mdp as hard_linear_mdp
 from bayesmdp.environments.linear import random_linear_mdp as random_linear_mdp
+from bayesmdp.environments.network_routing import network_routing as network_routing
 from bayesmdp.environments.queue import queue as queue
 from bayesmdp.environments.rare_room import rare_room as rare_room
 from bayesmdp.environments.recommendation import recommendation as recommendation
@@ -36,6 +37,7 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
     "Work that does not end": (
         Example(queue, {"capacity": 4}),
         Example(inventory, {"capacity": 4}),
+        Example(network_routing, {"room": 2}),
         Example(wearing_machine),
     ),
     "Episodes and choices": (

@@ -8,6 +8,13 @@ An agent that plans for discounted value and believes of every door not yet trie
 the room worth some 1 / (2 (1 - gamma)) more than the hall, and goes there again and again until it has tried them all:
 for each door it looks 1 / chance times. One that knows that no state is worth more than H = 1 above another keeps to
 its work, since chance H is less than 1/2. The construction is ours.
+
+Agents to which a door never tried is worth a bonus beta more than the worst state, and no more (gamma-UCB-CVI where it
+is recentred, gamma-LSCVI-UCB), take the room for worth beta / sqrt(n + 1) - 1/2 more than the hall, n the tries of its
+least tried door. One that does not clip looks for it while that exceeds 1 / (2 chance): for each door some
+(beta / (1/2 + 1 / (2 chance)))^2 times 1 / chance looks, where that is more than one try. With one way to look
+(``ways=1``, so that the bonus of looking itself is soon spent) and a chance of .2, it is so for the beta of the theory,
+about 6 H.
 """
 
 from __future__ import annotations

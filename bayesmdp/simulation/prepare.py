@@ -16,6 +16,7 @@ from bayesmdp.model_reading.read_model import Model, sample_prior
 from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.problems.decision_problem import DecisionProblem
 from bayesmdp.simulation.checks import check_rewards, check_room, check_run
+from bayesmdp.simulation.linear_truth import warn_of_features
 from bayesmdp.simulation.robustness import Robust
 
 __all__ = ["Prepared", "Truth", "draw_truth", "prepare", "window_length"]
@@ -81,6 +82,7 @@ def prepare(
         probe = None if truth is None else sample_prior(truth, random.key(0), mdp.sizes)
         check_rewards(mdp, beliefs, probe)
         check_room(beliefs, steps)
+        warn_of_features(mdp, agents, probe)
         options = {name: dict(agent.options) for name, agent in agents.items()}
         return Prepared(beliefs, probe, *jax.device_put((mdp.problem, mdp.dynamics, options)))
 

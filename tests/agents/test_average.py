@@ -34,12 +34,22 @@ def follow(agent, steps, mdp=RIVER, seed=0):
             s = t
 
 
-@pytest.mark.parametrize("estimate", ["recentred", "visited", "naive"])
-def test_gamma_ucb_cvi_by_hand(estimate):
+def drawn_variance(values, shares):
+    """The variance of a value drawn with these shares, pair by pair: E (X - Y)^2 / 2, of two that are independent."""
+    return (np.outer(shares, shares) * np.subtract.outer(values, values) ** 2).sum() / 2
+
+
+@pytest.mark.parametrize(
+    ("estimate", "bernstein"),
+    [("recentred", False), ("visited", False), ("naive", False), ("recentred", True), ("visited", True)],
+)
+def test_gamma_ucb_cvi_by_hand(estimate, bernstein):
     horizon, scale, failure = 400, 0.05, 0.1
-    agent = agents.gamma_ucb_cvi(horizon=horizon, span=SMALL_SPAN, scale=scale, failure=failure, estimate=estimate)
-    gamma, width = 1 - horizon**-0.5, 2 * SMALL_SPAN
-    beta = scale * width * np.sqrt(6 * np.log(6 * 2 * horizon / failure))
+    agent = agents.gamma_ucb_cvi(
+        horizon=horizon, span=SMALL_SPAN, scale=scale, failure=failure, estimate=estimate, bernstein=bernstein
+    )
+    gamma, width, logarithm = 1 - horizon**-0.5, 2 * SMALL_SPAN, np.log(6 * 2 * horizon / failure)
+    beta = scale * width * np.sqrt(6 * logarithm)
     q, value = np.full((6, 2), 1 / (1 - gamma)), np.full(6, 1 / (1 - gamma))
     counts, clipped = np.zeros((6, 2, 6)), 0
     for s, a, t, state, _ in follow(agent, 150):
@@ -52,41 +62,94 @@ def test_gamma_ucb_cvi_by_hand(estimate):
                     continue
                 least = value.min() if estimate == "recentred" else 0
                 expected = counts[i, j] @ (value - least) / n + least
-                q[i, j] = min(q[i, j], RIVER.reward[i, j, 0] + gamma * (expected + beta / np.sqrt(n)))
+                bonus = beta / np.sqrt(n)
+                if bernstein:
+                    row = counts[i, j].copy()
+                    row[value.argmin()] += estimate == "recentred"  # where the visit that is missing leads
+                    variance = drawn_variance(value, row / n)
+                    bonus = scale * (np.sqrt(2 * variance * logarithm / n) + 7 * width * logarithm / (3 * n))
+                np.testing.assert_allclose(state.bonus[i, j], bonus, rtol=1e-6)
+                q[i, j] = min(q[i, j], RIVER.reward[i, j, 0] + gamma * (expected + bonus))
         value = np.minimum(q.max(-1), value)
-        clipped += np.ptp(value) > width
+        above = np.sum((value > value.min()) & (value - value.min() >= width - 1e-9))
+        clipped += above
+        assert state.clipped == pytest.approx(above / 6)
         value = np.minimum(value, value.min() + width)
-        np.testing.assert_allclose(state.q, q, rtol=1e-12)
-        np.testing.assert_allclose(state.value, value, rtol=1e-12)
+        np.testing.assert_allclose(state.q, q, rtol=1e-9)
+        np.testing.assert_allclose(state.value, value, rtol=1e-9)
     assert clipped
 
 
-def test_gamma_lscvi_ucb_by_hand():
+@pytest.mark.parametrize("pooling", ["max", "minimum", "none"])
+def test_gamma_lscvi_ucb_by_hand(pooling):
     horizon, scale, failure = 400, 0.02, 0.1
     rng = np.random.default_rng(1)
     phi = rng.dirichlet(np.ones(4), (6, 2))
-    agent = agents.gamma_lscvi_ucb(horizon=horizon, span=SMALL_SPAN, scale=scale, failure=failure)
+    agent = agents.gamma_lscvi_ucb(horizon=horizon, span=SMALL_SPAN, scale=scale, failure=failure, pooling=pooling)
     gamma, width = 1 - horizon**-0.5, 2 * SMALL_SPAN
     beta, cap = scale * width * 4 * np.sqrt(np.log(4 * horizon / failure)), 1 / (1 - gamma)
-    value, matrix, data, known, clipped = np.full(6, cap), np.eye(4), [], None, 0
+    value, matrix, data, known = np.full(6, cap), np.eye(4), [], None
+    lowest, clipped, frozen = np.full((6, 2), cap), 0, []
     for s, a, t, state, over in follow(agent, 150, RIVER.replace(features=phi)):
         if known is None or np.linalg.det(matrix) > 2 * np.linalg.det(known):
-            known, used, pool = matrix.copy(), list(data), np.full((6, 2), -np.inf)
+            known, used, sweeps, plans = matrix.copy(), list(data), [], []
         inverse = np.linalg.inv(known)
         w = inverse @ sum((phi[i, j] * (value[k] - value.min()) for i, j, k in used), np.zeros(4))
         length = np.sqrt(np.einsum("sad,de,sae->sa", phi, inverse, phi))
-        q = np.minimum(RIVER.reward[..., 0] + gamma * (phi @ w + value.min() + beta * length), cap)
-        pool = np.maximum(pool, q)
-        value = np.minimum(q.max(-1), q.max(-1).min() + width)
-        clipped += np.ptp(q.max(-1)) > width
-        assert a == pool[s].argmax()
+        sweeps.append(np.minimum(RIVER.reward[..., 0] + gamma * (phi @ w + value.min() + beta * length), cap))
+        # The least is of all sweeps that there have been, and V is made of it.
+        lowest = np.minimum(lowest, sweeps[-1])
+        plans.append({"max": np.max(sweeps, 0), "minimum": lowest, "none": sweeps[-1]}[pooling])
+        best = np.minimum(lowest.max(-1), value) if pooling == "minimum" else sweeps[-1].max(-1)
+        value = np.minimum(best, best.min() + width)
+        clipped += (best - best.min() >= width - 1e-9).any()
+        assert a == plans[-1][s].argmax()
+        frozen.append(np.ptp([plan[s, a] for plan in plans]) < 1e-7)
         matrix += np.outer(phi[s, a], phi[s, a])
         data.append((s, a, t))
         assert over == (np.linalg.det(matrix) > 2 * np.linalg.det(known))
         if over:
-            np.testing.assert_allclose(state.pool, pool, rtol=1e-9)
+            np.testing.assert_allclose(state.pool, plans[-1], rtol=1e-9)
             np.testing.assert_allclose(state.value, value, rtol=1e-9)
-    assert clipped
+            assert bool(state.frozen[s, a]) == frozen[-1]
+    # What the paper acts by hardly changes within an episode; the others do.
+    assert clipped and (np.mean(frozen) > 0.9) == (pooling == "max")
+
+
+def test_poolings_and_bonuses_are_numbers_of_one_program():
+    for make, name, choices in (
+        (agents.gamma_lscvi_ucb, "pooling", ("max", "minimum", "none")),
+        (agents.gamma_ucb_cvi, "bernstein", (False, True)),
+    ):
+        made = [make(horizon=100, span=1, **{name: choice}) for choice in choices]
+        assert len({agent.rules for agent in made}) == 1
+        assert len({tuple(agent.options) for agent in made}) == 1
+        assert len({tuple(agent.options.values()) for agent in made}) == len(choices)
+
+
+def test_the_variance_of_v_is_that_of_the_outcomes_seen():
+    horizon, failure = 400, 0.1
+    agent = agents.gamma_ucb_cvi(
+        horizon=horizon, span=SMALL_SPAN, scale=1.0, failure=failure, estimate="visited", bernstein=True
+    )
+    logarithm = np.log(6 * 2 * horizon / failure)
+    with jax.enable_x64(True):
+        rules = agent.rules(None, jax.tree.map(jax.numpy.asarray, RIVER.problem), agent.options)
+        start = rules.init(jax.random.key(0))
+        rng = np.random.default_rng(2)
+        value = 30 + rng.random(6)
+        outcomes = rng.integers(0, 6, 7)
+        counts = np.bincount(outcomes, minlength=6).astype(float)
+        state = start._replace(
+            counts=start.counts.at[2, 1].set(counts - np.eye(6)[outcomes[-1]]),
+            visits=start.visits.at[2, 1].set(6),
+            value=jax.numpy.asarray(value),
+        )
+        last = int(outcomes[-1])
+        step = Step(*(np.int32(x) for x in (2, 1, last, last)), np.float64(0), np.bool_(False))
+        bonus = float(rules.observe(jax.random.key(0), state, step).bonus[2, 1])
+    expected = np.sqrt(2 * np.var(value[outcomes]) * logarithm / 7) + 7 * logarithm / (3 * 7)
+    assert bonus == pytest.approx(expected, rel=1e-12)
 
 
 def test_gamma_lscvi_ucb_planned_by_hand():
@@ -142,9 +205,12 @@ def optimistic_runs(agent, steps, runs):
     return (above >= -1e-9).mean(), left.mean()
 
 
-@pytest.mark.parametrize(("name", "scale"), [("gamma_ucb_cvi", 0.03), ("gamma_lscvi_ucb", 0.003)])
-def test_optimism_with_the_bonus_of_the_theory_and_with_far_less(name, scale):
-    options = {"horizon": 5_000, "span": SPAN, "failure": 0.1}
+@pytest.mark.parametrize(
+    ("name", "scale", "more"),
+    [("gamma_ucb_cvi", 0.03, {}), ("gamma_ucb_cvi", 0.1, {"bernstein": True}), ("gamma_lscvi_ucb", 0.003, {})],
+)
+def test_optimism_with_the_bonus_of_the_theory_and_with_far_less(name, scale, more):
+    options = {"horizon": 5_000, "span": SPAN, "failure": 0.1, **more}
     assert optimistic_runs(getattr(agents, name)(scale=1.0, **options), 5_000, 20)[0] == 1
     # There V never leaves its cap, 71, so that says little. Here it comes down to a few units above the optimum.
     share, left = optimistic_runs(getattr(agents, name)(scale=scale, **options), 5_000, 20)
@@ -171,6 +237,28 @@ def test_the_naive_backup_never_learns():
     assert (found[["recentred", "visited"]] < 300).all()
     # Always left: every step loses the gain less .005.
     assert (found[["naive", "louder"]] > 0.98 * 20_000 * (0.4286224338 - 0.005)).all()
+
+
+@pytest.mark.parametrize(
+    ("make", "doors", "scale", "steps"),
+    [(agents.gamma_ucb_cvi, 100, 1.0, 5_000), (agents.gamma_lscvi_ucb, 25, 0.05, 2_000)],
+)
+def test_clipping_binds_and_pays_where_a_room_is_rare(make, doors, scale, steps):
+    """Optimism about a room that is not worth looking for is worth more than H, unless it is clipped."""
+    room = bm.environments.rare_room(doors, ways=1, chance=0.2)
+    # An indicator of each pair that is there; those of looks by other doors are not.
+    indicators = np.zeros((2, doors, 2 + doors))
+    indicators[0, [0, 1], [0, 1]] = indicators[1, range(doors), range(2, 2 + doors)] = 1
+    room = room.replace(features=indicators)
+    told = {"horizon": steps, "span": 0.5, "scale": scale}
+    pair = {"clipped": make(**told), "free": make(**told, clip=False)}
+    result = bm.simulate(room, pair, steps=steps, replicates=3, thin=steps // 100)
+    lost = result["gap"].sum("step").mean("replicate")
+    assert lost.sel(agent="free") > 2.5 * lost.sel(agent="clipped")
+    # One of the two states, in nearly all steps; it is held there, and would not stay.
+    assert (result["clipped"].mean("step") > 0.35).all()
+    span = result["span"].mean("step")
+    assert (span.sel(agent="clipped") <= 1 + 1e-9).all() and (span.sel(agent="free") > 1.2).all()
 
 
 def test_regret_of_the_average_reward():
@@ -265,6 +353,8 @@ def test_bad_input_is_refused():
         RIVER.replace(features=np.ones((5, 2, 3)))
     with pytest.raises(ValueError, match="estimate must be one of recentred, visited, naive"):
         agents.gamma_ucb_cvi(horizon=100, span=1, estimate="other")
+    with pytest.raises(ValueError, match="pooling must be one of max, minimum, none"):
+        agents.gamma_lscvi_ucb(horizon=100, span=1, pooling="least")
     with pytest.raises(ValueError, match="span must be a number of at least 0"):
         agents.gamma_ucb_cvi(horizon=100, span=-1)
     islands = bm.MDP(transition=np.eye(2)[:, None], reward=[0.0, 1.0], discount=None, states=("here", "there"))

@@ -409,7 +409,8 @@ RIVALS = {
 
 def test_only_available_actions_are_taken():
     rivals = {name: make(horizon=400) for name, make in RIVALS.items()} | {"SCAL": agents.scal(span=0.2, scale=0.1)}
-    result = bm.simulate(SHOP, rivals, steps=400, replicates=2)
+    with pytest.warns(UserWarning, match=r"the reward of inventory-4 is not linear in its features, as agents EXP2"):
+        result = bm.simulate(SHOP, rivals, steps=400, replicates=2)
     assert SHOP.available[result["state"].values, result["action"].values].all()
     assert result["cut"].sel(agent="SCAL").max() > 0
 

@@ -24,6 +24,7 @@ __all__ = [
     "horizon_options",
     "never",
     "pair_features",
+    "share_clipped",
     "unit_rewards",
 ]
 
@@ -157,3 +158,31 @@ def pair_features(problem: Problem) -> Float[Array, "state action feature"]:
         return problem.features
     pairs = problem.available.shape
     return jnp.eye(pairs[0] * pairs[1]).reshape(*pairs, -1)
+
+
+def share_clipped(value: Float[Array, " state"], width: Array) -> Float[Array, ""]:
+    """Return the share of states whose value, before clipping, is as far above the least as clipping lets it be.
+
+    Parameters
+    ----------
+    value : array [state]
+        U.
+    width : float
+        H.
+
+    Returns
+    -------
+    float
+
+    Notes
+    -----
+    U that an earlier sweep clipped to min U + H lies there exactly, and counts.
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> float(share_clipped(jnp.array([1.0, 2.0, 3.0, 9.0]), 2.0))
+    0.5
+    """
+    least = jnp.min(value)
+    return jnp.mean((value > least) & (value >= least + width), dtype=float)
