@@ -16,15 +16,18 @@ one is not used (a cut), as in the agents' own regression. Then with theta ~ Nor
     m_k = mean + C G (G C G + Omega_k)^+ (y_k - G mean),    V_k = C - C G (G C G + Omega_k)^+ G C,
     mean = average of m_k,    Q = sum of V_k + (m_k - mean)(m_k - mean)',    C = (n tau I + Q) / (n + K).
 
-The last is the mode of an inverse Wishart with n degrees of freedom about tau I. Both are those for which K draws with
-the scatter Q are most probable, with d the number of directions that some task saw:
+The last is the mode of an inverse Wishart with n degrees of freedom about tau I, where tau is that for which K draws
+with the scatter Q are most probable, with d the number of directions that some task saw:
 
     log Gamma_d((n + K) / 2) - log Gamma_d(n / 2) + (n d / 2) log(n tau) - ((n + K) / 2) log |n tau I + Q|.
 
-Where tasks differ as much in one direction as in another n goes to infinity and C to tau I; where they differ in a few
-directions n stays small and C is the sample's. s_h is the residual standard deviation of least squares, pooled over
-tasks. The next task's prior is wider than C by what is not known of the mean, ``(base covariance^-1 + sum of
-G (G C G + Omega_k)^+ G)^-1``. All of this is ours; leaps are those of Varadhan and Roland (2008).
+n is d by default. It can be found in the same way (strength None): where tasks differ as much in one direction as in
+another it goes to infinity and C to tau I, where they differ in a few directions it is little above d. But as long as
+tasks say little Q holds much of C itself, so that this n comes out too large.
+
+s_h is the residual standard deviation of least squares, pooled over tasks. The next task's prior is wider than C by
+what is not known of the mean, ``(base covariance^-1 + sum of G (G C G + Omega_k)^+ G)^-1``. All of this is ours; leaps
+are those of Varadhan and Roland (2008).
 """
 
 from __future__ import annotations
@@ -56,7 +59,7 @@ def empirical_bayes(
     base: GaussianPrior,
     previous: GaussianPrior | None = None,
     *,
-    strength: float | None = None,
+    strength: float | None = 1.0,
     learn_noise: bool = True,
 ) -> GaussianPrior:
     """Find the mean and covariance that make the data of all tasks most probable; see the module.
@@ -68,9 +71,9 @@ def empirical_bayes(
         The prior of the mean, and the ridge of the least squares that the noise is read from.
     previous : GaussianPrior, optional
         A prior learned from fewer tasks, to start from.
-    strength : float, optional
-        Degrees of freedom n in numbers of directions, of which 0 leaves the sample's covariance alone; found from the
-        data by default.
+    strength : float or None
+        Degrees of freedom n in numbers of directions, of which 0 leaves the sample's covariance alone; None to find
+        them from the data.
     learn_noise : bool
         Whether the prior has the residual standard deviation for its noise; otherwise the base's, there and in the
         formulas.

@@ -156,7 +156,27 @@ def _regression(
 
 
 def statistics_of(posteriors: list[xr.DataTree]) -> TaskStatistics:
-    """What the data of tasks said, with a leading task axis, from their posteriors."""
+    """What the data of tasks said, with a leading task axis, from their posteriors.
+
+    Parameters
+    ----------
+    posteriors : list of DataTree
+
+    Returns
+    -------
+    TaskStatistics
+
+    Raises
+    ------
+    ValueError
+        If one was inferred by a version that kept less.
+    """
+    for task, tree in enumerate(posteriors):
+        lacking = [name for name in TaskStatistics._fields if name not in tree["likelihood"]]
+        if lacking:
+            raise ValueError(
+                f"posteriors[{task}] has no {', '.join(lacking)}, as of an earlier version: infer it again"
+            )
     return TaskStatistics(
         *(
             np.stack([tree["likelihood"].to_dataset()[name].values for tree in posteriors])
