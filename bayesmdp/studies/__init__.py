@@ -7,6 +7,7 @@ from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.studies import (
     aq_brmdp,
     average_reward,
+    average_reward_shape,
     draw_reuse,
     levels,
     mtsrl,
@@ -30,6 +31,7 @@ FAMILIES: Mapping[str, ModuleType] = {
     "draw-reuse": draw_reuse,
     "tseb": tseb,
     "average-reward": average_reward,
+    "average-reward-shape": average_reward_shape,
     "mtsrl": mtsrl,
     "structure": structure,
     "slippery-lake": slippery_lake,

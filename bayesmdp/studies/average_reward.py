@@ -126,10 +126,11 @@ def regret_table(result: xr.DataTree) -> pd.DataFrame:
             if quantity in result:
                 sample = result[quantity].sel(agent=agent).sum("step")
                 row[quantity], row[f"{quantity}_lower"], row[f"{quantity}_upper"] = mean_interval(sample)
-        for report in ("frozen", "fallen", "failures"):
+        for report in ("frozen", "clipped", "fallen", "failures"):
             if report in result:
                 reported = result[report].sel(agent=agent)
-                row[report] = float((reported if report == "frozen" else reported.isel(step=-1)).mean())
+                shares = report in ("frozen", "clipped")
+                row[report] = float((reported if shares else reported.isel(step=-1)).mean())
         rows[agent] = row
     return pd.DataFrame.from_dict(rows, orient="index")
 
