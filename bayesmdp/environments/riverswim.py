@@ -5,10 +5,10 @@ section 5.1. ``left`` goes with the current and always succeeds. ``right`` is un
 with probability .35, holds with .6 and loses ground with .05; at the left end it advances with .6, at the right end it
 holds with .6. Leaving the leftmost state by ``left`` earns .005, leaving the rightmost by ``right`` earns 1.
 
-Two options are ours, to ask one thing at a time. A lazy river, in which nothing moves with probability ``lazy`` whatever
-is done, has the same gain and a bias of 1 / (1 - lazy) times the span. Copies of each state, one of which is drawn at
-every arrival, change the number of states and nothing else: gain and span stay, and so does the number of features,
-indicators of a pair of the river without copies, in which the kernel is linear.
+Two options are ours, to ask one thing at a time. A lazy river, in which nothing moves with probability ``lazy``
+whatever is done, has the same gain and a bias of 1 / (1 - lazy) times the span. Copies of each state, one of which is
+drawn at every arrival, change the number of states and nothing else: gain and span stay, and so does the number of
+features, indicators of a pair of the river without copies, in which the kernel is linear.
 """
 
 from __future__ import annotations

@@ -101,6 +101,8 @@ MORE = {
 
 JUDGED = ("MTSRL", "MTSRL+", "empirical Bayes", "AdaTS of Q", "full Bayes")
 """Agents that statements are about."""
+RULES = ("MTSRL+, widened", "MTSRL+, isotropic", "MTSRL+, not shrunk", "empirical Bayes, strength found")
+"""Agents that differ in how they find the covariance alone."""
 LEARNERS = {name for name, spec in (_agents() | MORE).items() if spec.method} | {"full Bayes"}
 
 SHOP: Mapping[str, Any] = {
@@ -177,7 +179,7 @@ STUDIES: Mapping[str, TaskStudy] = {
     "gaussian": TaskStudy(title="learned priors where Q is Normal", agents=_agents() | MORE, **LAYERS),
     "gaussian-anisotropic": TaskStudy(
         title="learned priors where Q is Normal, and varies in a few directions",
-        agents=_agents() | MORE,
+        agents=_agents() | {name: MORE[name] for name in RULES},
         **{**LAYERS, "truth_options": partial(_normal_tasks, 4, 9, decay=0.5)},
     ),
     "gaussian-tails": TaskStudy(

@@ -47,6 +47,23 @@ def test_riverswim_value_at_the_start(discount, value):
     assert optimal_value(environments.riverswim(6, discount=discount))[0] == pytest.approx(value, abs=1e-8)
 
 
+def test_lazy_rivers_and_copies_change_one_thing_each():
+    plain = bm.solve(environments.riverswim(6, discount=None))
+    gain, span = plain.gain.values, plain.attrs["span"]
+    lazy = bm.solve(environments.riverswim(6, discount=None, lazy=0.75))
+    np.testing.assert_allclose(lazy.gain, gain, rtol=1e-7)
+    assert lazy.attrs["span"] == pytest.approx(4 * span, rel=1e-6)
+    river = environments.riverswim(6, discount=None, copies=3)
+    copied = bm.solve(river)
+    assert river.transition.shape == (18, 2, 18)
+    np.testing.assert_allclose(copied.gain.values.ravel()[0], gain.ravel()[0], rtol=1e-7)
+    assert copied.attrs["span"] == pytest.approx(span, rel=1e-6)
+    # The kernel is linear in the features.
+    phi = river.features.reshape(36, 12)
+    fitted = phi @ np.linalg.lstsq(phi, river.transition.reshape(36, 18))[0]
+    np.testing.assert_allclose(fitted, river.transition.reshape(36, 18), atol=1e-12)
+
+
 def test_riverswim_average_reward_of_swimming():
     river = environments.riverswim(6)
     chain = river.transition[:, 1]
