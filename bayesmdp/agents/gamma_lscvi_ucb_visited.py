@@ -37,21 +37,28 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.kept_sweeps import Rows, Setting, Sweeps, setting_of
+from bayesmdp.agents.families.kept_sweeps import BLOCK, Rows, Setting, Sweeps, row_lengths, setting_of
 from bayesmdp.agents.families.least_squares import (
     ROUNDING,
     doubled,
     include,
-    lengths,
     no_data,
     refreshed,
     sweeps_to_settle,
 )
 from bayesmdp.agents.families.optimistic import horizon_options, unit_rewards
-from bayesmdp.agents.families.visited_states import VisitedState, arrive, first_sweep, make_sweeps, settle_in
+from bayesmdp.agents.families.visited_states import (
+    VisitedState,
+    arrive,
+    first_sweep,
+    make_sweeps,
+    once,
+    settle_in,
+    visited_after,
+)
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.problems.continuous_mdp import ContinuousMDP, ContinuousProblem
@@ -186,7 +193,7 @@ class _VisitedRules:
 def _before_the_first_step(setting: Setting, ridge: Array) -> VisitedState:
     """Return V = 1 / (1 - gamma), no data, and no states visited."""
     nothing = no_data(ridge, setting.dimension, setting.slots)
-    pairs, room = (setting.slots, setting.actions), (setting.versions, setting.room + 1)
+    pairs, room = (setting.slots, setting.actions), (setting.versions, setting.room + BLOCK)
     none, zero, no = jnp.zeros((), jnp.int32), jnp.zeros(()), jnp.zeros((), bool)
     finite = isinstance(setting.problem, Problem)
     return VisitedState(
@@ -210,7 +217,7 @@ def _before_the_first_step(setting: Setting, ridge: Array) -> VisitedState:
             weights=jnp.zeros((*room, setting.dimension)),
             least=jnp.full(room, setting.cap),
             slack=jnp.zeros(room),
-            since=jnp.zeros(setting.room + 1, jnp.int32),
+            since=jnp.zeros(setting.room + BLOCK, jnp.int32),
         ),
         pool=jnp.full(pairs, setting.cap),
         settled=no,
@@ -227,7 +234,7 @@ def _begin_episode(setting: Setting, state: VisitedState) -> VisitedState:
     weights, lowest, highest = first_sweep(setting, state, known)
     start, one = state.sweeps.lowest, jnp.ones((), jnp.int32)
     row = jax.tree.map(lambda rows: rows[state.here], state.rows)
-    row = row._replace(length=lengths(known.inverse, row.features))
+    row = row._replace(length=row_lengths(known.inverse, row.features))
     # What is as long as the room for states is left to the first step: see `Sweeps.fresh`.
     return state._replace(
         data=known,
@@ -262,12 +269,28 @@ def _act(setting: Setting, state: VisitedState, s: Num[Array, "*coordinate"]) ->
 
 def _observe(setting: Setting, state: VisitedState, step: Step) -> VisitedState:
     """Add the step to the data and its states to B, and make the sweeps that are due before the next step."""
-    begun = state.sweeps.fresh
-    state = settle_in(setting, state)
+    begun, until = state.sweeps.fresh, visited_after(state, step)
     # B grows by the next state if it is new; at the first step of all by the state acted in, too.
-    state, here, fell = arrive(setting, state, step)
-    # Lambda += phi phi', M += phi e_{s'}'.
+    state, fell = once(
+        begun | (state.visited < until),
+        lambda carry: arrive(setting, settle_in(setting, carry[0]), step, until),
+        (state, jnp.zeros((), bool)),
+    )
+    here = state.visited - 1 if state.slot_of is None else state.slot_of[step.next_state]
     feature = setting.row_of(step.state, state.known.inverse).features[step.action]
+    return once(state.visited > 0, lambda state: _learn(setting, state, feature, here, fell, begun), state)
+
+
+def _learn(
+    setting: Setting,
+    state: VisitedState,
+    feature: Float[Array, " feature"],
+    here: Int[Array, ""],
+    fell: Bool[Array, ""],
+    begun: Bool[Array, ""],
+) -> VisitedState:
+    """Add a step from a pair with this feature to the slot `here` to the data, and make the sweeps that are due."""
+    # Lambda += phi phi', M += phi e_{s'}'.
     state = state._replace(data=include(state.data, feature, here))
     # Where a U_u < m_u, all sweeps are made again with the larger B; otherwise the next one unless nothing changes.
     sweeps, controlled = state.sweeps, setting.versions > 1

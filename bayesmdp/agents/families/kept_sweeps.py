@@ -14,13 +14,13 @@ from jax import lax
 from jaxtyping import Bool, Float, Int, Num
 
 from bayesmdp.agents.agent import Options
-from bayesmdp.agents.families.least_squares import lengths, unit_bonus
+from bayesmdp.agents.families.least_squares import unit_bonus
 from bayesmdp.agents.families.optimistic import pair_features
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.problems.continuous_mdp import ContinuousProblem
 from bayesmdp.problems.problem import Problem
 
-__all__ = ["BLOCK", "Rows", "Setting", "Sweeps", "setting_of"]
+__all__ = ["BLOCK", "Rows", "Setting", "Sweeps", "row_lengths", "setting_of"]
 
 BLOCK = 32
 """Slots, or sweeps, that are gone through at once: what is gone through is a whole number of blocks."""
@@ -122,7 +122,7 @@ class Setting(NamedTuple):
             reward = jnp.where(self.problem.available[s], self.problem.reward[s, :, 0], -jnp.inf)
         else:
             features, reward = self.problem.view(self.problem.parameters, s)
-        return Rows(features, reward, lengths(inverse, features))
+        return Rows(features, reward, row_lengths(inverse, features))
 
     def q_of_weights(
         self, weights: Float[Array, " feature"], least: Float[Array, ""], rows: Rows
@@ -150,13 +150,35 @@ class Setting(NamedTuple):
         """Return a version's new Q_u kept in [Q_u - e_u, Q_u] of the version before, itself a chain of such clips."""
         if self.versions == 1:
             return q
+        since = sweeps.since[u]
 
-        def clipped(v: Int[Array, ""], old: Float[Array, "*slot action"]) -> Float[Array, "*slot action"]:
+        def next_version(v: Int[Array, ""], old: Float[Array, "*slot action"]) -> Float[Array, "*slot action"]:
             new = self.q_of_weights(sweeps.weights[v, u], _least_before(sweeps, v, u), rows)
-            return jnp.where(v > sweeps.since[u], jnp.clip(new, old - sweeps.slack[v, u], old), new)
+            return _kept_near(new, old, sweeps.slack[v, u], v > since)
 
-        old = lax.fori_loop(0, version, clipped, jnp.zeros(rows.reward.shape))
-        return jnp.where(version > sweeps.since[u], jnp.clip(q, old - slack, old), q)
+        old = lax.fori_loop(0, version, next_version, jnp.zeros(rows.reward.shape))
+        return _kept_near(q, old, slack, version > since)
+
+    def q_of_block(self, sweeps: Sweeps, first: Int[Array, ""], row: Rows) -> Float[Array, "block action"]:
+        """Return the Q of `BLOCK` sweeps from number `first` on in the version in use, at one state.
+
+        What is said of sweeps that were not made means nothing.
+        """
+        since = lax.dynamic_slice_in_dim(sweeps.since, first, BLOCK)[:, None]
+
+        def next_version(v: Int[Array, ""], old: Float[Array, "block action"]) -> Float[Array, "block action"]:
+            weights, before, slack = (
+                block_of_sweeps(array, v, begin)
+                for array, begin in ((sweeps.weights, first), (sweeps.least, first - 1), (sweeps.slack, first))
+            )
+            before = jnp.where(first + jnp.arange(BLOCK) == 1, sweeps.start, before)
+            new = jax.vmap(lambda w, m: self.q_of_weights(w, m, row))(weights, before)
+            return new if self.versions == 1 else _kept_near(new, old, slack[:, None], v > since)
+
+        none = jnp.zeros((BLOCK, self.actions))
+        if self.versions == 1:
+            return next_version(sweeps.version, none)
+        return lax.fori_loop(0, sweeps.version + 1, next_version, none)
 
     def clipped(self, best: Float[Array, "*slot"], least: Float[Array, ""]) -> Float[Array, "*slot"]:
         """Return V = min(max(U, m), m + H); U itself where nothing is clipped."""
@@ -214,6 +236,39 @@ def setting_of(
         cap=1 / (1 - gamma),
         clip=options["clip"],
     )
+
+
+def block_of_sweeps(array: Array, version: Int[Array, ""], first: Int[Array, ""]) -> Array:
+    """Return what is kept [version, sweep, ...] of a version's `BLOCK` sweeps from number `first` on."""
+    zero = jnp.zeros((), first.dtype)
+    place = (version.astype(first.dtype), first, *[zero] * (array.ndim - 2))
+    return lax.dynamic_slice(array, place, (1, BLOCK, *array.shape[2:]))[0]
+
+
+def row_lengths(
+    inverse: Float[Array, "feature feature"], features: Float[Array, "*batch feature"]
+) -> Float[Array, "*batch"]:
+    """Return what `lengths` does, for a few rows: without a product of matrices, which is a call of a library.
+
+    Parameters
+    ----------
+    inverse : array [feature, feature]
+        Lambda^-1.
+    features : array [..., feature]
+
+    Returns
+    -------
+    array [...]
+    """
+    squared = jnp.sum(features[..., :, None] * inverse * features[..., None, :], (-2, -1))
+    return jnp.sqrt(jnp.maximum(squared, 0))
+
+
+def _kept_near(
+    new: Float[Array, "*slot action"], old: Float[Array, "*slot action"], slack: Array, older: Bool[Array, " ..."]
+) -> Float[Array, "*slot action"]:
+    """Return a new Q kept in [Q - e, Q] of the old one, where there is an older version."""
+    return jnp.where(older, jnp.clip(new, old - slack, old), new)
 
 
 def _least_before(sweeps: Sweeps, version: Int[Array, ""], u: Int[Array, ""]) -> Float[Array, ""]:

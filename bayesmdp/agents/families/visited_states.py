@@ -17,12 +17,12 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float, Int
 
-from bayesmdp.agents.families.kept_sweeps import BLOCK, Rows, Setting, Sweeps
-from bayesmdp.agents.families.least_squares import Regression, lengths
+from bayesmdp.agents.families.kept_sweeps import BLOCK, Rows, Setting, Sweeps, block_of_sweeps, row_lengths
+from bayesmdp.agents.families.least_squares import Regression
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.problems.world import Step
 
-__all__ = ["VisitedState", "arrive", "first_sweep", "make_sweeps", "settle_in"]
+__all__ = ["VisitedState", "arrive", "first_sweep", "make_sweeps", "once", "settle_in", "visited_after"]
 
 
 class VisitedState(NamedTuple):
@@ -71,10 +71,33 @@ class VisitedState(NamedTuple):
     fallen: Float[Array, ""]
 
 
+def once(due: Bool[Array, ""], change: Callable[[Any], Any], state: Any) -> Any:
+    """Return ``change(state)`` if it is due, otherwise the state as it is.
+
+    This is a loop in the place of a branch, since what a loop changes it changes in place. Besides, on a CPU XLA makes
+    one kernel of a loop over small pieces of arrays; operations outside of such loops are started one by one by a pool
+    of threads, which takes longer than they do.
+
+    Parameters
+    ----------
+    due : bool
+    change : callable
+        ``change(state) -> state``.
+    state : pytree
+
+    Returns
+    -------
+    pytree
+    """
+
+    def changed(carry: tuple[Bool[Array, ""], Any]) -> tuple[Bool[Array, ""], Any]:
+        return jnp.zeros((), bool), change(carry[1])
+
+    return lax.while_loop(lambda carry: carry[0], changed, (due, state))[1]
+
+
 def _over_blocks(setting: Setting, number: Int[Array, ""], step: Callable[[Any, Any], Any], carry: Any) -> Any:
     """Return ``carry = step(start, carry)`` after all blocks of the first `number` slots."""
-    if setting.block == setting.slots:
-        return step(0, carry)
     return lax.fori_loop(0, -(-number // setting.block), lambda i, carry: step(i * setting.block, carry), carry)
 
 
@@ -86,6 +109,12 @@ def _cut(setting: Setting, arrays: Any, start: Int[Array, ""] | int, axis: int =
 def _paste(array: Array, block: Array, start: Int[Array, ""] | int, axis: int = 0) -> Array:
     """Return an array with the block of slots that begins at `start` replaced."""
     return lax.dynamic_update_slice_in_dim(array, block, start, axis)
+
+
+def _put(array: Array, entry: Array, *index: Int[Array, ""] | int) -> Array:
+    """Return an array with the entry at an index replaced, in place where XLA can (writing by .at would scatter)."""
+    place = [jnp.asarray(i, jnp.int32) for i in (*index, *[0] * entry.ndim)]
+    return lax.dynamic_update_slice(array, entry[(None,) * len(index)], place)
 
 
 def _weights(
@@ -134,7 +163,7 @@ def first_sweep(
 
     def look(at: Int[Array, ""] | int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
         rows = _cut(setting, state.rows, at)
-        rows = rows._replace(length=lengths(known.inverse, rows.features))
+        rows = rows._replace(length=row_lengths(known.inverse, rows.features))
         return _widened(ends, jnp.max(setting.q_of_weights(weights, start, rows), -1), _seen(setting, state, at))
 
     return weights, *_over_blocks(setting, state.visited, look, (jnp.array(jnp.inf), jnp.array(-jnp.inf)))
@@ -165,7 +194,7 @@ def settle_in(setting: Setting, state: VisitedState) -> VisitedState:
     def copied(carry: tuple[Int[Array, ""], VisitedState]) -> tuple[Int[Array, ""], VisitedState]:
         start, state = carry
         moved = _paste(state.known.moved, _cut(setting, state.data.moved, start, axis=1), start, axis=1)
-        length = lengths(state.known.inverse, _cut(setting, state.rows.features, start))
+        length = row_lengths(state.known.inverse, _cut(setting, state.rows.features, start))
         sweeps = state.sweeps
         return start + setting.block, state._replace(
             known=state.known._replace(moved=moved),
@@ -173,9 +202,9 @@ def settle_in(setting: Setting, state: VisitedState) -> VisitedState:
             base=_paste(state.base, _cut(setting, state.best, start), start),
             # Sweep 1 is kept where the others are.
             sweeps=sweeps._replace(
-                weights=sweeps.weights.at[0, 1].set(sweeps.first),
-                least=sweeps.least.at[0, 1].set(sweeps.lowest),
-                since=sweeps.since.at[1].set(0),
+                weights=_put(sweeps.weights, sweeps.first, 0, 1),
+                least=_put(sweeps.least, sweeps.lowest, 0, 1),
+                since=_put(sweeps.since, jnp.zeros((), jnp.int32), 1),
             ),
         )
 
@@ -185,28 +214,43 @@ def settle_in(setting: Setting, state: VisitedState) -> VisitedState:
     return lax.while_loop(lambda carry: carry[0] < until, copied, (start, state))[1]
 
 
-def arrive(setting: Setting, state: VisitedState, step: Step) -> tuple[VisitedState, Int[Array, ""], Bool[Array, ""]]:
-    """Add to B what a step visits for the first time: where it leads, and at the first step of all where it began.
+def visited_after(state: VisitedState, step: Step) -> Int[Array, ""]:
+    """Return how many states will have been visited: where a step leads, and at the first of all where it began, too.
+
+    Parameters
+    ----------
+    state : VisitedState
+    step : Step
+
+    Returns
+    -------
+    int
+    """
+    none, new = state.visited == 0, jnp.ones((), bool)
+    if state.slot_of is not None:
+        new = (state.slot_of[step.next_state] < 0) & ~(none & (step.next_state == step.state))
+    return state.visited + none + new
+
+
+def arrive(
+    setting: Setting, state: VisitedState, step: Step, until: Int[Array, ""]
+) -> tuple[VisitedState, Bool[Array, ""]]:
+    """Add to B what a step visits for the first time.
 
     Parameters
     ----------
     setting : Setting
     state : VisitedState
     step : Step
+    until : int
+        `visited_after` the step.
 
     Returns
     -------
     state : VisitedState
-    slot : int
-        Of the next state.
     below : bool
         Whether a U_u of a new state lies below its m_u, so that sweeps have to be made again.
     """
-    none = state.visited == 0
-    new = jnp.ones((), bool)
-    if state.slot_of is not None:
-        new = (state.slot_of[step.next_state] < 0) & ~(none & (step.next_state == step.state))
-    until = state.visited + none + new
 
     def add(carry: tuple[VisitedState, Bool[Array, ""]]) -> tuple[VisitedState, Bool[Array, ""]]:
         state, below = carry
@@ -215,23 +259,18 @@ def arrive(setting: Setting, state: VisitedState, step: Step) -> tuple[VisitedSt
         row = setting.row_of(s, state.known.inverse)
         pool, best, lies_below = _from_sweeps(setting, state.sweeps, row)
 
-        def put(array: Array, entry: Array) -> Array:
-            return lax.dynamic_update_index_in_dim(array, entry, slot, 0)
-
         slot_of = state.slot_of
         state = state._replace(
-            rows=jax.tree.map(put, state.rows, row),
-            slot_of=None if slot_of is None else lax.dynamic_update_index_in_dim(slot_of, slot, s, 0),
+            rows=jax.tree.map(lambda array, entry: _put(array, entry, slot), state.rows, row),
+            slot_of=None if slot_of is None else _put(slot_of, slot, s),
             visited=slot + 1,
-            best=put(state.best, best),
-            pool=put(state.pool, pool),
+            best=_put(state.best, best, slot),
+            pool=_put(state.pool, pool, slot),
             sweeps=state.sweeps._replace(highest=jnp.maximum(state.sweeps.highest, best)),
         )
         return state, below | lies_below
 
-    state, below = lax.while_loop(lambda carry: carry[0].visited < until, add, (state, jnp.zeros((), bool)))
-    slot = state.visited - 1 if state.slot_of is None else state.slot_of[step.next_state]
-    return state, slot, below
+    return lax.while_loop(lambda carry: carry[0].visited < until, add, (state, jnp.zeros((), bool)))
 
 
 def _from_sweeps(setting: Setting, sweeps: Sweeps, row: Rows) -> tuple[Array, Array, Array]:
@@ -249,14 +288,14 @@ def _from_sweeps(setting: Setting, sweeps: Sweeps, row: Rows) -> tuple[Array, Ar
 
     def look(i: Int[Array, ""], carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         pool, last, below = carry
-        number = 1 + i * BLOCK + jnp.arange(BLOCK)
-        made, number = number <= sweeps.count, jnp.minimum(number, setting.room)
-        q = jax.vmap(lambda u: setting.q_of_sweep(sweeps, sweeps.version, u, row))(number)
-        best = jnp.max(q, -1)
+        first = 1 + i * BLOCK
+        number = first + jnp.arange(BLOCK)
+        q, made = setting.q_of_block(sweeps, first, row), number <= sweeps.count
+        best, least = jnp.max(q, -1), block_of_sweeps(sweeps.least, sweeps.version, first)
         return (
             jnp.maximum(pool, jnp.max(q, 0, where=made[:, None], initial=-jnp.inf)),
             jnp.maximum(last, jnp.max(best, where=made & (number == sweeps.count), initial=-jnp.inf)),
-            below | (made & (best < sweeps.least[sweeps.version, number])).any(),
+            below | (made & (best < least)).any(),
         )
 
     carry = (jnp.full(setting.actions, -jnp.inf), jnp.array(-jnp.inf), jnp.zeros((), bool))
@@ -304,10 +343,10 @@ def _one_sweep(
         return jnp.where(is_first, _cut(setting, state.base, start), _cut(setting, best, start))
 
     weights = _weights(setting, state.known, state.visited, lambda start: best_before(start, state.best), before)
-    sweeps = sweeps._replace(weights=sweeps.weights.at[version, u].set(weights), count=jnp.maximum(sweeps.count, u))
+    sweeps = sweeps._replace(weights=_put(sweeps.weights, weights, version, u), count=jnp.maximum(sweeps.count, u))
     if setting.versions > 1:
         since = jnp.where(made, sweeps.since[u], version)
-        sweeps = sweeps._replace(slack=sweeps.slack.at[version, u].set(slack), since=sweeps.since.at[u].set(since))
+        sweeps = sweeps._replace(slack=_put(sweeps.slack, slack, version, u), since=_put(sweeps.since, since, u))
 
     # Q_u, U_u, the pool and m_u, at the states visited.
     def evaluate(start: Int[Array, ""] | int, carry: Any) -> Any:
@@ -315,14 +354,11 @@ def _one_sweep(
         rows, seen = _cut(setting, state.rows, start), _seen(setting, state, start)
         q = setting.controlled(setting.q_of_weights(weights, before, rows), slack, sweeps, version, u, rows)
         new, old = jnp.max(q, -1), best_before(start, best)
-        unchanged = setting.clipped(new, before) == setting.clipped(old, before)
+        same &= ((setting.clipped(new, before) == setting.clipped(old, before)) | ~seen).all()
         pooled = jnp.maximum(q, jnp.where(is_first, -jnp.inf, _cut(setting, pool, start)))
-        return (
-            _paste(best, new, start),
-            _paste(pool, pooled, start),
-            _widened(ends, new, seen),
-            same & (unchanged | ~seen).all(),
-        )
+        # Adding 0 says that old values are compared before they are overwritten; not told, XLA copies all slots first.
+        best = _paste(best, new + 0.0 * same, start)
+        return best, _paste(pool, pooled, start), _widened(ends, new, seen), same
 
     ends = jnp.array(jnp.inf), jnp.array(-jnp.inf)
     best, pool, (lowest, highest), same = _over_blocks(
@@ -333,7 +369,7 @@ def _one_sweep(
     state = state._replace(
         best=best,
         pool=pool,
-        sweeps=sweeps._replace(least=sweeps.least.at[version, u].set(lowest), lowest=lowest, highest=highest),
+        sweeps=sweeps._replace(least=_put(sweeps.least, lowest, version, u), lowest=lowest, highest=highest),
         settled=same & (lowest == before),
     )
     return state, setting.gamma * jnp.maximum(slack, fall)
