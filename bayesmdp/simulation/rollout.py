@@ -71,7 +71,7 @@ class _Floor(NamedTuple):
 class _Moment(NamedTuple):
     """Where a run is: the agent's state, the world's, the regret of the policy in use, and whether a period begins.
 
-    The regret is () where steps are charged by the baseline: what a branch of the loop may write is copied at each step.
+    The regret is () where steps are charged by the baseline: what a branch of the loop writes is copied at each step.
     """
 
     agent: Any

@@ -1,9 +1,9 @@
 """The states visited so far, the sweeps of the episode over them, and what changes when a new state is visited.
 
 A part of :mod:`~bayesmdp.agents.gamma_lscvi_ucb_visited`, whose formulas these are. Q and V of one sweep at any states
-are in :mod:`~bayesmdp.agents.families.kept_sweeps`. Here U_u of the last sweep and the pool of all sweeps of the episode
-are kept at the states visited, B, each of which has a *slot*: its number in the order of first visits. There is room
-for more slots than are in use, but only those are gone through, block by block, and what is as long as the room is
+are in :mod:`~bayesmdp.agents.families.kept_sweeps`. Here U_u of the last sweep and the pool of all sweeps of the
+episode are kept at the states visited, B, each of which has a *slot*: its number in the order of first visits. There is
+room for more slots than are in use, but only those are gone through, block by block, and what is as long as the room is
 changed in place, by loops: a branch (`lax.cond`) would copy all of it at every step.
 """
 
@@ -169,7 +169,9 @@ def first_sweep(
     return weights, *_over_blocks(setting, state.visited, look, (jnp.array(jnp.inf), jnp.array(-jnp.inf)))
 
 
-def _widened(ends: tuple[Array, Array], best: Float[Array, " block"], seen: Bool[Array, " block"]) -> tuple[Array, Array]:
+def _widened(
+    ends: tuple[Array, Array], best: Float[Array, " block"], seen: Bool[Array, " block"]
+) -> tuple[Array, Array]:
     """Return the least and the largest of `ends` and of the U of a block."""
     lowest, highest = ends
     return (
