@@ -332,3 +332,10 @@ def test_no_operation_of_a_step_is_as_long_as_the_states_or_the_room(versions):
     long = {name for name, shape in made if {states, slots} & set(shape)}
     assert long <= {"while", "dynamic_update_slice", "jit", "pjit"}, long
     assert "dynamic_update_slice" in long
+
+
+def test_more_steps_than_there_is_room_for_states_are_refused():
+    agent = {"visited": agents.gamma_lscvi_ucb_visited(horizon=20, span=SPAN)}
+    with pytest.raises(ValueError, match=r"room for the states of 20 steps, fewer than mdp has; steps is 30: .*=30"):
+        bm.simulate(padded(22), agent, steps=30, replicates=1)
+    assert bm.simulate(padded(21), agent, steps=30, replicates=1)["action"].shape == (1, 1, 30)

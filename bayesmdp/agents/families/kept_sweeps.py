@@ -185,7 +185,7 @@ class Setting(NamedTuple):
         return jnp.where(self.clip > 0, jnp.clip(best, least, least + self.width), best)
 
     def pool_everywhere(self, sweeps: Sweeps, inverse: Float[Array, "feature feature"]) -> Float[Array, "state action"]:
-        """Return the largest Q of the episode's sweeps at all states of a finite problem, in time that grows with both."""
+        """Return the largest Q of the episode's sweeps at all states of a finite problem, which takes time for each."""
         rows = jax.vmap(lambda s: self.row_of(s, inverse))(jnp.arange(self.problem.num_states))  # type: ignore[union-attr]
         return lax.fori_loop(
             2,
