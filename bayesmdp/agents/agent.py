@@ -87,7 +87,7 @@ class Agent:
     objectives, spaces : tuples of str
         What the problems that it can act in may be judged by, and the kinds of their states.
     room : int, optional
-        The most steps it can take on a continuous space.
+        The most steps it can take on a continuous space, and in a finite MDP with more states than those visit.
     linear : tuple of str
         Which of ``transition`` and ``reward`` it takes to be linear in the problem's features.
     options : mapping of str to array

@@ -21,9 +21,11 @@ Hong and Tewari (2025) close by one more clip. Its form here is ours, after thei
 so that Q_u at another state is a chain of clips, one for each time that an m fell in the episode. When there is no more
 room for another version, the next episode begins.
 
-A step costs d A (visited states + sweeps of the episode), and as many sweeps anew where an m falls. On a finite MDP
-that is independent of the steps taken; on a continuous space each step visits a new state, and a run's cost grows with
-the square of its length: a few thousand steps are what it is for.
+A step costs d (A + 1) visited states for its sweep, until values have settled; a new state d A sweeps of the episode,
+and as many sweeps anew where an m falls. On a finite MDP that depends neither on the steps taken nor on the number of
+states, of which a run keeps one number each: where the state stands in the order of first visits. On a continuous space
+each step visits a new state, and a run's cost grows with the square of its length: a few thousand steps are what it is
+for.
 """
 
 from __future__ import annotations
@@ -35,16 +37,31 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.kept_sweeps import Setting, Sweeps, setting_of
-from bayesmdp.agents.families.least_squares import doubled, include, lengths, no_data, refreshed, sweeps_to_settle
-from bayesmdp.agents.families.optimistic import best_action, dense_unit_rewards, horizon_options
-from bayesmdp.agents.families.visited_states import VisitedState, arrive, make_sweeps
+from bayesmdp.agents.families.kept_sweeps import BLOCK, Rows, Setting, Sweeps, row_lengths, setting_of
+from bayesmdp.agents.families.least_squares import (
+    ROUNDING,
+    doubled,
+    include,
+    no_data,
+    refreshed,
+    sweeps_to_settle,
+)
+from bayesmdp.agents.families.linear_assumptions import refuse_long_features
+from bayesmdp.agents.families.optimistic import horizon_options, unit_rewards
+from bayesmdp.agents.families.visited_states import (
+    VisitedState,
+    arrive,
+    first_sweep,
+    make_sweeps,
+    once,
+    settle_in,
+    visited_after,
+)
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
-from bayesmdp.planning import greedy
 from bayesmdp.problems.continuous_mdp import ContinuousMDP, ContinuousProblem
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
@@ -67,18 +84,22 @@ def gamma_lscvi_ucb_visited(
     ridge: float = 1.0,
     sweeps: int | None = None,
     versions: int = 1,
+    clip: bool = True,
 ) -> Agent:
     """Act by the values of gamma-LSCVI-UCB, clipped by the states visited, which may be numbers.
 
     Parameters
     ----------
     horizon, span, scale, failure, discount, ridge
-        As in `gamma_lscvi_ucb`. On a continuous space there is room for no more steps than `horizon`.
+        As in `gamma_lscvi_ucb`. There is room for the states of so many steps: on a continuous space, or in a finite
+        MDP of more states, no more can be taken.
     sweeps : int, optional
         Room for the different sweeps of an episode; one that has made so many goes on with what it has. Enough for
         values to settle by default.
     versions : int
         With more than 1 deviations are controlled: room for so many versions of an episode's sweeps.
+    clip : bool
+        Whether V is clipped; without that V_u = U_u, whose span is not bounded, and B tells m_u only.
 
     Returns
     -------
@@ -87,7 +108,7 @@ def gamma_lscvi_ucb_visited(
     Raises
     ------
     ValueError
-        For numbers out of range, rewards outside [0, 1], or a successor table.
+        For numbers out of range, rewards outside [0, 1], or features longer than 1.
 
     Notes
     -----
@@ -104,7 +125,7 @@ def gamma_lscvi_ucb_visited(
     300
     """
     options = horizon_options(horizon, span, scale, failure, discount)
-    options["ridge"] = number("ridge", ridge, above=0)
+    options |= {"ridge": number("ridge", ridge, above=0), "clip": float(clip)}
     room = sweeps_to_settle(horizon, options["discount"]) if sweeps is None else integer("sweeps", sweeps, 1)
     static = {"sweeps": room, "versions": integer("versions", versions, 1)}
     return Agent(
@@ -116,12 +137,14 @@ def gamma_lscvi_ucb_visited(
         objectives=("average",),
         spaces=("finite", "continuous"),
         room=int(options["horizon"]),
+        linear=("transition",),
     )
 
 
 def _check(mdp: MDP | ContinuousMDP) -> None:
-    """Refuse problems whose rewards the bonus does not fit, or whose successor table the agent would not read."""
+    """Refuse problems whose rewards or features the bonus does not fit."""
     for_space(CHECKS, mdp)(mdp)
+    refuse_long_features(mdp)
 
 
 def _unit_rewards_on_the_way(mdp: ContinuousMDP) -> None:
@@ -137,7 +160,7 @@ def _unit_rewards_on_the_way(mdp: ContinuousMDP) -> None:
         )
 
 
-CHECKS: Mapping[str, Callable[[Any], None]] = {"finite": dense_unit_rewards, "continuous": _unit_rewards_on_the_way}
+CHECKS: Mapping[str, Callable[[Any], None]] = {"finite": unit_rewards, "continuous": _unit_rewards_on_the_way}
 """What is refused, by the kind of a problem's states."""
 
 
@@ -154,7 +177,9 @@ class _VisitedRules:
         setting = setting_of(problem, options, steps=self.steps, room=self.sweeps, versions=self.versions)
 
         def policy(state: VisitedState) -> Array:
-            return greedy(problem, state.pool)[0] if isinstance(problem, Problem) else ()
+            if not isinstance(problem, Problem):
+                return ()
+            return jnp.argmax(setting.pool_everywhere(state.sweeps, state.known.inverse), -1).astype(jnp.int32)
 
         return Rules(
             init=lambda key: _before_the_first_step(setting, options["ridge"]),
@@ -171,118 +196,136 @@ class _VisitedRules:
 def _before_the_first_step(setting: Setting, ridge: Array) -> VisitedState:
     """Return V = 1 / (1 - gamma), no data, and no states visited."""
     nothing = no_data(ridge, setting.dimension, setting.slots)
-    if isinstance(setting.problem, Problem):
-        rows = jax.vmap(lambda s: setting.row_of(s, nothing.inverse))(jnp.arange(setting.slots))
-    else:
-        row = setting.row_of(setting.nowhere, nothing.inverse)
-        rows = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (setting.slots, *leaf.shape)), row)
-    none, zero = jnp.zeros((), jnp.int32), jnp.zeros(())
-    room = (setting.versions, setting.room + 1)
+    pairs, room = (setting.slots, setting.actions), (setting.versions, setting.room + BLOCK)
+    none, zero, no = jnp.zeros((), jnp.int32), jnp.zeros(()), jnp.zeros((), bool)
+    finite = isinstance(setting.problem, Problem)
     return VisitedState(
         data=nothing,
         known=nothing,
-        rows=rows,
-        seen=jnp.zeros(setting.slots, bool),
+        rows=Rows(jnp.zeros((*pairs, setting.dimension)), jnp.zeros(pairs), jnp.zeros(pairs)),
+        slot_of=jnp.full(setting.problem.num_states, -1, jnp.int32) if finite else None,  # type: ignore[union-attr]
         visited=none,
         here=none,
+        present=jnp.full(setting.actions, setting.cap),
         base=jnp.full(setting.slots, setting.cap),
-        value=jnp.full(setting.slots, setting.cap),
+        best=jnp.full(setting.slots, setting.cap),
         sweeps=Sweeps(
             count=none,
             version=none,
             start=zero,
             first=jnp.zeros(setting.dimension),
             lowest=zero + setting.cap,
-            fresh=jnp.ones((), bool),
+            highest=zero + setting.cap,
+            fresh=no,
             weights=jnp.zeros((*room, setting.dimension)),
             least=jnp.full(room, setting.cap),
             slack=jnp.zeros(room),
-            since=jnp.zeros(setting.room + 1, jnp.int32),
+            since=jnp.zeros(setting.room + BLOCK, jnp.int32),
         ),
-        pool=jnp.full(rows.reward.shape, setting.cap),
-        frozen=jnp.zeros(rows.reward.shape, bool),
-        settled=jnp.zeros((), bool),
-        crowded=jnp.zeros((), bool),
+        pool=jnp.full(pairs, setting.cap),
+        settled=no,
+        crowded=no,
         episode=zero,
         fallen=zero,
     )
 
 
 def _begin_episode(setting: Setting, state: VisitedState) -> VisitedState:
-    """Freeze Lambda, the data and V_0 with its m_0, reset the pool, and make the first sweep."""
+    """Freeze Lambda and V_0 with its m_0, and make as much of the first sweep as the first step needs."""
     known = refreshed(state.data)
-    old, one = state.sweeps, jnp.ones((), jnp.int32)
-    start = jnp.where(old.fresh, old.lowest, old.least[old.version, old.count])
-    rows = state.rows._replace(length=lengths(known.inverse, state.rows.features))
-    # w_1, Q_1, V_1 and m_1.
-    weights = known.weights(state.value - start)
-    q = setting.q_of_weights(weights, start, rows)
-    value, least = setting.value_of(q, rows, state.seen)
+    # w_1, m_1, and Q_1 at the present state, which is the pool there.
+    weights, lowest, highest = first_sweep(setting, state, known)
+    start, one = state.sweeps.lowest, jnp.ones((), jnp.int32)
+    row = jax.tree.map(lambda rows: rows[state.here], state.rows)
+    row = row._replace(length=row_lengths(known.inverse, row.features))
+    # What is as long as the room for states is left to the first step: see `Sweeps.fresh`.
     return state._replace(
         data=known,
-        known=known,
-        rows=rows,
-        base=state.value,
-        value=value,
-        sweeps=old._replace(
-            count=one, version=0 * one, start=start, first=weights, lowest=least, fresh=jnp.ones((), bool)
+        known=known._replace(moved=state.known.moved),
+        present=setting.q_of_weights(weights, start, row),
+        sweeps=state.sweeps._replace(
+            count=one,
+            version=0 * one,
+            start=start,
+            first=weights,
+            lowest=lowest,
+            highest=highest,
+            fresh=jnp.ones((), bool),
         ),
-        pool=q,
-        frozen=jnp.ones(q.shape, bool),
         settled=jnp.zeros((), bool),
         crowded=jnp.zeros((), bool),
         episode=state.episode + 1,
     )
 
 
+def _first_q(setting: Setting, state: VisitedState, s: Num[Array, "*coordinate"]) -> Float[Array, " action"]:
+    """Return Q_1 at a state."""
+    row = setting.row_of(s, state.known.inverse)
+    return setting.q_of_weights(state.sweeps.first, state.sweeps.start, row)
+
+
 def _act(setting: Setting, state: VisitedState, s: Num[Array, "*coordinate"]) -> Int[Array, ""]:
     """Return the action that is greedy in the pool; in Q_1 before any state was visited."""
-    row = setting.row_of(s, state.known.inverse)
-    first = setting.q_of_weights(state.sweeps.first, state.sweeps.start, row)
-    values = jnp.where(state.visited > 0, state.pool[state.here], first)
-    return best_action(row.available, values)
+    values = jnp.where(state.visited > 0, state.present, _first_q(setting, state, s))
+    return jnp.argmax(values).astype(jnp.int32)
 
 
 def _observe(setting: Setting, state: VisitedState, step: Step) -> VisitedState:
     """Add the step to the data and its states to B, and make the sweeps that are due before the next step."""
-    finite = isinstance(setting.problem, Problem)
-    # Sweep 1 is written where the others are.
-    old = state.sweeps
-    sweeps = old._replace(
-        fresh=jnp.zeros((), bool),
-        weights=old.weights.at[0, 1].set(jnp.where(old.fresh, old.first, old.weights[0, 1])),
-        least=old.least.at[0, 1].set(jnp.where(old.fresh, old.lowest, old.least[0, 1])),
-        since=old.since.at[1].set(0),
-    )
+    begun, until = state.sweeps.fresh, visited_after(state, step)
     # B grows by the next state if it is new; at the first step of all by the state acted in, too.
-    state, fell = arrive(setting, state._replace(sweeps=sweeps), step.state, state.visited == 0)
-    feature = state.rows.features[state.here, step.action]
-    new = ~state.seen[step.next_state] if finite else jnp.ones((), bool)
-    state, falls = arrive(setting, state, step.next_state, new)
-    fell |= falls
+    state, fell = once(
+        begun | (state.visited < until),
+        lambda carry: arrive(setting, settle_in(setting, carry[0]), step, until),
+        (state, jnp.zeros((), bool)),
+    )
+    here = state.visited - 1 if state.slot_of is None else state.slot_of[step.next_state]
+    feature = setting.row_of(step.state, state.known.inverse).features[step.action]
+    return once(state.visited > 0, lambda state: _learn(setting, state, feature, here, fell, begun), state)
+
+
+def _learn(
+    setting: Setting,
+    state: VisitedState,
+    feature: Float[Array, " feature"],
+    here: Int[Array, ""],
+    fell: Bool[Array, ""],
+    begun: Bool[Array, ""],
+) -> VisitedState:
+    """Add a step from a pair with this feature to the slot `here` to the data, and make the sweeps that are due."""
     # Lambda += phi phi', M += phi e_{s'}'.
-    state = state._replace(data=include(state.data, feature, state.here))
+    state = state._replace(data=include(state.data, feature, here))
     # Where a U_u < m_u, all sweeps are made again with the larger B; otherwise the next one unless nothing changes.
-    crowded = fell & (setting.versions > 1) & (state.sweeps.version + 1 >= setting.versions)
+    sweeps, controlled = state.sweeps, setting.versions > 1
+    crowded = fell & controlled & (sweeps.version + 1 >= setting.versions)
     again, ends = fell & ~crowded, doubled(state.data, state.known) | crowded
-    count = state.sweeps.count
     # Where the next step begins an episode, `begin` makes its sweep instead.
-    another = ~ends & (again | ~state.settled) & (count < setting.room)
-    state = make_sweeps(setting, state, jnp.where(again, 1, count + 1), count + another)
-    return state._replace(crowded=crowded, fallen=state.fallen + again)
+    another = ~ends & (again | ~state.settled) & (sweeps.count < setting.room)
+    # At the first step of an episode sweep 1 itself is still to be made at the states visited.
+    first = jnp.where(again | begun, 1, sweeps.count + 1)
+    state = make_sweeps(setting, state, first, sweeps.count + another, sweeps.version + (again & controlled))
+    return state._replace(
+        here=here,
+        present=state.pool[here],
+        sweeps=state.sweeps._replace(fresh=jnp.zeros((), bool)),
+        crowded=crowded,
+        fallen=state.fallen + again,
+    )
 
 
 def _report(
     setting: Setting, state: VisitedState, s: Num[Array, "*coordinate"], a: Int[Array, ""]
 ) -> dict[str, Float[Array, ""]]:
     """Return what the maker's notes say is reported."""
-    values = jnp.where(state.seen, state.value, jnp.nan)
+    sweeps, nowhere = state.sweeps, state.visited == 0
+    span = setting.clipped(sweeps.highest, sweeps.lowest) - sweeps.lowest
+    frozen = state.present[a] <= _first_q(setting, state, s)[a] + ROUNDING
     return {
         "bonus": setting.beta * setting.row_of(s, state.known.inverse).length[a],
-        "span": jnp.where(state.visited > 0, jnp.nanmax(values) - jnp.nanmin(values), 0),
+        "span": jnp.where(nowhere, 0, span),
         "episode": state.episode,
-        "frozen": jnp.where(state.visited > 0, state.frozen[state.here, a], True).astype(float),
+        "frozen": (nowhere | frozen).astype(float),
         "visited": jnp.maximum(state.visited, 1).astype(float),
-        "sweeps": state.sweeps.count.astype(float),
+        "sweeps": sweeps.count.astype(float),
         "fallen": state.fallen,
     }

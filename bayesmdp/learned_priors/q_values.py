@@ -27,6 +27,8 @@ D has, and shrunk towards the same variance in every direction that tasks saw:
 
     trace = max(tr D, tr(S) / K),    covariance = (1 - shrink) trace P / tr P + shrink trace I / mean of tr(W_k W_k').
 
+(A trace is at least a thousandth of the errors', which counts where each direction was seen by one task and S is 0.)
+
 *Widened*, in the way of Bastani, Simchi-Levi and Zhu (2022):
 
     covariance = P + w I,    w = scale lambda_max sqrt((5 d + 2 ln(episodes tasks horizon)) / (K - 1)),
@@ -206,7 +208,8 @@ def mtsrl_plus(
     without_error, identity = sample - found.error.mean(0), np.eye(features)
     positive = _positive_part(without_error)
     if rule == "shrunk":
-        trace = np.maximum(_trace(without_error), _trace(sample) / size)[:, None, None]
+        error = _trace(found.error.mean(0))
+        trace = np.maximum.reduce([_trace(without_error), _trace(sample) / size, error / 1_000])[:, None, None]
         directions = np.maximum((found.weight**2).sum((-1, -2)).mean(0), 1e-12)[:, None, None]
         kept = positive * trace / np.maximum(_trace(positive), 1e-300)[:, None, None]
         covariance = (1 - shrink) * kept + shrink * trace / directions * identity

@@ -105,10 +105,12 @@ def tabular_world(problem: Problem, kernel: Float[Array, "state action outcome"]
         if problem.noise is not None:
             reward = problem.noise.draw(uniforms[NOISE], reward, state, action)
         last = problem.continuation[next_state] == 0
-        return (
-            Step(state, action, outcome, next_state, reward, last),
-            jnp.where(last, invert(initial, uniforms[RESTART]), next_state),
-        )
+        following = next_state
+        # A problem that is judged by its average reward has no terminal states, and need not look for a start at each
+        # step, which takes time that grows with the number of states.
+        if problem.discount is not None:
+            following = jnp.where(last, invert(initial, uniforms[RESTART]), next_state)
+        return Step(state, action, outcome, next_state, reward, last), following
 
     return World(start, step, noisy=problem.noise is not None)
 

@@ -64,10 +64,11 @@ def check_run(
                 f"agents[{name!r}] ({agent.algorithm}) is for MDPs with {' or '.join(agent.spaces)} states; those of "
                 f"{mdp.name} are {mdp.space}, for which there is {suggestion}"
             )
-        if not mdp.sizes and agent.room is not None and steps > agent.room:
+        endless = not mdp.sizes or (agent.room is not None and mdp.sizes[0] > agent.room + 1)
+        if endless and agent.room is not None and steps > agent.room:
             raise ValueError(
-                f"agents[{name!r}] has room for {agent.room} steps on a continuous space; steps is {steps}: make it "
-                f"with horizon={steps}"
+                f"agents[{name!r}] has room for the states of {agent.room} steps, fewer than {mdp.name} has; steps is "
+                f"{steps}: make it with horizon={steps}"
             )
         if mdp.objective not in agent.objectives:
             discounted = mdp.objective == "discounted"

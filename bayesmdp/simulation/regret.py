@@ -2,7 +2,8 @@
 
 An objective has three functions. ``baseline(problem, transition)`` is computed once for each true kernel;
 ``regret(problem, transition, baseline, policy)`` once for each planning period, from which ``charge(problem, regret, s,
-a)`` reads off the charge of a step in state s by action a.
+a)`` reads off the charge of a step in state s by action a. Where the charge does not depend on the policy in use it is
+read off the baseline, and there is no ``regret``.
 
 *discounted*: the step in s is charged V*(s) - V^policy(s), both under the true kernel. Song, Wang and Zhou (2026),
 (15). Where states are numbers both are of the point of the problem's mesh that is nearest to s.
@@ -66,8 +67,8 @@ class Objective(NamedTuple):
     ----------
     baseline : callable
         ``baseline(problem, transition)``.
-    regret : callable
-        ``regret(problem, transition, baseline, policy)``.
+    regret : callable, optional
+        ``regret(problem, transition, baseline, policy)``; None where steps are charged by the baseline.
     charge : callable
         ``charge(problem, regret, s, a) -> float``.
     gap : callable, optional
@@ -79,7 +80,7 @@ class Objective(NamedTuple):
     """
 
     baseline: Callable[[Any, Any], Any]
-    regret: Callable[[Any, Any, Any, Any], Any]
+    regret: Callable[[Any, Any, Any, Any], Any] | None
     charge: Callable[[Any, Any, Array, Array], Array]
     gap: Callable[[Any, Array, Array], Array] | None = None
     check: Callable[[Any], object] | None = None
@@ -122,11 +123,6 @@ def _optimal_pairs(problem: Problem, transition: Float[Array, "state action outc
     gain = jnp.where(plan.converged, plan.gain, jnp.nan)
     shortfall = gain - expected_reward(transition, problem.reward)[..., 0]
     return _Pairs(shortfall, greedy(problem, plan.q)[1][:, None] - plan.q)
-
-
-def _whatever_the_policy(problem: Any, transition: Any, baseline: Any, policy: Any) -> Any:
-    """Return the baseline, where the charge of a step does not depend on the policy in use."""
-    return baseline
 
 
 def _shortfall(problem: Problem, regret: _Pairs, s: Int[Array, ""], a: Int[Array, ""]) -> Float[Array, ""]:
@@ -214,7 +210,7 @@ def _of_pair(
     return gap[s, a]
 
 
-BY_STEP = Objective(_worse_than_best, _whatever_the_policy, _of_pair)
+BY_STEP = Objective(_worse_than_best, None, _of_pair)
 """Regret of episodes charged as it is made, ``discount^stage (V*(s) - Q*(s, a))`` at each step; no policy is evaluated.
 
 By the performance-difference lemma its expected sum over an episode is V*(start) - V^policy(start).
@@ -225,10 +221,10 @@ OBJECTIVES = {
         "episode": Objective(_best_episode, _episode_gap, _in_state),
         "discounted": Objective(_optimal_value, _value_gap, _in_state, cautious=True),
         # Solving says whether there is one gain to hold agents to.
-        "average": Objective(_optimal_pairs, _whatever_the_policy, _shortfall, _gap, check=solve),
+        "average": Objective(_optimal_pairs, None, _shortfall, _gap, check=solve),
     },
     "simulated": {"discounted": Objective(_optimal_on_mesh, _gap_on_mesh, _at_nearest)},
-    "continuous": {"average": Objective(_given_gain, _whatever_the_policy, _given_shortfall)},
+    "continuous": {"average": Objective(_given_gain, None, _given_shortfall)},
 }
 """What regret is, by a problem's space and its objective."""
 

@@ -69,7 +69,10 @@ class _Floor(NamedTuple):
 
 
 class _Moment(NamedTuple):
-    """Where a run is: the agent's state, the world's, the regret of the policy in use, and whether a period begins."""
+    """Where a run is: the agent's state, the world's, the regret of the policy in use, and whether a period begins.
+
+    The regret is () where steps are charged by the baseline: what a branch of the loop writes is copied at each step.
+    """
 
     agent: Any
     state: Num[Array, "*coordinate"]
@@ -199,7 +202,9 @@ def _kept(state: Any, setting: _Setting, *, rules: Any, belief: Any) -> tuple[An
 
 
 def _regret(agent: Rules, setting: _Setting, goal: Objective, state: Any) -> Any:
-    """Return the regret of the policy in use, from which steps are charged."""
+    """Return the regret of the policy in use, from which steps are charged; () where the baseline tells all."""
+    if goal.regret is None:
+        return ()
     return goal.regret(setting.truth, setting.kernel, setting.baseline, agent.policy(state))
 
 
@@ -270,6 +275,7 @@ def advance(
         draws, policy = believed_draws(sites, problem), agent.policy(state)
         value = policy_iteration(problem, draws, Quantile(level), value=floor.value).value
         if policy_under == "truth":
+            assert goal.regret is not None
             return _Floor(value, goal.regret(truth, kernel, value, policy))
         # The same recursion with the policy's actions alone: what is lost is never negative but for its tolerance.
         followed = problem._replace(available=jax.nn.one_hot(policy, problem.num_actions, dtype=bool))
@@ -282,12 +288,13 @@ def advance(
         # Where a period begins, the agent plans, and what its steps will be charged is computed.
         state, regret = lax.cond(now.starts, begin, lambda key, state: (state, now.regret), key_begin, now.agent)
         action = agent.act(key_act, state, now.state)
-        charges, floor = [goal.charge(truth, regret, now.state, action)], now.floor
+        charged_by = setting.baseline if goal.regret is None else regret
+        charges, floor = [goal.charge(truth, charged_by, now.state, action)], now.floor
         if floor is not None:
             floor = lax.cond(now.starts, lay_floor, lambda taken, state, floor: floor, 1 + taken, state, floor)
             charges.append(goal.charge(truth, floor.regret, now.state, action))
         if goal.gap is not None:
-            charges.append(goal.gap(regret, now.state, action))
+            charges.append(goal.gap(charged_by, now.state, action))
         seen, next_s = acted_in.step(random_numbers.uniforms, now.state, action)
         if setting.restart is not None:
             again, first = (taken + 1) % setting.restart == 0, acted_in.start(random.fold_in(key_begin, 1))

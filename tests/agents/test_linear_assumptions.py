@@ -16,6 +16,7 @@ TOLD = {"horizon": 100, "span": 6.3}
 LINEAR = {
     "lscvi": agents.gamma_lscvi_ucb(**TOLD),
     "planned": agents.gamma_lscvi_ucb_planned(**TOLD),
+    "visited": agents.gamma_lscvi_ucb_visited(**TOLD),
     "olsvi": agents.olsvi_fh(**TOLD, episode=5),
     "exp2": agents.mdp_exp2(horizon=100, mixing=1, excitation=0.1, window=2, episode=10),
 }
@@ -38,7 +39,7 @@ def features(*norms):
 
 @pytest.mark.parametrize("name", LINEAR)
 def test_long_features_are_refused_with_what_to_divide_by(name):
-    longest = 1 if name in ("lscvi", "planned") else np.sqrt(2)
+    longest = 1 if name in ("lscvi", "planned", "visited") else np.sqrt(2)
     agent, mdp = LINEAR[name], RIVER.replace(features=features(1, longest, 17.2, 16))
     remedy = f"divide all features by {17.2 / longest:.6g}".replace(".", r"\.")
     with pytest.raises(

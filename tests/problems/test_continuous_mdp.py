@@ -119,7 +119,7 @@ def test_agents_and_arguments_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match=r"draw gives a state of shape \(2,\); expected that of start, \(\)"):
         bm.ContinuousMDP(**{**parts, "draw": lambda p, u, s, a: u}, actions=("run", "spare", "repair"), span=1.0)
     with pytest.raises(
-        ValueError, match=r"room for 10 steps on a continuous space; steps is 20: make it with horizon=20"
+        ValueError, match=r"room for the states of 10 steps, fewer than wearing-machine has; steps is 20: .* horizon=20"
     ):
         bm.simulate(MACHINE, {"visited": agent}, steps=20, replicates=1)
     rich = {**parts, "parameters": problem.parameters._replace(reward=3 * problem.parameters.reward)}

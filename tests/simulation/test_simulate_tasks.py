@@ -48,6 +48,23 @@ def test_the_familys_moments_are_those_asked_for_with_long_tails_too():
     np.testing.assert_allclose(np.trace(tails["covariance"].values, axis1=1, axis2=2), 2.7, rtol=0.2)
 
 
+def test_the_noise_of_targets_is_what_steps_show_beside_the_misfit():
+    """In the last stage of the shop a step earns 1 or 0, and what is earned then is all."""
+    shop = SHOP
+    found = bm.q_distribution(shop, TASTES, tasks=30, seed=5)
+    keys = jax.random.split(jax.random.key(5), 30)
+    with jax.enable_x64(True):
+        liked = np.array([sample_prior(TASTES, key, shop.transition.shape)["transition"][..., 1] for key in keys])
+    last = (shop.stage == 2)[:, None] & shop.available & ~shop.terminal[:, None]
+    variance = (liked * (1 - liked))[:, last].mean()
+    np.testing.assert_allclose(found["noise"][2], np.sqrt(variance + float(found["misfit"][2]) ** 2), rtol=1e-6)
+    # Rewards alone have their own noise; before the last stage the next answers are uncertain, too.
+    alone = bm.q_distribution(shop, TASTES, tasks=30, seed=5, rewards_only=True)
+    np.testing.assert_allclose(alone["noise"][2], found["noise"][2], rtol=1e-6)
+    assert float(found["noise"][1]) != float(alone["noise"][1])
+    np.testing.assert_allclose(bm.q_distribution(LAYERS, FAMILY, tasks=50)["noise"][3], 0.5, rtol=1e-9)
+
+
 def test_features_that_a_stage_cannot_tell_apart_are_not_blown_up():
     """With ten products the linear fit of Q* exists but is not unique in later stages: the shortest is meant."""
     shop = bm.environments.recommendation(10, 5)
@@ -252,7 +269,10 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r"covariance of agents\['A'\] has shape \(2, 9, 9\)"):
         run({"A": bm.across_tasks(agent, "mtsrl", covariance=np.stack([np.eye(9)] * 2), warm_up=2)})
     for options, words in (
-        ({"bogus": 1}, r"method 'mtsrl\+' has no option 'bogus'; it has scale"),
+        ({"bogus": 1}, r"method 'mtsrl\+' has no option 'bogus'; it has rule, shrink, scale, learn_noise"),
+        ({"rule": "narrow"}, "rule must be one of shrunk, widened; got 'narrow'"),
+        ({"shrink": 1.5}, "shrink must be a number of at least 0 and at most 1; got 1.5"),
+        ({"learn_noise": 1}, "learn_noise must be True or False; got 1"),
         ({"scale": -1.0}, "scale must be a number of at least 0; got -1.0"),
         ({"scale": np.nan}, "scale must be"),
     ):
@@ -295,7 +315,8 @@ def test_few_rows_and_tasks_alike_break_nothing():
     shop = bm.environments.recommendation(4, 3)
     agents = {
         "EB": bm.across_tasks(bm.agents.rlsvi(), "empirical-bayes", warm_up=2),
-        "EB noise": bm.across_tasks(bm.agents.rlsvi(), "empirical-bayes", warm_up=2, learn_noise=True),
+        "EB strong": bm.across_tasks(bm.agents.rlsvi(), "empirical-bayes", warm_up=2, strength=None),
+        "EB noise": bm.across_tasks(bm.agents.rlsvi(), "empirical-bayes", warm_up=2, learn_noise=False),
         "MTSRL+": bm.across_tasks(bm.agents.rlsvi(), "mtsrl+", warm_up=2),
     }
     for seed in range(2):

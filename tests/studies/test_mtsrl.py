@@ -72,6 +72,27 @@ def test_a_small_run_has_every_agent_and_the_truth_of_the_other_features():
     assert result.attrs["title"] == study.title
 
 
+def test_agents_are_told_what_they_know_and_no_more():
+    study = replace(find("mtsrl/recommendation-small"), drawn=50)
+    mdp, prior = study.make_problem()
+    known = study._known(mdp, False)
+    agents = study.make_agents(mdp, prior)
+
+    def prior_of(name):
+        return agents[name].agent.make_belief(mdp).prior()
+
+    for name, noise in (("RLSVI", 0.001**0.5), ("RLSVI, true noise", known["noise"].values)):
+        np.testing.assert_allclose(prior_of(name).noise, noise)
+        np.testing.assert_allclose(prior_of(name).covariance[0], 5 * np.eye(20), rtol=1e-9)
+    for name, noise in (("oracle", 0.001**0.5), ("oracle, true noise", known["noise"].values)):
+        np.testing.assert_allclose(prior_of(name).noise, noise)
+        np.testing.assert_allclose(prior_of(name).mean, known["mean"].values)
+    np.testing.assert_array_equal(agents["MTSRL"].options["covariance"], known["covariance"].values)
+    rewards = study._known(mdp, True)
+    np.testing.assert_allclose(prior_of("bandit oracle, true noise").noise, rewards["noise"].values)
+    assert (rewards["noise"].values != known["noise"].values)[0]
+
+
 def test_full_size_is_full_size():
     study = find("mtsrl/recommendation")
     mdp = study.make_mdp()

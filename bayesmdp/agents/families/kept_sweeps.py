@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float, Int, Num
 
 from bayesmdp.agents.agent import Options
-from bayesmdp.agents.families.least_squares import lengths, unit_bonus
+from bayesmdp.agents.families.least_squares import unit_bonus
 from bayesmdp.agents.families.optimistic import pair_features
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.problems.continuous_mdp import ContinuousProblem
 from bayesmdp.problems.problem import Problem
 
-__all__ = ["Rows", "Setting", "Sweeps", "best_value", "least_before", "setting_of"]
+__all__ = ["BLOCK", "Rows", "Setting", "Sweeps", "row_lengths", "setting_of"]
+
+BLOCK = 32
+"""Slots, or sweeps, that are gone through at once: what is gone through is a whole number of blocks."""
 
 
 class Rows(NamedTuple):
@@ -30,14 +34,13 @@ class Rows(NamedTuple):
     features : array [..., action, feature]
         phi(s, a).
     reward : array [..., action]
-    available : bool array [..., action]
+        Minus infinity where an action is not available, and so are then its Q.
     length : array [..., action]
         |phi| in the norm of the episode's Lambda^-1.
     """
 
     features: Float[Array, "*slot action feature"]
     reward: Float[Array, "*slot action"]
-    available: Bool[Array, "*slot action"]
     length: Float[Array, "*slot action"]
 
 
@@ -50,9 +53,13 @@ class Sweeps(NamedTuple):
         How many there are, and which version of them is in use.
     start : float
         m_0.
-    first, lowest, fresh : array [feature], float, bool
-        The weights and the m of sweep 1, and whether they have yet to be written where the others are. (An episode's
-        begin is a branch of the compiled loop, and what a branch writes to is copied at every step.)
+    first : array [feature]
+        w_1, the same in all versions.
+    lowest, highest : float
+        The least and the largest U of the last sweep at the states visited; the first is its m.
+    fresh : bool
+        Whether the episode has just begun and nothing but the above has been computed. (An episode's begin is a branch
+        of the compiled loop, and what a branch writes to is copied at every step, whatever its size.)
     weights : array [version, sweep, feature]
         w.
     least : array [version, sweep]
@@ -68,6 +75,7 @@ class Sweeps(NamedTuple):
     start: Float[Array, ""]
     first: Float[Array, " feature"]
     lowest: Float[Array, ""]
+    highest: Float[Array, ""]
     fresh: Bool[Array, ""]
     weights: Float[Array, "version sweep feature"]
     least: Float[Array, "version sweep"]
@@ -83,18 +91,20 @@ class Setting(NamedTuple):
     problem : Problem or ContinuousProblem
     features : array [state, action, feature], optional
         phi of a finite problem's pairs.
-    nowhere : int, or float array [coordinate]
-        A state to hold the place of states not visited.
-    slots, dimension, room, versions : int
-        Room for states, the number of features, and room for sweeps and their versions.
+    slots, block, actions, dimension, room, versions : int
+        Room for states visited, slots gone through at once, the numbers of actions and features, and room for sweeps
+        and their versions.
     gamma, beta, width, cap : float
         The discount, the bonus of a feature of length 1, H, and 1 / (1 - gamma).
+    clip : float
+        Whether values are clipped: 1 or 0.
     """
 
     problem: Problem | ContinuousProblem
     features: Float[Array, "state action feature"] | None
-    nowhere: Num[Array, "*coordinate"]
     slots: int
+    block: int
+    actions: int
     dimension: int
     room: int
     versions: int
@@ -102,17 +112,17 @@ class Setting(NamedTuple):
     beta: Array
     width: Array
     cap: Array
+    clip: Array
 
     def row_of(self, s: Num[Array, "*coordinate"], inverse: Float[Array, "feature feature"]) -> Rows:
         """Return what is known of the state `s`, with lengths in the norm of `inverse`."""
         if isinstance(self.problem, Problem):
             assert self.features is not None
-            features, reward = self.features[s], self.problem.reward[s, :, 0]
-            available = self.problem.available[s]
+            features = self.features[s]
+            reward = jnp.where(self.problem.available[s], self.problem.reward[s, :, 0], -jnp.inf)
         else:
             features, reward = self.problem.view(self.problem.parameters, s)
-            available = jnp.ones(reward.shape, bool)
-        return Rows(features, reward, available, lengths(inverse, features))
+        return Rows(features, reward, row_lengths(inverse, features))
 
     def q_of_weights(
         self, weights: Float[Array, " feature"], least: Float[Array, ""], rows: Rows
@@ -124,26 +134,65 @@ class Setting(NamedTuple):
     def q_of_sweep(
         self, sweeps: Sweeps, version: Int[Array, ""], u: Int[Array, ""], rows: Rows
     ) -> Float[Array, "*slot action"]:
-        """Return Q_u at the states of `rows`: a chain of clips, from the first version of sweep `u` to this one."""
+        """Return Q_u of a version at the states of `rows`, from what is kept."""
+        q = self.q_of_weights(sweeps.weights[version, u], _least_before(sweeps, version, u), rows)
+        return self.controlled(q, sweeps.slack[version, u], sweeps, version, u, rows)
 
-        def unclipped(v: Int[Array, ""]) -> Float[Array, "*slot action"]:
-            return self.q_of_weights(sweeps.weights[v, u], least_before(sweeps, v, u), rows)
-
-        def clipped(v: Int[Array, ""], q: Float[Array, "*slot action"]) -> Float[Array, "*slot action"]:
-            new = unclipped(v)
-            return jnp.where(v > sweeps.since[u], jnp.clip(new, q - sweeps.slack[v, u], q), new)
-
+    def controlled(
+        self,
+        q: Float[Array, "*slot action"],
+        slack: Float[Array, ""],
+        sweeps: Sweeps,
+        version: Int[Array, ""],
+        u: Int[Array, ""],
+        rows: Rows,
+    ) -> Float[Array, "*slot action"]:
+        """Return a version's new Q_u kept in [Q_u - e_u, Q_u] of the version before, itself a chain of such clips."""
         if self.versions == 1:
-            return unclipped(version)
-        return lax.fori_loop(0, version + 1, clipped, jnp.zeros(rows.reward.shape))
+            return q
+        since = sweeps.since[u]
 
-    def value_of(
-        self, q: Float[Array, "slot action"], rows: Rows, seen: Bool[Array, " slot"]
-    ) -> tuple[Float[Array, " slot"], Float[Array, ""]]:
-        """Return V_u = min(max(U_u, m_u), m_u + H) and m_u = min_B U_u, where U_u = max_a Q_u and B are those seen."""
-        best = best_value(rows, q)
-        least = jnp.min(best, where=seen, initial=jnp.inf)
-        return jnp.clip(best, least, least + self.width), least
+        def next_version(v: Int[Array, ""], old: Float[Array, "*slot action"]) -> Float[Array, "*slot action"]:
+            new = self.q_of_weights(sweeps.weights[v, u], _least_before(sweeps, v, u), rows)
+            return _kept_near(new, old, sweeps.slack[v, u], v > since)
+
+        old = lax.fori_loop(0, version, next_version, jnp.zeros(rows.reward.shape))
+        return _kept_near(q, old, slack, version > since)
+
+    def q_of_block(self, sweeps: Sweeps, first: Int[Array, ""], row: Rows) -> Float[Array, "block action"]:
+        """Return the Q of `BLOCK` sweeps from number `first` on in the version in use, at one state.
+
+        What is said of sweeps that were not made means nothing.
+        """
+        since = lax.dynamic_slice_in_dim(sweeps.since, first, BLOCK)[:, None]
+
+        def next_version(v: Int[Array, ""], old: Float[Array, "block action"]) -> Float[Array, "block action"]:
+            weights, before, slack = (
+                block_of_sweeps(array, v, begin)
+                for array, begin in ((sweeps.weights, first), (sweeps.least, first - 1), (sweeps.slack, first))
+            )
+            before = jnp.where(first + jnp.arange(BLOCK) == 1, sweeps.start, before)
+            new = jax.vmap(lambda w, m: self.q_of_weights(w, m, row))(weights, before)
+            return new if self.versions == 1 else _kept_near(new, old, slack[:, None], v > since)
+
+        none = jnp.zeros((BLOCK, self.actions))
+        if self.versions == 1:
+            return next_version(sweeps.version, none)
+        return lax.fori_loop(0, sweeps.version + 1, next_version, none)
+
+    def clipped(self, best: Float[Array, "*slot"], least: Float[Array, ""]) -> Float[Array, "*slot"]:
+        """Return V = min(max(U, m), m + H); U itself where nothing is clipped."""
+        return jnp.where(self.clip > 0, jnp.clip(best, least, least + self.width), best)
+
+    def pool_everywhere(self, sweeps: Sweeps, inverse: Float[Array, "feature feature"]) -> Float[Array, "state action"]:
+        """Return the largest Q of the episode's sweeps at all states of a finite problem, which takes time for each."""
+        rows = jax.vmap(lambda s: self.row_of(s, inverse))(jnp.arange(self.problem.num_states))  # type: ignore[union-attr]
+        return lax.fori_loop(
+            2,
+            sweeps.count + 1,
+            lambda u, pool: jnp.maximum(pool, self.q_of_sweep(sweeps, sweeps.version, u, rows)),
+            self.q_of_weights(sweeps.first, sweeps.start, rows),
+        )
 
 
 def setting_of(
@@ -155,9 +204,9 @@ def setting_of(
     ----------
     problem : Problem or ContinuousProblem
     options : mapping
-        ``horizon``, ``span``, ``scale``, ``failure`` and ``discount``.
+        ``horizon``, ``span``, ``scale``, ``failure``, ``discount`` and ``clip``.
     steps : int
-        Room for states on a continuous space, of which each step visits a new one.
+        Room for states: each step visits one more at most.
     room, versions : int
         Room for the sweeps of an episode, and for their versions.
 
@@ -165,17 +214,19 @@ def setting_of(
     -------
     Setting
     """
+    slots = steps + 1
     if isinstance(problem, Problem):
         features = pair_features(problem)
-        dimension, slots, nowhere = features.shape[-1], problem.num_states, jnp.zeros((), jnp.int32)
+        slots, actions, dimension = min(problem.num_states, slots), problem.num_actions, features.shape[-1]
     else:
-        features, dimension, slots, nowhere = None, problem.num_features, steps + 1, problem.start
-    gamma = options["discount"]
+        features, actions, dimension = None, problem.num_actions, problem.num_features
+    block, gamma = min(BLOCK, slots), options["discount"]
     return Setting(
         problem=problem,
         features=features,
-        nowhere=nowhere,
-        slots=slots,
+        slots=-(-slots // block) * block,
+        block=block,
+        actions=actions,
         dimension=dimension,
         room=room,
         versions=versions,
@@ -183,34 +234,43 @@ def setting_of(
         beta=unit_bonus(options, dimension),
         width=2 * options["span"],
         cap=1 / (1 - gamma),
+        clip=options["clip"],
     )
 
 
-def best_value(rows: Rows, q: Float[Array, "*slot action"]) -> Float[Array, "*slot"]:
-    """Return U = max_a Q over the available actions.
+def block_of_sweeps(array: Array, version: Int[Array, ""], first: Int[Array, ""]) -> Array:
+    """Return what is kept [version, sweep, ...] of a version's `BLOCK` sweeps from number `first` on."""
+    zero = jnp.zeros((), first.dtype)
+    place = (version.astype(first.dtype), first, *[zero] * (array.ndim - 2))
+    return lax.dynamic_slice(array, place, (1, BLOCK, *array.shape[2:]))[0]
+
+
+def row_lengths(
+    inverse: Float[Array, "feature feature"], features: Float[Array, "*batch feature"]
+) -> Float[Array, "*batch"]:
+    """Return what `lengths` does, for a few rows: without a product of matrices, which is a call of a library.
 
     Parameters
     ----------
-    rows : Rows, leading axis [slot] or none
-    q : array [..., action]
+    inverse : array [feature, feature]
+        Lambda^-1.
+    features : array [..., feature]
 
     Returns
     -------
     array [...]
     """
-    return jnp.max(jnp.where(rows.available, q, -jnp.inf), -1)
+    squared = jnp.sum(features[..., :, None] * inverse * features[..., None, :], (-2, -1))
+    return jnp.sqrt(jnp.maximum(squared, 0))
 
 
-def least_before(sweeps: Sweeps, version: Int[Array, ""], u: Int[Array, ""]) -> Float[Array, ""]:
-    """Return m_{u-1}, the least value that sweep u starts from.
+def _kept_near(
+    new: Float[Array, "*slot action"], old: Float[Array, "*slot action"], slack: Array, older: Bool[Array, " ..."]
+) -> Float[Array, "*slot action"]:
+    """Return a new Q kept in [Q - e, Q] of the old one, where there is an older version."""
+    return jnp.where(older, jnp.clip(new, old - slack, old), new)
 
-    Parameters
-    ----------
-    sweeps : Sweeps
-    version, u : int
 
-    Returns
-    -------
-    float
-    """
+def _least_before(sweeps: Sweeps, version: Int[Array, ""], u: Int[Array, ""]) -> Float[Array, ""]:
+    """Return m_{u-1}, the least value that sweep u starts from."""
     return jnp.where(u == 1, sweeps.start, sweeps.least[version, u - 1])

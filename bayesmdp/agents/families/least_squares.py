@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Bool, Float, Int
 
 from bayesmdp.agents.agent import Options
@@ -92,11 +93,13 @@ def include(known: Regression, feature: Float[Array, " feature"], next_state: In
     """
     along = known.inverse @ feature
     stretch = 1 + feature @ along
+    # Adding by .at would scatter, which is slower on a CPU.
+    column = lax.dynamic_index_in_dim(known.moved, next_state, 1) + feature[:, None]
     return Regression(
         matrix=known.matrix + jnp.outer(feature, feature),
         inverse=known.inverse - jnp.outer(along, along) / stretch,
         log_det=known.log_det + jnp.log(stretch),
-        moved=known.moved.at[:, next_state].add(feature),
+        moved=lax.dynamic_update_slice_in_dim(known.moved, column, next_state, 1),
     )
 
 

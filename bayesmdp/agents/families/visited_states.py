@@ -1,47 +1,51 @@
 """The states visited so far, the sweeps of the episode over them, and what changes when a new state is visited.
 
-A part of :mod:`~bayesmdp.agents.gamma_lscvi_ucb_visited`, whose formulas these are. Here V_u and the pool of all sweeps
-of the episode are kept at the states visited, B; Q and V of one sweep at any states are in
-:mod:`~bayesmdp.agents.families.kept_sweeps`.
+A part of :mod:`~bayesmdp.agents.gamma_lscvi_ucb_visited`, whose formulas these are. Q and V of one sweep at any states
+are in :mod:`~bayesmdp.agents.families.kept_sweeps`. Here U_u of the last sweep and the pool of all sweeps of the
+episode are kept at the states visited, B, each of which has a *slot*: its number in the order of first visits. There is
+room for more slots than are in use, but only those are gone through, block by block, and what is as long as the room is
+changed in place, by loops: a branch (`lax.cond`) would copy all of it at every step.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int
 
-from bayesmdp.agents.families.kept_sweeps import Rows, Setting, Sweeps, best_value, least_before
-from bayesmdp.agents.families.least_squares import ROUNDING, Regression
+from bayesmdp.agents.families.kept_sweeps import BLOCK, Rows, Setting, Sweeps, block_of_sweeps, row_lengths
+from bayesmdp.agents.families.least_squares import Regression
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.world import Step
 
-__all__ = ["VisitedState", "arrive", "make_sweeps"]
+__all__ = ["VisitedState", "arrive", "first_sweep", "make_sweeps", "once", "settle_in", "visited_after"]
 
 
 class VisitedState(NamedTuple):
-    """What is known, the episode's sweeps, and their values at the states of `rows`.
+    """What is known, the episode's sweeps, and their values at the states visited.
 
     Attributes
     ----------
     data, known : Regression
-        Of all steps, and of those before the episode.
+        Of all steps, and of those before the episode; their next states are slots.
     rows : Rows, leading axis [slot]
-        Of a finite MDP's states, or of the states visited, in that order.
-    seen : bool array [slot]
-        Which slots hold states visited.
+    slot_of : int array [state], optional
+        The slots of a finite MDP's states, -1 where a state was not visited.
     visited : int
-        How many do.
+        How many slots are in use.
     here : int
         The present state's slot.
-    base, value : arrays [slot]
-        V_0, and the last V.
+    present : array [action]
+        The pool of the present state, if any was visited.
+    base, best : arrays [slot]
+        U of the last sweep of the episode before, and of the last one.
     sweeps : Sweeps
-    pool, frozen : arrays [slot, action]
-        The largest Q of the episode, and whether it is the first.
+    pool : array [slot, action]
+        The largest Q of the episode.
     settled : bool
         Whether another sweep would change nothing.
     crowded : bool
@@ -53,22 +57,257 @@ class VisitedState(NamedTuple):
     data: Regression
     known: Regression
     rows: Rows
-    seen: Bool[Array, " slot"]
+    slot_of: Int[Array, " state"] | None
     visited: Int[Array, ""]
     here: Int[Array, ""]
+    present: Float[Array, " action"]
     base: Float[Array, " slot"]
-    value: Float[Array, " slot"]
+    best: Float[Array, " slot"]
     sweeps: Sweeps
     pool: Float[Array, "slot action"]
-    frozen: Bool[Array, "slot action"]
     settled: Bool[Array, ""]
     crowded: Bool[Array, ""]
     episode: Float[Array, ""]
     fallen: Float[Array, ""]
 
 
-def make_sweeps(setting: Setting, state: VisitedState, first: Int[Array, ""], last: Int[Array, ""]) -> VisitedState:
-    """Make sweeps one after the other; where they had been made before, as a new version.
+def once(due: Bool[Array, ""], change: Callable[[Any], Any], state: Any) -> Any:
+    """Return ``change(state)`` if it is due, otherwise the state as it is.
+
+    This is a loop in the place of a branch, since what a loop changes it changes in place. Besides, on a CPU XLA makes
+    one kernel of a loop over small pieces of arrays; operations outside of such loops are started one by one by a pool
+    of threads, which takes longer than they do.
+
+    Parameters
+    ----------
+    due : bool
+    change : callable
+        ``change(state) -> state``.
+    state : pytree
+
+    Returns
+    -------
+    pytree
+    """
+
+    def changed(carry: tuple[Bool[Array, ""], Any]) -> tuple[Bool[Array, ""], Any]:
+        return jnp.zeros((), bool), change(carry[1])
+
+    return lax.while_loop(lambda carry: carry[0], changed, (due, state))[1]
+
+
+def _over_blocks(setting: Setting, number: Int[Array, ""], step: Callable[[Any, Any], Any], carry: Any) -> Any:
+    """Return ``carry = step(start, carry)`` after all blocks of the first `number` slots."""
+    return lax.fori_loop(0, -(-number // setting.block), lambda i, carry: step(i * setting.block, carry), carry)
+
+
+def _cut(setting: Setting, arrays: Any, start: Int[Array, ""] | int, axis: int = 0) -> Any:
+    """Return the block of slots that begins at `start`, of an array or a tree of arrays."""
+    return jax.tree.map(lambda array: lax.dynamic_slice_in_dim(array, start, setting.block, axis), arrays)
+
+
+def _paste(array: Array, block: Array, start: Int[Array, ""] | int, axis: int = 0) -> Array:
+    """Return an array with the block of slots that begins at `start` replaced."""
+    return lax.dynamic_update_slice_in_dim(array, block, start, axis)
+
+
+def _put(array: Array, entry: Array, *index: Int[Array, ""] | int) -> Array:
+    """Return an array with the entry at an index replaced, in place where XLA can (writing by .at would scatter)."""
+    place = [jnp.asarray(i, jnp.int32) for i in (*index, *[0] * entry.ndim)]
+    return lax.dynamic_update_slice(array, entry[(None,) * len(index)], place)
+
+
+def _weights(
+    setting: Setting,
+    known: Regression,
+    visited: Int[Array, ""],
+    best: Callable[[Any], Float[Array, " block"]],
+    least: Float[Array, ""],
+) -> Float[Array, " feature"]:
+    """Return w = Lambda^-1 sum_D phi_i (V(s_i') - m), where V is clipped from the U that `best` gives of a block."""
+
+    def add(start: Int[Array, ""] | int, total: Float[Array, " feature"]) -> Float[Array, " feature"]:
+        value = setting.clipped(best(start), least)
+        return total + _cut(setting, known.moved, start, axis=1) @ (value - least)
+
+    return known.inverse @ _over_blocks(setting, visited, add, jnp.zeros(setting.dimension))
+
+
+def _seen(setting: Setting, state: VisitedState, start: Int[Array, ""] | int) -> Bool[Array, " block"]:
+    """Return which slots of a block are in use."""
+    return start + jnp.arange(setting.block) < state.visited
+
+
+def first_sweep(
+    setting: Setting, state: VisitedState, known: Regression
+) -> tuple[Float[Array, " feature"], Float[Array, ""], Float[Array, ""]]:
+    """Compute of an episode's first sweep what has to be known before its first step, writing nothing.
+
+    Parameters
+    ----------
+    setting : Setting
+    state : VisitedState
+        After the last step of the episode before, whose last V is V_0.
+    known : Regression
+        Of all steps.
+
+    Returns
+    -------
+    weights : array [feature]
+        w_1.
+    lowest, highest : float
+        The least and the largest U_1 at the states visited.
+    """
+    start = state.sweeps.lowest
+    weights = _weights(setting, known, state.visited, lambda at: _cut(setting, state.best, at), start)
+
+    def look(at: Int[Array, ""] | int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+        rows = _cut(setting, state.rows, at)
+        rows = rows._replace(length=row_lengths(known.inverse, rows.features))
+        return _widened(ends, jnp.max(setting.q_of_weights(weights, start, rows), -1), _seen(setting, state, at))
+
+    return weights, *_over_blocks(setting, state.visited, look, (jnp.array(jnp.inf), jnp.array(-jnp.inf)))
+
+
+def _widened(
+    ends: tuple[Array, Array], best: Float[Array, " block"], seen: Bool[Array, " block"]
+) -> tuple[Array, Array]:
+    """Return the least and the largest of `ends` and of the U of a block."""
+    lowest, highest = ends
+    return (
+        jnp.minimum(lowest, jnp.min(best, where=seen, initial=jnp.inf)),
+        jnp.maximum(highest, jnp.max(best, where=seen, initial=-jnp.inf)),
+    )
+
+
+def settle_in(setting: Setting, state: VisitedState) -> VisitedState:
+    """Write down with which data, values and lengths an episode began, at its first step; later, do nothing.
+
+    Parameters
+    ----------
+    setting : Setting
+    state : VisitedState
+
+    Returns
+    -------
+    VisitedState
+    """
+
+    def copied(carry: tuple[Int[Array, ""], VisitedState]) -> tuple[Int[Array, ""], VisitedState]:
+        start, state = carry
+        moved = _paste(state.known.moved, _cut(setting, state.data.moved, start, axis=1), start, axis=1)
+        length = row_lengths(state.known.inverse, _cut(setting, state.rows.features, start))
+        sweeps = state.sweeps
+        return start + setting.block, state._replace(
+            known=state.known._replace(moved=moved),
+            rows=state.rows._replace(length=_paste(state.rows.length, length, start)),
+            base=_paste(state.base, _cut(setting, state.best, start), start),
+            # Sweep 1 is kept where the others are.
+            sweeps=sweeps._replace(
+                weights=_put(sweeps.weights, sweeps.first, 0, 1),
+                least=_put(sweeps.least, sweeps.lowest, 0, 1),
+                since=_put(sweeps.since, jnp.zeros((), jnp.int32), 1),
+            ),
+        )
+
+    # One block at least, for what is not of slots.
+    until = jnp.where(state.sweeps.fresh, jnp.maximum(state.visited, 1), 0)
+    start = jnp.zeros((), jnp.int32)
+    return lax.while_loop(lambda carry: carry[0] < until, copied, (start, state))[1]
+
+
+def visited_after(state: VisitedState, step: Step) -> Int[Array, ""]:
+    """Return how many states will have been visited: where a step leads, and at the first of all where it began, too.
+
+    Parameters
+    ----------
+    state : VisitedState
+    step : Step
+
+    Returns
+    -------
+    int
+    """
+    none, new = state.visited == 0, jnp.ones((), bool)
+    if state.slot_of is not None:
+        new = (state.slot_of[step.next_state] < 0) & ~(none & (step.next_state == step.state))
+    return state.visited + none + new
+
+
+def arrive(
+    setting: Setting, state: VisitedState, step: Step, until: Int[Array, ""]
+) -> tuple[VisitedState, Bool[Array, ""]]:
+    """Add to B what a step visits for the first time.
+
+    Parameters
+    ----------
+    setting : Setting
+    state : VisitedState
+    step : Step
+    until : int
+        `visited_after` the step.
+
+    Returns
+    -------
+    state : VisitedState
+    below : bool
+        Whether a U_u of a new state lies below its m_u, so that sweeps have to be made again.
+    """
+
+    def add(carry: tuple[VisitedState, Bool[Array, ""]]) -> tuple[VisitedState, Bool[Array, ""]]:
+        state, below = carry
+        slot = state.visited
+        s = jnp.where(slot == 0, step.state, step.next_state)
+        row = setting.row_of(s, state.known.inverse)
+        pool, best, lies_below = _from_sweeps(setting, state.sweeps, row)
+
+        slot_of = state.slot_of
+        state = state._replace(
+            rows=jax.tree.map(lambda array, entry: _put(array, entry, slot), state.rows, row),
+            slot_of=None if slot_of is None else _put(slot_of, slot, s),
+            visited=slot + 1,
+            best=_put(state.best, best, slot),
+            pool=_put(state.pool, pool, slot),
+            sweeps=state.sweeps._replace(highest=jnp.maximum(state.sweeps.highest, best)),
+        )
+        return state, below | lies_below
+
+    return lax.while_loop(lambda carry: carry[0].visited < until, add, (state, jnp.zeros((), bool)))
+
+
+def _from_sweeps(setting: Setting, sweeps: Sweeps, row: Rows) -> tuple[Array, Array, Array]:
+    """Evaluate all U_u of the episode at one state from the weights that were kept.
+
+    Returns
+    -------
+    pool : array [action]
+        The largest Q.
+    best : float
+        U of the last sweep.
+    below : bool
+        Whether a U_u < m_u.
+    """
+
+    def look(i: Int[Array, ""], carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        pool, last, below = carry
+        first = 1 + i * BLOCK
+        number = first + jnp.arange(BLOCK)
+        q, made = setting.q_of_block(sweeps, first, row), number <= sweeps.count
+        best, least = jnp.max(q, -1), block_of_sweeps(sweeps.least, sweeps.version, first)
+        return (
+            jnp.maximum(pool, jnp.max(q, 0, where=made[:, None], initial=-jnp.inf)),
+            jnp.maximum(last, jnp.max(best, where=made & (number == sweeps.count), initial=-jnp.inf)),
+            below | (made & (best < least)).any(),
+        )
+
+    carry = (jnp.full(setting.actions, -jnp.inf), jnp.array(-jnp.inf), jnp.zeros((), bool))
+    return lax.fori_loop(0, -(-sweeps.count // BLOCK), look, carry)
+
+
+def make_sweeps(
+    setting: Setting, state: VisitedState, first: Int[Array, ""], last: Int[Array, ""], version: Int[Array, ""]
+) -> VisitedState:
+    """Make sweeps one after the other.
 
     Parameters
     ----------
@@ -76,17 +315,15 @@ def make_sweeps(setting: Setting, state: VisitedState, first: Int[Array, ""], la
     state : VisitedState
     first, last : int
         Numbers of sweeps; none is made if `last` is less.
+    version : int
+        Where they are kept.
 
     Returns
     -------
     VisitedState
     """
-    again = first <= state.sweeps.count
-    version = state.sweeps.version + (again & (setting.versions > 1) & (first <= last))
 
-    def next_sweep(
-        carry: tuple[Int[Array, ""], Float[Array, ""], VisitedState],
-    ) -> tuple[Int[Array, ""], Float[Array, ""], VisitedState]:
+    def next_sweep(carry: tuple[Array, Array, VisitedState]) -> tuple[Array, Array, VisitedState]:
         u, slack, state = carry
         state, slack = _one_sweep(setting, state, version, u, slack)
         return u + 1, slack, state
@@ -100,89 +337,41 @@ def _one_sweep(
     setting: Setting, state: VisitedState, version: Int[Array, ""], u: Int[Array, ""], slack: Float[Array, ""]
 ) -> tuple[VisitedState, Float[Array, ""]]:
     """Make sweep `u` of this version with the slack e_u, and return e_{u+1}."""
-    old, is_first = state.sweeps, u == 1
-    made = u <= old.count
+    sweeps, is_first, made = state.sweeps, u == 1, u <= state.sweeps.count
     # w_u = Lambda^-1 sum_D phi_i (V_{u-1}(s_i') - m_{u-1}).
-    value, least_so_far = jnp.where(is_first, state.base, state.value), least_before(old, version, u)
-    sweeps = old._replace(
-        weights=old.weights.at[version, u].set(state.known.weights(value - least_so_far)),
-        slack=old.slack.at[version, u].set(slack),
-        since=old.since.at[u].set(jnp.where(made, old.since[u], version)),
-        count=jnp.maximum(old.count, u),
+    before = jnp.where(is_first, sweeps.start, sweeps.lowest)
+
+    def best_before(start: Int[Array, ""] | int, best: Float[Array, " slot"]) -> Float[Array, " block"]:
+        return jnp.where(is_first, _cut(setting, state.base, start), _cut(setting, best, start))
+
+    weights = _weights(setting, state.known, state.visited, lambda start: best_before(start, state.best), before)
+    sweeps = sweeps._replace(weights=_put(sweeps.weights, weights, version, u), count=jnp.maximum(sweeps.count, u))
+    if setting.versions > 1:
+        since = jnp.where(made, sweeps.since[u], version)
+        sweeps = sweeps._replace(slack=_put(sweeps.slack, slack, version, u), since=_put(sweeps.since, since, u))
+
+    # Q_u, U_u, the pool and m_u, at the states visited.
+    def evaluate(start: Int[Array, ""] | int, carry: Any) -> Any:
+        best, pool, ends, same = carry
+        rows, seen = _cut(setting, state.rows, start), _seen(setting, state, start)
+        q = setting.controlled(setting.q_of_weights(weights, before, rows), slack, sweeps, version, u, rows)
+        new, old = jnp.max(q, -1), best_before(start, best)
+        same &= ((setting.clipped(new, before) == setting.clipped(old, before)) | ~seen).all()
+        pooled = jnp.maximum(q, jnp.where(is_first, -jnp.inf, _cut(setting, pool, start)))
+        # Adding 0 says that old values are compared before they are overwritten; not told, XLA copies all slots first.
+        best = _paste(best, new + 0.0 * same, start)
+        return best, _paste(pool, pooled, start), _widened(ends, new, seen), same
+
+    ends = jnp.array(jnp.inf), jnp.array(-jnp.inf)
+    best, pool, (lowest, highest), same = _over_blocks(
+        setting, state.visited, evaluate, (state.best, state.pool, ends, jnp.ones((), bool))
     )
-    # Q_u, V_u and m_u, at the states visited.
-    q = setting.q_of_sweep(sweeps, version, u, state.rows)
-    new_value, least = setting.value_of(q, state.rows, state.seen)
     # e_{u+1} = gamma max(e_u, fall of m_u).
-    fall = jnp.where(made & (version > 0), old.least[version - 1, u] - least, 0)
+    fall = jnp.where(made & (version > 0), sweeps.least[version - 1, u] - lowest, 0) if setting.versions > 1 else 0
     state = state._replace(
-        value=new_value,
-        sweeps=sweeps._replace(least=sweeps.least.at[version, u].set(least)),
-        pool=jnp.where(is_first, q, jnp.maximum(q, state.pool)),
-        frozen=is_first | (state.frozen & (q <= state.pool + ROUNDING)),
-        settled=(least == least_so_far) & ((new_value == value) | ~state.seen).all(),
+        best=best,
+        pool=pool,
+        sweeps=sweeps._replace(least=_put(sweeps.least, lowest, version, u), lowest=lowest, highest=highest),
+        settled=same & (lowest == before),
     )
     return state, setting.gamma * jnp.maximum(slack, fall)
-
-
-class _Arrival(NamedTuple):
-    """What the episode's sweeps say of one state: the last V, the pool, whether that is Q_1, whether a U_u < m_u."""
-
-    value: Float[Array, ""]
-    pool: Float[Array, " action"]
-    frozen: Bool[Array, " action"]
-    below: Bool[Array, ""]
-
-
-def arrive(
-    setting: Setting, state: VisitedState, s: Num[Array, "*coordinate"], new: Bool[Array, ""]
-) -> tuple[VisitedState, Bool[Array, ""]]:
-    """Enter a state, and add it to B if it is new.
-
-    Parameters
-    ----------
-    setting : Setting
-    state : VisitedState
-    s : int, or float array [coordinate]
-    new : bool
-
-    Returns
-    -------
-    state : VisitedState
-    below : bool
-        Whether a U_u of the new state lies below its m_u, so that sweeps have to be made again.
-    """
-    finite = isinstance(setting.problem, Problem)
-    slot = s if finite else jnp.where(new, state.visited, state.here)
-    row = setting.row_of(s, state.known.inverse)
-    arrival = lax.cond(
-        new,
-        lambda: _from_sweeps(setting, state.sweeps, row),
-        lambda: _Arrival(state.value[slot], state.pool[slot], state.frozen[slot], jnp.zeros((), bool)),
-    )
-
-    def put(array: Array, entry: Array) -> Array:
-        return array.at[slot].set(jnp.where(new, entry, array[slot]))
-
-    state = state._replace(
-        rows=jax.tree.map(put, state.rows, row),
-        seen=put(state.seen, jnp.ones((), bool)),
-        visited=state.visited + new,
-        here=slot,
-        value=put(state.value, arrival.value),
-        pool=put(state.pool, arrival.pool),
-        frozen=put(state.frozen, arrival.frozen),
-    )
-    return state, arrival.below
-
-
-def _from_sweeps(setting: Setting, sweeps: Sweeps, row: Rows) -> _Arrival:
-    """Evaluate all U_u of the episode at one state from the weights that were kept."""
-    number = jnp.arange(setting.room + 1)
-    made = (number >= 1) & (number <= sweeps.count)
-    q = jax.vmap(lambda u: setting.q_of_sweep(sweeps, sweeps.version, u, row))(number)
-    best, least = best_value(row, q), sweeps.least[sweeps.version]
-    pool = jnp.max(q, 0, where=made[:, None], initial=-jnp.inf)
-    last = least[sweeps.count]
-    value = jnp.clip(best[sweeps.count], last, last + setting.width)
-    return _Arrival(value, pool, pool <= q[1] + ROUNDING, (made & (best < least)).any())
