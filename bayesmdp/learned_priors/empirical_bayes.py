@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import multigammaln
 
-from bayesmdp.learned_priors.q_values import estimates, pooled_noise, posterior_covariance
+from bayesmdp.learned_priors.q_values import estimates, pooled_noise, posterior_covariance, times
 from bayesmdp.posterior.closed_forms.q_values import GaussianPrior, root
 from bayesmdp.posterior.q_regression.backward import TaskStatistics
 
@@ -84,7 +84,7 @@ def empirical_bayes(
     """
     noise = pooled_noise(past, base) if learn_noise else np.asarray(base.noise)
     theta = estimates(past, base).theta
-    regressions = _regressions(past, noise)
+    regressions = _regressions(past, base, noise)
     at = [_begin(one, theta[:, h], previous, h) for h, one in enumerate(regressions)]
     for _ in range(ITERATIONS):
         once = _improved(at, regressions, strength)
@@ -127,11 +127,14 @@ class _Hyper(NamedTuple):
     tau: float
 
 
-def _regressions(past: TaskStatistics, noise: Floats) -> list[_Regression]:
-    """Replace each stage's rows by the roots of A'A, in the directions that some task saw."""
+def _regressions(past: TaskStatistics, base: GaussianPrior, noise: Floats) -> list[_Regression]:
+    """Replace each stage's rows by the roots of A'A, in the directions that some task saw.
+
+    In others the next stage's weights are taken for the base's mean.
+    """
     found: list[_Regression] = []
     stages, features = past.score.shape[1:]
-    later = np.zeros((features, 0))  # what the last stage leads to is worth nothing
+    later, rest = np.zeros((features, 0)), np.zeros(features)  # what the last stage leads to is worth nothing
     for h in range(stages - 1, -1, -1):
         total, vectors = np.linalg.eigh(past.gram[:, h].sum(0))
         axes = vectors[:, total > SEEN * max(total[-1], 1e-300)]
@@ -139,11 +142,11 @@ def _regressions(past: TaskStatistics, noise: Floats) -> list[_Regression]:
         kept = values > SEEN * values[:, -1:]
         lengths = np.sqrt(np.where(kept, values, 0))
         back = np.where(kept, 1 / np.where(kept, lengths, 1), 0)[..., None] * (_transposed(turns) @ axes.T)
-        rows = lengths[..., None] * _transposed(turns)
-        found.append(
-            _Regression(axes, rows, _times(back, past.earned[:, h]), back @ past.carry[:, h] @ later, float(noise[h]))
-        )
-        later = axes
+        rows, carry = lengths[..., None] * _transposed(turns), back @ past.carry[:, h]
+        earned = times(back, past.earned[:, h]) + carry @ rest
+        found.append(_Regression(axes, rows, earned, carry @ later, float(noise[h])))
+        own_mean = np.asarray(base.mean)[h]
+        later, rest = axes, own_mean - axes @ (axes.T @ own_mean)
     return found[::-1]
 
 
@@ -180,8 +183,8 @@ def _posterior(hyper: _Hyper, regression: _Regression, later: Floats, later_spre
     """m_k [task, direction] and V_k [task, direction, direction], from those of the next stage."""
     across = regression.rows @ hyper.covariance
     gain = _transposed(np.linalg.solve(_surprise(hyper, regression, later_spread), across))
-    surprise = regression.earned + _times(regression.carry, later) - regression.rows @ hyper.mean
-    return hyper.mean + _times(gain, surprise), hyper.covariance - gain @ across
+    surprise = regression.earned + times(regression.carry, later) - regression.rows @ hyper.mean
+    return hyper.mean + times(gain, surprise), hyper.covariance - gain @ across
 
 
 def _surprise(hyper: _Hyper, regression: _Regression, later_spread: Floats) -> Floats:
@@ -299,10 +302,6 @@ def _change(before: _Hyper, after: _Hyper) -> float:
     """The largest change, of means or covariances, as a share of the largest entry."""
     pairs = (before.mean, after.mean), (before.covariance, after.covariance)
     return max(float(np.abs(y - x).max() / max(np.abs(y).max(), 1e-12)) for x, y in pairs)
-
-
-def _times(matrix: Floats, vector: Floats) -> Floats:
-    return np.asarray((matrix @ vector[..., None])[..., 0])
 
 
 def _transposed(matrix: Floats) -> Floats:

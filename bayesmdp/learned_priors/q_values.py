@@ -65,6 +65,7 @@ __all__ = [
     "mtsrl_plus",
     "pooled_noise",
     "posterior_covariance",
+    "times",
 ]
 
 type Floats = NDArray[np.float64]
@@ -105,8 +106,8 @@ def estimates(past: TaskStatistics, base: GaussianPrior) -> Estimates:
     variance = np.asarray(base.noise)[:, None, None] ** 2
     spread = posterior_covariance(base.covariance, past.gram / variance)
     gain = spread / variance  # R / noise^2
-    residual = past.score - _times(past.gram, base.mean)
-    theta = base.mean + _times(gain, residual)
+    residual = past.score - times(past.gram, base.mean)
+    theta = base.mean + times(gain, residual)
     weight = gain @ past.gram
     degrees = past.count - np.trace(weight, axis1=-2, axis2=-1)
     left, known = _residual(past, theta), degrees > 1
@@ -163,7 +164,7 @@ def mtsrl(past: TaskStatistics, base: GaussianPrior, *, covariance: Floats, lear
 def _mean_of(found: Estimates, base: GaussianPrior) -> Floats:
     """The mean whose estimates would have these averages; the base's along directions that no task saw."""
     seen, apart = found.weight.sum(0), (found.theta - base.mean).sum(0)
-    return np.asarray(base.mean + _times(np.linalg.pinv(seen, rcond=1e-6), apart))
+    return np.asarray(base.mean + times(np.linalg.pinv(seen, rcond=1e-6), apart))
 
 
 def mtsrl_plus(
@@ -203,7 +204,7 @@ def mtsrl_plus(
     found = estimates(past, base)
     size, (stages, features) = len(found.theta), found.theta.shape[1:]
     mean = _mean_of(found, base)
-    apart = found.theta - base.mean - _times(found.weight, mean - base.mean)
+    apart = found.theta - base.mean - times(found.weight, mean - base.mean)
     sample = np.einsum("khi,khj->hij", apart, apart) / (size - 1)
     without_error, identity = sample - found.error.mean(0), np.eye(features)
     positive = _positive_part(without_error)
@@ -243,9 +244,9 @@ def meta_posterior(past: TaskStatistics, base: GaussianPrior, *, covariance: Flo
     variance = np.asarray(base.noise)[:, None, None] ** 2
     gram, score = past.gram / variance, past.score / variance[..., 0]
     damped = np.linalg.inv(np.eye(gram.shape[-1]) + gram @ covariance)
-    precision, weighed = (damped @ gram).sum(0), _times(damped, score).sum(0)
+    precision, weighed = (damped @ gram).sum(0), times(damped, score).sum(0)
     known = posterior_covariance(base.covariance, precision[None])[0]
-    return base.mean + _times(known, weighed - _times(precision, base.mean)), known
+    return base.mean + times(known, weighed - times(precision, base.mean)), known
 
 
 def posterior_covariance(covariance: Floats, precision: Floats) -> Floats:
@@ -278,11 +279,12 @@ def _trace(matrix: Floats) -> Floats:
     return np.asarray(np.trace(matrix, axis1=-2, axis2=-1))
 
 
-def _times(matrix: Floats, vector: Any) -> Floats:
+def times(matrix: Floats, vector: Any) -> Floats:
+    """Return products [..., row] of matrices [..., row, column] and vectors [..., column]."""
     return np.asarray((matrix @ np.asarray(vector)[..., None])[..., 0])
 
 
 def _residual(past: TaskStatistics, theta: Floats) -> Floats:
     """Sums of squares [task, stage]."""
-    left = past.square - 2 * (theta * past.score).sum(-1) + (theta * _times(past.gram, theta)).sum(-1)
+    left = past.square - 2 * (theta * past.score).sum(-1) + (theta * times(past.gram, theta)).sum(-1)
     return np.asarray(np.maximum(left, 0))

@@ -15,7 +15,7 @@ before; bounds are of the worst case, and a power below theirs says that these w
 - ``bonus-WORLD``: the paper's bonus and one by the variance, at three scales each.
 
 ``make study STUDIES=average_reward_shape`` runs every cell that ``results/`` does not hold and writes
-``average_reward_shape.csv`` and ``average_reward_powers.csv``.
+``average_reward_shape.csv``, ``average_reward_powers.csv`` and ``average_reward_statements.csv``.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bayesmdp.studies.average_reward import fitted_exponent, regret_table
-from bayesmdp.studies.statements import finished_cells
+from bayesmdp.studies.statements import finished_cells, statement_table
 from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-__all__ = ["GROWTHS", "STUDIES", "powers_table"]
+__all__ = ["GROWTHS", "STUDIES", "powers_table", "statements"]
 
 STEPS = 20_000
 SPANS, COPIES, DIMENSIONS, TOLD = (1, 2, 4, 8), (1, 2, 4, 8), (3, 4, 5, 6, 7), (0.25, 0.5, 1, 2, 4)
@@ -77,6 +77,20 @@ def _clipping(algorithm: str, scales: tuple[float, ...]) -> dict[str, AgentSpec]
         for scale in scales
         for clip in (True, False)
     }
+
+
+COMPARED = (
+    ("max, c", "minimum, c", "the least of all sweeps costs more than {agent}"),
+    ("max, c", "none, c", "the latest sweep costs more than {agent}"),
+    ("Bernstein, c", "Hoeffding, c", "the paper's bonus costs more than {agent}"),
+    ("told 1 times", "told 0.25 times", "to be told a quarter of the span costs more than {agent}"),
+    ("told 1 times", "told 4 times", "to be told four times the span costs more than {agent}"),
+    ("cvi, c = 0.5", "cvi, c = 0.5, not clipped", "not to clip costs more than {agent}"),
+    ("cvi, c = 1.0", "cvi, c = 1.0, not clipped", "not to clip costs more than {agent}"),
+    ("ucb, c = 0.007", "ucb, c = 0.007, not clipped", "not to clip costs more than {agent}"),
+    ("ucb, c = 0.014", "ucb, c = 0.014, not clipped", "not to clip costs more than {agent}"),
+)
+"""Parts of names of agents that differ in one thing, the one expected to lose less first, and what that would show."""
 
 
 def _cell(title: str, agents: Mapping[str, AgentSpec], world: Mapping[str, Any]) -> Study:
@@ -163,13 +177,41 @@ def powers_table(gaps: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["quantity", "agent", "power", "lower", "upper"])
 
 
+def statements(gaps: Mapping[str, Any]) -> pd.DataFrame:
+    """Judge what one cell was made to show, by paired differences of the sums of gaps.
+
+    Parameters
+    ----------
+    gaps : mapping of agent to sample [replicate]
+
+    Returns
+    -------
+    DataFrame
+        As from `statement_table`; without rows for cells between which something grows.
+
+    Examples
+    --------
+    >>> gaps = {"max, c = 0.01": [1.0, 2.0], "minimum, c = 0.01": [2.0, 3.0], "none, c = 0.01": [1.0, 2.0]}
+    >>> statements(gaps)["figure"].tolist()
+    [1.0, 0.0]
+    """
+    said = {}
+    for agent, sample in gaps.items():
+        for better, worse, says in COMPARED:
+            rival = agent.replace(better, worse)
+            if better in agent and rival in gaps and rival != agent:
+                costs = [more - less for more, less in zip(gaps[rival], sample, strict=True)]
+                said[says.format(agent=agent)] = costs, 0.0
+    return statement_table(said)
+
+
 def _gaps(result: xr.DataTree) -> dict[str, Any]:
     sums = result["gap"].sum("step")
     return {str(agent): sums.sel(agent=agent).values for agent in result.to_dataset()["agent"].values}
 
 
 def main(folder: str = "results", tables: str = "results") -> None:
-    """Run the cells that `folder` does not hold yet, and write the two tables to `tables`.
+    """Run the cells that `folder` does not hold yet, and write the three tables to `tables`.
 
     Parameters
     ----------
@@ -182,10 +224,12 @@ def main(folder: str = "results", tables: str = "results") -> None:
 
     import pandas as pd
 
-    place, parts = Path(tables), []
+    place, parts, judged = Path(tables), [], []
     gaps: dict[str, Mapping[str, Any]] = {}
     for cell, result in finished_cells("average-reward-shape", STUDIES, folder):
         gaps[cell] = _gaps(result)
         parts.append(regret_table(result).rename_axis("agent").reset_index().assign(cell=cell))
+        judged.append(statements(gaps[cell]).assign(cell=cell))
     pd.concat(parts).set_index(["cell", "agent"]).round(3).to_csv(place / "average_reward_shape.csv")
     powers_table(gaps).set_index(["quantity", "agent"]).round(3).to_csv(place / "average_reward_powers.csv")
+    pd.concat(judged).set_index(["cell", "statement"]).round(3).to_csv(place / "average_reward_statements.csv")

@@ -54,7 +54,7 @@ def conditioned(mean, covariance, past, k, noise):
 def test_a_stage_is_conditioned_on_targets_as_uncertain_as_the_next_stage():
     past, _ = two_stages(4)
     noise = np.array([0.4, 0.6])
-    regressions = room._regressions(past, noise)
+    regressions = room._regressions(past, BASE, noise)
     later = room._nothing_later(regressions)
     for h in (1, 0):
         axes = regressions[h].axes
@@ -192,6 +192,23 @@ def test_directions_that_no_task_saw_keep_the_base():
     np.testing.assert_allclose(prior.mean[:, 2], 7.0)
     # What is not known of the mean there is all that the base did not know.
     assert (prior.covariance[:, 2, 2] >= 4.0).all()
+
+
+def test_what_leads_to_directions_that_no_task_saw_is_worth_what_the_base_says():
+    """The second stage's third feature is never seen, but the first stage's steps lead to it: to 7 in value."""
+    base = BASE._replace(mean=np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 7.0]]))
+    past, _, phi, target = made_up(10, 30, MEAN, COVARIANCE, 0.5, seed=7)
+    phi[:, 1, :, 2] = 0
+    past = told(phi, target)
+    led_to = np.zeros((10, 30, 3))
+    led_to[:, :15, 2] = 1.0
+    carry = past.carry.copy()
+    carry[:, 0] = np.einsum("kni,knj->kij", phi[:, 0], led_to)
+    earned = past.earned.copy()
+    earned[:, 0] -= 7.0 * np.einsum("kni,kn->ki", phi[:, 0], led_to[..., 2])
+    led = empirical_bayes(past._replace(carry=carry, earned=earned), base, learn_noise=False)
+    plain = empirical_bayes(past, base, learn_noise=False)
+    np.testing.assert_allclose(led.mean[0], plain.mean[0], rtol=1e-6, atol=1e-8)
 
 
 def test_learned_priors_converge_to_the_truth():
