@@ -189,9 +189,9 @@ def learn_prior(
         Of Q-values ``"mtsrl"`` (with ``covariance=`` [stage, feature, feature], of the tasks), ``"mtsrl+"``
         (``rule=``, ``shrink=``, ``scale=``), ``"empirical-bayes"`` (the default; ``strength=``), ``"full-bayes"``
         (``draws=``, ...), ``"adats"`` or ``"meta-ts"`` (``covariance=``); of transitions ``"dirichlet"``
-        (``strength=``). All of Q-values but ``"full-bayes"`` learn the targets' noise, too, unless
-        ``learn_noise=False``. The width of a widened MTSRL+ looks at the number of tasks, here that of the
-        posteriors; in `simulate_tasks` it is that of all tasks to come.
+        (``strength=``). With ``learn_noise=`` all of Q-values but ``"full-bayes"`` learn the targets' noise, too, or do
+        not: MTSRL and MTSRL+ do not by default, the others do. The width of a widened MTSRL+ looks at the number of
+        tasks, here that of the posteriors; in `simulate_tasks` it is that of all tasks to come.
     seed : int
         Of the methods that draw.
 

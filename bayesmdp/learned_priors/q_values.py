@@ -43,7 +43,10 @@ The correction's recursion, the ridge, the shrinking and `scale` are ours.
 (I + g_k covariance)^-1 g_k)^-1``, g_k = G_k / noise^2: AdaTS (Basu et al., 2021) takes its mean, and its covariance
 plus the tasks', as the next prior; Meta-TS (Kveton et al., 2021) a draw of it, and the tasks' covariance.
 
-Each of these can hand on the noise that it finds, the residual standard deviation of least squares.
+Each of these can hand on the noise that it finds, the residual standard deviation of least squares. MTSRL and MTSRL+ do
+not unless asked to: estimates are too high, since their targets are the best of several estimates, and a small noise
+lets a task's own data correct that. (At full size of the recommendation engine their regret doubles with the noise
+learned; with few features it falls.)
 """
 
 from __future__ import annotations
@@ -141,7 +144,7 @@ def _noise_of(found: Estimates, base: GaussianPrior) -> Floats:
     return np.where(degrees > 1, np.maximum(pooled, least), np.asarray(base.noise))
 
 
-def mtsrl(past: TaskStatistics, base: GaussianPrior, *, covariance: Floats, learn_noise: bool = True) -> GaussianPrior:
+def mtsrl(past: TaskStatistics, base: GaussianPrior, *, covariance: Floats, learn_noise: bool = False) -> GaussianPrior:
     """Average the estimates, with a covariance that is known beforehand.
 
     Parameters
@@ -176,7 +179,7 @@ def mtsrl_plus(
     rule: str = "shrunk",
     shrink: float = 0.5,
     scale: float = 0.1,
-    learn_noise: bool = True,
+    learn_noise: bool = False,
 ) -> GaussianPrior:
     """Average the estimates, and find the covariance of what they estimate; of at least two tasks.
 

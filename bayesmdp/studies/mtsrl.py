@@ -13,7 +13,8 @@ tried since then, on other tasks of these families, led to the rules that are no
   that others begin with; in the cells with Normal Q-values it is within 10% of the better of MTSRL+ (half shrunk, not
   shrunk, isotropic) and of itself with the strength found.
 - The noise is learned by all who learn a prior; the oracle is there with the noise assumed and with the true one, and
-  so is RLSVI.
+  so is RLSVI. (After the first four replicates at full size MTSRL and MTSRL+ were added there with the noise assumed,
+  since they had done better so in the first declaration.)
 - Bandits that are told nothing learn their prior as empirical Bayes does, beside AdaTS and Meta-TS, which are told the
   covariance of tasks' rewards.
 
@@ -68,11 +69,19 @@ def _agents(growth: float = 1.25) -> dict[str, LearnerSpec]:
         RLSVI: LearnerSpec("tsrl"),
         ORACLE: LearnerSpec("tsrl", knows="prior"),
         TRUE_NOISE: LearnerSpec("tsrl", knows="prior and noise"),
-        "MTSRL": _learner("tsrl", "mtsrl", "covariance", growth=growth),
-        "MTSRL+": _learner("tsrl", "mtsrl+", growth=growth),
+        "MTSRL": _learner("tsrl", "mtsrl", "covariance", growth=growth, learn_noise=True),
+        "MTSRL+": _learner("tsrl", "mtsrl+", growth=growth, learn_noise=True),
         "empirical Bayes": _learner("tsrl", "empirical-bayes", growth=growth),
         "AdaTS": _learner("bandit_ts", "adats", "covariance", growth=growth),
         "bandit, empirical Bayes": _learner("bandit_ts", "empirical-bayes", growth=growth),
+    }
+
+
+def _assumed(growth: float = 1.25) -> dict[str, LearnerSpec]:
+    """The paper's two, which believe the noise that their first prior assumed."""
+    return {
+        "MTSRL, noise assumed": _learner("tsrl", "mtsrl", "covariance", growth=growth, learn_noise=False),
+        "MTSRL+, noise assumed": _learner("tsrl", "mtsrl+", growth=growth, learn_noise=False),
     }
 
 
@@ -86,20 +95,27 @@ MORE = {
     "AdaTS of Q": _learner("tsrl", "adats", "covariance"),
     "greedy": LearnerSpec("lsvi"),
     "Boltzmann": LearnerSpec("lsvi", {"temperature": 0.05}),
-    "MTSRL, noise assumed": _learner("tsrl", "mtsrl", "covariance", learn_noise=False),
-    "MTSRL+, noise assumed": _learner("tsrl", "mtsrl+", learn_noise=False),
+    **_assumed(),
     "empirical Bayes, noise assumed": _learner("tsrl", "empirical-bayes", learn_noise=False),
     "AdaTS, noise assumed": _learner("bandit_ts", "adats", "covariance", learn_noise=False),
-    "MTSRL+, widened": _learner("tsrl", "mtsrl+", rule="widened"),
+    "MTSRL+, widened": _learner("tsrl", "mtsrl+", rule="widened", learn_noise=True),
     "MTSRL+, widened, noise assumed": _learner("tsrl", "mtsrl+", rule="widened", learn_noise=False),
-    "MTSRL+, isotropic": _learner("tsrl", "mtsrl+", shrink=1.0),
-    "MTSRL+, not shrunk": _learner("tsrl", "mtsrl+", shrink=0.0),
+    "MTSRL+, isotropic": _learner("tsrl", "mtsrl+", shrink=1.0, learn_noise=True),
+    "MTSRL+, not shrunk": _learner("tsrl", "mtsrl+", shrink=0.0, learn_noise=True),
     "empirical Bayes, strength found": _learner("tsrl", "empirical-bayes", strength=None),
-    **{f"MTSRL+ K0={k}": _learner("tsrl", "mtsrl+", warm_up=k) for k in (2, 4)},
+    **{f"MTSRL+ K0={k}": _learner("tsrl", "mtsrl+", warm_up=k, learn_noise=True) for k in (2, 4)},
     **{f"empirical Bayes K0={k}": _learner("tsrl", "empirical-bayes", warm_up=k) for k in (2, 4)},
 }
 
-JUDGED = ("MTSRL", "MTSRL+", "empirical Bayes", "AdaTS of Q", "full Bayes")
+JUDGED = (
+    "MTSRL",
+    "MTSRL, noise assumed",
+    "MTSRL+",
+    "MTSRL+, noise assumed",
+    "empirical Bayes",
+    "AdaTS of Q",
+    "full Bayes",
+)
 """Agents that statements are about."""
 RULES = ("MTSRL+", "MTSRL+, isotropic", "MTSRL+, not shrunk", "empirical Bayes, strength found")
 """Agents that differ in how they find the covariance alone."""
@@ -154,7 +170,7 @@ LAYERS: Mapping[str, Any] = {
 STUDIES: Mapping[str, TaskStudy] = {
     "recommendation": TaskStudy(
         title="learned priors in the recommendation engine, 4,521 states",
-        agents=_agents(growth=1.5),
+        agents=_agents(growth=1.5) | _assumed(growth=1.5),
         **{**SHOP, "steps": 1_000, "tasks": 40, "thin": 1_000, "replicates": 16},
     ),
     "recommendation-small": TaskStudy(

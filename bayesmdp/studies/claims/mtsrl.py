@@ -94,7 +94,7 @@ CLAIMS = (
             Stored("mtsrl_rates", {"cell": FULL, "agent": learner}, "power", must_be="below", threshold=-0.5),
             STUDY,
         )
-        for learner in ("MTSRL", "MTSRL+")
+        for learner in ("MTSRL", "MTSRL, noise assumed", "MTSRL+", "MTSRL+, noise assumed")
     ),
     Claim(
         "Abstract",
