@@ -229,7 +229,8 @@ def main(folder: str = "results", tables: str = "results") -> None:
     for cell, result in finished_cells("average-reward-shape", STUDIES, folder):
         gaps[cell] = _gaps(result)
         parts.append(regret_table(result).rename_axis("agent").reset_index().assign(cell=cell))
-        judged.append(statements(gaps[cell]).assign(cell=cell))
+        if len(said := statements(gaps[cell])):
+            judged.append(said.assign(cell=cell))
     pd.concat(parts).set_index(["cell", "agent"]).round(3).to_csv(place / "average_reward_shape.csv")
     powers_table(gaps).set_index(["quantity", "agent"]).round(3).to_csv(place / "average_reward_powers.csv")
     pd.concat(judged).set_index(["cell", "statement"]).round(3).to_csv(place / "average_reward_statements.csv")
