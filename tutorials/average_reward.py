@@ -411,13 +411,13 @@ print(judged.drop(columns="threshold").round(0).to_string(index=False))
 # - **A bonus by the variance** takes the power of S from 1.8 to 1.0 (ours, after the paper's conjecture of a factor
 #   sqrt(S)), and at the same scale it costs less in nine of ten cases. At scales at which both are optimistic, .1 and
 #   .02, it is behind on six states, 397 against 79, and level on 48, 3,165 against 3,042.
-# - **Told too much** of the span, four times, costs 12.5 and 7.3 times the regret; told a quarter, a third and a tenth.
-#   With constants this small what is told is one more constant.
+# - **Told too much** of the span, four times, costs 12.5 and 7.3 times the regret; told a quarter, a third and a
+#   tenth. With constants this small what is told is one more constant.
 # - **Max-pooling** is not what makes it learn. To act by the least of all sweeps, the monotone way that the paper
-#   argues against, costs less in three of six cases, and in the others no more as far as can be told. What the largest Q
-#   is good for is the proof. It freezes the plan in 64% to 99.6% of steps; the least does in 2% to 42%.
-# - **Clipping** pays where hope has to be kept small: in the rare room with one way to look it divides regret by 6 and 8
-#   for the table, by 4 and 7 with features, and it holds down one state of two throughout. With the theory's constant
+#   argues against, costs less in three of six cases, and in the others no more as far as can be told. What the largest
+#   Q is good for is the proof. It freezes the plan in 64% to 99.6% of steps; the least does in 2% to 42%.
+# - **Clipping** pays where hope has to be kept small: in the rare room with one way to look it divides regret by 6 and
+#   8 for the table, by 4 and 7 with features, and it holds down one state of two throughout. With the theory's constant
 #   (c = 1) regret is 154 clipped and 1,303 not. On all other worlds here it binds nowhere, but for agents that are told
 #   a quarter of the span and, with a bonus by the variance, in 4% of the inventory's states.
 # - **The dimension** of the hard linear MDP leaves the power open: .7 (-.4 to 3.3), since runs of one dimension differ
