@@ -44,9 +44,10 @@ The correction's recursion, the ridge, the shrinking and `scale` are ours.
 plus the tasks', as the next prior; Meta-TS (Kveton et al., 2021) a draw of it, and the tasks' covariance.
 
 Each of these can hand on the noise that it finds, the residual standard deviation of least squares. MTSRL and MTSRL+ do
-not unless asked to: estimates are too high, since their targets are the best of several estimates, and a small noise
-lets a task's own data correct that. (At full size of the recommendation engine their regret doubles with the noise
-learned; with few features it falls.)
+not unless asked to. Their averages are biased where data are gathered by an agent that learns: of a pair that it gave
+up after bad luck the estimate is too low, and counts as much as one of many trials. A small noise lets the next task's
+own data correct that. (At full size of the recommendation engine their regret is a third to a half more with the
+noise learned; with few features it is less.)
 """
 
 from __future__ import annotations
