@@ -16,8 +16,9 @@ one is not used (a cut), as in the agents' own regression. Then with theta ~ Nor
     m_k = mean + C G (G C G + Omega_k)^+ (y_k - G mean),    V_k = C - C G (G C G + Omega_k)^+ G C,
     mean = average of m_k,    Q = sum of V_k + (m_k - mean)(m_k - mean)',    C = (n tau I + Q) / (n + K).
 
-The last is the mode of an inverse Wishart with n degrees of freedom about tau I, where tau is that for which K draws
-with the scatter Q are most probable, with d the number of directions that some task saw:
+The last is the inverse of what C^-1 is on average, given Q, under an inverse Wishart prior with n degrees of freedom
+about tau I, where tau is that for which K draws with the scatter Q are most probable, with d the number of directions
+that some task saw:
 
     log Gamma_d((n + K) / 2) - log Gamma_d(n / 2) + (n d / 2) log(n tau) - ((n + K) / 2) log |n tau I + Q|.
 
@@ -153,6 +154,8 @@ def _regressions(past: TaskStatistics, base: GaussianPrior, noise: Floats) -> li
 def _begin(regression: _Regression, theta: Floats, previous: GaussianPrior | None, stage: int) -> _Hyper:
     """Where the iteration starts: at the prior learned before, or at the estimates' mean and their mean variance."""
     axes = regression.axes
+    if not axes.size:  # no task saw the stage, and nothing is added to what the base does not know
+        return _Hyper(np.zeros(0), np.zeros((0, 0)), 0.0)
     along = theta @ axes
     variance = max(float(along.var(0).mean()), 1e-12)
     if previous is None:
@@ -170,7 +173,7 @@ def _improved(at: list[_Hyper], regressions: list[_Regression], strength: float 
         # mean, Q and C.
         mean = theta.mean(0)
         scatter = spread.sum(0) + (theta - mean).T @ (theta - mean)
-        found.append(_Hyper(mean, *_mode(scatter, len(theta), strength)))
+        found.append(_Hyper(mean, *_shrunk(scatter, len(theta), strength)))
     return found[::-1]
 
 
@@ -214,8 +217,10 @@ def _as_prior(
     return GaussianPrior(np.stack(means[::-1]), root(np.stack(covariances[::-1]) + unknown), noise)
 
 
-def _mode(scatter: Floats, tasks: int, strength: float | None) -> tuple[Floats, float]:
+def _shrunk(scatter: Floats, tasks: int, strength: float | None) -> tuple[Floats, float]:
     """C and tau, with n and tau found from the scatter."""
+    if not scatter.size:
+        return scatter, 0.0
     values, vectors = np.linalg.eigh(scatter)
     values = np.maximum(values, max(1e-12 * values[-1], 1e-100))
     firmness, tau = evident_scale(values, tasks, None if strength is None else strength * len(values))
@@ -288,6 +293,8 @@ def _log_evidence(values: Floats, draws: int, firmness: Floats) -> Floats:
 
 def _leap(start: _Hyper, once: _Hyper, twice: _Hyper) -> _Hyper:
     """Where two steps of a slow fixed-point iteration point to: SQUAREM, Varadhan and Roland (2008)."""
+    if not start.mean.size:
+        return start
     flat = [np.append(at.mean, at.covariance) for at in (start, once, twice)]
     first, bend = flat[1] - flat[0], flat[2] - 2 * flat[1] + flat[0]
     length = np.clip(np.linalg.norm(first) / max(np.linalg.norm(bend), 1e-300), 1, 100)
@@ -301,7 +308,7 @@ def _leap(start: _Hyper, once: _Hyper, twice: _Hyper) -> _Hyper:
 def _change(before: _Hyper, after: _Hyper) -> float:
     """The largest change, of means or covariances, as a share of the largest entry."""
     pairs = (before.mean, after.mean), (before.covariance, after.covariance)
-    return max(float(np.abs(y - x).max() / max(np.abs(y).max(), 1e-12)) for x, y in pairs)
+    return max(float(np.abs(y - x).max(initial=0) / np.abs(y).max(initial=1e-12)) for x, y in pairs)
 
 
 def _transposed(matrix: Floats) -> Floats:

@@ -27,7 +27,8 @@ D has, and shrunk towards the same variance in every direction that tasks saw:
 
     trace = max(tr D, tr(S) / K),    covariance = (1 - shrink) trace P / tr P + shrink trace I / mean of tr(W_k W_k').
 
-(A trace is at least a thousandth of the errors', which counts where each direction was seen by one task and S is 0.)
+(A trace is at least a thousandth of the errors', which counts where each direction was seen by one task and S is 0. A
+stage that no task saw keeps the base's covariance.)
 
 *Widened*, in the way of Bastani, Simchi-Levi and Zhu (2022):
 
@@ -46,8 +47,8 @@ plus the tasks', as the next prior; Meta-TS (Kveton et al., 2021) a draw of it, 
 Each of these can hand on the noise that it finds, the residual standard deviation of least squares. MTSRL and MTSRL+ do
 not unless asked to. Their averages are biased where data are gathered by an agent that learns: of a pair that it gave
 up after bad luck the estimate is too low, and counts as much as one of many trials. A small noise lets the next task's
-own data correct that. (At full size of the recommendation engine their regret is a third to a half more with the
-noise learned; with few features it is less.)
+own data correct that. (At full size of the recommendation engine their regret is 54% and 35% more with the noise
+learned; with few features it is less.)
 """
 
 from __future__ import annotations
@@ -223,6 +224,8 @@ def mtsrl_plus(
         logarithm = np.log(max(episodes * tasks * stages, 1))
         width = scale * largest * np.sqrt((5 * features + 2 * logarithm) / (size - 1))
         covariance = positive + width[:, None, None] * identity
+    unseen = ~found.weight.any((0, -2, -1))
+    covariance = np.where(unseen[:, None, None], base.covariance, covariance)
     noise = _noise_of(found, base) if learn_noise else np.asarray(base.noise)
     return GaussianPrior(mean, root(covariance), noise)
 

@@ -328,8 +328,8 @@ def claims_table(result: xr.DataTree, warm_up: int = WARM_UP) -> pd.DataFrame:
         for rival in ("Meta-TS", "AdaTS", "bandit, empirical Bayes"):
             if rival in names:
                 statements[f"{name}: less regret than {rival} at the end, by"] = less(rival, name, last), 0.0
-        rivals = last.sel(agent=[rule for rule in RULES if rule in names]).mean("replicate")
-        if name == "empirical Bayes" and rivals.size:
+        if name == "empirical Bayes" and names >= set(RULES):
+            rivals = last.sel(agent=list(RULES)).mean("replicate")
             best = str(rivals["agent"].values[rivals.values.argmin()])
             within = (last.sel(agent=best) * 1.1 - last.sel(agent=name)).values / float(rivals.min())
             statements[f"{name}: within 10% of the best rule, by this share of its regret"] = within, 0.0

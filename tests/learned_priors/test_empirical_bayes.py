@@ -194,6 +194,23 @@ def test_directions_that_no_task_saw_keep_the_base():
     assert (prior.covariance[:, 2, 2] >= 4.0).all()
 
 
+@pytest.mark.parametrize("stage", [0, 1])
+def test_a_stage_that_no_task_saw_keeps_the_base(stage):
+    past, theta, phi, target = made_up(6, 10, MEAN, COVARIANCE, 0.5, seed=8)
+    phi[:, stage], target[:, stage] = 0, 0
+    past = told(phi, target)
+    past.count[:, stage] = 0
+    base = BASE._replace(mean=BASE.mean + 1.0)
+    learned = [empirical_bayes(past, base, strength=strength) for strength in (None, 0.0, 1.0)]
+    learned += [mtsrl_plus(past, base, episodes=1, tasks=6, rule=rule) for rule in ("shrunk", "widened")]
+    for prior in learned:
+        np.testing.assert_allclose(prior.mean[stage], 1.0)
+        np.testing.assert_allclose(prior.covariance[stage], base.covariance[stage], atol=1e-12)
+        np.testing.assert_allclose(prior.noise[stage], base.noise[stage])
+        assert np.isfinite(prior.mean).all() and np.isfinite(prior.covariance).all()
+        np.testing.assert_allclose(prior.mean[1 - stage], theta[:, 1 - stage].mean(0), atol=0.6)
+
+
 def test_what_leads_to_directions_that_no_task_saw_is_worth_what_the_base_says():
     """The second stage's third feature is never seen, but the first stage's steps lead to it: to 7 in value."""
     base = BASE._replace(mean=np.array([[0.0, 0.0, 0.0], [0.0, 0.0, 7.0]]))
