@@ -68,7 +68,7 @@ def check_run(
         if endless and agent.room is not None and steps > agent.room:
             raise ValueError(
                 f"agents[{name!r}] has room for the states of {agent.room} steps, fewer than {mdp.name} has; steps is "
-                f"{steps}: make it with horizon={steps}"
+                f"{steps}: make it with horizon={steps}, and discount= as it is where that should stay"
             )
         if mdp.objective not in agent.objectives:
             discounted = mdp.objective == "discounted"

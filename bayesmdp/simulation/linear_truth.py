@@ -16,8 +16,8 @@ from bayesmdp.problems.mdp import MDP
 
 __all__ = ["warn_of_features"]
 
-LARGEST_FIT = 2e8
-"""Multiplications of a least-squares fit up to which it is made: well under a second."""
+LARGEST_FIT, LARGEST_TABLE = 2e7, 2e6
+"""Multiplications of a least-squares fit, and entries of a dense kernel, up to which it is made: under a second."""
 
 
 def warn_of_features(mdp: DecisionProblem, agents: Mapping[str, Agent], probe: Mapping[str, Array] | None) -> None:
@@ -35,7 +35,7 @@ def warn_of_features(mdp: DecisionProblem, agents: Mapping[str, Agent], probe: M
     if not misled or not isinstance(mdp, MDP) or mdp.features is None:
         return
     pairs, dimension = int(mdp.available.sum()), mdp.features.shape[-1]
-    if pairs * dimension * (dimension + mdp.num_states) > LARGEST_FIT:
+    if pairs * dimension * (dimension + mdp.num_states) > LARGEST_FIT or pairs * mdp.num_states > LARGEST_TABLE:
         return
     true = {"transition": mdp.transition, "reward": mdp.reward} | dict(probe or {})
     reward = np.asarray(true["reward"]).reshape(*mdp.available.shape, -1)
@@ -54,8 +54,8 @@ def warn_of_features(mdp: DecisionProblem, agents: Mapping[str, Agent], probe: M
     if total > most * (1 + TOLERANCE):
         _warn(
             f"features of {mdp.name} are short for agents {', '.join(misled)}: weights mu(S) with <phi, mu(S)> = 1 "
-            f"have a norm of at least {total:.6g}, above the {most:.6g} = sqrt(d) that their bonus rests on; multiply "
-            f"all features by {total / most:.6g}, if none becomes longer than 1, or choose others"
+            f"have a norm of at least {total:.6g}, above the {most:.6g} = sqrt(d) that their theory rests on; multiply "
+            f"all features by {total / most:.6g}, if none becomes longer than the agents accept, or choose others"
         )
 
 

@@ -97,7 +97,7 @@ def refuse_long_features(mdp: MDP | ContinuousMDP, longest: float = 1.0) -> None
     >>> refuse_long_features(river.replace(features=np.full((3, 2, 4), 1.5)))
     Traceback (most recent call last):
       ...
-    ValueError: features[0, 0] of riverswim-3, state 0 and action 'left', has the norm 3, above 1, which the bonus of \
+    ValueError: features[0, 0] of riverswim-3, state 0 and action 'left', has the norm 3, above 1, which the theory of \
 this agent rests on; divide all features by 3
     """
     features, state_of = for_space(FEATURES, mdp)(mdp)
@@ -109,7 +109,7 @@ this agent rests on; divide all features by 3
     if norm > longest * (1 + TOLERANCE):
         raise ValueError(
             f"features[{row}, {action}] of {mdp.name}, state {state_of(row)!r} and action {mdp.actions[action]!r}, "
-            f"has the norm {norm:.6g}, above {longest:.6g}, which the bonus of this agent rests on; divide all "
+            f"has the norm {norm:.6g}, above {longest:.6g}, which the theory of this agent rests on; divide all "
             f"features by {norm / longest:.6g}"
         )
 
