@@ -31,6 +31,7 @@ from .posterior import concentration_by_evidence as concentration_by_evidence
 from .posterior import dirichlet_log_evidence as dirichlet_log_evidence
 from .posterior import draw as draw
 from .posterior import infer as infer
+from .posterior import with_log_likelihood as with_log_likelihood
 from .posterior import with_particles as with_particles
 from .problems.continuous_mdp import ContinuousMDP as ContinuousMDP
 from .problems.mdp import MDP as MDP

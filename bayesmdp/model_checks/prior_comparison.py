@@ -5,27 +5,22 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Mapping
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jax import lax
 from numpy.typing import NDArray
 from rich.console import Console
 from scipy.special import logsumexp
 from tqdm.auto import tqdm
 
-from bayesmdp.foundation.arrays import Array
 from bayesmdp.logs.covariates import covariates_of
-from bayesmdp.model_reading.likelihood import row_values
 from bayesmdp.model_reading.read_model import Impossible, Model, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
 from bayesmdp.posterior.closed_forms.transitions import NotConjugate
 from bayesmdp.posterior.inference.infer import infer
+from bayesmdp.posterior.inference.log_likelihood import densities_of_rows, set_apart
 from bayesmdp.posterior.inference.transitions import log_rows
 from bayesmdp.problems.mdp import MDP
 
@@ -160,20 +155,13 @@ def _leave_one_out(
     """PSIS-LOO of one step of each row [row], and its sums over all steps."""
     import arviz as az
 
-    draws = posterior["posterior"].to_dataset()[json.loads(posterior.attrs["latents"])]
-    values = {str(name): draws[name].transpose("chain", "draw", ...).values for name in draws}
-    values = {name: array.reshape(-1, *array.shape[2:]) for name, array in values.items()}
-    with jax.enable_x64(True):
-        likelihood = np.asarray(_each_row(model, data, values))
-    likelihood = likelihood.reshape(draws.sizes["chain"], draws.sizes["draw"], -1)
-    each, worst = likelihood[0, 0].copy(), -np.inf
-    varies = np.ptp(likelihood, axis=(0, 1)) > 1e-9 * (1 + np.abs(each))  # what is certain needs no smoothing
-    if varies.any():
-        steps = xr.Dataset({"step": (("chain", "draw", "row"), likelihood[..., varies])})
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Estimated shape parameter")  # `worst_k` says so
-            found = az.loo(xr.DataTree.from_dict({"posterior": draws, "log_likelihood": steps}), pointwise=True)
-        each[varies], worst = np.asarray(found.elpd_i, float).ravel(), float(np.max(found.pareto_k))
+    likelihood = set_apart(densities_of_rows(model, posterior, data).rows)
+    group = xr.Dataset({"step": (("chain", "draw", "row"), likelihood)})
+    unknowns = posterior["posterior"].to_dataset()[json.loads(posterior.attrs["latents"])]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Estimated shape parameter")  # `worst_k` says so
+        found = az.loo(xr.DataTree.from_dict({"posterior": unknowns, "log_likelihood": group}), pointwise=True)
+    each, worst = np.asarray(found.elpd_i, float).ravel(), float(np.max(found.pareto_k))
     in_sample = logsumexp(likelihood, (0, 1)) - np.log(likelihood[..., 0].size)
     return each, {
         "elpd_loo": float(data.weight @ each),
@@ -181,9 +169,3 @@ def _leave_one_out(
         "p_loo": float(data.weight @ (in_sample - each)),
         "worst_k": worst,
     }
-
-
-@partial(jax.jit, static_argnums=0)
-def _each_row(model: Model, data: Transitions, values: dict[str, Array]) -> Array:
-    once = data._replace(weight=jnp.ones(len(data.weight)))
-    return lax.map(lambda at: row_values(model, once, at), values, batch_size=64)

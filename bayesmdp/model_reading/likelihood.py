@@ -11,12 +11,24 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpyro.distributions as dist
+from jax import lax
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.model_runs import Data, Model, is_latent, sites
 from bayesmdp.model_reading.rows import PLATE, Targets, Transitions
 
-__all__ = ["log_likelihood_of", "of_prior", "prior_density", "row_log_likelihood", "row_values"]
+__all__ = [
+    "draw_densities",
+    "inside",
+    "log_likelihood_of",
+    "of_prior",
+    "prior_density",
+    "row_log_likelihood",
+    "row_values",
+]
+
+SMALLEST = 1e-290
+"""What a number that was rounded to 0 is taken for, where its logarithm is asked."""
 
 
 def row_log_likelihood(model: Model, data: Transitions | Targets, values: dict[str, Array]) -> Array:
@@ -71,12 +83,18 @@ def log_likelihood_of(messages: dict[str, Any], data: Data) -> Array:
 
 def prior_density(messages: dict[str, Any]) -> Array:
     """Log density of the latents of one run, with what the model multiplies it by outside the rows."""
-    total = jnp.zeros(())
-    for site in messages.values():
-        if site["type"] == "sample" and of_prior(site):
-            density = site["fn"].log_prob(site["value"])
-            total = total + (density if site["scale"] is None else site["scale"] * density).sum()
-    return total
+    parts = (_site_density(site, site["value"]) for site in messages.values() if _counts_in_prior(site))
+    return sum(parts, jnp.zeros(()))
+
+
+def _counts_in_prior(site: dict[str, Any]) -> bool:
+    return site["type"] == "sample" and of_prior(site)
+
+
+def _site_density(site: dict[str, Any], value: Array) -> Array:
+    """Log density of a site's elements together, with the model's own scale."""
+    density = site["fn"].log_prob(value)
+    return (density if site["scale"] is None else site["scale"] * density).sum()
 
 
 def of_prior(site: dict[str, Any]) -> bool:
@@ -103,6 +121,61 @@ def row_values(model: Model, data: Transitions, values: dict[str, Array]) -> Arr
     array [row]
     """
     return row_log_likelihood(model, data, values)
+
+
+@partial(jax.jit, static_argnums=0)
+def draw_densities(model: Model, data: Data, draws: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+    """Compute, at each draw, the log-likelihood of each row and the log density of each unknown.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    data : Transitions, Targets or Records
+        Rows count as often as their weights say.
+    draws : mapping of site to array [draw, ...]
+        Of all latents.
+
+    Returns
+    -------
+    rows : array [draw, row]
+    prior : dict of arrays [draw]
+        By site: the sum over its elements, given the other sites; and each factor outside the rows.
+    """
+
+    def at(values: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+        messages = sites(model, data, values)
+        prior = {
+            name: _site_density(site, inside(site["fn"], site["value"]))
+            for name, site in messages.items()
+            if _counts_in_prior(site)
+        }
+        return log_likelihood_of(messages, data), prior
+
+    return lax.map(at, draws, batch_size=64)
+
+
+def inside(fn: Any, value: Array) -> Array:
+    """Put a draw that rounding has put on the edge of its support back into it.
+
+    Parameters
+    ----------
+    fn : distribution
+    value : array
+
+    Returns
+    -------
+    array
+    """
+    support = fn.support
+    while isinstance(support, dist.constraints.independent):
+        support = support.base_constraint
+    if support is dist.constraints.unit_interval:
+        return jnp.clip(value, SMALLEST, 1 - 2**-53)
+    if any(
+        support is kind for kind in (dist.constraints.positive, dist.constraints.nonnegative, dist.constraints.simplex)
+    ):
+        return jnp.maximum(value, SMALLEST)
+    return value
 
 
 def _log_probability(fn: Any, value: Array) -> Array:

@@ -8,6 +8,7 @@ from bayesmdp.posterior.closed_forms.transitions import NotConjugate
 from bayesmdp.posterior.dirichlet_evidence import concentration_by_evidence, dirichlet_log_evidence
 from bayesmdp.posterior.inference.draw import draw
 from bayesmdp.posterior.inference.infer import infer
+from bayesmdp.posterior.inference.log_likelihood import with_log_likelihood
 
 __all__ = [
     "Belief",
@@ -19,5 +20,6 @@ __all__ = [
     "exact_belief",
     "infer",
     "make_belief",
+    "with_log_likelihood",
     "with_particles",
 ]

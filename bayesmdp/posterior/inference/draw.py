@@ -20,6 +20,9 @@ from bayesmdp.posterior.inference.tree import in_chains
 
 __all__ = ["draw"]
 
+OF_DRAWS = ("log_likelihood", "log_prior")
+"""Groups that are about the draws they were made for."""
+
 
 def draw(
     posterior: xr.DataTree, draws: int, *, seed: int | None = None, model: Model | None = None, chains: int = 4
@@ -40,7 +43,8 @@ def draw(
     Returns
     -------
     DataTree
-        With the group ``posterior`` replaced.
+        With the group ``posterior`` replaced, and without ``log_likelihood`` and ``log_prior``, which were of other
+        draws; :func:`~bayesmdp.with_log_likelihood` makes them anew.
 
     Raises
     ------
@@ -91,7 +95,7 @@ def draw(
     labelled = [posterior[name].coords for name in ("prior", "posterior", "parameters") if name in posterior.children]
     coords = {dim: of_group[dim].values for of_group in labelled for dim in group.dims if dim in of_group}
     coords |= {dim: np.arange(group.sizes[dim]) for dim in ("chain", "draw")}
-    tree = posterior.copy()
+    tree = posterior.filter(lambda node: node.name not in OF_DRAWS)
     tree["posterior"] = xr.DataTree(group.assign_coords(coords).assign_attrs({**posterior.attrs, "seed": seed}))
     return tree
 

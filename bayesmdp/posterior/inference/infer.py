@@ -8,6 +8,7 @@ from bayesmdp.foundation.validation import integer
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.model_reading.records import Records
 from bayesmdp.model_reading.rows import Targets, Transitions
+from bayesmdp.posterior.inference.log_likelihood import OBSERVATIONS, with_log_likelihood
 from bayesmdp.posterior.inference.primitives import infer_records
 from bayesmdp.posterior.inference.q_values import infer_q, of_q_values
 from bayesmdp.posterior.inference.request import METHODS, Request, num_chains
@@ -28,6 +29,7 @@ def infer(
     chains: int = 4,
     num_warmup: int = 1000,
     progress: bool = False,
+    log_likelihood: str | None = None,
 ) -> xr.DataTree:
     """Draws from the posterior of a model's unknowns, given logged transitions.
 
@@ -60,6 +62,9 @@ def infer(
         Of each NUTS chain.
     progress : bool
         Whether NUTS, and runs of particles, show a progress bar.
+    log_likelihood : {"step", "episode", "row"}, optional
+        What one observation is for `az.loo`: then there are also the groups ``log_likelihood``, of draws times
+        observations numbers, and ``log_prior``; see :func:`~bayesmdp.with_log_likelihood`. Nothing by default.
 
     Returns
     -------
@@ -91,13 +96,37 @@ def infer(
     >>> posterior = infer(dirichlet_transitions(river), log, draws=100)
     >>> posterior.attrs["engine"], dict(posterior.posterior["transition"].sizes)
     ('exact', {'chain': 4, 'draw': 25, 'state': 6, 'action': 2, 'next_state': 6})
+
+    With the log-likelihood of each step, ArviZ compares models by how well they predict steps:
+
+    >>> import arviz as az
+    >>> priors = {"rows": dirichlet_transitions(river), "current": bm.models.river_current(river)}
+    >>> table = az.compare({name: infer(prior, log, log_likelihood="step") for name, prior in priors.items()})
+    >>> table.index.tolist()
+    ['current', 'rows']
     """
     if method not in METHODS:
         raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
     integer("draws", draws, 0)
     integer("seed", seed, 0)
     integer("num_warmup", num_warmup, 1)
+    if log_likelihood is not None:
+        if log_likelihood not in OBSERVATIONS:
+            raise ValueError(
+                f"log_likelihood must be one of {', '.join(OBSERVATIONS)}, or None; got {log_likelihood!r}"
+            )
+        integer("draws for a log_likelihood", draws, 1)
     request = Request(draws, method, seed, num_chains(draws, chains), num_warmup, progress)
+    posterior = _inferred(model, log, mdp, request)
+    if log_likelihood is None:
+        return posterior
+    return with_log_likelihood(posterior, model, log, mdp=mdp, by=log_likelihood)
+
+
+def _inferred(
+    model: Model, log: xr.Dataset | Transitions | Targets | Records, mdp: MDP | None, request: Request
+) -> xr.DataTree:
+    """Infer what the log is about: recorded primitives, Q-values or transitions."""
     if isinstance(log, Records) or (isinstance(log, xr.Dataset) and "coordinate" in log.dims):
         return infer_records(model, log, mdp, request)
     if isinstance(log, Targets) or (mdp is not None and not isinstance(log, Transitions) and of_q_values(model, mdp)):

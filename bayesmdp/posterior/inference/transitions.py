@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,7 +28,7 @@ from bayesmdp.posterior.inference.tree import Labels, posterior_tree
 from bayesmdp.posterior.particles.sampler import DEFAULT
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["infer_transitions", "log_rows"]
+__all__ = ["infer_transitions", "log_rows", "padded_rows", "read_with_rows"]
 
 
 TRIALS = 16
@@ -53,20 +54,16 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
     -------
     DataTree
     """
-    with left_out_told(log):
-        # Read the model once: its unknowns, and whether it looks at rewards.
-        known = covariates_of(log) if isinstance(log, xr.Dataset) else getattr(log, "covariates", None)
-        reading = read(model, "next_state" if mdp is None else mdp.outcome_dim, known)
-        data, labels = log_rows(reading, log, mdp)
+    reading, data, labels = read_with_rows(model, log, mdp)
     with jax.enable_x64(True):
-        padded = _padded(data)
+        padded = padded_rows(data)
         _check_sizes(reading, labels, data)
         check_lookups(model, padded, reading.latents)
         rewards = "as seen" if reading.rewarded else "not looked at"
         short = summarise_rewards(reading, data) if reading.rewarded else data
         if short is not data:
             data, rewards = short, "two rows a transition, with the same mean and variance"
-            padded = _padded(data)
+            padded = padded_rows(data)
         # Choose the engine, and draw.
         engine, closed_form, reason = _engine(reading, padded, request.method)
         parameters: dict[str, NDArray[np.float64]] = {}
@@ -109,6 +106,28 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
             "num_transitions": float(data.weight.sum()),
         },
     )
+
+
+def read_with_rows(model: Model, log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Reading, Transitions, Labels]:
+    """Read a model once - its unknowns, and whether it looks at rewards - and reduce a log to the rows that it reads.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    log : Dataset or Transitions
+    mdp : MDP or None
+
+    Returns
+    -------
+    reading : Reading
+    data : Transitions
+    labels : Labels
+    """
+    with left_out_told(log):
+        known = covariates_of(log) if isinstance(log, xr.Dataset) else getattr(log, "covariates", None)
+        reading = read(model, "next_state" if mdp is None else mdp.outcome_dim, known)
+        data, labels = log_rows(reading, log, mdp)
+    return reading, data, labels
 
 
 def log_rows(reading: Reading, log: xr.Dataset | Transitions, mdp: MDP | None) -> tuple[Transitions, Labels]:
@@ -155,11 +174,20 @@ def log_rows(reading: Reading, log: xr.Dataset | Transitions, mdp: MDP | None) -
     return data, Labels(states, actions, None if mdp is None else mdp.successor)
 
 
-def _padded(data: Transitions) -> Transitions:
-    """The rows and others of weight 0, up to a power of 2: logs of about one size share their compiled programs."""
+def padded_rows(data: Any) -> Any:
+    """Add rows of weight 0, up to a power of 2 of rows: logs of about one size share their compiled programs.
+
+    Parameters
+    ----------
+    data : Transitions, Targets or Records
+
+    Returns
+    -------
+    Transitions, Targets or Records
+    """
     rows = len(data.weight)
     extra = max(FEWEST_ROWS, 1 << (rows - 1).bit_length()) - rows
-    padded: Transitions = jax.tree.map(lambda column: np.concatenate([column, np.repeat(column[:1], extra)]), data)
+    padded = jax.tree.map(lambda column: np.concatenate([column, np.repeat(column[:1], extra, axis=0)]), data)
     return padded._replace(weight=np.concatenate([data.weight, np.zeros(extra)]))
 
 

@@ -17,7 +17,7 @@ from numpyro import handlers
 from numpyro.distributions.transforms import biject_to
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.model_reading.likelihood import log_likelihood_of, prior_density
+from bayesmdp.model_reading.likelihood import inside, log_likelihood_of, prior_density
 from bayesmdp.model_reading.read_model import ONE_ROW, Data, Model, base_distribution, trace
 from bayesmdp.model_reading.rows import Transitions, safe_log
 from bayesmdp.models.arguments import thaw
@@ -102,25 +102,13 @@ def prior_draw(
     for name, _, of_gammas in layout.continuous:
         if not of_gammas:
             site = messages[name]
-            made[name] = biject_to(site["fn"].support).inv(_inside(site["fn"], site["value"]))
+            made[name] = biject_to(site["fn"].support).inv(inside(site["fn"], site["value"]))
     same = jnp.ones(layout.choices, bool)
     for name, values in layout.discrete:
         table = jnp.asarray(thaw(values))
         same &= (table == messages[name]["value"]).reshape(layout.choices, -1).all(-1)
     z = jnp.concatenate([jnp.ravel(made[name]) for name, *_ in layout.continuous]) if made else jnp.zeros(0)
     return z, jnp.argmax(same).astype(jnp.int32)
-
-
-def _inside(fn: Any, value: Array) -> Array:
-    """A draw that rounding has put on the edge of the support is put back into it."""
-    support = fn.support
-    while isinstance(support, dist.constraints.independent):
-        support = support.base_constraint
-    if support is dist.constraints.unit_interval:
-        return jnp.clip(value, 1e-290, 1 - 2**-53)
-    if support is dist.constraints.positive or support is dist.constraints.nonnegative:
-        return jnp.maximum(value, 1e-290)
-    return value
 
 
 def _at(
