@@ -19,8 +19,8 @@ from bayesmdp.model_reading.read_model import Impossible, Model, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
 from bayesmdp.posterior.closed_forms.transitions import NotConjugate
+from bayesmdp.posterior.inference.draw_densities import densities_of_rows, set_apart
 from bayesmdp.posterior.inference.infer import infer
-from bayesmdp.posterior.inference.log_likelihood import densities_of_rows, set_apart
 from bayesmdp.posterior.inference.transitions import log_rows
 from bayesmdp.problems.mdp import MDP
 

@@ -15,7 +15,7 @@ from scipy import stats
 
 import bayesmdp as bm
 from bayesmdp.models import dirichlet_transitions, gaussian_q, normal_gamma_rewards, river_current
-from bayesmdp.posterior.inference.log_likelihood import set_apart
+from bayesmdp.posterior.inference.draw_densities import set_apart
 from tests.statistical import assert_standard_normal
 
 RIVER = bm.environments.riverswim(4)
@@ -43,6 +43,7 @@ def test_steps_rows_and_episodes_of_dirichlet_rows() -> None:
     log = LOG.copy()
     log["truncated"] = "step", np.arange(150) % 40 == 39
     log["terminated"] = "step", np.arange(150) == 60
+    log = log.assign_coords(episode=("step", np.arange(150)))  # a column of ours, in nobody's way
     prior = dirichlet_transitions(RIVER, 0.5)
     tree = bm.infer(prior, log, draws=40, log_likelihood="step")
     expected = np.log(flat(tree["posterior"]["transition"])[:, *WHERE])
@@ -261,6 +262,7 @@ HALF = bm.Transitions(*(np.zeros(1, np.int32),) * 3, np.zeros(1), np.array([149.
             "step",
             "posterior must be a DataTree from infer; got Dataset",
         ),
+        (xr.DataTree(), PRIOR, LOG, "step", "the posterior is not one from infer"),
         (POSTERIOR, PRIOR, LOG, "steps", "by must be one of step, episode, row; got 'steps'"),
         (bm.infer(PRIOR, LOG, draws=0), PRIOR, LOG, "step", "no draws; make them with bm.draw(posterior, 1000)"),
         (POSTERIOR, PRIOR, LOG.isel(step=slice(9)), "step", "inferred from 150 steps, and the log has 9"),

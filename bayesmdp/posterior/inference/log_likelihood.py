@@ -7,10 +7,6 @@ row. Whichever it is, they sum to the same log-likelihood of the whole log, whic
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from typing import Any, NamedTuple
-
 import jax
 import numpy as np
 import xarray as xr
@@ -18,46 +14,20 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bayesmdp.logs.compress import compress
-from bayesmdp.logs.log import as_labels
 from bayesmdp.logs.recorded_log import read_records
-from bayesmdp.model_reading.likelihood import draw_densities
-from bayesmdp.model_reading.model_runs import Data, Latent, Model
+from bayesmdp.model_reading.model_runs import Data, Model
 from bayesmdp.model_reading.primitives import fit_rows
 from bayesmdp.model_reading.read_model import Reading, read_sites
 from bayesmdp.model_reading.records import Records, check_records
-from bayesmdp.model_reading.rows import Targets, Transitions, combinations
-from bayesmdp.posterior.inference.transitions import padded_rows, read_with_rows
+from bayesmdp.model_reading.rows import Targets, Transitions
+from bayesmdp.posterior.inference.draw_densities import densities_of_rows, set_apart
+from bayesmdp.posterior.inference.observations import episode_of_step, row_of_step
+from bayesmdp.posterior.inference.transitions import read_with_rows
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["OBSERVATIONS", "DrawDensities", "densities_of_rows", "set_apart", "with_log_likelihood"]
+__all__ = ["OBSERVATIONS", "with_log_likelihood"]
 
 OBSERVATIONS = ("step", "episode", "row")
-
-ALIKE = 5
-"""ArviZ fits a tail of at least so many draws, and refuses one of equal numbers."""
-
-APART = 1e-9
-"""By how much, relative to their size, numbers that are equal are set apart."""
-
-
-ROUNDING = 1e-3
-"""Differences below this share of that are rounding."""
-
-
-class DrawDensities(NamedTuple):
-    """Log densities at each draw of a posterior.
-
-    Attributes
-    ----------
-    rows : array [chain, draw, row]
-        Log-likelihood of one step of each row.
-    prior : dict of arrays [chain, draw]
-        By unknown.
-    """
-
-    rows: Float[np.ndarray, "chain draw row"]
-    prior: dict[str, Float[np.ndarray, "chain draw"]]
 
 
 def with_log_likelihood(
@@ -130,6 +100,8 @@ def with_log_likelihood(
     """
     if not isinstance(posterior, xr.DataTree):
         raise TypeError(f"posterior must be a DataTree from infer; got {type(posterior).__name__}")
+    if "latents" not in posterior.attrs or "constant_data" not in posterior.children:
+        raise ValueError("the posterior is not one from infer: it does not say what it was inferred from")
     if by not in OBSERVATIONS:
         raise ValueError(f"by must be one of {', '.join(OBSERVATIONS)}; got {by!r}")
     data, reading = _rows(posterior, model, log, mdp)
@@ -139,16 +111,17 @@ def with_log_likelihood(
         raise ValueError(
             f"the posterior was inferred from {steps:g} steps, and the log has {weight.sum():g}: give its own"
         )
-    episode = _episode_of_step(log) if by == "episode" else None
-    row = None if by == "row" else _row_of_step(log, data, reading, mdp)
+    episode = episode_of_step(log) if by == "episode" else None
+    row = None if by == "row" else row_of_step(log, data, reading, mdp)
     densities = densities_of_rows(model, posterior, data, None if reading is None else reading.latents)
     values = _observed(densities.rows, weight, row, episode)
     draws = posterior["posterior"]
     coords = {dim: draws[dim].values for dim in ("chain", "draw") if dim in draws.coords}
-    named = log[by].values if isinstance(log, xr.Dataset) and by in log.coords else np.arange(values.shape[-1])
+    number = np.arange(values.shape[-1])
+    named = log["step"].values if by == "step" and isinstance(log, xr.Dataset) else number
     tree = posterior.copy()
     tree["log_likelihood"] = xr.DataTree(
-        xr.Dataset({"observed": (("chain", "draw", by), set_apart(values))}, {**coords, by: named}, {"by": by})
+        xr.Dataset({"observed": (("chain", "draw", by), values)}, {**coords, by: named}, {"by": by})
     )
     prior = {name: (("chain", "draw"), set_apart(density)) for name, density in densities.prior.items()}
     tree["log_prior"] = xr.DataTree(xr.Dataset(prior, coords))
@@ -163,79 +136,13 @@ def _observed(
 ) -> Float[np.ndarray, "chain draw observation"]:
     """Log-likelihoods of observations, each of which is a row, or the step of a row, or so many steps of an episode."""
     if row is None:
-        return np.where(weight > 0, weight * rows, 0.0)
+        return set_apart(np.where(weight > 0, weight * rows, 0.0))
     if episode is None:
-        return rows[..., row]
+        return set_apart(rows)[..., row]
     # How many of its steps an episode has of each row; sums of a sparse matrix take no 0 times minus infinity.
     tally = sparse.coo_array((np.ones(len(row)), (episode, row)), (episode[-1] + 1, len(weight))).tocsr()
     flat = rows.reshape(-1, len(weight))
-    return (tally @ flat.T).T.reshape(*rows.shape[:2], -1)
-
-
-def densities_of_rows(
-    model: Model, posterior: xr.DataTree, data: Data, latents: Mapping[str, Latent] | None = None
-) -> DrawDensities:
-    """Log-likelihood of one step of each row, and log densities of the unknowns, at each draw of a posterior.
-
-    Parameters
-    ----------
-    model : NumPyro function of the data
-    posterior : DataTree
-    data : Transitions, Targets or Records
-    latents : mapping of site to Latent, optional
-        The model's unknowns, which the posterior is then checked to hold.
-
-    Returns
-    -------
-    DrawDensities
-    """
-    if "posterior" not in posterior.children:
-        raise ValueError("the posterior has no draws; make them with bm.draw(posterior, 1000)")
-    draws = posterior["posterior"].to_dataset()[json.loads(posterior.attrs["latents"])].transpose("chain", "draw", ...)
-    for name, latent in (latents or {}).items():
-        shape = draws[name].shape[2:] if name in draws else None
-        if shape != latent.shape:
-            held = "holds no such unknown" if shape is None else f"holds {list(shape)}"
-            raise ValueError(
-                f"the posterior is of another model: the model's {name!r} has shape {list(latent.shape)}, and the "
-                f"posterior {held}"
-            )
-    leading = draws.sizes["chain"], draws.sizes["draw"]
-    values = {str(name): draws[name].values.reshape(-1, *draws[name].shape[2:]) for name in draws}
-    size = len(data.weight)
-    data = padded_rows(data)
-    once = data._replace(weight=np.ones(len(data.weight)))
-    with jax.enable_x64(True):
-        rows, prior = jax.tree.map(np.asarray, draw_densities(model, once, values))
-    rows = rows[:, :size].reshape(*leading, size)
-    return DrawDensities(rows, {name: each.reshape(leading) for name, each in prior.items()})
-
-
-def set_apart(values: Float[np.ndarray, "chain draw *other"]) -> Float[np.ndarray, "chain draw *other"]:
-    """Numbers of which several draws are tied at an end, set apart so that ArviZ can smooth their tail.
-
-    Parameters
-    ----------
-    values : array [chain, draw, ...]
-
-    Returns
-    -------
-    array [chain, draw, ...]
-    """
-    draws = values.shape[0] * values.shape[1]
-    flat = values.reshape(draws, -1)
-    if draws <= ALIKE:
-        return values
-    in_order = np.partition(flat, (0, ALIKE - 1, draws - ALIKE, draws - 1), axis=0)
-    size = APART * (1 + np.abs(in_order[0]))
-    with np.errstate(invalid="ignore"):  # what is infinite stays so
-        gap = np.minimum(in_order[ALIKE - 1] - in_order[0], in_order[-1] - in_order[-ALIKE])
-    tied = np.flatnonzero(gap < size * ROUNDING)
-    # Multiples of the golden ratio, modulo 1: spread evenly, and in no order that goes with that of the draws.
-    ramp = np.arange(draws) * ((np.sqrt(5) - 1) / 2) % 1
-    flat = flat.copy()
-    flat[:, tied] += ramp[:, None] * size[tied]
-    return flat.reshape(values.shape)
+    return set_apart((tally @ flat.T).T.reshape(*rows.shape[:2], -1))
 
 
 def _rows(
@@ -255,52 +162,3 @@ def _rows(
             return data, read_sites(model, data)
     reading, rows, _ = read_with_rows(model, log, mdp)
     return rows, reading
-
-
-def _row_of_step(log: Any, data: Data, reading: Reading | None, mdp: MDP | None) -> NDArray[np.int64]:
-    """Which row each step is of."""
-    if not isinstance(log, xr.Dataset):
-        weight = np.asarray(data.weight, float)
-        broken = weight != np.round(weight)
-        if broken.any():
-            row = int(np.argmax(broken))
-            raise ValueError(f"row {row} has the weight {weight[row]:g}, which is no number of steps; use by='row'")
-        return np.repeat(np.arange(len(weight)), weight.astype(int))
-    if reading is None:
-        raise ValueError(
-            "the targets of a log's Q-values are made from one another, so that none can be left out alone; use "
-            "by='row'"
-        )
-    if isinstance(data, Records):
-        return np.arange(len(data.weight))
-    # Rows that are distinct in the number of the step too are the steps.
-    number = "step_number"
-    while number in log.variables:
-        number += "_"
-    numbered = log.assign({number: ("step", np.arange(log.sizes["step"]))})
-    numbered.attrs["covariates"] = [*as_labels(log.attrs.get("covariates", [])), number]
-    steps = compress(numbered, mdp, covariates=(*reading.covariates, number))
-    order = np.argsort(steps.covariates[number])
-    names = ["state", "action", "next_state", *(["reward"] if reading.rewarded else []), *reading.covariates]
-    both = {name: np.concatenate([getattr(data, name), getattr(steps, name)[order]]) for name in names}
-    rows = len(data.weight)
-    kind, kinds = combinations(both, rows + len(order))
-    row_of = np.empty(kinds, int)
-    row_of[kind[:rows]] = np.arange(rows)
-    return row_of[kind[rows:]]
-
-
-def _episode_of_step(log: Any) -> NDArray[np.int64]:
-    """Which episode each step is of, counted from 0."""
-    remedy = "use by='step' or by='row'"
-    if not isinstance(log, xr.Dataset):
-        raise ValueError(f"weighted rows do not say which episode they are of; give the log itself, or {remedy}")
-    if not log.attrs.get("ordered", 1):
-        raise ValueError(f"the log's rows are in no order, so that it shows no episodes; {remedy}")
-    flags = [np.asarray(log[name].values, bool) for name in ("terminated", "truncated") if name in log]
-    ends = np.logical_or.reduce(flags) if flags else np.zeros(log.sizes["step"], bool)
-    if not ends[:-1].any():
-        raise ValueError(
-            f"the log is one episode: no step before the last is terminated or truncated; mark the ends, or {remedy}"
-        )
-    return np.append(0, np.cumsum(ends[:-1]))
