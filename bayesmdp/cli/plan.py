@@ -25,6 +25,8 @@ __all__ = ["plan"]
 
 MADE_BY = "bayesmdp plan"
 READING = "Reading the log"
+CHECKS = 30
+"""Logs on which a promise is checked, for each of two worlds."""
 
 
 def plan(
@@ -33,14 +35,25 @@ def plan(
     discount: Annotated[float, typer.Option(help="Between 0 and 1.")] = 0.99,
     prior: Annotated[
         str,
-        typer.Option(help="A prior of `bayesmdp list`, or FILE.py:NAME, a model of `data` or a function of the MDP."),
-    ] = "dirichlet_transitions",
+        typer.Option(
+            help="auto: the one that the log speaks for; a prior of `bayesmdp list`, or FILE.py:NAME, a model of "
+            "`data` or a function of the MDP."
+        ),
+    ] = "auto",
+    rewards: Annotated[
+        str,
+        typer.Option(help="auto: as the log shows; known, normal, bernoulli, or FILE.py:NAME, of the MDP and a model."),
+    ] = "auto",
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of the prior; repeatable.")
     ] = None,
     elsewhere: Annotated[
-        str, typer.Option(help="Worth of next states not seen after a pair: mean, least, or none if they cannot be.")
-    ] = "mean",
+        str,
+        typer.Option(
+            help="Next states not seen after a pair: each by itself, their mean or least worth, or none if they cannot "
+            "be. auto: each, in problems that are not large."
+        ),
+    ] = "auto",
     start: Annotated[
         str | None, typer.Option(metavar="STATE", help="Where episodes start; by default where those of the log do.")
     ] = None,
@@ -49,6 +62,9 @@ def plan(
     ] = "draws",
     draws: Annotated[int, typer.Option(min=1, help="To plan with, and as many others to judge the policy by.")] = 200,
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed gives the same plan.")] = 0,
+    calibration: Annotated[
+        bool, typer.Option(help="Check the promise on logs like this one, and lower it until it is kept there.")
+    ] = True,
     out: Annotated[Path, typer.Option(help="Folder, or file ending in .nc, for the plan.")] = Path("results"),
     column: Annotated[
         list[str] | None,
@@ -101,11 +117,13 @@ def plan(
             discount=discount,
             prior=prior,
             settings=settings,
+            rewards=rewards,
             elsewhere=elsewhere,
             initial=_label(start, checked.attrs["states"]),
             quantile=quantile,
             draws=draws,
             seed=seed,
+            calibration=CHECKS if calibration else 0,
             say=say,
         )
         _write(report, path, table)

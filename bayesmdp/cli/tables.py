@@ -134,7 +134,7 @@ def study_table(name: str, study: Study) -> Table:
 
 
 def plan_told(report: Report) -> Iterator[RenderableType]:
-    """Yield what was read, the policy, its promise and its worth, the pairs least known, and what can be relied on."""
+    """Yield what was read, the policy and its worth, the pairs least known, and what can be relied on."""
     attrs, log, policy = report.tree.attrs, report.log, report.policy
     solved = f"{attrs['plan_draws']} draws" if attrs["plan_draws"] else "no draws"
     if not attrs["converged"]:
@@ -157,20 +157,22 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
     yield policy_table(policy)
     yield "Least known on the policy's path"
     yield least_known_table(policy)
-    yield name_table("\nWhere episodes start", _worth(attrs))
+    yield name_table("\nWhere episodes start", _headline(attrs))
+    if expert := _expert(attrs):
+        yield name_table("\nFor experts", expert)
 
 
 def policy_table(policy: xr.Dataset) -> Table:
-    """Action, worth and promise of the states that were visited most."""
+    """Action and worth of the states that were visited most."""
     acted = policy.isel(state=~policy["terminal"].values & (policy["tried"] > 0).values)
     shown = acted.isel(state=np.argsort(-acted["visits"].values, kind="stable")[:STATES_SHOWN])
     left = acted.sizes["state"] - shown.sizes["state"]
     untried = int((~policy["terminal"] & (policy["tried"] == 0)).sum())
-    notes = [f"worth: what the policy is worth or more, with posterior probability {1 - policy.attrs['level']:g}"]
+    notes = [f"worth: or more, with posterior probability {1 - policy.attrs['level']:g}, unchecked"]
     notes += [f"{left:,} more states are in the files"] * (left > 0)
     notes += [f"no action was tried in {untried:,} more states"] * (untried > 0)
     table = _table("; ".join(notes))
-    for heading in ("visits", "worth", "5% to 95%", "promise"):
+    for heading in ("visits", "worth", "5% to 95%"):
         table.add_column(heading, justify="right", no_wrap=True)
     for state in range(shown.sizes["state"]):
         row = {name: values.item() for name, values in shown.isel(state=state).reset_coords().items()}
@@ -180,7 +182,6 @@ def policy_table(policy: xr.Dataset) -> Table:
             f"{row['visits']:,}",
             _short(row["worth_quantile"]),
             f"{_short(row['worth_lower'])} to {_short(row['worth_upper'])}",
-            _short(row["promise"]),
         )
     return table
 
@@ -205,36 +206,54 @@ def _table(caption: str) -> Table:
     return table
 
 
-def _worth(attrs: Mapping[Any, Any]) -> dict[str, str]:
-    """What the policy is worth where episodes start, which number to quote, and how far it can be relied on."""
-    if "initial_promise" in attrs:
-        names = ("lower", "upper", "quantile", "quantile_lower", "quantile_upper")
-        lower, upper, quantile, low, high = (_short(attrs[f"initial_worth_{name}"]) for name in names)
-        told = {
-            "quote": f"worth {quantile} or more, with posterior probability {1 - attrs['level']:g} (Monte Carlo "
-            f"interval {low} to {high})",
-            "worth": f"{lower} to {upper} in the middle 90% of the posterior",
-            "promise": f"{_short(attrs['initial_promise'])} by the plan's own criterion, {attrs['risk']}: it chose the "
-            "policy, and is not what the policy is worth",
-        }
-    else:
-        told = {
+def _headline(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """The one number to quote, what it rests on, and how it was checked; then what else is known at the start."""
+    if "initial_bound" not in attrs:
+        return {
             "quote": "nothing: rows of the log do not go on, so it does not say where episodes start; the states above "
             "have their own worth. --start STATE says where, --gaps cut that the recording was cut off there"
         }
+    certain = f"{1 - attrs['level']:g}"
+    told = {"quote": f"this policy earns {_short(attrs['initial_bound'])} or more, with probability {certain}"}
+    if "unchecked" in attrs:
+        told["checked"] = f"no: {attrs['unchecked']}. The number is the posterior's, and as good as its prior"
+    else:
+        logs, lowered = attrs["checked_logs"], attrs["checked_lowered"]
+        told["checked"] = (
+            f"on {logs} logs like yours, from worlds in which the truth is known: {attrs['checked_kept_lowered']} kept"
+            + (
+                f" ({attrs['checked_kept']} before the number was lowered, by {_short(lowered)})"
+                if lowered > 0
+                else ", as it was computed"
+            )
+        )
+    told["if"] = (
+        "the states tell all that matters for what comes next, and the world goes on as it was while the log was made"
+    )
+    told["rewards"] = attrs["rewards"]
+    told["never seen"] = (
+        f"{100 * attrs['initial_unseen']:.2g}% of the discounted future lies behind a step that the log never saw"
+    )
+    lower, upper = (_short(attrs[f"initial_worth_{name}"]) for name in ("lower", "upper"))
+    told["posterior"] = f"{lower} to {upper} in the middle 90%, unchecked"
+    return told
+
+
+def _expert(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """Other numbers of the same policy, which are not what it is worth."""
+    told = {}
+    if "initial_promise" in attrs:
+        told["criterion"] = f"{_short(attrs['initial_promise'])} at the start by {attrs['risk']}: it chose the policy"
     guarantee = attrs.get("guarantee_level")
     if guarantee is not None:
         told["guarantee"] = (
-            f"with probability {1 - guarantee:.2g} or more the policy keeps its promise in all states at once"
+            f"under the posterior, with probability {1 - guarantee:.2g} or more the policy reaches its criterion in "
+            "all states at once (Proposition 1)"
             if guarantee < 0.995
-            else "none for the promise while next states never seen count at their average: rely on the worth"
-            if guarantee == 1 and attrs.get("elsewhere") == "mean"
-            else "none for the promise over so many uncertain rows (Proposition 1): rely on the worth"
+            else "none for the criterion over so many uncertain rows (Proposition 1)"
         )
     if attrs.get("elsewhere") == "mean":
-        told["elsewhere"] = (
-            "next states never seen count at their average, as if that were sure; --elsewhere least gives bounds"
-        )
+        told["elsewhere"] = "next states never seen count at their average, as if that were sure"
     return told
 
 

@@ -3,7 +3,9 @@
 What the dynamics are stays open; that is the posterior's part. The rules, which are ours:
 
 * The row of a pair (state, action) names the next states seen after it; all others are lumped as *elsewhere*; see
-  :mod:`bayesmdp.problems.elsewhere`.
+  :mod:`bayesmdp.problems.elsewhere`. Or each state is an outcome of each row, seen or not, and a prior says how
+  probable it is: more honest, for the shares of what was never seen are uncertain too, and as large as the square of
+  the states.
 * The reward of a transition is the mean of what it brought. What elsewhere brings depends on what rewards are paid
   for. If every state was always entered with one and the same reward, they are paid on entering: elsewhere brings the
   average (or, if elsewhere is worth the least, the smallest) over the states it stands for, in which a state never
@@ -37,7 +39,7 @@ def mdp_from_log(
     log: xr.Dataset,
     *,
     discount: float,
-    elsewhere: Literal["mean", "least", "none"] = "mean",
+    elsewhere: Literal["mean", "least", "none", "each"] = "mean",
     paid_for: Literal["auto", "entering", "acting"] = "auto",
     initial: Hashable | ArrayLike | None = None,
     name: str = "log",
@@ -49,9 +51,9 @@ def mdp_from_log(
     log : Dataset over ``step``
         As `read_log` and `collect` return it; ``terminated`` and ``truncated`` may be missing, and are then False.
     discount : float in (0, 1)
-    elsewhere : {"mean", "least", "none"}
+    elsewhere : {"mean", "least", "none", "each"}
         What a next state not seen after a pair is worth: the average, or the least, of the states not seen after it; or
-        that there is none, so that what was not seen cannot happen.
+        that there is none, so that what was not seen cannot happen; or each what it is worth.
     paid_for : {"auto", "entering", "acting"}
         Whether rewards belong to the next state or to the pair, which tells what elsewhere brings; by default the log
         is asked, as the module says.
@@ -63,7 +65,7 @@ def mdp_from_log(
     Returns
     -------
     MDP
-        On a successor table, without a transition.
+        On a successor table, without a transition; dense if `elsewhere` is ``"each"``.
 
     Raises
     ------
@@ -81,8 +83,8 @@ def mdp_from_log(
     >>> problem.successor[0, 1].tolist()  # down from the first cell: stayed, right or down, or anywhere else
     [0, 1, 4, -1]
     """
-    if elsewhere not in ("mean", "least", "none"):
-        raise ValueError(f"elsewhere must be one of mean, least, none; got {elsewhere!r}")
+    if elsewhere not in ("mean", "least", "none", "each"):
+        raise ValueError(f"elsewhere must be one of mean, least, none, each; got {elsewhere!r}")
     if paid_for not in ("auto", "entering", "acting"):
         raise ValueError(f"paid_for must be one of auto, entering, acting; got {paid_for!r}")
     rows = compress(log)
@@ -97,13 +99,17 @@ def mdp_from_log(
     entering = _entering(log, len(states)) if paid_for != "acting" else None
     if paid_for == "entering" and entering is None:
         raise ValueError("paid_for is 'entering', but some state was entered with different rewards; use 'acting'")
-    successor, reward = _table(rows, tried, entering, elsewhere)
+    successor: NDArray[np.int32] | None
+    if elsewhere == "each":
+        successor, reward = None, _each(rows, tried, entering)
+    else:
+        successor, reward = _table(rows, tried, entering, elsewhere)
     reward = np.where((untold & ~terminal)[:, None, None], float(log["reward"].min()), reward)
     return MDP(
         successor=successor,
         reward=reward,
         discount=discount,
-        elsewhere="mean" if elsewhere == "none" else elsewhere,
+        elsewhere="least" if elsewhere == "least" else "mean",
         initial=_initial(log, terminal) if initial is None else initial,
         terminal=terminal,
         available=tried | untold[:, None] | terminal[:, None],
@@ -154,6 +160,20 @@ def _entering(log: xr.Dataset, num_states: int) -> NDArray[np.float64] | None:
     bring = np.full(num_states, reward.min())
     bring[entered] = reward
     return bring if (bring[entered] == reward).all() else None
+
+
+def _each(rows: Transitions, tried: NDArray[np.bool_], entering: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """Rewards [state, action, next_state or 1]: those seen, and for the others what elsewhere would bring."""
+    if entering is not None:
+        reward = np.broadcast_to(entering, (*tried.shape, len(tried))).copy()
+    else:
+        seen, total = np.zeros(tried.shape), np.zeros(tried.shape)
+        np.add.at(seen, (rows.state, rows.action), rows.weight)
+        np.add.at(total, (rows.state, rows.action), rows.weight * rows.reward)
+        mean = np.where(tried, total / np.maximum(seen, 1), rows.reward.min())
+        reward = np.repeat(mean[..., None], len(tried), axis=-1)
+    reward[rows.state, rows.action, rows.next_state] = rows.reward
+    return reward[..., :1] if (reward == reward[..., :1]).all() else reward
 
 
 def _table(

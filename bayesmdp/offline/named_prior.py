@@ -1,10 +1,12 @@
-"""Priors by name, from this package or from a file of the user's own: the ``--prior`` of ``bayesmdp plan``.
+"""Priors by name, from this package or from a file of the user's own: the ``--prior`` and ``--rewards`` of a plan.
 
-Unless told otherwise, `dirichlet_transitions` has the concentration for which the log speaks. The choice is ours: with
-1 for each of hundreds of states the prior would outweigh most logs, and with so little that a row weighs one
-observation, what plans promise is far too much (:mod:`bayesmdp.studies.icu_sepsis`).
+Unless told otherwise the prior is the one that the log speaks for (:mod:`bayesmdp.offline.prior_from_log`), and rewards
+are what the log shows (:mod:`bayesmdp.offline.reward_models`). `dirichlet_transitions` by name has uniform rows of the
+concentration for which the log speaks. The choice is ours: with 1 for each of hundreds of states the prior would
+outweigh most logs, and with so little that a row weighs one observation, what plans promise is far too much
+(:mod:`bayesmdp.studies.icu_sepsis`).
 
-A prior of rewards stands on one of transitions: the same `dirichlet_transitions`, unless the option ``transitions``
+A prior of rewards stands on one of transitions: the one that the log speaks for, unless the option ``transitions``
 names another. That one's own options are ``transitions.OPTION``.
 """
 
@@ -14,50 +16,143 @@ import inspect
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
 
 from bayesmdp import models
 from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.foundation.user_code import from_file, needed_arguments, told_by_line
-from bayesmdp.model_reading.read_model import Model
+from bayesmdp.logs.compress import compress
+from bayesmdp.logs.covariates import covariates_of
+from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.offline.calibration import Scatter
+from bayesmdp.offline.experience import Experience, added_up
+from bayesmdp.offline.prior_from_log import prior_from_log, row_prior
+from bayesmdp.offline.reward_models import RewardScatter, reward_model
 from bayesmdp.posterior.dirichlet_evidence import FAR, WEIGHTS, best_weight, dirichlet_log_evidence, evidence_by_weight
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["make_prior"]
+__all__ = ["MadePrior", "make_prior"]
 
 TRANSITIONS = "transitions."
 """Before the options of the prior on which one of rewards stands."""
 
 
-def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, Any]) -> tuple[Model, str]:
-    """A prior by its name, and what it is called with its options.
+class MadePrior(NamedTuple):
+    """A prior for a log, with all that a check of what follows from it needs.
+
+    Attributes
+    ----------
+    model : NumPyro function of the data
+    described, rewards : str
+        What it says of transitions, and of rewards.
+    kind : str
+        Of the rewards: "known", "normal" or "bernoulli".
+    experience : Experience
+        The log, added up.
+    again : function of Experience, or None
+        Makes the prior anew for another log and returns its posterior's parameters by site, as `infer` would find them;
+        None where only `infer` can.
+    scatter : function, or None
+        How rewards scatter about their means; see `calibrate`.
+    """
+
+    model: Model
+    described: str
+    rewards: str
+    kind: str
+    experience: Experience
+    again: Callable[[Experience], dict[str, NDArray[np.float64]]] | None
+    scatter: Scatter
+
+
+def make_prior(
+    text: str, log: xr.Dataset, mdp: MDP, settings: Mapping[str, Any], *, rewards: str = "auto"
+) -> MadePrior:
+    """A prior by its name, for a log.
 
     Parameters
     ----------
     text : str
-        One of `bayesmdp.models`, or ``FILE.py:NAME``: a function of the MDP that returns a model, or itself a model,
-        which is told by its one parameter's being called ``data``.
+        ``"auto"``, one of `bayesmdp.models`, or ``FILE.py:NAME``: a function of the MDP that returns a model, or itself
+        a model, which is told by its one parameter's being called ``data``.
+    log : Dataset over ``step``
     mdp : MDP
-    rows : Transitions
-        The log.
     settings : mapping of option to value
+    rewards : str
+        "auto", "known", "normal", "bernoulli", or ``FILE.py:NAME``: a function of the MDP and a model of transitions
+        that returns a model of both.
+
+    Returns
+    -------
+    MadePrior
 
     Raises
     ------
     ValueError, TypeError
         If there is none of that name, it has no such option, needs one that is not given, or does not work.
     """
-    file, colon, name = text.rpartition(":")
-    if not colon and text.endswith(".py"):
-        raise ValueError(f"{text} may hold many functions: name one, as in {text}:prior")
-    shipped_names = list(models.PRIORS)
-    if not colon and name not in shipped_names:
-        hint = did_you_mean(name, shipped_names, otherwise=f"there are {', '.join(shipped_names)}", quoted=False)
-        raise ValueError(f"no prior {name!r}; {hint} (one of your own is FILE.py:NAME)")
-    maker = from_file(Path(file), name) if colon else models.PRIORS[name]
+    of_file = ":" in rewards or rewards.endswith(".py")
+    rows = compress(log, mdp, distinct_rewards=True)
+    experience = added_up(rows, mdp)
+    paid = reward_model(log, rows, experience, "auto" if of_file else rewards)
+    scatter = RewardScatter(paid, rows, experience)
+    base = _of_transitions(text, log, mdp, compress(log, mdp), settings)
+    # A prior that says something of rewards is left alone.
+    if base.rewarded or of_file:
+        model, told = base.model, "as the prior has them"
+        if of_file:
+            if base.rewarded:
+                raise ValueError(f"--rewards {rewards} and --prior {text} both say what rewards are; give one of them")
+            maker, file = _maker(rewards, {})
+            with told_by_line(file):
+                model = _told(maker(mdp, base.model), file)
+            told = rewards
+        return MadePrior(model, base.described, told, paid.kind, experience, None, scatter)
+
+    def again(other: Experience) -> dict[str, NDArray[np.float64]]:
+        assert base.concentration is not None
+        return {"transition": base.concentration(other) + other.counts, **paid.again(other).posterior(other)}
+
+    model = paid.wrap(mdp, base.model)
+    return MadePrior(
+        model,
+        base.described,
+        paid.described,
+        paid.kind,
+        experience,
+        None if base.concentration is None else again,
+        scatter,
+    )
+
+
+class _Transitions(NamedTuple):
+    """A model by its name: how it is described, and its concentration for a log, where rows are Dirichlet."""
+
+    model: Model
+    described: str
+    rewarded: bool = False
+    concentration: Callable[[Experience], NDArray[np.float64]] | None = None
+
+
+def _of_transitions(
+    text: str, log: xr.Dataset, mdp: MDP, rows: Transitions, settings: Mapping[str, Any]
+) -> _Transitions:
+    """The model that a name says, with its options."""
+    if text == "auto":
+        unknown = [option for option in settings if option != "ordered"]
+        if unknown:
+            raise ValueError(f"the prior by the log has no option {unknown[0]!r}; it has ordered")
+        made = prior_from_log(log, mdp, rewards="known", **settings)
+        return _Transitions(
+            made.model, made.described, concentration=lambda other: row_prior(other.counts, made.bases).concentration
+        )
+    maker, file = _maker(text, models.PRIORS)
+    name = text.rpartition(":")[2]
     parameters = list(inspect.signature(maker).parameters)
     is_model = parameters == ["data"]
     options = [] if is_model else parameters[1:]
@@ -68,28 +163,71 @@ def make_prior(text: str, mdp: MDP, rows: Transitions, settings: Mapping[str, An
     if unknown:
         raise ValueError(f"{name} has no option {unknown[0]!r}; it has {', '.join(options) or 'none'}")
     if is_model:
-        return _told(maker, file), name
+        model = _told(maker, file)
+        return _Transitions(model, name, _rewarded(model, log, mdp))
     standing = ""
     if on_transitions:
-        under = str(settings.pop("transitions", "dirichlet_transitions"))
+        under = str(settings.pop("transitions", "auto"))
         own = {option.removeprefix(TRANSITIONS): value for option, value in below.items()}
-        settings["transitions"], described = make_prior(under, mdp, rows, own)
-        standing = f" on {described}"
+        underneath = _of_transitions(under, log, mdp, rows, own)
+        settings["transitions"] = underneath.model
+        standing = f" on {underneath.described}"
     _refuse_incomplete(maker, name, settings)
     shipped = maker is models.dirichlet_transitions
     evidence = evidence_by_weight(rows, mdp) if shipped else {}
-    if shipped and "concentration" not in settings:
+    by_evidence = shipped and "concentration" not in settings
+    if by_evidence:
         settings = {"concentration": best_weight(evidence) / mdp.num_states}
     with told_by_line(file):
         model = maker(mdp, **settings)
     if not callable(model):
         raise TypeError(f"{text} returned a {type(model).__name__}; it must return a model, a function of data")
-    model = _told(model, file) if colon else model
+    model = _told(model, file) if file else model
     shown = ", ".join(
         f"{option}={f'{v:.4g}' if isinstance(v, float) else v}" for option, v in settings.items() if not callable(v)
     )
     described = (f"{name}({shown})" if shown else name) + standing
-    return model, described + (_by_the_log(mdp, rows, evidence, settings["concentration"]) if shipped else "")
+    described += _by_the_log(mdp, rows, evidence, settings["concentration"]) if shipped else ""
+    fixed = np.asarray(settings["concentration"], float) if shipped and not by_evidence else None
+
+    def concentration(other: Experience) -> NDArray[np.float64]:
+        shape = mdp.num_states, mdp.num_actions, mdp.num_outcomes
+        if fixed is not None and fixed.ndim:
+            return np.broadcast_to(fixed, shape)
+        each = float(fixed) if fixed is not None else best_weight(evidence_by_weight(_as_rows(other), mdp)) / shape[0]
+        return np.broadcast_to(each * np.asarray(mdp.outcome_size), shape)
+
+    return _Transitions(
+        model,
+        described,
+        on_transitions or (bool(file) and _rewarded(model, log, mdp)),
+        concentration if shipped else None,
+    )
+
+
+def _maker(text: str, shipped: Mapping[str, Callable[..., Any]]) -> tuple[Callable[..., Any], str]:
+    """The function of a name, or of FILE.py:NAME, and its file."""
+    file, colon, name = text.rpartition(":")
+    if not colon and text.endswith(".py"):
+        raise ValueError(f"{text} may hold many functions: name one, as in {text}:prior")
+    if colon:
+        return from_file(Path(file), name), file
+    if name not in shipped:
+        hint = did_you_mean(name, list(shipped), otherwise=f"there are {', '.join(shipped)}", quoted=False)
+        raise ValueError(f"no prior {name!r}; {hint} (one of your own is FILE.py:NAME)")
+    return shipped[name], ""
+
+
+def _rewarded(model: Model, log: xr.Dataset, mdp: MDP) -> bool:
+    """Whether a model of the user's own looks at rewards."""
+    return read(model, mdp.outcome_dim, covariates_of(log)).rewarded
+
+
+def _as_rows(experience: Experience) -> Transitions:
+    """The transitions seen, without their rewards."""
+    state, action, outcome = (place.astype(np.int32) for place in np.nonzero(experience.counts))
+    weight = experience.counts[state, action, outcome]
+    return Transitions(state, action, outcome, np.zeros(len(weight)), weight)
 
 
 def _refuse_incomplete(found: Callable[..., Any], name: str, settings: Mapping[str, Any]) -> None:

@@ -1,8 +1,9 @@
 """From logged transitions to a cautious policy: the work of ``bayesmdp plan``.
 
 The log becomes a problem whose dynamics are open (:mod:`bayesmdp.logs.problem_from_log`), a prior and the log a
-posterior, and the posterior a plan. Beside what the plan promises stands what its policy is worth under posterior draws
-that the plan has not seen, for a policy looks better under the draws it was chosen with.
+posterior, and the posterior a plan. What the policy is worth is judged under posterior draws that the plan has not
+seen, for a policy looks better under the draws it was chosen with; and the one number that is promised of it is checked
+on logs like this one before it is said (:mod:`bayesmdp.offline.calibration`).
 
 The *path* is our word for the states that the policy reaches from where episodes start, by transitions that were seen.
 """
@@ -17,15 +18,19 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
+from scipy import sparse
 
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
-from bayesmdp.logs.log import as_labels
+from bayesmdp.logs.log import as_labels, label_set
 from bayesmdp.logs.problem_from_log import mdp_from_log
 from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
-from bayesmdp.offline.named_prior import make_prior
+from bayesmdp.offline.calibration import AFFORDABLE, Calibration, Pipeline, calibrate, layout_of
+from bayesmdp.offline.experience import Experience
+from bayesmdp.offline.named_prior import MadePrior, make_prior
 from bayesmdp.planning import plan
+from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.posterior_value import order_interval, value_draws
 from bayesmdp.planning.risk import Risk, offered
 from bayesmdp.planning.risk_names import risk_from_text
@@ -38,6 +43,12 @@ __all__ = ["Report", "plan_log"]
 
 DRAWS_BYTES = 2**31
 """Refuse draws of the transition probabilities that take more: several copies of them are made."""
+
+EACH = 50_000
+"""States times actions times states up to which each state is by itself an outcome of each pair."""
+
+STEPS = 100_000
+"""Discounted steps at most: those that come later count nothing."""
 
 
 class Report(NamedTuple):
@@ -53,7 +64,10 @@ class Report(NamedTuple):
         of the chosen pair, ``promise``, ``worth_lower`` and ``worth_upper`` (5% and 95% posterior quantiles of the
         policy's value), ``worth_quantile`` (that at the risk's level) with ``worth_quantile_lower`` and
         ``worth_quantile_upper`` (its 95% Monte Carlo interval), ``on_path``, ``terminal``. Attrs: the same at the
-        initial distribution, as ``initial_promise``; not where gaps of the log leave open where episodes start.
+        initial distribution, as ``initial_promise``; and ``initial_bound``, the number to quote, with ``checked_logs``,
+        ``checked_kept`` (before it was lowered), ``checked_lowered`` (by how much) and ``checked_kept_lowered``, or
+        ``unchecked``, why not; and ``initial_unseen``, the share of the discounted future that lies behind the first
+        step which the log never saw. None of these where gaps of the log leave open where episodes start.
     tree : DataTree
         Groups ``plan``, ``policy``, ``problem`` and those of the posterior; what was asked for as attrs.
     """
@@ -68,13 +82,15 @@ def plan_log(
     *,
     risk: str = "quantile:0.1",
     discount: float = 0.99,
-    prior: str = "dirichlet_transitions",
+    prior: str = "auto",
     settings: Mapping[str, Any] | None = None,
-    elsewhere: str = "mean",
+    rewards: str = "auto",
+    elsewhere: str = "auto",
     initial: Hashable | None = None,
     quantile: str = "draws",
     draws: int = 200,
     seed: int = 0,
+    calibration: int = 30,
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Plan from a log, and say what the policy is worth.
@@ -87,8 +103,12 @@ def plan_log(
     discount : float
     prior, settings
         As for `make_prior`.
-    elsewhere : {"mean", "least", "none"}
-        As for `mdp_from_log`.
+    rewards : {"auto", "known", "normal", "bernoulli"} or "FILE.py:NAME"
+        What rewards are, by default what the log shows (:mod:`bayesmdp.offline.reward_models`); or a function of the
+        MDP and a model of transitions, which returns a model of both.
+    elsewhere : {"auto", "mean", "least", "none", "each"}
+        As for `mdp_from_log`; by default ``"each"`` for up to 50,000 triples of a state, an action and a next state,
+        and ``"mean"`` beyond.
     initial : label, optional
         The state in which episodes start; by default where those of the log do, if it tells.
     quantile : {"draws", "exact"}
@@ -96,6 +116,9 @@ def plan_log(
     draws : int
         To plan with, and as many others to judge by.
     seed : int
+    calibration : int
+        Logs to check the promise on, for each of two worlds; 0 for none. Nothing is checked where the posterior has no
+        closed form, or draws are too large for it (`AFFORDABLE`).
     say : function of str
         Told what is being done.
 
@@ -117,18 +140,23 @@ def plan_log(
     ['right', 'right', 'right', 'right', 'right', 'right']
     """
     measure = risk_from_text(risk)
-    mdp = mdp_from_log(log, discount=discount, elsewhere=elsewhere, initial=initial)  # type: ignore[arg-type] # checked there
+    mdp = _problem_of(log, discount, elsewhere, initial)
     _check_memory(mdp, draws)
-    rows = compress(log, mdp)
-    model, described = make_prior(prior, mdp, rows, settings or {})
-    say(f"posterior of {described}")
-    posterior, planning, fresh = _posterior(model, log, mdp, draws, seed)
+    made = make_prior(prior, log, mdp, settings or {}, rewards=rewards)
+    say(f"posterior of {made.described}")
+    posterior, planning, fresh = _posterior(made.model, log, mdp, draws, seed)
     say(f"planning with {measure}")
     planned = plan(planning, mdp, measure, quantile=quantile, strict=False)  # type: ignore[arg-type] # checked there
     say("worth of the policy under fresh draws")
     starts_known = initial is not None or bool(log.attrs.get("starts_known", log.attrs.get("ordered", 1)))
     values = value_draws(fresh, mdp, planned["policy"])
-    policy = _policy(mdp, rows, planned, values, _level(measure), starts_known=starts_known)
+    level = _level(measure)
+    rows = compress(log, mdp)
+    policy = _policy(mdp, rows, planned, values, level, starts_known=starts_known)
+    if starts_known:
+        checked = _checked(made, posterior, log, mdp, measure, level, quantile, draws, calibration, seed, say)
+        policy.attrs |= _promised(policy.attrs["initial_worth_quantile"], checked)
+        policy.attrs["initial_unseen"] = _unseen(mdp, made.experience, fresh, planned["policy"])
     counts = _counts(log, mdp, rows)
     attrs = {
         "made_by": "bayesmdp plan",
@@ -137,8 +165,9 @@ def plan_log(
         "log": json.dumps(counts),
         "risk": planned.attrs["risk"],
         "discount": mdp.discount,
-        "prior": described,
-        "elsewhere": elsewhere,
+        "prior": made.described,
+        "rewards": made.rewards,
+        "elsewhere": "each" if mdp.successor is None else elsewhere.replace("auto", "mean"),
         "draws": draws,
         "plan_draws": planned.attrs["num_draws"],
         **{
@@ -155,6 +184,93 @@ def plan_log(
     tree = xr.DataTree.from_dict({"plan": planned, "policy": policy, "problem": _problem(mdp), **groups})
     tree.attrs = attrs
     return Report(counts, policy, tree)
+
+
+def _problem_of(log: xr.Dataset, discount: float, elsewhere: str, initial: Hashable | None) -> MDP:
+    """The problem that the log describes, with every state an outcome of every pair where that is affordable."""
+    if elsewhere == "auto":
+        states, actions = len(label_set(log, "states")), len(label_set(log, "actions"))
+        elsewhere = "each" if states**2 * actions <= EACH else "mean"
+    # Both are checked there.
+    return mdp_from_log(log, discount=discount, elsewhere=elsewhere, initial=initial)  # type: ignore[arg-type]
+
+
+def _checked(
+    made: MadePrior,
+    posterior: xr.DataTree,
+    log: xr.Dataset,
+    mdp: MDP,
+    measure: Risk,
+    level: float,
+    quantile: str,
+    draws: int,
+    calibration: int,
+    seed: int,
+    say: Callable[[str], None],
+) -> Calibration | str:
+    """The check of the promise on logs like this one, or why there is none."""
+    if not calibration:
+        return "asked not to be"
+    if made.again is None or posterior.attrs["engine"] != "exact":
+        return "only a posterior of independent Dirichlet rows can be made again quickly for other logs"
+    if draws * mdp.num_states * mdp.num_actions * mdp.num_outcomes > AFFORDABLE:
+        return "the problem is large, and each of the logs would take as long as this one"
+    if quantile == "exact":
+        measure = DirichletQuantile(measure.level)  # type: ignore[attr-defined] # plan has refused the others
+    pipeline = Pipeline(mdp, made.again, layout_of(made.kind), measure, level, draws)
+    say(f"checking the promise on {2 * calibration} logs like this one")
+    truncated = float(log["truncated"].mean()) if "truncated" in log else 0.0
+    return calibrate(pipeline, made.experience, made.scatter, truncated=truncated, logs=calibration, seed=seed)
+
+
+def _promised(bound: float, checked: Calibration | str) -> dict[str, Any]:
+    """What is promised at the start, as attrs: `bound` and how it was checked."""
+    if isinstance(checked, str):
+        return {"initial_bound": bound, "unchecked": checked}
+    return {
+        "initial_bound": bound - checked.lowered,
+        "checked_logs": checked.logs,
+        "checked_kept": checked.kept,
+        "checked_lowered": checked.lowered,
+        "checked_kept_lowered": checked.kept_lowered,
+        "checked_worlds": json.dumps(checked.by_world),
+    }
+
+
+def _unseen(mdp: MDP, experience: Experience, fresh: xr.DataTree, policy: xr.DataArray) -> float:
+    """The share of the discounted future that lies behind the first step which the log never saw.
+
+    Under the posterior mean of the kernel, from where episodes start. Unseen is a next state that never followed a
+    pair, or a pair never tried.
+    """
+    state, position = np.arange(mdp.num_states), {label: i for i, label in enumerate(mdp.actions)}
+    chosen = np.array([position[label] for label in policy.values.tolist()])
+    drawn = fresh["posterior"].to_dataset()["transition"].values
+    rows = drawn.reshape(-1, *drawn.shape[-3:])[:, state, chosen].mean(0)
+    seen = np.where(experience.counts[state, chosen] > 0, rows, 0)
+    every, before = (float(mdp.initial @ _discounted_steps(mdp, kept, chosen)) for kept in (rows, seen))
+    return max(0.0, 1 - before / every) if every > 0 else 0.0
+
+
+def _discounted_steps(mdp: MDP, rows: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Expected discounted number of steps [state] until an episode ends, or the rows [state, outcome] do not go on."""
+    size = mdp.num_states
+    every = np.broadcast_to(np.arange(size), rows.shape)
+    entered = every if mdp.successor is None else mdp.successor[np.arange(size), chosen].astype(np.int64)
+    state = np.broadcast_to(np.arange(size)[:, None], rows.shape)
+    named = entered >= 0
+    shape = size, size
+    chain = sparse.csc_array((rows[named] * ~mdp.terminal[entered[named]], (state[named], entered[named])), shape=shape)
+    # Elsewhere is spread over all states.
+    lumped = np.where(named, 0, rows).sum(-1)
+    live = (~mdp.terminal).astype(float)
+    steps = live.copy()
+    for _ in range(STEPS):
+        after = live * (1 + (mdp.discount or 1) * (chain @ steps + lumped * (live * steps).mean()))
+        if np.abs(after - steps).max() <= 1e-9 * after.max():
+            break
+        steps = after
+    return steps
 
 
 def _check_memory(mdp: MDP, draws: int) -> None:
@@ -246,10 +362,10 @@ def _policy(
 
 def _path(mdp: MDP, rows: Transitions, chosen: NDArray[np.int64], start: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Mark the states that the policy reaches from where episodes may start, by transitions that were seen."""
-    assert mdp.successor is not None
     taken = rows.action == chosen[rows.state]
-    source = rows.state[taken]
-    target = mdp.successor[source, rows.action[taken], rows.next_state[taken]]
+    source, target = rows.state[taken], rows.next_state[taken]
+    if mdp.successor is not None:
+        target = mdp.successor[source, rows.action[taken], target]
     reached, before = start.copy(), 0
     while before < int(reached.sum()):
         before = int(reached.sum())
@@ -259,12 +375,12 @@ def _path(mdp: MDP, rows: Transitions, chosen: NDArray[np.int64], start: NDArray
 
 def _problem(mdp: MDP) -> xr.Dataset:
     """Return the problem that the plan was made for, enough to make the MDP again."""
-    assert mdp.successor is not None
-    outcome = "outcome" if mdp.reward.shape[-1] > 1 else "one"
+    outcome = mdp.outcome_dim if mdp.reward.shape[-1] > 1 else "one"
+    table = {} if mdp.successor is None else {"successor": (("state", "action", "outcome"), mdp.successor)}
     return xr.Dataset(
         {
             "reward": (("state", "action", outcome), mdp.reward),
-            "successor": (("state", "action", "outcome"), mdp.successor),
+            **table,
             "available": (("state", "action"), mdp.available),
             "terminal": ("state", mdp.terminal),
             "initial": ("state", mdp.initial),

@@ -47,7 +47,7 @@ from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.problem import Problem
 
-__all__ = ["plan"]
+__all__ = ["plan", "solve_draws"]
 
 SOLVERS = {"policy_iteration": policy_iteration, "value_iteration": value_iteration}
 AVERAGE_SOLVERS = {"policy_iteration": average_policy_iteration, "value_iteration": relative_value_iteration}
@@ -164,7 +164,7 @@ def _plan_finite(
     else:
         draws = read_draws(read_dataset(posterior), mdp)
     with jax.enable_x64(True):
-        solved = _solve(mdp.problem, draws, risk, tolerance, max_iterations, solver=solver)
+        solved = solve_draws(mdp.problem, draws, risk, tolerance, max_iterations, solver=solver)
         solved = jax.device_get(solved)
     if strict and not solved.converged:
         raise RuntimeError(
@@ -184,7 +184,10 @@ PLANNERS = {"finite": _plan_finite}
 
 
 @partial(jax.jit, static_argnames="solver")
-def _solve(problem: Problem, draws: Draws, risk: Risk, tolerance: float, max_iterations: int, *, solver: str) -> Plan:
+def solve_draws(
+    problem: Problem, draws: Draws, risk: Risk, tolerance: float, max_iterations: int, *, solver: str
+) -> Plan:
+    """Solve on arrays, by one of `SOLVERS`: what `plan` compiles."""
     if problem.stage is not None:
         return backward_induction(problem, draws, risk)
     return SOLVERS[solver](problem, draws, risk, tolerance=tolerance, max_iterations=max_iterations)

@@ -41,7 +41,7 @@ from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
 from bayesmdp.problems.problem import Problem
 
-__all__ = ["downside_exposure", "order_interval", "quantile_value", "value_draws"]
+__all__ = ["downside_exposure", "order_interval", "quantile_value", "value_draws", "values_under"]
 
 
 def value_draws(posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
@@ -70,7 +70,7 @@ def value_draws(posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | Arr
     """
     draws, chosen = _inputs(posterior, mdp, policy)
     with jax.enable_x64(True):
-        values = np.asarray(_values(mdp.problem, draws, chosen))
+        values = np.asarray(values_under(mdp.problem, draws, chosen))
     if not np.isfinite(values).all():
         raise RuntimeError(f"the policy's value under draw {np.argwhere(~np.isfinite(values))[0][0]} was not found")
     coords = {"draw": np.arange(len(values)), "state": label_array(mdp.states)}
@@ -199,7 +199,7 @@ def downside_exposure(
     loss = number("loss", loss)
     draws, chosen = _inputs(posterior, mdp, policy)
     with jax.enable_x64(True):
-        gap = np.asarray(_best_values(mdp.problem, draws) - _values(mdp.problem, draws, chosen))
+        gap = np.asarray(_best_values(mdp.problem, draws) - values_under(mdp.problem, draws, chosen))
     # Two solves of one system may differ by rounding; a loss of exactly `loss` counts.
     slack = 1e-9 * (1 + np.abs(gap).max())
     return xr.DataArray((gap >= loss - slack).mean(0), {"state": label_array(mdp.states)}, ("state",), "exposure")
@@ -225,7 +225,7 @@ INPUTS = {"finite": _finite_inputs}
 
 
 @jax.jit
-def _values(problem: Problem, draws: Draws, policy: Num[Array, "state ..."]) -> Float[Array, "draw state"]:
+def values_under(problem: Problem, draws: Draws, policy: Num[Array, "state ..."]) -> Float[Array, "draw state"]:
     """Return values [draw, state], one draw after the other, so that memory does not grow with their number."""
     evaluated = policy_evaluation if problem.stage is None else episode_value
     return _over_draws(draws, lambda p, r: evaluated(problem, p, r, policy))

@@ -8,7 +8,7 @@ import bayesmdp as bm
 from bayesmdp.planning import Draws, Mean, Quantile, plan, policy_iteration
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
-from bayesmdp.planning.plan import _solve
+from bayesmdp.planning.plan import solve_draws
 from bayesmdp.planning.posterior_draws import read_draws
 from tests import oracles
 from tests.statistical import threshold
@@ -107,14 +107,14 @@ def test_drawn_rewards(dims):
 
 def test_nothing_is_compiled_anew_for_other_numbers():
     plan(river_posterior(), RIVER, Quantile(0.2))
-    before = _solve._cache_size()
+    before = solve_draws._cache_size()
     for level in (0.1, np.float32(0.5), 0.9):
         plan(river_posterior(), RIVER, Quantile(level), tolerance=1e-6, max_iterations=500)
     plan(river_posterior(draws=river_draws(3)), RIVER.replace(discount=0.9), Quantile(0.2))
-    assert _solve._cache_size() == before
+    assert solve_draws._cache_size() == before
     plan(river_posterior(), RIVER, Quantile(np.full((6, 2), 0.2)))
     plan(river_posterior(), RIVER, Quantile(np.full((6, 2), 0.7)))
-    assert _solve._cache_size() <= before + 1
+    assert solve_draws._cache_size() <= before + 1
 
 
 def test_a_plan_survives_a_file(tmp_path):
@@ -393,7 +393,7 @@ def test_wrong_draws_far_behind_are_found(monkeypatch):
 
 def test_exact_plans_compile_once():
     plan(dirichlet_posterior(river_concentration()), RIVER, Quantile(0.2), quantile="exact")
-    before = _solve._cache_size()
+    before = solve_draws._cache_size()
     for level in (0.1, 0.7):
         plan(dirichlet_posterior(3 * river_concentration()), RIVER, Quantile(level), quantile="exact", tolerance=1e-6)
-    assert _solve._cache_size() == before
+    assert solve_draws._cache_size() == before

@@ -1,0 +1,324 @@
+"""Whether a promise is kept: the whole way from a log to a promise, tried on logs like the one at hand.
+
+A posterior quantile of a policy's value is a promise as good as its prior, and the prior was chosen by the same log, as
+was the policy, which is the one that luck favoured. So before it is said, the promise is checked from outside: in a
+world whose truth is known, logs of the same length are made by the same behaviour, each goes all the way (the prior is
+chosen, a plan made, its bound computed from fresh draws), and what the policy is truly worth there is compared. The
+bound is lowered by what it over-promised, so that it would have been kept at its level in each of two worlds:
+
+    as seen      the frequencies of the log, where what was not seen cannot happen and what was lucky stays so
+    as believed  the mean of the posterior, in which everything that the prior allows happens now and then
+
+With B logs of a world the excess ``bound - truth`` that is the ceil((1 - level) (B + 1))-th smallest is taken, the rank
+at which a further log of that world would be kept with probability 1 - level (exchangeability), and the larger of the
+two worlds', if it is positive. The truth is neither of the two worlds, so this is a check and no proof; what it is
+worth the study ``kept-promises`` measures. That it is done so is ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmdp.offline.experience import Experience
+from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
+from bayesmdp.planning.operators import Draws
+from bayesmdp.planning.plan import solve_draws
+from bayesmdp.planning.posterior_value import values_under
+from bayesmdp.planning.risk import Risk
+from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
+from bayesmdp.posterior.closed_forms.families import FAMILIES
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.problem import Problem
+
+__all__ = ["AFFORDABLE", "Calibration", "Pipeline", "World", "calibrate", "layout_of", "promised", "true_worth"]
+
+AFFORDABLE = 4_000_000
+"""Numbers in the draws of one plan above which a promise is not checked unless asked for: that would take minutes."""
+
+type Parameters = dict[str, NDArray[np.float64]]
+
+type Scatter = Callable[
+    [np.random.Generator, NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]
+]
+"""Of a generator, states, actions and mean rewards [log]: rewards of these means that scatter as those of a log do."""
+
+
+class Pipeline(NamedTuple):
+    """The way from sums of a log to a promise, as it is gone for the log at hand and for others like it.
+
+    Attributes
+    ----------
+    problem : MDP
+    posterior : function of Experience
+        Returns parameters by site.
+    layout : Layout
+        Of the sites.
+    risk : Risk
+        What the plan is the best for.
+    level : float
+        The promise is to be broken no more often.
+    draws : int
+    """
+
+    problem: MDP
+    posterior: Callable[[Experience], Parameters]
+    layout: Layout
+    risk: Risk
+    level: float
+    draws: int
+
+
+class World(NamedTuple):
+    """A truth that logs are made of.
+
+    Attributes
+    ----------
+    name : str
+    transition : array [state, action, outcome]
+    reward : array [state, action, outcome or 1]
+        Means.
+    """
+
+    name: str
+    transition: NDArray[np.float64]
+    reward: NDArray[np.float64]
+
+
+class Calibration(NamedTuple):
+    """How a promise did.
+
+    Attributes
+    ----------
+    logs : int
+        In all, the same number of each world.
+    kept : int
+        Of the bounds as they are computed.
+    lowered : float
+        How much the bound is lowered.
+    kept_lowered : int
+        Of the bounds lowered by so much.
+    by_world : dict of (kept, excess) by name
+    """
+
+    logs: int
+    kept: int
+    lowered: float
+    kept_lowered: int
+    by_world: dict[str, tuple[int, float]]
+
+
+def layout_of(rewards: str) -> Layout:
+    """Return the layout of Dirichlet rows and of rewards by pair of a kind: what `infer` finds."""
+    families = {"known": (), "bernoulli": ("Beta",), "normal": ("Normal",)}[rewards]
+    drawn = tuple((("reward",), FAMILIES[family]) for family in families)
+    return Layout(((("transition",), FAMILIES["Dirichlet"]), *drawn), ())
+
+
+def calibrate(
+    pipeline: Pipeline,
+    experience: Experience,
+    scatter: Scatter,
+    *,
+    truncated: float,
+    logs: int,
+    seed: int,
+) -> Calibration:
+    """Check a promise on logs like the one at hand.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    experience : Experience
+        Of the log at hand.
+    scatter : Scatter
+    truncated : float
+        Share of steps after which the recording begins anew.
+    logs : int
+        For each world.
+    seed : int
+
+    Returns
+    -------
+    Calibration
+    """
+    rng = np.random.default_rng([seed, 23])
+    worlds = _worlds(pipeline, experience)
+    steps = int(experience.tries.sum())
+    made = _logs_like(rng, pipeline.problem, worlds, experience.tries, scatter, truncated, logs, steps)
+    by_world: dict[str, tuple[int, float]] = {}
+    excess = np.empty((len(worlds), logs))
+    for i, world in enumerate(worlds):
+        for j in range(logs):
+            bound, policy = promised(pipeline, made[i * logs + j], seed=int(rng.integers(2**31)))
+            excess[i, j] = bound - true_worth(pipeline.problem, world, policy)
+        rank = min(int(np.ceil((1 - pipeline.level) * (logs + 1))), logs)
+        by_world[world.name] = int((excess[i] <= _rounding(excess[i])).sum()), float(np.sort(excess[i])[rank - 1])
+    lowered = max(0.0, *(taken for _, taken in by_world.values()))
+    kept = sum(kept for kept, _ in by_world.values())
+    return Calibration(excess.size, kept, lowered, int((excess <= lowered + _rounding(excess)).sum()), by_world)
+
+
+def _rounding(excess: NDArray[np.float64]) -> float:
+    """A promise that is off by rounding is kept."""
+    return 1e-9 * float(1 + np.abs(excess).max())
+
+
+def promised(pipeline: Pipeline, log: Experience, seed: int) -> tuple[float, NDArray[np.int64]]:
+    """Go the way that the log at hand goes: the prior, the plan, and its policy's value under fresh draws.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    log : Experience
+    seed : int
+
+    Returns
+    -------
+    bound : float
+        The quantile, at the pipeline's level, of the policy's value at the start.
+    policy : int array [state]
+    """
+    problem, parameters = pipeline.problem, pipeline.posterior(log)
+    tried = log.tries > 0
+    untold = ~tried.any(-1) & ~problem.terminal
+    arrays = problem.problem._replace(available=tried | untold[:, None] | problem.terminal[:, None])
+    least = problem.reward[problem.available].min() if problem.available.any() else 0.0
+    known = np.where(untold[:, None, None], least, problem.reward)
+    planning = (
+        Draws(parameters["transition"][None], known)
+        if isinstance(pipeline.risk, DirichletQuantile)
+        else _draws(parameters, pipeline, known, seed)
+    )
+    with jax.enable_x64(True):
+        solved = solve_draws(arrays, planning, pipeline.risk, 1e-10, 1_000_000, solver="policy_iteration")
+        policy = np.asarray(solved.policy, np.int64)
+    values = _fresh_values(parameters, pipeline, arrays, known, policy, seed + 1)
+    rank = min(max(int(np.ceil(pipeline.level * len(values))), 1), len(values))
+    return float(np.sort(values)[rank - 1]), policy
+
+
+def _fresh_values(
+    parameters: Parameters,
+    pipeline: Pipeline,
+    arrays: Problem,
+    known: NDArray[np.float64],
+    policy: NDArray[np.int64],
+    seed: int,
+) -> NDArray[np.float64]:
+    """A policy's value at the start [draw], under draws that it was not chosen with."""
+    problem = pipeline.problem
+    if problem.successor is not None:
+        with jax.enable_x64(True):
+            values = values_under(arrays, _draws(parameters, pipeline, known, seed), policy)
+        return np.asarray(values) @ problem.initial
+    # Where outcomes are states, draws of the policy's own rows are enough, and their systems are solved together.
+    state = np.arange(problem.num_states)
+    own = {name: values[state, policy] for name, values in parameters.items()}
+    drawn = exact_draws(own, pipeline.layout, pipeline.draws, seed, None)
+    rows = drawn["transition"]
+    reward = drawn["reward"] if "reward" in drawn else (rows * known[state, policy]).sum(-1)
+    live = ~problem.terminal
+    system = np.eye(len(state)) - (problem.discount or 1) * live[:, None] * rows * live
+    return np.asarray(np.linalg.solve(system, (live * reward)[..., None])[..., 0] @ problem.initial)
+
+
+def _draws(parameters: Parameters, pipeline: Pipeline, known: NDArray[np.float64], seed: int) -> Draws:
+    """Draws of a posterior, with the rewards drawn or `known`."""
+    drawn = exact_draws(parameters, pipeline.layout, pipeline.draws, seed, None)
+    return Draws(drawn["transition"], drawn["reward"][..., None] if "reward" in drawn else known)
+
+
+def _worlds(pipeline: Pipeline, experience: Experience) -> tuple[World, World]:
+    """The two worlds that the module names."""
+    problem, parameters = pipeline.problem, pipeline.posterior(experience)
+    tried = (experience.tries > 0)[..., None]
+    rows = parameters["transition"] / parameters["transition"].sum(-1, keepdims=True)
+    seen = np.where(tried, experience.counts / np.maximum(experience.tries, 1)[..., None], rows)
+    believed = frequent = problem.reward
+    if "reward" in parameters:
+        (family,) = (family for names, family in pipeline.layout.sites if names == ("reward",))
+        of_mean = {"Beta": lambda own: own[..., :1] / own.sum(-1, keepdims=True), "Normal": lambda own: own[..., :1]}
+        believed = of_mean[family.name](parameters["reward"])
+        frequent = np.where(tried, experience.reward_mean[..., None], believed)
+    return World("as seen", seen, frequent), World("as believed", rows, believed)
+
+
+def _logs_like(
+    rng: np.random.Generator,
+    problem: MDP,
+    worlds: tuple[World, ...],
+    tries: NDArray[np.float64],
+    scatter: Scatter,
+    truncated: float,
+    logs: int,
+    steps: int,
+) -> list[Experience]:
+    """Logs by the behaviour of `tries`, first those of the first world: all of them step by step together."""
+    kernel = np.stack([world.transition for world in worlds]).cumsum(-1)
+    reward = np.stack([world.reward for world in worlds])
+    behaviour = np.where(tries.any(-1, keepdims=True), tries, problem.available).astype(float)
+    behaviour = np.where(behaviour.any(-1, keepdims=True), behaviour, 1).cumsum(-1)
+    start = problem.initial.cumsum()
+    world = np.repeat(np.arange(len(worlds)), logs)
+    each = np.arange(len(world))
+    counts = np.zeros((len(world), *kernel.shape[1:]))
+    number, mean, square = (np.zeros((len(world), *tries.shape)) for _ in range(3))
+
+    def begun() -> NDArray[np.int64]:
+        return np.searchsorted(start, rng.random(len(world)) * start[-1], side="right")
+
+    state = begun()
+    for _ in range(steps):
+        action = _chosen(rng, behaviour[state])
+        outcome = _chosen(rng, kernel[world, state, action])
+        at = each, state, action
+        counts[(*at, outcome)] += 1
+        paid = reward[world, state, action, outcome if reward.shape[-1] > 1 else 0]
+        paid = scatter(rng, state, action, paid)
+        # Welford's update: the mean, and the squares about it, without cancellation.
+        number[at] += 1
+        apart = paid - mean[at]
+        mean[at] += apart / number[at]
+        square[at] += apart * (paid - mean[at])
+        state = _entered(rng, problem, state, action, outcome)
+        anew = problem.terminal[state] | (rng.random(len(world)) < truncated)
+        if anew.any():
+            state = np.where(anew, begun(), state)
+    return [Experience(counts[i], mean[i], square[i]) for i in each]
+
+
+def _chosen(rng: np.random.Generator, cumulative: NDArray[np.float64]) -> NDArray[np.int64]:
+    """One index of each row [row, index] of cumulative weights."""
+    return np.asarray((cumulative <= rng.random(len(cumulative))[:, None] * cumulative[:, -1:]).sum(-1))
+
+
+def _entered(
+    rng: np.random.Generator,
+    problem: MDP,
+    state: NDArray[np.int64],
+    action: NDArray[np.int64],
+    outcome: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """The next states; elsewhere is any state, for few are named."""
+    if problem.successor is None:
+        return outcome
+    entered = problem.successor[state, action, outcome].astype(np.int64)
+    return np.where(entered < 0, rng.integers(problem.num_states, size=len(entered)), entered)
+
+
+def true_worth(problem: MDP, world: World, policy: NDArray[np.int64]) -> float:
+    """What a policy is truly worth at the start of a world."""
+    if problem.successor is None:
+        state, live = np.arange(problem.num_states), ~problem.terminal
+        rows, reward = world.transition[state, policy], world.reward[state, policy]
+        paid = reward[:, 0] if reward.shape[-1] == 1 else (rows * reward).sum(-1)
+        system = np.eye(len(state)) - (problem.discount or 1) * live[:, None] * rows * live
+        return float(np.linalg.solve(system, live * paid) @ problem.initial)
+    with jax.enable_x64(True):
+        value = values_under(problem.problem, Draws(world.transition[None], world.reward), policy)[0]
+    return float(np.asarray(value) @ problem.initial)

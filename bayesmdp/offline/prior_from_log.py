@@ -1,0 +1,183 @@
+"""The prior that a log speaks for: one NumPyro model of its transitions and, where they are unknown, of its rewards.
+
+    transition[s, a, :] ~ Dirichlet(weight base[s, a, :])
+
+Candidates for `base` are in :mod:`bayesmdp.offline.base_rows`; the weight is how many observations a row of the prior
+counts as. Under each pair of the two the log has an *evidence*, the probability that the prior and the steps before
+gave to what then happened (Dirichlet-multinomial, in closed form). Where it does not decide, candidates share: the base
+is the mean of the candidates' and the weight the mean of its logarithm, both by evidence, so that what comes out is
+still Dirichlet, and its posterior exact. A base that was made of M other steps is itself uncertain, by about as much as
+a row of M observations: a weight W counts as ``1 / (1 / W + 1 / M)``. All of this is empirical Bayes, and the choice is
+ours; that hyperparameters are then taken as known is one of the things that the check of a promise
+(:mod:`bayesmdp.offline.calibration`) makes up for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import gammaln, softmax
+
+from bayesmdp import models
+from bayesmdp.logs.compress import compress
+from bayesmdp.model_reading.read_model import Model
+from bayesmdp.offline.base_rows import BaseRows, base_rows_for
+from bayesmdp.offline.experience import added_up
+from bayesmdp.offline.reward_models import RewardModel, reward_model
+from bayesmdp.problems.mdp import MDP
+
+__all__ = ["LogPrior", "RowPrior", "prior_from_log", "row_prior"]
+
+WEIGHTS = np.array([0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000])
+"""Weights of a row, in observations: half a decade apart, since evidence is flat near its top."""
+
+
+class RowPrior(NamedTuple):
+    """A Dirichlet prior of rows, and how it was come by.
+
+    Attributes
+    ----------
+    concentration : array [state, action, outcome]
+    weight : float
+        Observations that a row counts as, before its base's own uncertainty.
+    log_evidence : dict of float by candidate
+        That of its best weight.
+    share : dict of float by candidate
+    """
+
+    concentration: NDArray[np.float64]
+    weight: float
+    log_evidence: dict[str, float]
+    share: dict[str, float]
+
+    @property
+    def described(self) -> str:
+        """Which candidates, and how much a row weighs."""
+        best = sorted(self.share.items(), key=lambda item: -item[1])
+        named = [f"{name} {share:.0%}" if best[0][1] < 0.995 else name for name, share in best if share >= 0.005]
+        return f"Dirichlet rows like {', '.join(named)}; a row weighs {self.weight:.2g} observations"
+
+
+def row_prior(counts: NDArray[np.float64], bases: BaseRows) -> RowPrior:
+    """Weigh the candidates by the evidence of counts.
+
+    Parameters
+    ----------
+    counts : array [state, action, outcome]
+    bases : BaseRows
+
+    Returns
+    -------
+    RowPrior
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> shop = bm.environments.inventory(5)
+    >>> rng = np.random.default_rng(0)
+    >>> counts = np.array([[rng.multinomial(5, row) for row in rows] for rows in shop.transition], float)
+    >>> max((share := row_prior(counts, base_rows_for(shop)).share), key=share.get)  # stock and order, less the demand
+    'sum'
+    """
+    rows = bases.rows(counts)
+    base = np.stack(list(rows.values()))  # [candidate, state, action, outcome]
+    tries = counts.sum(-1)
+    # A uniform base is known; the others were made of as many steps as the rest of the log has.
+    others = np.where(np.arange(len(base)) > 0, max(tries.sum() - tries.max(), 1.0), np.inf)
+    weight = 1 / (1 / WEIGHTS + 1 / others[:, None])  # [candidate, weight]
+    seen = np.nonzero(counts)
+    times, tried = counts[seen], tries[tries > 0]
+    state, action, outcome = seen
+    prior = weight[..., None] * base[:, state, action, outcome][:, None]
+    row = gammaln(weight[..., None]) - gammaln(weight[..., None] + tried)
+    evidence = row.sum(-1) + (gammaln(prior + times) - gammaln(prior)).sum(-1)
+    share = softmax(evidence)
+    by_candidate = share.sum(1)
+    chosen = float(np.exp((share * np.log(weight)).sum()))
+    return RowPrior(
+        chosen * np.tensordot(by_candidate, base, 1),
+        chosen,
+        dict(zip(rows, evidence.max(1).tolist(), strict=True)),
+        dict(zip(rows, by_candidate.tolist(), strict=True)),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class LogPrior:
+    """A NumPyro model that a log speaks for; call it, or give it to `infer`, as any other.
+
+    Attributes
+    ----------
+    model : NumPyro function of the data
+    rows : RowPrior
+        Of the transitions.
+    rewards : RewardModel
+    bases : BaseRows
+        The candidates that were weighed.
+    """
+
+    model: Model
+    rows: RowPrior
+    rewards: RewardModel
+    bases: BaseRows
+
+    def __call__(self, data: Any) -> None:
+        self.model(data)
+
+    @property
+    def __name__(self) -> str:
+        return self.model.__name__
+
+    @property
+    def described(self) -> str:
+        """What the prior is, in a line."""
+        return f"from the log: {self.rows.described}"
+
+
+def prior_from_log(log: xr.Dataset, problem: MDP, *, rewards: str = "auto", ordered: bool | None = None) -> LogPrior:
+    """Make the prior that a log speaks for: how rows of the kernel are alike, and what rewards are.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``
+    problem : MDP
+        From `mdp_from_log`, or any that the log is about. Rows can be alike only where every state is an outcome of
+        every pair, ``elsewhere="each"``.
+    rewards : {"auto", "known", "normal", "bernoulli"}
+        What rewards are; by default the log is asked, as :mod:`bayesmdp.offline.reward_models` says.
+    ordered : bool, optional
+        Whether neighbouring states are one step apart; by default where they are whole numbers one apart.
+
+    Returns
+    -------
+    LogPrior
+        A NumPyro model with what was chosen, and the evidence, as attributes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the log does not fit the problem, or its rewards are not what they are said to be.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> shop = bm.environments.inventory(5, discount=0.9)
+    >>> log = bm.collect(shop, policy="uniform", steps=300, seed=0)
+    >>> problem = bm.mdp_from_log(log, discount=0.9, elsewhere="each")
+    >>> prior = prior_from_log(log, problem)
+    >>> max(prior.rows.share, key=prior.rows.share.get), prior.rewards.kind
+    ('sum', 'known')
+    >>> bm.infer(prior, log, mdp=problem, draws=0).attrs["engine"]
+    'exact'
+    """
+    rows = compress(log, problem, distinct_rewards=True)
+    experience = added_up(rows, problem)
+    bases = base_rows_for(problem, ordered=ordered)
+    paid = reward_model(log, rows, experience, rewards)
+    chosen = row_prior(experience.counts, bases)
+    transitions = models.dirichlet_transitions(problem, chosen.concentration)
+    return LogPrior(paid.wrap(problem, transitions), chosen, paid, bases)

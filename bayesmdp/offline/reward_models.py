@@ -1,0 +1,243 @@
+"""What the rewards of a log are: known numbers, ones and zeros, or numbers that scatter; and how far each is known.
+
+The mean of three rewards is not what an action pays. Taken as known, the action that was lucky three times wins, and a
+plan promises what luck paid. So rewards are known only where the log shows that they are: where each transition that
+was seen again paid again what it had paid. Otherwise ones and zeros have unknown probabilities,
+
+    reward[s, a] ~ Beta(a, b),                 r ~ Bernoulli(reward[s, a]),
+
+and other numbers unknown means, and noise that may differ by pair,
+
+    reward[s, a] ~ Normal(mean, scale),        r ~ Normal(reward[s, a], noise[s, a]).
+
+What pairs have in common comes from the log. a, b and scale are the means of their logarithms over a grid, weighted by
+the evidence, the probability that the log has under each (in closed form), and the mean is the likeliest. The noise of
+a pair comes from its own rewards and, as far as these are few, from all others': variances are inverse Gamma,
+
+    noise[s, a]^2 ~ InverseGamma(shape, rate),    scatter / noise^2 ~ chi-square with n - 1 degrees of freedom,
+
+with shape and rate by the evidence of the scatters, and taken at their posterior mean, which is how far a Student t
+scatters whose noise is as uncertain. A prior in which the spread of the means goes with the noise of each pair (the
+conjugate Normal-Gamma) was tried first: it shrinks the noisiest pairs least, and those are the ones that luck favours.
+Grids move and scale with the rewards. All of this is empirical Bayes, and the choice is ours.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.special import betaln, gammaln, softmax
+
+from bayesmdp import models
+from bayesmdp.model_reading.read_model import Model
+from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.offline.experience import Experience
+from bayesmdp.problems.mdp import MDP
+
+__all__ = ["KINDS", "RewardModel", "RewardScatter", "reward_model"]
+
+KINDS = ("auto", "known", "normal", "bernoulli")
+AGAIN = 10
+"""Steps that must have repeated a transition, and its reward, before rewards are called known."""
+
+SCALES = 10.0 ** np.arange(-2, 0.6, 0.125)
+"""Of the spread of mean rewards, in units of the standard deviation of all rewards."""
+SHAPES = np.array([1.0, 2, 5, 20, 1000])
+SPREADS = np.array([0.1, 0.3, 0.6, 1, 1.7, 3])
+TRIALS = 10.0 ** np.arange(-1, 3.1, 0.5)
+
+
+class RewardModel(NamedTuple):
+    """What is believed of rewards before the log, and why.
+
+    Attributes
+    ----------
+    kind : {"known", "normal", "bernoulli"}
+    options : dict of float or array [state, action]
+        Those of the prior of its kind.
+    described : str
+    """
+
+    kind: str
+    options: dict[str, Any]
+    described: str
+
+    def wrap(self, mdp: MDP, transitions: Model) -> Model:
+        """Return the NumPyro model of transitions and rewards."""
+        if self.kind == "known":
+            return transitions
+        make = models.normal_rewards if self.kind == "normal" else models.beta_bernoulli_rewards
+        return make(mdp, transitions, **self.options)
+
+    def again(self, experience: Experience) -> RewardModel:
+        """Return the model of this kind that other rewards speak for."""
+        refit = {"known": lambda _: {}, "normal": _normal, "bernoulli": _beta}[self.kind]
+        return self._replace(options=refit(experience))
+
+    def posterior(self, experience: Experience) -> dict[str, NDArray[np.float64]]:
+        """Parameters [state, action, parameter] of the posterior, under the name of its site; none if known.
+
+        They are those that `infer` finds for the model, without reading it.
+        """
+        if self.kind == "known":
+            return {}
+        n, mean = experience.tries, experience.reward_mean
+        if self.kind == "bernoulli":
+            ones = n * mean
+            return {"reward": np.stack([self.options["a"] + ones, self.options["b"] + n - ones], -1)}
+        at, scale, noise = (self.options[name] for name in ("mean", "scale", "noise"))
+        precision = 1 / scale**2 + n / noise**2
+        return {"reward": np.stack([(at / scale**2 + n * mean / noise**2) / precision, precision**-0.5], -1)}
+
+
+class RewardScatter:
+    """How rewards scatter about their means: as those of a log do, with the noise of each pair.
+
+    Parameters
+    ----------
+    model : RewardModel
+    rows : Transitions
+        One for each distinct reward of a transition.
+    experience : Experience
+        Of the same log.
+    """
+
+    def __init__(self, model: RewardModel, rows: Transitions, experience: Experience) -> None:
+        self.kind = model.kind
+        if model.kind != "normal":
+            return
+        self.noise = np.asarray(model.options["noise"])
+        # Residuals of pairs tried more than once, of variance 1, each as often as it was seen.
+        at = rows.state, rows.action
+        tries = experience.tries[at]
+        again = tries > 1
+        apart = (rows.reward - experience.reward_mean[at])[again] / self.noise[at][again]
+        weight = rows.weight[again]
+        apart = apart * np.sqrt(tries[again] / (tries[again] - 1))
+        size = np.sqrt((weight * apart**2).sum() / weight.sum()) if weight.sum() else 0.0
+        self.residuals = np.repeat(apart, weight.astype(int)) / size if size > 0 else None
+
+    def __call__(
+        self,
+        rng: np.random.Generator,
+        state: NDArray[np.int64],
+        action: NDArray[np.int64],
+        mean: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return one reward for each mean."""
+        if self.kind == "known":
+            return mean
+        if self.kind == "bernoulli":
+            return (rng.random(len(mean)) < mean).astype(float)
+        apart = rng.standard_normal(len(mean)) if self.residuals is None else rng.choice(self.residuals, len(mean))
+        return np.asarray(mean + self.noise[state, action] * apart)
+
+
+def reward_model(log: xr.Dataset, rows: Transitions, experience: Experience, kind: str = "auto") -> RewardModel:
+    """Say what the rewards of a log are.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``
+    rows : Transitions
+        One for each distinct reward of a transition.
+    experience : Experience
+        Of the same log.
+    kind : {"auto", "known", "normal", "bernoulli"}
+
+    Returns
+    -------
+    RewardModel
+
+    Raises
+    ------
+    ValueError
+        For a kind that is none, or rewards that are not 0 and 1 and are to be.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> from bayesmdp.logs.compress import compress
+    >>> from bayesmdp.offline.experience import added_up
+    >>> river = bm.environments.riverswim(6)
+    >>> log = bm.collect(river, policy="uniform", steps=100, seed=0)
+    >>> rows = compress(log, river, distinct_rewards=True)
+    >>> reward_model(log, rows, added_up(rows, river)).kind
+    'known'
+    """
+    if kind not in KINDS:
+        raise ValueError(f"rewards must be one of {', '.join(KINDS)}; got {kind!r}")
+    paid = np.asarray(log["reward"].values, float)
+    binary = bool(np.isin(paid, (0.0, 1.0)).all())
+    if kind == "bernoulli" and not binary:
+        step = int(np.flatnonzero(~np.isin(paid, (0.0, 1.0)))[0])
+        raise ValueError(
+            f"rewards are not all 0 or 1, as 'bernoulli' has it: log reward at step {step} is {paid[step]}"
+        )
+    entry = np.stack([rows.state, rows.action, rows.next_state])
+    triples = np.unique(entry, axis=1).shape[1]
+    again, differ = int(rows.weight.sum()) - triples, entry.shape[1] - triples
+    if kind == "known" or (kind == "auto" and not differ and again >= AGAIN):
+        held = f"taken to be their means: {differ:,} of {triples:,} transitions paid differently" if differ else ""
+        steps = f"each of {triples:,} transitions paid one number, {again:,} times again"
+        return RewardModel("known", {}, f"known: {held or steps}")
+    if kind == "bernoulli" or (kind == "auto" and binary):
+        options = _beta(experience)
+        return RewardModel("bernoulli", options, f"unknown chances of 1: {_shown(options)}, by the log's evidence")
+    options = _normal(experience)
+    told = {name: options[name] for name in ("mean", "scale")} | {"noise": float(np.median(options["noise"]))}
+    return RewardModel("normal", options, f"unknown means and noise: {_shown(told)}, by the log's evidence")
+
+
+def _shown(options: dict[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in options.items())
+
+
+def _beta(experience: Experience) -> dict[str, float]:
+    """The Beta prior of chances: their mean that of all rewards, its weight by the evidence."""
+    n, mean = experience.tries.ravel(), experience.reward_mean.ravel()
+    n, ones = n[n > 0], (n * mean)[n > 0]
+    middle = (ones.sum() + 0.5) / (n.sum() + 1)
+    a, b = TRIALS[:, None] * middle, TRIALS[:, None] * (1 - middle)
+    evidence = (betaln(a + ones, b + n - ones) - betaln(a, b)).sum(-1)
+    weight = _log_mean(TRIALS, evidence)
+    return {"a": weight * middle, "b": weight * (1 - middle)}
+
+
+def _normal(experience: Experience) -> dict[str, Any]:
+    """The Normal prior of means by the evidence, and the noise of each pair."""
+    noise = _noise(experience)
+    tries = experience.tries
+    tried = tries > 0
+    m, variance = experience.reward_mean[tried], (noise**2 / np.maximum(tries, 1))[tried]
+    spread = np.sqrt(np.average((m - m.mean()) ** 2) + experience.noise_variance)
+    scale = SCALES[:, None] * spread
+    of_mean = scale**2 + variance
+    centre = (m / of_mean).sum(-1, keepdims=True) / (1 / of_mean).sum(-1, keepdims=True)
+    # The likelihood of the scale has the centre integrated out, as in restricted maximum likelihood.
+    evidence = -0.5 * (np.log(of_mean) + (m - centre) ** 2 / of_mean).sum(-1)
+    evidence -= 0.5 * np.log((1 / of_mean).sum(-1))
+    chosen = _log_mean(scale[:, 0], evidence)
+    precision = 1 / (chosen**2 + variance)
+    return {"mean": float((precision * m).sum() / precision.sum()), "scale": chosen, "noise": noise}
+
+
+def _noise(experience: Experience) -> NDArray[np.float64]:
+    """Standard deviations [state, action] of rewards about their pair's mean."""
+    degrees = np.maximum(experience.tries - 1, 0)
+    again, pooled = degrees > 0, experience.noise_variance
+    shape, part = (each.ravel()[:, None] for each in np.meshgrid(SHAPES, SPREADS, indexing="ij"))
+    rate = shape * part * pooled
+    after = shape + degrees[again] / 2
+    evidence = gammaln(after) - gammaln(shape) + shape * np.log(rate)
+    evidence = (evidence - after * np.log(rate + experience.reward_scatter[again] / 2)).sum(-1)
+    a, b = _log_mean(shape[:, 0], evidence), _log_mean(part[:, 0], evidence) * pooled
+    # The mean of an inverse Gamma needs a shape above 1; below 1.5 it is told as that of 1.5.
+    return np.asarray(np.sqrt((a * b + experience.reward_scatter / 2) / np.maximum(a + degrees / 2 - 1, 0.5)))
+
+
+def _log_mean(values: NDArray[np.float64], evidence: NDArray[np.float64]) -> float:
+    return float(np.exp(softmax(evidence) @ np.log(values)))
