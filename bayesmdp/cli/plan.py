@@ -25,7 +25,7 @@ __all__ = ["plan"]
 
 MADE_BY = "bayesmdp plan"
 READING = "Reading the log"
-CHECKS = 30
+CHECKS = 20
 """Logs on which a promise is checked, for each of two worlds."""
 
 

@@ -28,12 +28,27 @@ from numpy.typing import NDArray
 
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["BaseRows", "base_rows_for", "numbered"]
+__all__ = ["Base", "BaseRows", "base_rows_for", "numbered"]
 
-ROUNDS = 25
+ROUNDS = 12
 """Of EM. Rows are smoothed after, so that the last digits of its limit do not matter."""
 
 type Rows = NDArray[np.float64]
+
+
+class Base(NamedTuple):
+    """One candidate's rows.
+
+    Attributes
+    ----------
+    rows : array [state, action, outcome]
+        Positive, of sum 1.
+    steps : array [state, action]
+        Of how many other steps each was made; infinite if it is not made of any.
+    """
+
+    rows: Rows
+    steps: Rows
 
 
 class BaseRows(NamedTuple):
@@ -41,15 +56,27 @@ class BaseRows(NamedTuple):
 
     Attributes
     ----------
-    makers : dict of function by name
-        From counts [state, action, next_state] to rows [state, action, next_state].
+    uniform : array [state, action, outcome]
+        The candidate that asks no other row.
+    others : dict of function by name
+        From counts [state, action, next_state] to the steps of other rows, as they would be here: the same shape.
     """
 
-    makers: dict[str, Callable[[Rows], Rows]]
+    uniform: Rows
+    others: dict[str, Callable[[Rows], Rows]]
 
-    def rows(self, counts: Rows) -> dict[str, Rows]:
-        """Make every candidate's rows, which are positive and sum to 1."""
-        return {name: maker(counts) for name, maker in self.makers.items()}
+    def bases(self, counts: Rows) -> dict[str, Base]:
+        """Make every candidate's rows of counts [state, action, outcome].
+
+        Counts of others become probabilities as if each next state had been seen a fraction of one time more, one time
+        in all.
+        """
+        made = {"uniform": Base(self.uniform, np.full(self.uniform.shape[:2], np.inf))}
+        for name, other in self.others.items():
+            steps = np.maximum(other(counts), 0)
+            total = steps.sum(-1)
+            made[name] = Base((steps + self.uniform) / (total + 1)[..., None], total)
+        return made
 
 
 def base_rows_for(mdp: MDP, *, ordered: bool | None = None) -> BaseRows:
@@ -66,17 +93,17 @@ def base_rows_for(mdp: MDP, *, ordered: bool | None = None) -> BaseRows:
     Examples
     --------
     >>> import bayesmdp as bm
-    >>> list(base_rows_for(bm.environments.inventory(5)).makers)
-    ['uniform', 'next state', 'by state', 'by action', 'shift', 'shift by action', 'sum']
+    >>> list(base_rows_for(bm.environments.inventory(5)).others)
+    ['next state', 'by state', 'by action', 'shift', 'shift by action', 'sum']
     """
-    shape = mdp.num_states, mdp.num_actions, mdp.num_outcomes
-    uniform = np.broadcast_to(mdp.outcome_size, shape) / np.broadcast_to(mdp.outcome_size, shape).sum(-1, keepdims=True)
-    makers: dict[str, Callable[[Rows], Rows]] = {"uniform": lambda counts: uniform}
+    size = np.broadcast_to(mdp.outcome_size, (mdp.num_states, mdp.num_actions, mdp.num_outcomes))
+    uniform = size / size.sum(-1, keepdims=True)
+    makers: dict[str, Callable[[Rows], Rows]] = {}
     if mdp.successor is None:
-        makers |= {
-            "next state": lambda counts: _smoothed(counts.sum((0, 1)) - counts),
-            "by state": lambda counts: _smoothed(counts.sum(1, keepdims=True) - counts),
-            "by action": lambda counts: _smoothed(counts.sum(0) - counts),
+        makers = {
+            "next state": lambda counts: counts.sum((0, 1)) - counts,
+            "by state": lambda counts: counts.sum(1, keepdims=True) - counts,
+            "by action": lambda counts: counts.sum(0) - counts,
         }
         states, actions = numbered(mdp.states), numbered(mdp.actions)
         if ordered or (ordered is None and states is not None):
@@ -85,7 +112,7 @@ def base_rows_for(mdp: MDP, *, ordered: bool | None = None) -> BaseRows:
             makers["shift by action"] = _Shift(place[:, None] + np.zeros(mdp.num_actions, int), pooled=False)
             if actions is not None and mdp.num_actions > 1:
                 makers["sum"] = _Shift(place[:, None] + actions, pooled=True)
-    return BaseRows(makers)
+    return BaseRows(uniform, makers)
 
 
 def numbered(labels: Sequence[Hashable]) -> NDArray[np.int64] | None:
@@ -100,12 +127,6 @@ def numbered(labels: Sequence[Hashable]) -> NDArray[np.int64] | None:
         return None
     numbers = np.array(labels, np.int64)
     return numbers if (np.diff(numbers) == 1).all() else None
-
-
-def _smoothed(counts: Rows) -> Rows:
-    """Counts as probabilities, as if each next state had been seen a fraction of one time more, one time in all."""
-    more = counts + 1 / counts.shape[-1]
-    return np.asarray(more / more.sum(-1, keepdims=True))
 
 
 class _Shift:
@@ -133,7 +154,7 @@ class _Shift:
             each = np.broadcast_to(told.sum(self.over), each.shape)
         told = self._told(counts, each)
         others = np.broadcast_to(told.sum(self.over), each.shape) - told
-        return _smoothed(np.bincount(self.entry, np.maximum(others, 0).ravel(), size).reshape(counts.shape))
+        return np.bincount(self.entry, others.ravel(), size).reshape(counts.shape)
 
     def _told(self, counts: Rows, each: Rows) -> Rows:
         """Steps [state, action, shift] of each displacement: those at an end are shared as `each` has it."""

@@ -9,10 +9,15 @@ bound is lowered by what it over-promised, so that it would have been kept at it
     as seen      the frequencies of the log, where what was not seen cannot happen and what was lucky stays so
     as believed  the mean of the posterior, in which everything that the prior allows happens now and then
 
+A third check needs no world. Of two halves of the log the one chooses a policy and says what it is worth, and the
+other, which luck did not choose, says so too. What the first says more, on average over random halves and less by the
+square root of 2 since a log is twice as long as its half, is taken off as well: it acts on another cause, luck that no
+world made from the log will call so.
+
 With B logs of a world the excess ``bound - truth`` that is the ceil((1 - level) (B + 1))-th smallest is taken, the rank
 at which a further log of that world would be kept with probability 1 - level (exchangeability), and the larger of the
-two worlds', if it is positive. The truth is neither of the two worlds, so this is a check and no proof; what it is
-worth the study ``kept-promises`` measures. That it is done so is ours.
+two worlds', if it is positive. The truth is neither of the two worlds, so this is a check and no proof;
+what it is worth the study ``kept-promises`` measures. That it is done so is ours.
 """
 
 from __future__ import annotations
@@ -24,7 +29,8 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmdp.offline.experience import Experience
+from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.offline.experience import Experience, added_up
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.plan import solve_draws
@@ -35,7 +41,17 @@ from bayesmdp.posterior.closed_forms.families import FAMILIES
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.problem import Problem
 
-__all__ = ["AFFORDABLE", "Calibration", "Pipeline", "World", "calibrate", "layout_of", "promised", "true_worth"]
+__all__ = [
+    "AFFORDABLE",
+    "Calibration",
+    "Pipeline",
+    "World",
+    "bound_of",
+    "calibrate",
+    "layout_of",
+    "promised",
+    "true_worth",
+]
 
 AFFORDABLE = 4_000_000
 """Numbers in the draws of one plan above which a promise is not checked unless asked for: that would take minutes."""
@@ -103,6 +119,8 @@ class Calibration(NamedTuple):
     kept_lowered : int
         Of the bounds lowered by so much.
     by_world : dict of (kept, excess) by name
+    split : float
+        How much more one half of the log says of its policy than the other half does, over the square root of 2.
     """
 
     logs: int
@@ -110,6 +128,7 @@ class Calibration(NamedTuple):
     lowered: float
     kept_lowered: int
     by_world: dict[str, tuple[int, float]]
+    split: float
 
 
 def layout_of(rewards: str) -> Layout:
@@ -121,7 +140,7 @@ def layout_of(rewards: str) -> Layout:
 
 def calibrate(
     pipeline: Pipeline,
-    experience: Experience,
+    rows: Transitions,
     scatter: Scatter,
     *,
     truncated: float,
@@ -133,8 +152,8 @@ def calibrate(
     Parameters
     ----------
     pipeline : Pipeline
-    experience : Experience
-        Of the log at hand.
+    rows : Transitions
+        The log at hand, one row for each distinct reward of a transition.
     scatter : Scatter
     truncated : float
         Share of steps after which the recording begins anew.
@@ -147,6 +166,7 @@ def calibrate(
     Calibration
     """
     rng = np.random.default_rng([seed, 23])
+    experience = added_up(rows, pipeline.problem)
     worlds = _worlds(pipeline, experience)
     steps = int(experience.tries.sum())
     made = _logs_like(rng, pipeline.problem, worlds, experience.tries, scatter, truncated, logs, steps)
@@ -154,13 +174,32 @@ def calibrate(
     excess = np.empty((len(worlds), logs))
     for i, world in enumerate(worlds):
         for j in range(logs):
-            bound, policy = promised(pipeline, made[i * logs + j], seed=int(rng.integers(2**31)))
-            excess[i, j] = bound - true_worth(pipeline.problem, world, policy)
+            values, policy = promised(pipeline, made[i * logs + j], seed=int(rng.integers(2**31)))
+            excess[i, j] = bound_of(values, pipeline.level) - true_worth(pipeline.problem, world, policy)
         rank = min(int(np.ceil((1 - pipeline.level) * (logs + 1))), logs)
         by_world[world.name] = int((excess[i] <= _rounding(excess[i])).sum()), float(np.sort(excess[i])[rank - 1])
-    lowered = max(0.0, *(taken for _, taken in by_world.values()))
+    split = _split(rng, pipeline, rows, logs)
+    lowered = max(0.0, *(taken for _, taken in by_world.values())) + max(0.0, split)
     kept = sum(kept for kept, _ in by_world.values())
-    return Calibration(excess.size, kept, lowered, int((excess <= lowered + _rounding(excess)).sum()), by_world)
+    kept_lowered = int((excess <= lowered + _rounding(excess)).sum())
+    return Calibration(excess.size, kept, lowered, kept_lowered, by_world, split)
+
+
+def _split(rng: np.random.Generator, pipeline: Pipeline, rows: Transitions, times: int) -> float:
+    """How much more one half of the log says of the policy that it chose than the other half does: what a log would."""
+    problem, over = pipeline.problem, []
+    for _ in range(times):
+        # Steps are independent given their pairs, so each may fall into either half.
+        first = rng.binomial(rows.weight.astype(np.int64), 0.5).astype(float)
+        chosen_by, told_by = (
+            added_up(rows._replace(weight=weight), problem) for weight in (first, rows.weight - first)
+        )
+        if not (chosen_by.counts.any() and told_by.counts.any()):
+            continue
+        values, policy = promised(pipeline, chosen_by, seed=int(rng.integers(2**31)))
+        _, other = _worlds(pipeline, told_by)
+        over.append(values.mean() - true_worth(problem, other, policy))
+    return float(np.mean(over)) / 2**0.5 if over else 0.0
 
 
 def _rounding(excess: NDArray[np.float64]) -> float:
@@ -168,7 +207,7 @@ def _rounding(excess: NDArray[np.float64]) -> float:
     return 1e-9 * float(1 + np.abs(excess).max())
 
 
-def promised(pipeline: Pipeline, log: Experience, seed: int) -> tuple[float, NDArray[np.int64]]:
+def promised(pipeline: Pipeline, log: Experience, seed: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Go the way that the log at hand goes: the prior, the plan, and its policy's value under fresh draws.
 
     Parameters
@@ -179,8 +218,8 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> tuple[float, NDA
 
     Returns
     -------
-    bound : float
-        The quantile, at the pipeline's level, of the policy's value at the start.
+    values : array [draw]
+        The policy's value at the start under draws that it was not chosen with.
     policy : int array [state]
     """
     problem, parameters = pipeline.problem, pipeline.posterior(log)
@@ -197,9 +236,13 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> tuple[float, NDA
     with jax.enable_x64(True):
         solved = solve_draws(arrays, planning, pipeline.risk, 1e-10, 1_000_000, solver="policy_iteration")
         policy = np.asarray(solved.policy, np.int64)
-    values = _fresh_values(parameters, pipeline, arrays, known, policy, seed + 1)
-    rank = min(max(int(np.ceil(pipeline.level * len(values))), 1), len(values))
-    return float(np.sort(values)[rank - 1]), policy
+    return _fresh_values(parameters, pipeline, arrays, known, policy, seed + 1), policy
+
+
+def bound_of(values: NDArray[np.float64], level: float) -> float:
+    """Return the left quantile of a policy's values under fresh draws."""
+    rank = min(max(int(np.ceil(level * len(values))), 1), len(values))
+    return float(np.sort(values)[rank - 1])
 
 
 def _fresh_values(

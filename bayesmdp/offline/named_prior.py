@@ -52,8 +52,10 @@ class MadePrior(NamedTuple):
         What it says of transitions, and of rewards.
     kind : str
         Of the rewards: "known", "normal" or "bernoulli".
+    rows : Transitions
+        The log, one row for each distinct reward of a transition.
     experience : Experience
-        The log, added up.
+        The same, added up.
     again : function of Experience, or None
         Makes the prior anew for another log and returns its posterior's parameters by site, as `infer` would find them;
         None where only `infer` can.
@@ -65,6 +67,7 @@ class MadePrior(NamedTuple):
     described: str
     rewards: str
     kind: str
+    rows: Transitions
     experience: Experience
     again: Callable[[Experience], dict[str, NDArray[np.float64]]] | None
     scatter: Scatter
@@ -112,7 +115,7 @@ def make_prior(
             with told_by_line(file):
                 model = _told(maker(mdp, base.model), file)
             told = rewards
-        return MadePrior(model, base.described, told, paid.kind, experience, None, scatter)
+        return MadePrior(model, base.described, told, paid.kind, rows, experience, None, scatter)
 
     def again(other: Experience) -> dict[str, NDArray[np.float64]]:
         assert base.concentration is not None
@@ -124,6 +127,7 @@ def make_prior(
         base.described,
         paid.described,
         paid.kind,
+        rows,
         experience,
         None if base.concentration is None else again,
         scatter,
@@ -146,7 +150,10 @@ def _of_transitions(
     if text == "auto":
         unknown = [option for option in settings if option != "ordered"]
         if unknown:
-            raise ValueError(f"the prior by the log has no option {unknown[0]!r}; it has ordered")
+            raise ValueError(
+                f"the prior by the log has no option {unknown[0]!r}, only ordered; name the prior that has it, such as "
+                "dirichlet_transitions"
+            )
         made = prior_from_log(log, mdp, rewards="known", **settings)
         return _Transitions(
             made.model, made.described, concentration=lambda other: row_prior(other.counts, made.bases).concentration

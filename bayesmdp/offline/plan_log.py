@@ -90,7 +90,7 @@ def plan_log(
     quantile: str = "draws",
     draws: int = 200,
     seed: int = 0,
-    calibration: int = 30,
+    calibration: int = 20,
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Plan from a log, and say what the policy is worth.
@@ -220,7 +220,7 @@ def _checked(
     pipeline = Pipeline(mdp, made.again, layout_of(made.kind), measure, level, draws)
     say(f"checking the promise on {2 * calibration} logs like this one")
     truncated = float(log["truncated"].mean()) if "truncated" in log else 0.0
-    return calibrate(pipeline, made.experience, made.scatter, truncated=truncated, logs=calibration, seed=seed)
+    return calibrate(pipeline, made.rows, made.scatter, truncated=truncated, logs=calibration, seed=seed)
 
 
 def _promised(bound: float, checked: Calibration | str) -> dict[str, Any]:

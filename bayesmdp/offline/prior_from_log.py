@@ -6,8 +6,8 @@ Candidates for `base` are in :mod:`bayesmdp.offline.base_rows`; the weight is ho
 counts as. Under each pair of the two the log has an *evidence*, the probability that the prior and the steps before
 gave to what then happened (Dirichlet-multinomial, in closed form). Where it does not decide, candidates share: the base
 is the mean of the candidates' and the weight the mean of its logarithm, both by evidence, so that what comes out is
-still Dirichlet, and its posterior exact. A base that was made of M other steps is itself uncertain, by about as much as
-a row of M observations: a weight W counts as ``1 / (1 / W + 1 / M)``. All of this is empirical Bayes, and the choice is
+still Dirichlet, and its posterior exact. A row of the base that was made of M other steps is itself uncertain, by about
+as much as a row of M observations: a weight W counts as ``1 / (1 / W + 1 / M)``. All of this is empirical Bayes, and the choice is
 ours; that hyperparameters are then taken as known is one of the things that the check of a promise
 (:mod:`bayesmdp.offline.calibration`) makes up for.
 """
@@ -43,7 +43,7 @@ class RowPrior(NamedTuple):
     ----------
     concentration : array [state, action, outcome]
     weight : float
-        Observations that a row counts as, before its base's own uncertainty.
+        Observations that a row counts as, at the median.
     log_evidence : dict of float by candidate
         That of its best weight.
     share : dict of float by candidate
@@ -83,26 +83,25 @@ def row_prior(counts: NDArray[np.float64], bases: BaseRows) -> RowPrior:
     >>> max((share := row_prior(counts, base_rows_for(shop)).share), key=share.get)  # stock and order, less the demand
     'sum'
     """
-    rows = bases.rows(counts)
-    base = np.stack(list(rows.values()))  # [candidate, state, action, outcome]
+    candidates = bases.bases(counts)
+    base = np.stack([each.rows for each in candidates.values()])  # [candidate, state, action, outcome]
+    steps = np.stack([each.steps for each in candidates.values()])
+    weight = 1 / (1 / WEIGHTS + 1 / np.maximum(steps[..., None], 1e-3))  # [candidate, state, action, weight]
     tries = counts.sum(-1)
-    # A uniform base is known; the others were made of as many steps as the rest of the log has.
-    others = np.where(np.arange(len(base)) > 0, max(tries.sum() - tries.max(), 1.0), np.inf)
-    weight = 1 / (1 / WEIGHTS + 1 / others[:, None])  # [candidate, weight]
-    seen = np.nonzero(counts)
-    times, tried = counts[seen], tries[tries > 0]
-    state, action, outcome = seen
-    prior = weight[..., None] * base[:, state, action, outcome][:, None]
-    row = gammaln(weight[..., None]) - gammaln(weight[..., None] + tried)
-    evidence = row.sum(-1) + (gammaln(prior + times) - gammaln(prior)).sum(-1)
+    state, action, outcome = np.nonzero(counts)
+    times, tried = counts[state, action, outcome][:, None], tries > 0
+    # Dirichlet-multinomial: what each row, and each of its entries, adds.
+    row = gammaln(weight[:, tried]) - gammaln(weight[:, tried] + tries[tried][:, None])
+    prior = weight[:, state, action] * base[:, state, action, outcome][..., None]
+    evidence = row.sum(1) + (gammaln(prior + times) - gammaln(prior)).sum(1)  # [candidate, weight]
     share = softmax(evidence)
     by_candidate = share.sum(1)
-    chosen = float(np.exp((share * np.log(weight)).sum()))
+    chosen = np.exp((share[:, None, None] * np.log(weight)).sum((0, 3)))  # [state, action]
     return RowPrior(
-        chosen * np.tensordot(by_candidate, base, 1),
-        chosen,
-        dict(zip(rows, evidence.max(1).tolist(), strict=True)),
-        dict(zip(rows, by_candidate.tolist(), strict=True)),
+        chosen[..., None] * np.tensordot(by_candidate, base, 1),
+        float(np.median(chosen)),
+        dict(zip(candidates, evidence.max(1).tolist(), strict=True)),
+        dict(zip(candidates, by_candidate.tolist(), strict=True)),
     )
 
 

@@ -10,8 +10,9 @@ and other numbers unknown means, and noise that may differ by pair,
 
     reward[s, a] ~ Normal(mean, scale),        r ~ Normal(reward[s, a], noise[s, a]).
 
-What pairs have in common comes from the log. a, b and scale are the means of their logarithms over a grid, weighted by
-the evidence, the probability that the log has under each (in closed form), and the mean is the likeliest. The noise of
+What pairs have in common comes from the log. The weight a + b is the mean of its logarithm over a grid, weighted by the
+evidence, the probability that the log has under each (in closed form); the square of the scale is the mean of its
+posterior under a uniform prior of the scale (Gelman, 2006), and the mean is the likeliest. The noise of
 a pair comes from its own rewards and, as far as these are few, from all others': variances are inverse Gamma,
 
     noise[s, a]^2 ~ InverseGamma(shape, rate),    scatter / noise^2 ~ chi-square with n - 1 degrees of freedom,
@@ -220,9 +221,13 @@ def _normal(experience: Experience) -> dict[str, Any]:
     # The likelihood of the scale has the centre integrated out, as in restricted maximum likelihood.
     evidence = -0.5 * (np.log(of_mean) + (m - centre) ** 2 / of_mean).sum(-1)
     evidence -= 0.5 * np.log((1 / of_mean).sum(-1))
-    chosen = _log_mean(scale[:, 0], evidence)
-    precision = 1 / (chosen**2 + variance)
-    return {"mean": float((precision * m).sum() / precision.sum()), "scale": chosen, "noise": noise}
+    # Uniform in the scale and not in its logarithm: that the means differ is not to be given up lightly.
+    probable = softmax(evidence + np.log(scale[:, 0]))
+    square = float(probable @ scale[:, 0] ** 2)
+    precision = 1 / (square + variance)
+    # What is not known of the centre is shared by all, and stands for each as more spread about it.
+    wide = float(np.sqrt(square + 1 / precision.sum()))
+    return {"mean": float((precision * m).sum() / precision.sum()), "scale": wide, "noise": noise}
 
 
 def _noise(experience: Experience) -> NDArray[np.float64]:

@@ -1,7 +1,7 @@
 """Is what a plan from a log promises true of the world? Problems that nobody tuned for, by the hundred.
 
 Declared before it was run. In each problem a true MDP is drawn or taken, a behaviour makes one log of it, and the log
-goes the way of ``bayesmdp plan`` with its defaults (risk ``quantile:0.1``, discount .9, 200 draws, 30 logs of each of
+goes the way of ``bayesmdp plan`` with its defaults (risk ``quantile:0.1``, discount .9, 200 draws, 20 logs of each of
 two worlds to check the promise on): the problem and the prior from the log, the plan, the bound, and what the check
 lowers it by. Then the policy's *true* value where episodes start is compared with
 
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 __all__ = ["CELLS", "Cell", "main", "run_problem", "summary"]
 
 PROBLEMS = 400
-DISCOUNT, LEVEL, DRAWS, LOGS = 0.9, 0.1, 200, 30
+DISCOUNT, LEVEL, DRAWS, LOGS = 0.9, 0.1, 200, 20
 
 
 class Cell(NamedTuple):
@@ -153,9 +153,7 @@ def _truth(rng: Generator, truth: str) -> MDP:
     from bayesmdp.problems.mdp import MDP
 
     shipped: Mapping[str, Callable[[], MDP]] = {
-        "inventory-6": lambda: environments.inventory(
-            5, demand=rng.uniform(1, 3.3), discount=DISCOUNT, rescale=False
-        ),
+        "inventory-6": lambda: environments.inventory(5, demand=rng.uniform(1, 3.3), discount=DISCOUNT, rescale=False),
         "inventory-11": lambda: environments.inventory(discount=DISCOUNT, rescale=False),
         "queue": lambda: environments.queue(rng.uniform(0.2, 0.7), capacity=10, discount=DISCOUNT),
         "chain": lambda: environments.chain(discount=DISCOUNT),
@@ -166,9 +164,9 @@ def _truth(rng: Generator, truth: str) -> MDP:
         return shipped[truth]()
     kernel = _rows(rng, truth)
     size, actions, _ = kernel.shape
-    reward = rng.standard_normal((size, actions))
+    reward: NDArray[Any] = rng.standard_normal((size, actions))
     if truth == "ring":
-        reward = np.repeat(rng.uniform(size=size)[:, None], actions, 1)
+        reward = np.repeat(rng.uniform(size=(size, 1)), actions, 1)
     elif truth == "clusters":
         reward += 2.0 * (np.arange(size) >= 5)[:, None]
     elif truth == "machine":
@@ -247,7 +245,7 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     import numpy as np
 
     from bayesmdp import evaluate, mdp_from_log, solve
-    from bayesmdp.offline.calibration import Pipeline, calibrate, layout_of, promised
+    from bayesmdp.offline.calibration import Pipeline, bound_of, calibrate, layout_of, promised
     from bayesmdp.offline.named_prior import make_prior
     from bayesmdp.planning.quantile import Quantile
 
@@ -259,8 +257,9 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     made = make_prior("auto", log, problem, {})
     assert made.again is not None
     pipeline = Pipeline(problem, made.again, layout_of(made.kind), Quantile(LEVEL), LEVEL, draws)
-    raw, policy = promised(pipeline, made.experience, seed)
-    checked = calibrate(pipeline, made.experience, made.scatter, truncated=0.0, logs=logs, seed=seed)
+    values, policy = promised(pipeline, made.experience, seed)
+    raw = bound_of(values, LEVEL)
+    checked = calibrate(pipeline, made.rows, made.scatter, truncated=0.0, logs=logs, seed=seed)
 
     def at_start(value: xr.DataArray) -> float:
         return float(value.values @ mdp.initial)

@@ -27,7 +27,8 @@ def told(report, width=80) -> str:
 
 
 def plan(log, **options):
-    return plan_log(log, discount=0.5, draws=20, settings={"concentration": 0.1}, **options)
+    prior = {"prior": "dirichlet_transitions", "settings": {"concentration": 0.1}}
+    return plan_log(log, discount=0.5, draws=20, **prior, **options)
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +36,14 @@ def in_order():
     return plan(read_log(CORRIDOR.assign(truncated=[False, False, True] * 6, step=range(18))))
 
 
-def test_the_number_to_quote_is_the_worth(in_order):
+def test_the_number_to_quote_is_the_checked_bound(in_order):
     text = " ".join(told(in_order).split())
     attrs = in_order.tree.attrs
-    assert f"quote worth {attrs['initial_worth_quantile']:#.4g} or more, with posterior probability 0.9" in text
-    assert f"promise {attrs['initial_promise']:#.4g} by the plan's own criterion, quantile:0.1" in text
+    assert f"quote this policy earns {attrs['initial_bound']:#.4g} or more, with probability 0.9" in text
+    assert attrs["initial_bound"] == attrs["initial_worth_quantile"] - attrs["checked_lowered"]
+    assert f"on {attrs['checked_logs']} logs like yours" in text
+    assert f"{attrs['checked_kept_lowered']} kept" in text
+    assert f"criterion {attrs['initial_promise']:#.4g} at the start by quantile:0.1: it chose the policy" in text
     assert "left out step" in text
     assert json.loads(attrs["left_out"]) == ["step"]
     # It is the number of the state in which all episodes start.

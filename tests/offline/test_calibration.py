@@ -1,0 +1,152 @@
+"""The check of a promise: that it is of the very way the plan goes, and that it finds over-promises and only those."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import bayesmdp as bm
+from bayesmdp.logs.read_log import read_log
+from bayesmdp.offline import calibration
+from bayesmdp.offline.calibration import Pipeline, bound_of, calibrate, layout_of, promised, true_worth
+from bayesmdp.offline.named_prior import make_prior
+from bayesmdp.offline.plan_log import plan_log
+from tests.statistical import assert_p_value
+
+
+def pipeline_of(log, prior="auto", settings=None, elsewhere="each", draws=200, risk=None, rewards="auto"):
+    problem = bm.mdp_from_log(log, discount=0.9, elsewhere=elsewhere)
+    made = make_prior(prior, log, problem, settings or {}, rewards=rewards)
+    return made, Pipeline(problem, made.again, layout_of(made.kind), risk or bm.Quantile(0.1), 0.1, draws)
+
+
+@pytest.fixture(scope="module")
+def shop():
+    return bm.environments.inventory(5, discount=0.9, rescale=False)
+
+
+@pytest.fixture(scope="module")
+def log(shop):
+    return bm.collect(shop, policy="uniform", steps=300, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("rewards", "elsewhere", "prior", "quantile"),
+    [
+        ("known", "each", "auto", "draws"),
+        ("normal", "each", "auto", "draws"),
+        ("known", "mean", "auto", "draws"),
+        ("known", "each", "dirichlet_transitions", "exact"),
+    ],
+)
+def test_the_way_that_is_checked_is_the_way_of_the_plan(log, rewards, elsewhere, prior, quantile):
+    """The same policy, and the same quantile up to Monte Carlo error, as `plan_log` finds by `infer`."""
+    options = {"discount": 0.9, "draws": 4_000, "rewards": rewards, "elsewhere": elsewhere}
+    report = plan_log(log, prior=prior, quantile=quantile, calibration=0, **options)
+    risk = bm.Quantile(0.1)
+    if quantile == "exact":
+        risk = calibration.DirichletQuantile(0.1)
+    made, pipeline = pipeline_of(log, prior, None, elsewhere, 4_000, risk, rewards)
+    values, policy = promised(pipeline, made.experience, seed=0)
+    chosen = [pipeline.problem.actions[i] for i in policy]
+    assert chosen == report.tree["plan"]["policy"].values.tolist()
+    attrs = report.tree.attrs
+    width = attrs["initial_worth_quantile_upper"] - attrs["initial_worth_quantile_lower"]
+    assert bound_of(values, 0.1) == pytest.approx(attrs["initial_worth_quantile"], abs=width)
+
+
+def test_logs_like_the_one_at_hand_are_like_it(log):
+    made, pipeline = pipeline_of(log)
+    worlds = calibration._worlds(pipeline, made.experience)
+    rng = np.random.default_rng(0)
+    logs = calibration._logs_like(rng, pipeline.problem, worlds, made.experience.tries, made.scatter, 0.0, 40, 300)
+    assert len(logs) == 80
+    assert {int(each.tries.sum()) for each in logs} == {300}
+    for world, part in zip(worlds, (logs[:40], logs[40:]), strict=True):
+        counts = sum(each.counts for each in part)
+        tries = counts.sum(-1)
+        # Next states as the world has them, actions as the behaviour has them.
+        expected = tries[..., None] * world.transition
+        seen = expected > 5
+        z = (counts - expected)[seen] / np.sqrt(expected * (1 - world.transition) + 1e-9)[seen]
+        assert abs(z).max() < 5
+        assert (counts[world.transition == 0] == 0).all()
+        share = made.experience.tries / made.experience.tries.sum(-1, keepdims=True)
+        expected = tries.sum(-1, keepdims=True) * share
+        assert abs((tries - expected)[expected > 5] / np.sqrt(expected[expected > 5])).max() < 5
+
+
+def test_episodes_end_and_begin_as_those_of_the_log():
+    lake = bm.environments.frozen_lake(discount=0.9)
+    log = bm.collect(lake, policy="uniform", steps=500, seed=0)
+    made, pipeline = pipeline_of(log)
+    worlds = calibration._worlds(pipeline, made.experience)
+    rng = np.random.default_rng(0)
+    logs = calibration._logs_like(rng, pipeline.problem, worlds, made.experience.tries, made.scatter, 0.0, 20, 500)
+    tries = sum(each.tries for each in logs).sum(-1)
+    assert (tries[pipeline.problem.terminal] == 0).all()
+    ends = sum(each.counts[..., pipeline.problem.terminal].sum() for each in logs[:20]) / 20
+    assert ends == pytest.approx(int(log["terminated"].sum()), rel=0.15)
+
+
+def test_worth_in_a_world_is_that_of_an_independent_solver(log):
+    made, pipeline = pipeline_of(log)
+    for world in calibration._worlds(pipeline, made.experience):
+        for elsewhere in ("each", "mean"):
+            _, other = pipeline_of(log, elsewhere=elsewhere)
+            if elsewhere == "mean":  # where all that a world does is seen
+                continue
+            mdp = bm.MDP(transition=world.transition, reward=np.asarray(world.reward), discount=0.9)
+            policy = np.zeros(6, int)
+            assert true_worth(other.problem, world, policy) == pytest.approx(
+                float(bm.evaluate(mdp, policy.tolist()).values @ other.problem.initial), rel=1e-10
+            )
+
+
+def test_a_prior_that_promises_too_much_is_lowered_and_a_good_one_hardly(log, shop):
+    """Uniform rows let stock rise by itself: the check finds out what the truth would have told."""
+    found = {}
+    for name, (prior, settings) in {
+        "good": ("auto", {}),
+        "bad": ("dirichlet_transitions", {"concentration": 1.0}),
+    }.items():
+        made, pipeline = pipeline_of(log, prior, settings)
+        found[name] = calibrate(pipeline, made.rows, made.scatter, truncated=0.0, logs=20, seed=0)
+    best = float(bm.solve(shop)["value"][0])
+    assert found["bad"].kept < 0.5 * found["bad"].logs
+    assert found["bad"].lowered > 0.1 * best
+    assert found["good"].lowered < 0.5 * found["bad"].lowered
+    for each in found.values():
+        assert each.kept <= each.kept_lowered <= each.logs
+        assert each.kept_lowered >= 0.9 * each.logs
+
+
+def test_rewards_believed_to_be_their_means_are_found_out():
+    """Twelve actions that pay alike, each tried a few times: the best of twelve means is no promise."""
+    rng, kept = np.random.default_rng(0), []
+    for seed in range(6):
+        table = pd.DataFrame({"action": rng.integers(12, size=60), "reward": rng.normal(0, 1, 60)})
+        log = read_log(table.assign(state=0, next_state=0))
+        for rewards in ("known", "auto"):
+            attrs = plan_log(log, discount=0.5, rewards=rewards, seed=seed, draws=100).tree.attrs
+            kept.append((rewards, attrs["initial_worth_quantile"], attrs["initial_bound"]))
+    raw = np.array([quantile for rewards, quantile, _ in kept if rewards == "known"])
+    assert (raw > 0.3).all()  # of which the truth is 0
+    bound = np.array([bound for rewards, _, bound in kept if rewards == "auto"])
+    assert (bound <= 0.1).sum() >= 5
+
+
+def test_the_rank_is_that_of_one_more_log():
+    """Of B + 1 exchangeable excesses the last is at most the ceil((1 - level) (B + 1))-th smallest of the others."""
+    rng = np.random.default_rng(0)
+    excess = rng.normal(size=(20_000, 21))
+    taken = np.sort(excess[:, :20], axis=1)[:, int(np.ceil(0.9 * 21)) - 1]
+    p = stats.binomtest(int((excess[:, 20] <= taken).sum()), 20_000, 19 / 21).pvalue
+    assert_p_value(p, "coverage of the rank")
+
+
+def test_what_cannot_be_checked_is_said(log, tmp_path):
+    assert plan_log(log, discount=0.9, calibration=0, draws=20).tree.attrs["unchecked"] == "asked not to be"
+    report = plan_log(log, discount=0.9, prior="hierarchical_dirichlet", draws=20)
+    assert "closed form" in report.tree.attrs["unchecked"] or "independent" in report.tree.attrs["unchecked"]
+    assert report.tree.attrs["initial_bound"] == report.tree.attrs["initial_worth_quantile"]
