@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import bayesmdp as bm
 from bayesmdp.studies import find
 from bayesmdp.studies.average_reward import (
     AGENTS,
@@ -32,6 +33,17 @@ def test_every_agent_runs_at_every_horizon_on_every_world():
         "olsvi_fh",
         "optimistic_q_learning",
     }
+
+
+def test_something_is_at_stake_in_every_world():
+    """What acting at random loses a step is worth learning about in the shortest run."""
+    for world in WORLDS:
+        mdp = find(f"average-reward/{world}-1000").make_mdp()
+        solved = bm.solve(mdp)
+        chances = mdp.available / mdp.available.sum(-1, keepdims=True)
+        drifting = bm.evaluate(mdp, chances)
+        assert solved.attrs["span"] > 1
+        assert 1_000 * (float(solved.gain) - float(drifting.gain)) > 10 * solved.attrs["span"]
 
 
 def test_exponents_are_those_of_a_regression_and_intervals_cover():
