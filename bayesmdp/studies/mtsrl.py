@@ -53,13 +53,27 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-__all__ = ["STUDIES", "claims_table", "gap_rate", "regret_by_task", "regret_table"]
+__all__ = [
+    "ORACLE",
+    "RLSVI",
+    "SHOP",
+    "SMALL_SHOP",
+    "STUDIES",
+    "TRUE_NOISE",
+    "claims_table",
+    "gap_rate",
+    "learner",
+    "normal_tasks",
+    "regret_by_task",
+    "regret_table",
+]
 
 WARM_UP = 8
 RLSVI, ORACLE, TRUE_NOISE = "RLSVI", "oracle", "oracle, true noise"
 
 
-def _learner(algorithm: str, method: str, knows: str = "nothing", **learning: Any) -> LearnerSpec:
+def learner(algorithm: str, method: str, knows: str = "nothing", **learning: Any) -> LearnerSpec:
+    """An agent that learns its prior; `learning` takes precedence over this study's warm-up and growth."""
     return LearnerSpec(algorithm, method=method, knows=knows, learning={"warm_up": WARM_UP, "growth": 1.25, **learning})
 
 
@@ -69,19 +83,19 @@ def _agents(growth: float = 1.25) -> dict[str, LearnerSpec]:
         RLSVI: LearnerSpec("tsrl"),
         ORACLE: LearnerSpec("tsrl", knows="prior"),
         TRUE_NOISE: LearnerSpec("tsrl", knows="prior and noise"),
-        "MTSRL": _learner("tsrl", "mtsrl", "covariance", growth=growth, learn_noise=True),
-        "MTSRL+": _learner("tsrl", "mtsrl+", growth=growth, learn_noise=True),
-        "empirical Bayes": _learner("tsrl", "empirical-bayes", growth=growth),
-        "AdaTS": _learner("bandit_ts", "adats", "covariance", growth=growth),
-        "bandit, empirical Bayes": _learner("bandit_ts", "empirical-bayes", growth=growth),
+        "MTSRL": learner("tsrl", "mtsrl", "covariance", growth=growth, learn_noise=True),
+        "MTSRL+": learner("tsrl", "mtsrl+", growth=growth, learn_noise=True),
+        "empirical Bayes": learner("tsrl", "empirical-bayes", growth=growth),
+        "AdaTS": learner("bandit_ts", "adats", "covariance", growth=growth),
+        "bandit, empirical Bayes": learner("bandit_ts", "empirical-bayes", growth=growth),
     }
 
 
 def _assumed(growth: float = 1.25) -> dict[str, LearnerSpec]:
     """The paper's two, which believe the noise that their first prior assumed."""
     return {
-        "MTSRL, noise assumed": _learner("tsrl", "mtsrl", "covariance", growth=growth, learn_noise=False),
-        "MTSRL+, noise assumed": _learner("tsrl", "mtsrl+", growth=growth, learn_noise=False),
+        "MTSRL, noise assumed": learner("tsrl", "mtsrl", "covariance", growth=growth, learn_noise=False),
+        "MTSRL+, noise assumed": learner("tsrl", "mtsrl+", growth=growth, learn_noise=False),
     }
 
 
@@ -91,20 +105,20 @@ MORE = {
     "bandit, true noise": LearnerSpec("bandit_ts", knows="noise"),
     "bandit oracle": LearnerSpec("bandit_ts", knows="prior"),
     "bandit oracle, true noise": LearnerSpec("bandit_ts", knows="prior and noise"),
-    "Meta-TS": _learner("bandit_ts", "meta-ts", "covariance"),
-    "AdaTS of Q": _learner("tsrl", "adats", "covariance"),
+    "Meta-TS": learner("bandit_ts", "meta-ts", "covariance"),
+    "AdaTS of Q": learner("tsrl", "adats", "covariance"),
     "greedy": LearnerSpec("lsvi"),
     "Boltzmann": LearnerSpec("lsvi", {"temperature": 0.05}),
     **_assumed(),
-    "empirical Bayes, noise assumed": _learner("tsrl", "empirical-bayes", learn_noise=False),
-    "AdaTS, noise assumed": _learner("bandit_ts", "adats", "covariance", learn_noise=False),
-    "MTSRL+, widened": _learner("tsrl", "mtsrl+", rule="widened", learn_noise=True),
-    "MTSRL+, widened, noise assumed": _learner("tsrl", "mtsrl+", rule="widened", learn_noise=False),
-    "MTSRL+, isotropic": _learner("tsrl", "mtsrl+", shrink=1.0, learn_noise=True),
-    "MTSRL+, not shrunk": _learner("tsrl", "mtsrl+", shrink=0.0, learn_noise=True),
-    "empirical Bayes, strength found": _learner("tsrl", "empirical-bayes", strength=None),
-    **{f"MTSRL+ K0={k}": _learner("tsrl", "mtsrl+", warm_up=k, learn_noise=True) for k in (2, 4)},
-    **{f"empirical Bayes K0={k}": _learner("tsrl", "empirical-bayes", warm_up=k) for k in (2, 4)},
+    "empirical Bayes, noise assumed": learner("tsrl", "empirical-bayes", learn_noise=False),
+    "AdaTS, noise assumed": learner("bandit_ts", "adats", "covariance", learn_noise=False),
+    "MTSRL+, widened": learner("tsrl", "mtsrl+", rule="widened", learn_noise=True),
+    "MTSRL+, widened, noise assumed": learner("tsrl", "mtsrl+", rule="widened", learn_noise=False),
+    "MTSRL+, isotropic": learner("tsrl", "mtsrl+", shrink=1.0, learn_noise=True),
+    "MTSRL+, not shrunk": learner("tsrl", "mtsrl+", shrink=0.0, learn_noise=True),
+    "empirical Bayes, strength found": learner("tsrl", "empirical-bayes", strength=None),
+    **{f"MTSRL+ K0={k}": learner("tsrl", "mtsrl+", warm_up=k, learn_noise=True) for k in (2, 4)},
+    **{f"empirical Bayes K0={k}": learner("tsrl", "empirical-bayes", warm_up=k) for k in (2, 4)},
 }
 
 JUDGED = (
@@ -132,7 +146,7 @@ SMALL = {**SHOP, "steps": 300, "tasks": 40, "thin": 30, "replicates": 16}
 SMALL_SHOP = {"products": 4, "horizon": 3}
 
 
-def _normal_tasks(horizon: int, features: int, decay: float = 1.0, **options: Any) -> dict[str, Any]:
+def normal_tasks(horizon: int, features: int, decay: float = 1.0, **options: Any) -> dict[str, Any]:
     """Variances of .3 on average, each `decay` times the one before, in directions of the stage's own."""
     import numpy as np
     from scipy import stats
@@ -159,7 +173,7 @@ LAYERS: Mapping[str, Any] = {
     "prior": "gaussian_q",
     "prior_options": {"covariance": 4.0, "noise": 0.5},
     "truth": "gaussian_q_tasks",
-    "truth_options": partial(_normal_tasks, 4, 9),
+    "truth_options": partial(normal_tasks, 4, 9),
     "steps": 400,
     "tasks": 40,
     "thin": 40,
@@ -196,12 +210,12 @@ STUDIES: Mapping[str, TaskStudy] = {
     "gaussian-anisotropic": TaskStudy(
         title="learned priors where Q is Normal, and varies in a few directions",
         agents=_agents() | MORE,
-        **{**LAYERS, "truth_options": partial(_normal_tasks, 4, 9, decay=0.5)},
+        **{**LAYERS, "truth_options": partial(normal_tasks, 4, 9, decay=0.5)},
     ),
     "gaussian-tails": TaskStudy(
         title="learned priors where Q has long tails",
         agents=_agents(),
-        **{**LAYERS, "truth_options": partial(_normal_tasks, 4, 9, tails=3.0)},
+        **{**LAYERS, "truth_options": partial(normal_tasks, 4, 9, tails=3.0)},
     ),
     "gaussian-additive": TaskStudy(
         title="learned priors where features are too few for Q",
@@ -215,9 +229,9 @@ STUDIES: Mapping[str, TaskStudy] = {
     "gaussian-bayes": TaskStudy(
         title="the hierarchy inferred in full, beside its plug-ins",
         agents={name: spec for name, spec in _agents(growth=1.5).items() if spec.algorithm == "tsrl"}
-        | {"full Bayes": _learner("tsrl", "full-bayes", warm_up=2, growth=1.5, draws=400, num_warmup=300, chains=1)},
+        | {"full Bayes": learner("tsrl", "full-bayes", warm_up=2, growth=1.5, draws=400, num_warmup=300, chains=1)},
         **{**LAYERS, "environment_options": {"width": 2, "actions": 2, "horizon": 3, "noise": 0.5}}
-        | {"truth_options": partial(_normal_tasks, 3, 4)}
+        | {"truth_options": partial(normal_tasks, 3, 4)}
         | {"steps": 150, "tasks": 20, "thin": 150, "replicates": 8},
     ),
     "riverswim": TaskStudy(
