@@ -46,6 +46,19 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from bayesmdp.studies.mtsrl_tasks import (
+    LAYERS,
+    ORACLE,
+    RLSVI,
+    SHOP,
+    SMALL,
+    SMALL_SHOP,
+    TRUE_NOISE,
+    WARM_UP,
+    engines_apart,
+    learner,
+    normal_tasks,
+)
 from bayesmdp.studies.statements import finished_cells, mean_interval, statement_table
 from bayesmdp.studies.task_study import LearnerSpec, TaskStudy
 
@@ -53,28 +66,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-__all__ = [
-    "ORACLE",
-    "RLSVI",
-    "SHOP",
-    "SMALL_SHOP",
-    "STUDIES",
-    "TRUE_NOISE",
-    "claims_table",
-    "gap_rate",
-    "learner",
-    "normal_tasks",
-    "regret_by_task",
-    "regret_table",
-]
-
-WARM_UP = 8
-RLSVI, ORACLE, TRUE_NOISE = "RLSVI", "oracle", "oracle, true noise"
-
-
-def learner(algorithm: str, method: str, knows: str = "nothing", **learning: Any) -> LearnerSpec:
-    """An agent that learns its prior; `learning` takes precedence over this study's warm-up and growth."""
-    return LearnerSpec(algorithm, method=method, knows=knows, learning={"warm_up": WARM_UP, "growth": 1.25, **learning})
+__all__ = ["STUDIES", "claims_table", "gap_rate", "regret_by_task", "regret_table"]
 
 
 def _agents(growth: float = 1.25) -> dict[str, LearnerSpec]:
@@ -135,52 +127,6 @@ RULES = ("MTSRL+", "MTSRL+, isotropic", "MTSRL+, not shrunk", "empirical Bayes, 
 """Agents that differ in how they find the covariance alone."""
 LEARNERS = {name for name, spec in (_agents() | MORE).items() if spec.method} | {"full Bayes"}
 
-SHOP: Mapping[str, Any] = {
-    "environment": "recommendation",
-    "prior": "gaussian_q",
-    "prior_options": {"covariance": 5.0, "noise": 0.001**0.5},
-    "truth": "logistic_transitions",
-    "truth_options": {"mean": None, "scale": 0.5},
-}
-SMALL = {**SHOP, "steps": 300, "tasks": 40, "thin": 30, "replicates": 16}
-SMALL_SHOP = {"products": 4, "horizon": 3}
-
-
-def normal_tasks(horizon: int, features: int, decay: float = 1.0, **options: Any) -> dict[str, Any]:
-    """Variances of .3 on average, each `decay` times the one before, in directions of the stage's own."""
-    import numpy as np
-    from scipy import stats
-
-    mean = np.random.default_rng(6).normal(size=(horizon, features))
-    variances = decay ** np.arange(features)
-    turns = stats.ortho_group(features, seed=7).rvs(horizon)
-    covariance = turns * (0.3 * variances / variances.mean()) @ turns.swapaxes(1, 2)
-    return {"mean": mean, "covariance": (covariance + covariance.swapaxes(1, 2)) / 2, **options}
-
-
-def _engines_apart(products: int, scale: float) -> dict[str, Any]:
-    """Weights about 0: of a product alone as large as can be told from 0, of what was shown before `scale`."""
-    import numpy as np
-
-    spread = np.full(products * (products + 1), scale)
-    spread[:products] = 1e-3
-    return {"mean": 0.0, "scale": spread}
-
-
-LAYERS: Mapping[str, Any] = {
-    "environment": "layers",
-    "environment_options": {"width": 3, "actions": 3, "horizon": 4, "noise": 0.5},
-    "prior": "gaussian_q",
-    "prior_options": {"covariance": 4.0, "noise": 0.5},
-    "truth": "gaussian_q_tasks",
-    "truth_options": partial(normal_tasks, 4, 9),
-    "steps": 400,
-    "tasks": 40,
-    "thin": 40,
-    "replicates": 16,
-    "keep_priors": True,
-}
-
 STUDIES: Mapping[str, TaskStudy] = {
     "recommendation": TaskStudy(
         title="learned priors in the recommendation engine, 4,521 states",
@@ -197,7 +143,7 @@ STUDIES: Mapping[str, TaskStudy] = {
         title="learned priors in small recommendation engines that have nothing but their spread in common",
         agents=_agents(),
         environment_options=SMALL_SHOP,
-        **{**SMALL, "truth_options": partial(_engines_apart, 4, 2.0)},
+        **{**SMALL, "truth_options": partial(engines_apart, 4, 2.0)},
     ),
     "recommendation-tabular": TaskStudy(
         title="learned priors in a small recommendation engine with tabular features",
