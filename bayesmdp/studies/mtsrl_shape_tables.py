@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = [
+    "ASSUMED",
     "BANDIT_EB",
     "EB",
     "LEARNERS",
@@ -30,6 +31,7 @@ __all__ = [
 SAMPLES = 2_000
 """Of each bootstrap."""
 EB, BANDIT_EB, MEAN_ALONE = "empirical Bayes", "bandit, empirical Bayes", "mean alone"
+ASSUMED = f"{MEAN_ALONE}, noise assumed"
 NOT_ADAPTIVE = "MTSRL, at random first"
 LEARNERS = ("MTSRL", NOT_ADAPTIVE, "MTSRL+", EB)
 """Whose growth is asked for."""
@@ -37,6 +39,8 @@ LEARNERS = ("MTSRL", NOT_ADAPTIVE, "MTSRL+", EB)
 COMPARED = (
     (MEAN_ALONE, EB, "to learn the covariance, too: empirical Bayes has less regret than mean alone by"),
     (MEAN_ALONE, "MTSRL+", "to learn the covariance, too: MTSRL+ has less regret than mean alone by"),
+    (ASSUMED, EB, "to learn the covariance, too: empirical Bayes has less regret than mean alone, noise assumed, by"),
+    (ASSUMED, "MTSRL+", "to learn the covariance, too: MTSRL+ has less regret than mean alone, noise assumed, by"),
     (MEAN_ALONE, "MTSRL", "to be told the covariance: MTSRL has less regret than mean alone by"),
     (BANDIT_EB, EB, "a prior on Q: empirical Bayes has less regret than a bandit that learns likewise by"),
     ("AdaTS", EB, "a prior on Q: empirical Bayes has less regret than AdaTS by"),
