@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bayesmdp.studies.mtsrl import regret_by_task
-from bayesmdp.studies.mtsrl_tasks import ORACLE, RLSVI
+from bayesmdp.studies.mtsrl_tasks import ORACLE, RLSVI, TRUE_NOISE
 from bayesmdp.studies.statements import mean_interval, statement_table
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ __all__ = [
     "LEARNERS",
     "MEAN_ALONE",
     "NOT_ADAPTIVE",
+    "QUARTER",
     "best_prior",
     "crossing_table",
     "cumulative",
@@ -32,6 +33,7 @@ SAMPLES = 2_000
 """Of each bootstrap."""
 EB, BANDIT_EB, MEAN_ALONE = "empirical Bayes", "bandit, empirical Bayes", "mean alone"
 ASSUMED = f"{MEAN_ALONE}, noise assumed"
+QUARTER = "covariance x 0.25"
 NOT_ADAPTIVE = "MTSRL, at random first"
 LEARNERS = ("MTSRL", NOT_ADAPTIVE, "MTSRL+", EB)
 """Whose growth is asked for."""
@@ -45,6 +47,8 @@ COMPARED = (
     (BANDIT_EB, EB, "a prior on Q: empirical Bayes has less regret than a bandit that learns likewise by"),
     ("AdaTS", EB, "a prior on Q: empirical Bayes has less regret than AdaTS by"),
     ("AdaTS", "MTSRL+", "a prior on Q: MTSRL+ has less regret than AdaTS by"),
+    (ORACLE, f"{ORACLE}, {QUARTER}", "a quarter of the tasks' covariance has less regret than all of it by"),
+    (TRUE_NOISE, f"{TRUE_NOISE}, {QUARTER}", "a quarter of the tasks' covariance has less regret than all of it by"),
 )
 """Who loses more, who less, and what that would show."""
 
@@ -205,9 +209,7 @@ def power_table(result: xr.DataTree, first: int = 4) -> pd.DataFrame:
     tasks = regret_by_task(result).sizes["task"]
     at = np.unique(np.append((first * 1.5 ** np.arange(20)).astype(int), tasks))
     at = at[at <= tasks]
-    references = ("oracle", ORACLE, slice(None)), ("best prior", best_prior(result), slice(1, None, 2))
-    for reference, against, replicates in references:
-        lost = cumulative(result, against, replicates)
+    for reference, lost in _lost(result).items():
         for name in (name for name in LEARNERS if name in _names(result)):
             means = _resampled(lost.sel(agent=name).values)[:, at - 1]
             above = (means > 0).all(1)
@@ -220,15 +222,32 @@ def power_table(result: xr.DataTree, first: int = 4) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["agent", "reference", "power", "lower", "upper", "above"])
 
 
+def _lost(result: xr.DataTree) -> dict[str, xr.DataArray]:
+    """Cumulative meta-regret by its reference: the oracle, and the best prior on the replicates that did not choose."""
+    chosen = cumulative(result, best_prior(result), slice(1, None, 2))
+    return {"oracle": cumulative(result, ORACLE), "best prior": chosen}
+
+
 def curves_table(result: xr.DataTree) -> pd.DataFrame:
-    """Cumulative meta-regret at each number of tasks, with its interval, one row an agent and number."""
+    """Cumulative meta-regret at each number of tasks, with its interval.
+
+    Parameters
+    ----------
+    result : DataTree
+        From a study's `run`.
+
+    Returns
+    -------
+    DataFrame
+        One row a reference, an agent and a number of tasks.
+    """
     import pandas as pd
 
-    lost = cumulative(result, ORACLE)
     rows = [
-        (name, task + 1, *mean_interval(lost.sel(agent=name)[:, task]))
+        (reference, name, task + 1, *mean_interval(lost.sel(agent=name)[:, task]))
+        for reference, lost in _lost(result).items()
         for name in (RLSVI, *LEARNERS)
         if name in _names(result)
         for task in range(lost.sizes["task"])
     ]
-    return pd.DataFrame(rows, columns=["agent", "tasks", "lost", "lower", "upper"])
+    return pd.DataFrame(rows, columns=["reference", "agent", "tasks", "lost", "lower", "upper"])

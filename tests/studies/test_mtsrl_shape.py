@@ -75,9 +75,10 @@ def test_powers_are_those_of_power_laws():
 def test_sums_and_their_curves():
     lost = cumulative(RESULT, "oracle")
     np.testing.assert_allclose(lost.sel(agent="MTSRL+")[0], 7 * np.sqrt(np.arange(1, 41)))
-    curves = curves_table(made_up(AGENTS, noise=1.0)).set_index(["agent", "tasks"])
-    last = curves.loc[("RLSVI", 40)]
-    assert last["lower"] < 160 < last["upper"]
+    curves = curves_table(made_up(AGENTS, noise=1.0)).set_index(["reference", "agent", "tasks"])
+    for reference, expected in (("oracle", 160), ("best prior", 240)):
+        last = curves.loc[(reference, "RLSVI", 40)]
+        assert last["lower"] < expected < last["upper"]
     assert "oracle" not in curves.index.get_level_values("agent")
 
 
