@@ -142,7 +142,7 @@ def _make_rules(belief: QBelief, problem: Problem, options: Options, *, warms: b
         warm_up = _continued(problem, state, options) if warms else ()
         return _State(believed, sites["theta"][0], state.period + 1, warm_up)
 
-    def share_at_random(state: _State) -> Float[Array, ""]:
+    def share_at_random(state: _State) -> Array | float:
         return jnp.where(state.warm_up.lasts, 1.0, options["epsilon"]) if warms else options["epsilon"]
 
     def act(key: Key[Array, ""], state: _State, s: Int[Array, ""]) -> Int[Array, ""]:
