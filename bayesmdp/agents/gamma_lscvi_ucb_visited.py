@@ -272,13 +272,15 @@ def _act(setting: Setting, state: VisitedState, s: Num[Array, "*coordinate"]) ->
 
 def _observe(setting: Setting, state: VisitedState, step: Step) -> VisitedState:
     """Add the step to the data and its states to B, and make the sweeps that are due before the next step."""
-    begun, until = state.sweeps.fresh, visited_after(state, step)
+    begun, until, none = state.sweeps.fresh, visited_after(state, step), state.visited == 0
     # B grows by the next state if it is new; at the first step of all by the state acted in, too.
     state, fell = once(
         begun | (state.visited < until),
         lambda carry: arrive(setting, settle_in(setting, carry[0]), step, until),
         (state, jnp.zeros((), bool)),
     )
+    # m_1 was that of no states, infinity: it was not known, and did not fall.
+    fell &= ~none
     here = state.visited - 1 if state.slot_of is None else state.slot_of[step.next_state]
     feature = setting.row_of(step.state, state.known.inverse).features[step.action]
     return once(state.visited > 0, lambda state: _learn(setting, state, feature, here, fell, begun), state)

@@ -16,7 +16,9 @@ from bayesmdp.model_reading.read_model import Model
 __all__ = ["tsrl"]
 
 
-def tsrl(prior: Model, *, episodes: int | None = None) -> Agent:
+def tsrl(
+    prior: Model, *, episodes: int | None = None, excitation: float | None = None, at_random: int | None = None
+) -> Agent:
     """Draw Q-functions from their posterior under a prior on them (TSRL).
 
     Parameters
@@ -25,6 +27,12 @@ def tsrl(prior: Model, *, episodes: int | None = None) -> Agent:
     episodes : int, optional
         Room for experience, where pairs and outcomes are too many to have a row each; see
         :func:`~bayesmdp.posterior.beliefs.q_values.q_belief`.
+    excitation : float, optional
+        Play the first episodes of each task at random until the least eigenvalue of each stage's Gram matrix is this,
+        and learn the next tasks' prior from these episodes alone: MTSRL's non-adaptive warm-up, whose estimates luck
+        does not bias. See :mod:`~bayesmdp.agents.families.linear_q`. Without it an agent begins to adapt at once.
+    at_random : int, optional
+        How many episodes that may take at most; given with `excitation`.
 
     Returns
     -------
@@ -44,4 +52,4 @@ def tsrl(prior: Model, *, episodes: int | None = None) -> Agent:
     >>> float(result["period"].max())
     100.0
     """
-    return linear_q_agent("tsrl", lambda mdp: prior, episodes)
+    return linear_q_agent("tsrl", lambda mdp: prior, episodes, excitation=excitation, at_random=at_random)

@@ -48,7 +48,8 @@ Each of these can hand on the noise that it finds, the residual standard deviati
 not unless asked to. Their averages are biased where data are gathered by an agent that learns: of a pair that it gave
 up after bad luck the estimate is too low, and counts as much as one of many trials. A small noise lets the next task's
 own data correct that. (At full size of the recommendation engine their regret is 54% and 35% more with the noise
-learned; with few features it is less.)
+learned; with few features it is less.) A warm-up that does not adapt gathers data without that bias
+(:func:`~bayesmdp.agents.tsrl.tsrl`, `excitation`).
 """
 
 from __future__ import annotations

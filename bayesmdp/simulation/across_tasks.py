@@ -66,7 +66,8 @@ def across_tasks(
     method : str, optional
         As for :func:`~bayesmdp.learn_prior`; without it each task is the first.
     warm_up : int
-        K0: tasks played under the agent's own prior before any is learned.
+        K0: tasks played under the agent's own prior before any is learned. (A warm-up within each task is the agent's:
+        `excitation` of `tsrl`.)
     growth : float, at least 1
         Learn anew only when there are this many times as many tasks as at the last time; 1 is after each task.
     **options

@@ -11,6 +11,7 @@ from bayesmdp.studies import (
     draw_reuse,
     levels,
     mtsrl,
+    mtsrl_shape,
     regret_growth,
     risky_lake,
     river_schedule,
@@ -33,6 +34,7 @@ FAMILIES: Mapping[str, ModuleType] = {
     "average-reward": average_reward,
     "average-reward-shape": average_reward_shape,
     "mtsrl": mtsrl,
+    "mtsrl-shape": mtsrl_shape,
     "structure": structure,
     "slippery-lake": slippery_lake,
 }

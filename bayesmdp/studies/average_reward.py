@@ -2,13 +2,17 @@
 
 Hong, Zhang and Tewari (2024) prove bounds and run nothing; their two tables compare rates. Here is what was run: every
 agent of those tables that can be, for T = 10^3 .. 10^5 steps (a run for each T, since most are told T), on RiverSwim-6,
-on the inventory of capacity 8 and on a random linear MDP; and how fast its regret grows with T.
+on the inventory of capacity 8 and on the hard linear MDP of dimension 5; and how fast its regret grows with T.
 
 Each agent has two constants. *Theory*: that of its proof, or 1 where the proof leaves it open. *Practical*: found by a
-coarse search on these very worlds at T = 20,000, one constant for all three, and so an optimistic account of what
-tuning can do. Where a paper gives a window or an episode far longer than these runs (MDP-OOMD, MDP-EXP2, OLSVI.FH), the
-practical one is all there is. (The practical constant of gamma-LSCVI-UCB was first .003, the best on two of the worlds;
-on the inventory it learns too late, so .01 was added after the first run.)
+coarse search at T = 20,000 on these very worlds but the hard linear MDP, one constant for all, and so an optimistic
+account of what tuning can do. Where a paper gives a window or an episode far longer than these runs (MDP-OOMD,
+MDP-EXP2, OLSVI.FH), the practical one is all there is. (The practical constant of gamma-LSCVI-UCB was first .003, the
+best on two of the worlds; on the inventory it learns too late, so .01 was added after the first run.)
+
+The hard linear MDP, of span 3.3, was put after all that in the place of a random one, of span .09, on which nothing was
+at stake and on which the constants had been sought, too. Rows of the other worlds are of the earlier runs; their
+``fallen`` counted the first observation then, and is stored without it.
 
 Other cells: ``rare-room``, with and without clipping; ``machine``, on a continuous space, where only the variant
 that clips at visited states can run.
@@ -37,7 +41,7 @@ HORIZONS = (1_000, 3_000, 10_000, 30_000, 100_000)
 WORLDS: Mapping[str, Mapping[str, Any]] = {
     "riverswim": {"environment": "riverswim", "environment_options": {"num_states": 6, "discount": None}},
     "inventory": {"environment": "inventory", "environment_options": {"capacity": 8}},
-    "linear": {"environment": "random_linear_mdp"},
+    "linear": {"environment": "hard_linear_mdp", "environment_options": {"dimension": 5, "gap": 0.1}},
 }
 
 AGENTS: Mapping[str, AgentSpec] = {

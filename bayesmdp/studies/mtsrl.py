@@ -46,6 +46,19 @@ from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+from bayesmdp.studies.mtsrl_tasks import (
+    LAYERS,
+    ORACLE,
+    RLSVI,
+    SHOP,
+    SMALL,
+    SMALL_SHOP,
+    TRUE_NOISE,
+    WARM_UP,
+    engines_apart,
+    learner,
+    normal_tasks,
+)
 from bayesmdp.studies.statements import finished_cells, mean_interval, statement_table
 from bayesmdp.studies.task_study import LearnerSpec, TaskStudy
 
@@ -55,13 +68,6 @@ if TYPE_CHECKING:
 
 __all__ = ["STUDIES", "claims_table", "gap_rate", "regret_by_task", "regret_table"]
 
-WARM_UP = 8
-RLSVI, ORACLE, TRUE_NOISE = "RLSVI", "oracle", "oracle, true noise"
-
-
-def _learner(algorithm: str, method: str, knows: str = "nothing", **learning: Any) -> LearnerSpec:
-    return LearnerSpec(algorithm, method=method, knows=knows, learning={"warm_up": WARM_UP, "growth": 1.25, **learning})
-
 
 def _agents(growth: float = 1.25) -> dict[str, LearnerSpec]:
     """Those of every cell about Q-values."""
@@ -69,19 +75,19 @@ def _agents(growth: float = 1.25) -> dict[str, LearnerSpec]:
         RLSVI: LearnerSpec("tsrl"),
         ORACLE: LearnerSpec("tsrl", knows="prior"),
         TRUE_NOISE: LearnerSpec("tsrl", knows="prior and noise"),
-        "MTSRL": _learner("tsrl", "mtsrl", "covariance", growth=growth, learn_noise=True),
-        "MTSRL+": _learner("tsrl", "mtsrl+", growth=growth, learn_noise=True),
-        "empirical Bayes": _learner("tsrl", "empirical-bayes", growth=growth),
-        "AdaTS": _learner("bandit_ts", "adats", "covariance", growth=growth),
-        "bandit, empirical Bayes": _learner("bandit_ts", "empirical-bayes", growth=growth),
+        "MTSRL": learner("tsrl", "mtsrl", "covariance", growth=growth, learn_noise=True),
+        "MTSRL+": learner("tsrl", "mtsrl+", growth=growth, learn_noise=True),
+        "empirical Bayes": learner("tsrl", "empirical-bayes", growth=growth),
+        "AdaTS": learner("bandit_ts", "adats", "covariance", growth=growth),
+        "bandit, empirical Bayes": learner("bandit_ts", "empirical-bayes", growth=growth),
     }
 
 
 def _assumed(growth: float = 1.25) -> dict[str, LearnerSpec]:
     """The paper's two, which believe the noise that their first prior assumed."""
     return {
-        "MTSRL, noise assumed": _learner("tsrl", "mtsrl", "covariance", growth=growth, learn_noise=False),
-        "MTSRL+, noise assumed": _learner("tsrl", "mtsrl+", growth=growth, learn_noise=False),
+        "MTSRL, noise assumed": learner("tsrl", "mtsrl", "covariance", growth=growth, learn_noise=False),
+        "MTSRL+, noise assumed": learner("tsrl", "mtsrl+", growth=growth, learn_noise=False),
     }
 
 
@@ -91,20 +97,20 @@ MORE = {
     "bandit, true noise": LearnerSpec("bandit_ts", knows="noise"),
     "bandit oracle": LearnerSpec("bandit_ts", knows="prior"),
     "bandit oracle, true noise": LearnerSpec("bandit_ts", knows="prior and noise"),
-    "Meta-TS": _learner("bandit_ts", "meta-ts", "covariance"),
-    "AdaTS of Q": _learner("tsrl", "adats", "covariance"),
+    "Meta-TS": learner("bandit_ts", "meta-ts", "covariance"),
+    "AdaTS of Q": learner("tsrl", "adats", "covariance"),
     "greedy": LearnerSpec("lsvi"),
     "Boltzmann": LearnerSpec("lsvi", {"temperature": 0.05}),
     **_assumed(),
-    "empirical Bayes, noise assumed": _learner("tsrl", "empirical-bayes", learn_noise=False),
-    "AdaTS, noise assumed": _learner("bandit_ts", "adats", "covariance", learn_noise=False),
-    "MTSRL+, widened": _learner("tsrl", "mtsrl+", rule="widened", learn_noise=True),
-    "MTSRL+, widened, noise assumed": _learner("tsrl", "mtsrl+", rule="widened", learn_noise=False),
-    "MTSRL+, isotropic": _learner("tsrl", "mtsrl+", shrink=1.0, learn_noise=True),
-    "MTSRL+, not shrunk": _learner("tsrl", "mtsrl+", shrink=0.0, learn_noise=True),
-    "empirical Bayes, strength found": _learner("tsrl", "empirical-bayes", strength=None),
-    **{f"MTSRL+ K0={k}": _learner("tsrl", "mtsrl+", warm_up=k, learn_noise=True) for k in (2, 4)},
-    **{f"empirical Bayes K0={k}": _learner("tsrl", "empirical-bayes", warm_up=k) for k in (2, 4)},
+    "empirical Bayes, noise assumed": learner("tsrl", "empirical-bayes", learn_noise=False),
+    "AdaTS, noise assumed": learner("bandit_ts", "adats", "covariance", learn_noise=False),
+    "MTSRL+, widened": learner("tsrl", "mtsrl+", rule="widened", learn_noise=True),
+    "MTSRL+, widened, noise assumed": learner("tsrl", "mtsrl+", rule="widened", learn_noise=False),
+    "MTSRL+, isotropic": learner("tsrl", "mtsrl+", shrink=1.0, learn_noise=True),
+    "MTSRL+, not shrunk": learner("tsrl", "mtsrl+", shrink=0.0, learn_noise=True),
+    "empirical Bayes, strength found": learner("tsrl", "empirical-bayes", strength=None),
+    **{f"MTSRL+ K0={k}": learner("tsrl", "mtsrl+", warm_up=k, learn_noise=True) for k in (2, 4)},
+    **{f"empirical Bayes K0={k}": learner("tsrl", "empirical-bayes", warm_up=k) for k in (2, 4)},
 }
 
 JUDGED = (
@@ -120,52 +126,6 @@ JUDGED = (
 RULES = ("MTSRL+", "MTSRL+, isotropic", "MTSRL+, not shrunk", "empirical Bayes, strength found")
 """Agents that differ in how they find the covariance alone."""
 LEARNERS = {name for name, spec in (_agents() | MORE).items() if spec.method} | {"full Bayes"}
-
-SHOP: Mapping[str, Any] = {
-    "environment": "recommendation",
-    "prior": "gaussian_q",
-    "prior_options": {"covariance": 5.0, "noise": 0.001**0.5},
-    "truth": "logistic_transitions",
-    "truth_options": {"mean": None, "scale": 0.5},
-}
-SMALL = {**SHOP, "steps": 300, "tasks": 40, "thin": 30, "replicates": 16}
-SMALL_SHOP = {"products": 4, "horizon": 3}
-
-
-def _normal_tasks(horizon: int, features: int, decay: float = 1.0, **options: Any) -> dict[str, Any]:
-    """Variances of .3 on average, each `decay` times the one before, in directions of the stage's own."""
-    import numpy as np
-    from scipy import stats
-
-    mean = np.random.default_rng(6).normal(size=(horizon, features))
-    variances = decay ** np.arange(features)
-    turns = stats.ortho_group(features, seed=7).rvs(horizon)
-    covariance = turns * (0.3 * variances / variances.mean()) @ turns.swapaxes(1, 2)
-    return {"mean": mean, "covariance": (covariance + covariance.swapaxes(1, 2)) / 2, **options}
-
-
-def _engines_apart(products: int, scale: float) -> dict[str, Any]:
-    """Weights about 0: of a product alone as large as can be told from 0, of what was shown before `scale`."""
-    import numpy as np
-
-    spread = np.full(products * (products + 1), scale)
-    spread[:products] = 1e-3
-    return {"mean": 0.0, "scale": spread}
-
-
-LAYERS: Mapping[str, Any] = {
-    "environment": "layers",
-    "environment_options": {"width": 3, "actions": 3, "horizon": 4, "noise": 0.5},
-    "prior": "gaussian_q",
-    "prior_options": {"covariance": 4.0, "noise": 0.5},
-    "truth": "gaussian_q_tasks",
-    "truth_options": partial(_normal_tasks, 4, 9),
-    "steps": 400,
-    "tasks": 40,
-    "thin": 40,
-    "replicates": 16,
-    "keep_priors": True,
-}
 
 STUDIES: Mapping[str, TaskStudy] = {
     "recommendation": TaskStudy(
@@ -183,7 +143,7 @@ STUDIES: Mapping[str, TaskStudy] = {
         title="learned priors in small recommendation engines that have nothing but their spread in common",
         agents=_agents(),
         environment_options=SMALL_SHOP,
-        **{**SMALL, "truth_options": partial(_engines_apart, 4, 2.0)},
+        **{**SMALL, "truth_options": partial(engines_apart, 4, 2.0)},
     ),
     "recommendation-tabular": TaskStudy(
         title="learned priors in a small recommendation engine with tabular features",
@@ -196,12 +156,12 @@ STUDIES: Mapping[str, TaskStudy] = {
     "gaussian-anisotropic": TaskStudy(
         title="learned priors where Q is Normal, and varies in a few directions",
         agents=_agents() | MORE,
-        **{**LAYERS, "truth_options": partial(_normal_tasks, 4, 9, decay=0.5)},
+        **{**LAYERS, "truth_options": partial(normal_tasks, 4, 9, decay=0.5)},
     ),
     "gaussian-tails": TaskStudy(
         title="learned priors where Q has long tails",
         agents=_agents(),
-        **{**LAYERS, "truth_options": partial(_normal_tasks, 4, 9, tails=3.0)},
+        **{**LAYERS, "truth_options": partial(normal_tasks, 4, 9, tails=3.0)},
     ),
     "gaussian-additive": TaskStudy(
         title="learned priors where features are too few for Q",
@@ -215,9 +175,9 @@ STUDIES: Mapping[str, TaskStudy] = {
     "gaussian-bayes": TaskStudy(
         title="the hierarchy inferred in full, beside its plug-ins",
         agents={name: spec for name, spec in _agents(growth=1.5).items() if spec.algorithm == "tsrl"}
-        | {"full Bayes": _learner("tsrl", "full-bayes", warm_up=2, growth=1.5, draws=400, num_warmup=300, chains=1)},
+        | {"full Bayes": learner("tsrl", "full-bayes", warm_up=2, growth=1.5, draws=400, num_warmup=300, chains=1)},
         **{**LAYERS, "environment_options": {"width": 2, "actions": 2, "horizon": 3, "noise": 0.5}}
-        | {"truth_options": partial(_normal_tasks, 3, 4)}
+        | {"truth_options": partial(normal_tasks, 3, 4)}
         | {"steps": 150, "tasks": 20, "thin": 150, "replicates": 8},
     ),
     "riverswim": TaskStudy(

@@ -30,11 +30,14 @@ class LearnerSpec(AgentSpec):
     knows : {"nothing", "noise", "covariance", "prior", "prior and noise"}
         What it is told of the tasks' distribution: the noise of targets, with the study's prior; the tasks' covariance,
         which goes to the method; or all of it, which is then its own prior, with the study's noise or the true one.
+    stretch : float
+        What the covariance is multiplied by before it is told: other than 1 for a prior that is wrong on purpose.
     """
 
     method: str | None = None
     learning: Mapping[str, Any] = field(default_factory=dict)
     knows: str = "nothing"
+    stretch: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class TaskStudy(Study):
                 own = self.make_truth(mdp)
             elif spec.knows != "nothing":
                 known = self._known(mdp, spec.algorithm == "bandit_ts")
+                known = known.assign(covariance=spec.stretch * known["covariance"])
                 own = self._told(mdp, prior, known, spec.knows)
                 if spec.knows == "covariance":
                     learning["covariance"] = known["covariance"].values

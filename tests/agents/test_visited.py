@@ -123,7 +123,7 @@ def test_it_is_what_all_sweeps_with_the_present_states_would_give(problem, scale
         start, move, view = on_machine(mdp)
         span, dimension = mdp.span, 12
     else:
-        phi = wild_features(3) if problem == "wild" else np.eye(12).reshape(6, 2, 12)
+        phi = wild_features(6) if problem == "wild" else np.eye(12).reshape(6, 2, 12)
         mdp = RIVER.replace(features=phi)
         start, move, view = in_table(mdp)
         span, dimension = SPAN if clip else 0.1, phi.shape[-1]
@@ -190,7 +190,7 @@ class Controlled:
         self.mdp, self.beta, self.width, self.cap = mdp, beta, width, 1 / (1 - GAMMA)
         self.phi, self.reward = mdp.features, mdp.reward[..., 0]
         self.base, self.base_least, self.seen = np.full(mdp.num_states, self.cap), self.cap, set()
-        self.qs, self.leasts, self.bound = [], [], 0
+        self.qs, self.leasts, self.bound, self.fallen = [], [], 0, 0
 
     def begin(self, data):
         self.data = list(data)
@@ -230,6 +230,7 @@ class Controlled:
         self.seen.add(s)
         if not any(q[s].max() < least for q, least in zip(self.qs, self.leasts, strict=True)):
             return
+        self.fallen += len(self.seen) > 1
         value, least, slack, qs, leasts = self.base, self.base_least, 0.0, [], []
         for old, held in zip(self.qs, self.leasts, strict=True):
             free = self.once(value, least)
@@ -258,21 +259,27 @@ def test_deviation_control_by_hand():
             hand.sweep()
         if data:
             np.testing.assert_allclose(state.present, np.max([q[s] for q in hand.qs], 0), rtol=1e-9)
+            assert state.fallen == hand.fallen
         data.append((int(s), a, int(t)))
         hand.arrive(int(s))
         hand.arrive(int(t))
     # Without clips that bind there would be nothing to see.
     assert hand.bound > 0
+    assert hand.fallen > 0
 
 
 def padded(num_states):
-    """The river on a successor table, among states that cannot be reached; a feature for each of the river's pairs."""
+    """The river on a successor table, among states that cannot be reached; a feature for each of the river's pairs.
+
+    States that cannot be reached are as state 0, so that the kernel is linear in the features.
+    """
     river = RIVER.with_successors()
     sizes = (num_states, *river.sizes[1:])
     successor, transition, reward = np.zeros(sizes, int), np.zeros(sizes), np.zeros(sizes[:2])
-    transition[..., 0] = 1
+    successor[:], transition[:] = river.successor[0, 0], river.transition[0, 0]
     successor[:6], transition[:6], reward[:6] = river.successor, river.transition, river.reward[..., 0]
     phi = np.zeros((*sizes[:2], 12))
+    phi[..., 0] = 1
     phi[:6] = np.eye(12).reshape(6, 2, 12)
     return bm.MDP(transition=transition, successor=successor, reward=reward, features=phi, discount=None)
 

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
 import bayesmdp as bm
 from bayesmdp.learned_priors.methods import METHODS, Method
@@ -256,12 +257,97 @@ def test_learning_from_logs_is_learning_in_the_engine():
     np.testing.assert_allclose(learned.covariance, kept["covariance"], rtol=1e-6, atol=1e-9)
 
 
+def excited_after(mdp, state, action, excitation, at_random):
+    """By NumPy, from the steps of one task: after how many episodes each stage's Gram matrix has the eigenvalue."""
+    for episodes in range(1, at_random + 1):
+        least = []
+        for h in range(mdp.horizon):
+            pairs = (mdp.stage == h)[:, None] & mdp.available & ~mdp.terminal[:, None]
+            _, sizes, axes = np.linalg.svd(mdp.features[pairs], full_matrices=False)
+            seen = mdp.features[state[h :: mdp.horizon], action[h :: mdp.horizon]][:episodes]
+            along = seen @ axes[sizes > 1e-9].T
+            least.append(np.linalg.eigvalsh(along.T @ along)[0])
+        if min(least) >= excitation:
+            return episodes
+    return at_random
+
+
+@pytest.mark.parametrize(
+    ("mdp", "truth", "base", "excitation", "at_random"),
+    [
+        (LAYERS, FAMILY, BASE, 2.0, 200),
+        (SHOP, TASTES, gaussian_q(SHOP, covariance=5.0, noise=0.03), 0.05, 60),
+        (SHOP, TASTES, gaussian_q(SHOP, covariance=5.0, noise=0.03), 1e6, 7),  # never
+    ],
+)
+def test_a_warm_up_that_does_not_adapt_is_all_that_is_learned_from(mdp, truth, base, excitation, at_random):
+    steps, (stages, size) = 70 * mdp.horizon, (mdp.horizon, mdp.features.shape[-1])
+    agent = bm.agents.tsrl(base, excitation=excitation, at_random=at_random)
+    learner = bm.across_tasks(agent, "mtsrl", warm_up=2, covariance=0.3 * np.stack([np.eye(size)] * stages))
+    result = run({"A": learner}, mdp=mdp, truth=truth, tasks=3, steps=steps, replicates=1, thin=1, keep_priors=True)
+    counts, weights, estimates, prior = [], 0.0, 0.0, read_gaussian(base, stages, size)
+    for task in range(2):
+        seen = result.to_dataset().isel(agent=0, replicate=0, step=slice(steps * task, steps * (task + 1)))
+        state, action, reward = (seen[name].values for name in ("state", "action", "reward"))
+        counts.append(excited_after(mdp, state, action, excitation, at_random))
+        # The last stage, whose targets are rewards: R A'b / noise^2 and the share W of the truth in it.
+        of = slice(stages - 1, counts[-1] * stages, stages)
+        phi, variance = mdp.features[state[of], action[of]], prior.noise[-1] ** 2
+        gain = np.linalg.inv(np.linalg.inv(prior.covariance[-1]) + phi.T @ phi / variance) / variance
+        weights, estimates = weights + gain @ phi.T @ phi, estimates + gain @ phi.T @ reward[of]
+    assert (np.array(counts) > 1).all() and (np.array(counts) < 70).all()
+    expected = np.linalg.pinv(weights, rcond=1e-6) @ estimates
+    np.testing.assert_allclose(result["priors/A"]["mean"].values[0, 2, -1], expected, rtol=1e-6, atol=1e-8)
+
+
+def test_in_its_warm_up_an_agent_looks_at_no_reward_and_afterwards_it_does():
+    agent = {"A": bm.agents.tsrl(BASE, excitation=2.0, at_random=200)}
+    other = gaussian_q_tasks(LAYERS, -3 * MEAN, 0.3 * np.eye(9))
+    one, two = (run(agent, truth=truth, tasks=8, steps=280, thin=1) for truth in (FAMILY, other))
+    frequencies = np.zeros(3)
+    for replicate in range(2):
+        for task in range(8):
+            part = {"agent": 0, "replicate": replicate, "step": slice(280 * task, 280 * (task + 1))}
+            state, action = (one[name].isel(part).values for name in ("state", "action"))
+            until = 4 * excited_after(LAYERS, state, action, 2.0, 70)
+            same = action == two["action"].isel(part).values
+            assert same[:until].all()
+            assert until == 280 or not same[until:].all()
+            frequencies += np.bincount(action[:until], minlength=3)
+    assert stats.chisquare(frequencies).pvalue > 1e-4
+
+
+def test_without_adapting_averages_of_estimates_are_unbiased():
+    """In the last stage of the shop, where targets are rewards; an agent that gives up after bad luck is not."""
+    base = gaussian_q(SHOP, covariance=5.0, noise=0.001**0.5)
+    learned = {
+        name: bm.across_tasks(
+            bm.agents.tsrl(base, **options), "mtsrl", warm_up=12, covariance=np.stack([np.eye(20)] * 3)
+        )
+        for name, options in (("adapts", {}), ("does not", {"excitation": 1.0, "at_random": 60}))
+    }
+    result = run(learned, mdp=SHOP, truth=TASTES, tasks=13, steps=300, replicates=5, keep_priors=True)
+    pairs = (SHOP.stage == 2)[:, None] & SHOP.available & ~SHOP.terminal[:, None]
+    true = bm.q_distribution(SHOP, TASTES, tasks=500)["mean"].values[2]
+    bias = {
+        name: ((result[f"priors/{name}"]["mean"].values[:, -1, 2] - true) @ SHOP.features[pairs].T).mean(1)
+        for name in learned
+    }
+    assert bias["adapts"].mean() < -0.1
+    assert abs(bias["does not"].mean()) < 4 * bias["does not"].std(ddof=1) / np.sqrt(5)
+    assert abs(bias["does not"].mean()) < 0.04
+
+
 def test_bad_input_is_refused():
     agent = bm.agents.tsrl(BASE)
     with pytest.raises(ValueError, match=r"method must be one of mtsrl, .*; got 'magic'"):
         bm.across_tasks(agent, "magic")
     with pytest.raises(ValueError, match="warm_up must be an integer of at least 2; got 1"):
         bm.across_tasks(agent, "mtsrl+", warm_up=1)
+    with pytest.raises(ValueError, match="excitation and at_random are given together or not at all"):
+        bm.agents.tsrl(BASE, excitation=1.0)
+    with pytest.raises(ValueError, match="excitation must be a number above 0"):
+        bm.agents.tsrl(BASE, excitation=0.0, at_random=3)
     with pytest.raises(TypeError, match="agent is a str"):
         bm.across_tasks("tsrl")
     with pytest.raises(ValueError, match=r"method 'mtsrl' needs covariance="):

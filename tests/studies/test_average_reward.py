@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+import bayesmdp as bm
 from bayesmdp.studies import find
 from bayesmdp.studies.average_reward import (
     AGENTS,
@@ -32,6 +33,18 @@ def test_every_agent_runs_at_every_horizon_on_every_world():
         "olsvi_fh",
         "optimistic_q_learning",
     }
+
+
+@pytest.mark.parametrize("world", WORLDS)
+def test_something_is_at_stake(world):
+    """Starts differ in worth, so that it matters where an action leads, and to drift about costs."""
+    mdp = find(f"average-reward/{world}-1000").make_mdp()
+    solved = bm.solve(mdp)
+    share = mdp.available / mdp.available.sum(-1, keepdims=True)
+    kernel = np.einsum("sa,sat->st", share, mdp.transition)
+    earned = np.linalg.matrix_power(kernel, 10_000)[0] @ (share[..., None] * mdp.transition * mdp.reward).sum((1, 2))
+    assert solved.attrs["span"] > 0.5
+    assert float(solved.gain) - earned > 0.05
 
 
 def test_exponents_are_those_of_a_regression_and_intervals_cover():

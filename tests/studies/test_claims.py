@@ -59,6 +59,8 @@ def test_several_rows_are_counted_and_only_those_asked_for(stored):
     )
     told = stored(table, Stored("any", {"cell": ("a", "b", "c")}, "saved"))
     assert told == ("-1 to 1 in 3", "above 0", "yes in 1, no in 1, open in 1")
+    without = table.assign(saved=table["saved"].where(table["cell"] != "b"))
+    assert stored(without, Stored("any", {"cell": ("a", "b", "c")}, "saved")).figure == "0 to 1 in 3"
     assert stored(table, Stored("any", {"cell": "d"}, "saved")) == ("9 [8, 10.0]", "above 0", "yes")
     with pytest.raises(ValueError, match=r"the table 'any' has no rows with \{'cell': 'e'\}"):
         stored(table, Stored("any", {"cell": "e"}, "saved"))

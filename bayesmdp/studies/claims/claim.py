@@ -129,7 +129,8 @@ def judged(claim: Claim) -> Judged:
         told = f"{_short(figures[0])} [{_short(rows[0][1])}, {_short(rows[0][2])}]"
         verdict = verdicts[0]
     else:
-        told = f"{_short(min(figures))} to {_short(max(figures))} in {len(rows)}"
+        known = [figure for figure in figures if figure == figure] or figures
+        told = f"{_short(min(known))} to {_short(max(known))} in {len(rows)}"
         counts = {name: verdicts.count(name) for name in ("yes", "no", "open")}
         verdict = ", ".join(f"{name} in {count}" for name, count in counts.items() if count)
     within = f" within {shown.tolerance:.0%}" if shown.must_be == "near" else ""

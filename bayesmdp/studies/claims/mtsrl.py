@@ -6,7 +6,8 @@ from bayesmdp.studies.claims.claim import Claim, Stored
 
 __all__ = ["CLAIMS"]
 
-STUDY = "make study STUDIES=mtsrl"
+STUDY, SHAPE = "make study STUDIES=mtsrl", "make study STUDIES=mtsrl_shape"
+MAP = "Small engines, tasks that differ by .25 to 1, N = 20 to 180."
 FULL = ("recommendation",)
 ALL = (
     "recommendation",
@@ -32,6 +33,10 @@ SPREAD_ALIKE = ("gaussian", "gaussian-anisotropic")
 
 def _statement(statement: str, cells: tuple[str, ...] = ALL, threshold: float = 0.0) -> Stored:
     return Stored("mtsrl_claims", {"statement": statement, "cell": cells}, threshold=threshold)
+
+
+def _shape(statement: str) -> Stored:
+    return Stored("mtsrl_shape_statements", {"statement": statement})
 
 
 def _name(learner: str) -> str:
@@ -104,11 +109,63 @@ CLAIMS = (
         )
         for learner in ("MTSRL", "MTSRL, noise assumed", "MTSRL+", "MTSRL+, noise assumed")
     ),
+    *(
+        Claim(
+            "Abstract",
+            f"{learner} is better than prior-independent sampling after K of the order of {order}.",
+            f"The task from which on its cumulative regret is below RLSVI's, as a share of {order}; an order has no "
+            "constant, and 1 is ours. Layers with Normal Q-values, N = 10 to 160 and H = 2 to 6.",
+            Stored("mtsrl_shape_crossings", {"agent": learner}, "of_order", must_be="below", threshold=1.0),
+            SHAPE,
+        )
+        for learner, order in (
+            ("MTSRL", "H^2"),
+            ("MTSRL, at random first", "H^2"),
+            ("MTSRL+", "N^2 H^2"),
+        )
+    ),
+    *(
+        Claim(
+            "Abstract",
+            f"{learner}'s cumulative meta-regret grows like sqrt(K) at most.",
+            "Power of K from 4 to 40 or 160 tasks in layers; none where a learner is at the oracle or below it.",
+            Stored(
+                "mtsrl_shape_powers",
+                {"agent": learner, "reference": "oracle"},
+                "power",
+                must_be="below",
+                threshold=0.5,
+            ),
+            SHAPE,
+        )
+        for learner in ("MTSRL", "MTSRL, at random first", "MTSRL+")
+    ),
+    *(
+        Claim("not in the paper", says, f"{reading} {MAP}", _shape(statement), SHAPE)
+        for says, reading, statement in (
+            (
+                "To learn the covariance is worth more than to learn the mean alone.",
+                "MTSRL+, told nothing, beside averages with RLSVI's covariance and noise kept.",
+                "to learn the covariance, too: MTSRL+ has less regret than mean alone, noise assumed, by",
+            ),
+            (
+                "To learn the covariance by empirical Bayes (ours) is worth more than to learn the mean alone.",
+                "Beside averages with RLSVI's covariance and noise kept.",
+                "to learn the covariance, too: empirical Bayes has less regret than mean alone, noise assumed, by",
+            ),
+            (
+                "A learned prior on Q (ours, empirical Bayes) beats one on rewards.",
+                "Beside a bandit that learns likewise.",
+                "a prior on Q: empirical Bayes has less regret than a bandit that learns likewise by",
+            ),
+        )
+    ),
     Claim(
-        "Abstract",
-        "Better than prior-independent sampling after K of the order of H^2, and N^2 H^2 with a learned covariance.",
-        "",
-        why_open="N and H are not varied; N^2 H^2 is a million tasks at N = 200 and H = 5",
+        "not in the paper",
+        "A prior with a quarter of the tasks' covariance has less regret than the true one.",
+        f"Both with the true mean and the true noise. {MAP} Layers with Normal Q-values.",
+        _shape("a quarter of the tasks' covariance has less regret than all of it by"),
+        SHAPE,
     ),
 )
 """In the order of the abstract."""

@@ -1,0 +1,157 @@
+"""Learned priors: where they pay, and how what they cost grows. Declared before it was run.
+
+The study `mtsrl` judges what MTSRL and MTSRL+ are claimed to do; this one asks on what it depends. Its problems are
+small, so that many settings can be had: tasks are fewer, and settings other, than those of the guarantees.
+
+- ``map-S-N``: small recommendation engines (4 products, 3 recommendations) whose log-odds weights differ by S between
+  tasks, with N customers a task; 16 tasks, judged over the last 8. *Where does learning the covariance beat learning
+  the mean?* ``mean alone`` learns as MTSRL does, but keeps the covariance that RLSVI begins with; MTSRL is told the
+  true one. *Where does a prior on Q beat one on rewards?* Empirical Bayes beside a bandit that learns likewise.
+  (After the first run ``mean alone, noise assumed`` was added. Learners on the map find the noise, too, which is far
+  above the one assumed, and with a prior as wide as RLSVI's that alone makes an agent explore too much.)
+- ``episodes-N``, ``horizon-H``: layered problems with Normal Q-values (2 states and 2 actions a layer, variances of
+  .3), N = 10, 40, 160 episodes (H = 3) and H = 2, 3, 6 (N = 40); 40 tasks. The guarantees are of less cumulative
+  meta-regret than RLSVI's after K of the order of H^2 tasks, or N^2 H^2 where the covariance is learned, too. *After
+  how many tasks is it less, and stays so?*
+- ``long``: 160 tasks at N = 20 and H = 3.
+
+In the layered problems MTSRL is there with the non-adaptive warm-up in each task, too: at random until the least
+eigenvalue of each stage's Gram matrix is 1, or for 20 episodes (all of a task where N is 10 or 20 and chance wills it).
+Learners begin to learn after 4 tasks on the map and after 2 elsewhere. Cumulative meta-regret is what an agent loses
+more than the oracle, summed over tasks; the guarantees' power of K is 1/2.
+
+*The best misspecified prior.* Thompson sampling under the true prior is not the best that can be done, and learners
+have been below that "oracle". Beside it stand oracles with other covariances, or with the true noise where agents
+assume another. The best of them is chosen by its regret on replicates of even number and judged, as a second reference,
+on those of odd number. Intervals are of 95%, Student's for means and by bootstrap over replicates otherwise.
+
+``make study STUDIES=mtsrl_shape`` runs every cell that ``results/`` does not hold and writes ``mtsrl_shape.csv`` (with
+the distribution over replicates), ``mtsrl_shape_statements.csv``, ``mtsrl_shape_crossings.csv``,
+``mtsrl_shape_powers.csv`` and ``mtsrl_shape_curves.csv``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from bayesmdp.studies.mtsrl_shape_tables import (
+    ASSUMED,
+    BANDIT_EB,
+    EB,
+    MEAN_ALONE,
+    NOT_ADAPTIVE,
+    QUARTER,
+    crossing_table,
+    curves_table,
+    power_table,
+    regret_table,
+    statements,
+)
+from bayesmdp.studies.mtsrl_tasks import ORACLE, RLSVI, SHOP, SMALL_SHOP, TRUE_NOISE, learner, normal_tasks
+from bayesmdp.studies.statements import finished_cells
+from bayesmdp.studies.task_study import LearnerSpec, TaskStudy
+
+__all__ = ["STUDIES"]
+
+SPREADS, CUSTOMERS, EPISODES, HORIZONS = (0.25, 0.5, 1.0), (20, 60, 180), (10, 40, 160), (2, 6)
+
+FLAT = [[[5.0 * (i == j) for j in range(20)] for i in range(20)]] * 3
+"""The covariance that RLSVI begins with on the map."""
+_on_map = partial(learner, warm_up=4)
+_elsewhere = partial(learner, "tsrl", warm_up=2, growth=1.1)
+
+ON_MAP: Mapping[str, LearnerSpec] = {
+    RLSVI: LearnerSpec("tsrl"),
+    ORACLE: LearnerSpec("tsrl", knows="prior"),
+    TRUE_NOISE: LearnerSpec("tsrl", knows="prior and noise"),
+    f"{TRUE_NOISE}, {QUARTER}": LearnerSpec("tsrl", knows="prior and noise", stretch=0.25),
+    MEAN_ALONE: _on_map("tsrl", "mtsrl", covariance=FLAT, learn_noise=True),
+    ASSUMED: _on_map("tsrl", "mtsrl", covariance=FLAT, learn_noise=False),
+    "MTSRL": _on_map("tsrl", "mtsrl", "covariance", learn_noise=True),
+    "MTSRL+": _on_map("tsrl", "mtsrl+", learn_noise=True),
+    EB: _on_map("tsrl", "empirical-bayes"),
+    "AdaTS": _on_map("bandit_ts", "adats", "covariance"),
+    BANDIT_EB: _on_map("bandit_ts", "empirical-bayes"),
+}
+
+IN_LAYERS: Mapping[str, LearnerSpec] = {
+    RLSVI: LearnerSpec("tsrl"),
+    ORACLE: LearnerSpec("tsrl", knows="prior"),
+    "oracle, covariance x 0.5": LearnerSpec("tsrl", knows="prior", stretch=0.5),
+    f"{ORACLE}, {QUARTER}": LearnerSpec("tsrl", knows="prior", stretch=0.25),
+    "MTSRL": _elsewhere("mtsrl", "covariance"),
+    "MTSRL+": _elsewhere("mtsrl+"),
+    EB: _elsewhere("empirical-bayes"),
+    NOT_ADAPTIVE: replace(_elsewhere("mtsrl", "covariance"), options={"excitation": 1.0, "at_random": 20}),
+}
+
+
+def _map(spread: float, customers: int) -> TaskStudy:
+    options = {**SHOP, "truth_options": {"mean": None, "scale": spread}}
+    return TaskStudy(
+        title=f"learned priors where tasks differ by {spread:g} and have {customers} customers",
+        agents=ON_MAP,
+        environment_options=SMALL_SHOP,
+        **{**options, "steps": 3 * customers, "tasks": 16, "thin": 3 * customers, "replicates": 10},
+    )
+
+
+def _layers(episodes: int, horizon: int, tasks: int = 40) -> TaskStudy:
+    return TaskStudy(
+        title=f"learned priors in layers: {episodes} episodes of {horizon} steps a task",
+        agents=IN_LAYERS,
+        environment="layers",
+        environment_options={"width": 2, "actions": 2, "horizon": horizon, "noise": 0.5},
+        prior="gaussian_q",
+        prior_options={"covariance": 4.0, "noise": 0.5},
+        truth="gaussian_q_tasks",
+        truth_options=partial(normal_tasks, horizon, 4),
+        steps=episodes * horizon,
+        tasks=tasks,
+        thin=episodes * horizon,
+        replicates=16,
+    )
+
+
+STUDIES: Mapping[str, TaskStudy] = {
+    **{f"map-{spread:g}-{n}": _map(spread, n) for spread in SPREADS for n in CUSTOMERS},
+    **{f"episodes-{n}": _layers(n, 3) for n in EPISODES},
+    **{f"horizon-{h}": _layers(40, h) for h in HORIZONS},
+    "long": _layers(20, 3, 160),
+}
+
+
+def main(folder: str = "results", tables: str = "results") -> None:
+    """Run the cells that `folder` does not hold yet, and write the tables to `tables`.
+
+    Parameters
+    ----------
+    folder : str
+        Of the cells' results files.
+    tables : str
+        Folder of the tables, written as CSV.
+    """
+    from pathlib import Path
+
+    import pandas as pd
+
+    parts: dict[str, list[Any]] = {name: [] for name in ("", "_statements", "_crossings", "_powers", "_curves")}
+    for cell, result in finished_cells("mtsrl-shape", STUDIES, folder):
+        made = {"": regret_table(result).reset_index(), "_statements": statements(result)}
+        if not cell.startswith("map"):
+            horizon = STUDIES[cell].environment_options["horizon"]
+            crossings = crossing_table(result, STUDIES[cell].steps // horizon, horizon)
+            made |= {
+                "_crossings": crossings.reset_index(),
+                "_powers": power_table(result),
+                "_curves": curves_table(result),
+            }
+        for name, part in made.items():
+            parts[name].append(part.assign(cell=cell))
+    for name, pieces in parts.items():
+        table = pd.concat(pieces)
+        table.insert(0, "cell", table.pop("cell"))
+        table.round(6 if name == "_crossings" else 3).to_csv(Path(tables) / f"mtsrl_shape{name}.csv", index=False)
