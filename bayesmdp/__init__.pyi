@@ -17,6 +17,7 @@ from .model_checks.prior_comparison import compare_priors as compare_priors
 from .model_reading.records import Records as Records
 from .model_reading.rows import Targets as Targets
 from .model_reading.rows import Transitions as Transitions
+from .offline.plan_log import plan_log as plan_log
 from .offline.prior_from_log import prior_from_log as prior_from_log
 from .planning import CVaR as CVaR
 from .planning import Mean as Mean

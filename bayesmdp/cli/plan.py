@@ -17,6 +17,7 @@ from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.foundation.text_values import json_or_text
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
     from bayesmdp.offline.plan_log import Report
@@ -54,6 +55,12 @@ def plan(
             "be. auto: each, in problems that are not large."
         ),
     ] = "auto",
+    reachable: Annotated[
+        Path | None,
+        typer.Option(
+            help="A CSV of what can happen, with columns state, action (or for all of them, none), next_state."
+        ),
+    ] = None,
     start: Annotated[
         str | None, typer.Option(metavar="STATE", help="Where episodes start; by default where those of the log do.")
     ] = None,
@@ -119,6 +126,7 @@ def plan(
             settings=settings,
             rewards=rewards,
             elsewhere=elsewhere,
+            reachable=None if reachable is None else _declared(reachable, separator, encoding),
             initial=_label(start, checked.attrs["states"]),
             quantile=quantile,
             draws=draws,
@@ -156,6 +164,18 @@ def _show(report: Report, path: Path, table: Path) -> None:
         console.print(part)
     typer.echo(f"plan     {path}\npolicy   {table}")
     typer.echo(f'open     xarray.open_datatree("{path.as_posix()}")')
+
+
+def _declared(path: Path, separator: str | None, encoding: str) -> pd.DataFrame:
+    """The table of what can happen, its labels as they are written."""
+    import pandas as pd
+
+    if not path.is_file():
+        raise ValueError(f"--reachable: no file {path}")
+    try:
+        return pd.read_csv(path, sep=separator or ",", encoding=encoding, dtype=str, keep_default_na=False)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ValueError(f"--reachable {path} is no table: {error}") from error
 
 
 def _pairs(name: str, given: list[str] | None, example: str) -> dict[str, str]:

@@ -157,7 +157,7 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
     yield policy_table(policy)
     yield "Least known on the policy's path"
     yield least_known_table(policy)
-    yield name_table("\nWhere episodes start", _headline(attrs))
+    yield name_table("\nWhere episodes start", _headline(attrs, report.checked))
     if expert := _expert(attrs):
         yield name_table("\nFor experts", expert)
 
@@ -206,7 +206,7 @@ def _table(caption: str) -> Table:
     return table
 
 
-def _headline(attrs: Mapping[Any, Any]) -> dict[str, str]:
+def _headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
     """The one number to quote, what it rests on, and how it was checked; then what else is known at the start."""
     if "initial_bound" not in attrs:
         return {
@@ -215,18 +215,9 @@ def _headline(attrs: Mapping[Any, Any]) -> dict[str, str]:
         }
     certain = f"{1 - attrs['level']:g}"
     told = {"quote": f"this policy earns {_short(attrs['initial_bound'])} or more, with probability {certain}"}
+    told["check"] = checked
     if "unchecked" in attrs:
-        told["checked"] = f"no: {attrs['unchecked']}. The number is the posterior's, and as good as its prior"
-    else:
-        logs, lowered = attrs["checked_logs"], attrs["checked_lowered"]
-        told["checked"] = (
-            f"on {logs} logs like yours, from worlds in which the truth is known: {attrs['checked_kept_lowered']} kept"
-            + (
-                f" ({attrs['checked_kept']} before the number was lowered, by {_short(lowered)})"
-                if lowered > 0
-                else ", as it was computed"
-            )
-        )
+        told["check"] += ". The number is the posterior's, and as good as its prior"
     told["if"] = (
         "the states tell all that matters for what comes next, and the world goes on as it was while the log was made"
     )
@@ -244,6 +235,12 @@ def _expert(attrs: Mapping[Any, Any]) -> dict[str, str]:
     told = {}
     if "initial_promise" in attrs:
         told["criterion"] = f"{_short(attrs['initial_promise'])} at the start by {attrs['risk']}: it chose the policy"
+    if "initial_lighter" in attrs:
+        lighter, heavier = _short(attrs["initial_lighter"]), _short(attrs["initial_heavier"])
+        told["prior"] = (
+            f"before the check {_short(attrs['initial_worth_quantile'])}; {lighter} if the prior of transitions "
+            f"weighed a third as much, {heavier} if three times as much"
+        )
     guarantee = attrs.get("guarantee_level")
     if guarantee is not None:
         told["guarantee"] = (

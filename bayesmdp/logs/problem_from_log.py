@@ -19,10 +19,11 @@ What the dynamics are stays open; that is the posterior's part. The rules, which
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
@@ -41,6 +42,7 @@ def mdp_from_log(
     discount: float,
     elsewhere: Literal["mean", "least", "none", "each"] = "mean",
     paid_for: Literal["auto", "entering", "acting"] = "auto",
+    reachable: pd.DataFrame | None = None,
     initial: Hashable | ArrayLike | None = None,
     name: str = "log",
 ) -> MDP:
@@ -57,6 +59,10 @@ def mdp_from_log(
     paid_for : {"auto", "entering", "acting"}
         Whether rewards belong to the next state or to the pair, which tells what elsewhere brings; by default the log
         is asked, as the module says.
+    reachable : DataFrame, optional
+        What can happen, where that is known: columns ``state``, ``next_state`` and, unless it holds for all of them,
+        ``action``. A pair that it does not mention may lead anywhere. In the place of `elsewhere`, which is then not
+        read.
     initial : label or array [state], optional
         Where episodes start; by default where those of the log do. A log read with ``gaps="allow"`` that has gaps does
         not tell; then each state counts as often as it was acted in.
@@ -93,14 +99,18 @@ def mdp_from_log(
     tried = np.zeros((len(states), len(actions)), bool)
     tried[rows.state, rows.action] = True
     untold = ~tried.any(-1) & ~terminal
-    if elsewhere == "none" and untold.any():
+    if elsewhere == "none" and reachable is None and untold.any():
         label = states[int(np.flatnonzero(untold)[0])]
         raise ValueError(f"state {label!r} was never acted in, so with elsewhere='none' it leads nowhere")
     entering = _entering(log, len(states)) if paid_for != "acting" else None
     if paid_for == "entering" and entering is None:
         raise ValueError("paid_for is 'entering', but some state was entered with different rewards; use 'acting'")
     successor: NDArray[np.int32] | None
-    if elsewhere == "each":
+    if reachable is not None:
+        successor = _reachable(reachable, states, actions)
+        _refuse_unreachable(rows, successor, states, actions)
+        reward = np.take_along_axis(_each(rows, tried, entering) + np.zeros(len(states)), successor, -1)
+    elif elsewhere == "each":
         successor, reward = None, _each(rows, tried, entering)
     else:
         successor, reward = _table(rows, tried, entering, elsewhere)
@@ -160,6 +170,52 @@ def _entering(log: xr.Dataset, num_states: int) -> NDArray[np.float64] | None:
     bring = np.full(num_states, reward.min())
     bring[entered] = reward
     return bring if (bring[entered] == reward).all() else None
+
+
+def _reachable(declared: pd.DataFrame, states: Sequence[Hashable], actions: Sequence[Hashable]) -> NDArray[np.int32]:
+    """Return the successors [state, action, outcome] that were declared, by how labels are written.
+
+    Rows shorter than the longest repeat their first entry.
+    """
+    for column in ("state", "next_state"):
+        if column not in declared:
+            raise ValueError(f"reachable has no column {column!r}; it has {', '.join(map(str, declared.columns))}")
+    index = {
+        name: _indices(declared, name, labels)
+        for name, labels in (("state", states), ("next_state", states), ("action", actions))
+        if name in declared
+    }
+    allowed = np.zeros((len(states), len(actions), len(states)), bool)
+    allowed[index["state"], index.get("action", slice(None)), index["next_state"]] = True
+    allowed |= ~allowed.any(-1, keepdims=True)
+    number = allowed.sum(-1, keepdims=True)
+    # The declared come first, in order; what is left of a row is its first entry again.
+    order = np.argsort(~allowed, axis=-1, kind="stable")[..., : int(number.max())]
+    return np.where(np.arange(order.shape[-1]) < number, order, order[..., :1]).astype(np.int32)
+
+
+def _indices(declared: pd.DataFrame, name: str, labels: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Positions of a column's labels, by how they are written."""
+    place = {str(label): i for i, label in enumerate(labels)}
+    index = [place.get(str(label), -1) for label in declared[name]]
+    if -1 in index:
+        row, kind = index.index(-1), "action" if name == "action" else "state"
+        raise ValueError(f"reachable names {declared[name].tolist()[row]!r} in row {row}, which is no {kind} of the log")
+    return np.array(index, np.int64)
+
+
+def _refuse_unreachable(
+    rows: Transitions, successor: NDArray[np.int32], states: Sequence[Hashable], actions: Sequence[Hashable]
+) -> None:
+    """Refuse a log that shows what was declared to be impossible."""
+    wrong = (successor[rows.state, rows.action] != rows.next_state[:, None]).all(-1)
+    if wrong.any():
+        row = int(np.flatnonzero(wrong)[0])
+        state, action, after = states[rows.state[row]], actions[rows.action[row]], states[rows.next_state[row]]
+        raise ValueError(
+            f"the log has {after!r} after action {action!r} in state {state!r}, {rows.weight[row]:g} times, which "
+            "reachable does not allow: add it, or correct the log"
+        )
 
 
 def _each(rows: Transitions, tried: NDArray[np.bool_], entering: NDArray[np.float64] | None) -> NDArray[np.float64]:

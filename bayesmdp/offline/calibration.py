@@ -39,7 +39,6 @@ from bayesmdp.planning.risk import Risk
 from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
 from bayesmdp.posterior.closed_forms.families import FAMILIES
 from bayesmdp.problems.mdp import MDP
-from bayesmdp.problems.problem import Problem
 
 __all__ = [
     "AFFORDABLE",
@@ -236,7 +235,7 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> tuple[NDArray[np
     with jax.enable_x64(True):
         solved = solve_draws(arrays, planning, pipeline.risk, 1e-10, 1_000_000, solver="policy_iteration")
         policy = np.asarray(solved.policy, np.int64)
-    return _fresh_values(parameters, pipeline, arrays, known, policy, seed + 1), policy
+    return fresh_values(parameters, pipeline, known, policy, seed + 1), policy
 
 
 def bound_of(values: NDArray[np.float64], level: float) -> float:
@@ -245,19 +244,33 @@ def bound_of(values: NDArray[np.float64], level: float) -> float:
     return float(np.sort(values)[rank - 1])
 
 
-def _fresh_values(
+def fresh_values(
     parameters: Parameters,
     pipeline: Pipeline,
-    arrays: Problem,
     known: NDArray[np.float64],
     policy: NDArray[np.int64],
     seed: int,
 ) -> NDArray[np.float64]:
-    """A policy's value at the start [draw], under draws that it was not chosen with."""
+    """Draw a policy's value at the start, apart from the draws that it was chosen with.
+
+    Parameters
+    ----------
+    parameters : dict of arrays
+        Of the posterior.
+    pipeline : Pipeline
+    known : array [state, action, outcome or 1]
+        The rewards, where they are known.
+    policy : int array [state]
+    seed : int
+
+    Returns
+    -------
+    array [draw]
+    """
     problem = pipeline.problem
     if problem.successor is not None:
         with jax.enable_x64(True):
-            values = values_under(arrays, _draws(parameters, pipeline, known, seed), policy)
+            values = values_under(problem.problem, _draws(parameters, pipeline, known, seed), policy)
         return np.asarray(values) @ problem.initial
     # Where outcomes are states, draws of the policy's own rows are enough, and their systems are solved together.
     state = np.arange(problem.num_states)

@@ -16,9 +16,9 @@ from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
-from scipy import sparse
 
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
@@ -26,12 +26,9 @@ from bayesmdp.logs.log import as_labels, label_set
 from bayesmdp.logs.problem_from_log import mdp_from_log
 from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
-from bayesmdp.offline.calibration import AFFORDABLE, Calibration, Pipeline, calibrate, layout_of
-from bayesmdp.offline.experience import Experience
-from bayesmdp.offline.named_prior import MadePrior, make_prior
+from bayesmdp.offline.at_start import Asked, said_at_start
+from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.planning import plan
-from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
-from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.posterior_value import order_interval, value_draws
 from bayesmdp.planning.risk import Risk, offered
 from bayesmdp.planning.risk_names import risk_from_text
@@ -47,9 +44,6 @@ DRAWS_BYTES = 2**31
 
 EACH = 50_000
 """States times actions times states up to which each state is by itself an outcome of each pair."""
-
-STEPS = 100_000
-"""Discounted steps at most: those that come later count nothing."""
 
 
 class Report(NamedTuple):
@@ -67,8 +61,10 @@ class Report(NamedTuple):
         ``worth_quantile_upper`` (its 95% Monte Carlo interval), ``on_path``, ``terminal``. Attrs: the same at the
         initial distribution, as ``initial_promise``; and ``initial_bound``, the number to quote, with ``checked_logs``,
         ``checked_kept`` (before it was lowered), ``checked_lowered`` (by how much) and ``checked_kept_lowered``, or
-        ``unchecked``, why not; and ``initial_unseen``, the share of the discounted future that lies behind the first
-        step which the log never saw. None of these where gaps of the log leave open where episodes start.
+        ``unchecked``, why not; ``initial_unseen``, the share of the discounted future that lies behind the first step
+        which the log never saw; and ``initial_lighter`` and ``initial_heavier``, the posterior quantile if the prior of
+        transitions weighed a third, or three times, as much. None of these where gaps of the log leave open where
+        episodes start.
     tree : DataTree
         Groups ``plan``, ``policy``, ``problem`` and those of the posterior; what was asked for as attrs.
     """
@@ -76,6 +72,23 @@ class Report(NamedTuple):
     log: dict[str, int]
     policy: xr.Dataset
     tree: xr.DataTree
+
+    @property
+    def bound(self) -> float:
+        """What the policy earns at the least where episodes start; NaN where the log does not say where they do."""
+        return float(self.tree.attrs.get("initial_bound", np.nan))
+
+    @property
+    def checked(self) -> str:
+        """How the bound was checked, in a sentence."""
+        attrs = self.tree.attrs
+        if "checked_logs" not in attrs:
+            return f"not checked: {attrs.get('unchecked', 'the log does not say where episodes start')}"
+        before = f" ({attrs['checked_kept']} before it was lowered, by {attrs['checked_lowered']:#.4g})"
+        return (
+            f"on {attrs['checked_logs']} logs like yours, from worlds in which the truth is known: "
+            f"{attrs['checked_kept_lowered']} kept" + before * (attrs["checked_lowered"] > 0)
+        )
 
 
 def plan_log(
@@ -87,6 +100,7 @@ def plan_log(
     settings: Mapping[str, Any] | None = None,
     rewards: str = "auto",
     elsewhere: str = "auto",
+    reachable: pd.DataFrame | None = None,
     initial: Hashable | None = None,
     quantile: str = "draws",
     draws: int = 200,
@@ -110,6 +124,8 @@ def plan_log(
     elsewhere : {"auto", "mean", "least", "none", "each"}
         As for `mdp_from_log`; by default ``"each"`` for up to 50,000 triples of a state, an action and a next state,
         and ``"mean"`` beyond.
+    reachable : DataFrame, optional
+        As for `mdp_from_log`.
     initial : label, optional
         The state in which episodes start; by default where those of the log do, if it tells.
     quantile : {"draws", "exact"}
@@ -141,7 +157,7 @@ def plan_log(
     ['right', 'right', 'right', 'right', 'right', 'right']
     """
     measure = risk_from_text(risk)
-    mdp = _problem_of(log, discount, elsewhere, initial)
+    mdp = _problem_of(log, discount, elsewhere, reachable, initial)
     _check_memory(mdp, draws)
     made = make_prior(prior, log, mdp, settings or {}, rewards=rewards)
     say(f"posterior of {made.described}")
@@ -155,9 +171,19 @@ def plan_log(
     rows = compress(log, mdp)
     policy = _policy(mdp, rows, planned, values, level, starts_known=starts_known)
     if starts_known:
-        checked = _checked(made, posterior, log, mdp, measure, level, quantile, draws, calibration, seed, say)
-        policy.attrs |= _promised(policy.attrs["initial_worth_quantile"], checked)
-        policy.attrs["initial_unseen"] = _unseen(mdp, made.experience, fresh, planned["policy"])
+        asked = Asked(measure, level, quantile, draws, calibration, seed)
+        exact = posterior.attrs["engine"] == "exact"
+        policy.attrs |= said_at_start(
+            made,
+            log,
+            mdp,
+            asked,
+            policy.attrs["initial_worth_quantile"],
+            planned["policy"],
+            fresh,
+            exact=exact,
+            say=say,
+        )
     counts = _counts(log, mdp, rows)
     attrs = {
         "made_by": "bayesmdp plan",
@@ -168,7 +194,7 @@ def plan_log(
         "discount": mdp.discount,
         "prior": made.described,
         "rewards": made.rewards,
-        "elsewhere": "each" if mdp.successor is None else elsewhere.replace("auto", "mean"),
+        "elsewhere": _named(mdp, elsewhere, reachable),
         "draws": draws,
         "plan_draws": planned.attrs["num_draws"],
         **{
@@ -187,90 +213,22 @@ def plan_log(
     return Report(counts, policy, tree)
 
 
-def _problem_of(log: xr.Dataset, discount: float, elsewhere: str, initial: Hashable | None) -> MDP:
+def _problem_of(
+    log: xr.Dataset, discount: float, elsewhere: str, reachable: pd.DataFrame | None, initial: Hashable | None
+) -> MDP:
     """The problem that the log describes, with every state an outcome of every pair where that is affordable."""
     if elsewhere == "auto":
         states, actions = len(label_set(log, "states")), len(label_set(log, "actions"))
         elsewhere = "each" if states**2 * actions <= EACH else "mean"
-    # Both are checked there.
-    return mdp_from_log(log, discount=discount, elsewhere=elsewhere, initial=initial)  # type: ignore[arg-type]
+    options: dict[str, Any] = {"elsewhere": elsewhere, "reachable": reachable, "initial": initial}
+    return mdp_from_log(log, discount=discount, **options)
 
 
-def _checked(
-    made: MadePrior,
-    posterior: xr.DataTree,
-    log: xr.Dataset,
-    mdp: MDP,
-    measure: Risk,
-    level: float,
-    quantile: str,
-    draws: int,
-    calibration: int,
-    seed: int,
-    say: Callable[[str], None],
-) -> Calibration | str:
-    """The check of the promise on logs like this one, or why there is none."""
-    if not calibration:
-        return "asked not to be"
-    if made.again is None or posterior.attrs["engine"] != "exact":
-        return "only a posterior of independent Dirichlet rows can be made again quickly for other logs"
-    if draws * mdp.num_states * mdp.num_actions * mdp.num_outcomes > AFFORDABLE:
-        return "the problem is large, and each of the logs would take as long as this one"
-    if quantile == "exact":
-        measure = DirichletQuantile(measure.level)  # type: ignore[attr-defined] # plan has refused the others
-    pipeline = Pipeline(mdp, made.again, layout_of(made.kind), measure, level, draws)
-    say(f"checking the promise on {2 * calibration} logs like this one")
-    truncated = float(log["truncated"].mean()) if "truncated" in log else 0.0
-    return calibrate(pipeline, made.rows, made.scatter, truncated=truncated, logs=calibration, seed=seed)
-
-
-def _promised(bound: float, checked: Calibration | str) -> dict[str, Any]:
-    """What is promised at the start, as attrs: `bound` and how it was checked."""
-    if isinstance(checked, str):
-        return {"initial_bound": bound, "unchecked": checked}
-    return {
-        "initial_bound": bound - checked.lowered,
-        "checked_logs": checked.logs,
-        "checked_kept": checked.kept,
-        "checked_lowered": checked.lowered,
-        "checked_kept_lowered": checked.kept_lowered,
-        "checked_worlds": json.dumps(checked.by_world),
-    }
-
-
-def _unseen(mdp: MDP, experience: Experience, fresh: xr.DataTree, policy: xr.DataArray) -> float:
-    """The share of the discounted future that lies behind the first step which the log never saw.
-
-    Under the posterior mean of the kernel, from where episodes start. Unseen is a next state that never followed a
-    pair, or a pair never tried.
-    """
-    state, position = np.arange(mdp.num_states), {label: i for i, label in enumerate(mdp.actions)}
-    chosen = np.array([position[label] for label in policy.values.tolist()])
-    rows = read_draws(read_dataset(fresh), mdp).transition[:, state, chosen].mean(0)
-    seen = np.where(experience.counts[state, chosen] > 0, rows, 0)
-    every, before = (float(mdp.initial @ _discounted_steps(mdp, kept, chosen)) for kept in (rows, seen))
-    return max(0.0, 1 - before / every) if every > 0 else 0.0
-
-
-def _discounted_steps(mdp: MDP, rows: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Expected discounted number of steps [state] until an episode ends, or the rows [state, outcome] do not go on."""
-    size = mdp.num_states
-    every = np.broadcast_to(np.arange(size), rows.shape)
-    entered = every if mdp.successor is None else mdp.successor[np.arange(size), chosen].astype(np.int64)
-    state = np.broadcast_to(np.arange(size)[:, None], rows.shape)
-    named = entered >= 0
-    shape = size, size
-    chain = sparse.csc_array((rows[named] * ~mdp.terminal[entered[named]], (state[named], entered[named])), shape=shape)
-    # Elsewhere is spread over all states.
-    lumped = np.where(named, 0, rows).sum(-1)
-    live = (~mdp.terminal).astype(float)
-    steps = live.copy()
-    for _ in range(STEPS):
-        after = live * (1 + (mdp.discount or 1) * (chain @ steps + lumped * (live * steps).mean()))
-        if np.abs(after - steps).max() <= 1e-9 * after.max():
-            break
-        steps = after
-    return steps
+def _named(mdp: MDP, elsewhere: str, reachable: pd.DataFrame | None) -> str:
+    """What became of next states that were not seen."""
+    return (
+        "declared" if reachable is not None else "each" if mdp.successor is None else elsewhere.replace("auto", "mean")
+    )
 
 
 def _check_memory(mdp: MDP, draws: int) -> None:

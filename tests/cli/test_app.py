@@ -638,14 +638,25 @@ def test_rewards_of_ones_own(river_log: Path, priors: Path, tmp_path: Path) -> N
     shown, _ = call("plan", river_log, "--rewards", f"{priors}:paid", "--draws", 10, "--out", tmp_path)
     words = " ".join(shown.split())
     assert "reward is Normal" in words
-    assert "checked no: only a posterior of independent Dirichlet rows" in words
+    assert "check not checked: only a posterior of independent Dirichlet rows" in words
     with xr.open_datatree(tmp_path / "river-plan.nc") as tree:
         assert tree["parameters"]["reward"].sel(parameter="sd").max() < 0.5
 
 
+def test_what_can_happen_is_declared(river_log: Path, tmp_path: Path) -> None:
+    (tmp_path / "can.csv").write_text("state,next_state\n" + "\n".join(f"{s},{t}" for s in range(6) for t in range(6)))
+    options = ("--reachable", tmp_path / "can.csv", "--no-calibration", "--draws", 10, "--out", tmp_path / "out")
+    call("plan", river_log, *options)
+    with xr.open_datatree(tmp_path / "out" / "river-plan.nc") as tree:
+        assert tree.attrs["elsewhere"] == "declared"
+        assert tree["problem"]["successor"].values.min() == 0
+    (tmp_path / "can.csv").write_text("state,next_state\n0,1\n")
+    assert "which reachable does not allow: add it, or correct the log" in told_by_plan(river_log, *options)
+
+
 def test_the_hurried_leave_the_check_out(river_log: Path, tmp_path: Path) -> None:
     shown, progress = call("plan", river_log, "--no-calibration", "--draws", 10, "--out", tmp_path)
-    assert "checked no: asked not to be" in " ".join(shown.split())
+    assert "check not checked: asked not to be" in " ".join(shown.split())
     assert "checking" not in progress
 
 
@@ -678,6 +689,8 @@ def test_a_prior_without_a_closed_form_is_planned_with_by_nuts(priors: Path, tmp
         (("--set", "concentration=1"), "has no option 'concentration', only ordered; name the prior that has it"),
         (("--prior", "dirichlet_transitions", "--set", "concentration=-1"), "concentration = -1; it must be positive"),
         (("--prior", "dirichlet_transitions", "--set", "concentration=1e999"), "must be positive and finite"),
+        (("--reachable", "none.csv"), "--reachable: no file none.csv"),
+        (("--reachable", "PRIORS"), "reachable has no column 'state'"),
         (("--rewards", "sure"), "rewards must be one of auto, known, normal, bernoulli; got 'sure'"),
         (("--rewards", "bernoulli"), "rewards are not all 0 or 1, as 'bernoulli' has it"),
         (("--rewards", "priors.py"), "may hold many functions: name one"),

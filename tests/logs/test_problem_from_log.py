@@ -1,11 +1,12 @@
 """The problem a log describes, against counting by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 
 import bayesmdp as bm
-from bayesmdp import mdp_from_log
+from bayesmdp import mdp_from_log, read_log
 from bayesmdp.models import dirichlet_transitions
 
 ROWS = [
@@ -184,3 +185,47 @@ def test_under_the_mean_the_lumped_plan_is_the_dense_one():
     reward = np.random.default_rng(0).normal(size=(16, 4))
     same = lake.replace(discount=0.95, available=mdp.available, terminal=mdp.terminal)
     np.testing.assert_allclose(plan(mdp, reward).value, plan(same, reward).value, atol=1e-9)
+
+
+def declared(*rows, columns=("state", "action", "next_state")):
+    return pd.DataFrame(rows, columns=columns)
+
+
+def test_what_can_happen_may_be_declared():
+    rows = [(0, "go", 1.0, 1), (1, "go", 0.0, 0), (0, "stay", 0.0, 0), (0, "go", 2.0, 2), (2, "go", 0.0, 0)]
+    log = read_log(pd.DataFrame(rows, columns=["state", "action", "reward", "next_state"]), gaps="allow")
+    can = declared((0, "go", 1), (0, "go", 2), (1, "go", 0), (1, "stay", 1), (0, "stay", 0))
+    problem = mdp_from_log(log, discount=0.9, reachable=can)
+    assert [sorted(set(row.tolist())) for row in problem.successor.reshape(-1, problem.num_outcomes)] == [
+        [1, 2],
+        [0],
+        [0],
+        [1],
+        [0, 1, 2],  # which it does not mention: anywhere
+        [0, 1, 2],
+    ]
+    assert not problem.has_elsewhere
+    # Rewards follow their next state; what was never seen pays the pair's mean.
+    assert problem.reward[0, 0].tolist()[:2] == [1.0, 2.0]
+    posterior = bm.infer(bm.prior_from_log(log, problem), log, mdp=problem, draws=4)
+    drawn = posterior["posterior"]["transition"].values.reshape(4, 3, 2, -1)
+    np.testing.assert_allclose(drawn.sum(-1), 1)
+    # The same for all actions.
+    every = mdp_from_log(log, discount=0.9, reachable=declared((2, 0), columns=("state", "next_state")))
+    assert set(every.successor[2].ravel().tolist()) == {0}
+
+
+@pytest.mark.parametrize(
+    ("can", "message"),
+    [
+        (declared((0, "go", 2)), "the log has 1 after action 'go' in state 0, 1 times, which reachable does not allow"),
+        (declared((0, "go", 5)), "reachable names 5 in row 0, which is no state of the log"),
+        (declared((0, "fly", 1)), "reachable names 'fly' in row 0, which is no action of the log"),
+        (declared((0, 1), columns=("from", "to")), "reachable has no column 'state'; it has from, to"),
+    ],
+)
+def test_declarations_that_do_not_fit_are_refused(can, message):
+    rows = [(0, "go", 1.0, 1), (1, "go", 0.0, 2), (2, "go", 0.0, 0)]
+    log = read_log(pd.DataFrame(rows, columns=["state", "action", "reward", "next_state"]))
+    with pytest.raises(ValueError, match=message):
+        mdp_from_log(log, discount=0.9, reachable=can)

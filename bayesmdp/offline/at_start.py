@@ -1,0 +1,185 @@
+"""What a plan from a log says where episodes start: one number, how it was checked, and what it hangs on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy import sparse
+
+from bayesmdp.offline.calibration import (
+    AFFORDABLE,
+    Calibration,
+    Pipeline,
+    bound_of,
+    calibrate,
+    fresh_values,
+    layout_of,
+)
+from bayesmdp.offline.experience import Experience
+from bayesmdp.offline.named_prior import MadePrior
+from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
+from bayesmdp.planning.posterior_draws import read_dataset, read_draws
+from bayesmdp.planning.risk import Risk
+from bayesmdp.problems.mdp import MDP
+
+__all__ = ["Asked", "said_at_start"]
+
+STEPS = 100_000
+"""Discounted steps at most: those that come later count nothing."""
+
+FACTORS = (1 / 3, 3.0)
+"""Of the prior's weight, at which the bound is told too."""
+
+
+class Asked(NamedTuple):
+    """What was asked of a plan.
+
+    Attributes
+    ----------
+    risk : Risk
+    level : float
+        At which the policy's value is told.
+    quantile : {"draws", "exact"}
+    draws : int
+    calibration : int
+        Logs to check on, for each of two worlds; 0 for none.
+    seed : int
+    """
+
+    risk: Risk
+    level: float
+    quantile: str
+    draws: int
+    calibration: int
+    seed: int
+
+
+def said_at_start(
+    made: MadePrior,
+    log: xr.Dataset,
+    mdp: MDP,
+    asked: Asked,
+    bound: float,
+    policy: xr.DataArray,
+    fresh: xr.DataTree,
+    *,
+    exact: bool,
+    say: Callable[[str], None],
+) -> dict[str, Any]:
+    """Check what the posterior says of a policy, and say what it hangs on.
+
+    Parameters
+    ----------
+    made : MadePrior
+    log : Dataset over ``step``
+    mdp : MDP
+    asked : Asked
+    bound : float
+        The posterior quantile of the policy's value at the start.
+    policy : DataArray [state]
+        Labels of actions.
+    fresh : DataTree
+        Draws that the policy was not chosen with.
+    exact : bool
+        Whether the posterior has a closed form.
+    say : function of str
+
+    Returns
+    -------
+    dict
+        The attrs that `Report` describes.
+    """
+    chosen = np.array([mdp.action_index(label) for label in policy.values.tolist()])
+    said: dict[str, Any] = {"initial_unseen": _unseen(mdp, made.experience, fresh, chosen)}
+    why_not = _why_not(made, mdp, asked, exact=exact)
+    if made.again is not None and exact and asked.draws * mdp.num_states * mdp.num_outcomes <= AFFORDABLE:
+        said |= _by_weight(_pipeline(made, mdp, asked), made.experience, chosen, asked.seed)
+    if why_not:
+        return said | {"initial_bound": bound, "unchecked": why_not}
+    say(f"checking the promise on {2 * asked.calibration} logs like this one")
+    truncated = float(log["truncated"].mean()) if "truncated" in log else 0.0
+    pipeline = _pipeline(made, mdp, asked)
+    checked = calibrate(pipeline, made.rows, made.scatter, truncated=truncated, logs=asked.calibration, seed=asked.seed)
+    return said | _told(bound, checked)
+
+
+def _why_not(made: MadePrior, mdp: MDP, asked: Asked, *, exact: bool) -> str:
+    """Why nothing is checked; nothing if it is."""
+    if not asked.calibration:
+        return "asked not to be"
+    if made.again is None or not exact:
+        return "only a posterior of independent Dirichlet rows can be made again quickly for other logs"
+    if asked.draws * mdp.num_states * mdp.num_actions * mdp.num_outcomes > AFFORDABLE:
+        return "the problem is large, and each of the logs would take as long as this one"
+    return ""
+
+
+def _pipeline(made: MadePrior, mdp: MDP, asked: Asked) -> Pipeline:
+    assert made.again is not None
+    risk = asked.risk
+    if asked.quantile == "exact":
+        risk = DirichletQuantile(risk.level)  # type: ignore[attr-defined] # plan has refused the others
+    return Pipeline(mdp, made.again, layout_of(made.kind), risk, asked.level, asked.draws)
+
+
+def _by_weight(pipeline: Pipeline, experience: Experience, chosen: NDArray[np.int64], seed: int) -> dict[str, float]:
+    """The policy's quantile at the start if the prior of transitions weighed a third, or three times, as much."""
+    parameters = pipeline.posterior(experience)
+    told = {}
+    for name, factor in zip(("initial_lighter", "initial_heavier"), FACTORS, strict=True):
+        prior = parameters["transition"] - experience.counts
+        other = parameters | {"transition": experience.counts + factor * prior}
+        values = fresh_values(other, pipeline, pipeline.problem.reward, chosen, seed + 1)
+        told[name] = bound_of(values, pipeline.level)
+    return told
+
+
+def _told(bound: float, checked: Calibration) -> dict[str, Any]:
+    return {
+        "initial_bound": bound - checked.lowered,
+        "checked_logs": checked.logs,
+        "checked_kept": checked.kept,
+        "checked_lowered": checked.lowered,
+        "checked_kept_lowered": checked.kept_lowered,
+        "checked_worlds": json.dumps(checked.by_world),
+        "checked_halves": checked.split,
+    }
+
+
+def _unseen(mdp: MDP, experience: Experience, fresh: xr.DataTree, chosen: NDArray[np.int64]) -> float:
+    """The share of the discounted future that lies behind the first step which the log never saw.
+
+    Under the posterior mean of the kernel, from where episodes start. Unseen is a next state that never followed a
+    pair, or a pair never tried.
+    """
+    state = np.arange(mdp.num_states)
+    rows = read_draws(read_dataset(fresh), mdp).transition[:, state, chosen].mean(0)
+    seen = np.where(experience.counts[state, chosen] > 0, rows, 0)
+    every, before = (float(mdp.initial @ _discounted_steps(mdp, kept, chosen)) for kept in (rows, seen))
+    return max(0.0, 1 - before / every) if every > 0 else 0.0
+
+
+def _discounted_steps(mdp: MDP, rows: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Expected discounted number of steps [state] until an episode ends, or the rows [state, outcome] do not go on."""
+    size = mdp.num_states
+    every = np.broadcast_to(np.arange(size), rows.shape)
+    entered = every if mdp.successor is None else mdp.successor[np.arange(size), chosen].astype(np.int64)
+    state = np.broadcast_to(np.arange(size)[:, None], rows.shape)
+    named = entered >= 0
+    shape = size, size
+    chain = sparse.csc_array((rows[named] * ~mdp.terminal[entered[named]], (state[named], entered[named])), shape=shape)
+    # Elsewhere is spread over all states.
+    lumped = np.where(named, 0, rows).sum(-1)
+    live = (~mdp.terminal).astype(float)
+    steps = live.copy()
+    for _ in range(STEPS):
+        after = live * (1 + (mdp.discount or 1) * (chain @ steps + lumped * (live * steps).mean()))
+        if np.abs(after - steps).max() <= 1e-9 * after.max():
+            break
+        steps = after
+    return steps
