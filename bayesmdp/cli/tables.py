@@ -214,12 +214,16 @@ def _headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
             "have their own worth. --start STATE says where, --gaps cut that the recording was cut off there"
         }
     certain = f"{1 - attrs['level']:g}"
-    told = {"quote": f"this policy earns {_short(attrs['initial_bound'])} or more, with probability {certain}"}
+    discounted = f"in rewards discounted by {attrs['discount']:g}"
+    told = {
+        "quote": f"this policy earns {_short(attrs['initial_bound'])} or more, {discounted}, with probability {certain}"
+    }
     told["check"] = checked
     if "unchecked" in attrs:
         told["check"] += ". The number is the posterior's, and as good as its prior"
     told["if"] = (
-        "the states tell all that matters for what comes next, and the world goes on as it was while the log was made"
+        "the states tell all that matters for what comes next, episodes start as those of the log or where --start "
+        "says, and the world goes on as it was while the log was made"
     )
     told["rewards"] = attrs["rewards"]
     told["never seen"] = (
@@ -244,8 +248,8 @@ def _expert(attrs: Mapping[Any, Any]) -> dict[str, str]:
     guarantee = attrs.get("guarantee_level")
     if guarantee is not None:
         told["guarantee"] = (
-            f"under the posterior, with probability {1 - guarantee:.2g} or more the policy reaches its criterion in "
-            "all states at once (Proposition 1)"
+            f"under the posterior, with probability {min(1 - guarantee, 0.99):.2g} or more the policy reaches its "
+            "criterion in all states at once (Proposition 1)"
             if guarantee < 0.995
             else "none for the criterion over so many uncertain rows (Proposition 1)"
         )
@@ -256,7 +260,7 @@ def _expert(attrs: Mapping[Any, Any]) -> dict[str, str]:
 
 def _short(number: float) -> str:
     number += 0.0  # no minus before nothing
-    return f"{number:,.0f}" if abs(number) >= 1e4 else f"{number:#.4g}"
+    return f"{number:,.0f}" if 1e4 <= abs(number) < 1e15 else f"{number:#.4g}"
 
 
 def setting_table(table: pd.DataFrame, quantity: str, shown: int, confidence: float) -> Table:

@@ -33,7 +33,7 @@ from bayesmdp.logs.log import label_indices, label_set
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["mdp_from_log"]
+__all__ = ["mdp_from_log", "starts_of"]
 
 
 def mdp_from_log(
@@ -120,7 +120,7 @@ def mdp_from_log(
         reward=reward,
         discount=discount,
         elsewhere="least" if elsewhere == "least" else "mean",
-        initial=_initial(log, terminal) if initial is None else initial,
+        initial=starts_of(log, terminal) if initial is None else initial,
         terminal=terminal,
         available=tried | untold[:, None] | terminal[:, None],
         states=states,
@@ -149,8 +149,19 @@ def _terminal(log: xr.Dataset, num_states: int) -> NDArray[np.bool_]:
     return terminal
 
 
-def _initial(log: xr.Dataset, terminal: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Where episodes start: the first step, and each step after an end; anywhere in a log without order."""
+def starts_of(log: xr.Dataset, terminal: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Where episodes of a log start: the first step, and each step after an end; anywhere in a log without order.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``
+    terminal : bool array [state]
+        Gives the number of states.
+
+    Returns
+    -------
+    array [state]
+    """
     state = label_indices(log, "state", label_set(log, "states"))
     if not log.attrs.get("ordered", 1):
         return np.asarray(np.bincount(state, minlength=len(terminal)) / len(state))
@@ -200,7 +211,9 @@ def _indices(declared: pd.DataFrame, name: str, labels: Sequence[Hashable]) -> N
     index = [place.get(str(label), -1) for label in declared[name]]
     if -1 in index:
         row, kind = index.index(-1), "action" if name == "action" else "state"
-        raise ValueError(f"reachable names {declared[name].tolist()[row]!r} in row {row}, which is no {kind} of the log")
+        raise ValueError(
+            f"reachable names {declared[name].tolist()[row]!r} in row {row}, which is no {kind} of the log"
+        )
     return np.array(index, np.int64)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,10 +12,12 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import sparse
 
+from bayesmdp.logs.problem_from_log import starts_of
 from bayesmdp.offline.calibration import (
     AFFORDABLE,
     Calibration,
     Pipeline,
+    Recording,
     bound_of,
     calibrate,
     fresh_values,
@@ -31,6 +34,9 @@ __all__ = ["Asked", "said_at_start"]
 
 STEPS = 100_000
 """Discounted steps at most: those that come later count nothing."""
+
+MOST, LONG = 200, 100_000
+"""Logs of each world, and rows of a log, up to which a promise is checked."""
 
 FACTORS = (1 / 3, 3.0)
 """Of the prior's weight, at which the bound is told too."""
@@ -96,19 +102,22 @@ def said_at_start(
     """
     chosen = np.array([mdp.action_index(label) for label in policy.values.tolist()])
     said: dict[str, Any] = {"initial_unseen": _unseen(mdp, made.experience, fresh, chosen)}
-    why_not = _why_not(made, mdp, asked, exact=exact)
+    why_not = _why_not(made, log, mdp, asked, exact=exact)
     if made.again is not None and exact and asked.draws * mdp.num_states * mdp.num_outcomes <= AFFORDABLE:
         said |= _by_weight(_pipeline(made, mdp, asked), made.experience, chosen, asked.seed)
     if why_not:
         return said | {"initial_bound": bound, "unchecked": why_not}
-    say(f"checking the promise on {2 * asked.calibration} logs like this one")
-    truncated = float(log["truncated"].mean()) if "truncated" in log else 0.0
+    told_apart = not log.attrs.get("ordered", 1)
+    cut = 1.0 if told_apart else float(log["truncated"].mean()) if "truncated" in log else 0.0
+    recording = Recording(starts_of(log, mdp.terminal), cut)
     pipeline = _pipeline(made, mdp, asked)
-    checked = calibrate(pipeline, made.rows, made.scatter, truncated=truncated, logs=asked.calibration, seed=asked.seed)
+    logs = max(asked.calibration, math.ceil(1 / asked.level) - 1)
+    say(f"checking the promise on {2 * logs} logs like this one")
+    checked = calibrate(pipeline, made.rows, made.scatter, recording=recording, logs=logs, seed=asked.seed)
     return said | _told(bound, checked)
 
 
-def _why_not(made: MadePrior, mdp: MDP, asked: Asked, *, exact: bool) -> str:
+def _why_not(made: MadePrior, log: xr.Dataset, mdp: MDP, asked: Asked, *, exact: bool) -> str:
     """Why nothing is checked; nothing if it is."""
     if not asked.calibration:
         return "asked not to be"
@@ -116,6 +125,10 @@ def _why_not(made: MadePrior, mdp: MDP, asked: Asked, *, exact: bool) -> str:
         return "only a posterior of independent Dirichlet rows can be made again quickly for other logs"
     if asked.draws * mdp.num_states * mdp.num_actions * mdp.num_outcomes > AFFORDABLE:
         return "the problem is large, and each of the logs would take as long as this one"
+    if asked.level < 1 / (MOST + 1):
+        return f"a level of {asked.level:g} would need {math.ceil(1 / asked.level) - 1:,} logs of each world"
+    if log.sizes["step"] > LONG:
+        return f"logs of more than {LONG:,} rows take long to make"
     return ""
 
 
@@ -167,8 +180,10 @@ def _unseen(mdp: MDP, experience: Experience, fresh: xr.DataTree, chosen: NDArra
 def _discounted_steps(mdp: MDP, rows: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
     """Expected discounted number of steps [state] until an episode ends, or the rows [state, outcome] do not go on."""
     size = mdp.num_states
-    every = np.broadcast_to(np.arange(size), rows.shape)
-    entered = every if mdp.successor is None else mdp.successor[np.arange(size), chosen].astype(np.int64)
+    if mdp.successor is None:
+        entered = np.broadcast_to(np.arange(size), rows.shape)
+    else:
+        entered = mdp.successor[np.arange(size), chosen].astype(np.int64)
     state = np.broadcast_to(np.arange(size)[:, None], rows.shape)
     named = entered >= 0
     shape = size, size

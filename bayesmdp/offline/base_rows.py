@@ -1,8 +1,8 @@
 """What rows of a kernel may have in common: candidates for the mean of their Dirichlet prior.
 
 A uniform row says of a pair tried five times that anything may still happen: that stock rises by itself, that a machine
-heals. Most logs know better, from their other rows. Each candidate makes of the *other* rows of a log a guess at one,
-so that a row never counts twice:
+heals. Most logs know better, from their other rows. Each candidate makes of the steps of *other* rows of a log a guess
+at one, so that no step counts twice (the displacements of the last three are found with all rows):
 
     uniform          every next state alike
     next state       as often as each next state followed any pair
@@ -100,17 +100,20 @@ def base_rows_for(mdp: MDP, *, ordered: bool | None = None) -> BaseRows:
     uniform = size / size.sum(-1, keepdims=True)
     makers: dict[str, Callable[[Rows], Rows]] = {}
     if mdp.successor is None:
-        makers = {
-            "next state": lambda counts: counts.sum((0, 1)) - counts,
-            "by state": lambda counts: counts.sum(1, keepdims=True) - counts,
-            "by action": lambda counts: counts.sum(0) - counts,
-        }
+        several = mdp.num_actions > 1
+        if mdp.num_states > 1:
+            makers["next state"] = lambda counts: counts.sum((0, 1)) - counts
+        if several:
+            makers["by state"] = lambda counts: counts.sum(1, keepdims=True) - counts
+        if several and mdp.num_states > 1:
+            makers["by action"] = lambda counts: counts.sum(0) - counts
         states, actions = numbered(mdp.states), numbered(mdp.actions)
         if ordered or (ordered is None and states is not None):
             place = np.arange(mdp.num_states)
             makers["shift"] = _Shift(place[:, None] + np.zeros(mdp.num_actions, int), pooled=True)
-            makers["shift by action"] = _Shift(place[:, None] + np.zeros(mdp.num_actions, int), pooled=False)
-            if actions is not None and mdp.num_actions > 1:
+            if several:
+                makers["shift by action"] = _Shift(place[:, None] + np.zeros(mdp.num_actions, int), pooled=False)
+            if several and actions is not None:
                 makers["sum"] = _Shift(place[:, None] + actions, pooled=True)
     return BaseRows(uniform, makers)
 

@@ -22,8 +22,10 @@ what it is worth the study ``kept-promises`` measures. That it is done so is our
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -44,9 +46,11 @@ __all__ = [
     "AFFORDABLE",
     "Calibration",
     "Pipeline",
+    "Recording",
     "World",
     "bound_of",
     "calibrate",
+    "fresh_values",
     "layout_of",
     "promised",
     "true_worth",
@@ -54,6 +58,9 @@ __all__ = [
 
 AFFORDABLE = 4_000_000
 """Numbers in the draws of one plan above which a promise is not checked unless asked for: that would take minutes."""
+
+THREADS = 4
+"""At most: each holds the draws of a plan."""
 
 type Parameters = dict[str, NDArray[np.float64]]
 
@@ -104,6 +111,22 @@ class World(NamedTuple):
     reward: NDArray[np.float64]
 
 
+class Recording(NamedTuple):
+    """Where the recordings of a log begin, and how they end.
+
+    Attributes
+    ----------
+    starts : array [state]
+        Distribution of the first state.
+    cut : float
+        Share of steps after which a recording begins anew, apart from those that end an episode: 1 where the rows of
+        the log do not go on from each other.
+    """
+
+    starts: NDArray[np.float64]
+    cut: float
+
+
 class Calibration(NamedTuple):
     """How a promise did.
 
@@ -142,7 +165,7 @@ def calibrate(
     rows: Transitions,
     scatter: Scatter,
     *,
-    truncated: float,
+    recording: Recording,
     logs: int,
     seed: int,
 ) -> Calibration:
@@ -154,8 +177,8 @@ def calibrate(
     rows : Transitions
         The log at hand, one row for each distinct reward of a transition.
     scatter : Scatter
-    truncated : float
-        Share of steps after which the recording begins anew.
+    recording : Recording
+        Where the recordings of the log begin, and how they end.
     logs : int
         For each world.
     seed : int
@@ -168,17 +191,23 @@ def calibrate(
     experience = added_up(rows, pipeline.problem)
     worlds = _worlds(pipeline, experience)
     steps = int(experience.tries.sum())
-    made = _logs_like(rng, pipeline.problem, worlds, experience.tries, scatter, truncated, logs, steps)
-    by_world: dict[str, tuple[int, float]] = {}
-    excess = np.empty((len(worlds), logs))
-    for i, world in enumerate(worlds):
-        for j in range(logs):
-            values, policy = promised(pipeline, made[i * logs + j], seed=int(rng.integers(2**31)))
-            excess[i, j] = bound_of(values, pipeline.level) - true_worth(pipeline.problem, world, policy)
-        rank = min(int(np.ceil((1 - pipeline.level) * (logs + 1))), logs)
-        by_world[world.name] = int((excess[i] <= _rounding(excess[i])).sum()), float(np.sort(excess[i])[rank - 1])
+    made = _logs_like(rng, pipeline.problem, worlds, experience.tries, scatter, recording, logs, steps)
+    seeds = [int(rng.integers(2**31)) for _ in made]
+
+    def over(number: int) -> float:
+        values, policy = promised(pipeline, made[number], seeds[number])
+        return bound_of(values, pipeline.level) - true_worth(pipeline.problem, worlds[number // logs], policy)
+
+    excess = np.array(_in_threads(over, range(len(made)))).reshape(len(worlds), logs)
+    rank = min(int(np.ceil((1 - pipeline.level) * (logs + 1))), logs)
+    by_world = {
+        world.name: (int((own <= _rounding(own)).sum()), float(np.sort(own)[rank - 1]))
+        for world, own in zip(worlds, excess, strict=True)
+    }
     split = _split(rng, pipeline, rows, logs)
     lowered = max(0.0, *(taken for _, taken in by_world.values())) + max(0.0, split)
+    if lowered <= _rounding(excess):
+        lowered = 0.0
     kept = sum(kept for kept, _ in by_world.values())
     kept_lowered = int((excess <= lowered + _rounding(excess)).sum())
     return Calibration(excess.size, kept, lowered, kept_lowered, by_world, split)
@@ -186,19 +215,32 @@ def calibrate(
 
 def _split(rng: np.random.Generator, pipeline: Pipeline, rows: Transitions, times: int) -> float:
     """How much more one half of the log says of the policy that it chose than the other half does: what a log would."""
-    problem, over = pipeline.problem, []
+    problem, halves = pipeline.problem, []
     for _ in range(times):
         # Steps are independent given their pairs, so each may fall into either half.
         first = rng.binomial(rows.weight.astype(np.int64), 0.5).astype(float)
         chosen_by, told_by = (
             added_up(rows._replace(weight=weight), problem) for weight in (first, rows.weight - first)
         )
-        if not (chosen_by.counts.any() and told_by.counts.any()):
-            continue
-        values, policy = promised(pipeline, chosen_by, seed=int(rng.integers(2**31)))
+        if chosen_by.counts.any() and told_by.counts.any():
+            halves.append((chosen_by, told_by, int(rng.integers(2**31))))
+
+    def over(half: tuple[Experience, Experience, int]) -> float:
+        chosen_by, told_by, seed = half
+        values, policy = promised(pipeline, chosen_by, seed)
         _, other = _worlds(pipeline, told_by)
-        over.append(values.mean() - true_worth(problem, other, policy))
-    return float(np.mean(over)) / 2**0.5 if over else 0.0
+        return float(values.mean()) - true_worth(problem, other, policy)
+
+    return float(np.mean(_in_threads(over, halves))) / 2**0.5 if halves else 0.0
+
+
+def _in_threads(function: Callable[[Any], float], arguments: Iterable[Any]) -> list[float]:
+    """Map a function that spends its time outside of Python; what has not begun is left when interrupted."""
+    pool = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1))
+    try:
+        return list(pool.map(function, arguments))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def _rounding(excess: NDArray[np.float64]) -> float:
@@ -310,7 +352,7 @@ def _logs_like(
     worlds: tuple[World, ...],
     tries: NDArray[np.float64],
     scatter: Scatter,
-    truncated: float,
+    recording: Recording,
     logs: int,
     steps: int,
 ) -> list[Experience]:
@@ -319,7 +361,7 @@ def _logs_like(
     reward = np.stack([world.reward for world in worlds])
     behaviour = np.where(tries.any(-1, keepdims=True), tries, problem.available).astype(float)
     behaviour = np.where(behaviour.any(-1, keepdims=True), behaviour, 1).cumsum(-1)
-    start = problem.initial.cumsum()
+    start = recording.starts.cumsum()
     world = np.repeat(np.arange(len(worlds)), logs)
     each = np.arange(len(world))
     counts = np.zeros((len(world), *kernel.shape[1:]))
@@ -342,7 +384,7 @@ def _logs_like(
         mean[at] += apart / number[at]
         square[at] += apart * (paid - mean[at])
         state = _entered(rng, problem, state, action, outcome)
-        anew = problem.terminal[state] | (rng.random(len(world)) < truncated)
+        anew = problem.terminal[state] | (rng.random(len(world)) < recording.cut)
         if anew.any():
             state = np.where(anew, begun(), state)
     return [Experience(counts[i], mean[i], square[i]) for i in each]

@@ -59,7 +59,7 @@ class MadePrior(NamedTuple):
     again : function of Experience, or None
         Makes the prior anew for another log and returns its posterior's parameters by site, as `infer` would find them;
         None where only `infer` can.
-    scatter : function, or None
+    scatter : Scatter
         How rewards scatter about their means; see `calibrate`.
     """
 
@@ -108,9 +108,9 @@ def make_prior(
     # A prior that says something of rewards is left alone.
     if base.rewarded or of_file:
         model, told = base.model, "as the prior has them"
+        if base.rewarded and rewards != "auto":
+            raise ValueError(f"--rewards {rewards} and --prior {text} both say what rewards are; give one of them")
         if of_file:
-            if base.rewarded:
-                raise ValueError(f"--rewards {rewards} and --prior {text} both say what rewards are; give one of them")
             maker, file = _maker(rewards, {})
             with told_by_line(file):
                 model = _told(maker(mdp, base.model), file)
@@ -148,6 +148,8 @@ def _of_transitions(
 ) -> _Transitions:
     """The model that a name says, with its options."""
     if text == "auto":
+        if not isinstance(settings.get("ordered", True), bool):
+            raise ValueError(f"ordered is true or false; got {settings['ordered']!r}")
         unknown = [option for option in settings if option != "ordered"]
         if unknown:
             raise ValueError(

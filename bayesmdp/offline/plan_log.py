@@ -60,7 +60,8 @@ class Report(NamedTuple):
         policy's value), ``worth_quantile`` (that at the risk's level) with ``worth_quantile_lower`` and
         ``worth_quantile_upper`` (its 95% Monte Carlo interval), ``on_path``, ``terminal``. Attrs: the same at the
         initial distribution, as ``initial_promise``; and ``initial_bound``, the number to quote, with ``checked_logs``,
-        ``checked_kept`` (before it was lowered), ``checked_lowered`` (by how much) and ``checked_kept_lowered``, or
+        ``checked_kept`` (before it was lowered), ``checked_lowered`` (by how much), ``checked_kept_lowered``,
+        ``checked_worlds`` and ``checked_halves`` (what each world, and the halves of the log, said), or
         ``unchecked``, why not; ``initial_unseen``, the share of the discounted future that lies behind the first step
         which the log never saw; and ``initial_lighter`` and ``initial_heavier``, the posterior quantile if the prior of
         transitions weighed a third, or three times, as much. None of these where gaps of the log leave open where
@@ -84,10 +85,11 @@ class Report(NamedTuple):
         attrs = self.tree.attrs
         if "checked_logs" not in attrs:
             return f"not checked: {attrs.get('unchecked', 'the log does not say where episodes start')}"
-        before = f" ({attrs['checked_kept']} before it was lowered, by {attrs['checked_lowered']:#.4g})"
+        lowered = attrs["checked_lowered"]
         return (
-            f"on {attrs['checked_logs']} logs like yours, from worlds in which the truth is known: "
-            f"{attrs['checked_kept_lowered']} kept" + before * (attrs["checked_lowered"] > 0)
+            f"on {attrs['checked_logs']} logs like yours, from worlds in which the truth is known, "
+            f"{attrs['checked_kept']} kept the number as it is computed"
+            + (f"; it is lowered by {lowered:#.4g}, so that it is kept as often as is said" if lowered > 0 else "")
         )
 
 

@@ -3,13 +3,14 @@
     transition[s, a, :] ~ Dirichlet(weight base[s, a, :])
 
 Candidates for `base` are in :mod:`bayesmdp.offline.base_rows`; the weight is how many observations a row of the prior
-counts as. Under each pair of the two the log has an *evidence*, the probability that the prior and the steps before
-gave to what then happened (Dirichlet-multinomial, in closed form). Where it does not decide, candidates share: the base
-is the mean of the candidates' and the weight the mean of its logarithm, both by evidence, so that what comes out is
-still Dirichlet, and its posterior exact. A row of the base that was made of M other steps is itself uncertain, by about
-as much as a row of M observations: a weight W counts as ``1 / (1 / W + 1 / M)``. All of this is empirical Bayes, and
-the choice is ours; that hyperparameters are then taken as known is one of the things that the check of a promise
-(:mod:`bayesmdp.offline.calibration`) makes up for.
+counts as. Under each pair of the two the log has an *evidence*: the product over rows of the probability that the prior
+gave to what then happened, step by step (Dirichlet-multinomial, in closed form). For uniform rows that is a probability
+of the log; for a base that is made of other rows it is of each row given the others, a pseudo-likelihood. Where it does
+not decide, candidates share: the base is the mean of the candidates' and the weight the mean of its logarithm, both by
+evidence, so that what comes out is still Dirichlet, and its posterior exact. A row of the base that was made of M other
+steps is itself uncertain, by about as much as a row of M observations: a weight W counts as ``1 / (1 / W + 1 / M)``.
+All of this is empirical Bayes, and the choice is ours; that hyperparameters are then taken as known is one of the
+things that the check of a promise (:mod:`bayesmdp.offline.calibration`) makes up for.
 """
 
 from __future__ import annotations

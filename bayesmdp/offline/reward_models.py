@@ -1,8 +1,10 @@
 """What the rewards of a log are: known numbers, ones and zeros, or numbers that scatter; and how far each is known.
 
 The mean of three rewards is not what an action pays. Taken as known, the action that was lucky three times wins, and a
-plan promises what luck paid. So rewards are known only where the log shows that they are: where each transition that
-was seen again paid again what it had paid. Otherwise ones and zeros have unknown probabilities,
+plan promises what luck paid. So rewards are known only where the log shows that they are: no transition that was seen
+again paid anything else, at least 10 steps were such, and either each number that was paid at all was paid again by its
+transition, or so many different ones were, 10, that a transition seen once is believed to be like them. Otherwise ones
+and zeros have unknown probabilities,
 
     reward[s, a] ~ Beta(a, b),                 r ~ Bernoulli(reward[s, a]),
 
@@ -10,10 +12,11 @@ and other numbers unknown means, and noise that may differ by pair,
 
     reward[s, a] ~ Normal(mean, scale),        r ~ Normal(reward[s, a], noise[s, a]).
 
-What pairs have in common comes from the log. The weight a + b is the mean of its logarithm over a grid, weighted by the
-evidence, the probability that the log has under each (in closed form); the square of the scale is the mean of its
-posterior under a uniform prior of the scale (Gelman, 2006), and the mean is the likeliest. The noise of
-a pair comes from its own rewards and, as far as these are few, from all others': variances are inverse Gamma,
+What pairs have in common comes from the log. a and b are those of the mean and the variance that a chance has over a
+grid of means and of weights, each by its evidence, the probability that the log has under it (in closed form); the
+square of the scale is the mean of its posterior under a uniform prior of the scale (Gelman, 2006), and the mean is the
+likeliest. The noise of a pair comes from its own rewards and, as far as these are few, from all others': variances are
+inverse Gamma,
 
     noise[s, a]^2 ~ InverseGamma(shape, rate),    scatter / noise^2 ~ chi-square with n - 1 degrees of freedom,
 
@@ -41,14 +44,19 @@ from bayesmdp.problems.mdp import MDP
 __all__ = ["KINDS", "RewardModel", "RewardScatter", "reward_model"]
 
 KINDS = ("auto", "known", "normal", "bernoulli")
+ROUNDING = 1e-9
+"""Of the largest reward: numbers that differ by less are one."""
+
 AGAIN = 10
-"""Steps that must have repeated a transition, and its reward, before rewards are called known."""
+"""Steps that must have repeated a transition, and its reward, before rewards are called known; and different rewards
+that must have been so repeated before one that was paid once is believed to be like them."""
 
 SCALES = 10.0 ** np.arange(-2, 0.6, 0.125)
 """Of the spread of mean rewards, in units of the standard deviation of all rewards."""
 SHAPES = np.array([1.0, 2, 5, 20, 1000])
 SPREADS = np.array([0.1, 0.3, 0.6, 1, 1.7, 3])
-TRIALS = 10.0 ** np.arange(-1, 3.1, 0.5)
+TRIALS = 10.0 ** np.arange(-0.5, 2.1, 0.25)
+MIDDLES = (np.arange(40) + 0.5) / 40
 
 
 class RewardModel(NamedTuple):
@@ -179,10 +187,12 @@ def reward_model(log: xr.Dataset, rows: Transitions, experience: Experience, kin
             f"rewards are not all 0 or 1, as 'bernoulli' has it: log reward at step {step} is {paid[step]}"
         )
     entry = np.stack([rows.state, rows.action, rows.next_state])
-    triples = np.unique(entry, axis=1).shape[1]
-    again, differ = int(rows.weight.sum()) - triples, entry.shape[1] - triples
-    if kind == "known" or (kind == "auto" and not differ and again >= AGAIN):
-        held = f"taken to be their means: {differ:,} of {triples:,} transitions paid differently" if differ else ""
+    _, triple, seen = np.unique(entry, axis=1, return_inverse=True, return_counts=True)
+    triples = len(seen)
+    differ = int((np.ptp(_by_triple(rows, triple.ravel()), axis=1) > ROUNDING * np.abs(paid).max()).sum())
+    again = int(rows.weight.sum()) - triples
+    if kind == "known" or (kind == "auto" and not differ and again >= AGAIN and _repeated(rows, triple.ravel())):
+        held = f"taken to be their means, though {differ:,} of {triples:,} transitions paid differently" * (differ > 0)
         steps = f"each of {triples:,} transitions paid one number, {again:,} times again"
         return RewardModel("known", {}, f"known: {held or steps}")
     if kind == "bernoulli" or (kind == "auto" and binary):
@@ -193,19 +203,38 @@ def reward_model(log: xr.Dataset, rows: Transitions, experience: Experience, kin
     return RewardModel("normal", options, f"unknown means and noise: {_shown(told)}, by the log's evidence")
 
 
+def _by_triple(rows: Transitions, triple: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The least and the largest reward [transition, 2] of each transition."""
+    ends = np.stack([np.full(triple.max() + 1, np.inf), np.full(triple.max() + 1, -np.inf)], 1)
+    np.minimum.at(ends[:, 0], triple, rows.reward)
+    np.maximum.at(ends[:, 1], triple, rows.reward)
+    return ends
+
+
+def _repeated(rows: Transitions, triple: NDArray[np.int64]) -> bool:
+    """Whether transitions that paid alike again tell of all the rewards that were paid."""
+    often = np.bincount(triple, rows.weight) > 1
+    place = np.round(rows.reward / (ROUNDING * max(np.abs(rows.reward).max(), np.finfo(float).tiny)))
+    repeated = np.unique(place[often[triple]])
+    return len(repeated) >= AGAIN or len(repeated) == len(np.unique(place))
+
+
 def _shown(options: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in options.items())
 
 
 def _beta(experience: Experience) -> dict[str, float]:
-    """The Beta prior of chances: their mean that of all rewards, its weight by the evidence."""
-    n, mean = experience.tries.ravel(), experience.reward_mean.ravel()
-    n, ones = n[n > 0], (n * mean)[n > 0]
-    middle = (ones.sum() + 0.5) / (n.sum() + 1)
-    a, b = TRIALS[:, None] * middle, TRIALS[:, None] * (1 - middle)
-    evidence = (betaln(a + ones, b + n - ones) - betaln(a, b)).sum(-1)
-    weight = _log_mean(TRIALS, evidence)
-    return {"a": weight * middle, "b": weight * (1 - middle)}
+    """The Beta prior of chances, of the mean and the variance that its posterior has under a flat prior of both."""
+    n = experience.tries.ravel()
+    n, ones = n[n > 0], (n * experience.reward_mean.ravel())[n > 0]
+    weight, middle = (each.ravel() for each in np.meshgrid(TRIALS, MIDDLES, indexing="ij"))
+    a, b = (weight * middle)[:, None], (weight * (1 - middle))[:, None]
+    probable = softmax((betaln(a + ones, b + n - ones) - betaln(a, b)).sum(-1))
+    # The mean and the variance of a chance, over all that weight and middle may be.
+    mean = float(probable @ middle)
+    variance = float(probable @ (middle * (1 - middle) / (weight + 1) + (middle - mean) ** 2))
+    weighs = mean * (1 - mean) / variance - 1
+    return {"a": weighs * mean, "b": weighs * (1 - mean)}
 
 
 def _normal(experience: Experience) -> dict[str, Any]:
@@ -234,6 +263,11 @@ def _noise(experience: Experience) -> NDArray[np.float64]:
     """Standard deviations [state, action] of rewards about their pair's mean."""
     degrees = np.maximum(experience.tries - 1, 0)
     again, pooled = degrees > 0, experience.noise_variance
+    if not experience.reward_scatter.any():
+        # Nothing scattered so far: that the next pair does has, by the rule of succession, a chance of 1 / (pairs + 2).
+        tried = experience.tries > 0
+        between = float(np.var(experience.reward_mean[tried])) / (int(again.sum()) + 2)
+        return np.sqrt(np.where(again, pooled, max(between, pooled)))
     shape, part = (each.ravel()[:, None] for each in np.meshgrid(SHAPES, SPREADS, indexing="ij"))
     rate = shape * part * pooled
     after = shape + degrees[again] / 2

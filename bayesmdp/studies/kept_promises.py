@@ -1,7 +1,7 @@
 """Is what a plan from a log promises true of the world? Problems that nobody tuned for, by the hundred.
 
 Declared before it was run. In each problem a true MDP is drawn or taken, a behaviour makes one log of it, and the log
-goes the way of ``bayesmdp plan`` with its defaults (risk ``quantile:0.1``, discount .9, 200 draws, 20 logs of each of
+goes the way of ``bayesmdp plan`` (risk ``quantile:0.1``, discount .9, 200 draws, 20 logs of each of
 two worlds to check the promise on): the problem and the prior from the log, the plan, the bound, and what the check
 lowers it by. Then the policy's *true* value where episodes start is compared with
 
@@ -245,7 +245,7 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     import numpy as np
 
     from bayesmdp import evaluate, mdp_from_log, solve
-    from bayesmdp.offline.calibration import Pipeline, bound_of, calibrate, layout_of, promised
+    from bayesmdp.offline.calibration import Pipeline, Recording, bound_of, calibrate, layout_of, promised
     from bayesmdp.offline.named_prior import make_prior
     from bayesmdp.planning.quantile import Quantile
 
@@ -259,7 +259,7 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     pipeline = Pipeline(problem, made.again, layout_of(made.kind), Quantile(LEVEL), LEVEL, draws)
     values, policy = promised(pipeline, made.experience, seed)
     raw = bound_of(values, LEVEL)
-    checked = calibrate(pipeline, made.rows, made.scatter, truncated=0.0, logs=logs, seed=seed)
+    checked = calibrate(pipeline, made.rows, made.scatter, recording=Recording(mdp.initial, 0.0), logs=logs, seed=seed)
 
     def at_start(value: xr.DataArray) -> float:
         return float(value.values @ mdp.initial)

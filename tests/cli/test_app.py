@@ -690,7 +690,7 @@ def test_a_prior_without_a_closed_form_is_planned_with_by_nuts(priors: Path, tmp
         (("--prior", "dirichlet_transitions", "--set", "concentration=-1"), "concentration = -1; it must be positive"),
         (("--prior", "dirichlet_transitions", "--set", "concentration=1e999"), "must be positive and finite"),
         (("--reachable", "none.csv"), "--reachable: no file none.csv"),
-        (("--reachable", "PRIORS"), "reachable has no column 'state'"),
+        (("--reachable", "PRIORS"), "is no table: "),
         (("--rewards", "sure"), "rewards must be one of auto, known, normal, bernoulli; got 'sure'"),
         (("--rewards", "bernoulli"), "rewards are not all 0 or 1, as 'bernoulli' has it"),
         (("--rewards", "priors.py"), "may hold many functions: name one"),

@@ -39,10 +39,10 @@ def in_order():
 def test_the_number_to_quote_is_the_checked_bound(in_order):
     text = " ".join(told(in_order).split())
     attrs = in_order.tree.attrs
-    assert f"quote this policy earns {attrs['initial_bound']:#.4g} or more, with probability 0.9" in text
+    assert f"quote this policy earns {attrs['initial_bound']:#.4g} or more, in rewards discounted by 0.5, with" in text
     assert attrs["initial_bound"] == attrs["initial_worth_quantile"] - attrs["checked_lowered"]
     assert f"on {attrs['checked_logs']} logs like yours" in text
-    assert f"{attrs['checked_kept_lowered']} kept" in text
+    assert f"{attrs['checked_kept']} kept the number as it is computed" in text
     assert f"criterion {attrs['initial_promise']:#.4g} at the start by quantile:0.1: it chose the policy" in text
     assert "left out step" in text
     assert json.loads(attrs["left_out"]) == ["step"]
