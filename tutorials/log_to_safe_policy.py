@@ -453,12 +453,12 @@ plt.show()
 # Of a log from the world nobody knows whether the prior is right. What can be known is how the whole way does in worlds
 # like it: make logs of the same length, by the behaviour of the log, in a world whose truth we know; choose the prior,
 # plan, and compute the number from each; and see how often it is kept. `bayesmdp plan` does so in two worlds, the
-# frequencies of the log and the mean of its posterior, lowers its number until it is kept there, and lowers it once more
-# by what one half of the log says of a policy beyond what the other half says, which did not choose it. (The hospital is
-# too large for that; the table of the command says when nothing was checked.)
+# frequencies of the log and the mean of its posterior, lowers its number until it is kept there, and lowers it once
+# more by what one half of the log says of a policy beyond what the other half says, which did not choose it. (The
+# hospital is too large for that; the table of the command says when nothing was checked.)
 #
-# The study `bayesmdp/studies/kept_promises.py`, declared before it was run, asks whether that is enough. It goes the way
-# of the command on 26 kinds of problems: rewards known and noisy, sparse, nearly deterministic and dense dynamics,
+# The study `bayesmdp/studies/kept_promises.py`, declared before it was run, asks whether that is enough. It goes the
+# way of the command on 26 kinds of problems: rewards known and noisy, sparse, nearly deterministic and dense dynamics,
 # rings, clusters, inventories, queues, a machine that wears, and environments of this package.
 
 # %%
@@ -490,12 +490,22 @@ columns = ["problems", "raw_kept", "promise_kept", "promise_beyond", "raw_price"
 print(promises[columns].round(2).to_string())
 
 # %% [markdown]
-# STUDY
+# Without the check the posterior's own quantile, from a prior that the log speaks for and with unknown rewards, is kept
+# in 84% of the problems. In most kinds that is what is due, or cannot be told from it. In eight it is too little: where
+# actions are many and tries few (inventories), where a rare crossing decides (clusters), where noise is twice the
+# spread of the means, and in Chain and RiverSwim. After the check 96% are kept, and in no kind less than 88%; with 48
+# problems a kind the intervals reach down to 75%, so the 90% that are due are not shown for each, only not refuted for
+# any.
+#
+# It has its price. On the scale where 0 is the behaviour and 1 the best policy, what is said of small Dirichlet
+# problems with noise falls from .87 to .78, of nearly deterministic ones with much noise from .50 to .19, and of
+# clusters from .70 to below what is done now, for a policy that is worth .74. And a number is never a proof: in 3% of
+# the problems it is more than any policy can earn, in Chain and RiverSwim in 10%.
 #
 # What to take home:
 #
-# - Quote one number, the one that was checked, and beside it what is done now. What a plan promises by its own criterion
-#   chose the policy, and is no number to quote.
+# - Quote one number, the one that was checked, and beside it what is done now. What a plan promises by its own
+#   criterion chose the policy, and is no number to quote.
 # - Before believing a posterior, let the log judge the prior. It costs a second.
-# - The best of several wrong priors is still wrong. Where nothing could be checked, keep some patients out of the log and
-#   see how well the posterior foretells them.
+# - The best of several wrong priors is still wrong. Where nothing could be checked, keep some patients out of the log
+#   and see how well the posterior foretells them.

@@ -695,6 +695,8 @@ def test_a_prior_without_a_closed_form_is_planned_with_by_nuts(priors: Path, tmp
         (("--rewards", "bernoulli"), "rewards are not all 0 or 1, as 'bernoulli' has it"),
         (("--rewards", "priors.py"), "may hold many functions: name one"),
         (("--rewards", "PRIORS:paid", "--prior", "normal_rewards"), "both say what rewards are; give one of them"),
+        (("--rewards", "normal", "--prior", "normal_rewards"), "both say what rewards are; give one of them"),
+        (("--set", "ordered=no"), "ordered is true or false; got 'no'"),
         (("--set", "concentration"), "--set 'concentration' is not of the form NAME=VALUE"),
         (("--column", "state"), "--column 'state' is not of the form NAME=VALUE, such as next_state=s2"),
         (("--column", "state=nothing"), "has no column 'nothing'"),

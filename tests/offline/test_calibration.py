@@ -1,5 +1,7 @@
 """The check of a promise: that it is of the very way the plan goes, and that it finds over-promises and only those."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +10,7 @@ from scipy import stats
 import bayesmdp as bm
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.offline import calibration
-from bayesmdp.offline.calibration import Pipeline, bound_of, calibrate, layout_of, promised, true_worth
+from bayesmdp.offline.calibration import Pipeline, Recording, bound_of, calibrate, layout_of, promised, true_worth
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
 from tests.statistical import assert_p_value
@@ -18,6 +20,11 @@ def pipeline_of(log, prior="auto", settings=None, elsewhere="each", draws=200, r
     problem = bm.mdp_from_log(log, discount=0.9, elsewhere=elsewhere)
     made = make_prior(prior, log, problem, settings or {}, rewards=rewards)
     return made, Pipeline(problem, made.again, layout_of(made.kind), risk or bm.Quantile(0.1), 0.1, draws)
+
+
+def at_once(pipeline):
+    """A recording that was never cut."""
+    return Recording(pipeline.problem.initial, 0.0)
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +66,9 @@ def test_logs_like_the_one_at_hand_are_like_it(log):
     made, pipeline = pipeline_of(log)
     worlds = calibration._worlds(pipeline, made.experience)
     rng = np.random.default_rng(0)
-    logs = calibration._logs_like(rng, pipeline.problem, worlds, made.experience.tries, made.scatter, 0.0, 40, 300)
+    logs = calibration._logs_like(
+        rng, pipeline.problem, worlds, made.experience.tries, made.scatter, at_once(pipeline), 40, 300
+    )
     assert len(logs) == 80
     assert {int(each.tries.sum()) for each in logs} == {300}
     for world, part in zip(worlds, (logs[:40], logs[40:]), strict=True):
@@ -82,7 +91,9 @@ def test_episodes_end_and_begin_as_those_of_the_log():
     made, pipeline = pipeline_of(log)
     worlds = calibration._worlds(pipeline, made.experience)
     rng = np.random.default_rng(0)
-    logs = calibration._logs_like(rng, pipeline.problem, worlds, made.experience.tries, made.scatter, 0.0, 20, 500)
+    logs = calibration._logs_like(
+        rng, pipeline.problem, worlds, made.experience.tries, made.scatter, at_once(pipeline), 20, 500
+    )
     tries = sum(each.tries for each in logs).sum(-1)
     assert (tries[pipeline.problem.terminal] == 0).all()
     ends = sum(each.counts[..., pipeline.problem.terminal].sum() for each in logs[:20]) / 20
@@ -106,7 +117,7 @@ def test_a_prior_that_promises_too_much_is_found_out(shop, seed):
     for prior, settings in (("dirichlet_transitions", {"concentration": 2.0}), ("auto", {})):
         made, pipeline = pipeline_of(log, prior, settings)
         values, policy = promised(pipeline, made.experience, 0)
-        checked = calibrate(pipeline, made.rows, made.scatter, truncated=0.0, logs=20, seed=0)
+        checked = calibrate(pipeline, made.rows, made.scatter, recording=at_once(pipeline), logs=20, seed=0)
         legal = np.where(shop.available[np.arange(6), policy], policy, 0)
         found[prior] = bound_of(values, 0.1), float(bm.evaluate(shop, legal.tolist())[0]), checked
         assert checked.kept <= checked.kept_lowered <= checked.logs
@@ -120,19 +131,17 @@ def test_a_prior_that_promises_too_much_is_found_out(shop, seed):
     assert good.lowered < 0.5 * checked.lowered
 
 
-def test_rewards_believed_to_be_their_means_are_found_out():
+def test_rewards_that_scatter_are_not_promised_as_their_means():
     """Twelve actions that pay alike, each tried a few times: the best of twelve means is no promise."""
-    rng, kept = np.random.default_rng(0), []
+    rng, quantiles, bounds = np.random.default_rng(0), [], []
     for seed in range(6):
         table = pd.DataFrame({"action": rng.integers(12, size=60), "reward": rng.normal(0, 1, 60)})
         log = read_log(table.assign(state=0, next_state=0))
-        for rewards in ("known", "auto"):
-            attrs = plan_log(log, discount=0.5, rewards=rewards, seed=seed, draws=100).tree.attrs
-            kept.append((rewards, attrs["initial_worth_quantile"], attrs["initial_bound"]))
-    raw = np.array([quantile for rewards, quantile, _ in kept if rewards == "known"])
-    assert (raw > 0.3).all()  # of which the truth is 0
-    bound = np.array([bound for rewards, _, bound in kept if rewards == "auto"])
-    assert (bound <= 0.1).sum() >= 5
+        known = plan_log(log, discount=0.5, rewards="known", seed=seed, draws=100, calibration=0).tree.attrs
+        quantiles.append(known["initial_worth_quantile"])
+        bounds.append(plan_log(log, discount=0.5, seed=seed, draws=100).bound)
+    assert min(quantiles) > 0.3  # of which the truth is 0
+    assert (np.array(bounds) <= 0.1).sum() >= 5
 
 
 def test_the_rank_is_that_of_one_more_log():
@@ -158,3 +167,44 @@ def test_what_was_never_seen_is_told(shop):
     few = plan_log(read_log(ring), discount=0.9, draws=50, calibration=0).tree.attrs["initial_unseen"]
     many = plan_log(read_log(ring[:3]), discount=0.9, draws=50, calibration=0).tree.attrs["initial_unseen"]
     assert 0 <= few < 0.05 < many < 1
+
+
+@pytest.mark.parametrize("elsewhere", ["mean", "least", "none"])
+def test_tables_of_successors_are_planned_for_and_checked(elsewhere):
+    """Where a row names fewer next states than there are."""
+    ring = np.arange(12)
+    table = pd.DataFrame({"state": np.tile(ring, 20), "reward": np.tile(ring == 3, 20).astype(float)})
+    table = table.assign(action=0, next_state=(table["state"] + 1) % 12)
+    report = plan_log(read_log(table), discount=0.9, draws=40, elsewhere=elsewhere, calibration=10)
+    assert report.tree["problem"]["successor"].sizes["outcome"] < 12
+    assert report.tree.attrs["checked_logs"] == 20
+    assert 0 <= report.tree.attrs["initial_unseen"] < 0.5
+    assert report.bound <= 0.9**3 / (1 - 0.9**12) + 1e-9
+
+
+def test_many_states_have_a_table_by_themselves(monkeypatch):
+    monkeypatch.setattr("bayesmdp.offline.plan_log.EACH", 100)
+    ring = np.arange(12)
+    table = pd.DataFrame({"state": ring, "action": 0, "reward": 1.0, "next_state": (ring + 1) % 12})
+    report = plan_log(read_log(table), discount=0.9, draws=10, calibration=0)
+    assert report.tree.attrs["elsewhere"] == "mean"
+
+
+def test_logs_begin_where_the_log_does_and_not_where_it_is_asked_for():
+    """Half of the episodes stay in 0, which pays nothing, and half in 1, which pays 1; the policy is judged from 0."""
+    table = pd.DataFrame({"state": np.repeat([0, 1], 20), "action": "go", "reward": np.repeat([0.0, 1.0], 20)})
+    table = table.assign(next_state=table["state"], truncated=np.arange(40) % 2 == 1)
+    fixed = {"prior": "dirichlet_transitions", "settings": {"concentration": 2.0}, "draws": 100}
+    attrs = plan_log(read_log(table), discount=0.9, initial=0, **fixed).tree.attrs
+    seen = dict(json.loads(attrs["checked_worlds"]))["as seen"]
+    # In the world as seen the truth is 0, and no more is left of the quantile.
+    assert attrs["initial_worth_quantile"] > 0.8
+    assert attrs["initial_worth_quantile"] - seen[1] <= 0.1
+    assert attrs["initial_bound"] <= 0.1
+
+
+def test_levels_that_need_more_logs_get_them_or_are_not_checked(log):
+    few = {"discount": 0.9, "draws": 40, "calibration": 2}
+    assert plan_log(log, risk="quantile:0.1", **few).tree.attrs["checked_logs"] == 2 * 9
+    attrs = plan_log(log, risk="quantile:0.001", **few).tree.attrs
+    assert "a level of 0.001 would need 999 logs of each world" in attrs["unchecked"]

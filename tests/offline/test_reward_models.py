@@ -10,7 +10,7 @@ from bayesmdp.logs.compress import compress
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.offline.experience import Experience, added_up
 from bayesmdp.offline.plan_log import plan_log
-from bayesmdp.offline.reward_models import RewardScatter, reward_model
+from bayesmdp.offline.reward_models import RewardModel, RewardScatter, reward_model
 from tests.statistical import assert_p_value
 
 
@@ -43,6 +43,36 @@ def test_a_log_shows_what_its_rewards_are(kind):
 
 def test_rewards_that_never_repeated_are_not_known():
     assert modelled(log_with(KINDS["known"], steps=8))[3].kind == "normal"
+
+
+def test_a_reward_seen_once_is_known_only_where_others_tell_of_it():
+    paid = pd.DataFrame({"action": ["A"] * 30 + ["B"], "reward": [0.0] * 30 + [5.0], "state": "s", "next_state": "s"})
+    *_, model = modelled(read_log(paid))
+    assert model.kind == "normal"
+    once, often = model.options["noise"][0, 1], model.options["noise"][0, 0]
+    assert once > 1 > 0.1 > often
+    # Ten rewards that were paid again are enough to believe an eleventh.
+    many = pd.DataFrame({"action": [*np.repeat(np.arange(10), 3), 10], "state": "s", "next_state": "s"})
+    assert modelled(read_log(many.assign(reward=many["action"] * 0.7)))[3].kind == "known"
+    # Rounding is no noise.
+    close = paid.assign(reward=[0.1, 0.1 * (1 + 1e-15)] * 15 + [0.1])
+    assert modelled(read_log(close))[3].kind == "known"
+
+
+@pytest.mark.parametrize("pairs", [1, 2, 6, 15])
+def test_chances_lie_where_the_posterior_says(pairs):
+    rng, below = np.random.default_rng(5), []
+    for _ in range(300):
+        chance = rng.uniform(size=(pairs, 1))
+        ones = rng.binomial(20, chance) / 20
+        experience = Experience(np.full((pairs, 1, 1), 20.0), ones, 20 * ones * (1 - ones))
+        known = RewardModel("bernoulli", {}, "").again(experience).posterior(experience)["reward"]
+        below.append(stats.beta.cdf(chance, known[..., 0], known[..., 1]).ravel())
+    share = np.concatenate(below)
+    # One pair alone tells of its own prior as well, which counts it twice in part.
+    most = {1: 0.17, 2: 0.15, 6: 0.125, 15: 0.115}[pairs]
+    assert (share < 0.1).mean() <= most
+    assert (share > 0.9).mean() <= most
 
 
 @pytest.mark.parametrize("kind", ["bernoulli", "normal"])
