@@ -81,6 +81,7 @@ def row_prior(counts: NDArray[np.float64], bases: BaseRows) -> RowPrior:
     >>> shop = bm.environments.inventory(5)
     >>> rng = np.random.default_rng(0)
     >>> counts = np.array([[rng.multinomial(5, row) for row in rows] for rows in shop.transition], float)
+    >>> counts *= shop.available[..., None]
     >>> max((share := row_prior(counts, base_rows_for(shop)).share), key=share.get)  # stock and order, less the demand
     'sum'
     """
