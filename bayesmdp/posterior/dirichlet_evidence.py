@@ -2,8 +2,9 @@
 
 A prior that counts as much as one observation looks modest and is not: it is the opinion that every row has very few
 outcomes. The log can speak to that, by its *evidence*, the probability that a prior and the steps before gave to each
-next state. To choose the concentration so is empirical Bayes; that it is done by default in ``bayesmdp plan`` is our
-choice, made on what the study of ICU-Sepsis found (:mod:`bayesmdp.studies.icu_sepsis`).
+next state. To choose the concentration so is empirical Bayes; that ``bayesmdp plan`` does it, for these rows and for
+others (:mod:`bayesmdp.offline.prior_from_log`), is our choice, made on what the study of ICU-Sepsis found
+(:mod:`bayesmdp.studies.icu_sepsis`).
 """
 
 from __future__ import annotations
