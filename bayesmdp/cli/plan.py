@@ -26,8 +26,6 @@ __all__ = ["plan"]
 
 MADE_BY = "bayesmdp plan"
 READING = "Reading the log"
-CHECKS = 20
-"""Logs on which a promise is checked, for each of two worlds."""
 
 
 def plan(
@@ -131,8 +129,8 @@ def plan(
             quantile=quantile,
             draws=draws,
             seed=seed,
-            calibration=CHECKS if calibration else 0,
             say=say,
+            **({} if calibration else {"calibration": 0}),
         )
         _write(report, path, table)
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:

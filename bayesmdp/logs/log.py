@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["as_labels", "label_indices", "label_set", "left_out_told", "make_log"]
+__all__ = ["as_labels", "ends_of", "label_indices", "label_set", "left_out_told", "make_log"]
 
 
 LARGEST_REWARD = 1e100
@@ -79,6 +79,21 @@ def label_set(log: xr.Dataset, kind: str) -> Sequence[Hashable]:
     if kind not in log.attrs:
         raise ValueError(f"the log's attrs have no {kind!r}; set log.attrs[{kind!r}] to the labels, or pass mdp")
     return as_labels(log.attrs[kind])
+
+
+def ends_of(log: xr.Dataset, name: str) -> NDArray[np.bool_]:
+    """Return the flags ``terminated`` or ``truncated`` [step] of a log, False where it has none.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``
+    name : {"terminated", "truncated"}
+
+    Returns
+    -------
+    bool array [step]
+    """
+    return np.asarray(log[name].values, bool) if name in log else np.zeros(log.sizes["step"], bool)
 
 
 def as_labels(given: Any) -> list[Hashable]:

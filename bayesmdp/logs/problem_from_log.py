@@ -29,11 +29,11 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from bayesmdp.logs.compress import compress
-from bayesmdp.logs.log import label_indices, label_set
+from bayesmdp.logs.log import ends_of, label_indices, label_set
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["mdp_from_log", "starts_of"]
+__all__ = ["mdp_from_log", "open_actions", "starts_of"]
 
 
 def mdp_from_log(
@@ -98,7 +98,7 @@ def mdp_from_log(
     terminal = _terminal(log, len(states))
     tried = np.zeros((len(states), len(actions)), bool)
     tried[rows.state, rows.action] = True
-    untold = ~tried.any(-1) & ~terminal
+    available, untold = open_actions(tried, terminal)
     if elsewhere == "none" and reachable is None and untold.any():
         label = states[int(np.flatnonzero(untold)[0])]
         raise ValueError(f"state {label!r} was never acted in, so with elsewhere='none' it leads nowhere")
@@ -114,7 +114,7 @@ def mdp_from_log(
         successor, reward = None, _each(rows, tried, entering)
     else:
         successor, reward = _table(rows, tried, entering, elsewhere)
-    reward = np.where((untold & ~terminal)[:, None, None], float(log["reward"].min()), reward)
+    reward = np.where(untold[:, None, None], float(log["reward"].min()), reward)
     return MDP(
         successor=successor,
         reward=reward,
@@ -122,17 +122,35 @@ def mdp_from_log(
         elsewhere="least" if elsewhere == "least" else "mean",
         initial=starts_of(log, terminal) if initial is None else initial,
         terminal=terminal,
-        available=tried | untold[:, None] | terminal[:, None],
+        available=available,
         states=states,
         actions=actions,
         name=name,
     )
 
 
+def open_actions(tried: NDArray[np.bool_], terminal: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say which actions may be taken: those tried, and all where none was.
+
+    Parameters
+    ----------
+    tried : bool array [state, action]
+    terminal : bool array [state]
+
+    Returns
+    -------
+    available : bool array [state, action]
+    untold : bool array [state]
+        States, not terminal, that were never acted in.
+    """
+    untold = ~tried.any(-1) & ~terminal
+    return tried | untold[:, None] | terminal[:, None], untold
+
+
 def _terminal(log: xr.Dataset, num_states: int) -> NDArray[np.bool_]:
     """States that a step entered as the end of an episode."""
     terminal = np.zeros(num_states, bool)
-    terminated = _ends(log, "terminated")
+    terminated = ends_of(log, "terminated")
     states = label_set(log, "states")
     entered = label_indices(log, "next_state", states)
     terminal[entered[terminated]] = True
@@ -165,13 +183,9 @@ def starts_of(log: xr.Dataset, terminal: NDArray[np.bool_]) -> NDArray[np.float6
     state = label_indices(log, "state", label_set(log, "states"))
     if not log.attrs.get("ordered", 1):
         return np.asarray(np.bincount(state, minlength=len(terminal)) / len(state))
-    starts = np.concatenate([[True], (_ends(log, "terminated") | _ends(log, "truncated"))[:-1]])
+    starts = np.concatenate([[True], (ends_of(log, "terminated") | ends_of(log, "truncated"))[:-1]])
     count = np.bincount(state[starts], minlength=len(terminal))
     return np.asarray(count / count.sum())
-
-
-def _ends(log: xr.Dataset, name: str) -> NDArray[np.bool_]:
-    return np.asarray(log[name].values, bool) if name in log else np.zeros(log.sizes["step"], bool)
 
 
 def _entering(log: xr.Dataset, num_states: int) -> NDArray[np.float64] | None:
@@ -236,13 +250,16 @@ def _each(rows: Transitions, tried: NDArray[np.bool_], entering: NDArray[np.floa
     if entering is not None:
         reward = np.broadcast_to(entering, (*tried.shape, len(tried))).copy()
     else:
-        seen, total = np.zeros(tried.shape), np.zeros(tried.shape)
-        np.add.at(seen, (rows.state, rows.action), rows.weight)
-        np.add.at(total, (rows.state, rows.action), rows.weight * rows.reward)
-        mean = np.where(tried, total / np.maximum(seen, 1), rows.reward.min())
-        reward = np.repeat(mean[..., None], len(tried), axis=-1)
+        reward = np.repeat(_mean_paid(rows, tried.shape)[..., None], len(tried), axis=-1)
     reward[rows.state, rows.action, rows.next_state] = rows.reward
     return reward[..., :1] if (reward == reward[..., :1]).all() else reward
+
+
+def _mean_paid(rows: Transitions, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Mean reward [state, action] of each pair; the least of all rows where it was never tried."""
+    pair, size = np.ravel_multi_index((rows.state, rows.action), shape), shape[0] * shape[1]
+    seen, total = (np.bincount(pair, weights, size) for weights in (rows.weight, rows.reward * rows.weight))
+    return np.where(seen > 0, total / np.maximum(seen, 1), rows.reward.min()).reshape(shape)
 
 
 def _table(
@@ -253,11 +270,10 @@ def _table(
     size, lumped = num_states * num_actions, elsewhere != "none"
     # Rows come sorted by state, action and next state, so a row's outcome is its place within its pair.
     pair = rows.state.astype(np.int64) * num_actions + rows.action
-    named, seen = (np.bincount(pair, weights=weights, minlength=size) for weights in (None, rows.weight))
+    named = np.bincount(pair, minlength=size)
     outcome = np.arange(len(pair)) - np.searchsorted(pair, pair)
     if entering is None:
-        total = np.bincount(pair, weights=rows.reward * rows.weight, minlength=size)
-        unseen = np.where(named > 0, total / np.maximum(seen, 1), rows.reward.min())
+        unseen = _mean_paid(rows, tried.shape).ravel()
     else:
         total = entering.sum() - np.bincount(pair, weights=entering[rows.next_state], minlength=size)
         unseen = total / np.maximum(num_states - named, 1)

@@ -12,13 +12,13 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import sparse
 
+from bayesmdp.logs.log import ends_of
 from bayesmdp.logs.problem_from_log import starts_of
 from bayesmdp.offline.calibration import (
     AFFORDABLE,
     Calibration,
     Pipeline,
     Recording,
-    bound_of,
     calibrate,
     fresh_values,
     layout_of,
@@ -27,6 +27,7 @@ from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.named_prior import MadePrior
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
+from bayesmdp.planning.posterior_value import left_quantile
 from bayesmdp.planning.risk import Risk
 from bayesmdp.problems.mdp import MDP
 
@@ -102,26 +103,25 @@ def said_at_start(
     """
     chosen = np.array([mdp.action_index(label) for label in policy.values.tolist()])
     said: dict[str, Any] = {"initial_unseen": _unseen(mdp, made.experience, fresh, chosen)}
-    why_not = _why_not(made, log, mdp, asked, exact=exact)
-    if made.again is not None and exact and asked.draws * mdp.num_states * mdp.num_outcomes <= AFFORDABLE:
-        said |= _by_weight(_pipeline(made, mdp, asked), made.experience, chosen, asked.seed)
-    if why_not:
+    pipeline = _pipeline(made, mdp, asked) if exact else None
+    if pipeline is not None and asked.draws * mdp.num_states * mdp.num_outcomes <= AFFORDABLE:
+        said |= _by_weight(pipeline, made.experience, chosen, asked.seed)
+    why_not = _why_not(pipeline, log, mdp, asked)
+    if pipeline is None or why_not:
         return said | {"initial_bound": bound, "unchecked": why_not}
-    told_apart = not log.attrs.get("ordered", 1)
-    cut = 1.0 if told_apart else float(log["truncated"].mean()) if "truncated" in log else 0.0
+    cut = float(ends_of(log, "truncated").mean()) if log.attrs.get("ordered", 1) else 1.0
     recording = Recording(starts_of(log, mdp.terminal), cut)
-    pipeline = _pipeline(made, mdp, asked)
     logs = max(asked.calibration, math.ceil(1 / asked.level) - 1)
     say(f"checking the promise on {2 * logs} logs like this one")
     checked = calibrate(pipeline, made.rows, made.scatter, recording=recording, logs=logs, seed=asked.seed)
     return said | _told(bound, checked)
 
 
-def _why_not(made: MadePrior, log: xr.Dataset, mdp: MDP, asked: Asked, *, exact: bool) -> str:
+def _why_not(pipeline: Pipeline | None, log: xr.Dataset, mdp: MDP, asked: Asked) -> str:
     """Why nothing is checked; nothing if it is."""
     if not asked.calibration:
         return "asked not to be"
-    if made.again is None or not exact:
+    if pipeline is None:
         return "only a posterior of independent Dirichlet rows can be made again quickly for other logs"
     if asked.draws * mdp.num_states * mdp.num_actions * mdp.num_outcomes > AFFORDABLE:
         return "the problem is large, and each of the logs would take as long as this one"
@@ -132,8 +132,10 @@ def _why_not(made: MadePrior, log: xr.Dataset, mdp: MDP, asked: Asked, *, exact:
     return ""
 
 
-def _pipeline(made: MadePrior, mdp: MDP, asked: Asked) -> Pipeline:
-    assert made.again is not None
+def _pipeline(made: MadePrior, mdp: MDP, asked: Asked) -> Pipeline | None:
+    """The way to a promise; None where the prior cannot be made again without `infer`."""
+    if made.again is None:
+        return None
     risk = asked.risk
     if asked.quantile == "exact":
         risk = DirichletQuantile(risk.level)  # type: ignore[attr-defined] # plan has refused the others
@@ -148,7 +150,7 @@ def _by_weight(pipeline: Pipeline, experience: Experience, chosen: NDArray[np.in
         prior = parameters["transition"] - experience.counts
         other = parameters | {"transition": experience.counts + factor * prior}
         values = fresh_values(other, pipeline, pipeline.problem.reward, chosen, seed + 1)
-        told[name] = bound_of(values, pipeline.level)
+        told[name] = float(left_quantile(values, pipeline.level))
     return told
 
 

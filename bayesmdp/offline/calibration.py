@@ -31,12 +31,13 @@ import jax
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesmdp.logs.problem_from_log import open_actions
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.experience import Experience, added_up
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.plan import solve_draws
-from bayesmdp.planning.posterior_value import values_under
+from bayesmdp.planning.posterior_value import left_quantile, values_under
 from bayesmdp.planning.risk import Risk
 from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
 from bayesmdp.posterior.closed_forms.families import FAMILIES
@@ -48,7 +49,6 @@ __all__ = [
     "Pipeline",
     "Recording",
     "World",
-    "bound_of",
     "calibrate",
     "fresh_values",
     "layout_of",
@@ -196,7 +196,9 @@ def calibrate(
 
     def over(number: int) -> float:
         values, policy = promised(pipeline, made[number], seeds[number])
-        return bound_of(values, pipeline.level) - true_worth(pipeline.problem, worlds[number // logs], policy)
+        return float(left_quantile(values, pipeline.level)) - true_worth(
+            pipeline.problem, worlds[number // logs], policy
+        )
 
     excess = np.array(_in_threads(over, range(len(made)))).reshape(len(worlds), logs)
     rank = min(int(np.ceil((1 - pipeline.level) * (logs + 1))), logs)
@@ -264,11 +266,9 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> tuple[NDArray[np
     policy : int array [state]
     """
     problem, parameters = pipeline.problem, pipeline.posterior(log)
-    tried = log.tries > 0
-    untold = ~tried.any(-1) & ~problem.terminal
-    arrays = problem.problem._replace(available=tried | untold[:, None] | problem.terminal[:, None])
-    least = problem.reward[problem.available].min() if problem.available.any() else 0.0
-    known = np.where(untold[:, None, None], least, problem.reward)
+    available, untold = open_actions(log.tries > 0, problem.terminal)
+    arrays = problem.problem._replace(available=available)
+    known = np.where(untold[:, None, None], problem.reward[problem.available].min(), problem.reward)
     planning = (
         Draws(parameters["transition"][None], known)
         if isinstance(pipeline.risk, DirichletQuantile)
@@ -278,12 +278,6 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> tuple[NDArray[np
         solved = solve_draws(arrays, planning, pipeline.risk, 1e-10, 1_000_000, solver="policy_iteration")
         policy = np.asarray(solved.policy, np.int64)
     return fresh_values(parameters, pipeline, known, policy, seed + 1), policy
-
-
-def bound_of(values: NDArray[np.float64], level: float) -> float:
-    """Return the left quantile of a policy's values under fresh draws."""
-    rank = min(max(int(np.ceil(level * len(values))), 1), len(values))
-    return float(np.sort(values)[rank - 1])
 
 
 def fresh_values(
@@ -320,8 +314,13 @@ def fresh_values(
     drawn = exact_draws(own, pipeline.layout, pipeline.draws, seed, None)
     rows = drawn["transition"]
     reward = drawn["reward"] if "reward" in drawn else (rows * known[state, policy]).sum(-1)
+    return _value_at_start(problem, rows, reward)
+
+
+def _value_at_start(problem: MDP, rows: NDArray[np.float64], reward: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Value at the start [...], by rows between states [..., state, next_state] and rewards [..., state]."""
     live = ~problem.terminal
-    system = np.eye(len(state)) - (problem.discount or 1) * live[:, None] * rows * live
+    system = np.eye(len(live)) - (problem.discount or 1) * live[:, None] * rows * live
     return np.asarray(np.linalg.solve(system, (live * reward)[..., None])[..., 0] @ problem.initial)
 
 
@@ -412,11 +411,10 @@ def _entered(
 def true_worth(problem: MDP, world: World, policy: NDArray[np.int64]) -> float:
     """What a policy is truly worth at the start of a world."""
     if problem.successor is None:
-        state, live = np.arange(problem.num_states), ~problem.terminal
+        state = np.arange(problem.num_states)
         rows, reward = world.transition[state, policy], world.reward[state, policy]
         paid = reward[:, 0] if reward.shape[-1] == 1 else (rows * reward).sum(-1)
-        system = np.eye(len(state)) - (problem.discount or 1) * live[:, None] * rows * live
-        return float(np.linalg.solve(system, live * paid) @ problem.initial)
+        return float(_value_at_start(problem, rows, paid))
     with jax.enable_x64(True):
         value = values_under(problem.problem, Draws(world.transition[None], world.reward), policy)[0]
     return float(np.asarray(value) @ problem.initial)

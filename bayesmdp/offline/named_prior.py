@@ -29,10 +29,11 @@ from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.offline.base_rows import base_rows_for
 from bayesmdp.offline.calibration import Scatter
 from bayesmdp.offline.experience import Experience, added_up
-from bayesmdp.offline.prior_from_log import prior_from_log, row_prior
-from bayesmdp.offline.reward_models import RewardScatter, reward_model
+from bayesmdp.offline.prior_from_log import log_prior, row_prior
+from bayesmdp.offline.reward_models import RewardModel, RewardScatter, reward_model
 from bayesmdp.posterior.dirichlet_evidence import FAR, WEIGHTS, best_weight, dirichlet_log_evidence, evidence_by_weight
 from bayesmdp.problems.mdp import MDP
 
@@ -104,7 +105,7 @@ def make_prior(
     experience = added_up(rows, mdp)
     paid = reward_model(log, rows, experience, "auto" if of_file else rewards)
     scatter = RewardScatter(paid, rows, experience)
-    base = _of_transitions(text, log, mdp, compress(log, mdp), settings)
+    base = _of_transitions(text, log, mdp, experience, settings)
     # A prior that says something of rewards is left alone.
     if base.rewarded or of_file:
         model, told = base.model, "as the prior has them"
@@ -144,7 +145,7 @@ class _Transitions(NamedTuple):
 
 
 def _of_transitions(
-    text: str, log: xr.Dataset, mdp: MDP, rows: Transitions, settings: Mapping[str, Any]
+    text: str, log: xr.Dataset, mdp: MDP, experience: Experience, settings: Mapping[str, Any]
 ) -> _Transitions:
     """The model that a name says, with its options."""
     if text == "auto":
@@ -156,9 +157,10 @@ def _of_transitions(
                 f"the prior by the log has no option {unknown[0]!r}, only ordered; name the prior that has it, such as "
                 "dirichlet_transitions"
             )
-        made = prior_from_log(log, mdp, rewards="known", **settings)
+        bases = base_rows_for(mdp, **settings)
+        made = log_prior(mdp, experience, bases, RewardModel("known", {}, ""))
         return _Transitions(
-            made.model, made.described, concentration=lambda other: row_prior(other.counts, made.bases).concentration
+            made.model, made.described, concentration=lambda other: row_prior(other.counts, bases).concentration
         )
     maker, file = _maker(text, models.PRIORS)
     name = text.rpartition(":")[2]
@@ -178,11 +180,12 @@ def _of_transitions(
     if on_transitions:
         under = str(settings.pop("transitions", "auto"))
         own = {option.removeprefix(TRANSITIONS): value for option, value in below.items()}
-        underneath = _of_transitions(under, log, mdp, rows, own)
+        underneath = _of_transitions(under, log, mdp, experience, own)
         settings["transitions"] = underneath.model
         standing = f" on {underneath.described}"
     _refuse_incomplete(maker, name, settings)
     shipped = maker is models.dirichlet_transitions
+    rows = _as_rows(experience)
     evidence = evidence_by_weight(rows, mdp) if shipped else {}
     by_evidence = shipped and "concentration" not in settings
     if by_evidence:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
-from bayesmdp.logs.log import as_labels, label_set
+from bayesmdp.logs.log import as_labels, ends_of, label_set
 from bayesmdp.logs.problem_from_log import mdp_from_log
 from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
@@ -252,7 +252,7 @@ def _counts(log: xr.Dataset, mdp: MDP, rows: Transitions) -> dict[str, int]:
         "actions": mdp.num_actions,
         "pairs": int((~mdp.terminal).sum()) * mdp.num_actions,
         "tried": len(np.unique(rows.state.astype(np.int64) * mdp.num_actions + rows.action)),
-        **{name: int(log[name].sum()) if name in log else 0 for name in ("terminated", "truncated")},
+        **{name: int(ends_of(log, name).sum()) for name in ("terminated", "truncated")},
     }
 
 

@@ -27,11 +27,11 @@ from bayesmdp import models
 from bayesmdp.logs.compress import compress
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.offline.base_rows import BaseRows, base_rows_for
-from bayesmdp.offline.experience import added_up
+from bayesmdp.offline.experience import Experience, added_up
 from bayesmdp.offline.reward_models import RewardModel, reward_model
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["LogPrior", "RowPrior", "prior_from_log", "row_prior"]
+__all__ = ["LogPrior", "RowPrior", "log_prior", "prior_from_log", "row_prior"]
 
 WEIGHTS = np.array([0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000])
 """Weights of a row, in observations: half a decade apart, since evidence is flat near its top."""
@@ -179,6 +179,23 @@ def prior_from_log(log: xr.Dataset, problem: MDP, *, rewards: str = "auto", orde
     experience = added_up(rows, problem)
     bases = base_rows_for(problem, ordered=ordered)
     paid = reward_model(log, rows, experience, rewards)
+    return log_prior(problem, experience, bases, paid)
+
+
+def log_prior(problem: MDP, experience: Experience, bases: BaseRows, rewards: RewardModel) -> LogPrior:
+    """Make the prior of a log that is added up; see `prior_from_log`.
+
+    Parameters
+    ----------
+    problem : MDP
+    experience : Experience
+    bases : BaseRows
+    rewards : RewardModel
+
+    Returns
+    -------
+    LogPrior
+    """
     chosen = row_prior(experience.counts, bases)
     transitions = models.dirichlet_transitions(problem, chosen.concentration)
-    return LogPrior(paid.wrap(problem, transitions), chosen, paid, bases)
+    return LogPrior(rewards.wrap(problem, transitions), chosen, rewards, bases)

@@ -41,7 +41,7 @@ from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
 from bayesmdp.problems.problem import Problem
 
-__all__ = ["downside_exposure", "order_interval", "quantile_value", "value_draws", "values_under"]
+__all__ = ["downside_exposure", "left_quantile", "order_interval", "quantile_value", "value_draws", "values_under"]
 
 
 def value_draws(posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
@@ -162,8 +162,28 @@ def order_interval(
     # The true quantile is at least the k-th smallest if at least k draws lie at or under it, and so on.
     below = int(stats.binom.ppf((1 - confidence) / 2, size, level))
     above = int(stats.binom.ppf((1 + confidence) / 2, size, level)) + 1
-    rank = min(max(int(np.ceil(level * size)), 1), size)
-    return padded[rank], padded[below], padded[above]
+    return left_quantile(values, level), padded[below], padded[above]
+
+
+def left_quantile(values: NDArray[np.float64], level: float) -> NDArray[np.float64]:
+    """Return the ``ceil(level M)``-th smallest of M values.
+
+    Parameters
+    ----------
+    values : array [draw, ...]
+    level : float in (0, 1)
+
+    Returns
+    -------
+    array [...]
+
+    Examples
+    --------
+    >>> float(left_quantile(np.arange(1.0, 101.0), 0.1))
+    10.0
+    """
+    size = len(values)
+    return np.asarray(np.sort(values, axis=0)[min(max(int(np.ceil(level * size)), 1), size) - 1])
 
 
 def downside_exposure(

@@ -250,8 +250,9 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     import numpy as np
 
     from bayesmdp import evaluate, mdp_from_log, solve
-    from bayesmdp.offline.calibration import Pipeline, Recording, bound_of, calibrate, layout_of, promised
+    from bayesmdp.offline.calibration import Pipeline, Recording, calibrate, layout_of, promised
     from bayesmdp.offline.named_prior import make_prior
+    from bayesmdp.planning.posterior_value import left_quantile
     from bayesmdp.planning.quantile import Quantile
 
     rng = np.random.default_rng([seed, sum(cell.truth.encode())])
@@ -263,7 +264,7 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     assert made.again is not None
     pipeline = Pipeline(problem, made.again, layout_of(made.kind), Quantile(LEVEL), LEVEL, draws)
     values, policy = promised(pipeline, made.experience, seed)
-    raw = bound_of(values, LEVEL)
+    raw = float(left_quantile(values, LEVEL))
     checked = calibrate(pipeline, made.rows, made.scatter, recording=Recording(mdp.initial, 0.0), logs=logs, seed=seed)
 
     def at_start(value: xr.DataArray) -> float:

@@ -10,9 +10,10 @@ from scipy import stats
 import bayesmdp as bm
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.offline import calibration
-from bayesmdp.offline.calibration import Pipeline, Recording, bound_of, calibrate, layout_of, promised, true_worth
+from bayesmdp.offline.calibration import Pipeline, Recording, calibrate, layout_of, promised, true_worth
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
+from bayesmdp.planning.posterior_value import left_quantile
 from tests.statistical import assert_p_value
 
 
@@ -59,7 +60,7 @@ def test_the_way_that_is_checked_is_the_way_of_the_plan(log, rewards, elsewhere,
     assert chosen == report.tree["plan"]["policy"].values.tolist()
     attrs = report.tree.attrs
     width = attrs["initial_worth_quantile_upper"] - attrs["initial_worth_quantile_lower"]
-    assert bound_of(values, 0.1) == pytest.approx(attrs["initial_worth_quantile"], abs=width)
+    assert left_quantile(values, 0.1) == pytest.approx(attrs["initial_worth_quantile"], abs=width)
 
 
 def test_logs_like_the_one_at_hand_are_like_it(log):
@@ -119,7 +120,7 @@ def test_a_prior_that_promises_too_much_is_found_out(shop, seed):
         values, policy = promised(pipeline, made.experience, 0)
         checked = calibrate(pipeline, made.rows, made.scatter, recording=at_once(pipeline), logs=20, seed=0)
         legal = np.where(shop.available[np.arange(6), policy], policy, 0)
-        found[prior] = bound_of(values, 0.1), float(bm.evaluate(shop, legal.tolist())[0]), checked
+        found[prior] = left_quantile(values, 0.1), float(bm.evaluate(shop, legal.tolist())[0]), checked
         assert checked.kept <= checked.kept_lowered <= checked.logs
         assert checked.kept_lowered >= 0.9 * checked.logs
     raw, truth, checked = found["dirichlet_transitions"]

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.logs.compress import compress
-from bayesmdp.logs.log import as_labels
+from bayesmdp.logs.log import as_labels, ends_of
 from bayesmdp.model_reading.model_runs import Data
 from bayesmdp.model_reading.read_model import Reading
 from bayesmdp.model_reading.records import Records
@@ -103,8 +103,7 @@ def episode_of_step(log: Any) -> NDArray[np.int64]:
         raise ValueError(f"weighted rows do not say which episode they are of; give the log itself, or {remedy}")
     if not log.attrs.get("ordered", 1):
         raise ValueError(f"the log's rows are in no order, so that it shows no episodes; {remedy}")
-    flags = [np.asarray(log[name].values, bool) for name in ("terminated", "truncated") if name in log]
-    ends = np.logical_or.reduce(flags) if flags else np.zeros(log.sizes["step"], bool)
+    ends = ends_of(log, "terminated") | ends_of(log, "truncated")
     if not ends[:-1].any():
         raise ValueError(
             f"the log is one episode: no step before the last is terminated or truncated; mark the ends, or {remedy}"
