@@ -17,6 +17,8 @@ from .model_checks.prior_comparison import compare_priors as compare_priors
 from .model_reading.records import Records as Records
 from .model_reading.rows import Targets as Targets
 from .model_reading.rows import Transitions as Transitions
+from .offline.check_log import check_log as check_log
+from .offline.off_policy import off_policy as off_policy
 from .offline.plan_log import plan_log as plan_log
 from .offline.prior_from_log import prior_from_log as prior_from_log
 from .planning import CVaR as CVaR

@@ -28,7 +28,7 @@ from bayesmdp.results.sweep_files import SHARED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["final_totals", "option_effects", "paired_differences", "parse_setting", "settings_table"]
+__all__ = ["corrected", "final_totals", "option_effects", "paired_differences", "parse_setting", "settings_table"]
 
 ROUNDING = 1e-9
 """A difference smaller than this share of the totals is none."""
@@ -204,7 +204,7 @@ def paired_differences(
     tested = table["p"].notna().to_numpy()
     table["p_adjusted"], table["significant"] = np.nan, False
     if tested.any():
-        adjusted = _adjusted(table.loc[tested, "p"].to_numpy(), correction)
+        adjusted = corrected(table.loc[tested, "p"].to_numpy(), correction)
         table.loc[tested, "p_adjusted"] = adjusted
         table.loc[tested, "significant"] = adjusted <= 1 - confidence
     table.attrs = dict(totals.attrs)
@@ -348,7 +348,7 @@ def _p_values(differences: NDArray[Any], test: str) -> NDArray[np.float64]:
     return p
 
 
-def _adjusted(p: NDArray[np.float64], correction: str) -> NDArray[np.float64]:
+def corrected(p: NDArray[np.float64], correction: str) -> NDArray[np.float64]:
     """P-values [test] corrected for their number: by Holm (1979), by Benjamini and Hochberg (1995), or not at all."""
     if correction == "none":
         return p

@@ -1,0 +1,252 @@
+"""When not to believe a log: what a plan takes for granted, asked of the log itself.
+
+A plan from a log takes it that the next state depends on the state and the action only, that the world and the rewards
+stay as they were, and that what moved the actions moved the next states by way of the states alone. Each of these
+leaves traces where it is wrong:
+
+    order            next states that depend on the state, or the action, before        (of which Markov order 1 is free)
+    hidden cause     next states, and actions in their state, that both depend on the action before: a cause that lasts
+                     moves both, and the earlier action tells of it. The p-value is the larger of the two
+    dynamics drift   next states that depend on the half of the log
+    reward drift     rewards that do (:mod:`bayesmdp.offline.reward_checks`)
+    behaviour drift  actions in their state that do
+    reward tails     residuals of which one has much of the sum of squares
+    few tries        a policy whose discounted future lies behind pairs tried fewer than five times
+
+The first five are tests of dependence (:mod:`bayesmdp.offline.dependence`) by permutation within pairs, or, for the
+drifts of logs with episodes, of whole episodes between the halves, so that steps of one episode may be alike. P-values
+are corrected for the number of tests by Holm, so that a log in which nothing is wrong alarms with probability `level`.
+*Few tries* is no test: it alarms when the share is more than a tenth.
+
+What cannot be seen: a cause that is new at each step leaves no trace in states, actions and next states (Pearl, 2009);
+a drift there and back within each half; and whatever is so rare that the log shows it a few times only.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import ArrayLike, NDArray
+
+from bayesmdp.foundation.validation import integer, number
+from bayesmdp.offline.dependence import Grouped, p_value
+from bayesmdp.offline.likeliest_model import LikeliestModel
+from bayesmdp.offline.log_alarms import ALARMS, QUIET
+from bayesmdp.offline.reward_checks import Residuals
+from bayesmdp.offline.steps import Steps, problem_of, steps_of
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.policy import policy_probabilities
+from bayesmdp.results.comparison import corrected
+
+__all__ = ["CHECKS", "check_log"]
+
+CHECKS = tuple(ALARMS)
+
+FEW = 5
+"""Tries from which a pair is no longer called little tried."""
+
+SHARE = 0.1
+"""Of the discounted future, above which what lies behind pairs that were little tried is told as an alarm."""
+
+
+class _Answer(NamedTuple):
+    """What one check found.
+
+    Attributes
+    ----------
+    found : str
+    p : float
+        NaN if it is no test, or could not be asked.
+    statistic : float
+        A log Bayes factor, or a share.
+    """
+
+    found: str
+    p: float = np.nan
+    statistic: float = np.nan
+
+
+def check_log(
+    log: xr.Dataset,
+    policy: str | ArrayLike | xr.DataArray | None = None,
+    *,
+    mdp: MDP | None = None,
+    discount: float | None = None,
+    level: float = 0.05,
+    permutations: int = 499,
+    seed: int = 0,
+) -> xr.Dataset:
+    """Ask a log whether it may be believed: order, hidden causes, drift, tails, and how much rests on few tries.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``
+        In the order in which it was recorded; of one in no order (``attrs["ordered"]`` is 0) only the tails of rewards,
+        and the few tries, can be asked.
+    policy : "uniform", action labels [state], or probabilities [state, action], optional
+        For *few tries*, which needs a discount.
+    mdp : MDP, optional
+        Gives labels, terminal states and, for the policy, the discount and where episodes start.
+    discount : float in (0, 1), optional
+        In the place of an MDP, where there is a policy.
+    level : float in (0, 1)
+        Probability of any alarm, *few tries* left aside, for a log in which nothing is wrong.
+    permutations : int
+        For each test: a p-value is at least 1 / (permutations + 1).
+    seed : int
+
+    Returns
+    -------
+    Dataset over ``check``
+        ``found``, in words; ``statistic``: the log Bayes factor of *order*, *hidden cause*, *dynamics drift* and
+        *behaviour drift* (positive against the log), the share of *reward tails* and *few tries*; ``p_value`` and
+        ``p_adjusted``, by Holm; ``alarm``; ``meaning`` and ``remedy``. What could not be asked has NaN, and `found`
+        says why. Attrs: ``level``, ``permutations``, ``permuted`` ("episodes" or "steps", for the drifts) and ``seed``.
+
+    Raises
+    ------
+    ValueError, TypeError, KeyError
+        For a log that `compress` refuses, a policy that is none, or one without a discount.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> log = bm.collect(river, policy="uniform", steps=2_000, seed=0)
+    >>> checked = check_log(log, "uniform", mdp=river)
+    >>> bool(checked["alarm"].any())
+    False
+    >>> str(checked["found"].sel(check="few tries").values)
+    '0% of the discounted future lies at or behind pairs tried fewer than 5 times'
+    """
+    permutations, seed = integer("permutations", permutations, 19), integer("seed", seed, 0)
+    level = number("level", level, above=0, below=1)
+    if mdp is None and policy is None:
+        # Labels and terminal states are all that is read of it.
+        mdp = problem_of(log, None, 0.5 if discount is None else discount)
+    elif policy is not None:
+        mdp = problem_of(log, mdp, discount)
+    assert mdp is not None
+    steps = steps_of(log, mdp)
+    rng = np.random.default_rng([seed, 31])
+    answers = {
+        **_of_order(steps, rng, permutations),
+        **_of_drift(steps, rng, permutations),
+        "reward tails": _of_tails(steps, rng, permutations),
+        "few tries": _of_few_tries(steps, mdp, policy),
+    }
+    ordered = [answers[name] for name in CHECKS]
+    p = np.array([answer.p for answer in ordered])
+    p_adjusted = p.copy()
+    p_adjusted[~np.isnan(p)] = corrected(p[~np.isnan(p)], "holm")
+    alarm = p_adjusted <= level
+    alarm[CHECKS.index("few tries")] = answers["few tries"].statistic > SHARE
+    texts = [ALARMS[name] if rings else QUIET for name, rings in zip(CHECKS, alarm, strict=True)]
+    columns = {
+        "found": np.array([answer.found for answer in ordered], object),
+        "statistic": np.array([answer.statistic for answer in ordered]),
+        "p_value": p,
+        "p_adjusted": p_adjusted,
+        "alarm": alarm,
+        "meaning": np.array([text.meaning for text in texts], object),
+        "remedy": np.array([text.remedy for text in texts], object),
+    }
+    permuted = "steps" if steps.why_not else "episodes"
+    return xr.Dataset(
+        {name: ("check", values) for name, values in columns.items()},
+        coords={"check": list(CHECKS)},
+        attrs={"level": level, "permutations": permutations, "permuted": permuted, "seed": seed},
+    )
+
+
+def _pair(steps: Steps) -> NDArray[np.int64]:
+    return np.asarray(steps.state * (steps.action.max() + 1) + steps.action)
+
+
+def _of_order(steps: Steps, rng: np.random.Generator, permutations: int) -> dict[str, _Answer]:
+    """Ask whether next states, and actions, depend on the step before."""
+    after = np.flatnonzero(steps.follows)
+    if not len(after):
+        answer = _Answer("not asked: no row goes on from the one before")
+        return {"order": answer, "hidden cause": answer}
+    pair, state, action = _pair(steps)[after], steps.state[after], steps.action[after]
+    before = {"state": steps.state[after - 1], "action": steps.action[after - 1]}
+    moved = Grouped(pair, steps.next_state[after])
+    orders = list(moved.within(rng, permutations))
+    ratios = {name: moved.ratios(context[moved.rows], orders) for name, context in before.items()}
+    factors = {name: moved.log_bayes_factor(context[moved.rows]) for name, context in before.items()}
+    p = p_value(np.array([ratios["state"], ratios["action"]]).T)
+    factor = max(factors.values())
+    worse = max(factors, key=lambda name: factors[name])
+    found = f"log Bayes factor {factor:+.1f} of dependence on the {worse} before, p {p:.2g}"
+    # A hidden cause must move both.
+    acted = Grouped(state, action)
+    by_action = acted.ratios(before["action"][acted.rows], acted.within(rng, permutations))
+    both = max(p_value(np.array([ratios["action"]]).T), p_value(np.array([by_action]).T))
+    weaker = min(factors["action"], acted.log_bayes_factor(before["action"][acted.rows]))
+    told = f"log Bayes factor {weaker:+.1f} of next states, and of actions, that depend on the action before, p {both:.2g}"
+    return {"order": _Answer(found, p, factor), "hidden cause": _Answer(told, both, weaker)}
+
+
+def _of_drift(steps: Steps, rng: np.random.Generator, permutations: int) -> dict[str, _Answer]:
+    """Ask whether next states, rewards and actions depend on the half of the log."""
+    names = ("dynamics drift", "reward drift", "behaviour drift")
+    if steps.pieces == "steps":
+        return dict.fromkeys(names, _Answer(f"not asked: {steps.why_not}"))
+    by_episode = not steps.why_not
+    size = len(steps.first) if by_episode else len(steps.state)
+    later = np.arange(size) >= size / 2
+    # Episodes change halves as wholes; without episodes, steps change places within their group.
+    moved = [rng.permutation(later)[steps.piece] for _ in range(permutations)] if by_episode else []
+    halves = [(later[steps.piece] if by_episode else later), *moved]
+    pair = _pair(steps)
+    found = {}
+    for name, group, outcome in (
+        ("dynamics drift", pair, steps.next_state),
+        ("behaviour drift", steps.state, steps.action),
+    ):
+        grouped = Grouped(group, outcome)
+        contexts = [half[grouped.rows].astype(np.int64) for half in halves]
+        ratios = (
+            [grouped.ratio(context) for context in contexts]
+            if by_episode
+            else grouped.ratios(contexts[0], grouped.within(rng, permutations))
+        )
+        p, factor = p_value(np.array([ratios]).T), grouped.log_bayes_factor(contexts[0])
+        found[name] = _Answer(f"log Bayes factor {factor:+.1f} of two halves that differ, p {p:.2g}", p, factor)
+    residuals = Residuals(pair * len(steps.state) + steps.next_state, pair, steps.reward)
+    if not residuals.scatter:
+        return {**found, "reward drift": _Answer("no transition that was seen again paid anything else")}
+    own = halves[0][residuals.rows]
+    contexts = [half[residuals.rows] for half in moved] or [own[order] for order in residuals.within(rng, permutations)]
+    p = p_value(np.array([residuals.drift(context) for context in (own, *contexts)]))
+    return {**found, "reward drift": _Answer(f"rewards of a transition differ between the halves, p {p:.2g}", p)}
+
+
+def _of_tails(steps: Steps, rng: np.random.Generator, permutations: int) -> _Answer:
+    """Ask whether one reward has much of what all of them scatter."""
+    pair = _pair(steps)
+    if len(np.unique(steps.reward)) < 3:
+        return _Answer("rewards are of two kinds at most")
+    residuals = Residuals(pair * len(steps.state) + steps.next_state, pair, steps.reward)
+    share = residuals.largest_share() if residuals.scatter else 0.0
+    if not share:
+        return _Answer("rewards do not scatter, or no pair was tried often enough to tell")
+    p = p_value(np.array([[share, *residuals.laplace_shares(rng, permutations)]]).T)
+    return _Answer(f"one reward has {100 * share:.2g}% of the sum of squares, p {p:.2g}", p, share)
+
+
+def _of_few_tries(steps: Steps, mdp: MDP, policy: str | ArrayLike | xr.DataArray | None) -> _Answer:
+    """Add up the discounted future at or behind pairs that were little tried."""
+    if policy is None:
+        return _Answer("not asked: no policy was given")
+    model = LikeliestModel(steps, mdp, policy_probabilities(mdp, policy))
+    often = model.tries >= FEW
+    known = np.bincount(model.pair_state, model.chosen * often, model.size)
+    every = float(model.discounted_steps(mdp.initial).sum())
+    share = 1 - float(model.discounted_steps(mdp.initial, often) @ known) / every if every > 0 else 0.0
+    share = share if share > 1e-12 else 0.0  # rounding
+    found = f"{100 * share:.2g}% of the discounted future lies at or behind pairs tried fewer than {FEW} times"
+    return _Answer(found, statistic=share)
