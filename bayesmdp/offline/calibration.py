@@ -263,7 +263,7 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> tuple[NDArray[np
     -------
     values : array [draw]
         The policy's value at the start under draws that it was not chosen with.
-    policy : int array [state]
+    policy : int array [(stage,) state]
     """
     problem, parameters = pipeline.problem, pipeline.posterior(log)
     available, untold = open_actions(log.tries > 0, problem.terminal)
@@ -275,7 +275,9 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> tuple[NDArray[np
         else _draws(parameters, pipeline, known, seed)
     )
     with jax.enable_x64(True):
-        solved = solve_draws(arrays, planning, pipeline.risk, 1e-10, 1_000_000, solver="policy_iteration")
+        solved = solve_draws(
+            arrays, planning, pipeline.risk, 1e-10, 1_000_000, solver="policy_iteration", horizon=problem.horizon
+        )
         policy = np.asarray(solved.policy, np.int64)
     return fresh_values(parameters, pipeline, known, policy, seed + 1), policy
 
@@ -296,7 +298,7 @@ def fresh_values(
     pipeline : Pipeline
     known : array [state, action, outcome or 1]
         The rewards, where they are known.
-    policy : int array [state]
+    policy : int array [(stage,) state]
     seed : int
 
     Returns
@@ -304,20 +306,25 @@ def fresh_values(
     array [draw]
     """
     problem = pipeline.problem
-    if problem.successor is not None:
-        with jax.enable_x64(True):
-            values = values_under(problem.problem, _draws(parameters, pipeline, known, seed), policy)
-        return np.asarray(values) @ problem.initial
+    if problem.successor is not None or problem.by_stage:
+        return _values_at_start(problem, _draws(parameters, pipeline, known, seed), policy)
     # Where outcomes are states, draws of the policy's own rows are enough, and their systems are solved together.
     state = np.arange(problem.num_states)
     own = {name: values[state, policy] for name, values in parameters.items()}
     drawn = exact_draws(own, pipeline.layout, pipeline.draws, seed, None)
     rows = drawn["transition"]
     reward = drawn["reward"] if "reward" in drawn else (rows * known[state, policy]).sum(-1)
-    return _value_at_start(problem, rows, reward)
+    return _solved_at_start(problem, rows, reward)
 
 
-def _value_at_start(problem: MDP, rows: NDArray[np.float64], reward: NDArray[np.float64]) -> NDArray[np.float64]:
+def _values_at_start(problem: MDP, draws: Draws, policy: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Value of a policy at the start under each draw [draw]."""
+    with jax.enable_x64(True):
+        values = np.asarray(values_under(problem.problem, draws, policy, by_stage=problem.by_stage))
+    return np.asarray((values[:, 0] if problem.by_stage else values) @ problem.initial)
+
+
+def _solved_at_start(problem: MDP, rows: NDArray[np.float64], reward: NDArray[np.float64]) -> NDArray[np.float64]:
     """Value at the start [...], by rows between states [..., state, next_state] and rewards [..., state]."""
     live = ~problem.terminal
     system = np.eye(len(live)) - (problem.discount or 1) * live[:, None] * rows * live
@@ -410,11 +417,9 @@ def _entered(
 
 def true_worth(problem: MDP, world: World, policy: NDArray[np.int64]) -> float:
     """What a policy is truly worth at the start of a world."""
-    if problem.successor is None:
+    if problem.successor is None and not problem.by_stage:
         state = np.arange(problem.num_states)
         rows, reward = world.transition[state, policy], world.reward[state, policy]
         paid = reward[:, 0] if reward.shape[-1] == 1 else (rows * reward).sum(-1)
-        return float(_value_at_start(problem, rows, paid))
-    with jax.enable_x64(True):
-        value = values_under(problem.problem, Draws(world.transition[None], world.reward), policy)[0]
-    return float(np.asarray(value) @ problem.initial)
+        return float(_solved_at_start(problem, rows, paid))
+    return float(_values_at_start(problem, Draws(world.transition[None], world.reward), policy)[0])
