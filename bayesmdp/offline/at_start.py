@@ -16,6 +16,7 @@ from bayesmdp.logs.log import ends_of
 from bayesmdp.logs.problem_from_log import starts_of
 from bayesmdp.offline.calibration import (
     AFFORDABLE,
+    STAGES,
     Calibration,
     Pipeline,
     Recording,
@@ -124,7 +125,7 @@ def _why_not(pipeline: Pipeline | None, log: xr.Dataset, mdp: MDP, asked: Asked)
         return "asked not to be"
     if pipeline is None:
         return "only a posterior of independent Dirichlet rows can be made again quickly for other logs"
-    if asked.draws * mdp.num_states * mdp.num_actions * mdp.num_outcomes > AFFORDABLE:
+    if asked.draws * int(np.prod(mdp.sizes)) * (1 + (mdp.horizon or 0) / STAGES) > AFFORDABLE:
         return "the problem is large, and each of the logs would take as long as this one"
     if asked.level < 1 / (MOST + 1):
         return f"a level of {asked.level:g} would need {math.ceil(1 / asked.level) - 1:,} logs of each world"

@@ -56,8 +56,9 @@ __all__ = [
     "true_worth",
 ]
 
-AFFORDABLE = 4_000_000
-"""Numbers in the draws of one plan above which a promise is not checked unless asked for: that would take minutes."""
+AFFORDABLE, STAGES = 4_000_000, 200
+"""Numbers in the draws of one plan above which a promise is not checked: that would take minutes. Planning over so many
+stages takes as long again as making the draws."""
 
 THREADS = 4
 """At most: each holds the draws of a plan."""
@@ -306,15 +307,20 @@ def fresh_values(
     array [draw]
     """
     problem = pipeline.problem
-    if problem.successor is not None or problem.by_stage:
+    if problem.successor is not None:
         return _values_at_start(problem, _draws(parameters, pipeline, known, seed), policy)
     # Where outcomes are states, draws of the policy's own rows are enough, and their systems are solved together.
-    state = np.arange(problem.num_states)
-    own = {name: values[state, policy] for name, values in parameters.items()}
+    taken = np.zeros((problem.num_states, problem.num_actions), bool)
+    taken[np.arange(problem.num_states), policy] = True
+    own = {name: values[taken] for name, values in parameters.items()}
     drawn = exact_draws(own, pipeline.layout, pipeline.draws, seed, None)
     rows = drawn["transition"]
-    reward = drawn["reward"] if "reward" in drawn else (rows * known[state, policy]).sum(-1)
-    return _solved_at_start(problem, rows, reward)
+    reward = drawn["reward"] if "reward" in drawn else (rows * known[taken]).sum(-1)
+    if not problem.by_stage:
+        return _solved_at_start(problem, rows, reward)
+    each = Draws(*(np.zeros((len(rows), *taken.shape, width)) for width in (rows.shape[-1], 1)))
+    each.transition[:, taken], each.reward[:, taken] = rows, reward[..., None]
+    return _values_at_start(problem, each, policy)
 
 
 def _values_at_start(problem: MDP, draws: Draws, policy: NDArray[np.int64]) -> NDArray[np.float64]:
