@@ -212,7 +212,7 @@ def policy_table(policy: xr.Dataset) -> Table:
 def _later(actions: NDArray[np.str_]) -> str:
     """Where the actions [stage] change: the first few times."""
     chosen = [one_line(action) for action in actions.tolist()]
-    turns = [f"{now} from {stage}" for stage, (now, was) in enumerate(zip(chosen[1:], chosen), 1) if now != was]
+    turns = [f"{chosen[stage]} from {stage}" for stage in range(1, len(chosen)) if chosen[stage] != chosen[stage - 1]]
     more = len(turns) - TURNS_SHOWN
     return ", ".join(turns[:TURNS_SHOWN]) + f" and {more} more" * (more > 0)
 

@@ -66,9 +66,9 @@ class Report(NamedTuple):
         ``checked_kept`` (before it was lowered), ``checked_lowered`` (by how much), ``checked_kept_lowered``,
         ``checked_worlds`` and ``checked_halves`` (what each world, and the halves of the log, said), or
         ``unchecked``, why not; ``initial_unseen``, the share of the future, discounted or over the horizon, that lies
-        behind the first step which the log never saw; and ``initial_lighter`` and ``initial_heavier``, the posterior quantile if the prior of
-        transitions weighed a third, or three times, as much. None of these where gaps of the log leave open where
-        episodes start.
+        behind the first step which the log never saw; and ``initial_lighter`` and ``initial_heavier``, the posterior
+        quantile if the prior of transitions weighed a third, or three times, as much. None of these where gaps of the
+        log leave open where episodes start.
     tree : DataTree
         Groups ``plan``, ``policy``, ``problem`` and those of the posterior; what was asked for as attrs.
     """
@@ -259,11 +259,9 @@ def _check_memory(mdp: MDP, draws: int) -> None:
     ):
         size = 8 * draws * numbers
         if size > DRAWS_BYTES:
-            fewer = "shorten the horizon" if of != drawn else "merge states"
-            raise ValueError(
-                f"{draws} draws of {of} take {size / 2**30:.1f} GiB; lower draws to "
-                f"{int(draws * DRAWS_BYTES / size)} or less, or {fewer}"
-            )
+            fewer, most = "shorten the horizon" if of != drawn else "merge states", int(draws * DRAWS_BYTES / size)
+            remedy = f"lower draws to {most} or less, or {fewer}" if most else fewer
+            raise ValueError(f"{draws} draws of {of} take {size / 2**30:.1f} GiB; {remedy}")
 
 
 def _counts(log: xr.Dataset, mdp: MDP, rows: Transitions) -> dict[str, int]:

@@ -91,9 +91,7 @@ def _path(mdp: MDP, rows: Transitions, chosen: NDArray[np.int64], start: NDArray
     return reached
 
 
-def _entered(
-    mdp: MDP, rows: Transitions, actions: NDArray[np.int64], among: NDArray[np.bool_]
-) -> NDArray[np.int64]:
+def _entered(mdp: MDP, rows: Transitions, actions: NDArray[np.int64], among: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The states that were seen to follow these actions [state] in some states."""
     taken = (rows.action == actions[rows.state]) & among[rows.state]
     source, target = rows.state[taken], rows.next_state[taken]

@@ -6,10 +6,10 @@ makes the values of one stage more exact, the last stage's first, so as many as 
 measure that is taken at each step, likewise (its nested value).
 
 Where states do not know their stage, and H steps count from wherever they begin, values, policies and q have an axis of
-stages h = 0, ..., H - 1 before that of states: ``V_h = max_a risk over draws of (r + discount p V_{h+1})``, ``V_H = 0``.
-The draws are the same at every stage, one kernel's all H steps, and are kept once. Of actions that are equally good, the
-policy takes that of the stage before if it is one of them, and else the first: so it changes only where that pays, which
-is our choice.
+stages h = 0, ..., H - 1 before that of states: ``V_h = max_a risk over draws of (r + discount p V_{h+1})``, from no
+value after the last. The draws are the same at every stage, and are kept once. Of actions that are equally good, the
+policy takes that of the stage before if it is one of them, and else the first: so it changes only where that pays,
+which is our choice.
 """
 
 from __future__ import annotations

@@ -178,9 +178,7 @@ def _plan_finite(
     else:
         draws = read_draws(read_dataset(posterior), mdp)
     with jax.enable_x64(True):
-        solved = solve_draws(
-            mdp.problem, draws, risk, tolerance, max_iterations, solver=solver, horizon=mdp.horizon
-        )
+        solved = solve_draws(mdp.problem, draws, risk, tolerance, max_iterations, solver=solver, horizon=mdp.horizon)
         solved = jax.device_get(solved)
     if strict and not solved.converged:
         raise RuntimeError(
@@ -309,9 +307,9 @@ def _guarantee_level(
         unknown = _varies(draws.transition, pairs)
         if len(draws.transition) == 1:  # which cannot show what varies
             unknown = ((draws.transition[0][pairs] > 0).sum(-1)) > 1
-    if mdp.has_elsewhere and mdp.elsewhere == "mean" and mdp.successor is not None:
-        if (mdp.successor[pairs] < 0).any():
-            return 1.0
+    lumped = mdp.successor is not None and mdp.elsewhere == "mean" and bool((mdp.successor[pairs] < 0).any())
+    if lumped:
+        return 1.0
     drawn = np.ndim(draws.reward) == 4
     if drawn:
         unknown |= _varies(draws.reward, pairs)

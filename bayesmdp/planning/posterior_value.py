@@ -1,11 +1,11 @@
 """What a policy is worth under each posterior draw: the honest statement beside what a plan promises.
 
 A plan's value is the risk of one step at a time; the value of the policy over the whole future is a random number with
-a posterior of its own. For draws P_1, ..., P_M of the kernel and a policy pi, ``V_m = (I - discount P_m,pi)^-1
-r_m,pi`` (of an MDP with stages or a horizon, the reward of the steps that are left), and the *posterior quantile value* at a level is
-the left quantile, the ``ceil(level M)``-th smallest, of the V_m (NumPy's ``inverted_cdf``, rounding of the product
-included): Song, Wang and Zhou (2026), EC.24. Its Monte Carlo interval is between order statistics: the number of draws
-below the true quantile is Binomial(M, level), whatever the distribution is.
+a posterior of its own. For draws P_1, ..., P_M of the kernel and a policy pi, ``V_m = (I - discount P_m,pi)^-1 r_m,pi``
+(of an MDP with stages or a horizon, the reward of the steps that are left), and the *posterior quantile value* at a
+level is the left quantile, the ``ceil(level M)``-th smallest, of the V_m (NumPy's ``inverted_cdf``, rounding of the
+product included): Song, Wang and Zhou (2026), EC.24. Its Monte Carlo interval is between order statistics: the number
+of draws below the true quantile is Binomial(M, level), whatever the distribution is.
 
 A policy chosen with the same draws looks better under them than it is, as any fit does; use fresh ones.
 
@@ -125,8 +125,8 @@ def quantile_value(
     Returns
     -------
     Dataset
-        ``value``, ``lower``, ``upper`` [(stage,) state], and the same of the value at the initial distribution: ``initial``,
-        ``initial_lower``, ``initial_upper``.
+        ``value``, ``lower``, ``upper`` [(stage,) state], and the same of the value at the initial distribution:
+        ``initial``, ``initial_lower``, ``initial_upper``.
 
     Examples
     --------

@@ -261,7 +261,7 @@ class MDP:
     @property
     def state_coords(self) -> dict[str, NDArray[Any]]:
         """Labels of the axes of a value or a policy, ``stage`` (steps taken, where they are by stage) and ``state``."""
-        stages = {"stage": np.arange(self.horizon)} if self.by_stage else {}
+        stages = {"stage": np.arange(self.horizon or 0)} if self.by_stage else {}
         return {**stages, "state": label_array(self.states)}
 
     @property

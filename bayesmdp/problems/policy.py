@@ -88,8 +88,9 @@ def policy_by_stage(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> NDArray
     if isinstance(policy, xr.DataArray) and named:
         policy = policy.transpose("stage", "state", ...)
     given = np.asarray(policy)
-    labelled = given.shape == (stages, states)
-    if labelled and not named and (stages, states) == (states, actions):
+    numbers = given.dtype.kind in "fiu" and given.shape == (states, actions)
+    labelled = given.ndim == 2 and given.shape[1] == states and not numbers
+    if numbers and not named and given.shape == (stages, states):
         raise ValueError(
             f"policy has shape {given.shape}, so it may be labels [stage, state] or probabilities [state, action]: "
             "pass a DataArray, whose dims say which"
