@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from bayesmdp.logs.problem_from_log import open_actions
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.experience import Experience, added_up
+from bayesmdp.offline.logs_alike import Recording, Scatter, World, logs_alike
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.plan import solve_draws
@@ -65,11 +66,6 @@ THREADS = 4
 
 type Parameters = dict[str, NDArray[np.float64]]
 
-type Scatter = Callable[
-    [np.random.Generator, NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]
-]
-"""Of a generator, states, actions and mean rewards [log]: rewards of these means that scatter as those of a log do."""
-
 
 class Pipeline(NamedTuple):
     """The way from sums of a log to a promise, as it is gone for the log at hand and for others like it.
@@ -94,38 +90,6 @@ class Pipeline(NamedTuple):
     risk: Risk
     level: float
     draws: int
-
-
-class World(NamedTuple):
-    """A truth that logs are made of.
-
-    Attributes
-    ----------
-    name : str
-    transition : array [state, action, outcome]
-    reward : array [state, action, outcome or 1]
-        Means.
-    """
-
-    name: str
-    transition: NDArray[np.float64]
-    reward: NDArray[np.float64]
-
-
-class Recording(NamedTuple):
-    """Where the recordings of a log begin, and how they end.
-
-    Attributes
-    ----------
-    starts : array [state]
-        Distribution of the first state.
-    cut : float
-        Share of steps after which a recording begins anew, apart from those that end an episode: 1 where the rows of
-        the log do not go on from each other.
-    """
-
-    starts: NDArray[np.float64]
-    cut: float
 
 
 class Calibration(NamedTuple):
@@ -192,7 +156,7 @@ def calibrate(
     experience = added_up(rows, pipeline.problem)
     worlds = _worlds(pipeline, experience)
     steps = int(experience.tries.sum())
-    made = _logs_like(rng, pipeline.problem, worlds, experience.tries, scatter, recording, logs, steps)
+    made = logs_alike(rng, pipeline.problem, worlds, experience.tries, scatter, recording, logs, steps)
     seeds = [int(rng.integers(2**31)) for _ in made]
 
     def over(number: int) -> float:
@@ -356,69 +320,6 @@ def _worlds(pipeline: Pipeline, experience: Experience) -> tuple[World, World]:
         believed = of_mean[family.name](parameters["reward"])
         frequent = np.where(tried, experience.reward_mean[..., None], believed)
     return World("as seen", seen, frequent), World("as believed", rows, believed)
-
-
-def _logs_like(
-    rng: np.random.Generator,
-    problem: MDP,
-    worlds: tuple[World, ...],
-    tries: NDArray[np.float64],
-    scatter: Scatter,
-    recording: Recording,
-    logs: int,
-    steps: int,
-) -> list[Experience]:
-    """Logs by the behaviour of `tries`, first those of the first world: all of them step by step together."""
-    kernel = np.stack([world.transition for world in worlds]).cumsum(-1)
-    reward = np.stack([world.reward for world in worlds])
-    behaviour = np.where(tries.any(-1, keepdims=True), tries, problem.available).astype(float)
-    behaviour = np.where(behaviour.any(-1, keepdims=True), behaviour, 1).cumsum(-1)
-    start = recording.starts.cumsum()
-    world = np.repeat(np.arange(len(worlds)), logs)
-    each = np.arange(len(world))
-    counts = np.zeros((len(world), *kernel.shape[1:]))
-    number, mean, square = (np.zeros((len(world), *tries.shape)) for _ in range(3))
-
-    def begun() -> NDArray[np.int64]:
-        return np.searchsorted(start, rng.random(len(world)) * start[-1], side="right")
-
-    state = begun()
-    for _ in range(steps):
-        action = _chosen(rng, behaviour[state])
-        outcome = _chosen(rng, kernel[world, state, action])
-        at = each, state, action
-        counts[(*at, outcome)] += 1
-        paid = reward[world, state, action, outcome if reward.shape[-1] > 1 else 0]
-        paid = scatter(rng, state, action, paid)
-        # Welford's update: the mean, and the squares about it, without cancellation.
-        number[at] += 1
-        apart = paid - mean[at]
-        mean[at] += apart / number[at]
-        square[at] += apart * (paid - mean[at])
-        state = _entered(rng, problem, state, action, outcome)
-        anew = problem.terminal[state] | (rng.random(len(world)) < recording.cut)
-        if anew.any():
-            state = np.where(anew, begun(), state)
-    return [Experience(counts[i], mean[i], square[i]) for i in each]
-
-
-def _chosen(rng: np.random.Generator, cumulative: NDArray[np.float64]) -> NDArray[np.int64]:
-    """One index of each row [row, index] of cumulative weights."""
-    return np.asarray((cumulative <= rng.random(len(cumulative))[:, None] * cumulative[:, -1:]).sum(-1))
-
-
-def _entered(
-    rng: np.random.Generator,
-    problem: MDP,
-    state: NDArray[np.int64],
-    action: NDArray[np.int64],
-    outcome: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """The next states; elsewhere is any state, for few are named."""
-    if problem.successor is None:
-        return outcome
-    entered = problem.successor[state, action, outcome].astype(np.int64)
-    return np.where(entered < 0, rng.integers(problem.num_states, size=len(entered)), entered)
 
 
 def true_worth(problem: MDP, world: World, policy: NDArray[np.int64]) -> float:
