@@ -139,7 +139,7 @@ def horizon_plan(problem: Problem, draws: Draws, risk: Risk, horizon: int) -> Pl
     >>> river = bm.environments.riverswim(6).replace(discount=None, horizon=20)
     >>> with jax.enable_x64(True):
     ...     plan = horizon_plan(river.problem, Draws(river.transition[None], river.reward), MEAN, 20)
-    >>> round(float(plan.value[0, 0]), 4), [river.actions[a] for a in plan.policy[[0, 13], 0]]
+    >>> round(float(plan.value[0, 0]), 4), [river.actions[a] for a in plan.policy[[0, 14], 0]]
     (3.3973, ['right', 'left'])
     """
     problem = jax.tree.map(jnp.asarray, problem)

@@ -138,10 +138,9 @@ def plan(
     ['right', 'right', 'right', 'right', 'right', 'right']
     >>> plan.attrs["bound"] < 1e-10
     True
-    >>> short = river.replace(discount=None, horizon=10)
-    >>> soon = bm.planning.plan(xr.Dataset({"transition": (dims, draws)}), short, bm.planning.Quantile(0.1))
-    >>> soon.policy.sel(state=0).values[[0, 9]].tolist()  # with few steps left the far end is out of reach
-    ['left', 'left']
+    >>> soon = bm.planning.plan(xr.Dataset({"transition": (dims, draws)}), river.replace(discount=None, horizon=20))
+    >>> soon["policy"].sel(state=0).values[[0, 19]].tolist()  # with one step left the far end is out of reach
+    ['right', 'left']
     """
     planner = for_space(PLANNERS, mdp)
     risk = Mean() if risk is None else _check_risk(risk, mdp)
