@@ -4,7 +4,7 @@ from bayesmdp.planning.average_reward import GainPlan, average_policy_iteration,
 from bayesmdp.planning.communicating import check_weakly_communicating
 from bayesmdp.planning.confidence_sets import Box, L1Ball
 from bayesmdp.planning.cvar import CVaR
-from bayesmdp.planning.finite_horizon import backward_induction, episode_value
+from bayesmdp.planning.finite_horizon import backward_induction, episode_value, horizon_plan, horizon_value
 from bayesmdp.planning.fitted_q import LinearQ, NeuralQ, fitted_q_iteration
 from bayesmdp.planning.known_dynamics import evaluate, solve
 from bayesmdp.planning.operators import Draws, believed_draws, clip_span, expected_reward, greedy, target
@@ -42,6 +42,8 @@ __all__ = [
     "fitted_q_iteration",
     "gain_and_bias",
     "greedy",
+    "horizon_plan",
+    "horizon_value",
     "order_statistic",
     "plan",
     "policy_evaluation",
