@@ -11,7 +11,7 @@ from bayesmdp.planning.operators import Draws, believed_draws, clip_span, expect
 from bayesmdp.planning.order_statistic import order_statistic
 from bayesmdp.planning.plan import plan
 from bayesmdp.planning.policy_values import policy_evaluation, policy_transition
-from bayesmdp.planning.posterior_value import downside_exposure, quantile_value, value_draws
+from bayesmdp.planning.posterior_value import downside_exposure, gain_draws, quantile_value, value_draws
 from bayesmdp.planning.quantile import Quantile, quantile_budget
 from bayesmdp.planning.risk import Mean, Risk, backup
 from bayesmdp.planning.risk_names import risk_from_text
@@ -41,6 +41,7 @@ __all__ = [
     "expected_reward",
     "fitted_q_iteration",
     "gain_and_bias",
+    "gain_draws",
     "greedy",
     "horizon_plan",
     "horizon_value",

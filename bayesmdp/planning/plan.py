@@ -35,6 +35,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -43,6 +44,7 @@ from bayesmdp.planning.average_reward import GainPlan, average_policy_iteration,
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.finite_horizon import backward_induction, horizon_plan
 from bayesmdp.planning.operators import Draws
+from bayesmdp.planning.over_baseline import plan_over_baseline
 from bayesmdp.planning.policy_values import DENSE_LIMIT
 from bayesmdp.planning.posterior_draws import read_concentration, read_dataset, read_draws
 from bayesmdp.planning.quantile import OrderRisk, Quantile
@@ -51,6 +53,7 @@ from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.policy import policy_probabilities
 from bayesmdp.problems.problem import Problem
 
 __all__ = ["plan", "solve_draws"]
@@ -69,6 +72,8 @@ def plan(
     tolerance: float = 1e-10,
     max_iterations: int = 1_000_000,
     strict: bool = True,
+    baseline: str | ArrayLike | xr.DataArray | None = None,
+    deterministic: bool = False,
 ) -> xr.Dataset:
     """The best policy for a risk measure of the posterior, with a bound on the error of its value.
 
@@ -92,6 +97,11 @@ def plan(
         Applications of the operator.
     strict : bool
         Whether to raise if the solver did not converge; otherwise see the attr ``converged``.
+    baseline : "uniform", action labels [state], or probabilities [state, action]; optional
+        Plan for what is gained over this policy at the start instead: the risk is then that of one number under each
+        draw, the gain over the whole future, and not of each step. See :mod:`bayesmdp.planning.over_baseline`.
+    deterministic : bool
+        With a baseline, whether the policy must not mix actions.
 
     Returns
     -------
@@ -110,6 +120,14 @@ def plan(
 
         Of an MDP with a horizon and no stages of its own: `value`, `q` and `policy` have a dim ``stage`` first, the
         number of steps taken, and ``horizon`` is an attr; `ties` counts stages and states.
+
+        With a baseline there is no certified bound, for the maximum is a local one: ``probability`` [state, action] is
+        the policy and ``policy`` its most probable action, ``value`` its mean over the draws, ``departure`` [state] the
+        probability with which it does otherwise than the baseline, and ``worth`` [state] how much less would be gained
+        if it did as the baseline in that state alone. Attrs ``gain``, the risk of the gain under these draws,
+        ``gain_deterministic`` that of the most probable actions, ``better`` the share of draws in which anything is
+        gained, and ``rise``, that of the gain over the last quarter of the steps. A policy looks better under the draws
+        it was planned with: judge it by fresh ones, with `gain_draws`.
 
     Raises
     ------
@@ -149,6 +167,14 @@ def plan(
             raise ValueError(f"{name} must be one of {', '.join(known)}; got {given!r}")
     tolerance = number("tolerance", tolerance, minimum=0)
     max_iterations = integer("max_iterations", max_iterations, 1)
+    if baseline is not None:
+        if quantile != "draws":
+            raise ValueError("the gain over a baseline has no exact quantile: use quantile='draws'")
+        told = policy_probabilities(mdp, baseline)
+        draws = read_draws(read_dataset(posterior), mdp)
+        return plan_over_baseline(draws, mdp, risk, told, deterministic=deterministic)
+    if deterministic:
+        raise ValueError("plans without a baseline are deterministic: deterministic=True is for plans with one")
     return planner(posterior, mdp, risk, quantile, solver, tolerance, max_iterations, strict)
 
 

@@ -102,6 +102,43 @@ def at_start(values: xr.DataArray, mdp: MDP) -> xr.DataArray:
     return first @ xr.DataArray(mdp.initial, dims="state")
 
 
+def gain_draws(
+    posterior: xr.DataTree | xr.Dataset,
+    mdp: MDP,
+    policy: str | ArrayLike | xr.DataArray,
+    baseline: str | ArrayLike | xr.DataArray,
+) -> xr.DataArray:
+    """Return what a policy gains over a baseline under each posterior draw: the difference of their values.
+
+    Both are evaluated under the same draw, so that what they share of its uncertainty cancels.
+
+    Parameters
+    ----------
+    posterior, mdp, policy
+        As for `value_draws`.
+    baseline
+        A policy likewise.
+
+    Returns
+    -------
+    DataArray [draw, state]
+        ``gain @ xr.DataArray(mdp.initial, dims="state")`` is the gain at the start.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> from bayesmdp.models import dirichlet_transitions
+    >>> river = bm.environments.riverswim(6)
+    >>> log = bm.collect(river, policy="uniform", steps=2_000, seed=0)
+    >>> posterior = bm.infer(dirichlet_transitions(river), log, draws=200)
+    >>> gain = gain_draws(posterior, river, ["right"] * 6, "uniform")
+    >>> float((gain > 0).mean()) > 0.99
+    True
+    """
+    gain = value_draws(posterior, mdp, policy) - value_draws(posterior, mdp, baseline)
+    return gain.rename("gain")
+
+
 def quantile_value(
     posterior: xr.DataTree | xr.Dataset,
     mdp: MDP,
