@@ -31,7 +31,13 @@ READING = "Reading the log"
 def plan(
     log: Annotated[Path, typer.Argument(help="Logged transitions, one row a step: .csv, .csv.gz, .tsv or .parquet.")],
     risk: Annotated[str, typer.Option(help="mean, quantile:LEVEL or cvar:LEVEL.")] = "quantile:0.1",
-    discount: Annotated[float, typer.Option(help="Between 0 and 1.")] = 0.99,
+    discount: Annotated[
+        float | None, typer.Option(help="Between 0 and 1; 0.99 unless there is a horizon.", show_default=False)
+    ] = None,
+    horizon: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="STEPS", help="Plan for so many steps, by stage, instead of a discount."),
+    ] = None,
     prior: Annotated[
         str,
         typer.Option(
@@ -120,6 +126,7 @@ def plan(
             checked,
             risk=risk,
             discount=discount,
+            horizon=horizon,
             prior=prior,
             settings=settings,
             rewards=rewards,

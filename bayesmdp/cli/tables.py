@@ -11,6 +11,7 @@ import pandas as pd
 import rich.box
 import rich.progress
 import xarray as xr
+from numpy.typing import NDArray
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -35,7 +36,7 @@ __all__ = [
     "summary_table",
 ]
 
-STATES_SHOWN, PAIRS_SHOWN = 20, 10
+STATES_SHOWN, PAIRS_SHOWN, TURNS_SHOWN = 20, 10, 3
 
 
 def claims_text(table: pd.DataFrame) -> RenderableType:
@@ -140,7 +141,8 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
     if not attrs["converged"]:
         solved += f", not converged: the promise is known within {attrs['bound']:.2g}"
     if attrs.get("ties"):
-        solved += f", two actions equally good in {attrs['ties']:,} states"
+        where = "pairs of a stage and a state" if "horizon" in attrs else "states"
+        solved += f", two actions equally good in {attrs['ties']:,} {where}"
     read = {
         "rows": f"{log['rows']:,}, of which {log['terminated']:,} terminated and {log['truncated']:,} truncated",
         "states": f"{log['states']:,}, of which {log['terminal']:,} terminal; {log['actions']:,} actions",
@@ -148,7 +150,7 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
         "left out": ", ".join(map(one_line, json.loads(attrs["left_out"]))),
         "prior": attrs["prior"],
         "posterior": f"{attrs['engine']}: {attrs['reason']}",
-        "plan": f"{attrs['risk']}, discount {attrs['discount']:g}, {solved}, seed {attrs['seed']}",
+        "plan": f"{attrs['risk']}, {_counted(attrs)}, {solved}, seed {attrs['seed']}",
     }
     # A path is broken nowhere, so that it can be copied.
     yield Text(visible(attrs["source"]), no_wrap=True, overflow="ignore", style="italic")
@@ -162,8 +164,20 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
         yield name_table("\nFor experts", expert)
 
 
+def _steps(number: int) -> str:
+    return f"{number:,} step" + "s" * (number != 1)
+
+
+def _counted(attrs: Mapping[Any, Any]) -> str:
+    """Which rewards count."""
+    return f"horizon {attrs['horizon']:,}" if "horizon" in attrs else f"discount {attrs['discount']:g}"
+
+
 def policy_table(policy: xr.Dataset) -> Table:
-    """Action and worth of the states that were visited most."""
+    """Action and worth of the states that were visited most, at the first stage, and where the action changes."""
+    stages, actions = policy.sizes.get("stage", 0), policy["action"].values
+    policy = policy.isel(stage=0, drop=True) if stages else policy
+    policy = policy.assign(position=("state", np.arange(policy.sizes["state"])))
     acted = policy.isel(state=~policy["terminal"].values & (policy["tried"] > 0).values)
     shown = acted.isel(state=np.argsort(-acted["visits"].values, kind="stable")[:STATES_SHOWN])
     left = acted.sizes["state"] - shown.sizes["state"]
@@ -171,14 +185,23 @@ def policy_table(policy: xr.Dataset) -> Table:
     notes = [f"worth: or more, with posterior probability {1 - policy.attrs['level']:g}, unchecked"]
     notes += [f"{left:,} more states are in the files"] * (left > 0)
     notes += [f"no action was tried in {untried:,} more states"] * (untried > 0)
+    if stages:
+        notes.insert(0, f"at stage 0, with {_steps(stages)} to come")
+        notes.append("the files have each stage")
+    later = [_later(actions[:, position]) if stages else "" for position in shown["position"].values]
+    if any(later):
+        notes.insert(1, "later: what is chosen from which stage on, in steps taken")
     table = _table("; ".join(notes))
+    if any(later):
+        table.add_column("later", overflow="fold", min_width=6)
     for heading in ("visits", "worth", "5% to 95%"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for state in range(shown.sizes["state"]):
+    for state, turns in enumerate(later):
         row = {name: values.item() for name, values in shown.isel(state=state).reset_coords().items()}
         table.add_row(
             one_line(row["state"]),
             one_line(row["action"]),
+            *[turns] * any(later),
             f"{row['visits']:,}",
             _short(row["worth_quantile"]),
             f"{_short(row['worth_lower'])} to {_short(row['worth_upper'])}",
@@ -186,14 +209,30 @@ def policy_table(policy: xr.Dataset) -> Table:
     return table
 
 
+def _later(actions: NDArray[np.str_]) -> str:
+    """Where the actions [stage] change: the first few times."""
+    chosen = [one_line(action) for action in actions.tolist()]
+    turns = [f"{chosen[stage]} from {stage}" for stage in range(1, len(chosen)) if chosen[stage] != chosen[stage - 1]]
+    more = len(turns) - TURNS_SHOWN
+    return ", ".join(turns[:TURNS_SHOWN]) + f" and {more} more" * (more > 0)
+
+
 def least_known_table(policy: xr.Dataset) -> Table:
     """The pairs on the policy's path that were tried least."""
-    path = policy.isel(state=(policy["on_path"] & ~policy["terminal"]).values)
-    shown = path.isel(state=np.argsort(path["tried"].values, kind="stable")[:PAIRS_SHOWN])
-    table = _table(f"of {path.sizes['state']:,} pairs")
+    places = np.nonzero((policy["on_path"] & ~policy["terminal"]).values)
+    # The stages of a plan may meet a pair more than once.
+    pairs = dict(
+        zip(
+            zip(places[-1].tolist(), policy["action"].values[places].tolist(), strict=True),
+            policy["tried"].values[places].tolist(),
+            strict=True,
+        )
+    )
+    table = _table(f"of {len(pairs):,} pairs")
     table.add_column("times tried", justify="right")
-    columns = (shown[name].values.tolist() for name in ("state", "action", "tried"))
-    for state, action, tried in zip(*columns, strict=True):
+    labels = policy["state"].values.tolist()
+    for (position, action), tried in sorted(pairs.items(), key=lambda pair: pair[1])[:PAIRS_SHOWN]:
+        state = labels[position]
         table.add_row(one_line(state), one_line(action) if tried else "-", f"{tried:,}")
     return table
 
@@ -214,9 +253,10 @@ def _headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
             "have their own worth. --start STATE says where, --gaps cut that the recording was cut off there"
         }
     certain = f"{1 - attrs['level']:g}"
-    discounted = f"in rewards discounted by {attrs['discount']:g}"
+    steps = _steps(attrs["horizon"]) if "horizon" in attrs else ""
+    counted = f"in {steps}" if steps else f"in rewards discounted by {attrs['discount']:g}"
     told = {
-        "quote": f"this policy earns {_short(attrs['initial_bound'])} or more, {discounted}, with probability {certain}"
+        "quote": f"this policy earns {_short(attrs['initial_bound'])} or more, {counted}, with probability {certain}"
     }
     told["check"] = checked
     if "unchecked" in attrs:
@@ -226,8 +266,9 @@ def _headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
         "says, and the world goes on as it was while the log was made"
     )
     told["rewards"] = attrs["rewards"]
+    future = f"future of {steps}" if steps else "discounted future"
     told["never seen"] = (
-        f"{100 * attrs['initial_unseen']:.2g}% of the discounted future lies behind a step that the log never saw"
+        f"{100 * attrs['initial_unseen']:.2g}% of the {future} lies behind a step that the log never saw"
     )
     lower, upper = (_short(attrs[f"initial_worth_{name}"]) for name in ("lower", "upper"))
     told["posterior"] = f"{lower} to {upper} in the middle 90%, unchecked"

@@ -39,7 +39,8 @@ __all__ = ["mdp_from_log", "open_actions", "starts_of"]
 def mdp_from_log(
     log: xr.Dataset,
     *,
-    discount: float,
+    discount: float | None,
+    horizon: int | None = None,
     elsewhere: Literal["mean", "least", "none", "each"] = "mean",
     paid_for: Literal["auto", "entering", "acting"] = "auto",
     reachable: pd.DataFrame | None = None,
@@ -52,7 +53,9 @@ def mdp_from_log(
     ----------
     log : Dataset over ``step``
         As `read_log` and `collect` return it; ``terminated`` and ``truncated`` may be missing, and are then False.
-    discount : float in (0, 1)
+    discount : float in (0, 1), or None
+    horizon : int, optional
+        How many steps count; as both of these for `MDP`.
     elsewhere : {"mean", "least", "none", "each"}
         What a next state not seen after a pair is worth: the average, or the least, of the states not seen after it; or
         that there is none, so that what was not seen cannot happen; or each what it is worth.
@@ -119,6 +122,7 @@ def mdp_from_log(
         successor=successor,
         reward=reward,
         discount=discount,
+        horizon=horizon,
         elsewhere="least" if elsewhere == "least" else "mean",
         initial=starts_of(log, terminal) if initial is None else initial,
         terminal=terminal,

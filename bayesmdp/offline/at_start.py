@@ -16,6 +16,7 @@ from bayesmdp.logs.log import ends_of
 from bayesmdp.logs.problem_from_log import starts_of
 from bayesmdp.offline.calibration import (
     AFFORDABLE,
+    STAGES,
     Calibration,
     Pipeline,
     Recording,
@@ -30,6 +31,7 @@ from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.posterior_value import left_quantile
 from bayesmdp.planning.risk import Risk
 from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.policy import action_indices
 
 __all__ = ["Asked", "said_at_start"]
 
@@ -88,7 +90,7 @@ def said_at_start(
     asked : Asked
     bound : float
         The posterior quantile of the policy's value at the start.
-    policy : DataArray [state]
+    policy : DataArray [(stage,) state]
         Labels of actions.
     fresh : DataTree
         Draws that the policy was not chosen with.
@@ -101,7 +103,7 @@ def said_at_start(
     dict
         The attrs that `Report` describes.
     """
-    chosen = np.array([mdp.action_index(label) for label in policy.values.tolist()])
+    chosen = action_indices(mdp, policy)
     said: dict[str, Any] = {"initial_unseen": _unseen(mdp, made.experience, fresh, chosen)}
     pipeline = _pipeline(made, mdp, asked) if exact else None
     if pipeline is not None and asked.draws * mdp.num_states * mdp.num_outcomes <= AFFORDABLE:
@@ -123,7 +125,7 @@ def _why_not(pipeline: Pipeline | None, log: xr.Dataset, mdp: MDP, asked: Asked)
         return "asked not to be"
     if pipeline is None:
         return "only a posterior of independent Dirichlet rows can be made again quickly for other logs"
-    if asked.draws * mdp.num_states * mdp.num_actions * mdp.num_outcomes > AFFORDABLE:
+    if asked.draws * int(np.prod(mdp.sizes)) * (1 + (mdp.horizon or 0) / STAGES) > AFFORDABLE:
         return "the problem is large, and each of the logs would take as long as this one"
     if asked.level < 1 / (MOST + 1):
         return f"a level of {asked.level:g} would need {math.ceil(1 / asked.level) - 1:,} logs of each world"
@@ -167,36 +169,49 @@ def _told(bound: float, checked: Calibration) -> dict[str, Any]:
 
 
 def _unseen(mdp: MDP, experience: Experience, fresh: xr.DataTree, chosen: NDArray[np.int64]) -> float:
-    """The share of the discounted future that lies behind the first step which the log never saw.
+    """The share of the future, discounted or over the horizon, that lies behind the first step which the log never saw.
 
     Under the posterior mean of the kernel, from where episodes start. Unseen is a next state that never followed a
     pair, or a pair never tried.
     """
-    state = np.arange(mdp.num_states)
-    rows = read_draws(read_dataset(fresh), mdp).transition[:, state, chosen].mean(0)
-    seen = np.where(experience.counts[state, chosen] > 0, rows, 0)
-    every, before = (float(mdp.initial @ _discounted_steps(mdp, kept, chosen)) for kept in (rows, seen))
+    kernel = read_draws(read_dataset(fresh), mdp).transition.mean(0)
+    seen = np.where(experience.counts > 0, kernel, 0)
+    every, before = (float(mdp.initial @ _steps_to_come(mdp, rows, chosen)) for rows in (kernel, seen))
     return max(0.0, 1 - before / every) if every > 0 else 0.0
 
 
-def _discounted_steps(mdp: MDP, rows: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Expected discounted number of steps [state] until an episode ends, or the rows [state, outcome] do not go on."""
-    size = mdp.num_states
-    if mdp.successor is None:
-        entered = np.broadcast_to(np.arange(size), rows.shape)
-    else:
-        entered = mdp.successor[np.arange(size), chosen].astype(np.int64)
-    state = np.broadcast_to(np.arange(size)[:, None], rows.shape)
-    named = entered >= 0
-    shape = size, size
-    chain = sparse.csc_array((rows[named] * ~mdp.terminal[entered[named]], (state[named], entered[named])), shape=shape)
-    # Elsewhere is spread over all states.
-    lumped = np.where(named, 0, rows).sum(-1)
-    live = (~mdp.terminal).astype(float)
-    steps = live.copy()
+def _steps_to_come(mdp: MDP, kernel: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Expected number of steps [state], discounted or over the horizon, until an episode ends or the kernel stops."""
+    if mdp.by_stage:
+        steps, last = np.zeros(mdp.num_states), chosen[-1]
+        one_more = _one_more(mdp, kernel, last)
+        for actions in chosen[::-1]:
+            if (actions != last).any():
+                last, one_more = actions, _one_more(mdp, kernel, actions)
+            steps = one_more(steps)
+        return steps
+    one_more = _one_more(mdp, kernel, chosen)
+    steps = (~mdp.terminal).astype(float)
     for _ in range(STEPS):
-        after = live * (1 + (mdp.discount or 1) * (chain @ steps + lumped * (live * steps).mean()))
+        after = one_more(steps)
         if np.abs(after - steps).max() <= 1e-9 * after.max():
             break
         steps = after
     return steps
+
+
+def _one_more(
+    mdp: MDP, kernel: NDArray[np.float64], chosen: NDArray[np.int64]
+) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """From the steps to come after the next one, the steps to come [state], by actions [state]."""
+    state = np.arange(mdp.num_states)
+    rows = kernel[state, chosen]
+    entered = state if mdp.successor is None else mdp.successor[state, chosen].astype(np.int64)
+    entered = np.broadcast_to(entered, rows.shape)
+    named = entered >= 0
+    place = np.broadcast_to(state[:, None], rows.shape)[named], entered[named]
+    chain = sparse.csc_array((rows[named] * ~mdp.terminal[entered[named]], place), shape=(len(state), len(state)))
+    # Elsewhere is spread over all states.
+    lumped = np.where(named, 0, rows).sum(-1)
+    live = (~mdp.terminal).astype(float)
+    return lambda steps: live * (1 + (mdp.discount or 1) * (chain @ steps + lumped * (live * steps).mean()))

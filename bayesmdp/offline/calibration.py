@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 from bayesmdp.logs.problem_from_log import open_actions
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.experience import Experience, added_up
+from bayesmdp.offline.logs_alike import Recording, Scatter, World, logs_alike
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.plan import solve_draws
@@ -56,18 +57,14 @@ __all__ = [
     "true_worth",
 ]
 
-AFFORDABLE = 4_000_000
-"""Numbers in the draws of one plan above which a promise is not checked unless asked for: that would take minutes."""
+AFFORDABLE, STAGES = 4_000_000, 200
+"""Numbers in the draws of one plan above which a promise is not checked: that would take minutes. Planning over so many
+stages takes as long again as making the draws."""
 
 THREADS = 4
 """At most: each holds the draws of a plan."""
 
 type Parameters = dict[str, NDArray[np.float64]]
-
-type Scatter = Callable[
-    [np.random.Generator, NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]
-]
-"""Of a generator, states, actions and mean rewards [log]: rewards of these means that scatter as those of a log do."""
 
 
 class Pipeline(NamedTuple):
@@ -93,38 +90,6 @@ class Pipeline(NamedTuple):
     risk: Risk
     level: float
     draws: int
-
-
-class World(NamedTuple):
-    """A truth that logs are made of.
-
-    Attributes
-    ----------
-    name : str
-    transition : array [state, action, outcome]
-    reward : array [state, action, outcome or 1]
-        Means.
-    """
-
-    name: str
-    transition: NDArray[np.float64]
-    reward: NDArray[np.float64]
-
-
-class Recording(NamedTuple):
-    """Where the recordings of a log begin, and how they end.
-
-    Attributes
-    ----------
-    starts : array [state]
-        Distribution of the first state.
-    cut : float
-        Share of steps after which a recording begins anew, apart from those that end an episode: 1 where the rows of
-        the log do not go on from each other.
-    """
-
-    starts: NDArray[np.float64]
-    cut: float
 
 
 class Calibration(NamedTuple):
@@ -191,7 +156,7 @@ def calibrate(
     experience = added_up(rows, pipeline.problem)
     worlds = _worlds(pipeline, experience)
     steps = int(experience.tries.sum())
-    made = _logs_like(rng, pipeline.problem, worlds, experience.tries, scatter, recording, logs, steps)
+    made = logs_alike(rng, pipeline.problem, worlds, experience.tries, scatter, recording, logs, steps)
     seeds = [int(rng.integers(2**31)) for _ in made]
 
     def over(number: int) -> float:
@@ -263,7 +228,7 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> tuple[NDArray[np
     -------
     values : array [draw]
         The policy's value at the start under draws that it was not chosen with.
-    policy : int array [state]
+    policy : int array [(stage,) state]
     """
     problem, parameters = pipeline.problem, pipeline.posterior(log)
     available, untold = open_actions(log.tries > 0, problem.terminal)
@@ -275,7 +240,9 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> tuple[NDArray[np
         else _draws(parameters, pipeline, known, seed)
     )
     with jax.enable_x64(True):
-        solved = solve_draws(arrays, planning, pipeline.risk, 1e-10, 1_000_000, solver="policy_iteration")
+        solved = solve_draws(
+            arrays, planning, pipeline.risk, 1e-10, 1_000_000, solver="policy_iteration", horizon=problem.horizon
+        )
         policy = np.asarray(solved.policy, np.int64)
     return fresh_values(parameters, pipeline, known, policy, seed + 1), policy
 
@@ -296,7 +263,7 @@ def fresh_values(
     pipeline : Pipeline
     known : array [state, action, outcome or 1]
         The rewards, where they are known.
-    policy : int array [state]
+    policy : int array [(stage,) state]
     seed : int
 
     Returns
@@ -305,19 +272,29 @@ def fresh_values(
     """
     problem = pipeline.problem
     if problem.successor is not None:
-        with jax.enable_x64(True):
-            values = values_under(problem.problem, _draws(parameters, pipeline, known, seed), policy)
-        return np.asarray(values) @ problem.initial
+        return _values_at_start(problem, _draws(parameters, pipeline, known, seed), policy)
     # Where outcomes are states, draws of the policy's own rows are enough, and their systems are solved together.
-    state = np.arange(problem.num_states)
-    own = {name: values[state, policy] for name, values in parameters.items()}
+    taken = np.zeros((problem.num_states, problem.num_actions), bool)
+    taken[np.arange(problem.num_states), policy] = True
+    own = {name: values[taken] for name, values in parameters.items()}
     drawn = exact_draws(own, pipeline.layout, pipeline.draws, seed, None)
     rows = drawn["transition"]
-    reward = drawn["reward"] if "reward" in drawn else (rows * known[state, policy]).sum(-1)
-    return _value_at_start(problem, rows, reward)
+    reward = drawn["reward"] if "reward" in drawn else (rows * known[taken]).sum(-1)
+    if not problem.by_stage:
+        return _solved_at_start(problem, rows, reward)
+    each = Draws(*(np.zeros((len(rows), *taken.shape, width)) for width in (rows.shape[-1], 1)))
+    each.transition[:, taken], each.reward[:, taken] = rows, reward[..., None]
+    return _values_at_start(problem, each, policy)
 
 
-def _value_at_start(problem: MDP, rows: NDArray[np.float64], reward: NDArray[np.float64]) -> NDArray[np.float64]:
+def _values_at_start(problem: MDP, draws: Draws, policy: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Value of a policy at the start under each draw [draw]."""
+    with jax.enable_x64(True):
+        values = np.asarray(values_under(problem.problem, draws, policy, by_stage=problem.by_stage))
+    return np.asarray((values[:, 0] if problem.by_stage else values) @ problem.initial)
+
+
+def _solved_at_start(problem: MDP, rows: NDArray[np.float64], reward: NDArray[np.float64]) -> NDArray[np.float64]:
     """Value at the start [...], by rows between states [..., state, next_state] and rewards [..., state]."""
     live = ~problem.terminal
     system = np.eye(len(live)) - (problem.discount or 1) * live[:, None] * rows * live
@@ -345,76 +322,11 @@ def _worlds(pipeline: Pipeline, experience: Experience) -> tuple[World, World]:
     return World("as seen", seen, frequent), World("as believed", rows, believed)
 
 
-def _logs_like(
-    rng: np.random.Generator,
-    problem: MDP,
-    worlds: tuple[World, ...],
-    tries: NDArray[np.float64],
-    scatter: Scatter,
-    recording: Recording,
-    logs: int,
-    steps: int,
-) -> list[Experience]:
-    """Logs by the behaviour of `tries`, first those of the first world: all of them step by step together."""
-    kernel = np.stack([world.transition for world in worlds]).cumsum(-1)
-    reward = np.stack([world.reward for world in worlds])
-    behaviour = np.where(tries.any(-1, keepdims=True), tries, problem.available).astype(float)
-    behaviour = np.where(behaviour.any(-1, keepdims=True), behaviour, 1).cumsum(-1)
-    start = recording.starts.cumsum()
-    world = np.repeat(np.arange(len(worlds)), logs)
-    each = np.arange(len(world))
-    counts = np.zeros((len(world), *kernel.shape[1:]))
-    number, mean, square = (np.zeros((len(world), *tries.shape)) for _ in range(3))
-
-    def begun() -> NDArray[np.int64]:
-        return np.searchsorted(start, rng.random(len(world)) * start[-1], side="right")
-
-    state = begun()
-    for _ in range(steps):
-        action = _chosen(rng, behaviour[state])
-        outcome = _chosen(rng, kernel[world, state, action])
-        at = each, state, action
-        counts[(*at, outcome)] += 1
-        paid = reward[world, state, action, outcome if reward.shape[-1] > 1 else 0]
-        paid = scatter(rng, state, action, paid)
-        # Welford's update: the mean, and the squares about it, without cancellation.
-        number[at] += 1
-        apart = paid - mean[at]
-        mean[at] += apart / number[at]
-        square[at] += apart * (paid - mean[at])
-        state = _entered(rng, problem, state, action, outcome)
-        anew = problem.terminal[state] | (rng.random(len(world)) < recording.cut)
-        if anew.any():
-            state = np.where(anew, begun(), state)
-    return [Experience(counts[i], mean[i], square[i]) for i in each]
-
-
-def _chosen(rng: np.random.Generator, cumulative: NDArray[np.float64]) -> NDArray[np.int64]:
-    """One index of each row [row, index] of cumulative weights."""
-    return np.asarray((cumulative <= rng.random(len(cumulative))[:, None] * cumulative[:, -1:]).sum(-1))
-
-
-def _entered(
-    rng: np.random.Generator,
-    problem: MDP,
-    state: NDArray[np.int64],
-    action: NDArray[np.int64],
-    outcome: NDArray[np.int64],
-) -> NDArray[np.int64]:
-    """The next states; elsewhere is any state, for few are named."""
-    if problem.successor is None:
-        return outcome
-    entered = problem.successor[state, action, outcome].astype(np.int64)
-    return np.where(entered < 0, rng.integers(problem.num_states, size=len(entered)), entered)
-
-
 def true_worth(problem: MDP, world: World, policy: NDArray[np.int64]) -> float:
     """What a policy is truly worth at the start of a world."""
-    if problem.successor is None:
+    if problem.successor is None and not problem.by_stage:
         state = np.arange(problem.num_states)
         rows, reward = world.transition[state, policy], world.reward[state, policy]
         paid = reward[:, 0] if reward.shape[-1] == 1 else (rows * reward).sum(-1)
-        return float(_value_at_start(problem, rows, paid))
-    with jax.enable_x64(True):
-        value = values_under(problem.problem, Draws(world.transition[None], world.reward), policy)[0]
-    return float(np.asarray(value) @ problem.initial)
+        return float(_solved_at_start(problem, rows, paid))
+    return float(_values_at_start(problem, Draws(world.transition[None], world.reward), policy)[0])

@@ -30,8 +30,8 @@ from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.base_rows import base_rows_for
-from bayesmdp.offline.calibration import Scatter
 from bayesmdp.offline.experience import Experience, added_up
+from bayesmdp.offline.logs_alike import Scatter
 from bayesmdp.offline.prior_from_log import log_prior, row_prior
 from bayesmdp.offline.reward_models import RewardModel, RewardScatter, reward_model
 from bayesmdp.posterior.dirichlet_evidence import FAR, WEIGHTS, best_weight, dirichlet_log_evidence, evidence_by_weight

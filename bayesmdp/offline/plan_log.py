@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 import xarray as xr
-from numpy.typing import NDArray
 
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
@@ -28,8 +27,9 @@ from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.at_start import Asked, said_at_start
 from bayesmdp.offline.named_prior import make_prior
+from bayesmdp.offline.policy_table import policy_table
 from bayesmdp.planning import plan
-from bayesmdp.planning.posterior_value import order_interval, value_draws
+from bayesmdp.planning.posterior_value import value_draws
 from bayesmdp.planning.risk import Risk, offered
 from bayesmdp.planning.risk_names import risk_from_text
 from bayesmdp.posterior import NotConjugate, draw, infer
@@ -39,8 +39,11 @@ from bayesmdp.problems.mdp import MDP
 
 __all__ = ["Report", "plan_log"]
 
+DISCOUNT = 0.99
+"""Where neither a discount nor a horizon is asked for."""
+
 DRAWS_BYTES = 2**31
-"""Refuse draws of the transition probabilities that take more: several copies of them are made."""
+"""Refuse draws of the transition probabilities, or of values, that take more: several copies of them are made."""
 
 EACH = 50_000
 """States times actions times states up to which each state is by itself an outcome of each pair."""
@@ -54,7 +57,7 @@ class Report(NamedTuple):
     log : dict of str to int
         ``rows``, ``states``, ``terminal``, ``actions``, ``pairs`` and ``tried`` (pairs of a state and an action that
         could be, and that were, tried), ``terminated`` and ``truncated`` (rows).
-    policy : Dataset over ``state``
+    policy : Dataset over ``state``, or over ``stage`` (steps taken) and ``state`` of a plan for a horizon
         ``action`` (label; empty in terminal states and where none was tried), ``visits`` of the state, ``tried``: those
         of the chosen pair, ``promise``, ``worth_lower`` and ``worth_upper`` (5% and 95% posterior quantiles of the
         policy's value), ``worth_quantile`` (that at the risk's level) with ``worth_quantile_lower`` and
@@ -62,10 +65,10 @@ class Report(NamedTuple):
         initial distribution, as ``initial_promise``; and ``initial_bound``, the number to quote, with ``checked_logs``,
         ``checked_kept`` (before it was lowered), ``checked_lowered`` (by how much), ``checked_kept_lowered``,
         ``checked_worlds`` and ``checked_halves`` (what each world, and the halves of the log, said), or
-        ``unchecked``, why not; ``initial_unseen``, the share of the discounted future that lies behind the first step
-        which the log never saw; and ``initial_lighter`` and ``initial_heavier``, the posterior quantile if the prior of
-        transitions weighed a third, or three times, as much. None of these where gaps of the log leave open where
-        episodes start.
+        ``unchecked``, why not; ``initial_unseen``, the share of the future, discounted or over the horizon, that lies
+        behind the first step which the log never saw; and ``initial_lighter`` and ``initial_heavier``, the posterior
+        quantile if the prior of transitions weighed a third, or three times, as much. None of these where gaps of the
+        log leave open where episodes start.
     tree : DataTree
         Groups ``plan``, ``policy``, ``problem`` and those of the posterior; what was asked for as attrs.
     """
@@ -97,7 +100,8 @@ def plan_log(
     log: xr.Dataset,
     *,
     risk: str = "quantile:0.1",
-    discount: float = 0.99,
+    discount: float | None = None,
+    horizon: int | None = None,
     prior: str = "auto",
     settings: Mapping[str, Any] | None = None,
     rewards: str = "auto",
@@ -117,7 +121,10 @@ def plan_log(
     log : Dataset over ``step``
     risk : str
         As for `risk_from_text`.
-    discount : float
+    discount : float in (0, 1), optional
+        0.99 by default, unless there is a horizon.
+    horizon : int, optional
+        Plan for so many steps in the place of a discount: each reward counts in full, and the policy is by stage.
     prior, settings
         As for `make_prior`.
     rewards : {"auto", "known", "normal", "bernoulli"} or "FILE.py:NAME"
@@ -159,7 +166,7 @@ def plan_log(
     ['right', 'right', 'right', 'right', 'right', 'right']
     """
     measure = risk_from_text(risk)
-    mdp = _problem_of(log, discount, elsewhere, reachable, initial)
+    mdp = _problem_of(log, discount, horizon, elsewhere, reachable, initial)
     _check_memory(mdp, draws)
     made = make_prior(prior, log, mdp, settings or {}, rewards=rewards)
     say(f"posterior of {made.described}")
@@ -171,7 +178,7 @@ def plan_log(
     values = value_draws(fresh, mdp, planned["policy"])
     level = _level(measure)
     rows = compress(log, mdp)
-    policy = _policy(mdp, rows, planned, values, level, starts_known=starts_known)
+    policy = policy_table(mdp, rows, planned, values, level, starts_known=starts_known)
     if starts_known:
         asked = Asked(measure, level, quantile, draws, calibration, seed)
         exact = posterior.attrs["engine"] == "exact"
@@ -193,7 +200,7 @@ def plan_log(
         "left_out": json.dumps(as_labels(log.attrs.get("left_out", []))),
         "log": json.dumps(counts),
         "risk": planned.attrs["risk"],
-        "discount": mdp.discount,
+        **{name: told for name in ("discount", "horizon") if (told := getattr(mdp, name)) is not None},
         "prior": made.described,
         "rewards": made.rewards,
         "elsewhere": _named(mdp, elsewhere, reachable),
@@ -216,14 +223,23 @@ def plan_log(
 
 
 def _problem_of(
-    log: xr.Dataset, discount: float, elsewhere: str, reachable: pd.DataFrame | None, initial: Hashable | None
+    log: xr.Dataset,
+    discount: float | None,
+    horizon: int | None,
+    elsewhere: str,
+    reachable: pd.DataFrame | None,
+    initial: Hashable | None,
 ) -> MDP:
     """The problem that the log describes, with every state an outcome of every pair where that is affordable."""
+    if horizon is not None and discount is not None:
+        raise ValueError(f"give a horizon or a discount, not both; got {horizon!r} and {discount!r}")
+    if horizon is None and discount is None:
+        discount = DISCOUNT
     if elsewhere == "auto":
         states, actions = len(label_set(log, "states")), len(label_set(log, "actions"))
         elsewhere = "each" if states**2 * actions <= EACH else "mean"
     options: dict[str, Any] = {"elsewhere": elsewhere, "reachable": reachable, "initial": initial}
-    return mdp_from_log(log, discount=discount, **options)
+    return mdp_from_log(log, discount=discount, horizon=horizon, **options)
 
 
 def _named(mdp: MDP, elsewhere: str, reachable: pd.DataFrame | None) -> str:
@@ -234,13 +250,18 @@ def _named(mdp: MDP, elsewhere: str, reachable: pd.DataFrame | None) -> str:
 
 
 def _check_memory(mdp: MDP, draws: int) -> None:
-    """Refuse draws that would take more memory than `DRAWS_BYTES`."""
-    size = 8 * draws * mdp.num_states * mdp.num_actions * mdp.num_outcomes
-    if size > DRAWS_BYTES:
-        raise ValueError(
-            f"{draws} draws of {mdp.num_states:,} states x {mdp.num_actions} actions x {mdp.num_outcomes} outcomes "
-            f"take {size / 2**30:.1f} GiB; lower draws to {int(draws * DRAWS_BYTES / size)} or less, or merge states"
-        )
+    """Refuse draws, of transitions or of values by stage, that would take more memory than `DRAWS_BYTES`."""
+    stages = int(mdp.horizon or 1)
+    drawn = f"{mdp.num_states:,} states x {mdp.num_actions} actions x {mdp.num_outcomes} outcomes"
+    for numbers, of in (
+        (mdp.num_states * mdp.num_actions * mdp.num_outcomes, drawn),
+        (stages * mdp.num_states, f"{mdp.num_states:,} values at {stages:,} stages"),
+    ):
+        size = 8 * draws * numbers
+        if size > DRAWS_BYTES:
+            fewer, most = "shorten the horizon" if of != drawn else "merge states", int(draws * DRAWS_BYTES / size)
+            remedy = f"lower draws to {most} or less, or {fewer}" if most else fewer
+            raise ValueError(f"{draws} draws of {of} take {size / 2**30:.1f} GiB; {remedy}")
 
 
 def _counts(log: xr.Dataset, mdp: MDP, rows: Transitions) -> dict[str, int]:
@@ -277,60 +298,6 @@ def _level(risk: Risk) -> float:
     own = offered(risk).level
     level = 0.1 if own is None else float(np.max(own))
     return level if level < 1 else 0.1
-
-
-def _policy(
-    mdp: MDP, rows: Transitions, planned: xr.Dataset, values: xr.DataArray, level: float, *, starts_known: bool
-) -> xr.Dataset:
-    """Return the policy's table as `Report` describes it."""
-    position = {label: i for i, label in enumerate(mdp.actions)}
-    chosen = np.array([position[label] for label in planned["policy"].values.tolist()])
-    visits = np.zeros((mdp.num_states, mdp.num_actions))
-    np.add.at(visits, (rows.state, rows.action), rows.weight)
-    tried = visits[np.arange(mdp.num_states), chosen]
-    action = np.where(tried > 0, label_array(mdp.actions, text=True).astype(str)[chosen], "")
-    # The value at the initial distribution comes last, as one more state.
-    drawn = np.concatenate([values.values, values.values @ mdp.initial[:, None]], axis=1)
-    low, high = np.quantile(drawn, [0.05, 0.95], axis=0, method="inverted_cdf")
-    quantile, quantile_lower, quantile_upper = order_interval(drawn, level, 0.95)
-    promise = np.append(planned["value"].values, planned["value"].values @ mdp.initial)
-    at_states_and_start = {
-        "promise": promise,
-        "worth_lower": low,
-        "worth_upper": high,
-        "worth_quantile": quantile,
-        "worth_quantile_lower": quantile_lower,
-        "worth_quantile_upper": quantile_upper,
-    }
-    columns = {
-        "action": action,
-        "visits": visits.sum(-1).astype(np.int64),
-        "tried": tried.astype(np.int64),
-        **{name: array[:-1] for name, array in at_states_and_start.items()},
-        "on_path": _path(mdp, rows, chosen, mdp.initial > 0 if starts_known else visits.any(-1)),
-        "terminal": mdp.terminal,
-    }
-    return xr.Dataset(
-        {name: ("state", values) for name, values in columns.items()},
-        coords={"state": label_array(mdp.states)},
-        attrs={"level": level}
-        | (
-            {f"initial_{name}": float(array[-1]) for name, array in at_states_and_start.items()} if starts_known else {}
-        ),
-    )
-
-
-def _path(mdp: MDP, rows: Transitions, chosen: NDArray[np.int64], start: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark the states that the policy reaches from where episodes may start, by transitions that were seen."""
-    taken = rows.action == chosen[rows.state]
-    source, target = rows.state[taken], rows.next_state[taken]
-    if mdp.successor is not None:
-        target = mdp.successor[source, rows.action[taken], target]
-    reached, before = start.copy(), 0
-    while before < int(reached.sum()):
-        before = int(reached.sum())
-        reached[target[reached[source]]] = True
-    return reached
 
 
 def _problem(mdp: MDP) -> xr.Dataset:

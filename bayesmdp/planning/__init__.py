@@ -4,14 +4,14 @@ from bayesmdp.planning.average_reward import GainPlan, average_policy_iteration,
 from bayesmdp.planning.communicating import check_weakly_communicating
 from bayesmdp.planning.confidence_sets import Box, L1Ball
 from bayesmdp.planning.cvar import CVaR
-from bayesmdp.planning.finite_horizon import backward_induction, episode_value
+from bayesmdp.planning.finite_horizon import backward_induction, episode_value, horizon_plan, horizon_value
 from bayesmdp.planning.fitted_q import LinearQ, NeuralQ, fitted_q_iteration
 from bayesmdp.planning.known_dynamics import evaluate, solve
 from bayesmdp.planning.operators import Draws, believed_draws, clip_span, expected_reward, greedy, target
 from bayesmdp.planning.order_statistic import order_statistic
 from bayesmdp.planning.plan import plan
 from bayesmdp.planning.policy_values import policy_evaluation, policy_transition
-from bayesmdp.planning.posterior_value import downside_exposure, quantile_value, value_draws
+from bayesmdp.planning.posterior_value import downside_exposure, gain_draws, quantile_value, value_draws
 from bayesmdp.planning.quantile import Quantile, quantile_budget
 from bayesmdp.planning.risk import Mean, Risk, backup
 from bayesmdp.planning.risk_names import risk_from_text
@@ -41,7 +41,10 @@ __all__ = [
     "expected_reward",
     "fitted_q_iteration",
     "gain_and_bias",
+    "gain_draws",
     "greedy",
+    "horizon_plan",
+    "horizon_value",
     "order_statistic",
     "plan",
     "policy_evaluation",

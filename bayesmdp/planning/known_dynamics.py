@@ -13,9 +13,8 @@ from scipy.sparse import linalg
 from bayesmdp.planning.communicating import average_reward, check_weakly_communicating
 from bayesmdp.planning.plan import plan
 from bayesmdp.problems.decision_problem import for_space
-from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
-from bayesmdp.problems.policy import policy_probabilities
+from bayesmdp.problems.policy import policy_by_stage, policy_probabilities
 
 __all__ = ["evaluate", "solve"]
 
@@ -69,13 +68,14 @@ def evaluate(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
     mdp : MDP
         With a transition.
     policy : "uniform", action labels [state], or probabilities [state, action]
-        ``plan.policy`` of :func:`plan` will do.
+        ``plan.policy`` of :func:`plan` will do; where that is by stage, so may other policies be.
 
     Returns
     -------
     DataArray
         ``value`` [state], by a direct solve of ``(I - discount P) V = r``; of an MDP judged by it, the average reward
-        from each state; of one with stages, the reward of the rest of the episode, under its discount if it has one.
+        from each state; of one with stages, the reward of the rest of the episode, under its discount if it has one; of
+        one with a horizon, ``value`` [stage, state], that of the steps which are left.
 
     Raises
     ------
@@ -93,20 +93,33 @@ def evaluate(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
 
 
 def _evaluate_finite(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
-    """The policy's Bellman equation, solved as one sparse linear system."""
-    kernel, probability = _kernel(mdp), policy_probabilities(mdp, policy)
+    """The policy's Bellman equation, solved as one sparse linear system, or backwards over a horizon."""
+    if mdp.by_stage:
+        value, values = np.zeros(mdp.num_states), []
+        for probability in policy_by_stage(mdp, policy)[::-1]:
+            chain, reward = _followed(mdp, probability)
+            value = reward + (mdp.discount or 1) * (chain @ value)
+            values.append(value)
+        return xr.DataArray(values[::-1], mdp.state_coords, tuple(mdp.state_coords), "value")
+    chain, reward = _followed(mdp, policy_probabilities(mdp, policy))
+    if mdp.objective == "average":
+        value = average_reward(chain.tocsr(), reward)
+    else:
+        system = sparse.eye_array(mdp.num_states, format="csc") - (mdp.discount or 1) * chain
+        value = np.atleast_1d(linalg.spsolve(system, reward))
+    return xr.DataArray(value, mdp.state_coords, tuple(mdp.state_coords), "value")
+
+
+def _followed(mdp: MDP, probability: NDArray[np.float64]) -> tuple[Any, NDArray[np.float64]]:
+    """The chain [state, next_state], without terminal states, and the reward [state] of a policy."""
+    kernel = _kernel(mdp)
     goes_on = probability[..., None] * kernel * ~mdp.terminal[:, None, None]
     reward = (goes_on * mdp.reward).sum((1, 2))
     state, _, outcome = np.nonzero(goes_on)
     weight = goes_on[np.nonzero(goes_on)]
     next_state = outcome if mdp.successor is None else mdp.successor[np.nonzero(goes_on)]
     size = (mdp.num_states, mdp.num_states)
-    chain = sparse.csc_array((weight * ~mdp.terminal[next_state], (state, next_state)), shape=size)
-    if mdp.objective == "average":
-        value = average_reward(chain.tocsr(), reward)
-        return xr.DataArray(value, {"state": label_array(mdp.states)}, ("state",), "value")
-    value = linalg.spsolve(sparse.eye_array(mdp.num_states, format="csc") - (mdp.discount or 1) * chain, reward)
-    return xr.DataArray(np.atleast_1d(value), {"state": label_array(mdp.states)}, ("state",), "value")
+    return sparse.csc_array((weight * ~mdp.terminal[next_state], (state, next_state)), shape=size), reward
 
 
 SOLVERS = {"finite": _solve_finite}

@@ -192,17 +192,19 @@ def target(
     return jnp.where(problem.continuation[:, None] > 0, q, 0)
 
 
-def greedy(problem: Problem, q: Float[Array, "state action"]) -> tuple[Int[Array, " state"], Float[Array, " state"]]:
+def greedy(
+    problem: Problem, q: Float[Array, "*stage state action"]
+) -> tuple[Int[Array, "*stage state"], Float[Array, "*stage state"]]:
     """Best available action of each state, the first of equals, and its value.
 
     Parameters
     ----------
-    q : array [state, action]
+    q : array [(stage,) state, action]
 
     Returns
     -------
-    policy : int32 array [state]
-    value : array [state]
+    policy : int32 array [(stage,) state]
+    value : array [(stage,) state]
     """
     q = jnp.where(problem.available, q, -jnp.inf)
     return jnp.argmax(q, axis=-1).astype(jnp.int32), jnp.max(q, axis=-1)

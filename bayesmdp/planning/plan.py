@@ -18,6 +18,12 @@ union bound, ``min(1, sum_s alpha(s, pi(s)))``. At level 1 nothing is promised, 
 was not seen as worth its mean: the level then leaves out how uncertain the shares of what is lumped are. Independence
 is known where the posterior has parameters of ``transition`` itself. The promise holds for exact quantiles; for those
 of draws up to Monte Carlo error, and for CVaR since it is at most the quantile.
+
+A plan for the next H steps is backward induction, and makes a promise of a row once for each stage at which the policy
+takes it, with another value of the next states. These fail with probability at most the sum of their levels, whatever
+they have to do with each other, so of the stages' policies pi_h the guarantee level is, which is ours::
+
+    1 - prod_(s, a) (1 - min(1, n(s, a) alpha(s, a))),    n(s, a) the number of stages h with pi_h(s) = a.
 """
 
 from __future__ import annotations
@@ -29,14 +35,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.planning.average_reward import GainPlan, average_policy_iteration, bias_bound, relative_value_iteration
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
-from bayesmdp.planning.finite_horizon import backward_induction
+from bayesmdp.planning.finite_horizon import backward_induction, horizon_plan
 from bayesmdp.planning.operators import Draws
+from bayesmdp.planning.over_baseline import plan_over_baseline
 from bayesmdp.planning.policy_values import DENSE_LIMIT
 from bayesmdp.planning.posterior_draws import read_concentration, read_dataset, read_draws
 from bayesmdp.planning.quantile import OrderRisk, Quantile
@@ -45,6 +53,7 @@ from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.policy import policy_probabilities
 from bayesmdp.problems.problem import Problem
 
 __all__ = ["plan", "solve_draws"]
@@ -63,6 +72,8 @@ def plan(
     tolerance: float = 1e-10,
     max_iterations: int = 1_000_000,
     strict: bool = True,
+    baseline: str | ArrayLike | xr.DataArray | None = None,
+    deterministic: bool = False,
 ) -> xr.Dataset:
     """The best policy for a risk measure of the posterior, with a bound on the error of its value.
 
@@ -71,7 +82,7 @@ def plan(
     posterior : DataTree or Dataset
         ``transition`` [(chain,) draw, state, action, next_state], the dims in any order, and optionally ``reward``.
     mdp : MDP
-        Labels, discount, terminal states, available actions; the reward too, where the posterior has none.
+        Labels, discount or horizon, terminal states, available actions; the reward too, where the posterior has none.
     risk : Risk, default `Mean()`
         Such as ``bm.Quantile(0.1)`` or ``bm.CVaR(0.1)``.
     quantile : {"draws", "exact"}
@@ -79,12 +90,18 @@ def plan(
         needs the group ``parameters`` and a known reward, and no draws; see
         :mod:`~bayesmdp.planning.dirichlet_quantile`.
     solver : {"policy_iteration", "value_iteration"}
+        Where all steps count; over a number of steps it is backward induction.
     tolerance : float
         On the bound, in the units of the value; see :mod:`bayesmdp.planning.solvers` for what limits it.
     max_iterations : int
         Applications of the operator.
     strict : bool
         Whether to raise if the solver did not converge; otherwise see the attr ``converged``.
+    baseline : "uniform", action labels [state], or probabilities [state, action]; optional
+        Plan for what is gained over this policy at the start instead: the risk is then that of one number under each
+        draw, the gain over the whole future, and not of each step. See :mod:`bayesmdp.planning.over_baseline`.
+    deterministic : bool
+        With a baseline, whether the policy must not mix actions.
 
     Returns
     -------
@@ -100,6 +117,17 @@ def plan(
         ``upper``; ``value`` is then the bias, whose least entry is 0 and whose largest is the attr ``span``, with
         differences known within ``value_bound`` (NaN beyond 2,000 states) as those of the bias of `policy`; and `q`
         what the optimality equation takes the largest of (:mod:`bayesmdp.planning.average_reward`).
+
+        Of an MDP with a horizon and no stages of its own: `value`, `q` and `policy` have a dim ``stage`` first, the
+        number of steps taken, and ``horizon`` is an attr; `ties` counts stages and states.
+
+        With a baseline there is no certified bound, for the maximum is a local one: ``probability`` [state, action] is
+        the policy and ``policy`` its most probable action, ``value`` its mean over the draws, ``departure`` [state] the
+        probability with which it does otherwise than the baseline, and ``worth`` [state] how much less would be gained
+        if it did as the baseline in that state alone. Attrs ``gain``, the risk of the gain under these draws,
+        ``gain_deterministic`` that of the most probable actions, ``better`` the share of draws in which anything is
+        gained, and ``rise``, that of the gain over the last quarter of the steps. A policy looks better under the draws
+        it was planned with: judge it by fresh ones, with `gain_draws`.
 
     Raises
     ------
@@ -128,6 +156,9 @@ def plan(
     ['right', 'right', 'right', 'right', 'right', 'right']
     >>> plan.attrs["bound"] < 1e-10
     True
+    >>> soon = bm.planning.plan(xr.Dataset({"transition": (dims, draws)}), river.replace(discount=None, horizon=20))
+    >>> soon["policy"].sel(state=0).values[[0, 19]].tolist()  # with one step left the far end is out of reach
+    ['right', 'left']
     """
     planner = for_space(PLANNERS, mdp)
     risk = Mean() if risk is None else _check_risk(risk, mdp)
@@ -136,6 +167,14 @@ def plan(
             raise ValueError(f"{name} must be one of {', '.join(known)}; got {given!r}")
     tolerance = number("tolerance", tolerance, minimum=0)
     max_iterations = integer("max_iterations", max_iterations, 1)
+    if baseline is not None:
+        if quantile != "draws":
+            raise ValueError("the gain over a baseline has no exact quantile: use quantile='draws'")
+        told = policy_probabilities(mdp, baseline)
+        draws = read_draws(read_dataset(posterior), mdp)
+        return plan_over_baseline(draws, mdp, risk, told, deterministic=deterministic)
+    if deterministic:
+        raise ValueError("plans without a baseline are deterministic: deterministic=True is for plans with one")
     return planner(posterior, mdp, risk, quantile, solver, tolerance, max_iterations, strict)
 
 
@@ -153,8 +192,8 @@ def _plan_finite(
     if mdp.objective == "average":
         if not isinstance(risk, Mean) or quantile == "exact":
             raise ValueError(
-                f"the risk of an average reward is not defined here; {mdp.name} needs a discount: "
-                "mdp.replace(discount=0.99)"
+                f"the risk of an average reward is not defined here; {mdp.name} needs a discount or a horizon: "
+                "mdp.replace(discount=0.99), mdp.replace(horizon=30)"
             )
         draws = read_draws(read_dataset(posterior), mdp)
         return _plan_average(draws, mdp, solver, tolerance, max_iterations, strict=strict)
@@ -164,7 +203,7 @@ def _plan_finite(
     else:
         draws = read_draws(read_dataset(posterior), mdp)
     with jax.enable_x64(True):
-        solved = solve_draws(mdp.problem, draws, risk, tolerance, max_iterations, solver=solver)
+        solved = solve_draws(mdp.problem, draws, risk, tolerance, max_iterations, solver=solver, horizon=mdp.horizon)
         solved = jax.device_get(solved)
     if strict and not solved.converged:
         raise RuntimeError(
@@ -172,7 +211,7 @@ def _plan_finite(
             f"{solved.bound:.3g}, not {tolerance:.3g}; raise max_iterations or tolerance, or pass strict=False"
         )
     exact = isinstance(risk, DirichletQuantile)
-    used = "backward_induction" if mdp.objective == "episode" else solver
+    used = solver if mdp.horizon is None else "backward_induction"
     attrs = {"risk": str(risk), "solver": used, "num_draws": 0 if exact else len(draws.transition)}
     if isinstance(risk, OrderRisk | DirichletQuantile):
         attrs["guarantee_level"] = _guarantee_level(risk.level, solved.policy, draws, concentration, mdp)
@@ -183,13 +222,22 @@ PLANNERS = {"finite": _plan_finite}
 """How problems are planned for, by the kind of their states."""
 
 
-@partial(jax.jit, static_argnames="solver")
+@partial(jax.jit, static_argnames=("solver", "horizon"))
 def solve_draws(
-    problem: Problem, draws: Draws, risk: Risk, tolerance: float, max_iterations: int, *, solver: str
+    problem: Problem,
+    draws: Draws,
+    risk: Risk,
+    tolerance: float,
+    max_iterations: int,
+    *,
+    solver: str,
+    horizon: int | None = None,
 ) -> Plan:
-    """Solve on arrays, by one of `SOLVERS`: what `plan` compiles."""
+    """Solve on arrays, by one of `SOLVERS` or over the steps of a horizon: what `plan` compiles."""
     if problem.stage is not None:
         return backward_induction(problem, draws, risk)
+    if horizon is not None:
+        return horizon_plan(problem, draws, risk, horizon)
     return SOLVERS[solver](problem, draws, risk, tolerance=tolerance, max_iterations=max_iterations)
 
 
@@ -273,42 +321,44 @@ def _exact(
 def _guarantee_level(
     level: Any, policy: NDArray[np.int32], draws: Draws, concentration: NDArray[np.float64] | None, mdp: MDP
 ) -> float:
-    """Return the probability with which a promise may fail, as the module says."""
-    states = np.arange(mdp.num_states)
+    """Return the probability with which a promise of a policy [(stage,) state] may fail, as the module says."""
+    times = np.zeros((mdp.num_states, mdp.num_actions), int)
+    np.add.at(times, (np.arange(mdp.num_states), policy), 1)
+    times[mdp.terminal] = 0
+    pairs = np.nonzero(times)
     if concentration is not None:
-        unknown = (concentration[states, policy] > 0).sum(-1) > 1
+        unknown = (concentration[pairs] > 0).sum(-1) > 1
     else:
-        unknown = _varies(draws.transition, policy)
+        unknown = _varies(draws.transition, pairs)
         if len(draws.transition) == 1:  # which cannot show what varies
-            unknown = ((draws.transition[0, states, policy] > 0).sum(-1)) > 1
-    if mdp.has_elsewhere and mdp.elsewhere == "mean" and mdp.successor is not None:
-        lumped = (mdp.successor[states, policy] < 0).any(-1)
-        if (lumped & ~mdp.terminal).any():
-            return 1.0
+            unknown = ((draws.transition[0][pairs] > 0).sum(-1)) > 1
+    lumped = mdp.successor is not None and mdp.elsewhere == "mean" and bool((mdp.successor[pairs] < 0).any())
+    if lumped:
+        return 1.0
     drawn = np.ndim(draws.reward) == 4
     if drawn:
-        unknown |= _varies(draws.reward, policy)
-    alpha = np.broadcast_to(level, (mdp.num_states, mdp.num_actions))[states, policy][unknown & ~mdp.terminal]
+        unknown |= _varies(draws.reward, pairs)
+    alpha = np.minimum(1, times * np.broadcast_to(level, times.shape))[pairs][unknown]
     if concentration is None or drawn:
         return float(min(1, alpha.sum()))
     with np.errstate(divide="ignore"):
         return float(-np.expm1(np.log1p(-alpha).sum()) + 0.0)  # + 0.0: no negative zero
 
 
-def _varies(draws: NDArray[np.float64], policy: NDArray[np.int32]) -> NDArray[np.bool_]:
-    """Which chosen rows [state] are not the same in all draws, a draw at a time."""
-    states = np.arange(len(policy))
-    first, varies = draws[0, states, policy], np.zeros(len(policy), bool)
+def _varies(draws: NDArray[np.float64], pairs: tuple[NDArray[np.int64], ...]) -> NDArray[np.bool_]:
+    """Which rows [pair] are not the same in all draws, a draw at a time."""
+    first, varies = draws[0][pairs], np.zeros(len(pairs[0]), bool)
     for draw in draws[1:]:
-        varies |= (draw[states, policy] != first).any(-1)
+        varies |= (draw[pairs] != first).any(-1)
     return varies
 
 
 def _ties(solved: Plan, mdp: MDP) -> int:
-    """States whose best two available actions are as good as each other, for all that is known."""
+    """States (at each stage) whose best two available actions are as good as each other, for all that is known."""
     if mdp.num_actions == 1:
         return 0
-    second, best = np.sort(np.where(mdp.available, solved.q, -np.inf), axis=-1)[:, -2:].T
+    ordered = np.sort(np.where(mdp.available, solved.q, -np.inf), axis=-1)
+    second, best = ordered[..., -2], ordered[..., -1]
     return int(((best - second <= 2 * solved.bound) & ~mdp.terminal).sum())
 
 
@@ -317,14 +367,15 @@ _dataset, _draws = read_dataset, read_draws
 
 
 def _tables(solved: Plan | GainPlan, mdp: MDP) -> xr.Dataset:
-    states, actions = label_array(mdp.states), label_array(mdp.actions)
+    coords, actions = mdp.state_coords, label_array(mdp.actions)
+    dims = tuple(coords)
     return xr.Dataset(
         {
-            "value": ("state", solved.value),
-            "q": (("state", "action"), np.where(mdp.available, solved.q, np.nan)),
-            "policy": ("state", actions[solved.policy]),
+            "value": (dims, solved.value),
+            "q": ((*dims, "action"), np.where(mdp.available, solved.q, np.nan)),
+            "policy": (dims, actions[solved.policy]),
         },
-        coords={"state": states, "action": actions},
+        coords={**coords, "action": actions},
     )
 
 
@@ -336,7 +387,7 @@ def _labelled(solved: Plan, mdp: MDP) -> xr.Dataset:
             "iterations": int(solved.iterations),
             # A netCDF attribute cannot be a boolean.
             "converged": int(solved.converged),
-            **({} if mdp.discount is None else {"discount": mdp.discount}),
+            **{name: told for name in ("discount", "horizon") if (told := getattr(mdp, name)) is not None},
             "mdp": mdp.name,
         }
     )

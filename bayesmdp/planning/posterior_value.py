@@ -1,11 +1,11 @@
 """What a policy is worth under each posterior draw: the honest statement beside what a plan promises.
 
 A plan's value is the risk of one step at a time; the value of the policy over the whole future is a random number with
-a posterior of its own. For draws P_1, ..., P_M of the kernel and a policy pi, ``V_m = (I - discount P_m,pi)^-1
-r_m,pi`` (of an MDP with stages, the reward of the rest of an episode), and the *posterior quantile value* at a level is
-the left quantile, the ``ceil(level M)``-th smallest, of the V_m (NumPy's ``inverted_cdf``, rounding of the product
-included): Song, Wang and Zhou (2026), EC.24. Its Monte Carlo interval is between order statistics: the number of draws
-below the true quantile is Binomial(M, level), whatever the distribution is.
+a posterior of its own. For draws P_1, ..., P_M of the kernel and a policy pi, ``V_m = (I - discount P_m,pi)^-1 r_m,pi``
+(of an MDP with stages or a horizon, the reward of the steps that are left), and the *posterior quantile value* at a
+level is the left quantile, the ``ceil(level M)``-th smallest, of the V_m (NumPy's ``inverted_cdf``, rounding of the
+product included): Song, Wang and Zhou (2026), EC.24. Its Monte Carlo interval is between order statistics: the number
+of draws below the true quantile is Binomial(M, level), whatever the distribution is.
 
 A policy chosen with the same draws looks better under them than it is, as any fit does; use fresh ones.
 
@@ -16,6 +16,7 @@ truth may be less certain than it says; lumped as the least, values are lower bo
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import jax
@@ -29,19 +30,26 @@ from scipy import stats
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
-from bayesmdp.planning.finite_horizon import backward_induction, episode_value
+from bayesmdp.planning.finite_horizon import backward_induction, episode_value, horizon_plan, horizon_value
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.policy_values import policy_evaluation
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.risk import Mean
 from bayesmdp.planning.solvers import policy_iteration
 from bayesmdp.problems.decision_problem import for_space
-from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
-from bayesmdp.problems.policy import policy_probabilities
+from bayesmdp.problems.policy import policy_by_stage, policy_probabilities
 from bayesmdp.problems.problem import Problem
 
-__all__ = ["downside_exposure", "left_quantile", "order_interval", "quantile_value", "value_draws", "values_under"]
+__all__ = [
+    "at_start",
+    "downside_exposure",
+    "left_quantile",
+    "order_interval",
+    "quantile_value",
+    "value_draws",
+    "values_under",
+]
 
 
 def value_draws(posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
@@ -53,10 +61,11 @@ def value_draws(posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | Arr
         As for `plan`; draws other than those the policy was planned with.
     mdp : MDP
     policy : "uniform", action labels [state], or probabilities [state, action]
+        Of an MDP with a horizon also by stage: labels [stage, state] or probabilities [stage, state, action].
 
     Returns
     -------
-    DataArray [draw, state]
+    DataArray [draw, state], or [draw, stage, state] of an MDP with a horizon and no stages of its own
 
     Examples
     --------
@@ -70,11 +79,64 @@ def value_draws(posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | Arr
     """
     draws, chosen = _inputs(posterior, mdp, policy)
     with jax.enable_x64(True):
-        values = np.asarray(values_under(mdp.problem, draws, chosen))
+        values = np.asarray(values_under(mdp.problem, draws, chosen, by_stage=mdp.by_stage))
     if not np.isfinite(values).all():
         raise RuntimeError(f"the policy's value under draw {np.argwhere(~np.isfinite(values))[0][0]} was not found")
-    coords = {"draw": np.arange(len(values)), "state": label_array(mdp.states)}
-    return xr.DataArray(values, coords, ("draw", "state"), "value")
+    coords = {"draw": np.arange(len(values)), **mdp.state_coords}
+    return xr.DataArray(values, coords, tuple(coords), "value")
+
+
+def at_start(values: xr.DataArray, mdp: MDP) -> xr.DataArray:
+    """Average a value over where the MDP starts, at its first stage.
+
+    Parameters
+    ----------
+    values : DataArray [..., (stage,) state]
+    mdp : MDP
+
+    Returns
+    -------
+    DataArray [...]
+    """
+    first = values.isel(stage=0, drop=True) if mdp.by_stage else values
+    return first @ xr.DataArray(mdp.initial, dims="state")
+
+
+def gain_draws(
+    posterior: xr.DataTree | xr.Dataset,
+    mdp: MDP,
+    policy: str | ArrayLike | xr.DataArray,
+    baseline: str | ArrayLike | xr.DataArray,
+) -> xr.DataArray:
+    """Return what a policy gains over a baseline under each posterior draw: the difference of their values.
+
+    Both are evaluated under the same draw, so that what they share of its uncertainty cancels.
+
+    Parameters
+    ----------
+    posterior, mdp, policy
+        As for `value_draws`.
+    baseline
+        A policy likewise.
+
+    Returns
+    -------
+    DataArray [draw, state]
+        ``gain @ xr.DataArray(mdp.initial, dims="state")`` is the gain at the start.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> from bayesmdp.models import dirichlet_transitions
+    >>> river = bm.environments.riverswim(6)
+    >>> log = bm.collect(river, policy="uniform", steps=2_000, seed=0)
+    >>> posterior = bm.infer(dirichlet_transitions(river), log, draws=200)
+    >>> gain = gain_draws(posterior, river, ["right"] * 6, "uniform")
+    >>> float((gain > 0).mean()) > 0.99
+    True
+    """
+    gain = value_draws(posterior, mdp, policy) - value_draws(posterior, mdp, baseline)
+    return gain.rename("gain")
 
 
 def quantile_value(
@@ -100,8 +162,8 @@ def quantile_value(
     Returns
     -------
     Dataset
-        ``value``, ``lower``, ``upper`` [state], and the same of the value at the initial distribution: ``initial``,
-        ``initial_lower``, ``initial_upper``.
+        ``value``, ``lower``, ``upper`` [(stage,) state], and the same of the value at the initial distribution:
+        ``initial``, ``initial_lower``, ``initial_upper``.
 
     Examples
     --------
@@ -116,8 +178,7 @@ def quantile_value(
     """
     level = number("level", level, above=0, below=1)
     values = value_draws(posterior, mdp, policy)
-    first = values @ xr.DataArray(mdp.initial, dims="state")
-    fields = {"value": values, "initial": first}
+    fields = {"value": values, "initial": at_start(values, mdp)}
     statements: dict[str, xr.DataArray] = {}
     for name, drawn in fields.items():
         low, high = ("lower", "upper") if name == "value" else ("initial_lower", "initial_upper")
@@ -203,7 +264,7 @@ def downside_exposure(
 
     Returns
     -------
-    DataArray [state]
+    DataArray [(stage,) state]
 
     Examples
     --------
@@ -219,23 +280,26 @@ def downside_exposure(
     loss = number("loss", loss)
     draws, chosen = _inputs(posterior, mdp, policy)
     with jax.enable_x64(True):
-        gap = np.asarray(_best_values(mdp.problem, draws) - values_under(mdp.problem, draws, chosen))
+        best = _best_values(mdp.problem, draws, horizon=mdp.horizon)
+        gap = np.asarray(best - values_under(mdp.problem, draws, chosen, by_stage=mdp.by_stage))
     # Two solves of one system may differ by rounding; a loss of exactly `loss` counts.
     slack = 1e-9 * (1 + np.abs(gap).max())
-    return xr.DataArray((gap >= loss - slack).mean(0), {"state": label_array(mdp.states)}, ("state",), "exposure")
+    coords = mdp.state_coords
+    return xr.DataArray((gap >= loss - slack).mean(0), coords, tuple(coords), "exposure")
 
 
 def _inputs(posterior: Any, mdp: MDP, policy: Any) -> tuple[Draws, NDArray[Any]]:
-    """The draws and the policy (actions [state], or probabilities [state, action]) of a problem's kind."""
+    """The draws and the policy (actions [(stage,) state], or probabilities [(stage,) state, action]), by the space."""
     return for_space(INPUTS, mdp)(posterior, mdp, policy)
 
 
 def _finite_inputs(posterior: Any, mdp: MDP, policy: Any) -> tuple[Draws, NDArray[Any]]:
     if mdp.objective == "average":
         raise ValueError(
-            f"the value of a policy is of discounted reward; {mdp.name} needs a discount: mdp.replace(discount=0.99)"
+            f"the value of a policy is of discounted reward, or of so many steps; {mdp.name} needs a discount or a "
+            "horizon: mdp.replace(discount=0.99), mdp.replace(horizon=30)"
         )
-    probabilities = policy_probabilities(mdp, policy)
+    probabilities = policy_by_stage(mdp, policy) if mdp.by_stage else policy_probabilities(mdp, policy)
     certain = (probabilities == 1).any(-1).all()
     return read_draws(read_dataset(posterior), mdp), probabilities.argmax(-1) if certain else probabilities
 
@@ -244,21 +308,31 @@ INPUTS = {"finite": _finite_inputs}
 """How a posterior and a policy are read, by the kind of a problem's states."""
 
 
-@jax.jit
-def values_under(problem: Problem, draws: Draws, policy: Num[Array, "state ..."]) -> Float[Array, "draw state"]:
-    """Return values [draw, state], one draw after the other, so that memory does not grow with their number."""
-    evaluated = policy_evaluation if problem.stage is None else episode_value
+@partial(jax.jit, static_argnames="by_stage")
+def values_under(
+    problem: Problem, draws: Draws, policy: Num[Array, "*stage state ..."], *, by_stage: bool = False
+) -> Float[Array, "draw *stage state"]:
+    """Return values [draw, (stage,) state], a draw at a time, so that memory does not grow with their number."""
+    evaluated = horizon_value if by_stage else policy_evaluation if problem.stage is None else episode_value
     return _over_draws(draws, lambda p, r: evaluated(problem, p, r, policy))
 
 
-@jax.jit
-def _best_values(problem: Problem, draws: Draws) -> Float[Array, "draw state"]:
-    """Return the value of the best policy under each draw [draw, state]."""
-    solved = policy_iteration if problem.stage is None else backward_induction
-    return _over_draws(draws, lambda p, r: solved(problem, Draws(p[None], r), Mean()).value)
+@partial(jax.jit, static_argnames="horizon")
+def _best_values(problem: Problem, draws: Draws, *, horizon: int | None) -> Float[Array, "draw *stage state"]:
+    """Return the value of the best policy under each draw [draw, (stage,) state]."""
+
+    def solved(transition: Array, reward: Array) -> Array:
+        kernel = Draws(transition[None], reward)
+        if problem.stage is not None:
+            return backward_induction(problem, kernel).value
+        if horizon is not None:
+            return horizon_plan(problem, kernel, Mean(), horizon).value
+        return policy_iteration(problem, kernel, Mean()).value
+
+    return _over_draws(draws, solved)
 
 
-def _over_draws(draws: Draws, function: Any) -> Float[Array, "draw state"]:
+def _over_draws(draws: Draws, function: Any) -> Float[Array, "draw *stage state"]:
     """Apply a function of one kernel and reward to each draw in turn."""
     if draws.reward.ndim == 3:
         return lax.map(lambda kernel: function(kernel, draws.reward), draws.transition)

@@ -46,10 +46,10 @@ class Plan(NamedTuple):
 
     Attributes
     ----------
-    value : array [state]
-    q : array [state, action]
+    value : array [state], or [stage, state] of :func:`~bayesmdp.planning.finite_horizon.horizon_plan`
+    q : array [(stage,) state, action]
         The operator's at `value`; of unavailable actions too.
-    policy : int32 array [state]
+    policy : int32 array [(stage,) state]
         Greedy in `q`.
     residual : float
         ``||T value - value||``.
@@ -61,9 +61,9 @@ class Plan(NamedTuple):
     converged : bool
     """
 
-    value: Float[Array, " state"]
-    q: Float[Array, "state action"]
-    policy: Int[Array, " state"]
+    value: Float[Array, "*stage state"]
+    q: Float[Array, "*stage state action"]
+    policy: Int[Array, "*stage state"]
     residual: Float[Array, ""]
     bound: Float[Array, ""]
     iterations: Int[Array, ""]

@@ -32,7 +32,7 @@ class DecisionProblem(Protocol):
     space : "finite", "simulated" or "continuous"
         The kind of its states: a finite set; numbers, with steps made by a model; or numbers, with steps made by
         functions.
-    objective : "discounted", "average" or "episode"
+    objective : "discounted", "average", "episode" or "horizon"
         What a policy is judged by.
     discount : float or None
         None where rewards are not discounted.

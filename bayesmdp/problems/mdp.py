@@ -21,9 +21,9 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.foundation.validation import distributions, labels, number, reject_first
+from bayesmdp.foundation.validation import distributions, labels, reject_first
 from bayesmdp.problems.elsewhere import ELSEWHERE, describe_rows
-from bayesmdp.problems.labels import index_of
+from bayesmdp.problems.labels import index_of, label_array
 from bayesmdp.problems.mdp_arrays import (
     on_table,
     read_available,
@@ -33,7 +33,8 @@ from bayesmdp.problems.mdp_arrays import (
     read_successor,
     read_transition,
 )
-from bayesmdp.problems.problem import OBJECTIVES, Problem
+from bayesmdp.problems.objective import read_discount, read_horizon, read_objective
+from bayesmdp.problems.problem import Problem
 from bayesmdp.problems.reward_noise import make_noise
 from bayesmdp.problems.stages import check_stages
 from bayesmdp.problems.successors import from_sparse, holds_sparse
@@ -54,8 +55,8 @@ class MDP:
         Reward of leaving a state, of an action in a state, or of a transition. Where an action is not available, or a
         state is terminal, it need not be finite, and is 0.
     discount : float in (0, 1), or None
-        None for a problem that goes on for ever and is judged by its average reward. For one with stages, what the
-        rewards of each stage count, seen from the stage before; None or 1 where all count the same.
+        None for a problem that goes on for ever and is judged by its average reward. For one with stages or a horizon,
+        what the rewards of each step count, seen from the step before; None or 1 where all count the same.
     transition : array [state, action, outcome], or sequence of sparse matrices [state, next_state], optional
         Probabilities. A row may sum to 1 within 2e-6, as in 32 bit, and is normalised if it is off by more than 1e-8.
         Where an action is not available, or a state is terminal, it is not read: if it is no distribution it becomes
@@ -74,8 +75,8 @@ class MDP:
         Actions that may be taken; every state that is not terminal needs one.
     states, actions : sequences of labels, optional
         Names, unique; 0, 1, 2, ... by default.
-    objective : {"discounted", "average", "episode"}, optional
-        What regret means here; told from `discount` and `stage` by default.
+    objective : {"discounted", "average", "episode", "horizon"}, optional
+        What a policy is judged by; told from `discount`, `stage` and `horizon` by default.
     noise : float or array [state, action], or "bernoulli", optional
         How the simulator scatters rewards about `reward`, which is then their mean: Normal with these standard
         deviations, or 1 with probability `reward` and otherwise 0. Without it every reward is its mean.
@@ -85,6 +86,9 @@ class MDP:
     stage : int array [state], optional
         Of episodes of a fixed length: how many steps lead to each state (of terminal ones, it is not read). See
         :func:`~bayesmdp.problems.unroll.unroll`.
+    horizon : int, optional
+        How many steps count, from wherever they begin. Plans and policies are then by stage, which is how many of the
+        steps were taken, and the MDP stays as small as it is. Agents act in it as ``bm.unroll(mdp)``.
     name : str
 
     Raises
@@ -115,6 +119,8 @@ class MDP:
     noise: Any
     features: NDArray[np.float64] | None
     stage: NDArray[np.int32] | None
+    horizon: int | None
+    """Steps that count: those of an episode, where the MDP has stages; None where all do."""
     name: str
     space = "finite"
     state_dtype = np.int32
@@ -138,12 +144,9 @@ class MDP:
         noise: str | ArrayLike | None = None,
         features: ArrayLike | None = None,
         stage: ArrayLike | None = None,
+        horizon: int | None = None,
         name: str = "mdp",
     ) -> None:
-        unlimited = "average" if discount is None else "discounted"
-        objective = objective or (unlimited if stage is None else "episode")
-        if objective not in OBJECTIVES:
-            raise ValueError(f"objective must be one of {', '.join(OBJECTIVES)}; got {objective!r}")
         if elsewhere not in ELSEWHERE:
             raise ValueError(f"elsewhere must be one of {', '.join(ELSEWHERE)}; got {elsewhere!r}")
         if holds_sparse(transition):
@@ -152,8 +155,9 @@ class MDP:
             transition, successor = from_sparse(transition)
             reward = on_table(reward, successor)
         num_states, num_actions = read_sizes(transition, successor, available, reward, actions)
-        self.objective, self.name, self.elsewhere = objective, name, elsewhere
-        self.discount = self._discount(discount)
+        self.objective = read_objective(objective, discount=discount, stage=stage, horizon=horizon)
+        self.name, self.elsewhere = name, elsewhere
+        self.discount = read_discount(discount, self.objective)
         self.states = labels("states", states, num_states)
         self.actions = labels("actions", actions, num_actions)
         self.successor = None if successor is None else read_successor(successor, num_states, num_actions)
@@ -171,35 +175,11 @@ class MDP:
             first = self.states[int(np.argmax(self.terminal))]
             raise ValueError(f"an average reward is that of a problem which goes on, but state {first!r} is terminal")
         self.initial = self._initial(initial)
-        if (self.objective == "episode") != (stage is not None):
-            given = "no stage" if stage is None else "a stage"
-            raise ValueError(
-                f"an MDP has stages if and only if its objective is 'episode'; got {objective!r} and {given}"
-            )
         self.stage = None if stage is None else check_stages(self, stage)
+        self.horizon = read_horizon(horizon, self.stage)
         for name_of, array in vars(self).items():
             if isinstance(array, np.ndarray) and name_of != "noise":
                 array.flags.writeable = False
-
-    def _discount(self, discount: float | None) -> float | None:
-        if self.objective == "average":
-            if discount is not None:
-                raise ValueError(f"objective {self.objective!r} has no discount, which must be None; got {discount!r}")
-            return None
-        if self.objective == "episode":
-            least = None if discount is None else number("discount", discount, above=0, maximum=1)
-            return None if least == 1 else least
-        if discount is None:
-            raise ValueError("discount must be given, or be None with objective 'average' or with stages")
-        try:
-            return number("discount", discount, above=0, below=1)
-        except ValueError as error:
-            if isinstance(discount, bool) or not isinstance(discount, int | float | np.number) or discount != 1:
-                raise
-            raise ValueError(
-                f"{error}, which leaves a problem without end without a value: give discount=None for its average "
-                "reward, or bm.unroll(mdp, horizon).replace(discount=None) for the reward of so many steps"
-            ) from None
 
     def _terminal(self, terminal: Any) -> NDArray[np.bool_]:
         mask = np.zeros(self.num_states, bool)
@@ -274,6 +254,17 @@ class MDP:
         return self.num_states, self.num_actions, self.num_outcomes
 
     @property
+    def by_stage(self) -> bool:
+        """Whether values and policies are [stage, state]: `horizon` steps count, and states do not know their stage."""
+        return self.objective == "horizon"
+
+    @property
+    def state_coords(self) -> dict[str, NDArray[Any]]:
+        """Labels of the axes of a value or a policy, ``stage`` (steps taken, where they are by stage) and ``state``."""
+        stages = {"stage": np.arange(self.horizon or 0)} if self.by_stage else {}
+        return {**stages, "state": label_array(self.states)}
+
+    @property
     def dynamics(self) -> NDArray[np.float64] | None:
         """The true kernel, ``transition``."""
         return self.transition
@@ -333,11 +324,6 @@ class MDP:
             stage=self.stage,
         )
 
-    @property
-    def horizon(self) -> int | None:
-        """Steps of an episode, where the MDP has stages."""
-        return None if self.stage is None else int(self.stage.max())
-
     def replace(self, **changes: Any) -> MDP:
         """A copy with some arguments changed, checked again.
 
@@ -350,7 +336,9 @@ class MDP:
         MDP('riverswim-6': 6 states, 2 actions, average reward)
         """
         given = {name: getattr(self, name) for name in MDP.__annotations__}
-        if "discount" in changes or "stage" in changes:
+        if changes.get("stage", self.stage) is not None:
+            given["horizon"] = None  # the stages say it
+        if changes.keys() & {"discount", "stage", "horizon"}:
             given["objective"] = None
         return MDP(**(given | changes))
 
@@ -391,6 +379,7 @@ class MDP:
         sizes = f"{count(self.num_states, 'state')}, {count(self.num_actions, 'action')}"
         known = "" if self.transition is not None else ", dynamics unknown"
         goal = "average reward" if self.discount is None else f"discount {self.discount:g}"
-        if self.stage is not None:
-            goal = f"episodes of {count(int(self.stage.max()), 'step')}" + (f", {goal}" if self.discount else "")
+        if self.horizon is not None:
+            steps = f"horizon {self.horizon}" if self.stage is None else f"episodes of {count(self.horizon, 'step')}"
+            goal = steps + (f", {goal}" if self.discount else "")
         return f"MDP({self.name!r}: {sizes}, {goal}{known})"

@@ -11,7 +11,7 @@ from bayesmdp.problems.reward_noise import Noise
 __all__ = ["Problem"]
 
 
-OBJECTIVES = ("discounted", "average", "episode")
+OBJECTIVES = ("discounted", "average", "episode", "horizon")
 
 
 class Problem(NamedTuple):
@@ -23,7 +23,7 @@ class Problem(NamedTuple):
         Known reward; the last axis has length 1 when the reward does not depend on where the step leads. A leading
         ``draw`` axis is allowed where the reward is itself uncertain.
     discount : float or None
-        None where the objective is the average reward; 1 where it is the reward of an episode without a discount.
+        None where the objective is the average reward; 1 where it is that of a number of steps without a discount.
     successor : int array [state, action, outcome] or None
         Reachable next states; None means that outcomes are the states themselves.
     continuation : array [state]

@@ -13,7 +13,7 @@ from bayesmdp.problems.mdp import MDP
 __all__ = ["unroll"]
 
 
-def unroll(mdp: MDP, horizon: int) -> MDP:
+def unroll(mdp: MDP, horizon: int | None = None) -> MDP:
     """The same problem in episodes of `horizon` steps, judged by their reward under the same discount.
 
     Parameters
@@ -21,7 +21,8 @@ def unroll(mdp: MDP, horizon: int) -> MDP:
     mdp : MDP
         Where its discount is None, all rewards of an episode count the same. Where it has one, so do they after
         ``.replace(discount=None)``. Where it has terminal states, an episode may end earlier.
-    horizon : int, at least 1
+    horizon : int, at least 1, optional
+        By default that of `mdp`.
 
     Returns
     -------
@@ -40,7 +41,7 @@ def unroll(mdp: MDP, horizon: int) -> MDP:
     >>> round(float(bm.solve(short.replace(discount=None)).value[0]), 6)
     0.015
     """
-    stages, size = integer("horizon", horizon, 1), mdp.num_states
+    stages, size = integer("horizon", mdp.horizon if horizon is None else horizon, 1), mdp.num_states
     end = stages * size
     outcomes: Any = np.arange(size) if mdp.successor is None else mdp.successor
     following = np.broadcast_to(outcomes, (size, mdp.num_actions, mdp.num_outcomes))

@@ -71,8 +71,10 @@ def check_run(
                 f"{steps}: make it with horizon={steps}, and discount= as it is where that should stay"
             )
         if mdp.objective not in agent.objectives:
-            discounted = mdp.objective == "discounted"
-            remedy = "" if discounted else "; give it a discount with mdp.replace(discount=0.99, stage=None)"
+            remedy = {
+                "discounted": "",
+                "horizon": "; act in bm.unroll(mdp), whose states know their stage",
+            }.get(mdp.objective, "; give it a discount with mdp.replace(discount=0.99, stage=None)")
             raise ValueError(
                 f"agents[{name!r}] ({agent.algorithm}) is for MDPs whose objective is {' or '.join(agent.objectives)}; "
                 f"that of {mdp.name} is {mdp.objective}{remedy}"

@@ -67,7 +67,7 @@ def test_logs_like_the_one_at_hand_are_like_it(log):
     made, pipeline = pipeline_of(log)
     worlds = calibration._worlds(pipeline, made.experience)
     rng = np.random.default_rng(0)
-    logs = calibration._logs_like(
+    logs = calibration.logs_alike(
         rng, pipeline.problem, worlds, made.experience.tries, made.scatter, at_once(pipeline), 40, 300
     )
     assert len(logs) == 80
@@ -92,7 +92,7 @@ def test_episodes_end_and_begin_as_those_of_the_log():
     made, pipeline = pipeline_of(log)
     worlds = calibration._worlds(pipeline, made.experience)
     rng = np.random.default_rng(0)
-    logs = calibration._logs_like(
+    logs = calibration.logs_alike(
         rng, pipeline.problem, worlds, made.experience.tries, made.scatter, at_once(pipeline), 20, 500
     )
     tries = sum(each.tries for each in logs).sum(-1)

@@ -1,0 +1,134 @@
+"""Logs like the one at hand: of the same length, by the same behaviour, from a world whose truth is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmdp.offline.experience import Experience
+from bayesmdp.problems.mdp import MDP
+
+__all__ = ["Recording", "Scatter", "World", "logs_alike"]
+
+type Scatter = Callable[
+    [np.random.Generator, NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]
+]
+"""Of a generator, states, actions and mean rewards [log]: rewards of these means that scatter as those of a log do."""
+
+
+class World(NamedTuple):
+    """A truth that logs are made of.
+
+    Attributes
+    ----------
+    name : str
+    transition : array [state, action, outcome]
+    reward : array [state, action, outcome or 1]
+        Means.
+    """
+
+    name: str
+    transition: NDArray[np.float64]
+    reward: NDArray[np.float64]
+
+
+class Recording(NamedTuple):
+    """Where the recordings of a log begin, and how they end.
+
+    Attributes
+    ----------
+    starts : array [state]
+        Distribution of the first state.
+    cut : float
+        Share of steps after which a recording begins anew, apart from those that end an episode: 1 where the rows of
+        the log do not go on from each other.
+    """
+
+    starts: NDArray[np.float64]
+    cut: float
+
+
+def logs_alike(
+    rng: np.random.Generator,
+    problem: MDP,
+    worlds: tuple[World, ...],
+    tries: NDArray[np.float64],
+    scatter: Scatter,
+    recording: Recording,
+    logs: int,
+    steps: int,
+) -> list[Experience]:
+    """Make logs by the behaviour of a log: all of them step by step together.
+
+    Parameters
+    ----------
+    rng : Generator
+    problem : MDP
+    worlds : tuple of World
+    tries : array [state, action]
+        How often the behaviour tried each pair.
+    scatter : Scatter
+    recording : Recording
+    logs : int
+        For each world.
+    steps : int
+        Of each log.
+
+    Returns
+    -------
+    list of Experience
+        First those of the first world.
+    """
+    kernel = np.stack([world.transition for world in worlds]).cumsum(-1)
+    reward = np.stack([world.reward for world in worlds])
+    behaviour = np.where(tries.any(-1, keepdims=True), tries, problem.available).astype(float)
+    behaviour = np.where(behaviour.any(-1, keepdims=True), behaviour, 1).cumsum(-1)
+    start = recording.starts.cumsum()
+    world = np.repeat(np.arange(len(worlds)), logs)
+    each = np.arange(len(world))
+    counts = np.zeros((len(world), *kernel.shape[1:]))
+    number, mean, square = (np.zeros((len(world), *tries.shape)) for _ in range(3))
+
+    def begun() -> NDArray[np.int64]:
+        return np.searchsorted(start, rng.random(len(world)) * start[-1], side="right")
+
+    state = begun()
+    for _ in range(steps):
+        action = _chosen(rng, behaviour[state])
+        outcome = _chosen(rng, kernel[world, state, action])
+        at = each, state, action
+        counts[(*at, outcome)] += 1
+        paid = reward[world, state, action, outcome if reward.shape[-1] > 1 else 0]
+        paid = scatter(rng, state, action, paid)
+        # Welford's update: the mean, and the squares about it, without cancellation.
+        number[at] += 1
+        apart = paid - mean[at]
+        mean[at] += apart / number[at]
+        square[at] += apart * (paid - mean[at])
+        state = _entered(rng, problem, state, action, outcome)
+        anew = problem.terminal[state] | (rng.random(len(world)) < recording.cut)
+        if anew.any():
+            state = np.where(anew, begun(), state)
+    return [Experience(counts[i], mean[i], square[i]) for i in each]
+
+
+def _chosen(rng: np.random.Generator, cumulative: NDArray[np.float64]) -> NDArray[np.int64]:
+    """One index of each row [row, index] of cumulative weights."""
+    return np.asarray((cumulative <= rng.random(len(cumulative))[:, None] * cumulative[:, -1:]).sum(-1))
+
+
+def _entered(
+    rng: np.random.Generator,
+    problem: MDP,
+    state: NDArray[np.int64],
+    action: NDArray[np.int64],
+    outcome: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """The next states; elsewhere is any state, for few are named."""
+    if problem.successor is None:
+        return outcome
+    entered = problem.successor[state, action, outcome].astype(np.int64)
+    return np.where(entered < 0, rng.integers(problem.num_states, size=len(entered)), entered)
