@@ -70,9 +70,9 @@ class LikeliestModel:
         self._triple_pair, self._triple_next = np.divmod(triple, self.size)
         times = np.bincount(self._triple)
         self._share = times / self.tries[self._triple_pair]
-        shortest = float(steps.reward.min())
+        smallest = float(steps.reward.min())
         lasting = 1 / (1 - self.discount) if self.discount < 1 else float(np.max(mdp.stage)) + 1
-        self.least = (min(shortest, 0.0) if mdp.terminal.any() else shortest) * lasting
+        self.least = (min(smallest, 0.0) if mdp.terminal.any() else smallest) * lasting
 
     @cached_property
     def value(self) -> NDArray[np.float64]:

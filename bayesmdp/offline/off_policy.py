@@ -6,7 +6,6 @@ With the ratio of an episode's first t + 1 actions under the policy and under th
 
 and n episodes of length T, the estimators are
 
-    importance sampling   1/n sum over episodes of  rho[T - 1] sum over t of gamma^t r_t
     per decision          1/n sum over episodes of  sum over t of gamma^t rho[t] r_t             (Precup et al., 2000)
     weighted              sum over t of gamma^t  (sum over episodes of rho[t] r_t) / (sum over episodes of rho[t])
     doubly robust         1/n sum over episodes of  V(s_0) + sum over t of gamma^t rho[t] (r_t + gamma V(s_t+1) - Q(s_t, a_t))
@@ -14,10 +13,10 @@ and n episodes of length T, the estimators are
     fitted Q              1/n sum over episodes of  V(s_0)               (:mod:`bayesmdp.offline.likeliest_model`)
 
 An episode that has ended counts in the weighted one with the ratio it ended with, and brings nothing. The ratios do not
-lean on the states telling all that matters, fitted Q does, and doubly robust is right if either is. The first four have
-no prior and no model of what follows, but for episodes that were cut off: gamma V of the state they were cut off in is
-added to their last reward. Where the start is not that of the log's episodes, ratios begin with the probability of
-their first state divided by its share.
+lean on the states telling all that matters, fitted Q does, and doubly robust is right if either is. The first two have
+no model of what follows, but for episodes that were cut off: gamma V of the state they were cut off in is added to
+their last reward. Where the start is not that of the log's episodes, ratios begin with the probability of their first
+state divided by its share. All four read the log that a policy may have been chosen by, and then flatter it.
 
 Everything is done again under other weights of the episodes, Exp(1) each (the Bayesian bootstrap of Rubin, 1981), the
 estimate of the behaviour included, which makes ratios vary less than the true behaviour would (Hanna, Niekum and Stone,
@@ -49,7 +48,7 @@ from bayesmdp.problems.policy import policy_probabilities
 
 __all__ = ["ESTIMATORS", "off_policy"]
 
-ESTIMATORS = ("importance sampling", "per decision", "weighted", "doubly robust", "fitted Q")
+ESTIMATORS = ("per decision", "weighted", "doubly robust", "fitted Q")
 
 ENOUGH = 20.0
 """Effective sample size from which an estimator can tell."""
@@ -58,7 +57,10 @@ UNTRIED = 0.05
 """Discounted probability of a pair never tried, and share of starts never seen, up to which it can."""
 
 AT_ONCE = 4_000_000
-"""Ratios in memory at a time."""
+"""Ratios, or values of states, in memory at a time."""
+
+LARGEST = 300.0
+"""Logarithm of the largest ratio: its square is a number still."""
 
 
 def off_policy(
@@ -72,7 +74,7 @@ def off_policy(
     confidence: float = 0.95,
     seed: int = 0,
 ) -> xr.Dataset:
-    """What a policy is worth where episodes start, by five estimators that need no prior.
+    """What a policy is worth where episodes start, by four estimators that need no prior.
 
     Parameters
     ----------
@@ -133,7 +135,7 @@ def off_policy(
     weight = np.random.default_rng([seed, 29]).exponential(size=(bootstrap + 1, number_of))
     weight /= weight.mean(-1, keepdims=True)
     weight[0] = 1
-    found = np.concatenate([_estimates(part, ratios) for part in _parts(weight, len(steps.state))])
+    found = np.concatenate([_estimates(part, ratios) for part in _parts(weight, max(len(steps.state), mdp.num_states))])
     lower, upper = np.quantile(found[1:], [(1 - confidence) / 2, (1 + confidence) / 2], axis=0)
     untried = float(model.discounted_steps(mdp.initial) @ model.untried)
     effective = _effective(ratios)
@@ -197,7 +199,7 @@ class _Ratios(NamedTuple):
         # An episode that the policy left counts no more.
         left = np.cumsum(~follows[model.pair])
         stayed = left == (left - ~follows[model.pair])[steps.first][steps.piece]
-        return np.asarray(np.exp(np.minimum(summed - before, 600)) * stayed * self.start[steps.piece])
+        return np.asarray(np.exp(np.minimum(summed - before, LARGEST)) * stayed * self.start[steps.piece])
 
 
 def _known(behaviour: str | ArrayLike | xr.DataArray, steps: Steps, mdp: MDP) -> NDArray[np.float64]:
@@ -234,13 +236,11 @@ def _estimates(weight: NDArray[np.float64], ratios: _Ratios) -> NDArray[np.float
     after = model.discount * value[:, steps.next_state]
     paid = steps.reward + np.where(steps.cut, after, 0)
     begun = weight * ratios.start * value[:, steps.state[steps.first]]
-    returned = np.add.reduceat(discounted * paid, steps.first, axis=-1)
-    found[:, 0] = (weight * rho[:, steps.last] * returned).sum(-1) / number_of
-    found[:, 1] = (counted * discounted * paid).sum(-1) / number_of
-    found[:, 2] = _weighted(counted, discounted, paid, steps)
+    found[:, 0] = (counted * discounted * paid).sum(-1) / number_of
+    found[:, 1] = _weighted(counted, discounted, paid, steps)
     missed = steps.reward + after - q[:, model.pair]
-    found[:, 3] = (begun.sum(-1) + (counted * discounted * missed).sum(-1)) / number_of
-    found[:, 4] = value @ ratios.mdp.initial if ratios.unseen_starts > UNTRIED else begun.sum(-1) / number_of
+    found[:, 2] = (begun.sum(-1) + (counted * discounted * missed).sum(-1)) / number_of
+    found[:, 3] = value @ ratios.mdp.initial if ratios.unseen_starts > UNTRIED else begun.sum(-1) / number_of
     return found
 
 
@@ -271,7 +271,7 @@ def _effective(ratios: _Ratios) -> NDArray[np.float64]:
     spread = float((visits**2 / model.tries).sum())
     of_steps = float(visits.sum()) ** 2 / spread if spread > 0 else 0.0
     if steps.why_not:
-        return np.array([0.0] * 4 + [of_steps])
+        return np.array([0.0] * 3 + [of_steps])
     rho = ratios(np.ones((1, len(steps.first))))
 
     def kish(total: float, squares: float) -> float:
@@ -280,8 +280,7 @@ def _effective(ratios: _Ratios) -> NDArray[np.float64]:
     horizon = int(np.ceil(np.log(0.05) / np.log(model.discount))) if model.discount < 1 else len(steps.time)
     at = min(horizon, int(steps.time.max()))
     by_decision = kish(float(_by_time(rho, steps)[0, at]), float(_by_time(rho**2, steps)[0, at]))
-    whole = rho[0, steps.last]
-    return np.array([kish(whole.sum(), (whole**2).sum()), *[by_decision] * 3, of_steps])
+    return np.array([*[by_decision] * 3, of_steps])
 
 
 def _why_not(ratios: _Ratios, name: str, effective: float, untried: float) -> str:

@@ -86,7 +86,7 @@ def problem_of(log: xr.Dataset, mdp: MDP | None, discount: float | None) -> MDP:
     Raises
     ------
     ValueError
-        If neither is given, or both, or the problem has no discount.
+        If neither is given, or both, or the problem has no discount, or a horizon by which policies are by stage.
     """
     if (mdp is None) == (discount is None):
         raise ValueError(
@@ -97,6 +97,11 @@ def problem_of(log: xr.Dataset, mdp: MDP | None, discount: float | None) -> MDP:
         assert discount is not None
         own = mdp_from_log(log, discount=discount)
         return own.replace(available=np.ones_like(own.available))
+    if mdp.by_stage:
+        raise ValueError(
+            f"{mdp.name} has a horizon, for which a policy is by stage, and policies here are for all stages: give "
+            "mdp.replace(horizon=None, discount=...), or a log of bm.unroll(mdp) with that"
+        )
     if mdp.discount is None and mdp.stage is None:
         raise ValueError(f"{mdp.name} has no discount; give mdp.replace(discount=...), such as 0.99")
     return mdp

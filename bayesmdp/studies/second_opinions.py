@@ -113,7 +113,7 @@ def log_and_problem(rng: Generator, kind: Kind) -> tuple[xr.Dataset, MDP, NDArra
     by_context = {what: word in words.split() for what, words in moved.items()}
 
     together = 1 if kind.ends == "one" else kind.episodes
-    length = {"one": 10 * kind.episodes, "cut": LENGTH, "end": 400}[kind.ends]
+    length = {"one": 10 * kind.episodes, "cut": LENGTH, "end": 200}[kind.ends]
     state = np.zeros(together, np.int64)
     before, hidden = state, rng.integers(2, size=together)
     columns: list[list[NDArray[Any]]] = []
@@ -123,7 +123,7 @@ def log_and_problem(rng: Generator, kind: Kind) -> tuple[xr.Dataset, MDP, NDArra
             hidden = np.where(rng.random(1) < 0.02, 1 - hidden, hidden)
         context = {"order": before < 2, "hidden": hidden}.get(word, later).astype(np.int64)
         action = _one_each(rng, behaviour[context * by_context["actions"], state])
-        after = _one_each(rng, kernel[context * by_context["rows"], state, action])
+        after = np.where(terminal[state], state, _one_each(rng, kernel[context * by_context["rows"], state, action]))
         scatter = {"normal": rng.standard_normal, "laplace": rng.laplace}[kind.noise](size=together)
         if kind.fault == "reward tails":
             scatter = rng.standard_t(2, size=together)
