@@ -13,9 +13,10 @@ leaves traces where it is wrong:
     reward tails     residuals of which one has much of the sum of squares
     few tries        a policy whose discounted future lies behind pairs tried fewer than five times
 
-The first five are tests of dependence (:mod:`bayesmdp.offline.dependence`) by permutation within pairs, or, for the
-drifts of logs with episodes, of whole episodes between the halves, so that steps of one episode may be alike. P-values
-are corrected for the number of tests by Holm, so that a log in which nothing is wrong alarms with probability `level`.
+The first five are tests of dependence (:mod:`bayesmdp.offline.dependence`): next states are permuted within pairs, and,
+for the drifts, episodes change halves as wholes, or, in a log without, blocks of steps
+(:mod:`bayesmdp.offline.steps`), which are taken for independent. P-values are corrected for the number of tests by
+Holm, so that a log in which nothing is wrong alarms with probability `level`.
 *Few tries* is no test: it alarms when the share is more than a tenth.
 
 What cannot be seen: a cause that is new at each step leaves no trace in states, actions and next states (Pearl, 2009);
@@ -24,6 +25,7 @@ a drift there and back within each half; and whatever is so rare that the log sh
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -94,7 +96,7 @@ def check_log(
     level : float in (0, 1)
         Probability of any alarm, *few tries* left aside, for a log in which nothing is wrong.
     permutations : int
-        For each test: a p-value is at least 1 / (permutations + 1).
+        For each test; at least 6 / `level` - 1, for a p-value is at least 1 / (permutations + 1).
     seed : int
 
     Returns
@@ -103,7 +105,8 @@ def check_log(
         ``found``, in words; ``statistic``: the log Bayes factor of *order*, *hidden cause*, *dynamics drift* and
         *behaviour drift* (positive against the log), the share of *reward tails* and *few tries*; ``p_value`` and
         ``p_adjusted``, by Holm; ``alarm``; ``meaning`` and ``remedy``. What could not be asked has NaN, and `found`
-        says why. Attrs: ``level``, ``permutations``, ``permuted`` ("episodes" or "steps", for the drifts) and ``seed``.
+        says why. Attrs: ``level``, ``permutations``, ``pieces``, what changes halves for
+        the drifts, and ``seed``.
 
     Raises
     ------
@@ -121,14 +124,13 @@ def check_log(
     >>> str(checked["found"].sel(check="few tries").values)
     '0% of the discounted future lies at or behind pairs tried fewer than 5 times'
     """
-    permutations, seed = integer("permutations", permutations, 19), integer("seed", seed, 0)
     level = number("level", level, above=0, below=1)
-    if mdp is None and policy is None:
-        # Labels and terminal states are all that is read of it.
-        mdp = problem_of(log, None, 0.5 if discount is None else discount)
-    elif policy is not None:
-        mdp = problem_of(log, mdp, discount)
-    assert mdp is not None
+    # With fewer no p-value could be small enough once Holm has multiplied it by the number of tests.
+    fewest = math.ceil((len(CHECKS) - 1) / level) - 1
+    permutations, seed = integer("permutations", permutations, fewest), integer("seed", seed, 0)
+    if mdp is None or policy is not None or discount is not None:
+        # Without a policy, labels and terminal states are all that is read: any discount will do.
+        mdp = problem_of(log, mdp, 0.5 if (mdp, policy, discount) == (None, None, None) else discount)
     steps = steps_of(log, mdp)
     rng = np.random.default_rng([seed, 31])
     answers = {
@@ -153,11 +155,10 @@ def check_log(
         "meaning": np.array([text.meaning for text in texts], object),
         "remedy": np.array([text.remedy for text in texts], object),
     }
-    permuted = "steps" if steps.why_not else "episodes"
     return xr.Dataset(
         {name: ("check", values) for name, values in columns.items()},
         coords={"check": list(CHECKS)},
-        attrs={"level": level, "permutations": permutations, "permuted": permuted, "seed": seed},
+        attrs={"level": level, "permutations": permutations, "pieces": steps.pieces, "seed": seed},
     )
 
 
@@ -177,51 +178,43 @@ def _of_order(steps: Steps, rng: np.random.Generator, permutations: int) -> dict
     orders = list(moved.within(rng, permutations))
     ratios = {name: moved.ratios(context[moved.rows], orders) for name, context in before.items()}
     factors = {name: moved.log_bayes_factor(context[moved.rows]) for name, context in before.items()}
-    p = p_value(np.array([ratios["state"], ratios["action"]]).T)
+    p = p_value(np.stack([ratios["state"], ratios["action"]], -1))
     factor = max(factors.values())
     worse = max(factors, key=lambda name: factors[name])
     found = f"log Bayes factor {factor:+.1f} of dependence on the {worse} before, p {p:.2g}"
     # A hidden cause must move both.
     acted = Grouped(state, action)
     by_action = acted.ratios(before["action"][acted.rows], acted.within(rng, permutations))
-    both = max(p_value(np.array([ratios["action"]]).T), p_value(np.array([by_action]).T))
+    both = max(p_value(ratios["action"][:, None]), p_value(by_action[:, None]))
     weaker = min(factors["action"], acted.log_bayes_factor(before["action"][acted.rows]))
-    told = f"log Bayes factor {weaker:+.1f} of next states, and of actions, that depend on the action before, p {both:.2g}"
+    told = (
+        f"log Bayes factor {weaker:+.1f} of next states, and of actions, that depend on the action before, p {both:.2g}"
+    )
     return {"order": _Answer(found, p, factor), "hidden cause": _Answer(told, both, weaker)}
 
 
 def _of_drift(steps: Steps, rng: np.random.Generator, permutations: int) -> dict[str, _Answer]:
     """Ask whether next states, rewards and actions depend on the half of the log."""
     names = ("dynamics drift", "reward drift", "behaviour drift")
-    if steps.pieces == "steps":
-        return dict.fromkeys(names, _Answer(f"not asked: {steps.why_not}"))
-    by_episode = not steps.why_not
-    size = len(steps.first) if by_episode else len(steps.state)
-    later = np.arange(size) >= size / 2
-    # Episodes change halves as wholes; without episodes, steps change places within their group.
-    moved = [rng.permutation(later)[steps.piece] for _ in range(permutations)] if by_episode else []
-    halves = [(later[steps.piece] if by_episode else later), *moved]
+    size = len(steps.first)
+    if steps.pieces == "steps" or size < 2:
+        why = steps.why_not if steps.pieces == "steps" else "the log is too short"
+        return dict.fromkeys(names, _Answer(f"not asked: {why}"))
+    half = np.arange(size) >= size / 2
+    later = np.concatenate([half[None], rng.permuted(np.tile(half, (permutations, 1)), axis=1)])
     pair = _pair(steps)
     found = {}
-    for name, group, outcome in (
-        ("dynamics drift", pair, steps.next_state),
-        ("behaviour drift", steps.state, steps.action),
+    for name, grouped in (
+        ("dynamics drift", Grouped(pair, steps.next_state)),
+        ("behaviour drift", Grouped(steps.state, steps.action)),
     ):
-        grouped = Grouped(group, outcome)
-        contexts = [half[grouped.rows].astype(np.int64) for half in halves]
-        ratios = (
-            [grouped.ratio(context) for context in contexts]
-            if by_episode
-            else grouped.ratios(contexts[0], grouped.within(rng, permutations))
-        )
-        p, factor = p_value(np.array([ratios]).T), grouped.log_bayes_factor(contexts[0])
+        p = p_value(grouped.ratios_of_halves(later, steps.piece)[:, None])
+        factor = grouped.log_bayes_factor(half[steps.piece[grouped.rows]].astype(np.int64))
         found[name] = _Answer(f"log Bayes factor {factor:+.1f} of two halves that differ, p {p:.2g}", p, factor)
     residuals = Residuals(pair * len(steps.state) + steps.next_state, pair, steps.reward)
     if not residuals.scatter:
         return {**found, "reward drift": _Answer("no transition that was seen again paid anything else")}
-    own = halves[0][residuals.rows]
-    contexts = [half[residuals.rows] for half in moved] or [own[order] for order in residuals.within(rng, permutations)]
-    p = p_value(np.array([residuals.drift(context) for context in (own, *contexts)]))
+    p = p_value(residuals.drift(later, steps.piece))
     return {**found, "reward drift": _Answer(f"rewards of a transition differ between the halves, p {p:.2g}", p)}
 
 

@@ -73,7 +73,7 @@ class Steps(NamedTuple):
 
 
 def problem_of(log: xr.Dataset, mdp: MDP | None, discount: float | None) -> MDP:
-    """Return the problem that a log is judged in: the one given, or that of the log, in which every action may be taken.
+    """Return the problem that a log is judged in: the one given, or that of the log, where every action may be taken.
 
     Parameters
     ----------

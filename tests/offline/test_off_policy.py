@@ -105,8 +105,13 @@ def test_where_every_episode_has_its_share_all_are_exact():
     # Kish's size, from the definition.
     share = BEHAVIOUR / BEHAVIOUR
     squares = sum(
-        0.5 * CHAIN[first, one, then] * share[first, one] * POLICY[first, one] ** 2 / BEHAVIOUR[first, one]
-        * POLICY[then, two] ** 2 / BEHAVIOUR[then, two]
+        0.5
+        * CHAIN[first, one, then]
+        * share[first, one]
+        * POLICY[first, one] ** 2
+        / BEHAVIOUR[first, one]
+        * POLICY[then, two] ** 2
+        / BEHAVIOUR[then, two]
         for first, one, then, two in itertools.product(range(2), repeat=4)
     )
     np.testing.assert_allclose(told["effective"][:3], 256 / squares, rtol=1e-12)
@@ -165,7 +170,10 @@ def test_what_cannot_be_told_is_said():
     few = off_policy(random_log(rng, episodes=30)[0], only, mdp=mdp, bootstrap=20)
     assert "effective episodes of 30" in str(few["why"].values[0]) and few["effective"][0] < 20
     elsewhere = off_policy(log, "uniform", mdp=mdp.replace(initial=2), bootstrap=20)
-    assert elsewhere["why"].values.tolist()[:3] == ["100% of the starts are in states where no episode of the log starts"] * 3
+    assert (
+        elsewhere["why"].values.tolist()[:3]
+        == ["100% of the starts are in states where no episode of the log starts"] * 3
+    )
     assert elsewhere["why"].values[3] == ""
 
 
@@ -209,8 +217,9 @@ def test_intervals_hold_the_truth():
         then = (rng.random(100) < CHAIN[first, one, 1]).astype(int)
         two = (rng.random(100) < BEHAVIOUR[then, 1]).astype(int)
         noise = rng.normal(size=(2, 100))
-        steps = np.stack([first, one, PAID[first, one] + noise[0], 2 + then, 0 * size]), np.stack(
-            [2 + then, two, 2 * PAID[then, two] + noise[1], 0 * size + 4, 0 * size + 1]
+        steps = (
+            np.stack([first, one, PAID[first, one] + noise[0], 2 + then, 0 * size]),
+            np.stack([2 + then, two, 2 * PAID[then, two] + noise[1], 0 * size + 4, 0 * size + 1]),
         )
         columns = np.stack(steps, -1).reshape(5, -1)
         state, action, after, ended = columns[[0, 1, 3, 4]].astype(int)
@@ -239,7 +248,12 @@ LOG, PROBLEM = random_log(np.random.default_rng(0))
         (np.zeros((4, 2)), {"mdp": PROBLEM}, ValueError, "policy"),
         (bm.plan, {"mdp": PROBLEM}, TypeError, "policy is a function"),
         (np.full((5, 4, 2), 0.5), {"mdp": PROBLEM}, ValueError, "policy"),
-        ("uniform", {"mdp": PROBLEM, "behaviour": [0] * 4}, ValueError, "behaviour never takes 1 in state 1, and the log"),
+        (
+            "uniform",
+            {"mdp": PROBLEM, "behaviour": [0] * 4},
+            ValueError,
+            "behaviour never takes 1 in state 1, and the log",
+        ),
         ("uniform", {"mdp": PROBLEM, "bootstrap": 5}, ValueError, "bootstrap must be an integer of at least 20; got 5"),
         ("uniform", {"mdp": PROBLEM, "confidence": 1.0}, ValueError, "confidence"),
         ("uniform", {"mdp": PROBLEM, "seed": -1}, ValueError, "seed"),
