@@ -16,6 +16,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bayesmdp.cli.numbers import short
+from bayesmdp.cli.opinions import opinions_told
 from bayesmdp.foundation.visible_text import one_line, visible
 from bayesmdp.results.analysis import summary
 from bayesmdp.studies.study import part_name
@@ -160,6 +162,7 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
     yield "Least known on the policy's path"
     yield least_known_table(policy)
     yield name_table("\nWhere episodes start", _headline(attrs, report.checked))
+    yield name_table("\nWithout a prior", opinions_told(report.tree))
     if expert := _expert(attrs):
         yield name_table("\nFor experts", expert)
 
@@ -203,8 +206,8 @@ def policy_table(policy: xr.Dataset) -> Table:
             one_line(row["action"]),
             *[turns] * any(later),
             f"{row['visits']:,}",
-            _short(row["worth_quantile"]),
-            f"{_short(row['worth_lower'])} to {_short(row['worth_upper'])}",
+            short(row["worth_quantile"]),
+            f"{short(row['worth_lower'])} to {short(row['worth_upper'])}",
         )
     return table
 
@@ -256,7 +259,7 @@ def _headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
     steps = _steps(attrs["horizon"]) if "horizon" in attrs else ""
     counted = f"in {steps}" if steps else f"in rewards discounted by {attrs['discount']:g}"
     told = {
-        "quote": f"this policy earns {_short(attrs['initial_bound'])} or more, {counted}, with probability {certain}"
+        "quote": f"this policy earns {short(attrs['initial_bound'])} or more, {counted}, with probability {certain}"
     }
     told["check"] = checked
     if "unchecked" in attrs:
@@ -270,7 +273,7 @@ def _headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
     told["never seen"] = (
         f"{100 * attrs['initial_unseen']:.2g}% of the {future} lies behind a step that the log never saw"
     )
-    lower, upper = (_short(attrs[f"initial_worth_{name}"]) for name in ("lower", "upper"))
+    lower, upper = (short(attrs[f"initial_worth_{name}"]) for name in ("lower", "upper"))
     told["posterior"] = f"{lower} to {upper} in the middle 90%, unchecked"
     return told
 
@@ -279,11 +282,11 @@ def _expert(attrs: Mapping[Any, Any]) -> dict[str, str]:
     """Other numbers of the same policy, which are not what it is worth."""
     told = {}
     if "initial_promise" in attrs:
-        told["criterion"] = f"{_short(attrs['initial_promise'])} at the start by {attrs['risk']}: it chose the policy"
+        told["criterion"] = f"{short(attrs['initial_promise'])} at the start by {attrs['risk']}: it chose the policy"
     if "initial_lighter" in attrs:
-        lighter, heavier = _short(attrs["initial_lighter"]), _short(attrs["initial_heavier"])
+        lighter, heavier = short(attrs["initial_lighter"]), short(attrs["initial_heavier"])
         told["prior"] = (
-            f"before the check {_short(attrs['initial_worth_quantile'])}; {lighter} if the prior of transitions "
+            f"before the check {short(attrs['initial_worth_quantile'])}; {lighter} if the prior of transitions "
             f"weighed a third as much, {heavier} if three times as much"
         )
     guarantee = attrs.get("guarantee_level")
@@ -297,11 +300,6 @@ def _expert(attrs: Mapping[Any, Any]) -> dict[str, str]:
     if attrs.get("elsewhere") == "mean":
         told["elsewhere"] = "next states never seen count at their average, as if that were sure"
     return told
-
-
-def _short(number: float) -> str:
-    number += 0.0  # no minus before nothing
-    return f"{number:,.0f}" if 1e4 <= abs(number) < 1e15 else f"{number:#.4g}"
 
 
 def setting_table(table: pd.DataFrame, quantity: str, shown: int, confidence: float) -> Table:

@@ -16,7 +16,7 @@ leaves traces where it is wrong:
 The first five are tests of dependence (:mod:`bayesmdp.offline.dependence`): next states are permuted within pairs, and,
 for the drifts, episodes change halves as wholes, or, in a log without, blocks of steps
 (:mod:`bayesmdp.offline.steps`), which are taken for independent. P-values are corrected for the number of tests by
-Holm, so that a log in which nothing is wrong alarms with probability `level`.
+Holm, so that a log in which nothing is wrong alarms with probability `level` at the most.
 *Few tries* is no test: it alarms when the share is more than a tenth.
 
 What cannot be seen: a cause that is new at each step leaves no trace in states, actions and next states (Pearl, 2009);
@@ -94,7 +94,7 @@ def check_log(
     discount : float in (0, 1), optional
         In the place of an MDP, where there is a policy.
     level : float in (0, 1)
-        Probability of any alarm, *few tries* left aside, for a log in which nothing is wrong.
+        Probability of any alarm, *few tries* left aside, for a log in which nothing is wrong, at the most.
     permutations : int
         For each test; at least 6 / `level` - 1, for a p-value is at least 1 / (permutations + 1).
     seed : int
@@ -147,13 +147,13 @@ def check_log(
     alarm[CHECKS.index("few tries")] = answers["few tries"].statistic > SHARE
     texts = [ALARMS[name] if rings else QUIET for name, rings in zip(CHECKS, alarm, strict=True)]
     columns = {
-        "found": np.array([answer.found for answer in ordered], object),
+        "found": [answer.found for answer in ordered],
         "statistic": np.array([answer.statistic for answer in ordered]),
         "p_value": p,
         "p_adjusted": p_adjusted,
         "alarm": alarm,
-        "meaning": np.array([text.meaning for text in texts], object),
-        "remedy": np.array([text.remedy for text in texts], object),
+        "meaning": [text.meaning for text in texts],
+        "remedy": [text.remedy for text in texts],
     }
     return xr.Dataset(
         {name: ("check", values) for name, values in columns.items()},

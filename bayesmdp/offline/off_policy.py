@@ -143,7 +143,7 @@ def off_policy(
     columns = {"value": found[0], "lower": lower, "upper": upper, "sd": found[1:].std(0), "effective": effective}
     return xr.Dataset(
         {name: ("estimator", values) for name, values in columns.items()}
-        | {"tells": ("estimator", why == ""), "why": ("estimator", why.astype(object))},
+        | {"tells": ("estimator", why == ""), "why": ("estimator", why)},
         coords={"estimator": list(ESTIMATORS)},
         attrs={
             "pieces": steps.pieces,

@@ -28,8 +28,9 @@ from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.at_start import Asked, said_at_start
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.policy_table import policy_table
+from bayesmdp.offline.second_opinion import second_opinion
 from bayesmdp.planning import plan
-from bayesmdp.planning.posterior_value import value_draws
+from bayesmdp.planning.posterior_value import at_start, value_draws
 from bayesmdp.planning.risk import Risk, offered
 from bayesmdp.planning.risk_names import risk_from_text
 from bayesmdp.posterior import NotConjugate, draw, infer
@@ -70,7 +71,8 @@ class Report(NamedTuple):
         quantile if the prior of transitions weighed a third, or three times, as much. None of these where gaps of the
         log leave open where episodes start.
     tree : DataTree
-        Groups ``plan``, ``policy``, ``problem`` and those of the posterior; what was asked for as attrs.
+        Groups ``plan``, ``policy``, ``problem`` and those of the posterior, ``log_checks`` and ``second_opinion`` where
+        there are any (:mod:`bayesmdp.offline.second_opinion`); what was asked for as attrs.
     """
 
     log: dict[str, int]
@@ -193,6 +195,9 @@ def plan_log(
             exact=exact,
             say=say,
         )
+    say("the log without a prior")
+    worth = at_start(values, mdp) if starts_known else None
+    opinions = second_opinion(log, mdp, planned["policy"], worth, seed)
     counts = _counts(log, mdp, rows)
     attrs = {
         "made_by": "bayesmdp plan",
@@ -217,7 +222,7 @@ def plan_log(
         "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "numpyro")}),
     }
     groups = {name: node.to_dataset() for name, node in posterior.children.items() if name != "prior"}
-    tree = xr.DataTree.from_dict({"plan": planned, "policy": policy, "problem": _problem(mdp), **groups})
+    tree = xr.DataTree.from_dict({"plan": planned, "policy": policy, "problem": _problem(mdp), **opinions, **groups})
     tree.attrs = attrs
     return Report(counts, policy, tree)
 

@@ -50,7 +50,9 @@ class Residuals:
         _, self._pair = np.unique(pair[self.rows], return_inverse=True)
         self._number = np.bincount(self._group)
         transitions = np.unique(self._group, return_index=True)[1]
-        self._degrees = np.bincount(self._pair) - np.bincount(self._pair[transitions], minlength=self._pair.max(initial=-1) + 1)
+        self._degrees = np.bincount(self._pair) - np.bincount(
+            self._pair[transitions], minlength=self._pair.max(initial=-1) + 1
+        )
         self._residual = self._demeaned(reward[self.rows])
         largest = float(np.abs(reward).max())
         self.scatter = bool((np.abs(self._residual) > ROUNDING * largest).any())

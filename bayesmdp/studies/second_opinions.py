@@ -183,7 +183,7 @@ def check(kind: Kind, seed: int) -> dict[str, bool]:
     from bayesmdp import check_log
 
     log, _, _ = log_and_problem(np.random.default_rng([seed, 43]), kind)
-    checked = check_log(log, seed=seed, permutations=199)
+    checked = check_log(log, seed=seed, permutations=239)
     return dict(zip(checked["check"].values.tolist(), checked["alarm"].values.tolist(), strict=True))
 
 

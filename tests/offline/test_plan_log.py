@@ -51,6 +51,15 @@ def test_the_number_to_quote_is_the_checked_bound(in_order):
     assert float(start["worth_quantile"]) == attrs["initial_worth_quantile"]
 
 
+def test_the_log_is_asked_without_the_prior_too(in_order):
+    """The corridor has one way to go, worth 1 every third step at half the discount a step."""
+    opinion = in_order.tree["second_opinion"].to_dataset()
+    assert float(opinion["value"].sel(estimator="fitted Q")) == pytest.approx(0.25 / (1 - 0.125), rel=1e-9)
+    text = " ".join(told(in_order).split())
+    assert "Without a prior value fitted Q 0.2857 (0.2857 to 0.2857)" in text
+    assert "the log has 6 episodes, and 10 are needed" in text
+
+
 def test_words_are_whole_at_80_columns(in_order):
     text = told(in_order)
     words = {word for line in told(in_order, width=500).splitlines() for word in line.split()}

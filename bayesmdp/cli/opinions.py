@@ -1,0 +1,67 @@
+"""What a plan says without a prior: estimates of the policy's worth by the log alone, and alarms about the log."""
+
+from __future__ import annotations
+
+import xarray as xr
+
+from bayesmdp.cli.numbers import short
+
+__all__ = ["opinions_told"]
+
+FITTED = "fitted Q"
+
+
+def opinions_told(tree: xr.DataTree) -> dict[str, str]:
+    """Tell estimates beside the posterior, and one line for a log that nothing speaks against, or one an alarm.
+
+    Parameters
+    ----------
+    tree : DataTree
+        Of a `Report`.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    if "log_checks" not in tree:
+        return {"not asked": "for the time that so long a log takes; bm.off_policy and bm.check_log ask it"}
+    told = {}
+    if "second_opinion" in tree:
+        told = _estimates(tree["second_opinion"].to_dataset())
+    elif "horizon" in tree.attrs:
+        told["value"] = "not told: the policy is by stage, and bm.off_policy reads one policy for all stages"
+    checked = tree["log_checks"].to_dataset()
+    if not checked["alarm"].any():
+        return told | {"the log": "nothing speaks against it: " + ", ".join(checked["check"].values.tolist())}
+    for name in checked["check"].values[checked["alarm"].values].tolist():
+        own = checked.sel(check=name)
+        found, meaning, remedy = (str(own[part].values) for part in ("found", "meaning", "remedy"))
+        told[f"alarm: {name}"] = f"{found}. That is, {meaning}. What to do: {remedy}"
+    return told
+
+
+def _estimates(opinion: xr.Dataset) -> dict[str, str]:
+    """The estimates that can tell, whether they disagree with the posterior, and why the others cannot tell."""
+    told, lines = opinion.isel(estimator=opinion["tells"].values), {}
+    estimates = [
+        f"{name} {short(value)} ({short(lower)} to {short(upper)})"
+        for name, value, lower, upper in zip(
+            *(told[column].values.tolist() for column in ("estimator", "value", "lower", "upper")), strict=True
+        )
+    ]
+    other = told["estimator"].values[told["disagrees"].values].tolist()
+    if estimates:
+        lines["value"] = ", ".join(estimates) + ("" if other else "; no more than chance from the posterior")
+    if other:
+        # Fitted Q takes the states for all that matters, as the posterior does.
+        cause = (
+            "the prior moved the numbers more than the log's scatter explains: ask how much it weighs"
+            if FITTED in other
+            else "the states may not tell all that matters, or the log had more than one behaviour"
+        )
+        lines["disagree"] = f"{', '.join(other)} with the posterior beyond chance; {cause}"
+    reasons: dict[str, list[str]] = {}
+    for name, why in zip(opinion["estimator"].values.tolist(), opinion["why"].values.tolist(), strict=True):
+        reasons.setdefault(why, []).append(name)
+    silent = [f"{', '.join(names)}: {why}" for why, names in reasons.items() if why]
+    return lines | ({"cannot tell": "; ".join(silent)} if silent else {})
