@@ -4,22 +4,21 @@ A plan from a log takes it that the next state depends on the state and the acti
 stay as they were, and that what moved the actions moved the next states by way of the states alone. Each of these
 leaves traces where it is wrong:
 
-    order            next states that depend on the state, or the action, before        (of which Markov order 1 is free)
-    hidden cause     next states, and actions in their state, that both depend on the action before: a cause that lasts
-                     moves both, and the earlier action tells of it. The p-value is the larger of the two
+    order            next states that depend on the state, or the action, before (of which Markov order 1 is free)
+    hidden cause     next states that earlier unusual actions tell of (:mod:`bayesmdp.offline.hidden_cause`)
     dynamics drift   next states that depend on the half of the log
     reward drift     rewards that do (:mod:`bayesmdp.offline.reward_checks`)
     behaviour drift  actions in their state that do
     reward tails     residuals of which one has much of the sum of squares
     few tries        a policy whose discounted future lies behind pairs tried fewer than five times
 
-The first five are tests of dependence (:mod:`bayesmdp.offline.dependence`): next states are permuted within pairs, and,
-for the drifts, episodes change halves as wholes, or, in a log without, blocks of steps
+Order and the drifts are tests of dependence (:mod:`bayesmdp.offline.dependence`): next states are permuted within
+pairs, and, for the drifts, episodes change halves as wholes, or, in a log without, blocks of steps
 (:mod:`bayesmdp.offline.steps`), which are taken for independent. P-values are corrected for the number of tests by
 Holm, so that a log in which nothing is wrong alarms with probability `level` at the most.
 *Few tries* is no test: it alarms when the share is more than a tenth.
 
-What cannot be seen: a cause that is new at each step leaves no trace in states, actions and next states (Pearl, 2009);
+What cannot be seen: a cause that is new at each step, which leaves no trace in states, actions and next states;
 a drift there and back within each half; and whatever is so rare that the log shows it a few times only.
 """
 
@@ -34,6 +33,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.offline.dependence import Grouped, p_value
+from bayesmdp.offline.hidden_cause import cause_statistics
 from bayesmdp.offline.likeliest_model import LikeliestModel
 from bayesmdp.offline.log_alarms import ALARMS, QUIET
 from bayesmdp.offline.reward_checks import Residuals
@@ -102,8 +102,8 @@ def check_log(
     Returns
     -------
     Dataset over ``check``
-        ``found``, in words; ``statistic``: the log Bayes factor of *order*, *hidden cause*, *dynamics drift* and
-        *behaviour drift* (positive against the log), the share of *reward tails* and *few tries*; ``p_value`` and
+        ``found``, in words; ``statistic``: the log Bayes factor of *order*, *dynamics drift* and *behaviour
+        drift* (positive against the log), the share of *reward tails* and *few tries*; ``p_value`` and
         ``p_adjusted``, by Holm; ``alarm``; ``meaning`` and ``remedy``. What could not be asked has NaN, and `found`
         says why. Attrs: ``level``, ``permutations``, ``pieces``, what changes halves for
         the drifts, and ``seed``.
@@ -134,7 +134,8 @@ def check_log(
     steps = steps_of(log, mdp)
     rng = np.random.default_rng([seed, 31])
     answers = {
-        **_of_order(steps, rng, permutations),
+        "order": _of_order(steps, rng, permutations),
+        "hidden cause": _of_hidden_cause(steps, rng, permutations),
         **_of_drift(steps, rng, permutations),
         "reward tails": _of_tails(steps, rng, permutations),
         "few tries": _of_few_tries(steps, mdp, policy),
@@ -166,31 +167,27 @@ def _pair(steps: Steps) -> NDArray[np.int64]:
     return np.asarray(steps.state * (steps.action.max() + 1) + steps.action)
 
 
-def _of_order(steps: Steps, rng: np.random.Generator, permutations: int) -> dict[str, _Answer]:
-    """Ask whether next states, and actions, depend on the step before."""
+def _of_order(steps: Steps, rng: np.random.Generator, permutations: int) -> _Answer:
+    """Ask whether next states depend on the step before."""
     after = np.flatnonzero(steps.follows)
     if not len(after):
-        answer = _Answer("not asked: no row goes on from the one before")
-        return {"order": answer, "hidden cause": answer}
-    pair, state, action = _pair(steps)[after], steps.state[after], steps.action[after]
-    before = {"state": steps.state[after - 1], "action": steps.action[after - 1]}
-    moved = Grouped(pair, steps.next_state[after])
+        return _Answer("not asked: no row goes on from the one before")
+    moved = Grouped(_pair(steps)[after], steps.next_state[after])
+    before = {"state": steps.state[after - 1][moved.rows], "action": steps.action[after - 1][moved.rows]}
     orders = list(moved.within(rng, permutations))
-    ratios = {name: moved.ratios(context[moved.rows], orders) for name, context in before.items()}
-    factors = {name: moved.log_bayes_factor(context[moved.rows]) for name, context in before.items()}
-    p = p_value(np.stack([ratios["state"], ratios["action"]], -1))
-    factor = max(factors.values())
+    p = p_value(np.stack([moved.ratios(context, orders) for context in before.values()], -1))
+    factors = {name: moved.log_bayes_factor(context) for name, context in before.items()}
     worse = max(factors, key=lambda name: factors[name])
-    found = f"log Bayes factor {factor:+.1f} of dependence on the {worse} before, p {p:.2g}"
-    # A hidden cause must move both.
-    acted = Grouped(state, action)
-    by_action = acted.ratios(before["action"][acted.rows], acted.within(rng, permutations))
-    both = max(p_value(ratios["action"][:, None]), p_value(by_action[:, None]))
-    weaker = min(factors["action"], acted.log_bayes_factor(before["action"][acted.rows]))
-    told = (
-        f"log Bayes factor {weaker:+.1f} of next states, and of actions, that depend on the action before, p {both:.2g}"
-    )
-    return {"order": _Answer(found, p, factor), "hidden cause": _Answer(told, both, weaker)}
+    found = f"log Bayes factor {factors[worse]:+.1f} of dependence on the {worse} before, p {p:.2g}"
+    return _Answer(found, p, factors[worse])
+
+
+def _of_hidden_cause(steps: Steps, rng: np.random.Generator, permutations: int) -> _Answer:
+    """Ask whether earlier actions tell of next states."""
+    if not steps.follows.any():
+        return _Answer("not asked: no row goes on from the one before")
+    p = p_value(cause_statistics(steps, rng, permutations)[:, None])
+    return _Answer(f"unusual actions go before unusual next states, p {p:.2g}", p)
 
 
 def _of_drift(steps: Steps, rng: np.random.Generator, permutations: int) -> dict[str, _Answer]:

@@ -6,7 +6,7 @@ The statistic of the test is the likelihood ratio of "by group and context" agai
 
     sum over g, c, o of  n_gco log n_gco  -  sum over g, c of  n_gc log n_gc  +  what no permutation changes,
 
-its p-value the share of permutations that have as large a one. Either outcomes are permuted within their groups: given
+its p-value the share of permutations with as large a one. Either outcomes are permuted within their groups: given
 these, one step of a Markov chain may stand for another, which for contexts that hang on earlier outcomes is exact only
 in long logs (the ratio is then a sum of martingale differences). Or pieces of a log, such as episodes, change halves as
 wholes, so that what lies in one piece may be alike.
@@ -14,7 +14,7 @@ wholes, so that what lies in one piece may be alike.
 The Bayes factor compares the same two hypotheses with Dirichlet rows, uniform over the outcomes that a group showed and
 of the same weight w in observations:
 
-    log p(outcomes | rows, w) = sum over rows of  log G(w) / G(w + n_row)  +  sum over o of  log G(w / K + n) / G(w / K),
+    log p(outcomes | rows, w) = sum over rows of  log G(w) / G(w + n_row)  +  sum over o of log G(w / K + n) / G(w / K),
 
 averaged over the weights that :mod:`bayesmdp.posterior.dirichlet_evidence` chooses from.
 """
@@ -67,7 +67,7 @@ class Grouped:
         return (np.argsort(self._group + rng.random(len(self._group))) for _ in range(times))
 
     def ratios(self, context: NDArray[np.int64], permutations: Iterable[NDArray[np.int64]]) -> NDArray[np.float64]:
-        """Likelihood ratios [1 + permutation]: of the outcomes as they are, and as they stand after each permutation."""
+        """Likelihood ratios [1 + permutation]: of the outcomes as they are, and after each permutation."""
         row, number_of_rows, _ = self._row_of(context)
         first, lookup = row * self._width, _n_log_n(len(context))
         orders = (self._outcome, *(self._outcome[order] for order in permutations))

@@ -49,13 +49,13 @@ ALARMS: Mapping[str, Alarm] = {
         "log.isel(step=slice(log.sizes['step'] // 2, None))",
     ),
     "behaviour drift": Alarm(
-        "those who made the log changed their ways; the plan does not mind, but importance sampling takes one behaviour "
-        "for all of it",
+        "those who made the log changed their ways; the plan does not mind, but importance sampling takes one "
+        "behaviour for all of it",
         "judge the policy on each half by itself; read only fitted Q of off_policy for the whole",
     ),
     "reward tails": Alarm(
-        "single rewards outweigh the others, with tails heavier than exponential; means, and intervals of them, hang on "
-        "a few steps",
+        "single rewards outweigh the others, with tails heavier than exponential; means, and intervals of them, "
+        "hang on a few steps",
         "look at the largest rewards; if they are right, cap them or model them with tails (such as Student's t) by "
         "rewards=FILE.py:NAME",
     ),

@@ -8,15 +8,15 @@ and n episodes of length T, the estimators are
 
     per decision          1/n sum over episodes of  sum over t of gamma^t rho[t] r_t             (Precup et al., 2000)
     weighted              sum over t of gamma^t  (sum over episodes of rho[t] r_t) / (sum over episodes of rho[t])
-    doubly robust         1/n sum over episodes of  V(s_0) + sum over t of gamma^t rho[t] (r_t + gamma V(s_t+1) - Q(s_t, a_t))
-                                                                        (Jiang and Li, 2016; Thomas and Brunskill, 2016)
+    doubly robust         1/n sum over episodes of  V(s_0) + sum over t of gamma^t rho[t] d_t       (Jiang and Li, 2016)
     fitted Q              1/n sum over episodes of  V(s_0)               (:mod:`bayesmdp.offline.likeliest_model`)
 
-An episode that has ended counts in the weighted one with the ratio it ended with, and brings nothing. The ratios do not
-lean on the states telling all that matters, fitted Q does, and doubly robust is right if either is. The first two have
-no model of what follows, but for episodes that were cut off: gamma V of the state they were cut off in is added to
-their last reward. Where the start is not that of the log's episodes, ratios begin with the probability of their first
-state divided by its share. All four read the log that a policy may have been chosen by, and then flatter it.
+with d_t = r_t + gamma V(s_t+1) - Q(s_t, a_t). An episode that has ended counts in the weighted one with the ratio it
+ended with, and brings nothing. The ratios do not lean on the states telling all that matters, fitted Q does, and doubly
+robust is right if either is. The first two have no model of what follows, but for episodes that were cut off: gamma V
+of the state they were cut off in is added to their last reward. Where the start is not that of the log's episodes,
+ratios begin with the probability of their first state divided by its share. All four read the log that a policy may
+have been chosen by, and then flatter it.
 
 Everything is done again under other weights of the episodes, Exp(1) each (the Bayesian bootstrap of Rubin, 1981), the
 estimate of the behaviour included, which makes ratios vary less than the true behaviour would (Hanna, Niekum and Stone,
@@ -181,7 +181,7 @@ class _Ratios(NamedTuple):
         return max(0.0, 1 - float(self.mdp.initial[np.unique(state)].sum()))
 
     def __call__(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-        """rho [sample, step] when episodes weigh so [sample, episode], for an estimated behaviour estimated anew."""
+        """Ratios [sample, step] when episodes weigh so [sample, episode], for an estimated behaviour estimated anew."""
         steps, model = self.steps, self.model
         if isinstance(self.by, Behaviour):
             tried = (np.ones(len(steps.state)), (steps.piece, model.pair))

@@ -10,10 +10,12 @@ import bayesmdp as bm
 from bayesmdp.logs.log import make_log
 from bayesmdp.offline.check_log import CHECKS, check_log
 from bayesmdp.offline.dependence import Grouped, p_value
+from bayesmdp.offline.hidden_cause import FEATURES, cause_statistics
 from bayesmdp.offline.reward_checks import Residuals
+from bayesmdp.offline.steps import steps_of
 from bayesmdp.posterior.dirichlet_evidence import WEIGHTS
 from bayesmdp.studies.second_opinions import FAULTS, Kind, log_and_problem
-from tests.statistical import assert_p_value
+from tests.statistical import assert_means, assert_p_value
 
 RNG = np.random.default_rng(0)
 GROUP, CONTEXT, OUTCOME = RNG.integers(3, size=60), RNG.integers(4, size=60), RNG.integers(5, size=60)
@@ -108,8 +110,9 @@ def test_statistics_of_rewards_are_those_of_the_definition():
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found_and_told(fault):
-    seed = {"hidden cause": 1, "reward drift": 1}.get(fault, 0)
-    log, _, _ = log_and_problem(np.random.default_rng([seed, 43]), Kind("end", 300, fault=fault))
+    log, _, _ = log_and_problem(
+        np.random.default_rng([4, 43]), Kind("end", 600 if fault == "hidden cause" else 300, fault=fault)
+    )
     told = check_log(log, permutations=239)
     own = told.sel(check=fault)
     assert bool(own["alarm"]) and float(own["p_adjusted"]) <= 0.05
@@ -132,6 +135,29 @@ def test_a_clean_log_alarms_as_often_as_is_said():
         for seed in range(50)
     )
     assert_p_value(stats.binomtest(alarms, 150, 0.05, alternative="greater").pvalue)
+
+
+def test_a_hidden_cause_is_asked_by_earlier_actions():
+    """The sum over pieces and steps of the definition, with every entry of x and y; and under other signs."""
+    rng = np.random.default_rng(5)
+    visited, action = rng.integers(2, size=(12, 5)), rng.integers(2, size=48)
+    state, after = visited[:, :-1].ravel(), visited[:, 1:].ravel()
+    last = np.arange(48) % 4 == 3
+    log = make_log(bm.MDP(reward=np.zeros((2, 2)), discount=0.9), state, action, 0.0 * state, after, None, last)
+    steps = steps_of(log, bm.MDP(reward=np.zeros((2, 2)), discount=0.9))
+    pair = 2 * state + action
+    x, y = np.eye(4)[pair], np.eye(8)[2 * pair + after]
+    x -= np.array([x[state == own].mean(0) for own in range(2)])[state]
+    y -= np.array([y[pair == own].mean(0) for own in range(4)])[pair]
+    products = np.zeros((12, 4, 8))
+    for row in range(48):
+        first = row - row % 4
+        if row > first:
+            products[row // 4] += np.outer(x[first:row].sum(0), y[row]) / np.sqrt(row - first)
+    # Features are random: their inner products are those of x and y on average.
+    many = np.array([cause_statistics(steps, np.random.default_rng(seed), 60) for seed in range(80)]) / FEATURES**2
+    assert_means(many[:, 0], (products.sum(0) ** 2).sum(), "the log's")
+    assert_means(many[:, 1:].mean(-1), (products**2).sum(), "under random signs")
 
 
 def chain_log():
