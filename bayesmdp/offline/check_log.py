@@ -122,7 +122,7 @@ def check_log(
     >>> bool(checked["alarm"].any())
     False
     >>> str(checked["found"].sel(check="few tries").values)
-    '0% of the discounted future lies at or behind pairs tried fewer than 5 times'
+    '1.2% of the discounted future lies at or behind pairs tried fewer than 5 times'
     """
     level = number("level", level, above=0, below=1)
     # With fewer no p-value could be small enough once Holm has multiplied it by the number of tests.

@@ -102,8 +102,8 @@ class Grouped:
 
     def _log_evidence(self, context: NDArray[np.int64]) -> float:
         row, number_of_rows, group = self._row_of(context)
-        cells = np.bincount(row * self._width + self._outcome, minlength=number_of_rows * self._width)
-        cells = cells.reshape(number_of_rows, self._width)
+        counts = np.bincount(row * self._width + self._outcome, minlength=number_of_rows * self._width)
+        cells: NDArray[np.int64] = counts.reshape(number_of_rows, self._width)
         weight = np.array(WEIGHTS)[:, None]
         of_row = gammaln(weight) - gammaln(weight + cells.sum(-1))
         seen, outcome = np.nonzero(cells)
@@ -137,7 +137,8 @@ def sums_of_halves(
     """
     values = np.ones(len(kind)) if values is None else values
     by_piece = sparse.csr_array((values, (piece, kind)), shape=(later.shape[1], kinds))
-    whole, at_once = np.asarray(by_piece.sum(0)), max(1, AT_ONCE // max(kinds, 1))
+    whole: NDArray[np.float64] = np.asarray(by_piece.sum(0))
+    at_once = max(1, AT_ONCE // max(kinds, 1))
     for begin in range(0, len(later), at_once):
         own = np.asarray(later[begin : begin + at_once].astype(float) @ by_piece)
         yield np.stack([own, whole - own])

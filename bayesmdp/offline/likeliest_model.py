@@ -71,7 +71,7 @@ class LikeliestModel:
         times = np.bincount(self._triple)
         self._share = times / self.tries[self._triple_pair]
         smallest = float(steps.reward.min())
-        lasting = 1 / (1 - self.discount) if self.discount < 1 else float(np.max(mdp.stage)) + 1
+        lasting = 1 / (1 - self.discount) if self.discount < 1 else float(mdp.horizon or 0)
         self.least = (min(smallest, 0.0) if mdp.terminal.any() else smallest) * lasting
 
     @cached_property

@@ -232,7 +232,7 @@ def _estimates(weight: NDArray[np.float64], ratios: _Ratios) -> NDArray[np.float
         return found
     rho = ratios(weight)
     counted, number_of = weight[:, steps.piece] * rho, weight.shape[1]
-    discounted = model.discount**steps.time
+    discounted: NDArray[np.float64] = np.asarray(model.discount**steps.time, float)
     after = model.discount * value[:, steps.next_state]
     paid = steps.reward + np.where(steps.cut, after, 0)
     begun = weight * ratios.start * value[:, steps.state[steps.first]]

@@ -124,9 +124,10 @@ def log_and_problem(rng: Generator, kind: Kind) -> tuple[xr.Dataset, MDP, NDArra
         context = {"order": before < 2, "hidden": hidden}.get(word, later).astype(np.int64)
         action = _one_each(rng, behaviour[context * by_context["actions"], state])
         after = np.where(terminal[state], state, _one_each(rng, kernel[context * by_context["rows"], state, action]))
-        scatter = {"normal": rng.standard_normal, "laplace": rng.laplace}[kind.noise](size=together)
         if kind.fault == "reward tails":
             scatter = rng.standard_t(2, size=together)
+        else:
+            scatter = rng.standard_normal(together) if kind.noise == "normal" else rng.laplace(size=together)
         reward = mean[state, action] + 0.3 * context * by_context["rewards"] + NOISE * scatter
         columns.append([state, action, reward, after, terminal[state]])
         before, state = state, after
@@ -226,7 +227,7 @@ def alarms(rows: pd.DataFrame) -> dict[str, float]:
     any_of_them = rows.any(axis=1)
     ends = binomtest(int(any_of_them.sum()), len(rows)).proportion_ci(method="wilson")
     share = {"any": float(any_of_them.mean()), "any_lower": float(ends.low), "any_upper": float(ends.high)}
-    return {"logs": len(rows), **share, **rows.drop(columns="few tries").mean().to_dict()}
+    return {"logs": len(rows), **share, **{str(name): float(rows[name].mean()) for name in rows if name != "few tries"}}
 
 
 def main(folder: str = "results", tables: str = "results", *, logs: tuple[int, int] = (CLEAN, FAULTY)) -> None:
