@@ -30,6 +30,9 @@ __all__ = ["cause_statistics"]
 FEATURES = 24
 """Random signs that stand for a pair, and for a transition."""
 
+MOST = 5_000
+"""Signs for the pieces of a log."""
+
 
 def cause_statistics(steps: Steps, rng: np.random.Generator, times: int) -> NDArray[np.float64]:
     """The statistic [1 + times] of the module: of the log, then under random signs of its pieces.
@@ -48,8 +51,10 @@ def cause_statistics(steps: Steps, rng: np.random.Generator, times: int) -> NDAr
     before = np.cumsum(unusual, 0) - unusual
     before -= before[steps.first][steps.piece]
     before /= np.sqrt(np.maximum(steps.time, 1))[:, None]
-    size = len(steps.piece)
-    by_piece = sparse.csr_array((np.ones(size), (steps.piece, np.arange(size))))
+    # Where there are very many pieces, neighbours share a sign.
+    size, pieces = len(steps.piece), len(steps.first)
+    signed = steps.piece * min(pieces, MOST) // pieces
+    by_piece = sparse.csr_array((np.ones(size), (signed, np.arange(size))))
     products = np.stack([by_piece @ (before[:, [feature]] * led) for feature in range(FEATURES)], 1)
     signs = rng.choice([-1.0, 1.0], size=(times + 1, len(products)))
     signs[0] = 1
