@@ -31,6 +31,10 @@ from bayesmdp.problems.mdp import MDP
 __all__ = ["LikeliestModel"]
 
 
+LARGE = 1e200
+"""Mean squares of ratios beyond are as good as infinite."""
+
+
 class LikeliestModel:
     """The frequencies of a log, and the values of a policy under them.
 
@@ -120,6 +124,30 @@ class LikeliestModel:
         """
         solver = self._solver if through is None else splu(self._system(through))
         return np.asarray(solver.solve(start, trans="T")) * self.live
+
+    def mean_square_ratio(self, behaviour: NDArray[np.float64], start: NDArray[np.float64], decisions: int) -> float:
+        """Mean square of an episode's ratio of probabilities under the policy and under a behaviour, in the model.
+
+        The sum over a of policy^2 / behaviour takes the place of the sum over a of policy in the kernel of the model.
+
+        Parameters
+        ----------
+        behaviour : array [pair]
+        start : array [state]
+            Mean square of the ratio with which episodes begin, times the share of those that begin there.
+        decisions : int
+            After which the ratio is looked at; that of an episode that ended is the one it ended with.
+        """
+        squares = self.chosen**2 / behaviour
+        values = squares[self._triple_pair] * self._share
+        shape = self.size, self.size
+        step = sparse.csr_array((values, (self._triple_next, self.pair_state[self._triple_pair])), shape=shape)
+        ended, mass = 0.0, start
+        for _ in range(decisions):
+            mass = np.minimum(step @ mass, LARGE)
+            ended += float(mass[~self.live].sum())
+            mass = mass * self.live
+        return ended + float(mass.sum())
 
     def _means(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mean [pair] of values [step]."""

@@ -22,11 +22,13 @@ Everything is done again under other weights of the episodes, Exp(1) each (the B
 estimate of the behaviour included, which makes ratios vary less than the true behaviour would (Hanna, Niekum and Stone,
 2019). Resampling with replacement was the alternative; it loses pairs that were tried in one episode only.
 
-An estimator *can tell* if its effective sample size (Kish, 1965: the square of the sum of the ratios over the sum of
-their squares; for ratios of single steps, at the step by which 95% of the discounted future is over) is at least 20,
-and the policy meets a pair that was never tried with a discounted probability of at most 5%. For fitted Q the size is
-in steps: with d the discounted visits to pairs by the policy in the model, and m their tries in the log, the square of
-the sum of d over the sum of d^2 / m. These limits are ours.
+An estimator *can tell* if its effective sample size is at least 20, and the policy meets a pair that was never tried
+with a discounted probability of at most 5%. For ratios the size is that by Kish (1965), the square of their sum over the sum
+of their squares, at the step by which 95% of the discounted future is over; or, if that is less, the number of episodes
+over the mean square that the ratios have in the likeliest model. For the rare ratios that are largest are most often
+not in a log, and one without them looks as if it had many effective episodes, and is off. For fitted Q the size is in
+steps: with d the discounted visits to pairs by the policy in the model, and m their tries in the log, the square of the
+sum of d over the sum of d^2 / m. These limits, and the mean square by the model, are ours.
 """
 
 from __future__ import annotations
@@ -280,7 +282,11 @@ def _effective(ratios: _Ratios) -> NDArray[np.float64]:
     horizon = int(np.ceil(np.log(0.05) / np.log(model.discount))) if model.discount < 1 else len(steps.time)
     at = min(horizon, int(steps.time.max()))
     by_decision = kish(float(_by_time(rho, steps)[0, at]), float(_by_time(rho**2, steps)[0, at]))
-    return np.array([*[by_decision] * 3, of_steps])
+    behaviour = ratios.by.mean if isinstance(ratios.by, Behaviour) else ratios.by
+    begun = np.bincount(steps.state[steps.first], ratios.start**2, model.size) / len(steps.first)
+    square = model.mean_square_ratio(behaviour[model.pair_state, model.pair_action], begun, at + 1)
+    expected = len(steps.first) / square if square > 0 else 0.0
+    return np.array([*[min(by_decision, expected)] * 3, of_steps])
 
 
 def _why_not(ratios: _Ratios, name: str, effective: float, untried: float) -> str:

@@ -118,7 +118,11 @@ def test_a_fault_is_found_and_told(fault):
     assert bool(own["alarm"]) and float(own["p_adjusted"]) <= 0.05
     assert str(own["remedy"].values) and str(own["meaning"].values)
     # A fault may show in another check, but not in one that looks elsewhere.
-    related = {"order": {"hidden cause"}, "hidden cause": {"order", "dynamics drift", "behaviour drift"}}
+    related = {
+        "reward tails": {"reward drift"},
+        "order": {"hidden cause"},
+        "hidden cause": {"order", "dynamics drift", "behaviour drift"},
+    }
     alarms = set(told["check"].values[told["alarm"].values].tolist())
     assert alarms <= {fault} | related.get(fault, set())
     quiet = told["remedy"].values[~told["alarm"].values]

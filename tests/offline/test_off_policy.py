@@ -11,7 +11,9 @@ import bayesmdp as bm
 from bayesmdp.logs.log import make_log
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.offline import off_policy as module
+from bayesmdp.offline.likeliest_model import LikeliestModel
 from bayesmdp.offline.off_policy import ESTIMATORS, off_policy
+from bayesmdp.offline.steps import steps_of
 from tests.statistical import assert_p_value
 
 CHAIN = np.array([[[0.75, 0.25], [0.25, 0.75]], [[0.5, 0.5], [1.0, 0.0]]])
@@ -115,6 +117,11 @@ def test_where_every_episode_has_its_share_all_are_exact():
         for first, one, then, two in itertools.product(range(2), repeat=4)
     )
     np.testing.assert_allclose(told["effective"][:3], 256 / squares, rtol=1e-12)
+    model = LikeliestModel(steps_of(log, two_steps()), two_steps(), by_stage(POLICY))
+    behaviour = by_stage(BEHAVIOUR)[model.pair_state, model.pair_action]
+    assert model.mean_square_ratio(behaviour, two_steps().initial, 5) == pytest.approx(squares, rel=1e-12)
+    first = (POLICY**2 / BEHAVIOUR).sum(-1).mean()
+    assert model.mean_square_ratio(behaviour, two_steps().initial, 1) == pytest.approx(first, rel=1e-12)
     assert told["tells"].all() and told.attrs["number"] == 256 and told.attrs["cut"] == 0
     # An estimated behaviour is that of the log, but for its prior.
     estimated = off_policy(log, by_stage(POLICY), mdp=two_steps(), bootstrap=20)
@@ -136,11 +143,11 @@ def test_a_weight_of_two_is_an_episode_twice():
     log, mdp = random_log(np.random.default_rng(4), episodes=12)
     policy = np.random.default_rng(5).dirichlet([1, 1], 4)
     uniform = np.full((4, 2), 0.5)
-    mdp = mdp.replace(initial=np.bincount(log["state"].values[module.steps_of(log, mdp).first], minlength=4) / 12)
+    mdp = mdp.replace(initial=np.bincount(log["state"].values[steps_of(log, mdp).first], minlength=4) / 12)
 
     def pieces(log):
-        steps = module.steps_of(log, mdp)
-        return steps, module._Ratios(steps, mdp, policy, uniform, module.LikeliestModel(steps, mdp, policy))
+        steps = steps_of(log, mdp)
+        return steps, module._Ratios(steps, mdp, policy, uniform, LikeliestModel(steps, mdp, policy))
 
     steps, ratios = pieces(log)
     weight = np.ones((2, 12))
@@ -191,6 +198,20 @@ def test_without_episodes_only_the_model_speaks():
     alone = off_policy(log, ["right"] * 6, discount=river.discount)
     assert float(alone["value"][3]) == pytest.approx(float(told["value"][3]), rel=1e-9)
     assert off_policy(log, ["right"] * 6, mdp=river).equals(told)
+
+
+def test_episodes_without_the_rare_large_ratios_are_not_taken_for_many():
+    """The policy goes on where the behaviour goes out; the few episodes that went on for long would count for most."""
+    mdp = bm.MDP(reward=np.ones((2, 2)), discount=0.9, terminal=[1])
+    action = np.concatenate([[0] * time + [1] for time in np.random.default_rng(0).geometric(0.5, size=200) - 1])
+    log = make_log(mdp, 0 * action, action, 1.0 * action, action, action == 1)
+    told = off_policy(log, [[0.8, 0.2], [0.5, 0.5]], mdp=mdp, behaviour=[[0.5, 0.5]] * 2, bootstrap=20)
+    # Up to the longest episode of the log; Kish's size, of the ratios that there are, is larger.
+    longest = int(np.diff(np.flatnonzero(action), prepend=-1).max())
+    square = sum(1.28**time * 0.08 for time in range(longest)) + 1.28**longest
+    assert float(told["effective"][0]) == pytest.approx(200 / square, rel=1e-12)
+    ratio = np.array([1.6**time * 0.4 for time in np.diff(np.flatnonzero(action), prepend=-1) - 1])
+    assert ratio.sum() ** 2 / (ratio**2).sum() > 1.5 * 200 / square
 
 
 def test_ratios_beyond_floats_stay_numbers():

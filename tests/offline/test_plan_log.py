@@ -56,7 +56,7 @@ def test_the_log_is_asked_without_the_prior_too(in_order):
     opinion = in_order.tree["second_opinion"].to_dataset()
     assert float(opinion["value"].sel(estimator="fitted Q")) == pytest.approx(0.25 / (1 - 0.125), rel=1e-9)
     text = " ".join(told(in_order).split())
-    assert "fitted Q: 18 effective steps of 18" in text
+    assert "fitted Q: 14 effective steps of 18" in text
     assert "the log has 6 episodes, and 10 are needed" in text
 
 
