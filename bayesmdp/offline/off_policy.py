@@ -23,12 +23,12 @@ estimate of the behaviour included, which makes ratios vary less than the true b
 2019). Resampling with replacement was the alternative; it loses pairs that were tried in one episode only.
 
 An estimator *can tell* if its effective sample size is at least 20, and the policy meets a pair that was never tried
-with a discounted probability of at most 5%. For ratios the size is that by Kish (1965), the square of their sum over the sum
-of their squares, at the step by which 95% of the discounted future is over; or, if that is less, the number of episodes
-over the mean square that the ratios have in the likeliest model. For the rare ratios that are largest are most often
-not in a log, and one without them looks as if it had many effective episodes, and is off. For fitted Q the size is in
-steps: with d the discounted visits to pairs by the policy in the model, and m their tries in the log, the square of the
-sum of d over the sum of d^2 / m. These limits, and the mean square by the model, are ours.
+with a discounted probability of at most 5%. For ratios the size is that by Kish (1965), the square of their sum over
+the sum of their squares, at the step by which 95% of the discounted future is over; or, if that is less, the number of
+episodes over the mean square that the ratios have in the likeliest model. For the rare ratios that are largest are most
+often not in a log, and one without them looks as if it had many effective episodes, and is off. For fitted Q the size
+is in steps: with d the discounted visits to pairs by the policy in the model, and m their tries in the log, the square
+of the sum of d over the sum of d^2 / m. These limits, and the mean square by the model, are ours.
 """
 
 from __future__ import annotations
