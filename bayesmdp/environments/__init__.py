@@ -3,10 +3,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bayesmdp.environments.behaviours import behaviour_of_quality as behaviour_of_quality
 from bayesmdp.environments.chain import chain as chain
 from bayesmdp.environments.example import Example
 from bayesmdp.environments.frozen_lake import frozen_lake as frozen_lake
 from bayesmdp.environments.frozen_lake import slips as slips
+from bayesmdp.environments.garnet import garnet as garnet
 from bayesmdp.environments.gymnasium import collect_gymnasium as collect_gymnasium
 from bayesmdp.environments.gymnasium import from_gymnasium as from_gymnasium
 from bayesmdp.environments.gymnasium import policy_function as policy_function
@@ -25,6 +27,7 @@ from bayesmdp.environments.risky_lake import risky_lake as risky_lake
 from bayesmdp.environments.riverswim import riverswim as riverswim
 from bayesmdp.environments.slippery_lake import slippery_lake as slippery_lake
 from bayesmdp.environments.wearing_machine import wearing_machine as wearing_machine
+from bayesmdp.environments.wet_chicken import wet_chicken as wet_chicken
 
 GROUPS: Mapping[str, tuple[Example, ...]] = {
     "One reward to find": (
@@ -33,12 +36,14 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(rare_room, {"doors": 5, "ways": 2}),
         Example(frozen_lake),
         Example(risky_lake),
+        Example(garnet, {"num_states": 6, "num_actions": 2, "branching": 2}),
     ),
     "Work that does not end": (
         Example(queue, {"capacity": 4}),
         Example(inventory, {"capacity": 4}),
         Example(network_routing, {"room": 2}),
         Example(wearing_machine),
+        Example(wet_chicken, {"length": 3, "width": 2}),
     ),
     "Episodes and choices": (
         Example(layers),
@@ -63,6 +68,7 @@ __all__ = [
     "ENVIRONMENTS",
     "GROUPS",
     "Example",
+    "behaviour_of_quality",
     "clinicians_policy",
     "collect_gymnasium",
     "policy_function",

@@ -202,3 +202,53 @@ def test_the_rare_room_is_worth_half_more_than_the_hall_and_not_a_look():
     np.testing.assert_allclose(plan.q[0, 1:4], 0.9 * (0.8 * hall + 0.2 * room), rtol=1e-12)
     np.testing.assert_allclose(plan.q[1, 1:], 0.9 * hall, rtol=1e-12)
     assert not rare.available[0, 4:].any() and rare.available[1].all()
+
+
+@pytest.mark.parametrize(
+    ("along", "across", "action"), [(2, 3, "drift"), (4, 4, "hold"), (1, 0, "right"), (3, 1, "back")]
+)
+def test_wet_chicken_moves_by_its_rule(along: int, across: int, action: str) -> None:
+    canoe = bm.environments.wet_chicken()
+    push, aside = {"drift": (0, 0), "hold": (-1, 0), "back": (-2, 0), "right": (0, 1)}[action]
+    current = 3 * across / 5
+    luck = np.random.default_rng(0).uniform(-1, 1, 200_000)
+    place = np.round(along + push + current + (3.5 - current) * luck).clip(0)
+    fallen = place >= 5
+    position = np.where(fallen, 0, 5 * place + min(max(across + aside, 0), 4)).astype(int)
+    row = canoe.transition[canoe.state_index(f"{along},{across}"), canoe.action_index(action)]
+    np.testing.assert_allclose(np.bincount(position, minlength=25) / len(luck), row, atol=0.005)
+
+
+def test_the_goal_of_a_garnet_is_the_state_that_is_hardest_to_reach() -> None:
+    random = bm.environments.garnet(6, 2, 2, seed=3)
+    values = []
+    for goal in range(1, 6):
+        reward = np.broadcast_to(np.arange(6) == goal, random.transition.shape).astype(float)
+        values.append(float(bm.solve(random.replace(terminal=np.arange(6) == goal, reward=reward))["value"][0]))
+    assert random.terminal.argmax() == 1 + np.argmin(values)
+    assert ((random.transition > 0).sum(-1) == 2).all()
+
+
+@pytest.mark.parametrize("quality", [0.2, 0.9])
+def test_a_behaviour_has_the_quality_asked_for(quality: float) -> None:
+    random = bm.environments.garnet(6, 2, 2, seed=3)
+    behaviour = bm.environments.behaviour_of_quality(random, quality, seed=1)
+    worst, value = (float(bm.evaluate(random, policy)[0]) for policy in ("uniform", behaviour))
+    best = float(bm.solve(random)["value"][0])
+    assert (value - worst) / (best - worst) == pytest.approx(quality, abs=1e-6)
+    np.testing.assert_allclose(behaviour.sum(-1), 1)
+
+
+@pytest.mark.parametrize(
+    ("call", "told"),
+    [
+        (lambda: bm.environments.garnet(3, 2, 4), "branching is 4, but there are 3 states"),
+        (lambda: bm.environments.garnet(seed=-1), "seed must be"),
+        (lambda: bm.environments.wet_chicken(1), "length must be"),
+        (lambda: bm.environments.behaviour_of_quality(bm.environments.riverswim(6), 1.0), "quality must be"),
+        (lambda: bm.environments.behaviour_of_quality(bm.environments.riverswim(6, discount=None), 0.5), "discount"),
+    ],
+)
+def test_random_problems_refuse(call, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        call()
