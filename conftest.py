@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from zlib import crc32
 
 import pytest
 from jaxtyping import install_import_hook
@@ -29,22 +30,41 @@ def pytest_collect_file(file_path: Path) -> None:
         import_module(".".join(place).removesuffix(".__init__"))
 
 
-LONG_EXAMPLES = {
+LONG = {
+    "test_alone_as_in_a_batch[fitted_aq_brmdp]",
+    "test_alone_as_in_a_batch[fitted_psrl]",
     "bayesmdp.agents.fitted_psrl.fitted_psrl",
     "bayesmdp.models.hierarchical_dirichlet.hierarchical_dirichlet",
     "bayesmdp.models.queue_rates.queue_rates",
     "bayesmdp.models.tied_moves.tied_moves",
     "bayesmdp.posterior.beliefs.make_belief.with_particles",
     "bayesmdp.posterior.beliefs.particles.smc_belief",
+    "bayesmdp.studies.draw_reuse.comparison",
+    "bayesmdp.studies.tseb_tables.reward_table",
+    "bayesmdp.studies.tseb_tables.served_table",
+    "bayesmdp.studies.two_kernels.trap",
 }
-"""Examples in docstrings that compile for over ten seconds what the tests of their rooms compile at smaller size."""
+"""Examples in docstrings, and cases of a contract, that compile for over ten seconds what other tests of their rooms
+compile at smaller size."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the long examples `slow`."""
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Let the tests be taken in parts: ``--part 2/4`` runs the second quarter."""
+    parser.addoption("--part", default="1/1", help="K/N runs the K-th of N parts of the tests, the same everywhere")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the long ones `slow`, and keep those of the part that was asked for."""
     for item in items:
-        if item.name in LONG_EXAMPLES:
+        if item.name in LONG:
             item.add_marker("slow")
+    part, parts = (int(number) for number in config.getoption("--part").split("/"))
+    if not 1 <= part <= parts:
+        raise pytest.UsageError(f"--part is K/N with K from 1 to N, such as 2/4; got {part}/{parts}")
+    other = [item for item in items if crc32(item.nodeid.encode()) % parts != part - 1]
+    if other:
+        config.hook.pytest_deselected(items=other)
+        items[:] = [item for item in items if crc32(item.nodeid.encode()) % parts == part - 1]
 
 
 @pytest.fixture(autouse=True)

@@ -407,6 +407,7 @@ RIVALS = {
 }
 
 
+@pytest.mark.slow
 def test_only_available_actions_are_taken():
     rivals = {name: make(horizon=400) for name, make in RIVALS.items()} | {"SCAL": agents.scal(span=0.2, scale=0.1)}
     with pytest.warns(UserWarning, match=r"the reward of inventory-4 is not linear in its features, as agents EXP2"):

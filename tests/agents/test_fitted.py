@@ -260,6 +260,7 @@ def arrive(state, action, next_state):
     return (next_state[..., 0] >= 1).astype(float)
 
 
+@pytest.mark.slow
 def test_room_that_is_empty_yet_does_not_count():
     """Rows that nobody has filled hold lengths that many particles think impossible."""
     rink = bm.SimulatedMDP(

@@ -56,6 +56,7 @@ def test_particles_do_as_the_closed_form_does() -> None:
     assert_standard_normal(float(apart.mean() / (apart.std(ddof=1) / np.sqrt(48))), "difference of regret")
 
 
+@pytest.mark.slow
 def test_nothing_is_compiled_again_as_data_come_in() -> None:
     agent = bm.agents.psrl(PRIORS["current"][1])
     bm.simulate(RIVER, {"PSRL": agent}, steps=60, replicates=1, seed=0)
@@ -64,6 +65,7 @@ def test_nothing_is_compiled_again_as_data_come_in() -> None:
     assert advance._cache_size() == before
 
 
+@pytest.mark.slow
 def test_draws_of_a_hopeless_model_are_reported() -> None:
     """A model that gives what happens probability 0 has an effective size of 0, from then on."""
     still = bm.MDP(transition=np.eye(3)[None].repeat(2, 0).swapaxes(0, 1), reward=np.zeros(3), discount=0.5)

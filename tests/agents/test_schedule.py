@@ -98,7 +98,8 @@ def optimism_of_each(keys, scale, period, fixed):
     return lax.map(lambda key: optimism(key, scale, period, fixed), keys)
 
 
-@pytest.mark.parametrize("scale, period", [(0.5, 100.0), pytest.param(0.3, 25.0, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("scale, period", [(0.5, 100.0), (0.3, 25.0)])
 def test_lemma_1(scale, period):
     bound = 1 - 4 * scale / np.sqrt(period)
     with jax.enable_x64(True):

@@ -284,6 +284,7 @@ def padded(num_states):
     return bm.MDP(transition=transition, successor=successor, reward=reward, features=phi, discount=None)
 
 
+@pytest.mark.slow
 def test_states_that_are_never_visited_change_nothing():
     agent = {"visited": agents.gamma_lscvi_ucb_visited(horizon=300, span=SPAN, scale=0.003)}
     few, many = (bm.simulate(mdp, agent, steps=300, replicates=2) for mdp in (RIVER, padded(257)))
@@ -341,6 +342,7 @@ def test_no_operation_of_a_step_is_as_long_as_the_states_or_the_room(versions):
     assert "dynamic_update_slice" in long
 
 
+@pytest.mark.slow
 def test_more_steps_than_there_is_room_for_states_are_refused():
     agent = {"visited": agents.gamma_lscvi_ucb_visited(horizon=20, span=SPAN)}
     with pytest.raises(ValueError, match=r"room for the states of 20 steps, fewer than mdp has; steps is 30: .*=30"):

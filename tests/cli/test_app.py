@@ -381,6 +381,7 @@ def test_the_worth_of_a_plan_is_that_of_the_posterior_it_wrote(planned: tuple[Pa
     assert (told["promise"] <= told["worth_quantile"]).all()
 
 
+@pytest.mark.slow
 def test_an_exact_quantile_is_planned_with_without_draws(
     planned: tuple[Path, str, str], river_log: Path, tmp_path: Path
 ) -> None:

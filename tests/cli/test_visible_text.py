@@ -144,6 +144,7 @@ def in_svg(figure) -> list[str]:
     return [unescape(text) for text in re.findall(r"<text[^>]*>([^<]*)</text>", file.getvalue())]
 
 
+@pytest.mark.slow
 def test_names_are_shown_in_figures_of_results():
     names = [name for name in LABELS + UNSEEN if "\n" not in name]
     result = synthetic_result(names, replicates=2, steps=20)
@@ -156,6 +157,7 @@ def test_names_are_shown_in_figures_of_results():
         assert any(text.startswith(f"{one_line(some[0])}: means of 2") for text in texts)
 
 
+@pytest.mark.slow
 def test_names_are_shown_in_figures_of_sweeps():
     names = [name for name in LABELS + UNSEEN if "\n" not in name]
     for some in (names[i : i + 9] for i in range(0, len(names), 9)):

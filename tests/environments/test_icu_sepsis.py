@@ -153,6 +153,7 @@ def test_loading_is_quick_and_small(sepsis):
     assert sum(array.nbytes for array in (sepsis.transition, sepsis.successor, sepsis.reward)) < 80e6
 
 
+@pytest.mark.slow
 def test_the_package_is_neither_imported_nor_needed_to_import_bayesmdp():
     program = (
         "import sys, bayesmdp as bm; bm.environments.icu_sepsis(); "

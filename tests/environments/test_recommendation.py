@@ -53,6 +53,7 @@ def test_the_full_size():
         assert episode["terminated"].tolist() == [False] * 4 + [True]
 
 
+@pytest.mark.slow
 def test_tasks_are_logistic_in_the_features():
     shop = bm.environments.recommendation(4, 3, appeal=np.arange(4.0), influence=np.eye(4), seed=1)
     weights = np.concatenate([np.arange(4.0)[:, None], np.eye(4)], 1).ravel()

@@ -16,6 +16,7 @@ RIVER = bm.environments.riverswim(6)
 LOG = bm.collect(RIVER, steps=400, seed=2)
 
 
+@pytest.mark.slow
 def test_replicates_have_the_predictive_moments() -> None:
     """Dirichlet-multinomial, of each pair's tries."""
     posterior = bm.infer(dirichlet_transitions(RIVER), LOG, draws=4_000)
@@ -49,6 +50,7 @@ def test_arviz_draws_replicates() -> None:
     assert bm.surprises(check, "total_reward").index.names == ["log"]
 
 
+@pytest.mark.slow
 def test_a_wrong_structure_surprises_and_the_right_one_does_not() -> None:
     kernel = np.array(RIVER.transition)
     kernel[3, 1, 2:5] = [0.6, 0.3, 0.1]  # a rapid in the middle

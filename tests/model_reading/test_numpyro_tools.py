@@ -81,6 +81,7 @@ def test_log_likelihoods_after_ours_are_those_of_the_table() -> None:
     np.testing.assert_allclose(found, np.log(rows[:, data.state, data.action, data.next_state]), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_arviz_reads_the_axes_of_a_model_with_rows() -> None:
     import arviz as az
 

@@ -132,6 +132,7 @@ def test_a_prior_that_promises_too_much_is_found_out(shop, seed):
     assert good.lowered < 0.5 * checked.lowered
 
 
+@pytest.mark.slow
 def test_rewards_that_scatter_are_not_promised_as_their_means():
     """Twelve actions that pay alike, each tried a few times: the best of twelve means is no promise."""
     rng, quantiles, bounds = np.random.default_rng(0), [], []

@@ -128,6 +128,7 @@ def test_the_bound_holds_at_every_stage(solver):
         assert np.abs(plan.value - expected).max() <= plan.bound + 1e-14
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not oracles.EXTENDED, reason="needs 80-bit floats")
 def test_the_bound_holds_for_long_tails():
     """The sum over a tail of thousands is rounded thousands of times; CVaR at level 1 must be the mean all the same."""

@@ -185,6 +185,7 @@ def test_thousands_of_rows_come_back_in_order():
     np.testing.assert_allclose(q, 2 + special.betaincinv(b[:, 0], a[:, 0], level), rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_sampled_quantiles_converge_to_it_at_the_monte_carlo_rate():
     rng, size = np.random.default_rng(4), 4_000
     a, value = 10 ** rng.uniform(-0.5, 1.5, (6, 2, 6)), rng.normal(size=6)
@@ -236,6 +237,7 @@ def test_plans_by_the_incomplete_beta_function(solver, seed):
     assert solver is SOLVERS[1] or plan.iterations <= 20
 
 
+@pytest.mark.slow
 def test_a_hint_and_the_form_of_the_concentrations_change_nothing():
     mdp, concentration, level = two_way_chain(3)
     risk, value = DirichletQuantile(level), np.linspace(-1, 1, 7)

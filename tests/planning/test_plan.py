@@ -248,6 +248,7 @@ def river_concentration():
     return 1 / 6 + 30 * RIVER.transition
 
 
+@pytest.mark.slow
 def test_exact_quantiles_need_no_draws():
     level = np.random.default_rng(1).uniform(0.05, 0.6, (6, 2))
     posterior = dirichlet_posterior(river_concentration())

@@ -82,6 +82,7 @@ def test_a_log_is_regressed_backwards_and_its_likelihood_kept(discount):
     assert float(posterior["likelihood"]["count"].sum()) == 60
 
 
+@pytest.mark.slow
 def test_a_model_that_is_not_normal_goes_to_nuts_or_is_refused():
     import jax.numpy as jnp
     import numpyro

@@ -101,6 +101,7 @@ def river_evidence(n: np.ndarray) -> float:
     return dirichlet_multinomial(np.ones(3), inside) + dirichlet_multinomial(np.ones((2, 2)), ends)
 
 
+@pytest.mark.slow
 def test_a_river_agrees_with_its_closed_form() -> None:
     """Means, variances and evidence over 25 runs, each of which takes the data in at three times."""
     counts = [river_counts(steps, seed=5) for steps in (20, 300, 3000)]
@@ -276,6 +277,7 @@ def test_recovers_after_surprising_data() -> None:
     assert abs(np.log(np.exp(errors).mean())) < 1
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_in_one_call_is_taken_in_by_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(smc, "MAX_STEPS", 4)
     many = np.zeros((6, 2, 6))
@@ -455,6 +457,7 @@ def test_large_rewards_do_not_cancel() -> None:
     assert abs(float(variance[0, 1]) ** 0.5 - 0.1) < 0.03
 
 
+@pytest.mark.slow
 def test_a_handful_of_survivors_is_no_sample() -> None:
     """Of 200 maps one permits what was seen: rather reported than a posterior of one particle."""
     table = np.stack([np.full((3, 2, 1), 0)] * 200)

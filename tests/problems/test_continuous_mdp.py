@@ -57,6 +57,7 @@ def _elsewhere(parameters, uniforms, state, action):
     return uniforms[0]
 
 
+@pytest.mark.slow
 def test_runs_record_numbers_and_regret_against_the_gain(tmp_path):
     agent = bm.agents.gamma_lscvi_ucb_visited(horizon=200, span=MACHINE.span)
     options = {"steps": 200, "replicates": 2, "seed": 3}
@@ -88,6 +89,7 @@ def test_runs_record_numbers_and_regret_against_the_gain(tmp_path):
     np.testing.assert_array_equal(load(tmp_path / "machine.nc")["state"].values, result["state"].values)
 
 
+@pytest.mark.slow
 def test_it_learns_the_machine():
     agent = bm.agents.gamma_lscvi_ucb_visited(horizon=2_000, span=MACHINE.span, scale=0.03)
     regret = bm.simulate(MACHINE, {"visited": agent}, steps=2_000, replicates=3, thin=500)["regret"].values[0]

@@ -51,6 +51,7 @@ def test_value_of_each_outcome(elsewhere, over):
         assert abs(found[s, a, o] - expected) < 1e-14
 
 
+@pytest.mark.slow
 def test_a_mean_elsewhere_is_a_dense_kernel():
     lumped = problem("mean")
     spread = MDP(

@@ -30,6 +30,7 @@ def test_bernoulli_rewards():
     assert_means(reward, 0.3)
 
 
+@pytest.mark.slow
 def test_noise_leaves_all_other_luck_as_it_is():
     prior = dirichlet_transitions(RIVER, concentration=1 / 6)
     agents = {"PSRL": bm.agents.psrl(prior)}
@@ -76,6 +77,7 @@ def test_true_rewards_may_be_drawn():
         bm.simulate(RIVER, {"PSRL": bm.agents.psrl(known)}, steps=50, replicates=2, truth=prior)
 
 
+@pytest.mark.slow
 def test_true_rewards_may_be_drawn_under_any_noise():
     world = bm.environments.chain()
     prior = normal_rewards(world, dirichlet_transitions(world), scale=2.0, noise=1.0)
@@ -83,6 +85,7 @@ def test_true_rewards_may_be_drawn_under_any_noise():
     assert np.isfinite(result["reward"]).all()
 
 
+@pytest.mark.slow
 def test_rewards_that_a_prior_thinks_impossible_are_refused():
     """A Beta-Bernoulli posterior would count a reward of 0.005 as a two-hundredth of a one."""
     prior = beta_bernoulli_rewards(RIVER, dirichlet_transitions(RIVER))

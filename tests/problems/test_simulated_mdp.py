@@ -102,6 +102,7 @@ def test_values_on_the_mesh_are_those_of_the_continuous_problem():
     assert total.mean() == pytest.approx(value[start], abs=4 * error + 0.005 * value[start])
 
 
+@pytest.mark.slow
 def test_a_run_is_the_same_alone_and_resumed_and_its_log_can_be_read(tmp_path):
     prior = bm.models.slippery_lake(LAKE)
     agent = bm.agents.fitted_psrl(prior, approximation="linear", iterations=3, places=16, samples=2)
@@ -120,6 +121,7 @@ def test_a_run_is_the_same_alone_and_resumed_and_its_log_can_be_read(tmp_path):
         bm.simulate(other, {"A": agent}, replicates=2, resume=one, **options)
 
 
+@pytest.mark.slow
 def test_regret_is_the_value_lost_on_the_mesh():
     """An agent of 1 iteration from weights 0 goes left for ever in its first pseudo-episode."""
     value, _, _ = optimum(LAKE)

@@ -40,6 +40,7 @@ def collected(*files: str) -> str:
     return run.stdout
 
 
+@pytest.mark.slow
 def test_files_collected_alone_leave_their_functions_in_place() -> None:
     files = [f"bayesmdp/{package}/{named_as_their_function(package)[-1]}.py" for package in PACKAGES[:4]]
     assert collected(*files).splitlines() == [f"{file} callable" for file in files]

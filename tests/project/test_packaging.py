@@ -37,6 +37,7 @@ def test_the_wheel_holds_the_priors_once(wheel):
     assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
 def test_the_wheel_works_elsewhere(unpacked, tmp_path):
     program = (
         "import bayesmdp as bm; from bayesmdp.models import dirichlet_transitions as d; "

@@ -21,7 +21,15 @@ def test_there_are_tutorials() -> None:
     assert told >= {"learning_a_prior", "prior_alignment", "structured_priors", "continuous_lake", "comparing_agents"}
 
 
-@pytest.mark.parametrize("path", TUTORIALS, ids=lambda path: path.stem)
+# The others run with the slow tests.
+QUICK = {"first_posterior", "prior_alignment", "aq_brmdp_on_riverswim"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, marks=[pytest.mark.slow] * (path.stem not in QUICK)) for path in TUTORIALS],
+    ids=lambda path: path.stem,
+)
 def test_runs_from_any_directory(path: Path, tmp_path: Path) -> None:
     environment = os.environ | {"MPLBACKEND": "Agg", "BAYESMDP_SMALL": "1"}
     # A process of its own, like a reader's: no fixture, no figure and no compiled program of another test.

@@ -211,6 +211,7 @@ def restless(policy):
     return Agent("restless", restless_rules, partial(exact_belief, PRIOR, num_draws=1), {"policy": np.array(policy)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draws", ["fresh", "renewed"])
 def test_measuring_robustness_changes_nothing_else(draws):
     crew = {"AQ": agents.aq_brmdp(PRIOR, num_draws=30, draws=draws)}
@@ -268,6 +269,7 @@ def test_robust_regret_against_plain_value_iteration(policy_under, step):
     assert abs(other - np.mean(floors)) > 10 * np.std(floors)
 
 
+@pytest.mark.slow
 def test_robust_regret_is_never_negative_and_nothing_where_the_policy_is_the_cautious_plan():
     crew = {"AQ": agents.aq_brmdp(PRIOR, num_draws=30), "PSRL": PSRL, "floor": agents.brmdp(PRIOR, level=0.1)}
     measured = simulate(RIVER, crew, steps=200, replicates=3, seed=2, robust=Robust(level=0.1))["robust_regret"]
@@ -276,6 +278,7 @@ def test_robust_regret_is_never_negative_and_nothing_where_the_policy_is_the_cau
     assert float(measured.sel(agent="floor").mean()) < 0.2 * float(measured.sel(agent="PSRL").mean())
 
 
+@pytest.mark.slow
 def test_a_world_that_starts_again_is_no_transition_for_those_who_learn():
     crew = {"PSRL": PSRL, "hopeful": agents.brmdp(PRIOR, level=0.9, num_draws=30)}
     call = partial(simulate, RIVER, crew, steps=60, replicates=3, seed=1)

@@ -82,6 +82,7 @@ def test_misspecified_features_leave_a_misfit():
     assert float(found["misfit"].min()) > 0.2
 
 
+@pytest.mark.slow
 def test_regret_by_step_has_the_mean_of_regret_by_episode():
     """V* - V^policy once an episode, and the sum of V* - Q* over its steps, agree but for luck."""
     agent = bm.agents.rlsvi()
@@ -146,6 +147,7 @@ def test_growth_says_when_a_prior_is_learned_anew():
     assert changed == [2, 4, 8]
 
 
+@pytest.mark.slow
 def test_learned_priors_lower_regret_towards_the_oracles():
     agents = {
         "RLSVI": bm.agents.tsrl(BASE),
@@ -396,6 +398,7 @@ def test_bad_input_is_refused():
         bm.learn_prior([known] * 3, bm.models.normal_rewards(river, dirichlet_transitions(river)), river)
 
 
+@pytest.mark.slow
 def test_few_rows_and_tasks_alike_break_nothing():
     """Fewer rows than features, targets fitted without error, and tasks that do not differ."""
     shop = bm.environments.recommendation(4, 3)

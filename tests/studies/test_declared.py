@@ -34,6 +34,7 @@ def test_the_grid_is_what_the_module_says():
         assert len(study.agents) == 5
 
 
+@pytest.mark.slow
 def test_checkpoints_and_robustness_follow_the_steps():
     study = replace(find("risky-lake/0.1-0.7-sparse-0.99"), checkpoint_every=20).with_agents(["PSRL"])
     result = study.run(steps=50, replicates=2)

@@ -50,6 +50,7 @@ def test_posterior_draws_are_those_of_infer(log, mdp):
     assert_means(draws[:, live], expected[live], "transition")
 
 
+@pytest.mark.slow
 def test_delivered_is_the_true_value_of_the_completed_policy():
     sepsis, clinicians = icu_sepsis(discount=study.DISCOUNT), clinicians_policy()
     rng = np.random.default_rng(0)

@@ -62,6 +62,7 @@ def test_the_power_of_a_power_law_is_found():
     )
 
 
+@pytest.mark.slow
 def test_a_small_run_has_every_agent_and_the_truth_of_the_other_features():
     study = replace(find("mtsrl/gaussian-additive"), tasks=10, steps=40, thin=40, replicates=2, drawn=100)
     mdp = study.make_mdp()

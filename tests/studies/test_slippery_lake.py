@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 from scipy import stats
 
 from bayesmdp.studies import find
@@ -25,6 +26,7 @@ def dict_mean(values: np.ndarray) -> np.ndarray:
     return np.asarray(values) / np.asarray(values).sum()
 
 
+@pytest.mark.slow
 def test_the_table_is_of_the_runs() -> None:
     study = find("slippery-lake/linear").with_agents(["PSRL", "told"])
     result = study.run(steps=40, replicates=3, thin=1)

@@ -159,6 +159,7 @@ def test_ctrl_c_stops_within_seconds(
     assert contents(store) == peace
 
 
+@pytest.mark.slow
 def test_who_comes_second_is_refused(many: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
     toml, _ = many
     store = tmp_path / "shared.zarr"
