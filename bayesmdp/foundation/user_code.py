@@ -6,8 +6,10 @@ import inspect
 import traceback
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.machinery import SourceFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 from bayesmdp.foundation.suggestions import did_you_mean
@@ -50,17 +52,26 @@ def from_file(path: Path, name: str) -> Callable[..., Any]:
     -------
     callable
     """
-    spec = spec_from_file_location(path.stem, path)
-    if not path.is_file() or spec is None or spec.loader is None:
+    loader = _AsItStands(path.stem, str(path))
+    spec = spec_from_loader(path.stem, loader)
+    if not path.is_file() or path.suffix != ".py" or spec is None:
         raise ValueError(f"no Python file {path}; a prior of your own is FILE.py:NAME")
     module = module_from_spec(spec)
     with told_by_line(str(path)):
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     function = getattr(module, name, None)
     if not callable(function):
         functions = [name for name, value in vars(module).items() if inspect.isfunction(value)]
         raise ValueError(f"{path} has no function {name!r}; {did_you_mean(name, functions)}")
     return function
+
+
+class _AsItStands(SourceFileLoader):
+    """Compiles the file itself: kept bytecode goes by second and length, and would miss a quick change."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Neither read bytecode nor leave any beside the user's file."""
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def needed_arguments(function: Callable[..., Any], given: Container[str] = ()) -> list[str]:

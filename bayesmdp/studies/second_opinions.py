@@ -5,10 +5,10 @@ noise Normal with a standard deviation of .5, discount .9, all episodes from sta
 actions in each state. Episodes *end* with probability .1 after each step, are *cut* off after 15 steps, or there is
 *one*, of as many steps as ten times the episodes of the others.
 
-**Opinions** (``second_opinions.csv``): 300 logs a cell. The policy is *near* (a fifth the best one, the rest the
-behaviour) or the *best*. By estimator: ``tells``, the share of logs in which it can tell; of these ``covered``, the
-share whose 95% interval holds the true value (Wilson's 95% interval beside it), and ``bias`` and ``error`` (root mean
-square), in units of the spread of true values over problems.
+**Opinions** (``second_opinions.csv``): 300 logs a cell; the column ``logs`` says how many were run. The policy is
+*near* (a fifth the best one, the rest the behaviour) or the *best*. By estimator: ``tells``, the share of logs in which
+it can tell; of these ``covered``, the share whose 95% interval holds the true value (Wilson's 95% interval beside it),
+and ``bias`` and ``error`` (root mean square), in units of the spread of true values over problems.
 
 **Checks** (``log_checks.csv``): 300 clean logs a cell, with one log of short length, one of Laplace noise; and 100 of
 each fault, in logs of episodes and of one: ``any``, the share of logs with any alarm (of clean ones .05 is due), and

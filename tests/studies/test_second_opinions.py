@@ -6,6 +6,7 @@ import pytest
 
 from bayesmdp.studies import second_opinions
 from bayesmdp.studies.second_opinions import CHECKED, LENGTH, OPINIONS, Kind, alarms, log_and_problem, opinions
+from bayesmdp.studies.tables import stored_table
 
 
 def test_logs_end_as_their_kind_says():
@@ -63,3 +64,10 @@ def test_it_writes_both_tables(tmp_path, monkeypatch):
     checks = pd.read_csv(tmp_path / "log_checks.csv", index_col="cell")
     assert list(checks.index) == list(CHECKED) and checks.loc["order-end", "logs"] == 2
     assert checks.loc["clean-end", "any"] == 0 and checks.loc["order-end", "any"] == 1
+
+
+def test_the_stored_tables_have_every_cell():
+    told, checked = stored_table("second_opinions"), stored_table("log_checks")
+    assert set(told["cell"]) == set(OPINIONS) and set(checked["cell"]) == set(CHECKED)
+    # An estimate that can tell is one to be told with its interval.
+    assert told.loc[told["tells"] > 0, ["covered", "covered_lower", "covered_upper"]].notna().all(axis=None)
