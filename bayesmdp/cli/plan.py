@@ -31,6 +31,17 @@ READING = "Reading the log"
 def plan(
     log: Annotated[Path, typer.Argument(help="Logged transitions, one row a step: .csv, .csv.gz, .tsv or .parquet.")],
     risk: Annotated[str, typer.Option(help="mean, quantile:LEVEL or cvar:LEVEL.")] = "quantile:0.1",
+    baseline: Annotated[
+        str,
+        typer.Option(
+            metavar="log|none|FILE",
+            help="What is done today, to compare with: as the log did, nothing, or a CSV with columns state, action, "
+            "probability.",
+        ),
+    ] = "log",
+    aim: Annotated[
+        str, typer.Option(help="value, or gain: the best gain over the baseline, for which actions may be mixed.")
+    ] = "value",
     discount: Annotated[
         float | None, typer.Option(help="Between 0 and 1; 0.99 unless there is a horizon.", show_default=False)
     ] = None,
@@ -125,19 +136,23 @@ def plan(
         report = plan_log(
             checked,
             risk=risk,
+            baseline=baseline
+            if baseline in ("log", "none")
+            else _table("--baseline", Path(baseline), separator, encoding),
+            aim=aim,  # type: ignore[arg-type] # checked there
             discount=discount,
             horizon=horizon,
             prior=prior,
             settings=settings,
             rewards=rewards,
             elsewhere=elsewhere,
-            reachable=None if reachable is None else _declared(reachable, separator, encoding),
+            reachable=None if reachable is None else _table("--reachable", reachable, separator, encoding),
             initial=_label(start, checked.attrs["states"]),
             quantile=quantile,
             draws=draws,
             seed=seed,
             say=say,
-            **({} if calibration else {"calibration": 0}),
+            calibration=20 if calibration else 0,
         )
         _write(report, path, table)
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
@@ -171,16 +186,16 @@ def _show(report: Report, path: Path, table: Path) -> None:
     typer.echo(f'open     xarray.open_datatree("{path.as_posix()}")')
 
 
-def _declared(path: Path, separator: str | None, encoding: str) -> pd.DataFrame:
-    """The table of what can happen, its labels as they are written."""
+def _table(option: str, path: Path, separator: str | None, encoding: str) -> pd.DataFrame:
+    """The table of a file that an option names, its labels as they are written."""
     import pandas as pd
 
     if not path.is_file():
-        raise ValueError(f"--reachable: no file {path}")
+        raise ValueError(f"{option}: no file {path}")
     try:
         return pd.read_csv(path, sep=separator or ",", encoding=encoding, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"--reachable {path} is no table: {error}") from error
+        raise ValueError(f"{option} {path} is no table: {error}") from error
 
 
 def _pairs(name: str, given: list[str] | None, example: str) -> dict[str, str]:
@@ -233,7 +248,9 @@ def _as_options(message: str) -> str:
         return " ".join(f"--column {ours}={theirs or ''}" for ours, theirs in named.items())
 
     message = re.sub(r"columns=({.*?})", columns, message)
-    message = re.sub(r"\b(separator|decimal|encoding|gaps|elsewhere|quantile)='(.*?)'", r"--\1 '\2'", message)
+    message = re.sub(
+        r"\b(separator|decimal|encoding|gaps|elsewhere|quantile|baseline|aim)='(.*?)'", r"--\1 '\2'", message
+    )
     return re.sub(r"\b(states|actions)=(?!')", r"--\1", message.replace("columns=", "--column"))
 
 
@@ -267,5 +284,9 @@ def _write(report: Report, path: Path, table: Path) -> None:
     from bayesmdp.results.files import replacing, write_tree
 
     write_tree(report.tree, path)
+    laid_out = report.policy.to_dataframe()
+    if "mixes" in report.policy:
+        for action, shares in report.tree["plan"]["probability"].groupby("action"):
+            laid_out[f"probability of {action}"] = shares.values.ravel()
     with replacing(table) as part:
-        report.policy.to_dataframe().to_csv(part)
+        laid_out.to_csv(part)

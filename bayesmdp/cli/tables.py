@@ -156,12 +156,12 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
     }
     # A path is broken nowhere, so that it can be copied.
     yield Text(visible(attrs["source"]), no_wrap=True, overflow="ignore", style="italic")
-    yield name_table("", {name: text for name, text in read.items() if text})
+    yield name_table("\nWhere episodes start", _headline(report))
+    yield name_table("\nThe log and the plan", {name: text for name, text in read.items() if text})
     yield "\nPolicy"
     yield policy_table(policy)
     yield "Least known on the policy's path"
     yield least_known_table(policy)
-    yield name_table("\nWhere episodes start", _headline(attrs, report.checked))
     yield name_table("\nWithout a prior", opinions_told(report.tree))
     if expert := _expert(attrs):
         yield name_table("\nFor experts", expert)
@@ -188,6 +188,9 @@ def policy_table(policy: xr.Dataset) -> Table:
     notes = [f"worth: or more, with posterior probability {1 - policy.attrs['level']:g}, unchecked"]
     notes += [f"{left:,} more states are in the files"] * (left > 0)
     notes += [f"no action was tried in {untried:,} more states"] * (untried > 0)
+    notes += ["today: how probable the action is there now"] * ("today" in acted)
+    notes += ["departing: what the start gains by it on average"] * ("departing" in acted)
+    notes += ["a percentage after an action: it is mixed with others"] * bool(acted.get("mixes", np.array(False)).any())
     if stages:
         notes.insert(0, f"at stage 0, with {_steps(stages)} to come")
         notes.append("the files have each stage")
@@ -197,17 +200,20 @@ def policy_table(policy: xr.Dataset) -> Table:
     table = _table("; ".join(notes))
     if any(later):
         table.add_column("later", overflow="fold", min_width=6)
-    for heading in ("visits", "worth", "5% to 95%"):
+    compared = "today" in acted
+    for heading in ("visits", *["today"] * compared, "worth", "5% to 95%", *["departing"] * ("departing" in acted)):
         table.add_column(heading, justify="right", no_wrap=True)
     for state, turns in enumerate(later):
         row = {name: values.item() for name, values in shown.isel(state=state).reset_coords().items()}
         table.add_row(
             one_line(row["state"]),
-            one_line(row["action"]),
+            one_line(row["action"]) + (f" {100 * row['probability']:.0f}%" if row.get("mixes") else ""),
             *[turns] * any(later),
             f"{row['visits']:,}",
+            *[f"{100 * row['today']:.0f}%" for _ in range(compared)],
             short(row["worth_quantile"]),
             f"{short(row['worth_lower'])} to {short(row['worth_upper'])}",
+            *[short(row["departing"]) for _ in range("departing" in row)],
         )
     return table
 
@@ -248,8 +254,9 @@ def _table(caption: str) -> Table:
     return table
 
 
-def _headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
-    """The one number to quote, what it rests on, and how it was checked; then what else is known at the start."""
+def _headline(report: Report) -> dict[str, str]:
+    """The numbers to quote, what they rest on, and how they were checked; then what else is known at the start."""
+    attrs = report.tree.attrs
     if "initial_bound" not in attrs:
         return {
             "quote": "nothing: rows of the log do not go on, so it does not say where episodes start; the states above "
@@ -261,7 +268,8 @@ def _headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
     told = {
         "quote": f"this policy earns {short(attrs['initial_bound'])} or more, {counted}, with probability {certain}"
     }
-    told["check"] = checked
+    told |= _beside_today(attrs, certain)
+    told["check"] = report.checked
     if "unchecked" in attrs:
         told["check"] += ". The number is the posterior's, and as good as its prior"
     told["if"] = (
@@ -278,10 +286,36 @@ def _headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
     return told
 
 
+def _beside_today(attrs: Mapping[Any, Any], certain: str) -> dict[str, str]:
+    """What is gained over what is done today, and what that earns."""
+    if "initial_gain_bound" not in attrs:
+        return {}
+    bound, share = attrs["initial_gain_bound"], attrs["initial_better"]
+    chance = "below 0.01" if share < 0.01 else "above 0.99" if share > 0.99 else f"{share:.2f}"
+    today, lower, upper = (short(attrs[f"initial_today{end}"]) for end in ("", "_lower", "_upper"))
+    whose = "the log's behaviour" if attrs["baseline"] == "log" else "the policy of today"
+    if bound > 0:
+        better = f"by {short(bound)} or more than {whose}, with probability {certain}; at all with probability {chance}"
+    elif attrs["initial_gain_lower"] == attrs["initial_gain_upper"]:
+        better = f"no: to go on as {whose} does is the plan"
+    else:
+        better = (
+            f"not shown: better than {whose} with probability {chance}, and worse by {short(-bound)} at the most with "
+            f"probability {certain}"
+        )
+    return {
+        "better": better,
+        "today": f"{whose} earns {today} ({lower} to {upper} in the middle 90%)",
+    }
+
+
 def _expert(attrs: Mapping[Any, Any]) -> dict[str, str]:
     """Other numbers of the same policy, which are not what it is worth."""
     told = {}
-    if "initial_promise" in attrs:
+    if attrs["aim"] == "gain":
+        told["criterion"] = f"{short(attrs['gain'])} at the start by {attrs['risk']}: it chose the policy"
+        told["one action each"] = f"{short(attrs['gain_deterministic'])} by the most probable actions alone"
+    elif "initial_promise" in attrs:
         told["criterion"] = f"{short(attrs['initial_promise'])} at the start by {attrs['risk']}: it chose the policy"
     if "initial_lighter" in attrs:
         lighter, heavier = short(attrs["initial_lighter"]), short(attrs["initial_heavier"])

@@ -9,6 +9,7 @@ from bayesmdp.environments.example import Example
 from bayesmdp.environments.frozen_lake import frozen_lake as frozen_lake
 from bayesmdp.environments.frozen_lake import slips as slips
 from bayesmdp.environments.garnet import garnet as garnet
+from bayesmdp.environments.grid import grid as grid
 from bayesmdp.environments.gymnasium import collect_gymnasium as collect_gymnasium
 from bayesmdp.environments.gymnasium import from_gymnasium as from_gymnasium
 from bayesmdp.environments.gymnasium import policy_function as policy_function
@@ -36,6 +37,7 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(rare_room, {"doors": 5, "ways": 2}),
         Example(frozen_lake),
         Example(risky_lake),
+        Example(grid, {"rows": 3, "columns": 2}),
         Example(garnet, {"num_states": 6, "num_actions": 2, "branching": 2}),
     ),
     "Work that does not end": (

@@ -8,7 +8,7 @@ A *log* is an `xarray.Dataset` over the dim ``step`` with variables ``state``, `
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,16 @@ from numpy.typing import NDArray
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["as_labels", "ends_of", "label_indices", "label_set", "left_out_told", "make_log"]
+__all__ = [
+    "as_labels",
+    "ends_of",
+    "label_indices",
+    "label_set",
+    "left_out_told",
+    "make_log",
+    "refuse_missing",
+    "written_indices",
+]
 
 
 LARGEST_REWARD = 1e100
@@ -131,6 +140,37 @@ def label_indices(log: xr.Dataset, name: str, labels: Sequence[Hashable]) -> NDA
             f"the {len(labels)} {kind}s are {', '.join(map(repr, labels[:6]))}{', ...' if len(labels) > 6 else ''}"
         )
     return index
+
+
+def refuse_missing(what: str, table: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Refuse a table without these columns, by what it is."""
+    for column in columns:
+        if column not in table:
+            raise ValueError(f"{what} has no column {column!r}; it has {', '.join(map(str, table.columns))}")
+
+
+def written_indices(what: str, table: pd.DataFrame, column: str, labels: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Positions of the labels in a table's column, by how they are written.
+
+    Parameters
+    ----------
+    what : str
+        The table, for errors.
+    table : DataFrame
+    column : {"state", "next_state", "action"}
+    labels : sequence of labels
+
+    Raises
+    ------
+    ValueError
+        Naming the row of a label that is none of these.
+    """
+    place = {str(label): i for i, label in enumerate(labels)}
+    index = [place.get(str(label), -1) for label in table[column]]
+    if -1 in index:
+        row, kind = index.index(-1), "action" if column == "action" else "state"
+        raise ValueError(f"{what} names {table[column].tolist()[row]!r} in row {row}, which is no {kind} of the log")
+    return np.array(index, np.int64)
 
 
 def _position(positions: dict[Hashable, int], labels: Sequence[Hashable], value: Any) -> int:

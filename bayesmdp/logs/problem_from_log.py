@@ -29,7 +29,7 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from bayesmdp.logs.compress import compress
-from bayesmdp.logs.log import ends_of, label_indices, label_set
+from bayesmdp.logs.log import ends_of, label_indices, label_set, refuse_missing, written_indices
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.problems.mdp import MDP
 
@@ -206,11 +206,9 @@ def _reachable(declared: pd.DataFrame, states: Sequence[Hashable], actions: Sequ
 
     Rows shorter than the longest repeat their first entry.
     """
-    for column in ("state", "next_state"):
-        if column not in declared:
-            raise ValueError(f"reachable has no column {column!r}; it has {', '.join(map(str, declared.columns))}")
+    refuse_missing("reachable", declared, ("state", "next_state"))
     index = {
-        name: _indices(declared, name, labels)
+        name: written_indices("reachable", declared, name, labels)
         for name, labels in (("state", states), ("next_state", states), ("action", actions))
         if name in declared
     }
@@ -221,18 +219,6 @@ def _reachable(declared: pd.DataFrame, states: Sequence[Hashable], actions: Sequ
     # The declared come first, in order; what is left of a row is its first entry again.
     order = np.argsort(~allowed, axis=-1, kind="stable")[..., : int(number.max())]
     return np.where(np.arange(order.shape[-1]) < number, order, order[..., :1]).astype(np.int32)
-
-
-def _indices(declared: pd.DataFrame, name: str, labels: Sequence[Hashable]) -> NDArray[np.int64]:
-    """Positions of a column's labels, by how they are written."""
-    place = {str(label): i for i, label in enumerate(labels)}
-    index = [place.get(str(label), -1) for label in declared[name]]
-    if -1 in index:
-        row, kind = index.index(-1), "action" if name == "action" else "state"
-        raise ValueError(
-            f"reachable names {declared[name].tolist()[row]!r} in row {row}, which is no {kind} of the log"
-        )
-    return np.array(index, np.int64)
 
 
 def _refuse_unreachable(

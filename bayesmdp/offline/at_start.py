@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -14,29 +14,26 @@ from scipy import sparse
 
 from bayesmdp.logs.log import ends_of
 from bayesmdp.logs.problem_from_log import starts_of
-from bayesmdp.offline.calibration import (
-    AFFORDABLE,
-    STAGES,
-    Calibration,
-    Pipeline,
-    Recording,
-    calibrate,
-    fresh_values,
-    layout_of,
-)
+from bayesmdp.offline.behaviour import Today
+from bayesmdp.offline.calibration import Calibration, Checked, calibrate
 from bayesmdp.offline.experience import Experience
+from bayesmdp.offline.logs_alike import Recording
 from bayesmdp.offline.named_prior import MadePrior
+from bayesmdp.offline.promise import Pipeline, Policy, Promise, fresh_values, layout_of
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.posterior_value import left_quantile
 from bayesmdp.planning.risk import Risk
 from bayesmdp.problems.mdp import MDP
-from bayesmdp.problems.policy import action_indices
 
 __all__ = ["Asked", "said_at_start"]
 
 STEPS = 100_000
 """Discounted steps at most: those that come later count nothing."""
+
+AFFORDABLE, STAGES = 4_000_000, 200
+"""Numbers in the draws of one plan above which a promise is not checked: that would take minutes. Planning over so many
+stages takes as long again as making the draws."""
 
 MOST, LONG = 200, 100_000
 """Logs of each world, and rows of a log, up to which a promise is checked."""
@@ -58,6 +55,10 @@ class Asked(NamedTuple):
     calibration : int
         Logs to check on, for each of two worlds; 0 for none.
     seed : int
+    today : Today, or None
+        What is done today.
+    aim : {"value", "gain"}
+        What the plan is the best for.
     """
 
     risk: Risk
@@ -66,6 +67,8 @@ class Asked(NamedTuple):
     draws: int
     calibration: int
     seed: int
+    today: Today | None
+    aim: Literal["value", "gain"]
 
 
 def said_at_start(
@@ -73,14 +76,13 @@ def said_at_start(
     log: xr.Dataset,
     mdp: MDP,
     asked: Asked,
-    bound: float,
-    policy: xr.DataArray,
+    said: Promise,
     fresh: xr.DataTree,
     *,
     exact: bool,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Check what the posterior says of a policy, and say what it hangs on.
+    """Check what the posterior says of a policy, and say what that hangs on.
 
     Parameters
     ----------
@@ -88,10 +90,8 @@ def said_at_start(
     log : Dataset over ``step``
     mdp : MDP
     asked : Asked
-    bound : float
-        The posterior quantile of the policy's value at the start.
-    policy : DataArray [(stage,) state]
-        Labels of actions.
+    said : Promise
+        The policy, and what it is worth under `fresh`.
     fresh : DataTree
         Draws that the policy was not chosen with.
     exact : bool
@@ -103,20 +103,22 @@ def said_at_start(
     dict
         The attrs that `Report` describes.
     """
-    chosen = action_indices(mdp, policy)
-    said: dict[str, Any] = {"initial_unseen": _unseen(mdp, made.experience, fresh, chosen)}
+    told: dict[str, Any] = {"initial_unseen": _unseen(mdp, made.experience, fresh, said.policy)}
     pipeline = _pipeline(made, mdp, asked) if exact else None
     if pipeline is not None and asked.draws * mdp.num_states * mdp.num_outcomes <= AFFORDABLE:
-        said |= _by_weight(pipeline, made.experience, chosen, asked.seed)
+        told |= _by_weight(pipeline, made.experience, said.policy, asked.seed)
     why_not = _why_not(pipeline, log, mdp, asked)
+    checked = None
     if pipeline is None or why_not:
-        return said | {"initial_bound": bound, "unchecked": why_not}
-    cut = float(ends_of(log, "truncated").mean()) if log.attrs.get("ordered", 1) else 1.0
-    recording = Recording(starts_of(log, mdp.terminal), cut)
-    logs = max(asked.calibration, math.ceil(1 / asked.level) - 1)
-    say(f"checking the promise on {2 * logs} logs like this one")
-    checked = calibrate(pipeline, made.rows, made.scatter, recording=recording, logs=logs, seed=asked.seed)
-    return said | _told(bound, checked)
+        told["unchecked"] = why_not
+    else:
+        cut = float(ends_of(log, "truncated").mean()) if log.attrs.get("ordered", 1) else 1.0
+        recording = Recording(starts_of(log, mdp.terminal), cut)
+        logs = max(asked.calibration, math.ceil(1 / asked.level) - 1)
+        say(f"checking the promise on {2 * logs} logs like this one")
+        checked = calibrate(pipeline, made.rows, made.scatter, recording=recording, logs=logs, seed=asked.seed)
+        told["checked_logs"] = checked.logs
+    return told | _told(said, asked.level, checked)
 
 
 def _why_not(pipeline: Pipeline | None, log: xr.Dataset, mdp: MDP, asked: Asked) -> str:
@@ -141,34 +143,67 @@ def _pipeline(made: MadePrior, mdp: MDP, asked: Asked) -> Pipeline | None:
     risk = asked.risk
     if asked.quantile == "exact":
         risk = DirichletQuantile(risk.level)  # type: ignore[attr-defined] # plan has refused the others
-    return Pipeline(mdp, made.again, layout_of(made.kind), risk, asked.level, asked.draws)
+    return Pipeline(mdp, made.again, layout_of(made.kind), risk, asked.level, asked.draws, asked.today, asked.aim)
 
 
-def _by_weight(pipeline: Pipeline, experience: Experience, chosen: NDArray[np.int64], seed: int) -> dict[str, float]:
+def _by_weight(pipeline: Pipeline, experience: Experience, policy: Policy, seed: int) -> dict[str, float]:
     """The policy's quantile at the start if the prior of transitions weighed a third, or three times, as much."""
     parameters = pipeline.posterior(experience)
     told = {}
     for name, factor in zip(("initial_lighter", "initial_heavier"), FACTORS, strict=True):
         prior = parameters["transition"] - experience.counts
         other = parameters | {"transition": experience.counts + factor * prior}
-        values = fresh_values(other, pipeline, pipeline.problem.reward, chosen, seed + 1)
+        (values,) = fresh_values(other, pipeline, pipeline.problem.reward, [policy], seed + 1)
         told[name] = float(left_quantile(values, pipeline.level))
     return told
 
 
-def _told(bound: float, checked: Calibration) -> dict[str, Any]:
+def _told(said: Promise, level: float, checked: Calibration | None) -> dict[str, Any]:
+    """The numbers to quote, lowered by what the check found, and what it found."""
+    value, gain = (None, None) if checked is None else (checked.value, checked.gain)
+    lowered = 0.0 if value is None else value.lowered
+    told = {"initial_bound": float(left_quantile(said.values, level)) - lowered} | _found("checked", value)
+    if said.gains is None:
+        return told
+    # A difference of values that are the same may not be 0.
+    rounding = 1e-9 * (1 + float(np.abs(said.values).max()))
+    if gain is not None and np.abs(said.gains).max() <= rounding:
+        # To go on as today gains 0, for sure.
+        gain = gain._replace(lowered=0.0)
+    lowered = 0.0 if gain is None else gain.lowered
+    low, high = np.quantile(said.gains, [0.05, 0.95], method="inverted_cdf")
+    today = said.values - said.gains
+    today_low, today_high = np.quantile(today, [0.05, 0.95], method="inverted_cdf")
+    return (
+        told
+        | {
+            "initial_today": float(today.mean()),
+            "initial_today_lower": float(today_low),
+            "initial_today_upper": float(today_high),
+            "initial_gain": float(said.gains.mean()),
+            "initial_gain_lower": float(low),
+            "initial_gain_upper": float(high),
+            "initial_gain_bound": float(left_quantile(said.gains, level)) - lowered,
+            "initial_better": float((said.gains - lowered > rounding).mean()),
+        }
+        | _found("gain_checked", gain)
+    )
+
+
+def _found(name: str, checked: Checked | None) -> dict[str, Any]:
+    """What a check found, under attrs of a name."""
+    if checked is None:
+        return {}
     return {
-        "initial_bound": bound - checked.lowered,
-        "checked_logs": checked.logs,
-        "checked_kept": checked.kept,
-        "checked_lowered": checked.lowered,
-        "checked_kept_lowered": checked.kept_lowered,
-        "checked_worlds": json.dumps(checked.by_world),
-        "checked_halves": checked.split,
+        f"{name}_kept": checked.kept,
+        f"{name}_lowered": checked.lowered,
+        f"{name}_kept_lowered": checked.kept_lowered,
+        f"{name}_worlds": json.dumps(checked.by_world),
+        f"{name}_halves": checked.split,
     }
 
 
-def _unseen(mdp: MDP, experience: Experience, fresh: xr.DataTree, chosen: NDArray[np.int64]) -> float:
+def _unseen(mdp: MDP, experience: Experience, fresh: xr.DataTree, policy: Policy) -> float:
     """The share of the future, discounted or over the horizon, that lies behind the first step which the log never saw.
 
     Under the posterior mean of the kernel, from where episodes start. Unseen is a next state that never followed a
@@ -176,21 +211,21 @@ def _unseen(mdp: MDP, experience: Experience, fresh: xr.DataTree, chosen: NDArra
     """
     kernel = read_draws(read_dataset(fresh), mdp).transition.mean(0)
     seen = np.where(experience.counts > 0, kernel, 0)
-    every, before = (float(mdp.initial @ _steps_to_come(mdp, rows, chosen)) for rows in (kernel, seen))
+    every, before = (float(mdp.initial @ _steps_to_come(mdp, rows, policy)) for rows in (kernel, seen))
     return max(0.0, 1 - before / every) if every > 0 else 0.0
 
 
-def _steps_to_come(mdp: MDP, kernel: NDArray[np.float64], chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+def _steps_to_come(mdp: MDP, kernel: NDArray[np.float64], policy: Policy) -> NDArray[np.float64]:
     """Expected number of steps [state], discounted or over the horizon, until an episode ends or the kernel stops."""
     if mdp.by_stage:
-        steps, last = np.zeros(mdp.num_states), chosen[-1]
+        steps, last = np.zeros(mdp.num_states), policy[-1]
         one_more = _one_more(mdp, kernel, last)
-        for actions in chosen[::-1]:
+        for actions in policy[::-1]:
             if (actions != last).any():
                 last, one_more = actions, _one_more(mdp, kernel, actions)
             steps = one_more(steps)
         return steps
-    one_more = _one_more(mdp, kernel, chosen)
+    one_more = _one_more(mdp, kernel, policy)
     steps = (~mdp.terminal).astype(float)
     for _ in range(STEPS):
         after = one_more(steps)
@@ -201,17 +236,20 @@ def _steps_to_come(mdp: MDP, kernel: NDArray[np.float64], chosen: NDArray[np.int
 
 
 def _one_more(
-    mdp: MDP, kernel: NDArray[np.float64], chosen: NDArray[np.int64]
+    mdp: MDP, kernel: NDArray[np.float64], policy: Policy
 ) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
-    """From the steps to come after the next one, the steps to come [state], by actions [state]."""
-    state = np.arange(mdp.num_states)
-    rows = kernel[state, chosen]
-    entered = state if mdp.successor is None else mdp.successor[state, chosen].astype(np.int64)
+    """From the steps to come after the next one, the steps to come [state], by a policy of one stage."""
+    state, action = np.nonzero(policy) if policy.dtype.kind == "f" else (np.arange(mdp.num_states), policy)
+    share = policy[state, action] if policy.dtype.kind == "f" else np.ones(len(state))
+    # Rows [pair, outcome] of the pairs that it takes.
+    rows = share[:, None] * kernel[state, action]
+    entered = np.arange(mdp.num_states) if mdp.successor is None else mdp.successor[state, action].astype(np.int64)
     entered = np.broadcast_to(entered, rows.shape)
     named = entered >= 0
     place = np.broadcast_to(state[:, None], rows.shape)[named], entered[named]
-    chain = sparse.csc_array((rows[named] * ~mdp.terminal[entered[named]], place), shape=(len(state), len(state)))
+    size = mdp.num_states, mdp.num_states
+    chain = sparse.csc_array((rows[named] * ~mdp.terminal[entered[named]], place), shape=size)
     # Elsewhere is spread over all states.
-    lumped = np.where(named, 0, rows).sum(-1)
+    lumped = np.bincount(state, np.where(named, 0, rows).sum(-1), mdp.num_states)
     live = (~mdp.terminal).astype(float)
     return lambda steps: live * (1 + (mdp.discount or 1) * (chain @ steps + lumped * (live * steps).mean()))

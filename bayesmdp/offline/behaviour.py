@@ -16,16 +16,21 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 import xarray as xr
+from jax.typing import ArrayLike
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from bayesmdp.logs.compress import compress
+from bayesmdp.logs.log import refuse_missing, written_indices
 from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.offline.logs_alike import as_logged
 from bayesmdp.posterior.dirichlet_evidence import WEIGHTS, best_weight
 from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.policy import policy_probabilities
 
-__all__ = ["Behaviour", "estimated_behaviour"]
+__all__ = ["Behaviour", "Today", "behaviour_of", "estimated_behaviour", "said_behaviour", "today_of"]
 
 
 class Behaviour(NamedTuple):
@@ -51,6 +56,51 @@ class Behaviour(NamedTuple):
     def mean(self) -> NDArray[np.float64]:
         """Posterior mean of the probability of each action [state, action]."""
         return np.asarray(self.concentration / self.concentration.sum(-1, keepdims=True))
+
+
+class Today(NamedTuple):
+    """What is done today: what a log shows of it, or what was said.
+
+    Attributes
+    ----------
+    truth : array [state, action]
+        Probabilities, in worlds that are like the log: what was said, or how often the log took each action.
+    said : bool
+        Whether it was said, and need not be estimated.
+    """
+
+    truth: NDArray[np.float64]
+    said: bool = False
+
+    def estimate(self, tries: NDArray[np.float64], available: NDArray[np.bool_]) -> NDArray[np.float64]:
+        """What a log shows of it [state, action], by how often it tried each pair, and which may be tried."""
+        return self.truth if self.said else behaviour_of(tries, available).mean
+
+
+def today_of(baseline: str | pd.DataFrame | ArrayLike, rows: Transitions, mdp: MDP) -> Today | None:
+    """Read what is done today.
+
+    Parameters
+    ----------
+    baseline : "log", "none", DataFrame, or a policy as for `plan`
+    rows : Transitions
+        The log.
+    mdp : MDP
+        Of the log.
+
+    Returns
+    -------
+    Today, or None for "none"
+    """
+    tries = np.zeros(mdp.available.shape)
+    np.add.at(tries, (rows.state, rows.action), rows.weight)
+    if isinstance(baseline, pd.DataFrame):
+        return Today(said_behaviour(baseline, mdp, tries), said=True)
+    if isinstance(baseline, str) and baseline in ("log", "none"):
+        return Today(as_logged(tries, mdp.available)) if baseline == "log" else None
+    if isinstance(baseline, str) and baseline != "uniform":
+        raise ValueError(f"baseline must be 'log', 'none', 'uniform', a table or a policy; got {baseline!r}")
+    return Today(policy_probabilities(mdp, baseline), said=True)
 
 
 def estimated_behaviour(log: xr.Dataset | Transitions, mdp: MDP) -> Behaviour:
@@ -79,13 +129,83 @@ def estimated_behaviour(log: xr.Dataset | Transitions, mdp: MDP) -> Behaviour:
     rows = log if isinstance(log, Transitions) else compress(log, mdp)
     counts = np.zeros((mdp.num_states, mdp.num_actions))
     np.add.at(counts, (rows.state, rows.action), rows.weight)
-    possible = mdp.available | (counts > 0)
+    return behaviour_of(counts, mdp.available)
+
+
+def behaviour_of(counts: NDArray[np.float64], available: NDArray[np.bool_]) -> Behaviour:
+    """Estimate a behaviour by how often it took each action.
+
+    Parameters
+    ----------
+    counts : array [state, action]
+    available : bool array [state, action]
+        What may be taken, apart from what was.
+    """
+    possible = available | (counts > 0)
     # As if each action had been taken a fraction of one time more, one time in all, so that none is impossible.
-    base = possible * (counts.sum(0) + 1 / mdp.num_actions)
+    base = possible * (counts.sum(0) + 1 / counts.shape[-1])
     base = base / base.sum(-1, keepdims=True)
     seen = counts.sum(-1) > 0
     weight = best_weight({weight: _evidence(counts[seen], weight * base[seen]) for weight in WEIGHTS})
     return Behaviour(counts, weight * base)
+
+
+def said_behaviour(table: pd.DataFrame, mdp: MDP, tries: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Read what is done today from a table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns ``state``, ``action`` and ``probability``, labels as they are written; pairs that it leaves out have
+        probability 0. Without ``probability`` one action each state.
+    mdp : MDP
+        Of a log.
+    tries : array [state, action]
+        How often the log tried each pair. States that it never acted in may be left out.
+
+    Returns
+    -------
+    array [state, action]
+        In states that are left out the same for all available actions.
+
+    Raises
+    ------
+    ValueError
+        For columns, labels or numbers that are none, pairs named twice, states that are left out or whose
+        probabilities do not sum to 1, and actions that the log never took there: nothing is known of these.
+    """
+    what = "the behaviour"
+    refuse_missing(what, table, ("state", "action"))
+    place = [written_indices(what, table, *of) for of in (("state", mdp.states), ("action", mdp.actions))]
+    share = pd.to_numeric(table["probability"], errors="coerce") if "probability" in table else np.ones(len(table))
+    share = np.asarray(share, float)
+    wrong = ~((share >= 0) & (share <= 1))
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise ValueError(
+            f"the behaviour's probability in row {row} is {table['probability'].iloc[row]!r}; it is from 0 to 1"
+        )
+    told, times = np.zeros(mdp.available.shape), np.zeros(mdp.available.shape)
+    np.add.at(told, tuple(place), share)
+    np.add.at(times, tuple(place), 1)
+
+    def refuse(where: NDArray[np.bool_], text: str) -> None:
+        if where.any():
+            state, *action = (int(axis[0]) for axis in np.nonzero(where))
+            names = f"state {mdp.states[state]!r}" + (f", action {mdp.actions[action[0]]!r}" if action else "")
+            raise ValueError(f"the behaviour in {names}: " + text.format(told[(state, *action)].sum()))
+
+    refuse(times > 1, "named more than once")
+    refuse(
+        (told > 0) & ~mdp.available,
+        "has probability {:.4g}, and the log never tried it there, so that nothing is known of it; leave it out, and "
+        "divide its probability among the others",
+    )
+    named = times.any(-1)
+    refuse(tries.any(-1) & ~named, "is left out; each state that the log acted in needs its actions")
+    refuse(named & (abs(told.sum(-1) - 1) > 1e-6), "probabilities sum to {:.6g}, not 1")
+    told = np.where(named[:, None], told, mdp.available)
+    return np.asarray(told / told.sum(-1, keepdims=True))
 
 
 def _evidence(counts: NDArray[np.float64], prior: NDArray[np.float64]) -> float:

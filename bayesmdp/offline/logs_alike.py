@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bayesmdp.offline.experience import Experience
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["Recording", "Scatter", "World", "logs_alike"]
+__all__ = ["Recording", "Scatter", "World", "as_logged", "logs_alike"]
 
 type Scatter = Callable[
     [np.random.Generator, NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]
@@ -84,8 +84,7 @@ def logs_alike(
     """
     kernel = np.stack([world.transition for world in worlds]).cumsum(-1)
     reward = np.stack([world.reward for world in worlds])
-    behaviour = np.where(tries.any(-1, keepdims=True), tries, problem.available).astype(float)
-    behaviour = np.where(behaviour.any(-1, keepdims=True), behaviour, 1).cumsum(-1)
+    behaviour = as_logged(tries, problem.available).cumsum(-1)
     start = recording.starts.cumsum()
     world = np.repeat(np.arange(len(worlds)), logs)
     each = np.arange(len(world))
@@ -113,6 +112,13 @@ def logs_alike(
         if anew.any():
             state = np.where(anew, begun(), state)
     return [Experience(counts[i], mean[i], square[i]) for i in each]
+
+
+def as_logged(tries: NDArray[np.float64], available: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """How often a log took each action in a state [state, action]; where it never acted, all available ones alike."""
+    shares = np.where(tries.any(-1, keepdims=True), tries, available).astype(float)
+    shares = np.where(shares.any(-1, keepdims=True), shares, 1)
+    return np.asarray(shares / shares.sum(-1, keepdims=True))
 
 
 def _chosen(rng: np.random.Generator, cumulative: NDArray[np.float64]) -> NDArray[np.int64]:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable, Mapping
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+from jax.typing import ArrayLike
 
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
@@ -26,8 +27,11 @@ from bayesmdp.logs.problem_from_log import mdp_from_log
 from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.at_start import Asked, said_at_start
+from bayesmdp.offline.behaviour import today_of
 from bayesmdp.offline.named_prior import make_prior
+from bayesmdp.offline.over_today import check_aim, compare, plan_for_gain
 from bayesmdp.offline.policy_table import policy_table
+from bayesmdp.offline.promise import Promise
 from bayesmdp.offline.second_opinion import second_opinion
 from bayesmdp.planning import plan
 from bayesmdp.planning.posterior_value import at_start, value_draws
@@ -37,6 +41,7 @@ from bayesmdp.posterior import NotConjugate, draw, infer
 from bayesmdp.posterior.inference.transitions import log_rows
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.policy import action_indices
 
 __all__ = ["Report", "plan_log"]
 
@@ -70,6 +75,15 @@ class Report(NamedTuple):
         behind the first step which the log never saw; and ``initial_lighter`` and ``initial_heavier``, the posterior
         quantile if the prior of transitions weighed a third, or three times, as much. None of these where gaps of the
         log leave open where episodes start.
+
+        Beside what is done today: ``today``, how probable the action is today, ``gain``, ``gain_lower``, ``gain_upper``
+        (mean, 5% and 95% quantiles of what the policy is worth more), ``better`` (the share of draws in which it is)
+        and, with a discount and up to 300 states, ``departing``: the mean of what the *start* gains by this action, in
+        the place of doing as today in this state alone. Attrs: ``initial_today``, its value, with ``_lower`` and
+        ``_upper``; ``initial_gain`` likewise; ``initial_gain_bound``, its quantile at the risk's level, and
+        ``initial_better``, the probability that anything is gained, both lowered by what the check found, under
+        ``gain_checked_kept`` and so on, as of the bound. A plan for the gain may mix actions: ``action`` is the most
+        probable one, ``probability`` its own, and ``mixes`` says where there are others, which ``plan`` has in full.
     tree : DataTree
         Groups ``plan``, ``policy``, ``problem`` and those of the posterior, ``log_checks`` and ``second_opinion`` where
         there are any (:mod:`bayesmdp.offline.second_opinion`); what was asked for as attrs.
@@ -85,23 +99,35 @@ class Report(NamedTuple):
         return float(self.tree.attrs.get("initial_bound", np.nan))
 
     @property
+    def gain(self) -> float:
+        """What is gained over what is done today, at the least, where episodes start; NaN where that is not known."""
+        return float(self.tree.attrs.get("initial_gain_bound", np.nan))
+
+    @property
     def checked(self) -> str:
-        """How the bound was checked, in a sentence."""
+        """How the bound and the gain were checked, in a sentence."""
         attrs = self.tree.attrs
         if "checked_logs" not in attrs:
             return f"not checked: {attrs.get('unchecked', 'the log does not say where episodes start')}"
-        lowered = attrs["checked_lowered"]
-        return (
-            f"on {attrs['checked_logs']} logs like yours, from worlds in which the truth is known, "
-            f"{attrs['checked_kept']} kept the number as it is computed"
-            + (f"; it is lowered by {lowered:#.4g}, so that it is kept as often as is said" if lowered > 0 else "")
-        )
+        text = f"on {attrs['checked_logs']} logs like yours, from worlds in which the truth is known, "
+        text += f"{attrs['checked_kept']} kept the number as it is computed"
+        lowered = [attrs["checked_lowered"]]
+        if "gain_checked_kept" in attrs:
+            text += f" and {attrs['gain_checked_kept']} the gain"
+            lowered.append(attrs["gain_checked_lowered"])
+        if max(lowered) <= 0:
+            return text
+        they = "it is" if len(lowered) == 1 else "they are"
+        by = " and ".join(f"{each:#.4g}" if each > 0 else "nothing" for each in lowered)
+        return f"{text}; {they} lowered by {by}, so that {they} kept as often as is said"
 
 
 def plan_log(
     log: xr.Dataset,
     *,
     risk: str = "quantile:0.1",
+    baseline: str | pd.DataFrame | ArrayLike = "log",
+    aim: Literal["value", "gain"] = "value",
     discount: float | None = None,
     horizon: int | None = None,
     prior: str = "auto",
@@ -123,6 +149,12 @@ def plan_log(
     log : Dataset over ``step``
     risk : str
         As for `risk_from_text`.
+    baseline : "log", "none", DataFrame, or a policy as for `plan`
+        What is done today, that the plan is compared with: what the log shows of its behaviour, nothing, or what is
+        said, as a table (see `said_behaviour`) or probabilities [state, action].
+    aim : {"value", "gain"}
+        What the plan is the best for: the value, or the gain over the baseline, for which it may mix actions and stays
+        with the baseline where nothing better is sure enough (:mod:`bayesmdp.planning.over_baseline`).
     discount : float in (0, 1), optional
         0.99 by default, unless there is a horizon.
     horizon : int, optional
@@ -170,34 +202,38 @@ def plan_log(
     measure = risk_from_text(risk)
     mdp = _problem_of(log, discount, horizon, elsewhere, reachable, initial)
     _check_memory(mdp, draws)
+    rows = compress(log, mdp)
+    today = today_of(baseline, rows, mdp)
+    check_aim(aim, today, mdp, measure, quantile, draws)
     made = make_prior(prior, log, mdp, settings or {}, rewards=rewards)
     say(f"posterior of {made.described}")
     posterior, planning, fresh = _posterior(made.model, log, mdp, draws, seed)
-    say(f"planning with {measure}")
-    planned = plan(planning, mdp, measure, quantile=quantile, strict=False)  # type: ignore[arg-type] # checked there
+    say(f"planning with {measure}" + " of the gain" * (aim == "gain"))
+    tries = made.experience.tries
+    usual = None if today is None else today.estimate(tries, mdp.available)
+    if aim == "gain" and usual is not None:
+        planned = plan_for_gain(planning, mdp, measure, usual, tries)
+    else:
+        planned = plan(planning, mdp, measure, quantile=quantile, strict=False)  # type: ignore[arg-type] # checked there
+    chosen = planned["probability"] if aim == "gain" else planned["policy"]
     say("worth of the policy under fresh draws")
     starts_known = initial is not None or bool(log.attrs.get("starts_known", log.attrs.get("ordered", 1)))
-    values = value_draws(fresh, mdp, planned["policy"])
+    values = value_draws(fresh, mdp, chosen)
+    compared = None if usual is None else compare(fresh, mdp, chosen, values, usual)
     level = _level(measure)
-    rows = compress(log, mdp)
-    policy = policy_table(mdp, rows, planned, values, level, starts_known=starts_known)
+    policy = policy_table(mdp, rows, planned, values, level, starts_known=starts_known, compared=compared)
     if starts_known:
-        asked = Asked(measure, level, quantile, draws, calibration, seed)
-        exact = posterior.attrs["engine"] == "exact"
-        policy.attrs |= said_at_start(
-            made,
-            log,
-            mdp,
-            asked,
-            policy.attrs["initial_worth_quantile"],
-            planned["policy"],
-            fresh,
-            exact=exact,
-            say=say,
+        asked = Asked(measure, level, quantile, draws, calibration, seed, today, aim)
+        said = Promise(
+            planned["probability"].values if aim == "gain" else action_indices(mdp, planned["policy"]),
+            at_start(values, mdp).values,
+            None if compared is None else at_start(compared.gains, mdp).values,
         )
+        exact = posterior.attrs["engine"] == "exact"
+        policy.attrs |= said_at_start(made, log, mdp, asked, said, fresh, exact=exact, say=say)
     say("the log without a prior")
     worth = at_start(values, mdp) if starts_known else None
-    opinions = second_opinion(log, mdp, planned["policy"], worth, seed)
+    opinions = second_opinion(log, mdp, chosen, worth, seed)
     counts = _counts(log, mdp, rows)
     attrs = {
         "made_by": "bayesmdp plan",
@@ -205,6 +241,8 @@ def plan_log(
         "left_out": json.dumps(as_labels(log.attrs.get("left_out", []))),
         "log": json.dumps(counts),
         "risk": planned.attrs["risk"],
+        "baseline": "none" if today is None else "as said" if today.said else "log",
+        "aim": aim,
         **{name: told for name in ("discount", "horizon") if (told := getattr(mdp, name)) is not None},
         "prior": made.described,
         "rewards": made.rewards,
@@ -213,7 +251,7 @@ def plan_log(
         "plan_draws": planned.attrs["num_draws"],
         **{
             name: planned.attrs[name]
-            for name in ("converged", "bound", "ties", "guarantee_level")
+            for name in ("converged", "bound", "ties", "guarantee_level", "gain", "gain_deterministic", "rise")
             if name in planned.attrs
         },
         "seed": seed,

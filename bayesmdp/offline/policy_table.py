@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.offline.over_today import Compared
 from bayesmdp.planning.posterior_value import at_start, order_interval
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
@@ -16,7 +19,14 @@ __all__ = ["policy_table"]
 
 
 def policy_table(
-    mdp: MDP, rows: Transitions, planned: xr.Dataset, values: xr.DataArray, level: float, *, starts_known: bool
+    mdp: MDP,
+    rows: Transitions,
+    planned: xr.Dataset,
+    values: xr.DataArray,
+    level: float,
+    *,
+    starts_known: bool,
+    compared: Compared | None = None,
 ) -> xr.Dataset:
     """Lay out a policy.
 
@@ -33,6 +43,8 @@ def policy_table(
         Of the quantile of its value.
     starts_known : bool
         Whether the log says where episodes start.
+    compared : Compared, optional
+        With what is done today.
 
     Returns
     -------
@@ -40,6 +52,7 @@ def policy_table(
         As `Report` describes it.
     """
     chosen = action_indices(mdp, planned["policy"])
+    mixed = planned["probability"].values if "probability" in planned else None
     visits = np.zeros((mdp.num_states, mdp.num_actions))
     np.add.at(visits, (rows.state, rows.action), rows.weight)
     tried = visits[np.arange(mdp.num_states), chosen]
@@ -63,9 +76,15 @@ def policy_table(
         "visits": visits.sum(-1).astype(np.int64),
         "tried": tried.astype(np.int64),
         **{name: array[:-1].reshape(chosen.shape) for name, array in at_states_and_start.items()},
-        "on_path": _path(mdp, rows, chosen, mdp.initial > 0 if starts_known else visits.any(-1)),
+        "on_path": _path(
+            mdp, rows, chosen if mixed is None else mixed > 0, mdp.initial > 0 if starts_known else visits.any(-1)
+        ),
         "terminal": mdp.terminal,
     }
+    if mixed is not None:
+        columns |= {"probability": mixed.max(-1), "mixes": ((mixed > 0).sum(-1) > 1) & ~mdp.terminal}
+    if compared is not None:
+        columns |= _beside_today(compared, chosen)
     coords = mdp.state_coords
     dims = tuple(coords)
     at_start_only = {f"initial_{name}": float(array[-1]) for name, array in at_states_and_start.items()}
@@ -76,8 +95,25 @@ def policy_table(
     )
 
 
-def _path(mdp: MDP, rows: Transitions, chosen: NDArray[np.int64], start: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Mark the states [(stage,) state] that the policy reaches from where episodes may start, by transitions seen."""
+def _beside_today(compared: Compared, chosen: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+    """Columns [(stage,) state] of a policy beside what is done today."""
+    gains = compared.gains.values
+    low, high = np.quantile(gains, [0.05, 0.95], axis=0, method="inverted_cdf")
+    columns: dict[str, NDArray[np.generic]] = {
+        "today": compared.today[np.arange(chosen.shape[-1]), chosen],
+        "gain": gains.mean(0),
+        "gain_lower": low,
+        "gain_upper": high,
+        "better": (gains > 1e-9 * (1 + np.abs(gains).max())).mean(0),
+    }
+    return columns | ({} if compared.departing is None else {"departing": compared.departing})
+
+
+def _path(mdp: MDP, rows: Transitions, chosen: NDArray[Any], start: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark the states [(stage,) state] that the policy reaches from where episodes may start, by transitions seen.
+
+    The policy is actions [(stage,) state], or whether it takes an action [state, action].
+    """
     if mdp.by_stage:
         reached = np.zeros(chosen.shape, bool)
         reached[0] = start
@@ -91,9 +127,10 @@ def _path(mdp: MDP, rows: Transitions, chosen: NDArray[np.int64], start: NDArray
     return reached
 
 
-def _entered(mdp: MDP, rows: Transitions, actions: NDArray[np.int64], among: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The states that were seen to follow these actions [state] in some states."""
-    taken = (rows.action == actions[rows.state]) & among[rows.state]
+def _entered(mdp: MDP, rows: Transitions, actions: NDArray[Any], among: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The states that were seen to follow these actions [state], or allowed ones [state, action], in some states."""
+    own = rows.action == actions[rows.state] if actions.ndim == 1 else actions[rows.state, rows.action]
+    taken = own & among[rows.state]
     source, target = rows.state[taken], rows.next_state[taken]
     if mdp.successor is not None:
         target = mdp.successor[source, rows.action[taken], target]

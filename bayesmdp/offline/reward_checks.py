@@ -76,7 +76,9 @@ class Residuals:
         """The same from the numbers [half, draw, transition] and the sums of residuals [draw, transition]."""
         variance = number[0] * number[1] / self._number
         squares = np.divide(total**2, variance, out=np.zeros_like(total), where=variance > 0).sum(-1)
-        return np.stack([total.sum(-1) ** 2 / np.maximum(variance.sum(-1), 1e-300), squares], -1)
+        whole, every = total.sum(-1) ** 2, variance.sum(-1)
+        # Where no transition is in both halves nothing is told, and sums that should be 0 are so but for rounding.
+        return np.stack([np.divide(whole, every, out=np.zeros_like(whole), where=every > 0), squares], -1)
 
     def largest_share(self, residual: NDArray[np.float64] | None = None) -> float:
         """The largest square over the sum of squares, in units of the pairs' spreads; 0 if no spread is known."""

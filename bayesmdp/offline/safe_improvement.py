@@ -6,6 +6,9 @@ was never tried leading to all states alike for the least reward seen. They diff
 * `maximum_likelihood`: whatever was tried.
 * `reward_adjusted` (Petrik, Ghavamzadeh and Chow, 2016, RaMDP): the same, with the reward of each pair lowered by
   ``adjustment / sqrt(tries)``.
+* `l1_robust` (Petrik, Ghavamzadeh and Chow, 2016; Iyengar, 2005): whatever was tried, for the worst rows that differ
+  from the frequencies by at most ``budget / sqrt(tries)`` in L1 norm. Their own budget, from a bound on all rows at
+  once, leaves hardly any row known; so it is tuned as well.
 * `spibb` (Laroche, Trichelair and Tachet des Combes, 2019): pairs tried fewer than `enough` times are *bootstrapped*.
   In the set ``"b"`` (their Pi_b) the policy takes these exactly as often as the behaviour does, in ``"at most b"``
   (Pi_<=b) no more often; the rest goes to the best other action.
@@ -13,8 +16,9 @@ was never tried leading to all states alike for the least reward seen. They diff
   over actions of ``error(s, a) |policy - behaviour|`` is at most `budget`, with error ``1 / sqrt(tries)``; probability
   is moved from the worst actions to the action where it gains the most for the budget that it takes.
 
-Each is policy iteration with its own greedy step, until the policy no longer changes. The numbers `adjustment`,
-`enough` and `budget` have no default in their papers either: they are tuned.
+Each is policy iteration with its own greedy step, until the policy no longer changes, but for `l1_robust`, where it
+need not end: that is value iteration. The numbers `adjustment`, `enough` and `budget` have no default in their papers
+either: they are tuned.
 """
 
 from __future__ import annotations
@@ -29,9 +33,12 @@ from bayesmdp.foundation.validation import number
 from bayesmdp.offline.experience import Experience
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["LikeliestMDP", "likeliest", "maximum_likelihood", "reward_adjusted", "soft_spibb", "spibb"]
+__all__ = ["LikeliestMDP", "l1_robust", "likeliest", "maximum_likelihood", "reward_adjusted", "soft_spibb", "spibb"]
 
 type Table = NDArray[np.float64]
+
+PRECISION = 1e-9
+"""Of value iteration, relative to the largest value."""
 
 MOST = 500
 """Rounds of policy iteration, should policies of equal value take turns."""
@@ -117,6 +124,39 @@ def reward_adjusted(seen: LikeliestMDP, adjustment: float) -> Table:
     adjustment = number("adjustment", adjustment, minimum=0)
     lowered = seen.reward - adjustment / np.sqrt(np.maximum(seen.tries, 1))
     return maximum_likelihood(seen._replace(reward=lowered))
+
+
+def l1_robust(seen: LikeliestMDP, budget: float) -> Table:
+    """Return the best policy [state, action] for the worst rows within a distance of the frequencies.
+
+    Parameters
+    ----------
+    seen : LikeliestMDP
+    budget : float, at least 0
+        Of a pair tried once: the L1 distance, at most 2, which falls by the square root of the tries.
+    """
+    budget = number("budget", budget, minimum=0)
+    moved = np.minimum(budget / np.sqrt(np.maximum(seen.tries, 1)), 2) / 2
+    live, value = seen.live.astype(float), np.zeros(len(seen.live))
+    # Values contract by the discount with each backup.
+    for _ in range(int(np.ceil(np.log(PRECISION) / np.log(seen.discount)))):
+        future = live * value
+        q = seen.reward + seen.discount * _worst_case(seen.transition, moved, future)
+        value = live * np.where(seen.allowed, q, -np.inf).max(-1)
+    return _one_hot(np.where(seen.allowed, q, -np.inf))
+
+
+def _worst_case(rows: Table, moved: Table, value: Table) -> Table:
+    """Expected values [state, action], where up to so much probability [state, action] goes from the best to the worst.
+
+    The greedy solution of the linear program: the best next states lose theirs first.
+    """
+    order = np.argsort(-value, kind="stable")
+    falling = rows[..., order]
+    lost = np.minimum(falling.cumsum(-1), moved[..., None])
+    kept = falling - np.diff(lost, axis=-1, prepend=0)
+    kept[..., -1] += lost[..., -1]
+    return np.asarray(kept @ value[order])
 
 
 def spibb(seen: LikeliestMDP, behaviour: Table, enough: float, among: Literal["b", "at most b"] = "at most b") -> Table:

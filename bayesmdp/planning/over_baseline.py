@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.cvar import CVaR
-from bayesmdp.planning.gain_ascent import Ranks, ascend, mixed_value
+from bayesmdp.planning.gain_ascent import Ascent, Ranks, ascend, mixed_value
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.policy_values import DENSE_LIMIT, policy_evaluation, policy_transition
 from bayesmdp.planning.quantile import Quantile
@@ -32,7 +32,7 @@ from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.problem import Problem
 
-__all__ = ["plan_over_baseline"]
+__all__ = ["best_over_baseline", "departures", "plan_over_baseline", "refuse_gain"]
 
 STEPS, STRIDE = 40, 10.0
 """Of each ascent. More steps gained less than 1 in 1,000 of the objective in our trials."""
@@ -68,17 +68,16 @@ def plan_over_baseline(
     ValueError
         For levels by pair; too few draws; more than 2,000 states; what is elsewhere worth the least.
     """
+    refuse_gain(mdp, risk, len(draws.transition))
     ranks = _ranks(risk, len(draws.transition))
-    _check(mdp)
+    found = best_over_baseline(mdp.problem, draws, risk, baseline)
+    policy = found.policy
+    modal = np.eye(mdp.num_actions)[policy.argmax(-1)]
     with jax.enable_x64(True):
         problem: Problem = jax.tree.map(jnp.asarray, mdp.problem)
         given = Draws(jnp.asarray(draws.transition), jnp.asarray(draws.reward))
         base = jnp.asarray(baseline)
         earned = _values_at_start(problem, given, base)
-        found = ascend(problem, given, problem.available, earned, base, ranks, STRIDE, steps=STEPS)
-        # Staying with the baseline gains 0, exactly.
-        policy = np.asarray(found.policy if found.objective > 0 else base)
-        modal = np.eye(mdp.num_actions)[policy.argmax(-1)]
         rounded = _objective(problem, given, earned, ranks, modal)
         if deterministic:
             policy = modal
@@ -113,8 +112,67 @@ def plan_over_baseline(
     )
 
 
-def _check(mdp: MDP) -> None:
-    """Refuse what the adjoint does not reach."""
+def best_over_baseline(problem: Problem, draws: Draws, risk: Risk, baseline: NDArray[np.float64]) -> Ascent:
+    """Climb from a baseline to the policy whose gain is the largest, and stay there if none is better.
+
+    Parameters
+    ----------
+    problem : Problem
+    draws : Draws
+    risk : Mean, Quantile or CVaR
+    baseline : array [state, action]
+
+    Returns
+    -------
+    Ascent
+        Of NumPy arrays.
+    """
+    ranks = _ranks(risk, len(draws.transition))
+    with jax.enable_x64(True):
+        problem = jax.tree.map(jnp.asarray, problem)
+        given = Draws(jnp.asarray(draws.transition), jnp.asarray(draws.reward))
+        base = jnp.asarray(baseline)
+        earned = _values_at_start(problem, given, base)
+        found = jax.device_get(ascend(problem, given, problem.available, earned, base, ranks, STRIDE, steps=STEPS))
+    # Staying with the baseline gains 0, exactly.
+    return found if found.objective > 0 else found._replace(policy=np.asarray(baseline), objective=np.zeros(()))
+
+
+def departures(
+    draws: Draws, mdp: MDP, policy: NDArray[np.float64], baseline: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return what a policy is worth more at the start than if it did as a baseline in one state [draw, state].
+
+    Parameters
+    ----------
+    draws : Draws
+    mdp : MDP
+        With a discount, and no more than 2,000 states.
+    policy, baseline : array [state, action]
+        Probabilities.
+    """
+    with jax.enable_x64(True):
+        given = Draws(jnp.asarray(draws.transition), jnp.asarray(draws.reward))
+        problem: Problem = jax.tree.map(jnp.asarray, mdp.problem)
+        values, back = jax.device_get(_effects(problem, given, jnp.asarray(policy), jnp.asarray(baseline)))
+    return np.where(mdp.terminal, 0, (values @ mdp.initial)[:, None] - back)
+
+
+def refuse_gain(mdp: MDP, risk: Risk, draws: int) -> None:
+    """Refuse what cannot be planned for over a baseline.
+
+    Parameters
+    ----------
+    mdp : MDP
+    risk : Risk
+    draws : int
+
+    Raises
+    ------
+    ValueError
+        As `plan_over_baseline` does.
+    """
+    _ranks(risk, draws)
     if mdp.objective != "discounted":
         raise ValueError(
             f"a gain over a baseline is of discounted reward, and {mdp.name} is judged by {mdp.objective!r}: use "

@@ -90,7 +90,8 @@ def policy_by_stage(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> NDArray
     given = np.asarray(policy)
     numbers = given.dtype.kind in "fiu" and given.shape == (states, actions)
     labelled = given.ndim == 2 and given.shape[1] == states and not numbers
-    if numbers and not named and given.shape == (stages, states):
+    told = isinstance(policy, xr.DataArray) and set(policy.dims) == {"state", "action"}
+    if numbers and not (named or told) and given.shape == (stages, states):
         raise ValueError(
             f"policy has shape {given.shape}, so it may be labels [stage, state] or probabilities [state, action]: "
             "pass a DataArray, whose dims say which"

@@ -10,27 +10,32 @@ behaviour (by more than rounding). Declared: 200 problems a cell; the column ``p
 Ours, all of one posterior (`prior_from_log`, rewards as the log shows, 200 draws), the behaviour estimated from the log
 (`estimated_behaviour`), the action of the behaviour in states that the log never saw:
 
-- ``mean`` and ``quantile:0.1``: plans for the value, the second what ``bayesmdp plan`` does by default;
+- ``mean`` and ``quantile:0.1``: plans for the value;
 - ``gain cvar:0.25``, ``gain cvar:0.1``, ``gain quantile:0.1``: plans for the gain over the estimated behaviour.
 
 Rivals (:mod:`bayesmdp.offline.safe_improvement`), with the estimated behaviour and the settings that their papers try:
-``maximum likelihood``; ``reward-adjusted`` by .003, .03 and .3 of the spread of rewards; ``spibb`` Pi_b and Pi_<=b with
-5, 10, 20 or 50 tries; ``soft spibb`` with a budget of .1, .5, 1 or 2.
+``maximum likelihood``; ``reward-adjusted`` by .003, .03 and .3 of the spread of rewards; ``l1 robust`` with a budget of
+.1, .5 or 1; ``spibb`` Pi_b and Pi_<=b with 5, 10, 20 or 50 tries; ``soft spibb`` with a budget of .1, .5, 1 or 2.
 
-Of the three plans for the gain the posterior also says how sure it is, under 1,000 fresh draws: ``bound``, the
-0.1-quantile of the gain, is *kept* if the true gain is no smaller (.9 is due); it is not checked as the promise of
-`bayesmdp plan` is.
+Of ours the posterior also says how sure it is, under 400 fresh draws: ``bound``, the 0.1-quantile of the gain, is
+*kept* if the true gain is no smaller (.9 is due).
 
-Cells: Garnets of 50 states, 4 actions and 4 next states with a goal (.95), Wet Chicken 5 x 5 (.95), an inventory of 11
-(.9), rewards as they are, and of Garnets also Normal with a standard deviation of .2.
+**Checked** (``better_checked.csv``): of ``quantile:0.1`` and of ``gain cvar:0.1`` the bound is lowered as by `plan_log`
+(:mod:`bayesmdp.offline.calibration`, 20 logs of each world), for the first 8 problems of a cell, since one takes a
+minute. Told: the shares kept before and after, how often the bound after is above 0 (*shown* to be better), in what
+share of these the policy is worse than the behaviour, and the Brier score of the probability of being better, by the
+posterior and after lowering.
+
+Cells: Garnets of 50 states, 4 actions and 4 next states with a goal (.95), Wet Chicken 5 x 5 (.95), the grid of 5 x 5
+(.95), an inventory of 11 (.9), rewards as they are, and of Garnets also Normal with a standard deviation of .2.
 
 ``make study STUDIES=better_than_behaviour`` runs every problem that ``results/`` does not hold.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -39,15 +44,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayesmdp.offline.experience import Experience
+    from bayesmdp.offline.named_prior import MadePrior
     from bayesmdp.problems.mdp import MDP
 
-__all__ = ["CELLS", "Cell", "main", "run_problem", "summary"]
+__all__ = ["CELLS", "Cell", "main", "run_checked", "run_problem", "summary", "summary_checked"]
 
 PROBLEMS = 200
-LONGEST, DRAWS, FRESH, LEVEL = 50, 200, 1_000, 0.1
+CHECKED_PROBLEMS, LOGS = 8, 20
+LONGEST, DRAWS, FRESH, LEVEL = 50, 200, 400, 0.1
 
-ADJUSTMENTS, ENOUGH, BUDGETS = (0.003, 0.03, 0.3), (5, 10, 20, 50), (0.1, 0.5, 1.0, 2.0)
+ADJUSTMENTS, DISTANCES = (0.003, 0.03, 0.3), (0.1, 0.5, 1.0)
+ENOUGH, BUDGETS = (5, 10, 20, 50), (0.1, 0.5, 1.0, 2.0)
 GAINS = ("cvar:0.25", "cvar:0.1", "quantile:0.1")
+CHECKED: tuple[tuple[Literal["value", "gain"], str], ...] = (("value", "quantile:0.1"), ("gain", "cvar:0.1"))
 
 
 class Cell(NamedTuple):
@@ -55,7 +64,7 @@ class Cell(NamedTuple):
 
     Attributes
     ----------
-    truth : {"garnet", "chicken", "inventory"}
+    truth : {"garnet", "chicken", "grid", "inventory"}
     quality : float
         Of the behaviour.
     episodes : int
@@ -78,6 +87,8 @@ CELLS: Mapping[str, Cell] = {
     "garnet-0.9-20-noisy": Cell("garnet", 0.9, 20, 0.2),
     "chicken-0.5-10": Cell("chicken", 0.5, 10),
     "chicken-0.9-10": Cell("chicken", 0.9, 10),
+    "grid-0.5-10": Cell("grid", 0.5, 10),
+    "grid-0.9-20": Cell("grid", 0.9, 20),
     "inventory-0.5-10": Cell("inventory", 0.5, 10),
     "inventory-0.9-10": Cell("inventory", 0.9, 10),
 }
@@ -90,6 +101,8 @@ def _truth(cell: Cell, seed: int) -> MDP:
         return environments.garnet(seed=seed)
     if cell.truth == "chicken":
         return environments.wet_chicken()
+    if cell.truth == "grid":
+        return environments.grid()
     return environments.inventory(discount=0.9, rescale=False)
 
 
@@ -140,6 +153,8 @@ def _rivals(experience: Experience, problem: MDP, behaviour: NDArray[Any]) -> It
     yield "maximum likelihood", others.maximum_likelihood(seen)
     for factor in ADJUSTMENTS:
         yield f"reward-adjusted {factor:g}", others.reward_adjusted(seen, factor * spread)
+    for budget in DISTANCES:
+        yield f"l1 robust {budget:g}", others.l1_robust(seen, budget)
     for enough in ENOUGH:
         yield f"spibb b {enough}", others.spibb(seen, behaviour, enough, "b")
         yield f"spibb at most b {enough}", others.spibb(seen, behaviour, enough)
@@ -147,8 +162,72 @@ def _rivals(experience: Experience, problem: MDP, behaviour: NDArray[Any]) -> It
         yield f"soft spibb {budget:g}", others.soft_spibb(seen, behaviour, budget)
 
 
+class Problem(NamedTuple):
+    """A true MDP, a log of it, and what a log says.
+
+    Attributes
+    ----------
+    mdp, described : MDP
+        The truth, and what the log describes.
+    log : Dataset
+    made : MadePrior
+    behaviour : array [state, action]
+        That made the log.
+    today, most : float
+        What it earns, and what the best policy earns more.
+    """
+
+    mdp: MDP
+    described: MDP
+    log: xr.Dataset
+    made: MadePrior
+    behaviour: NDArray[Any]
+    today: float
+    most: float
+
+    def gain(self, policy: NDArray[Any]) -> float:
+        """True gain of a policy [state, action] as a share of the most; where it may not act it does as available."""
+        import numpy as np
+
+        policy = np.where(self.mdp.available, policy, 0)
+        total = policy.sum(-1, keepdims=True)
+        even = self.mdp.available / self.mdp.available.sum(-1, keepdims=True)
+        return (_at_start(self.mdp, np.where(total > 0, policy / np.where(total > 0, total, 1), even)) - self.today) / (
+            self.most
+        )
+
+
+def _at_start(mdp: MDP, policy: NDArray[Any]) -> float:
+    from bayesmdp import evaluate
+
+    return float(evaluate(mdp, policy).values @ mdp.initial)
+
+
+def make_problem(cell: Cell, seed: int) -> Problem:
+    """Make one problem of a cell, its log, and the prior that the log speaks for.
+
+    Parameters
+    ----------
+    cell : Cell
+    seed : int
+    """
+    import numpy as np
+
+    import bayesmdp as bm
+    from bayesmdp.offline.named_prior import make_prior
+
+    rng = np.random.default_rng([seed, sum(cell.truth.encode()), cell.episodes, round(100 * cell.quality)])
+    mdp = _truth(cell, seed)
+    behaviour = bm.environments.behaviour_of_quality(mdp, cell.quality, seed=seed)
+    log = _log(rng, mdp, behaviour, cell)
+    described = bm.mdp_from_log(log, discount=mdp.discount, elsewhere="each", initial=mdp.initial)
+    today = _at_start(mdp, behaviour)
+    most = float(bm.solve(mdp)["value"].values @ mdp.initial) - today
+    return Problem(mdp, described, log, make_prior("auto", log, described, {}), behaviour, today, most)
+
+
 def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, fresh: int = FRESH) -> pd.DataFrame:
-    """Make one problem and its log, and the policies of all methods.
+    """Run all methods on one problem.
 
     Parameters
     ----------
@@ -160,58 +239,134 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, fresh: int = FRESH
     Returns
     -------
     DataFrame
-        A row each method: ``method``, ``gain`` (share of what the best gains), and of plans for the gain ``bound``, in
-        the same units, and ``better``, the posterior probability that anything is gained.
+        A row each method: ``method``, ``gain`` (share of what the best gains), and of ours ``bound``, in the same
+        units, and ``better``, the posterior probability that anything is gained.
     """
     import numpy as np
     import pandas as pd
 
     import bayesmdp as bm
     from bayesmdp.offline.behaviour import estimated_behaviour
-    from bayesmdp.offline.named_prior import make_prior
     from bayesmdp.planning.posterior_value import left_quantile
     from bayesmdp.planning.risk_names import risk_from_text
 
-    rng = np.random.default_rng([seed, sum(cell.truth.encode()), cell.episodes, round(100 * cell.quality)])
-    mdp = _truth(cell, seed)
-    true = bm.environments.behaviour_of_quality(mdp, cell.quality, seed=seed)
-    log = _log(rng, mdp, true, cell)
-    problem = bm.mdp_from_log(log, discount=mdp.discount, elsewhere="each", initial=mdp.initial)
-    made = make_prior("auto", log, problem, {})
-    known = bm.infer(made.model, log, mdp=problem, draws=0)
+    given = make_problem(cell, seed)
+    problem, made = given.described, given.made
+    known = bm.infer(made.model, given.log, mdp=problem, draws=0)
     planning = bm.draw(known, draws, seed=2 * seed, model=made.model)
     judging = bm.draw(known, fresh, seed=2 * seed + 1, model=made.model)
-    behaviour = estimated_behaviour(log, problem).mean
+    behaviour = estimated_behaviour(given.log, problem).mean
     unseen = (made.experience.tries.sum(-1) == 0)[:, None]
-
-    def at_start(policy: Any) -> float:
-        return float(bm.evaluate(mdp, policy).values @ mdp.initial)
-
-    today = at_start(true)
-    most = float(bm.solve(mdp)["value"].values @ mdp.initial) - today
+    earned = bm.value_draws(judging, problem, behaviour).values @ problem.initial
     rows: list[dict[str, Any]] = []
 
-    def judged(method: str, policy: NDArray[Any], **told: float) -> None:
+    def judged(method: str, policy: NDArray[Any], *, ours: bool = False) -> None:
         policy = np.where(unseen, behaviour, policy)
-        policy = np.where(mdp.available, policy, 0)
-        total = policy.sum(-1, keepdims=True)
-        policy = np.where(
-            total > 0, policy / np.where(total > 0, total, 1), mdp.available / mdp.available.sum(-1, keepdims=True)
-        )
-        rows.append({"method": method, "gain": (at_start(policy) - today) / most, **told})
+        told = {}
+        if ours:
+            gained = bm.value_draws(judging, problem, policy).values @ problem.initial - earned
+            told = {"bound": float(left_quantile(gained, LEVEL)) / given.most, "better": float((gained > 0).mean())}
+        rows.append({"method": method, "gain": given.gain(policy), **told})
 
     one_of = {label: i for i, label in enumerate(problem.actions)}
     for risk in ("mean", f"quantile:{LEVEL:g}"):
         planned = bm.plan(planning, problem, risk_from_text(risk), strict=False)["policy"].values.tolist()
-        judged(risk, np.eye(problem.num_actions)[[one_of[label] for label in planned]])
+        judged(risk, np.eye(problem.num_actions)[[one_of[label] for label in planned]], ours=True)
     for risk in GAINS:
         plan = bm.plan(planning, problem, risk_from_text(risk), baseline=behaviour)
-        gained = bm.gain_draws(judging, problem, plan["probability"], behaviour).values @ problem.initial
-        told = {"bound": float(left_quantile(gained, LEVEL)) / most, "better": float((gained > 0).mean())}
-        judged(f"gain {risk}", plan["probability"].values, **told)
+        judged(f"gain {risk}", plan["probability"].values, ours=True)
     for method, policy in _rivals(made.experience, problem, behaviour):
         judged(method, policy)
     return pd.DataFrame(rows)
+
+
+def run_checked(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) -> pd.DataFrame:
+    """Check the gain of two of ours on one problem, as `plan_log` does.
+
+    Parameters
+    ----------
+    cell : Cell
+    seed : int
+    draws : int
+    logs : int
+        Of each world.
+
+    Returns
+    -------
+    DataFrame
+        A row each method: ``method``, ``gain``, ``raw`` and ``bound``, the quantile before and after it is lowered, all
+        as shares of what the best gains; ``better_raw`` and ``better``, the probability of a gain before and after.
+    """
+    import numpy as np
+    import pandas as pd
+
+    from bayesmdp.offline.behaviour import Today
+    from bayesmdp.offline.calibration import calibrate
+    from bayesmdp.offline.logs_alike import Recording, as_logged
+    from bayesmdp.offline.promise import Pipeline, layout_of, promised
+    from bayesmdp.planning.posterior_value import left_quantile
+    from bayesmdp.planning.risk_names import risk_from_text
+
+    given = make_problem(cell, seed)
+    problem, made = given.described, given.made
+    assert made.again is not None
+    today = Today(as_logged(made.experience.tries, problem.available))
+    recording = Recording(given.mdp.initial, float(given.log["truncated"].mean()))
+    rows = []
+    for aim, risk in CHECKED:
+        measure, layout = risk_from_text(risk), layout_of(made.kind)
+        pipeline = Pipeline(problem, made.again, layout, measure, LEVEL, draws, today, aim)
+        said = promised(pipeline, made.experience, seed)
+        checked = calibrate(pipeline, made.rows, made.scatter, recording=recording, logs=logs, seed=seed).gain
+        assert said.gains is not None and checked is not None
+        policy = said.policy if aim == "gain" else np.eye(problem.num_actions)[said.policy]
+        raw = float(left_quantile(said.gains, LEVEL))
+        rows.append(
+            {
+                "method": f"{'gain ' * (aim == 'gain')}{risk}",
+                "gain": given.gain(policy),
+                "raw": raw / given.most,
+                "bound": (raw - checked.lowered) / given.most,
+                "better_raw": float((said.gains > 0).mean()),
+                "better": float((said.gains > checked.lowered).mean()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def summary_checked(problems: pd.DataFrame) -> pd.DataFrame:
+    """What the check does, by method over cells and in all.
+
+    Parameters
+    ----------
+    problems : DataFrame
+        Columns ``cell``, ``seed`` and those of `run_checked`.
+
+    Returns
+    -------
+    DataFrame
+        A row each cell and method, and for the cell "all" each method: ``kept_raw`` and ``kept`` with Wilson's 95%
+        intervals, ``shown``, ``shown_but_worse`` (of those shown; NaN where none is), ``brier_raw`` and ``brier``.
+    """
+    import numpy as np
+    import pandas as pd
+    from scipy.stats import binomtest
+
+    table = []
+    for cell, own in [*problems.groupby("cell", sort=False), ("all", problems)]:
+        for method, group in own.groupby("method", sort=False):
+            gain, shown = group["gain"].to_numpy(), (group["bound"] > 0).to_numpy()
+            row = {"cell": cell, "method": method, "problems": len(group)}
+            for name, bound in (("kept_raw", group["raw"]), ("kept", group["bound"])):
+                kept = gain >= bound.to_numpy() - 1e-9
+                ends = binomtest(int(kept.sum()), len(kept)).proportion_ci(method="wilson")
+                row |= {name: kept.mean(), f"{name}_lower": ends.low, f"{name}_upper": ends.high}
+            worse = gain < -1e-9
+            row |= {"shown": shown.mean(), "shown_but_worse": worse[shown].mean() if shown.any() else np.nan}
+            for name in ("better_raw", "better"):
+                row[name.replace("better", "brier")] = ((group[name] - (gain > 1e-9)) ** 2).mean()
+            table.append(row)
+    return pd.DataFrame(table).set_index(["cell", "method"])
 
 
 def summary(problems: pd.DataFrame) -> pd.DataFrame:
@@ -254,18 +409,20 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table).set_index(["cell", "method"])
 
 
-def _ran(folder: str, cells: Sequence[str], problems: int) -> Iterator[pd.DataFrame]:
+def _ran(
+    folder: str, name: str, cells: Sequence[str], problems: int, run: Callable[[Cell, int], pd.DataFrame]
+) -> Iterator[pd.DataFrame]:
     """Rows of each cell: those that the folder holds, and what is missing."""
     from pathlib import Path
 
     import pandas as pd
 
-    for name in cells:
-        path = Path(folder) / f"better-than-behaviour-{name}.csv"
+    for cell in cells:
+        path = Path(folder) / f"{name}-{cell}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         done = pd.read_csv(path) if path.exists() else pd.DataFrame({"seed": []})
         for seed in range(done["seed"].nunique(), problems):
-            rows = run_problem(CELLS[name], seed).assign(cell=name, seed=seed)
+            rows = run(CELLS[cell], seed).assign(cell=cell, seed=seed)
             done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
             done.to_csv(path, index=False)
         yield done[done["seed"] < problems]
@@ -277,21 +434,25 @@ def main(
     *,
     cells: Sequence[str] = tuple(CELLS),
     problems: int = PROBLEMS,
+    checked: int = CHECKED_PROBLEMS,
 ) -> None:
-    """Run what `folder` does not hold yet, problem by problem, and write the table to `tables`.
+    """Run what `folder` does not hold yet, problem by problem, and write the tables to `tables`.
 
     Parameters
     ----------
     folder : str
         Of the cells' results files.
     tables : str
-        Folder of the table, written as CSV.
+        Folder of the tables, written as CSV.
     cells : sequence of str
-    problems : int
+    problems, checked : int
         Of each cell.
     """
     from pathlib import Path
 
     import pandas as pd
 
-    summary(pd.concat(_ran(folder, cells, problems))).round(4).to_csv(Path(tables) / "better_than_behaviour.csv")
+    ran = pd.concat(_ran(folder, "better-than-behaviour", cells, problems, run_problem))
+    summary(ran).round(4).to_csv(Path(tables) / "better_than_behaviour.csv")
+    ran = pd.concat(_ran(folder, "better-checked", cells, checked, run_checked))
+    summary_checked(ran).round(4).to_csv(Path(tables) / "better_checked.csv")

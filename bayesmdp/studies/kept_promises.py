@@ -250,8 +250,10 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     import numpy as np
 
     from bayesmdp import evaluate, mdp_from_log, solve
-    from bayesmdp.offline.calibration import Pipeline, Recording, calibrate, layout_of, promised
+    from bayesmdp.offline.calibration import calibrate
+    from bayesmdp.offline.logs_alike import Recording
     from bayesmdp.offline.named_prior import make_prior
+    from bayesmdp.offline.promise import Pipeline, layout_of, promised
     from bayesmdp.planning.posterior_value import left_quantile
     from bayesmdp.planning.quantile import Quantile
 
@@ -263,21 +265,22 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     made = make_prior("auto", log, problem, {})
     assert made.again is not None
     pipeline = Pipeline(problem, made.again, layout_of(made.kind), Quantile(LEVEL), LEVEL, draws)
-    values, policy = promised(pipeline, made.experience, seed)
-    raw = float(left_quantile(values, LEVEL))
-    checked = calibrate(pipeline, made.rows, made.scatter, recording=Recording(mdp.initial, 0.0), logs=logs, seed=seed)
+    said = promised(pipeline, made.experience, seed)
+    raw = float(left_quantile(said.values, LEVEL))
+    recording = Recording(mdp.initial, 0.0)
+    checked = calibrate(pipeline, made.rows, made.scatter, recording=recording, logs=logs, seed=seed)
 
     def at_start(value: xr.DataArray) -> float:
         return float(value.values @ mdp.initial)
 
-    legal = np.where(mdp.available[np.arange(mdp.num_states), policy], policy, mdp.available.argmax(-1))
+    legal = np.where(mdp.available[np.arange(mdp.num_states), said.policy], said.policy, mdp.available.argmax(-1))
     return {
         "truth": at_start(evaluate(mdp, [mdp.actions[i] for i in legal])),
-        "promise": raw - checked.lowered,
+        "promise": raw - checked.value.lowered,
         "raw": raw,
         "best": at_start(solve(mdp)["value"]),
         "behaviour": at_start(evaluate(mdp, behaviour)),
-        "checked": checked.kept / checked.logs,
+        "checked": checked.value.kept / checked.logs,
     }
 
 

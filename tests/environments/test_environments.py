@@ -219,6 +219,20 @@ def test_wet_chicken_moves_by_its_rule(along: int, across: int, action: str) -> 
     np.testing.assert_allclose(np.bincount(position, minlength=25) / len(luck), row, atol=0.005)
 
 
+def test_moves_on_the_grid_slip_to_both_sides_and_back() -> None:
+    field = bm.environments.grid()
+
+    def row(state: str, action: str) -> dict[str, float]:
+        reached = field.transition[field.state_index(state), field.action_index(action)]
+        return {field.states[i]: round(float(reached[i]), 12) for i in np.flatnonzero(reached)}
+
+    assert row("2,2", "right") == {"1,2": 0.1, "2,1": 0.05, "2,3": 0.75, "3,2": 0.1}
+    assert row("4,0", "up") == {"3,0": 0.75, "4,0": 0.15, "4,1": 0.1}
+    assert row("0,3", "down") == {"0,2": 0.1, "0,3": 0.05, "0,4": 0.1, "1,3": 0.75}
+    assert field.terminal.nonzero()[0].tolist() == [field.state_index("0,4")] and field.initial[20] == 1
+    assert field.reward[..., 4].sum() == field.reward.sum() == 96
+
+
 def test_the_goal_of_a_garnet_is_the_state_that_is_hardest_to_reach() -> None:
     random = bm.environments.garnet(6, 2, 2, seed=3)
     values = []

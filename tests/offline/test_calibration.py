@@ -9,10 +9,12 @@ from scipy import stats
 
 import bayesmdp as bm
 from bayesmdp.logs.read_log import read_log
-from bayesmdp.offline import calibration
-from bayesmdp.offline.calibration import Pipeline, Recording, calibrate, layout_of, promised, true_worth
+from bayesmdp.offline.calibration import calibrate
+from bayesmdp.offline.logs_alike import Recording, logs_alike
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
+from bayesmdp.offline.promise import Pipeline, layout_of, promised, true_worth, worlds_of
+from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.posterior_value import left_quantile
 from tests.statistical import assert_p_value
 
@@ -53,9 +55,9 @@ def test_the_way_that_is_checked_is_the_way_of_the_plan(log, rewards, elsewhere,
     report = plan_log(log, prior=prior, quantile=quantile, calibration=0, **options)
     risk = bm.Quantile(0.1)
     if quantile == "exact":
-        risk = calibration.DirichletQuantile(0.1)
+        risk = DirichletQuantile(0.1)
     made, pipeline = pipeline_of(log, prior, None, elsewhere, 4_000, risk, rewards)
-    values, policy = promised(pipeline, made.experience, seed=0)
+    policy, values, _ = promised(pipeline, made.experience, seed=0)
     chosen = [pipeline.problem.actions[i] for i in policy]
     assert chosen == report.tree["plan"]["policy"].values.tolist()
     attrs = report.tree.attrs
@@ -65,11 +67,9 @@ def test_the_way_that_is_checked_is_the_way_of_the_plan(log, rewards, elsewhere,
 
 def test_logs_like_the_one_at_hand_are_like_it(log):
     made, pipeline = pipeline_of(log)
-    worlds = calibration._worlds(pipeline, made.experience)
+    worlds = worlds_of(pipeline, made.experience)
     rng = np.random.default_rng(0)
-    logs = calibration.logs_alike(
-        rng, pipeline.problem, worlds, made.experience.tries, made.scatter, at_once(pipeline), 40, 300
-    )
+    logs = logs_alike(rng, pipeline.problem, worlds, made.experience.tries, made.scatter, at_once(pipeline), 40, 300)
     assert len(logs) == 80
     assert {int(each.tries.sum()) for each in logs} == {300}
     for world, part in zip(worlds, (logs[:40], logs[40:]), strict=True):
@@ -90,11 +90,9 @@ def test_episodes_end_and_begin_as_those_of_the_log():
     lake = bm.environments.frozen_lake(discount=0.9)
     log = bm.collect(lake, policy="uniform", steps=500, seed=0)
     made, pipeline = pipeline_of(log)
-    worlds = calibration._worlds(pipeline, made.experience)
+    worlds = worlds_of(pipeline, made.experience)
     rng = np.random.default_rng(0)
-    logs = calibration.logs_alike(
-        rng, pipeline.problem, worlds, made.experience.tries, made.scatter, at_once(pipeline), 20, 500
-    )
+    logs = logs_alike(rng, pipeline.problem, worlds, made.experience.tries, made.scatter, at_once(pipeline), 20, 500)
     tries = sum(each.tries for each in logs).sum(-1)
     assert (tries[pipeline.problem.terminal] == 0).all()
     ends = sum(each.counts[..., pipeline.problem.terminal].sum() for each in logs[:20]) / 20
@@ -104,7 +102,7 @@ def test_episodes_end_and_begin_as_those_of_the_log():
 def test_worth_in_a_world_is_that_of_an_independent_solver(log):
     made, pipeline = pipeline_of(log)
     policy = np.zeros(6, int)
-    for world in calibration._worlds(pipeline, made.experience):
+    for world in worlds_of(pipeline, made.experience):
         mdp = bm.MDP(transition=world.transition, reward=world.reward, discount=0.9)
         expected = float(bm.evaluate(mdp, policy.tolist()).values @ pipeline.problem.initial)
         assert true_worth(pipeline.problem, world, policy) == pytest.approx(expected, rel=1e-10)
@@ -117,19 +115,20 @@ def test_a_prior_that_promises_too_much_is_found_out(shop, seed):
     found = {}
     for prior, settings in (("dirichlet_transitions", {"concentration": 2.0}), ("auto", {})):
         made, pipeline = pipeline_of(log, prior, settings)
-        values, policy = promised(pipeline, made.experience, 0)
+        policy, values, _ = promised(pipeline, made.experience, 0)
         checked = calibrate(pipeline, made.rows, made.scatter, recording=at_once(pipeline), logs=20, seed=0)
         legal = np.where(shop.available[np.arange(6), policy], policy, 0)
         found[prior] = left_quantile(values, 0.1), float(bm.evaluate(shop, legal.tolist())[0]), checked
-        assert checked.kept <= checked.kept_lowered <= checked.logs
-        assert checked.kept_lowered >= 0.9 * checked.logs
+        assert checked.value.kept <= checked.value.kept_lowered <= checked.logs
+        assert checked.value.kept_lowered >= 0.9 * checked.logs
+        assert checked.gain is None
     raw, truth, checked = found["dirichlet_transitions"]
     assert raw > float(bm.solve(shop)["value"][0]) + 5
-    assert raw - checked.lowered <= truth + 0.1 * (raw - truth)
-    assert checked.kept < 0.5 * checked.logs
+    assert raw - checked.value.lowered <= truth + 0.1 * (raw - truth)
+    assert checked.value.kept < 0.5 * checked.logs
     raw, truth, good = found["auto"]
-    assert raw - good.lowered <= truth
-    assert good.lowered < 0.5 * checked.lowered
+    assert raw - good.value.lowered <= truth
+    assert good.value.lowered < 0.5 * checked.value.lowered
 
 
 @pytest.mark.slow

@@ -9,11 +9,13 @@ import xarray as xr
 
 import bayesmdp as bm
 from bayesmdp.logs.read_log import read_log
-from bayesmdp.offline import at_start, calibration
-from bayesmdp.offline.calibration import Pipeline, Recording, calibrate, layout_of, promised, true_worth
+from bayesmdp.offline import at_start
+from bayesmdp.offline.calibration import calibrate
 from bayesmdp.offline.experience import Experience
+from bayesmdp.offline.logs_alike import Recording
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
+from bayesmdp.offline.promise import Pipeline, layout_of, promised, true_worth, worlds_of
 from bayesmdp.planning.posterior_value import left_quantile
 from tests.cli.test_app import call
 from tests.offline.test_plan_log import CORRIDOR, told
@@ -61,7 +63,7 @@ def test_the_way_that_is_checked_is_the_way_of_the_plan(elsewhere):
     problem = bm.mdp_from_log(log, discount=None, horizon=6, elsewhere=elsewhere)
     made = make_prior("auto", log, problem, {}, rewards="known")
     pipeline = Pipeline(problem, made.again, layout_of(made.kind), bm.Quantile(0.1), 0.1, 1_000)
-    values, policy = promised(pipeline, made.experience, seed=0)
+    policy, values, _ = promised(pipeline, made.experience, seed=0)
     planned = report.tree["plan"].to_dataset()
     assert policy.shape == planned["policy"].shape == (6, 6)
     # Under other draws a choice may differ where another is as good up to their error.
@@ -73,7 +75,7 @@ def test_the_way_that_is_checked_is_the_way_of_the_plan(elsewhere):
     width = attrs["initial_worth_quantile_upper"] - attrs["initial_worth_quantile_lower"]
     assert left_quantile(values, 0.1) == pytest.approx(attrs["initial_worth_quantile"], abs=width)
     if elsewhere == "each":
-        for world in calibration._worlds(pipeline, made.experience):
+        for world in worlds_of(pipeline, made.experience):
             value = np.zeros(6)
             for actions in policy[::-1]:
                 rows = world.transition[np.arange(6), actions]

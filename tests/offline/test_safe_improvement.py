@@ -12,7 +12,14 @@ from scipy.optimize import linprog
 import bayesmdp as bm
 from bayesmdp.offline import safe_improvement
 from bayesmdp.offline.experience import Experience
-from bayesmdp.offline.safe_improvement import likeliest, maximum_likelihood, reward_adjusted, soft_spibb, spibb
+from bayesmdp.offline.safe_improvement import (
+    l1_robust,
+    likeliest,
+    maximum_likelihood,
+    reward_adjusted,
+    soft_spibb,
+    spibb,
+)
 
 RNG = np.random.default_rng(3)
 STATES, ACTIONS = 5, 3
@@ -39,6 +46,36 @@ def test_maximum_likelihood_by_enumeration() -> None:
     lowered = SEEN._replace(reward=SEEN.reward - 2 / np.sqrt(np.maximum(TRIES, 1)))
     assert np.array_equal(reward_adjusted(SEEN, 2), maximum_likelihood(lowered))
     assert not np.array_equal(reward_adjusted(SEEN, 2), maximum_likelihood(SEEN))
+
+
+def test_l1_robust_by_a_linear_program() -> None:
+    """Its value is a fixed point of the game, in which a linear program finds the worst row of each pair."""
+    budget, live = 1.5, SEEN.live.astype(float)
+    distance = np.minimum(budget / np.sqrt(np.maximum(TRIES, 1)), 2)
+
+    def worst(row: NDArray[np.float64], value: NDArray[np.float64], most: float) -> float:
+        # Rows p with |p - row| <= u and sum of u at most the distance.
+        eye = np.eye(STATES)
+        within = np.vstack([np.hstack([eye, -eye]), np.hstack([-eye, -eye]), np.hstack([0 * eye[0], eye.sum(0)])[None]])
+        found = linprog(
+            np.concatenate([value, np.zeros(STATES)]),
+            A_ub=within,
+            b_ub=np.concatenate([row, -row, [most]]),
+            A_eq=np.concatenate([np.ones(STATES), np.zeros(STATES)])[None],
+            b_eq=[1],
+        )
+        return float(found.fun)
+
+    value = np.zeros(STATES)
+    for _ in range(60):
+        backed = [
+            [worst(SEEN.transition[s, a], live * value, distance[s, a]) for a in range(ACTIONS)] for s in range(STATES)
+        ]
+        q = SEEN.reward + 0.9 * np.array(backed)
+        value = np.where(SEEN.allowed, q, -np.inf).max(-1)
+    assert np.array_equal(l1_robust(SEEN, budget).argmax(-1), np.where(SEEN.allowed, q, -np.inf).argmax(-1))
+    assert np.array_equal(l1_robust(SEEN, 0), maximum_likelihood(SEEN))
+    assert not np.array_equal(l1_robust(SEEN, budget), maximum_likelihood(SEEN))
 
 
 @pytest.mark.parametrize("among", ["b", "at most b"])
@@ -76,7 +113,12 @@ def test_soft_spibb_keeps_its_budget_and_improves() -> None:
 def test_bad_input() -> None:
     with pytest.raises(ValueError, match="among must be"):
         spibb(SEEN, BEHAVIOUR, 5, "c")  # type: ignore[arg-type]
-    for call in (reward_adjusted, lambda seen, x: soft_spibb(seen, BEHAVIOUR, x), lambda s, x: spibb(s, BEHAVIOUR, x)):
+    for call in (
+        reward_adjusted,
+        l1_robust,
+        lambda seen, x: soft_spibb(seen, BEHAVIOUR, x),
+        lambda s, x: spibb(s, BEHAVIOUR, x),
+    ):
         with pytest.raises(ValueError, match="at least 0"):
             call(SEEN, -1.0)
     with pytest.raises(ValueError, match="needs a discount"):

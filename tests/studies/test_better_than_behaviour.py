@@ -25,15 +25,45 @@ def test_its_table_is_of_the_problems() -> None:
 
 
 def test_what_it_declares() -> None:
-    assert study.PROBLEMS == 200 and len(study.CELLS) == 10
-    assert {cell.truth for cell in study.CELLS.values()} == {"garnet", "chicken", "inventory"}
+    assert study.PROBLEMS == 200 and len(study.CELLS) == 12
+    assert {cell.truth for cell in study.CELLS.values()} == {"garnet", "chicken", "grid", "inventory"}
+
+
+def test_the_table_of_checks_is_of_the_problems() -> None:
+    """Four problems, of which the check saves one bound and shows two gains, one of them wrongly."""
+    problems = pd.DataFrame(
+        {
+            "cell": ["a", "a", "b", "b"],
+            "seed": [0, 1, 0, 1],
+            "method": "ours",
+            "gain": [0.5, -0.1, 0.2, 0.3],
+            "raw": [0.4, 0.2, 0.3, 0.4],
+            "bound": [0.3, 0.1, 0.1, -0.2],
+            "better_raw": [1.0, 1.0, 1.0, 1.0],
+            "better": [1.0, 0.5, 1.0, 0.5],
+        }
+    )
+    every = study.summary_checked(problems).loc[("all", "ours")]
+    assert every["problems"] == 4 and every["kept_raw"] == 0.25 and every["kept"] == 0.75
+    assert every["kept_lower"] < 0.75 < every["kept_upper"]
+    assert every["shown"] == 0.75 and every["shown_but_worse"] == pytest.approx(1 / 3)
+    assert every["brier_raw"] == pytest.approx(0.25) and every["brier"] == pytest.approx(0.5 / 4)
+    assert study.summary_checked(problems).loc[("a", "ours"), "problems"] == 2
 
 
 @pytest.mark.slow
 def test_a_problem_tells_of_every_method() -> None:
     rows = study.run_problem(study.CELLS["inventory-0.5-10"], 0, draws=50, fresh=50).set_index("method")
-    assert len(rows) == 21 and rows.index.is_unique
+    assert len(rows) == 24 and rows.index.is_unique
     assert (rows["gain"] <= 1 + 1e-9).all()
-    assert rows["bound"].notna().sum() == 3
+    assert rows["bound"].notna().sum() == 5
     # No pair was tried 50 times, so that either set holds the behaviour alone, as it was estimated.
     assert rows.loc["spibb b 50", "gain"] == pytest.approx(rows.loc["spibb at most b 50", "gain"], abs=1e-9)
+
+
+@pytest.mark.slow
+def test_a_check_lowers_the_bound_of_both_aims() -> None:
+    rows = study.run_checked(study.CELLS["inventory-0.5-10"], 0, draws=50, logs=9).set_index("method")
+    assert rows.index.tolist() == ["quantile:0.1", "gain cvar:0.1"]
+    assert (rows["bound"] <= rows["raw"]).all() and (rows["better"] <= rows["better_raw"]).all()
+    assert (rows["gain"] <= 1 + 1e-9).all()

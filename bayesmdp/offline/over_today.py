@@ -1,0 +1,98 @@
+"""A plan from a log beside what is done today, and plans that aim at what is gained over it."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.offline.behaviour import Today
+from bayesmdp.planning import plan
+from bayesmdp.planning.over_baseline import departures, refuse_gain
+from bayesmdp.planning.posterior_draws import read_dataset, read_draws
+from bayesmdp.planning.posterior_value import value_draws
+from bayesmdp.planning.risk import Risk
+from bayesmdp.problems.labels import label_array
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.policy import policy_probabilities
+
+__all__ = ["Compared", "check_aim", "compare", "plan_for_gain"]
+
+SMALL = 300
+"""States up to which what each departure is worth is told: it takes an inverse of a matrix for each draw."""
+
+
+class Compared(NamedTuple):
+    """A policy beside what is done today.
+
+    Attributes
+    ----------
+    today : array [state, action]
+        Probabilities.
+    gains : DataArray [draw, (stage,) state]
+        What the policy is worth more, under draws that it was not chosen with.
+    departing : array [state], or None
+        What it is worth more at the start than if it did as today in one state, on average over draws.
+    """
+
+    today: NDArray[np.float64]
+    gains: xr.DataArray
+    departing: NDArray[np.float64] | None
+
+
+def check_aim(aim: str, today: Today | None, mdp: MDP, risk: Risk, quantile: str, draws: int) -> None:
+    """Refuse what cannot be aimed at."""
+    if aim not in ("value", "gain"):
+        raise ValueError(f"aim must be 'value' or 'gain'; got {aim!r}")
+    if aim == "value":
+        return
+    if today is None:
+        raise ValueError("a plan for the gain needs a baseline, and baseline='none' leaves it out")
+    if quantile != "draws":
+        raise ValueError("the gain over a baseline has no exact quantile: use quantile='draws'")
+    refuse_gain(mdp, risk, draws)
+
+
+def plan_for_gain(
+    planning: xr.DataTree, mdp: MDP, risk: Risk, usual: NDArray[np.float64], tries: NDArray[np.float64]
+) -> xr.Dataset:
+    """A plan for the gain over the baseline, that does as the baseline in states which the log never acted in."""
+    planned = plan(planning, mdp, risk, baseline=usual)
+    untold = ~tries.any(-1)
+    probability = np.where(untold[:, None], usual, planned["probability"])
+    return planned.assign(
+        probability=planned["probability"].copy(data=probability),
+        policy=planned["policy"].copy(data=label_array(mdp.actions)[probability.argmax(-1)]),
+    ).assign_attrs(converged=1)
+
+
+def compare(
+    fresh: xr.DataTree, mdp: MDP, policy: xr.DataArray, values: xr.DataArray, today: NDArray[np.float64]
+) -> Compared:
+    """Compare a policy with what is done today.
+
+    Parameters
+    ----------
+    fresh : DataTree
+        Draws that the policy was not chosen with.
+    mdp : MDP
+    policy : DataArray
+        As for `value_draws`, which gave `values`.
+    values : DataArray [draw, (stage,) state]
+    today : array [state, action]
+        Probabilities.
+    """
+    earned = value_draws(fresh, mdp, xr.DataArray(today, dims=("state", "action")))
+    return Compared(today, values - earned, _departing(fresh, mdp, policy, today))
+
+
+def _departing(
+    fresh: xr.DataTree, mdp: MDP, chosen: xr.DataArray, usual: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """What the start gains by departing from the baseline in each state, where that is affordable."""
+    if mdp.objective != "discounted" or mdp.num_states > SMALL or (mdp.has_elsewhere and mdp.elsewhere == "least"):
+        return None
+    policy = policy_probabilities(mdp, chosen)
+    return departures(read_draws(read_dataset(fresh), mdp), mdp, policy, usual).mean(0)

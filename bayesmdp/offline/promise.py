@@ -1,0 +1,233 @@
+"""The way from a log to a promise: a posterior, a plan, and what its policy is worth under draws it has not seen.
+
+It is gone for the log at hand and for others like it (:mod:`bayesmdp.offline.calibration`). A promise is of the value
+of the policy at the start, and, where it is said what is done *today*, of its *gain*: how much more that value is than
+that of today's policy under the same draw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmdp.logs.problem_from_log import open_actions
+from bayesmdp.offline.behaviour import Today
+from bayesmdp.offline.experience import Experience
+from bayesmdp.offline.logs_alike import World
+from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
+from bayesmdp.planning.operators import Draws
+from bayesmdp.planning.over_baseline import best_over_baseline
+from bayesmdp.planning.plan import solve_draws
+from bayesmdp.planning.posterior_value import values_under
+from bayesmdp.planning.risk import Risk
+from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
+from bayesmdp.posterior.closed_forms.families import FAMILIES
+from bayesmdp.problems.mdp import MDP
+
+__all__ = ["Pipeline", "Promise", "fresh_values", "layout_of", "promised", "true_worth", "worlds_of"]
+
+type Parameters = dict[str, NDArray[np.float64]]
+
+type Policy = NDArray[Any]
+"""Actions [(stage,) state], integers, or probabilities [state, action]."""
+
+
+class Pipeline(NamedTuple):
+    """The way from sums of a log to a promise.
+
+    Attributes
+    ----------
+    problem : MDP
+    posterior : function of Experience
+        Returns parameters by site.
+    layout : Layout
+        Of the sites.
+    risk : Risk
+        What the plan is the best for.
+    level : float
+        The promise is to be broken no more often.
+    draws : int
+    today : Today, optional
+        What is done today, of a gain over which something is promised too.
+    aim : {"value", "gain"}
+        Whether the plan is the best for the value, or for the gain over what is done today.
+    """
+
+    problem: MDP
+    posterior: Callable[[Experience], Parameters]
+    layout: Layout
+    risk: Risk
+    level: float
+    draws: int
+    today: Today | None = None
+    aim: Literal["value", "gain"] = "value"
+
+
+class Promise(NamedTuple):
+    """What a log says of the policy that it leads to.
+
+    Attributes
+    ----------
+    policy : int array [(stage,) state], or probabilities [state, action]
+    values : array [draw]
+        Of the policy at the start, under draws that it was not chosen with.
+    gains : array [draw], or None
+        By how much that is more than today's policy is worth, if it was asked.
+    """
+
+    policy: Policy
+    values: NDArray[np.float64]
+    gains: NDArray[np.float64] | None
+
+
+def layout_of(rewards: str) -> Layout:
+    """Return the layout of Dirichlet rows and of rewards by pair of a kind: what `infer` finds."""
+    families = {"known": (), "bernoulli": ("Beta",), "normal": ("Normal",)}[rewards]
+    drawn = tuple((("reward",), FAMILIES[family]) for family in families)
+    return Layout(((("transition",), FAMILIES["Dirichlet"]), *drawn), ())
+
+
+def promised(pipeline: Pipeline, log: Experience, seed: int) -> Promise:
+    """Go the way that the log at hand goes: the prior, the plan, and its policy under fresh draws.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    log : Experience
+    seed : int
+
+    Returns
+    -------
+    Promise
+    """
+    problem, parameters = pipeline.problem, pipeline.posterior(log)
+    available, untold = open_actions(log.tries > 0, problem.terminal)
+    arrays = problem.problem._replace(available=available)
+    known = np.where(untold[:, None, None], problem.reward[problem.available].min(), problem.reward)
+    today = None if pipeline.today is None else pipeline.today.estimate(log.tries, available)
+    exact = isinstance(pipeline.risk, DirichletQuantile)
+    planning = Draws(parameters["transition"][None], known) if exact else _draws(parameters, pipeline, known, seed)
+    if pipeline.aim == "gain":
+        assert today is not None
+        policy: Policy = best_over_baseline(arrays, planning, pipeline.risk, today).policy
+        policy = np.where(untold[:, None], today, policy)
+    else:
+        with jax.enable_x64(True):
+            solved = solve_draws(
+                arrays, planning, pipeline.risk, 1e-10, 1_000_000, solver="policy_iteration", horizon=problem.horizon
+            )
+            policy = np.asarray(solved.policy, np.int64)
+    judged = fresh_values(parameters, pipeline, known, [policy] if today is None else [policy, today], seed + 1)
+    return Promise(policy, judged[0], None if today is None else judged[0] - judged[1])
+
+
+def fresh_values(
+    parameters: Parameters,
+    pipeline: Pipeline,
+    known: NDArray[np.float64],
+    policies: list[Policy],
+    seed: int,
+) -> list[NDArray[np.float64]]:
+    """Draw the values of policies at the start, apart from the draws that they were chosen with.
+
+    Parameters
+    ----------
+    parameters : dict of arrays
+        Of the posterior.
+    pipeline : Pipeline
+    known : array [state, action, outcome or 1]
+        The rewards, where they are known.
+    policies : list of int arrays [(stage,) state] or probabilities [state, action]
+        All judged under the same draws.
+    seed : int
+
+    Returns
+    -------
+    list of arrays [draw]
+    """
+    problem = pipeline.problem
+    dense, mixed = problem.successor is None, any(policy.dtype.kind == "f" for policy in policies)
+    if not dense or mixed or len(policies) > 1:
+        draws = _draws(parameters, pipeline, known, seed)
+        return [_values_at_start(problem, draws, policy) for policy in policies]
+    # Where outcomes are states, draws of the policy's own rows are enough, and their systems are solved together.
+    (policy,) = policies
+    taken = np.zeros((problem.num_states, problem.num_actions), bool)
+    taken[np.arange(problem.num_states), policy] = True
+    own = {name: values[taken] for name, values in parameters.items()}
+    drawn = exact_draws(own, pipeline.layout, pipeline.draws, seed, None)
+    rows = drawn["transition"]
+    reward = drawn["reward"] if "reward" in drawn else (rows * known[taken]).sum(-1)
+    if not problem.by_stage:
+        return [_solved_at_start(problem, rows, reward)]
+    each = Draws(*(np.zeros((len(rows), *taken.shape, width)) for width in (rows.shape[-1], 1)))
+    each.transition[:, taken], each.reward[:, taken] = rows, reward[..., None]
+    return [_values_at_start(problem, each, policy)]
+
+
+def true_worth(problem: MDP, world: World, policy: Policy) -> float:
+    """What a policy is truly worth at the start of a world."""
+    return float(_values_at_start(problem, Draws(world.transition[None], world.reward), policy)[0])
+
+
+def worlds_of(pipeline: Pipeline, experience: Experience) -> tuple[World, World]:
+    """The world of a log's frequencies, and that of its posterior's mean.
+
+    Parameters
+    ----------
+    pipeline : Pipeline
+    experience : Experience
+    """
+    problem, parameters = pipeline.problem, pipeline.posterior(experience)
+    tried = (experience.tries > 0)[..., None]
+    rows = parameters["transition"] / parameters["transition"].sum(-1, keepdims=True)
+    seen = np.where(tried, experience.counts / np.maximum(experience.tries, 1)[..., None], rows)
+    believed = frequent = problem.reward
+    if "reward" in parameters:
+        (family,) = (family for names, family in pipeline.layout.sites if names == ("reward",))
+        of_mean = {"Beta": lambda own: own[..., :1] / own.sum(-1, keepdims=True), "Normal": lambda own: own[..., :1]}
+        believed = of_mean[family.name](parameters["reward"])
+        frequent = np.where(tried, experience.reward_mean[..., None], believed)
+    return World("as seen", seen, frequent), World("as believed", rows, believed)
+
+
+def _draws(parameters: Parameters, pipeline: Pipeline, known: NDArray[np.float64], seed: int) -> Draws:
+    """Draws of a posterior, with the rewards drawn or `known`."""
+    drawn = exact_draws(parameters, pipeline.layout, pipeline.draws, seed, None)
+    return Draws(drawn["transition"], drawn["reward"][..., None] if "reward" in drawn else known)
+
+
+def _values_at_start(problem: MDP, draws: Draws, policy: Policy) -> NDArray[np.float64]:
+    """Value of a policy at the start under each draw [draw]."""
+    if problem.successor is None and not problem.by_stage:
+        return _solved_at_start(problem, *_followed(draws, policy))
+    if problem.by_stage and policy.dtype.kind == "f":
+        policy = np.broadcast_to(policy, (int(problem.horizon or 0), *policy.shape))
+    with jax.enable_x64(True):
+        values = np.asarray(values_under(problem.problem, draws, policy, by_stage=problem.by_stage))
+    return np.asarray((values[:, 0] if problem.by_stage else values) @ problem.initial)
+
+
+def _followed(draws: Draws, policy: Policy) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Rows between states [draw, state, next_state] and rewards [draw or none, state] of a policy."""
+    transition, reward = np.asarray(draws.transition), np.asarray(draws.reward)
+    if policy.dtype.kind != "f":
+        state = np.arange(len(policy))
+        rows, paid = transition[:, state, policy], reward[..., state, policy, :]
+        return rows, paid[..., 0] if paid.shape[-1] == 1 else (rows * paid).sum(-1)
+    rows = np.einsum("sa,...sat->...st", policy, transition)
+    if reward.shape[-1] == 1:
+        return rows, (policy * reward[..., 0]).sum(-1)
+    return rows, np.einsum("sa,msat,...sat->ms", policy, transition, reward)
+
+
+def _solved_at_start(problem: MDP, rows: NDArray[np.float64], reward: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Value at the start [...], by rows between states [..., state, next_state] and rewards [..., state]."""
+    live = ~problem.terminal
+    system = np.eye(len(live)) - (problem.discount or 1) * live[:, None] * rows * live
+    reward = np.broadcast_to(live * reward, system.shape[:-1])
+    return np.asarray(np.linalg.solve(system, reward[..., None])[..., 0] @ problem.initial)

@@ -1,0 +1,240 @@
+"""A plan from a log beside what is done today: the gain, how sure it is, its check, and plans that aim at it."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import integrate, stats
+
+import bayesmdp as bm
+from bayesmdp.logs.read_log import read_log
+from bayesmdp.offline.behaviour import Today, estimated_behaviour, said_behaviour
+from bayesmdp.offline.calibration import calibrate
+from bayesmdp.offline.experience import added_up
+from bayesmdp.offline.logs_alike import Recording, as_logged
+from bayesmdp.offline.named_prior import make_prior
+from bayesmdp.offline.plan_log import plan_log
+from bayesmdp.offline.promise import Pipeline, layout_of, promised, true_worth, worlds_of
+from bayesmdp.planning.posterior_value import left_quantile
+from tests.cli.test_app import call
+from tests.offline.test_plan_log import told
+
+DISCOUNT = 0.5
+
+
+def arms(rewards: dict[str, list[float]]) -> xr.Dataset:
+    """Arms in one state: what each try paid."""
+    rows = [("s", arm, paid, "s") for arm, each in rewards.items() for paid in each]
+    return read_log(pd.DataFrame(rows, columns=["state", "action", "reward", "next_state"]).assign(truncated=True))
+
+
+@pytest.fixture(scope="module")
+def two_arms():
+    return arms({"old": [1.0] * 10 + [0.0] * 20, "new": [1.0] * 7 + [0.0] * 3})
+
+
+@pytest.fixture(scope="module")
+def report(two_arms):
+    return plan_log(two_arms, discount=DISCOUNT, elsewhere="none", draws=4_000, calibration=0)
+
+
+def test_the_gain_is_that_of_the_betas(report, two_arms):
+    """Today the old arm is taken in three of four steps, and the difference of the arms in each of them is gained."""
+    new, old = (stats.beta(*pair) for pair in report.tree["parameters/reward"].values[0])
+    today = estimated_behaviour(two_arms, bm.mdp_from_log(two_arms, discount=DISCOUNT)).mean[0, 1]
+    assert 0.7 < today < 0.8
+    attrs, factor = report.tree.attrs, today / (1 - DISCOUNT)
+    spread = factor * np.hypot(old.std(), new.std())
+    assert attrs["initial_gain"] == pytest.approx(factor * (new.mean() - old.mean()), abs=4 * spread / 4_000**0.5)
+    better, _ = integrate.quad(lambda x: new.pdf(x) * old.cdf(x), 0, 1)
+    assert attrs["initial_better"] == pytest.approx(better, abs=4 * 0.5 / 4_000**0.5)
+    worth = (today * old.mean() + (1 - today) * new.mean()) / (1 - DISCOUNT)
+    assert attrs["initial_today"] == pytest.approx(worth, abs=0.02)
+    lower, upper = attrs["initial_gain_lower"], attrs["initial_gain_upper"]
+    assert lower < attrs["initial_gain_bound"] == report.gain < attrs["initial_gain"] < upper
+    # By state it is the same, for there is one; and so is what its one departure is worth.
+    for column, name in (("gain", ""), ("gain_lower", "_lower"), ("gain_upper", "_upper")):
+        assert float(report.policy[column][0]) == pytest.approx(attrs[f"initial_gain{name}"], rel=1e-12)
+    assert float(report.policy["departing"][0]) == pytest.approx(attrs["initial_gain"], rel=1e-9)
+    assert float(report.policy["today"][0]) == pytest.approx(1 - today)
+
+
+def test_the_first_lines_say_it(report, two_arms):
+    text = " ".join(told(report).split())
+    gain = report.tree.attrs["initial_gain_bound"]
+    assert f"better by {gain:#.4g} or more than the log's behaviour, with probability 0.9; at all with" in text
+    assert "today the log's behaviour earns" in text and text.index("better by") < text.index("pairs tried")
+    alone = plan_log(two_arms, discount=DISCOUNT, elsewhere="none", draws=20, calibration=0, baseline="none")
+    assert not [name for name in alone.tree.attrs if "gain" in str(name) or "today" in str(name)]
+    assert "better" not in told(alone) and np.isnan(alone.gain)
+    with pytest.raises(ValueError, match="a plan for the gain needs a baseline"):
+        plan_log(two_arms, discount=DISCOUNT, baseline="none", aim="gain")
+
+
+def test_doing_as_today_gains_nothing(two_arms):
+    """Where today's policy is said to be the plan's own."""
+    for baseline in ([[1.0, 0.0]], pd.DataFrame({"state": ["s"], "action": ["new"]})):
+        options = {"elsewhere": "none", "draws": 50, "calibration": 3, "baseline": baseline}
+        report = plan_log(two_arms, discount=DISCOUNT, **options)
+        assert report.policy["action"].values.tolist() == ["new"] and report.gain == 0
+        assert report.tree.attrs["initial_better"] == 0
+        text = " ".join(told(report).split())
+        assert "better no: to go on as the policy of today does is the plan" in text
+
+
+def test_a_gain_that_luck_favours_is_lowered():
+    """Twelve arms that pay alike: the best of twelve means is no gain over taking all of them in turn."""
+    bounds, raw = [], []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        log = arms({f"arm {i}": rng.normal(0, 1, 5).tolist() for i in range(12)})
+        attrs = plan_log(log, discount=DISCOUNT, elsewhere="none", seed=seed, draws=100).tree.attrs
+        raw.append(attrs["initial_gain_bound"] + attrs["gain_checked_lowered"])
+        bounds.append(attrs["initial_gain_bound"])
+        assert attrs["gain_checked_kept_lowered"] >= 0.9 * attrs["checked_logs"]
+    # The truth is 0.
+    assert max(raw) > 0.3 and max(bounds) < 0.1
+
+
+@pytest.mark.parametrize("aim", ["value", "gain"])
+def test_the_way_that_is_checked_is_the_way_of_the_plan(aim):
+    """The same gain, up to Monte Carlo error, as `plan_log` finds by `infer`; and its check is told of the gain."""
+    shop = bm.environments.inventory(5, discount=0.9, rescale=False)
+    log = bm.collect(shop, policy="uniform", steps=300, seed=0)
+    options = {"discount": 0.9, "rewards": "known", "elsewhere": "each", "aim": aim}
+    report = plan_log(log, draws=2_000, calibration=0, **options)
+    problem = bm.mdp_from_log(log, discount=0.9, elsewhere="each")
+    made = make_prior("auto", log, problem, {}, rewards="known")
+    truth = as_logged(made.experience.tries, problem.available)
+    pipeline = Pipeline(problem, made.again, layout_of("known"), bm.Quantile(0.1), 0.1, 2_000, Today(truth), aim)
+    said = promised(pipeline, made.experience, seed=0)
+    attrs = report.tree.attrs
+    spread = attrs["initial_gain_upper"] - attrs["initial_gain_lower"]
+    assert left_quantile(said.gains, 0.1) == pytest.approx(report.gain, abs=0.1 * spread)
+    # What is truly gained in a world is the difference of two values by an independent solver.
+    for world in worlds_of(pipeline, made.experience):
+        mdp = bm.MDP(transition=world.transition, reward=world.reward, discount=0.9)
+        expected = float(bm.evaluate(mdp, truth).values @ problem.initial)
+        assert true_worth(problem, world, truth) == pytest.approx(expected, rel=1e-10)
+    few = pipeline._replace(draws=60)
+    checked = calibrate(few, made.rows, made.scatter, recording=Recording(problem.initial, 0.0), logs=9, seed=0)
+    assert checked.gain.kept <= checked.gain.kept_lowered <= checked.logs == 18
+    # Values and gains are off by other amounts.
+    assert checked.gain.by_world != checked.value.by_world and checked.gain.split != checked.value.split
+
+
+def test_a_plan_for_the_gain_stays_where_the_log_does_not_tell():
+    """In the first state the new arm is better beyond doubt, in the second it was tried twice with luck."""
+    rng = np.random.default_rng(1)
+    rows = [("sure", "old", paid) for paid in rng.normal(0, 1, 100)]
+    rows += [("sure", "new", paid) for paid in rng.normal(2, 1, 50)]
+    rows += [("thin", "old", paid) for paid in rng.normal(0, 1, 60)] + [("thin", "new", -4.0), ("thin", "new", 5.0)]
+    order = rng.permutation(len(rows))
+    frame = pd.DataFrame([rows[i] for i in order], columns=["state", "action", "reward"])
+    log = read_log(frame.assign(next_state=rng.choice(["sure", "thin"], len(frame))), gaps="allow")
+    report = plan_log(log, discount=0.9, risk="cvar:0.1", aim="gain", initial="sure", calibration=0)
+    probability = report.tree["plan"]["probability"]
+    assert float(probability.sel(state="sure", action="new")) > 0.95
+    assert float(probability.sel(state="thin", action="old")) > 0.5
+    assert report.tree.attrs["aim"] == "gain" and "cvar:0.1 of the gain" in report.tree.attrs["risk"]
+    text = " ".join(told(report).split())
+    assert "by the most probable actions alone" in text
+    # The table has the worth of each departure, by other draws and one state at a time.
+    assert (
+        float(report.policy["departing"].sel(state="sure"))
+        > 1
+        > abs(float(report.policy["departing"].sel(state="thin")))
+    )
+
+
+def test_what_each_departure_is_worth_is_the_difference_of_two_policies():
+    river = bm.environments.riverswim(6)
+    log = bm.collect(river, policy=[[0.3, 0.7]] * 6, steps=500, seed=0)
+    report = plan_log(log, discount=0.9, draws=50, calibration=0, rewards="known")
+    problem = bm.mdp_from_log(log, discount=0.9, elsewhere="each")
+    fresh = bm.draw(report.tree, 50, seed=1, model=make_prior("auto", log, problem, {}, rewards="known").model)
+    today = estimated_behaviour(log, problem).mean
+    chosen = np.eye(2)[[problem.action_index(label) for label in report.tree["plan"]["policy"].values.tolist()]]
+    whole = bm.value_draws(fresh, problem, chosen).values @ problem.initial
+    for state in range(6):
+        other = chosen.copy()
+        other[state] = today[state]
+        lost = float((whole - bm.value_draws(fresh, problem, other).values @ problem.initial).mean())
+        assert float(report.policy["departing"][state]) == pytest.approx(lost, rel=1e-8, abs=1e-12)
+
+
+CORRIDOR = read_log(
+    pd.DataFrame(
+        [("a", "go", 0.0, "b"), ("a", "stay", 0.0, "a"), ("b", "go", 1.0, "a")] * 3,
+        columns=["state", "action", "reward", "next_state"],
+    ),
+    gaps="allow",
+)
+
+
+def table(*rows, columns=("state", "action", "probability")):
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (table(("a", "go"), columns=("state", "move")), "the behaviour has no column 'action'; it has state, move"),
+        (table(("c", "go", 1)), "the behaviour names 'c' in row 0, which is no state of the log"),
+        (table(("a", "fly", 1)), "the behaviour names 'fly' in row 0, which is no action of the log"),
+        (table(("a", "go", "half")), "the behaviour's probability in row 0 is 'half'; it is from 0 to 1"),
+        (table(("a", "go", ""), ("b", "go", 1)), "probability in row 0 is ''; it is from 0 to 1"),
+        (table(("b", "go", 1), ("a", "go", -0.1)), "probability in row 1 is .*; it is from 0 to 1"),
+        (table(("a", "go", 0.5), ("a", "go", 0.5)), "state 'a', action 'go': named more than once"),
+        (
+            table(("b", "stay", 0.25)),
+            "state 'b', action 'stay': has probability 0.25, and the log never tried it there",
+        ),
+        (table(("a", "go", 1)), "state 'b': is left out; each state that the log acted in needs its actions"),
+        (table(("a", "go", 0.5), ("b", "go", 1)), "state 'a': probabilities sum to 0.5, not 1"),
+    ],
+)
+def test_what_is_no_behaviour_is_refused(said, message):
+    with pytest.raises(ValueError, match=message):
+        plan_log(CORRIDOR, discount=DISCOUNT, baseline=said)
+
+
+def test_a_behaviour_is_read_by_how_labels_are_written():
+    mdp = bm.mdp_from_log(CORRIDOR, discount=DISCOUNT)
+    tries = added_up(make_prior("auto", CORRIDOR, mdp, {}).rows, mdp).tries
+    told = said_behaviour(table(("a", "go", "0.25"), ("a", "stay", 0.75), ("b", "go", 1)), mdp, tries)
+    assert told.tolist() == [[0.25, 0.75], [1, 0]]
+    assert said_behaviour(table(("a", "stay", 1), ("b", "go", 1)).drop(columns="probability"), mdp, tries).tolist() == [
+        [0, 1],
+        [1, 0],
+    ]
+    # Where the log never acted it may be left out, and any action is as likely.
+    unseen = read_log(pd.DataFrame({"state": ["a"], "action": ["go"], "reward": 0.0, "next_state": ["b"]}))
+    few = bm.mdp_from_log(unseen, discount=DISCOUNT)
+    assert said_behaviour(table(("a", "go", 1)), few, np.array([[1.0], [0.0]])).tolist() == [[1], [1]]
+
+
+@pytest.mark.parametrize("options", [{"baseline": "logged"}, {"aim": "regret"}, {"aim": "gain", "quantile": "exact"}])
+def test_what_is_not_known_is_refused(options):
+    with pytest.raises(ValueError, match=r"baseline must be|aim must be|no exact quantile"):
+        plan_log(CORRIDOR, discount=DISCOUNT, **options)
+
+
+def test_from_the_command_line(tmp_path, two_arms):
+    two_arms.to_dataframe().to_csv(tmp_path / "arms.csv", index=False)
+    table(("s", "old", 0.5), ("s", "new", 0.5)).to_csv(tmp_path / "today.csv", index=False)
+    common = ("--draws", 60, "--discount", DISCOUNT, "--no-calibration", "--gaps", "allow", "--start", "s")
+    options = (*common, "--aim", "gain", "--baseline", tmp_path / "today.csv")
+    shown, _ = call("plan", tmp_path / "arms.csv", *options, "--out", tmp_path / "plan.nc")
+    text = " ".join(shown.split())
+    assert "than the policy of today, with probability 0.9" in text and "quantile:0.1 of the gain" in text
+    policy = pd.read_csv(tmp_path / "plan.csv", index_col="state")
+    assert policy.loc["s", ["probability of new", "probability of old"]].sum() == pytest.approx(1)
+    for wrong, message in (
+        (("--aim", "most"), "aim must be 'value' or 'gain'; got 'most'"),
+        (("--baseline", tmp_path / "none.csv"), "--baseline: no file"),
+        (("--aim", "gain", "--baseline", "none"), "a plan for the gain needs a baseline, and --baseline 'none' leaves"),
+        (("--aim", "gain", "--quantile", "exact"), "has no exact quantile: use --quantile 'draws'"),
+    ):
+        _, error = call("plan", tmp_path / "arms.csv", *common, *wrong, "--out", tmp_path / "no.nc", code=2)
+        assert message in " ".join(error.split())
