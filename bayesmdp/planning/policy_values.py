@@ -16,8 +16,9 @@ from bayesmdp.problems.problem import Problem
 
 __all__ = ["evaluate_rows", "policy_evaluation", "policy_transition", "rows_between_states"]
 
-SMALL, DENSE_LIMIT = 128, 2_000
-"""States up to which policies are evaluated by a dense factorisation at once, and where nothing quicker will do."""
+SMALL, MIXED, DENSE_LIMIT = 128, 1_000, 2_000
+"""States up to which a policy is evaluated by a dense factorisation at once; one that mixes actions with a successor
+table; and any, where nothing quicker will do."""
 
 PATIENCE = 40
 """Iterations that BiCGStab gets where a factorisation can follow: about what one of some hundred states costs."""
@@ -102,7 +103,7 @@ def policy_evaluation(
     problem = jax.tree.map(jnp.asarray, problem)
     rows, rewards, leads = _followed(problem, jnp.asarray(transition), jnp.asarray(reward), policy)
     value = _evaluate(problem, rows, rewards, leads)
-    if problem.num_states > SMALL:
+    if not _at_once(problem, rows):
         value = _evaluate(problem, rows, rewards, leads, value)
     if not isinstance(problem.elsewhere, LeastElsewhere):
         return value
@@ -182,6 +183,11 @@ def evaluate_rows(
     return _evaluate(problem, transition, reward, _leads(problem, policy), start)
 
 
+def _at_once(problem: Problem, rows: Float[Array, "state ... outcome"]) -> bool:
+    """Whether a factorisation is the first choice: up to more states where products with the rows take long."""
+    return problem.num_states <= (MIXED if rows.ndim == 3 else SMALL)
+
+
 def _evaluate(
     problem: Problem,
     rows: Float[Array, "state ... outcome"],
@@ -202,7 +208,7 @@ def _evaluate(
         system = jnp.eye(problem.num_states) - problem.discount * _dense_rows(problem, rows, leads)
         return jnp.linalg.solve(system, rewards)
 
-    if problem.num_states <= SMALL:
+    if _at_once(problem, rows):
         return direct()
     masked = jnp.where(live.reshape(-1, *(1,) * (rows.ndim - 1)), rows, 0)
 
