@@ -7,14 +7,16 @@ import xarray as xr
 from scipy import integrate, stats
 
 import bayesmdp as bm
+from bayesmdp.logs.problem_from_log import open_actions
 from bayesmdp.logs.read_log import read_log
-from bayesmdp.offline.behaviour import Today, estimated_behaviour, said_behaviour
+from bayesmdp.offline import calibration
+from bayesmdp.offline.behaviour import Today, behaviour_of, estimated_behaviour, said_behaviour
 from bayesmdp.offline.calibration import calibrate
 from bayesmdp.offline.experience import added_up
 from bayesmdp.offline.logs_alike import Recording, as_logged
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
-from bayesmdp.offline.promise import Pipeline, layout_of, promised, true_worth, worlds_of
+from bayesmdp.offline.promise import Pipeline, Promise, layout_of, promised, true_worth, worlds_of
 from bayesmdp.planning.posterior_value import left_quantile
 from tests.cli.test_app import call
 from tests.offline.test_plan_log import told
@@ -121,6 +123,47 @@ def test_the_way_that_is_checked_is_the_way_of_the_plan(aim):
     assert checked.gain.kept <= checked.gain.kept_lowered <= checked.logs == 18
     # Values and gains are off by other amounts.
     assert checked.gain.by_world != checked.value.by_world and checked.gain.split != checked.value.split
+
+
+def test_what_the_check_compares_is_the_true_gain(monkeypatch):
+    """For one policy said to gain 3 of 10, whatever the log; values are by an independent solver."""
+    shop = bm.environments.inventory(5, discount=0.9, rescale=False)
+    log = bm.collect(shop, policy="uniform", steps=300, seed=0)
+    problem = bm.mdp_from_log(log, discount=0.9, elsewhere="each")
+    made = make_prior("auto", log, problem, {}, rewards="known")
+    truth = as_logged(made.experience.tries, problem.available)
+    today = Today(truth)
+    pipeline = Pipeline(problem, made.again, layout_of("known"), bm.Quantile(0.1), 0.1, 20, today)
+    policy, believed = np.zeros(6, int), []
+
+    def remembered(pipeline, experience):
+        believed.append((experience, worlds_of(pipeline, experience)))
+        return believed[-1][1]
+
+    monkeypatch.setattr(calibration, "promised", lambda *_: Promise(policy, np.full(20, 10.0), np.full(20, 3.0)))
+    monkeypatch.setattr(calibration, "worlds_of", remembered)
+    checked = calibrate(pipeline, made.rows, made.scatter, recording=Recording(problem.initial, 0.0), logs=9, seed=0)
+
+    def gains(world, behaviour):
+        mdp = bm.MDP(transition=world.transition, reward=world.reward, discount=0.9)
+        own, other = (bm.evaluate(mdp, each).values @ problem.initial for each in (policy.tolist(), behaviour))
+        return own, own - other
+
+    (_, worlds), *halves = believed
+    for world in worlds:
+        own, gain = gains(world, truth)
+        assert checked.value.by_world[world.name][1] == pytest.approx(10 - own, rel=1e-9)
+        assert checked.gain.by_world[world.name][1] == pytest.approx(3 - gain, rel=1e-9)
+    assert len(halves) == 9
+    over = []
+    for half, (_, world) in halves:
+        available, _ = open_actions(half.tries > 0, problem.terminal)
+        own, gain = gains(world, behaviour_of(half.tries, available).mean)
+        over.append((10 - own, 3 - gain))
+    assert (checked.value.split, checked.gain.split) == pytest.approx(tuple(np.mean(over, axis=0) / 2**0.5), rel=1e-9)
+    assert checked.gain.lowered == pytest.approx(
+        max(0, *(excess for _, excess in checked.gain.by_world.values())) + max(0, checked.gain.split)
+    )
 
 
 def test_a_plan_for_the_gain_stays_where_the_log_does_not_tell():
