@@ -290,8 +290,10 @@ def _beside_today(attrs: Mapping[Any, Any], certain: str) -> dict[str, str]:
     """What is gained over what is done today, and what that earns."""
     if "initial_gain_bound" not in attrs:
         return {}
-    bound, share = attrs["initial_gain_bound"], attrs["initial_better"]
-    chance = "below 0.01" if share < 0.01 else "above 0.99" if share > 0.99 else f"{share:.2f}"
+    bound, chance = attrs["initial_gain_bound"], _chance(attrs["initial_better"])
+    half = attrs.get("checked_logs", 0) / 2
+    if half and attrs["initial_better"] == half / (half + 1):
+        chance += " or more"
     today, lower, upper = (short(attrs[f"initial_today{end}"]) for end in ("", "_lower", "_upper"))
     whose = "the log's behaviour" if attrs["baseline"] == "log" else "the policy of today"
     if bound > 0:
@@ -309,6 +311,11 @@ def _beside_today(attrs: Mapping[Any, Any], certain: str) -> dict[str, str]:
     }
 
 
+def _chance(share: float) -> str:
+    """A probability that draws or logs tell, which is never sure."""
+    return "below 0.01" if share < 0.01 else "above 0.99" if share > 0.99 else f"{share:.2f}"
+
+
 def _expert(attrs: Mapping[Any, Any]) -> dict[str, str]:
     """Other numbers of the same policy, which are not what it is worth."""
     told = {}
@@ -317,6 +324,10 @@ def _expert(attrs: Mapping[Any, Any]) -> dict[str, str]:
         told["one action each"] = f"{short(attrs['gain_deterministic'])} by the most probable actions alone"
     elif "initial_promise" in attrs:
         told["criterion"] = f"{short(attrs['initial_promise'])} at the start by {attrs['risk']}: it chose the policy"
+    if attrs.get("initial_better", 0) != attrs.get("initial_better_posterior", 0):
+        told["better"] = (
+            f"than what is done today with probability {_chance(attrs['initial_better_posterior'])} by draws"
+        )
     if "initial_lighter" in attrs:
         lighter, heavier = short(attrs["initial_lighter"]), short(attrs["initial_heavier"])
         told["prior"] = (

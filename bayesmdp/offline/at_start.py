@@ -167,8 +167,10 @@ def _told(said: Promise, level: float, checked: Calibration | None) -> dict[str,
         return told
     # A difference of values that are the same may not be 0.
     rounding = 1e-9 * (1 + float(np.abs(said.values).max()))
-    if gain is not None and np.abs(said.gains).max() <= rounding:
-        # To go on as today gains 0, for sure.
+    posterior = float((said.gains > rounding).mean())
+    # To go on as today gains 0, for sure.
+    unchanged = np.abs(said.gains).max() <= rounding
+    if gain is not None and unchanged:
         gain = gain._replace(lowered=0.0)
     lowered = 0.0 if gain is None else gain.lowered
     low, high = np.quantile(said.gains, [0.05, 0.95], method="inverted_cdf")
@@ -184,7 +186,8 @@ def _told(said: Promise, level: float, checked: Calibration | None) -> dict[str,
             "initial_gain_lower": float(low),
             "initial_gain_upper": float(high),
             "initial_gain_bound": float(left_quantile(said.gains, level)) - lowered,
-            "initial_better": float((said.gains - lowered > rounding).mean()),
+            "initial_better": posterior if gain is None or unchanged else gain.chance(float(said.gains.mean())),
+            "initial_better_posterior": posterior,
         }
         | _found("gain_checked", gain)
     )

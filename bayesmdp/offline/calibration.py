@@ -20,7 +20,8 @@ two worlds', if it is positive. The truth is neither of the two worlds, so this 
 what it is worth the study ``kept-promises`` measures. That it is done so is ours.
 
 What is promised of the gain over what is done today is checked in the same way on the same logs: today's policy is
-estimated anew from each of them, and is truly, in a world, what made the logs.
+estimated anew from each of them, and is truly, in a world, what made the logs. The probability that anything is gained
+is read off the same excesses (`Checked.chance`): the draws' own share was near 0 or 1, whatever the truth.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ class Checked(NamedTuple):
     by_world : dict of (kept, excess) by name
     split : float
         How much more one half of the log says of its policy than the other half does, over the square root of 2.
+    mean_excess : array [world, log]
+        By how much the posterior's mean was more than the truth.
     """
 
     kept: int
@@ -67,6 +70,17 @@ class Checked(NamedTuple):
     kept_lowered: int
     by_world: dict[str, tuple[int, float]]
     split: float
+    mean_excess: NDArray[np.float64]
+
+    def chance(self, mean: float) -> float:
+        """Probability that the truth is above 0, where the posterior's mean is what it is.
+
+        In a world with B logs the truth of one more is as likely to be ``mean`` less any of their excesses, or beyond
+        them, so that with probability ``number of excesses below mean / (B + 1)`` it is above 0 (a conformal predictive
+        distribution); the smaller of the worlds', of a mean less what the halves of the log say too much.
+        """
+        below = self.mean_excess < mean - max(0.0, self.split)
+        return float(below.sum(-1).min() / (below.shape[-1] + 1))
 
 
 class Calibration(NamedTuple):
@@ -122,22 +136,27 @@ def calibrate(
     seeds = [int(rng.integers(2**31)) for _ in made]
     earned_today = [0.0 if today is None else true_worth(problem, world, today.truth) for world in worlds]
 
-    def over(number: int) -> tuple[float, float]:
+    def over(number: int) -> list[tuple[float, float]]:
+        """The quantile's and the mean's excess over the truth, of the value and of the gain."""
         said = promised(pipeline, made[number], seeds[number])
         worth = true_worth(problem, worlds[number // logs], said.policy)
         gain = worth - earned_today[number // logs]
-        of_gain = 0.0 if said.gains is None else float(left_quantile(said.gains, pipeline.level)) - gain
-        return float(left_quantile(said.values, pipeline.level)) - worth, of_gain
+        pairs = ((said.values, worth), (said.values if said.gains is None else said.gains, gain))
+        return [
+            (float(left_quantile(drawn, pipeline.level)) - truth, float(drawn.mean()) - truth) for drawn, truth in pairs
+        ]
 
-    # [world, log] of the value, and of the gain.
-    excess = np.moveaxis(np.array(_in_threads(over, range(len(made)))).reshape(len(worlds), logs, 2), -1, 0)
+    # [value or gain, quantile or mean, world, log].
+    told = np.array(_in_threads(over, range(len(made)))).reshape(len(worlds), logs, 2, 2).transpose(2, 3, 0, 1)
     split = _split(rng, pipeline, rows, logs)
     names = [world.name for world in worlds]
-    value, gain = (_checked(own, names, part, pipeline.level) for own, part in zip(excess, split, strict=True))
+    value, gain = (_checked(own[0], own[1], names, part, pipeline.level) for own, part in zip(told, split, strict=True))
     return Calibration(len(made), value, None if today is None else gain)
 
 
-def _checked(excess: NDArray[np.float64], names: list[str], split: float, level: float) -> Checked:
+def _checked(
+    excess: NDArray[np.float64], mean_excess: NDArray[np.float64], names: list[str], split: float, level: float
+) -> Checked:
     """By how much bounds that exceed the truth by so much [world, log] are to be lowered."""
     logs = excess.shape[1]
     rank = min(int(np.ceil((1 - level) * (logs + 1))), logs)
@@ -149,7 +168,7 @@ def _checked(excess: NDArray[np.float64], names: list[str], split: float, level:
     if lowered <= _rounding(excess):
         lowered = 0.0
     kept = sum(kept for kept, _ in by_world.values())
-    return Checked(kept, lowered, int((excess <= lowered + _rounding(excess)).sum()), by_world, split)
+    return Checked(kept, lowered, int((excess <= lowered + _rounding(excess)).sum()), by_world, split, mean_excess)
 
 
 def _split(rng: np.random.Generator, pipeline: Pipeline, rows: Transitions, times: int) -> tuple[float, float]:

@@ -80,10 +80,11 @@ class Report(NamedTuple):
         (mean, 5% and 95% quantiles of what the policy is worth more), ``better`` (the share of draws in which it is)
         and, with a discount and up to 300 states, ``departing``: the mean of what the *start* gains by this action, in
         the place of doing as today in this state alone. Attrs: ``initial_today``, its value, with ``_lower`` and
-        ``_upper``; ``initial_gain`` likewise; ``initial_gain_bound``, its quantile at the risk's level, and
-        ``initial_better``, the probability that anything is gained, both lowered by what the check found, under
-        ``gain_checked_kept`` and so on, as of the bound. A plan for the gain may mix actions: ``action`` is the most
-        probable one, ``probability`` its own, and ``mixes`` says where there are others, which ``plan`` has in full.
+        ``_upper``; ``initial_gain`` likewise; ``initial_gain_bound``, its quantile at the risk's level, lowered by what
+        the check found, which is under ``gain_checked_kept`` and so on, as of the bound; and the probability that
+        anything is gained: ``initial_better`` by the check (`Checked.chance`), ``initial_better_posterior`` by draws.
+        A plan for the gain may mix actions: ``action`` is the most probable one, ``probability`` its own, and ``mixes``
+        says where there are others, which ``plan`` has in full.
     tree : DataTree
         Groups ``plan``, ``policy``, ``problem`` and those of the posterior, ``log_checks`` and ``second_opinion`` where
         there are any (:mod:`bayesmdp.offline.second_opinion`); what was asked for as attrs.

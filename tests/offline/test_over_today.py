@@ -166,6 +166,13 @@ def test_what_the_check_compares_is_the_true_gain(monkeypatch):
     )
 
 
+def test_the_chance_counts_excesses_below_what_is_said():
+    """Less what the halves say too much, one more log than there are, and the smaller of two worlds."""
+    few = calibration.Checked(0, 0.0, 0, {}, 0.25, np.array([[0.0, 1.0, 2.0], [0.1, 0.2, 0.3]]))
+    assert few.chance(1.5) == pytest.approx(2 / 4) and few.chance(1.2) == pytest.approx(1 / 4)
+    assert few.chance(-1) == 0 and few.chance(9) == pytest.approx(3 / 4)
+
+
 def test_a_plan_for_the_gain_stays_where_the_log_does_not_tell():
     """In the first state the new arm is better beyond doubt, in the second it was tried twice with luck."""
     rng = np.random.default_rng(1)
