@@ -291,9 +291,10 @@ def _beside_today(attrs: Mapping[Any, Any], certain: str) -> dict[str, str]:
     if "initial_gain_bound" not in attrs:
         return {}
     bound, chance = attrs["initial_gain_bound"], _chance(attrs["initial_better"])
-    half = attrs.get("checked_logs", 0) / 2
-    if half and attrs["initial_better"] == half / (half + 1):
-        chance += " or more"
+    if "initial_better_checked" in attrs:
+        share, logs = attrs["initial_better_checked"], attrs["checked_logs"] / 2
+        more = " or more" if share == logs / (logs + 1) else ""
+        chance += f" by draws, {_chance(share)}{more} by the check"
     today, lower, upper = (short(attrs[f"initial_today{end}"]) for end in ("", "_lower", "_upper"))
     whose = "the log's behaviour" if attrs["baseline"] == "log" else "the policy of today"
     if bound > 0:
@@ -324,10 +325,6 @@ def _expert(attrs: Mapping[Any, Any]) -> dict[str, str]:
         told["one action each"] = f"{short(attrs['gain_deterministic'])} by the most probable actions alone"
     elif "initial_promise" in attrs:
         told["criterion"] = f"{short(attrs['initial_promise'])} at the start by {attrs['risk']}: it chose the policy"
-    if attrs.get("initial_better", 0) != attrs.get("initial_better_posterior", 0):
-        told["better"] = (
-            f"than what is done today with probability {_chance(attrs['initial_better_posterior'])} by draws"
-        )
     if "initial_lighter" in attrs:
         lighter, heavier = short(attrs["initial_lighter"]), short(attrs["initial_heavier"])
         told["prior"] = (

@@ -167,7 +167,6 @@ def _told(said: Promise, level: float, checked: Calibration | None) -> dict[str,
         return told
     # A difference of values that are the same may not be 0.
     rounding = 1e-9 * (1 + float(np.abs(said.values).max()))
-    posterior = float((said.gains > rounding).mean())
     # To go on as today gains 0, for sure.
     unchanged = np.abs(said.gains).max() <= rounding
     if gain is not None and unchanged:
@@ -186,9 +185,9 @@ def _told(said: Promise, level: float, checked: Calibration | None) -> dict[str,
             "initial_gain_lower": float(low),
             "initial_gain_upper": float(high),
             "initial_gain_bound": float(left_quantile(said.gains, level)) - lowered,
-            "initial_better": posterior if gain is None or unchanged else gain.chance(float(said.gains.mean())),
-            "initial_better_posterior": posterior,
+            "initial_better": float((said.gains > rounding).mean()),
         }
+        | ({} if gain is None or unchanged else {"initial_better_checked": gain.chance(float(said.gains.mean()))})
         | _found("gain_checked", gain)
     )
 

@@ -20,8 +20,8 @@ two worlds', if it is positive. The truth is neither of the two worlds, so this 
 what it is worth the study ``kept-promises`` measures. That it is done so is ours.
 
 What is promised of the gain over what is done today is checked in the same way on the same logs: today's policy is
-estimated anew from each of them, and is truly, in a world, what made the logs. The probability that anything is gained
-is read off the same excesses (`Checked.chance`): the draws' own share was near 0 or 1, whatever the truth.
+estimated anew from each of them, and is truly, in a world, what made the logs. A probability that anything is gained is
+read off the same excesses (`Checked.chance`); in the study ``better-than-behaviour`` it says less than is true.
 """
 
 from __future__ import annotations

@@ -82,7 +82,7 @@ class Report(NamedTuple):
         the place of doing as today in this state alone. Attrs: ``initial_today``, its value, with ``_lower`` and
         ``_upper``; ``initial_gain`` likewise; ``initial_gain_bound``, its quantile at the risk's level, lowered by what
         the check found, which is under ``gain_checked_kept`` and so on, as of the bound; and the probability that
-        anything is gained: ``initial_better`` by the check (`Checked.chance`), ``initial_better_posterior`` by draws.
+        anything is gained: ``initial_better`` by draws, ``initial_better_checked`` by the check (`Checked.chance`).
         A plan for the gain may mix actions: ``action`` is the most probable one, ``probability`` its own, and ``mixes``
         says where there are others, which ``plan`` has in full.
     tree : DataTree

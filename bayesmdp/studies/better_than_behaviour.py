@@ -18,7 +18,8 @@ Rivals (:mod:`bayesmdp.offline.safe_improvement`), with the estimated behaviour 
 .1, .5 or 1; ``spibb`` Pi_b and Pi_<=b with 5, 10, 20 or 50 tries; ``soft spibb`` with a budget of .1, .5, 1 or 2.
 
 Of ours the posterior also says how sure it is, under 400 fresh draws: ``bound``, the 0.1-quantile of the gain, is
-*kept* if the true gain is no smaller (.9 is due).
+*kept* if the true gain is no smaller (.9 is due); ``better_said`` is the mean probability that anything is gained, and
+``brier`` its Brier score.
 
 **Checked** (``better_checked.csv``): of ``quantile:0.1`` and of ``gain cvar:0.1`` the bound is lowered as by `plan_log`
 (:mod:`bayesmdp.offline.calibration`, 20 logs of each world), for the first 8 problems of a cell, since one takes a
@@ -394,6 +395,7 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
         worst = gain[: max(1, len(gain) // 10)]
         told = group["bound"].notna()
         kept = float((group["gain"] >= group["bound"] - 1e-9)[told].mean()) if told.any() else np.nan
+        brier = float(((group["better"] - (group["gain"] > 1e-9)) ** 2)[told].mean()) if told.any() else np.nan
         table.append(
             {
                 "cell": cell,
@@ -405,6 +407,8 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
                 "worst_tenth": worst.mean(),
                 "worse": float((gain < -1e-9).mean()),
                 "bound_kept": kept,
+                "better_said": group["better"].mean(),
+                "brier": brier,
             }
         )
     return pd.DataFrame(table).set_index(["cell", "method"])

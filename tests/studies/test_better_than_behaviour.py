@@ -7,13 +7,16 @@ import pandas as pd
 import pytest
 
 from bayesmdp.studies import better_than_behaviour as study
+from bayesmdp.studies.tables import stored_table
 
 
 def test_its_table_is_of_the_problems() -> None:
     gain = np.arange(-2.0, 18) / 10
-    problems = pd.DataFrame({"cell": "one", "seed": range(20), "method": "ours", "gain": gain, "bound": gain + 0.1})
+    problems = pd.DataFrame(
+        {"cell": "one", "seed": range(20), "method": "ours", "gain": gain, "bound": gain + 0.1, "better": 0.5}
+    )
     problems.loc[:14, "bound"] = gain[:15]
-    rivals = problems.assign(method="rival", gain=-1.0, bound=np.nan)
+    rivals = problems.assign(method="rival", gain=-1.0, bound=np.nan, better=np.nan)
     table = study.summary(pd.concat([problems, rivals]))
     ours, rival = table.loc[("one", "ours")], table.loc[("one", "rival")]
     assert ours["gain"] == pytest.approx(gain.mean())
@@ -21,7 +24,8 @@ def test_its_table_is_of_the_problems() -> None:
     assert ours["worst_tenth"] == pytest.approx(-0.15)
     assert ours["worse"] == pytest.approx(0.1)
     assert ours["bound_kept"] == pytest.approx(0.75)
-    assert rival["worse"] == 1 and np.isnan(rival["bound_kept"])
+    assert ours["better_said"] == 0.5 and ours["brier"] == pytest.approx(0.25)
+    assert np.isnan(rival["brier"]) and rival["worse"] == 1 and np.isnan(rival["bound_kept"])
 
 
 def test_what_it_declares() -> None:
@@ -67,3 +71,9 @@ def test_a_check_lowers_the_bound_of_both_aims() -> None:
     assert rows.index.tolist() == ["quantile:0.1", "gain cvar:0.1"]
     assert (rows["bound"] <= rows["raw"]).all() and (rows["better"] <= rows["better_raw"]).all()
     assert (rows["gain"] <= 1 + 1e-9).all()
+
+
+def test_the_stored_tables_have_every_cell() -> None:
+    told, checked = stored_table("better_than_behaviour"), stored_table("better_checked")
+    assert set(told["cell"]) == set(study.CELLS) and set(checked["cell"]) == {*study.CELLS, "all"}
+    assert (told.groupby("cell").size() == 24).all()
