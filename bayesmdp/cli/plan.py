@@ -34,9 +34,9 @@ def plan(
     baseline: Annotated[
         str,
         typer.Option(
-            metavar="log|none|FILE",
-            help="What is done today, to compare with: as the log did, nothing, or a CSV with columns state, action, "
-            "probability.",
+            metavar="log|none|uniform|FILE",
+            help="What is done today, to compare with: as the log did, nothing, any action alike, or a CSV with "
+            "columns state, action, probability.",
         ),
     ] = "log",
     aim: Annotated[
@@ -137,8 +137,8 @@ def plan(
             checked,
             risk=risk,
             baseline=baseline
-            if baseline in ("log", "none")
-            else _table("--baseline", Path(baseline), separator, encoding),
+            if baseline in ("log", "none", "uniform")
+            else _behaviour(Path(baseline), separator, encoding, decimal),
             aim=aim,  # type: ignore[arg-type] # checked there
             discount=discount,
             horizon=horizon,
@@ -184,6 +184,14 @@ def _show(report: Report, path: Path, table: Path) -> None:
         console.print(part)
     typer.echo(f"plan     {path}\npolicy   {table}")
     typer.echo(f'open     xarray.open_datatree("{path.as_posix()}")')
+
+
+def _behaviour(path: Path, separator: str | None, encoding: str, decimal: str) -> pd.DataFrame:
+    """The table of what is done today."""
+    table = _table("--baseline", path, separator, encoding)
+    if decimal != "." and "probability" in table:
+        table["probability"] = table["probability"].str.replace(decimal, ".")
+    return table
 
 
 def _table(option: str, path: Path, separator: str | None, encoding: str) -> pd.DataFrame:
@@ -251,7 +259,9 @@ def _as_options(message: str) -> str:
     message = re.sub(
         r"\b(separator|decimal|encoding|gaps|elsewhere|quantile|baseline|aim)='(.*?)'", r"--\1 '\2'", message
     )
-    return re.sub(r"\b(states|actions)=(?!')", r"--\1", message.replace("columns=", "--column"))
+    return re.sub(
+        r"\b(states|actions)=(?!')", r"--\1", message.replace("columns=", "--column").replace("initial=", "--start ")
+    )
 
 
 def _outputs(source: Path, out: Path) -> tuple[Path, Path]:

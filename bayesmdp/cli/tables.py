@@ -259,7 +259,7 @@ def _headline(report: Report) -> dict[str, str]:
     attrs = report.tree.attrs
     if "initial_bound" not in attrs:
         return {
-            "quote": "nothing: rows of the log do not go on, so it does not say where episodes start; the states above "
+            "quote": "nothing: rows of the log do not go on, so it does not say where episodes start; the states below "
             "have their own worth. --start STATE says where, --gaps cut that the recording was cut off there"
         }
     certain = f"{1 - attrs['level']:g}"
@@ -299,12 +299,12 @@ def _beside_today(attrs: Mapping[Any, Any], certain: str) -> dict[str, str]:
     whose = "the log's behaviour" if attrs["baseline"] == "log" else "the policy of today"
     if bound > 0:
         better = f"by {short(bound)} or more than {whose}, with probability {certain}; at all with probability {chance}"
-    elif attrs["initial_gain_lower"] == attrs["initial_gain_upper"]:
+    elif attrs["initial_unchanged"]:
         better = f"no: to go on as {whose} does is the plan"
     else:
         better = (
-            f"not shown: better than {whose} with probability {chance}, and worse by {short(-bound)} at the most with "
-            f"probability {certain}"
+            f"not shown: better than {whose} with probability {chance}, and worse by {short(abs(bound))} at the most "
+            f"with probability {certain}"
         )
     return {
         "better": better,

@@ -168,7 +168,7 @@ def _told(said: Promise, level: float, checked: Calibration | None) -> dict[str,
     # A difference of values that are the same may not be 0.
     rounding = 1e-9 * (1 + float(np.abs(said.values).max()))
     # To go on as today gains 0, for sure.
-    unchanged = np.abs(said.gains).max() <= rounding
+    unchanged = not said.gains.any()
     if gain is not None and unchanged:
         gain = gain._replace(lowered=0.0)
     lowered = 0.0 if gain is None else gain.lowered
@@ -185,6 +185,7 @@ def _told(said: Promise, level: float, checked: Calibration | None) -> dict[str,
             "initial_gain_lower": float(low),
             "initial_gain_upper": float(high),
             "initial_gain_bound": float(left_quantile(said.gains, level)) - lowered,
+            "initial_unchanged": int(unchanged),
             "initial_better": float((said.gains > rounding).mean()),
         }
         | ({} if gain is None or unchanged else {"initial_better_checked": gain.chance(float(said.gains.mean()))})

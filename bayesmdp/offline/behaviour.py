@@ -76,6 +76,19 @@ class Today(NamedTuple):
         """What a log shows of it [state, action], by how often it tried each pair, and which may be tried."""
         return self.truth if self.said else behaviour_of(tries, available).mean
 
+    def draws(
+        self, tries: NDArray[np.float64], available: NDArray[np.bool_], size: int, seed: int
+    ) -> NDArray[np.float64]:
+        """What it may be by the log [draw, state, action], or what was said [state, action], which has no doubt."""
+        if self.said:
+            return self.truth
+        concentration = behaviour_of(tries, available).concentration
+        gamma = np.random.default_rng([seed, 29]).standard_gamma(concentration, (size, *concentration.shape))
+        # A gamma variable of a tiny parameter may be 0, and so all of a row.
+        total = gamma.sum(-1, keepdims=True)
+        mean = concentration / concentration.sum(-1, keepdims=True)
+        return np.where(total > 0, gamma / np.where(total > 0, total, 1), mean)
+
 
 def today_of(baseline: str | pd.DataFrame | ArrayLike, rows: Transitions, mdp: MDP) -> Today | None:
     """Read what is done today.
@@ -98,7 +111,7 @@ def today_of(baseline: str | pd.DataFrame | ArrayLike, rows: Transitions, mdp: M
         return Today(said_behaviour(baseline, mdp, tries), said=True)
     if isinstance(baseline, str) and baseline in ("log", "none"):
         return Today(as_logged(tries, mdp.available)) if baseline == "log" else None
-    if isinstance(baseline, str) and baseline != "uniform":
+    if baseline is None or (isinstance(baseline, str) and baseline != "uniform"):
         raise ValueError(f"baseline must be 'log', 'none', 'uniform', a table or a policy; got {baseline!r}")
     return Today(policy_probabilities(mdp, baseline), said=True)
 

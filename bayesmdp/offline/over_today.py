@@ -48,6 +48,8 @@ def check_aim(aim: str, today: Today | None, mdp: MDP, risk: Risk, quantile: str
         raise ValueError(f"aim must be 'value' or 'gain'; got {aim!r}")
     if aim == "value":
         return
+    if mdp.objective != "discounted":
+        raise ValueError("a plan for the gain is of discounted reward: leave the horizon out, or use aim='value'")
     if today is None:
         raise ValueError("a plan for the gain needs a baseline, and baseline='none' leaves it out")
     if quantile != "draws":
@@ -69,9 +71,15 @@ def plan_for_gain(
 
 
 def compare(
-    fresh: xr.DataTree, mdp: MDP, policy: xr.DataArray, values: xr.DataArray, today: NDArray[np.float64]
+    fresh: xr.DataTree,
+    mdp: MDP,
+    policy: xr.DataArray,
+    values: xr.DataArray,
+    today: Today,
+    tries: NDArray[np.float64],
+    seed: int,
 ) -> Compared:
-    """Compare a policy with what is done today.
+    """Compare a policy with what is done today, of which the log leaves some doubt too.
 
     Parameters
     ----------
@@ -81,11 +89,20 @@ def compare(
     policy : DataArray
         As for `value_draws`, which gave `values`.
     values : DataArray [draw, (stage,) state]
-    today : array [state, action]
-        Probabilities.
+    today : Today
+    tries : array [state, action]
+        How often the log tried each pair.
+    seed : int
     """
-    earned = value_draws(fresh, mdp, xr.DataArray(today, dims=("state", "action")))
-    return Compared(today, values - earned, _departing(fresh, mdp, policy, today))
+    usual = today.estimate(tries, mdp.available)
+    chosen = None if mdp.by_stage else policy_probabilities(mdp, policy)
+    acted = tries.any(-1) & ~mdp.terminal
+    if chosen is not None and np.allclose(chosen[acted], usual[acted], rtol=0, atol=1e-12):
+        # To go on as today gains 0, for sure.
+        return Compared(usual, 0 * values, np.zeros(mdp.num_states))
+    drawn = today.draws(tries, mdp.available, values.sizes["draw"], seed)
+    earned = value_draws(fresh, mdp, xr.DataArray(drawn, dims=("draw", "state", "action")[-drawn.ndim :]))
+    return Compared(usual, values - earned, _departing(fresh, mdp, policy, usual))
 
 
 def _departing(

@@ -82,7 +82,8 @@ class Report(NamedTuple):
         the place of doing as today in this state alone. Attrs: ``initial_today``, its value, with ``_lower`` and
         ``_upper``; ``initial_gain`` likewise; ``initial_gain_bound``, its quantile at the risk's level, lowered by what
         the check found, which is under ``gain_checked_kept`` and so on, as of the bound; and the probability that
-        anything is gained: ``initial_better`` by draws, ``initial_better_checked`` by the check (`Checked.chance`).
+        anything is gained: ``initial_better`` by draws, ``initial_better_checked`` by the check (`Checked.chance`);
+        ``initial_unchanged``, whether the plan is to go on as today.
         A plan for the gain may mix actions: ``action`` is the most probable one, ``probability`` its own, and ``mixes``
         says where there are others, which ``plan`` has in full.
     tree : DataTree
@@ -205,6 +206,12 @@ def plan_log(
     _check_memory(mdp, draws)
     rows = compress(log, mdp)
     today = today_of(baseline, rows, mdp)
+    starts_known = initial is not None or bool(log.attrs.get("starts_known", log.attrs.get("ordered", 1)))
+    if aim == "gain" and not starts_known:
+        raise ValueError(
+            "a plan for the gain is for where episodes start, which the log does not tell: use initial=STATE, or "
+            "aim='value'"
+        )
     check_aim(aim, today, mdp, measure, quantile, draws)
     made = make_prior(prior, log, mdp, settings or {}, rewards=rewards)
     say(f"posterior of {made.described}")
@@ -218,9 +225,8 @@ def plan_log(
         planned = plan(planning, mdp, measure, quantile=quantile, strict=False)  # type: ignore[arg-type] # checked there
     chosen = planned["probability"] if aim == "gain" else planned["policy"]
     say("worth of the policy under fresh draws")
-    starts_known = initial is not None or bool(log.attrs.get("starts_known", log.attrs.get("ordered", 1)))
     values = value_draws(fresh, mdp, chosen)
-    compared = None if usual is None else compare(fresh, mdp, chosen, values, usual)
+    compared = None if today is None else compare(fresh, mdp, chosen, values, today, tries, seed + 1)
     level = _level(measure)
     policy = policy_table(mdp, rows, planned, values, level, starts_known=starts_known, compared=compared)
     if starts_known:

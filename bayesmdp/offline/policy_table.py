@@ -82,9 +82,12 @@ def policy_table(
         "terminal": mdp.terminal,
     }
     if mixed is not None:
-        columns |= {"probability": mixed.max(-1), "mixes": ((mixed > 0).sum(-1) > 1) & ~mdp.terminal}
+        columns |= {
+            "probability": np.where(mdp.terminal, 0, mixed.max(-1)),
+            "mixes": ((mixed > 0).sum(-1) > 1) & ~mdp.terminal,
+        }
     if compared is not None:
-        columns |= _beside_today(compared, chosen)
+        columns |= _beside_today(compared, chosen, mdp.terminal)
     coords = mdp.state_coords
     dims = tuple(coords)
     at_start_only = {f"initial_{name}": float(array[-1]) for name, array in at_states_and_start.items()}
@@ -95,12 +98,14 @@ def policy_table(
     )
 
 
-def _beside_today(compared: Compared, chosen: NDArray[np.int64]) -> dict[str, NDArray[np.generic]]:
+def _beside_today(
+    compared: Compared, chosen: NDArray[np.int64], terminal: NDArray[np.bool_]
+) -> dict[str, NDArray[np.generic]]:
     """Columns [(stage,) state] of a policy beside what is done today."""
     gains = compared.gains.values
     low, high = np.quantile(gains, [0.05, 0.95], axis=0, method="inverted_cdf")
     columns: dict[str, NDArray[np.generic]] = {
-        "today": compared.today[np.arange(chosen.shape[-1]), chosen],
+        "today": np.where(terminal, 0, compared.today[np.arange(chosen.shape[-1]), chosen]),
         "gain": gains.mean(0),
         "gain_lower": low,
         "gain_upper": high,

@@ -22,7 +22,7 @@ from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.over_baseline import best_over_baseline
 from bayesmdp.planning.plan import solve_draws
-from bayesmdp.planning.posterior_value import values_under
+from bayesmdp.planning.posterior_value import values_of_each, values_under
 from bayesmdp.planning.risk import Risk
 from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
 from bayesmdp.posterior.closed_forms.families import FAMILIES
@@ -33,7 +33,7 @@ __all__ = ["Pipeline", "Promise", "fresh_values", "layout_of", "promised", "true
 type Parameters = dict[str, NDArray[np.float64]]
 
 type Policy = NDArray[Any]
-"""Actions [(stage,) state], integers, or probabilities [state, action]."""
+"""Actions [(stage,) state], integers, or probabilities [(draw,) state, action], with a dim of draws one for each."""
 
 
 class Pipeline(NamedTuple):
@@ -121,8 +121,14 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> Promise:
                 arrays, planning, pipeline.risk, 1e-10, 1_000_000, solver="policy_iteration", horizon=problem.horizon
             )
             policy = np.asarray(solved.policy, np.int64)
-    judged = fresh_values(parameters, pipeline, known, [policy] if today is None else [policy, today], seed + 1)
-    return Promise(policy, judged[0], None if today is None else judged[0] - judged[1])
+    policies = [policy]
+    if today is not None and np.array_equal(policy, today):
+        # To go on as today gains 0, for sure.
+        policies.append(policy)
+    elif pipeline.today is not None:
+        policies.append(pipeline.today.draws(log.tries, available, pipeline.draws, seed + 1))
+    judged = fresh_values(parameters, pipeline, known, policies, seed + 1)
+    return Promise(policy, judged[0], judged[0] - judged[1] if len(judged) > 1 else None)
 
 
 def fresh_values(
@@ -141,7 +147,7 @@ def fresh_values(
     pipeline : Pipeline
     known : array [state, action, outcome or 1]
         The rewards, where they are known.
-    policies : list of int arrays [(stage,) state] or probabilities [state, action]
+    policies : list of int arrays [(stage,) state] or probabilities [(draw,) state, action]
         All judged under the same draws.
     seed : int
 
@@ -205,10 +211,14 @@ def _values_at_start(problem: MDP, draws: Draws, policy: Policy) -> NDArray[np.f
     """Value of a policy at the start under each draw [draw]."""
     if problem.successor is None and not problem.by_stage:
         return _solved_at_start(problem, *_followed(draws, policy))
-    if problem.by_stage and policy.dtype.kind == "f":
-        policy = np.broadcast_to(policy, (int(problem.horizon or 0), *policy.shape))
     with jax.enable_x64(True):
-        values = np.asarray(values_under(problem.problem, draws, policy, by_stage=problem.by_stage))
+        if policy.ndim == 3:
+            horizon = problem.horizon if problem.by_stage else None
+            values = np.asarray(values_of_each(problem.problem, draws, policy, horizon=horizon))
+        else:
+            if problem.by_stage and policy.dtype.kind == "f":
+                policy = np.broadcast_to(policy, (int(problem.horizon or 0), *policy.shape))
+            values = np.asarray(values_under(problem.problem, draws, policy, by_stage=problem.by_stage))
     return np.asarray((values[:, 0] if problem.by_stage else values) @ problem.initial)
 
 
@@ -219,10 +229,10 @@ def _followed(draws: Draws, policy: Policy) -> tuple[NDArray[np.float64], NDArra
         state = np.arange(len(policy))
         rows, paid = transition[:, state, policy], reward[..., state, policy, :]
         return rows, paid[..., 0] if paid.shape[-1] == 1 else (rows * paid).sum(-1)
-    rows = np.einsum("sa,...sat->...st", policy, transition)
+    rows = np.einsum("...sa,...sat->...st", policy, transition)
     if reward.shape[-1] == 1:
         return rows, (policy * reward[..., 0]).sum(-1)
-    return rows, np.einsum("sa,msat,...sat->ms", policy, transition, reward)
+    return rows, np.einsum("...sa,...sat,...sat->...s", policy, transition, reward)
 
 
 def _solved_at_start(problem: MDP, rows: NDArray[np.float64], reward: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -142,7 +142,9 @@ def l1_robust(seen: LikeliestMDP, budget: float) -> Table:
     for _ in range(int(np.ceil(np.log(PRECISION) / np.log(seen.discount)))):
         future = live * value
         q = seen.reward + seen.discount * _worst_case(seen.transition, moved, future)
-        value = live * np.where(seen.allowed, q, -np.inf).max(-1)
+        last, value = value, live * np.where(seen.allowed, q, -np.inf).max(-1)
+        if np.abs(value - last).max() <= PRECISION * (1 - seen.discount) * np.abs(value).max():
+            break
     return _one_hot(np.where(seen.allowed, q, -np.inf))
 
 

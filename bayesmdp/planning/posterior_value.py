@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import lax
@@ -48,6 +49,7 @@ __all__ = [
     "order_interval",
     "quantile_value",
     "value_draws",
+    "values_of_each",
     "values_under",
 ]
 
@@ -61,7 +63,8 @@ def value_draws(posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | Arr
         As for `plan`; draws other than those the policy was planned with.
     mdp : MDP
     policy : "uniform", action labels [state], or probabilities [state, action]
-        Of an MDP with a horizon also by stage: labels [stage, state] or probabilities [stage, state, action].
+        Of an MDP with a horizon also by stage: labels [stage, state] or probabilities [stage, state, action]. A
+        DataArray of probabilities with a dim ``draw`` is a policy for each draw, such as one known by a posterior.
 
     Returns
     -------
@@ -77,13 +80,31 @@ def value_draws(posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | Arr
     >>> value_draws(posterior, river, ["right"] * 6).shape
     (200, 6)
     """
-    draws, chosen = _inputs(posterior, mdp, policy)
-    with jax.enable_x64(True):
-        values = np.asarray(values_under(mdp.problem, draws, chosen, by_stage=mdp.by_stage))
+    if isinstance(policy, xr.DataArray) and "draw" in policy.dims:
+        values = _values_of_each(posterior, mdp, policy)
+    else:
+        draws, chosen = _inputs(posterior, mdp, policy)
+        with jax.enable_x64(True):
+            values = np.asarray(values_under(mdp.problem, draws, chosen, by_stage=mdp.by_stage))
     if not np.isfinite(values).all():
         raise RuntimeError(f"the policy's value under draw {np.argwhere(~np.isfinite(values))[0][0]} was not found")
     coords = {"draw": np.arange(len(values)), **mdp.state_coords}
     return xr.DataArray(values, coords, tuple(coords), "value")
+
+
+def _values_of_each(posterior: Any, mdp: MDP, policy: xr.DataArray) -> NDArray[np.float64]:
+    """Values [draw, (stage,) state] of probabilities [draw, state, action]."""
+    if set(policy.dims) != {"draw", "state", "action"}:
+        raise ValueError(f"a policy for each draw has the dims draw, state and action; got {policy.dims}")
+    policies = policy.transpose("draw", "state", "action").values
+    draws, _ = _inputs(posterior, mdp, policy.isel(draw=0))
+    if len(policies) != len(draws.transition):
+        raise ValueError(f"there are {len(policies)} policies for {len(draws.transition)} draws")
+    for each in policies[1:]:
+        policy_probabilities(mdp, each)
+    horizon = mdp.horizon if mdp.by_stage else None
+    with jax.enable_x64(True):
+        return np.asarray(values_of_each(mdp.problem, draws, policies, horizon=horizon))
 
 
 def at_start(values: xr.DataArray, mdp: MDP) -> xr.DataArray:
@@ -315,6 +336,22 @@ def values_under(
     """Return values [draw, (stage,) state], a draw at a time, so that memory does not grow with their number."""
     evaluated = horizon_value if by_stage else policy_evaluation if problem.stage is None else episode_value
     return _over_draws(draws, lambda p, r: evaluated(problem, p, r, policy))
+
+
+@partial(jax.jit, static_argnames="horizon")
+def values_of_each(
+    problem: Problem, draws: Draws, policies: Float[Array, "draw state action"], *, horizon: int | None = None
+) -> Float[Array, "draw *stage state"]:
+    """Return values [draw, (stage,) state] of a policy for each draw, the same at all stages."""
+
+    def evaluated(transition: Array, reward: Array, policy: Array) -> Array:
+        if horizon is not None:
+            return horizon_value(problem, transition, reward, jnp.broadcast_to(policy, (horizon, *policy.shape)))
+        return (policy_evaluation if problem.stage is None else episode_value)(problem, transition, reward, policy)
+
+    if draws.reward.ndim == 3:
+        return lax.map(lambda pair: evaluated(pair[0], draws.reward, pair[1]), (draws.transition, policies))
+    return lax.map(lambda each: evaluated(*each), (draws.transition, draws.reward, policies))
 
 
 @partial(jax.jit, static_argnames="horizon")
