@@ -17,15 +17,16 @@ Rivals (:mod:`bayesmdp.offline.safe_improvement`), with the estimated behaviour 
 ``maximum likelihood``; ``reward-adjusted`` by .003, .03 and .3 of the spread of rewards; ``l1 robust`` with a budget of
 .1, .5 or 1; ``spibb`` Pi_b and Pi_<=b with 5, 10, 20 or 50 tries; ``soft spibb`` with a budget of .1, .5, 1 or 2.
 
-Of ours the posterior also says how sure it is, under 400 fresh draws, with the behaviour as it is estimated: ``bound``, the 0.1-quantile of the gain, is
-*kept* if the true gain is no smaller (.9 is due); ``better_said`` is the mean probability that anything is gained, and
-``brier`` its Brier score.
+Of ours the posterior also says how sure it is, under 400 fresh draws, with the behaviour as it is estimated: ``bound``,
+the 0.1-quantile of the gain, is *kept* if the true gain is no smaller (.9 is due); ``better_said`` is the mean
+probability that anything is gained, and ``brier`` its Brier score.
 
-**Checked** (``better_checked.csv``), with draws of the behaviour too: of ``quantile:0.1`` and of ``gain cvar:0.1`` the bound is lowered as by `plan_log`
-(:mod:`bayesmdp.offline.calibration`, 20 logs of each world), for the first 8 problems of a cell, since one takes a
-minute. Told: the shares kept before and after, how often the bound after is above 0 (*shown* to be better), in what
-share of these the policy is worse than the behaviour, and the Brier score of the probability of being better, by the
-draws of the posterior and by the check (`Checked.chance`).
+**Checked** (``better_checked.csv``), with draws of the behaviour too: of ``quantile:0.1`` and of ``gain cvar:0.1`` the
+bound is lowered as by `plan_log` (:mod:`bayesmdp.offline.calibration`, 20 logs of each world), for the first 8 problems
+of a cell, since one takes a minute; the column ``problems`` says how many were run. Told: the shares kept before and
+after, how often the bound after is above 0 (*shown* to be better), in what share of these the policy is worse than the
+behaviour, and the Brier score of the probability of being better, by the draws of the posterior and by the check
+(`Checked.chance`).
 
 Cells: Garnets of 50 states, 4 actions and 4 next states with a goal (.95), Wet Chicken 5 x 5 (.95), the grid of 5 x 5
 (.95), an inventory of 11 (.9), rewards as they are, and of Garnets also Normal with a standard deviation of .2.

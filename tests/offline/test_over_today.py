@@ -291,7 +291,7 @@ def test_where_there_is_no_gain_to_plan_for(options, message):
 
 
 def test_a_sure_gain_is_told_as_such_and_what_today_is_leaves_doubt():
-    """The good arm pays 1 in 30 of 40 steps, the bad one 0, and both are known: what is gained is how often it is bad."""
+    """The good arm, taken in 30 of 40 steps, pays 1 and the bad one 0: what is gained is the share of the bad one."""
     log = arms({"good": [1.0] * 30, "bad": [0.0] * 10})
     report = plan_log(log, discount=DISCOUNT, elsewhere="none", rewards="known", draws=2_000, calibration=0)
     attrs = report.tree.attrs

@@ -36,6 +36,38 @@ def test_a_mixed_policy_is_its_mixed_kernel():
         np.testing.assert_allclose(value, np.linalg.solve(np.eye(16) - 0.9 * mixed * live, reward), atol=1e-12)
 
 
+@pytest.mark.parametrize("horizon", [None, 4])
+@pytest.mark.parametrize("drawn_rewards", [False, True])
+def test_a_policy_for_each_draw_is_the_policy_of_that_draw(horizon, drawn_rewards):
+    kernels, shares = RNG.dirichlet(np.ones(3), (5, 3, 2)), RNG.dirichlet(np.ones(2), (5, 3))
+    problem = MDP(reward=RNG.normal(size=(3, 2)), discount=0.8).replace(horizon=horizon)
+    posterior = xr.Dataset({"transition": (DIMS, kernels)})
+    if drawn_rewards:
+        posterior["reward"] = (DIMS[:3], RNG.normal(size=(5, 3, 2)))
+    told = xr.DataArray(shares.transpose(1, 0, 2), dims=("state", "draw", "action"))
+    values = value_draws(posterior, problem, told)
+    for draw in range(5):
+        alone = value_draws(posterior.isel(draw=[draw]), problem, xr.DataArray(shares[draw], dims=("state", "action")))
+        np.testing.assert_allclose(values[draw], alone[0], atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("dims", "shape", "message"),
+    [
+        (("draw", "state"), (5, 3), "a policy for each draw has the dims draw, state and action; got"),
+        (("draw", "state", "action"), (4, 3, 2), "there are 4 policies for 5 draws"),
+        (("draw", "state", "action"), (5, 3, 3), r"policy has shape .3, 3.; expected .3, 2."),
+        (("draw", "state", "action"), (5, 3, 2), "policy.*sum"),
+    ],
+)
+def test_what_is_no_policy_for_each_draw(dims, shape, message):
+    posterior = xr.Dataset({"transition": (DIMS, RNG.dirichlet(np.ones(3), (5, 3, 2)))})
+    policy = np.full(shape, 0.5)
+    policy[-1] *= 2  # the last one's probabilities sum to 2
+    with pytest.raises(ValueError, match=message):
+        value_draws(posterior, MDP(reward=np.zeros((3, 2)), discount=0.8), xr.DataArray(policy, dims=dims))
+
+
 def test_drawn_rewards_and_tables_go_the_same_way():
     table = RNG.integers(0, 5, (5, 2, 3))
     kernels, rewards = RNG.dirichlet(np.ones(3), (8, 5, 2)), RNG.normal(size=(8, 5, 2))
