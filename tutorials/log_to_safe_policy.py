@@ -43,6 +43,7 @@ from scipy import stats
 import bayesmdp as bm
 from bayesmdp.cli.app import app
 from bayesmdp.models import dirichlet_transitions
+from bayesmdp.offline.behaviour import estimated_behaviour
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.posterior.dirichlet_evidence import WEIGHTS
 from bayesmdp.studies.icu_sepsis import treat
@@ -511,9 +512,7 @@ print(promises[columns].round(2).to_string())
 # a draw makes of the hospital it makes of it for both, and most of the doubt cancels. For our log, by hand:
 
 # %%
-today = (tries + tries.any(-1, keepdims=True) / problem.num_actions) * problem.available
-today = np.where(tries.any(-1, keepdims=True), today, problem.available)
-today = today / today.sum(-1, keepdims=True)
+today = estimated_behaviour(rows, problem).mean
 gain = bm.gain_draws(fresh, problem, policy, today).values @ problem.initial
 print(f"gain over the clinicians: {np.quantile(gain, 0.1):.3f} or more with probability 0.9 by the posterior")
 print(f"truly gained: {delivered(policy) - as_now:.3f}")

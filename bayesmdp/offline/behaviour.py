@@ -30,7 +30,16 @@ from bayesmdp.posterior.dirichlet_evidence import WEIGHTS, best_weight
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
 
-__all__ = ["Behaviour", "Today", "behaviour_of", "estimated_behaviour", "said_behaviour", "today_of"]
+__all__ = [
+    "Behaviour",
+    "Estimate",
+    "Today",
+    "behaviour_of",
+    "estimated_behaviour",
+    "said_behaviour",
+    "today_of",
+    "tries_of",
+]
 
 
 class Behaviour(NamedTuple):
@@ -72,22 +81,37 @@ class Today(NamedTuple):
     truth: NDArray[np.float64]
     said: bool = False
 
-    def estimate(self, tries: NDArray[np.float64], available: NDArray[np.bool_]) -> NDArray[np.float64]:
-        """What a log shows of it [state, action], by how often it tried each pair, and which may be tried."""
-        return self.truth if self.said else behaviour_of(tries, available).mean
-
-    def draws(
-        self, tries: NDArray[np.float64], available: NDArray[np.bool_], size: int, seed: int
-    ) -> NDArray[np.float64]:
-        """What it may be by the log [draw, state, action], or what was said [state, action], which has no doubt."""
+    def estimate(self, tries: NDArray[np.float64], available: NDArray[np.bool_]) -> Estimate:
+        """What a log shows of it, by how often it tried each pair [state, action], and which may be tried."""
         if self.said:
-            return self.truth
-        concentration = behaviour_of(tries, available).concentration
-        gamma = np.random.default_rng([seed, 29]).standard_gamma(concentration, (size, *concentration.shape))
+            return Estimate(self.truth, None)
+        behaviour = behaviour_of(tries, available)
+        return Estimate(behaviour.mean, behaviour.concentration)
+
+
+class Estimate(NamedTuple):
+    """What a log shows of what is done today.
+
+    Attributes
+    ----------
+    mean : array [state, action]
+        Probabilities.
+    concentration : array [state, action], or None
+        Parameters of their Dirichlet distributions; None where they were said, and leave no doubt.
+    """
+
+    mean: NDArray[np.float64]
+    concentration: NDArray[np.float64] | None
+
+    def draws(self, size: int, seed: int) -> NDArray[np.float64]:
+        """What it may be [draw, state, action], or what it is [state, action] where there is no doubt."""
+        if self.concentration is None:
+            return self.mean
+        shape = (size, *self.concentration.shape)
+        gamma = np.random.default_rng([seed, 29]).standard_gamma(self.concentration, shape)
         # A gamma variable of a tiny parameter may be 0, and so all of a row.
         total = gamma.sum(-1, keepdims=True)
-        mean = concentration / concentration.sum(-1, keepdims=True)
-        return np.where(total > 0, gamma / np.where(total > 0, total, 1), mean)
+        return np.where(total > 0, gamma / np.where(total > 0, total, 1), self.mean)
 
 
 def today_of(baseline: str | pd.DataFrame | ArrayLike, rows: Transitions, mdp: MDP) -> Today | None:
@@ -105,8 +129,7 @@ def today_of(baseline: str | pd.DataFrame | ArrayLike, rows: Transitions, mdp: M
     -------
     Today, or None for "none"
     """
-    tries = np.zeros(mdp.available.shape)
-    np.add.at(tries, (rows.state, rows.action), rows.weight)
+    tries = tries_of(rows, mdp)
     if isinstance(baseline, pd.DataFrame):
         return Today(said_behaviour(baseline, mdp, tries), said=True)
     if isinstance(baseline, str) and baseline in ("log", "none"):
@@ -140,9 +163,14 @@ def estimated_behaviour(log: xr.Dataset | Transitions, mdp: MDP) -> Behaviour:
     [0.2, 0.8]
     """
     rows = log if isinstance(log, Transitions) else compress(log, mdp)
-    counts = np.zeros((mdp.num_states, mdp.num_actions))
-    np.add.at(counts, (rows.state, rows.action), rows.weight)
-    return behaviour_of(counts, mdp.available)
+    return behaviour_of(tries_of(rows, mdp), mdp.available)
+
+
+def tries_of(rows: Transitions, mdp: MDP) -> NDArray[np.float64]:
+    """Count how often the rows of a log took each action [state, action]."""
+    tries = np.zeros((mdp.num_states, mdp.num_actions))
+    np.add.at(tries, (rows.state, rows.action), rows.weight)
+    return tries
 
 
 def behaviour_of(counts: NDArray[np.float64], available: NDArray[np.bool_]) -> Behaviour:

@@ -194,7 +194,7 @@ def _split(rng: np.random.Generator, pipeline: Pipeline, rows: Transitions, time
         if today is None or said.gains is None:
             return float(said.values.mean()) - worth, 0.0
         available, _ = open_actions(told_by.tries > 0, problem.terminal)
-        gain = worth - true_worth(problem, other, today.estimate(told_by.tries, available))
+        gain = worth - true_worth(problem, other, today.estimate(told_by.tries, available).mean)
         return float(said.values.mean()) - worth, float(said.gains.mean()) - gain
 
     if not halves:

@@ -8,7 +8,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.offline.behaviour import Today
+from bayesmdp.offline.behaviour import Estimate, Today
 from bayesmdp.planning import plan
 from bayesmdp.planning.over_baseline import departures, refuse_gain
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
@@ -42,12 +42,19 @@ class Compared(NamedTuple):
     departing: NDArray[np.float64] | None
 
 
-def check_aim(aim: str, today: Today | None, mdp: MDP, risk: Risk, quantile: str, draws: int) -> None:
+def check_aim(
+    aim: str, today: Today | None, mdp: MDP, risk: Risk, quantile: str, draws: int, *, starts_known: bool
+) -> None:
     """Refuse what cannot be aimed at."""
     if aim not in ("value", "gain"):
         raise ValueError(f"aim must be 'value' or 'gain'; got {aim!r}")
     if aim == "value":
         return
+    if not starts_known:
+        raise ValueError(
+            "a plan for the gain is for where episodes start, which the log does not tell: use initial=STATE, or "
+            "aim='value'"
+        )
     if mdp.objective != "discounted":
         raise ValueError("a plan for the gain is of discounted reward: leave the horizon out, or use aim='value'")
     if today is None:
@@ -75,7 +82,7 @@ def compare(
     mdp: MDP,
     policy: xr.DataArray,
     values: xr.DataArray,
-    today: Today,
+    today: Estimate,
     tries: NDArray[np.float64],
     seed: int,
 ) -> Compared:
@@ -89,27 +96,20 @@ def compare(
     policy : DataArray
         As for `value_draws`, which gave `values`.
     values : DataArray [draw, (stage,) state]
-    today : Today
+    today : Estimate
     tries : array [state, action]
         How often the log tried each pair.
     seed : int
     """
-    usual = today.estimate(tries, mdp.available)
     chosen = None if mdp.by_stage else policy_probabilities(mdp, policy)
     acted = tries.any(-1) & ~mdp.terminal
-    if chosen is not None and np.allclose(chosen[acted], usual[acted], rtol=0, atol=1e-12):
+    if chosen is not None and np.allclose(chosen[acted], today.mean[acted], rtol=0, atol=1e-12):
         # To go on as today gains 0, for sure.
-        return Compared(usual, 0 * values, np.zeros(mdp.num_states))
-    drawn = today.draws(tries, mdp.available, values.sizes["draw"], seed)
+        return Compared(today.mean, 0 * values, np.zeros(mdp.num_states))
+    drawn = today.draws(values.sizes["draw"], seed)
     earned = value_draws(fresh, mdp, xr.DataArray(drawn, dims=("draw", "state", "action")[-drawn.ndim :]))
-    return Compared(usual, values - earned, _departing(fresh, mdp, policy, usual))
-
-
-def _departing(
-    fresh: xr.DataTree, mdp: MDP, chosen: xr.DataArray, usual: NDArray[np.float64]
-) -> NDArray[np.float64] | None:
-    """What the start gains by departing from the baseline in each state, where that is affordable."""
-    if mdp.objective != "discounted" or mdp.num_states > SMALL or (mdp.has_elsewhere and mdp.elsewhere == "least"):
-        return None
-    policy = policy_probabilities(mdp, chosen)
-    return departures(read_draws(read_dataset(fresh), mdp), mdp, policy, usual).mean(0)
+    least = mdp.has_elsewhere and mdp.elsewhere == "least"
+    departing = None
+    if chosen is not None and mdp.objective == "discounted" and mdp.num_states <= SMALL and not least:
+        departing = departures(read_draws(read_dataset(fresh), mdp), mdp, chosen, today.mean).mean(0)
+    return Compared(today.mean, values - earned, departing)

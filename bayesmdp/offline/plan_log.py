@@ -207,12 +207,7 @@ def plan_log(
     rows = compress(log, mdp)
     today = today_of(baseline, rows, mdp)
     starts_known = initial is not None or bool(log.attrs.get("starts_known", log.attrs.get("ordered", 1)))
-    if aim == "gain" and not starts_known:
-        raise ValueError(
-            "a plan for the gain is for where episodes start, which the log does not tell: use initial=STATE, or "
-            "aim='value'"
-        )
-    check_aim(aim, today, mdp, measure, quantile, draws)
+    check_aim(aim, today, mdp, measure, quantile, draws, starts_known=starts_known)
     made = make_prior(prior, log, mdp, settings or {}, rewards=rewards)
     say(f"posterior of {made.described}")
     posterior, planning, fresh = _posterior(made.model, log, mdp, draws, seed)
@@ -220,13 +215,13 @@ def plan_log(
     tries = made.experience.tries
     usual = None if today is None else today.estimate(tries, mdp.available)
     if aim == "gain" and usual is not None:
-        planned = plan_for_gain(planning, mdp, measure, usual, tries)
+        planned = plan_for_gain(planning, mdp, measure, usual.mean, tries)
     else:
         planned = plan(planning, mdp, measure, quantile=quantile, strict=False)  # type: ignore[arg-type] # checked there
     chosen = planned["probability"] if aim == "gain" else planned["policy"]
     say("worth of the policy under fresh draws")
     values = value_draws(fresh, mdp, chosen)
-    compared = None if today is None else compare(fresh, mdp, chosen, values, today, tries, seed + 1)
+    compared = None if usual is None else compare(fresh, mdp, chosen, values, usual, tries, seed + 1)
     level = _level(measure)
     policy = policy_table(mdp, rows, planned, values, level, starts_known=starts_known, compared=compared)
     if starts_known:

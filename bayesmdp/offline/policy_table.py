@@ -9,6 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.offline.behaviour import tries_of
 from bayesmdp.offline.over_today import Compared
 from bayesmdp.planning.posterior_value import at_start, order_interval
 from bayesmdp.problems.labels import label_array
@@ -53,8 +54,7 @@ def policy_table(
     """
     chosen = action_indices(mdp, planned["policy"])
     mixed = planned["probability"].values if "probability" in planned else None
-    visits = np.zeros((mdp.num_states, mdp.num_actions))
-    np.add.at(visits, (rows.state, rows.action), rows.weight)
+    visits = tries_of(rows, mdp)
     tried = visits[np.arange(mdp.num_states), chosen]
     action = np.where(tried > 0, label_array(mdp.actions, text=True).astype(str)[chosen], "")
     # The value at the initial distribution comes last, as one more state.

@@ -113,8 +113,8 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> Promise:
     planning = Draws(parameters["transition"][None], known) if exact else _draws(parameters, pipeline, known, seed)
     if pipeline.aim == "gain":
         assert today is not None
-        policy: Policy = best_over_baseline(arrays, planning, pipeline.risk, today).policy
-        policy = np.where(untold[:, None], today, policy)
+        policy: Policy = best_over_baseline(arrays, planning, pipeline.risk, today.mean).policy
+        policy = np.where(untold[:, None], today.mean, policy)
     else:
         with jax.enable_x64(True):
             solved = solve_draws(
@@ -122,11 +122,10 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> Promise:
             )
             policy = np.asarray(solved.policy, np.int64)
     policies = [policy]
-    if today is not None and np.array_equal(policy, today):
+    if today is not None:
         # To go on as today gains 0, for sure.
-        policies.append(policy)
-    elif pipeline.today is not None:
-        policies.append(pipeline.today.draws(log.tries, available, pipeline.draws, seed + 1))
+        same = np.array_equal(policy, today.mean)
+        policies.append(policy if same else today.draws(pipeline.draws, seed + 1))
     judged = fresh_values(parameters, pipeline, known, policies, seed + 1)
     return Promise(policy, judged[0], judged[0] - judged[1] if len(judged) > 1 else None)
 
@@ -212,12 +211,11 @@ def _values_at_start(problem: MDP, draws: Draws, policy: Policy) -> NDArray[np.f
     if problem.successor is None and not problem.by_stage:
         return _solved_at_start(problem, *_followed(draws, policy))
     with jax.enable_x64(True):
-        if policy.ndim == 3:
+        if policy.dtype.kind == "f" and (policy.ndim == 3 or problem.by_stage):
+            policies = np.broadcast_to(policy, (len(draws.transition), *policy.shape[-2:]))
             horizon = problem.horizon if problem.by_stage else None
-            values = np.asarray(values_of_each(problem.problem, draws, policy, horizon=horizon))
+            values = np.asarray(values_of_each(problem.problem, draws, policies, horizon=horizon))
         else:
-            if problem.by_stage and policy.dtype.kind == "f":
-                policy = np.broadcast_to(policy, (int(problem.horizon or 0), *policy.shape))
             values = np.asarray(values_under(problem.problem, draws, policy, by_stage=problem.by_stage))
     return np.asarray((values[:, 0] if problem.by_stage else values) @ problem.initial)
 

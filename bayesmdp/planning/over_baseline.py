@@ -68,16 +68,13 @@ def plan_over_baseline(
     ValueError
         For levels by pair; too few draws; more than 2,000 states; what is elsewhere worth the least.
     """
-    refuse_gain(mdp, risk, len(draws.transition))
-    ranks = _ranks(risk, len(draws.transition))
-    found = best_over_baseline(mdp.problem, draws, risk, baseline)
-    policy = found.policy
-    modal = np.eye(mdp.num_actions)[policy.argmax(-1)]
+    ranks = refuse_gain(mdp, risk, len(draws.transition))
     with jax.enable_x64(True):
-        problem: Problem = jax.tree.map(jnp.asarray, mdp.problem)
-        given = Draws(jnp.asarray(draws.transition), jnp.asarray(draws.reward))
-        base = jnp.asarray(baseline)
+        problem, given, base = _placed(mdp.problem, draws, baseline)
         earned = _values_at_start(problem, given, base)
+        found = _climbed(problem, given, base, earned, ranks)
+        policy = found.policy
+        modal = np.eye(mdp.num_actions)[policy.argmax(-1)]
         rounded = _objective(problem, given, earned, ranks, modal)
         if deterministic:
             policy = modal
@@ -129,11 +126,21 @@ def best_over_baseline(problem: Problem, draws: Draws, risk: Risk, baseline: NDA
     """
     ranks = _ranks(risk, len(draws.transition))
     with jax.enable_x64(True):
-        problem = jax.tree.map(jnp.asarray, problem)
-        given = Draws(jnp.asarray(draws.transition), jnp.asarray(draws.reward))
-        base = jnp.asarray(baseline)
-        earned = _values_at_start(problem, given, base)
-        found = jax.device_get(ascend(problem, given, problem.available, earned, base, ranks, STRIDE, steps=STEPS))
+        problem, given, base = _placed(problem, draws, baseline)
+        return _climbed(problem, given, base, _values_at_start(problem, given, base), ranks)
+
+
+def _placed(problem: Problem, draws: Draws, *policies: NDArray[np.float64]) -> Any:
+    """The problem, the draws and policies as JAX arrays."""
+    given = Draws(jnp.asarray(draws.transition), jnp.asarray(draws.reward))
+    return jax.tree.map(jnp.asarray, problem), given, *map(jnp.asarray, policies)
+
+
+def _climbed(problem: Problem, draws: Draws, baseline: Array, earned: Array, ranks: Ranks) -> Ascent:
+    """The best policy that an ascent from the baseline met, in NumPy arrays; the baseline itself if none is better."""
+    found: Ascent = jax.device_get(
+        ascend(problem, draws, problem.available, earned, baseline, ranks, STRIDE, steps=STEPS)
+    )
     # Staying with the baseline gains 0, exactly.
     return found if found.objective > 0 else found._replace(policy=np.asarray(baseline), objective=np.zeros(()))
 
@@ -152,14 +159,12 @@ def departures(
         Probabilities.
     """
     with jax.enable_x64(True):
-        given = Draws(jnp.asarray(draws.transition), jnp.asarray(draws.reward))
-        problem: Problem = jax.tree.map(jnp.asarray, mdp.problem)
-        values, back = jax.device_get(_effects(problem, given, jnp.asarray(policy), jnp.asarray(baseline)))
+        values, back = jax.device_get(_effects(*_placed(mdp.problem, draws, policy, baseline)))
     return np.where(mdp.terminal, 0, (values @ mdp.initial)[:, None] - back)
 
 
-def refuse_gain(mdp: MDP, risk: Risk, draws: int) -> None:
-    """Refuse what cannot be planned for over a baseline.
+def refuse_gain(mdp: MDP, risk: Risk, draws: int) -> Ranks:
+    """Refuse what cannot be planned for over a baseline, and return what the sorted gains weigh if it can.
 
     Parameters
     ----------
@@ -172,7 +177,7 @@ def refuse_gain(mdp: MDP, risk: Risk, draws: int) -> None:
     ValueError
         As `plan_over_baseline` does.
     """
-    _ranks(risk, draws)
+    ranks = _ranks(risk, draws)
     if mdp.objective != "discounted":
         raise ValueError(
             f"a gain over a baseline is of discounted reward, and {mdp.name} is judged by {mdp.objective!r}: use "
@@ -185,6 +190,7 @@ def refuse_gain(mdp: MDP, risk: Risk, draws: int) -> None:
         )
     if mdp.has_elsewhere and mdp.elsewhere == "least":
         raise ValueError("with elsewhere='least' a policy has no gradient; use elsewhere='mean' or 'each'")
+    return ranks
 
 
 def _ranks(risk: Risk, size: int) -> Ranks:

@@ -334,7 +334,7 @@ def values_under(
     problem: Problem, draws: Draws, policy: Num[Array, "*stage state ..."], *, by_stage: bool = False
 ) -> Float[Array, "draw *stage state"]:
     """Return values [draw, (stage,) state], a draw at a time, so that memory does not grow with their number."""
-    evaluated = horizon_value if by_stage else policy_evaluation if problem.stage is None else episode_value
+    evaluated = horizon_value if by_stage else _evaluation(problem)
     return _over_draws(draws, lambda p, r: evaluated(problem, p, r, policy))
 
 
@@ -347,11 +347,14 @@ def values_of_each(
     def evaluated(transition: Array, reward: Array, policy: Array) -> Array:
         if horizon is not None:
             return horizon_value(problem, transition, reward, jnp.broadcast_to(policy, (horizon, *policy.shape)))
-        return (policy_evaluation if problem.stage is None else episode_value)(problem, transition, reward, policy)
+        return _evaluation(problem)(problem, transition, reward, policy)
 
-    if draws.reward.ndim == 3:
-        return lax.map(lambda pair: evaluated(pair[0], draws.reward, pair[1]), (draws.transition, policies))
-    return lax.map(lambda each: evaluated(*each), (draws.transition, draws.reward, policies))
+    return _over_draws(draws, evaluated, policies)
+
+
+def _evaluation(problem: Problem) -> Any:
+    """How one policy for all steps is evaluated."""
+    return policy_evaluation if problem.stage is None else episode_value
 
 
 @partial(jax.jit, static_argnames="horizon")
@@ -369,8 +372,8 @@ def _best_values(problem: Problem, draws: Draws, *, horizon: int | None) -> Floa
     return _over_draws(draws, solved)
 
 
-def _over_draws(draws: Draws, function: Any) -> Float[Array, "draw *stage state"]:
-    """Apply a function of one kernel and reward to each draw in turn."""
+def _over_draws(draws: Draws, function: Any, *each: Array) -> Float[Array, "draw *stage state"]:
+    """Apply a function of one kernel and reward, and of what else there is for each draw, to each draw in turn."""
     if draws.reward.ndim == 3:
-        return lax.map(lambda kernel: function(kernel, draws.reward), draws.transition)
-    return lax.map(lambda pair: function(*pair), (draws.transition, draws.reward))
+        return lax.map(lambda own: function(own[0], draws.reward, *own[1:]), (draws.transition, *each))
+    return lax.map(lambda own: function(*own), (draws.transition, draws.reward, *each))

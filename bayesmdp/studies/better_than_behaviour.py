@@ -36,7 +36,7 @@ Cells: Garnets of 50 states, 4 actions and 4 next states with a goal (.95), Wet 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -173,17 +173,14 @@ class Problem(NamedTuple):
         The truth, and what the log describes.
     log : Dataset
     made : MadePrior
-    behaviour : array [state, action]
-        That made the log.
     today, most : float
-        What it earns, and what the best policy earns more.
+        What the behaviour that made the log earns, and what the best policy earns more.
     """
 
     mdp: MDP
     described: MDP
     log: xr.Dataset
     made: MadePrior
-    behaviour: NDArray[Any]
     today: float
     most: float
 
@@ -194,9 +191,8 @@ class Problem(NamedTuple):
         policy = np.where(self.mdp.available, policy, 0)
         total = policy.sum(-1, keepdims=True)
         even = self.mdp.available / self.mdp.available.sum(-1, keepdims=True)
-        return (_at_start(self.mdp, np.where(total > 0, policy / np.where(total > 0, total, 1), even)) - self.today) / (
-            self.most
-        )
+        policy = np.where(total > 0, policy / np.where(total > 0, total, 1), even)
+        return (_at_start(self.mdp, policy) - self.today) / self.most
 
 
 def _at_start(mdp: MDP, policy: NDArray[Any]) -> float:
@@ -225,7 +221,7 @@ def make_problem(cell: Cell, seed: int) -> Problem:
     described = bm.mdp_from_log(log, discount=mdp.discount, elsewhere="each", initial=mdp.initial)
     today = _at_start(mdp, behaviour)
     most = float(bm.solve(mdp)["value"].values @ mdp.initial) - today
-    return Problem(mdp, described, log, make_prior("auto", log, described, {}), behaviour, today, most)
+    return Problem(mdp, described, log, make_prior("auto", log, described, {}), today, most)
 
 
 def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, fresh: int = FRESH) -> pd.DataFrame:
@@ -251,6 +247,7 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, fresh: int = FRESH
     from bayesmdp.offline.behaviour import estimated_behaviour
     from bayesmdp.planning.posterior_value import left_quantile
     from bayesmdp.planning.risk_names import risk_from_text
+    from bayesmdp.problems.policy import policy_probabilities
 
     given = make_problem(cell, seed)
     problem, made = given.described, given.made
@@ -270,10 +267,9 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, fresh: int = FRESH
             told = {"bound": float(left_quantile(gained, LEVEL)) / given.most, "better": float((gained > 0).mean())}
         rows.append({"method": method, "gain": given.gain(policy), **told})
 
-    one_of = {label: i for i, label in enumerate(problem.actions)}
     for risk in ("mean", f"quantile:{LEVEL:g}"):
-        planned = bm.plan(planning, problem, risk_from_text(risk), strict=False)["policy"].values.tolist()
-        judged(risk, np.eye(problem.num_actions)[[one_of[label] for label in planned]], ours=True)
+        plan = bm.plan(planning, problem, risk_from_text(risk), strict=False)
+        judged(risk, policy_probabilities(problem, plan["policy"]), ours=True)
     for risk in GAINS:
         plan = bm.plan(planning, problem, risk_from_text(risk), baseline=behaviour)
         judged(f"gain {risk}", plan["probability"].values, ours=True)
@@ -353,7 +349,8 @@ def summary_checked(problems: pd.DataFrame) -> pd.DataFrame:
     """
     import numpy as np
     import pandas as pd
-    from scipy.stats import binomtest
+
+    from bayesmdp.studies.by_problem import share
 
     table = []
     for cell, own in [*problems.groupby("cell", sort=False), ("all", problems)]:
@@ -361,9 +358,7 @@ def summary_checked(problems: pd.DataFrame) -> pd.DataFrame:
             gain, shown = group["gain"].to_numpy(), (group["bound"] > 0).to_numpy()
             row = {"cell": cell, "method": method, "problems": len(group)}
             for name, bound in (("kept_raw", group["raw"]), ("kept", group["bound"])):
-                kept = gain >= bound.to_numpy() - 1e-9
-                ends = binomtest(int(kept.sum()), len(kept)).proportion_ci(method="wilson")
-                row |= {name: kept.mean(), f"{name}_lower": ends.low, f"{name}_upper": ends.high}
+                row |= share(name, group["gain"] >= bound - 1e-9)
             worse = gain < -1e-9
             row |= {"shown": shown.mean(), "shown_but_worse": worse[shown].mean() if shown.any() else np.nan}
             for name in ("better_raw", "better"):
@@ -415,25 +410,6 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(table).set_index(["cell", "method"])
 
 
-def _ran(
-    folder: str, name: str, cells: Sequence[str], problems: int, run: Callable[[Cell, int], pd.DataFrame]
-) -> Iterator[pd.DataFrame]:
-    """Rows of each cell: those that the folder holds, and what is missing."""
-    from pathlib import Path
-
-    import pandas as pd
-
-    for cell in cells:
-        path = Path(folder) / f"{name}-{cell}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        done = pd.read_csv(path) if path.exists() else pd.DataFrame({"seed": []})
-        for seed in range(done["seed"].nunique(), problems):
-            rows = run(CELLS[cell], seed).assign(cell=cell, seed=seed)
-            done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
-            done.to_csv(path, index=False)
-        yield done[done["seed"] < problems]
-
-
 def main(
     folder: str = "results",
     tables: str = "results",
@@ -458,7 +434,9 @@ def main(
 
     import pandas as pd
 
-    ran = pd.concat(_ran(folder, "better-than-behaviour", cells, problems, run_problem))
+    from bayesmdp.studies.by_problem import ran_by_problem
+
+    ran = pd.concat(ran_by_problem(folder, "better-than-behaviour", CELLS, cells, problems, run_problem))
     summary(ran).round(4).to_csv(Path(tables) / "better_than_behaviour.csv")
-    ran = pd.concat(_ran(folder, "better-checked", cells, checked, run_checked))
+    ran = pd.concat(ran_by_problem(folder, "better-checked", CELLS, cells, checked, run_checked))
     summary_checked(ran).round(4).to_csv(Path(tables) / "better_checked.csv")

@@ -32,7 +32,7 @@ one action in the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -298,42 +298,20 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
+    from bayesmdp.studies.by_problem import share
+
     table = {}
     for cell, group in problems.groupby("cell", sort=False):
         scale = float((group["best"] - group["behaviour"]).abs().mean())
         row: dict[str, float] = {"problems": len(group)}
         slack = 1e-9 * (1 + group["truth"].abs())
         for name in ("promise", "raw"):
-            row |= _share(f"{name}_kept", group["truth"] >= group[name] - slack)
-            row |= _share(f"{name}_beyond", group[name] > group["best"] + slack)
+            row |= share(f"{name}_kept", group["truth"] >= group[name] - slack)
+            row |= share(f"{name}_beyond", group[name] > group["best"] + slack)
             row[f"{name}_price"] = float((group[name] - group["behaviour"]).median()) / scale
         row["policy"] = float((group["truth"] - group["behaviour"]).median()) / scale
         table[cell] = row
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("cell")
-
-
-def _share(name: str, happened: pd.Series) -> dict[str, float]:
-    from scipy.stats import binomtest
-
-    ends = binomtest(int(happened.sum()), len(happened)).proportion_ci(method="wilson")
-    return {name: float(happened.mean()), f"{name}_lower": float(ends.low), f"{name}_upper": float(ends.high)}
-
-
-def _ran(folder: str, cells: Sequence[str], problems: int) -> Iterator[pd.DataFrame]:
-    """Rows of each cell: those that the folder holds, and what is missing."""
-    from pathlib import Path
-
-    import pandas as pd
-
-    for name in cells:
-        path = Path(folder) / f"kept-promises-{name}.csv"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        done = pd.read_csv(path) if path.exists() else pd.DataFrame()
-        for seed in range(len(done), problems):
-            row = pd.DataFrame([{"cell": name, "seed": seed, **run_problem(CELLS[name], seed)}])
-            done = pd.concat([done, row], ignore_index=True)
-            done.to_csv(path, index=False)
-        yield done.head(problems)
 
 
 def main(
@@ -359,4 +337,10 @@ def main(
 
     import pandas as pd
 
-    summary(pd.concat(_ran(folder, cells, problems))).round(4).to_csv(Path(tables) / "kept_promises.csv")
+    from bayesmdp.studies.by_problem import ran_by_problem
+
+    def run(cell: Cell, seed: int) -> pd.DataFrame:
+        return pd.DataFrame([run_problem(cell, seed)])
+
+    ran = pd.concat(ran_by_problem(folder, "kept-promises", CELLS, cells, problems, run))
+    summary(ran).round(4).to_csv(Path(tables) / "kept_promises.csv")

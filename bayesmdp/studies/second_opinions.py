@@ -197,7 +197,8 @@ def opinions(rows: pd.DataFrame) -> pd.DataFrame:
         What `opinion` returns, one row a log.
     """
     import pandas as pd
-    from scipy.stats import binomtest
+
+    from bayesmdp.studies.by_problem import share
 
     table, truth = {}, rows["truth"]
     for name in dict.fromkeys(str(column).split("|")[0] for column in rows if "|" in str(column)):
@@ -206,9 +207,8 @@ def opinions(rows: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, float] = {"logs": len(rows), "tells": float(tells.mean())}
         if len(own):
             held = (own[f"{name}|lower"] <= truth[tells]) & (truth[tells] <= own[f"{name}|upper"])
-            ends = binomtest(int(held.sum()), len(own)).proportion_ci(method="wilson")
             off = (own[f"{name}|value"] - truth[tells]) / truth.std()
-            row |= {"covered": float(held.mean()), "covered_lower": float(ends.low), "covered_upper": float(ends.high)}
+            row |= share("covered", held)
             row |= {"bias": float(off.mean()), "error": float((off**2).mean() ** 0.5)}
         table[name] = row
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("estimator")
@@ -222,12 +222,14 @@ def alarms(rows: pd.DataFrame) -> dict[str, float]:
     rows : DataFrame
         What `check` returns, one row a log.
     """
-    from scipy.stats import binomtest
+    from bayesmdp.studies.by_problem import share
 
-    any_of_them = rows.any(axis=1)
-    ends = binomtest(int(any_of_them.sum()), len(rows)).proportion_ci(method="wilson")
-    share = {"any": float(any_of_them.mean()), "any_lower": float(ends.low), "any_upper": float(ends.high)}
-    return {"logs": len(rows), **share, **{str(name): float(rows[name].mean()) for name in rows if name != "few tries"}}
+    any_of_them = share("any", rows.any(axis=1))
+    return {
+        "logs": len(rows),
+        **any_of_them,
+        **{str(name): float(rows[name].mean()) for name in rows if name != "few tries"},
+    }
 
 
 def main(folder: str = "results", tables: str = "results", *, logs: tuple[int, int] = (CLEAN, FAULTY)) -> None:

@@ -1,0 +1,65 @@
+"""Studies that try one problem after another, each with a seed of its own: what they keep, and shares of problems."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["ran_by_problem", "share"]
+
+
+def ran_by_problem(
+    folder: str,
+    name: str,
+    kinds: Mapping[str, Any],
+    cells: Sequence[str],
+    problems: int,
+    run: Callable[[Any, int], pd.DataFrame],
+) -> Iterator[pd.DataFrame]:
+    """Yield the rows of each cell: those that a folder holds, and what is missing, which it then holds.
+
+    Parameters
+    ----------
+    folder : str
+        Of the results files, one a cell.
+    name : str
+        With which their names begin.
+    kinds : mapping of cell to what `run` takes
+    cells : sequence of str
+    problems : int
+        Of each cell.
+    run : function of a kind and a seed
+        Returns the rows of one problem.
+    """
+    from pathlib import Path
+
+    import pandas as pd
+
+    for cell in cells:
+        path = Path(folder) / f"{name}-{cell}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        done = pd.read_csv(path) if path.exists() else pd.DataFrame({"seed": []})
+        for seed in range(done["seed"].nunique(), problems):
+            rows = run(kinds[cell], seed).assign(cell=cell, seed=seed)
+            done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
+            done.to_csv(path, index=False)
+        yield done[done["seed"] < problems]
+
+
+def share(name: str, happened: pd.Series) -> dict[str, float]:
+    """Return the share of what happened, and its 95% interval by Wilson, under a name, `_lower` and `_upper`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> told = share("kept", pd.Series([True] * 9 + [False]))
+    >>> [round(value, 2) for value in told.values()]
+    [0.9, 0.6, 0.98]
+    """
+    from scipy.stats import binomtest
+
+    ends = binomtest(int(happened.sum()), len(happened)).proportion_ci(method="wilson")
+    return {name: float(happened.mean()), f"{name}_lower": float(ends.low), f"{name}_upper": float(ends.high)}
