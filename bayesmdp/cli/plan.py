@@ -29,7 +29,13 @@ READING = "Reading the log"
 
 
 def plan(
-    log: Annotated[Path, typer.Argument(help="Logged transitions, one row a step: .csv, .csv.gz, .tsv or .parquet.")],
+    log: Annotated[
+        Path,
+        typer.Argument(
+            help="Logged transitions, one row a step: .csv, .tsv (perhaps .gz), .parquet, .jsonl or .arrow; also a "
+            "folder of Parquet files, or a pattern of names."
+        ),
+    ],
     risk: Annotated[str, typer.Option(help="mean, quantile:LEVEL or cvar:LEVEL.")] = "quantile:0.1",
     baseline: Annotated[
         str,
@@ -168,7 +174,7 @@ def _read(log: Path, **options: Any) -> xr.Dataset:
     say(f"reading {log}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        checked = read_log(log, **options)
+        checked = read_log(log, distinct=None, **options)
     for warning in caught:
         say(f"bayesmdp: warning: {_as_options(str(warning.message))}")
     return checked

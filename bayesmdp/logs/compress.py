@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.logs.covariates import covariates_of
-from bayesmdp.logs.log import LARGEST_REWARD, label_indices, label_set
+from bayesmdp.logs.log import LARGEST_REWARD, counts_of, label_indices, label_set
 from bayesmdp.model_reading.rows import MeanRewards, Transitions, combinations
 from bayesmdp.problems.mdp import MDP
 
@@ -31,7 +31,7 @@ def compress(
     Parameters
     ----------
     log : Dataset
-        Variables ``state``, ``action``, ``reward``, ``next_state`` over ``step``, holding labels.
+        Variables ``state``, ``action``, ``reward``, ``next_state`` over ``step``, holding labels; or a counted log.
     mdp : MDP, optional
         Gives the label sets (and the successor table); by default the log's attrs ``states`` and ``actions`` do.
     distinct_rewards : bool
@@ -74,36 +74,40 @@ def compress(
         raise ValueError(
             f"log reward at step {step} is {reward[step]}; rewards must be finite, up to {LARGEST_REWARD:g}"
         )
-    values, kind = np.unique(reward, return_inverse=True) if distinct_rewards else (np.zeros(1), np.zeros_like(state))
+    # Rewards that differ are told apart first and brought together after, so that sums, and posteriors, are the same to
+    # the last digit in whatever order the steps are, and whether they are counted or not.
+    values, kind = np.unique(reward, return_inverse=True)
     known = covariates_of(log) if covariates else {}
     other, others = combinations({name: known[name] for name in covariates}, len(state))
-    size = len(states), len(actions), len(states), len(values), others
-    columns = (state, action, next_state, kind, other)
-    index, first, row, weight, total = _distinct(columns, size, np.ones(len(state)), reward)
+    size = len(states), len(actions), len(states), others, len(values)
+    index, first, weight = _distinct((state, action, next_state, other, kind), size, counts_of(log))
     if mdp is not None and mdp.successor is not None:
         # Looked up once a distinct row; then those that are all elsewhere are one row more.
         outcome = _outcomes(mdp, index[0], index[1], index[2], first)
-        size = len(states), len(actions), mdp.num_outcomes, len(values), others
-        index, merged, lump, weight, total = _distinct((*index[:2], outcome, *index[3:]), size, weight, total)
-        first, row = first[merged], lump[row]
+        size = len(states), len(actions), mdp.num_outcomes, others, len(values)
+        index, merged, weight = _distinct((*index[:2], outcome, *index[3:]), size, weight)
+        first = first[merged]
+    paid = values[index[4]]
+    if not distinct_rewards:
+        index, merged, every = _distinct(index[:4], size[:4], weight)
+        begins = np.append(merged, len(paid))
+        alike = np.array_equal(paid, np.repeat(paid[merged], np.diff(begins)))
+        paid, weight, first = np.add.reduceat(paid * weight, merged) / every, every, np.minimum.reduceat(first, merged)
     seen = [column.astype(np.int32) for column in index[:3]]
     kept = {name: known[name][first] for name in covariates}
-    if distinct_rewards:
-        return Transitions(seen[0], seen[1], seen[2], values[index[3]], weight, kept)
-    paid_alike = (reward == reward[first][row]).all()
-    return (Transitions if paid_alike else MeanRewards)(seen[0], seen[1], seen[2], total / weight, weight, kept)
+    kind_of_rows = Transitions if distinct_rewards or alike else MeanRewards
+    return kind_of_rows(seen[0], seen[1], seen[2], paid, weight, kept)
 
 
 type _Columns = tuple[NDArray[np.int64], ...]
 
 
 def _distinct(
-    index: _Columns, size: tuple[int, ...], weight: NDArray[np.float64], total: NDArray[np.float64]
-) -> tuple[_Columns, NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-    """The distinct rows in order, where each is first seen, which one each given row is, and sums over its copies."""
+    index: _Columns, size: tuple[int, ...], weight: NDArray[np.float64]
+) -> tuple[_Columns, NDArray[np.int64], NDArray[np.float64]]:
+    """The distinct rows in order, where each is first seen, and the sum of weights over its copies."""
     rows, first, row = np.unique(np.ravel_multi_index(index, size), return_index=True, return_inverse=True)
-    sums = (np.bincount(row, weights=values) for values in (weight, total))
-    return np.unravel_index(rows, size), first, row, *sums  # type: ignore[return-value]
+    return np.unravel_index(rows, size), first, np.bincount(row, weights=weight)
 
 
 def _check_columns(log: xr.Dataset) -> None:

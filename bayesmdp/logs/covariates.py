@@ -107,14 +107,18 @@ def read_covariates(table: Table, frame: pd.DataFrame, names: Sequence[str]) -> 
 
 def _numbers(table: Table, name: str, column: pd.Series) -> NDArray[Any] | None:
     """A column of numbers, whole ones as integers; None where it holds labels."""
-    if isinstance(column.dtype, pd.CategoricalDtype):
+    categories = isinstance(column.dtype, pd.CategoricalDtype)
+    if categories and not table.written:
         return None
     missing = column.isna()
     if missing.any():
         table.refuse(int(missing.argmax()), f"the covariate {name!r} is missing", "fill it in, or leave the row out")
     if pd.api.types.is_bool_dtype(column):
         return column.to_numpy(np.int64)
-    numbers = pd.to_numeric(column, errors="coerce")
+    if categories:  # of text, as a file has everything
+        numbers = pd.to_numeric(column.cat.categories.to_series(), errors="coerce").take(column.cat.codes.to_numpy())
+    else:
+        numbers = pd.to_numeric(column, errors="coerce")
     if numbers.isna().any():  # text
         return None
     values = numbers.to_numpy()

@@ -10,21 +10,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmdp.logs.columns import ENDS, listed
+from bayesmdp.logs.flags import as_flags
 from bayesmdp.logs.log_sources import Table
+from bayesmdp.logs.row_order import Beside, Chain
 
-__all__ = ["Chain", "check_ends", "describe_gaps", "read_flags", "refuse_ends_by_name", "refuse_ends_by_place"]
-
-_FLAGS = {
-    **dict.fromkeys(("true", "1", "1.0", "yes", "y", "t"), True),
-    **dict.fromkeys(("false", "0", "0.0", "no", "n", "f"), False),
-}
+__all__ = ["check_ends", "describe_gaps", "refuse_ends_by_name", "refuse_ends_by_place"]
 
 # Asked about whatever they hold.
 ALIASES = {
@@ -46,78 +43,6 @@ CHANCE = 1e-3
 """A column is not taken for an end if chance alone would put so many of its ones on gaps more often than this."""
 CHANCE_OF_ALL = 0.05
 """The same of a column that is true on all gaps and nowhere but at ends."""
-
-
-class Chain(NamedTuple):
-    """How rows follow on each other.
-
-    Attributes
-    ----------
-    state, next_state : int array [row]
-        Indices into `states`.
-    terminated, truncated : bool array [row]
-        What the log says of ends.
-    states : labels
-    """
-
-    state: NDArray[np.int64]
-    next_state: NDArray[np.int64]
-    terminated: NDArray[np.bool_]
-    truncated: NDArray[np.bool_]
-    states: Sequence[Any]
-
-    @property
-    def gap(self) -> NDArray[np.bool_]:
-        """Rows [row] after which the next one starts elsewhere, though no episode ended."""
-        return np.append(self.state[1:] != self.next_state[:-1], False) & ~self.terminated & ~self.truncated
-
-
-def read_flags(table: Table, frame: pd.DataFrame, name: str) -> NDArray[np.bool_]:
-    """Read a column of true and false, however they are written.
-
-    Parameters
-    ----------
-    table : Table
-        Where the column is from, for messages.
-    frame : DataFrame
-    name : str
-
-    Returns
-    -------
-    bool array [row]
-        All false if there is no such column.
-
-    Raises
-    ------
-    ValueError
-        For an entry that is missing, or neither true nor false: with its place.
-    """
-    if name not in frame:
-        return np.zeros(len(frame), bool)
-    codes, distinct = pd.factorize(frame[name])
-    flags = np.array([_flag(value) for value in distinct] + [-1], np.int8)[codes]
-    if (flags < 0).any():
-        row = int(np.argmax(flags < 0))
-        complaint = "is missing" if codes[row] < 0 else f"is {frame[name].iloc[row]!r}"
-        table.refuse(row, f"{name} {complaint}", "write true or false, or 1 or 0")
-    return flags.astype(bool)
-
-
-def _flag(value: Any) -> int:
-    """Return 1 for a word or number that says true, 0 for false, and -1 for any other."""
-    return _FLAGS.get(str(value).strip().lower(), -1)
-
-
-def _as_flags(column: pd.Series) -> NDArray[np.bool_] | None:
-    """Return a column as true and false, what is missing taken for false; None if it holds anything else."""
-    try:
-        codes, distinct = pd.factorize(column)
-    except TypeError:
-        return None
-    if not 0 < len(distinct) <= len(_FLAGS):
-        return None
-    flags = np.array([_flag(value) for value in distinct] + [0], np.int8)
-    return None if (flags < 0).any() else flags.astype(bool)[codes]
 
 
 def _meant_by_name(name: Any) -> tuple[str, bool] | None:
@@ -162,7 +87,7 @@ def refuse_ends_by_name(
     contents = table.read({place: place for place in looked}) if looked else pd.DataFrame()
     for ours, whatever in (("terminated", True), ("truncated", True), ("terminated", False), ("truncated", False)):
         for place in [place for place, meaning in meant.items() if meaning == (ours, whatever)]:
-            flags = None if whatever else _as_flags(contents[place])
+            flags = None if whatever else as_flags(contents[place])
             if not whatever and (flags is None or not flags.any()):
                 continue
             name = left[place]
@@ -203,20 +128,21 @@ def refuse_ends_by_place(
     looked = [place for place in left if place not in asked]
     if not (open_ends and looked):
         return
-    contents, gap = table.read({place: place for place in looked}), chain.gap
-    ended = gap | chain.terminated | chain.truncated
     for place in looked:
-        flags = _as_flags(contents[place])
-        if flags is None:
+        beside = chain.rows.beside(place, chain)
+        flags = None if beside is None else as_flags(beside.column)
+        if beside is None or flags is None:
             continue
         for true, flag in ((True, flags), (False, ~flags)):
             # What is false at ends is rare, and false by chance where few rows are: only many count.
-            if not _falls_on(flag, gap, ended, few=true):
+            if not _falls_on(flag, beside, few=true):
                 continue
-            hits, first = int((flag & gap).sum()), table.place(int(np.argmax(flag & gap)))
+            met = flag & beside.gap
+            hits, gaps = (int(beside.times[rows].sum()) for rows in (met, beside.gap))
+            first = table.place(int(beside.first[np.argmax(met)]))
             where = (
                 f"{table.name} has a column {left[place]!r} that is {str(true).lower()} where the next row does not "
-                f"go on where the last one stopped ({hits:,} of {int(gap.sum()):,} times, first at {first}), as at an "
+                f"go on where the last one stopped ({hits:,} of {gaps:,} times, first at {first}), as at an "
                 "end of an episode"
             )
             waved = "columns={" + ", ".join(f"{ours!r}: None" for ours in open_ends) + "}"
@@ -233,21 +159,25 @@ def refuse_ends_by_place(
             raise ValueError(f"{where}; pass {named}, or {waved} if it says something else")
 
 
-def _falls_on(flag: NDArray[np.bool_], gap: NDArray[np.bool_], ended: NDArray[np.bool_], *, few: bool) -> bool:
+def _falls_on(flag: NDArray[np.bool_], beside: Beside, *, few: bool) -> bool:
     """Whether a flag is true where rows do not go on too often for chance; of all of them a `few` will do.
 
     Nothing follows the last row, so it does not count.
     """
     from scipy.stats import hypergeom  # a third of a second to import, and seldom needed
 
-    flag, gap, ended = flag[:-1], gap[:-1], ended[:-1]
-    ones, hits = int(flag.sum()), int((flag & gap).sum())
+    count, gap, ended = beside.times - beside.last, beside.gap, beside.ended
+
+    def times(rows: NDArray[np.bool_]) -> int:
+        return int(count[rows].sum())
+
+    ones, hits, gaps = times(flag), times(flag & gap), times(gap)
     if not hits:
         return False
-    chance = float(hypergeom.sf(hits - 1, len(flag), int(gap.sum()), ones))
-    if few and hits == gap.sum() and not (flag & ~ended).any():
+    chance = float(hypergeom.sf(hits - 1, int(count.sum()), gaps, ones))
+    if few and hits == gaps and not times(flag & ~ended):
         return chance < CHANCE_OF_ALL
-    return int((flag & ended).sum()) * 2 >= ones and chance < CHANCE
+    return times(flag & ended) * 2 >= ones and chance < CHANCE
 
 
 def check_ends(table: Table, chain: Chain) -> None:
@@ -300,11 +230,11 @@ def describe_gaps(table: Table, chain: Chain, absent: Sequence[str], left: Seque
     str
     """
     gap = chain.gap
-    number, row = int(gap.sum()), int(np.argmax(gap))
+    number, row = int(chain.rows.count[gap].sum()), int(np.argmax(gap))
     times = "once" if number == 1 else f"{number:,} times"
     text = (
         f"{table.name} does not go on where it was {times}, first after {table.place(row)}: next_state is "
-        f"{chain.states[chain.next_state[row]]!r}, but the next row's state is {chain.states[chain.state[row + 1]]!r}, "
+        f"{chain.states[chain.next_state[row]]!r}, but the next row's state is {chain.rows.next_label(row, chain)!r}, "
         "and no episode ended. "
     )
     if absent:
@@ -319,7 +249,7 @@ def describe_gaps(table: Table, chain: Chain, absent: Sequence[str], left: Seque
         "If rows are missing, newest first, or of several episodes mixed, those are not the starts, and a promise at "
         "the start is not one; none is quoted. "
     )
-    if (chain.next_state[1:] != chain.state[:-1]).sum() < number:
+    if chain.rows.backwards(chain) < number:
         text += "Read from the last row to the first they go on more often: are they newest first? "
     remedies = ["sort rows by episode and time"]
     if absent:

@@ -2,7 +2,9 @@
 
 A *log* is an `xarray.Dataset` over the dim ``step`` with variables ``state``, ``action``, ``reward``, ``next_state``
 (labels, as a person would write them), ``terminated`` (the next state is terminal: nothing follows) and ``truncated``
-(the recording was cut off: something would have followed). Its attrs carry the label sets.
+(the recording was cut off: something would have followed). Its attrs carry the label sets. A log may be *counted*: each
+distinct step once, with ``count``, how often it was taken, and ``begins``, whether its steps are the first of their
+episode (:mod:`bayesmdp.logs.counted_log`); then what follows on what is not told.
 """
 
 from __future__ import annotations
@@ -21,12 +23,15 @@ from bayesmdp.problems.mdp import MDP
 
 __all__ = [
     "as_labels",
+    "counts_of",
     "ends_of",
     "label_indices",
     "label_set",
     "left_out_told",
     "make_log",
+    "refuse_counted",
     "refuse_missing",
+    "size_of",
     "written_indices",
 ]
 
@@ -103,6 +108,30 @@ def ends_of(log: xr.Dataset, name: str) -> NDArray[np.bool_]:
     bool array [step]
     """
     return np.asarray(log[name].values, bool) if name in log else np.zeros(log.sizes["step"], bool)
+
+
+def counts_of(log: xr.Dataset) -> NDArray[np.float64]:
+    """Return how many steps each row of a log stands for [step]: one, unless it is counted."""
+    return np.asarray(log["count"].values, float) if "count" in log else np.ones(log.sizes["step"])
+
+
+def size_of(log: xr.Dataset) -> int:
+    """Return the number of steps of a log."""
+    return round(float(counts_of(log).sum()))
+
+
+def refuse_counted(log: xr.Dataset, what: str) -> None:
+    """Refuse a counted log, for something that goes from step to step.
+
+    Raises
+    ------
+    ValueError
+    """
+    if isinstance(log, xr.Dataset) and "count" in log:
+        raise ValueError(
+            f"{what} goes from step to step, and this log has each distinct step once, with its count; read it with "
+            "read_log(..., distinct=False)"
+        )
 
 
 def as_labels(given: Any) -> list[Hashable]:

@@ -1,36 +1,34 @@
-"""Columns from a file, a data frame or a Dataset, and what a row is called when something is wrong with it.
+"""Columns from wherever they are, and what a row is called when something is wrong with it.
 
-A text file is read by pandas, quickly. The csv module, which keeps count of lines, is asked only where something is
-wrong, for a message that names the line. What the columns hold is checked in :mod:`bayesmdp.logs`.
+Files, and frames of other libraries, are scanned (:mod:`bayesmdp.logs.scanned_columns`), so that they may be larger
+than memory; a pandas DataFrame and a Dataset, which are in memory already, are taken as they are. What the columns hold
+is checked in :mod:`bayesmdp.logs`.
 """
 
 from __future__ import annotations
 
-import codecs
-import csv
-import gzip
-import io
-import zlib
-from collections.abc import Callable, Iterator, Mapping
-from itertools import islice
+import functools
+import glob
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
-import numpy as np
 import pandas as pd
 import xarray as xr
 
 from bayesmdp.foundation.extras import brought_by
+from bayesmdp.logs.scanned_columns import MISSING, Scan
+from bayesmdp.logs.text_files import open_text
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = ["MISSING", "Table", "open_table"]
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-
-MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-"""First bytes of a file, and the encoding that they tell."""
-
-# Less than pandas' own list, in which the perfectly good action "None" is missing.
-MISSING = ("", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
+LINES, ARROW = (".jsonl", ".ndjson"), (".arrow", ".feather", ".ipc")
+KINDS = ".csv, .tsv (either perhaps .gz), .parquet, .jsonl, .ndjson, .arrow, .feather"
 
 
 class Table(NamedTuple):
@@ -47,6 +45,8 @@ class Table(NamedTuple):
         Whether labels were read from text, so that text of digits may be meant as numbers.
     decimal : str
         The sign between the digits of numbers that are written as text.
+    scan : function that returns a Scan, or None
+        Of the same columns where they can be grouped without being read; None if they are in memory.
     """
 
     name: str
@@ -55,6 +55,7 @@ class Table(NamedTuple):
     place: Callable[[int], str]
     written: bool = False
     decimal: str = "."
+    scan: Callable[[], Scan] | None = None
 
     def refuse(self, row: int, complaint: str, remedy: str) -> NoReturn:
         """Raise a `ValueError` with the place of a row, what is wrong with it and what to do."""
@@ -66,7 +67,8 @@ def open_table(source: Any, separator: str | None, encoding: str, decimal: str) 
 
     Parameters
     ----------
-    source : path, DataFrame or Dataset
+    source : path, DataFrame, Dataset, or anything that speaks Arrow
+        See `read_log`.
     separator : str or None
         Between the fields of a text file; None means its ending says which.
     encoding : str
@@ -85,6 +87,8 @@ def open_table(source: Any, separator: str | None, encoding: str, decimal: str) 
     """
     if decimal not in (".", ","):
         raise ValueError(f"decimal must be '.' or ','; got {decimal!r}")
+    if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
+        raise ValueError(f"separator must be one character and no quotation mark; got {separator!r}")
     if isinstance(source, pd.DataFrame):
         return _frame_table(source, "the DataFrame", "row", decimal)
     if isinstance(source, xr.Dataset):
@@ -92,30 +96,10 @@ def open_table(source: Any, separator: str | None, encoding: str, decimal: str) 
             raise ValueError(f"a log has one dim, such as 'step'; the Dataset has {', '.join(map(str, source.dims))}")
         (dim,) = source.dims
         columns = {name: values.values for name, values in source.reset_coords().items() if values.dims == (dim,)}
-        frame = pd.DataFrame(columns)
-        return _frame_table(frame, "the Dataset", str(dim), decimal)
-    if not isinstance(source, str | Path):
-        raise TypeError(f"a log is read from a path, a DataFrame or a Dataset; got {type(source).__name__}")
-    if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
-        raise ValueError(f"separator must be one character and no quotation mark; got {separator!r}")
-    path = Path(source)
-    if path.is_dir():
-        raise IsADirectoryError(
-            f"{path} is a folder; a log is one file: read the folder with pandas.read_parquet or "
-            "pandas.concat, sort its rows by episode and time, and pass the DataFrame"
-        )
-    if path.exists() and not path.is_file():
-        raise ValueError(f"{path} is a pipe or a device, which can be read only once; save it to a file first")
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path}")
-    kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if kind.lower() in SEPARATORS:
-        return _text_table(path, separator or SEPARATORS[kind.lower()], encoding, decimal)
-    if path.suffix.lower() == ".parquet":
-        return _parquet_table(path)
-    raise ValueError(
-        f"{path} is none of .csv, .tsv (perhaps .gz) and .parquet; read it with pandas, pass the DataFrame"
-    )
+        return _frame_table(pd.DataFrame(columns), "the Dataset", str(dim), decimal)
+    if isinstance(source, str | Path):
+        return _file_table(Path(source), separator, encoding, decimal)
+    return _arrow_table(source, decimal)
 
 
 def _frame_table(frame: pd.DataFrame, name: str, unit: str, decimal: str) -> Table:
@@ -125,125 +109,141 @@ def _frame_table(frame: pd.DataFrame, name: str, unit: str, decimal: str) -> Tab
     return Table(name, tuple(frame.columns), read, lambda row: f"{unit} {row}", decimal=decimal)
 
 
-def _parquet_table(path: Path) -> Table:
+def _arrow_table(source: Any, decimal: str) -> Table:
+    """Open a frame of another library: Polars, Arrow, a DuckDB relation, a dataset of Hugging Face."""
+    import polars as pl
+
+    kind = type(source).__name__
+    if isinstance(source, pl.LazyFrame):
+        frame = source
+    elif isinstance(source, pl.DataFrame):
+        frame = source.lazy()
+    elif hasattr(source, "to_polars"):
+        frame = source.to_polars().lazy()
+    elif hasattr(source, "__arrow_c_stream__"):
+        frame = pl.DataFrame(source).lazy()
+    else:
+        raise TypeError(
+            f"a log is read from a path, a DataFrame or a Dataset; got {kind}, which does not speak Arrow either, as "
+            "frames of Polars and relations of DuckDB do"
+        )
+    return _scan_table(frame, f"the {kind}", decimal)
+
+
+def _file_table(path: Path, separator: str | None, encoding: str, decimal: str) -> Table:
+    """Open a file by its ending, or a folder or a pattern of files of one kind."""
+    import polars as pl
+
+    parts = _parts(path)
+    endings = {_ending(part) for part in parts}
+    if len(endings) > 1:
+        raise ValueError(
+            f"{path} holds files of several kinds, {', '.join(sorted(endings))}; name those that are meant"
+        )
+    (ending,) = endings
+    if ending in SEPARATORS:
+        if len(parts) > 1:
+            raise ValueError(
+                f"{path} are {len(parts)} text files; join them, or read them with Polars and pass the frame: "
+                "polars.scan_csv(..., infer_schema=False)"
+            )
+        return _text_table(parts[0], separator or SEPARATORS[ending], encoding, decimal)
+    named = str(path)
+    orders: dict[str, list[Any]] = {}
+    scan: Callable[[list[Path]], pl.LazyFrame]
+    if ending == ".parquet":
+        kind, scan = "a Parquet file", pl.scan_parquet
+        orders = _orders(parts[0])
+    elif ending in LINES:
+        kind, scan = "a file of JSON lines", lambda paths: pl.scan_ndjson(paths, infer_schema_length=None)
+    elif ending in ARROW:
+        kind, scan = "an Arrow file", pl.scan_ipc
+    else:
+        raise ValueError(f"{path} is none of {KINDS}; read it with pandas, pass the DataFrame")
+
+    def damaged(error: Exception) -> Exception:
+        told = str(error).splitlines()[0]
+        return ValueError(f"{named} is not {kind}, or is damaged, or was cut short: {told}")
+
+    return _scan_table(scan(parts), named, decimal, damaged, orders)
+
+
+def _parts(path: Path) -> list[Path]:
+    """The files that a path means, in order."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise ValueError(f"{path} is a pipe or a device, which can be read only once; save it to a file first")
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = sorted(part for part in path.rglob("*") if part.is_file() and part.name[0] not in "._")
+        if not found:
+            raise FileNotFoundError(f"{path} is a folder without files")
+        return found
+    found = sorted(map(Path, glob.glob(str(path), recursive=True)))
+    if not found:
+        raise FileNotFoundError(f"no file {path}")
+    return found
+
+
+def _ending(path: Path) -> str:
+    return (Path(path.stem).suffix if path.suffix.lower() == ".gz" else path.suffix).lower()
+
+
+def _scan_table(
+    frame: pl.LazyFrame,
+    name: str,
+    decimal: str,
+    damaged: Callable[[Exception], Exception] = lambda error: ValueError(str(error)),
+    orders: Mapping[str, list[Any]] | None = None,
+) -> Table:
+    """A table of columns that have types."""
+    import polars as pl
+
+    try:
+        names = frame.collect_schema().names()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise damaged(error) from error
+    by_position = frame.select(pl.col(column).alias(str(place)) for place, column in enumerate(names))
+    in_order = {names.index(column): order for column, order in (orders or {}).items()}
+    scan = Scan(by_position, damaged, decimal=decimal, orders=in_order)
+    return Table(name, tuple(names), scan.read, lambda row: f"row {row}", decimal=decimal, scan=lambda: scan)
+
+
+def _orders(path: Path) -> dict[str, list[Any]]:
+    """The categories of a Parquet file that pandas wrote, of the columns where they are in an order."""
+    import polars as pl
+
+    try:
+        told = json.loads(pl.read_parquet_metadata(path).get("pandas", "{}"))
+    except (pl.exceptions.PolarsError, OSError, ValueError):
+        return {}  # what is wrong with it is told when it is read
+    described = (column for column in told.get("columns", ()) if isinstance(column.get("metadata"), dict))
+    names = [column["field_name"] for column in described if column["metadata"].get("ordered")]
+    if not names:
+        return {}
     with brought_by("parquet"):
         from pyarrow import parquet
-    try:
-        opened = parquet.ParquetFile(path)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is not a Parquet file, or was cut short: {error}") from error
-
-    names = opened.schema_arrow.names
-
-    def read(chosen: Mapping[Any, int]) -> pd.DataFrame:
-        wanted = list(dict.fromkeys(names[place] for place in chosen.values()))
-        try:
-            frame = opened.read(columns=wanted).to_pandas(ignore_metadata=True)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path} is damaged; make it again: {error}") from error
-        # A name that a file holds twice is refused where it is needed; elsewhere the first one stands for both.
-        columns = {ours: frame.iloc[:, frame.columns.tolist().index(names[place])] for ours, place in chosen.items()}
-        return pd.DataFrame({ours: column.array for ours, column in columns.items()})
-
-    return Table(str(path), tuple(names), read, lambda row: f"row {row}")
+    opened = parquet.ParquetFile(path)
+    first = opened.read_row_group(0, columns=names) if opened.num_row_groups else opened.read(columns=names)
+    return {name: first.column(name).chunk(0).dictionary.to_pylist() for name in names}
 
 
 def _text_table(path: Path, separator: str, encoding: str, decimal: str) -> Table:
-    """Open a text file: pandas reads it, and the csv module finds the line of what is wrong."""
-    raw = _bytes(path, encoding)
-    header = next((fields for _, fields in _records(path, raw, separator)), None)
-    if header is None:
-        raise ValueError(f"{path} is empty; it needs a header line and at least one step")
-    header = [name.strip() for name in header]
+    """Open a text file: every field is text, also 007."""
+    import polars as pl
+
+    text = open_text(path, separator, encoding)
+    schema = dict.fromkeys(map(str, range(len(text.header))), pl.String)
+
+    @functools.cache
+    def scan() -> Scan:
+        lines, skipped, rows = text.scannable()
+        frame = pl.scan_csv(
+            lines, separator=separator, has_header=False, skip_lines=skipped, n_rows=rows, schema=schema, glob=False
+        )
+        return Scan(frame, lambda error: ValueError(f"{path}: {error}"), True, decimal, rows=rows)
 
     def read(chosen: Mapping[Any, int]) -> pd.DataFrame:
-        if next(islice(_records(path, raw, separator), 1, None), None) is None:
-            return pd.DataFrame(columns=list(chosen))
-        if _irregular(raw, separator, len(header)):
-            _check_fields(path, raw, separator, len(header))
-        try:
-            # Labels as they are written: left to itself pandas would read 007 as 7.
-            frame = pd.read_csv(
-                io.BytesIO(raw),
-                sep=separator,
-                header=0,
-                names=range(len(header)),
-                usecols=sorted(set(chosen.values())),
-                dtype={place: object for ours, place in chosen.items() if ours != "reward"},
-                index_col=False,
-                skipinitialspace=True,
-                keep_default_na=False,
-                na_values=list(MISSING),
-                decimal=decimal,
-                low_memory=False,
-            )
-        except pd.errors.ParserError as error:
-            *_, (line, _) = _records(path, raw, separator)
-            raise ValueError(f"{path} line {line}: {error}; is a quotation mark left open?") from None
-        return pd.DataFrame({ours: frame[place].array for ours, place in chosen.items()})
+        return scan().read(chosen)
 
-    def place(row: int) -> str:
-        for number, (line, _) in enumerate(_records(path, raw, separator)):
-            if number == row + 1:
-                return f"line {line}"
-        return f"row {row}"
-
-    return Table(str(path), tuple(header), read, place, written=True, decimal=decimal)
-
-
-def _bytes(path: Path, encoding: str) -> bytes:
-    """Return the file's text as UTF-8."""
-    raw = path.read_bytes()
-    if path.suffix == ".gz":
-        try:
-            raw = gzip.decompress(raw)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path} is not a gzip file, or was cut short: {error}") from error
-    try:
-        text = raw.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        likely = next((name for mark, name in MARKS.items() if raw.startswith(mark)), "cp1252")
-        raise ValueError(
-            f"{path} line {line} holds the byte 0x{raw[error.start]:02x}, which is not {encoding}; "
-            f"give the file's encoding, such as encoding={likely!r}"
-        ) from None
-    except (LookupError, UnicodeError):
-        raise ValueError(f"encoding {encoding!r} is not known; it may be 'utf-8', 'cp1252' or 'utf-16'") from None
-    return text.encode()
-
-
-def _records(path: Path, raw: bytes, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Go through the records that are not blank: the first line (the file's is 1) and the fields of each."""
-    lines = io.TextIOWrapper(io.BytesIO(raw), "utf-8", newline="")
-    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-    line = 1
-    try:
-        for fields in reader:
-            if len(fields) > 1 or "".join(fields).strip():
-                yield line, fields
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise ValueError(f"{path} line {line}: {error}; is a quotation mark left open?") from None
-
-
-def _irregular(raw: bytes, separator: str, width: int) -> bool:
-    """Whether some line seems not to have `width` fields: quick, and wrong only in asking for a closer look."""
-    data = np.frombuffer(raw.rstrip() + b"\n", np.uint8)
-    mark = (data == ord(separator)) | (data == ord("\n"))
-    if b'"' in raw:
-        # Between quotation marks separators are text; only the parity of the number of marks counts.
-        mark &= (np.cumsum(data == ord('"'), dtype=np.uint8) & 1) == 0
-    ends = np.flatnonzero(data[mark] == ord("\n"))
-    left_open = not mark[-1]
-    return left_open or bool((np.diff(ends, prepend=-1) != width).any())
-
-
-def _check_fields(path: Path, raw: bytes, separator: str, width: int) -> None:
-    for line, fields in _records(path, raw, separator):
-        if len(fields) != width:
-            text = separator.join(fields)
-            raise ValueError(
-                f"{path} line {line} has {len(fields)} field{'s' * (len(fields) != 1)} where the header has {width}: "
-                f"{text[:60]!r}{'...' * (len(text) > 60)}; complete the line, or quote a field that holds {separator!r}"
-            )
+    return Table(str(path), tuple(text.header), read, text.place, True, decimal, scan)

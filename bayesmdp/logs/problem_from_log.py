@@ -29,7 +29,7 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from bayesmdp.logs.compress import compress
-from bayesmdp.logs.log import ends_of, label_indices, label_set, refuse_missing, written_indices
+from bayesmdp.logs.log import counts_of, ends_of, label_indices, label_set, refuse_missing, written_indices
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.problems.mdp import MDP
 
@@ -52,7 +52,8 @@ def mdp_from_log(
     Parameters
     ----------
     log : Dataset over ``step``
-        As `read_log` and `collect` return it; ``terminated`` and ``truncated`` may be missing, and are then False.
+        As `read_log` and `collect` return it, perhaps counted; ``terminated`` and ``truncated`` may be missing, and are
+        then False.
     discount : float in (0, 1), or None
     horizon : int, optional
         How many steps count; as both of these for `MDP`.
@@ -117,7 +118,7 @@ def mdp_from_log(
         successor, reward = None, _each(rows, tried, entering)
     else:
         successor, reward = _table(rows, tried, entering, elsewhere)
-    reward = np.where(untold[:, None, None], float(log["reward"].min()), reward)
+    reward = np.where(untold[:, None, None], _least_reward(log), reward)
     return MDP(
         successor=successor,
         reward=reward,
@@ -184,19 +185,26 @@ def starts_of(log: xr.Dataset, terminal: NDArray[np.bool_]) -> NDArray[np.float6
     -------
     array [state]
     """
-    state = label_indices(log, "state", label_set(log, "states"))
-    if not log.attrs.get("ordered", 1):
-        return np.asarray(np.bincount(state, minlength=len(terminal)) / len(state))
-    starts = np.concatenate([[True], (ends_of(log, "terminated") | ends_of(log, "truncated"))[:-1]])
-    count = np.bincount(state[starts], minlength=len(terminal))
-    return np.asarray(count / count.sum())
+    state, count = label_indices(log, "state", label_set(log, "states")), counts_of(log)
+    if log.attrs.get("ordered", 1):
+        if "begins" in log:
+            starts = np.asarray(log["begins"].values, bool)
+        else:
+            starts = np.append(True, (ends_of(log, "terminated") | ends_of(log, "truncated"))[:-1])
+        state, count = state[starts], count[starts]
+    share: NDArray[np.float64] = np.bincount(state, count, len(terminal))
+    return share / share.sum()
+
+
+def _least_reward(log: xr.Dataset) -> float:
+    return float(log.attrs.get("least_reward", log["reward"].min()))
 
 
 def _entering(log: xr.Dataset, num_states: int) -> NDArray[np.float64] | None:
     """The reward that entering each state [state] always brought; None if some state's differed."""
     entered = label_indices(log, "next_state", label_set(log, "states"))
     reward = np.asarray(log["reward"].values, float)
-    bring = np.full(num_states, reward.min())
+    bring = np.full(num_states, _least_reward(log))
     bring[entered] = reward
     return bring if (bring[entered] == reward).all() else None
 

@@ -1,19 +1,19 @@
-"""Logs from outside: a CSV or Parquet file, a data frame or a Dataset in, a checked log out.
+"""Logs from outside: a file, a data frame, or whatever speaks Arrow in, a checked log out.
 
 What a log holds is said in :mod:`bayesmdp.logs.log`. A practitioner's file seldom says it so well, and some faults
 change a plan without a sound: an end of an episode that was only a time limit, a line with one field too few, a column
 of ints that one missing value turned into text. So everything is checked here once, and each complaint names the file,
 the line, the column, the value and the remedy.
 
-What labels may be is said in :mod:`bayesmdp.logs.log_labels`, what ends an episode in :mod:`bayesmdp.logs.ends`.
+What labels may be is said in :mod:`bayesmdp.logs.log_labels`, what ends an episode in :mod:`bayesmdp.logs.ends`, where
+logs come from in :mod:`bayesmdp.logs.log_sources`.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,18 +21,21 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.logs.columns import ENDS, choose_columns, unused_columns
+from bayesmdp.logs.counted_log import KINDS_OF_REWARDS, LOOKED_AT, MANY, count_steps
 from bayesmdp.logs.covariates import choose_covariates, read_covariates
-from bayesmdp.logs.ends import Chain, check_ends, describe_gaps, read_flags, refuse_ends_by_name, refuse_ends_by_place
+from bayesmdp.logs.ends import check_ends, describe_gaps, refuse_ends_by_name, refuse_ends_by_place
+from bayesmdp.logs.flags import read_flags
 from bayesmdp.logs.log import LARGEST_REWARD
 from bayesmdp.logs.log_labels import check_declared, read_labels
 from bayesmdp.logs.log_sources import Table, open_table
+from bayesmdp.logs.row_order import Chain, DistinctRows, EachRow, Rows, Unplaced
 from bayesmdp.problems.labels import label_array
 
 __all__ = ["read_log"]
 
 
 def read_log(
-    source: str | Path | pd.DataFrame | xr.Dataset,
+    source: Any,
     *,
     columns: Mapping[str, Any] | None = None,
     states: Iterable[Hashable] | None = None,
@@ -40,17 +43,23 @@ def read_log(
     covariates: Sequence[str] = (),
     reward_range: tuple[float, float] | None = None,
     gaps: Literal["warn", "refuse", "cut", "allow"] = "warn",
+    distinct: bool | None = False,
     separator: str | None = None,
     decimal: Literal[".", ","] = ".",
     encoding: str = "utf-8",
 ) -> xr.Dataset:
     """A log from a file, a data frame or a Dataset, one row a step, in the order in which they happened.
 
+    Files may be larger than memory (see `distinct`).
+
     Parameters
     ----------
-    source : path, DataFrame or Dataset
-        ``.csv`` or ``.tsv`` with a header line, perhaps ``.gz``; ``.parquet`` (needs the extra ``parquet``); a
-        DataFrame; a Dataset over one dim of any name.
+    source : path, DataFrame, Dataset, or what speaks Arrow
+        ``.csv`` or ``.tsv`` with a header line, perhaps ``.gz``; ``.parquet`` (of ordered categories by the extra
+        ``parquet``), ``.jsonl`` or ``.ndjson``, ``.arrow`` or ``.feather``, also a folder or a pattern of files of
+        these kinds, in the order of their names; a pandas DataFrame; a Dataset over one dim of any name; a frame of
+        Polars, perhaps lazy; a table of Arrow; the relation that ``duckdb.sql(...)`` returns, which is read once; a
+        dataset of Hugging Face.
     columns : mapping, optional
         From our names to the source's, as ``{"next_state": "s2"}``. Ours are ``state``, ``action``, ``reward``,
         ``next_state``, and ``terminated`` and ``truncated``, which may be missing (None: leave that one out); other
@@ -70,6 +79,11 @@ def read_log(
         ``truncated`` the recording is taken as cut off there: something would have followed. "cut" says that rows are
         in order and that it was; "allow" is for rows in no order. Unless it is "cut", such a log does not tell where
         episodes start.
+    distinct : bool, optional
+        Return a counted log (:mod:`bayesmdp.logs.counted_log`): each distinct step once, with how often it was taken,
+        which is all that a posterior needs. A file is then grouped while it is scanned and may be larger than memory.
+        None leaves it to the size of files, and of frames that are not in memory: those of more than 100,000 rows are
+        counted.
     separator : str, optional
         One character, for text files; by default a comma, or a tab in ``.tsv``.
     decimal : {".", ","}
@@ -112,63 +126,116 @@ def read_log(
         raise ValueError(f"gaps must be one of warn, refuse, cut, allow; got {gaps!r}")
     columns = dict(columns or {})
     declared = {"states": check_declared("states", states), "actions": check_declared("actions", actions)}
-    table = open_table(source, separator, encoding, decimal)
-    chosen = choose_columns(table, columns)
-    others = choose_covariates(table, covariates, chosen)
-    left = unused_columns(table, chosen | others)
-    refuse_ends_by_name(table, columns, chosen, left)
-    frame = table.read(chosen | others)
+    opened = open_table(source, separator, encoding, decimal)
+    chosen = choose_columns(opened, columns)
+    others = choose_covariates(opened, covariates, chosen)
+    left = unused_columns(opened, chosen | others)
+    refuse_ends_by_name(opened, columns, chosen, left)
+    asked = _Asked(
+        opened,
+        columns,
+        chosen,
+        others,
+        left,
+        declared,
+        source.attrs if isinstance(source, xr.Dataset) else {},
+        reward_range,
+        gaps,
+    )
+    try:
+        log, told = _log_of(asked, distinct, placed=False)
+    except Unplaced:  # something is to be said of a row: once more, with its place
+        log, told = _log_of(asked, distinct, placed=True)
+    if told:
+        warnings.warn(told, UserWarning, stacklevel=2)
+    return log
+
+
+class _Asked(NamedTuple):
+    """What `read_log` is to read, and how: its options, checked, and which columns are which."""
+
+    table: Table
+    columns: Mapping[str, Any]
+    chosen: dict[str, int]
+    others: dict[str, int]
+    left: dict[int, Any]
+    declared: Mapping[str, list[Any] | None]
+    given: Mapping[str, Any]
+    reward_range: tuple[float, float] | None
+    gaps: str
+
+
+def _log_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> tuple[xr.Dataset, str]:
+    """The log, checked, and what there is to warn of."""
+    rows = _rows_of(asked, distinct, placed=placed)
+    table, frame = rows.table, rows.frame
     if not len(frame):
         raise ValueError(f"{table.name} has a header but no rows; a log needs at least one step")
-    own_sets = source.attrs if isinstance(source, xr.Dataset) else {}
     # Actions first: a row that lacks one is no step, whatever else it lacks.
-    action_set, (action,) = read_labels(table, frame, ("action",), declared["actions"], own_sets.get("actions"))
-    names = ("state", "next_state")
-    state_set, (state, next_state) = read_labels(table, frame, names, declared["states"], own_sets.get("states"))
-    reward = _rewards(table, frame["reward"], reward_range)
+    states, actions = ((asked.declared[kind], asked.given.get(kind)) for kind in ("states", "actions"))
+    action_set, (action,) = read_labels(table, frame, ("action",), *actions)
+    state_set, (state, next_state) = read_labels(table, frame, ("state", "next_state"), *states)
+    reward = np.zeros(len(frame)) if rows.rewards else _rewards(table, frame["reward"], asked.reward_range)
     terminated, truncated = (read_flags(table, frame, name) for name in ENDS)
     # Gymnasium allows both at once; that the state is terminal settles what follows.
     truncated &= ~terminated
-    chain = Chain(state, next_state, terminated, truncated, state_set)
+    chain = Chain(rows, state, next_state, terminated, truncated, state_set)
     check_ends(table, chain)
-    gap = chain.gap
-    if gap.any() and gaps in ("warn", "refuse"):
-        refuse_ends_by_place(table, columns, chosen, left, chain)
-        message = describe_gaps(table, chain, [name for name in ENDS if name not in frame], list(left.values()))
-        if gaps == "refuse":
-            raise ValueError(message)
-        warnings.warn(message, UserWarning, stacklevel=2)
-    ordered = gaps != "allow" or not gap.any()
-    if gaps == "cut" or ("truncated" not in frame and ordered):
+    gap, told = chain.gap, ""
+    if gap.any() and asked.gaps in ("warn", "refuse"):
+        refuse_ends_by_place(asked.table, asked.columns, asked.chosen, asked.left, chain)
+        absent = [name for name in ENDS if name not in frame]
+        told = describe_gaps(table, chain, absent, list(asked.left.values()))
+        if asked.gaps == "refuse":
+            raise ValueError(told)
+    ordered = asked.gaps != "allow" or not gap.any()
+    cut = asked.gaps == "cut" or ("truncated" not in frame and ordered)
+    if cut:
         truncated |= gap
-    variables = _variables(chain, label_array(action_set)[action], reward, truncated)
+    spelled = label_array(state_set)
+    variables = {
+        "state": spelled[state],
+        "action": label_array(action_set)[action],
+        "reward": reward,
+        "next_state": spelled[next_state],
+        "terminated": terminated,
+        "truncated": truncated,
+    }
+    columns = {name: ("step", values) for name, values in variables.items()}
     attrs = {
         "states": state_set,
         "actions": action_set,
         "source": table.name,
         "ordered": int(ordered),
-        "starts_known": int(gaps == "cut" or not gap.any()),
-        **({"covariates": list(others)} if others else {}),
-        **({"left_out": list(map(str, left.values()))} if left else {}),
+        "starts_known": int(asked.gaps == "cut" or not gap.any()),
+        **({"covariates": list(asked.others)} if asked.others else {}),
+        **({"left_out": list(map(str, asked.left.values()))} if asked.left else {}),
     }
-    columns_of_models = read_covariates(table, frame, list(others))
-    return xr.Dataset(variables | columns_of_models, coords={"step": np.arange(len(frame))}, attrs=attrs)
+    known = read_covariates(table, frame, list(asked.others))
+    log = xr.Dataset(columns | known, coords={"step": np.arange(len(frame))}, attrs=attrs)
+    if distinct or isinstance(rows, DistinctRows):
+        index = {"state": state, "action": action, "next_state": next_state}
+        log = count_steps(log, index, rows.begins(chain, cut=cut), rows.count, rows.rewards)
+    return log, told
 
 
-def _variables(
-    chain: Chain, action: NDArray[Any], reward: NDArray[np.float64], truncated: NDArray[np.bool_]
-) -> dict[str, Any]:
-    """Return the log's variables over ``step``, states written by their labels."""
-    spelled = label_array(chain.states)
-    columns = {
-        "state": spelled[chain.state],
-        "action": action,
-        "reward": reward,
-        "next_state": spelled[chain.next_state],
-        "terminated": chain.terminated,
-        "truncated": truncated,
-    }
-    return {name: ("step", values) for name, values in columns.items()}
+def _rows_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> Rows:
+    """The rows, grouped if they are to be distinct, or are many, and need not be in memory."""
+    table, chosen = asked.table, asked.chosen | asked.others
+    if distinct is False or table.scan is None:
+        return EachRow(table, chosen)
+    scan = table.scan()
+    size, paid = scan.size(), chosen["reward"]
+    if not size or (distinct is None and size <= MANY):
+        return EachRow(table, chosen)
+    summed = size > MANY and scan.numbers(paid, LOOKED_AT) > KINDS_OF_REWARDS
+    if summed:
+        low, high = asked.reward_range or (-np.inf, np.inf)
+        wrong = scan.first_wrong(paid, max(low, -LARGEST_REWARD), min(high, LARGEST_REWARD))
+        if wrong is not None:
+            there = table._replace(place=lambda _: table.place(wrong))
+            _rewards(there, pd.Series([scan.value(paid, wrong)], dtype=object), asked.reward_range)
+    return DistinctRows(table, scan, chosen, summed=summed, placed=placed)
 
 
 def _rewards(table: Table, column: pd.Series, reward_range: tuple[float, float] | None) -> NDArray[np.float64]:
@@ -182,15 +249,17 @@ def _rewards(table: Table, column: pd.Series, reward_range: tuple[float, float] 
     elif column.dtype.kind == "c":
         reward = np.full(len(column), np.nan)
     else:
-        text = column.astype(object)
+        code, distinct = pd.factorize(column)
+        values = list(distinct)
         if table.decimal == ",":
             # A point would part thousands, or be a decimal one after all.
-            text = text.map(
-                lambda value: value.replace(".", "?").replace(",", ".") if isinstance(value, str) else value
-            )
-        elif text.map(lambda value: isinstance(value, str) and "," in value).any():
+            values = [each.replace(".", "?").replace(",", ".") if isinstance(each, str) else each for each in values]
+        elif any(isinstance(each, str) and "," in each for each in values):
             a_number += "; if the comma is a decimal one, pass decimal=','"
-        reward = pd.to_numeric(text, errors="coerce").to_numpy(np.float64)
+        if table.written and {each.lower() for each in values} <= {"true", "false"}:
+            values = [each.lower() == "true" for each in values]
+        numbers = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").to_numpy(np.float64)
+        reward = np.append(numbers, np.nan)[code]
     for wrong, complaint, remedy in (
         (~np.isfinite(reward), "which is no finite number", a_number),
         (np.abs(reward) > LARGEST_REWARD, f"beyond {LARGEST_REWARD:g} in size", "measure rewards in a larger unit"),

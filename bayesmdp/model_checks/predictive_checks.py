@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.validation import integer
 from bayesmdp.logs.compress import compress
+from bayesmdp.logs.log import refuse_counted
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.posterior.inference.tree import Labels, label_draws
 from bayesmdp.problems.mdp import MDP
@@ -70,6 +71,7 @@ def replicate_logs(
     {'chain': 1, 'draw': 50, 'state': 6, 'action': 2}
     """
     replicates, seed = integer("replicates", replicates, 1), integer("seed", seed, 0)
+    refuse_counted(log, "a replicated log")
     data = compress(log, mdp)
     shape = mdp.num_states, mdp.num_actions, mdp.num_outcomes
     seen = np.zeros(shape, int)

@@ -12,7 +12,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy import sparse
 
-from bayesmdp.logs.log import ends_of
+from bayesmdp.logs.log import counts_of, ends_of, size_of
 from bayesmdp.logs.problem_from_log import starts_of
 from bayesmdp.offline.behaviour import Today
 from bayesmdp.offline.calibration import Calibration, Checked, calibrate
@@ -112,7 +112,9 @@ def said_at_start(
     if pipeline is None or why_not:
         told["unchecked"] = why_not
     else:
-        cut = float(ends_of(log, "truncated").mean()) if log.attrs.get("ordered", 1) else 1.0
+        cut = (
+            float(np.average(ends_of(log, "truncated"), weights=counts_of(log))) if log.attrs.get("ordered", 1) else 1.0
+        )
         recording = Recording(starts_of(log, mdp.terminal), cut)
         logs = max(asked.calibration, math.ceil(1 / asked.level) - 1)
         say(f"checking the promise on {2 * logs} logs like this one")
@@ -131,7 +133,7 @@ def _why_not(pipeline: Pipeline | None, log: xr.Dataset, mdp: MDP, asked: Asked)
         return "the problem is large, and each of the logs would take as long as this one"
     if asked.level < 1 / (MOST + 1):
         return f"a level of {asked.level:g} would need {math.ceil(1 / asked.level) - 1:,} logs of each world"
-    if log.sizes["step"] > LONG:
+    if size_of(log) > LONG:
         return f"logs of more than {LONG:,} rows take long to make"
     return ""
 

@@ -22,7 +22,7 @@ from jax.typing import ArrayLike
 
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
-from bayesmdp.logs.log import as_labels, ends_of, label_set
+from bayesmdp.logs.log import as_labels, counts_of, ends_of, label_set, size_of
 from bayesmdp.logs.problem_from_log import mdp_from_log
 from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
@@ -149,6 +149,7 @@ def plan_log(
     Parameters
     ----------
     log : Dataset over ``step``
+        As `read_log` returns it. A counted one is not asked for second opinions.
     risk : str
         As for `risk_from_text`.
     baseline : "log", "none", DataFrame, or a policy as for `plan`
@@ -312,13 +313,13 @@ def _check_memory(mdp: MDP, draws: int) -> None:
 def _counts(log: xr.Dataset, mdp: MDP, rows: Transitions) -> dict[str, int]:
     """Count what the log holds: rows, states, pairs tried, ends."""
     return {
-        "rows": log.sizes["step"],
+        "rows": size_of(log),
         "states": mdp.num_states,
         "terminal": int(mdp.terminal.sum()),
         "actions": mdp.num_actions,
         "pairs": int((~mdp.terminal).sum()) * mdp.num_actions,
         "tried": len(np.unique(rows.state.astype(np.int64) * mdp.num_actions + rows.action)),
-        **{name: int(ends_of(log, name).sum()) for name in ("terminated", "truncated")},
+        **{name: round(float(counts_of(log)[ends_of(log, name)].sum())) for name in ("terminated", "truncated")},
     }
 
 

@@ -119,7 +119,7 @@ class RewardScatter:
         if model.kind != "normal":
             return
         self.noise = np.asarray(model.options["noise"])
-        # Residuals of pairs tried more than once, of variance 1, each as often as it was seen.
+        # Residuals of pairs tried more than once, of variance 1, each to be drawn as often as it was seen.
         at = rows.state, rows.action
         tries = experience.tries[at]
         again = tries > 1
@@ -127,7 +127,8 @@ class RewardScatter:
         weight = rows.weight[again]
         apart = apart * np.sqrt(tries[again] / (tries[again] - 1))
         size = np.sqrt((weight * apart**2).sum() / weight.sum()) if weight.sum() else 0.0
-        self.residuals = np.repeat(apart, weight.astype(int)) / size if size > 0 else None
+        self.residuals = apart / size if size > 0 else None
+        self._until = np.cumsum(weight)
 
     def __call__(
         self,
@@ -141,7 +142,10 @@ class RewardScatter:
             return mean
         if self.kind == "bernoulli":
             return (rng.random(len(mean)) < mean).astype(float)
-        apart = rng.standard_normal(len(mean)) if self.residuals is None else rng.choice(self.residuals, len(mean))
+        if self.residuals is None:
+            apart = rng.standard_normal(len(mean))
+        else:
+            apart = self.residuals[np.searchsorted(self._until, rng.random(len(mean)) * self._until[-1], "right")]
         return np.asarray(mean + self.noise[state, action] * apart)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 from scipy import stats
 
+from bayesmdp.logs.log import size_of
 from bayesmdp.offline.check_log import check_log
 from bayesmdp.offline.off_policy import off_policy
 from bayesmdp.problems.mdp import MDP
@@ -52,9 +53,9 @@ def second_opinion(
     dict of str to Dataset
         ``log_checks``, as `check_log` returns it; and ``second_opinion``, as `off_policy` returns it, with
         ``disagrees`` over ``estimator``, unless the policy is by stage or the start is not known. Nothing for a log of
-        more than `LARGE` rows.
+        more than `LARGE` rows, or one that is counted.
     """
-    if log.sizes["step"] > LARGE:
+    if size_of(log) > LARGE or "count" in log:
         return {}
     checked = check_log(log, None if mdp.by_stage else policy, mdp=mdp, level=LEVEL, permutations=SAMPLES, seed=seed)
     if mdp.by_stage or worth is None:

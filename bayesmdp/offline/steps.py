@@ -15,7 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.logs.compress import compress
-from bayesmdp.logs.log import ends_of, label_indices
+from bayesmdp.logs.log import ends_of, label_indices, refuse_counted
 from bayesmdp.logs.problem_from_log import mdp_from_log
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.problems.mdp import MDP
@@ -131,6 +131,7 @@ def steps_of(log: xr.Dataset, mdp: MDP) -> Steps:
     >>> steps_of(bm.collect(river, policy="uniform", steps=900, seed=0), river).pieces
     'blocks of 30 steps'
     """
+    refuse_counted(log, "a check or an estimator without a prior")
     rows = compress(log, mdp)
     states, size = mdp.states, log.sizes["step"]
     state, next_state = label_indices(log, "state", states), label_indices(log, "next_state", states)

@@ -702,7 +702,7 @@ def test_a_prior_without_a_closed_form_is_planned_with_by_nuts(priors: Path, tmp
         (("--column", "state"), "--column 'state' is not of the form NAME=VALUE, such as next_state=s2"),
         (("--column", "state=nothing"), "has no column 'nothing'"),
         (("--reward-range", "1"), "--reward-range '1' is not LOW,HIGH"),
-        (("--reward-range", "-1,0.5"), "reward is 1.0, outside [-1, 0.5]"),
+        (("--reward-range", "-1,0.5"), "reward is '1.0', outside [-1, 0.5]"),
         (("--elsewhere", "most"), "elsewhere must be one of mean, least, none, each"),
         (("--quantile", "near"), "quantile must be one of draws, exact; got 'near'"),
         (("--gaps", "no"), "gaps must be one of warn, refuse, cut, allow"),

@@ -221,8 +221,8 @@ BAD = {
     "UTF-16, the other way": (b"\xfe\xff" + GOOD.encode("utf-16-be"), "encoding='utf-16'"),
     "UTF-32": (GOOD.encode("utf-32"), "encoding='utf-32'"),
     "UTF-16 without a mark": (GOOD.encode("utf-16-le"), "full of the character 0.* encoding='utf-16-le'"),
-    "infinite reward": (HEADER + ROW + ROW + "0,up,-inf,0,0,0\n", "line 4: reward is -inf, which"),
-    "reward out of range": (HEADER + ROW + "0,up,11,0,0,0\n", r"line 3: reward is 11, outside \[-10, 10\]"),
+    "infinite reward": (HEADER + ROW + ROW + "0,up,-inf,0,0,0\n", "line 4: reward is '-inf', which"),
+    "reward out of range": (HEADER + ROW + "0,up,11,0,0,0\n", r"line 3: reward is '11', outside \[-10, 10\]"),
     "text among bool rewards": (HEADER + "0,up,True,0,0,0\n0,up,no,0,0,0\n", "line 2: reward is 'True', which"),
     "odd end": (HEADER + ROW + "0,up,1,0,0,maybe\n", "line 3: truncated is 'maybe'; write true or false"),
     "missing end": (HEADER + ROW + "0,up,1,0,,0\n", "line 3: terminated is missing"),
@@ -234,7 +234,7 @@ BAD = {
     ),
     "huge reward": (
         HEADER + ROW + "0,up,1e307,0,0,0\n",
-        "line 3: reward is 1e\\+307, beyond 1e\\+100 in size; measure",
+        "line 3: reward is '1e307', beyond 1e\\+100 in size; measure",
     ),
     "a zero character": (HEADER + "a\0,up,1,b,0,0\n", "line 2: state is .*no file can hold the character 0"),
     "decimal label": (HEADER + ROW + "0,up,1,0.5,0,0\n", "line 3: next_state is '0.5', where labels are .*dtype=str"),
@@ -325,9 +325,13 @@ def test_bad_paths_are_refused(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"it has 'state,actionx+'\.\.\.; pass the separator") as refused:
         read_log(write(tmp_path, "state,action" + 100 * "x" + "\n0\n"), separator=";")
     assert len(str(refused.value)) < 300
+    in_order = pd.Categorical([1, 0], [1, 0], ordered=True)
+    for name, table in (("plain", frame()), ("ordered", frame(state=in_order))):
+        table.to_parquet(tmp_path / f"{name}.parquet")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
+    same(read_log(tmp_path / "plain.parquet"), read_log(frame()))
     with pytest.raises(ImportError, match=r'pip install "bayesmdp\[parquet\]" brings it'):
-        read_log(tmp_path / "log.parquet")
+        read_log(tmp_path / "ordered.parquet")
 
 
 @pytest.mark.parametrize("rest", ["", "\n", "\r\n", "\n\n", "\n \n"])
@@ -341,8 +345,15 @@ def test_a_header_without_rows_is_refused(rest, more, options, tmp_path):
 def test_places_that_are_no_files_are_told_apart(tmp_path):
     (tmp_path / "parts.parquet").mkdir()
     frame().to_parquet(tmp_path / "parts.parquet" / "0.parquet")
-    with pytest.raises(OSError, match=r"parts.parquet is a folder; a log is one file: read the folder with pandas"):
+    frame(state=[1, 0], next_state=[0, 1]).to_parquet(tmp_path / "parts.parquet" / "1.parquet")
+    for source in (tmp_path / "parts.parquet", tmp_path / "parts.parquet" / "*.parquet"):
+        assert read_log(source, gaps="allow")["state"].values.tolist() == [0, 1, 1, 0]
+    write(tmp_path / "parts.parquet", GOOD)
+    with pytest.raises(ValueError, match=r"parts.parquet holds files of several kinds, .csv, .parquet; name those"):
         read_log(tmp_path / "parts.parquet")
+    (tmp_path / "none").mkdir()
+    with pytest.raises(FileNotFoundError, match="none is a folder without files"):
+        read_log(tmp_path / "none")
     if not hasattr(os, "mkfifo"):
         return
     os.mkfifo(tmp_path / "pipe.csv")

@@ -9,7 +9,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.logs.compress import compress
-from bayesmdp.logs.log import as_labels, ends_of
+from bayesmdp.logs.log import as_labels, ends_of, refuse_counted
 from bayesmdp.model_reading.model_runs import Data
 from bayesmdp.model_reading.read_model import Reading
 from bayesmdp.model_reading.records import Records
@@ -54,6 +54,7 @@ def row_of_step(log: Any, data: Data, reading: Reading | None, mdp: MDP | None) 
         )
     if isinstance(data, Records):
         return np.arange(len(data.weight))
+    refuse_counted(log, "what is told by step")
     # Rows that are distinct in the number of the step too are the steps.
     number = "step_number"
     while number in log.variables:
@@ -103,6 +104,7 @@ def episode_of_step(log: Any) -> NDArray[np.int64]:
         raise ValueError(f"weighted rows do not say which episode they are of; give the log itself, or {remedy}")
     if not log.attrs.get("ordered", 1):
         raise ValueError(f"the log's rows are in no order, so that it shows no episodes; {remedy}")
+    refuse_counted(log, "what is told by episode")
     ends = ends_of(log, "terminated") | ends_of(log, "truncated")
     if not ends[:-1].any():
         raise ValueError(
