@@ -116,6 +116,23 @@ def plan(
     gaps: Annotated[
         str, typer.Option(help="Rows that do not follow on: warn, refuse, cut or allow.", rich_help_panel=READING)
     ] = "warn",
+    episode: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="Tells episodes apart; a row's next state is then the next row's state, unless there is a column of "
+            "next states.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
+    step: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Puts the rows of an episode in order.", rich_help_panel=READING),
+    ] = None,
+    cost: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="In the place of rewards, with a minus.", rich_help_panel=READING),
+    ] = None,
     separator: Annotated[str | None, typer.Option(help="Between fields.", rich_help_panel=READING)] = None,
     decimal: Annotated[str, typer.Option(help="Sign in numbers.", rich_help_panel=READING)] = ".",
     encoding: Annotated[str, typer.Option(help="Of text files.", rich_help_panel=READING)] = "utf-8",
@@ -136,9 +153,8 @@ def plan(
         path, table = _outputs(log, out)
         labels = {"states": _labels(states), "actions": _labels(actions)}
         text = {"separator": separator, "decimal": decimal, "encoding": encoding}
-        checked = _read(
-            log, columns=columns, covariates=covariate or (), reward_range=bounds, gaps=gaps, **labels, **text
-        )
+        rows = {"episode": episode, "step": step, "cost": cost, "gaps": gaps}
+        checked = _read(log, columns=columns, covariates=covariate or (), reward_range=bounds, **rows, **labels, **text)
         report = plan_log(
             checked,
             risk=risk,
@@ -263,10 +279,12 @@ def _as_options(message: str) -> str:
 
     message = re.sub(r"columns=({.*?})", columns, message)
     message = re.sub(
-        r"\b(separator|decimal|encoding|gaps|elsewhere|quantile|baseline|aim)='(.*?)'", r"--\1 '\2'", message
+        r"\b(separator|decimal|encoding|gaps|elsewhere|quantile|baseline|aim|step)='(.*?)'", r"--\1 '\2'", message
     )
     return re.sub(
-        r"\b(states|actions)=(?!')", r"--\1", message.replace("columns=", "--column").replace("initial=", "--start ")
+        r"\b(states|actions|episode|step|cost)=(?!')",
+        r"--\1",
+        message.replace("columns=", "--column").replace("initial=", "--start "),
     )
 
 

@@ -146,7 +146,8 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
         where = "pairs of a stage and a state" if "horizon" in attrs else "states"
         solved += f", two actions equally good in {attrs['ties']:,} {where}"
     read = {
-        "rows": f"{log['rows']:,}, of which {log['terminated']:,} terminated and {log['truncated']:,} truncated",
+        "rows": f"{log['rows']:,}, of which {log['terminated']:,} terminated and {log['truncated']:,} truncated"
+        + (f"; {log['dropped']:,} left out, for nothing follows them" if log["dropped"] else ""),
         "states": f"{log['states']:,}, of which {log['terminal']:,} terminal; {log['actions']:,} actions",
         "pairs tried": f"{log['tried']:,} of {log['pairs']:,}",
         "left out": ", ".join(map(one_line, json.loads(attrs["left_out"]))),

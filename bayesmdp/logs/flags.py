@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from bayesmdp.logs.log_sources import Table
 
-__all__ = ["as_flags", "read_flags"]
+__all__ = ["TRUE", "as_flags", "read_flags"]
+
+TRUE = ("true", "1", "1.0", "yes", "y", "t")
 
 _FLAGS = {
-    **dict.fromkeys(("true", "1", "1.0", "yes", "y", "t"), True),
+    **dict.fromkeys(TRUE, True),
     **dict.fromkeys(("false", "0", "0.0", "no", "n", "f"), False),
 }
 

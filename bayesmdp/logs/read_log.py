@@ -24,6 +24,7 @@ from bayesmdp.logs.columns import ENDS, choose_columns, unused_columns
 from bayesmdp.logs.counted_log import KINDS_OF_REWARDS, LOOKED_AT, MANY, count_steps
 from bayesmdp.logs.covariates import choose_covariates, read_covariates
 from bayesmdp.logs.ends import check_ends, describe_gaps, refuse_ends_by_name, refuse_ends_by_place
+from bayesmdp.logs.episodes import alone, in_episodes
 from bayesmdp.logs.flags import read_flags
 from bayesmdp.logs.log import LARGEST_REWARD
 from bayesmdp.logs.log_labels import check_declared, read_labels
@@ -43,6 +44,9 @@ def read_log(
     covariates: Sequence[str] = (),
     reward_range: tuple[float, float] | None = None,
     gaps: Literal["warn", "refuse", "cut", "allow"] = "warn",
+    episode: Any = None,
+    step: Any = None,
+    cost: Any = None,
     distinct: bool | None = False,
     separator: str | None = None,
     decimal: Literal[".", ","] = ".",
@@ -79,6 +83,13 @@ def read_log(
         ``truncated`` the recording is taken as cut off there: something would have followed. "cut" says that rows are
         in order and that it was; "allow" is for rows in no order. Unless it is "cut", such a log does not tell where
         episodes start.
+    episode, step : names of columns, optional
+        Rows with the same `episode` belong together, and are put in the order of `step`, a number or a date; without
+        it they are in order. Where there is no column of next states they are the states of the next row
+        (:mod:`bayesmdp.logs.episodes`), and a last row is left out unless it is terminated, which attrs count as
+        ``dropped``. For a bandit, whose rows have nothing to do with each other, pass ``columns={"next_state": None}``.
+    cost : name of a column, optional
+        In the place of rewards: these are the costs with the opposite sign, of which `reward_range` is.
     distinct : bool, optional
         Return a counted log (:mod:`bayesmdp.logs.counted_log`): each distinct step once, with how often it was taken,
         which is all that a posterior needs. A file is then grouped while it is scanned and may be larger than memory.
@@ -126,21 +137,25 @@ def read_log(
         raise ValueError(f"gaps must be one of warn, refuse, cut, allow; got {gaps!r}")
     columns = dict(columns or {})
     declared = {"states": check_declared("states", states), "actions": check_declared("actions", actions)}
-    opened = open_table(source, separator, encoding, decimal)
+    opened, dropped = open_table(source, separator, encoding, decimal), 0
+    if cost is not None:
+        if "reward" in columns:
+            raise ValueError(f"columns names a reward, {columns['reward']!r}, and cost, {cost!r}, is another; give one")
+        columns["reward"] = cost
+    if columns.get("next_state", "next_state") is None:
+        opened, columns = alone(opened, columns)
+    if episode is not None or step is not None:
+        if episode is None:
+            raise ValueError(f"step={step!r} orders the rows of episodes; name the column that tells these, episode=")
+        opened, columns, dropped = in_episodes(opened, columns, episode, step)
     chosen = choose_columns(opened, columns)
     others = choose_covariates(opened, covariates, chosen)
-    left = unused_columns(opened, chosen | others)
+    aside = {name: opened.columns.index(name) for name in (episode, step) if name is not None}
+    left = unused_columns(opened, chosen | others | aside)
     refuse_ends_by_name(opened, columns, chosen, left)
+    own_sets = source.attrs if isinstance(source, xr.Dataset) else {}
     asked = _Asked(
-        opened,
-        columns,
-        chosen,
-        others,
-        left,
-        declared,
-        source.attrs if isinstance(source, xr.Dataset) else {},
-        reward_range,
-        gaps,
+        opened, columns, chosen, others, left, declared, own_sets, reward_range, gaps, cost is not None, dropped
     )
     try:
         log, told = _log_of(asked, distinct, placed=False)
@@ -163,6 +178,8 @@ class _Asked(NamedTuple):
     given: Mapping[str, Any]
     reward_range: tuple[float, float] | None
     gaps: str
+    costs: bool
+    dropped: int
 
 
 def _log_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> tuple[xr.Dataset, str]:
@@ -175,7 +192,7 @@ def _log_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> tuple[xr.D
     states, actions = ((asked.declared[kind], asked.given.get(kind)) for kind in ("states", "actions"))
     action_set, (action,) = read_labels(table, frame, ("action",), *actions)
     state_set, (state, next_state) = read_labels(table, frame, ("state", "next_state"), *states)
-    reward = np.zeros(len(frame)) if rows.rewards else _rewards(table, frame["reward"], asked.reward_range)
+    reward = np.zeros(len(frame)) if rows.rewards else _rewards(table, frame["reward"], asked)
     terminated, truncated = (read_flags(table, frame, name) for name in ENDS)
     # Gymnasium allows both at once; that the state is terminal settles what follows.
     truncated &= ~terminated
@@ -210,12 +227,14 @@ def _log_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> tuple[xr.D
         "starts_known": int(asked.gaps == "cut" or not gap.any()),
         **({"covariates": list(asked.others)} if asked.others else {}),
         **({"left_out": list(map(str, asked.left.values()))} if asked.left else {}),
+        **({"dropped": asked.dropped} if asked.dropped else {}),
     }
     known = read_covariates(table, frame, list(asked.others))
     log = xr.Dataset(columns | known, coords={"step": np.arange(len(frame))}, attrs=attrs)
     if distinct or isinstance(rows, DistinctRows):
         index = {"state": state, "action": action, "next_state": next_state}
-        log = count_steps(log, index, rows.begins(chain, cut=cut), rows.count, rows.rewards)
+        sums = rows.rewards.negative() if rows.rewards and asked.costs else rows.rewards
+        log = count_steps(log, index, rows.begins(chain, cut=cut), rows.count, sums)
     return log, told
 
 
@@ -231,18 +250,19 @@ def _rows_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> Rows:
     summed = size > MANY and scan.numbers(paid, LOOKED_AT) > KINDS_OF_REWARDS
     if summed:
         low, high = asked.reward_range or (-np.inf, np.inf)
-        wrong = scan.first_wrong(paid, max(low, -LARGEST_REWARD), min(high, LARGEST_REWARD))
+        low, high = max(low, -LARGEST_REWARD), min(high, LARGEST_REWARD)
+        wrong = scan.first_wrong(paid, *((-high, -low) if asked.costs else (low, high)))
         if wrong is not None:
             there = table._replace(place=lambda _: table.place(wrong))
-            _rewards(there, pd.Series([scan.value(paid, wrong)], dtype=object), asked.reward_range)
+            _rewards(there, pd.Series([scan.value(paid, wrong)], dtype=object), asked)
     return DistinctRows(table, scan, chosen, summed=summed, placed=placed)
 
 
-def _rewards(table: Table, column: pd.Series, reward_range: tuple[float, float] | None) -> NDArray[np.float64]:
+def _rewards(table: Table, column: pd.Series, asked: _Asked) -> NDArray[np.float64]:
     """Return rewards as float64; refuse, with the place, what is no finite number, too large, or out of the range."""
-    low, high = (-np.inf, np.inf) if reward_range is None else reward_range
+    low, high = asked.reward_range or (-np.inf, np.inf)
     if not low <= high:
-        raise ValueError(f"reward_range is (low, high) with low at most high; got {reward_range!r}")
+        raise ValueError(f"reward_range is (low, high) with low at most high; got {asked.reward_range!r}")
     a_number = "give each step a number, such as 0.5"
     if pd.api.types.is_numeric_dtype(column) and column.dtype.kind in "iuf":
         reward = column.to_numpy(np.float64, na_value=np.nan)
@@ -260,6 +280,8 @@ def _rewards(table: Table, column: pd.Series, reward_range: tuple[float, float] 
             values = [each.lower() == "true" for each in values]
         numbers = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").to_numpy(np.float64)
         reward = np.append(numbers, np.nan)[code]
+    reward = 0.0 - reward if asked.costs else reward
+    what = "cost" if asked.costs else "reward"
     for wrong, complaint, remedy in (
         (~np.isfinite(reward), "which is no finite number", a_number),
         (np.abs(reward) > LARGEST_REWARD, f"beyond {LARGEST_REWARD:g} in size", "measure rewards in a larger unit"),
@@ -269,5 +291,5 @@ def _rewards(table: Table, column: pd.Series, reward_range: tuple[float, float] 
             row = int(np.argmax(wrong))
             value = column.astype(object).iloc[row]
             shown = "is missing" if pd.isna(value) else f"is {value!r}, {complaint}"
-            table.refuse(row, f"reward {shown}", remedy)
+            table.refuse(row, f"{what} {shown}", remedy)
     return reward

@@ -47,6 +47,10 @@ class Summed(NamedTuple):
     squares: NDArray[Any]
     unit: Unit
 
+    def negative(self) -> Summed:
+        """Return the sums of these rewards with the opposite sign."""
+        return Summed(-self.total, self.squares, Unit(-self.unit.most, -self.unit.least))
+
     def moments(self, count: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return the mean and the variance [group] of the rewards, of which there are so many [group]."""
         number = count.astype(object)
@@ -134,7 +138,7 @@ class Scan(NamedTuple):
     def read(self, chosen: Mapping[Any, int]) -> pd.DataFrame:
         """Read columns row by row, under our names for their positions."""
         wanted = sorted(set(chosen.values()))
-        frame = self._collect(self.frame.select(self._column(place).alias(str(place)) for place in wanted))
+        frame = self.collect(self.frame.select(self.column(place).alias(str(place)) for place in wanted))
         columns = {place: _as_pandas(frame[str(place)], self.orders.get(place)) for place in wanted}
         return pd.DataFrame({ours: columns[place] for ours, place in chosen.items()})
 
@@ -142,26 +146,26 @@ class Scan(NamedTuple):
         """Count the rows."""
         import polars as pl
 
-        return self.rows if self.rows is not None else int(self._collect(self.frame.select(pl.len())).item())
+        return self.rows if self.rows is not None else int(self.collect(self.frame.select(pl.len())).item())
 
     def kinds(self, place: int) -> int:
         """Count the different values of a column, roughly."""
-        return int(self._collect(self.frame.select(self._column(place).approx_n_unique())).item())
+        return int(self.collect(self.frame.select(self.column(place).approx_n_unique())).item())
 
     def numbers(self, place: int, rows: int) -> int:
         """Count the different numbers of a column's first rows."""
-        return int(self._collect(self.frame.head(rows).select(self._number(place).n_unique())).item())
+        return int(self.collect(self.frame.head(rows).select(self.number(place).n_unique())).item())
 
     def value(self, place: int, row: int) -> Any:
         """Return what stands in a row, None if nothing does."""
-        return self._collect(self.frame.slice(row, 1).select(self._column(place))).item()
+        return self.collect(self.frame.slice(row, 1).select(self.column(place))).item()
 
     def first_wrong(self, place: int, low: float, high: float) -> int | None:
         """Return the first row in which a column is no number from low to high; None if there is none."""
         import polars as pl
 
-        wrong = ~self._number(place).is_between(low, high).fill_null(False)
-        found = self._collect(
+        wrong = ~self.number(place).is_between(low, high).fill_null(False)
+        found = self.collect(
             self.frame.select(wrong.alias("wrong")).with_row_index().filter("wrong").select(pl.first()).head(1)
         )
         return int(found.item()) if len(found) else None
@@ -211,7 +215,7 @@ class Scan(NamedTuple):
         keys = {f"key {n}": place for n, place in enumerate({**chosen, **spelled}.values())}
         before = {f"before {n}": place for n, place in enumerate(spelled.values())}
         unit = None if summed is None else self._unit(summed)
-        reward = [] if summed is None or unit is None else [unit.whole(self._number(summed)).alias("reward")]
+        reward = [] if summed is None or unit is None else [unit.whole(self.number(summed)).alias("reward")]
         numbered = (self.frame.with_row_index("row number") if placed else self.frame).select(
             *([row] if placed else []),
             edges.alias("edge"),
@@ -224,7 +228,7 @@ class Scan(NamedTuple):
         totals = [paid.sum().alias("sum"), (paid * paid).sum().alias("squares")] if reward else []
         by = [*keys, *before, "edge", "edge before"]
         totals += [row.min().alias("first")] if placed else []
-        raw = self._collect(numbered.group_by(by).agg(pl.len().alias("count"), *totals))
+        raw = self.collect(numbered.group_by(by).agg(pl.len().alias("count"), *totals))
         raw = raw.sort("first") if placed else raw
         found = raw.with_columns(self._cleaned(pl.col(name)).alias(name) for name in (*keys, *before))
         if self.written and not cleaned and any((raw[name] != found[name]).any() for name in keys):
@@ -258,14 +262,14 @@ class Scan(NamedTuple):
 
     def backwards(self, state: int, next_state: int) -> int:
         """Count how often rows do not go on if they are read from the last to the first."""
-        return int(self._collect(self.frame.select(self._apart(state, next_state, -1).sum())).item())
+        return int(self.collect(self.frame.select(self._apart(state, next_state, -1).sum())).item())
 
     def _apart(self, state: int, next_state: int, towards: int = 1, *, cleaned: bool = True) -> pl.Expr:
         """Whether the next row's state is another than a row's next state; or the other way round."""
         import polars as pl
 
         schema = self.frame.collect_schema()
-        here, after = (self._column(place) if cleaned else pl.col(str(place)) for place in (next_state, state))
+        here, after = (self.column(place) if cleaned else pl.col(str(place)) for place in (next_state, state))
         one, other = schema[str(state)], schema[str(next_state)]
         if one != other:
             both: Any = pl.Int128 if one.is_integer() and other.is_integer() else pl.String
@@ -274,8 +278,8 @@ class Scan(NamedTuple):
         # Nothing follows the last row, nor is anything known of a state that is missing.
         return (after.shift(-1) != here if towards == 1 else here.shift(-1) != after).fill_null(False)
 
-    def _column(self, place: int) -> pl.Expr:
-        """A column, with nothing where it says that something is missing."""
+    def column(self, place: int) -> pl.Expr:
+        """Return a column, with nothing where it says that something is missing."""
         import polars as pl
 
         return self._cleaned(pl.col(str(place)))
@@ -288,11 +292,11 @@ class Scan(NamedTuple):
         column = column.str.strip_chars()
         return pl.when(column.is_in(list(MISSING))).then(None).otherwise(column)
 
-    def _number(self, place: int) -> pl.Expr:
-        """A column as numbers, with nothing where it has none."""
+    def number(self, place: int) -> pl.Expr:
+        """Return a column as finite numbers, with nothing where it has none."""
         import polars as pl
 
-        column = self._column(place)
+        column = self.column(place)
         if self.written or self.frame.collect_schema()[str(place)] == pl.String:
             if self.decimal == ",":
                 column = column.str.replace_all(".", "?", literal=True).str.replace_all(",", ".", literal=True)
@@ -301,11 +305,12 @@ class Scan(NamedTuple):
         return pl.when(number.is_finite()).then(number)
 
     def _unit(self, place: int) -> Unit:
-        number = self._number(place)
-        ends = self._collect(self.frame.select(number.min().alias("least"), number.max().alias("most")))
+        number = self.number(place)
+        ends = self.collect(self.frame.select(number.min().alias("least"), number.max().alias("most")))
         return Unit(float(ends["least"].item()), float(ends["most"].item()))
 
-    def _collect(self, frame: pl.LazyFrame) -> pl.DataFrame:
+    def collect(self, frame: pl.LazyFrame) -> pl.DataFrame:
+        """Scan."""
         import polars as pl
 
         try:

@@ -62,7 +62,8 @@ class Report(NamedTuple):
     ----------
     log : dict of str to int
         ``rows``, ``states``, ``terminal``, ``actions``, ``pairs`` and ``tried`` (pairs of a state and an action that
-        could be, and that were, tried), ``terminated`` and ``truncated`` (rows).
+        could be, and that were, tried), ``terminated`` and ``truncated`` (rows), and ``dropped``, rows that the log's
+        reader left out because nothing follows them.
     policy : Dataset over ``state``, or over ``stage`` (steps taken) and ``state`` of a plan for a horizon
         ``action`` (label; empty in terminal states and where none was tried), ``visits`` of the state, ``tried``: those
         of the chosen pair, ``promise``, ``worth_lower`` and ``worth_upper`` (5% and 95% posterior quantiles of the
@@ -320,6 +321,7 @@ def _counts(log: xr.Dataset, mdp: MDP, rows: Transitions) -> dict[str, int]:
         "pairs": int((~mdp.terminal).sum()) * mdp.num_actions,
         "tried": len(np.unique(rows.state.astype(np.int64) * mdp.num_actions + rows.action)),
         **{name: round(float(counts_of(log)[ends_of(log, name)].sum())) for name in ("terminated", "truncated")},
+        "dropped": int(log.attrs.get("dropped", 0)),
     }
 
 

@@ -1,0 +1,278 @@
+"""Rows that belong to episodes: put in order, and told what followed where their source does not say.
+
+Records of what was found at each visit have no next state: it is what the next row of the same episode says. The last
+row of an episode has no next row. If it is marked as terminated, its next state is `END`, a state of its own, for which
+all states are text; if not, nothing is known of what its action did: it is left out, and the recording was cut off at
+the row before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayesmdp.foundation.suggestions import did_you_mean
+from bayesmdp.logs.flags import TRUE, as_flags
+from bayesmdp.logs.log_sources import Table
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from bayesmdp.logs.scanned_columns import Scan
+
+__all__ = ["END", "alone", "in_episodes"]
+
+END = "end"
+"""The state after the last step of an episode that ended, where a log has no next states."""
+
+ROW = "row number"
+
+
+class _Where(NamedTuple):
+    """Positions among a source's columns; None for what it has not."""
+
+    episode: int
+    step: int | None
+    state: int | None
+    next_state: int | None
+    terminated: int | None
+    truncated: int | None
+
+    def filled(self, width: int) -> dict[str, int]:
+        """Positions of the columns that are filled in: one that there is keeps its own."""
+        return {"next_state": width, "truncated": width + 1 if self.truncated is None else self.truncated}
+
+
+def alone(table: Table, columns: Mapping[str, Any]) -> tuple[Table, dict[str, Any]]:
+    """Take each row for an episode by itself, as those of a bandit are.
+
+    Parameters
+    ----------
+    table : Table
+    columns : mapping of our names to the source's
+        In which ``next_state`` is None.
+
+    Returns
+    -------
+    table : Table
+        With columns of next states, all of them `END`, and of ends.
+    columns : dict
+        Which names them.
+    """
+    width = len(table.columns)
+    names = {"next_state": "next_state (none)", "terminated": "terminated (each)"}
+    state = _place(table, columns, "state")
+
+    def read(chosen: Mapping[Any, int]) -> pd.DataFrame:
+        frame = table.read({0: 0} | {place: place for place in chosen.values() if place < width})
+        frame[width], frame[width + 1] = pd.Series(END, frame.index, dtype=object), True
+        if state in frame:
+            frame[state] = _text(frame[state])
+        return pd.DataFrame({ours: frame[place].array for ours, place in chosen.items()})
+
+    def scan() -> Scan:
+        import polars as pl
+
+        assert table.scan is not None
+        known = table.scan()
+        ended = pl.lit("true") if known.written else pl.lit(True)
+        added = [pl.lit(END).alias(str(width)), ended.alias(str(width + 1))]
+        text = [] if state is None else [pl.col(str(state)).cast(pl.String)]
+        return known._replace(frame=known.frame.with_columns(*added, *text))
+
+    made = (*table.columns, *names.values())
+    return table._replace(columns=made, read=read, scan=scan if table.scan else None), {**columns, **names}
+
+
+def in_episodes(table: Table, columns: Mapping[str, Any], episode: Any, step: Any) -> tuple[Table, dict[str, Any], int]:
+    """Put rows in the order of their episodes, and fill in next states where there is no column of them.
+
+    Parameters
+    ----------
+    table : Table
+    columns : mapping of our names to the source's
+    episode : name of a column
+        Rows with the same value there are one episode.
+    step : name of a column, or None
+        Of numbers or dates, by which the rows of an episode are ordered; by default they are in order.
+
+    Returns
+    -------
+    table : Table
+        Episodes in the order in which they first appear.
+    columns : dict
+        In which those that were filled in are named.
+    dropped : int
+        Rows left out, for nothing is known of what followed.
+
+    Raises
+    ------
+    ValueError
+        For a column that is not there, a row without its episode or its step, or two rows of one step: with the row.
+    """
+    for option, name in (("episode", episode), ("step", step)):
+        if name is not None and name not in table.columns:
+            raise ValueError(f"{table.name} has no column {name!r} for {option}=; {did_you_mean(name, table.columns)}")
+    ours = ("state", "next_state", "terminated", "truncated")
+    of_step = None if step is None else table.columns.index(step)
+    where = _Where(table.columns.index(episode), of_step, *(_place(table, columns, name) for name in ours))
+    told = (str(episode), str(step))
+    ordered, dropped = _scanned(table, where, told) if table.scan else _in_memory(table, where, told)
+    if where.next_state is not None or where.state is None:
+        return ordered, dict(columns), 0
+    names = {"next_state": f"next_state (by {episode})"}
+    names |= {"truncated": f"truncated (by {episode})"} if where.truncated is None else {}
+    return ordered._replace(columns=(*table.columns, *names.values())), {**columns, **names}, dropped
+
+
+def _place(table: Table, columns: Mapping[str, Any], ours: str) -> int | None:
+    name = columns.get(ours, ours)
+    return table.columns.index(name) if name in table.columns else None
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """Labels as text, but for those that are missing."""
+    whole = column.astype(object)
+    return whole.where(whole.isna(), whole.map(lambda label: str(label).removesuffix(".0")))
+
+
+def _refuse_missing(table: Table, row: int, name: str, what: str) -> None:
+    table.refuse(row, f"{name} is missing, or cannot be read", f"give each row its {what}")
+
+
+def _refuse_twice(table: Table, row: int, other: int, name: str) -> None:
+    table.refuse(
+        max(row, other),
+        f"this {name} of the episode is there already, at {table.place(min(row, other))}",
+        "keep one row a step",
+    )
+
+
+def _in_memory(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, int]:
+    """The same of columns in memory."""
+    of_order = {"episode": where.episode} | ({} if where.step is None else {"step": where.step})
+    frame = table.read(of_order)
+    code, _ = pd.factorize(frame["episode"])
+    time = np.arange(len(frame)) if where.step is None else _time(frame["step"])
+    for missing, name, what in ((code < 0, told[0], "episode"), (pd.isna(time), told[1], "step")):
+        if missing.any():
+            _refuse_missing(table, int(np.argmax(missing)), name, what)
+    order = np.lexsort((time, code))
+    same = np.append(code[order[1:]] == code[order[:-1]], False)
+    twice = same & np.append(time[order[1:]] == time[order[:-1]], False)
+    if twice.any():
+        row = int(np.argmax(twice))
+        _refuse_twice(table, int(order[row]), int(order[row + 1]), told[1])
+    width, filled = len(table.columns), where.filled(len(table.columns))
+    kept, dropped = np.arange(len(order)), 0
+    fills = where.next_state is None and where.state is not None
+    if fills:
+        flags = None if where.terminated is None else as_flags(table.read({"end": where.terminated})["end"])
+        ended = np.zeros(len(order), bool) if flags is None else flags[order]
+        kept = np.flatnonzero(same | ended)
+        dropped = len(order) - len(kept)
+        cut = np.append(~(same | ended)[1:], False)
+
+    def read(chosen: Mapping[Any, int]) -> pd.DataFrame:
+        given = {place: place for place in chosen.values() if place < width}
+        needed = {where.state, where.truncated} - {None} if fills else set()
+        rows = table.read({0: 0} | given | {place: place for place in needed if place is not None}).iloc[order]
+        rows = rows.reset_index(drop=True)
+        if fills:
+            if where.terminated is not None:
+                rows[where.state] = _text(rows[where.state])
+            after = rows[where.state].shift(-1)
+            rows[filled["next_state"]] = after.mask(ended, END) if where.terminated is not None else after
+            was = None if where.truncated is None else as_flags(rows[where.truncated])
+            rows[filled["truncated"]] = cut if was is None else was | cut
+        rows = rows.iloc[kept]
+        return pd.DataFrame({ours: rows[place].array for ours, place in chosen.items()})
+
+    place = table.place
+    return table._replace(read=read, place=lambda row: place(int(order[kept[row]]))), dropped
+
+
+def _time(column: pd.Series) -> NDArray[Any]:
+    """Numbers or dates by which rows are ordered, as they are or as they are written; none where they are neither."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return column.to_numpy("datetime64[ns]")
+    text = column.astype(object)
+    numbers = pd.to_numeric(text, errors="coerce").to_numpy()  # whole ones stay whole
+    if not np.isnan(numbers).any() or not any(isinstance(value, str) for value in text):
+        return numbers
+    return pd.to_datetime(text, errors="coerce", format="ISO8601", utc=True).to_numpy("datetime64[ns]")
+
+
+def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, int]:
+    """The same in the scan."""
+    import polars as pl
+
+    assert table.scan is not None
+    scan = table.scan()
+    row, episode, time = pl.col(ROW), pl.col("episode"), pl.col("time")
+    frame = scan.frame.with_row_index(ROW).with_columns(scan.column(where.episode).alias("episode"))
+    frame = frame.with_columns(row.alias("time") if where.step is None else _time_of(scan, where.step).alias("time"))
+    for name, called, what in (("episode", told[0], "episode"), ("time", told[1], "step")):
+        missing = scan.collect(frame.filter(pl.col(name).is_null()).select(row.min()))
+        if missing.item() is not None:
+            _refuse_missing(table, int(missing.item()), called, what)
+    frame = frame.with_columns(row.min().over("episode").alias("first")).sort("first", "time", maintain_order=True)
+    same = (episode.shift(-1) == episode).fill_null(False)
+    twice = frame.with_columns(row.shift(-1).alias("other"), (same & (time.shift(-1) == time)).alias("twice"))
+    found = scan.collect(twice.filter("twice").select(ROW, "other").head(1))
+    if len(found):
+        one, other = found.row(0)
+        _refuse_twice(table, int(one), int(other), told[1])
+    dropped = 0
+    if where.next_state is None and where.state is not None:
+        filled, state = where.filled(len(table.columns)), scan.column(where.state)
+        ended, was = (
+            pl.lit(False) if place is None else _true(scan.column(place))
+            for place in (where.terminated, where.truncated)
+        )
+        if where.terminated is not None:
+            frame = frame.with_columns(state.cast(pl.String).alias(str(where.state)))
+        after = scan.column(where.state).shift(-1)
+        following = pl.when(ended).then(pl.lit(END)).otherwise(after) if where.terminated is not None else after
+        cut = was | ~(same | ended).shift(-1, fill_value=True)
+        if scan.written:
+            cut = pl.when(cut).then(pl.lit("true")).otherwise(pl.lit("false"))
+        frame = frame.with_columns(
+            (same | ended).alias("kept"),
+            following.alias(str(filled["next_state"])),
+            cut.alias(str(filled["truncated"])),
+        )
+        dropped = int(scan.collect(frame.select((~pl.col("kept")).sum())).item())
+        frame = frame.filter("kept")
+    ordered = scan._replace(frame=frame.drop(ROW, "episode", "time", "first", "kept", strict=False), rows=None)
+    place = table.place
+
+    def place_of(row: int) -> str:
+        return place(int(scan.collect(frame.select(ROW).slice(row, 1)).item()))
+
+    return table._replace(read=ordered.read, place=place_of, scan=lambda: ordered), dropped
+
+
+def _true(flags: pl.Expr) -> pl.Expr:
+    import polars as pl
+
+    return flags.cast(pl.String).str.to_lowercase().is_in(list(TRUE)).fill_null(False)
+
+
+def _time_of(scan: Scan, place: int) -> pl.Expr:
+    import polars as pl
+
+    column = scan.column(place)
+    if scan.frame.collect_schema()[str(place)] != pl.String:
+        return column
+    readings = [
+        column.cast(pl.Int64, strict=False),
+        scan.number(place),
+        column.str.to_datetime(strict=False, time_zone="UTC"),
+    ]
+    lost = [(each.is_null() & column.is_not_null()).any().alias(str(n)) for n, each in enumerate(readings[:2])]
+    return readings[[*scan.collect(scan.frame.select(lost)).row(0), False].index(False)]

@@ -1,0 +1,156 @@
+"""Rows of episodes: in whatever order they come, next states are those of the rows that follow."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import bayesmdp as bm
+from bayesmdp.logs.log import counts_of
+
+COLUMNS = ["state", "action", "reward", "next_state", "terminated", "truncated"]
+
+
+def visits(*, ends: bool = True, number: int = 40) -> pd.DataFrame:
+    """Patients' visits, some of whom recover; written by a loop, as it happened."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for patient in range(number):
+        for visit in range(rng.integers(1, 6)):
+            over = ends and rng.random() < 0.3
+            rows.append((f"p{patient}", visit, rng.integers(4), rng.choice(["wait", "treat"]), rng.normal(), over))
+            if over:
+                break
+    table = pd.DataFrame(rows, columns=["patient", "visit", "state", "action", "reward", "terminated"])
+    return table if ends else table.drop(columns="terminated")
+
+
+def expected(table: pd.DataFrame) -> list[tuple]:
+    """What each row says, patient by patient, by a loop."""
+    rows = []
+    for _, own in table.groupby("patient", sort=False):
+        own = own.sort_values("visit").to_dict("records")
+        text = str if "terminated" in table else int
+        for now, after in zip(own, [*own[1:], None], strict=True):
+            over = now.get("terminated", False)
+            if after is None and not over:
+                if rows and own.index(now):
+                    rows[-1] = (*rows[-1][:-1], True)
+                continue
+            next_state = "end" if over else text(after["state"])
+            rows.append((text(now["state"]), now["action"], now["reward"], next_state, over, False))
+    return rows
+
+
+def sources(table: pd.DataFrame, folder: Path):
+    table.to_csv(folder / "log.csv", index=False)
+    frame = pl.DataFrame({name: table[name].to_list() for name in table})
+    frame.write_parquet(folder / "log.parquet")
+    return [table, frame, folder / "log.csv", folder / "log.parquet"]
+
+
+@pytest.mark.parametrize("ends", [True, False])
+@pytest.mark.parametrize("order", ["as it was", "mixed"])
+def test_next_states_are_those_of_the_next_row(ends, order, tmp_path):
+    table = visits(ends=ends)
+    if order == "mixed":
+        table = table.sample(frac=1, random_state=0).reset_index(drop=True)
+    rows, first = expected(table), None
+    for source in sources(table, tmp_path):
+        log = bm.read_log(source, episode="patient", step="visit")
+        told = list(zip(*(log[name].values.tolist() for name in COLUMNS), strict=True))
+        assert told == rows
+        assert log.attrs["dropped"] == len(table) - len(rows) and log.attrs["starts_known"]
+        assert "left_out" not in log.attrs
+        counted = bm.read_log(source, episode="patient", step="visit", distinct=True)
+        assert counts_of(counted).sum() == len(rows)
+        problems = [bm.mdp_from_log(each, discount=0.9) for each in (log, counted)]
+        np.testing.assert_array_equal(*(problem.initial for problem in problems))
+        first = first or counted
+        for name in counted.data_vars:
+            np.testing.assert_array_equal(counted[name], first[name])
+
+
+def test_rows_with_next_states_are_only_put_in_order(tmp_path):
+    log = bm.collect(bm.environments.frozen_lake(), steps=300, seed=0)
+    table = log.to_dataframe()
+    table["walk"] = np.append(0, (table["terminated"] | table["truncated"]).cumsum()[:-1])
+    table["at"] = np.arange(300)
+    mixed = pd.concat([own for _, own in table.sample(frac=1, random_state=0).groupby("walk")])
+    for source in sources(mixed, tmp_path):
+        with pytest.warns(UserWarning, match="does not go on where it was"):
+            bm.read_log(source)
+        again = bm.read_log(source, episode="walk", step="at")
+        for name in COLUMNS:
+            np.testing.assert_array_equal(again[name], log[name])
+
+
+@pytest.mark.parametrize("form", ["dates", "text", "hours", "nanoseconds"])
+def test_steps_may_be_dates(form, tmp_path):
+    table = visits()
+    when = [datetime(2024, 3, 30, 23) + timedelta(hours=int(visit)) for visit in table["visit"]]
+    forms = {
+        "dates": when,
+        "text": [each.isoformat() for each in when],
+        "hours": table["visit"] * 0.5 - 3,
+        "nanoseconds": 1_700_000_000_000_000_000 + table["visit"],
+    }
+    mixed = table.assign(visit=forms[form]).sample(frac=1, random_state=1)
+    for source in sources(mixed, tmp_path):
+        log = bm.read_log(source, episode="patient", step="visit")
+        assert log["reward"].values.tolist() == [row[2] for row in expected(mixed)]
+
+
+def test_rows_of_a_bandit_are_episodes_each(tmp_path):
+    table = pd.DataFrame({"state": [1, 2, 1], "action": ["a", "b", "a"], "reward": [0.0, 1.0, 2.0]})
+    for source in sources(table, tmp_path):
+        for distinct in (False, True):
+            log = bm.read_log(source, columns={"next_state": None}, distinct=distinct)
+            assert log.attrs["states"] == ["1", "2", "end"] and log["terminated"].values.all()
+            assert bm.mdp_from_log(log, discount=0.9).initial.tolist() == [2 / 3, 1 / 3, 0]
+    report = bm.plan_log(log, discount=0.5, draws=20, calibration=0)
+    assert report.policy["action"].values.tolist() == ["a", "b", ""]
+
+
+def test_costs_are_rewards_with_a_minus(tmp_path):
+    table = visits().rename(columns={"reward": "price"})
+    paid = bm.read_log(visits(), episode="patient", step="visit")
+    for source in sources(table, tmp_path):
+        for distinct in (False, True):
+            log = bm.read_log(source, episode="patient", step="visit", cost="price", distinct=distinct)
+            total = (counts_of(log) * log["reward"]).sum()
+            np.testing.assert_allclose(total, -paid["reward"].sum(), rtol=1e-12)
+    assert (
+        np.signbit(bm.read_log(table.assign(price=0.0), episode="patient", step="visit", cost="price")["reward"]).sum()
+        == 0
+    )
+
+
+BAD = {
+    "no such episode": ({"episode": "patients"}, {}, "no column 'patients' for episode=; did you mean 'patient'"),
+    "no such step": ({"episode": "patient", "step": "time"}, {}, "no column 'time' for step="),
+    "step alone": ({"step": "visit"}, {}, "step='visit' orders the rows of episodes; name the column"),
+    "missing episode": ({"episode": "patient"}, {"patient": None}, "(row 7|line 9): patient is missing"),
+    "missing step": ({"episode": "patient", "step": "visit"}, {"visit": None}, "(row 7|line 9): visit is missing"),
+    "twice": (
+        {"episode": "patient", "step": "visit"},
+        {"patient": "p0", "visit": 0},
+        "(row 7|line 9): this visit of the episode is there already, at (row 0|line 2); keep one row a step",
+    ),
+    "missing state": ({"episode": "patient", "step": "visit"}, {"state": None}, "(row 7|line 9): state is missing"),
+    "two rewards": ({"cost": "reward", "columns": {"reward": "reward"}}, {}, "columns names a reward, .* give one"),
+}
+
+
+@pytest.mark.parametrize(("options", "changes", "told"), BAD.values(), ids=BAD)
+def test_bad_episodes_are_refused(options, changes, told, tmp_path):
+    table = visits().astype(object)
+    for name, value in changes.items():
+        table.loc[7, name] = value
+    for source in sources(table, tmp_path):
+        for distinct in (False, True):
+            with pytest.raises(ValueError, match=told):
+                bm.read_log(source, distinct=distinct, **options)
