@@ -18,7 +18,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.logs.scanned_columns import Summed, sum_rewards
+from bayesmdp.logs.distinct_rows import Summed, sum_rewards
 
 __all__ = ["KINDS_OF_REWARDS", "LOOKED_AT", "MANY", "count_steps"]
 

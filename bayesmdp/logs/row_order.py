@@ -16,9 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmdp.logs.columns import ENDS
+from bayesmdp.logs.distinct_rows import BEFORE, Distinct, Summed, distinct_rows
 from bayesmdp.logs.flags import as_flags, read_flags
 from bayesmdp.logs.log_sources import Table
-from bayesmdp.logs.scanned_columns import BEFORE, Distinct, Scan, Summed
+from bayesmdp.logs.scanned_columns import Scan
 
 __all__ = ["Beside", "Chain", "DistinctRows", "EachRow", "Rows", "Unplaced"]
 
@@ -211,4 +212,4 @@ class DistinctRows:
 
     def _distinct(self, keys: Mapping[str, int], summed: int | None = None) -> Distinct:
         state, next_state = self._chosen["state"], self._chosen["next_state"]
-        return self._scan.distinct(keys, state, next_state, self._ends, summed, placed=self._placed)
+        return distinct_rows(self._scan, keys, state, next_state, self._ends, summed, placed=self._placed)
