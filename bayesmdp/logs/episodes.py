@@ -18,11 +18,10 @@ from numpy.typing import NDArray
 from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.logs.flags import TRUE, as_flags
 from bayesmdp.logs.log_sources import Table
+from bayesmdp.logs.scanned_columns import Scan
 
 if TYPE_CHECKING:
     import polars as pl
-
-    from bayesmdp.logs.scanned_columns import Scan
 
 __all__ = ["END", "alone", "in_episodes"]
 
@@ -77,8 +76,7 @@ def alone(table: Table, columns: Mapping[str, Any]) -> tuple[Table, dict[str, An
     def scan() -> Scan:
         import polars as pl
 
-        assert table.scan is not None
-        known = table.scan()
+        known = _local(table)
         ended = pl.lit("true") if known.written else pl.lit(True)
         added = [pl.lit(END).alias(str(width)), ended.alias(str(width + 1))]
         text = [] if state is None else [pl.col(str(state)).cast(pl.String)]
@@ -211,8 +209,7 @@ def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
     """The same in the scan."""
     import polars as pl
 
-    assert table.scan is not None
-    scan = table.scan()
+    scan = _local(table)
     row, episode, time = pl.col(ROW), pl.col("episode"), pl.col("time")
     frame = scan.frame.with_row_index(ROW).with_columns(scan.column(where.episode).alias("episode"))
     frame = frame.with_columns(row.alias("time") if where.step is None else _time_of(scan, where.step).alias("time"))
@@ -255,6 +252,16 @@ def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
         return place(int(scan.collect(frame.select(ROW).slice(row, 1)).item()))
 
     return table._replace(read=ordered.read, place=place_of, scan=lambda: ordered), dropped
+
+
+def _local(table: Table) -> Scan:
+    scan = table.scan() if table.scan else None
+    if not isinstance(scan, Scan):
+        raise ValueError(
+            f"{table.name} is put in order, and told what follows, by Dask: sort it by episode and step, write "
+            "next_state with .shift(-1), and leave out episode= and step="
+        )
+    return scan
 
 
 def _true(flags: pl.Expr) -> pl.Expr:

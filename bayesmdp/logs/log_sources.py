@@ -18,7 +18,8 @@ import pandas as pd
 import xarray as xr
 
 from bayesmdp.foundation.extras import brought_by
-from bayesmdp.logs.scanned_columns import MISSING, Scan
+from bayesmdp.logs.dask_columns import DaskScan
+from bayesmdp.logs.scanned_columns import MISSING, Columns, Scan
 from bayesmdp.logs.text_files import open_text
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Table(NamedTuple):
         Whether labels were read from text, so that text of digits may be meant as numbers.
     decimal : str
         The sign between the digits of numbers that are written as text.
-    scan : function that returns a Scan, or None
+    scan : function that returns Columns, or None
         Of the same columns where they can be grouped without being read; None if they are in memory.
     """
 
@@ -55,7 +56,7 @@ class Table(NamedTuple):
     place: Callable[[int], str]
     written: bool = False
     decimal: str = "."
-    scan: Callable[[], Scan] | None = None
+    scan: Callable[[], Columns] | None = None
 
     def refuse(self, row: int, complaint: str, remedy: str) -> NoReturn:
         """Raise a `ValueError` with the place of a row, what is wrong with it and what to do."""
@@ -118,6 +119,10 @@ def _arrow_table(source: Any, decimal: str) -> Table:
         frame = source
     elif isinstance(source, pl.DataFrame):
         frame = source.lazy()
+    elif type(source).__module__.startswith("dask.dataframe"):
+        columns = DaskScan(source, decimal)
+        names = tuple(source.columns)
+        return Table("the Dask DataFrame", names, columns.read, "row {}".format, decimal=decimal, scan=lambda: columns)
     elif hasattr(source, "to_polars"):
         frame = source.to_polars().lazy()
     elif hasattr(source, "__arrow_c_stream__"):

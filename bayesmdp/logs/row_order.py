@@ -19,7 +19,7 @@ from bayesmdp.logs.columns import ENDS
 from bayesmdp.logs.distinct_rows import BEFORE, Distinct, Summed, distinct_rows
 from bayesmdp.logs.flags import as_flags, read_flags
 from bayesmdp.logs.log_sources import Table
-from bayesmdp.logs.scanned_columns import Scan
+from bayesmdp.logs.scanned_columns import Columns
 
 __all__ = ["Beside", "Chain", "DistinctRows", "EachRow", "Rows", "Unplaced"]
 
@@ -154,7 +154,7 @@ class DistinctRows:
     Parameters
     ----------
     table : Table
-    scan : Scan
+    scan : Columns
         Of the same.
     chosen : mapping of our names to positions
     summed : bool
@@ -163,7 +163,7 @@ class DistinctRows:
         Know where each is first; otherwise `Unplaced` is raised where this is needed, and it is to be made again.
     """
 
-    def __init__(self, table: Table, scan: Scan, chosen: Mapping[str, int], *, summed: bool, placed: bool) -> None:
+    def __init__(self, table: Table, scan: Columns, chosen: Mapping[str, int], *, summed: bool, placed: bool) -> None:
         self._scan, self._chosen, self._placed = scan, dict(chosen), placed
         keys = {ours: place for ours, place in chosen.items() if not (summed and ours == "reward") and ours not in ENDS}
         self._rows = self._distinct(keys, chosen["reward"] if summed else None)

@@ -8,19 +8,41 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pandas as pd
 
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["MISSING", "Scan", "as_pandas"]
+__all__ = ["MISSING", "Columns", "Scan", "as_pandas"]
 
 # Less than pandas' own list, in which the perfectly good action "None" is missing.
 MISSING = ("", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
 
 PREFETCHED = "POLARS_ROW_GROUP_PREFETCH_SIZE"
+
+
+class Columns(Protocol):
+    """Columns of which may be asked what a log's reader asks, wherever they are; see `Scan`."""
+
+    @property
+    def written(self) -> bool: ...
+    @property
+    def decimal(self) -> str: ...
+    @property
+    def orders(self) -> Mapping[int, list[Any]]: ...
+    def schema(self) -> pl.Schema: ...
+    def cleaned(self, column: pl.Expr) -> pl.Expr: ...
+    def size(self) -> int: ...
+    def read(self, chosen: Mapping[Any, int]) -> pd.DataFrame: ...
+    def kinds(self, place: int) -> int: ...
+    def numbers(self, place: int, rows: int) -> int: ...
+    def value(self, place: int, row: int) -> Any: ...
+    def first_wrong(self, place: int, low: float, high: float) -> int | None: ...
+    def ends(self, place: int) -> tuple[float, float]: ...
+    def backwards(self, state: int, next_state: int) -> int: ...
+    def grouped(self, grouping: Any) -> pl.DataFrame: ...
 
 
 class Scan(NamedTuple):
@@ -55,6 +77,10 @@ class Scan(NamedTuple):
         frame = self.collect(self.frame.select(self.column(place).alias(str(place)) for place in wanted))
         columns = {place: as_pandas(frame[str(place)], self.orders.get(place)) for place in wanted}
         return pd.DataFrame({ours: columns[place] for ours, place in chosen.items()})
+
+    def schema(self) -> pl.Schema:
+        """Return the types of the columns."""
+        return self.frame.collect_schema()
 
     def size(self) -> int:
         """Count the rows."""
@@ -101,7 +127,7 @@ class Scan(NamedTuple):
         """Return whether the next row's state is another than a row's next state; or the other way round."""
         import polars as pl
 
-        schema = self.frame.collect_schema()
+        schema = self.schema()
         here, after = (self.column(place) if cleaned else pl.col(str(place)) for place in (next_state, state))
         one, other = schema[str(state)], schema[str(next_state)]
         if one != other:
@@ -131,7 +157,7 @@ class Scan(NamedTuple):
         import polars as pl
 
         column = self.column(place)
-        if self.written or self.frame.collect_schema()[str(place)] == pl.String:
+        if self.written or self.schema()[str(place)] == pl.String:
             if self.decimal == ",":
                 column = column.str.replace_all(".", "?", literal=True).str.replace_all(",", ".", literal=True)
             column = column.str.strip_chars()

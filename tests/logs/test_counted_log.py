@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ def lake(steps: int = 900) -> pd.DataFrame:
 
 def sources(table: pd.DataFrame, folder: Path) -> dict[str, object]:
     """One log from everywhere."""
+    import dask.dataframe as dd
     import duckdb
     import pyarrow as pa
 
@@ -50,6 +52,7 @@ def sources(table: pd.DataFrame, folder: Path) -> dict[str, object]:
         "polars": frame,
         "polars, lazy": frame.lazy(),
         "arrow": arrow,
+        "dask": dd.from_pandas(table, npartitions=7, sort=False),
         "duckdb": duckdb.connect().from_arrow(arrow),
     }
 
@@ -92,6 +95,59 @@ def test_every_source_is_counted_alike_and_gives_the_posterior_of_its_rows(one_l
         again = bm.mdp_from_log(counted, discount=0.9)
         for part in ("initial", "terminal", "available", "reward", "successor"):
             np.testing.assert_array_equal(getattr(again, part), getattr(problem, part))
+
+
+def test_partitions_of_any_size_are_counted_as_one():
+    """Empty ones, of one row, and of two; of flags as they are and as they are written."""
+    import dask.dataframe as dd
+
+    table = lake(60)
+    for rows in (table, table.astype({"terminated": str, "truncated": str})):
+        whole = bm.read_log(rows, distinct=True)
+        for cuts in ([0, 0, 1, 3, 3, 4, 40, 60, 60], [0, 60], range(61)):
+            parts = [rows.iloc[begin:end] for begin, end in pairwise(cuts)]
+            frame = dd.from_map(lambda n, parts=parts: parts[n], range(len(parts)), meta=rows.iloc[:0])
+            same(bm.read_log(frame, distinct=True), whole)
+        never = False if rows is table else "false"
+        worse = rows.iloc[np.arange(60) % 5 > 0].assign(truncated=never)
+        frame = dd.from_pandas(worse.reset_index(drop=True), npartitions=6, sort=False)
+        told = []
+        for source in (worse.reset_index(drop=True), frame):
+            with pytest.warns(UserWarning, match="does not go on where it was") as caught:
+                bm.read_log(source, distinct=True)
+            told.append(str(caught[0].message).partition("does not go on")[2])
+        assert told[0] == told[1]
+        with pytest.raises(ValueError, match=r"the Dask DataFrame row 41: action is missing"):
+            bm.read_log(
+                dd.from_pandas(
+                    rows.assign(action=rows["action"].where(np.arange(60) != 41)), npartitions=4, sort=False
+                ),
+                distinct=True,
+            )
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_on_the_way_costs_nothing(tmp_path):
+    import os
+    import signal
+    import threading
+    import time
+
+    import dask.dataframe as dd
+    from distributed import Client, LocalCluster
+
+    table = lake(4_000)
+
+    def slowly(part: int) -> pd.DataFrame:
+        time.sleep(0.3)
+        return table.iloc[200 * part : 200 * (part + 1)]
+
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+        frame = dd.from_map(slowly, range(20), meta=table.iloc[:0])
+        process = next(iter(client.run(os.getpid).values()))
+        threading.Timer(1.5, os.kill, (process, signal.SIGKILL)).start()
+        counted = bm.read_log(frame, distinct=True)
+    same(counted, bm.read_log(table, distinct=True))
 
 
 def test_it_counts_what_pandas_counts():

@@ -1,0 +1,212 @@
+"""Columns of a Dask DataFrame: grouped partition by partition, on whatever machines these are, and added up.
+
+Each partition groups its own rows and hands back, beside the groups, its first row and its last: what these two are to
+their neighbours is settled when all are there. So the result is that of one machine, to the last digit, and a partition
+that is lost with its worker is simply done again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pandas as pd
+
+from bayesmdp.foundation.extras import brought_by
+from bayesmdp.logs.distinct_rows import FIRST, Grouping
+from bayesmdp.logs.scanned_columns import Scan
+
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["DaskScan"]
+
+KINDS = 100
+"""Different values of a column that one partition tells at the most."""
+
+APART = 1
+"""The bit of ``edge`` of a row whose next row's state is another than its next state."""
+
+
+class _Part(NamedTuple):
+    """What a partition hands back.
+
+    Attributes
+    ----------
+    groups : DataFrame
+        Of its rows but the first and the last.
+    ends : DataFrame of no, one or two rows
+        The first row and the last, as they are grouped, with ``state``, ``next_state`` and whether it is ``begin`` or
+        ``end`` of the partition.
+    """
+
+    groups: pl.DataFrame
+    ends: pl.DataFrame
+
+
+class DaskScan:
+    """The same as a `Scan`, of the partitions of a Dask DataFrame.
+
+    Parameters
+    ----------
+    source : dask.dataframe.DataFrame
+    decimal : str
+        Of numbers that are text.
+    """
+
+    written = False
+
+    def __init__(self, source: Any, decimal: str) -> None:
+        self.decimal = decimal
+        self.orders: Mapping[int, list[Any]] = {}
+        self._empty = _scan_of(source._meta, decimal)
+        self._parts = source.to_delayed()
+
+    def schema(self) -> pl.Schema:
+        return self._empty.schema()
+
+    def cleaned(self, column: pl.Expr) -> pl.Expr:
+        return column
+
+    def size(self) -> int:
+        return sum(self._sizes)
+
+    def read(self, chosen: Mapping[Any, int]) -> pd.DataFrame:
+        read = self._each(lambda scan: scan.read(chosen))
+        return pd.concat([each for each in read if len(each)] or read[:1], ignore_index=True)
+
+    def kinds(self, place: int) -> int:
+        def distinct(scan: Scan) -> set[Any]:
+            return set(scan.collect(scan.frame.select(scan.column(place).unique().head(KINDS))).to_series().to_list())
+
+        return len(set[Any]().union(*self._each(distinct)))
+
+    def numbers(self, place: int, rows: int) -> int:
+        def distinct(scan: Scan, left: int) -> set[float | None]:
+            number = scan.frame.head(left).select(scan.number(place).unique())
+            return set(scan.collect(number).to_series().to_list())
+
+        left = [rows - begin for begin in self._begins if begin < rows]
+        return len(set[Any]().union(*self._each(distinct, left)))
+
+    def value(self, place: int, row: int) -> Any:
+        part = max(part for part, begin in enumerate(self._begins) if begin <= row and self._sizes[part])
+        (found,) = self._each(lambda scan: scan.value(place, row - self._begins[part]), only=part)
+        return found
+
+    def first_wrong(self, place: int, low: float, high: float) -> int | None:
+        wrong = self._each(lambda scan: scan.first_wrong(place, low, high))
+        found = [begin + row for begin, row in zip(self._begins, wrong, strict=False) if row is not None]
+        return min(found, default=None)
+
+    def ends(self, place: int) -> tuple[float, float]:
+        found = [each for each in self._each(lambda scan: scan.ends(place)) if each[0] is not None]
+        least, most = zip(*found, strict=True)
+        return min(least), max(most)
+
+    def backwards(self, state: int, next_state: int) -> int:
+        def within(scan: Scan) -> tuple[int, list[Any]]:
+            edges = [
+                scan.value(place, row) for place, row in ((next_state, 0), (state, scan.size() - 1)) if scan.size()
+            ]
+            return scan.backwards(state, next_state), edges
+
+        told = [each for each in self._each(within) if each[1]]
+        return sum(number for number, _ in told) + sum(one[1][1] != other[1][0] for one, other in pairwise(told))
+
+    def grouped(self, grouping: Grouping) -> pl.DataFrame:
+        """Group each partition, settle what its ends are to their neighbours, and add up."""
+        import polars as pl
+
+        def part(scan: Scan) -> _Part:
+            return _grouped_part(scan, grouping)
+
+        parts = self._each(part)
+        if grouping.placed:
+            later = [pl.col("first").cast(pl.Int64) + begin for begin in self._begins]
+            parts = [_Part(*(each.with_columns(by) for each in part)) for part, by in zip(parts, later, strict=True)]
+        settled = _settled(pl.concat([part.ends for part in parts], how="vertical_relaxed"), grouping)
+        names = parts[0].groups.columns
+        everything = pl.concat([*(part.groups for part in parts), settled.select(names)], how="vertical_relaxed")
+        sums = [pl.col(name).sum() for name in names if name in ("count", "sum", "squares")]
+        sums += [pl.col("first").min()] if grouping.placed else []
+        return everything.group_by(grouping.by).agg(sums)
+
+    @cached_property
+    def _sizes(self) -> list[int]:
+        return self._each(lambda scan: scan.size())
+
+    @cached_property
+    def _begins(self) -> list[int]:
+        return list(accumulate(self._sizes, initial=0))[:-1]
+
+    def _each(
+        self, ask: Callable[..., Any], options: Sequence[Any] | None = None, only: int | None = None
+    ) -> list[Any]:
+        """Ask each partition; in order."""
+        with brought_by("dask"):
+            from dask.base import compute
+            from dask.delayed import delayed
+
+        parts: Iterable[Any] = self._parts if only is None else self._parts[only : only + 1]
+        decimal = self.decimal
+
+        def asked(frame: pd.DataFrame, *rest: Any) -> Any:
+            return ask(_scan_of(frame, decimal), *rest)
+
+        given = [()] * len(self._parts) if options is None else [(each,) for each in options]
+        tasks = [delayed(asked, pure=False)(part, *rest) for part, rest in zip(parts, given, strict=False)]
+        return list(compute(*tasks))  # type: ignore[no-untyped-call]
+
+
+def _scan_of(frame: pd.DataFrame, decimal: str) -> Scan:
+    import polars as pl
+
+    columns = {str(place): pl.from_pandas(frame.iloc[:, place]) for place in range(frame.shape[1])}
+    return Scan(pl.DataFrame(columns).lazy(), lambda error: ValueError(str(error)), decimal=decimal)
+
+
+def _grouped_part(scan: Scan, grouping: Grouping) -> _Part:
+    """Group a partition, and set its first row and its last apart."""
+    import polars as pl
+
+    numbered = scan.collect(grouping.numbered(scan, -1))  # no row is the last of all yet
+    states = scan.collect(
+        scan.frame.select(state=scan.column(grouping.state), next_state=scan.column(grouping.next_state))
+    )
+    row, size = pl.int_range(pl.len()), len(numbered)
+    every = pl.concat([numbered, states], how="horizontal").with_columns(begin=row == 0, end=row == size - 1)
+    whole = (
+        []
+        if grouping.unit is None
+        else [pl.col("reward").alias("sum"), (pl.col("reward") * pl.col("reward")).alias("squares")]
+    )
+    first = [pl.col("row number").alias("first")] if grouping.placed else []
+    ends = every.filter(pl.col("begin") | pl.col("end")).with_columns(
+        pl.lit(1, pl.Int64).alias("count"), *whole, *first
+    )
+    middle = numbered.slice(1, max(size - 2, 0)).lazy()
+    return _Part(scan.collect(grouping.totals(middle)), ends)
+
+
+def _settled(ends: pl.DataFrame, grouping: Grouping) -> pl.DataFrame:
+    """Tell first and last rows of partitions, in order, what their neighbours are."""
+    import polars as pl
+
+    begin, edge = pl.col("begin"), pl.col("edge")
+    apart = pl.col("end") & (pl.col("state").shift(-1) != pl.col("next_state")).fill_null(False)
+    known = ends.with_columns(edge + apart.cast(pl.UInt8) * APART)
+    if grouping.placed:
+        last = pl.int_range(pl.len()) == pl.len() - 1
+        known = known.with_columns(edge + last.cast(pl.UInt8) * 2**grouping.last)
+    spelled = {name: key for name, place in grouping.before.items() for key, at in grouping.keys.items() if at == place}
+    # A flag that is also a key by another name is the same column.
+    return known.with_columns(
+        pl.when(begin).then(edge.shift(1, fill_value=FIRST)).otherwise(pl.col("edge before")).alias("edge before"),
+        *(
+            pl.when(begin).then(pl.col(key).shift(1)).otherwise(pl.col(name)).alias(name)
+            for name, key in spelled.items()
+        ),
+    )
