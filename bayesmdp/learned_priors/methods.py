@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import xarray as xr
-from threadpoolctl import threadpool_limits
 
+from bayesmdp.foundation.one_thread import one_blas_thread
 from bayesmdp.foundation.validation import finite_array, integer, number, reject_first
 from bayesmdp.learned_priors.empirical_bayes import empirical_bayes
 from bayesmdp.learned_priors.full_bayes import full_bayes
@@ -25,7 +25,7 @@ from bayesmdp.posterior.inference.q_values import of_q_values, statistics_of
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["METHODS", "Method", "Past", "learn_prior", "one_blas_thread"]
+__all__ = ["METHODS", "Method", "Past", "learn_prior"]
 
 
 class Past(NamedTuple):
@@ -245,14 +245,6 @@ def learn_prior(
         learned = chosen.learn(Past(tasks, prior, None, episodes, len(posteriors), seed), **told)
     with jax.enable_x64(True):
         return as_model(learned, mdp)
-
-
-def one_blas_thread() -> threadpool_limits:
-    """Return a context in which linear algebra runs in one thread: matrices here are many and small.
-
-    With two OpenBLAS threads a system of 110 unknowns took twenty times as long. The limit is the whole process's.
-    """
-    return threadpool_limits(1, "blas")
 
 
 def as_model(prior: GaussianPrior, mdp: MDP) -> Model:

@@ -20,6 +20,7 @@ import pandas as pd
 import xarray as xr
 from jax.typing import ArrayLike
 
+from bayesmdp.foundation.one_thread import one_blas_thread
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.logs.log import as_labels, counts_of, ends_of, label_set, size_of
@@ -234,7 +235,8 @@ def plan_log(
             None if compared is None else at_start(compared.gains, mdp).values,
         )
         exact = posterior.attrs["engine"] == "exact"
-        policy.attrs |= said_at_start(made, log, mdp, asked, said, fresh, exact=exact, say=say)
+        with one_blas_thread():
+            policy.attrs |= said_at_start(made, log, mdp, asked, said, fresh, exact=exact, say=say)
     say("the log without a prior")
     worth = at_start(values, mdp) if starts_known else None
     opinions = second_opinion(log, mdp, chosen, worth, seed)

@@ -22,8 +22,9 @@ from jaxtyping import Key
 
 from bayesmdp.agents import Agent
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.one_thread import one_blas_thread
 from bayesmdp.foundation.validation import integer, replicate_numbers
-from bayesmdp.learned_priors.methods import METHODS, Past, one_blas_thread
+from bayesmdp.learned_priors.methods import METHODS, Past
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.beliefs.q_values import QBelief
