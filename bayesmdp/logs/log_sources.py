@@ -19,6 +19,7 @@ import xarray as xr
 
 from bayesmdp.foundation.extras import brought_by
 from bayesmdp.logs.dask_columns import DaskScan
+from bayesmdp.logs.recorded_episodes import frame_of_episodes, is_recorded
 from bayesmdp.logs.scanned_columns import MISSING, Columns, Scan
 from bayesmdp.logs.text_files import open_text
 
@@ -98,6 +99,8 @@ def open_table(source: Any, separator: str | None, encoding: str, decimal: str) 
         (dim,) = source.dims
         columns = {name: values.values for name, values in source.reset_coords().items() if values.dims == (dim,)}
         return _frame_table(pd.DataFrame(columns), "the Dataset", str(dim), decimal)
+    if is_recorded(source):
+        return _frame_table(frame_of_episodes(source), "the dataset", "step", decimal)
     if isinstance(source, str | Path):
         return _file_table(Path(source), separator, encoding, decimal)
     return _arrow_table(source, decimal)

@@ -63,7 +63,8 @@ def read_log(
         ``parquet``), ``.jsonl`` or ``.ndjson``, ``.arrow`` or ``.feather``, also a folder or a pattern of files of
         these kinds, in the order of their names; a pandas DataFrame; a Dataset over one dim of any name; a frame of
         Polars, perhaps lazy; a table of Arrow; the relation that ``duckdb.sql(...)`` returns, which is read once; a
-        dataset of Hugging Face; a Dask DataFrame, whose partitions are grouped where they are if `distinct` is true.
+        dataset of Hugging Face; one of Minari, or a list of episodes, whose observations are one more than their actions
+        (:mod:`bayesmdp.logs.recorded_episodes`); a Dask DataFrame, whose partitions are grouped where they are if `distinct` is true.
     columns : mapping, optional
         From our names to the source's, as ``{"next_state": "s2"}``. Ours are ``state``, ``action``, ``reward``,
         ``next_state``, and ``terminated`` and ``truncated``, which may be missing (None: leave that one out); other
