@@ -9,6 +9,8 @@ from .foundation.compiled_programs import keep_programs as keep_programs
 from .learned_priors import learn_prior as learn_prior
 from .learned_priors import q_distribution as q_distribution
 from .logs.compress import compress as compress
+from .logs.measured_states import Recoding as Recoding
+from .logs.measured_states import states as states
 from .logs.problem_from_log import mdp_from_log as mdp_from_log
 from .logs.read_log import read_log as read_log
 from .model_checks.predictive_checks import replicate_logs as replicate_logs

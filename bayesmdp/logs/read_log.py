@@ -26,6 +26,8 @@ from bayesmdp.logs.ends import Chain, check_ends, describe_gaps, read_flags, ref
 from bayesmdp.logs.log import LARGEST_REWARD
 from bayesmdp.logs.log_labels import check_declared, read_labels
 from bayesmdp.logs.log_sources import Table, open_table
+from bayesmdp.logs.measured_states import Spec
+from bayesmdp.logs.recoded import NEXT, recoded_table
 from bayesmdp.problems.labels import label_array
 
 __all__ = ["read_log"]
@@ -35,6 +37,9 @@ def read_log(
     source: str | Path | pd.DataFrame | xr.Dataset,
     *,
     columns: Mapping[str, Any] | None = None,
+    state: Spec | None = None,
+    next_columns: str | Mapping[str, str] = NEXT,
+    end_column: str | None = None,
     states: Iterable[Hashable] | None = None,
     actions: Iterable[Hashable] | None = None,
     covariates: Sequence[str] = (),
@@ -56,6 +61,12 @@ def read_log(
         ``next_state``, and ``terminated`` and ``truncated``, which may be missing (None: leave that one out); other
         columns are left out, unless they seem to say where episodes end: then they must be named, or waved off with
         None.
+    state : str, list of str, or Recoding, optional
+        How states are made of measurements, as for :func:`bayesmdp.states`: ``["age:bins(0,40,65,80)", "ward"]``.
+    next_columns : str or mapping
+        How the measurements after a step are called: a pattern, or ``{"age": "age_later"}``.
+    end_column : str, optional
+        Says how an episode ended, where a row is terminated; that is then the next state, in the place of ``end``.
     states, actions : lists of labels, optional
         All that there are, in their order: for those that the log never shows, and for models that count on an order.
         By default those that occur, numbers in numerical and text in alphabetical order; a pandas column's ordered
@@ -83,7 +94,8 @@ def read_log(
         ``state``, ``action``, ``reward``, ``next_state``, ``terminated`` and ``truncated``, and the covariates. Where
         an end is both, `truncated` is made false: the end is an end. Attrs: ``states`` and ``actions`` (label sets),
         ``covariates`` (their names, if any), ``source``, ``ordered`` (0 for rows in no order), ``starts_known`` (0
-        where gaps leave open where episodes start) and ``left_out`` (names of the columns that were not read, if any).
+        where gaps leave open where episodes start), ``left_out`` (names of the columns that were not read, if any) and
+        ``recoding`` (of measurements, as `Recoding.from_json` reads it).
 
     Raises
     ------
@@ -113,9 +125,11 @@ def read_log(
     columns = dict(columns or {})
     declared = {"states": check_declared("states", states), "actions": check_declared("actions", actions)}
     table = open_table(source, separator, encoding, decimal)
+    recoded = None if state is None else recoded_table(table, state, columns, next_columns, end_column)
+    table = table if recoded is None else recoded.table
     chosen = choose_columns(table, columns)
     others = choose_covariates(table, covariates, chosen)
-    left = unused_columns(table, chosen | others)
+    left = unused_columns(table, chosen | others | ({} if recoded is None else recoded.used))
     refuse_ends_by_name(table, columns, chosen, left)
     frame = table.read(chosen | others)
     if not len(frame):
@@ -124,12 +138,12 @@ def read_log(
     # Actions first: a row that lacks one is no step, whatever else it lacks.
     action_set, (action,) = read_labels(table, frame, ("action",), declared["actions"], own_sets.get("actions"))
     names = ("state", "next_state")
-    state_set, (state, next_state) = read_labels(table, frame, names, declared["states"], own_sets.get("states"))
+    state_set, (before, after) = read_labels(table, frame, names, declared["states"], own_sets.get("states"))
     reward = _rewards(table, frame["reward"], reward_range)
     terminated, truncated = (read_flags(table, frame, name) for name in ENDS)
     # Gymnasium allows both at once; that the state is terminal settles what follows.
     truncated &= ~terminated
-    chain = Chain(state, next_state, terminated, truncated, state_set)
+    chain = Chain(before, after, terminated, truncated, state_set)
     check_ends(table, chain)
     gap = chain.gap
     if gap.any() and gaps in ("warn", "refuse"):
@@ -150,6 +164,7 @@ def read_log(
         "starts_known": int(gaps == "cut" or not gap.any()),
         **({"covariates": list(others)} if others else {}),
         **({"left_out": list(map(str, left.values()))} if left else {}),
+        **({} if recoded is None else recoded.attrs),
     }
     columns_of_models = read_covariates(table, frame, list(others))
     return xr.Dataset(variables | columns_of_models, coords={"step": np.arange(len(frame))}, attrs=attrs)
