@@ -20,9 +20,11 @@ from .model_reading.records import Records as Records
 from .model_reading.rows import Targets as Targets
 from .model_reading.rows import Transitions as Transitions
 from .offline.check_log import check_log as check_log
+from .offline.judge_states import judge_states as judge_states
 from .offline.off_policy import off_policy as off_policy
 from .offline.plan_log import plan_log as plan_log
 from .offline.prior_from_log import prior_from_log as prior_from_log
+from .offline.recommend import recommend as recommend
 from .planning import CVaR as CVaR
 from .planning import Mean as Mean
 from .planning import Quantile as Quantile

@@ -20,6 +20,8 @@ from bayesmdp.environments.inventory import inventory as inventory
 from bayesmdp.environments.layers import layers as layers
 from bayesmdp.environments.linear import hard_linear_mdp as hard_linear_mdp
 from bayesmdp.environments.linear import random_linear_mdp as random_linear_mdp
+from bayesmdp.environments.measured_clinic import clinic as clinic
+from bayesmdp.environments.measured_clinic import clinic_visits as clinic_visits
 from bayesmdp.environments.network_routing import network_routing as network_routing
 from bayesmdp.environments.queue import queue as queue
 from bayesmdp.environments.rare_room import rare_room as rare_room
@@ -71,6 +73,8 @@ __all__ = [
     "GROUPS",
     "Example",
     "behaviour_of_quality",
+    "clinic",
+    "clinic_visits",
     "clinicians_policy",
     "collect_gymnasium",
     "policy_function",

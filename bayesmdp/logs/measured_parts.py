@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Protocol
 
 import numpy as np
@@ -327,10 +328,12 @@ def _as_number(name: str) -> float:
 
 def _shortest(quantile: float, below: float, above: float, closed: str) -> float:
     """The shortest number that parts `below` from `above` as the quantile does, which lies between them."""
+    exact = Decimal(float(quantile))
     for digits in range(1, 18):
-        number = float(f"{quantile:.{digits}g}")
-        if (below < number <= above) if closed == "left" else (below <= number < above):
-            return number
+        for rounding in (ROUND_HALF_EVEN, ROUND_CEILING, ROUND_FLOOR):
+            number = float(Context(digits, rounding).plus(exact))
+            if (below < number <= above) if closed == "left" else (below <= number < above):
+                return number
     return float(quantile)
 
 

@@ -58,22 +58,22 @@ def part_from_text(text: str) -> Part:
     """
     column, kind, inside = _split(text)
     arguments, options = _arguments(text, inside)
-    chosen = {"missing": options.get("missing") == "state"}
+    own_level = options.get("missing") == "state"
     if kind == "categories":
         if "closed" in options:
             raise ValueError(f"state {text!r}: categories have no sides, and so no option closed")
-        return Categories(column, tuple(arguments), ordered=bool(arguments), **chosen)
+        return Categories(column, tuple(arguments), ordered=bool(arguments), missing=own_level)
     closed = options.get("closed", "left")
     values = [_number(text, argument) for argument in arguments]
     if kind == "quantiles":
         if len(values) != 1 or not float(values[0]).is_integer():
             raise ValueError(f"state {text!r}: quantiles take one whole number, such as quantiles(4)")
-        return Quantiles(column, int(values[0]), closed, **chosen)
+        return Quantiles(column, int(values[0]), closed, missing=own_level)
     if kind == "cutoffs":
         if not values or np.isinf(values).any():
             raise ValueError(f"state {text!r}: cutoffs take one number or more, such as cutoffs(2,4)")
         values = [-np.inf, *values, np.inf]
-    return Bins(column, tuple(values), closed, **chosen)
+    return Bins(column, tuple(values), closed, missing=own_level)
 
 
 def _split(text: str) -> tuple[str, str, str]:
