@@ -14,6 +14,7 @@ from bayesmdp.environments.gymnasium import collect_gymnasium as collect_gymnasi
 from bayesmdp.environments.gymnasium import from_gymnasium as from_gymnasium
 from bayesmdp.environments.gymnasium import policy_function as policy_function
 from bayesmdp.environments.gymnasium import to_gymnasium as to_gymnasium
+from bayesmdp.environments.icu_measurements import sepsis_measurements as sepsis_measurements
 from bayesmdp.environments.icu_sepsis import clinicians_policy as clinicians_policy
 from bayesmdp.environments.icu_sepsis import icu_sepsis as icu_sepsis
 from bayesmdp.environments.inventory import inventory as inventory
@@ -78,6 +79,7 @@ __all__ = [
     "clinicians_policy",
     "collect_gymnasium",
     "policy_function",
+    "sepsis_measurements",
     "slips",
     "to_gymnasium",
     *ENVIRONMENTS,

@@ -11,7 +11,8 @@ with Dirichlet rows as in :mod:`bayesmdp.offline.dependence`. Since the next sta
 that stays as it is does not speak against a merger by itself. The *log odds* are the log evidence of merged less that
 of apart. A level may be *split* where what follows depends on whether a measurement was above the median of its level:
 the log odds are those of such a dependence, and need the measurements. Beyond 3 either way (20 to 1) the log has an
-opinion. Both formulas are ours, and are about one change at a time.
+opinion. Both formulas are ours, and are about one change at a time: where steps are spread over many states, mergers
+are favoured that would not be among fewer, so take the surest change, and ask again.
 
 That more has to be told apart than the recoding does shows in the check of *order* too
 (:func:`bayesmdp.check_log`): where the step before tells of the next, the states leave something out.
