@@ -138,7 +138,8 @@ def plan(
 ) -> None:
     """Make a cautious policy from logged transitions: tables, a file with plan and posterior, a CSV of the policy.
 
-    The log needs the columns state, action, reward and next_state, and should have terminated and truncated.
+    The log needs the columns state, action, reward and next_state, and should have terminated and truncated. States
+    may be made of measurements with --state.
     """
     settings = {name: json_or_text(text) for name, text in _pairs("--set", set_, "concentration=0.1").items()}
     columns = {ours: theirs or None for ours, theirs in _pairs("--column", column, "next_state=s2").items()}

@@ -125,7 +125,7 @@ def read_log(
     columns = dict(columns or {})
     declared = {"states": check_declared("states", states), "actions": check_declared("actions", actions)}
     table = open_table(source, separator, encoding, decimal)
-    recoded = None if state is None else recoded_table(table, state, columns, next_columns, end_column)
+    recoded = recoded_table(table, state, columns, next_columns, end_column)
     table = table if recoded is None else recoded.table
     chosen = choose_columns(table, columns)
     others = choose_covariates(table, covariates, chosen)

@@ -61,18 +61,18 @@ class Recoded(NamedTuple):
 
 def recoded_table(
     table: Table,
-    state: Spec,
+    state: Spec | None,
     columns: Mapping[str, Any],
     next_columns: str | Mapping[str, str] = NEXT,
     end_column: str | None = None,
-) -> Recoded:
+) -> Recoded | None:
     """See a source through a recoding.
 
     Parameters
     ----------
     table : Table
-    state : Spec
-        As for `bayesmdp.states`.
+    state : Spec or None
+        As for `bayesmdp.states`; None where the source has states.
     columns : mapping of our name to the source's
         As the caller of `read_log` gave it; read for ``terminated``.
     next_columns : str or mapping of str to str
@@ -82,13 +82,25 @@ def recoded_table(
 
     Returns
     -------
-    Recoded
+    Recoded, or None if there is nothing to recode
 
     Raises
     ------
     ValueError, TypeError
-        For a column that is missing, or a row that has no state: with place, column, value and remedy.
+        For a column that is missing, a row that has no state, or options that contradict each other: with place,
+        column, value and remedy.
     """
+    if state is None:
+        if end_column is not None or next_columns != NEXT:
+            option = "end_column" if end_column is not None else "next_columns"
+            raise ValueError(f"{option} is about states that are made of measurements; say of which, with state=")
+        return None
+    for ours in ("state", "next_state"):
+        if columns.get(ours) is not None:
+            raise ValueError(
+                f"columns says that {ours!r} is {columns[ours]!r}, and state= makes states of measurements; give one "
+                "of them"
+            )
     recoding = as_recoding(state)
     now = {column: _place(table, column) for column in recoding.columns}
     then = _next_places(table, recoding, next_columns)

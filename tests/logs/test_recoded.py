@@ -23,7 +23,7 @@ def visits() -> pd.DataFrame:
 
 
 def read(source: object, **options: object) -> xr.Dataset:
-    return read_log(source, columns=COLUMNS, **({"state": SPEC, "end_column": "ended"} | options))  # type: ignore[arg-type]
+    return read_log(source, **({"columns": COLUMNS, "state": SPEC, "end_column": "ended"} | options))  # type: ignore[arg-type]
 
 
 def test_states_are_those_of_the_recoding(visits: pd.DataFrame) -> None:
@@ -112,6 +112,10 @@ def test_refusals_of_columns(visits: pd.DataFrame) -> None:
         ({"next_columns": "{}_later"}, "has no column 'age_later' for 'age' after the step"),
         ({"next_columns": {"ages": "next_age"}}, "names 'ages', of which no state is made; did you mean 'age'"),
         ({"next_columns": {"age": "none"}}, "has no column 'none' for 'age' after the step"),
+        ({"state": None}, "end_column is about states that are made of measurements"),
+        ({"state": None, "end_column": None, "next_columns": "{}_2"}, "next_columns is about states that are made"),
+        ({"columns": COLUMNS | {"state": "age"}}, "columns says that 'state' is 'age', and state= makes states"),
+        ({"columns": COLUMNS | {"next_state": "age"}}, "columns says that 'next_state' is 'age'"),
     ):
         with pytest.raises(ValueError, match=told):
             read(visits, **options)
