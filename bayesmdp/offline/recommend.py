@@ -121,7 +121,6 @@ def recommend(
     status[at("terminal", False)] = "terminal"
     status[stages < 0] = "unknown stage"
     status[place < 0] = "unknown state"
-    action[status != "recommended"] = ""
     taken = status == "recommended"
     columns: dict[str, Any] = {"status": status, "state": labels, "action": action}
     if plan.probability is not None:

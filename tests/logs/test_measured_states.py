@@ -107,6 +107,8 @@ def test_ties_make_fewer_bins_and_are_told(closed: str) -> None:
 def test_all_distinct_values_keep_every_bin() -> None:
     told = states(pd.DataFrame({"x": range(8)}), "x:quantiles(4)")
     assert told.states == ("x <2", "x 2 to <4", "x 4 to <6", "x >=6") and told.told == ()
+    told = states(pd.DataFrame({"x": range(8)}), "x:quantiles(4,closed=right)")
+    assert told.states == ("x <=1", "x >1 to 3", "x >3 to 5", "x >5") and told.told == ()
 
 
 def test_only_combinations_that_occur_are_states_and_are_in_order() -> None:
@@ -239,6 +241,8 @@ def test_missing_values_are_refused_or_a_state() -> None:
     with pytest.raises(ValueError, match=r"row 1: x is missing; give it a value, .* with missing=state"):
         states(frame, "x:cutoffs(2)")
     assert states(frame, "x:cutoffs(2,missing=state)").apply(frame).tolist() == ["x <2", "x missing", "x >=2"]
+    text = pd.DataFrame({"x": ["1", " NA ", "", "3"]})
+    assert states(text, "x:cutoffs(2,missing=state)").apply(text).tolist() == ["x <2", *["x missing"] * 2, "x >=2"]
     # What is wrong is not missing.
     with pytest.raises(ValueError, match="row 0: x is 'high', which is no finite number"):
         states(pd.DataFrame({"x": ["high"]}), "x:cutoffs(2,missing=state)")
@@ -305,6 +309,12 @@ class TestEstimators:
             f"leaf {leaf}, ward {ward}" for leaf, ward in zip(fitted.apply(new[columns]), new["ward"], strict=True)
         ]
         assert again.apply(new).tolist() == expected
+        # At a threshold, and closer to it than single precision tells.
+        thresholds = fitted.tree_.threshold[fitted.tree_.feature == 1]
+        near = [value + step for value in thresholds for step in (-1e-12, 0, 1e-12)]
+        table = pd.DataFrame({"age": 40.0, "lactate": near, "ward": "a"})
+        expected = [f"leaf {leaf}, ward a" for leaf in fitted.apply(table[columns])]
+        assert again.apply(table).tolist() == expected
 
     def test_others_stay_in_memory(self) -> None:
         mixture = pytest.importorskip("sklearn.mixture")
@@ -331,3 +341,15 @@ class TestEstimators:
             states(frame, (["age", "lactate"], fitted)).apply(
                 frame.assign(lactate=frame["lactate"].mask(frame.index == 2))
             )
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("ab:(),=\"'-.019 einfbsclsdmgqut\n"), max_size=30) | st.text(max_size=20))
+def test_any_text_is_a_part_or_refused(text: str) -> None:
+    for written in (text, f"x:bins({text})", f"x:categories({text})", f"x:quantiles({text})"):
+        try:
+            part = part_from_text(written)
+        except ValueError as error:
+            assert str(error)
+        else:
+            assert part.columns[0] and len(set(part.labels)) == len(part.labels)

@@ -67,10 +67,10 @@ def test_missing_values_lie_beside_no_level() -> None:
     visits["lactate"] = visits["lactate"].mask(visits["hour"] == 0)
     log, mdp = read(visits, "lactate:cutoffs(2,4,missing=state)")
     counts = np.zeros((mdp.num_states, mdp.num_actions, mdp.num_states))
-    high, mid, missing = (mdp.states.index(f"lactate {level}") for level in (">=4", "2 to <4", "missing"))
-    counts[high, 0, high] = 1
+    low, mid, high, missing = (mdp.states.index(f"lactate {level}") for level in ("<2", "2 to <4", ">=4", "missing"))
+    counts[low, 0, high] = 1
     near = pooled(log, mdp).others["near states"](counts)
-    assert near[missing, 0, high] == near[mid, 0, high] == 1
+    assert near[missing, 0, high] == near[mid, 0, high] == 1 and near[high, 0, high] == 0.25
 
 
 def test_few_patients_foretell_others_better_where_states_are_pooled() -> None:
