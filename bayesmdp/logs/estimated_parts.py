@@ -23,7 +23,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.extras import brought_by
-from bayesmdp.logs.measured_parts import Bins, Part
+from bayesmdp.logs.binned_parts import Bins
+from bayesmdp.logs.measured_parts import Part
 from bayesmdp.logs.measurements import numbers
 
 __all__ = ["Estimated", "Leaves", "Nearest"]

@@ -23,8 +23,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.suggestions import did_you_mean
+from bayesmdp.logs.binned_parts import Bins, Quantiles
+from bayesmdp.logs.category_parts import Categories
 from bayesmdp.logs.estimated_parts import Estimated, Leaves, Nearest
-from bayesmdp.logs.measured_parts import Bins, Categories, Part, Quantiles
+from bayesmdp.logs.measured_parts import Part
 from bayesmdp.logs.state_specs import part_from_text
 
 __all__ = ["Read", "Recoding", "Spec", "as_recoding", "states"]

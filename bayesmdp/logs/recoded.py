@@ -109,6 +109,8 @@ def recoded_table(
     used |= {f"then {column}": place for column, place in then.items()}
     used |= {"how": _place(table, end_column)} if end_column is not None else {}
     read = table.read(used | ({"terminated": table.columns.index(flag)} if flag in table.columns else {}))
+    if not len(read):  # the reader refuses it
+        return Recoded(_with_columns(table, pd.DataFrame(columns=["state", "next_state"])), recoding, used)
     made, recoding = recoded_frame(
         pd.DataFrame({column: read[f"now {column}"].array for column in now}),
         pd.DataFrame({column: read[f"then {column}"].array for column in then}) if then else None,

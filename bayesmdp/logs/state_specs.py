@@ -18,7 +18,9 @@ import re
 import numpy as np
 
 from bayesmdp.foundation.suggestions import did_you_mean
-from bayesmdp.logs.measured_parts import Bins, Categories, Part, Quantiles
+from bayesmdp.logs.binned_parts import Bins, Quantiles
+from bayesmdp.logs.category_parts import Categories
+from bayesmdp.logs.measured_parts import Part
 
 __all__ = ["part_from_text"]
 

@@ -29,8 +29,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.validation import integer
+from bayesmdp.logs.category_parts import Categories
 from bayesmdp.logs.log import label_indices, label_set
-from bayesmdp.logs.measured_parts import Categories
 from bayesmdp.logs.measured_states import Recoding
 from bayesmdp.logs.measurements import numbers
 from bayesmdp.offline.dependence import Grouped

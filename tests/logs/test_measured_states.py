@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bayesmdp.logs.measured_parts import Bins, Quantiles
+from bayesmdp.logs.binned_parts import Bins, Quantiles
 from bayesmdp.logs.measured_states import Recoding, as_recoding, states
 from bayesmdp.logs.state_specs import part_from_text
 

@@ -126,5 +126,7 @@ def test_refusals_of_columns(visits: pd.DataFrame) -> None:
         read(without.assign(next_state="x"))
     with pytest.raises(ValueError, match="has no column 'next_age' for 'age'"):
         read(visits.drop(columns="next_age"))
+    with pytest.raises(ValueError, match="has a header but no rows"):
+        read(visits.iloc[:0])
     with pytest.raises(ValueError, match="'lactate' more than once"):
         read(pd.concat([visits, visits[["lactate"]]], axis=1))
