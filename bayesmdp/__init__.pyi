@@ -9,6 +9,8 @@ from .foundation.compiled_programs import keep_programs as keep_programs
 from .learned_priors import learn_prior as learn_prior
 from .learned_priors import q_distribution as q_distribution
 from .logs.compress import compress as compress
+from .logs.measured_states import Recoding as Recoding
+from .logs.measured_states import states as states
 from .logs.problem_from_log import mdp_from_log as mdp_from_log
 from .logs.read_log import read_log as read_log
 from .model_checks.predictive_checks import replicate_logs as replicate_logs
@@ -18,9 +20,11 @@ from .model_reading.records import Records as Records
 from .model_reading.rows import Targets as Targets
 from .model_reading.rows import Transitions as Transitions
 from .offline.check_log import check_log as check_log
+from .offline.judge_states import judge_states as judge_states
 from .offline.off_policy import off_policy as off_policy
 from .offline.plan_log import plan_log as plan_log
 from .offline.prior_from_log import prior_from_log as prior_from_log
+from .offline.recommend import recommend as recommend
 from .planning import CVaR as CVaR
 from .planning import Mean as Mean
 from .planning import Quantile as Quantile

@@ -1,4 +1,4 @@
-"""The command line: ``bayesmdp run``, ``sweep``, ``compare``, ``export``, ``plan``, ``list``, ``plot``, ``claims``.
+"""The command line: ``bayesmdp run``, ``sweep``, ``compare``, ``export``, ``plan``, ``recommend``, ``list`` and others.
 
 Heavy packages (jax, xarray, matplotlib, rich) are imported inside the commands, so that ``bayesmdp --help`` is prompt.
 Tables and paths go to standard output, progress and errors to standard error. Exit codes: 0, done; 2, the user's
@@ -21,6 +21,7 @@ import typer
 from bayesmdp.cli.claims import claims
 from bayesmdp.cli.messages import fail, say
 from bayesmdp.cli.plan import plan
+from bayesmdp.cli.recommend import recommend
 from bayesmdp.cli.sweep import compare, export, sweep
 from bayesmdp.foundation.compiled_programs import keep_programs
 from bayesmdp.foundation.text_values import first_sentence, json_or_text
@@ -127,6 +128,7 @@ def run(
 
 
 app.command()(plan)
+app.command()(recommend)
 app.command()(sweep)
 app.command()(compare)
 app.command()(export)

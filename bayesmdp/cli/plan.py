@@ -62,6 +62,9 @@ def plan(
             "`data` or a function of the MDP."
         ),
     ] = "auto",
+    pool: Annotated[
+        bool, typer.Option("--pool", help="Let rare states learn from neighbouring ones; with --state.")
+    ] = False,
     rewards: Annotated[
         str,
         typer.Option(help="auto: as the log shows; known, normal, bernoulli, or FILE.py:NAME, of the MDP and a model."),
@@ -97,6 +100,25 @@ def plan(
     column: Annotated[
         list[str] | None,
         typer.Option(metavar="OURS=THEIRS", help="Such as next_state=s2; repeatable.", rich_help_panel=READING),
+    ] = None,
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN:KIND(...)",
+            help="States of measurements, such as age:bins(0,40,65,80), lactate:cutoffs(2,4), weight:quantiles(4), "
+            "ward:categories(a,b) or ward; repeatable, for combinations.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
+    next_columns: Annotated[
+        str,
+        typer.Option(
+            metavar="PATTERN|A=B,...", help="How measurements after the step are called.", rich_help_panel=READING
+        ),
+    ] = "next_{}",
+    end_column: Annotated[
+        str | None,
+        typer.Option(help="Says how an episode ended, with --state; that is the next state.", rich_help_panel=READING),
     ] = None,
     states: Annotated[
         str | None,
@@ -139,11 +161,15 @@ def plan(
 ) -> None:
     """Make a cautious policy from logged transitions: tables, a file with plan and posterior, a CSV of the policy.
 
-    The log needs the columns state, action, reward and next_state, and should have terminated and truncated.
+    The log needs the columns state, action, reward and next_state, and should have terminated and truncated. States
+    may be made of measurements with --state.
     """
     settings = {name: json_or_text(text) for name, text in _pairs("--set", set_, "concentration=0.1").items()}
     columns = {ours: theirs or None for ours, theirs in _pairs("--column", column, "next_state=s2").items()}
     bounds = None if reward_range is None else _bounds(reward_range)
+    measured = {"state": state or None, "next_columns": _next_columns(next_columns), "end_column": end_column}
+    if pool and prior != "auto":
+        fail(f"--pool is about the prior by the log, and --prior {prior} is another; give one of them")
 
     from bayesmdp.offline.plan_log import plan_log
     from bayesmdp.planning.risk_names import risk_from_text
@@ -154,7 +180,16 @@ def plan(
         labels = {"states": _labels(states), "actions": _labels(actions)}
         text = {"separator": separator, "decimal": decimal, "encoding": encoding}
         rows = {"episode": episode, "step": step, "cost": cost, "gaps": gaps}
-        checked = _read(log, columns=columns, covariates=covariate or (), reward_range=bounds, **rows, **labels, **text)
+        checked = _read(
+            log,
+            columns=columns,
+            **measured,
+            covariates=covariate or (),
+            reward_range=bounds,
+            **rows,
+            **labels,
+            **text,
+        )
         report = plan_log(
             checked,
             risk=risk,
@@ -164,7 +199,7 @@ def plan(
             aim=aim,  # type: ignore[arg-type] # checked there
             discount=discount,
             horizon=horizon,
-            prior=prior,
+            prior="pooled" if pool else prior,
             settings=settings,
             rewards=rewards,
             elsewhere=elsewhere,
@@ -238,6 +273,11 @@ def _pairs(name: str, given: list[str] | None, example: str) -> dict[str, str]:
     return pairs
 
 
+def _next_columns(text: str) -> str | dict[str, str]:
+    """A pattern, or names by the measurement."""
+    return text if "{}" in text or "=" not in text else _pairs("--next-columns", text.split(","), "age=age_later")
+
+
 def _labels(text: str | None) -> list[Any] | None:
     """Labels from a JSON list, or from between commas: numbers if all of them are whole ones."""
     if text is None:
@@ -277,6 +317,7 @@ def _as_options(message: str) -> str:
             return match[0]
         return " ".join(f"--column {ours}={theirs or ''}" for ours, theirs in named.items())
 
+    message = message.replace("next_columns=", "--next-columns").replace("next_columns", "--next-columns")
     message = re.sub(r"columns=({.*?})", columns, message)
     message = re.sub(
         r"\b(separator|decimal|encoding|gaps|elsewhere|quantile|baseline|aim|step)='(.*?)'", r"--\1 '\2'", message

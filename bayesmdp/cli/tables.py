@@ -18,6 +18,7 @@ from rich.text import Text
 
 from bayesmdp.cli.numbers import short
 from bayesmdp.cli.opinions import opinions_told
+from bayesmdp.cli.states import states_told
 from bayesmdp.foundation.visible_text import one_line, visible
 from bayesmdp.results.analysis import summary
 from bayesmdp.studies.study import part_name
@@ -33,6 +34,7 @@ __all__ = [
     "effect_table",
     "name_table",
     "plan_told",
+    "recommended_table",
     "setting_table",
     "study_table",
     "summary_table",
@@ -159,6 +161,8 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
     yield Text(visible(attrs["source"]), no_wrap=True, overflow="ignore", style="italic")
     yield name_table("\nWhere episodes start", _headline(report))
     yield name_table("\nThe log and the plan", {name: text for name, text in read.items() if text})
+    if states := states_told(report.tree):
+        yield name_table("\nStates", {name: visible(text) for name, text in states.items()})
     yield "\nPolicy"
     yield policy_table(policy)
     yield "Least known on the policy's path"
@@ -244,6 +248,39 @@ def least_known_table(policy: xr.Dataset) -> Table:
     for (position, action), tried in sorted(pairs.items(), key=lambda pair: pair[1])[:PAIRS_SHOWN]:
         state = labels[position]
         table.add_row(one_line(state), one_line(action) if tried else "-", f"{tried:,}")
+    return table
+
+
+def recommended_table(told: pd.DataFrame, shown: int) -> Table:
+    """Lay out what is recommended for the first rows.
+
+    Parameters
+    ----------
+    told : DataFrame [row]
+        As `recommend` returns it.
+    shown : int
+        Rows, at most.
+    """
+    left = len(told) - shown
+    certain = f"with posterior probability {1 - told.attrs['level']:g}, unchecked"
+    notes = [
+        "tried: how often the log took this action in this state",
+        f"worth: of the plan from there on, or more, {certain}",
+    ]
+    table = Table("row", caption="; ".join(notes), caption_justify="left", box=rich.box.SIMPLE, pad_edge=False)
+    for heading, justify in (("state", "left"), ("action", "left"), ("tried", "right"), ("worth", "right")):
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type] # both are
+    for number, row in enumerate(told.head(shown).to_dict("records")):
+        action = row["action"] or row["status"]
+        mixed = row.get("probability", 1.0)
+        if row["action"] and mixed < 1:
+            action += f" {100 * mixed:.0f}%"
+        where = row["state"] if row["status"] != "unknown state" else row["state"] or row["why"]
+        known = pd.notna(row["worth_quantile"]) and row["status"] == "recommended"
+        worth = short(row["worth_quantile"]) if known else "-"
+        table.add_row(f"{number:,}", one_line(where), one_line(action), f"{row['tried']:,}" if known else "-", worth)
+    if left > 0:
+        table.caption = f"{left:,} more rows; {table.caption}"
     return table
 
 

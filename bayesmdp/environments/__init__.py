@@ -14,12 +14,15 @@ from bayesmdp.environments.gymnasium import collect_gymnasium as collect_gymnasi
 from bayesmdp.environments.gymnasium import from_gymnasium as from_gymnasium
 from bayesmdp.environments.gymnasium import policy_function as policy_function
 from bayesmdp.environments.gymnasium import to_gymnasium as to_gymnasium
+from bayesmdp.environments.icu_measurements import sepsis_measurements as sepsis_measurements
 from bayesmdp.environments.icu_sepsis import clinicians_policy as clinicians_policy
 from bayesmdp.environments.icu_sepsis import icu_sepsis as icu_sepsis
 from bayesmdp.environments.inventory import inventory as inventory
 from bayesmdp.environments.layers import layers as layers
 from bayesmdp.environments.linear import hard_linear_mdp as hard_linear_mdp
 from bayesmdp.environments.linear import random_linear_mdp as random_linear_mdp
+from bayesmdp.environments.measured_clinic import clinic as clinic
+from bayesmdp.environments.measured_clinic import clinic_visits as clinic_visits
 from bayesmdp.environments.network_routing import network_routing as network_routing
 from bayesmdp.environments.queue import queue as queue
 from bayesmdp.environments.rare_room import rare_room as rare_room
@@ -71,9 +74,12 @@ __all__ = [
     "GROUPS",
     "Example",
     "behaviour_of_quality",
+    "clinic",
+    "clinic_visits",
     "clinicians_policy",
     "collect_gymnasium",
     "policy_function",
+    "sepsis_measurements",
     "slips",
     "to_gymnasium",
     *ENVIRONMENTS,

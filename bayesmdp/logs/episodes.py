@@ -138,6 +138,13 @@ def _text(column: pd.Series) -> pd.Series:
     return whole.where(whole.isna(), whole.map(lambda label: str(label).removesuffix(".0")))
 
 
+def _with_end(column: pd.Series) -> pd.Series:
+    """States to which `END` may be added, categories in their order."""
+    if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
+        return column if END in column.cat.categories else column.cat.add_categories([END])
+    return _text(column)
+
+
 def _refuse_missing(table: Table, row: int, name: str, what: str) -> None:
     table.refuse(row, f"{name} is missing, or cannot be read", f"give each row its {what}")
 
@@ -182,7 +189,7 @@ def _in_memory(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table,
         rows = rows.reset_index(drop=True)
         if fills:
             if where.terminated is not None:
-                rows[where.state] = _text(rows[where.state])
+                rows[where.state] = _with_end(rows[where.state])
             after = rows[where.state].shift(-1)
             rows[filled["next_state"]] = after.mask(ended, END) if where.terminated is not None else after
             was = None if where.truncated is None else as_flags(rows[where.truncated])

@@ -29,6 +29,8 @@ from bayesmdp.logs.flags import read_flags
 from bayesmdp.logs.log import LARGEST_REWARD
 from bayesmdp.logs.log_labels import check_declared, read_labels
 from bayesmdp.logs.log_sources import Table, open_table
+from bayesmdp.logs.measured_states import Spec
+from bayesmdp.logs.recoded import NEXT, recoded_table
 from bayesmdp.logs.row_order import Chain, DistinctRows, EachRow, Rows, Unplaced
 from bayesmdp.problems.labels import label_array
 
@@ -39,6 +41,9 @@ def read_log(
     source: Any,
     *,
     columns: Mapping[str, Any] | None = None,
+    state: Spec | None = None,
+    next_columns: str | Mapping[str, str] = NEXT,
+    end_column: str | None = None,
     states: Iterable[Hashable] | None = None,
     actions: Iterable[Hashable] | None = None,
     covariates: Sequence[str] = (),
@@ -63,13 +68,20 @@ def read_log(
         ``parquet``), ``.jsonl`` or ``.ndjson``, ``.arrow`` or ``.feather``, also a folder or a pattern of files of
         these kinds, in the order of their names; a pandas DataFrame; a Dataset over one dim of any name; a frame of
         Polars, perhaps lazy; a table of Arrow; the relation that ``duckdb.sql(...)`` returns, which is read once; a
-        dataset of Hugging Face; one of Minari, or a list of episodes, whose observations are one more than their actions
-        (:mod:`bayesmdp.logs.recorded_episodes`); a Dask DataFrame, whose partitions are grouped where they are if `distinct` is true.
+        dataset of Hugging Face; one of Minari, or a list of episodes, of one observation more than actions
+        (:mod:`bayesmdp.logs.recorded_episodes`); a Dask DataFrame, whose partitions are grouped where they are if
+        `distinct` is true.
     columns : mapping, optional
         From our names to the source's, as ``{"next_state": "s2"}``. Ours are ``state``, ``action``, ``reward``,
         ``next_state``, and ``terminated`` and ``truncated``, which may be missing (None: leave that one out); other
         columns are left out, unless they seem to say where episodes end: then they must be named, or waved off with
         None.
+    state : str, list of str, or Recoding, optional
+        How states are made of measurements, as for :func:`bayesmdp.states`: ``["age:bins(0,40,65,80)", "ward"]``.
+    next_columns : str or mapping
+        How the measurements after a step are called: a pattern, or ``{"age": "age_later"}``.
+    end_column : str, optional
+        Says how an episode ended, where a row is terminated; that is then the next state, in the place of ``end``.
     states, actions : lists of labels, optional
         All that there are, in their order: for those that the log never shows, and for models that count on an order.
         By default those that occur, numbers in numerical and text in alphabetical order; a pandas column's ordered
@@ -109,7 +121,9 @@ def read_log(
         ``state``, ``action``, ``reward``, ``next_state``, ``terminated`` and ``truncated``, and the covariates. Where
         an end is both, `truncated` is made false: the end is an end. Attrs: ``states`` and ``actions`` (label sets),
         ``covariates`` (their names, if any), ``source``, ``ordered`` (0 for rows in no order), ``starts_known`` (0
-        where gaps leave open where episodes start) and ``left_out`` (names of the columns that were not read, if any).
+        where gaps leave open where episodes start), ``left_out`` (names of the columns that were not read, if any),
+        ``dropped`` (rows left out because nothing follows them) and ``recoding`` (of measurements, as
+        `Recoding.from_json` reads it).
 
     Raises
     ------
@@ -143,6 +157,8 @@ def read_log(
         if "reward" in columns:
             raise ValueError(f"columns names a reward, {columns['reward']!r}, and cost, {cost!r}, is another; give one")
         columns["reward"] = cost
+    recoded = recoded_table(opened, state, columns, next_columns, end_column)
+    opened = opened if recoded is None else recoded.table
     if columns.get("next_state", "next_state") is None:
         opened, columns = alone(opened, columns)
     if episode is not None or step is not None:
@@ -152,12 +168,12 @@ def read_log(
     chosen = choose_columns(opened, columns)
     others = choose_covariates(opened, covariates, chosen)
     aside = {name: opened.columns.index(name) for name in (episode, step) if name is not None}
-    left = unused_columns(opened, chosen | others | aside)
+    left = unused_columns(opened, chosen | others | aside | ({} if recoded is None else recoded.used))
     refuse_ends_by_name(opened, columns, chosen, left)
     own_sets = source.attrs if isinstance(source, xr.Dataset) else {}
-    asked = _Asked(
-        opened, columns, chosen, others, left, declared, own_sets, reward_range, gaps, cost is not None, dropped
-    )
+    costs = cost is not None
+    more = {**({"dropped": dropped} if dropped else {}), **({} if recoded is None else recoded.attrs)}
+    asked = _Asked(opened, columns, chosen, others, left, declared, own_sets, reward_range, gaps, costs, more)
     try:
         log, told = _log_of(asked, distinct, placed=False)
     except Unplaced:  # something is to be said of a row: once more, with its place
@@ -180,7 +196,7 @@ class _Asked(NamedTuple):
     reward_range: tuple[float, float] | None
     gaps: str
     costs: bool
-    dropped: int
+    attrs: Mapping[str, Any]
 
 
 def _log_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> tuple[xr.Dataset, str]:
@@ -228,7 +244,7 @@ def _log_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> tuple[xr.D
         "starts_known": int(asked.gaps == "cut" or not gap.any()),
         **({"covariates": list(asked.others)} if asked.others else {}),
         **({"left_out": list(map(str, asked.left.values()))} if asked.left else {}),
-        **({"dropped": asked.dropped} if asked.dropped else {}),
+        **asked.attrs,
     }
     known = read_covariates(table, frame, list(asked.others))
     log = xr.Dataset(columns | known, coords={"step": np.arange(len(frame))}, attrs=attrs)

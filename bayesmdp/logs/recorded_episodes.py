@@ -110,10 +110,9 @@ def _columns(array: NDArray[Any], prefix: str) -> dict[str, NDArray[Any]]:
 
 
 def _array(number: int, name: str, values: Any) -> NDArray[Any]:
-    if isinstance(values, Mapping) or isinstance(values, tuple):
-        raise ValueError(
-            f"episode {number} has {name} in several parts, {type(values).__name__}; join these to one array [step, part]"
-        )
+    if isinstance(values, Mapping | tuple):
+        kind = type(values).__name__
+        raise ValueError(f"episode {number} has {name} in several parts, {kind}; join these to one array [step, part]")
     array = np.asarray(values)
     if array.ndim == 0 or array.dtype.kind not in "biufU":
         raise ValueError(

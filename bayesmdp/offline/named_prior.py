@@ -32,6 +32,7 @@ from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.base_rows import base_rows_for
 from bayesmdp.offline.experience import Experience, added_up
 from bayesmdp.offline.logs_alike import Scatter
+from bayesmdp.offline.near_states import with_near_states
 from bayesmdp.offline.prior_from_log import log_prior, row_prior
 from bayesmdp.offline.reward_models import RewardModel, RewardScatter, reward_model
 from bayesmdp.posterior.dirichlet_evidence import FAR, WEIGHTS, best_weight, dirichlet_log_evidence, evidence_by_weight
@@ -82,8 +83,9 @@ def make_prior(
     Parameters
     ----------
     text : str
-        ``"auto"``, one of `bayesmdp.models`, or ``FILE.py:NAME``: a function of the MDP that returns a model, or itself
-        a model, which is told by its one parameter's being called ``data``.
+        ``"auto"``, ``"pooled"`` (the same, and rare states learn from neighbouring ones, as
+        :mod:`bayesmdp.offline.near_states` says), one of `bayesmdp.models`, or ``FILE.py:NAME``: a function of the MDP
+        that returns a model, or itself a model, which is told by its one parameter's being called ``data``.
     log : Dataset over ``step``
     mdp : MDP
     settings : mapping of option to value
@@ -148,7 +150,7 @@ def _of_transitions(
     text: str, log: xr.Dataset, mdp: MDP, experience: Experience, settings: Mapping[str, Any]
 ) -> _Transitions:
     """The model that a name says, with its options."""
-    if text == "auto":
+    if text in ("auto", "pooled"):
         if not isinstance(settings.get("ordered", True), bool):
             raise ValueError(f"ordered is true or false; got {settings['ordered']!r}")
         unknown = [option for option in settings if option != "ordered"]
@@ -158,6 +160,8 @@ def _of_transitions(
                 "dirichlet_transitions"
             )
         bases = base_rows_for(mdp, **settings)
+        if text == "pooled":
+            bases = with_near_states(bases, log, mdp)
         made = log_prior(mdp, experience, bases, RewardModel("known", {}, ""))
         return _Transitions(
             made.model, made.described, concentration=lambda other: row_prior(other.counts, bases).concentration

@@ -245,6 +245,7 @@ def plan_log(
         "made_by": "bayesmdp plan",
         "source": str(log.attrs.get("source", "")),
         "left_out": json.dumps(as_labels(log.attrs.get("left_out", []))),
+        **({"recoding": log.attrs["recoding"]} if "recoding" in log.attrs else {}),
         "log": json.dumps(counts),
         "risk": planned.attrs["risk"],
         "baseline": "none" if today is None else "as said" if today.said else "log",

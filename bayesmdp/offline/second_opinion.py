@@ -18,6 +18,7 @@ from scipy import stats
 
 from bayesmdp.logs.log import size_of
 from bayesmdp.offline.check_log import check_log
+from bayesmdp.offline.judge_states import judge_states
 from bayesmdp.offline.off_policy import off_policy
 from bayesmdp.problems.mdp import MDP
 
@@ -52,16 +53,20 @@ def second_opinion(
     -------
     dict of str to Dataset
         ``log_checks``, as `check_log` returns it; and ``second_opinion``, as `off_policy` returns it, with
-        ``disagrees`` over ``estimator``, unless the policy is by stage or the start is not known. Nothing for a log of
-        more than `LARGE` rows, or one that is counted.
+        ``disagrees`` over ``estimator``, unless the policy is by stage or the start is not known; and ``states``, as
+        `judge_states` returns it, of a log whose states are made of measurements. Nothing for a log of more than
+        `LARGE` rows, or one that is counted.
     """
     if size_of(log) > LARGE or "count" in log:
         return {}
     checked = check_log(log, None if mdp.by_stage else policy, mdp=mdp, level=LEVEL, permutations=SAMPLES, seed=seed)
+    own = {"log_checks": checked}
+    if "recoding" in log.attrs:
+        own["states"] = judge_states(log, checked=checked)
     if mdp.by_stage or worth is None:
-        return {"log_checks": checked}
+        return own
     told = off_policy(log, policy, mdp=mdp, bootstrap=SAMPLES, seed=seed)
-    return {"second_opinion": told.assign(disagrees=_disagrees(told, worth)), "log_checks": checked}
+    return {"second_opinion": told.assign(disagrees=_disagrees(told, worth)), **own}
 
 
 def _disagrees(told: xr.Dataset, worth: xr.DataArray) -> xr.DataArray:

@@ -169,3 +169,15 @@ def test_the_package_is_named_where_it_is_missing(monkeypatch):
     for call in (icu_sepsis, clinicians_policy):
         with pytest.raises(ImportError, match=r"bayesmdp\[icu-sepsis\]"):
             call()
+
+
+def test_measurements_are_of_the_states_in_which_somebody_is_treated() -> None:
+    measured, sepsis = bm.environments.sepsis_measurements(), bm.environments.icu_sepsis()
+    assert measured.index.tolist() == [
+        state for state, end in zip(sepsis.states, sepsis.terminal, strict=True) if not end
+    ]
+    assert measured.columns.tolist() == ["sofa", *(f"x{i}" for i in range(47))]
+    assert measured["sofa"].between(0, 24).all() and not measured.isna().any(axis=None)
+    # Who is iller by the score survives less often.
+    survival = bm.evaluate(sepsis, bm.environments.clinicians_policy()).to_series()[measured.index]
+    assert measured["sofa"].corr(survival, method="spearman") < -0.5

@@ -104,6 +104,17 @@ def test_steps_may_be_dates(form, tmp_path):
         assert log["reward"].values.tolist() == [row[2] for row in expected(mixed)]
 
 
+def test_states_of_measurements_follow_each_other_too(tmp_path):
+    table = visits().assign(lactate=lambda frame: frame["state"] * 1.5).drop(columns="state")
+    names = ["lactate <2", "lactate 2 to <4", "lactate >=4"]
+    for source in sources(table.sample(frac=1, random_state=0), tmp_path):
+        for distinct in (False, True):
+            log = bm.read_log(source, state="lactate:cutoffs(2,4)", episode="patient", step="visit", distinct=distinct)
+            assert log.attrs["states"] == [*names, "end"]
+            assert counts_of(log).sum() == len(expected(visits()))
+            assert set(log["next_state"].values[log["terminated"].values]) == {"end"}
+
+
 def test_rows_of_a_bandit_are_episodes_each(tmp_path):
     table = pd.DataFrame({"state": [1, 2, 1], "action": ["a", "b", "a"], "reward": [0.0, 1.0, 2.0]})
     for source in sources(table, tmp_path):

@@ -17,7 +17,7 @@ TUTORIALS = sorted((ROOT / "tutorials").glob("*.py"))
 def test_there_are_tutorials() -> None:
     told = {path.stem for path in TUTORIALS}
     assert told >= {"first_posterior", "prior_of_your_own", "log_to_safe_policy", "aq_brmdp_on_riverswim"}
-    assert told >= {"robustness_and_exploration", "exploration_bonuses", "average_reward"}
+    assert told >= {"robustness_and_exploration", "exploration_bonuses", "average_reward", "measurements_to_policy"}
     assert told >= {"learning_a_prior", "prior_alignment", "structured_priors", "continuous_lake", "comparing_agents"}
 
 

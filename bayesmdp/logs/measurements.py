@@ -1,0 +1,141 @@
+"""Measurements as they stand in a column: numbers, or the names of categories, with what is missing marked.
+
+The same measurement must become the same state wherever it comes from: a text file, in which all is text, a Parquet
+file or a data frame. So text of a number is that number, ``3.0`` names the same category as ``3``, and words for
+missing values are read as :mod:`bayesmdp.logs.log_sources` reads them. ``007`` stays a name.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from numbers import Real
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from bayesmdp.logs.log_sources import MISSING
+
+__all__ = ["Named", "category", "named", "number_text", "numbers"]
+
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
+_DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})\.\d+", re.ASCII)
+
+
+class Named(NamedTuple):
+    """A column of categories.
+
+    Attributes
+    ----------
+    codes : int array [row]
+        Indices into `names`; -1 where the value is missing.
+    names : list of str
+        Distinct, in the order in which they appear.
+    order : list of str, or None
+        All that there may be, where the column says so: the ordered categories of pandas.
+    """
+
+    codes: NDArray[np.int64]
+    names: list[str]
+    order: list[str] | None
+
+
+def numbers(column: pd.Series, decimal: str = ".") -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Read a column as finite numbers.
+
+    Parameters
+    ----------
+    column : Series
+    decimal : {".", ","}
+        The sign in numbers that are written as text.
+
+    Returns
+    -------
+    array [row]
+        NaN where there is no finite number.
+    bool array [row]
+        Which values are missing, as opposed to wrong.
+
+    Examples
+    --------
+    >>> values, missing = numbers(pd.Series(["1,5", " 2", "NA", "high"]), decimal=",")
+    >>> values, missing
+    (array([1.5, 2. , nan, nan]), array([False, False,  True, False]))
+    """
+    if pd.api.types.is_numeric_dtype(column) and column.dtype.kind in "iufb":
+        values = column.to_numpy(np.float64, na_value=np.nan)
+        missing = np.isnan(values)
+    else:
+        codes, distinct = pd.factorize(column.astype(object))
+        read = [_number(value, decimal) for value in distinct.tolist()]
+        absent = [isinstance(value, str) and value.strip() in MISSING for value in distinct.tolist()]
+        values = np.array([*read, np.nan])[codes]
+        missing = np.array([*absent, True])[codes]
+    return np.where(np.isfinite(values), values, np.nan), missing
+
+
+def _number(value: Any, decimal: str) -> float:
+    """The number that a value is or spells; NaN if none."""
+    if isinstance(value, str):
+        text = value.strip()
+        if decimal == ",":
+            # A point would part thousands, or be a decimal one after all.
+            text = text.replace(".", "?").replace(",", ".")
+        return float(text) if _NUMBER.fullmatch(text) else np.nan
+    return float(value) if isinstance(value, Real | Decimal | np.number | np.bool_) else np.nan
+
+
+def named(column: pd.Series) -> Named:
+    """Read a column as categories.
+
+    Parameters
+    ----------
+    column : Series
+
+    Returns
+    -------
+    Named
+
+    Examples
+    --------
+    >>> named(pd.Series([3.0, None, 1.5])), named(pd.Series(["3", " 1.50", "007"])).names
+    (Named(codes=array([ 0, -1,  1]), names=['3', '1.5'], order=None), ['3', '1.5', '007'])
+    """
+    order = None
+    if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
+        order = [category(value) or "" for value in column.cat.categories.tolist()]
+    codes, distinct = pd.factorize(column.astype(object))
+    written = [category(value) for value in distinct.tolist()]
+    position: dict[str, int] = {}
+    for name in written:
+        if name is not None:
+            position.setdefault(name, len(position))
+    places = np.array([-1 if name is None else position[name] for name in written] + [-1], np.int64)
+    return Named(places[codes], list(position), order)
+
+
+def category(value: Any) -> str | None:
+    """The name of a category by its value, None where it is missing."""
+    if isinstance(value, str):
+        text = value.strip()
+        if text in MISSING:
+            return None
+        return number_text(float(text)) if _DECIMAL.fullmatch(text) else text
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value))
+    if isinstance(value, float | np.floating):
+        return None if np.isnan(value) else number_text(float(value))
+    return None if value is None or value is pd.NaT or value is pd.NA else str(value)
+
+
+def number_text(number: float) -> str:
+    """Write a number so that it is read as the same number, and a whole one without a point.
+
+    Examples
+    --------
+    >>> number_text(40.0), number_text(2.5), number_text(-0.0)
+    ('40', '2.5', '0')
+    """
+    return str(int(number)) if float(number).is_integer() and abs(number) < 1e15 else repr(float(number))

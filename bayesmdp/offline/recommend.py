@@ -1,0 +1,219 @@
+"""What a plan does with new rows: the action for each, with what stands behind it.
+
+A row is in a state if its measurements say so, by the recoding that the plan was made with
+(:mod:`bayesmdp.logs.measured_states`), or its column ``state``. Where the log never was, nothing is recommended, and it
+is said why. No row is left out.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.logs.measured_states import Recoding
+from bayesmdp.logs.measurements import category, numbers
+from bayesmdp.offline.plan_log import Report
+
+__all__ = ["STATUS", "recommend"]
+
+STATUS = {
+    "recommended": "the action was tried in this state",
+    "unknown state": "the log was never there",
+    "never acted in": "the log entered the state, and shows no action in it",
+    "untried": "the log acted in the state, but what the plan holds there was not tried",
+    "terminal": "the episode is over",
+    "unknown stage": "the plan has no such stage",
+}
+"""What may be said of a row."""
+
+SHOWN = ("visits", "tried", "promise", "worth_quantile", "worth_lower", "worth_upper")
+
+
+class _Plan(NamedTuple):
+    """What is needed of a plan.
+
+    Attributes
+    ----------
+    policy : Dataset over ``state``, or ``stage`` and ``state``
+    probability : DataArray [state, action], or None
+        Of a policy that mixes actions.
+    recoding : Recoding or None
+    """
+
+    policy: xr.Dataset
+    probability: xr.DataArray | None
+    recoding: Recoding | None
+
+
+def recommend(
+    result: str | Path | xr.DataTree | Report,
+    rows: pd.DataFrame,
+    *,
+    stage: int | None = None,
+    recoding: Recoding | None = None,
+    decimal: str = ".",
+) -> pd.DataFrame:
+    """Find what a plan does in new rows, and how well the log knows it.
+
+    Parameters
+    ----------
+    result : path, DataTree or Report
+        The netCDF file that ``bayesmdp plan`` writes, that file opened, or what `plan_log` returns.
+    rows : DataFrame
+        With the measurements that the plan's states are made of, or a column ``state``. Where both are there, the
+        measurements count.
+    stage : int, optional
+        Steps taken, for a plan by stage; by default a column ``stage`` says it row by row.
+    recoding : Recoding, optional
+        How the plan's states were made, where the plan does not hold it: of states by an estimator.
+    decimal : {".", ","}
+        The sign in numbers that are written as text.
+
+    Returns
+    -------
+    DataFrame [row]
+        With the index of `rows`: ``status`` (see `STATUS`), ``state`` (its label; empty if there is none), ``action``
+        (empty if none is recommended), ``visits`` (how often the log acted in the state), ``tried`` (how often it took
+        this action there), ``promise`` (the plan's criterion at the state), ``worth_quantile``, ``worth_lower`` and
+        ``worth_upper`` (of the policy's value there, as in `Report.policy`), ``why`` (where nothing is recommended).
+        For plans that mix actions also ``probability``, that of ``action``, and ``probability of ACTION`` of each.
+        Attrs: ``level``, that of ``worth_quantile``.
+
+    Raises
+    ------
+    ValueError, TypeError, FileNotFoundError
+        If `result` is no plan, the rows have neither the measurements nor a state, or a plan by stage is asked without
+        one.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> log = bm.collect(bm.environments.riverswim(3), policy="uniform", steps=500, seed=0)
+    >>> report = bm.plan_log(log, discount=0.95, draws=50, calibration=0)
+    >>> told = recommend(report, pd.DataFrame({"state": [2, 7]}))
+    >>> told[["status", "action"]].values.tolist()
+    [['recommended', 'right'], ['unknown state', '']]
+    """
+    if not isinstance(rows, pd.DataFrame):
+        raise TypeError(f"rows must be a DataFrame; got {type(rows).__name__}")
+    plan = _plan_of(result)
+    labels, why = _states_of(rows, recoding or plan.recoding, decimal)
+    place = _places(labels, plan.policy["state"].values.tolist())
+    stages = _stages(plan.policy, rows, stage)
+    known = (place >= 0) & (stages >= 0)
+
+    def at(name: str, empty: Any) -> NDArray[Any]:
+        """A column of the policy, row by row."""
+        values = plan.policy[name].values
+        index = (np.maximum(stages, 0), np.maximum(place, 0))
+        return np.where(known, values[index[-values.ndim :]], empty)
+
+    # What is said of each row; the later of two reasons holds.
+    action, visits = at("action", "").astype(object), at("visits", 0)
+    status = np.full(len(rows), "recommended", object)
+    status[action == ""] = "untried"
+    status[visits == 0] = "never acted in"
+    status[at("terminal", False)] = "terminal"
+    status[stages < 0] = "unknown stage"
+    status[place < 0] = "unknown state"
+    taken = status == "recommended"
+    columns: dict[str, Any] = {"status": status, "state": labels, "action": action}
+    if plan.probability is not None:
+        columns["probability"] = np.where(taken, at("probability", np.nan), np.nan)
+    columns |= {name: at(name, 0 if name in ("visits", "tried") else np.nan) for name in SHOWN}
+    if plan.probability is not None:
+        for label, shares in zip(plan.probability["action"].values, plan.probability.values.T, strict=True):
+            columns[f"probability of {label}"] = np.where(taken, shares[np.maximum(place, 0)], np.nan)
+    columns["why"] = [why.get(row, "" if given == "recommended" else STATUS[given]) for row, given in enumerate(status)]
+    told = pd.DataFrame(columns, index=rows.index)
+    told.attrs["level"] = float(plan.policy.attrs["level"])
+    return told
+
+
+def _plan_of(result: str | Path | xr.DataTree | Report) -> _Plan:
+    """What is needed of a plan, in memory."""
+    if isinstance(result, str | Path):
+        path = Path(result)
+        if not path.is_file():
+            raise FileNotFoundError(f"no file {path}; `bayesmdp plan` writes one")
+        try:
+            with xr.open_datatree(path, engine="h5netcdf") as opened:
+                return _read_plan(opened, str(path))
+        except OSError as error:
+            raise ValueError(f"{path} is not the file of a plan, or was cut short: {error}") from error
+    tree = result.tree if isinstance(result, Report) else result
+    if not isinstance(tree, xr.DataTree):
+        raise TypeError(f"a plan is the path of its file, a DataTree or a Report; got {type(result).__name__}")
+    return _read_plan(tree, "this DataTree")
+
+
+def _read_plan(tree: xr.DataTree, name: str) -> _Plan:
+    if tree.attrs.get("made_by") != "bayesmdp plan" or "policy" not in tree or "plan" not in tree:
+        raise ValueError(f"{name} is not what `bayesmdp plan` writes; give the .nc file of a plan")
+    policy = tree["policy"].to_dataset().load()
+    mixed = tree["plan"].to_dataset().get("probability") if "mixes" in policy else None
+    told = tree.attrs.get("recoding")
+    return _Plan(
+        policy, None if mixed is None else mixed.load(), None if told is None else Recoding.from_json(str(told))
+    )
+
+
+def _states_of(
+    rows: pd.DataFrame, recoding: Recoding | None, decimal: str
+) -> tuple[NDArray[np.object_], dict[int, str]]:
+    """The state of each row as it is written, and why it has none, where it has none."""
+    names = set(map(str, rows.columns))
+    if recoding is not None and names.issuperset(recoding.columns):
+        read = recoding.read(rows, decimal=decimal)
+        return read.labels, {row: complaint for row, (complaint, _) in read.why.items()}
+    if "state" not in names:
+        needed = "a column 'state'"
+        if recoding is not None:
+            missing = [column for column in recoding.columns if column not in names]
+            needed = (
+                f"{', '.join(map(repr, recoding.columns))}, or {needed}; {', '.join(map(repr, missing))} is missing"
+            )
+        else:
+            needed += "; the plan does not hold how its states were made: pass recoding= if they are of measurements"
+        raise ValueError(f"the rows have {', '.join(sorted(map(repr, names))) or 'no column'}, and need {needed}")
+    column = rows.iloc[:, list(map(str, rows.columns)).index("state")]
+    # Text as it stands, for 007 and 1.50 may be names.
+    labels = np.array(
+        [value.strip() if isinstance(value, str) and category(value) else category(value) or "" for value in column],
+        object,
+    )
+    return labels, {row: "state is missing" for row in np.flatnonzero(labels == "").tolist()}
+
+
+def _places(labels: NDArray[np.object_], states: list[Any]) -> NDArray[np.int64]:
+    """The position [row] of each label among the states, as `read_log` would have read it; -1 where it is none."""
+    position = {str(state): place for place, state in enumerate(states)}
+    codes, distinct = pd.factorize(labels)
+    # Whole numbers that went through an array of floats are written 3.0.
+    found = [position.get(label, position.get(category(label) or "", -1)) for label in distinct.tolist()]
+    return np.array(found, np.int64)[codes] if len(labels) else np.zeros(0, np.int64)
+
+
+def _stages(policy: xr.Dataset, rows: pd.DataFrame, stage: int | None) -> NDArray[np.int64]:
+    """The stage [row] to read; 0 in plans without, -1 where there is no such stage."""
+    horizon = policy.sizes.get("stage")
+    if horizon is None:
+        if stage is not None:
+            raise ValueError(f"the plan is the same at each step; leave stage out (got {stage})")
+        return np.zeros(len(rows), np.int64)
+    if stage is not None:
+        if not 0 <= stage < horizon:
+            raise ValueError(f"the plan has the stages 0 to {horizon - 1}, steps taken; got {stage}")
+        return np.full(len(rows), stage, np.int64)
+    if "stage" not in rows:
+        raise ValueError(
+            f"the plan is by stage: say how many steps were taken, stage=0 to {horizon - 1}, or in a column 'stage'"
+        )
+    taken, _ = numbers(rows["stage"])
+    fits = (taken >= 0) & (taken < horizon) & (taken == np.floor(taken))
+    return np.where(fits, taken, -1).astype(np.int64)
