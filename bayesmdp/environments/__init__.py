@@ -54,6 +54,7 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(layers),
         Example(recommendation, {"products": 3, "horizon": 2}),
         Example(icu_sepsis),
+        Example(clinic),
     ),
     "Linear features": (
         Example(random_linear_mdp, {"num_states": 5, "num_actions": 2}),
