@@ -31,6 +31,10 @@ def opinions_told(tree: xr.DataTree) -> dict[str, str]:
     elif "horizon" in tree.attrs:
         told["value"] = "not told: the policy is by stage, and bm.off_policy reads one policy for all stages"
     checked = tree["log_checks"].to_dataset()
+    if "rows_of" in checked.attrs:
+        told["asked"] = (
+            f"{checked.attrs['rows']:,} rows of {checked.attrs['rows_of']:,}, episodes from all over the log"
+        )
     if not checked["alarm"].any():
         return told | {"the log": "nothing speaks against it: " + ", ".join(checked["check"].values.tolist())}
     for name in checked["check"].values[checked["alarm"].values].tolist():

@@ -208,6 +208,7 @@ def plan(
             quantile=quantile,
             draws=draws,
             seed=seed,
+            sample=_sample(log, checked, columns=columns, reward_range=bounds, **rows, **measured, **text),
             say=say,
             calibration=20 if calibration else 0,
         )
@@ -216,6 +217,16 @@ def plan(
         fail(_as_options(str(error)))
 
     _show(report, path, table)
+
+
+def _sample(source: Path, log: xr.Dataset, **options: Any) -> xr.Dataset | None:
+    """Some episodes of a log that is counted."""
+    if "count" not in log:
+        return None
+    from bayesmdp.logs.sampled_log import sample_log
+    from bayesmdp.offline.second_opinion import LARGE
+
+    return sample_log(source, log, LARGE, **options)
 
 
 def _read(log: Path, **options: Any) -> xr.Dataset:

@@ -70,7 +70,7 @@ def open_table(source: Any, separator: str | None, encoding: str, decimal: str) 
     Parameters
     ----------
     source : path, DataFrame, Dataset, or anything that speaks Arrow
-        See `read_log`.
+        See `read_log`; or a Table, which is open.
     separator : str or None
         Between the fields of a text file; None means its ending says which.
     encoding : str
@@ -91,6 +91,8 @@ def open_table(source: Any, separator: str | None, encoding: str, decimal: str) 
         raise ValueError(f"decimal must be '.' or ','; got {decimal!r}")
     if separator is not None and (len(separator) != 1 or separator in '"\r\n'):
         raise ValueError(f"separator must be one character and no quotation mark; got {separator!r}")
+    if isinstance(source, Table):
+        return source
     if isinstance(source, pd.DataFrame):
         return _frame_table(source, "the DataFrame", "row", decimal)
     if isinstance(source, xr.Dataset):

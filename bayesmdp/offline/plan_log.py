@@ -144,6 +144,7 @@ def plan_log(
     draws: int = 200,
     seed: int = 0,
     calibration: int = 20,
+    sample: xr.Dataset | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Plan from a log, and say what the policy is worth.
@@ -151,7 +152,7 @@ def plan_log(
     Parameters
     ----------
     log : Dataset over ``step``
-        As `read_log` returns it. A counted one is not asked for second opinions.
+        As `read_log` returns it.
     risk : str
         As for `risk_from_text`.
     baseline : "log", "none", DataFrame, or a policy as for `plan`
@@ -184,6 +185,8 @@ def plan_log(
     calibration : int
         Logs to check the promise on, for each of two worlds; 0 for none. Nothing is checked where the posterior has no
         closed form, or draws are too large for it (`AFFORDABLE`).
+    sample : Dataset over ``step``, optional
+        Some episodes of a counted log, step by step (`sample_log`), which are asked for second opinions in its place.
     say : function of str
         Told what is being done.
 
@@ -239,7 +242,7 @@ def plan_log(
             policy.attrs |= said_at_start(made, log, mdp, asked, said, fresh, exact=exact, say=say)
     say("the log without a prior")
     worth = at_start(values, mdp) if starts_known else None
-    opinions = second_opinion(log, mdp, chosen, worth, seed)
+    opinions = second_opinion(log if sample is None else sample, mdp, chosen, worth, seed)
     counts = _counts(log, mdp, rows)
     attrs = {
         "made_by": "bayesmdp plan",

@@ -59,7 +59,11 @@ def second_opinion(
     """
     if size_of(log) > LARGE or "count" in log:
         return {}
-    checked = check_log(log, None if mdp.by_stage else policy, mdp=mdp, level=LEVEL, permutations=SAMPLES, seed=seed)
+    sampled = "rows_of" in log.attrs  # how little was tried the whole log says, not these rows
+    asked_of = None if mdp.by_stage or sampled else policy
+    checked = check_log(log, asked_of, mdp=mdp, level=LEVEL, permutations=SAMPLES, seed=seed)
+    if sampled:
+        checked.attrs |= {"rows": log.sizes["step"], "rows_of": log.attrs["rows_of"]}
     own = {"log_checks": checked}
     if "recoding" in log.attrs:
         own["states"] = judge_states(log, checked=checked)
