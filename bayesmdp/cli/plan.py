@@ -155,6 +155,14 @@ def plan(
         str | None,
         typer.Option(metavar="COLUMN", help="In the place of rewards, with a minus.", rich_help_panel=READING),
     ] = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Scheduler of a Dask cluster, on which Parquet files are grouped.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
     separator: Annotated[str | None, typer.Option(help="Between fields.", rich_help_panel=READING)] = None,
     decimal: Annotated[str, typer.Option(help="Sign in numbers.", rich_help_panel=READING)] = ".",
     encoding: Annotated[str, typer.Option(help="Of text files.", rich_help_panel=READING)] = "utf-8",
@@ -182,6 +190,7 @@ def plan(
         rows = {"episode": episode, "step": step, "cost": cost, "gaps": gaps}
         checked = _read(
             log,
+            dask,
             columns=columns,
             **measured,
             covariates=covariate or (),
@@ -229,17 +238,32 @@ def _sample(source: Path, log: xr.Dataset, **options: Any) -> xr.Dataset | None:
     return sample_log(source, log, LARGE, **options)
 
 
-def _read(log: Path, **options: Any) -> xr.Dataset:
+def _read(log: Path, dask: str | None, **options: Any) -> xr.Dataset:
     """The log, checked, with what it warns of said in terms of the command's options."""
     from bayesmdp.logs.read_log import read_log
 
     say(f"reading {log}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
-        checked = read_log(log, distinct=None, **options)
+        checked = read_log(log, distinct=None, **options) if dask is None else _on_cluster(log, dask, **options)
     for warning in caught:
         say(f"bayesmdp: warning: {_as_options(str(warning.message))}")
     return checked
+
+
+def _on_cluster(log: Path, address: str, **options: Any) -> xr.Dataset:
+    """The log, counted by the workers of a cluster, which read its files themselves."""
+    from bayesmdp.foundation.extras import brought_by
+    from bayesmdp.logs.read_log import read_log
+
+    with brought_by("dask"):
+        import dask.dataframe
+        from distributed import Client
+    if log.suffix.lower() != ".parquet" and not log.is_dir():
+        raise ValueError(f"--dask groups Parquet files, or a folder of these, and {log} is none; leave it out")
+    with Client(address):
+        frame = dask.dataframe.read_parquet(log)
+        return read_log(frame, distinct=True, **options).assign_attrs(source=str(log))
 
 
 def _show(report: Report, path: Path, table: Path) -> None:
