@@ -47,6 +47,7 @@ def test_visits_in_any_order_and_what_they_cost(folder: Path) -> None:
     assert f"--step '{visit}' orders the rows of episodes; name the column that tells these, --episode" in told
 
 
+@pytest.mark.filterwarnings("ignore:The inplace keyword in DataFrame")  # of Dask, by the newest pandas
 def test_folders_are_read_whole_and_a_cluster_counts_the_same(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from distributed import LocalCluster
 
