@@ -5,7 +5,7 @@ import pytest
 import xarray as xr
 
 import bayesmdp as bm
-from bayesmdp.cli.opinions import opinions_told
+from bayesmdp.reports.opinions import opinions_told
 from bayesmdp.offline import second_opinion as module
 from bayesmdp.offline.off_policy import ESTIMATORS, off_policy
 from bayesmdp.offline.second_opinion import second_opinion

@@ -1,0 +1,69 @@
+"""How numbers are written, in the terminal and on the page."""
+
+__all__ = ["chance", "few", "percent", "short"]
+
+
+def short(number: float) -> str:
+    """Four figures of a number, without a minus before nothing.
+
+    Parameters
+    ----------
+    number : float
+
+    Examples
+    --------
+    >>> short(-0.0), short(12_345.6)
+    ('0.000', '12,346')
+    """
+    number += 0.0
+    return f"{number:,.0f}" if 1e4 <= abs(number) < 1e15 else f"{number:#.4g}"
+
+
+def few(number: float) -> str:
+    """Two figures of a number, for what is an estimate with an error.
+
+    Parameters
+    ----------
+    number : float
+
+    Examples
+    --------
+    >>> few(0.01234), few(1_234.0), few(-0.0)
+    ('0.012', '1,200', '0')
+    """
+    if not number:
+        return "0"
+    rounded = float(f"{number:.2g}")
+    return f"{rounded:,.0f}" if 10 <= abs(rounded) < 1e15 else f"{rounded:.2g}"
+
+
+def chance(share: float) -> str:
+    """Write a probability that draws or logs tell, which is never sure.
+
+    Parameters
+    ----------
+    share : float in [0, 1]
+
+    Examples
+    --------
+    >>> chance(1.0), chance(0.951)
+    ('above 0.99', '0.95')
+    """
+    return "below 0.01" if share < 0.01 else "above 0.99" if share > 0.99 else f"{share:.2f}"
+
+
+def percent(share: float) -> str:
+    """Write a share of what was counted.
+
+    Parameters
+    ----------
+    share : float in [0, 1]
+
+    Examples
+    --------
+    >>> percent(0.5), percent(0.0004), percent(0.9996), percent(1.0)
+    ('50%', 'below 1%', 'above 99%', '100%')
+    """
+    if share in (0, 1):
+        return f"{100 * share:.0f}%"
+    return "below 1%" if share < 0.01 else "above 99%" if share > 0.99 else f"{100 * share:.0f}%"
