@@ -1,0 +1,163 @@
+"""A plan read back from its result: the problem, the log's counts, and draws of the posterior that it was judged by.
+
+The result of ``bayesmdp plan`` is all that is needed, in memory or from its file. Draws are made again from the
+parameters that are kept, with the seeds of the plan: they are the same ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.offline.behaviour import Estimate, behaviour_of
+from bayesmdp.planning.operators import Draws
+from bayesmdp.planning.posterior_draws import read_concentration, read_dataset, read_draws
+from bayesmdp.posterior import draw
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.policy import action_indices
+
+__all__ = ["KeptPlan", "read_plan"]
+
+
+class KeptPlan(NamedTuple):
+    """A plan from a log, with what is needed to explain it.
+
+    Attributes
+    ----------
+    tree : DataTree
+        Of a `Report`.
+    mdp : MDP
+        The problem that the log describes.
+    counts : array [state, action, outcome]
+        How often each outcome followed each pair.
+    concentration : array [state, action, outcome], or None
+        Dirichlet parameters of the rows' posterior, where it has these.
+    """
+
+    tree: xr.DataTree
+    mdp: MDP
+    counts: NDArray[np.float64]
+    concentration: NDArray[np.float64] | None
+
+    @property
+    def tries(self) -> NDArray[np.float64]:
+        """How often each pair was tried [state, action]."""
+        return np.asarray(self.counts.sum(-1))
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        return dict(self.tree.attrs)
+
+    @property
+    def policy(self) -> xr.DataArray:
+        """What the plan does, as it is judged: labels [(stage,) state], or probabilities [state, action]."""
+        planned = self.tree["plan"]
+        return planned["probability" if self.attrs["aim"] == "gain" else "policy"]
+
+    @property
+    def chosen(self) -> NDArray[np.int64]:
+        """Position of the action [(stage,) state], the most probable one where actions are mixed."""
+        return action_indices(self.mdp, self.tree["plan"]["policy"])
+
+    @property
+    def today(self) -> Estimate | None:
+        """What is done today, as far as the log shows it; None if nothing is said of that."""
+        if "baseline" not in self.tree.children:
+            return None
+        if self.attrs["baseline"] == "log":
+            behaviour = behaviour_of(self.tries, self.mdp.available)
+            return Estimate(behaviour.mean, behaviour.concentration)
+        return Estimate(self.tree["baseline"]["probability"].values, None)
+
+    @property
+    def prior(self) -> NDArray[np.float64] | None:
+        """Dirichlet parameters [state, action, outcome] of the rows before the log."""
+        return None if self.concentration is None else np.maximum(self.concentration - self.counts, 0)
+
+    def posterior(self, *, fresh: bool, concentration: NDArray[np.float64] | None = None) -> xr.DataTree:
+        """Draws of the posterior: those that the plan was made with, or the fresh ones that it was judged by.
+
+        Parameters
+        ----------
+        fresh : bool
+        concentration : array [state, action, outcome], optional
+            In the place of the posterior's own, for rows that are Dirichlet.
+        """
+        attrs = self.attrs
+        if "posterior" in self.tree.children:
+            drawn = self.tree["posterior"].to_dataset().stack(sample=("chain", "draw"), create_index=False)
+            return xr.DataTree.from_dict({"posterior": drawn.isel(sample=slice(int(fresh), None, 2))})
+        parameters = self.tree["parameters"].to_dataset()
+        if concentration is not None:
+            parameters["transition"] = ("state", "action", self.mdp.outcome_dim), concentration
+        kept = xr.DataTree.from_dict({"parameters": parameters})
+        kept.attrs = {"families": attrs.get("families", "{}")}
+        return draw(kept, attrs["draws"], seed=attrs["seed"] + fresh)
+
+    def draws(self) -> Draws:
+        """The fresh draws as arrays: transition [draw, state, action, outcome], reward likewise or without draws."""
+        return read_draws(read_dataset(self.posterior(fresh=True)), self.mdp)
+
+
+def read_plan(tree: xr.DataTree) -> KeptPlan:
+    """Read a plan back.
+
+    Parameters
+    ----------
+    tree : DataTree
+        Of a `Report`, or opened from the file that ``bayesmdp plan`` wrote.
+
+    Returns
+    -------
+    KeptPlan
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> log = bm.collect(bm.environments.riverswim(6), policy="uniform", steps=500, seed=0)
+    >>> kept = read_plan(bm.plan_log(log, discount=0.9, draws=50, calibration=0).tree)
+    >>> kept.mdp.num_states, float(kept.tries.sum())
+    (6, 500.0)
+    """
+    mdp = _problem(tree)
+    rows, observed = tree["constant_data"].to_dataset(), tree["observed_data"].to_dataset()
+    outcomes = mdp.states if mdp.successor is None else range(mdp.num_outcomes)
+    counts = np.zeros(mdp.sizes)
+    place = (
+        _positions(rows["state"], mdp.states),
+        _positions(rows["action"], mdp.actions),
+        _positions(observed[mdp.outcome_dim], outcomes),
+    )
+    np.add.at(counts, place, rows["weight"].values)
+    concentration = None
+    if "posterior" not in tree.children:
+        concentration = read_concentration(tree, mdp)
+    return KeptPlan(tree, mdp, counts, concentration)
+
+
+def _positions(column: xr.DataArray, labels: Iterable[Any]) -> NDArray[np.intp]:
+    """Where the labels of a column [row] are among all, by how they are written."""
+    return pd.Index([str(label) for label in labels]).get_indexer(pd.Index(column.values.astype(str)))
+
+
+def _problem(tree: xr.DataTree) -> MDP:
+    """The problem that the plan was made for."""
+    known, attrs = tree["problem"].to_dataset(), tree.attrs
+    return MDP(
+        reward=known["reward"].values,
+        successor=known["successor"].values if "successor" in known else None,
+        elsewhere="least" if attrs["elsewhere"] == "least" else "mean",
+        discount=attrs.get("discount"),
+        horizon=attrs.get("horizon"),
+        available=known["available"].values.astype(bool),
+        terminal=known["terminal"].values.astype(bool),
+        initial=known["initial"].values,
+        states=known["state"].values.tolist(),
+        actions=known["action"].values.tolist(),
+        name="log",
+    )
