@@ -51,6 +51,12 @@ from .results.analysis import quantile_value_curve as quantile_value_curve
 from .results.analysis import regret_curve as regret_curve
 from .results.analysis import suboptimal_steps as suboptimal_steps
 from .results.analysis import summary as summary
+from .results.grid_plots import plot_grid as plot_grid
+from .results.plan_plots import plot_calibration as plot_calibration
+from .results.plan_plots import plot_gain as plot_gain
+from .results.plan_plots import plot_policy as plot_policy
+from .results.plan_plots import plot_transitions as plot_transitions
+from .results.plan_plots import plot_value as plot_value
 from .results.plots import plot_occupancy as plot_occupancy
 from .results.plots import plot_quantile_value as plot_quantile_value
 from .results.plots import plot_regret as plot_regret

@@ -74,30 +74,29 @@ class KeptPlan(NamedTuple):
             return Estimate(behaviour.mean, behaviour.concentration)
         return Estimate(self.tree["baseline"]["probability"].values, None)
 
-    @property
-    def prior(self) -> NDArray[np.float64] | None:
-        """Dirichlet parameters [state, action, outcome] of the rows before the log."""
-        return None if self.concentration is None else np.maximum(self.concentration - self.counts, 0)
-
-    def posterior(self, *, fresh: bool, concentration: NDArray[np.float64] | None = None) -> xr.DataTree:
+    def posterior(self, *, fresh: bool, prior_weight: float = 1.0, offset: int = 0) -> xr.DataTree:
         """Draws of the posterior: those that the plan was made with, or the fresh ones that it was judged by.
 
         Parameters
         ----------
         fresh : bool
-        concentration : array [state, action, outcome], optional
-            In the place of the posterior's own, for rows that are Dirichlet.
+        prior_weight : float
+            Of the prior of transitions, times its own, for rows that are Dirichlet.
+        offset : int
+            Added to the seed: other draws, where they can be made.
         """
         attrs = self.attrs
         if "posterior" in self.tree.children:
             drawn = self.tree["posterior"].to_dataset().stack(sample=("chain", "draw"), create_index=False)
             return xr.DataTree.from_dict({"posterior": drawn.isel(sample=slice(int(fresh), None, 2))})
         parameters = self.tree["parameters"].to_dataset()
-        if concentration is not None:
-            parameters["transition"] = ("state", "action", self.mdp.outcome_dim), concentration
+        if prior_weight != 1:
+            dims = "state", "action", self.mdp.outcome_dim
+            prior = np.maximum(parameters["transition"].transpose(*dims).values - self.counts, 0)
+            parameters["transition"] = dims, self.counts + prior_weight * prior
         kept = xr.DataTree.from_dict({"parameters": parameters})
         kept.attrs = {"families": attrs.get("families", "{}")}
-        return draw(kept, attrs["draws"], seed=attrs["seed"] + fresh)
+        return draw(kept, attrs["draws"], seed=attrs["seed"] + offset + fresh)
 
     def draws(self) -> Draws:
         """The fresh draws as arrays: transition [draw, state, action, outcome], reward likewise or without draws."""

@@ -22,6 +22,8 @@ from bayesmdp.reports.kept_plan import KeptPlan
 
 __all__ = ["followed", "reasons"]
 
+_target = jax.jit(target)
+
 
 def reasons(plan: KeptPlan) -> xr.Dataset:
     """Compare each state's action with the runner-up, at the first stage.
@@ -120,11 +122,10 @@ def _q(plan: KeptPlan) -> NDArray[np.float64]:
     if mdp.by_stage:
         values = values[:, 1] if values.shape[1] > 1 else np.zeros_like(values[:, 0])
     with jax.enable_x64(True):
-        one = jax.jit(target)
         rewards = draws.reward if np.ndim(draws.reward) == 4 else [draws.reward] * len(values)
         return np.stack(
             [
-                np.asarray(one(mdp.problem, *each))
+                np.asarray(_target(mdp.problem, *each))
                 for each in zip(draws.transition, rewards, values, strict=True)
             ]
         )
