@@ -42,6 +42,8 @@ from .problems.continuous_mdp import ContinuousMDP as ContinuousMDP
 from .problems.mdp import MDP as MDP
 from .problems.simulated_mdp import SimulatedMDP as SimulatedMDP
 from .problems.unroll import unroll as unroll
+from .reports.content import report_content as report_content
+from .reports.write import write_report as write_report
 from .results import comparison as comparison
 from .results.analysis import compare as compare
 from .results.analysis import final_regret as final_regret
