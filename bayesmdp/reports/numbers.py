@@ -53,7 +53,7 @@ def chance(share: float) -> str:
 
 
 def percent(share: float) -> str:
-    """Write a share of what was counted.
+    """Write a share of what was counted, or of the future.
 
     Parameters
     ----------
@@ -61,9 +61,7 @@ def percent(share: float) -> str:
 
     Examples
     --------
-    >>> percent(0.5), percent(0.0004), percent(0.9996), percent(1.0)
-    ('50%', 'below 1%', 'above 99%', '100%')
+    >>> percent(0.5), percent(0.0941), percent(0.9996), percent(1.0), percent(0.0)
+    ('50%', '9.4%', 'above 99%', '100%', '0%')
     """
-    if share in (0, 1):
-        return f"{100 * share:.0f}%"
-    return "below 1%" if share < 0.01 else "above 99%" if share > 0.99 else f"{100 * share:.0f}%"
+    return "above 99%" if 0.99 < share < 1 else f"{100 * share:.0f}%" if share == 1 else f"{100 * share:.2g}%"

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.visible_text import one_line
-from bayesmdp.reports.numbers import chance, few, short
+from bayesmdp.reports.numbers import chance, few, percent, short
 
 __all__ = [
     "compared_told",
@@ -79,7 +79,7 @@ def headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
     told["rewards"] = attrs["rewards"]
     future = f"future of {steps}" if steps else "discounted future"
     told["never seen"] = (
-        f"{100 * attrs['initial_unseen']:.2g}% of the {future} lies behind a step that the log never saw"
+        f"{percent(attrs['initial_unseen'])} of the {future} lies behind a step that the log never saw"
     )
     lower, upper = (short(attrs[f"initial_worth_{name}"]) for name in ("lower", "upper"))
     told["posterior"] = f"{lower} to {upper} in the middle 90%, unchecked"
@@ -294,7 +294,7 @@ def reason_told(entry: Mapping[str, Any]) -> list[str]:
         Of the list ``policy`` of the content of a report.
     """
     reason = entry["reason"]
-    paid = "" if reason["paid"] is None else f", which paid {short(reason['paid'])} on average"
+    paid = "" if reason["paid"] is None else f", which paid {few(reason['paid'])} on average"
     times = f"{entry['tried']:,} time" + "s" * (entry["tried"] != 1)
     told = [f"Tried {times} here{paid}."]
     if reason["runner_up"] is None:
@@ -306,7 +306,8 @@ def reason_told(entry: Mapping[str, Any]) -> list[str]:
         return [*told, f"It earns {few(mean)} more {range_} than {other}."]
     if high < 0:
         return [*told, f"It earns {few(-mean)} less on average {range_} than {other}; it was chosen for its caution."]
-    return [*told, f"A close call: {few(mean)} more on average {range_} than {other}."]
+    amount = f"{few(abs(mean))} {'more' if mean >= 0 else 'less'} on average"
+    return [*told, f"A close call: it earns {amount} {range_} than {other}."]
 
 
 def label_told(label: Any) -> str:

@@ -9,6 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import xarray as xr
+
 from bayesmdp.foundation.extras import brought_by
 from bayesmdp.offline.plan_log import Report
 from bayesmdp.reports.content import SCHEMA, report_content
@@ -22,6 +24,7 @@ from bayesmdp.results.plan_plots import (
     plot_policy,
     plot_transitions,
     plot_value,
+    short_label,
 )
 
 __all__ = ["check_target", "sha256_of", "write_report"]
@@ -206,12 +209,17 @@ def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, st
             "Framed: what the plan does. Numbers, and the shade, are how often the log tried it; where it is blank, "
             "never." + f" The {rows} states visited most." * more
         )
-        draw("policy", plot_policy, 1.3 + 0.26 * rows, caption, most=PICTURED)
+        draw("policy", plot_policy, 1 + _beside(report.tree, "action") + 0.26 * rows, caption, most=PICTURED)
     if rows:
         caption = (
             "Where the plan's actions lead, and how well that is known: a full cell is certain. The dark square is what "
             "the probability is at least, the light rim what it may be at the most (90% of the draws are between). A "
             "wide rim: little is known."
         )
-        draw("transitions", plot_transitions, 1.5 + 0.26 * rows, caption, most=PICTURED)
+        draw("transitions", plot_transitions, 1 + _beside(report.tree, "state") + 0.26 * rows, caption, most=PICTURED)
     return pictures
+
+
+def _beside(tree: xr.DataTree, dim: str) -> float:
+    """Inches that the longest of the labels along a dim takes where it stands upright below a picture."""
+    return 0.085 * max((len(short_label(label)) for label in tree["problem"][dim].values.tolist()), default=0)

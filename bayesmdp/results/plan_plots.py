@@ -35,6 +35,9 @@ LABEL = 18
 NUMBERED = 12
 """Actions up to which the tries are written into their cells."""
 
+SELDOM = 0.02
+"""Next states that are never more probable are left out."""
+
 BANDS = (0.95, 0.8, 0.5)
 """Shares of the draws within the bars of a fan, widest first."""
 
@@ -80,6 +83,7 @@ def plot_policy(plan: Any, ax: Axes | None = None, *, stage: int = 0, most: int 
     ['left', 'right']
     """
     from matplotlib import rcParams
+    from matplotlib.collections import PatchCollection
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
 
@@ -91,19 +95,22 @@ def plot_policy(plan: Any, ax: Axes | None = None, *, stage: int = 0, most: int 
     if ax is None:
         ax = new_figure(2.2 + 0.55 * max(len(actions), 4), 1.4 + 0.3 * max(len(shown), 3)).subplots()
     ink, darkest = rcParams["text.color"], max(float(tries[shown].max(initial=0)), 1.0)
+    cells, shades, frames = [], [], []
     for row, state in enumerate(shown):
         for action in range(len(actions)):
             count = tries[state, action]
-            shade = to_rgba(colour_of(0), 0.06 + 0.49 * (count / darkest) ** 0.5 if count else 0.0)
-            ax.add_patch(Rectangle((action - 0.5, row - 0.5), 1, 1, facecolor=shade, edgecolor="none"))
+            if count:
+                cells.append(Rectangle((action - 0.5, row - 0.5), 1, 1))
+                shades.append(to_rgba(colour_of(0), 0.06 + 0.49 * (count / darkest) ** 0.5))
             if len(actions) <= NUMBERED and count:
                 weight = "bold" if share[state, action] else "normal"
                 ax.text(action, row, f"{count:,.0f}", ha="center", va="center", fontsize="small", fontweight=weight)
             if share[state, action]:
-                box = (action - 0.46, row - 0.44), 0.92, 0.88
-                ax.add_patch(Rectangle(*box, fill=False, edgecolor=ink, linewidth=1.6))
+                frames.append(Rectangle((action - 0.46, row - 0.44), 0.92, 0.88))
                 if len(actions) > NUMBERED or share[state, action] < 1:
                     ax.plot(action - 0.3, row, "o", color=ink, markersize=2 + 4 * share[state, action])
+    ax.add_collection(PatchCollection(cells, facecolors=shades, edgecolor="none"))
+    ax.add_collection(PatchCollection(frames, facecolor="none", edgecolor=ink, linewidth=1.6))
     ax.set_xlim(-0.5, len(actions) - 0.5)
     ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.set_xticks(range(len(actions)), [short_label(action) for action in actions])
@@ -255,6 +262,7 @@ def plot_transitions(plan: Any, ax: Axes | None = None, *, stage: int = 0, most:
     >>> ax.get_yticklabels()[0].get_text()
     '0: right'
     """
+    from matplotlib.collections import PatchCollection
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
 
@@ -264,18 +272,19 @@ def plot_transitions(plan: Any, ax: Axes | None = None, *, stage: int = 0, most:
     shown = _most_visited(policy, most)
     chosen = [actions.index(label) for label in policy["action"].values[shown].astype(str).tolist()]
     low, high = _row_quantiles(tree, shown, chosen)
-    columns = np.flatnonzero((high > 0.02).any(0))
+    columns = np.flatnonzero((high > SELDOM).any(0))
     columns = np.sort(columns[np.argsort(-high[:, columns].sum(0), kind="stable")[: 2 * most]])
     names = [*states, "elsewhere"]
     if ax is None:
         ax = new_figure(3 + 0.35 * max(len(columns), 4), 1.6 + 0.3 * max(len(shown), 3)).subplots()
-    for row in range(len(shown)):
-        for place, column in enumerate(columns):
-            for area, alpha in ((high[row, column], 0.28), (low[row, column], 0.9)):
-                side = 0.94 * np.sqrt(area)
-                corner = place - side / 2, row - side / 2
-                shade = to_rgba(colour_of(0), alpha)
-                ax.add_patch(Rectangle(corner, side, side, facecolor=shade, edgecolor="none"))
+    for ends, alpha in ((high, 0.28), (low, 0.9)):
+        squares = [
+            Rectangle((place - side / 2, row - side / 2), side, side)
+            for row, sides in enumerate(0.94 * np.sqrt(ends[:, columns]))
+            for place, side in enumerate(sides.tolist())
+            if high[row, columns[place]] > SELDOM
+        ]
+        ax.add_collection(PatchCollection(squares, facecolor=to_rgba(colour_of(0), alpha), edgecolor="none"))
     ax.set_xlim(-0.5, len(columns) - 0.5)
     ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.set_xticks(range(len(columns)), [short_label(names[column]) for column in columns])
