@@ -1,6 +1,10 @@
 """How numbers are written, in the terminal and on the page."""
 
-__all__ = ["chance", "few", "percent", "short"]
+from __future__ import annotations
+
+import math
+
+__all__ = ["chance", "few", "percent", "short", "with_error"]
 
 
 def short(number: float) -> str:
@@ -65,3 +69,23 @@ def percent(share: float) -> str:
     ('50%', '9.4%', 'above 99%', '100%', '0%')
     """
     return "above 99%" if 0.99 < share < 1 else f"{100 * share:.0f}%" if share == 1 else f"{100 * share:.2g}%"
+
+
+def with_error(estimate: float, error: float) -> str:
+    """Write an estimate with its standard error: of the error one figure, of the estimate as many decimals.
+
+    Parameters
+    ----------
+    estimate, error : float
+
+    Examples
+    --------
+    >>> with_error(0.000643, 0.0000871), with_error(12.3, 1.9), with_error(0.25, 0.0)
+    ('0.00064 ± 0.00009', '12 ± 2', '0.2500')
+    """
+    if not error > 0:
+        return short(estimate)
+    decimals = max(0, -math.floor(math.log10(float(f"{error:.0e}"))))
+    if decimals > 9:
+        return f"{estimate:.2g} ± {error:.0e}"
+    return f"{estimate:,.{decimals}f} ± {error:,.{decimals}f}"

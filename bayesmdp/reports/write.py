@@ -15,7 +15,7 @@ from bayesmdp.foundation.extras import brought_by
 from bayesmdp.offline.plan_log import Report
 from bayesmdp.reports.content import SCHEMA, report_content
 from bayesmdp.reports.figures import svg_figure
-from bayesmdp.reports.numbers import few, percent, short
+from bayesmdp.reports.numbers import percent, short, with_error
 from bayesmdp.reports.words import label_told, reason_told
 from bayesmdp.results.files import replacing
 from bayesmdp.results.plan_plots import (
@@ -158,7 +158,7 @@ def _page(report: Report, content: dict[str, Any]) -> str:
         undefined=StrictUndefined,
     )
     environment.filters |= {
-        "few": few,
+        "gain": lambda pair: with_error(pair["gain"], pair["error"]),
         "label": label_told,
         "percent": percent,
         "reason": reason_told,
