@@ -6,7 +6,7 @@ import re
 import warnings
 from collections.abc import Callable
 from io import StringIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,7 +19,7 @@ INK = "#010203"
 COLOURS = {"#0072b2": "var(--blue)", "#e69f00": "var(--amber)", "#d55e00": "var(--red)", INK: "currentColor"}
 """Colours of pictures (:mod:`bayesmdp.results.plots`) and what the page has in their place."""
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "bayesmdp",
     "font.size": 10.0,

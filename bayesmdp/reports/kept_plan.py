@@ -15,8 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.offline.behaviour import Estimate, behaviour_of
-from bayesmdp.planning.operators import Draws
-from bayesmdp.planning.posterior_draws import read_concentration, read_dataset, read_draws
+from bayesmdp.planning.posterior_draws import read_concentration
 from bayesmdp.posterior import draw
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import action_indices
@@ -51,12 +50,12 @@ class KeptPlan(NamedTuple):
 
     @property
     def attrs(self) -> dict[str, Any]:
-        return dict(self.tree.attrs)
+        return {str(name): value for name, value in self.tree.attrs.items()}
 
     @property
     def policy(self) -> xr.DataArray:
         """What the plan does, as it is judged: labels [(stage,) state], or probabilities [state, action]."""
-        planned = self.tree["plan"]
+        planned = self.tree["plan"].to_dataset()
         return planned["probability" if self.attrs["aim"] == "gain" else "policy"]
 
     @property
@@ -72,7 +71,7 @@ class KeptPlan(NamedTuple):
         if self.attrs["baseline"] == "log":
             behaviour = behaviour_of(self.tries, self.mdp.available)
             return Estimate(behaviour.mean, behaviour.concentration)
-        return Estimate(self.tree["baseline"]["probability"].values, None)
+        return Estimate(self.tree["baseline"].to_dataset()["probability"].values, None)
 
     def posterior(self, *, fresh: bool, prior_weight: float = 1.0, offset: int = 0) -> xr.DataTree:
         """Draws of the posterior: those that the plan was made with, or the fresh ones that it was judged by.
@@ -98,10 +97,6 @@ class KeptPlan(NamedTuple):
         kept.attrs = {"families": attrs.get("families", "{}")}
         return draw(kept, attrs["draws"], seed=attrs["seed"] + offset + fresh)
 
-    def draws(self) -> Draws:
-        """The fresh draws as arrays: transition [draw, state, action, outcome], reward likewise or without draws."""
-        return read_draws(read_dataset(self.posterior(fresh=True)), self.mdp)
-
 
 def read_plan(tree: xr.DataTree) -> KeptPlan:
     """Read a plan back.
@@ -125,14 +120,13 @@ def read_plan(tree: xr.DataTree) -> KeptPlan:
     """
     mdp = _problem(tree)
     rows, observed = tree["constant_data"].to_dataset(), tree["observed_data"].to_dataset()
-    outcomes = mdp.states if mdp.successor is None else range(mdp.num_outcomes)
+    state, action = _positions(rows["state"], mdp.states), _positions(rows["action"], mdp.actions)
+    outcome = _positions(observed["next_state"], mdp.states)
+    if mdp.successor is not None:
+        # The log's next states are named in their rows, each at its first mention.
+        outcome = (mdp.successor[state, action] == outcome[:, None]).argmax(-1)
     counts = np.zeros(mdp.sizes)
-    place = (
-        _positions(rows["state"], mdp.states),
-        _positions(rows["action"], mdp.actions),
-        _positions(observed[mdp.outcome_dim], outcomes),
-    )
-    np.add.at(counts, place, rows["weight"].values)
+    np.add.at(counts, (state, action, outcome), rows["weight"].values)
     concentration = None
     if "posterior" not in tree.children:
         concentration = read_concentration(tree, mdp)

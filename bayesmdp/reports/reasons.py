@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.planning.operators import expected_reward, target
+from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.posterior_value import value_draws
 from bayesmdp.problems.labels import label_array
 from bayesmdp.reports.kept_plan import KeptPlan
@@ -117,15 +118,13 @@ def followed(plan: KeptPlan, state: int, action: int, most: int = 3) -> tuple[li
 
 def _q(plan: KeptPlan) -> NDArray[np.float64]:
     """What an action now, and the plan from then on, earn under each fresh draw [draw, state, action]."""
-    mdp, draws = plan.mdp, plan.draws()
-    values = value_draws(plan.posterior(fresh=True), mdp, plan.policy).values
+    mdp, posterior = plan.mdp, plan.posterior(fresh=True)
+    draws = read_draws(read_dataset(posterior), mdp)
+    values = value_draws(posterior, mdp, plan.policy).values
     if mdp.by_stage:
         values = values[:, 1] if values.shape[1] > 1 else np.zeros_like(values[:, 0])
     with jax.enable_x64(True):
         rewards = draws.reward if np.ndim(draws.reward) == 4 else [draws.reward] * len(values)
         return np.stack(
-            [
-                np.asarray(_target(mdp.problem, *each))
-                for each in zip(draws.transition, rewards, values, strict=True)
-            ]
+            [np.asarray(_target(mdp.problem, *each)) for each in zip(draws.transition, rewards, values, strict=True)]
         )

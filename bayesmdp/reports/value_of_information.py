@@ -10,7 +10,8 @@ Rows are Dirichlet and the rewards of pairs known, Normal or Beta, so that y is 
 distribution, and the model after it is a closed form: parameters plus counts. Up to the use of a mean model in the
 place of a mean over models this is the expected value of sample information of Raiffa and Schlaifer (1961), with the
 value of the present plan taken after the tries too: its expectation is its value now, and the difference scatters less.
-The formula is ours. It is of plans for the mean, whatever risk the plan at hand was made for, and of one pair at a time.
+The formula is ours. It is of plans for the mean, whatever risk the plan at hand was made for, of one pair at a time, and
+the prior stays what it is though it was chosen by the log.
 
 Only one row of the model changes. With M = (I - K)^-1 of the present policy, K its discounted rows, the value of the
 policy that takes a in s is
@@ -189,7 +190,7 @@ def _solve(plan: KeptPlan) -> _Model:
 
 def _mean_reward(plan: KeptPlan, mean: NDArray[np.float64]) -> NDArray[np.float64]:
     """Posterior mean of each pair's reward [state, action]."""
-    parameters = plan.tree["parameters"]
+    parameters = plan.tree["parameters"].to_dataset()
     if "reward" not in parameters:
         return np.asarray((mean * plan.mdp.reward).sum(-1))
     own = _reward_parameters(parameters["reward"])
@@ -214,23 +215,21 @@ def _after(
     shown = rng.multinomial(tries, rng.dirichlet(own, samples))
     mean = (own + shown) / (own.sum() + tries)
     rows = mdp.discount * mean @ _leads(mdp, state, action)[possible]
-    parameters = plan.tree["parameters"]
+    parameters = plan.tree["parameters"].to_dataset()
     if "reward" not in parameters:
         paid = mdp.reward[state, action]
         return rows, mean @ np.broadcast_to(paid, mdp.num_outcomes)[possible]
     told = {name: values[state, action] for name, values in _reward_parameters(parameters["reward"]).items()}
     if "mean" in told:
         # The mean of the posterior scatters by what the tries take off its variance.
-        noise = float(plan.tree["problem"]["noise"].values[state, action])
+        noise = float(plan.tree["problem"].to_dataset()["noise"].values[state, action])
         left = 1 / (1 / told["sd"] ** 2 + tries / noise**2)
         return rows, told["mean"] + np.sqrt(max(told["sd"] ** 2 - left, 0)) * rng.standard_normal(samples)
     ones = rng.binomial(tries, rng.beta(told["a"], told["b"], samples))
     return rows, (told["a"] + ones) / (told["a"] + told["b"] + tries)
 
 
-def _moved(
-    model: _Model, state: int, rows: NDArray[np.float64], reward: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _moved(model: _Model, state: int, rows: NDArray[np.float64], reward: NDArray[np.float64]) -> NDArray[np.float64]:
     """By how much M[:, state] is added to the value [...] if the policy has these rows [..., next_state] in a state."""
     column = model.inverse[:, state]
     now = model.rows[state, model.policy[state]]

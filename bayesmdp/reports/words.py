@@ -78,9 +78,7 @@ def headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
     )
     told["rewards"] = attrs["rewards"]
     future = f"future of {steps}" if steps else "discounted future"
-    told["never seen"] = (
-        f"{percent(attrs['initial_unseen'])} of the {future} lies behind a step that the log never saw"
-    )
+    told["never seen"] = f"{percent(attrs['initial_unseen'])} of the {future} lies behind a step that the log never saw"
     lower, upper = (short(attrs[f"initial_worth_{name}"]) for name in ("lower", "upper"))
     told["posterior"] = f"{lower} to {upper} in the middle 90%, unchecked"
     return told

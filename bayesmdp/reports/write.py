@@ -19,6 +19,7 @@ from bayesmdp.reports.numbers import percent, short, with_error
 from bayesmdp.reports.words import label_told, reason_told
 from bayesmdp.results.files import replacing
 from bayesmdp.results.plan_plots import (
+    NUMBERED,
     plot_calibration,
     plot_gain,
     plot_policy,
@@ -204,17 +205,20 @@ def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, st
         draw("calibration", plot_calibration, 2.1 if "gain_checked_kept" in attrs else 1.3, caption)
     rows = min(len(content["policy"]), PICTURED)
     if rows and content["log"]["actions"] <= ACTIONS:
-        more = len(content["policy"]) > rows
+        more, numbered = len(content["policy"]) > rows, content["log"]["actions"] <= NUMBERED
         caption = (
-            "Framed: what the plan does. Numbers, and the shade, are how often the log tried it; where it is blank, "
-            "never." + f" The {rows} states visited most." * more
+            "Framed: what the plan does. The shade"
+            + " and the number say" * numbered
+            + " says" * (not numbered)
+            + " how often the log tried it; where it is blank, never."
+            + f" The {rows} states visited most." * more
         )
         draw("policy", plot_policy, 1 + _beside(report.tree, "action") + 0.26 * rows, caption, most=PICTURED)
     if rows:
         caption = (
-            "Where the plan's actions lead, and how well that is known: a full cell is certain. The dark square is what "
-            "the probability is at least, the light rim what it may be at the most (90% of the draws are between). A "
-            "wide rim: little is known."
+            "Where the plan's actions lead, and how well that is known: a full cell is certain. The dark square is "
+            "what the probability is at least, the light rim what it may be at the most (90% of the draws are "
+            "between). A wide rim: little is known."
         )
         draw("transitions", plot_transitions, 1 + _beside(report.tree, "state") + 0.26 * rows, caption, most=PICTURED)
     return pictures
@@ -222,4 +226,5 @@ def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, st
 
 def _beside(tree: xr.DataTree, dim: str) -> float:
     """Inches that the longest of the labels along a dim takes where it stands upright below a picture."""
-    return 0.085 * max((len(short_label(label)) for label in tree["problem"][dim].values.tolist()), default=0)
+    labels = tree["problem"].to_dataset()[dim].values.tolist()
+    return 0.085 * max((len(short_label(label)) for label in labels), default=0)

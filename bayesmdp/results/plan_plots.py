@@ -5,7 +5,6 @@ A *plan* is what `bm.plan_log` returns, or the DataTree that ``bayesmdp plan`` w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +31,14 @@ __all__ = [
 LABEL = 18
 """Signs of a label that are shown; what is longer ends in dots."""
 
+ROOM = 40
+"""Signs that fit side by side below a picture."""
+
 NUMBERED = 12
 """Actions up to which the tries are written into their cells."""
+
+COLUMNS = 26
+"""Next states in one picture: the most probable ones."""
 
 SELDOM = 0.02
 """Next states that are never more probable are left out."""
@@ -52,7 +57,9 @@ def plan_tree(plan: Any) -> xr.DataTree:
     """
     tree = getattr(plan, "tree", plan)
     if not isinstance(tree, xr.DataTree) or not {"plan", "policy", "problem"} <= set(tree.children):
-        raise TypeError(f"plan must be what bm.plan_log returns, or the DataTree of its file; got {type(plan).__name__}")
+        raise TypeError(
+            f"plan must be what bm.plan_log returns, or the DataTree of its file; got {type(plan).__name__}"
+        )
     return tree
 
 
@@ -114,9 +121,7 @@ def plot_policy(plan: Any, ax: Axes | None = None, *, stage: int = 0, most: int 
     ax.set_xlim(-0.5, len(actions) - 0.5)
     ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.set_xticks(range(len(actions)), [short_label(action) for action in actions])
-    longest = max((len(short_label(action)) for action in actions), default=0)
-    if longest * len(actions) > 40:
-        ax.tick_params(axis="x", labelrotation=90)
+    _upright(ax, [short_label(action) for action in actions])
     ax.set_yticks(range(len(shown)), [short_label(states[state]) for state in shown])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -213,9 +218,11 @@ def plot_gain(plan: Any, ax: Axes | None = None) -> Axes:
     width = max(float(np.ptp(gain)) / 16, 1e-9 * (1 + float(np.abs(gain).max())))
     edges = width * np.arange(np.floor(gain.min() / width), np.floor(gain.max() / width) + 2)
     heights, _ = np.histogram(gain, edges)
-    bars = ax.bar(edges[:-1], 100 * heights / len(gain), width, align="edge", color=colour_of(0), alpha=0.6, linewidth=0)
+    bars = ax.bar(
+        edges[:-1], 100 * heights / len(gain), width, align="edge", color=colour_of(0), alpha=0.6, linewidth=0
+    )
     for left, bar in zip(edges[:-1], bars, strict=True):
-        if left < 0 and bound < 0 or left < -width / 2:
+        if (left < 0 and bound < 0) or left < -width / 2:
             bar.set(hatch="////", edgecolor=ink, facecolor=colour_of(4))
     ax.axvline(0, color=ink, linewidth=1.2)
     ax.axvline(bound, color=ink, linewidth=1.8, linestyle="--")
@@ -252,7 +259,8 @@ def plot_transitions(plan: Any, ax: Axes | None = None, *, stage: int = 0, most:
     Axes
         Rows are states with the plan's most probable action, columns next states. The area of the dark square is the 5%
         posterior quantile of the probability, that of the light one around it the 95% quantile: what is well known
-        has no light rim. A full cell is 1. What is never more probable than 2% is left out.
+        has no light rim. A full cell is 1. What is never more probable than 2% is left out, and of many next states
+        those of the largest probabilities are shown.
 
     Examples
     --------
@@ -273,7 +281,7 @@ def plot_transitions(plan: Any, ax: Axes | None = None, *, stage: int = 0, most:
     chosen = [actions.index(label) for label in policy["action"].values[shown].astype(str).tolist()]
     low, high = _row_quantiles(tree, shown, chosen)
     columns = np.flatnonzero((high > SELDOM).any(0))
-    columns = np.sort(columns[np.argsort(-high[:, columns].sum(0), kind="stable")[: 2 * most]])
+    columns = np.sort(columns[np.argsort(-high[:, columns].sum(0), kind="stable")[:COLUMNS]])
     names = [*states, "elsewhere"]
     if ax is None:
         ax = new_figure(3 + 0.35 * max(len(columns), 4), 1.6 + 0.3 * max(len(shown), 3)).subplots()
@@ -288,10 +296,10 @@ def plot_transitions(plan: Any, ax: Axes | None = None, *, stage: int = 0, most:
     ax.set_xlim(-0.5, len(columns) - 0.5)
     ax.set_ylim(len(shown) - 0.5, -0.5)
     ax.set_xticks(range(len(columns)), [short_label(names[column]) for column in columns])
-    if sum(len(short_label(names[column])) for column in columns) > 40:
-        ax.tick_params(axis="x", labelrotation=90)
+    _upright(ax, [short_label(names[column]) for column in columns])
     rows = [
-        f"{short_label(states[state])}: {short_label(actions[action])}" for state, action in zip(shown, chosen, strict=True)
+        f"{short_label(states[state])}: {short_label(actions[action])}"
+        for state, action in zip(shown, chosen, strict=True)
     ]
     ax.set_yticks(range(len(shown)), rows)
     ax.tick_params(length=0)
@@ -436,6 +444,12 @@ def short_label(label: Any) -> str:
     text = one_line(label)
     text = text if len(text) <= LABEL else text[: LABEL - 1] + "…"
     return in_figure(text) if text.strip() else f"'{text}'"
+
+
+def _upright(ax: Axes, labels: list[str]) -> None:
+    """Turn the labels of the lower axis where they have no room side by side."""
+    if max(map(len, labels), default=0) * len(labels) > ROOM:
+        ax.tick_params(axis="x", labelrotation=90, labelsize="small" if len(labels) > 16 else "medium")
 
 
 def _bare(ax: Axes, *, left: bool = False) -> None:
