@@ -280,7 +280,7 @@ def trust_told(checks: Sequence[Mapping[str, Any]]) -> str:
             f"{len(alarms)} of {asked} checks speak{'s' * (len(alarms) == 1)} against it ({', '.join(alarms)}): the "
             "numbers on this page rest on what does not seem to hold. Read what each means before the plan is used."
         )
-    return f"None of {asked} checks speaks against it. They cannot see what left no trace in the log."
+    return f"Nothing speaks against it, by {asked} checks. They cannot see what left no trace in the log."
 
 
 def reason_told(entry: Mapping[str, Any]) -> list[str]:
@@ -319,4 +319,4 @@ def label_told(label: Any) -> str:
     text = one_line(label)
     if text.strip():
         return text
-    return "(blank)" if not text else f"({len(text)} blanks)"
+    return f"({len(text)} blank{'s' * (len(text) > 1)})" if text else "(blank)"
