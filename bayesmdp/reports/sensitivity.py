@@ -1,5 +1,4 @@
-"""What would change had something else been asked: the prior weighed otherwise, another discount or horizon, another
-level, other draws.
+"""What would change had something else been asked: another weight of the prior, discount, horizon, level, other draws.
 
 Each of them is planned for again, by the same draws where these are of the same posterior, and set beside the plan at
 hand: in how many states another action is taken, and what its own policy is worth under fresh draws, unchecked. Plans

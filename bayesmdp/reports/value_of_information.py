@@ -10,8 +10,8 @@ Rows are Dirichlet and the rewards of pairs known, Normal or Beta, so that y is 
 distribution, and the model after it is a closed form: parameters plus counts. Up to the use of a mean model in the
 place of a mean over models this is the expected value of sample information of Raiffa and Schlaifer (1961), with the
 value of the present plan taken after the tries too: its expectation is its value now, and the difference scatters less.
-The formula is ours. It is of plans for the mean, whatever risk the plan at hand was made for, of one pair at a time, and
-the prior stays what it is though it was chosen by the log.
+The formula is ours. It is of plans for the mean, whatever risk the plan at hand was made for, of one pair at a time,
+and the prior stays what it is though it was chosen by the log.
 
 Only one row of the model changes. With M = (I - K)^-1 of the present policy, K its discounted rows, the value of the
 policy that takes a in s is

@@ -1,4 +1,4 @@
-"""The page: valid, self-contained, whole, with the numbers of the plan, whatever labels and kinds of plans there are."""
+"""The page: valid, self-contained, whole, with the numbers of the plan, whatever labels and plans there are."""
 
 import hashlib
 import json

@@ -137,7 +137,7 @@ def test_a_grid_has_arrows_and_crosses(lake):
 
 def test_what_is_no_plan_is_refused(lake):
     for plot in (bm.plot_policy, bm.plot_gain, bm.plot_transitions, bm.plot_calibration):
-        with pytest.raises(TypeError, match="plan must be what bm.plan_log returns"):
+        with pytest.raises(TypeError, match=r"plan must be what bm\.plan_log returns"):
             plot(lake.policy, axes())
 
 
