@@ -171,7 +171,7 @@ def shop():
 @pytest.mark.parametrize(
     ("log", "options", "told"),
     [
-        (shop, {"horizon": 5}, ["The plan is for 5 steps", "Not told: it is told for plans with a discount"]),
+        (shop, {"horizon": 5}, ["The plan is for 5 steps", "Not told: the policy is by stage"]),
         (shop, {"discount": 0.9, "aim": "gain", "risk": "mean"}, ["Follow the plan below"]),
         (
             shop,
