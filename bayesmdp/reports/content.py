@@ -3,10 +3,10 @@
 Keys, in the order of the page. Where something is not told, its part has ``why_not`` in its place.
 
     schema          name and version of this layout
-    recommendation  status ("better", "not shown", "unchanged", "not compared", "no start"), sentence, counted (how
-                    rewards are), level, bound and gain_bound (each kept with probability 1 - level), value, today and
-                    gain (mean, lower, upper: the middle 90%), better (by_draws, by_check: probability that anything is
-                    gained), check, words (as the terminal has them)
+    recommendation  status ("better", "not shown", "unchanged", "not compared", "no start"), sentence, cautions (a list
+                    of sentences), counted (how rewards are), level, bound and gain_bound (each kept with probability
+                    1 - level), value, today and gain (mean, lower, upper: the middle 90%), better (by_draws, by_check:
+                    probability that anything is gained), check, words (as the terminal has them)
     log             source, sha256, rows (read, used, left_out), columns_left_out, episodes, terminated, truncated,
                     states, terminal, actions, pairs, tried (pairs), trust (a sentence), checks (a list: check, found,
                     statistic, p_value, p_adjusted, alarm, meaning, remedy)
@@ -19,7 +19,9 @@ Keys, in the order of the page. Where something is not told, its part has ``why_
                     (a list, the least tried first: state, action, tried), never_acted (states), untried_pairs
     second_opinion  words, estimates (a list: estimator, value, lower, upper, tells, why, disagrees)
     sensitivity     states, changes (a list: what, value, changed, changed_share, bound, gain_bound, comparable)
-    collect         tries, samples, pairs (a list, the most first: state, action, tried, gain, error, whole)
+    collect         tries, samples, asked (pairs), helped (pairs of which more tries ever changed the plan), pairs (a
+                    list of those whose gain is more than two errors, the most first: state, action, tried, gain, error,
+                    whole: whether all of the plan was chosen again; else the gain is at least so much)
     made            date, command, seed, versions, and settings by name
 
 Numbers that are not known are null.
@@ -43,6 +45,7 @@ from bayesmdp.reports.reasons import followed, reasons
 from bayesmdp.reports.sensitivity import sensitivity
 from bayesmdp.reports.value_of_information import value_of_information
 from bayesmdp.reports.words import (
+    cautions_told,
     counted_told,
     experts_told,
     headline,
@@ -110,6 +113,7 @@ def _recommendation(report: Report) -> dict[str, Any]:
     told: dict[str, Any] = {
         "status": status,
         "sentence": sentence,
+        "cautions": cautions_told(report.tree),
         "counted": counted_told(attrs),
         "level": attrs.get("level", report.policy.attrs["level"]),
         "bound": report.bound,
@@ -233,7 +237,9 @@ def _collect(plan: KeptPlan, tries: int) -> dict[str, Any]:
         return dict(told.attrs)
     gain, times, mdp = told["gain"].values, plan.tries, plan.mdp
     order = np.argsort(-np.nan_to_num(gain), axis=None, kind="stable")
-    pairs = [divmod(int(place), gain.shape[1]) for place in order if np.nan_to_num(gain).flat[place] > 0]
+    # What is told stands out from the scatter of what was simulated.
+    sure = np.nan_to_num(gain) > 2 * np.nan_to_num(told["error"].values)
+    pairs = [divmod(int(place), gain.shape[1]) for place in order if sure.flat[place]]
     rows = [
         {
             "state": mdp.states[state],
@@ -243,7 +249,8 @@ def _collect(plan: KeptPlan, tries: int) -> dict[str, Any]:
         }
         for state, action in pairs[:PAIRS]
     ]
-    return {"tries": tries, "samples": told.attrs["samples"], "asked": int((~np.isnan(gain)).sum()), "pairs": rows}
+    asked, helped = int((~np.isnan(gain)).sum()), int((np.nan_to_num(gain) > 0).sum())
+    return {"tries": tries, "samples": told.attrs["samples"], "asked": asked, "helped": helped, "pairs": rows}
 
 
 def _made(report: Report, command: str, date: str) -> dict[str, Any]:

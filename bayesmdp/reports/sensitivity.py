@@ -123,10 +123,10 @@ def _others(plan: KeptPlan) -> Iterator[_Asked]:
                 changed = mdp.replace(discount=discount)
                 yield as_it_is._replace(what="discount", value=value, mdp=changed, comparable=False)
     measure, colon, level = name.partition(":")
-    for factor in (0.5, 2.0) * bool(colon):
+    for factor, how in ((0.5, "more careful"), (2.0, "less careful")) * bool(colon):
         if factor * float(level) < 1:
-            value = f"{measure}:{factor * float(level):g}"
-            yield as_it_is._replace(what="level", value=value, risk=risk_from_text(value))
+            other = f"{measure}:{factor * float(level):g}"
+            yield as_it_is._replace(what="level", value=f"{other}, {how}", risk=risk_from_text(other))
     if "posterior" not in plan.tree.children and plan.attrs["plan_draws"]:
         yield as_it_is._replace(what="draws", value="another seed", seed=1_000)
 

@@ -14,6 +14,7 @@ from bayesmdp.foundation.visible_text import one_line
 from bayesmdp.reports.numbers import chance, few, percent, short
 
 __all__ = [
+    "cautions_told",
     "compared_told",
     "counted_told",
     "experts_told",
@@ -30,6 +31,9 @@ __all__ = [
 ]
 
 TURNS_SHOWN = 3
+
+MUCH = 0.2
+"""Of the future behind steps never seen, from which it is said beside the recommendation."""
 
 
 def steps_told(number: int) -> str:
@@ -281,6 +285,29 @@ def trust_told(checks: Sequence[Mapping[str, Any]]) -> str:
             "numbers on this page rest on what does not seem to hold. Read what each means before the plan is used."
         )
     return f"Nothing speaks against it, by {asked} checks. They cannot see what left no trace in the log."
+
+
+def cautions_told(tree: xr.DataTree) -> list[str]:
+    """What to know before a plan is relied on.
+
+    Parameters
+    ----------
+    tree : DataTree
+        Of a `Report`.
+    """
+    attrs, told = tree.attrs, []
+    if "log_checks" in tree.children:
+        checks = tree["log_checks"].to_dataset()
+        alarms = checks["check"].values[checks["alarm"].values].tolist()
+        if alarms:
+            told.append(f"Checks of the log raise an alarm ({', '.join(alarms)}): read below what that means.")
+    if "second_opinion" in tree.children and tree["second_opinion"].to_dataset()["disagrees"].any():
+        told.append("The second opinion disagrees with the plan's own numbers by more than chance.")
+    if "unchecked" in attrs:
+        told.append(f"The numbers were not checked on logs like yours: {attrs['unchecked']}.")
+    if attrs.get("initial_unseen", 0.0) > MUCH:
+        told.append(f"{percent(attrs['initial_unseen'])} of what is to come lies behind a step that the log never saw.")
+    return told
 
 
 def reason_told(entry: Mapping[str, Any]) -> list[str]:

@@ -176,7 +176,6 @@ def _page(report: Report, content: dict[str, Any]) -> str:
         sections=SECTIONS,
         changes=CHANGES,
         shown=SHOWN,
-        alarms=any(check["alarm"] for check in content["log"]["checks"]),
     )
 
 
@@ -216,8 +215,8 @@ def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, st
         draw("policy", plot_policy, 1 + _beside(report.tree, "action") + 0.26 * rows, caption, most=PICTURED)
     if rows:
         caption = (
-            "Where the plan's actions lead, and how well that is known: a full cell is certain. The dark square is "
-            "what the probability is at least, the light rim what it may be at the most (90% of the draws are "
+            "Where the plan's actions lead, and how well that is known: a full cell is certain. The inner square is "
+            "what the probability is at least, the rim around it what it may be at the most (90% of the draws are "
             "between). A wide rim: little is known."
         )
         draw("transitions", plot_transitions, 1 + _beside(report.tree, "state") + 0.26 * rows, caption, most=PICTURED)

@@ -257,10 +257,10 @@ def plot_transitions(plan: Any, ax: Axes | None = None, *, stage: int = 0, most:
     Returns
     -------
     Axes
-        Rows are states with the plan's most probable action, columns next states. The area of the dark square is the 5%
-        posterior quantile of the probability, that of the light one around it the 95% quantile: what is well known
-        has no light rim. A full cell is 1. What is never more probable than 2% is left out, and of many next states
-        those of the largest probabilities are shown.
+        Rows are states with the plan's most probable action, columns next states. The area of the inner square is the
+        5% posterior quantile of the probability, that of the one around it the 95% quantile: what is well known has no
+        rim. A full cell is 1. What is never more probable than 2% is left out, and of many next states those of the
+        largest probabilities are shown.
 
     Examples
     --------
@@ -361,7 +361,7 @@ def plot_calibration(plan: Any, ax: Axes | None = None) -> Axes:
     ax.set_ylim(len(kept) - 0.5, -0.5)
     _bare(ax)
     ax.set_xlim(right=101)
-    ax.set_xlabel(f"% of {logs} logs on which it was kept (dashed: promised)")
+    ax.set_xlabel(f"kept, in % of {logs} logs (dashed: promised)")
     return ax
 
 

@@ -44,7 +44,10 @@ def test_the_plan_at_hand_is_the_first(report, told):
 
 @pytest.mark.parametrize(
     ("what", "value", "asked"),
-    [("discount", "0.8", {"discount": 0.8}), ("level", "quantile:0.4", {"discount": 0.9, "risk": "quantile:0.4"})],
+    [
+        ("discount", "0.8", {"discount": 0.8}),
+        ("level", "quantile:0.4, less careful", {"discount": 0.9, "risk": "quantile:0.4"}),
+    ],
 )
 def test_other_discounts_and_levels_are_what_was_not_asked(log, report, told, what, value, asked):
     other, row = plan_log(log, **(OPTIONS | asked)), changed(told, what, value)
