@@ -14,8 +14,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.offline.over_today import plan_for_gain
+from bayesmdp.offline.over_today import gained, plan_for_gain
 from bayesmdp.planning import plan as make_plan
+from bayesmdp.planning.over_baseline import refuse_gain
 from bayesmdp.planning.posterior_value import at_start, left_quantile, value_draws
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.risk_names import risk_from_text
@@ -124,17 +125,28 @@ def _others(plan: KeptPlan) -> Iterator[_Asked]:
                 yield as_it_is._replace(what="discount", value=value, mdp=changed, comparable=False)
     measure, colon, level = name.partition(":")
     for factor, how in ((0.5, "more careful"), (2.0, "less careful")) * bool(colon):
-        if factor * float(level) < 1:
-            other = f"{measure}:{factor * float(level):g}"
+        other = f"{measure}:{factor * float(level):g}"
+        if factor * float(level) < 1 and not _refused(plan, other):
             yield as_it_is._replace(what="level", value=f"{other}, {how}", risk=risk_from_text(other))
     if "posterior" not in plan.tree.children and plan.attrs["plan_draws"]:
         yield as_it_is._replace(what="draws", value="another seed", seed=1_000)
 
 
+def _refused(plan: KeptPlan, risk: str) -> bool:
+    """Whether a gain cannot be planned for with this risk: too few draws are in its tail."""
+    if plan.attrs["aim"] != "gain":
+        return False
+    try:
+        refuse_gain(plan.mdp, risk_from_text(risk), plan.attrs["draws"])
+    except ValueError:
+        return True
+    return False
+
+
 def _skipped(plan: KeptPlan) -> str:
     """What was not asked, and why."""
     if plan.concentration is None:
-        return "the prior: it was not asked with another weight, for its rows are not Dirichlet"
+        return "another weight of the prior, for its rows are not Dirichlet"
     return ""
 
 
@@ -157,10 +169,9 @@ def _planned(plan: KeptPlan, asked: _Asked) -> tuple[NDArray[np.int64], float, f
     if "initial_bound" not in attrs:
         return chosen, np.nan, np.nan
     level: Any = attrs["level"]
-    values = at_start(value_draws(fresh, mdp, policy), mdp).values
+    values = value_draws(fresh, mdp, policy)
+    bound = float(left_quantile(at_start(values, mdp).values, level))
     if today is None:
-        return chosen, float(left_quantile(values, level)), np.nan
-    usual = today.draws(len(values), attrs["seed"] + asked.seed + 1)
-    usual_policy = xr.DataArray(usual, dims=("draw", "state", "action")[-usual.ndim :])
-    earned = at_start(value_draws(fresh, mdp, usual_policy), mdp).values
-    return chosen, float(left_quantile(values, level)), float(left_quantile(values - earned, level))
+        return chosen, bound, np.nan
+    gains = gained(fresh, mdp, policy, values, today, plan.tries, attrs["seed"] + asked.seed + 1)
+    return chosen, bound, 0.0 if gains is None else float(left_quantile(at_start(gains, mdp).values, level))

@@ -18,6 +18,7 @@ from bayesmdp.reports.content import report_content
 from bayesmdp.reports.numbers import short
 from bayesmdp.reports.write import SECTIONS, write_report
 from tests.cli.test_app import call, told_in_one_line
+from tests.offline.test_over_today import arms
 from tests.offline.test_plan_log import CORRIDOR, MIXED
 
 HOSTILE = [
@@ -174,9 +175,19 @@ def shop():
         (shop, {"horizon": 5}, ["The plan is for 5 steps", "Not told: the policy is by stage"]),
         (shop, {"discount": 0.9, "aim": "gain", "risk": "mean"}, ["Follow the plan below"]),
         (
+            lambda: arms(
+                {"old": [1.0] * 10 + [0.0] * 20, "new": [1.0] * 4 + [0.0] * 3, "newer": [1.0] * 3 + [0.0] * 2}
+            ),
+            {"discount": 0.5, "elsewhere": "none", "aim": "gain", "draws": 60},
+            ["Go on as today", "old in 71% of cases, else another"],
+        ),
+        (
             shop,
             {"discount": 0.9, "baseline": "none", "risk": "mean"},
-            ["It was not compared with what is done today", "not checked: asked not to be"],
+            [
+                "It was not compared with what is done today",
+                "The numbers were not checked on logs like yours: asked not to be.",
+            ],
         ),
         (
             lambda: read_log(UNORDERED, gaps="allow"),
@@ -190,12 +201,12 @@ def shop():
             ["In 1 state nothing was ever tried (d)"],
         ),
     ],
-    ids=["horizon", "gain", "no baseline", "no start", "as today", "never acted"],
+    ids=["horizon", "gain", "mixed", "no baseline", "no start", "as today", "never acted"],
 )
 def test_every_kind_of_plan_has_a_page(log, options, told, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        report = plan_log(log(), draws=20, calibration=0, **options)
+        report = plan_log(log(), **({"draws": 20, "calibration": 0} | options))
     path = tmp_path / "report.html"
     write_report(report, path)
     text = path.read_text("utf-8")
