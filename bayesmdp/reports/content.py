@@ -43,18 +43,9 @@ from bayesmdp.reports.kept_plan import KeptPlan, read_plan
 from bayesmdp.reports.opinions import opinions_told
 from bayesmdp.reports.reasons import followed, reasons
 from bayesmdp.reports.sensitivity import sensitivity
+from bayesmdp.reports.sentences import cautions_told, counted_told, recommendation, trust_told
 from bayesmdp.reports.value_of_information import value_of_information
-from bayesmdp.reports.words import (
-    cautions_told,
-    counted_told,
-    experts_told,
-    headline,
-    least_known,
-    log_told,
-    recommendation,
-    trust_told,
-    turns_told,
-)
+from bayesmdp.reports.words import experts_told, headline, least_known, log_told, turns_told
 
 __all__ = ["SCHEMA", "report_content"]
 

@@ -11,29 +11,21 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.visible_text import one_line
-from bayesmdp.reports.numbers import chance, few, percent, short
+from bayesmdp.reports.numbers import chance, percent, short
 
 __all__ = [
-    "cautions_told",
+    "chances_told",
     "compared_told",
-    "counted_told",
     "experts_told",
     "headline",
-    "label_told",
     "least_known",
     "log_told",
-    "reason_told",
-    "recommendation",
     "steps_told",
-    "trust_told",
     "turns_told",
     "whose",
 ]
 
 TURNS_SHOWN = 3
-
-MUCH = 0.2
-"""Of the future behind steps never seen, from which it is said beside the recommendation."""
 
 
 def steps_told(number: int) -> str:
@@ -97,9 +89,8 @@ def compared_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
     """What is gained over what is done today, and what that earns; nothing where it was not compared."""
     if "initial_gain_bound" not in attrs:
         return {}
-    bound, at_all, certain = attrs["initial_gain_bound"], chance(attrs["initial_better"]), f"{1 - attrs['level']:g}"
-    if "initial_better_checked" in attrs:
-        at_all += f" by draws, {_checked_chance(attrs)} by the check"
+    bound, certain = attrs["initial_gain_bound"], f"{1 - attrs['level']:g}"
+    at_all = ", ".join(f"{text}{how}" for how, text in chances_told(attrs).items())
     today, lower, upper = (short(attrs[f"initial_today{end}"]) for end in ("", "_lower", "_upper"))
     if bound > 0:
         better = (
@@ -119,10 +110,14 @@ def compared_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
     }
 
 
-def _checked_chance(attrs: Mapping[Any, Any]) -> str:
-    """The probability that anything is gained, by the check, which has so many logs that it can tell no more."""
+def chances_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """The probability that anything is gained, by how it was found: by draws and, if there was one, by the check."""
+    if "initial_better_checked" not in attrs:
+        return {"": chance(attrs["initial_better"])}
     share, logs = attrs["initial_better_checked"], attrs["checked_logs"] / 2
-    return chance(share) + " or more" * (share == logs / (logs + 1))
+    # With so many logs the check can tell no more.
+    checked = chance(share) + " or more" * (share == logs / (logs + 1))
+    return {" by draws": chance(attrs["initial_better"]), " by the check": checked}
 
 
 def log_told(log: Mapping[str, int], attrs: Mapping[Any, Any]) -> dict[str, str]:
@@ -221,129 +216,3 @@ def experts_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
     if attrs.get("elsewhere") == "mean":
         told["elsewhere"] = "next states never seen count at their average, as if that were sure"
     return told
-
-
-def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
-    """What is recommended, and how sure it is that it beats what is done today: a status, and a sentence or two.
-
-    Parameters
-    ----------
-    attrs : mapping
-        Of the tree of a `Report`.
-
-    Returns
-    -------
-    status : {"better", "not shown", "unchanged", "not compared", "no start"}
-    sentence : str
-    """
-    if "initial_bound" not in attrs:
-        return "no start", (
-            "The plan below says what to do in each state. What it earns in all, and whether that is more than what is "
-            "done today, is not told: the log does not say where episodes start."
-        )
-    certain = f"{1 - attrs['level']:g}"
-    if "initial_gain_bound" not in attrs:
-        return "not compared", (
-            f"The plan below earns {short(attrs['initial_bound'])} or more, with probability {certain}. It was not "
-            "compared with what is done today, as was asked."
-        )
-    bound, at_all = attrs["initial_gain_bound"], chance(attrs["initial_better"])
-    if "initial_better_checked" in attrs and attrs["initial_better_checked"] <= attrs["initial_better"]:
-        at_all = _checked_chance(attrs)
-    if bound > 0:
-        return "better", (
-            f"Follow the plan below: it earns at least {short(bound)} more than {whose(attrs)}, with probability "
-            f"{certain}. That it earns more at all has probability {at_all}."
-        )
-    if attrs["initial_unchanged"]:
-        return "unchanged", f"Go on as today: to do as {whose(attrs)} does is the plan."
-    return "not shown", (
-        f"It is not shown that the plan below is better than {whose(attrs)}: that it earns more has probability "
-        f"{at_all}, and with probability {certain} it earns less by {short(abs(bound))} at the most."
-    )
-
-
-def counted_told(attrs: Mapping[Any, Any]) -> str:
-    """How rewards are counted, for who knows no discount."""
-    if "horizon" in attrs:
-        return f"What is earned is the sum of the rewards of {steps_told(attrs['horizon'])}."
-    return (
-        f"What is earned is the sum of all rewards to come, in which each step later counts {attrs['discount']:g} "
-        "times as much as the one before (the discount)."
-    )
-
-
-def trust_told(checks: Sequence[Mapping[str, Any]]) -> str:
-    """How far the log can be trusted, by the checks that were made of it."""
-    alarms = [str(each["check"]) for each in checks if each["alarm"]]
-    asked = sum(not str(each["found"]).startswith("not asked") for each in checks)
-    if not checks:
-        return "The log was not asked whether it can be trusted, for the time that so long a log takes."
-    if alarms:
-        return (
-            f"{len(alarms)} of {asked} checks speak{'s' * (len(alarms) == 1)} against it ({', '.join(alarms)}): the "
-            "numbers on this page rest on what does not seem to hold. Read what each means before the plan is used."
-        )
-    return f"Nothing speaks against it, by {asked} checks. They cannot see what left no trace in the log."
-
-
-def cautions_told(tree: xr.DataTree) -> list[str]:
-    """What to know before a plan is relied on.
-
-    Parameters
-    ----------
-    tree : DataTree
-        Of a `Report`.
-    """
-    attrs, told = tree.attrs, []
-    if "log_checks" in tree.children:
-        checks = tree["log_checks"].to_dataset()
-        alarms = checks["check"].values[checks["alarm"].values].tolist()
-        if alarms:
-            told.append(f"Checks of the log raise an alarm ({', '.join(alarms)}): read below what that means.")
-    if "second_opinion" in tree.children and tree["second_opinion"].to_dataset()["disagrees"].any():
-        told.append("The second opinion disagrees with the plan's own numbers by more than chance.")
-    if "unchecked" in attrs:
-        told.append(f"The numbers were not checked on logs like yours: {attrs['unchecked']}.")
-    if attrs.get("initial_unseen", 0.0) > MUCH:
-        told.append(f"{percent(attrs['initial_unseen'])} of what is to come lies behind a step that the log never saw.")
-    return told
-
-
-def reason_told(entry: Mapping[str, Any]) -> list[str]:
-    """Why the plan does what it does in a state, in sentences.
-
-    Parameters
-    ----------
-    entry : mapping
-        Of the list ``policy`` of the content of a report.
-    """
-    reason = entry["reason"]
-    paid = "" if reason["paid"] is None else f", which paid {few(reason['paid'])} on average"
-    times = f"{entry['tried']:,} time" + "s" * (entry["tried"] != 1)
-    told = [f"Tried {times} here{paid}."]
-    if reason["runner_up"] is None:
-        return [*told, "Nothing else was tried here, so there is nothing to compare it with."]
-    mean, low, high = (reason[name] for name in ("difference", "difference_lower", "difference_upper"))
-    other = f"“{label_told(reason['runner_up'])}”, the next best on average"
-    range_ = f"({few(low)} to {few(high)} in the middle 90%)"
-    if low > 0:
-        return [*told, f"It earns {few(mean)} more {range_} than {other}."]
-    if high < 0:
-        return [*told, f"It earns {few(-mean)} less on average {range_} than {other}; it was chosen for its caution."]
-    amount = f"{few(abs(mean))} {'more' if mean >= 0 else 'less'} on average"
-    return [*told, f"A close call: it earns {amount} {range_} than {other}."]
-
-
-def label_told(label: Any) -> str:
-    """A label as it is read: in one line, and not as nothing where it is blank.
-
-    Examples
-    --------
-    >>> label_told("left"), label_told("")
-    ('left', '(blank)')
-    """
-    text = one_line(label)
-    if text.strip():
-        return text
-    return f"({len(text)} blank{'s' * (len(text) > 1)})" if text else "(blank)"

@@ -16,17 +16,11 @@ from bayesmdp.offline.plan_log import Report
 from bayesmdp.reports.content import SCHEMA, report_content
 from bayesmdp.reports.figures import svg_figure
 from bayesmdp.reports.numbers import percent, short, with_error
-from bayesmdp.reports.words import label_told, reason_told
+from bayesmdp.reports.sentences import label_told, reason_told
 from bayesmdp.results.files import replacing
-from bayesmdp.results.plan_plots import (
-    NUMBERED,
-    plot_calibration,
-    plot_gain,
-    plot_policy,
-    plot_transitions,
-    plot_value,
-    short_label,
-)
+from bayesmdp.results.plan_parts import short_label
+from bayesmdp.results.plan_plots import NUMBERED, plot_policy, plot_transitions
+from bayesmdp.results.worth_plots import plot_calibration, plot_gain, plot_value
 
 __all__ = ["check_target", "sha256_of", "write_report"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from bayesmdp.results.plan_plots import short_label
+from bayesmdp.results.plan_parts import short_label
 from bayesmdp.results.plots import colour_of, new_figure
 
 if TYPE_CHECKING:
