@@ -104,7 +104,7 @@ def sensitivity(plan: KeptPlan) -> xr.Dataset:
 
 def _others(plan: KeptPlan) -> Iterator[_Asked]:
     """What is asked, the plan at hand first."""
-    mdp, name = plan.mdp, plan.attrs["risk"].removesuffix(" of the gain")
+    mdp, name = plan.mdp, plan.attrs["risk"].removesuffix(" of the gain").removesuffix(" exact")
     risk = risk_from_text(name)
     as_it_is = _Asked("as planned", "", mdp, risk)
     yield as_it_is

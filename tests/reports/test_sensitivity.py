@@ -61,6 +61,25 @@ def test_other_discounts_and_levels_are_what_was_not_asked(log, report, told, wh
     assert bool(row["comparable"]) == (what == "level")
 
 
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ({"quantile": "exact", "rewards": "known"}, ["prior"] * 2 + ["discount"] * 2 + ["level"] * 2),
+        ({"risk": "mean"}, ["prior"] * 2 + ["discount"] * 2 + ["draws"]),
+        ({"risk": "cvar:0.6"}, ["prior"] * 2 + ["discount"] * 2 + ["level", "draws"]),
+        ({"discount": None, "horizon": 1}, ["prior"] * 2 + ["horizon"] + ["level"] * 2 + ["draws"]),
+    ],
+    ids=["exact", "mean", "no doubled level", "one step"],
+)
+def test_what_can_be_asked_otherwise_is(log, options, changes):
+    report = plan_log(log, **({"discount": 0.9, **OPTIONS} | options))
+    told = sensitivity(read_plan(report.tree))
+    assert told["what"].values.tolist() == ["as planned", *changes]
+    assert float(told["bound"][0]) == report.tree.attrs["initial_worth_quantile"]
+    assert float(told["gain_bound"][0]) == pytest.approx(report.gain, abs=1e-12)
+    assert int(told["changed"][0]) == 0
+
+
 def test_the_prior_is_weighed_otherwise(report, told):
     plan = read_plan(report.tree)
     parameters = report.tree["parameters"]["transition"].values
