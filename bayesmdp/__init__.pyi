@@ -46,6 +46,8 @@ from .problems.continuous_mdp import ContinuousMDP as ContinuousMDP
 from .problems.mdp import MDP as MDP
 from .problems.simulated_mdp import SimulatedMDP as SimulatedMDP
 from .problems.unroll import unroll as unroll
+from .reports.content import report_content as report_content
+from .reports.write import write_report as write_report
 from .results import comparison as comparison
 from .results.analysis import compare as compare
 from .results.analysis import final_regret as final_regret
@@ -55,11 +57,17 @@ from .results.analysis import quantile_value_curve as quantile_value_curve
 from .results.analysis import regret_curve as regret_curve
 from .results.analysis import suboptimal_steps as suboptimal_steps
 from .results.analysis import summary as summary
+from .results.grid_plots import plot_grid as plot_grid
+from .results.plan_plots import plot_policy as plot_policy
+from .results.plan_plots import plot_transitions as plot_transitions
 from .results.plots import plot_occupancy as plot_occupancy
 from .results.plots import plot_quantile_value as plot_quantile_value
 from .results.plots import plot_regret as plot_regret
 from .results.plots import plot_reward as plot_reward
 from .results.plots import plot_study as plot_study
+from .results.worth_plots import plot_calibration as plot_calibration
+from .results.worth_plots import plot_gain as plot_gain
+from .results.worth_plots import plot_value as plot_value
 from .simulation.across_tasks import AcrossTasks as AcrossTasks
 from .simulation.across_tasks import across_tasks as across_tasks
 from .simulation.collect import collect as collect

@@ -343,6 +343,24 @@ with contextlib.redirect_stderr(io.StringIO()):  # where it tells what it is doi
 
 # %%
 print(pd.read_csv(Path(folder.name) / "icu-plan.csv", keep_default_na=False).head().to_string())
+
+# %% [markdown]
+# ## To show to others
+#
+# A clinician reads neither. `bayesmdp plan icu.csv --report report.html` (or `bm.write_report`) adds one page, which
+# opens from a mail: what is recommended and how sure that is, whether the log can be trusted, what to do in each state
+# and why, where the data are thin, what would change the plan, and what to record next. Its pictures are functions of
+# the plan, too, whether it is in memory or read from its file. Here is what the plan does in the states that were
+# visited most, and how often each treatment was tried in them; and what is gained.
+
+# %%
+made = xr.open_datatree(Path(folder.name) / "icu-plan.nc").load()
+fig, axes = plt.subplots(1, 2, figsize=(12, 4.6), layout="constrained", width_ratios=(3, 2))
+bm.plot_policy(made, axes[0], most=12)
+axes[0].set_title("What the plan does (framed), and the tries of each treatment (shade)", loc="left", fontsize=10)
+bm.plot_gain(made, axes[1])
+axes[1].set_title("What is gained over the log's behaviour", loc="left", fontsize=10)
+plt.show()
 folder.cleanup()
 
 # %% [markdown]

@@ -5,8 +5,11 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
+import sys
 import warnings
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -97,6 +100,13 @@ def plan(
         bool, typer.Option(help="Check the promise on logs like this one, and lower it until it is kept there.")
     ] = True,
     out: Annotated[Path, typer.Option(help="Folder, or file ending in .nc, for the plan.")] = Path("results"),
+    report_file: Annotated[
+        Path | None,
+        typer.Option("--report", metavar="FILE.html", help="A page that explains the plan to who knows the domain."),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE.json", help="The same, for programs.")
+    ] = None,
     column: Annotated[
         list[str] | None,
         typer.Option(metavar="OURS=THEIRS", help="Such as next_state=s2; repeatable.", rich_help_panel=READING),
@@ -185,6 +195,7 @@ def plan(
     try:
         risk_from_text(risk)
         path, table = _outputs(log, out)
+        pages = _pages(report_file, json_file)
         labels = {"states": _labels(states), "actions": _labels(actions)}
         text = {"separator": separator, "decimal": decimal, "encoding": encoding}
         rows = {"episode": episode, "step": step, "cost": cost, "gaps": gaps}
@@ -222,10 +233,35 @@ def plan(
             calibration=20 if calibration else 0,
         )
         _write(report, path, table)
+        if pages:
+            _explain(report, pages, log)
     except (ImportError, OSError, RuntimeError, TypeError, ValueError) as error:
         fail(_as_options(str(error)))
 
     _show(report, path, table)
+    for page in pages:
+        typer.echo(f"{'json' if page.suffix.lower() == '.json' else 'report':8} {page}")
+
+
+def _pages(page: Path | None, content: Path | None) -> list[Path]:
+    """The files that explain the plan, refused before anything is computed if they cannot be written."""
+    if page is None and content is None:
+        return []
+    from bayesmdp.reports.write import check_target
+
+    for option, path, suffixes in (("--report", page, (".html", ".htm")), ("--json", content, (".json",))):
+        if path is not None and path.suffix.lower() not in suffixes:
+            raise ValueError(f"{option} {path} must end in {suffixes[0]}")
+    return [check_target(path) for path in (page, content) if path is not None]
+
+
+def _explain(report: Report, pages: list[Path], log: Path) -> None:
+    """Write what the plan tells, with how it was made."""
+    from bayesmdp.reports.write import sha256_of, write_report
+
+    say("what the plan tells: other assumptions, and what to collect next")
+    command = shlex.join(["bayesmdp", *sys.argv[1:]])
+    write_report(report, *pages, command=command, date=date.today().isoformat(), sha256=sha256_of(log))
 
 
 def _sample(source: Path, log: xr.Dataset, **options: Any) -> xr.Dataset | None:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import rich.box
 import rich.progress
 import xarray as xr
-from numpy.typing import NDArray
 from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bayesmdp.cli.numbers import short
-from bayesmdp.cli.opinions import opinions_told
-from bayesmdp.cli.states import states_told
 from bayesmdp.foundation.visible_text import one_line, visible
+from bayesmdp.reports.numbers import short
+from bayesmdp.reports.opinions import opinions_told
+from bayesmdp.reports.states import states_told
+from bayesmdp.reports.words import experts_told, headline, least_known, log_told, steps_told, turns_told
 from bayesmdp.results.analysis import summary
 from bayesmdp.studies.study import part_name
 
@@ -40,7 +39,7 @@ __all__ = [
     "summary_table",
 ]
 
-STATES_SHOWN, PAIRS_SHOWN, TURNS_SHOWN = 20, 10, 3
+STATES_SHOWN, PAIRS_SHOWN = 20, 10
 
 
 def claims_text(table: pd.DataFrame) -> RenderableType:
@@ -140,27 +139,11 @@ def study_table(name: str, study: Study) -> Table:
 
 def plan_told(report: Report) -> Iterator[RenderableType]:
     """Yield what was read, the policy and its worth, the pairs least known, and what can be relied on."""
-    attrs, log, policy = report.tree.attrs, report.log, report.policy
-    solved = f"{attrs['plan_draws']} draws" if attrs["plan_draws"] else "no draws"
-    if not attrs["converged"]:
-        solved += f", not converged: the promise is known within {attrs['bound']:.2g}"
-    if attrs.get("ties"):
-        where = "pairs of a stage and a state" if "horizon" in attrs else "states"
-        solved += f", two actions equally good in {attrs['ties']:,} {where}"
-    read = {
-        "rows": f"{log['rows']:,}, of which {log['terminated']:,} terminated and {log['truncated']:,} truncated"
-        + (f"; {log['dropped']:,} left out, for nothing follows them" if log["dropped"] else ""),
-        "states": f"{log['states']:,}, of which {log['terminal']:,} terminal; {log['actions']:,} actions",
-        "pairs tried": f"{log['tried']:,} of {log['pairs']:,}",
-        "left out": ", ".join(map(one_line, json.loads(attrs["left_out"]))),
-        "prior": attrs["prior"],
-        "posterior": f"{attrs['engine']}: {attrs['reason']}",
-        "plan": f"{attrs['risk']}, {_counted(attrs)}, {solved}, seed {attrs['seed']}",
-    }
+    attrs, policy = report.tree.attrs, report.policy
     # A path is broken nowhere, so that it can be copied.
     yield Text(visible(attrs["source"]), no_wrap=True, overflow="ignore", style="italic")
-    yield name_table("\nWhere episodes start", _headline(report))
-    yield name_table("\nThe log and the plan", {name: text for name, text in read.items() if text})
+    yield name_table("\nWhere episodes start", headline(report.tree.attrs, report.checked))
+    yield name_table("\nThe log and the plan", log_told(report.log, attrs))
     if states := states_told(report.tree):
         yield name_table("\nStates", {name: visible(text) for name, text in states.items()})
     yield "\nPolicy"
@@ -168,17 +151,8 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
     yield "Least known on the policy's path"
     yield least_known_table(policy)
     yield name_table("\nWithout a prior", opinions_told(report.tree))
-    if expert := _expert(attrs):
+    if expert := experts_told(attrs):
         yield name_table("\nFor experts", expert)
-
-
-def _steps(number: int) -> str:
-    return f"{number:,} step" + "s" * (number != 1)
-
-
-def _counted(attrs: Mapping[Any, Any]) -> str:
-    """Which rewards count."""
-    return f"horizon {attrs['horizon']:,}" if "horizon" in attrs else f"discount {attrs['discount']:g}"
 
 
 def policy_table(policy: xr.Dataset) -> Table:
@@ -197,9 +171,9 @@ def policy_table(policy: xr.Dataset) -> Table:
     notes += ["departing: what the start gains by it on average"] * ("departing" in acted)
     notes += ["a percentage after an action: it is mixed with others"] * bool(acted.get("mixes", np.array(False)).any())
     if stages:
-        notes.insert(0, f"at stage 0, with {_steps(stages)} to come")
+        notes.insert(0, f"at stage 0, with {steps_told(stages)} to come")
         notes.append("the files have each stage")
-    later = [_later(actions[:, position]) if stages else "" for position in shown["position"].values]
+    later = [turns_told(actions[:, position]) if stages else "" for position in shown["position"].values]
     if any(later):
         notes.insert(1, "later: what is chosen from which stage on, in steps taken")
     table = _table("; ".join(notes))
@@ -223,30 +197,12 @@ def policy_table(policy: xr.Dataset) -> Table:
     return table
 
 
-def _later(actions: NDArray[np.str_]) -> str:
-    """Where the actions [stage] change: the first few times."""
-    chosen = [one_line(action) for action in actions.tolist()]
-    turns = [f"{chosen[stage]} from {stage}" for stage in range(1, len(chosen)) if chosen[stage] != chosen[stage - 1]]
-    more = len(turns) - TURNS_SHOWN
-    return ", ".join(turns[:TURNS_SHOWN]) + f" and {more} more" * (more > 0)
-
-
 def least_known_table(policy: xr.Dataset) -> Table:
     """The pairs on the policy's path that were tried least."""
-    places = np.nonzero((policy["on_path"] & ~policy["terminal"]).values)
-    # The stages of a plan may meet a pair more than once.
-    pairs = dict(
-        zip(
-            zip(places[-1].tolist(), policy["action"].values[places].tolist(), strict=True),
-            policy["tried"].values[places].tolist(),
-            strict=True,
-        )
-    )
+    pairs = least_known(policy)
     table = _table(f"of {len(pairs):,} pairs")
     table.add_column("times tried", justify="right")
-    labels = policy["state"].values.tolist()
-    for (position, action), tried in sorted(pairs.items(), key=lambda pair: pair[1])[:PAIRS_SHOWN]:
-        state = labels[position]
+    for state, action, tried in pairs[:PAIRS_SHOWN]:
         table.add_row(one_line(state), one_line(action) if tried else "-", f"{tried:,}")
     return table
 
@@ -290,96 +246,6 @@ def _table(caption: str) -> Table:
     for heading in ("state", "action"):
         table.add_column(heading, overflow="fold", min_width=6)
     return table
-
-
-def _headline(report: Report) -> dict[str, str]:
-    """The numbers to quote, what they rest on, and how they were checked; then what else is known at the start."""
-    attrs = report.tree.attrs
-    if "initial_bound" not in attrs:
-        return {
-            "quote": "nothing: rows of the log do not go on, so it does not say where episodes start; the states below "
-            "have their own worth. --start STATE says where, --gaps cut that the recording was cut off there"
-        }
-    certain = f"{1 - attrs['level']:g}"
-    steps = _steps(attrs["horizon"]) if "horizon" in attrs else ""
-    counted = f"in {steps}" if steps else f"in rewards discounted by {attrs['discount']:g}"
-    told = {
-        "quote": f"this policy earns {short(attrs['initial_bound'])} or more, {counted}, with probability {certain}"
-    }
-    told |= _beside_today(attrs, certain)
-    told["check"] = report.checked
-    if "unchecked" in attrs:
-        told["check"] += ". The number is the posterior's, and as good as its prior"
-    told["if"] = (
-        "the states tell all that matters for what comes next, episodes start as those of the log or where --start "
-        "says, and the world goes on as it was while the log was made"
-    )
-    told["rewards"] = attrs["rewards"]
-    future = f"future of {steps}" if steps else "discounted future"
-    told["never seen"] = (
-        f"{100 * attrs['initial_unseen']:.2g}% of the {future} lies behind a step that the log never saw"
-    )
-    lower, upper = (short(attrs[f"initial_worth_{name}"]) for name in ("lower", "upper"))
-    told["posterior"] = f"{lower} to {upper} in the middle 90%, unchecked"
-    return told
-
-
-def _beside_today(attrs: Mapping[Any, Any], certain: str) -> dict[str, str]:
-    """What is gained over what is done today, and what that earns."""
-    if "initial_gain_bound" not in attrs:
-        return {}
-    bound, chance = attrs["initial_gain_bound"], _chance(attrs["initial_better"])
-    if "initial_better_checked" in attrs:
-        share, logs = attrs["initial_better_checked"], attrs["checked_logs"] / 2
-        more = " or more" if share == logs / (logs + 1) else ""
-        chance += f" by draws, {_chance(share)}{more} by the check"
-    today, lower, upper = (short(attrs[f"initial_today{end}"]) for end in ("", "_lower", "_upper"))
-    whose = "the log's behaviour" if attrs["baseline"] == "log" else "the policy of today"
-    if bound > 0:
-        better = f"by {short(bound)} or more than {whose}, with probability {certain}; at all with probability {chance}"
-    elif attrs["initial_unchanged"]:
-        better = f"no: to go on as {whose} does is the plan"
-    else:
-        better = (
-            f"not shown: better than {whose} with probability {chance}, and worse by {short(abs(bound))} at the most "
-            f"with probability {certain}"
-        )
-    return {
-        "better": better,
-        "today": f"{whose} earns {today} ({lower} to {upper} in the middle 90%)",
-    }
-
-
-def _chance(share: float) -> str:
-    """A probability that draws or logs tell, which is never sure."""
-    return "below 0.01" if share < 0.01 else "above 0.99" if share > 0.99 else f"{share:.2f}"
-
-
-def _expert(attrs: Mapping[Any, Any]) -> dict[str, str]:
-    """Other numbers of the same policy, which are not what it is worth."""
-    told = {}
-    if attrs["aim"] == "gain":
-        told["criterion"] = f"{short(attrs['gain'])} at the start by {attrs['risk']}: it chose the policy"
-        told["one action each"] = f"{short(attrs['gain_deterministic'])} by the most probable actions alone"
-    elif "initial_promise" in attrs:
-        told["criterion"] = f"{short(attrs['initial_promise'])} at the start by {attrs['risk']}: it chose the policy"
-    if "initial_lighter" in attrs:
-        lighter, heavier = short(attrs["initial_lighter"]), short(attrs["initial_heavier"])
-        told["prior"] = (
-            f"before the check {short(attrs['initial_worth_quantile'])}; {lighter} if the prior of transitions "
-            f"weighed a third as much, {heavier} if three times as much"
-        )
-    guarantee = attrs.get("guarantee_level")
-    if guarantee is not None:
-        told["guarantee"] = (
-            f"under the posterior, with probability {min(1 - guarantee, 0.99):.2g} or more the policy reaches its "
-            "criterion in all states at once (Proposition 1)"
-            if guarantee < 0.995
-            else "none for the criterion over so many uncertain rows (Proposition 1)"
-        )
-    if attrs.get("elsewhere") == "mean":
-        told["elsewhere"] = "next states never seen count at their average, as if that were sure"
-    return told
 
 
 def setting_table(table: pd.DataFrame, quantity: str, shown: int, confidence: float) -> Table:

@@ -238,5 +238,6 @@ def _of_few_tries(steps: Steps, mdp: MDP, policy: str | ArrayLike | xr.DataArray
     every = float(model.discounted_steps(mdp.initial).sum())
     share = 1 - float(model.discounted_steps(mdp.initial, often) @ known) / every if every > 0 else 0.0
     share = share if share > 1e-12 else 0.0  # rounding
-    found = f"{100 * share:.2g}% of the discounted future lies at or behind pairs tried fewer than {FEW} times"
+    percent = float(f"{100 * share:.2g}")
+    found = f"{percent:g}% of the discounted future lies at or behind pairs tried fewer than {FEW} times"
     return _Answer(found, statistic=share)

@@ -18,7 +18,7 @@ from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
 
-__all__ = ["Compared", "check_aim", "compare", "plan_for_gain"]
+__all__ = ["Compared", "check_aim", "compare", "gained", "plan_for_gain"]
 
 SMALL = 300
 """States up to which what each departure is worth is told: it takes an inverse of a matrix for each draw."""
@@ -101,15 +101,35 @@ def compare(
         How often the log tried each pair.
     seed : int
     """
-    chosen = None if mdp.by_stage else policy_probabilities(mdp, policy)
-    acted = tries.any(-1) & ~mdp.terminal
-    if chosen is not None and np.allclose(chosen[acted], today.mean[acted], rtol=0, atol=1e-12):
-        # To go on as today gains 0, for sure.
+    gains = gained(fresh, mdp, policy, values, today, tries, seed)
+    if gains is None:
         return Compared(today.mean, 0 * values, np.zeros(mdp.num_states))
-    drawn = today.draws(values.sizes["draw"], seed)
-    earned = value_draws(fresh, mdp, xr.DataArray(drawn, dims=("draw", "state", "action")[-drawn.ndim :]))
     least = mdp.has_elsewhere and mdp.elsewhere == "least"
     departing = None
-    if chosen is not None and mdp.objective == "discounted" and mdp.num_states <= SMALL and not least:
+    if mdp.objective == "discounted" and mdp.num_states <= SMALL and not least:
+        chosen = policy_probabilities(mdp, policy)
         departing = departures(read_draws(read_dataset(fresh), mdp), mdp, chosen, today.mean).mean(0)
-    return Compared(today.mean, values - earned, departing)
+    return Compared(today.mean, gains, departing)
+
+
+def gained(
+    fresh: xr.DataTree,
+    mdp: MDP,
+    policy: xr.DataArray,
+    values: xr.DataArray,
+    today: Estimate,
+    tries: NDArray[np.float64],
+    seed: int,
+) -> xr.DataArray | None:
+    """What a policy gains over what is done today [draw, (stage,) state]; None for one that goes on as today.
+
+    The arguments are those of `compare`.
+    """
+    acted = tries.any(-1) & ~mdp.terminal
+    if not mdp.by_stage:
+        chosen = policy_probabilities(mdp, policy)
+        if np.allclose(chosen[acted], today.mean[acted], rtol=0, atol=1e-12):
+            # To go on as today gains 0, for sure.
+            return None
+    drawn = today.draws(values.sizes["draw"], seed)
+    return values - value_draws(fresh, mdp, xr.DataArray(drawn, dims=("draw", "state", "action")[-drawn.ndim :]))

@@ -28,9 +28,9 @@ from bayesmdp.logs.problem_from_log import mdp_from_log
 from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.at_start import Asked, said_at_start
-from bayesmdp.offline.behaviour import today_of
+from bayesmdp.offline.behaviour import Estimate, today_of
 from bayesmdp.offline.named_prior import make_prior
-from bayesmdp.offline.over_today import check_aim, compare, plan_for_gain
+from bayesmdp.offline.over_today import Compared, check_aim, compare, plan_for_gain
 from bayesmdp.offline.policy_table import policy_table
 from bayesmdp.offline.promise import Promise
 from bayesmdp.offline.second_opinion import second_opinion
@@ -63,8 +63,8 @@ class Report(NamedTuple):
     ----------
     log : dict of str to int
         ``rows``, ``states``, ``terminal``, ``actions``, ``pairs`` and ``tried`` (pairs of a state and an action that
-        could be, and that were, tried), ``terminated`` and ``truncated`` (rows), and ``dropped``, rows that the log's
-        reader left out because nothing follows them.
+        could be, and that were, tried), ``terminated`` and ``truncated`` (rows), ``dropped`` (rows that the log's
+        reader left out because nothing follows them) and ``episodes``, where the log says where they start.
     policy : Dataset over ``state``, or over ``stage`` (steps taken) and ``state`` of a plan for a horizon
         ``action`` (label; empty in terminal states and where none was tried), ``visits`` of the state, ``tried``: those
         of the chosen pair, ``promise``, ``worth_lower`` and ``worth_upper`` (5% and 95% posterior quantiles of the
@@ -90,7 +90,9 @@ class Report(NamedTuple):
         says where there are others, which ``plan`` has in full.
     tree : DataTree
         Groups ``plan``, ``policy``, ``problem`` and those of the posterior, ``log_checks`` and ``second_opinion`` where
-        there are any (:mod:`bayesmdp.offline.second_opinion`); what was asked for as attrs.
+        there are any (:mod:`bayesmdp.offline.second_opinion`); ``baseline``, the ``probability`` of each action today
+        [state, action], where something is said of today; ``at_start``, the value where episodes start [draw], of the
+        policy and of ``today``, where that is known; what was asked for as attrs.
     """
 
     log: dict[str, int]
@@ -265,12 +267,18 @@ def plan_log(
             if name in planned.attrs
         },
         "seed": seed,
-        **{name: posterior.attrs[name] for name in ("engine", "reason")},
+        **{name: posterior.attrs[name] for name in ("engine", "reason", "families") if name in posterior.attrs},
         **{name: value for name, value in policy.attrs.items()},
         "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "numpyro")}),
     }
+    if "rows_read" in log.attrs:
+        attrs["rows_read"] = int(log.attrs["rows_read"])
     groups = {name: node.to_dataset() for name, node in posterior.children.items() if name != "prior"}
-    tree = xr.DataTree.from_dict({"plan": planned, "policy": policy, "problem": _problem(mdp), **opinions, **groups})
+    groups |= _beside(mdp, usual, values if starts_known else None, compared)
+    problem = _problem(mdp)
+    if made.kind == "normal":
+        problem["noise"] = ("state", "action"), np.broadcast_to(made.scatter.noise, mdp.available.shape)  # type: ignore[attr-defined]
+    tree = xr.DataTree.from_dict({"plan": planned, "policy": policy, "problem": problem, **opinions, **groups})
     tree.attrs = attrs
     return Report(counts, policy, tree)
 
@@ -293,6 +301,21 @@ def _problem_of(
         elsewhere = "each" if states**2 * actions <= EACH else "mean"
     options: dict[str, Any] = {"elsewhere": elsewhere, "reachable": reachable, "initial": initial}
     return mdp_from_log(log, discount=discount, horizon=horizon, **options)
+
+
+def _beside(
+    mdp: MDP, usual: Estimate | None, values: xr.DataArray | None, compared: Compared | None
+) -> dict[str, xr.Dataset]:
+    """What is done today, and the values at the start, under draws that the policy was not chosen with."""
+    groups = {}
+    if usual is not None:
+        labels = {"state": label_array(mdp.states), "action": label_array(mdp.actions)}
+        groups["baseline"] = xr.Dataset({"probability": (("state", "action"), usual.mean)}, labels)
+    if values is not None:
+        groups["at_start"] = xr.Dataset({"value": at_start(values, mdp)})
+        if compared is not None:
+            groups["at_start"]["today"] = at_start(values - compared.gains, mdp)
+    return groups
 
 
 def _named(mdp: MDP, elsewhere: str, reachable: pd.DataFrame | None) -> str:
@@ -319,6 +342,10 @@ def _check_memory(mdp: MDP, draws: int) -> None:
 
 def _counts(log: xr.Dataset, mdp: MDP, rows: Transitions) -> dict[str, int]:
     """Count what the log holds: rows, states, pairs tried, ends."""
+    ends = {name: ends_of(log, name) for name in ("terminated", "truncated")}
+    count, over = counts_of(log), ends["terminated"] | ends["truncated"]
+    started = round(count[log["begins"].values].sum()) if "begins" in log else 1 + int(over[:-1].sum())
+    told = bool(log.attrs.get("starts_known", 1)) and bool(log.attrs.get("ordered", 1))
     return {
         "rows": size_of(log),
         "states": mdp.num_states,
@@ -326,8 +353,9 @@ def _counts(log: xr.Dataset, mdp: MDP, rows: Transitions) -> dict[str, int]:
         "actions": mdp.num_actions,
         "pairs": int((~mdp.terminal).sum()) * mdp.num_actions,
         "tried": len(np.unique(rows.state.astype(np.int64) * mdp.num_actions + rows.action)),
-        **{name: round(float(counts_of(log)[ends_of(log, name)].sum())) for name in ("terminated", "truncated")},
+        **{name: round(float(count[ended].sum())) for name, ended in ends.items()},
         "dropped": int(log.attrs.get("dropped", 0)),
+        **({"episodes": started} if told else {}),
     }
 
 
@@ -338,13 +366,16 @@ def _posterior(
     rows, _ = log_rows(read(model, mdp.outcome_dim, covariates_of(log)), log, mdp)
     try:
         kept = infer(model, rows, draws=0, method="exact", mdp=mdp, seed=seed)
+        if not json.loads(kept.attrs["deterministic"]):
+            return kept, draw(kept, draws, seed=seed, model=model), draw(kept, draws, seed=seed + 1, model=model)
+        # Transitions that the model computes from other unknowns are kept as draws: the file has no model to do so.
+        kept = draw(kept, 2 * draws, seed=seed, model=model)
     except NotConjugate:
         kept = infer(model, rows, draws=2 * draws, mdp=mdp, seed=seed)
-        drawn = kept["posterior"].to_dataset().stack(sample=("chain", "draw"), create_index=False)
-        halves = (drawn.isel(sample=slice(None, None, 2)), drawn.isel(sample=slice(1, None, 2)))
-        planning, fresh = (xr.DataTree.from_dict({"posterior": half}) for half in halves)
-        return kept, planning, fresh
-    return kept, draw(kept, draws, seed=seed, model=model), draw(kept, draws, seed=seed + 1, model=model)
+    drawn = kept["posterior"].to_dataset().stack(sample=("chain", "draw"), create_index=False)
+    halves = (drawn.isel(sample=slice(None, None, 2)), drawn.isel(sample=slice(1, None, 2)))
+    planning, fresh = (xr.DataTree.from_dict({"posterior": half}) for half in halves)
+    return kept, planning, fresh
 
 
 def _level(risk: Risk) -> float:

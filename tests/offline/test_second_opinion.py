@@ -5,10 +5,10 @@ import pytest
 import xarray as xr
 
 import bayesmdp as bm
-from bayesmdp.cli.opinions import opinions_told
 from bayesmdp.offline import second_opinion as module
 from bayesmdp.offline.off_policy import ESTIMATORS, off_policy
 from bayesmdp.offline.second_opinion import second_opinion
+from bayesmdp.reports.opinions import opinions_told
 from bayesmdp.studies.second_opinions import Kind, log_and_problem
 
 LOG, MDP, BEHAVIOUR = log_and_problem(np.random.default_rng(0), Kind("end", 60))

@@ -33,6 +33,7 @@ def test_the_wheel_holds_the_priors_once(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     assert "bayesmdp/models/dirichlet_transitions.py" in names
     assert {"bayesmdp/py.typed", "bayesmdp/__init__.pyi", "bayesmdp/results/files.py"} <= set(names)
+    assert {f"bayesmdp/reports/templates/report.{kind}" for kind in ("css", "html.j2")} <= set(names)
     assert not [name for name in names if name.startswith(("models/", "tests/"))]
     assert len(names) == len(set(names))
 

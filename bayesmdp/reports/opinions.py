@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
-from bayesmdp.cli.numbers import short
+from bayesmdp.reports.numbers import short
 
 __all__ = ["opinions_told"]
 

@@ -1,0 +1,170 @@
+"""The model of the posterior mean, and what it would be after more tries of one pair.
+
+Rows are Dirichlet and the rewards of pairs known, Normal or Beta, so that what tries show is drawn from the posterior
+predictive distribution, and the model after them is a closed form: parameters plus counts.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.problems.mdp import MDP
+from bayesmdp.reports.kept_plan import KeptPlan
+
+__all__ = ["Changed", "MeanModel", "after_tries", "mean_model", "why_no_model"]
+
+
+class MeanModel(NamedTuple):
+    """The model of the posterior mean.
+
+    Attributes
+    ----------
+    rows : array [state, action, next_state]
+        Probabilities of going on, discounted.
+    reward : array [state, action]
+    available : bool array [state, action]
+    initial : array [state]
+    """
+
+    rows: NDArray[np.float64]
+    reward: NDArray[np.float64]
+    available: NDArray[np.bool_]
+    initial: NDArray[np.float64]
+
+
+class Changed(NamedTuple):
+    """A pair of which more is known: what its row and its reward may then be.
+
+    Attributes
+    ----------
+    state, action : int
+    rows : array [sample, next_state]
+        Discounted, as those of the model.
+    reward : array [sample]
+    """
+
+    state: int
+    action: int
+    rows: NDArray[np.float64]
+    reward: NDArray[np.float64]
+
+    def only(self, samples: NDArray[np.intp]) -> Changed:
+        """Some of the samples."""
+        return self._replace(rows=self.rows[samples], reward=self.reward[samples])
+
+
+def why_no_model(plan: KeptPlan) -> str:
+    """Why it is not known what more tries would teach; nothing if it is.
+
+    Parameters
+    ----------
+    plan : KeptPlan
+    """
+    if plan.concentration is None:
+        return "only for rows that are Dirichlet is it known what more tries would teach, and this prior has others"
+    if plan.mdp.has_elsewhere and plan.mdp.elsewhere == "least":
+        return "next states never seen count as the least there is, of which no model has a mean"
+    families = {name: family for name, (_, family) in json.loads(plan.attrs.get("families", "{}")).items()}
+    if not families.keys() <= {"transition", "reward"} or families.get("reward", "Beta") not in ("Beta", "Normal"):
+        return "the prior of rewards is one of which it is not known what more tries would teach"
+    if families.get("reward") == "Normal" and "noise" not in plan.tree["problem"]:
+        return "the plan does not say how rewards scatter, so it is not known what more tries would teach"
+    return ""
+
+
+def mean_model(plan: KeptPlan) -> MeanModel:
+    """The model of a plan's posterior mean.
+
+    Parameters
+    ----------
+    plan : KeptPlan
+        For which there is a model: see `why_no_model`.
+
+    Returns
+    -------
+    MeanModel
+    """
+    mdp, concentration = plan.mdp, plan.concentration
+    assert concentration is not None
+    total = concentration.sum(-1, keepdims=True)
+    mean = concentration / np.where(total > 0, total, 1)
+    if mdp.successor is None:
+        rows = mean * ~mdp.terminal
+    else:
+        pairs = [[mean[s, a] @ _leads(mdp, s, a) for a in range(mdp.num_actions)] for s in range(mdp.num_states)]
+        rows = np.array(pairs)
+    live = ~mdp.terminal[:, None]
+    rows = (mdp.discount or 1) * rows * live[..., None]
+    parameters = plan.tree["parameters"].to_dataset()
+    if "reward" in parameters:
+        own = _reward_parameters(parameters["reward"])
+        reward = own["mean"] if "mean" in own else own["a"] / (own["a"] + own["b"])
+    else:
+        reward = (mean * mdp.reward).sum(-1)
+    return MeanModel(rows, np.where(live, reward, 0), mdp.available, mdp.initial)
+
+
+def after_tries(
+    plan: KeptPlan, state: int, action: int, *, tries: int, samples: int, rng: np.random.Generator
+) -> Changed:
+    """Draw what a pair of the mean model may be after so many more tries.
+
+    Parameters
+    ----------
+    plan : KeptPlan
+    state, action : int
+        Positions.
+    tries, samples : int
+    rng : Generator
+
+    Returns
+    -------
+    Changed
+    """
+    mdp, concentration = plan.mdp, plan.concentration
+    assert concentration is not None
+    possible = np.flatnonzero(concentration[state, action])
+    own = concentration[state, action, possible]
+    shown = rng.multinomial(tries, rng.dirichlet(own, samples))
+    mean = (own + shown) / (own.sum() + tries)
+    rows = (mdp.discount or 1) * mean @ _leads(mdp, state, action)[possible]
+    parameters = plan.tree["parameters"].to_dataset()
+    if "reward" not in parameters:
+        paid = np.broadcast_to(mdp.reward[state, action], mdp.num_outcomes)[possible]
+        return Changed(state, action, rows, mean @ paid)
+    told = {name: values[state, action] for name, values in _reward_parameters(parameters["reward"]).items()}
+    if "mean" in told:
+        # The mean of the posterior scatters by what the tries take off its variance.
+        noise = float(plan.tree["problem"].to_dataset()["noise"].values[state, action])
+        left = 1 / (1 / told["sd"] ** 2 + tries / noise**2)
+        scatter = np.sqrt(max(told["sd"] ** 2 - left, 0))
+        return Changed(state, action, rows, told["mean"] + scatter * rng.standard_normal(samples))
+    ones = rng.binomial(tries, rng.beta(told["a"], told["b"], samples))
+    return Changed(state, action, rows, (told["a"] + ones) / (told["a"] + told["b"] + tries))
+
+
+def _leads(mdp: MDP, state: int, action: int) -> NDArray[np.float64]:
+    """Where the outcomes of a pair lead [outcome, next_state], 0 where an episode has ended."""
+    if mdp.successor is None:
+        leads = np.eye(mdp.num_states)
+    else:
+        successor = mdp.successor[state, action]
+        leads = np.zeros((mdp.num_outcomes, mdp.num_states))
+        named = successor >= 0
+        leads[named, successor[named]] = 1
+        unnamed = np.ones(mdp.num_states)
+        unnamed[successor[named]] = 0
+        leads[~named] = unnamed / max(unnamed.sum(), 1)
+    return np.asarray(leads * ~mdp.terminal)
+
+
+def _reward_parameters(reward: xr.DataArray) -> dict[str, NDArray[np.float64]]:
+    """Parameters [state, action] of a pair's reward by name: "mean" and "sd", or "a" and "b"."""
+    told = reward.dropna("parameter", how="all").transpose("state", "action", "parameter")
+    names = ["mean", "sd"] if "mean" in told["parameter"].values else ["a", "b"]
+    return dict(zip(names, np.moveaxis(told.values, -1, 0), strict=True))

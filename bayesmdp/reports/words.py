@@ -1,0 +1,219 @@
+"""What is said of a plan from a log, in the terminal and on the page: one set of words for both."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.foundation.visible_text import one_line
+from bayesmdp.reports.numbers import chance, percent, short
+
+__all__ = [
+    "chances_told",
+    "compared_told",
+    "experts_told",
+    "headline",
+    "least_known",
+    "log_told",
+    "steps_told",
+    "turns_told",
+    "whose",
+]
+
+TURNS_SHOWN = 3
+
+
+def steps_told(number: int) -> str:
+    """Count steps.
+
+    Examples
+    --------
+    >>> steps_told(1), steps_told(1_000)
+    ('1 step', '1,000 steps')
+    """
+    return f"{number:,} step" + "s" * (number != 1)
+
+
+def headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
+    """The numbers to quote, what they rest on, and how they were checked; then what else is known at the start.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Of the tree of a `Report`.
+    checked : str
+        How the numbers were checked, in a sentence.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    if "initial_bound" not in attrs:
+        return {
+            "quote": "nothing: rows of the log do not go on, so it does not say where episodes start; the states below "
+            "have their own worth. --start STATE says where, --gaps cut that the recording was cut off there"
+        }
+    certain = f"{1 - attrs['level']:g}"
+    steps = steps_told(attrs["horizon"]) if "horizon" in attrs else ""
+    counted = f"in {steps}" if steps else f"in rewards discounted by {attrs['discount']:g}"
+    told = {
+        "quote": f"this policy earns {short(attrs['initial_bound'])} or more, {counted}, with probability {certain}"
+    }
+    told |= compared_told(attrs)
+    told["check"] = checked
+    if "unchecked" in attrs:
+        told["check"] += ". The number is the posterior's, and as good as its prior"
+    told["if"] = (
+        "the states tell all that matters for what comes next, episodes start as those of the log or where --start "
+        "says, and the world goes on as it was while the log was made"
+    )
+    told["rewards"] = attrs["rewards"]
+    future = f"future of {steps}" if steps else "discounted future"
+    told["never seen"] = f"{percent(attrs['initial_unseen'])} of the {future} lies behind a step that the log never saw"
+    lower, upper = (short(attrs[f"initial_worth_{name}"]) for name in ("lower", "upper"))
+    told["posterior"] = f"{lower} to {upper} in the middle 90%, unchecked"
+    return told
+
+
+def whose(attrs: Mapping[Any, Any]) -> str:
+    """What the plan is compared with."""
+    return "the log's behaviour" if attrs["baseline"] == "log" else "the policy of today"
+
+
+def compared_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """What is gained over what is done today, and what that earns; nothing where it was not compared."""
+    if "initial_gain_bound" not in attrs:
+        return {}
+    bound, certain = attrs["initial_gain_bound"], f"{1 - attrs['level']:g}"
+    at_all = ", ".join(f"{text}{how}" for how, text in chances_told(attrs).items())
+    today, lower, upper = (short(attrs[f"initial_today{end}"]) for end in ("", "_lower", "_upper"))
+    if bound > 0:
+        better = (
+            f"by {short(bound)} or more than {whose(attrs)}, with probability {certain}; at all with probability "
+            f"{at_all}"
+        )
+    elif attrs["initial_unchanged"]:
+        better = f"no: to go on as {whose(attrs)} does is the plan"
+    else:
+        better = (
+            f"not shown: better than {whose(attrs)} with probability {at_all}, and worse by {short(abs(bound))} at the "
+            f"most with probability {certain}"
+        )
+    return {
+        "better": better,
+        "today": f"{whose(attrs)} earns {today} ({lower} to {upper} in the middle 90%)",
+    }
+
+
+def chances_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """The probability that anything is gained, by how it was found: by draws and, if there was one, by the check."""
+    if "initial_better_checked" not in attrs:
+        return {"": chance(attrs["initial_better"])}
+    share, logs = attrs["initial_better_checked"], attrs["checked_logs"] / 2
+    # With so many logs the check can tell no more.
+    checked = chance(share) + " or more" * (share == logs / (logs + 1))
+    return {" by draws": chance(attrs["initial_better"]), " by the check": checked}
+
+
+def log_told(log: Mapping[str, int], attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """What was read and how it was planned with, by name.
+
+    Parameters
+    ----------
+    log : mapping of str to int
+        Of a `Report`.
+    attrs : mapping
+        Of its tree.
+    """
+    solved = f"{attrs['plan_draws']} draws" if attrs["plan_draws"] else "no draws"
+    if not attrs["converged"]:
+        solved += f", not converged: the promise is known within {attrs['bound']:.2g}"
+    if attrs.get("ties"):
+        where = "pairs of a stage and a state" if "horizon" in attrs else "states"
+        solved += f", two actions equally good in {attrs['ties']:,} {where}"
+    counted = f"horizon {attrs['horizon']:,}" if "horizon" in attrs else f"discount {attrs['discount']:g}"
+    read = {
+        "rows": f"{log['rows']:,}, of which {log['terminated']:,} terminated and {log['truncated']:,} truncated"
+        + (f"; {log['dropped']:,} left out, for nothing follows them" if log.get("dropped") else ""),
+        "states": f"{log['states']:,}, of which {log['terminal']:,} terminal; {log['actions']:,} actions",
+        "pairs tried": f"{log['tried']:,} of {log['pairs']:,}",
+        "left out": ", ".join(map(one_line, json.loads(attrs["left_out"]))),
+        "prior": attrs["prior"],
+        "posterior": f"{attrs['engine']}: {attrs['reason']}",
+        "plan": f"{attrs['risk']}, {counted}, {solved}, seed {attrs['seed']}",
+    }
+    return {name: text for name, text in read.items() if text}
+
+
+def least_known(policy: xr.Dataset) -> list[tuple[Any, str, int]]:
+    """The pairs on the policy's path, and how often each was tried: the least first.
+
+    Parameters
+    ----------
+    policy : Dataset over ``state``, or ``stage`` and ``state``
+        Of a `Report`.
+
+    Returns
+    -------
+    list of (state, action, tries)
+    """
+    places = np.nonzero((policy["on_path"] & ~policy["terminal"]).values)
+    # The stages of a plan may meet a pair more than once.
+    pairs = dict(
+        zip(
+            zip(places[-1].tolist(), policy["action"].values[places].tolist(), strict=True),
+            policy["tried"].values[places].tolist(),
+            strict=True,
+        )
+    )
+    labels = policy["state"].values.tolist()
+    return [
+        (labels[position], action, tried)
+        for (position, action), tried in sorted(pairs.items(), key=lambda pair: pair[1])
+    ]
+
+
+def turns_told(actions: NDArray[np.str_] | Sequence[str]) -> str:
+    """Where the actions [stage] change: the first few times.
+
+    Examples
+    --------
+    >>> turns_told(np.array(["wait", "wait", "go"]))
+    'go from 2'
+    """
+    chosen = [one_line(action) for action in np.asarray(actions).tolist()]
+    turns = [f"{chosen[stage]} from {stage}" for stage in range(1, len(chosen)) if chosen[stage] != chosen[stage - 1]]
+    more = len(turns) - TURNS_SHOWN
+    return ", ".join(turns[:TURNS_SHOWN]) + f" and {more} more" * (more > 0)
+
+
+def experts_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """Other numbers of the same policy, which are not what it is worth."""
+    told = {}
+    if attrs["aim"] == "gain":
+        told["criterion"] = f"{short(attrs['gain'])} at the start by {attrs['risk']}: it chose the policy"
+        told["one action each"] = f"{short(attrs['gain_deterministic'])} by the most probable actions alone"
+    elif "initial_promise" in attrs:
+        told["criterion"] = f"{short(attrs['initial_promise'])} at the start by {attrs['risk']}: it chose the policy"
+    if "initial_lighter" in attrs:
+        lighter, heavier = short(attrs["initial_lighter"]), short(attrs["initial_heavier"])
+        told["prior"] = (
+            f"before the check {short(attrs['initial_worth_quantile'])}; {lighter} if the prior of transitions "
+            f"weighed a third as much, {heavier} if three times as much"
+        )
+    guarantee = attrs.get("guarantee_level")
+    if guarantee is not None:
+        told["guarantee"] = (
+            f"under the posterior, with probability {min(1 - guarantee, 0.99):.2g} or more the policy reaches its "
+            "criterion in all states at once (Proposition 1)"
+            if guarantee < 0.995
+            else "none for the criterion over so many uncertain rows (Proposition 1)"
+        )
+    if attrs.get("elsewhere") == "mean":
+        told["elsewhere"] = "next states never seen count at their average, as if that were sure"
+    return told

@@ -1,0 +1,223 @@
+"""A report as one page or as JSON: what it tells is computed in :mod:`bayesmdp.reports.content`, and laid out here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from bayesmdp.foundation.extras import brought_by
+from bayesmdp.offline.plan_log import Report
+from bayesmdp.reports.content import SCHEMA, report_content
+from bayesmdp.reports.figures import svg_figure
+from bayesmdp.reports.numbers import percent, short, with_error
+from bayesmdp.reports.sentences import label_told, reason_told
+from bayesmdp.results.files import replacing
+from bayesmdp.results.plan_parts import short_label
+from bayesmdp.results.plan_plots import NUMBERED, plot_policy, plot_transitions
+from bayesmdp.results.worth_plots import plot_calibration, plot_gain, plot_value
+
+__all__ = ["check_target", "sha256_of", "write_report"]
+
+SUFFIXES = (".html", ".htm", ".json")
+
+SECTIONS = {
+    "recommendation": "What is recommended, and how sure that is",
+    "log": "The log, and how far it can be trusted",
+    "policy": "What to do in each state, and why",
+    "thin": "Where the data are thin",
+    "second-opinion": "A second opinion",
+    "sensitivity": "What would change the plan",
+    "collect": "What to collect next",
+    "made": "How this was made",
+}
+
+CHANGES = {
+    "as planned": "Nothing: the plan as it is",
+    "prior": "Prior of what follows",
+    "discount": "Discount",
+    "horizon": "Horizon",
+    "level": "Caution",
+    "draws": "Other draws",
+}
+
+SHOWN, PICTURED, ACTIONS = 25, 20, 26
+"""States of the table that are not folded away, states in pictures, and actions up to which there is one."""
+
+
+def write_report(report: Report, *paths: str | Path, command: str = "", date: str = "", sha256: str = "") -> None:
+    """Write what a plan from a log tells: a page for ``.html``, the same content for ``.json``.
+
+    The page is one file that loads nothing and runs no script, for a reader who knows the domain and no reinforcement
+    learning. It says what is recommended and how sure it is that this beats what is done today; how far the log can be
+    trusted; what to do in each state and why; where the data are thin; what the log says without a prior; what would
+    change the plan; what to collect next; and how it was made.
+
+    Parameters
+    ----------
+    report : Report
+        From `plan_log`.
+    *paths : str or Path
+        Files to write, which end in ``.html`` or ``.json``.
+    command, date, sha256 : str, optional
+        How the plan was made, when, and of which file, to be told as they are.
+
+    Raises
+    ------
+    ValueError
+        If a path ends otherwise, or holds something that is no report.
+    ImportError
+        If Jinja2 is missing, which ``pip install "bayesmdp[report]"`` brings.
+
+    See Also
+    --------
+    bayesmdp.report_content : The content, as numbers, lists and words.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm, tempfile
+    >>> log = bm.collect(bm.environments.riverswim(6), policy="uniform", steps=2_000, seed=0)
+    >>> report = bm.plan_log(log, discount=0.95, draws=50, calibration=0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     bm.write_report(report, f"{folder}/report.html")
+    ...     Path(f"{folder}/report.html").read_text()[:15]
+    '<!DOCTYPE html>'
+    """
+    targets = [check_target(path) for path in paths]
+    content = report_content(report, command=command, date=date, sha256=sha256)
+    for path in targets:
+        if path.suffix.lower() == ".json":
+            text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + "\n"
+        else:
+            text = _page(report, content)
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
+
+
+def check_target(path: str | Path) -> Path:
+    """Refuse a file that a report cannot be written to, before anything is computed.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Path
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"a report is a page, NAME.html, or its content, NAME.json; got {path}")
+    if not path.parent.is_dir():
+        raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
+    if path.exists():
+        with path.open("rb") as there:
+            if SCHEMA["name"].encode() not in there.read(2_000):  # type: ignore[attr-defined]
+                raise ValueError(f"{path} holds something else than a report; name another file, or move it away")
+    if path.suffix.lower() != ".json":
+        with brought_by("report"):
+            import jinja2  # noqa: F401
+    return path
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal; nothing for what is no file.
+
+    Parameters
+    ----------
+    path : str or Path
+    """
+    path = Path(path)
+    if not path.is_file():
+        return ""
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _page(report: Report, content: dict[str, Any]) -> str:
+    """The page of a report."""
+    with brought_by("report"):
+        from jinja2 import Environment, FunctionLoader, StrictUndefined
+        from markupsafe import Markup
+
+    folder = files("bayesmdp.reports") / "templates"
+    environment = Environment(
+        loader=FunctionLoader(lambda name: (folder / name).read_text("utf-8")),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.filters |= {
+        "gain": lambda pair: with_error(pair["gain"], pair["error"]),
+        "label": label_told,
+        "percent": percent,
+        "reason": reason_told,
+        "short": lambda number: "–" if number is None else short(number),
+        "trim_number": lambda number: f"{number:g}",
+    }
+    pictures = _figures(report, content)
+    return environment.get_template("report.html.j2").render(
+        c=content,
+        # Ours, and of no label: what is in them is escaped by Matplotlib.
+        figures={name: Markup(svg) for name, (svg, _) in pictures.items()},
+        captions={name: caption for name, (_, caption) in pictures.items()},
+        css=Markup((folder / "report.css").read_text("utf-8")),
+        sections=SECTIONS,
+        changes=CHANGES,
+        shown=SHOWN,
+    )
+
+
+def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Pictures by name, as SVG with a caption; no SVG where there is nothing to draw."""
+    attrs, told = report.tree.attrs, content["recommendation"]
+    pictures = dict.fromkeys(("headline", "calibration", "policy", "transitions"), ("", ""))
+
+    def draw(name: str, plot: Callable[..., object], height: float, caption: str, **options: Any) -> None:
+        svg = svg_figure(name, lambda ax: plot(report, ax, **options), width=5, height=height, title=caption)
+        pictures[name] = svg, caption
+
+    if told["status"] in ("better", "not shown"):
+        caption = (
+            "How much more the plan earns than what is done today: the higher a bar, the more probable. Right of the "
+            "line at 0 the plan is better; hatched bars left of it are losses."
+        )
+        draw("headline", plot_gain, 2.5, caption)
+    elif "at_start" in report.tree.children:
+        draw("headline", plot_value, 1.3, "What is earned: the darkest bar holds half of the draws, the lightest 95%.")
+    if "checked_logs" in attrs:
+        caption = (
+            "Made-up logs like yours, from worlds in which the truth is known. Squares: numbers as they are computed; "
+            "dots: as they are told here, lowered. Bars are 95% intervals."
+        )
+        draw("calibration", plot_calibration, 2.1 if "gain_checked_kept" in attrs else 1.3, caption)
+    rows = min(len(content["policy"]), PICTURED)
+    if rows and content["log"]["actions"] <= ACTIONS:
+        more, numbered = len(content["policy"]) > rows, content["log"]["actions"] <= NUMBERED
+        caption = (
+            "Framed: what the plan does. The shade"
+            + " and the number say" * numbered
+            + " says" * (not numbered)
+            + " how often the log tried it; where it is blank, never."
+            + f" The {rows} states visited most." * more
+        )
+        draw("policy", plot_policy, 1 + _beside(report.tree, "action") + 0.26 * rows, caption, most=PICTURED)
+    if rows:
+        caption = (
+            "Where the plan's actions lead, and how well that is known: a full cell is certain. The inner square is "
+            "what the probability is at least, the rim around it what it may be at the most (90% of the draws are "
+            "between). A wide rim: little is known."
+        )
+        draw("transitions", plot_transitions, 1 + _beside(report.tree, "state") + 0.26 * rows, caption, most=PICTURED)
+    return pictures
+
+
+def _beside(tree: xr.DataTree, dim: str) -> float:
+    """Inches that the longest of the labels along a dim takes where it stands upright below a picture."""
+    labels = tree["problem"].to_dataset()[dim].values.tolist()
+    return 0.085 * max((len(short_label(label)) for label in labels), default=0)

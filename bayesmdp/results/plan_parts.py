@@ -1,0 +1,51 @@
+"""What pictures of plans have in common: how a plan is read, labels are shortened, and axes made bare."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from bayesmdp.foundation.visible_text import in_figure, one_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["bare_axes", "plan_tree", "short_label"]
+
+LABEL = 18
+"""Signs of a label that are shown; what is longer ends in dots."""
+
+
+def plan_tree(plan: Any) -> xr.DataTree:
+    """The DataTree of a plan from a log.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    """
+    tree = getattr(plan, "tree", plan)
+    if not isinstance(tree, xr.DataTree) or not {"plan", "policy", "problem"} <= set(tree.children):
+        raise TypeError(
+            f"plan must be what bm.plan_log returns, or the DataTree of its file; got {type(plan).__name__}"
+        )
+    return tree
+
+
+def short_label(label: Any) -> str:
+    """A label that fits beside an axis."""
+    text = one_line(label)
+    text = text if len(text) <= LABEL else text[: LABEL - 1] + "…"
+    return in_figure(text) if text.strip() else f"'{text}'"
+
+
+def bare_axes(ax: Axes, *, left: bool = False) -> None:
+    """Take away what is no data."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.spines["left"].set_visible(left)
+    ax.grid(axis="x", alpha=0.25, linewidth=0.6)
+    ax.set_axisbelow(True)
+    if not left:
+        ax.tick_params(axis="y", length=0)
+    ax.locator_params(axis="x", nbins=6)

@@ -1,0 +1,260 @@
+"""The page: valid, self-contained, whole, with the numbers of the plan, whatever labels and plans there are."""
+
+import hashlib
+import json
+import re
+import sys
+import warnings
+
+import html5lib
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayesmdp as bm
+from bayesmdp.logs.read_log import read_log
+from bayesmdp.offline.plan_log import plan_log
+from bayesmdp.reports.content import report_content
+from bayesmdp.reports.numbers import short
+from bayesmdp.reports.write import SECTIONS, write_report
+from tests.cli.test_app import call, told_in_one_line
+from tests.offline.test_over_today import arms
+from tests.offline.test_plan_log import CORRIDOR, MIXED
+
+HOSTILE = [
+    "<script>alert('state')</script>",
+    "x" * 200,
+    '\u202eétats &amp; "q" $x$',
+    " ",
+    "{{ 7 * 7 }}",
+    "a\nb",
+    "日本",
+]
+ACTIONS = ["</td><b onclick=alert(1)>go</b>", "y" * 200]
+
+
+def hostile_log(episodes: int = 40) -> pd.DataFrame:
+    """Round and round through states whose names do harm where they are not escaped, and one never acted in."""
+    rng = np.random.default_rng(0)
+    rows = []
+    for _ in range(episodes):
+        state = 0
+        for step in range(5):
+            action = int(rng.integers(2))
+            after = (state + 1 + action * int(rng.integers(2))) % (len(HOSTILE) - 1)
+            rows.append((HOSTILE[state], ACTIONS[action], rng.normal(action), HOSTILE[after], step == 4))
+            state = after
+    return pd.DataFrame(rows, columns=["state", "action", "reward", "next_state", "truncated"])
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    log = read_log(hostile_log(), states=HOSTILE, actions=ACTIONS)
+    return plan_log(log, discount=0.9, draws=40)
+
+
+@pytest.fixture(scope="module")
+def page(hostile, tmp_path_factory):
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    write_report(hostile, path, command="bayesmdp plan '<log>.csv'", date="2026-11-28", sha256="ab" * 32)
+    return path.read_text("utf-8")
+
+
+def parsed(text: str):
+    """The document, of which any error of the HTML is one of the test."""
+    return html5lib.HTMLParser(strict=True, namespaceHTMLElements=False).parse(text)
+
+
+def words_of(element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def check_page(text: str) -> None:
+    """What holds of every page."""
+    document = parsed(text)
+    assert [heading.text for heading in document.iter("h2")] == list(SECTIONS.values())
+    assert [section.get("id") for section in document.iter("section")] == list(SECTIONS)
+    # Nothing is loaded, and nothing runs.
+    tags = {element.tag for element in document.iter() if isinstance(element.tag, str)}
+    assert not tags & {"script", "link", "iframe", "img", "object", "embed", "base", "form"}
+    ids = []
+    for element in document.iter():
+        for name, value in element.attrib.items():
+            name = name[1] if isinstance(name, tuple) else str(name)
+            assert not name.lower().startswith("on"), (element.tag, name)
+            if name.rpartition("}")[2] in ("href", "src", "srcset", "data", "action"):
+                assert value.startswith("#"), value
+            if name == "id":
+                ids.append(value)
+    assert len(ids) == len(set(ids))
+    assert not re.search(r"@import|url\((?!#)|https?:", text)
+    targets = set(re.findall(r"(?:href=\"|url\()#([^\")]+)", text))
+    assert targets <= set(ids)
+    # No number that is none, and nothing that was not filled in.
+    assert not re.search(r"\bnan\b|\bNone\b|\binf\b|Undefined|\{\{ c\.", words_of(document.find("body")))
+
+
+def test_the_page_is_valid_and_loads_nothing(page):
+    check_page(page)
+
+
+def test_labels_survive_and_do_no_harm(page):
+    document = parsed(page)
+    told = words_of(document.find("body"))
+    for label in ("<script>alert('state')</script>", "x" * 200, "y" * 200, "</td><b onclick=alert(1)>go</b>", "日本"):
+        assert label in told
+    assert '\\u202eétats &amp; "q" $x$' in told and "(1 blank)" in told and "{{ 7 * 7 }}" in told and "a\\nb" in told
+    assert "\u202e" not in page
+    assert not list(document.iter("b"))
+
+
+def test_numbers_are_those_of_the_plan(hostile, page):
+    document, attrs, policy = parsed(page), hostile.tree.attrs, hostile.policy
+    lead = words_of(document.find(".//p[@class='lead']"))
+    assert f"earns at least {short(hostile.gain)} more than the log's behaviour, with probability 0.9" in lead
+    told = words_of(document.find("body"))
+    assert f"this policy earns {short(hostile.bound)} or more" in told
+    assert f"{attrs['checked_kept']} kept the number as it is computed" in told
+    table = document.find(".//table[@class='actions']")
+    rows = list(table.find("tbody"))
+    acted = policy.isel(state=~policy["terminal"].values & (policy["tried"] > 0).values)
+    shown = acted.isel(state=np.argsort(-acted["visits"].values, kind="stable"))
+    assert len(rows) == shown.sizes["state"] == len(HOSTILE) - 1
+    for position, row in enumerate(rows):
+        cells, own = [words_of(cell) for cell in row], shown.isel(state=position)
+        assert f"{int(own['visits']):,} visits" in cells[0]
+        assert cells[1].startswith(str(own["action"].values))
+        assert f"Tried {int(own['tried']):,} times here" in cells[2]
+        worth = [short(float(own[f"worth_{end}"])) for end in ("quantile", "lower", "upper")]
+        assert cells[4] == f"{worth[0]} {worth[1]} to {worth[2]}".replace(" ", " ")
+    rows_told = f"{hostile.log['rows']:,} read, {hostile.log['rows']:,} used, 0 left out"
+    assert rows_told in told and f"{hostile.log['episodes']}; 0 rows end one" in told
+    assert "In 1 state nothing was ever tried (日本)" in told
+    assert "bayesmdp plan '<log>.csv'" in told and "ab" * 32 in told and "2026-11-28" in told
+    for check in hostile.tree["log_checks"]["found"].values.tolist():
+        assert check.removeprefix("not asked: ") in told
+
+
+def test_the_same_plan_gives_the_same_bytes(hostile, page, tmp_path):
+    path = tmp_path / "again.html"
+    write_report(hostile, path, command="bayesmdp plan '<log>.csv'", date="2026-11-28", sha256="ab" * 32)
+    assert path.read_text("utf-8") == page
+    write_report(hostile, path)  # a report may be written anew
+    assert "2026-11-28" not in path.read_text("utf-8")
+
+
+def test_the_content_is_json_with_what_the_page_tells(hostile, tmp_path):
+    path = tmp_path / "report.json"
+    write_report(hostile, path)
+    content = json.loads(path.read_text("utf-8"), parse_constant=pytest.fail)
+    assert content == report_content(hostile)
+    assert content["schema"] == {"name": "bayesmdp-report", "version": 1}
+    assert content["recommendation"]["gain_bound"] == hostile.gain
+    assert content["policy"][0]["state"] == HOSTILE[0]
+    gain = hostile.tree["at_start"]["value"] - hostile.tree["at_start"]["today"]
+    assert content["recommendation"]["gain"]["mean"] == pytest.approx(float(gain.mean()), rel=1e-12)
+    tries = sum(entry["visits"] for entry in content["policy"])
+    assert tries == content["log"]["rows"]["used"] == hostile.log["rows"]
+    for entry in content["policy"]:
+        told = sum(each["times"] for each in entry["followed"])
+        assert told == entry["tried"] or entry["followed_more"]
+
+
+UNORDERED = MIXED
+ONE_WAY = CORRIDOR.assign(truncated=[False, False, True] * 6)
+SHOP = {"policy": "uniform", "steps": 600, "seed": 0}
+
+
+def shop():
+    return bm.collect(bm.environments.inventory(4), **SHOP)
+
+
+@pytest.mark.parametrize(
+    ("log", "options", "told"),
+    [
+        (shop, {"horizon": 5}, ["The plan is for 5 steps", "Not told: the policy is by stage"]),
+        (shop, {"discount": 0.9, "aim": "gain", "risk": "mean"}, ["Follow the plan below"]),
+        (
+            lambda: arms(
+                {"old": [1.0] * 10 + [0.0] * 20, "new": [1.0] * 4 + [0.0] * 3, "newer": [1.0] * 3 + [0.0] * 2}
+            ),
+            {"discount": 0.5, "elsewhere": "none", "aim": "gain", "draws": 60},
+            ["Go on as today", "old in 71% of cases, else another"],
+        ),
+        (
+            shop,
+            {"discount": 0.9, "baseline": "none", "risk": "mean"},
+            [
+                "It was not compared with what is done today",
+                "The numbers were not checked on logs like yours: asked not to be.",
+            ],
+        ),
+        (
+            lambda: read_log(UNORDERED, gaps="allow"),
+            {"discount": 0.5},
+            ["the log does not say where episodes start", "Nothing else was tried here"],
+        ),
+        (lambda: read_log(ONE_WAY), {"discount": 0.5, "elsewhere": "none"}, ["Go on as today"]),
+        (
+            lambda: read_log(CORRIDOR, gaps="allow", states=["a", "b", "c", "d"]),
+            {"discount": 0.5, "initial": "a"},
+            ["In 1 state nothing was ever tried (d)"],
+        ),
+    ],
+    ids=["horizon", "gain", "mixed", "no baseline", "no start", "as today", "never acted"],
+)
+def test_every_kind_of_plan_has_a_page(log, options, told, tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        report = plan_log(log(), **({"draws": 20, "calibration": 0} | options))
+    path = tmp_path / "report.html"
+    write_report(report, path)
+    text = path.read_text("utf-8")
+    check_page(text)
+    words = words_of(parsed(text).find("body"))
+    for each in told:
+        assert each in words
+
+
+def test_long_tables_are_folded_and_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr("bayesmdp.reports.write.SHOWN", 2)
+    report = plan_log(read_log(ONE_WAY), discount=0.5, draws=10, calibration=0)
+    write_report(report, tmp_path / "report.html")
+    document = parsed((tmp_path / "report.html").read_text("utf-8"))
+    folded = [each for each in document.iter("details") if "1 more states" in words_of(each)]
+    assert len(folded) == 1 and len(list(folded[0].find("table").find("tbody"))) == 1
+
+
+def test_what_is_no_target_is_refused_before_anything_is_computed(tmp_path):
+    other = tmp_path / "mine.html"
+    other.write_text("<p>something else")
+    for path, message in (
+        (other, "holds something else than a report"),
+        (tmp_path / "report.pdf", "a report is a page, NAME.html"),
+        (tmp_path / "no" / "report.html", "there is no folder"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            write_report(None, path)  # type: ignore[arg-type]
+    assert other.read_text() == "<p>something else"
+
+
+def test_a_missing_package_is_told_with_what_brings_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    with pytest.raises(ImportError, match=r'jinja2 is not installed; pip install "bayesmdp\[report\]" brings it'):
+        write_report(None, tmp_path / "report.html")  # type: ignore[arg-type]
+
+
+def test_the_command_writes_both(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["bayesmdp", "plan", "my log.csv"])
+    log, page, content = tmp_path / "log.csv", tmp_path / "r.html", tmp_path / "r.json"
+    ONE_WAY.to_csv(log, index=False)
+    options = ("--discount", "0.5", "--draws", "20", "--no-calibration", "--out", tmp_path)
+    out, _ = call("plan", log, *options, "--report", page, "--json", content)
+    assert f"report   {page}" in out and f"json     {content}" in out
+    check_page(page.read_text("utf-8"))
+    told = json.loads(content.read_text("utf-8"))
+    assert told["log"]["sha256"] == hashlib.sha256(log.read_bytes()).hexdigest()
+    assert told["made"]["command"] == "bayesmdp plan 'my log.csv'"
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", told["made"]["date"])
+    assert "must end in .json" in told_in_one_line("plan", log, *options, "--json", page)
+    assert "must end in .html" in told_in_one_line("plan", log, *options, "--report", content)
