@@ -300,5 +300,6 @@ def _why_not(ratios: _Ratios, name: str, effective: float, untried: float) -> st
         return f"{ratios.unseen_starts:.0%} of the starts are in states where no episode of the log starts"
     if effective < ENOUGH:
         what = "episodes" if of_episodes else "steps"
-        return f"{effective:.2g} effective {what} of {len(ratios.steps.first if of_episodes else ratios.steps.state):,}"
+        size = f"{effective:.2g}" if effective >= 1 else "less than 1"
+        return f"{size} effective {what} of {len(ratios.steps.first if of_episodes else ratios.steps.state):,}"
     return ""

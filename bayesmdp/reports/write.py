@@ -19,7 +19,7 @@ from bayesmdp.reports.numbers import percent, short, with_error
 from bayesmdp.reports.sentences import label_told, reason_told
 from bayesmdp.results.files import replacing
 from bayesmdp.results.plan_parts import short_label
-from bayesmdp.results.plan_plots import NUMBERED, plot_policy, plot_transitions
+from bayesmdp.results.plan_plots import COLUMNS, NUMBERED, plot_policy, plot_transitions
 from bayesmdp.results.worth_plots import plot_calibration, plot_gain, plot_value
 
 __all__ = ["check_target", "sha256_of", "write_report"]
@@ -178,8 +178,10 @@ def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, st
     attrs, told = report.tree.attrs, content["recommendation"]
     pictures = dict.fromkeys(("headline", "calibration", "policy", "transitions"), ("", ""))
 
-    def draw(name: str, plot: Callable[..., object], height: float, caption: str, **options: Any) -> None:
-        svg = svg_figure(name, lambda ax: plot(report, ax, **options), width=5, height=height, title=caption)
+    def draw(
+        name: str, plot: Callable[..., object], height: float, caption: str, width: float = 5, **options: Any
+    ) -> None:
+        svg = svg_figure(name, lambda ax: plot(report, ax, **options), width=width, height=height, title=caption)
         pictures[name] = svg, caption
 
     if told["status"] in ("better", "not shown"):
@@ -206,18 +208,21 @@ def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, st
             + " how often the log tried it; where it is blank, never."
             + f" The {rows} states visited most." * more
         )
-        draw("policy", plot_policy, 1 + _beside(report.tree, "action") + 0.26 * rows, caption, most=PICTURED)
+        width = max(5, _beside(report.tree, "state") + 0.8 * content["log"]["actions"])
+        draw("policy", plot_policy, 1 + _beside(report.tree, "action") + 0.26 * rows, caption, width, most=PICTURED)
     if rows:
         caption = (
             "Where the plan's actions lead, and how well that is known: a full cell is certain. The inner square is "
             "what the probability is at least, the rim around it what it may be at the most (90% of the draws are "
             "between). A wide rim: little is known."
         )
-        draw("transitions", plot_transitions, 1 + _beside(report.tree, "state") + 0.26 * rows, caption, most=PICTURED)
+        below, beside = _beside(report.tree, "state"), _beside(report.tree, "action")
+        width = max(5, below + beside + 0.25 * min(report.tree["problem"].sizes["state"], COLUMNS))
+        draw("transitions", plot_transitions, 1 + below + 0.26 * rows, caption, width, most=PICTURED)
     return pictures
 
 
 def _beside(tree: xr.DataTree, dim: str) -> float:
-    """Inches that the longest of the labels along a dim takes where it stands upright below a picture."""
+    """Inches that the longest of the labels along a dim takes beside a picture, or upright below it."""
     labels = tree["problem"].to_dataset()[dim].values.tolist()
     return 0.085 * max((len(short_label(label)) for label in labels), default=0)

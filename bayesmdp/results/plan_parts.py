@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bare_axes", "plan_tree", "short_label"]
 
-LABEL = 18
+LABEL = 34
 """Signs of a label that are shown; what is longer ends in dots."""
 
 
