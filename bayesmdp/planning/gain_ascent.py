@@ -73,7 +73,7 @@ class Ascent(NamedTuple):
         Probabilities.
     objective : array []
     history : array [step]
-        The objective at each step, the first that of the start.
+        The objective at each step that asked all draws, the first that of the start.
     """
 
     policy: Float[Array, "state action"]
@@ -81,7 +81,7 @@ class Ascent(NamedTuple):
     history: Float[Array, " step"]
 
 
-@partial(jax.jit, static_argnames="steps")
+@partial(jax.jit, static_argnames=("steps", "every"))
 def ascend(
     problem: Problem,
     draws: Draws,
@@ -92,6 +92,7 @@ def ascend(
     stride: float,
     *,
     steps: int,
+    every: int = 1,
 ) -> Ascent:
     """Climb from a policy.
 
@@ -109,7 +110,9 @@ def ascend(
     ranks : Ranks
     stride : float
         Of the first step: the largest change of a logit.
-    steps : int
+    steps, every : int
+        All draws are asked in every so many steps, which is where the best policy is looked for; in those between only
+        draws whose rank was then near to what weighs.
 
     Returns
     -------
@@ -121,17 +124,14 @@ def ascend(
         logits = jnp.where(allowed, logits, -jnp.inf)
         return jnp.maximum(logits - jnp.max(logits, axis=-1, keepdims=True), floor)
 
-    def step(carry: Any, number: Int[Array, ""]) -> tuple[Any, Float[Array, ""]]:
-        logits, momentum, scale, best, best_policy = carry
-        policy = jax.nn.softmax(logits, axis=-1)
-        # The objective: a weighted sum of the sorted gains.
-        gains = mixed_value(problem, draws, policy) - baseline
-        order = jnp.argsort(gains)
-        objective = jnp.sum(ranks.objective * gains[order])
-        better = objective > best
-        best, best_policy = jnp.where(better, objective, best), jnp.where(better, policy, best_policy)
-        # The natural gradient, of the draws that weigh.
-        weighing = lax.dynamic_slice_in_dim(order, ranks.first, len(ranks.direction))
+    size, window = len(baseline), len(ranks.direction)
+    near = min(size, 2 * window + size // 10) if every > 1 else size
+    begin = jnp.clip(ranks.first - (near - window) // 2, 0, size - near)
+
+    def climb(carry: Any, number: Int[Array, ""], policy: Any, gains: Any, among: Any, first: Any) -> Any:
+        """Step along the natural gradient of those draws that weigh, `among` the ones whose gains are given."""
+        logits, momentum, scale = carry
+        weighing = lax.dynamic_slice_in_dim(among[jnp.argsort(gains)], first, window)
         visits_q, visits = _gradients(problem, draws, policy, weighing)
         visited = jnp.einsum("m,ms->s", ranks.direction, visits)[:, None]
         mean_q = jnp.einsum("m,msa->sa", ranks.direction, visits_q) / jnp.where(visited > 0, visited, 1)
@@ -141,18 +141,44 @@ def ascend(
         scale = jnp.where(number == 0, largest, scale)
         momentum = (momentum + advantage) / 2
         corrected = momentum / (1 - 0.5 ** (number + 1.0))
-        size = stride * (1 - number / steps) / jnp.where(scale > 0, scale, 1)
-        return (limited(logits + size * corrected), momentum, scale, best, best_policy), objective
+        length = stride * (1 - number / steps) / jnp.where(scale > 0, scale, 1)
+        return limited(logits + length * corrected), momentum, scale
+
+    def round_of_steps(carry: Any, number: Int[Array, ""]) -> tuple[Any, Float[Array, ""]]:
+        *climbed, best, best_policy = carry
+        policy = jax.nn.softmax(climbed[0], axis=-1)
+        # The objective: a weighted sum of the sorted gains.
+        gains = mixed_value(problem, draws, policy) - baseline
+        order = jnp.argsort(gains)
+        objective = jnp.sum(ranks.objective * gains[order])
+        better = objective > best
+        best, best_policy = jnp.where(better, objective, best), jnp.where(better, policy, best_policy)
+        climbed = climb(climbed, number, policy, gains, jnp.arange(size), ranks.first)
+        # Until all draws are asked again, only those whose rank was near to what weighs.
+        among = lax.dynamic_slice_in_dim(order, begin, near)
+        some = _chosen(draws, among) if every > 1 else draws
+
+        def step(more: Int[Array, ""], climbed: Any) -> Any:
+            policy = jax.nn.softmax(climbed[0], axis=-1)
+            gains = mixed_value(problem, some, policy) - baseline[among]
+            return climb(climbed, number + more, policy, gains, among, ranks.first - begin)
+
+        climbed = lax.fori_loop(1, every, step, tuple(climbed)) if every > 1 else climbed
+        return (*climbed, best, best_policy), objective
 
     logits = limited(jnp.log(jnp.maximum(start, RARE)))
-    first = (logits, jnp.zeros_like(logits), jnp.zeros(()), jnp.array(-jnp.inf), start)
-    (_, _, _, best, policy), history = lax.scan(step, first, jnp.arange(steps))
+    carry = (logits, jnp.zeros_like(logits), jnp.zeros(()), jnp.array(-jnp.inf), start)
+    (_, _, _, best, policy), history = lax.scan(round_of_steps, carry, every * jnp.arange(steps // every))
     # What is hardly ever done is not done, where that is no worse.
     plain = jnp.where(policy < RARE, 0, policy)
     plain = plain / jnp.sum(plain, axis=-1, keepdims=True)
     without = jnp.sum(ranks.objective * jnp.sort(mixed_value(problem, draws, plain) - baseline))
     kept = without >= best
     return Ascent(jnp.where(kept, plain, policy), jnp.where(kept, without, best), history)
+
+
+def _chosen(draws: Draws, among: Int[Array, " some"]) -> Draws:
+    return Draws(draws.transition[among], draws.reward[among] if draws.reward.ndim == 4 else draws.reward)
 
 
 def mixed_value(problem: Problem, draws: Draws, policy: Float[Array, "state action"]) -> Float[Array, " draw"]:
