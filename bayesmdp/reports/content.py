@@ -11,15 +11,16 @@ Keys, in the order of the page. Where something is not told, its part has ``why_
                     states, terminal, actions, pairs, tried (pairs), trust (a sentence), asked (rows, of: where not all
                     of them were asked), checks (a list: check, found, statistic, p_value, p_adjusted, alarm, meaning,
                     remedy), measured (words by name, where states are made of measurements)
-    policy          a list, by visits: state, action, probability, mixes, visits, tried, on_path, worth (quantile,
-                    lower, upper), today (probability of the action), later (where a plan by stage changes its action),
-                    followed (a list: state, times), followed_more, reason (runner_up, difference, difference_lower,
-                    difference_upper, better, paid, today_action, today_share)
+    policy          a list, by visits: state, position (among the states), action, probability, mixes, visits, tried,
+                    on_path, worth (quantile, lower, upper), today (probability of the action), later (where a plan by
+                    stage changes its action), followed (a list: state, times), followed_more, reason (runner_up,
+                    difference, difference_lower, difference_upper, better, paid, today_action, today_share)
     stages          how many steps a plan by stage is for, or null; its list is of the first
     thin            unseen (share of the future behind a step that the log never saw), few (tries that are few), pairs
                     (a list, the least tried first: state, action, tried), never_acted (states), untried_pairs
     second_opinion  words, estimates (a list: estimator, value, lower, upper, tells, why, disagrees)
-    sensitivity     states, changes (a list: what, value, changed, changed_share, bound, gain_bound, comparable)
+    sensitivity     states, changes (a list: what, value, changed, states: the first of these, changed_share, bound,
+                    gain_bound, comparable)
     collect         tries, samples, asked (pairs), helped (pairs of which more tries ever changed the plan), pairs (a
                     list of those whose gain is more than two errors, the most first: state, action, tried, gain, error,
                     whole: whether all of the plan was chosen again; else the gain is at least so much)
@@ -178,6 +179,7 @@ def _policy(policy: xr.Dataset, plan: KeptPlan) -> list[dict[str, Any]]:
         entries.append(
             {
                 "state": states[position],
+                "position": position,
                 "action": row["action"],
                 "probability": row.get("probability", 1.0),
                 "mixes": row.get("mixes", False),
@@ -229,6 +231,7 @@ def _sensitivity(plan: KeptPlan) -> dict[str, Any]:
         {str(name): column.values[i].item() for name, column in told.data_vars.items()}
         for i in range(told.sizes["change"])
     ]
+    rows = [row | {"states": json.loads(row["states"])} for row in rows]
     return {"states": told.attrs["states"], "skipped": told.attrs["skipped"], "changes": rows}
 
 

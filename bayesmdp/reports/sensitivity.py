@@ -7,6 +7,7 @@ of the same shapes share their compiled programs. The last line, other draws alo
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -26,6 +27,9 @@ from bayesmdp.reports.kept_plan import KeptPlan
 from bayesmdp.reports.words import steps_told
 
 __all__ = ["sensitivity"]
+
+NAMED = 5
+"""States with another action that are named."""
 
 AFFORDABLE = 10_000_000
 """Numbers in the draws of one plan above which nothing is planned again: each plan would take some ten seconds."""
@@ -68,9 +72,10 @@ def sensitivity(plan: KeptPlan) -> xr.Dataset:
     -------
     Dataset over ``change``
         ``what`` was changed and its ``value``, as text; ``changed``, the number of states that the log acted in where
-        another action is taken (at the first stage), and ``changed_share``, that of the log's steps in them; ``bound``,
-        the posterior quantile, at the plan's level, of what the policy earns at the start, and ``gain_bound``, that of
-        the gain over today, both unchecked and NaN where not told; ``comparable``, whether they are in the units of the
+        another action is taken (at the first stage), ``states``, the first of them as JSON, and ``changed_share``, that
+        of the log's steps in them; ``bound``, the posterior quantile, at the plan's level, of what the policy earns at
+        the start, and ``gain_bound``, that of the gain over today, both unchecked and NaN where not told;
+        ``comparable``, whether they are in the units of the
         plan at hand. The first entry is that plan itself. Attrs: ``states``, among how many; ``skipped``, what was not
         asked and why; or ``why_not`` alone.
 
@@ -94,9 +99,10 @@ def sensitivity(plan: KeptPlan) -> xr.Dataset:
         chosen, bound, gain_bound = _planned(plan, asked)
         other = (chosen != began) & acted
         share = float(tries[other].sum() / tries[acted].sum())
-        told = asked.what, asked.value, int(other.sum()), share, bound, gain_bound, asked.comparable
+        named = json.dumps([plan.mdp.states[state] for state in np.flatnonzero(other)[:NAMED]])
+        told = asked.what, asked.value, int(other.sum()), named, share, bound, gain_bound, asked.comparable
         rows.append(told)
-    names = ("what", "value", "changed", "changed_share", "bound", "gain_bound", "comparable")
+    names = ("what", "value", "changed", "states", "changed_share", "bound", "gain_bound", "comparable")
     columns = {name: ("change", list(column)) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
     attrs = {"states": int(acted.sum()), "skipped": _skipped(plan)}
     return xr.Dataset(columns, attrs=attrs)

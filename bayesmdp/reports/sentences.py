@@ -11,7 +11,7 @@ from bayesmdp.foundation.visible_text import one_line
 from bayesmdp.reports.numbers import few, percent, short
 from bayesmdp.reports.words import chances_told, steps_told, whose
 
-__all__ = ["cautions_told", "counted_told", "label_told", "reason_told", "recommendation", "trust_told"]
+__all__ = ["cautions_told", "counted_told", "departing", "label_told", "reason_told", "recommendation", "trust_told"]
 
 MUCH = 0.2
 """Of the future behind steps never seen, from which it is said beside the recommendation."""
@@ -46,8 +46,9 @@ def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
         # The more cautious of the two.
         lower = -1 if attrs.get("initial_better_checked", 1.0) <= attrs["initial_better"] else 0
         return "better", (
-            f"Follow the plan below: it earns at least {short(bound)} more than {whose(attrs)}, with probability "
-            f"{certain}. That it earns more at all has probability {chances[lower]}."
+            f"Follow the plan below, if what it rests on holds: it earns at least {short(bound)} more than "
+            f"{whose(attrs)}, which earns {short(attrs['initial_today'])} on average, with probability {certain}. That "
+            f"it earns more at all has probability {chances[lower]}."
         )
     if attrs["initial_unchanged"]:
         return "unchanged", f"Go on as today: to do as {whose(attrs)} does is the plan."
@@ -79,7 +80,22 @@ def trust_told(checks: Sequence[Mapping[str, Any]]) -> str:
             f"{len(alarms)} of {asked} checks speak{'s' * (len(alarms) == 1)} against it ({', '.join(alarms)}): the "
             "numbers on this page rest on what does not seem to hold. Read what each means before the plan is used."
         )
-    return f"Nothing speaks against it, by {asked} checks. They cannot see what left no trace in the log."
+    return (
+        f"No fault was found by {asked} checks. They cannot find what left no trace in the log, such as a reason to "
+        "act that nobody wrote down."
+    )
+
+
+def departing(policy: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, Any]], int]:
+    """Where the plan does something else than what is done most often today, and in how many states that is known.
+
+    Parameters
+    ----------
+    policy : sequence of mappings
+        The list ``policy`` of the content of a report.
+    """
+    known = [entry for entry in policy if entry["reason"].get("today_action") is not None]
+    return [entry for entry in known if str(entry["reason"]["today_action"]) != str(entry["action"])], len(known)
 
 
 def cautions_told(tree: xr.DataTree) -> list[str]:
@@ -127,7 +143,8 @@ def reason_told(entry: Mapping[str, Any]) -> list[str]:
     if high < 0:
         return [*told, f"It earns {few(-mean)} less on average {range_} than {other}; it was chosen for its caution."]
     amount = f"{few(abs(mean))} {'more' if mean >= 0 else 'less'} on average"
-    return [*told, f"A close call: it earns {amount} {range_} than {other}."]
+    cautious = "" if mean >= 0 else "; it was chosen for what it earns at the least"
+    return [*told, f"A close call, which the log cannot settle: it earns {amount} {range_} than {other}{cautious}."]
 
 
 def label_told(label: Any) -> str:

@@ -69,8 +69,8 @@ def headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
     if "unchecked" in attrs:
         told["check"] += ". The number is the posterior's, and as good as its prior"
     told["if"] = (
-        "the states tell all that matters for what comes next, episodes start as those of the log or where --start "
-        "says, and the world goes on as it was while the log was made"
+        "the states tell all that matters for what comes next, episodes start as those of the log or where you "
+        "said, and the world goes on as it was while the log was made"
     )
     told["rewards"] = attrs["rewards"]
     future = f"future of {steps}" if steps else "discounted future"
@@ -106,7 +106,7 @@ def compared_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
         )
     return {
         "better": better,
-        "today": f"{whose(attrs)} earns {today} ({lower} to {upper} in the middle 90%)",
+        "today": f"{whose(attrs)} earns {today} on average ({lower} to {upper} in the middle 90%)",
     }
 
 

@@ -16,7 +16,7 @@ from bayesmdp.offline.plan_log import Report
 from bayesmdp.reports.content import SCHEMA, report_content
 from bayesmdp.reports.figures import svg_figure
 from bayesmdp.reports.numbers import percent, short, with_error
-from bayesmdp.reports.sentences import label_told, reason_told
+from bayesmdp.reports.sentences import departing, label_told, reason_told
 from bayesmdp.results.files import replacing
 from bayesmdp.results.plan_parts import short_label
 from bayesmdp.results.plan_plots import COLUMNS, NUMBERED, plot_policy, plot_transitions
@@ -161,6 +161,7 @@ def _page(report: Report, content: dict[str, Any]) -> str:
         "trim_number": lambda number: f"{number:g}",
     }
     pictures = _figures(report, content)
+    others, compared = departing(content["policy"])
     return environment.get_template("report.html.j2").render(
         c=content,
         # Ours, and of no label: what is in them is escaped by Matplotlib.
@@ -170,6 +171,8 @@ def _page(report: Report, content: dict[str, Any]) -> str:
         sections=SECTIONS,
         changes=CHANGES,
         shown=SHOWN,
+        others=others,
+        compared=compared,
     )
 
 
@@ -188,6 +191,8 @@ def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, st
         caption = (
             "How much more the plan earns than what is done today: the higher a bar, the more probable. Right of the "
             "line at 0 the plan is better; hatched bars left of it are losses."
+            + " The dashed line is what is told: it was lowered by the check, the bars were not."
+            * ("checked_logs" in attrs)
         )
         draw("headline", plot_gain, 2.5, caption)
     elif "at_start" in report.tree.children:
