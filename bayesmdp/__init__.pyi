@@ -13,6 +13,7 @@ from .logs.measured_states import Recoding as Recoding
 from .logs.measured_states import states as states
 from .logs.problem_from_log import mdp_from_log as mdp_from_log
 from .logs.read_log import read_log as read_log
+from .logs.sampled_log import sample_log as sample_log
 from .model_checks.predictive_checks import replicate_logs as replicate_logs
 from .model_checks.predictive_checks import surprises as surprises
 from .model_checks.prior_comparison import compare_priors as compare_priors

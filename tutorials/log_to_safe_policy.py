@@ -588,9 +588,9 @@ print(checks[checks["cell"] == "all"].set_index("method").drop(columns="cell").r
 # - **In the mean the default leads**, or cannot be told from what leads, in 8 of 12 kinds, though the rivals' settings
 #   were picked by the result. Where the behaviour is good to .9, L1-robust plans gain more in the canoe and with noisy
 #   rewards, and reward-adjusted ones on the grid; in an inventory the mean is ahead by less than .01.
-# - **Its worst tenth does not**, but in 5 kinds. Where the behaviour is good to .9 and the log short, the worst tenth of
-#   plans can lose more than there is to gain. L1-robust and SPIBB plans lose less there, or win. The default is worse
-#   than the behaviour in 0 to 13% of the problems, and in 26% with noisy rewards.
+# - **Its worst tenth does not**, but in 5 kinds. Where the behaviour is good to .9 and the log short, the worst tenth
+#   of plans can lose more than there is to gain. L1-robust and SPIBB plans lose less there, or win. The default is
+#   worse than the behaviour in 0 to 13% of the problems, and in 26% with noisy rewards.
 # - **To plan for the gain itself does not pay** with this posterior. It has the better worst tenth on the grid and in
 #   two kinds of Garnets, and is far behind in the canoe and where rewards are noisy. Its own bound is kept in 3 to 94%
 #   of the problems, where 90% are due.
