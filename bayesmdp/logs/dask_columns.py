@@ -70,6 +70,9 @@ class DaskScan:
     def cleaned(self, column: pl.Expr) -> pl.Expr:
         return column
 
+    def spelled(self, column: pl.Expr) -> pl.Expr:
+        return column
+
     def size(self) -> int:
         return sum(self._sizes)
 

@@ -218,9 +218,10 @@ def distinct_rows(
     unit = None if summed is None else Unit(*scan.ends(summed))
     grouping = Grouping(keys, before, coded, state, next_state, summed, unit, placed)
     raw = scan.grouped(grouping)
-    # Text is grouped as it is written, and cleaned when it is less; where that changes anything, states may seem apart.
+    # Text is grouped as it is written, and cleaned when it is less; then states may seem apart that are not.
     found = _cleaned(scan, grouping, raw)
-    if scan.written and any((raw[name] != found[name]).any() for name in keys):
+    labels = [name for name, place in keys.items() if place in (state, next_state)]
+    if scan.written and _spelled_twice(scan, raw, found, labels):
         grouping = grouping._replace(cleaned=True)
         found = _cleaned(scan, grouping, scan.grouped(grouping))
     found = found.sort("first") if placed else found
@@ -250,6 +251,14 @@ def _cleaned(scan: Columns, grouping: Grouping, raw: pl.DataFrame) -> pl.DataFra
     import polars as pl
 
     return raw.with_columns(scan.cleaned(pl.col(name)).alias(name) for name in (*grouping.keys, *grouping.before))
+
+
+def _spelled_twice(scan: Columns, raw: pl.DataFrame, cleaned: pl.DataFrame, names: list[str]) -> bool:
+    """Whether labels that mean the same are written in several ways."""
+    import polars as pl
+
+    written, labels = (pl.concat([frame[name] for name in names]).unique() for frame in (raw, cleaned))
+    return labels.to_frame().select(scan.spelled(pl.first()).unique()).height < len(written)
 
 
 def sum_rewards(paid: NDArray[np.float64]) -> Summed:

@@ -7,6 +7,7 @@ apart, however long the log is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from bayesmdp.logs.columns import ENDS
 from bayesmdp.logs.distinct_rows import BEFORE, Distinct, Summed, distinct_rows
 from bayesmdp.logs.flags import as_flags, read_flags
+from bayesmdp.logs.log_labels import plain_label
 from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.scanned_columns import Columns
 
@@ -183,7 +185,11 @@ class DistinctRows:
 
     def next_label(self, row: int, chain: Chain) -> Any:
         after = self._scan.value(self._chosen["state"], int(self._first[row]) + 1)
-        return {str(state): state for state in chain.states}.get(str(after), after)
+        label, *_ = plain_label(after)
+        texts = {str(state): state for state in chain.states}
+        if isinstance(label, str) and label not in texts:  # 1.0 in a text file
+            label = re.sub(r"\.0*$", "", label)
+        return texts.get(str(label), after)
 
     def backwards(self, chain: Chain) -> int:
         return self._scan.backwards(self._chosen["state"], self._chosen["next_state"])

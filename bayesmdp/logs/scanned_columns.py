@@ -20,6 +20,10 @@ __all__ = ["MISSING", "Columns", "Scan", "as_pandas"]
 # Less than pandas' own list, in which the perfectly good action "None" is missing.
 MISSING = ("", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
 
+BLANKS = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B)))
+BLANKS += "\u2028\u2029\u202f\u205f\u3000"
+"""What Python takes for blank; Polars leaves some of it."""
+
 PREFETCHED = "POLARS_ROW_GROUP_PREFETCH_SIZE"
 
 
@@ -34,6 +38,7 @@ class Columns(Protocol):
     def orders(self) -> Mapping[int, list[Any]]: ...
     def schema(self) -> pl.Schema: ...
     def cleaned(self, column: pl.Expr) -> pl.Expr: ...
+    def spelled(self, column: pl.Expr) -> pl.Expr: ...
     def size(self) -> int: ...
     def read(self, chosen: Mapping[Any, int]) -> pd.DataFrame: ...
     def kinds(self, place: int) -> int: ...
@@ -62,19 +67,24 @@ class Scan(NamedTuple):
         Of the columns whose categories are in an order.
     rows : int, optional
         How many there are, if that is known.
+    exact : bool
+        Whether labels of a text file are as they are written, also where they look like numbers.
     """
 
     frame: pl.LazyFrame
-    damaged: Callable[[Exception], Exception]
+    damaged: Callable[[BaseException], Exception]
     written: bool = False
     decimal: str = "."
     orders: Mapping[int, list[Any]] = {}
     rows: int | None = None
+    exact: bool = False
 
     def read(self, chosen: Mapping[Any, int]) -> pd.DataFrame:
         """Read columns row by row, under our names for their positions."""
         wanted = sorted(set(chosen.values()))
         frame = self.collect(self.frame.select(self.column(place).alias(str(place)) for place in wanted))
+        if self.rows is not None and len(frame) != self.rows:
+            raise self.damaged(ValueError(f"{len(frame):,} of {self.rows:,} rows could be read"))
         columns = {place: as_pandas(frame[str(place)], self.orders.get(place)) for place in wanted}
         return pd.DataFrame({ours: columns[place] for ours, place in chosen.items()})
 
@@ -89,7 +99,9 @@ class Scan(NamedTuple):
         return self.rows if self.rows is not None else int(self.collect(self.frame.select(pl.len())).item())
 
     def kinds(self, place: int) -> int:
-        """Count the different values of a column, roughly."""
+        """Count the different values of a column, roughly; as many as rows where they are lists or the like."""
+        if self.schema()[str(place)].is_nested():
+            return self.size()
         return int(self.collect(self.frame.select(self.column(place).approx_n_unique())).item())
 
     def numbers(self, place: int, rows: int) -> int:
@@ -128,12 +140,11 @@ class Scan(NamedTuple):
         import polars as pl
 
         schema = self.schema()
-        here, after = (self.column(place) if cleaned else pl.col(str(place)) for place in (next_state, state))
+        here, after = (self.label(place) if cleaned else pl.col(str(place)) for place in (next_state, state))
         one, other = schema[str(state)], schema[str(next_state)]
         if one != other:
-            both: Any = pl.Int128 if one.is_integer() and other.is_integer() else pl.String
-            both = pl.Float64 if both is pl.String and one.is_numeric() and other.is_numeric() else both
-            here, after = here.cast(both), after.cast(both)
+            text = not (_is_number(one) and _is_number(other))
+            here, after = _comparable(here, other, text=text), _comparable(after, one, text=text)
         # Nothing follows the last row, nor is anything known of a state that is missing.
         return (after.shift(-1) != here if towards == 1 else here.shift(-1) != after).fill_null(False)
 
@@ -143,13 +154,26 @@ class Scan(NamedTuple):
 
         return self.cleaned(pl.col(str(place)))
 
+    def label(self, place: int) -> pl.Expr:
+        """Return a column of labels so that those that mean the same are the same."""
+        return self.spelled(self.column(place))
+
+    def spelled(self, column: pl.Expr) -> pl.Expr:
+        """Return labels without blanks in one spelling: 1.0 and 1.00 are both 1 in a text file."""
+        import polars as pl
+
+        if not self.written or self.exact:
+            return column
+        whole = column.str.extract(r"^(-?\d{1,15})\.0*$").cast(pl.Int64).cast(pl.String)
+        return pl.coalesce(whole, column)
+
     def cleaned(self, column: pl.Expr) -> pl.Expr:
         """Return a column of this source without blanks, and with nothing where it says that something is missing."""
         import polars as pl
 
         if not self.written:
             return column
-        column = column.str.strip_chars()
+        column = column.str.strip_chars(BLANKS)
         return pl.when(column.is_in(list(MISSING))).then(None).otherwise(column)
 
     def number(self, place: int) -> pl.Expr:
@@ -157,12 +181,17 @@ class Scan(NamedTuple):
         import polars as pl
 
         column = self.column(place)
-        if self.written or self.schema()[str(place)] == pl.String:
-            if self.decimal == ",":
-                column = column.str.replace_all(".", "?", literal=True).str.replace_all(",", ".", literal=True)
-            column = column.str.strip_chars()
-        number = column.cast(pl.Float64, strict=False)
+        number = self.as_number(column) if self.written or self.schema()[str(place)] == pl.String else column
+        number = number.cast(pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number)
+
+    def as_number(self, text: pl.Expr) -> pl.Expr:
+        """Return text as numbers, with nothing where it has none."""
+        import polars as pl
+
+        if self.decimal == ",":
+            text = text.str.replace_all(".", "?", literal=True).str.replace_all(",", ".", literal=True)
+        return text.str.strip_chars(BLANKS).cast(pl.Float64, strict=False)
 
     def collect(self, frame: pl.LazyFrame) -> pl.DataFrame:
         """Scan."""
@@ -171,7 +200,7 @@ class Scan(NamedTuple):
         try:
             with _few_groups_at_once():
                 return frame.collect(engine="streaming")
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise self.damaged(error) from error
 
 
@@ -191,6 +220,25 @@ def _few_groups_at_once() -> Iterator[None]:
             os.environ.pop(PREFETCHED, None)
 
 
+def _is_number(kind: pl.DataType) -> bool:
+    return kind.is_numeric() or kind.is_decimal()
+
+
+def _comparable(column: pl.Expr, kind: pl.DataType, *, text: bool) -> pl.Expr:
+    """Return labels as they compare with those of another type: as whole numbers, or as text."""
+    import polars as pl
+
+    if kind.is_nested() or kind == pl.Binary:
+        return pl.when(column.is_not_null()).then(pl.lit(""))  # no labels, and refused
+    if kind == pl.Boolean:
+        return column.cast(pl.String).str.to_titlecase()
+    if text:
+        return column.cast(pl.String)
+    if kind.is_float() or kind.is_decimal():
+        return column.cast(pl.Float64).cast(pl.Int128, strict=False)  # others than whole ones are refused
+    return column.cast(pl.Int128)
+
+
 def as_pandas(series: pl.Series, order: list[Any] | None = None) -> Any:
     """Return a column as pandas has it, text as categories; in an order only if there is one."""
     import polars as pl
@@ -199,13 +247,17 @@ def as_pandas(series: pl.Series, order: list[Any] | None = None) -> Any:
     if isinstance(kind, pl.Categorical | pl.Enum):
         series = series.cast(pl.String)
     if series.dtype == pl.String:
-        names = order or series.drop_nulls().unique().sort().to_list()
+        seen = series.drop_nulls().unique().sort().to_list()
+        order = order if order and set(seen) <= set(order) else None  # another file of the folder may have others
+        names = order or seen
         codes = series.cast(pl.Enum(names)).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
         return pd.Categorical.from_codes(codes, pd.Index(names, dtype=object), ordered=order is not None)
     if kind == pl.Boolean and series.null_count():
         return pd.array(series.to_list(), dtype="boolean")
+    if kind in (pl.Int128, pl.UInt128):  # of which neither NumPy nor pandas has any
+        return pd.Series(series.to_list(), dtype=object)
     if kind.is_integer() and series.null_count():
-        return pd.array(series.to_list(), dtype=str(kind).replace("I", "I"))  # type: ignore[call-overload]
+        return pd.array(series.to_list(), dtype=str(kind))  # type: ignore[call-overload]
     if kind == pl.Boolean or kind.is_integer() or kind.is_float():
         values = series.to_numpy()
         return values if order is None else pd.Categorical(values, order, ordered=True)
