@@ -98,6 +98,8 @@ class Distinct(NamedTuple):
         The number of the row where each was first, in order, if that was asked for.
     last : bool array [row], or None
         The last row of all, likewise.
+    cleaned : bool
+        Whether states had to be compared without the blanks about them.
     """
 
     frame: pd.DataFrame
@@ -108,6 +110,7 @@ class Distinct(NamedTuple):
     rewards: Summed | None
     first: NDArray[np.int64] | None
     last: NDArray[np.bool_] | None
+    cleaned: bool
 
 
 class Grouping(NamedTuple):
@@ -189,6 +192,7 @@ def distinct_rows(
     summed: int | None = None,
     *,
     placed: bool = False,
+    cleaned: bool = False,
 ) -> Distinct:
     """Group rows by some columns, and by how they lie between their neighbours.
 
@@ -203,6 +207,8 @@ def distinct_rows(
         Position of rewards that are summed, all of them finite numbers.
     placed : bool
         Say where each is first, in the order of which they then are.
+    cleaned : bool
+        Compare states without the blanks about them. By default only if those by which rows are grouped need it.
 
     Returns
     -------
@@ -216,12 +222,12 @@ def distinct_rows(
     keys = {f"key {n}": place for n, place in enumerate({**chosen, **spelled}.values())}
     before = {f"before {n}": place for n, place in enumerate(spelled.values())}
     unit = None if summed is None else Unit(*scan.ends(summed))
-    grouping = Grouping(keys, before, coded, state, next_state, summed, unit, placed)
+    grouping = Grouping(keys, before, coded, state, next_state, summed, unit, placed, cleaned)
     raw = scan.grouped(grouping)
     # Text is grouped as it is written, and cleaned when it is less; then states may seem apart that are not.
     found = _cleaned(scan, grouping, raw)
     labels = [name for name, place in keys.items() if place in (state, next_state)]
-    if scan.written and _spelled_twice(scan, raw, found, labels):
+    if scan.written and not cleaned and _spelled_twice(scan, raw, found, labels):
         grouping = grouping._replace(cleaned=True)
         found = _cleaned(scan, grouping, scan.grouped(grouping))
     found = found.sort("first") if placed else found
@@ -243,7 +249,15 @@ def distinct_rows(
         rewards = Summed(total, squares, unit)
     first, last = (found["first"].to_numpy().astype(np.int64), told[:, grouping.last]) if placed else (None, None)
     return Distinct(
-        pd.DataFrame(columns), found["count"].to_numpy(), told[:, 0], was[:, 0], begins, rewards, first, last
+        pd.DataFrame(columns),
+        found["count"].to_numpy(),
+        told[:, 0],
+        was[:, 0],
+        begins,
+        rewards,
+        first,
+        last,
+        grouping.cleaned,
     )
 
 
@@ -257,6 +271,8 @@ def _spelled_twice(scan: Columns, raw: pl.DataFrame, cleaned: pl.DataFrame, name
     """Whether labels that mean the same are written in several ways."""
     import polars as pl
 
+    if not names:
+        return False
     written, labels = (pl.concat([frame[name] for name in names]).unique() for frame in (raw, cleaned))
     return labels.to_frame().select(scan.spelled(pl.first()).unique()).height < len(written)
 

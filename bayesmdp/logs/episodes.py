@@ -172,7 +172,7 @@ def _texts(scan: Scan, place: int) -> pl.Expr:
         return column if scan.collect(scan.frame.select(odd)).item() else scan.spelled(column)
     if kind.is_float() or kind.is_decimal():
         number, most = column.cast(pl.Float64).fill_nan(None), 2 ** (24 if kind == pl.Float32 else 53)
-        odd = ((number != number.floor()) | (number.abs() > most)).any()
+        odd = ((number != number.floor()) | (number.abs() >= most)).any()
         return column if scan.collect(scan.frame.select(odd)).item() else number.cast(pl.Int64).cast(pl.String)
     return column.cast(pl.String) if kind.is_integer() or kind in (pl.Categorical, pl.Enum) else column
 

@@ -179,7 +179,7 @@ def plain_label(value: Any, digits: int = 53) -> tuple[Any, str, str]:
         return int(value), "", ""
     if isinstance(value, float | np.floating) and float(value).is_integer():
         digits = min(digits, exact_digits(getattr(value, "dtype", None)))
-        if abs(value) <= 2**digits:
+        if abs(value) < 2**digits:  # which may have been the next number
             return int(value), "", ""
         return value, "a float, which cannot tell it from its neighbours", "keep whole numbers as int, or as text"
     return value, "where labels are whole numbers or text", "number the levels, or name them with .astype(str)"

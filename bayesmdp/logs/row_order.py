@@ -168,7 +168,9 @@ class DistinctRows:
     def __init__(self, table: Table, scan: Columns, chosen: Mapping[str, int], *, summed: bool, placed: bool) -> None:
         self._scan, self._chosen, self._placed = scan, dict(chosen), placed
         keys = {ours: place for ours, place in chosen.items() if not (summed and ours == "reward") and ours not in ENDS}
+        self._cleaned = False
         self._rows = self._distinct(keys, chosen["reward"] if summed else None)
+        self._cleaned = self._rows.cleaned
         self.frame, self.count, self.rewards = self._rows.frame, self._rows.times, self._rows.rewards
         place = table.place
         self.table = table._replace(place=lambda row: place(int(self._first[row])))
@@ -187,8 +189,8 @@ class DistinctRows:
         after = self._scan.value(self._chosen["state"], int(self._first[row]) + 1)
         label, *_ = plain_label(after)
         texts = {str(state): state for state in chain.states}
-        if isinstance(label, str) and label not in texts:  # 1.0 in a text file
-            label = re.sub(r"\.0*$", "", label)
+        if isinstance(label, str) and label not in texts and re.fullmatch(r"-?\d+\.0*", label):  # in a text file
+            label = int(label.partition(".")[0])
         return texts.get(str(label), after)
 
     def backwards(self, chain: Chain) -> int:
@@ -218,4 +220,6 @@ class DistinctRows:
 
     def _distinct(self, keys: Mapping[str, int], summed: int | None = None) -> Distinct:
         state, next_state = self._chosen["state"], self._chosen["next_state"]
-        return distinct_rows(self._scan, keys, state, next_state, self._ends, summed, placed=self._placed)
+        return distinct_rows(
+            self._scan, keys, state, next_state, self._ends, summed, placed=self._placed, cleaned=self._cleaned
+        )

@@ -140,7 +140,7 @@ def open_text(path: Path, separator: str, encoding: str) -> TextFile:
             try:
                 _transcode(path, cast("IO[bytes]", source), unpacked, encoding)
             except (OSError, EOFError, zlib.error) as error:
-                raise ValueError(f"{path} is not a gzip file, or was cut short: {error}") from error
+                raise ValueError(f"{path} is not a gzip file, or was cut short: {error}; compress it anew") from error
     else:
         with path.open("rb") as source:
             _transcode(path, source, None, encoding)
