@@ -187,6 +187,10 @@ def _scan_lines(paths: list[Path]) -> pl.LazyFrame:
 
 
 def _first_line(error: BaseException) -> str:
+    import polars as pl
+
+    if isinstance(error, pl.exceptions.PanicException):  # which says where in Polars
+        return "its parts do not fit each other"
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

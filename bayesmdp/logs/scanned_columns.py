@@ -110,7 +110,11 @@ class Scan(NamedTuple):
 
     def value(self, place: int, row: int) -> Any:
         """Return what stands in a row, None if nothing does."""
-        return self.collect(self.frame.slice(row, 1).select(self.column(place))).item()
+        import polars as pl
+
+        # A slice of JSON lines takes blank lines for rows.
+        rows = self.frame.select(self.column(place).alias("value")).with_row_index("row").filter(pl.col("row") == row)
+        return self.collect(rows.head(1).select("value")).item()
 
     def first_wrong(self, place: int, low: float, high: float) -> int | None:
         """Return the first row in which a column is no number from low to high; None if there is none."""
