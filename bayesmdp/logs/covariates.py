@@ -108,11 +108,11 @@ def read_covariates(table: Table, frame: pd.DataFrame, names: Sequence[str]) -> 
 def _numbers(table: Table, name: str, column: pd.Series) -> NDArray[Any] | None:
     """A column of numbers, whole ones as integers; None where it holds labels."""
     categories = isinstance(column.dtype, pd.CategoricalDtype)
-    if categories and not table.written:
-        return None
     missing = column.isna()
     if missing.any():
         table.refuse(int(missing.argmax()), f"the covariate {name!r} is missing", "fill it in, or leave the row out")
+    if categories and not table.written:
+        return None
     if pd.api.types.is_bool_dtype(column):
         return column.to_numpy(np.int64)
     if categories:  # of text, as a file has everything

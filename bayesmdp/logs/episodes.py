@@ -82,7 +82,9 @@ def alone(table: Table, columns: Mapping[str, Any]) -> tuple[Table, dict[str, An
     def scan() -> Scan:
         import polars as pl
 
-        known = _local(table)
+        known = _local(
+            table, f"add next_state={END!r} and terminated=True with .assign(...), and leave out their columns="
+        )
         ended = pl.lit("true") if known.written else pl.lit(True)
         added = [pl.lit(END).alias(str(width)), ended.alias(str(width + 1))]
         text = [] if state is None else [_texts(known, state).alias(str(state))]
@@ -265,7 +267,10 @@ def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
     """The same in the scan."""
     import polars as pl
 
-    scan = _local(table)
+    scan = _local(
+        table,
+        "sort it by episode and step, write next_state with .shift(-1), and leave out episode= and step=",
+    )
     if scan.schema()[str(where.episode)].is_nested():
         _refuse_nested(table, told[0], scan.value(where.episode, 0))
     row, episode, time = pl.col(ROW), pl.col("episode"), pl.col("time")
@@ -347,13 +352,10 @@ def _present(scan: Scan, place: int) -> pl.Expr:
     return column.fill_nan(None) if scan.schema()[str(place)].is_float() else column
 
 
-def _local(table: Table) -> Scan:
+def _local(table: Table, remedy: str) -> Scan:
     scan = table.scan() if table.scan else None
     if not isinstance(scan, Scan):
-        raise ValueError(
-            f"{table.name} is put in order, and told what follows, by Dask: sort it by episode and step, write "
-            "next_state with .shift(-1), and leave out episode= and step="
-        )
+        raise ValueError(f"{table.name} is put in order, and told what follows, by Dask: {remedy}")
     return scan
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from bayesmdp.logs.columns import ENDS, choose_columns, unused_columns
 from bayesmdp.logs.counted_log import KINDS_OF_REWARDS, LOOKED_AT, MANY, count_steps
 from bayesmdp.logs.covariates import choose_covariates, read_covariates
+from bayesmdp.logs.dask_columns import DaskScan
 from bayesmdp.logs.ends import check_ends, describe_gaps, refuse_ends_by_name, refuse_ends_by_place
 from bayesmdp.logs.episodes import alone, in_episodes
 from bayesmdp.logs.flags import read_flags
@@ -271,6 +272,8 @@ def _rows_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> Rows:
     declared = asked.declared["states"]
     if declared is not None and isinstance(declared[0], str) and isinstance(scan, Scan):
         scan = scan._replace(exact=True)
+    if isinstance(scan, DaskScan) and not scan.alike(chosen.values()):
+        return EachRow(table, chosen)
     size, paid = scan.size(), chosen["reward"]
     if not size or (distinct is None and size <= MANY):
         return EachRow(table, chosen)

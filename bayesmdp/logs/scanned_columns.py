@@ -141,16 +141,21 @@ class Scan(NamedTuple):
 
     def apart(self, state: int, next_state: int, towards: int = 1, *, cleaned: bool = True) -> pl.Expr:
         """Return whether the next row's state is another than a row's next state; or the other way round."""
-        import polars as pl
-
-        schema = self.schema()
-        here, after = (self.label(place) if cleaned else pl.col(str(place)) for place in (next_state, state))
-        one, other = schema[str(state)], schema[str(next_state)]
-        if one != other:
-            text = not (_is_number(one) and _is_number(other))
-            here, after = _comparable(here, other, text=text), _comparable(after, one, text=text)
+        after, here = self.compared(state, next_state, cleaned=cleaned)
         # Nothing follows the last row, nor is anything known of a state that is missing.
         return (after.shift(-1) != here if towards == 1 else here.shift(-1) != after).fill_null(False)
+
+    def compared(self, state: int, next_state: int, *, cleaned: bool = True) -> tuple[pl.Expr, pl.Expr]:
+        """Return two columns of labels as they compare with each other, whatever their types."""
+        import polars as pl
+
+        places = (state, next_state)
+        columns = [self.label(place) if cleaned else pl.col(str(place)) for place in places]
+        kinds = [self.schema()[str(place)] for place in places]
+        if kinds[0] != kinds[1]:
+            text = not all(map(_is_number, kinds))
+            columns = [_comparable(column, kind, text=text) for column, kind in zip(columns, kinds, strict=True)]
+        return columns[0], columns[1]
 
     def column(self, place: int) -> pl.Expr:
         """Return a column, with nothing where it says that something is missing."""
