@@ -116,6 +116,9 @@ def _numbers(table: Table, name: str, column: pd.Series) -> NDArray[Any] | None:
     if pd.api.types.is_bool_dtype(column):
         return column.to_numpy(np.int64)
     if categories:  # of text, as a file has everything
+        words = column.cat.categories.astype(str).str.lower()
+        if set(words) <= {"true", "false"}:
+            return (words == "true").astype(np.int64)[column.cat.codes.to_numpy()]
         numbers = pd.to_numeric(column.cat.categories.to_series(), errors="coerce").take(column.cat.codes.to_numpy())
     else:
         numbers = pd.to_numeric(column, errors="coerce")

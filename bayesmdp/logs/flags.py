@@ -13,7 +13,7 @@ from bayesmdp.logs.log_sources import Table
 __all__ = ["FALSE", "TRUE", "as_flags", "read_flags", "refuse_flag"]
 
 TRUE = ("true", "1", "1.0", "yes", "y", "t")
-FALSE = ("false", "0", "0.0", "no", "n", "f")
+FALSE = ("false", "0", "0.0", "-0.0", "no", "n", "f")
 
 _FLAGS = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}
 
@@ -47,7 +47,7 @@ def read_flags(table: Table, frame: pd.DataFrame, name: str) -> NDArray[np.bool_
     flags = np.array([_flag(value) for value in distinct] + [-1], np.int8)[codes]
     if (flags < 0).any():
         row = int(np.argmax(flags < 0))
-        complaint = "is missing" if codes[row] < 0 else f"is {frame[name].iloc[row]!r}"
+        complaint = "is missing" if codes[row] < 0 else f"is {frame[name].astype(object).iloc[row]!r}"
         refuse_flag(table, row, name, complaint)
     return flags.astype(bool)
 

@@ -28,7 +28,7 @@ from bayesmdp.problems.labels import label_array
 
 __all__ = ["check_declared", "exact_digits", "plain_label", "read_labels"]
 
-_WHOLE = re.compile(r"-?[1-9]\d{0,17}|0")
+_WHOLE = re.compile(r"-?[1-9]\d{0,18}|0")
 _DECIMAL = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -189,7 +189,7 @@ def _numbers_meant(texts: set[str], declared: list[Any] | None) -> Callable[[str
     """How to read labels from a text file: as numbers if all of them are whole ones, otherwise as they are."""
     if declared is not None and isinstance(declared[0], str):
         return lambda text: text
-    if all(_WHOLE.fullmatch(text) for text in texts):
+    if all(_WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63 for text in texts):
         return int
     # Ints that went through an array of floats are written 3.0, but 3 and 3.0 side by side are a mistake.
     if all(re.fullmatch(r"-?\d{1,15}\.0*", text) for text in texts):

@@ -189,7 +189,8 @@ def _scan_lines(paths: list[Path]) -> pl.LazyFrame:
 def _first_line(error: BaseException) -> str:
     import polars as pl
 
-    if isinstance(error, pl.exceptions.PanicException):  # which says where in Polars
+    # Where in Polars, and what its types are called, helps nobody.
+    if isinstance(error, pl.exceptions.PanicException) or "out-of-spec" in str(error):
         return "its parts do not fit each other"
     return (str(error).splitlines() or [type(error).__name__])[0]
 

@@ -215,7 +215,7 @@ def _plain_rows(path: Path, separator: str, width: int) -> int | None:
         if file.readline().count(b'"') % 2:
             return None  # the header is of several lines
     spaced = [f'{start}{blank}"'.encode() for start in (separator, "\n") for blank in " \t" if start != blank]
-    lines, inside, size = 0, 0, _without_blank_end(path)
+    lines, inside, size = 0, 0, _without_blank_end(path, separator)
     with path.open("rb") as file:
         while size:
             raw = file.read(min(AT_ONCE, size))
@@ -253,14 +253,14 @@ def _well_quoted(data: NDArray[np.uint8], within: NDArray[Any], comma: int) -> b
     return bool(opened.all() and np.isin(after, [*ends, quote]).all())
 
 
-def _without_blank_end(path: Path) -> int:
+def _without_blank_end(path: Path, separator: str) -> int:
     """Return the size of a file without the blanks and the blank lines that it ends with."""
-    size = path.stat().st_size
+    size, blanks = path.stat().st_size, b" \t\r\n".replace(separator.encode(), b"")
     with path.open("rb") as file:
         while size:
             begin = max(0, size - 4096)
             file.seek(begin)
-            kept = len(file.read(size - begin).rstrip())
+            kept = len(file.read(size - begin).rstrip(blanks))
             if kept:
                 return begin + kept
             size = begin

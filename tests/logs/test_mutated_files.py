@@ -28,7 +28,7 @@ NAMES = ("state", "action", "reward", "next_state", "terminated", "truncated")
 FORMATS = ("csv", "csv.gz", "tsv", "parquet", "jsonl", "arrow")
 TEXT_FORMS = FORMATS[:3]
 MISSING = ("", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
-TRUE, FALSE = ("true", "1", "1.0", "yes", "y", "t"), ("false", "0", "0.0", "no", "n", "f")
+TRUE, FALSE = ("true", "1", "1.0", "yes", "y", "t"), ("false", "0", "0.0", "-0.0", "no", "n", "f")
 ODD = (
     *("", " ", "NA", "NaN", "inf", "-Infinity", "1e999", "-0.0", "-0", "007", "1,5", "1.234,5", "1_000", "0x10", "+1"),
     *(
@@ -280,8 +280,8 @@ def labels(values: list[Any], form: str) -> list[Any]:
         values = [value.strip() for value in values]
         if set(values) & set(MISSING):
             raise Unreadable("missing")
-        for pattern in (r"-?[1-9]\d{0,17}|0", r"-?\d{1,15}\.0*"):
-            if all(re.fullmatch(pattern, value) for value in values):
+        for pattern in (r"-?[1-9]\d{0,18}|0", r"-?\d{1,15}\.0*"):
+            if all(re.fullmatch(pattern, value) and abs(float(value)) < 2.0**63 for value in values):
                 return [int(value.partition(".")[0]) for value in values]
         return values
     plain = []
@@ -303,9 +303,9 @@ def as_text(values: list[Any]) -> list[Any]:
 
 
 def spelled(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(Decimal(repr(value)))) if isinstance(value, float) and value.is_integer() else str(value)
+    if isinstance(value, float) and abs(value) < float("inf"):
+        return format(Decimal(repr(value)), "f").removesuffix(".0")
+    return json.dumps(value)
 
 
 def flag(value: Any) -> bool:
