@@ -203,7 +203,10 @@ def _scan_of(frame: pd.DataFrame, decimal: str) -> Scan:
     import polars as pl
 
     def polars(column: pd.Series) -> pl.Series:
-        if _odd(pd.api.types.infer_dtype(column, skipna=True)):  # text will do where it is one of ends
+        kind = pd.api.types.infer_dtype(column, skipna=True)
+        if kind == "empty" and column.dtype == object:
+            return pl.Series([None] * len(column), dtype=pl.Null)
+        if _odd(kind):  # text will do where it is one of ends
             return pl.Series([None if each is None or each is pd.NA else str(each) for each in column], dtype=pl.String)
         return pl.from_pandas(column)
 

@@ -172,8 +172,9 @@ class DistinctRows:
         self._rows = self._distinct(keys, chosen["reward"] if summed else None)
         self._cleaned = self._rows.cleaned
         self.frame, self.count, self.rewards = self._rows.frame, self._rows.times, self._rows.rewards
-        place = table.place
-        self.table = table._replace(place=lambda row: place(int(self._first[row])))
+        place, rows = table.place, self._rows
+        # Not by way of `self`: in a circle, files that were written for a reading would outlive it.
+        self.table = table._replace(place=lambda row: place(int(_placed(rows)[row])))
 
     def apart(self, state: NDArray[np.int64], next_state: NDArray[np.int64]) -> NDArray[np.bool_]:
         return self._rows.apart
@@ -186,7 +187,7 @@ class DistinctRows:
         return rows.begins | after_end | (rows.before_apart & cut)
 
     def next_label(self, row: int, chain: Chain) -> Any:
-        after = self._scan.value(self._chosen["state"], int(self._first[row]) + 1)
+        after = self._scan.value(self._chosen["state"], int(_placed(self._rows)[row]) + 1)
         label, *_ = plain_label(after)
         texts = {str(state): state for state in chain.states}
         if isinstance(label, str) and label not in texts and re.fullmatch(r"-?\d+\.0*", label):  # in a text file
@@ -208,12 +209,6 @@ class DistinctRows:
         assert rows.last is not None and rows.first is not None
         return Beside(column, gap, rows.apart | terminated | truncated, rows.last, rows.times, rows.first)
 
-    @property
-    def _first(self) -> NDArray[np.int64]:
-        if self._rows.first is None:
-            raise Unplaced
-        return self._rows.first
-
     @cached_property
     def _ends(self) -> dict[str, int]:
         return {name: self._chosen[name] for name in ENDS if name in self._chosen}
@@ -223,3 +218,9 @@ class DistinctRows:
         return distinct_rows(
             self._scan, keys, state, next_state, self._ends, summed, placed=self._placed, cleaned=self._cleaned
         )
+
+
+def _placed(rows: Distinct) -> NDArray[np.int64]:
+    if rows.first is None:
+        raise Unplaced
+    return rows.first

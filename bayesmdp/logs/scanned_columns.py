@@ -113,7 +113,9 @@ class Scan(NamedTuple):
         import polars as pl
 
         # A slice of JSON lines takes blank lines for rows.
-        rows = self.frame.select(self.column(place).alias("value")).with_row_index("row").filter(pl.col("row") == row)
+        decimal = self.schema()[str(place)].is_decimal()
+        column = self.column(place).cast(pl.Float64) if decimal else self.column(place)  # as they are read
+        rows = self.frame.select(column.alias("value")).with_row_index("row").filter(pl.col("row") == row)
         return self.collect(rows.head(1).select("value")).item()
 
     def first_wrong(self, place: int, low: float, high: float) -> int | None:

@@ -281,7 +281,9 @@ def labels(values: list[Any], form: str) -> list[Any]:
         if set(values) & set(MISSING):
             raise Unreadable("missing")
         for pattern in (r"-?[1-9]\d{0,18}|0", r"-?\d{1,15}\.0*"):
-            if all(re.fullmatch(pattern, value) and abs(float(value)) < 2.0**63 for value in values):
+            if all(
+                re.fullmatch(pattern, value) and -(2**63) <= int(value.partition(".")[0]) < 2**63 for value in values
+            ):
                 return [int(value.partition(".")[0]) for value in values]
         return values
     plain = []
