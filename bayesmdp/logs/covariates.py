@@ -111,7 +111,8 @@ def _numbers(table: Table, name: str, column: pd.Series) -> NDArray[Any] | None:
     missing = column.isna()
     if missing.any():
         table.refuse(int(missing.argmax()), f"the covariate {name!r} is missing", "fill it in, or leave the row out")
-    if categories and not table.written:
+    text = categories or any(isinstance(value, str) for value in column.to_numpy(object))
+    if text and not table.written:  # whose digits are names there
         return None
     if pd.api.types.is_bool_dtype(column):
         return column.to_numpy(np.int64)
@@ -119,7 +120,10 @@ def _numbers(table: Table, name: str, column: pd.Series) -> NDArray[Any] | None:
         words = column.cat.categories.astype(str).str.lower()
         if set(words) <= {"true", "false"}:
             return (words == "true").astype(np.int64)[column.cat.codes.to_numpy()]
-        numbers = pd.to_numeric(column.cat.categories.to_series(), errors="coerce").take(column.cat.codes.to_numpy())
+        texts = column.cat.categories.to_series()
+        if table.decimal == ",":
+            texts = texts.str.replace(".", "?").str.replace(",", ".")
+        numbers = pd.to_numeric(texts, errors="coerce").take(column.cat.codes.to_numpy())
     else:
         numbers = pd.to_numeric(column, errors="coerce")
     if numbers.isna().any():  # text

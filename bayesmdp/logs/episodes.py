@@ -8,18 +8,27 @@ the row before it.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.logs.columns import ENDS
-from bayesmdp.logs.flags import FALSE, TRUE, read_flags, refuse_flag
-from bayesmdp.logs.log_labels import exact_digits, plain_label
+from bayesmdp.logs.episode_columns import (
+    END,
+    ROW,
+    as_text,
+    check_flags,
+    is_true,
+    present,
+    text_of,
+    time_in_memory,
+    time_of,
+    with_end,
+)
+from bayesmdp.logs.flags import read_flags
 from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.scanned_columns import Scan
 
@@ -27,14 +36,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["END", "alone", "in_episodes"]
-
-END = "end"
-"""The state after the last step of an episode that ended, where a log has no next states."""
-
-ROW = "row number"
-
-DECIMALS = r"-?\d{1,15}\.0*"
-"""Whole numbers that went through an array of floats."""
 
 
 class _Where(NamedTuple):
@@ -76,7 +77,7 @@ def alone(table: Table, columns: Mapping[str, Any]) -> tuple[Table, dict[str, An
         frame = table.read({0: 0} | {place: place for place in chosen.values() if place < width})
         frame[width], frame[width + 1] = pd.Series(END, frame.index, dtype=object), True
         if state in frame:
-            frame[state] = _text(frame[state], written=table.written)
+            frame[state] = as_text(frame[state], written=table.written)
         return pd.DataFrame({ours: frame[place].array for ours, place in chosen.items()})
 
     def scan() -> Scan:
@@ -87,7 +88,7 @@ def alone(table: Table, columns: Mapping[str, Any]) -> tuple[Table, dict[str, An
         )
         ended = pl.lit("true") if known.written else pl.lit(True)
         added = [pl.lit(END).alias(str(width)), ended.alias(str(width + 1))]
-        text = [] if state is None else [_texts(known, state).alias(str(state))]
+        text = [] if state is None else [text_of(known, state).alias(str(state))]
         return known._replace(frame=known.frame.with_columns(*added, *text))
 
     made = (*table.columns, *names.values())
@@ -140,45 +141,6 @@ def _place(table: Table, columns: Mapping[str, Any], ours: str) -> int | None:
     return table.columns.index(name) if name in table.columns else None
 
 
-def _text(column: pd.Series, *, written: bool) -> pd.Series:
-    """Labels as text, but for what is missing or is no label, which is refused when it is read."""
-    try:
-        codes, distinct = pd.factorize(column)
-    except TypeError:
-        return column
-    values = distinct.tolist()
-    if written and values and all(re.fullmatch(DECIMALS, value) for value in values):
-        values = [str(int(value.partition(".")[0])) for value in values]
-    digits = exact_digits(getattr(column.dtype, "categories", column).dtype)
-    read = [(value, plain_label(value, digits)) for value in values]
-    texts = [value if complaint else str(label) for value, (label, complaint, _) in read]
-    return pd.Series(pd.Series([*texts, None], dtype=object).to_numpy()[codes], dtype=object)
-
-
-def _with_end(column: pd.Series, *, written: bool) -> pd.Series:
-    """States to which `END` may be added, categories in their order."""
-    if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
-        return column if END in column.cat.categories else column.cat.add_categories([END])
-    return _text(column, written=written)
-
-
-def _texts(scan: Scan, place: int) -> pl.Expr:
-    """The same of a column that is scanned."""
-    import polars as pl
-
-    kind, column = scan.schema()[str(place)], scan.column(place)
-    if kind == pl.Boolean:
-        return column.cast(pl.String).str.to_titlecase()
-    if scan.written:
-        odd = (~column.str.contains(f"^(?:{DECIMALS})$")).any()
-        return column if scan.collect(scan.frame.select(odd)).item() else scan.spelled(column)
-    if kind.is_float() or kind.is_decimal():
-        number, most = column.cast(pl.Float64).fill_nan(None), 2 ** (24 if kind == pl.Float32 else 53)
-        odd = ((number != number.floor()) | (number.abs() >= most)).any()
-        return column if scan.collect(scan.frame.select(odd)).item() else number.cast(pl.Int64).cast(pl.String)
-    return column.cast(pl.String) if kind.is_integer() or kind in (pl.Categorical, pl.Enum) else column
-
-
 def _refuse_nested(table: Table, name: str, value: Any) -> NoReturn:
     kind = "list" if hasattr(value, "to_list") else type(value).__name__
     raise TypeError(f"{table.name} {name} holds a {kind}; an episode is told by a number or text")
@@ -204,7 +166,7 @@ def _in_memory(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table,
         code, _ = pd.factorize(frame["episode"])
     except TypeError:
         _refuse_nested(table, told[0], frame["episode"].iloc[0])
-    time = np.arange(len(frame)) if where.step is None else _time(frame["step"], table.decimal)
+    time = np.arange(len(frame)) if where.step is None else time_in_memory(frame["step"], table.decimal)
     for missing, name, what in ((code < 0, told[0], "episode"), (pd.isna(time), told[1], "step")):
         if missing.any():
             _refuse_missing(table, int(np.argmax(missing)), name, what)
@@ -234,7 +196,7 @@ def _in_memory(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table,
         rows = rows.reset_index(drop=True)
         if fills:
             if where.terminated is not None:
-                rows[where.state] = _with_end(rows[where.state], written=table.written)
+                rows[where.state] = with_end(rows[where.state], written=table.written)
             after = rows[where.state].shift(-1)
             rows[filled["next_state"]] = after.mask(ended, END) if where.terminated is not None else after
             rows[filled["truncated"]] = cut
@@ -243,24 +205,6 @@ def _in_memory(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table,
 
     place = table.place
     return table._replace(read=read, place=lambda row: place(int(order[kept[row]]))), dropped
-
-
-def _time(column: pd.Series, decimal: str) -> NDArray[Any]:
-    """Numbers or dates by which rows are ordered, as they are or as they are written; none where they are neither."""
-    import polars as pl
-
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return column.to_numpy("datetime64[ns]")
-    if pd.api.types.is_timedelta64_dtype(column):
-        return column.to_numpy()
-    given = column.astype(object)
-    try:
-        values = pl.Series(given.where(given.notna(), None).tolist())
-    except (TypeError, pl.exceptions.PolarsError):  # of several types
-        return pd.to_numeric(given, errors="coerce").to_numpy()
-    scan = Scan(pl.DataFrame({"0": values}).lazy(), lambda error: ValueError(str(error)), decimal=decimal)
-    time = scan.collect(scan.frame.select(_time_of(scan, 0).alias("0")))["0"]
-    return time.rank("dense").cast(pl.Float64).to_numpy()
 
 
 def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, int]:
@@ -274,8 +218,8 @@ def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
     if scan.schema()[str(where.episode)].is_nested():
         _refuse_nested(table, told[0], scan.value(where.episode, 0))
     row, episode, time = pl.col(ROW), pl.col("episode"), pl.col("time")
-    frame = scan.frame.with_row_index(ROW).with_columns(_present(scan, where.episode).alias("episode"))
-    frame = frame.with_columns(row.alias("time") if where.step is None else _time_of(scan, where.step).alias("time"))
+    frame = scan.frame.with_row_index(ROW).with_columns(present(scan, where.episode).alias("episode"))
+    frame = frame.with_columns(row.alias("time") if where.step is None else time_of(scan, where.step).alias("time"))
     for name, called, what in (("episode", told[0], "episode"), ("time", told[1], "step")):
         missing = scan.collect(frame.filter(pl.col(name).is_null()).select(row.min()))
         if missing.item() is not None:
@@ -292,13 +236,13 @@ def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
         filled = where.filled(len(table.columns))
         for name, at in zip(ENDS, where[-2:], strict=True):
             if at is not None:
-                _check_flags(table, scan, name, at)
+                check_flags(table, scan, name, at)
         ended, was = (
-            pl.lit(False) if place is None else _true(scan.column(place))
+            pl.lit(False) if place is None else is_true(scan.column(place))
             for place in (where.terminated, where.truncated)
         )
         if where.terminated is not None:
-            frame = frame.with_columns(_texts(scan, where.state).alias(str(where.state)))
+            frame = frame.with_columns(text_of(scan, where.state).alias(str(where.state)))
         after = scan.column(where.state).shift(-1)
         following = _ending(frame, ended, after) if where.terminated is not None else after
         cut = was | ~(same | ended).shift(-1, fill_value=True)
@@ -328,57 +272,8 @@ def _ending(frame: pl.LazyFrame, ended: pl.Expr, after: pl.Expr) -> pl.Expr:
     return pl.when(ended).then(pl.lit(END)).otherwise(after) if is_text else after
 
 
-def _check_flags(table: Table, scan: Scan, name: str, place: int) -> None:
-    """Refuse what is neither true nor false, also in rows that are left out: these are by what it says."""
-    import polars as pl
-
-    if scan.schema()[str(place)] == pl.Boolean:
-        odd = scan.column(place).is_null()
-    elif scan.schema()[str(place)].is_nested():
-        odd = pl.lit(True)
-    else:
-        odd = ~scan.column(place).cast(pl.String).str.strip_chars().str.to_lowercase().is_in([*TRUE, *FALSE])
-    rows = scan.frame.select(odd.fill_null(True).alias("odd")).with_row_index(ROW).filter("odd").select(ROW).head(1)
-    found = scan.collect(rows)
-    if len(found):
-        row = int(found.item())
-        value = scan.value(place, row)
-        refuse_flag(table, row, name, "is missing" if value is None or value != value else f"is {value!r}")
-
-
-def _present(scan: Scan, place: int) -> pl.Expr:
-    """A column without what is no number."""
-    column = scan.column(place)
-    return column.fill_nan(None) if scan.schema()[str(place)].is_float() else column
-
-
 def _local(table: Table, remedy: str) -> Scan:
     scan = table.scan() if table.scan else None
     if not isinstance(scan, Scan):
         raise ValueError(f"{table.name} is put in order, and told what follows, by Dask: {remedy}")
     return scan
-
-
-def _true(flags: pl.Expr) -> pl.Expr:
-    import polars as pl
-
-    return flags.cast(pl.String).str.strip_chars().str.to_lowercase().is_in(list(TRUE)).fill_null(False)
-
-
-def _time_of(scan: Scan, place: int) -> pl.Expr:
-    import polars as pl
-
-    kind, column = scan.schema()[str(place)], _present(scan, place)
-    if kind.is_nested() or kind in (pl.Binary, pl.Object):
-        return pl.when(pl.lit(False)).then(pl.lit(0))
-    if kind in (pl.Categorical, pl.Enum):
-        column = column.cast(pl.String)
-    elif kind != pl.String:
-        return column
-    readings = [
-        column.cast(pl.Int128, strict=False),
-        scan.as_number(column),
-        column.str.to_datetime(strict=False, time_zone="UTC"),
-    ]
-    lost = [(each.is_null() & column.is_not_null()).any().alias(str(n)) for n, each in enumerate(readings[:2])]
-    return readings[[*scan.collect(scan.frame.select(lost)).row(0), False].index(False)]

@@ -173,8 +173,10 @@ def _file_table(path: Path, separator: str | None, encoding: str, decimal: str) 
         raise ValueError(f"{path} is none of {KINDS}; read it with pandas, pass the DataFrame")
 
     def damaged(error: BaseException) -> Exception:
+        # Where several parts of an Arrow file are damaged, which of them is told is chance.
+        told = "its parts do not fit each other" if ending in ARROW and _is_damage(error) else _first_line(error)
         return _doubled(named, error) or ValueError(
-            f"{named} is not {kind}, or is damaged, or was cut short: {_first_line(error)}; write it anew"
+            f"{named} is not {kind}, or is damaged, or was cut short: {told}; write it anew"
         )
 
     return _scan_table(scan(parts), named, decimal, damaged, orders)
@@ -193,6 +195,12 @@ def _first_line(error: BaseException) -> str:
     if isinstance(error, pl.exceptions.PanicException) or "out-of-spec" in str(error):
         return "its parts do not fit each other"
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _is_damage(error: BaseException) -> bool:
+    import polars as pl
+
+    return not isinstance(error, pl.exceptions.SchemaError | pl.exceptions.SchemaFieldNotFoundError)
 
 
 def _doubled(name: str, error: BaseException) -> Exception | None:

@@ -363,3 +363,22 @@ def test_logs_are_read_by_several_threads_at_once(tmp_path):
         each.join()
     assert len(logs) == 20 and all(sum(each) == 1_000 for each in logs)
     assert dict(os.environ) == before
+
+
+def test_covariates_of_digits_are_names_where_columns_have_types_and_numbers_in_a_text_file(tmp_path):
+    table = frame(ward=["5", "06", "5"], age=["1,5", "2", "1,5"], old=[True, False, True])
+    covariates = ["ward", "age", "old"]
+    for source in (table, table.to_pandas(), table.to_pandas().astype(object), table.to_arrow()):
+        for distinct in (False, True):
+            log = bm.read_log(source, covariates=covariates, gaps="allow", distinct=distinct, decimal=",")
+            assert log["ward"].attrs["labels"] == ["06", "5"] and log["age"].attrs["labels"] == ["1,5", "2"]
+            assert sorted(log["old"].values.tolist()) == [0, 1, 1]
+    table.with_columns(pl.lit(1).alias("reward")).write_csv(tmp_path / "log.csv")
+    for distinct in (False, True):
+        log = bm.read_log(tmp_path / "log.csv", covariates=covariates, gaps="allow", distinct=distinct, decimal=",")
+        assert sorted(log["age"].values.tolist()) == [1.5, 1.5, 2.0] and sorted(log["ward"].values.tolist()) == [
+            5,
+            5,
+            6,
+        ]
+        assert sorted(log["old"].values.tolist()) == [0, 1, 1]
