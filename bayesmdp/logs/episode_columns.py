@@ -123,12 +123,14 @@ def present(scan: Scan, place: int) -> pl.Expr:
 
 
 def is_true(flags: pl.Expr) -> pl.Expr:
+    """Return whether a column of flags that were checked says true."""
     import polars as pl
 
     return flags.cast(pl.String).str.strip_chars().str.to_lowercase().is_in(list(TRUE)).fill_null(False)
 
 
 def time_of(scan: Scan, place: int) -> pl.Expr:
+    """Return a column of numbers or dates by which rows are ordered, with nothing where it is neither."""
     import polars as pl
 
     kind, column = scan.schema()[str(place)], present(scan, place)

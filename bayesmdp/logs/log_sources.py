@@ -138,7 +138,19 @@ def _arrow_table(source: Any, decimal: str) -> Table:
             f"a log is read from a path, a DataFrame or a Dataset; got {kind}, which does not speak Arrow either, as "
             "frames of Polars and relations of DuckDB do"
         )
-    return _scan_table(frame, f"the {kind}", decimal)
+    return _scan_table(frame, f"the {kind}", decimal, orders=_orders_of(source))
+
+
+def _orders_of(source: Any) -> dict[str, list[Any]]:
+    """The categories of a table of Arrow, of the columns where they are in an order; Polars does not keep it."""
+    if type(source).__module__.partition(".")[0] != "pyarrow" or not hasattr(source, "itercolumns"):
+        return {}
+    columns = zip(source.column_names, source.itercolumns(), strict=True)
+    return {
+        name: column.chunk(0).dictionary.to_pylist()
+        for name, column in columns
+        if getattr(column.type, "ordered", False) and getattr(column, "num_chunks", 0)
+    }
 
 
 def _file_table(path: Path, separator: str | None, encoding: str, decimal: str) -> Table:

@@ -67,12 +67,12 @@ def read_log(
     ----------
     source : path, DataFrame, Dataset, or what speaks Arrow
         ``.csv`` or ``.tsv`` with a header line, perhaps ``.gz``; ``.parquet`` (of ordered categories by the extra
-        ``parquet``), ``.jsonl`` or ``.ndjson``, ``.arrow`` or ``.feather``, also a folder or a pattern of files of
-        these kinds, in the order of their names; a pandas DataFrame; a Dataset over one dim of any name; a frame of
-        Polars, perhaps lazy; a table of Arrow; the relation that ``duckdb.sql(...)`` returns, which is read once; a
-        dataset of Hugging Face; one of Minari, or a list of episodes, of one observation more than actions
-        (:mod:`bayesmdp.logs.recorded_episodes`); a Dask DataFrame, whose partitions are grouped where they are if
-        `distinct` is true.
+        ``parquet``), ``.jsonl`` or ``.ndjson`` (numbers beside text are text there), ``.arrow`` or ``.feather``, also a
+        folder or a pattern of files of these kinds, in the order of their names; a pandas DataFrame; a Dataset over one
+        dim of any name; a frame of Polars, perhaps lazy; a table of Arrow; the relation that ``duckdb.sql(...)``
+        returns, which is read once; a dataset of Hugging Face; one of Minari, or a list of episodes, of one observation
+        more than actions (:mod:`bayesmdp.logs.recorded_episodes`); a Dask DataFrame, whose partitions are grouped where
+        they are if `distinct` is true.
     columns : mapping, optional
         From our names to the source's, as ``{"next_state": "s2"}``. Ours are ``state``, ``action``, ``reward``,
         ``next_state``, and ``terminated`` and ``truncated``, which may be missing (None: leave that one out); other
@@ -286,7 +286,8 @@ def _rows_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> Rows:
             there = table._replace(place=lambda _: table.place(wrong))
             value = scan.value(paid, wrong)
             _rewards(there, pd.Series([value], dtype=object), asked)
-            there.refuse(0, f"reward is {value!r}, which is no finite number", "give each step a number, such as 0.5")
+            what = "cost" if asked.costs else "reward"  # that is a number only if all are such words
+            there.refuse(0, f"{what} is {value!r}, which is no finite number", "give each step a number, such as 0.5")
     return DistinctRows(table, scan, chosen, summed=summed, placed=placed)
 
 

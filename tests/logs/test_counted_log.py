@@ -253,7 +253,7 @@ def test_a_plan_from_sums_is_that_from_steps():
 
 
 @pytest.mark.usefixtures("soon")
-@pytest.mark.parametrize("bad", ["much", "", "inf", "1e200"])
+@pytest.mark.parametrize("bad", ["much", "", "inf", "1e200", "true", "1_000", "0x10"])
 def test_a_fault_among_many_rewards_is_found_by_its_line(bad, tmp_path):
     table = noisy(300).astype({"reward": object})
     table.iloc[211, table.columns.get_loc("reward")] = bad

@@ -125,15 +125,17 @@ def test_categories_are_the_same_however_they_are_packed(tmp_path):
         same(bm.read_log(source, gaps="cut", distinct=True), first)
 
 
-def test_an_order_of_categories_is_kept_by_dask(tmp_path):
+def test_an_order_of_categories_is_kept(tmp_path):
     import dask.dataframe as dd
+    import pyarrow as pa
 
     order = pd.CategoricalDtype(["9", "3", "2", "1", "0", "never"], ordered=True)
     table = rows(str).astype({"state": order, "next_state": order})
     table.to_parquet(tmp_path / "log.parquet")
     first = bm.read_log(table, gaps="cut", distinct=True)
     assert first.attrs["states"] == list(order.categories)
-    for source in (tmp_path / "log.parquet", dd.from_pandas(table, npartitions=3, sort=False)):
+    arrow = pa.Table.from_pandas(table)
+    for source in (tmp_path / "log.parquet", arrow, dd.from_pandas(table, npartitions=3, sort=False)):
         for distinct in (False, True):
             log = bm.read_log(source, gaps="cut", distinct=distinct)
             assert log.attrs["states"] == list(order.categories)
