@@ -55,6 +55,7 @@ SPELLINGS = {
     "decimal zeros": (FOUR + "1.0,a,1,-0.0\n0.0,a,1,1.0\n5.0,a,1,2.0\n", [0, 1, 2, 5]),
     "a gap between decimals": (FOUR + "1.0,a,1,2.0\n-0.0,a,1,1.0\n", [0, 1, 2]),
     "separators of files, records and units": (FOUR + "a,x,1,b\x1c\nb\x1f,x,1,\x1da\n", ["a", "b"]),
+    "marks about a part of a name": (FOUR + '"a"b,x,1,c""d\nc""d,x,1,"a"b\n', ["ab", 'c""d']),
     "blanks of other scripts": (FOUR + "a,x,1,b\u00a0\n\u3000b,x,1,a\n", ["a", "b"]),
     "a header of two lines": ('state,action,reward,next_state,"a\nnote"\na,x,1,b,\nb,x,1,a,\n', ["a", "b"]),
     "64 bits": (FOUR + f"{2**63 - 1},x,1,{-(2**63)}\n{-(2**63)},x,1,{2**63 - 1}\n", [-(2**63), 2**63 - 1]),
