@@ -1,12 +1,13 @@
 """Rows grouped to distinct ones, with what depends on their neighbours and with sums of rewards.
 
 Whether the next row goes on where one stopped, and what the row before says of ends, is told for each group. Rewards
-are summed as whole numbers, in units of 2**-44 of half their range, so that a sum does not depend on the order in which
-it is made, and nothing cancels.
+are summed as whole numbers, in units of 2**-44 of half their range or of up to twice that, so that a sum does not
+depend on the order in which it is made, and nothing cancels.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,8 +30,11 @@ BEFORE = "before "
 FIRST = 255
 """Stands for the row before the first."""
 
+SMALLEST = 2.0**-1000
+"""The least unit; some engines take numbers below 2**-1022 for zero, and others do not."""
+
 UNITS = 2.0**44
-"""Whole numbers by which half of the range of rewards is told where they are summed."""
+"""Whole numbers by which half of the range of rewards is told, or up to twice that, where they are summed."""
 
 
 class Summed(NamedTuple):
@@ -60,7 +64,10 @@ class Summed(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """Whole numbers that stand for rewards, from -`UNITS` for the least to `UNITS` for the most."""
+    """Whole numbers that stand for rewards, from -`UNITS` or above for the least to `UNITS` or below for the most.
+
+    Their size is a power of 2, for then every engine divides by it alike.
+    """
 
     least: float
     most: float
@@ -71,7 +78,8 @@ class Unit(NamedTuple):
 
     @property
     def size(self) -> float:
-        return max(self.most / 2 - self.least / 2, float(np.finfo(float).tiny)) / UNITS
+        _, exponent = math.frexp(self.most / 2 - self.least / 2)
+        return max(math.ldexp(1 / UNITS, exponent), SMALLEST)
 
     def whole(self, number: pl.Expr) -> pl.Expr:
         """Rewards as these numbers."""

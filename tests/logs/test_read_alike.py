@@ -90,6 +90,11 @@ def test_a_field_too_many_at_the_end_is_none_too_few(tmp_path):
     assert "line 3 has 7 fields where the header has 6" in alike(path)
 
 
+def test_a_line_may_end_with_a_carriage_return_alone(tmp_path):
+    assert "line 2 has 1 field where the header has 4: 'a'" in alike(write(tmp_path, FOUR + "a\rb,x,1,c\n"))
+    assert alike(write(tmp_path, (FOUR + "a,x,1,b\nb,x,1,a\n").replace("\n", "\r")))[0]["states"] == ["a", "b"]
+
+
 @pytest.mark.parametrize("encoding", ["base64", "rot13", "hex", "a\0b"])
 def test_what_is_no_encoding_of_text_is_refused(encoding, tmp_path):
     assert "is not known; it may be 'utf-8'" in alike(write(tmp_path, FOUR + "a,x,1,b\n"), encoding=encoding)
