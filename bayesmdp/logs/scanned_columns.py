@@ -83,10 +83,13 @@ class Scan(NamedTuple):
         """Read columns row by row, under our names for their positions."""
         wanted = sorted(set(chosen.values()))
         frame = self.collect(self.frame.select(self.column(place).alias(str(place)) for place in wanted))
-        if self.rows is not None and len(frame) != self.rows:
-            raise self.damaged(ValueError(f"{len(frame):,} of {self.rows:,} rows could be read"))
+        self._check_size(len(frame))
         columns = {place: as_pandas(frame[str(place)], self.orders.get(place)) for place in wanted}
         return pd.DataFrame({ours: columns[place] for ours, place in chosen.items()})
+
+    def _check_size(self, found: int) -> None:
+        if self.rows is not None and found != self.rows:
+            raise self.damaged(ValueError(f"{found:,} of {self.rows:,} rows could be read"))
 
     def schema(self) -> pl.Schema:
         """Return the types of the columns."""
@@ -135,7 +138,9 @@ class Scan(NamedTuple):
 
     def grouped(self, grouping: Any) -> pl.DataFrame:
         """Group rows by a `Grouping` (:mod:`bayesmdp.logs.distinct_rows`)."""
-        return self.collect(grouping.totals(grouping.numbered(self, self.size())))
+        groups = self.collect(grouping.totals(grouping.numbered(self, self.size())))
+        self._check_size(int(groups["count"].sum()))
+        return groups
 
     def backwards(self, state: int, next_state: int) -> int:
         """Count how often rows do not go on if they are read from the last to the first."""

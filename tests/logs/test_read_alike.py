@@ -18,6 +18,7 @@ import pytest
 from pyarrow import parquet
 
 import bayesmdp as bm
+from bayesmdp.logs import text_files
 from bayesmdp.logs.log import counts_of
 from tests.logs.test_read_log import HEADER, write
 
@@ -388,3 +389,21 @@ def test_covariates_of_digits_are_names_where_columns_have_types_and_numbers_in_
             6,
         ]
         assert sorted(log["old"].values.tolist()) == [0, 1, 1]
+
+
+@pytest.mark.parametrize("distinct", [False, True])
+def test_no_row_is_lost_on_the_way(distinct, tmp_path, monkeypatch):
+    """A scanner that finds other rows than were counted in the file is not believed."""
+    scannable = text_files.TextFile.scannable
+    monkeypatch.setattr(text_files.TextFile, "scannable", lambda text: (*scannable(text)[:3], 3))
+    path = write(tmp_path, FOUR + "a,x,1,b\nb,x,1,a\n")
+    with pytest.raises(ValueError, match=r"log.csv cannot be read: 2 of 3 rows could be read; read it with pandas"):
+        bm.read_log(path, distinct=distinct)
+
+
+def test_partitions_of_one_row_are_read_backwards_too():
+    apart = steps(next_state=list("uvwxyz"))
+    newest_first = steps().iloc[:5].iloc[::-1].reset_index(drop=True)
+    for table, expected in ((apart, False), (newest_first, True)):
+        for source in (table, partitions(table, tuple(range(len(table) + 1)))):
+            assert ("are they newest first?" in alike(source)[-1][0]) == expected
