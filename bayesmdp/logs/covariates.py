@@ -108,15 +108,22 @@ def read_covariates(table: Table, frame: pd.DataFrame, names: Sequence[str]) -> 
 def _numbers(table: Table, name: str, column: pd.Series) -> NDArray[Any] | None:
     """A column of numbers, whole ones as integers; None where it holds labels."""
     categories = isinstance(column.dtype, pd.CategoricalDtype)
-    if categories and not table.written:
-        return None
     missing = column.isna()
     if missing.any():
         table.refuse(int(missing.argmax()), f"the covariate {name!r} is missing", "fill it in, or leave the row out")
+    text = categories or any(isinstance(value, str) for value in column.to_numpy(object))
+    if text and not table.written:  # whose digits are names there
+        return None
     if pd.api.types.is_bool_dtype(column):
         return column.to_numpy(np.int64)
     if categories:  # of text, as a file has everything
-        numbers = pd.to_numeric(column.cat.categories.to_series(), errors="coerce").take(column.cat.codes.to_numpy())
+        words = column.cat.categories.astype(str).str.lower()
+        if set(words) <= {"true", "false"}:
+            return (words == "true").astype(np.int64)[column.cat.codes.to_numpy()]
+        texts = column.cat.categories.to_series()
+        if table.decimal == ",":
+            texts = texts.str.replace(".", "?").str.replace(",", ".")
+        numbers = pd.to_numeric(texts, errors="coerce").take(column.cat.codes.to_numpy())
     else:
         numbers = pd.to_numeric(column, errors="coerce")
     if numbers.isna().any():  # text

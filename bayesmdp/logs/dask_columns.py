@@ -26,6 +26,9 @@ __all__ = ["DaskScan"]
 KINDS = 100
 """Different values of a column that one partition tells at the most."""
 
+UNKNOWN = "__UNKNOWN_CATEGORIES__"
+"""Stands for the categories that Dask has not looked at yet."""
+
 APART = 1
 """The bit of ``edge`` of a row whose next row's state is another than its next state."""
 
@@ -60,7 +63,9 @@ class DaskScan:
 
     def __init__(self, source: Any, decimal: str) -> None:
         self.decimal = decimal
-        self.orders: Mapping[int, list[Any]] = {}
+        kinds = {place: kind for place, kind in enumerate(source.dtypes) if isinstance(kind, pd.CategoricalDtype)}
+        known = {place: kind.categories.tolist() for place, kind in kinds.items() if kind.ordered}
+        self.orders: Mapping[int, list[Any]] = {place: order for place, order in known.items() if order != [UNKNOWN]}
         self._empty = _scan_of(source._meta, decimal)
         self._parts = source.to_delayed()
 
@@ -70,14 +75,27 @@ class DaskScan:
     def cleaned(self, column: pl.Expr) -> pl.Expr:
         return column
 
+    def spelled(self, column: pl.Expr) -> pl.Expr:
+        return column
+
     def size(self) -> int:
         return sum(self._sizes)
 
     def read(self, chosen: Mapping[Any, int]) -> pd.DataFrame:
-        read = self._each(lambda scan: scan.read(chosen))
+        def columns(frame: pd.DataFrame) -> pd.DataFrame:
+            return pd.DataFrame({ours: frame.iloc[:, place].array for ours, place in chosen.items()})
+
+        read = self._each(columns, scanned=False)
         return pd.concat([each for each in read if len(each)] or read[:1], ignore_index=True)
 
+    def alike(self, places: Iterable[int]) -> bool:
+        """Return whether columns are of one type in all partitions, and are no lists or the like."""
+        return all(len(kinds := self._types[place]) <= 1 and not any(map(_odd, kinds)) for place in places)
+
     def kinds(self, place: int) -> int:
+        if any(map(_odd, self._types[place])):
+            return self.size()
+
         def distinct(scan: Scan) -> set[Any]:
             return set(scan.collect(scan.frame.select(scan.column(place).unique().head(KINDS))).to_series().to_list())
 
@@ -108,10 +126,9 @@ class DaskScan:
 
     def backwards(self, state: int, next_state: int) -> int:
         def within(scan: Scan) -> tuple[int, list[Any]]:
-            edges = [
-                scan.value(place, row) for place, row in ((next_state, 0), (state, scan.size() - 1)) if scan.size()
-            ]
-            return scan.backwards(state, next_state), edges
+            after, here = scan.compared(state, next_state)
+            ends = scan.collect(scan.frame.select(here.first().alias("here"), after.last().alias("after")))
+            return scan.backwards(state, next_state), list(ends.row(0)) if scan.size() else []
 
         told = [each for each in self._each(within) if each[1]]
         return sum(number for number, _ in told) + sum(one[1][1] != other[1][0] for one, other in pairwise(told))
@@ -127,6 +144,7 @@ class DaskScan:
         if grouping.placed:
             later = [pl.col("first").cast(pl.Int64) + begin for begin in self._begins]
             parts = [_Part(*(each.with_columns(by) for each in part)) for part, by in zip(parts, later, strict=True)]
+        parts = _of_one_type(parts, grouping)
         settled = _settled(pl.concat([part.ends for part in parts], how="vertical_relaxed"), grouping)
         names = parts[0].groups.columns
         everything = pl.concat([*(part.groups for part in parts), settled.select(names)], how="vertical_relaxed")
@@ -135,17 +153,37 @@ class DaskScan:
         return everything.group_by(grouping.by).agg(sums)
 
     @cached_property
+    def _looked(self) -> list[tuple[int, list[str]]]:
+        """Return how many rows each partition has, and what its columns are; nothing where all is missing."""
+
+        def look(frame: pd.DataFrame) -> tuple[int, list[str]]:
+            kinds = (pd.api.types.infer_dtype(frame.iloc[:, place], skipna=True) for place in range(frame.shape[1]))
+            return len(frame), list(kinds)
+
+        return self._each(look, scanned=False)
+
+    @cached_property
     def _sizes(self) -> list[int]:
-        return self._each(lambda scan: scan.size())
+        return [size for size, _ in self._looked]
+
+    @cached_property
+    def _types(self) -> list[set[str]]:
+        """Return what each column is in any partition, as pandas infers it."""
+        return [set(kinds) - {"empty"} for kinds in zip(*(kinds for _, kinds in self._looked), strict=True)]
 
     @cached_property
     def _begins(self) -> list[int]:
         return list(accumulate(self._sizes, initial=0))[:-1]
 
     def _each(
-        self, ask: Callable[..., Any], options: Sequence[Any] | None = None, only: int | None = None
+        self,
+        ask: Callable[..., Any],
+        options: Sequence[Any] | None = None,
+        only: int | None = None,
+        *,
+        scanned: bool = True,
     ) -> list[Any]:
-        """Ask each partition; in order."""
+        """Ask each partition, `scanned` or as it is; in order."""
         with brought_by("dask"):
             from dask.base import compute
             from dask.delayed import delayed
@@ -154,7 +192,7 @@ class DaskScan:
         decimal = self.decimal
 
         def asked(frame: pd.DataFrame, *rest: Any) -> Any:
-            return ask(_scan_of(frame, decimal), *rest)
+            return ask(_scan_of(frame, decimal) if scanned else frame, *rest)
 
         given = [()] * len(self._parts) if options is None else [(each,) for each in options]
         tasks = [delayed(asked, pure=False)(part, *rest) for part, rest in zip(parts, given, strict=False)]
@@ -164,7 +202,15 @@ class DaskScan:
 def _scan_of(frame: pd.DataFrame, decimal: str) -> Scan:
     import polars as pl
 
-    columns = {str(place): pl.from_pandas(frame.iloc[:, place]) for place in range(frame.shape[1])}
+    def polars(column: pd.Series) -> pl.Series:
+        kind = pd.api.types.infer_dtype(column, skipna=True)
+        if kind == "empty" and column.dtype == object:
+            return pl.Series([None] * len(column), dtype=pl.Null)
+        if _odd(kind):  # text will do where it is one of ends
+            return pl.Series([None if each is None or each is pd.NA else str(each) for each in column], dtype=pl.String)
+        return pl.from_pandas(column)
+
+    columns = {str(place): polars(frame.iloc[:, place]) for place in range(frame.shape[1])}
     return Scan(pl.DataFrame(columns).lazy(), lambda error: ValueError(str(error)), decimal=decimal)
 
 
@@ -173,9 +219,8 @@ def _grouped_part(scan: Scan, grouping: Grouping) -> _Part:
     import polars as pl
 
     numbered = scan.collect(grouping.numbered(scan, -1))  # no row is the last of all yet
-    states = scan.collect(
-        scan.frame.select(state=scan.column(grouping.state), next_state=scan.column(grouping.next_state))
-    )
+    state, next_state = scan.compared(grouping.state, grouping.next_state)
+    states = scan.collect(scan.frame.select(state=state, next_state=next_state))
     row, size = pl.int_range(pl.len()), len(numbered)
     every = pl.concat([numbered, states], how="horizontal").with_columns(begin=row == 0, end=row == size - 1)
     whole = (
@@ -189,6 +234,24 @@ def _grouped_part(scan: Scan, grouping: Grouping) -> _Part:
     )
     middle = numbered.slice(1, max(size - 2, 0)).lazy()
     return _Part(scan.collect(grouping.totals(middle)), ends)
+
+
+def _of_one_type(parts: list[_Part], grouping: Grouping) -> list[_Part]:
+    """Make text of columns that are of several types, which only those are that a log leaves out."""
+    import polars as pl
+
+    several = [
+        name
+        for name in (*grouping.keys, *grouping.before)
+        if len({part.groups.schema[name] for part in parts} - {pl.Null()}) > 1
+    ]
+    texts = [pl.col(name).cast(pl.String) for name in several]
+    return [_Part(*(each.with_columns(texts) for each in part)) for part in parts]
+
+
+def _odd(kind: str) -> bool:
+    """Whether a column has values of several types, or of none that Polars has, as pandas calls it."""
+    return kind.startswith("mixed") or kind in ("complex", "period", "interval")
 
 
 def _settled(ends: pl.DataFrame, grouping: Grouping) -> pl.DataFrame:

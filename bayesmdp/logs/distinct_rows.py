@@ -1,12 +1,13 @@
 """Rows grouped to distinct ones, with what depends on their neighbours and with sums of rewards.
 
 Whether the next row goes on where one stopped, and what the row before says of ends, is told for each group. Rewards
-are summed as whole numbers, in units of 2**-44 of half their range, so that a sum does not depend on the order in which
-it is made, and nothing cancels.
+are summed as whole numbers, in units of 2**-44 of half their range or of up to twice that, so that a sum does not
+depend on the order in which it is made, and nothing cancels.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -29,8 +30,11 @@ BEFORE = "before "
 FIRST = 255
 """Stands for the row before the first."""
 
+SMALLEST = 2.0**-1000
+"""The least unit; some engines take numbers below 2**-1022 for zero, and others do not."""
+
 UNITS = 2.0**44
-"""Whole numbers by which half of the range of rewards is told where they are summed."""
+"""Whole numbers by which half of the range of rewards is told, or up to twice that, where they are summed."""
 
 
 class Summed(NamedTuple):
@@ -60,7 +64,10 @@ class Summed(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """Whole numbers that stand for rewards, from -`UNITS` for the least to `UNITS` for the most."""
+    """Whole numbers that stand for rewards, from -`UNITS` or above for the least to `UNITS` or below for the most.
+
+    Their size is a power of 2, for then every engine divides by it alike.
+    """
 
     least: float
     most: float
@@ -71,7 +78,8 @@ class Unit(NamedTuple):
 
     @property
     def size(self) -> float:
-        return max(self.most / 2 - self.least / 2, float(np.finfo(float).tiny)) / UNITS
+        _, exponent = math.frexp(self.most / 2 - self.least / 2)
+        return max(math.ldexp(1 / UNITS, exponent), SMALLEST)
 
     def whole(self, number: pl.Expr) -> pl.Expr:
         """Rewards as these numbers."""
@@ -98,6 +106,8 @@ class Distinct(NamedTuple):
         The number of the row where each was first, in order, if that was asked for.
     last : bool array [row], or None
         The last row of all, likewise.
+    cleaned : bool
+        Whether states had to be compared without the blanks about them.
     """
 
     frame: pd.DataFrame
@@ -108,6 +118,7 @@ class Distinct(NamedTuple):
     rewards: Summed | None
     first: NDArray[np.int64] | None
     last: NDArray[np.bool_] | None
+    cleaned: bool
 
 
 class Grouping(NamedTuple):
@@ -189,6 +200,7 @@ def distinct_rows(
     summed: int | None = None,
     *,
     placed: bool = False,
+    cleaned: bool = False,
 ) -> Distinct:
     """Group rows by some columns, and by how they lie between their neighbours.
 
@@ -203,6 +215,8 @@ def distinct_rows(
         Position of rewards that are summed, all of them finite numbers.
     placed : bool
         Say where each is first, in the order of which they then are.
+    cleaned : bool
+        Compare states without the blanks about them. By default only if those by which rows are grouped need it.
 
     Returns
     -------
@@ -216,11 +230,12 @@ def distinct_rows(
     keys = {f"key {n}": place for n, place in enumerate({**chosen, **spelled}.values())}
     before = {f"before {n}": place for n, place in enumerate(spelled.values())}
     unit = None if summed is None else Unit(*scan.ends(summed))
-    grouping = Grouping(keys, before, coded, state, next_state, summed, unit, placed)
+    grouping = Grouping(keys, before, coded, state, next_state, summed, unit, placed, cleaned)
     raw = scan.grouped(grouping)
-    # Text is grouped as it is written, and cleaned when it is less; where that changes anything, states may seem apart.
+    # Text is grouped as it is written, and cleaned when it is less; then states may seem apart that are not.
     found = _cleaned(scan, grouping, raw)
-    if scan.written and any((raw[name] != found[name]).any() for name in keys):
+    labels = [name for name, place in keys.items() if place in (state, next_state)]
+    if scan.written and not cleaned and _spelled_twice(scan, raw, found, labels):
         grouping = grouping._replace(cleaned=True)
         found = _cleaned(scan, grouping, scan.grouped(grouping))
     found = found.sort("first") if placed else found
@@ -242,7 +257,15 @@ def distinct_rows(
         rewards = Summed(total, squares, unit)
     first, last = (found["first"].to_numpy().astype(np.int64), told[:, grouping.last]) if placed else (None, None)
     return Distinct(
-        pd.DataFrame(columns), found["count"].to_numpy(), told[:, 0], was[:, 0], begins, rewards, first, last
+        pd.DataFrame(columns),
+        found["count"].to_numpy(),
+        told[:, 0],
+        was[:, 0],
+        begins,
+        rewards,
+        first,
+        last,
+        grouping.cleaned,
     )
 
 
@@ -250,6 +273,16 @@ def _cleaned(scan: Columns, grouping: Grouping, raw: pl.DataFrame) -> pl.DataFra
     import polars as pl
 
     return raw.with_columns(scan.cleaned(pl.col(name)).alias(name) for name in (*grouping.keys, *grouping.before))
+
+
+def _spelled_twice(scan: Columns, raw: pl.DataFrame, cleaned: pl.DataFrame, names: list[str]) -> bool:
+    """Whether labels that mean the same are written in several ways."""
+    import polars as pl
+
+    if not names:
+        return False
+    written, labels = (pl.concat([frame[name] for name in names]).unique() for frame in (raw, cleaned))
+    return labels.to_frame().select(scan.spelled(pl.first()).unique()).height < len(written)
 
 
 def sum_rewards(paid: NDArray[np.float64]) -> Summed:

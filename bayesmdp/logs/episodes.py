@@ -9,14 +9,26 @@ the row before it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from bayesmdp.foundation.suggestions import did_you_mean
-from bayesmdp.logs.flags import TRUE, as_flags
+from bayesmdp.logs.columns import ENDS
+from bayesmdp.logs.episode_columns import (
+    END,
+    ROW,
+    as_text,
+    check_flags,
+    is_true,
+    present,
+    text_of,
+    time_in_memory,
+    time_of,
+    with_end,
+)
+from bayesmdp.logs.flags import read_flags
 from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.scanned_columns import Scan
 
@@ -24,11 +36,6 @@ if TYPE_CHECKING:
     import polars as pl
 
 __all__ = ["END", "alone", "in_episodes"]
-
-END = "end"
-"""The state after the last step of an episode that ended, where a log has no next states."""
-
-ROW = "row number"
 
 
 class _Where(NamedTuple):
@@ -70,16 +77,18 @@ def alone(table: Table, columns: Mapping[str, Any]) -> tuple[Table, dict[str, An
         frame = table.read({0: 0} | {place: place for place in chosen.values() if place < width})
         frame[width], frame[width + 1] = pd.Series(END, frame.index, dtype=object), True
         if state in frame:
-            frame[state] = _text(frame[state])
+            frame[state] = as_text(frame[state], written=table.written)
         return pd.DataFrame({ours: frame[place].array for ours, place in chosen.items()})
 
     def scan() -> Scan:
         import polars as pl
 
-        known = _local(table)
+        known = _local(
+            table, f"add next_state={END!r} and terminated=True with .assign(...), and leave out their columns="
+        )
         ended = pl.lit("true") if known.written else pl.lit(True)
         added = [pl.lit(END).alias(str(width)), ended.alias(str(width + 1))]
-        text = [] if state is None else [pl.col(str(state)).cast(pl.String)]
+        text = [] if state is None else [text_of(known, state).alias(str(state))]
         return known._replace(frame=known.frame.with_columns(*added, *text))
 
     made = (*table.columns, *names.values())
@@ -132,17 +141,9 @@ def _place(table: Table, columns: Mapping[str, Any], ours: str) -> int | None:
     return table.columns.index(name) if name in table.columns else None
 
 
-def _text(column: pd.Series) -> pd.Series:
-    """Labels as text, but for those that are missing."""
-    whole = column.astype(object)
-    return whole.where(whole.isna(), whole.map(lambda label: str(label).removesuffix(".0")))
-
-
-def _with_end(column: pd.Series) -> pd.Series:
-    """States to which `END` may be added, categories in their order."""
-    if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
-        return column if END in column.cat.categories else column.cat.add_categories([END])
-    return _text(column)
+def _refuse_nested(table: Table, name: str, value: Any) -> NoReturn:
+    kind = "list" if hasattr(value, "to_list") else type(value).__name__
+    raise TypeError(f"{table.name} {name} holds a {kind}; an episode is told by a number or text")
 
 
 def _refuse_missing(table: Table, row: int, name: str, what: str) -> None:
@@ -161,8 +162,11 @@ def _in_memory(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table,
     """The same of columns in memory."""
     of_order = {"episode": where.episode} | ({} if where.step is None else {"step": where.step})
     frame = table.read(of_order)
-    code, _ = pd.factorize(frame["episode"])
-    time = np.arange(len(frame)) if where.step is None else _time(frame["step"])
+    try:
+        code, _ = pd.factorize(frame["episode"])
+    except TypeError:
+        _refuse_nested(table, told[0], frame["episode"].iloc[0])
+    time = np.arange(len(frame)) if where.step is None else time_in_memory(frame["step"], table.decimal)
     for missing, name, what in ((code < 0, told[0], "episode"), (pd.isna(time), told[1], "step")):
         if missing.any():
             _refuse_missing(table, int(np.argmax(missing)), name, what)
@@ -176,24 +180,26 @@ def _in_memory(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table,
     kept, dropped = np.arange(len(order)), 0
     fills = where.next_state is None and where.state is not None
     if fills:
-        flags = None if where.terminated is None else as_flags(table.read({"end": where.terminated})["end"])
-        ended = np.zeros(len(order), bool) if flags is None else flags[order]
+        at = {name: place for name, place in zip(ENDS, where[-2:], strict=True) if place is not None}
+        flags = table.read(at) if at else pd.DataFrame()
+        ended, was = (
+            read_flags(table, flags, name)[order] if name in at else np.zeros(len(order), bool) for name in ENDS
+        )
         kept = np.flatnonzero(same | ended)
         dropped = len(order) - len(kept)
-        cut = np.append(~(same | ended)[1:], False)
+        cut = was | np.append(~(same | ended)[1:], False)
 
     def read(chosen: Mapping[Any, int]) -> pd.DataFrame:
         given = {place: place for place in chosen.values() if place < width}
-        needed = {where.state, where.truncated} - {None} if fills else set()
+        needed = {where.state} if fills else set()
         rows = table.read({0: 0} | given | {place: place for place in needed if place is not None}).iloc[order]
         rows = rows.reset_index(drop=True)
         if fills:
             if where.terminated is not None:
-                rows[where.state] = _with_end(rows[where.state])
+                rows[where.state] = with_end(rows[where.state], written=table.written)
             after = rows[where.state].shift(-1)
             rows[filled["next_state"]] = after.mask(ended, END) if where.terminated is not None else after
-            was = None if where.truncated is None else as_flags(rows[where.truncated])
-            rows[filled["truncated"]] = cut if was is None else was | cut
+            rows[filled["truncated"]] = cut
         rows = rows.iloc[kept]
         return pd.DataFrame({ours: rows[place].array for ours, place in chosen.items()})
 
@@ -201,25 +207,19 @@ def _in_memory(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table,
     return table._replace(read=read, place=lambda row: place(int(order[kept[row]]))), dropped
 
 
-def _time(column: pd.Series) -> NDArray[Any]:
-    """Numbers or dates by which rows are ordered, as they are or as they are written; none where they are neither."""
-    if pd.api.types.is_datetime64_any_dtype(column):
-        return column.to_numpy("datetime64[ns]")
-    text = column.astype(object)
-    numbers = pd.to_numeric(text, errors="coerce").to_numpy()  # whole ones stay whole
-    if not np.isnan(numbers).any() or not any(isinstance(value, str) for value in text):
-        return numbers
-    return pd.to_datetime(text, errors="coerce", format="ISO8601", utc=True).to_numpy("datetime64[ns]")
-
-
 def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, int]:
     """The same in the scan."""
     import polars as pl
 
-    scan = _local(table)
+    scan = _local(
+        table,
+        "sort it by episode and step, write next_state with .shift(-1), and leave out episode= and step=",
+    )
+    if scan.schema()[str(where.episode)].is_nested():
+        _refuse_nested(table, told[0], scan.value(where.episode, 0))
     row, episode, time = pl.col(ROW), pl.col("episode"), pl.col("time")
-    frame = scan.frame.with_row_index(ROW).with_columns(scan.column(where.episode).alias("episode"))
-    frame = frame.with_columns(row.alias("time") if where.step is None else _time_of(scan, where.step).alias("time"))
+    frame = scan.frame.with_row_index(ROW).with_columns(present(scan, where.episode).alias("episode"))
+    frame = frame.with_columns(row.alias("time") if where.step is None else time_of(scan, where.step).alias("time"))
     for name, called, what in (("episode", told[0], "episode"), ("time", told[1], "step")):
         missing = scan.collect(frame.filter(pl.col(name).is_null()).select(row.min()))
         if missing.item() is not None:
@@ -233,15 +233,18 @@ def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
         _refuse_twice(table, int(one), int(other), told[1])
     dropped = 0
     if where.next_state is None and where.state is not None:
-        filled, state = where.filled(len(table.columns)), scan.column(where.state)
+        filled = where.filled(len(table.columns))
+        for name, at in zip(ENDS, where[-2:], strict=True):
+            if at is not None:
+                check_flags(table, scan, name, at)
         ended, was = (
-            pl.lit(False) if place is None else _true(scan.column(place))
+            pl.lit(False) if place is None else is_true(scan.column(place))
             for place in (where.terminated, where.truncated)
         )
         if where.terminated is not None:
-            frame = frame.with_columns(state.cast(pl.String).alias(str(where.state)))
+            frame = frame.with_columns(text_of(scan, where.state).alias(str(where.state)))
         after = scan.column(where.state).shift(-1)
-        following = pl.when(ended).then(pl.lit(END)).otherwise(after) if where.terminated is not None else after
+        following = _ending(frame, ended, after) if where.terminated is not None else after
         cut = was | ~(same | ended).shift(-1, fill_value=True)
         if scan.written:
             cut = pl.when(cut).then(pl.lit("true")).otherwise(pl.lit("false"))
@@ -261,32 +264,16 @@ def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
     return table._replace(read=ordered.read, place=place_of, scan=lambda: ordered), dropped
 
 
-def _local(table: Table) -> Scan:
+def _ending(frame: pl.LazyFrame, ended: pl.Expr, after: pl.Expr) -> pl.Expr:
+    """`END` where an episode ended, else what was after; of states that are no labels, which are refused, no more."""
+    import polars as pl
+
+    is_text = frame.select(after.alias("state")).collect_schema()["state"] == pl.String
+    return pl.when(ended).then(pl.lit(END)).otherwise(after) if is_text else after
+
+
+def _local(table: Table, remedy: str) -> Scan:
     scan = table.scan() if table.scan else None
     if not isinstance(scan, Scan):
-        raise ValueError(
-            f"{table.name} is put in order, and told what follows, by Dask: sort it by episode and step, write "
-            "next_state with .shift(-1), and leave out episode= and step="
-        )
+        raise ValueError(f"{table.name} is put in order, and told what follows, by Dask: {remedy}")
     return scan
-
-
-def _true(flags: pl.Expr) -> pl.Expr:
-    import polars as pl
-
-    return flags.cast(pl.String).str.to_lowercase().is_in(list(TRUE)).fill_null(False)
-
-
-def _time_of(scan: Scan, place: int) -> pl.Expr:
-    import polars as pl
-
-    column = scan.column(place)
-    if scan.frame.collect_schema()[str(place)] != pl.String:
-        return column
-    readings = [
-        column.cast(pl.Int64, strict=False),
-        scan.number(place),
-        column.str.to_datetime(strict=False, time_zone="UTC"),
-    ]
-    lost = [(each.is_null() & column.is_not_null()).any().alias(str(n)) for n, each in enumerate(readings[:2])]
-    return readings[[*scan.collect(scan.frame.select(lost)).row(0), False].index(False)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -10,14 +10,12 @@ from numpy.typing import NDArray
 
 from bayesmdp.logs.log_sources import Table
 
-__all__ = ["TRUE", "as_flags", "read_flags"]
+__all__ = ["FALSE", "TRUE", "as_flags", "read_flags", "refuse_flag"]
 
 TRUE = ("true", "1", "1.0", "yes", "y", "t")
+FALSE = ("false", "0", "0.0", "-0.0", "no", "n", "f")
 
-_FLAGS = {
-    **dict.fromkeys(TRUE, True),
-    **dict.fromkeys(("false", "0", "0.0", "no", "n", "f"), False),
-}
+_FLAGS = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}
 
 
 def read_flags(table: Table, frame: pd.DataFrame, name: str) -> NDArray[np.bool_]:
@@ -42,13 +40,21 @@ def read_flags(table: Table, frame: pd.DataFrame, name: str) -> NDArray[np.bool_
     """
     if name not in frame:
         return np.zeros(len(frame), bool)
-    codes, distinct = pd.factorize(frame[name])
+    try:
+        codes, distinct = pd.factorize(frame[name])
+    except TypeError:
+        refuse_flag(table, 0, name, f"is {frame[name].iloc[0]!r}")
     flags = np.array([_flag(value) for value in distinct] + [-1], np.int8)[codes]
     if (flags < 0).any():
         row = int(np.argmax(flags < 0))
-        complaint = "is missing" if codes[row] < 0 else f"is {frame[name].iloc[row]!r}"
-        table.refuse(row, f"{name} {complaint}", "write true or false, or 1 or 0")
+        complaint = "is missing" if codes[row] < 0 else f"is {frame[name].astype(object).iloc[row]!r}"
+        refuse_flag(table, row, name, complaint)
     return flags.astype(bool)
+
+
+def refuse_flag(table: Table, row: int, name: str, complaint: str) -> NoReturn:
+    """Refuse a row that says neither true nor false."""
+    table.refuse(row, f"{name} {complaint}", "write true or false, or 1 or 0")
 
 
 def _flag(value: Any) -> int:
@@ -62,7 +68,7 @@ def as_flags(column: pd.Series) -> NDArray[np.bool_] | None:
         codes, distinct = pd.factorize(column)
     except TypeError:
         return None
-    if not 0 < len(distinct) <= len(_FLAGS):
+    if not len(distinct):
         return None
     flags = np.array([_flag(value) for value in distinct] + [0], np.int8)
     return None if (flags < 0).any() else flags.astype(bool)[codes]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -26,9 +26,9 @@ from bayesmdp.logs.log import as_labels
 from bayesmdp.logs.log_sources import MISSING, Table
 from bayesmdp.problems.labels import label_array
 
-__all__ = ["check_declared", "read_labels"]
+__all__ = ["check_declared", "exact_digits", "plain_label", "read_labels"]
 
-_WHOLE = re.compile(r"-?[1-9]\d{0,17}|0")
+_WHOLE = re.compile(r"-?[1-9]\d{0,18}|0")
 _DECIMAL = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -119,7 +119,7 @@ def read_labels(
         )
         labels = declared
     else:
-        kept = [_plain(label)[0] for label in as_labels(given)] if given is not None else []
+        kept = [plain_label(label)[0] for label in as_labels(given)] if given is not None else []
         ordered = _categories(table, names, factors)
         labels = kept if kept and distinct <= set(kept) else ordered or sorted(distinct)
     _refuse_inexact(table, names, factors, labels)
@@ -132,7 +132,7 @@ def _factor(table: Table, name: str, column: pd.Series) -> _Factor:
     try:
         codes, distinct = pd.factorize(column)
     except TypeError:
-        kind = type(column.iloc[0]).__name__
+        kind = next(type(value).__name__ for value in column if not isinstance(value, Hashable))
         raise TypeError(f"{table.name} {name} holds a {kind}; a label is a whole number or text") from None
     missing = codes < 0
     if table.written:
@@ -150,24 +150,24 @@ def _factor(table: Table, name: str, column: pd.Series) -> _Factor:
     if isinstance(column.dtype, pd.CategoricalDtype):
         distinct = column.cat.categories.take(pd.Categorical(distinct).codes)  # without the dtype's wrapping
         if column.cat.ordered:  # others are how a column is packed, and a filtered one keeps those it lost
-            categories = [_plain(label)[0] for label in column.cat.categories.tolist()]
-    digits = _exact_digits(distinct.dtype)
+            categories = [plain_label(label)[0] for label in column.cat.categories.tolist()]
+    digits = exact_digits(distinct.dtype)
     plain: list[Any] = []
     for code, value in enumerate(distinct.tolist()):
-        label, complaint, remedy = _plain(value, digits)
+        label, complaint, remedy = plain_label(value, digits)
         if complaint:
             table.refuse(int(np.argmax(codes == code)), f"{name} is {value!r}, {complaint}", remedy)
         plain.append(label.strip() if table.written and isinstance(label, str) else label)
     return _Factor(codes, plain, categories)
 
 
-def _exact_digits(dtype: Any) -> int:
+def exact_digits(dtype: Any) -> int:
     """Binary digits of whole numbers that a column holds exactly."""
     numpy_dtype = getattr(dtype, "numpy_dtype", dtype)
     return int(np.finfo(numpy_dtype).nmant) + 1 if getattr(numpy_dtype, "kind", "") == "f" else 53
 
 
-def _plain(value: Any, digits: int = 53) -> tuple[Any, str, str]:
+def plain_label(value: Any, digits: int = 53) -> tuple[Any, str, str]:
     """A label as Python's int or str; otherwise what is wrong with it, and the remedy."""
     if isinstance(value, str):
         if "\0" in value:
@@ -178,8 +178,8 @@ def _plain(value: Any, digits: int = 53) -> tuple[Any, str, str]:
     if isinstance(value, int | np.integer):
         return int(value), "", ""
     if isinstance(value, float | np.floating) and float(value).is_integer():
-        digits = min(digits, _exact_digits(getattr(value, "dtype", None)))
-        if abs(value) <= 2**digits:
+        digits = min(digits, exact_digits(getattr(value, "dtype", None)))
+        if abs(value) < 2**digits:  # which may have been the next number
             return int(value), "", ""
         return value, "a float, which cannot tell it from its neighbours", "keep whole numbers as int, or as text"
     return value, "where labels are whole numbers or text", "number the levels, or name them with .astype(str)"
@@ -189,7 +189,7 @@ def _numbers_meant(texts: set[str], declared: list[Any] | None) -> Callable[[str
     """How to read labels from a text file: as numbers if all of them are whole ones, otherwise as they are."""
     if declared is not None and isinstance(declared[0], str):
         return lambda text: text
-    if all(_WHOLE.fullmatch(text) for text in texts):
+    if all(_WHOLE.fullmatch(text) and -(2**63) <= int(text) < 2**63 for text in texts):
         return int
     # Ints that went through an array of floats are written 3.0, but 3 and 3.0 side by side are a mistake.
     if all(re.fullmatch(r"-?\d{1,15}\.0*", text) for text in texts):

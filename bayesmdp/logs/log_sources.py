@@ -128,16 +128,31 @@ def _arrow_table(source: Any, decimal: str) -> Table:
         columns = DaskScan(source, decimal)
         names = tuple(source.columns)
         return Table("the Dask DataFrame", names, columns.read, "row {}".format, decimal=decimal, scan=lambda: columns)
-    elif hasattr(source, "to_polars"):
-        frame = source.to_polars().lazy()
-    elif hasattr(source, "__arrow_c_stream__"):
-        frame = pl.DataFrame(source).lazy()
+    elif hasattr(source, "to_polars") or hasattr(source, "__arrow_c_stream__"):
+        try:
+            frame = (source.to_polars() if hasattr(source, "to_polars") else pl.DataFrame(source)).lazy()
+        except pl.exceptions.PolarsError as error:
+            raise _doubled(f"the {kind}", error) or ValueError(
+                f"the {kind} cannot be read: {_first_line(error)}; pass it as a pandas DataFrame"
+            ) from error
     else:
         raise TypeError(
             f"a log is read from a path, a DataFrame or a Dataset; got {kind}, which does not speak Arrow either, as "
             "frames of Polars and relations of DuckDB do"
         )
-    return _scan_table(frame, f"the {kind}", decimal)
+    return _scan_table(frame, f"the {kind}", decimal, orders=_orders_of(source))
+
+
+def _orders_of(source: Any) -> dict[str, list[Any]]:
+    """The categories of a table of Arrow, of the columns where they are in an order; Polars does not keep it."""
+    if type(source).__module__.partition(".")[0] != "pyarrow" or not hasattr(source, "itercolumns"):
+        return {}
+    columns = zip(source.column_names, source.itercolumns(), strict=True)
+    return {
+        name: column.chunk(0).dictionary.to_pylist()
+        for name, column in columns
+        if getattr(column.type, "ordered", False) and getattr(column, "num_chunks", 0)
+    }
 
 
 def _file_table(path: Path, separator: str | None, encoding: str, decimal: str) -> Table:
@@ -162,20 +177,53 @@ def _file_table(path: Path, separator: str | None, encoding: str, decimal: str) 
     orders: dict[str, list[Any]] = {}
     scan: Callable[[list[Path]], pl.LazyFrame]
     if ending == ".parquet":
-        kind, scan = "a Parquet file", pl.scan_parquet
+        kind, scan = "a Parquet file", functools.partial(pl.scan_parquet, glob=False)
         orders = _orders(parts[0])
     elif ending in LINES:
-        kind, scan = "a file of JSON lines", lambda paths: pl.scan_ndjson(paths, infer_schema_length=None)
+        kind, scan = "a file of JSON lines", _scan_lines
     elif ending in ARROW:
-        kind, scan = "an Arrow file", pl.scan_ipc
+        kind, scan = "an Arrow file", functools.partial(pl.scan_ipc, glob=False)
     else:
         raise ValueError(f"{path} is none of {KINDS}; read it with pandas, pass the DataFrame")
 
-    def damaged(error: Exception) -> Exception:
-        told = str(error).splitlines()[0]
-        return ValueError(f"{named} is not {kind}, or is damaged, or was cut short: {told}")
+    def damaged(error: BaseException) -> Exception:
+        # Where several parts of an Arrow file are damaged, which of them is told is chance.
+        told = "its parts do not fit each other" if ending in ARROW and _is_damage(error) else _first_line(error)
+        return _doubled(named, error) or ValueError(
+            f"{named} is not {kind}, or is damaged, or was cut short: {told}; write it anew"
+        )
 
     return _scan_table(scan(parts), named, decimal, damaged, orders)
+
+
+def _scan_lines(paths: list[Path]) -> pl.LazyFrame:
+    import polars as pl
+
+    return pl.scan_ndjson([glob.escape(str(path)) for path in paths], infer_schema_length=None)
+
+
+def _first_line(error: BaseException) -> str:
+    import polars as pl
+
+    # Where in Polars, and what its types are called, helps nobody.
+    if isinstance(error, pl.exceptions.PanicException) or "out-of-spec" in str(error):
+        return "its parts do not fit each other"
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _is_damage(error: BaseException) -> bool:
+    import polars as pl
+
+    return not isinstance(error, pl.exceptions.SchemaError | pl.exceptions.SchemaFieldNotFoundError)
+
+
+def _doubled(name: str, error: BaseException) -> Exception | None:
+    """What to say of a source in which two columns have one name; None if the error is another."""
+    import polars as pl
+
+    if isinstance(error, pl.exceptions.DuplicateError) or "more than one occurrence" in str(error):
+        return ValueError(f"{name} has a column more than once: {_first_line(error)}; rename all but one")
+    return None
 
 
 def _parts(path: Path) -> list[Path]:
@@ -203,15 +251,19 @@ def _scan_table(
     frame: pl.LazyFrame,
     name: str,
     decimal: str,
-    damaged: Callable[[Exception], Exception] = lambda error: ValueError(str(error)),
+    damaged: Callable[[BaseException], Exception] | None = None,
     orders: Mapping[str, list[Any]] | None = None,
 ) -> Table:
     """A table of columns that have types."""
     import polars as pl
 
+    def unread(error: BaseException) -> Exception:
+        return _doubled(name, error) or ValueError(f"{name} cannot be read: {_first_line(error)}")
+
+    damaged = damaged or unread
     try:
         names = frame.collect_schema().names()
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise damaged(error) from error
     by_position = frame.select(pl.col(column).alias(str(place)) for place, column in enumerate(names))
     in_order = {names.index(column): order for column, order in (orders or {}).items()}
@@ -225,17 +277,22 @@ def _orders(path: Path) -> dict[str, list[Any]]:
 
     try:
         told = json.loads(pl.read_parquet_metadata(path).get("pandas", "{}"))
-    except (pl.exceptions.PolarsError, OSError, ValueError):
+        described = [column for column in told.get("columns", ()) if isinstance(column.get("metadata"), dict)]
+        names = [column["field_name"] for column in described if column["metadata"].get("ordered")]
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError, ValueError, LookupError, AttributeError):
         return {}  # what is wrong with it is told when it is read
-    described = (column for column in told.get("columns", ()) if isinstance(column.get("metadata"), dict))
-    names = [column["field_name"] for column in described if column["metadata"].get("ordered")]
     if not names:
         return {}
     with brought_by("parquet"):
         from pyarrow import parquet
-    opened = parquet.ParquetFile(path)
-    first = opened.read_row_group(0, columns=names) if opened.num_row_groups else opened.read(columns=names)
-    return {name: first.column(name).chunk(0).dictionary.to_pylist() for name in names}
+    try:
+        opened = parquet.ParquetFile(path)
+        if not opened.num_row_groups:
+            return {}
+        first = opened.read_row_group(0, columns=names)
+        return {name: first.column(name).chunk(0).dictionary.to_pylist() for name in names}
+    except (OSError, ValueError, LookupError, AttributeError):
+        return {}  # likewise, and where another program wrote on in the file the names may be gone
 
 
 def _text_table(path: Path, separator: str, encoding: str, decimal: str) -> Table:
@@ -247,11 +304,15 @@ def _text_table(path: Path, separator: str, encoding: str, decimal: str) -> Tabl
 
     @functools.cache
     def scan() -> Scan:
-        lines, skipped, rows = text.scannable()
+        lines, between, skipped, rows = text.scannable()
         frame = pl.scan_csv(
-            lines, separator=separator, has_header=False, skip_lines=skipped, n_rows=rows, schema=schema, glob=False
+            lines, separator=between, has_header=False, skip_lines=skipped, n_rows=rows, schema=schema, glob=False
         )
-        return Scan(frame, lambda error: ValueError(f"{path}: {error}"), True, decimal, rows=rows)
+
+        def unread(error: BaseException) -> Exception:
+            return ValueError(f"{path} cannot be read: {_first_line(error)}; read it with pandas, pass the DataFrame")
+
+        return Scan(frame, unread, True, decimal, rows=rows)
 
     def read(chosen: Mapping[Any, int]) -> pd.DataFrame:
         return scan().read(chosen)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from bayesmdp.logs.columns import ENDS, choose_columns, unused_columns
 from bayesmdp.logs.counted_log import KINDS_OF_REWARDS, LOOKED_AT, MANY, count_steps
 from bayesmdp.logs.covariates import choose_covariates, read_covariates
+from bayesmdp.logs.dask_columns import DaskScan
 from bayesmdp.logs.ends import check_ends, describe_gaps, refuse_ends_by_name, refuse_ends_by_place
 from bayesmdp.logs.episodes import alone, in_episodes
 from bayesmdp.logs.flags import read_flags
@@ -32,6 +33,7 @@ from bayesmdp.logs.log_sources import Table, open_table
 from bayesmdp.logs.measured_states import Spec
 from bayesmdp.logs.recoded import NEXT, recoded_table
 from bayesmdp.logs.row_order import Chain, DistinctRows, EachRow, Rows, Unplaced
+from bayesmdp.logs.scanned_columns import Scan
 from bayesmdp.problems.labels import label_array
 
 __all__ = ["read_log"]
@@ -65,12 +67,12 @@ def read_log(
     ----------
     source : path, DataFrame, Dataset, or what speaks Arrow
         ``.csv`` or ``.tsv`` with a header line, perhaps ``.gz``; ``.parquet`` (of ordered categories by the extra
-        ``parquet``), ``.jsonl`` or ``.ndjson``, ``.arrow`` or ``.feather``, also a folder or a pattern of files of
-        these kinds, in the order of their names; a pandas DataFrame; a Dataset over one dim of any name; a frame of
-        Polars, perhaps lazy; a table of Arrow; the relation that ``duckdb.sql(...)`` returns, which is read once; a
-        dataset of Hugging Face; one of Minari, or a list of episodes, of one observation more than actions
-        (:mod:`bayesmdp.logs.recorded_episodes`); a Dask DataFrame, whose partitions are grouped where they are if
-        `distinct` is true.
+        ``parquet``), ``.jsonl`` or ``.ndjson`` (numbers beside text are text there), ``.arrow`` or ``.feather``, also a
+        folder or a pattern of files of these kinds, in the order of their names; a pandas DataFrame; a Dataset over one
+        dim of any name; a frame of Polars, perhaps lazy; a table of Arrow; the relation that ``duckdb.sql(...)``
+        returns, which is read once; a dataset of Hugging Face; one of Minari, or a list of episodes, of one observation
+        more than actions (:mod:`bayesmdp.logs.recorded_episodes`); a Dask DataFrame, whose partitions are grouped where
+        they are if `distinct` is true.
     columns : mapping, optional
         From our names to the source's, as ``{"next_state": "s2"}``. Ours are ``state``, ``action``, ``reward``,
         ``next_state``, and ``terminated`` and ``truncated``, which may be missing (None: leave that one out); other
@@ -203,6 +205,12 @@ def _log_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> tuple[xr.D
     """The log, checked, and what there is to warn of."""
     rows = _rows_of(asked, distinct, placed=placed)
     table, frame = rows.table, rows.frame
+    if not len(frame) and asked.attrs.get("dropped"):
+        raise ValueError(
+            f"{table.name} tells of none of its {asked.attrs['dropped']:,} rows what followed: no episode has a second "
+            "row, and none is terminated; is episode= the column that rows of one episode share? For a bandit pass "
+            "columns={'next_state': None}"
+        )
     if not len(frame):
         raise ValueError(f"{table.name} has a header but no rows; a log needs at least one step")
     # Actions first: a row that lacks one is no step, whatever else it lacks.
@@ -261,6 +269,11 @@ def _rows_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> Rows:
     if distinct is False or table.scan is None:
         return EachRow(table, chosen)
     scan = table.scan()
+    declared = asked.declared["states"]
+    if declared is not None and isinstance(declared[0], str) and isinstance(scan, Scan):
+        scan = scan._replace(exact=True)
+    if isinstance(scan, DaskScan) and not scan.alike(chosen.values()):
+        return EachRow(table, chosen)
     size, paid = scan.size(), chosen["reward"]
     if not size or (distinct is None and size <= MANY):
         return EachRow(table, chosen)
@@ -271,7 +284,10 @@ def _rows_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> Rows:
         wrong = scan.first_wrong(paid, *((-high, -low) if asked.costs else (low, high)))
         if wrong is not None:
             there = table._replace(place=lambda _: table.place(wrong))
-            _rewards(there, pd.Series([scan.value(paid, wrong)], dtype=object), asked)
+            value = scan.value(paid, wrong)
+            _rewards(there, pd.Series([value], dtype=object), asked)
+            what = "cost" if asked.costs else "reward"  # that is a number only if all are such words
+            there.refuse(0, f"{what} is {value!r}, which is no finite number", "give each step a number, such as 0.5")
     return DistinctRows(table, scan, chosen, summed=summed, placed=placed)
 
 
@@ -286,7 +302,11 @@ def _rewards(table: Table, column: pd.Series, asked: _Asked) -> NDArray[np.float
     elif column.dtype.kind == "c":
         reward = np.full(len(column), np.nan)
     else:
-        code, distinct = pd.factorize(column)
+        try:
+            code, distinct = pd.factorize(column)
+        except TypeError:
+            kind = type(column.iloc[0]).__name__
+            raise TypeError(f"{table.name} reward holds a {kind}; {a_number}") from None
         values = list(distinct)
         if table.decimal == ",":
             # A point would part thousands, or be a decimal one after all.
@@ -297,7 +317,7 @@ def _rewards(table: Table, column: pd.Series, asked: _Asked) -> NDArray[np.float
             values = [each.lower() == "true" for each in values]
         numbers = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").to_numpy(np.float64)
         reward = np.append(numbers, np.nan)[code]
-    reward = 0.0 - reward if asked.costs else reward
+    reward = 0.0 - reward if asked.costs else reward + 0.0  # without -0.0, of which no source tells more than of 0
     what = "cost" if asked.costs else "reward"
     for wrong, complaint, remedy in (
         (~np.isfinite(reward), "which is no finite number", a_number),

@@ -87,16 +87,13 @@ def _rows(number: int, episode: Any) -> pd.DataFrame:
             )
         else:
             columns["action"] = array.reshape(steps)
-    columns["reward"] = arrays["rewards"].reshape(steps)
+    columns["reward"] = _one_each(number, "rewards", arrays["rewards"], steps)
     for theirs, ours in ENDS.items():
         given = _part(episode, theirs)
-        columns[ours] = np.zeros(steps, bool) if given is None else _array(number, theirs, given).astype(bool)
-        if len(columns[ours]) != steps:
-            raise ValueError(
-                f"episode {number} has {steps} actions and {len(columns[ours])} {theirs}; expected one each"
-            )
+        columns[ours] = np.zeros(steps, bool)
+        if given is not None:
+            columns[ours] |= _flags(number, theirs, _one_each(number, theirs, _array(number, theirs, given), steps))
     if steps:
-        columns["truncated"] = columns["truncated"].copy()
         columns["truncated"][-1] |= not columns["terminated"][-1]
     return pd.DataFrame(columns)
 
@@ -109,7 +106,23 @@ def _columns(array: NDArray[Any], prefix: str) -> dict[str, NDArray[Any]]:
     return {f"{prefix}_{part}": flat[:, part] for part in range(flat.shape[1])}
 
 
+def _one_each(number: int, name: str, array: NDArray[Any], steps: int) -> NDArray[Any]:
+    if array.size != steps:
+        raise ValueError(f"episode {number} has {steps} actions and {array.size} {name}; expected one each")
+    return array.reshape(steps)
+
+
+def _flags(number: int, name: str, array: NDArray[Any]) -> NDArray[np.bool_]:
+    """Return what is true or false, or 1 or 0; to NumPy the word False is as true as any, and so is what is missing."""
+    if array.dtype.kind == "U" or not np.isin(array, (0, 1)).all():
+        wrong = array[0] if array.dtype.kind == "U" else array[~np.isin(array, (0, 1))][0]
+        raise ValueError(f"episode {number} has {name} of {wrong.item()!r}; write true or false, or 1 or 0")
+    return array.astype(bool)
+
+
 def _array(number: int, name: str, values: Any) -> NDArray[Any]:
+    if values is None:
+        raise ValueError(f"episode {number} has no {name}; each episode needs {', '.join(PARTS)}")
     if isinstance(values, Mapping | tuple):
         kind = type(values).__name__
         raise ValueError(f"episode {number} has {name} in several parts, {kind}; join these to one array [step, part]")

@@ -7,6 +7,7 @@ apart, however long the log is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from bayesmdp.logs.columns import ENDS
 from bayesmdp.logs.distinct_rows import BEFORE, Distinct, Summed, distinct_rows
 from bayesmdp.logs.flags import as_flags, read_flags
+from bayesmdp.logs.log_labels import plain_label
 from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.scanned_columns import Columns
 
@@ -166,10 +168,13 @@ class DistinctRows:
     def __init__(self, table: Table, scan: Columns, chosen: Mapping[str, int], *, summed: bool, placed: bool) -> None:
         self._scan, self._chosen, self._placed = scan, dict(chosen), placed
         keys = {ours: place for ours, place in chosen.items() if not (summed and ours == "reward") and ours not in ENDS}
+        self._cleaned = False
         self._rows = self._distinct(keys, chosen["reward"] if summed else None)
+        self._cleaned = self._rows.cleaned
         self.frame, self.count, self.rewards = self._rows.frame, self._rows.times, self._rows.rewards
-        place = table.place
-        self.table = table._replace(place=lambda row: place(int(self._first[row])))
+        place, rows = table.place, self._rows
+        # Not by way of `self`: in a circle, files that were written for a reading would outlive it.
+        self.table = table._replace(place=lambda row: place(int(_placed(rows)[row])))
 
     def apart(self, state: NDArray[np.int64], next_state: NDArray[np.int64]) -> NDArray[np.bool_]:
         return self._rows.apart
@@ -182,8 +187,12 @@ class DistinctRows:
         return rows.begins | after_end | (rows.before_apart & cut)
 
     def next_label(self, row: int, chain: Chain) -> Any:
-        after = self._scan.value(self._chosen["state"], int(self._first[row]) + 1)
-        return {str(state): state for state in chain.states}.get(str(after), after)
+        after = self._scan.value(self._chosen["state"], int(_placed(self._rows)[row]) + 1)
+        label, *_ = plain_label(after)
+        texts = {str(state): state for state in chain.states}
+        if isinstance(label, str) and label not in texts and re.fullmatch(r"-?\d+\.0*", label):  # in a text file
+            label = int(label.partition(".")[0])
+        return texts.get(str(label), after)
 
     def backwards(self, chain: Chain) -> int:
         return self._scan.backwards(self._chosen["state"], self._chosen["next_state"])
@@ -200,16 +209,18 @@ class DistinctRows:
         assert rows.last is not None and rows.first is not None
         return Beside(column, gap, rows.apart | terminated | truncated, rows.last, rows.times, rows.first)
 
-    @property
-    def _first(self) -> NDArray[np.int64]:
-        if self._rows.first is None:
-            raise Unplaced
-        return self._rows.first
-
     @cached_property
     def _ends(self) -> dict[str, int]:
         return {name: self._chosen[name] for name in ENDS if name in self._chosen}
 
     def _distinct(self, keys: Mapping[str, int], summed: int | None = None) -> Distinct:
         state, next_state = self._chosen["state"], self._chosen["next_state"]
-        return distinct_rows(self._scan, keys, state, next_state, self._ends, summed, placed=self._placed)
+        return distinct_rows(
+            self._scan, keys, state, next_state, self._ends, summed, placed=self._placed, cleaned=self._cleaned
+        )
+
+
+def _placed(rows: Distinct) -> NDArray[np.int64]:
+    if rows.first is None:
+        raise Unplaced
+    return rows.first

@@ -20,6 +20,10 @@ __all__ = ["MISSING", "Columns", "Scan", "as_pandas"]
 # Less than pandas' own list, in which the perfectly good action "None" is missing.
 MISSING = ("", "NA", "N/A", "#N/A", "<NA>", "NaN", "nan", "NULL", "null")
 
+BLANKS = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, range(0x2000, 0x200B)))
+BLANKS += "\u2028\u2029\u202f\u205f\u3000"
+"""What Python takes for blank; Polars leaves some of it."""
+
 PREFETCHED = "POLARS_ROW_GROUP_PREFETCH_SIZE"
 
 
@@ -34,6 +38,7 @@ class Columns(Protocol):
     def orders(self) -> Mapping[int, list[Any]]: ...
     def schema(self) -> pl.Schema: ...
     def cleaned(self, column: pl.Expr) -> pl.Expr: ...
+    def spelled(self, column: pl.Expr) -> pl.Expr: ...
     def size(self) -> int: ...
     def read(self, chosen: Mapping[Any, int]) -> pd.DataFrame: ...
     def kinds(self, place: int) -> int: ...
@@ -62,21 +67,29 @@ class Scan(NamedTuple):
         Of the columns whose categories are in an order.
     rows : int, optional
         How many there are, if that is known.
+    exact : bool
+        Whether labels of a text file are as they are written, also where they look like numbers.
     """
 
     frame: pl.LazyFrame
-    damaged: Callable[[Exception], Exception]
+    damaged: Callable[[BaseException], Exception]
     written: bool = False
     decimal: str = "."
     orders: Mapping[int, list[Any]] = {}
     rows: int | None = None
+    exact: bool = False
 
     def read(self, chosen: Mapping[Any, int]) -> pd.DataFrame:
         """Read columns row by row, under our names for their positions."""
         wanted = sorted(set(chosen.values()))
         frame = self.collect(self.frame.select(self.column(place).alias(str(place)) for place in wanted))
+        self._check_size(len(frame))
         columns = {place: as_pandas(frame[str(place)], self.orders.get(place)) for place in wanted}
         return pd.DataFrame({ours: columns[place] for ours, place in chosen.items()})
+
+    def _check_size(self, found: int) -> None:
+        if self.rows is not None and found != self.rows:
+            raise self.damaged(ValueError(f"{found:,} of {self.rows:,} rows could be read"))
 
     def schema(self) -> pl.Schema:
         """Return the types of the columns."""
@@ -89,7 +102,9 @@ class Scan(NamedTuple):
         return self.rows if self.rows is not None else int(self.collect(self.frame.select(pl.len())).item())
 
     def kinds(self, place: int) -> int:
-        """Count the different values of a column, roughly."""
+        """Count the different values of a column, roughly; as many as rows where they are lists or the like."""
+        if self.schema()[str(place)].is_nested():
+            return self.size()
         return int(self.collect(self.frame.select(self.column(place).approx_n_unique())).item())
 
     def numbers(self, place: int, rows: int) -> int:
@@ -98,7 +113,13 @@ class Scan(NamedTuple):
 
     def value(self, place: int, row: int) -> Any:
         """Return what stands in a row, None if nothing does."""
-        return self.collect(self.frame.slice(row, 1).select(self.column(place))).item()
+        import polars as pl
+
+        # A slice of JSON lines takes blank lines for rows.
+        decimal = self.schema()[str(place)].is_decimal()
+        column = self.column(place).cast(pl.Float64) if decimal else self.column(place)  # as they are read
+        rows = self.frame.select(column.alias("value")).with_row_index("row").filter(pl.col("row") == row)
+        return self.collect(rows.head(1).select("value")).item()
 
     def first_wrong(self, place: int, low: float, high: float) -> int | None:
         """Return the first row in which a column is no number from low to high; None if there is none."""
@@ -117,7 +138,9 @@ class Scan(NamedTuple):
 
     def grouped(self, grouping: Any) -> pl.DataFrame:
         """Group rows by a `Grouping` (:mod:`bayesmdp.logs.distinct_rows`)."""
-        return self.collect(grouping.totals(grouping.numbered(self, self.size())))
+        groups = self.collect(grouping.totals(grouping.numbered(self, self.size())))
+        self._check_size(int(groups["count"].sum()))
+        return groups
 
     def backwards(self, state: int, next_state: int) -> int:
         """Count how often rows do not go on if they are read from the last to the first."""
@@ -125,17 +148,21 @@ class Scan(NamedTuple):
 
     def apart(self, state: int, next_state: int, towards: int = 1, *, cleaned: bool = True) -> pl.Expr:
         """Return whether the next row's state is another than a row's next state; or the other way round."""
-        import polars as pl
-
-        schema = self.schema()
-        here, after = (self.column(place) if cleaned else pl.col(str(place)) for place in (next_state, state))
-        one, other = schema[str(state)], schema[str(next_state)]
-        if one != other:
-            both: Any = pl.Int128 if one.is_integer() and other.is_integer() else pl.String
-            both = pl.Float64 if both is pl.String and one.is_numeric() and other.is_numeric() else both
-            here, after = here.cast(both), after.cast(both)
+        after, here = self.compared(state, next_state, cleaned=cleaned)
         # Nothing follows the last row, nor is anything known of a state that is missing.
         return (after.shift(-1) != here if towards == 1 else here.shift(-1) != after).fill_null(False)
+
+    def compared(self, state: int, next_state: int, *, cleaned: bool = True) -> tuple[pl.Expr, pl.Expr]:
+        """Return two columns of labels as they compare with each other, whatever their types."""
+        import polars as pl
+
+        places = (state, next_state)
+        columns = [self.label(place) if cleaned else pl.col(str(place)) for place in places]
+        kinds = [self.schema()[str(place)] for place in places]
+        if kinds[0] != kinds[1]:
+            text = not all(map(_is_number, kinds))
+            columns = [_comparable(column, kind, text=text) for column, kind in zip(columns, kinds, strict=True)]
+        return columns[0], columns[1]
 
     def column(self, place: int) -> pl.Expr:
         """Return a column, with nothing where it says that something is missing."""
@@ -143,13 +170,26 @@ class Scan(NamedTuple):
 
         return self.cleaned(pl.col(str(place)))
 
+    def label(self, place: int) -> pl.Expr:
+        """Return a column of labels so that those that mean the same are the same."""
+        return self.spelled(self.column(place))
+
+    def spelled(self, column: pl.Expr) -> pl.Expr:
+        """Return labels without blanks in one spelling: 1.0 and 1.00 are both 1 in a text file."""
+        import polars as pl
+
+        if not self.written or self.exact:
+            return column
+        whole = column.str.extract(r"^(-?\d{1,15})\.0*$").cast(pl.Int64).cast(pl.String)
+        return pl.coalesce(whole, column)
+
     def cleaned(self, column: pl.Expr) -> pl.Expr:
         """Return a column of this source without blanks, and with nothing where it says that something is missing."""
         import polars as pl
 
         if not self.written:
             return column
-        column = column.str.strip_chars()
+        column = column.str.strip_chars(BLANKS)
         return pl.when(column.is_in(list(MISSING))).then(None).otherwise(column)
 
     def number(self, place: int) -> pl.Expr:
@@ -157,12 +197,17 @@ class Scan(NamedTuple):
         import polars as pl
 
         column = self.column(place)
-        if self.written or self.schema()[str(place)] == pl.String:
-            if self.decimal == ",":
-                column = column.str.replace_all(".", "?", literal=True).str.replace_all(",", ".", literal=True)
-            column = column.str.strip_chars()
-        number = column.cast(pl.Float64, strict=False)
+        number = self.as_number(column) if self.written or self.schema()[str(place)] == pl.String else column
+        number = number.cast(pl.Float64, strict=False)
         return pl.when(number.is_finite()).then(number)
+
+    def as_number(self, text: pl.Expr) -> pl.Expr:
+        """Return text as numbers, with nothing where it has none."""
+        import polars as pl
+
+        if self.decimal == ",":
+            text = text.str.replace_all(".", "?", literal=True).str.replace_all(",", ".", literal=True)
+        return text.str.strip_chars(BLANKS).cast(pl.Float64, strict=False)
 
     def collect(self, frame: pl.LazyFrame) -> pl.DataFrame:
         """Scan."""
@@ -171,7 +216,7 @@ class Scan(NamedTuple):
         try:
             with _few_groups_at_once():
                 return frame.collect(engine="streaming")
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise self.damaged(error) from error
 
 
@@ -191,6 +236,25 @@ def _few_groups_at_once() -> Iterator[None]:
             os.environ.pop(PREFETCHED, None)
 
 
+def _is_number(kind: pl.DataType) -> bool:
+    return kind.is_numeric() or kind.is_decimal()
+
+
+def _comparable(column: pl.Expr, kind: pl.DataType, *, text: bool) -> pl.Expr:
+    """Return labels as they compare with those of another type: as whole numbers, or as text."""
+    import polars as pl
+
+    if kind.is_nested() or kind == pl.Binary:
+        return pl.when(column.is_not_null()).then(pl.lit(""))  # no labels, and refused
+    if kind == pl.Boolean:
+        return column.cast(pl.String).str.to_titlecase()
+    if text:
+        return column.cast(pl.String)
+    if kind.is_float() or kind.is_decimal():
+        return column.cast(pl.Float64).cast(pl.Int128, strict=False)  # others than whole ones are refused
+    return column.cast(pl.Int128)
+
+
 def as_pandas(series: pl.Series, order: list[Any] | None = None) -> Any:
     """Return a column as pandas has it, text as categories; in an order only if there is one."""
     import polars as pl
@@ -199,13 +263,17 @@ def as_pandas(series: pl.Series, order: list[Any] | None = None) -> Any:
     if isinstance(kind, pl.Categorical | pl.Enum):
         series = series.cast(pl.String)
     if series.dtype == pl.String:
-        names = order or series.drop_nulls().unique().sort().to_list()
+        seen = series.drop_nulls().unique().sort().to_list()
+        order = order if order and set(seen) <= set(order) else None  # another file of the folder may have others
+        names = order or seen
         codes = series.cast(pl.Enum(names)).to_physical().cast(pl.Int64).fill_null(-1).to_numpy()
         return pd.Categorical.from_codes(codes, pd.Index(names, dtype=object), ordered=order is not None)
     if kind == pl.Boolean and series.null_count():
         return pd.array(series.to_list(), dtype="boolean")
+    if kind in (pl.Int128, pl.UInt128):  # of which neither NumPy nor pandas has any
+        return pd.Series(series.to_list(), dtype=object)
     if kind.is_integer() and series.null_count():
-        return pd.array(series.to_list(), dtype=str(kind).replace("I", "I"))  # type: ignore[call-overload]
+        return pd.array(series.to_list(), dtype=str(kind))  # type: ignore[call-overload]
     if kind == pl.Boolean or kind.is_integer() or kind.is_float():
         values = series.to_numpy()
         return values if order is None else pd.Categorical(values, order, ordered=True)

@@ -74,8 +74,8 @@ class TextFile(NamedTuple):
                 return f"line {line}"
         return f"row {row}"
 
-    def scannable(self) -> tuple[Path, int, int]:
-        """Return a file that a scanner reads as it is meant, how many lines to skip, and how many rows follow.
+    def scannable(self) -> tuple[Path, str, int, int]:
+        """Return a file that a scanner reads as it is meant, its separator, how many lines to skip, and its rows.
 
         Raises
         ------
@@ -83,13 +83,13 @@ class TextFile(NamedTuple):
             For a line that has not the header's number of fields, or a quotation mark left open.
         """
         rows = _plain_rows(self.lines, self.separator, len(self.header))
-        return (self.lines, 1, rows) if rows is not None else self.rewritten()
+        return (self.lines, self.separator, 1, rows) if rows is not None else self.rewritten()
 
-    def rewritten(self) -> tuple[Path, int, int]:
+    def rewritten(self) -> tuple[Path, str, int, int]:
         """Write the rows anew, without the header, and return the same."""
         path, rows = self.written.file("rows.csv"), -1
         with path.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, delimiter=self.separator, lineterminator="\n", quoting=csv.QUOTE_ALL)
+            writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
             for line, fields in _records(self.path, self.lines, self.separator):
                 if len(fields) != len(self.header):
                     self._refuse_fields(line, fields)
@@ -101,7 +101,7 @@ class TextFile(NamedTuple):
         if marks % 2:  # one more than there should be, or one that is meant, as for inches: the csv module can tell
             for _ in _records(self.path, self.lines, self.separator, strict=True):
                 pass
-        return path, 0, rows
+        return path, ",", 0, rows
 
     def _refuse_fields(self, line: int, fields: Sequence[str]) -> NoReturn:
         text = self.separator.join(fields)
@@ -140,7 +140,7 @@ def open_text(path: Path, separator: str, encoding: str) -> TextFile:
             try:
                 _transcode(path, cast("IO[bytes]", source), unpacked, encoding)
             except (OSError, EOFError, zlib.error) as error:
-                raise ValueError(f"{path} is not a gzip file, or was cut short: {error}") from error
+                raise ValueError(f"{path} is not a gzip file, or was cut short: {error}; compress it anew") from error
     else:
         with path.open("rb") as source:
             _transcode(path, source, None, encoding)
@@ -157,8 +157,9 @@ def _is_utf8(encoding: str) -> bool:
 def _transcode(path: Path, source: IO[bytes], out: IO[bytes] | None, encoding: str) -> None:
     """Read bytes of an encoding to the end, and write them in UTF-8; refuse those that are of no such encoding."""
     try:
+        "".encode(encoding)  # base64 and the like are no encodings of text
         decoder = codecs.getincrementaldecoder("utf-8-sig" if _is_utf8(encoding) else encoding)()
-    except (LookupError, UnicodeError):
+    except (LookupError, ValueError):
         raise ValueError(f"encoding {encoding!r} is not known; it may be 'utf-8', 'cp1252' or 'utf-16'") from None
     line, first = 1, b""
     while True:
@@ -210,8 +211,11 @@ def _plain_rows(path: Path, separator: str, width: int) -> int | None:
     quote, comma, newline = b'"'[0], ord(separator), b"\n"[0]
     if width == 1:
         return None  # a blank line has as many fields
+    with path.open("rb") as file:
+        if file.readline().count(b'"') % 2:
+            return None  # the header is of several lines
     spaced = [f'{start}{blank}"'.encode() for start in (separator, "\n") for blank in " \t" if start != blank]
-    lines, inside, size = 0, 0, _without_blank_end(path)
+    lines, inside, size = 0, 0, _without_blank_end(path, separator)
     with path.open("rb") as file:
         while size:
             raw = file.read(min(AT_ONCE, size))
@@ -249,14 +253,14 @@ def _well_quoted(data: NDArray[np.uint8], within: NDArray[Any], comma: int) -> b
     return bool(opened.all() and np.isin(after, [*ends, quote]).all())
 
 
-def _without_blank_end(path: Path) -> int:
+def _without_blank_end(path: Path, separator: str) -> int:
     """Return the size of a file without the blanks and the blank lines that it ends with."""
-    size = path.stat().st_size
+    size, blanks = path.stat().st_size, b" \t\r\n".replace(separator.encode(), b"")
     with path.open("rb") as file:
         while size:
             begin = max(0, size - 4096)
             file.seek(begin)
-            kept = len(file.read(size - begin).rstrip())
+            kept = len(file.read(size - begin).rstrip(blanks))
             if kept:
                 return begin + kept
             size = begin

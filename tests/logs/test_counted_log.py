@@ -241,6 +241,20 @@ def test_sums_of_many_rewards_are_exact_in_any_order_and_source(tmp_path):
 
 
 @pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("scale", [1.0, 1e94, 1e-320])
+def test_sums_of_costs_are_those_of_rewards_with_a_minus(scale, tmp_path):
+    table = noisy(600).assign(reward=lambda table: (table["reward"] - 1e6) * scale)
+    costs = table.assign(reward=0.0 - table["reward"]).rename(columns={"reward": "price"})
+    paid = bm.read_log(table, distinct=True)
+    assert paid.attrs["rewards"] == "summed"
+    assert scale < 1e-300 or np.ptp(paid["reward"].values) > scale
+    for source in sources(costs, tmp_path).values():
+        cost = bm.read_log(source, cost="price", distinct=True)
+        same(cost, paid)
+        assert cost.attrs["least_reward"] == paid.attrs["least_reward"]
+
+
+@pytest.mark.usefixtures("soon")
 def test_a_plan_from_sums_is_that_from_steps():
     table = noisy()
     plans = [
@@ -253,7 +267,7 @@ def test_a_plan_from_sums_is_that_from_steps():
 
 
 @pytest.mark.usefixtures("soon")
-@pytest.mark.parametrize("bad", ["much", "", "inf", "1e200"])
+@pytest.mark.parametrize("bad", ["much", "", "inf", "1e200", "true", "1_000", "0x10"])
 def test_a_fault_among_many_rewards_is_found_by_its_line(bad, tmp_path):
     table = noisy(300).astype({"reward": object})
     table.iloc[211, table.columns.get_loc("reward")] = bad

@@ -56,6 +56,10 @@ BAD = {
     ),
     "rewards": (WALK | {"rewards": [0.0]}, "episode 1 has 2 actions and 1 rewards; expected 2, one each"),
     "ends": (WALK | {"terminations": [False]}, "episode 1 has 2 actions and 1 terminations; expected one each"),
+    "ends as words": (WALK | {"terminations": ["False", "False"]}, "episode 1 has terminations of 'False'; write true"),
+    "ends that are missing": (WALK | {"truncations": [0, np.nan]}, "episode 1 has truncations of nan; write true or"),
+    "rewards of two": (WALK | {"rewards": [[0.0, 1.0]] * 2}, "episode 1 has 2 actions and 4 rewards; expected one"),
+    "no rewards": ({"observations": [0, 1], "actions": [0]}, "episode 1 has no rewards; each episode needs observ"),
     "parts": (
         WALK | {"observations": {"a": [0, 1, 2]}},
         "episode 1 has observations in several parts, dict; join these",
