@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import xarray as xr
 
 from bayesmdp.foundation.visible_text import one_line
 from bayesmdp.reports.numbers import few, percent, short
-from bayesmdp.reports.words import chances_told, steps_told, whose
+from bayesmdp.reports.words import chances_told, same_for_all, steps_told, whose
 
 __all__ = ["cautions_told", "counted_told", "label_told", "reason_told", "recommendation", "trust_told"]
 
@@ -27,7 +27,7 @@ def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
 
     Returns
     -------
-    status : {"better", "not shown", "unchanged", "not compared", "no start"}
+    status : {"better", "not shown", "no difference", "unchanged", "not compared", "no start"}
     sentence : str
     """
     if "initial_bound" not in attrs:
@@ -51,6 +51,10 @@ def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
         )
     if attrs["initial_unchanged"]:
         return "unchanged", f"Go on as today: to do as {whose(attrs)} does is the plan."
+    if same_for_all(attrs):
+        return "no difference", (
+            f"Nothing speaks for the plan below or against it: under every draw it earns the same as {whose(attrs)}."
+        )
     return "not shown", (
         f"It is not shown that the plan below is better than {whose(attrs)}: that it earns more has probability "
         f"{' by the posterior and '.join(chances)}{' by the check' * (len(chances) > 1)}, and with probability "
@@ -82,15 +86,19 @@ def trust_told(checks: Sequence[Mapping[str, Any]]) -> str:
     return f"Nothing speaks against it, by {asked} checks. They cannot see what left no trace in the log."
 
 
-def cautions_told(tree: xr.DataTree) -> list[str]:
+def cautions_told(tree: xr.DataTree, paid: Collection[float] = ()) -> list[str]:
     """What to know before a plan is relied on.
 
     Parameters
     ----------
     tree : DataTree
         Of a `Report`.
+    paid : collection of float
+        The rewards that the log shows; one of them only cannot tell actions apart.
     """
     attrs, told = tree.attrs, []
+    if len(paid) == 1:
+        told.append(f"Every row of the log paid the same, {short(*paid)}: it does not show that any action pays more.")
     if "log_checks" in tree.children:
         checks = tree["log_checks"].to_dataset()
         alarms = checks["check"].values[checks["alarm"].values].tolist()
@@ -120,7 +128,10 @@ def reason_told(entry: Mapping[str, Any]) -> list[str]:
     if reason["runner_up"] is None:
         return [*told, "Nothing else was tried here, so there is nothing to compare it with."]
     mean, low, high = (reason[name] for name in ("difference", "difference_lower", "difference_upper"))
-    other = f"“{label_told(reason['runner_up'])}”, the next best on average"
+    label = f"“{label_told(reason['runner_up'])}”"
+    other = f"{label}, the next best on average"
+    if low == mean == high == 0:
+        return [*told, f"It earns the same as {label}."]
     range_ = f"({few(low)} to {few(high)} in the middle 90%)"
     if low > 0:
         return [*told, f"It earns {few(mean)} more {range_} than {other}."]

@@ -109,7 +109,9 @@ def plot_gain(plan: Any, ax: Axes | None = None) -> Axes:
     if ax is None:
         ax = new_figure(6, 2.6).subplots()
     # Bins of one width with an edge at 0, so that no bar holds gains and losses.
-    width = max(float(np.ptp(gain)) / 16, 1e-9 * (1 + float(np.abs(gain).max())))
+    # No thinner than can be seen.
+    extent = max(float(gain.max()), bound, 0) - min(float(gain.min()), bound, 0)
+    width = max(float(np.ptp(gain)) / 16, extent / 100, 1e-9 * (1 + float(np.abs(gain).max())))
     edges = width * np.arange(np.floor(gain.min() / width), np.floor(gain.max() / width) + 2)
     heights, _ = np.histogram(gain, edges)
     bars = ax.bar(

@@ -83,6 +83,17 @@ def test_the_gain_is_a_histogram_with_its_bound(lake):
     assert at == pytest.approx(sorted([0, lake.gain]))
 
 
+def test_a_gain_that_is_sure_can_be_seen(lake):
+    tree = lake.tree.copy(deep=True)
+    told = tree["at_start"].to_dataset()
+    tree["at_start"] = xr.DataTree(told.assign(today=told["value"] - 5))
+    tree.attrs["initial_gain_bound"] = 5.0
+    ax = bm.plot_gain(tree)
+    least, most = ax.get_xlim()
+    (bar,) = [bar for bar in ax.patches if bar.get_height() > 0]
+    assert bar.get_width() > (most - least) / 150 and bar.get_x() <= 5 <= bar.get_x() + bar.get_width()
+
+
 def test_losses_are_hatched(lake):
     tree = lake.tree.copy()
     tree["at_start"] = tree["at_start"].to_dataset().assign(today=tree["at_start"]["value"] + np.linspace(-1, 2, 40))
