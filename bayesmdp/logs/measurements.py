@@ -79,9 +79,10 @@ def numbers(column: pd.Series, decimal: str = ".") -> tuple[NDArray[np.float64],
 
 def _widened(column: pd.Series) -> pd.Series:
     """Numbers of 32 bits as they are written: 2.3 is 2.3, and not 2.299999952, which lies below a cut-off of 2.3."""
-    if column.dtype.kind != "f" or column.dtype.itemsize >= 8:
+    size = getattr(column.dtype, "itemsize", 8)
+    if column.dtype.kind != "f" or size >= 8:
         return column
-    codes, distinct = pd.factorize(column.to_numpy(np.dtype(f"f{column.dtype.itemsize}"), na_value=np.nan))
+    codes, distinct = pd.factorize(column.to_numpy(np.dtype(f"f{size}"), na_value=np.nan))
     values = np.array([*map(float, distinct.astype(str)), np.nan])
     return pd.Series(values[codes])
 

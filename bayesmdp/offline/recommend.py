@@ -187,7 +187,10 @@ def _states_of(
         raise ValueError(f"the rows have {', '.join(sorted(map(repr, names))) or 'no column'}, and need {needed}")
     # Text as it stands, for 007 and 1.50 may be names.
     labels = np.array(
-        [value if isinstance(value, str) and category(value) else category(value) or "" for value in _only(rows, "state")],
+        [
+            value if isinstance(value, str) and category(value) else category(value) or ""
+            for value in _only(rows, "state")
+        ],
         object,
     )
     return labels, {row: "state is missing" for row in np.flatnonzero(labels == "").tolist()}

@@ -4,26 +4,27 @@ Keys, in the order of the page. Where something is not told, its part has ``why_
 
     schema          name and version of this layout
     recommendation  status ("better", "not shown", "no difference", "unchanged", "not compared", "no start"), sentence,
-                    cautions (a list of sentences), counted (how rewards are), level, bound and gain_bound (each kept with probability
-                    1 - level), value, today and gain (mean, lower, upper: the middle 90%), better (by_draws, by_check:
-                    probability that anything is gained), check, words (as the terminal has them)
+                    cautions (a list of sentences), counted (how rewards are), level, bound and gain_bound (each kept
+                    with probability 1 - level), value, today and gain (mean, lower, upper: the middle 90%), better
+                    (by_draws, by_check: probability that anything is gained), check, words (as the terminal has them)
     log             source, sha256, rows (read, used, left_out), columns_left_out, episodes, terminated, truncated,
                     states, terminal, actions, pairs, tried (pairs), trust (a sentence), asked (rows, of: where not all
                     of them were asked), checks (a list: check, found, statistic, p_value, p_adjusted, alarm, meaning,
                     remedy), measured (words by name, where states are made of measurements)
     policy          a list, by visits: state, action, probability, mixes, shares (of a plan that mixes actions there, a
                     list, the most probable first: action, probability, tried), visits, tried, on_path, worth
-                    (quantile, lower, upper), today (probability of the action), later (where a plan by stage changes its action),
-                    followed (a list: state, times), followed_more, reason (runner_up, difference, difference_lower,
-                    difference_upper, better, paid, today_action, today_share)
+                    (quantile, lower, upper), today (probability of the action), later (where a plan by stage changes
+                    its action), followed (a list: state, times), followed_more, reason (runner_up, difference,
+                    difference_lower, difference_upper, better, paid, today_action, today_share)
     stages          how many steps a plan by stage is for, or null; its list is of the first
     thin            unseen (share of the future behind a step that the log never saw), few (tries that are few), pairs
                     (a list, the least tried first: state, action, tried), never_acted (states), untried_pairs
     second_opinion  words, estimates (a list: estimator, value, lower, upper, tells, why, disagrees)
     sensitivity     states, changes (a list: what, value, changed, changed_share, bound, gain_bound, comparable)
-    collect         tries, samples, asked (pairs), helped (pairs of which more tries ever changed the plan), sure (pairs
-                    whose gain is more than two errors), pairs (a list of these, 50 at most, the most first: state, action, tried, gain, error,
-                    whole: whether all of the plan was chosen again; else the gain is at least so much)
+    collect         tries, samples, asked (pairs), helped (pairs of which more tries ever changed the plan), sure
+                    (pairs whose gain is more than two errors), pairs (a list of these, 50 at most, the most first:
+                    state, action, tried, gain, error, whole: whether all of the plan was chosen again; else the gain
+                    is at least so much)
     made            date, command, seed, versions, and settings by name
 
 Numbers that are not known are null.
@@ -201,9 +202,7 @@ def _shares(plan: KeptPlan, state: int) -> list[dict[str, Any]]:
     """The actions that a plan mixes in a state, the most probable first."""
     shares, tries = plan.policy.transpose("state", "action").values[state], plan.tries[state]
     order = [action for action in np.argsort(-shares, kind="stable").tolist() if shares[action] > 0]
-    return [
-        {"action": plan.mdp.actions[i], "probability": float(shares[i]), "tried": int(tries[i])} for i in order
-    ]
+    return [{"action": plan.mdp.actions[i], "probability": float(shares[i]), "tried": int(tries[i])} for i in order]
 
 
 def _thin(report: Report, plan: KeptPlan) -> dict[str, Any]:

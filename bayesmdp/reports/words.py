@@ -194,7 +194,7 @@ def least_known(policy: xr.Dataset, tree: xr.DataTree | None = None) -> list[tup
 
 def _least_known_of_mixed(policy: xr.Dataset, tree: xr.DataTree) -> list[tuple[Any, str, int]]:
     """The pairs on the path of a policy that mixes actions, the least tried first."""
-    tries, states, actions = tries_of(tree)
+    tries, _, actions = tries_of(tree)
     share = tree["plan"]["probability"].transpose("state", "action").values
     taken = (share > 0) & (policy["on_path"] & ~policy["terminal"]).values[:, None]
     pairs = [(policy["state"].values[s].item(), actions[a], int(tries[s, a])) for s, a in np.argwhere(taken).tolist()]

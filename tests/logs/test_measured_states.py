@@ -161,7 +161,7 @@ def test_a_number_of_few_bits_is_on_the_side_of_a_cut_where_it_is_written(dtype:
     written = [1.9, 2.2, 2.3, 4.7, None]
     frame = pd.DataFrame({"lactate": pd.array(written, dtype="Float64").astype(dtype)})
     for spec in ("lactate:cutoffs(2.2, 2.3, missing=state)", "lactate:categories(1.9, 2.2, 2.3, 4.7, missing=state)"):
-        whole = bm.states(pd.DataFrame({"lactate": written}), spec)
+        whole = states(pd.DataFrame({"lactate": written}), spec)
         assert whole.apply(frame).tolist() == whole.apply(pd.DataFrame({"lactate": written})).tolist()
 
 

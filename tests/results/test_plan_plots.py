@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -13,6 +14,7 @@ import bayesmdp as bm
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.offline.plan_log import plan_log
 from bayesmdp.reports.figures import INK, svg_figure
+from bayesmdp.results.plan_parts import LABEL
 from tests.offline.test_plan_log import CORRIDOR
 
 
@@ -166,7 +168,7 @@ def test_labels_of_any_kind_are_drawn_as_they_are():
     table = CORRIDOR.replace(names).assign(truncated=[False, False, True] * 6)
     report = plan_log(read_log(table), discount=0.5, draws=10, calibration=0)
     svg = svg_figure("policy", lambda ax: bm.plot_policy(report, ax), width=4, height=2, title='"quoted"')
-    assert "&lt;b&gt;$x$&lt;/b&gt;" in svg and "y" * 17 + "…" in svg and "y" * 18 not in svg
+    assert "&lt;b&gt;$x$&lt;/b&gt;" in svg and "y" * (LABEL - 1) + "…" in svg and "y" * LABEL not in svg
     assert 'aria-label="&quot;quoted&quot;"' in svg and INK not in svg and "<b>" not in svg
 
 
