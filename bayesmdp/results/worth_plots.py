@@ -118,7 +118,7 @@ def plot_gain(plan: Any, ax: Axes | None = None) -> Axes:
         edges[:-1], 100 * heights / len(gain), width, align="edge", color=colour_of(0), alpha=0.6, linewidth=0
     )
     for left, bar in zip(edges[:-1], bars, strict=True):
-        if (left < 0 and bound < 0) or left < -width / 2:
+        if left < -width / 2:
             bar.set(hatch="////", edgecolor=ink, facecolor=colour_of(4))
     ax.axvline(0, color=ink, linewidth=1.2)
     ax.axvline(bound, color=ink, linewidth=1.8, linestyle="--")

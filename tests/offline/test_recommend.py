@@ -157,6 +157,7 @@ def test_plans_by_stage() -> None:
         assert told["worth_quantile"].tolist() == expected["worth_quantile"].values.tolist()
     by_row = recommend(report, rows.assign(stage=[2, "0", 3]))
     assert by_row["status"].tolist() == ["recommended", "recommended", "unknown stage"]
+    assert recommend(report, pd.DataFrame({"state": [9], "stage": [7]}))["status"].tolist() == ["unknown state"]
     assert by_row["worth_quantile"].iloc[0] == float(report.policy["worth_quantile"][2, 0])
     assert by_row["action"].iloc[2] == "" and np.isnan(by_row["worth_quantile"].iloc[2])
     for options, told_ in (({}, "by stage: say how many"), ({"stage": 3}, "stages 0 to 2"), ({"stage": -1}, "0 to 2")):

@@ -277,7 +277,8 @@ def test_more_pairs_than_are_listed_are_counted(monkeypatch):
     log = bm.collect(bm.environments.inventory(10), policy="uniform", steps=600, seed=0)
     kept = read_plan(plan_log(log, discount=0.9, draws=10, calibration=0).tree)
     whole = _collect(kept, 10)
-    assert whole["sure"] == len(whole["pairs"]) > 2
+    assert whole["helped"] > whole["sure"] == len(whole["pairs"]) > 2
+    assert all(pair["gain"] > 2 * pair["error"] for pair in whole["pairs"])
     monkeypatch.setattr("bayesmdp.reports.content.PAIRS", 2)
     few = _collect(kept, 10)
     assert few["sure"] == whole["sure"] and few["pairs"] == whole["pairs"][:2]

@@ -96,6 +96,17 @@ def test_a_gain_that_is_sure_can_be_seen(lake):
     assert bar.get_width() > (most - least) / 150 and bar.get_x() <= 5 <= bar.get_x() + bar.get_width()
 
 
+def test_every_bar_left_of_nothing_gained_is_hatched(lake):
+    tree = lake.tree.copy(deep=True)
+    value = np.linspace(-0.31, 0.69, 100)
+    told = xr.Dataset({"value": ("sample", value), "today": ("sample", 0 * value)})
+    for bound in (0.1, -0.2):
+        tree["at_start"], tree.attrs["initial_gain_bound"] = xr.DataTree(told), bound
+        bars = bm.plot_gain(tree, axes()).patches
+        hatched = [bar.get_hatch() == "////" for bar in bars]
+        assert hatched == [bar.get_x() + bar.get_width() / 2 < 0 for bar in bars] and sum(hatched) == 5
+
+
 def test_losses_are_hatched(lake):
     tree = lake.tree.copy()
     tree["at_start"] = tree["at_start"].to_dataset().assign(today=tree["at_start"]["value"] + np.linspace(-1, 2, 40))
