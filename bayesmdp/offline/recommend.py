@@ -162,9 +162,11 @@ def _read_plan(tree: xr.DataTree, name: str) -> _Plan:
     policy = tree["policy"].to_dataset().load()
     mixed = tree["plan"].to_dataset().get("probability") if "mixes" in policy else None
     told = tree.attrs.get("recoding")
-    return _Plan(
-        policy, None if mixed is None else mixed.load(), None if told is None else Recoding.from_json(str(told))
-    )
+    try:
+        recoding = None if told is None else Recoding.from_json(str(told))
+    except ValueError as error:
+        raise ValueError(f"{name} does not say how its states are made of measurements: {error}") from error
+    return _Plan(policy, None if mixed is None else mixed.load(), recoding)
 
 
 def _states_of(

@@ -45,6 +45,12 @@ def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
     if bound > 0:
         # The more cautious of the two.
         lower = -1 if attrs.get("initial_better_checked", 1.0) <= attrs["initial_better"] else 0
+        if attrs["level"] > 0.5:
+            return "not shown", (
+                f"It is not shown that the plan below is better than {whose(attrs)}: it earns at least {short(bound)} "
+                f"more with probability {certain} only, for such was the risk asked for. That it earns more at all has "
+                f"probability {chances[lower]}."
+            )
         return "better", (
             f"Follow the plan below: it earns at least {short(bound)} more than {whose(attrs)}, with probability "
             f"{certain}. That it earns more at all has probability {chances[lower]}."

@@ -130,6 +130,16 @@ def test_blanks_about_a_label_are_as_the_log_has_them() -> None:
     assert told["state"].tolist() == [" a", "a", "b", "b"]
 
 
+def test_a_recoding_that_cannot_be_read_is_told_with_its_file(
+    report: Report, rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    tree = report.tree.copy()
+    tree.attrs["recoding"] = tree.attrs["recoding"].replace('"format": 1', '"format": 2')
+    write_tree(tree, tmp_path / "plan.nc")
+    with pytest.raises(ValueError, match="plan.nc does not say how .* it has the format 2"):
+        recommend(tmp_path / "plan.nc", rows)
+
+
 def test_states_are_called_as_the_plan_has_them(numbered: Report) -> None:
     told = recommend(numbered, pd.DataFrame({"state": ["1.0", " 0", "7.0"]}))
     assert told["state"].tolist() == ["1", "0", "7.0"]

@@ -10,6 +10,7 @@ import html5lib
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayesmdp as bm
 from bayesmdp.logs.read_log import read_log
@@ -17,6 +18,7 @@ from bayesmdp.offline.plan_log import plan_log
 from bayesmdp.reports.content import _collect, report_content
 from bayesmdp.reports.kept_plan import read_plan
 from bayesmdp.reports.numbers import percent, short
+from bayesmdp.reports.sentences import cautions_told, recommendation
 from bayesmdp.reports.write import SECTIONS, write_report
 from tests.cli.test_app import call, told_in_one_line
 from tests.offline.test_over_today import arms
@@ -326,3 +328,18 @@ def test_the_command_writes_both(tmp_path, monkeypatch):
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", told["made"]["date"])
     assert "must end in .json" in told_in_one_line("plan", log, *options, "--json", page)
     assert "must end in .html" in told_in_one_line("plan", log, *options, "--report", content)
+
+
+def test_a_bound_that_is_rather_not_kept_recommends_nothing():
+    log = bm.collect(bm.environments.riverswim(4), steps=400, seed=0)
+    for risk, status in (("quantile:0.5", "better"), ("quantile:0.6", "not shown")):
+        attrs = plan_log(log, risk=risk, discount=0.9, draws=20, calibration=0).tree.attrs
+        assert attrs["initial_gain_bound"] > 0 and recommendation(attrs)[0] == status
+        assert ("Follow the plan" in recommendation(attrs)[1]) == (status == "better")
+
+
+def test_what_lies_behind_steps_never_seen_is_told_if_it_is_much():
+    for unseen, told in ((0.19, []), (0.64, ["64% of what is to come lies behind a step that the log never saw."])):
+        tree = xr.DataTree()
+        tree.attrs["initial_unseen"] = unseen
+        assert cautions_told(tree) == told
