@@ -136,7 +136,7 @@ def test_a_recoding_that_cannot_be_read_is_told_with_its_file(
     tree = report.tree.copy()
     tree.attrs["recoding"] = tree.attrs["recoding"].replace('"format": 1', '"format": 2')
     write_tree(tree, tmp_path / "plan.nc")
-    with pytest.raises(ValueError, match="plan.nc does not say how .* it has the format 2"):
+    with pytest.raises(ValueError, match=r"plan.nc does not say how .* it has the format 2"):
         recommend(tmp_path / "plan.nc", rows)
 
 
