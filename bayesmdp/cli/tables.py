@@ -149,7 +149,7 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
     yield "\nPolicy"
     yield policy_table(policy)
     yield "Least known on the policy's path"
-    yield least_known_table(policy)
+    yield least_known_table(policy, report.tree)
     yield name_table("\nWithout a prior", opinions_told(report.tree))
     if expert := experts_told(attrs):
         yield name_table("\nFor experts", expert)
@@ -197,9 +197,9 @@ def policy_table(policy: xr.Dataset) -> Table:
     return table
 
 
-def least_known_table(policy: xr.Dataset) -> Table:
+def least_known_table(policy: xr.Dataset, tree: xr.DataTree | None = None) -> Table:
     """The pairs on the policy's path that were tried least."""
-    pairs = least_known(policy)
+    pairs = least_known(policy, tree)
     table = _table(f"of {len(pairs):,} pairs")
     table.add_column("times tried", justify="right")
     for state, action, tried in pairs[:PAIRS_SHOWN]:

@@ -64,6 +64,7 @@ def numbers(column: pd.Series, decimal: str = ".") -> tuple[NDArray[np.float64],
     >>> values, missing
     (array([1.5, 2. , nan, nan]), array([False, False,  True, False]))
     """
+    column = _widened(column)
     if pd.api.types.is_numeric_dtype(column) and column.dtype.kind in "iufb":
         values = column.to_numpy(np.float64, na_value=np.nan)
         missing = np.isnan(values)
@@ -74,6 +75,16 @@ def numbers(column: pd.Series, decimal: str = ".") -> tuple[NDArray[np.float64],
         values = np.array([*read, np.nan])[codes]
         missing = np.array([*absent, True])[codes]
     return np.where(np.isfinite(values), values, np.nan), missing
+
+
+def _widened(column: pd.Series) -> pd.Series:
+    """Numbers of 32 bits as they are written: 2.3 is 2.3, and not 2.299999952, which lies below a cut-off of 2.3."""
+    size = getattr(column.dtype, "itemsize", 8)
+    if column.dtype.kind != "f" or size >= 8:
+        return column
+    codes, distinct = pd.factorize(column.to_numpy(np.dtype(f"f{size}"), na_value=np.nan))
+    values = np.array([*map(float, distinct.astype(str)), np.nan])
+    return pd.Series(values[codes])
 
 
 def _number(value: Any, decimal: str) -> float:
@@ -103,7 +114,7 @@ def named(column: pd.Series) -> Named:
     >>> named(pd.Series([3.0, None, 1.5])), named(pd.Series(["3", " 1.50", "007"])).names
     (Named(codes=array([ 0, -1,  1]), names=['3', '1.5'], order=None), ['3', '1.5', '007'])
     """
-    order = None
+    column, order = _widened(column), None
     if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
         order = [category(value) or "" for value in column.cat.categories.tolist()]
     codes, distinct = pd.factorize(column.astype(object))

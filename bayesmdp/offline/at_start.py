@@ -169,13 +169,14 @@ def _told(said: Promise, level: float, checked: Calibration | None) -> dict[str,
         return told
     # A difference of values that are the same may not be 0.
     rounding = 1e-9 * (1 + float(np.abs(said.values).max()))
-    # To go on as today gains 0, for sure.
-    unchanged = not said.gains.any()
+    gains = np.where(np.abs(said.gains) > rounding, said.gains, 0.0)
+    # To go on as today gains 0, for sure; another policy may gain 0 too, in a log without rewards.
+    unchanged = said.as_today
     if gain is not None and unchanged:
         gain = gain._replace(lowered=0.0)
     lowered = 0.0 if gain is None else gain.lowered
-    low, high = np.quantile(said.gains, [0.05, 0.95], method="inverted_cdf")
-    today = said.values - said.gains
+    low, high = np.quantile(gains, [0.05, 0.95], method="inverted_cdf")
+    today = said.values - gains
     today_low, today_high = np.quantile(today, [0.05, 0.95], method="inverted_cdf")
     return (
         told
@@ -183,14 +184,14 @@ def _told(said: Promise, level: float, checked: Calibration | None) -> dict[str,
             "initial_today": float(today.mean()),
             "initial_today_lower": float(today_low),
             "initial_today_upper": float(today_high),
-            "initial_gain": float(said.gains.mean()),
+            "initial_gain": float(gains.mean()),
             "initial_gain_lower": float(low),
             "initial_gain_upper": float(high),
-            "initial_gain_bound": float(left_quantile(said.gains, level)) - lowered,
+            "initial_gain_bound": float(left_quantile(gains, level)) - lowered,
             "initial_unchanged": int(unchanged),
-            "initial_better": float((said.gains > rounding).mean()),
+            "initial_better": float((gains > 0).mean()),
         }
-        | ({} if gain is None or unchanged else {"initial_better_checked": gain.chance(float(said.gains.mean()))})
+        | ({} if gain is None or unchanged else {"initial_better_checked": gain.chance(float(gains.mean()))})
         | _found("gain_checked", gain)
     )
 

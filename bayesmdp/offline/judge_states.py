@@ -188,11 +188,15 @@ def _coded(reward: NDArray[np.float64]) -> NDArray[np.int64]:
 
 
 def _mergers(steps: _Steps, recoding: Recoding) -> list[dict[str, Any]]:
-    """Mergers of two levels of a part: neighbouring ones, and any where levels have no order."""
+    """Mergers of two levels of a part: neighbouring ones, and any without an order, as that of missing values."""
     changes = []
     for number, part in enumerate(recoding.parts):
         used = np.unique(steps.levels[steps.state, number]).tolist()
-        for first, second in pairwise(used) if part.ordered else combinations(used, 2):
+        absent = len(part.labels) - 1 if getattr(part, "missing", False) else len(part.labels)
+        beside = set(pairwise([level for level in used if level < absent]))
+        for first, second in combinations(used, 2):
+            if part.ordered and second < absent and (first, second) not in beside:
+                continue
             merged = _merged(steps.levels, number, first, second)
             own = steps.levels[steps.state, number]
             rows = np.flatnonzero((own == first) | (own == second))

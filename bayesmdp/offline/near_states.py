@@ -10,8 +10,9 @@ like the one of 60 than like the one of 25. Two more candidates know this:
     near states, moved  ... counted in levels up or down from the state, not as the state it was
 
 The *distance* of two states is the sum over measurements of the levels between them, or 1 where a measurement differs
-and its levels have no order. A step one level further away counts a quarter as much. Where moving a level leads beyond
-the last, or to a combination that never occurs, the next state stays what it was. Both are ours.
+and its levels have no order. A step one level further away counts a quarter as much. Moves end at the last level, that
+of missing values not among them; where they lead to a combination that never occurs, the next state stays what it was.
+Both are ours.
 """
 
 from __future__ import annotations
@@ -118,6 +119,7 @@ class _Moved:
         size = len(levels)
         own, other = np.nonzero(near)
         highest = np.maximum(levels.max(0), 0)
+        last = np.where(ordered, levels, 0).max(0)  # what is missing is no level above it
         # Combinations as numbers, and the state of each; -1 where it never occurs.
         live, sizes = np.flatnonzero(levels[:, 0] >= 0), tuple((highest + 1).tolist())
         state_of = dict(zip(np.ravel_multi_index(tuple(levels[live].T), sizes).tolist(), live.tolist(), strict=True))
@@ -126,7 +128,7 @@ class _Moved:
             target = np.full(len(own), after)
             if levels[after, 0] >= 0 and len(own):
                 # In measurements without an order, what stayed as it was stays as it is here.
-                stepped = np.clip(levels[own] + levels[after] - levels[other], 0, highest)
+                stepped = np.clip(levels[own] + levels[after] - levels[other], 0, last)
                 kept = np.where(levels[other] == levels[after], levels[own], levels[after])
                 moves = ordered[own] & ordered[other] & ordered[after]
                 moved = np.where(moves, stepped, kept)

@@ -35,11 +35,14 @@ class Compared(NamedTuple):
         What the policy is worth more, under draws that it was not chosen with.
     departing : array [state], or None
         What it is worth more at the start than if it did as today in one state, on average over draws.
+    as_today : bool
+        Whether the policy is to go on as today.
     """
 
     today: NDArray[np.float64]
     gains: xr.DataArray
     departing: NDArray[np.float64] | None
+    as_today: bool
 
 
 def check_aim(
@@ -103,13 +106,13 @@ def compare(
     """
     gains = gained(fresh, mdp, policy, values, today, tries, seed)
     if gains is None:
-        return Compared(today.mean, 0 * values, np.zeros(mdp.num_states))
+        return Compared(today.mean, 0 * values, np.zeros(mdp.num_states), True)
     least = mdp.has_elsewhere and mdp.elsewhere == "least"
     departing = None
     if mdp.objective == "discounted" and mdp.num_states <= SMALL and not least:
         chosen = policy_probabilities(mdp, policy)
         departing = departures(read_draws(read_dataset(fresh), mdp), mdp, chosen, today.mean).mean(0)
-    return Compared(today.mean, gains, departing)
+    return Compared(today.mean, gains, departing, False)
 
 
 def gained(

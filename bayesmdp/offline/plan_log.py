@@ -238,6 +238,7 @@ def plan_log(
             planned["probability"].values if aim == "gain" else action_indices(mdp, planned["policy"]),
             at_start(values, mdp).values,
             None if compared is None else at_start(compared.gains, mdp).values,
+            compared is not None and compared.as_today,
         )
         exact = posterior.attrs["engine"] == "exact"
         with one_blas_thread():

@@ -77,11 +77,14 @@ class Promise(NamedTuple):
         Of the policy at the start, under draws that it was not chosen with.
     gains : array [draw], or None
         By how much that is more than today's policy is worth, if it was asked.
+    as_today : bool
+        Whether the policy is to go on as today, which gains nothing for sure.
     """
 
     policy: Policy
     values: NDArray[np.float64]
     gains: NDArray[np.float64] | None
+    as_today: bool = False
 
 
 def layout_of(rewards: str) -> Layout:

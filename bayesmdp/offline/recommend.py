@@ -15,6 +15,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesmdp.foundation.validation import integer
 from bayesmdp.logs.measured_states import Recoding
 from bayesmdp.logs.measurements import category, numbers
 from bayesmdp.offline.plan_log import Report
@@ -103,7 +104,10 @@ def recommend(
         raise TypeError(f"rows must be a DataFrame; got {type(rows).__name__}")
     plan = _plan_of(result)
     labels, why = _states_of(rows, recoding or plan.recoding, decimal)
-    place = _places(labels, plan.policy["state"].values.tolist())
+    states = plan.policy["state"].values.tolist()
+    place = _places(labels, states)
+    # As the plan has it, where 3.0 was given for 3.
+    labels = np.where(place >= 0, np.array([*map(str, states), ""], object)[place], labels)
     stages = _stages(plan.policy, rows, stage)
     known = (place >= 0) & (stages >= 0)
 
@@ -158,9 +162,11 @@ def _read_plan(tree: xr.DataTree, name: str) -> _Plan:
     policy = tree["policy"].to_dataset().load()
     mixed = tree["plan"].to_dataset().get("probability") if "mixes" in policy else None
     told = tree.attrs.get("recoding")
-    return _Plan(
-        policy, None if mixed is None else mixed.load(), None if told is None else Recoding.from_json(str(told))
-    )
+    try:
+        recoding = None if told is None else Recoding.from_json(str(told))
+    except ValueError as error:
+        raise ValueError(f"{name} does not say how its states are made of measurements: {error}") from error
+    return _Plan(policy, None if mixed is None else mixed.load(), recoding)
 
 
 def _states_of(
@@ -181,21 +187,32 @@ def _states_of(
         else:
             needed += "; the plan does not hold how its states were made: pass recoding= if they are of measurements"
         raise ValueError(f"the rows have {', '.join(sorted(map(repr, names))) or 'no column'}, and need {needed}")
-    column = rows.iloc[:, list(map(str, rows.columns)).index("state")]
     # Text as it stands, for 007 and 1.50 may be names.
     labels = np.array(
-        [value.strip() if isinstance(value, str) and category(value) else category(value) or "" for value in column],
+        [
+            value if isinstance(value, str) and category(value) else category(value) or ""
+            for value in _only(rows, "state")
+        ],
         object,
     )
     return labels, {row: "state is missing" for row in np.flatnonzero(labels == "").tolist()}
+
+
+def _only(rows: pd.DataFrame, name: str) -> pd.Series:
+    """The one column of a name."""
+    named = [place for place, column in enumerate(map(str, rows.columns)) if column == name]
+    if len(named) > 1:
+        raise ValueError(f"the rows have the column {name!r} more than once; rename all but one")
+    return rows.iloc[:, named[0]]
 
 
 def _places(labels: NDArray[np.object_], states: list[Any]) -> NDArray[np.int64]:
     """The position [row] of each label among the states, as `read_log` would have read it; -1 where it is none."""
     position = {str(state): place for place, state in enumerate(states)}
     codes, distinct = pd.factorize(labels)
-    # Whole numbers that went through an array of floats are written 3.0.
-    found = [position.get(label, position.get(category(label) or "", -1)) for label in distinct.tolist()]
+    # Frames keep the blanks about a label, files do not; whole numbers that went through floats are written 3.0.
+    spelled = [(label, label.strip(), category(label) or "") for label in distinct.tolist()]
+    found = [next((position[name] for name in names if name in position), -1) for names in spelled]
     return np.array(found, np.int64)[codes] if len(labels) else np.zeros(0, np.int64)
 
 
@@ -207,13 +224,13 @@ def _stages(policy: xr.Dataset, rows: pd.DataFrame, stage: int | None) -> NDArra
             raise ValueError(f"the plan is the same at each step; leave stage out (got {stage})")
         return np.zeros(len(rows), np.int64)
     if stage is not None:
-        if not 0 <= stage < horizon:
+        if not 0 <= integer("stage", stage, -1) < horizon:
             raise ValueError(f"the plan has the stages 0 to {horizon - 1}, steps taken; got {stage}")
         return np.full(len(rows), stage, np.int64)
     if "stage" not in rows:
         raise ValueError(
             f"the plan is by stage: say how many steps were taken, stage=0 to {horizon - 1}, or in a column 'stage'"
         )
-    taken, _ = numbers(rows["stage"])
+    taken, _ = numbers(_only(rows, "stage"))
     fits = (taken >= 0) & (taken < horizon) & (taken == np.floor(taken))
     return np.where(fits, taken, -1).astype(np.int64)

@@ -3,27 +3,30 @@
 Keys, in the order of the page. Where something is not told, its part has ``why_not`` in its place.
 
     schema          name and version of this layout
-    recommendation  status ("better", "not shown", "unchanged", "not compared", "no start"), sentence, cautions (a list
-                    of sentences), counted (how rewards are), level, bound and gain_bound (each kept with probability
-                    1 - level), value, today and gain (mean, lower, upper: the middle 90%), better (by_draws, by_check:
-                    probability that anything is gained), check, words (as the terminal has them)
+    recommendation  status ("better", "not shown", "no difference", "unchanged", "not compared", "no start"), sentence,
+                    cautions (a list of sentences), counted (how rewards are), level, bound and gain_bound (each kept
+                    with probability 1 - level), value, today and gain (mean, lower, upper: the middle 90%), better
+                    (by_draws, by_check: probability that anything is gained), check, words (as the terminal has them)
     log             source, sha256, rows (read, used, left_out), columns_left_out, episodes, terminated, truncated,
                     states, terminal, actions, pairs, tried (pairs), trust (a sentence), asked (rows, of: where not all
                     of them were asked), checks (a list: check, found, statistic, p_value, p_adjusted, alarm, meaning,
                     remedy), measured (words by name, where states are made of measurements)
-    policy          a list, by visits: state, position (among the states), action, probability, mixes, visits, tried,
-                    on_path, worth (quantile, lower, upper), today (probability of the action), later (where a plan by
-                    stage changes its action), followed (a list: state, times), followed_more, reason (runner_up,
-                    difference, difference_lower, difference_upper, better, paid, today_action, today_share)
+    policy          a list, by visits: state, position (among the states), action, probability, mixes, shares (of a
+                    plan that mixes actions there, a list, the most probable first: action, probability, tried), visits,
+                    tried, on_path, worth (quantile, lower, upper), today (probability of the action), later (where a
+                    plan by stage changes its action), followed (a list: state, times), followed_more, reason
+                    (runner_up, difference, difference_lower, difference_upper, better, paid, today_action,
+                    today_share)
     stages          how many steps a plan by stage is for, or null; its list is of the first
     thin            unseen (share of the future behind a step that the log never saw), few (tries that are few), pairs
                     (a list, the least tried first: state, action, tried), never_acted (states), untried_pairs
     second_opinion  words, estimates (a list: estimator, value, lower, upper, tells, why, disagrees)
     sensitivity     states, changes (a list: what, value, changed, states: the first of these, changed_share, bound,
                     gain_bound, comparable)
-    collect         tries, samples, asked (pairs), helped (pairs of which more tries ever changed the plan), pairs (a
-                    list of those whose gain is more than two errors, the most first: state, action, tried, gain, error,
-                    whole: whether all of the plan was chosen again; else the gain is at least so much)
+    collect         tries, samples, asked (pairs), helped (pairs of which more tries ever changed the plan), sure
+                    (pairs whose gain is more than two errors), pairs (a list of these, 50 at most, the most first:
+                    state, action, tried, gain, error, whole: whether all of the plan was chosen again; else the gain
+                    is at least so much)
     made            date, command, seed, versions, and settings by name
 
 Numbers that are not known are null.
@@ -88,7 +91,7 @@ def report_content(
     plan, attrs = read_plan(report.tree), report.tree.attrs
     content = {
         "schema": SCHEMA,
-        "recommendation": _recommendation(report),
+        "recommendation": _recommendation(report, plan),
         "log": _log(report, sha256),
         "policy": _policy(report.policy, plan),
         "stages": attrs.get("horizon"),
@@ -101,13 +104,13 @@ def report_content(
     return {name: _plain(part) for name, part in content.items()}
 
 
-def _recommendation(report: Report) -> dict[str, Any]:
+def _recommendation(report: Report, plan: KeptPlan) -> dict[str, Any]:
     attrs = report.tree.attrs
     status, sentence = recommendation(attrs)
     told: dict[str, Any] = {
         "status": status,
         "sentence": sentence,
-        "cautions": cautions_told(report.tree),
+        "cautions": cautions_told(report.tree, plan.paid),
         "counted": counted_told(attrs),
         "level": attrs.get("level", report.policy.attrs["level"]),
         "bound": report.bound,
@@ -183,6 +186,7 @@ def _policy(policy: xr.Dataset, plan: KeptPlan) -> list[dict[str, Any]]:
                 "action": row["action"],
                 "probability": row.get("probability", 1.0),
                 "mixes": row.get("mixes", False),
+                "shares": _shares(plan, position) if row.get("mixes") else [],
                 "visits": row["visits"],
                 "tried": row["tried"],
                 "on_path": row["on_path"],
@@ -197,10 +201,17 @@ def _policy(policy: xr.Dataset, plan: KeptPlan) -> list[dict[str, Any]]:
     return entries
 
 
+def _shares(plan: KeptPlan, state: int) -> list[dict[str, Any]]:
+    """The actions that a plan mixes in a state, the most probable first."""
+    shares, tries = plan.policy.transpose("state", "action").values[state], plan.tries[state]
+    order = [action for action in np.argsort(-shares, kind="stable").tolist() if shares[action] > 0]
+    return [{"action": plan.mdp.actions[i], "probability": float(shares[i]), "tried": int(tries[i])} for i in order]
+
+
 def _thin(report: Report, plan: KeptPlan) -> dict[str, Any]:
     policy, mdp, tries = report.policy, plan.mdp, plan.tries
     never = ~tries.any(-1) & ~mdp.terminal
-    pairs = [pair for pair in least_known(policy) if pair[2]]
+    pairs = [pair for pair in least_known(policy, report.tree) if pair[2]]
     return {
         "unseen": report.tree.attrs.get("initial_unseen"),
         "few": FEW,
@@ -254,7 +265,8 @@ def _collect(plan: KeptPlan, tries: int) -> dict[str, Any]:
         for state, action in pairs[:PAIRS]
     ]
     asked, helped = int((~np.isnan(gain)).sum()), int((np.nan_to_num(gain) > 0).sum())
-    return {"tries": tries, "samples": told.attrs["samples"], "asked": asked, "helped": helped, "pairs": rows}
+    counts = {"asked": asked, "helped": helped, "sure": len(pairs)}
+    return {"tries": tries, "samples": told.attrs["samples"], **counts, "pairs": rows}
 
 
 def _made(report: Report, command: str, date: str) -> dict[str, Any]:

@@ -49,6 +49,14 @@ class KeptPlan(NamedTuple):
         return np.asarray(self.counts.sum(-1))
 
     @property
+    def paid(self) -> NDArray[np.float64]:
+        """The rewards that the log's transitions paid, each once; none if they are not known but drawn."""
+        unknown = ("parameters", "posterior")
+        if any(group in self.tree.children and "reward" in self.tree[group].data_vars for group in unknown):
+            return np.array([])
+        return np.unique(np.broadcast_to(self.mdp.reward, self.counts.shape)[self.counts > 0])
+
+    @property
     def attrs(self) -> dict[str, Any]:
         return {str(name): value for name, value in self.tree.attrs.items()}
 

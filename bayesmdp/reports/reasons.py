@@ -40,7 +40,8 @@ def reasons(plan: KeptPlan) -> xr.Dataset:
         more, in the units of the value) with ``difference_lower`` and ``difference_upper`` (its 5% and 95% quantiles),
         ``better`` (share of draws in which the chosen action earns more), NaN where there is no runner-up; ``paid``
         (mean reward of the chosen pair's tries, NaN without any), ``q`` [state, action] (posterior means, NaN where an
-        action was not tried); and, if today is known, ``today_action``, the most frequent one, and ``today_share``.
+        action was not tried); and, if today is known, ``today_action``, the most frequent one (the plan's, if it is as
+        frequent as any), and ``today_share``.
 
     Examples
     --------
@@ -63,8 +64,9 @@ def reasons(plan: KeptPlan) -> xr.Dataset:
     runner = others.argmax(-1)
     compared = np.isfinite(others.max(-1)) & tried[state, chosen]
     difference = q[:, state, chosen] - q[:, state, runner]
+    # A difference of values that are the same may not be 0.
+    difference[np.abs(difference) <= 1e-9 * (1 + float(np.abs(q).max()))] = 0
     low, high = np.quantile(difference, [0.05, 0.95], axis=0, method="inverted_cdf")
-    rounding = 1e-9 * (1 + float(np.abs(q).max()))
     labels = label_array(mdp.actions, text=True).astype(str)
 
     def where_compared(values: NDArray[np.float64]) -> tuple[str, NDArray[np.float64]]:
@@ -79,14 +81,16 @@ def reasons(plan: KeptPlan) -> xr.Dataset:
         "difference": where_compared(difference.mean(0)),
         "difference_lower": where_compared(low),
         "difference_upper": where_compared(high),
-        "better": where_compared((difference > rounding).mean(0)),
+        "better": where_compared((difference > 0).mean(0)),
         "paid": ("state", paid[state, chosen]),
         "q": (("state", "action"), mean),
     }
     today = plan.today
     if today is not None:
         acted = tries.any(-1) & ~mdp.terminal
-        usual = today.mean.argmax(-1)
+        # Of several that are as frequent it is the plan's own, if that is among them.
+        as_frequent = today.mean[state, chosen] >= today.mean.max(-1) - 1e-12
+        usual = np.where(as_frequent, chosen, today.mean.argmax(-1))
         columns["today_action"] = "state", np.where(acted, labels[usual], "")
         columns["today_share"] = "state", np.where(acted, today.mean[state, usual], np.nan)
     coords = {"state": label_array(mdp.states), "action": label_array(mdp.actions)}

@@ -126,7 +126,7 @@ def _others(plan: KeptPlan) -> Iterator[_Asked]:
         for ahead in (2.0, 0.5):
             discount = 1 - ahead * (1 - mdp.discount)  # type: ignore[operator]
             if discount > 0:
-                value = f"{discount:.4g}"
+                value = f"{discount:.12g}"
                 changed = mdp.replace(discount=discount)
                 yield as_it_is._replace(what="discount", value=value, mdp=changed, comparable=False)
     measure, colon, level = name.partition(":")

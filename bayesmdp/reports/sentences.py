@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import xarray as xr
 
 from bayesmdp.foundation.visible_text import one_line
 from bayesmdp.reports.numbers import few, percent, short
-from bayesmdp.reports.words import chances_told, steps_told, whose
+from bayesmdp.reports.words import chances_told, same_for_all, steps_told, whose
 
 __all__ = ["cautions_told", "counted_told", "departing", "label_told", "reason_told", "recommendation", "trust_told"]
 
@@ -27,7 +27,7 @@ def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
 
     Returns
     -------
-    status : {"better", "not shown", "unchanged", "not compared", "no start"}
+    status : {"better", "not shown", "no difference", "unchanged", "not compared", "no start"}
     sentence : str
     """
     if "initial_bound" not in attrs:
@@ -45,6 +45,12 @@ def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
     if bound > 0:
         # The more cautious of the two.
         lower = -1 if attrs.get("initial_better_checked", 1.0) <= attrs["initial_better"] else 0
+        if attrs["level"] > 0.5:
+            return "not shown", (
+                f"It is not shown that the plan below is better than {whose(attrs)}: it earns at least {short(bound)} "
+                f"more with probability {certain} only, for such was the risk asked for. That it earns more at all has "
+                f"probability {chances[lower]}."
+            )
         return "better", (
             f"Follow the plan below, if what it rests on holds: it earns at least {short(bound)} more than "
             f"{whose(attrs)}, which earns {short(attrs['initial_today'])} on average, with probability {certain}. That "
@@ -52,6 +58,10 @@ def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
         )
     if attrs["initial_unchanged"]:
         return "unchanged", f"Go on as today: to do as {whose(attrs)} does is the plan."
+    if same_for_all(attrs):
+        return "no difference", (
+            f"Nothing speaks for the plan below or against it: under every draw it earns the same as {whose(attrs)}."
+        )
     return "not shown", (
         f"It is not shown that the plan below is better than {whose(attrs)}: that it earns more has probability "
         f"{' by the posterior and '.join(chances)}{' by the check' * (len(chances) > 1)}, and with probability "
@@ -98,15 +108,19 @@ def departing(policy: Sequence[Mapping[str, Any]]) -> tuple[list[Mapping[str, An
     return [entry for entry in known if str(entry["reason"]["today_action"]) != str(entry["action"])], len(known)
 
 
-def cautions_told(tree: xr.DataTree) -> list[str]:
+def cautions_told(tree: xr.DataTree, paid: Collection[float] = ()) -> list[str]:
     """What to know before a plan is relied on.
 
     Parameters
     ----------
     tree : DataTree
         Of a `Report`.
+    paid : collection of float
+        The rewards that the log shows; one of them only cannot tell actions apart.
     """
     attrs, told = tree.attrs, []
+    if len(paid) == 1:
+        told.append(f"Every row of the log paid the same, {short(*paid)}: it does not show that any action pays more.")
     if "log_checks" in tree.children:
         checks = tree["log_checks"].to_dataset()
         alarms = checks["check"].values[checks["alarm"].values].tolist()
@@ -136,7 +150,10 @@ def reason_told(entry: Mapping[str, Any]) -> list[str]:
     if reason["runner_up"] is None:
         return [*told, "Nothing else was tried here, so there is nothing to compare it with."]
     mean, low, high = (reason[name] for name in ("difference", "difference_lower", "difference_upper"))
-    other = f"“{label_told(reason['runner_up'])}”, the next best on average"
+    label = f"“{label_told(reason['runner_up'])}”"
+    other = f"{label}, the next best on average"
+    if low == mean == high == 0:
+        return [*told, f"It earns the same as {label}."]
     range_ = f"({few(low)} to {few(high)} in the middle 90%)"
     if low > 0:
         return [*told, f"It earns {few(mean)} more {range_} than {other}."]

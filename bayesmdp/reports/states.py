@@ -27,7 +27,7 @@ def states_told(tree: xr.DataTree) -> dict[str, str]:
         return {}
     judged = tree["states"].to_dataset()
     attrs, rare = judged.attrs, judged.isel(state=judged["rare"].values)
-    told = {"states": f"{attrs['measured']:,} of measurements"}
+    told = {"states": f"{attrs['measured']:,} are made of measurements"}
     if rare.sizes["state"]:
         rarest = rare["state"].values[rare["visits"].values.argsort(kind="stable")][:SHOWN].tolist()
         told["states"] += f", of which {rare.sizes['state']:,} acted in fewer than {attrs['few']} times"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.visible_text import one_line
 from bayesmdp.reports.numbers import chance, percent, short
+from bayesmdp.results.plan_parts import tries_of
 
 __all__ = [
     "chances_told",
@@ -20,6 +21,7 @@ __all__ = [
     "headline",
     "least_known",
     "log_told",
+    "same_for_all",
     "steps_told",
     "turns_told",
     "whose",
@@ -85,6 +87,12 @@ def whose(attrs: Mapping[Any, Any]) -> str:
     return "the log's behaviour" if attrs["baseline"] == "log" else "the policy of today"
 
 
+def same_for_all(attrs: Mapping[Any, Any]) -> bool:
+    """Whether the plan earns what today's policy does under every draw, though it is another one."""
+    names = ("initial_gain_lower", "initial_gain", "initial_gain_upper")
+    return not attrs["initial_unchanged"] and all(attrs[name] == 0 for name in names)
+
+
 def compared_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
     """What is gained over what is done today, and what that earns; nothing where it was not compared."""
     if "initial_gain_bound" not in attrs:
@@ -99,6 +107,8 @@ def compared_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
         )
     elif attrs["initial_unchanged"]:
         better = f"no: to go on as {whose(attrs)} does is the plan"
+    elif same_for_all(attrs):
+        better = f"not shown: under every draw it earns the same as {whose(attrs)}"
     else:
         better = (
             f"not shown: better than {whose(attrs)} with probability {at_all}, and worse by {short(abs(bound))} at the "
@@ -150,18 +160,22 @@ def log_told(log: Mapping[str, int], attrs: Mapping[Any, Any]) -> dict[str, str]
     return {name: text for name, text in read.items() if text}
 
 
-def least_known(policy: xr.Dataset) -> list[tuple[Any, str, int]]:
+def least_known(policy: xr.Dataset, tree: xr.DataTree | None = None) -> list[tuple[Any, str, int]]:
     """The pairs on the policy's path, and how often each was tried: the least first.
 
     Parameters
     ----------
     policy : Dataset over ``state``, or ``stage`` and ``state``
         Of a `Report`.
+    tree : DataTree, optional
+        Of the same, which has all actions where the policy mixes them; else the most probable ones count.
 
     Returns
     -------
     list of (state, action, tries)
     """
+    if tree is not None and "mixes" in policy:
+        return _least_known_of_mixed(policy, tree)
     places = np.nonzero((policy["on_path"] & ~policy["terminal"]).values)
     # The stages of a plan may meet a pair more than once.
     pairs = dict(
@@ -176,6 +190,15 @@ def least_known(policy: xr.Dataset) -> list[tuple[Any, str, int]]:
         (labels[position], action, tried)
         for (position, action), tried in sorted(pairs.items(), key=lambda pair: pair[1])
     ]
+
+
+def _least_known_of_mixed(policy: xr.Dataset, tree: xr.DataTree) -> list[tuple[Any, str, int]]:
+    """The pairs on the path of a policy that mixes actions, the least tried first."""
+    tries, _, actions = tries_of(tree)
+    share = tree["plan"]["probability"].transpose("state", "action").values
+    taken = (share > 0) & (policy["on_path"] & ~policy["terminal"]).values[:, None]
+    pairs = [(policy["state"].values[s].item(), actions[a], int(tries[s, a])) for s, a in np.argwhere(taken).tolist()]
+    return sorted(pairs, key=lambda pair: pair[2])
 
 
 def turns_told(actions: NDArray[np.str_] | Sequence[str]) -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayesmdp.foundation.visible_text import in_figure, one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["bare_axes", "plan_tree", "short_label"]
+__all__ = ["bare_axes", "plan_tree", "short_label", "tries_of"]
 
 LABEL = 34
 """Signs of a label that are shown; what is longer ends in dots."""
@@ -31,6 +33,19 @@ def plan_tree(plan: Any) -> xr.DataTree:
             f"plan must be what bm.plan_log returns, or the DataTree of its file; got {type(plan).__name__}"
         )
     return tree
+
+
+def tries_of(tree: xr.DataTree) -> tuple[NDArray[np.float64], list[str], list[str]]:
+    """How often each pair was tried [state, action], and the labels as they are written."""
+    problem, rows = tree["problem"].to_dataset(), tree["constant_data"].to_dataset()
+    labels = [[str(label) for label in problem[name].values.tolist()] for name in ("state", "action")]
+    tries = np.zeros([len(own) for own in labels])
+    place = []
+    for name, own in zip(("state", "action"), labels, strict=True):
+        index = {label: i for i, label in enumerate(own)}
+        place.append([index[str(label)] for label in rows[name].values.tolist()])
+    np.add.at(tries, tuple(place), rows["weight"].values)
+    return tries, labels[0], labels[1]
 
 
 def short_label(label: Any) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.results.plan_parts import plan_tree, short_label
+from bayesmdp.results.plan_parts import plan_tree, short_label, tries_of
 from bayesmdp.results.plots import colour_of, new_figure
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def plot_policy(plan: Any, ax: Axes | None = None, *, stage: int = 0, most: int 
 
     tree = plan_tree(plan)
     policy = _first(tree["policy"].to_dataset(), stage)
-    tries, states, actions = _tries(tree)
+    tries, states, actions = tries_of(tree)
     shown = _most_visited(policy, most)
     share = _shares(tree, policy, actions, stage)
     if ax is None:
@@ -133,7 +133,7 @@ def plot_transitions(plan: Any, ax: Axes | None = None, *, stage: int = 0, most:
 
     tree = plan_tree(plan)
     policy = _first(tree["policy"].to_dataset(), stage)
-    _, states, actions = _tries(tree)
+    _, states, actions = tries_of(tree)
     shown = _most_visited(policy, most)
     chosen = [actions.index(label) for label in policy["action"].values[shown].astype(str).tolist()]
     low, high = _row_quantiles(tree, shown, chosen)
@@ -175,19 +175,6 @@ def _most_visited(policy: xr.Dataset, most: int) -> NDArray[np.intp]:
     acted = np.flatnonzero(~policy["terminal"].values.astype(bool) & (policy["tried"].values > 0))
     order = np.argsort(-policy["visits"].values[acted], kind="stable")
     return np.sort(acted[order[:most]])
-
-
-def _tries(tree: xr.DataTree) -> tuple[NDArray[np.float64], list[str], list[str]]:
-    """How often each pair was tried [state, action], and the labels as they are written."""
-    problem, rows = tree["problem"].to_dataset(), tree["constant_data"].to_dataset()
-    labels = [[str(label) for label in problem[name].values.tolist()] for name in ("state", "action")]
-    tries = np.zeros([len(own) for own in labels])
-    place = []
-    for name, own in zip(("state", "action"), labels, strict=True):
-        index = {label: i for i, label in enumerate(own)}
-        place.append([index[str(label)] for label in rows[name].values.tolist()])
-    np.add.at(tries, tuple(place), rows["weight"].values)
-    return tries, labels[0], labels[1]
 
 
 def _shares(tree: xr.DataTree, policy: xr.Dataset, actions: list[str], stage: int) -> NDArray[np.float64]:

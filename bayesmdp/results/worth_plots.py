@@ -109,14 +109,16 @@ def plot_gain(plan: Any, ax: Axes | None = None) -> Axes:
     if ax is None:
         ax = new_figure(6, 2.6).subplots()
     # Bins of one width with an edge at 0, so that no bar holds gains and losses.
-    width = max(float(np.ptp(gain)) / 16, 1e-9 * (1 + float(np.abs(gain).max())))
+    # No thinner than can be seen.
+    extent = max(float(gain.max()), bound, 0) - min(float(gain.min()), bound, 0)
+    width = max(float(np.ptp(gain)) / 16, extent / 100, 1e-9 * (1 + float(np.abs(gain).max())))
     edges = width * np.arange(np.floor(gain.min() / width), np.floor(gain.max() / width) + 2)
     heights, _ = np.histogram(gain, edges)
     bars = ax.bar(
         edges[:-1], 100 * heights / len(gain), width, align="edge", color=colour_of(0), alpha=0.6, linewidth=0
     )
     for left, bar in zip(edges[:-1], bars, strict=True):
-        if (left < 0 and bound < 0) or left < -width / 2:
+        if left < -width / 2:
             bar.set(hatch="////", edgecolor=ink, facecolor=colour_of(4))
     ax.axvline(0, color=ink, linewidth=1.2)
     ax.axvline(bound, color=ink, linewidth=1.8, linestyle="--")

@@ -65,7 +65,7 @@ def test_a_plan_tells_of_its_states(planned: tuple[Path, str], folder: Path) -> 
         recoding = bm.Recoding.from_json(opened.attrs["recoding"])
         judged = opened["states"].to_dataset().load()
     assert recoding == bm.states(pd.read_csv(folder / "clinic.csv"), ["age:cutoffs(40,65)", "lactate:quantiles(3)"])
-    assert f"{len(recoding.states)} of measurements" in shown
+    assert f"{len(recoding.states)} are made of measurements" in shown
     favoured = judged.isel(change=judged["verdict"].values == "favoured")
     assert favoured.sizes["change"] and f"{favoured['first'].values[0]} with {favoured['second'].values[0]}" in shown
 

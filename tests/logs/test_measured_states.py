@@ -156,6 +156,15 @@ def test_text_and_values_are_the_same_states(left: object, right: list[str]) -> 
     assert states(frames[0], spec).apply(frames[1]).tolist() == states(frames[0], spec).apply(frames[0]).tolist()
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "Float32", "float64"])
+def test_a_number_of_few_bits_is_on_the_side_of_a_cut_where_it_is_written(dtype: str) -> None:
+    written = [1.9, 2.2, 2.3, 4.7, None]
+    frame = pd.DataFrame({"lactate": pd.array(written, dtype="Float64").astype(dtype)})
+    for spec in ("lactate:cutoffs(2.2, 2.3, missing=state)", "lactate:categories(1.9, 2.2, 2.3, 4.7, missing=state)"):
+        whole = states(pd.DataFrame({"lactate": written}), spec)
+        assert whole.apply(frame).tolist() == whole.apply(pd.DataFrame({"lactate": written})).tolist()
+
+
 def test_numbers_are_read_from_text_with_a_decimal_comma() -> None:
     recoding = as_recoding("x:cutoffs(1.5)").fit(pd.DataFrame({"x": ["1,4", "1,5"]}), decimal=",")
     assert recoding.apply(pd.DataFrame({"x": ["1,49", "2"]}), decimal=",").tolist() == ["x <1.5", "x >=1.5"]

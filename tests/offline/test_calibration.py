@@ -57,7 +57,7 @@ def test_the_way_that_is_checked_is_the_way_of_the_plan(log, rewards, elsewhere,
     if quantile == "exact":
         risk = DirichletQuantile(0.1)
     made, pipeline = pipeline_of(log, prior, None, elsewhere, 4_000, risk, rewards)
-    policy, values, _ = promised(pipeline, made.experience, seed=0)
+    policy, values, *_ = promised(pipeline, made.experience, seed=0)
     chosen = [pipeline.problem.actions[i] for i in policy]
     assert chosen == report.tree["plan"]["policy"].values.tolist()
     attrs = report.tree.attrs
@@ -115,7 +115,7 @@ def test_a_prior_that_promises_too_much_is_found_out(shop, seed):
     found = {}
     for prior, settings in (("dirichlet_transitions", {"concentration": 2.0}), ("auto", {})):
         made, pipeline = pipeline_of(log, prior, settings)
-        policy, values, _ = promised(pipeline, made.experience, 0)
+        policy, values, *_ = promised(pipeline, made.experience, 0)
         checked = calibrate(pipeline, made.rows, made.scatter, recording=at_once(pipeline), logs=20, seed=0)
         legal = np.where(shop.available[np.arange(6), policy], policy, 0)
         found[prior] = left_quantile(values, 0.1), float(bm.evaluate(shop, legal.tolist())[0]), checked

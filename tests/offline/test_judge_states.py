@@ -90,6 +90,27 @@ def test_a_level_that_hides_a_difference_may_be_split() -> None:
     assert "lactate >=2" in favoured and "lactate <2" not in favoured
 
 
+def test_how_an_episode_ends_is_told_apart() -> None:
+    # Who is young gets well, who is old dies: that is all that tells them apart.
+    frame = pd.DataFrame({"age": [30, 70] * 20, "next_age": None, "action": "wait", "reward": 0.0, "terminated": True})
+    frame["how"] = ["well", "died"] * 20
+    judged = judge_states(read_log(frame, state="age:cutoffs(65)", end_column="how"))
+    assert judged["verdict"].values.tolist() == ["against"]
+    judged = judge_states(
+        read_log(frame.assign(how=["well", "well", "died", "died"] * 10), state="age:cutoffs(65)", end_column="how")
+    )
+    assert judged["log_odds"].values[0] > 0
+
+
+def test_what_is_missing_may_be_any_level() -> None:
+    level = [0, 1, 2, None] * 20
+    frame = pd.DataFrame({"x": level, "next_x": [*level[1:], 0], "action": "wait", "reward": 0.0})
+    judged = judge_states(read_log(frame, state="x:bins(0,1,2,3,missing=state)", gaps="allow"))
+    asked = set(zip(judged["first"].values.tolist(), judged["second"].values.tolist(), strict=True))
+    names = ["x 0 to <1", "x 1 to <2", "x 2 to 3", "x missing"]
+    assert asked == {(names[0], names[1]), (names[1], names[2]), *((name, names[3]) for name in names[:3])}
+
+
 def test_states_are_counted() -> None:
     visits = clinic_visits(30, seed=1)
     log = read(visits, "age:cutoffs(25,65)", "lactate:cutoffs(2,4)")

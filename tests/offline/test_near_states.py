@@ -73,6 +73,20 @@ def test_missing_values_lie_beside_no_level() -> None:
     assert near[missing, 0, high] == near[mid, 0, high] == 1 and near[high, 0, high] == 0.25
 
 
+def test_no_move_leads_to_what_is_missing() -> None:
+    level = [0, 1, 1, 2, 2, None, 0]
+    frame = pd.DataFrame({"x": level[:-1], "next_x": level[1:], "action": "wait", "reward": 0.0})
+    log = bm.read_log(frame, state="x:bins(0,1,2,3,missing=state)", gaps="allow")
+    mdp = bm.mdp_from_log(log, discount=0.9, elsewhere="each")
+    states = list(mdp.states)
+    counts = np.zeros((len(states), 1, len(states)))
+    # One up from 1 is 2; at 2 that is the end.
+    counts[states.index("x 1 to <2"), 0, states.index("x 2 to 3")] = 1
+    moved = with_near_states(base_rows_for(mdp), log, mdp).others["near states, moved"](counts)
+    assert moved[states.index("x 2 to 3"), 0, states.index("x 2 to 3")] == 1
+    assert moved[:, 0, states.index("x missing")].sum() == 0
+
+
 def test_few_patients_foretell_others_better_where_states_are_pooled() -> None:
     spec = ("age:bins(18,30,40,50,65,75,90)", "lactate:cutoffs(1,2,3,4,6)")
     others = clinic_visits(1_000, seed=99)

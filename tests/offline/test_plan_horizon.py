@@ -63,7 +63,7 @@ def test_the_way_that_is_checked_is_the_way_of_the_plan(elsewhere):
     problem = bm.mdp_from_log(log, discount=None, horizon=6, elsewhere=elsewhere)
     made = make_prior("auto", log, problem, {}, rewards="known")
     pipeline = Pipeline(problem, made.again, layout_of(made.kind), bm.Quantile(0.1), 0.1, 1_000)
-    policy, values, _ = promised(pipeline, made.experience, seed=0)
+    policy, values, *_ = promised(pipeline, made.experience, seed=0)
     planned = report.tree["plan"].to_dataset()
     assert policy.shape == planned["policy"].shape == (6, 6)
     # Under other draws a choice may differ where another is as good up to their error.

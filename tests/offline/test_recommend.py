@@ -120,6 +120,42 @@ def test_labels_are_matched_as_the_reader_has_them(numbered: Report) -> None:
     assert recommend(numbered, pd.DataFrame({"state": []})).empty
 
 
+def test_blanks_about_a_label_are_as_the_log_has_them() -> None:
+    steps = [(" a", "go", "b"), ("b", "go", " a")] * 5
+    frame = pd.DataFrame(steps, columns=["state", "action", "next_state"]).assign(reward=0.5)
+    log = bm.read_log(frame)
+    assert log.attrs["states"] == [" a", "b"]
+    told = recommend(plan_log(log, discount=0.9, **QUICK), pd.DataFrame({"state": [" a", "a", "b ", "b"]}))
+    assert told["status"].tolist() == ["recommended", "unknown state", "recommended", "recommended"]
+    assert told["state"].tolist() == [" a", "a", "b", "b"]
+
+
+def test_a_recoding_that_cannot_be_read_is_told_with_its_file(
+    report: Report, rows: pd.DataFrame, tmp_path: Path
+) -> None:
+    tree = report.tree.copy()
+    tree.attrs["recoding"] = tree.attrs["recoding"].replace('"format": 1', '"format": 2')
+    write_tree(tree, tmp_path / "plan.nc")
+    with pytest.raises(ValueError, match=r"plan.nc does not say how .* it has the format 2"):
+        recommend(tmp_path / "plan.nc", rows)
+
+
+def test_states_are_called_as_the_plan_has_them(numbered: Report) -> None:
+    told = recommend(numbered, pd.DataFrame({"state": ["1.0", " 0", "7.0"]}))
+    assert told["state"].tolist() == ["1", "0", "7.0"]
+
+
+def test_a_column_that_is_there_twice_is_refused(numbered: Report) -> None:
+    with pytest.raises(ValueError, match="'state' more than once"):
+        recommend(numbered, pd.DataFrame([[0, 1]], columns=["state", "state"]))
+    log = bm.collect(bm.environments.riverswim(3), policy="uniform", steps=100, seed=0)
+    report = plan_log(log, horizon=2, baseline="none", **QUICK)
+    with pytest.raises(ValueError, match="'stage' more than once"):
+        recommend(report, pd.DataFrame([[0, 1, 1]], columns=["state", "stage", "stage"]))
+    with pytest.raises(ValueError, match="stage must be an integer"):
+        recommend(report, pd.DataFrame({"state": [0]}), stage=True)
+
+
 def test_plans_by_stage() -> None:
     log = bm.collect(bm.environments.riverswim(3), policy="uniform", steps=400, seed=0)
     report = plan_log(log, horizon=3, baseline="none", **QUICK)
@@ -131,6 +167,7 @@ def test_plans_by_stage() -> None:
         assert told["worth_quantile"].tolist() == expected["worth_quantile"].values.tolist()
     by_row = recommend(report, rows.assign(stage=[2, "0", 3]))
     assert by_row["status"].tolist() == ["recommended", "recommended", "unknown stage"]
+    assert recommend(report, pd.DataFrame({"state": [9], "stage": [7]}))["status"].tolist() == ["unknown state"]
     assert by_row["worth_quantile"].iloc[0] == float(report.policy["worth_quantile"][2, 0])
     assert by_row["action"].iloc[2] == "" and np.isnan(by_row["worth_quantile"].iloc[2])
     for options, told_ in (({}, "by stage: say how many"), ({"stage": 3}, "stages 0 to 2"), ({"stage": -1}, "0 to 2")):

@@ -80,6 +80,11 @@ def test_what_can_be_asked_otherwise_is(log, options, changes):
     assert int(told["changed"][0]) == 0
 
 
+def test_a_discount_near_one_is_told_in_full(log):
+    told = sensitivity(read_plan(plan_log(log, discount=0.9999, draws=10, calibration=0).tree))
+    assert told["value"].values[told["what"].values == "discount"].tolist() == ["0.9998", "0.99995"]
+
+
 def test_the_prior_is_weighed_otherwise(report, told):
     plan = read_plan(report.tree)
     parameters = report.tree["parameters"]["transition"].values

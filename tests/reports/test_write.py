@@ -10,12 +10,15 @@ import html5lib
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 
 import bayesmdp as bm
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.offline.plan_log import plan_log
-from bayesmdp.reports.content import report_content
-from bayesmdp.reports.numbers import short
+from bayesmdp.reports.content import _collect, report_content
+from bayesmdp.reports.kept_plan import read_plan
+from bayesmdp.reports.numbers import percent, short
+from bayesmdp.reports.sentences import cautions_told, recommendation
 from bayesmdp.reports.write import SECTIONS, write_report
 from tests.cli.test_app import call, told_in_one_line
 from tests.offline.test_over_today import arms
@@ -189,7 +192,7 @@ def shop():
                 {"old": [1.0] * 10 + [0.0] * 20, "new": [1.0] * 4 + [0.0] * 3, "newer": [1.0] * 3 + [0.0] * 2}
             ),
             {"discount": 0.5, "elsewhere": "none", "aim": "gain", "draws": 60},
-            ["Go on as today", "old in 71% of cases, else another"],
+            ["Go on as today", "old in 71% of cases, else new ("],
         ),
         (
             shop,
@@ -226,12 +229,79 @@ def test_every_kind_of_plan_has_a_page(log, options, told, tmp_path):
         assert each in words
 
 
+def test_a_log_that_paid_nothing_tells_no_action_from_another(tmp_path):
+    log = bm.collect(bm.environments.frozen_lake(), steps=300, seed=0)
+    assert not log["reward"].any()
+    report = plan_log(log, discount=0.9, draws=20, calibration=3)
+    content = report_content(report)
+    told = content["recommendation"]
+    # Not "Go on as today": the plan does something else, which is worth the same.
+    assert report.tree.attrs["initial_unchanged"] == 0 and report.gain == 0
+    assert any(entry["today"] < 0.5 for entry in content["policy"])
+    assert told["status"] == "no difference" and "earns the same as the log's behaviour" in told["sentence"]
+    assert "not shown: under every draw it earns the same" in told["words"]["better"]
+    assert "Every row of the log paid the same, 0.000: it does not show that any action pays more." in told["cautions"]
+    write_report(report, tmp_path / "report.html")
+    words = words_of(parsed((tmp_path / "report.html").read_text("utf-8")).find("body"))
+    assert "It earns the same as “" in words and "close call" not in words and "Go on as today" not in words
+    assert "is enough to choose" not in words
+
+
+def test_rewards_that_are_drawn_are_not_said_to_be_the_same():
+    rows = [("s", "a", reward, "s", False, False) for reward in np.random.default_rng(0).normal(size=30)]
+    frame = pd.DataFrame(rows, columns=["state", "action", "reward", "next_state", "terminated", "truncated"])
+    report = plan_log(read_log(frame), discount=0.5, draws=20, calibration=0)
+    assert not any("paid the same" in caution for caution in report_content(report)["recommendation"]["cautions"])
+
+
+def test_as_frequent_as_any_today_is_not_told_as_another(tmp_path):
+    log = bm.collect(bm.environments.riverswim(4), steps=400, seed=0)
+    report = plan_log(log, discount=0.9, draws=20, calibration=0, baseline="uniform")
+    content = report_content(report)
+    assert all(entry["reason"]["today_action"] == entry["action"] for entry in content["policy"])
+    assert all(entry["reason"]["today_share"] == entry["today"] == 0.5 for entry in content["policy"])
+
+
+def test_mixed_actions_are_told_with_their_shares(tmp_path):
+    log = arms({"old": [1.0] * 10 + [0.0] * 20, "new": [1.0] * 4 + [0.0] * 3, "newer": [1.0] * 3 + [0.0] * 2})
+    report = plan_log(log, discount=0.5, elsewhere="none", aim="gain", draws=60, calibration=0)
+    content = report_content(report)
+    (entry,) = content["policy"]
+    shares = {each["action"]: each["probability"] for each in entry["shares"]}
+    probability = report.tree["plan"]["probability"].sel(state=entry["state"])
+    assert shares == {action: float(probability.sel(action=action)) for action in shares} and len(shares) == 3
+    assert next(iter(shares)) == entry["action"] and sum(shares.values()) == pytest.approx(1)
+    assert {each["action"]: each["tried"] for each in entry["shares"]} == {"old": 30, "new": 7, "newer": 5}
+    # All that the plan may do is on its way.
+    assert [(pair["action"], pair["tried"]) for pair in content["thin"]["pairs"]] == [
+        ("newer", 5),
+        ("new", 7),
+        ("old", 30),
+    ]
+    assert content["thin"]["pairs_on_path"] == 3
+    write_report(report, tmp_path / "report.html")
+    words = words_of(parsed((tmp_path / "report.html").read_text("utf-8")).find("body"))
+    others = entry["shares"][1:]
+    assert f"else {', '.join(f'{each["action"]} ({percent(each["probability"])})' for each in others)}" in words
+
+
+def test_more_pairs_than_are_listed_are_counted(monkeypatch):
+    log = bm.collect(bm.environments.inventory(10), policy="uniform", steps=600, seed=0)
+    kept = read_plan(plan_log(log, discount=0.9, draws=10, calibration=0).tree)
+    whole = _collect(kept, 10)
+    assert whole["helped"] > whole["sure"] == len(whole["pairs"]) > 2
+    assert all(pair["gain"] > 2 * pair["error"] for pair in whole["pairs"])
+    monkeypatch.setattr("bayesmdp.reports.content.PAIRS", 2)
+    few = _collect(kept, 10)
+    assert few["sure"] == whole["sure"] and few["pairs"] == whole["pairs"][:2]
+
+
 def test_long_tables_are_folded_and_whole(tmp_path, monkeypatch):
     monkeypatch.setattr("bayesmdp.reports.write.SHOWN", 2)
     report = plan_log(read_log(ONE_WAY), discount=0.5, draws=10, calibration=0)
     write_report(report, tmp_path / "report.html")
     document = parsed((tmp_path / "report.html").read_text("utf-8"))
-    folded = [each for each in document.iter("details") if "1 more states" in words_of(each)]
+    folded = [each for each in document.iter("details") if "1 more state, visited" in words_of(each)]
     assert len(folded) == 1 and len(list(folded[0].find("table").find("tbody"))) == 1
 
 
@@ -268,3 +338,18 @@ def test_the_command_writes_both(tmp_path, monkeypatch):
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", told["made"]["date"])
     assert "must end in .json" in told_in_one_line("plan", log, *options, "--json", page)
     assert "must end in .html" in told_in_one_line("plan", log, *options, "--report", content)
+
+
+def test_a_bound_that_is_rather_not_kept_recommends_nothing():
+    log = bm.collect(bm.environments.riverswim(4), steps=400, seed=0)
+    for risk, status in (("quantile:0.5", "better"), ("quantile:0.6", "not shown")):
+        attrs = plan_log(log, risk=risk, discount=0.9, draws=20, calibration=0).tree.attrs
+        assert attrs["initial_gain_bound"] > 0 and recommendation(attrs)[0] == status
+        assert ("Follow the plan" in recommendation(attrs)[1]) == (status == "better")
+
+
+def test_what_lies_behind_steps_never_seen_is_told_if_it_is_much():
+    for unseen, told in ((0.19, []), (0.64, ["64% of what is to come lies behind a step that the log never saw."])):
+        tree = xr.DataTree()
+        tree.attrs["initial_unseen"] = unseen
+        assert cautions_told(tree) == told

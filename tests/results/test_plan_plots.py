@@ -6,6 +6,7 @@ import matplotlib
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
@@ -13,6 +14,7 @@ import bayesmdp as bm
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.offline.plan_log import plan_log
 from bayesmdp.reports.figures import INK, svg_figure
+from bayesmdp.results.plan_parts import LABEL
 from tests.offline.test_plan_log import CORRIDOR
 
 
@@ -81,6 +83,28 @@ def test_the_gain_is_a_histogram_with_its_bound(lake):
     assert losses == pytest.approx(100 * (gain < 0).mean())
     at = sorted(line.get_xdata()[0] for line in ax.get_lines())
     assert at == pytest.approx(sorted([0, lake.gain]))
+
+
+def test_a_gain_that_is_sure_can_be_seen(lake):
+    tree = lake.tree.copy(deep=True)
+    told = tree["at_start"].to_dataset()
+    tree["at_start"] = xr.DataTree(told.assign(today=told["value"] - 5))
+    tree.attrs["initial_gain_bound"] = 5.0
+    ax = bm.plot_gain(tree)
+    least, most = ax.get_xlim()
+    (bar,) = [bar for bar in ax.patches if bar.get_height() > 0]
+    assert bar.get_width() > (most - least) / 150 and bar.get_x() <= 5 <= bar.get_x() + bar.get_width()
+
+
+def test_every_bar_left_of_nothing_gained_is_hatched(lake):
+    tree = lake.tree.copy(deep=True)
+    value = np.linspace(-0.31, 0.69, 100)
+    told = xr.Dataset({"value": ("sample", value), "today": ("sample", 0 * value)})
+    for bound in (0.1, -0.2):
+        tree["at_start"], tree.attrs["initial_gain_bound"] = xr.DataTree(told), bound
+        bars = bm.plot_gain(tree, axes()).patches
+        hatched = [bar.get_hatch() == "////" for bar in bars]
+        assert hatched == [bar.get_x() + bar.get_width() / 2 < 0 for bar in bars] and sum(hatched) == 5
 
 
 def test_losses_are_hatched(lake):
@@ -155,7 +179,7 @@ def test_labels_of_any_kind_are_drawn_as_they_are():
     table = CORRIDOR.replace(names).assign(truncated=[False, False, True] * 6)
     report = plan_log(read_log(table), discount=0.5, draws=10, calibration=0)
     svg = svg_figure("policy", lambda ax: bm.plot_policy(report, ax), width=4, height=2, title='"quoted"')
-    assert "&lt;b&gt;$x$&lt;/b&gt;" in svg and "y" * 17 + "…" in svg and "y" * 18 not in svg
+    assert "&lt;b&gt;$x$&lt;/b&gt;" in svg and "y" * (LABEL - 1) + "…" in svg and "y" * LABEL not in svg
     assert 'aria-label="&quot;quoted&quot;"' in svg and INK not in svg and "<b>" not in svg
 
 
