@@ -7,7 +7,8 @@ rows are in the order of their labels, and say nothing of what followed on what.
 Where there are more than `MANY` steps, the first of which bring more than `KINDS_OF_REWARDS` different rewards, steps
 are distinct without regard to the reward. Its mean m and standard deviation d within each are kept by two rows, of half
 the count each, that bring m - d and m + d: number, sum and squares, which is all that rewards Normal about a mean of
-their own have to tell, are those of the log. The attr ``rewards`` of such a log is "summed".
+their own have to tell, are those of the log; `infer` refuses a model that needs more. The attr ``rewards`` of such a
+log is "summed".
 """
 
 from __future__ import annotations

@@ -5,6 +5,7 @@ import warnings
 from itertools import pairwise
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -264,6 +265,34 @@ def test_a_plan_from_sums_is_that_from_steps():
     assert plans[0].log == plans[1].log
     assert plans[0].policy["action"].values.tolist() == plans[1].policy["action"].values.tolist()
     np.testing.assert_allclose(plans[0].policy["worth_quantile"], plans[1].policy["worth_quantile"], rtol=1e-9)
+
+
+@pytest.mark.usefixtures("soon")
+def test_a_model_that_needs_each_reward_refuses_their_sums():
+    import numpyro
+    import numpyro.distributions as dist
+
+    table = noisy(600).assign(reward=lambda frame: frame["reward"] - 1e6)
+    summed, each = (bm.read_log(table, distinct=distinct) for distinct in (True, False))
+    problem = bm.mdp_from_log(each, discount=0.9)
+    known = bm.infer(bm.models.dirichlet_transitions(problem), each, mdp=problem, draws=0)
+    fixed = np.asarray(known["parameters"]["transition"])
+    fixed /= fixed.sum(-1, keepdims=True)
+
+    def paid(family):
+        def model(data):
+            numpyro.deterministic("transition", jnp.asarray(fixed))
+            level = numpyro.sample("reward", dist.Normal(0, 10).expand(list(fixed.shape[:2])).to_event(2))
+            with data.rows():
+                numpyro.sample("paid", family(level[data.state, data.action]), obs=data.reward)
+
+        return model
+
+    normal, heavy = paid(lambda mean: dist.Normal(mean, 1.0)), paid(lambda mean: dist.StudentT(3.0, mean))
+    found = [bm.infer(normal, log, mdp=problem, draws=0)["parameters"]["reward"] for log in (summed, each)]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-8)
+    with pytest.raises(ValueError, match=r"rewards were summed, .* read the log with read_log\(..., distinct=False\)"):
+        bm.infer(heavy, summed, mdp=problem, draws=20)
 
 
 @pytest.mark.usefixtures("soon")

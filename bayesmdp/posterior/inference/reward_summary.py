@@ -16,10 +16,13 @@ from bayesmdp.model_reading.read_model import Reading
 from bayesmdp.model_reading.rows import Transitions, combinations
 from bayesmdp.posterior.closed_forms.coefficients import Rows
 
-__all__ = ["summarise_rewards"]
+__all__ = ["refuse_summed", "summarise_rewards"]
 
 MANY_ROWS = 10_000
 """Rows up to which a log is taken as it is."""
+
+MOST_ROWS = 500
+"""Rows that are asked whether their rewards may have been summed."""
 
 TRIALS = 5
 
@@ -75,3 +78,36 @@ def summarise_rewards(reading: Reading, data: Transitions) -> Transitions:
     two = two._replace(weight=np.where(np.repeat(deviation > 0, 2), two.weight, 2 * two.weight))
     shortened: Transitions = jax.tree.map(lambda column: np.asarray(column)[kept], two)
     return shortened
+
+
+def refuse_summed(reading: Reading, data: Transitions) -> None:
+    """Refuse a log whose rewards were summed, for a model to which their number, sum and squares are not all.
+
+    They are if the logarithm of a reward's density is a parabola, as the Normal's is: then its third differences are 0.
+
+    Parameters
+    ----------
+    reading : Reading
+        The model.
+    data : Transitions
+
+    Raises
+    ------
+    ValueError
+    """
+    some = slice(0, MOST_ROWS)
+    paid = np.linspace(data.reward.min(), data.reward.max(), 4)
+    if paid[0] == paid[-1]:
+        return
+    rows = jax.tree.map(lambda column: np.repeat(np.asarray(column)[some], 4), data)
+    count = len(rows.weight)
+    rows = rows._replace(reward=np.tile(paid, count // 4), weight=np.ones(count))
+    for seed in range(TRIALS):
+        values = Rows(reading, rows).values(reading.latent_values(data, seed)).reshape(-1, 4)
+        possible = np.isfinite(values).all(-1)
+        third = values[possible] @ [-1, 3, -3, 1]
+        if (np.abs(third) > 1e-9 * (1 + np.abs(values[possible]).max(-1))).any():
+            raise ValueError(
+                "the log's rewards were summed, of which a model of Normal rewards needs no more than number, mean and "
+                "variance, and this model does: read the log with read_log(..., distinct=False)"
+            )

@@ -23,7 +23,7 @@ from bayesmdp.posterior.beliefs.make_belief import ByParticles
 from bayesmdp.posterior.closed_forms.evidence import conjugate_log_evidence
 from bayesmdp.posterior.closed_forms.transitions import Conjugate, NotConjugate, find
 from bayesmdp.posterior.inference.request import Request, check_draws, drawn_exactly, sampled
-from bayesmdp.posterior.inference.reward_summary import summarise_rewards
+from bayesmdp.posterior.inference.reward_summary import refuse_summed, summarise_rewards
 from bayesmdp.posterior.inference.tree import Labels, posterior_tree
 from bayesmdp.posterior.particles.sampler import DEFAULT
 from bayesmdp.problems.mdp import MDP
@@ -60,6 +60,8 @@ def infer_transitions(model: Model, log: xr.Dataset | Transitions, mdp: MDP | No
         _check_sizes(reading, labels, data)
         check_lookups(model, padded, reading.latents)
         rewards = "as seen" if reading.rewarded else "not looked at"
+        if reading.rewarded and isinstance(log, xr.Dataset) and log.attrs.get("rewards") == "summed":
+            refuse_summed(reading, data)
         short = summarise_rewards(reading, data) if reading.rewarded else data
         if short is not data:
             data, rewards = short, "two rows a transition, with the same mean and variance"
