@@ -19,15 +19,13 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.logs.columns import listed
+from bayesmdp.logs.episode_columns import END
 from bayesmdp.logs.flags import read_flags
 from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.measured_states import Recoding, Spec, as_recoding
 from bayesmdp.logs.measurements import named
 
 __all__ = ["END", "Recoded", "recoded_frame", "recoded_table"]
-
-END = "end"
-"""The next state of a row that is terminated, where no column says more."""
 
 NEXT = "next_{}"
 """How a measurement of what followed is called, by the name of that of the state."""
