@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-__all__ = ["first_sentence", "json_or_text"]
+__all__ = ["first_sentence", "json_or_text", "with_point"]
 
 
 def json_or_text(text: str) -> Any:
@@ -15,6 +15,17 @@ def json_or_text(text: str) -> Any:
         return json.loads(text)
     except json.JSONDecodeError:
         return text
+
+
+def with_point(number: str) -> str:
+    """A number that has a decimal comma, with a decimal point; no number if it has a point, which would part thousands.
+
+    Examples
+    --------
+    >>> with_point("-1,5"), with_point("1.234")
+    ('-1.5', '1?234')
+    """
+    return number.replace(".", "?").replace(",", ".")
 
 
 def first_sentence(documented: Any) -> str:

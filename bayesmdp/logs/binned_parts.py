@@ -20,14 +20,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from bayesmdp.logs.measured_parts import missing_told
+from bayesmdp.logs.measured_parts import OfOneColumn, missing_told
 from bayesmdp.logs.measurements import number_text, numbers
 
 __all__ = ["Bins", "Quantiles"]
 
 
 @dataclass(frozen=True)
-class Bins:
+class Bins(OfOneColumn):
     """Intervals between cut-offs.
 
     Attributes
@@ -60,10 +60,6 @@ class Bins:
             if not low < high:
                 fault = "stands there twice" if low == high else f"comes after {shown[place]}"
                 raise ValueError(f"{self.column}: the edges of bins must rise, and {shown[place + 1]} {fault}")
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     @property
     def ordered(self) -> bool:
@@ -125,7 +121,7 @@ class Bins:
 
 
 @dataclass(frozen=True)
-class Quantiles:
+class Quantiles(OfOneColumn):
     """As many bins of about as many rows each, open at both ends; fitted, they are `Bins`.
 
     Attributes
@@ -147,10 +143,6 @@ class Quantiles:
         _check_closed(self.closed)
         if self.number < 2:
             raise ValueError(f"{self.column}: quantiles make two bins or more; got {self.number}")
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     @property
     def ordered(self) -> bool:

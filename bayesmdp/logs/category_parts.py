@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.suggestions import did_you_mean
-from bayesmdp.logs.measured_parts import missing_told
+from bayesmdp.logs.measured_parts import OfOneColumn, missing_told
 from bayesmdp.logs.measurements import category, named
 
 __all__ = ["Categories", "name_written"]
@@ -21,7 +21,7 @@ DECIMALS = 20
 
 
 @dataclass(frozen=True)
-class Categories:
+class Categories(OfOneColumn):
     """The names in a column.
 
     Attributes
@@ -49,10 +49,6 @@ class Categories:
                 if not name:
                     fault = "a category is empty or a word for a missing value; use missing=state for those"
                 raise ValueError(f"{self.column}: {fault}")
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        return (self.column,)
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.suggestions import did_you_mean
+from bayesmdp.foundation.text_values import with_point
 from bayesmdp.logs.log import as_labels
 from bayesmdp.logs.log_labels import read_labels
 from bayesmdp.logs.log_sources import Table
@@ -122,7 +123,7 @@ def _numbers(table: Table, name: str, column: pd.Series) -> NDArray[Any] | None:
             return (words == "true").astype(np.int64)[column.cat.codes.to_numpy()]
         texts = column.cat.categories.to_series()
         if table.decimal == ",":
-            texts = texts.str.replace(".", "?").str.replace(",", ".")
+            texts = texts.map(with_point)
         numbers = pd.to_numeric(texts, errors="coerce").take(column.cat.codes.to_numpy())
     else:
         numbers = pd.to_numeric(column, errors="coerce")

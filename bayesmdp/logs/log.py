@@ -23,6 +23,7 @@ from bayesmdp.problems.mdp import MDP
 
 __all__ = [
     "as_labels",
+    "begins_of",
     "counts_of",
     "ends_of",
     "label_indices",
@@ -108,6 +109,13 @@ def ends_of(log: xr.Dataset, name: str) -> NDArray[np.bool_]:
     bool array [step]
     """
     return np.asarray(log[name].values, bool) if name in log else np.zeros(log.sizes["step"], bool)
+
+
+def begins_of(log: xr.Dataset) -> NDArray[np.bool_]:
+    """Return which rows [step] of a log are the first of an episode: the first of all, and each after an end."""
+    if "begins" in log:
+        return np.asarray(log["begins"].values, bool)
+    return np.append(True, (ends_of(log, "terminated") | ends_of(log, "truncated"))[:-1])
 
 
 def counts_of(log: xr.Dataset) -> NDArray[np.float64]:

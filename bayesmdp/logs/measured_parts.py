@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-__all__ = ["Part", "missing_told"]
+__all__ = ["OfOneColumn", "Part", "missing_told"]
 
 
 class Part(Protocol):
@@ -52,6 +52,16 @@ class Part(Protocol):
     def to_dict(self) -> dict[str, Any]:
         """The part as JSON has it."""
         ...
+
+
+class OfOneColumn:
+    """What parts of one column have in common."""
+
+    column: str
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        return (self.column,)
 
 
 def missing_told(column: str) -> tuple[str, str]:

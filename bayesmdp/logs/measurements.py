@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from bayesmdp.foundation.text_values import with_point
 from bayesmdp.logs.log_sources import MISSING
 
 __all__ = ["Named", "category", "named", "number_text", "numbers"]
@@ -91,9 +92,7 @@ def _number(value: Any, decimal: str) -> float:
     """The number that a value is or spells; NaN if none."""
     if isinstance(value, str):
         text = value.strip()
-        if decimal == ",":
-            # A point would part thousands, or be a decimal one after all.
-            text = text.replace(".", "?").replace(",", ".")
+        text = with_point(text) if decimal == "," else text
         return float(text) if _NUMBER.fullmatch(text) else np.nan
     return float(value) if isinstance(value, Real | Decimal | np.number | np.bool_) else np.nan
 

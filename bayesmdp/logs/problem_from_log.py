@@ -29,7 +29,7 @@ from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from bayesmdp.logs.compress import compress
-from bayesmdp.logs.log import counts_of, ends_of, label_indices, label_set, refuse_missing, written_indices
+from bayesmdp.logs.log import begins_of, counts_of, ends_of, label_indices, label_set, refuse_missing, written_indices
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.problems.mdp import MDP
 
@@ -187,10 +187,7 @@ def starts_of(log: xr.Dataset, terminal: NDArray[np.bool_]) -> NDArray[np.float6
     """
     state, count = label_indices(log, "state", label_set(log, "states")), counts_of(log)
     if log.attrs.get("ordered", 1):
-        if "begins" in log:
-            starts = np.asarray(log["begins"].values, bool)
-        else:
-            starts = np.append(True, (ends_of(log, "terminated") | ends_of(log, "truncated"))[:-1])
+        starts = begins_of(log)
         state, count = state[starts], count[starts]
     share: NDArray[np.float64] = np.bincount(state, count, len(terminal))
     return share / share.sum()

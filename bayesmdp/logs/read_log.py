@@ -20,6 +20,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesmdp.foundation.text_values import with_point
 from bayesmdp.logs.columns import ENDS, choose_columns, unused_columns
 from bayesmdp.logs.counted_log import KINDS_OF_REWARDS, LOOKED_AT, MANY, count_steps
 from bayesmdp.logs.covariates import choose_covariates, read_covariates
@@ -309,8 +310,7 @@ def _rewards(table: Table, column: pd.Series, asked: _Asked) -> NDArray[np.float
             raise TypeError(f"{table.name} reward holds a {kind}; {a_number}") from None
         values = list(distinct)
         if table.decimal == ",":
-            # A point would part thousands, or be a decimal one after all.
-            values = [each.replace(".", "?").replace(",", ".") if isinstance(each, str) else each for each in values]
+            values = [with_point(each) if isinstance(each, str) else each for each in values]
         elif any(isinstance(each, str) and "," in each for each in values):
             a_number += "; if the comma is a decimal one, pass decimal=','"
         if table.written and {each.lower() for each in values} <= {"true", "false"}:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayesmdp.logs.log import ends_of, size_of
+from bayesmdp.logs.log import begins_of, ends_of, size_of
 from bayesmdp.logs.log_sources import Table, open_table
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.logs.scanned_columns import Scan
@@ -60,33 +60,31 @@ def sample_log(source: Any, counted: xr.Dataset, rows: int, **options: Any) -> x
     labels = {"states": counted.attrs["states"], "actions": counted.attrs["actions"]}
     size, block = size_of(counted), rows // BLOCKS
     begins = np.linspace(0, max(size - block, 0), BLOCKS).astype(int)
-    logs = [_block(table, scan, int(begin), min(block, size), {**options, **labels, "gaps": "cut"}) for begin in begins]
-    whole = [log for log in logs if log is not None]
+    logs = [_block(table, scan, begin, block, {**options, **labels, "gaps": "cut"}) for begin in begins.tolist()]
+    firsts = [_first_whole(log) if begin else 0 for begin, log in zip(begins, logs, strict=True)]
     # An endless recording has no episodes: blocks are then what they are, and begin anywhere.
-    known = len(whole) == len(logs)
-    if not known:
-        logs = [
-            _block(table, scan, int(begin), block, {**options, **labels, "gaps": "cut"}, whole=False)
-            for begin in begins
-        ]
-        whole = [log for log in logs if log is not None]
-    sample = xr.concat(whole, "step", combine_attrs="override")
+    known = None not in firsts
+    logs = [log.isel(step=slice(first if known else 0, None)) for log, first in zip(logs, firsts, strict=True)]
+    sample = xr.concat([_cut_off(log) for log in logs], "step", combine_attrs="override")
     sample = sample.assign_coords(step=np.arange(sample.sizes["step"]))
     return sample.assign_attrs(starts_known=int(known and bool(counted.attrs["starts_known"])), rows_of=size)
 
 
-def _block(
-    table: Table, scan: Scan, begin: int, size: int, options: Mapping[str, Any], *, whole: bool = True
-) -> xr.Dataset | None:
-    """The episodes of a block of rows; None where it has the end of none."""
+def _block(table: Table, scan: Scan, begin: int, size: int, options: Mapping[str, Any]) -> xr.Dataset:
+    """The rows of a log from one on."""
     part = scan._replace(frame=scan.frame.slice(begin, size), rows=None)
     own = table._replace(read=part.read, scan=lambda: part, place=lambda row: table.place(begin + row))
-    log = read_log(own, distinct=False, **options)
-    ended = ends_of(log, "terminated") | ends_of(log, "truncated")
-    if whole and begin:
-        if not ended[:-1].any():
-            return None
-        log = log.isel(step=slice(int(np.argmax(ended)) + 1, None))
+    return read_log(own, distinct=False, **options)
+
+
+def _first_whole(log: xr.Dataset) -> int | None:
+    """Where the first episode begins after the end of another; None if none does."""
+    later = np.flatnonzero(begins_of(log))[1:]
+    return int(later[0]) if len(later) else None
+
+
+def _cut_off(log: xr.Dataset) -> xr.Dataset:
+    """A log whose recording was cut off after its last row, unless this ends an episode."""
     cut = ends_of(log, "truncated").copy()
     cut[-1] |= not bool(log["terminated"].values[-1])
     return log.assign(truncated=("step", cut))

@@ -23,7 +23,7 @@ from jax.typing import ArrayLike
 from bayesmdp.foundation.one_thread import one_blas_thread
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
-from bayesmdp.logs.log import as_labels, counts_of, ends_of, label_set, size_of
+from bayesmdp.logs.log import as_labels, begins_of, counts_of, ends_of, label_set, size_of
 from bayesmdp.logs.problem_from_log import mdp_from_log
 from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
@@ -272,8 +272,6 @@ def plan_log(
         **{name: value for name, value in policy.attrs.items()},
         "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "numpyro")}),
     }
-    if "rows_read" in log.attrs:
-        attrs["rows_read"] = int(log.attrs["rows_read"])
     groups = {name: node.to_dataset() for name, node in posterior.children.items() if name != "prior"}
     groups |= _beside(mdp, usual, values if starts_known else None, compared)
     problem = _problem(mdp)
@@ -344,8 +342,7 @@ def _check_memory(mdp: MDP, draws: int) -> None:
 def _counts(log: xr.Dataset, mdp: MDP, rows: Transitions) -> dict[str, int]:
     """Count what the log holds: rows, states, pairs tried, ends."""
     ends = {name: ends_of(log, name) for name in ("terminated", "truncated")}
-    count, over = counts_of(log), ends["terminated"] | ends["truncated"]
-    started = round(count[log["begins"].values].sum()) if "begins" in log else 1 + int(over[:-1].sum())
+    count = counts_of(log)
     told = bool(log.attrs.get("starts_known", 1)) and bool(log.attrs.get("ordered", 1))
     return {
         "rows": size_of(log),
@@ -356,7 +353,7 @@ def _counts(log: xr.Dataset, mdp: MDP, rows: Transitions) -> dict[str, int]:
         "tried": len(np.unique(rows.state.astype(np.int64) * mdp.num_actions + rows.action)),
         **{name: round(float(count[ended].sum())) for name, ended in ends.items()},
         "dropped": int(log.attrs.get("dropped", 0)),
-        **({"episodes": started} if told else {}),
+        **({"episodes": round(float(count[begins_of(log)].sum()))} if told else {}),
     }
 
 
