@@ -26,7 +26,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning import Quantile, believed_draws, policy_iteration
 from bayesmdp.problems.world import AGENT
 from bayesmdp.simulation.regret import Objective
-from bayesmdp.simulation.walk import RandomNumbers, chunks, walk
+from bayesmdp.simulation.walk import Periods, RandomNumbers, chunks, walk
 from bayesmdp.simulation.windows import Record, Rollout, Windows
 
 __all__ = ["advance", "baseline_of", "run_agent"]
@@ -264,9 +264,12 @@ def advance(
     agent, belief = _agent(setting, rules, belief)
     acted_in = world(truth, kernel)
 
-    def begin(key: Key[Array, ""], state: Any) -> tuple[Any, Any]:
-        state = agent.begin(key, state)
-        return state, _regret(agent, setting, goal, state)
+    def begin(now: _Moment, taken: Int[Array, ""], random_numbers: RandomNumbers) -> _Moment:
+        """Where a period begins, the agent plans, and what its steps will be charged is computed."""
+        assert random_numbers.keys is not None
+        state = agent.begin(random_numbers.keys[0], now.agent)
+        floor = None if now.floor is None else lay_floor(1 + taken, state, now.floor)
+        return _Moment(state, now.state, _regret(agent, setting, goal, state), floor, jnp.array(False))
 
     def lay_floor(taken: Int[Array, ""], state: Any, floor: _Floor) -> _Floor:
         assert setting.robust is not None
@@ -285,14 +288,12 @@ def advance(
     def step(now: _Moment, taken: Int[Array, ""], random_numbers: RandomNumbers) -> tuple[_Moment, Record]:
         assert random_numbers.keys is not None
         key_begin, key_act, key_observe = random_numbers.keys
-        # Where a period begins, the agent plans, and what its steps will be charged is computed.
-        state, regret = lax.cond(now.starts, begin, lambda key, state: (state, now.regret), key_begin, now.agent)
+        state = now.agent
         action = agent.act(key_act, state, now.state)
-        charged_by = setting.baseline if goal.regret is None else regret
-        charges, floor = [goal.charge(truth, charged_by, now.state, action)], now.floor
-        if floor is not None:
-            floor = lax.cond(now.starts, lay_floor, lambda taken, state, floor: floor, 1 + taken, state, floor)
-            charges.append(goal.charge(truth, floor.regret, now.state, action))
+        charged_by = setting.baseline if goal.regret is None else now.regret
+        charges = [goal.charge(truth, charged_by, now.state, action)]
+        if now.floor is not None:
+            charges.append(goal.charge(truth, now.floor.regret, now.state, action))
         if goal.gap is not None:
             charges.append(goal.gap(charged_by, now.state, action))
         seen, next_s = acted_in.step(random_numbers.uniforms, now.state, action)
@@ -306,8 +307,9 @@ def advance(
         record = Record(now.state, action, numbers)
         state = agent.observe(key_observe, state, seen)
         starts = agent.ends(random_numbers.uniforms[AGENT], state, seen)
-        return _Moment(state, next_s, regret, floor, jnp.asarray(starts)), record
+        return _Moment(state, next_s, now.regret, now.floor, jnp.asarray(starts)), record
 
     names: dict[str, int] = {}
-    moment, records = walk(step, keys, moment, taken, until, noisy=acted_in.noisy)
+    periods = Periods(begin, lambda now: now.starts)
+    moment, records = walk(step, keys, moment, taken, until, noisy=acted_in.noisy, periods=periods)
     return moment, records, {name: jnp.int32(column) for name, column in names.items()}
