@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float, Int, Num
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import expected_reward, over_outcomes, values_reached
+from bayesmdp.planning.small_systems import solve_dominant
 from bayesmdp.problems.elsewhere import Elsewhere, LeastElsewhere
 from bayesmdp.problems.problem import Problem
 
@@ -206,7 +207,7 @@ def _evaluate(
 
     def direct() -> Float[Array, " state"]:
         system = jnp.eye(problem.num_states) - problem.discount * _dense_rows(problem, rows, leads)
-        return jnp.linalg.solve(system, rewards)
+        return solve_dominant(system, rewards)
 
     if _at_once(problem, rows):
         return direct()
