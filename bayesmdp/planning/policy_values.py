@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int, Num
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.operators import expected_reward, over_outcomes, values_reached
-from bayesmdp.planning.small_systems import solve_dominant
+from bayesmdp.planning.dominant_systems import solve_dominant
 from bayesmdp.problems.elsewhere import Elsewhere, LeastElsewhere
 from bayesmdp.problems.problem import Problem
 
@@ -207,7 +207,7 @@ def _evaluate(
 
     def direct() -> Float[Array, " state"]:
         system = jnp.eye(problem.num_states) - problem.discount * _dense_rows(problem, rows, leads)
-        return solve_dominant(system, rewards)
+        return solve_dominant(system, rewards, _spans(leads))
 
     if _at_once(problem, rows):
         return direct()
@@ -237,6 +237,14 @@ def _evaluate(
         return lax.while_loop(unsolved, lambda value: value + rewards - apply(value), start)
 
     return lax.cond(unsolved(value), direct if few else sweep, lambda: value)
+
+
+def _spans(leads: _Leads) -> tuple[Int[Array, " state"], Int[Array, " state"]] | None:
+    """The least and the greatest state that each row leads to, where a successor table tells."""
+    if leads.successor is None or leads.elsewhere is not None:
+        return None
+    each = leads.successor.reshape(len(leads.successor), -1).astype(jnp.int32)
+    return each.min(-1), each.max(-1)
 
 
 def _dense_rows(
