@@ -2,13 +2,12 @@
 
 Elimination of such a system needs no exchange of rows: what it leaves is as dominant, and no entry grows to more than
 twice the largest (Higham, 2002, Theorem 9.9); the same holds for the transposed system. So rows keep their places, and
-what lies outside the *envelope* of the matrix, the columns from the first entry of a row on and up to the last so far,
-stays zero. A chain, a queue or a grid has a narrow one, which is found from the numbers themselves.
+what lies outside the envelope of the matrix (:mod:`bayesmdp.problems.envelope`) stays zero.
 
 On a CPU a call of LAPACK costs a microsecond before it begins, and keeps the loop around it from being compiled into
 one kernel; these loops are light enough for that (see :func:`bayesmdp.simulation.walk.walk`). Microseconds a system of
 n equations on one core, here and by LAPACK: full ones, n = 3: .08 and 1.0; 6: .22 and 1.3; 10: .6 and 2.1; 16: 1.7 and
-3.1; of bandwidth 1, n = 50: 7 and 21; 128: 24 and 140, and a third more where the spans of rows are not told. Many systems at once, and other devices, are LAPACK's.
+3.1; of bandwidth 1, n = 50: 5 and 21; 128: 22 and 140. Many systems at once, and other devices, are LAPACK's.
 """
 
 from __future__ import annotations
@@ -22,22 +21,16 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Float, Int
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.problems.envelope import PIECE, Envelope
 
 __all__ = ["solve_dominant"]
 
-FEW, NARROW = 24, 8
-"""Equations up to which a full system is eliminated here; and row pieces a pivot up to which one with an envelope is."""
-
-PIECE = 16
-"""Columns of a row that are changed at once."""
-
-
-type Spans = tuple[Int[Array, " n"], Int[Array, " n"]]
-"""The first and the last column with an entry of each row."""
+FEW = 24
+"""Equations up to which a full system is eliminated here."""
 
 
 def solve_dominant(
-    matrix: Float[Array, "n n"], right: Float[Array, " n"], spans: Spans | None = None
+    matrix: Float[Array, "n n"], right: Float[Array, " n"], envelope: Envelope | None = None
 ) -> Float[Array, " n"]:
     """Solve ``matrix @ x = right`` where each diagonal entry outweighs the rest of its row.
 
@@ -48,8 +41,8 @@ def solve_dominant(
     matrix : array [n, n]
         Not checked.
     right : array [n]
-    spans : (int32 array [n], int32 array [n]), optional
-        The first and the last column of each row that may have an entry, where they are known; otherwise looked for.
+    envelope : Envelope, optional
+        Where the matrix has entries, where that is known and narrow.
 
     Returns
     -------
@@ -62,23 +55,25 @@ def solve_dominant(
     [1. 2.]
     """
     matrix, right = jnp.asarray(matrix), jnp.asarray(right)
-    # Derivatives are solves of the same kind, not derivatives of the loops; for them any spans are looked for.
+    # Derivatives are solves of the same kind, not derivatives of the loops.
     return lax.custom_linear_solve(
         lambda x: matrix @ x,
         right,
-        lambda _, right: _solve(matrix, right, spans),
+        lambda _, right: _solve(matrix, right, envelope),
         transpose_solve=lambda _, right: _solve(matrix.T, right, None),
     )
 
 
 @custom_vmap
-def _solve(matrix: Array, right: Array, spans: Spans | None) -> Any:
-    return lax.platform_dependent(matrix, right, spans, cpu=_eliminate, default=_by_library)
+def _solve(matrix: Array, right: Array, envelope: Envelope | None) -> Any:
+    if right.size > FEW and envelope is None:
+        return jnp.linalg.solve(matrix, right)
+    return lax.platform_dependent(matrix, right, envelope, cpu=_eliminate, default=_by_library)
 
 
 @_solve.def_vmap
 def _solve_many(
-    number: int, mapped: tuple[bool, bool, Any], matrix: Array, right: Array, spans: Spans | None
+    number: int, mapped: tuple[bool, bool, Any], matrix: Array, right: Array, envelope: Envelope | None
 ) -> tuple[Array, bool]:
     if not mapped[0]:
         return jnp.linalg.solve(matrix, right.T).T, True
@@ -86,39 +81,15 @@ def _solve_many(
     return jnp.linalg.solve(matrix, right[..., None])[..., 0], True
 
 
-def _by_library(matrix: Array, right: Array, spans: Spans | None = None) -> Array:
-    del spans
+def _by_library(matrix: Array, right: Array, envelope: Envelope | None) -> Array:
+    del envelope
     return jnp.linalg.solve(matrix, right)
 
 
-def _eliminate(matrix: Array, right: Array, spans: Spans | None) -> Array:
-    size = right.size
-    if size <= FEW:
+def _eliminate(matrix: Array, right: Array, envelope: Envelope | None) -> Array:
+    if envelope is None or right.size <= FEW:
         return _full(matrix, right)
-    columns = jnp.arange(size, dtype=jnp.int32)
-
-    def envelope(spans: Spans) -> Array:
-        first, last = (jnp.minimum(spans[0], columns), lax.cummax(jnp.maximum(spans[1], columns)))
-        lowest = lax.cummax(jnp.zeros(size, jnp.int32).at[first].max(columns))
-        pieces = jnp.sum((lowest - columns) * ((last - columns) // PIECE + 1))
-        return lax.cond(pieces <= NARROW * size, _within, _without, matrix, right, lowest, last)
-
-    if spans is not None:
-        return envelope(spans)
-
-    def look() -> Array:
-        entries = matrix != 0
-        first = jnp.min(jnp.where(entries, columns, size), axis=1)
-        return envelope((first, jnp.max(jnp.where(entries, columns, 0), axis=1)))
-
-    # One row tells of most matrices without an envelope; to look at all takes a quarter as long as LAPACK does.
-    short = jnp.sum(matrix[size // 2] != 0) <= size // 2
-    return lax.cond(short, look, lambda: jnp.linalg.solve(matrix, right))
-
-
-def _without(matrix: Array, right: Array, lowest: Array, last: Array) -> Array:
-    del lowest, last
-    return jnp.linalg.solve(matrix, right)
+    return _within(matrix, right, *envelope)
 
 
 def _full(matrix: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -148,13 +119,7 @@ def _full(matrix: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array
 def _within(
     matrix: Float[Array, "n n"], right: Float[Array, " n"], lowest: Int[Array, " n"], last: Int[Array, " n"]
 ) -> Float[Array, " n"]:
-    """Eliminate within an envelope, a piece of a row at a time, then substitute backwards.
-
-    Parameters
-    ----------
-    lowest, last : int array [n]
-        The lowest row with an entry in a column or one before it, and the last column with one in a row or one above.
-    """
+    """Eliminate within an envelope, a piece of a row at a time, then substitute backwards."""
     size, zero = right.size, jnp.int32(0)
     full = jnp.pad(matrix, ((0, 0), (0, PIECE)))
 

@@ -207,7 +207,7 @@ def _evaluate(
 
     def direct() -> Float[Array, " state"]:
         system = jnp.eye(problem.num_states) - problem.discount * _dense_rows(problem, rows, leads)
-        return solve_dominant(system, rewards, _spans(leads))
+        return solve_dominant(system, rewards, problem.envelope)
 
     if _at_once(problem, rows):
         return direct()
@@ -239,14 +239,6 @@ def _evaluate(
     return lax.cond(unsolved(value), direct if few else sweep, lambda: value)
 
 
-def _spans(leads: _Leads) -> tuple[Int[Array, " state"], Int[Array, " state"]] | None:
-    """The least and the greatest state that each row leads to, where a successor table tells."""
-    if leads.successor is None or leads.elsewhere is not None:
-        return None
-    each = leads.successor.reshape(len(leads.successor), -1).astype(jnp.int32)
-    return each.min(-1), each.max(-1)
-
-
 def _dense_rows(
     problem: Problem, rows: Float[Array, "state ... outcome"], leads: _Leads
 ) -> Float[Array, "state state"]:
@@ -255,7 +247,8 @@ def _dense_rows(
     if leads.successor is not None:
         successor, states = leads.successor, jnp.arange(size).reshape(-1, *(1,) * (rows.ndim - 1))
         named = rows if leads.elsewhere is None else jnp.where(successor < 0, 0, rows)
-        dense = jnp.zeros((size, size), rows.dtype).at[states, successor].add(named)
+        spread = _scattered if problem.envelope is None else _spread
+        dense = spread(named, successor)
         if leads.elsewhere is not None:
             number, first = leads.elsewhere.number, leads.elsewhere.first
             share = jnp.sum(jnp.where(successor < 0, rows, 0), axis=-1) / jnp.maximum(number, 1)
@@ -264,3 +257,25 @@ def _dense_rows(
             dense = dense + share.reshape(size, -1).sum(-1, keepdims=True)
         rows = dense
     return jnp.where(continuation[:, None] > 0, rows * continuation, 0)
+
+
+def _scattered(rows: Float[Array, "state ... outcome"], successor: Int[Array, "state ... outcome"]) -> Array:
+    size = len(rows)
+    states = jnp.arange(size).reshape(-1, *(1,) * (rows.ndim - 1))
+    return jnp.zeros((size, size), rows.dtype).at[states, successor].add(rows)
+
+
+def _spread(rows: Float[Array, "state ... outcome"], successor: Int[Array, "state ... outcome"]) -> Array:
+    """The same, on a CPU one entry at a time: a scatter would keep the loop around it from becoming one kernel."""
+
+    def one_by_one(rows: Array, successor: Array) -> Array:
+        size, each, after = len(rows), rows.reshape(len(rows), -1), successor.reshape(len(rows), -1)
+
+        def entry(i: Int[Array, ""], dense: Array) -> Array:
+            row, place = i // each.shape[1], i % each.shape[1]
+            at = row, after[row, place]
+            return lax.dynamic_update_slice(dense, lax.dynamic_slice(dense, at, (1, 1)) + each[row, place], at)
+
+        return lax.fori_loop(jnp.int32(0), jnp.int32(each.size), entry, jnp.zeros((size, size), rows.dtype))
+
+    return lax.platform_dependent(rows, successor, cpu=one_by_one, default=_scattered)
