@@ -273,9 +273,9 @@ def _spread(rows: Float[Array, "state ... outcome"], successor: Int[Array, "stat
 
         def entry(i: Int[Array, ""], dense: Array) -> Array:
             row, place = i // each.shape[1], i % each.shape[1]
-            at = row, after[row, place]
+            at = row, after[row, place].astype(row.dtype)
             return lax.dynamic_update_slice(dense, lax.dynamic_slice(dense, at, (1, 1)) + each[row, place], at)
 
-        return lax.fori_loop(jnp.int32(0), jnp.int32(each.size), entry, jnp.zeros((size, size), rows.dtype))
+        return lax.fori_loop(0, each.size, entry, jnp.zeros((size, size), rows.dtype))
 
     return lax.platform_dependent(rows, successor, cpu=one_by_one, default=_scattered)
