@@ -97,9 +97,8 @@ def improve(kernel, reward, policy, discount, value):
 
 
 @numba.njit
-def numba_psrl(seed, truth, reward, discount, steps):
+def numba_psrl(rng, truth, reward, discount, steps):
     """One replicate; returns cumulative regret."""
-    np.random.seed(seed)
     states, actions = reward.shape
     cumulative, kernel = np.empty_like(truth), np.empty_like(truth)
     for s in range(states):
@@ -118,7 +117,7 @@ def numba_psrl(seed, truth, reward, discount, steps):
                 for a in range(actions):
                     whole = 0.0
                     for t in range(states):
-                        kernel[s, a, t] = np.random.standard_gamma(concentration[s, a, t])
+                        kernel[s, a, t] = rng.standard_gamma(concentration[s, a, t])
                         whole += kernel[s, a, t]
                     for t in range(states):
                         kernel[s, a, t] /= whole
@@ -128,12 +127,12 @@ def numba_psrl(seed, truth, reward, discount, steps):
             evaluate_policy(truth, reward, policy, discount, matrix, value)
             for s in range(states):
                 gap[s] = best[s] - value[s]
-        action, uniform, after = policy[state], np.random.random(), 0
+        action, uniform, after = policy[state], rng.random(), 0
         while cumulative[state, action, after] <= uniform:
             after += 1
         concentration[state, action, after] += 1
         total += gap[state]
-        state, starts = after, np.random.random() >= discount
+        state, starts = after, rng.random() >= discount
     return total
 
 
@@ -148,8 +147,9 @@ def main():
         return [numpy_psrl(rng) for _ in range(REPLICATES)]
 
     def in_numba():
+        rng = np.random.default_rng(1)
         reward = np.ascontiguousarray(RIVER.reward[..., 0])
-        return [numba_psrl(seed, RIVER.transition, reward, DISCOUNT, STEPS) for seed in range(REPLICATES)]
+        return [numba_psrl(rng, RIVER.transition, reward, DISCOUNT, STEPS) for _ in range(REPLICATES)]
 
     mine = ours(1)["regret"].sum("step").values[0]
     print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,8 +11,8 @@ from jax import lax
 from jaxtyping import Bool, Float, Int, Num
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.planning.dominant_systems import solve_dominant, solve_within
 from bayesmdp.planning.operators import expected_reward, over_outcomes, values_reached
-from bayesmdp.planning.dominant_systems import solve_dominant
 from bayesmdp.problems.elsewhere import Elsewhere, LeastElsewhere
 from bayesmdp.problems.problem import Problem
 
@@ -104,7 +105,7 @@ def policy_evaluation(
     problem = jax.tree.map(jnp.asarray, problem)
     rows, rewards, leads = _followed(problem, jnp.asarray(transition), jnp.asarray(reward), policy)
     value = _evaluate(problem, rows, rewards, leads)
-    if not _at_once(problem, rows):
+    if not _few(problem, rows) and problem.envelope is None:
         value = _evaluate(problem, rows, rewards, leads, value)
     if not isinstance(problem.elsewhere, LeastElsewhere):
         return value
@@ -184,7 +185,7 @@ def evaluate_rows(
     return _evaluate(problem, transition, reward, _leads(problem, policy), start)
 
 
-def _at_once(problem: Problem, rows: Float[Array, "state ... outcome"]) -> bool:
+def _few(problem: Problem, rows: Float[Array, "state ... outcome"]) -> bool:
     """Whether a factorisation is the first choice: up to more states where products with the rows take long."""
     return problem.num_states <= (MIXED if rows.ndim == 3 else SMALL)
 
@@ -205,12 +206,37 @@ def _evaluate(
         least = leads.elsewhere.state(start, leads.successor)[..., None]
         leads = _Leads(jnp.where(leads.successor < 0, least, leads.successor), None)
 
+    def by_elimination() -> Float[Array, " state"]:
+        assert problem.envelope is not None
+        shape = (problem.num_states, -1)
+        share = problem.discount * jnp.where(live[:, None], rows.reshape(shape), 0)
+        after = leads.successor.reshape(shape)
+        return solve_within(share * problem.continuation[after], after, rewards, problem.envelope)
+
     def direct() -> Float[Array, " state"]:
         system = jnp.eye(problem.num_states) - problem.discount * _dense_rows(problem, rows, leads)
-        return solve_dominant(system, rewards, problem.envelope)
+        return solve_dominant(system, rewards)
 
-    if _at_once(problem, rows):
-        return direct()
+    def iterated() -> Float[Array, " state"]:
+        return _iterate(problem, rows, rewards, leads, start, direct)
+
+    general = direct if _few(problem, rows) else iterated
+    if problem.envelope is None:
+        return general()
+    # One state after the other, which other devices than a CPU are slow at.
+    return lax.platform_dependent(cpu=by_elimination, default=general)
+
+
+def _iterate(
+    problem: Problem,
+    rows: Float[Array, "state ... outcome"],
+    rewards: Float[Array, " state"],
+    leads: _Leads,
+    start: Float[Array, " state"],
+    direct: Callable[[], Float[Array, " state"]],
+) -> Float[Array, " state"]:
+    """Value by BiCGStab; where that is slow to converge by `direct` for not too many states, or by backups."""
+    live = problem.continuation > 0
     masked = jnp.where(live.reshape(-1, *(1,) * (rows.ndim - 1)), rows, 0)
 
     def apply(value: Float[Array, " state"]) -> Float[Array, " state"]:
@@ -247,8 +273,7 @@ def _dense_rows(
     if leads.successor is not None:
         successor, states = leads.successor, jnp.arange(size).reshape(-1, *(1,) * (rows.ndim - 1))
         named = rows if leads.elsewhere is None else jnp.where(successor < 0, 0, rows)
-        spread = _scattered if problem.envelope is None else _spread
-        dense = spread(named, successor)
+        dense = jnp.zeros((size, size), rows.dtype).at[states, successor].add(named)
         if leads.elsewhere is not None:
             number, first = leads.elsewhere.number, leads.elsewhere.first
             share = jnp.sum(jnp.where(successor < 0, rows, 0), axis=-1) / jnp.maximum(number, 1)
@@ -257,25 +282,3 @@ def _dense_rows(
             dense = dense + share.reshape(size, -1).sum(-1, keepdims=True)
         rows = dense
     return jnp.where(continuation[:, None] > 0, rows * continuation, 0)
-
-
-def _scattered(rows: Float[Array, "state ... outcome"], successor: Int[Array, "state ... outcome"]) -> Array:
-    size = len(rows)
-    states = jnp.arange(size).reshape(-1, *(1,) * (rows.ndim - 1))
-    return jnp.zeros((size, size), rows.dtype).at[states, successor].add(rows)
-
-
-def _spread(rows: Float[Array, "state ... outcome"], successor: Int[Array, "state ... outcome"]) -> Array:
-    """The same, on a CPU one entry at a time: a scatter would keep the loop around it from becoming one kernel."""
-
-    def one_by_one(rows: Array, successor: Array) -> Array:
-        size, each, after = len(rows), rows.reshape(len(rows), -1), successor.reshape(len(rows), -1)
-
-        def entry(i: Int[Array, ""], dense: Array) -> Array:
-            row, place = i // each.shape[1], i % each.shape[1]
-            at = row, after[row, place].astype(row.dtype)
-            return lax.dynamic_update_slice(dense, lax.dynamic_slice(dense, at, (1, 1)) + each[row, place], at)
-
-        return lax.fori_loop(0, each.size, entry, jnp.zeros((size, size), rows.dtype))
-
-    return lax.platform_dependent(rows, successor, cpu=one_by_one, default=_scattered)

@@ -12,9 +12,9 @@ from bayesmdp.foundation.arrays import Array
 
 __all__ = ["PIECE", "Envelope", "envelope"]
 
-PIECE, NARROW, MOST_STATES = 16, 8, 128
-"""Columns of a row that are eliminated at once; how many such pieces a state's elimination may change, on average; and
-states up to which a matrix [state, state] is made. Beyond either another way to evaluate a policy is quicker."""
+PIECE, NARROW = 16, 8
+"""Columns of a row that are eliminated at once, and how many such pieces a state's elimination changes at most, on
+average, of an envelope that is narrow."""
 
 
 class Envelope(NamedTuple):
@@ -26,10 +26,18 @@ class Envelope(NamedTuple):
         The lowest row with an entry in the column or one before it.
     last : int32 array [row]
         The last column with an entry in the row or one above it.
+    away : int32 array [2 width + 1]
+        How far columns with entries lie from the diagonal: from -width to width.
     """
 
     lowest: Int[Array, " column"]
     last: Int[Array, " row"]
+    away: Int[Array, " offset"]
+
+    @property
+    def width(self) -> int:
+        """How far from the diagonal entries lie at most."""
+        return len(self.away) // 2
 
 
 def envelope(successor: NDArray[np.integer] | None) -> Envelope | None:
@@ -47,10 +55,10 @@ def envelope(successor: NDArray[np.integer] | None) -> Envelope | None:
     Examples
     --------
     >>> queue = envelope(np.stack([np.maximum(np.arange(50) - 1, 0), np.minimum(np.arange(50) + 1, 49)], -1)[:, None])
-    >>> queue.lowest[:3].tolist(), queue.last[:3].tolist()
-    ([1, 2, 3], [1, 2, 3])
+    >>> queue.width, queue.lowest[:3].tolist(), queue.last[:3].tolist()
+    (1, [1, 2, 3], [1, 2, 3])
     """
-    if successor is None or len(successor) > MOST_STATES or (successor < 0).any():
+    if successor is None or (successor < 0).any():
         return None
     states = np.arange(len(successor), dtype=np.int32)
     each = successor.reshape(len(states), -1).astype(np.int32)
@@ -59,4 +67,7 @@ def envelope(successor: NDArray[np.integer] | None) -> Envelope | None:
     np.maximum.at(lowest, first, states)
     lowest = np.maximum.accumulate(lowest)
     pieces = (lowest - states) * ((last - states) // PIECE + 1)
-    return Envelope(lowest, last) if pieces.sum() <= NARROW * len(states) else None
+    if pieces.sum() > NARROW * len(states):
+        return None
+    width = int(max((lowest - states).max(), (last - states).max()))
+    return Envelope(lowest, last, np.arange(-width, width + 1, dtype=np.int32))

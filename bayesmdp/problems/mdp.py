@@ -284,7 +284,7 @@ class MDP:
 
     def fingerprint(self) -> list[Array | None]:
         """The arrays of the known part, and the kernel; see `DecisionProblem.fingerprint`."""
-        return [*self.problem, self.transition]
+        return [*self.problem._replace(envelope=None), self.transition]
 
     @property
     def has_elsewhere(self) -> bool:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax, random
+from jax import random
 from jaxtyping import Bool, Float, Int, Key, Num
 
 from bayesmdp.agents import Rules
@@ -292,9 +292,7 @@ def advance(
         own = policy_iteration(followed, draws, Quantile(level), value=value).value
         return _Floor(value, jnp.maximum(value - own, 0))
 
-    def step(
-        now: _Moment, taken: Int[Array, ""], uniforms: Float[Array, " place"]
-    ) -> tuple[_Moment, Record]:
+    def step(now: _Moment, taken: Int[Array, ""], uniforms: Float[Array, " place"]) -> tuple[_Moment, Record]:
         state = now.agent
         action = agent.act(key_of(taken, ACT), state, now.state)
         charged_by = setting.baseline if goal.regret is None else now.regret
