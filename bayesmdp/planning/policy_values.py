@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,7 @@ from jax import lax
 from jaxtyping import Bool, Float, Int, Num
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.planning.dominant_systems import solve_dominant, solve_within
 from bayesmdp.planning.operators import expected_reward, over_outcomes, values_reached
 from bayesmdp.problems.elsewhere import Elsewhere, LeastElsewhere
 from bayesmdp.problems.problem import Problem
@@ -103,7 +105,7 @@ def policy_evaluation(
     problem = jax.tree.map(jnp.asarray, problem)
     rows, rewards, leads = _followed(problem, jnp.asarray(transition), jnp.asarray(reward), policy)
     value = _evaluate(problem, rows, rewards, leads)
-    if not _at_once(problem, rows):
+    if not _few(problem, rows) and problem.envelope is None:
         value = _evaluate(problem, rows, rewards, leads, value)
     if not isinstance(problem.elsewhere, LeastElsewhere):
         return value
@@ -183,7 +185,7 @@ def evaluate_rows(
     return _evaluate(problem, transition, reward, _leads(problem, policy), start)
 
 
-def _at_once(problem: Problem, rows: Float[Array, "state ... outcome"]) -> bool:
+def _few(problem: Problem, rows: Float[Array, "state ... outcome"]) -> bool:
     """Whether a factorisation is the first choice: up to more states where products with the rows take long."""
     return problem.num_states <= (MIXED if rows.ndim == 3 else SMALL)
 
@@ -204,12 +206,37 @@ def _evaluate(
         least = leads.elsewhere.state(start, leads.successor)[..., None]
         leads = _Leads(jnp.where(leads.successor < 0, least, leads.successor), None)
 
+    def by_elimination() -> Float[Array, " state"]:
+        assert problem.envelope is not None
+        shape = (problem.num_states, -1)
+        share = problem.discount * jnp.where(live[:, None], rows.reshape(shape), 0)
+        after = leads.successor.reshape(shape)
+        return solve_within(share * problem.continuation[after], after, rewards, problem.envelope)
+
     def direct() -> Float[Array, " state"]:
         system = jnp.eye(problem.num_states) - problem.discount * _dense_rows(problem, rows, leads)
-        return jnp.linalg.solve(system, rewards)
+        return solve_dominant(system, rewards)
 
-    if _at_once(problem, rows):
-        return direct()
+    def iterated() -> Float[Array, " state"]:
+        return _iterate(problem, rows, rewards, leads, start, direct)
+
+    general = direct if _few(problem, rows) else iterated
+    if problem.envelope is None:
+        return general()
+    # One state after the other, which other devices than a CPU are slow at.
+    return lax.platform_dependent(cpu=by_elimination, default=general)
+
+
+def _iterate(
+    problem: Problem,
+    rows: Float[Array, "state ... outcome"],
+    rewards: Float[Array, " state"],
+    leads: _Leads,
+    start: Float[Array, " state"],
+    direct: Callable[[], Float[Array, " state"]],
+) -> Float[Array, " state"]:
+    """Value by BiCGStab; where that is slow to converge by `direct` for not too many states, or by backups."""
+    live = problem.continuation > 0
     masked = jnp.where(live.reshape(-1, *(1,) * (rows.ndim - 1)), rows, 0)
 
     def apply(value: Float[Array, " state"]) -> Float[Array, " state"]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import distributions, labels, reject_first
 from bayesmdp.problems.elsewhere import ELSEWHERE, describe_rows
+from bayesmdp.problems.envelope import envelope
 from bayesmdp.problems.labels import index_of, label_array
 from bayesmdp.problems.mdp_arrays import (
     on_table,
@@ -283,7 +284,7 @@ class MDP:
 
     def fingerprint(self) -> list[Array | None]:
         """The arrays of the known part, and the kernel; see `DecisionProblem.fingerprint`."""
-        return [*self.problem, self.transition]
+        return [*self.problem._replace(envelope=None), self.transition]
 
     @property
     def has_elsewhere(self) -> bool:
@@ -322,6 +323,7 @@ class MDP:
             noise=self._noise,
             features=self.features,
             stage=self.stage,
+            envelope=envelope(self.successor),
         )
 
     def replace(self, **changes: Any) -> MDP:

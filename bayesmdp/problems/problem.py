@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.problems.elsewhere import Elsewhere
+from bayesmdp.problems.envelope import Envelope
 from bayesmdp.problems.reward_noise import Noise
 
 __all__ = ["Problem"]
@@ -39,6 +40,8 @@ class Problem(NamedTuple):
         What agents with linear models know of pairs.
     stage : int array [state] or None
         Of episodes of a fixed length; their number at terminal states. See :mod:`bayesmdp.problems.stages`.
+    envelope : Envelope or None
+        Of a successor table, where it is narrow: policies of chains, queues and small grids are then evaluated quickly.
     """
 
     reward: Array
@@ -51,6 +54,7 @@ class Problem(NamedTuple):
     noise: Noise | None = None
     features: Array | None = None
     stage: Array | None = None
+    envelope: Envelope | None = None
 
     @property
     def horizon(self) -> Array:

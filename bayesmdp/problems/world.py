@@ -98,7 +98,7 @@ def tabular_world(problem: Problem, kernel: Float[Array, "state action outcome"]
     def step(
         uniforms: Float[Array, " place"], state: Int[Array, ""], action: Int[Array, ""]
     ) -> tuple[Step, Int[Array, ""]]:
-        outcome = invert(cumulative[state, action], uniforms[OUTCOME])
+        outcome = invert(cumulative, uniforms[OUTCOME], state, action)
         next_state = outcome if problem.successor is None else problem.successor[state, action, outcome]
         rewards = problem.reward[state, action]
         reward = rewards[0] if rewards.shape[-1] == 1 else rewards[outcome]
@@ -115,16 +115,38 @@ def tabular_world(problem: Problem, kernel: Float[Array, "state action outcome"]
     return World(start, step, noisy=problem.noise is not None)
 
 
-def invert(cumulative: Float[Array, " outcome"], uniform: Float[Array, ""]) -> Int[Array, ""]:
+COUNTED = 16
+"""Outcomes up to which those that a uniform number has passed are counted; beyond, they are searched by halves."""
+
+
+def invert(cumulative: Float[Array, "... outcome"], uniform: Float[Array, ""], *row: Int[Array, ""]) -> Int[Array, ""]:
     """Return the index at which cumulative probabilities pass a uniform number; never one of probability 0.
 
     Parameters
     ----------
-    cumulative : array [outcome]
+    cumulative : array [..., outcome]
     uniform : float in [0, 1)
+    *row : int
+        Which row it is, where there are several. A row is not cut out first, for that would read all of it.
 
     Returns
     -------
     int
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> int(invert(np.cumsum([0.2, 0.0, 0.8]), 0.3))
+    2
     """
-    return jnp.sum(cumulative <= uniform * cumulative[-1]).astype(jnp.int32)
+    cumulative, number = jnp.asarray(cumulative), cumulative.shape[-1]
+    passed = uniform * cumulative[*row, -1]
+    if number <= COUNTED:
+        return jnp.sum(cumulative[row] <= passed).astype(jnp.int32)
+    # Halves: all before `index` are passed, and none from index + width on. The last is never passed.
+    index, width = jnp.int32(0), number - 1
+    while width:
+        half = (width + 1) // 2
+        index = jnp.where(cumulative[*row, index + half - 1] <= passed, index + half, index)
+        width -= half
+    return index

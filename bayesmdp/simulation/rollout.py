@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import lax, random
+from jax import random
 from jaxtyping import Bool, Float, Int, Key, Num
 
 from bayesmdp.agents import Rules
@@ -26,10 +26,13 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning import Quantile, believed_draws, policy_iteration
 from bayesmdp.problems.world import AGENT
 from bayesmdp.simulation.regret import Objective
-from bayesmdp.simulation.walk import RandomNumbers, chunks, walk
+from bayesmdp.simulation.walk import Periods, chunks, walk
 from bayesmdp.simulation.windows import Record, Rollout, Windows
 
 __all__ = ["advance", "baseline_of", "run_agent"]
+
+BEGIN, ACT, OBSERVE = range(3)
+"""What the agent's keys of a step are for."""
 
 
 class _Setting(NamedTuple):
@@ -260,54 +263,58 @@ def advance(
     columns : dict of int
         The place of each report in the records' numbers, after those that are summed.
     """
-    problem, truth, kernel = setting.problem, setting.truth, setting.kernel
+    truth, kernel = setting.truth, setting.kernel
+    world_key, agent_key = keys
     agent, belief = _agent(setting, rules, belief)
     acted_in = world(truth, kernel)
 
-    def begin(key: Key[Array, ""], state: Any) -> tuple[Any, Any]:
-        state = agent.begin(key, state)
-        return state, _regret(agent, setting, goal, state)
+    def key_of(taken: Int[Array, ""], use: int) -> Key[Array, ""]:
+        """The key with which the agent begins, acts or observes at a step; made where it is used, not in blocks."""
+        return random.fold_in(agent_key, 3 * taken + use)
+
+    def begin(now: _Moment, taken: Int[Array, ""]) -> _Moment:
+        """Where a period begins, the agent plans, and what its steps will be charged is computed."""
+        state = agent.begin(key_of(taken, BEGIN), now.agent)
+        floor = None if now.floor is None else lay_floor(1 + taken, state, now.floor)
+        return _Moment(state, now.state, _regret(agent, setting, goal, state), floor, jnp.array(False))
 
     def lay_floor(taken: Int[Array, ""], state: Any, floor: _Floor) -> _Floor:
         assert setting.robust is not None
         key, level = setting.robust
         sites = belief.sample(random.fold_in(key, taken), agent.belief(state), robust_draws)
-        draws, policy = believed_draws(sites, problem), agent.policy(state)
-        value = policy_iteration(problem, draws, Quantile(level), value=floor.value).value
+        draws, policy = believed_draws(sites, setting.problem), agent.policy(state)
+        value = policy_iteration(setting.problem, draws, Quantile(level), value=floor.value).value
         if policy_under == "truth":
             assert goal.regret is not None
             return _Floor(value, goal.regret(truth, kernel, value, policy))
         # The same recursion with the policy's actions alone: what is lost is never negative but for its tolerance.
-        followed = problem._replace(available=jax.nn.one_hot(policy, problem.num_actions, dtype=bool))
+        followed = setting.problem._replace(available=jax.nn.one_hot(policy, setting.problem.num_actions, dtype=bool))
         own = policy_iteration(followed, draws, Quantile(level), value=value).value
         return _Floor(value, jnp.maximum(value - own, 0))
 
-    def step(now: _Moment, taken: Int[Array, ""], random_numbers: RandomNumbers) -> tuple[_Moment, Record]:
-        assert random_numbers.keys is not None
-        key_begin, key_act, key_observe = random_numbers.keys
-        # Where a period begins, the agent plans, and what its steps will be charged is computed.
-        state, regret = lax.cond(now.starts, begin, lambda key, state: (state, now.regret), key_begin, now.agent)
-        action = agent.act(key_act, state, now.state)
-        charged_by = setting.baseline if goal.regret is None else regret
-        charges, floor = [goal.charge(truth, charged_by, now.state, action)], now.floor
-        if floor is not None:
-            floor = lax.cond(now.starts, lay_floor, lambda taken, state, floor: floor, 1 + taken, state, floor)
-            charges.append(goal.charge(truth, floor.regret, now.state, action))
+    def step(now: _Moment, taken: Int[Array, ""], uniforms: Float[Array, " place"]) -> tuple[_Moment, Record]:
+        state = now.agent
+        action = agent.act(key_of(taken, ACT), state, now.state)
+        charged_by = setting.baseline if goal.regret is None else now.regret
+        charges = [goal.charge(truth, charged_by, now.state, action)]
+        if now.floor is not None:
+            charges.append(goal.charge(truth, now.floor.regret, now.state, action))
         if goal.gap is not None:
             charges.append(goal.gap(charged_by, now.state, action))
-        seen, next_s = acted_in.step(random_numbers.uniforms, now.state, action)
+        seen, next_s = acted_in.step(uniforms, now.state, action)
         if setting.restart is not None:
-            again, first = (taken + 1) % setting.restart == 0, acted_in.start(random.fold_in(key_begin, 1))
+            again, first = (taken + 1) % setting.restart == 0, acted_in.start(random.fold_in(key_of(taken, BEGIN), 1))
             next_s = jax.tree.map(partial(jnp.where, again), first, next_s)
         report = agent.report(state, now.state, action)
         names.update({name: column for column, name in enumerate(sorted(report))})
         # One array a step: on a CPU each array written in a loop costs as much as a small kernel.
         numbers = jnp.stack([seen.reward, *charges, *(report[name].astype(float) for name in names)])
         record = Record(now.state, action, numbers)
-        state = agent.observe(key_observe, state, seen)
-        starts = agent.ends(random_numbers.uniforms[AGENT], state, seen)
-        return _Moment(state, next_s, regret, floor, jnp.asarray(starts)), record
+        state = agent.observe(key_of(taken, OBSERVE), state, seen)
+        starts = agent.ends(uniforms[AGENT], state, seen)
+        return _Moment(state, next_s, now.regret, now.floor, jnp.asarray(starts)), record
 
     names: dict[str, int] = {}
-    moment, records = walk(step, keys, moment, taken, until, noisy=acted_in.noisy)
+    periods = Periods(begin, lambda now: now.starts)
+    moment, records = walk(step, world_key, moment, taken, until, noisy=acted_in.noisy, periods=periods)
     return moment, records, {name: jnp.int32(column) for name, column in names.items()}

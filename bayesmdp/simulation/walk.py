@@ -15,13 +15,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jaxtyping import Float, Int, Key
+from jaxtyping import Bool, Float, Int, Key, UInt32
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.posterior.random_variables import threefry
 from bayesmdp.problems.problem import Problem
 from bayesmdp.problems.world import AGENT, NOISE, Step, invert
 
-__all__ = ["CHUNK", "RandomNumbers", "chunks", "follow_policy", "walk"]
+__all__ = ["CHUNK", "Periods", "chunks", "follow_policy", "walk"]
 
 CHUNK, BLOCK = 4_096, 256
 """Most steps of one call, and those whose random numbers are made at once.
@@ -49,43 +50,51 @@ def chunks(steps: int, checkpoints: Sequence[int]) -> Iterator[tuple[int, int]]:
     return zip([0, *ends], ends, strict=False)
 
 
-class RandomNumbers(NamedTuple):
-    """The random numbers of a step, or of several with a leading axis.
+class Periods(NamedTuple):
+    """How a walk is cut into periods, at whose beginnings something is done that its steps then go by.
 
     Attributes
     ----------
-    uniforms : array [..., place]
-        Uniform in [0, 1), in the places that :mod:`bayesmdp.problems.world` names.
-    keys : array [..., 3], optional
-        With which an agent begins, acts and observes; None where no agent acts.
+    begin : callable
+        ``begin(moment, taken) -> moment``.
+    due : callable
+        ``due(moment) -> bool``: whether a period begins before the next step. It holds no longer after `begin`.
     """
 
-    uniforms: Float[Array, "*step place"]
-    keys: Key[Array, "*step use"] | None
+    begin: Callable[[Any, Array], Any]
+    due: Callable[[Any], Bool[Array, ""]]
 
 
 def walk(
-    step: Callable[[Any, Array, RandomNumbers], tuple[Any, Any]],
-    keys: Key[Array, " owner"],
+    step: Callable[[Any, Array, Array], tuple[Any, Any]],
+    key: Key[Array, ""],
     moment: Any,
     taken: Int[Array, ""],
     until: Int[Array, ""],
     *,
     noisy: bool,
+    periods: Periods | None = None,
 ) -> tuple[Any, Any]:
     """Take the steps after number `taken` up to number `until`, at most `CHUNK`.
+
+    Steps stand in a loop of their own inside that over periods, because on a CPU XLA compiles a loop without scatters
+    and calls of libraries, which carries fewer than some 60 arrays, into one kernel: 30 ns a step of an agent between
+    two plans, where a loop of kernels takes 1,000. Where planning for a few states has none of them either, a whole run
+    is one kernel.
 
     Parameters
     ----------
     step : callable
-        ``step(moment, taken, random_numbers) -> (moment, record)``.
-    keys : array [owner]
-        The world's key, and the agent's if there is one.
+        ``step(moment, taken, uniforms) -> (moment, record)``, with numbers that are uniform in [0, 1), in the places
+        that :mod:`bayesmdp.problems.world` names.
+    key : key
+        The world's.
     moment : pytree
         Where the run is after `taken` steps.
     taken, until : int
     noisy : bool
         Whether the world also needs a number for the noise of rewards.
+    periods : Periods, optional
 
     Returns
     -------
@@ -94,56 +103,55 @@ def walk(
     records : pytree, leading axis [CHUNK]
         What was recorded of each step; rows beyond the last step are zeros.
     """
-    noise_key = random.fold_in(keys[0], 1) if noisy else None
-    numbers_after = partial(_random_numbers, keys, noise_key)
-    shapes = jax.eval_shape(lambda: step(moment, taken, jax.tree.map(lambda part: part[0], numbers_after(taken))))
+    uniforms_after = partial(_uniforms, key, noisy)
+    shapes = jax.eval_shape(lambda: step(moment, taken, uniforms_after(taken)[0]))
     records = jax.tree.map(lambda leaf: jnp.zeros((CHUNK, *leaf.shape), leaf.dtype), shapes[1])
 
     def next_block(carry: Any) -> Any:
         before, moment, records = carry
-        numbers = numbers_after(before)
+        uniforms, length = uniforms_after(before), jnp.minimum(BLOCK, until - before)
 
-        def next_step(i: Int[Array, ""], carry: Any) -> Any:
-            moment, records = carry
-            moment, record = step(
-                moment, before + i, jax.tree.map(lambda part: lax.dynamic_index_in_dim(part, i, 0, False), numbers)
-            )
+        def next_step(carry: Any) -> Any:
+            i, moment, records = carry
+            moment, record = step(moment, before + i, lax.dynamic_index_in_dim(uniforms, i, 0, False))
             # Indexing with .at would scatter, which is slower on a CPU.
             write = partial(lax.dynamic_update_index_in_dim, index=before - taken + i, axis=0)
-            return moment, jax.tree.map(write, records, record)
+            return i + 1, moment, jax.tree.map(write, records, record)
 
-        return before + BLOCK, *lax.fori_loop(0, jnp.minimum(BLOCK, until - before), next_step, (moment, records))
+        def in_period(carry: Any) -> Bool[Array, ""]:
+            within = carry[0] < length
+            return within if periods is None else within & ~periods.due(carry[1])
+
+        def next_period(carry: Any) -> Any:
+            i, moment, records = carry
+            if periods is not None:
+                begin = periods.begin
+                moment = lax.cond(periods.due(moment), begin, lambda moment, taken: moment, moment, before + i)
+            return lax.while_loop(in_period, next_step, (i, moment, records))
+
+        block = lax.while_loop(lambda carry: carry[0] < length, next_period, (jnp.int32(0), moment, records))
+        return before + BLOCK, *block[1:]
 
     return lax.while_loop(lambda carry: carry[0] < until, next_block, (taken, moment, records))[1:]
 
 
-def _random_numbers(
-    keys: Key[Array, " owner"], noise_key: Key[Array, ""] | None, taken: Int[Array, ""]
-) -> RandomNumbers:
-    """Make those of the next `BLOCK` steps: of step t the words 3 t to 3 t + 2 of each key, and word t of the noise's.
+def _uniforms(key: Key[Array, ""], noisy: bool, taken: Int[Array, ""]) -> Float[Array, "step place"]:
+    """Make the numbers of the next `BLOCK` steps: of step t, words 3 t to 3 t + 2 of the key, and t of the noise's.
 
-    One sweep makes all words, since each costs time to compile; they are those of ``random.split(key, (steps, 3))``
-    and ``random.uniform(key, (steps, 3))``.
+    They are those of ``random.uniform(random.split(key, (steps, 3)))``, which takes five times as long, and which a
+    call for each step would repeat.
     """
-    step = taken + jnp.arange(BLOCK)
-    words = (3 * step[:, None] + jnp.arange(3)).ravel()
-    parts = [(key, words) for key in keys]
-    if noise_key is not None:
-        parts.append((noise_key, step))
-    owners, asked = zip(*parts, strict=True)
-    owner = jnp.repeat(jnp.arange(len(parts)), np.array([part.size for part in asked]))
-    made = jax.vmap(random.fold_in)(jnp.stack(owners)[owner], jnp.concatenate(asked))
-    world, *rest = jnp.split(made, np.cumsum([part.size for part in asked])[:-1])
-    uniforms = _uniform(world).reshape(BLOCK, NOISE)
-    if noise_key is not None:
-        uniforms = jnp.concatenate([uniforms, _uniform(rest.pop())[:, None]], axis=1)
-    return RandomNumbers(uniforms, rest[0].reshape(BLOCK, 3) if rest else None)
+    step = (taken + jnp.arange(BLOCK)).astype(jnp.uint32)
+    parts = [(key, 3 * step[:, None] + jnp.arange(NOISE, dtype=jnp.uint32))]
+    if noisy:
+        parts.append((random.fold_in(key, 1), step[:, None]))
+    return jnp.concatenate([_uniform(random.key_data(own)[:2], place) for own, place in parts], axis=1)
 
 
-def _uniform(keys: Key[Array, "*batch"]) -> Float[Array, "*batch"]:
-    """Return numbers in [0, 1) from the first 52 of the keys' 64 bits, as `jax.random.uniform` makes them."""
-    words = random.key_data(keys)[..., :2].astype(jnp.uint64)
-    bits = words[..., 0] << 20 | words[..., 1] >> 12
+def _uniform(words: UInt32[Array, " 2"], place: UInt32[Array, "..."]) -> Float[Array, "..."]:
+    """Return numbers in [0, 1) from the first 52 of 64 bits, as `jax.random.uniform` makes them of keys."""
+    high, low = threefry(words, jnp.zeros_like(place), place)
+    bits = high.astype(jnp.uint64) << 20 | low.astype(jnp.uint64) >> 12
     return lax.bitcast_convert_type(bits | np.uint64(0x3FF0000000000000), jnp.float64) - 1
 
 
@@ -175,10 +183,10 @@ def follow_policy(
         Fields [step], on the host.
     """
     problem, kernel, policy = jax.device_put((problem, kernel, policy))
-    keys, state = _set_out(key, problem, kernel, world=world)
+    step_key, state = _set_out(key, problem, kernel, world=world)
     parts = []
     for begin, end in chunks(steps, ()):
-        state, record = _follow(keys, state, problem, kernel, policy, np.int32(begin), np.int32(end), world=world)
+        state, record = _follow(step_key, state, problem, kernel, policy, np.int32(begin), np.int32(end), world=world)
         parts.append(jax.tree.map(lambda field: np.asarray(field)[: end - begin], record))  # noqa: B023
     return jax.tree.map(lambda *fields: np.concatenate(fields), *parts)
 
@@ -186,15 +194,15 @@ def follow_policy(
 @partial(jax.jit, static_argnames="world")
 def _set_out(
     key: Key[Array, ""], problem: Problem, kernel: Float[Array, "state action outcome"], *, world: Any
-) -> tuple[Key[Array, " 1"], Int[Array, ""]]:
+) -> tuple[Key[Array, ""], Int[Array, ""]]:
     """Return the key of the steps' random numbers, and the first state."""
     start_key, step_key = random.split(key)
-    return step_key[None], world(problem, kernel).start(start_key)
+    return step_key, world(problem, kernel).start(start_key)
 
 
 @partial(jax.jit, static_argnames="world")
 def _follow(
-    keys: Key[Array, " 1"],
+    key: Key[Array, ""],
     state: Int[Array, ""],
     problem: Problem,
     kernel: Float[Array, "state action outcome"],
@@ -207,9 +215,11 @@ def _follow(
     """Take steps by actions drawn from the policy; return the state they lead to, and the steps."""
     acted_in, choice = world(problem, kernel), jnp.cumsum(policy, -1)
 
-    def step(state: Int[Array, ""], taken: Int[Array, ""], numbers: RandomNumbers) -> tuple[Int[Array, ""], Step]:
+    def step(
+        state: Int[Array, ""], taken: Int[Array, ""], uniforms: Float[Array, " place"]
+    ) -> tuple[Int[Array, ""], Step]:
         del taken
-        record, following = acted_in.step(numbers.uniforms, state, invert(choice[state], numbers.uniforms[AGENT]))
+        record, following = acted_in.step(uniforms, state, invert(choice, uniforms[AGENT], state))
         return following, record
 
-    return walk(step, keys, state, taken, until, noisy=acted_in.noisy)
+    return walk(step, key, state, taken, until, noisy=acted_in.noisy)

@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jaxtyping import Float, Int, Key
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior.beliefs.fresh_draws import FreshDraws
 from bayesmdp.posterior.closed_forms.draws import completed, log_gammas
 from bayesmdp.posterior.closed_forms.transitions import Conjugate
+from bayesmdp.posterior.random_variables import uniforms
 
 if TYPE_CHECKING:
     from bayesmdp.problems.world import Step
@@ -60,14 +62,16 @@ class RenewedDraws(FreshDraws):
         return Kept(state.seen, jnp.zeros((), jnp.int32), log_gamma)
 
     def observe(self, key: Key[Array, ""], state: Kept, step: Step) -> Kept:
-        row, log_gamma = self.tally.row(step), dict(state.log_gamma)
-        for name, subkey in zip(log_gamma, jax.random.split(key, len(log_gamma)), strict=True):
+        row, log_gamma, words = self.tally.row(step), dict(state.log_gamma), jax.random.key_data(key)[:2]
+        for number, name in enumerate(log_gamma):
             site = self.conjugate.sites[name]
-            entry, adds = jnp.asarray(site.entry)[row], jnp.asarray(site.coefficient)[row]
-            # Gamma(a + 1) = Gamma(a) + Exp(1), in logs; log 0 for an entry that the row does not add to.
-            exponential = jax.random.exponential(subkey, (self.num_draws, entry.size), jnp.float64)
-            amount = jnp.log(exponential) + jnp.log(adds)
-            log_gamma[name] = log_gamma[name].at[:, entry].set(jnp.logaddexp(log_gamma[name][:, entry], amount))
+            uniform = uniforms(words, np.uint32(number), (self.num_draws, site.entry.shape[1]))
+            for i in range(site.entry.shape[1]):
+                # Gamma(a + 1) = Gamma(a) + Exp(1), in logs; log 0 for an entry that the row does not add to.
+                entry, adds = jnp.asarray(site.entry)[row, i], jnp.asarray(site.coefficient)[row, i]
+                before = lax.dynamic_index_in_dim(log_gamma[name], entry, 1, False)
+                after = jnp.logaddexp(before, jnp.log(-jnp.log(uniform[:, i])) + jnp.log(adds))
+                log_gamma[name] = lax.dynamic_update_index_in_dim(log_gamma[name], after, entry, 1)
         return Kept(self.tally.add(state.seen, step), state.cursor, log_gamma)
 
     def draw(self, key: Key[Array, ""], state: Kept) -> tuple[Kept, dict[str, Array]]:

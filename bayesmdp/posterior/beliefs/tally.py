@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import jax.numpy as jnp
+from jax import lax
 from jaxtyping import Float, Int
 
 from bayesmdp.foundation.arrays import Array
@@ -49,9 +50,11 @@ class Tally(NamedTuple):
 
     def add(self, seen: Float[Array, "row sum"], step: Step) -> Float[Array, "row sum"]:
         """The sums after one more step."""
-        # One scatter: as wide a one costs no more than that of a single number.
         reward = jnp.asarray(step.reward, jnp.float64)
-        return seen.at[self.row(step)].add(jnp.stack([jnp.ones(()), reward, reward**2][: seen.shape[-1]]))
+        more = jnp.stack([jnp.ones(()), reward, reward**2][: seen.shape[-1]])
+        # Not seen.at[row].add, a scatter, which would keep a loop of steps from being compiled into one kernel.
+        row = jnp.asarray(self.row(step))
+        return lax.dynamic_update_index_in_dim(seen, lax.dynamic_index_in_dim(seen, row, 0, False) + more, row, 0)
 
     def visits(self, seen: Float[Array, "row sum"]) -> Float[Array, "state action"]:
         """How often each pair was tried [state, action]."""
