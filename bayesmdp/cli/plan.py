@@ -189,6 +189,7 @@ def plan(
     if pool and prior != "auto":
         fail(f"--pool is about the prior by the log, and --prior {prior} is another; give one of them")
 
+    from bayesmdp.logs.log_sources import open_table
     from bayesmdp.offline.plan_log import plan_log
     from bayesmdp.planning.risk_names import risk_from_text
 
@@ -199,8 +200,11 @@ def plan(
         labels = {"states": _labels(states), "actions": _labels(actions)}
         text = {"separator": separator, "decimal": decimal, "encoding": encoding}
         rows = {"episode": episode, "step": step, "cost": cost, "gaps": gaps}
+        # Opened once for both readings below: a text file is looked through, and perhaps unpacked, when it is.
+        say(f"reading {log}")
+        source = log if dask is not None else open_table(log, separator, encoding, decimal)
         checked = _read(
-            log,
+            source,
             dask,
             columns=columns,
             **measured,
@@ -228,7 +232,7 @@ def plan(
             quantile=quantile,
             draws=draws,
             seed=seed,
-            sample=_sample(log, checked, columns=columns, reward_range=bounds, **rows, **measured, **text),
+            sample=_sample(source, checked, columns=columns, reward_range=bounds, **rows, **measured, **text),
             say=say,
             calibration=20 if calibration else 0,
         )
@@ -264,7 +268,7 @@ def _explain(report: Report, pages: list[Path], log: Path) -> None:
     write_report(report, *pages, command=command, date=date.today().isoformat(), sha256=sha256_of(log))
 
 
-def _sample(source: Path, log: xr.Dataset, **options: Any) -> xr.Dataset | None:
+def _sample(source: Any, log: xr.Dataset, **options: Any) -> xr.Dataset | None:
     """Some episodes of a log that is counted."""
     if "count" not in log:
         return None
@@ -274,11 +278,10 @@ def _sample(source: Path, log: xr.Dataset, **options: Any) -> xr.Dataset | None:
     return sample_log(source, log, LARGE, **options)
 
 
-def _read(log: Path, dask: str | None, **options: Any) -> xr.Dataset:
+def _read(log: Any, dask: str | None, **options: Any) -> xr.Dataset:
     """The log, checked, with what it warns of said in terms of the command's options."""
     from bayesmdp.logs.read_log import read_log
 
-    say(f"reading {log}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         checked = read_log(log, distinct=None, **options) if dask is None else _on_cluster(log, dask, **options)

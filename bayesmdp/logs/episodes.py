@@ -255,7 +255,9 @@ def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
         )
         dropped = int(scan.collect(frame.select((~pl.col("kept")).sum())).item())
         frame = frame.filter("kept")
-    ordered = scan._replace(frame=frame.drop(ROW, "episode", "time", "first", "kept", strict=False), rows=None)
+    ordered = scan._replace(
+        frame=frame.drop(ROW, "episode", "time", "first", "kept", strict=False), rows=None, sliced=False
+    )
     place = table.place
 
     def place_of(row: int) -> str:

@@ -120,6 +120,7 @@ def _arrow_table(source: Any, decimal: str) -> Table:
     import polars as pl
 
     kind = type(source).__name__
+    sliced = not isinstance(source, pl.LazyFrame)
     if isinstance(source, pl.LazyFrame):
         frame = source
     elif isinstance(source, pl.DataFrame):
@@ -140,7 +141,7 @@ def _arrow_table(source: Any, decimal: str) -> Table:
             f"a log is read from a path, a DataFrame or a Dataset; got {kind}, which does not speak Arrow either, as "
             "frames of Polars and relations of DuckDB do"
         )
-    return _scan_table(frame, f"the {kind}", decimal, orders=_orders_of(source))
+    return _scan_table(frame, f"the {kind}", decimal, orders=_orders_of(source), sliced=sliced)
 
 
 def _orders_of(source: Any) -> dict[str, list[Any]]:
@@ -193,7 +194,7 @@ def _file_table(path: Path, separator: str | None, encoding: str, decimal: str) 
             f"{named} is not {kind}, or is damaged, or was cut short: {told}; write it anew"
         )
 
-    return _scan_table(scan(parts), named, decimal, damaged, orders)
+    return _scan_table(scan(parts), named, decimal, damaged, orders, sliced=ending not in LINES)
 
 
 def _scan_lines(paths: list[Path]) -> pl.LazyFrame:
@@ -253,6 +254,8 @@ def _scan_table(
     decimal: str,
     damaged: Callable[[BaseException], Exception] | None = None,
     orders: Mapping[str, list[Any]] | None = None,
+    *,
+    sliced: bool,
 ) -> Table:
     """A table of columns that have types."""
     import polars as pl
@@ -267,7 +270,7 @@ def _scan_table(
         raise damaged(error) from error
     by_position = frame.select(pl.col(column).alias(str(place)) for place, column in enumerate(names))
     in_order = {names.index(column): order for column, order in (orders or {}).items()}
-    scan = Scan(by_position, damaged, decimal=decimal, orders=in_order)
+    scan = Scan(by_position, damaged, decimal=decimal, orders=in_order, sliced=sliced)
     return Table(name, tuple(names), scan.read, lambda row: f"row {row}", decimal=decimal, scan=lambda: scan)
 
 

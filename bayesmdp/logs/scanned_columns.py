@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pandas as pd
@@ -69,6 +69,8 @@ class Scan(NamedTuple):
         How many there are, if that is known.
     exact : bool
         Whether labels of a text file are as they are written, also where they look like numbers.
+    sliced : bool
+        Whether some rows are had without going through those before them.
     """
 
     frame: pl.LazyFrame
@@ -78,6 +80,7 @@ class Scan(NamedTuple):
     orders: Mapping[int, list[Any]] = {}
     rows: int | None = None
     exact: bool = False
+    sliced: bool = False
 
     def read(self, chosen: Mapping[Any, int]) -> pd.DataFrame:
         """Read columns row by row, under our names for their positions."""
@@ -90,6 +93,24 @@ class Scan(NamedTuple):
     def _check_size(self, found: int) -> None:
         if self.rows is not None and found != self.rows:
             raise self.damaged(ValueError(f"{found:,} of {self.rows:,} rows could be read"))
+
+    def blocks(self, begins: Sequence[int], size: int) -> list[Scan]:
+        """Return blocks of so many rows, which begin in rising order and do not overlap, as columns of their own.
+
+        What has to be gone through from the start is gone through once.
+        """
+        import polars as pl
+
+        if self.sliced:
+            return [self._replace(frame=self.frame.slice(begin, size), rows=None) for begin in begins]
+        # By numbered rows, for a slice of JSON lines takes blank lines for rows.
+        number = pl.col("row number")
+        wanted = pl.any_horizontal(number.is_between(begin, begin + size - 1) for begin in begins)
+        read = self.collect(self.frame.with_row_index("row number").filter(wanted)).drop("row number")
+        if len(read) != len(begins) * size:
+            raise self.damaged(ValueError(f"{len(read):,} of {len(begins) * size:,} rows could be read"))
+        parts = [read.slice(place * size, size) for place in range(len(begins))]
+        return [self._replace(frame=part.lazy(), rows=None, sliced=True) for part in parts]
 
     def schema(self) -> pl.Schema:
         """Return the types of the columns."""
