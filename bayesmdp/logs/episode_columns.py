@@ -6,6 +6,7 @@ Each is there in memory and in a scan, and says the same in both.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,6 +26,7 @@ __all__ = [
     "as_text",
     "check_flags",
     "is_true",
+    "order_as_text",
     "present",
     "text_of",
     "time_in_memory",
@@ -57,10 +59,17 @@ def as_text(column: pd.Series, *, written: bool) -> pd.Series:
 
 
 def with_end(column: pd.Series, *, written: bool) -> pd.Series:
-    """States to which `END` may be added, categories in their order."""
+    """States as text, to which `END` may be added, categories in their order."""
     if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
-        return column if END in column.cat.categories else column.cat.add_categories([END])
+        texts = order_as_text(column.cat.categories.tolist(), written=written)
+        renamed = column.cat.rename_categories(texts)
+        return renamed if END in texts else renamed.cat.add_categories([END])
     return as_text(column, written=written)
+
+
+def order_as_text(labels: Sequence[Any], *, written: bool) -> list[Any]:
+    """Labels in an order as the text of which they then are."""
+    return as_text(pd.Series(list(labels), dtype=object), written=written).tolist()
 
 
 def text_of(scan: Scan, place: int) -> pl.Expr:

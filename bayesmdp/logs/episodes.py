@@ -19,9 +19,9 @@ from bayesmdp.logs.columns import ENDS
 from bayesmdp.logs.episode_columns import (
     END,
     ROW,
-    as_text,
     check_flags,
     is_true,
+    order_as_text,
     present,
     text_of,
     time_in_memory,
@@ -77,7 +77,7 @@ def alone(table: Table, columns: Mapping[str, Any]) -> tuple[Table, dict[str, An
         frame = table.read({0: 0} | {place: place for place in chosen.values() if place < width})
         frame[width], frame[width + 1] = pd.Series(END, frame.index, dtype=object), True
         if state in frame:
-            frame[state] = as_text(frame[state], written=table.written)
+            frame[state] = with_end(frame[state], written=table.written)
         return pd.DataFrame({ours: frame[place].array for ours, place in chosen.items()})
 
     def scan() -> Scan:
@@ -89,7 +89,8 @@ def alone(table: Table, columns: Mapping[str, Any]) -> tuple[Table, dict[str, An
         ended = pl.lit("true") if known.written else pl.lit(True)
         added = [pl.lit(END).alias(str(width)), ended.alias(str(width + 1))]
         text = [] if state is None else [text_of(known, state).alias(str(state))]
-        return known._replace(frame=known.frame.with_columns(*added, *text))
+        orders = known.orders if state is None else _orders_as_text(known, state)
+        return known._replace(frame=known.frame.with_columns(*added, *text), orders=orders)
 
     made = (*table.columns, *names.values())
     return table._replace(columns=made, read=read, scan=scan if table.scan else None), {**columns, **names}
@@ -243,6 +244,7 @@ def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
         )
         if where.terminated is not None:
             frame = frame.with_columns(text_of(scan, where.state).alias(str(where.state)))
+            scan = scan._replace(orders=_orders_as_text(scan, where.state))
         after = scan.column(where.state).shift(-1)
         following = _ending(frame, ended, after) if where.terminated is not None else after
         cut = was | ~(same | ended).shift(-1, fill_value=True)
@@ -264,6 +266,14 @@ def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
         return place(int(scan.collect(frame.select(ROW).slice(row, 1)).item()))
 
     return table._replace(read=ordered.read, place=place_of, scan=lambda: ordered), dropped
+
+
+def _orders_as_text(scan: Scan, state: int) -> dict[int, list[Any]]:
+    """The orders of categories, those of states as text."""
+    orders = dict(scan.orders)
+    if state in orders:
+        orders[state] = order_as_text(orders[state], written=scan.written)
+    return orders
 
 
 def _ending(frame: pl.LazyFrame, ended: pl.Expr, after: pl.Expr) -> pl.Expr:

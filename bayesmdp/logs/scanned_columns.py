@@ -86,11 +86,12 @@ class Scan(NamedTuple):
         """Read columns row by row, under our names for their positions."""
         wanted = sorted(set(chosen.values()))
         frame = self.collect(self.frame.select(self.column(place).alias(str(place)) for place in wanted))
-        self._check_size(len(frame))
+        self.check_size(len(frame))
         columns = {place: as_pandas(frame[str(place)], self.orders.get(place)) for place in wanted}
         return pd.DataFrame({ours: columns[place] for ours, place in chosen.items()})
 
-    def _check_size(self, found: int) -> None:
+    def check_size(self, found: int) -> None:
+        """Refuse to go on where not all rows could be read."""
         if self.rows is not None and found != self.rows:
             raise self.damaged(ValueError(f"{found:,} of {self.rows:,} rows could be read"))
 
@@ -160,7 +161,7 @@ class Scan(NamedTuple):
     def grouped(self, grouping: Any) -> pl.DataFrame:
         """Group rows by a `Grouping` (:mod:`bayesmdp.logs.distinct_rows`)."""
         groups = self.collect(grouping.totals(grouping.numbered(self, self.size())))
-        self._check_size(int(groups["count"].sum()))
+        self.check_size(int(groups["count"].sum()))
         return groups
 
     def backwards(self, state: int, next_state: int) -> int:
