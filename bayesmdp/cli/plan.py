@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["plan"]
 
-MADE_BY = "bayesmdp plan"
 READING = "Reading the log"
 
 
@@ -406,6 +405,8 @@ def _as_options(message: str) -> str:
 def _outputs(source: Path, out: Path) -> tuple[Path, Path]:
     """The netCDF file and the CSV to write, refused before anything is computed if they cannot be, or are another's."""
     import xarray as xr
+
+    from bayesmdp.offline.plan_log import MADE_BY
 
     name = source.with_suffix("") if source.suffix.lower() == ".gz" else source
     path = out if out.suffix == ".nc" else out / f"{name.stem}-plan.nc"

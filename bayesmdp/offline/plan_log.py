@@ -55,6 +55,9 @@ DRAWS_BYTES = 2**31
 EACH = 50_000
 """States times actions times states up to which each state is by itself an outcome of each pair."""
 
+MADE_BY = "bayesmdp plan"
+"""By which the tree of a plan from a log is told from others."""
+
 
 class Report(NamedTuple):
     """A policy planned from a log, with what it promises and what it is worth.
@@ -248,7 +251,7 @@ def plan_log(
     opinions = second_opinion(log if sample is None else sample, mdp, chosen, worth, seed)
     counts = _counts(log, mdp, rows)
     attrs = {
-        "made_by": "bayesmdp plan",
+        "made_by": MADE_BY,
         "source": str(log.attrs.get("source", "")),
         "left_out": json.dumps(as_labels(log.attrs.get("left_out", []))),
         **({"recoding": log.attrs["recoding"]} if "recoding" in log.attrs else {}),
