@@ -243,9 +243,8 @@ def plan_log(
             None if compared is None else at_start(compared.gains, mdp).values,
             compared is not None and compared.as_today,
         )
-        exact = posterior.attrs["engine"] == "exact"
         with one_blas_thread():
-            policy.attrs |= said_at_start(made, log, mdp, asked, said, fresh, exact=exact, say=say)
+            policy.attrs |= said_at_start(made, log, mdp, asked, said, chosen, fresh, posterior, say=say)
     say("the log without a prior")
     worth = at_start(values, mdp) if starts_known else None
     opinions = second_opinion(log if sample is None else sample, mdp, chosen, worth, seed)
