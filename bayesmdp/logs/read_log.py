@@ -68,8 +68,9 @@ def read_log(
     ----------
     source : path, DataFrame, Dataset, or what speaks Arrow
         ``.csv`` or ``.tsv`` with a header line, perhaps ``.gz``; ``.parquet`` (of ordered categories by the extra
-        ``parquet``), ``.jsonl`` or ``.ndjson`` (numbers beside text are text there), ``.arrow`` or ``.feather``, also a
-        folder or a pattern of files of these kinds, in the order of their names; a pandas DataFrame; a Dataset over one
+        ``parquet``), ``.jsonl`` or ``.ndjson`` (numbers beside text are text there), ``.arrow`` or ``.feather`` (of
+        either format of Arrow; of streams, ``.arrows``, all columns are held), also a folder or a pattern of files of
+        these kinds, in the order of their names; a pandas DataFrame; a Dataset over one
         dim of any name; a frame of Polars, perhaps lazy; a table of Arrow; the relation that ``duckdb.sql(...)``
         returns, which is read once; a dataset of Hugging Face; one of Minari, or a list of episodes, of one observation
         more than actions (:mod:`bayesmdp.logs.recorded_episodes`); a Dask DataFrame, whose partitions are grouped where
@@ -318,11 +319,14 @@ def _rewards(table: Table, column: pd.Series, asked: _Asked) -> NDArray[np.float
         numbers = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").to_numpy(np.float64)
         reward = np.append(numbers, np.nan)[code]
     reward = 0.0 - reward if asked.costs else reward + 0.0  # without -0.0, of which no source tells more than of 0
-    what = "cost" if asked.costs else "reward"
+    what, bounds = ("cost", (0.0 - high, 0.0 - low)) if asked.costs else ("reward", (low, high))
+    outside = "outside [{:g}, {:g}]".format(*bounds)
+    if asked.costs:
+        outside += f", for rewards, the costs with a minus, are to be in [{low:g}, {high:g}]"
     for wrong, complaint, remedy in (
         (~np.isfinite(reward), "which is no finite number", a_number),
         (np.abs(reward) > LARGEST_REWARD, f"beyond {LARGEST_REWARD:g} in size", "measure rewards in a larger unit"),
-        ((reward < low) | (reward > high), f"outside [{low:g}, {high:g}]", "correct it, or widen the range of rewards"),
+        ((reward < low) | (reward > high), outside, "correct it, or widen the range of rewards"),
     ):
         if wrong.any():
             row = int(np.argmax(wrong))

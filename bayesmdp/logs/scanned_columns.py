@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import pandas as pd
 
+from bayesmdp.logs.arrow_files import panics_unsaid
+
 if TYPE_CHECKING:
     import polars as pl
 
@@ -71,6 +73,8 @@ class Scan(NamedTuple):
         Whether labels of a text file are as they are written, also where they look like numbers.
     sliced : bool
         Whether some rows are had without going through those before them.
+    panics : bool
+        Whether Polars may panic over it, and writes to the terminal then.
     """
 
     frame: pl.LazyFrame
@@ -81,6 +85,7 @@ class Scan(NamedTuple):
     rows: int | None = None
     exact: bool = False
     sliced: bool = False
+    panics: bool = False
 
     def read(self, chosen: Mapping[Any, int]) -> pd.DataFrame:
         """Read columns row by row, under our names for their positions."""
@@ -236,7 +241,7 @@ class Scan(NamedTuple):
         import polars as pl
 
         try:
-            with _few_groups_at_once():
+            with _few_groups_at_once(), panics_unsaid() if self.panics else contextlib.nullcontext():
                 return frame.collect(engine="streaming")
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise self.damaged(error) from error
