@@ -172,6 +172,14 @@ def plan(
             rich_help_panel=READING,
         ),
     ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SQL",
+            help="Asked of LOG, a file of DuckDB or SQLite, or a Parquet file, which is called log in it.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
     separator: Annotated[str | None, typer.Option(help="Between fields.", rich_help_panel=READING)] = None,
     decimal: Annotated[str, typer.Option(help="Sign in numbers.", rich_help_panel=READING)] = ".",
     encoding: Annotated[str, typer.Option(help="Of text files.", rich_help_panel=READING)] = "utf-8",
@@ -201,7 +209,9 @@ def plan(
         rows = {"episode": episode, "step": step, "cost": cost, "gaps": gaps}
         # Opened once for both readings below: a text file is looked through, and perhaps unpacked, when it is.
         say(f"reading {log}")
-        source = log if dask is not None else open_table(log, separator, encoding, decimal)
+        if dask is not None and query is not None:
+            raise ValueError("--dask groups the rows of files, and --query asks a database; give one of them")
+        source = log if dask is not None else open_table(log, separator, encoding, decimal, query=query)
         checked = _read(
             source,
             dask,

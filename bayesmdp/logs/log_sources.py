@@ -21,6 +21,7 @@ import xarray as xr
 from bayesmdp.foundation.extras import brought_by
 from bayesmdp.logs.arrow_files import arrow_orders, panics_unsaid, scan_arrow
 from bayesmdp.logs.dask_columns import DaskScan
+from bayesmdp.logs.queries import answer, is_query, query_name, query_on
 from bayesmdp.logs.recorded_episodes import frame_of_episodes, is_recorded
 from bayesmdp.logs.scanned_columns import MISSING, Columns, Scan
 from bayesmdp.logs.text_files import open_text
@@ -66,7 +67,9 @@ class Table(NamedTuple):
         raise ValueError(f"{self.name} {self.place(row)}: {complaint}; {remedy}")
 
 
-def open_table(source: Any, separator: str | None, encoding: str, decimal: str) -> Table:
+def open_table(
+    source: Any, separator: str | None, encoding: str, decimal: str, connection: Any = None, query: str | None = None
+) -> Table:
     """Open the columns of a path, DataFrame or Dataset; rows are read later.
 
     Parameters
@@ -79,6 +82,10 @@ def open_table(source: Any, separator: str | None, encoding: str, decimal: str) 
         Of text files.
     decimal : {".", ","}
         The sign in numbers that are written as text.
+    connection : optional
+        To a database, of which the source is a query.
+    query : str, optional
+        Asked of the path (:func:`bayesmdp.logs.queries.query_on`).
 
     Returns
     -------
@@ -95,6 +102,12 @@ def open_table(source: Any, separator: str | None, encoding: str, decimal: str) 
         raise ValueError(f"separator must be one character and no quotation mark; got {separator!r}")
     if isinstance(source, Table):
         return source
+    if connection is not None and not isinstance(source, str):
+        raise TypeError(f"connection= is for a query, such as 'SELECT * FROM visits'; got {type(source).__name__}")
+    if query is not None:
+        return _arrow_table(query_on(Path(source), query), decimal, str(source))
+    if connection is not None or is_query(source):
+        return _arrow_table(answer(source, connection), decimal, query_name(source))
     if isinstance(source, pd.DataFrame):
         return _frame_table(source, "the DataFrame", "row", decimal)
     if isinstance(source, xr.Dataset):
@@ -117,7 +130,7 @@ def _frame_table(frame: pd.DataFrame, name: str, unit: str, decimal: str) -> Tab
     return Table(name, tuple(frame.columns), read, lambda row: f"{unit} {row}", decimal=decimal)
 
 
-def _arrow_table(source: Any, decimal: str) -> Table:
+def _arrow_table(source: Any, decimal: str, name: str = "") -> Table:
     """Open a frame of another library: Polars, Arrow, a DuckDB relation, a dataset of Hugging Face."""
     import polars as pl
 
@@ -144,7 +157,7 @@ def _arrow_table(source: Any, decimal: str) -> Table:
             "frames of Polars and relations of DuckDB do"
         )
     return _scan_table(
-        lambda: frame, f"the {kind}", decimal, orders=functools.partial(_orders_of, source), sliced=sliced
+        lambda: frame, name or f"the {kind}", decimal, orders=functools.partial(_orders_of, source), sliced=sliced
     )
 
 

@@ -58,9 +58,16 @@ def sample_log(source: Any, counted: xr.Dataset, rows: int, **options: Any) -> x
     """
     if rows < 1:
         raise ValueError(f"rows must be at least 1; got {rows!r}")
-    text = {name: options.pop(name) for name in ("separator", "encoding", "decimal") if name in options}
+    names = ("separator", "encoding", "decimal", "connection")
+    text = {name: options.pop(name) for name in names if name in options}
     measured = options.get("state") is not None or options.get("episode") is not None
-    table = open_table(source, text.get("separator"), text.get("encoding", "utf-8"), text.get("decimal", "."))
+    table = open_table(
+        source,
+        text.get("separator"),
+        text.get("encoding", "utf-8"),
+        text.get("decimal", "."),
+        text.get("connection"),
+    )
     scan = table.scan() if table.scan else None
     if not isinstance(scan, Scan) or measured or not counted.attrs["ordered"]:
         return None
