@@ -141,7 +141,7 @@ def _arrow_table(source: Any, decimal: str, name: str = "") -> Table:
     elif isinstance(source, pl.DataFrame):
         frame = source.lazy()
     elif type(source).__module__.startswith("dask.dataframe"):
-        columns = DaskScan(source, decimal)
+        columns = DaskScan.of(source, decimal)
         names = tuple(source.columns)
         return Table("the Dask DataFrame", names, columns.read, "row {}".format, decimal=decimal, scan=lambda: columns)
     elif hasattr(source, "to_polars") or hasattr(source, "__arrow_c_stream__"):

@@ -97,8 +97,6 @@ def test_every_source_is_read_as_its_rows_are(table, options, tmp_path):
     for name, source in sources(table, tmp_path).items():
         if name in ("pandas", "log.csv.gz", "log.tsv", "parts/*.parquet", "polars"):
             continue  # as another
-        if name == "dask" and "episode" in options | options.get("columns", {}):
-            continue
         log = bm.read_log(source, gaps="cut", distinct=True, **options)
         same(log, counted)
         assert log.attrs["recoding"] == counted.attrs["recoding"], name
