@@ -26,7 +26,14 @@ BLANKS = "\t\n\x0b\x0c\r\x1c\x1d\x1e\x1f \x85\xa0\u1680" + "".join(map(chr, rang
 BLANKS += "\u2028\u2029\u202f\u205f\u3000"
 """What Python takes for blank; Polars leaves some of it."""
 
-PREFETCHED = "POLARS_ROW_GROUP_PREFETCH_SIZE"
+PIECES = {
+    "POLARS_ROW_GROUP_PREFETCH_SIZE": "1",
+    "POLARS_CSV_CHUNK_SIZE": f"{2**20}",
+}
+"""Groups of rows of Parquet files, and bytes of CSV, that Polars reads ahead.
+
+Of Parquet 100 million rows then take .6 GB and not 2.7 GB, of CSV 2 million .13 GB and not .22 GB, in the same time.
+"""
 
 
 class Columns(Protocol):
@@ -241,26 +248,28 @@ class Scan(NamedTuple):
         import polars as pl
 
         try:
-            with _few_groups_at_once(), panics_unsaid() if self.panics else contextlib.nullcontext():
+            with _in_small_pieces(), panics_unsaid() if self.panics else contextlib.nullcontext():
                 return frame.collect(engine="streaming")
         except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
             raise self.damaged(error) from error
 
 
 @contextlib.contextmanager
-def _few_groups_at_once() -> Iterator[None]:
-    """Have a file read as fast as it is used: what neighbours tell is found row by row, and the rest would wait.
+def _in_small_pieces() -> Iterator[None]:
+    """Have a file read in small pieces, and as fast as these are used.
 
-    Polars has no option for this but a variable of the environment, which is put back; 100 million rows then take .6 GB
-    and not 2.7 GB, in the same time.
+    What neighbours tell is found row by row, and what is read beyond it would wait. Polars has no options for this but
+    variables of the environment, which are put back.
     """
-    before = os.environ.get(PREFETCHED)
-    os.environ.setdefault(PREFETCHED, "1")
+    before = {name: os.environ.get(name) for name in PIECES}
+    for name, size in PIECES.items():
+        os.environ.setdefault(name, size)
     try:
         yield
     finally:
-        if before is None:
-            os.environ.pop(PREFETCHED, None)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
 
 
 def _is_number(kind: pl.DataType) -> bool:

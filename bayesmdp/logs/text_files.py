@@ -28,7 +28,7 @@ __all__ = ["TextFile", "open_text"]
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 """First bytes of a file, and the encoding that they tell."""
 
-AT_ONCE = 2**24
+AT_ONCE = 2**20
 """Bytes in memory at a time."""
 
 
