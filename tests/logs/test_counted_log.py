@@ -352,7 +352,8 @@ def test_text_is_counted_in_little_memory(tmp_path):
     )
     code = (
         "import bayesmdp as bm, sys\n"
-        "def peak(): return int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]) / 1024\n"
+        "def peak():\n"
+        "    return int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]) / 1024\n"
         "bm.read_log(sys.argv[1], distinct=True)\n"
         "before = peak()\n"
         "bm.read_log(sys.argv[2], distinct=True)\n"
