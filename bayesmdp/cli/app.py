@@ -22,6 +22,7 @@ from bayesmdp.cli.claims import claims
 from bayesmdp.cli.messages import fail, say
 from bayesmdp.cli.plan import plan
 from bayesmdp.cli.recommend import recommend
+from bayesmdp.cli.report import report
 from bayesmdp.cli.sweep import compare, export, sweep
 from bayesmdp.foundation.compiled_programs import keep_programs
 from bayesmdp.foundation.text_values import first_sentence, json_or_text
@@ -129,6 +130,7 @@ def run(
 
 app.command()(plan)
 app.command()(recommend)
+app.command()(report)
 app.command()(sweep)
 app.command()(compare)
 app.command()(export)

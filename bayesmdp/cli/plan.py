@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["plan"]
 
-MADE_BY = "bayesmdp plan"
 READING = "Reading the log"
 
 
@@ -173,6 +172,14 @@ def plan(
             rich_help_panel=READING,
         ),
     ] = None,
+    query: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SQL",
+            help="Asked of LOG, a file of DuckDB or SQLite, or a Parquet file, which is called log in it.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
     separator: Annotated[str | None, typer.Option(help="Between fields.", rich_help_panel=READING)] = None,
     decimal: Annotated[str, typer.Option(help="Sign in numbers.", rich_help_panel=READING)] = ".",
     encoding: Annotated[str, typer.Option(help="Of text files.", rich_help_panel=READING)] = "utf-8",
@@ -189,6 +196,7 @@ def plan(
     if pool and prior != "auto":
         fail(f"--pool is about the prior by the log, and --prior {prior} is another; give one of them")
 
+    from bayesmdp.logs.log_sources import open_table
     from bayesmdp.offline.plan_log import plan_log
     from bayesmdp.planning.risk_names import risk_from_text
 
@@ -199,8 +207,13 @@ def plan(
         labels = {"states": _labels(states), "actions": _labels(actions)}
         text = {"separator": separator, "decimal": decimal, "encoding": encoding}
         rows = {"episode": episode, "step": step, "cost": cost, "gaps": gaps}
+        # Opened once for both readings below: a text file is looked through, and perhaps unpacked, when it is.
+        say(f"reading {log}")
+        if dask is not None and query is not None:
+            raise ValueError("--dask groups the rows of files, and --query asks a database; give one of them")
+        source = log if dask is not None else open_table(log, separator, encoding, decimal, query=query)
         checked = _read(
-            log,
+            source,
             dask,
             columns=columns,
             **measured,
@@ -228,7 +241,7 @@ def plan(
             quantile=quantile,
             draws=draws,
             seed=seed,
-            sample=_sample(log, checked, columns=columns, reward_range=bounds, **rows, **measured, **text),
+            sample=_sample(source, checked, columns=columns, reward_range=bounds, **rows, **measured, **text),
             say=say,
             calibration=20 if calibration else 0,
         )
@@ -264,7 +277,7 @@ def _explain(report: Report, pages: list[Path], log: Path) -> None:
     write_report(report, *pages, command=command, date=date.today().isoformat(), sha256=sha256_of(log))
 
 
-def _sample(source: Path, log: xr.Dataset, **options: Any) -> xr.Dataset | None:
+def _sample(source: Any, log: xr.Dataset, **options: Any) -> xr.Dataset | None:
     """Some episodes of a log that is counted."""
     if "count" not in log:
         return None
@@ -274,11 +287,10 @@ def _sample(source: Path, log: xr.Dataset, **options: Any) -> xr.Dataset | None:
     return sample_log(source, log, LARGE, **options)
 
 
-def _read(log: Path, dask: str | None, **options: Any) -> xr.Dataset:
+def _read(log: Any, dask: str | None, **options: Any) -> xr.Dataset:
     """The log, checked, with what it warns of said in terms of the command's options."""
     from bayesmdp.logs.read_log import read_log
 
-    say(f"reading {log}")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
         checked = read_log(log, distinct=None, **options) if dask is None else _on_cluster(log, dask, **options)
@@ -403,6 +415,8 @@ def _as_options(message: str) -> str:
 def _outputs(source: Path, out: Path) -> tuple[Path, Path]:
     """The netCDF file and the CSV to write, refused before anything is computed if they cannot be, or are another's."""
     import xarray as xr
+
+    from bayesmdp.offline.plan_log import MADE_BY
 
     name = source.with_suffix("") if source.suffix.lower() == ".gz" else source
     path = out if out.suffix == ".nc" else out / f"{name.stem}-plan.nc"

@@ -82,7 +82,7 @@ class Bins(OfOneColumn):
                 texts.append(f"{'>' * without_low}{number_text(low)} to {'<' * without_high}{number_text(high)}")
         return tuple(f"{self.column} {text}" for text in [*texts, *["missing"] * self.missing])
 
-    def settled(self, frame: pd.DataFrame, decimal: str) -> Bins:
+    def settled(self, frame: pd.DataFrame, decimal: str, times: NDArray[np.int64] | None = None) -> Bins:
         return self
 
     def levels(self, frame: pd.DataFrame, decimal: str) -> NDArray[np.int64]:
@@ -152,14 +152,16 @@ class Quantiles(OfOneColumn):
     def labels(self) -> tuple[str, ...]:
         return ()
 
-    def settled(self, frame: pd.DataFrame, decimal: str) -> Bins:
+    def settled(self, frame: pd.DataFrame, decimal: str, times: NDArray[np.int64] | None = None) -> Bins:
         values, _ = numbers(frame[self.column], decimal)
-        present = np.sort(values[~np.isnan(values)])
-        if not len(present):
-            raise ValueError(f"{self.column} has no number to take quantiles of in {len(values):,} rows; cut another")
-        quantiles = np.quantile(present, np.arange(1, self.number) / self.number)
+        times = np.ones(len(values), np.int64) if times is None else times
+        order = np.argsort(values)[: int((~np.isnan(values)).sum())]  # NaN is last
+        if not len(order):
+            raise ValueError(f"{self.column} has no number to take quantiles of in {times.sum():,} rows; cut another")
+        present, upto = values[order], np.cumsum(times[order])
         cuts: dict[int, float] = {}
-        for quantile in quantiles:
+        for level in np.arange(1, self.number) / self.number:
+            quantile = _quantile(present, upto, level)
             below = int(np.searchsorted(present, quantile, side="left" if self.closed == "left" else "right"))
             if 0 < below < len(present):
                 cuts.setdefault(below, _shortest(quantile, present[below - 1], present[below], self.closed))
@@ -181,6 +183,14 @@ class Quantiles(OfOneColumn):
         return {"kind": "quantiles", "column": self.column, "number": self.number, **_options(self)}
 
 
+def _quantile(present: NDArray[np.float64], upto: NDArray[np.int64], level: float) -> float:
+    """A quantile of rising values, of which so many rows [value] hold that value or an earlier one, as NumPy has it."""
+    place = (int(upto[-1]) - 1) * level
+    rank = int(place)
+    two = [present[np.searchsorted(upto, min(each, upto[-1] - 1), side="right")] for each in (rank, rank + 1)]
+    return float(np.quantile(two, place - rank))  # NumPy's own way from one row to the next, to the last digit
+
+
 def _shortest(quantile: float, below: float, above: float, closed: str) -> float:
     """The shortest number that parts `below` from `above` as the quantile does, which lies between them."""
     exact = Decimal(float(quantile))
@@ -188,8 +198,8 @@ def _shortest(quantile: float, below: float, above: float, closed: str) -> float
         for rounding in (ROUND_HALF_EVEN, ROUND_CEILING, ROUND_FLOOR):
             number = float(Context(digits, rounding).plus(exact))
             if (below < number <= above) if closed == "left" else (below <= number < above):
-                return number
-    return float(quantile)
+                return number + 0.0  # without -0.0
+    return float(quantile) + 0.0
 
 
 def _check_closed(closed: str) -> None:

@@ -55,12 +55,13 @@ class Categories(OfOneColumn):
         levels = [*map(name_written, self.names), *["missing"] * self.missing]
         return tuple(f"{self.column} {name}" for name in levels) if self.names else ()
 
-    def settled(self, frame: pd.DataFrame, decimal: str) -> Categories:
+    def settled(self, frame: pd.DataFrame, decimal: str, times: NDArray[np.int64] | None = None) -> Categories:
         if self.names:
             return self
         found = named(frame[self.column])
         if not found.names:
-            raise ValueError(f"{self.column} names no category; all {len(frame):,} rows are missing")
+            rows = len(frame) if times is None else int(times.sum())
+            raise ValueError(f"{self.column} names no category; all {rows:,} rows are missing")
         if found.order is not None:
             return replace(self, names=tuple(found.order), ordered=True)
         worth = [_as_number(name) for name in found.names]

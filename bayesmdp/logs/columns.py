@@ -94,8 +94,21 @@ def _refuse_missing(table: Table, missing: Sequence[str]) -> None:
         if named:
             guesses[ours] = named[0]
             candidates = {lower: name for lower, name in candidates.items() if name != named[0]}
-    hint = _layout_hint(table) or f"columns={guesses or {missing[0]: 'its name there'}} says which are meant"
+    hint = (
+        _layout_hint(table)
+        or _measured_hint(table, missing)
+        or f"columns={guesses or {missing[0]: 'its name there'}} says which are meant"
+    )
     raise ValueError(f"{table.name} has no column {listed(missing)}; it has {listed(table.columns)}; {hint}")
+
+
+def _measured_hint(table: Table, missing: Sequence[str]) -> str:
+    """Return how states are made of vectors of observations; empty if there are none."""
+    parts = [name for name in map(str, table.columns) if re.fullmatch(r"observation_\d+", name)]
+    if "state" not in missing or not parts:
+        return ""
+    shown = ", ".join(repr(f"{name}:quantiles(4)") for name in parts[:3]) + ", ..." * (len(parts) > 3)
+    return f"observations are vectors: make states of their parts, such as state=[{shown}]"
 
 
 def _layout_hint(table: Table) -> str:

@@ -54,23 +54,40 @@ class DaskScan:
 
     Parameters
     ----------
-    source : dask.dataframe.DataFrame
+    parts : sequence of delayed DataFrames
+    empty : DataFrame
+        One of the same columns without rows.
     decimal : str
         Of numbers that are text.
+    orders : mapping of position to labels
+        As a `Scan` has it.
     """
 
     written = False
 
-    def __init__(self, source: Any, decimal: str) -> None:
-        self.decimal = decimal
+    def __init__(
+        self, parts: Sequence[Any], empty: pd.DataFrame, decimal: str, orders: Mapping[int, list[Any]]
+    ) -> None:
+        self.parts, self.empty, self.decimal, self.orders = parts, empty, decimal, orders
+
+    @staticmethod
+    def of(source: Any, decimal: str) -> DaskScan:
+        """Scan a Dask DataFrame."""
         kinds = {place: kind for place, kind in enumerate(source.dtypes) if isinstance(kind, pd.CategoricalDtype)}
         known = {place: kind.categories.tolist() for place, kind in kinds.items() if kind.ordered}
-        self.orders: Mapping[int, list[Any]] = {place: order for place, order in known.items() if order != [UNKNOWN]}
-        self._empty = _scan_of(source._meta, decimal)
-        self._parts = source.to_delayed()
+        orders = {place: order for place, order in known.items() if order != [UNKNOWN]}
+        return DaskScan(source.to_delayed(), source._meta, decimal, orders)
+
+    def mapped(self, change: Callable[[pd.DataFrame], pd.DataFrame], orders: Mapping[int, list[Any]]) -> DaskScan:
+        """Return the columns that a function makes of those of each partition, of which some are in other orders."""
+        with brought_by("dask"):
+            from dask.delayed import delayed
+
+        parts = [delayed(change, pure=False)(part) for part in self.parts]
+        return DaskScan(parts, change(self.empty), self.decimal, orders)
 
     def schema(self) -> pl.Schema:
-        return self._empty.schema()
+        return _scan_of(self.empty, self.decimal).schema()
 
     def cleaned(self, column: pl.Expr) -> pl.Expr:
         return column
@@ -79,13 +96,13 @@ class DaskScan:
         return column
 
     def size(self) -> int:
-        return sum(self._sizes)
+        return sum(self.sizes)
 
     def read(self, chosen: Mapping[Any, int]) -> pd.DataFrame:
         def columns(frame: pd.DataFrame) -> pd.DataFrame:
             return pd.DataFrame({ours: frame.iloc[:, place].array for ours, place in chosen.items()})
 
-        read = self._each(columns, scanned=False)
+        read = self.each(columns, scanned=False)
         return pd.concat([each for each in read if len(each)] or read[:1], ignore_index=True)
 
     def alike(self, places: Iterable[int]) -> bool:
@@ -99,7 +116,7 @@ class DaskScan:
         def distinct(scan: Scan) -> set[Any]:
             return set(scan.collect(scan.frame.select(scan.column(place).unique().head(KINDS))).to_series().to_list())
 
-        return len(set[Any]().union(*self._each(distinct)))
+        return len(set[Any]().union(*self.each(distinct)))
 
     def numbers(self, place: int, rows: int) -> int:
         def distinct(scan: Scan, left: int) -> set[float | None]:
@@ -107,20 +124,20 @@ class DaskScan:
             return set(scan.collect(number).to_series().to_list())
 
         left = [rows - begin for begin in self._begins if begin < rows]
-        return len(set[Any]().union(*self._each(distinct, left)))
+        return len(set[Any]().union(*self.each(distinct, left)))
 
     def value(self, place: int, row: int) -> Any:
-        part = max(part for part, begin in enumerate(self._begins) if begin <= row and self._sizes[part])
-        (found,) = self._each(lambda scan: scan.value(place, row - self._begins[part]), only=part)
+        part = max(part for part, begin in enumerate(self._begins) if begin <= row and self.sizes[part])
+        (found,) = self.each(lambda scan: scan.value(place, row - self._begins[part]), only=part)
         return found
 
     def first_wrong(self, place: int, low: float, high: float) -> int | None:
-        wrong = self._each(lambda scan: scan.first_wrong(place, low, high))
+        wrong = self.each(lambda scan: scan.first_wrong(place, low, high))
         found = [begin + row for begin, row in zip(self._begins, wrong, strict=False) if row is not None]
         return min(found, default=None)
 
     def ends(self, place: int) -> tuple[float, float]:
-        found = [each for each in self._each(lambda scan: scan.ends(place)) if each[0] is not None]
+        found = [each for each in self.each(lambda scan: scan.ends(place)) if each[0] is not None]
         least, most = zip(*found, strict=True)
         return min(least), max(most)
 
@@ -130,7 +147,7 @@ class DaskScan:
             ends = scan.collect(scan.frame.select(here.first().alias("here"), after.last().alias("after")))
             return scan.backwards(state, next_state), list(ends.row(0)) if scan.size() else []
 
-        told = [each for each in self._each(within) if each[1]]
+        told = [each for each in self.each(within) if each[1]]
         return sum(number for number, _ in told) + sum(one[1][1] != other[1][0] for one, other in pairwise(told))
 
     def grouped(self, grouping: Grouping) -> pl.DataFrame:
@@ -140,7 +157,7 @@ class DaskScan:
         def part(scan: Scan) -> _Part:
             return _grouped_part(scan, grouping)
 
-        parts = self._each(part)
+        parts = self.each(part)
         if grouping.placed:
             later = [pl.col("first").cast(pl.Int64) + begin for begin in self._begins]
             parts = [_Part(*(each.with_columns(by) for each in part)) for part, by in zip(parts, later, strict=True)]
@@ -160,10 +177,11 @@ class DaskScan:
             kinds = (pd.api.types.infer_dtype(frame.iloc[:, place], skipna=True) for place in range(frame.shape[1]))
             return len(frame), list(kinds)
 
-        return self._each(look, scanned=False)
+        return self.each(look, scanned=False)
 
     @cached_property
-    def _sizes(self) -> list[int]:
+    def sizes(self) -> list[int]:
+        """Return how many rows each partition has."""
         return [size for size, _ in self._looked]
 
     @cached_property
@@ -173,9 +191,9 @@ class DaskScan:
 
     @cached_property
     def _begins(self) -> list[int]:
-        return list(accumulate(self._sizes, initial=0))[:-1]
+        return list(accumulate(self.sizes, initial=0))[:-1]
 
-    def _each(
+    def each(
         self,
         ask: Callable[..., Any],
         options: Sequence[Any] | None = None,
@@ -188,13 +206,13 @@ class DaskScan:
             from dask.base import compute
             from dask.delayed import delayed
 
-        parts: Iterable[Any] = self._parts if only is None else self._parts[only : only + 1]
+        parts: Iterable[Any] = self.parts if only is None else self.parts[only : only + 1]
         decimal = self.decimal
 
         def asked(frame: pd.DataFrame, *rest: Any) -> Any:
             return ask(_scan_of(frame, decimal) if scanned else frame, *rest)
 
-        given = [()] * len(self._parts) if options is None else [(each,) for each in options]
+        given = [()] * len(self.parts) if options is None else [(each,) for each in options]
         tasks = [delayed(asked, pure=False)(part, *rest) for part, rest in zip(parts, given, strict=False)]
         return list(compute(*tasks))  # type: ignore[no-untyped-call]
 

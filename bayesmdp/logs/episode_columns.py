@@ -6,6 +6,7 @@ Each is there in memory and in a scan, and says the same in both.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -25,10 +26,13 @@ __all__ = [
     "as_text",
     "check_flags",
     "is_true",
+    "order_as_text",
     "present",
     "text_of",
     "time_in_memory",
     "time_of",
+    "time_reading",
+    "times_lost",
     "with_end",
 ]
 
@@ -57,10 +61,17 @@ def as_text(column: pd.Series, *, written: bool) -> pd.Series:
 
 
 def with_end(column: pd.Series, *, written: bool) -> pd.Series:
-    """States to which `END` may be added, categories in their order."""
+    """States as text, to which `END` may be added, categories in their order."""
     if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
-        return column if END in column.cat.categories else column.cat.add_categories([END])
+        texts = order_as_text(column.cat.categories.tolist(), written=written)
+        renamed = column.cat.rename_categories(texts)
+        return renamed if END in texts else renamed.cat.add_categories([END])
     return as_text(column, written=written)
+
+
+def order_as_text(labels: Sequence[Any], *, written: bool) -> list[Any]:
+    """Labels in an order as the text of which they then are."""
+    return as_text(pd.Series(list(labels), dtype=object), written=written).tolist()
 
 
 def text_of(scan: Scan, place: int) -> pl.Expr:
@@ -80,8 +91,11 @@ def text_of(scan: Scan, place: int) -> pl.Expr:
     return column.cast(pl.String) if kind.is_integer() or kind in (pl.Categorical, pl.Enum) else column
 
 
-def time_in_memory(column: pd.Series, decimal: str) -> NDArray[Any]:
-    """Numbers or dates by which rows are ordered, as they are or as they are written; none where they are neither."""
+def time_in_memory(column: pd.Series, decimal: str, reading: int | None = None) -> NDArray[Any]:
+    """Numbers or dates by which rows are ordered, as they are or as they are written; none where they are neither.
+
+    Text is read as what all of it is, or as the `reading` of which this is a part (`time_reading`).
+    """
     import polars as pl
 
     if pd.api.types.is_datetime64_any_dtype(column):
@@ -94,7 +108,7 @@ def time_in_memory(column: pd.Series, decimal: str) -> NDArray[Any]:
     except (TypeError, pl.exceptions.PolarsError):  # of several types
         return pd.to_numeric(given, errors="coerce").to_numpy()
     scan = Scan(pl.DataFrame({"0": values}).lazy(), lambda error: ValueError(str(error)), decimal=decimal)
-    time = scan.collect(scan.frame.select(time_of(scan, 0).alias("0")))["0"]
+    time = scan.collect(scan.frame.select(time_of(scan, 0, reading).alias("0")))["0"]
     return time.rank("dense").cast(pl.Float64).to_numpy()
 
 
@@ -129,21 +143,47 @@ def is_true(flags: pl.Expr) -> pl.Expr:
     return flags.cast(pl.String).str.strip_chars().str.to_lowercase().is_in(list(TRUE)).fill_null(False)
 
 
-def time_of(scan: Scan, place: int) -> pl.Expr:
+def time_of(scan: Scan, place: int, reading: int | None = None) -> pl.Expr:
     """Return a column of numbers or dates by which rows are ordered, with nothing where it is neither."""
     import polars as pl
 
     kind, column = scan.schema()[str(place)], present(scan, place)
     if kind.is_nested() or kind in (pl.Binary, pl.Object):
         return pl.when(pl.lit(False)).then(pl.lit(0))
-    if kind in (pl.Categorical, pl.Enum):
-        column = column.cast(pl.String)
-    elif kind != pl.String:
+    if not _is_text(kind):
         return column
-    readings = [
+    return _readings(scan, place)[time_reading(times_lost(scan, place)) if reading is None else reading]
+
+
+def times_lost(scan: Scan, place: int) -> list[bool]:
+    """Return whether any of a column of text is lost if it is read as whole numbers, and as numbers."""
+    if not _is_text(scan.schema()[str(place)]):
+        return [False, False]
+    column = present(scan, place)
+    lost = [
+        (each.is_null() & column.is_not_null()).any().alias(str(n)) for n, each in enumerate(_readings(scan, place)[:2])
+    ]
+    return list(scan.collect(scan.frame.select(lost)).row(0))
+
+
+def time_reading(lost: Sequence[bool]) -> int:
+    """Return the first reading by which nothing is lost, or that of dates."""
+    return [*lost, False].index(False)
+
+
+def _is_text(kind: pl.DataType) -> bool:
+    import polars as pl
+
+    return kind in (pl.Categorical, pl.Enum, pl.String)
+
+
+def _readings(scan: Scan, place: int) -> list[pl.Expr]:
+    """A column of text as whole numbers, as numbers, and as dates."""
+    import polars as pl
+
+    column = present(scan, place).cast(pl.String)
+    return [
         column.cast(pl.Int128, strict=False),
         scan.as_number(column),
         column.str.to_datetime(strict=False, time_zone="UTC"),
     ]
-    lost = [(each.is_null() & column.is_not_null()).any().alias(str(n)) for n, each in enumerate(readings[:2])]
-    return readings[[*scan.collect(scan.frame.select(lost)).row(0), False].index(False)]

@@ -16,21 +16,25 @@ import pandas as pd
 
 from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.logs.columns import ENDS
+from bayesmdp.logs.dask_columns import DaskScan
+from bayesmdp.logs.dask_episodes import ordered_by_episode
 from bayesmdp.logs.episode_columns import (
     END,
     ROW,
-    as_text,
     check_flags,
     is_true,
+    order_as_text,
     present,
     text_of,
     time_in_memory,
     time_of,
+    time_reading,
+    times_lost,
     with_end,
 )
 from bayesmdp.logs.flags import read_flags
 from bayesmdp.logs.log_sources import Table
-from bayesmdp.logs.scanned_columns import Scan
+from bayesmdp.logs.scanned_columns import Columns, Scan
 
 if TYPE_CHECKING:
     import polars as pl
@@ -73,23 +77,32 @@ def alone(table: Table, columns: Mapping[str, Any]) -> tuple[Table, dict[str, An
     names = {"next_state": "next_state (none)", "terminated": "terminated (each)"}
     state = _place(table, columns, "state")
 
-    def read(chosen: Mapping[Any, int]) -> pd.DataFrame:
-        frame = table.read({0: 0} | {place: place for place in chosen.values() if place < width})
+    def filled(frame: pd.DataFrame) -> pd.DataFrame:
+        """The same with these columns, all of them called by position."""
         frame[width], frame[width + 1] = pd.Series(END, frame.index, dtype=object), True
         if state in frame:
-            frame[state] = as_text(frame[state], written=table.written)
+            frame[state] = with_end(frame[state], written=table.written)
+        return frame
+
+    def read(chosen: Mapping[Any, int]) -> pd.DataFrame:
+        frame = filled(table.read({0: 0} | {place: place for place in chosen.values() if place < width}))
         return pd.DataFrame({ours: frame[place].array for ours, place in chosen.items()})
 
-    def scan() -> Scan:
+    def scan() -> Columns:
         import polars as pl
 
-        known = _local(
-            table, f"add next_state={END!r} and terminated=True with .assign(...), and leave out their columns="
-        )
+        known = table.scan() if table.scan else None
+        assert known is not None
+        orders = known.orders if state is None else _orders_as_text(known, state)
+        if isinstance(known, DaskScan):
+            return known.mapped(
+                lambda frame: filled(frame.set_axis(range(width), axis=1).reset_index(drop=True)), orders
+            )
+        assert isinstance(known, Scan)
         ended = pl.lit("true") if known.written else pl.lit(True)
         added = [pl.lit(END).alias(str(width)), ended.alias(str(width + 1))]
         text = [] if state is None else [text_of(known, state).alias(str(state))]
-        return known._replace(frame=known.frame.with_columns(*added, *text))
+        return known._replace(frame=known.frame.with_columns(*added, *text), orders=orders)
 
     made = (*table.columns, *names.values())
     return table._replace(columns=made, read=read, scan=scan if table.scan else None), {**columns, **names}
@@ -128,7 +141,7 @@ def in_episodes(table: Table, columns: Mapping[str, Any], episode: Any, step: An
     of_step = None if step is None else table.columns.index(step)
     where = _Where(table.columns.index(episode), of_step, *(_place(table, columns, name) for name in ours))
     told = (str(episode), str(step))
-    ordered, dropped = _scanned(table, where, told) if table.scan else _in_memory(table, where, told)
+    ordered, dropped = _ordered(table, where, told)
     if where.next_state is not None or where.state is None:
         return ordered, dict(columns), 0
     names = {"next_state": f"next_state (by {episode})"}
@@ -158,7 +171,34 @@ def _refuse_twice(table: Table, row: int, other: int, name: str) -> None:
     )
 
 
-def _in_memory(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, int]:
+def _ordered(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, int]:
+    """The rows in order, by way of what their source is, and how many of them were left out."""
+    scan = table.scan() if table.scan else None
+    if isinstance(scan, Scan):
+        return _scanned(table, scan, where, told)
+    by = [where.episode, *([] if where.step is None else [where.step])]
+    if not isinstance(scan, DaskScan) or not scan.alike(by):
+        return _in_memory(table._replace(scan=None), where, told)
+    reading, step = None, where.step
+    if step is not None:
+        lost = scan.each(lambda part: times_lost(part, step))
+        reading = time_reading([any(each) for each in zip(*lost, strict=True)])
+    fills = where.next_state is None and where.state is not None
+    width = len(table.columns) + (1 + (where.truncated is None)) * fills
+
+    def order(part: Table) -> tuple[Table, int]:
+        return _in_memory(part, where, told, reading)
+
+    rows = ordered_by_episode(scan, where.episode, width, order)
+    known = rows.scan
+    if fills and where.terminated is not None and where.state is not None:
+        known.orders = _orders_as_text(known, where.state)
+    return table._replace(
+        read=known.read, place=lambda row: f"row {known.value(rows.numbers, row)}", scan=lambda: known
+    ), rows.dropped
+
+
+def _in_memory(table: Table, where: _Where, told: Sequence[str], reading: int | None = None) -> tuple[Table, int]:
     """The same of columns in memory."""
     of_order = {"episode": where.episode} | ({} if where.step is None else {"step": where.step})
     frame = table.read(of_order)
@@ -166,7 +206,7 @@ def _in_memory(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table,
         code, _ = pd.factorize(frame["episode"])
     except TypeError:
         _refuse_nested(table, told[0], frame["episode"].iloc[0])
-    time = np.arange(len(frame)) if where.step is None else time_in_memory(frame["step"], table.decimal)
+    time = np.arange(len(frame)) if where.step is None else time_in_memory(frame["step"], table.decimal, reading)
     for missing, name, what in ((code < 0, told[0], "episode"), (pd.isna(time), told[1], "step")):
         if missing.any():
             _refuse_missing(table, int(np.argmax(missing)), name, what)
@@ -197,7 +237,8 @@ def _in_memory(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table,
         if fills:
             if where.terminated is not None:
                 rows[where.state] = with_end(rows[where.state], written=table.written)
-            after = rows[where.state].shift(-1)
+            # Not by shift(), which makes floats of whole numbers; nothing is made of what the last row is told.
+            after = rows[where.state].iloc[np.minimum(np.arange(len(rows)) + 1, len(rows) - 1)].reset_index(drop=True)
             rows[filled["next_state"]] = after.mask(ended, END) if where.terminated is not None else after
             rows[filled["truncated"]] = cut
         rows = rows.iloc[kept]
@@ -207,14 +248,10 @@ def _in_memory(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table,
     return table._replace(read=read, place=lambda row: place(int(order[kept[row]]))), dropped
 
 
-def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, int]:
+def _scanned(table: Table, scan: Scan, where: _Where, told: Sequence[str]) -> tuple[Table, int]:
     """The same in the scan."""
     import polars as pl
 
-    scan = _local(
-        table,
-        "sort it by episode and step, write next_state with .shift(-1), and leave out episode= and step=",
-    )
     if scan.schema()[str(where.episode)].is_nested():
         _refuse_nested(table, told[0], scan.value(where.episode, 0))
     row, episode, time = pl.col(ROW), pl.col("episode"), pl.col("time")
@@ -243,6 +280,7 @@ def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
         )
         if where.terminated is not None:
             frame = frame.with_columns(text_of(scan, where.state).alias(str(where.state)))
+            scan = scan._replace(orders=_orders_as_text(scan, where.state))
         after = scan.column(where.state).shift(-1)
         following = _ending(frame, ended, after) if where.terminated is not None else after
         cut = was | ~(same | ended).shift(-1, fill_value=True)
@@ -255,7 +293,9 @@ def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
         )
         dropped = int(scan.collect(frame.select((~pl.col("kept")).sum())).item())
         frame = frame.filter("kept")
-    ordered = scan._replace(frame=frame.drop(ROW, "episode", "time", "first", "kept", strict=False), rows=None)
+    ordered = scan._replace(
+        frame=frame.drop(ROW, "episode", "time", "first", "kept", strict=False), rows=None, sliced=False
+    )
     place = table.place
 
     def place_of(row: int) -> str:
@@ -264,16 +304,17 @@ def _scanned(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
     return table._replace(read=ordered.read, place=place_of, scan=lambda: ordered), dropped
 
 
+def _orders_as_text(scan: Columns, state: int) -> dict[int, list[Any]]:
+    """The orders of categories, those of states as text."""
+    orders = dict(scan.orders)
+    if state in orders:
+        orders[state] = order_as_text(orders[state], written=scan.written)
+    return orders
+
+
 def _ending(frame: pl.LazyFrame, ended: pl.Expr, after: pl.Expr) -> pl.Expr:
     """`END` where an episode ended, else what was after; of states that are no labels, which are refused, no more."""
     import polars as pl
 
     is_text = frame.select(after.alias("state")).collect_schema()["state"] == pl.String
     return pl.when(ended).then(pl.lit(END)).otherwise(after) if is_text else after
-
-
-def _local(table: Table, remedy: str) -> Scan:
-    scan = table.scan() if table.scan else None
-    if not isinstance(scan, Scan):
-        raise ValueError(f"{table.name} is put in order, and told what follows, by Dask: {remedy}")
-    return scan

@@ -49,7 +49,7 @@ class _OfNumbers:
     def ordered(self) -> bool:
         return False
 
-    def settled(self, frame: pd.DataFrame, decimal: str) -> Part:
+    def settled(self, frame: pd.DataFrame, decimal: str, times: NDArray[np.int64] | None = None) -> Part:
         return self  # type: ignore[return-value] # what this class lacks of a part, those below have
 
     def levels(self, frame: pd.DataFrame, decimal: str) -> NDArray[np.int64]:
@@ -162,7 +162,7 @@ class Estimated(_OfNumbers):
     def labels(self) -> tuple[str, ...]:
         return self.classes
 
-    def settled(self, frame: pd.DataFrame, decimal: str) -> Part:
+    def settled(self, frame: pd.DataFrame, decimal: str, times: NDArray[np.int64] | None = None) -> Part:
         if self.classes:
             return self
         matrix = _matrix(frame, self.columns, decimal)

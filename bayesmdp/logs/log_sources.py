@@ -7,6 +7,7 @@ is checked in :mod:`bayesmdp.logs`.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import glob
 import json
@@ -18,7 +19,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesmdp.foundation.extras import brought_by
+from bayesmdp.logs.arrow_files import arrow_orders, panics_unsaid, scan_arrow
 from bayesmdp.logs.dask_columns import DaskScan
+from bayesmdp.logs.queries import answer, is_query, query_name, query_on
 from bayesmdp.logs.recorded_episodes import frame_of_episodes, is_recorded
 from bayesmdp.logs.scanned_columns import MISSING, Columns, Scan
 from bayesmdp.logs.text_files import open_text
@@ -29,8 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["MISSING", "Table", "open_table"]
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
-LINES, ARROW = (".jsonl", ".ndjson"), (".arrow", ".feather", ".ipc")
-KINDS = ".csv, .tsv (either perhaps .gz), .parquet, .jsonl, .ndjson, .arrow, .feather"
+LINES, ARROW = (".jsonl", ".ndjson"), (".arrow", ".arrows", ".feather", ".ipc")
+KINDS = ".csv, .tsv (either perhaps .gz), .parquet, .jsonl, .ndjson, .arrow, .arrows, .feather"
 
 
 class Table(NamedTuple):
@@ -64,7 +67,9 @@ class Table(NamedTuple):
         raise ValueError(f"{self.name} {self.place(row)}: {complaint}; {remedy}")
 
 
-def open_table(source: Any, separator: str | None, encoding: str, decimal: str) -> Table:
+def open_table(
+    source: Any, separator: str | None, encoding: str, decimal: str, connection: Any = None, query: str | None = None
+) -> Table:
     """Open the columns of a path, DataFrame or Dataset; rows are read later.
 
     Parameters
@@ -77,6 +82,10 @@ def open_table(source: Any, separator: str | None, encoding: str, decimal: str) 
         Of text files.
     decimal : {".", ","}
         The sign in numbers that are written as text.
+    connection : optional
+        To a database, of which the source is a query.
+    query : str, optional
+        Asked of the path (:func:`bayesmdp.logs.queries.query_on`).
 
     Returns
     -------
@@ -93,6 +102,12 @@ def open_table(source: Any, separator: str | None, encoding: str, decimal: str) 
         raise ValueError(f"separator must be one character and no quotation mark; got {separator!r}")
     if isinstance(source, Table):
         return source
+    if connection is not None and not isinstance(source, str):
+        raise TypeError(f"connection= is for a query, such as 'SELECT * FROM visits'; got {type(source).__name__}")
+    if query is not None:
+        return _arrow_table(query_on(Path(source), query), decimal, str(source))
+    if connection is not None or is_query(source):
+        return _arrow_table(answer(source, connection), decimal, query_name(source))
     if isinstance(source, pd.DataFrame):
         return _frame_table(source, "the DataFrame", "row", decimal)
     if isinstance(source, xr.Dataset):
@@ -115,17 +130,18 @@ def _frame_table(frame: pd.DataFrame, name: str, unit: str, decimal: str) -> Tab
     return Table(name, tuple(frame.columns), read, lambda row: f"{unit} {row}", decimal=decimal)
 
 
-def _arrow_table(source: Any, decimal: str) -> Table:
+def _arrow_table(source: Any, decimal: str, name: str = "") -> Table:
     """Open a frame of another library: Polars, Arrow, a DuckDB relation, a dataset of Hugging Face."""
     import polars as pl
 
     kind = type(source).__name__
+    sliced = not isinstance(source, pl.LazyFrame)
     if isinstance(source, pl.LazyFrame):
         frame = source
     elif isinstance(source, pl.DataFrame):
         frame = source.lazy()
     elif type(source).__module__.startswith("dask.dataframe"):
-        columns = DaskScan(source, decimal)
+        columns = DaskScan.of(source, decimal)
         names = tuple(source.columns)
         return Table("the Dask DataFrame", names, columns.read, "row {}".format, decimal=decimal, scan=lambda: columns)
     elif hasattr(source, "to_polars") or hasattr(source, "__arrow_c_stream__"):
@@ -140,10 +156,17 @@ def _arrow_table(source: Any, decimal: str) -> Table:
             f"a log is read from a path, a DataFrame or a Dataset; got {kind}, which does not speak Arrow either, as "
             "frames of Polars and relations of DuckDB do"
         )
-    return _scan_table(frame, f"the {kind}", decimal, orders=_orders_of(source))
+    return _scan_table(
+        lambda: frame, name or f"the {kind}", decimal, orders=functools.partial(_orders_of, source), sliced=sliced
+    )
 
 
-def _orders_of(source: Any) -> dict[str, list[Any]]:
+def _no_orders(schema: pl.Schema) -> dict[str, list[Any]]:
+    """The categories that are in an order, of a source that tells of none but by its types."""
+    return {}
+
+
+def _orders_of(source: Any, schema: pl.Schema) -> dict[str, list[Any]]:
     """The categories of a table of Arrow, of the columns where they are in an order; Polars does not keep it."""
     if type(source).__module__.partition(".")[0] != "pyarrow" or not hasattr(source, "itercolumns"):
         return {}
@@ -174,15 +197,15 @@ def _file_table(path: Path, separator: str | None, encoding: str, decimal: str) 
             )
         return _text_table(parts[0], separator or SEPARATORS[ending], encoding, decimal)
     named = str(path)
-    orders: dict[str, list[Any]] = {}
+    orders: Callable[[pl.Schema], Mapping[str, list[Any]]] = _no_orders
     scan: Callable[[list[Path]], pl.LazyFrame]
     if ending == ".parquet":
         kind, scan = "a Parquet file", functools.partial(pl.scan_parquet, glob=False)
-        orders = _orders(parts[0])
+        orders = functools.partial(_orders, parts[0])
     elif ending in LINES:
         kind, scan = "a file of JSON lines", _scan_lines
     elif ending in ARROW:
-        kind, scan = "an Arrow file", functools.partial(pl.scan_ipc, glob=False)
+        kind, scan, orders = "an Arrow file", scan_arrow, functools.partial(arrow_orders, parts[0])
     else:
         raise ValueError(f"{path} is none of {KINDS}; read it with pandas, pass the DataFrame")
 
@@ -193,7 +216,15 @@ def _file_table(path: Path, separator: str | None, encoding: str, decimal: str) 
             f"{named} is not {kind}, or is damaged, or was cut short: {told}; write it anew"
         )
 
-    return _scan_table(scan(parts), named, decimal, damaged, orders)
+    return _scan_table(
+        lambda: scan(parts),
+        named,
+        decimal,
+        damaged,
+        orders,
+        sliced=ending not in LINES,
+        panics=ending in ARROW,
+    )
 
 
 def _scan_lines(paths: list[Path]) -> pl.LazyFrame:
@@ -248,11 +279,14 @@ def _ending(path: Path) -> str:
 
 
 def _scan_table(
-    frame: pl.LazyFrame,
+    opened: Callable[[], pl.LazyFrame],
     name: str,
     decimal: str,
     damaged: Callable[[BaseException], Exception] | None = None,
-    orders: Mapping[str, list[Any]] | None = None,
+    orders: Callable[[pl.Schema], Mapping[str, list[Any]]] = _no_orders,
+    *,
+    sliced: bool,
+    panics: bool = False,
 ) -> Table:
     """A table of columns that have types."""
     import polars as pl
@@ -262,16 +296,20 @@ def _scan_table(
 
     damaged = damaged or unread
     try:
-        names = frame.collect_schema().names()
+        with panics_unsaid() if panics else contextlib.nullcontext():
+            frame = opened()
+            schema = frame.collect_schema()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         raise damaged(error) from error
+    names = schema.names()
     by_position = frame.select(pl.col(column).alias(str(place)) for place, column in enumerate(names))
-    in_order = {names.index(column): order for column, order in (orders or {}).items()}
-    scan = Scan(by_position, damaged, decimal=decimal, orders=in_order)
+    declared = {column: kind.categories.to_list() for column, kind in schema.items() if isinstance(kind, pl.Enum)}
+    in_order = {names.index(column): order for column, order in {**declared, **orders(schema)}.items()}
+    scan = Scan(by_position, damaged, decimal=decimal, orders=in_order, sliced=sliced, panics=panics)
     return Table(name, tuple(names), scan.read, lambda row: f"row {row}", decimal=decimal, scan=lambda: scan)
 
 
-def _orders(path: Path) -> dict[str, list[Any]]:
+def _orders(path: Path, schema: pl.Schema) -> dict[str, list[Any]]:
     """The categories of a Parquet file that pandas wrote, of the columns where they are in an order."""
     import polars as pl
 

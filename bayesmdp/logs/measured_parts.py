@@ -37,12 +37,12 @@ class Part(Protocol):
         """What became other than was asked for; empty if nothing."""
         ...
 
-    def settled(self, frame: pd.DataFrame, decimal: str) -> Part:
-        """The part with all that it takes from data."""
+    def settled(self, frame: pd.DataFrame, decimal: str, times: NDArray[np.int64] | None = None) -> Part:
+        """The part with all that it takes from data, whose rows may stand for as many [row] as `times` says."""
         ...
 
     def levels(self, frame: pd.DataFrame, decimal: str) -> NDArray[np.int64]:
-        """Level [row]; -1 where there is none."""
+        """Level [row]; -1 where there is none. Equal rows have equal levels, unless an estimator is asked."""
         ...
 
     def wrong(self, row: pd.DataFrame, decimal: str) -> tuple[str, str]:

@@ -158,6 +158,19 @@ class Recoding:
             raise ValueError(f"{place(row)}: {complaint}; {remedy}")
         return levels
 
+    def codes_of(self, frame: pd.DataFrame, *, decimal: str = ".") -> NDArray[np.int64]:
+        """The levels of each row [row] as one number, which is in the order of states; also of rows without one."""
+        levels, _ = self._levels(frame, decimal)
+        return np.ravel_multi_index(tuple((levels + 1).T), self._sizes)  # -1 is moved to 0
+
+    def levels_of_codes(self, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The levels [row, part] that such numbers stand for."""
+        return np.stack(np.unravel_index(codes, self._sizes), -1) - 1
+
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        return tuple(len(part.labels) + 1 for part in self.parts)
+
     def labels_of(self, levels: NDArray[np.int64]) -> NDArray[np.object_]:
         """The label [row] of levels [row, part]; empty where one is -1."""
         labels = [part.labels for part in self.parts]
@@ -245,10 +258,9 @@ class Recoding:
 
     def _distinct(self, levels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """The distinct rows of levels [row, part], and which of them each row is."""
-        # As one number a row, which sorts ten times as fast; -1 is moved to 0.
-        sizes = tuple(len(part.labels) + 1 for part in self.parts)
-        code, place = np.unique(np.ravel_multi_index(tuple((levels + 1).T), sizes), return_inverse=True)
-        return np.stack(np.unravel_index(code, sizes), -1) - 1, place
+        # As one number a row, which sorts ten times as fast.
+        code, place = np.unique(np.ravel_multi_index(tuple((levels + 1).T), self._sizes), return_inverse=True)
+        return self.levels_of_codes(code), place
 
     def _wrong(self, levels: NDArray[np.int64], chosen: pd.DataFrame, row: int, decimal: str) -> tuple[str, str]:
         part = self.parts[int(np.argmin(levels[row]))]

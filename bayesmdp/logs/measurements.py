@@ -10,16 +10,19 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 from numbers import Real
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.text_values import with_point
-from bayesmdp.logs.log_sources import MISSING
+from bayesmdp.logs.scanned_columns import BLANKS, MISSING
 
-__all__ = ["Named", "category", "named", "number_text", "numbers"]
+if TYPE_CHECKING:
+    import polars as pl
+
+__all__ = ["Named", "category", "named", "number_text", "numbers", "numbers_in"]
 
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", re.ASCII)
 _DECIMAL = re.compile(r"-?(0|[1-9]\d{0,14})\.\d+", re.ASCII)
@@ -70,12 +73,32 @@ def numbers(column: pd.Series, decimal: str = ".") -> tuple[NDArray[np.float64],
         values = column.to_numpy(np.float64, na_value=np.nan)
         missing = np.isnan(values)
     else:
-        codes, distinct = pd.factorize(column.astype(object))
-        read = [_number(value, decimal) for value in distinct.tolist()]
-        absent = [isinstance(value, str) and value.strip() in MISSING for value in distinct.tolist()]
+        codes, distinct = _factorized(column)
+        read = [_number(value, decimal) for value in distinct]
+        absent = [isinstance(value, str) and value.strip() in MISSING for value in distinct]
         values = np.array([*read, np.nan])[codes]
         missing = np.array([*absent, True])[codes]
     return np.where(np.isfinite(values), values, np.nan), missing
+
+
+def numbers_in(text: pl.Expr, decimal: str = ".") -> pl.Expr:
+    """Return scanned text as `numbers` reads it: nothing where it is missing, infinite where it is no number."""
+    import polars as pl
+
+    text = text.str.strip_chars(BLANKS)
+    missing = text.is_null() | text.is_in(list(MISSING))
+    if decimal == ",":
+        text = text.str.replace_all(".", "?", literal=True).str.replace_all(",", ".", literal=True)  # as `with_point`
+    spelled = text.str.contains(f"^(?:{_NUMBER.pattern.replace(r'\d', '[0-9]')})$")
+    number = pl.when(spelled).then(text).cast(pl.Float64, strict=False)  # to the last digit as Python reads it
+    return pl.when(~missing).then(number.fill_null(np.inf))
+
+
+def _factorized(column: pd.Series) -> tuple[NDArray[np.int64], list[Any]]:
+    """Each row's place among the distinct values, -1 where it is missing, and these in the order of their rows."""
+    packed = isinstance(column.dtype, pd.CategoricalDtype)
+    codes, distinct = pd.factorize(column if packed else column.astype(object))
+    return codes, distinct.astype(object).tolist()
 
 
 def _widened(column: pd.Series) -> pd.Series:
@@ -116,8 +139,8 @@ def named(column: pd.Series) -> Named:
     column, order = _widened(column), None
     if isinstance(column.dtype, pd.CategoricalDtype) and column.cat.ordered:
         order = [category(value) or "" for value in column.cat.categories.tolist()]
-    codes, distinct = pd.factorize(column.astype(object))
-    written = [category(value) for value in distinct.tolist()]
+    codes, distinct = _factorized(column)
+    written = [category(value) for value in distinct]
     position: dict[str, int] = {}
     for name in written:
         if name is not None:

@@ -59,6 +59,7 @@ def read_log(
     separator: str | None = None,
     decimal: Literal[".", ","] = ".",
     encoding: str = "utf-8",
+    connection: Any = None,
 ) -> xr.Dataset:
     """A log from a file, a data frame or a Dataset, one row a step, in the order in which they happened.
 
@@ -68,12 +69,14 @@ def read_log(
     ----------
     source : path, DataFrame, Dataset, or what speaks Arrow
         ``.csv`` or ``.tsv`` with a header line, perhaps ``.gz``; ``.parquet`` (of ordered categories by the extra
-        ``parquet``), ``.jsonl`` or ``.ndjson`` (numbers beside text are text there), ``.arrow`` or ``.feather``, also a
-        folder or a pattern of files of these kinds, in the order of their names; a pandas DataFrame; a Dataset over one
-        dim of any name; a frame of Polars, perhaps lazy; a table of Arrow; the relation that ``duckdb.sql(...)``
-        returns, which is read once; a dataset of Hugging Face; one of Minari, or a list of episodes, of one observation
-        more than actions (:mod:`bayesmdp.logs.recorded_episodes`); a Dask DataFrame, whose partitions are grouped where
-        they are if `distinct` is true.
+        ``parquet``), ``.jsonl`` or ``.ndjson`` (numbers beside text are text there), ``.arrow`` or ``.feather`` (of
+        either format of Arrow; of streams, ``.arrows``, all columns are held), also a folder or a pattern of files of
+        these kinds, in the order of their names; a pandas DataFrame; a Dataset over one dim of any name; a frame of
+        Polars, perhaps lazy; a table of Arrow; the relation that ``duckdb.sql(...)`` returns, which is read once; a
+        query, ``"SELECT * FROM 'log.parquet' ORDER BY time"``, that DuckDB runs (extra ``sql``) or a `connection`, and
+        whose answer is held; a dataset of Hugging Face; one of Minari, or a list of episodes, of one observation more
+        than actions (:mod:`bayesmdp.logs.recorded_episodes`); a Dask DataFrame, whose partitions are grouped where they
+        are if `distinct` is true.
     columns : mapping, optional
         From our names to the source's, as ``{"next_state": "s2"}``. Ours are ``state``, ``action``, ``reward``,
         ``next_state``, and ``terminated`` and ``truncated``, which may be missing (None: leave that one out); other
@@ -117,6 +120,9 @@ def read_log(
         The sign in rewards that are written as text.
     encoding : str
         Of text files.
+    connection : optional
+        Open, to a database that is asked the query `source`: of DuckDB, ``sqlite3`` and others of Python's DB-API,
+        SQLAlchemy or ADBC.
 
     Returns
     -------
@@ -131,10 +137,11 @@ def read_log(
     Raises
     ------
     ValueError, TypeError
-        For a missing or doubled column; a missing label, a label that is neither a whole number nor text, or both kinds
-        in one column, or one that was not declared, or that an array cannot hold exactly; a reward that is no finite
-        number; a line with too many fields or too few; bytes that are not of the encoding; a state that is terminal in
-        one row and not in another; a column that seems to say where episodes end: with place, column, value and remedy.
+        For a query that cannot be run; a missing or doubled column; a missing label, a label that is neither a whole
+        number nor text, or both kinds in one column, or one that was not declared, or that an array cannot hold
+        exactly; a reward that is no finite number; a line with too many fields or too few; bytes that are not of the
+        encoding; a state that is terminal in one row and not in another; a column that seems to say where episodes end:
+        with place, column, value and remedy.
     FileNotFoundError, ImportError
         If there is no such file, or pyarrow is needed and not installed.
 
@@ -155,7 +162,7 @@ def read_log(
         raise ValueError(f"gaps must be one of warn, refuse, cut, allow; got {gaps!r}")
     columns = dict(columns or {})
     declared = {"states": check_declared("states", states), "actions": check_declared("actions", actions)}
-    opened, dropped = open_table(source, separator, encoding, decimal), 0
+    opened, dropped = open_table(source, separator, encoding, decimal, connection), 0
     if cost is not None:
         if "reward" in columns:
             raise ValueError(f"columns names a reward, {columns['reward']!r}, and cost, {cost!r}, is another; give one")
@@ -318,11 +325,14 @@ def _rewards(table: Table, column: pd.Series, asked: _Asked) -> NDArray[np.float
         numbers = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").to_numpy(np.float64)
         reward = np.append(numbers, np.nan)[code]
     reward = 0.0 - reward if asked.costs else reward + 0.0  # without -0.0, of which no source tells more than of 0
-    what = "cost" if asked.costs else "reward"
+    what, bounds = ("cost", (0.0 - high, 0.0 - low)) if asked.costs else ("reward", (low, high))
+    outside = "outside [{:g}, {:g}]".format(*bounds)
+    if asked.costs:
+        outside += f", for rewards, the costs with a minus, are to be in [{low:g}, {high:g}]"
     for wrong, complaint, remedy in (
         (~np.isfinite(reward), "which is no finite number", a_number),
         (np.abs(reward) > LARGEST_REWARD, f"beyond {LARGEST_REWARD:g} in size", "measure rewards in a larger unit"),
-        ((reward < low) | (reward > high), f"outside [{low:g}, {high:g}]", "correct it, or widen the range of rewards"),
+        ((reward < low) | (reward > high), outside, "correct it, or widen the range of rewards"),
     ):
         if wrong.any():
             row = int(np.argmax(wrong))

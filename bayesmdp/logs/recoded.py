@@ -6,12 +6,14 @@ are to be made of measurements, the source is opened as a table that has them: e
 What followed a step is measured in columns of its own, ``next_age`` beside ``age``; any other way to name them may be
 said. Nothing is measured of where an episode has ended, or what is measured there is not a state to act in: after a row
 that is ``terminated`` the next state is ``end``, or what a column says of how it ended, such as ``died``.
+
+Columns in memory are recoded here; those that are scanned, while they are (:mod:`bayesmdp.logs.recoded_scan`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +26,12 @@ from bayesmdp.logs.flags import read_flags
 from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.measured_states import Recoding, Spec, as_recoding
 from bayesmdp.logs.measurements import named
+from bayesmdp.logs.recoded_scan import Measured, by_piece, recoded_scan, refuse_end
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from bayesmdp.logs.scanned_columns import Scan
 
 __all__ = ["END", "Recoded", "recoded_frame", "recoded_table"]
 
@@ -106,7 +114,12 @@ def recoded_table(
     used = {f"now {column}": place for column, place in now.items()}
     used |= {f"then {column}": place for column, place in then.items()}
     used |= {"how": _place(table, end_column)} if end_column is not None else {}
-    read = table.read(used | ({"terminated": table.columns.index(flag)} if flag in table.columns else {}))
+    measured = Measured(now, then, table.columns.index(flag) if flag in table.columns else None, used.get("how"))
+    scan = by_piece(table, recoding, measured)
+    if scan is not None:
+        scanned, labels, recoding = recoded_scan(table, scan, recoding, measured)
+        return Recoded(_with_scanned(table, scan, scanned, labels), recoding, used)
+    read = table.read(used | ({} if measured.terminated is None else {"terminated": measured.terminated}))
     if not len(read):  # the reader refuses it
         return Recoded(_with_columns(table, pd.DataFrame(columns=["state", "next_state"])), recoding, used)
     made, recoding = recoded_frame(
@@ -200,8 +213,7 @@ def _ends(
     wrong = ended & ((read.codes < 0) | np.isin(names.astype(str), states))
     if wrong.any():
         row = int(np.argmax(wrong))
-        fault = f"is {names[row]!r}, which is a state that goes on" if names[row] else "is missing"
-        raise ValueError(f"{place(row)}: how the episode ended {fault}; name the end, as 'died'")
+        refuse_end(place(row), names[row])
     labels[ended] = names[ended]
     return labels
 
@@ -247,8 +259,7 @@ def _place(table: Table, column: str) -> int:
 
 def _with_columns(table: Table, made: pd.DataFrame) -> Table:
     """The table with columns that are made already, in the place of its own of these names."""
-    own = {name: index for index, name in enumerate(table.columns)}
-    names = [*table.columns, *(name for name in made.columns if name not in own)]
+    names = _names_with(table, made.columns)
     places = {names.index(name): name for name in made.columns}
 
     def read(chosen: Mapping[Any, int]) -> pd.DataFrame:
@@ -258,3 +269,20 @@ def _with_columns(table: Table, made: pd.DataFrame) -> Table:
         return pd.DataFrame({ours: column.array for ours, column in columns.items()})
 
     return table._replace(columns=tuple(names), read=read, scan=None)
+
+
+def _with_scanned(table: Table, scan: Scan, made: Mapping[str, pl.Expr], labels: list[str]) -> Table:
+    """The table with columns that are made when it is scanned, likewise."""
+    import polars as pl
+
+    names = _names_with(table, made)
+    places = {names.index(name): column for name, column in made.items()}
+    # All columns of a text file are text.
+    columns = {place: column.cast(pl.String) if scan.written else column for place, column in places.items()}
+    frame = scan.frame.with_columns(column.alias(str(place)) for place, column in columns.items())
+    known = scan._replace(frame=frame, orders={**scan.orders, **dict.fromkeys(places, labels)})
+    return table._replace(columns=tuple(names), read=known.read, scan=lambda: known)
+
+
+def _names_with(table: Table, made: Iterable[str]) -> list[Any]:
+    return [*table.columns, *(name for name in made if name not in table.columns)]

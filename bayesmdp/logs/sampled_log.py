@@ -33,7 +33,7 @@ def sample_log(source: Any, counted: xr.Dataset, rows: int, **options: Any) -> x
     counted : Dataset over ``step``
         What it returned, with ``distinct``.
     rows : int
-        How many to read at the most.
+        How many to read at the most, at least one.
     **options
         As for `read_log`.
 
@@ -41,6 +41,11 @@ def sample_log(source: Any, counted: xr.Dataset, rows: int, **options: Any) -> x
     -------
     Dataset over ``step``, or None
         None where rows are in no order, or not in that of their episodes.
+
+    Raises
+    ------
+    ValueError
+        If `rows` is not positive.
 
     Examples
     --------
@@ -51,16 +56,31 @@ def sample_log(source: Any, counted: xr.Dataset, rows: int, **options: Any) -> x
     >>> 500 < sample.sizes["step"] <= 1_000, bool(bm.check_log(sample)["alarm"].any())
     (True, False)
     """
-    text = {name: options.pop(name) for name in ("separator", "encoding", "decimal") if name in options}
+    if rows < 1:
+        raise ValueError(f"rows must be at least 1; got {rows!r}")
+    names = ("separator", "encoding", "decimal", "connection")
+    text = {name: options.pop(name) for name in names if name in options}
     measured = options.get("state") is not None or options.get("episode") is not None
-    table = open_table(source, text.get("separator"), text.get("encoding", "utf-8"), text.get("decimal", "."))
+    table = open_table(
+        source,
+        text.get("separator"),
+        text.get("encoding", "utf-8"),
+        text.get("decimal", "."),
+        text.get("connection"),
+    )
     scan = table.scan() if table.scan else None
     if not isinstance(scan, Scan) or measured or not counted.attrs["ordered"]:
         return None
     labels = {"states": counted.attrs["states"], "actions": counted.attrs["actions"]}
-    size, block = size_of(counted), rows // BLOCKS
-    begins = np.linspace(0, max(size - block, 0), BLOCKS).astype(int)
-    logs = [_block(table, scan, begin, block, {**options, **labels, "gaps": "cut"}) for begin in begins.tolist()]
+    size = size_of(counted)
+    number = min(BLOCKS, rows, size)
+    block = min(rows, size) // number
+    # Blocks lie apart by size / number at the least, so that none begins within another.
+    begins = np.linspace(0, size - block, number).astype(int)
+    logs = [
+        _block(table, part, begin, {**options, **labels, "gaps": "cut"})
+        for begin, part in zip(begins.tolist(), scan.blocks(begins.tolist(), block), strict=True)
+    ]
     firsts = [_first_whole(log) if begin else 0 for begin, log in zip(begins, logs, strict=True)]
     # An endless recording has no episodes: blocks are then what they are, and begin anywhere.
     known = None not in firsts
@@ -70,9 +90,8 @@ def sample_log(source: Any, counted: xr.Dataset, rows: int, **options: Any) -> x
     return sample.assign_attrs(starts_known=int(known and bool(counted.attrs["starts_known"])), rows_of=size)
 
 
-def _block(table: Table, scan: Scan, begin: int, size: int, options: Mapping[str, Any]) -> xr.Dataset:
+def _block(table: Table, part: Scan, begin: int, options: Mapping[str, Any]) -> xr.Dataset:
     """The rows of a log from one on."""
-    part = scan._replace(frame=scan.frame.slice(begin, size), rows=None)
     own = table._replace(read=part.read, scan=lambda: part, place=lambda row: table.place(begin + row))
     return read_log(own, distinct=False, **options)
 

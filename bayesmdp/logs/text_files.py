@@ -16,7 +16,7 @@ import shutil
 import tempfile
 import weakref
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple, NoReturn, cast
 
@@ -28,7 +28,7 @@ __all__ = ["TextFile", "open_text"]
 MARKS = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 """First bytes of a file, and the encoding that they tell."""
 
-AT_ONCE = 2**24
+AT_ONCE = 2**20
 """Bytes in memory at a time."""
 
 
@@ -192,16 +192,23 @@ def _transcode(path: Path, source: IO[bytes], out: IO[bytes] | None, encoding: s
 
 def _records(path: Path, lines: Path, separator: str, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
     """Go through the records that are not blank: the first line (the file's is 1) and the fields of each."""
-    line = 1
+    line, last = 1, [""]
     with lines.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=separator, skipinitialspace=True, strict=strict)
+        reader = csv.reader(_remembered(file, last), delimiter=separator, skipinitialspace=True, strict=strict)
         try:
             for fields in reader:
-                if len(fields) > 1 or "".join(fields).strip():
+                # A blank line is no record, but the one field of a line may be empty, in quotation marks.
+                if len(fields) > 1 or "".join(fields).strip() or '"' in last[0]:
                     yield line, fields
                 line = reader.line_num + 1
         except csv.Error as error:
             raise ValueError(f"{path} line {line}: {error}; is a quotation mark left open?") from None
+
+
+def _remembered(lines: Iterable[str], last: list[str]) -> Iterator[str]:
+    """The lines, of which the last one given is kept."""
+    for last[0] in lines:
+        yield last[0]
 
 
 def _plain_rows(path: Path, separator: str, width: int) -> int | None:

@@ -19,11 +19,13 @@ from bayesmdp.offline.calibration import Calibration, Checked, calibrate
 from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.logs_alike import Recording
 from bayesmdp.offline.named_prior import MadePrior
-from bayesmdp.offline.promise import Pipeline, Policy, Promise, fresh_values, layout_of
+from bayesmdp.offline.prior_weight import FACTORS, with_prior_weight
+from bayesmdp.offline.promise import Pipeline, Policy, Promise, layout_of
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
-from bayesmdp.planning.posterior_value import left_quantile
+from bayesmdp.planning.posterior_value import at_start, left_quantile, value_draws
 from bayesmdp.planning.risk import Risk
+from bayesmdp.posterior import draw
 from bayesmdp.problems.mdp import MDP
 
 __all__ = ["Asked", "said_at_start"]
@@ -37,9 +39,6 @@ stages takes as long again as making the draws."""
 
 MOST, LONG = 200, 100_000
 """Logs of each world, and rows of a log, up to which a promise is checked."""
-
-FACTORS = (1 / 3, 3.0)
-"""Of the prior's weight, at which the bound is told too."""
 
 
 class Asked(NamedTuple):
@@ -77,9 +76,10 @@ def said_at_start(
     mdp: MDP,
     asked: Asked,
     said: Promise,
+    chosen: xr.DataArray,
     fresh: xr.DataTree,
+    posterior: xr.DataTree,
     *,
-    exact: bool,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """Check what the posterior says of a policy, and say what that hangs on.
@@ -92,10 +92,12 @@ def said_at_start(
     asked : Asked
     said : Promise
         The policy, and what it is worth under `fresh`.
+    chosen : DataArray
+        The policy by its labels.
     fresh : DataTree
         Draws that the policy was not chosen with.
-    exact : bool
-        Whether the posterior has a closed form.
+    posterior : DataTree
+        Of which they are.
     say : function of str
 
     Returns
@@ -104,9 +106,9 @@ def said_at_start(
         The attrs that `Report` describes.
     """
     told: dict[str, Any] = {"initial_unseen": _unseen(mdp, made.experience, fresh, said.policy)}
-    pipeline = _pipeline(made, mdp, asked) if exact else None
+    pipeline = _pipeline(made, mdp, asked) if posterior.attrs["engine"] == "exact" else None
     if pipeline is not None and asked.draws * mdp.num_states * mdp.num_outcomes <= AFFORDABLE:
-        told |= _by_weight(pipeline, made.experience, said.policy, asked.seed)
+        told |= _by_weight(posterior, mdp, made.experience, chosen, asked)
     why_not = _why_not(pipeline, log, mdp, asked)
     checked = None
     if pipeline is None or why_not:
@@ -148,15 +150,16 @@ def _pipeline(made: MadePrior, mdp: MDP, asked: Asked) -> Pipeline | None:
     return Pipeline(mdp, made.again, layout_of(made.kind), risk, asked.level, asked.draws, asked.today, asked.aim)
 
 
-def _by_weight(pipeline: Pipeline, experience: Experience, policy: Policy, seed: int) -> dict[str, float]:
+def _by_weight(
+    posterior: xr.DataTree, mdp: MDP, experience: Experience, chosen: xr.DataArray, asked: Asked
+) -> dict[str, float]:
     """The policy's quantile at the start if the prior of transitions weighed a third, or three times, as much."""
-    parameters = pipeline.posterior(experience)
     told = {}
     for name, factor in zip(("initial_lighter", "initial_heavier"), FACTORS, strict=True):
-        prior = parameters["transition"] - experience.counts
-        other = parameters | {"transition": experience.counts + factor * prior}
-        (values,) = fresh_values(other, pipeline, pipeline.problem.reward, [policy], seed + 1)
-        told[name] = float(left_quantile(values, pipeline.level))
+        # The seed of the draws that the policy is judged by, also when a report asks what another prior would change.
+        kept = with_prior_weight(posterior, experience.counts, mdp.outcome_dim, factor)
+        values = value_draws(draw(kept, asked.draws, seed=asked.seed + 1), mdp, chosen)
+        told[name] = float(left_quantile(at_start(values, mdp).values, asked.level))
     return told
 
 

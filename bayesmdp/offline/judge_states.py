@@ -52,6 +52,7 @@ def judge_states(
     recoding: Recoding | None = None,
     few: int = 10,
     checked: xr.Dataset | None = None,
+    decimal: str = ".",
 ) -> xr.Dataset:
     """Say how many states a recoding made, which are rarely seen, and whether to merge or split levels.
 
@@ -67,6 +68,8 @@ def judge_states(
         A state acted in less often is rare.
     checked : Dataset, optional
         What `check_log` said of the log.
+    decimal : {".", ","}
+        The sign in measurements that are written as text.
 
     Returns
     -------
@@ -109,7 +112,7 @@ def judge_states(
     steps = _Steps(state, action, next_state, _coded(np.asarray(log["reward"].values, float)), levels)
     changes = _mergers(steps, recoding)
     if frame is not None:
-        changes += _splits(steps, recoding, frame, np.array(states, object)[state])
+        changes += _splits(steps, recoding, frame, np.array(states, object)[state], decimal)
     asked = sorted(changes, key=lambda change: -change["steps"])[:MOST]
     for change in asked:
         change["log_odds"] = change.pop("odds")()
@@ -226,10 +229,10 @@ def _merged(levels: NDArray[np.int64], part: int, first: int, second: int) -> ND
 
 
 def _splits(
-    steps: _Steps, recoding: Recoding, frame: pd.DataFrame, states: NDArray[np.object_]
+    steps: _Steps, recoding: Recoding, frame: pd.DataFrame, states: NDArray[np.object_], decimal: str
 ) -> list[dict[str, Any]]:
     """Splits of a level at the median of a measurement in it."""
-    if len(frame) != len(steps.state) or (recoding.read(frame).labels != states).any():
+    if len(frame) != len(steps.state) or (recoding.read(frame, decimal=decimal).labels != states).any():
         raise ValueError(
             f"the {len(frame):,} rows of measurements are not those of the {len(steps.state):,} steps of the log; give "
             "the table that it was read from"
@@ -239,7 +242,7 @@ def _splits(
     for number, part in enumerate(recoding.parts):
         own = steps.levels[steps.state, number]
         for column in [] if isinstance(part, Categories) else part.columns:
-            values, _ = numbers(frame[column])
+            values, _ = numbers(frame[column], decimal)
             for level in np.unique(own).tolist():
                 rows = np.flatnonzero((own == level) & ~np.isnan(values))
                 if not len(rows):

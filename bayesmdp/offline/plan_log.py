@@ -55,6 +55,9 @@ DRAWS_BYTES = 2**31
 EACH = 50_000
 """States times actions times states up to which each state is by itself an outcome of each pair."""
 
+MADE_BY = "bayesmdp plan"
+"""By which the tree of a plan from a log is told from others."""
+
 
 class Report(NamedTuple):
     """A policy planned from a log, with what it promises and what it is worth.
@@ -240,15 +243,14 @@ def plan_log(
             None if compared is None else at_start(compared.gains, mdp).values,
             compared is not None and compared.as_today,
         )
-        exact = posterior.attrs["engine"] == "exact"
         with one_blas_thread():
-            policy.attrs |= said_at_start(made, log, mdp, asked, said, fresh, exact=exact, say=say)
+            policy.attrs |= said_at_start(made, log, mdp, asked, said, chosen, fresh, posterior, say=say)
     say("the log without a prior")
     worth = at_start(values, mdp) if starts_known else None
     opinions = second_opinion(log if sample is None else sample, mdp, chosen, worth, seed)
     counts = _counts(log, mdp, rows)
     attrs = {
-        "made_by": "bayesmdp plan",
+        "made_by": MADE_BY,
         "source": str(log.attrs.get("source", "")),
         "left_out": json.dumps(as_labels(log.attrs.get("left_out", []))),
         **({"recoding": log.attrs["recoding"]} if "recoding" in log.attrs else {}),

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bayesmdp.foundation.validation import integer
 from bayesmdp.logs.measured_states import Recoding
 from bayesmdp.logs.measurements import category, numbers
+from bayesmdp.offline.plan_file import opened_plan
 from bayesmdp.offline.plan_log import Report
 
 __all__ = ["STATUS", "recommend"]
@@ -102,7 +103,8 @@ def recommend(
     """
     if not isinstance(rows, pd.DataFrame):
         raise TypeError(f"rows must be a DataFrame; got {type(rows).__name__}")
-    plan = _plan_of(result)
+    with opened_plan(result) as (tree, name):
+        plan = _read_plan(tree, name)
     labels, why = _states_of(rows, recoding or plan.recoding, decimal)
     states = plan.policy["state"].values.tolist()
     place = _places(labels, states)
@@ -139,26 +141,8 @@ def recommend(
     return told
 
 
-def _plan_of(result: str | Path | xr.DataTree | Report) -> _Plan:
-    """What is needed of a plan, in memory."""
-    if isinstance(result, str | Path):
-        path = Path(result)
-        if not path.is_file():
-            raise FileNotFoundError(f"no file {path}; `bayesmdp plan` writes one")
-        try:
-            with xr.open_datatree(path, engine="h5netcdf") as opened:
-                return _read_plan(opened, str(path))
-        except OSError as error:
-            raise ValueError(f"{path} is not the file of a plan, or was cut short: {error}") from error
-    tree = result.tree if isinstance(result, Report) else result
-    if not isinstance(tree, xr.DataTree):
-        raise TypeError(f"a plan is the path of its file, a DataTree or a Report; got {type(result).__name__}")
-    return _read_plan(tree, "this DataTree")
-
-
 def _read_plan(tree: xr.DataTree, name: str) -> _Plan:
-    if tree.attrs.get("made_by") != "bayesmdp plan" or "policy" not in tree or "plan" not in tree:
-        raise ValueError(f"{name} is not what `bayesmdp plan` writes; give the .nc file of a plan")
+    """What is needed of a plan, in memory."""
     policy = tree["policy"].to_dataset().load()
     mixed = tree["plan"].to_dataset().get("probability") if "mixes" in policy else None
     told = tree.attrs.get("recoding")

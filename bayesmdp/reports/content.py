@@ -27,7 +27,8 @@ Keys, in the order of the page. Where something is not told, its part has ``why_
                     (pairs whose gain is more than two errors), pairs (a list of these, 50 at most, the most first:
                     state, action, tried, gain, error, whole: whether all of the plan was chosen again; else the gain
                     is at least so much)
-    made            date, command, seed, versions, and settings by name
+    made            date, command, not_kept (what of how it was made is not known to whoever reads a plan's file; a
+                    list), seed, versions, and settings by name
 
 Numbers that are not known are null.
 """
@@ -37,12 +38,14 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from bayesmdp.offline.check_log import FEW
+from bayesmdp.offline.plan_file import as_report
 from bayesmdp.offline.plan_log import Report
 from bayesmdp.reports.kept_plan import KeptPlan, read_plan
 from bayesmdp.reports.opinions import opinions_told
@@ -62,14 +65,14 @@ PAIRS = 50
 
 
 def report_content(
-    report: Report, *, tries: int = 10, command: str = "", date: str = "", sha256: str = ""
+    plan: Report | xr.DataTree | str | Path, *, tries: int = 10, command: str = "", date: str = "", sha256: str = ""
 ) -> dict[str, Any]:
     """Everything that a report tells, as plain numbers, lists and words.
 
     Parameters
     ----------
-    report : Report
-        From `plan_log`.
+    plan : Report, DataTree or path
+        From `plan_log`, its tree, or the file that ``bayesmdp plan`` wrote.
     tries : int
         For what to collect next: how many more of a pair.
     command, date, sha256 : str, optional
@@ -88,19 +91,21 @@ def report_content(
     >>> content["recommendation"]["status"], content["policy"][0]["action"]
     ('better', 'right')
     """
-    plan, attrs = read_plan(report.tree), report.tree.attrs
-    content = {
+    report = as_report(plan)
+    kept, attrs = read_plan(report.tree), report.tree.attrs
+    content: dict[str, Any] = {
         "schema": SCHEMA,
-        "recommendation": _recommendation(report, plan),
+        "recommendation": _recommendation(report, kept),
         "log": _log(report, sha256),
-        "policy": _policy(report.policy, plan),
+        "policy": _policy(report.policy, kept),
         "stages": attrs.get("horizon"),
-        "thin": _thin(report, plan),
+        "thin": _thin(report, kept),
         "second_opinion": _second_opinion(report.tree),
-        "sensitivity": _sensitivity(plan),
-        "collect": _collect(plan, tries),
+        "sensitivity": _sensitivity(kept),
+        "collect": _collect(kept, tries),
         "made": _made(report, command, date),
     }
+    content["made"]["not_kept"] = [] if isinstance(plan, Report) else _not_kept(command, date, sha256)
     return {name: _plain(part) for name, part in content.items()}
 
 
@@ -280,6 +285,12 @@ def _made(report: Report, command: str, date: str) -> dict[str, Any]:
         "settings": {name: attrs[name] for name in settings if name in attrs},
         "words": log_told(report.log, attrs),
     }
+
+
+def _not_kept(command: str, date: str, sha256: str) -> list[str]:
+    """What the file of a plan does not hold of how it was made, where nobody said it either."""
+    given = {"the command": command, "the date": date, "the SHA-256 of the log": sha256}
+    return [name for name, text in given.items() if not text]
 
 
 def _plain(part: Any) -> Any:

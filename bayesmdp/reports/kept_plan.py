@@ -15,6 +15,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.offline.behaviour import Estimate, behaviour_of
+from bayesmdp.offline.prior_weight import with_prior_weight
 from bayesmdp.planning.posterior_draws import read_concentration
 from bayesmdp.posterior import draw
 from bayesmdp.problems.mdp import MDP
@@ -96,13 +97,7 @@ class KeptPlan(NamedTuple):
         if "posterior" in self.tree.children:
             drawn = self.tree["posterior"].to_dataset().stack(sample=("chain", "draw"), create_index=False)
             return xr.DataTree.from_dict({"posterior": drawn.isel(sample=slice(int(fresh), None, 2))})
-        parameters = self.tree["parameters"].to_dataset()
-        if prior_weight != 1:
-            dims = "state", "action", self.mdp.outcome_dim
-            prior = np.maximum(parameters["transition"].transpose(*dims).values - self.counts, 0)
-            parameters["transition"] = dims, self.counts + prior_weight * prior
-        kept = xr.DataTree.from_dict({"parameters": parameters})
-        kept.attrs = {"families": attrs.get("families", "{}")}
+        kept = with_prior_weight(self.tree, self.counts, self.mdp.outcome_dim, prior_weight)
         return draw(kept, attrs["draws"], seed=attrs["seed"] + offset + fresh)
 
 

@@ -16,6 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.offline.over_today import gained, plan_for_gain
+from bayesmdp.offline.prior_weight import FACTORS
 from bayesmdp.planning import plan as make_plan
 from bayesmdp.planning.over_baseline import refuse_gain
 from bayesmdp.planning.posterior_value import at_start, left_quantile, value_draws
@@ -115,7 +116,7 @@ def _others(plan: KeptPlan) -> Iterator[_Asked]:
     as_it_is = _Asked("as planned", "", mdp, risk)
     yield as_it_is
     if plan.concentration is not None:
-        for weight, value in ((1 / 3, "a third of its weight"), (3.0, "three times its weight")):
+        for weight, value in zip(FACTORS, ("a third of its weight", "three times its weight"), strict=True):
             yield as_it_is._replace(what="prior", value=value, weight=weight)
     if mdp.by_stage:
         for steps in sorted({max(1, mdp.horizon // 2), 2 * mdp.horizon} - {mdp.horizon}):  # type: ignore[operator]

@@ -12,6 +12,7 @@ from typing import Any
 import xarray as xr
 
 from bayesmdp.foundation.extras import brought_by
+from bayesmdp.offline.plan_file import as_report
 from bayesmdp.offline.plan_log import Report
 from bayesmdp.reports.content import SCHEMA, report_content
 from bayesmdp.reports.figures import svg_figure
@@ -50,7 +51,9 @@ SHOWN, PICTURED, ACTIONS = 25, 20, 26
 """States of the table that are not folded away, states in pictures, and actions up to which there is one."""
 
 
-def write_report(report: Report, *paths: str | Path, command: str = "", date: str = "", sha256: str = "") -> None:
+def write_report(
+    plan: Report | xr.DataTree | str | Path, *paths: str | Path, command: str = "", date: str = "", sha256: str = ""
+) -> None:
     """Write what a plan from a log tells: a page for ``.html``, the same content for ``.json``.
 
     The page is one file that loads nothing and runs no script, for a reader who knows the domain and no reinforcement
@@ -60,8 +63,9 @@ def write_report(report: Report, *paths: str | Path, command: str = "", date: st
 
     Parameters
     ----------
-    report : Report
-        From `plan_log`.
+    plan : Report, DataTree or path
+        From `plan_log`, its tree, or the file that ``bayesmdp plan`` wrote. What such a file does not hold of how the
+        plan was made is said on the page.
     *paths : str or Path
         Files to write, which end in ``.html`` or ``.json``.
     command, date, sha256 : str, optional
@@ -69,8 +73,8 @@ def write_report(report: Report, *paths: str | Path, command: str = "", date: st
 
     Raises
     ------
-    ValueError
-        If a path ends otherwise, or holds something that is no report.
+    ValueError, TypeError, FileNotFoundError
+        If a path ends otherwise, or holds something that is no report; or if `plan` is none.
     ImportError
         If Jinja2 is missing, which ``pip install "bayesmdp[report]"`` brings.
 
@@ -89,7 +93,10 @@ def write_report(report: Report, *paths: str | Path, command: str = "", date: st
     '<!DOCTYPE html>'
     """
     targets = [check_target(path) for path in paths]
-    content = report_content(report, command=command, date=date, sha256=sha256)
+    report = as_report(plan)
+    content = report_content(
+        plan if isinstance(plan, Report) else report.tree, command=command, date=date, sha256=sha256
+    )
     for path in targets:
         if path.suffix.lower() == ".json":
             text = json.dumps(content, ensure_ascii=False, allow_nan=False, indent=1) + "\n"

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xarray as xr
-from typer.testing import CliRunner
 
 from bayesmdp import results, studies
 from bayesmdp.cli import app as cli
 from bayesmdp.cli.progress import Progress
 from bayesmdp.foundation import compiled_programs as compiled
 from bayesmdp.results import analysis
+from tests.command_line import call, told_in_one_line
 from tests.synthetic import synthetic_result
 
 RIVER = "aq-brmdp/riverswim-6"
@@ -38,23 +38,6 @@ HEAVY = (
     "zarr",
 )
 FILE = "aq-brmdp-riverswim-6-seed0.nc"
-
-
-def call(*arguments: object, code: int = 0) -> tuple[str, str]:
-    """Standard output and error of a call that must exit with `code`."""
-    finished = CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
-    if finished.exception is not None and not isinstance(finished.exception, SystemExit):
-        raise finished.exception
-    assert finished.exit_code == code, finished.stderr
-    return finished.stdout, finished.stderr
-
-
-def told_in_one_line(*arguments: object) -> str:
-    """The message of a call that must be refused."""
-    _, message = call(*arguments, code=2)
-    assert message.startswith("bayesmdp: ")
-    assert message.count("\n") == 1
-    return message
 
 
 @pytest.fixture(scope="module")

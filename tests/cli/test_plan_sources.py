@@ -11,7 +11,7 @@ import xarray as xr
 
 import bayesmdp as bm
 from bayesmdp.logs import read_log
-from tests.cli.test_recommend import call, told_in_one_line
+from tests.command_line import call, told_in_one_line
 
 OPTIONS = ("--draws", "20", "--no-calibration", "--discount", "0.9")
 

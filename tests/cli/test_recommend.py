@@ -9,31 +9,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import xarray as xr
-from typer.testing import CliRunner
 
 import bayesmdp as bm
-from bayesmdp.cli import app as cli
+from tests.command_line import call, told_in_one_line
 
 PLAN = (
     *("--column", "action=treatment", "--column", "reward=well", "--end-column", "ended", "--state"),
     *("age:cutoffs(40,65)", "--state", "lactate:quantiles(3)", "--draws", "30", "--no-calibration"),
 )
-
-
-def call(*arguments: object, code: int = 0) -> tuple[str, str]:
-    """Standard output and error of a call that must exit with `code`."""
-    finished = CliRunner().invoke(cli.app, [str(argument) for argument in arguments], env={"COLUMNS": "160"})
-    if finished.exception is not None and not isinstance(finished.exception, SystemExit):
-        raise finished.exception
-    assert finished.exit_code == code, finished.stderr
-    return finished.stdout, finished.stderr
-
-
-def told_in_one_line(*arguments: object) -> str:
-    _, message = call(*arguments, code=2)
-    message = message.splitlines()[-1]
-    assert message.startswith("bayesmdp: ")
-    return message
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def planned(folder: Path) -> tuple[Path, str]:
-    shown, _ = call("plan", folder / "clinic.csv", *PLAN, "--pool", "--out", folder)
+    shown, _ = call("plan", folder / "clinic.csv", *PLAN, "--pool", "--out", folder, columns=160)
     return folder / "clinic-plan.nc", shown
 
 

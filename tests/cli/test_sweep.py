@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 
 from bayesmdp.sweeps import read_sweep, read_sweep_file, run_sweep, shipped_sweeps
-from tests.cli.test_app import call, told_in_one_line
+from tests.command_line import call, told_in_one_line
 from tests.sweeps.stores import small_sweep
 
 TOML = """

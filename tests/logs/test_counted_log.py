@@ -336,3 +336,30 @@ def test_covariates_are_kept_apart():
     counted = bm.read_log(pl.DataFrame(table), distinct=True, covariates=["ward", "age"])
     assert counts_of(counted)[counted["ward"].values == "b"].sum() == 300
     assert set(counted["age"].values) == {7.5}
+
+
+@pytest.mark.slow
+def test_text_is_counted_in_little_memory(tmp_path):
+    """Of a file of 50 MB; its pages are of the kernel, and count where they are mapped."""
+    import subprocess
+    import sys
+
+    rng = np.random.default_rng(0)
+    states = rng.integers(0, 10, 2_000_001)
+    table = {"state": states[:-1], "action": rng.integers(0, 3, 2 * 10**6), "reward": rng.integers(0, 5, 2 * 10**6) / 2}
+    pl.DataFrame({**table, "next_state": states[1:], "name": rng.integers(10**6, 10**7, 2 * 10**6)}).write_csv(
+        tmp_path / "log.csv"
+    )
+    code = (
+        "import bayesmdp as bm, sys\n"
+        "def peak():\n"
+        "    return int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]) / 1024\n"
+        "bm.read_log(sys.argv[1], distinct=True)\n"
+        "before = peak()\n"
+        "bm.read_log(sys.argv[2], distinct=True)\n"
+        "print(peak() - before)\n"
+    )
+    pl.read_csv(tmp_path / "log.csv", n_rows=1_000).write_csv(tmp_path / "short.csv")
+    command = [sys.executable, "-c", code, str(tmp_path / "short.csv"), str(tmp_path / "log.csv")]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(told.stdout) < 115  # twice that where Polars reads as far ahead as it likes

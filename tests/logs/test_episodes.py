@@ -1,8 +1,11 @@
 """Rows of episodes: in whatever order they come, next states are those of the rows that follow."""
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
+import dask
+import dask.dataframe as dd
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -49,7 +52,8 @@ def sources(table: pd.DataFrame, folder: Path):
     table.to_csv(folder / "log.csv", index=False)
     frame = pl.DataFrame({name: table[name].to_list() for name in table})
     frame.write_parquet(folder / "log.parquet")
-    return [table, frame, folder / "log.csv", folder / "log.parquet"]
+    parts = dd.from_pandas(table.reset_index(drop=True), npartitions=min(5, len(table)), sort=False)
+    return [table, frame, folder / "log.csv", folder / "log.parquet", parts]
 
 
 @pytest.mark.parametrize("ends", [True, False])
@@ -165,3 +169,63 @@ def test_bad_episodes_are_refused(options, changes, told, tmp_path):
         for distinct in (False, True):
             with pytest.raises(ValueError, match=told):
                 bm.read_log(source, distinct=distinct, **options)
+
+
+@pytest.mark.parametrize("cuts", [[0, 0, 1, 2, 3, 3, 50, 90, 90], [0, 90]], ids=["uneven", "one"])
+def test_partitions_of_any_size_hold_the_same_episodes(cuts):
+    """Mixed rows, of some of which the order lies across partitions; without and with a column of next states."""
+    table = visits(number=90).head(90).sample(frac=1, random_state=2).reset_index(drop=True)
+    own = {"episode": "patient", "step": "visit"}
+    for rows, options in (
+        (table, own),
+        (table.assign(visit=[f"{number}.0" if number % 2 else f"{number}" for number in table["visit"]]), own),
+        (table.astype({"state": pd.CategoricalDtype([3, 0, 2, 1], ordered=True), "patient": "category"}), own),
+        (table.drop(columns="terminated").assign(next_state=np.arange(90) % 4), {**own, "gaps": "cut"}),
+        (table.drop(columns="terminated").assign(state=2**53 + 1 + table["state"]), own),
+        (table, {"columns": {"next_state": None, "terminated": None}}),
+    ):
+        parts = [rows.iloc[begin:end] for begin, end in pairwise(cuts)]
+        frame = dd.from_map(lambda n, parts=parts: parts[n], range(len(parts)), meta=rows.iloc[:0])
+        for distinct in (False, True):
+            expected, log = (bm.read_log(source, distinct=distinct, **options) for source in (rows, frame))
+            assert log.drop_attrs(deep=False).identical(expected.drop_attrs(deep=False))
+            assert {**log.attrs, "source": ""} == {**expected.attrs, "source": ""}
+
+
+def test_episodes_of_several_types_are_read_row_by_row():
+    table = visits().astype({"patient": object})
+    table["patient"] = [int(name[1:]) if name < "p2" else name for name in table["patient"]]
+    with dask.config.set({"dataframe.convert-string": False}):
+        frame = dd.from_pandas(table, npartitions=3, sort=False)
+    log, expected = (bm.read_log(source, episode="patient", step="visit") for source in (frame, table))
+    assert log.drop_attrs(deep=False).identical(expected.drop_attrs(deep=False))
+
+
+def test_whole_numbers_that_no_float_holds_follow_each_other(tmp_path):
+    table = visits(ends=False)
+    table["state"] += 2**53 + 1
+    for source in sources(table, tmp_path):
+        states = bm.read_log(source, episode="patient", step="visit").attrs["states"]
+        assert states == [2**53 + 1, 2**53 + 2, 2**53 + 3, 2**53 + 4]
+
+
+def test_text_of_steps_is_read_as_all_of_it_is():
+    """One word among numbers: they are no numbers then, in whichever partition, and the first row is told."""
+    table = visits().astype({"visit": str})
+    table.loc[60, "visit"] = "soon"
+    frame = dd.from_pandas(table, npartitions=5, sort=False)
+    for source in (table, frame):
+        with pytest.raises(ValueError, match="row 0: visit is missing, or cannot be read; give each row its step"):
+            bm.read_log(source, episode="patient", step="visit")
+
+
+@pytest.mark.slow
+def test_a_cluster_orders_the_same():
+    from distributed import Client, LocalCluster
+
+    table = visits(number=300).sample(frac=1, random_state=0).reset_index(drop=True)
+    expected = bm.read_log(table, episode="patient", step="visit", distinct=True)
+    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster):
+        frame = dd.from_pandas(table, npartitions=7, sort=False)
+        log = bm.read_log(frame, episode="patient", step="visit", distinct=True)
+    assert log.drop_attrs(deep=False).identical(expected.drop_attrs(deep=False))

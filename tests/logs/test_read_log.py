@@ -444,3 +444,26 @@ def test_rows_in_no_order_say_nothing_of_where_episodes_start():
     assert not log["truncated"].any()
     assert mdp_from_log(log, discount=0.9).initial.tolist() == [0.5, 0.25, 0.25, 0]
     assert mdp_from_log(log, discount=0.9, initial="a").initial.tolist() == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("distinct", [False, True])
+def test_a_cost_out_of_range_is_told_beside_the_range_of_costs(tmp_path, distinct):
+    path = write(tmp_path, "state,action,price,next_state\n1,a,2,1\n1,a,5,1\n")
+    told = (
+        r"line 3: cost is '5', outside \[0, 3\], for rewards, the costs with a minus, are to be in \[-3, 0\]; correct"
+    )
+    with pytest.raises(ValueError, match=told):
+        read_log(path, cost="price", reward_range=(-3, 0), distinct=distinct)
+
+
+def test_an_empty_field_is_a_row_of_one_column(tmp_path):
+    from bayesmdp.logs.log_sources import open_table
+
+    table = open_table(write(tmp_path, 'state\na\n""\n\n  \n"b\n\n c"\n""\n'), None, "utf-8", ".")
+    assert table.read({"state": 0})["state"].astype(object).where(lambda each: each.notna(), None).tolist() == [
+        "a",
+        None,
+        "b\n\n c",
+        None,
+    ]
+    assert [table.place(row) for row in range(4)] == ["line 2", "line 3", "line 6", "line 9"]

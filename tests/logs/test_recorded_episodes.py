@@ -78,3 +78,12 @@ def test_bad_episodes_are_refused_by_number(walk, told):
 def test_no_episodes_are_no_log():
     with pytest.raises(ValueError, match="the dataset has no episodes; a log needs at least one step"):
         bm.read_log(SimpleNamespace(iterate_episodes=lambda: iter(())))
+
+
+def test_vectors_without_states_are_told_what_to_do():
+    walk = WALK | {"observations": np.arange(12.0).reshape(3, 4)}
+    told = r"observations are vectors: make states of their parts, such as state=\['observation_0:quantiles\(4\)', "
+    with pytest.raises(ValueError, match=told):
+        bm.read_log([walk, walk])
+    log = bm.read_log([walk, walk], state=["observation_0:quantiles(2)", "observation_1:cutoffs(2)"])
+    assert log.attrs["states"][0] == "observation_0 <2, observation_1 <2"

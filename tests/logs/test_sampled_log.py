@@ -59,3 +59,42 @@ def test_a_plan_asks_the_sample():
     assert "second_opinion" in report.tree
     assert np.isnan(checked["statistic"].sel(check="few tries"))
     assert "log_checks" not in bm.plan_log(counted, **options).tree
+
+
+@pytest.mark.parametrize("rows", [1, 7, 60, 61, 10_000])
+def test_blocks_do_not_overlap_whatever_is_asked_for(rows):
+    river = bm.collect(bm.environments.riverswim(6), policy="uniform", steps=60, seed=0)
+    table = river.to_dataframe().drop(columns=["terminated", "truncated"]).assign(number=np.arange(60))
+    counted = bm.read_log(pl.DataFrame(table), distinct=True)
+    sample = sample_log(pl.DataFrame(table), counted, rows, covariates=["number"])
+    assert (np.diff(sample["number"].values) > 0).all() and sample.sizes["step"] == min(rows, 60)
+    with pytest.raises(ValueError, match="rows must be at least 1; got 0"):
+        sample_log(pl.DataFrame(table), counted, 0)
+
+
+def test_what_is_gone_through_from_the_start_is_gone_through_once(tmp_path, monkeypatch):
+    """A text file, and JSON lines of which some are blank: each says what the frame does."""
+    from bayesmdp.logs import log_sources, text_files
+    from bayesmdp.logs.scanned_columns import Scan
+
+    frame = pl.DataFrame(lake(2_000))
+    frame.write_csv(tmp_path / "log.csv")
+    lines = frame.write_ndjson().splitlines()
+    (tmp_path / "log.jsonl").write_text("\n\n".join(lines[:700]) + "\n" * 90 + "\n".join(lines[700:]))
+    counted = bm.read_log(frame, distinct=True)
+    expected = sample_log(frame, counted, 500, covariates=["number"])
+    collected: list[int] = []
+    looked: list[int] = []
+    collect, plain = Scan.collect, text_files._plain_rows
+    monkeypatch.setattr(text_files, "_plain_rows", lambda *given: looked.append(1) or plain(*given))
+    monkeypatch.setattr(
+        Scan, "collect", lambda scan, asked: collected.append("SCAN" in asked.explain()) or collect(scan, asked)
+    )
+    for name in ("log.csv", "log.jsonl"):
+        opened = log_sources.open_table(tmp_path / name, None, "utf-8", ".")
+        bm.read_log(opened, distinct=True)
+        collected.clear()
+        sample = sample_log(opened, counted, 500, covariates=["number"])
+        assert sample.drop_attrs().identical(expected.drop_attrs())
+        assert sum(collected) == 1 and len(collected) > BLOCKS
+    assert looked == [1]

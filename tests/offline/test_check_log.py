@@ -1,6 +1,7 @@
 """Checks of a log: their statistics against definitions, faults that are found, clean logs that stay quiet."""
 
 import itertools
+import re
 
 import numpy as np
 import pytest
@@ -130,6 +131,22 @@ def test_a_fault_is_found_and_told(fault):
 
 
 @pytest.mark.slow
+def test_a_dependence_that_the_log_is_too_short_to_learn_is_an_alarm_and_told_as_such():
+    """Rows that hang on one bit of the state before: the Bayes factor is of five rows in the place of two."""
+    log, _, _ = log_and_problem(np.random.default_rng([1, 43]), Kind("end", 300, fault="order"))
+    told = check_log(log, permutations=239).sel(check="order")
+    assert bool(told["alarm"]) and float(told["statistic"]) < 0
+    found = str(told["found"].values)
+    assert re.fullmatch(
+        r"dependence on the (state|action) before: p 0\.0\d+, log Bayes factor -[\d.]+, for the log is too short to "
+        "learn rows of its own for each",
+        found,
+    )
+    clean, _, _ = log_and_problem(np.random.default_rng([1, 43]), Kind("end", 300))
+    quiet = check_log(clean, permutations=239).sel(check="order")
+    assert "too short" not in str(quiet["found"].values) and not quiet["alarm"]
+
+
 def test_a_clean_log_alarms_as_often_as_is_said():
     """Of 150 clean logs .05 may alarm, by the binomial distribution."""
     kinds = [Kind("end", 100), Kind("cut", 60), Kind("one", 100)]

@@ -153,3 +153,12 @@ def test_refusals() -> None:
         judge_states(log, recoding=states(visits, "age:cutoffs(65)"))
     with pytest.raises(ValueError, match="few"):
         judge_states(log, few=0)
+
+
+def test_measurements_may_have_a_decimal_comma():
+    visits = clinic_visits(200, seed=0)
+    log = read(visits, "age:bins(18,90)", "lactate:cutoffs(2)")
+    comma = visits.assign(lactate=[str(value).replace(".", ",") for value in visits["lactate"]])
+    assert judge_states(log, comma, decimal=",").identical(judge_states(log, visits))
+    with pytest.raises(ValueError, match="rows of measurements are not those"):
+        judge_states(log, comma)

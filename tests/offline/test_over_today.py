@@ -18,7 +18,7 @@ from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
 from bayesmdp.offline.promise import Pipeline, Promise, layout_of, promised, true_worth, worlds_of
 from bayesmdp.planning.posterior_value import left_quantile
-from tests.cli.test_app import call
+from tests.command_line import call
 from tests.offline.test_plan_log import told
 
 DISCOUNT = 0.5

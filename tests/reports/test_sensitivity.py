@@ -159,3 +159,17 @@ def test_priors_that_compute_their_transitions_are_explained_by_draws():
     told = sensitivity(plan)
     assert "for its rows are not Dirichlet" in told.attrs["skipped"] and "prior" not in told["what"].values
     assert float(told["bound"][0]) == report.tree.attrs["initial_worth_quantile"]
+
+
+@pytest.mark.parametrize("options", [{"discount": 0.9}, {"horizon": 6}, {"discount": 0.9, "rewards": "normal"}])
+def test_the_weight_of_the_prior_says_the_same_on_the_terminal_and_the_page(options):
+    log = bm.collect(bm.environments.riverswim(4), policy="uniform", steps=2_000, seed=0)
+    if "rewards" in options:
+        noise = np.random.default_rng(0).normal(scale=0.1, size=2_000)
+        log = log.assign(reward=log["reward"] + noise)
+    tree = plan_log(log, draws=60, calibration=0, **options).tree
+    told = sensitivity(read_plan(tree))
+    weighed = told.isel(change=told["what"].values == "prior")
+    assert weighed["changed"].values.tolist() == [0, 0]
+    assert weighed["bound"].values.tolist() == [tree.attrs["initial_lighter"], tree.attrs["initial_heavier"]]
+    assert len({*weighed["bound"].values.tolist(), tree.attrs["initial_worth_quantile"]}) == 3

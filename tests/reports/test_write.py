@@ -20,7 +20,7 @@ from bayesmdp.reports.kept_plan import read_plan
 from bayesmdp.reports.numbers import percent, short
 from bayesmdp.reports.sentences import cautions_told, recommendation
 from bayesmdp.reports.write import SECTIONS, write_report
-from tests.cli.test_app import call, told_in_one_line
+from tests.command_line import call, told_in_one_line
 from tests.offline.test_over_today import arms
 from tests.offline.test_plan_log import CORRIDOR, MIXED
 
@@ -338,6 +338,46 @@ def test_the_command_writes_both(tmp_path, monkeypatch):
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", told["made"]["date"])
     assert "must end in .json" in told_in_one_line("plan", log, *options, "--json", page)
     assert "must end in .html" in told_in_one_line("plan", log, *options, "--report", content)
+
+
+def test_the_file_of_a_plan_tells_the_same(tmp_path):
+    log, page, content = tmp_path / "log.csv", tmp_path / "r.html", tmp_path / "r.json"
+    ONE_WAY.to_csv(log, index=False)
+    kinds = {"value": ("--no-calibration",), "gain": ("--aim", "gain", "--no-calibration"), "checked": ()}
+    for kind, options in kinds.items():
+        folder = tmp_path / kind
+        call("plan", log, "--discount", "0.5", "--draws", "60", *options, "--out", folder, "--json", content)
+        told = json.loads(content.read_text("utf-8"))
+        out, _ = call("report", folder / "log-plan.nc", page, content, "--log", log)
+        assert f"report   {page}" in out and f"json     {content}" in out
+        again = json.loads(content.read_text("utf-8"))
+        assert told["made"].pop("not_kept") == [] and again["made"].pop("not_kept") == ["the command", "the date"]
+        told["made"] |= {"command": None, "date": None}
+        assert again == told
+        check_page(page.read_text("utf-8"))
+    with xr.open_datatree(folder / "log-plan.nc", engine="h5netcdf") as opened:
+        bm.write_report(opened, page, date="today")
+    words = words_of(parsed(page.read_text("utf-8")))
+    assert "from the file of the plan, which does not hold the command, the SHA-256 of the log." in words
+    assert "not told: the plan's file does not hold it" in words
+
+
+def test_what_is_no_plan_is_refused(tmp_path):
+    page = tmp_path / "r.html"
+    with pytest.raises(TypeError, match="a plan is the path of its file, a DataTree or a Report; got dict"):
+        bm.write_report({}, page)
+    with pytest.raises(ValueError, match="this DataTree is not what `bayesmdp plan` writes"):
+        bm.write_report(xr.DataTree(), page)
+    with pytest.raises(ValueError, match=r"this DataTree is not the whole of a plan: .*'log'.*; plan again"):
+        empty = xr.DataTree.from_dict({"policy": xr.Dataset(), "plan": xr.Dataset()})
+        empty.attrs["made_by"] = "bayesmdp plan"
+        bm.write_report(empty, page)
+    (tmp_path / "no.nc").write_text("no")
+    for path, told in ((tmp_path / "none.nc", "no file"), (tmp_path / "no.nc", "is not the file of a plan")):
+        assert told in told_in_one_line("report", path, page)
+    assert "a report is a page" in told_in_one_line("report", tmp_path / "no.nc", tmp_path / "r.pdf")
+    assert "--log: no file" in told_in_one_line("report", tmp_path / "no.nc", page, "--log", tmp_path / "none.csv")
+    assert not page.exists()
 
 
 def test_a_bound_that_is_rather_not_kept_recommends_nothing():
