@@ -22,12 +22,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import random
 from numpy.typing import ArrayLike, NDArray
+from numpyro import handlers
 from numpyro.infer import Predictive
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import finite_array, labels, number
-from bayesmdp.model_reading.primitives import draw_rows
-from bayesmdp.model_reading.read_model import TRACING, Model
+from bayesmdp.model_reading.primitives import draw_rows, unknowns
+from bayesmdp.model_reading.read_model import TRACING, Model, trace
 from bayesmdp.model_reading.records import Records
 from bayesmdp.problems.mesh import Mesh
 from bayesmdp.problems.problem import Problem
@@ -117,8 +118,9 @@ class SimulatedMDP:
     model : NumPyro function of `Records`
         See :mod:`bayesmdp.model_reading.records`. Agents may be given another prior; this one the world is simulated
         with.
-    truth : mapping of site to array
-        The true values of all its unknowns.
+    truth : mapping of site to array, or None
+        The true values of all its unknowns; None where nobody knows them, so that the problem can be planned for and
+        not acted in.
     reward : callable
         ``reward(state, action, next_state)``, known to all; arrays [..., coordinate], [...] and [..., coordinate]. Like
         all functions here a module-level one or one that is made once, so that equal problems share programs.
@@ -165,7 +167,7 @@ class SimulatedMDP:
         self,
         *,
         model: Model,
-        truth: Mapping[str, ArrayLike],
+        truth: Mapping[str, ArrayLike] | None,
         reward: Reward,
         reward_range: tuple[float, float],
         features: Features,
@@ -192,7 +194,24 @@ class SimulatedMDP:
         self.model, self.layout, self.name = model, tuple(layout), name
         self.actions = labels("actions", actions, len(actions))
         self.discount = number("discount", discount, minimum=0, below=1)
-        self.truth = {site: np.asarray(value, float) for site, value in truth.items()}
+        self.truth = None if truth is None else {site: np.asarray(value, float) for site, value in truth.items()}
+        self._given = {
+            "model": model,
+            "truth": truth,
+            "reward": reward,
+            "reward_range": reward_range,
+            "features": features,
+            "start": start,
+            "low": low,
+            "high": high,
+            "actions": actions,
+            "discount": discount,
+            "anchors": anchors,
+            "alike": alike,
+            "mesh": mesh,
+            "layout": layout,
+            "name": name,
+        }
         least, most = (number("reward_range", bound) for bound in reward_range)
         if least > most:
             raise ValueError(f"reward_range is {(least, most)}; the lowest reward comes first")
@@ -218,7 +237,7 @@ class SimulatedMDP:
 
     def _check(self, mesh: Mesh | None) -> None:
         """Try every function."""
-        check_truth(self.model, self.truth, self.problem.start)
+        self.unknowns = check_truth(self.model, self.truth, self.problem.start)
         problem = self.problem
         check_anchors(problem.anchors, problem.start.size)
         features, alike, after, reward, *kernel = self.examples()[:-1]
@@ -239,11 +258,41 @@ class SimulatedMDP:
         )
         functions = (self.model, problem.features, problem.alike, problem.reward, problem.kernel)
         with jax.enable_x64(True):
-            told = _examples(np.repeat(places, actions, 0), self.truth, num_actions=actions, functions=functions)
+            values = self._some_values()
+            told = _examples(np.repeat(places, actions, 0), values, num_actions=actions, functions=functions)
         code = [function.__code__ for function in functions if hasattr(function, "__code__")]
         plain = [[part for part in one.co_consts if isinstance(part, int | float | str)] for one in code]
         compiled = " ".join(f"{one.co_code.hex()} {parts}" for one, parts in zip(code, plain, strict=True))
         return [*map(np.asarray, told), np.frombuffer(compiled.encode(), np.uint8)]
+
+    def _some_values(self) -> dict[str, NDArray[np.float64]]:
+        """The truth, or where there is none a draw of the prior, at which functions can be tried."""
+        return _prior_draw(self.model, self.problem.start.size) if self.truth is None else self.truth
+
+    def replace(self, **changes: Any) -> SimulatedMDP:
+        """Return the problem with other arguments, checked anew.
+
+        Parameters
+        ----------
+        **changes
+            Of the constructor. With another `model` there is no truth and no mesh, unless they are given too: its
+            unknowns may be others.
+
+        Returns
+        -------
+        SimulatedMDP
+
+        Examples
+        --------
+        >>> import bayesmdp as bm
+        >>> bm.environments.slippery_lake().replace(discount=0.9, mesh=None)
+        SimulatedMDP('slippery-lake': 2 coordinates, 4 actions, discount 0.9)
+        """
+        unknown = sorted(set(changes) - set(self._given))
+        if unknown:
+            raise TypeError(f"a SimulatedMDP has no {unknown[0]!r}; it has {', '.join(self._given)}")
+        anew = {"truth": None, "mesh": None} if "model" in changes else {}
+        return SimulatedMDP(**{**self._given, **anew, **changes})
 
     @property
     def primitives(self) -> tuple[str, ...]:
@@ -251,12 +300,14 @@ class SimulatedMDP:
         return _primitives(self.model, self.problem.start.size)
 
     @property
-    def dynamics(self) -> dict[str, NDArray[np.float64]]:
+    def dynamics(self) -> dict[str, NDArray[np.float64]] | None:
         """The true values of the model's unknowns."""
         return self.truth
 
     def check_acting(self, *, drawn: bool) -> None:
-        """Raise `ValueError` for kernels drawn from a prior; see `DecisionProblem.check_acting`."""
+        """Raise `ValueError` for kernels drawn from a prior, or without a truth; see `DecisionProblem.check_acting`."""
+        if self.truth is None:
+            raise ValueError(f"{self.name} has no truth, so nobody can act in it: give it true values of its unknowns")
         if drawn:
             raise ValueError(
                 f"truth draws kernels of finite MDPs; give {self.name} other true values of its unknowns instead"
@@ -312,6 +363,18 @@ def _examples(state: Array, truth: Mapping[str, Array], *, num_actions: int, fun
     after = next_states(model, random.key(0), truth, state, action)
     told = [features(state), alike(state), after, reward(state, action, after)]
     return told if kernel is None else [*told, kernel(truth)]
+
+
+@lru_cache(maxsize=64)
+def _prior_draw(model: Model, coordinates: int) -> dict[str, NDArray[np.float64]]:
+    """One draw of a model's unknowns from its prior."""
+
+    def draw(key: Array) -> dict[str, Array]:
+        one = Records(jnp.zeros((1, coordinates)), jnp.zeros(1, jnp.int32), {}, jnp.ones(1))
+        return {name: site["value"] for name, site in unknowns(trace(handlers.seed(model, key), one)).items()}
+
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, jax.jit(draw)(random.key(0)))
 
 
 @lru_cache(maxsize=64)

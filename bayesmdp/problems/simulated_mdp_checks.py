@@ -26,24 +26,35 @@ __all__ = ["check_anchors", "check_functions", "check_mesh", "check_truth"]
 COLUMNS = ("state", "action", "reward", "next_state", "terminated", "truncated")
 
 
-def check_truth(model: Model, truth: Mapping[str, NDArray[np.float64]], start: NDArray[np.float64]) -> None:
+def check_truth(
+    model: Model, truth: Mapping[str, NDArray[np.float64]] | None, start: NDArray[np.float64]
+) -> dict[str, tuple[int, ...]]:
     """Refuse a truth that is not of the model's unknowns, all of them, and a model that does not run.
 
     Parameters
     ----------
     model : NumPyro function of `Records`
-    truth : mapping of site to array
+    truth : mapping of site to array, or None
     start : array [coordinate]
         A state to run the model in.
+
+    Returns
+    -------
+    dict
+        Shapes of the unknowns, by name.
     """
     check_model(model)
+    shapes: dict[str, tuple[int, ...]] = {}
 
-    def possible(truth: Mapping[str, Array]) -> dict[str, Array]:
+    def possible(truth: Mapping[str, Array] | None) -> dict[str, Array]:
         """Whether each value is one that there can be; all else is refused in tracing."""
         one = Records(jnp.asarray(start)[None], jnp.zeros(1, jnp.int32), {}, jnp.ones(1))
         messages = trace(handlers.seed(model, random.key(0)), one)
         _check_sites(messages, start.size)
         latents = unknowns(messages)
+        shapes.update({name: np.shape(site["value"]) for name, site in latents.items()})
+        if truth is None:
+            return {}
         for name in latents:
             if name not in truth:
                 raise ValueError(f"truth has no {name!r}, which the model does not know; it has {', '.join(truth)}")
@@ -61,15 +72,16 @@ def check_truth(model: Model, truth: Mapping[str, NDArray[np.float64]], start: N
 
     with jax.enable_x64(True):
         try:
-            fine = jax.jit(possible)(dict(truth))
+            fine = jax.jit(possible)(None if truth is None else dict(truth))
         except KeyError as error:
             raise ValueError(
                 f"the model looks up {error} in data.seen; nothing is recorded of a simulation: use "
                 f"data.seen.get({error})"
             ) from None
     for name, there in fine.items():
-        if not there:
+        if not there and truth is not None:
             raise ValueError(f"truth of {name!r} is {truth[name].tolist()}, which it cannot be under the model")
+    return shapes
 
 
 def _check_sites(messages: Mapping[str, Any], coordinates: int) -> None:

@@ -20,6 +20,7 @@ from bayesmdp.logs.log import make_log
 from bayesmdp.model_reading.primitives import per_row, row_counts
 from bayesmdp.model_reading.read_model import Model, sites
 from bayesmdp.model_reading.records import Records
+from bayesmdp.planning.state_policies import state_policy
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
@@ -32,7 +33,7 @@ __all__ = ["collect"]
 
 def collect(
     mdp: MDP | SimulatedMDP,
-    policy: str | ArrayLike | xr.DataArray | Callable[[Array], Array] = "uniform",
+    policy: str | ArrayLike | xr.DataArray | xr.Dataset | Callable[[Array], Array] = "uniform",
     *,
     steps: int,
     seed: int = 0,
@@ -43,8 +44,8 @@ def collect(
     ----------
     mdp : MDP or SimulatedMDP
     policy : "uniform", action labels [state], or probabilities [state, action]
-        ``plan.policy`` of `plan` will do. Uniform is over the available actions. On a space of numbers "uniform", or a
-        function of the state that gives the index of the action.
+        ``plan.policy`` of `plan` will do. Uniform is over the available actions. On a space of numbers "uniform", a
+        plan itself, or a function of the state that gives the index of the action.
     steps : int
         Rows of the log.
     seed : int
@@ -83,9 +84,10 @@ def _collect_transitions(mdp: MDP, policy: str | ArrayLike | xr.DataArray, steps
 
 
 def _collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> xr.Dataset:
-    """Collect a log on a space of numbers, where `policy` is "uniform" or ``policy(state) -> index of the action``."""
-    if not callable(policy) and not (isinstance(policy, str) and policy == "uniform"):
-        raise TypeError(f"policy must be 'uniform' or a function of states, on a continuous space; got {policy!r}")
+    """Collect a log on a space of numbers."""
+    if mdp.truth is None:
+        raise ValueError(f"{mdp.name} has no truth, so nothing can be collected from it")
+    acted = state_policy(mdp, policy)
     with jax.enable_x64(True):
         problem = jax.device_put(mdp.problem)
         truth = {name: jnp.asarray(value) for name, value in mdp.truth.items()}
@@ -95,9 +97,7 @@ def _collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> x
         def move(
             state: Float[Array, " coordinate"], uniforms: Float[Array, " place"]
         ) -> tuple[Float[Array, " coordinate"], Step]:
-            action = jnp.minimum((uniforms[AGENT] * mdp.num_actions).astype(jnp.int32), mdp.num_actions - 1)
-            if callable(policy):
-                action = jnp.asarray(policy(state)).astype(jnp.int32)
+            action = acted.rule(acted.parameters, uniforms[AGENT], state)
             step, following = take_step(uniforms, state, action)
             return following, step
 
