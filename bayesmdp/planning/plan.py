@@ -139,9 +139,9 @@ def plan(
         and ``upper``, an interval of it, by rollouts under draws that were not planned with; ``promise``, what Q says
         of the start; the fit of Q; and at some ``places`` [place, coordinate] ``q`` and ``policy``. Attrs
         ``converged``, ``iterations``, ``misfit`` (root mean square of targets less Q, at places that were not fitted),
-        ``horizon`` and ``confidence``. The Dataset is itself a policy for `evaluate`, `value_draws`, `quantile_value` and `collect`,
-        also when it comes back from a file; ``bm.planning.fitted_policy(plan, mdp)`` asks it at any state. See
-        :mod:`bayesmdp.planning.simulated_plan`.
+        ``horizon`` and ``confidence``. The Dataset is itself a policy for `evaluate`, `value_draws`, `quantile_value`
+        and `collect`, also when it comes back from a file; ``bm.planning.fitted_policy(plan, mdp)`` asks it at any
+        state. See :mod:`bayesmdp.planning.simulated_plan`.
 
     Raises
     ------

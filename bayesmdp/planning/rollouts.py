@@ -3,9 +3,10 @@
 A rollout follows the policy from a start for H steps, under one draw of the unknowns, and adds up discounted rewards.
 What comes after has at most the discount^H-th part of what values can be: H is the least number of steps for which
 
-    discount^H (highest - lowest reward) / (1 - discount) <= tolerance,
+    discount^H (highest - lowest value) <= tolerance,
 
-and both ends of what is left are told, so that an interval holds them too.
+and both ends of what is left are told, so that an interval holds them too. In a terminal state a rollout is over, and
+nothing is left.
 """
 
 from __future__ import annotations
@@ -118,7 +119,7 @@ def tolerance_of(mdp: SimulatedMDP, tolerance: float | None, share: float = SHAR
 
 
 def _span(mdp: SimulatedMDP) -> float:
-    return float(np.ptp(mdp.problem.reward_range)) / (1 - mdp.discount)
+    return float(np.ptp(mdp.problem.value_range))
 
 
 def horizon_within(mdp: SimulatedMDP, tolerance: float) -> int:
@@ -191,7 +192,7 @@ def simulate_returns(
             rollouts=rollouts.each(draws),
         )
     total, left = np.asarray(total), np.asarray(left)
-    least, most = mdp.problem.reward_range / (1 - mdp.discount)
+    least, most = mdp.problem.value_range
     return SimulatedReturns(total + left * least, total + left * most, horizon)
 
 
@@ -213,8 +214,10 @@ def _returns(
 
     def under(one: tuple[Array, Mapping[str, Array]]) -> tuple[Array, Array]:
         key, own = one
-        first = problem.start if start is None else start
-        state = jnp.broadcast_to(first, (rollouts, *problem.start.shape))
+        if start is None:
+            state = jax.vmap(problem.draw_start)(random.split(random.fold_in(key, 2**31), rollouts))
+        else:
+            state = jnp.broadcast_to(start, (rollouts, *problem.start.shape))
 
         def step(t: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
             state, total, weight = carry
@@ -222,8 +225,11 @@ def _returns(
             choose = jax.vmap(partial(rule, parameters))
             action = choose(random.uniform(choice_key, (rollouts,)), state)
             following = next_states(problem.model, move_key, own, state, action)
-            total = total + weight * problem.reward(state, action, following)
-            return following, total, weight * problem.discount
+            # What is simulated after the end counts for nothing, and must not grow beyond all numbers.
+            reward = jnp.where(weight > 0, problem.reward(state, action, following), 0)
+            after = problem.continues(following)
+            state = jnp.where((after > 0)[:, None], following, state)
+            return state, total + weight * reward, weight * problem.discount * after
 
         _, total, weight = lax.fori_loop(0, horizon, step, (state, jnp.zeros(rollouts), jnp.ones(rollouts)))
         return total, weight

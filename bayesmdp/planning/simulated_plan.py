@@ -4,7 +4,7 @@ The iteration is that of the fitted agents (:mod:`~bayesmdp.planning.fitted_q`):
 over draws of the expected target is regressed on, so risk is taken of one step at a time, as in plans over tables. It
 starts from Q = 0 and makes as many iterations as an exact one would need to come within the tolerance,
 
-    discount^n (highest - lowest reward) / (1 - discount) <= tolerance,
+    discount^n (highest - lowest value) <= tolerance,
 
 and then goes on, a quarter of that at a time, until the mean over the anchors of max_a Q changes by no more than a
 twentieth of its standard deviation over them, or the tolerance. Whether it came to that is the attr ``converged``.
@@ -192,7 +192,7 @@ def _planned(
             "value": ((), told.value),
             "lower": ((), told.lower),
             "upper": ((), told.upper),
-            "promise": ((), float(fitted.q(mdp.problem.start).max())),
+            "promise": ((), float(fitted.q(_starts(mdp)).max(-1).mean())),
             **variables,
         },
         coords={"action": label_array(mdp.actions)},
@@ -204,7 +204,7 @@ def _planned(
             "num_draws": count_draws(values),
             "iterations": done,
             "converged": int(settled),
-            "misfit": float(np.sqrt((misfit**2).mean())),
+            "misfit": float(np.sqrt(np.nanmean(misfit**2))),
             "tolerance": tolerance,
             "places_fitted": options.places,
             "samples": options.samples,
@@ -215,6 +215,13 @@ def _planned(
             "confidence": rollouts.confidence,
         },
     )
+
+
+def _starts(mdp: SimulatedMDP) -> NDArray[np.float64]:
+    """First states [place, coordinate]."""
+    with jax.enable_x64(True):
+        drawn = jax.vmap(mdp.problem.draw_start)(random.split(random.key(0), 1_000 if mdp.problem.starts else 1))
+        return np.asarray(drawn)
 
 
 def _settled(last: NDArray[np.float64], now: NDArray[np.float64], tolerance: float) -> bool:
@@ -269,7 +276,8 @@ def _misfit(
     place_key, target_key = random.split(key)
     low, high = problem.low, problem.high
     at = low + (high - low) * random.uniform(place_key, (places, len(low)))
+    goes_on = problem.continues(at)[:, None]
     value: Callable[[Array], Array] = lambda state: approximation.value(fit, problem.features(state))  # noqa: E731
     y = simulated_targets(target_key, problem, problem.model, values, at, value, samples)
-    bounds = problem.reward_range / (1 - problem.discount)
-    return risk.value(jnp.clip(y, bounds[0], bounds[1])) - value(at)
+    bounds = problem.value_range
+    return jnp.where(goes_on > 0, risk.value(jnp.clip(y, bounds[0], bounds[1])) - value(at), jnp.nan)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,15 +15,105 @@ from numpyro import handlers
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.user_code import check_model
-from bayesmdp.foundation.validation import distributions
+from bayesmdp.foundation.validation import distributions, finite_array, reject_first
 from bayesmdp.model_reading.primitives import bare, per_row, unknowns
 from bayesmdp.model_reading.read_model import Model, trace
 from bayesmdp.model_reading.records import Records
 from bayesmdp.problems.mesh import Mesh
 
-__all__ = ["check_anchors", "check_functions", "check_mesh", "check_truth"]
+__all__ = [
+    "check_actions",
+    "check_anchors",
+    "check_functions",
+    "check_mesh",
+    "check_starts",
+    "check_truth",
+    "first_state",
+]
 
 COLUMNS = ("state", "action", "reward", "next_state", "terminated", "truncated")
+
+
+STARTS = 200
+"""First states that are tried."""
+
+
+def check_actions(actions: Any) -> tuple[Any, int]:
+    """Return a finite list of actions, and how many there are; refuse a range of them.
+
+    Parameters
+    ----------
+    actions : sequence of labels
+
+    Returns
+    -------
+    actions : sequence
+    number : int
+    """
+    listed = isinstance(actions, Sequence | np.ndarray) and not isinstance(actions, str)
+    if not listed or not len(actions):
+        raise TypeError(
+            f"actions must be a finite list of labels; got {actions!r}. There are no continuous actions here: give a "
+            "grid of them, as np.linspace(-2, 2, 9)"
+        )
+    return actions, len(actions)
+
+
+def first_state(start: Any) -> NDArray[np.float64]:
+    """Return the first state, or the mean of its distribution.
+
+    Parameters
+    ----------
+    start : array [coordinate], or NumPyro distribution of one
+
+    Returns
+    -------
+    array [coordinate]
+    """
+    if not isinstance(start, dist.Distribution):
+        return finite_array("start", np.atleast_1d(np.asarray(start, float)))
+    if start.batch_shape or len(start.event_shape) != 1:
+        raise ValueError(
+            f"the distribution of start has batch shape {start.batch_shape} and event shape {start.event_shape}; "
+            "expected none and (coordinates,): say .to_event(1)"
+        )
+    with jax.enable_x64(True):
+        drawn = jax.jit(lambda key: start.sample(key, (STARTS,)))(random.key(0))
+    return np.asarray(drawn, float).mean(0)
+
+
+def check_starts(
+    starts: Any,
+    start: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    terminal: Callable[[Array], Array] | None,
+) -> None:
+    """Refuse first states that are not finite, outside the box or terminal, and a `terminal` that does not say which.
+
+    Parameters
+    ----------
+    starts : Distribution or None
+    start, low, high : arrays [coordinate]
+    terminal : callable or None
+    """
+    first = start[None]
+    if starts is not None:
+        with jax.enable_x64(True):
+            first = np.asarray(jax.jit(lambda key: starts.sample(key, (STARTS,)))(random.key(0)), float)
+        reject_first("a drawn start", ~np.isfinite(first), first, "is not finite")
+        outside = (first < low) | (first > high)
+        reject_first("a drawn start", outside, first, "lies outside of the box from low to high; widen the box")
+    if terminal is None:
+        return
+    with jax.enable_x64(True):
+        ends = np.asarray(jax.jit(terminal)(first))
+    if ends.shape != (len(first),) or ends.dtype != bool:
+        raise ValueError(
+            f"terminal of {len(first)} states is {ends.dtype} of shape {ends.shape}; expected bool ({len(first)},)"
+        )
+    if ends.any():
+        raise ValueError(f"the start {first[int(np.argmax(ends))].tolist()} is terminal: nobody could act")
 
 
 def check_truth(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import lax, random
-from jaxtyping import Float, Num
+from jaxtyping import Bool, Float, Int, Num
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -25,7 +25,7 @@ from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
 from bayesmdp.problems.simulated_mdp import SimulatedMDP, simulated_world
-from bayesmdp.problems.world import AGENT, NOISE, Step
+from bayesmdp.problems.world import AGENT, NOISE, Step, keys_of_step
 from bayesmdp.simulation.walk import follow_policy
 
 __all__ = ["collect"]
@@ -91,23 +91,33 @@ def _collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> x
     with jax.enable_x64(True):
         problem = jax.device_put(mdp.problem)
         truth = {name: jnp.asarray(value) for name, value in mdp.truth.items()}
-        start, take_step, _ = simulated_world(problem, truth)
+        world = simulated_world(problem, truth)
         uniforms = random.uniform(random.key(seed), (steps, NOISE))
 
         def move(
-            state: Float[Array, " coordinate"], uniforms: Float[Array, " place"]
-        ) -> tuple[Float[Array, " coordinate"], Step]:
+            moment: tuple[Float[Array, " coordinate"], Int[Array, ""]], uniforms: Float[Array, " place"]
+        ) -> tuple[tuple[Float[Array, " coordinate"], Int[Array, ""]], tuple[Step, Bool[Array, ""]]]:
+            state, age = moment
             action = acted.rule(acted.parameters, uniforms[AGENT], state)
-            step, following = take_step(uniforms, state, action)
-            return following, step
+            step, following = world.step(uniforms, state, action)
+            if world.length is None:
+                return (following, age), (step, jnp.zeros((), bool))
+            # An episode that reaches its length in a terminal state is not cut off.
+            cut = (age + 1 >= world.length) & ~step.last
+            again = world.start(keys_of_step(uniforms)[1])
+            age = jnp.where(cut | step.last, 0, age + 1)
+            return (jnp.where(cut, again, following), age), (step, cut)
 
-        seen = jax.tree.map(np.asarray, lax.scan(move, start(random.key(0)), uniforms)[1])
+        first = world.start(random.fold_in(random.key(seed), 2**31)), jnp.int32(0)
+        seen, cut = jax.tree.map(np.asarray, lax.scan(move, first, uniforms)[1])
     actions = np.array(mdp.actions, dtype=object if len({type(a) for a in mdp.actions}) > 1 else None)
     columns: dict[str, Any] = {
         "state": (("step", "coordinate"), seen.state),
         "action": ("step", actions[seen.action]),
         "reward": ("step", seen.reward),
         "next_state": (("step", "coordinate"), seen.next_state),
+        "terminated": ("step", seen.last),
+        "truncated": ("step", cut),
     }
     columns |= {
         name: (("step", *(f"{name}_axis_{i}" for i in range(values.ndim - 1))), values)
