@@ -223,6 +223,8 @@ def simulated_targets(
         worth = reward + problem.discount * future
         return worth.reshape(len(places), actions, samples).mean(-1)
 
+    if not values:  # nothing is unknown
+        return under(values)[None]
     # One draw after the other: all at once their values take some hundred times the room of a cache.
     return lax.map(under, values)
 

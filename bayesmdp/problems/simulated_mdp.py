@@ -411,6 +411,8 @@ def next_states(model: Model, key: Array, values: Mapping[str, Array], state: Ar
     >>> np.asarray(after).mean(0).round(1).tolist()  # right by .8 times half the reach of 1
     [0.9, 0.5]
     """
+    if not values:  # which NumPyro's Predictive does not take
+        return draw_rows(model, key, values, state, action)[0]
     # NumPy arrays cannot be indexed by traced ones.
     predict = Predictive(model, jax.tree.map(jnp.asarray, dict(values)), batch_ndims=0, return_sites=["next_state"])
     with TRACING:

@@ -16,7 +16,7 @@ from numpyro import handlers
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.user_code import check_model
 from bayesmdp.foundation.validation import distributions, finite_array, reject_first
-from bayesmdp.model_reading.primitives import bare, per_row, unknowns
+from bayesmdp.model_reading.primitives import bare, observes_next_state, per_row, unknowns
 from bayesmdp.model_reading.read_model import Model, trace
 from bayesmdp.model_reading.records import Records
 from bayesmdp.problems.mesh import Mesh
@@ -177,13 +177,15 @@ def check_truth(
 def _check_sites(messages: Mapping[str, Any], coordinates: int) -> None:
     if "next_state" not in messages:
         raise ValueError(
-            "the model computes no next state: call numpyro.deterministic('next_state', ...) [row, coordinate]; "
-            f"its sites are {', '.join(map(repr, messages))}"
+            "the model computes no next state: call numpyro.deterministic('next_state', ...) [row, coordinate], or "
+            f"sample it in data.rows(); its sites are {', '.join(map(repr, messages))}"
         )
+    if messages["next_state"]["type"] == "sample" and not observes_next_state(messages):
+        raise ValueError("the model samples next_state outside of the rows: do so inside `with data.rows():`")
     shape = np.shape(messages["next_state"]["value"])
     if shape != (1, coordinates):
         raise ValueError(f"the model's next_state has shape {shape} for one row; expected (1, {coordinates})")
-    reserved = [name for name in per_row(messages) if name in COLUMNS]
+    reserved = [name for name in per_row(messages) if name in COLUMNS and name != "next_state"]
     if reserved:
         raise ValueError(f"the primitive {reserved[0]!r} has the name of a column of logs; give it another")
 

@@ -139,6 +139,8 @@ def _where_counted(model: Model, seen: Step) -> dict[str, NDArray[Any]]:
         counted = _counted(model, data)
     primitives = {}
     for name, values in drawn.items():
+        if name == "next_state":  # which a log holds anyway
+            continue
         counts = np.asarray(counted[name]) > 0
         shaped = counts.reshape(-1, *(1,) * (values.ndim - 1))
         primitives[name] = values if counts.all() else np.where(shaped, values.astype(float), np.nan)
