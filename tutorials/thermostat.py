@@ -59,8 +59,8 @@ log = bm.read_log(frame, coordinates=["degrees"], columns={"action": "heater"})
 
 # %% [markdown]
 # What a step is worth is known: comfort is 1 at 20 degrees and less beside them, and heat costs. The two priors say how
-# a temperature follows from the last. The first knows physics: a share of the difference to the outside is lost, and the
-# heater adds something. The second knows nothing but that the change is a straight line in the temperature, one for
+# a temperature follows from the last. The first knows physics: a share of the difference to the outside is lost, and
+# the heater adds something. The second knows nothing but that the change is a straight line in the temperature, one for
 # each step of the heater, with noise of unknown size.
 
 # %%

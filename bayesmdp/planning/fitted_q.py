@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -60,9 +60,12 @@ class LinearQ:
     Attributes
     ----------
     ridge : float, positive
+    averages : bool
+        Whether the mean of fits has the mean of their values, so that plans may average fits.
     """
 
     ridge: float = 1.0
+    averages: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         number("ridge", self.ridge, above=0)

@@ -7,7 +7,8 @@ starts from Q = 0 and makes as many iterations as an exact one would need to com
     discount^n (highest - lowest value) <= tolerance,
 
 and then goes on, a quarter of that at a time, until the mean over the anchors of max_a Q changes by no more than a
-twentieth of its standard deviation over them, or the tolerance. Whether it came to that is the attr ``converged``.
+twentieth of its standard deviation over them, or the tolerance. Whether it came to that is the attr ``converged``. Each
+fit is as noisy as the places it saw; where Q is linear in the fit, the plan's is the mean of those of the last round.
 
 What Q says of the start (``promise``) is as good as the approximation. The plan's ``value`` is another thing, and does
 not trust it: the risk over draws of the *whole future's* value of the policy, from rollouts under draws that took no
@@ -26,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jax import random
+from jax import lax, random
 from jaxtyping import Float
 from numpy.typing import NDArray
 
@@ -166,22 +167,22 @@ def _planned(
         key = random.key(options.seed)
         features = jax.eval_shape(mdp.problem.features, mdp.problem.start).shape[-1]
         fit = approximate.init(random.fold_in(key, 0), features, mdp.num_actions)
-        done, settled, last = 0, False, np.full(len(mdp.problem.anchors), np.nan)
+        done, settled, kept, last = 0, False, fit, np.full(len(mdp.problem.anchors), np.nan)
         while not settled and done + length <= min(max_iterations, MOST * first + length):
-            fit, anchors = _round(
+            fit, kept, anchors = _round(
                 random.fold_in(key, 1 + done), mdp.problem, values, risk, fit, iterations=length, **program
             )
             done += length
             now = np.asarray(anchors)
             settled, last = done >= first and _settled(last, now, tolerance), now
-        misfit = np.asarray(_misfit(random.fold_in(key, 2**30), mdp.problem, values, risk, fit, **program))
+        misfit = np.asarray(_misfit(random.fold_in(key, 2**30), mdp.problem, values, risk, kept, **program))
     if strict and not settled:
         raise RuntimeError(
             f"fitted Q iteration did not settle in {done} iterations; raise places or samples of FittedQ, choose "
             "other features, raise max_iterations, or pass strict=False"
         )
     # Value the policy under draws that it was not planned with.
-    fitted = FittedPolicy(mdp, approximate, jax.tree.map(np.asarray, fit))
+    fitted = FittedPolicy(mdp, approximate, jax.tree.map(np.asarray, kept))
     rollouts = options.rollouts
     returns = simulate_returns(mdp, spread_over(others, rollouts.max_draws), fitted.policy, rollouts)
     told = risk_between(risk, returns, rollouts.confidence)
@@ -241,22 +242,31 @@ def _round(
     iterations: int,
     places: int,
     samples: int,
-) -> tuple[Any, Float[Array, " anchor"]]:
-    """Some iterations from a fit on, and the values at the anchors after them."""
+) -> tuple[Any, Any, Float[Array, " anchor"]]:
+    """Some iterations from a fit on, the mean of the fits where that is one, and its values at the anchors."""
     problem = jax.tree.map(jnp.asarray, problem)
-    fit, _ = fitted_q_iteration(
-        key,
-        problem,
-        problem.model,
-        values,
-        fit,
-        lambda y, anchors, alike: (risk.value(y), ()),
-        approximation=approximation,
-        iterations=iterations,
-        places=places,
-        samples=samples,
-    )
-    return fit, approximation.value(fit, problem.features(problem.anchors)).max(-1)
+    averages = getattr(approximation, "averages", False)
+
+    def iterate(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], None]:
+        fit, total = carry
+        fit, _ = fitted_q_iteration(
+            key,
+            problem,
+            problem.model,
+            values,
+            fit,
+            lambda y, anchors, alike: (risk.value(y), ()),
+            approximation=approximation,
+            iterations=1,
+            places=places,
+            samples=samples,
+        )
+        return (fit, jax.tree.map(jnp.add, total, fit) if averages else fit), None
+
+    start = jax.tree.map(jnp.zeros_like, fit) if averages else fit
+    (fit, total), _ = lax.scan(iterate, (fit, start), random.split(key, iterations))
+    kept = jax.tree.map(lambda leaf: leaf / iterations, total) if averages else total
+    return fit, kept, approximation.value(kept, problem.features(problem.anchors)).max(-1)
 
 
 @partial(jax.jit, static_argnames=("approximation", "places", "samples"))
