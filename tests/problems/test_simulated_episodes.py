@@ -29,7 +29,8 @@ def rung(state):
 
 
 def which_rung(state):
-    return jnp.eye(RUNGS + 1)[rung(state)]
+    """The ends look like the rungs next to them, so that Q says something of them that must not count."""
+    return jnp.eye(RUNGS - 1)[jnp.clip(rung(state), 1, RUNGS - 1) - 1]
 
 
 def at_an_end(state):
@@ -90,8 +91,7 @@ def test_a_plan_is_that_of_the_table_with_its_ends(likely):
     assert float(plan["promise"]) == pytest.approx(float(exact.value[2]), abs=0.1)
     chosen = fitted_policy(plan, LADDER).actions(np.arange(1.0, RUNGS)[:, None])
     assert chosen.tolist() == exact.policy.values[1:-1].tolist()
-    # Nobody acts at an end, and no place is fitted there.
-    assert fitted_policy(plan, LADDER).q([[0.0], [RUNGS]]).tolist() == [[0.0, 0.0], [0.0, 0.0]]
+    assert np.abs(fitted_policy(plan, LADDER).q([[0.0], [RUNGS]])).min() > 0.05  # what would be counted there
 
 
 def test_logs_tell_where_episodes_end_and_are_cut_off():
