@@ -5,10 +5,13 @@ from typing import Any
 
 from .dirichlet_transitions import dirichlet_transitions as dirichlet_transitions
 from .example import Example
+from .fourier_dynamics import fourier_dynamics as fourier_dynamics
 from .gaussian_q import gaussian_q as gaussian_q
 from .gaussian_q_hierarchy import gaussian_q_hierarchy as gaussian_q_hierarchy
 from .gaussian_q_tasks import gaussian_q_tasks as gaussian_q_tasks
 from .hierarchical_dirichlet import hierarchical_dirichlet as hierarchical_dirichlet
+from .linear_dynamics import linear_dynamics as linear_dynamics
+from .linear_system import linear_system as linear_system
 from .logistic_transitions import logistic_transitions as logistic_transitions
 from .queue_rates import queue_rates as queue_rates
 from .rewards import beta_bernoulli_rewards as beta_bernoulli_rewards
@@ -16,6 +19,7 @@ from .rewards import normal_gamma_rewards as normal_gamma_rewards
 from .rewards import normal_rewards as normal_rewards
 from .river_current import river_current as river_current
 from .slippery_lake import slippery_lake as slippery_lake
+from .thermostat import thermostat as thermostat
 from .tied_moves import tied_moves as tied_moves
 
 # On a chain of five states an action leads one state on or back to the first, and either may happen for the other.
@@ -40,7 +44,13 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(gaussian_q_hierarchy, None, {"base_mean": [[0.0]], "base_covariance": 1.0, "noise": 1.0}, engine=""),
         Example(gaussian_q_tasks, "layers", {"mean": 0.0, "covariance": 1.0}, engine=""),
     ),
-    "Spaces of numbers": (Example(slippery_lake, "slippery_lake"),),
+    "Spaces of numbers": (
+        Example(slippery_lake, "slippery_lake"),
+        Example(linear_dynamics, "thermostat"),
+        Example(fourier_dynamics, "thermostat", {"number": 5}),
+        Example(thermostat, "thermostat"),
+        Example(linear_system, "linear_quadratic"),
+    ),
 }
 """Every prior, by kind, with a small example of it. A new prior is one line here, beside its import."""
 

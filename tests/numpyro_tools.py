@@ -102,6 +102,17 @@ def _positions() -> Case:
         return Case(model, fit_rows(model, read_records(log, lake)), log, lake)
 
 
+def _next_states(model: str, environment: str, **options: Any) -> Case:
+    """A model that observes next states themselves."""
+    from bayesmdp.logs.recorded_log import read_records
+    from bayesmdp.model_reading.primitives import fit_rows
+
+    problem = bm.environments.ENVIRONMENTS[environment]()
+    prior, log = bm.models.PRIORS[model](problem, **options), bm.collect(problem, steps=20, seed=0)
+    with jax.enable_x64(True):
+        return Case(prior, fit_rows(prior, read_records(log, problem)), log, problem)
+
+
 def _q_values() -> Case:
     from bayesmdp.model_reading.rows import Targets
 
@@ -114,6 +125,10 @@ def _q_values() -> Case:
 
 CASES: Mapping[str, Callable[[], Case]] = {
     "current": lambda: of_log(current()),
+    "thermostat": lambda: _next_states("thermostat", "thermostat"),
+    "linear_dynamics": lambda: _next_states("linear_dynamics", "thermostat"),
+    "fourier_dynamics": lambda: _next_states("fourier_dynamics", "thermostat", number=3),
+    "linear_system": lambda: _next_states("linear_system", "linear_quadratic"),
     "closed over": lambda: of_log(closed_over()),
     "dirichlet_transitions": lambda: of_log(bm.models.dirichlet_transitions(RIVER)),
     "hierarchical_dirichlet": lambda: of_log(bm.models.hierarchical_dirichlet(RIVER)),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bayesmdp.environments.behaviours import behaviour_of_quality as behaviour_of_quality
+from bayesmdp.environments.cart_pole import cart_pole as cart_pole
 from bayesmdp.environments.chain import chain as chain
 from bayesmdp.environments.example import Example
 from bayesmdp.environments.frozen_lake import frozen_lake as frozen_lake
@@ -21,15 +22,20 @@ from bayesmdp.environments.inventory import inventory as inventory
 from bayesmdp.environments.layers import layers as layers
 from bayesmdp.environments.linear import hard_linear_mdp as hard_linear_mdp
 from bayesmdp.environments.linear import random_linear_mdp as random_linear_mdp
+from bayesmdp.environments.linear_quadratic import linear_quadratic as linear_quadratic
+from bayesmdp.environments.linear_quadratic import riccati as riccati
 from bayesmdp.environments.measured_clinic import clinic as clinic
 from bayesmdp.environments.measured_clinic import clinic_visits as clinic_visits
+from bayesmdp.environments.mountain_car import mountain_car as mountain_car
 from bayesmdp.environments.network_routing import network_routing as network_routing
+from bayesmdp.environments.pendulum import pendulum as pendulum
 from bayesmdp.environments.queue import queue as queue
 from bayesmdp.environments.rare_room import rare_room as rare_room
 from bayesmdp.environments.recommendation import recommendation as recommendation
 from bayesmdp.environments.risky_lake import risky_lake as risky_lake
 from bayesmdp.environments.riverswim import riverswim as riverswim
 from bayesmdp.environments.slippery_lake import slippery_lake as slippery_lake
+from bayesmdp.environments.thermostat import thermostat as thermostat
 from bayesmdp.environments.wearing_machine import wearing_machine as wearing_machine
 from bayesmdp.environments.wet_chicken import wet_chicken as wet_chicken
 
@@ -60,7 +66,14 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(random_linear_mdp, {"num_states": 5, "num_actions": 2}),
         Example(hard_linear_mdp, {"dimension": 3}),
     ),
-    "Spaces of numbers": (Example(slippery_lake),),
+    "Spaces of numbers": (
+        Example(slippery_lake),
+        Example(thermostat),
+        Example(linear_quadratic),
+        Example(cart_pole),
+        Example(mountain_car),
+        Example(pendulum),
+    ),
     "From elsewhere": (Example(from_gymnasium, {"env": "FrozenLake-v1"}),),
 }
 """Every environment, by kind, with a small example of it. A new environment is one line here, beside its import."""
@@ -80,6 +93,7 @@ __all__ = [
     "clinicians_policy",
     "collect_gymnasium",
     "policy_function",
+    "riccati",
     "sepsis_measurements",
     "slips",
     "to_gymnasium",

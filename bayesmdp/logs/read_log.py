@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.text_values import with_point
 from bayesmdp.logs.columns import ENDS, choose_columns, unused_columns
+from bayesmdp.logs.coordinates import InOrder, read_coordinates
 from bayesmdp.logs.counted_log import KINDS_OF_REWARDS, LOOKED_AT, MANY, count_steps
 from bayesmdp.logs.covariates import choose_covariates, read_covariates
 from bayesmdp.logs.dask_columns import DaskScan
@@ -45,6 +46,7 @@ def read_log(
     *,
     columns: Mapping[str, Any] | None = None,
     state: Spec | None = None,
+    coordinates: Sequence[str] | None = None,
     next_columns: str | Mapping[str, str] = NEXT,
     end_column: str | None = None,
     states: Iterable[Hashable] | None = None,
@@ -84,6 +86,10 @@ def read_log(
         None.
     state : str, list of str, or Recoding, optional
         How states are made of measurements, as for :func:`bayesmdp.states`: ``["age:bins(0,40,65,80)", "ward"]``.
+    coordinates : list of str, optional
+        Columns of numbers that the state is, one a coordinate, for models of states that are numbers: the log's
+        ``state`` and ``next_state`` have the dims step and coordinate. Of the other options `columns`, `next_columns`,
+        `actions`, `episode`, `step`, `cost` and those of text files apply; every number must be there.
     next_columns : str or mapping
         How the measurements after a step are called: a pattern, or ``{"age": "age_later"}``.
     end_column : str, optional
@@ -167,6 +173,21 @@ def read_log(
         if "reward" in columns:
             raise ValueError(f"columns names a reward, {columns['reward']!r}, and cost, {cost!r}, is another; give one")
         columns["reward"] = cost
+    if coordinates is not None:
+        of_labels: dict[str, Any] = {"state": state, "states": states, "end_column": end_column}
+        of_labels |= {"covariates": covariates or None, "distinct": distinct or None, "reward_range": reward_range}
+        wrong = [name for name, given in of_labels.items() if given is not None]
+        if wrong:
+            raise ValueError(f"{wrong[0]} is for logs of labels; where coordinates are given leave it out")
+        return read_coordinates(
+            opened,
+            coordinates,
+            columns=columns,
+            next_columns=next_columns,
+            order=InOrder(episode, step),
+            actions=declared["actions"],
+            costs=cost is not None,
+        )
     recoded = recoded_table(opened, state, columns, next_columns, end_column)
     opened = opened if recoded is None else recoded.table
     if columns.get("next_state", "next_state") is None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayesmdp.foundation.validation import numeric_array, reject_first
 from bayesmdp.logs.log import label_indices, label_set
 from bayesmdp.model_reading.records import Records, check_records
 
@@ -19,7 +20,8 @@ NEEDED = ("state", "action", "reward", "next_state")
 def read_records(log: xr.Dataset, mdp: Any | None = None) -> Records:
     """Return the steps of a log whose ``state`` has the dims step and coordinate; further variables are primitives.
 
-    Numbers of primitives may be missing (NaN) in rows where a model does not look at them.
+    The next states are among what was seen, for models that observe them directly. Numbers of primitives may be missing
+    (NaN) in rows where a model does not look at them.
 
     Raises
     ------
@@ -45,4 +47,11 @@ def read_records(log: xr.Dataset, mdp: Any | None = None) -> Records:
     columns = {str(name): np.asarray(values) for name, values in log.data_vars.items() if values.dims[:1] == ("step",)}
     primitives = {name: values for name, values in columns.items() if name not in (*NEEDED, "terminated", "truncated")}
     action = label_indices(log, "action", actions).astype(np.int32)
-    return check_records(Records(columns["state"].astype(float), action, primitives, np.ones(len(action))))
+    for name in ("state", "next_state"):
+        if log[name].dims != ("step", "coordinate"):
+            raise ValueError(f"log {name} has dims {log[name].dims}; expected ('step', 'coordinate')")
+        columns[name] = numeric_array(name, columns[name])
+    after = columns["next_state"]
+    reject_first("next_state", ~np.isfinite(after), after, "is not finite")
+    seen = {**primitives, "next_state": after}
+    return check_records(Records(columns["state"], action, seen, np.ones(len(action))))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+import jax
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -15,7 +16,10 @@ from scipy.special import logsumexp
 from tqdm.auto import tqdm
 
 from bayesmdp.logs.covariates import covariates_of
-from bayesmdp.model_reading.read_model import Impossible, Model, read
+from bayesmdp.logs.recorded_log import read_records
+from bayesmdp.model_reading.primitives import fit_rows
+from bayesmdp.model_reading.read_model import Data, Impossible, Model, read
+from bayesmdp.model_reading.records import Records, check_records
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
 from bayesmdp.posterior.closed_forms.transitions import NotConjugate
@@ -23,6 +27,7 @@ from bayesmdp.posterior.inference.draw_densities import densities_of_rows, set_a
 from bayesmdp.posterior.inference.infer import infer
 from bayesmdp.posterior.inference.transitions import log_rows
 from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["compare_priors"]
 if TYPE_CHECKING:
@@ -30,10 +35,10 @@ if TYPE_CHECKING:
 
 
 def compare_priors(
-    log: xr.Dataset | Transitions,
+    log: xr.Dataset | Transitions | Records,
     priors: Mapping[str, Model],
     *,
-    mdp: MDP | None = None,
+    mdp: MDP | SimulatedMDP | None = None,
     progress: bool | None = None,
     **options: Any,
 ) -> pd.DataFrame:
@@ -41,7 +46,7 @@ def compare_priors(
 
     Parameters
     ----------
-    log : Dataset over ``step``, or Transitions
+    log : Dataset over ``step``, Transitions or Records
     priors : mapping of name to NumPyro model
     progress : bool, optional
         Whether bars on standard error show which prior is at work; by default in terminals and notebooks.
@@ -61,7 +66,8 @@ def compare_priors(
     Raises
     ------
     ValueError
-        If the log is impossible under all of them, or only some say anything of rewards.
+        If the log is impossible under all of them, or only some say anything of rewards; where states are numbers, if
+        they observe different columns.
 
     Examples
     --------
@@ -78,16 +84,8 @@ def compare_priors(
 
     if not isinstance(priors, Mapping) or not priors:
         raise TypeError(f"priors must be a mapping of names to models; got {type(priors).__name__}")
-    known = covariates_of(log) if isinstance(log, xr.Dataset) else getattr(log, "covariates", None)
-    outcome = "next_state" if mdp is None else mdp.outcome_dim
-    readings = {name: read(model, outcome, known) for name, model in priors.items()}
-    looks = {name: reading.rewarded for name, reading in readings.items()}
-    if len(set(looks.values())) > 1:
-        blind = next(name for name, does in looks.items() if not does)
-        raise ValueError(
-            f"priors[{blind!r}] says nothing of rewards, and others do, so that they are about other data: wrap it "
-            "too, such as with normal_rewards"
-        )
+    on_numbers = isinstance(log, Records) or (isinstance(log, xr.Dataset) and "coordinate" in log.dims)
+    rows_of = (_observed_rows if on_numbers else _transition_rows)(log, priors, mdp)
     rows: dict[str, dict[str, Any]] = {}
     each: dict[str, NDArray[np.float64]] = {}
     counted: dict[str, NDArray[np.float64]] = {}
@@ -103,7 +101,7 @@ def compare_priors(
             rows[name] = {"engine": "none", "log_evidence": -np.inf, "log_evidence_sd": 0.0, "elpd_loo": -np.inf}
             impossible = error
             continue
-        data, _ = log_rows(readings[name], log, mdp)
+        data = rows_of(name)
         each[name], told = _leave_one_out(model, posterior, data)
         counted[name] = data.weight
         rows[name] = {
@@ -130,6 +128,36 @@ def compare_priors(
     return table.sort_values("log_evidence" if table["log_evidence"].notna().all() else "elpd_loo", ascending=False)
 
 
+def _transition_rows(log: Any, priors: Mapping[str, Model], mdp: Any) -> Callable[[str], Data]:
+    """How the rows of each prior are read, of a log of a finite MDP."""
+    known = covariates_of(log) if isinstance(log, xr.Dataset) else getattr(log, "covariates", None)
+    outcome = "next_state" if mdp is None else mdp.outcome_dim
+    readings = {name: read(model, outcome, known) for name, model in priors.items()}
+    looks = {name: reading.rewarded for name, reading in readings.items()}
+    if len(set(looks.values())) > 1:
+        blind = next(name for name, does in looks.items() if not does)
+        raise ValueError(
+            f"priors[{blind!r}] says nothing of rewards, and others do, so that they are about other data: wrap it "
+            "too, such as with normal_rewards"
+        )
+    return lambda name: log_rows(readings[name], log, mdp)[0]
+
+
+def _observed_rows(log: Any, priors: Mapping[str, Model], mdp: Any) -> Callable[[str], Data]:
+    """How the rows of each prior are read, of a log whose states are numbers."""
+    data = check_records(log) if isinstance(log, Records) else read_records(log, mdp)
+    with jax.enable_x64(True):
+        rows = {name: fit_rows(getattr(model, "model", model), data) for name, model in priors.items()}
+    first, *others = rows
+    for name in others:
+        if set(rows[name].seen) != set(rows[first].seen):
+            one, other = (", ".join(map(repr, sorted(rows[each].seen))) for each in (first, name))
+            raise ValueError(
+                f"priors[{first!r}] observes {one} and priors[{name!r}] {other}, so that they are about other data"
+            )
+    return rows.__getitem__
+
+
 def _with_evidence(model: Model, log: Any, **options: Any) -> xr.DataTree:
     """A posterior: unless a method is asked for exact where it can be, and by particles elsewhere."""
     if "method" in options:
@@ -149,9 +177,7 @@ def _error(each: NDArray[np.float64], weight: NDArray[np.float64]) -> float:
     return float(np.sqrt(weight @ (each - mean) ** 2 / max(total - 1, 1) * total))
 
 
-def _leave_one_out(
-    model: Model, posterior: xr.DataTree, data: Transitions
-) -> tuple[NDArray[np.float64], dict[str, float]]:
+def _leave_one_out(model: Model, posterior: xr.DataTree, data: Data) -> tuple[NDArray[np.float64], dict[str, float]]:
     """PSIS-LOO of one step of each row [row], and its sums over all steps."""
     import arviz as az
 

@@ -22,7 +22,16 @@ from bayesmdp.model_reading.model_runs import looked_at, sites, trace
 from bayesmdp.model_reading.read_model import PLATE, Model
 from bayesmdp.model_reading.records import Records
 
-__all__ = ["bare", "draw_rows", "drawn_primitives", "fit_rows", "per_row", "row_counts", "unknowns"]
+__all__ = [
+    "bare",
+    "draw_rows",
+    "drawn_primitives",
+    "fit_rows",
+    "observes_next_state",
+    "per_row",
+    "row_counts",
+    "unknowns",
+]
 
 
 def bare(fn: Any) -> Any:
@@ -74,6 +83,11 @@ def row_counts(site: dict[str, Any], rows: int) -> Array:
             times = jnp.where(fn._mask, times, 0.0)
         fn = fn.base_dist
     return jnp.broadcast_to(times, (rows,))
+
+
+def observes_next_state(messages: Mapping[str, Any]) -> bool:
+    """Whether a model samples the next state itself, rather than computing it from primitives."""
+    return "next_state" in per_row(messages)
 
 
 def draw_rows(

@@ -234,16 +234,21 @@ def read_sites(model: Model, data: Data) -> Reading:
 
 
 def _read_sites(model: Model, data: Data) -> Reading:
-    latents, deterministic, dims, factors, shapes = looked_at(model, data, _unknowns)
-    if "next_state" not in deterministic:
+    (latents, deterministic, dims, factors, shapes), observed = looked_at(
+        model, data, lambda messages: (_unknowns(messages), _observed_next_state(messages))
+    )
+    if "next_state" not in deterministic and observed is None:
         raise ValueError(
-            "the model computes no next state: call numpyro.deterministic('next_state', ...) [row, coordinate]; its "
-            f"sites are {', '.join(map(repr, shapes))}"
+            "the model computes no next state: call numpyro.deterministic('next_state', ...) [row, coordinate], or "
+            f"sample it in data.rows() with obs=data.next_state; its sites are {', '.join(map(repr, shapes))}"
         )
-    if shapes["next_state"] != np.shape(data.state):
-        raise ValueError(
-            f"next_state has shape {shapes['next_state']}; expected [row, coordinate] = {np.shape(data.state)}"
-        )
+    shape = shapes["next_state"] if observed is None else observed
+    if shape != np.shape(data.state):
+        raise ValueError(f"next_state has shape {shape}; expected [row, coordinate] = {np.shape(data.state)}")
+    if observed is not None:
+        reading = Reading(model, latents, (), {name: dims[name] for name in latents}, factors)
+        check_names(reading.dims)
+        return reading
     reading = Reading(model, latents, (), {name: dims[name] for name in latents}, factors)
     first, *others = (reading.run(data, seed).values["next_state"] for seed in range(4))
     for other in others:
@@ -256,6 +261,13 @@ def _read_sites(model: Model, data: Data) -> Reading:
             )
     check_names(reading.dims)
     return reading
+
+
+def _observed_next_state(messages: dict[str, Any]) -> tuple[int, ...] | None:
+    """The shape of next states that are observed in the rows; None where they are not."""
+    site = messages.get("next_state", {"type": "none"})
+    rows = any(frame.name == PLATE for frame in site.get("cond_indep_stack", ()))
+    return np.shape(site["value"]) if site["type"] == "sample" and site["is_observed"] and rows else None
 
 
 def read_for_agents(model: Model, shape: tuple[int, int, int], outcome: str) -> Reading:

@@ -2,8 +2,11 @@
 
 A model of a continuous problem is a NumPyro function of :class:`Records`. It samples the unknowns; in ``with
 data.rows():`` it samples for each row what chance decides, the *primitives*, each with ``obs=data.seen.get(name)``; and
-it computes ``numpyro.deterministic("next_state", ...)`` [row, coordinate] from state, action and primitives. Where
-primitives were recorded it is a likelihood; where they were not it draws them, and simulates
+it computes ``numpyro.deterministic("next_state", ...)`` [row, coordinate] from state, action and primitives. Or it
+samples ``next_state`` itself, from a distribution with a density whose event is [coordinate], with
+``obs=data.next_state``: the next state is then what is observed, and a log needs no other column.
+
+Where primitives were recorded the model is a likelihood; where they were not it draws them, and simulates
 (:func:`bayesmdp.problems.simulated_mdp.next_states`). A primitive that decides nothing in a row is masked there
 (``numpyro.handlers.mask``), and is then no part of what was recorded.
 """
@@ -39,6 +42,11 @@ class Records(NamedTuple):
     action: Array
     seen: Mapping[str, Array]
     weight: Array
+
+    @property
+    def next_state(self) -> Array | None:
+        """Next states [row, coordinate], for models that observe them directly; None in a simulation."""
+        return self.seen.get("next_state")
 
     @contextlib.contextmanager
     def rows(self) -> Iterator[None]:

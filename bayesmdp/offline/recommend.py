@@ -20,6 +20,8 @@ from bayesmdp.logs.measured_states import Recoding
 from bayesmdp.logs.measurements import category, numbers
 from bayesmdp.offline.plan_file import opened_plan
 from bayesmdp.offline.plan_log import Report
+from bayesmdp.offline.recommend_states import recommend_states
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["STATUS", "recommend"]
 
@@ -53,28 +55,32 @@ class _Plan(NamedTuple):
 
 
 def recommend(
-    result: str | Path | xr.DataTree | Report,
+    result: str | Path | xr.DataTree | Report | xr.Dataset,
     rows: pd.DataFrame,
     *,
     stage: int | None = None,
     recoding: Recoding | None = None,
     decimal: str = ".",
+    mdp: SimulatedMDP | None = None,
 ) -> pd.DataFrame:
     """Find what a plan does in new rows, and how well the log knows it.
 
     Parameters
     ----------
     result : path, DataTree or Report
-        The netCDF file that ``bayesmdp plan`` writes, that file opened, or what `plan_log` returns.
+        The netCDF file that ``bayesmdp plan`` writes, that file opened, or what `plan_log` returns. Or the Dataset that
+        `plan` returns of a simulated problem, whose states are numbers.
     rows : DataFrame
         With the measurements that the plan's states are made of, or a column ``state``. Where both are there, the
-        measurements count.
+        measurements count. For a simulated problem a column for each coordinate, in their order.
     stage : int, optional
         Steps taken, for a plan by stage; by default a column ``stage`` says it row by row.
     recoding : Recoding, optional
         How the plan's states were made, where the plan does not hold it: of states by an estimator.
     decimal : {".", ","}
         The sign in numbers that are written as text.
+    mdp : SimulatedMDP, optional
+        The problem of a plan whose states are numbers.
 
     Returns
     -------
@@ -84,7 +90,9 @@ def recommend(
         this action there), ``promise`` (the plan's criterion at the state), ``worth_quantile``, ``worth_lower`` and
         ``worth_upper`` (of the policy's value there, as in `Report.policy`), ``why`` (where nothing is recommended).
         For plans that mix actions also ``probability``, that of ``action``, and ``probability of ACTION`` of each.
-        Attrs: ``level``, that of ``worth_quantile``.
+        Attrs: ``level``, that of ``worth_quantile``. Where states are numbers ``status``, ``action``, ``promise`` (what
+        Q says of the state), ``margin`` (by how much Q holds the action better than the next) and ``why``; nothing is
+        recommended outside of the box that the plan was fitted in.
 
     Raises
     ------
@@ -103,6 +111,10 @@ def recommend(
     """
     if not isinstance(rows, pd.DataFrame):
         raise TypeError(f"rows must be a DataFrame; got {type(rows).__name__}")
+    if isinstance(result, xr.Dataset):
+        if mdp is None:
+            raise ValueError("a plan whose states are numbers does not hold their features: pass mdp, its problem")
+        return recommend_states(result, rows, mdp, decimal)
     with opened_plan(result) as (tree, name):
         plan = _read_plan(tree, name)
     labels, why = _states_of(rows, recoding or plan.recoding, decimal)

@@ -15,12 +15,16 @@ from bayesmdp.planning.posterior_value import downside_exposure, gain_draws, qua
 from bayesmdp.planning.quantile import Quantile, quantile_budget
 from bayesmdp.planning.risk import Mean, Risk, backup
 from bayesmdp.planning.risk_names import risk_from_text
+from bayesmdp.planning.rollouts import Rollouts
+from bayesmdp.planning.simulated_plan import FittedQ
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
+from bayesmdp.planning.state_policies import fitted_policy
 
 __all__ = [
     "Box",
     "CVaR",
     "Draws",
+    "FittedQ",
     "GainPlan",
     "L1Ball",
     "LinearQ",
@@ -29,6 +33,7 @@ __all__ = [
     "Plan",
     "Quantile",
     "Risk",
+    "Rollouts",
     "average_policy_iteration",
     "backup",
     "backward_induction",
@@ -39,6 +44,7 @@ __all__ = [
     "episode_value",
     "evaluate",
     "expected_reward",
+    "fitted_policy",
     "fitted_q_iteration",
     "gain_and_bias",
     "gain_draws",

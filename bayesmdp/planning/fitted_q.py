@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -60,9 +60,12 @@ class LinearQ:
     Attributes
     ----------
     ridge : float, positive
+    averages : bool
+        Whether the mean of fits has the mean of their values, so that plans may average fits.
     """
 
     ridge: float = 1.0
+    averages: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         number("ridge", self.ridge, above=0)
@@ -217,9 +220,14 @@ def simulated_targets(
     def under(values: Mapping[str, Array]) -> Array:
         following = next_states(model, key, values, state, action)
         reward = problem.reward(state, action, following)
-        worth = reward + problem.discount * value(following).max(-1)
+        future = value(following).max(-1)
+        if problem.terminal is not None:
+            future = problem.continues(following) * future
+        worth = reward + problem.discount * future
         return worth.reshape(len(places), actions, samples).mean(-1)
 
+    if not values:  # nothing is unknown
+        return under(values)[None]
     # One draw after the other: all at once their values take some hundred times the room of a cache.
     return lax.map(under, values)
 
@@ -252,12 +260,14 @@ def fitted_q_iteration(
         Static; `places` and next states a pair and draw of each iteration.
     """
     low, high = jnp.asarray(problem.low), jnp.asarray(problem.high)
-    bounds = jnp.asarray(problem.reward_range) / (1 - problem.discount)
+    bounds = jnp.asarray(problem.value_range)
     anchors = jnp.asarray(problem.anchors)
 
     def iterate(fit: Any, key: Array) -> tuple[Any, Any]:
         place_key, next_state_key = random.split(key)
         drawn_places = low + (high - low) * random.uniform(place_key, (places, len(low)))
+        if problem.terminal is not None:
+            drawn_places = _acted_in(random.fold_in(key, 2), problem, drawn_places)
 
         def value(state: Array) -> Array:
             return approximation.value(fit, problem.features(state))
@@ -271,3 +281,12 @@ def fitted_q_iteration(
 
     fit, account = lax.scan(iterate, fit, random.split(key, iterations))
     return fit, jax.tree.map(lambda leaf: leaf[-1], account)
+
+
+def _acted_in(
+    key: Array, problem: SimulatedProblem, places: Float[Array, "place coordinate"]
+) -> Float[Array, "place coordinate"]:
+    """Put others of the places, drawn at random, where terminal ones are: nobody acts in those."""
+    goes_on = problem.continues(places)
+    others = random.categorical(key, jnp.log(goes_on), shape=goes_on.shape)
+    return jnp.where(goes_on[:, None] > 0, places, places[others])

@@ -28,8 +28,9 @@ they have to do with each other, so of the stages' policies pi_h the guarantee l
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -49,12 +50,14 @@ from bayesmdp.planning.policy_values import DENSE_LIMIT
 from bayesmdp.planning.posterior_draws import read_concentration, read_dataset, read_draws
 from bayesmdp.planning.quantile import OrderRisk, Quantile
 from bayesmdp.planning.risk import Mean, Risk, offered
+from bayesmdp.planning.simulated_plan import FittedQ, plan_simulated
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
 from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["plan", "solve_draws"]
 
@@ -64,12 +67,12 @@ AVERAGE_SOLVERS = {"policy_iteration": average_policy_iteration, "value_iteratio
 
 def plan(
     posterior: xr.DataTree | xr.Dataset,
-    mdp: MDP,
+    mdp: MDP | SimulatedMDP,
     risk: Risk | None = None,
     *,
     quantile: Literal["draws", "exact"] = "draws",
-    solver: Literal["policy_iteration", "value_iteration"] = "policy_iteration",
-    tolerance: float = 1e-10,
+    solver: Literal["policy_iteration", "value_iteration"] | FittedQ | None = None,
+    tolerance: float | None = None,
     max_iterations: int = 1_000_000,
     strict: bool = True,
     baseline: str | ArrayLike | xr.DataArray | None = None,
@@ -81,7 +84,8 @@ def plan(
     ----------
     posterior : DataTree or Dataset
         ``transition`` [(chain,) draw, state, action, next_state], the dims in any order, and optionally ``reward``.
-    mdp : MDP
+        For a `SimulatedMDP` the unknowns of its model.
+    mdp : MDP or SimulatedMDP
         Labels, discount or horizon, terminal states, available actions; the reward too, where the posterior has none.
     risk : Risk, default `Mean()`
         Such as ``bm.Quantile(0.1)`` or ``bm.CVaR(0.1)``.
@@ -89,10 +93,12 @@ def plan(
         Whether a quantile is that of the posterior draws, or that of the Dirichlet distributions they come from, which
         needs the group ``parameters`` and a known reward, and no draws; see
         :mod:`~bayesmdp.planning.dirichlet_quantile`.
-    solver : {"policy_iteration", "value_iteration"}
-        Where all steps count; over a number of steps it is backward induction.
-    tolerance : float
-        On the bound, in the units of the value; see :mod:`bayesmdp.planning.solvers` for what limits it.
+    solver : {"policy_iteration", "value_iteration"} or FittedQ, optional
+        By default policy iteration; over a number of steps it is backward induction. Where states are numbers it is
+        fitted Q iteration, ``bm.planning.FittedQ()`` with its options.
+    tolerance : float, optional
+        On the bound, in the units of the value, 1e-10 by default; see :mod:`bayesmdp.planning.solvers` for what limits
+        it. Of fitted Q iteration what an exact one could lack, by default a thousandth of what values can differ by.
     max_iterations : int
         Applications of the operator.
     strict : bool
@@ -129,6 +135,14 @@ def plan(
         gained, and ``rise``, that of the gain over the last quarter of the steps. A policy looks better under the draws
         it was planned with: judge it by fresh ones, with `gain_draws`.
 
+        For a `SimulatedMDP` ``value``, the risk over draws of what the policy is worth from the start, and ``lower``
+        and ``upper``, an interval of it, by rollouts under draws that were not planned with; ``promise``, what Q says
+        of the start; the fit of Q; and at some ``places`` [place, coordinate] ``q`` and ``policy``. Attrs
+        ``converged``, ``iterations``, ``misfit`` (root mean square of targets less Q, at places that were not fitted),
+        ``horizon`` and ``confidence``. The Dataset is itself a policy for `evaluate`, `value_draws`, `quantile_value`
+        and `collect`, also when it comes back from a file; ``bm.planning.fitted_policy(plan, mdp)`` asks it at any
+        state. See :mod:`bayesmdp.planning.simulated_plan`.
+
     Raises
     ------
     TypeError
@@ -161,12 +175,57 @@ def plan(
     ['right', 'left']
     """
     planner = for_space(PLANNERS, mdp)
-    risk = Mean() if risk is None else _check_risk(risk, mdp)
+    if tolerance is not None:
+        tolerance = number("tolerance", tolerance, minimum=0)
+    asked = _Asked(quantile, solver, tolerance, integer("max_iterations", max_iterations, 1), strict)
+    return planner(posterior, mdp, Mean() if risk is None else risk, asked, baseline, deterministic=deterministic)
+
+
+class _Asked(NamedTuple):
+    """How `plan` is asked to solve."""
+
+    quantile: str
+    solver: Any
+    tolerance: float | None
+    max_iterations: int
+    strict: bool
+
+
+def _plan_simulated(
+    posterior: xr.DataTree | xr.Dataset,
+    mdp: SimulatedMDP,
+    risk: Risk,
+    asked: _Asked,
+    baseline: Any,
+    *,
+    deterministic: bool,
+) -> xr.Dataset:
+    """A plan on a space of numbers."""
+    solver = FittedQ() if asked.solver is None else asked.solver
+    if not isinstance(solver, FittedQ):
+        raise TypeError(
+            f"where states are numbers solver must be made, as bm.planning.FittedQ(approximation='linear') is; got "
+            f"{solver!r}"
+        )
+    for name, given, only in (
+        ("quantile", asked.quantile, "draws"),
+        ("baseline", baseline, None),
+        ("deterministic", deterministic, False),
+    ):
+        if given != only:
+            raise ValueError(f"{name}={given!r} is for finite MDPs; where states are numbers leave it out")
+    return plan_simulated(posterior, mdp, risk, solver, asked.tolerance, asked.max_iterations, strict=asked.strict)
+
+
+def _plan_table(
+    posterior: xr.DataTree | xr.Dataset, mdp: MDP, risk: Risk, asked: _Asked, baseline: Any, *, deterministic: bool
+) -> xr.Dataset:
+    """A plan over the states of a finite MDP, perhaps for the gain over a baseline."""
+    _check_risk(risk, mdp)
+    quantile, solver = asked.quantile, "policy_iteration" if asked.solver is None else asked.solver
     for name, given, known in (("solver", solver, SOLVERS), ("quantile", quantile, ("draws", "exact"))):
-        if given not in known:
+        if not isinstance(given, str) or given not in known:
             raise ValueError(f"{name} must be one of {', '.join(known)}; got {given!r}")
-    tolerance = number("tolerance", tolerance, minimum=0)
-    max_iterations = integer("max_iterations", max_iterations, 1)
     if baseline is not None:
         if quantile != "draws":
             raise ValueError("the gain over a baseline has no exact quantile: use quantile='draws'")
@@ -175,7 +234,8 @@ def plan(
         return plan_over_baseline(draws, mdp, risk, told, deterministic=deterministic)
     if deterministic:
         raise ValueError("plans without a baseline are deterministic: deterministic=True is for plans with one")
-    return planner(posterior, mdp, risk, quantile, solver, tolerance, max_iterations, strict)
+    tolerance = 1e-10 if asked.tolerance is None else asked.tolerance
+    return _plan_finite(posterior, mdp, risk, quantile, solver, tolerance, asked.max_iterations, asked.strict)
 
 
 def _plan_finite(
@@ -218,7 +278,7 @@ def _plan_finite(
     return _labelled(solved, mdp).assign_attrs(attrs, tolerance=tolerance, ties=_ties(solved, mdp))
 
 
-PLANNERS = {"finite": _plan_finite}
+PLANNERS: Mapping[str, Callable[..., xr.Dataset]] = {"finite": _plan_table, "simulated": _plan_simulated}
 """How problems are planned for, by the kind of their states."""
 
 

@@ -16,6 +16,7 @@ truth may be less certain than it says; lumped as the least, values are lower bo
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -36,11 +37,14 @@ from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.policy_values import policy_evaluation
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.risk import Mean
+from bayesmdp.planning.rollouts import Rollouts
+from bayesmdp.planning.simulated_values import simulated_gain_draws, simulated_quantile_value, simulated_value_draws
 from bayesmdp.planning.solvers import policy_iteration
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_by_stage, policy_probabilities
 from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = [
     "at_start",
@@ -54,21 +58,27 @@ __all__ = [
 ]
 
 
-def value_draws(posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> xr.DataArray:
+def value_draws(
+    posterior: xr.DataTree | xr.Dataset, mdp: MDP | SimulatedMDP, policy: Any, *, rollouts: Rollouts | None = None
+) -> xr.DataArray:
     """Return the value of a policy under each posterior draw.
 
     Parameters
     ----------
     posterior : DataTree or Dataset
         As for `plan`; draws other than those the policy was planned with.
-    mdp : MDP
+    mdp : MDP or SimulatedMDP
     policy : "uniform", action labels [state], or probabilities [state, action]
         Of an MDP with a horizon also by stage: labels [stage, state] or probabilities [stage, state, action]. A
         DataArray of probabilities with a dim ``draw`` is a policy for each draw, such as one known by a posterior.
+        Where states are numbers a plan, "uniform", or a function of the state; see `evaluate`.
+    rollouts : Rollouts, optional
+        How values are simulated, where states are numbers.
 
     Returns
     -------
     DataArray [draw, state], or [draw, stage, state] of an MDP with a horizon and no stages of its own
+        Of a `SimulatedMDP` [draw], at the start, with the coordinate ``error``: the standard error of each.
 
     Examples
     --------
@@ -80,6 +90,19 @@ def value_draws(posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | Arr
     >>> value_draws(posterior, river, ["right"] * 6).shape
     (200, 6)
     """
+    return for_space(VALUES, mdp)(posterior, mdp, policy, rollouts=rollouts)
+
+
+def _no_rollouts(rollouts: Rollouts | None) -> None:
+    if rollouts is not None:
+        raise ValueError("rollouts are for problems whose states are numbers; a finite MDP is solved exactly")
+
+
+def _finite_value_draws(
+    posterior: Any, mdp: MDP, policy: str | ArrayLike | xr.DataArray, *, rollouts: Rollouts | None = None
+) -> xr.DataArray:
+    """Values [draw, (stage,) state] of a policy in a finite MDP."""
+    _no_rollouts(rollouts)
     if isinstance(policy, xr.DataArray) and "draw" in policy.dims:
         values = _values_of_each(posterior, mdp, policy)
     else:
@@ -125,9 +148,11 @@ def at_start(values: xr.DataArray, mdp: MDP) -> xr.DataArray:
 
 def gain_draws(
     posterior: xr.DataTree | xr.Dataset,
-    mdp: MDP,
-    policy: str | ArrayLike | xr.DataArray,
-    baseline: str | ArrayLike | xr.DataArray,
+    mdp: MDP | SimulatedMDP,
+    policy: Any,
+    baseline: Any,
+    *,
+    rollouts: Rollouts | None = None,
 ) -> xr.DataArray:
     """Return what a policy gains over a baseline under each posterior draw: the difference of their values.
 
@@ -135,7 +160,7 @@ def gain_draws(
 
     Parameters
     ----------
-    posterior, mdp, policy
+    posterior, mdp, policy, rollouts
         As for `value_draws`.
     baseline
         A policy likewise.
@@ -143,7 +168,8 @@ def gain_draws(
     Returns
     -------
     DataArray [draw, state]
-        ``gain @ xr.DataArray(mdp.initial, dims="state")`` is the gain at the start.
+        ``gain @ xr.DataArray(mdp.initial, dims="state")`` is the gain at the start. Where states are numbers [draw], at
+        the start, by the same random numbers for both, with the coordinate ``error``.
 
     Examples
     --------
@@ -156,17 +182,25 @@ def gain_draws(
     >>> float((gain > 0).mean()) > 0.99
     True
     """
-    gain = value_draws(posterior, mdp, policy) - value_draws(posterior, mdp, baseline)
-    return gain.rename("gain")
+    return for_space(GAINS, mdp)(posterior, mdp, policy, baseline, rollouts=rollouts)
+
+
+def _finite_gain_draws(
+    posterior: Any, mdp: MDP, policy: Any, baseline: Any, *, rollouts: Rollouts | None = None
+) -> xr.DataArray:
+    """Differences [draw, (stage,) state] of two policies' values in a finite MDP."""
+    one, other = (_finite_value_draws(posterior, mdp, each, rollouts=rollouts) for each in (policy, baseline))
+    return (one - other).rename("gain")
 
 
 def quantile_value(
     posterior: xr.DataTree | xr.Dataset,
-    mdp: MDP,
-    policy: str | ArrayLike | xr.DataArray,
+    mdp: MDP | SimulatedMDP,
+    policy: Any,
     level: float = 0.1,
     *,
     confidence: float = 0.95,
+    rollouts: Rollouts | None = None,
 ) -> xr.Dataset:
     """Return the posterior quantile of a policy's value, with its Monte Carlo interval (EC.24).
 
@@ -174,17 +208,19 @@ def quantile_value(
 
     Parameters
     ----------
-    posterior, mdp, policy
+    posterior, mdp, policy, rollouts
         As for `value_draws`.
     level : float in (0, 1)
     confidence : float in (0, 1)
         Of the interval, which says what the number of draws leaves open; minus or plus infinity where they are too few.
+        Where states are numbers it goes before that of `rollouts`.
 
     Returns
     -------
     Dataset
         ``value``, ``lower``, ``upper`` [(stage,) state], and the same of the value at the initial distribution:
-        ``initial``, ``initial_lower``, ``initial_upper``.
+        ``initial``, ``initial_lower``, ``initial_upper``. Where states are numbers these three alone, whose interval
+        holds what the simulation leaves open too (:mod:`bayesmdp.planning.value_intervals`).
 
     Examples
     --------
@@ -198,7 +234,14 @@ def quantile_value(
     True
     """
     level = number("level", level, above=0, below=1)
-    values = value_draws(posterior, mdp, policy)
+    return for_space(QUANTILE_VALUES, mdp)(posterior, mdp, policy, level, confidence, rollouts=rollouts)
+
+
+def _finite_quantile_value(
+    posterior: Any, mdp: MDP, policy: Any, level: float, confidence: float, *, rollouts: Rollouts | None = None
+) -> xr.Dataset:
+    """Quantiles [(stage,) state] of a policy's value in a finite MDP."""
+    values = _finite_value_draws(posterior, mdp, policy, rollouts=rollouts)
     fields = {"value": values, "initial": at_start(values, mdp)}
     statements: dict[str, xr.DataArray] = {}
     for name, drawn in fields.items():
@@ -327,6 +370,21 @@ def _finite_inputs(posterior: Any, mdp: MDP, policy: Any) -> tuple[Draws, NDArra
 
 INPUTS = {"finite": _finite_inputs}
 """How a posterior and a policy are read, by the kind of a problem's states."""
+
+VALUES: Mapping[str, Callable[..., xr.DataArray]] = {
+    "finite": _finite_value_draws,
+    "simulated": simulated_value_draws,
+}
+"""How a policy is valued under each draw, by the same."""
+
+GAINS: Mapping[str, Callable[..., xr.DataArray]] = {"finite": _finite_gain_draws, "simulated": simulated_gain_draws}
+"""How two policies are compared under each draw, by the same."""
+
+QUANTILE_VALUES: Mapping[str, Callable[..., xr.Dataset]] = {
+    "finite": _finite_quantile_value,
+    "simulated": simulated_quantile_value,
+}
+"""How the quantile of a policy's value is found, by the same."""
 
 
 @partial(jax.jit, static_argnames="by_stage")

@@ -118,6 +118,19 @@ class Mean:
 
     linear: ClassVar[bool] = True
 
+    def value(self, targets: Float[Array, "draw state action"]) -> Float[Array, "state action"]:
+        """Return the mean over the draws.
+
+        Parameters
+        ----------
+        targets : array [draw, state, action]
+
+        Returns
+        -------
+        array [state, action]
+        """
+        return jnp.mean(targets, axis=0)
+
     def prepare(self, draws: Draws) -> Draws:
         """Return one averaged kernel [1, state, action, outcome] and reward [1 or absent, state, action, 1]."""
         reward = expected_reward(draws.transition, draws.reward)

@@ -20,19 +20,29 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro.distributions as dist
 from jax import random
 from numpy.typing import ArrayLike, NDArray
+from numpyro import handlers
 from numpyro.infer import Predictive
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.foundation.validation import finite_array, labels, number
-from bayesmdp.model_reading.primitives import draw_rows
-from bayesmdp.model_reading.read_model import TRACING, Model
+from bayesmdp.foundation.validation import finite_array, integer, labels, number
+from bayesmdp.model_reading.primitives import draw_rows, unknowns
+from bayesmdp.model_reading.read_model import TRACING, Model, trace
 from bayesmdp.model_reading.records import Records
 from bayesmdp.problems.mesh import Mesh
 from bayesmdp.problems.problem import Problem
-from bayesmdp.problems.simulated_mdp_checks import check_anchors, check_functions, check_mesh, check_truth
-from bayesmdp.problems.world import Step, World
+from bayesmdp.problems.simulated_mdp_checks import (
+    check_actions,
+    check_anchors,
+    check_functions,
+    check_mesh,
+    check_starts,
+    check_truth,
+    first_state,
+)
+from bayesmdp.problems.world import Step, World, keys_of_step
 
 __all__ = ["SimulatedMDP", "SimulatedProblem", "next_states", "simulated_world"]
 
@@ -50,6 +60,7 @@ class SimulatedProblem:
     Attributes
     ----------
     start, low, high : array [coordinate]
+        The first state, or the mean of its distribution.
     anchors : array [anchor, coordinate]
         Places spread over the space, without those where all actions are alike.
     reward_range : array [2]
@@ -58,6 +69,12 @@ class SimulatedProblem:
     mesh : Problem or None
     kernel, features, reward, alike : callable
     num_actions : int
+    terminal : callable or None
+        ``terminal(state [..., coordinate]) -> bool [...]``; None where no state ends an episode.
+    starts : Distribution or None
+        Of first states; None where there is one.
+    length : int or None
+        Steps after which an episode is cut off.
     """
 
     start: Array
@@ -74,6 +91,28 @@ class SimulatedProblem:
     alike: Callable[[Array], Array] = field(metadata={"static": True})
     model: Model = field(metadata={"static": True})
     num_actions: int = field(metadata={"static": True})
+    terminal: Callable[[Array], Array] | None = field(default=None, metadata={"static": True})
+    starts: Any = None
+    length: Array | None = None
+
+    @property
+    def value_range(self) -> Array:
+        """Between what values lie [2]: they are sums of any number of rewards if some states are terminal."""
+        for_ever = self.reward_range / (1 - self.discount)
+        if self.terminal is None:
+            return for_ever
+        xp = jnp if isinstance(for_ever, jax.Array) else np
+        return xp.stack([xp.minimum(self.reward_range[0], for_ever[0]), xp.maximum(self.reward_range[1], for_ever[1])])
+
+    def draw_start(self, key: Array) -> Array:
+        """Draw the first state of an episode; may be traced."""
+        start = jnp.asarray(self.start)
+        return start if self.starts is None else self.starts.sample(key).astype(start.dtype)
+
+    def continues(self, state: Array) -> Array:
+        """1 where an episode goes on, 0 in terminal states [...]; may be traced."""
+        shape = state.shape[:-1]
+        return jnp.ones(shape) if self.terminal is None else jnp.where(self.terminal(state), 0.0, 1.0)
 
     def nearest(self, state: Array) -> Array:
         """The mesh point nearest to a state."""
@@ -83,7 +122,8 @@ class SimulatedProblem:
 def simulated_world(problem: SimulatedProblem, truth: Mapping[str, Array]) -> World:
     """Return the world whose steps the problem's model draws with its unknowns at `truth`.
 
-    The first two uniform numbers make a step's random key.
+    The first two uniform numbers make a step's random key. A step into a terminal state is the last of its episode, and
+    the next is made in a first state again.
 
     Parameters
     ----------
@@ -96,13 +136,17 @@ def simulated_world(problem: SimulatedProblem, truth: Mapping[str, Array]) -> Wo
     """
 
     def step(uniforms: Array, state: Array, action: Array) -> tuple[Step, Array]:
-        key = random.wrap_key_data((uniforms[:2] * 2.0**32).astype(jnp.uint32), impl="threefry2x32")
+        key, restart_key = keys_of_step(uniforms)
         after, drawn = draw_rows(problem.model, key, truth, jnp.asarray(state)[None], jnp.asarray(action)[None])
         following, seen = after[0], {name: value[0] for name, value in drawn.items()}
         reward = problem.reward(state, action, following)
-        return Step(state, action, seen, following, reward, jnp.zeros((), bool)), following
+        last = jnp.zeros((), bool) if problem.terminal is None else problem.terminal(following)
+        acted_in = following
+        if problem.terminal is not None:
+            acted_in = jnp.where(last, problem.draw_start(restart_key), following)
+        return Step(state, action, seen, following, reward, last), acted_in
 
-    return World(lambda key: jnp.asarray(problem.start), step)
+    return World(problem.draw_start, step, length=problem.length)
 
 
 def _never_alike(state: Array) -> Array:
@@ -117,8 +161,9 @@ class SimulatedMDP:
     model : NumPyro function of `Records`
         See :mod:`bayesmdp.model_reading.records`. Agents may be given another prior; this one the world is simulated
         with.
-    truth : mapping of site to array
-        The true values of all its unknowns.
+    truth : mapping of site to array, or None
+        The true values of all its unknowns; None where nobody knows them, so that the problem can be planned for and
+        not acted in.
     reward : callable
         ``reward(state, action, next_state)``, known to all; arrays [..., coordinate], [...] and [..., coordinate]. Like
         all functions here a module-level one or one that is made once, so that equal problems share programs.
@@ -126,9 +171,12 @@ class SimulatedMDP:
         Of rewards; values are between these by 1 - discount.
     features : callable
         ``features(state [..., coordinate]) -> [..., feature]``, what approximations of Q-values see.
-    start, low, high : array [coordinate]
-        The first state, and the corners of the box that states lie in.
+    start : array [coordinate], or NumPyro distribution of one
+        The first state of an episode, such as ``dist.Uniform(low, high).to_event(1)``.
+    low, high : array [coordinate]
+        The corners of the box that states lie in, where places to plan at are drawn; steps may leave it.
     actions : sequence of labels
+        A finite list; of continuous actions give a grid.
     discount : float
     anchors : array [anchor, coordinate], optional
         Places where the uncertainty that levels adapt to is averaged; by default a grid of 5 places a coordinate.
@@ -139,6 +187,11 @@ class SimulatedMDP:
     layout : sequence of str
         The map, where there is one, which priors may read.
     name : str
+    terminal : callable, optional
+        ``terminal(state [..., coordinate]) -> bool [...]``: where an episode ends, so that nothing more is earned.
+    length : int, optional
+        Steps after which an episode is cut off that has not ended. That is no part of the problem: what a state is
+        worth counts all rewards, whenever one stopped to look.
 
     Raises
     ------
@@ -165,11 +218,11 @@ class SimulatedMDP:
         self,
         *,
         model: Model,
-        truth: Mapping[str, ArrayLike],
+        truth: Mapping[str, ArrayLike] | None,
         reward: Reward,
         reward_range: tuple[float, float],
         features: Features,
-        start: ArrayLike,
+        start: ArrayLike | dist.Distribution,
         low: ArrayLike,
         high: ArrayLike,
         actions: Sequence[Hashable],
@@ -179,8 +232,11 @@ class SimulatedMDP:
         mesh: Mesh | None = None,
         layout: Sequence[str] = (),
         name: str = "simulated",
+        terminal: Callable[[Array], Array] | None = None,
+        length: int | None = None,
     ) -> None:
-        begin = finite_array("start", np.atleast_1d(np.asarray(start, float)))
+        starts = start if isinstance(start, dist.Distribution) else None
+        begin = first_state(start)
         corners = finite_array("low", low, begin.shape), finite_array("high", high, begin.shape)
         wrong = np.flatnonzero(~((corners[0] <= begin) & (begin <= corners[1]) & (corners[0] < corners[1])))
         if wrong.size:
@@ -190,9 +246,28 @@ class SimulatedMDP:
                 f"{corners[1][i]:g}"
             )
         self.model, self.layout, self.name = model, tuple(layout), name
-        self.actions = labels("actions", actions, len(actions))
+        self.actions = labels("actions", *check_actions(actions))
         self.discount = number("discount", discount, minimum=0, below=1)
-        self.truth = {site: np.asarray(value, float) for site, value in truth.items()}
+        self.truth = None if truth is None else {site: np.asarray(value, float) for site, value in truth.items()}
+        self._given = {
+            "model": model,
+            "truth": truth,
+            "reward": reward,
+            "reward_range": reward_range,
+            "features": features,
+            "start": start,
+            "low": low,
+            "high": high,
+            "actions": actions,
+            "discount": discount,
+            "anchors": anchors,
+            "alike": alike,
+            "mesh": mesh,
+            "layout": layout,
+            "name": name,
+            "terminal": terminal,
+            "length": length,
+        }
         least, most = (number("reward_range", bound) for bound in reward_range)
         if least > most:
             raise ValueError(f"reward_range is {(least, most)}; the lowest reward comes first")
@@ -213,16 +288,20 @@ class SimulatedMDP:
             alike=alike,
             model=model,
             num_actions=len(self.actions),
+            terminal=terminal,
+            starts=starts,
+            length=None if length is None else np.int32(integer("length", length, 1)),
         )
         self._check(mesh)
 
     def _check(self, mesh: Mesh | None) -> None:
         """Try every function."""
-        check_truth(self.model, self.truth, self.problem.start)
+        self.unknowns = check_truth(self.model, self.truth, self.problem.start)
         problem = self.problem
         check_anchors(problem.anchors, problem.start.size)
-        features, alike, after, reward, *kernel = self.examples()[:-1]
+        features, alike, after, reward, *kernel = self.examples()[: -1 if problem.terminal is None else -2]
         check_functions(features, alike, after, reward, problem.reward_range)
+        check_starts(problem.starts, problem.start, problem.low, problem.high, problem.terminal)
         if mesh is not None:
             check_mesh(mesh, problem.start.size, self.num_actions, self.discount, kernel)
 
@@ -239,11 +318,42 @@ class SimulatedMDP:
         )
         functions = (self.model, problem.features, problem.alike, problem.reward, problem.kernel)
         with jax.enable_x64(True):
-            told = _examples(np.repeat(places, actions, 0), self.truth, num_actions=actions, functions=functions)
+            values = self._some_values()
+            told = _examples(np.repeat(places, actions, 0), values, num_actions=actions, functions=functions)
         code = [function.__code__ for function in functions if hasattr(function, "__code__")]
         plain = [[part for part in one.co_consts if isinstance(part, int | float | str)] for one in code]
         compiled = " ".join(f"{one.co_code.hex()} {parts}" for one, parts in zip(code, plain, strict=True))
-        return [*map(np.asarray, told), np.frombuffer(compiled.encode(), np.uint8)]
+        ends = [] if problem.terminal is None else [np.asarray(problem.terminal(places))]
+        return [*map(np.asarray, told), *ends, np.frombuffer(compiled.encode(), np.uint8)]
+
+    def _some_values(self) -> dict[str, NDArray[np.float64]]:
+        """The truth, or where there is none a draw of the prior, at which functions can be tried."""
+        return _prior_draw(self.model, self.problem.start.size) if self.truth is None else self.truth
+
+    def replace(self, **changes: Any) -> SimulatedMDP:
+        """Return the problem with other arguments, checked anew.
+
+        Parameters
+        ----------
+        **changes
+            Of the constructor. With another `model` there is no truth and no mesh, unless they are given too: its
+            unknowns may be others.
+
+        Returns
+        -------
+        SimulatedMDP
+
+        Examples
+        --------
+        >>> import bayesmdp as bm
+        >>> bm.environments.slippery_lake().replace(discount=0.9, mesh=None)
+        SimulatedMDP('slippery-lake': 2 coordinates, 4 actions, discount 0.9)
+        """
+        unknown = sorted(set(changes) - set(self._given))
+        if unknown:
+            raise TypeError(f"a SimulatedMDP has no {unknown[0]!r}; it has {', '.join(self._given)}")
+        anew = {"truth": None, "mesh": None} if "model" in changes else {}
+        return SimulatedMDP(**{**self._given, **anew, **changes})
 
     @property
     def primitives(self) -> tuple[str, ...]:
@@ -251,12 +361,14 @@ class SimulatedMDP:
         return _primitives(self.model, self.problem.start.size)
 
     @property
-    def dynamics(self) -> dict[str, NDArray[np.float64]]:
+    def dynamics(self) -> dict[str, NDArray[np.float64]] | None:
         """The true values of the model's unknowns."""
         return self.truth
 
     def check_acting(self, *, drawn: bool) -> None:
-        """Raise `ValueError` for kernels drawn from a prior; see `DecisionProblem.check_acting`."""
+        """Raise `ValueError` for kernels drawn from a prior, or without a truth; see `DecisionProblem.check_acting`."""
+        if self.truth is None:
+            raise ValueError(f"{self.name} has no truth, so nobody can act in it: give it true values of its unknowns")
         if drawn:
             raise ValueError(
                 f"truth draws kernels of finite MDPs; give {self.name} other true values of its unknowns instead"
@@ -299,6 +411,8 @@ def next_states(model: Model, key: Array, values: Mapping[str, Array], state: Ar
     >>> np.asarray(after).mean(0).round(1).tolist()  # right by .8 times half the reach of 1
     [0.9, 0.5]
     """
+    if not values:  # which NumPyro's Predictive does not take
+        return draw_rows(model, key, values, state, action)[0]
     # NumPy arrays cannot be indexed by traced ones.
     predict = Predictive(model, jax.tree.map(jnp.asarray, dict(values)), batch_ndims=0, return_sites=["next_state"])
     with TRACING:
@@ -312,6 +426,18 @@ def _examples(state: Array, truth: Mapping[str, Array], *, num_actions: int, fun
     after = next_states(model, random.key(0), truth, state, action)
     told = [features(state), alike(state), after, reward(state, action, after)]
     return told if kernel is None else [*told, kernel(truth)]
+
+
+@lru_cache(maxsize=64)
+def _prior_draw(model: Model, coordinates: int) -> dict[str, NDArray[np.float64]]:
+    """One draw of a model's unknowns from its prior."""
+
+    def draw(key: Array) -> dict[str, Array]:
+        one = Records(jnp.zeros((1, coordinates)), jnp.zeros(1, jnp.int32), {}, jnp.ones(1))
+        return {name: site["value"] for name, site in unknowns(trace(handlers.seed(model, key), one)).items()}
+
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, jax.jit(draw)(random.key(0)))
 
 
 @lru_cache(maxsize=64)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,35 +15,136 @@ from numpyro import handlers
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.user_code import check_model
-from bayesmdp.foundation.validation import distributions
-from bayesmdp.model_reading.primitives import bare, per_row, unknowns
+from bayesmdp.foundation.validation import distributions, finite_array, reject_first
+from bayesmdp.model_reading.primitives import bare, observes_next_state, per_row, unknowns
 from bayesmdp.model_reading.read_model import Model, trace
 from bayesmdp.model_reading.records import Records
 from bayesmdp.problems.mesh import Mesh
 
-__all__ = ["check_anchors", "check_functions", "check_mesh", "check_truth"]
+__all__ = [
+    "check_actions",
+    "check_anchors",
+    "check_functions",
+    "check_mesh",
+    "check_starts",
+    "check_truth",
+    "first_state",
+]
 
 COLUMNS = ("state", "action", "reward", "next_state", "terminated", "truncated")
 
 
-def check_truth(model: Model, truth: Mapping[str, NDArray[np.float64]], start: NDArray[np.float64]) -> None:
+STARTS = 200
+"""First states that are tried."""
+
+
+def check_actions(actions: Any) -> tuple[Any, int]:
+    """Return a finite list of actions, and how many there are; refuse a range of them.
+
+    Parameters
+    ----------
+    actions : sequence of labels
+
+    Returns
+    -------
+    actions : sequence
+    number : int
+    """
+    listed = isinstance(actions, Sequence | np.ndarray) and not isinstance(actions, str)
+    if not listed or not len(actions):
+        raise TypeError(
+            f"actions must be a finite list of labels; got {actions!r}. There are no continuous actions here: give a "
+            "grid of them, as np.linspace(-2, 2, 9)"
+        )
+    return actions, len(actions)
+
+
+def first_state(start: Any) -> NDArray[np.float64]:
+    """Return the first state, or the mean of its distribution.
+
+    Parameters
+    ----------
+    start : array [coordinate], or NumPyro distribution of one
+
+    Returns
+    -------
+    array [coordinate]
+    """
+    if not isinstance(start, dist.Distribution):
+        return finite_array("start", np.atleast_1d(np.asarray(start, float)))
+    if start.batch_shape or len(start.event_shape) != 1:
+        raise ValueError(
+            f"the distribution of start has batch shape {start.batch_shape} and event shape {start.event_shape}; "
+            "expected none and (coordinates,): say .to_event(1)"
+        )
+    with jax.enable_x64(True):
+        drawn = jax.jit(lambda key: start.sample(key, (STARTS,)))(random.key(0))
+    return np.asarray(drawn, float).mean(0)
+
+
+def check_starts(
+    starts: Any,
+    start: NDArray[np.float64],
+    low: NDArray[np.float64],
+    high: NDArray[np.float64],
+    terminal: Callable[[Array], Array] | None,
+) -> None:
+    """Refuse first states that are not finite, outside the box or terminal, and a `terminal` that does not say which.
+
+    Parameters
+    ----------
+    starts : Distribution or None
+    start, low, high : arrays [coordinate]
+    terminal : callable or None
+    """
+    first = start[None]
+    if starts is not None:
+        with jax.enable_x64(True):
+            first = np.asarray(jax.jit(lambda key: starts.sample(key, (STARTS,)))(random.key(0)), float)
+        reject_first("a drawn start", ~np.isfinite(first), first, "is not finite")
+        outside = (first < low) | (first > high)
+        reject_first("a drawn start", outside, first, "lies outside of the box from low to high; widen the box")
+    if terminal is None:
+        return
+    with jax.enable_x64(True):
+        ends = np.asarray(jax.jit(terminal)(first))
+    if ends.shape != (len(first),) or ends.dtype != bool:
+        raise ValueError(
+            f"terminal of {len(first)} states is {ends.dtype} of shape {ends.shape}; expected bool ({len(first)},)"
+        )
+    if ends.any():
+        raise ValueError(f"the start {first[int(np.argmax(ends))].tolist()} is terminal: nobody could act")
+
+
+def check_truth(
+    model: Model, truth: Mapping[str, NDArray[np.float64]] | None, start: NDArray[np.float64]
+) -> dict[str, tuple[int, ...]]:
     """Refuse a truth that is not of the model's unknowns, all of them, and a model that does not run.
 
     Parameters
     ----------
     model : NumPyro function of `Records`
-    truth : mapping of site to array
+    truth : mapping of site to array, or None
     start : array [coordinate]
         A state to run the model in.
+
+    Returns
+    -------
+    dict
+        Shapes of the unknowns, by name.
     """
     check_model(model)
+    shapes: dict[str, tuple[int, ...]] = {}
 
-    def possible(truth: Mapping[str, Array]) -> dict[str, Array]:
+    def possible(truth: Mapping[str, Array] | None) -> dict[str, Array]:
         """Whether each value is one that there can be; all else is refused in tracing."""
         one = Records(jnp.asarray(start)[None], jnp.zeros(1, jnp.int32), {}, jnp.ones(1))
         messages = trace(handlers.seed(model, random.key(0)), one)
         _check_sites(messages, start.size)
         latents = unknowns(messages)
+        shapes.update({name: np.shape(site["value"]) for name, site in latents.items()})
+        if truth is None:
+            return {}
         for name in latents:
             if name not in truth:
                 raise ValueError(f"truth has no {name!r}, which the model does not know; it has {', '.join(truth)}")
@@ -61,27 +162,30 @@ def check_truth(model: Model, truth: Mapping[str, NDArray[np.float64]], start: N
 
     with jax.enable_x64(True):
         try:
-            fine = jax.jit(possible)(dict(truth))
+            fine = jax.jit(possible)(None if truth is None else dict(truth))
         except KeyError as error:
             raise ValueError(
                 f"the model looks up {error} in data.seen; nothing is recorded of a simulation: use "
                 f"data.seen.get({error})"
             ) from None
     for name, there in fine.items():
-        if not there:
+        if not there and truth is not None:
             raise ValueError(f"truth of {name!r} is {truth[name].tolist()}, which it cannot be under the model")
+    return shapes
 
 
 def _check_sites(messages: Mapping[str, Any], coordinates: int) -> None:
     if "next_state" not in messages:
         raise ValueError(
-            "the model computes no next state: call numpyro.deterministic('next_state', ...) [row, coordinate]; "
-            f"its sites are {', '.join(map(repr, messages))}"
+            "the model computes no next state: call numpyro.deterministic('next_state', ...) [row, coordinate], or "
+            f"sample it in data.rows(); its sites are {', '.join(map(repr, messages))}"
         )
+    if messages["next_state"]["type"] == "sample" and not observes_next_state(messages):
+        raise ValueError("the model samples next_state outside of the rows: do so inside `with data.rows():`")
     shape = np.shape(messages["next_state"]["value"])
     if shape != (1, coordinates):
         raise ValueError(f"the model's next_state has shape {shape} for one row; expected (1, {coordinates})")
-    reserved = [name for name in per_row(messages) if name in COLUMNS]
+    reserved = [name for name in per_row(messages) if name in COLUMNS and name != "next_state"]
     if reserved:
         raise ValueError(f"the primitive {reserved[0]!r} has the name of a column of logs; give it another")
 

@@ -18,12 +18,38 @@ if TYPE_CHECKING:
     from bayesmdp.foundation.arrays import Array
     from bayesmdp.problems.problem import Problem
 
-__all__ = ["AGENT", "NOISE", "OUTCOME", "RESTART", "Step", "World", "invert", "tabular_world"]
+__all__ = [
+    "AGENT",
+    "NOISE",
+    "OUTCOME",
+    "RESTART",
+    "Step",
+    "World",
+    "invert",
+    "keys_of_step",
+    "tabular_world",
+]
 
 OUTCOME, RESTART, AGENT, NOISE = range(4)
 """The places of a step's uniform numbers: what draws the outcome, the state in which a new episode starts, the agent's
 own choice (or whether its period ends), and the noise of the reward, which only a noisy problem has.
 """
+
+
+def keys_of_step(uniforms: Float[Array, " place"]) -> tuple[Key[Array, ""], Key[Array, ""]]:
+    """Return two random keys made of a step's first two uniform numbers: for the step, and for the start of an episode.
+
+    Parameters
+    ----------
+    uniforms : array [place]
+
+    Returns
+    -------
+    step, restart : key
+    """
+    key = random.wrap_key_data((uniforms[:2] * 2.0**32).astype(jnp.uint32), impl="threefry2x32")
+    # The first few numbers that are folded in give the keys that a split gives, which the step may use.
+    return key, random.fold_in(key, 2**31)
 
 
 class Step(NamedTuple):
@@ -60,11 +86,14 @@ class World(NamedTuple):
         is noisy.
     noisy : bool
         Whether rewards scatter about their mean, for which steps need a fourth number.
+    length : int, optional
+        After how many steps an episode is cut off that has not ended; never, if None. Who takes steps counts them.
     """
 
     start: Callable[[Array], Any]
     step: Callable[[Array, Any, Array], tuple[Step, Any]]
     noisy: bool = False
+    length: Any = None
 
 
 def tabular_world(problem: Problem, kernel: Float[Array, "state action outcome"]) -> World:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import lax, random
-from jaxtyping import Float, Num
+from jaxtyping import Bool, Float, Int, Num
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -20,11 +20,12 @@ from bayesmdp.logs.log import make_log
 from bayesmdp.model_reading.primitives import per_row, row_counts
 from bayesmdp.model_reading.read_model import Model, sites
 from bayesmdp.model_reading.records import Records
+from bayesmdp.planning.state_policies import state_policy
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
 from bayesmdp.problems.simulated_mdp import SimulatedMDP, simulated_world
-from bayesmdp.problems.world import AGENT, NOISE, Step
+from bayesmdp.problems.world import AGENT, NOISE, Step, keys_of_step
 from bayesmdp.simulation.walk import follow_policy
 
 __all__ = ["collect"]
@@ -32,7 +33,7 @@ __all__ = ["collect"]
 
 def collect(
     mdp: MDP | SimulatedMDP,
-    policy: str | ArrayLike | xr.DataArray | Callable[[Array], Array] = "uniform",
+    policy: str | ArrayLike | xr.DataArray | xr.Dataset | Callable[[Array], Array] = "uniform",
     *,
     steps: int,
     seed: int = 0,
@@ -43,8 +44,8 @@ def collect(
     ----------
     mdp : MDP or SimulatedMDP
     policy : "uniform", action labels [state], or probabilities [state, action]
-        ``plan.policy`` of `plan` will do. Uniform is over the available actions. On a space of numbers "uniform", or a
-        function of the state that gives the index of the action.
+        ``plan.policy`` of `plan` will do. Uniform is over the available actions. On a space of numbers "uniform", a
+        plan itself, or a function of the state that gives the index of the action.
     steps : int
         Rows of the log.
     seed : int
@@ -83,31 +84,40 @@ def _collect_transitions(mdp: MDP, policy: str | ArrayLike | xr.DataArray, steps
 
 
 def _collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> xr.Dataset:
-    """Collect a log on a space of numbers, where `policy` is "uniform" or ``policy(state) -> index of the action``."""
-    if not callable(policy) and not (isinstance(policy, str) and policy == "uniform"):
-        raise TypeError(f"policy must be 'uniform' or a function of states, on a continuous space; got {policy!r}")
+    """Collect a log on a space of numbers."""
+    if mdp.truth is None:
+        raise ValueError(f"{mdp.name} has no truth, so nothing can be collected from it")
+    acted = state_policy(mdp, policy)
     with jax.enable_x64(True):
         problem = jax.device_put(mdp.problem)
         truth = {name: jnp.asarray(value) for name, value in mdp.truth.items()}
-        start, take_step, _ = simulated_world(problem, truth)
+        world = simulated_world(problem, truth)
         uniforms = random.uniform(random.key(seed), (steps, NOISE))
 
         def move(
-            state: Float[Array, " coordinate"], uniforms: Float[Array, " place"]
-        ) -> tuple[Float[Array, " coordinate"], Step]:
-            action = jnp.minimum((uniforms[AGENT] * mdp.num_actions).astype(jnp.int32), mdp.num_actions - 1)
-            if callable(policy):
-                action = jnp.asarray(policy(state)).astype(jnp.int32)
-            step, following = take_step(uniforms, state, action)
-            return following, step
+            moment: tuple[Float[Array, " coordinate"], Int[Array, ""]], uniforms: Float[Array, " place"]
+        ) -> tuple[tuple[Float[Array, " coordinate"], Int[Array, ""]], tuple[Step, Bool[Array, ""]]]:
+            state, age = moment
+            action = acted.rule(acted.parameters, uniforms[AGENT], state)
+            step, following = world.step(uniforms, state, action)
+            if world.length is None:
+                return (following, age), (step, jnp.zeros((), bool))
+            # An episode that reaches its length in a terminal state is not cut off.
+            cut = (age + 1 >= world.length) & ~step.last
+            again = world.start(keys_of_step(uniforms)[1])
+            age = jnp.where(cut | step.last, 0, age + 1)
+            return (jnp.where(cut, again, following), age), (step, cut)
 
-        seen = jax.tree.map(np.asarray, lax.scan(move, start(random.key(0)), uniforms)[1])
+        first = world.start(random.fold_in(random.key(seed), 2**31)), jnp.int32(0)
+        seen, cut = jax.tree.map(np.asarray, lax.scan(move, first, uniforms)[1])
     actions = np.array(mdp.actions, dtype=object if len({type(a) for a in mdp.actions}) > 1 else None)
     columns: dict[str, Any] = {
         "state": (("step", "coordinate"), seen.state),
         "action": ("step", actions[seen.action]),
         "reward": ("step", seen.reward),
         "next_state": (("step", "coordinate"), seen.next_state),
+        "terminated": ("step", seen.last),
+        "truncated": ("step", cut),
     }
     columns |= {
         name: (("step", *(f"{name}_axis_{i}" for i in range(values.ndim - 1))), values)
@@ -129,6 +139,8 @@ def _where_counted(model: Model, seen: Step) -> dict[str, NDArray[Any]]:
         counted = _counted(model, data)
     primitives = {}
     for name, values in drawn.items():
+        if name == "next_state":  # which a log holds anyway
+            continue
         counts = np.asarray(counted[name]) > 0
         shaped = counts.reshape(-1, *(1,) * (values.ndim - 1))
         primitives[name] = values if counts.all() else np.where(shaped, values.astype(float), np.nan)

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int, Key, Num
 from bayesmdp.agents import Rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning import Quantile, believed_draws, policy_iteration
-from bayesmdp.problems.world import AGENT
+from bayesmdp.problems.world import AGENT, keys_of_step
 from bayesmdp.simulation.regret import Objective
 from bayesmdp.simulation.walk import Periods, chunks, walk
 from bayesmdp.simulation.windows import Record, Rollout, Windows
@@ -75,6 +75,7 @@ class _Moment(NamedTuple):
     """Where a run is: the agent's state, the world's, the regret of the policy in use, and whether a period begins.
 
     The regret is () where steps are charged by the baseline: what a branch of the loop writes is copied at each step.
+    The age is how many steps the episode has had, counted where the world cuts episodes off.
     """
 
     agent: Any
@@ -82,6 +83,7 @@ class _Moment(NamedTuple):
     regret: Any
     floor: _Floor | None
     starts: Bool[Array, ""]
+    age: Any = None
 
 
 def run_agent(
@@ -223,8 +225,10 @@ def _first(
         lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(partial(_regret, agent, setting, goal), initial)
     )
     floor = None if setting.robust is None else _Floor(jnp.zeros(setting.problem.num_states), regret)
-    start = world(setting.truth, setting.kernel).start(start_key)
-    return jnp.stack([world_key, agent_key]), _Moment(initial, start, regret, floor, jnp.array(True))
+    acted_in = world(setting.truth, setting.kernel)
+    age = None if acted_in.length is None else jnp.int32(0)
+    moment = _Moment(initial, acted_in.start(start_key), regret, floor, jnp.array(True), age)
+    return jnp.stack([world_key, agent_key]), moment
 
 
 @partial(jax.jit, static_argnames=("rules", "belief", "world", "goal", "robust_draws", "policy_under"))
@@ -276,7 +280,7 @@ def advance(
         """Where a period begins, the agent plans, and what its steps will be charged is computed."""
         state = agent.begin(key_of(taken, BEGIN), now.agent)
         floor = None if now.floor is None else lay_floor(1 + taken, state, now.floor)
-        return _Moment(state, now.state, _regret(agent, setting, goal, state), floor, jnp.array(False))
+        return _Moment(state, now.state, _regret(agent, setting, goal, state), floor, jnp.array(False), now.age)
 
     def lay_floor(taken: Int[Array, ""], state: Any, floor: _Floor) -> _Floor:
         assert setting.robust is not None
@@ -305,6 +309,11 @@ def advance(
         if setting.restart is not None:
             again, first = (taken + 1) % setting.restart == 0, acted_in.start(random.fold_in(key_of(taken, BEGIN), 1))
             next_s = jax.tree.map(partial(jnp.where, again), first, next_s)
+        age = now.age
+        if age is not None:
+            cut, first = age + 1 >= acted_in.length, acted_in.start(keys_of_step(uniforms)[1])
+            next_s = jnp.where(cut & ~seen.last, first, next_s)
+            age = jnp.where(cut | seen.last, 0, age + 1)
         report = agent.report(state, now.state, action)
         names.update({name: column for column, name in enumerate(sorted(report))})
         # One array a step: on a CPU each array written in a loop costs as much as a small kernel.
@@ -312,7 +321,7 @@ def advance(
         record = Record(now.state, action, numbers)
         state = agent.observe(key_of(taken, OBSERVE), state, seen)
         starts = agent.ends(uniforms[AGENT], state, seen)
-        return _Moment(state, next_s, now.regret, now.floor, jnp.asarray(starts)), record
+        return _Moment(state, next_s, now.regret, now.floor, jnp.asarray(starts), age), record
 
     names: dict[str, int] = {}
     periods = Periods(begin, lambda now: now.starts)

@@ -185,7 +185,7 @@ def optimistic_runs(agent, steps, runs):
     with jax.enable_x64(True):
         problem = jax.tree.map(jax.numpy.asarray, RIVER.problem)
         rules = agent.rules(None, problem, agent.options)
-        start, take, _ = tabular_world(problem, jax.numpy.asarray(RIVER.transition))
+        start, take, *_ = tabular_world(problem, jax.numpy.asarray(RIVER.transition))
         key = jax.random.key(0)
 
         def one(carry, uniforms):

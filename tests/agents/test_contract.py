@@ -65,7 +65,7 @@ def test_states_keep_their_structure(example: Example) -> None:
         rules = rules_of(example)
         key = jax.random.key(0)
         state = jax.eval_shape(rules.init, key)
-        start, take_step, _ = problem.world(jax.device_put(problem.problem), problem.dynamics)
+        start, take_step, *_ = problem.world(jax.device_put(problem.problem), problem.dynamics)
         step, _ = jax.eval_shape(lambda key: take_step(np.full(3, 0.5), start(key), np.int32(1)), key)
         step = jax.tree.map(lambda each: np.zeros(each.shape, each.dtype), step)
         for after in (jax.eval_shape(rules.begin, key, state), jax.eval_shape(rules.observe, key, state, step)):

@@ -11,63 +11,10 @@ import bayesmdp as bm
 from bayesmdp.agents.fitted_aq_brmdp import _Adapting
 from bayesmdp.planning import Draws, LinearQ, NeuralQ, Quantile, fitted_q_iteration, policy_iteration
 from bayesmdp.planning.fitted_q import simulated_targets
+from tests.corridor import MDP, ROOMS, corridor, rooms_where, tabular
 
 LAKE = bm.environments.slippery_lake()
 PRIOR = bm.models.slippery_lake(LAKE)
-ROOMS, DISCOUNT = 5, 0.8
-
-
-def corridor(data):
-    """Rooms [0, 1), [1, 2), ...: an action leads on with a probability of its own, from the last back to the first."""
-    likely = numpyro.sample("likely", dist.Beta(np.array([1.0, 2.0]), 1.0))
-    room = rooms(jnp.asarray(data.state))
-    with data.rows():
-        forward = numpyro.sample("forward", dist.Bernoulli(likely[data.action]), obs=data.seen.get("forward"))
-    step = jnp.where(forward == 1, room + 1, jnp.where(data.action == 1, 0, room))
-    numpyro.deterministic("next_state", (step % ROOMS + 0.5)[:, None])
-
-
-def rooms(state):
-    return jnp.clip(jnp.floor(state[..., 0]), 0, ROOMS - 1).astype(int)
-
-
-def which_room(state):
-    return jnp.eye(ROOMS)[rooms(state)]
-
-
-def round_trip(state, action, next_state):
-    return ((rooms(state) == ROOMS - 1) & (rooms(next_state) == 0)).astype(float)
-
-
-def rooms_where(likely):
-    return bm.SimulatedMDP(
-        model=corridor,
-        truth={"likely": likely},
-        reward=round_trip,
-        reward_range=(0.0, 1.0),
-        features=which_room,
-        start=[0.5],
-        low=[0.0],
-        high=[float(ROOMS)],
-        actions=("careful", "bold"),
-        discount=DISCOUNT,
-        anchors=np.arange(ROOMS)[:, None] + 0.5,
-    )
-
-
-MDP = rooms_where([0.5, 0.8])
-
-
-def tabular(likely):
-    """The same problem as kernels [draw, state, action, next_state], for rewards on entering room 0 from the last."""
-    kernel = np.zeros((len(likely), ROOMS, 2, ROOMS))
-    for s in range(ROOMS):
-        for a in range(2):
-            kernel[:, s, a, (s + 1) % ROOMS] += likely[:, a]
-            kernel[:, s, a, 0 if a else s] += 1 - likely[:, a]
-    reward = np.zeros((ROOMS, 2, ROOMS))
-    reward[ROOMS - 1, :, 0] = 1.0
-    return bm.MDP(reward=reward, discount=DISCOUNT).problem, kernel, reward
 
 
 @pytest.mark.parametrize(
@@ -279,3 +226,18 @@ def test_room_that_is_empty_yet_does_not_count():
     run = bm.simulate(rink, {"A": agent}, steps=40, replicates=1, checkpoints=[40], checkpoint_draws=200)
     assert (run["effective_size"].values > 100).all()
     assert float(run["beliefs/A/posterior"]["reach"].mean()) == pytest.approx(0.305, abs=0.03)
+
+
+@pytest.mark.slow
+def test_psrl_learns_to_balance_a_pole_in_a_few_episodes():
+    """500 steps are the most. Of the first two runs that were looked at, episodes 7 and 4 were the first of 500."""
+    cart = bm.environments.cart_pole()
+    prior = bm.models.linear_dynamics(cart, noise=0.002)
+    sizes = {"iterations": 200, "places": 256, "samples": 1}
+    agent = bm.agents.fitted_psrl(prior, approximation=LinearQ(ridge=500.0), **sizes)
+    run = bm.simulate(cart, {"PSRL": agent}, steps=2_500, replicates=2, seed=5)
+    for state in run["state"].values[0]:
+        # A new episode is where the cart is not where its speed takes it.
+        goes_on = np.abs(state[1:, 0] - state[:-1, 0] - 0.02 * state[:-1, 1]) < 1e-9
+        lengths = np.diff(np.flatnonzero(np.append(True, ~goes_on)))
+        assert lengths[0] < 200 and lengths[:20].max() >= 475

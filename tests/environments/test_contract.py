@@ -105,7 +105,7 @@ def test_its_tables_pass_their_checks_again(problem: Any) -> None:
 
 def test_steps_are_of_the_same_kind_as_its_states(problem: Any) -> None:
     with jax.enable_x64(True):
-        start, take_step, _ = problem.world(jax.device_put(problem.problem), problem.dynamics)
+        start, take_step, *_ = problem.world(jax.device_put(problem.problem), problem.dynamics)
 
         def walk(key: Any) -> Any:
             first = start(key)

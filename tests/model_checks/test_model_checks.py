@@ -137,3 +137,26 @@ def test_a_prior_that_cannot_be_right_is_last_and_one_that_is_alone_is_refused()
     assert table["probability"].tolist() == [1.0, 0.0]
     with pytest.raises(ValueError, match="has probability 0 under the model"):
         bm.compare_priors(LOG, {"still": still}, mdp=RIVER, draws=400)
+
+
+def test_priors_of_states_that_are_numbers_are_compared() -> None:
+    """The log predictive density of each step from the others is known: a Normal regression without it."""
+    room = bm.environments.thermostat()
+    log = bm.collect(room, steps=80, seed=0)
+    priors = {"physics": bm.models.thermostat(), "lines": bm.models.linear_dynamics(room)}
+    table = bm.compare_priors(log, priors, mdp=room, draws=2_000)
+    assert table.index[0] == "physics" and (table["engine"] == "exact").all()
+    heat = np.array([{"off": 0.0, "low": 0.5, "high": 1.0}[name] for name in log["action"].values])
+    x = np.stack([5.0 - log["state"].values[:, 0], heat], -1)
+    y = (log["next_state"] - log["state"]).values[:, 0]
+    exact = 0.0
+    for i in range(80):
+        rest = np.arange(80) != i
+        precision = np.diag([1 / 0.1**2, 1 / 2.0**2]) + x[rest].T @ x[rest] / 0.3**2
+        mean = np.linalg.solve(precision, np.array([0.2 / 0.1**2, 3.0 / 2.0**2]) + x[rest].T @ y[rest] / 0.3**2)
+        exact += stats.norm(x[i] @ mean, np.sqrt(0.3**2 + x[i] @ np.linalg.solve(precision, x[i]))).logpdf(y[i])
+    assert table.loc["physics", "elpd_loo"] == pytest.approx(exact, abs=0.15)
+    lake = bm.environments.slippery_lake()
+    wandering = {"lake": bm.models.slippery_lake(lake), "lines": bm.models.linear_dynamics(lake)}
+    with pytest.raises(ValueError, match=r"priors\['lake'\] observes 'cell', .* and priors\['lines'\] 'next_state'"):
+        bm.compare_priors(bm.collect(lake, steps=20), wandering, mdp=lake)

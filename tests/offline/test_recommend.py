@@ -218,3 +218,33 @@ def test_refusals(report: Report, rows: pd.DataFrame, tmp_path: Path) -> None:
         recommend(report, rows.drop(columns="ward"))
     with pytest.raises(ValueError, match="the same at each step; leave stage out"):
         recommend(report, rows, stage=0)
+
+
+def test_plans_of_states_that_are_numbers_are_asked_row_by_row(tmp_path):
+    room = bm.environments.thermostat()
+    ways = bm.planning.FittedQ(places=64, samples=2, rollouts=bm.planning.Rollouts(number=100))
+    plan = bm.solve(room, solver=ways, tolerance=0.5, strict=False)
+    rows = pd.DataFrame({"degrees": [12.0, np.nan, 55.0, 30.0]}, index=list("abcd"))
+    told = bm.recommend(plan, rows, mdp=room)
+    assert told["status"].tolist() == ["recommended", "not a number", "outside", "recommended"]
+    assert told["action"].tolist() == ["high", "", "", "off"] and told.index.tolist() == list("abcd")
+    policy = bm.planning.fitted_policy(plan, room)
+    np.testing.assert_allclose(told["promise"].iloc[[0, 3]], policy.q([[12.0], [30.0]]).max(-1))
+    assert (told["margin"].iloc[[0, 3]] > 0).all() and "box" in told.loc["c", "why"]
+    plan.to_netcdf(tmp_path / "plan.nc", engine="h5netcdf")
+    again = xr.load_dataset(tmp_path / "plan.nc", engine="h5netcdf")
+    pd.testing.assert_frame_equal(bm.recommend(again, rows.astype(str), mdp=room), told)
+    with pytest.raises(ValueError, match="pass mdp, its problem"):
+        bm.recommend(plan, rows)
+    with pytest.raises(ValueError, match="2 columns; the states of thermostat have 1 coordinates"):
+        bm.recommend(plan, rows.assign(more=1.0), mdp=room)
+    with pytest.raises(ValueError, match="the plan is of another problem, 'thermostat'"):
+        bm.recommend(plan, rows, mdp=bm.environments.slippery_lake())
+
+
+def test_nothing_is_recommended_at_the_end_of_an_episode():
+    cart = bm.environments.cart_pole()
+    ways = bm.planning.FittedQ(places=16, samples=1, rollouts=bm.planning.Rollouts(number=16))
+    plan = bm.solve(cart, solver=ways, max_iterations=3, strict=False)
+    rows = pd.DataFrame([[0.0, 0.0, 0.05, 0.0], [0.0, 0.0, 0.25, 0.0]])
+    assert bm.recommend(plan, rows, mdp=cart)["status"].tolist() == ["recommended", "terminal"]

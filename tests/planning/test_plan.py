@@ -220,7 +220,7 @@ def test_bad_options_are_refused(options, error, message):
 
 
 def test_something_else_than_an_mdp_is_refused():
-    with pytest.raises(TypeError, match=r"mdp must be a bayesmdp\.MDP; got Dataset"):
+    with pytest.raises(TypeError, match=r"mdp must be a bayesmdp\.MDP or a bayesmdp\.SimulatedMDP; got Dataset"):
         plan(river_posterior(), river_posterior())
 
 

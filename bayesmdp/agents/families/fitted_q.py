@@ -2,7 +2,8 @@
 
 An algorithm of this family says how the targets under the draws become one: ``judge(period, options) -> Judge`` (see
 :mod:`~bayesmdp.planning.fitted_q`). At the start of each pseudo-episode the draws are made anew and the approximation
-of Q is improved from where it was; after each step the pseudo-episode ends with probability 1 - discount.
+of Q is improved from where it was; after each step the pseudo-episode ends with probability 1 - discount, and where an
+episode of the problem ends.
 """
 
 from __future__ import annotations
@@ -136,7 +137,7 @@ class FittedRules:
             begin=begin,
             act=act,
             observe=observe,
-            ends=lambda uniform, state, step: uniform >= problem.discount,
+            ends=lambda uniform, state, step: (uniform >= problem.discount) | step.last,
             policy=lambda state: state.policy,
             report=report,
             belief=lambda state: state.belief,

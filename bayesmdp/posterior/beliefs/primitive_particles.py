@@ -119,5 +119,6 @@ def one_row(step: Step, asked: Mapping[str, NDArray[Any]]) -> Records:
     -------
     Records
     """
-    seen = {name: jnp.asarray(step.outcome[name]).astype(like.dtype)[None] for name, like in asked.items()}
+    recorded = {**step.outcome, "next_state": step.next_state}
+    seen = {name: jnp.asarray(recorded[name]).astype(like.dtype)[None] for name, like in asked.items()}
     return Records(jnp.asarray(step.state)[None], jnp.asarray(step.action)[None], seen, jnp.ones(1))

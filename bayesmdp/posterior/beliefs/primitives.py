@@ -27,8 +27,10 @@ from bayesmdp.posterior.beliefs.belief import Belief
 from bayesmdp.posterior.beliefs.make_belief import ByParticles, with_particles
 from bayesmdp.posterior.beliefs.primitive_particles import PrimitiveParticles, one_row
 from bayesmdp.posterior.closed_forms.draws import draw_sites
+from bayesmdp.posterior.closed_forms.find_regression import find_regression, looks_linear
 from bayesmdp.posterior.closed_forms.primitives import Pairs, find_pairs, learn
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
+from bayesmdp.posterior.closed_forms.regression import Regression, Sums
 from bayesmdp.posterior.particles.coordinates import coordinates
 from bayesmdp.posterior.particles.sampler import Settings
 
@@ -81,7 +83,7 @@ def recorded_belief(model: Model, mdp: SimulatedMDP, num_draws: int, room: int) 
     rng = np.random.default_rng(0)
     places = np.concatenate([problem.anchors, rng.uniform(problem.low, problem.high, (PLACES, problem.start.size))])
     state = freeze(np.repeat(places, problem.num_actions, 0))
-    asked, recorded = set(_probe(bare, state, problem.num_actions).seen), set(mdp.primitives)
+    asked, recorded = set(_probe(bare, state, problem.num_actions).seen), {*mdp.primitives, "next_state"}
     if asked - recorded:
         raise ValueError(
             f"the model observes {sorted(asked - recorded)[0]!r}, which {mdp.name} does not record; it records "
@@ -90,6 +92,8 @@ def recorded_belief(model: Model, mdp: SimulatedMDP, num_draws: int, room: int) 
     if not isinstance(model, ByParticles):
         try:
             pairs, identity = _pairs(model, state, problem.num_actions)
+            if isinstance(pairs, Regression):
+                return _by_regression(model, pairs, num_draws, identity, state, problem.num_actions)
             return _exact(model, pairs, num_draws, identity, state, problem.num_actions)
         except NotConjugate:
             model = with_particles(model)
@@ -114,11 +118,12 @@ def _probe(model: Model, state: Frozen, num_actions: int) -> Records:
 
 
 @lru_cache(maxsize=256)
-def _pairs(model: Model, state: Frozen, num_actions: int) -> tuple[Pairs, str]:
+def _pairs(model: Model, state: Frozen, num_actions: int) -> tuple[Pairs | Regression, str]:
     data = _probe(model, state, num_actions)
     with jax.enable_x64(True):
         reading = read_sites(model, data)
-        return find_pairs(reading, data), _identity(model, data)
+        find = find_regression if looks_linear(reading, data) else find_pairs
+        return find(reading, data), _identity(model, data)
 
 
 def _identity(model: Model, data: Records) -> str:
@@ -168,6 +173,28 @@ def _exact(model: Model, pairs: Pairs, num_draws: int, identity: str, state: Fro
         dims=pairs.dims,
         identity=identity,
         parameters=lambda state: state,
+    )
+
+
+@lru_cache(maxsize=256)
+def _by_regression(
+    model: Model, form: Regression, num_draws: int, identity: str, state: Frozen, num_actions: int
+) -> Belief:
+    asked = _probe(model, state, num_actions).seen
+
+    def observe(key: Key[Array, ""], state: Sums, step: Step) -> Sums:
+        return form.learn(model, state, one_row(step, asked))
+
+    return Belief(
+        lambda key: jax.tree.map(jnp.asarray, form.before),
+        observe,
+        lambda key, state: (state, form.draw(key, state, num_draws)),
+        _no_table,
+        _no_table,
+        form.draw,
+        dims=form.dims,
+        identity=identity,
+        parameters=form.parameters,
     )
 
 

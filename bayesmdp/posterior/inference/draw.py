@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import numpy as np
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayesmdp.foundation.validation import integer
 from bayesmdp.model_reading.read_model import (
@@ -15,6 +18,7 @@ from bayesmdp.model_reading.read_model import (
 )
 from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
 from bayesmdp.posterior.closed_forms.families import FAMILIES, Family
+from bayesmdp.posterior.closed_forms.regression import Regression
 from bayesmdp.posterior.inference.request import num_chains
 from bayesmdp.posterior.inference.tree import in_chains
 
@@ -71,6 +75,8 @@ def draw(
         raise ValueError(f"the model computes {', '.join(map(repr, deterministic))} from other sites; pass model")
     seed = int(posterior.attrs["seed"]) if seed is None else integer("seed", seed, 0)
     dataset = posterior["parameters"].to_dataset()
+    if "regression" in posterior.attrs:
+        return _with_draws(posterior, *_of_regression(posterior, dataset, draws, seed, chains), seed)
     layout = _layout(posterior, dataset, deterministic)
     parameters = {}
     for sites, family in layout.sites:
@@ -91,6 +97,25 @@ def draw(
         }
         if reading is not None:
             dims = reading.dims
+    return _with_draws(posterior, drawn, dims, seed)
+
+
+def _of_regression(
+    posterior: xr.DataTree, dataset: xr.Dataset, draws: int, seed: int, chains: int
+) -> tuple[dict[str, NDArray[Any]], Mapping[str, tuple[str, ...]]]:
+    """Draws of a linear regression, and the names of their axes."""
+    parameters = {str(name): values.values for name, values in dataset.items()}
+    form = Regression.of_parameters(posterior.attrs["regression"], parameters)
+    with jax.enable_x64(True):
+        key = jax.random.split(jax.random.key(seed))[1]
+        drawn = jax.tree.map(np.asarray, form.draw(key, form.before, draws))
+    return in_chains(drawn, chains), dict(form.dims)
+
+
+def _with_draws(
+    posterior: xr.DataTree, drawn: dict[str, NDArray[Any]], dims: Mapping[str, tuple[str, ...]], seed: int
+) -> xr.DataTree:
+    """The posterior with other draws."""
     group = xr.Dataset({name: (("chain", "draw", *dims[name]), values) for name, values in drawn.items()})
     labelled = [posterior[name].coords for name in ("prior", "posterior", "parameters") if name in posterior.children]
     coords = {dim: of_group[dim].values for of_group in labelled for dim in group.dims if dim in of_group}

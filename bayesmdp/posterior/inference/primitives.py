@@ -15,11 +15,14 @@ from bayesmdp.logs.recorded_log import read_records
 from bayesmdp.model_reading.primitives import fit_rows
 from bayesmdp.model_reading.read_model import Impossible, Model, Reading, read_sites
 from bayesmdp.model_reading.records import Records, check_records
+from bayesmdp.models.arguments import thaw
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
+from bayesmdp.posterior.closed_forms.find_regression import find_regression, looks_linear
 from bayesmdp.posterior.closed_forms.primitives import Pairs, find_pairs, impossible_rows, learn, log_evidence
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
-from bayesmdp.posterior.inference.request import Request, check_draws, drawn_exactly, sampled
-from bayesmdp.posterior.inference.tree import Labels, by_draw, label_parameters, numbered_tree, versions
+from bayesmdp.posterior.closed_forms.regression import Regression, Sums
+from bayesmdp.posterior.inference.request import Drawn, Request, check_draws, drawn_exactly, sampled
+from bayesmdp.posterior.inference.tree import Labels, by_draw, in_chains, label_parameters, numbered_tree, versions
 from bayesmdp.posterior.particles.sampler import DEFAULT
 
 __all__ = ["infer_records"]
@@ -49,7 +52,7 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
         check_model(model)
         data = fit_rows(model, data)
         reading = read_sites(model, data)
-        if not isinstance(log, Records):
+        if not isinstance(log, Records) and "next_state" not in data.seen:
             _check_next(reading.run(data).values["next_state"], np.asarray(log["next_state"]))
         # Choose the engine, and draw.
         pairs, reason = _closed_form(reading, data, method)
@@ -60,6 +63,12 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
             drawn = sampled(engine, model, data, reading.names, request, settings)
             if drawn.statistics:
                 groups["sample_stats"] = by_draw(drawn.statistics, {})
+        elif isinstance(pairs, Regression):
+            engine = "exact"
+            _refuse_impossible(data, pairs.impossible(model, data))
+            sums = pairs.learn_log(model, pairs.before, data)
+            drawn = _drawn_by_regression(pairs, sums, pairs.log_evidence(reading, sums, data), request)
+            groups["parameters"] = _regression_parameters(pairs, sums)
         else:
             engine = "exact"
             _refuse_impossible(data, impossible_rows(model, pairs, data))
@@ -73,7 +82,8 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
         "reason": reason,
         "model": model_name(model),
         "latents": json.dumps(list(reading.latents)),
-        "families": "{}" if pairs is None else pairs.layout.to_text(),
+        "families": pairs.layout.to_text() if isinstance(pairs, Pairs) else "{}",
+        **({"regression": pairs.described()} if isinstance(pairs, Regression) else {}),
         "seed": request.seed,
         "num_transitions": float(np.sum(data.weight)),
         **versions(),
@@ -103,16 +113,36 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
     return numbered_tree(groups, attrs)
 
 
-def _closed_form(reading: Reading, data: Records, method: str) -> tuple[Pairs | None, str]:
+def _closed_form(reading: Reading, data: Records, method: str) -> tuple[Pairs | Regression | None, str]:
     """The closed form if there is one and it is wanted, and why it is taken or not."""
     if method not in ("auto", "exact"):
         return None, f"asked for with method={method!r}"
     try:
+        if looks_linear(reading, data):
+            return find_regression(reading, data), "what is observed is Normal, and linear in Normal unknowns"
         return find_pairs(reading, data), "sites observe the unknowns directly"
     except NotConjugate as error:
         if method == "exact":
             raise
         return None, f"no closed form: {error}"
+
+
+def _drawn_by_regression(form: Regression, sums: Sums, log_evidence: float, request: Request) -> Drawn:
+    """Draws of the prior and the posterior of a linear regression."""
+    keys = jax.random.split(jax.random.key(request.seed))
+    prior, posterior = (
+        in_chains(jax.tree.map(np.asarray, form.draw(key, each, request.draws)), request.chains)
+        for key, each in zip(keys, (form.before, sums), strict=True)
+    )
+    return Drawn(posterior, prior, {}, {"log_evidence": log_evidence, "log_evidence_sd": 0.0})
+
+
+def _regression_parameters(form: Regression, sums: Sums) -> xr.Dataset:
+    """What `Regression.of_parameters` reads."""
+    axes = ("group", "coefficient", "other_coefficient")
+    parameters = {name: np.asarray(values) for name, values in form.parameters(sums).items()}
+    parameters["place"] = thaw(form.place)
+    return xr.Dataset({name: (axes[: values.ndim], values) for name, values in parameters.items()})
 
 
 def _refuse_impossible(data: Records, impossible: NDArray[np.bool_]) -> None:

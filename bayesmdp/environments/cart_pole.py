@@ -1,0 +1,96 @@
+"""A pole to be kept upright on a cart: Barto, Sutton and Anderson (1983), as Gymnasium's CartPole-v1 has it.
+
+The state is (position, speed, angle, turning speed), in metres, radians and seconds. A push of 10 newtons to the left
+or the right lasts .02 seconds, by one Euler step. The pole has fallen beyond 12 degrees, and the cart has left the
+track beyond 2.4 metres; each step until then earns 1. The discount is ours. Steps are those of Gymnasium to rounding.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import numpyro
+import numpyro.distributions as dist
+
+from bayesmdp.environments.state_features import Polynomials
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer, number
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+
+__all__ = ["cart_pole"]
+
+GRAVITY, CART, POLE, HALF_LENGTH, FORCE, SECONDS = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02
+TRACK, ANGLE = 2.4, 12 * 2 * math.pi / 360
+LOW, HIGH = (-TRACK, -3.0, -ANGLE, -3.0), (TRACK, 3.0, ANGLE, 3.0)
+
+
+def cart_pole(*, discount: float = 0.99, length: int = 500) -> SimulatedMDP:
+    """A pole on a cart, to be kept upright by pushes to the left and to the right.
+
+    Parameters
+    ----------
+    discount : float
+    length : int
+        Steps after which an episode is cut off.
+
+    Returns
+    -------
+    SimulatedMDP
+        Nothing of it is unknown; give agents, and posteriors, a prior such as `linear_dynamics`.
+
+    Raises
+    ------
+    ValueError
+        For a number out of its range.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> bm.collect(cart_pole(), steps=100, seed=0)["terminated"].values.sum().item() > 2
+    True
+    """
+    return _problem(number("discount", discount, minimum=0, below=1), integer("length", length, 1))
+
+
+@lru_cache(maxsize=16)
+def _problem(discount: float, length: int) -> SimulatedMDP:
+    return SimulatedMDP(
+        model=_physics,
+        truth={},
+        reward=_one,
+        reward_range=(0.0, 1.0),
+        features=Polynomials(LOW, HIGH, 2),
+        start=dist.Uniform(np.full(4, -0.05), np.full(4, 0.05)).to_event(1),
+        low=LOW,
+        high=HIGH,
+        actions=("left", "right"),
+        discount=discount,
+        anchors=np.stack(np.meshgrid(*([-0.5, 0.5] * np.array(HIGH)[:, None]), indexing="ij"), -1).reshape(-1, 4),
+        terminal=_fallen,
+        length=length,
+        name="cart-pole",
+    )
+
+
+def _one(state: Array, action: Array, next_state: Array) -> Array:
+    return jnp.ones(jnp.shape(action))
+
+
+def _fallen(state: Array) -> Array:
+    return (jnp.abs(state[..., 0]) > TRACK) | (jnp.abs(state[..., 2]) > ANGLE)
+
+
+def _physics(data: Any) -> None:
+    _, speed, angle, turning = jnp.moveaxis(jnp.asarray(data.state), -1, 0)
+    force = jnp.where(jnp.asarray(data.action) == 1, FORCE, -FORCE)
+    total, moment = CART + POLE, POLE * HALF_LENGTH
+    cosine, sine = jnp.cos(angle), jnp.sin(angle)
+    push = (force + moment * turning**2 * sine) / total
+    turned = (GRAVITY * sine - cosine * push) / (HALF_LENGTH * (4 / 3 - POLE * cosine**2 / total))
+    moved = push - moment * turned * cosine / total
+    rates = jnp.stack([speed, moved, turning, turned], -1)
+    numpyro.deterministic("next_state", data.state + SECONDS * rates)

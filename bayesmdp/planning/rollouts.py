@@ -1,0 +1,238 @@
+"""Returns of a policy on a space of numbers, by simulation: the unbiased statement beside what a fit of Q says.
+
+A rollout follows the policy from a start for H steps, under one draw of the unknowns, and adds up discounted rewards.
+What comes after has at most the discount^H-th part of what values can be: H is the least number of steps for which
+
+    discount^H (highest - lowest value) <= tolerance,
+
+and both ends of what is left are told, so that an interval holds them too. In a terminal state a rollout is over, and
+nothing is left.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random
+from jaxtyping import Float, Int
+from numpy.typing import NDArray
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer, number
+from bayesmdp.planning.state_policies import StatePolicy
+from bayesmdp.problems.simulated_mdp import SimulatedMDP, SimulatedProblem, next_states
+
+__all__ = ["Rollouts", "SimulatedReturns", "count_draws", "horizon_within", "simulate_returns", "tolerance_of"]
+
+SHARE = 1e-4
+"""The part of what values can differ by that rollouts may leave out, where no tolerance is given."""
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """How values are simulated.
+
+    Parameters
+    ----------
+    number : int
+        Of rollouts, shared equally by the draws of the unknowns; each gets at least 16.
+    max_draws : int
+        Posterior draws that a value is simulated under, at most.
+    tolerance : float, optional
+        Of what a value may lack for steps that are not simulated any more, in the units of the value; by default a
+        ten-thousandth of what values can differ by.
+    confidence : float in (0, 1)
+        Of intervals.
+    seed : int
+
+    Raises
+    ------
+    ValueError
+        For a number out of range.
+
+    Examples
+    --------
+    >>> Rollouts(number=1_000).confidence
+    0.95
+    """
+
+    number: int = 20_000
+    max_draws: int = 200
+    tolerance: float | None = None
+    confidence: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        integer("number", self.number, 16)
+        integer("max_draws", self.max_draws, 1)
+        number("confidence", self.confidence, above=0, below=1)
+        integer("seed", self.seed, 0)
+        if self.tolerance is not None:
+            number("tolerance", self.tolerance, above=0)
+
+    def each(self, draws: int) -> int:
+        """How many rollouts one of so many draws gets; an even number."""
+        return max(16, 2 * (self.number // (2 * draws)))
+
+
+class SimulatedReturns(NamedTuple):
+    """Discounted returns of rollouts.
+
+    Attributes
+    ----------
+    lowest, highest : array [draw, rollout]
+        With the least and the most that the steps beyond the horizon can add.
+    horizon : int
+    """
+
+    lowest: NDArray[np.float64]
+    highest: NDArray[np.float64]
+    horizon: int
+
+    @property
+    def middle(self) -> NDArray[np.float64]:
+        """Halfway between the two [draw, rollout]."""
+        return (self.lowest + self.highest) / 2
+
+
+def tolerance_of(mdp: SimulatedMDP, tolerance: float | None, share: float = SHARE) -> float:
+    """Return a tolerance, by default a share of what values can differ by.
+
+    Parameters
+    ----------
+    mdp : SimulatedMDP
+    tolerance : float, optional
+    share : float
+
+    Returns
+    -------
+    float
+    """
+    return share * _span(mdp) if tolerance is None else tolerance
+
+
+def _span(mdp: SimulatedMDP) -> float:
+    return float(np.ptp(mdp.problem.value_range))
+
+
+def horizon_within(mdp: SimulatedMDP, tolerance: float) -> int:
+    """Return the least number of steps that leaves no more than `tolerance`; see the module.
+
+    Parameters
+    ----------
+    mdp : SimulatedMDP
+    tolerance : float
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> horizon_within(bm.environments.slippery_lake(), 0.02)  # .95^135 / .05 = .0197
+    135
+    """
+    if not _span(mdp) > tolerance or not mdp.discount:
+        return 1
+    return math.ceil(math.log(tolerance / _span(mdp)) / math.log(mdp.discount))
+
+
+def count_draws(values: Mapping[str, NDArray[Any]]) -> int:
+    """Return the number of draws of the unknowns; one, where nothing is unknown.
+
+    Parameters
+    ----------
+    values : mapping of site to array [draw, ...]
+    """
+    return len(next(iter(values.values()))) if values else 1
+
+
+def simulate_returns(
+    mdp: SimulatedMDP,
+    values: Mapping[str, NDArray[Any]],
+    policy: StatePolicy,
+    rollouts: Rollouts,
+    *,
+    start: NDArray[np.float64] | None = None,
+) -> SimulatedReturns:
+    """Simulate a policy from the problem's start, or another, under draws of the unknowns.
+
+    Parameters
+    ----------
+    mdp : SimulatedMDP
+    values : mapping of site to array [draw, ...]
+    policy : StatePolicy
+    rollouts : Rollouts
+    start : array [coordinate], optional
+
+    Returns
+    -------
+    SimulatedReturns
+    """
+    draws = count_draws(values)
+    horizon = horizon_within(mdp, tolerance_of(mdp, rollouts.tolerance))
+    with jax.enable_x64(True):
+        total, left = _returns(
+            random.key(rollouts.seed),
+            mdp.problem,
+            dict(values),
+            policy.parameters,
+            start,
+            np.int32(horizon),
+            rule=policy.rule,
+            draws=draws,
+            rollouts=rollouts.each(draws),
+        )
+    total, left = np.asarray(total), np.asarray(left)
+    least, most = mdp.problem.value_range
+    return SimulatedReturns(total + left * least, total + left * most, horizon)
+
+
+@partial(jax.jit, static_argnames=("rule", "draws", "rollouts"))
+def _returns(
+    key: Array,
+    problem: SimulatedProblem,
+    values: Mapping[str, Array],
+    parameters: Any,
+    start: Float[Array, " coordinate"] | None,
+    horizon: Int[Array, ""],
+    *,
+    rule: Callable[[Any, Array, Array], Array],
+    draws: int,
+    rollouts: int,
+) -> tuple[Float[Array, "draw rollout"], Float[Array, "draw rollout"]]:
+    """Sums of discounted rewards, and what a reward after the horizon would be multiplied by."""
+    problem, parameters = jax.tree.map(jnp.asarray, (problem, parameters))
+
+    def under(one: tuple[Array, Mapping[str, Array]]) -> tuple[Array, Array]:
+        key, own = one
+        if start is None:
+            state = jax.vmap(problem.draw_start)(random.split(random.fold_in(key, 2**31), rollouts))
+        else:
+            state = jnp.broadcast_to(start, (rollouts, *problem.start.shape))
+
+        def step(t: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+            state, total, weight = carry
+            move_key, choice_key = random.split(random.fold_in(key, t))
+            choose = jax.vmap(partial(rule, parameters))
+            action = choose(random.uniform(choice_key, (rollouts,)), state)
+            following = next_states(problem.model, move_key, own, state, action)
+            # What is simulated after the end counts for nothing, and must not grow beyond all numbers.
+            reward = jnp.where(weight > 0, problem.reward(state, action, following), 0)
+            after = problem.continues(following)
+            state = jnp.where((after > 0)[:, None], following, state)
+            return state, total + weight * reward, weight * problem.discount * after
+
+        _, total, weight = lax.fori_loop(0, horizon, step, (state, jnp.zeros(rollouts), jnp.ones(rollouts)))
+        return total, weight
+
+    # One draw after the other, so that memory does not grow with their number.
+    return lax.map(under, (random.split(key, draws), values))

@@ -1,0 +1,293 @@
+"""Plans on spaces of numbers: fitted Q iteration under some draws of a posterior, valued by rollouts under others.
+
+The iteration is that of the fitted agents (:mod:`~bayesmdp.planning.fitted_q`): at places drawn anew each time the risk
+over draws of the expected target is regressed on, so risk is taken of one step at a time, as in plans over tables. It
+starts from Q = 0 and makes as many iterations as an exact one would need to come within the tolerance,
+
+    discount^n (highest - lowest value) <= tolerance,
+
+and then goes on, a quarter of that at a time, until the mean over the anchors of max_a Q changes by no more than a
+twentieth of its standard deviation over them, or the tolerance. Whether it came to that is the attr ``converged``. Each
+fit is as noisy as the places it saw; where Q is linear in the fit, the plan's is the mean of those of the last round.
+
+What Q says of the start (``promise``) is as good as the approximation. The plan's ``value`` is another thing, and does
+not trust it: the risk over draws of the *whole future's* value of the policy, from rollouts under draws that took no
+part in planning (:mod:`~bayesmdp.planning.value_intervals`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jax import lax, random
+from jaxtyping import Float
+from numpy.typing import NDArray
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import integer
+from bayesmdp.planning.fitted_q import Approximation, approximation, fitted_q_iteration, simulated_targets
+from bayesmdp.planning.risk import Risk
+from bayesmdp.planning.rollouts import Rollouts, count_draws, horizon_within, simulate_returns, tolerance_of
+from bayesmdp.planning.simulated_values import read_unknowns, risk_between, spread_over
+from bayesmdp.planning.state_policies import FittedPolicy, fit_variables
+from bayesmdp.planning.value_intervals import check_scalar_risk
+from bayesmdp.problems.labels import label_array
+from bayesmdp.problems.simulated_mdp import SimulatedMDP, SimulatedProblem
+
+__all__ = ["FittedQ", "plan_simulated"]
+
+SHARE = 1e-3
+"""The part of what values can differ by that iterations may leave out, where no tolerance is given."""
+
+FURTHER, SETTLED, MOST = 0.25, 0.05, 4
+"""Iterations of a further round, as a share of the first; what it may change, in standard deviations; and the rounds,
+all together as a multiple of the first."""
+
+
+@dataclass(frozen=True)
+class FittedQ:
+    """How a plan on a space of numbers is made: what `solver` is there.
+
+    Parameters
+    ----------
+    approximation : {"linear", "neural"} or Approximation
+        Of Q; the network needs the extra ``neural``.
+    num_draws : int
+        Posterior draws that are planned with, at most half of all; the others value the plan.
+    places : int
+        States at which Q is fitted, drawn anew for each iteration, uniformly over the box of states.
+    samples : int
+        Next states simulated for each place, action and draw.
+    rollouts : Rollouts
+        How the plan is valued.
+    seed : int
+        Of the plan.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an option out of range.
+
+    Examples
+    --------
+    >>> FittedQ(places=64).num_draws
+    32
+    """
+
+    approximation: str | Approximation = "linear"
+    num_draws: int = 32
+    places: int = 256
+    samples: int = 8
+    rollouts: Rollouts = field(default_factory=Rollouts)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        approximation(self.approximation)
+        for name in ("num_draws", "places", "samples"):
+            integer(name, getattr(self, name), 1)
+        integer("seed", self.seed, 0)
+        if not isinstance(self.rollouts, Rollouts):
+            raise TypeError(f"rollouts must be made, as bm.planning.Rollouts() is; got {self.rollouts!r}")
+
+
+def plan_simulated(
+    posterior: xr.DataTree | xr.Dataset,
+    mdp: SimulatedMDP,
+    risk: Risk,
+    options: FittedQ,
+    tolerance: float | None,
+    max_iterations: int,
+    *,
+    strict: bool,
+) -> xr.Dataset:
+    """Plan for a posterior of the unknowns of a problem's model; see :func:`~bayesmdp.plan`.
+
+    Parameters
+    ----------
+    posterior : DataTree or Dataset
+    mdp : SimulatedMDP
+    risk : Mean, Quantile or CVaR
+    options : FittedQ
+    tolerance : float, optional
+    max_iterations : int
+    strict : bool
+
+    Returns
+    -------
+    Dataset
+    """
+    check_scalar_risk(risk)
+    values = read_unknowns(posterior, mdp)
+    total = count_draws(values)
+    planned = min(options.num_draws, max(1, total // 2))
+    with_these = np.zeros(total, bool)
+    with_these[np.linspace(0, total - 1, planned).round().astype(int)] = True
+    others = ~with_these if total > 1 else with_these
+    return _planned(
+        {name: array[with_these] for name, array in values.items()},
+        {name: array[others] for name, array in values.items()},
+        mdp,
+        risk,
+        options,
+        tolerance_of(mdp, tolerance, SHARE),
+        max_iterations,
+        strict=strict,
+    )
+
+
+def _planned(
+    values: dict[str, NDArray[np.float64]],
+    others: dict[str, NDArray[np.float64]],
+    mdp: SimulatedMDP,
+    risk: Any,
+    options: FittedQ,
+    tolerance: float,
+    max_iterations: int,
+    *,
+    strict: bool,
+) -> xr.Dataset:
+    approximate = approximation(options.approximation)
+    first = horizon_within(mdp, tolerance)
+    length = min(max(1, math.ceil(FURTHER * first)), max_iterations)
+    program: dict[str, Any] = {
+        "approximation": approximate,
+        "places": options.places,
+        "samples": options.samples,
+    }
+    # Iterate until the values no longer drift.
+    with jax.enable_x64(True):
+        key = random.key(options.seed)
+        features = jax.eval_shape(mdp.problem.features, mdp.problem.start).shape[-1]
+        fit = approximate.init(random.fold_in(key, 0), features, mdp.num_actions)
+        done, settled, kept, last = 0, False, fit, np.full(len(mdp.problem.anchors), np.nan)
+        while not settled and done + length <= min(max_iterations, MOST * first + length):
+            fit, kept, anchors = _round(
+                random.fold_in(key, 1 + done), mdp.problem, values, risk, fit, iterations=length, **program
+            )
+            done += length
+            now = np.asarray(anchors)
+            settled, last = done >= first and _settled(last, now, tolerance), now
+        misfit = np.asarray(_misfit(random.fold_in(key, 2**30), mdp.problem, values, risk, kept, **program))
+    if strict and not settled:
+        raise RuntimeError(
+            f"fitted Q iteration did not settle in {done} iterations; raise places or samples of FittedQ, choose "
+            "other features, raise max_iterations, or pass strict=False"
+        )
+    # Value the policy under draws that it was not planned with.
+    fitted = FittedPolicy(mdp, approximate, jax.tree.map(np.asarray, kept))
+    rollouts = options.rollouts
+    returns = simulate_returns(mdp, spread_over(others, rollouts.max_draws), fitted.policy, rollouts)
+    told = risk_between(risk, returns, rollouts.confidence)
+    places = np.concatenate([mdp.problem.start[None], mdp.problem.anchors])
+    variables, attrs = fit_variables(mdp, approximate, fitted.fit, places)
+    return xr.Dataset(
+        {
+            "value": ((), told.value),
+            "lower": ((), told.lower),
+            "upper": ((), told.upper),
+            "promise": ((), float(fitted.q(_starts(mdp)).max(-1).mean())),
+            **variables,
+        },
+        coords={"action": label_array(mdp.actions)},
+        attrs={
+            **attrs,
+            "risk": str(risk),
+            "solver": "fitted_q",
+            "discount": mdp.discount,
+            "num_draws": count_draws(values),
+            "iterations": done,
+            "converged": int(settled),
+            "misfit": float(np.sqrt(np.nanmean(misfit**2))),
+            "tolerance": tolerance,
+            "places_fitted": options.places,
+            "samples": options.samples,
+            "seed": options.seed,
+            "value_draws": len(returns.lowest),
+            "rollouts": returns.lowest.shape[1],
+            "horizon": returns.horizon,
+            "confidence": rollouts.confidence,
+        },
+    )
+
+
+def _starts(mdp: SimulatedMDP) -> NDArray[np.float64]:
+    """First states [place, coordinate]."""
+    with jax.enable_x64(True):
+        drawn = jax.vmap(mdp.problem.draw_start)(random.split(random.key(0), 1_000 if mdp.problem.starts else 1))
+        return np.asarray(drawn)
+
+
+def _settled(last: NDArray[np.float64], now: NDArray[np.float64], tolerance: float) -> bool:
+    """Whether values at the anchors have drifted by little, beside how they differ."""
+    return bool(abs((now - last).mean()) <= max(tolerance, SETTLED * now.std()))
+
+
+@partial(jax.jit, static_argnames=("approximation", "iterations", "places", "samples"))
+def _round(
+    key: Array,
+    problem: SimulatedProblem,
+    values: Mapping[str, Array],
+    risk: Any,
+    fit: Any,
+    *,
+    approximation: Approximation,
+    iterations: int,
+    places: int,
+    samples: int,
+) -> tuple[Any, Any, Float[Array, " anchor"]]:
+    """Some iterations from a fit on, the mean of the fits where that is one, and its values at the anchors."""
+    problem = jax.tree.map(jnp.asarray, problem)
+    averages = getattr(approximation, "averages", False)
+
+    def iterate(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], None]:
+        fit, total = carry
+        fit, _ = fitted_q_iteration(
+            key,
+            problem,
+            problem.model,
+            values,
+            fit,
+            lambda y, anchors, alike: (risk.value(y), ()),
+            approximation=approximation,
+            iterations=1,
+            places=places,
+            samples=samples,
+        )
+        return (fit, jax.tree.map(jnp.add, total, fit) if averages else fit), None
+
+    start = jax.tree.map(jnp.zeros_like, fit) if averages else fit
+    (fit, total), _ = lax.scan(iterate, (fit, start), random.split(key, iterations))
+    kept = jax.tree.map(lambda leaf: leaf / iterations, total) if averages else total
+    return fit, kept, approximation.value(kept, problem.features(problem.anchors)).max(-1)
+
+
+@partial(jax.jit, static_argnames=("approximation", "places", "samples"))
+def _misfit(
+    key: Array,
+    problem: SimulatedProblem,
+    values: Mapping[str, Array],
+    risk: Any,
+    fit: Any,
+    *,
+    approximation: Approximation,
+    places: int,
+    samples: int,
+) -> Float[Array, "place action"]:
+    """Targets at places that were not fitted less what Q says there."""
+    problem = jax.tree.map(jnp.asarray, problem)
+    place_key, target_key = random.split(key)
+    low, high = problem.low, problem.high
+    at = low + (high - low) * random.uniform(place_key, (places, len(low)))
+    goes_on = problem.continues(at)[:, None]
+    value: Callable[[Array], Array] = lambda state: approximation.value(fit, problem.features(state))  # noqa: E731
+    y = simulated_targets(target_key, problem, problem.model, values, at, value, samples)
+    bounds = problem.value_range
+    return jnp.where(goes_on > 0, risk.value(jnp.clip(y, bounds[0], bounds[1])) - value(at), jnp.nan)

@@ -1,0 +1,332 @@
+"""Policies on spaces of numbers: one action at random, a function of the state, or what a fitted plan holds best.
+
+All become a `StatePolicy`: a rule that compiled code calls, the same for all plans of one kind, and the numbers that it
+reads. A plan is a Dataset that holds the fit of Q, and so is its file; :func:`fitted_policy` makes it a function again.
+What the features of the problem are cannot be read off a file: they are compared, at the places that the plan lists.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from jaxtyping import Float, Int
+from numpy.typing import ArrayLike, NDArray
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.validation import reject_first
+from bayesmdp.planning.fitted_q import APPROXIMATIONS, Approximation
+from bayesmdp.problems.labels import label_array
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+
+__all__ = ["FittedPolicy", "StatePolicy", "fit_variables", "fitted_policy", "state_policy"]
+
+FIT = "fit_"
+"""What the names of a plan's variables begin with that hold the fit of Q."""
+
+
+class StatePolicy(NamedTuple):
+    """A policy on a space of numbers, as compiled code takes it.
+
+    Attributes
+    ----------
+    rule : callable
+        ``rule(parameters, uniform [], state [coordinate]) -> int []``; hashable, and equal where policies differ in
+        their parameters alone.
+    parameters : pytree
+    """
+
+    rule: Callable[[Any, Array, Array], Array]
+    parameters: Any
+
+
+@dataclass(frozen=True)
+class _AtRandom:
+    """Every action is as probable as any other."""
+
+    num_actions: int
+
+    def __call__(self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]) -> Array:
+        return jnp.minimum((uniform * self.num_actions).astype(jnp.int32), self.num_actions - 1)
+
+
+@dataclass(frozen=True)
+class _Called:
+    """What a function of the state says."""
+
+    function: Callable[[Array], Any]
+
+    def __call__(self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]) -> Array:
+        return jnp.asarray(self.function(state)).astype(jnp.int32)
+
+
+@dataclass(frozen=True)
+class _Greedy:
+    """The action that a fit of Q holds best."""
+
+    approximation: Approximation
+    features: Callable[[Array], Array]
+
+    def __call__(self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]) -> Array:
+        return jnp.argmax(self.approximation.value(parameters, self.features(state))).astype(jnp.int32)
+
+
+@dataclass(frozen=True, eq=False)
+class FittedPolicy:
+    """The policy of a fitted plan, to be asked at any state.
+
+    Attributes
+    ----------
+    mdp : SimulatedMDP
+    approximation : Approximation
+    fit : pytree
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> lake = bm.environments.slippery_lake()
+    >>> plan = bm.solve(lake, solver=bm.planning.FittedQ(places=64, samples=2))
+    >>> policy = bm.planning.fitted_policy(plan, lake)
+    >>> policy.actions([[3.5, 2.6], [3.4, 2.9]]).tolist()
+    ['down', 'down']
+    """
+
+    mdp: SimulatedMDP
+    approximation: Approximation
+    fit: Any
+
+    @property
+    def policy(self) -> StatePolicy:
+        """As compiled code takes it."""
+        return StatePolicy(_Greedy(self.approximation, self.mdp.problem.features), self.fit)
+
+    def __call__(self, state: Float[Array, " coordinate"]) -> Int[Array, ""]:
+        """Return the position of the best action; may be traced.
+
+        Parameters
+        ----------
+        state : array [coordinate]
+        """
+        return self.policy.rule(self.fit, jnp.zeros(()), state)
+
+    def q(self, states: ArrayLike) -> NDArray[np.float64]:
+        """Return Q-values of states.
+
+        Parameters
+        ----------
+        states : array [..., coordinate]
+
+        Returns
+        -------
+        array [..., action]
+
+        Raises
+        ------
+        ValueError, TypeError
+            If they have another number of coordinates, or one is not finite: with its index.
+        """
+        given = np.asarray(states, float)
+        coordinates = self.mdp.problem.start.size
+        if given.ndim < 1 or given.shape[-1] != coordinates:
+            raise ValueError(
+                f"states have shape {given.shape}; {self.mdp.name} has states of {coordinates} coordinates, [..., "
+                "coordinate]"
+            )
+        reject_first("states", ~np.isfinite(given), given, "is not finite")
+        with jax.enable_x64(True):
+            return np.asarray(_q_values(self.fit, given, self.approximation, self.mdp.problem.features), float)
+
+    def actions(self, states: ArrayLike) -> NDArray[Any]:
+        """Return the label of the best action in each state.
+
+        Parameters
+        ----------
+        states : array [..., coordinate]
+
+        Returns
+        -------
+        array of labels [...]
+        """
+        return np.asarray(label_array(self.mdp.actions)[self.q(states).argmax(-1)])
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _q_values(fit: Any, states: Array, approximation: Approximation, features: Callable[[Array], Array]) -> Array:
+    return approximation.value(fit, features(states))
+
+
+def fit_variables(
+    mdp: SimulatedMDP, approximation: Approximation, fit: Any, places: NDArray[np.float64]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what a plan's Dataset holds of a fit of Q, and says of it in attrs.
+
+    Parameters
+    ----------
+    mdp : SimulatedMDP
+    approximation : Approximation
+    fit : pytree
+    places : array [place, coordinate]
+        Where Q, the policy and the features are listed.
+
+    Returns
+    -------
+    variables, attrs : dict
+    """
+    fitted = FittedPolicy(mdp, approximation, fit)
+    q = fitted.q(places)
+    leaves = {f"{FIT}{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(fit))}
+    variables: dict[str, Any] = {
+        "q": (("place", "action"), q),
+        "policy": ("place", label_array(mdp.actions)[q.argmax(-1)]),
+        "places": (("place", "coordinate"), places),
+        "features": (("place", "feature"), _features(mdp, places)),
+        **{name: (tuple(f"{name}_axis_{i}" for i in range(leaf.ndim)), leaf) for name, leaf in leaves.items()},
+    }
+    named = {type(known): name for name, known in APPROXIMATIONS.items()}
+    kind = named.get(type(approximation), "")
+    options = asdict(approximation) if kind else {}  # type: ignore[call-overload]
+    attrs = {"approximation": json.dumps({"name": kind or repr(approximation), **options}), "mdp": mdp.name}
+    return variables, attrs
+
+
+def fitted_policy(plan: xr.Dataset, mdp: SimulatedMDP, approximation: Approximation | None = None) -> FittedPolicy:
+    """Make a fitted plan, or its file, a policy again that can be asked at any state.
+
+    Parameters
+    ----------
+    plan : Dataset
+        From :func:`~bayesmdp.plan` of a simulated problem, or read from the file that its ``to_netcdf`` wrote.
+    mdp : SimulatedMDP
+        The problem, whose functions no file holds.
+    approximation : Approximation, optional
+        That of the plan, where it is one of your own.
+
+    Returns
+    -------
+    FittedPolicy
+
+    Raises
+    ------
+    TypeError
+        If `plan` is no Dataset.
+    ValueError
+        If it is no fitted plan, or one of another problem: other actions, coordinates or features.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> lake = bm.environments.slippery_lake()
+    >>> plan = bm.solve(lake, solver=bm.planning.FittedQ(places=64, samples=2))
+    >>> fitted_policy(plan, lake).q([0.5, 0.5]).shape
+    (4,)
+    """
+    if not isinstance(plan, xr.Dataset):
+        raise TypeError(f"plan must be the Dataset that plan returns; got {type(plan).__name__}")
+    if "approximation" not in plan.attrs or f"{FIT}0" not in plan:
+        raise ValueError("the Dataset is no fitted plan: it holds no fit of Q, as a plan of a SimulatedMDP does")
+    _check_same(plan, mdp)
+    told = json.loads(plan.attrs["approximation"])
+    name = told.pop("name")
+    if approximation is None:
+        if name not in APPROXIMATIONS:
+            raise ValueError(f"the plan's Q is a {name}, which is not of this package: pass approximation= as it was")
+        approximation = type(APPROXIMATIONS[name])(**told)
+    sizes = plan.sizes["feature"], mdp.num_actions
+    with jax.enable_x64(True):
+        like = jax.eval_shape(lambda key: approximation.init(key, *sizes), jax.random.key(0))
+    shapes, tree = jax.tree.flatten(like)
+    held = [plan[f"{FIT}{i}"].values for i in range(sum(str(each).startswith(FIT) for each in plan.data_vars))]
+    if [leaf.shape for leaf in held] != [leaf.shape for leaf in shapes]:
+        raise ValueError(f"the plan's fit of Q has the shapes {[leaf.shape for leaf in held]}; {name} has others")
+    leaves = [np.asarray(leaf, shape.dtype) for leaf, shape in zip(held, shapes, strict=True)]
+    return FittedPolicy(mdp, approximation, jax.tree.unflatten(tree, leaves))
+
+
+def _check_same(plan: xr.Dataset, mdp: SimulatedMDP) -> None:
+    """Refuse a plan of another problem."""
+    of = f"the plan is of another problem, {plan.attrs.get('mdp', 'without a name')!r}"
+    actions = plan["action"].values.tolist()
+    if actions != label_array(mdp.actions).tolist():
+        raise ValueError(f"{of}: its actions are {actions}, those of {mdp.name} are {list(mdp.actions)}")
+    if plan.sizes["coordinate"] != mdp.problem.start.size:
+        raise ValueError(
+            f"{of}: its states have {plan.sizes['coordinate']} coordinates, those of {mdp.name} have "
+            f"{mdp.problem.start.size}"
+        )
+    own, kept = _features(mdp, plan["places"].values), plan["features"].values
+    if own.shape != kept.shape or not np.allclose(own, kept, rtol=1e-6, atol=1e-9):
+        raise ValueError(f"{of}: the features of {mdp.name} are others")
+
+
+def _features(mdp: SimulatedMDP, places: NDArray[np.float64]) -> NDArray[np.float64]:
+    with jax.enable_x64(True):
+        return np.asarray(_features_at(places, mdp.problem.features), float)
+
+
+@partial(jax.jit, static_argnums=1)
+def _features_at(places: Array, features: Callable[[Array], Array]) -> Array:
+    return features(places)
+
+
+def state_policy(mdp: SimulatedMDP, policy: Any) -> StatePolicy:
+    """Read a policy on a space of numbers, in whatever form it is written.
+
+    Parameters
+    ----------
+    mdp : SimulatedMDP
+    policy : "uniform", plan, FittedPolicy, or callable
+        A function takes a state [coordinate] and returns the position of an action; it is traced, so make it of JAX's
+        functions. A plan is the Dataset that `plan` returns.
+
+    Returns
+    -------
+    StatePolicy
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else; for a plan of another problem; for a function that returns no position of an action: with the
+        state.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> lake = bm.environments.slippery_lake()
+    >>> state_policy(lake, lambda state: state[0])
+    Traceback (most recent call last):
+      ...
+    TypeError: policy(state) is float64 of shape (); it must be the position of an action, one whole number...
+    """
+    if isinstance(policy, xr.Dataset):
+        policy = fitted_policy(policy, mdp)
+    if isinstance(policy, FittedPolicy):
+        return policy.policy
+    if isinstance(policy, str) and policy == "uniform":
+        return StatePolicy(_AtRandom(mdp.num_actions), ())
+    if not callable(policy):
+        raise TypeError(
+            f"policy must be 'uniform', a plan, or a function of states, on a continuous space; got {policy!r}"
+        )
+    with jax.enable_x64(True):
+        told = jax.eval_shape(lambda state: jnp.asarray(policy(state)), jnp.zeros(mdp.problem.start.shape))
+        if told.shape or not jnp.issubdtype(told.dtype, jnp.integer):
+            raise TypeError(
+                f"policy(state) is {told.dtype} of shape {told.shape}; it must be the position of an action, one whole "
+                "number: actions are a finite list, so of continuous ones give a grid"
+            )
+        places = np.concatenate([mdp.problem.start[None], mdp.problem.anchors])
+        taken = np.asarray(jax.jit(jax.vmap(policy))(places))
+    wrong = np.flatnonzero((taken < 0) | (taken >= mdp.num_actions))
+    if wrong.size:
+        raise ValueError(
+            f"policy({places[wrong[0]].tolist()}) is {taken[wrong[0]]}; the actions of {mdp.name} are 0 to "
+            f"{mdp.num_actions - 1}"
+        )
+    return StatePolicy(_Called(policy), ())

@@ -1,0 +1,366 @@
+"""Closed forms for linear regressions: Normal sites of rows, linear in Normal unknowns, with known or unknown noise.
+
+What a model observes of a row are Normal sites, such as ``next_state`` itself, several coordinates or several sites. A
+site e has the *residual* ``r_e = (y - location) / scale``, where the location is linear in the coefficients w, the
+model's Normal unknowns: ``r(w) = r(m) + J (w - m)`` with the prior's mean m.
+
+*Known noise.* With the prior's precision P the posterior of w is Normal, and with sums over rows as often as they count
+
+    precision = P + sum J'J,    mean = m - precision^-1 sum J'r(m).
+
+*Unknown noise* (Normal-Gamma regression; Bernardo and Smith, 1994, section 5.2; de Groot, 1970, 11.10). There are
+precisions t_g ~ Gamma(a, b), or variances 1 / t_g that are inverse Gamma. Each coefficient and each residual belongs to
+one of them, by scales that are so many over sqrt(t_g). With n residuals of group g,
+
+    t_g ~ Gamma(a + n / 2, b + (sum r(m)'r(m) - d' precision d) / 2),    d = mean - m,
+    w | t_g ~ Normal(mean, (t_g precision)^-1).
+
+All this is found and not declared: locations, scales and groups are read off runs of the model, and believed only if
+they explain the log-likelihood of rows at random values of the unknowns, masks and weights included. What is carried
+is the sums, so that a step costs the same whatever was seen before.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import numpyro.distributions as dist
+from jax.scipy.linalg import solve_triangular
+from jaxtyping import Key
+from numpy.typing import NDArray
+from scipy.special import gammaln
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.model_reading.likelihood import row_values
+from bayesmdp.model_reading.model_runs import sites
+from bayesmdp.model_reading.primitives import bare, per_row, row_counts
+from bayesmdp.model_reading.read_model import Model, Reading
+from bayesmdp.model_reading.records import Records
+from bayesmdp.models.arguments import Frozen, freeze, thaw
+from bayesmdp.posterior.random_variables import standard_log_gamma
+
+__all__ = ["Regression", "Sums", "residuals_of_rows"]
+
+CHUNK = 512
+"""Rows that are summed at once."""
+
+
+class Sums(NamedTuple):
+    """What data add up to, by group of the noise; see the module.
+
+    Attributes
+    ----------
+    gram : array [group, coefficient, coefficient]
+        J'J.
+    shift : array [group, coefficient]
+        -J'r(m).
+    square : array [group]
+        r(m)'r(m).
+    count : array [group]
+        Residuals.
+    """
+
+    gram: Array
+    shift: Array
+    square: Array
+    count: Array
+
+
+class Regression(NamedTuple):
+    """A model whose posterior is a linear regression's; hashable.
+
+    Attributes
+    ----------
+    sites : tuple of (site, its shape)
+        Of the coefficients.
+    noise : str or None
+        The site of precisions or variances, one a group; None where the noise is known.
+    noise_shape : tuple of int
+    variance : bool
+        Whether that site holds variances.
+    place : int array [group, coefficient]
+        Where a group's coefficients stand among all of them, one site after the other.
+    mean, precision : array [group, coefficient], array [group, coefficient, coefficient]
+        Of the prior, where precisions of the noise are 1.
+    shape, rate : array [group]
+        Of the prior of the precisions; NaN where the noise is known.
+    dims : tuple of (unknown, names of its axes)
+    """
+
+    sites: tuple[tuple[str, tuple[int, ...]], ...]
+    noise: str | None
+    noise_shape: tuple[int, ...]
+    variance: bool
+    place: Frozen
+    mean: Frozen
+    precision: Frozen
+    shape: Frozen
+    rate: Frozen
+    dims: tuple[tuple[str, tuple[str, ...]], ...]
+
+    def described(self) -> str:
+        """The form without its numbers, as an attr of a posterior."""
+        names = ("sites", "noise", "noise_shape", "variance", "dims")
+        return json.dumps({name: getattr(self, name) for name in names})
+
+    @classmethod
+    def of_parameters(cls, described: str, parameters: Mapping[str, NDArray[Any]]) -> Regression:
+        """The form whose prior is a posterior, from what a posterior holds of it.
+
+        Parameters
+        ----------
+        described : str
+        parameters : mapping
+            ``place``, and those of `parameters`.
+        """
+        told = json.loads(described)
+        sites = tuple((name, tuple(shape)) for name, shape in told["sites"])
+        dims = tuple((name, tuple(axes)) for name, axes in told["dims"])
+        place, *prior = (
+            freeze(np.asarray(parameters[name])) for name in ("place", "mean", "precision", "shape", "rate")
+        )
+        mean, precision, shape, rate = prior
+        noise, noise_shape = told["noise"], tuple(told["noise_shape"])
+        return cls(sites, noise, noise_shape, told["variance"], place, mean, precision, shape, rate, dims)
+
+    @property
+    def before(self) -> Sums:
+        """The sums of no data."""
+        groups, size = thaw(self.mean).shape
+        return Sums(np.zeros((groups, size, size)), np.zeros((groups, size)), np.zeros(groups), np.zeros(groups))
+
+    def learn(self, model: Model, sums: Sums, data: Records) -> Sums:
+        """The sums after these rows; may be traced, for a few rows.
+
+        Parameters
+        ----------
+        model : NumPyro function of the data
+        sums : Sums
+            Before the rows.
+        data : Records
+
+        Returns
+        -------
+        Sums
+        """
+        return jax.tree.map(jnp.add, sums, _summed(model, self, data))
+
+    def learn_log(self, model: Model, sums: Sums, data: Records) -> Sums:
+        """The sums after a log, some rows at a time, so that memory does not grow with it, nor programs with logs."""
+        rows = len(data.weight)
+        for start in range(0, rows, CHUNK):
+            take = np.minimum(np.arange(start, start + CHUNK), rows - 1)
+            chunk = jax.tree.map(lambda column: np.asarray(column)[take], data)  # noqa: B023
+            weight = np.where(np.arange(start, start + CHUNK) < rows, chunk.weight, 0.0)
+            sums = jax.tree.map(np.asarray, _added(model, self, sums, chunk._replace(weight=weight)))
+        return sums
+
+    def parameters(self, sums: Sums) -> dict[str, Array]:
+        """The posterior's parameters: ``mean``, ``precision``, ``shape`` and ``rate`` by group; may be traced."""
+        xp = sums.gram.__array_namespace__()
+        precision = thaw(self.precision) + sums.gram
+        moved = xp.linalg.solve(precision, sums.shift[..., None])[..., 0]
+        explained = (moved * sums.shift).sum(-1)
+        return {
+            "mean": thaw(self.mean) + moved,
+            "precision": precision,
+            "shape": thaw(self.shape) + sums.count / 2,
+            # What is left over is a sum of squares; rounding may say otherwise.
+            "rate": thaw(self.rate) + xp.maximum(sums.square - explained, 0.0) / 2,
+        }
+
+    def draw(self, key: Key[Array, ""], sums: Sums, num_draws: int) -> dict[str, Array]:
+        """Draw the unknowns [draw, ...] by site; may be traced.
+
+        Parameters
+        ----------
+        key : key
+        sums : Sums
+        num_draws : int
+
+        Returns
+        -------
+        dict of arrays by site
+        """
+        skeleton = (self.sites, self.noise, self.noise_shape, self.variance, self.place)
+        return _draw(key, self.parameters(jax.tree.map(jnp.asarray, sums)), skeleton=skeleton, num_draws=num_draws)
+
+    def values(self, coefficients: Array, noise: Array) -> dict[str, Array]:
+        """The unknowns by site, from all coefficients [coefficient] and precisions [group]."""
+        xp = coefficients.__array_namespace__()
+        parts = xp.split(coefficients, _ends(self.sites))
+        values = {name: part.reshape(shape) for (name, shape), part in zip(self.sites, parts, strict=True)}
+        if self.noise is not None:
+            values[self.noise] = (1 / noise if self.variance else noise).reshape(self.noise_shape)
+        return values
+
+    def centre(self) -> NDArray[np.float64]:
+        """The prior's mean of all coefficients, one site after the other."""
+        flat = np.zeros(thaw(self.place).size)
+        flat[thaw(self.place).ravel()] = thaw(self.mean).ravel()
+        return flat
+
+    def log_evidence(self, reading: Reading, sums: Sums, data: Records) -> float:
+        """The log probability density of the data under the prior.
+
+        Parameters
+        ----------
+        reading : Reading
+        sums : Sums
+            After the data.
+        data : Records
+
+        Returns
+        -------
+        float
+        """
+        before, after = (self.parameters(each) for each in (self.before, sums))
+        logdet = [np.linalg.slogdet(each["precision"])[1].sum() for each in (before, after)]
+        gained = (logdet[0] - logdet[1]) / 2
+        if self.noise is None:
+            gained -= _left(self, sums).sum() / 2
+        else:
+            gained += sum(
+                sign * (each["shape"] * np.log(each["rate"]) - gammaln(each["shape"])).sum()
+                for sign, each in ((1, before), (-1, after))
+            )
+        return float(gained + self._constants(reading.model, data))
+
+    def _constants(self, model: Model, data: Records) -> float:
+        """What the density of the rows has beside residuals and precisions, at a point where both are known."""
+        values = {name: jnp.asarray(each) for name, each in self._centred().items()}
+        each = np.asarray(row_values(model, data, values))
+        square = np.asarray(_squares(model, self, data))
+        seen = np.asarray(data.weight) > 0
+        return float((each + square / 2)[seen].sum())
+
+    def _centred(self) -> dict[str, NDArray[np.float64]]:
+        groups = len(thaw(self.mean))
+        return {name: np.asarray(value) for name, value in self.values(self.centre(), np.ones(groups)).items()}
+
+    def impossible(self, model: Model, data: Records) -> NDArray[np.bool_]:
+        """Find the rows that have probability 0 whatever the unknowns are."""
+        values = {name: jnp.asarray(each) for name, each in self._centred().items()}
+        return np.asarray(row_values(model, data, values)) < -1e300
+
+
+def _ends(sites: tuple[tuple[str, tuple[int, ...]], ...]) -> list[int]:
+    """Where the coefficients of each site end, but the last, among all."""
+    return np.cumsum([int(np.prod(shape)) for _, shape in sites])[:-1].tolist()
+
+
+@partial(jax.jit, static_argnames=("skeleton", "num_draws"))
+def _draw(
+    key: Key[Array, ""], parameters: dict[str, Array], *, skeleton: tuple[Any, ...], num_draws: int
+) -> dict[str, Array]:
+    """Draws [draw, ...] by site, from the parameters of a posterior; the skeleton is what they are of."""
+    sites, noise_site, noise_shape, variance, place = skeleton
+    noise_key, normal_key = jax.random.split(key)
+    groups, size = parameters["mean"].shape
+    noise = jnp.ones((num_draws, groups))
+    if noise_site is not None:
+        noise = jnp.exp(standard_log_gamma(noise_key, parameters["shape"], num_draws)) / parameters["rate"]
+    # With precision = L L', L'^-1 z has the covariance of the coefficients where the noise is 1.
+    lower = jnp.linalg.cholesky(parameters["precision"])
+    normal = jax.random.normal(normal_key, (groups, size, num_draws), jnp.float64)
+    spread = jnp.moveaxis(solve_triangular(lower, normal, lower=True, trans=1), -1, 0)
+    values = parameters["mean"] + spread / jnp.sqrt(noise)[..., None]
+    flat = jnp.zeros((num_draws, groups * size))
+    flat = flat.at[:, thaw(place).ravel()].set(values.reshape(num_draws, groups * size))
+    parts = jnp.split(flat, _ends(sites), -1)
+    drawn = {name: part.reshape(num_draws, *shape) for (name, shape), part in zip(sites, parts, strict=True)}
+    if noise_site is not None:
+        drawn[noise_site] = (1 / noise if variance else noise).reshape(num_draws, *noise_shape)
+    return drawn
+
+
+def _left(form: Regression, sums: Sums) -> NDArray[np.float64]:
+    """The sums of squares that are left over by group, the prior's part included."""
+    precision = thaw(form.precision) + sums.gram
+    moved = np.linalg.solve(precision, sums.shift[..., None])[..., 0]
+    return np.asarray(sums.square - (moved * sums.shift).sum(-1))
+
+
+def _residuals(
+    model: Model, form: Regression, coefficients: Array, log_noise: Array, data: Records
+) -> tuple[Array, Array, Array]:
+    """Residuals, logs of scales, and how often each counts [row, residual]."""
+    values = form.values(coefficients, jnp.exp(log_noise))
+    rows, parts = len(data.weight), []
+    for site in per_row(sites(model, data, values)).values():
+        fn, value = bare(site["fn"]), jnp.asarray(site["value"])
+        if isinstance(fn, dist.MultivariateNormal):
+            root = jnp.broadcast_to(fn.scale_tril, (*value.shape, value.shape[-1]))
+            residual = solve_triangular(root, (value - fn.loc)[..., None], lower=True)[..., 0]
+            scale = jnp.diagonal(root, axis1=-2, axis2=-1)
+        else:
+            residual, scale = (value - fn.loc) / fn.scale, jnp.broadcast_to(fn.scale, value.shape)
+        times = jnp.broadcast_to(row_counts(site, rows)[:, None], (rows, residual.reshape(rows, -1).shape[1]))
+        parts.append((residual.reshape(rows, -1), jnp.log(scale).reshape(rows, -1), times))
+    residual, log_scale, times = (jnp.concatenate(each, 1) for each in zip(*parts, strict=True))
+    return residual, log_scale, times
+
+
+def residuals_of_rows(model: Model, form: Regression, data: Records) -> tuple[Array, Array, Array, Array]:
+    """Residuals at the prior's mean, their slopes, what they are of and how often they count, by row.
+
+    Returns
+    -------
+    residual : array [row, residual]
+    slope : array [row, residual, group, coefficient]
+    belongs : array [row, residual, group]
+        1 for the group of the noise, by the logs' slope of -1/2; all are of one group where the noise is known.
+    times : array [row, residual]
+    """
+    centre, place = jnp.asarray(form.centre()), thaw(form.place)
+    known = jnp.zeros(len(place))
+
+    def one(row: Records) -> tuple[Array, Array, Array, Array]:
+        alone = jax.tree.map(lambda column: column[None], row)
+
+        def parts(coefficients: Array, log_noise: Array) -> tuple[Array, tuple[Array, Array]]:
+            residual, log_scale, times = _residuals(model, form, coefficients, log_noise, alone)
+            return residual[0], (log_scale[0], times[0])
+
+        # A row has few residuals and a model many coefficients, so that derivatives are taken backwards.
+        slope, (_, times) = jax.jacrev(parts, has_aux=True)(centre, known)
+        residual, _ = parts(centre, known)
+        if form.noise is None:
+            belongs = jnp.ones((len(residual), 1))
+        else:
+            belongs = -2 * jax.jacrev(lambda log_noise: parts(centre, log_noise)[1][0])(known)
+        return residual, slope[:, place], belongs, times
+
+    return jax.vmap(one)(jax.tree.map(jnp.asarray, data))
+
+
+def _summed(model: Model, form: Regression, data: Records) -> Sums:
+    """The sums of some rows."""
+    residual, slope, belongs, times = residuals_of_rows(model, form, data)
+    counted = belongs * times[..., None]
+    return Sums(
+        jnp.einsum("reg,regi,regj->gij", counted, slope, slope),
+        -jnp.einsum("reg,regi,re->gi", counted, slope, residual),
+        jnp.einsum("reg,re->g", counted, residual**2),
+        counted.sum((0, 1)),
+    )
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _added(model: Model, form: Regression, sums: Sums, data: Records) -> Sums:
+    return form.learn(model, sums, data)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _squares(model: Model, form: Regression, data: Records) -> Array:
+    """Squared residuals [row] at the prior's mean, as often as they count."""
+    residual, _, times = _residuals(
+        model, form, jnp.asarray(form.centre()), jnp.zeros(len(thaw(form.mean))), jax.tree.map(jnp.asarray, data)
+    )
+    return (times * residual**2).sum(-1)

@@ -1,0 +1,115 @@
+"""Smooth dynamics: next states linear in random Fourier features of the state, an approximate Gaussian process.
+
+    u(s)           = (s - middle of the box) / half its width
+    features(s)    = (1, u(s), root(2 / n) cos(<frequency[j], u(s)> / length + phase[j]), j = 1..n)
+    frequency[j]   ~ Normal(0, 1) in each coordinate,    phase[j] ~ Uniform(0, 2 pi)
+
+With Normal weights of the cosines the function is a draw of a process whose covariance is close to
+``scale^2 exp(-|u - u'|^2 / (2 length^2))`` for many features (Rahimi and Recht, 2007). Frequencies and phases are drawn
+once, by `seed`, and are no unknowns, so that the posterior is the one of :mod:`~bayesmdp.models.linear_dynamics`, in
+closed form, with weights and noise that are unknown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .arguments import frozen_numbers, thaw
+from .linear_dynamics import box_of, regression_model
+
+__all__ = ["FourierFeatures", "fourier_dynamics"]
+
+
+@dataclass(frozen=True)
+class FourierFeatures:
+    """A constant, the coordinates, and cosines of random frequencies; equal where its numbers are.
+
+    Attributes
+    ----------
+    coordinates, number : int
+        Of a place, and of cosines.
+    length : float
+        Over which functions change, in half widths of the box.
+    seed : int
+        Of frequencies and phases.
+    """
+
+    coordinates: int
+    number: int
+    length: float
+    seed: int
+
+    def __call__(self, place: Any) -> Any:
+        """Return features [..., 1 + coordinate + cosine] of places [..., coordinate]."""
+        rng = np.random.default_rng(self.seed)
+        frequency = rng.normal(size=(self.coordinates, self.number)) / self.length
+        phase = rng.uniform(0, 2 * np.pi, self.number)
+        waves = np.sqrt(2 / self.number) * jnp.cos(place @ frequency + phase)
+        return jnp.concatenate([jnp.ones((*place.shape[:-1], 1)), place, waves], -1)
+
+
+def fourier_dynamics(
+    mdp: Any,
+    *,
+    number: int = 40,
+    length: float = 1.0,
+    seed: int = 0,
+    scale: float = 10.0,
+    noise: ArrayLike = 0.05,
+    certainty: float = 1.0,
+) -> Callable[[Any], None]:
+    """Smooth unknown dynamics for each action, by random Fourier features, with Normal noise of unknown size.
+
+    Parameters
+    ----------
+    mdp
+        As for `linear_dynamics`.
+    number : int
+        Of cosines; a function that changes often needs more.
+    length : float, positive
+        Over which dynamics change, in half widths of the box of states.
+    seed : int
+        Of frequencies and phases.
+    scale, noise, certainty
+        As for `linear_dynamics`.
+
+    Returns
+    -------
+    NumPyro model of :class:`~bayesmdp.model_reading.records.Records`, with the sites ``precision`` [coordinate] and
+    ``weights`` [action, feature, coordinate]
+
+    Raises
+    ------
+    TypeError, ValueError
+        If there is no box, or a number is not positive.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> room = bm.environments.thermostat()
+    >>> posterior = bm.infer(fourier_dynamics(room, number=10), bm.collect(room, steps=300), mdp=room, draws=100)
+    >>> posterior.attrs["engine"], posterior.posterior.sizes["feature"]
+    ('exact', 12)
+    """
+    low, high, actions = box_of(mdp)
+    for name, given, least in (("number", number, 1), ("seed", seed, 0)):
+        if isinstance(given, bool) or not isinstance(given, int | np.integer) or given < least:
+            raise ValueError(f"{name} must be an integer of at least {least}; got {given!r}")
+    size = len(thaw(low))
+    width = float(thaw(frozen_numbers("length", length, ())))
+    return regression_model(
+        "fourier_dynamics",
+        low,
+        high,
+        actions,
+        FourierFeatures(size, int(number), width, int(seed)),
+        frozen_numbers("scale", scale, ()),
+        frozen_numbers("noise", noise, (size,), axes="[coordinate]"),
+        frozen_numbers("certainty", certainty, ()),
+    )

@@ -1,0 +1,88 @@
+"""Logs whose states are numbers, from columns: against the log they were written from, and what is refused."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayesmdp as bm
+
+CART = bm.environments.cart_pole()
+NAMES = ["place", "speed", "angle", "turning"]
+
+
+def frame_of(log, names):
+    columns = {name: log["state"].values[:, i] for i, name in enumerate(names)}
+    columns |= {f"next_{name}": log["next_state"].values[:, i] for i, name in enumerate(names)}
+    return pd.DataFrame(columns | {"action": log["action"].values, "reward": log["reward"].values})
+
+
+def test_a_log_comes_back_from_its_columns(tmp_path):
+    log = bm.collect(CART, steps=50, seed=0)
+    frame = frame_of(log, NAMES)
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    for source in (frame, tmp_path / "log.csv"):
+        again = bm.read_log(source, coordinates=NAMES)
+        for name in ("state", "next_state", "reward", "action"):
+            np.testing.assert_array_equal(again[name].values, log[name].values)
+        assert again["coordinate"].values.tolist() == NAMES
+    prior = bm.models.linear_dynamics(CART)
+    one, other = (bm.infer(prior, each, mdp=CART, draws=0)["parameters"] for each in (log, again))
+    np.testing.assert_array_equal(one["mean"], other["mean"])
+
+
+def test_what_followed_is_the_next_row_of_the_episode():
+    frame = pd.DataFrame(
+        {
+            "who": ["b", "a", "a", "b", "a", "c"],
+            "hour": [1, 2, 1, 0, 3, 5],
+            "degrees": [11.0, 21.0, 20.0, 10.0, 22.0, 30.0],
+            "did": ["off", "low", "off", "high", "off", "off"],
+            "price": [1, 2, 3, 4, 5, 6],
+        }
+    )
+    log = bm.read_log(
+        frame, coordinates=["degrees"], columns={"action": "did"}, cost="price", episode="who", step="hour"
+    )
+    assert sorted(zip(log["state"].values[:, 0], log["next_state"].values[:, 0], strict=True)) == [
+        (10.0, 11.0),
+        (20.0, 21.0),
+        (21.0, 22.0),
+    ]
+    assert sorted(log["reward"].values.tolist()) == [-4.0, -3.0, -2.0]
+    assert log.attrs["dropped"] == 3
+
+
+GOOD = pd.DataFrame({"t": [1.0, 2.0], "next_t": [2.0, 3.0], "action": ["off", "low"], "reward": [0.0, 1.0]})
+PAIRS = {"coordinates": ["t"], "episode": "who", "step": "hour"}
+OF_EPISODES = GOOD.assign(who="a", hour=[0, 1])
+
+
+@pytest.mark.parametrize(
+    "frame, options, why",
+    [
+        (GOOD, {"coordinates": "t"}, "coordinates are a list of distinct columns; got 't'"),
+        (GOOD, {"coordinates": []}, "coordinates are a list"),
+        (GOOD, {"coordinates": ["t", "t"]}, "distinct"),
+        (GOOD, {"coordinates": ["t", "u"]}, "no column 'u'"),
+        (GOOD.drop(columns="next_t"), {"coordinates": ["t"]}, "no column 'next_t'"),
+        (GOOD.assign(t=[1.0, np.nan]), {"coordinates": ["t"]}, "row 1: t is missing; leave out the row"),
+        (
+            GOOD.assign(next_t=["2", "warm"]),
+            {"coordinates": ["t"]},
+            "row 1: next_t is 'warm', which is no finite number",
+        ),
+        (GOOD.assign(reward=[0.0, np.inf]), {"coordinates": ["t"]}, "row 1: reward is inf"),
+        (GOOD.assign(action=["off", None]), {"coordinates": ["t"]}, "action is missing"),
+        (GOOD.iloc[:0], {"coordinates": ["t"]}, "no rows"),
+        (GOOD, {"coordinates": ["t"], "states": [1, 2]}, "states is for logs of labels"),
+        (GOOD, {"coordinates": ["t"], "distinct": True}, "distinct is for logs of labels"),
+        (GOOD, {"coordinates": ["t"], "next_columns": "later"}, "a pattern such as 'next_{}'"),
+        (GOOD, {"coordinates": ["t"], "next_columns": {"u": "v"}}, "does not say how 't' is called"),
+        (OF_EPISODES.assign(who=["a", None]), PAIRS, "row 1: who is missing"),
+        (OF_EPISODES.assign(hour=[1, 1]), PAIRS, "row 1: hour 1 is there twice"),
+        (OF_EPISODES.assign(who=["a", "b"]), PAIRS, "no episode has a second"),
+    ],
+)
+def test_bad_columns_are_refused_with_their_place(frame, options, why):
+    with pytest.raises(ValueError, match=why):
+        bm.read_log(frame, **options)

@@ -1,0 +1,275 @@
+"""Plans and values on spaces of numbers: against tables, the lake's mesh, and how often intervals hold the truth."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import xarray as xr
+from scipy import stats
+
+import bayesmdp as bm
+from bayesmdp.planning import CVaR, Draws, FittedQ, LinearQ, Mean, Quantile, Rollouts, fitted_policy, policy_iteration
+from bayesmdp.planning.policy_values import policy_evaluation
+from bayesmdp.planning.rollouts import horizon_within, simulate_returns
+from bayesmdp.planning.simulated_plan import _round
+from bayesmdp.planning.simulated_values import risk_between
+from bayesmdp.planning.state_policies import state_policy
+from tests.corridor import DISCOUNT, MDP, ROOMS, rooms_where, tabular
+
+QUICK = FittedQ(LinearQ(ridge=1e-6), places=100, samples=20, rollouts=Rollouts(number=4_000))
+
+
+def bold(state):
+    return jnp.asarray(1)
+
+
+def posterior_of(likely):
+    return xr.Dataset({"likely": (("draw", "kind"), likely)})
+
+
+def worth(likely, policy):
+    """Values at the start [draw] of actions [state], from the table."""
+    problem, kernel, reward = tabular(likely)
+    with jax.enable_x64(True):
+        one = jax.jit(lambda row: policy_evaluation(problem, row, jnp.asarray(reward), jnp.asarray(policy))[0])
+        return np.asarray(jax.lax.map(one, jnp.asarray(kernel)))
+
+
+def covers(told, truth):
+    return told.lower <= truth <= told.upper
+
+
+def assert_covered(hits, nominal, repetitions):
+    """As often as an interval of this level must at least, but for what chance does to so many repetitions."""
+    assert hits >= stats.binom.ppf(1e-4, repetitions, nominal), f"{hits} of {repetitions}"
+
+
+def test_intervals_of_a_known_world_hold_the_tables_value():
+    truth = float(worth(np.array([[0.5, 0.8]]), np.ones(ROOMS, int))[0])
+    values, policy = {"likely": np.array([[0.5, 0.8]])}, state_policy(MDP, bold)
+    told = [
+        risk_between(Mean(), simulate_returns(MDP, values, policy, Rollouts(number=400, seed=seed)), 0.9)
+        for seed in range(200)
+    ]
+    hits = sum(covers(each, truth) for each in told)
+    assert_covered(hits, 0.9, 200)
+    assert hits <= stats.binom.ppf(1 - 1e-4, 200, 0.9)  # nor wider than they need be
+    assert float(bm.evaluate(MDP, bold)) == pytest.approx(truth, abs=0.01)
+
+
+@pytest.mark.parametrize("risk", [Mean(), Quantile(0.1), Quantile(0.5), CVaR(0.2)], ids=str)
+def test_intervals_over_draws_hold_the_posteriors_risk(risk):
+    """100 posteriors of 200 draws, each valued by 20 rollouts a draw; the truth is of 40,000 draws of the table."""
+    rng, policy = np.random.default_rng(1), state_policy(MDP, bold)
+    exact = worth(rng.beta(3.0, 2.0, (40_000, 2)), np.ones(ROOMS, int))
+    truth = float(risk.value(exact[:, None, None])[0, 0])
+    hits, widths = 0, []
+    for seed in range(100):
+        values = {"likely": rng.beta(3.0, 2.0, (200, 2))}
+        told = risk_between(risk, simulate_returns(MDP, values, policy, Rollouts(number=4_000, seed=seed)), 0.95)
+        hits += covers(told, truth)
+        widths.append(told.upper - told.lower)
+    assert_covered(hits, 0.95, 100)
+    assert np.mean(widths) < 2.5 * exact.std()
+
+
+@pytest.mark.parametrize("likely", [[0.5, 0.8], [0.9, 0.3]])
+def test_a_table_posed_on_numbers_is_worth_what_the_table_is(likely):
+    problem, kernel, reward = tabular(np.array([likely]))
+    with jax.enable_x64(True):
+        exact = jax.device_get(policy_iteration(problem, Draws(kernel, reward), Mean()))
+    plan = bm.solve(rooms_where(likely), solver=QUICK)
+    assert float(plan["lower"]) <= exact.value[0] <= float(plan["upper"])
+    assert float(plan["upper"] - plan["lower"]) < 0.1
+    assert plan.attrs["converged"] == 1 and plan.attrs["misfit"] < 0.15
+    chosen = [MDP.actions[a] for a in exact.policy]
+    rooms = fitted_policy(plan, MDP).actions(np.arange(ROOMS)[:, None] + 0.5)
+    assert rooms.tolist() == chosen
+    assert plan["policy"].values[1:].tolist() == chosen  # the places are the start and the anchors
+
+
+@pytest.mark.parametrize("risk", [Mean(), Quantile(0.15), CVaR(0.3)], ids=str)
+def test_a_plan_of_draws_is_that_of_the_table(risk):
+    """What Q promises is the table's nested risk of the draws planned with; the value is the others' whole future."""
+    likely = np.random.default_rng(0).beta([3.0, 5.0], 2.0, (400, 2))
+    planned = np.linspace(0, 399, 100).round().astype(int)
+    problem, kernel, reward = tabular(likely[planned])
+    with jax.enable_x64(True):
+        exact = jax.device_get(policy_iteration(problem, Draws(kernel, reward[None]), risk))
+    plan = bm.plan(posterior_of(likely), MDP, risk, solver=FittedQ(LinearQ(ridge=1e-6), num_draws=100, samples=40))
+    assert (plan.attrs["num_draws"], plan.attrs["value_draws"]) == (100, 200)
+    assert float(plan["promise"]) == pytest.approx(float(exact.value[0]), abs=0.05)
+    others = np.delete(likely, planned, axis=0)
+    truth = worth(others, np.asarray(exact.policy))
+    assert float(plan["lower"]) <= float(risk.value(truth[:, None, None])[0, 0]) <= float(plan["upper"])
+
+
+def test_a_plan_is_never_valued_by_the_draws_it_was_made_with():
+    """The one draw planned with says that every step leads on, the other that none does."""
+    plan = bm.plan(posterior_of(np.array([[1.0, 1.0], [0.0, 0.0]])), MDP, solver=QUICK)
+    assert float(plan["promise"]) > 0.3
+    assert float(plan["upper"]) < 1e-3
+
+
+def test_the_lakes_plan_is_worth_what_its_policy_is_on_the_mesh():
+    lake = bm.environments.slippery_lake()
+    plan = bm.solve(lake)
+    problem = lake.problem
+    with jax.enable_x64(True):
+        kernel = problem.kernel({name: jnp.asarray(value) for name, value in lake.truth.items()})
+        actions = fitted_policy(plan, lake).q(problem.points).argmax(-1)
+        value = np.asarray(policy_evaluation(problem.mesh, kernel, problem.mesh.reward, actions))
+        start = int(problem.nearest(problem.start))
+    # On the mesh one moves from the middle of a small square, which the study allows half a per cent.
+    slack = 0.005 * value[start]
+    assert float(plan["lower"]) - slack <= value[start] <= float(plan["upper"]) + slack
+    assert 1.0 < value[start] < 1.115  # the best there is on the mesh
+
+
+def test_values_by_draw_quantiles_and_gains_agree():
+    likely = np.random.default_rng(2).beta(3.0, 2.0, (60, 2))
+    posterior, ways = posterior_of(likely), Rollouts(number=60_000)
+    values = bm.value_draws(posterior, MDP, bold, rollouts=ways)
+    exact = worth(likely, np.ones(ROOMS, int))
+    z = (values.values - exact) / values["error"].values
+    assert values.dims == ("draw",) and np.abs(z).max() < 4.5
+    quantile = bm.quantile_value(posterior, MDP, bold, 0.3, rollouts=ways)
+    truth = np.quantile(exact, 0.3, method="inverted_cdf")
+    assert float(quantile["initial_lower"]) <= truth <= float(quantile["initial_upper"])
+    gain = bm.gain_draws(posterior, MDP, bold, bold, rollouts=ways)
+    assert np.abs(gain.values).max() == 0  # the same random numbers for both
+    careful = bm.gain_draws(posterior, MDP, bold, lambda state: jnp.asarray(0), rollouts=ways)
+    told = exact - worth(likely, np.zeros(ROOMS, int))
+    assert np.abs((careful.values - told) / careful["error"].values).max() < 4.5
+
+
+def test_the_horizon_leaves_no_more_than_the_tolerance():
+    for tolerance in (0.5, 1e-2, 1e-6):
+        horizon = horizon_within(MDP, tolerance)
+        assert DISCOUNT**horizon / (1 - DISCOUNT) <= tolerance < DISCOUNT ** (horizon - 1) / (1 - DISCOUNT)
+    told = bm.evaluate(MDP, bold, rollouts=Rollouts(tolerance=2.0))
+    assert told.attrs["beyond_horizon"] == pytest.approx(DISCOUNT ** told.attrs["horizon"] / (1 - DISCOUNT))
+    truth = worth(np.array([[0.5, 0.8]]), np.ones(ROOMS, int))[0]
+    assert told["lower"] < truth < told["upper"]
+
+
+def test_values_of_other_starts():
+    places = np.arange(ROOMS)[:, None] + 0.5
+    told = bm.evaluate(MDP, bold, states=places)
+    problem, kernel, reward = tabular(np.array([[0.5, 0.8]]))
+    with jax.enable_x64(True):
+        exact = np.asarray(policy_evaluation(problem, kernel[0], reward, np.ones(ROOMS, int)))
+    np.testing.assert_allclose(told, exact, atol=0.02)
+    assert (told["lower"] <= exact).all() and (exact <= told["upper"]).all()
+
+
+@pytest.mark.parametrize(
+    "approximation", [LinearQ(ridge=2.0), pytest.param("neural", marks=pytest.mark.slow)], ids=["linear", "neural"]
+)
+def test_a_plan_comes_back_from_its_file(approximation, tmp_path):
+    ways = FittedQ(approximation, places=20, samples=2, rollouts=Rollouts(number=100))
+    plan = bm.solve(MDP, solver=ways, tolerance=0.5, strict=False)
+    plan.to_netcdf(tmp_path / "plan.nc", engine="h5netcdf")
+    again = xr.load_dataset(tmp_path / "plan.nc", engine="h5netcdf")
+    places = np.linspace(0, 4.9, 20)[:, None]
+    np.testing.assert_array_equal(fitted_policy(again, MDP).q(places), fitted_policy(plan, MDP).q(places))
+    np.testing.assert_array_equal(
+        bm.collect(MDP, again, steps=20)["action"], bm.collect(MDP, fitted_policy(plan, MDP), steps=20)["action"]
+    )
+
+
+def test_another_posterior_compiles_nothing():
+    likely = np.random.default_rng(0).beta(3.0, 2.0, (40, 2))
+    first = bm.plan(posterior_of(likely), MDP, Quantile(0.2), solver=QUICK)
+    compiled = _round._cache_size()
+    other = bm.plan(posterior_of(likely[::-1] ** 2), MDP, Quantile(0.4), solver=QUICK)
+    assert _round._cache_size() == compiled
+    assert float(first["value"]) != float(other["value"])
+
+
+def test_a_problem_without_a_truth_is_planned_for_and_not_acted_in():
+    unknown = MDP.replace(truth=None)
+    plan = bm.plan(posterior_of(np.random.default_rng(0).beta(3.0, 2.0, (40, 2))), unknown, solver=QUICK)
+    assert float(plan["lower"]) > 0
+    for call in (lambda: bm.collect(unknown, steps=3), lambda: bm.evaluate(unknown, plan), lambda: bm.solve(unknown)):
+        with pytest.raises(ValueError, match="simulated has no truth"):
+            call()
+
+
+DRAWS = posterior_of(np.full((8, 2), 0.5))
+PLAN = bm.solve(MDP, solver=FittedQ(places=8, samples=1, rollouts=Rollouts(number=16)), tolerance=2.0, strict=False)
+
+
+def other_features(state):
+    return jnp.concatenate([state, state**2, state**3, state**4, state**5], -1)
+
+
+BAD = {
+    "no posterior": (lambda: bm.plan(3, MDP), TypeError, "posterior must be an xarray"),
+    "other unknowns": (lambda: bm.plan(DRAWS.rename(likely="p"), MDP), ValueError, "no 'likely', an unknown of the"),
+    "another shape": (lambda: bm.plan(DRAWS.isel(kind=[0]), MDP), ValueError, r"'likely' has shape \(1,\); .* \(2,\)"),
+    "not finite": (
+        lambda: bm.plan(DRAWS.where(DRAWS.draw != 3), MDP),
+        ValueError,
+        r"likely\[3, 0\] = nan, which is not finite",
+    ),
+    "no draws": (lambda: bm.plan(DRAWS.isel(draw=0), MDP), ValueError, "do not number draws"),
+    "parameters alone": (
+        lambda: bm.plan(xr.DataTree.from_dict({"parameters": DRAWS}), MDP),
+        ValueError,
+        "make draws of its parameters with bm.draw",
+    ),
+    "a risk by state": (lambda: bm.plan(DRAWS, MDP, Quantile([[0.1, 0.2]])), ValueError, r"level has shape \(1, 2\)"),
+    "no risk": (lambda: bm.plan(DRAWS, MDP, 0.1), TypeError, "one of Mean, Quantile, CVaR; got 0.1"),
+    "a risk's class": (lambda: bm.plan(DRAWS, MDP, Quantile), TypeError, "the class Quantile; make one"),
+    "a table's solver": (lambda: bm.plan(DRAWS, MDP, solver="value_iteration"), TypeError, "solver must be made"),
+    "an exact quantile": (lambda: bm.plan(DRAWS, MDP, quantile="exact"), ValueError, "quantile='exact' is for finite"),
+    "a baseline": (lambda: bm.plan(DRAWS, MDP, baseline="uniform"), ValueError, "baseline='uniform' is for finite"),
+    "no convergence": (
+        lambda: bm.plan(DRAWS, MDP, solver=FittedQ(places=4, samples=1), max_iterations=3),
+        RuntimeError,
+        "did not settle in 3 iterations",
+    ),
+    "a label": (lambda: bm.evaluate(MDP, ["bold"] * 5), TypeError, "policy must be 'uniform', a plan"),
+    "a real action": (lambda: bm.evaluate(MDP, lambda s: s[0]), TypeError, "of continuous ones give a grid"),
+    "an action too far": (
+        lambda: bm.evaluate(MDP, lambda s: jnp.where(s[0] > 2, 2, 0)),
+        ValueError,
+        r"policy\(\[2.5\]\) is 2; the actions of simulated are 0 to 1",
+    ),
+    "another lake's plan": (
+        lambda: bm.evaluate(bm.environments.slippery_lake(), PLAN),
+        ValueError,
+        "the plan is of another problem, 'simulated': its actions are",
+    ),
+    "other features": (
+        lambda: bm.evaluate(MDP.replace(features=other_features), PLAN),
+        ValueError,
+        "the features of simulated are others",
+    ),
+    "no fitted plan": (lambda: bm.evaluate(MDP, DRAWS), ValueError, "no fitted plan"),
+    "a state of another shape": (lambda: fitted_policy(PLAN, MDP).q([0.5, 0.5]), ValueError, r"shape \(2,\)"),
+    "a NaN coordinate": (lambda: fitted_policy(PLAN, MDP).q([[0.5], [np.nan]]), ValueError, r"states\[1, 0\] = nan"),
+    "NaN to start from": (lambda: bm.evaluate(MDP, bold, states=[[np.nan]]), ValueError, r"states\[0, 0\] = nan"),
+    "starts of another shape": (lambda: bm.evaluate(MDP, bold, states=[0.5]), ValueError, r"states have shape \(1,\)"),
+    "rollouts of a number": (lambda: bm.evaluate(MDP, bold, rollouts=5), TypeError, "rollouts must be made"),
+    "too few rollouts": (lambda: Rollouts(number=3), ValueError, "number must be an integer of at least 16"),
+    "no tolerance": (lambda: Rollouts(tolerance=0.0), ValueError, "tolerance"),
+    "certainty": (lambda: Rollouts(confidence=1.0), ValueError, "confidence"),
+    "no places": (lambda: FittedQ(places=0), ValueError, "places"),
+    "another approximation": (lambda: FittedQ("quadratic"), ValueError, "neural, linear"),
+    "no rollouts": (lambda: FittedQ(rollouts=100), TypeError, "rollouts must be made"),
+    "a finite problem's rollouts": (
+        lambda: bm.evaluate(bm.environments.riverswim(3), "uniform", rollouts=Rollouts()),
+        ValueError,
+        "a finite MDP is solved exactly",
+    ),
+    "an unknown argument": (lambda: MDP.replace(gamma=0.5), TypeError, "has no 'gamma'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_refused_by_name(case):
+    call, error, why = BAD[case]
+    with pytest.raises(error, match=why):
+        call()
