@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bayesmdp.environments.behaviours import behaviour_of_quality as behaviour_of_quality
+from bayesmdp.environments.bernoulli_bandit import bernoulli_bandit as bernoulli_bandit
 from bayesmdp.environments.chain import chain as chain
 from bayesmdp.environments.deep_sea import deep_sea as deep_sea
 from bayesmdp.environments.example import Example
@@ -51,6 +52,7 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(deep_sea, {"size": 4}),
     ),
     "Drawn from a known prior": (
+        Example(bernoulli_bandit),
         Example(generalised_chain),
         Example(generalised_double_loop),
         Example(generalised_grid, {"size": 3}),
