@@ -1,0 +1,124 @@
+"""Agents that look ahead against the exact Bayes-optimal value, hyperstate by hyperstate."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import bayesmdp as bm
+from bayesmdp.agents.families.lookahead import LookaheadState
+from bayesmdp.models import beta_bernoulli_rewards, dirichlet_transitions
+from bayesmdp.planning import Draws
+from bayesmdp.planning.history_search import Rollout, history_search
+from bayesmdp.posterior.beliefs.fresh_draws import Sums
+
+TOGETHER = 128
+
+# A problem, its prior's concentrations, the tolerance of its exact value, and steps to a horizon of as small a rest.
+BANDIT = (bm.environments.bernoulli_bandit(discount=0.7), np.ones((1, 2, 2)), 0.03, 12)
+CHAIN = (bm.environments.generalised_chain(2, 2, discount=0.6), np.ones((2, 2, 2)), 0.2, 10)
+
+
+def rule_of(agent, mdp, alpha):
+    """What an agent does in given hyperstates: a policy for `bayes_value`."""
+    belief = agent.make_belief(mdp)
+
+    @jax.jit
+    def chosen(keys, counts, states):
+        rules = agent.rules(belief, jax.tree.map(jnp.asarray, mdp.problem), agent.options)
+        begun = rules.init(jax.random.key(0))
+
+        def choose(inputs):
+            key, seen, state = inputs
+            known = begun._replace(belief=Sums(jnp.stack([seen.ravel(), jnp.zeros(seen.size)], -1)))
+            return rules.act(key, known, state)
+
+        return jax.lax.map(choose, (keys, counts, states))
+
+    def policy(state, concentration, step):
+        actions = []
+        for begin in range(0, len(state), TOGETHER):
+            # As many at a time, so that one program serves.
+            which = np.minimum(np.arange(begin, begin + TOGETHER), len(state) - 1)
+            with jax.enable_x64(True):
+                keys = jax.random.split(jax.random.fold_in(jax.random.key(begin), step), TOGETHER)
+                found = chosen(keys, jnp.asarray(concentration[which] - alpha), jnp.asarray(state[which], jnp.int32))
+            actions.append(np.asarray(found)[: len(state) - begin])
+        return np.concatenate(actions)
+
+    return policy
+
+
+def loss(make, case, **options):
+    """What is lost of the Bayes-optimal value, as a share of it."""
+    mdp, alpha, tolerance, depth = case
+    agent = make(dirichlet_transitions(mdp, alpha), depth=depth, **options)
+    best, reached = (
+        float(each.value[0])
+        for each in (
+            bm.bayes_optimal(mdp, alpha, tolerance=tolerance),
+            bm.bayes_value(mdp, rule_of(agent, mdp, alpha), alpha, tolerance=tolerance),
+        )
+    )
+    return (best - reached) / best
+
+
+@pytest.mark.parametrize("case", [BANDIT, CHAIN], ids=["bandit", "chain"])
+def test_bamcp_comes_within_two_percent_of_optimal_and_nearer_with_more_simulations(case):
+    few, more = (loss(bm.agents.bamcp, case, simulations=number, exploration=1.0) for number in (8, 400))
+    assert -1e-9 <= more < min(0.02, few / 2)
+
+
+def searched(mdp, kernels, *, exploration, depth):
+    """What a search from the first state finds, with rollouts that take half their actions at random."""
+    with jax.enable_x64(True):
+        problem = jax.tree.map(jnp.asarray, mdp.problem)
+        ahead = Rollout(jnp.zeros(problem.available.shape), jnp.asarray(0.5))
+        draws, constant = Draws(jnp.asarray(kernels), problem.reward), jnp.asarray(exploration)
+        found = history_search(
+            jax.random.key(2), problem, draws, jnp.int32(0), ahead, exploration=constant, depth=depth
+        )
+        return jax.tree.map(np.asarray, found)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_root_values_are_the_exact_ones_of_a_short_horizon(depth):
+    """With every action tried much, a search's values are those of dynamic programming, within its noise."""
+    mdp, alpha, number = bm.environments.generalised_chain(2, 2, discount=0.8), np.full((2, 2, 2), 0.7), 40_000
+    gamma = np.random.default_rng(1).standard_gamma(alpha, (number, 2, 2, 2))
+    exact = bm.bayes_optimal(mdp, alpha, horizon=depth).q.values[0]
+    found = searched(mdp, gamma / gamma.sum(-1, keepdims=True), exploration=60.0, depth=depth)
+    assert found.visits.min() > 4_000 and found.visits.sum() == number
+    np.testing.assert_allclose(found.q, exact, rtol=0.03)
+
+
+def test_a_search_ends_with_the_episode_and_takes_available_actions():
+    """The first action ends the episode for 3; the second earns .5 and stays; the third would pay, but is not there."""
+    game = bm.MDP(
+        transition=[[[0, 1.0], [1.0, 0], [0, 1.0]], [[0, 1.0]] * 3],
+        reward=[[3.0, 0.5, 9.0], [7.0, 7.0, 7.0]],
+        discount=0.5,
+        terminal=[1],
+        available=[[True, True, False], [True] * 3],
+    )
+    kernels = np.broadcast_to(game.transition, (400, 2, 3, 2))
+    found = searched(game, kernels, exploration=1.0, depth=12)
+    assert found.q[0] == pytest.approx(3.0, abs=1e-12)
+    # At best it is followed by the first action, and at worst by itself for ever.
+    assert 1 - 0.5**12 < found.q[1] <= 0.5 + 0.5 * 3 and found.q[2] == -np.inf and found.visits[2] == 0
+
+
+def test_rewards_must_be_known():
+    river = bm.environments.frozen_lake()
+    prior = beta_bernoulli_rewards(river, dirichlet_transitions(river))
+    with pytest.raises(ValueError, match="rewards as known, and the prior has a site 'reward'"):
+        bm.simulate(river, {"BAMCP": bm.agents.bamcp(prior)}, steps=10, replicates=1)
+
+
+def test_regret_is_of_what_was_last_done():
+    arms = bm.environments.bernoulli_bandit([0.2, 0.8], discount=0.9)
+    agent = bm.agents.bamcp(dirichlet_transitions(arms, [1.0, 1.0]), simulations=20, depth=10)
+    result = bm.simulate(arms, {"A": agent}, steps=40, replicates=2)
+    action, regret = (result[name].values[0] for name in ("action", "regret"))
+    np.testing.assert_allclose(regret[:, 1:], np.where(action[:, :-1] == 1, 0.0, 6.0), atol=1e-4)
+    assert LookaheadState._fields == ("belief", "memory", "last")
