@@ -115,7 +115,7 @@ def history_search(
     ...     ahead = Rollout(jnp.zeros((5, 2)), jnp.asarray(0.5))
     ...     last, constant = jnp.int32(4), jnp.asarray(10.0)
     ...     found = history_search(jax.random.key(0), problem, draws, last, ahead, exploration=constant, depth=20)
-    >>> chain.actions[int(found.q.argmax())], float(found.visits.sum())
+    >>> chain.actions[int(np.asarray(found.q).argmax())], float(np.asarray(found.visits).sum())
     ('forward', 400.0)
     """
     world = _World(
