@@ -9,6 +9,7 @@ from bayesmdp.agents.aq_brmdp import aq_brmdp as aq_brmdp
 from bayesmdp.agents.bamcp import bamcp as bamcp
 from bayesmdp.agents.bandit_ts import bandit_ts as bandit_ts
 from bayesmdp.agents.beb import beb as beb
+from bayesmdp.agents.bfs3 import bfs3 as bfs3
 from bayesmdp.agents.boss import boss as boss
 from bayesmdp.agents.brmdp import brmdp as brmdp
 from bayesmdp.agents.example import Example, endless_river, river_in_episodes, slippery_lake
@@ -61,6 +62,7 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
     ),
     "Bayes-adaptive planning": (
         Example(bamcp, options={"simulations": 30, "depth": 15}, does_not_learn=SHORT_SIGHTED),
+        Example(bfs3, options={"trials": 10, "branching": 3, "depth": 8}, does_not_learn=SHORT_SIGHTED),
     ),
     "Average reward": (
         Example(gamma_ucb_cvi, endless_river, TOLD),

@@ -69,6 +69,25 @@ def test_bamcp_comes_within_two_percent_of_optimal_and_nearer_with_more_simulati
     assert -1e-9 <= more < min(0.02, few / 2)
 
 
+def decision_losses(make, depth, **options):
+    """What first decisions over a few steps lose of the best, as shares of it, for beliefs after some random counts."""
+    mdp, prior = bm.environments.generalised_chain(2, 2, discount=0.9), np.ones((2, 2, 2))
+    counts = np.random.default_rng(4).integers(0, 5, (40, 2, 2, 2))
+    agent = make(dirichlet_transitions(mdp, prior), depth=depth, **options)
+    chosen = rule_of(agent, mdp, prior)(np.zeros(len(counts), int), prior + counts, 0)
+    worth = np.array([bm.bayes_optimal(mdp, prior + each, horizon=depth).q.values[0] for each in counts])
+    return 1 - worth[np.arange(len(worth)), chosen] / worth.max(-1)
+
+
+def test_bfs3_decides_nearly_best_over_its_depth_and_better_with_more_outcomes():
+    """Three steps deep all that may happen is visited, and what remains is the chance of the C outcomes."""
+    few, more = (
+        decision_losses(bm.agents.bfs3, 3, trials=trials, branching=outcomes)
+        for trials, outcomes in ((2, 1), (150, 2_000))
+    )
+    assert more.mean() < few.mean() / 10 and more.max() < 0.02
+
+
 def searched(mdp, kernels, *, exploration, depth):
     """What a search from the first state finds, with rollouts that take half their actions at random."""
     with jax.enable_x64(True):
