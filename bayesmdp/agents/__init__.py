@@ -30,6 +30,7 @@ from bayesmdp.agents.psrl import psrl as psrl
 from bayesmdp.agents.rlsvi import rlsvi as rlsvi
 from bayesmdp.agents.rmax import rmax as rmax
 from bayesmdp.agents.scal import scal as scal
+from bayesmdp.agents.sparse_sampling import sparse_sampling as sparse_sampling
 from bayesmdp.agents.tseb import tseb as tseb
 from bayesmdp.agents.tsrl import tsrl as tsrl
 from bayesmdp.agents.ucb_avg import ucb_avg as ucb_avg
@@ -63,6 +64,7 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
     "Bayes-adaptive planning": (
         Example(bamcp, options={"simulations": 30, "depth": 15}, does_not_learn=SHORT_SIGHTED),
         Example(bfs3, options={"trials": 10, "branching": 3, "depth": 8}, does_not_learn=SHORT_SIGHTED),
+        Example(sparse_sampling, does_not_learn=SHORT_SIGHTED),
     ),
     "Average reward": (
         Example(gamma_ucb_cvi, endless_river, TOLD),

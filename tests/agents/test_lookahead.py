@@ -12,7 +12,7 @@ from bayesmdp.planning import Draws
 from bayesmdp.planning.history_search import Rollout, history_search
 from bayesmdp.posterior.beliefs.fresh_draws import Sums
 
-TOGETHER = 128
+TOGETHER = 64
 
 # A problem, its prior's concentrations, the tolerance of its exact value, and steps to a horizon of as small a rest.
 BANDIT = (bm.environments.bernoulli_bandit(discount=0.7), np.ones((1, 2, 2)), 0.03, 12)
@@ -86,6 +86,19 @@ def test_bfs3_decides_nearly_best_over_its_depth_and_better_with_more_outcomes()
         for trials, outcomes in ((2, 1), (150, 2_000))
     )
     assert more.mean() < few.mean() / 10 and more.max() < 0.02
+
+
+def test_sparse_sampling_decides_nearly_best_over_its_depth_and_better_with_more_outcomes():
+    few, more = (decision_losses(bm.agents.sparse_sampling, 3, branching=outcomes) for outcomes in (1, 40))
+    assert more.mean() < few.mean() / 4 and more.mean() < 0.005
+    assert decision_losses(bm.agents.sparse_sampling, 1, branching=1).max() < 1e-12  # the mean reward is exact
+
+
+def test_a_tree_that_is_too_large_is_refused():
+    arms = bm.environments.bernoulli_bandit([0.5] * 10)
+    agent = bm.agents.sparse_sampling(dirichlet_transitions(arms), branching=5, depth=5)
+    with pytest.raises(ValueError, match=r"a tree of depth 5 .* has 6,250,000 nodes, more than 100,000"):
+        bm.simulate(arms, {"sparse": agent}, steps=10, replicates=1)
 
 
 def searched(mdp, kernels, *, exploration, depth):
