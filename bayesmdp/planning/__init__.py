@@ -8,6 +8,7 @@ from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.finite_horizon import backward_induction, episode_value, horizon_plan, horizon_value
 from bayesmdp.planning.fitted_q import LinearQ, NeuralQ, fitted_q_iteration
 from bayesmdp.planning.gittins import gittins_index
+from bayesmdp.planning.hardness import hardness
 from bayesmdp.planning.known_dynamics import evaluate, solve
 from bayesmdp.planning.operators import Draws, believed_draws, clip_span, expected_reward, greedy, target
 from bayesmdp.planning.order_statistic import order_statistic
@@ -48,6 +49,7 @@ __all__ = [
     "gain_draws",
     "gittins_index",
     "greedy",
+    "hardness",
     "horizon_plan",
     "horizon_value",
     "order_statistic",

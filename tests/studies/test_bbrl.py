@@ -40,5 +40,5 @@ def test_each_replicate_is_another_problem_of_the_prior():
     assert set(np.unique(result["reward"])) <= {0.0, 1.0, 2.0} and result.attrs["mdp"] == "generalised-double-loop"
     returns = bbrl.discounted_returns(result)
     assert isinstance(returns, pd.DataFrame) and returns.shape == (1, 4)
-    # The first step's regret is of the first policy, but in problems of which no two are alike.
-    assert len(set(result["regret"].values[0, :, -1].tolist()) | set(returns.values[0].tolist())) > 4
+    # What is lost at most depends on the problem, and no two are alike.
+    assert len(set(result["regret"].values[0].max(-1).tolist())) == 4
