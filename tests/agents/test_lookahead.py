@@ -94,6 +94,70 @@ def test_sparse_sampling_decides_nearly_best_over_its_depth_and_better_with_more
     assert decision_losses(bm.agents.sparse_sampling, 1, branching=1).max() < 1e-12  # the mean reward is exact
 
 
+@pytest.mark.parametrize(
+    ("make", "options"),
+    [
+        (bm.agents.bamcp, {"simulations": 3_000, "depth": 4, "exploration": 1.0}),
+        (bm.agents.bfs3, {"trials": 100, "branching": 150, "depth": 4}),
+        (bm.agents.sparse_sampling, {"branching": 30, "depth": 3}),
+    ],
+    ids=["bamcp", "bfs3", "sparse_sampling"],
+)
+def test_what_can_be_learnt_is_worth_less_than_it_pays_now(make, options):
+    """An arm of mean .5 that one pull nearly tells, beside one known to pay .6: only who does not learn takes that."""
+    arms, prior = bm.environments.bernoulli_bandit(discount=0.99), np.array([[[0.2, 0.2], [400.0, 600.0]]])
+    best = bm.bayes_optimal(arms, prior, horizon=options["depth"])
+    assert best.policy.values[0] == 0
+    agent = make(dirichlet_transitions(arms, prior), **options)
+    chosen = rule_of(agent, arms, prior)(np.zeros(60, int), np.broadcast_to(prior, (60, *prior.shape)), 0)
+    assert (chosen == 0).mean() > 0.8
+
+
+def test_bfs3_looks_where_it_hopes_for_most():
+    """The second action pays more at once and nothing after, which five trials find out, and no search of the other."""
+    pit = bm.MDP(
+        reward=[[[0.6], [0.7]], [[0.0], [0.0]]],
+        successor=[[[0], [1]], [[1], [1]]],
+        discount=0.9,
+        actions=("stay", "jump"),
+    )
+    agent = bm.agents.bfs3(dirichlet_transitions(pit), trials=5, branching=1, depth=6)
+    assert (rule_of(agent, pit, np.ones((2, 2, 1)))(np.zeros(8, int), np.ones((8, 2, 2, 1)), 0) == 0).all()
+
+
+def test_a_rollout_is_in_the_mdp_of_its_simulation():
+    """Of two MDPs, each with a draw, one pays for ever where its step led and the other where the other's did."""
+    kernels = np.zeros((2, 3, 1, 3))
+    kernels[0, :, 0] = np.eye(3)[[1, 1, 0]]
+    kernels[1, :, 0] = np.eye(3)[[2, 0, 2]]
+    game = bm.MDP(reward=[[0.0], [1.0], [2.0]], transition=kernels[0], discount=0.5)
+    # Whichever comes first, the root's mean is that of 0 + 1/2 + 1/4 and of 0 + 2/2 + 2/4.
+    for order in (kernels, kernels[::-1]):
+        assert searched(game, order, exploration=1.0, depth=3).q[0] == pytest.approx((0.75 + 1.5) / 2, abs=1e-12)
+
+
+def test_rollouts_follow_their_policy():
+    """Of two simulations each leaves the tree with its first step, and then does what the rollout policy does."""
+    chain = bm.environments.chain(slip=0.0)
+    kernels = np.broadcast_to(chain.transition, (2, *chain.transition.shape))
+    # Always back earns 2 a step, and the first simulation begins with a step forward, which earns nothing.
+    with jax.enable_x64(True):
+        problem = jax.tree.map(jnp.asarray, chain.problem)
+        back = Rollout(jnp.asarray(np.tile([0.0, 1.0], (5, 1))), jnp.asarray(1e-12))
+        found = history_search(
+            jax.random.key(0),
+            problem,
+            Draws(jnp.asarray(kernels), problem.reward),
+            jnp.int32(0),
+            back,
+            exploration=jnp.asarray(0.0),
+            depth=4,
+        )
+        q = np.asarray(found.q)
+    g = 0.95
+    np.testing.assert_allclose(q, [2 * (g + g**2 + g**3), 2 * (1 + g + g**2 + g**3)], atol=1e-9)
+
+
 def test_a_tree_that_is_too_large_is_refused():
     arms = bm.environments.bernoulli_bandit([0.5] * 10)
     agent = bm.agents.sparse_sampling(dirichlet_transitions(arms), branching=5, depth=5)
