@@ -121,9 +121,9 @@ class SearchRules:
             problem.reward, where=live, initial=jnp.inf
         )
 
-        def choose(
+        def worth(
             key: Key[Array, ""], believed: Any, values: Float[Array, "state action"], s: Int[Array, ""]
-        ) -> Int[Array, ""]:
+        ) -> Float[Array, " action"]:
             # K MDPs from the posterior, a simulation in each.
             draw_key, search_key = random.split(key)
             _, sites = belief.draw(draw_key, believed)
@@ -131,8 +131,7 @@ class SearchRules:
             apart = spread * (1 - problem.discount**self.depth) / (1 - problem.discount)
             draws = believed_draws(sites, problem)
             constant = options["exploration"] * apart
-            found = history_search(search_key, problem, draws, s, rollout, exploration=constant, depth=self.depth)
-            return jnp.argmax(found.q).astype(jnp.int32)
+            return history_search(search_key, problem, draws, s, rollout, exploration=constant, depth=self.depth).q
 
         def learn(values: Float[Array, "state action"], step: Step) -> Float[Array, "state action"]:
             # Q(s, a) += eta (r + discount max Q(s', .) - Q(s, a)), for the rollout policy.
@@ -141,4 +140,4 @@ class SearchRules:
             error = target - values[step.state, step.action]
             return values.at[step.state, step.action].add(options["learning_rate"] * error)
 
-        return lookahead_rules(belief, problem, choose, memory=lambda: jnp.zeros(problem.available.shape), learn=learn)
+        return lookahead_rules(belief, problem, worth, memory=lambda: jnp.zeros(problem.available.shape), learn=learn)

@@ -44,7 +44,7 @@ def bfs3(prior: Model, *, trials: int = 50, branching: int = 10, depth: int = 15
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site
-        Rewards are taken as known.
+        With a closed form. Rewards are taken as known.
     trials : int
         Descents from the root at each step (a shape, as are the others: changing it compiles again).
     branching : int
@@ -59,7 +59,7 @@ def bfs3(prior: Model, *, trials: int = 50, branching: int = 10, depth: int = 15
     Raises
     ------
     ValueError
-        For options out of range, and for a prior of rewards.
+        For options out of range, and for a prior of rewards or without a closed form.
 
     Notes
     -----
@@ -82,7 +82,7 @@ def bfs3(prior: Model, *, trials: int = 50, branching: int = 10, depth: int = 15
     return Agent(
         "bfs3",
         ForwardSearch(**sizes),
-        lambda mdp: belief_of_transitions(prior, mdp, num_draws=1),
+        lambda mdp: belief_of_transitions(prior, mdp, in_closed_form=True, num_draws=1),
         static=sizes,
     )
 
@@ -239,7 +239,7 @@ class ForwardSearch:
 
             return lax.while_loop(lambda carry: carry[0] >= 0, back, (end.taken - 1, end.tree))[1]
 
-        def choose(key: Key[Array, ""], believed: Any, memory: Any, s: Int[Array, ""]) -> Int[Array, ""]:
+        def worth(key: Key[Array, ""], believed: Any, memory: Any, s: Int[Array, ""]) -> Float[Array, " action"]:
             root = jnp.asarray(s, jnp.int32)
             nodes = 1 + self.trials * self.depth
 
@@ -262,6 +262,6 @@ class ForwardSearch:
                 jnp.int32(1),
             )
             _, tree = lax.while_loop(undecided, another, (jnp.int32(0), empty))
-            return jnp.argmax(bounds(tree, jnp.int32(0), root, jnp.int32(0)).upper).astype(jnp.int32)
+            return bounds(tree, jnp.int32(0), root, jnp.int32(0)).upper
 
-        return lookahead_rules(belief, problem, choose)
+        return lookahead_rules(belief, problem, worth)

@@ -41,7 +41,7 @@ def sparse_sampling(prior: Model, *, branching: int = 2, depth: int = 3) -> Agen
     Parameters
     ----------
     prior : NumPyro model with a ``transition`` site
-        Rewards are taken as known.
+        With a closed form. Rewards are taken as known.
     branching : int
         C, outcomes drawn for each action of a node (a shape, as is the depth: changing it compiles again).
     depth : int
@@ -54,7 +54,8 @@ def sparse_sampling(prior: Model, *, branching: int = 2, depth: int = 3) -> Agen
     Raises
     ------
     ValueError
-        For options out of range, a prior of rewards, and a problem with so many actions that the tree is too large.
+        For options out of range, a prior of rewards or without a closed form, and a problem with so many actions that
+        the tree is too large.
 
     Notes
     -----
@@ -78,7 +79,7 @@ def sparse_sampling(prior: Model, *, branching: int = 2, depth: int = 3) -> Agen
                 f"a tree of depth {depth} with {branching} outcomes for each of {mdp.num_actions} actions has "
                 f"{nodes:,} nodes, more than {MOST_NODES:,}; make it less deep, or use bfs3"
             )
-        return belief_of_transitions(prior, mdp, num_draws=1)
+        return belief_of_transitions(prior, mdp, in_closed_form=True, num_draws=1)
 
     return Agent("sparse-sampling", TreeRules(**sizes), belief, static=sizes)
 
@@ -122,7 +123,7 @@ class TreeRules:
 
             return after, jax.vmap(jax.vmap(seen))(action, outcome, after)
 
-        def worth(
+        def tree_worth(
             key: Key[Array, ""], s: Int[Array, " node"], believed: Any, depth: int
         ) -> Float[Array, "node action"]:
             """Return Q_depth of nodes that have an axis in front."""
@@ -133,12 +134,12 @@ class TreeRules:
                 keys = random.split(child_key, len(s))
                 after, beliefs = jax.vmap(children)(keys, s, believed, row)
                 flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[3:]), beliefs)
-                value = worth(next_key, after.reshape(-1), flat, depth - 1).max(-1).reshape(after.shape)
+                value = tree_worth(next_key, after.reshape(-1), flat, depth - 1).max(-1).reshape(after.shape)
                 q += problem.discount * (problem.continuation[after] * value).mean(-1)
             return jnp.where(problem.available[s], q, -jnp.inf)
 
-        def choose(key: Key[Array, ""], believed: Any, memory: Any, s: Int[Array, ""]) -> Int[Array, ""]:
+        def worth(key: Key[Array, ""], believed: Any, memory: Any, s: Int[Array, ""]) -> Float[Array, " action"]:
             root = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], believed)
-            return jnp.argmax(worth(key, jnp.asarray(s)[None], root, self.depth)[0]).astype(jnp.int32)
+            return tree_worth(key, jnp.asarray(s)[None], root, self.depth)[0]
 
-        return lookahead_rules(belief, problem, choose)
+        return lookahead_rules(belief, problem, worth)

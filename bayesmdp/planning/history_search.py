@@ -65,7 +65,7 @@ class Rollout(NamedTuple):
     Attributes
     ----------
     values : array [state, action]
-        Greedy actions are greedy in these.
+        Greedy actions are greedy in these, each as likely where several are.
     epsilon : float
         Probability of an action that is uniform over those available.
     """
@@ -249,8 +249,11 @@ def _rollouts(
     """
     problem, (number, states) = world.problem, world.cumulative.shape[:2]
     available = jnp.asarray(problem.available)
-    greedy = jnp.argmax(jnp.where(available, rollout.values, -jnp.inf), -1)
-    listed, choices = jnp.argsort(~available, axis=-1), available.sum(-1)
+    values = jnp.where(available, rollout.values, -jnp.inf)
+    best = values == values.max(-1, keepdims=True)
+    # The actions of a state, those that may be taken at random and those that are greedy, each listed first.
+    listed = jnp.stack([jnp.argsort(~each, axis=-1) for each in (best, available)])
+    choices = jnp.stack([best.sum(-1), available.sum(-1)])
     draw = jnp.arange(number)[:, None]
 
     def step(carry: tuple[Array, ...], uniform: Array) -> tuple[tuple[Array, ...], tuple[Array, Array]]:
@@ -258,11 +261,11 @@ def _rollouts(
         # One uniform number, used up digit by digit: whether to explore, which action, which outcome.
         explores = uniform < rollout.epsilon
         rest = jnp.where(explores, uniform / rollout.epsilon, (uniform - rollout.epsilon) / (1 - rollout.epsilon))
-        scaled = rest * choices[state]
-        drawn = jnp.minimum(scaled.astype(jnp.int32), choices[state] - 1)
-        action = jnp.where(explores, listed[state, drawn], greedy[state])
-        rest = jnp.where(explores, scaled - drawn, rest)
-        _, reward, following = world.step(draw, state, action, rest)
+        kind = explores.astype(jnp.int32)
+        scaled = rest * choices[kind, state]
+        drawn = jnp.minimum(scaled.astype(jnp.int32), choices[kind, state] - 1)
+        action = listed[kind, state, drawn]
+        _, reward, following = world.step(draw, state, action, scaled - drawn)
         earned = earned + weight * reward
         weight = weight * problem.discount * jnp.asarray(problem.continuation)[following]
         return (following, weight, earned), (earned, action)

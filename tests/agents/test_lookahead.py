@@ -7,7 +7,7 @@ import pytest
 
 import bayesmdp as bm
 from bayesmdp.agents.families.lookahead import LookaheadState
-from bayesmdp.models import beta_bernoulli_rewards, dirichlet_transitions
+from bayesmdp.models import beta_bernoulli_rewards, dirichlet_transitions, tied_moves
 from bayesmdp.planning import Draws
 from bayesmdp.planning.history_search import Rollout, history_search
 from bayesmdp.posterior.beliefs.fresh_draws import Sums
@@ -158,6 +158,14 @@ def test_rollouts_follow_their_policy():
     np.testing.assert_allclose(q, [2 * (g + g**2 + g**3), 2 * (1 + g + g**2 + g**3)], atol=1e-9)
 
 
+@pytest.mark.parametrize("make", [bm.agents.bamcp, bm.agents.bfs3, bm.agents.sparse_sampling])
+def test_where_nothing_is_in_sight_any_action_is_taken(make):
+    field = bm.environments.generalised_grid()
+    agent = make(dirichlet_transitions(field), depth=2)
+    chosen = rule_of(agent, field, np.ones(field.sizes))(np.zeros(60, int), np.ones((60, *field.sizes)), 0)
+    assert (np.bincount(chosen, minlength=4) > 4).all()
+
+
 def test_a_tree_that_is_too_large_is_refused():
     arms = bm.environments.bernoulli_bandit([0.5] * 10)
     agent = bm.agents.sparse_sampling(dirichlet_transitions(arms), branching=5, depth=5)
@@ -209,6 +217,14 @@ def test_rewards_must_be_known():
     prior = beta_bernoulli_rewards(river, dirichlet_transitions(river))
     with pytest.raises(ValueError, match="rewards as known, and the prior has a site 'reward'"):
         bm.simulate(river, {"BAMCP": bm.agents.bamcp(prior)}, steps=10, replicates=1)
+
+
+def test_beliefs_that_are_updated_in_a_tree_need_a_closed_form():
+    lake = bm.environments.frozen_lake()
+    ice = tied_moves(lake, bm.environments.slips())
+    for make in (bm.agents.bfs3, bm.agents.sparse_sampling):
+        with pytest.raises(ValueError, match=r"tied_moves has no closed form.*use bamcp"):
+            bm.simulate(lake, {"A": make(ice)}, steps=10, replicates=1)
 
 
 def test_regret_is_of_what_was_last_done():
