@@ -47,7 +47,7 @@ def drawn_outcome(rows, known, alpha, state, action):
 
 
 @numba.njit(cache=True)
-def numba_search(alpha, successor, reward, discount, constant, simulations, depth, epsilon):
+def numba_search(alpha, successor, reward, discount, constant, simulations, depth):
     """Root values [action] of one search from state 0."""
     states, actions, outcomes = alpha.shape
     visits, total = np.zeros((simulations + 2, actions)), np.zeros((simulations + 2, actions))
@@ -71,7 +71,7 @@ def numba_search(alpha, successor, reward, discount, constant, simulations, dept
                         best, action = score, a
                 fresh = step > 0 and number == 0
             if not inside or fresh:
-                action = np.random.randint(actions) if np.random.random() < epsilon else 0
+                action = np.random.randint(actions)  # no action is better before anything is learnt
             outcome = drawn_outcome(rows, known, alpha, state, action)
             earned[step] = reward[state, action, outcome]
             if inside:
@@ -96,11 +96,11 @@ def numba_search(alpha, successor, reward, discount, constant, simulations, dept
 
 
 @numba.njit(cache=True)
-def numba_plans(alpha, successor, reward, discount, constant, plans, simulations, depth, epsilon):
+def numba_plans(alpha, successor, reward, discount, constant, plans, simulations, depth):
     """The mean of root values of some searches."""
     mean = np.zeros(alpha.shape[1])
     for _ in range(plans):
-        mean += numba_search(alpha, successor, reward, discount, constant, simulations, depth, epsilon) / plans
+        mean += numba_search(alpha, successor, reward, discount, constant, simulations, depth) / plans
     return mean
 
 
@@ -131,7 +131,7 @@ def main():
 
         def by_numba(mdp=mdp, alpha=alpha, reward=reward, constant=constant):
             table = mdp.successor.astype(np.int64)
-            return numba_plans(alpha, table, reward, mdp.discount, constant, PLANS, SIMULATIONS, DEPTH, EPSILON)
+            return numba_plans(alpha, table, reward, mdp.discount, constant, PLANS, SIMULATIONS, DEPTH)
 
         print(f"{mdp.name}: mean root values ours {compiled().round(2)}, numba {by_numba().round(2)}")
         contenders = {"bayesmdp": compiled, "numba": by_numba}
