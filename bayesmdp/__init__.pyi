@@ -29,9 +29,13 @@ from .offline.recommend import recommend as recommend
 from .planning import CVaR as CVaR
 from .planning import Mean as Mean
 from .planning import Quantile as Quantile
+from .planning import bayes_optimal as bayes_optimal
+from .planning import bayes_value as bayes_value
 from .planning import downside_exposure as downside_exposure
 from .planning import evaluate as evaluate
 from .planning import gain_draws as gain_draws
+from .planning import gittins_index as gittins_index
+from .planning import hardness as hardness
 from .planning import plan as plan
 from .planning import quantile_value as quantile_value
 from .planning import solve as solve

@@ -19,15 +19,19 @@ from .rewards import normal_gamma_rewards as normal_gamma_rewards
 from .rewards import normal_rewards as normal_rewards
 from .river_current import river_current as river_current
 from .slippery_lake import slippery_lake as slippery_lake
+from .sparse_dirichlet import sparse_dirichlet as sparse_dirichlet
 from .thermostat import thermostat as thermostat
 from .tied_moves import tied_moves as tied_moves
 
 # On a chain of five states an action leads one state on or back to the first, and either may happen for the other.
 ON_OR_BACK = [[[min(state + 1, 4), 0], [0, min(state + 1, 4)]] for state in range(5)]
 
+TWO_OF_FIVE = [[[float(reached in pair) for reached in range(5)] for pair in pairs] for pairs in ON_OR_BACK]
+
 GROUPS: Mapping[str, tuple[Example, ...]] = {
     "Transitions": (
         Example(dirichlet_transitions),
+        Example(sparse_dirichlet, "chain", {"concentration": TWO_OF_FIVE}),
         Example(hierarchical_dirichlet, engine="nuts"),
         Example(logistic_transitions, "hard_linear_mdp", engine="nuts"),
         Example(river_current),

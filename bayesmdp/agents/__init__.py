@@ -6,8 +6,10 @@ from typing import Any
 from bayesmdp.agents.agent import Agent as Agent
 from bayesmdp.agents.agent import Rules as Rules
 from bayesmdp.agents.aq_brmdp import aq_brmdp as aq_brmdp
+from bayesmdp.agents.bamcp import bamcp as bamcp
 from bayesmdp.agents.bandit_ts import bandit_ts as bandit_ts
 from bayesmdp.agents.beb import beb as beb
+from bayesmdp.agents.bfs3 import bfs3 as bfs3
 from bayesmdp.agents.boss import boss as boss
 from bayesmdp.agents.brmdp import brmdp as brmdp
 from bayesmdp.agents.example import Example, endless_river, river_in_episodes, slippery_lake
@@ -28,6 +30,7 @@ from bayesmdp.agents.psrl import psrl as psrl
 from bayesmdp.agents.rlsvi import rlsvi as rlsvi
 from bayesmdp.agents.rmax import rmax as rmax
 from bayesmdp.agents.scal import scal as scal
+from bayesmdp.agents.sparse_sampling import sparse_sampling as sparse_sampling
 from bayesmdp.agents.tseb import tseb as tseb
 from bayesmdp.agents.tsrl import tsrl as tsrl
 from bayesmdp.agents.ucb_avg import ucb_avg as ucb_avg
@@ -37,6 +40,9 @@ from bayesmdp.agents.variance_bonus import variance_bonus as variance_bonus
 # What agents for the average reward are told of the example, and options with which fitted ones are quick.
 TOLD: Mapping[str, Any] = {"horizon": 400, "span": 6.31}
 QUICK: Mapping[str, Any] = {"approximation": "linear", "iterations": 3, "places": 16, "samples": 2, "room": 400}
+SHORT_SIGHTED = (
+    "at this size it sees too little of a river; tests/agents/test_lookahead.py shows how near the optimum it is"
+)
 SMALL = "at this size it cannot; tests/agents/test_fitted.py shows that it learns"
 
 GROUPS: Mapping[str, tuple[Example, ...]] = {
@@ -54,6 +60,11 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(mbie_eb),
         Example(variance_bonus),
         Example(rmax),
+    ),
+    "Bayes-adaptive planning": (
+        Example(bamcp, options={"simulations": 30, "depth": 15}, does_not_learn=SHORT_SIGHTED),
+        Example(bfs3, options={"trials": 10, "branching": 3, "depth": 8}, does_not_learn=SHORT_SIGHTED),
+        Example(sparse_sampling, does_not_learn=SHORT_SIGHTED),
     ),
     "Average reward": (
         Example(gamma_ucb_cvi, endless_river, TOLD),

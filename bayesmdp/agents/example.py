@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bayesmdp.agents.agent import Agent
-from bayesmdp.environments import riverswim
-from bayesmdp.environments import slippery_lake as lake_environment
+from bayesmdp.environments.riverswim import riverswim
+from bayesmdp.environments.slippery_lake import slippery_lake as lake_environment
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.models import dirichlet_transitions, gaussian_q
 from bayesmdp.models import slippery_lake as lake_prior

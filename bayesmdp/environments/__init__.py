@@ -4,12 +4,17 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bayesmdp.environments.behaviours import behaviour_of_quality as behaviour_of_quality
+from bayesmdp.environments.bernoulli_bandit import bernoulli_bandit as bernoulli_bandit
 from bayesmdp.environments.cart_pole import cart_pole as cart_pole
 from bayesmdp.environments.chain import chain as chain
+from bayesmdp.environments.deep_sea import deep_sea as deep_sea
 from bayesmdp.environments.example import Example
 from bayesmdp.environments.frozen_lake import frozen_lake as frozen_lake
 from bayesmdp.environments.frozen_lake import slips as slips
 from bayesmdp.environments.garnet import garnet as garnet
+from bayesmdp.environments.generalised_chain import generalised_chain as generalised_chain
+from bayesmdp.environments.generalised_double_loop import generalised_double_loop as generalised_double_loop
+from bayesmdp.environments.generalised_grid import generalised_grid as generalised_grid
 from bayesmdp.environments.grid import grid as grid
 from bayesmdp.environments.gymnasium import collect_gymnasium as collect_gymnasium
 from bayesmdp.environments.gymnasium import from_gymnasium as from_gymnasium
@@ -34,6 +39,7 @@ from bayesmdp.environments.rare_room import rare_room as rare_room
 from bayesmdp.environments.recommendation import recommendation as recommendation
 from bayesmdp.environments.risky_lake import risky_lake as risky_lake
 from bayesmdp.environments.riverswim import riverswim as riverswim
+from bayesmdp.environments.six_arms import six_arms as six_arms
 from bayesmdp.environments.slippery_lake import slippery_lake as slippery_lake
 from bayesmdp.environments.thermostat import thermostat as thermostat
 from bayesmdp.environments.wearing_machine import wearing_machine as wearing_machine
@@ -48,6 +54,14 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(risky_lake),
         Example(grid, {"rows": 3, "columns": 2}),
         Example(garnet, {"num_states": 6, "num_actions": 2, "branching": 2}),
+        Example(six_arms),
+        Example(deep_sea, {"size": 4}),
+    ),
+    "Drawn from a known prior": (
+        Example(bernoulli_bandit),
+        Example(generalised_chain),
+        Example(generalised_double_loop),
+        Example(generalised_grid, {"size": 3}),
     ),
     "Work that does not end": (
         Example(queue, {"capacity": 4}),

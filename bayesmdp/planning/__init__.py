@@ -1,11 +1,14 @@
 """Planning: from posterior draws to a policy, with a bound on the error of its value."""
 
 from bayesmdp.planning.average_reward import GainPlan, average_policy_iteration, gain_and_bias, relative_value_iteration
+from bayesmdp.planning.bayes_optimal import bayes_optimal, bayes_value
 from bayesmdp.planning.communicating import check_weakly_communicating
 from bayesmdp.planning.confidence_sets import Box, L1Ball
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.finite_horizon import backward_induction, episode_value, horizon_plan, horizon_value
 from bayesmdp.planning.fitted_q import LinearQ, NeuralQ, fitted_q_iteration
+from bayesmdp.planning.gittins import gittins_index
+from bayesmdp.planning.hardness import hardness
 from bayesmdp.planning.known_dynamics import evaluate, solve
 from bayesmdp.planning.operators import Draws, believed_draws, clip_span, expected_reward, greedy, target
 from bayesmdp.planning.order_statistic import order_statistic
@@ -37,6 +40,8 @@ __all__ = [
     "average_policy_iteration",
     "backup",
     "backward_induction",
+    "bayes_optimal",
+    "bayes_value",
     "believed_draws",
     "check_weakly_communicating",
     "clip_span",
@@ -48,7 +53,9 @@ __all__ = [
     "fitted_q_iteration",
     "gain_and_bias",
     "gain_draws",
+    "gittins_index",
     "greedy",
+    "hardness",
     "horizon_plan",
     "horizon_value",
     "order_statistic",

@@ -8,6 +8,7 @@ from bayesmdp.studies import (
     aq_brmdp,
     average_reward,
     average_reward_shape,
+    bbrl,
     draw_reuse,
     levels,
     mtsrl,
@@ -36,6 +37,7 @@ FAMILIES: Mapping[str, ModuleType] = {
     "mtsrl": mtsrl,
     "mtsrl-shape": mtsrl_shape,
     "structure": structure,
+    "bbrl": bbrl,
     "slippery-lake": slippery_lake,
 }
 """The files of studies; a new one is one line here, beside its import."""
