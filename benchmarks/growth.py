@@ -46,7 +46,7 @@ class Growth(NamedTuple):
 
 
 def garnet(num_states=24, num_actions=4, branching=4):
-    mdp = bm.environments.garnet(num_states, num_actions, branching, seed=1)
+    mdp = bm.environments.garnet(num_states, num_actions, branching, seed=1).with_successors()
     return mdp, dirichlet_transitions(mdp)
 
 
@@ -78,14 +78,14 @@ def growths():
         yield Growth(name, "states, queue", "1", (24, 49, 99, 199), lambda n, on=on_queues: on(capacity=n))
         yield Growth(name, "actions", "1", (2, 4, 8, 16), lambda n, on=on_garnets: on(num_actions=n))
         yield Growth(name, "outcomes", "1", (2, 4, 8, 16), lambda n, on=on_garnets: on(branching=n))
-        yield Growth(name, "steps", "1", (1_000, 2_000, 4_000, 8_000), lambda n, maker=maker: longer(maker, n))
+        yield Growth(name, "steps", "1", (8_000, 16_000, 32_000, 64_000), lambda n, maker=maker: longer(maker, n))
     few = learning(aq, num_draws=50)
     yield Growth("AQ-BRMDP", "states, Garnet", "1 to 3", (12, 24, 48, 96), lambda n: few(num_states=n))
     yield Growth("AQ-BRMDP", "actions", "1", (2, 4, 8, 16), lambda n: few(num_actions=n))
     yield Growth("AQ-BRMDP", "outcomes", "1", (2, 4, 8, 16), lambda n: few(branching=n))
     yield Growth("AQ-BRMDP", "draws", "1", (50, 100, 200, 400), lambda n: learning(aq, num_draws=n)())
     yield Growth("AQ-BRMDP", "steps", "1", (1_000, 2_000, 4_000, 8_000), lambda n: longer(aq, n, num_draws=50))
-    yield Growth("gamma-LSCVI-UCB", "steps", "1", (4_000, 8_000, 16_000, 32_000), average)
+    yield Growth("gamma-LSCVI-UCB", "steps", "1", (20_000, 40_000, 80_000, 160_000), average)
     mdp, prior = garnet()
     yield Growth("PSRL", "replicates", "1", (4, 8, 16, 32), lambda n: (mdp, psrl(prior), {"replicates": n}))
 

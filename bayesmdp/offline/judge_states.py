@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.validation import integer
 from bayesmdp.logs.category_parts import Categories
-from bayesmdp.logs.log import label_indices, label_set
+from bayesmdp.logs.log import counts_of, label_indices, label_set, refuse_counted, size_of
 from bayesmdp.logs.measured_states import Recoding
 from bayesmdp.logs.measurements import numbers
 from bayesmdp.offline.dependence import Grouped
@@ -40,6 +40,9 @@ __all__ = ["judge_states"]
 
 REWARDS = 12
 """Distinct rewards, above which they are told apart by fifths."""
+
+MOST_STEPS = 10_000_000
+"""Steps of a counted log, at most, which are gone through one by one."""
 
 MOST = 100
 """Changes asked about, at most: those with most steps."""
@@ -59,7 +62,7 @@ def judge_states(
     Parameters
     ----------
     log : Dataset over ``step``
-        As ``read_log(..., state=...)`` returns it.
+        As ``read_log(..., state=...)`` returns it; counted ones of up to 10 million steps too, without a frame.
     frame : DataFrame, optional
         The measurements, one row a step of the log; without them no splits are asked about.
     recoding : Recoding, optional
@@ -98,6 +101,10 @@ def judge_states(
     (0, ['age 18 to <40', 'age 40 to <65', 'favoured'])
     """
     few = integer("few", few, 1)
+    if "count" in log:
+        if frame is not None or size_of(log) > MOST_STEPS:
+            refuse_counted(log, "what states are judged by here")
+        log = log.isel(step=np.repeat(np.arange(log.sizes["step"]), counts_of(log).astype(np.int64)))
     recoding = _recoding_of(log, recoding)
     states = [str(state) for state in label_set(log, "states")]
     state, next_state = (label_indices(log, name, label_set(log, "states")) for name in ("state", "next_state"))

@@ -18,7 +18,8 @@ some sixteen steps away, 100 simulations see too little of it, and the variance 
 What was seen before the table was made: BAMCP's exploration was set on a bandit and the two-state chain, looked at in
 four settings on 64 problems of the chain, and BFS3's sizes in three on 24, some of which are among the table's; all
 differed by no more than chance. The rows of both were run again after ties between actions had come to be broken at
-random: before, BAMCP returned .004 on the grid, and all six intervals overlapped (BFS3 on the double loop: 2.67 to 2.97).
+random: before, BAMCP returned .004 on the grid, and all six intervals overlapped (BFS3 on the double loop: 2.67 to
+2.97).
 """
 
 from __future__ import annotations

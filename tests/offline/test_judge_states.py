@@ -129,6 +129,23 @@ def test_states_are_counted() -> None:
     assert judged["actions"].max() == 3
 
 
+def test_counted_steps_count() -> None:
+    """The same said of the rows and of their counts; beside a frame there are no rows to go through."""
+    visits = clinic_visits(200, seed=3)
+    spec = ["age:bins(18,40,65,90)", "lactate:cutoffs(2,4)"]
+    log = read(visits, *spec)
+    counted = read_log(visits, columns=COLUMNS, state=spec, end_column="ended", distinct=True)
+    assert counted.sizes["step"] < log.sizes["step"]
+    by_rows, by_counts = judge_states(log), judge_states(counted)
+    for name in ("visits", "entered", "rare"):
+        order = by_counts.indexes["state"].get_indexer(by_rows["state"].values)
+        np.testing.assert_array_equal(by_counts[name].values[order], by_rows[name].values)
+    for first, second, odds in zip(*(by_rows[name].values for name in ("first", "second", "log_odds")), strict=True):
+        assert abs(float(change(by_counts, first, second)["log_odds"].item()) - odds) < 1e-9
+    with pytest.raises(ValueError, match="distinct=False"):
+        judge_states(counted, visits)
+
+
 def test_the_check_of_order_is_handed_on() -> None:
     # Where 2 to 4 and more than 4 are one, the step before tells which it is likely to be.
     visits = clinic_visits(1_500, seed=0)
