@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -36,6 +37,13 @@ def test_the_wheel_holds_the_priors_once(wheel):
     assert {f"bayesmdp/reports/templates/report.{kind}" for kind in ("css", "html.j2")} <= set(names)
     assert not [name for name in names if name.startswith(("models/", "tests/"))]
     assert len(names) == len(set(names))
+
+
+def test_what_is_cited_is_this_version():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    cited = dict(line.split(": ", 1) for line in (ROOT / "CITATION.cff").read_text().splitlines() if ": " in line)
+    assert (cited["version"], cited["license"]) == (declared["version"], declared["license"])
+    assert cited["title"].strip('"').startswith(declared["name"])
 
 
 @pytest.mark.slow
