@@ -143,12 +143,21 @@ def list_(
         str | None,
         typer.Argument(help="Show this study's agents and settings, or a family's studies.", show_default=False),
     ] = None,
+    hard: Annotated[
+        bool, typer.Option("--environments", help="How large environments are, and how hard to learn; takes a minute.")
+    ] = False,
 ) -> None:
     """List families of studies, and the agents, environments and priors that studies are made of."""
     from bayesmdp.cli.console import make_console
     from bayesmdp.cli.tables import name_table, study_table
 
     console = make_console()
+    if hard:
+        from bayesmdp.cli.environments import hardness_table
+        from bayesmdp.environments import GROUPS
+
+        console.print(hardness_table(GROUPS))
+        return
     if study in FAMILIES:
         titles = {name: each.title for name, each in STUDIES.items() if name.startswith(f"{study}/")}
         console.print(name_table(f"Studies: {study}", titles))

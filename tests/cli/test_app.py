@@ -17,6 +17,7 @@ from bayesmdp import results, studies
 from bayesmdp.cli import app as cli
 from bayesmdp.cli.progress import Progress
 from bayesmdp.foundation import compiled_programs as compiled
+from bayesmdp.planning import hardness
 from bayesmdp.results import analysis
 from tests.command_line import call, told_in_one_line
 from tests.synthetic import synthetic_result
@@ -82,6 +83,20 @@ def test_list_names_everything() -> None:
     first_words = {line.split()[0] for line in shown.splitlines() if line.strip()}
     assert first_words >= {"aq-brmdp", *agents.AGENTS, *environments.ENVIRONMENTS, *models.PRIORS}
     assert not first_words & {"slips", "to_gymnasium", "policy_function", "clinicians_policy", *studies.STUDIES}
+
+
+def test_list_tells_how_hard_environments_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    from bayesmdp import environments
+
+    few = {"rivers": (environments.Example(environments.riverswim, {"num_states": 4}),)}
+    few["others"] = (environments.Example(environments.frozen_lake), environments.Example(environments.slippery_lake))
+    monkeypatch.setattr(environments, "GROUPS", few)
+    shown, _ = call("list", "--environments")
+    rows = {line.split()[0]: line.split()[1:] for line in shown.splitlines() if line.strip()}
+    measured = [float(each) for each in hardness(environments.riverswim(4)).values()]
+    assert [float(each) for each in rows["riverswim"]] == pytest.approx([4, 2, *measured], rel=1e-3)
+    assert rows["frozen_lake"] == ["16", "4", *"----"]  # it ends
+    assert rows["slippery_lake"] == ["-", "4", *"----"]
 
 
 def test_list_shows_the_agents_of_a_study_as_they_are_asked_for() -> None:
