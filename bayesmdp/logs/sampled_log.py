@@ -15,6 +15,7 @@ import xarray as xr
 
 from bayesmdp.logs.log import begins_of, ends_of, size_of
 from bayesmdp.logs.log_sources import Table, open_table
+from bayesmdp.logs.measured_states import Recoding
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.logs.scanned_columns import Scan
 
@@ -60,7 +61,8 @@ def sample_log(source: Any, counted: xr.Dataset, rows: int, **options: Any) -> x
         raise ValueError(f"rows must be at least 1; got {rows!r}")
     names = ("separator", "encoding", "decimal", "connection")
     text = {name: options.pop(name) for name in names if name in options}
-    measured = options.get("state") is not None or options.get("episode") is not None
+    if "recoding" in counted.attrs:  # blocks are recoded as the whole was, whatever quantiles they have of their own
+        options["state"] = Recoding.from_json(counted.attrs["recoding"])
     table = open_table(
         source,
         text.get("separator"),
@@ -69,9 +71,11 @@ def sample_log(source: Any, counted: xr.Dataset, rows: int, **options: Any) -> x
         text.get("connection"),
     )
     scan = table.scan() if table.scan else None
-    if not isinstance(scan, Scan) or measured or not counted.attrs["ordered"]:
+    if not isinstance(scan, Scan) or options.get("episode") is not None or not counted.attrs["ordered"]:
         return None
-    labels = {"states": counted.attrs["states"], "actions": counted.attrs["actions"]}
+    labels = {"actions": counted.attrs["actions"]}
+    if "recoding" not in counted.attrs:
+        labels["states"] = counted.attrs["states"]
     size = size_of(counted)
     number = min(BLOCKS, rows, size)
     block = min(rows, size) // number
@@ -87,7 +91,9 @@ def sample_log(source: Any, counted: xr.Dataset, rows: int, **options: Any) -> x
     logs = [log.isel(step=slice(first if known else 0, None)) for log, first in zip(logs, firsts, strict=True)]
     sample = xr.concat([_cut_off(log) for log in logs], "step", combine_attrs="override")
     sample = sample.assign_coords(step=np.arange(sample.sizes["step"]))
-    return sample.assign_attrs(starts_known=int(known and bool(counted.attrs["starts_known"])), rows_of=size)
+    # A block knows the measured states that it saw.
+    whole = {name: counted.attrs[name] for name in ("states", "recoding") if name in counted.attrs}
+    return sample.assign_attrs(starts_known=int(known and bool(counted.attrs["starts_known"])), rows_of=size, **whole)
 
 
 def _block(table: Table, part: Scan, begin: int, options: Mapping[str, Any]) -> xr.Dataset:

@@ -98,3 +98,25 @@ def test_what_is_gone_through_from_the_start_is_gone_through_once(tmp_path, monk
         assert sample.drop_attrs().identical(expected.drop_attrs())
         assert sum(collected) == 1 and len(collected) > BLOCKS
     assert looked == [1]
+
+
+def test_measured_states_are_those_of_the_whole_log():
+    """Blocks are recoded by the quantiles of all rows, and hold the rows that the whole log has there."""
+    visits = pl.DataFrame(bm.environments.clinic_visits(1_500, seed=2))
+    options = {"columns": {"action": "treatment", "reward": "well"}, "end_column": "ended"}
+    options["state"] = ["age:bins(18,40,65,90)", "lactate:quantiles(4)"]
+    counted, whole = bm.read_log(visits, distinct=True, **options), bm.read_log(visits, **options)
+    sample = sample_log(visits, counted, 1_000, **options)
+    assert list(sample.attrs["states"]) == list(counted.attrs["states"])
+    assert sample.attrs["recoding"] == whole.attrs["recoding"] == counted.attrs["recoding"]
+
+    def told(log):
+        columns = (log[name].values for name in ("state", "action", "next_state"))
+        return ["/".join(map(str, row)) for row in zip(*columns, strict=True)]
+
+    # Each end of the sample is a run of the whole log.
+    own, everything = told(sample), "|".join(told(whole))
+    assert 500 < len(own) <= 1_000
+    assert "|".join(own[:20]) in everything
+    assert "|".join(own[-20:]) in everything
+    assert bm.judge_states(sample)["visits"].sum() == len(own)
