@@ -41,7 +41,8 @@ SHARE = 1e-4
 """The part of what values can differ by that rollouts may leave out, where no tolerance is given."""
 
 FARTHEST = 4
-"""Times the horizon of the range of rewards that rollouts go at most, where rewards lie outside of it."""
+"""Times the horizon that the range of rewards asks for, by the finer of `SHARE` and the tolerance, that rollouts go at
+most where rewards lie outside of that range."""
 
 
 @dataclass(frozen=True)
@@ -192,7 +193,8 @@ def simulate_returns(
     SimulatedReturns
     """
     draws, tolerance = count_draws(values), tolerance_of(mdp, rollouts.tolerance)
-    first = horizon = horizon_within(mdp, tolerance)
+    horizon = horizon_within(mdp, tolerance)
+    farthest = FARTHEST * max(horizon, horizon_within(mdp, tolerance_of(mdp, None)))
     while True:
         with jax.enable_x64(True):
             told = _returns(
@@ -213,7 +215,7 @@ def simulate_returns(
         needed = _steps_within(span, mdp.discount, tolerance) if math.isfinite(span) else math.inf
         if needed <= horizon:
             break
-        if needed > FARTHEST * first:
+        if needed > farthest:
             _warn_of_rewards(mdp, met, horizon)
             break
         horizon = int(needed)

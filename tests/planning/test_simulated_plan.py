@@ -177,7 +177,7 @@ def walk_of(growth):
     )
 
 
-@pytest.mark.parametrize("tolerance", [None, 1.0])
+@pytest.mark.parametrize("tolerance", [None, 1.0, 5.0])
 def test_rewards_outside_of_their_range_take_the_horizon_along(tolerance):
     """The rewards 1, 2, 3, ... are worth 1 / (1 - discount)^2."""
     told = bm.evaluate(walk_of(1.0), "uniform", rollouts=Rollouts(number=16, tolerance=tolerance))
