@@ -24,7 +24,7 @@ from scipy import linalg
 from bayesmdp.environments.state_features import Polynomials
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import finite_array, number
-from bayesmdp.models.arguments import Frozen, freeze, thaw
+from bayesmdp.models.arguments import Frozen, freeze, frozen_numbers, thaw
 from bayesmdp.models.linear_system import system_model
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
@@ -111,15 +111,14 @@ def linear_quadratic(
     costs = finite_array("state_cost", state_cost, (size,))
     if (costs < 0).any():
         raise ValueError(f"state_cost is {costs.tolist()}; costs are at least 0")
-    spread = np.broadcast_to(np.asarray(noise, float), (size,))
-    for each in spread.tolist():
-        number("noise", each, above=0)
+    if not len(controls):
+        raise ValueError("controls is empty; it must list at least one number")
     return _system(
         freeze(matrix),
         freeze(finite_array("control", control, (size,))),
         freeze(costs),
         number("control_cost", control_cost, above=0),
-        freeze(np.ascontiguousarray(spread)),
+        frozen_numbers("noise", noise, (size,), axes="[coordinate]"),
         tuple(number("controls", each) for each in controls),
         number("discount", discount, minimum=0, below=1),
     )

@@ -7,13 +7,19 @@ What comes after has at most the discount^H-th part of what values can be: H is 
 
 and both ends of what is left are told, so that an interval holds them too. In a terminal state a rollout is over, and
 nothing is left.
+
+The range of rewards is what the problem says of its box, and steps may leave that. Where a reward was outside of the
+range, the range is taken to reach twice as far out as it, for what was not simulated may go on to grow, and H is raised
+for that. This is a rule of thumb. Where rewards grow so fast that H is never enough, a warning says that intervals do
+not hold the value.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -33,6 +39,10 @@ __all__ = ["Rollouts", "SimulatedReturns", "count_draws", "horizon_within", "sim
 
 SHARE = 1e-4
 """The part of what values can differ by that rollouts may leave out, where no tolerance is given."""
+
+FARTHEST = 4
+"""Times the horizon that the range of rewards asks for, by the finer of `SHARE` and the tolerance, that rollouts go at
+most where rewards lie outside of that range."""
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,13 @@ def _span(mdp: SimulatedMDP) -> float:
     return float(np.ptp(mdp.problem.value_range))
 
 
+def _steps_within(span: float, discount: float, tolerance: float) -> int:
+    """The least number of steps after which a span of values is discounted to the tolerance, but one at least."""
+    if not span > tolerance or not discount:
+        return 1
+    return math.ceil(math.log(tolerance / span) / math.log(discount))
+
+
 def horizon_within(mdp: SimulatedMDP, tolerance: float) -> int:
     """Return the least number of steps that leaves no more than `tolerance`; see the module.
 
@@ -140,9 +157,7 @@ def horizon_within(mdp: SimulatedMDP, tolerance: float) -> int:
     >>> horizon_within(bm.environments.slippery_lake(), 0.02)  # .95^135 / .05 = .0197
     135
     """
-    if not _span(mdp) > tolerance or not mdp.discount:
-        return 1
-    return math.ceil(math.log(tolerance / _span(mdp)) / math.log(mdp.discount))
+    return _steps_within(_span(mdp), mdp.discount, tolerance)
 
 
 def count_draws(values: Mapping[str, NDArray[Any]]) -> int:
@@ -177,23 +192,47 @@ def simulate_returns(
     -------
     SimulatedReturns
     """
-    draws = count_draws(values)
-    horizon = horizon_within(mdp, tolerance_of(mdp, rollouts.tolerance))
-    with jax.enable_x64(True):
-        total, left = _returns(
-            random.key(rollouts.seed),
-            mdp.problem,
-            dict(values),
-            policy.parameters,
-            start,
-            np.int32(horizon),
-            rule=policy.rule,
-            draws=draws,
-            rollouts=rollouts.each(draws),
-        )
-    total, left = np.asarray(total), np.asarray(left)
-    least, most = mdp.problem.value_range
+    draws, tolerance = count_draws(values), tolerance_of(mdp, rollouts.tolerance)
+    horizon = horizon_within(mdp, tolerance)
+    farthest = FARTHEST * max(horizon, horizon_within(mdp, tolerance_of(mdp, None)))
+    while True:
+        with jax.enable_x64(True):
+            told = _returns(
+                random.key(rollouts.seed),
+                mdp.problem,
+                dict(values),
+                policy.parameters,
+                start,
+                np.int32(horizon),
+                rule=policy.rule,
+                draws=draws,
+                rollouts=rollouts.each(draws),
+            )
+        total, left, met = map(np.asarray, told)
+        # Rewards may go on to grow: twice as far outside of the range as those met.
+        least, most = replace(mdp.problem, reward_range=2 * met - mdp.problem.reward_range).value_range
+        span = float(most - least)
+        needed = _steps_within(span, mdp.discount, tolerance) if math.isfinite(span) else math.inf
+        if needed <= horizon:
+            break
+        if needed > farthest:
+            _warn_of_rewards(mdp, met, horizon)
+            break
+        horizon = int(needed)
     return SimulatedReturns(total + left * least, total + left * most, horizon)
+
+
+def _warn_of_rewards(mdp: SimulatedMDP, met: NDArray[np.float64], horizon: int) -> None:
+    least, most = mdp.problem.reward_range
+    farthest = met[0] if not met[0] >= least else met[1]
+    warnings.warn(
+        f"a reward of {mdp.name} was {farthest:g} within {horizon} steps, outside the reward_range "
+        f"{(float(least), float(most))}, and rewards grow faster than the discount shrinks them: intervals do not hold "
+        "what follows. Bound the reward, as with jnp.clip of the states in it, or use a prior whose steps stay in the "
+        "box",
+        UserWarning,
+        stacklevel=5,
+    )
 
 
 @partial(jax.jit, static_argnames=("rule", "draws", "rollouts"))
@@ -208,31 +247,39 @@ def _returns(
     rule: Callable[[Any, Array, Array], Array],
     draws: int,
     rollouts: int,
-) -> tuple[Float[Array, "draw rollout"], Float[Array, "draw rollout"]]:
-    """Sums of discounted rewards, and what a reward after the horizon would be multiplied by."""
+) -> tuple[Float[Array, "draw rollout"], Float[Array, "draw rollout"], Float[Array, " 2"]]:
+    """Sums of discounted rewards, what one after the horizon would be multiplied by, and the range with all met."""
     problem, parameters = jax.tree.map(jnp.asarray, (problem, parameters))
 
-    def under(one: tuple[Array, Mapping[str, Array]]) -> tuple[Array, Array]:
+    def under(one: tuple[Array, Mapping[str, Array]]) -> tuple[Array, Array, Array]:
         key, own = one
         if start is None:
             state = jax.vmap(problem.draw_start)(random.split(random.fold_in(key, 2**31), rollouts))
         else:
             state = jnp.broadcast_to(start, (rollouts, *problem.start.shape))
 
-        def step(t: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-            state, total, weight = carry
+        def step(t: Array, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
+            state, total, weight, met = carry
             move_key, choice_key = random.split(random.fold_in(key, t))
             choose = jax.vmap(partial(rule, parameters))
             action = choose(random.uniform(choice_key, (rollouts,)), state)
             following = next_states(problem.model, move_key, own, state, action)
             # What is simulated after the end counts for nothing, and must not grow beyond all numbers.
-            reward = jnp.where(weight > 0, problem.reward(state, action, following), 0)
+            paid = problem.reward(state, action, following)
+            reward = jnp.where(weight > 0, paid, 0)
+            # 0 need not be in the range; what is in it already adds nothing.
+            counted = jnp.where(weight > 0, paid, problem.reward_range[0])
+            met = jnp.stack([jnp.minimum(met[0], counted), jnp.maximum(met[1], counted)])
             after = problem.continues(following)
             state = jnp.where((after > 0)[:, None], following, state)
-            return state, total + weight * reward, weight * problem.discount * after
+            return state, total + weight * reward, weight * problem.discount * after, met
 
-        _, total, weight = lax.fori_loop(0, horizon, step, (state, jnp.zeros(rollouts), jnp.ones(rollouts)))
-        return total, weight
+        # Who starts in a terminal state has earned all there is.
+        known = jnp.broadcast_to(problem.reward_range[:, None], (2, rollouts))
+        begun = (state, jnp.zeros(rollouts), problem.continues(state), known)
+        _, total, weight, met = lax.fori_loop(0, horizon, step, begun)
+        return total, weight, jnp.stack([met[0].min(), met[1].max()])
 
     # One draw after the other, so that memory does not grow with their number.
-    return lax.map(under, (random.split(key, draws), values))
+    total, weight, met = lax.map(under, (random.split(key, draws), values))
+    return total, weight, jnp.stack([met[:, 0].min(), met[:, 1].max()])

@@ -231,7 +231,8 @@ def fitted_policy(plan: xr.Dataset, mdp: SimulatedMDP, approximation: Approximat
         raise TypeError(f"plan must be the Dataset that plan returns; got {type(plan).__name__}")
     if "approximation" not in plan.attrs or f"{FIT}0" not in plan:
         raise ValueError("the Dataset is no fitted plan: it holds no fit of Q, as a plan of a SimulatedMDP does")
-    _check_same(plan, mdp)
+    of = f"the plan is of another problem, {plan.attrs.get('mdp', 'without a name')!r}"
+    _check_same(of, plan["action"].values.tolist(), plan["places"].values, plan["features"].values, mdp)
     told = json.loads(plan.attrs["approximation"])
     name = told.pop("name")
     if approximation is None:
@@ -249,19 +250,18 @@ def fitted_policy(plan: xr.Dataset, mdp: SimulatedMDP, approximation: Approximat
     return FittedPolicy(mdp, approximation, jax.tree.unflatten(tree, leaves))
 
 
-def _check_same(plan: xr.Dataset, mdp: SimulatedMDP) -> None:
-    """Refuse a plan of another problem."""
-    of = f"the plan is of another problem, {plan.attrs.get('mdp', 'without a name')!r}"
-    actions = plan["action"].values.tolist()
+def _check_same(
+    of: str, actions: list[Any], places: NDArray[np.float64], features: NDArray[np.float64], mdp: SimulatedMDP
+) -> None:
+    """Refuse what is of another problem: its actions, places, and the features there; `of` begins the message."""
     if actions != label_array(mdp.actions).tolist():
         raise ValueError(f"{of}: its actions are {actions}, those of {mdp.name} are {list(mdp.actions)}")
-    if plan.sizes["coordinate"] != mdp.problem.start.size:
+    if places.shape[-1] != mdp.problem.start.size:
         raise ValueError(
-            f"{of}: its states have {plan.sizes['coordinate']} coordinates, those of {mdp.name} have "
-            f"{mdp.problem.start.size}"
+            f"{of}: its states have {places.shape[-1]} coordinates, those of {mdp.name} have {mdp.problem.start.size}"
         )
-    own, kept = _features(mdp, plan["places"].values), plan["features"].values
-    if own.shape != kept.shape or not np.allclose(own, kept, rtol=1e-6, atol=1e-9):
+    own = _features(mdp, places)
+    if own.shape != features.shape or not np.allclose(own, features, rtol=1e-6, atol=1e-9):
         raise ValueError(f"{of}: the features of {mdp.name} are others")
 
 
@@ -307,6 +307,11 @@ def state_policy(mdp: SimulatedMDP, policy: Any) -> StatePolicy:
     if isinstance(policy, xr.Dataset):
         policy = fitted_policy(policy, mdp)
     if isinstance(policy, FittedPolicy):
+        made_in = policy.mdp
+        if made_in is not mdp:
+            places = np.concatenate([made_in.problem.start[None], made_in.problem.anchors])
+            of = f"the policy is of another problem, {made_in.name!r}"
+            _check_same(of, label_array(made_in.actions).tolist(), places, _features(made_in, places), mdp)
         return policy.policy
     if isinstance(policy, str) and policy == "uniform":
         return StatePolicy(_AtRandom(mdp.num_actions), ())

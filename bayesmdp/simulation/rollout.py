@@ -314,6 +314,8 @@ def advance(
             cut, first = age + 1 >= acted_in.length, acted_in.start(keys_of_step(uniforms)[1])
             next_s = jnp.where(cut & ~seen.last, first, next_s)
             age = jnp.where(cut | seen.last, 0, age + 1)
+            if setting.restart is not None:
+                age = jnp.where(again, 0, age)
         report = agent.report(state, now.state, action)
         names.update({name: column for column, name in enumerate(sorted(report))})
         # One array a step: on a CPU each array written in a loop costs as much as a small kernel.

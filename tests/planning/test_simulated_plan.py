@@ -3,6 +3,8 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 import xarray as xr
 from scipy import stats
@@ -153,6 +155,41 @@ def test_the_horizon_leaves_no_more_than_the_tolerance():
     assert told["lower"] < truth < told["upper"]
 
 
+def walk_of(growth):
+    """A number from a box of 0 to 2 is what is earned; a step multiplies it, or adds 1 where that would be by 1."""
+
+    def model(data):
+        growing = numpyro.sample("growing", dist.Uniform(0.0, 3.0))
+        state = jnp.asarray(data.state)
+        numpyro.deterministic("next_state", jnp.where(growing == 1, state + 1, growing * state))
+
+    return bm.SimulatedMDP(
+        model=model,
+        truth={"growing": growth},
+        reward=lambda state, action, next_state: state[..., 0],
+        reward_range=(0.0, 2.0),
+        features=lambda state: state,
+        start=[1.0],
+        low=[0.0],
+        high=[2.0],
+        actions=("only",),
+        discount=DISCOUNT,
+    )
+
+
+@pytest.mark.parametrize("tolerance", [None, 1.0, 5.0])
+def test_rewards_outside_of_their_range_take_the_horizon_along(tolerance):
+    """The rewards 1, 2, 3, ... are worth 1 / (1 - discount)^2."""
+    told = bm.evaluate(walk_of(1.0), "uniform", rollouts=Rollouts(number=16, tolerance=tolerance))
+    assert told["lower"] <= 1 / (1 - DISCOUNT) ** 2 <= told["upper"]
+    assert float(told["upper"] - told["lower"]) <= (1e-3 if tolerance is None else tolerance)
+
+
+def test_rewards_that_outgrow_the_discount_are_told_of():
+    with pytest.warns(UserWarning, match=r"outside the reward_range \(0.0, 2.0\), and rewards grow faster than"):
+        bm.evaluate(walk_of(2.0), "uniform", rollouts=Rollouts(number=16))
+
+
 def test_values_of_other_starts():
     places = np.arange(ROOMS)[:, None] + 0.5
     told = bm.evaluate(MDP, bold, states=places)
@@ -246,6 +283,16 @@ BAD = {
         lambda: bm.evaluate(MDP.replace(features=other_features), PLAN),
         ValueError,
         "the features of simulated are others",
+    ),
+    "another lake's policy": (
+        lambda: bm.evaluate(bm.environments.slippery_lake(), fitted_policy(PLAN, MDP)),
+        ValueError,
+        "the policy is of another problem, 'simulated': its actions are",
+    ),
+    "a policy of other features": (
+        lambda: bm.collect(MDP.replace(features=other_features), fitted_policy(PLAN, MDP), steps=2),
+        ValueError,
+        "the policy is of another problem, 'simulated': the features of simulated are others",
     ),
     "no fitted plan": (lambda: bm.evaluate(MDP, DRAWS), ValueError, "no fitted plan"),
     "a state of another shape": (lambda: fitted_policy(PLAN, MDP).q([0.5, 0.5]), ValueError, r"shape \(2,\)"),

@@ -311,6 +311,23 @@ def test_what_is_no_regression_is_refused_with_the_reason(model, why):
         bm.infer(model, made(), method="exact")
 
 
+def rarely_bent(data):
+    lift = numpyro.sample("lift", dist.Normal(np.zeros(2), 1.0).to_event(1))
+    rare = data.action == 1
+    after = data.state + jnp.where(rare, jnp.exp(lift[1]), lift[0])[:, None]
+    with data.rows():
+        numpyro.sample("next_state", dist.Normal(after, 1.0).to_event(1), obs=data.next_state)
+
+
+def test_rows_that_a_form_was_not_tried_on_must_fit_too():
+    """One row of 3,000 goes by another rule: with a weight of 0 it is none of the log."""
+    data = made(3_000, coordinates=1)._replace(action=(np.arange(3_000) == 1_001).astype(int), weight=np.ones(3_000))
+    with pytest.raises(bm.NotConjugate, match="the likelihood of some rows of the log is not that of a linear"):
+        bm.infer(rarely_bent, data, method="exact")
+    without = data._replace(weight=1.0 - data.action)
+    assert bm.infer(rarely_bent, without, method="exact", draws=10).attrs["engine"] == "exact"
+
+
 def outside(data):
     slope = numpyro.sample("slope", dist.Normal(1.0, 1.0))
     numpyro.sample("next_state", dist.Normal(slope * data.state, 1.0).to_event(2), obs=data.next_state)

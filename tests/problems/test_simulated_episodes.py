@@ -82,6 +82,12 @@ def test_an_episode_is_worth_what_the_table_says():
     assert told.attrs["beyond_horizon"] < 1e-6
 
 
+def test_nothing_is_earned_from_a_terminal_state_on():
+    told = bm.evaluate(LADDER, "uniform", states=[[0.0], [RUNGS], [2.0]])
+    for each in (told, told["lower"], told["upper"]):
+        assert each.values[:2].tolist() == [0, 0] and each.values[2] != 0
+
+
 @pytest.mark.parametrize("likely", [LIKELY, [0.7, 0.75]])
 def test_a_plan_is_that_of_the_table_with_its_ends(likely):
     exact = bm.solve(table(likely))
@@ -121,6 +127,15 @@ def test_agents_meet_the_same_episodes():
     assert ((np.round(state) > 0) & (np.round(state) < RUNGS)).all()  # nobody acts at an end
     short = bm.simulate(problem, {"A": agent}, steps=100, replicates=1)
     np.testing.assert_array_equal(short["state"].values, run["state"].values[:, :, :100])
+
+
+def test_an_episode_that_is_begun_again_has_its_whole_length():
+    """Of 7 steps, where everybody is sent back after every 5."""
+    never_ends = LADDER.replace(length=7, start=LOW, terminal=None)
+    agent = bm.agents.fitted_psrl(ladder, approximation="linear", iterations=2, places=8, samples=2)
+    state = bm.simulate(never_ends, {"A": agent}, steps=60, replicates=1, restart=5)["state"].values[0, 0, :, 0]
+    breaks = 1 + np.flatnonzero(~np.isclose(np.abs(np.diff(state)), 1.0))
+    assert breaks.tolist() == list(range(5, 60, 5))
 
 
 def test_values_are_of_the_distribution_of_starts():

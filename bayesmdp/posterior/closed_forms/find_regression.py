@@ -2,6 +2,7 @@
 
 Priors, locations, scales and groups of the noise are read off runs of the model at random values of its unknowns, and
 believed only if they explain the log-likelihood of rows at others (:mod:`~bayesmdp.posterior.closed_forms.regression`).
+That is asked of some rows; the sums of a log are then asked to explain the log-likelihood of all of them.
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ from bayesmdp.model_reading.read_model import Model, Reading
 from bayesmdp.model_reading.records import Records
 from bayesmdp.models.arguments import freeze, thaw
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
-from bayesmdp.posterior.closed_forms.regression import Regression, residuals_of_rows
+from bayesmdp.posterior.closed_forms.regression import Regression, Sums, residuals_of_rows
 from bayesmdp.posterior.closed_forms.transitions import check_independent
 
-__all__ = ["find_regression", "looks_linear"]
+__all__ = ["check_sums", "find_regression", "looks_linear"]
 
 TRIALS, ROWS = 5, 64
 """Random values of the unknowns that a model is tried at, and rows that it is tried on."""
@@ -199,9 +200,7 @@ def _explained(
 
 def _verify(form: Regression, reading: Reading, data: Records) -> None:
     """Refuse a model whose rows are not as likely as the regression says, at random values of the unknowns."""
-    rng, groups = np.random.default_rng(20260302), len(thaw(form.mean))
-    coefficients = form.centre() + rng.normal(size=(TRIALS, form.centre().size)) * _spread(form)
-    log_noise = rng.uniform(-1, 1, (TRIALS, groups)) * (form.noise is not None)
+    coefficients, log_noise = _random_unknowns(form)
     said, belongs = map(np.asarray, _explained(reading.model, form, data, coefficients, log_noise))
     if not (np.isclose(belongs, 0, atol=1e-9) | np.isclose(belongs, 1, atol=1e-9)).all():
         raise NotConjugate(f"a scale of what is observed is not a number over the square root of {form.noise!r}")
@@ -219,6 +218,49 @@ def _verify(form: Regression, reading: Reading, data: Records) -> None:
             f"the likelihood of row {row} is not that of a linear regression on the unknowns "
             f"{', '.join(map(repr, reading.latents))}"
         )
+
+
+def check_sums(form: Regression, reading: Reading, sums: Sums, data: Records) -> None:
+    """Refuse a log that is not as likely as its sums say, at random values of the unknowns.
+
+    Forms are found from some rows, and others may go by another rule: those of a rare action, say.
+
+    Parameters
+    ----------
+    form : Regression
+    reading : Reading
+    sums : Sums
+        Of the data alone.
+    data : Records
+
+    Raises
+    ------
+    NotConjugate
+        If there are such rows.
+    """
+    coefficients, log_noise = _random_unknowns(form)
+    apart = (coefficients - form.centre())[:, thaw(form.place)]
+    # Of sums of squared residuals, moved from the prior's mean to these coefficients.
+    squares = sums.square - 2 * np.einsum("gi,tgi->tg", sums.shift, apart)
+    squares += np.einsum("tgi,gij,tgj->tg", apart, sums.gram, apart)
+    said = ((sums.count * log_noise - np.exp(log_noise) * squares) / 2).sum(-1)
+    seen, total = np.asarray(data.weight) > 0, []
+    for each, log in zip(coefficients, log_noise, strict=True):
+        values = {name: jnp.asarray(value) for name, value in form.values(each, np.exp(log)).items()}
+        total.append(float(np.asarray(row_values(reading.model, data, values))[seen].sum()))
+    rest = np.array(total) - said
+    if not np.ptp(rest) <= TOLERANCE * (1 + np.abs(total).max() + np.abs(said).max()):
+        raise NotConjugate(
+            "the likelihood of some rows of the log is not that of a linear regression on the unknowns "
+            f"{', '.join(map(repr, reading.latents))}, though that of others is"
+        )
+
+
+def _random_unknowns(form: Regression) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Coefficients [trial, coefficient], as the prior draws them at precisions of 1, and logs of precisions."""
+    rng, groups = np.random.default_rng(20260302), len(thaw(form.mean))
+    coefficients = form.centre() + rng.normal(size=(TRIALS, form.centre().size)) * _spread(form)
+    return coefficients, rng.uniform(-1, 1, (TRIALS, groups)) * (form.noise is not None)
 
 
 def _spread(form: Regression) -> NDArray[np.float64]:

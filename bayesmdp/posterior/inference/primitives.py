@@ -17,7 +17,7 @@ from bayesmdp.model_reading.read_model import Impossible, Model, Reading, read_s
 from bayesmdp.model_reading.records import Records, check_records
 from bayesmdp.models.arguments import thaw
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
-from bayesmdp.posterior.closed_forms.find_regression import find_regression, looks_linear
+from bayesmdp.posterior.closed_forms.find_regression import check_sums, find_regression, looks_linear
 from bayesmdp.posterior.closed_forms.primitives import Pairs, find_pairs, impossible_rows, learn, log_evidence
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
 from bayesmdp.posterior.closed_forms.regression import Regression, Sums
@@ -55,7 +55,7 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
         if not isinstance(log, Records) and "next_state" not in data.seen:
             _check_next(reading.run(data).values["next_state"], np.asarray(log["next_state"]))
         # Choose the engine, and draw.
-        pairs, reason = _closed_form(reading, data, method)
+        pairs, sums, reason = _closed_form(reading, data, method)
         groups: dict[str, xr.Dataset] = {}
         if pairs is None:
             engine = "nuts" if method == "nuts" else "smc"
@@ -65,8 +65,7 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
                 groups["sample_stats"] = by_draw(drawn.statistics, {})
         elif isinstance(pairs, Regression):
             engine = "exact"
-            _refuse_impossible(data, pairs.impossible(model, data))
-            sums = pairs.learn_log(model, pairs.before, data)
+            assert sums is not None
             drawn = _drawn_by_regression(pairs, sums, pairs.log_evidence(reading, sums, data), request)
             groups["parameters"] = _regression_parameters(pairs, sums)
         else:
@@ -113,18 +112,22 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
     return numbered_tree(groups, attrs)
 
 
-def _closed_form(reading: Reading, data: Records, method: str) -> tuple[Pairs | Regression | None, str]:
-    """The closed form if there is one and it is wanted, and why it is taken or not."""
+def _closed_form(reading: Reading, data: Records, method: str) -> tuple[Pairs | Regression | None, Sums | None, str]:
+    """The closed form if there is one and it is wanted, the sums for a regression, and why it is taken or not."""
     if method not in ("auto", "exact"):
-        return None, f"asked for with method={method!r}"
+        return None, None, f"asked for with method={method!r}"
     try:
-        if looks_linear(reading, data):
-            return find_regression(reading, data), "what is observed is Normal, and linear in Normal unknowns"
-        return find_pairs(reading, data), "sites observe the unknowns directly"
+        if not looks_linear(reading, data):
+            return find_pairs(reading, data), None, "sites observe the unknowns directly"
+        form = find_regression(reading, data)
+        _refuse_impossible(data, form.impossible(reading.model, data))
+        sums = form.learn_log(reading.model, form.before, data)
+        check_sums(form, reading, sums, data)
+        return form, sums, "what is observed is Normal, and linear in Normal unknowns"
     except NotConjugate as error:
         if method == "exact":
             raise
-        return None, f"no closed form: {error}"
+        return None, None, f"no closed form: {error}"
 
 
 def _drawn_by_regression(form: Regression, sums: Sums, log_evidence: float, request: Request) -> Drawn:
