@@ -56,7 +56,7 @@ def bamcp(
         Rewards are taken as known.
     simulations : int
         K, MDPs drawn from the posterior, and walks through the tree, at each step (a shape: changing it compiles
-        again).
+        again). At least as many as a state has actions, each of which is tried once first.
     depth : int
         Steps from the present to the search's horizon, beyond which nothing counts (a shape too).
     exploration : float, at least 0
@@ -73,7 +73,7 @@ def bamcp(
     Raises
     ------
     ValueError
-        For options out of range, and for a prior of rewards.
+        For options out of range, a prior of rewards, and fewer simulations than a state has actions.
 
     Notes
     -----
@@ -94,10 +94,20 @@ def bamcp(
         "epsilon": number("epsilon", epsilon, above=0, below=1),
         "learning_rate": number("learning_rate", learning_rate, minimum=0, maximum=1),
     }
+
+    def belief(mdp: Any) -> Belief:
+        most = int(mdp.available.sum(-1).max())
+        if simulations < most:
+            raise ValueError(
+                f"simulations={simulations} cannot try each of the {most} actions that a state of {mdp.name} has, and "
+                "the last would never be taken; ask for more"
+            )
+        return belief_of_transitions(prior, mdp, num_draws=simulations)
+
     return Agent(
         "bamcp",
         SearchRules(static["depth"]),
-        lambda mdp: belief_of_transitions(prior, mdp, num_draws=simulations),
+        belief,
         options,
         static,
     )

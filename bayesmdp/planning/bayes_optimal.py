@@ -21,6 +21,7 @@ half a million, three over 30 as many, a chain of two states and two actions ove
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -141,7 +142,8 @@ def bayes_value(
     Raises
     ------
     ValueError
-        As :func:`bayes_optimal`; if the policy takes an action that is not available.
+        As :func:`bayes_optimal`; if the policy returns anything else than actions or probabilities, or takes an action
+        that is not available.
 
     Examples
     --------
@@ -162,13 +164,7 @@ def bayes_value(
     rows = levels.rows
     for step, level in levels.backwards():
         state = levels.state(level.words)
-        chosen = np.asarray(policy(state, levels.posterior(level.words), step))
-        share = chosen if chosen.ndim == 2 else np.eye(mdp.num_actions)[chosen]
-        if share.shape != (len(state), mdp.num_actions) or not np.allclose(share.sum(-1), 1):
-            raise ValueError(
-                f"policy must return actions [{len(state)}] or their probabilities [{len(state)}, {mdp.num_actions}]; "
-                f"got {chosen.shape}"
-            )
+        share = _shares(np.asarray(policy(state, levels.posterior(level.words), step)), len(state), mdp.num_actions)
         refused = (share > 0) & ~rows.available[state]
         if refused.any():
             where, action = np.argwhere(refused)[0]
@@ -188,6 +184,22 @@ def bayes_value(
             "mdp": mdp.name,
         },
     )
+
+
+def _shares(chosen: NDArray[Any], hyperstates: int, actions: int) -> NDArray[np.float64]:
+    """Return the probabilities [hyperstate, action] of what a policy returned, or refuse it."""
+    if chosen.shape == (hyperstates,) and chosen.dtype.kind in "iu":
+        reject_first("policy", (chosen < 0) | (chosen >= actions), chosen, f"is no action; there are {actions}")
+        return np.eye(actions)[chosen]
+    if chosen.shape != (hyperstates, actions) or chosen.dtype.kind not in "iuf":
+        raise ValueError(
+            f"policy must return indices of actions [{hyperstates}] or their probabilities [{hyperstates}, {actions}]; "
+            f"got {chosen.dtype} {list(chosen.shape)}"
+        )
+    reject_first("policy", ~(chosen >= 0), chosen, "is no probability")
+    total = chosen.sum(-1)
+    reject_first("policy", ~np.isclose(total, 1), total, "is the sum of its probabilities, which must be 1")
+    return chosen.astype(np.float64)
 
 
 def _levels(

@@ -30,6 +30,9 @@ __all__ = ["gittins_index"]
 
 FIRST_PULLS, MOST_PULLS = 64, 32_768
 
+LEAST_TOLERANCE = 1e-12
+"""Below it rounding decides; intervals narrower than neighbouring floats would never be reached."""
+
 LIKELY_GAP = 1e-4
 """Of the two bounds after so many pulls; what could not reach its tolerance by then is refused at once."""
 
@@ -49,7 +52,7 @@ def gittins_index(
     successes, failures : float, or arrays that broadcast
         The parameters of the Beta, prior counts included: 1, 1 is uniform.
     discount : float in (0, 1)
-    tolerance : float
+    tolerance : float, at least 1e-12
         Largest error of an index.
 
     Returns
@@ -60,8 +63,8 @@ def gittins_index(
     Raises
     ------
     ValueError
-        If a parameter is not positive, or the discount is so near 1 that the tolerance would need more than 32,768
-        pulls.
+        If a parameter is not positive, the tolerance is below 1e-12, or the discount is so near 1 that the tolerance
+        would need more than 32,768 pulls.
 
     Examples
     --------
@@ -69,7 +72,8 @@ def gittins_index(
     >>> round(float(bm.gittins_index(1, 1, 0.9)), 4)  # Gittins (1989)
     0.7029
     """
-    discount, tolerance = number("discount", discount, above=0, below=1), number("tolerance", tolerance, above=0)
+    discount = number("discount", discount, above=0, below=1)
+    tolerance = number("tolerance", tolerance, minimum=LEAST_TOLERANCE)
     a, b = np.broadcast_arrays(finite_array("successes", successes), finite_array("failures", failures))
     for name, array in (("successes", a), ("failures", b)):
         reject_first(name, array <= 0, array, "is not positive")

@@ -10,11 +10,14 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 
-__all__ = ["PIECE", "Envelope", "envelope"]
+__all__ = ["PIECE", "WIDEST", "Envelope", "envelope"]
 
 PIECE, NARROW = 16, 8
 """Columns of a row that are eliminated at once, and how many such pieces a state's elimination changes at most, on
 average, of an envelope that is narrow."""
+
+WIDEST = 64
+"""How far from the diagonal its entries lie at most: a band is kept, of every row as wide as the widest one needs."""
 
 
 class Envelope(NamedTuple):
@@ -67,7 +70,7 @@ def envelope(successor: NDArray[np.integer] | None) -> Envelope | None:
     np.maximum.at(lowest, first, states)
     lowest = np.maximum.accumulate(lowest)
     pieces = (lowest - states) * ((last - states) // PIECE + 1)
-    if pieces.sum() > NARROW * len(states):
-        return None
     width = int(max((lowest - states).max(), (last - states).max()))
+    if width > WIDEST or pieces.sum() > NARROW * len(states):
+        return None
     return Envelope(lowest, last, np.arange(-width, width + 1, dtype=np.int32))

@@ -219,6 +219,14 @@ def test_rewards_must_be_known():
         bm.simulate(river, {"BAMCP": bm.agents.bamcp(prior)}, steps=10, replicates=1)
 
 
+def test_a_search_of_fewer_simulations_than_actions_is_refused():
+    """It would take the first actions alone, whatever it learns."""
+    arms = bm.environments.bernoulli_bandit([0.1, 0.1, 0.9])
+    prior = dirichlet_transitions(arms, [1.0, 1.0])
+    with pytest.raises(ValueError, match=r"simulations=2 cannot try each of the 3 actions"):
+        bm.simulate(arms, {"A": bm.agents.bamcp(prior, simulations=2)}, steps=10, replicates=1)
+
+
 def test_beliefs_that_are_updated_in_a_tree_need_a_closed_form():
     lake = bm.environments.frozen_lake()
     ice = tied_moves(lake, bm.environments.slips())

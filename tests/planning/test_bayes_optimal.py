@@ -105,6 +105,22 @@ def test_at_its_index_an_arm_is_worth_as_much_as_a_sure_income(arm):
         assert np.sign(worth[0] - worth[1]) == pulled and abs(worth[0] - worth[1]) < 1e-5
 
 
+def test_the_least_tolerance_is_kept():
+    """Against another formula, by which an index is 1 - discount times the worth of an arm that may be set back."""
+    fine = bm.gittins_index([1, 3], [1, 2.5], 0.5, tolerance=1e-12)
+    # Katehakis and Veinott (1987); 60 pulls ahead, since .5^60 is below rounding.
+    for (a, b), found in zip([(1, 1), (3, 2.5)], fine, strict=True):
+        successes, again = np.arange(62), 0.0
+        for _ in range(200):
+            value = np.full(62, again)
+            for seen in range(60, -1, -1):
+                mean = (a + successes[: seen + 1]) / (a + b + seen)
+                pulled = mean * (1 + 0.5 * value[1 : seen + 2]) + (1 - mean) * 0.5 * value[: seen + 1]
+                value = np.maximum(pulled, again)
+            again = pulled[0]
+        assert found == pytest.approx(0.5 * again, abs=2e-12)
+
+
 @pytest.mark.parametrize("arms", [2, 3])
 def test_pulling_the_arm_of_the_largest_index_is_optimal_and_the_larger_mean_is_not(arms):
     discount, tolerance = (0.7, 1e-4) if arms == 2 else (0.5, 1e-3)
@@ -129,6 +145,10 @@ def test_pulling_the_arm_of_the_largest_index_is_optimal_and_the_larger_mean_is_
 ARMS = bm.environments.bernoulli_bandit()
 
 
+def returning(chosen):
+    return bm.bayes_value(ARMS, lambda state, alpha, step: chosen(state), horizon=2)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -140,12 +160,22 @@ ARMS = bm.environments.bernoulli_bandit()
         (lambda: bm.bayes_optimal(ARMS, [1.0, 1.0], horizon=0), "horizon"),
         (
             lambda: bm.bayes_value(ARMS, lambda state, alpha, step: np.ones((len(state), 3)), horizon=2),
-            "policy must return actions",
+            "policy must return indices of actions",
         ),
         (
             lambda: bm.bayes_value(small(0)[0], lambda state, alpha, step: 0 * state, small(0)[1], horizon=2),
             "policy takes action 0 in state 1, where it is not available",
         ),
+        (lambda: returning(lambda state: 0 * state - 1), r"policy\[0\] = -1, which is no action; there are 2"),
+        (lambda: returning(lambda state: 0 * state + 2), r"policy\[0\] = 2, which is no action; there are 2"),
+        (lambda: returning(lambda state: 0.0 * state), r"policy must return indices of actions .*; got float64"),
+        (lambda: returning(lambda state: np.tile([-1.0, 2.0], (len(state), 1))), r"policy\[0, 0\] = -1, which is no"),
+        (
+            lambda: returning(lambda state: np.tile([np.nan, 1.0], (len(state), 1))),
+            r"policy\[0, 0\] = nan, which is no",
+        ),
+        (lambda: returning(lambda state: np.full((len(state), 2), 0.4)), r"policy\[0\] = 0.8, which is the sum"),
+        (lambda: bm.gittins_index(1, 1, 0.5, tolerance=1e-17), "tolerance"),
         (lambda: bm.gittins_index([1, 0], 1, 0.9), r"successes\[1\] = 0"),
         (lambda: bm.gittins_index(1, 1, 1.0), "discount"),
         (lambda: bm.gittins_index(1, 1, 0.9999999), "needs more than 32,768 pulls"),

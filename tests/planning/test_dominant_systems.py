@@ -9,7 +9,7 @@ from scipy import sparse
 import bayesmdp as bm
 from bayesmdp.planning.dominant_systems import FEW, solve_dominant, solve_within
 from bayesmdp.planning.policy_values import policy_evaluation
-from bayesmdp.problems.envelope import NARROW, PIECE, envelope
+from bayesmdp.problems.envelope import PIECE, WIDEST, envelope
 
 TOLERANCE = 2e-9
 """Of solutions of size 1,000: what rounding to 16 digits leaves at a condition number of 2,000, and some."""
@@ -98,8 +98,13 @@ def test_no_envelope_where_it_would_not_help():
     rng = np.random.default_rng(0)
     assert envelope(None) is None
     assert envelope(np.array([[[0, -1]], [[1, 0]]])) is None
-    size = 20 * NARROW
+    size = WIDEST  # so that it is not the width
     assert envelope(rng.integers(0, size, (size, 2, 3))) is None
+    # One row that leads far makes the band of every row as wide, though few rows are eliminated for longer.
+    steps = np.minimum(np.arange(20_000) + 1, 19_999)[:, None, None]
+    for far, wide in ((WIDEST, False), (WIDEST + 1, True), (1_000, True)):
+        steps[10] = 10 + far
+        assert (envelope(steps) is None) == wide
     assert bm.environments.riverswim(6).problem.envelope is None  # dense: a prior may lead anywhere
     assert bm.environments.queue(0.4).problem.envelope.width == 1
 
