@@ -220,11 +220,15 @@ def _evaluate(
     def iterated() -> Float[Array, " state"]:
         return _iterate(problem, rows, rewards, leads, start, direct)
 
-    general = direct if _few(problem, rows) else iterated
+    few = _few(problem, rows)
     if problem.envelope is None:
-        return general()
+        return direct() if few else iterated()
+
+    def refined() -> Float[Array, " state"]:
+        return _iterate(problem, rows, rewards, leads, iterated(), direct)
+
     # One state after the other, which other devices than a CPU are slow at.
-    return lax.platform_dependent(cpu=by_elimination, default=general)
+    return lax.platform_dependent(cpu=by_elimination, default=direct if few else refined)
 
 
 def _iterate(
