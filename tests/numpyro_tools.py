@@ -131,6 +131,7 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "linear_system": lambda: _next_states("linear_system", "linear_quadratic"),
     "closed over": lambda: of_log(closed_over()),
     "dirichlet_transitions": lambda: of_log(bm.models.dirichlet_transitions(RIVER)),
+    "sparse_dirichlet": lambda: of_log(bm.models.sparse_dirichlet(RIVER, (RIVER.transition > 0).astype(float))),
     "hierarchical_dirichlet": lambda: of_log(bm.models.hierarchical_dirichlet(RIVER)),
     "river_current": lambda: of_log(bm.models.river_current(RIVER)),
     "normal_rewards": lambda: of_log(bm.models.normal_rewards(RIVER, bm.models.river_current(RIVER))),

@@ -38,11 +38,15 @@ def did_you_mean(
     --------
     >>> did_you_mean("scal", ["scale", "floor"])
     "did you mean 'scale'?"
+    >>> did_you_mean("river", ["rover", "riverswim"])
+    "did you mean 'riverswim'?"
     >>> did_you_mean("epsilon", ["scale", "floor"])
     'it has scale, floor'
     """
     names = list(map(str, known))
-    close = get_close_matches(str(name), names, 1, likeness)
+    close = get_close_matches(str(name), names, 3, likeness)
+    # Who stops short means a name that goes on from there, rather than one that is shorter to mend.
+    close.sort(key=lambda each: not each.startswith(str(name)))
     if close:
         return f"did you mean {close[0]!r}?" if quoted else f"did you mean {close[0]}?"
     if otherwise is not None:
