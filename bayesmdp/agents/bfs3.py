@@ -27,7 +27,7 @@ from jax import lax, random
 from jaxtyping import Bool, Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.lookahead import belief_of_transitions, lookahead_rules
+from bayesmdp.agents.families.lookahead import belief_of_transitions, lookahead_rules, sampled_outcomes
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer
 from bayesmdp.model_reading.read_model import Model
@@ -167,9 +167,7 @@ class ForwardSearch:
 
             def drawn() -> Float[Array, "action outcome"]:
                 _, expected = moments(key, at.believed)
-                cumulative = jnp.cumsum(expected["transition"][0][at.state], -1)
-                uniforms = random.uniform(key, (problem.num_actions, self.branching)) * cumulative[:, -1:]
-                outcome = (cumulative[:, None, :] <= uniforms[..., None]).sum(-1)
+                outcome = sampled_outcomes(key, expected["transition"][0][at.state], self.branching)
                 return jax.nn.one_hot(outcome, problem.num_outcomes).sum(1)
 
             new = tree.drawn[at.node].sum() == 0

@@ -21,7 +21,7 @@ from jax import random
 from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
-from bayesmdp.agents.families.lookahead import belief_of_transitions, lookahead_rules
+from bayesmdp.agents.families.lookahead import belief_of_transitions, lookahead_rules, sampled_outcomes
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer
 from bayesmdp.model_reading.read_model import Model
@@ -111,9 +111,7 @@ class TreeRules:
             key: Key[Array, ""], s: Int[Array, ""], believed: Any, row: Float[Array, "action outcome"]
         ) -> tuple[Int[Array, "action branch"], Any]:
             """Draw C outcomes for each action, with the belief after each."""
-            uniforms = random.uniform(key, (actions, self.branching))
-            cumulative = jnp.cumsum(row, -1)
-            outcome = (cumulative[:, None, :] <= (uniforms * cumulative[:, -1:])[..., None]).sum(-1)
+            outcome = sampled_outcomes(key, row, self.branching)
             action = jnp.broadcast_to(jnp.arange(actions)[:, None], outcome.shape)
             after = successor[s, action, outcome]
 

@@ -20,15 +20,13 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Float, Int
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.planning.operators import over_outcomes
 from bayesmdp.problems.envelope import PIECE, Envelope
 
 __all__ = ["solve_dominant", "solve_within"]
 
 FEW = 24
 """Equations up to which a full system is eliminated here."""
-
-UNROLLED = 16
-"""Entries of a row up to which a sum over them is written out."""
 
 
 def solve_dominant(matrix: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -134,11 +132,7 @@ def solve_within(
     def band() -> Array:
         """The matrix as [row, width + column - row]."""
         places = jnp.asarray(envelope.away)
-        entries: Any
-        if column.shape[1] > UNROLLED:
-            entries = jnp.sum(jnp.where(away[:, None] == places[:, None], share[:, None], 0), axis=-1)
-        else:
-            entries = sum(jnp.where(away[:, e, None] == places, share[:, e, None], 0) for e in range(column.shape[1]))
+        entries = over_outcomes(jnp.where(away[:, None] == places[:, None], 1.0, 0.0), share[:, None])
         return jnp.where(places == 0, 1.0, 0.0) - entries
 
     def turned() -> Array:

@@ -83,7 +83,7 @@ def hardness(mdp: MDP, *, regularization: float = 0.1) -> xr.Dataset:
     return xr.Dataset(
         {
             "diameter": _diameter(kernel, mdp.available),
-            "span": _span(mdp),
+            "span": planned.attrs["span"] if mdp.objective == "average" else _span(mdp),
             "reciprocal_gaps": float(reciprocal.sum()),
             "value_norm": float(np.sqrt(np.maximum(spread[mdp.available], 0).max())),
         },
@@ -105,7 +105,7 @@ def _between_states(mdp: MDP) -> NDArray[np.float64]:
 
 
 def _span(mdp: MDP) -> float:
-    """Return the span of the optimal bias; NaN where the largest average reward depends on the start."""
+    """Return the span of the optimal bias without a discount; NaN where the largest gain depends on the start."""
     try:
         return float(solve(mdp.replace(discount=None)).attrs["span"])
     except ValueError:

@@ -25,6 +25,7 @@ __all__ = [
     "RESTART",
     "Step",
     "World",
+    "cut_off",
     "invert",
     "keys_of_step",
     "tabular_world",
@@ -50,6 +51,35 @@ def keys_of_step(uniforms: Float[Array, " place"]) -> tuple[Key[Array, ""], Key[
     key = random.wrap_key_data((uniforms[:2] * 2.0**32).astype(jnp.uint32), impl="threefry2x32")
     # The first few numbers that are folded in give the keys that a split gives, which the step may use.
     return key, random.fold_in(key, 2**31)
+
+
+def cut_off(
+    world: World, uniforms: Float[Array, " place"], step: Step, following: Array, age: Int[Array, ""]
+) -> tuple[Array, Int[Array, ""], Bool[Array, ""]]:
+    """Cut an episode off that has reached its length, in a world that has one.
+
+    Parameters
+    ----------
+    world : World
+    uniforms : array [place]
+        The step's.
+    step : Step
+    following : array [coordinate]
+        The next state acted in, if the episode goes on.
+    age : int
+        Steps of the episode before this one.
+
+    Returns
+    -------
+    following : array [coordinate]
+    age : int
+        Before the next step.
+    cut : bool
+        Whether it was cut off; one that reaches its length in a terminal state is not.
+    """
+    cut = (age + 1 >= world.length) & ~step.last
+    again = world.start(keys_of_step(uniforms)[1])
+    return jnp.where(cut, again, following), jnp.where(cut | step.last, 0, age + 1), cut
 
 
 class Step(NamedTuple):

@@ -25,7 +25,7 @@ from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
 from bayesmdp.problems.simulated_mdp import SimulatedMDP, simulated_world
-from bayesmdp.problems.world import AGENT, NOISE, Step, keys_of_step
+from bayesmdp.problems.world import AGENT, NOISE, Step, cut_off
 from bayesmdp.simulation.walk import follow_policy
 
 __all__ = ["collect"]
@@ -102,11 +102,8 @@ def _collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> x
             step, following = world.step(uniforms, state, action)
             if world.length is None:
                 return (following, age), (step, jnp.zeros((), bool))
-            # An episode that reaches its length in a terminal state is not cut off.
-            cut = (age + 1 >= world.length) & ~step.last
-            again = world.start(keys_of_step(uniforms)[1])
-            age = jnp.where(cut | step.last, 0, age + 1)
-            return (jnp.where(cut, again, following), age), (step, cut)
+            following, age, cut = cut_off(world, uniforms, step, following, age)
+            return (following, age), (step, cut)
 
         first = world.start(random.fold_in(random.key(seed), 2**31)), jnp.int32(0)
         seen, cut = jax.tree.map(np.asarray, lax.scan(move, first, uniforms)[1])

@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int, Key, Num
 from bayesmdp.agents import Rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning import Quantile, believed_draws, policy_iteration
-from bayesmdp.problems.world import AGENT, keys_of_step
+from bayesmdp.problems.world import AGENT, cut_off
 from bayesmdp.simulation.regret import Objective
 from bayesmdp.simulation.walk import Periods, chunks, walk
 from bayesmdp.simulation.windows import Record, Rollout, Windows
@@ -311,9 +311,7 @@ def advance(
             next_s = jax.tree.map(partial(jnp.where, again), first, next_s)
         age = now.age
         if age is not None:
-            cut, first = age + 1 >= acted_in.length, acted_in.start(keys_of_step(uniforms)[1])
-            next_s = jnp.where(cut & ~seen.last, first, next_s)
-            age = jnp.where(cut | seen.last, 0, age + 1)
+            next_s, age, _ = cut_off(acted_in, uniforms, seen, next_s, age)
             if setting.restart is not None:
                 age = jnp.where(again, 0, age)
         report = agent.report(state, now.state, action)

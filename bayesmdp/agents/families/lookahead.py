@@ -83,6 +83,26 @@ def belief_of_transitions(prior: Model, mdp: Any, *, in_closed_form: bool = Fals
     return belief
 
 
+def sampled_outcomes(
+    key: Key[Array, ""], rows: Float[Array, "action outcome"], number: int
+) -> Int[Array, "action branch"]:
+    """Draw so many outcomes of each action from its probabilities.
+
+    Parameters
+    ----------
+    key : key
+    rows : array [action, outcome]
+    number : int
+
+    Returns
+    -------
+    int array [action, branch]
+    """
+    cumulative = jnp.cumsum(rows, -1)
+    uniforms = random.uniform(key, (len(rows), number)) * cumulative[:, -1:]
+    return (cumulative[:, None, :] <= uniforms[..., None]).sum(-1)
+
+
 def lookahead_rules(
     belief: Belief,
     problem: Problem,

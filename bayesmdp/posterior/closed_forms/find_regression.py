@@ -206,12 +206,7 @@ def _verify(form: Regression, reading: Reading, data: Records) -> None:
         raise NotConjugate(f"a scale of what is observed is not a number over the square root of {form.noise!r}")
     if not np.isclose(belongs.sum(-1), 1).all():
         raise NotConjugate(f"the noise of some of what is observed is known, and that of the rest is {form.noise!r}")
-    total = []
-    for each, log in zip(coefficients, log_noise, strict=True):
-        values = {name: jnp.asarray(value) for name, value in form.values(each, np.exp(log)).items()}
-        total.append(np.asarray(row_values(reading.model, data, values)))
-    rest = np.stack(total) - said
-    wrong = ~(np.ptp(rest, axis=0) <= TOLERANCE * (1 + np.abs(np.stack(total)).max(0) + np.abs(said).max(0)))
+    wrong = _apart(_log_likelihoods(form, reading, data, coefficients, log_noise), said)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise NotConjugate(
@@ -244,16 +239,32 @@ def check_sums(form: Regression, reading: Reading, sums: Sums, data: Records) ->
     squares = sums.square - 2 * np.einsum("gi,tgi->tg", sums.shift, apart)
     squares += np.einsum("tgi,gij,tgj->tg", apart, sums.gram, apart)
     said = ((sums.count * log_noise - np.exp(log_noise) * squares) / 2).sum(-1)
-    seen, total = np.asarray(data.weight) > 0, []
-    for each, log in zip(coefficients, log_noise, strict=True):
-        values = {name: jnp.asarray(value) for name, value in form.values(each, np.exp(log)).items()}
-        total.append(float(np.asarray(row_values(reading.model, data, values))[seen].sum()))
-    rest = np.array(total) - said
-    if not np.ptp(rest) <= TOLERANCE * (1 + np.abs(total).max() + np.abs(said).max()):
+    seen = np.asarray(data.weight) > 0
+    if _apart(_log_likelihoods(form, reading, data, coefficients, log_noise)[:, seen].sum(-1), said).any():
         raise NotConjugate(
             "the likelihood of some rows of the log is not that of a linear regression on the unknowns "
             f"{', '.join(map(repr, reading.latents))}, though that of others is"
         )
+
+
+def _log_likelihoods(
+    form: Regression,
+    reading: Reading,
+    data: Records,
+    coefficients: NDArray[np.float64],
+    log_noise: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """The model's log-likelihood [trial, row] at some values of the unknowns."""
+    told = []
+    for each, log in zip(coefficients, log_noise, strict=True):
+        values = {name: jnp.asarray(value) for name, value in form.values(each, np.exp(log)).items()}
+        told.append(np.asarray(row_values(reading.model, data, values)))
+    return np.stack(told)
+
+
+def _apart(total: NDArray[np.float64], said: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether two log-likelihoods [trial, ...] differ by more than a constant and rounding."""
+    return ~(np.ptp(total - said, axis=0) <= TOLERANCE * (1 + np.abs(total).max(0) + np.abs(said).max(0)))
 
 
 def _random_unknowns(form: Regression) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
