@@ -12,6 +12,7 @@ often as its weight says.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -97,10 +98,9 @@ def replicate_logs(
         with jax.enable_x64(True):
             keys = random.split(random.fold_in(random.key(seed), number), len(chosen))
             problem = jax.device_put(mdp.problem)  # once for all replicates
+            follow = partial(follow_policy, world=mdp.world, steps=log.sizes["step"], length=mdp.length)
             walks = [
-                follow_policy(
-                    key, problem._replace(reward=reward), kernel, policy, world=mdp.world, steps=log.sizes["step"]
-                )
+                follow(key, problem._replace(reward=reward), kernel, policy[None])[0]
                 for key, kernel, reward in zip(keys, kernels, rewards, strict=True)
             ]
         visits = np.zeros((len(walks), *policy.shape))

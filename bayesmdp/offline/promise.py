@@ -216,7 +216,7 @@ def _values_at_start(problem: MDP, draws: Draws, policy: Policy) -> NDArray[np.f
     with jax.enable_x64(True):
         if policy.dtype.kind == "f" and (policy.ndim == 3 or problem.by_stage):
             policies = np.broadcast_to(policy, (len(draws.transition), *policy.shape[-2:]))
-            horizon = problem.horizon if problem.by_stage else None
+            horizon = problem.length
             values = np.asarray(values_of_each(problem.problem, draws, policies, horizon=horizon))
         else:
             values = np.asarray(values_under(problem.problem, draws, policy, by_stage=problem.by_stage))

@@ -125,7 +125,7 @@ def _values_of_each(posterior: Any, mdp: MDP, policy: xr.DataArray) -> NDArray[n
         raise ValueError(f"there are {len(policies)} policies for {len(draws.transition)} draws")
     for each in policies[1:]:
         policy_probabilities(mdp, each)
-    horizon = mdp.horizon if mdp.by_stage else None
+    horizon = mdp.length
     with jax.enable_x64(True):
         return np.asarray(values_of_each(mdp.problem, draws, policies, horizon=horizon))
 

@@ -255,6 +255,11 @@ class MDP:
         return self.num_states, self.num_actions, self.num_outcomes
 
     @property
+    def length(self) -> int | None:
+        """Steps after which an episode is cut off; None where only a terminal state ends it."""
+        return self.horizon if self.by_stage else None
+
+    @property
     def by_stage(self) -> bool:
         """Whether values and policies are [stage, state]: `horizon` steps count, and states do not know their stage."""
         return self.objective == "horizon"

@@ -23,7 +23,7 @@ from bayesmdp.model_reading.records import Records
 from bayesmdp.planning.state_policies import state_policy
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
-from bayesmdp.problems.policy import policy_probabilities
+from bayesmdp.problems.policy import policy_by_stage, policy_probabilities
 from bayesmdp.problems.simulated_mdp import SimulatedMDP, simulated_world
 from bayesmdp.problems.world import AGENT, NOISE, Step, cut_off
 from bayesmdp.simulation.walk import follow_policy
@@ -43,9 +43,11 @@ def collect(
     Parameters
     ----------
     mdp : MDP or SimulatedMDP
+        One with a horizon is collected from in episodes of that many steps, cut off after the last.
     policy : "uniform", action labels [state], or probabilities [state, action]
-        ``plan.policy`` of `plan` will do. Uniform is over the available actions. On a space of numbers "uniform", a
-        plan itself, or a function of the state that gives the index of the action.
+        ``plan.policy`` of `plan` will do. Uniform is over the available actions. Where the MDP has a horizon, a policy
+        may be by stage. On a space of numbers "uniform", a plan itself, or a function of the state that gives the
+        index of the action.
     steps : int
         Rows of the log.
     seed : int
@@ -76,11 +78,11 @@ def _collect_transitions(mdp: MDP, policy: str | ArrayLike | xr.DataArray, steps
     """Collect a log in a finite MDP."""
     if mdp.transition is None:
         raise ValueError(f"{mdp.name} has no transition, so nothing can be collected from it")
-    probabilities = policy_probabilities(mdp, policy)
+    probabilities = policy_by_stage(mdp, policy) if mdp.by_stage else policy_probabilities(mdp, policy)[None]
     with jax.enable_x64(True):
-        seen = follow_policy(random.key(seed), mdp.problem, mdp.transition, probabilities, world=mdp.world, steps=steps)
-    state, action, _, next_state, reward, last = (np.asarray(field) for field in seen)
-    return make_log(mdp, state, action, reward, next_state, last)
+        follow = partial(follow_policy, world=mdp.world, steps=steps, length=mdp.length)
+        seen, cut = follow(random.key(seed), mdp.problem, mdp.transition, probabilities)
+    return make_log(mdp, *(seen.state, seen.action, seen.reward, seen.next_state), seen.last, cut)
 
 
 def _collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> xr.Dataset:

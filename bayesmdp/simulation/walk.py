@@ -20,7 +20,7 @@ from jaxtyping import Bool, Float, Int, Key, UInt32
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior.random_variables import threefry
 from bayesmdp.problems.problem import Problem
-from bayesmdp.problems.world import AGENT, NOISE, Step, invert
+from bayesmdp.problems.world import AGENT, NOISE, Step, cut_off, invert
 
 __all__ = ["CHUNK", "Periods", "chunks", "follow_policy", "walk"]
 
@@ -159,11 +159,12 @@ def follow_policy(
     key: Key[Array, ""],
     problem: Problem,
     kernel: Float[Array, "state action outcome"],
-    policy: Float[Array, "state action"],
+    policy: Float[Array, "stage state action"],
     *,
     world: Any,
     steps: int,
-) -> Step:
+    length: int | None = None,
+) -> tuple[Step, Bool[np.ndarray, " step"]]:
     """Follow a policy given as probabilities for `steps` steps, with 64 bits on.
 
     Parameters
@@ -172,21 +173,28 @@ def follow_policy(
     problem : Problem
     kernel : array [state, action, outcome]
         The true one.
-    policy : array [state, action]
+    policy : array [stage, state, action]
+        Of one stage, what is done at every step of an episode; otherwise a stage a step of it.
     world : callable
         ``world(problem, kernel) -> World``.
     steps : int
+    length : int, optional
+        After how many steps an episode that has not ended is cut off, and the next one begins.
 
     Returns
     -------
     Step
         Fields [step], on the host.
+    cut : bool array [step]
+        Whether the episode was cut off after the step.
     """
     problem, kernel, policy = jax.device_put((problem, kernel, policy))
+    most = None if length is None else np.int32(length)
     step_key, state = _set_out(key, problem, kernel, world=world)
-    parts = []
+    moment, parts = (state, jnp.int32(0)), []
     for begin, end in chunks(steps, ()):
-        state, record = _follow(step_key, state, problem, kernel, policy, np.int32(begin), np.int32(end), world=world)
+        until = (np.int32(begin), np.int32(end))
+        moment, record = _follow(step_key, moment, problem, kernel, policy, most, *until, world=world)
         parts.append(jax.tree.map(lambda field: np.asarray(field)[: end - begin], record))  # noqa: B023
     return jax.tree.map(lambda *fields: np.concatenate(fields), *parts)
 
@@ -203,23 +211,29 @@ def _set_out(
 @partial(jax.jit, static_argnames="world")
 def _follow(
     key: Key[Array, ""],
-    state: Int[Array, ""],
+    moment: tuple[Int[Array, ""], Int[Array, ""]],
     problem: Problem,
     kernel: Float[Array, "state action outcome"],
-    policy: Float[Array, "state action"],
+    policy: Float[Array, "stage state action"],
+    length: Int[Array, ""] | None,
     taken: Int[Array, ""],
     until: Int[Array, ""],
     *,
     world: Any,
-) -> tuple[Int[Array, ""], Step]:
-    """Take steps by actions drawn from the policy; return the state they lead to, and the steps."""
-    acted_in, choice = world(problem, kernel), jnp.cumsum(policy, -1)
+) -> tuple[tuple[Int[Array, ""], Int[Array, ""]], tuple[Step, Bool[Array, " step"]]]:
+    """Take steps by actions drawn from the policy; return the state they lead to and its age, and the steps."""
+    acted_in, choice = world(problem, kernel)._replace(length=length), jnp.cumsum(policy, -1)
 
     def step(
-        state: Int[Array, ""], taken: Int[Array, ""], uniforms: Float[Array, " place"]
-    ) -> tuple[Int[Array, ""], Step]:
+        moment: tuple[Int[Array, ""], Int[Array, ""]], taken: Int[Array, ""], uniforms: Float[Array, " place"]
+    ) -> tuple[tuple[Int[Array, ""], Int[Array, ""]], tuple[Step, Bool[Array, ""]]]:
         del taken
-        record, following = acted_in.step(uniforms, state, invert(choice, uniforms[AGENT], state))
-        return following, record
+        state, age = moment
+        stage = jnp.minimum(age, len(choice) - 1)
+        record, following = acted_in.step(uniforms, state, invert(choice, uniforms[AGENT], stage, state))
+        if length is None:
+            return (following, age), (record, jnp.zeros((), bool))
+        following, age, cut = cut_off(acted_in, uniforms, record, following, age)
+        return (following, age), (record, cut)
 
-    return walk(step, key, state, taken, until, noisy=acted_in.noisy)
+    return walk(step, key, moment, taken, until, noisy=acted_in.noisy)

@@ -186,6 +186,34 @@ def test_collect_under_a_policy_and_probabilities():
     assert_standard_normal((share - 0.75) / np.sqrt(0.75 * 0.25 / 4_000))
 
 
+def test_collect_in_episodes_of_the_horizon_under_a_policy_by_stage():
+    short = RIVER.replace(discount=None, horizon=3, initial=[0.5, 0.0, 0.0, 0.5, 0.0, 0.0])
+    by_stage = np.array([["right"] * 6, ["left"] * 6, ["right"] * 6])
+    log = collect(short, by_stage, steps=200, seed=2)
+    age = np.arange(200) % 3
+    np.testing.assert_array_equal(log["action"], by_stage[age, 0])
+    np.testing.assert_array_equal(log["truncated"], age == 2)
+    assert not log["terminated"].any()
+    begins = log["state"].values[age == 0]
+    assert set(begins) == {0, 3}
+    assert_standard_normal(((begins == 0).mean() - 0.5) / np.sqrt(0.25 / len(begins)))
+    np.testing.assert_array_equal(log["state"].values[1:][age[1:] > 0], log["next_state"].values[:-1][age[1:] > 0])
+
+
+def test_collect_counts_steps_from_the_last_terminal_state():
+    lake = environments.frozen_lake().replace(discount=None, horizon=7)
+    log = collect(lake, steps=400, seed=0)
+    age, ages = 0, []
+    for ended in log["terminated"].values | log["truncated"].values:
+        ages.append(age)
+        age = 0 if ended else age + 1
+    assert max(ages) == 6
+    np.testing.assert_array_equal(log["truncated"], (np.array(ages) == 6) & ~log["terminated"].values)
+    assert log["terminated"].any()
+    assert log["truncated"].any()
+    assert (log["state"].values[np.array(ages) == 0] == 0).all()
+
+
 def test_nothing_recompiles_over_a_grid_of_numbers():
     simulate(RIVER, {"A": agents.brmdp(PRIOR, num_draws=20)}, steps=9, replicates=1)
     before = advance._cache_size()
