@@ -17,9 +17,13 @@ The `bound` tells which.
 of that pair is attained (for a quantile, one draw's), and solves the linear system for V. For the mean that is
 Howard's, which never falls: the value of a policy is at most T of it, and from one such value to the next the error
 shrinks by `discount` though the residual may grow, so each is accepted. For a quantile it is Newton's method on a
-function that is neither convex nor concave, and may cycle, so the solved V is accepted only if its residual is at most
-`discount` times that of the last accepted V; otherwise T of the last accepted V is taken, which always satisfies this.
-Both therefore converge geometrically from anywhere, policy iteration usually in 3 to 10 solves.
+function that is neither convex nor concave, and may cycle, so a V is accepted only if its residual is at most
+`discount` times that of the last accepted V. Where the solved V is refused, a part of the way to it is gone: T V - V is
+linear in pieces, so that a share of the way takes about that share off the residual (damped Newton; ours). Which share
+is read off T V - V at both ends, as if it were linear between them. Below a share of 1 - discount T does as well, and T
+of the last accepted V is taken, which always satisfies the rule. Both therefore converge geometrically from anywhere,
+policy iteration usually in 3 to 15 applications (60 posteriors of a frozen lake, medians of 200 draws: 14 on average
+and 27 at the most; 24 and 185 where T follows each refusal).
 """
 
 from __future__ import annotations
@@ -87,6 +91,29 @@ def unknown(shapes: Any) -> Any:
     return jax.tree.map(
         lambda leaf: jnp.full(leaf.shape, np.nan if np.issubdtype(leaf.dtype, np.inexact) else 0, leaf.dtype), shapes
     )
+
+
+class _Searching(NamedTuple):
+    """Where policy iteration is: the last accepted point, the V aimed at, and what share of the way to it is tried.
+
+    Of share 0 the operator is applied to the point; of share 1 the aim is solved for first.
+    """
+
+    point: _Point
+    aim: Float[Array, " state"]
+    share: Float[Array, ""]
+    iterations: Int[Array, ""]
+
+
+SHARES = np.arange(1, 8) / 10
+"""Of a way that was gone too far, the shares from which the next one is chosen."""
+
+
+def _best_share(here: Float[Array, " state"], there: Float[Array, " state"]) -> Float[Array, ""]:
+    """Return the share of the way at which T V - V would be the least, if it were linear between the two."""
+    shares = jnp.asarray(SHARES, here.dtype)
+    between = here[:, None] + shares * (there - here)[:, None]
+    return shares[jnp.argmin(jnp.max(jnp.abs(between), axis=0))]
 
 
 class _Task:
@@ -235,20 +262,29 @@ def policy_iteration(
         transition, reward = task.risk.rows(task.draws, point.attained, point.policy)
         return evaluate_rows(task.problem, transition, reward, point.policy, start=point.improved)
 
-    def step(carry: tuple[_Point, Bool[Array, ""], Int[Array, ""]]) -> tuple[_Point, Bool[Array, ""], Int[Array, ""]]:
-        point, refused, iterations = carry
-        value = lax.cond(refused, lambda: point.improved, lambda: solve(point))
+    linear = offered(task.risk).linear
+
+    def step(carry: _Searching) -> _Searching:
+        point, aim, share, iterations = carry
+        # A new aim is solved for where the last one was reached or given up, and neither before the first application.
+        aim = lax.cond(share == 1, solve, lambda point: aim, point)
+        part = point.value + share * (aim - point.value)
+        value = jnp.where(share == 1, aim, jnp.where(share == 0, point.improved, part))
         candidate = task.apply(value, point.attained)
-        accepted = refused | (candidate.residual <= task.problem.discount * point.residual)
-        if offered(task.risk).linear:
+        accepted = (share == 0) | (candidate.residual <= task.problem.discount * point.residual)
+        if linear:
             accepted |= jnp.min(candidate.improved - candidate.value) >= -candidate.rounding
+            shorter = jnp.zeros_like(share)
+        else:
+            shorter = share * _best_share(point.improved - point.value, candidate.improved - candidate.value)
+            shorter = jnp.where(shorter < 1 - task.problem.discount, 0.0, shorter)
         point = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), candidate, point)
-        return point, ~accepted, iterations + 1
+        return _Searching(point, aim, jnp.where(accepted, 1.0, shorter), iterations + 1)
 
-    def unfinished(carry: tuple[_Point, Bool[Array, ""], Int[Array, ""]]) -> Bool[Array, ""]:
-        point, _, iterations = carry
-        return task.proceed(point, iterations, max_iterations)
+    def unfinished(carry: _Searching) -> Bool[Array, ""]:
+        return task.proceed(carry.point, carry.iterations, max_iterations)
 
-    start = task.start(value), jnp.asarray(True), jnp.int32(0)
-    point, _, iterations = lax.while_loop(unfinished, step, start)
+    begun = task.start(value)
+    start = _Searching(begun, begun.improved, jnp.zeros_like(begun.residual), jnp.int32(0))
+    point, _, _, iterations = lax.while_loop(unfinished, step, start)
     return task.plan(point, iterations)

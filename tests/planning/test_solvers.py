@@ -237,6 +237,18 @@ def test_where_solving_alone_cycles_the_acceptance_rule_converges():
     np.testing.assert_allclose(plan.value, expected, rtol=0, atol=1e-9)
 
 
+def test_where_solving_alone_cycles_a_part_of_the_way_helps():
+    lake, applied = bm.environments.frozen_lake(), 0
+    for seed in (22, 55):
+        rng = np.random.default_rng(seed)
+        counts = [rng.multinomial(8, row) for row in lake.transition.reshape(-1, 16)]
+        rows = np.stack([rng.dirichlet(seen + 1 / 16, 200) for seen in counts], 1).reshape(200, 16, 4, 16)
+        plan = policy_iteration(lake.problem, Draws(rows, lake.reward), Quantile(0.5))
+        assert plan.converged
+        applied += int(plan.iterations)
+    assert applied <= 60  # 306 if T alone follows a refusal
+
+
 @pytest.mark.parametrize("solver", COMPILED, ids=["policy", "value"])
 def test_it_says_when_it_stopped_early_and_warm_starts(solver):
     rng = np.random.default_rng(3)
