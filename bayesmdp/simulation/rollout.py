@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int, Key, Num
 from bayesmdp.agents import Rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning import Quantile, believed_draws, policy_iteration
-from bayesmdp.problems.world import AGENT, cut_off
+from bayesmdp.problems.world import AGENT, cut_off, keys_of_step
 from bayesmdp.simulation.regret import Objective
 from bayesmdp.simulation.walk import Periods, chunks, walk
 from bayesmdp.simulation.windows import Record, Rollout, Windows
@@ -307,7 +307,7 @@ def advance(
             charges.append(goal.gap(charged_by, now.state, action))
         seen, next_s = acted_in.step(uniforms, now.state, action)
         if setting.restart is not None:
-            again, first = (taken + 1) % setting.restart == 0, acted_in.start(random.fold_in(key_of(taken, BEGIN), 1))
+            again, first = (taken + 1) % setting.restart == 0, acted_in.start(keys_of_step(uniforms)[1])
             next_s = jax.tree.map(partial(jnp.where, again), first, next_s)
         age = now.age
         if age is not None:
