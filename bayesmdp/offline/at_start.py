@@ -18,7 +18,7 @@ from bayesmdp.offline.behaviour import Today
 from bayesmdp.offline.calibration import Calibration, Checked, calibrate
 from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.logs_alike import Recording
-from bayesmdp.offline.named_prior import MadePrior
+from bayesmdp.offline.made_prior import MadePrior
 from bayesmdp.offline.prior_weight import FACTORS, with_prior_weight
 from bayesmdp.offline.promise import Pipeline, Policy, Promise, layout_of
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
@@ -106,7 +106,7 @@ def said_at_start(
         The attrs that `Report` describes.
     """
     told: dict[str, Any] = {"initial_unseen": _unseen(mdp, made.experience, fresh, said.policy)}
-    pipeline = _pipeline(made, mdp, asked) if posterior.attrs["engine"] == "exact" else None
+    pipeline = _pipeline(made.with_rows(posterior), mdp, asked) if posterior.attrs["engine"] == "exact" else None
     if pipeline is not None and asked.draws * mdp.num_states * mdp.num_outcomes <= AFFORDABLE:
         told |= _by_weight(posterior, mdp, made.experience, chosen, asked)
     why_not = _why_not(pipeline, log, mdp, asked)

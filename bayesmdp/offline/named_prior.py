@@ -31,48 +31,17 @@ from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.base_rows import base_rows_for
 from bayesmdp.offline.experience import Experience, added_up
-from bayesmdp.offline.logs_alike import Scatter
+from bayesmdp.offline.made_prior import MadePrior
 from bayesmdp.offline.near_states import with_near_states
 from bayesmdp.offline.prior_from_log import log_prior, row_prior
 from bayesmdp.offline.reward_models import RewardModel, RewardScatter, reward_model
 from bayesmdp.posterior.dirichlet_evidence import FAR, WEIGHTS, best_weight, dirichlet_log_evidence, evidence_by_weight
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["MadePrior", "make_prior"]
+__all__ = ["make_prior"]
 
 TRANSITIONS = "transitions."
 """Before the options of the prior on which one of rewards stands."""
-
-
-class MadePrior(NamedTuple):
-    """A prior for a log, with all that a check of what follows from it needs.
-
-    Attributes
-    ----------
-    model : NumPyro function of the data
-    described, rewards : str
-        What it says of transitions, and of rewards.
-    kind : str
-        Of the rewards: "known", "normal" or "bernoulli".
-    rows : Transitions
-        The log, one row for each distinct reward of a transition.
-    experience : Experience
-        The same, added up.
-    again : function of Experience, or None
-        Makes the prior anew for another log and returns its posterior's parameters by site, as `infer` would find them;
-        None where only `infer` can.
-    scatter : Scatter
-        How rewards scatter about their means; see `calibrate`.
-    """
-
-    model: Model
-    described: str
-    rewards: str
-    kind: str
-    rows: Transitions
-    experience: Experience
-    again: Callable[[Experience], dict[str, NDArray[np.float64]]] | None
-    scatter: Scatter
 
 
 def make_prior(
@@ -118,7 +87,7 @@ def make_prior(
             with told_by_line(file):
                 model = _told(maker(mdp, base.model), file)
             told = rewards
-        return MadePrior(model, base.described, told, paid.kind, rows, experience, None, scatter)
+        return MadePrior(model, base.described, told, paid.kind, rows, experience, None, scatter, None)
 
     def again(other: Experience) -> dict[str, NDArray[np.float64]]:
         assert base.concentration is not None
@@ -134,6 +103,7 @@ def make_prior(
         experience,
         None if base.concentration is None else again,
         scatter,
+        paid,
     )
 
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from bayesmdp.offline.experience import Experience
-    from bayesmdp.offline.named_prior import MadePrior
+    from bayesmdp.offline.made_prior import MadePrior
     from bayesmdp.problems.mdp import MDP
 
 __all__ = ["CELLS", "Cell", "main", "run_checked", "run_problem", "summary", "summary_checked"]

@@ -65,6 +65,46 @@ def test_the_way_that_is_checked_is_the_way_of_the_plan(log, rewards, elsewhere,
     assert left_quantile(values, 0.1) == pytest.approx(attrs["initial_worth_quantile"], abs=width)
 
 
+OWN_PRIOR = """
+import numpy as np, numpyro, numpyro.distributions as dist
+
+def prior(mdp):
+    rows = 0.2 + np.arange(mdp.num_states * mdp.num_actions * mdp.num_states) % 3
+    rows = rows.reshape(mdp.num_states, mdp.num_actions, mdp.num_states)
+    def mine(data):
+        transition = numpyro.sample("transition", dist.Dirichlet(rows).to_event(2))
+        with data.rows():
+            numpyro.sample("next_state", dist.Categorical(transition[data.state, data.action]), obs=data.next_state)
+    return mine
+"""
+
+
+@pytest.mark.parametrize("rewards", ["known", "normal"])
+def test_a_prior_of_ones_own_is_made_again_where_its_rows_are_dirichlet(shop, log, rewards, tmp_path):
+    """The posterior of another log, found from that of this one, is what `infer` finds."""
+    (tmp_path / "own.py").write_text(OWN_PRIOR)
+    problem = bm.mdp_from_log(log, discount=0.9, elsewhere="each")
+    made = make_prior(f"{tmp_path / 'own.py'}:prior", log, problem, {}, rewards=rewards)
+    assert made.again is None
+    again = made.with_rows(bm.infer(made.model, log, draws=0, method="exact", mdp=problem)).again
+    other = bm.collect(shop, policy="uniform", steps=200, seed=1)
+    anew = make_prior(f"{tmp_path / 'own.py'}:prior", other, problem, {}, rewards=rewards)
+    expected = bm.infer(anew.model, other, draws=0, method="exact", mdp=problem)["parameters"].to_dataset()
+    found = again(anew.experience)
+    assert set(found) == set(expected)
+    for name, values in found.items():
+        dims = ("state", "action", "next_state") if name == "transition" else ("state", "action", "parameter")
+        np.testing.assert_allclose(values, expected[name].transpose(*dims), rtol=1e-9)
+    report = plan_log(log, discount=0.9, draws=20, prior=f"{tmp_path / 'own.py'}:prior", rewards=rewards)
+    assert "checked_logs" in report.tree.attrs
+
+
+def test_a_prior_with_rewards_of_its_own_is_not_made_again(log):
+    problem = bm.mdp_from_log(log, discount=0.9, elsewhere="each")
+    made = make_prior("normal_rewards", log, problem, {})
+    assert made.with_rows(bm.infer(made.model, log, draws=0, method="exact", mdp=problem)).again is None
+
+
 def test_logs_like_the_one_at_hand_are_like_it(log):
     made, pipeline = pipeline_of(log)
     worlds = worlds_of(pipeline, made.experience)
