@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "claims_text",
+    "decision_table",
     "difference_table",
     "effect_table",
     "name_table",
@@ -309,6 +310,50 @@ def difference_table(table: pd.DataFrame, baseline: str, correction: str, shown:
     )
     headings = {"difference": "difference", "p_adjusted": "adjusted\np"}
     return _framed(few, headings, caption, confidence)
+
+
+def decision_table(decisions: pd.DataFrame, quantity: str, most: int, level: float) -> Table:
+    """Lay out which pairs of settings differ, and after how many replicates that was known.
+
+    Parameters
+    ----------
+    decisions : DataFrame [pair]
+        From :func:`~bayesmdp.results.sequential.sequential_decisions`.
+    quantity : str
+        What was summed.
+    most : int
+        Replicates that there might have been.
+    level : float
+        Probability of any false claim.
+    """
+    told: dict[str, int] = {}
+    for pair, count in decisions["replicates"].items():
+        for name in pair if isinstance(pair, tuple) else (pair,):
+            told[name] = max(told.get(name, 0), int(count))
+    counts = decisions["decision"].value_counts()
+    caption = (
+        f"{quantity} of the first less the second, with repeated intervals: any claim is false with probability at "
+        f"most {level:.2g}. {sum(told.values()):,} of {most * len(told):,} runs were needed"
+    )
+    if counts.get("undecided"):
+        caption += f"; {counts['undecided']} pairs are undecided and need more replicates"
+    framed = Table(caption=caption, caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    pairs = [pair if isinstance(pair, tuple) else (pair,) for pair in decisions.index]
+    # Options that both have are told once.
+    options = [[one_line(name).split(",") for name in pair] for pair in pairs]
+    shared = [",".join(text for text in here if text in there and text != here[0]) for here, there in options]
+    headings = {"in": "left", "setting": "left", "against": "left", "difference": "right", "interval": "right"}
+    for name, justify in {**headings, "decision": "left", "replicates": "right"}.items():
+        if name != "in" or any(shared):
+            framed.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for (_, row), sides, where in zip(decisions.iterrows(), options, shared, strict=True):
+        names = [",".join(text for text in side if text not in where.split(",")) for side in sides]
+        bounded = pd.notna(row["lower"]) and np.isfinite(row["lower"])
+        interval = f"{_rounded(row['lower'])} to {_rounded(row['upper'])}" if bounded else ""
+        difference = _rounded(row["difference"]) if pd.notna(row["difference"]) else ""
+        cells = [*names, difference, interval, row["decision"], str(row["replicates"])]
+        framed.add_row(*([where] if any(shared) else []), *cells)
+    return framed
 
 
 def _framed(table: pd.DataFrame, headings: Mapping[str, str], caption: str, confidence: float) -> Table:
