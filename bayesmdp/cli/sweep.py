@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["compare", "export", "sweep"]
 
 SHOWN = 10
+FEW = 32
+"""Settings of which all pairs are compared unasked."""
 
 
 class Correction(StrEnum):
@@ -135,8 +137,9 @@ def compare(
         # Where nothing but the problem is swept, it is that which has effects.
         by = problem if set(swept) - set(problem) else []
         effects = comparison.option_effects(totals, by=by, confidence=confidence) if swept else None
+        robust, profiles = _robust(totals, quantity, confidence)
     console = make_console()
-    console.print(setting_table(table, quantity, SHOWN, confidence))
+    console.print(setting_table(table, quantity, SHOWN, confidence, robust))
     if finished < totals.size:
         console.print(f"{totals.size - finished:,} of {totals.size:,} runs are not finished")
     if effects is not None:
@@ -149,11 +152,11 @@ def compare(
             "--baseline AGENT,OPTION=VALUE,... compares all settings with one of them, replicate by replicate"
         )
     folder = out or source.parent
-    tables = {"totals": totals, "settings": table, "effects": effects, "differences": differences}
+    tables = {"totals": totals, "settings": table, "effects": effects, "differences": differences, "robust": robust}
     for path in _tables(folder, source.stem, tables):
         typer.echo(f"table    {path}")
     with _mistakes():
-        for path in _figures(folder, source.stem, quantity, table, effects, differences, baseline):
+        for path in _figures(folder, source.stem, quantity, table, effects, differences, baseline, profiles):
             typer.echo(f"figure   {path}")
 
 
@@ -256,6 +259,17 @@ def _mistakes() -> Iterator[None]:
         fail(str(error.args[0] if isinstance(error, KeyError) and error.args else error))
 
 
+def _robust(totals: pd.DataFrame, quantity: str, confidence: float) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Interquartile means, ranks and profiles of few settings with some runs each."""
+    from bayesmdp.results.robust import performance_profiles, robust_summary
+
+    whole = totals.dropna(axis=1)
+    if not 2 <= len(totals) <= FEW or whole.shape[1] < 4:
+        return None, None
+    best: Any = "highest" if quantity == "reward" else "lowest"
+    return robust_summary(totals, best=best, confidence=confidence), performance_profiles(totals, confidence=confidence)
+
+
 def _tables(folder: Path, stem: str, tables: dict[str, pd.DataFrame | None]) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -274,6 +288,7 @@ def _figures(
     effects: pd.DataFrame | None,
     differences: pd.DataFrame | None,
     baseline: str | None,
+    profiles: pd.DataFrame | None,
 ) -> Iterator[Path]:
     from matplotlib.figure import Figure
 
@@ -288,3 +303,10 @@ def _figures(
         figure = plot_differences(differences, baseline=baseline, quantity=quantity, figure=Figure(**blank))
         figure.savefig(folder / f"{stem}-differences.png", dpi=150)
         yield folder / f"{stem}-differences.png"
+    if profiles is not None:
+        from bayesmdp.results.profile_plots import plot_profiles
+
+        figure = Figure(**blank)
+        plot_profiles(profiles, quantity=quantity, figure=figure)
+        figure.savefig(folder / f"{stem}-profiles.png", dpi=150)
+        yield folder / f"{stem}-profiles.png"

@@ -249,7 +249,9 @@ def _table(caption: str) -> Table:
     return table
 
 
-def setting_table(table: pd.DataFrame, quantity: str, shown: int, confidence: float) -> Table:
+def setting_table(
+    table: pd.DataFrame, quantity: str, shown: int, confidence: float, robust: pd.DataFrame | None = None
+) -> Table:
     """Lay out the best and the worst settings.
 
     Parameters
@@ -262,11 +264,19 @@ def setting_table(table: pd.DataFrame, quantity: str, shown: int, confidence: fl
         The best settings shown; of the worst there are 3.
     confidence : float
         Of the intervals.
+    robust : DataFrame [setting], optional
+        From :func:`~bayesmdp.results.robust.robust_summary`, whose interquartile means and ranks are then shown too.
     """
+    headings = {"mean": f"final\n{quantity}"}
+    if robust is not None:
+        ends = zip(robust["rank_lower"], robust["rank_upper"], strict=True)
+        ranks = [f"{low}" if low == high else f"{low} to {high}" for low, high in ends]
+        table = table.assign(iqm=robust["iqm"].to_numpy(), ranks=ranks)
+        headings |= {"iqm": "middle\nhalf", "ranks": "rank"}
     ordered = table.dropna(subset="mean").sort_values("mean", ascending=quantity != "reward")
     few = ordered if len(ordered) <= 2 * shown else pd.concat([ordered.head(shown), ordered.tail(3)])
     caption = f"{len(table)} settings" + (f", the best {shown} and the worst 3" if len(few) < len(ordered) else "")
-    return _framed(few, {"mean": f"final\n{quantity}"}, caption, confidence)
+    return _framed(few, headings, caption, confidence)
 
 
 def effect_table(effects: pd.DataFrame, quantity: str, confidence: float) -> Table:
@@ -370,7 +380,8 @@ def _framed(table: pd.DataFrame, headings: Mapping[str, str], caption: str, conf
         places = index if isinstance(index, tuple) else (index,)
         cells = [f"{place:.3g}" if isinstance(place, float) else one_line(place) for place in places]
         for i, name in enumerate(headings):
-            cells.append(f"{row[name]:.2g}" if name == "p_adjusted" else _rounded(row[name]))
+            told = row[name]
+            cells.append(told if isinstance(told, str) else f"{told:.2g}" if name == "p_adjusted" else _rounded(told))
             if not i:
                 known = pd.notna(row["lower"])
                 cells.append(f"{_rounded(row['lower'])} to {_rounded(row['upper'])}" if known else "-")

@@ -94,9 +94,9 @@ def test_false_claims_are_rare() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("means", [(0.0,) * 6, (0.0, 0.0, 0.0, 1.0, 1.0, 1.0), (0.0, 0.0, 1.0, 2.0, 3.0, 3.0)])
+@pytest.mark.parametrize("means", [(0.0,) * 6, (0.0, 0.0, 1.0, 2.0, 3.0, 3.0)])
 def test_of_500_comparisons_of_six_agents_no_more_than_promised_make_a_false_claim(means: tuple[float, ...]) -> None:
-    wrong = false_claims(500, means, Looks(flips=2_000), seed=1_000)
+    wrong = false_claims(500, means, Looks(flips=1_000), seed=1_000)
     assert wrong.mean() <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / 500)
 
 
