@@ -12,6 +12,7 @@ from bayesmdp.agents.beb import beb as beb
 from bayesmdp.agents.bfs3 import bfs3 as bfs3
 from bayesmdp.agents.boss import boss as boss
 from bayesmdp.agents.brmdp import brmdp as brmdp
+from bayesmdp.agents.doubt_brmdp import doubt_brmdp as doubt_brmdp
 from bayesmdp.agents.example import Example, endless_river, river_in_episodes, slippery_lake
 from bayesmdp.agents.fitted_aq_brmdp import fitted_aq_brmdp as fitted_aq_brmdp
 from bayesmdp.agents.fitted_brmdp import fitted_brmdp as fitted_brmdp
@@ -56,6 +57,7 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
     "Risk over the posterior": (
         Example(aq_brmdp),
         Example(brmdp, does_not_learn="a fixed level need not"),
+        Example(doubt_brmdp),
     ),
     "Exploration bonuses": (
         Example(tseb),
