@@ -70,6 +70,10 @@ from .results.plots import plot_quantile_value as plot_quantile_value
 from .results.plots import plot_regret as plot_regret
 from .results.plots import plot_reward as plot_reward
 from .results.plots import plot_study as plot_study
+from .results.profile_plots import plot_profiles as plot_profiles
+from .results.robust import performance_profiles as performance_profiles
+from .results.robust import robust_summary as robust_summary
+from .results.sequential import Looks as Looks
 from .results.worth_plots import plot_calibration as plot_calibration
 from .results.worth_plots import plot_gain as plot_gain
 from .results.worth_plots import plot_value as plot_value
@@ -80,3 +84,4 @@ from .simulation.robustness import Robust as Robust
 from .simulation.simulate import simulate as simulate
 from .simulation.simulate_tasks import simulate_tasks as simulate_tasks
 from .simulation.threads import Interrupted as Interrupted
+from .simulation.until_decided import simulate_until_decided as simulate_until_decided

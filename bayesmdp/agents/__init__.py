@@ -12,6 +12,7 @@ from bayesmdp.agents.beb import beb as beb
 from bayesmdp.agents.bfs3 import bfs3 as bfs3
 from bayesmdp.agents.boss import boss as boss
 from bayesmdp.agents.brmdp import brmdp as brmdp
+from bayesmdp.agents.doubt_brmdp import doubt_brmdp as doubt_brmdp
 from bayesmdp.agents.example import Example, endless_river, river_in_episodes, slippery_lake
 from bayesmdp.agents.fitted_aq_brmdp import fitted_aq_brmdp as fitted_aq_brmdp
 from bayesmdp.agents.fitted_brmdp import fitted_brmdp as fitted_brmdp
@@ -20,6 +21,8 @@ from bayesmdp.agents.gamma_lscvi_ucb import gamma_lscvi_ucb as gamma_lscvi_ucb
 from bayesmdp.agents.gamma_lscvi_ucb_planned import gamma_lscvi_ucb_planned as gamma_lscvi_ucb_planned
 from bayesmdp.agents.gamma_lscvi_ucb_visited import gamma_lscvi_ucb_visited as gamma_lscvi_ucb_visited
 from bayesmdp.agents.gamma_ucb_cvi import gamma_ucb_cvi as gamma_ucb_cvi
+from bayesmdp.agents.imed_rl import imed_rl as imed_rl
+from bayesmdp.agents.kl_ucrl import kl_ucrl as kl_ucrl
 from bayesmdp.agents.lsvi import lsvi as lsvi
 from bayesmdp.agents.mbie_eb import mbie_eb as mbie_eb
 from bayesmdp.agents.mdp_exp2 import mdp_exp2 as mdp_exp2
@@ -34,6 +37,7 @@ from bayesmdp.agents.sparse_sampling import sparse_sampling as sparse_sampling
 from bayesmdp.agents.tseb import tseb as tseb
 from bayesmdp.agents.tsrl import tsrl as tsrl
 from bayesmdp.agents.ucb_avg import ucb_avg as ucb_avg
+from bayesmdp.agents.ucbvi import ucbvi as ucbvi
 from bayesmdp.agents.ucrl2 import ucrl2 as ucrl2
 from bayesmdp.agents.variance_bonus import variance_bonus as variance_bonus
 
@@ -53,6 +57,7 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
     "Risk over the posterior": (
         Example(aq_brmdp),
         Example(brmdp, does_not_learn="a fixed level need not"),
+        Example(doubt_brmdp),
     ),
     "Exploration bonuses": (
         Example(tseb),
@@ -86,8 +91,11 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
             {"horizon": 400, "mixing": 2, "hitting": 50, "window": 8, "episode": 200, "rate": 1.0},
         ),
         Example(ucrl2, endless_river, {"scale": 0.03}),
+        Example(kl_ucrl, endless_river, {"horizon": 400, "scale": 0.01}),
         Example(scal, endless_river, {"span": 6.31, "scale": 0.1}),
+        Example(imed_rl, endless_river),
     ),
+    "Optimism in episodes": (Example(ucbvi, river_in_episodes, {"horizon": 400, "bonus": "rlberry", "scale": 0.1}),),
     "Q-functions of episodes and tasks": (
         Example(rlsvi, river_in_episodes),
         Example(tsrl, river_in_episodes),

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,9 +21,13 @@ from bayesmdp.foundation.text_values import json_or_text
 if TYPE_CHECKING:
     import pandas as pd
 
+    from bayesmdp.cli.progress import Progress
+
 __all__ = ["compare", "export", "sweep"]
 
 SHOWN = 10
+FEW = 32
+"""Settings of which all pairs are compared unasked."""
 
 
 class Correction(StrEnum):
@@ -60,49 +65,13 @@ def sweep(
         fail(f"no sweep file {path}; a name would be one of {names}")
     store = out or Path("results") / f"{path.stem}.zarr"
 
-    from bayesmdp.cli.progress import Progress
-
     with _mistakes():
         chosen = read_sweep_file(path, replicates=replicates, steps=steps, seed=seed)
     cells = list(chosen.cells())
     say(f"{chosen.base.title}: {len(cells)} settings, {chosen.count} replicates each")
-    progress: Progress | None = None
-
-    def on_begin(missing: Sequence[Any]) -> None:
-        nonlocal progress
-        expected: Counter[str] = Counter()
-        for chunk in missing:
-            expected[chunk.cell.agent] += len(chunk.replicates)
-        there = len(cells) * chosen.count - expected.total()
-        if there:
-            say(f"{store} holds {there:,} of {len(cells) * chosen.count:,} runs already")
-        if missing:
-            progress = Progress(expected)
-            progress.__enter__()
-
-    def on_chunk(chunk: Any) -> None:
-        assert progress is not None
-        progress.count(chunk.cell.agent, len(chunk.replicates))
-
-    def stop(*_: Any) -> None:
-        # At once: what is stored is whole, workers end with this process, and nobody waits for what they had begun.
-        try:
-            if progress is not None:
-                progress.__exit__()
-            told = f"Interrupted: what was finished is in {store}; the same command goes on from there.\n"
-            os.write(sys.stderr.fileno(), told.encode())
-        finally:
-            os._exit(130)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        with _mistakes():
-            run_sweep(chosen, store, workers=workers, client=dask, on_begin=on_begin, on_chunk=on_chunk)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if progress is not None:
-            progress.__exit__()
+    with _interruptible(store) as told, _mistakes():
+        begin = partial(told.begin, wanted=len(cells) * chosen.count)
+        run_sweep(chosen, store, workers=workers, client=dask, on_begin=begin, on_chunk=told.count)
     typer.echo(f"store    {store}\ncompare  bayesmdp compare {store}")
     typer.echo(f'open     xarray.open_datatree("{store.as_posix()}")')
 
@@ -118,8 +87,35 @@ def compare(
     test: Annotated[Test, typer.Option(help="Of the paired differences.")] = Test.T,
     confidence: Annotated[float, typer.Option(help="Of intervals and claims.")] = 0.95,
     out: Annotated[Path | None, typer.Option(help="Folder for tables and figures; by default the source's.")] = None,
+    until_decided: Annotated[
+        bool,
+        typer.Option("--until-decided", help="Add replicates to a sweep file or study until all pairs are decided."),
+    ] = False,
+    replicates: Annotated[
+        int | None, typer.Option(min=1, help="At most, with --until-decided; else the file's.")
+    ] = None,
+    every: Annotated[int, typer.Option(min=1, help="Replicates between two looks, with --until-decided.")] = 8,
+    seed: Annotated[int | None, typer.Option(min=0, help="With --until-decided, instead of the file's.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="As of `bayesmdp sweep`, with --until-decided.")] = None,
 ) -> None:
     """Compare settings: intervals, paired differences, which are sure."""
+    if until_decided:
+        from bayesmdp.cli.until_decided import compare_until_decided
+
+        with _mistakes():
+            compare_until_decided(
+                source,
+                baseline=baseline,
+                quantity=quantity,
+                confidence=confidence,
+                out=out,
+                replicates=replicates,
+                every=every,
+                run={"steps": steps, "seed": seed},
+                workers=workers,
+                running=_interruptible,
+            )
+        return
     from bayesmdp.cli.console import make_console
     from bayesmdp.cli.tables import difference_table, effect_table, setting_table
     from bayesmdp.results import comparison
@@ -141,8 +137,9 @@ def compare(
         # Where nothing but the problem is swept, it is that which has effects.
         by = problem if set(swept) - set(problem) else []
         effects = comparison.option_effects(totals, by=by, confidence=confidence) if swept else None
+        robust, profiles = _robust(totals, quantity, confidence)
     console = make_console()
-    console.print(setting_table(table, quantity, SHOWN, confidence))
+    console.print(setting_table(table, quantity, SHOWN, confidence, robust))
     if finished < totals.size:
         console.print(f"{totals.size - finished:,} of {totals.size:,} runs are not finished")
     if effects is not None:
@@ -155,11 +152,11 @@ def compare(
             "--baseline AGENT,OPTION=VALUE,... compares all settings with one of them, replicate by replicate"
         )
     folder = out or source.parent
-    tables = {"totals": totals, "settings": table, "effects": effects, "differences": differences}
+    tables = {"totals": totals, "settings": table, "effects": effects, "differences": differences, "robust": robust}
     for path in _tables(folder, source.stem, tables):
         typer.echo(f"table    {path}")
     with _mistakes():
-        for path in _figures(folder, source.stem, quantity, table, effects, differences, baseline):
+        for path in _figures(folder, source.stem, quantity, table, effects, differences, baseline, profiles):
             typer.echo(f"figure   {path}")
 
 
@@ -194,6 +191,63 @@ def _default_baseline(totals: pd.DataFrame, problem: Sequence[str]) -> str | Non
     return None
 
 
+class _Told:
+    """What is told of a sweep while it runs; a new progress for each time that runs are missing."""
+
+    def __init__(self, store: Path) -> None:
+        self.store = store
+        self.progress: Progress | None = None
+
+    def begin(self, missing: Sequence[Any], wanted: int | None = None) -> None:
+        """Tell how many runs there are and are not."""
+        from bayesmdp.cli.progress import Progress
+
+        self.end()
+        expected: Counter[str] = Counter()
+        for chunk in missing:
+            expected[chunk.cell.agent] += len(chunk.replicates)
+        there = 0 if wanted is None else wanted - expected.total()
+        if there:
+            say(f"{self.store} holds {there:,} of {wanted:,} runs already")
+        if missing:
+            self.progress = Progress(expected)
+            self.progress.__enter__()
+
+    def count(self, chunk: Any) -> None:
+        """Count a chunk that is stored."""
+        assert self.progress is not None
+        self.progress.count(chunk.cell.agent, len(chunk.replicates))
+
+    def end(self) -> None:
+        """Take the bars away."""
+        if self.progress is not None:
+            self.progress.__exit__()
+        self.progress = None
+
+
+@contextmanager
+def _interruptible(store: Path) -> Iterator[_Told]:
+    """Tell of a sweep while it runs, and stop at once when asked to."""
+    told = _Told(store)
+
+    def stop(*_: Any) -> None:
+        # At once: what is stored is whole, workers end with this process, and nobody waits for what they had begun.
+        try:
+            told.end()
+            message = f"Interrupted: what was finished is in {store}; the same command goes on from there.\n"
+            os.write(sys.stderr.fileno(), message.encode())
+        finally:
+            os._exit(130)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        told.end()
+
+
 @contextmanager
 def _mistakes() -> Iterator[None]:
     """Tell the user's mistakes in one line."""
@@ -203,6 +257,17 @@ def _mistakes() -> Iterator[None]:
         yield
     except (ImportError, ValueError, TypeError, KeyError, OSError, WorkerError) as error:
         fail(str(error.args[0] if isinstance(error, KeyError) and error.args else error))
+
+
+def _robust(totals: pd.DataFrame, quantity: str, confidence: float) -> tuple[pd.DataFrame | None, pd.DataFrame | None]:
+    """Interquartile means, ranks and profiles of few settings with some runs each."""
+    from bayesmdp.results.robust import performance_profiles, robust_summary
+
+    whole = totals.dropna(axis=1)
+    if not 2 <= len(totals) <= FEW or whole.shape[1] < 4:
+        return None, None
+    best: Any = "highest" if quantity == "reward" else "lowest"
+    return robust_summary(totals, best=best, confidence=confidence), performance_profiles(totals, confidence=confidence)
 
 
 def _tables(folder: Path, stem: str, tables: dict[str, pd.DataFrame | None]) -> list[Path]:
@@ -223,6 +288,7 @@ def _figures(
     effects: pd.DataFrame | None,
     differences: pd.DataFrame | None,
     baseline: str | None,
+    profiles: pd.DataFrame | None,
 ) -> Iterator[Path]:
     from matplotlib.figure import Figure
 
@@ -237,3 +303,10 @@ def _figures(
         figure = plot_differences(differences, baseline=baseline, quantity=quantity, figure=Figure(**blank))
         figure.savefig(folder / f"{stem}-differences.png", dpi=150)
         yield folder / f"{stem}-differences.png"
+    if profiles is not None:
+        from bayesmdp.results.profile_plots import plot_profiles
+
+        figure = Figure(**blank)
+        plot_profiles(profiles, quantity=quantity, figure=figure)
+        figure.savefig(folder / f"{stem}-profiles.png", dpi=150)
+        yield folder / f"{stem}-profiles.png"

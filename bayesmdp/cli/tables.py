@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "claims_text",
+    "decision_table",
     "difference_table",
     "effect_table",
     "name_table",
@@ -248,7 +249,9 @@ def _table(caption: str) -> Table:
     return table
 
 
-def setting_table(table: pd.DataFrame, quantity: str, shown: int, confidence: float) -> Table:
+def setting_table(
+    table: pd.DataFrame, quantity: str, shown: int, confidence: float, robust: pd.DataFrame | None = None
+) -> Table:
     """Lay out the best and the worst settings.
 
     Parameters
@@ -261,11 +264,19 @@ def setting_table(table: pd.DataFrame, quantity: str, shown: int, confidence: fl
         The best settings shown; of the worst there are 3.
     confidence : float
         Of the intervals.
+    robust : DataFrame [setting], optional
+        From :func:`~bayesmdp.results.robust.robust_summary`, whose interquartile means and ranks are then shown too.
     """
+    headings = {"mean": f"final\n{quantity}"}
+    if robust is not None:
+        ends = zip(robust["rank_lower"], robust["rank_upper"], strict=True)
+        ranks = [f"{low}" if low == high else f"{low} to {high}" for low, high in ends]
+        table = table.assign(iqm=robust["iqm"].to_numpy(), ranks=ranks)
+        headings |= {"iqm": "middle\nhalf", "ranks": "rank"}
     ordered = table.dropna(subset="mean").sort_values("mean", ascending=quantity != "reward")
     few = ordered if len(ordered) <= 2 * shown else pd.concat([ordered.head(shown), ordered.tail(3)])
     caption = f"{len(table)} settings" + (f", the best {shown} and the worst 3" if len(few) < len(ordered) else "")
-    return _framed(few, {"mean": f"final\n{quantity}"}, caption, confidence)
+    return _framed(few, headings, caption, confidence)
 
 
 def effect_table(effects: pd.DataFrame, quantity: str, confidence: float) -> Table:
@@ -311,6 +322,50 @@ def difference_table(table: pd.DataFrame, baseline: str, correction: str, shown:
     return _framed(few, headings, caption, confidence)
 
 
+def decision_table(decisions: pd.DataFrame, quantity: str, most: int, level: float) -> Table:
+    """Lay out which pairs of settings differ, and after how many replicates that was known.
+
+    Parameters
+    ----------
+    decisions : DataFrame [pair]
+        From :func:`~bayesmdp.results.sequential.sequential_decisions`.
+    quantity : str
+        What was summed.
+    most : int
+        Replicates that there might have been.
+    level : float
+        Probability of any false claim.
+    """
+    told: dict[str, int] = {}
+    for pair, count in decisions["replicates"].items():
+        for name in pair if isinstance(pair, tuple) else (pair,):
+            told[name] = max(told.get(name, 0), int(count))
+    counts = decisions["decision"].value_counts()
+    caption = (
+        f"{quantity} of the first less the second, with repeated intervals: any claim is false with probability at "
+        f"most {level:.2g}. {sum(told.values()):,} of {most * len(told):,} runs were needed"
+    )
+    if counts.get("undecided"):
+        caption += f"; {counts['undecided']} pairs are undecided and need more replicates"
+    framed = Table(caption=caption, caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    pairs = [pair if isinstance(pair, tuple) else (pair,) for pair in decisions.index]
+    # Options that both have are told once.
+    options = [[one_line(name).split(",") for name in pair] for pair in pairs]
+    shared = [",".join(text for text in here if text in there and text != here[0]) for here, there in options]
+    headings = {"in": "left", "setting": "left", "against": "left", "difference": "right", "interval": "right"}
+    for name, justify in {**headings, "decision": "left", "replicates": "right"}.items():
+        if name != "in" or any(shared):
+            framed.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for (_, row), sides, where in zip(decisions.iterrows(), options, shared, strict=True):
+        names = [",".join(text for text in side if text not in where.split(",")) for side in sides]
+        bounded = pd.notna(row["lower"]) and np.isfinite(row["lower"])
+        interval = f"{_rounded(row['lower'])} to {_rounded(row['upper'])}" if bounded else ""
+        difference = _rounded(row["difference"]) if pd.notna(row["difference"]) else ""
+        cells = [*names, difference, interval, row["decision"], str(row["replicates"])]
+        framed.add_row(*([where] if any(shared) else []), *cells)
+    return framed
+
+
 def _framed(table: pd.DataFrame, headings: Mapping[str, str], caption: str, confidence: float) -> Table:
     """Settings, then columns of numbers, the first with its interval."""
     framed = Table(caption=caption, caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
@@ -325,7 +380,8 @@ def _framed(table: pd.DataFrame, headings: Mapping[str, str], caption: str, conf
         places = index if isinstance(index, tuple) else (index,)
         cells = [f"{place:.3g}" if isinstance(place, float) else one_line(place) for place in places]
         for i, name in enumerate(headings):
-            cells.append(f"{row[name]:.2g}" if name == "p_adjusted" else _rounded(row[name]))
+            told = row[name]
+            cells.append(told if isinstance(told, str) else f"{told:.2g}" if name == "p_adjusted" else _rounded(told))
             if not i:
                 known = pd.notna(row["lower"])
                 cells.append(f"{_rounded(row['lower'])} to {_rounded(row['upper'])}" if known else "-")

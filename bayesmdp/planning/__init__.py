@@ -3,7 +3,7 @@
 from bayesmdp.planning.average_reward import GainPlan, average_policy_iteration, gain_and_bias, relative_value_iteration
 from bayesmdp.planning.bayes_optimal import bayes_optimal, bayes_value
 from bayesmdp.planning.communicating import check_weakly_communicating
-from bayesmdp.planning.confidence_sets import Box, L1Ball
+from bayesmdp.planning.confidence_sets import Box, KLBall, L1Ball
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.finite_horizon import backward_induction, episode_value, horizon_plan, horizon_value
 from bayesmdp.planning.fitted_q import LinearQ, NeuralQ, fitted_q_iteration
@@ -29,6 +29,7 @@ __all__ = [
     "Draws",
     "FittedQ",
     "GainPlan",
+    "KLBall",
     "L1Ball",
     "LinearQ",
     "Mean",

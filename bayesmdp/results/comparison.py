@@ -28,7 +28,16 @@ from bayesmdp.results.sweep_files import SHARED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["corrected", "final_totals", "option_effects", "paired_differences", "parse_setting", "settings_table"]
+__all__ = [
+    "baseline_rows",
+    "corrected",
+    "final_totals",
+    "option_effects",
+    "paired_differences",
+    "parse_setting",
+    "setting_text",
+    "settings_table",
+]
 
 ROUNDING = 1e-9
 """A difference smaller than this share of the totals is none."""
@@ -188,7 +197,7 @@ def paired_differences(
     if test not in ("t", "wilcoxon"):
         raise ValueError(f"test must be 't' or 'wilcoxon'; got {test!r}")
     settings = totals.index.to_frame(index=False)
-    partner = _partners(settings, parse_setting(baseline) if isinstance(baseline, str) else dict(baseline))
+    partner = baseline_rows(settings, parse_setting(baseline) if isinstance(baseline, str) else dict(baseline))
     rows = np.flatnonzero(partner >= 0)
     here, there = totals.to_numpy(float)[rows], totals.to_numpy(float)[partner[rows]]
     apart = here - there
@@ -282,8 +291,67 @@ def parse_setting(text: str) -> dict[str, Any]:
     return told
 
 
-def _partners(settings: pd.DataFrame, baseline: dict[str, Any]) -> NDArray[np.int64]:
-    """The row of each setting's baseline; -1 for baselines."""
+def setting_text(place: Any, names: Sequence[Any]) -> str:
+    """``("AQ-BRMDP", 1.0, nan)`` as ``"AQ-BRMDP,scale=1"``, which `parse_setting` reads.
+
+    Parameters
+    ----------
+    place : label, or tuple of labels
+        A row's, of a table of settings.
+    names : sequence of str
+        Of the row index's levels, the first of which is the agent.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> setting_text(("AQ-BRMDP", 1.0, float("nan")), ["agent", "scale", "discount"])
+    'AQ-BRMDP,scale=1'
+    """
+    agent, *values = place if isinstance(place, tuple) else (place,)
+    # A column with missing values has floats for whole numbers, and a list is text.
+    there = [(name, value) for name, value in zip(names[1:], values, strict=True) if not _missing(value)]
+    return ",".join([str(agent), *(f"{name}={_plain_text(value)}" for name, value in there)])
+
+
+def _missing(value: Any) -> bool:
+    return value is None or value is pd.NaT or (isinstance(value, float) and np.isnan(value))
+
+
+def _plain_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    value = value.item() if hasattr(value, "item") else value
+    return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value)
+
+
+def baseline_rows(settings: pd.DataFrame, baseline: Mapping[str, Any]) -> NDArray[np.int64]:
+    """Find the setting with which each is compared.
+
+    Parameters
+    ----------
+    settings : DataFrame [setting]
+        A column an option, ``agent`` among them.
+    baseline : mapping of option to value
+        From `parse_setting`.
+
+    Returns
+    -------
+    array [setting]
+        Rows; -1 for baselines, and where there is none.
+
+    Raises
+    ------
+    ValueError, KeyError
+        If the baseline is not there, or a setting does not say which of several it is to be compared with.
+
+    Examples
+    --------
+    >>> baseline_rows(pd.DataFrame({"agent": ["PSRL", "BEB", "BOSS"]}), {"agent": "PSRL"}).tolist()
+    [-1, 0, 0]
+    """
     known = list(settings.columns)
     chosen = np.ones(len(settings), bool)
     for option, value in baseline.items():

@@ -29,6 +29,7 @@ __all__ = [
     "plot_regret",
     "plot_reward",
     "plot_study",
+    "style_of",
 ]
 
 type Result = xr.DataTree | xr.Dataset
@@ -265,7 +266,7 @@ def _curves(curve: xr.Dataset, ax: Axes | None) -> Axes:
         mean, lower, upper = (curve[bound].isel(agent=i).values for bound in ("mean", "lower", "upper"))
         if np.isnan(mean).all():
             continue
-        colour, style = colour_of(i), _STYLES[i // len(_COLOURS) % len(_STYLES)]
+        colour, style = colour_of(i), style_of(i)
         ax.plot(step, mean, color=colour, linestyle=style, label=in_figure(name), linewidth=1.8)
         if np.isfinite(lower).all():
             ax.fill_between(step, lower, upper, color=colour, alpha=0.18, linewidth=0)
@@ -357,3 +358,8 @@ def new_figure(width: float, height: float) -> Figure:
 def colour_of(i: int) -> str:
     """Return the colour of the i-th agent."""
     return _COLOURS[i % len(_COLOURS)]
+
+
+def style_of(i: int) -> str:
+    """Return the line style of the i-th agent."""
+    return _STYLES[i // len(_COLOURS) % len(_STYLES)]

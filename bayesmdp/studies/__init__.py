@@ -5,10 +5,12 @@ from types import ModuleType
 
 from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.studies import (
+    adapted_weight,
     aq_brmdp,
     average_reward,
     average_reward_shape,
     bbrl,
+    doubt_levels,
     draw_reuse,
     levels,
     mtsrl,
@@ -29,9 +31,11 @@ FAMILIES: Mapping[str, ModuleType] = {
     "river-schedule": river_schedule,
     "risky-lake": risky_lake,
     "levels": levels,
+    "doubt-levels": doubt_levels,
     "regret-growth": regret_growth,
     "draw-reuse": draw_reuse,
     "tseb": tseb,
+    "adapted-weight": adapted_weight,
     "average-reward": average_reward,
     "average-reward-shape": average_reward_shape,
     "mtsrl": mtsrl,

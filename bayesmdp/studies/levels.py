@@ -24,14 +24,14 @@ from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.statements import interval_table, statement_table, write_tables
+from bayesmdp.studies.statements import best_on_even, final_regret, regret_table, statement_table, write_tables
 from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-__all__ = ["STUDIES", "claims", "summary"]
+__all__ = ["STUDIES", "claims"]
 
 LEVELS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 TIME = {"time": {"scale": 1.0}, "": {"scale": 0.2, "decay": 0.0}}
@@ -106,13 +106,9 @@ def claims(result: xr.DataTree) -> pd.DataFrame:
     >>> claims(xr.DataTree(data))["chosen"].iloc[0]
     'level 0.5, AQ time visits floor .1'
     """
-    regret = _final(result)
-    picked, judged = regret.iloc[:, ::2].mean(axis=1), regret.iloc[:, 1::2]
-
-    def best(kind: str) -> str:
-        return str(picked[[agent for agent in regret.index if agent.startswith(kind)]].idxmin())
-
-    constant, adaptive = best(CONSTANT), best(ADAPTIVE)
+    regret = final_regret(result)
+    constant, adaptive = best_on_even(regret, CONSTANT), best_on_even(regret, ADAPTIVE)
+    judged = regret.iloc[:, 1::2]
     pairs = {
         "the adaptive agent's regret is below the constant level's by": (constant, adaptive),
         "AQ-BRMDP as the paper has it is below the constant level by": (constant, DEFAULT),
@@ -131,21 +127,6 @@ def claims(result: xr.DataTree) -> pd.DataFrame:
     return statement_table(samples).assign(chosen=f"{constant}, {adaptive}")
 
 
-def summary(result: xr.DataTree) -> pd.DataFrame:
-    """One row an agent: the mean of its final regret over replicates, with a 95% interval."""
-    return interval_table({agent: {"regret": sample} for agent, sample in _final(result).iterrows()}).rename_axis(
-        "agent"
-    )
-
-
-def _final(result: xr.DataTree) -> pd.DataFrame:
-    """Regret at the end, of each agent in each replicate."""
-    import pandas as pd
-
-    regret = result.to_dataset()["regret"].sum("step").transpose("agent", "replicate")
-    return pd.DataFrame(regret.values, index=list(map(str, regret["agent"].values)))
-
-
 def main(folder: str = "results", tables: str = "results") -> None:
     """Run every cell that `folder` does not hold yet, and write the two tables to `tables`.
 
@@ -156,5 +137,5 @@ def main(folder: str = "results", tables: str = "results") -> None:
     tables : str
         Folder of the tables, written as CSV.
     """
-    written = {"levels": (claims, 4), "levels_regret": (summary, 2)}
+    written = {"levels": (claims, 4), "levels_regret": (regret_table, 2)}
     write_tables("levels", STUDIES, written, folder=folder, place=tables)

@@ -13,7 +13,17 @@ if TYPE_CHECKING:
 
     from bayesmdp.studies.study import Study
 
-__all__ = ["finished_cells", "interval_table", "mean_interval", "ratio_interval", "statement_table", "write_tables"]
+__all__ = [
+    "best_on_even",
+    "final_regret",
+    "finished_cells",
+    "interval_table",
+    "mean_interval",
+    "ratio_interval",
+    "regret_table",
+    "statement_table",
+    "write_tables",
+]
 
 
 def statement_table(statements: Mapping[str, tuple[ArrayLike, float]], *, confidence: float = 0.95) -> pd.DataFrame:
@@ -101,6 +111,55 @@ def interval_table[Row: Hashable](rows: Mapping[Row, Mapping[str, Any]]) -> pd.D
         ],
         index=pd.Index(list(rows)),
     )
+
+
+def final_regret(result: xr.DataTree) -> pd.DataFrame:
+    """Return regret at the end, of each agent in each replicate.
+
+    Parameters
+    ----------
+    result : DataTree
+        From a study's `run`.
+
+    Returns
+    -------
+    DataFrame [agent, replicate]
+    """
+    import pandas as pd
+
+    regret = result.to_dataset()["regret"].sum("step").transpose("agent", "replicate")
+    return pd.DataFrame(regret.values, index=list(map(str, regret["agent"].values)))
+
+
+def regret_table(result: xr.DataTree) -> pd.DataFrame:
+    """Return one row an agent: the mean of its final regret over replicates, with a 95% interval."""
+    return interval_table({agent: {"regret": sample} for agent, sample in final_regret(result).iterrows()}).rename_axis(
+        "agent"
+    )
+
+
+def best_on_even(regret: pd.DataFrame, kind: str) -> str:
+    """Return the agent of a kind with the least regret on replicates of even number, to be judged on the others.
+
+    Parameters
+    ----------
+    regret : DataFrame [agent, replicate]
+        From `final_regret`.
+    kind : str
+        With which the agents' names begin.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> best_on_even(pd.DataFrame([[1, 9], [2, 0], [0, 0]], index=["level .1", "level .2", "AQ"]), "level")
+    'level .1'
+    """
+    means = regret.iloc[:, ::2].mean(axis=1)
+    return str(means[[agent for agent in regret.index if agent.startswith(kind)]].idxmin())
 
 
 def ratio_interval(

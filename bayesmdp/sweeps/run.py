@@ -20,7 +20,7 @@ from bayesmdp.foundation.extras import brought_by
 from bayesmdp.sweeps.chunks import Finished, Task, WorkerError, current_versions, run_chunk
 from bayesmdp.sweeps.fingerprints import sources
 from bayesmdp.sweeps.store import Chunk, Store, open_store
-from bayesmdp.sweeps.sweep import Sweep
+from bayesmdp.sweeps.sweep import Cell, Sweep
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -40,6 +40,7 @@ def run_sweep(
     *,
     workers: int | None = None,
     client: Client | str | None = None,
+    only: Callable[[Cell], bool] | None = None,
     on_begin: Callable[[Sequence[Chunk]], None] | None = None,
     on_chunk: Callable[[Chunk], None] | None = None,
 ) -> Path:
@@ -59,6 +60,8 @@ def run_sweep(
     client : distributed.Client or str, optional
         A Dask cluster, or the address of its scheduler. Its workers need the same versions of the same packages, but no
         access to the store.
+    only : callable, optional
+        Tells of a cell of the sweep whether it is to be run now; by default all are.
     on_begin, on_chunk : callable, optional
         Called with the chunks that are missing, and with each once it is stored.
 
@@ -91,7 +94,7 @@ def run_sweep(
         raise ValueError(f"workers must be a whole number, at least 1; got {workers!r}")
     sweep.check()
     with open_store(path, sweep) as store, ExitStack() as engine:
-        missing = store.missing()
+        missing = store.missing(only)
         if on_begin is not None:
             on_begin(missing)
         if not missing:

@@ -17,7 +17,7 @@ import json
 import math
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
@@ -140,11 +140,21 @@ class Store:
             self.root.attrs.update(attributes)
         self._consolidate()
 
-    def missing(self) -> list[Chunk]:
-        """List what is still to be computed, the first chunk of each agent first: the others need its program."""
+    def missing(self, only: Callable[[Cell], bool] | None = None) -> list[Chunk]:
+        """List what is still to be computed, the first chunk of each agent first: the others need its program.
+
+        Parameters
+        ----------
+        only : callable, optional
+            Tells of a cell whether it counts; by default all do.
+
+        Returns
+        -------
+        list of Chunk
+        """
         chunks: list[Chunk] = []
         whole: Any = {agent: self.root[f"{agent}/{DONE}"] for agent in self.sweep.base.agents}
-        for cell in self.sweep.cells():
+        for cell in filter(only, self.sweep.cells()) if only is not None else self.sweep.cells():
             done = whole[cell.agent][self._place(cell)]
             for first in range(0, self.sweep.count, self.sweep.chunk):
                 numbers = range(first, min(first + self.sweep.chunk, self.sweep.count))
