@@ -57,7 +57,7 @@ class Transitions(NamedTuple):
         """Enter the plate ``data_rows`` with each row's log-likelihood counted `weight` times.
 
         Rows of weight 0 are masked (NumPyro's `scale` refuses zeros), so the same model function gives the prior, the
-        posterior and predictions. Categorical probabilities may be exactly 0: see :class:`_SafeLogarithm`.
+        posterior and predictions. Categorical probabilities may be exactly 0: see ``_SafeLogarithm``.
         """
         with weighted_rows(self.weight), _SafeLogarithm():
             yield
