@@ -1,6 +1,6 @@
 # Needs only some Python >= 3.12; everything else goes into .venv.
 .DELETE_ON_ERROR:
-.PHONY: all setup test thorough quick check tables format bench study constraints clean
+.PHONY: all setup test thorough quick check tables format docs bench study constraints clean
 
 # Bytecode is kept, also where the environment asks for none: each process of the tests would make it again, in 20 seconds.
 export PYTHONDONTWRITEBYTECODE =
@@ -48,6 +48,11 @@ format: setup
 	$(PYTHON) -m ruff check --fix-only
 	$(PYTHON) -m ruff format
 
+# The site, in docs/_build/html; pages are executed once and kept until their source changes.
+docs: $(VENV)/.docs
+	$(PYTHON) -m docs.generator
+	$(PYTHON) -m sphinx --quiet -W --keep-going -c docs -d docs/_build/doctrees -b html docs/_build/source docs/_build/html
+
 bench: setup
 	set -e; for file in benchmarks/[!_]*.py; do echo "== $$file"; $(PYTHON) "$$file"; done
 
@@ -60,15 +65,19 @@ study: setup
 
 # Keeps the pins that still fit; delete constraints.txt first to move everything to its newest release.
 constraints: $(VENV)/bin/uv
-	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.12 --extra all --group dev --no-annotate \
+	$(PYTHON) -m uv pip compile --quiet --universal --python-version 3.12 --extra all --group dev --group docs --no-annotate \
 		--custom-compile-command "make constraints" --output-file constraints.txt pyproject.toml
 
 clean:
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt $(VENV)/bin/uv
 	$(PYTHON) -m uv pip install --python $(PYTHON) --compile-bytecode --constraint constraints.txt --group dev --editable ".[all]"
+	touch $@
+
+$(VENV)/.docs: $(INSTALLED)
+	$(PYTHON) -m uv pip install --python $(PYTHON) --constraint constraints.txt --group docs
 	touch $@
 
 # A version manager's shim can be on the PATH and yet not run, so every candidate is tried, not just looked up.

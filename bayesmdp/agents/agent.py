@@ -37,7 +37,17 @@ type Options = Mapping[str, Array]
 
 
 class Rules(NamedTuple):
-    """An agent's functions; see the module's table. All are pure, traceable and unbatched."""
+    """An agent's functions; see the module's table. All are pure, traceable and unbatched.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> agent = bm.agents.psrl(bm.models.dirichlet_transitions(river))
+    >>> rules = agent.rules(agent.make_belief(river), river.problem, agent.options)
+    >>> isinstance(rules, Rules), Rules._fields[:4]
+    (True, ('init', 'begin', 'act', 'observe'))
+    """
 
     init: Callable[[Array], State]
     begin: Callable[[Array, State], State]
@@ -96,6 +106,13 @@ class Agent:
         Choices that shape the program (number of draws, draw rule); recorded in the results.
     described : mapping of str to number, optional
         What is recorded in the place of `options`, where these are more than was chosen.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> agent = bm.agents.psrl(bm.models.dirichlet_transitions(bm.environments.riverswim(6)))
+    >>> isinstance(agent, Agent), agent.algorithm, agent.objectives
+    (True, 'psrl', ('discounted', 'average', 'episode'))
     """
 
     algorithm: str

@@ -77,6 +77,12 @@ def bamcp(
 
     Notes
     -----
+    *When.* In small problems where each step may take long, and what a step teaches is worth planning for.
+
+    *When not.* Where steps must be quick, or where what pays lies farther away than `depth`.
+
+    *Cost.* `simulations` walks of up to `depth` steps through one draw each, in every step.
+
     It has no policy for states in which it is not; see :mod:`bayesmdp.agents.families.lookahead` for what regret is
     computed from, and judge it by its rewards.
 

@@ -32,6 +32,14 @@ def bandit_ts(prior: Model, *, episodes: int | None = None) -> Agent:
     ValueError
         For options out of range.
 
+    Notes
+    -----
+    *When.* Where an action has no later consequences, so that looking ahead is wasted.
+
+    *When not.* Where it has: what follows is not charged to it.
+
+    *Cost.* One regression a stage and episode, of order features cubed.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -54,6 +54,13 @@ def beb(prior: Model, *, scale: float = 1.0, episode: int | None = 1) -> Agent:
 
     Notes
     -----
+    *When.* Where there is a prior and a bonus that falls like one over the visits is wanted: it soon stops exploring.
+
+    *When not.* Where being wrong for good is worse than exploring for long: it is greedy for the mean problem sooner
+    than others.
+
+    *Cost.* One plan for the posterior mean each period, by default each step.
+
     It reports ``bonus``, that of the pair, and ``mean_bonus``, its average over pairs.
 
     Examples

@@ -63,6 +63,12 @@ def bfs3(prior: Model, *, trials: int = 50, branching: int = 10, depth: int = 15
 
     Notes
     -----
+    *When.* As `bamcp`, where values have good bounds, by which it prunes.
+
+    *When not.* Where rewards are far below their bound, so that bounds say little, or many actions have many outcomes.
+
+    *Cost.* `trials` descents of up to `depth` beliefs, each with `branching` outcomes an action, in every step.
+
     It has no policy for states in which it is not; see :mod:`bayesmdp.agents.families.lookahead` for what regret is
     computed from, and judge it by its rewards.
 

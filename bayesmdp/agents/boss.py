@@ -47,6 +47,16 @@ def boss(prior: Model, *, models: int = 5, tries: int = 10) -> Agent:
     ValueError
         For options out of range.
 
+    Notes
+    -----
+    *When.* Where a plan may be too seldom rather than too timid: several draws make it optimistic wherever any of them
+    is.
+
+    *When not.* Where rewards are noisy or there are many actions, for each draw is one more copy of them; and where
+    learning must go on, as it plans a given number of times.
+
+    *Cost.* A plan over as many copies of the actions as there are draws, whenever some pair was tried often enough.
+
     Examples
     --------
     >>> import bayesmdp as bm

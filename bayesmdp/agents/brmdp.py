@@ -63,6 +63,15 @@ def brmdp(
     ValueError
         For options out of range.
 
+    Notes
+    -----
+    *When.* To see what a fixed attitude to risk does, or where data come by themselves and nothing need be explored.
+
+    *When not.* At a level below one half where the best states lie beyond what was tried: it may never go there, as on
+    RiverSwim.
+
+    *Cost.* A quantile plan over `num_draws` draws each pseudo-episode.
+
     Examples
     --------
     >>> import bayesmdp as bm

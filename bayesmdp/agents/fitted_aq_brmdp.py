@@ -72,6 +72,14 @@ def fitted_aq_brmdp(
     ValueError
         For options out of range.
 
+    Notes
+    -----
+    *When.* As `aq_brmdp`, where states are numbers.
+
+    *When not.* Where plans must be quick, or the dimension is high: places of the fit fill the box of states.
+
+    *Cost.* One fitted Q iteration a pseudo-episode, under `num_draws` draws at once.
+
     Examples
     --------
     >>> import bayesmdp as bm

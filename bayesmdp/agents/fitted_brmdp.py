@@ -53,6 +53,14 @@ def fitted_brmdp(
     ValueError
         For options out of range.
 
+    Notes
+    -----
+    *When.* As `fitted_psrl`, for a fixed attitude to risk.
+
+    *When not.* At a low level where what pays was never tried.
+
+    *Cost.* One fitted Q iteration a pseudo-episode, under `num_draws` draws at once.
+
     Examples
     --------
     >>> import bayesmdp as bm

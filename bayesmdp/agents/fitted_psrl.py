@@ -48,6 +48,14 @@ def fitted_psrl(
     ValueError
         For options out of range.
 
+    Notes
+    -----
+    *When.* Where states are numbers and a NumPyro model simulates steps.
+
+    *When not.* Where a table would do: Q is approximated, and nothing is certified.
+
+    *Cost.* One fitted Q iteration a pseudo-episode, under one draw; `room` bounds the steps.
+
     Examples
     --------
     >>> import bayesmdp as bm

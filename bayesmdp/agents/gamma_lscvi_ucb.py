@@ -107,7 +107,14 @@ def gamma_lscvi_ucb(
 
     Notes
     -----
-    It reports ``bonus``, beta |phi| of the pair; ``span``, that of V; ``episode``, their number; ``frozen``, whether
+    *When.* For the average reward where few features describe many states, and these can be listed.
+
+    *When not.* Where the problem is not linear in the features: `simulate` warns, and nothing is promised.
+
+    *Cost.* One sweep over all states in each step, of order features times (pairs + states); none of it grows with the
+    steps taken.
+
+    It reports ``bonus``, ``beta|phi|`` of the pair; ``span``, that of V; ``episode``, their number; ``frozen``, whether
     the Q that was acted on is that of the episode's first sweep; and ``clipped``, the share of states that clipping
     holds at H above the least (or would hold, where `clip` is false).
 

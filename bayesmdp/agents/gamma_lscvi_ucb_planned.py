@@ -67,7 +67,13 @@ def gamma_lscvi_ucb_planned(
 
     Notes
     -----
-    It reports ``bonus``, beta |phi| of the pair; ``span``, that of the V that the episode begins with; ``episode``,
+    *When.* As `gamma_lscvi_ucb`, where steps must be quick and a plan for a whole episode may take its time.
+
+    *When not.* Where the number of steps is not known beforehand: the plan depends on what is left.
+
+    *Cost.* All sweeps of an episode at its start, as many as take to settle; afterwards a look-up a step.
+
+    It reports ``bonus``, ``beta|phi|`` of the pair; ``span``, that of the V that the episode begins with; ``episode``,
     their number; and ``sweeps``, those made at its start.
 
     Examples

@@ -112,6 +112,13 @@ def gamma_lscvi_ucb_visited(
 
     Notes
     -----
+    *When.* As `gamma_lscvi_ucb`, where states cannot be listed, or are numbers.
+
+    *When not.* For long runs on a space of numbers: each step visits a new state, and cost grows with the square of the
+    steps.
+
+    *Cost.* One sweep over the visited states in each step, and the episode's sweeps again for each new state.
+
     It reports what `gamma_lscvi_ucb` does, and ``visited``, the number of states; ``sweeps``, different ones in this
     episode; and ``fallen``, how often an m fell so far and sweeps were made again.
 

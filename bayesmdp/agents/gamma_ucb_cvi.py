@@ -97,6 +97,13 @@ def gamma_ucb_cvi(
 
     Notes
     -----
+    *When.* For the average reward in a table, without a prior, where the span of the bias is known roughly and rewards
+    are known.
+
+    *When not.* Where the span is not known at all, or states are many: it learns each pair by itself.
+
+    *Cost.* One sweep over all pairs in each step.
+
     It reports ``bonus``, that of the pair in the last sweep; ``span``, that of V; and ``clipped``, the share of states
     that clipping holds at H above the least (or would hold, where `clip` is false).
 

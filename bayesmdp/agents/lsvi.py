@@ -38,6 +38,14 @@ def lsvi(prior: Model, *, epsilon: float = 0.0, temperature: float = 0.0, episod
     ValueError
         For options out of range.
 
+    Notes
+    -----
+    *When.* As what a learner without exploration does, to be compared with.
+
+    *When not.* To learn by itself: it acts by its best guess, and may never find what it did not try.
+
+    *Cost.* One regression a stage and episode, of order features cubed.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -60,6 +60,14 @@ def mbie_eb(prior: Model, *, scale: float = 0.4, max_reward: float | None = None
 
     Notes
     -----
+    *When.* Without a prior, where pairs can be tried and counted: the classical bonus of one over the root of the
+    visits.
+
+    *When not.* Where a prior knows how pairs are alike: it learns each by itself. At the theory's scale it explores for
+    very long.
+
+    *Cost.* One plan for the empirical problem each period, by default each step.
+
     It reports ``bonus``, that of the pair (0 where it was never tried), and ``mean_bonus``, its average over pairs.
 
     Examples

@@ -80,6 +80,12 @@ def mdp_exp2(
 
     Notes
     -----
+    *When.* In a comparison of linear methods that need no optimism, where every policy soon sees all features.
+
+    *When not.* Where exploring takes a plan, as on a river: its policies have to mix fast by themselves.
+
+    *Cost.* A few sums of features a step, one small system an episode.
+
     It reports ``probability``, pi(a | s) of what was done; ``excited``, the least eigenvalue of the last M_k as a share
     of its trace; and ``skipped``, how many episodes so far had none large enough.
 

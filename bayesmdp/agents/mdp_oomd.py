@@ -85,6 +85,12 @@ def mdp_oomd(
 
     Notes
     -----
+    *When.* In a comparison of mirror descent, where every policy reaches every state soon.
+
+    *When not.* Where some state is seldom reached: what is never visited is never improved.
+
+    *Cost.* A few numbers a step, one pass over the episode at its end.
+
     It reports ``probability``, pi(a | s) of what was done, and ``samples``, how many visits the last estimates of the
     state were made from.
 

@@ -80,7 +80,14 @@ def olsvi_fh(
 
     Notes
     -----
-    It reports ``bonus``, beta |phi| of the pair; ``episode``, their number; and ``capped``, the share of pairs whose
+    *When.* To compare the reduction to finite horizons with discounting, in linear problems without end.
+
+    *When not.* As a first choice: it forgets its place at the end of each of its episodes, which costs where the span
+    is large.
+
+    *Cost.* A backward plan over the horizon an episode, of order horizon times features times pairs.
+
+    It reports ``bonus``, ``beta|phi|`` of the pair; ``episode``, their number; and ``capped``, the share of pairs whose
     Q_1 is H.
 
     Examples

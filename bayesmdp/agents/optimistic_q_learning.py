@@ -61,6 +61,12 @@ def optimistic_q_learning(
 
     Notes
     -----
+    *When.* For the average reward without a model and without a prior, where memory must be small.
+
+    *When not.* Where steps are few: without a model one step moves one pair.
+
+    *Cost.* One update of one pair a step: the cheapest of all.
+
     It reports ``bonus``, that of the pair's next try, before `scale`.
 
     Examples

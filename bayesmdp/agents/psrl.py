@@ -37,6 +37,16 @@ def psrl(prior: Model, *, episode: int | None = None) -> Agent:
     ValueError
         For options out of range.
 
+    Notes
+    -----
+    *When.* Where there is a prior and rewards are discounted, come in episodes, or are averaged: it has one option,
+    plans seldom, and is the rival to beat.
+
+    *When not.* Where what is learned must be safe on the way: a draw is as often too hopeful as too careful. Where one
+    state can trap the learner for good.
+
+    *Cost.* One plan for one draw a period; the steps between cost next to nothing.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -36,6 +36,14 @@ def rlsvi(*, ridge: float = 0.2, noise: float = 0.001**0.5, episodes: int | None
     ValueError
         For options out of range.
 
+    Notes
+    -----
+    *When.* In episodes of a fixed length with features in which values are linear, without a prior.
+
+    *When not.* Where values are not linear in the features, or an informed prior is at hand, which `tsrl` takes.
+
+    *Cost.* One regression a stage and episode, of order features cubed.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -51,6 +51,12 @@ def rmax(prior: Model, *, tries: int = 10, max_reward: float | None = None) -> A
 
     Notes
     -----
+    *When.* As the classical floor of a comparison, without a prior; where a given number of tries makes a pair known.
+
+    *When not.* With many pairs or little time: it tries every pair that often, however poor, before it is content.
+
+    *Cost.* A plan whenever a pair becomes known, and none once all are.
+
     It reports ``known``, whether the pair was when the plan was made.
 
     Examples

@@ -69,6 +69,13 @@ def scal(*, span: float, failure: float = 0.1, scale: float = 1.0, bernstein: bo
 
     Notes
     -----
+    *When.* As `ucrl2`, where a bound on the span is known: optimism is held within it, in problems with states that
+    cannot be reached too.
+
+    *When not.* Where the bound is a guess that may be too small: then the best policy may be out of reach.
+
+    *Cost.* One optimistic plan an episode, of up to 1,000 sweeps.
+
     It reports ``radius``, that of the pair's row in this episode, in L1 norm; ``gain``, that of the plan; ``cut``, the
     share of states where the bound cuts; ``sweeps``, how many the plan took; ``period``, the number of episodes; and
     ``failures``, plans so far that did not converge or could not meet the bound.

@@ -59,6 +59,12 @@ def sparse_sampling(prior: Model, *, branching: int = 2, depth: int = 3) -> Agen
 
     Notes
     -----
+    *When.* As a baseline for look-ahead that is easily understood, at a depth of two or three.
+
+    *When not.* Where what pays is more than a few steps away: the tree grows exponentially in its depth.
+
+    *Cost.* (actions times `branching`) to the power of `depth` beliefs, in every step.
+
     It has no policy for states in which it is not; see :mod:`bayesmdp.agents.families.lookahead` for what regret is
     computed from, and judge it by its rewards.
 

@@ -96,6 +96,14 @@ def tseb(
 
     Notes
     -----
+    *When.* Where posterior sampling explores too little within an episode, or rewards are unknown and noisy, so that a
+    bonus for both has something to say.
+
+    *When not.* Where the scale of the bonus cannot be tuned: what is best differs by problem, and the defaults are
+    ours.
+
+    *Cost.* One plan for one draw an episode, as for `psrl`; with `models` above 1 for so many draws.
+
     It reports ``bonus``, c f of the pair in this episode, a mean over `models`; ``mean_bonus``, its average over pairs;
     and ``reward_weight``, lambda in this episode.
 

@@ -43,6 +43,14 @@ def tsrl(
     ValueError
         For options out of range.
 
+    Notes
+    -----
+    *When.* As `rlsvi`, with a prior on the weights, such as one learned from earlier tasks.
+
+    *When not.* Where the prior is from other tasks than this one's kind: it misleads until data outweigh it.
+
+    *Cost.* One regression a stage and episode, of order features cubed.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -84,6 +84,12 @@ def ucb_avg(
 
     Notes
     -----
+    *When.* To see what learnt bounds on differences of values do for Q-learning.
+
+    *When not.* As a reference for the paper it is named after: it is our reconstruction of one of its two ideas.
+
+    *Cost.* Of order states squared in each step.
+
     Not the paper's algorithm but a part of it: the reference value of its reference-advantage decomposition, from which
     its bound on regret comes, is absent (the paper's text could not be had), and so is any guarantee. Results are those
     of a rival in its spirit, and say nothing against theirs.

@@ -56,6 +56,12 @@ def ucrl2(*, bernstein: bool = False, failure: float = 0.1, scale: float = 1.0) 
 
     Notes
     -----
+    *When.* For the average reward in a table without a prior: the classical optimist, with few options.
+
+    *When not.* At the theory's scale in short runs, where its confidence sets say nothing yet; see `scale`.
+
+    *Cost.* One optimistic plan an episode; episodes double, so that plans are few.
+
     It reports ``radius``, that of the pair's row in this episode, in L1 norm.
 
     Examples

@@ -63,6 +63,12 @@ def variance_bonus(
 
     Notes
     -----
+    *When.* Where the prior has structure: what is known from elsewhere gets no bonus, however seldom it was tried.
+
+    *When not.* Where the prior is overconfident, since then nothing is explored.
+
+    *Cost.* One plan for the posterior mean each period, by default each step, and the posterior's variances.
+
     It reports ``bonus``, that of the pair, and ``mean_bonus``, its average over pairs.
 
     Examples

@@ -36,7 +36,6 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     help="Bayesian reinforcement learning, the unknown declared once as a NumPyro model.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich would take most of the time of `--help`
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -30,6 +30,10 @@ def bernoulli_bandit(probability: ArrayLike = (0.4, 0.6), *, discount: float = 0
         One state; actions 0, 1, ..., the arms; outcomes 0 and 1, the pay. ``dirichlet_transitions(mdp,
         concentration=[1.0, 1.0])`` is a uniform prior of each arm.
 
+    Notes
+    -----
+    *What it asks.* What is known exactly: Gittins indices and Bayes-optimal values.
+
     Examples
     --------
     >>> import bayesmdp as bm

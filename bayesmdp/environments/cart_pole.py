@@ -47,6 +47,10 @@ def cart_pole(*, discount: float = 0.99, length: int = 500) -> SimulatedMDP:
     ValueError
         For a number out of its range.
 
+    Notes
+    -----
+    *What it asks.* Control with episodes that end by failing.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -35,6 +35,10 @@ def chain(num_states: int = 5, *, slip: float = 0.2, noise: float = 1.0, discoun
     MDP
         States 1..num_states; actions ``forward`` and ``back``; reward [state, action, next_state].
 
+    Notes
+    -----
+    *What it asks.* Whether an agent is patient, and can tell a noisy reward from a good one.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -44,6 +44,10 @@ def deep_sea(
         In episodes of `size` steps. States are named ``row,column``, those that can be reached, and ``end``; actions
         ``0`` and ``1``; reward [state, action].
 
+    Notes
+    -----
+    *What it asks.* Deep exploration: one way in exponentially many pays.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -46,6 +46,10 @@ def frozen_lake(layout: str | Sequence[str] = "4x4", *, slip: float = 1 / 3, dis
     ValueError
         For a map that is not rectangular, holds another letter, or lacks a start or a goal.
 
+    Notes
+    -----
+    *What it asks.* Plans from logs: success is rare, and mistakes end the walk.
+
     Examples
     --------
     >>> import bayesmdp as bm

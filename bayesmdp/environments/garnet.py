@@ -46,6 +46,10 @@ def garnet(
     MDP
         Rewards [state, action, next_state] with a goal, else [state, action].
 
+    Notes
+    -----
+    *What it asks.* Methods on many random problems in the place of one.
+
     Examples
     --------
     >>> import bayesmdp as bm

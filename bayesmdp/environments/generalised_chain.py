@@ -44,6 +44,10 @@ def generalised_chain(
         States 1..num_states, starting at the first; actions 1..num_actions; reward [state, action, outcome]. Its exact
         prior is ``dirichlet_transitions(problem, 1.0)``.
 
+    Notes
+    -----
+    *What it asks.* Learning under a prior that is the true one, on chains.
+
     Examples
     --------
     >>> import bayesmdp as bm

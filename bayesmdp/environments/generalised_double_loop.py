@@ -37,6 +37,10 @@ def generalised_double_loop(*, dense: bool = False, seed: int | None = None, dis
         States 1..9, starting at the first; actions 1 and 2; reward [state, action, outcome]. Its exact prior is
         ``dirichlet_transitions(problem, 1.0)``.
 
+    Notes
+    -----
+    *What it asks.* Whether an agent leaves a loop that pays for one that pays more and may fail.
+
     Examples
     --------
     >>> import bayesmdp as bm

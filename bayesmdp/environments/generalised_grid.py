@@ -41,6 +41,10 @@ def generalised_grid(size: int = 5, *, dense: bool = False, seed: int | None = N
         States are named ``row,column``, starting at ``0,0``; reward [state, action, outcome]. Its exact prior is
         ``dirichlet_transitions(problem, 1.0)``.
 
+    Notes
+    -----
+    *What it asks.* Learning under a prior that is the true one, on mazes.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -34,6 +34,10 @@ def grid(rows: int = 5, columns: int = 5, *, discount: float = 0.95) -> MDP:
     MDP
         States are named ``row,column``, from the upper left; reward [state, action, next_state].
 
+    Notes
+    -----
+    *What it asks.* Policies from logs: the standard small grid of safe policy improvement.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -73,6 +73,10 @@ def from_gymnasium(
     ValueError
         If it has no table or no initial distribution, or the table leads out of the observations.
 
+    Notes
+    -----
+    *What it asks.* Whatever Gymnasium's tables ask.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -60,6 +60,10 @@ def icu_sepsis(*, discount: float = 0.99, admissible_only: bool = True) -> MDP:
     --------
     clinicians_policy : what clinicians did.
 
+    Notes
+    -----
+    *What it asks.* Logs of a realistic size: 716 states, 25 actions, few of them tried.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -42,6 +42,10 @@ def inventory(capacity: int = 10, *, demand: float = 4.0, rescale: bool = True, 
         States 0..capacity; actions 0..capacity units ordered, available as far as there is room; ``features`` [state,
         action, feature], which tell the stock after the order.
 
+    Notes
+    -----
+    *What it asks.* Structure: all depends on stock and order alone, so that few features suffice.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -47,6 +47,10 @@ def layers(
     MDP
         With stages; an episode starts in any state of the first layer.
 
+    Notes
+    -----
+    *What it asks.* Tasks in episodes that differ in their rewards, and what a prior of them is worth.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -44,6 +44,10 @@ def random_linear_mdp(
     MDP
         With ``features`` [state, action, feature].
 
+    Notes
+    -----
+    *What it asks.* Linear methods where the problem is linear for certain.
+
     Examples
     --------
     >>> import numpy as np, bayesmdp as bm
@@ -88,6 +92,10 @@ def hard_linear_mdp(
     -------
     MDP
         States ``x0``, ``x1``; with ``features`` [state, action, feature].
+
+    Notes
+    -----
+    *What it asks.* How regret grows with the number of features, on the family of the lower bound.
 
     Examples
     --------

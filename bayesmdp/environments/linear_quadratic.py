@@ -96,6 +96,10 @@ def linear_quadratic(
     TypeError, ValueError
         For a number out of its range, or arrays of other shapes.
 
+    Notes
+    -----
+    *What it asks.* Fitted planning where the best value is known by a formula.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -56,6 +56,10 @@ def clinic(*, discount: float = 0.99) -> MDP:
         ``well``; actions ``fluids``, ``vasopressors`` and ``wait``; 1 is earned on entering ``well``. Half of the
         patients come with lactate from 2 to below 4, the others with more.
 
+    Notes
+    -----
+    *What it asks.* Making states from measurements, with a truth to compare with.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -44,6 +44,10 @@ def mountain_car(*, discount: float = 0.99, length: int = 200) -> SimulatedMDP:
     ValueError
         For a number out of its range.
 
+    Notes
+    -----
+    *What it asks.* Control where the goal lies against the first impulse.
+
     Examples
     --------
     >>> import bayesmdp as bm

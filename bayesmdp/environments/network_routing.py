@@ -56,6 +56,10 @@ def network_routing(
         not full; where there is nothing to decide the former alone is, and does nothing; ``features`` [state, action,
         feature], which tell the queues after routing.
 
+    Notes
+    -----
+    *What it asks.* Average reward with few features for many states.
+
     Examples
     --------
     >>> import bayesmdp as bm

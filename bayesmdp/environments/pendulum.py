@@ -48,6 +48,10 @@ def pendulum(*, torques: int = 5, discount: float = 0.98, length: int = 200) -> 
     ValueError
         For a number out of its range.
 
+    Notes
+    -----
+    *What it asks.* Control of an angle, with actions on a grid.
+
     Examples
     --------
     >>> pendulum(torques=3).actions

@@ -42,6 +42,10 @@ def queue(arrival: float = 0.5, *, capacity: int = 50, discount: float | None = 
         States 0..capacity; actions ``slow`` and ``fast``; on a successor table with the outcomes one packet less, as
         many, one more.
 
+    Notes
+    -----
+    *What it asks.* Work without end, on a table of successors with few outcomes.
+
     Examples
     --------
     >>> import bayesmdp as bm

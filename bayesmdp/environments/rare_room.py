@@ -45,6 +45,10 @@ def rare_room(doors: int = 100, *, ways: int = 8, chance: float = 0.3, discount:
         States ``hall``, in which action 0 is to work and actions 1 to `ways` to look for the room, and ``room``, in
         which an action is a door.
 
+    Notes
+    -----
+    *What it asks.* Whether optimism about what was never tried is held within bounds.
+
     Examples
     --------
     >>> import bayesmdp as bm

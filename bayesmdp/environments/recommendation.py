@@ -61,6 +61,10 @@ def recommendation(
         With stages. States are strings of ``-``, ``.`` and ``+``, one a product, and ``end``; outcomes are dislike and
         like.
 
+    Notes
+    -----
+    *What it asks.* Whether looking ahead pays, where features do not fit the values exactly.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -64,6 +64,10 @@ def risky_lake(
     ValueError
         For a probability that is none, or a shortcut beside no hole.
 
+    Notes
+    -----
+    *What it asks.* Whether caution pays where a short cut is a trap more often than not.
+
     Examples
     --------
     >>> from bayesmdp.environments.risky_lake import risky_lake

@@ -41,6 +41,10 @@ def riverswim(num_states: int = 6, *, discount: float | None = 0.95, lazy: float
         States 0..num_states - 1, or the copies of 0, those of 1, and so on; actions ``left`` and ``right``; reward
         [state, action].
 
+    Notes
+    -----
+    *What it asks.* Whether an agent swims on against small losses, long before it is paid.
+
     Examples
     --------
     >>> import bayesmdp as bm

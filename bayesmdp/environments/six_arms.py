@@ -34,6 +34,10 @@ def six_arms(*, scale: float = 1.0, discount: float | None = 0.95) -> MDP:
     MDP
         States 0 (the hall) to 6, starting in the hall; actions 0 to 5; reward [state, action].
 
+    Notes
+    -----
+    *What it asks.* Whether an agent goes on looking after it has found something good.
+
     Examples
     --------
     >>> import bayesmdp as bm

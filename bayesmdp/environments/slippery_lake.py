@@ -68,6 +68,10 @@ def slippery_lake(
     TypeError, ValueError
         For a bad map, or a number out of its range.
 
+    Notes
+    -----
+    *What it asks.* Planning and learning on positions, with exact posteriors of what chance decides.
+
     Examples
     --------
     >>> lake = slippery_lake()

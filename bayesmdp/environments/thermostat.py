@@ -46,6 +46,10 @@ def thermostat(*, leak: float = 0.1, power: float = 3.0, noise: float = 0.3, dis
     ValueError
         For a number out of its range.
 
+    Notes
+    -----
+    *What it asks.* The smallest problem whose states are numbers, with two unknowns.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -52,6 +52,10 @@ def wearing_machine() -> ContinuousMDP:
     ContinuousMDP
         States in [0, 1]; actions run, spare and repair; 12 features; ``gain`` and ``span`` to about 1e-6.
 
+    Notes
+    -----
+    *What it asks.* Linear methods where states are numbers, with a gain that is known.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -38,6 +38,10 @@ def wet_chicken(length: int = 5, width: int = 5, *, discount: float = 0.95) -> M
     MDP
         States are named ``along,across``; reward [state, action, next_state].
 
+    Notes
+    -----
+    *What it asks.* Caution: the best places are next to a fall.
+
     Examples
     --------
     >>> import bayesmdp as bm

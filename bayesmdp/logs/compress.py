@@ -44,7 +44,7 @@ def compress(
     Returns
     -------
     Transitions
-        Where rewards of one transition that differ became their mean, :class:`MeanRewards`, which are refused by models
+        Where rewards of one transition that differ became their mean, ``MeanRewards``, which are refused by models
         that observe rewards.
 
     Raises

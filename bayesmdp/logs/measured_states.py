@@ -70,6 +70,14 @@ class Recoding:
     parts : tuple of Part
     cells : tuple of tuples of int [state][part]
         The levels of each state; none until fitted.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> rows = pd.DataFrame({"age": [30, 65, 80]})
+    >>> recoding = states(rows, ["age:bins(0,40,90)"])
+    >>> isinstance(recoding, Recoding), recoding.apply(rows).tolist()
+    (True, ['age 0 to <40', 'age 40 to 90', 'age 40 to 90'])
     """
 
     parts: tuple[Part, ...]

@@ -36,6 +36,13 @@ class Records(NamedTuple):
         The recorded primitives; empty in a simulation. Only those count that a model does not mask.
     weight : array [row]
         How often the row was seen; 0 is no observation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> walked = Records(np.zeros((3, 1)), np.array([0, 1, 1]), {"length": np.array([0.1, 0.2, 0.3])}, np.ones(3))
+    >>> walked.seen.get("length").tolist(), walked.seen.get("turn") is None
+    ([0.1, 0.2, 0.3], True)
     """
 
     state: Array

@@ -43,6 +43,15 @@ class Transitions(NamedTuple):
         How often the row was seen; 0 is no observation.
     covariates : mapping of name to array [row]
         What else is known of the row's steps, which a model reads as ``data.NAME``; an agent's rows have none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> seen = bm.compress(bm.collect(river, steps=50, seed=0))
+    >>> isinstance(seen, Transitions), float(seen.weight.sum())
+    (True, 50.0)
     """
 
     state: Array
@@ -57,7 +66,7 @@ class Transitions(NamedTuple):
         """Enter the plate ``data_rows`` with each row's log-likelihood counted `weight` times.
 
         Rows of weight 0 are masked (NumPyro's `scale` refuses zeros), so the same model function gives the prior, the
-        posterior and predictions. Categorical probabilities may be exactly 0: see :class:`_SafeLogarithm`.
+        posterior and predictions. Categorical probabilities may be exactly 0: see ``_SafeLogarithm``.
         """
         with weighted_rows(self.weight), _SafeLogarithm():
             yield
@@ -86,6 +95,15 @@ class Targets(NamedTuple):
         What the pair turned out to be worth.
     weight : array [row]
         How often; 0 is no observation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import bayesmdp as bm
+    >>> shop = bm.environments.recommendation(3, 2)
+    >>> rows = Targets(np.zeros(4, int), np.eye(4, 12), np.ones(4), np.ones(4))
+    >>> bm.infer(bm.models.gaussian_q(shop), rows, mdp=shop, draws=100).posterior["theta"].sizes["feature"]
+    12
     """
 
     stage: Array

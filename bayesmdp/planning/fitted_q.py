@@ -62,6 +62,12 @@ class LinearQ:
     ridge : float, positive
     averages : bool
         Whether the mean of fits has the mean of their values, so that plans may average fits.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> bm.agents.fitted_psrl(bm.models.thermostat(), approximation=LinearQ(ridge=1e-4)).algorithm
+    'fitted-psrl'
     """
 
     ridge: float = 1.0
@@ -104,6 +110,12 @@ class NeuralQ:
         Adam's learning rate.
     gradient_steps : int
         On the targets of one iteration.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> bm.agents.fitted_psrl(bm.models.thermostat(), approximation=NeuralQ(width=32)).algorithm
+    'fitted-psrl'
     """
 
     width: int = 64

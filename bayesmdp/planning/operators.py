@@ -53,6 +53,15 @@ class Draws(NamedTuple):
     transition : array [draw, state, action, outcome]
     reward : array [draw or absent, state, action, outcome or 1]
         `Problem.reward` where the reward is known.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> import numpy as np
+    >>> river = bm.environments.riverswim(6)
+    >>> draws = Draws(river.transition[None], np.asarray(river.problem.reward)[None])
+    >>> draws.transition.shape, draws.reward.shape
+    ((1, 6, 2, 6), (1, 6, 2, 1))
     """
 
     transition: Float[Array, "... state action outcome"]
@@ -75,6 +84,14 @@ def believed_draws(sites: Mapping[str, Array], problem: Problem) -> Draws:
     Returns
     -------
     Draws
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> import numpy as np
+    >>> river = bm.environments.riverswim(6)
+    >>> believed_draws({"transition": river.transition[None]}, river.problem).transition.shape
+    (1, 6, 2, 6)
     """
     if "reward" not in sites:
         return Draws(sites["transition"], problem.reward)
@@ -137,6 +154,12 @@ def expected_reward(
     -------
     array [..., 1]
         `reward` itself where it does not depend on the outcome, even if `transition` has more leading axes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> expected_reward(np.array([[0.25, 0.75]]), np.array([[0.0, 4.0]])).tolist()
+    [[3.0]]
     """
     return reward if reward.shape[-1] == 1 else over_outcomes(transition, reward)[..., None]
 
@@ -205,6 +228,15 @@ def greedy(
     -------
     policy : int32 array [(stage,) state]
     value : array [(stage,) state]
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> import numpy as np
+    >>> river = bm.environments.riverswim(6)
+    >>> policy, value = greedy(river.problem, np.tile([1.0, 2.0], (6, 1)))
+    >>> policy.tolist(), value.tolist()
+    ([1, 1, 1, 1, 1, 1], [2.0, 2.0, 2.0, 2.0, 2.0, 2.0])
     """
     q = jnp.where(problem.available, q, -jnp.inf)
     return jnp.argmax(q, axis=-1).astype(jnp.int32), jnp.max(q, axis=-1)

@@ -45,6 +45,15 @@ def policy_transition(
     ------
     ValueError
         Where elsewhere is worth the least of some states: that is no fixed kernel.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> import numpy as np
+    >>> river = bm.environments.riverswim(6)
+    >>> followed = policy_transition(river.problem, river.transition, np.zeros(6, int))  # always to the left
+    >>> followed[2].tolist()
+    [0.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
     if isinstance(problem.elsewhere, LeastElsewhere):
         raise ValueError("with elsewhere='least' where a policy leads depends on its value; use policy_evaluation")

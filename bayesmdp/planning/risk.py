@@ -37,7 +37,14 @@ __all__ = ["Mean", "Offered", "Risk", "backup", "offered"]
 
 @runtime_checkable
 class Risk(Protocol):
-    """What a planner asks of a risk measure."""
+    """What a planner asks of a risk measure.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> all(hasattr(bm.Quantile(0.1), name) for name in ("prepare", "evaluate", "rows"))
+    True
+    """
 
     def prepare(self, draws: Draws) -> Draws:
         """Do once a plan what need not be done at each backup."""

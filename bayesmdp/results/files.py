@@ -120,7 +120,18 @@ def load(path: str | os.PathLike[str]) -> xr.DataTree:
 
     See Also
     --------
-    save : For an example.
+    save
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> agents = {"PSRL": bm.agents.psrl(bm.models.dirichlet_transitions(river))}
+    >>> path = tempfile.mkdtemp() + "/run.nc"
+    >>> saved = bm.results.save(bm.simulate(river, agents, steps=100, replicates=2), path)
+    >>> dict(load(path).sizes)
+    {'agent': 1, 'replicate': 2, 'step': 100}
     """
     path = Path(path)
     if not path.is_file():

@@ -99,6 +99,18 @@ def plot_quantile_value(result: Result, ax: Axes | None = None, *, confidence: f
     See Also
     --------
     bayesmdp.results.analysis.quantile_value_curve : The numbers.
+
+    Examples
+    --------
+    >>> import xarray as xr
+    >>> regret = (("agent", "replicate", "step"), [[[1.0, 1.0], [1.0, 1.0]]])
+    >>> values = (("agent", "replicate", "checkpoint"), [[[0.1, 0.2], [0.3, 0.4]]])
+    >>> data = {"regret": regret, "quantile_value": values}
+    >>> ax = plot_quantile_value(
+    ...     xr.Dataset(data, {"agent": ["PSRL"], "step": [1, 2], "checkpoint": [1, 2]}, {"thin": 1})
+    ... )
+    >>> ax.get_xlabel()
+    'step'
     """
     curve = analysis.quantile_value_curve(result, confidence=confidence)
     ax = _curves(curve, ax)
@@ -126,6 +138,15 @@ def plot_reward(result: Result, ax: Axes | None = None, *, window: int | None = 
     See Also
     --------
     bayesmdp.results.analysis.moving_average_reward : The numbers.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> agents = {"PSRL": bm.agents.psrl(bm.models.dirichlet_transitions(river))}
+    >>> ax = bm.plot_reward(bm.simulate(river, agents, steps=100, replicates=2), window=20)
+    >>> ax.get_xlabel()
+    'step'
     """
     curve = analysis.moving_average_reward(result, window=window, confidence=confidence)
     ax = _curves(curve, ax)
@@ -157,6 +178,15 @@ def plot_occupancy(result: Result, axes: Sequence[Axes] | None = None, *, bins: 
     See Also
     --------
     bayesmdp.results.analysis.occupancy : The numbers.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> agents = {"PSRL": bm.agents.psrl(bm.models.dirichlet_transitions(river))}
+    >>> axes = bm.plot_occupancy(bm.simulate(river, agents, steps=100, replicates=2), bins=10)
+    >>> len(axes), axes[0].get_ylabel()
+    (1, 'state')
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize

@@ -28,7 +28,17 @@ SHARED = ("steps", *PLACES)
 
 
 class StoreError(ValueError):
-    """A store that cannot be used for this sweep, or not now. Nothing in it was changed."""
+    """A store that cannot be used for this sweep, or not now. Nothing in it was changed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> try:
+    ...     read_sweep(tempfile.mkdtemp())
+    ... except StoreError as error:
+    ...     print("no sweep")
+    no sweep
+    """
 
 
 def read_sweep(path: str | PathLike[str], *, chunks: Any = None) -> xr.DataTree:
@@ -50,6 +60,15 @@ def read_sweep(path: str | PathLike[str], *, chunks: Any = None) -> xr.DataTree:
     ------
     FileNotFoundError, StoreError
         If there is no store, or it is not a sweep's.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from bayesmdp.sweeps import Sweep, run_sweep
+    >>> sweep = Sweep("aq-brmdp/riverswim-6", {"PSRL.episode": [10, 20]}, agents=["PSRL"], replicates=2, steps=50)
+    >>> tree = read_sweep(run_sweep(sweep, tempfile.mkdtemp() + "/small.zarr"))
+    >>> tree["PSRL/regret"].sizes["replicate"]
+    2
     """
     path = Path(path)
     if not path.exists():
@@ -91,6 +110,16 @@ def export(
     ------
     FileNotFoundError, StoreError, KeyError
         Naming the agent, option or value that the store does not have.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from bayesmdp.sweeps import Sweep, run_sweep
+    >>> folder = tempfile.mkdtemp()
+    >>> sweep = Sweep("aq-brmdp/riverswim-6", {"PSRL.episode": [10, 20]}, agents=["PSRL"], replicates=2, steps=50)
+    >>> store = run_sweep(sweep, folder + "/small.zarr")
+    >>> export(store, folder + "/part.nc", select={"episode": 10}).name
+    'part.nc'
     """
     tree = read_sweep(path)
     unknown = [agent for agent in agents or [] if agent not in tree.children]

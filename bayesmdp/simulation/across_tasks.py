@@ -32,6 +32,13 @@ class AcrossTasks:
         The prior is learned anew whenever there are this many times as many tasks as when it last was.
     options : mapping
         The options of the method.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> learner = bm.across_tasks(bm.agents.rlsvi(), "empirical-bayes", warm_up=4)
+    >>> type(learner).__name__, learner.method, learner.warm_up
+    ('AcrossTasks', 'empirical-bayes', 4)
     """
 
     agent: Agent

@@ -24,7 +24,20 @@ class Timed(Protocol):
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C during `simulate`: `result` holds the replicates that every agent finished (None if there are none)."""
+    """Ctrl-C during `simulate`: `result` holds the replicates that every agent finished (None if there are none).
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> agents = {"PSRL": bm.agents.psrl(bm.models.dirichlet_transitions(river))}
+    >>> try:
+    ...     result = bm.simulate(river, agents, steps=100, replicates=2)
+    ... except bm.Interrupted as stopped:
+    ...     result = stopped.result  # simulate(..., resume=result) goes on from there
+    >>> result.sizes["replicate"]
+    2
+    """
 
     def __init__(self, result: xr.DataTree | None) -> None:
         done = 0 if result is None else result.sizes["replicate"]

@@ -118,6 +118,11 @@ class AgentSpec:
     """An agent by algorithm name (a function of :mod:`bayesmdp.agents`), options, and prior if not the study's own.
 
     `prior_options` may be a function that returns them, where making them needs what is slow to import.
+
+    Examples
+    --------
+    >>> AgentSpec("aq_brmdp", {"scale": 2.0}).options["scale"]
+    2.0
     """
 
     algorithm: Part
@@ -180,6 +185,13 @@ class Study:
         After how many steps the world starts again.
     note : str
         Where the settings come from.
+
+    Examples
+    --------
+    >>> from bayesmdp.studies import find
+    >>> study = find("aq-brmdp/riverswim-6")
+    >>> isinstance(study, Study), sorted(study.agents)[:2], study.steps
+    (True, ['AQ-BRMDP', 'BRMDP-0.1'], 5000)
     """
 
     title: str

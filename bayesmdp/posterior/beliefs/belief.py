@@ -59,6 +59,14 @@ class Belief(NamedTuple):
         What the engine says of itself, to be recorded at each step.
     room : int or None
         The most steps it can take, where it keeps them.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> belief = bm.agents.psrl(bm.models.dirichlet_transitions(river)).make_belief(river)
+    >>> isinstance(belief, Belief), dict(belief.dims)
+    (True, {'transition': ('state', 'action', 'next_state')})
     """
 
     init: Callable[[Array], Any]

@@ -96,6 +96,14 @@ def make_belief(model: Model, mdp: Sizes, num_draws: int, *, draws: str = "fresh
         If renewed or kept draws are asked of a model that has no closed form.
     ValueError
         As from either engine.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> belief = make_belief(bm.models.dirichlet_transitions(river), river, num_draws=2)
+    >>> dict(belief.dims)["transition"]
+    ('state', 'action', 'next_state')
     """
     if not isinstance(model, ByParticles):
         try:

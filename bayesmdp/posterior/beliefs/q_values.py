@@ -62,6 +62,13 @@ class QBelief(NamedTuple):
     layout : Layout
     identity : str
         Equal for equal models.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> shop = bm.environments.recommendation(3, 2)
+    >>> isinstance(bm.agents.rlsvi().make_belief(shop), QBelief)
+    True
     """
 
     prior: Callable[[], GaussianPrior]

@@ -18,7 +18,19 @@ __all__ = ["NotConjugate", "Prior", "full_parameters", "priors", "recognised"]
 
 
 class NotConjugate(ValueError):
-    """Why a model's posterior is not known in closed form."""
+    """Why a model's posterior is not known in closed form.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> river = bm.environments.riverswim(6)
+    >>> log = bm.collect(river, steps=20)
+    >>> try:
+    ...     bm.infer(bm.models.hierarchical_dirichlet(river), log, method="exact")
+    ... except bm.NotConjugate as why:
+    ...     print("no closed form:", "concentration" in str(why))
+    no closed form: True
+    """
 
 
 class Prior(NamedTuple):
