@@ -66,6 +66,12 @@ def doubt_brmdp(
 
     Notes
     -----
+    *When.* As AQ-BRMDP, where nothing should be tuned: its levels come from the posterior's spread.
+
+    *When not.* Where a tuned constant level or schedule is known; the study ``doubt-levels`` compares them.
+
+    *Cost.* As of `brmdp`: a quantile plan over `num_draws` draws each pseudo-episode.
+
     It reports ``level``, that of the pair in this period; ``doubt``, D; and ``short``, as `aq_brmdp` does.
 
     Examples

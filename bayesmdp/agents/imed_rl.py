@@ -56,6 +56,13 @@ def imed_rl() -> Agent:
 
     Notes
     -----
+    *When.* For the average reward in a small ergodic table, without a prior, an option or a horizon to tell.
+
+    *When not.* Where dynamics are not ergodic, which its guarantee asks for, or states are many: it plans at each
+    step.
+
+    *Cost.* A plan for the average reward before each step, started at the one before.
+
     It has no options, and is not told for how long it acts. It plans before each step. It reports ``index``, that of
     the action taken; ``gain``, that of the empirical MDP; and ``failures``, plans so far that did not converge.
 

@@ -56,6 +56,13 @@ def kl_ucrl(*, horizon: int, failure: float = 0.05, scale: float = 1.0) -> Agent
 
     Notes
     -----
+    *When.* For the average reward in a table without a prior, where rows have few outcomes: its balls say that what
+    was seen is possible, and hold more tightly than UCRL2's.
+
+    *When not.* At the theory's scale in short runs, where its sets say little yet; see `scale`.
+
+    *Cost.* One optimistic plan an episode, whose rows are found by halving; episodes double, so that plans are few.
+
     It reports ``radius``, C / n of the pair in this episode.
 
     Examples

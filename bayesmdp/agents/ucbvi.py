@@ -67,6 +67,13 @@ def ucbvi(
 
     Notes
     -----
+    *When.* In episodes of a fixed length on a table, as the standard optimist to compare with.
+
+    *When not.* At the paper's own scale in short runs, where the bonus drowns all; lower `scale`, or take the
+    package's bonus.
+
+    *Cost.* One backward induction an episode, over the states of all stages.
+
     It reports ``bonus``, that of the pair in this episode, and ``capped``, the share of pairs whose Q is H.
 
     Examples

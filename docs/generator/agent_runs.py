@@ -64,15 +64,19 @@ def settings_of(kind: str) -> tuple[Setting, Setting]:
             Setting("network routing, average reward", links, models.dirichlet_transitions(links), 20_000, 8, 200),
         )
     if kind == "river_in_episodes":
+        # Some agents ask for rewards of pairs, in [0, 1].
+        tenths = chain.replace(reward=(chain.transition * chain.reward).sum(-1) / 10)
         one, two = (
             bm.unroll(mdp.replace(features=np.eye(2 * mdp.num_states).reshape(mdp.num_states, 2, -1)), 10)
-            for mdp in (river, chain)
+            for mdp in (river, tenths)
         )
         return (
             Setting(
                 "RiverSwim-6, episodes of 10", one, models.gaussian_q(one, covariance=4.0, noise=0.1), 4_000, 8, 50
             ),
-            Setting("Chain, episodes of 10", two, models.gaussian_q(two, covariance=900.0, noise=3.0), 4_000, 8, 50),
+            Setting(
+                "Chain in tenths, episodes of 10", two, models.gaussian_q(two, covariance=9.0, noise=0.3), 4_000, 8, 50
+            ),
         )
     lake = environments.slippery_lake()
     rough = environments.slippery_lake(direction=(0.25, 0.5, 0.25))

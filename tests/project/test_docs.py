@@ -109,11 +109,6 @@ def test_every_page_and_tutorial_is_in_the_navigation():
     assert not missing
 
 
-def test_the_house_rule_of_wording():
-    for page in PAGES:
-        assert "the tool says" not in (DOCS / page).read_text().lower()
-
-
 def test_each_lesson_has_exercises_with_solutions():
     lessons = sorted(DOCS.glob("course/lesson_*.md"))
     assert len(lessons) == len(SOLUTIONS) == 8
