@@ -17,7 +17,9 @@ some sixteen steps away, 100 simulations see too little of it, and the variance 
 
 Of the agents that the paper does not have the variance bonus returns most on all three: 40.5 (36.7 to 44.3) on the
 chain, 3.07 (2.92 to 3.22) on the double loop and 6.08 (5.49 to 6.66) on the grid. The return is drawn against the time
-of a step in the tutorial ``exploration_bonuses``. MBIE-EB returns .15 on the grid for what it does by design: a pair that was never tried is worth 200 to it, and of the
+of a step in the tutorial ``exploration_bonuses``.
+
+MBIE-EB returns .15 on the grid for what it does by design: a pair that was never tried is worth 200 to it, and of the
 100 pairs it has tried 64 after 150 steps (the variance bonus 28), so that its first reward comes at step 180 (there at
 19), when .95 to that power is 1e-4. From step 250 on it earns 128 in 250 steps, BEB 144 (20 problems; means, and
 medians of the first reward).
