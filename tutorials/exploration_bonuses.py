@@ -20,7 +20,9 @@
 # 2. what each bonus looks like on the same belief, over the states of a queue;
 # 3. how close the simplest of them comes to the best that can be done at all, where that can be computed;
 # 4. what TSEB's lambda does on Chain, and that the scale of its bonus matters more;
-# 5. all agents side by side: reward, regret, and how many steps were far from optimal.
+# 5. all agents side by side: reward, regret, and how many steps were far from optimal;
+# 6. whether a lambda that rises saves the search for the best fixed one;
+# 7. what is earned in how much time, by bonuses and by planners that look ahead.
 
 # %%
 import os
@@ -345,3 +347,81 @@ print(agents.set_index(["cell", "agent"])[["reward", "regret", "suboptimal"]].ro
 #   Three merged models lose on Queue, what BOSS loses there too.
 # - BOSS and R-MAX plan a given number of times and then no more. Where ten tries mislead them they stay misled, which
 #   is what BOSS' mean on RiverSwim, .08 of .43 a step, is made of.
+#
+# ## 6. A lambda that nobody has to tune
+#
+# Which lambda is best differs from world to world. The study `adapted-weight` (declared before it was run; 128
+# replicates of 5,000 steps) lets it rise with the number k of the episode, lambda = 1 - (1 - lambda_1) k^-decay:
+# explore first, exploit later. Fixed values are the curve, rising ones the lines; bands and bars are 95% intervals.
+
+# %%
+adapted = stored_table("adapted_weight")
+fig, axes = plt.subplots(1, 3, figsize=(11, 3.8), layout="constrained")
+for ax, (cell, rows) in zip(axes, adapted.groupby("cell", sort=False), strict=True):
+    fixed = rows[rows["agent"].str.startswith("lambda")]
+    at = fixed["agent"].str.removeprefix("lambda ").astype(float)
+    error = [fixed["regret"] - fixed["regret_lower"], fixed["regret_upper"] - fixed["regret"]]
+    ax.errorbar(at, fixed["regret"], error, fmt="o-", color=BLUE, markersize=4, label="fixed")
+    for name, colour in (("rises from 0, decay 0.25", ORANGE), ("rises from 0, decay 0.5", GREEN)):
+        row = rows[rows["agent"] == name].iloc[0]
+        ax.axhline(row["regret"], color=colour, label=name)
+        ax.axhspan(row["regret_lower"], row["regret_upper"], color=colour, alpha=0.15, linewidth=0)
+    ax.set(xlabel="lambda", ylim=(0.7 * fixed["regret"].min(), 2.2 * fixed["regret"].min()))
+    ax.set_title(cell, loc="left")
+axes[0].set_ylabel("regret after 5,000 steps")
+axes[0].legend(frameon=False, fontsize=8)
+tidy(axes)
+plt.show()
+statements = stored_table("adapted_weight_statements")
+print(statements.drop(columns=["threshold", "chosen"]).to_string(index=False))
+
+# %% [markdown]
+# The rule that asks for nothing, from 0 with decay .5, is nowhere surely behind the fixed lambda that is best in its
+# world, and that is .3, 1 and .4. On Chain that says little, since the interval reaches from a loss of 4,969 to a gain
+# of 980; a rising lambda is surely ahead of the best fixed one on RiverSwim only, by 3%. What it saves is the search.
+#
+# ## 7. How much time does a decision deserve?
+#
+# Bonuses take microseconds a step, planners that look ahead milliseconds. Here are both on the problems of Castronovo
+# et al. (2016), drawn from priors that all agents know (study `bbrl`, 100 problems of each): the return against the
+# time of a step. Times are those of a busy machine, good to a factor of two.
+
+# %%
+returns = stored_table("bbrl")
+kinds = {
+    "bonus": (BLUE, ("BEB 2.5", "MBIE-EB", "variance bonus", "TSEB 0.5")),
+    "sampling": (GREEN, ("PSRL", "BOSS")),
+    "risk": (ORANGE, ("BRMDP 0.5", "BRMDP 0.8", "AQ-BRMDP")),
+    "looks ahead": (RED, ("BFS3", "BAMCP 100", "BAMCP 500")),
+}
+styles = {
+    agent: {"color": colour, "marker": marker, "label": f"{agent} ({kind})"}
+    for kind, (colour, agents) in kinds.items()
+    for agent, marker in zip(agents, "osD^", strict=False)
+}
+fig, axes = plt.subplots(1, 3, figsize=(11.5, 4), layout="constrained")
+for ax, (cell, rows) in zip(axes, returns.groupby("cell", sort=False), strict=True):
+    rows = rows.set_index("agent")
+    for agent, style in styles.items():
+        if agent in rows.index:
+            row = rows.loc[agent]
+            error = [[row["return"] - row["lower"]], [row["upper"] - row["return"]]]
+            ax.errorbar(row["milliseconds"], row["return"], error, linestyle="", markersize=5, elinewidth=0.8, **style)
+    best = rows.loc["optimum", "return"]
+    ax.axhline(best, color=GREY, linestyle=":")
+    ax.annotate(
+        "the problem known", (0.98, best), xycoords=("axes fraction", "data"), ha="right", va="bottom", color=GREY
+    )
+    ax.set(xscale="log", xlabel="milliseconds a step")
+    ax.set_title(cell, loc="left")
+axes[0].set_ylabel("discounted return")
+fig.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False, fontsize=8)
+tidy(axes)
+plt.show()
+
+# %% [markdown]
+# A hundred times the time buys nothing that can be told here. Of the agents that they did not have, the variance bonus
+# is best on all three: 40.5 (36.7 to 44.3) on the chain, where BEB with the scale that they tuned has 41.3 (37.2 to
+# 45.3); 3.07 (2.92 to 3.22) on the double loop, beside BAMCP's 3.08 (2.94 to 3.22); and 6.08 (5.49 to 6.66) on the
+# grid, where the next has 4.62 (4.07 to 5.17), and whoever knows the problem 10.7. On the grid planners that look ahead
+# by 100 simulations do not see the goal.

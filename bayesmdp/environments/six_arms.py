@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from bayesmdp.foundation.validation import number
 from bayesmdp.problems.mdp import MDP
 
 __all__ = ["six_arms"]
@@ -34,6 +35,11 @@ def six_arms(*, scale: float = 1.0, discount: float | None = 0.95) -> MDP:
     MDP
         States 0 (the hall) to 6, starting in the hall; actions 0 to 5; reward [state, action].
 
+    Raises
+    ------
+    ValueError, TypeError
+        If the scale is not a finite number.
+
     Notes
     -----
     *What it asks.* Whether an agent goes on looking after it has found something good.
@@ -44,6 +50,7 @@ def six_arms(*, scale: float = 1.0, discount: float | None = 0.95) -> MDP:
     >>> bm.solve(bm.environments.six_arms()).policy.values.tolist()
     [5, 4, 0, 0, 0, 4, 5]
     """
+    scale = number("scale", scale)
     arms = np.arange(len(OPENS))
     transition, reward = np.zeros((7, 6, 7)), np.zeros((7, 6))
     transition[0, arms, arms + 1] = OPENS

@@ -154,10 +154,14 @@ class Levels:
             ]
             distinct, place = _distinct(np.concatenate(children) if children else first[:0])
             total += len(distinct)
-            if total > most:
+            # Where nothing ends, levels grow: this one's size, over the number of states to be on the safe side, stands
+            # for each that is to come, so that nobody waits for what will be refused. An estimate, and no bound.
+            ahead = 0 if rows.terminal.any() else (horizon - step - 1) * len(distinct) // num_states
+            if total + ahead > most:
+                told = f", and at this rate {total + ahead:,} or more in all of them" if total <= most else ""
                 raise ValueError(
-                    f"{total:,} hyperstates can be reached in {step + 1} of {horizon} steps, more than "
-                    f"max_hyperstates={most:,}; ask for fewer steps, a larger tolerance, or more hyperstates"
+                    f"{total:,} hyperstates can be reached in {step + 1} of {horizon} steps{told}, more than "
+                    f"max_hyperstates={most:,}; ask for fewer steps (horizon=), a larger tolerance, or more hyperstates"
                 )
             following = np.full(going.shape, -1, np.int32)
             following[going] = place

@@ -65,7 +65,7 @@ def loss(make, case, **options):
 
 @pytest.mark.parametrize("case", [BANDIT, CHAIN], ids=["bandit", "chain"])
 def test_bamcp_comes_within_two_percent_of_optimal_and_nearer_with_more_simulations(case):
-    few, more = (loss(bm.agents.bamcp, case, simulations=number, exploration=1.0) for number in (8, 400))
+    few, more = (loss(bm.agents.bamcp, case, simulations=number, exploration=1.0) for number in (8, 250))
     assert -1e-9 <= more < min(0.02, few / 2)
 
 

@@ -128,6 +128,11 @@ def test_deep_sea_optimal_returns(size):
     assert float(bm.solve(environments.deep_sea(size, stochastic=True))["value"][0]) == pytest.approx(best, abs=1e-12)
 
 
+def test_six_arms_scale_is_a_number() -> None:
+    with pytest.raises((ValueError, TypeError), match="scale must be a number; got 'a'"):
+        environments.six_arms(scale="a")  # type: ignore[arg-type]
+
+
 def test_six_arms_values_of_arms_in_closed_form():
     """Trying arm a until it opens and staying is worth g p / (1 - g (1 - p)) r / (1 - g)."""
     discount = 0.95

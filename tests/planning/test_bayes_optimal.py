@@ -156,6 +156,10 @@ def returning(chosen):
         (lambda: bm.bayes_optimal(ARMS, [0.0, 0.0]), r"concentration\[0, 0\] = 0, which is the sum of a row"),
         (lambda: bm.bayes_optimal(ARMS, [1.0, 1, 1]), "does not broadcast"),
         (lambda: bm.bayes_optimal(ARMS, [1.0, 1.0], tolerance=1e-9), "hyperstates can be reached in .* of"),
+        (
+            lambda: bm.bayes_optimal(bm.environments.riverswim(3)),
+            r"in 8 of 179 steps, and at this rate [\d,]* or more in all of them, .* ask for fewer steps",
+        ),
         (lambda: bm.bayes_optimal(bm.environments.six_arms(discount=None)), "no discount and no horizon"),
         (lambda: bm.bayes_optimal(ARMS, [1.0, 1.0], horizon=0), "horizon"),
         (

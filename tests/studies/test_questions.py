@@ -1,0 +1,52 @@
+"""The papers' open questions, at small size: statements by hand, and that stored tables say what their modules say."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from bayesmdp.studies import adapted_weight, doubt_levels, levels
+from bayesmdp.studies.study import Study
+from bayesmdp.studies.tables import stored_table
+
+
+def made_result(study: Study, better: dict[str, float]) -> xr.DataTree:
+    """Regrets of 12 replicates that are 100 and some luck, less what an agent is better by."""
+    luck = np.random.default_rng(0).normal(size=(len(study.agents), 12, 1))
+    regret = 100 + luck - np.array([better.get(agent, 0) for agent in study.agents])[:, None, None]
+    return xr.DataTree(xr.Dataset({"regret": (("agent", "replicate", "step"), regret)}, {"agent": list(study.agents)}))
+
+
+def test_a_rising_lambda_is_judged_on_what_did_not_choose_it() -> None:
+    study = adapted_weight.STUDIES["chain"]
+    better = {"lambda 0.3": 50, "rises from 0, decay 1": 70, adapted_weight.UNTUNED: 40}
+    table = adapted_weight.claims(made_result(study, better))
+    assert set(table["chosen"]) == {"lambda 0.3; rises from 0, decay 1"}
+    np.testing.assert_allclose(table["figure"], [-10, 40, 40, 20], atol=2)
+    assert table["holds"].tolist() == ["no", "yes", "yes", "yes"]
+
+
+@pytest.mark.parametrize("name", doubt_levels.STUDIES)
+def test_levels_by_doubt_stand_beside_what_was_best(name: str) -> None:
+    study, (constant, adaptive) = doubt_levels.STUDIES[name], doubt_levels.CHOSEN[name]
+    assert set(study.agents) == {levels.DEFAULT, constant, adaptive, "doubt", "doubt, relative"}
+    assert study.agents[constant] == levels.STUDIES[name].agents[constant]
+    table = doubt_levels.claims(made_result(study, {"doubt": 30, constant: 60}))
+    assert table["rival"].tolist() == [constant, adaptive, levels.DEFAULT] * 2
+    np.testing.assert_allclose(table["figure"][:2], [-30, 30], atol=2)
+
+
+def test_rivals_are_those_of_the_stored_table() -> None:
+    told = stored_table("levels").drop_duplicates("cell").set_index("cell")["chosen"]
+    assert {name: tuple(told[name].split(", ")) for name in doubt_levels.CHOSEN} == dict(doubt_levels.CHOSEN)
+
+
+def test_the_module_says_what_the_table_says() -> None:
+    told = stored_table("adapted_weight_statements").set_index(["cell", "statement"])
+    untuned = told.xs("the untuned rule's regret is below that of the best fixed lambda by", level="statement")
+    assert untuned["holds"].tolist() == ["open"] * 3
+    words = " ".join((adapted_weight.__doc__ or "").split())
+    for row in untuned.to_dict("records"):
+        assert f"{row['figure']:,.0f}, " in words
+        assert f"{row['lower']:,.0f} to {row['upper']:,.0f}" in words
