@@ -21,6 +21,7 @@ PROFILE = ROOT / "docs" / "_build" / "ipython" / "profile_default"
 PROFILE.mkdir(parents=True, exist_ok=True)
 (PROFILE / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 40\n")
 os.environ["IPYTHONDIR"] = str(PROFILE.parent)
+os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # bars of notebooks are not wanted on pages
 
 DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 project, author = DECLARED["name"], "The bayesmdp authors"
@@ -39,6 +40,7 @@ extensions = [
 exclude_patterns = ["notebooks/*", "fragments/*"]
 nitpicky = True
 default_role = "py:obj"
+highlight_language = "none"
 suppress_warnings = ["mystnb.mime_priority"]
 
 autodoc_typehints = "none"
@@ -55,6 +57,7 @@ nb_execution_in_temp = True
 nb_execution_timeout = 600
 nb_execution_show_tb = True
 nb_merge_streams = True
+nb_output_stderr = "remove-warn"
 
 html_theme = "pydata_sphinx_theme"
 html_title = "bayesmdp"

@@ -54,7 +54,7 @@ def _card(page: Page) -> str:
     section, name = page.place.split("/")[1:]
     parts = [
         title(name),
-        f"*{first_sentence(page.value)}*\n",
+        f".. rst-class:: lead\n\n{first_sentence(page.value)}\n",
         _figure(section, name),
         _facts(page, section),
         title("How it works" if section == "agents" else "What it is", "-"),

@@ -33,7 +33,7 @@ def _with_link(script: str, name: str) -> str:
     head, heading, rest = script.partition("\n# # ")
     first, _, body = rest.partition("\n")
     link = f"""#
-# {{download}}`This page as a notebook </notebooks/{name}.ipynb>`, which runs at full size. The figures below were made at a
-# small size when the site was built. They show the form of the result, not its digits.
+# {{download}}`This page as a notebook </notebooks/{name}.ipynb>`, which runs at full size. The figures below were made
+# at a small size when the site was built. They show the form of the result, not its digits.
 """
     return f"{head}{heading}{first}\n{link}{body}"

@@ -1,6 +1,7 @@
 """What is shipped: the wheel holds the priors as real files, and works away from the checkout."""
 
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -8,6 +9,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 if not (ROOT / "Makefile").exists():
@@ -44,6 +46,16 @@ def test_what_is_cited_is_this_version():
     cited = dict(line.split(": ", 1) for line in (ROOT / "CITATION.cff").read_text().splitlines() if ": " in line)
     assert (cited["version"], cited["license"]) == (declared["version"], declared["license"])
     assert cited["title"].strip('"').startswith(declared["name"])
+
+
+def test_the_recipe_asks_for_what_the_package_asks_for():
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    recipe = (ROOT / "docs" / "recipe" / "meta.yaml").read_text()
+    assert f'set version = "{declared["version"]}"' in recipe
+    filled = yaml.safe_load(re.sub(r"{{ (\w+) }}", r"\1", re.sub(r"{%.*%}", "", recipe)))
+    run = {line.replace(" ", "").replace("matplotlib-base", "matplotlib") for line in filled["requirements"]["run"]}
+    assert run == {*declared["dependencies"], f"python{declared['requires-python']}"}
+    assert filled["about"]["summary"] == declared["description"]
 
 
 @pytest.mark.slow
