@@ -94,12 +94,20 @@ def compare(
     replicates: Annotated[
         int | None, typer.Option(min=1, help="At most, with --until-decided; else the file's.")
     ] = None,
-    every: Annotated[int, typer.Option(min=1, help="Replicates between two looks, with --until-decided.")] = 8,
+    every: Annotated[
+        int | None, typer.Option(min=1, help="Replicates between two looks, with --until-decided; by default 8.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="With --until-decided, instead of the file's.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="As of `bayesmdp sweep`, with --until-decided.")] = None,
 ) -> None:
     """Compare settings: intervals, paired differences, which are sure."""
+    alone = {"replicates": replicates, "every": every, "seed": seed, "workers": workers}
+    given = [name for name, value in alone.items() if value is not None]
+    if given and not until_decided:
+        fail(f"--{given[0]} says how to run what is to be compared: it goes with --until-decided")
     if until_decided:
+        if (correction, test) != (Correction.HOLM, Test.T):
+            fail("--until-decided has a test of its own, for all pairs and looks: leave --correction and --test out")
         from bayesmdp.cli.until_decided import compare_until_decided
 
         with _mistakes():
@@ -110,7 +118,7 @@ def compare(
                 confidence=confidence,
                 out=out,
                 replicates=replicates,
-                every=every,
+                every=every or 8,
                 run={"steps": steps, "seed": seed},
                 workers=workers,
                 running=_interruptible,

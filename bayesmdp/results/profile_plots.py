@@ -55,6 +55,8 @@ def plot_profiles(
         else:
             figure.set_size_inches(7.0, 4.0)
         ax = figure.subplots()
+    from matplotlib.ticker import NullFormatter
+
     names = profiles.index.names[:-1]
     at = profiles.index.get_level_values("threshold").to_numpy(float)
     for i, (place, own) in enumerate(profiles.groupby(level=list(range(len(names))), sort=False, dropna=False)):
@@ -71,6 +73,7 @@ def plot_profiles(
         ax.fill_between(where, own["lower"], own["upper"], color=colour_of(i), alpha=0.15, linewidth=0, step="post")
     if at.min() > 0 and at.max() > WIDE * at.min():
         ax.set_xscale("log")
+        ax.xaxis.set_minor_formatter(NullFormatter())  # several decades have labels enough
     ax.set(xlabel=f"{in_figure(quantity.replace('_', ' '))} of a run", ylabel="share of runs with at most that")
     ax.set(xlim=(at.min(), at.max()), ylim=(0, 1.02))
     ax.set_title("Performance profiles", loc="left")

@@ -32,7 +32,7 @@ from bayesmdp.foundation.validation import integer, number
 from bayesmdp.results.comparison import ROUNDING, baseline_rows, parse_setting, setting_text
 from bayesmdp.results.sign_flips import flip_statistics, reject
 
-__all__ = ["Looks", "sequential_decisions", "undecided_settings"]
+__all__ = ["Looks", "chance_of_a_claim", "sequential_decisions", "undecided_settings"]
 
 MOST_PAIRS = 500
 OPEN, GIVEN_UP = "undecided", "not told apart"
@@ -114,9 +114,10 @@ def sequential_decisions(
     -------
     DataFrame
         A row a pair, indexed by ``setting`` and ``against``: ``difference``, the mean of the first less the second;
-        ``lower`` and ``upper``, repeated confidence intervals (Jennison and Turnbull 1989), which at the decision are
-        of about the simultaneous level of the test; ``decision``: ``lower``, ``higher``, ``not told apart`` or
-        ``undecided``; ``replicates``, when it was made.
+        ``lower`` and ``upper``, repeated confidence intervals (Jennison and Turnbull 1989) by the boundary before the
+        look takes any pair out: they hold for all pairs at once, so that one may reach 0 where stepping down tells a
+        difference; ``decision``: ``lower``, ``higher``, ``not told apart`` or ``undecided``; ``replicates``, when it
+        was made.
 
     Raises
     ------
@@ -170,6 +171,32 @@ def undecided_settings(decisions: pd.DataFrame) -> list[str]:
     return list(dict.fromkeys(name for pair in left for name in pair))
 
 
+def chance_of_a_claim(
+    statistic: NDArray[np.float64] | float, boundary: float, share: float
+) -> NDArray[np.float64] | float:
+    """Return the predictive probability that a pair crosses the boundary at the end, by what is known of it now.
+
+    Parameters
+    ----------
+    statistic : array or float
+        Its statistic now.
+    boundary : float
+        At the end.
+    share : float in (0, 1)
+        Of the replicates that there may be.
+
+    Returns
+    -------
+    array or float
+
+    Examples
+    --------
+    >>> round(float(chance_of_a_claim(2.0, 2.0, 0.25)), 3)  # half way: twice the statistic is expected
+    0.876
+    """
+    return np.asarray(ndtr((statistic - boundary * np.sqrt(share)) / np.sqrt(1 - share)))
+
+
 class _Told(NamedTuple):
     """The columns of the table, filled look by look."""
 
@@ -202,8 +229,7 @@ def _look(told: _Told, differences: NDArray[np.float64], looks: Looks, k: int) -
     if n == looks.replicates:
         told.decision[left] = GIVEN_UP
     elif left.any():
-        share = n / looks.replicates
-        ahead = ndtr((flips.seen[-1] - boundary[-1] * np.sqrt(share)) / np.sqrt(1 - share))
+        ahead = chance_of_a_claim(flips.seen[-1], boundary[-1], n / looks.replicates)
         told.decision[left & (ahead < looks.futility)] = GIVEN_UP
 
 

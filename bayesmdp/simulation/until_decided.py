@@ -80,7 +80,7 @@ def simulate_until_decided(
     >>> rivals = {"PSRL": bm.agents.psrl(prior), "MBIE-EB": bm.agents.mbie_eb(prior)}
     >>> told = bm.simulate_until_decided(river, rivals, steps=500, looks=bm.Looks(replicates=32))
     >>> told.decisions.loc[("PSRL", "MBIE-EB"), "decision"]
-    'lower'
+    'higher'
     """
     looks = Looks() if looks is None else looks
     for name in ("replicates", "resume"):

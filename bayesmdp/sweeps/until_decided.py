@@ -78,7 +78,8 @@ def run_until_decided(
     for count in looks.numbers:
         cells = {names[name] for name in needed}
         run_sweep(replace(sweep, replicates=count), path, only=cells.__contains__, **options)
-        totals = final_totals(path, quantity=quantity)
+        # The store may hold shorter runs, from before: those do not count.
+        totals = final_totals(path, quantity=quantity, steps=max(sweep.lengths))
         told = [setting_text(place, totals.index.names) for place in totals.index]
         if lacking := [name for name in names if name not in told]:
             raise StoreError(f"{path} holds no {quantity} of {lacking[0]}, which is to be compared")

@@ -65,6 +65,20 @@ def test_tables_and_figures_of_a_comparison(store: Path, tmp_path: Path) -> None
     assert "with false ones at most that share" in out
 
 
+def test_robust_summaries_of_few_settings(tmp_path: Path) -> None:
+    sweep = small_sweep(replicates=6, steps=50)
+    out, _ = call("compare", run_sweep(sweep, tmp_path / "six.zarr"), "--out", tmp_path)
+    assert "middle" in out
+    assert " to " in out
+    table = pd.read_csv(tmp_path / "six-robust.csv")
+    settings = pd.read_csv(tmp_path / "six-settings.csv")
+    assert table["agent"].tolist() == settings["agent"].tolist()
+    assert (table["rank_lower"] <= table["rank"]).all()
+    assert (table["rank"] <= table["rank_upper"]).all()
+    assert sorted(table["rank"]) == [1, 1, 2, 2, 3, 3]  # two discounts
+    assert matplotlib.image.imread(tmp_path / "six-profiles.png")[..., :3].min() < 0.5
+
+
 def test_a_results_file_is_compared_too(tmp_path: Path) -> None:
     call(
         "run", "aq-brmdp/riverswim-6", "--agents", "PSRL,BRMDP-0.1", "--steps", 50, "--replicates", 3, "--out", tmp_path

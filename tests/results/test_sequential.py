@@ -12,7 +12,7 @@ from scipy import stats
 from scipy.optimize import brentq
 
 from bayesmdp.results.comparison import corrected
-from bayesmdp.results.sequential import Looks, sequential_decisions, undecided_settings
+from bayesmdp.results.sequential import Looks, chance_of_a_claim, sequential_decisions, undecided_settings
 from bayesmdp.results.sign_flips import boundaries, flip_statistics, reject
 from tests.statistical import assert_standard_normal
 
@@ -146,12 +146,20 @@ def test_pairs_are_given_up_when_they_will_hardly_be_told_apart() -> None:
     share, statistic, boundary = 0.25, 1.6, 2.7
     drift = rng.normal(statistic / np.sqrt(share), 1 / np.sqrt(share), 200_000)
     end = np.sqrt(share) * statistic + rng.normal((1 - share) * drift, np.sqrt(1 - share))
-    wanted = stats.norm.cdf((statistic - boundary * np.sqrt(share)) / np.sqrt(1 - share))
+    wanted = float(chance_of_a_claim(statistic, boundary, share))
     assert_standard_normal(((end > boundary).mean() - wanted) / np.sqrt(wanted * (1 - wanted) / 200_000))
     equal = runs(1, (0.0, 0.0))
     kept, given_up = (sequential_decisions(equal, Looks(flips=2_000, futility=f)) for f in (0.0, 0.1))
     assert kept["replicates"].item() == 64 > given_up["replicates"].item()
     assert kept["decision"].item() == given_up["decision"].item() == "not told apart"
+    # At the look at which it was given up, and at none before, the chance was below a tenth.
+    differences = (equal.iloc[0] - equal.iloc[1]).to_numpy()[None]
+    looks = Looks(flips=2_000)
+    for k, n in enumerate(looks.numbers[: looks.numbers.index(given_up["replicates"].item()) + 1]):
+        flips = flip_statistics(differences, looks.numbers[: k + 1], flips=2_000)
+        end = boundaries(flips, np.array([True]), level=0.05, num_looks=8)[-1]
+        chance = float(chance_of_a_claim(flips.seen[-1, 0], end, n / 64))
+        assert (chance < 0.1) == (n == given_up["replicates"].item())
 
 
 def test_settings_are_compared_within_a_problem_or_with_a_baseline() -> None:

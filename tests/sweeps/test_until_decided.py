@@ -39,6 +39,17 @@ def test_only_what_is_needed_is_run_and_it_goes_on_where_it_stopped(tmp_path: Pa
     pd.testing.assert_frame_equal(run_until_decided(sweep, tmp_path / "whole.zarr", looks=LOOKS), told)
 
 
+def test_shorter_runs_of_the_store_do_not_count(tmp_path: Path) -> None:
+    two = {"agents": ["PSRL", "AQ-BRMDP"], "grid": {}, "chunk": 8, "replicates": 16, "thin": 50}
+    looks = Looks(replicates=16, flips=400)
+    run_sweep(small_sweep(steps=50, **two), tmp_path / "a.zarr")
+    told = run_until_decided(small_sweep(steps=100, **two), tmp_path / "a.zarr", looks=looks)
+    fresh = run_until_decided(small_sweep(steps=100, **two), tmp_path / "b.zarr", looks=looks)
+    pd.testing.assert_frame_equal(told, fresh)
+    short = run_until_decided(small_sweep(steps=50, **two), tmp_path / "c.zarr", looks=looks)
+    assert short["difference"].item() != told["difference"].item()
+
+
 def test_a_store_that_lacks_what_is_compared_is_refused(tmp_path: Path) -> None:
     sweep = small_sweep(keep=["reward"], replicates=8)
     run_sweep(sweep, tmp_path / "a.zarr")
@@ -69,4 +80,8 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     told = told_in_one_line("compare", study, "--until-decided", "--replicates", 20, "--out", tmp_path)
     assert "every must divide replicates; 8 does not divide 20: take 16 replicates" in told
     assert "no store none.zarr" in told_in_one_line("compare", "none.zarr", "--until-decided")
+    assert "leave --correction and --test out" in told_in_one_line(
+        "compare", study, "--until-decided", "--test", "wilcoxon"
+    )
+    assert "--seed says how to run" in told_in_one_line("compare", "none.zarr", "--seed", 3)
     assert "no sweep file none.toml" in told_in_one_line("compare", "none.toml", "--until-decided")
