@@ -80,11 +80,8 @@ def test_every_agent_was_run_on_the_problems_of_its_card():
 @pytest.mark.parametrize("package", list(names.PACKAGES)[:5])
 def test_functions_and_classes_have_examples(package):
     module = import_module(package)
-    exported = {name: getattr(module, name) for name in module.__all__}
-    lacking = [
-        name for name, value in exported.items() if callable(value) and ">>>" not in (inspect.getdoc(value) or "")
-    ]
-    assert not lacking
+    exported = {name: value for name in module.__all__ if callable(value := getattr(module, name))}
+    assert not [name for name, value in exported.items() if ">>>" not in (inspect.getdoc(value) or "")]
 
 
 def test_advice_is_said_once():
