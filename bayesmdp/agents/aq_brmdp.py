@@ -81,8 +81,8 @@ def aq_brmdp(
     -----
     *When.* Where early plans have to be robust and later ones have to learn: levels start at the floor and rise.
 
-    *When not.* Where nothing is at stake while learning: fixed levels above one half lost less in several of our
-    studies. Where plans must be cheap.
+    *When not.* Where nothing is at stake while learning: in the study ``levels`` levels that do not rise lost less
+    regret in five of nine problems, and more for certain in none. Where plans must be cheap.
 
     *Cost.* A quantile plan over `num_draws` draws each pseudo-episode; drawing takes most of the time.
 

@@ -270,6 +270,27 @@ def fitted_q_iteration(
         See the module.
     approximation, iterations, places, samples
         Static; `places` and next states a pair and draw of each iteration.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> room, q = bm.environments.thermostat(), LinearQ()
+    >>> drawn = {name: jnp.asarray(value)[None] for name, value in room.truth.items()}
+    >>> fit = q.init(random.key(0), room.problem.features(room.problem.start).shape[-1], room.num_actions)
+    >>> fit, _ = fitted_q_iteration(
+    ...     random.key(1),
+    ...     room.problem,
+    ...     room.model,
+    ...     drawn,
+    ...     fit,
+    ...     lambda target, anchors, alike: (target[0], None),  # one draw, whose targets are taken as they are
+    ...     approximation=q,
+    ...     iterations=3,
+    ...     places=32,
+    ...     samples=2,
+    ... )
+    >>> q.value(fit, room.problem.features(room.problem.start)).shape
+    (3,)
     """
     low, high = jnp.asarray(problem.low), jnp.asarray(problem.high)
     bounds = jnp.asarray(problem.value_range)

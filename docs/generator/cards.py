@@ -90,6 +90,10 @@ def _facts(page: Page, section: str) -> str:
         engines = {"exact": "exact, found by itself", "nuts": "by NUTS, or by particles", "smc": "by particles"}
         facts["Posterior"] = engines.get(page.example.engine, "not of a log: a distribution of tasks")
     facts |= advice(page.value)
+    beside = [other for other in pages() if other.heading == page.heading and other.place.split("/")[1] == section]
+    others = [f":doc:`{other.place.rpartition('/')[2]} </{other.place}>`" for other in beside if other != page]
+    if others:
+        facts["See also"] = ", ".join(others)
     path = Path(inspect.getsourcefile(inspect.unwrap(page.value)) or "")
     facts["Source"] = f"``{section_folder(section)}/{path.name}``"
     return "\n".join(f":{term}: {text}" for term, text in facts.items()) + "\n"

@@ -77,6 +77,13 @@ def test_every_agent_was_run_on_the_problems_of_its_card():
             assert here["mean"].notna().all()
 
 
+@pytest.mark.parametrize("package", list(names.PACKAGES)[:5])
+def test_functions_and_classes_have_examples(package):
+    module = import_module(package)
+    exported = {name: value for name in module.__all__ if callable(value := getattr(module, name))}
+    assert not [name for name, value in exported.items() if ">>>" not in (inspect.getdoc(value) or "")]
+
+
 def test_advice_is_said_once():
     text = "One.\n\nNotes\n-----\n*When.* Here\nand there.\n\n*Cost.* Much.\n\nExamples\n--------\n>>> 1\n1"
     left = "\n".join(without_advice(text.splitlines()))
