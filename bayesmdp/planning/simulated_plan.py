@@ -40,7 +40,8 @@ from bayesmdp.planning.simulated_values import read_unknowns, risk_between, spre
 from bayesmdp.planning.state_policies import FittedPolicy, fit_variables
 from bayesmdp.planning.value_intervals import check_scalar_risk
 from bayesmdp.problems.labels import label_array
-from bayesmdp.problems.simulated_mdp import SimulatedMDP, SimulatedProblem
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.problems.simulated_problem import SimulatedProblem
 
 __all__ = ["FittedQ", "plan_simulated"]
 

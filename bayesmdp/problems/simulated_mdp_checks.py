@@ -117,7 +117,7 @@ def check_starts(
 
 
 def check_truth(
-    model: Model, truth: Mapping[str, NDArray[np.float64]] | None, start: NDArray[np.float64]
+    model: Model, truth: Mapping[str, NDArray[np.float64]] | None, start: NDArray[np.float64], *, paid: bool
 ) -> dict[str, tuple[int, ...]]:
     """Refuse a truth that is not of the model's unknowns, all of them, and a model that does not run.
 
@@ -127,6 +127,8 @@ def check_truth(
     truth : mapping of site to array, or None
     start : array [coordinate]
         A state to run the model in.
+    paid : bool
+        Whether the model must say what a step pays; else it must not, for the problem does.
 
     Returns
     -------
@@ -140,7 +142,7 @@ def check_truth(
         """Whether each value is one that there can be; all else is refused in tracing."""
         one = Records(jnp.asarray(start)[None], jnp.zeros(1, jnp.int32), {}, jnp.ones(1))
         messages = trace(handlers.seed(model, random.key(0)), one)
-        _check_sites(messages, start.size)
+        _check_sites(messages, start.size, paid=paid)
         latents = unknowns(messages)
         shapes.update({name: np.shape(site["value"]) for name, site in latents.items()})
         if truth is None:
@@ -174,7 +176,7 @@ def check_truth(
     return shapes
 
 
-def _check_sites(messages: Mapping[str, Any], coordinates: int) -> None:
+def _check_sites(messages: Mapping[str, Any], coordinates: int, *, paid: bool) -> None:
     if "next_state" not in messages:
         raise ValueError(
             "the model computes no next state: call numpyro.deterministic('next_state', ...) [row, coordinate], or "
@@ -185,7 +187,20 @@ def _check_sites(messages: Mapping[str, Any], coordinates: int) -> None:
     shape = np.shape(messages["next_state"]["value"])
     if shape != (1, coordinates):
         raise ValueError(f"the model's next_state has shape {shape} for one row; expected (1, {coordinates})")
-    reserved = [name for name in per_row(messages) if name in COLUMNS and name != "next_state"]
+    drawn = per_row(messages)
+    if paid and "reward" not in drawn:
+        raise ValueError(
+            "there is no reward, and the model samples none: give reward=, or sample 'reward' [row] in data.rows() "
+            "with obs=data.reward"
+        )
+    if not paid and "reward" in drawn:
+        raise ValueError(
+            "the model samples what a step pays, and reward says it too: pass reward=None, or leave it out"
+        )
+    if paid and np.shape(drawn["reward"]["value"]) != (1,):
+        shape = np.shape(drawn["reward"]["value"])
+        raise ValueError(f"the model's reward has shape {shape} for one row; expected (1,), one number a row")
+    reserved = [name for name in drawn if name in COLUMNS and name not in ("next_state", "reward")]
     if reserved:
         raise ValueError(f"the primitive {reserved[0]!r} has the name of a column of logs; give it another")
 

@@ -25,7 +25,7 @@ from bayesmdp.planning.fitted_q import Approximation, Judge, approximation, fitt
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
 from bayesmdp.posterior.beliefs.primitives import recorded_belief
-from bayesmdp.problems.simulated_mdp import SimulatedProblem
+from bayesmdp.problems.simulated_problem import SimulatedProblem
 from bayesmdp.problems.world import Step
 
 if TYPE_CHECKING:
