@@ -219,7 +219,7 @@ def simulated_targets(
 
     def under(values: Mapping[str, Array]) -> Array:
         following, reward = simulate_steps(problem, model, key, values, state, action)
-        future = value(following).max(-1)
+        future = problem.allowed(value(following), following).max(-1)
         if problem.terminal is not None:
             future = problem.continues(following) * future
         worth = reward + problem.discount * future

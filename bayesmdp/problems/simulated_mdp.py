@@ -33,6 +33,7 @@ from bayesmdp.problems.mesh import Mesh
 from bayesmdp.problems.simulated_mdp_checks import (
     check_actions,
     check_anchors,
+    check_available,
     check_functions,
     check_mesh,
     check_starts,
@@ -100,6 +101,9 @@ class SimulatedMDP:
     confined : bool
         Whether steps that would leave the box end on its border, and rewards at the ends of their range: for models
         that were fitted to a log, of which nobody knows what they say farther out.
+    available : callable, optional
+        ``available(state [..., coordinate]) -> bool [..., action]``: what plans may do, one action everywhere at least.
+        Other policies are not asked.
 
     Raises
     ------
@@ -143,6 +147,7 @@ class SimulatedMDP:
         terminal: Callable[[Array], Array] | None = None,
         length: int | None = None,
         confined: bool = False,
+        available: Callable[[Array], Array] | None = None,
     ) -> None:
         starts = start if isinstance(start, dist.Distribution) else None
         begin = first_state(start)
@@ -177,6 +182,7 @@ class SimulatedMDP:
             "terminal": terminal,
             "length": length,
             "confined": confined,
+            "available": available,
         }
         least, most = (number("reward_range", bound) for bound in reward_range)
         if least > most:
@@ -202,6 +208,7 @@ class SimulatedMDP:
             starts=starts,
             length=None if length is None else np.int32(integer("length", length, 1)),
             confined=bool(confined),
+            available=available,
         )
         self._check(mesh)
 
@@ -212,6 +219,7 @@ class SimulatedMDP:
         check_anchors(problem.anchors, problem.start.size)
         features, alike, after, reward, *kernel = self.examples()[: -1 if problem.terminal is None else -2]
         check_functions(features, alike, after, reward, problem.reward_range)
+        check_available(problem.available, problem.anchors, problem.num_actions)
         check_starts(problem.starts, problem.start, problem.low, problem.high, problem.terminal)
         if mesh is not None:
             check_mesh(mesh, problem.start.size, self.num_actions, self.discount, kernel)

@@ -24,6 +24,7 @@ from bayesmdp.problems.mesh import Mesh
 __all__ = [
     "check_actions",
     "check_anchors",
+    "check_available",
     "check_functions",
     "check_mesh",
     "check_starts",
@@ -244,6 +245,29 @@ def check_anchors(anchors: NDArray[np.float64], coordinates: int) -> None:
         raise ValueError(
             f"anchors have shape {anchors.shape}; expected [anchor, coordinate], some with {coordinates} coordinates"
         )
+
+
+def check_available(available: Callable[[Array], Array] | None, places: NDArray[np.float64], num_actions: int) -> None:
+    """Refuse an `available` that does not say of each action whether it may be taken, or allows none somewhere.
+
+    Parameters
+    ----------
+    available : callable or None
+    places : array [place, coordinate]
+        Where it is tried.
+    num_actions : int
+    """
+    if available is None:
+        return
+    with jax.enable_x64(True):
+        told = np.asarray(jax.jit(available)(places))
+    if told.shape != (len(places), num_actions) or told.dtype != bool:
+        raise ValueError(
+            f"available of {len(places)} states is {told.dtype} of shape {told.shape}; expected bool "
+            f"({len(places)}, {num_actions})"
+        )
+    if not told.any(-1).all():
+        raise ValueError(f"no action is available in {places[int(np.argmin(told.any(-1)))].tolist()}")
 
 
 def check_functions(

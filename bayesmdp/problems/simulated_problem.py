@@ -65,6 +65,8 @@ class SimulatedProblem:
         Steps after which an episode is cut off.
     confined : bool
         Whether steps that would leave the box end on its border, and rewards at the ends of their range.
+    available : callable or None
+        ``available(state [..., coordinate]) -> bool [..., action]``; None where all actions may be taken everywhere.
     """
 
     start: Array
@@ -85,6 +87,7 @@ class SimulatedProblem:
     starts: Any = None
     length: Array | None = None
     confined: bool = field(default=False, metadata={"static": True})
+    available: Callable[[Array], Array] | None = field(default=None, metadata={"static": True})
 
     @property
     def value_range(self) -> Array:
@@ -104,6 +107,10 @@ class SimulatedProblem:
         """1 where an episode goes on, 0 in terminal states [...]; may be traced."""
         shape = state.shape[:-1]
         return jnp.ones(shape) if self.terminal is None else jnp.where(self.terminal(state), 0.0, 1.0)
+
+    def allowed(self, q: Array, state: Array) -> Array:
+        """Q-values [..., action] of states, -inf for actions that may not be taken there; may be traced."""
+        return q if self.available is None else jnp.where(self.available(state), q, -jnp.inf)
 
     def nearest(self, state: Array) -> Array:
         """The mesh point nearest to a state."""

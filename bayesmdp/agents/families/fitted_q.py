@@ -85,7 +85,8 @@ class FittedRules:
         approximate = self.approximation
 
         def policy_of(fit: Any) -> Int[Array, " point"]:
-            return jnp.argmax(approximate.value(fit, problem.features(problem.points)), -1).astype(jnp.int32)
+            q = approximate.value(fit, problem.features(problem.points))
+            return jnp.argmax(problem.allowed(q, problem.points), -1).astype(jnp.int32)
 
         def plan(
             key: Key[Array, ""], period: Float[Array, ""], believed: Any, fit: Any
@@ -122,7 +123,7 @@ class FittedRules:
 
         def act(key: Key[Array, ""], state: FittedState, s: Float[Array, " coordinate"]) -> Int[Array, ""]:
             del key
-            return jnp.argmax(approximate.value(state.fit, problem.features(s))).astype(jnp.int32)
+            return jnp.argmax(problem.allowed(approximate.value(state.fit, problem.features(s)), s)).astype(jnp.int32)
 
         def observe(key: Key[Array, ""], state: FittedState, step: Step) -> FittedState:
             return state._replace(belief=belief.observe(key, state.belief, step))

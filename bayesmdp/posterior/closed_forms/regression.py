@@ -196,8 +196,21 @@ class Regression(NamedTuple):
 
     def centre(self) -> NDArray[np.float64]:
         """The prior's mean of all coefficients, one site after the other, and of what fills up."""
+        return self.in_order(thaw(self.mean))
+
+    def in_order(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Put coefficients [group, coefficient] one site after the other, with what fills up at the end.
+
+        Parameters
+        ----------
+        coefficients : array [group, coefficient]
+
+        Returns
+        -------
+        array [coefficient]
+        """
         flat = np.zeros(thaw(self.place).size)
-        flat[thaw(self.place).ravel()] = thaw(self.mean).ravel()
+        flat[thaw(self.place).ravel()] = coefficients.ravel()
         return flat
 
     def log_evidence(self, reading: Reading, sums: Sums, data: Records) -> float:
@@ -233,6 +246,26 @@ class Regression(NamedTuple):
         square = np.asarray(_squares(model, self, data))
         seen = np.asarray(data.weight) > 0
         return float((each + square / 2)[seen].sum())
+
+    def residuals(self, model: Model, sums: Sums, data: Records) -> NDArray[np.float64]:
+        """Return what the posterior's mean leaves unexplained of rows, in units of what is observed.
+
+        Parameters
+        ----------
+        model : NumPyro function of the data
+        sums : Sums
+            After the data.
+        data : Records
+
+        Returns
+        -------
+        array [row, residual]
+            In the order of the sites that rows observe, and of their elements; several that are correlated are told
+            apart as by the root of their covariance.
+        """
+        told = {name: np.asarray(value) for name, value in self.parameters(sums).items()}
+        noise = np.log(told["shape"] / told["rate"]) if self.noises else np.zeros(len(told["mean"]))
+        return np.asarray(_residuals_at(model, self, self.in_order(told["mean"]), noise, data))
 
     def _centred(self) -> dict[str, NDArray[np.float64]]:
         groups = len(thaw(self.mean))
@@ -362,6 +395,12 @@ def _summed(model: Model, form: Regression, data: Records) -> Sums:
 @partial(jax.jit, static_argnums=(0, 1))
 def _added(model: Model, form: Regression, sums: Sums, data: Records) -> Sums:
     return form.learn(model, sums, data)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _residuals_at(model: Model, form: Regression, coefficients: Array, log_noise: Array, data: Records) -> Array:
+    residual, log_scale, _ = _residuals(model, form, coefficients, log_noise, jax.tree.map(jnp.asarray, data))
+    return residual * jnp.exp(log_scale)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
