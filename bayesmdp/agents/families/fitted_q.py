@@ -3,7 +3,7 @@
 An algorithm of this family says how the targets under the draws become one: ``judge(period, options) -> Judge`` (see
 :mod:`~bayesmdp.planning.fitted_q`). At the start of each pseudo-episode the draws are made anew and the approximation
 of Q is improved from where it was; after each step the pseudo-episode ends with probability 1 - discount, and where an
-episode of the problem ends.
+episode of the problem ends or is cut off, as those of tables with stages do.
 """
 
 from __future__ import annotations
