@@ -116,7 +116,8 @@ def test_bad_rewards_are_refused():
     log = log.assign(reward=log["reward"].where(log["step"] != 3))
     with pytest.raises(ValueError, match=r"reward\[3\] = nan, which is not finite"):
         bm.infer(drifting, log, mdp=PROBLEM)
+    same = PROBLEM.replace(reward_range=(1.0, 1.0), confined=True)
     with pytest.raises(ValueError, match="so there is nothing to learn"):
-        bm.models.linear_rewards(PROBLEM.replace(reward_range=(1.0, 1.0), model=drifting, truth=PROBLEM.truth))
+        bm.models.linear_rewards(same)
     with pytest.raises(TypeError, match="dynamics must be a NumPyro function"):
         bm.models.linear_rewards(PROBLEM, dynamics=3)
