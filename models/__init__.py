@@ -11,6 +11,7 @@ from .gaussian_q_hierarchy import gaussian_q_hierarchy as gaussian_q_hierarchy
 from .gaussian_q_tasks import gaussian_q_tasks as gaussian_q_tasks
 from .hierarchical_dirichlet import hierarchical_dirichlet as hierarchical_dirichlet
 from .linear_dynamics import linear_dynamics as linear_dynamics
+from .linear_rewards import linear_rewards as linear_rewards
 from .linear_system import linear_system as linear_system
 from .logistic_transitions import logistic_transitions as logistic_transitions
 from .queue_rates import queue_rates as queue_rates
@@ -52,6 +53,7 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(slippery_lake, "slippery_lake"),
         Example(linear_dynamics, "thermostat"),
         Example(fourier_dynamics, "thermostat", {"number": 5}),
+        Example(linear_rewards, "thermostat"),
         Example(thermostat, "thermostat"),
         Example(linear_system, "linear_quadratic"),
     ),

@@ -31,7 +31,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import bayesmdp as bm
-from bayesmdp.problems.simulated_mdp import next_states
+from bayesmdp.problems.simulated_problem import next_states
 from bayesmdp.studies.tables import stored_table
 
 bm.keep_programs()  # What is compiled here is kept on disk, so that the next start is quick.

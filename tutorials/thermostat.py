@@ -100,7 +100,7 @@ print(f"leak {draws['leak'].mean():.3f} +- {draws['leak'].std():.3f}, with power
 ways = FittedQ(places=64, samples=2, num_draws=8, rollouts=Rollouts(number=2_000)) if SMALL else FittedQ()
 plan = bm.plan(posterior, room.replace(truth=None), solver=ways, strict=not SMALL)
 print(f"worth {plan.value:.2f}, between {plan.lower:.2f} and {plan.upper:.2f} with confidence {plan.confidence}")
-print(f"Q itself promises {plan.promise:.2f}; its targets are missed by {plan.misfit:.2f}")
+print(f"the targets that Q was fitted to are missed by {plan.misfit:.2f}")
 
 # %% [markdown]
 # The value is a mean over the posterior. Under each draw it is another number, and a bad room is worth less:

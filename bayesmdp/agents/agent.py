@@ -11,7 +11,8 @@ choice of algorithm, prior and draw rule are static.
 ``act(key, state, s)``          action in state `s`
 ``observe(key, state, step)``   learn from one step; per-step sweeps and the stage of a finite horizon live here
 ``ends(uniform, state, step)``  whether a new period begins: at an episode's end, a doubling of visits, every step,
-                                or at random, by `uniform`, a random number that is uniform in [0, 1)
+                                or at random, by `uniform`, a random number that is uniform in [0, 1); one does in any
+                                case where the world has cut an episode off
 ``policy(state)``               the period's policy [state], which regret is computed from
 ``report(state, s, a)``         scalars to record at each step, by name
 ``belief(state)``               the belief's state, from which checkpoints draw; () where there is none

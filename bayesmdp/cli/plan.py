@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-    from bayesmdp.offline.plan_log import Report
+    from bayesmdp.offline.report import Report
 
 __all__ = ["plan"]
 
@@ -69,7 +69,10 @@ def plan(
     ] = False,
     rewards: Annotated[
         str,
-        typer.Option(help="auto: as the log shows; known, normal, bernoulli, or FILE.py:NAME, of the MDP and a model."),
+        typer.Option(
+            help="auto: as the log shows; known, normal, bernoulli, or FILE.py:NAME, of the MDP and a model. With "
+            "--continuous a function of states, actions by number and next states."
+        ),
     ] = "auto",
     set_: Annotated[
         list[str] | None, typer.Option("--set", metavar="OPTION=VALUE", help="An option of the prior; repeatable.")
@@ -88,7 +91,11 @@ def plan(
         ),
     ] = None,
     start: Annotated[
-        str | None, typer.Option(metavar="STATE", help="Where episodes start; by default where those of the log do.")
+        str | None,
+        typer.Option(
+            metavar="STATE|X,Y",
+            help="Where episodes start, a state or the numbers of one; by default where those of the log do.",
+        ),
     ] = None,
     quantile: Annotated[
         str, typer.Option(help="That of the draws, or exact, from the parameters of Dirichlet rows.")
@@ -116,6 +123,23 @@ def plan(
             metavar="COLUMN:KIND(...)",
             help="States of measurements, such as age:bins(0,40,65,80), lactate:cutoffs(2,4), weight:quantiles(4), "
             "ward:categories(a,b) or ward; repeatable, for combinations.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
+    continuous: Annotated[
+        str | None,
+        typer.Option(
+            metavar="A,B",
+            help="Columns of measurements that are the state as they stand, numbers; --next-columns or --episode say "
+            "what followed.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
+    terminal: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE.py:NAME",
+            help="With --continuous: a function of states [..., coordinate], where episodes end.",
             rich_help_panel=READING,
         ),
     ] = None,
@@ -187,12 +211,14 @@ def plan(
     """Make a cautious policy from logged transitions: tables, a file with plan and posterior, a CSV of the policy.
 
     The log needs the columns state, action, reward and next_state, and should have terminated and truncated. States
-    may be made of measurements with --state.
+    may be made of measurements with --state, or be measurements as they stand with --continuous.
     """
     settings = {name: json_or_text(text) for name, text in _pairs("--set", set_, "concentration=0.1").items()}
     columns = {ours: theirs or None for ours, theirs in _pairs("--column", column, "next_state=s2").items()}
     bounds = None if reward_range is None else _bounds(reward_range)
     measured = {"state": state or None, "next_columns": _next_columns(next_columns), "end_column": end_column}
+    if continuous is not None:
+        _refuse_of_tables(state=state, pool=pool, states=states, covariate=covariate, end_column=end_column, dask=dask)
     if pool and prior != "auto":
         fail(f"--pool is about the prior by the log, and --prior {prior} is another; give one of them")
 
@@ -212,17 +238,22 @@ def plan(
         if dask is not None and query is not None:
             raise ValueError("--dask groups the rows of files, and --query asks a database; give one of them")
         source = log if dask is not None else open_table(log, separator, encoding, decimal, query=query)
-        checked = _read(
-            source,
-            dask,
-            columns=columns,
-            **measured,
-            covariates=covariate or (),
-            reward_range=bounds,
-            **rows,
-            **labels,
-            **text,
-        )
+        if continuous is None:
+            checked = _read(
+                source,
+                dask,
+                columns=columns,
+                **measured,
+                covariates=covariate or (),
+                reward_range=bounds,
+                **rows,
+                **labels,
+                **text,
+            )
+        else:
+            checked = _read_numbers(
+                source, continuous, columns=columns, next_columns=measured["next_columns"], **rows, **labels, **text
+            )
         report = plan_log(
             checked,
             risk=risk,
@@ -235,13 +266,16 @@ def plan(
             prior="pooled" if pool else prior,
             settings=settings,
             rewards=rewards,
+            terminal=terminal,
             elsewhere=elsewhere,
             reachable=None if reachable is None else _table("--reachable", reachable, separator, encoding),
-            initial=_label(start, checked.attrs["states"]),
+            initial=_label(start, checked.attrs["states"]) if continuous is None else _numbers(start),
             quantile=quantile,
             draws=draws,
             seed=seed,
-            sample=_sample(source, checked, columns=columns, reward_range=bounds, **rows, **measured, **text),
+            sample=None
+            if continuous is not None
+            else _sample(source, checked, columns=columns, reward_range=bounds, **rows, **measured, **text),
             say=say,
             calibration=20 if calibration else 0,
         )
@@ -254,6 +288,31 @@ def plan(
     _show(report, path, table)
     for page in pages:
         typer.echo(f"{'json' if page.suffix.lower() == '.json' else 'report':8} {page}")
+
+
+def _refuse_of_tables(**given: Any) -> None:
+    """Refuse options that are about states with labels."""
+    for name, value in given.items():
+        if value:
+            fail(f"--{name.replace('_', '-')} is for states with labels; with --continuous leave it out")
+
+
+def _read_numbers(source: Any, names: str, **options: Any) -> xr.Dataset:
+    """The log, its states being numbers."""
+    from bayesmdp.logs.read_log import read_log
+
+    coordinates = [name.strip() for name in names.split(",")]
+    return read_log(source, coordinates=coordinates, **options)
+
+
+def _numbers(text: str | None) -> list[float] | None:
+    """The numbers of a state."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"--start {text!r} is not the numbers of a state, such as 5.5,0.2") from None
 
 
 def _pages(page: Path | None, content: Path | None) -> list[Path]:
@@ -416,7 +475,7 @@ def _outputs(source: Path, out: Path) -> tuple[Path, Path]:
     """The netCDF file and the CSV to write, refused before anything is computed if they cannot be, or are another's."""
     import xarray as xr
 
-    from bayesmdp.offline.plan_log import MADE_BY
+    from bayesmdp.offline.report import MADE_BY
 
     name = source.with_suffix("") if source.suffix.lower() == ".gz" else source
     path = out if out.suffix == ".nc" else out / f"{name.stem}-plan.nc"
@@ -439,12 +498,20 @@ def _outputs(source: Path, out: Path) -> tuple[Path, Path]:
     return path, table
 
 
+def _laid_out(policy: xr.Dataset) -> pd.DataFrame:
+    """The policy as a table, a row a state; where states are numbers a column for each coordinate."""
+    if "coordinate" not in policy.dims:
+        return policy.to_dataframe()
+    names = policy["coordinate"].values.tolist()
+    return policy["state"].to_pandas().set_axis(names, axis=1).join(policy.drop_dims("coordinate").to_dataframe())
+
+
 def _write(report: Report, path: Path, table: Path) -> None:
     """Plan and posterior to a netCDF file, the policy to a CSV beside it; each appears whole or not at all."""
     from bayesmdp.results.files import replacing, write_tree
 
     write_tree(report.tree, path)
-    laid_out = report.policy.to_dataframe()
+    laid_out = _laid_out(report.policy)
     if "mixes" in report.policy:
         for action, shares in report.tree["plan"]["probability"].groupby("action"):
             laid_out[f"probability of {action}"] = shares.values.ravel()

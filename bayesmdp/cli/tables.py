@@ -15,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bayesmdp.foundation.visible_text import one_line, visible
+from bayesmdp.offline.measured_file import is_measured_plan
+from bayesmdp.reports.measured_words import checks_told, measured_headline, measured_log_told
 from bayesmdp.reports.numbers import short
 from bayesmdp.reports.opinions import opinions_told
 from bayesmdp.reports.states import states_told
@@ -23,7 +25,7 @@ from bayesmdp.results.analysis import summary
 from bayesmdp.studies.study import part_name
 
 if TYPE_CHECKING:
-    from bayesmdp.offline.plan_log import Report
+    from bayesmdp.offline.report import Report
     from bayesmdp.studies import Study
     from bayesmdp.studies.study import Part
 
@@ -141,6 +143,9 @@ def study_table(name: str, study: Study) -> Table:
 def plan_told(report: Report) -> Iterator[RenderableType]:
     """Yield what was read, the policy and its worth, the pairs least known, and what can be relied on."""
     attrs, policy = report.tree.attrs, report.policy
+    if is_measured_plan(report.tree):
+        yield from _measured_told(report)
+        return
     # A path is broken nowhere, so that it can be copied.
     yield Text(visible(attrs["source"]), no_wrap=True, overflow="ignore", style="italic")
     yield name_table("\nWhere episodes start", headline(report.tree.attrs, report.checked))
@@ -154,6 +159,45 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
     yield name_table("\nWithout a prior", opinions_told(report.tree))
     if expert := experts_told(attrs):
         yield name_table("\nFor experts", expert)
+
+
+def _measured_told(report: Report) -> Iterator[RenderableType]:
+    """Yield the same of a plan whose states are numbers."""
+    attrs = report.tree.attrs
+    yield Text(visible(attrs["source"]), no_wrap=True, overflow="ignore", style="italic")
+    yield name_table("\nWhere episodes start", measured_headline(attrs, report.checked))
+    yield name_table("\nThe log and the plan", measured_log_told(report.log, attrs))
+    yield "\nPolicy, in states of the log that stand for all"
+    yield places_table(report.policy)
+    yield name_table("\nMay the log be believed", checks_told(report.tree["log_checks"].to_dataset()))
+
+
+def places_table(policy: xr.Dataset) -> Table:
+    """Action and worth in the states that stand for all."""
+    names = policy["coordinate"].values.tolist()
+    notes = [f"worth: or more, with posterior probability {1 - policy.attrs['level']:g}, unchecked"]
+    notes += ["tried: rows of the log near the state that took the action; rows: those nearest to it"]
+    notes += ["today: how probable the action is there now"] * ("today" in policy)
+    table = Table(
+        caption="; ".join(notes), caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False
+    )
+    for name in names:
+        table.add_column(one_line(name), justify="right")
+    table.add_column("action", overflow="fold", min_width=6)
+    for heading in ("rows", "tried", *["today"] * ("today" in policy), "worth", "5% to 95%"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for place in range(policy.sizes["place"]):
+        row = policy.isel(place=place)
+        table.add_row(
+            *[f"{value:.4g}" for value in row["state"].values],
+            one_line(row["action"].item()),
+            f"{row['rows'].item():,}",
+            f"{row['tried'].item():,}",
+            *[f"{100 * row['today'].item():.0f}%" for _ in range("today" in policy)],
+            short(row["worth_quantile"].item()),
+            f"{short(row['worth_lower'].item())} to {short(row['worth_upper'].item())}",
+        )
+    return table
 
 
 def policy_table(policy: xr.Dataset) -> Table:
@@ -219,6 +263,8 @@ def recommended_table(told: pd.DataFrame, shown: int) -> Table:
         Rows, at most.
     """
     left = len(told) - shown
+    if "margin" in told:
+        return _recommended_numbers(told, shown)
     certain = f"with posterior probability {1 - told.attrs['level']:g}, unchecked"
     notes = [
         "tried: how often the log took this action in this state",
@@ -236,6 +282,23 @@ def recommended_table(told: pd.DataFrame, shown: int) -> Table:
         known = pd.notna(row["worth_quantile"]) and row["status"] == "recommended"
         worth = short(row["worth_quantile"]) if known else "-"
         table.add_row(f"{number:,}", one_line(where), one_line(action), f"{row['tried']:,}" if known else "-", worth)
+    if left > 0:
+        table.caption = f"{left:,} more rows; {table.caption}"
+    return table
+
+
+def _recommended_numbers(told: pd.DataFrame, shown: int) -> Table:
+    """The same of a plan whose states are numbers."""
+    left = len(told) - shown
+    caption = "tried: rows of the log near the state that took the action; margin: over the next best, by the fit of Q"
+    table = Table("row", caption=caption, caption_justify="left", box=rich.box.SIMPLE, pad_edge=False)
+    for heading, justify in (("action", "left"), ("tried", "right"), ("margin", "right"), ("why not", "left")):
+        table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type] # both are
+    for number, row in enumerate(told.head(shown).to_dict("records")):
+        known = row["status"] == "recommended"
+        margin = "only one" if known and np.isinf(row["margin"]) else short(row["margin"]) if known else "-"
+        tried = f"{row['tried']:,}" if known else "-"
+        table.add_row(f"{number:,}", one_line(row["action"] or row["status"]), tried, margin, row["why"])
     if left > 0:
         table.caption = f"{left:,} more rows; {table.caption}"
     return table

@@ -61,7 +61,8 @@ def read_coordinates(
     -------
     Dataset over ``step``
         ``state`` and ``next_state`` [step, coordinate], labelled by coordinate, ``action``, ``reward``, ``terminated``
-        and ``truncated``.
+        and ``truncated``. Attrs: ``dropped`` (rows left out because nothing follows them) and ``dropped_ends`` (those
+        of them that are terminated), if any.
     """
     names = list(coordinates)
     if isinstance(coordinates, str) or not names or len(set(names)) < len(names):
@@ -85,17 +86,24 @@ def read_coordinates(
     reward = _measured(table, frame, ["reward"], wanted)[:, 0] * (-1.0 if costs else 1.0)
     ends = {name: read_flags(table, frame, name) for name in ENDS}
     ends["truncated"] &= ~ends["terminated"]
-    dropped = 0
+    dropped = dropped_ends = 0
     if order.episode is None:
         kept, follow = np.arange(len(frame)), _measured(table, frame, [f"to {name}" for name in names], wanted)
     else:
         kept, follow = _next_rows(table, frame, state, wanted)
         dropped = len(frame) - len(kept)
+        left_out = np.ones(len(frame), bool)
+        left_out[kept] = False
+        dropped_ends = int(ends["terminated"][left_out].sum())
     if not len(kept):
         raise ValueError(
             f"{table.name} tells of none of its {len(frame):,} rows what followed: no episode has a second"
         )
-    axes = ("step", "coordinate")
+    axes, left = ("step", "coordinate"), {}
+    if dropped:
+        left["dropped"] = dropped
+    if dropped_ends:
+        left["dropped_ends"] = dropped_ends
     return xr.Dataset(
         {
             "state": (axes, state[kept]),
@@ -105,7 +113,7 @@ def read_coordinates(
             **{name: ("step", values[kept]) for name, values in ends.items()},
         },
         coords={"step": np.arange(len(kept)), "coordinate": names},
-        attrs={"actions": action_set, "source": table.name, **({"dropped": dropped} if dropped else {})},
+        attrs={"actions": action_set, "source": table.name, **left},
     )
 
 

@@ -20,7 +20,7 @@ NEEDED = ("state", "action", "reward", "next_state")
 def read_records(log: xr.Dataset, mdp: Any | None = None) -> Records:
     """Return the steps of a log whose ``state`` has the dims step and coordinate; further variables are primitives.
 
-    The next states are among what was seen, for models that observe them directly. Numbers of primitives may be missing
+    Next states and rewards are among what was seen, for models that observe them. Numbers of primitives may be missing
     (NaN) in rows where a model does not look at them.
 
     Raises
@@ -47,11 +47,13 @@ def read_records(log: xr.Dataset, mdp: Any | None = None) -> Records:
     columns = {str(name): np.asarray(values) for name, values in log.data_vars.items() if values.dims[:1] == ("step",)}
     primitives = {name: values for name, values in columns.items() if name not in (*NEEDED, "terminated", "truncated")}
     action = label_indices(log, "action", actions).astype(np.int32)
+    columns["reward"] = numeric_array("reward", columns["reward"])
     for name in ("state", "next_state"):
         if log[name].dims != ("step", "coordinate"):
             raise ValueError(f"log {name} has dims {log[name].dims}; expected ('step', 'coordinate')")
         columns[name] = numeric_array(name, columns[name])
     after = columns["next_state"]
     reject_first("next_state", ~np.isfinite(after), after, "is not finite")
-    seen = {**primitives, "next_state": after}
+    reject_first("reward", ~np.isfinite(columns["reward"]), columns["reward"], "is not finite")
+    seen = {**primitives, "next_state": after, "reward": columns["reward"]}
     return check_records(Records(columns["state"], action, seen, np.ones(len(action))))

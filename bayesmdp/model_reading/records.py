@@ -4,7 +4,8 @@ A model of a continuous problem is a NumPyro function of :class:`Records`. It sa
 data.rows():`` it samples for each row what chance decides, the *primitives*, each with ``obs=data.seen.get(name)``; and
 it computes ``numpyro.deterministic("next_state", ...)`` [row, coordinate] from state, action and primitives. Or it
 samples ``next_state`` itself, from a distribution with a density whose event is [coordinate], with
-``obs=data.next_state``: the next state is then what is observed, and a log needs no other column.
+``obs=data.next_state``: the next state is then what is observed, and a log needs no other column. Where what a step
+pays is not known either, the model samples ``reward`` [row] there with ``obs=data.reward``.
 
 Where primitives were recorded the model is a likelihood; where they were not it draws them, and simulates
 (:func:`bayesmdp.problems.simulated_mdp.next_states`). A primitive that decides nothing in a row is masked there
@@ -54,6 +55,11 @@ class Records(NamedTuple):
     def next_state(self) -> Array | None:
         """Next states [row, coordinate], for models that observe them directly; None in a simulation."""
         return self.seen.get("next_state")
+
+    @property
+    def reward(self) -> Array | None:
+        """Rewards [row], for models that observe them; None in a simulation."""
+        return self.seen.get("reward")
 
     @contextlib.contextmanager
     def rows(self) -> Iterator[None]:

@@ -28,7 +28,7 @@ from bayesmdp.planning.risk import Risk
 from bayesmdp.posterior import draw
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["Asked", "said_at_start"]
+__all__ = ["Asked", "said_at_start", "told_at_start"]
 
 STEPS = 100_000
 """Discounted steps at most: those that come later count nothing."""
@@ -122,7 +122,7 @@ def said_at_start(
         say(f"checking the promise on {2 * logs} logs like this one")
         checked = calibrate(pipeline, made.rows, made.scatter, recording=recording, logs=logs, seed=asked.seed)
         told["checked_logs"] = checked.logs
-    return told | _told(said, asked.level, checked)
+    return told | told_at_start(said, asked.level, checked)
 
 
 def _why_not(pipeline: Pipeline | None, log: xr.Dataset, mdp: MDP, asked: Asked) -> str:
@@ -163,8 +163,15 @@ def _by_weight(
     return told
 
 
-def _told(said: Promise, level: float, checked: Calibration | None) -> dict[str, Any]:
-    """The numbers to quote, lowered by what the check found, and what it found."""
+def told_at_start(said: Promise, level: float, checked: Calibration | None) -> dict[str, Any]:
+    """Return the numbers to quote, lowered by what the check found, and what it found, as `Report` describes them.
+
+    Parameters
+    ----------
+    said : Promise
+    level : float
+    checked : Calibration or None
+    """
     value, gain = (None, None) if checked is None else (checked.value, checked.gain)
     lowered = 0.0 if value is None else value.lowered
     told = {"initial_bound": float(left_quantile(said.values, level)) - lowered} | _found("checked", value)

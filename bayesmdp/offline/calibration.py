@@ -41,7 +41,7 @@ from bayesmdp.offline.logs_alike import Recording, Scatter, logs_alike
 from bayesmdp.offline.promise import Pipeline, promised, true_worth, worlds_of
 from bayesmdp.planning.posterior_value import left_quantile
 
-__all__ = ["Calibration", "Checked", "calibrate"]
+__all__ = ["Calibration", "Checked", "calibrate", "in_threads_of_checks", "judge_excess"]
 
 THREADS = 4
 """At most: each holds the draws of a plan."""
@@ -147,17 +147,36 @@ def calibrate(
         ]
 
     # [value or gain, quantile or mean, world, log].
-    told = np.array(_in_threads(over, range(len(made)))).reshape(len(worlds), logs, 2, 2).transpose(2, 3, 0, 1)
+    told = np.array(in_threads_of_checks(over, range(len(made)))).reshape(len(worlds), logs, 2, 2).transpose(2, 3, 0, 1)
     split = _split(rng, pipeline, rows, logs)
     names = [world.name for world in worlds]
-    value, gain = (_checked(own[0], own[1], names, part, pipeline.level) for own, part in zip(told, split, strict=True))
+    value, gain = (
+        judge_excess(own[0], own[1], names, part, pipeline.level) for own, part in zip(told, split, strict=True)
+    )
     return Calibration(len(made), value, None if today is None else gain)
 
 
-def _checked(
+def judge_excess(
     excess: NDArray[np.float64], mean_excess: NDArray[np.float64], names: list[str], split: float, level: float
 ) -> Checked:
-    """By how much bounds that exceed the truth by so much [world, log] are to be lowered."""
+    """Say by how much bounds that exceed the truth by so much are to be lowered; see the module.
+
+    Parameters
+    ----------
+    excess : array [world, log]
+        Of bounds over the truth.
+    mean_excess : array [world, log]
+        Of means over it.
+    names : list of str
+        Of the worlds.
+    split : float
+        How much more one half of the log says than the other, over the square root of 2.
+    level : float
+
+    Returns
+    -------
+    Checked
+    """
     logs = excess.shape[1]
     rank = min(int(np.ceil((1 - level) * (logs + 1))), logs)
     by_world = {
@@ -199,12 +218,22 @@ def _split(rng: np.random.Generator, pipeline: Pipeline, rows: Transitions, time
 
     if not halves:
         return 0.0, 0.0
-    of_value, of_gain = np.mean(_in_threads(over, halves), axis=0) / 2**0.5
+    of_value, of_gain = np.mean(in_threads_of_checks(over, halves), axis=0) / 2**0.5
     return float(of_value), float(of_gain)
 
 
-def _in_threads[T](function: Callable[[Any], T], arguments: Iterable[Any]) -> list[T]:
-    """Map a function that spends its time outside of Python; what has not begun is left when interrupted."""
+def in_threads_of_checks[T](function: Callable[[Any], T], arguments: Iterable[Any]) -> list[T]:
+    """Map a function that spends its time outside of Python; what has not begun is left when interrupted.
+
+    Parameters
+    ----------
+    function : callable
+    arguments : iterable
+
+    Returns
+    -------
+    list
+    """
     pool = ThreadPoolExecutor(min(THREADS, os.cpu_count() or 1))
     try:
         return list(pool.map(function, arguments))

@@ -42,6 +42,8 @@ from bayesmdp.offline.dependence import Grouped, p_value
 from bayesmdp.offline.hidden_cause import cause_statistics
 from bayesmdp.offline.likeliest_model import LikeliestModel
 from bayesmdp.offline.log_alarms import ALARMS, QUIET
+from bayesmdp.offline.measured_log_checks import check_measured_log
+from bayesmdp.offline.measured_space import is_measured
 from bayesmdp.offline.reward_checks import Residuals
 from bayesmdp.offline.steps import Steps, problem_of, steps_of
 from bayesmdp.problems.mdp import MDP
@@ -96,7 +98,8 @@ def check_log(
     ----------
     log : Dataset over ``step``
         In the order in which it was recorded; of one in no order (``attrs["ordered"]`` is 0) only the tails of rewards,
-        and the few tries, can be asked.
+        and the few tries, can be asked. Where its states are numbers other things are asked
+        (:mod:`bayesmdp.offline.measured_log_checks`).
     policy : "uniform", action labels [state], or probabilities [state, action], optional
         For *few tries*, which needs a discount.
     mdp : MDP, optional
@@ -134,6 +137,10 @@ def check_log(
     >>> str(checked["found"].sel(check="few tries").values)
     '1.2% of the discounted future lies at or behind pairs tried fewer than 5 times'
     """
+    if is_measured(log):
+        if policy is not None or mdp is not None or discount is not None:
+            raise ValueError("where states are numbers a log is asked by itself: leave out policy, mdp and discount")
+        return check_measured_log(log, level=level, permutations=permutations, seed=seed)
     level = number("level", level, above=0, below=1)
     # With fewer no p-value could be small enough once Holm has multiplied it by the number of tests.
     fewest = math.ceil((len(CHECKS) - 1) / level) - 1

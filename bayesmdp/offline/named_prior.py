@@ -38,7 +38,7 @@ from bayesmdp.offline.reward_models import RewardModel, RewardScatter, reward_mo
 from bayesmdp.posterior.dirichlet_evidence import FAR, WEIGHTS, best_weight, dirichlet_log_evidence, evidence_by_weight
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["make_prior"]
+__all__ = ["make_prior", "maker_of"]
 
 TRANSITIONS = "transitions."
 """Before the options of the prior on which one of rewards stands."""
@@ -83,7 +83,7 @@ def make_prior(
         if base.rewarded and rewards != "auto":
             raise ValueError(f"--rewards {rewards} and --prior {text} both say what rewards are; give one of them")
         if of_file:
-            maker, file = _maker(rewards, {})
+            maker, file = maker_of(rewards, {})
             with told_by_line(file):
                 model = _told(maker(mdp, base.model), file)
             told = rewards
@@ -136,7 +136,7 @@ def _of_transitions(
         return _Transitions(
             made.model, made.described, concentration=lambda other: row_prior(other.counts, bases).concentration
         )
-    maker, file = _maker(text, models.PRIORS)
+    maker, file = maker_of(text, models.PRIORS)
     name = text.rpartition(":")[2]
     parameters = list(inspect.signature(maker).parameters)
     is_model = parameters == ["data"]
@@ -191,8 +191,20 @@ def _of_transitions(
     )
 
 
-def _maker(text: str, shipped: Mapping[str, Callable[..., Any]]) -> tuple[Callable[..., Any], str]:
-    """The function of a name, or of FILE.py:NAME, and its file."""
+def maker_of(text: str, shipped: Mapping[str, Callable[..., Any]]) -> tuple[Callable[..., Any], str]:
+    """Return the function of a name, or of FILE.py:NAME, and its file.
+
+    Parameters
+    ----------
+    text : str
+    shipped : mapping of name to function
+
+    Returns
+    -------
+    function : callable
+    file : str
+        Empty for one that is shipped.
+    """
     file, colon, name = text.rpartition(":")
     if not colon and text.endswith(".py"):
         raise ValueError(f"{text} may hold many functions: name one, as in {text}:prior")

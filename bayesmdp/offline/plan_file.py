@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from bayesmdp.offline.plan_log import MADE_BY, Report
+from bayesmdp.offline.report import MADE_BY, Report
 
 __all__ = ["as_report", "opened_plan"]
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Hashable, Mapping
 from importlib.metadata import version
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -29,14 +29,16 @@ from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.at_start import Asked, said_at_start
 from bayesmdp.offline.behaviour import Estimate, today_of
+from bayesmdp.offline.measured_plan import plan_measured
+from bayesmdp.offline.measured_space import is_measured
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.over_today import Compared, check_aim, compare, plan_for_gain
 from bayesmdp.offline.policy_table import policy_table
 from bayesmdp.offline.promise import Promise
+from bayesmdp.offline.report import DISCOUNT, MADE_BY, Report, level_of
 from bayesmdp.offline.second_opinion import second_opinion
 from bayesmdp.planning import plan
 from bayesmdp.planning.posterior_value import at_start, value_draws
-from bayesmdp.planning.risk import Risk, offered
 from bayesmdp.planning.risk_names import risk_from_text
 from bayesmdp.posterior import NotConjugate, draw, infer
 from bayesmdp.posterior.inference.transitions import log_rows
@@ -44,91 +46,13 @@ from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import action_indices
 
-__all__ = ["Report", "plan_log"]
-
-DISCOUNT = 0.99
-"""Where neither a discount nor a horizon is asked for."""
+__all__ = ["plan_log"]
 
 DRAWS_BYTES = 2**31
 """Refuse draws of the transition probabilities, or of values, that take more: several copies of them are made."""
 
 EACH = 50_000
 """States times actions times states up to which each state is by itself an outcome of each pair."""
-
-MADE_BY = "bayesmdp plan"
-"""By which the tree of a plan from a log is told from others."""
-
-
-class Report(NamedTuple):
-    """A policy planned from a log, with what it promises and what it is worth.
-
-    Attributes
-    ----------
-    log : dict of str to int
-        ``rows``, ``states``, ``terminal``, ``actions``, ``pairs`` and ``tried`` (pairs of a state and an action that
-        could be, and that were, tried), ``terminated`` and ``truncated`` (rows), ``dropped`` (rows that the log's
-        reader left out because nothing follows them) and ``episodes``, where the log says where they start.
-    policy : Dataset over ``state``, or over ``stage`` (steps taken) and ``state`` of a plan for a horizon
-        ``action`` (label; empty in terminal states and where none was tried), ``visits`` of the state, ``tried``: those
-        of the chosen pair, ``promise``, ``worth_lower`` and ``worth_upper`` (5% and 95% posterior quantiles of the
-        policy's value), ``worth_quantile`` (that at the risk's level) with ``worth_quantile_lower`` and
-        ``worth_quantile_upper`` (its 95% Monte Carlo interval), ``on_path``, ``terminal``. Attrs: the same at the
-        initial distribution, as ``initial_promise``; and ``initial_bound``, the number to quote, with ``checked_logs``,
-        ``checked_kept`` (before it was lowered), ``checked_lowered`` (by how much), ``checked_kept_lowered``,
-        ``checked_worlds`` and ``checked_halves`` (what each world, and the halves of the log, said), or
-        ``unchecked``, why not; ``initial_unseen``, the share of the future, discounted or over the horizon, that lies
-        behind the first step which the log never saw; and ``initial_lighter`` and ``initial_heavier``, the posterior
-        quantile if the prior of transitions weighed a third, or three times, as much. None of these where gaps of the
-        log leave open where episodes start.
-
-        Beside what is done today: ``today``, how probable the action is today, ``gain``, ``gain_lower``, ``gain_upper``
-        (mean, 5% and 95% quantiles of what the policy is worth more), ``better`` (the share of draws in which it is)
-        and, with a discount and up to 300 states, ``departing``: the mean of what the *start* gains by this action, in
-        the place of doing as today in this state alone. Attrs: ``initial_today``, its value, with ``_lower`` and
-        ``_upper``; ``initial_gain`` likewise; ``initial_gain_bound``, its quantile at the risk's level, lowered by what
-        the check found, which is under ``gain_checked_kept`` and so on, as of the bound; and the probability that
-        anything is gained: ``initial_better`` by draws, ``initial_better_checked`` by the check (`Checked.chance`);
-        ``initial_unchanged``, whether the plan is to go on as today.
-        A plan for the gain may mix actions: ``action`` is the most probable one, ``probability`` its own, and ``mixes``
-        says where there are others, which ``plan`` has in full.
-    tree : DataTree
-        Groups ``plan``, ``policy``, ``problem`` and those of the posterior, ``log_checks`` and ``second_opinion`` where
-        there are any (:mod:`bayesmdp.offline.second_opinion`); ``baseline``, the ``probability`` of each action today
-        [state, action], where something is said of today; ``at_start``, the value where episodes start [draw], of the
-        policy and of ``today``, where that is known; what was asked for as attrs.
-    """
-
-    log: dict[str, int]
-    policy: xr.Dataset
-    tree: xr.DataTree
-
-    @property
-    def bound(self) -> float:
-        """What the policy earns at the least where episodes start; NaN where the log does not say where they do."""
-        return float(self.tree.attrs.get("initial_bound", np.nan))
-
-    @property
-    def gain(self) -> float:
-        """What is gained over what is done today, at the least, where episodes start; NaN where that is not known."""
-        return float(self.tree.attrs.get("initial_gain_bound", np.nan))
-
-    @property
-    def checked(self) -> str:
-        """How the bound and the gain were checked, in a sentence."""
-        attrs = self.tree.attrs
-        if "checked_logs" not in attrs:
-            return f"not checked: {attrs.get('unchecked', 'the log does not say where episodes start')}"
-        text = f"on {attrs['checked_logs']} logs like yours, from worlds in which the truth is known, "
-        text += f"{attrs['checked_kept']} kept the number as it is computed"
-        lowered = [attrs["checked_lowered"]]
-        if "gain_checked_kept" in attrs:
-            text += f" and {attrs['gain_checked_kept']} the gain"
-            lowered.append(attrs["gain_checked_lowered"])
-        if max(lowered) <= 0:
-            return text
-        they = "it is" if len(lowered) == 1 else "they are"
-        by = " and ".join(f"{each:#.4g}" if each > 0 else "nothing" for each in lowered)
-        return f"{text}; {they} lowered by {by}, so that {they} kept as often as is said"
 
 
 def plan_log(
@@ -141,10 +65,11 @@ def plan_log(
     horizon: int | None = None,
     prior: str = "auto",
     settings: Mapping[str, Any] | None = None,
-    rewards: str = "auto",
+    rewards: str | Callable[..., Any] = "auto",
+    terminal: str | Callable[..., Any] | None = None,
     elsewhere: str = "auto",
     reachable: pd.DataFrame | None = None,
-    initial: Hashable | None = None,
+    initial: Any = None,
     quantile: str = "draws",
     draws: int = 200,
     seed: int = 0,
@@ -157,7 +82,8 @@ def plan_log(
     Parameters
     ----------
     log : Dataset over ``step``
-        As `read_log` returns it.
+        As `read_log` returns it. Where its states are numbers (``read_log(coordinates=)``) see
+        :mod:`bayesmdp.offline.measured_plan` for what is done, and told.
     risk : str
         As for `risk_from_text`.
     baseline : "log", "none", DataFrame, or a policy as for `plan`
@@ -174,14 +100,17 @@ def plan_log(
         As for `make_prior`.
     rewards : {"auto", "known", "normal", "bernoulli"} or "FILE.py:NAME"
         What rewards are, by default what the log shows (:mod:`bayesmdp.offline.reward_models`); or a function of the
-        MDP and a model of transitions, which returns a model of both.
+        MDP and a model of transitions, which returns a model of both. Where states are numbers "auto", which learns
+        them, or a function of states, actions (their positions) and next states, by its file or itself.
+    terminal : "FILE.py:NAME" or callable, optional
+        Where states are numbers: of states [..., coordinate], where episodes end. A log with terminated rows needs it.
     elsewhere : {"auto", "mean", "least", "none", "each"}
         As for `mdp_from_log`; by default ``"each"`` for up to 50,000 triples of a state, an action and a next state,
         and ``"mean"`` beyond.
     reachable : DataFrame, optional
         As for `mdp_from_log`.
     initial : label, optional
-        The state in which episodes start; by default where those of the log do, if it tells.
+        The state in which episodes start, or its coordinates; by default where those of the log do, if it tells.
     quantile : {"draws", "exact"}
         As for `plan`.
     draws : int
@@ -213,6 +142,34 @@ def plan_log(
     ['right', 'right', 'right', 'right', 'right', 'right']
     """
     measure = risk_from_text(risk)
+    if is_measured(log):
+        of_tables: dict[str, tuple[Any, Any]] = {
+            "aim": (aim, "value"),
+            "horizon": (horizon, None),
+            "elsewhere": (elsewhere, "auto"),
+        }
+        of_tables |= {"reachable": (reachable, None), "quantile": (quantile, "draws"), "sample": (sample, None)}
+        for name, (given, only) in of_tables.items():
+            if given is not only and given != only:
+                raise ValueError(f"{name}={given!r} is for logs of labels; where states are numbers leave it out")
+        return plan_measured(
+            log,
+            measure,
+            baseline=baseline,
+            discount=DISCOUNT if discount is None else discount,
+            prior=prior,
+            settings=settings or {},
+            rewards=rewards,
+            terminal=terminal,
+            initial=initial,
+            draws=draws,
+            seed=seed,
+            calibration=calibration,
+            say=say,
+        )
+    if terminal is not None or not isinstance(rewards, str):
+        name = "terminal" if terminal is not None else "a function of rewards"
+        raise ValueError(f"{name} is for logs of measurements, read with coordinates=; leave it out")
     mdp = _problem_of(log, discount, horizon, elsewhere, reachable, initial)
     _check_memory(mdp, draws)
     rows = compress(log, mdp)
@@ -233,7 +190,7 @@ def plan_log(
     say("worth of the policy under fresh draws")
     values = value_draws(fresh, mdp, chosen)
     compared = None if usual is None else compare(fresh, mdp, chosen, values, usual, tries, seed + 1)
-    level = _level(measure)
+    level = level_of(measure)
     policy = policy_table(mdp, rows, planned, values, level, starts_known=starts_known, compared=compared)
     if starts_known:
         asked = Asked(measure, level, quantile, draws, calibration, seed, today, aim)
@@ -376,13 +333,6 @@ def _posterior(
     halves = (drawn.isel(sample=slice(None, None, 2)), drawn.isel(sample=slice(1, None, 2)))
     planning, fresh = (xr.DataTree.from_dict({"posterior": half}) for half in halves)
     return kept, planning, fresh
-
-
-def _level(risk: Risk) -> float:
-    """Return the level at which the policy's value is reported; 0.1 for the mean, which has none, under any name."""
-    own = offered(risk).level
-    level = 0.1 if own is None else float(np.max(own))
-    return level if level < 1 else 0.1
 
 
 def _problem(mdp: MDP) -> xr.Dataset:

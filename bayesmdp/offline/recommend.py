@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from bayesmdp.foundation.validation import integer
 from bayesmdp.logs.measured_states import Recoding
 from bayesmdp.logs.measurements import category, numbers
+from bayesmdp.offline.measured_file import is_measured_plan, read_measured_plan
 from bayesmdp.offline.plan_file import opened_plan
-from bayesmdp.offline.plan_log import Report
 from bayesmdp.offline.recommend_states import recommend_states
+from bayesmdp.offline.report import Report
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["STATUS", "recommend"]
@@ -90,9 +91,10 @@ def recommend(
         this action there), ``promise`` (the plan's criterion at the state), ``worth_quantile``, ``worth_lower`` and
         ``worth_upper`` (of the policy's value there, as in `Report.policy`), ``why`` (where nothing is recommended).
         For plans that mix actions also ``probability``, that of ``action``, and ``probability of ACTION`` of each.
-        Attrs: ``level``, that of ``worth_quantile``. Where states are numbers ``status``, ``action``, ``promise`` (what
-        Q says of the state), ``margin`` (by how much Q holds the action better than the next) and ``why``; nothing is
-        recommended outside of the box that the plan was fitted in.
+        Attrs: ``level``, that of ``worth_quantile``. Where states are numbers ``status``, ``action``, ``margin`` (by
+        how much Q holds the action better than the next) and ``why``; nothing is recommended outside of the box that
+        the plan was fitted in. Of a plan from a log of measurements also ``near`` and ``tried``: rows of the log near
+        (:mod:`bayesmdp.offline.near_rows`), and those of them that took the action; without one it is "untried".
 
     Raises
     ------
@@ -116,6 +118,13 @@ def recommend(
             raise ValueError("a plan whose states are numbers does not hold their features: pass mdp, its problem")
         return recommend_states(result, rows, mdp, decimal)
     with opened_plan(result) as (tree, name):
+        if is_measured_plan(tree):
+            for option, given in (("stage", stage), ("recoding", recoding)):
+                if given is not None:
+                    raise ValueError(f"{option} is for plans over states; where states are numbers leave it out")
+            kept = read_measured_plan(tree)
+            names = kept.space.coordinates
+            return recommend_states(kept.plan, rows, kept.mdp, decimal, coordinates=names, near=kept.near)
         plan = _read_plan(tree, name)
     labels, why = _states_of(rows, recoding or plan.recoding, decimal)
     states = plan.policy["state"].values.tolist()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from bayesmdp.logs.measurements import numbers
+from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.planning import fitted_policy
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
@@ -20,11 +23,20 @@ WHY = {
     "not a number": "a coordinate is missing, or no number",
     "outside": "the state lies outside of the box in which the plan was fitted",
     "terminal": "the episode is over",
+    "untried": "no row of the log near the state took the action that the plan holds best there",
 }
 """What may be said of a row, and why nothing is recommended there."""
 
 
-def recommend_states(plan: xr.Dataset, rows: pd.DataFrame, mdp: SimulatedMDP, decimal: str = ".") -> pd.DataFrame:
+def recommend_states(
+    plan: xr.Dataset,
+    rows: pd.DataFrame,
+    mdp: SimulatedMDP,
+    decimal: str = ".",
+    *,
+    coordinates: Sequence[str] = (),
+    near: NearRows | None = None,
+) -> pd.DataFrame:
     """Find what a fitted plan does in new states; see :func:`~bayesmdp.recommend`.
 
     Parameters
@@ -36,15 +48,21 @@ def recommend_states(plan: xr.Dataset, rows: pd.DataFrame, mdp: SimulatedMDP, de
     mdp : SimulatedMDP
     decimal : {".", ","}
         The sign in numbers that are written as text.
+    coordinates : sequence of str
+        Their columns' names, where the plan knows them; other columns are then left alone.
+    near : NearRows, optional
+        Of the log that was planned from.
 
     Returns
     -------
     DataFrame [row]
-        ``status``, ``action``, ``promise`` (what Q says of the state), ``margin`` (by how much Q holds the action
-        better than the next) and ``why``.
+        ``status``, ``action``, ``margin`` (by how much Q holds the action better than the next) and ``why``; with
+        `near` also ``near``, how many rows of the log were near, and ``tried``, how many of these took the action.
     """
     policy, problem = fitted_policy(plan, mdp), mdp.problem
     size = problem.start.size
+    if coordinates:
+        rows = _columns(rows, coordinates)
     if rows.shape[1] != size:
         raise ValueError(
             f"the rows have {rows.shape[1]} columns; the states of {mdp.name} have {size} coordinates: give a column "
@@ -60,15 +78,36 @@ def recommend_states(plan: xr.Dataset, rows: pd.DataFrame, mdp: SimulatedMDP, de
             status[np.asarray(jax.jit(problem.terminal)(jnp.asarray(filled)))] = "terminal"
     status[~known] = "not a number"
     q = policy.q(filled)
-    ordered = np.sort(q, -1)
+    ordered, chosen = np.sort(q, -1), q.argmax(-1)
+    counts = None if near is None else near.counts(filled)
+    if counts is not None:
+        status[(status == "recommended") & (counts[np.arange(len(rows)), chosen] == 0)] = "untried"
     taken = status == "recommended"
     margin = ordered[:, -1] - ordered[:, -2] if q.shape[1] > 1 else np.full(len(q), np.inf)
-    actions = label_array(mdp.actions)[q.argmax(-1)].astype(object)
+    actions = label_array(mdp.actions)[chosen].astype(object)
     columns = {
         "status": status,
         "action": np.where(taken, actions, ""),
-        "promise": np.where(taken, ordered[:, -1], np.nan),
         "margin": np.where(taken, margin, np.nan),
+        **(
+            {}
+            if counts is None
+            else {
+                "near": np.where(known, counts.sum(-1), 0),
+                "tried": np.where(known, counts[np.arange(len(rows)), chosen], 0),
+            }
+        ),
         "why": [WHY[each] for each in status],
     }
     return pd.DataFrame(columns, index=rows.index)
+
+
+def _columns(rows: pd.DataFrame, coordinates: Sequence[str]) -> pd.DataFrame:
+    """The columns of the coordinates, in their order."""
+    names = list(map(str, rows.columns))
+    for name in coordinates:
+        if names.count(name) != 1:
+            held = ", ".join(map(repr, names)) or "no column"
+            trouble = f"the column {name!r} more than once" if name in names else f"{held}, and need {name!r}"
+            raise ValueError(f"the rows have {trouble}; the plan's states are {', '.join(map(repr, coordinates))}")
+    return rows.iloc[:, [names.index(name) for name in coordinates]]

@@ -28,7 +28,7 @@ from jaxtyping import Float, Num
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.extras import brought_by
 from bayesmdp.foundation.validation import integer, number
-from bayesmdp.problems.simulated_mdp import SimulatedProblem, next_states
+from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
 
 __all__ = ["Approximation", "LinearQ", "NeuralQ", "approximation", "fitted_q_iteration", "simulated_targets"]
 
@@ -230,9 +230,8 @@ def simulated_targets(
     action = jnp.tile(jnp.repeat(jnp.arange(actions), samples), len(places))
 
     def under(values: Mapping[str, Array]) -> Array:
-        following = next_states(model, key, values, state, action)
-        reward = problem.reward(state, action, following)
-        future = value(following).max(-1)
+        following, reward = simulate_steps(problem, model, key, values, state, action)
+        future = problem.allowed(value(following), following).max(-1)
         if problem.terminal is not None:
             future = problem.continues(following) * future
         worth = reward + problem.discount * future

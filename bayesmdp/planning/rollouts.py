@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.planning.state_policies import StatePolicy
-from bayesmdp.problems.simulated_mdp import SimulatedMDP, SimulatedProblem, next_states
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
 
 __all__ = ["Rollouts", "SimulatedReturns", "count_draws", "horizon_within", "simulate_returns", "tolerance_of"]
 
@@ -263,9 +264,8 @@ def _returns(
             move_key, choice_key = random.split(random.fold_in(key, t))
             choose = jax.vmap(partial(rule, parameters))
             action = choose(random.uniform(choice_key, (rollouts,)), state)
-            following = next_states(problem.model, move_key, own, state, action)
+            following, paid = simulate_steps(problem, problem.model, move_key, own, state, action)
             # What is simulated after the end counts for nothing, and must not grow beyond all numbers.
-            paid = problem.reward(state, action, following)
             reward = jnp.where(weight > 0, paid, 0)
             # 0 need not be in the range; what is in it already adds nothing.
             counted = jnp.where(weight > 0, paid, problem.reward_range[0])

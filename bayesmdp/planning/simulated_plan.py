@@ -10,9 +10,9 @@ and then goes on, a quarter of that at a time, until the mean over the anchors o
 twentieth of its standard deviation over them, or the tolerance. Whether it came to that is the attr ``converged``. Each
 fit is as noisy as the places it saw; where Q is linear in the fit, the plan's is the mean of those of the last round.
 
-What Q says of the start (``promise``) is as good as the approximation. The plan's ``value`` is another thing, and does
-not trust it: the risk over draws of the *whole future's* value of the policy, from rollouts under draws that took no
-part in planning (:mod:`~bayesmdp.planning.value_intervals`).
+Q chooses the policy, and is no statement of its value: the maximum over actions makes it too high, and it is as good as
+the approximation. The plan's ``value`` does not trust it: it is the risk over draws of the *whole future's* value of
+the policy, from rollouts under draws that took no part in planning (:mod:`~bayesmdp.planning.value_intervals`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -35,14 +35,22 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer
 from bayesmdp.planning.fitted_q import Approximation, approximation, fitted_q_iteration, simulated_targets
 from bayesmdp.planning.risk import Risk
-from bayesmdp.planning.rollouts import Rollouts, count_draws, horizon_within, simulate_returns, tolerance_of
+from bayesmdp.planning.rollouts import (
+    Rollouts,
+    SimulatedReturns,
+    count_draws,
+    horizon_within,
+    simulate_returns,
+    tolerance_of,
+)
 from bayesmdp.planning.simulated_values import read_unknowns, risk_between, spread_over
 from bayesmdp.planning.state_policies import FittedPolicy, fit_variables
 from bayesmdp.planning.value_intervals import check_scalar_risk
 from bayesmdp.problems.labels import label_array
-from bayesmdp.problems.simulated_mdp import SimulatedMDP, SimulatedProblem
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.problems.simulated_problem import SimulatedProblem
 
-__all__ = ["FittedQ", "plan_simulated"]
+__all__ = ["Fitted", "FittedQ", "describe_plan", "fit_simulated", "plan_simulated"]
 
 SHARE = 1e-3
 """The part of what values can differ by that iterations may leave out, where no tolerance is given."""
@@ -154,6 +162,65 @@ def _planned(
     *,
     strict: bool,
 ) -> xr.Dataset:
+    fitted = fit_simulated(values, mdp, risk, options, tolerance, max_iterations)
+    if strict and not fitted.settled:
+        raise RuntimeError(
+            f"fitted Q iteration did not settle in {fitted.iterations} iterations; raise places or samples of FittedQ, "
+            "choose other features, raise max_iterations, or pass strict=False"
+        )
+    # Value the policy under draws that it was not planned with.
+    rollouts = options.rollouts
+    returns = simulate_returns(mdp, spread_over(others, rollouts.max_draws), fitted.policy.policy, rollouts)
+    return describe_plan(fitted, returns, mdp, risk, options, tolerance, num_draws=count_draws(values))
+
+
+class Fitted(NamedTuple):
+    """What fitted Q iteration came to.
+
+    Attributes
+    ----------
+    policy : FittedPolicy
+    iterations : int
+    settled : bool
+        Whether values had stopped to drift.
+    misfit : float
+        Root mean square of targets less Q, at places that were not fitted.
+    """
+
+    policy: FittedPolicy
+    iterations: int
+    settled: bool
+    misfit: float
+
+
+def fit_simulated(
+    values: Mapping[str, NDArray[np.float64]],
+    mdp: SimulatedMDP,
+    risk: Any,
+    options: FittedQ,
+    tolerance: float,
+    max_iterations: int,
+    *,
+    begun: FittedPolicy | None = None,
+) -> Fitted:
+    """Fit Q under draws of the unknowns, until its values no longer drift.
+
+    Parameters
+    ----------
+    values : mapping of site to array [draw, ...]
+    mdp : SimulatedMDP
+    risk : Mean, Quantile or CVaR
+    options : FittedQ
+    tolerance : float
+    max_iterations : int
+    begun : FittedPolicy, optional
+        A fit to begin at, such as that of a problem much like this one, in place of Q = 0: then one round is made, and
+        values need not have settled for the policy to.
+
+    Returns
+    -------
+    Fitted
+    """
     approximate = approximation(options.approximation)
     first = horizon_within(mdp, tolerance)
     length = min(max(1, math.ceil(FURTHER * first)), max_iterations)
@@ -162,11 +229,11 @@ def _planned(
         "places": options.places,
         "samples": options.samples,
     }
-    # Iterate until the values no longer drift.
     with jax.enable_x64(True):
         key = random.key(options.seed)
         features = jax.eval_shape(mdp.problem.features, mdp.problem.start).shape[-1]
-        fit = approximate.init(random.fold_in(key, 0), features, mdp.num_actions)
+        fit = approximate.init(random.fold_in(key, 0), features, mdp.num_actions) if begun is None else begun.fit
+        first = first if begun is None else 0
         done, settled, kept, last = 0, False, fit, np.full(len(mdp.problem.anchors), np.nan)
         while not settled and done + length <= min(max_iterations, MOST * first + length):
             fit, kept, anchors = _round(
@@ -176,24 +243,47 @@ def _planned(
             now = np.asarray(anchors)
             settled, last = done >= first and _settled(last, now, tolerance), now
         misfit = np.asarray(_misfit(random.fold_in(key, 2**30), mdp.problem, values, risk, kept, **program))
-    if strict and not settled:
-        raise RuntimeError(
-            f"fitted Q iteration did not settle in {done} iterations; raise places or samples of FittedQ, choose "
-            "other features, raise max_iterations, or pass strict=False"
-        )
-    # Value the policy under draws that it was not planned with.
-    fitted = FittedPolicy(mdp, approximate, jax.tree.map(np.asarray, kept))
+    policy = FittedPolicy(mdp, approximate, jax.tree.map(np.asarray, kept))
+    return Fitted(policy, done, settled, float(np.sqrt(np.nanmean(misfit**2))))
+
+
+def describe_plan(
+    fitted: Fitted,
+    returns: SimulatedReturns,
+    mdp: SimulatedMDP,
+    risk: Any,
+    options: FittedQ,
+    tolerance: float,
+    *,
+    num_draws: int,
+) -> xr.Dataset:
+    """Lay out a plan, with its value by rollouts.
+
+    Parameters
+    ----------
+    fitted : Fitted
+    returns : SimulatedReturns
+        Under draws that took no part in planning.
+    mdp : SimulatedMDP
+    risk : Mean, Quantile or CVaR
+    options : FittedQ
+    tolerance : float
+    num_draws : int
+        That were planned with.
+
+    Returns
+    -------
+    Dataset
+    """
     rollouts = options.rollouts
-    returns = simulate_returns(mdp, spread_over(others, rollouts.max_draws), fitted.policy, rollouts)
     told = risk_between(risk, returns, rollouts.confidence)
     places = np.concatenate([mdp.problem.start[None], mdp.problem.anchors])
-    variables, attrs = fit_variables(mdp, approximate, fitted.fit, places)
+    variables, attrs = fit_variables(mdp, fitted.policy.approximation, fitted.policy.fit, places)
     return xr.Dataset(
         {
             "value": ((), told.value),
             "lower": ((), told.lower),
             "upper": ((), told.upper),
-            "promise": ((), float(fitted.q(_starts(mdp)).max(-1).mean())),
             **variables,
         },
         coords={"action": label_array(mdp.actions)},
@@ -202,10 +292,10 @@ def _planned(
             "risk": str(risk),
             "solver": "fitted_q",
             "discount": mdp.discount,
-            "num_draws": count_draws(values),
-            "iterations": done,
-            "converged": int(settled),
-            "misfit": float(np.sqrt(np.nanmean(misfit**2))),
+            "num_draws": num_draws,
+            "iterations": fitted.iterations,
+            "converged": int(fitted.settled),
+            "misfit": fitted.misfit,
             "tolerance": tolerance,
             "places_fitted": options.places,
             "samples": options.samples,
@@ -216,13 +306,6 @@ def _planned(
             "confidence": rollouts.confidence,
         },
     )
-
-
-def _starts(mdp: SimulatedMDP) -> NDArray[np.float64]:
-    """First states [place, coordinate]."""
-    with jax.enable_x64(True):
-        drawn = jax.vmap(mdp.problem.draw_start)(random.split(random.key(0), 1_000 if mdp.problem.starts else 1))
-        return np.asarray(drawn)
 
 
 def _settled(last: NDArray[np.float64], now: NDArray[np.float64], tolerance: float) -> bool:
@@ -266,7 +349,8 @@ def _round(
     start = jax.tree.map(jnp.zeros_like, fit) if averages else fit
     (fit, total), _ = lax.scan(iterate, (fit, start), random.split(key, iterations))
     kept = jax.tree.map(lambda leaf: leaf / iterations, total) if averages else total
-    return fit, kept, approximation.value(kept, problem.features(problem.anchors)).max(-1)
+    anchors = problem.anchors
+    return fit, kept, problem.allowed(approximation.value(kept, problem.features(anchors)), anchors).max(-1)
 
 
 @partial(jax.jit, static_argnames=("approximation", "places", "samples"))
@@ -286,8 +370,8 @@ def _misfit(
     place_key, target_key = random.split(key)
     low, high = problem.low, problem.high
     at = low + (high - low) * random.uniform(place_key, (places, len(low)))
-    goes_on = problem.continues(at)[:, None]
+    counts = problem.allowed(problem.continues(at)[:, None], at) > 0
     value: Callable[[Array], Array] = lambda state: approximation.value(fit, problem.features(state))  # noqa: E731
     y = simulated_targets(target_key, problem, problem.model, values, at, value, samples)
     bounds = problem.value_range
-    return jnp.where(goes_on > 0, risk.value(jnp.clip(y, bounds[0], bounds[1])) - value(at), jnp.nan)
+    return jnp.where(counts, risk.value(jnp.clip(y, bounds[0], bounds[1])) - value(at), jnp.nan)

@@ -69,13 +69,15 @@ class _Called:
 
 @dataclass(frozen=True)
 class _Greedy:
-    """The action that a fit of Q holds best."""
+    """The action that a fit of Q holds best, among those that may be taken."""
 
     approximation: Approximation
     features: Callable[[Array], Array]
+    available: Callable[[Array], Array] | None
 
     def __call__(self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]) -> Array:
-        return jnp.argmax(self.approximation.value(parameters, self.features(state))).astype(jnp.int32)
+        q = _q_values(parameters, state, self.approximation, self.features, self.available)
+        return jnp.argmax(q).astype(jnp.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +107,8 @@ class FittedPolicy:
     @property
     def policy(self) -> StatePolicy:
         """As compiled code takes it."""
-        return StatePolicy(_Greedy(self.approximation, self.mdp.problem.features), self.fit)
+        problem = self.mdp.problem
+        return StatePolicy(_Greedy(self.approximation, problem.features, problem.available), self.fit)
 
     def __call__(self, state: Float[Array, " coordinate"]) -> Int[Array, ""]:
         """Return the position of the best action; may be traced.
@@ -117,7 +120,7 @@ class FittedPolicy:
         return self.policy.rule(self.fit, jnp.zeros(()), state)
 
     def q(self, states: ArrayLike) -> NDArray[np.float64]:
-        """Return Q-values of states.
+        """Return Q-values of states, -inf for actions that may not be taken there.
 
         Parameters
         ----------
@@ -141,7 +144,10 @@ class FittedPolicy:
             )
         reject_first("states", ~np.isfinite(given), given, "is not finite")
         with jax.enable_x64(True):
-            return np.asarray(_q_values(self.fit, given, self.approximation, self.mdp.problem.features), float)
+            problem = self.mdp.problem
+            return np.asarray(
+                _q_values(self.fit, given, self.approximation, problem.features, problem.available), float
+            )
 
     def actions(self, states: ArrayLike) -> NDArray[Any]:
         """Return the label of the best action in each state.
@@ -157,9 +163,16 @@ class FittedPolicy:
         return np.asarray(label_array(self.mdp.actions)[self.q(states).argmax(-1)])
 
 
-@partial(jax.jit, static_argnums=(2, 3))
-def _q_values(fit: Any, states: Array, approximation: Approximation, features: Callable[[Array], Array]) -> Array:
-    return approximation.value(fit, features(states))
+@partial(jax.jit, static_argnums=(2, 3, 4))
+def _q_values(
+    fit: Any,
+    states: Array,
+    approximation: Approximation,
+    features: Callable[[Array], Array],
+    available: Callable[[Array], Array] | None,
+) -> Array:
+    q = approximation.value(fit, features(states))
+    return q if available is None else jnp.where(available(states), q, -jnp.inf)
 
 
 def fit_variables(

@@ -13,8 +13,7 @@ point; without one regret is NaN.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -24,129 +23,35 @@ import numpyro.distributions as dist
 from jax import random
 from numpy.typing import ArrayLike, NDArray
 from numpyro import handlers
-from numpyro.infer import Predictive
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import finite_array, integer, labels, number
-from bayesmdp.model_reading.primitives import draw_rows, unknowns
-from bayesmdp.model_reading.read_model import TRACING, Model, trace
+from bayesmdp.model_reading.primitives import unknowns
+from bayesmdp.model_reading.read_model import Model, trace
 from bayesmdp.model_reading.records import Records
 from bayesmdp.problems.mesh import Mesh
-from bayesmdp.problems.problem import Problem
 from bayesmdp.problems.simulated_mdp_checks import (
     check_actions,
     check_anchors,
+    check_available,
     check_functions,
     check_mesh,
     check_starts,
     check_truth,
     first_state,
 )
-from bayesmdp.problems.world import Step, World, keys_of_step
+from bayesmdp.problems.simulated_problem import (
+    Features,
+    Reward,
+    SimulatedProblem,
+    primitives_of,
+    simulate_steps,
+    simulated_world,
+)
 
-__all__ = ["SimulatedMDP", "SimulatedProblem", "next_states", "simulated_world"]
+__all__ = ["SimulatedMDP"]
 
 EXAMPLES = 300
-
-type Features = Callable[[Array], Array]
-type Reward = Callable[[Array, Array, Array], Array]
-
-
-@jax.tree_util.register_dataclass
-@dataclass(frozen=True)
-class SimulatedProblem:
-    """What the compiled loop and agents read of a :class:`SimulatedMDP` (a pytree; functions are static).
-
-    Attributes
-    ----------
-    start, low, high : array [coordinate]
-        The first state, or the mean of its distribution.
-    anchors : array [anchor, coordinate]
-        Places spread over the space, without those where all actions are alike.
-    reward_range : array [2]
-    discount : float
-    points : array [point, coordinate]
-    mesh : Problem or None
-    kernel, features, reward, alike : callable
-    num_actions : int
-    terminal : callable or None
-        ``terminal(state [..., coordinate]) -> bool [...]``; None where no state ends an episode.
-    starts : Distribution or None
-        Of first states; None where there is one.
-    length : int or None
-        Steps after which an episode is cut off.
-    """
-
-    start: Array
-    low: Array
-    high: Array
-    anchors: Array
-    reward_range: Array
-    discount: Array
-    points: Array
-    mesh: Problem | None
-    kernel: Any = field(metadata={"static": True})
-    features: Features = field(metadata={"static": True})
-    reward: Reward = field(metadata={"static": True})
-    alike: Callable[[Array], Array] = field(metadata={"static": True})
-    model: Model = field(metadata={"static": True})
-    num_actions: int = field(metadata={"static": True})
-    terminal: Callable[[Array], Array] | None = field(default=None, metadata={"static": True})
-    starts: Any = None
-    length: Array | None = None
-
-    @property
-    def value_range(self) -> Array:
-        """Between what values lie [2]: they are sums of any number of rewards if some states are terminal."""
-        for_ever = self.reward_range / (1 - self.discount)
-        if self.terminal is None:
-            return for_ever
-        xp = jnp if isinstance(for_ever, jax.Array) else np
-        return xp.stack([xp.minimum(self.reward_range[0], for_ever[0]), xp.maximum(self.reward_range[1], for_ever[1])])
-
-    def draw_start(self, key: Array) -> Array:
-        """Draw the first state of an episode; may be traced."""
-        start = jnp.asarray(self.start)
-        return start if self.starts is None else self.starts.sample(key).astype(start.dtype)
-
-    def continues(self, state: Array) -> Array:
-        """1 where an episode goes on, 0 in terminal states [...]; may be traced."""
-        shape = state.shape[:-1]
-        return jnp.ones(shape) if self.terminal is None else jnp.where(self.terminal(state), 0.0, 1.0)
-
-    def nearest(self, state: Array) -> Array:
-        """The mesh point nearest to a state."""
-        return jnp.argmin(((jnp.asarray(self.points) - state) ** 2).sum(-1))
-
-
-def simulated_world(problem: SimulatedProblem, truth: Mapping[str, Array]) -> World:
-    """Return the world whose steps the problem's model draws with its unknowns at `truth`.
-
-    The first two uniform numbers make a step's random key. A step into a terminal state is the last of its episode, and
-    the next is made in a first state again.
-
-    Parameters
-    ----------
-    problem : SimulatedProblem
-    truth : mapping of site to array
-
-    Returns
-    -------
-    World
-    """
-
-    def step(uniforms: Array, state: Array, action: Array) -> tuple[Step, Array]:
-        key, restart_key = keys_of_step(uniforms)
-        after, drawn = draw_rows(problem.model, key, truth, jnp.asarray(state)[None], jnp.asarray(action)[None])
-        following, seen = after[0], {name: value[0] for name, value in drawn.items()}
-        reward = problem.reward(state, action, following)
-        last = jnp.zeros((), bool) if problem.terminal is None else problem.terminal(following)
-        acted_in = following
-        if problem.terminal is not None:
-            acted_in = jnp.where(last, problem.draw_start(restart_key), following)
-        return Step(state, action, seen, following, reward, last), acted_in
-
-    return World(problem.draw_start, step, length=problem.length)
 
 
 def _never_alike(state: Array) -> Array:
@@ -164,8 +69,9 @@ class SimulatedMDP:
     truth : mapping of site to array, or None
         The true values of all its unknowns; None where nobody knows them, so that the problem can be planned for and
         not acted in.
-    reward : callable
-        ``reward(state, action, next_state)``, known to all; arrays [..., coordinate], [...] and [..., coordinate]. Like
+    reward : callable or None
+        ``reward(state, action, next_state)``, known to all; None where the model samples what a step pays, and it is
+        not known either. Arrays [..., coordinate], [...] and [..., coordinate]. Like
         all functions here a module-level one or one that is made once, so that equal problems share programs.
     reward_range : (lowest, highest)
         Of rewards; values are between these by 1 - discount.
@@ -192,6 +98,12 @@ class SimulatedMDP:
     length : int, optional
         Steps after which an episode is cut off that has not ended. That is no part of the problem: what a state is
         worth counts all rewards, whenever one stopped to look.
+    confined : bool
+        Whether steps that would leave the box end on its border, and rewards at the ends of their range: for models
+        that were fitted to a log, of which nobody knows what they say farther out.
+    available : callable, optional
+        ``available(state [..., coordinate]) -> bool [..., action]``: what plans may do, one action everywhere at least.
+        Other policies are not asked.
 
     Raises
     ------
@@ -219,7 +131,7 @@ class SimulatedMDP:
         *,
         model: Model,
         truth: Mapping[str, ArrayLike] | None,
-        reward: Reward,
+        reward: Reward | None,
         reward_range: tuple[float, float],
         features: Features,
         start: ArrayLike | dist.Distribution,
@@ -234,6 +146,8 @@ class SimulatedMDP:
         name: str = "simulated",
         terminal: Callable[[Array], Array] | None = None,
         length: int | None = None,
+        confined: bool = False,
+        available: Callable[[Array], Array] | None = None,
     ) -> None:
         starts = start if isinstance(start, dist.Distribution) else None
         begin = first_state(start)
@@ -267,6 +181,8 @@ class SimulatedMDP:
             "name": name,
             "terminal": terminal,
             "length": length,
+            "confined": confined,
+            "available": available,
         }
         least, most = (number("reward_range", bound) for bound in reward_range)
         if least > most:
@@ -291,16 +207,19 @@ class SimulatedMDP:
             terminal=terminal,
             starts=starts,
             length=None if length is None else np.int32(integer("length", length, 1)),
+            confined=bool(confined),
+            available=available,
         )
         self._check(mesh)
 
     def _check(self, mesh: Mesh | None) -> None:
         """Try every function."""
-        self.unknowns = check_truth(self.model, self.truth, self.problem.start)
         problem = self.problem
+        self.unknowns = check_truth(self.model, self.truth, problem.start, paid=problem.reward is None)
         check_anchors(problem.anchors, problem.start.size)
         features, alike, after, reward, *kernel = self.examples()[: -1 if problem.terminal is None else -2]
         check_functions(features, alike, after, reward, problem.reward_range)
+        check_available(problem.available, problem.anchors, problem.num_actions)
         check_starts(problem.starts, problem.start, problem.low, problem.high, problem.terminal)
         if mesh is not None:
             check_mesh(mesh, problem.start.size, self.num_actions, self.discount, kernel)
@@ -316,10 +235,11 @@ class SimulatedMDP:
         places = np.concatenate(
             [problem.anchors, problem.start[None], problem.low[None], problem.high[None], random_places]
         )
-        functions = (self.model, problem.features, problem.alike, problem.reward, problem.kernel)
+        functions = [
+            each for each in (self.model, problem.features, problem.alike, problem.reward, problem.kernel) if each
+        ]
         with jax.enable_x64(True):
-            values = self._some_values()
-            told = _examples(np.repeat(places, actions, 0), values, num_actions=actions, functions=functions)
+            told = _examples(np.repeat(places, actions, 0), self._some_values(), problem)
         code = [function.__code__ for function in functions if hasattr(function, "__code__")]
         plain = [[part for part in one.co_consts if isinstance(part, int | float | str)] for one in code]
         compiled = " ".join(f"{one.co_code.hex()} {parts}" for one, parts in zip(code, plain, strict=True))
@@ -358,7 +278,7 @@ class SimulatedMDP:
     @property
     def primitives(self) -> tuple[str, ...]:
         """Names of what is recorded with each step."""
-        return _primitives(self.model, self.problem.start.size)
+        return primitives_of(self.model, self.problem.start.size)
 
     @property
     def dynamics(self) -> dict[str, NDArray[np.float64]] | None:
@@ -387,45 +307,12 @@ class SimulatedMDP:
         return f"SimulatedMDP({self.name!r}: {sizes})"
 
 
-def next_states(model: Model, key: Array, values: Mapping[str, Array], state: Array, action: Array) -> Array:
-    """Simulate next states of pairs, the unknowns being `values`; may be traced.
-
-    Parameters
-    ----------
-    model : NumPyro function of `Records`
-    key : key
-    values : mapping of site to array
-    state : array [row, coordinate]
-    action : int array [row]
-
-    Returns
-    -------
-    array [row, coordinate]
-
-    Examples
-    --------
-    >>> import bayesmdp as bm
-    >>> lake = bm.environments.slippery_lake()
-    >>> with jax.enable_x64(True):
-    ...     after = next_states(lake.model, random.key(0), lake.truth, np.full((4_000, 2), 0.5), np.full(4_000, 2))
-    >>> np.asarray(after).mean(0).round(1).tolist()  # right by .8 times half the reach of 1
-    [0.9, 0.5]
-    """
-    if not values:  # which NumPyro's Predictive does not take
-        return draw_rows(model, key, values, state, action)[0]
-    # NumPy arrays cannot be indexed by traced ones.
-    predict = Predictive(model, jax.tree.map(jnp.asarray, dict(values)), batch_ndims=0, return_sites=["next_state"])
-    with TRACING:
-        return predict(key, Records(state, action, {}, jnp.ones(action.shape)))["next_state"]
-
-
-@partial(jax.jit, static_argnames=("num_actions", "functions"))
-def _examples(state: Array, truth: Mapping[str, Array], *, num_actions: int, functions: tuple[Any, ...]) -> list[Array]:
-    model, features, alike, reward, kernel = functions
-    action = jnp.arange(len(state), dtype=jnp.int32) % num_actions
-    after = next_states(model, random.key(0), truth, state, action)
-    told = [features(state), alike(state), after, reward(state, action, after)]
-    return told if kernel is None else [*told, kernel(truth)]
+@jax.jit
+def _examples(state: Array, truth: Mapping[str, Array], problem: SimulatedProblem) -> list[Array]:
+    action = jnp.arange(len(state), dtype=jnp.int32) % problem.num_actions
+    after, reward = simulate_steps(problem, problem.model, random.key(0), truth, state, action)
+    told = [problem.features(state), problem.alike(state), after, reward]
+    return told if problem.kernel is None else [*told, problem.kernel(truth)]
 
 
 @lru_cache(maxsize=64)
@@ -438,10 +325,3 @@ def _prior_draw(model: Model, coordinates: int) -> dict[str, NDArray[np.float64]
 
     with jax.enable_x64(True):
         return jax.tree.map(np.asarray, jax.jit(draw)(random.key(0)))
-
-
-@lru_cache(maxsize=64)
-def _primitives(model: Model, coordinates: int) -> tuple[str, ...]:
-    with jax.enable_x64(True):
-        state, action = jnp.zeros((1, coordinates)), jnp.zeros(1, jnp.int32)
-        return tuple(jax.eval_shape(lambda: draw_rows(model, random.key(0), {}, state, action)[1]))

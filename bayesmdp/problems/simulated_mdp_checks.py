@@ -24,6 +24,7 @@ from bayesmdp.problems.mesh import Mesh
 __all__ = [
     "check_actions",
     "check_anchors",
+    "check_available",
     "check_functions",
     "check_mesh",
     "check_starts",
@@ -117,7 +118,7 @@ def check_starts(
 
 
 def check_truth(
-    model: Model, truth: Mapping[str, NDArray[np.float64]] | None, start: NDArray[np.float64]
+    model: Model, truth: Mapping[str, NDArray[np.float64]] | None, start: NDArray[np.float64], *, paid: bool
 ) -> dict[str, tuple[int, ...]]:
     """Refuse a truth that is not of the model's unknowns, all of them, and a model that does not run.
 
@@ -127,6 +128,8 @@ def check_truth(
     truth : mapping of site to array, or None
     start : array [coordinate]
         A state to run the model in.
+    paid : bool
+        Whether the model must say what a step pays; else it must not, for the problem does.
 
     Returns
     -------
@@ -140,7 +143,7 @@ def check_truth(
         """Whether each value is one that there can be; all else is refused in tracing."""
         one = Records(jnp.asarray(start)[None], jnp.zeros(1, jnp.int32), {}, jnp.ones(1))
         messages = trace(handlers.seed(model, random.key(0)), one)
-        _check_sites(messages, start.size)
+        _check_sites(messages, start.size, paid=paid)
         latents = unknowns(messages)
         shapes.update({name: np.shape(site["value"]) for name, site in latents.items()})
         if truth is None:
@@ -174,7 +177,7 @@ def check_truth(
     return shapes
 
 
-def _check_sites(messages: Mapping[str, Any], coordinates: int) -> None:
+def _check_sites(messages: Mapping[str, Any], coordinates: int, *, paid: bool) -> None:
     if "next_state" not in messages:
         raise ValueError(
             "the model computes no next state: call numpyro.deterministic('next_state', ...) [row, coordinate], or "
@@ -185,7 +188,20 @@ def _check_sites(messages: Mapping[str, Any], coordinates: int) -> None:
     shape = np.shape(messages["next_state"]["value"])
     if shape != (1, coordinates):
         raise ValueError(f"the model's next_state has shape {shape} for one row; expected (1, {coordinates})")
-    reserved = [name for name in per_row(messages) if name in COLUMNS and name != "next_state"]
+    drawn = per_row(messages)
+    if paid and "reward" not in drawn:
+        raise ValueError(
+            "there is no reward, and the model samples none: give reward=, or sample 'reward' [row] in data.rows() "
+            "with obs=data.reward"
+        )
+    if not paid and "reward" in drawn:
+        raise ValueError(
+            "the model samples what a step pays, and reward says it too: pass reward=None, or leave it out"
+        )
+    if paid and np.shape(drawn["reward"]["value"]) != (1,):
+        shape = np.shape(drawn["reward"]["value"])
+        raise ValueError(f"the model's reward has shape {shape} for one row; expected (1,), one number a row")
+    reserved = [name for name in drawn if name in COLUMNS and name not in ("next_state", "reward")]
     if reserved:
         raise ValueError(f"the primitive {reserved[0]!r} has the name of a column of logs; give it another")
 
@@ -229,6 +245,29 @@ def check_anchors(anchors: NDArray[np.float64], coordinates: int) -> None:
         raise ValueError(
             f"anchors have shape {anchors.shape}; expected [anchor, coordinate], some with {coordinates} coordinates"
         )
+
+
+def check_available(available: Callable[[Array], Array] | None, places: NDArray[np.float64], num_actions: int) -> None:
+    """Refuse an `available` that does not say of each action whether it may be taken, or allows none somewhere.
+
+    Parameters
+    ----------
+    available : callable or None
+    places : array [place, coordinate]
+        Where it is tried.
+    num_actions : int
+    """
+    if available is None:
+        return
+    with jax.enable_x64(True):
+        told = np.asarray(jax.jit(available)(places))
+    if told.shape != (len(places), num_actions) or told.dtype != bool:
+        raise ValueError(
+            f"available of {len(places)} states is {told.dtype} of shape {told.shape}; expected bool "
+            f"({len(places)}, {num_actions})"
+        )
+    if not told.any(-1).all():
+        raise ValueError(f"no action is available in {places[int(np.argmin(told.any(-1)))].tolist()}")
 
 
 def check_functions(

@@ -30,7 +30,8 @@ Keys, in the order of the page. Where something is not told, its part has ``why_
     made            date, command, not_kept (what of how it was made is not known to whoever reads a plan's file; a
                     list), seed, versions, and settings by name
 
-Numbers that are not known are null.
+Numbers that are not known are null. Of a plan from a log of measurements some parts are others
+(:mod:`bayesmdp.reports.measured_content`).
 """
 
 from __future__ import annotations
@@ -45,9 +46,11 @@ import numpy as np
 import xarray as xr
 
 from bayesmdp.offline.check_log import FEW
+from bayesmdp.offline.measured_file import is_measured_plan, read_measured_plan
 from bayesmdp.offline.plan_file import as_report
-from bayesmdp.offline.plan_log import Report
+from bayesmdp.offline.report import Report
 from bayesmdp.reports.kept_plan import KeptPlan, read_plan
+from bayesmdp.reports.measured_content import measured_content
 from bayesmdp.reports.opinions import opinions_told
 from bayesmdp.reports.reasons import followed, reasons
 from bayesmdp.reports.sensitivity import sensitivity
@@ -92,8 +95,13 @@ def report_content(
     ('better', 'right')
     """
     report = as_report(plan)
+    if is_measured_plan(report.tree):
+        acts = read_measured_plan(report.tree)
+        content = measured_content(report, acts, SCHEMA, command=command, date=date, sha256=sha256)
+        content["made"]["not_kept"] = [] if isinstance(plan, Report) else _not_kept(command, date, sha256)
+        return {name: _plain(part) for name, part in content.items()}
     kept, attrs = read_plan(report.tree), report.tree.attrs
-    content: dict[str, Any] = {
+    content = {
         "schema": SCHEMA,
         "recommendation": _recommendation(report, kept),
         "log": _log(report, sha256),

@@ -12,10 +12,12 @@ from typing import Any
 import xarray as xr
 
 from bayesmdp.foundation.extras import brought_by
+from bayesmdp.offline.measured_file import is_measured_plan, read_measured_plan
 from bayesmdp.offline.plan_file import as_report
-from bayesmdp.offline.plan_log import Report
+from bayesmdp.offline.report import Report
 from bayesmdp.reports.content import SCHEMA, report_content
 from bayesmdp.reports.figures import svg_figure
+from bayesmdp.reports.measured_figure import draw_policy
 from bayesmdp.reports.numbers import percent, short, with_error
 from bayesmdp.reports.sentences import departing, label_told, reason_told
 from bayesmdp.results.files import replacing
@@ -36,6 +38,14 @@ SECTIONS = {
     "sensitivity": "What would change the plan",
     "collect": "What to collect next",
     "made": "How this was made",
+}
+
+MEASURED_SECTIONS = {
+    **{name: SECTIONS[name] for name in ("recommendation", "log")},
+    "policy": "What to do, by what was measured",
+    "thin": SECTIONS["thin"],
+    "not-told": "What was not asked",
+    "made": SECTIONS["made"],
 }
 
 CHANGES = {
@@ -167,15 +177,20 @@ def _page(report: Report, content: dict[str, Any]) -> str:
         "short": lambda number: "–" if number is None else short(number),
         "trim_number": lambda number: f"{number:g}",
     }
-    pictures = _figures(report, content)
-    others, compared = departing(content["policy"])
-    return environment.get_template("report.html.j2").render(
+    if is_measured_plan(report.tree):
+        pictures = _measured_figures(report)
+        template, sections = "measured.html.j2", MEASURED_SECTIONS
+        others, compared = departing([])
+    else:
+        pictures, sections = _figures(report, content), SECTIONS
+        template, (others, compared) = "report.html.j2", departing(content["policy"])
+    return environment.get_template(template).render(
         c=content,
         # Ours, and of no label: what is in them is escaped by Matplotlib.
         figures={name: Markup(svg) for name, (svg, _) in pictures.items()},
         captions={name: caption for name, (_, caption) in pictures.items()},
         css=Markup((folder / "report.css").read_text("utf-8")),
-        sections=SECTIONS,
+        sections=sections,
         changes=CHANGES,
         shown=SHOWN,
         others=others,
@@ -183,18 +198,31 @@ def _page(report: Report, content: dict[str, Any]) -> str:
     )
 
 
-def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, str]]:
-    """Pictures by name, as SVG with a caption; no SVG where there is nothing to draw."""
-    attrs, told = report.tree.attrs, content["recommendation"]
-    pictures = dict.fromkeys(("headline", "calibration", "policy", "transitions"), ("", ""))
+def _measured_figures(report: Report) -> dict[str, tuple[str, str]]:
+    """The pictures of a plan whose states are numbers."""
+    pictures = _worth_figures(report, compared="initial_gain_bound" in report.tree.attrs)
+    plan, states = read_measured_plan(report.tree), report.tree["constant_data"].to_dataset()["state"].values
+    one = len(plan.space.coordinates) == 1
+    caption = (
+        "What the plan does in states of the log"
+        + ("." if one else ", over the two measurements that change it most.")
+        + " Rings instead of dots: fewer than five rows of the log near there did so."
+    )
+    height = 0.9 + 0.35 * len(plan.space.actions) if one else 3.4
+    svg = svg_figure("policy", lambda ax: draw_policy(plan, states, ax), width=6, height=height, title=caption)
+    return pictures | {"policy": (svg, caption)}
 
-    def draw(
-        name: str, plot: Callable[..., object], height: float, caption: str, width: float = 5, **options: Any
-    ) -> None:
-        svg = svg_figure(name, lambda ax: plot(report, ax, **options), width=width, height=height, title=caption)
+
+def _worth_figures(report: Report, *, compared: bool) -> dict[str, tuple[str, str]]:
+    """Pictures of what a plan earns, or gains, and of the check; no SVG where there is nothing to draw."""
+    attrs = report.tree.attrs
+    pictures = dict.fromkeys(("headline", "calibration"), ("", ""))
+
+    def draw(name: str, plot: Callable[..., object], height: float, caption: str) -> None:
+        svg = svg_figure(name, lambda ax: plot(report, ax), width=5, height=height, title=caption)
         pictures[name] = svg, caption
 
-    if told["status"] in ("better", "not shown"):
+    if compared:
         caption = (
             "How much more the plan earns than what is done today: the higher a bar, the more probable. Right of the "
             "line at 0 the plan is better; hatched bars left of it are losses."
@@ -210,6 +238,20 @@ def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, st
             "dots: as they are told here, lowered. Bars are 95% intervals."
         )
         draw("calibration", plot_calibration, 2.1 if "gain_checked_kept" in attrs else 1.3, caption)
+    return pictures
+
+
+def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """Pictures by name, as SVG with a caption; no SVG where there is nothing to draw."""
+    pictures = dict.fromkeys(("headline", "calibration", "policy", "transitions"), ("", ""))
+    pictures |= _worth_figures(report, compared=content["recommendation"]["status"] in ("better", "not shown"))
+
+    def draw(
+        name: str, plot: Callable[..., object], height: float, caption: str, width: float = 5, **options: Any
+    ) -> None:
+        svg = svg_figure(name, lambda ax: plot(report, ax, **options), width=width, height=height, title=caption)
+        pictures[name] = svg, caption
+
     rows = min(len(content["policy"]), PICTURED)
     if rows and content["log"]["actions"] <= ACTIONS:
         more, numbered = len(content["policy"]) > rows, content["log"]["actions"] <= NUMBERED

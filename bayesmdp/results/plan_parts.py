@@ -19,8 +19,14 @@ LABEL = 34
 """Signs of a label that are shown; what is longer ends in dots."""
 
 
-def plan_tree(plan: Any) -> xr.DataTree:
+def plan_tree(plan: Any, *, of_states: bool = False) -> xr.DataTree:
     """The DataTree of a plan from a log.
+
+    Parameters
+    ----------
+    plan : Report or DataTree
+    of_states : bool
+        Whether it must be of states with labels.
 
     Raises
     ------
@@ -28,7 +34,10 @@ def plan_tree(plan: Any) -> xr.DataTree:
         If it is none.
     """
     tree = getattr(plan, "tree", plan)
-    if not isinstance(tree, xr.DataTree) or not {"plan", "policy", "problem"} <= set(tree.children):
+    needed = {"plan", "policy"} | ({"problem"} if of_states else set())
+    if of_states and isinstance(tree, xr.DataTree) and "space" in tree.attrs:
+        raise TypeError("the plan's states are numbers, and the picture is of states with labels")
+    if not isinstance(tree, xr.DataTree) or not needed <= set(tree.children):
         raise TypeError(
             f"plan must be what bm.plan_log returns, or the DataTree of its file; got {type(plan).__name__}"
         )

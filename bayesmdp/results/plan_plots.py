@@ -63,7 +63,7 @@ def plot_policy(plan: Any, ax: Axes | None = None, *, stage: int = 0, most: int 
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
 
-    tree = plan_tree(plan)
+    tree = plan_tree(plan, of_states=True)
     policy = _first(tree["policy"].to_dataset(), stage)
     tries, states, actions = tries_of(tree)
     shown = _most_visited(policy, most)
@@ -131,7 +131,7 @@ def plot_transitions(plan: Any, ax: Axes | None = None, *, stage: int = 0, most:
     from matplotlib.colors import to_rgba
     from matplotlib.patches import Rectangle
 
-    tree = plan_tree(plan)
+    tree = plan_tree(plan, of_states=True)
     policy = _first(tree["policy"].to_dataset(), stage)
     _, states, actions = tries_of(tree)
     shown = _most_visited(policy, most)

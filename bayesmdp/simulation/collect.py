@@ -24,7 +24,8 @@ from bayesmdp.planning.state_policies import state_policy
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_by_stage, policy_probabilities
-from bayesmdp.problems.simulated_mdp import SimulatedMDP, simulated_world
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.problems.simulated_problem import simulated_world
 from bayesmdp.problems.world import AGENT, NOISE, Step, cut_off
 from bayesmdp.simulation.walk import follow_policy
 
@@ -138,7 +139,7 @@ def _where_counted(model: Model, seen: Step) -> dict[str, NDArray[Any]]:
         counted = _counted(model, data)
     primitives = {}
     for name, values in drawn.items():
-        if name == "next_state":  # which a log holds anyway
+        if name in ("next_state", "reward"):  # which a log holds anyway
             continue
         counts = np.asarray(counted[name]) > 0
         shaped = counts.reshape(-1, *(1,) * (values.ndim - 1))

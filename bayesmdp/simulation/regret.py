@@ -55,7 +55,7 @@ from bayesmdp.planning import (
 )
 from bayesmdp.problems.continuous_mdp import ContinuousProblem
 from bayesmdp.problems.problem import Problem
-from bayesmdp.problems.simulated_mdp import SimulatedProblem
+from bayesmdp.problems.simulated_problem import SimulatedProblem
 
 __all__ = ["BY_STEP", "OBJECTIVES", "TASK_OBJECTIVES", "Objective"]
 

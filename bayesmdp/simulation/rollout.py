@@ -309,9 +309,9 @@ def advance(
         if setting.restart is not None:
             again, first = (taken + 1) % setting.restart == 0, acted_in.start(keys_of_step(uniforms)[1])
             next_s = jax.tree.map(partial(jnp.where, again), first, next_s)
-        age = now.age
+        age, cut = now.age, jnp.zeros((), bool)
         if age is not None:
-            next_s, age, _ = cut_off(acted_in, uniforms, seen, next_s, age)
+            next_s, age, cut = cut_off(acted_in, uniforms, seen, next_s, age)
             if setting.restart is not None:
                 age = jnp.where(again, 0, age)
         report = agent.report(state, now.state, action)
@@ -320,7 +320,8 @@ def advance(
         numbers = jnp.stack([seen.reward, *charges, *(report[name].astype(float) for name in names)])
         record = Record(now.state, action, numbers)
         state = agent.observe(key_of(taken, OBSERVE), state, seen)
-        starts = agent.ends(uniforms[AGENT], state, seen)
+        # An episode that is cut off is over for the agent too, as one of a fixed number of stages is.
+        starts = agent.ends(uniforms[AGENT], state, seen) | cut
         return _Moment(state, next_s, now.regret, now.floor, jnp.asarray(starts), age), record
 
     names: dict[str, int] = {}

@@ -9,7 +9,7 @@ from scipy import stats
 import bayesmdp as bm
 from bayesmdp.environments import cart_pole, linear_quadratic, mountain_car, pendulum, riccati, thermostat
 from bayesmdp.planning import FittedQ, Rollouts, fitted_policy
-from bayesmdp.problems.simulated_mdp import next_states
+from bayesmdp.problems.simulated_problem import next_states
 from tests.statistical import assert_follows
 
 gymnasium = pytest.importorskip("gymnasium")

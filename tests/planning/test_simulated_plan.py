@@ -92,7 +92,7 @@ def test_a_table_posed_on_numbers_is_worth_what_the_table_is(likely):
 
 @pytest.mark.parametrize("risk", [Mean(), Quantile(0.15), CVaR(0.3)], ids=str)
 def test_a_plan_of_draws_is_that_of_the_table(risk):
-    """What Q promises is the table's nested risk of the draws planned with; the value is the others' whole future."""
+    """Q at the start is the table's nested risk of the draws planned with; the value is the others' whole future."""
     likely = np.random.default_rng(0).beta([3.0, 5.0], 2.0, (400, 2))
     planned = np.linspace(0, 399, 100).round().astype(int)
     problem, kernel, reward = tabular(likely[planned])
@@ -100,7 +100,7 @@ def test_a_plan_of_draws_is_that_of_the_table(risk):
         exact = jax.device_get(policy_iteration(problem, Draws(kernel, reward[None]), risk))
     plan = bm.plan(posterior_of(likely), MDP, risk, solver=FittedQ(LinearQ(ridge=1e-6), num_draws=100, samples=40))
     assert (plan.attrs["num_draws"], plan.attrs["value_draws"]) == (100, 200)
-    assert float(plan["promise"]) == pytest.approx(float(exact.value[0]), abs=0.05)
+    assert float(plan["q"][0].max()) == pytest.approx(float(exact.value[0]), abs=0.05)
     others = np.delete(likely, planned, axis=0)
     truth = worth(others, np.asarray(exact.policy))
     assert float(plan["lower"]) <= float(risk.value(truth[:, None, None])[0, 0]) <= float(plan["upper"])
@@ -109,7 +109,7 @@ def test_a_plan_of_draws_is_that_of_the_table(risk):
 def test_a_plan_is_never_valued_by_the_draws_it_was_made_with():
     """The one draw planned with says that every step leads on, the other that none does."""
     plan = bm.plan(posterior_of(np.array([[1.0, 1.0], [0.0, 0.0]])), MDP, solver=QUICK)
-    assert float(plan["promise"]) > 0.3
+    assert float(plan["q"][0].max()) > 0.3
     assert float(plan["upper"]) < 1e-3
 
 

@@ -112,7 +112,8 @@ def made(rows=40, seed=0, coordinates=2):
     rng = np.random.default_rng(seed)
     state, action = rng.normal(size=(rows, coordinates)), rng.integers(0, 2, rows)
     seen = {"next_state": rng.normal(size=(rows, coordinates)), "flow": rng.normal(size=rows)}
-    return Records(state, action, seen, rng.integers(0, 3, rows).astype(float))
+    weight = rng.integers(0, 3, rows).astype(float)
+    return Records(state, action, seen | {"reward": rng.normal(size=rows)}, weight)
 
 
 def form_of(model, data):
@@ -122,7 +123,21 @@ def form_of(model, data):
         return find_regression(reading, data), reading, data
 
 
-@pytest.mark.parametrize("model", [bent, noisy, two_sites])
+def ragged(data):
+    """Two sites of noise, one of variances, with different numbers of coefficients."""
+    precision = numpyro.sample("precision", dist.Gamma(2.0, 1.5))
+    variance = numpyro.sample("variance", dist.InverseGamma(3.0, np.array([0.5, 2.0])).to_event(1))
+    slope = numpyro.sample("slope", dist.Normal(1.0, 2.0 / jnp.sqrt(precision)))
+    lift = numpyro.sample("lift", dist.Normal(0.5, 3.0 / jnp.sqrt(precision)))
+    bend = numpyro.sample("bend", dist.Normal(0.0, jnp.sqrt(variance)).to_event(1))
+    with data.rows():
+        flow = slope * data.state[:, 0] + lift * data.state[:, 1]
+        numpyro.sample("flow", dist.Normal(flow, 1 / jnp.sqrt(precision)), obs=data.seen.get("flow"))
+        after = dist.Normal(bend * data.state, jnp.sqrt(variance)).to_event(1)
+        numpyro.sample("next_state", after, obs=data.next_state)
+
+
+@pytest.mark.parametrize("model", [bent, noisy, two_sites, ragged])
 def test_the_posterior_times_the_evidence_is_the_joint_density(model):
     """At random values of the unknowns: log p(values, data) = log evidence + log p(values | data), to rounding."""
     form, reading, data = form_of(model, made())
@@ -132,17 +147,24 @@ def test_the_posterior_times_the_evidence_is_the_joint_density(model):
         after = form.parameters(sums)
         rng, joint = np.random.default_rng(1), jax.jit(lambda values: log_density(model, (data,), {}, values)[0])
         for _ in range(5):
-            noise = np.exp(rng.uniform(-1, 1, len(after["mean"]))) if form.noise else np.ones(len(after["mean"]))
+            noise = np.exp(rng.uniform(-1, 1, len(after["mean"]))) if form.noises else np.ones(len(after["mean"]))
             group = after["mean"] + rng.normal(size=after["mean"].shape)
             flat = np.zeros(group.size)
             flat[thaw(form.place).ravel()] = group.ravel()
+            # What fills up the smaller groups is none of the model's unknowns, and not learned of.
+            fills = thaw(form.place) >= sum(int(np.prod(shape)) for _, shape in form.sites)
+            filler = np.where(fills[:, :, None] | fills[:, None, :], np.eye(fills.shape[1]), 0.0)
+            np.testing.assert_array_equal(np.where(filler > 0, after["precision"], 0.0), filler)
             density = sum(
-                stats.multivariate_normal(mean, np.linalg.inv(precision) / t).logpdf(each)
-                for mean, precision, t, each in zip(after["mean"], after["precision"], noise, group, strict=True)
+                stats.multivariate_normal(mean[own], np.linalg.inv(precision[np.ix_(own, own)]) / t).logpdf(each[own])
+                for mean, precision, t, each, own in zip(
+                    after["mean"], after["precision"], noise, group, ~fills, strict=True
+                )
             )
-            if form.noise:
+            if form.noises:
                 density += stats.gamma(after["shape"], scale=1 / after["rate"]).logpdf(noise).sum()
-                density += 2 * np.log(noise).sum() if form.variance else 0.0  # of 1 / t
+                variances = np.concatenate([np.full(int(np.prod(shape)), own) for _, shape, own in form.noises])
+                density += 2 * np.log(noise[variances]).sum()  # of 1 / t
             values = {name: jnp.asarray(each) for name, each in form.values(flat, noise).items()}
             assert float(joint(values)) == pytest.approx(evidence + density, rel=1e-9)
 
@@ -167,9 +189,10 @@ SMALL = {"number": 3, "scale": 2.0, "certainty": 2.0}
         bm.models.thermostat(),
         bm.models.linear_dynamics(ROOM, certainty=2.0),
         bm.models.fourier_dynamics(ROOM, **SMALL),
+        bm.models.linear_rewards(ROOM, bm.models.linear_dynamics(ROOM, certainty=2.0), certainty=2.0),
         noisy,
     ],
-    ids=["thermostat", "linear_dynamics", "fourier_dynamics", "noisy"],
+    ids=["thermostat", "linear_dynamics", "fourier_dynamics", "linear_rewards", "noisy"],
 )
 def test_it_is_calibrated(model):
     """Simulation-based calibration (Talts et al., 2018): truths from NumPyro's own prior, 25 steps of each."""
@@ -187,8 +210,8 @@ def test_it_is_calibrated(model):
         truth = {name: messages[name]["value"] for name, _ in form.dims}
         state = jax.random.uniform(state_key, (rows, 1), minval=0.0, maxval=40.0 if model is not noisy else 2.0)
         action = jnp.arange(rows) % actions
-        after, _ = draw_rows(model, step_key, truth, state, action)
-        data = Records(state, action, {"next_state": after}, jnp.ones(rows))
+        _, seen = draw_rows(model, step_key, truth, state, action)
+        data = Records(state, action, seen, jnp.ones(rows))
         drawn = form.draw(draw_key, form.learn(model, form.before, data), draws)
         return {name: (drawn[name].reshape(draws, -1) < truth[name].ravel()).sum(0) for name in truth}
 

@@ -10,7 +10,8 @@ from scipy import stats
 
 import bayesmdp as bm
 from bayesmdp.planning import Draws, Mean, policy_evaluation, policy_iteration
-from bayesmdp.problems.simulated_mdp import SimulatedMDP, next_states
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.problems.simulated_problem import next_states
 from bayesmdp.results.files import load, save
 from tests.statistical import assert_follows, assert_p_value, counts_p_value
 

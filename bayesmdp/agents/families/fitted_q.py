@@ -3,7 +3,7 @@
 An algorithm of this family says how the targets under the draws become one: ``judge(period, options) -> Judge`` (see
 :mod:`~bayesmdp.planning.fitted_q`). At the start of each pseudo-episode the draws are made anew and the approximation
 of Q is improved from where it was; after each step the pseudo-episode ends with probability 1 - discount, and where an
-episode of the problem ends.
+episode of the problem ends or is cut off, as those of tables with stages do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bayesmdp.planning.fitted_q import Approximation, Judge, approximation, fitt
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
 from bayesmdp.posterior.beliefs.primitives import recorded_belief
-from bayesmdp.problems.simulated_mdp import SimulatedProblem
+from bayesmdp.problems.simulated_problem import SimulatedProblem
 from bayesmdp.problems.world import Step
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ class FittedRules:
         approximate = self.approximation
 
         def policy_of(fit: Any) -> Int[Array, " point"]:
-            return jnp.argmax(approximate.value(fit, problem.features(problem.points)), -1).astype(jnp.int32)
+            q = approximate.value(fit, problem.features(problem.points))
+            return jnp.argmax(problem.allowed(q, problem.points), -1).astype(jnp.int32)
 
         def plan(
             key: Key[Array, ""], period: Float[Array, ""], believed: Any, fit: Any
@@ -122,7 +123,7 @@ class FittedRules:
 
         def act(key: Key[Array, ""], state: FittedState, s: Float[Array, " coordinate"]) -> Int[Array, ""]:
             del key
-            return jnp.argmax(approximate.value(state.fit, problem.features(s))).astype(jnp.int32)
+            return jnp.argmax(problem.allowed(approximate.value(state.fit, problem.features(s)), s)).astype(jnp.int32)
 
         def observe(key: Key[Array, ""], state: FittedState, step: Step) -> FittedState:
             return state._replace(belief=belief.observe(key, state.belief, step))

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.likelihood import row_values
@@ -81,34 +82,33 @@ def find_regression(reading: Reading, data: Records) -> Regression:
     if not looks_linear(reading, data):
         raise NotConjugate("not all that the model observes is Normal, given Normal unknowns and perhaps their noise")
     noises = [name for name, latent in reading.latents.items() if issubclass(latent.kind, NOISES)]
-    if len(noises) > 1:
-        raise NotConjugate(f"there are two unknowns that may be the noise, {noises[0]!r} and {noises[1]!r}")
     scaled = [name for name, latent in reading.latents.items() if latent.scaled]
     if scaled:
         raise NotConjugate(f"the prior of {scaled[0]!r} is scaled")
     some = np.linspace(0, len(data.weight) - 1, ROWS).round().astype(int)
     data = jax.tree.map(lambda column: np.asarray(column)[some], data)._replace(weight=np.ones(ROWS))
-    form = _read_prior(reading, data, noises[0] if noises else None)
+    form = _read_prior(reading, data, tuple(noises))
     _verify(form, reading, data)
     return form
 
 
-def _read_prior(reading: Reading, data: Records, noise: str | None) -> Regression:
+def _read_prior(reading: Reading, data: Records, noise: tuple[str, ...]) -> Regression:
     """The prior of the coefficients and of the noise, and which of them belong together."""
     model = reading.model
-    coefficients = tuple((name, latent.shape) for name, latent in reading.latents.items() if name != noise)
+    coefficients = tuple((name, latent.shape) for name, latent in reading.latents.items() if name not in noise)
     if not coefficients:
         raise NotConjugate("none of the unknowns is Normal")
     size = sum(int(np.prod(shape)) for _, shape in coefficients)
-    shape = reading.latents[noise].shape if noise else ()
-    groups = int(np.prod(shape))
-    variance = noise is not None and issubclass(reading.latents[noise].kind, dist.InverseGamma)
+    noises = tuple(
+        (name, reading.latents[name].shape, issubclass(reading.latents[name].kind, dist.InverseGamma)) for name in noise
+    )
+    groups = sum(int(np.prod(shape)) for _, shape, _ in noises) if noises else 1
+    of_noise_alone = Regression((), noises, *(freeze(np.zeros(0)),) * 5, ())
     rng, runs = np.random.default_rng(20260301), []
     for trial in range(TRIALS):
         precisions = np.exp(rng.uniform(-1, 1, groups)) if trial else np.ones(groups)
         values = {name: rng.normal(size=each) for name, each in coefficients}
-        if noise:
-            values[noise] = (1 / precisions if variance else precisions).reshape(shape)
+        values |= of_noise_alone.values(np.zeros(0), precisions)
         # Other rows too: a prior must not depend on the data.
         rows = jax.tree.map(lambda column: np.roll(column, trial, 0), data)  # noqa: B023
         told = _priors(model, tuple(name for name, _ in coefficients), noise, rows, values)
@@ -124,26 +124,27 @@ def _read_prior(reading: Reading, data: Records, noise: str | None) -> Regressio
             worst = int(np.argmin(match.any(-1)))
             raise NotConjugate(
                 f"the standard deviation of {_named(coefficients, worst)}, a coefficient, is not a number over the "
-                f"square root of a precision {noise!r}"
+                f"square root of a precision {_either(noise)}"
                 if noise
                 else "a prior depends on another unknown, or on the data"
             )
         group = match.argmax(-1)
         if not np.allclose(covariance, spread * np.sqrt(ratio[:, None] * ratio), rtol=1e-9, atol=0):
             raise NotConjugate("the prior's correlations depend on another unknown")
-    if len(set(np.bincount(group, minlength=groups).tolist())) > 1:
-        raise NotConjugate(f"the elements of {noise!r} are the noise of different numbers of coefficients")
-    place = np.argsort(group, kind="stable").reshape(groups, -1)
-    own = covariance[place[:, :, None], place[:, None, :]]
     across = covariance * (group[:, None] != group)
     if across.any():
         raise NotConjugate("coefficients with different noise are correlated")
+    # Fill up the groups that have fewer coefficients than others.
+    numbers = np.bincount(group, minlength=groups)
+    fillers = np.repeat(np.arange(groups), numbers.max() - numbers)
+    place = np.argsort(np.concatenate([group, fillers]), kind="stable").reshape(groups, -1)
+    mean = np.concatenate([mean, np.zeros(len(fillers))])
+    covariance = block_diag(covariance, np.eye(len(fillers)))
+    own = covariance[place[:, :, None], place[:, None, :]]
     gamma = of_noise if noise else np.full((2, 1), np.nan)
     return Regression(
         coefficients,
-        noise,
-        shape,
-        variance,
+        noises,
         freeze(place),
         freeze(mean[place]),
         freeze(np.linalg.inv(own)),
@@ -151,6 +152,11 @@ def _read_prior(reading: Reading, data: Records, noise: str | None) -> Regressio
         freeze(gamma[1]),
         tuple(reading.dims.items()),
     )
+
+
+def _either(noises: tuple[str, ...]) -> str:
+    """The sites of the noise, quoted."""
+    return " or ".join(map(repr, noises))
 
 
 def _named(coefficients: tuple[tuple[str, tuple[int, ...]], ...], position: int) -> str:
@@ -164,7 +170,7 @@ def _named(coefficients: tuple[tuple[str, tuple[int, ...]], ...], position: int)
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def _priors(
-    model: Model, names: tuple[str, ...], noise: str | None, data: Records, values: Mapping[str, Array]
+    model: Model, names: tuple[str, ...], noises: tuple[str, ...], data: Records, values: Mapping[str, Array]
 ) -> tuple[Array, Array, Array]:
     """Mean [coefficient] and covariance [coefficient, coefficient] of the prior, and that of the noise [2, group]."""
     messages = sites(model, data, dict(values))
@@ -177,12 +183,12 @@ def _priors(
             blocks.append(jax.scipy.linalg.block_diag(*each))
         else:
             blocks.append(jnp.diag(jnp.broadcast_to(fn.scale, shape).ravel() ** 2))
-    gamma = jnp.zeros((2, 0))
-    if noise is not None:
-        fn, shape = base_distribution(messages[noise]["fn"]), jnp.shape(messages[noise]["value"])
+    gamma = [jnp.zeros((2, 0))]
+    for name in noises:
+        fn, shape = base_distribution(messages[name]["fn"]), jnp.shape(messages[name]["value"])
         concentration = getattr(fn, "concentration", jnp.ones(()))
-        gamma = jnp.stack([jnp.broadcast_to(each, shape).ravel() for each in (concentration, fn.rate)])
-    return jnp.concatenate(means), jax.scipy.linalg.block_diag(*blocks), gamma
+        gamma.append(jnp.stack([jnp.broadcast_to(each, shape).ravel() for each in (concentration, fn.rate)]))
+    return jnp.concatenate(means), jax.scipy.linalg.block_diag(*blocks), jnp.concatenate(gamma, -1)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -202,10 +208,11 @@ def _verify(form: Regression, reading: Reading, data: Records) -> None:
     """Refuse a model whose rows are not as likely as the regression says, at random values of the unknowns."""
     coefficients, log_noise = _random_unknowns(form)
     said, belongs = map(np.asarray, _explained(reading.model, form, data, coefficients, log_noise))
+    noise = _either(tuple(name for name, *_ in form.noises))
     if not (np.isclose(belongs, 0, atol=1e-9) | np.isclose(belongs, 1, atol=1e-9)).all():
-        raise NotConjugate(f"a scale of what is observed is not a number over the square root of {form.noise!r}")
+        raise NotConjugate(f"a scale of what is observed is not a number over the square root of {noise}")
     if not np.isclose(belongs.sum(-1), 1).all():
-        raise NotConjugate(f"the noise of some of what is observed is known, and that of the rest is {form.noise!r}")
+        raise NotConjugate(f"the noise of some of what is observed is known, and that of the rest is {noise}")
     wrong = _apart(_log_likelihoods(form, reading, data, coefficients, log_noise), said)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
@@ -271,7 +278,7 @@ def _random_unknowns(form: Regression) -> tuple[NDArray[np.float64], NDArray[np.
     """Coefficients [trial, coefficient], as the prior draws them at precisions of 1, and logs of precisions."""
     rng, groups = np.random.default_rng(20260302), len(thaw(form.mean))
     coefficients = form.centre() + rng.normal(size=(TRIALS, form.centre().size)) * _spread(form)
-    return coefficients, rng.uniform(-1, 1, (TRIALS, groups)) * (form.noise is not None)
+    return coefficients, rng.uniform(-1, 1, (TRIALS, groups)) * bool(form.noises)
 
 
 def _spread(form: Regression) -> NDArray[np.float64]:

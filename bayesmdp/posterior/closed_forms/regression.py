@@ -9,11 +9,14 @@ model's Normal unknowns: ``r(w) = r(m) + J (w - m)`` with the prior's mean m.
     precision = P + sum J'J,    mean = m - precision^-1 sum J'r(m).
 
 *Unknown noise* (Normal-Gamma regression; Bernardo and Smith, 1994, section 5.2; de Groot, 1970, 11.10). There are
-precisions t_g ~ Gamma(a, b), or variances 1 / t_g that are inverse Gamma. Each coefficient and each residual belongs to
-one of them, by scales that are so many over sqrt(t_g). With n residuals of group g,
+precisions t_g ~ Gamma(a, b), or variances 1 / t_g that are inverse Gamma, in one site or several. Each coefficient and
+each residual belongs to one of them, by scales that are so many over sqrt(t_g). With n residuals of group g,
 
     t_g ~ Gamma(a + n / 2, b + (sum r(m)'r(m) - d' precision d) / 2),    d = mean - m,
     w | t_g ~ Normal(mean, (t_g precision)^-1).
+
+Groups may have different numbers of coefficients, such as next states and rewards that are linear in other features:
+the smaller ones are filled up with coefficients that nothing depends on, which are left out where values are made.
 
 All this is found and not declared: locations, scales and groups are read off runs of the model, and believed only if
 they explain the log-likelihood of rows at random values of the unknowns, masks and weights included. What is carried
@@ -23,7 +26,7 @@ is the sums, so that a step costs the same whatever was seen before.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -79,13 +82,11 @@ class Regression(NamedTuple):
     ----------
     sites : tuple of (site, its shape)
         Of the coefficients.
-    noise : str or None
-        The site of precisions or variances, one a group; None where the noise is known.
-    noise_shape : tuple of int
-    variance : bool
-        Whether that site holds variances.
+    noises : tuple of (site, its shape, whether it holds variances)
+        The sites of precisions or variances, whose elements, one site after the other, are one a group; none where the
+        noise is known.
     place : int array [group, coefficient]
-        Where a group's coefficients stand among all of them, one site after the other.
+        Where a group's coefficients stand among all of them, one site after the other, and after these what fills up.
     mean, precision : array [group, coefficient], array [group, coefficient, coefficient]
         Of the prior, where precisions of the noise are 1.
     shape, rate : array [group]
@@ -94,9 +95,7 @@ class Regression(NamedTuple):
     """
 
     sites: tuple[tuple[str, tuple[int, ...]], ...]
-    noise: str | None
-    noise_shape: tuple[int, ...]
-    variance: bool
+    noises: tuple[tuple[str, tuple[int, ...], bool], ...]
     place: Frozen
     mean: Frozen
     precision: Frozen
@@ -106,7 +105,7 @@ class Regression(NamedTuple):
 
     def described(self) -> str:
         """The form without its numbers, as an attr of a posterior."""
-        names = ("sites", "noise", "noise_shape", "variance", "dims")
+        names = ("sites", "noises", "dims")
         return json.dumps({name: getattr(self, name) for name in names})
 
     @classmethod
@@ -126,8 +125,8 @@ class Regression(NamedTuple):
             freeze(np.asarray(parameters[name])) for name in ("place", "mean", "precision", "shape", "rate")
         )
         mean, precision, shape, rate = prior
-        noise, noise_shape = told["noise"], tuple(told["noise_shape"])
-        return cls(sites, noise, noise_shape, told["variance"], place, mean, precision, shape, rate, dims)
+        noises = tuple((name, tuple(shape), variance) for name, shape, variance in told["noises"])
+        return cls(sites, noises, place, mean, precision, shape, rate, dims)
 
     @property
     def before(self) -> Sums:
@@ -188,22 +187,30 @@ class Regression(NamedTuple):
         -------
         dict of arrays by site
         """
-        skeleton = (self.sites, self.noise, self.noise_shape, self.variance, self.place)
+        skeleton = (self.sites, self.noises, self.place)
         return _draw(key, self.parameters(jax.tree.map(jnp.asarray, sums)), skeleton=skeleton, num_draws=num_draws)
 
     def values(self, coefficients: Array, noise: Array) -> dict[str, Array]:
         """The unknowns by site, from all coefficients [coefficient] and precisions [group]."""
-        xp = coefficients.__array_namespace__()
-        parts = xp.split(coefficients, _ends(self.sites))
-        values = {name: part.reshape(shape) for (name, shape), part in zip(self.sites, parts, strict=True)}
-        if self.noise is not None:
-            values[self.noise] = (1 / noise if self.variance else noise).reshape(self.noise_shape)
-        return values
+        return _values(coefficients[None], noise[None], self.sites, self.noises, lambda value: value[0])
 
     def centre(self) -> NDArray[np.float64]:
-        """The prior's mean of all coefficients, one site after the other."""
+        """The prior's mean of all coefficients, one site after the other, and of what fills up."""
+        return self.in_order(thaw(self.mean))
+
+    def in_order(self, coefficients: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Put coefficients [group, coefficient] one site after the other, with what fills up at the end.
+
+        Parameters
+        ----------
+        coefficients : array [group, coefficient]
+
+        Returns
+        -------
+        array [coefficient]
+        """
         flat = np.zeros(thaw(self.place).size)
-        flat[thaw(self.place).ravel()] = thaw(self.mean).ravel()
+        flat[thaw(self.place).ravel()] = coefficients.ravel()
         return flat
 
     def log_evidence(self, reading: Reading, sums: Sums, data: Records) -> float:
@@ -223,7 +230,7 @@ class Regression(NamedTuple):
         before, after = (self.parameters(each) for each in (self.before, sums))
         logdet = [np.linalg.slogdet(each["precision"])[1].sum() for each in (before, after)]
         gained = (logdet[0] - logdet[1]) / 2
-        if self.noise is None:
+        if not self.noises:
             gained -= _left(self, sums).sum() / 2
         else:
             gained += sum(
@@ -240,6 +247,26 @@ class Regression(NamedTuple):
         seen = np.asarray(data.weight) > 0
         return float((each + square / 2)[seen].sum())
 
+    def residuals(self, model: Model, sums: Sums, data: Records) -> NDArray[np.float64]:
+        """Return what the posterior's mean leaves unexplained of rows, in units of what is observed.
+
+        Parameters
+        ----------
+        model : NumPyro function of the data
+        sums : Sums
+            After the data.
+        data : Records
+
+        Returns
+        -------
+        array [row, residual]
+            In the order of the sites that rows observe, and of their elements; several that are correlated are told
+            apart as by the root of their covariance.
+        """
+        told = {name: np.asarray(value) for name, value in self.parameters(sums).items()}
+        noise = np.log(told["shape"] / told["rate"]) if self.noises else np.zeros(len(told["mean"]))
+        return np.asarray(_residuals_at(model, self, self.in_order(told["mean"]), noise, data))
+
     def _centred(self) -> dict[str, NDArray[np.float64]]:
         groups = len(thaw(self.mean))
         return {name: np.asarray(value) for name, value in self.values(self.centre(), np.ones(groups)).items()}
@@ -250,9 +277,26 @@ class Regression(NamedTuple):
         return np.asarray(row_values(model, data, values)) < -1e300
 
 
-def _ends(sites: tuple[tuple[str, tuple[int, ...]], ...]) -> list[int]:
-    """Where the coefficients of each site end, but the last, among all."""
-    return np.cumsum([int(np.prod(shape)) for _, shape in sites])[:-1].tolist()
+def _values(
+    coefficients: Array,
+    noise: Array,
+    sites: tuple[tuple[str, tuple[int, ...]], ...],
+    noises: tuple[tuple[str, tuple[int, ...], bool], ...],
+    each: Callable[[Array], Array] = lambda value: value,
+) -> dict[str, Array]:
+    """Unknowns [draw, ...] by site, from coefficients [draw, coefficient] and precisions [draw, group]."""
+    values, draws, begin = {}, len(coefficients), 0
+    for name, shape in sites:
+        end = begin + int(np.prod(shape))
+        values[name] = each(coefficients[:, begin:end].reshape(draws, *shape))
+        begin = end
+    begin = 0
+    for name, shape, variance in noises:
+        end = begin + int(np.prod(shape))
+        own = noise[:, begin:end]
+        values[name] = each((1 / own if variance else own).reshape(draws, *shape))
+        begin = end
+    return values
 
 
 @partial(jax.jit, static_argnames=("skeleton", "num_draws"))
@@ -260,11 +304,11 @@ def _draw(
     key: Key[Array, ""], parameters: dict[str, Array], *, skeleton: tuple[Any, ...], num_draws: int
 ) -> dict[str, Array]:
     """Draws [draw, ...] by site, from the parameters of a posterior; the skeleton is what they are of."""
-    sites, noise_site, noise_shape, variance, place = skeleton
+    sites, noises, place = skeleton
     noise_key, normal_key = jax.random.split(key)
     groups, size = parameters["mean"].shape
     noise = jnp.ones((num_draws, groups))
-    if noise_site is not None:
+    if noises:
         noise = jnp.exp(standard_log_gamma(noise_key, parameters["shape"], num_draws)) / parameters["rate"]
     # With precision = L L', L'^-1 z has the covariance of the coefficients where the noise is 1.
     lower = jnp.linalg.cholesky(parameters["precision"])
@@ -273,11 +317,7 @@ def _draw(
     values = parameters["mean"] + spread / jnp.sqrt(noise)[..., None]
     flat = jnp.zeros((num_draws, groups * size))
     flat = flat.at[:, thaw(place).ravel()].set(values.reshape(num_draws, groups * size))
-    parts = jnp.split(flat, _ends(sites), -1)
-    drawn = {name: part.reshape(num_draws, *shape) for (name, shape), part in zip(sites, parts, strict=True)}
-    if noise_site is not None:
-        drawn[noise_site] = (1 / noise if variance else noise).reshape(num_draws, *noise_shape)
-    return drawn
+    return _values(flat, noise, sites, noises)
 
 
 def _left(form: Regression, sums: Sums) -> NDArray[np.float64]:
@@ -331,7 +371,7 @@ def residuals_of_rows(model: Model, form: Regression, data: Records) -> tuple[Ar
         # A row has few residuals and a model many coefficients, so that derivatives are taken backwards.
         slope, (_, times) = jax.jacrev(parts, has_aux=True)(centre, known)
         residual, _ = parts(centre, known)
-        if form.noise is None:
+        if not form.noises:
             belongs = jnp.ones((len(residual), 1))
         else:
             belongs = -2 * jax.jacrev(lambda log_noise: parts(centre, log_noise)[1][0])(known)
@@ -355,6 +395,12 @@ def _summed(model: Model, form: Regression, data: Records) -> Sums:
 @partial(jax.jit, static_argnums=(0, 1))
 def _added(model: Model, form: Regression, sums: Sums, data: Records) -> Sums:
     return form.learn(model, sums, data)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _residuals_at(model: Model, form: Regression, coefficients: Array, log_noise: Array, data: Records) -> Array:
+    residual, log_scale, _ = _residuals(model, form, coefficients, log_noise, jax.tree.map(jnp.asarray, data))
+    return residual * jnp.exp(log_scale)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -1,0 +1,208 @@
+"""The way from a log of measurements to a promise, and whether it is kept on logs like the one at hand.
+
+The way is that of :mod:`bayesmdp.offline.measured_plan`: the posterior of a regression, a fit of Q under some draws,
+and what its policy is worth under others, by rollouts. It is gone for logs made in worlds whose truth is known
+(:mod:`bayesmdp.offline.measured_worlds`), and for halves of the log, and bounds are lowered as
+:mod:`bayesmdp.offline.calibration` says. Three things differ from tables. The prior is the one that was chosen for the
+log at hand, and not chosen anew; the fit of Q begins where that of the log at hand ended; and there are a quarter as
+many halves as logs of a world, for each is a plan.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax import random
+from numpy.typing import NDArray
+
+from bayesmdp.model_reading.records import Records
+from bayesmdp.offline.calibration import Calibration, in_threads_of_checks, judge_excess
+from bayesmdp.offline.measured_worlds import VALUED, AsBelieved, AsSeen, MeasuredWorld
+from bayesmdp.offline.state_behaviour import StateBehaviour, state_behaviour
+from bayesmdp.planning.posterior_value import left_quantile
+from bayesmdp.planning.rollouts import Rollouts, simulate_returns, tolerance_of
+from bayesmdp.planning.simulated_plan import SHARE, FittedQ, fit_simulated
+from bayesmdp.planning.state_policies import FittedPolicy, StatePolicy
+from bayesmdp.posterior.closed_forms.regression import Regression, Sums
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+
+__all__ = ["MeasuredPipeline", "calibrate_measured", "mean_values", "values_at_start"]
+
+FEWER = 4
+"""Logs of a world for each random half of the log."""
+
+
+class MeasuredPipeline(NamedTuple):
+    """The way from a log to a promise.
+
+    Attributes
+    ----------
+    mdp : SimulatedMDP
+    form : Regression
+        Of the model's posterior.
+    risk : Risk
+    level : float
+        The promise is to be broken no more often.
+    draws : int
+        By which the policy is valued.
+    options : FittedQ
+    begun : FittedPolicy
+        Where fits of Q begin.
+    compared : bool
+        Whether something is promised of the gain over the log's behaviour too.
+    """
+
+    mdp: SimulatedMDP
+    form: Regression
+    risk: Any
+    level: float
+    draws: int
+    options: FittedQ
+    begun: FittedPolicy
+    compared: bool
+
+
+class _Said(NamedTuple):
+    """What a log says of the policy that it leads to: values and gains [draw] where episodes start."""
+
+    policy: FittedPolicy
+    values: NDArray[np.float64]
+    gains: NDArray[np.float64] | None
+
+
+def values_at_start(
+    mdp: SimulatedMDP, values: dict[str, Any], policy: StatePolicy, rollouts: Rollouts
+) -> NDArray[np.float64]:
+    """Simulate what a policy is worth where episodes start under draws of the unknowns.
+
+    Parameters
+    ----------
+    mdp : SimulatedMDP
+    values : dict of arrays [draw, ...] by site
+    policy : StatePolicy
+    rollouts : Rollouts
+
+    Returns
+    -------
+    array [draw]
+    """
+    return simulate_returns(mdp, values, policy, rollouts).middle.mean(1)
+
+
+def mean_values(form: Regression, sums: Sums) -> dict[str, NDArray[np.float64]]:
+    """Return the unknowns at the posterior's mean, of the noise that of its precision, by site.
+
+    Parameters
+    ----------
+    form : Regression
+    sums : Sums
+    """
+    told = {name: np.asarray(value) for name, value in form.parameters(sums).items()}
+    noise = told["shape"] / told["rate"] if form.noises else np.ones(len(told["mean"]))
+    return {name: np.asarray(value) for name, value in form.values(form.in_order(told["mean"]), noise).items()}
+
+
+def calibrate_measured(
+    pipeline: MeasuredPipeline, data: Records, begins: NDArray[np.bool_], *, logs: int, seed: int
+) -> Calibration:
+    """Check a promise on logs like the one at hand.
+
+    Parameters
+    ----------
+    pipeline : MeasuredPipeline
+    data : Records
+        The log at hand.
+    begins : bool array [row]
+        In which rows its episodes begin.
+    logs : int
+        Of each of the two worlds.
+    seed : int
+
+    Returns
+    -------
+    Calibration
+    """
+    behaviour = _behaviour(pipeline.mdp, data)
+    worlds: list[MeasuredWorld] = [AsSeen(pipeline.mdp, data), _believed(pipeline, data)]
+    made = [(world, log) for world in worlds for log in world.logs(behaviour, begins, logs, seed)]
+    earned_today = {world.name: world.worth(behaviour) if pipeline.compared else 0.0 for world in worlds}
+
+    def over(number: int) -> list[tuple[float, float]]:
+        """The quantile's and the mean's excess over the truth, of the value and of the gain."""
+        world, log = made[number]
+        said = _promised(pipeline, log, seed + 1 + number)
+        worth = world.worth(said.policy)
+        pairs = [(said.values, worth)]
+        pairs.append(pairs[0] if said.gains is None else (said.gains, worth - earned_today[world.name]))
+        return [(float(left_quantile(own, pipeline.level)) - truth, float(own.mean()) - truth) for own, truth in pairs]
+
+    # [value or gain, quantile or mean, world, log].
+    told = np.array(in_threads_of_checks(over, range(len(made)))).reshape(len(worlds), logs, 2, 2).transpose(2, 3, 0, 1)
+    split = _split(pipeline, data, max(1, logs // FEWER), seed)
+    names = [world.name for world in worlds]
+    value, gain = (
+        judge_excess(own[0], own[1], names, part, pipeline.level) for own, part in zip(told, split, strict=True)
+    )
+    return Calibration(len(made), value, gain if pipeline.compared else None)
+
+
+def _behaviour(mdp: SimulatedMDP, data: Records) -> StateBehaviour:
+    seen = data.weight > 0
+    return state_behaviour(data.state[seen], data.action[seen], mdp.num_actions, mdp.problem.low, mdp.problem.high)
+
+
+def _sums(pipeline: MeasuredPipeline, data: Records) -> Sums:
+    with jax.enable_x64(True):
+        return pipeline.form.learn_log(pipeline.mdp.model, pipeline.form.before, data)
+
+
+def _believed(pipeline: MeasuredPipeline, data: Records) -> AsBelieved:
+    """The world of a log's posterior mean."""
+    valued = replace(pipeline.options.rollouts, number=VALUED)
+    return AsBelieved(pipeline.mdp, mean_values(pipeline.form, _sums(pipeline, data)), valued)
+
+
+def _promised(pipeline: MeasuredPipeline, data: Records, seed: int) -> _Said:
+    """Go the way that the log at hand goes: the posterior, the plan, and its policy under fresh draws."""
+    mdp, options = pipeline.mdp, replace(pipeline.options, seed=seed)
+    sums = _sums(pipeline, data)
+    with jax.enable_x64(True):
+        keys = random.split(random.key(seed))
+        numbers = options.num_draws, pipeline.draws
+        planning, fresh = (
+            jax.tree.map(np.asarray, pipeline.form.draw(key, sums, number))
+            for key, number in zip(keys, numbers, strict=True)
+        )
+    tolerance = tolerance_of(mdp, None, SHARE)
+    fitted = fit_simulated(planning, mdp, pipeline.risk, options, tolerance, 1_000_000, begun=pipeline.begun)
+    values = values_at_start(mdp, fresh, fitted.policy.policy, options.rollouts)
+    if not pipeline.compared:
+        return _Said(fitted.policy, values, None)
+    today = _behaviour(mdp, data)
+    return _Said(fitted.policy, values, values - values_at_start(mdp, fresh, today.policy, options.rollouts))
+
+
+def _split(pipeline: MeasuredPipeline, data: Records, times: int, seed: int) -> tuple[float, float]:
+    """How much more one half of the log says of the policy that it chose than the other half does: what a log would."""
+    rng = np.random.default_rng([seed, 11])
+    halves = []
+    for _ in range(times):
+        first = rng.uniform(size=len(data.weight)) < 0.5
+        weights = first.astype(float), 1.0 - first
+        halves.append([data._replace(weight=weight) for weight in weights])
+
+    def over(number: int) -> tuple[float, float]:
+        chosen_by, told_by = halves[number]
+        said = _promised(pipeline, chosen_by, seed + 10_000 + number)
+        other = _believed(pipeline, told_by)
+        worth = other.worth(said.policy)
+        if said.gains is None:
+            return float(said.values.mean()) - worth, 0.0
+        gain = worth - other.worth(_behaviour(pipeline.mdp, data))
+        return float(said.values.mean()) - worth, float(said.gains.mean()) - gain
+
+    of_value, of_gain = np.mean(in_threads_of_checks(over, range(times)), axis=0) / 2**0.5
+    return float(of_value), float(of_gain)

@@ -1,0 +1,388 @@
+"""From a log of measurements to a cautious policy: `plan_log` where states are numbers.
+
+The way is that of tables (:mod:`bayesmdp.offline.plan_log`). The log says in which box its states lie
+(:mod:`bayesmdp.offline.measured_space`), which prior of steps and of rewards it speaks for
+(:mod:`bayesmdp.offline.measured_prior`), and what is done today (:mod:`bayesmdp.offline.state_behaviour`). A plan may
+do what the log did near (:mod:`bayesmdp.offline.near_rows`): elsewhere the model goes on in straight lines, or waves,
+that nothing has tried. Q is fitted under some draws of the posterior, and the policy valued under others by rollouts;
+the number that is promised is checked on logs like this one, and lowered (:mod:`bayesmdp.offline.measured_check`); and
+the log is asked whether it may be believed (:mod:`bayesmdp.offline.measured_log_checks`).
+
+The report is a `Report` with the attrs of tables where these have a meaning. Its ``policy`` is over ``place``, a dozen
+states of the log, the commonest first, that stand for all of them (medians of clusters): ``state`` [place, coordinate],
+``action``, ``rows`` that are nearest to it, ``near``, rows in which any action was taken near it
+(:mod:`bayesmdp.offline.near_rows`), ``tried``, those of this action, ``today`` (how probable the action is there
+today), ``margin`` (by how much Q holds it better than the next), ``worth_quantile``, ``worth_lower`` and
+``worth_upper``. ``initial_unseen`` is the share of the discounted future that lies behind a step near which no row took
+the plan's action.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+from scipy.cluster.vq import kmeans2
+
+from bayesmdp.foundation.validation import integer, number
+from bayesmdp.logs.log import label_set
+from bayesmdp.logs.recorded_log import read_records
+from bayesmdp.model_reading.primitives import fit_rows
+from bayesmdp.model_reading.read_model import read_sites
+from bayesmdp.model_reading.records import Records
+from bayesmdp.offline.at_start import told_at_start
+from bayesmdp.offline.calibration import Calibration
+from bayesmdp.offline.check_log import FEW
+from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured, mean_values, values_at_start
+from bayesmdp.offline.measured_log_checks import check_rows
+from bayesmdp.offline.measured_prior import MeasuredPrior, measured_prior
+from bayesmdp.offline.measured_space import MeasuredSpace, begins_of_rows, space_of_log
+from bayesmdp.offline.measured_worlds import AsBelieved
+from bayesmdp.offline.named_prior import maker_of
+from bayesmdp.offline.near_rows import NearRows
+from bayesmdp.offline.promise import Promise
+from bayesmdp.offline.report import MADE_BY, Report, level_of
+from bayesmdp.offline.state_behaviour import StateBehaviour, state_behaviour
+from bayesmdp.planning.fitted_q import LinearQ
+from bayesmdp.planning.posterior_value import left_quantile
+from bayesmdp.planning.risk import Risk
+from bayesmdp.planning.rollouts import Rollouts, simulate_returns, tolerance_of
+from bayesmdp.planning.simulated_plan import SHARE, FittedQ, describe_plan, fit_simulated
+from bayesmdp.planning.simulated_values import read_unknowns, spread_over
+from bayesmdp.planning.state_policies import FittedPolicy
+from bayesmdp.planning.value_intervals import check_scalar_risk
+from bayesmdp.posterior import NotConjugate, draw, infer
+from bayesmdp.posterior.closed_forms.find_regression import find_regression
+from bayesmdp.posterior.closed_forms.regression import Regression
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+
+__all__ = ["plan_measured"]
+
+PLACES = 12
+"""States of the log that stand for all."""
+
+EACH, PATHS, FARTHEST = 16, 64, 2_000
+"""Rollouts of each draw; and, of how much of the future is unseen, paths and steps of each, at most."""
+
+AFFORDABLE = 2e11
+"""Products that sums of one log take, times logs, above which nothing is checked: that would take many minutes."""
+
+MOST, LONG = 200, 20_000
+"""Logs of each world, and rows of a log, up to which a promise is checked."""
+
+
+class _Way(NamedTuple):
+    """What was made on the way to a plan."""
+
+    space: MeasuredSpace
+    made: MeasuredPrior
+    mdp: SimulatedMDP
+    data: Records
+    near: NearRows
+    today: StateBehaviour | None
+
+
+def plan_measured(
+    log: xr.Dataset,
+    risk: Risk,
+    *,
+    baseline: Any,
+    discount: float,
+    prior: str,
+    settings: Mapping[str, Any],
+    rewards: Any,
+    terminal: Any,
+    initial: Any,
+    draws: int,
+    seed: int,
+    calibration: int,
+    say: Callable[[str], None],
+) -> Report:
+    """Plan from a log whose states are numbers; see :func:`~bayesmdp.plan_log`, and the module.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``
+    risk : Risk
+    baseline, prior, settings, rewards, terminal, initial, draws, seed, calibration, say
+        As for `plan_log`; the baseline is "log", "none" or "uniform".
+    discount : float in (0, 1)
+
+    Returns
+    -------
+    Report
+    """
+    check_scalar_risk(risk)
+    draws, seed = integer("draws", draws, 2), integer("seed", seed, 0)
+    level, begins = level_of(risk), begins_of_rows(log)
+    way = _way(log, discount, baseline, prior, settings, rewards, terminal, initial)
+    mdp, data = way.mdp, way.data
+    # The posterior, and draws of it to plan with and to judge by.
+    say(f"posterior of {way.made.described}")
+    kept, planning, fresh = _posterior(mdp, data, draws, seed)
+    options = FittedQ(
+        LinearQ(),
+        num_draws=16,
+        places=128,
+        samples=4,
+        seed=seed,
+        rollouts=Rollouts(number=EACH * draws, max_draws=draws, tolerance=tolerance_of(mdp, None, SHARE), seed=seed),
+    )
+    say(f"planning with {risk}")
+    tolerance = tolerance_of(mdp, None, SHARE)
+    fitted = fit_simulated(spread_over(planning, options.num_draws), mdp, risk, options, tolerance, 1_000_000)
+    say("worth of the policy under fresh draws")
+    returns = simulate_returns(mdp, fresh, fitted.policy.policy, options.rollouts)
+    planned = describe_plan(fitted, returns, mdp, risk, options, tolerance, num_draws=options.num_draws)
+    values = returns.middle.mean(1)
+    gains = None
+    if way.today is not None:
+        gains = values - values_at_start(mdp, fresh, way.today.policy, options.rollouts)
+    # What is said where episodes start, checked.
+    form, why_not = _why_not(kept, way, draws, level, calibration)
+    checked: Calibration | None = None
+    if form is not None and not why_not:
+        logs = max(calibration, math.ceil(1 / level) - 1)
+        say(f"checking the promise on {2 * logs} logs like this one")
+        pipeline = MeasuredPipeline(mdp, form, risk, level, draws, options, fitted.policy, way.today is not None)
+        checked = calibrate_measured(pipeline, data, begins, logs=logs, seed=seed)
+    told: dict[str, Any] = told_at_start(Promise(np.zeros(0), values, gains), level, checked)
+    told |= {"unchecked": why_not} if checked is None else {"checked_logs": checked.logs}
+    low, high = np.quantile(values, [0.05, 0.95], method="inverted_cdf")
+    unseen, few = _thin(way, kept, fresh, fitted.policy, options.rollouts)
+    told |= {
+        "level": level,
+        "initial_worth_quantile": float(left_quantile(values, level)),
+        "initial_worth_lower": float(low),
+        "initial_worth_upper": float(high),
+        "initial_unseen": unseen,
+    }
+    policy = _policy(way, fitted.policy, fresh, level, options.rollouts).assign_attrs(told)
+    say("whether the log may be believed")
+    checks = check_rows(mdp.model, data, begins, mdp.num_actions, few=few, seed=seed)
+    counts = _counts(log, begins)
+    attrs: dict[str, Any] = {
+        "made_by": MADE_BY,
+        "source": str(log.attrs.get("source", "")),
+        "left_out": json.dumps([]),
+        "space": way.space.to_json(),
+        "prior_name": prior,
+        "prior_settings": json.dumps(dict(settings)),
+        "terminal": terminal if isinstance(terminal, str) else "" if terminal is None else "a function",
+        "log": json.dumps(counts),
+        "risk": str(risk),
+        "baseline": "none" if way.today is None else "log" if baseline == "log" else "as said",
+        "aim": "value",
+        "discount": mdp.discount,
+        "prior": way.made.described,
+        "rewards": way.made.rewards,
+        "draws": draws,
+        "plan_draws": planned.attrs["num_draws"],
+        "converged": planned.attrs["converged"],
+        "seed": seed,
+        **{name: kept.attrs[name] for name in ("engine", "reason") if name in kept.attrs},
+        **told,
+        "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "numpyro")}),
+    }
+    at_start = xr.Dataset({"value": ("draw", values)})
+    if gains is not None:
+        at_start["today"] = "draw", values - gains
+    groups = {name: node.to_dataset() for name, node in kept.children.items() if name != "prior"}
+    tree = xr.DataTree.from_dict(
+        {"plan": planned, "policy": policy, "at_start": at_start, "log_checks": checks, **groups}
+    )
+    tree.attrs = attrs
+    return Report(counts, policy, tree)
+
+
+def _way(
+    log: xr.Dataset,
+    discount: float,
+    baseline: Any,
+    prior: str,
+    settings: Mapping[str, Any],
+    rewards: Any,
+    terminal: Any,
+    initial: Any,
+) -> _Way:
+    """The problem that the log describes, with its prior and its behaviour."""
+    if not (isinstance(baseline, str) and baseline in ("log", "none", "uniform")):
+        raise ValueError(f"where states are numbers baseline is log, none or uniform; got {baseline!r}")
+    space = space_of_log(log, number("discount", discount, above=0, below=1), initial)
+    ends = maker_of(terminal, {})[0] if isinstance(terminal, str) else terminal
+    _check_ends(log, ends, terminal)
+    data = read_records(log)
+    taken = np.bincount(data.action, minlength=len(space.actions))
+    if not taken.all():
+        raise ValueError(
+            f"the action {space.actions[int(np.argmin(taken))]!r} was never taken, so nothing is known of it; leave it "
+            "out of the actions"
+        )
+    made = measured_prior(prior, data, space, settings, rewards)
+    near = NearRows(data.state, data.action, len(space.actions), space.low, space.high)
+    mdp = space.problem(made.model, made.reward, ends, near.tried())
+    today = None
+    if baseline == "log":
+        today = state_behaviour(data.state, data.action, len(space.actions), space.low, space.high)
+    elif baseline == "uniform":
+        today = state_behaviour(data.state[:0], data.action[:0], len(space.actions), space.low, space.high)
+    return _Way(space, made, mdp, data, near, today)
+
+
+def _check_ends(log: xr.Dataset, ends: Callable[..., Any] | None, given: Any) -> None:
+    """Refuse a log whose terminated rows are not those whose next states are terminal."""
+    ended = log["terminated"].values.astype(bool) if "terminated" in log else np.zeros(log.sizes["step"], bool)
+    if ends is None:
+        unknown = int(ended.sum()) + int(log.attrs.get("dropped_ends", 0))
+        if unknown:
+            raise ValueError(
+                f"{unknown:,} rows of the log are terminated, and nobody says which states are the end of an episode: "
+                "pass terminal=, a function of states, or call these rows truncated if more would have followed"
+            )
+        return
+    with jax.enable_x64(True):
+        told = np.asarray(ends(jnp.asarray(log["next_state"].values)))
+    if told.shape != ended.shape or told.dtype != bool:
+        raise ValueError(
+            f"terminal={given!r} of {len(ended)} states is {told.dtype} {told.shape}; expected a bool each"
+        )
+    if (told != ended).any():
+        row = int(np.argmax(told != ended))
+        says, is_not = ("the end", "not terminated") if told[row] else ("no end", "terminated")
+        raise ValueError(
+            f"next_state at step {row}, {log['next_state'].values[row].tolist()}, is {says} by terminal={given!r}, and "
+            f"the row is {is_not}"
+        )
+
+
+def _posterior(
+    mdp: SimulatedMDP, data: Records, draws: int, seed: int
+) -> tuple[xr.DataTree, dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
+    """Return the posterior to keep, draws to plan with, and draws to judge by."""
+    try:
+        kept = infer(mdp.model, data, draws=0, method="exact", seed=seed)
+        drawn = [draw(kept, draws, seed=seed + i, model=mdp.model) for i in range(2)]
+        planning, fresh = (read_unknowns(each, mdp) for each in drawn)
+    except NotConjugate:
+        kept = infer(mdp.model, data, draws=2 * draws, seed=seed)
+        every = read_unknowns(kept, mdp)
+        planning, fresh = ({name: values[i::2] for name, values in every.items()} for i in range(2))
+    return kept, planning, fresh
+
+
+def _why_not(kept: xr.DataTree, way: _Way, draws: int, level: float, calibration: int) -> tuple[Regression | None, str]:
+    """The regression by which the way can be gone again quickly, and why nothing is checked; nothing if it is."""
+    if not calibration:
+        return None, "asked not to be"
+    if "regression" not in kept.attrs:
+        return None, "only the posterior of a regression can be made again quickly for other logs"
+    if level < 1 / (MOST + 1):
+        return None, f"a level of {level:g} would need {math.ceil(1 / level) - 1:,} logs of each world"
+    rows = len(way.data.weight)
+    if rows > LONG:
+        return None, f"logs of more than {LONG:,} rows take long to make"
+    with jax.enable_x64(True):
+        data = fit_rows(way.mdp.model, way.data)
+        form = find_regression(read_sites(way.mdp.model, data), data)
+    groups, size = np.shape(kept["parameters"]["mean"])
+    logs = 2 * max(calibration, math.ceil(1 / level) - 1)
+    if logs * rows * groups**2 * size**2 > AFFORDABLE:
+        return None, "the posterior has many unknowns, and each of the logs would take as long as this one"
+    return form, ""
+
+
+def _thin(
+    way: _Way,
+    kept: xr.DataTree,
+    fresh: dict[str, NDArray[np.float64]],
+    policy: FittedPolicy,
+    rollouts: Rollouts,
+) -> tuple[float, float]:
+    """The shares of the discounted future behind the first step near which no row, or few, took the plan's action."""
+    if "regression" in kept.attrs:
+        parameters = {str(name): each.values for name, each in kept["parameters"].data_vars.items()}
+        form = Regression.of_parameters(kept.attrs["regression"], parameters)
+        values = mean_values(form, form.before)
+    else:
+        values = {name: each.mean(0) for name, each in fresh.items()}
+    discount = way.mdp.discount
+    steps = min(FARTHEST, math.ceil(math.log(1e-3) / math.log(discount)))
+    world = AsBelieved(way.mdp, values, rollouts)
+    paths = world.logs(policy, np.arange(steps) == 0, PATHS, rollouts.seed)
+    behind, every = np.zeros(2), 0.0
+    for path in paths:
+        with jax.enable_x64(True):
+            goes_on = np.asarray(way.mdp.problem.continues(jnp.asarray(path.seen["next_state"])))
+        weight = discount ** np.arange(steps) * np.concatenate([[1.0], np.cumprod(goes_on)[:-1]])
+        tried = way.near.counts(path.state)[np.arange(steps), path.action]
+        behind += [(weight * np.logical_or.accumulate(tried < number)).sum() for number in (1, FEW)]
+        every += float(weight.sum())
+    return float(behind[0] / every), float(behind[1] / every)
+
+
+def _policy(
+    way: _Way, policy: FittedPolicy, fresh: dict[str, NDArray[np.float64]], level: float, rollouts: Rollouts
+) -> xr.Dataset:
+    """What the plan does in some states of the log that stand for all of them."""
+    data, mdp = way.data, way.mdp
+    low, width = np.array(way.space.low), np.array(way.space.high) - np.array(way.space.low)
+    scaled = (data.state - low) / width
+    wanted = min(PLACES, len(np.unique(scaled, axis=0)))
+    centres, nearest = kmeans2(scaled, wanted, minit="++", rng=np.random.default_rng(0))
+    rows = np.bincount(nearest, minlength=wanted)
+    order = [i for i in np.argsort(-rows, kind="stable") if rows[i]]
+    own = [np.flatnonzero(nearest == i) for i in order]
+    places = np.array(
+        [
+            data.state[each[((scaled[each] - centres[i]) ** 2).sum(-1).argmin()]]
+            for i, each in zip(order, own, strict=True)
+        ]
+    )
+    q, near = policy.q(places), way.near.counts(places)
+    chosen, ordered = q.argmax(-1), np.sort(q, -1)
+    few = replace(rollouts, number=max(16, rollouts.number // 4))
+    values = [
+        simulate_returns(
+            mdp, spread_over(fresh, len(next(iter(fresh.values()), [1])) // 4 or 1), policy.policy, few, start=place
+        ).middle.mean(1)
+        for place in places
+    ]
+    lower, upper = np.quantile(values, [0.05, 0.95], axis=1, method="inverted_cdf")
+    index = np.arange(len(places)), chosen
+    columns: dict[str, Any] = {
+        "action": np.array([str(mdp.actions[a]) for a in chosen]),
+        "rows": rows[order],
+        "near": near.sum(-1),
+        "tried": near[index],
+        **({} if way.today is None else {"today": way.today.probabilities(places)[index]}),
+        "margin": ordered[:, -1] - ordered[:, -2] if q.shape[1] > 1 else np.full(len(places), np.inf),
+        "worth_quantile": np.array([float(left_quantile(each, level)) for each in values]),
+        "worth_lower": lower,
+        "worth_upper": upper,
+    }
+    return xr.Dataset(
+        {"state": (("place", "coordinate"), places), **{name: ("place", column) for name, column in columns.items()}},
+        coords={"coordinate": list(way.space.coordinates)},
+    )
+
+
+def _counts(log: xr.Dataset, begins: NDArray[np.bool_]) -> dict[str, int]:
+    """Count what the log holds."""
+    ends = {name: int(log[name].sum()) if name in log else 0 for name in ("terminated", "truncated")}
+    return {
+        "rows": log.sizes["step"],
+        "coordinates": log.sizes["coordinate"],
+        "actions": len(label_set(log, "actions")),
+        **ends,
+        "dropped": int(log.attrs.get("dropped", 0)),
+        "episodes": int(begins.sum()),
+    }

@@ -1,0 +1,249 @@
+"""Worlds like a log of measurements, whose truth is known: logs are made in them, and policies valued.
+
+    as believed  the model with its unknowns at the posterior's mean
+    as seen      a step is that of one of the five nearest rows of the log with the same action, in units of the box:
+                 what it paid, and the state where it led. No model is asked, so that it goes against the prior where
+                 that is wrong. Its states are those of the log (kernel-based reinforcement learning; Ormoneit and Sen,
+                 2002, with as many neighbours in the place of a width), so that values are solved for.
+
+Both make logs of as many rows as the one at hand, in episodes of the same lengths that start where its do, by its
+behaviour (:mod:`bayesmdp.offline.state_behaviour`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax, random
+from numpy.typing import NDArray
+from scipy.spatial import KDTree
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.model_reading.records import Records
+from bayesmdp.offline.state_behaviour import StateBehaviour
+from bayesmdp.planning.rollouts import Rollouts, simulate_returns
+from bayesmdp.planning.state_policies import FittedPolicy
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
+
+__all__ = ["AsBelieved", "AsSeen", "MeasuredWorld"]
+
+NEIGHBOURS = 5
+"""Rows whose steps are drawn among."""
+
+VALUED = 2_000
+"""Rollouts by which a policy is valued in the believed world."""
+
+PRECISE = 1e-6
+"""Of what values can differ by, to which they are solved for in the world as seen."""
+
+
+class MeasuredWorld(Protocol):
+    """A world whose truth is known."""
+
+    @property
+    def name(self) -> str:
+        """What reports call it."""
+        ...
+
+    def logs(
+        self, behaviour: StateBehaviour | FittedPolicy, begins: NDArray[np.bool_], number: int, seed: int
+    ) -> list[Records]:
+        """Make logs like one whose episodes begin in these rows."""
+        ...
+
+    def worth(self, policy: FittedPolicy | StateBehaviour) -> float:
+        """What a policy is truly worth where episodes start."""
+        ...
+
+
+class AsBelieved(NamedTuple):
+    """The model with known values of its unknowns.
+
+    Attributes
+    ----------
+    mdp : SimulatedMDP
+    values : mapping of site to array
+    rollouts : Rollouts
+    """
+
+    mdp: SimulatedMDP
+    values: Mapping[str, NDArray[np.float64]]
+    rollouts: Rollouts
+    name: str = "as believed"
+
+    def logs(
+        self, behaviour: StateBehaviour | FittedPolicy, begins: NDArray[np.bool_], number: int, seed: int
+    ) -> list[Records]:
+        """Make logs like one whose episodes begin in these rows.
+
+        Parameters
+        ----------
+        behaviour : StateBehaviour or FittedPolicy
+        begins : bool array [row]
+        number : int
+        seed : int
+
+        Returns
+        -------
+        list of Records
+        """
+        with jax.enable_x64(True):
+            policy = behaviour.policy
+            made = _simulated_logs(
+                random.key(seed),
+                self.mdp.problem,
+                dict(self.values),
+                policy.parameters,
+                begins,
+                rule=policy.rule,
+                number=number,
+            )
+            state, action, after, reward = map(np.asarray, made)
+        seen = [{"next_state": after[:, i], "reward": reward[:, i]} for i in range(number)]
+        return [Records(state[:, i], action[:, i], seen[i], np.ones(len(state))) for i in range(number)]
+
+    def worth(self, policy: FittedPolicy | StateBehaviour) -> float:
+        """What a policy is worth where episodes start, by rollouts.
+
+        Parameters
+        ----------
+        policy : FittedPolicy or StateBehaviour
+        """
+        truth = {name: np.asarray(value)[None] for name, value in self.values.items()}
+        return float(simulate_returns(self.mdp, truth, policy.policy, self.rollouts).middle.mean())
+
+
+@partial(jax.jit, static_argnames=("rule", "number"))
+def _simulated_logs(
+    key: Array,
+    problem: SimulatedProblem,
+    values: Mapping[str, Array],
+    parameters: Any,
+    begins: Array,
+    *,
+    rule: Any,
+    number: int,
+) -> tuple[Array, Array, Array, Array]:
+    """States, actions, next states and rewards [row, log, ...] of some logs, side by side."""
+    problem, parameters = jax.tree.map(jnp.asarray, (problem, parameters))
+    draw_starts = jax.vmap(problem.draw_start)
+
+    def step(state: Array, row: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array, Array, Array]]:
+        key, begin = row
+        start_key, act_key, step_key = random.split(key, 3)
+        fresh = draw_starts(random.split(start_key, number))
+        state = jnp.where(begin | (problem.continues(state) == 0)[:, None], fresh, state)
+        action = jax.vmap(partial(rule, parameters))(random.uniform(act_key, (number,)), state)
+        after, reward = simulate_steps(problem, problem.model, step_key, values, state, action)
+        return after, (state, action, after, reward)
+
+    first = jnp.broadcast_to(jnp.asarray(problem.start), (number, *problem.start.shape))
+    return lax.scan(step, first, (random.split(key, len(begins)), begins))[1]
+
+
+class AsSeen:
+    """Steps of near rows of a log.
+
+    Parameters
+    ----------
+    mdp : SimulatedMDP
+        Read for the box, the starts, the discount and where episodes end.
+    data : Records
+    """
+
+    name = "as seen"
+
+    def __init__(self, mdp: SimulatedMDP, data: Records) -> None:
+        problem = mdp.problem
+        self._scale = 2 / (problem.high - problem.low)
+        self._discount, self._actions = mdp.discount, mdp.num_actions
+        after, self._reward = np.asarray(data.seen["next_state"]), np.asarray(data.seen["reward"], float)
+        with jax.enable_x64(True):
+            ends = np.asarray(problem.continues(jnp.asarray(after))) == 0
+            starts = np.asarray(problem.starts.rows if problem.starts is not None else problem.start[None])
+        rows = len(self._reward)
+        # The states of the log, and those in which episodes ended.
+        self.points = np.concatenate([np.asarray(data.state), after[ends]])
+        self._goes_on = np.arange(len(self.points)) < rows
+        tree = KDTree(np.asarray(data.state) * self._scale)
+        self._after = tree.query(after * self._scale)[1]
+        self._after[ends] = rows + np.arange(int(ends.sum()))
+        self._starts = tree.query(starts * self._scale)[1]
+        self._near = [self._neighbours(data, a) for a in range(self._actions)]
+
+    def _neighbours(self, data: Records, action: int) -> NDArray[np.int64]:
+        """Rows [point, neighbour] with an action that are the nearest to each point."""
+        own = np.flatnonzero(np.asarray(data.action) == action)
+        if not len(own):
+            raise ValueError(f"the action at position {action} was never taken")
+        number = min(NEIGHBOURS, len(own))
+        found = KDTree(np.asarray(data.state)[own] * self._scale).query(self.points * self._scale, number)[1]
+        return own[found.reshape(len(self.points), number)]
+
+    def logs(
+        self, behaviour: StateBehaviour | FittedPolicy, begins: NDArray[np.bool_], number: int, seed: int
+    ) -> list[Records]:
+        """Make logs like one whose episodes begin in these rows.
+
+        Parameters
+        ----------
+        behaviour : StateBehaviour or FittedPolicy
+        begins : bool array [row]
+        number : int
+        seed : int
+
+        Returns
+        -------
+        list of Records
+        """
+        rng, rows = np.random.default_rng([seed, 7]), len(begins)
+        below = self._shares(behaviour).cumsum(-1)
+        place = np.zeros(number, int)
+        visited, acted, taken = (np.zeros((rows, number), int) for _ in range(3))
+        for row, begin in enumerate(begins):
+            anew = begin | ~self._goes_on[place]
+            place = np.where(anew, rng.choice(self._starts, number), place)
+            action = np.minimum((rng.uniform(size=(number, 1)) >= below[place]).sum(-1), self._actions - 1)
+            chance = rng.uniform(size=number)
+            for i in range(number):
+                near = self._near[action[i]][place[i]]
+                taken[row, i] = near[int(chance[i] * len(near))]
+            visited[row], acted[row] = place, action
+            place = self._after[taken[row]]
+        made = []
+        for i in range(number):
+            own = taken[:, i]
+            seen = {"next_state": self.points[self._after[own]], "reward": self._reward[own]}
+            made.append(Records(self.points[visited[:, i]], acted[:, i].astype(np.int32), seen, np.ones(rows)))
+        return made
+
+    def _shares(self, policy: FittedPolicy | StateBehaviour) -> NDArray[np.float64]:
+        """How probable each action is in each state [point, action]."""
+        if isinstance(policy, StateBehaviour):
+            return policy.probabilities(self.points)
+        return np.asarray(np.eye(self._actions)[policy.q(self.points).argmax(-1)])
+
+    def worth(self, policy: FittedPolicy | StateBehaviour) -> float:
+        """What a policy is worth where episodes start, solved for.
+
+        Parameters
+        ----------
+        policy : FittedPolicy or StateBehaviour
+        """
+        share = self._shares(policy)
+        paid = np.stack([self._reward[near].mean(-1) for near in self._near], -1)
+        value = np.zeros(len(self.points))
+        allowed = PRECISE * (1 + float(np.abs(self._reward).max()))
+        while True:
+            following = np.stack([value[self._after[near]].mean(-1) for near in self._near], -1)
+            improved = self._goes_on * (share * (paid + self._discount * following)).sum(-1)
+            change = float(np.abs(improved - value).max())
+            value = improved
+            if change * self._discount <= allowed * (1 - self._discount):
+                return float(value[self._starts].mean())

@@ -1,0 +1,251 @@
+"""What compiled code reads of a problem on a space of numbers, and how it makes steps of it by the model.
+
+A step is drawn from a NumPyro model at values of its unknowns: the next state, and the reward too where the model
+samples one (:mod:`bayesmdp.model_reading.records`). Where it does not, the reward is what the problem says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import random
+from numpyro.infer import Predictive
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.model_reading.primitives import draw_rows
+from bayesmdp.model_reading.read_model import TRACING, Model
+from bayesmdp.model_reading.records import Records
+from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.world import Step, World, keys_of_step
+
+__all__ = [
+    "Features",
+    "Reward",
+    "SimulatedProblem",
+    "next_states",
+    "primitives_of",
+    "simulate_steps",
+    "simulated_world",
+]
+
+type Features = Callable[[Array], Array]
+type Reward = Callable[[Array, Array, Array], Array]
+
+
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True)
+class SimulatedProblem:
+    """What the compiled loop and agents read of a :class:`SimulatedMDP` (a pytree; functions are static).
+
+    Attributes
+    ----------
+    start, low, high : array [coordinate]
+        The first state, or the mean of its distribution.
+    anchors : array [anchor, coordinate]
+        Places spread over the space, without those where all actions are alike.
+    reward_range : array [2]
+    discount : float
+    points : array [point, coordinate]
+    mesh : Problem or None
+    kernel, features, alike : callable
+    reward : callable or None
+        None where the model samples what a step pays.
+    num_actions : int
+    terminal : callable or None
+        ``terminal(state [..., coordinate]) -> bool [...]``; None where no state ends an episode.
+    starts : Distribution or None
+        Of first states; None where there is one.
+    length : int or None
+        Steps after which an episode is cut off.
+    confined : bool
+        Whether steps that would leave the box end on its border, and rewards at the ends of their range.
+    available : callable or None
+        ``available(state [..., coordinate]) -> bool [..., action]``; None where all actions may be taken everywhere.
+    """
+
+    start: Array
+    low: Array
+    high: Array
+    anchors: Array
+    reward_range: Array
+    discount: Array
+    points: Array
+    mesh: Problem | None
+    kernel: Any = field(metadata={"static": True})
+    features: Features = field(metadata={"static": True})
+    reward: Reward | None = field(metadata={"static": True})
+    alike: Callable[[Array], Array] = field(metadata={"static": True})
+    model: Model = field(metadata={"static": True})
+    num_actions: int = field(metadata={"static": True})
+    terminal: Callable[[Array], Array] | None = field(default=None, metadata={"static": True})
+    starts: Any = None
+    length: Array | None = None
+    confined: bool = field(default=False, metadata={"static": True})
+    available: Callable[[Array], Array] | None = field(default=None, metadata={"static": True})
+
+    @property
+    def value_range(self) -> Array:
+        """Between what values lie [2]: they are sums of any number of rewards if some states are terminal."""
+        for_ever = self.reward_range / (1 - self.discount)
+        if self.terminal is None:
+            return for_ever
+        xp = jnp if isinstance(for_ever, jax.Array) else np
+        return xp.stack([xp.minimum(self.reward_range[0], for_ever[0]), xp.maximum(self.reward_range[1], for_ever[1])])
+
+    def draw_start(self, key: Array) -> Array:
+        """Draw the first state of an episode; may be traced."""
+        start = jnp.asarray(self.start)
+        return start if self.starts is None else self.starts.sample(key).astype(start.dtype)
+
+    def continues(self, state: Array) -> Array:
+        """1 where an episode goes on, 0 in terminal states [...]; may be traced."""
+        shape = state.shape[:-1]
+        return jnp.ones(shape) if self.terminal is None else jnp.where(self.terminal(state), 0.0, 1.0)
+
+    def allowed(self, q: Array, state: Array) -> Array:
+        """Q-values [..., action] of states, -inf for actions that may not be taken there; may be traced."""
+        return q if self.available is None else jnp.where(self.available(state), q, -jnp.inf)
+
+    def nearest(self, state: Array) -> Array:
+        """The mesh point nearest to a state."""
+        return jnp.argmin(((jnp.asarray(self.points) - state) ** 2).sum(-1))
+
+
+def simulated_world(problem: SimulatedProblem, truth: Mapping[str, Array]) -> World:
+    """Return the world whose steps the problem's model draws with its unknowns at `truth`.
+
+    The first two uniform numbers make a step's random key. A step into a terminal state is the last of its episode, and
+    the next is made in a first state again.
+
+    Parameters
+    ----------
+    problem : SimulatedProblem
+    truth : mapping of site to array
+
+    Returns
+    -------
+    World
+    """
+
+    def step(uniforms: Array, state: Array, action: Array) -> tuple[Step, Array]:
+        key, restart_key = keys_of_step(uniforms)
+        after, drawn = draw_rows(problem.model, key, truth, jnp.asarray(state)[None], jnp.asarray(action)[None])
+        seen = {name: value[0] for name, value in drawn.items()}
+        following, reward = (each[0] for each in _step(problem, state[None], action[None], after, drawn.get("reward")))
+        last = jnp.zeros((), bool) if problem.terminal is None else problem.terminal(following)
+        acted_in = following
+        if problem.terminal is not None:
+            acted_in = jnp.where(last, problem.draw_start(restart_key), following)
+        return Step(state, action, seen, following, reward, last), acted_in
+
+    return World(problem.draw_start, step, length=problem.length)
+
+
+def next_states(model: Model, key: Array, values: Mapping[str, Array], state: Array, action: Array) -> Array:
+    """Simulate next states of pairs, the unknowns being `values`; may be traced.
+
+    Parameters
+    ----------
+    model : NumPyro function of `Records`
+    key : key
+    values : mapping of site to array
+    state : array [row, coordinate]
+    action : int array [row]
+
+    Returns
+    -------
+    array [row, coordinate]
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> lake = bm.environments.slippery_lake()
+    >>> with jax.enable_x64(True):
+    ...     after = next_states(lake.model, random.key(0), lake.truth, np.full((4_000, 2), 0.5), np.full(4_000, 2))
+    >>> np.asarray(after).mean(0).round(1).tolist()  # right by .8 times half the reach of 1
+    [0.9, 0.5]
+    """
+    return _sampled(model, key, values, state, action)[0]
+
+
+def _sampled(
+    model: Model, key: Array, values: Mapping[str, Array], state: Array, action: Array
+) -> tuple[Array, Array | None]:
+    """Next states [row, coordinate], and rewards [row] where the model samples them."""
+    if not values:  # which NumPyro's Predictive does not take
+        after, drawn = draw_rows(model, key, values, state, action)
+        return after, drawn.get("reward")
+    # NumPy arrays cannot be indexed by traced ones.
+    known, names = jax.tree.map(jnp.asarray, dict(values)), ["next_state", "reward"]
+    predict = Predictive(model, known, batch_ndims=0, return_sites=names)
+    with TRACING:
+        drawn = predict(key, Records(state, action, {}, jnp.ones(action.shape)))
+    return drawn["next_state"], drawn.get("reward")
+
+
+def simulate_steps(
+    problem: SimulatedProblem, model: Model, key: Array, values: Mapping[str, Array], state: Array, action: Array
+) -> tuple[Array, Array]:
+    """Simulate steps of pairs by a model, and what they pay; may be traced.
+
+    Parameters
+    ----------
+    problem : SimulatedProblem
+    model : NumPyro function of `Records`
+        Where it samples a reward that is what a step pays; else the problem says it.
+    key : key
+    values : mapping of site to array
+        Its unknowns.
+    state : array [row, coordinate]
+    action : int array [row]
+
+    Returns
+    -------
+    next_state : array [row, coordinate]
+    reward : array [row]
+
+    Raises
+    ------
+    ValueError
+        If neither the model nor the problem says what steps pay.
+    """
+    after, paid = _sampled(model, key, values, state, action)
+    return _step(problem, state, action, after, paid)
+
+
+def _step(
+    problem: SimulatedProblem, state: Array, action: Array, after: Array, paid: Array | None
+) -> tuple[Array, Array]:
+    """Where steps end [row, coordinate] and what they pay [row], from what was drawn."""
+    if problem.confined:
+        after = jnp.clip(after, jnp.asarray(problem.low), jnp.asarray(problem.high))
+    if paid is None and problem.reward is None:
+        raise ValueError(
+            "nobody says what steps pay: the problem has no reward function, and the model samples no 'reward' in "
+            "data.rows()"
+        )
+    reward = problem.reward(state, action, after) if paid is None else paid  # type: ignore[misc] # refused above
+    if problem.confined:
+        reward = jnp.clip(reward, problem.reward_range[0], problem.reward_range[1])
+    return after, reward
+
+
+@lru_cache(maxsize=64)
+def primitives_of(model: Model, coordinates: int) -> tuple[str, ...]:
+    """Return the names of what a model draws for each row.
+
+    Parameters
+    ----------
+    model : NumPyro function of `Records`
+    coordinates : int
+        Of a state.
+    """
+    with jax.enable_x64(True):
+        state, action = jnp.zeros((1, coordinates)), jnp.zeros(1, jnp.int32)
+        return tuple(jax.eval_shape(lambda: draw_rows(model, random.key(0), {}, state, action)[1]))

@@ -1,0 +1,166 @@
+"""The content of a report on a plan from a log of measurements; the keys are those of tables, with other lists.
+
+recommendation  as of tables
+log             source, sha256, rows, episodes, terminated, truncated, actions, coordinates (a list: name, low, high,
+changes: the share of the log's states in which the plan would do something else if this coordinate
+were that of another row), trust, checks
+policy          a list, the commonest first: state (a list of numbers), action, rows, near, tried, today, margin,
+worth (quantile, lower, upper)
+thin            unseen, few, places (a list, the least tried first: state, action, tried)
+second_opinion, sensitivity, collect: why_not
+made            as of tables
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.offline.check_log import FEW
+from bayesmdp.offline.measured_file import KeptMeasuredPlan
+from bayesmdp.offline.report import Report
+from bayesmdp.reports.measured_words import measured_headline, measured_log_told
+from bayesmdp.reports.sentences import cautions_told, counted_told, recommendation, trust_told
+
+__all__ = ["importance", "measured_content"]
+
+ASKED = 1_000
+"""Rows of the log at which the plan is asked what each coordinate changes, at most."""
+
+WHY_NOT = {
+    "second_opinion": "what the log says without a prior is reckoned for states with labels only",
+    "sensitivity": "where states are numbers the plan is not made again with other priors, discounts or levels",
+    "collect": "where states are numbers it is not reckoned what more rows would be worth; where few rows are near is "
+    "told above",
+}
+"""Parts of the page that plans over states have, and why they are not there."""
+
+
+def importance(plan: KeptMeasuredPlan, states: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ask what each coordinate changes: how often the action is another one if it were that of another row.
+
+    Parameters
+    ----------
+    plan : KeptMeasuredPlan
+    states : array [row, coordinate]
+
+    Returns
+    -------
+    array [coordinate]
+    """
+    from bayesmdp.planning import fitted_policy
+
+    rng, policy = np.random.default_rng(0), fitted_policy(plan.plan, plan.mdp)
+    asked = states[np.linspace(0, len(states) - 1, min(len(states), ASKED)).round().astype(int)]
+    chosen, changed = policy.q(asked).argmax(-1), []
+    for i in range(asked.shape[1]):
+        other = asked.copy()
+        other[:, i] = rng.permutation(asked[:, i])
+        changed.append(float((policy.q(other).argmax(-1) != chosen).mean()))
+    return np.array(changed)
+
+
+def measured_content(
+    report: Report, plan: KeptMeasuredPlan, schema: dict[str, Any], *, command: str, date: str, sha256: str
+) -> dict[str, Any]:
+    """Everything that such a report tells; see the module.
+
+    Parameters
+    ----------
+    report : Report
+    plan : KeptMeasuredPlan
+    schema : dict
+    command, date, sha256 : str
+
+    Returns
+    -------
+    dict
+    """
+    tree = report.tree
+    attrs, log = tree.attrs, report.log
+    status, sentence = recommendation(attrs)
+    told: dict[str, Any] = {
+        "status": status,
+        "sentence": sentence,
+        "cautions": cautions_told(tree),
+        "counted": counted_told(attrs),
+        "level": attrs["level"],
+        "bound": report.bound,
+        "gain_bound": report.gain,
+        "check": report.checked,
+        "value": {"mean": tree["at_start"]["value"].mean()}
+        | {end: attrs[f"initial_worth_{end}"] for end in ("lower", "upper")},
+        "words": measured_headline(attrs, report.checked),
+    }
+    if "initial_gain" in attrs:
+        for name in ("today", "gain"):
+            ends = {end: attrs[f"initial_{name}_{end}"] for end in ("lower", "upper")}
+            told[name] = {"mean": attrs[f"initial_{name}"]} | ends
+        told["better"] = {"by_draws": attrs["initial_better"], "by_check": attrs.get("initial_better_checked")}
+    places = _places(report.policy)
+    few = sorted(places, key=lambda place: place["tried"])
+    settings = ("risk", "baseline", "discount", "prior", "rewards", "draws")
+    return {
+        "schema": schema,
+        "recommendation": told,
+        "log": _log(report, plan, sha256),
+        "policy": places,
+        "thin": {
+            "unseen": attrs["initial_unseen"],
+            "few": FEW,
+            "places": [{name: each[name] for name in ("state", "action", "tried")} for each in few],
+        },
+        **{name: {"why_not": why} for name, why in WHY_NOT.items()},
+        "made": {
+            "date": date or None,
+            "command": command or None,
+            "seed": attrs["seed"],
+            "versions": json.loads(attrs["versions"]),
+            "settings": {name: attrs[name] for name in settings if name in attrs},
+            "words": measured_log_told(log, attrs),
+        },
+    }
+
+
+def _log(report: Report, plan: KeptMeasuredPlan, sha256: str) -> dict[str, Any]:
+    tree, log = report.tree, report.log
+    asked = tree["log_checks"].to_dataset()
+    names = ("check", "found", "statistic", "p_value", "p_adjusted", "alarm", "meaning", "remedy")
+    checks = [{name: asked[name].values[i].item() for name in names} for i in range(asked.sizes["check"])]
+    states = tree["constant_data"].to_dataset()["state"].values
+    changes = importance(plan, states)
+    coordinates = [
+        {"name": name, "low": low, "high": high, "changes": change}
+        for name, low, high, change in zip(
+            plan.space.coordinates, states.min(0).tolist(), states.max(0).tolist(), changes.tolist(), strict=True
+        )
+    ]
+    return {
+        "source": tree.attrs["source"],
+        "sha256": sha256 or None,
+        "rows": {"read": log["rows"] + log["dropped"], "used": log["rows"], "left_out": log["dropped"]},
+        **{name: log[name] for name in ("episodes", "terminated", "truncated", "actions")},
+        "coordinates": coordinates,
+        "trust": trust_told(checks),
+        "checks": checks,
+    }
+
+
+def _places(policy: xr.Dataset) -> list[dict[str, Any]]:
+    """What is done in the states that stand for all."""
+    entries = []
+    for place in range(policy.sizes["place"]):
+        row = policy.isel(place=place)
+        names = [name for name in ("action", "rows", "near", "tried", "today", "margin") if name in row]
+        entries.append(
+            {
+                "state": row["state"].values.tolist(),
+                **{name: row[name].item() for name in names},
+                "worth": {end: row[f"worth_{end}"].item() for end in ("quantile", "lower", "upper")},
+            }
+        )
+    return entries

@@ -1,0 +1,86 @@
+"""What is said of a plan from a log of measurements, beside the words that it shares with plans over states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import xarray as xr
+
+from bayesmdp.reports.words import headline
+
+__all__ = ["checks_told", "measured_headline", "measured_log_told"]
+
+
+def measured_headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
+    """The numbers to quote, what they rest on, and how they were checked.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Of the tree of a `Report`.
+    checked : str
+        How the numbers were checked, in a sentence.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    told = headline(attrs, checked)
+    told["if"] = (
+        "the measurements tell all that matters for what comes next, steps are as the prior has them, episodes start "
+        "as those of the log or where you said, and the world goes on as it was while the log was made"
+    )
+    told["never seen"] = told["never seen"].replace("that the log never saw", "that no row of the log was near")
+    return told
+
+
+def measured_log_told(log: Mapping[str, int], attrs: Mapping[Any, Any]) -> dict[str, str]:
+    """What was read and how it was planned with, by name.
+
+    Parameters
+    ----------
+    log : mapping of str to int
+        Of a `Report`.
+    attrs : mapping
+        Of its tree.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    settled = "" if attrs["converged"] else ", whose values still drifted when it was stopped"
+    return {
+        "rows": f"{log['rows']:,} in {log['episodes']:,} episodes, of which {log['terminated']:,} terminated and "
+        f"{log['truncated']:,} truncated"
+        + (f"; {log['dropped']:,} left out, for nothing follows them" if log.get("dropped") else ""),
+        "states": f"{log['coordinates']} numbers; {log['actions']:,} actions",
+        "prior": attrs["prior"],
+        "posterior": f"{attrs['engine']}: {attrs['reason']}",
+        "plan": f"{attrs['risk']}, discount {attrs['discount']:g}, fitted Q iteration under {attrs['plan_draws']} "
+        f"draws{settled}, seed {attrs['seed']}",
+    }
+
+
+def checks_told(checks: xr.Dataset) -> dict[str, str]:
+    """Each alarm with what it means and what to do, or that there is none.
+
+    Parameters
+    ----------
+    checks : Dataset over ``check``
+        As `check_log` returns it.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    told = {}
+    for i in range(checks.sizes["check"]):
+        row = checks.isel(check=i)
+        if row["alarm"].item():
+            told[f"alarm: {row['check'].item()}"] = (
+                f"{row['found'].item()}; {row['meaning'].item()}. {row['remedy'].item()}"
+            )
+    quiet = [name for name, rings in zip(checks["check"].values, checks["alarm"].values, strict=True) if not rings]
+    told["no alarm" if not told else "the rest"] = f"nothing speaks against it: {', '.join(quiet)}"
+    return told

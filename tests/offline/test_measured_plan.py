@@ -1,0 +1,335 @@
+"""Plans from logs of measurements: against worlds that are known, from the command line to new rows and the page."""
+
+import html5lib
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+import xarray as xr
+from scipy import stats
+
+import bayesmdp as bm
+from bayesmdp.model_reading.records import Records
+from bayesmdp.offline.measured_file import read_measured_plan
+from bayesmdp.offline.measured_space import begins_of_rows, space_of_log
+from bayesmdp.offline.measured_worlds import AsBelieved, AsSeen
+from bayesmdp.offline.near_rows import NearRows
+from bayesmdp.offline.state_behaviour import state_behaviour
+from bayesmdp.planning import Rollouts, fitted_policy
+from bayesmdp.results.files import write_tree
+from tests.command_line import call, told_in_one_line
+
+DISCOUNT = 0.8
+PUSH = np.array([-0.5, 0.0, 0.5])
+
+
+def rows_of(number, seed=0, *, coordinates=1, pushes=PUSH, drift=0.0):
+    """A number that goes back to 0 and is pushed; what is paid is most at 1. The second coordinate is noise."""
+    rng, rows = np.random.default_rng(seed), []
+    for row in range(number):
+        if row % 20 == 0:
+            state = rng.normal(size=coordinates)
+        a = int(rng.integers(len(pushes)))
+        after = 0.5 * state + np.array([pushes[a], 0.0])[:coordinates] + 0.3 * rng.normal(size=coordinates)
+        after[0] += drift * (row >= number / 2)
+        rows.append((state, ("left", "stay", "right")[a], paid(state) + 0.05 * rng.normal(), after, row % 20 == 19))
+        state = after
+    state, action, reward, after, cut = map(np.array, zip(*rows, strict=True))
+    axes = ("step", "coordinate")
+    columns = {"state": (axes, state), "next_state": (axes, after), "action": ("step", action)}
+    columns |= {"reward": ("step", reward), "truncated": ("step", cut)}
+    names = ["level", "weather"][:coordinates]
+    actions = ["left", "stay", "right"][: len(pushes)]
+    return xr.Dataset(columns, coords={"coordinate": names}, attrs={"actions": actions})
+
+
+def paid(state):
+    return -((state[..., 0] - 1) ** 2)
+
+
+def known(state, action, next_state):
+    return paid(state)
+
+
+def true_worth(report, number=4_000):
+    """What the plan truly earns where the log's episodes start, simulated in NumPy."""
+    kept = read_measured_plan(report.tree)
+    policy, rng = fitted_policy(kept.plan, kept.mdp), np.random.default_rng(1)
+    starts = np.array(kept.space.starts)
+    state, total = starts[rng.integers(len(starts), size=number)], np.zeros(number)
+    for step in range(40):
+        total += DISCOUNT**step * paid(state)
+        pushed = PUSH[policy.q(state).argmax(-1)]
+        state = 0.5 * state + 0.3 * rng.normal(size=state.shape)
+        state[:, 0] += pushed
+    return float(total.mean())
+
+
+@pytest.fixture(scope="module")
+def report():
+    return bm.plan_log(rows_of(300), risk="quantile:0.25", discount=DISCOUNT, draws=40, calibration=3)
+
+
+def test_what_is_promised_is_delivered(report):
+    attrs, true = report.tree.attrs, true_worth(report)
+    assert report.bound <= true + 0.05
+    assert attrs["initial_worth_lower"] - 0.2 < true < attrs["initial_worth_upper"] + 0.2
+    assert attrs["initial_better"] > 0.95 and report.gain > 0  # to push to the right is known to pay
+    assert "linear_dynamics" in attrs["prior"] and "squares and products" in attrs["rewards"]
+    assert report.log == {
+        "rows": 300,
+        "coordinates": 1,
+        "actions": 3,
+        "terminated": 0,
+        "truncated": 15,
+        "dropped": 0,
+        "episodes": 15,
+    }
+    below = np.abs(report.policy["state"].values[:, 0] + 0.3) < 0.5
+    assert set(report.policy["action"].values[below].tolist()) == {"right"}
+
+
+def test_the_promise_is_lowered_by_what_the_check_found(report):
+    attrs = report.tree.attrs
+    assert attrs["initial_bound"] == pytest.approx(attrs["initial_worth_quantile"] - attrs["checked_lowered"])
+    assert attrs["checked_logs"] == 6 and 0 <= attrs["checked_kept"] <= attrs["checked_kept_lowered"] <= 6
+    assert "on 6 logs like yours" in report.checked
+    values = report.tree["at_start"]["value"].values
+    assert attrs["initial_worth_quantile"] == np.sort(values)[9]
+
+
+def test_nothing_is_recommended_that_was_not_tried_near(report):
+    rows = pd.DataFrame({"who": ["a", "b", "c", "d"], "level": [0.0, np.nan, 50.0, 1.0]})
+    told = bm.recommend(report, rows)
+    assert told["status"].tolist() == ["recommended", "not a number", "outside", "recommended"]
+    assert told["action"].tolist()[:3] == ["right", "", ""]
+    log = rows_of(300)
+    state, action = log["state"].values[:, 0], log["action"].values
+    width = 0.1 * np.ptp(np.concatenate([state, log["next_state"].values[:, 0]])) * 1.1
+    near = np.abs(state) <= width
+    assert told["near"].iloc[0] == near.sum() and told["tried"].iloc[0] == (near & (action == "right")).sum()
+    with pytest.raises(ValueError, match="the rows have 'who', and need 'level'"):
+        bm.recommend(report, rows[["who"]])
+    with pytest.raises(ValueError, match="stage is for plans over states"):
+        bm.recommend(report, rows, stage=0)
+
+
+@pytest.mark.slow
+def test_plans_do_not_what_was_never_tried_near():
+    """A log that never pushed to the right where the level is high, though the model would have it so."""
+    log = rows_of(300)
+    state, action = log["state"].values[:, 0], log["action"].values
+    kept = log.isel(step=np.flatnonzero(~((action == "right") & (state > 0.3))))
+    careful = bm.plan_log(kept, draws=8, discount=DISCOUNT, calibration=0, prior="linear_dynamics", rewards=known)
+    acts = read_measured_plan(careful.tree)
+    q = fitted_policy(acts.plan, acts.mdp).q([[1.2], [0.0]])
+    assert np.isneginf(q[0, 2]) and np.isfinite(q[1]).all()
+
+
+def test_a_plan_comes_back_from_its_file(report, tmp_path):
+    write_tree(report.tree, tmp_path / "plan.nc")
+    rows = pd.DataFrame({"level": np.linspace(-1, 2, 7)})
+    pd.testing.assert_frame_equal(bm.recommend(tmp_path / "plan.nc", rows), bm.recommend(report, rows))
+    bm.write_report(tmp_path / "plan.nc", tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    parser = html5lib.HTMLParser(strict=True)
+    parser.parse(text)
+    assert "<script" not in text and "http" not in text.replace("http://www.w3.org", "")
+    content = bm.report_content(report)
+    assert content["recommendation"]["bound"] == report.bound and content["recommendation"]["status"] == "better"
+    assert [each["name"] for each in content["log"]["coordinates"]] == ["level"]
+    assert "not made again" in content["sensitivity"]["why_not"]
+    with pytest.raises(TypeError, match="the plan's states are numbers"):
+        bm.plot_policy(report)
+
+
+@pytest.mark.slow
+def test_the_command_plans_recommends_and_explains(tmp_path):
+    log = rows_of(120, coordinates=2)
+    frame = pd.DataFrame(log["state"].values, columns=["level", "weather"]).assign(did=log["action"].values)
+    after = pd.DataFrame(log["next_state"].values, columns=["level then", "weather then"])
+    frame = pd.concat([frame, after], axis=1).assign(cost=-log["reward"].values, cut=log["truncated"].values)
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    given = ("--continuous", "level,weather", "--next-columns", "{} then", "--column", "action=did", "--cost", "cost")
+    given += ("--column", "truncated=cut", "--prior", "linear_dynamics", "--set", "noise=0.2", "--discount", "0.8")
+    options = ("--draws", "20", "--no-calibration", "--out", tmp_path, "--report", tmp_path / "page.html")
+    shown, _ = call("plan", tmp_path / "log.csv", *given, *options, columns=160)
+    assert "linear_dynamics(noise=0.2)" in shown and "this policy earns" in shown and "not checked" in shown
+    table = pd.read_csv(tmp_path / "log-plan.csv")
+    assert {"level", "weather", "action", "tried", "worth_quantile"} <= set(table.columns)
+    assert table["rows"].sum() == 120
+    text = (tmp_path / "page.html").read_text()
+    assert "weather" in text and text.count("<svg") >= 2
+    new = pd.DataFrame({"weather": [0.0], "level": [-0.5], "name": ["x"]})
+    new.to_csv(tmp_path / "new.csv", index=False)
+    shown, _ = call("recommend", tmp_path / "log-plan.nc", tmp_path / "new.csv", "--out", tmp_path / "told.csv")
+    assert "right" in shown and pd.read_csv(tmp_path / "told.csv")["action"].tolist() == ["right"]
+    assert "--pool is for states with labels" in told_in_one_line(
+        "plan", tmp_path / "log.csv", *given, "--pool", "--out", tmp_path / "other"
+    )
+
+
+GOOD = rows_of(40)
+
+
+@pytest.mark.parametrize(
+    "change, options, why",
+    [
+        ({}, {"horizon": 3}, "horizon=3 is for logs of labels"),
+        ({}, {"aim": "gain"}, "aim='gain' is for logs of labels"),
+        ({}, {"baseline": "today.csv"}, "baseline is log, none or uniform"),
+        ({}, {"prior": "linear_dynamcis"}, "no prior 'linear_dynamcis'; did you mean linear_dynamics"),
+        ({}, {"prior": "linear_dynamics", "settings": {"noize": 1}}, "linear_dynamics has no option 'noize'"),
+        ({}, {"settings": {"noise": 1}}, "the prior by the log has no option 'noise'"),
+        ({}, {"rewards": "normal"}, "where states are numbers rewards are auto, or FILE.py:NAME"),
+        ({}, {"initial": [99.0]}, "initial level = 99 lies outside of what the log saw"),
+        ({}, {"draws": 1}, "draws"),
+        ({}, {"discount": 1.0}, "discount"),
+        ({"state": 3.0, "next_state": 3.0}, {}, "the coordinate 'level' is 3 in every row; leave it out"),
+        ({"terminated": True}, {}, "40 rows of the log are terminated, and nobody says which states are the end"),
+        ({}, {"terminal": lambda state: state[..., 0] > -9}, r"next_state at step 0, \[.*\], is the end by terminal"),
+        ({}, {"terminal": lambda state: state}, "expected a bool each"),
+    ],
+)
+def test_bad_requests_are_refused(change, options, why):
+    log = GOOD
+    for name, value in change.items():
+        like = log[name] if name in log else log["truncated"]
+        log = log.assign({name: xr.full_like(like, value)})
+    with pytest.raises(ValueError, match=why):
+        bm.plan_log(log, **{"draws": 4, "calibration": 0} | options)
+
+
+def test_options_of_measurements_are_refused_for_labels():
+    log = bm.collect(bm.environments.riverswim(3), policy="uniform", steps=50)
+    with pytest.raises(ValueError, match="terminal is for logs of measurements"):
+        bm.plan_log(log, terminal="ends.py:end")
+
+
+def test_an_action_that_was_never_taken_is_refused():
+    log = GOOD.assign_attrs(actions=["left", "stay", "right", "jump"])
+    with pytest.raises(ValueError, match="the action 'jump' was never taken"):
+        bm.plan_log(log, draws=4, calibration=0)
+
+
+# What the way is made of.
+
+
+def test_episodes_begin_where_they_ended_or_rows_do_not_go_on():
+    log = rows_of(60)
+    assert np.flatnonzero(begins_of_rows(log)).tolist() == [0, 20, 40]
+    assert np.flatnonzero(begins_of_rows(log.drop_vars("truncated"))).tolist() == [0, 20, 40]
+    space = space_of_log(log, 0.9)
+    np.testing.assert_array_equal(np.array(space.starts), log["state"].values[[0, 20, 40]])
+    every = np.concatenate([log["state"].values, log["next_state"].values])
+    assert space.low[0] == pytest.approx(every.min() - 0.05 * np.ptp(every))
+
+
+def test_the_behaviour_is_that_of_the_logistic_regression():
+    """Where probabilities are logistic in one coordinate: against the frequencies of many rows."""
+    rng = np.random.default_rng(0)
+    state = rng.uniform(-1, 1, (40_000, 2))
+    score = np.stack([np.zeros(len(state)), 1.5 * state[:, 0], -0.5 + state[:, 1]], -1)
+    share = np.exp(score) / np.exp(score).sum(-1, keepdims=True)
+    action = (rng.uniform(size=(len(state), 1)) > share.cumsum(-1)).sum(-1)
+    told = state_behaviour(state, action, 3, [-1, -1], [1, 1])
+    np.testing.assert_allclose(told.probabilities(state[:50]), share[:50], atol=0.03)
+    rule, parameters = told.policy
+    drawn = np.array(
+        [int(rule(parameters, jnp.asarray(u), jnp.asarray(state[0]))) for u in np.linspace(0.005, 0.995, 100)]
+    )
+    np.testing.assert_allclose(np.bincount(drawn, minlength=3) / 100, told.probabilities(state[:1])[0], atol=0.011)
+
+
+def test_values_in_the_world_as_seen_are_those_of_its_logs():
+    """Solved for, against the mean discounted return of logs that the world makes."""
+    log = rows_of(200)
+    space = space_of_log(log, DISCOUNT)
+    mdp = space.problem(bm.models.linear_dynamics(space.sizes), lambda s, a, t: -((s[..., 0] - 1) ** 2).clip(0, 8))
+    action = np.array([["left", "stay", "right"].index(each) for each in log["action"].values])
+    data = Records(
+        log["state"].values, action, {name: log[name].values for name in ("next_state", "reward")}, np.ones(200)
+    )
+    world, behaviour = AsSeen(mdp, data), state_behaviour(data.state, action, 3, space.low, space.high)
+    solved = world.worth(behaviour)
+    begins = np.arange(2_000) % 40 == 0
+    returns = []
+    for made in world.logs(behaviour, begins, 20, seed=3):
+        weighted = made.seen["reward"].reshape(-1, 40) * DISCOUNT ** np.arange(40)
+        returns += weighted.sum(-1).tolist()
+        seen = {tuple(each) for each in np.round(log["state"].values, 12)}
+        assert {tuple(each) for each in np.round(made.seen["next_state"], 12)} <= seen
+    error = np.std(returns) / np.sqrt(len(returns))
+    assert abs(np.mean(returns) - solved) < 4.5 * error
+
+
+def test_values_in_the_world_as_believed_are_those_of_its_logs():
+    log = rows_of(200)
+    space = space_of_log(log, DISCOUNT)
+    model = bm.models.linear_rewards(space.sizes)
+    mdp = space.problem(model)
+    action = np.array([["left", "stay", "right"].index(each) for each in log["action"].values])
+    posterior = bm.infer(model, log, draws=200)
+    values = {name: draws.mean(("chain", "draw")).values for name, draws in posterior.posterior.data_vars.items()}
+    world = AsBelieved(mdp, values, Rollouts(number=20_000))
+    behaviour = state_behaviour(log["state"].values, action, 3, space.low, space.high)
+    returns = []
+    for made in world.logs(behaviour, np.arange(2_000) % 40 == 0, 20, seed=3):
+        returns += (made.seen["reward"].reshape(-1, 40) * DISCOUNT ** np.arange(40)).sum(-1).tolist()
+    error = np.std(returns) / np.sqrt(len(returns))
+    assert abs(np.mean(returns) - world.worth(behaviour)) < 4.5 * error + 0.02
+
+
+def test_the_grid_says_what_was_tried_near():
+    rng = np.random.default_rng(0)
+    state, action = rng.uniform(size=(200, 2)), rng.integers(0, 2, 200)
+    action[state[:, 0] > 0.5] = 0
+    near = NearRows(state, action, 2, [0, 0], [1, 1])
+    tried, middle = near.tried(), (np.arange(21) + 0.5) / 21
+    places = np.stack(np.meshgrid(middle, middle, indexing="ij"), -1).reshape(-1, 2)
+    counts = (np.abs(places[:, None] - state).max(-1) <= 0.1)[:, :, None] & (action[:, None] == np.arange(2))
+    np.testing.assert_array_equal(near.counts(places), counts.sum(1))
+    np.testing.assert_array_equal(np.asarray(tried(jnp.asarray(places))), counts.any(1) | ~counts.any((1, 2))[:, None])
+    assert not np.asarray(tried(jnp.asarray([0.9, 0.5])))[1]
+
+
+@pytest.mark.parametrize(
+    "log, alarm",
+    [
+        (rows_of(400), None),
+        (rows_of(400, drift=0.4), "dynamics drift"),
+    ],
+    ids=["clean", "drift"],
+)
+def test_checks_find_what_is_wrong(log, alarm):
+    told = bm.check_log(log)
+    rings = told["check"].values[told["alarm"].values].tolist()
+    assert rings == [] if alarm is None else alarm in rings
+    with pytest.raises(ValueError, match="a log is asked by itself"):
+        bm.check_log(log, "uniform")
+
+
+def test_a_cause_that_lasts_alarms():
+    """What is pushed by hangs on a number that is not in the log and lasts for some steps."""
+    rng, rows, state, cause = np.random.default_rng(2), [], np.zeros(1), 0.0
+    for _ in range(400):
+        cause = 0.9 * cause + 0.3 * rng.normal()
+        after = 0.5 * state + cause + 0.1 * rng.normal(size=1)
+        rows.append((state, "stay" if rng.uniform() < 0.5 else "right", float(state[0]), after))
+        state = after
+    state, action, reward, after = map(np.array, zip(*rows, strict=True))
+    axes = ("step", "coordinate")
+    columns = {"state": (axes, state), "next_state": (axes, after), "action": ("step", action)}
+    log = xr.Dataset(columns | {"reward": ("step", reward)}, attrs={"actions": ["right", "stay"]})
+    told = bm.check_log(log)
+    assert bool(told["alarm"].sel(check="order"))
+
+
+@pytest.mark.slow
+def test_promises_are_kept_by_nine_logs_in_ten():
+    """60 logs of 60 rows each, without the check, of a world that the prior knows: a quantile at level .1."""
+    kept = 0
+    for seed in range(60):
+        report = bm.plan_log(rows_of(60, seed=seed), discount=DISCOUNT, draws=40, calibration=0)
+        kept += report.bound <= true_worth(report, 2_000)
+    assert kept >= stats.binom.ppf(1e-3, 60, 0.9), f"{kept} of 60"
