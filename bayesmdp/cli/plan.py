@@ -105,6 +105,7 @@ def plan(
     calibration: Annotated[
         bool, typer.Option(help="Check the promise on logs like this one, and lower it until it is kept there.")
     ] = True,
+    unit: Annotated[str, typer.Option(help="What rewards are counted in, such as euros, for what is said.")] = "",
     out: Annotated[Path, typer.Option(help="Folder, or file ending in .nc, for the plan.")] = Path("results"),
     report_file: Annotated[
         Path | None,
@@ -278,6 +279,7 @@ def plan(
             else _sample(source, checked, columns=columns, reward_range=bounds, **rows, **measured, **text),
             say=say,
             calibration=20 if calibration else 0,
+            unit=unit,
         )
         _write(report, path, table)
         if pages:

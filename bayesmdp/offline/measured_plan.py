@@ -105,6 +105,7 @@ def plan_measured(
     draws: int,
     seed: int,
     calibration: int,
+    unit: str,
     say: Callable[[str], None],
 ) -> Report:
     """Plan from a log whose states are numbers; see :func:`~bayesmdp.plan_log`, and the module.
@@ -113,7 +114,7 @@ def plan_measured(
     ----------
     log : Dataset over ``step``
     risk : Risk
-    baseline, prior, settings, rewards, terminal, initial, draws, seed, calibration, say
+    baseline, prior, settings, rewards, terminal, initial, draws, seed, calibration, unit, say
         As for `plan_log`; the baseline is "log", "none" or "uniform".
     discount : float in (0, 1)
 
@@ -180,6 +181,7 @@ def plan_measured(
         "terminal": terminal if isinstance(terminal, str) else "" if terminal is None else "a function",
         "log": json.dumps(counts),
         "risk": str(risk),
+        **({"unit": unit} if unit else {}),
         "baseline": "none" if way.today is None else "log" if baseline == "log" else "as said",
         "aim": "value",
         "discount": mdp.discount,

@@ -51,6 +51,8 @@ __all__ = ["plan_log"]
 DRAWS_BYTES = 2**31
 """Refuse draws of the transition probabilities, or of values, that take more: several copies of them are made."""
 
+LONGEST_UNIT = 40
+
 EACH = 50_000
 """States times actions times states up to which each state is by itself an outcome of each pair."""
 
@@ -75,6 +77,7 @@ def plan_log(
     seed: int = 0,
     calibration: int = 20,
     sample: xr.Dataset | None = None,
+    unit: str = "",
     say: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Plan from a log, and say what the policy is worth.
@@ -121,6 +124,8 @@ def plan_log(
         of independent Dirichlet rows and of rewards as the log shows them, or draws are too large (`AFFORDABLE`).
     sample : Dataset over ``step``, optional
         Some episodes of a counted log, step by step (`sample_log`), which are asked for second opinions in its place.
+    unit : str
+        What rewards are counted in, such as "euros", for what is said of the plan.
     say : function of str
         Told what is being done.
 
@@ -141,7 +146,7 @@ def plan_log(
     >>> report.policy["action"].values.tolist()
     ['right', 'right', 'right', 'right', 'right', 'right']
     """
-    measure = risk_from_text(risk)
+    measure, unit = risk_from_text(risk), _checked_unit(unit)
     if is_measured(log):
         of_tables: dict[str, tuple[Any, Any]] = {
             "aim": (aim, "value"),
@@ -165,6 +170,7 @@ def plan_log(
             draws=draws,
             seed=seed,
             calibration=calibration,
+            unit=unit,
             say=say,
         )
     if terminal is not None or not isinstance(rewards, str):
@@ -213,6 +219,7 @@ def plan_log(
         **({"recoding": log.attrs["recoding"]} if "recoding" in log.attrs else {}),
         "log": json.dumps(counts),
         "risk": planned.attrs["risk"],
+        **({"unit": unit} if unit else {}),
         "baseline": "none" if today is None else "as said" if today.said else "log",
         "aim": aim,
         **{name: told for name in ("discount", "horizon") if (told := getattr(mdp, name)) is not None},
@@ -239,6 +246,13 @@ def plan_log(
     tree = xr.DataTree.from_dict({"plan": planned, "policy": policy, "problem": problem, **opinions, **groups})
     tree.attrs = attrs
     return Report(counts, policy, tree)
+
+
+def _checked_unit(unit: str) -> str:
+    """A unit that can stand behind a number."""
+    if not isinstance(unit, str) or len(unit) > LONGEST_UNIT or not all(map(str.isprintable, unit)):
+        raise ValueError(f"unit is a word or two, such as 'euros', in at most {LONGEST_UNIT} characters; got {unit!r}")
+    return unit.strip()
 
 
 def _problem_of(

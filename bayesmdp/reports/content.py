@@ -4,8 +4,8 @@ Keys, in the order of the page. Where something is not told, its part has ``why_
 
     schema          name and version of this layout
     recommendation  status ("better", "not shown", "no difference", "unchanged", "not compared", "no start"), sentence,
-                    cautions (a list of sentences), counted (how rewards are), level, bound and gain_bound (each kept
-                    with probability 1 - level), value, today and gain (mean, lower, upper: the middle 90%), better
+                    cautions (a list of sentences), counted (how rewards are), unit, level, bound and gain_bound (each
+                    kept with probability 1 - level), value, today and gain (mean, lower, upper: the middle 90%), better
                     (by_draws, by_check: probability that anything is gained), check, words (as the terminal has them)
     log             source, sha256, rows (read, used, left_out), columns_left_out, episodes, terminated, truncated,
                     states, terminal, actions, pairs, tried (pairs), trust (a sentence), asked (rows, of: where not all
@@ -125,6 +125,7 @@ def _recommendation(report: Report, plan: KeptPlan) -> dict[str, Any]:
         "sentence": sentence,
         "cautions": cautions_told(report.tree, plan.paid),
         "counted": counted_told(attrs),
+        "unit": attrs.get("unit"),
         "level": attrs.get("level", report.policy.attrs["level"]),
         "bound": report.bound,
         "gain_bound": report.gain,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
-__all__ = ["chance", "few", "percent", "short", "with_error"]
+__all__ = ["amount", "chance", "few", "percent", "short", "with_error"]
 
 
 def short(number: float) -> str:
@@ -21,6 +23,24 @@ def short(number: float) -> str:
     """
     number += 0.0
     return f"{number:,.0f}" if 1e4 <= abs(number) < 1e15 else f"{number:#.4g}"
+
+
+def amount(number: float, attrs: Mapping[Any, Any]) -> str:
+    """Four figures of rewards, in the unit of a plan that has one.
+
+    Parameters
+    ----------
+    number : float
+    attrs : mapping
+        Of the tree of a `Report`.
+
+    Examples
+    --------
+    >>> amount(12.5, {"unit": "euros"}), amount(12.5, {})
+    ('12.50 euros', '12.50')
+    """
+    unit = attrs.get("unit", "")
+    return f"{short(number)} {unit}" if unit else short(number)
 
 
 def few(number: float) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from bayesmdp.foundation.visible_text import one_line
-from bayesmdp.reports.numbers import few, percent, short
+from bayesmdp.reports.numbers import amount, few, percent
 from bayesmdp.reports.words import chances_told, same_for_all, steps_told, whose
 
 __all__ = ["cautions_told", "counted_told", "departing", "label_told", "reason_told", "recommendation", "trust_told"]
@@ -38,8 +38,8 @@ def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
     certain = f"{1 - attrs['level']:g}"
     if "initial_gain_bound" not in attrs:
         return "not compared", (
-            f"The plan below earns {short(attrs['initial_bound'])} or more, with probability {certain}. It was not "
-            "compared with what is done today, as was asked."
+            f"The plan below earns {amount(attrs['initial_bound'], attrs)} or more, with probability {certain}. It "
+            "was not compared with what is done today, as was asked."
         )
     bound, chances = attrs["initial_gain_bound"], list(chances_told(attrs).values())
     if bound > 0:
@@ -47,14 +47,14 @@ def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
         lower = -1 if attrs.get("initial_better_checked", 1.0) <= attrs["initial_better"] else 0
         if attrs["level"] > 0.5:
             return "not shown", (
-                f"It is not shown that the plan below is better than {whose(attrs)}: it earns at least {short(bound)} "
-                f"more with probability {certain} only, for such was the risk asked for. That it earns more at all has "
-                f"probability {chances[lower]}."
+                f"It is not shown that the plan below is better than {whose(attrs)}: it earns at least "
+                f"{amount(bound, attrs)} more with probability {certain} only, for such was the risk asked for. That "
+                f"it earns more at all has probability {chances[lower]}."
             )
         return "better", (
-            f"Follow the plan below, if what it rests on holds: it earns at least {short(bound)} more than "
-            f"{whose(attrs)}, which earns {short(attrs['initial_today'])} on average, with probability {certain}. That "
-            f"it earns more at all has probability {chances[lower]}."
+            f"Follow the plan below, if what it rests on holds: it earns at least {amount(bound, attrs)} more than "
+            f"{whose(attrs)}, which earns {amount(attrs['initial_today'], attrs)} on average, with probability "
+            f"{certain}. That it earns more at all has probability {chances[lower]}."
         )
     if attrs["initial_unchanged"]:
         return "unchanged", f"Go on as today: to do as {whose(attrs)} does is the plan."
@@ -65,17 +65,18 @@ def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
     return "not shown", (
         f"It is not shown that the plan below is better than {whose(attrs)}: that it earns more has probability "
         f"{' by the posterior and '.join(chances)}{' by the check' * (len(chances) > 1)}, and with probability "
-        f"{certain} it earns less by {short(abs(bound))} at the most."
+        f"{certain} it earns less by {amount(abs(bound), attrs)} at the most."
     )
 
 
 def counted_told(attrs: Mapping[Any, Any]) -> str:
     """How rewards are counted, for who knows no discount."""
+    unit = f", in {attrs['unit']}" if "unit" in attrs else ""
     if "horizon" in attrs:
-        return f"What is earned is the sum of the rewards of {steps_told(attrs['horizon'])}."
+        return f"What is earned is the sum of the rewards of {steps_told(attrs['horizon'])}{unit}."
     return (
-        f"What is earned is the sum of all rewards to come, in which each step later counts {attrs['discount']:g} "
-        "times as much as the one before (the discount)."
+        f"What is earned is the sum of all rewards to come{unit}, in which each step later counts "
+        f"{attrs['discount']:g} times as much as the one before (the discount)."
     )
 
 
@@ -120,7 +121,10 @@ def cautions_told(tree: xr.DataTree, paid: Collection[float] = ()) -> list[str]:
     """
     attrs, told = tree.attrs, []
     if len(paid) == 1:
-        told.append(f"Every row of the log paid the same, {short(*paid)}: it does not show that any action pays more.")
+        (only,) = paid
+        told.append(
+            f"Every row of the log paid the same, {amount(only, attrs)}: it does not show that any action pays more."
+        )
     if "log_checks" in tree.children:
         checks = tree["log_checks"].to_dataset()
         alarms = checks["check"].values[checks["alarm"].values].tolist()

@@ -11,7 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.visible_text import one_line
-from bayesmdp.reports.numbers import chance, percent, short
+from bayesmdp.reports.numbers import amount, chance, percent, short
 from bayesmdp.results.plan_parts import tries_of
 
 __all__ = [
@@ -63,9 +63,8 @@ def headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
     certain = f"{1 - attrs['level']:g}"
     steps = steps_told(attrs["horizon"]) if "horizon" in attrs else ""
     counted = f"in {steps}" if steps else f"in rewards discounted by {attrs['discount']:g}"
-    told = {
-        "quote": f"this policy earns {short(attrs['initial_bound'])} or more, {counted}, with probability {certain}"
-    }
+    least = amount(attrs["initial_bound"], attrs)
+    told = {"quote": f"this policy earns {least} or more, {counted}, with probability {certain}"}
     told |= compared_told(attrs)
     told["check"] = checked
     if "unchecked" in attrs:
@@ -99,20 +98,18 @@ def compared_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
         return {}
     bound, certain = attrs["initial_gain_bound"], f"{1 - attrs['level']:g}"
     at_all = ", ".join(f"{text}{how}" for how, text in chances_told(attrs).items())
-    today, lower, upper = (short(attrs[f"initial_today{end}"]) for end in ("", "_lower", "_upper"))
+    lower, upper = (short(attrs[f"initial_today_{end}"]) for end in ("lower", "upper"))
+    apart, today = amount(abs(bound), attrs), amount(attrs["initial_today"], attrs)
     if bound > 0:
-        better = (
-            f"by {short(bound)} or more than {whose(attrs)}, with probability {certain}; at all with probability "
-            f"{at_all}"
-        )
+        better = f"by {apart} or more than {whose(attrs)}, with probability {certain}; at all with probability {at_all}"
     elif attrs["initial_unchanged"]:
         better = f"no: to go on as {whose(attrs)} does is the plan"
     elif same_for_all(attrs):
         better = f"not shown: under every draw it earns the same as {whose(attrs)}"
     else:
         better = (
-            f"not shown: better than {whose(attrs)} with probability {at_all}, and worse by {short(abs(bound))} at the "
-            f"most with probability {certain}"
+            f"not shown: better than {whose(attrs)} with probability {at_all}, and worse by {apart} at the most with "
+            f"probability {certain}"
         )
     return {
         "better": better,

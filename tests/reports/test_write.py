@@ -329,15 +329,18 @@ def test_the_command_writes_both(tmp_path, monkeypatch):
     log, page, content = tmp_path / "log.csv", tmp_path / "r.html", tmp_path / "r.json"
     ONE_WAY.to_csv(log, index=False)
     options = ("--discount", "0.5", "--draws", "20", "--no-calibration", "--out", tmp_path)
-    out, _ = call("plan", log, *options, "--report", page, "--json", content)
+    out, _ = call("plan", log, *options, "--unit", "<b>euros", "--report", page, "--json", content)
     assert f"report   {page}" in out and f"json     {content}" in out
+    assert "<b>euros or more, in rewards discounted" in " ".join(out.split())
     check_page(page.read_text("utf-8"))
+    assert "&lt;b&gt;euros" in page.read_text("utf-8")
     told = json.loads(content.read_text("utf-8"))
     assert told["log"]["sha256"] == hashlib.sha256(log.read_bytes()).hexdigest()
     assert told["made"]["command"] == "bayesmdp plan 'my log.csv'"
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", told["made"]["date"])
     assert "must end in .json" in told_in_one_line("plan", log, *options, "--json", page)
     assert "must end in .html" in told_in_one_line("plan", log, *options, "--report", content)
+    assert "unit is a word or two" in told_in_one_line("plan", log, *options, "--unit", "euros\n")
 
 
 def test_the_file_of_a_plan_tells_the_same(tmp_path):
