@@ -8,8 +8,8 @@ that has the largest gain among those with
 
 n visits, at least 1, and T the number of steps. Such a set holds no kernel that makes impossible what was seen, and
 bends with the plan: a state that was never reached gets probability only if it is worth it. Rewards are known here, so
-they have no interval of their own. C was written down from memory of the paper and of Talebi and Maillard (2018), not
-beside their texts; `scale` multiplies it.
+they have no interval of their own. C is that of the paper's proofs as we remember them, and as the code that Bourel,
+Maillard and Talebi compare UCRL3 with has it, there with the time so far in the place of T. `scale` multiplies it.
 """
 
 from __future__ import annotations
