@@ -21,7 +21,7 @@ PROFILE = ROOT / "docs" / "_build" / "ipython" / "profile_default"
 PROFILE.mkdir(parents=True, exist_ok=True)
 (PROFILE / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 40\n")
 os.environ["IPYTHONDIR"] = str(PROFILE.parent)
-os.environ["PYTHONWARNINGS"] = "ignore:IProgress not found"  # bars of notebooks are not wanted on pages
+os.environ |= {"PYTHONWARNINGS": "ignore:IProgress not found", "TQDM_DISABLE": "1"}  # pages want no bars
 
 DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 project, author = DECLARED["name"], "The bayesmdp authors"

@@ -337,9 +337,9 @@ print(f"half of all doubt sits in {half} of {int((visits > 1e-6).sum())} states"
 
 # %%
 options = [f"--column={ours}={theirs}" for ours, theirs in names.items()]
-options += [f"--draws={DRAWS}", f"--out={folder.name}"]
-with contextlib.redirect_stderr(io.StringIO()):  # where it tells what it is doing
-    app(["plan", str(path), "--risk=quantile:0.1", *options], standalone_mode=False)
+options += [f"--draws={DRAWS}", "--out=."]
+with contextlib.redirect_stderr(io.StringIO()), contextlib.chdir(folder.name):  # it tells there what it is doing
+    app(["plan", path.name, "--risk=quantile:0.1", *options], standalone_mode=False)
 
 # %%
 print(pd.read_csv(Path(folder.name) / "icu-plan.csv", keep_default_na=False).head().to_string())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,7 @@ __all__ = ["PICTURES", "write_report"]
 def _report() -> Any:
     """The plan of the page `start/log_to_policy`."""
     walks = bm.collect(bm.environments.frozen_lake(), policy="uniform", steps=2_000, seed=0)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "log.csv"
-        walks.to_dataframe().to_csv(path, index=False)
-        return bm.plan_log(bm.read_log(path), risk="quantile:0.1", discount=0.99)
+    return bm.plan_log(bm.read_log(walks.to_dataframe()), risk="quantile:0.1", discount=0.99)
 
 
 def write_report(path: Path) -> None:
