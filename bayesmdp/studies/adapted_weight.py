@@ -27,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from bayesmdp.studies.statements import best_on_even, final_regret, regret_table, statement_table, write_tables
+from bayesmdp.studies.statements import best_on_even, final_regret, regret_table, statement_table, tables_of_cells
 from bayesmdp.studies.study import AgentSpec, Study
 from bayesmdp.studies.tseb import WEIGHTS, WORLDS
 
@@ -87,15 +87,6 @@ def claims(result: xr.DataTree) -> pd.DataFrame:
     return statement_table(told).assign(chosen=f"{fixed}; {rising}")
 
 
-def main(folder: str = "results", tables: str = "results") -> None:
-    """Run the cells that `folder` does not hold yet, and write the tables to `tables`.
-
-    Parameters
-    ----------
-    folder : str
-        Of the cells' results files.
-    tables : str
-        Folder of the tables, written as CSV.
-    """
-    made = {"adapted_weight": (regret_table, 2), "adapted_weight_statements": (claims, 2)}
-    write_tables("adapted-weight", STUDIES, made, folder=folder, place=tables)
+main = tables_of_cells(
+    "adapted-weight", STUDIES, {"adapted_weight": (regret_table, 2), "adapted_weight_statements": (claims, 2)}
+)

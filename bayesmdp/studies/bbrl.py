@@ -36,7 +36,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.statements import mean_interval, write_tables
+from bayesmdp.studies.statements import mean_interval, tables_of_cells
 from bayesmdp.studies.study import AgentSpec, Study, find_part
 
 if TYPE_CHECKING:
@@ -186,14 +186,4 @@ def _optima(environment: str, problems: int = 500) -> Any:
     return np.array([float(solve(make(seed=seed))["value"][0]) for seed in range(problems)])
 
 
-def main(folder: str = "results", tables: str = "results") -> None:
-    """Run every cell that `folder` does not hold yet, and write the table to `tables`.
-
-    Parameters
-    ----------
-    folder : str
-        Of the cells' results files.
-    tables : str
-        Folder of the tables, written as CSV.
-    """
-    write_tables("bbrl", STUDIES, {"bbrl": (returns_table, 3)}, folder=folder, place=tables)
+main = tables_of_cells("bbrl", STUDIES, {"bbrl": (returns_table, 3)})

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bayesmdp.studies import levels
-from bayesmdp.studies.statements import final_regret, regret_table, statement_table, write_tables
+from bayesmdp.studies.statements import final_regret, regret_table, statement_table, tables_of_cells
 from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
@@ -87,15 +87,6 @@ def claims(result: xr.DataTree) -> pd.DataFrame:
     return statement_table(told).assign(rival=rivals)
 
 
-def main(folder: str = "results", tables: str = "results") -> None:
-    """Run the cells that `folder` does not hold yet, and write the tables to `tables`.
-
-    Parameters
-    ----------
-    folder : str
-        Of the cells' results files.
-    tables : str
-        Folder of the tables, written as CSV.
-    """
-    made = {"doubt_levels": (regret_table, 2), "doubt_levels_statements": (claims, 2)}
-    write_tables("doubt-levels", STUDIES, made, folder=folder, place=tables)
+main = tables_of_cells(
+    "doubt-levels", STUDIES, {"doubt_levels": (regret_table, 2), "doubt_levels_statements": (claims, 2)}
+)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.statements import mean_interval, write_tables
+from bayesmdp.studies.statements import mean_interval, tables_of_cells
 from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
@@ -94,14 +94,4 @@ def comparison(result: xr.DataTree) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index", columns=[*columns, "seconds"]).rename_axis("agent")
 
 
-def main(folder: str = "results", tables: str = "results") -> None:
-    """Run the cells that `folder` does not hold yet, and write the table to `tables`.
-
-    Parameters
-    ----------
-    folder : str
-        Of the cells' results files.
-    tables : str
-        Folder of the tables, written as CSV.
-    """
-    write_tables("draw-reuse", STUDIES, {"draw_reuse": (comparison, 3)}, folder=folder, place=tables)
+main = tables_of_cells("draw-reuse", STUDIES, {"draw_reuse": (comparison, 3)})

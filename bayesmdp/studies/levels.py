@@ -24,7 +24,7 @@ from collections.abc import Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.statements import best_on_even, final_regret, regret_table, statement_table, write_tables
+from bayesmdp.studies.statements import best_on_even, final_regret, regret_table, statement_table, tables_of_cells
 from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
@@ -127,15 +127,4 @@ def claims(result: xr.DataTree) -> pd.DataFrame:
     return statement_table(samples).assign(chosen=f"{constant}, {adaptive}")
 
 
-def main(folder: str = "results", tables: str = "results") -> None:
-    """Run every cell that `folder` does not hold yet, and write the two tables to `tables`.
-
-    Parameters
-    ----------
-    folder : str
-        Of the cells' results files.
-    tables : str
-        Folder of the tables, written as CSV.
-    """
-    written = {"levels": (claims, 4), "levels_regret": (regret_table, 2)}
-    write_tables("levels", STUDIES, written, folder=folder, place=tables)
+main = tables_of_cells("levels", STUDIES, {"levels": (claims, 4), "levels_regret": (regret_table, 2)})

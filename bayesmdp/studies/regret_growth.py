@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from bayesmdp.studies.statements import mean_interval, ratio_interval, write_tables
+from bayesmdp.studies.statements import mean_interval, ratio_interval, tables_of_cells
 from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
@@ -97,14 +97,4 @@ def exponents(result: xr.DataTree) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["regret", "agent", "steps", *bounds])
 
 
-def main(folder: str = "results", tables: str = "results") -> None:
-    """Run the cells that `folder` does not hold yet, and write the table to `tables`.
-
-    Parameters
-    ----------
-    folder : str
-        Of the cells' results files.
-    tables : str
-        Folder of the table, written as CSV.
-    """
-    write_tables("regret-growth", STUDIES, {"regret_growth": (exponents, 4)}, folder=folder, place=tables)
+main = tables_of_cells("regret-growth", STUDIES, {"regret_growth": (exponents, 4)})

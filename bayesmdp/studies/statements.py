@@ -22,7 +22,7 @@ __all__ = [
     "ratio_interval",
     "regret_table",
     "statement_table",
-    "write_tables",
+    "tables_of_cells",
 ]
 
 
@@ -231,32 +231,38 @@ def finished_cells(
         yield cell, held
 
 
-def write_tables(
+def tables_of_cells(
     paper: str,
     studies: Mapping[str, Study],
     tables: Mapping[str, tuple[Callable[[xr.DataTree], pd.DataFrame], int]],
-    *,
-    folder: Path | str,
-    place: Path | str,
-) -> None:
-    """Run the cells that `folder` does not hold yet, and write tables of all cells, anew after each.
+) -> Callable[..., None]:
+    """Return the ``main`` of a study whose tables have parts by cell.
 
     Parameters
     ----------
-    paper, studies, folder
+    paper, studies
         As for `finished_cells`.
     tables : mapping of name to (function, digits)
         What makes a cell's part of the table from its result, and to how many digits it is written.
-    place : path
-        Folder of the tables, written as CSV, with the cell in the first column.
-    """
-    import pandas as pd
 
-    parts: dict[str, list[pd.DataFrame]] = {name: [] for name in tables}
-    for cell, result in finished_cells(paper, studies, folder):
-        for name, (make, digits) in tables.items():
-            part = make(result)
-            part = part if part.index.name is None else part.reset_index()
-            part.insert(0, "cell", cell)
-            parts[name].append(part)
-            pd.concat(parts[name]).round(digits).to_csv(Path(place) / f"{name}.csv", index=False)
+    Returns
+    -------
+    callable
+        ``main(folder="results", tables="results")`` runs the cells whose results `folder` does not hold yet, and writes
+        the tables to the folder `tables` as CSV, anew after each, with the cell in the first column.
+    """
+    made = tables
+
+    def main(folder: Path | str = "results", tables: Path | str = "results") -> None:
+        import pandas as pd
+
+        parts: dict[str, list[pd.DataFrame]] = {name: [] for name in made}
+        for cell, result in finished_cells(paper, studies, folder):
+            for name, (make, digits) in made.items():
+                part = make(result)
+                part = part if part.index.name is None else part.reset_index()
+                part.insert(0, "cell", cell)
+                parts[name].append(part)
+                pd.concat(parts[name]).round(digits).to_csv(Path(tables) / f"{name}.csv", index=False)
+
+    return main
