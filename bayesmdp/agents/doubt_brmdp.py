@@ -13,7 +13,8 @@ nothing is known, falling as 1 / sqrt(n), and 0 where a row is known. With D its
 
 so that planning starts cautious and grows optimistic as doubt falls on the whole, and, with `relative`, soonest for the
 pairs that are doubted most: D stands where AQ-BRMDP has C / sqrt(k), and D / d where it has its visit factor. Moments
-are those of the draws that are planned for. The study ``doubt-levels`` says what it is worth.
+are those of the draws that are planned for. In the study ``doubt-levels`` it does not replace AQ-BRMDP: where caution
+keeps pairs from being tried, their doubt does not fall and caution does not end (RiverSwim-10, Chain).
 """
 
 from __future__ import annotations

@@ -50,3 +50,22 @@ def test_the_module_says_what_the_table_says() -> None:
     for row in untuned.to_dict("records"):
         assert f"{row['figure']:,.0f}, " in words
         assert f"{row['lower']:,.0f} to {row['upper']:,.0f}" in words
+
+
+def test_what_is_said_of_doubt_is_in_the_table() -> None:
+    told = stored_table("doubt_levels_statements")
+    words = " ".join((doubt_levels.__doc__ or "").split())
+    relative = told[told["statement"].str.startswith("doubt, relative") & told["statement"].str.contains("defaults")]
+    relative = relative.set_index("cell")
+    assert set(relative.index[relative["holds"] == "no"]) == {"long-river", "chain"}
+    assert not (relative["holds"] == "yes").any()
+    for cell in ("long-river", "chain"):
+        assert f"by {-relative.loc[cell, 'figure']:,.0f}" in words
+    constant = told[told["statement"].str.contains("best constant level")]
+    assert not (constant["holds"] == "yes").any()
+    single = told[told["statement"].str.startswith("doubt: ") & ~told["statement"].str.contains("constant")]
+    assert set(single["cell"][single["holds"] == "yes"]) == {"river-uniform"}
+    regret = stored_table("doubt_levels").set_index(["cell", "agent"])
+    stuck = regret.loc[("long-river", "doubt, relative")]
+    assert stuck["regret_lower"] == stuck["regret_upper"]  # never left the bank
+    assert (18 / 20) * 2**-0.5 > 0.63
