@@ -21,7 +21,6 @@ PROFILE = ROOT / "docs" / "_build" / "ipython" / "profile_default"
 PROFILE.mkdir(parents=True, exist_ok=True)
 (PROFILE / "ipython_kernel_config.py").write_text("c.IPKernelApp.log_level = 40\n")
 os.environ["IPYTHONDIR"] = str(PROFILE.parent)
-os.environ |= {"PYTHONWARNINGS": "ignore:IProgress not found", "TQDM_DISABLE": "1"}  # pages want no bars
 
 DECLARED = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 project, author = DECLARED["name"], "The bayesmdp authors"
@@ -57,7 +56,7 @@ nb_execution_in_temp = True
 nb_execution_timeout = 600
 nb_execution_show_tb = True
 nb_merge_streams = True
-nb_output_stderr = "remove-warn"
+nb_output_stderr = "remove"  # progress bars; the tests run tutorials and solutions with warnings as errors
 
 html_theme = "pydata_sphinx_theme"
 html_title = "bayesmdp"
