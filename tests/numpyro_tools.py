@@ -128,6 +128,7 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "thermostat": lambda: _next_states("thermostat", "thermostat"),
     "linear_dynamics": lambda: _next_states("linear_dynamics", "thermostat"),
     "fourier_dynamics": lambda: _next_states("fourier_dynamics", "thermostat", number=3),
+    "linear_rewards": lambda: _next_states("linear_rewards", "thermostat"),
     "linear_system": lambda: _next_states("linear_system", "linear_quadratic"),
     "closed over": lambda: of_log(closed_over()),
     "dirichlet_transitions": lambda: of_log(bm.models.dirichlet_transitions(RIVER)),

@@ -12,10 +12,12 @@ import numpy as np
 import numpyro.distributions as dist
 from numpy.typing import NDArray
 from scipy import stats
+from scipy.special import gammaln
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior.closed_forms.families.example import Example
 from bayesmdp.posterior.closed_forms.families.family import Values, stacked
+from bayesmdp.posterior.closed_forms.families.likelihood import Likelihood
 from bayesmdp.posterior.closed_forms.families.smooth import (
     LEAST_LOG,
     NEAR_ZERO,
@@ -27,10 +29,31 @@ from bayesmdp.posterior.closed_forms.families.smooth import (
 __all__ = ["GAMMA", "Gamma"]
 
 
+class Poisson(Likelihood):
+    """``value ~ Poisson(unknown)``, a count, adds the value to the shape and 1 to the rate."""
+
+    name = "Poisson"
+
+    def takes(self, distribution: Any) -> bool:
+        return isinstance(distribution, dist.Poisson)
+
+    def parameter(self, distribution: Any) -> Array:
+        return distribution.rate
+
+    def log_likelihood(self, parameter: NDArray[Any], value: NDArray[Any]) -> NDArray[np.float64]:
+        count = (value >= 0) & (value == np.floor(value))
+        return np.asarray(np.where(count, value * np.log(parameter) - parameter, -np.inf))
+
+    def add(self, parameters: Array, element: Array, value: Array, times: Array) -> Array:
+        xp = times.__array_namespace__()
+        return parameters.at[element].add(xp.stack([times * value, times], -1))
+
+
 class Gamma(Smooth):
-    """The Gamma family; an exponential variable is a Gamma of shape 1."""
+    """The Gamma family; an exponential variable is a Gamma of shape 1. Observed directly it is a Poisson's rate."""
 
     name = "Gamma"
+    likelihood = Poisson()
     labels = ("shape", "rate")
     equations = (((NEAR_ZERO,), 0), ((1.0,), 0))
     complaint = "linear in {0!r} and its log, as a Gamma prior asks"
@@ -40,6 +63,8 @@ class Gamma(Smooth):
             ((2.0, 1.5), (3.5, 4.0)),
             (lambda: dist.Gamma(np.array([2.0, 3.5]), np.array([1.5, 4.0])),),
             lambda t: dist.Normal(0.2, t**-0.5),
+            dist.Poisson,
+            ((2, 0, 1), (1, 0, 3)),
         )
 
     def of(self, kind: type, parameters: Mapping[str, Any]) -> NDArray[Any] | None:
@@ -91,6 +116,15 @@ class Gamma(Smooth):
 
     def mean(self, parameters: NDArray[np.float64]) -> Values:
         return (parameters[..., 0] / parameters[..., 1],)
+
+    def log_normaliser(self, parameters: NDArray[np.float64]) -> float:
+        return float((gammaln(parameters[..., 0]) - parameters[..., 0] * np.log(parameters[..., 1])).sum())
+
+    def distinct_values(self, rng: np.random.Generator, prior: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(rng.uniform(0.5, 2, prior.shape[:-1]) * prior[..., 0] / prior[..., 1])
+
+    def values_that_allow_all(self, parameters: NDArray[np.float64], stretch: float) -> NDArray[np.float64]:
+        return np.asarray(parameters[..., 0] / parameters[..., 1])
 
     def log_density(self, values: Values, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(stats.gamma.logpdf(values[0], parameters[..., 0], scale=1 / parameters[..., 1]))
