@@ -122,7 +122,7 @@ def said_at_start(
         say(f"checking the promise on {2 * logs} logs like this one")
         checked = calibrate(pipeline, made.rows, made.scatter, recording=recording, logs=logs, seed=asked.seed)
         told["checked_logs"] = checked.logs
-    return told | told_at_start(said, asked.level, checked)
+    return told | told_at_start(said, asked.level, checked, least=_least(made, mdp))
 
 
 def _why_not(pipeline: Pipeline | None, log: xr.Dataset, mdp: MDP, asked: Asked) -> str:
@@ -150,6 +150,15 @@ def _pipeline(made: MadePrior, mdp: MDP, asked: Asked) -> Pipeline | None:
     return Pipeline(mdp, made.again, layout_of(made.kind), risk, asked.level, asked.draws, asked.today, asked.aim)
 
 
+def _least(made: MadePrior, mdp: MDP) -> float:
+    """What no policy earns less than, if no step pays less than those of the log; minus infinity where any may."""
+    if made.paid is None or made.kind == "normal":
+        return -math.inf
+    paid = 0.0 if made.kind == "bernoulli" else float(made.rows.reward.min())
+    # Where each step pays something, an episode that ends at once earns nothing yet.
+    return min(paid, 0.0) * (mdp.horizon or 0 if mdp.by_stage else 1 / (1 - (mdp.discount or 0)))
+
+
 def _by_weight(
     posterior: xr.DataTree, mdp: MDP, experience: Experience, chosen: xr.DataArray, asked: Asked
 ) -> dict[str, float]:
@@ -163,7 +172,9 @@ def _by_weight(
     return told
 
 
-def told_at_start(said: Promise, level: float, checked: Calibration | None) -> dict[str, Any]:
+def told_at_start(
+    said: Promise, level: float, checked: Calibration | None, *, least: float = -math.inf
+) -> dict[str, Any]:
     """Return the numbers to quote, lowered by what the check found, and what it found, as `Report` describes them.
 
     Parameters
@@ -171,10 +182,15 @@ def told_at_start(said: Promise, level: float, checked: Calibration | None) -> d
     said : Promise
     level : float
     checked : Calibration or None
+    least : float
+        What any policy earns, below which no number is lowered.
     """
     value, gain = (None, None) if checked is None else (checked.value, checked.gain)
     lowered = 0.0 if value is None else value.lowered
-    told = {"initial_bound": float(left_quantile(said.values, level)) - lowered} | _found("checked", value)
+    bound = float(left_quantile(said.values, level))
+    told = {"initial_bound": bound - lowered} | _found("checked", value)
+    if bound - lowered < least <= bound:
+        told |= {"initial_bound": least, "checked_least": least}
     if said.gains is None:
         return told
     # A difference of values that are the same may not be 0.

@@ -33,12 +33,13 @@ class Report(NamedTuple):
         policy's value), ``worth_quantile`` (that at the risk's level) with ``worth_quantile_lower`` and
         ``worth_quantile_upper`` (its 95% Monte Carlo interval), ``on_path``, ``terminal``. Attrs: the same at the
         initial distribution, as ``initial_promise``; and ``initial_bound``, the number to quote, with ``checked_logs``,
-        ``checked_kept`` (before it was lowered), ``checked_lowered`` (by how much), ``checked_kept_lowered``,
+        ``checked_kept`` (before it was lowered), ``checked_lowered`` (by how much), ``checked_least`` (where
+        that would have led below what any policy earns, and so not so far), ``checked_kept_lowered``,
         ``checked_worlds`` and ``checked_halves`` (what each world, and the halves of the log, said), or
-        ``unchecked``, why not; ``initial_unseen``, the share of the future, discounted or over the horizon, that lies
-        behind the first step which the log never saw; and ``initial_lighter`` and ``initial_heavier``, the posterior
-        quantile if the prior of transitions weighed a third, or three times, as much. None of these where gaps of the
-        log leave open where episodes start.
+        ``unchecked``, why not; ``initial_unseen``, the share of the future, discounted or over the horizon,
+        that lies behind the first step which the log never saw; and ``initial_lighter`` and
+        ``initial_heavier``, the posterior quantile if the prior of transitions weighed a third, or three times,
+        as much. None of these where gaps of the log leave open where episodes start.
 
         Beside what is done today: ``today``, how probable the action is today, ``gain``, ``gain_lower``, ``gain_upper``
         (mean, 5% and 95% quantiles of what the policy is worth more), ``better`` (the share of draws in which it is)
@@ -87,7 +88,9 @@ class Report(NamedTuple):
             return text
         they = "it is" if len(lowered) == 1 else "they are"
         by = " and ".join(f"{each:#.4g}" if each > 0 else "nothing" for each in lowered)
-        return f"{text}; {they} lowered by {by}, so that {they} kept as often as is said"
+        text += f"; {they} lowered by {by}, so that {they} kept as often as is said"
+        least = attrs.get("checked_least")
+        return text if least is None else f"{text}, the number only to {least:.4g}, less than which no policy earns"
 
 
 def level_of(risk: Risk) -> float:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import bayesmdp as bm
 from bayesmdp.cli import tables
 from bayesmdp.cli.console import make_console
 from bayesmdp.logs.read_log import read_log
@@ -34,6 +35,15 @@ def plan(log, **options):
 @pytest.fixture(scope="module")
 def in_order():
     return plan(read_log(CORRIDOR.assign(truncated=[False, False, True] * 6, step=range(18))))
+
+
+def test_the_number_is_not_lowered_below_what_any_policy_earns():
+    lake = bm.environments.frozen_lake(discount=0.95)
+    report = plan_log(bm.collect(lake, steps=300, seed=1), discount=0.95, draws=100)
+    attrs = report.tree.attrs
+    assert attrs["initial_worth_quantile"] < attrs["checked_lowered"]
+    assert report.bound == attrs["checked_least"] == 0
+    assert report.checked.endswith("the number only to 0, less than which no policy earns")
 
 
 def test_the_number_to_quote_is_the_checked_bound(in_order):
