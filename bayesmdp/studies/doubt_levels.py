@@ -9,13 +9,13 @@ replicates of 3,000 steps (there 5,000), on the two lakes, which take ten times 
 any of its runs was seen.
 
 What came out: no. The relative rule is surely behind AQ-BRMDP at its defaults on the long river (by 5,613, 5,521 to
-5,705) and on Chain (by 9,848, 4,558 to 15,138), ahead for sure nowhere, and cannot be told from it on the other six. One
-level for all is surely ahead of AQ-BRMDP's defaults and of its best setting on the river under the uniform prior (by 272
-and 197), and surely behind them on three problems. Neither is ever surely ahead of the best constant level. The reason
-can be read off the rule: doubt that is averaged over pairs falls only as pairs are tried, and who is cautious does not
-try them. On the long river 18 of 20 pairs stay unvisited, D stays above .63, and so the level below .37, for ever: all
-replicates never left the bank. AQ-BRMDP's clock, which needs a scale, raises levels whatever was seen; that is what it
-is for.
+5,705) and on Chain (by 9,848, 4,558 to 15,138), ahead for sure nowhere, and cannot be told from it on the other six.
+One level for all is surely ahead of AQ-BRMDP's defaults and of its best setting on the river under the uniform prior
+(by 272 and 197), and surely behind them on three problems. Neither is ever surely ahead of the best constant level.
+The reason can be read off the rule: doubt that is averaged over pairs falls only as pairs are tried, and who is
+cautious does not try them. On the long river 18 of 20 pairs stay unvisited, D stays above .63, and so the level below
+.37, for ever: all replicates never left the bank. AQ-BRMDP's clock, which needs a scale, raises levels whatever was
+seen; that is what it is for.
 
 ``make study STUDIES=doubt_levels`` runs what ``results/`` does not hold, and writes ``doubt_levels.csv``, a row an
 agent, and ``doubt_levels_statements.csv``.
