@@ -8,14 +8,14 @@ which chose nothing; replicates are those of ``levels``, and all agents of a pro
 replicates of 3,000 steps (there 5,000), on the two lakes, which take ten times as long, 32. The rule was made up before
 any of its runs was seen.
 
-What came out, on the six problems that were run (the lakes are not yet): no. The relative rule is surely behind
-AQ-BRMDP at its defaults on the long river (by 5,613, 5,521 to 5,705) and on Chain (by 9,848, 4,558 to 15,138), ahead
-for sure nowhere, and cannot be told from it on the others; one level for all is surely ahead of AQ-BRMDP's defaults and
-of its best setting under the uniform prior (by 272 and 197), and surely behind them on three problems. Neither is ever
-surely ahead of the best constant level. The reason can be read off the rule: doubt that is averaged over pairs falls
-only as pairs are tried, and who is cautious does not try them. On the long river 18 of 20 pairs stay unvisited, D stays
-above .63, and so the level below .37, for ever: all replicates never left the bank. AQ-BRMDP's clock, which needs a
-scale, raises levels whatever was seen; that is what it is for.
+What came out: no. The relative rule is surely behind AQ-BRMDP at its defaults on the long river (by 5,613, 5,521 to
+5,705) and on Chain (by 9,848, 4,558 to 15,138), ahead for sure nowhere, and cannot be told from it on the other six.
+One level for all is surely ahead of AQ-BRMDP's defaults and of its best setting on the river under the uniform prior
+(by 272 and 197), and surely behind them on three problems. Neither is ever surely ahead of the best constant level.
+The reason can be read off the rule: doubt that is averaged over pairs falls only as pairs are tried, and who is
+cautious does not try them. On the long river 18 of 20 pairs stay unvisited, D stays above .63, and so the level below
+.37, for ever: all replicates never left the bank. AQ-BRMDP's clock, which needs a scale, raises levels whatever was
+seen; that is what it is for.
 
 ``make study STUDIES=doubt_levels`` runs what ``results/`` does not hold, and writes ``doubt_levels.csv``, a row an
 agent, and ``doubt_levels_statements.csv``.
