@@ -126,8 +126,10 @@ def _model(
         phi = features((jnp.asarray(data.state) - corner) / width - 1)
         precision = numpyro.sample("reward_precision", dist.Gamma(shape, shape * thaw(noise) ** 2))
         sd = 1 / jnp.sqrt(precision)
-        with numpyro.plate("reward_feature", phi.shape[-1], dim=-1), numpyro.plate("action", num_actions, dim=-2):
-            weights = numpyro.sample("reward_weights", dist.Normal(0, thaw(scale) * sd))
+        # No plates: that of the actions may stand elsewhere in the dynamics, and NumPyro asks that it be the same.
+        prior = dist.Normal(0, thaw(scale) * sd).expand((num_actions, phi.shape[-1])).to_event(2)
+        axes = {"event_dims": ["action", "reward_feature"]}
+        weights = numpyro.sample("reward_weights", prior, infer=axes)
         mean = middle + half * (weights[data.action] * phi).sum(-1)
         with data.rows():
             numpyro.sample("reward", dist.Normal(mean, half * sd), obs=data.reward)
