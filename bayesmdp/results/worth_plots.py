@@ -12,6 +12,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
+from bayesmdp.foundation.visible_text import in_figure
 from bayesmdp.results.plan_parts import bare_axes, plan_tree, short_label
 from bayesmdp.results.plots import colour_of, new_figure
 
@@ -68,8 +69,16 @@ def plot_value(values: Any, ax: Axes | None = None) -> Axes:
     ax.set_yticks(range(len(drawn)), [short_label(name) for name in drawn])
     ax.set_ylim(len(drawn) - 0.5, -0.5)
     bare_axes(ax)
-    ax.set_xlabel("earned from the start, in units of reward")
+    ax.set_xlabel(f"earned from the start, in {_unit_of(values)}")
     return ax
+
+
+def _unit_of(plan: Any) -> str:
+    """What rewards are counted in."""
+    if isinstance(plan, Mapping) and not isinstance(plan, xr.DataTree):
+        return "units of reward"
+    unit = plan_tree(plan).attrs.get("unit")
+    return in_figure(unit) if unit else "units of reward"
 
 
 def plot_gain(plan: Any, ax: Axes | None = None) -> Axes:
@@ -135,7 +144,7 @@ def plot_gain(plan: Any, ax: Axes | None = None) -> Axes:
     if bound > 0.3 * (most - least):
         ax.text(margin / 2, top, "as today", va="top", ha="left")
     bare_axes(ax, left=True)
-    ax.set_xlabel("gained over what is done today, in units of reward")
+    ax.set_xlabel(f"gained over what is done today, in {_unit_of(plan)}")
     ax.set_ylabel("% of draws")
     return ax
 

@@ -46,8 +46,7 @@ def simulate_until_decided(
 ) -> Decided:
     """Let agents learn online in further replicates until each pair is told apart or given up.
 
-    Over all looks and pairs a false claim is made with probability at most ``looks.level``; see
-    :mod:`bayesmdp.results.sequential`.
+    ``looks.level`` is meant for all looks and pairs together; see :mod:`bayesmdp.results.sequential`.
 
     Parameters
     ----------

@@ -333,7 +333,7 @@ def test_the_command_writes_both(tmp_path, monkeypatch):
     assert f"report   {page}" in out and f"json     {content}" in out
     assert "<b>euros or more, in rewards discounted" in " ".join(out.split())
     check_page(page.read_text("utf-8"))
-    assert "&lt;b&gt;euros" in page.read_text("utf-8")
+    assert "&lt;b&gt;euros" in page.read_text("utf-8") and "units of reward" not in page.read_text("utf-8")
     told = json.loads(content.read_text("utf-8"))
     assert told["log"]["sha256"] == hashlib.sha256(log.read_bytes()).hexdigest()
     assert told["made"]["command"] == "bayesmdp plan 'my log.csv'"
