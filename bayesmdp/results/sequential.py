@@ -1,10 +1,10 @@
 """Comparing settings with no more replicates than it takes: a group-sequential test of all pairs.
 
-After each of K looks it is decided which pairs of settings differ, by the test of
-:mod:`bayesmdp.results.sign_flips`, so that over all looks and pairs a false claim is made with about the
-probability of the level at most (there is what of this is proved; in 2.2 to 4.2% of 500 simulated comparisons each, at a
-level of .05, a claim was false). A setting all of whose pairs are decided needs no more replicates. A pair that will hardly be told apart is given
-up: where Z is its statistic, c the boundary at this look and t = n / N the share of the replicates that there may be,
+After each of K looks it is decided which pairs of settings differ, by the test of :mod:`bayesmdp.results.sign_flips`,
+at one level for all looks and pairs together; that module says what of this is proved, and in 2.2 to 4.2% of 500
+simulated comparisons each, at a level of .05, a claim was false. A setting all of whose pairs are decided needs no more
+replicates. A pair that will hardly be told apart is given up: where Z is its statistic, c the boundary at this look and
+t = n / N the share of the replicates that there may be,
 
     Phi((Z - c sqrt(t)) / sqrt(1 - t)) < futility,
 
