@@ -16,6 +16,7 @@ from bayesmdp.offline.measured_worlds import AsBelieved, AsSeen
 from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.offline.state_behaviour import state_behaviour
 from bayesmdp.planning import Rollouts, fitted_policy
+from bayesmdp.reports.measured_words import checks_told
 from bayesmdp.results.files import write_tree
 from tests.command_line import call, told_in_one_line
 
@@ -307,6 +308,21 @@ def test_checks_find_what_is_wrong(log, alarm):
     assert rings == [] if alarm is None else alarm in rings
     with pytest.raises(ValueError, match="a log is asked by itself"):
         bm.check_log(log, "uniform")
+
+
+def test_single_steps_from_one_place_alarm_of_nothing_and_it_is_said_what_was_not_asked():
+    """A coordinate that no row acts in differently, though next states do, and no row goes on from the one before."""
+    rng = np.random.default_rng(0)
+    state = np.stack([rng.normal(size=60), np.ones(60)], -1)
+    axes = ("step", "coordinate")
+    columns = {"state": (axes, state), "next_state": (axes, 0.5 * state + 0.3 * rng.normal(size=(60, 2)))}
+    columns |= {"action": ("step", np.array(["left", "right"])[rng.integers(0, 2, 60)])}
+    columns |= {"reward": ("step", state[:, 0] + rng.normal(size=60))}
+    told = bm.check_log(xr.Dataset(columns, attrs={"actions": ["left", "right"]}))
+    assert not told["alarm"].any() and told["p_value"].sel(check="behaviour drift") > 0.05
+    said = checks_told(told)
+    assert said["not asked"] == "order, few tries"
+    assert "order" not in said["no alarm"] and "misfit" in said["no alarm"]
 
 
 def test_a_cause_that_lasts_alarms():
