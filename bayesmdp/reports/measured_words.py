@@ -81,7 +81,8 @@ def checks_told(checks: xr.Dataset) -> dict[str, str]:
             told[f"alarm: {row['check'].item()}"] = (
                 f"{row['found'].item()}; {row['meaning'].item()}. {row['remedy'].item()}"
             )
-    quiet, unasked = [], []
+    quiet: list[str] = []
+    unasked: list[str] = []
     for name, found, rings in zip(*(checks[each].values for each in ("check", "found", "alarm")), strict=True):
         if not rings:
             (unasked if found.startswith("not asked") else quiet).append(name)

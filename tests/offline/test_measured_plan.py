@@ -1,5 +1,7 @@
 """Plans from logs of measurements: against worlds that are known, from the command line to new rows and the page."""
 
+from dataclasses import replace
+
 import html5lib
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from scipy import stats
 
 import bayesmdp as bm
 from bayesmdp.model_reading.records import Records
+from bayesmdp.offline import measured_plan
 from bayesmdp.offline.measured_file import read_measured_plan
 from bayesmdp.offline.measured_space import begins_of_rows, space_of_log
 from bayesmdp.offline.measured_worlds import AsBelieved, AsSeen
@@ -97,6 +100,66 @@ def test_the_promise_is_lowered_by_what_the_check_found(report):
     assert "on 6 logs like yours" in report.checked
     values = report.tree["at_start"]["value"].values
     assert attrs["initial_worth_quantile"] == np.sort(values)[9]
+
+
+def test_a_gain_is_checked_over_what_it_is_a_gain_over():
+    """Over any action alike, and not over what the log, or one like it, shows to be done."""
+    log, pipelines = rows_of(100), []
+
+    def spy(pipeline, *args, **options):
+        pipelines.append(pipeline)
+        raise InterruptedError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measured_plan, "calibrate_measured", spy)
+        for baseline in ("uniform", "log"):
+            with pytest.raises(InterruptedError):
+                bm.plan_log(log, discount=DISCOUNT, draws=40, calibration=1, baseline=baseline)
+    data = Records(log["state"].values, np.full(100, 2), {}, np.ones(100))
+    uniform, shown = (each.done_today(data).probabilities([[0.0], [1.0]]) for each in pipelines)
+    np.testing.assert_allclose(uniform, 1 / 3)
+    assert (shown[:, 2] > 0.8).all()
+
+
+def test_made_up_logs_start_where_the_log_did():
+    """And not where policies are valued, where the user said another start."""
+    log = rows_of(200)
+    space = space_of_log(log, DISCOUNT, initial=[1.5])
+    mdp, begins = space.problem(bm.models.linear_dynamics(space.sizes), known), begins_of_rows(log)
+    action = np.array([["left", "stay", "right"].index(each) for each in log["action"].values])
+    seen = {name: log[name].values for name in ("next_state", "reward")}
+    data = Records(log["state"].values, action, seen, np.ones(200))
+    behaviour = state_behaviour(data.state, action, 3, space.low, space.high)
+    values = {"precision": np.full(1, 100.0), "weights": np.zeros((3, 2, 1))}
+    firsts = {tuple(each) for each in data.state[begins]}
+    for world in (AsSeen(mdp, data), AsBelieved(mdp, values, Rollouts(number=100))):
+        for starts, expected in (
+            (data.state[begins], firsts),
+            (None, {(1.5,)} if world.name == "as believed" else None),
+        ):
+            made = world.logs(behaviour, begins, 4, 0, starts)
+            found = {tuple(each) for records in made for each in records.state[begins]}
+            assert found <= expected if expected else len(found) == 1
+
+
+def test_ranges_of_values_are_the_posterior_s_and_not_the_simulation_s():
+    """Against so many rollouts of each draw that their noise is nothing."""
+    told, simulate = [], measured_plan.simulate_returns
+
+    def spy(*args, **options):
+        told.append((args, simulate(*args, **options)))
+        return told[-1][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measured_plan, "simulate_returns", spy)
+        report = bm.plan_log(rows_of(300), discount=DISCOUNT, draws=40, calibration=0, baseline="none")
+    (mdp, fresh, policy, rollouts), own = told[0]
+    values = report.tree["at_start"]["value"].values
+    assert values.mean() == pytest.approx(own.middle.mean(), abs=1e-9)
+    many = simulate(mdp, fresh, policy, replace(rollouts, number=2_000 * 40), alike=True).middle.mean(1)
+    assert 0.7 * many.std() < values.std() < 1.3 * many.std()
+    assert np.corrcoef(values, many)[0, 1] > 0.9
+    assert own.middle.mean(1).std() > 4 * many.std()  # what it would be with random numbers of their own
 
 
 def test_nothing_is_recommended_that_was_not_tried_near(report):
