@@ -172,6 +172,7 @@ def test_nothing_is_recommended_that_was_not_tried_near(report):
     width = 0.1 * np.ptp(np.concatenate([state, log["next_state"].values[:, 0]])) * 1.1
     near = np.abs(state) <= width
     assert told["near"].iloc[0] == near.sum() and told["tried"].iloc[0] == (near & (action == "right")).sum()
+    assert bm.recommend(report, rows.iloc[:0]).empty
     with pytest.raises(ValueError, match="the rows have 'who', and need 'level'"):
         bm.recommend(report, rows[["who"]])
     with pytest.raises(ValueError, match="stage is for plans over states"):
