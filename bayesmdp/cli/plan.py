@@ -478,10 +478,12 @@ def _as_options(message: str) -> str:
     message = message.replace("next_columns=", "--next-columns").replace("next_columns", "--next-columns")
     message = re.sub(r"columns=({.*?})", columns, message)
     message = re.sub(
-        r"\b(separator|decimal|encoding|gaps|elsewhere|quantile|baseline|aim|step)='(.*?)'", r"--\1 '\2'", message
+        r"\b(separator|decimal|encoding|gaps|elsewhere|quantile|baseline|aim|step|terminal)='(.*?)'",
+        r"--\1 '\2'",
+        message,
     )
     return re.sub(
-        r"\b(states|actions|episode|step|cost)=(?!')",
+        r"\b(states|actions|episode|step|cost|terminal)=(?!')",
         r"--\1",
         message.replace("columns=", "--column").replace("initial=", "--start "),
     )

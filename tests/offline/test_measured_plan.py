@@ -234,6 +234,24 @@ def test_the_command_plans_recommends_and_explains(tmp_path):
     )
 
 
+def test_the_command_says_what_is_wrong_by_its_own_options(tmp_path):
+    rows = [
+        {"t": 1.0, "next_t": 2.0, "action": "off", "reward": 0.0},
+        {"t": 2.0, "next_t": 3.0, "action": "on", "reward": 1},
+    ]
+    frame = pd.DataFrame(rows)
+    for changed, options, why in (
+        (frame.assign(done=[0, 1]), (), "pass --column terminated=done if nothing can follow"),
+        (frame.assign(terminated=[0, 1]), (), "pass --terminal, a function of states"),
+        (frame[::-1], ("--gaps", "refuse"), "say --gaps 'cut' if that is so"),
+        (frame, ("--reward-range", "0,1"), "--reward-range is for states with labels"),
+        (frame, ("--step", "t"), "name the column that tells these, --episode"),
+    ):
+        changed.to_csv(tmp_path / "log.csv", index=False)
+        given = (tmp_path / "log.csv", "--continuous", "t", *options, "--out", tmp_path)
+        assert why in told_in_one_line("plan", *given)
+
+
 GOOD = rows_of(40)
 
 
