@@ -8,7 +8,8 @@ import re
 import shlex
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -219,7 +220,15 @@ def plan(
     bounds = None if reward_range is None else _bounds(reward_range)
     measured = {"state": state or None, "next_columns": _next_columns(next_columns), "end_column": end_column}
     if continuous is not None:
-        _refuse_of_tables(state=state, pool=pool, states=states, covariate=covariate, end_column=end_column, dask=dask)
+        _refuse_of_tables(
+            state=state,
+            pool=pool,
+            states=states,
+            covariate=covariate,
+            end_column=end_column,
+            dask=dask,
+            reward_range=reward_range,
+        )
     if pool and prior != "auto":
         fail(f"--pool is about the prior by the log, and --prior {prior} is another; give one of them")
 
@@ -300,11 +309,22 @@ def _refuse_of_tables(**given: Any) -> None:
 
 
 def _read_numbers(source: Any, names: str, **options: Any) -> xr.Dataset:
-    """The log, its states being numbers."""
+    """The log, its states being numbers, with what it warns of said in terms of the command's options."""
     from bayesmdp.logs.read_log import read_log
 
     coordinates = [name.strip() for name in names.split(",")]
-    return read_log(source, coordinates=coordinates, **options)
+    with _warnings_said():
+        return read_log(source, coordinates=coordinates, **options)
+
+
+@contextmanager
+def _warnings_said() -> Iterator[None]:
+    """Say what is warned of in terms of the command's options."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        say(f"bayesmdp: warning: {_as_options(str(warning.message))}")
 
 
 def _numbers(text: str | None) -> list[float] | None:
@@ -352,12 +372,8 @@ def _read(log: Any, dask: str | None, **options: Any) -> xr.Dataset:
     """The log, checked, with what it warns of said in terms of the command's options."""
     from bayesmdp.logs.read_log import read_log
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", UserWarning)
-        checked = read_log(log, distinct=None, **options) if dask is None else _on_cluster(log, dask, **options)
-    for warning in caught:
-        say(f"bayesmdp: warning: {_as_options(str(warning.message))}")
-    return checked
+    with _warnings_said():
+        return read_log(log, distinct=None, **options) if dask is None else _on_cluster(log, dask, **options)
 
 
 def _on_cluster(log: Path, address: str, **options: Any) -> xr.Dataset:
@@ -464,10 +480,12 @@ def _as_options(message: str) -> str:
     message = message.replace("next_columns=", "--next-columns").replace("next_columns", "--next-columns")
     message = re.sub(r"columns=({.*?})", columns, message)
     message = re.sub(
-        r"\b(separator|decimal|encoding|gaps|elsewhere|quantile|baseline|aim|step)='(.*?)'", r"--\1 '\2'", message
+        r"\b(separator|decimal|encoding|gaps|elsewhere|quantile|baseline|aim|step|terminal)='(.*?)'",
+        r"--\1 '\2'",
+        message,
     )
     return re.sub(
-        r"\b(states|actions|episode|step|cost)=(?!')",
+        r"\b(states|actions|episode|step|cost|terminal)=(?!')",
         r"--\1",
         message.replace("columns=", "--column").replace("initial=", "--start "),
     )

@@ -42,7 +42,8 @@ class Bumps:
             near = -(apart**2) / 2
             bumps = jnp.exp(near - near.max(-1, keepdims=True))
             bumps = bumps / bumps.sum(-1, keepdims=True)
-            features = (features[..., :, None] * bumps[..., None, :]).reshape(*state.shape[:-1], -1)
+            size = features.shape[-1] * bumps.shape[-1]
+            features = (features[..., :, None] * bumps[..., None, :]).reshape(*state.shape[:-1], size)
         return features
 
 

@@ -1,11 +1,13 @@
 """Logs whose states are numbers, from columns of measurements as they stand: one column a coordinate.
 
 What followed a step is in columns of its own, or in the next row of the episode; a last row, after which nothing is
-known, is left out, and counted.
+known, is left out, and counted. Rows that do not go on are told of as in tables, but for one thing: the next row is
+taken for the start of an episode whatever `gaps` says, unless it refuses.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,8 +16,10 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.logs.columns import ENDS
+from bayesmdp.logs.columns import ENDS, listed, unused_columns
+from bayesmdp.logs.ends import refuse_ends_by_name
 from bayesmdp.logs.flags import read_flags
+from bayesmdp.logs.log import LARGEST_REWARD
 from bayesmdp.logs.log_labels import read_labels
 from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.measurements import numbers
@@ -23,12 +27,16 @@ from bayesmdp.problems.labels import label_array
 
 __all__ = ["InOrder", "read_coordinates"]
 
+LARGEST = 1e100
+"""Of a coordinate, in size: squares and products of larger ones are no numbers."""
+
 
 class InOrder(NamedTuple):
-    """How rows belong together: the columns of episodes, and of their steps."""
+    """How rows belong together: the columns of episodes and of their steps, and what to do where they do not go on."""
 
     episode: Any = None
     step: Any = None
+    gaps: str = "warn"
 
 
 def read_coordinates(
@@ -51,7 +59,7 @@ def read_coordinates(
     columns : mapping
         From our names, ``action``, ``reward``, ``terminated`` and ``truncated``, to the source's.
     next_columns : str or mapping of str to str
-        How the coordinates after a step are called, where there is no column of episodes.
+        How the coordinates after a step are called; where there is a column of episodes they need not be there.
     order : InOrder
     actions : list of labels, optional
     costs : bool
@@ -67,30 +75,26 @@ def read_coordinates(
     names = list(coordinates)
     if isinstance(coordinates, str) or not names or len(set(names)) < len(names):
         raise ValueError(f"coordinates are a list of distinct columns; got {coordinates!r}")
-    after = {} if order.episode is not None else _names_after(names, next_columns)
-    wanted = {name: columns.get(name, name) for name in ("action", "reward")}
-    wanted |= {name: columns.get(name, name) for name in ENDS if columns.get(name, name) in table.columns}
-    wanted |= {f"from {name}": name for name in names} | {f"to {name}": column for name, column in after.items()}
-    wanted |= {
-        name: column for name, column in (("episode", order.episode), ("position", order.step)) if column is not None
-    }
-    missing = [column for column in wanted.values() if column not in table.columns]
-    if missing:
-        held = ", ".join(map(repr, table.columns))
-        raise ValueError(f"{table.name} has no column {missing[0]!r}; its columns are {held}")
+    if order.step is not None and order.episode is None:
+        raise ValueError(f"step={order.step!r} orders the rows of episodes; name the column that tells these, episode=")
+    wanted, follows = _wanted(table, names, columns, next_columns, order)
     frame = table.read({name: table.columns.index(column) for name, column in wanted.items()})
     if not len(frame):
         raise ValueError(f"{table.name} has a header but no rows; a log needs at least one step")
-    state = _measured(table, frame, [f"from {name}" for name in names], wanted)
+    state = _measured(table, frame, [f"from {name}" for name in names], wanted, LARGEST)
     action_set, (action,) = read_labels(table, frame, ("action",), actions, None)
-    reward = _measured(table, frame, ["reward"], wanted)[:, 0] * (-1.0 if costs else 1.0)
+    reward = _measured(table, frame, ["reward"], wanted, LARGEST_REWARD)[:, 0] * (-1.0 if costs else 1.0)
     ends = {name: read_flags(table, frame, name) for name in ENDS}
     ends["truncated"] &= ~ends["terminated"]
+    ordered, goes_on = _in_order(table, frame, wanted)
     dropped = dropped_ends = 0
-    if order.episode is None:
-        kept, follow = np.arange(len(frame)), _measured(table, frame, [f"to {name}" for name in names], wanted)
+    if follows:
+        kept, follow = ordered, _measured(table, frame, [f"to {name}" for name in names], wanted, LARGEST)[ordered]
+        ended = ends["terminated"] | ends["truncated"]
+        broken = goes_on & ~ended[ordered[:-1]] & (state[ordered[1:]] != follow[:-1]).any(-1)
+        _tell_gaps(table, ordered[:-1][broken], order.gaps)
     else:
-        kept, follow = _next_rows(table, frame, state, wanted)
+        kept, follow = ordered[:-1][goes_on], state[ordered[1:][goes_on]]
         dropped = len(frame) - len(kept)
         left_out = np.ones(len(frame), bool)
         left_out[kept] = False
@@ -117,6 +121,59 @@ def read_coordinates(
     )
 
 
+def _wanted(
+    table: Table,
+    names: Sequence[str],
+    columns: Mapping[str, Any],
+    next_columns: str | Mapping[str, str],
+    order: InOrder,
+) -> tuple[dict[str, Any], bool]:
+    """The column of each thing that is read, and whether some say what followed; refuses what is not there."""
+    ours = ("action", "reward", *ENDS)
+    for name, theirs in columns.items():
+        if name not in ours:
+            raise ValueError(
+                f"columns leads from our names to the source's, and {name!r} is none of ours: with coordinates these "
+                f"are {', '.join(ours)}"
+            )
+        if theirs is not None and theirs not in table.columns:
+            raise ValueError(f"{table.name} has no column {theirs!r}; its columns are {listed(table.columns)}")
+    after = _names_after(names, next_columns)
+    # Where there is a column of episodes the next row says what followed, unless columns do.
+    follows = order.episode is None or any(column in table.columns for column in after.values())
+    wanted = {name: columns.get(name, name) for name in ("action", "reward")}
+    wanted |= {name: columns.get(name, name) for name in ENDS if columns.get(name, name) in table.columns}
+    wanted |= {f"from {name}": name for name in names}
+    wanted |= {f"to {name}": column for name, column in after.items() if follows}
+    wanted |= {
+        name: column for name, column in (("episode", order.episode), ("position", order.step)) if column is not None
+    }
+    for column in wanted.values():
+        if column not in table.columns:
+            raise ValueError(f"{table.name} has no column {column!r}; its columns are {listed(table.columns)}")
+        if table.columns.count(column) > 1:
+            raise ValueError(f"{table.name} has the column {column!r} more than once; rename all but one")
+    places = {name: table.columns.index(column) for name, column in wanted.items()}
+    refuse_ends_by_name(table, columns, places, unused_columns(table, places))
+    return wanted, follows
+
+
+def _tell_gaps(table: Table, rows: NDArray[np.int64], gaps: str) -> None:
+    """Warn of rows that the next row does not go on from, though no episode ended, or refuse them."""
+    if not len(rows) or gaps in ("cut", "allow"):
+        return
+    times = "once" if len(rows) == 1 else f"{len(rows):,} times"
+    told = (
+        f"{table.name} does not go on where it was {times}, first after {table.place(int(rows[0]))}: the next row's "
+        "state is not the one that followed, and no episode ended. The recording is taken as cut off there, and the "
+        "next row as the start of an episode. Sort rows by episode and time, name the column of episodes with "
+        "episode=, or say gaps='cut' if that is so"
+    )
+    if gaps == "refuse":
+        raise ValueError(told)
+    warnings.warn(told, UserWarning, stacklevel=4)
+
+
 def _names_after(names: Sequence[str], next_columns: str | Mapping[str, str]) -> dict[str, str]:
     """The column that holds each coordinate after the step."""
     if isinstance(next_columns, str):
@@ -130,9 +187,9 @@ def _names_after(names: Sequence[str], next_columns: str | Mapping[str, str]) ->
 
 
 def _measured(
-    table: Table, frame: pd.DataFrame, names: Sequence[str], wanted: Mapping[str, Any]
+    table: Table, frame: pd.DataFrame, names: Sequence[str], wanted: Mapping[str, Any], largest: float = np.inf
 ) -> NDArray[np.float64]:
-    """Columns of numbers [row, column], all of them finite."""
+    """Columns of numbers [row, column], all of them finite and none too large."""
     read = np.empty((len(frame), len(names)))
     for i, name in enumerate(names):
         read[:, i], absent = numbers(frame[name], table.decimal)
@@ -142,17 +199,24 @@ def _measured(
             value = frame[name].astype(object).iloc[row]
             shown = "is missing" if absent[row] else f"is {value!r}, which is no finite number"
             table.refuse(row, f"{wanted[name]} {shown}", "leave out the row, or fill in what was measured")
+        large = np.abs(read[:, i]) > largest
+        if large.any():
+            row = int(np.argmax(large))
+            shown = f"is {read[row, i]:g}, beyond {largest:g} in size"
+            table.refuse(row, f"{wanted[name]} {shown}", "measure it in a larger unit")
     return read
 
 
-def _next_rows(
-    table: Table, frame: pd.DataFrame, state: NDArray[np.float64], wanted: Mapping[str, Any]
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """The rows after which another of their episode comes, in order, and the states there."""
+def _in_order(
+    table: Table, frame: pd.DataFrame, wanted: Mapping[str, Any]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The rows in the order of episodes and steps, and whether each but the last is followed by one of its episode."""
+    rows = np.arange(len(frame))
+    if "episode" not in frame:
+        return rows, np.ones(len(frame) - 1, bool)
     episode, _ = pd.factorize(frame["episode"])
     if (episode < 0).any():
         table.refuse(int(np.argmax(episode < 0)), f"{wanted['episode']} is missing", "name the episode of each row")
-    rows = np.arange(len(frame))
     position = rows.astype(float)
     if "position" in frame:
         position = _measured(table, frame, ["position"], wanted)[:, 0]
@@ -162,4 +226,4 @@ def _next_rows(
     if "position" in frame and again.any():
         row = int(order[1:][np.argmax(again)])
         table.refuse(row, f"{wanted['position']} {position[row]:g} is there twice in its episode", "keep one of them")
-    return order[:-1][same], state[order[1:][same]]
+    return order, same

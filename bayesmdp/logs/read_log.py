@@ -89,7 +89,7 @@ def read_log(
     coordinates : list of str, optional
         Columns of numbers that the state is, one a coordinate, for models of states that are numbers: the log's
         ``state`` and ``next_state`` have the dims step and coordinate. Of the other options `columns`, `next_columns`,
-        `actions`, `episode`, `step`, `cost` and those of text files apply; every number must be there.
+        `actions`, `gaps`, `episode`, `step`, `cost` and those of text files apply; every number must be there.
     next_columns : str or mapping
         How the measurements after a step are called: a pattern, or ``{"age": "age_later"}``.
     end_column : str, optional
@@ -184,7 +184,7 @@ def read_log(
             coordinates,
             columns=columns,
             next_columns=next_columns,
-            order=InOrder(episode, step),
+            order=InOrder(episode, step, gaps),
             actions=declared["actions"],
             costs=cost is not None,
         )

@@ -3,9 +3,10 @@
 The way is that of :mod:`bayesmdp.offline.measured_plan`: the posterior of a regression, a fit of Q under some draws,
 and what its policy is worth under others, by rollouts. It is gone for logs made in worlds whose truth is known
 (:mod:`bayesmdp.offline.measured_worlds`), and for halves of the log, and bounds are lowered as
-:mod:`bayesmdp.offline.calibration` says. Three things differ from tables. The prior is the one that was chosen for the
-log at hand, and not chosen anew; the fit of Q begins where that of the log at hand ended; and there are a quarter as
-many halves as logs of a world, for each is a plan.
+:mod:`bayesmdp.offline.calibration` says. Four things differ from tables. The prior is the one that was chosen for the
+log at hand, and not chosen anew; so are the box, and what a plan may do in a state because it was tried near; the fit
+of Q begins where that of the log at hand ended; and there are a quarter as many halves as logs of a world, for each is
+a plan.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from bayesmdp.offline.calibration import Calibration, in_threads_of_checks, judg
 from bayesmdp.offline.measured_worlds import VALUED, AsBelieved, AsSeen, MeasuredWorld
 from bayesmdp.offline.state_behaviour import StateBehaviour, state_behaviour
 from bayesmdp.planning.posterior_value import left_quantile
-from bayesmdp.planning.rollouts import Rollouts, simulate_returns, tolerance_of
+from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns, tolerance_of
 from bayesmdp.planning.simulated_plan import SHARE, FittedQ, fit_simulated
 from bayesmdp.planning.state_policies import FittedPolicy, StatePolicy
 from bayesmdp.posterior.closed_forms.regression import Regression, Sums
@@ -52,7 +53,9 @@ class MeasuredPipeline(NamedTuple):
     begun : FittedPolicy
         Where fits of Q begin.
     compared : bool
-        Whether something is promised of the gain over the log's behaviour too.
+        Whether something is promised of the gain over what is done today too.
+    today : StateBehaviour, or None
+        What is done today, where that is said; None where it is what a log shows.
     """
 
     mdp: SimulatedMDP
@@ -63,6 +66,16 @@ class MeasuredPipeline(NamedTuple):
     options: FittedQ
     begun: FittedPolicy
     compared: bool
+    today: StateBehaviour | None = None
+
+    def done_today(self, data: Records) -> StateBehaviour:
+        """What is done today, as it is said or as a log shows it.
+
+        Parameters
+        ----------
+        data : Records
+        """
+        return _behaviour(self.mdp, data) if self.today is None else self.today
 
 
 class _Said(NamedTuple):
@@ -74,9 +87,19 @@ class _Said(NamedTuple):
 
 
 def values_at_start(
-    mdp: SimulatedMDP, values: dict[str, Any], policy: StatePolicy, rollouts: Rollouts
+    mdp: SimulatedMDP,
+    values: dict[str, Any],
+    policy: StatePolicy,
+    rollouts: Rollouts,
+    *,
+    start: NDArray[np.float64] | None = None,
+    own: SimulatedReturns | None = None,
 ) -> NDArray[np.float64]:
     """Simulate what a policy is worth where episodes start under draws of the unknowns.
+
+    A draw gets few rollouts, whose noise may be larger than what the posterior leaves open. So only the mean over draws
+    is that of rollouts with random numbers of their own; by how much a draw departs from it is told by rollouts in
+    which all draws have the same random numbers.
 
     Parameters
     ----------
@@ -84,12 +107,18 @@ def values_at_start(
     values : dict of arrays [draw, ...] by site
     policy : StatePolicy
     rollouts : Rollouts
+    start : array [coordinate], optional
+        Another start than the problem's.
+    own : SimulatedReturns, optional
+        Rollouts with random numbers of their own, where they are there.
 
     Returns
     -------
     array [draw]
     """
-    return simulate_returns(mdp, values, policy, rollouts).middle.mean(1)
+    own = simulate_returns(mdp, values, policy, rollouts, start=start) if own is None else own
+    alike = simulate_returns(mdp, values, policy, rollouts, start=start, alike=True).middle.mean(1)
+    return np.asarray(alike - alike.mean() + own.middle.mean())
 
 
 def mean_values(form: Regression, sums: Sums) -> dict[str, NDArray[np.float64]]:
@@ -127,8 +156,10 @@ def calibrate_measured(
     """
     behaviour = _behaviour(pipeline.mdp, data)
     worlds: list[MeasuredWorld] = [AsSeen(pipeline.mdp, data), _believed(pipeline, data)]
-    made = [(world, log) for world in worlds for log in world.logs(behaviour, begins, logs, seed)]
-    earned_today = {world.name: world.worth(behaviour) if pipeline.compared else 0.0 for world in worlds}
+    # Logs start where this one did, which need not be where policies are valued.
+    starts, today = np.asarray(data.state)[begins], pipeline.done_today(data)
+    made = [(world, log) for world in worlds for log in world.logs(behaviour, begins, logs, seed, starts)]
+    earned_today = {world.name: world.worth(today) if pipeline.compared else 0.0 for world in worlds}
 
     def over(number: int) -> list[tuple[float, float]]:
         """The quantile's and the mean's excess over the truth, of the value and of the gain."""
@@ -181,7 +212,7 @@ def _promised(pipeline: MeasuredPipeline, data: Records, seed: int) -> _Said:
     values = values_at_start(mdp, fresh, fitted.policy.policy, options.rollouts)
     if not pipeline.compared:
         return _Said(fitted.policy, values, None)
-    today = _behaviour(mdp, data)
+    today = pipeline.done_today(data)
     return _Said(fitted.policy, values, values - values_at_start(mdp, fresh, today.policy, options.rollouts))
 
 
@@ -201,7 +232,7 @@ def _split(pipeline: MeasuredPipeline, data: Records, times: int, seed: int) -> 
         worth = other.worth(said.policy)
         if said.gains is None:
             return float(said.values.mean()) - worth, 0.0
-        gain = worth - other.worth(_behaviour(pipeline.mdp, data))
+        gain = worth - other.worth(pipeline.done_today(data))
         return float(said.values.mean()) - worth, float(said.gains.mean()) - gain
 
     of_value, of_gain = np.mean(in_threads_of_checks(over, range(times)), axis=0) / 2**0.5

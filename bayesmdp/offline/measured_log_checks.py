@@ -212,7 +212,8 @@ def _asked(
     action = np.asarray(data.action)
     along = np.concatenate([np.ones((len(place), 1)), place], -1)
     halves = _halves(begins, rng, permutations)
-    usual = state_behaviour(state, action, num_actions, state.min(0), state.max(0)).probabilities(state)
+    low, high = state.min(0), np.where(spread > 0, state.max(0), state.min(0) + 1)  # that a box is none is no matter
+    usual = state_behaviour(state, action, num_actions, low, high).probabilities(state)
     unusual = np.eye(num_actions)[action] - usual
     no_rewards, no_steps = (_Answer(f"nothing of {name} is unexplained") for name in ("rewards", "next states"))
     return {

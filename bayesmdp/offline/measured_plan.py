@@ -144,7 +144,7 @@ def plan_measured(
     say("worth of the policy under fresh draws")
     returns = simulate_returns(mdp, fresh, fitted.policy.policy, options.rollouts)
     planned = describe_plan(fitted, returns, mdp, risk, options, tolerance, num_draws=options.num_draws)
-    values = returns.middle.mean(1)
+    values = values_at_start(mdp, fresh, fitted.policy.policy, options.rollouts, own=returns)
     gains = None
     if way.today is not None:
         gains = values - values_at_start(mdp, fresh, way.today.policy, options.rollouts)
@@ -154,7 +154,10 @@ def plan_measured(
     if form is not None and not why_not:
         logs = max(calibration, math.ceil(1 / level) - 1)
         say(f"checking the promise on {2 * logs} logs like this one")
-        pipeline = MeasuredPipeline(mdp, form, risk, level, draws, options, fitted.policy, way.today is not None)
+        said_today = None if baseline == "log" else way.today
+        pipeline = MeasuredPipeline(
+            mdp, form, risk, level, draws, options, fitted.policy, way.today is not None, said_today
+        )
         checked = calibrate_measured(pipeline, data, begins, logs=logs, seed=seed)
     told: dict[str, Any] = told_at_start(Promise(np.zeros(0), values, gains), level, checked)
     told |= {"unchecked": why_not} if checked is None else {"checked_logs": checked.logs}
@@ -352,12 +355,8 @@ def _policy(
     q, near = policy.q(places), way.near.counts(places)
     chosen, ordered = q.argmax(-1), np.sort(q, -1)
     few = replace(rollouts, number=max(16, rollouts.number // 4))
-    values = [
-        simulate_returns(
-            mdp, spread_over(fresh, len(next(iter(fresh.values()), [1])) // 4 or 1), policy.policy, few, start=place
-        ).middle.mean(1)
-        for place in places
-    ]
+    some = spread_over(fresh, len(next(iter(fresh.values()), [1])) // 4 or 1)
+    values = [values_at_start(mdp, some, policy.policy, few, start=place) for place in places]
     lower, upper = np.quantile(values, [0.05, 0.95], axis=1, method="inverted_cdf")
     index = np.arange(len(places)), chosen
     columns: dict[str, Any] = {

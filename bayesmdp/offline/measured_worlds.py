@@ -13,6 +13,7 @@ behaviour (:mod:`bayesmdp.offline.state_behaviour`).
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +26,7 @@ from scipy.spatial import KDTree
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.records import Records
+from bayesmdp.offline.measured_space import AmongRows
 from bayesmdp.offline.state_behaviour import StateBehaviour
 from bayesmdp.planning.rollouts import Rollouts, simulate_returns
 from bayesmdp.planning.state_policies import FittedPolicy
@@ -52,7 +54,12 @@ class MeasuredWorld(Protocol):
         ...
 
     def logs(
-        self, behaviour: StateBehaviour | FittedPolicy, begins: NDArray[np.bool_], number: int, seed: int
+        self,
+        behaviour: StateBehaviour | FittedPolicy,
+        begins: NDArray[np.bool_],
+        number: int,
+        seed: int,
+        starts: NDArray[np.float64] | None = None,
     ) -> list[Records]:
         """Make logs like one whose episodes begin in these rows."""
         ...
@@ -78,7 +85,12 @@ class AsBelieved(NamedTuple):
     name: str = "as believed"
 
     def logs(
-        self, behaviour: StateBehaviour | FittedPolicy, begins: NDArray[np.bool_], number: int, seed: int
+        self,
+        behaviour: StateBehaviour | FittedPolicy,
+        begins: NDArray[np.bool_],
+        number: int,
+        seed: int,
+        starts: NDArray[np.float64] | None = None,
     ) -> list[Records]:
         """Make logs like one whose episodes begin in these rows.
 
@@ -88,16 +100,18 @@ class AsBelieved(NamedTuple):
         begins : bool array [row]
         number : int
         seed : int
+        starts : array [start, coordinate], optional
+            Where episodes of the logs start; by default where those of the problem do.
 
         Returns
         -------
         list of Records
         """
         with jax.enable_x64(True):
-            policy = behaviour.policy
+            policy, problem = behaviour.policy, self.mdp.problem
             made = _simulated_logs(
                 random.key(seed),
-                self.mdp.problem,
+                problem if starts is None else replace(problem, starts=AmongRows(starts)),
                 dict(self.values),
                 policy.parameters,
                 begins,
@@ -171,7 +185,7 @@ class AsSeen:
         # The states of the log, and those in which episodes ended.
         self.points = np.concatenate([np.asarray(data.state), after[ends]])
         self._goes_on = np.arange(len(self.points)) < rows
-        tree = KDTree(np.asarray(data.state) * self._scale)
+        self._tree = tree = KDTree(np.asarray(data.state) * self._scale)
         self._after = tree.query(after * self._scale)[1]
         self._after[ends] = rows + np.arange(int(ends.sum()))
         self._starts = tree.query(starts * self._scale)[1]
@@ -187,7 +201,12 @@ class AsSeen:
         return own[found.reshape(len(self.points), number)]
 
     def logs(
-        self, behaviour: StateBehaviour | FittedPolicy, begins: NDArray[np.bool_], number: int, seed: int
+        self,
+        behaviour: StateBehaviour | FittedPolicy,
+        begins: NDArray[np.bool_],
+        number: int,
+        seed: int,
+        starts: NDArray[np.float64] | None = None,
     ) -> list[Records]:
         """Make logs like one whose episodes begin in these rows.
 
@@ -197,6 +216,8 @@ class AsSeen:
         begins : bool array [row]
         number : int
         seed : int
+        starts : array [start, coordinate], optional
+            Where episodes of the logs start; by default where those of the problem do.
 
         Returns
         -------
@@ -204,11 +225,12 @@ class AsSeen:
         """
         rng, rows = np.random.default_rng([seed, 7]), len(begins)
         below = self._shares(behaviour).cumsum(-1)
+        first = self._starts if starts is None else self._tree.query(starts * self._scale)[1]
         place = np.zeros(number, int)
         visited, acted, taken = (np.zeros((rows, number), int) for _ in range(3))
         for row, begin in enumerate(begins):
             anew = begin | ~self._goes_on[place]
-            place = np.where(anew, rng.choice(self._starts, number), place)
+            place = np.where(anew, rng.choice(first, number), place)
             action = np.minimum((rng.uniform(size=(number, 1)) >= below[place]).sum(-1), self._actions - 1)
             chance = rng.uniform(size=number)
             for i in range(number):

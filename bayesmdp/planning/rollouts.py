@@ -178,6 +178,7 @@ def simulate_returns(
     rollouts: Rollouts,
     *,
     start: NDArray[np.float64] | None = None,
+    alike: bool = False,
 ) -> SimulatedReturns:
     """Simulate a policy from the problem's start, or another, under draws of the unknowns.
 
@@ -188,6 +189,9 @@ def simulate_returns(
     policy : StatePolicy
     rollouts : Rollouts
     start : array [coordinate], optional
+    alike : bool
+        Whether all draws get the same random numbers, so that they differ by little else than their unknowns, and what
+        noise does to the mean of one it does to all; by default each has its own.
 
     Returns
     -------
@@ -208,6 +212,7 @@ def simulate_returns(
                 rule=policy.rule,
                 draws=draws,
                 rollouts=rollouts.each(draws),
+                alike=alike,
             )
         total, left, met = map(np.asarray, told)
         # Rewards may go on to grow: twice as far outside of the range as those met.
@@ -236,7 +241,7 @@ def _warn_of_rewards(mdp: SimulatedMDP, met: NDArray[np.float64], horizon: int) 
     )
 
 
-@partial(jax.jit, static_argnames=("rule", "draws", "rollouts"))
+@partial(jax.jit, static_argnames=("rule", "draws", "rollouts", "alike"))
 def _returns(
     key: Array,
     problem: SimulatedProblem,
@@ -248,6 +253,7 @@ def _returns(
     rule: Callable[[Any, Array, Array], Array],
     draws: int,
     rollouts: int,
+    alike: bool,
 ) -> tuple[Float[Array, "draw rollout"], Float[Array, "draw rollout"], Float[Array, " 2"]]:
     """Sums of discounted rewards, what one after the horizon would be multiplied by, and the range with all met."""
     problem, parameters = jax.tree.map(jnp.asarray, (problem, parameters))
@@ -281,5 +287,6 @@ def _returns(
         return total, weight, jnp.stack([met[0].min(), met[1].max()])
 
     # One draw after the other, so that memory does not grow with their number.
-    total, weight, met = lax.map(under, (random.split(key, draws), values))
+    keys = jnp.broadcast_to(random.split(key, 1), (draws,)) if alike else random.split(key, draws)
+    total, weight, met = lax.map(under, (keys, values))
     return total, weight, jnp.stack([met[:, 0].min(), met[:, 1].max()])

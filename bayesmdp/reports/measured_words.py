@@ -63,7 +63,7 @@ def measured_log_told(log: Mapping[str, int], attrs: Mapping[Any, Any]) -> dict[
 
 
 def checks_told(checks: xr.Dataset) -> dict[str, str]:
-    """Each alarm with what it means and what to do, or that there is none.
+    """Each alarm with what it means and what to do, or that there is none; and what could not be asked.
 
     Parameters
     ----------
@@ -81,6 +81,13 @@ def checks_told(checks: xr.Dataset) -> dict[str, str]:
             told[f"alarm: {row['check'].item()}"] = (
                 f"{row['found'].item()}; {row['meaning'].item()}. {row['remedy'].item()}"
             )
-    quiet = [name for name, rings in zip(checks["check"].values, checks["alarm"].values, strict=True) if not rings]
-    told["no alarm" if not told else "the rest"] = f"nothing speaks against it: {', '.join(quiet)}"
+    quiet: list[str] = []
+    unasked: list[str] = []
+    for name, found, rings in zip(*(checks[each].values for each in ("check", "found", "alarm")), strict=True):
+        if not rings:
+            (unasked if found.startswith("not asked") else quiet).append(name)
+    if quiet:
+        told["the rest" if told else "no alarm"] = f"nothing speaks against it: {', '.join(quiet)}"
+    if unasked:
+        told["not asked"] = ", ".join(unasked)
     return told

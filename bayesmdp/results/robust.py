@@ -175,6 +175,8 @@ class _Group(NamedTuple):
 
 def _groups(totals: pd.DataFrame, relative_to: str | Mapping[str, Any] | None) -> list[_Group]:
     """The settings of each problem or, relative to a baseline, those of all problems."""
+    if not len(totals):
+        raise ValueError("there are no settings in these totals")
     by = list(totals.attrs.get("problem", []))
     settings = totals.index.to_frame(index=False)
     problem = _keys(settings[by])

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmdp.results.comparison import final_totals, setting_text
+from bayesmdp.results.comparison import final_totals, parse_setting, setting_text
 from bayesmdp.results.sequential import Looks, sequential_decisions, undecided_settings
 from bayesmdp.sweeps.run import run_sweep
 from bayesmdp.sweeps.store import StoreError
@@ -73,6 +73,7 @@ def run_until_decided(
     """
     looks = Looks(replicates=sweep.count) if looks is None else looks
     names = {_name(cell): cell for cell in sweep.cells()}
+    _refuse_early(list(names.values()), baseline)
     needed = list(names)
     decisions = pd.DataFrame()
     for count in looks.numbers:
@@ -92,6 +93,16 @@ def run_until_decided(
         if not needed:
             break
     return decisions
+
+
+def _refuse_early(cells: list[Cell], baseline: str | Mapping[str, Any] | None) -> None:
+    """Refuse, before anything is run, a sweep in which there is nothing to compare, or not with this agent."""
+    if len(cells) < 2:
+        raise ValueError("there are no two settings of one problem to compare")
+    agents = list(dict.fromkeys(cell.agent for cell in cells))
+    asked = parse_setting(baseline) if isinstance(baseline, str) else dict(baseline or {})
+    if "agent" in asked and asked["agent"] not in agents:
+        raise KeyError(f"no baseline with agent = {asked['agent']!r}; there is {', '.join(agents)}")
 
 
 def _name(cell: Cell) -> str:

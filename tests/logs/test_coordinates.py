@@ -1,5 +1,7 @@
 """Logs whose states are numbers, from columns: against the log they were written from, and what is refused."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,7 +23,7 @@ def test_a_log_comes_back_from_its_columns(tmp_path):
     frame = frame_of(log, NAMES)
     frame.to_csv(tmp_path / "log.csv", index=False)
     for source in (frame, tmp_path / "log.csv"):
-        again = bm.read_log(source, coordinates=NAMES)
+        again = bm.read_log(source, coordinates=NAMES, gaps="cut")
         for name in ("state", "next_state", "reward", "action"):
             np.testing.assert_array_equal(again[name].values, log[name].values)
         assert again["coordinate"].values.tolist() == NAMES
@@ -80,9 +82,47 @@ OF_EPISODES = GOOD.assign(who="a", hour=[0, 1])
         (GOOD, {"coordinates": ["t"], "next_columns": {"u": "v"}}, "does not say how 't' is called"),
         (OF_EPISODES.assign(who=["a", None]), PAIRS, "row 1: who is missing"),
         (OF_EPISODES.assign(hour=[1, 1]), PAIRS, "row 1: hour 1 is there twice"),
-        (OF_EPISODES.assign(who=["a", "b"]), PAIRS, "no episode has a second"),
+        (OF_EPISODES.drop(columns="next_t").assign(who=["a", "b"]), PAIRS, "no episode has a second"),
+        (OF_EPISODES, {"coordinates": ["t"], "step": "hour"}, "step='hour' orders the rows of episodes"),
+        (GOOD.assign(done=[False, True]), {"coordinates": ["t"]}, "'done', which does not say why an episode ended"),
+        (GOOD, {"coordinates": ["t"], "columns": {"truncated": "cut"}}, "no column 'cut'"),
+        (GOOD, {"coordinates": ["t"], "columns": {"next_state": "t2"}}, "'next_state' is none of ours"),
+        (GOOD.assign(u=0.0).rename(columns={"u": "t"}), {"coordinates": ["t"]}, "the column 't' more than once"),
+        (GOOD.assign(t=[1e200, 2.0]), {"coordinates": ["t"]}, r"row 0: t is 1e\+200, beyond 1e\+100 in size"),
+        (GOOD.assign(reward=[0.0, 1e200]), {"coordinates": ["t"]}, r"row 1: reward is 1e\+200, beyond"),
+        (
+            GOOD.iloc[::-1],
+            {"coordinates": ["t"], "gaps": "refuse"},
+            "does not go on where it was once, first after row",
+        ),
     ],
 )
 def test_bad_columns_are_refused_with_their_place(frame, options, why):
     with pytest.raises(ValueError, match=why):
         bm.read_log(frame, **options)
+
+
+def test_columns_of_what_followed_count_where_there_is_one_of_episodes_too():
+    frame = pd.DataFrame(
+        {"who": list("abab"), "hour": [1, 0, 0, 1], "t": [2.0, 5.0, 1.0, 6.0], "next_t": [3.0, 6.0, 2.0, 7.0]}
+    ).assign(action=["off", "low", "low", "off"], reward=0.0)
+    log = bm.read_log(frame, coordinates=["t"], episode="who", step="hour")
+    assert log["state"].values[:, 0].tolist() == [1.0, 2.0, 5.0, 6.0]
+    assert log["next_state"].values[:, 0].tolist() == [2.0, 3.0, 6.0, 7.0]
+    assert log["action"].values.tolist() == ["low", "off", "low", "off"]
+    assert "dropped" not in log.attrs
+
+
+@pytest.mark.parametrize("ends, warned", [({}, True), ({"truncated": [False, True, False]}, False)])
+def test_rows_that_do_not_go_on_are_told_of(ends, warned):
+    frame = pd.DataFrame({"t": [1.0, 2.0, 9.0], "next_t": [2.0, 3.0, 8.0], "action": "off", "reward": 0.0}).assign(
+        **ends
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        bm.read_log(frame, coordinates=["t"])
+        bm.read_log(frame, coordinates=["t"], gaps="cut")
+    told = [str(each.message) for each in caught if each.category is UserWarning]
+    assert len(told) == warned
+    if warned:
+        assert "does not go on where it was once, first after row 1" in told[0]

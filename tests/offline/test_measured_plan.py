@@ -1,5 +1,7 @@
 """Plans from logs of measurements: against worlds that are known, from the command line to new rows and the page."""
 
+from dataclasses import replace
+
 import html5lib
 import jax.numpy as jnp
 import numpy as np
@@ -10,12 +12,14 @@ from scipy import stats
 
 import bayesmdp as bm
 from bayesmdp.model_reading.records import Records
+from bayesmdp.offline import measured_plan
 from bayesmdp.offline.measured_file import read_measured_plan
 from bayesmdp.offline.measured_space import begins_of_rows, space_of_log
 from bayesmdp.offline.measured_worlds import AsBelieved, AsSeen
 from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.offline.state_behaviour import state_behaviour
 from bayesmdp.planning import Rollouts, fitted_policy
+from bayesmdp.reports.measured_words import checks_told
 from bayesmdp.results.files import write_tree
 from tests.command_line import call, told_in_one_line
 
@@ -98,6 +102,66 @@ def test_the_promise_is_lowered_by_what_the_check_found(report):
     assert attrs["initial_worth_quantile"] == np.sort(values)[9]
 
 
+def test_a_gain_is_checked_over_what_it_is_a_gain_over():
+    """Over any action alike, and not over what the log, or one like it, shows to be done."""
+    log, pipelines = rows_of(100), []
+
+    def spy(pipeline, *args, **options):
+        pipelines.append(pipeline)
+        raise InterruptedError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measured_plan, "calibrate_measured", spy)
+        for baseline in ("uniform", "log"):
+            with pytest.raises(InterruptedError):
+                bm.plan_log(log, discount=DISCOUNT, draws=40, calibration=1, baseline=baseline)
+    data = Records(log["state"].values, np.full(100, 2), {}, np.ones(100))
+    uniform, shown = (each.done_today(data).probabilities([[0.0], [1.0]]) for each in pipelines)
+    np.testing.assert_allclose(uniform, 1 / 3)
+    assert (shown[:, 2] > 0.8).all()
+
+
+def test_made_up_logs_start_where_the_log_did():
+    """And not where policies are valued, where the user said another start."""
+    log = rows_of(200)
+    space = space_of_log(log, DISCOUNT, initial=[1.5])
+    mdp, begins = space.problem(bm.models.linear_dynamics(space.sizes), known), begins_of_rows(log)
+    action = np.array([["left", "stay", "right"].index(each) for each in log["action"].values])
+    seen = {name: log[name].values for name in ("next_state", "reward")}
+    data = Records(log["state"].values, action, seen, np.ones(200))
+    behaviour = state_behaviour(data.state, action, 3, space.low, space.high)
+    values = {"precision": np.full(1, 100.0), "weights": np.zeros((3, 2, 1))}
+    firsts = {tuple(each) for each in data.state[begins]}
+    for world in (AsSeen(mdp, data), AsBelieved(mdp, values, Rollouts(number=100))):
+        for starts, expected in (
+            (data.state[begins], firsts),
+            (None, {(1.5,)} if world.name == "as believed" else None),
+        ):
+            made = world.logs(behaviour, begins, 4, 0, starts)
+            found = {tuple(each) for records in made for each in records.state[begins]}
+            assert found <= expected if expected else len(found) == 1
+
+
+def test_ranges_of_values_are_the_posterior_s_and_not_the_simulation_s():
+    """Against so many rollouts of each draw that their noise is nothing."""
+    told, simulate = [], measured_plan.simulate_returns
+
+    def spy(*args, **options):
+        told.append((args, simulate(*args, **options)))
+        return told[-1][1]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measured_plan, "simulate_returns", spy)
+        report = bm.plan_log(rows_of(300), discount=DISCOUNT, draws=40, calibration=0, baseline="none")
+    (mdp, fresh, policy, rollouts), own = told[0]
+    values = report.tree["at_start"]["value"].values
+    assert values.mean() == pytest.approx(own.middle.mean(), abs=1e-9)
+    many = simulate(mdp, fresh, policy, replace(rollouts, number=2_000 * 40), alike=True).middle.mean(1)
+    assert 0.7 * many.std() < values.std() < 1.3 * many.std()
+    assert np.corrcoef(values, many)[0, 1] > 0.9
+    assert own.middle.mean(1).std() > 4 * many.std()  # what it would be with random numbers of their own
+
+
 def test_nothing_is_recommended_that_was_not_tried_near(report):
     rows = pd.DataFrame({"who": ["a", "b", "c", "d"], "level": [0.0, np.nan, 50.0, 1.0]})
     told = bm.recommend(report, rows)
@@ -108,6 +172,7 @@ def test_nothing_is_recommended_that_was_not_tried_near(report):
     width = 0.1 * np.ptp(np.concatenate([state, log["next_state"].values[:, 0]])) * 1.1
     near = np.abs(state) <= width
     assert told["near"].iloc[0] == near.sum() and told["tried"].iloc[0] == (near & (action == "right")).sum()
+    assert bm.recommend(report, rows.iloc[:0]).empty
     with pytest.raises(ValueError, match="the rows have 'who', and need 'level'"):
         bm.recommend(report, rows[["who"]])
     with pytest.raises(ValueError, match="stage is for plans over states"):
@@ -167,6 +232,24 @@ def test_the_command_plans_recommends_and_explains(tmp_path):
     assert "--pool is for states with labels" in told_in_one_line(
         "plan", tmp_path / "log.csv", *given, "--pool", "--out", tmp_path / "other"
     )
+
+
+def test_the_command_says_what_is_wrong_by_its_own_options(tmp_path):
+    rows = [
+        {"t": 1.0, "next_t": 2.0, "action": "off", "reward": 0.0},
+        {"t": 2.0, "next_t": 3.0, "action": "on", "reward": 1},
+    ]
+    frame = pd.DataFrame(rows)
+    for changed, options, why in (
+        (frame.assign(done=[0, 1]), (), "pass --column terminated=done if nothing can follow"),
+        (frame.assign(terminated=[0, 1]), (), "pass --terminal, a function of states"),
+        (frame[::-1], ("--gaps", "refuse"), "say --gaps 'cut' if that is so"),
+        (frame, ("--reward-range", "0,1"), "--reward-range is for states with labels"),
+        (frame, ("--step", "t"), "name the column that tells these, --episode"),
+    ):
+        changed.to_csv(tmp_path / "log.csv", index=False)
+        given = (tmp_path / "log.csv", "--continuous", "t", *options, "--out", tmp_path)
+        assert why in told_in_one_line("plan", *given)
 
 
 GOOD = rows_of(40)
@@ -307,6 +390,21 @@ def test_checks_find_what_is_wrong(log, alarm):
     assert rings == [] if alarm is None else alarm in rings
     with pytest.raises(ValueError, match="a log is asked by itself"):
         bm.check_log(log, "uniform")
+
+
+def test_single_steps_from_one_place_alarm_of_nothing_and_it_is_said_what_was_not_asked():
+    """A coordinate that no row acts in differently, though next states do, and no row goes on from the one before."""
+    rng = np.random.default_rng(0)
+    state = np.stack([rng.normal(size=60), np.ones(60)], -1)
+    axes = ("step", "coordinate")
+    columns = {"state": (axes, state), "next_state": (axes, 0.5 * state + 0.3 * rng.normal(size=(60, 2)))}
+    columns |= {"action": ("step", np.array(["left", "right"])[rng.integers(0, 2, 60)])}
+    columns |= {"reward": ("step", state[:, 0] + rng.normal(size=60))}
+    told = bm.check_log(xr.Dataset(columns, attrs={"actions": ["left", "right"]}))
+    assert not told["alarm"].any() and told["p_value"].sel(check="behaviour drift") > 0.05
+    said = checks_told(told)
+    assert said["not asked"] == "order, few tries"
+    assert "order" not in said["no alarm"] and "misfit" in said["no alarm"]
 
 
 def test_a_cause_that_lasts_alarms():

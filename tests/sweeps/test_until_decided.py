@@ -50,6 +50,22 @@ def test_shorter_runs_of_the_store_do_not_count(tmp_path: Path) -> None:
     assert short["difference"].item() != told["difference"].item()
 
 
+@pytest.mark.parametrize(
+    "agents, baseline, wrong, why",
+    [
+        (["PSRL", "AQ-BRMDP"], "greedy", KeyError, "no baseline with agent = 'greedy'; there is PSRL, AQ-BRMDP"),
+        (["PSRL"], None, ValueError, "no two settings"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused_before_anything_is_run(
+    tmp_path: Path, agents: list[str], baseline: str | None, wrong: type[Exception], why: str
+) -> None:
+    sweep = small_sweep(agents=agents, grid={}, settings={}, replicates=8)
+    with pytest.raises(wrong, match=why):
+        run_until_decided(sweep, tmp_path / "a.zarr", looks=Looks(replicates=8), baseline=baseline)
+    assert not (tmp_path / "a.zarr").exists()
+
+
 def test_a_store_that_lacks_what_is_compared_is_refused(tmp_path: Path) -> None:
     sweep = small_sweep(keep=["reward"], replicates=8)
     run_sweep(sweep, tmp_path / "a.zarr")
