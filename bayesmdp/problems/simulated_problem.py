@@ -135,9 +135,10 @@ def simulated_world(problem: SimulatedProblem, truth: Mapping[str, Array]) -> Wo
 
     def step(uniforms: Array, state: Array, action: Array) -> tuple[Step, Array]:
         key, restart_key = keys_of_step(uniforms)
-        after, drawn = draw_rows(problem.model, key, truth, jnp.asarray(state)[None], jnp.asarray(action)[None])
+        row = jnp.asarray(state)[None], jnp.asarray(action)[None]
+        after, drawn = draw_rows(problem.model, key, truth, *row)
         seen = {name: value[0] for name, value in drawn.items()}
-        following, reward = (each[0] for each in _step(problem, state[None], action[None], after, drawn.get("reward")))
+        following, reward = (each[0] for each in _step(problem, *row, after, drawn.get("reward")))
         last = jnp.zeros((), bool) if problem.terminal is None else problem.terminal(following)
         acted_in = following
         if problem.terminal is not None:

@@ -191,7 +191,7 @@ def follow_policy(
     problem, kernel, policy = jax.device_put((problem, kernel, policy))
     most = None if length is None else np.int32(length)
     step_key, state = _set_out(key, problem, kernel, world=world)
-    moment, parts = (state, jnp.int32(0)), []
+    moment, parts = (state, np.int32(0)), []
     for begin, end in chunks(steps, ()):
         until = (np.int32(begin), np.int32(end))
         moment, record = _follow(step_key, moment, problem, kernel, policy, most, *until, world=world)
