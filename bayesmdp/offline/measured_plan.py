@@ -33,6 +33,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
+from bayesmdp.foundation.compiled_programs import forget_programs
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.logs.log import label_set
 from bayesmdp.logs.recorded_log import read_records
@@ -122,6 +123,7 @@ def plan_measured(
     -------
     Report
     """
+    forget_programs()  # each log has programs of its own, for its box is part of them
     check_scalar_risk(risk)
     draws, seed = integer("draws", draws, 2), integer("seed", seed, 0)
     level, begins = level_of(risk), begins_of_rows(log)
