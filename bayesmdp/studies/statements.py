@@ -248,16 +248,18 @@ def tables_of_cells(
     Returns
     -------
     callable
-        ``main(folder="results", tables="results")`` runs the cells whose results `folder` does not hold yet, and writes
-        the tables to the folder `tables` as CSV, anew after each, with the cell in the first column.
+        ``main(folder="results", tables="results", *, cells=studies)`` runs the cells whose results `folder` does not
+        hold yet, and writes the tables to the folder `tables` as CSV, anew after each, the cell in the first column.
     """
     made = tables
 
-    def main(folder: Path | str = "results", tables: Path | str = "results") -> None:
+    def main(
+        folder: Path | str = "results", tables: Path | str = "results", *, cells: Mapping[str, Study] = studies
+    ) -> None:
         import pandas as pd
 
         parts: dict[str, list[pd.DataFrame]] = {name: [] for name in made}
-        for cell, result in finished_cells(paper, studies, folder):
+        for cell, result in finished_cells(paper, cells, folder):
             for name, (make, digits) in made.items():
                 part = make(result)
                 part = part if part.index.name is None else part.reset_index()

@@ -127,14 +127,13 @@ def test_the_best_agents_are_chosen_on_one_half_and_judged_on_the_other():
 
 
 @pytest.mark.slow
-def test_rules_of_drawing_are_compared_within_replicates(tmp_path, monkeypatch):
+def test_rules_of_drawing_are_compared_within_replicates(tmp_path):
     import pandas as pd
 
     study: Study = replace(find("draw-reuse/0.99"), steps=200, replicates=3)
     assert len(study.agents) == 16
     few = study.with_agents(["BRMDP-0.5 fresh", "BRMDP-0.5 share 0.1", "BRMDP-0.5 kept"])
-    monkeypatch.setattr(draw_reuse, "STUDIES", {"cell": few})
-    draw_reuse.main(tmp_path, tmp_path)
+    draw_reuse.main(tmp_path, tmp_path, cells={"cell": few})
     table = pd.read_csv(tmp_path / "draw_reuse.csv", index_col="agent")
     result = few.run()
     total = {a: result["regret"].sel(agent=a).values.sum(-1) for a in few.agents}
