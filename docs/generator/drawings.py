@@ -41,7 +41,7 @@ def draw_regret(name: str) -> Figure:
 def draw_prior(example: Any, problem: Any) -> Figure:
     """Some draws of a prior: rows of its kernel, rewards, weights of a Q-function, or walks in drawn problems."""
     draws, name = _prior_draws(example, problem), example.make.__name__
-    if name.endswith(("_rewards", "_tasks")):
+    if name.endswith(("_rewards", "_tasks")) and "reward" in draws:
         return _dots(draws["reward"], "pair of a state and an action", "mean reward")
     if "transition" in draws:
         return _rows(draws["transition"], problem)
@@ -62,7 +62,8 @@ def _prior_draws(example: Any, problem: Any) -> dict[str, NDArray[np.float64]]:
     elif hasattr(problem, "transition") and example.make.__name__ != "gaussian_q":
         data = all_transitions(problem.num_states, problem.num_actions, problem.num_outcomes)
     else:
-        prior = bm.infer(model, bm.collect(problem, steps=8, seed=0), mdp=problem, draws=16)["prior"]
+        log = bm.collect(problem, steps=8, seed=0)
+        prior = bm.infer(model, log, mdp=_asked_of(example, problem), draws=16)["prior"]
         return {name: np.asarray(value)[:, 0] for name, value in prior.data_vars.items()}
     traces = [handlers.trace(handlers.seed(model, seed)).get_trace(data) for seed in range(4)]
     return {
@@ -70,6 +71,13 @@ def _prior_draws(example: Any, problem: Any) -> dict[str, NDArray[np.float64]]:
         for site in ("transition", "reward", "theta")
         if site in traces[0]
     }
+
+
+def _asked_of(example: Any, problem: Any) -> Any:
+    """The problem that a prior is one of: where it draws rewards, they are not known."""
+    if not example.make.__name__.endswith("_rewards"):
+        return problem
+    return problem.replace(model=example.model(problem), truth=None, reward=None, reward_range=(-1e3, 1e3))
 
 
 def _dots(draws: NDArray[np.float64], axis: str, name: str) -> Figure:
@@ -101,9 +109,9 @@ def _walks(example: Any, problem: Any, draws: dict[str, NDArray[np.float64]]) ->
     """A walk in each of some problems drawn from a prior of states that are numbers."""
     figure = new_figure(6.0, 3.0)
     axes = figure.subplots()
-    model = example.model(problem)
+    model, asked = example.model(problem), _asked_of(example, problem)
     for seed in range(4):
-        world = problem.replace(model=model, truth={name: value[seed] for name, value in draws.items()})
+        world = asked.replace(model=model, truth={name: value[seed] for name, value in draws.items()})
         log = bm.collect(world, policy="uniform", steps=40, seed=0)
         axes.plot(np.asarray(log["state"]).reshape(40, -1)[:, 0], color=colour_of(seed), linewidth=1.2)
     low, high = float(problem.problem.low[0]), float(problem.problem.high[0])
