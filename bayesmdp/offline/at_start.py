@@ -15,7 +15,7 @@ from scipy import sparse
 from bayesmdp.logs.log import counts_of, ends_of, size_of
 from bayesmdp.logs.problem_from_log import starts_of
 from bayesmdp.offline.behaviour import Today
-from bayesmdp.offline.calibration import Calibration, Checked, calibrate
+from bayesmdp.offline.calibration import Calibration, Checked, calibrate, logs_of_each, too_many_logs
 from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.logs_alike import Recording
 from bayesmdp.offline.made_prior import MadePrior
@@ -37,8 +37,8 @@ AFFORDABLE, STAGES = 4_000_000, 200
 """Numbers in the draws of one plan above which a promise is not checked: that would take minutes. Planning over so many
 stages takes as long again as making the draws."""
 
-MOST, LONG = 200, 100_000
-"""Logs of each world, and rows of a log, up to which a promise is checked."""
+LONG = 100_000
+"""Rows of a log up to which a promise is checked."""
 
 
 class Asked(NamedTuple):
@@ -118,7 +118,7 @@ def said_at_start(
             float(np.average(ends_of(log, "truncated"), weights=counts_of(log))) if log.attrs.get("ordered", 1) else 1.0
         )
         recording = Recording(starts_of(log, mdp.terminal), cut)
-        logs = max(asked.calibration, math.ceil(1 / asked.level) - 1)
+        logs = logs_of_each(asked.calibration, asked.level)
         say(f"checking the promise on {2 * logs} logs like this one")
         checked = calibrate(pipeline, made.rows, made.scatter, recording=recording, logs=logs, seed=asked.seed)
         told["checked_logs"] = checked.logs
@@ -133,8 +133,8 @@ def _why_not(pipeline: Pipeline | None, log: xr.Dataset, mdp: MDP, asked: Asked)
         return "only a posterior of independent Dirichlet rows can be made again quickly for other logs"
     if asked.draws * int(np.prod(mdp.sizes)) * (1 + (mdp.horizon or 0) / STAGES) > AFFORDABLE:
         return "the problem is large, and each of the logs would take as long as this one"
-    if asked.level < 1 / (MOST + 1):
-        return f"a level of {asked.level:g} would need {math.ceil(1 / asked.level) - 1:,} logs of each world"
+    if told := too_many_logs(asked.level):
+        return told
     if size_of(log) > LONG:
         return f"logs of more than {LONG:,} rows take long to make"
     return ""

@@ -26,6 +26,7 @@ read off the same excesses (`Checked.chance`); in the study ``better-than-behavi
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,10 +42,45 @@ from bayesmdp.offline.logs_alike import Recording, Scatter, logs_alike
 from bayesmdp.offline.promise import Pipeline, promised, true_worth, worlds_of
 from bayesmdp.planning.posterior_value import left_quantile
 
-__all__ = ["Calibration", "Checked", "calibrate", "in_threads_of_checks", "judge_excess"]
+__all__ = [
+    "Calibration",
+    "Checked",
+    "calibrate",
+    "in_threads_of_checks",
+    "judge_excess",
+    "logs_of_each",
+    "too_many_logs",
+]
 
 THREADS = 4
 """At most: each holds the draws of a plan."""
+
+
+MOST = 200
+"""Logs of each world up to which a promise is checked."""
+
+
+def logs_of_each(calibration: int, level: float) -> int:
+    """Return how many logs are made of each world: so many as were asked for, or as a bound at the level needs.
+
+    Parameters
+    ----------
+    calibration : int
+    level : float in (0, 1)
+    """
+    return max(calibration, math.ceil(1 / level) - 1)
+
+
+def too_many_logs(level: float) -> str:
+    """Return why a level is not checked; nothing if it is.
+
+    Parameters
+    ----------
+    level : float in (0, 1)
+    """
+    if level >= 1 / (MOST + 1):
+        return ""
+    return f"a level of {level:g} would need {math.ceil(1 / level) - 1:,} logs of each world"
 
 
 class Checked(NamedTuple):

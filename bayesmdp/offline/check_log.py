@@ -31,7 +31,6 @@ a drift there and back within each half; and whatever is so rare that the log sh
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -41,14 +40,14 @@ from bayesmdp.foundation.validation import integer, number
 from bayesmdp.offline.dependence import Grouped, p_value
 from bayesmdp.offline.hidden_cause import cause_statistics
 from bayesmdp.offline.likeliest_model import LikeliestModel
-from bayesmdp.offline.log_alarms import ALARMS, QUIET
+from bayesmdp.offline.log_alarms import ALARMS
+from bayesmdp.offline.log_answers import Answer, judged
 from bayesmdp.offline.measured_log_checks import check_measured_log
 from bayesmdp.offline.measured_space import is_measured
 from bayesmdp.offline.reward_checks import Residuals
 from bayesmdp.offline.steps import Steps, problem_of, steps_of
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
-from bayesmdp.results.comparison import corrected
 
 __all__ = ["CHECKS", "check_log"]
 
@@ -57,29 +56,8 @@ CHECKS = tuple(ALARMS)
 FEW = 5
 """Tries from which a pair is no longer called little tried."""
 
-SHARE = 0.1
-"""Of the discounted future, above which what lies behind pairs that were little tried is told as an alarm."""
-
-
 SMALL = 0.05
 """A p-value beside which a Bayes factor that speaks against it is explained."""
-
-
-class _Answer(NamedTuple):
-    """What one check found.
-
-    Attributes
-    ----------
-    found : str
-    p : float
-        NaN if it is no test, or could not be asked.
-    statistic : float
-        A log Bayes factor, or a share.
-    """
-
-    found: str
-    p: float = np.nan
-    statistic: float = np.nan
 
 
 def check_log(
@@ -157,38 +135,18 @@ def check_log(
         "reward tails": _of_tails(steps, rng, permutations),
         "few tries": _of_few_tries(steps, mdp, policy),
     }
-    ordered = [answers[name] for name in CHECKS]
-    p = np.array([answer.p for answer in ordered])
-    p_adjusted = p.copy()
-    p_adjusted[~np.isnan(p)] = corrected(p[~np.isnan(p)], "holm")
-    alarm = p_adjusted <= level
-    alarm[CHECKS.index("few tries")] = answers["few tries"].statistic > SHARE
-    texts = [ALARMS[name] if rings else QUIET for name, rings in zip(CHECKS, alarm, strict=True)]
-    columns = {
-        "found": [answer.found for answer in ordered],
-        "statistic": np.array([answer.statistic for answer in ordered]),
-        "p_value": p,
-        "p_adjusted": p_adjusted,
-        "alarm": alarm,
-        "meaning": [text.meaning for text in texts],
-        "remedy": [text.remedy for text in texts],
-    }
-    return xr.Dataset(
-        {name: ("check", values) for name, values in columns.items()},
-        coords={"check": list(CHECKS)},
-        attrs={"level": level, "permutations": permutations, "pieces": steps.pieces, "seed": seed},
-    )
+    return judged(answers, ALARMS, level=level, permutations=permutations, pieces=steps.pieces, seed=seed)
 
 
 def _pair(steps: Steps) -> NDArray[np.int64]:
     return np.asarray(steps.state * (steps.action.max() + 1) + steps.action)
 
 
-def _of_order(steps: Steps, rng: np.random.Generator, permutations: int) -> _Answer:
+def _of_order(steps: Steps, rng: np.random.Generator, permutations: int) -> Answer:
     """Ask whether next states depend on the step before."""
     after = np.flatnonzero(steps.follows)
     if not len(after):
-        return _Answer("not asked: no row goes on from the one before")
+        return Answer("not asked: no row goes on from the one before")
     moved = Grouped(_pair(steps)[after], steps.next_state[after])
     before = {"state": steps.state[after - 1][moved.rows], "action": steps.action[after - 1][moved.rows]}
     orders = list(moved.within(rng, permutations))
@@ -198,29 +156,29 @@ def _of_order(steps: Steps, rng: np.random.Generator, permutations: int) -> _Ans
     return _dependence(f"dependence on the {worse} before", p, factors[worse])
 
 
-def _dependence(what: str, p: float, factor: float) -> _Answer:
+def _dependence(what: str, p: float, factor: float) -> Answer:
     """Tell the p-value and the Bayes factor of a dependence; where they seem to disagree, why."""
     found = f"{what}: p {p:.2g}, log Bayes factor {factor:+.1f}"
     if p <= SMALL and factor <= 0:
         found += ", for the log is too short to learn rows of its own for each"
-    return _Answer(found, p, factor)
+    return Answer(found, p, factor)
 
 
-def _of_hidden_cause(steps: Steps, rng: np.random.Generator, permutations: int) -> _Answer:
+def _of_hidden_cause(steps: Steps, rng: np.random.Generator, permutations: int) -> Answer:
     """Ask whether earlier actions tell of next states."""
     if not steps.follows.any():
-        return _Answer("not asked: no row goes on from the one before")
+        return Answer("not asked: no row goes on from the one before")
     p = p_value(cause_statistics(steps, rng, permutations)[:, None])
-    return _Answer(f"unusual actions go before unusual next states, p {p:.2g}", p)
+    return Answer(f"unusual actions go before unusual next states, p {p:.2g}", p)
 
 
-def _of_drift(steps: Steps, rng: np.random.Generator, permutations: int) -> dict[str, _Answer]:
+def _of_drift(steps: Steps, rng: np.random.Generator, permutations: int) -> dict[str, Answer]:
     """Ask whether next states, rewards and actions depend on the half of the log."""
     names = ("dynamics drift", "reward drift", "behaviour drift")
     size = len(steps.first)
     if steps.pieces == "steps" or size < 2:
         why = steps.why_not if steps.pieces == "steps" else "the log is too short"
-        return dict.fromkeys(names, _Answer(f"not asked: {why}"))
+        return dict.fromkeys(names, Answer(f"not asked: {why}"))
     half = np.arange(size) >= size / 2
     later = np.concatenate([half[None], rng.permuted(np.tile(half, (permutations, 1)), axis=1)])
     pair = _pair(steps)
@@ -234,28 +192,28 @@ def _of_drift(steps: Steps, rng: np.random.Generator, permutations: int) -> dict
         found[name] = _dependence("two halves that differ", p, factor)
     residuals = Residuals(pair * len(steps.state) + steps.next_state, pair, steps.reward)
     if not residuals.scatter:
-        return {**found, "reward drift": _Answer("no transition that was seen again paid anything else")}
+        return {**found, "reward drift": Answer("no transition that was seen again paid anything else")}
     p = p_value(residuals.drift(later, steps.piece))
-    return {**found, "reward drift": _Answer(f"rewards of a transition differ between the halves, p {p:.2g}", p)}
+    return {**found, "reward drift": Answer(f"rewards of a transition differ between the halves, p {p:.2g}", p)}
 
 
-def _of_tails(steps: Steps, rng: np.random.Generator, permutations: int) -> _Answer:
+def _of_tails(steps: Steps, rng: np.random.Generator, permutations: int) -> Answer:
     """Ask whether one reward has much of what all of them scatter."""
     pair = _pair(steps)
     if len(np.unique(steps.reward)) < 3:
-        return _Answer("rewards are of two kinds at most")
+        return Answer("rewards are of two kinds at most")
     residuals = Residuals(pair * len(steps.state) + steps.next_state, pair, steps.reward)
     share = residuals.largest_share() if residuals.scatter else 0.0
     if not share:
-        return _Answer("rewards do not scatter, or no pair was tried often enough to tell")
+        return Answer("rewards do not scatter, or no pair was tried often enough to tell")
     p = p_value(np.array([[share, *residuals.laplace_shares(rng, permutations)]]).T)
-    return _Answer(f"one reward has {100 * share:.2g}% of the sum of squares, p {p:.2g}", p, share)
+    return Answer(f"one reward has {100 * share:.2g}% of the sum of squares, p {p:.2g}", p, share)
 
 
-def _of_few_tries(steps: Steps, mdp: MDP, policy: str | ArrayLike | xr.DataArray | None) -> _Answer:
+def _of_few_tries(steps: Steps, mdp: MDP, policy: str | ArrayLike | xr.DataArray | None) -> Answer:
     """Add up the discounted future at or behind pairs that were little tried."""
     if policy is None:
-        return _Answer("not asked: no policy was given")
+        return Answer("not asked: no policy was given")
     model = LikeliestModel(steps, mdp, policy_probabilities(mdp, policy))
     often = model.tries >= FEW
     known = np.bincount(model.pair_state, model.chosen * often, model.size)
@@ -264,4 +222,4 @@ def _of_few_tries(steps: Steps, mdp: MDP, policy: str | ArrayLike | xr.DataArray
     share = share if share > 1e-12 else 0.0  # rounding
     percent = float(f"{100 * share:.2g}")
     found = f"{percent:g}% of the discounted future lies at or behind pairs tried fewer than {FEW} times"
-    return _Answer(found, statistic=share)
+    return Answer(found, statistic=share)

@@ -157,7 +157,7 @@ def calibrate_measured(
     behaviour = _behaviour(pipeline.mdp, data)
     worlds: list[MeasuredWorld] = [AsSeen(pipeline.mdp, data), _believed(pipeline, data)]
     # Logs start where this one did, which need not be where policies are valued.
-    starts, today = np.asarray(data.state)[begins], pipeline.done_today(data)
+    starts, today = np.asarray(data.state)[begins], behaviour if pipeline.today is None else pipeline.today
     made = [(world, log) for world in worlds for log in world.logs(behaviour, begins, logs, seed, starts)]
     earned_today = {world.name: world.worth(today) if pipeline.compared else 0.0 for world in worlds}
 

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -41,18 +40,15 @@ from bayesmdp.model_reading.primitives import fit_rows
 from bayesmdp.model_reading.read_model import Model, read_sites
 from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.dependence import p_value
-from bayesmdp.offline.log_alarms import ALARMS, QUIET, Alarm
+from bayesmdp.offline.log_alarms import ALARMS, Alarm
+from bayesmdp.offline.log_answers import Answer, judged
 from bayesmdp.offline.measured_prior import measured_prior
 from bayesmdp.offline.measured_space import begins_of_rows, space_of_log
 from bayesmdp.offline.state_behaviour import state_behaviour
 from bayesmdp.posterior.closed_forms.find_regression import find_regression
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
-from bayesmdp.results.comparison import corrected
 
 __all__ = ["MEASURED_ALARMS", "check_measured_log", "check_rows"]
-
-SHARE = 0.1
-"""Of the discounted future, above which what lies behind steps that were little tried is told as an alarm."""
 
 MATTERS = 0.01
 """Residuals' standard deviation, as a share of that of steps and of rewards, below which nothing is left."""
@@ -89,14 +85,6 @@ MEASURED_ALARMS: Mapping[str, Alarm] = {
     ),
 }
 """What an alarm means where states are numbers, and what to do."""
-
-
-class _Answer(NamedTuple):
-    """What one check found; NaN if it is no test, or could not be asked."""
-
-    found: str
-    p: float = np.nan
-    statistic: float = np.nan
 
 
 def check_measured_log(log: xr.Dataset, *, level: float, permutations: int, seed: int) -> xr.Dataset:
@@ -151,34 +139,14 @@ def check_rows(
     Dataset over ``check``
         As `check_log` returns it.
     """
-    level, names = number("level", level, above=0, below=1), tuple(MEASURED_ALARMS)
-    fewest = math.ceil((len(names) - 1) / level) - 1
+    level = number("level", level, above=0, below=1)
+    fewest = math.ceil((len(MEASURED_ALARMS) - 1) / level) - 1
     permutations, seed = integer("permutations", permutations, fewest), integer("seed", seed, 0)
     rng = np.random.default_rng([seed, 37])
     answers = _asked(model, data, begins, num_actions, rng, permutations)
     percent = f"{100 * few:.3g}% of the discounted future lies at or behind steps that few rows were like"
-    answers["few tries"] = _Answer("not asked: no policy was given" if np.isnan(few) else percent, statistic=few)
-    ordered = [answers[name] for name in names]
-    p = np.array([answer.p for answer in ordered])
-    p_adjusted = p.copy()
-    p_adjusted[~np.isnan(p)] = corrected(p[~np.isnan(p)], "holm")
-    alarm = p_adjusted <= level
-    alarm[names.index("few tries")] = few > SHARE
-    texts = [MEASURED_ALARMS[name] if rings else QUIET for name, rings in zip(names, alarm, strict=True)]
-    columns = {
-        "found": [answer.found for answer in ordered],
-        "statistic": np.array([answer.statistic for answer in ordered]),
-        "p_value": p,
-        "p_adjusted": p_adjusted,
-        "alarm": alarm,
-        "meaning": [text.meaning for text in texts],
-        "remedy": [text.remedy for text in texts],
-    }
-    return xr.Dataset(
-        {name: ("check", values) for name, values in columns.items()},
-        coords={"check": list(names)},
-        attrs={"level": level, "permutations": permutations, "seed": seed},
-    )
+    answers["few tries"] = Answer("not asked: no policy was given" if np.isnan(few) else percent, statistic=few)
+    return judged(answers, MEASURED_ALARMS, level=level, permutations=permutations, seed=seed)
 
 
 def _asked(
@@ -188,7 +156,7 @@ def _asked(
     num_actions: int,
     rng: np.random.Generator,
     permutations: int,
-) -> dict[str, _Answer]:
+) -> dict[str, Answer]:
     """The answers of all tests."""
     tests = [name for name in MEASURED_ALARMS if name != "few tries"]
     try:
@@ -199,7 +167,7 @@ def _asked(
             residual = form.residuals(model, sums, fitted)
     except NotConjugate:
         why = "not asked: the model is no regression, so that there are no residuals of it"
-        return dict.fromkeys(tests, _Answer(why))
+        return dict.fromkeys(tests, Answer(why))
     size = np.shape(data.state)[1]
     state = np.asarray(data.state)
     spread = state.std(0)
@@ -215,7 +183,7 @@ def _asked(
     low, high = state.min(0), np.where(spread > 0, state.max(0), state.min(0) + 1)  # that a box is none is no matter
     usual = state_behaviour(state, action, num_actions, low, high).probabilities(state)
     unusual = np.eye(num_actions)[action] - usual
-    no_rewards, no_steps = (_Answer(f"nothing of {name} is unexplained") for name in ("rewards", "next states"))
+    no_rewards, no_steps = (Answer(f"nothing of {name} is unexplained") for name in ("rewards", "next states"))
     return {
         "order": _of_order(moved, place, action, begins, rng, permutations) if moved.size else no_steps,
         "misfit": _of_misfit(moved, place, action, rng, permutations) if moved.size else no_steps,
@@ -224,7 +192,7 @@ def _asked(
         "reward drift": _of_drift("rewards", paid, along, halves) if paid.size else no_rewards,
         "behaviour drift": _of_drift("actions", unusual[:, 1:], along, halves)
         if num_actions > 1
-        else _Answer("one action"),
+        else Answer("one action"),
         "reward tails": _of_tails(paid[:, 0], rng, permutations) if paid.size else no_rewards,
     }
 
@@ -256,11 +224,11 @@ def _of_order(
     begins: NDArray[np.bool_],
     rng: np.random.Generator,
     permutations: int,
-) -> _Answer:
+) -> Answer:
     """Ask whether residuals hang on the step before."""
     after = np.flatnonzero(~begins)
     if len(after) < 3:
-        return _Answer("not asked: no row goes on from the one before")
+        return Answer("not asked: no row goes on from the one before")
     # The state before, less what this state and action tell of it.
     known = np.concatenate([np.ones((len(after), 1)), place[after], np.eye(action.max() + 1)[action[after]][:, 1:]], -1)
     before = place[after - 1]
@@ -275,7 +243,7 @@ def _of_order(
         return np.divide(np.abs(context.T @ moved_so), np.sqrt(size), out=np.zeros_like(size), where=size > 0)
 
     p = _permuted(together, action[after], rng, permutations)
-    return _Answer(f"residuals and the step before, p {p:.2g}", p)
+    return Answer(f"residuals and the step before, p {p:.2g}", p)
 
 
 def _of_misfit(
@@ -284,7 +252,7 @@ def _of_misfit(
     action: NDArray[np.int64],
     rng: np.random.Generator,
     permutations: int,
-) -> _Answer:
+) -> Answer:
     """Ask whether residuals are like those of near rows with the same action."""
     nearest = np.full(len(action), -1)
     for a in np.unique(action):
@@ -296,7 +264,7 @@ def _of_misfit(
             nearest[own] = own[other]
     kept = np.flatnonzero(nearest >= 0)
     if len(kept) < 3:
-        return _Answer("not asked: no action was taken twice")
+        return Answer("not asked: no action was taken twice")
 
     def alike(order: NDArray[np.int64]) -> NDArray[np.float64]:
         product = residual[order][kept] * residual[order][nearest[kept]]
@@ -304,7 +272,7 @@ def _of_misfit(
         return np.maximum(np.divide(product.sum(0), size, out=np.zeros_like(size), where=size > 0), 0.0)
 
     p = _permuted(alike, action, rng, permutations)
-    return _Answer(f"residuals of rows that are near are alike, p {p:.2g}", p)
+    return Answer(f"residuals of rows that are near are alike, p {p:.2g}", p)
 
 
 def _halves(
@@ -323,22 +291,22 @@ def _of_drift(
     residual: NDArray[np.float64],
     along: NDArray[np.float64],
     halves: tuple[NDArray[np.int64], NDArray[np.bool_]],
-) -> _Answer:
+) -> Answer:
     """Ask whether residuals, or their slopes along coordinates, differ between the halves."""
     piece, later = halves
     product = (residual[:, :, None] * along[:, None, :]).reshape(len(residual), -1)
     by_piece = np.zeros((later.shape[1], product.shape[1]))
     np.add.at(by_piece, piece, product - product.mean(0))
     p = p_value(np.abs(later.astype(float) @ by_piece))
-    return _Answer(f"{what} differ between the halves, p {p:.2g}", p)
+    return Answer(f"{what} differ between the halves, p {p:.2g}", p)
 
 
-def _of_tails(paid: NDArray[np.float64], rng: np.random.Generator, permutations: int) -> _Answer:
+def _of_tails(paid: NDArray[np.float64], rng: np.random.Generator, permutations: int) -> Answer:
     """Ask whether one residual of rewards has much of the sum of squares, beside Laplace noise."""
     squares = (paid - paid.mean()) ** 2
     if not squares.sum() > 0:
-        return _Answer("rewards do not scatter")
+        return Answer("rewards do not scatter")
     share = float(squares.max() / squares.sum())
     others = rng.laplace(size=(permutations, len(paid))) ** 2
     p = p_value(np.concatenate([[share], others.max(-1) / others.sum(-1)])[:, None])
-    return _Answer(f"one reward has {100 * share:.2g}% of the sum of squares, p {p:.2g}", p, share)
+    return Answer(f"one reward has {100 * share:.2g}% of the sum of squares, p {p:.2g}", p, share)

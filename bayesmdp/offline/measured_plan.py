@@ -41,7 +41,7 @@ from bayesmdp.model_reading.primitives import fit_rows
 from bayesmdp.model_reading.read_model import read_sites
 from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.at_start import told_at_start
-from bayesmdp.offline.calibration import Calibration
+from bayesmdp.offline.calibration import Calibration, logs_of_each, too_many_logs
 from bayesmdp.offline.check_log import FEW
 from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured, mean_values, values_at_start
 from bayesmdp.offline.measured_log_checks import check_rows
@@ -77,8 +77,8 @@ EACH, PATHS, FARTHEST = 16, 64, 2_000
 AFFORDABLE = 2e11
 """Products that sums of one log take, times logs, above which nothing is checked: that would take many minutes."""
 
-MOST, LONG = 200, 20_000
-"""Logs of each world, and rows of a log, up to which a promise is checked."""
+LONG = 20_000
+"""Rows of a log up to which a promise is checked."""
 
 
 class _Way(NamedTuple):
@@ -132,16 +132,16 @@ def plan_measured(
     # The posterior, and draws of it to plan with and to judge by.
     say(f"posterior of {way.made.described}")
     kept, planning, fresh = _posterior(mdp, data, draws, seed)
+    tolerance = tolerance_of(mdp, None, SHARE)
     options = FittedQ(
         LinearQ(),
         num_draws=16,
         places=128,
         samples=4,
         seed=seed,
-        rollouts=Rollouts(number=EACH * draws, max_draws=draws, tolerance=tolerance_of(mdp, None, SHARE), seed=seed),
+        rollouts=Rollouts(number=EACH * draws, max_draws=draws, tolerance=tolerance, seed=seed),
     )
     say(f"planning with {risk}")
-    tolerance = tolerance_of(mdp, None, SHARE)
     fitted = fit_simulated(spread_over(planning, options.num_draws), mdp, risk, options, tolerance, 1_000_000)
     say("worth of the policy under fresh draws")
     returns = simulate_returns(mdp, fresh, fitted.policy.policy, options.rollouts)
@@ -151,10 +151,10 @@ def plan_measured(
     if way.today is not None:
         gains = values - values_at_start(mdp, fresh, way.today.policy, options.rollouts)
     # What is said where episodes start, checked.
-    form, why_not = _why_not(kept, way, draws, level, calibration)
+    form, why_not = _why_not(kept, way, level, calibration)
     checked: Calibration | None = None
     if form is not None and not why_not:
-        logs = max(calibration, math.ceil(1 / level) - 1)
+        logs = logs_of_each(calibration, level)
         say(f"checking the promise on {2 * logs} logs like this one")
         said_today = None if baseline == "log" else way.today
         pipeline = MeasuredPipeline(
@@ -286,14 +286,14 @@ def _posterior(
     return kept, planning, fresh
 
 
-def _why_not(kept: xr.DataTree, way: _Way, draws: int, level: float, calibration: int) -> tuple[Regression | None, str]:
+def _why_not(kept: xr.DataTree, way: _Way, level: float, calibration: int) -> tuple[Regression | None, str]:
     """The regression by which the way can be gone again quickly, and why nothing is checked; nothing if it is."""
     if not calibration:
         return None, "asked not to be"
     if "regression" not in kept.attrs:
         return None, "only the posterior of a regression can be made again quickly for other logs"
-    if level < 1 / (MOST + 1):
-        return None, f"a level of {level:g} would need {math.ceil(1 / level) - 1:,} logs of each world"
+    if told := too_many_logs(level):
+        return None, told
     rows = len(way.data.weight)
     if rows > LONG:
         return None, f"logs of more than {LONG:,} rows take long to make"
@@ -301,7 +301,7 @@ def _why_not(kept: xr.DataTree, way: _Way, draws: int, level: float, calibration
         data = fit_rows(way.mdp.model, way.data)
         form = find_regression(read_sites(way.mdp.model, data), data)
     groups, size = np.shape(kept["parameters"]["mean"])
-    logs = 2 * max(calibration, math.ceil(1 / level) - 1)
+    logs = 2 * logs_of_each(calibration, level)
     if logs * rows * groups**2 * size**2 > AFFORDABLE:
         return None, "the posterior has many unknowns, and each of the logs would take as long as this one"
     return form, ""

@@ -61,7 +61,21 @@ class MeasuredWorld(Protocol):
         seed: int,
         starts: NDArray[np.float64] | None = None,
     ) -> list[Records]:
-        """Make logs like one whose episodes begin in these rows."""
+        """Make logs like one whose episodes begin in these rows.
+
+        Parameters
+        ----------
+        behaviour : StateBehaviour or FittedPolicy
+        begins : bool array [row]
+        number : int
+        seed : int
+        starts : array [start, coordinate], optional
+            Where episodes of the logs start; by default where those of the problem do.
+
+        Returns
+        -------
+        list of Records
+        """
         ...
 
     def worth(self, policy: FittedPolicy | StateBehaviour) -> float:
@@ -92,21 +106,7 @@ class AsBelieved(NamedTuple):
         seed: int,
         starts: NDArray[np.float64] | None = None,
     ) -> list[Records]:
-        """Make logs like one whose episodes begin in these rows.
-
-        Parameters
-        ----------
-        behaviour : StateBehaviour or FittedPolicy
-        begins : bool array [row]
-        number : int
-        seed : int
-        starts : array [start, coordinate], optional
-            Where episodes of the logs start; by default where those of the problem do.
-
-        Returns
-        -------
-        list of Records
-        """
+        """Make logs in this world, as `MeasuredWorld` says."""
         with jax.enable_x64(True):
             policy, problem = behaviour.policy, self.mdp.problem
             made = _simulated_logs(
@@ -208,21 +208,7 @@ class AsSeen:
         seed: int,
         starts: NDArray[np.float64] | None = None,
     ) -> list[Records]:
-        """Make logs like one whose episodes begin in these rows.
-
-        Parameters
-        ----------
-        behaviour : StateBehaviour or FittedPolicy
-        begins : bool array [row]
-        number : int
-        seed : int
-        starts : array [start, coordinate], optional
-            Where episodes of the logs start; by default where those of the problem do.
-
-        Returns
-        -------
-        list of Records
-        """
+        """Make logs in this world, as `MeasuredWorld` says."""
         rng, rows = np.random.default_rng([seed, 7]), len(begins)
         below = self._shares(behaviour).cumsum(-1)
         first = self._starts if starts is None else self._tree.query(starts * self._scale)[1]

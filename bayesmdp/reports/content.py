@@ -49,12 +49,13 @@ from bayesmdp.offline.check_log import FEW
 from bayesmdp.offline.measured_file import is_measured_plan, read_measured_plan
 from bayesmdp.offline.plan_file import as_report
 from bayesmdp.offline.report import Report
+from bayesmdp.reports.content_parts import checks_of, made_of, recommendation_of
 from bayesmdp.reports.kept_plan import KeptPlan, read_plan
 from bayesmdp.reports.measured_content import measured_content
 from bayesmdp.reports.opinions import opinions_told
 from bayesmdp.reports.reasons import followed, reasons
 from bayesmdp.reports.sensitivity import sensitivity
-from bayesmdp.reports.sentences import cautions_told, counted_told, recommendation, trust_told
+from bayesmdp.reports.sentences import trust_told
 from bayesmdp.reports.states import states_told
 from bayesmdp.reports.value_of_information import value_of_information
 from bayesmdp.reports.words import experts_told, headline, least_known, log_told, turns_told
@@ -62,6 +63,8 @@ from bayesmdp.reports.words import experts_told, headline, least_known, log_told
 __all__ = ["SCHEMA", "report_content"]
 
 SCHEMA = {"name": "bayesmdp-report", "version": 1}
+
+SETTINGS = ("risk", "baseline", "aim", "discount", "horizon", "prior", "rewards", "elsewhere", "draws")
 
 PAIRS = 50
 """Of the lists of pairs that are thin, or to be tried more: at most."""
@@ -103,7 +106,7 @@ def report_content(
     kept, attrs = read_plan(report.tree), report.tree.attrs
     content = {
         "schema": SCHEMA,
-        "recommendation": _recommendation(report, kept),
+        "recommendation": recommendation_of(report, headline(attrs, report.checked) | experts_told(attrs), kept.paid),
         "log": _log(report, sha256),
         "policy": _policy(report.policy, kept),
         "stages": attrs.get("horizon"),
@@ -111,50 +114,16 @@ def report_content(
         "second_opinion": _second_opinion(report.tree),
         "sensitivity": _sensitivity(kept),
         "collect": _collect(kept, tries),
-        "made": _made(report, command, date),
+        "made": made_of(attrs, log_told(report.log, attrs), SETTINGS, command=command, date=date),
     }
     content["made"]["not_kept"] = [] if isinstance(plan, Report) else _not_kept(command, date, sha256)
     return {name: _plain(part) for name, part in content.items()}
 
 
-def _recommendation(report: Report, plan: KeptPlan) -> dict[str, Any]:
-    attrs = report.tree.attrs
-    status, sentence = recommendation(attrs)
-    told: dict[str, Any] = {
-        "status": status,
-        "sentence": sentence,
-        "cautions": cautions_told(report.tree, plan.paid),
-        "counted": counted_told(attrs),
-        "unit": attrs.get("unit"),
-        "level": attrs.get("level", report.policy.attrs["level"]),
-        "bound": report.bound,
-        "gain_bound": report.gain,
-        "words": headline(attrs, report.checked) | experts_told(attrs),
-    }
-    if status == "no start":
-        return told | {"why_not": "the log does not say where episodes start"}
-    told["check"] = report.checked
-    value = report.tree["at_start"]["value"].mean() if "at_start" in report.tree.children else np.nan
-    told["value"] = {"mean": value} | {end: attrs[f"initial_worth_{end}"] for end in ("lower", "upper")}
-    if "initial_gain" in attrs:
-        for name in ("today", "gain"):
-            ends = {end: attrs[f"initial_{name}_{end}"] for end in ("lower", "upper")}
-            told[name] = {"mean": attrs[f"initial_{name}"]} | ends
-        told["better"] = {
-            "by_draws": attrs["initial_better"],
-            "by_check": attrs.get("initial_better_checked"),
-        }
-    return told
-
-
 def _log(report: Report, sha256: str) -> dict[str, Any]:
     attrs, log = report.tree.attrs, report.log
     dropped = int(log.get("dropped", 0))
-    checks = []
-    if "log_checks" in report.tree.children:
-        asked = report.tree["log_checks"].to_dataset()
-        names = ("check", "found", "statistic", "p_value", "p_adjusted", "alarm", "meaning", "remedy")
-        checks = [{name: asked[name].values[i].item() for name in names} for i in range(asked.sizes["check"])]
+    checks = checks_of(report.tree)
     counts = {name: log.get(name) for name in ("episodes", "terminated", "truncated", "states", "terminal", "actions")}
     return {
         "source": attrs["source"],
@@ -281,19 +250,6 @@ def _collect(plan: KeptPlan, tries: int) -> dict[str, Any]:
     asked, helped = int((~np.isnan(gain)).sum()), int((np.nan_to_num(gain) > 0).sum())
     counts = {"asked": asked, "helped": helped, "sure": len(pairs)}
     return {"tries": tries, "samples": told.attrs["samples"], **counts, "pairs": rows}
-
-
-def _made(report: Report, command: str, date: str) -> dict[str, Any]:
-    attrs = report.tree.attrs
-    settings = ("risk", "baseline", "aim", "discount", "horizon", "prior", "rewards", "elsewhere", "draws")
-    return {
-        "date": date or None,
-        "command": command or None,
-        "seed": attrs["seed"],
-        "versions": json.loads(attrs["versions"]),
-        "settings": {name: attrs[name] for name in settings if name in attrs},
-        "words": log_told(report.log, attrs),
-    }
 
 
 def _not_kept(command: str, date: str, sha256: str) -> list[str]:

@@ -13,7 +13,6 @@ made            as of tables
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -23,13 +22,16 @@ from numpy.typing import NDArray
 from bayesmdp.offline.check_log import FEW
 from bayesmdp.offline.measured_file import KeptMeasuredPlan
 from bayesmdp.offline.report import Report
+from bayesmdp.reports.content_parts import checks_of, made_of, recommendation_of
 from bayesmdp.reports.measured_words import measured_headline, measured_log_told
-from bayesmdp.reports.sentences import cautions_told, counted_told, recommendation, trust_told
+from bayesmdp.reports.sentences import trust_told
 
 __all__ = ["importance", "measured_content"]
 
 ASKED = 1_000
 """Rows of the log at which the plan is asked what each coordinate changes, at most."""
+
+SETTINGS = ("risk", "baseline", "discount", "prior", "rewards", "draws")
 
 WHY_NOT = {
     "second_opinion": "what the log says without a prior is reckoned for states with labels only",
@@ -82,31 +84,11 @@ def measured_content(
     """
     tree = report.tree
     attrs, log = tree.attrs, report.log
-    status, sentence = recommendation(attrs)
-    told: dict[str, Any] = {
-        "status": status,
-        "sentence": sentence,
-        "cautions": cautions_told(tree),
-        "counted": counted_told(attrs),
-        "level": attrs["level"],
-        "bound": report.bound,
-        "gain_bound": report.gain,
-        "check": report.checked,
-        "value": {"mean": tree["at_start"]["value"].mean()}
-        | {end: attrs[f"initial_worth_{end}"] for end in ("lower", "upper")},
-        "words": measured_headline(attrs, report.checked),
-    }
-    if "initial_gain" in attrs:
-        for name in ("today", "gain"):
-            ends = {end: attrs[f"initial_{name}_{end}"] for end in ("lower", "upper")}
-            told[name] = {"mean": attrs[f"initial_{name}"]} | ends
-        told["better"] = {"by_draws": attrs["initial_better"], "by_check": attrs.get("initial_better_checked")}
     places = _places(report.policy)
     few = sorted(places, key=lambda place: place["tried"])
-    settings = ("risk", "baseline", "discount", "prior", "rewards", "draws")
     return {
         "schema": schema,
-        "recommendation": told,
+        "recommendation": recommendation_of(report, measured_headline(attrs, report.checked)),
         "log": _log(report, plan, sha256),
         "policy": places,
         "thin": {
@@ -115,22 +97,13 @@ def measured_content(
             "places": [{name: each[name] for name in ("state", "action", "tried")} for each in few],
         },
         **{name: {"why_not": why} for name, why in WHY_NOT.items()},
-        "made": {
-            "date": date or None,
-            "command": command or None,
-            "seed": attrs["seed"],
-            "versions": json.loads(attrs["versions"]),
-            "settings": {name: attrs[name] for name in settings if name in attrs},
-            "words": measured_log_told(log, attrs),
-        },
+        "made": made_of(attrs, measured_log_told(log, attrs), SETTINGS, command=command, date=date),
     }
 
 
 def _log(report: Report, plan: KeptMeasuredPlan, sha256: str) -> dict[str, Any]:
     tree, log = report.tree, report.log
-    asked = tree["log_checks"].to_dataset()
-    names = ("check", "found", "statistic", "p_value", "p_adjusted", "alarm", "meaning", "remedy")
-    checks = [{name: asked[name].values[i].item() for name in names} for i in range(asked.sizes["check"])]
+    checks = checks_of(tree)
     states = tree["constant_data"].to_dataset()["state"].values
     changes = importance(plan, states)
     coordinates = [

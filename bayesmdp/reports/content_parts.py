@@ -1,0 +1,92 @@
+"""Parts of a report's content that are the same for plans over states and over numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from bayesmdp.offline.report import Report
+from bayesmdp.reports.sentences import cautions_told, counted_told, recommendation
+
+__all__ = ["checks_of", "made_of", "recommendation_of"]
+
+
+def recommendation_of(report: Report, words: Mapping[str, str], paid: Collection[float] = ()) -> dict[str, Any]:
+    """Return what is recommended and how sure that is.
+
+    Parameters
+    ----------
+    report : Report
+    words : mapping of name to str
+        As the terminal has them.
+    paid : collection of float
+        As for `cautions_told`.
+    """
+    attrs = report.tree.attrs
+    status, sentence = recommendation(attrs)
+    told: dict[str, Any] = {
+        "status": status,
+        "sentence": sentence,
+        "cautions": cautions_told(report.tree, paid),
+        "counted": counted_told(attrs),
+        "unit": attrs.get("unit"),
+        "level": attrs.get("level", report.policy.attrs["level"]),
+        "bound": report.bound,
+        "gain_bound": report.gain,
+        "words": dict(words),
+    }
+    if status == "no start":
+        return told | {"why_not": "the log does not say where episodes start"}
+    told["check"] = report.checked
+    value = report.tree["at_start"]["value"].mean() if "at_start" in report.tree.children else np.nan
+    told["value"] = {"mean": value} | {end: attrs[f"initial_worth_{end}"] for end in ("lower", "upper")}
+    if "initial_gain" in attrs:
+        for name in ("today", "gain"):
+            ends = {end: attrs[f"initial_{name}_{end}"] for end in ("lower", "upper")}
+            told[name] = {"mean": attrs[f"initial_{name}"]} | ends
+        told["better"] = {"by_draws": attrs["initial_better"], "by_check": attrs.get("initial_better_checked")}
+    return told
+
+
+def checks_of(tree: xr.DataTree) -> list[dict[str, Any]]:
+    """Return the checks of the log, one after the other; none where it was not asked.
+
+    Parameters
+    ----------
+    tree : DataTree
+        Of a `Report`.
+    """
+    if "log_checks" not in tree.children:
+        return []
+    asked = tree["log_checks"].to_dataset()
+    names = ("check", "found", "statistic", "p_value", "p_adjusted", "alarm", "meaning", "remedy")
+    return [{name: asked[name].values[i].item() for name in names} for i in range(asked.sizes["check"])]
+
+
+def made_of(
+    attrs: Mapping[Any, Any], words: Mapping[str, str], settings: Sequence[str], *, command: str, date: str
+) -> dict[str, Any]:
+    """Return how the plan was made.
+
+    Parameters
+    ----------
+    attrs : mapping
+        Of the tree of a `Report`.
+    words : mapping of name to str
+        As the terminal has them.
+    settings : sequence of str
+        Attrs that are told by name, where they are there.
+    command, date : str
+    """
+    return {
+        "date": date or None,
+        "command": command or None,
+        "seed": attrs["seed"],
+        "versions": json.loads(attrs["versions"]),
+        "settings": {name: attrs[name] for name in settings if name in attrs},
+        "words": dict(words),
+    }
