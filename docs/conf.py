@@ -11,6 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from docs.generator import inventories  # noqa: E402
 from docs.generator.names import page_of, pages  # noqa: E402
 from docs.generator.words import without_advice  # noqa: E402
 
@@ -31,6 +32,7 @@ extensions = [
     "myst_nb",
     "numpydoc",
     "sphinx.ext.autodoc",
+    "sphinx.ext.intersphinx",
     "sphinx.ext.mathjax",
     "sphinx_copybutton",
     "sphinx_design",
@@ -45,7 +47,14 @@ suppress_warnings = ["mystnb.mime_priority"]
 autodoc_typehints = "none"
 autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
-numpydoc_xref_param_type = False
+# Types of parameters lead to their pages: classes of ours, and those of other libraries that inventories.toml names.
+OUTER = ROOT / "docs" / "inventories.toml"
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"
+numpydoc_xref_aliases = inventories.aliases(
+    OUTER, {page.name.rpartition(".")[2]: page.name for page in pages() if page.kind == "class"}
+)
+intersphinx_mapping = inventories.outer_links(OUTER, ROOT / "docs" / "_build" / "inventories")
 
 myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist", "attrs_inline"]
 myst_heading_anchors = 3
@@ -140,6 +149,6 @@ def forget(app, exception):
 
 
 def setup(app):
-    app.connect("missing-reference", resolve)
+    app.connect("missing-reference", resolve, priority=600)  # after intersphinx
     app.connect("autodoc-process-docstring", strip_advice, priority=100)
     app.connect("build-finished", forget)

@@ -73,6 +73,10 @@ def from_gymnasium(
     ValueError
         If it has no table or no initial distribution, or the table leads out of the observations.
 
+    See Also
+    --------
+    bayesmdp.environments.to_gymnasium : the other way.
+
     Notes
     -----
     *What it asks.* Whatever Gymnasium's tables ask.
@@ -133,6 +137,10 @@ def to_gymnasium(
         If Gymnasium is not installed.
     ValueError
         If the MDP has no transition, or an option is none of the above.
+
+    See Also
+    --------
+    bayesmdp.environments.from_gymnasium : the other way.
 
     Examples
     --------

@@ -205,6 +205,10 @@ def learn_prior(
     ValueError
         If the method is not known or not for such posteriors, or there are too few of them.
 
+    See Also
+    --------
+    bayesmdp.across_tasks : the same from task to task while an agent acts.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -29,7 +29,7 @@ from bayesmdp.logs.text_files import open_text
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["MISSING", "Table", "open_table"]
+__all__ = ["MISSING", "Table", "open_table", "parts_of"]
 
 SEPARATORS = {".csv": ",", ".tsv": "\t"}
 LINES, ARROW = (".jsonl", ".ndjson"), (".arrow", ".arrows", ".feather", ".ipc")
@@ -182,7 +182,7 @@ def _file_table(path: Path, separator: str | None, encoding: str, decimal: str) 
     """Open a file by its ending, or a folder or a pattern of files of one kind."""
     import polars as pl
 
-    parts = _parts(path)
+    parts = parts_of(path)
     endings = {_ending(part) for part in parts}
     if len(endings) > 1:
         raise ValueError(
@@ -257,7 +257,7 @@ def _doubled(name: str, error: BaseException) -> Exception | None:
     return None
 
 
-def _parts(path: Path) -> list[Path]:
+def parts_of(path: Path) -> list[Path]:
     """The files that a path means, in order."""
     if path.exists() and not path.is_file() and not path.is_dir():
         raise ValueError(f"{path} is a pipe or a device, which can be read only once; save it to a file first")

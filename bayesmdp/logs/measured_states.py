@@ -298,6 +298,11 @@ def states(frame: pd.DataFrame, spec: Spec) -> Recoding:
         For a spec that says nothing of the kind, a column that is missing, or a row that has no state (a missing value,
         one outside the bins): with row, column, value and remedy.
 
+    See Also
+    --------
+    bayesmdp.judge_states : are they well cut?
+    bayesmdp.SimulatedMDP : states that stay numbers.
+
     Examples
     --------
     >>> import pandas as pd

@@ -82,6 +82,12 @@ def mdp_from_log(
     ValueError
         For a log that `compress` refuses, or a terminal state that is acted in: with the steps.
 
+    See Also
+    --------
+    bayesmdp.read_log : the log.
+    bayesmdp.prior_from_log : a prior for it.
+    bayesmdp.plan_log : all of it in one call.
+
     Examples
     --------
     >>> import bayesmdp as bm

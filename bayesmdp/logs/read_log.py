@@ -156,6 +156,12 @@ def read_log(
     UserWarning
         About gaps, once, with their number and the first place.
 
+    See Also
+    --------
+    bayesmdp.collect : a log of a policy that acts in a problem.
+    bayesmdp.mdp_from_log : the problem that a log describes.
+    bayesmdp.sample_log : step by step from a log that was read as counts.
+
     Examples
     --------
     >>> import bayesmdp as bm, pandas as pd

@@ -2,7 +2,7 @@
 
 A counted log does not say what followed on what, which checks of a log and estimates without a prior need. They are
 asked of a sample: blocks of rows that lie evenly over the log, each without the rows before its first whole episode,
-and cut off where it ends.
+and cut off where it ends. Where a column tells the episodes, whole ones are drawn at random, wherever their rows stand.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ def sample_log(source: Any, counted: xr.Dataset, rows: int, **options: Any) -> x
     Returns
     -------
     Dataset over ``step``, or None
-        None where rows are in no order, or not in that of their episodes.
+        None where rows are in no order and no column tells their episodes, where no episode is so short, or where the
+        log is in memory already.
 
     Raises
     ------
@@ -71,12 +72,17 @@ def sample_log(source: Any, counted: xr.Dataset, rows: int, **options: Any) -> x
         text.get("connection"),
     )
     scan = table.scan() if table.scan else None
-    if not isinstance(scan, Scan) or options.get("episode") is not None or not counted.attrs["ordered"]:
-        return None
     labels = {"actions": counted.attrs["actions"]}
     if "recoding" not in counted.attrs:
         labels["states"] = counted.attrs["states"]
     size = size_of(counted)
+    # A part of the log may not have seen every measured state.
+    whole = {"rows_of": size} | {name: counted.attrs[name] for name in ("states", "recoding") if name in counted.attrs}
+    if isinstance(scan, Scan) and options.get("episode") is not None:
+        sample = _drawn_episodes(table, scan, rows, {**options, **labels})
+        return None if sample is None else sample.assign_attrs(whole)
+    if not isinstance(scan, Scan) or not counted.attrs["ordered"]:
+        return None
     number = min(BLOCKS, rows, size)
     block = min(rows, size) // number
     # Blocks lie apart by size / number at the least, so that none begins within another.
@@ -91,9 +97,24 @@ def sample_log(source: Any, counted: xr.Dataset, rows: int, **options: Any) -> x
     logs = [log.isel(step=slice(first if known else 0, None)) for log, first in zip(logs, firsts, strict=True)]
     sample = xr.concat([_cut_off(log) for log in logs], "step", combine_attrs="override")
     sample = sample.assign_coords(step=np.arange(sample.sizes["step"]))
-    # A block knows the measured states that it saw.
-    whole = {name: counted.attrs[name] for name in ("states", "recoding") if name in counted.attrs}
-    return sample.assign_attrs(starts_known=int(known and bool(counted.attrs["starts_known"])), rows_of=size, **whole)
+    return sample.assign_attrs(starts_known=int(known and bool(counted.attrs["starts_known"])), **whole)
+
+
+def _drawn_episodes(table: Table, scan: Scan, rows: int, options: Mapping[str, Any]) -> xr.Dataset | None:
+    """Whole episodes drawn at random, always the same ones, of no more than so many rows; None if one is longer."""
+    column = scan.label(table.columns.index(options["episode"])).alias("episode")
+    lengths = scan.collect(scan.frame.select(column).group_by("episode", maintain_order=True).len()).sort("episode")
+    order = np.random.default_rng(0).permutation(len(lengths))
+    drawn = order[np.cumsum(lengths["len"].to_numpy()[order]) <= rows]
+    if not len(drawn):
+        return None
+    chosen = lengths[np.sort(drawn).tolist()].select("episode")
+    numbered = scan.frame.with_columns(column).with_row_index("row number").join(chosen.lazy(), "episode", "semi")
+    read = scan.collect(numbered.sort("row number"))
+    numbers = read["row number"].to_numpy()
+    part = scan._replace(frame=read.drop("row number", "episode").lazy(), rows=None, sliced=True)
+    own = table._replace(read=part.read, scan=lambda: part, place=lambda row: table.place(int(numbers[row])))
+    return read_log(own, distinct=False, **options)
 
 
 def _block(table: Table, part: Scan, begin: int, options: Mapping[str, Any]) -> xr.Dataset:

@@ -61,6 +61,11 @@ def replicate_logs(
         ``observed_data`` with the same of the log itself. ArviZ's ``plot_ppc_dist`` and ``plot_ppc_tstat`` draw it, and
         those of its plots that are for one axis draw ``total_reward``.
 
+    See Also
+    --------
+    bayesmdp.surprises : what of the log the replicates do not show.
+    bayesmdp.collect : a log in a known problem.
+
     Examples
     --------
     >>> import bayesmdp as bm
@@ -141,6 +146,11 @@ def surprises(
     DataFrame
         Over the variable's labels: ``observed``, the replicates' ``mean`` and ``sd``, and ``tail``, the share of
         replicates at least as far out on the nearer side, twice (ties counted half); at least 1 / replicates.
+
+    See Also
+    --------
+    bayesmdp.replicate_logs : makes what this judges.
+    bayesmdp.compare_priors : is another prior better?
 
     Examples
     --------

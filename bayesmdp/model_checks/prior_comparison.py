@@ -69,6 +69,11 @@ def compare_priors(
         If the log is impossible under all of them, or only some say anything of rewards; where states are numbers, if
         they observe different columns.
 
+    See Also
+    --------
+    bayesmdp.prior_from_log : priors that ship, compared and averaged.
+    bayesmdp.surprises : does one prior fit at all?
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -104,6 +104,12 @@ def check_log(
     ValueError, TypeError, KeyError
         For a log that `compress` refuses, a policy that is none, or one without a discount.
 
+    See Also
+    --------
+    bayesmdp.surprises : does the model fit the log?
+    bayesmdp.plan_log : asks this too, and plans.
+    bayesmdp.judge_states : are the states themselves well cut?
+
     Examples
     --------
     >>> import bayesmdp as bm

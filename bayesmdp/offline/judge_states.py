@@ -89,6 +89,10 @@ def judge_states(
     ValueError
         If the log's states are not of a recoding, or the measurements are not those of the log.
 
+    See Also
+    --------
+    bayesmdp.states : declares them.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -113,6 +113,11 @@ def off_policy(
         For a log that `compress` refuses, neither or both of `mdp` and `discount`, a policy that is none, or a
         behaviour that never takes an action which the log took: with the step.
 
+    See Also
+    --------
+    bayesmdp.value_draws : by the posterior.
+    bayesmdp.evaluate : by the true kernel.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -138,6 +138,12 @@ def plan_log(
     ValueError, TypeError
         If something is not as asked for: see the functions named.
 
+    See Also
+    --------
+    bayesmdp.write_report : the page.
+    bayesmdp.recommend : what to do in new rows.
+    bayesmdp.check_log : may the log be believed?
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -163,6 +163,11 @@ def prior_from_log(log: xr.Dataset, problem: MDP, *, rewards: str = "auto", orde
     ValueError, TypeError
         If the log does not fit the problem, or its rewards are not what they are said to be.
 
+    See Also
+    --------
+    bayesmdp.compare_priors : priors of your own, on one log.
+    bayesmdp.concentration_by_evidence : only how strong a symmetric prior is.
+
     Examples
     --------
     >>> import bayesmdp as bm

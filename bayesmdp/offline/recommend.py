@@ -102,6 +102,10 @@ def recommend(
         If `result` is no plan, the rows have neither the measurements nor a state, or a plan by stage is asked without
         one.
 
+    See Also
+    --------
+    bayesmdp.plan_log : makes the plan.
+
     Examples
     --------
     >>> import bayesmdp as bm

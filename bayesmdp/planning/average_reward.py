@@ -211,6 +211,10 @@ def relative_value_iteration(
     -------
     GainPlan
 
+    See Also
+    --------
+    bayesmdp.planning.average_policy_iteration : fewer steps, each with a linear system.
+
     Examples
     --------
     >>> import bayesmdp as bm
@@ -253,6 +257,10 @@ def average_policy_iteration(
     Returns
     -------
     GainPlan
+
+    See Also
+    --------
+    bayesmdp.planning.relative_value_iteration : many cheap steps.
 
     Examples
     --------

@@ -75,6 +75,12 @@ def bayes_optimal(
         If a concentration is negative or a row has none; if there is neither a horizon nor a discount; if next states
         are not all named; if there are too many hyperstates.
 
+    See Also
+    --------
+    bayesmdp.bayes_value : what a given rule is worth, on the same scale.
+    bayesmdp.gittins_index : the same for arms that do not touch each other.
+    bayesmdp.agents.bamcp : an approximation by search where this is too large.
+
     Examples
     --------
     Two arms of unknown probability, two pulls: try one, and stay with it if it paid.
@@ -144,6 +150,10 @@ def bayes_value(
     ValueError
         As :func:`bayes_optimal`; if the policy returns anything else than actions or probabilities, or takes an action
         that is not available.
+
+    See Also
+    --------
+    bayesmdp.bayes_optimal : what the best rule is worth.
 
     Examples
     --------

@@ -104,6 +104,11 @@ class _Optimistic:
 class L1Ball(_Optimistic):
     """Rows within `radius` [state, action] of the estimate in the L1 norm.
 
+    See Also
+    --------
+    bayesmdp.planning.Box : entry by entry.
+    bayesmdp.planning.KLBall : by divergence.
+
     Examples
     --------
     >>> import numpy as np
@@ -141,6 +146,11 @@ class L1Ball(_Optimistic):
 class Box(_Optimistic):
     """Rows within `radius` [state, action, next_state] of the estimate, each entry by itself.
 
+    See Also
+    --------
+    bayesmdp.planning.L1Ball : all entries together.
+    bayesmdp.planning.KLBall : by divergence.
+
     Examples
     --------
     >>> import numpy as np
@@ -175,6 +185,11 @@ class Box(_Optimistic):
 @dataclass(frozen=True, eq=False)
 class KLBall(_Optimistic):
     """Rows p with KL(estimate, p) at most `radius` [state, action].
+
+    See Also
+    --------
+    bayesmdp.planning.L1Ball : by total variation.
+    bayesmdp.planning.Box : entry by entry.
 
     Examples
     --------

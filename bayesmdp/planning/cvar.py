@@ -68,6 +68,11 @@ class CVaR(OrderRisk):
     ValueError, TypeError
         For a level outside (0, 1], a number of draws below 1, or another shape.
 
+    See Also
+    --------
+    bayesmdp.Quantile : at least so much with a given posterior probability.
+    bayesmdp.Mean : what is earned on average.
+
     Examples
     --------
     >>> print(CVaR(0.1))

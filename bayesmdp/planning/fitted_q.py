@@ -63,6 +63,10 @@ class LinearQ:
     averages : bool
         Whether the mean of fits has the mean of their values, so that plans may average fits.
 
+    See Also
+    --------
+    bayesmdp.planning.NeuralQ : where Q bends more than features say.
+
     Examples
     --------
     >>> import bayesmdp as bm
@@ -110,6 +114,10 @@ class NeuralQ:
         Adam's learning rate.
     gradient_steps : int
         On the targets of one iteration.
+
+    See Also
+    --------
+    bayesmdp.planning.LinearQ : quick, and a least-squares problem.
 
     Examples
     --------

@@ -66,6 +66,10 @@ def gittins_index(
         If a parameter is not positive, the tolerance is below 1e-12, or the discount is so near 1 that the tolerance
         would need more than 32,768 pulls.
 
+    See Also
+    --------
+    bayesmdp.bayes_optimal : any small problem, with its whole value.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -58,6 +58,10 @@ def hardness(mdp: MDP, *, regularization: float = 0.1) -> xr.Dataset:
     ValueError
         If the MDP has no transition, is judged by the steps of an episode or a horizon, or has terminal states.
 
+    See Also
+    --------
+    bayesmdp.solve : the values that it is made of.
+
     Examples
     --------
     >>> import bayesmdp as bm

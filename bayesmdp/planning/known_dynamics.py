@@ -39,6 +39,11 @@ def solve(mdp: MDP | SimulatedMDP, **options: Any) -> xr.Dataset:
         If the MDP has no transition, or is judged by its average reward, which depends on the start: with two states
         that tell why.
 
+    See Also
+    --------
+    bayesmdp.plan : where the dynamics are not known.
+    bayesmdp.evaluate : what a given policy earns.
+
     Examples
     --------
     >>> import bayesmdp as bm
@@ -105,6 +110,12 @@ def evaluate(
     ------
     ValueError, KeyError
         If the MDP has no transition, or the policy does not fit it.
+
+    See Also
+    --------
+    bayesmdp.solve : the best policy.
+    bayesmdp.value_draws : the same under each posterior draw.
+    bayesmdp.off_policy : the same from a log alone, without a model.
 
     Examples
     --------

@@ -156,6 +156,9 @@ def plan(
 
     See Also
     --------
+    bayesmdp.solve : where the dynamics are known.
+    bayesmdp.plan_log : from a log to a policy in one call.
+    bayesmdp.quantile_value : what any policy is worth under the posterior.
     bayesmdp.planning.policy_iteration : the same on arrays, for use in compiled code.
 
     Examples

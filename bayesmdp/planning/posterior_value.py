@@ -80,6 +80,12 @@ def value_draws(
     DataArray [draw, state], or [draw, stage, state] of an MDP with a horizon and no stages of its own
         Of a `SimulatedMDP` [draw], at the start, with the coordinate ``error``: the standard error of each.
 
+    See Also
+    --------
+    bayesmdp.gain_draws : the difference to a baseline's.
+    bayesmdp.quantile_value : a quantile of it, with its Monte Carlo interval.
+    bayesmdp.evaluate : under the true kernel.
+
     Examples
     --------
     >>> import bayesmdp as bm
@@ -171,6 +177,10 @@ def gain_draws(
         ``gain @ xr.DataArray(mdp.initial, dims="state")`` is the gain at the start. Where states are numbers [draw], at
         the start, by the same random numbers for both, with the coordinate ``error``.
 
+    See Also
+    --------
+    bayesmdp.value_draws : the value itself.
+
     Examples
     --------
     >>> import bayesmdp as bm
@@ -221,6 +231,11 @@ def quantile_value(
         ``value``, ``lower``, ``upper`` [(stage,) state], and the same of the value at the initial distribution:
         ``initial``, ``initial_lower``, ``initial_upper``. Where states are numbers these three alone, whose interval
         holds what the simulation leaves open too (:mod:`bayesmdp.planning.value_intervals`).
+
+    See Also
+    --------
+    bayesmdp.value_draws : all draws.
+    bayesmdp.downside_exposure : how probable a loss is.
 
     Examples
     --------

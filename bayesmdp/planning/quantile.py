@@ -157,6 +157,11 @@ class Quantile(OrderRisk):
     ValueError, TypeError
         For a level outside (0, 1), a number of draws below 1, or another shape.
 
+    See Also
+    --------
+    bayesmdp.Mean : what is earned on average.
+    bayesmdp.CVaR : the mean of the worst part, which heeds how bad it gets.
+
     Examples
     --------
     >>> print(Quantile(0.1))

@@ -117,6 +117,11 @@ def offered(risk: Risk) -> Offered:
 class Mean:
     """The posterior mean of the target.
 
+    See Also
+    --------
+    bayesmdp.Quantile : at least so much with a given posterior probability.
+    bayesmdp.CVaR : the mean of the worst part.
+
     Examples
     --------
     >>> print(Mean())

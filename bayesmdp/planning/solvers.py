@@ -207,6 +207,10 @@ def value_iteration(
     -------
     Plan
 
+    See Also
+    --------
+    bayesmdp.planning.policy_iteration : fewer steps, each with a linear system.
+
     Examples
     --------
     >>> import jax, bayesmdp as bm
@@ -255,6 +259,11 @@ def policy_iteration(
     Returns
     -------
     Plan
+
+    See Also
+    --------
+    bayesmdp.planning.value_iteration : many cheap steps.
+    bayesmdp.plan : from a posterior, checked and labelled.
 
     Examples
     --------

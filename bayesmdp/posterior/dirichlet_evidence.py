@@ -59,6 +59,11 @@ def dirichlet_log_evidence(log: xr.Dataset | Transitions, mdp: MDP, concentratio
     ValueError
         If the concentration is not positive, or the log does not fit the MDP.
 
+    See Also
+    --------
+    bayesmdp.concentration_by_evidence : the concentration where it is largest.
+    bayesmdp.compare_priors : for any model.
+
     Examples
     --------
     >>> import bayesmdp as bm
@@ -92,6 +97,11 @@ def concentration_by_evidence(log: xr.Dataset | Transitions, mdp: MDP, *, weight
     ------
     ValueError
         If a weight is not positive, there is none, or the log does not fit the MDP.
+
+    See Also
+    --------
+    bayesmdp.dirichlet_log_evidence : the evidence that it maximises.
+    bayesmdp.prior_from_log : structure too.
 
     Examples
     --------

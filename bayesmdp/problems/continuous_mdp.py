@@ -102,6 +102,11 @@ class ContinuousMDP:
     ValueError, TypeError
         If an argument is not a finite number, or a view has the wrong shape.
 
+    See Also
+    --------
+    bayesmdp.SimulatedMDP : discounted, with a posterior over its dynamics.
+    bayesmdp.MDP : a finite number of states.
+
     Examples
     --------
     >>> import bayesmdp as bm

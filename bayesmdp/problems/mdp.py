@@ -97,6 +97,13 @@ class MDP:
     ValueError, TypeError
         Naming the array, the index and the value that is wrong.
 
+    See Also
+    --------
+    bayesmdp.SimulatedMDP : states that are numbers, with a NumPyro model of the next one.
+    bayesmdp.ContinuousMDP : the same without a discount, for agents of the average reward.
+    bayesmdp.mdp_from_log : the states and actions of a log, with dynamics that are not known.
+    bayesmdp.environments : problems that ship, and those of Gymnasium.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -111,6 +111,12 @@ class SimulatedMDP:
         If an argument is not a finite number, corners are in the wrong order, the truth is not of the model's unknowns,
         the model does not draw a next state like `start`, or functions give other shapes or rewards than they should.
 
+    See Also
+    --------
+    bayesmdp.MDP : a finite number of states.
+    bayesmdp.ContinuousMDP : judged by the average reward.
+    bayesmdp.states : measurements cut into a finite number of states.
+
     Examples
     --------
     >>> import bayesmdp as bm

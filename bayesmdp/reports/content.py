@@ -89,6 +89,10 @@ def report_content(
     dict
         Ready for JSON; its keys are told in :mod:`bayesmdp.reports.content`.
 
+    See Also
+    --------
+    bayesmdp.write_report : the page made of it.
+
     Examples
     --------
     >>> import bayesmdp as bm

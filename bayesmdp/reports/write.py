@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import xarray as xr
 
 from bayesmdp.foundation.extras import brought_by
+from bayesmdp.logs.log_sources import parts_of
 from bayesmdp.offline.measured_file import is_measured_plan, read_measured_plan
 from bayesmdp.offline.plan_file import as_report
 from bayesmdp.offline.report import Report
@@ -143,15 +145,27 @@ def check_target(path: str | Path) -> Path:
 
 
 def sha256_of(path: str | Path) -> str:
-    """SHA-256 of a file's bytes, in hexadecimal; nothing for what is no file.
+    """SHA-256 of what a log is read from, in hexadecimal; nothing for what is no file.
 
     Parameters
     ----------
     path : str or Path
+        A file: the digest of its bytes. A folder or a pattern of several files: the digest of their list, a line each
+        in the order of their paths, with the file's digest, two spaces, and its path in the folder that holds them all,
+        as the program ``sha256sum`` prints it there.
     """
-    path = Path(path)
-    if not path.is_file():
+    try:
+        parts = parts_of(Path(path))
+    except (OSError, ValueError):
         return ""
+    if parts == [Path(path)]:
+        return _digest(parts[0])
+    folder = Path(path) if Path(path).is_dir() else Path(os.path.commonpath([part.parent for part in parts]))
+    lines = [f"{_digest(part)}  {part.relative_to(folder).as_posix()}\n" for part in parts if part.is_file()]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _digest(path: Path) -> str:
     with path.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 

@@ -56,6 +56,11 @@ def regret_curve(result: Result, *, quantity: str = "regret", confidence: float 
     TypeError, ValueError
         If `result` does not hold the quantity [agent, replicate, step].
 
+    See Also
+    --------
+    bayesmdp.plot_regret : the figure.
+    bayesmdp.final_regret : its end.
+
     Examples
     --------
     >>> import xarray as xr
@@ -234,6 +239,11 @@ def final_regret(result: Result, *, quantity: str = "regret", confidence: float 
     Dataset
         ``mean``, ``lower``, ``upper`` [agent].
 
+    See Also
+    --------
+    bayesmdp.regret_curve : after each step.
+    bayesmdp.suboptimal_steps : how often something was lost.
+
     Examples
     --------
     >>> import xarray as xr
@@ -270,6 +280,12 @@ def compare(result: Result, baseline: str, *, quantity: str = "regret", confiden
     ------
     KeyError, ValueError
         If there is no such agent, or no other.
+
+    See Also
+    --------
+    bayesmdp.robust_summary : interquartile means and ranks.
+    bayesmdp.simulate_until_decided : as many runs as a verdict takes.
+    bayesmdp.summary : each agent by itself.
 
     Examples
     --------
@@ -316,6 +332,10 @@ def suboptimal_steps(result: Result, epsilon: float, *, confidence: float = 0.95
     TypeError, ValueError
         If `result` holds no regret, or only sums over windows.
 
+    See Also
+    --------
+    bayesmdp.final_regret : how much was lost in all.
+
     Examples
     --------
     >>> import xarray as xr
@@ -351,6 +371,11 @@ def summary(result: Result, *, confidence: float = 0.95) -> xr.Dataset:
         From `simulate`.
     confidence : float in (0, 1)
         Of the intervals.
+
+    See Also
+    --------
+    bayesmdp.compare : agents against one of them.
+    bayesmdp.regret_curve : as steps go by.
 
     Examples
     --------

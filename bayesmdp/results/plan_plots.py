@@ -50,6 +50,11 @@ def plot_policy(plan: Any, ax: Axes | None = None, *, stage: int = 0, most: int 
     Axes
         Numbers are times tried. A dot marks the choice; where actions are mixed, its size is the share of each.
 
+    See Also
+    --------
+    bayesmdp.plot_grid : for lakes and other grids.
+    bayesmdp.plot_transitions : where it leads.
+
     Examples
     --------
     >>> import bayesmdp as bm

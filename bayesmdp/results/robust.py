@@ -79,6 +79,11 @@ def robust_summary(
     ValueError, KeyError
         If no replicate is whole, or the baseline is not there or earns nothing to be measured by.
 
+    See Also
+    --------
+    bayesmdp.compare : means of paired differences, with intervals.
+    bayesmdp.performance_profiles : the whole distribution.
+
     Examples
     --------
     >>> runs = np.arange(8) % 5 + np.array([[0.0], [9.0]])
@@ -132,6 +137,11 @@ def performance_profiles(
     ------
     ValueError, KeyError
         As for `robust_summary`, and for thresholds that are not finite.
+
+    See Also
+    --------
+    bayesmdp.robust_summary : one number a setting.
+    bayesmdp.plot_profiles : the figure.
 
     Examples
     --------

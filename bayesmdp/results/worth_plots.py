@@ -44,6 +44,11 @@ def plot_value(values: Any, ax: Axes | None = None) -> Axes:
     ValueError
         For a plan whose log does not say where episodes start, or a policy without draws.
 
+    See Also
+    --------
+    bayesmdp.plot_gain : over what is done today.
+    bayesmdp.plot_policy : what is done.
+
     Examples
     --------
     >>> import bayesmdp as bm

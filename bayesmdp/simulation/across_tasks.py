@@ -92,6 +92,11 @@ def across_tasks(
     ValueError
         For an unknown method, an option it does not have, or numbers out of range.
 
+    See Also
+    --------
+    bayesmdp.learn_prior : one step of it, from posteriors.
+    bayesmdp.simulate_tasks : runs such agents.
+
     Examples
     --------
     >>> import bayesmdp as bm

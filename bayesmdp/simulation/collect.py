@@ -64,6 +64,12 @@ def collect(
     ValueError, KeyError
         For a policy of another shape, with an unknown or unavailable action, or probabilities that do not sum to 1.
 
+    See Also
+    --------
+    bayesmdp.read_log : a log that was recorded elsewhere.
+    bayesmdp.simulate : agents that learn while they act.
+    bayesmdp.environments.collect_gymnasium : the same in an environment of Gymnasium.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -108,6 +108,13 @@ def simulate(
     Interrupted
         On Ctrl-C, carrying what is done.
 
+    See Also
+    --------
+    bayesmdp.simulate_until_decided : as many runs as a verdict takes.
+    bayesmdp.simulate_tasks : one task after another.
+    bayesmdp.sweeps.run_sweep : a grid of settings, on several machines, resumed.
+    bayesmdp.collect : a policy that does not learn.
+
     Examples
     --------
     >>> import bayesmdp as bm

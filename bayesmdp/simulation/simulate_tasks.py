@@ -102,6 +102,11 @@ def simulate_tasks(
     Interrupted
         On Ctrl-C, carrying the replicates that every agent finished.
 
+    See Also
+    --------
+    bayesmdp.simulate : one task.
+    bayesmdp.across_tasks : agents that learn their prior from tasks.
+
     Examples
     --------
     >>> import bayesmdp as bm

@@ -71,6 +71,11 @@ def simulate_until_decided(
     ValueError, KeyError, TypeError
         For bad arguments, before anything is run.
 
+    See Also
+    --------
+    bayesmdp.simulate : a number of runs that is fixed.
+    bayesmdp.sweeps.run_until_decided : the same for a grid of settings.
+
     Examples
     --------
     >>> import bayesmdp as bm

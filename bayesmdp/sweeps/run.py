@@ -78,6 +78,11 @@ def run_sweep(
     KeyboardInterrupt
         On Ctrl-C; what was stored stays.
 
+    See Also
+    --------
+    bayesmdp.sweeps.run_until_decided : as many replicates as verdicts take.
+    bayesmdp.sweeps.read_sweep : opens what is there, also while it runs.
+
     Examples
     --------
     >>> import tempfile

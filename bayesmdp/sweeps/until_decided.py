@@ -62,6 +62,11 @@ def run_until_decided(
     StoreError, ValueError, TypeError, KeyError, WorkerError
         As `run_sweep` and `sequential_decisions` do.
 
+    See Also
+    --------
+    bayesmdp.sweeps.run_sweep : a number of replicates that is fixed.
+    bayesmdp.simulate_until_decided : without a store.
+
     Examples
     --------
     >>> import tempfile

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from docs.generator import cards, copies, reference, reproductions, tutorials
+from docs.generator import cards, cheat_sheet, copies, reference, reproductions, tutorials
 
 __all__ = ["BUILD", "DOCS", "SOURCE", "main"]
 
@@ -36,6 +36,7 @@ def everything() -> Iterator[tuple[str, bytes]]:
     for pages in made:
         for place, text in pages():
             yield f"{place}.rst", text.encode()
+    yield "reference/cheat_sheet.pdf", cheat_sheet.printed(DOCS / "reference" / "cheat_sheet.md")
     yield from copies.made(ROOT)
     yield from tutorials.made(ROOT / "tutorials")
 

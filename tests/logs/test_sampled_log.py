@@ -49,6 +49,31 @@ def test_rows_in_no_order_are_not_sampled():
     assert sample_log(lake(600), bm.read_log(lake(600), distinct=True), 100) is None  # in memory already
 
 
+@pytest.mark.parametrize("form", ["csv", "frame"])
+def test_episodes_that_a_column_tells_are_drawn_whole_wherever_their_rows_stand(form, tmp_path):
+    """Shuffled rows; each drawn episode is read to its end, as the whole log tells it, and all are as often drawn."""
+    table = lake()
+    ended = (table["terminated"] | table["truncated"]).to_numpy()
+    number = np.append(0, np.cumsum(ended)[:-1])
+    table = table.assign(patient=[f"p{each:04}" for each in number], hour=np.arange(len(table)))
+    mixed = table.sample(frac=1, random_state=0)
+    mixed.to_csv(tmp_path / "log.csv", index=False)
+    source = tmp_path / "log.csv" if form == "csv" else pl.DataFrame(mixed)
+    options = {"episode": "patient", "step": "hour", "covariates": ["number"], "gaps": "cut"}  # the last did not end
+    counted = bm.read_log(source, distinct=True, **options)
+    sample = sample_log(source, counted, 2_000, **options)
+    rows = sample["number"].values
+    drawn = number[rows]
+    assert 1_800 < len(rows) <= 2_000 and sample.attrs["rows_of"] == 6_000 and sample.attrs["starts_known"]
+    assert sorted(rows) == np.flatnonzero(np.isin(number, drawn)).tolist()  # all rows of each, and no others
+    apart = np.flatnonzero(np.diff(rows) != 1)
+    assert (ended[rows[apart]]).all() and (np.diff(drawn)[apart] != 0).all()
+    assert drawn.max() > 0.9 * number.max() and drawn.min() < 0.1 * number.max()
+    lengths = np.bincount(number)
+    assert abs(lengths[np.unique(drawn)].mean() - lengths.mean()) < 3 * lengths.std() / np.sqrt(len(np.unique(drawn)))
+    assert sample_log(source, counted, 1, **options) is None or lengths.min() == 1
+
+
 def test_a_plan_asks_the_sample():
     frame = pl.DataFrame(lake())
     counted = bm.read_log(frame, distinct=True)

@@ -92,6 +92,20 @@ def test_advice_is_said_once():
     assert "Notes\n-----\nIt reports more." in "\n".join(without_advice(other.splitlines()))
 
 
+def test_what_is_named_beside_a_thing_exists():
+    """Each entry under See Also is a public name in full, or one of the same module."""
+    entries = []
+    for page in names.pages():
+        text = inspect.getdoc(page.value) or ""
+        beside = re.findall(r"See Also\n-{8}\n((?:\S.*\n)+)", text + "\n") if page.kind != "package" else []
+        entries += [(page, line.split(" : ")[0].strip()) for block in beside for line in block.splitlines()]
+    assert len(entries) > 100
+    for page, entry in entries:
+        home = inspect.getmodule(inspect.unwrap(page.value)).__name__
+        package, _, name = (entry if "." in entry else f"{home}.{entry}").rpartition(".")
+        assert hasattr(import_module(package), name), f"{page.name} names {entry}, which does not exist"
+
+
 @pytest.mark.parametrize("page", sorted(PAGES))
 def test_links_lead_somewhere(page):
     text = re.sub(r"(?s)```(?:\{code-cell\}|python|sh|toml).*?```", "", (DOCS / page).read_text())

@@ -19,7 +19,7 @@ from bayesmdp.reports.content import _collect, report_content
 from bayesmdp.reports.kept_plan import read_plan
 from bayesmdp.reports.numbers import percent, short
 from bayesmdp.reports.sentences import cautions_told, recommendation
-from bayesmdp.reports.write import SECTIONS, write_report
+from bayesmdp.reports.write import SECTIONS, sha256_of, write_report
 from tests.command_line import call, told_in_one_line
 from tests.offline.test_over_today import arms
 from tests.offline.test_plan_log import CORRIDOR, MIXED
@@ -322,6 +322,21 @@ def test_a_missing_package_is_told_with_what_brings_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(ImportError, match=r'jinja2 is not installed; pip install "bayesmdp\[report\]" brings it'):
         write_report(None, tmp_path / "report.html")  # type: ignore[arg-type]
+
+
+def test_the_digest_of_several_files_is_that_of_their_list(tmp_path):
+    """As ``sha256sum`` lists them in their folder; another name, another order or other bytes are another digest."""
+    folder = tmp_path / "log"
+    (folder / "b").mkdir(parents=True)
+    contents = {"a.csv": b"1", "b/a.csv": b"2", "c.csv": b"3"}
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    listed = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in contents.items())
+    assert sha256_of(folder) == hashlib.sha256(listed.encode()).hexdigest()
+    first, last = listed.splitlines(keepends=True)[::2]
+    assert sha256_of(folder / "*.csv") == hashlib.sha256((first + last).encode()).hexdigest()
+    assert sha256_of(folder / "c.csv") == hashlib.sha256(b"3").hexdigest()
+    assert sha256_of(folder / "none.csv") == ""
 
 
 def test_the_command_writes_both(tmp_path, monkeypatch):

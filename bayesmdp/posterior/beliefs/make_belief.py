@@ -60,6 +60,10 @@ def with_particles(
     share : float in [0, 1]
         Of the particles that are moved whenever an agent draws.
 
+    See Also
+    --------
+    bayesmdp.infer : chooses the engine by itself.
+
     Examples
     --------
     >>> import bayesmdp as bm

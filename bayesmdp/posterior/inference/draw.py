@@ -55,6 +55,10 @@ def draw(
     ValueError
         If the posterior holds no parameters, or the model is needed and missing.
 
+    See Also
+    --------
+    bayesmdp.infer : makes the posterior.
+
     Examples
     --------
     >>> import bayesmdp as bm

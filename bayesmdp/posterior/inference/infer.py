@@ -87,6 +87,13 @@ def infer(
     TypeError, ValueError
         If an option, the log or the model is not as described, or the log is impossible under the model.
 
+    See Also
+    --------
+    bayesmdp.draw : more draws of the same posterior.
+    bayesmdp.with_particles : a prior followed by particles everywhere.
+    bayesmdp.compare_priors : evidence of rival priors.
+    bayesmdp.plan : what to do, given the posterior.
+
     Examples
     --------
     >>> import bayesmdp as bm
