@@ -11,6 +11,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from numpydoc.xref import DEFAULT_LINKS  # noqa: E402
+
 from docs.generator import inventories  # noqa: E402
 from docs.generator.names import page_of, pages  # noqa: E402
 from docs.generator.words import without_advice  # noqa: E402
@@ -49,6 +51,7 @@ autodoc_preserve_defaults = True
 numpydoc_show_class_members = False
 # Types of parameters lead to their pages: classes of ours, and those of other libraries that inventories.toml names.
 OUTER = ROOT / "docs" / "inventories.toml"
+DEFAULT_LINKS.clear()  # `int`, `str` and the like need no page
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"
 numpydoc_xref_aliases = inventories.aliases(

@@ -79,7 +79,7 @@ for name, values in posterior["parameters"].data_vars.items():
 print(f"longest of {int(log['length'].count())} lengths: {float(log['length'].max()):.3f}")
 
 # %%
-az.plot_prior_posterior(posterior, var_names=["direction", "mobility"])
+learned = az.plot_prior_posterior(posterior, var_names=["direction", "mobility"])
 
 # %% [markdown]
 # ## 3. The model as a simulator

@@ -186,8 +186,8 @@ tidy(ax)
 
 # %%
 flat = check.map_over_datasets(lambda group: group.stack(pair=("state", "action"), create_index=False))
-az.plot_ppc_interval(flat, var_names=["visits"])
-az.plot_ppc_tstat(check, var_names=["total_reward"], t_stat="mean")
+visits_shown = az.plot_ppc_interval(flat, var_names=["visits"])
+totals_shown = az.plot_ppc_tstat(check, var_names=["total_reward"], t_stat="mean")
 
 # %% [markdown]
 # The counts that stand out are all in the east: that is where to mend the model. Each half gets its own probabilities;

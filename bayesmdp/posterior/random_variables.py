@@ -9,7 +9,8 @@ the second form being free of cancellation at large shapes. For a < 1, ``Gamma(a
 exponential. Everything is in logs, for at concentration 0.01 most draws are below the smallest float.
 
 One proposal in 20 or fewer is rejected. A loop until every draw is accepted would repeat all of them five times over,
-so draws stand in blocks of 16 and each round proposes again for one rejected draw of each block.
+so draws stand in blocks of 16 to 32 and each round proposes again for one rejected draw of each block. Where there are
+many draws of each variable a block is of one variable, whose shape need not be looked up then.
 
 Proposals are made in 32 bits, from the 64 bits of one Threefry block each (24 for the normal, 24 for the exponential,
 16 for the test): what lies beyond 5.4 standard deviations, or below probability 1e-8 near zero, is cut off, and the
@@ -19,6 +20,7 @@ density is off by less than one part in 10^5. Sums and normalisation are in 64 b
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import cast
 
 import jax
@@ -29,9 +31,11 @@ from jaxtyping import Bool, Float, Key, Shaped, UInt32
 
 from bayesmdp.foundation.arrays import Array
 
-__all__ = ["dirichlet", "rolled_log_gamma", "standard_log_gamma", "standard_normal", "uniforms"]
+__all__ = ["dirichlet", "kept", "rolled_log_gamma", "standard_log_gamma", "standard_normal", "uniforms"]
 
-BLOCK = 16
+BLOCK, LARGEST = 16, 32
+"""Draws in a block: at the least, and at the most, for there is a bit for each."""
+
 LEAST = np.float32(-0.9999)
 ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
@@ -66,13 +70,20 @@ def standard_log_gamma(
     if 0 in shape:
         return jnp.zeros(shape)
     flat = concentration.ravel()
-    small = flat < 1
-    d = jnp.where(small, flat + 1, flat) - 1 / 3
-    size = copies * flat.size
-    log_factor, exponential = _accepted(key, jnp.tile(d.astype(jnp.float32), copies))
-    log_factor = log_factor[:size].reshape(copies, -1).astype(jnp.float64)
-    exponential = exponential[:size].reshape(copies, -1)
-    return (jnp.log(d) + log_factor - exponential * jnp.where(small, 1 / flat, 0.0)).reshape(shape)
+    # Blocks of one variable's draws, of equal and at most `LARGEST` draws; where these are few, blocks of variables.
+    groups = -(-copies // LARGEST)
+    block = -(-copies // groups) if copies >= BLOCK else BLOCK
+    if copies >= BLOCK:
+        each = jnp.tile(flat, groups)[None]
+    else:
+        each = jnp.pad(jnp.tile(flat, copies), (0, -copies * flat.size % BLOCK), constant_values=1.0).reshape(BLOCK, -1)
+    small = each < 1
+    d = jnp.where(small, each + 1, each) - 1 / 3
+    # A draw of a variable is a row of d; what is read from here on is made of whole arrays, in vectors.
+    log_d, rate, d = kept((jnp.log(d), jnp.where(small, 1 / each, 0.0), d.astype(jnp.float32)))
+    log_factor, exponential = _accepted(key, d, block)
+    log_gamma = kept(log_d + log_factor.astype(jnp.float64) - exponential * rate)
+    return log_gamma.ravel()[: copies * flat.size].reshape(shape)
 
 
 def rolled_log_gamma(words: UInt32[Array, " 2"], concentration: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -105,8 +116,8 @@ def rolled_log_gamma(words: UInt32[Array, " 2"], concentration: Float[Array, "..
     def again(carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
         attempt, done, log_factor, exponential = carry
         accepted, proposed, other = _propose(words, counter, attempt, begun)
-        kept = jnp.where(done, log_factor, proposed), jnp.where(attempt == 0, other, exponential)
-        return attempt + 1, done | accepted, *kept
+        log_factor = jnp.where(done, log_factor, proposed)
+        return attempt + 1, done | accepted, log_factor, jnp.where(attempt == 0, other, exponential)
 
     first = (np.uint32(0), jnp.zeros(d.shape, bool), begun, begun)
     _, _, log_factor, exponential = lax.while_loop(lambda carry: ~carry[1].all(), again, first)
@@ -143,42 +154,43 @@ def normalise(log_gamma: Float[Array, "... category"]) -> Float[Array, "... cate
     return gamma / gamma.sum(-1, keepdims=True)
 
 
-@jax.jit
-def _accepted(key: Key[Array, ""], d: Array) -> tuple[Array, Array]:
-    """Accepted ``3 log(1 + y)`` and an independent standard exponential, each at least as long as `d`."""
-    size = d.size
-    width = -(-size // BLOCK)
-    d = jnp.pad(d, (0, width * BLOCK - size), constant_values=1.0)
+@partial(jax.jit, static_argnames="block")
+def _accepted(key: Key[Array, ""], d: Float[Array, "some width"], block: int) -> tuple[Array, Array]:
+    """Accepted ``3 log(1 + y)`` [block, width] and an independent standard exponential; `d` may be one row for all."""
+    width = d.shape[-1]
     words = jax.random.bits(key, (2,), jnp.uint32)  # two words, whatever kind of key the user has chosen
-    d = d.reshape(BLOCK, width)
-    counter = lax.iota(jnp.uint32, width * BLOCK).reshape(BLOCK, width)
-    accepted, log_factor, exponential = _kept(_propose(words, counter, np.uint32(0), d))
+    counter = lax.iota(jnp.uint32, block * width).reshape(block, width)
+    accepted, log_factor, exponential = kept(
+        _propose(words, counter, np.uint32(0), jnp.broadcast_to(d, (block, width)))
+    )
     # One bit a draw, so that finding the next rejected draw of a block is one instruction.
-    bit = np.uint32(1) << lax.iota(jnp.uint32, BLOCK)[:, None]
+    bit = np.uint32(1) << lax.iota(jnp.uint32, block)[:, None]
     rejected = jnp.where(accepted, np.uint32(0), bit).sum(0, dtype=jnp.uint32)
-    block = lax.iota(jnp.uint32, width)
+    column = lax.iota(jnp.uint32, width)
 
     def again(carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         attempt, rejected, log_factor = carry
+        # A block that has none left asks for no bit: its proposal replaces nothing.
         lowest = rejected & (~rejected + np.uint32(1))
-        # A block that has none left asks for the 33rd, and is given the last: its proposal replaces nothing.
-        place = jnp.minimum(lax.population_count(lowest - np.uint32(1)), np.uint32(BLOCK - 1))
-        its_d = d.ravel().at[place * np.uint32(width) + block].get(mode="promise_in_bounds")
-        accepted, proposed, _ = _propose(words, block, attempt, its_d)
-        replaced, proposed = _kept((jnp.where(accepted, lowest, np.uint32(0)), proposed))
+        its_d = d[0]
+        if len(d) > 1:
+            place = jnp.minimum(lax.population_count(lowest - np.uint32(1)), np.uint32(block - 1))
+            its_d = d.ravel().at[place * np.uint32(width) + column].get(mode="promise_in_bounds")
+        accepted, proposed, _ = _propose(words, column, attempt, its_d)
+        replaced, proposed = kept((jnp.where(accepted, lowest, np.uint32(0)), proposed))
         return attempt + 1, rejected & ~replaced, jnp.where(bit == replaced, proposed, log_factor)
 
     first = (np.uint32(1), rejected, log_factor)
     _, _, log_factor = lax.while_loop(lambda carry: (carry[1] > 0).any(), again, first)
-    return log_factor.ravel(), exponential.ravel()
+    return log_factor, exponential
 
 
 def _propose(
     words: UInt32[Array, " 2"], counter: Shaped[Array, "..."], attempt: Shaped[Array, ""], d: Float[Array, "..."]
 ) -> tuple[Bool[Array, "..."], Float[Array, "..."], Float[Array, "..."]]:
     """Whether accepted, ``3 log(1 + y)``, and an exponential."""
-    first, second = _kept(threefry(words, counter, jnp.full_like(counter, attempt)))
-    x = _kept(np.float32(np.sqrt(2)) * lax.erf_inv(_unit(first) * 2 - 1))
+    first, second = kept(threefry(words, counter, jnp.full_like(counter, attempt)))
+    x = kept(np.float32(np.sqrt(2)) * lax.erf_inv(_unit(first) * 2 - 1))
     exponential = -jnp.log(_unit(second))
     uniform = (((first & 255) << 8 | (second & 255)).astype(jnp.float32) + np.float32(0.5)) * np.float32(2**-16)
     cx = lax.rsqrt(9 * d) * x
@@ -188,8 +200,12 @@ def _propose(
     return (uniform < jnp.exp(h)) & (cx > LEAST), 3 * log_factor, exponential
 
 
-def _kept[T](values: T) -> T:
-    """The same, computed once: XLA would repeat it in each kernel that reads it, which takes longer, to compile too."""
+def kept[T](values: T) -> T:
+    """The same, computed once and in whole arrays.
+
+    XLA would repeat it in each kernel that reads it, which takes longer, to compile too; and a kernel that computes
+    what it then cuts or shapes anew does so number by number, not in vectors: up to ten times as long.
+    """
     return cast(T, lax.optimization_barrier(values))  # type: ignore[no-untyped-call]
 
 
@@ -211,14 +227,14 @@ def uniforms(words: UInt32[Array, " 2"], number: Array | int, shape: tuple[int, 
         Random bits.
     """
     counter = lax.iota(jnp.uint32, math.prod(shape))
-    high, low = _kept(threefry(words, counter, jnp.full_like(counter, number)))
+    high, low = kept(threefry(words, counter, jnp.full_like(counter, number)))
     upper, lower = (bits >> np.uint32(k) for bits, k in ((high, 5), (low, 6)))
-    return _kept(((upper * 2.0**26 + lower + 0.5) * 2.0**-53).reshape(shape))
+    return kept(((upper * 2.0**26 + lower + 0.5) * 2.0**-53).reshape(shape))
 
 
 def standard_normal(uniform: Float[Array, "..."]) -> Float[Array, "..."]:
     """Standard normal numbers from uniform ones, float64."""
-    return _kept(np.sqrt(2) * lax.erf_inv(2 * uniform - 1))
+    return kept(np.sqrt(2) * lax.erf_inv(2 * uniform - 1))
 
 
 def threefry(

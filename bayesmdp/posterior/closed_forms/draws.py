@@ -18,7 +18,7 @@ from bayesmdp.model_reading.model_runs import sites
 from bayesmdp.model_reading.read_model import Model, Reading
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.families import FAMILIES, Family
-from bayesmdp.posterior.random_variables import standard_log_gamma
+from bayesmdp.posterior.random_variables import kept, standard_log_gamma
 
 __all__ = ["MOMENT_DRAWS", "Layout", "completed", "draw_sites", "exact_draws", "log_gammas"]
 
@@ -216,5 +216,6 @@ def log_gammas(key: Key[Array, ""], layout: Layout, parameters: dict[str, Array]
         return {}
     flat = jnp.concatenate([shape.ravel() for shape in shapes.values()])
     ends = np.cumsum([shape.size for shape in shapes.values()])[:-1]
-    parts = jnp.split(standard_log_gamma(key, flat, num_draws), ends, -1)
+    # Parts are copied out by themselves: a kernel that would read them from the whole does not compute in vectors.
+    parts = kept(tuple(jnp.split(standard_log_gamma(key, flat, num_draws), ends, -1)))
     return dict(zip(shapes, parts, strict=True))
