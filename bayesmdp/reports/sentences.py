@@ -65,7 +65,8 @@ def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
     return "not shown", (
         f"It is not shown that the plan below is better than {whose(attrs)}: that it earns more has probability "
         f"{' by the posterior and '.join(chances)}{' by the check' * (len(chances) > 1)}, and with probability "
-        f"{certain} it earns less by {amount(abs(bound), attrs)} at the most."
+        f"{certain} it earns less by {amount(abs(bound), attrs)} at the most. Until more is recorded, to go on as "
+        "today is the safer choice."
     )
 
 

@@ -109,7 +109,7 @@ def compared_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
     else:
         better = (
             f"not shown: better than {whose(attrs)} with probability {at_all}, and worse by {apart} at the most with "
-            f"probability {certain}"
+            f"probability {certain}; until more is recorded, to go on as today is the safer choice"
         )
     return {
         "better": better,
