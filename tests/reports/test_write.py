@@ -406,6 +406,14 @@ def test_a_bound_that_is_rather_not_kept_recommends_nothing():
         assert ("Follow the plan" in recommendation(attrs)[1]) == (status == "better")
 
 
+def test_where_a_loss_is_possible_it_is_said_to_go_on_as_today():
+    log = bm.collect(bm.environments.riverswim(4), steps=400, seed=0)
+    attrs = dict(plan_log(log, discount=0.9, draws=20, calibration=0).tree.attrs)
+    for bound, advised in ((0.1, False), (-0.1, True)):
+        status, sentence = recommendation(attrs | {"initial_gain_bound": bound})
+        assert status == ("not shown" if advised else "better") and ("go on as today" in sentence) == advised
+
+
 def test_what_lies_behind_steps_never_seen_is_told_if_it_is_much():
     for unseen, told in ((0.19, []), (0.64, ["64% of what is to come lies behind a step that the log never saw."])):
         tree = xr.DataTree()
