@@ -47,7 +47,7 @@ def aq_brmdp(
     visit_factor: Literal["mixture", "power"] = "mixture",
     num_draws: int = 200,
     draw_scale: float = 68.0,
-    draws: Literal["fresh", "renewed", "kept"] = "fresh",
+    draws: Literal["fresh", "renewed", "kept", "weighted", "changed", "unseen"] = "fresh",
     share: float = 0.1,
 ) -> Agent:
     """Plan for a quantile of the posterior whose level adapts to the stage of learning and to visits (AQ-BRMDP).

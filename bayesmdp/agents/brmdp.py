@@ -32,7 +32,7 @@ def brmdp(
     level: float = 0.5,
     num_draws: int = 200,
     draw_scale: float = 68.0,
-    draws: Literal["fresh", "renewed", "kept"] = "fresh",
+    draws: Literal["fresh", "renewed", "kept", "weighted", "changed", "unseen"] = "fresh",
     share: float = 0.1,
 ) -> Agent:
     """Plan for one quantile of the posterior (BR-MDP).
@@ -47,12 +47,13 @@ def brmdp(
     draw_scale : float
         Scale of the budget of draws (see the module): level .5 takes 1.57 times as many, level .1 2.93 times. The
         default makes that 107 and 199.
-    draws : {"fresh", "renewed", "kept"}
+    draws : {"fresh", "renewed", "kept", "weighted", "changed", "unseen"}
         Fresh posterior draws at each plan, or kept ones of which a `share` is renewed at each plan (an approximation),
         or none is. Draws that are only kept are the posterior's for data gathered regardless of them; an agent's are
-        not, so that is for comparisons only (study ``draw-reuse``).
-    share : float in (0, 1]
-        Of the draws that are renewed at each plan.
+        not, so that is for comparisons only (study ``draw-reuse``). The last three keep draws row by row, see
+        :mod:`~bayesmdp.posterior.beliefs.held_rows` (study ``draw-weights``).
+    share : float in (0, 1]; from 0 for the last three
+        Of the draws that are renewed at each plan; of the rows, for the last three.
 
     Returns
     -------
