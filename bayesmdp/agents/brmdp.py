@@ -10,6 +10,12 @@ BRMDP-0.1, BRMDP-0.3 and BRMDP-0.5 of their experiments.
 
 Each pair uses the first ``N(level) = ceil(draw_scale * level (1 - level) / pdf(z_level)^2)`` draws, at most `num_draws`
 (their EC.23; the scale and the cap are ours: the paper's numbers are not recoverable).
+
+Without a discount, which the paper does not have, the plan is for the largest gain J of the same operator,
+
+    J + h(s) = max_a  quantile_level over the posterior of  r + sum_s' p(s' | s, a) h(s'),
+
+and a period ends when a pair's visits have doubled, as with `psrl`.
 """
 
 from __future__ import annotations
@@ -90,5 +96,6 @@ def brmdp(
         lambda mdp: make_belief(prior, mdp, **rule),
         constant_level(level) | {"draw_scale": draw_scale},
         rule,
+        objectives=("discounted", "average"),
         described={"level": level, "draw_scale": draw_scale},
     )
