@@ -23,6 +23,7 @@ from bayesmdp.studies import (
     river_schedule,
     slippery_lake,
     structure,
+    structure_agents,
     tseb,
 )
 from bayesmdp.studies.study import AgentSpec, Study
@@ -47,6 +48,7 @@ FAMILIES: Mapping[str, ModuleType] = {
     "mtsrl": mtsrl,
     "mtsrl-shape": mtsrl_shape,
     "structure": structure,
+    "structure-agents": structure_agents,
     "bbrl": bbrl,
     "slippery-lake": slippery_lake,
 }
