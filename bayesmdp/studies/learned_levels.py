@@ -11,7 +11,7 @@ from two tasks, the worst tasks, and the second family.
 - ``river``: RiverSwim-6 whose current is another in each task, Dirichlet(2, 4, 2), discount .95;
 - ``chain``: Chain whose rows are others in each task, Dirichlet with 10 times Chain's probabilities, and .1.
 
-64 replicates of 16 tasks of 400 steps, on common random numbers. Agents start from Dirichlet(1/S), and learn it after
+40 replicates of 16 tasks of 400 steps, on common random numbers. Agents start from Dirichlet(1/S), and learn it after
 the fourth task, or after the second ("from 2"); *oracle* is told the distribution of tasks. Statements are of tasks 9
 to 16, but where they say first, of tasks 3 to 6, or worst, of the two of these eight tasks with the most regret.
 
@@ -74,7 +74,7 @@ def _cell(title: str, **options: Any) -> TaskStudy:
         steps=400,
         tasks=16,
         thin=400,
-        replicates=64,
+        replicates=40,
         note="declared before it was run",
         **options,
     )

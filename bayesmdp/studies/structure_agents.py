@@ -10,7 +10,7 @@ lambda = .9, BEB with its bonus at 2.5, and the variance bonus.
 - ``lake``: FrozenLake 4x4, 1,000 steps. *flat* Dirichlet(1/S); *sparse*; *tied*, ahead and to either side with
   unknown probabilities, the same everywhere (true), by 100 particles.
 - ``river-hierarchical``: *flat* beside *hierarchical*, rows that share an unknown concentration, by 100 particles,
-  which for 73 unknowns are few; its cost leaves three agents and 32 replicates.
+  which for 73 unknowns are few; its cost leaves three agents and 24 replicates.
 
 64 replicates otherwise, discount .95, common random numbers. The *best* agent under a belief has the least regret on
 replicates of even number; statements are judged on those of odd number. Expected: the plainest agent with *current* or
@@ -139,7 +139,7 @@ STUDIES: Mapping[str, Study] = {
         "agents and a hierarchical belief about a river",
         {FLAT: (None, {}), "hierarchical": (_few_particles("hierarchical_dirichlet"), {})},
         (PLAIN, "AQ-BRMDP", "TSEB"),
-        replicates=32,
+        replicates=24,
         **RIVER,
     ),
 }
