@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayesmdp.studies import adapted_weight, doubt_levels, levels
+from bayesmdp.studies import adapted_weight, doubt_levels, draw_weights, levels
 from bayesmdp.studies.study import Study
 from bayesmdp.studies.tables import stored_table
 
@@ -69,3 +69,35 @@ def test_what_is_said_of_doubt_is_in_the_table() -> None:
     stuck = regret.loc[("long-river", "doubt, relative")]
     assert stuck["regret_lower"] == stuck["regret_upper"]  # never left the bank
     assert (18 / 20) * 2**-0.5 > 0.63
+
+
+def test_rules_of_using_draws_again_are_held_against_fresh_ones() -> None:
+    study = draw_weights.STUDIES["0.99"]
+    better = {"BRMDP-0.5 weighted": -50, "BRMDP-0.5 weighted, and .1": -20, "AQ-BRMDP unseen": 30}
+    table = draw_weights.claims(made_result(study, better)).set_index("statement")["figure"]
+    assert table["BRMDP-0.5, weighted: its regret is below that with fresh draws by"] == pytest.approx(-50, abs=2)
+    assert table["BRMDP-0.5, weighted, and .1: its regret is below that without the .1 by"] == pytest.approx(30, abs=2)
+    assert table["AQ-BRMDP, unseen: its regret is below that with fresh draws by"] == pytest.approx(30, abs=2)
+    # More draws for rules that save time, and the budget of a pair in proportion.
+    agents = study.agents
+    assert agents["AQ-BRMDP changed"].options["num_draws"] > agents["AQ-BRMDP fresh"].options["num_draws"] == 200
+    assert {round(spec.options["draw_scale"] / spec.options["num_draws"], 6) for spec in agents.values()} == {0.34}
+
+
+def test_what_is_said_of_weights_is_in_the_table() -> None:
+    told = stored_table("draw_weights_statements").set_index(["cell", "statement"])
+    words = " ".join((draw_weights.__doc__ or "").split())
+    fresh = "its regret is below that with fresh draws by"
+    for cell in draw_weights.STUDIES:
+        rows = told.loc[cell]
+        for rule in ("weighted", "changed"):
+            assert rows.loc[f"BRMDP-0.5, {rule}: {fresh}", "holds"] == "no"
+        worse = rows.loc["BRMDP-0.5, changed: " + fresh, "figure"] < rows.loc["BRMDP-0.5, weighted: " + fresh, "figure"]
+        assert worse and rows.loc[f"AQ-BRMDP, weighted: {fresh}", "holds"] == "yes"
+        assert {rows.loc[f"{agent}, unseen: {fresh}", "holds"] for agent in ("BRMDP-0.5", "AQ-BRMDP")} == {"open"}
+        gain = rows.loc[f"AQ-BRMDP, weighted: {fresh}"]
+        assert f"{gain['figure']:,.0f} ({gain['lower']:,.0f} to {gain['upper']:,.0f})" in words
+    shares = told[
+        told.index.get_level_values(1).str.contains("BRMDP-0.5, .*and .1: its regret is below that with fresh")
+    ]
+    assert shares["holds"].tolist().count("no") == 5 and len(shares) == 6
