@@ -22,11 +22,11 @@ minds none of them; more draws gain nothing that shows.
 
 What came out: BRMDP-0.5 is ruined as expected. Beside 200 fresh draws weights lose it 40,642 (26,878 to 54,406) at .99,
 of 20,928, and 6,923 (4,681 to 9,165) at .95, of 3,430; drawing anew what changed loses more in all three cells. A share
-of .1 of the rows takes back over a third of that at .99, and is surely behind fresh draws in five of six cases. Drawing anew
-what was not seen is surely behind fresh draws nowhere, and ahead nowhere. AQ-BRMDP is the better for the bias with
+of .1 of the rows takes back over a third of that at .99, and is surely behind fresh draws in five of six cases. Drawing
+anew what was not seen is surely behind fresh draws nowhere, and ahead nowhere. AQ-BRMDP is the better for the bias with
 weights, in all three cells, by 65 (6 to 124) of 1,198, by 1,601 (243 to 2,960) of 21,442 and, with 50 draws, by 206
-(138 to 274) of 1,327. Of the number of draws it was wrong to expect nothing: at .95 BRMDP-0.5 lost 1,366 (931 to 1,801) with
-50 fresh draws and 3,430 (2,255 to 4,604) with 200, in four times the time, since the luck of few draws sends it
+(138 to 274) of 1,327. Of the number of draws it was wrong to expect nothing: at .95 BRMDP-0.5 lost 1,366 (931 to 1,801)
+with 50 fresh draws and 3,430 (2,255 to 4,604) with 200, in four times the time, since the luck of few draws sends it
 exploring. And one thing said above was wrong: *unseen* opens the trap, but is not free of bias. What it keeps is what
 was good enough to be tried, and with the coin of the tutorial ``robustness_and_exploration`` its draws are too high
 (the mean of their rank is .55), those of the other two too low (.49 and .40).
