@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayesmdp.studies import adapted_weight, doubt_levels, draw_weights, levels
+from bayesmdp.studies import adapted_weight, doubt_levels, draw_weights, learned_levels, levels
 from bayesmdp.studies.study import Study
 from bayesmdp.studies.tables import stored_table
 
@@ -101,3 +101,43 @@ def test_what_is_said_of_weights_is_in_the_table() -> None:
         told.index.get_level_values(1).str.contains("BRMDP-0.5, .*and .1: its regret is below that with fresh")
     ]
     assert shares["holds"].tolist().count("no") == 5 and len(shares) == 6
+
+
+def test_caution_under_a_learned_prior_is_judged_by_its_tasks() -> None:
+    """Regrets of 16 tasks by hand: what is first, last and worst, and that C is judged on what did not choose it."""
+    agents = list(learned_levels.AGENTS)
+    regret = 100 + np.random.default_rng(0).normal(size=(len(agents), 12, 16))
+    regret[agents.index("AQ-BRMDP C=1, learned"), :, 8:] -= 30
+    regret[agents.index("AQ-BRMDP C=0.25"), :, 8:] -= 10
+    regret[agents.index("PSRL, learned"), :, 14:] += 50  # two bad tasks
+    regret[agents.index("PSRL, learned from 2"), :, 2:6] += 7
+    data = xr.Dataset(
+        {"regret": (("agent", "replicate", "step"), regret)}, {"agent": agents, "task": ("step", np.arange(16))}
+    )
+    table = learned_levels.claims(xr.DataTree(data)).set_index("statement")
+    assert set(table["chosen"]) == {"C=0.25; C=1"}
+    wanted = {
+        "AQ-BRMDP: a learned prior lowers its regret by": 30,
+        "learned: AQ-BRMDP's regret is below that of PSRL by": 30 + 50 / 4,
+        "learned: AQ-BRMDP's regret in the worst tasks is below that of PSRL by": 80,
+        "learned from 2, first: AQ-BRMDP's regret is below that of PSRL by": 7,
+        "learned: the C that is best then has less regret than the C that is best without by": 30,
+    }
+    for statement, figure in wanted.items():
+        assert table.loc[statement, "figure"] == pytest.approx(figure, abs=1.5)
+
+
+def test_what_is_said_of_learned_levels_is_in_the_table() -> None:
+    told = stored_table("learned_levels_statements").set_index(["cell", "statement"])
+    words = " ".join((learned_levels.__doc__ or "").split())
+    for cell in learned_levels.STUDIES:
+        rows = told.loc[cell]
+        for better in ("", " in the worst tasks"):
+            row = rows.loc[f"learned: AQ-BRMDP's regret{better} is below that of PSRL by"]
+            assert row["holds"] == "yes"
+        row = rows.loc["learned: AQ-BRMDP's regret is below that of PSRL by"]
+        assert f"{row['figure']:,.0f} ({row['lower']:,.0f} to {row['upper']:,.0f})" in words
+        level = rows.loc["learned: AQ-BRMDP's regret is below that of level 0.8 by"]
+        assert level["holds"] == "no" and f"{-level['figure']:,.0f} ({-level['upper']:,.0f} to" in words
+        share = rows.loc["AQ-BRMDP: share of its excess over its oracle that the learned prior takes", "figure"]
+        assert f"{share:.0%} (" in words
