@@ -462,6 +462,9 @@ for ax, (cell, rows) in zip(axes, caution.groupby("cell", sort=False), strict=Tr
         label = {"": "Dirichlet(1/S) in each task"}.get(kind, f"prior {kind[2:]}")
         ax.errorbar(part["last"], place, xerr=error, fmt="o", markersize=5, color=colour, label=label)
     ax.set(xscale="log", xlabel="regret a task")
+    ticks = {"river": (20, 50, 100, 200, 500), "chain": (500, 1_000, 2_000, 5_000, 10_000)}[cell]
+    ax.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    ax.minorticks_off()
     ax.set_title(f"{cell}s", loc="left")
 axes[0].set_yticks(range(len(NAMES))[::-1], NAMES)
 axes[0].legend(frameon=False, fontsize=8)
