@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from bayesmdp.studies import adapted_weight, doubt_levels, draw_weights, learned_levels, levels
+from bayesmdp.studies import adapted_weight, average_levels, doubt_levels, draw_weights, learned_levels, levels
 from bayesmdp.studies.study import Study
 from bayesmdp.studies.tables import stored_table
 
@@ -141,3 +141,33 @@ def test_what_is_said_of_learned_levels_is_in_the_table() -> None:
         assert level["holds"] == "no" and f"{-level['figure']:,.0f} ({-level['upper']:,.0f} to" in words
         share = rows.loc["AQ-BRMDP: share of its excess over its oracle that the learned prior takes", "figure"]
         assert f"{share:.0%} (" in words
+
+
+def test_levels_without_a_discount_are_judged_by_gaps() -> None:
+    study = average_levels.STUDIES["river"]
+    result = made_result(study, {"level 0.7": 60, "AQ-BRMDP": 40, "AQ-BRMDP k=0": 30})
+    data = result.to_dataset()
+    result = xr.DataTree(data.rename(regret="gap").assign(regret=0 * data["regret"], period=data["regret"] * 0 + 7))
+    table = average_levels.claims(result).set_index("statement")
+    assert set(table["chosen"]) == {"level 0.7"}
+    wanted = {
+        "AQ-BRMDP's regret is below that of posterior sampling by": 40,
+        "AQ-BRMDP's regret is below that of the best fixed level by": -20,
+        "the visit factor lowers AQ-BRMDP's regret by": 10,
+    }
+    for statement, figure in wanted.items():
+        assert table.loc[statement, "figure"] == pytest.approx(figure, abs=2)
+
+
+def test_what_is_said_of_levels_without_a_discount_is_in_the_table() -> None:
+    told = stored_table("average_levels_statements").set_index(["cell", "statement"])
+    words = " ".join((average_levels.__doc__ or "").split())
+    for cell in average_levels.STUDIES:
+        ahead = told.loc[(cell, "AQ-BRMDP's regret is below that of posterior sampling by")]
+        assert ahead["holds"] == "yes"
+        assert f"{ahead['figure']:,.0f} ({ahead['lower']:,.0f} to {ahead['upper']:,.0f})" in words
+        level = told.loc[(cell, "AQ-BRMDP's regret is below that of the best fixed level by")]
+        assert level["holds"] == "open" and f"{level['figure']:,.0f}, {level['lower']:,.0f} to" in words
+        assert told.loc[(cell, "the visit factor lowers AQ-BRMDP's regret by"), "holds"] == "open"
+    table = stored_table("average_levels").set_index(["cell", "agent"])
+    assert (table["failures"] > 1).sum() == 1 and table.loc[("river", "AQ-BRMDP C=4"), "failures"] > 1
