@@ -21,6 +21,9 @@ which are a setting in which the paper's statements hold as often as in any of t
 apart, with both the agent is `brmdp` at level 1 - scale, where the floor is below. In the study ``levels`` levels that
 do not rise (`decay` 0, `scale` .2) lost less regret than the paper's in five of nine problems, beside the visit factor,
 and more for certain in none; the default is the paper's.
+
+Without a discount, which the paper does not have, k counts periods that end when a pair's visits have doubled, and the
+plan is for the gain, as in `brmdp` (study ``average-levels``).
 """
 
 from __future__ import annotations
@@ -47,7 +50,7 @@ def aq_brmdp(
     visit_factor: Literal["mixture", "power"] = "mixture",
     num_draws: int = 200,
     draw_scale: float = 68.0,
-    draws: Literal["fresh", "renewed", "kept"] = "fresh",
+    draws: Literal["fresh", "renewed", "kept", "weighted", "changed", "unseen"] = "fresh",
     share: float = 0.1,
 ) -> Agent:
     """Plan for a quantile of the posterior whose level adapts to the stage of learning and to visits (AQ-BRMDP).
@@ -104,4 +107,11 @@ def aq_brmdp(
     }
     rule = draw_rule(num_draws, draws, share)
     static = {"visit_factor": check_visit_factor(visit_factor), **rule}
-    return Agent("aq-brmdp", LevelRules(visit_factor), lambda mdp: make_belief(prior, mdp, **rule), options, static)
+    return Agent(
+        "aq-brmdp",
+        LevelRules(visit_factor),
+        lambda mdp: make_belief(prior, mdp, **rule),
+        options,
+        static,
+        objectives=("discounted", "average"),
+    )

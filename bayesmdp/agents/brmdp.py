@@ -10,6 +10,12 @@ BRMDP-0.1, BRMDP-0.3 and BRMDP-0.5 of their experiments.
 
 Each pair uses the first ``N(level) = ceil(draw_scale * level (1 - level) / pdf(z_level)^2)`` draws, at most `num_draws`
 (their EC.23; the scale and the cap are ours: the paper's numbers are not recoverable).
+
+Without a discount, which the paper does not have, the plan is for the largest gain J of the same operator,
+
+    J + h(s) = max_a  quantile_level over the posterior of  r + sum_s' p(s' | s, a) h(s'),
+
+and a period ends when a pair's visits have doubled, as with `psrl`.
 """
 
 from __future__ import annotations
@@ -32,7 +38,7 @@ def brmdp(
     level: float = 0.5,
     num_draws: int = 200,
     draw_scale: float = 68.0,
-    draws: Literal["fresh", "renewed", "kept"] = "fresh",
+    draws: Literal["fresh", "renewed", "kept", "weighted", "changed", "unseen"] = "fresh",
     share: float = 0.1,
 ) -> Agent:
     """Plan for one quantile of the posterior (BR-MDP).
@@ -47,12 +53,13 @@ def brmdp(
     draw_scale : float
         Scale of the budget of draws (see the module): level .5 takes 1.57 times as many, level .1 2.93 times. The
         default makes that 107 and 199.
-    draws : {"fresh", "renewed", "kept"}
+    draws : {"fresh", "renewed", "kept", "weighted", "changed", "unseen"}
         Fresh posterior draws at each plan, or kept ones of which a `share` is renewed at each plan (an approximation),
         or none is. Draws that are only kept are the posterior's for data gathered regardless of them; an agent's are
-        not, so that is for comparisons only (study ``draw-reuse``).
-    share : float in (0, 1]
-        Of the draws that are renewed at each plan.
+        not, so that is for comparisons only (study ``draw-reuse``). The last three keep draws row by row, see
+        :mod:`~bayesmdp.posterior.beliefs.held_rows` (study ``draw-weights``).
+    share : float in (0, 1]; from 0 for the last three
+        Of the draws that are renewed at each plan; of the rows, for the last three.
 
     Returns
     -------
@@ -89,5 +96,6 @@ def brmdp(
         lambda mdp: make_belief(prior, mdp, **rule),
         constant_level(level) | {"draw_scale": draw_scale},
         rule,
+        objectives=("discounted", "average"),
         described={"level": level, "draw_scale": draw_scale},
     )

@@ -17,7 +17,10 @@ over distributions of rewards too.
 
 Shares are of the next states seen and of one uniform row, as in the authors' package ``statrl``, which makes the
 empirical MDP communicating. That package (version 1.2609) otherwise differs from the paper: its divergence is
-max_x sum share log(U - x v), U the largest r + phi there may be, which is larger than K by log U.
+max_x sum share log(U - x v), U the largest r + phi there may be, which is larger than K by log U. Its plans are good to
+1e-3 only, which makes no difference: with known rewards and K above, 400 runs of 2,000 steps of a version in NumPy on
+RiverSwim-6 lose 107.5 +- 2.7 with that tolerance and 107.1 +- 2.7 with 1e-8, this agent 107.1 +- 3.5 and, on other
+random numbers, 112.2 +- 3.6 in 256. (Of the latter the first 64 lose 126 +- 9: a few runs decide such a mean.)
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from bayesmdp.cli.messages import say
+from bayesmdp.foundation.validation import number
 from bayesmdp.studies import STUDIES
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def compare_until_decided(
     from bayesmdp.cli.tables import decision_table
     from bayesmdp.results.sequential import Looks
 
-    options: dict[str, Any] = {"every": every, "level": 1 - confidence}
+    options: dict[str, Any] = {"every": every, "level": 1 - number("confidence", confidence, above=0, below=1)}
     sweep = _sweep_of(source, replicates=replicates, **run)
     if sweep is None:
         stem, folder = source.stem, out or source.parent

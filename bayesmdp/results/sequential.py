@@ -10,7 +10,10 @@ t = n / N the share of the replicates that there may be,
 
 the predictive probability under a flat prior that it crosses c at the end (Spiegelhalter, Freedman and Blackburn 1986).
 Giving up makes no false claims. Such a pair keeps its part in the boundaries of the others, with its differences
-repeated in the place of those that are not run: to leave out what looks alike would raise the error.
+repeated in the place of those that are not run: to leave out what looks alike would raise the error. Two settings that
+have the same total in every replicate so far are given up at once, as *equal*: so do runs that are the same, as of one
+agent with two values of an option that it does not use. That is no test: who differ in one run of ten have eight equal
+ones with probability .43.
 
 AdaStop (Mathieu et al. 2023, the package ``adastop``) has the same looks and spending. We do not use it: it compares
 unpaired runs, and version 0.1.3 sets the absolute statistic against the distribution of the signed one, so that at a
@@ -36,7 +39,7 @@ from bayesmdp.results.sign_flips import flip_statistics, reject
 __all__ = ["Looks", "chance_of_a_claim", "sequential_decisions", "undecided_settings"]
 
 MOST_PAIRS = 500
-OPEN, GIVEN_UP = "undecided", "not told apart"
+OPEN, GIVEN_UP, EQUAL = "undecided", "not told apart", "equal"
 
 
 @dataclass(frozen=True)
@@ -117,8 +120,8 @@ def sequential_decisions(
         A row a pair, indexed by ``setting`` and ``against``: ``difference``, the mean of the first less the second;
         ``lower`` and ``upper``, repeated confidence intervals (Jennison and Turnbull 1989) by the boundary before the
         look takes any pair out: they hold for all pairs at once, so that one may reach 0 where stepping down tells a
-        difference; ``decision``: ``lower``, ``higher``, ``not told apart`` or ``undecided``; ``replicates``, when it
-        was made.
+        difference; ``decision``: ``lower``, ``higher``, ``equal`` (in every replicate so far), ``not told apart`` or
+        ``undecided``; ``replicates``, when it was made.
 
     Raises
     ------
@@ -227,6 +230,10 @@ def _look(told: _Told, differences: NDArray[np.float64], looks: Looks, k: int) -
     told.replicates[waiting] = n
     told.decision[crosses] = np.where(told.difference[crosses] < 0, "lower", "higher")
     left = waiting & ~crosses
+    # Nothing is given up where the user says never, but for what is over.
+    if looks.futility or n == looks.replicates:
+        same = left & (differences == 0).all(1)
+        told.decision[same], left = EQUAL, left & ~same
     if n == looks.replicates:
         told.decision[left] = GIVEN_UP
     elif left.any():

@@ -7,11 +7,14 @@ from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.studies import (
     adapted_weight,
     aq_brmdp,
+    average_levels,
     average_reward,
     average_reward_shape,
     bbrl,
     doubt_levels,
     draw_reuse,
+    draw_weights,
+    learned_levels,
     levels,
     mtsrl,
     mtsrl_shape,
@@ -20,6 +23,7 @@ from bayesmdp.studies import (
     river_schedule,
     slippery_lake,
     structure,
+    structure_agents,
     tseb,
 )
 from bayesmdp.studies.study import AgentSpec, Study
@@ -32,8 +36,11 @@ FAMILIES: Mapping[str, ModuleType] = {
     "risky-lake": risky_lake,
     "levels": levels,
     "doubt-levels": doubt_levels,
+    "average-levels": average_levels,
+    "learned-levels": learned_levels,
     "regret-growth": regret_growth,
     "draw-reuse": draw_reuse,
+    "draw-weights": draw_weights,
     "tseb": tseb,
     "adapted-weight": adapted_weight,
     "average-reward": average_reward,
@@ -41,6 +48,7 @@ FAMILIES: Mapping[str, ModuleType] = {
     "mtsrl": mtsrl,
     "mtsrl-shape": mtsrl_shape,
     "structure": structure,
+    "structure-agents": structure_agents,
     "bbrl": bbrl,
     "slippery-lake": slippery_lake,
 }

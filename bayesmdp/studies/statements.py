@@ -113,13 +113,15 @@ def interval_table[Row: Hashable](rows: Mapping[Row, Mapping[str, Any]]) -> pd.D
     )
 
 
-def final_regret(result: xr.DataTree) -> pd.DataFrame:
+def final_regret(result: xr.DataTree, quantity: str = "regret") -> pd.DataFrame:
     """Return regret at the end, of each agent in each replicate.
 
     Parameters
     ----------
     result : DataTree
         From a study's `run`.
+    quantity : str
+        What to sum over steps: also ``gap``, where the result has it.
 
     Returns
     -------
@@ -127,7 +129,7 @@ def final_regret(result: xr.DataTree) -> pd.DataFrame:
     """
     import pandas as pd
 
-    regret = result.to_dataset()["regret"].sum("step").transpose("agent", "replicate")
+    regret = result.to_dataset()[quantity].sum("step").transpose("agent", "replicate")
     return pd.DataFrame(regret.values, index=list(map(str, regret["agent"].values)))
 
 

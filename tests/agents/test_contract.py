@@ -155,7 +155,10 @@ BAD = {
     "tries": (lambda: agents.rmax(PRIOR, tries=0), "tries must be an integer of at least 1; got 0"),
     "largest reward": (lambda: agents.rmax(PRIOR, max_reward=float("inf")), "max_reward must be finite"),
     "models": (lambda: agents.boss(PRIOR, models=0), "models must be an integer of at least 1; got 0"),
-    "draw rule": (lambda: agents.brmdp(PRIOR, draws="stale"), "draws must be one of fresh, renewed, kept; got 'stale'"),
+    "draw rule": (
+        lambda: agents.brmdp(PRIOR, draws="stale"),
+        "draws must be one of fresh, renewed, kept, .*; got 'stale'",
+    ),
     "share": (lambda: agents.brmdp(PRIOR, draws="renewed", share=0.0), "share must be"),
 }
 

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 import bayesmdp as bm
+from bayesmdp.agents.families.empirical_mdp import Experience
 from bayesmdp.agents.imed_rl import divergence_to_best
+from bayesmdp.agents.ucbvi import _pool
 from bayesmdp.planning import Draws, GainPlan, KLBall, average_policy_iteration
 
 RIVER = bm.environments.riverswim(6, discount=None)
@@ -174,6 +176,50 @@ def test_ucbvi_by_hand(bonus: str) -> None:
         else:
             counts[s, a, np.flatnonzero(river.terminal)[0]] += 1
     assert min(bonuses) < max(bonuses) / 2
+
+
+def test_ucbvi_adds_up_what_all_stages_have_seen() -> None:
+    """Its bonus falls with the tries of a pair at any stage; what it plans for is the river that they all saw."""
+    stages, episodes = 6, 50
+    river = bm.unroll(bm.environments.riverswim(4, discount=None), stages)
+    agent = bm.agents.ucbvi(horizon=stages * episodes, bonus="rlberry", scale=0.2, pooled=True)
+    states, actions, told = path(river, agent, stages * episodes)
+    visits = np.zeros((4, 2))
+    for t, (s, a) in enumerate(zip(states, actions, strict=True)):
+        if t % stages == 0:
+            tried, before = np.maximum(visits, 1), visits.copy()
+        left = stages - t % stages
+        place = s % 4
+        np.testing.assert_allclose(
+            told["bonus"][t], min(0.2 / np.sqrt(tried[place, a]) + left / tried[place, a], left), rtol=1e-6
+        )
+        visits[place, a] += 1
+    assert before.sum() == stages * (episodes - 1)
+    rng = np.random.default_rng(0)
+    counts = rng.integers(0, 5, (stages, 4, 2, 4)).astype(float)
+    flat = np.concatenate([counts.reshape(-1, 2, 4), np.zeros((1, 2, 4))])
+    tries = flat.sum(-1)
+    with jax.enable_x64(True):
+        shares = flat / np.maximum(tries, 1)[..., None]
+        pooled = _pool(Experience(tries, shares, np.zeros(tries.shape)), river.problem)
+    total = counts.sum(0)
+    share = np.asarray(pooled.transition)[:-1].reshape(stages, 4, 2, 4)
+    np.testing.assert_allclose(share, np.broadcast_to(total / total.sum(-1, keepdims=True), share.shape), rtol=1e-12)
+    np.testing.assert_allclose(np.asarray(pooled.visits)[:-1].reshape(stages, 4, 2)[3], total.sum(-1))
+
+
+def test_stages_that_differ_are_not_pooled() -> None:
+    short = bm.unroll(bm.environments.riverswim(4, discount=None), 3)
+    agent = bm.agents.ucbvi(horizon=30, pooled=True)
+    assert agent.make_belief(short) is not None
+    reward = short.reward.copy()
+    reward[1] = 0.3  # state 1 at stage 0
+    with pytest.raises(ValueError, match=r"the stages of riverswim-4-horizon-3 are not alike: pooled=True is for"):
+        agent.make_belief(short.replace(reward=reward))
+    successor = short.successor.copy()
+    successor[1] = successor[1][:, ::-1]
+    with pytest.raises(ValueError, match="are not alike"):
+        agent.make_belief(short.replace(successor=successor))
 
 
 def test_they_learn_the_river() -> None:

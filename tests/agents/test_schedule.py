@@ -154,3 +154,19 @@ def test_recorded_level_is_the_schedule():
     assert level.min() >= 0.1 - 1e-6 and level.max() < 1
     assert (level[period == 1] == np.float32(0.1)).all()  # lambda_1 = 1, all relative visits 1: 1 - 1 = 0, so the floor
     assert result["failures"].values.max() == 0
+
+
+def test_without_a_discount_periods_double_visits_and_levels_count_them():
+    river = environments.riverswim(6, discount=None)
+    agent = aq_brmdp(dirichlet_transitions(river, concentration=1 / 6), sensitivity=0.5, num_draws=20)
+    run = simulate(river, {"AQ": agent}, steps=250, replicates=1).to_dataset().isel(agent=0, replicate=0)
+    states, actions, period, told = (run[name].values for name in ("state", "action", "period", "level"))
+    visits, before, number = np.zeros((6, 2)), np.zeros((6, 2)), 1
+    level = adaptive_level(1.0, before, **SCHEDULE)
+    for t, (s, a) in enumerate(zip(states, actions, strict=True)):
+        assert period[t] == number and told[t] == pytest.approx(float(level[s, a]), abs=1e-6)
+        visits[s, a] += 1
+        if visits[s, a] >= 2 * max(before[s, a], 0.5):
+            before, number = visits.copy(), number + 1
+            level = adaptive_level(float(number), before, **SCHEDULE)
+    assert number > 10 and float(run["failures"].max()) == 0

@@ -197,6 +197,26 @@ def test_successor_tables_make_no_difference():
     np.testing.assert_allclose(dense.value, sparse.value, atol=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_the_gain_of_a_quantile(seed):
+    """Against relative value iteration in plain NumPy, with a level for each pair."""
+    rng = np.random.default_rng(seed)
+    draws, reward = rng.dirichlet(np.full(5, 0.5), (40, 5, 3)), rng.uniform(size=(5, 3, 1))
+    level = rng.uniform(0.05, 0.95, (5, 3))
+    rank = np.ceil(level * 40).astype(int) - 1
+    value = np.zeros(5)
+    for _ in range(5_000):
+        ahead = np.sort(reward[..., 0] + draws @ value, 0)
+        improved = np.take_along_axis(ahead, rank[None], 0)[0].max(-1)
+        gain, value = (improved - value).mean(), value + 0.9 * (improved - value)
+        value -= value.min()
+    with jax.enable_x64(True):
+        problem = bm.MDP(transition=draws[0], reward=reward, discount=None).problem
+        plan = jax.jit(average_policy_iteration)(problem, Draws(draws, reward), bm.Quantile(level))
+    assert bool(plan.converged) and float(plan.gain) == pytest.approx(gain, abs=1e-9)
+    np.testing.assert_allclose(plan.value, value, atol=1e-7)
+
+
 def test_what_an_average_reward_is_not_for():
     river = bm.environments.riverswim(6, discount=None)
     assert river.objective == "average" and river.replace(discount=0.9).objective == "discounted"

@@ -100,3 +100,39 @@ def test_a_table_of_successors_and_states_that_cannot_be_reached():
 def test_other_problems_are_refused(mdp, message):
     with pytest.raises(ValueError, match=message):
         bm.hardness(mdp)
+
+
+# RiverSwim of Colosseum's benchmark: states, probabilities to stay (lazy) and of a random action, whether rewards are
+# random, and the diameter and value norm that the library holds in colosseum/benchmark/cached_hardness_measures.
+RIVERS = [
+    (80, 0.001, 0.2, True, 98.692276, 0.7809694),
+    (90, 0.03, 0.0, True, 91.75265, 0.8794597),
+    (80, 0.1, 0.01, False, 88.658714, 0.9926125),
+    (50, 0.1, 0.1, True, 60.42502, 0.8303879),
+    (30, 0.1, 0.2, False, 40.103657, 0.8966722),
+    (25, 0.1, 0.0, True, 26.666565, 0.87805814),
+]
+
+
+@pytest.mark.parametrize("size, lazy, wild, noisy, diameter, norm", RIVERS)
+def test_colosseums_own_values(size, lazy, wild, noisy, diameter, norm):
+    """Theirs are in 32 bit and stop at 1e-3 a state."""
+    states = np.arange(size)
+    moves = np.zeros((size, 2, size))
+    moves[states, 0, np.maximum(states - 1, 0)] = moves[states, 1, np.minimum(states + 1, size - 1)] = 1
+    kernel = (1 - wild) * moves + wild * moves.mean(1, keepdims=True)
+    kernel = (1 - lazy) * kernel + lazy * np.eye(size)[:, None]
+    small, best, other = (0.2, 0.9, 0.02) if noisy else (0.005, 1.0, 0.0)  # means
+    reward = np.full((size, 2), other)
+    reward[0, 0], reward[-1, 1] = small, best
+    found = bm.hardness(bm.MDP(transition=kernel, reward=reward, discount=0.99))
+    assert float(found.diameter) == pytest.approx(diameter, rel=2e-5)
+    value = np.zeros(size)
+    for _ in range(3_000):
+        value = (reward + 0.99 * kernel @ value).max(1)
+    mean = kernel @ value
+    # Their norm takes from each V(s') the mean of what follows s', and not of what follows the pair.
+    theirs = np.einsum("sat,ta->sa", kernel, (value[:, None] - mean) ** 2)
+    assert np.sqrt(theirs.max()) == pytest.approx(norm, abs=3e-5)
+    ours = (kernel * (value - mean[..., None]) ** 2).sum(-1)
+    assert float(found.value_norm) == pytest.approx(np.sqrt(ours.max()), rel=1e-6) and found.value_norm < 0.9 * norm

@@ -14,8 +14,9 @@ from scipy import stats
 
 from bayesmdp.environments import riverswim
 from bayesmdp.model_reading.rows import Transitions
-from bayesmdp.models import dirichlet_transitions, river_current
+from bayesmdp.models import dirichlet_transitions, normal_rewards, river_current
 from bayesmdp.posterior import Belief, NotConjugate, draw, exact_belief
+from bayesmdp.posterior.beliefs import held_rows
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.world import Step
 from tests.statistical import assert_follows, assert_means, assert_same_distribution
@@ -192,7 +193,7 @@ def test_nothing_is_traced_again_as_data_grow() -> None:
         traces.append(1)
         river_current(riverswim(4))(data)
 
-    for draws in ("fresh", "renewed"):
+    for draws in ("fresh", "renewed", "weighted"):
         belief = exact_belief(counted, RIVER, 8, draws=draws)
         observe, draw = jax.jit(belief.observe), jax.jit(belief.draw)
         state = belief.init(jax.random.key(0))
@@ -278,3 +279,78 @@ def test_a_category_of_concentration_0_never_occurs() -> None:
     assert (transition[:, concentration == 0] == 0).all()
     assert_means(transition[:, 0, 0], concentration[0, 0] / 4, "means")
     np.testing.assert_array_equal(transition[:, 1, 0], np.broadcast_to([0, 1, 0], (2_000, 3)))
+
+
+@pytest.mark.parametrize("rule", ["weighted", "changed", "unseen"])
+def test_rows_that_are_held_are_posterior_draws_on_a_fixed_log(rule: str) -> None:
+    """Looked at often, so that some rows are held, some weighted and some drawn anew."""
+    rows, belief = walk(60), exact_belief(PRIOR, RIVER, 20_000, draws=rule, share=0.0)
+    key, draw, observe = jax.random.key(3), jax.jit(belief.draw), jax.jit(belief.observe)
+    state = belief.init(key)
+    for number, row in enumerate(rows):
+        state = observe(key, state, as_step(row))
+        if number % 12 == 11:
+            state, sites = draw(jax.random.fold_in(key, number), state)
+    a, made = 0.25 + counts_of(rows), np.asarray(state.made["transition"]).reshape(4, 2, 4)
+    held = (made != a).any(-1)
+    assert held.any() == (rule != "changed")
+    p, mean = np.asarray(sites["transition"]), a / a.sum(-1, keepdims=True)
+    np.testing.assert_allclose(p.sum(-1), 1, atol=1e-12)
+    # Draws of a row that is weighted are worth at least half of their number, and repeat each other.
+    assert_means(p[::8], mean, "mean")
+    assert_means((p[::8] - mean) ** 2, mean * (1 - mean) / (a.sum(-1, keepdims=True) + 1), "variance")
+
+
+def test_weights_are_likelihoods_and_size_says_what_they_are_worth() -> None:
+    rows = np.log([[[0.2, 0.8], [0.5, 0.5]], [[0.6, 0.4], [0.5, 0.5]]])  # [draw, row, category]
+    weight = held_rows._weights(jnp.asarray(rows), jnp.array([[2.0, 1.0], [0.0, 3.0]]))
+    one, other = 0.2**2 * 0.8, 0.6**2 * 0.4
+    np.testing.assert_allclose(weight, [[one / (one + other), 0.5], [other / (one + other), 0.5]], rtol=1e-12)
+    sizes = [(one + other) ** 2 / (one**2 + other**2), 2]
+    np.testing.assert_allclose(held_rows.effective_size(weight), sizes, rtol=1e-12)
+
+
+def test_a_draw_comes_out_as_often_as_its_weight_says() -> None:
+    weight = np.random.default_rng(0).dirichlet(np.full(50, 0.3), 3).T
+    rows = np.broadcast_to(np.arange(50.0)[:, None, None], (50, 3, 1))
+    taken = np.asarray(held_rows.resampled(jax.random.key(0), jnp.asarray(weight), jnp.asarray(rows)))[..., 0]
+    times = (taken == np.arange(50)[:, None, None]).sum(1)
+    assert (np.abs(times - 50 * weight) < 1).all()
+    # The first fifth stands for all.
+    assert np.abs(np.sort(taken[:10, 0])[::2] - np.quantile(taken[:, 0], np.arange(0, 1, 0.2))).max() < 12
+
+
+@pytest.mark.parametrize(
+    "rule, share, trapped", [("weighted", 0.0, True), ("weighted", 1.0, False), ("unseen", 0.0, False)]
+)
+def test_what_is_drawn_anew_regardless_of_data_opens_the_trap(rule: str, share: float, trapped: bool) -> None:
+    """A pair that is tried while its only draw looks good: where it was never tried, nothing is known of it."""
+    coin = MDP(transition=np.full((2, 2, 2), 0.5), reward=np.zeros(2), discount=0.9)
+    belief = exact_belief(dirichlet_transitions(coin), coin, 1, draws=rule, share=share)
+    begin, draw = (jax.jit(jax.vmap(each)) for each in (belief.init, belief.draw))
+
+    @jax.jit
+    @jax.vmap
+    def toss(key: Any, state: Any, p: Any) -> Any:
+        t = jax.random.bernoulli(key).astype(int)
+        return belief.observe(key, state, Step(0, jnp.where(p > 0.5, 1, 0), t, t, 0.0, False))
+
+    keys = jax.random.split(jax.random.key(0), (5, 1_000))
+    state = begin(keys[0])
+    for step in keys[1:4]:
+        state, sites = draw(step, state)
+        state = toss(step, state, sites["transition"][:, 0, 0, 1, 1])
+    visits = np.asarray(jax.vmap(belief.visits)(state))[:, 0, 1]
+    never = np.asarray(draw(keys[4], state)[1]["transition"])[visits == 0, 0, 0, 1, 1]
+    assert never.size > 80
+    if trapped:
+        assert never.max() <= 0.5
+    else:
+        assert_follows(never, stats.uniform())
+
+
+@pytest.mark.parametrize("rule", ["weighted", "changed", "unseen"])
+def test_rows_of_probabilities_alone_are_held(rule: str) -> None:
+    model = normal_rewards(RIVER, PRIOR)
+    with pytest.raises(ValueError, match=f"{rule} draws need Dirichlet and Beta unknowns; .*Use draws='fresh'"):
+        exact_belief(model, RIVER, 3, draws=rule)

@@ -175,7 +175,22 @@ def test_settings_are_compared_within_a_problem_or_with_a_baseline() -> None:
     assert len(sequential_decisions(table, looks)) == 6
     same = table.iloc[[0, 0]].set_axis(pd.Index(["A", "B"], name="agent"))
     nothing = sequential_decisions(same, looks).iloc[0]
-    assert (nothing["decision"], nothing["lower"], nothing["upper"]) == ("not told apart", 0, 0)
+    assert (nothing["decision"], nothing["lower"], nothing["upper"]) == ("equal", 0, 0)
+
+
+def test_equal_runs_are_not_gone_on_with_and_change_nothing_for_others() -> None:
+    two = runs(5, (0.0, 0.8))
+    three = pd.concat([two, two.iloc[[0]].set_axis(pd.Index(["C"], name="agent"))])
+    told = sequential_decisions(three, Looks(flips=2_000))
+    assert told.loc[("A", "C"), ["decision", "replicates"]].tolist() == ["equal", 8]
+    # B's pairs with A and with C are one and the same, so that they are judged as if there were one.
+    alone = sequential_decisions(two, Looks(flips=2_000)).loc[("A", "B")]
+    assert told.loc[("A", "B")].equals(alone) and alone["decision"] == "lower"
+    # One run that differs is enough to go on, and where nothing is given up equal ones go on to the end.
+    three.iloc[2, 3] += 1e-3
+    assert sequential_decisions(three, Looks(flips=2_000)).loc[("A", "C"), "decision"] != "equal"
+    never = sequential_decisions(two.iloc[[0, 0]].set_axis(AGENTS[:2]), Looks(flips=2_000, futility=0)).iloc[0]
+    assert (never["decision"], never["replicates"]) == ("equal", 64)
 
 
 def test_mistakes_are_told() -> None:

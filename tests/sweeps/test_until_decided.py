@@ -95,6 +95,8 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     study = "aq-brmdp/riverswim-6"
     told = told_in_one_line("compare", study, "--until-decided", "--replicates", 20, "--out", tmp_path)
     assert "every must divide replicates; 8 does not divide 20: take 16 replicates" in told
+    sure = told_in_one_line("compare", study, "--until-decided", "--confidence", 1)
+    assert "confidence must be a number above 0 and below 1; got 1" in sure
     assert "no store none.zarr" in told_in_one_line("compare", "none.zarr", "--until-decided")
     assert "leave --correction and --test out" in told_in_one_line(
         "compare", study, "--until-decided", "--test", "wilcoxon"

@@ -18,7 +18,7 @@ from jax import random
 from jaxtyping import Bool, Float, Int, Key
 
 from bayesmdp.agents.agent import Options, Rules
-from bayesmdp.agents.families.periods import Ends, pseudo_episode
+from bayesmdp.agents.families.periods import Ends, every
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning import (
     Draws,
@@ -41,7 +41,7 @@ __all__ = [
     "PlannerState",
     "live_mean",
     "planning_rules",
-    "pseudo_episode_rules",
+    "quantile_rules",
     "sampling_rules",
 ]
 
@@ -228,10 +228,12 @@ def _plan(problem: Problem, decision: Decision, value: Float[Array, " state"]) -
     )
 
 
-def pseudo_episode_rules(
+def quantile_rules(
     belief: Belief, problem: Problem, options: Options, risk: Callable[[Array, Array, Options], Quantile]
 ) -> Rules:
-    """Return the rules of an agent that plans for a quantile of posterior draws in each pseudo-episode.
+    """Return the rules of an agent that plans for a quantile of posterior draws in each period.
+
+    A period is a pseudo-episode, or without a discount it ends when visits have doubled.
 
     Parameters
     ----------
@@ -239,7 +241,7 @@ def pseudo_episode_rules(
     problem : Problem
     options : mapping
     risk : callable
-        ``risk(period, visits, options) -> Quantile``, from the number of the pseudo-episode and visits [state, action].
+        ``risk(period, visits, options) -> Quantile``, from the number of the period and visits [state, action].
 
     Returns
     -------
@@ -258,7 +260,7 @@ def pseudo_episode_rules(
         }
         return Decision(believed, draws, measure, account)
 
-    return planning_rules(belief, problem, prepare, pseudo_episode(problem))
+    return planning_rules(belief, problem, prepare, every({}, problem))
 
 
 def sampling_rules(belief: Belief, problem: Problem, ends: Ends) -> Rules:

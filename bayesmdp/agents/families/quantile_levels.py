@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Num
 
 from bayesmdp.agents.agent import Options, Rules
-from bayesmdp.agents.families.planning import pseudo_episode_rules
+from bayesmdp.agents.families.planning import quantile_rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.suggestions import did_you_mean
 from bayesmdp.planning import Quantile, quantile_budget
@@ -143,4 +143,4 @@ class LevelRules:
             level = adaptive_level(period, visits, **schedule, live=live, visit_factor=self.visit_factor)
             return Quantile(level, num_draws=quantile_budget(level, options["draw_scale"]))
 
-        return pseudo_episode_rules(belief, problem, options, risk)
+        return quantile_rules(belief, problem, options, risk)

@@ -18,6 +18,10 @@ For data gathered regardless of the draws, such as a fixed log, kept draws are d
 are not: its actions depended on the draws, so a set that happens to be bad may keep it from learning otherwise (a pair
 that looks bad in all of them is never tried again). That makes renewal an approximation; the smaller the share, the
 faster and the coarser it is. Never replacing draws is wrong for agents; it is offered only as a baseline.
+
+*Weighted*, *changed* and *unseen* draws are kept row by row, see :mod:`~bayesmdp.posterior.beliefs.held_rows`: rows are
+weighted for what was seen since they were made, and drawn anew where the weights have become too unequal, where
+something was seen, or where nothing was.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ from bayesmdp.model_reading.read_model import Model, read_for_agents
 from bayesmdp.model_reading.rows import Transitions, all_transitions
 from bayesmdp.posterior.beliefs.belief import Belief
 from bayesmdp.posterior.beliefs.fresh_draws import FreshDraws
+from bayesmdp.posterior.beliefs.held_rows import RULES, HeldRows, check_holdable
 from bayesmdp.posterior.beliefs.renewed_draws import RenewedDraws, check_renewable
 from bayesmdp.posterior.beliefs.tally import Tally
 from bayesmdp.posterior.closed_forms.linear_sites import Linear, linear_in
@@ -46,7 +51,7 @@ if TYPE_CHECKING:
 
 __all__ = ["draw_rule", "exact_belief"]
 
-DRAWS = ("fresh", "renewed", "kept")
+DRAWS = ("fresh", "renewed", "kept", *RULES)
 
 
 def exact_belief(model: Model, mdp: Sizes, num_draws: int, *, draws: str = "fresh", share: float = 0.1) -> Belief:
@@ -61,10 +66,11 @@ def exact_belief(model: Model, mdp: Sizes, num_draws: int, *, draws: str = "fres
         Read for `num_states`, `num_actions` and `num_outcomes`.
     num_draws : int
         Draws a call of `draw` returns.
-    draws : {"fresh", "renewed", "kept"}
+    draws : {"fresh", "renewed", "kept", "weighted", "changed", "unseen"}
         Kept draws are right for data gathered regardless of them only; see the module.
     share : float in (0, 1], default 0.1
-        Of the draws that each call replaces, when renewed.
+        Of the draws that each call replaces, when renewed; of the rows that each call draws anew regardless of data,
+        when weighted, changed or unseen, for which it may be 0.
 
     Raises
     ------
@@ -90,7 +96,8 @@ def exact_belief(model: Model, mdp: Sizes, num_draws: int, *, draws: str = "fres
         model,
         (int(mdp.num_states), int(mdp.num_actions), int(mdp.num_outcomes)),
         num_draws,
-        {"fresh": None, "renewed": max(1, math.ceil(share * num_draws - 1e-9)), "kept": 0}[draws],
+        draws,
+        0.0 if draws in ("fresh", "kept") else share,
         "next_state" if getattr(mdp, "successor", None) is None else "outcome",
     )
 
@@ -102,9 +109,9 @@ def draw_rule(num_draws: int, draws: str, share: float) -> dict[str, Any]:
     ----------
     num_draws : int
         Draws a call of ``draw`` returns.
-    draws : {"fresh", "renewed", "kept"}
-    share : float in (0, 1]
-        Of the draws that each call renews.
+    draws : {"fresh", "renewed", "kept", "weighted", "changed", "unseen"}
+    share : float in (0, 1], or [0, 1] of draws that are kept row by row
+        Of the draws, or the rows, that each call renews.
 
     Returns
     -------
@@ -115,7 +122,7 @@ def draw_rule(num_draws: int, draws: str, share: float) -> dict[str, Any]:
     return {
         "num_draws": integer("num_draws", num_draws, 1),
         "draws": draws,
-        "share": number("share", share, above=0, maximum=1),
+        "share": number("share", share, **{"minimum" if draws in RULES else "above": 0}, maximum=1),
     }
 
 
@@ -127,7 +134,7 @@ def _conjugate(model: Model, shape: tuple[int, int, int], outcome: str) -> Conju
 
 @lru_cache(maxsize=256)
 def _exact_belief(
-    model: Model, shape: tuple[int, int, int], num_draws: int, num_renewed: int | None, outcome: str
+    model: Model, shape: tuple[int, int, int], num_draws: int, draws: str, share: float, outcome: str
 ) -> Belief:
     conjugate, data = _conjugate(model, shape, outcome), all_transitions(*shape)
     tally = Tally(shape, squares=any(site.coefficient.ndim > 2 for site in conjugate.sites.values()))
@@ -135,9 +142,13 @@ def _exact_belief(
     by_site = {name: linear_in(name, data, conjugate) for name in computed}
     linear: dict[str, Linear] = {name: site for name, site in by_site.items() if site is not None}
     parts = (conjugate, tally, num_draws, linear, _identity(conjugate, data))
-    if num_renewed is None:
+    if draws == "fresh":
         return FreshDraws(*parts).belief()
+    if draws in RULES:
+        check_holdable(conjugate, draws)
+        return HeldRows(*parts, rule=draws, share=share).belief()
     check_renewable(conjugate)
+    num_renewed = max(1, math.ceil(share * num_draws - 1e-9)) if draws == "renewed" else 0
     return RenewedDraws(*parts, num_renewed=num_renewed).belief()
 
 
