@@ -5,10 +5,12 @@ from typing import Any
 
 from .dirichlet_transitions import dirichlet_transitions as dirichlet_transitions
 from .example import Example
+from .fishery import fishery as fishery
 from .fourier_dynamics import fourier_dynamics as fourier_dynamics
 from .gaussian_q import gaussian_q as gaussian_q
 from .gaussian_q_hierarchy import gaussian_q_hierarchy as gaussian_q_hierarchy
 from .gaussian_q_tasks import gaussian_q_tasks as gaussian_q_tasks
+from .glucose import glucose as glucose
 from .hierarchical_dirichlet import hierarchical_dirichlet as hierarchical_dirichlet
 from .linear_dynamics import linear_dynamics as linear_dynamics
 from .linear_rewards import linear_rewards as linear_rewards
@@ -56,6 +58,8 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(linear_rewards, "thermostat"),
         Example(thermostat, "thermostat"),
         Example(linear_system, "linear_quadratic"),
+        Example(fishery, "fishery", engine="smc"),
+        Example(glucose, "glucose", engine="smc"),
     ),
 }
 """Every prior, by kind, with a small example of it. A new prior is one line here, beside its import."""

@@ -130,6 +130,8 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "fourier_dynamics": lambda: _next_states("fourier_dynamics", "thermostat", number=3),
     "linear_rewards": lambda: _next_states("linear_rewards", "thermostat"),
     "linear_system": lambda: _next_states("linear_system", "linear_quadratic"),
+    "fishery": lambda: _next_states("fishery", "fishery"),
+    "glucose": lambda: _next_states("glucose", "glucose"),
     "closed over": lambda: of_log(closed_over()),
     "dirichlet_transitions": lambda: of_log(bm.models.dirichlet_transitions(RIVER)),
     "sparse_dirichlet": lambda: of_log(bm.models.sparse_dirichlet(RIVER, (RIVER.transition > 0).astype(float))),
