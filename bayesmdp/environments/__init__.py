@@ -20,10 +20,10 @@ from bayesmdp.environments.generalised_double_loop import generalised_double_loo
 from bayesmdp.environments.generalised_grid import generalised_grid as generalised_grid
 from bayesmdp.environments.glucose import glucose as glucose
 from bayesmdp.environments.grid import grid as grid
-from bayesmdp.environments.gymnasium import collect_gymnasium as collect_gymnasium
 from bayesmdp.environments.gymnasium import from_gymnasium as from_gymnasium
-from bayesmdp.environments.gymnasium import policy_function as policy_function
 from bayesmdp.environments.gymnasium import to_gymnasium as to_gymnasium
+from bayesmdp.environments.gymnasium_logs import collect_gymnasium as collect_gymnasium
+from bayesmdp.environments.gymnasium_logs import policy_function as policy_function
 from bayesmdp.environments.icu_measurements import sepsis_measurements as sepsis_measurements
 from bayesmdp.environments.icu_sepsis import clinicians_policy as clinicians_policy
 from bayesmdp.environments.icu_sepsis import icu_sepsis as icu_sepsis
