@@ -16,6 +16,7 @@ from .linear_dynamics import linear_dynamics as linear_dynamics
 from .linear_rewards import linear_rewards as linear_rewards
 from .linear_system import linear_system as linear_system
 from .logistic_transitions import logistic_transitions as logistic_transitions
+from .matrix_dynamics import matrix_dynamics as matrix_dynamics
 from .queue_rates import queue_rates as queue_rates
 from .rewards import beta_bernoulli_rewards as beta_bernoulli_rewards
 from .rewards import normal_gamma_rewards as normal_gamma_rewards
@@ -54,6 +55,7 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
     "Spaces of numbers": (
         Example(slippery_lake, "slippery_lake"),
         Example(linear_dynamics, "thermostat"),
+        Example(matrix_dynamics, "linear_quadratic"),
         Example(fourier_dynamics, "thermostat", {"number": 5}),
         Example(linear_rewards, "thermostat"),
         Example(thermostat, "thermostat"),

@@ -127,6 +127,7 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "current": lambda: of_log(current()),
     "thermostat": lambda: _next_states("thermostat", "thermostat"),
     "linear_dynamics": lambda: _next_states("linear_dynamics", "thermostat"),
+    "matrix_dynamics": lambda: _next_states("matrix_dynamics", "linear_quadratic"),
     "fourier_dynamics": lambda: _next_states("fourier_dynamics", "thermostat", number=3),
     "linear_rewards": lambda: _next_states("linear_rewards", "thermostat"),
     "linear_system": lambda: _next_states("linear_system", "linear_quadratic"),
