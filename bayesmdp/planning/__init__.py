@@ -6,7 +6,7 @@ from bayesmdp.planning.communicating import check_weakly_communicating
 from bayesmdp.planning.confidence_sets import Box, KLBall, L1Ball
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.finite_horizon import backward_induction, episode_value, horizon_plan, horizon_value
-from bayesmdp.planning.fitted_q import LinearQ, NeuralQ, fitted_q_iteration
+from bayesmdp.planning.fitted_q import DoubleQ, LinearQ, NeuralQ, fitted_q_iteration
 from bayesmdp.planning.futures_policy import futures_policy
 from bayesmdp.planning.gittins import gittins_index
 from bayesmdp.planning.hardness import hardness
@@ -28,6 +28,7 @@ from bayesmdp.planning.state_policies import fitted_policy
 __all__ = [
     "Box",
     "CVaR",
+    "DoubleQ",
     "Draws",
     "FittedQ",
     "GainPlan",
