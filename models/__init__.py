@@ -17,6 +17,7 @@ from .linear_rewards import linear_rewards as linear_rewards
 from .linear_system import linear_system as linear_system
 from .logistic_transitions import logistic_transitions as logistic_transitions
 from .matrix_dynamics import matrix_dynamics as matrix_dynamics
+from .neural_dynamics import neural_dynamics as neural_dynamics
 from .queue_rates import queue_rates as queue_rates
 from .rewards import beta_bernoulli_rewards as beta_bernoulli_rewards
 from .rewards import normal_gamma_rewards as normal_gamma_rewards
@@ -57,6 +58,7 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(linear_dynamics, "thermostat"),
         Example(matrix_dynamics, "linear_quadratic"),
         Example(fourier_dynamics, "thermostat", {"number": 5}),
+        Example(neural_dynamics, "thermostat", {"width": 2}, engine="smc"),
         Example(linear_rewards, "thermostat"),
         Example(thermostat, "thermostat"),
         Example(linear_system, "linear_quadratic"),

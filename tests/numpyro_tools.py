@@ -128,6 +128,7 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "thermostat": lambda: _next_states("thermostat", "thermostat"),
     "linear_dynamics": lambda: _next_states("linear_dynamics", "thermostat"),
     "matrix_dynamics": lambda: _next_states("matrix_dynamics", "linear_quadratic"),
+    "neural_dynamics": lambda: _next_states("neural_dynamics", "thermostat", width=2),
     "fourier_dynamics": lambda: _next_states("fourier_dynamics", "thermostat", number=3),
     "linear_rewards": lambda: _next_states("linear_rewards", "thermostat"),
     "linear_system": lambda: _next_states("linear_system", "linear_quadratic"),
