@@ -5,15 +5,19 @@ from typing import Any
 
 from .dirichlet_transitions import dirichlet_transitions as dirichlet_transitions
 from .example import Example
+from .fishery import fishery as fishery
 from .fourier_dynamics import fourier_dynamics as fourier_dynamics
 from .gaussian_q import gaussian_q as gaussian_q
 from .gaussian_q_hierarchy import gaussian_q_hierarchy as gaussian_q_hierarchy
 from .gaussian_q_tasks import gaussian_q_tasks as gaussian_q_tasks
+from .glucose import glucose as glucose
 from .hierarchical_dirichlet import hierarchical_dirichlet as hierarchical_dirichlet
 from .linear_dynamics import linear_dynamics as linear_dynamics
 from .linear_rewards import linear_rewards as linear_rewards
 from .linear_system import linear_system as linear_system
 from .logistic_transitions import logistic_transitions as logistic_transitions
+from .matrix_dynamics import matrix_dynamics as matrix_dynamics
+from .neural_dynamics import neural_dynamics as neural_dynamics
 from .queue_rates import queue_rates as queue_rates
 from .rewards import beta_bernoulli_rewards as beta_bernoulli_rewards
 from .rewards import normal_gamma_rewards as normal_gamma_rewards
@@ -52,10 +56,14 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
     "Spaces of numbers": (
         Example(slippery_lake, "slippery_lake"),
         Example(linear_dynamics, "thermostat"),
+        Example(matrix_dynamics, "linear_quadratic"),
         Example(fourier_dynamics, "thermostat", {"number": 5}),
+        Example(neural_dynamics, "thermostat", {"width": 2}, engine="smc"),
         Example(linear_rewards, "thermostat"),
         Example(thermostat, "thermostat"),
         Example(linear_system, "linear_quadratic"),
+        Example(fishery, "fishery", engine="smc"),
+        Example(glucose, "glucose", engine="smc"),
     ),
 }
 """Every prior, by kind, with a small example of it. A new prior is one line here, beside its import."""

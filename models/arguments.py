@@ -7,7 +7,17 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["Frozen", "Sizes", "freeze", "frozen_numbers", "frozen_root", "pair_sizes", "thaw"]
+__all__ = [
+    "Frozen",
+    "Sizes",
+    "freeze",
+    "frozen_actions",
+    "frozen_normals",
+    "frozen_numbers",
+    "frozen_root",
+    "pair_sizes",
+    "thaw",
+]
 
 type Frozen = tuple[tuple[int, ...], str, bytes]
 """An array as its shape, its dtype and its bytes."""
@@ -139,3 +149,53 @@ def frozen_numbers(
     except ValueError:
         expected = f"{axes or AXES[len(shape)]} = {shape}"
         raise ValueError(f"{name} has shape {array.shape}, which does not broadcast to {expected}") from None
+
+
+def frozen_normals(**given: ArrayLike) -> tuple[Frozen, ...]:
+    """Return means and standard deviations, one pair for each name, frozen.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is no pair of finite numbers, or a standard deviation is not positive: with its name.
+
+    Parameters
+    ----------
+    **given : array [2]
+        Mean and standard deviation.
+
+    Returns
+    -------
+    tuple of Frozen
+    """
+    pairs = tuple(frozen_numbers(name, pair, (2,), positive=False, axes="[mean or sd]") for name, pair in given.items())
+    for name, pair in zip(given, pairs, strict=True):
+        frozen_numbers(f"the standard deviation of {name}", thaw(pair)[1], ())
+    return pairs
+
+
+def frozen_actions(mdp: Any, *, positive: bool) -> Frozen:
+    """Return the actions of a problem, which are numbers, frozen.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it has none, or one is no finite number, or below 0, or 0 where they must be positive.
+
+    Parameters
+    ----------
+    mdp
+        With `actions`.
+    positive : bool
+
+    Returns
+    -------
+    Frozen
+    """
+    actions = np.asarray(getattr(mdp, "actions", ()))
+    if not actions.size:
+        raise TypeError(f"mdp must have actions, as a SimulatedMDP has; got {type(mdp).__name__}")
+    frozen = frozen_numbers("actions", actions, actions.shape, positive=positive, axes="[action]")
+    if (thaw(frozen) < 0).any():
+        raise ValueError(f"actions are {actions.tolist()}; they must be at least 0")
+    return frozen

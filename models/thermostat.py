@@ -18,7 +18,7 @@ import numpyro
 import numpyro.distributions as dist
 from numpy.typing import ArrayLike
 
-from .arguments import Frozen, frozen_numbers, thaw
+from .arguments import Frozen, frozen_normals, frozen_numbers, thaw
 
 __all__ = ["HEAT", "thermostat"]
 
@@ -64,12 +64,7 @@ def thermostat(
     >>> posterior.attrs["engine"], round(float(posterior.posterior["leak"].mean()), 2)
     ('exact', 0.1)
     """
-    priors = tuple(
-        frozen_numbers(name, given, (2,), positive=False, axes="[mean or sd]")
-        for name, given in (("leak", leak), ("power", power))
-    )
-    for name, prior in zip(("leak", "power"), priors, strict=True):
-        frozen_numbers(f"the standard deviation of {name}", thaw(prior)[1], ())
+    priors = frozen_normals(leak=leak, power=power)
     return _model(*priors, frozen_numbers("noise", noise, ()), frozen_numbers("outside", outside, (), positive=False))
 
 

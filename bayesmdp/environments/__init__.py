@@ -3,23 +3,27 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from bayesmdp.environments.acrobot import acrobot as acrobot
 from bayesmdp.environments.behaviours import behaviour_of_quality as behaviour_of_quality
 from bayesmdp.environments.bernoulli_bandit import bernoulli_bandit as bernoulli_bandit
 from bayesmdp.environments.cart_pole import cart_pole as cart_pole
 from bayesmdp.environments.chain import chain as chain
 from bayesmdp.environments.deep_sea import deep_sea as deep_sea
 from bayesmdp.environments.example import Example
+from bayesmdp.environments.fishery import best_escapement as best_escapement
+from bayesmdp.environments.fishery import fishery as fishery
 from bayesmdp.environments.frozen_lake import frozen_lake as frozen_lake
 from bayesmdp.environments.frozen_lake import slips as slips
 from bayesmdp.environments.garnet import garnet as garnet
 from bayesmdp.environments.generalised_chain import generalised_chain as generalised_chain
 from bayesmdp.environments.generalised_double_loop import generalised_double_loop as generalised_double_loop
 from bayesmdp.environments.generalised_grid import generalised_grid as generalised_grid
+from bayesmdp.environments.glucose import glucose as glucose
 from bayesmdp.environments.grid import grid as grid
-from bayesmdp.environments.gymnasium import collect_gymnasium as collect_gymnasium
 from bayesmdp.environments.gymnasium import from_gymnasium as from_gymnasium
-from bayesmdp.environments.gymnasium import policy_function as policy_function
 from bayesmdp.environments.gymnasium import to_gymnasium as to_gymnasium
+from bayesmdp.environments.gymnasium_logs import collect_gymnasium as collect_gymnasium
+from bayesmdp.environments.gymnasium_logs import policy_function as policy_function
 from bayesmdp.environments.icu_measurements import sepsis_measurements as sepsis_measurements
 from bayesmdp.environments.icu_sepsis import clinicians_policy as clinicians_policy
 from bayesmdp.environments.icu_sepsis import icu_sepsis as icu_sepsis
@@ -87,6 +91,9 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(cart_pole),
         Example(mountain_car),
         Example(pendulum),
+        Example(acrobot),
+        Example(glucose),
+        Example(fishery),
     ),
     "From elsewhere": (Example(from_gymnasium, {"env": "FrozenLake-v1"}),),
 }
@@ -102,6 +109,7 @@ __all__ = [
     "GROUPS",
     "Example",
     "behaviour_of_quality",
+    "best_escapement",
     "clinic",
     "clinic_visits",
     "clinicians_policy",

@@ -1,8 +1,9 @@
-"""Gymnasium both ways: its toy-text tables as MDPs, MDPs as its environments, and any policy acting in either.
+"""Gymnasium both ways: its toy-text tables and classic control as problems, problems as its environments, and policies.
 
 Gymnasium numbers states and actions. Position i of an MDP's `states` is the observation numbered i, counted from the
 observation space's start, and likewise for actions; the labels are ours. What becomes of a table's terminations is
-told in :mod:`bayesmdp.environments.toy_text`.
+told in :mod:`bayesmdp.environments.toy_text`. Where states are numbers, observations show them; for angles see
+:mod:`bayesmdp.environments.classic_control`.
 
 Gymnasium's agents may take any action at any time. In :func:`to_gymnasium` an action that is not available does what an
 available one does, drawn uniformly (as in ICU-Sepsis). That leaves what can be earned as it is, which "do nothing"
@@ -13,27 +14,23 @@ Gymnasium is an optional dependency, ``pip install "bayesmdp[gymnasium]"``, impo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-import xarray as xr
 from jax.typing import ArrayLike
 
+from bayesmdp.environments.classic_control import control_problem, is_control
+from bayesmdp.environments.gymnasium_spaces import environment, import_gymnasium, name_of, numbers_of
 from bayesmdp.environments.toy_text import mdp_from_table
-from bayesmdp.foundation.extras import brought_by
 from bayesmdp.foundation.validation import integer
-from bayesmdp.logs.log import make_log
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
-from bayesmdp.problems.policy import policy_probabilities
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 if TYPE_CHECKING:
     import gymnasium
 
-__all__ = ["collect_gymnasium", "from_gymnasium", "policy_function", "to_gymnasium"]
-
-type PolicyLike = str | ArrayLike | xr.DataArray
+__all__ = ["from_gymnasium", "to_gymnasium"]
 
 
 def from_gymnasium(
@@ -42,36 +39,42 @@ def from_gymnasium(
     discount: float = 0.99,
     initial: Hashable | ArrayLike | None = None,
     name: str | None = None,
+    actions: Sequence[float] | None = None,
     **options: Any,
-) -> MDP:
-    """The MDP that a toy-text environment of Gymnasium is.
+) -> MDP | SimulatedMDP:
+    """The problem that an environment of Gymnasium is: of toy text by its table, or one of classic control.
 
     Parameters
     ----------
     env : str or gymnasium.Env
         An id such as "FrozenLake-v1", or an environment with a table ``env.unwrapped.P``, which is taken at its word.
         An empty or missing list of outcomes is an action that is not available. Time limits are not part of an MDP.
+        Or CartPole, MountainCar, Acrobot or Pendulum, of Gymnasium's classic control, whose time limit is the length of
+        episodes. Other wrappers are not looked at.
     discount : float
-    initial : label or array [state], optional
-        Where episodes start; by default what the environment's ``initial_state_distrib`` says.
+    initial : label or array [state], or array [coordinate], optional
+        Where episodes start; by default where the environment's do.
     name : str, optional
         The environment's id by default.
+    actions : sequence of float from -2 to 2, optional
+        For Pendulum, which takes any torque: those that are to be actions.
     **options
         For ``gymnasium.make``, if `env` is an id.
 
     Returns
     -------
-    MDP
-        On a successor table, with reward [state, action, outcome]; its labels are Gymnasium's numbers.
+    MDP or SimulatedMDP
+        The first on a successor table, with reward [state, action, outcome]; its labels are Gymnasium's numbers.
 
     Raises
     ------
     ImportError
         If Gymnasium is not installed.
     TypeError
-        If `env` is no environment, or its observations or actions are not `Discrete`.
+        If `env` is no environment, or neither of classic control nor with `Discrete` observations and actions.
     ValueError
-        If it has no table or no initial distribution, or the table leads out of the observations.
+        If it has no table or no initial distribution, or the table leads out of the observations; if it is of classic
+        control with other numbers than Gymnasium's, or `actions` are missing, or given where they are not asked for.
 
     See Also
     --------
@@ -79,7 +82,7 @@ def from_gymnasium(
 
     Notes
     -----
-    *What it asks.* Whatever Gymnasium's tables ask.
+    *What it asks.* Whatever Gymnasium's environments ask.
 
     Examples
     --------
@@ -89,10 +92,16 @@ def from_gymnasium(
     MDP('FrozenLake-v1': 16 states, 4 actions, discount 0.99)
     >>> round(float(bm.solve(lake).value[0]), 6)
     0.542026
+    >>> bm.environments.from_gymnasium("Pendulum-v1", actions=[-2, 0, 2])
+    SimulatedMDP('Pendulum-v1': 2 coordinates, 3 actions, discount 0.99)
     """
-    made = _environment(env, **options)
-    name = name or _name(made)
-    states, actions = _numbers(made, "observation"), _numbers(made, "action")
+    made = environment(env, **options)
+    name = name or name_of(made)
+    if is_control(made):
+        return control_problem(made, discount, actions, initial, name)
+    if actions is not None:
+        raise ValueError(f"{name} has a finite list of actions already: leave actions out")
+    states, numbered = numbers_of(made, "observation"), numbers_of(made, "action")
     table = getattr(made.unwrapped, "P", None)
     if table is None:
         raise ValueError(f"{name} has no transition table P, as toy-text environments have; log it: collect_gymnasium")
@@ -100,24 +109,24 @@ def from_gymnasium(
         initial = getattr(made.unwrapped, "initial_state_distrib", None)
         if initial is None:
             raise ValueError(f"{name} has no initial_state_distrib; say where episodes start with initial=")
-    return mdp_from_table(table, states, actions, initial=initial, discount=discount, name=name)
+    return mdp_from_table(table, states, numbered, initial=initial, discount=discount, name=name)
 
 
 def to_gymnasium(
-    mdp: MDP,
+    mdp: MDP | SimulatedMDP,
     *,
     max_steps: int | None = None,
     unavailable: Literal["mean", "raise"] = "mean",
     render_mode: Literal["ansi"] | None = None,
 ) -> gymnasium.Env[Any, Any]:
-    """An MDP as an environment of Gymnasium, for its agents and wrappers.
+    """A problem as an environment of Gymnasium, for its agents and wrappers.
 
     Parameters
     ----------
-    mdp : MDP
-        With a transition.
+    mdp : MDP or SimulatedMDP
+        With a transition, or a truth.
     max_steps : int, optional
-        Steps after which an episode is truncated.
+        Steps after which an episode is truncated; by default the length that a SimulatedMDP has.
     unavailable : {"mean", "raise"}
         What an action that is not available does: what an available one does, drawn uniformly; or raise `ValueError`.
     render_mode : {"ansi"}, optional
@@ -130,13 +139,15 @@ def to_gymnasium(
         the label, and ``action_mask``, int8 [action] as ``action_space.sample(mask)`` takes it: 1 where available.
         ``reset`` takes a seed and no options. ``gymnasium.make_vec(env.spec, num_envs=8)`` makes several at once.
         ``env.unwrapped`` has ``mdp``, ``initial_state_distrib`` and, made when first used, the table ``P``.
+        Of a SimulatedMDP observations are the states themselves, in a `Box` in 64 bits, without bounds unless steps are
+        confined to the problem's; ``info`` has ``action_mask`` alone.
 
     Raises
     ------
     ImportError
         If Gymnasium is not installed.
     ValueError
-        If the MDP has no transition, or an option is none of the above.
+        If the problem has no transition or no truth, or an option is none of the above.
 
     See Also
     --------
@@ -152,8 +163,6 @@ def to_gymnasium(
     (0, 0.005, [1, 1])
     """
     make = for_space(WRAPPERS, mdp)
-    if mdp.transition is None:
-        raise ValueError(f"{mdp.name} has no transition, so nothing can be played in it")
     if unavailable not in ("mean", "raise"):
         raise ValueError(f"unavailable must be 'mean' or 'raise'; got {unavailable!r}")
     if render_mode not in (None, "ansi"):
@@ -163,177 +172,23 @@ def to_gymnasium(
 
 
 def _tabular_env(mdp: MDP, max_steps: int | None, unavailable: str, render_mode: str | None) -> gymnasium.Env[int, int]:
-    _gymnasium()
+    if mdp.transition is None:
+        raise ValueError(f"{mdp.name} has no transition, so nothing can be played in it")
+    import_gymnasium()
     from bayesmdp.environments.tabular_env import TabularEnv
 
     return TabularEnv(mdp, max_steps, unavailable, render_mode)
 
 
-WRAPPERS = {"finite": _tabular_env}
+def _simulated_env(
+    mdp: SimulatedMDP, max_steps: int | None, unavailable: str, render_mode: str | None
+) -> gymnasium.Env[Any, int]:
+    mdp.check_acting(drawn=False)
+    import_gymnasium()
+    from bayesmdp.environments.simulated_env import SimulatedEnv
+
+    return SimulatedEnv(mdp, max_steps, unavailable, render_mode)
+
+
+WRAPPERS: Mapping[str, Callable[..., Any]] = {"finite": _tabular_env, "simulated": _simulated_env}
 """What makes a Gymnasium environment of a problem, by the kind of its states."""
-
-
-def collect_gymnasium(
-    env: str | gymnasium.Env[Any, Any],
-    policy: PolicyLike | Callable[[Any], Any] = "uniform",
-    *,
-    steps: int | None = None,
-    episodes: int | None = None,
-    seed: int = 0,
-    mdp: MDP | None = None,
-) -> xr.Dataset:
-    """A log of a policy acting in an environment of Gymnasium, as `collect` makes one of an MDP.
-
-    Parameters
-    ----------
-    env : str or gymnasium.Env
-        An id, or an environment. Its time limit truncates episodes.
-    policy : "uniform", action labels [state], probabilities [state, action], or callable
-        A plan's ``policy`` will do. A callable takes Gymnasium's observation and returns Gymnasium's action.
-    steps, episodes : int
-        How many of either to record; give one. Episodes must end some time.
-    seed : int
-        Of the environment, at its first reset, and of the policy: the same log every time.
-    mdp : MDP, optional
-        Gives the labels, and the actions over which "uniform" is; by default the one that `to_gymnasium` was given, or
-        else the labels are Gymnasium's numbers.
-
-    Returns
-    -------
-    Dataset
-        ``state``, ``action``, ``reward``, ``next_state`` (labels), ``terminated`` and ``truncated`` over ``step``.
-
-    Raises
-    ------
-    ImportError
-        If Gymnasium is not installed.
-    TypeError
-        If `env` is no environment, or its observations or actions are not `Discrete`.
-    ValueError, KeyError
-        For a policy or an MDP that does not fit the environment; unless one of `steps` and `episodes` is given.
-
-    Examples
-    --------
-    >>> import bayesmdp as bm
-    >>> lake = bm.environments.from_gymnasium("FrozenLake-v1")
-    >>> log = bm.environments.collect_gymnasium("FrozenLake-v1", bm.solve(lake).policy, episodes=3)
-    >>> int((log.terminated | log.truncated).sum())
-    3
-    """
-    if (steps is None) == (episodes is None):
-        raise ValueError("give either steps or episodes, and not both")
-    limit = integer("steps", steps, 1) if episodes is None else integer("episodes", episodes, 1)
-    seed = integer("seed", seed, 0)
-    world = _environment(env)
-    states, actions = _numbers(world, "observation"), _numbers(world, "action")
-    mdp = _labels(world, mdp, len(states), len(actions))
-    choose = None if callable(policy) else policy_function(policy, mdp, seed=seed)
-    rows: list[tuple[int, int, float, int, bool, bool]] = []
-    ends = 0
-    observation, _ = world.reset(seed=seed)
-    while (len(rows) if episodes is None else ends) < limit:
-        state = states.index(observation)
-        action = actions[choose(state)] if choose is not None else policy(observation)  # type: ignore[operator]
-        observation, reward, terminated, truncated, _ = world.step(action)
-        next_state = states.index(observation)
-        if terminated and mdp.num_states > len(states) and not mdp.terminal[next_state]:
-            next_state = len(states)
-        rows.append((state, actions.index(action), float(reward), next_state, bool(terminated), bool(truncated)))
-        if terminated or truncated:
-            ends += 1
-            observation, _ = world.reset()
-    columns = [np.array(column) for column in zip(*rows, strict=True)]
-    # A time limit reached on the very step that terminates cuts nothing off.
-    columns[-1] &= ~columns[-2]
-    return make_log(mdp, *columns)
-
-
-def policy_function(policy: PolicyLike, mdp: MDP, *, seed: int = 0) -> Callable[[Any], int]:
-    """A policy as a function from observation to action, for a Gymnasium loop.
-
-    Parameters
-    ----------
-    policy : "uniform", action labels [state], or probabilities [state, action]
-        A plan's ``policy`` will do.
-    mdp : MDP
-        Whose labels the policy uses, its states and actions numbered as in the environment, from 0.
-    seed : int
-        Of the actions drawn, independent of those of an environment that is reset with the same seed.
-
-    Returns
-    -------
-    callable
-        ``act(observation) -> action``, both positions.
-
-    Raises
-    ------
-    ValueError, KeyError
-        For a policy that does not fit the MDP; the function raises `ValueError` for an observation that is no state.
-
-    Examples
-    --------
-    >>> import bayesmdp as bm
-    >>> river = bm.environments.riverswim(6)
-    >>> act = bm.environments.policy_function(bm.solve(river).policy, river)
-    >>> act(0)
-    1
-    """
-    probabilities = policy_probabilities(mdp, policy)
-    # Gymnasium makes its generator of the bare seed; drawing the same numbers as the environment would couple the two.
-    rng = np.random.default_rng(np.random.SeedSequence(integer("seed", seed, 0), spawn_key=(1,)))
-    cumulative = probabilities.cumsum(-1)
-    cumulative /= cumulative[:, -1:]
-
-    def act(observation: Any) -> int:
-        state = int(observation)
-        if not 0 <= state < mdp.num_states:
-            raise ValueError(f"the observation {state} is no position among the {mdp.num_states} states of {mdp.name}")
-        return int(cumulative[state].searchsorted(rng.random(), side="right"))
-
-    return act
-
-
-def _gymnasium() -> Any:
-    with brought_by("gymnasium"):
-        import gymnasium
-    return gymnasium
-
-
-def _environment(env: Any, **options: Any) -> Any:
-    gymnasium = _gymnasium()
-    if isinstance(env, str):
-        return gymnasium.make(env, **options)
-    if not isinstance(env, gymnasium.Env):
-        raise TypeError(f"env must be an id or a gymnasium.Env; got {type(env).__name__}")
-    if options:
-        raise TypeError(f"{', '.join(options)}: options are for gymnasium.make, and env is made already")
-    return env
-
-
-def _name(env: Any) -> str:
-    return str(env.spec.id) if env.spec is not None else type(env.unwrapped).__name__
-
-
-def _numbers(env: Any, kind: Literal["observation", "action"]) -> range:
-    """Gymnasium's numbers for states or actions."""
-    space = getattr(env, f"{kind}_space")
-    if not isinstance(space, _gymnasium().spaces.Discrete):
-        raise TypeError(f"{_name(env)} has the {kind} space {space}; a finite MDP needs a Discrete one")
-    return range(int(space.start), int(space.start + space.n))
-
-
-def _labels(env: Any, mdp: MDP | None, num_states: int, num_actions: int) -> MDP:
-    """The MDP whose labels a log of `env` is written with."""
-    mdp = getattr(env.unwrapped, "mdp", None) if mdp is None else mdp
-    if mdp is None:
-        nothing = np.zeros((num_states, num_actions))
-        states, actions = _numbers(env, "observation"), _numbers(env, "action")
-        return MDP(reward=nothing, discount=0.5, states=states, actions=actions, name=_name(env))
-    # The extra terminal state of from_gymnasium is no observation.
-    seen = num_states + (mdp.num_states == num_states + 1 and bool(mdp.terminal[-1]))
-    if (mdp.num_states, mdp.num_actions) != (seen, num_actions):
-        raise ValueError(
-            f"{mdp.name} has {mdp.num_states} states and {mdp.num_actions} actions; {_name(env)} has {num_states} "
-            f"observations and {num_actions} actions"
-        )
-    return mdp

@@ -8,6 +8,7 @@ Gymnasium to rounding.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -27,13 +28,13 @@ GRAVITY, FASTEST, STRONGEST, SECONDS = 10.0, 8.0, 2.0, 0.05
 COSTLIEST = np.pi**2 + 0.1 * FASTEST**2 + 0.001 * STRONGEST**2
 
 
-def pendulum(*, torques: int = 5, discount: float = 0.98, length: int = 200) -> SimulatedMDP:
+def pendulum(*, torques: int | Sequence[float] = 5, discount: float = 0.98, length: int = 200) -> SimulatedMDP:
     """A pendulum that hangs, to be swung up and held by a weak motor.
 
     Parameters
     ----------
-    torques : int, at least 2
-        Steps of the torque from -2 to 2, which are the actions.
+    torques : int, at least 2, or sequence of float from -2 to 2
+        The actions, or how many of them there are, in equal steps.
     discount : float
     length : int
         Steps after which an episode is cut off.
@@ -57,14 +58,17 @@ def pendulum(*, torques: int = 5, discount: float = 0.98, length: int = 200) -> 
     >>> pendulum(torques=3).actions
     (-2.0, 0.0, 2.0)
     """
-    return _problem(
-        integer("torques", torques, 2), number("discount", discount, minimum=0, below=1), integer("length", length, 1)
-    )
+    if isinstance(torques, Sequence) and not isinstance(torques, str):
+        least, most = -STRONGEST, STRONGEST
+        actions = tuple(number("torques", each, minimum=least, maximum=most) for each in torques)
+    else:
+        actions = tuple(np.linspace(-STRONGEST, STRONGEST, integer("torques", torques, 2)).tolist())
+    return _problem(actions, number("discount", discount, minimum=0, below=1), integer("length", length, 1))
 
 
 @lru_cache(maxsize=16)
-def _problem(torques: int, discount: float, length: int) -> SimulatedMDP:
-    actions = np.linspace(-STRONGEST, STRONGEST, torques)
+def _problem(torques: tuple[float, ...], discount: float, length: int) -> SimulatedMDP:
+    actions = np.array(torques)
 
     def physics(data: Any) -> None:
         angle, speed = jnp.moveaxis(jnp.asarray(data.state), -1, 0)
@@ -87,7 +91,7 @@ def _problem(torques: int, discount: float, length: int) -> SimulatedMDP:
         start=dist.Uniform(np.array([-np.pi, -1.0]), np.array([np.pi, 1.0])).to_event(1),
         low=(-np.pi, -FASTEST),
         high=(np.pi, FASTEST),
-        actions=tuple(actions.tolist()),
+        actions=torques,
         discount=discount,
         length=length,
         name="pendulum",

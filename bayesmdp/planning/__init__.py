@@ -6,7 +6,8 @@ from bayesmdp.planning.communicating import check_weakly_communicating
 from bayesmdp.planning.confidence_sets import Box, KLBall, L1Ball
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.finite_horizon import backward_induction, episode_value, horizon_plan, horizon_value
-from bayesmdp.planning.fitted_q import LinearQ, NeuralQ, fitted_q_iteration
+from bayesmdp.planning.fitted_q import DoubleQ, LinearQ, NeuralQ, fitted_q_iteration
+from bayesmdp.planning.futures_policy import futures_policy
 from bayesmdp.planning.gittins import gittins_index
 from bayesmdp.planning.hardness import hardness
 from bayesmdp.planning.known_dynamics import evaluate, solve
@@ -19,6 +20,7 @@ from bayesmdp.planning.quantile import Quantile, quantile_budget
 from bayesmdp.planning.risk import Mean, Risk, backup
 from bayesmdp.planning.risk_names import risk_from_text
 from bayesmdp.planning.rollouts import Rollouts
+from bayesmdp.planning.sampled_futures import SampledFutures
 from bayesmdp.planning.simulated_plan import FittedQ
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
 from bayesmdp.planning.state_policies import fitted_policy
@@ -26,6 +28,7 @@ from bayesmdp.planning.state_policies import fitted_policy
 __all__ = [
     "Box",
     "CVaR",
+    "DoubleQ",
     "Draws",
     "FittedQ",
     "GainPlan",
@@ -38,6 +41,7 @@ __all__ = [
     "Quantile",
     "Risk",
     "Rollouts",
+    "SampledFutures",
     "average_policy_iteration",
     "backup",
     "backward_induction",
@@ -52,6 +56,7 @@ __all__ = [
     "expected_reward",
     "fitted_policy",
     "fitted_q_iteration",
+    "futures_policy",
     "gain_and_bias",
     "gain_draws",
     "gittins_index",

@@ -9,6 +9,9 @@ clipped to what values can be. Judging by the mean of one draw is posterior samp
 quantile Bayesian-risk planning (Song, Wang and Zhou, 2026, section EC.7.7). Approximations start from where the last
 plan left them.
 
+The maximum of noisy fits is too high on average. `DoubleQ` has two, each from half of the places, and lets one choose
+the action that the other values.
+
 All draws are given the same random numbers. Independent ones would add their spread, which does not shrink with data,
 to that of the y_m over m, which does; quantiles, and levels that adapt to that spread, would look at the simulation's
 noise.
@@ -30,7 +33,16 @@ from bayesmdp.foundation.extras import brought_by
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
 
-__all__ = ["Approximation", "LinearQ", "NeuralQ", "approximation", "fitted_q_iteration", "simulated_targets"]
+__all__ = [
+    "Approximation",
+    "DoubleQ",
+    "LinearQ",
+    "NeuralQ",
+    "approximation",
+    "fitted_q_iteration",
+    "simulated_targets",
+    "worth_ahead",
+]
 
 type Judge = Callable[[Array, Array, Array], tuple[Array, Any]]
 """``judge(y [draw, place, action], y at the anchors [draw, anchor, action], alike [place]) -> (target, account)``."""
@@ -100,6 +112,71 @@ class LinearQ:
         """Return the weights after one ridge regression of what the last ones leave unexplained."""
         gram = features.T @ features + self.ridge * jnp.eye(features.shape[-1])
         return fit + jnp.linalg.solve(gram, features.T @ (target - features @ fit))
+
+
+@dataclass(frozen=True)
+class DoubleQ:
+    """Two linear fits, from half of the places each, against over-estimation: one chooses, the other values.
+
+    Where targets ask what the next state is worth, each fit's best action is worth what the other says of it, and the
+    mean of both is taken (van Hasselt, 2010; that targets have the mean, and the halves, are ours). Errors of two fits
+    are independent, so that choosing the largest by one does not choose the other's errors. Q is the mean of both.
+
+    Attributes
+    ----------
+    ridge : float, positive
+        As of `LinearQ`.
+    averages : bool
+        As of `LinearQ`.
+
+    Examples
+    --------
+    >>> import bayesmdp as bm
+    >>> bm.agents.fitted_psrl(bm.models.thermostat(), approximation=DoubleQ(ridge=1e-4)).algorithm
+    'fitted-psrl'
+    """
+
+    ridge: float = 1.0
+    averages: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        number("ridge", self.ridge, above=0)
+
+    def init(self, key: Array, num_features: int, num_actions: int) -> Float[Array, "fit feature action"]:
+        """Return weights [fit, feature, action] of 0."""
+        del key
+        return jnp.zeros((2, num_features, num_actions))
+
+    def value(
+        self, fit: Float[Array, "fit feature action"], features: Num[Array, "... feature"]
+    ) -> Float[Array, "... action"]:
+        """Return the mean of both fits' values [..., action]."""
+        return features @ fit.mean(0)
+
+    def ahead(
+        self,
+        fit: Float[Array, "fit feature action"],
+        features: Num[Array, "... feature"],
+        allowed: Callable[[Array], Array],
+    ) -> Float[Array, "..."]:
+        """Return what states are worth in targets [...]; `allowed` puts -inf where an action may not be taken."""
+        one, other = features @ fit[0], features @ fit[1]
+
+        def valued(q: Array, by: Array) -> Array:
+            best = jnp.argmax(allowed(by), -1)
+            return jnp.take_along_axis(q, best[..., None], -1)[..., 0]
+
+        return (valued(one, other) + valued(other, one)) / 2
+
+    def improve(
+        self,
+        fit: Float[Array, "fit feature action"],
+        features: Num[Array, "place feature"],
+        target: Float[Array, "place action"],
+    ) -> Float[Array, "fit feature action"]:
+        """Return both fits after a ridge regression, each on every other place."""
+        linear = LinearQ(self.ridge)
+        return jnp.stack([linear.improve(fit[i], features[i::2], target[i::2]) for i in range(2)])
 
 
 @dataclass(frozen=True)
@@ -184,11 +261,11 @@ class NeuralQ:
         return lax.scan(step, fit, None, length=self.gradient_steps)[0]
 
 
-APPROXIMATIONS: Mapping[str, Approximation] = {"neural": NeuralQ(), "linear": LinearQ()}
+APPROXIMATIONS: Mapping[str, Approximation] = {"neural": NeuralQ(), "linear": LinearQ(), "double": DoubleQ()}
 
 
 def approximation(given: str | Approximation) -> Approximation:
-    """Return an approximation by its name, ``"neural"`` or ``"linear"``, or as it is.
+    """Return an approximation by its name, ``"neural"``, ``"linear"`` or ``"double"``, or as it is.
 
     Raises
     ------
@@ -209,6 +286,22 @@ def approximation(given: str | Approximation) -> Approximation:
     return APPROXIMATIONS[given]
 
 
+def worth_ahead(approximation: Approximation, fit: Any, problem: SimulatedProblem) -> Callable[[Array], Array] | None:
+    """Return what says in targets what states are worth; None for the largest Q-value.
+
+    Parameters
+    ----------
+    approximation : Approximation
+        With a method ``ahead(fit, features, allowed)`` if it has a rule of its own, as `DoubleQ` has.
+    fit : pytree
+    problem : SimulatedProblem
+    """
+    rule: Any = getattr(approximation, "ahead", None)
+    if rule is None:
+        return None
+    return lambda state: rule(fit, problem.features(state), lambda q: problem.allowed(q, state))
+
+
 def simulated_targets(
     key: Array,
     problem: SimulatedProblem,
@@ -217,6 +310,7 @@ def simulated_targets(
     places: Float[Array, "place coordinate"],
     value: Callable[[Array], Array],
     samples: int,
+    ahead: Callable[[Array], Array] | None = None,
 ) -> Float[Array, "draw place action"]:
     """Return expected targets y under each draw of the unknowns, all with the same random numbers.
 
@@ -228,6 +322,8 @@ def simulated_targets(
         Q-values [..., action] of states [..., coordinate].
     samples : int
         Next states of each pair and draw.
+    ahead : callable, optional
+        What next states are worth [...], if not their largest Q-value.
 
     Returns
     -------
@@ -239,7 +335,7 @@ def simulated_targets(
 
     def under(values: Mapping[str, Array]) -> Array:
         following, reward = simulate_steps(problem, model, key, values, state, action)
-        future = problem.allowed(value(following), following).max(-1)
+        future = problem.allowed(value(following), following).max(-1) if ahead is None else ahead(following)
         if problem.terminal is not None:
             future = problem.continues(following) * future
         worth = reward + problem.discount * future
@@ -312,8 +408,9 @@ def fitted_q_iteration(
         def value(state: Array) -> Array:
             return approximation.value(fit, problem.features(state))
 
+        ahead = worth_ahead(approximation, fit, problem)
         y = simulated_targets(
-            next_state_key, problem, model, values, jnp.concatenate([drawn_places, anchors]), value, samples
+            next_state_key, problem, model, values, jnp.concatenate([drawn_places, anchors]), value, samples, ahead
         )
         y = jnp.clip(y, bounds[0], bounds[1])
         target, account = judge(y[:, :places], y[:, places:], problem.alike(drawn_places))

@@ -50,6 +50,7 @@ from bayesmdp.planning.policy_values import DENSE_LIMIT
 from bayesmdp.planning.posterior_draws import read_concentration, read_dataset, read_draws
 from bayesmdp.planning.quantile import OrderRisk, Quantile
 from bayesmdp.planning.risk import Mean, Risk, offered
+from bayesmdp.planning.sampled_futures import SampledFutures, plan_by_futures
 from bayesmdp.planning.simulated_plan import FittedQ, plan_simulated
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
 from bayesmdp.problems.decision_problem import for_space
@@ -71,7 +72,7 @@ def plan(
     risk: Risk | None = None,
     *,
     quantile: Literal["draws", "exact"] = "draws",
-    solver: Literal["policy_iteration", "value_iteration"] | FittedQ | None = None,
+    solver: Literal["policy_iteration", "value_iteration"] | FittedQ | SampledFutures | None = None,
     tolerance: float | None = None,
     max_iterations: int = 1_000_000,
     strict: bool = True,
@@ -93,9 +94,10 @@ def plan(
         Whether a quantile is that of the posterior draws, or that of the Dirichlet distributions they come from, which
         needs the group ``parameters`` and a known reward, and no draws; see
         :mod:`~bayesmdp.planning.dirichlet_quantile`.
-    solver : {"policy_iteration", "value_iteration"} or FittedQ, optional
+    solver : {"policy_iteration", "value_iteration"}, FittedQ or SampledFutures, optional
         By default policy iteration; over a number of steps it is backward induction. Where states are numbers it is
-        fitted Q iteration, ``bm.planning.FittedQ()`` with its options.
+        fitted Q iteration, ``bm.planning.FittedQ()`` with its options, or ``bm.planning.SampledFutures()``, which fits
+        nothing and plans anew in each state.
     tolerance : float, optional
         On the bound, in the units of the value, 1e-10 by default; see :mod:`bayesmdp.planning.solvers` for what limits
         it. Of fitted Q iteration what an exact one could lack, by default a thousandth of what values can differ by.
@@ -142,7 +144,8 @@ def plan(
         ``converged``, ``iterations``, ``misfit`` (root mean square of targets less Q, at places that were not fitted),
         ``horizon`` and ``confidence``. The Dataset is itself a policy for `evaluate`, `value_draws`, `quantile_value`
         and `collect`, also when it comes back from a file; ``bm.planning.fitted_policy(plan, mdp)`` asks it at any
-        state. See :mod:`bayesmdp.planning.simulated_plan`.
+        state. See :mod:`bayesmdp.planning.simulated_plan`. By sampled futures there is no fit and no ``q``, but the
+        draws, under which ``bm.planning.futures_policy(plan, mdp)`` plans (:mod:`bayesmdp.planning.sampled_futures`).
 
     Raises
     ------
@@ -206,7 +209,7 @@ def _plan_simulated(
 ) -> xr.Dataset:
     """A plan on a space of numbers."""
     solver = FittedQ() if asked.solver is None else asked.solver
-    if not isinstance(solver, FittedQ):
+    if not isinstance(solver, FittedQ | SampledFutures):
         raise TypeError(
             f"where states are numbers solver must be made, as bm.planning.FittedQ(approximation='linear') is; got "
             f"{solver!r}"
@@ -218,6 +221,10 @@ def _plan_simulated(
     ):
         if given != only:
             raise ValueError(f"{name}={given!r} is for finite MDPs; where states are numbers leave it out")
+    if isinstance(solver, SampledFutures):
+        if asked.tolerance is not None:
+            raise ValueError("a plan by sampled futures has no tolerance: raise the horizon of SampledFutures instead")
+        return plan_by_futures(posterior, mdp, risk, solver)
     return plan_simulated(posterior, mdp, risk, solver, asked.tolerance, asked.max_iterations, strict=asked.strict)
 
 

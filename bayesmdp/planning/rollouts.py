@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
-from bayesmdp.planning.state_policies import StatePolicy
+from bayesmdp.planning.state_rules import StatePolicy
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
 

@@ -33,7 +33,13 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer
-from bayesmdp.planning.fitted_q import Approximation, approximation, fitted_q_iteration, simulated_targets
+from bayesmdp.planning.fitted_q import (
+    Approximation,
+    approximation,
+    fitted_q_iteration,
+    simulated_targets,
+    worth_ahead,
+)
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import (
     Rollouts,
@@ -66,8 +72,8 @@ class FittedQ:
 
     Parameters
     ----------
-    approximation : {"linear", "neural"} or Approximation
-        Of Q; the network needs the extra ``neural``.
+    approximation : {"linear", "double", "neural"} or Approximation
+        Of Q; "double" is linear too, by two fits against over-estimation. The network needs the extra ``neural``.
     num_draws : int
         Posterior draws that are planned with, at most half of all; the others value the plan.
     places : int
@@ -372,6 +378,7 @@ def _misfit(
     at = low + (high - low) * random.uniform(place_key, (places, len(low)))
     counts = problem.allowed(problem.continues(at)[:, None], at) > 0
     value: Callable[[Array], Array] = lambda state: approximation.value(fit, problem.features(state))  # noqa: E731
-    y = simulated_targets(target_key, problem, problem.model, values, at, value, samples)
+    ahead = worth_ahead(approximation, fit, problem)
+    y = simulated_targets(target_key, problem, problem.model, values, at, value, samples, ahead)
     bounds = problem.value_range
     return jnp.where(counts, risk.value(jnp.clip(y, bounds[0], bounds[1])) - value(at), jnp.nan)

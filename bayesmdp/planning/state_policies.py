@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +23,8 @@ from numpy.typing import ArrayLike, NDArray
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import reject_first
 from bayesmdp.planning.fitted_q import APPROXIMATIONS, Approximation
+from bayesmdp.planning.futures_policy import SOLVER, FuturesPolicy, futures_policy
+from bayesmdp.planning.state_rules import StatePolicy, check_same_problem, features_of
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
@@ -30,21 +32,6 @@ __all__ = ["FittedPolicy", "StatePolicy", "fit_variables", "fitted_policy", "sta
 
 FIT = "fit_"
 """What the names of a plan's variables begin with that hold the fit of Q."""
-
-
-class StatePolicy(NamedTuple):
-    """A policy on a space of numbers, as compiled code takes it.
-
-    Attributes
-    ----------
-    rule : callable
-        ``rule(parameters, uniform [], state [coordinate]) -> int []``; hashable, and equal where policies differ in
-        their parameters alone.
-    parameters : pytree
-    """
-
-    rule: Callable[[Any, Array, Array], Array]
-    parameters: Any
 
 
 @dataclass(frozen=True)
@@ -199,7 +186,7 @@ def fit_variables(
         "q": (("place", "action"), q),
         "policy": ("place", label_array(mdp.actions)[q.argmax(-1)]),
         "places": (("place", "coordinate"), places),
-        "features": (("place", "feature"), _features(mdp, places)),
+        "features": (("place", "feature"), features_of(mdp, places)),
         **{name: (tuple(f"{name}_axis_{i}" for i in range(leaf.ndim)), leaf) for name, leaf in leaves.items()},
     }
     named = {type(known): name for name, known in APPROXIMATIONS.items()}
@@ -242,10 +229,12 @@ def fitted_policy(plan: xr.Dataset, mdp: SimulatedMDP, approximation: Approximat
     """
     if not isinstance(plan, xr.Dataset):
         raise TypeError(f"plan must be the Dataset that plan returns; got {type(plan).__name__}")
+    if plan.attrs.get("solver") == SOLVER:
+        raise ValueError("the plan has no fit of Q, it samples futures: bm.planning.futures_policy(plan, mdp) asks it")
     if "approximation" not in plan.attrs or f"{FIT}0" not in plan:
         raise ValueError("the Dataset is no fitted plan: it holds no fit of Q, as a plan of a SimulatedMDP does")
     of = f"the plan is of another problem, {plan.attrs.get('mdp', 'without a name')!r}"
-    _check_same(of, plan["action"].values.tolist(), plan["places"].values, plan["features"].values, mdp)
+    check_same_problem(of, plan["action"].values.tolist(), plan["places"].values, plan["features"].values, mdp)
     told = json.loads(plan.attrs["approximation"])
     name = told.pop("name")
     if approximation is None:
@@ -263,38 +252,13 @@ def fitted_policy(plan: xr.Dataset, mdp: SimulatedMDP, approximation: Approximat
     return FittedPolicy(mdp, approximation, jax.tree.unflatten(tree, leaves))
 
 
-def _check_same(
-    of: str, actions: list[Any], places: NDArray[np.float64], features: NDArray[np.float64], mdp: SimulatedMDP
-) -> None:
-    """Refuse what is of another problem: its actions, places, and the features there; `of` begins the message."""
-    if actions != label_array(mdp.actions).tolist():
-        raise ValueError(f"{of}: its actions are {actions}, those of {mdp.name} are {list(mdp.actions)}")
-    if places.shape[-1] != mdp.problem.start.size:
-        raise ValueError(
-            f"{of}: its states have {places.shape[-1]} coordinates, those of {mdp.name} have {mdp.problem.start.size}"
-        )
-    own = _features(mdp, places)
-    if own.shape != features.shape or not np.allclose(own, features, rtol=1e-6, atol=1e-9):
-        raise ValueError(f"{of}: the features of {mdp.name} are others")
-
-
-def _features(mdp: SimulatedMDP, places: NDArray[np.float64]) -> NDArray[np.float64]:
-    with jax.enable_x64(True):
-        return np.asarray(_features_at(places, mdp.problem.features), float)
-
-
-@partial(jax.jit, static_argnums=1)
-def _features_at(places: Array, features: Callable[[Array], Array]) -> Array:
-    return features(places)
-
-
 def state_policy(mdp: SimulatedMDP, policy: Any) -> StatePolicy:
     """Read a policy on a space of numbers, in whatever form it is written.
 
     Parameters
     ----------
     mdp : SimulatedMDP
-    policy : "uniform", plan, FittedPolicy, or callable
+    policy : "uniform", plan, FittedPolicy, FuturesPolicy, or callable
         A function takes a state [coordinate] and returns the position of an action; it is traced, so make it of JAX's
         functions. A plan is the Dataset that `plan` returns.
 
@@ -318,13 +282,14 @@ def state_policy(mdp: SimulatedMDP, policy: Any) -> StatePolicy:
     TypeError: policy(state) is float64 of shape (); it must be the position of an action, one whole number...
     """
     if isinstance(policy, xr.Dataset):
-        policy = fitted_policy(policy, mdp)
-    if isinstance(policy, FittedPolicy):
+        by_futures = policy.attrs.get("solver") == SOLVER
+        policy = futures_policy(policy, mdp) if by_futures else fitted_policy(policy, mdp)
+    if isinstance(policy, FittedPolicy | FuturesPolicy):
         made_in = policy.mdp
         if made_in is not mdp:
             places = np.concatenate([made_in.problem.start[None], made_in.problem.anchors])
             of = f"the policy is of another problem, {made_in.name!r}"
-            _check_same(of, label_array(made_in.actions).tolist(), places, _features(made_in, places), mdp)
+            check_same_problem(of, label_array(made_in.actions).tolist(), places, features_of(made_in, places), mdp)
         return policy.policy
     if isinstance(policy, str) and policy == "uniform":
         return StatePolicy(_AtRandom(mdp.num_actions), ())

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import bayesmdp as bm
-from bayesmdp.environments import cart_pole, linear_quadratic, mountain_car, pendulum, riccati, thermostat
+from bayesmdp.environments import acrobot, cart_pole, linear_quadratic, mountain_car, pendulum, riccati, thermostat
 from bayesmdp.planning import FittedQ, Rollouts, fitted_policy
 from bayesmdp.problems.simulated_problem import next_states
 from tests.statistical import assert_follows
@@ -20,9 +20,16 @@ def action_of(problem, action):
     return np.array([problem.actions[action]]) if problem.name == "pendulum" else action
 
 
-@pytest.mark.parametrize(
-    "name, problem", [("CartPole-v1", cart_pole()), ("MountainCar-v0", mountain_car()), ("Pendulum-v1", pendulum())]
-)
+CONTROL = {
+    "CartPole-v1": cart_pole(),
+    "MountainCar-v0": mountain_car(),
+    "Pendulum-v1": pendulum(),
+    "Acrobot-v1": acrobot(),
+}
+ANGLES = {"Pendulum-v1": [0], "Acrobot-v1": [0, 1]}
+
+
+@pytest.mark.parametrize("name, problem", CONTROL.items())
 def test_steps_are_those_of_gymnasium(name, problem):
     """From 300 random states of the box, and along one episode: next states, rewards and ends, to rounding."""
     rng, env = np.random.default_rng(0), gymnasium.make(name).unwrapped
@@ -42,17 +49,15 @@ def test_steps_are_those_of_gymnasium(name, problem):
             env.steps_beyond_terminated = None
         _, paid, ended, _, _ = env.step(action_of(problem, int(action)))
         there = np.array(env.state, float)
-        if name == "Pendulum-v1":
-            there[0] = (there[0] + np.pi) % (2 * np.pi) - np.pi
+        for angle in ANGLES.get(name, []):
+            there[angle] = (there[angle] + np.pi) % (2 * np.pi) - np.pi
         np.testing.assert_allclose(after[i], there, rtol=1e-12, atol=1e-12, err_msg=str(states[i]))
         assert reward[i] == pytest.approx(float(paid), abs=1e-12)
         assert ends[i] == ended
     assert ends.any() == (name != "Pendulum-v1")
 
 
-@pytest.mark.parametrize(
-    "name, problem", [("CartPole-v1", cart_pole()), ("MountainCar-v0", mountain_car()), ("Pendulum-v1", pendulum())]
-)
+@pytest.mark.parametrize("name, problem", CONTROL.items())
 def test_episodes_begin_and_are_cut_off_as_gymnasiums(name, problem):
     env = gymnasium.make(name)
     assert int(problem.problem.length) == env.spec.max_episode_steps
@@ -146,8 +151,9 @@ def test_a_thermostat_is_worth_what_numbers_on_a_line_say():
         (cart_pole(), 450.0, {"places": 256, "samples": 1}),
         (mountain_car(), -125.0, {"places": 600, "samples": 1}),
         (pendulum(torques=3), -220.0, {"places": 600, "samples": 1}),
+        (acrobot(), -110.0, {"places": 1_000, "samples": 1}),
     ],
-    ids=["cart_pole", "mountain_car", "pendulum"],
+    ids=["cart_pole", "mountain_car", "pendulum", "acrobot"],
 )
 def test_known_physics_are_planned_for(problem, least, options):
     """Mean sums of rewards of episodes, where all is known: of CartPole 500 at most; -110 solves MountainCar."""
@@ -169,6 +175,7 @@ BAD = {
     "a control that is none": (lambda: linear_quadratic(controls=("left",)), "controls must be a number"),
     "one torque": (lambda: pendulum(torques=1), "torques"),
     "no length": (lambda: cart_pole(length=0), "length"),
+    "an acrobot without an end": (lambda: acrobot(length=0), "length"),
     "no discount": (lambda: mountain_car(discount=1.0), "discount"),
     "a warm leak": (lambda: thermostat(leak=2.0), "leak"),
     "a system's actions": (

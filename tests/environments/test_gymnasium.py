@@ -372,7 +372,7 @@ def test_gymnasium_is_named_where_it_is_missing(monkeypatch):
 UNKNOWN = bm.MDP(reward=np.zeros((2, 2)), discount=0.5, name="unknown")
 BAD = {
     "no table": (lambda: from_gymnasium("Blackjack-v1"), TypeError, "Blackjack-v1 has the observation space Tuple"),
-    "boxes": (lambda: collect_gymnasium("CartPole-v1", steps=1), TypeError, "needs a Discrete one"),
+    "pairs": (lambda: collect_gymnasium("Blackjack-v1", steps=1), TypeError, "a log needs a Discrete one, or a Box"),
     "no environment": (lambda: from_gymnasium(riverswim(6)), TypeError, "an id or a gymnasium.Env; got MDP"),
     "options too late": (lambda: from_gymnasium(Table({}), size=3), TypeError, "size: options are for gymnasium.make"),
     "no P": (lambda: from_gymnasium(Table(None)), ValueError, "Table has no transition table P"),
@@ -389,7 +389,11 @@ BAD = {
     ),
     "unknown start": (lambda: from_gymnasium("FrozenLake-v1", initial=99), KeyError, "no state 99"),
     "no kernel": (lambda: to_gymnasium(UNKNOWN), ValueError, "unknown has no transition"),
-    "no MDP": (lambda: to_gymnasium("FrozenLake-v1"), TypeError, "mdp must be a bayesmdp.MDP; got str"),
+    "no MDP": (
+        lambda: to_gymnasium("FrozenLake-v1"),
+        TypeError,
+        "mdp must be a bayesmdp.MDP or a bayesmdp.SimulatedMDP; got str",
+    ),
     "unknown option": (lambda: to_gymnasium(riverswim(6), unavailable="stay"), ValueError, "'mean' or 'raise'"),
     "unknown rendering": (lambda: to_gymnasium(riverswim(6), render_mode="human"), ValueError, "'ansi' or None"),
     "no limit": (lambda: collect_gymnasium("FrozenLake-v1"), ValueError, "either steps or episodes"),

@@ -27,10 +27,11 @@ from bayesmdp.posterior.beliefs.belief import Belief
 from bayesmdp.posterior.beliefs.make_belief import ByParticles, with_particles
 from bayesmdp.posterior.beliefs.primitive_particles import PrimitiveParticles, one_row
 from bayesmdp.posterior.closed_forms.draws import draw_sites
-from bayesmdp.posterior.closed_forms.find_regression import find_regression, looks_linear
+from bayesmdp.posterior.closed_forms.find_matrix_regression import find_any_regression, looks_like_regression
+from bayesmdp.posterior.closed_forms.matrix_regression import MatrixRegression
 from bayesmdp.posterior.closed_forms.primitives import Pairs, find_pairs, learn
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
-from bayesmdp.posterior.closed_forms.regression import Regression, Sums
+from bayesmdp.posterior.closed_forms.regression import Regression
 from bayesmdp.posterior.particles.coordinates import coordinates
 from bayesmdp.posterior.particles.sampler import Settings
 
@@ -92,7 +93,7 @@ def recorded_belief(model: Model, mdp: SimulatedMDP, num_draws: int, room: int) 
     if not isinstance(model, ByParticles):
         try:
             pairs, identity = _pairs(model, state, problem.num_actions)
-            if isinstance(pairs, Regression):
+            if isinstance(pairs, Regression | MatrixRegression):
                 return _by_regression(model, pairs, num_draws, identity, state, problem.num_actions)
             return _exact(model, pairs, num_draws, identity, state, problem.num_actions)
         except NotConjugate:
@@ -118,11 +119,11 @@ def _probe(model: Model, state: Frozen, num_actions: int) -> Records:
 
 
 @lru_cache(maxsize=256)
-def _pairs(model: Model, state: Frozen, num_actions: int) -> tuple[Pairs | Regression, str]:
+def _pairs(model: Model, state: Frozen, num_actions: int) -> tuple[Pairs | Regression | MatrixRegression, str]:
     data = _probe(model, state, num_actions)
     with jax.enable_x64(True):
         reading = read_sites(model, data)
-        find = find_regression if looks_linear(reading, data) else find_pairs
+        find = find_any_regression if looks_like_regression(reading, data) else find_pairs
         return find(reading, data), _identity(model, data)
 
 
@@ -178,11 +179,16 @@ def _exact(model: Model, pairs: Pairs, num_draws: int, identity: str, state: Fro
 
 @lru_cache(maxsize=256)
 def _by_regression(
-    model: Model, form: Regression, num_draws: int, identity: str, state: Frozen, num_actions: int
+    model: Model,
+    form: Regression | MatrixRegression,
+    num_draws: int,
+    identity: str,
+    state: Frozen,
+    num_actions: int,
 ) -> Belief:
     asked = _probe(model, state, num_actions).seen
 
-    def observe(key: Key[Array, ""], state: Sums, step: Step) -> Sums:
+    def observe(key: Key[Array, ""], state: Any, step: Step) -> Any:
         return form.learn(model, state, one_row(step, asked))
 
     return Belief(

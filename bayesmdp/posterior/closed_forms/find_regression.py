@@ -29,7 +29,7 @@ from bayesmdp.posterior.closed_forms.priors import NotConjugate
 from bayesmdp.posterior.closed_forms.regression import Regression, Sums, residuals_of_rows
 from bayesmdp.posterior.closed_forms.transitions import check_independent
 
-__all__ = ["check_sums", "find_regression", "looks_linear"]
+__all__ = ["ROWS", "TRIALS", "check_sums", "differ", "find_regression", "looks_linear"]
 
 TRIALS, ROWS = 5, 64
 """Random values of the unknowns that a model is tried at, and rows that it is tried on."""
@@ -213,7 +213,7 @@ def _verify(form: Regression, reading: Reading, data: Records) -> None:
         raise NotConjugate(f"a scale of what is observed is not a number over the square root of {noise}")
     if not np.isclose(belongs.sum(-1), 1).all():
         raise NotConjugate(f"the noise of some of what is observed is known, and that of the rest is {noise}")
-    wrong = _apart(_log_likelihoods(form, reading, data, coefficients, log_noise), said)
+    wrong = differ(_log_likelihoods(form, reading, data, coefficients, log_noise), said)
     if wrong.any():
         row = int(np.flatnonzero(wrong)[0])
         raise NotConjugate(
@@ -247,7 +247,7 @@ def check_sums(form: Regression, reading: Reading, sums: Sums, data: Records) ->
     squares += np.einsum("tgi,gij,tgj->tg", apart, sums.gram, apart)
     said = ((sums.count * log_noise - np.exp(log_noise) * squares) / 2).sum(-1)
     seen = np.asarray(data.weight) > 0
-    if _apart(_log_likelihoods(form, reading, data, coefficients, log_noise)[:, seen].sum(-1), said).any():
+    if differ(_log_likelihoods(form, reading, data, coefficients, log_noise)[:, seen].sum(-1), said).any():
         raise NotConjugate(
             "the likelihood of some rows of the log is not that of a linear regression on the unknowns "
             f"{', '.join(map(repr, reading.latents))}, though that of others is"
@@ -269,8 +269,17 @@ def _log_likelihoods(
     return np.stack(told)
 
 
-def _apart(total: NDArray[np.float64], said: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether two log-likelihoods [trial, ...] differ by more than a constant and rounding."""
+def differ(total: NDArray[np.float64], said: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say whether two log-likelihoods differ by more than a constant and rounding.
+
+    Parameters
+    ----------
+    total, said : array [trial, ...]
+
+    Returns
+    -------
+    bool array [...]
+    """
     return ~(np.ptp(total - said, axis=0) <= TOLERANCE * (1 + np.abs(total).max(0) + np.abs(said).max(0)))
 
 

@@ -18,7 +18,7 @@ from bayesmdp.model_reading.read_model import (
 )
 from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
 from bayesmdp.posterior.closed_forms.families import FAMILIES, Family
-from bayesmdp.posterior.closed_forms.regression import Regression
+from bayesmdp.posterior.closed_forms.matrix_regression import regression_of
 from bayesmdp.posterior.inference.request import num_chains
 from bayesmdp.posterior.inference.tree import in_chains
 
@@ -109,10 +109,11 @@ def _of_regression(
 ) -> tuple[dict[str, NDArray[Any]], Mapping[str, tuple[str, ...]]]:
     """Draws of a linear regression, and the names of their axes."""
     parameters = {str(name): values.values for name, values in dataset.items()}
-    form = Regression.of_parameters(posterior.attrs["regression"], parameters)
+    form = regression_of(posterior.attrs["regression"], parameters)
     with jax.enable_x64(True):
         key = jax.random.split(jax.random.key(seed))[1]
-        drawn = jax.tree.map(np.asarray, form.draw(key, form.before, draws))
+        nothing: Any = form.before
+        drawn = jax.tree.map(np.asarray, form.draw(key, nothing, draws))
     return in_chains(drawn, chains), dict(form.dims)
 
 

@@ -17,10 +17,15 @@ from bayesmdp.model_reading.read_model import Impossible, Model, Reading, read_s
 from bayesmdp.model_reading.records import Records, check_records
 from bayesmdp.models.arguments import thaw
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
-from bayesmdp.posterior.closed_forms.find_regression import check_sums, find_regression, looks_linear
+from bayesmdp.posterior.closed_forms.find_matrix_regression import (
+    check_all_rows,
+    find_any_regression,
+    looks_like_regression,
+)
+from bayesmdp.posterior.closed_forms.matrix_regression import MatrixRegression
 from bayesmdp.posterior.closed_forms.primitives import Pairs, find_pairs, impossible_rows, learn, log_evidence
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
-from bayesmdp.posterior.closed_forms.regression import Regression, Sums
+from bayesmdp.posterior.closed_forms.regression import Regression
 from bayesmdp.posterior.inference.request import Drawn, Request, check_draws, drawn_exactly, sampled
 from bayesmdp.posterior.inference.tree import Labels, by_draw, in_chains, label_parameters, numbered_tree, versions
 from bayesmdp.posterior.particles.sampler import DEFAULT
@@ -63,7 +68,7 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
             drawn = sampled(engine, model, data, reading.names, request, settings)
             if drawn.statistics:
                 groups["sample_stats"] = by_draw(drawn.statistics, {})
-        elif isinstance(pairs, Regression):
+        elif isinstance(pairs, Regression | MatrixRegression):
             engine = "exact"
             assert sums is not None
             drawn = _drawn_by_regression(pairs, sums, pairs.log_evidence(reading, sums, data), request)
@@ -82,7 +87,7 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
         "model": model_name(model),
         "latents": json.dumps(list(reading.latents)),
         "families": pairs.layout.to_text() if isinstance(pairs, Pairs) else "{}",
-        **({"regression": pairs.described()} if isinstance(pairs, Regression) else {}),
+        **({"regression": pairs.described()} if isinstance(pairs, Regression | MatrixRegression) else {}),
         "seed": request.seed,
         "num_transitions": float(np.sum(data.weight)),
         **versions(),
@@ -112,17 +117,20 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
     return numbered_tree(groups, attrs)
 
 
-def _closed_form(reading: Reading, data: Records, method: str) -> tuple[Pairs | Regression | None, Sums | None, str]:
+def _closed_form(
+    reading: Reading, data: Records, method: str
+) -> tuple[Pairs | Regression | MatrixRegression | None, Any, str]:
     """The closed form if there is one and it is wanted, the sums for a regression, and why it is taken or not."""
     if method not in ("auto", "exact"):
         return None, None, f"asked for with method={method!r}"
     try:
-        if not looks_linear(reading, data):
+        if not looks_like_regression(reading, data):
             return find_pairs(reading, data), None, "sites observe the unknowns directly"
-        form = find_regression(reading, data)
+        form = find_any_regression(reading, data)
         _refuse_impossible(data, form.impossible(reading.model, data))
-        sums = form.learn_log(reading.model, form.before, data)
-        check_sums(form, reading, sums, data)
+        nothing: Any = form.before
+        sums = form.learn_log(reading.model, nothing, data)
+        check_all_rows(form, reading, sums, data)
         return form, sums, "what is observed is Normal, and linear in Normal unknowns"
     except NotConjugate as error:
         if method == "exact":
@@ -130,7 +138,9 @@ def _closed_form(reading: Reading, data: Records, method: str) -> tuple[Pairs | 
         return None, None, f"no closed form: {error}"
 
 
-def _drawn_by_regression(form: Regression, sums: Sums, log_evidence: float, request: Request) -> Drawn:
+def _drawn_by_regression(
+    form: Regression | MatrixRegression, sums: Any, log_evidence: float, request: Request
+) -> Drawn:
     """Draws of the prior and the posterior of a linear regression."""
     keys = jax.random.split(jax.random.key(request.seed))
     prior, posterior = (
@@ -140,10 +150,18 @@ def _drawn_by_regression(form: Regression, sums: Sums, log_evidence: float, requ
     return Drawn(posterior, prior, {}, {"log_evidence": log_evidence, "log_evidence_sd": 0.0})
 
 
-def _regression_parameters(form: Regression, sums: Sums) -> xr.Dataset:
-    """What `Regression.of_parameters` reads."""
-    axes = ("group", "coefficient", "other_coefficient")
+def _regression_parameters(form: Regression | MatrixRegression, sums: Any) -> xr.Dataset:
+    """What the form's `of_parameters` reads."""
     parameters = {name: np.asarray(values) for name, values in form.parameters(sums).items()}
+    if isinstance(form, MatrixRegression):
+        dims: dict[str, tuple[str, ...]] = {
+            "mean": ("coefficient", "to"),
+            "precision": ("coefficient", "other_coefficient"),
+            "degrees": (),
+            "rate": ("to", "with"),
+        }
+        return xr.Dataset({name: (dims[name], values) for name, values in parameters.items()})
+    axes = ("group", "coefficient", "other_coefficient")
     parameters["place"] = thaw(form.place)
     return xr.Dataset({name: (axes[: values.ndim], values) for name, values in parameters.items()})
 

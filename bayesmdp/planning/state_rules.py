@@ -1,0 +1,78 @@
+"""What all policies on spaces of numbers are for compiled code, and how one of another problem is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmdp.foundation.arrays import Array
+from bayesmdp.problems.labels import label_array
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+
+__all__ = ["StatePolicy", "check_same_problem", "features_of"]
+
+
+class StatePolicy(NamedTuple):
+    """A policy on a space of numbers, as compiled code takes it.
+
+    Attributes
+    ----------
+    rule : callable
+        ``rule(parameters, uniform [], state [coordinate]) -> int []``; hashable, and equal where policies differ in
+        their parameters alone.
+    parameters : pytree
+    """
+
+    rule: Callable[[Any, Array, Array], Array]
+    parameters: Any
+
+
+def check_same_problem(
+    of: str, actions: list[Any], places: NDArray[np.float64], features: NDArray[np.float64], mdp: SimulatedMDP
+) -> None:
+    """Refuse what is of another problem: its actions, places, and the features there.
+
+    Parameters
+    ----------
+    of : str
+        What messages begin with.
+    actions : list of labels
+    places : array [place, coordinate]
+    features : array [place, feature]
+    mdp : SimulatedMDP
+
+    Raises
+    ------
+    ValueError
+    """
+    if actions != label_array(mdp.actions).tolist():
+        raise ValueError(f"{of}: its actions are {actions}, those of {mdp.name} are {list(mdp.actions)}")
+    if places.shape[-1] != mdp.problem.start.size:
+        raise ValueError(
+            f"{of}: its states have {places.shape[-1]} coordinates, those of {mdp.name} have {mdp.problem.start.size}"
+        )
+    own = features_of(mdp, places)
+    if own.shape != features.shape or not np.allclose(own, features, rtol=1e-6, atol=1e-9):
+        raise ValueError(f"{of}: the features of {mdp.name} are others")
+
+
+def features_of(mdp: SimulatedMDP, places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a problem's features [place, feature] at places [place, coordinate].
+
+    Parameters
+    ----------
+    mdp : SimulatedMDP
+    places : array [place, coordinate]
+    """
+    with jax.enable_x64(True):
+        return np.asarray(_features_at(places, mdp.problem.features), float)
+
+
+@partial(jax.jit, static_argnums=1)
+def _features_at(places: Array, features: Callable[[Array], Array]) -> Array:
+    return features(places)
