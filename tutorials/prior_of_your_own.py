@@ -210,9 +210,9 @@ plt.show()
 # ## Learning online
 #
 # The same function drives an agent. PSRL (posterior sampling) draws one river from its posterior, does what is best
-# for that river for a while, and draws again. Inside an agent the posterior must be had at once, so priors need a
-# closed form there; similar currents have none. In their place we take `a_current_each`, which is exact: every
-# interior state has a current of its own, and only the shape of the river is known.
+# for that river for a while, and draws again. Without a closed form an agent carries the posterior by particles, which
+# takes longer. To keep this lesson short we replace similar currents by `a_current_each`, which has a closed form:
+# every interior state has a current of its own, and only the shape of the river is known.
 #
 # *Regret* is the value lost, summed over steps, by acting on the agent's policy instead of the best one.
 
@@ -237,7 +237,8 @@ print(final.to_dataframe().round(1))
 print("median over replicates:", result["regret"].sum("step").median("replicate").round(1).to_series().to_dict())
 
 # %% [markdown]
-# Two facts, "one moves by one state at most" and "left always works", take the regret from about 1,300 to a few tens.
+# Two facts, "one moves by one state at most" and "left always works", reduce the regret from about 1,300 to a few tens
+# (at full size).
 # The Dirichlet prior must find by trial that a swim does not jump from one end to the other. Half of the runs under
 # the structured priors have no regret at all. Their means come from a few runs with an unlucky start, so that one
 # current is not visibly better here than a current for each state: this river is learnt almost at once under either.
@@ -322,4 +323,5 @@ plt.show()
 # - Where you are not sure, let the model say how far its own structure may fail, as with similar currents.
 # - Check predictions against the log before you trust a narrow posterior.
 #
-# `models/README.md` tells all that a model may do, and `models/river_current.py` is the shipped relative of this one.
+# All that a model may do is in `models/README.md`, on the site *Writing a model*. The package has a prior much like
+# `one_current`, in `models/river_current.py`.

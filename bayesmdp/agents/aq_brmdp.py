@@ -1,26 +1,31 @@
 """AQ-BRMDP: quantile Bayesian-risk planning whose level adapts to the stage of learning and to each pair's visits.
 
-Song, Wang and Zhou (2026), section 3. At pseudo-episode k, with visits n(s, a) so far,
+Song, Wang and Zhou (2026), section 3. Time is divided into pseudo-episodes of random length: after each step a new one
+begins with probability 1 - discount. At the start of pseudo-episode k, with visits n(s, a) so far, each pair of a state
+and an action gets a level of its own,
 
     m(s, a) = max(n(s, a), 1),   r(s, a) = m(s, a) / mean(m),   lambda_k = scale / k^decay,   decay = 1/2,
     level_k(s, a) = max(floor, 1 - lambda_k f(r(s, a))),   f(r) = 1 - sensitivity + sensitivity r,
 
-so planning starts pessimistic (at the floor) and grows optimistic as k grows, soonest for the pairs visited least. The
-quantile Bayesian-risk MDP with these levels is solved on posterior draws and its greedy policy followed for the
-pseudo-episode, as in `brmdp`.
+so planning starts pessimistic, at the floor, and grows optimistic as k grows, first for the pairs visited least. The
+agent then draws kernels from its posterior. It solves the Bellman equation in which each pair counts the quantile of
+its level over these draws, and follows the greedy policy for the pseudo-episode. `brmdp` does the same with one fixed
+level.
 
-The visit factor f is a reading: its formula cannot be recovered from the text, but the proof of Lemma 1 ends in an
-equality that needs the factors of all pairs to sum to their number. The mixture does so at every sensitivity (kappa).
-The power ``f(r) = r^sensitivity``, ``visit_factor="power"``, sums to at most that, by Jensen's inequality; it was this
-agent's reading before.
+The formula of the visit factor f is missing in the text of the paper that we have, so the one above is our reading. The
+proof of Lemma 1 ends in an equality for which the factors of all pairs must sum to the number of pairs, and this
+mixture does so at every sensitivity (the paper's kappa). Another reading, the power ``f(r) = r^sensitivity``, is
+``visit_factor="power"``; by Jensen's inequality its factors sum to at most that number.
 
-What the text leaves open besides and is chosen here: m = max(n, 1) rather than n + 1; its mean over the pairs that can
-be taken (not those of terminal states); the normalisation of `scale` (C); the defaults of `scale` and `sensitivity`,
-which are a setting in which the paper's statements hold as often as in any of the study ``river-schedule``. That
-`decay` may differ from 1/2 is ours: with 0 levels do not rise with time, with `sensitivity` 0 they do not tell pairs
-apart, with both the agent is `brmdp` at level 1 - scale, where the floor is below. In the study ``levels`` levels that
-do not rise (`decay` 0, `scale` .2) lost less regret than the paper's in five of nine problems, beside the visit factor,
-and more for certain in none; the default is the paper's.
+The text leaves more open, and we chose: m = max(n, 1) rather than n + 1; the mean of m over the pairs that can be
+taken, without those of terminal states; how `scale`, the paper's C, is normalised; and the defaults of `scale` and
+`sensitivity`. In no other setting of the study ``river-schedule`` do the paper's statements hold more often than with
+these defaults.
+
+Values of `decay` other than 1/2 are our addition. With `decay` 0 the levels do not rise with time; with `sensitivity` 0
+they are the same for all pairs; with both, the agent is `brmdp` at level 1 - scale, if that is above the floor. In the
+study ``levels`` constant levels with the visit factor (`decay` 0, `scale` .2) had less regret than the paper's schedule
+in five of nine problems and certainly more in none. The default is the paper's.
 
 Without a discount, which the paper does not have, k counts periods that end when a pair's visits have doubled, and the
 plan is for the gain, as in `brmdp` (study ``average-levels``).
@@ -59,15 +64,15 @@ def aq_brmdp(
     ----------
     prior : NumPyro model with a ``transition`` site
     scale : float, positive
-        C of the schedule: larger stays cautious for longer.
+        C of the schedule; the larger it is, the longer the agent stays cautious.
     sensitivity : float in [0, 1]
-        kappa: how strongly a pair's relative visits move its level.
+        kappa: how strongly the level of a pair depends on its visits, relative to those of the other pairs.
     floor : float in (0, 1)
-        The lowest level: the robustness asked for.
+        The lowest level; the lower it is, the more cautious are the first plans.
     decay : float, at least 0
         How fast levels rise with the number of the pseudo-episode.
     visit_factor : {"mixture", "power"}
-        What relative visits r count: ``1 - kappa + kappa r``, or ``r^kappa``; see the module.
+        f(r) for relative visits r: ``1 - kappa + kappa r``, or ``r^kappa``; see the module.
     num_draws, draw_scale, draws, share
         As for `brmdp`; a pair whose budget exceeds `num_draws` uses all of them.
 
@@ -82,10 +87,10 @@ def aq_brmdp(
 
     Notes
     -----
-    *When.* Where early plans have to be robust and later ones have to learn: levels start at the floor and rise.
+    *When.* Where early plans have to be robust and later ones have to explore: levels start at the floor and rise.
 
-    *When not.* Where nothing is at stake while learning: in the study ``levels`` levels that do not rise lost less
-    regret in five of nine problems, and more for certain in none. Where plans must be cheap.
+    *When not.* Where only regret counts: in the study ``levels`` levels that do not rise had less regret in five of
+    nine problems, and certainly more in none. Where plans must be cheap.
 
     *Cost.* A quantile plan over `num_draws` draws each pseudo-episode; drawing takes most of the time.
 

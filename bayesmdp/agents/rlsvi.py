@@ -1,7 +1,14 @@
-"""Randomised least-squares value iteration (RLSVI): Thompson sampling of Q-functions that nothing is known of.
+"""Randomised least-squares value iteration (RLSVI): Thompson sampling of Q-functions, without an informed prior.
 
-:mod:`~bayesmdp.agents.tsrl` with prior Normal(0, I / ridge) on every stage's weights. Osband, Van Roy and Wen (2016),
-whose lambda and sigma are `ridge` and `noise`.
+Osband, Van Roy and Wen (2016). Q-values are linear in features phi(s, a), with unknown weights theta[h] for each stage
+h of an episode. Before each episode the weights are drawn from the last stage to the first. At stage h every step seen
+there is a regression target,
+
+    b = r + discount max over a' of <phi(s', a'), theta[h + 1]>,    b = <phi(s, a), theta[h]> + Normal noise,
+
+and theta[h] is drawn from its posterior under the prior Normal(0, I / ridge). The episode is played greedily for these
+Q-values. What was seen seldom varies much from draw to draw, which makes the agent explore. The paper's lambda is
+`ridge`, its sigma is `noise`. :mod:`~bayesmdp.agents.tsrl` is the same with a prior of your own.
 """
 
 from __future__ import annotations
@@ -15,15 +22,15 @@ __all__ = ["rlsvi"]
 
 
 def rlsvi(*, ridge: float = 0.2, noise: float = 0.001**0.5, episodes: int | None = None) -> Agent:
-    """Draw Q-functions from a regression on features, under a prior that knows nothing (RLSVI).
+    """Draw Q-functions from a Bayesian regression on features, without an informed prior (RLSVI).
 
     Parameters
     ----------
     ridge : float, positive
-        lambda: one over the prior variance of each weight. The default is that of their recommendation engine, as is
-        the noise's.
+        lambda: one over the prior variance of each weight. The defaults of `ridge` and `noise` are those of the
+        paper's recommendation engine.
     noise : float, positive
-        sigma: standard deviation of targets.
+        sigma: standard deviation of the targets.
     episodes : int, optional
         As for `tsrl`.
 
@@ -38,11 +45,11 @@ def rlsvi(*, ridge: float = 0.2, noise: float = 0.001**0.5, episodes: int | None
 
     Notes
     -----
-    *When.* In episodes of a fixed length with features in which values are linear, without a prior.
+    *When.* In episodes of a fixed length, with features in which Q-values are linear, and without a prior.
 
-    *When not.* Where values are not linear in the features, or an informed prior is at hand, which `tsrl` takes.
+    *When not.* Where Q-values are not linear in the features. Where an informed prior is available, which `tsrl` takes.
 
-    *Cost.* One regression a stage and episode, of order features cubed.
+    *Cost.* One regression for each stage before each episode, cubic in the number of features.
 
     Examples
     --------

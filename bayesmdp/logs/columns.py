@@ -89,7 +89,7 @@ def _refuse_missing(table: Table, missing: Sequence[str]) -> None:
     guesses = {}
     for ours in missing:
         named = [candidates[alias] for alias in ALIASES[ours] if alias in candidates] or [
-            candidates[close] for close in get_close_matches(ours, candidates, 1)
+            candidates[close] for close in get_close_matches(ours, candidates, 1, cutoff=0.75)
         ]
         if named:
             guesses[ours] = named[0]

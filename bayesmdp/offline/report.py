@@ -78,19 +78,19 @@ class Report(NamedTuple):
         attrs = self.tree.attrs
         if "checked_logs" not in attrs:
             return f"not checked: {attrs.get('unchecked', 'the log does not say where episodes start')}"
-        text = f"on {attrs['checked_logs']} logs like yours, from worlds in which the truth is known, "
-        text += f"{attrs['checked_kept']} kept the number as it is computed"
+        text = f"on {attrs['checked_logs']} simulated logs like yours, in worlds whose truth is known: "
+        text += f"the number as first computed held in {attrs['checked_kept']}"
         lowered = [attrs["checked_lowered"]]
         if "gain_checked_kept" in attrs:
-            text += f" and {attrs['gain_checked_kept']} the gain"
+            text += f", and that of the gain in {attrs['gain_checked_kept']}"
             lowered.append(attrs["gain_checked_lowered"])
         if max(lowered) <= 0:
             return text
-        they = "it is" if len(lowered) == 1 else "they are"
+        they, holds = ("it is", "it holds") if len(lowered) == 1 else ("they are", "they hold")
         by = " and ".join(f"{each:#.4g}" if each > 0 else "nothing" for each in lowered)
-        text += f"; {they} lowered by {by}, so that {they} kept as often as is said"
+        text += f"; {they} lowered by {by}, so that {holds} as often as stated"
         least = attrs.get("checked_least")
-        return text if least is None else f"{text}, the number only to {least:.4g}, less than which no policy earns"
+        return text if least is None else f"{text}, the number only to {least:.4g}, since no policy earns less"
 
 
 def level_of(risk: Risk) -> float:

@@ -168,7 +168,10 @@ def _sample_dims(variable: xr.DataArray, sizes: dict[str, int]) -> tuple[Hashabl
     if missing:
         hint = ""
         if missing == ["outcome"] and "next_state" in variable.dims:
-            hint = "; the MDP has a successor table, so the last dim is 'outcome'"
+            hint = (
+                "; the MDP has a successor table, so the last dim is 'outcome'. For draws over all next states make "
+                "the MDP without one; for a log that is mdp_from_log(..., elsewhere='each')"
+            )
         elif missing == ["next_state"] and "outcome" in variable.dims:
             hint = "; the MDP has no successor table, so the last dim is 'next_state'"
         raise ValueError(

@@ -24,7 +24,7 @@ An agent is made by the function below that bears its name, and set to work by
 :doc:`/reference/bayesmdp/simulate`. *Regret* is what the agent has lost, up to a step, against
 the best policy. Each card shows the regret of the agent on two problems with the options of the
 registry, which nobody tuned, beside that of all agents shown on the same problem. Curves on two
-problems say how an agent behaves, not which is best: how to compare agents is told in
+problems say how an agent behaves, not which is best: on how to compare agents see
 :doc:`/tutorials/comparing_agents`.""",
     "environments": """An *environment* is a decision problem of which everything is known, to learn on. Each is made by
 the function that bears its name. In the drawings a circle is a state, an arrow where an action

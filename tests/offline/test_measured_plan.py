@@ -97,7 +97,7 @@ def test_the_promise_is_lowered_by_what_the_check_found(report):
     attrs = report.tree.attrs
     assert attrs["initial_bound"] == pytest.approx(attrs["initial_worth_quantile"] - attrs["checked_lowered"])
     assert attrs["checked_logs"] == 6 and 0 <= attrs["checked_kept"] <= attrs["checked_kept_lowered"] <= 6
-    assert "on 6 logs like yours" in report.checked
+    assert "on 6 simulated logs like yours" in report.checked
     values = report.tree["at_start"]["value"].values
     assert attrs["initial_worth_quantile"] == np.sort(values)[9]
 

@@ -43,7 +43,7 @@ def test_the_number_is_not_lowered_below_what_any_policy_earns():
     attrs = report.tree.attrs
     assert attrs["initial_worth_quantile"] < attrs["checked_lowered"]
     assert report.bound == attrs["checked_least"] == 0
-    assert report.checked.endswith("the number only to 0, less than which no policy earns")
+    assert report.checked.endswith("the number only to 0, since no policy earns less")
 
 
 def test_the_number_to_quote_is_the_checked_bound(in_order):
@@ -51,8 +51,8 @@ def test_the_number_to_quote_is_the_checked_bound(in_order):
     attrs = in_order.tree.attrs
     assert f"quote this policy earns {attrs['initial_bound']:#.4g} or more, in rewards discounted by 0.5, with" in text
     assert attrs["initial_bound"] == attrs["initial_worth_quantile"] - attrs["checked_lowered"]
-    assert f"on {attrs['checked_logs']} logs like yours" in text
-    assert f"{attrs['checked_kept']} kept the number as it is computed" in text
+    assert f"on {attrs['checked_logs']} simulated logs like yours" in text
+    assert f"the number as first computed held in {attrs['checked_kept']}" in text
     assert f"criterion {attrs['initial_promise']:#.4g} at the start by quantile:0.1: it chose the policy" in text
     assert "left out step" in text
     assert json.loads(attrs["left_out"]) == ["step"]

@@ -117,7 +117,7 @@ def test_numbers_are_those_of_the_plan(hostile, page):
     assert f"earns at least {short(hostile.gain)} more than the log's behaviour, which earns" in lead
     told = words_of(document.find("body"))
     assert f"this policy earns {short(hostile.bound)} or more" in told
-    assert f"{attrs['checked_kept']} kept the number as it is computed" in told
+    assert f"the number as first computed held in {attrs['checked_kept']}" in told
     table = document.find(".//table[@class='actions']")
     rows = list(table.find("tbody"))
     acted = policy.isel(state=~policy["terminal"].values & (policy["tried"] > 0).values)
