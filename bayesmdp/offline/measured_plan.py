@@ -33,18 +33,17 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
-from bayesmdp.foundation.compiled_programs import forget_programs
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.logs.log import label_set
 from bayesmdp.logs.recorded_log import read_records
-from bayesmdp.model_reading.primitives import fit_rows
-from bayesmdp.model_reading.read_model import read_sites
 from bayesmdp.model_reading.records import Records
+from bayesmdp.models.arguments import thaw
 from bayesmdp.offline.at_start import told_at_start
 from bayesmdp.offline.calibration import Calibration, logs_of_each, too_many_logs
 from bayesmdp.offline.check_log import FEW
 from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured, mean_values, values_at_start
 from bayesmdp.offline.measured_log_checks import check_rows
+from bayesmdp.offline.measured_posterior import find_measured, posterior_of, rows_of_log
 from bayesmdp.offline.measured_prior import MeasuredPrior, measured_prior
 from bayesmdp.offline.measured_space import MeasuredSpace, begins_of_rows, space_of_log
 from bayesmdp.offline.measured_worlds import AsBelieved
@@ -58,12 +57,11 @@ from bayesmdp.planning.posterior_value import left_quantile
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import Rollouts, simulate_returns, tolerance_of
 from bayesmdp.planning.simulated_plan import SHARE, FittedQ, describe_plan, fit_simulated
-from bayesmdp.planning.simulated_values import read_unknowns, spread_over
+from bayesmdp.planning.simulated_values import spread_over
 from bayesmdp.planning.state_policies import FittedPolicy
 from bayesmdp.planning.value_intervals import check_scalar_risk
-from bayesmdp.posterior import NotConjugate, draw, infer
-from bayesmdp.posterior.closed_forms.find_regression import find_regression
 from bayesmdp.posterior.closed_forms.regression import Regression
+from bayesmdp.posterior.inference.primitives import FoundRecords
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["plan_measured"]
@@ -88,6 +86,7 @@ class _Way(NamedTuple):
     made: MeasuredPrior
     mdp: SimulatedMDP
     data: Records
+    found: FoundRecords
     near: NearRows
     today: StateBehaviour | None
 
@@ -123,15 +122,13 @@ def plan_measured(
     -------
     Report
     """
-    forget_programs()  # each log has programs of its own, for its box is part of them
     check_scalar_risk(risk)
     draws, seed = integer("draws", draws, 2), integer("seed", seed, 0)
     level, begins = level_of(risk), begins_of_rows(log)
-    way = _way(log, discount, baseline, prior, settings, rewards, terminal, initial)
+    way = _way(log, discount, baseline, prior, settings, rewards, terminal, initial, say)
     mdp, data = way.mdp, way.data
-    # The posterior, and draws of it to plan with and to judge by.
-    say(f"posterior of {way.made.described}")
-    kept, planning, fresh = _posterior(mdp, data, draws, seed)
+    # Draws of the posterior to plan with and to judge by.
+    kept, planning, fresh = posterior_of(way.found, mdp, draws, seed)
     tolerance = tolerance_of(mdp, None, SHARE)
     options = FittedQ(
         LinearQ(),
@@ -151,7 +148,7 @@ def plan_measured(
     if way.today is not None:
         gains = values - values_at_start(mdp, fresh, way.today.policy, options.rollouts)
     # What is said where episodes start, checked.
-    form, why_not = _why_not(kept, way, level, calibration)
+    form, why_not = _why_not(way, level, calibration)
     checked: Calibration | None = None
     if form is not None and not why_not:
         logs = logs_of_each(calibration, level)
@@ -164,7 +161,7 @@ def plan_measured(
     told: dict[str, Any] = told_at_start(Promise(np.zeros(0), values, gains), level, checked)
     told |= {"unchecked": why_not} if checked is None else {"checked_logs": checked.logs}
     low, high = np.quantile(values, [0.05, 0.95], method="inverted_cdf")
-    unseen, few = _thin(way, kept, fresh, fitted.policy, options.rollouts)
+    unseen, few = _thin(way, fresh, fitted.policy, options.rollouts)
     told |= {
         "level": level,
         "initial_worth_quantile": float(left_quantile(values, level)),
@@ -174,7 +171,7 @@ def plan_measured(
     }
     policy = _policy(way, fitted.policy, fresh, level, options.rollouts).assign_attrs(told)
     say("whether the log may be believed")
-    checks = check_rows(mdp.model, data, begins, mdp.num_actions, few=few, seed=seed)
+    checks = check_rows(way.found, data, begins, mdp.num_actions, few=few, seed=seed)
     counts = _counts(log, begins)
     attrs: dict[str, Any] = {
         "made_by": MADE_BY,
@@ -204,6 +201,7 @@ def plan_measured(
     if gains is not None:
         at_start["today"] = "draw", values - gains
     groups = {name: node.to_dataset() for name, node in kept.children.items() if name != "prior"}
+    groups |= {name: rows_of_log(groups[name], data) for name in ("observed_data", "constant_data")}
     tree = xr.DataTree.from_dict(
         {"plan": planned, "policy": policy, "at_start": at_start, "log_checks": checks, **groups}
     )
@@ -220,6 +218,7 @@ def _way(
     rewards: Any,
     terminal: Any,
     initial: Any,
+    say: Callable[[str], None],
 ) -> _Way:
     """The problem that the log describes, with its prior and its behaviour."""
     if not (isinstance(baseline, str) and baseline in ("log", "none", "uniform")):
@@ -236,13 +235,15 @@ def _way(
         )
     made = measured_prior(prior, data, space, settings, rewards)
     near = NearRows(data.state, data.action, len(space.actions), space.low, space.high)
-    mdp = space.problem(made.model, made.reward, ends, near.tried())
+    mdp = space.problem(made.model, made.reward, ends, near.tried(), units=made.units)
+    say(f"posterior of {made.described}")
+    found = find_measured(mdp, data)
     today = None
     if baseline == "log":
         today = state_behaviour(data.state, data.action, len(space.actions), space.low, space.high)
     elif baseline == "uniform":
         today = state_behaviour(data.state[:0], data.action[:0], len(space.actions), space.low, space.high)
-    return _Way(space, made, mdp, data, near, today)
+    return _Way(space, made, mdp, data, found, near, today)
 
 
 def _check_ends(log: xr.Dataset, ends: Callable[..., Any] | None, given: Any) -> None:
@@ -271,36 +272,19 @@ def _check_ends(log: xr.Dataset, ends: Callable[..., Any] | None, given: Any) ->
         )
 
 
-def _posterior(
-    mdp: SimulatedMDP, data: Records, draws: int, seed: int
-) -> tuple[xr.DataTree, dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
-    """Return the posterior to keep, draws to plan with, and draws to judge by."""
-    try:
-        kept = infer(mdp.model, data, draws=0, method="exact", seed=seed)
-        drawn = [draw(kept, draws, seed=seed + i, model=mdp.model) for i in range(2)]
-        planning, fresh = (read_unknowns(each, mdp) for each in drawn)
-    except NotConjugate:
-        kept = infer(mdp.model, data, draws=2 * draws, seed=seed)
-        every = read_unknowns(kept, mdp)
-        planning, fresh = ({name: values[i::2] for name, values in every.items()} for i in range(2))
-    return kept, planning, fresh
-
-
-def _why_not(kept: xr.DataTree, way: _Way, level: float, calibration: int) -> tuple[Regression | None, str]:
+def _why_not(way: _Way, level: float, calibration: int) -> tuple[Regression | None, str]:
     """The regression by which the way can be gone again quickly, and why nothing is checked; nothing if it is."""
     if not calibration:
         return None, "asked not to be"
-    if "regression" not in kept.attrs:
+    form = way.found.form
+    if not isinstance(form, Regression):
         return None, "only the posterior of a regression can be made again quickly for other logs"
     if told := too_many_logs(level):
         return None, told
     rows = len(way.data.weight)
     if rows > LONG:
         return None, f"logs of more than {LONG:,} rows take long to make"
-    with jax.enable_x64(True):
-        data = fit_rows(way.mdp.model, way.data)
-        form = find_regression(read_sites(way.mdp.model, data), data)
-    groups, size = np.shape(kept["parameters"]["mean"])
+    groups, size = thaw(form.mean).shape
     logs = 2 * logs_of_each(calibration, level)
     if logs * rows * groups**2 * size**2 > AFFORDABLE:
         return None, "the posterior has many unknowns, and each of the logs would take as long as this one"
@@ -309,16 +293,13 @@ def _why_not(kept: xr.DataTree, way: _Way, level: float, calibration: int) -> tu
 
 def _thin(
     way: _Way,
-    kept: xr.DataTree,
     fresh: dict[str, NDArray[np.float64]],
     policy: FittedPolicy,
     rollouts: Rollouts,
 ) -> tuple[float, float]:
     """The shares of the discounted future behind the first step near which no row, or few, took the plan's action."""
-    if "regression" in kept.attrs:
-        parameters = {str(name): each.values for name, each in kept["parameters"].data_vars.items()}
-        form = Regression.of_parameters(kept.attrs["regression"], parameters)
-        values = mean_values(form, form.before)
+    if isinstance(way.found.form, Regression) and way.found.sums is not None:
+        values = mean_values(way.found.form, way.found.sums)
     else:
         values = {name: each.mean(0) for name, each in fresh.items()}
     discount = way.mdp.discount
