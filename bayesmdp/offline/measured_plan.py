@@ -24,7 +24,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,9 +33,9 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
-from bayesmdp.foundation.validation import integer, number
+from bayesmdp.foundation.validation import integer
+from bayesmdp.logs.columns import ENDS
 from bayesmdp.logs.log import label_set
-from bayesmdp.logs.recorded_log import read_records
 from bayesmdp.model_reading.records import Records
 from bayesmdp.models.arguments import thaw
 from bayesmdp.offline.at_start import told_at_start
@@ -43,52 +43,37 @@ from bayesmdp.offline.calibration import Calibration, logs_of_each, too_many_log
 from bayesmdp.offline.check_log import FEW
 from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured, mean_values, values_at_start
 from bayesmdp.offline.measured_log_checks import check_rows
-from bayesmdp.offline.measured_posterior import find_measured, posterior_of, rows_of_log
-from bayesmdp.offline.measured_prior import MeasuredPrior, measured_prior
-from bayesmdp.offline.measured_space import MeasuredSpace, begins_of_rows, space_of_log
+from bayesmdp.offline.measured_off_policy import measured_off_policy
+from bayesmdp.offline.measured_posterior import rows_of_log
+from bayesmdp.offline.measured_space import begins_of_rows
+from bayesmdp.offline.measured_way import MeasuredWay, fit_measured, way_of_log
 from bayesmdp.offline.measured_worlds import AsBelieved
-from bayesmdp.offline.named_prior import maker_of
-from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.offline.promise import Promise
 from bayesmdp.offline.report import MADE_BY, Report, level_of
-from bayesmdp.offline.state_behaviour import StateBehaviour, state_behaviour
-from bayesmdp.planning.fitted_q import LinearQ
+from bayesmdp.offline.second_opinion import LARGE, SAMPLES, disagrees
+from bayesmdp.offline.state_behaviour import state_behaviour
 from bayesmdp.planning.posterior_value import left_quantile
 from bayesmdp.planning.risk import Risk
-from bayesmdp.planning.rollouts import Rollouts, simulate_returns, tolerance_of
-from bayesmdp.planning.simulated_plan import SHARE, FittedQ, describe_plan, fit_simulated
+from bayesmdp.planning.rollouts import Rollouts
+from bayesmdp.planning.simulated_plan import describe_plan
 from bayesmdp.planning.simulated_values import spread_over
 from bayesmdp.planning.state_policies import FittedPolicy
 from bayesmdp.planning.value_intervals import check_scalar_risk
 from bayesmdp.posterior.closed_forms.regression import Regression
-from bayesmdp.posterior.inference.primitives import FoundRecords
-from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["plan_measured"]
 
 PLACES = 12
 """States of the log that stand for all."""
 
-EACH, PATHS, FARTHEST = 16, 64, 2_000
-"""Rollouts of each draw; and, of how much of the future is unseen, paths and steps of each, at most."""
+PATHS, FARTHEST = 64, 2_000
+"""Of how much of the future is unseen: paths, and steps of each, at most."""
 
 AFFORDABLE = 2e11
 """Products that sums of one log take, times logs, above which nothing is checked: that would take many minutes."""
 
 LONG = 20_000
 """Rows of a log up to which a promise is checked."""
-
-
-class _Way(NamedTuple):
-    """What was made on the way to a plan."""
-
-    space: MeasuredSpace
-    made: MeasuredPrior
-    mdp: SimulatedMDP
-    data: Records
-    found: FoundRecords
-    near: NearRows
-    today: StateBehaviour | None
 
 
 def plan_measured(
@@ -125,28 +110,28 @@ def plan_measured(
     check_scalar_risk(risk)
     draws, seed = integer("draws", draws, 2), integer("seed", seed, 0)
     level, begins = level_of(risk), begins_of_rows(log)
-    way = _way(log, discount, baseline, prior, settings, rewards, terminal, initial, say)
-    mdp, data = way.mdp, way.data
-    # Draws of the posterior to plan with and to judge by.
-    kept, planning, fresh = posterior_of(way.found, mdp, draws, seed)
-    tolerance = tolerance_of(mdp, None, SHARE)
-    options = FittedQ(
-        LinearQ(),
-        num_draws=16,
-        places=128,
-        samples=4,
-        seed=seed,
-        rollouts=Rollouts(number=EACH * draws, max_draws=draws, tolerance=tolerance, seed=seed),
+    way = way_of_log(
+        log,
+        discount,
+        baseline=baseline,
+        prior=prior,
+        settings=settings,
+        rewards=rewards,
+        terminal=terminal,
+        initial=initial,
+        say=say,
     )
-    say(f"planning with {risk}")
-    fitted = fit_simulated(spread_over(planning, options.num_draws), mdp, risk, options, tolerance, 1_000_000)
-    say("worth of the policy under fresh draws")
-    returns = simulate_returns(mdp, fresh, fitted.policy.policy, options.rollouts)
-    planned = describe_plan(fitted, returns, mdp, risk, options, tolerance, num_draws=options.num_draws)
-    values = values_at_start(mdp, fresh, fitted.policy.policy, options.rollouts, own=returns)
-    gains = None
-    if way.today is not None:
-        gains = values - values_at_start(mdp, fresh, way.today.policy, options.rollouts)
+    mdp, data = way.mdp, way.data
+    gone = fit_measured(way, risk, draws, seed, say)
+    kept, fresh, options, fitted, values, gains = (
+        gone.kept,
+        gone.fresh,
+        gone.options,
+        gone.fitted,
+        gone.values,
+        gone.gains,
+    )
+    planned = describe_plan(fitted, gone.returns, mdp, risk, options, gone.tolerance, num_draws=options.num_draws)
     # What is said where episodes start, checked.
     form, why_not = _why_not(way, level, calibration)
     checked: Calibration | None = None
@@ -180,6 +165,8 @@ def plan_measured(
         "space": way.space.to_json(),
         "prior_name": prior,
         "prior_settings": json.dumps(dict(settings)),
+        "rewards_name": rewards if isinstance(rewards, str) else "",
+        "initial_told": int(initial is not None),
         "terminal": terminal if isinstance(terminal, str) else "" if terminal is None else "a function",
         "log": json.dumps(counts),
         "risk": str(risk),
@@ -202,77 +189,17 @@ def plan_measured(
         at_start["today"] = "draw", values - gains
     groups = {name: node.to_dataset() for name, node in kept.children.items() if name != "prior"}
     groups |= {name: rows_of_log(groups[name], data) for name in ("observed_data", "constant_data")}
+    groups["constant_data"] = groups["constant_data"].assign(_beside(log, data))
+    say("the log without a prior")
+    opinions = _opinions(way, log, begins, fitted.policy, values, unseen, seed, told=initial is not None)
     tree = xr.DataTree.from_dict(
-        {"plan": planned, "policy": policy, "at_start": at_start, "log_checks": checks, **groups}
+        {"plan": planned, "policy": policy, "at_start": at_start, "log_checks": checks, **opinions, **groups}
     )
     tree.attrs = attrs
     return Report(counts, policy, tree)
 
 
-def _way(
-    log: xr.Dataset,
-    discount: float,
-    baseline: Any,
-    prior: str,
-    settings: Mapping[str, Any],
-    rewards: Any,
-    terminal: Any,
-    initial: Any,
-    say: Callable[[str], None],
-) -> _Way:
-    """The problem that the log describes, with its prior and its behaviour."""
-    if not (isinstance(baseline, str) and baseline in ("log", "none", "uniform")):
-        raise ValueError(f"where states are numbers baseline is log, none or uniform; got {baseline!r}")
-    space = space_of_log(log, number("discount", discount, above=0, below=1), initial)
-    ends = maker_of(terminal, {})[0] if isinstance(terminal, str) else terminal
-    _check_ends(log, ends, terminal)
-    data = read_records(log)
-    taken = np.bincount(data.action, minlength=len(space.actions))
-    if not taken.all():
-        raise ValueError(
-            f"the action {space.actions[int(np.argmin(taken))]!r} was never taken, so nothing is known of it; leave it "
-            "out of the actions"
-        )
-    made = measured_prior(prior, data, space, settings, rewards)
-    near = NearRows(data.state, data.action, len(space.actions), space.low, space.high)
-    mdp = space.problem(made.model, made.reward, ends, near.tried(), units=made.units)
-    say(f"posterior of {made.described}")
-    found = find_measured(mdp, data)
-    today = None
-    if baseline == "log":
-        today = state_behaviour(data.state, data.action, len(space.actions), space.low, space.high)
-    elif baseline == "uniform":
-        today = state_behaviour(data.state[:0], data.action[:0], len(space.actions), space.low, space.high)
-    return _Way(space, made, mdp, data, found, near, today)
-
-
-def _check_ends(log: xr.Dataset, ends: Callable[..., Any] | None, given: Any) -> None:
-    """Refuse a log whose terminated rows are not those whose next states are terminal."""
-    ended = log["terminated"].values.astype(bool) if "terminated" in log else np.zeros(log.sizes["step"], bool)
-    if ends is None:
-        unknown = int(ended.sum()) + int(log.attrs.get("dropped_ends", 0))
-        if unknown:
-            raise ValueError(
-                f"{unknown:,} rows of the log are terminated, and nobody says which states are the end of an episode: "
-                "pass terminal=, a function of states, or call these rows truncated if more would have followed"
-            )
-        return
-    with jax.enable_x64(True):
-        told = np.asarray(ends(jnp.asarray(log["next_state"].values)))
-    if told.shape != ended.shape or told.dtype != bool:
-        raise ValueError(
-            f"terminal={given!r} of {len(ended)} states is {told.dtype} {told.shape}; expected a bool each"
-        )
-    if (told != ended).any():
-        row = int(np.argmax(told != ended))
-        says, is_not = ("the end", "not terminated") if told[row] else ("no end", "terminated")
-        raise ValueError(
-            f"next_state at step {row}, {log['next_state'].values[row].tolist()}, is {says} by terminal={given!r}, and "
-            f"the row is {is_not}"
-        )
-
-
-def _why_not(way: _Way, level: float, calibration: int) -> tuple[Regression | None, str]:
+def _why_not(way: MeasuredWay, level: float, calibration: int) -> tuple[Regression | None, str]:
     """The regression by which the way can be gone again quickly, and why nothing is checked; nothing if it is."""
     if not calibration:
         return None, "asked not to be"
@@ -292,7 +219,7 @@ def _why_not(way: _Way, level: float, calibration: int) -> tuple[Regression | No
 
 
 def _thin(
-    way: _Way,
+    way: MeasuredWay,
     fresh: dict[str, NDArray[np.float64]],
     policy: FittedPolicy,
     rollouts: Rollouts,
@@ -317,8 +244,32 @@ def _thin(
     return float(behind[0] / every), float(behind[1] / every)
 
 
+def _opinions(
+    way: MeasuredWay,
+    log: xr.Dataset,
+    begins: NDArray[np.bool_],
+    policy: FittedPolicy,
+    values: NDArray[np.float64],
+    unseen: float,
+    seed: int,
+    *,
+    told: bool,
+) -> dict[str, xr.Dataset]:
+    """What the rows alone say of the policy, unless the log is too long for that."""
+    if len(begins) > LARGE:
+        return {}
+    data, space = way.data, way.space
+    ended = log["terminated"].values.astype(bool) if "terminated" in log else np.zeros(len(begins), bool)
+    behaviour = state_behaviour(data.state, data.action, len(space.actions), space.low, space.high)
+    starts = np.array(space.starts) if told else None
+    own = measured_off_policy(
+        data, begins, ended, policy, behaviour, starts=starts, unseen=unseen, bootstrap=SAMPLES, seed=seed
+    )
+    return {"second_opinion": own.assign(disagrees=disagrees(own, xr.DataArray(values, dims="draw")))}
+
+
 def _policy(
-    way: _Way, policy: FittedPolicy, fresh: dict[str, NDArray[np.float64]], level: float, rollouts: Rollouts
+    way: MeasuredWay, policy: FittedPolicy, fresh: dict[str, NDArray[np.float64]], level: float, rollouts: Rollouts
 ) -> xr.Dataset:
     """What the plan does in some states of the log that stand for all of them."""
     data, mdp = way.data, way.mdp
@@ -359,9 +310,16 @@ def _policy(
     )
 
 
+def _beside(log: xr.Dataset, data: Records) -> dict[str, Any]:
+    """What a plan can be made from again, beside states and actions: what followed, what was paid, and ends."""
+    ends = {name: log[name].values if name in log else np.zeros(len(data.weight), bool) for name in ENDS}
+    after = {"next_state": (("row", "coordinate"), np.asarray(data.seen["next_state"]))}
+    return after | {"reward": ("row", data.seen["reward"])} | {name: ("row", each) for name, each in ends.items()}
+
+
 def _counts(log: xr.Dataset, begins: NDArray[np.bool_]) -> dict[str, int]:
     """Count what the log holds."""
-    ends = {name: int(log[name].sum()) if name in log else 0 for name in ("terminated", "truncated")}
+    ends = {name: int(log[name].sum()) if name in log else 0 for name in ENDS}
     return {
         "rows": log.sizes["step"],
         "coordinates": log.sizes["coordinate"],

@@ -287,7 +287,7 @@ def space_of_log(log: xr.Dataset, discount: float, initial: ArrayLike | None = N
     Raises
     ------
     ValueError
-        If a coordinate never changes, or `initial` lies outside of the box.
+        If a coordinate never changes, `initial` lies outside of the box, or nobody knows where episodes start.
 
     Examples
     --------
@@ -306,6 +306,11 @@ def space_of_log(log: xr.Dataset, discount: float, initial: ArrayLike | None = N
         i = int(np.argmax(least == most))
         raise ValueError(f"the coordinate {names[i]!r} is {least[i]:g} in every row; leave it out")
     low, high = least - WIDER * (most - least), most + WIDER * (most - least)
+    if initial is None and not log.attrs.get("starts_known", 1):
+        raise ValueError(
+            "the log was read with gaps='allow', and has some: it does not say where episodes start; pass initial=, "
+            "the coordinates of a state, or gaps='cut' if the recording was cut off there"
+        )
     begins = np.flatnonzero(begins_of_rows(log))
     first = state[begins[np.linspace(0, len(begins) - 1, min(len(begins), STARTS)).round().astype(int)]]
     if initial is not None:

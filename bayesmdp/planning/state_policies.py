@@ -152,7 +152,7 @@ class FittedPolicy:
         filled = np.concatenate([flat, np.broadcast_to(problem.start, (size - len(flat), coordinates))])
         with jax.enable_x64(True):
             q = _q_values(self.fit, filled, self.approximation, problem.features, problem.available)
-        return np.asarray(q, float)[: len(flat)].reshape(*given.shape[:-1], -1)
+        return np.asarray(q, float)[: len(flat)].reshape(*given.shape[:-1], self.mdp.num_actions)
 
     def actions(self, states: ArrayLike) -> NDArray[Any]:
         """Return the label of the best action in each state.

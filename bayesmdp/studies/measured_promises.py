@@ -59,7 +59,7 @@ class Cell(NamedTuple):
     rows: int
 
 
-CELLS: Mapping[str, Cell] = {"one coordinate": Cell(1, 100), "two coordinates": Cell(2, 200)}
+CELLS: Mapping[str, Cell] = {"one-coordinate": Cell(1, 100), "two-coordinates": Cell(2, 200)}
 
 
 class System(NamedTuple):
