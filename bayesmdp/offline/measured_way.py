@@ -192,7 +192,8 @@ def _check_enough(log: xr.Dataset, actions: int) -> None:
     if rows < FEWEST:
         raise ValueError(
             f"the log has {rows} row{'s' * (rows != 1)}: from so few nothing can be learned of how {size} number"
-            f"{'s' * (size != 1)} move; record {FEWEST} at the least, and some {10 * actions * (1 + size)} to be of use"
+            f"{'s move' if size != 1 else ' moves'}; record {FEWEST} at the least, and some "
+            f"{10 * actions * (1 + size)} to be of use"
         )
     if rows < 2 * actions * (1 + size):
         warnings.warn(

@@ -317,6 +317,15 @@ def test_options_of_measurements_are_refused_for_labels():
         bm.plan_log(log, terminal="ends.py:end")
 
 
+def test_a_log_of_hardly_any_rows_is_refused_and_one_of_few_warned_of():
+    with pytest.raises(
+        ValueError, match="the log has 3 rows: from so few nothing can be learned of how 1 number moves"
+    ):
+        bm.plan_log(rows_of(3), draws=4, calibration=0)
+    with pytest.warns(UserWarning, match="the log has 8 rows, .* rests on the prior; record more"):
+        bm.plan_log(rows_of(8), draws=4, calibration=0, prior="linear_dynamics", rewards=known)
+
+
 def test_an_action_that_was_never_taken_is_refused():
     log = GOOD.assign_attrs(actions=["left", "stay", "right", "jump"])
     with pytest.raises(ValueError, match="the action 'jump' was never taken"):
