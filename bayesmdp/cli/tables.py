@@ -16,7 +16,7 @@ from rich.text import Text
 
 from bayesmdp.foundation.visible_text import one_line, visible
 from bayesmdp.offline.measured_file import is_measured_plan
-from bayesmdp.reports.measured_words import checks_told, measured_headline, measured_log_told
+from bayesmdp.reports.measured_words import measured_headline, measured_log_told
 from bayesmdp.reports.numbers import short
 from bayesmdp.reports.opinions import opinions_told
 from bayesmdp.reports.states import states_told
@@ -169,7 +169,7 @@ def _measured_told(report: Report) -> Iterator[RenderableType]:
     yield name_table("\nThe log and the plan", measured_log_told(report.log, attrs))
     yield "\nPolicy, in states of the log that stand for all"
     yield places_table(report.policy)
-    yield name_table("\nMay the log be believed", checks_told(report.tree["log_checks"].to_dataset()))
+    yield name_table("\nWithout a prior", opinions_told(report.tree))
 
 
 def places_table(policy: xr.Dataset) -> Table:

@@ -1,8 +1,9 @@
 """Logs whose states are numbers, from columns of measurements as they stand: one column a coordinate.
 
 What followed a step is in columns of its own, or in the next row of the episode; a last row, after which nothing is
-known, is left out, and counted. Rows that do not go on are told of as in tables, but for one thing: the next row is
-taken for the start of an episode whatever `gaps` says, unless it refuses.
+known, is left out, and counted; if it is terminated that is warned of, for nothing is then learned of ends. Rows that
+do not go on are told of as in tables: the next row is taken for the start of an episode, but with ``gaps="allow"``,
+for rows in no order, nobody knows where episodes start.
 """
 
 from __future__ import annotations
@@ -70,7 +71,7 @@ def read_coordinates(
     Dataset over ``step``
         ``state`` and ``next_state`` [step, coordinate], labelled by coordinate, ``action``, ``reward``, ``terminated``
         and ``truncated``. Attrs: ``dropped`` (rows left out because nothing follows them) and ``dropped_ends`` (those
-        of them that are terminated), if any.
+        of them that are terminated), if any; and ``starts_known``, whether episodes start where rows do not go on.
     """
     names = list(coordinates)
     if isinstance(coordinates, str) or not names or len(set(names)) < len(names):
@@ -87,11 +88,12 @@ def read_coordinates(
     ends = {name: read_flags(table, frame, name) for name in ENDS}
     ends["truncated"] &= ~ends["terminated"]
     ordered, goes_on = _in_order(table, frame, wanted)
-    dropped = dropped_ends = 0
+    dropped = dropped_ends = gaps = 0
     if follows:
         kept, follow = ordered, _measured(table, frame, [f"to {name}" for name in names], wanted, LARGEST)[ordered]
         ended = ends["terminated"] | ends["truncated"]
         broken = goes_on & ~ended[ordered[:-1]] & (state[ordered[1:]] != follow[:-1]).any(-1)
+        gaps = int(broken.sum())
         _tell_gaps(table, ordered[:-1][broken], order.gaps)
     else:
         kept, follow = ordered[:-1][goes_on], state[ordered[1:][goes_on]]
@@ -99,6 +101,7 @@ def read_coordinates(
         left_out = np.ones(len(frame), bool)
         left_out[kept] = False
         dropped_ends = int(ends["terminated"][left_out].sum())
+        _tell_lost_ends(table, np.flatnonzero(left_out & ends["terminated"]), _names_after(names, next_columns))
     if not len(kept):
         raise ValueError(
             f"{table.name} tells of none of its {len(frame):,} rows what followed: no episode has a second"
@@ -117,7 +120,12 @@ def read_coordinates(
             **{name: ("step", values[kept]) for name, values in ends.items()},
         },
         coords={"step": np.arange(len(kept)), "coordinate": names},
-        attrs={"actions": action_set, "source": table.name, **left},
+        attrs={
+            "actions": action_set,
+            "source": table.name,
+            "starts_known": int(order.gaps != "allow" or not gaps),
+            **left,
+        },
     )
 
 
@@ -172,6 +180,20 @@ def _tell_gaps(table: Table, rows: NDArray[np.int64], gaps: str) -> None:
     if gaps == "refuse":
         raise ValueError(told)
     warnings.warn(told, UserWarning, stacklevel=4)
+
+
+def _tell_lost_ends(table: Table, rows: NDArray[np.int64], after: Mapping[str, str]) -> None:
+    """Warn of terminated rows that are left out, since nobody wrote down in which state the episode ended."""
+    if not len(rows):
+        return
+    number = "a terminated row is" if len(rows) == 1 else f"{len(rows):,} terminated rows are"
+    warnings.warn(
+        f"{table.name}: {number} left out, first {table.place(int(rows[0]))}: it is the last of its episode, and in "
+        "which state that ended is not recorded, so that nothing is learned of how episodes end. Add a row with that "
+        f"state, or columns of what followed, such as {next(iter(after.values()))}",
+        UserWarning,
+        stacklevel=4,
+    )
 
 
 def _names_after(names: Sequence[str], next_columns: str | Mapping[str, str]) -> dict[str, str]:

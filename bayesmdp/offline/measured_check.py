@@ -186,8 +186,9 @@ def _behaviour(mdp: SimulatedMDP, data: Records) -> StateBehaviour:
 
 
 def _sums(pipeline: MeasuredPipeline, data: Records) -> Sums:
+    rows = pipeline.mdp.problem.rows_of_model(data)
     with jax.enable_x64(True):
-        return pipeline.form.learn_log(pipeline.mdp.model, pipeline.form.before, data)
+        return pipeline.form.learn_log(pipeline.mdp.model, pipeline.form.before, rows)
 
 
 def _believed(pipeline: MeasuredPipeline, data: Records) -> AsBelieved:

@@ -36,17 +36,16 @@ from scipy.spatial import KDTree
 
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.logs.recorded_log import read_records
-from bayesmdp.model_reading.primitives import fit_rows
-from bayesmdp.model_reading.read_model import Model, read_sites
 from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.dependence import p_value
 from bayesmdp.offline.log_alarms import ALARMS, Alarm
 from bayesmdp.offline.log_answers import Answer, judged
+from bayesmdp.offline.measured_posterior import find_measured
 from bayesmdp.offline.measured_prior import measured_prior
 from bayesmdp.offline.measured_space import begins_of_rows, space_of_log
 from bayesmdp.offline.state_behaviour import state_behaviour
-from bayesmdp.posterior.closed_forms.find_regression import find_regression
-from bayesmdp.posterior.closed_forms.priors import NotConjugate
+from bayesmdp.posterior.closed_forms.regression import Regression
+from bayesmdp.posterior.inference.primitives import FoundRecords
 
 __all__ = ["MEASURED_ALARMS", "check_measured_log", "check_rows"]
 
@@ -103,13 +102,14 @@ def check_measured_log(log: xr.Dataset, *, level: float, permutations: int, seed
     """
     space, data = space_of_log(log, 0.5), read_records(log)
     made = measured_prior("auto", data, space, {}, "auto")
+    found = find_measured(space.problem(made.model, made.reward, units=made.units), data)
     return check_rows(
-        made.model, data, begins_of_rows(log), len(space.actions), level=level, permutations=permutations, seed=seed
+        found, data, begins_of_rows(log), len(space.actions), level=level, permutations=permutations, seed=seed
     )
 
 
 def check_rows(
-    model: Model,
+    found: FoundRecords,
     data: Records,
     begins: NDArray[np.bool_],
     num_actions: int,
@@ -123,7 +123,8 @@ def check_rows(
 
     Parameters
     ----------
-    model : NumPyro function of `Records`
+    found : FoundRecords
+        The posterior of the rows, by `find_measured`.
     data : Records
         In the order in which they were recorded.
     begins : bool array [row]
@@ -143,14 +144,14 @@ def check_rows(
     fewest = math.ceil((len(MEASURED_ALARMS) - 1) / level) - 1
     permutations, seed = integer("permutations", permutations, fewest), integer("seed", seed, 0)
     rng = np.random.default_rng([seed, 37])
-    answers = _asked(model, data, begins, num_actions, rng, permutations)
+    answers = _asked(found, data, begins, num_actions, rng, permutations)
     percent = f"{100 * few:.3g}% of the discounted future lies at or behind steps that few rows were like"
     answers["few tries"] = Answer("not asked: no policy was given" if np.isnan(few) else percent, statistic=few)
     return judged(answers, MEASURED_ALARMS, level=level, permutations=permutations, seed=seed)
 
 
 def _asked(
-    model: Model,
+    found: FoundRecords,
     data: Records,
     begins: NDArray[np.bool_],
     num_actions: int,
@@ -159,22 +160,19 @@ def _asked(
 ) -> dict[str, Answer]:
     """The answers of all tests."""
     tests = [name for name in MEASURED_ALARMS if name != "few tries"]
-    try:
-        with jax.enable_x64(True):
-            fitted = fit_rows(model, data)
-            form = find_regression(read_sites(model, fitted), fitted)
-            sums = form.learn_log(model, form.before, fitted)
-            residual = form.residuals(model, sums, fitted)
-    except NotConjugate:
+    if not isinstance(found.form, Regression):
         why = "not asked: the model is no regression, so that there are no residuals of it"
         return dict.fromkeys(tests, Answer(why))
-    size = np.shape(data.state)[1]
+    assert found.sums is not None
+    rows, size = np.shape(data.state)
+    with jax.enable_x64(True):
+        residual = found.form.residuals(found.model, found.sums, found.data)[:rows]
     state = np.asarray(data.state)
     spread = state.std(0)
     place = (state - state.mean(0)) / np.where(spread > 0, spread, 1)
-    observed = np.concatenate(
-        [fitted.seen["next_state"] - state, np.asarray(fitted.seen.get("reward", state[:, 0]))[:, None]], -1
-    )
+    fitted = found.data  # as the model sees them, in its units
+    paid_in = np.asarray(fitted.seen.get("reward", fitted.state[:, 0]))[:, None]
+    observed = np.concatenate([fitted.seen["next_state"] - fitted.state, paid_in], -1)[:rows]
     matters = residual.std(0) > MATTERS * observed.std(0)[: residual.shape[1]]
     moved, paid = residual[:, :size][:, matters[:size]], residual[:, size:][:, matters[size:]]
     action = np.asarray(data.action)

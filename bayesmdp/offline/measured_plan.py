@@ -24,7 +24,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,63 +33,47 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
-from bayesmdp.foundation.compiled_programs import forget_programs
-from bayesmdp.foundation.validation import integer, number
+from bayesmdp.foundation.validation import integer
+from bayesmdp.logs.columns import ENDS
 from bayesmdp.logs.log import label_set
-from bayesmdp.logs.recorded_log import read_records
-from bayesmdp.model_reading.primitives import fit_rows
-from bayesmdp.model_reading.read_model import read_sites
 from bayesmdp.model_reading.records import Records
+from bayesmdp.models.arguments import thaw
 from bayesmdp.offline.at_start import told_at_start
 from bayesmdp.offline.calibration import Calibration, logs_of_each, too_many_logs
 from bayesmdp.offline.check_log import FEW
 from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured, mean_values, values_at_start
 from bayesmdp.offline.measured_log_checks import check_rows
-from bayesmdp.offline.measured_prior import MeasuredPrior, measured_prior
-from bayesmdp.offline.measured_space import MeasuredSpace, begins_of_rows, space_of_log
+from bayesmdp.offline.measured_off_policy import measured_off_policy
+from bayesmdp.offline.measured_posterior import rows_of_log
+from bayesmdp.offline.measured_space import begins_of_rows
+from bayesmdp.offline.measured_way import MeasuredWay, fit_measured, way_of_log
 from bayesmdp.offline.measured_worlds import AsBelieved
-from bayesmdp.offline.named_prior import maker_of
-from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.offline.promise import Promise
 from bayesmdp.offline.report import MADE_BY, Report, level_of
-from bayesmdp.offline.state_behaviour import StateBehaviour, state_behaviour
-from bayesmdp.planning.fitted_q import LinearQ
+from bayesmdp.offline.second_opinion import LARGE, SAMPLES, disagrees
+from bayesmdp.offline.state_behaviour import state_behaviour
 from bayesmdp.planning.posterior_value import left_quantile
 from bayesmdp.planning.risk import Risk
-from bayesmdp.planning.rollouts import Rollouts, simulate_returns, tolerance_of
-from bayesmdp.planning.simulated_plan import SHARE, FittedQ, describe_plan, fit_simulated
-from bayesmdp.planning.simulated_values import read_unknowns, spread_over
+from bayesmdp.planning.rollouts import Rollouts
+from bayesmdp.planning.simulated_plan import describe_plan
+from bayesmdp.planning.simulated_values import spread_over
 from bayesmdp.planning.state_policies import FittedPolicy
 from bayesmdp.planning.value_intervals import check_scalar_risk
-from bayesmdp.posterior import NotConjugate, draw, infer
-from bayesmdp.posterior.closed_forms.find_regression import find_regression
 from bayesmdp.posterior.closed_forms.regression import Regression
-from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["plan_measured"]
 
 PLACES = 12
 """States of the log that stand for all."""
 
-EACH, PATHS, FARTHEST = 16, 64, 2_000
-"""Rollouts of each draw; and, of how much of the future is unseen, paths and steps of each, at most."""
+PATHS, FARTHEST = 64, 2_000
+"""Of how much of the future is unseen: paths, and steps of each, at most."""
 
 AFFORDABLE = 2e11
 """Products that sums of one log take, times logs, above which nothing is checked: that would take many minutes."""
 
 LONG = 20_000
 """Rows of a log up to which a promise is checked."""
-
-
-class _Way(NamedTuple):
-    """What was made on the way to a plan."""
-
-    space: MeasuredSpace
-    made: MeasuredPrior
-    mdp: SimulatedMDP
-    data: Records
-    near: NearRows
-    today: StateBehaviour | None
 
 
 def plan_measured(
@@ -123,35 +107,33 @@ def plan_measured(
     -------
     Report
     """
-    forget_programs()  # each log has programs of its own, for its box is part of them
     check_scalar_risk(risk)
     draws, seed = integer("draws", draws, 2), integer("seed", seed, 0)
     level, begins = level_of(risk), begins_of_rows(log)
-    way = _way(log, discount, baseline, prior, settings, rewards, terminal, initial)
-    mdp, data = way.mdp, way.data
-    # The posterior, and draws of it to plan with and to judge by.
-    say(f"posterior of {way.made.described}")
-    kept, planning, fresh = _posterior(mdp, data, draws, seed)
-    tolerance = tolerance_of(mdp, None, SHARE)
-    options = FittedQ(
-        LinearQ(),
-        num_draws=16,
-        places=128,
-        samples=4,
-        seed=seed,
-        rollouts=Rollouts(number=EACH * draws, max_draws=draws, tolerance=tolerance, seed=seed),
+    way = way_of_log(
+        log,
+        discount,
+        baseline=baseline,
+        prior=prior,
+        settings=settings,
+        rewards=rewards,
+        terminal=terminal,
+        initial=initial,
+        say=say,
     )
-    say(f"planning with {risk}")
-    fitted = fit_simulated(spread_over(planning, options.num_draws), mdp, risk, options, tolerance, 1_000_000)
-    say("worth of the policy under fresh draws")
-    returns = simulate_returns(mdp, fresh, fitted.policy.policy, options.rollouts)
-    planned = describe_plan(fitted, returns, mdp, risk, options, tolerance, num_draws=options.num_draws)
-    values = values_at_start(mdp, fresh, fitted.policy.policy, options.rollouts, own=returns)
-    gains = None
-    if way.today is not None:
-        gains = values - values_at_start(mdp, fresh, way.today.policy, options.rollouts)
+    mdp, data = way.mdp, way.data
+    gone = fit_measured(way, risk, draws, seed, say)
+    kept, fresh, options, fitted, values, gains = (
+        gone.kept,
+        gone.fresh,
+        gone.options,
+        gone.fitted,
+        gone.values,
+        gone.gains,
+    )
+    planned = describe_plan(fitted, gone.returns, mdp, risk, options, gone.tolerance, num_draws=options.num_draws)
     # What is said where episodes start, checked.
-    form, why_not = _why_not(kept, way, level, calibration)
+    form, why_not = _why_not(way, level, calibration)
     checked: Calibration | None = None
     if form is not None and not why_not:
         logs = logs_of_each(calibration, level)
@@ -164,7 +146,7 @@ def plan_measured(
     told: dict[str, Any] = told_at_start(Promise(np.zeros(0), values, gains), level, checked)
     told |= {"unchecked": why_not} if checked is None else {"checked_logs": checked.logs}
     low, high = np.quantile(values, [0.05, 0.95], method="inverted_cdf")
-    unseen, few = _thin(way, kept, fresh, fitted.policy, options.rollouts)
+    unseen, few = _thin(way, fresh, fitted.policy, options.rollouts)
     told |= {
         "level": level,
         "initial_worth_quantile": float(left_quantile(values, level)),
@@ -174,7 +156,7 @@ def plan_measured(
     }
     policy = _policy(way, fitted.policy, fresh, level, options.rollouts).assign_attrs(told)
     say("whether the log may be believed")
-    checks = check_rows(mdp.model, data, begins, mdp.num_actions, few=few, seed=seed)
+    checks = check_rows(way.found, data, begins, mdp.num_actions, few=few, seed=seed)
     counts = _counts(log, begins)
     attrs: dict[str, Any] = {
         "made_by": MADE_BY,
@@ -183,6 +165,8 @@ def plan_measured(
         "space": way.space.to_json(),
         "prior_name": prior,
         "prior_settings": json.dumps(dict(settings)),
+        "rewards_name": rewards if isinstance(rewards, str) else "",
+        "initial_told": int(initial is not None),
         "terminal": terminal if isinstance(terminal, str) else "" if terminal is None else "a function",
         "log": json.dumps(counts),
         "risk": str(risk),
@@ -204,103 +188,30 @@ def plan_measured(
     if gains is not None:
         at_start["today"] = "draw", values - gains
     groups = {name: node.to_dataset() for name, node in kept.children.items() if name != "prior"}
+    groups |= {name: rows_of_log(groups[name], data) for name in ("observed_data", "constant_data")}
+    groups["constant_data"] = groups["constant_data"].assign(_beside(log, data))
+    say("the log without a prior")
+    opinions = _opinions(way, log, begins, fitted.policy, values, unseen, seed, told=initial is not None)
     tree = xr.DataTree.from_dict(
-        {"plan": planned, "policy": policy, "at_start": at_start, "log_checks": checks, **groups}
+        {"plan": planned, "policy": policy, "at_start": at_start, "log_checks": checks, **opinions, **groups}
     )
     tree.attrs = attrs
     return Report(counts, policy, tree)
 
 
-def _way(
-    log: xr.Dataset,
-    discount: float,
-    baseline: Any,
-    prior: str,
-    settings: Mapping[str, Any],
-    rewards: Any,
-    terminal: Any,
-    initial: Any,
-) -> _Way:
-    """The problem that the log describes, with its prior and its behaviour."""
-    if not (isinstance(baseline, str) and baseline in ("log", "none", "uniform")):
-        raise ValueError(f"where states are numbers baseline is log, none or uniform; got {baseline!r}")
-    space = space_of_log(log, number("discount", discount, above=0, below=1), initial)
-    ends = maker_of(terminal, {})[0] if isinstance(terminal, str) else terminal
-    _check_ends(log, ends, terminal)
-    data = read_records(log)
-    taken = np.bincount(data.action, minlength=len(space.actions))
-    if not taken.all():
-        raise ValueError(
-            f"the action {space.actions[int(np.argmin(taken))]!r} was never taken, so nothing is known of it; leave it "
-            "out of the actions"
-        )
-    made = measured_prior(prior, data, space, settings, rewards)
-    near = NearRows(data.state, data.action, len(space.actions), space.low, space.high)
-    mdp = space.problem(made.model, made.reward, ends, near.tried())
-    today = None
-    if baseline == "log":
-        today = state_behaviour(data.state, data.action, len(space.actions), space.low, space.high)
-    elif baseline == "uniform":
-        today = state_behaviour(data.state[:0], data.action[:0], len(space.actions), space.low, space.high)
-    return _Way(space, made, mdp, data, near, today)
-
-
-def _check_ends(log: xr.Dataset, ends: Callable[..., Any] | None, given: Any) -> None:
-    """Refuse a log whose terminated rows are not those whose next states are terminal."""
-    ended = log["terminated"].values.astype(bool) if "terminated" in log else np.zeros(log.sizes["step"], bool)
-    if ends is None:
-        unknown = int(ended.sum()) + int(log.attrs.get("dropped_ends", 0))
-        if unknown:
-            raise ValueError(
-                f"{unknown:,} rows of the log are terminated, and nobody says which states are the end of an episode: "
-                "pass terminal=, a function of states, or call these rows truncated if more would have followed"
-            )
-        return
-    with jax.enable_x64(True):
-        told = np.asarray(ends(jnp.asarray(log["next_state"].values)))
-    if told.shape != ended.shape or told.dtype != bool:
-        raise ValueError(
-            f"terminal={given!r} of {len(ended)} states is {told.dtype} {told.shape}; expected a bool each"
-        )
-    if (told != ended).any():
-        row = int(np.argmax(told != ended))
-        says, is_not = ("the end", "not terminated") if told[row] else ("no end", "terminated")
-        raise ValueError(
-            f"next_state at step {row}, {log['next_state'].values[row].tolist()}, is {says} by terminal={given!r}, and "
-            f"the row is {is_not}"
-        )
-
-
-def _posterior(
-    mdp: SimulatedMDP, data: Records, draws: int, seed: int
-) -> tuple[xr.DataTree, dict[str, NDArray[np.float64]], dict[str, NDArray[np.float64]]]:
-    """Return the posterior to keep, draws to plan with, and draws to judge by."""
-    try:
-        kept = infer(mdp.model, data, draws=0, method="exact", seed=seed)
-        drawn = [draw(kept, draws, seed=seed + i, model=mdp.model) for i in range(2)]
-        planning, fresh = (read_unknowns(each, mdp) for each in drawn)
-    except NotConjugate:
-        kept = infer(mdp.model, data, draws=2 * draws, seed=seed)
-        every = read_unknowns(kept, mdp)
-        planning, fresh = ({name: values[i::2] for name, values in every.items()} for i in range(2))
-    return kept, planning, fresh
-
-
-def _why_not(kept: xr.DataTree, way: _Way, level: float, calibration: int) -> tuple[Regression | None, str]:
+def _why_not(way: MeasuredWay, level: float, calibration: int) -> tuple[Regression | None, str]:
     """The regression by which the way can be gone again quickly, and why nothing is checked; nothing if it is."""
     if not calibration:
         return None, "asked not to be"
-    if "regression" not in kept.attrs:
+    form = way.found.form
+    if not isinstance(form, Regression):
         return None, "only the posterior of a regression can be made again quickly for other logs"
     if told := too_many_logs(level):
         return None, told
     rows = len(way.data.weight)
     if rows > LONG:
         return None, f"logs of more than {LONG:,} rows take long to make"
-    with jax.enable_x64(True):
-        data = fit_rows(way.mdp.model, way.data)
-        form = find_regression(read_sites(way.mdp.model, data), data)
-    groups, size = np.shape(kept["parameters"]["mean"])
+    groups, size = thaw(form.mean).shape
     logs = 2 * logs_of_each(calibration, level)
     if logs * rows * groups**2 * size**2 > AFFORDABLE:
         return None, "the posterior has many unknowns, and each of the logs would take as long as this one"
@@ -308,17 +219,14 @@ def _why_not(kept: xr.DataTree, way: _Way, level: float, calibration: int) -> tu
 
 
 def _thin(
-    way: _Way,
-    kept: xr.DataTree,
+    way: MeasuredWay,
     fresh: dict[str, NDArray[np.float64]],
     policy: FittedPolicy,
     rollouts: Rollouts,
 ) -> tuple[float, float]:
     """The shares of the discounted future behind the first step near which no row, or few, took the plan's action."""
-    if "regression" in kept.attrs:
-        parameters = {str(name): each.values for name, each in kept["parameters"].data_vars.items()}
-        form = Regression.of_parameters(kept.attrs["regression"], parameters)
-        values = mean_values(form, form.before)
+    if isinstance(way.found.form, Regression) and way.found.sums is not None:
+        values = mean_values(way.found.form, way.found.sums)
     else:
         values = {name: each.mean(0) for name, each in fresh.items()}
     discount = way.mdp.discount
@@ -336,8 +244,32 @@ def _thin(
     return float(behind[0] / every), float(behind[1] / every)
 
 
+def _opinions(
+    way: MeasuredWay,
+    log: xr.Dataset,
+    begins: NDArray[np.bool_],
+    policy: FittedPolicy,
+    values: NDArray[np.float64],
+    unseen: float,
+    seed: int,
+    *,
+    told: bool,
+) -> dict[str, xr.Dataset]:
+    """What the rows alone say of the policy, unless the log is too long for that."""
+    if len(begins) > LARGE:
+        return {}
+    data, space = way.data, way.space
+    ended = log["terminated"].values.astype(bool) if "terminated" in log else np.zeros(len(begins), bool)
+    behaviour = state_behaviour(data.state, data.action, len(space.actions), space.low, space.high)
+    starts = np.array(space.starts) if told else None
+    own = measured_off_policy(
+        data, begins, ended, policy, behaviour, starts=starts, unseen=unseen, bootstrap=SAMPLES, seed=seed
+    )
+    return {"second_opinion": own.assign(disagrees=disagrees(own, xr.DataArray(values, dims="draw")))}
+
+
 def _policy(
-    way: _Way, policy: FittedPolicy, fresh: dict[str, NDArray[np.float64]], level: float, rollouts: Rollouts
+    way: MeasuredWay, policy: FittedPolicy, fresh: dict[str, NDArray[np.float64]], level: float, rollouts: Rollouts
 ) -> xr.Dataset:
     """What the plan does in some states of the log that stand for all of them."""
     data, mdp = way.data, way.mdp
@@ -378,9 +310,16 @@ def _policy(
     )
 
 
+def _beside(log: xr.Dataset, data: Records) -> dict[str, Any]:
+    """What a plan can be made from again, beside states and actions: what followed, what was paid, and ends."""
+    ends = {name: log[name].values if name in log else np.zeros(len(data.weight), bool) for name in ENDS}
+    after = {"next_state": (("row", "coordinate"), np.asarray(data.seen["next_state"]))}
+    return after | {"reward": ("row", data.seen["reward"])} | {name: ("row", each) for name, each in ends.items()}
+
+
 def _counts(log: xr.Dataset, begins: NDArray[np.bool_]) -> dict[str, int]:
     """Count what the log holds."""
-    ends = {name: int(log[name].sum()) if name in log else 0 for name in ("terminated", "truncated")}
+    ends = {name: int(log[name].sum()) if name in log else 0 for name in ENDS}
     return {
         "rows": log.sizes["step"],
         "coordinates": log.sizes["coordinate"],

@@ -6,16 +6,22 @@ is kept in the range of the log's rewards, half its width wider on each side.
 
 Q is linear in bumps on a grid for up to three coordinates, and in random Fourier features for more. These choices, and
 the numbers, are ours.
+
+Nothing that is the log's own is part of a compiled program. The priors that ship are in units of the box
+(:class:`~bayesmdp.problems.model_units.ModelUnits`), so that they are the same models for every log; and there are
+always as many starts and anchors. A second log of as many coordinates and actions is planned with the programs of the
+first.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
@@ -29,6 +35,7 @@ from bayesmdp.foundation.validation import finite_array
 from bayesmdp.logs.log import label_set
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.models.fourier_dynamics import FourierFeatures
+from bayesmdp.problems.model_units import ArrayFunction, ModelUnits
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["AmongRows", "MeasuredSpace", "begins_of_rows", "is_measured", "space_of_log"]
@@ -43,7 +50,8 @@ WAVES, LENGTH = 200, 1.0
 """Of Fourier features where there are more: how many, and over how many half widths of the box they change."""
 
 ANCHORS, STARTS = 24, 64
-"""States of the log at which values are watched while Q is fitted, and first states that are kept, at most."""
+"""States of the log at which values are watched while Q is fitted, and first states that are kept, at most; the latter
+a power of two."""
 
 
 class AmongRows(dist.Distribution):  # type: ignore[misc] # untyped
@@ -52,10 +60,11 @@ class AmongRows(dist.Distribution):  # type: ignore[misc] # untyped
     Parameters
     ----------
     rows : array [row, coordinate]
+    number : int, optional
+        Of the first rows, the others only fill up; by default all.
 
     Examples
     --------
-    >>> import jax
     >>> drawn = AmongRows(np.array([[1.0], [2.0]])).sample(jax.random.key(0), (100,))
     >>> sorted(set(np.asarray(drawn)[:, 0].tolist()))
     [1.0, 2.0]
@@ -63,37 +72,54 @@ class AmongRows(dist.Distribution):  # type: ignore[misc] # untyped
 
     arg_constraints: ClassVar[dict[str, Any]] = {}
     support = dist.constraints.real_vector
-    pytree_data_fields = ("rows",)
+    pytree_data_fields = ("rows", "number")
 
-    def __init__(self, rows: ArrayLike, *, validate_args: bool | None = None) -> None:
-        self.rows = rows
+    def __init__(self, rows: ArrayLike, number: int | None = None, *, validate_args: bool | None = None) -> None:
+        self.rows, self.number = rows, np.int32(np.shape(rows)[0] if number is None else number)
         super().__init__((), np.shape(rows)[-1:], validate_args=validate_args)
 
     def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
         """Draw states [..., coordinate]."""
-        rows = jnp.asarray(self.rows)
-        return rows[random.randint(key, sample_shape, 0, len(rows))]
+        return jnp.asarray(self.rows)[random.randint(key, sample_shape, 0, self.number)]
+
+    @property
+    def all(self) -> NDArray[np.float64]:
+        """The states [row, coordinate], without those that only fill up."""
+        return np.asarray(self.rows)[: int(self.number)]
+
+    @classmethod
+    def filled(cls, rows: NDArray[np.float64], least: int = 1) -> AmongRows:
+        """One of some states, filled up to a power of two of them, so that programs serve other numbers of states.
+
+        Parameters
+        ----------
+        rows : array [row, coordinate]
+        least : int
+            States to fill up to, at the least.
+        """
+        size = max(least, 1 << (len(rows) - 1).bit_length())
+        return cls(rows[np.minimum(np.arange(size), len(rows) - 1)], len(rows))
 
 
-@dataclass(frozen=True)
-class InBox:
-    """Features of states in units of a box; equal where their numbers are.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class InBox(ArrayFunction):
+    """Features of states in units of a box.
 
     Attributes
     ----------
-    low, high : tuple of float
+    low, high : array [coordinate]
     features : callable
         Of places in [-1, 1].
     """
 
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    features: Callable[[Any], Any]
+    low: Array
+    high: Array
+    features: Callable[[Any], Any] = field(metadata={"static": True})
 
     def __call__(self, state: Array) -> Array:
         """Return features [..., feature] of states [..., coordinate]."""
-        low, high = np.array(self.low), np.array(self.high)
-        return jnp.asarray(self.features(2 * (state - low) / (high - low) - 1))
+        return jnp.asarray(self.features(2 * (state - self.low) / (self.high - self.low) - 1))
 
 
 class MeasuredSpace(NamedTuple):
@@ -130,12 +156,25 @@ class MeasuredSpace(NamedTuple):
         return SimpleNamespace(problem=SimpleNamespace(**known), num_actions=len(self.actions), actions=self.actions)
 
     @property
+    def units(self) -> ModelUnits:
+        """The units in which the box and the range of rewards are from -1 to 1."""
+        return ModelUnits.of_box(np.array(self.low), np.array(self.high), self.rewards)
+
+    @property
+    def sizes_in_units(self) -> Any:
+        """The `sizes` in these units, which are the same for all logs of as many coordinates and actions."""
+        box = np.ones(len(self.low))
+        known = {"low": -box, "high": box, "reward_range": np.array([-1.0, 1.0])}
+        return SimpleNamespace(problem=SimpleNamespace(**known), num_actions=len(self.actions), actions=self.actions)
+
+    @property
     def features(self) -> Callable[[Array], Array]:
         """What Q is linear in."""
         size = len(self.low)
+        own: Callable[[Any], Any] = FourierFeatures(size, WAVES, LENGTH, 0)
         if size in BUMPS:
-            return Bumps(tuple((low, high, BUMPS[size]) for low, high in zip(self.low, self.high, strict=True)))
-        return InBox(self.low, self.high, FourierFeatures(size, WAVES, LENGTH, 0))
+            own = Bumps(((-1.0, 1.0, BUMPS[size]),) * size)
+        return InBox(np.array(self.low), np.array(self.high), own)
 
     def problem(
         self,
@@ -143,6 +182,8 @@ class MeasuredSpace(NamedTuple):
         reward: Callable[..., Array] | None = None,
         terminal: Callable[[Array], Array] | None = None,
         available: Callable[[Array], Array] | None = None,
+        *,
+        units: ModelUnits | None = None,
     ) -> SimulatedMDP:
         """Return the problem with a model of its steps.
 
@@ -154,6 +195,8 @@ class MeasuredSpace(NamedTuple):
         terminal : callable, optional
         available : callable, optional
             What plans may do.
+        units : ModelUnits, optional
+            Of the model, where they are not those of the log.
         """
         least, most = self.rewards
         more = PAID_WIDER * (most - least) or 1.0
@@ -163,7 +206,7 @@ class MeasuredSpace(NamedTuple):
             reward=reward,
             reward_range=(least - more, most + more),
             features=self.features,
-            start=AmongRows(np.array(self.starts)),
+            start=AmongRows.filled(np.array(self.starts), STARTS),
             low=self.low,
             high=self.high,
             actions=self.actions,
@@ -173,6 +216,7 @@ class MeasuredSpace(NamedTuple):
             name="log",
             confined=True,
             available=available,
+            units=units,
         )
 
     def to_json(self) -> str:
@@ -243,7 +287,7 @@ def space_of_log(log: xr.Dataset, discount: float, initial: ArrayLike | None = N
     Raises
     ------
     ValueError
-        If a coordinate never changes, or `initial` lies outside of the box.
+        If a coordinate never changes, `initial` lies outside of the box, or nobody knows where episodes start.
 
     Examples
     --------
@@ -262,6 +306,11 @@ def space_of_log(log: xr.Dataset, discount: float, initial: ArrayLike | None = N
         i = int(np.argmax(least == most))
         raise ValueError(f"the coordinate {names[i]!r} is {least[i]:g} in every row; leave it out")
     low, high = least - WIDER * (most - least), most + WIDER * (most - least)
+    if initial is None and not log.attrs.get("starts_known", 1):
+        raise ValueError(
+            "the log was read with gaps='allow', and has some: it does not say where episodes start; pass initial=, "
+            "the coordinates of a state, or gaps='cut' if the recording was cut off there"
+        )
     begins = np.flatnonzero(begins_of_rows(log))
     first = state[begins[np.linspace(0, len(begins) - 1, min(len(begins), STARTS)).round().astype(int)]]
     if initial is not None:
@@ -271,7 +320,7 @@ def space_of_log(log: xr.Dataset, discount: float, initial: ArrayLike | None = N
             raise ValueError(
                 f"initial {names[i]} = {first[0, i]:g} lies outside of what the log saw, {least[i]:g} to {most[i]:g}"
             )
-    spread = state[np.linspace(0, len(state) - 1, min(len(state), ANCHORS)).round().astype(int)]
+    spread = state[np.linspace(0, len(state) - 1, ANCHORS).round().astype(int)]
     rewards = log["reward"].values.astype(float)
     return MeasuredSpace(
         tuple(map(str, names)),

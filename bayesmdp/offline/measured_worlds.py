@@ -26,7 +26,7 @@ from scipy.spatial import KDTree
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.records import Records
-from bayesmdp.offline.measured_space import AmongRows
+from bayesmdp.offline.measured_space import STARTS, AmongRows
 from bayesmdp.offline.state_behaviour import StateBehaviour
 from bayesmdp.planning.rollouts import Rollouts, simulate_returns
 from bayesmdp.planning.state_policies import FittedPolicy
@@ -40,6 +40,9 @@ NEIGHBOURS = 5
 
 VALUED = 2_000
 """Rollouts by which a policy is valued in the believed world."""
+
+FEWEST = 64
+"""Rows that logs of the believed world are made with at the least."""
 
 PRECISE = 1e-6
 """Of what values can differ by, to which they are solved for in the world as seen."""
@@ -108,19 +111,22 @@ class AsBelieved(NamedTuple):
     ) -> list[Records]:
         """Make logs in this world, as `MeasuredWorld` says."""
         with jax.enable_x64(True):
-            policy, problem = behaviour.policy, self.mdp.problem
+            policy, problem, rows = behaviour.policy, self.mdp.problem, len(begins)
+            # Steps after the last row are made and left out, so that programs serve other numbers of rows.
+            filled = np.zeros(max(FEWEST, 1 << (rows - 1).bit_length()), bool)
+            filled[:rows] = begins
             made = _simulated_logs(
                 random.key(seed),
-                problem if starts is None else replace(problem, starts=AmongRows(starts)),
+                problem if starts is None else replace(problem, starts=AmongRows.filled(starts, STARTS)),
                 dict(self.values),
                 policy.parameters,
-                begins,
+                filled,
                 rule=policy.rule,
                 number=number,
             )
-            state, action, after, reward = map(np.asarray, made)
+            state, action, after, reward = (np.asarray(each)[:rows] for each in made)
         seen = [{"next_state": after[:, i], "reward": reward[:, i]} for i in range(number)]
-        return [Records(state[:, i], action[:, i], seen[i], np.ones(len(state))) for i in range(number)]
+        return [Records(state[:, i], action[:, i], seen[i], np.ones(rows)) for i in range(number)]
 
     def worth(self, policy: FittedPolicy | StateBehaviour) -> float:
         """What a policy is worth where episodes start, by rollouts.
@@ -179,8 +185,10 @@ class AsSeen:
         self._discount, self._actions = mdp.discount, mdp.num_actions
         after, self._reward = np.asarray(data.seen["next_state"]), np.asarray(data.seen["reward"], float)
         with jax.enable_x64(True):
-            ends = np.asarray(problem.continues(jnp.asarray(after))) == 0
-            starts = np.asarray(problem.starts.rows if problem.starts is not None else problem.start[None])
+            ends = np.zeros(len(after), bool)
+            if problem.terminal is not None:
+                ends = np.asarray(problem.terminal(jnp.asarray(after)))
+            starts = np.asarray(problem.start[None] if problem.starts is None else problem.starts.all)
         rows = len(self._reward)
         # The states of the log, and those in which episodes ended.
         self.points = np.concatenate([np.asarray(data.state), after[ends]])

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import KDTree
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.models.arguments import Frozen, freeze, thaw
+from bayesmdp.problems.model_units import ArrayFunction
 
 __all__ = ["NearRows", "TriedNear"]
 
@@ -28,27 +29,27 @@ CELLS, MOST_CELLS = 21, 10_000
 """Of the grid along each coordinate, and in all, at most."""
 
 
-@dataclass(frozen=True)
-class TriedNear:
-    """Which actions were taken near, by the cells of a grid over a box; equal where its numbers are.
+@jax.tree_util.register_dataclass
+@dataclass(frozen=True, eq=False)
+class TriedNear(ArrayFunction):
+    """Which actions were taken near, by the cells of a grid over a box.
 
     Attributes
     ----------
-    low, high : tuple of float
+    low, high : array [coordinate]
     tried : bool array [cell of each coordinate..., action]
     """
 
-    low: tuple[float, ...]
-    high: tuple[float, ...]
-    tried: Frozen
+    low: Array
+    high: Array
+    tried: Array
 
     def __call__(self, state: Array) -> Array:
         """Return whether each action was taken near [..., action] of states [..., coordinate]."""
-        table = thaw(self.tried)
-        cells = np.array(table.shape[:-1])
-        place = (state - np.array(self.low)) / (np.array(self.high) - np.array(self.low))
+        cells = np.array(self.tried.shape[:-1])
+        place = (state - self.low) / (self.high - self.low)
         cell = jnp.clip((place * cells).astype(jnp.int32), 0, cells - 1)
-        return jnp.asarray(table)[tuple(cell[..., i] for i in range(len(cells)))]
+        return jnp.asarray(self.tried)[tuple(cell[..., i] for i in range(len(cells)))]
 
 
 class NearRows:
@@ -85,8 +86,7 @@ class NearRows:
         grid = np.stack(np.meshgrid(*(middle,) * size, indexing="ij"), -1).reshape(-1, size)
         taken = self.counts(self._low + grid * self._width) > 0
         taken |= ~taken.any(-1, keepdims=True)
-        corners = tuple(self._low.tolist()), tuple((self._low + self._width).tolist())
-        return TriedNear(*corners, freeze(taken.reshape(*(cells,) * size, -1)))
+        return TriedNear(self._low, self._low + self._width, taken.reshape(*(cells,) * size, -1))
 
     def counts(self, states: ArrayLike) -> NDArray[np.int64]:
         """Count the rows near states in which each action was taken.

@@ -22,7 +22,7 @@ from bayesmdp.offline.judge_states import judge_states
 from bayesmdp.offline.off_policy import off_policy
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["LARGE", "second_opinion"]
+__all__ = ["LARGE", "SAMPLES", "disagrees", "second_opinion"]
 
 LARGE = 100_000
 """Rows above which a plan does not ask, for the time that it takes."""
@@ -70,11 +70,22 @@ def second_opinion(
     if mdp.by_stage or worth is None:
         return own
     told = off_policy(log, policy, mdp=mdp, bootstrap=SAMPLES, seed=seed)
-    return {"second_opinion": told.assign(disagrees=_disagrees(told, worth)), **own}
+    return {"second_opinion": told.assign(disagrees=disagrees(told, worth)), **own}
 
 
-def _disagrees(told: xr.Dataset, worth: xr.DataArray) -> xr.DataArray:
-    """Which estimators [estimator] disagree with posterior draws of the value [draw] beyond chance."""
+def disagrees(told: xr.Dataset, worth: xr.DataArray) -> xr.DataArray:
+    """Find which estimators disagree with posterior draws of the value beyond chance; see the module.
+
+    Parameters
+    ----------
+    told : Dataset over ``estimator``
+        As `off_policy` returns it.
+    worth : DataArray [draw]
+
+    Returns
+    -------
+    DataArray of bool [estimator]
+    """
     allowed = stats.norm.isf(LEVEL / 2 / max(int(told["tells"].sum()), 1))
     # What is certain on both sides may differ by rounding.
     rounding = 1e-9 * (1 + np.abs(worth).max())

@@ -21,6 +21,7 @@ from scipy.special import log_softmax, softmax
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.models.linear_rewards import up_to_squares
+from bayesmdp.offline.feature_evidence import features_at
 from bayesmdp.planning.state_policies import StatePolicy
 
 __all__ = ["StateBehaviour", "state_behaviour"]
@@ -77,7 +78,7 @@ class StateBehaviour:
 
 
 def _features(states: ArrayLike, low: NDArray[np.float64], high: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(up_to_squares(2 * (np.asarray(states, float) - low) / (high - low) - 1), float)
+    return features_at(up_to_squares, 2 * (np.asarray(states, float) - low) / (high - low) - 1)
 
 
 def state_behaviour(

@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -207,12 +207,13 @@ def simulate_returns(
                 mdp.problem,
                 dict(values),
                 policy.parameters,
-                start,
+                mdp.problem.start if start is None else np.asarray(start, float),
                 np.int32(horizon),
+                np.bool_(start is not None),
+                np.bool_(alike),
                 rule=policy.rule,
                 draws=draws,
                 rollouts=rollouts.each(draws),
-                alike=alike,
             )
         total, left, met = map(np.asarray, told)
         # Rewards may go on to grow: twice as far outside of the range as those met.
@@ -241,29 +242,28 @@ def _warn_of_rewards(mdp: SimulatedMDP, met: NDArray[np.float64], horizon: int) 
     )
 
 
-@partial(jax.jit, static_argnames=("rule", "draws", "rollouts", "alike"))
+@partial(jax.jit, static_argnames=("rule", "draws", "rollouts"))
 def _returns(
     key: Array,
     problem: SimulatedProblem,
     values: Mapping[str, Array],
     parameters: Any,
-    start: Float[Array, " coordinate"] | None,
+    start: Float[Array, " coordinate"],
     horizon: Int[Array, ""],
+    elsewhere: Bool[Array, ""],
+    alike: Bool[Array, ""],
     *,
     rule: Callable[[Any, Array, Array], Array],
     draws: int,
     rollouts: int,
-    alike: bool,
 ) -> tuple[Float[Array, "draw rollout"], Float[Array, "draw rollout"], Float[Array, " 2"]]:
     """Sums of discounted rewards, what one after the horizon would be multiplied by, and the range with all met."""
     problem, parameters = jax.tree.map(jnp.asarray, (problem, parameters))
 
     def under(one: tuple[Array, Mapping[str, Array]]) -> tuple[Array, Array, Array]:
         key, own = one
-        if start is None:
-            state = jax.vmap(problem.draw_start)(random.split(random.fold_in(key, 2**31), rollouts))
-        else:
-            state = jnp.broadcast_to(start, (rollouts, *problem.start.shape))
+        state = jax.vmap(problem.draw_start)(random.split(random.fold_in(key, 2**31), rollouts))
+        state = jnp.where(elsewhere, start, state)
 
         def step(t: Array, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
             state, total, weight, met = carry
@@ -287,6 +287,6 @@ def _returns(
         return total, weight, jnp.stack([met[0].min(), met[1].max()])
 
     # One draw after the other, so that memory does not grow with their number.
-    keys = jnp.broadcast_to(random.split(key, 1), (draws,)) if alike else random.split(key, draws)
+    keys = jnp.where(alike, random.split(key, 1), random.split(key, draws))
     total, weight, met = lax.map(under, (keys, values))
     return total, weight, jnp.stack([met[:, 0].min(), met[:, 1].max()])

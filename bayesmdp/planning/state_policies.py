@@ -30,6 +30,9 @@ from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["FittedPolicy", "StatePolicy", "fit_variables", "fitted_policy", "state_policy"]
 
+FEWEST = 16
+"""States that Q is asked for at once, at the least."""
+
 FIT = "fit_"
 """What the names of a plan's variables begin with that hold the fit of Q."""
 
@@ -56,14 +59,13 @@ class _Called:
 
 @dataclass(frozen=True)
 class _Greedy:
-    """The action that a fit of Q holds best, among those that may be taken."""
+    """The action that a fit of Q holds best, among those that may be taken: parameters are the fit, and both rules."""
 
     approximation: Approximation
-    features: Callable[[Array], Array]
-    available: Callable[[Array], Array] | None
 
     def __call__(self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]) -> Array:
-        q = _q_values(parameters, state, self.approximation, self.features, self.available)
+        fit, features, available = parameters
+        q = _q_values(fit, state, self.approximation, features, available)
         return jnp.argmax(q).astype(jnp.int32)
 
 
@@ -95,7 +97,7 @@ class FittedPolicy:
     def policy(self) -> StatePolicy:
         """As compiled code takes it."""
         problem = self.mdp.problem
-        return StatePolicy(_Greedy(self.approximation, problem.features, problem.available), self.fit)
+        return StatePolicy(_Greedy(self.approximation), (self.fit, problem.features, problem.available))
 
     def __call__(self, state: Float[Array, " coordinate"]) -> Int[Array, ""]:
         """Return the position of the best action; may be traced.
@@ -104,7 +106,8 @@ class FittedPolicy:
         ----------
         state : array [coordinate]
         """
-        return self.policy.rule(self.fit, jnp.zeros(()), state)
+        rule, parameters = self.policy
+        return rule(jax.tree.map(jnp.asarray, parameters), jnp.zeros(()), state)
 
     def q(self, states: ArrayLike) -> NDArray[np.float64]:
         """Return Q-values of states, -inf for actions that may not be taken there.
@@ -130,11 +133,13 @@ class FittedPolicy:
                 "coordinate]"
             )
         reject_first("states", ~np.isfinite(given), given, "is not finite")
+        problem, flat = self.mdp.problem, given.reshape(-1, coordinates)
+        # Filled up to a power of two, so that the program serves other numbers of states.
+        size = 1 << (max(len(flat), FEWEST) - 1).bit_length()
+        filled = np.concatenate([flat, np.broadcast_to(problem.start, (size - len(flat), coordinates))])
         with jax.enable_x64(True):
-            problem = self.mdp.problem
-            return np.asarray(
-                _q_values(self.fit, given, self.approximation, problem.features, problem.available), float
-            )
+            q = _q_values(self.fit, filled, self.approximation, problem.features, problem.available)
+        return np.asarray(q, float)[: len(flat)].reshape(*given.shape[:-1], self.mdp.num_actions)
 
     def actions(self, states: ArrayLike) -> NDArray[Any]:
         """Return the label of the best action in each state.
@@ -150,7 +155,7 @@ class FittedPolicy:
         return np.asarray(label_array(self.mdp.actions)[self.q(states).argmax(-1)])
 
 
-@partial(jax.jit, static_argnums=(2, 3, 4))
+@partial(jax.jit, static_argnums=2)
 def _q_values(
     fit: Any,
     states: Array,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -73,6 +72,6 @@ def features_of(mdp: SimulatedMDP, places: NDArray[np.float64]) -> NDArray[np.fl
         return np.asarray(_features_at(places, mdp.problem.features), float)
 
 
-@partial(jax.jit, static_argnums=1)
+@jax.jit
 def _features_at(places: Array, features: Callable[[Array], Array]) -> Array:
     return features(places)

@@ -30,6 +30,7 @@ from bayesmdp.model_reading.primitives import unknowns
 from bayesmdp.model_reading.read_model import Model, trace
 from bayesmdp.model_reading.records import Records
 from bayesmdp.problems.mesh import Mesh
+from bayesmdp.problems.model_units import ModelUnits, as_argument
 from bayesmdp.problems.simulated_mdp_checks import (
     check_actions,
     check_anchors,
@@ -104,6 +105,9 @@ class SimulatedMDP:
     available : callable, optional
         ``available(state [..., coordinate]) -> bool [..., action]``: what plans may do, one action everywhere at least.
         Other policies are not asked.
+    units : ModelUnits, optional
+        Of the model, where they are not those of everything else here. There is no `truth` then, for steps are recorded
+        in the model's units.
 
     Raises
     ------
@@ -154,7 +158,10 @@ class SimulatedMDP:
         length: int | None = None,
         confined: bool = False,
         available: Callable[[Array], Array] | None = None,
+        units: ModelUnits | None = None,
     ) -> None:
+        if units is not None and truth is not None:
+            raise ValueError("a problem whose model has units of its own cannot be acted in; leave out truth")
         starts = start if isinstance(start, dist.Distribution) else None
         begin = first_state(start)
         corners = finite_array("low", low, begin.shape), finite_array("high", high, begin.shape)
@@ -189,6 +196,7 @@ class SimulatedMDP:
             "length": length,
             "confined": confined,
             "available": available,
+            "units": units,
         }
         least, most = (number("reward_range", bound) for bound in reward_range)
         if least > most:
@@ -205,8 +213,8 @@ class SimulatedMDP:
             points=begin[None] if mesh is None else mesh.points,
             mesh=None if mesh is None else mesh.mdp.problem,
             kernel=None if mesh is None else mesh.kernel,
-            features=features,
-            reward=reward,
+            features=as_argument(features),
+            reward=as_argument(reward),
             alike=alike,
             model=model,
             num_actions=len(self.actions),
@@ -214,7 +222,8 @@ class SimulatedMDP:
             starts=starts,
             length=None if length is None else np.int32(integer("length", length, 1)),
             confined=bool(confined),
-            available=available,
+            available=as_argument(available),
+            units=units,
         )
         self._check(mesh)
 
@@ -241,9 +250,8 @@ class SimulatedMDP:
         places = np.concatenate(
             [problem.anchors, problem.start[None], problem.low[None], problem.high[None], random_places]
         )
-        functions = [
-            each for each in (self.model, problem.features, problem.alike, problem.reward, problem.kernel) if each
-        ]
+        given = (self.model, self._given["features"], problem.alike, self._given["reward"], problem.kernel)
+        functions = [each for each in given if each is not None]
         with jax.enable_x64(True):
             told = _examples(np.repeat(places, actions, 0), self._some_values(), problem)
         code = [function.__code__ for function in functions if hasattr(function, "__code__")]

@@ -78,9 +78,22 @@ def first_state(start: Any) -> NDArray[np.float64]:
             f"the distribution of start has batch shape {start.batch_shape} and event shape {start.event_shape}; "
             "expected none and (coordinates,): say .to_event(1)"
         )
+    return _some_starts(start).mean(0)
+
+
+def _some_starts(starts: dist.Distribution) -> NDArray[np.float64]:
     with jax.enable_x64(True):
-        drawn = jax.jit(lambda key: start.sample(key, (STARTS,)))(random.key(0))
-    return np.asarray(drawn, float).mean(0)
+        return np.asarray(_sampled(starts, random.key(0)), float)
+
+
+@jax.jit
+def _sampled(starts: Any, key: Array) -> Array:
+    return starts.sample(key, (STARTS,))
+
+
+@jax.jit
+def _called(function: Callable[[Array], Array], places: Array) -> Array:
+    return function(places)
 
 
 def check_starts(
@@ -100,8 +113,7 @@ def check_starts(
     """
     first = start[None]
     if starts is not None:
-        with jax.enable_x64(True):
-            first = np.asarray(jax.jit(lambda key: starts.sample(key, (STARTS,)))(random.key(0)), float)
+        first = _some_starts(starts)
         reject_first("a drawn start", ~np.isfinite(first), first, "is not finite")
         outside = (first < low) | (first > high)
         reject_first("a drawn start", outside, first, "lies outside of the box from low to high; widen the box")
@@ -165,7 +177,7 @@ def check_truth(
 
     with jax.enable_x64(True):
         try:
-            fine = jax.jit(possible)(None if truth is None else dict(truth))
+            fine = jax.eval_shape(possible, None) if truth is None else jax.jit(possible)(dict(truth))
         except KeyError as error:
             raise ValueError(
                 f"the model looks up {error} in data.seen; nothing is recorded of a simulation: use "
@@ -253,6 +265,7 @@ def check_available(available: Callable[[Array], Array] | None, places: NDArray[
     Parameters
     ----------
     available : callable or None
+        A pytree, as `SimulatedProblem` has it.
     places : array [place, coordinate]
         Where it is tried.
     num_actions : int
@@ -260,7 +273,7 @@ def check_available(available: Callable[[Array], Array] | None, places: NDArray[
     if available is None:
         return
     with jax.enable_x64(True):
-        told = np.asarray(jax.jit(available)(places))
+        told = np.asarray(_called(available, places))
     if told.shape != (len(places), num_actions) or told.dtype != bool:
         raise ValueError(
             f"available of {len(places)} states is {told.dtype} of shape {told.shape}; expected bool "

@@ -21,6 +21,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.primitives import draw_rows
 from bayesmdp.model_reading.read_model import TRACING, Model
 from bayesmdp.model_reading.records import Records
+from bayesmdp.problems.model_units import ModelUnits
 from bayesmdp.problems.problem import Problem
 from bayesmdp.problems.world import Step, World, keys_of_step
 
@@ -41,7 +42,10 @@ type Reward = Callable[[Array, Array, Array], Array]
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True)
 class SimulatedProblem:
-    """What the compiled loop and agents read of a :class:`SimulatedMDP` (a pytree; functions are static).
+    """What the compiled loop and agents read of a :class:`SimulatedMDP`.
+
+    It is a pytree, and so are `features`, `reward` and `available`, which may hold arrays
+    (:class:`~bayesmdp.problems.model_units.ArrayFunction`). Other functions are static.
 
     Attributes
     ----------
@@ -67,6 +71,8 @@ class SimulatedProblem:
         Whether steps that would leave the box end on its border, and rewards at the ends of their range.
     available : callable or None
         ``available(state [..., coordinate]) -> bool [..., action]``; None where all actions may be taken everywhere.
+    units : ModelUnits or None
+        Of the model, where they are not the problem's.
     """
 
     start: Array
@@ -77,9 +83,9 @@ class SimulatedProblem:
     discount: Array
     points: Array
     mesh: Problem | None
+    features: Features
+    reward: Reward | None
     kernel: Any = field(metadata={"static": True})
-    features: Features = field(metadata={"static": True})
-    reward: Reward | None = field(metadata={"static": True})
     alike: Callable[[Array], Array] = field(metadata={"static": True})
     model: Model = field(metadata={"static": True})
     num_actions: int = field(metadata={"static": True})
@@ -87,7 +93,8 @@ class SimulatedProblem:
     starts: Any = None
     length: Array | None = None
     confined: bool = field(default=False, metadata={"static": True})
-    available: Callable[[Array], Array] | None = field(default=None, metadata={"static": True})
+    available: Callable[[Array], Array] | None = None
+    units: ModelUnits | None = None
 
     @property
     def value_range(self) -> Array:
@@ -111,6 +118,10 @@ class SimulatedProblem:
     def allowed(self, q: Array, state: Array) -> Array:
         """Q-values [..., action] of states, -inf for actions that may not be taken there; may be traced."""
         return q if self.available is None else jnp.where(self.available(state), q, -jnp.inf)
+
+    def rows_of_model(self, data: Records) -> Records:
+        """Rows of a log as the model observes them, in its units."""
+        return data if self.units is None else self.units.records_in(data)
 
     def nearest(self, state: Array) -> Array:
         """The mesh point nearest to a state."""
@@ -216,8 +227,12 @@ def simulate_steps(
     ValueError
         If neither the model nor the problem says what steps pay.
     """
-    after, paid = _sampled(model, key, values, state, action)
-    return _step(problem, state, action, after, paid)
+    if problem.units is None:
+        return _step(problem, state, action, *_sampled(model, key, values, state, action))
+    units = jax.tree.map(jnp.asarray, problem.units)
+    after, paid = _sampled(model, key, values, units.states_in(state), action)
+    paid = None if paid is None else units.rewards_out(paid)
+    return _step(problem, state, action, units.states_out(after), paid)
 
 
 def _step(

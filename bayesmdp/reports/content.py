@@ -49,10 +49,9 @@ from bayesmdp.offline.check_log import FEW
 from bayesmdp.offline.measured_file import is_measured_plan, read_measured_plan
 from bayesmdp.offline.plan_file import as_report
 from bayesmdp.offline.report import Report
-from bayesmdp.reports.content_parts import checks_of, made_of, recommendation_of
+from bayesmdp.reports.content_parts import checks_of, made_of, recommendation_of, second_opinion_of
 from bayesmdp.reports.kept_plan import KeptPlan, read_plan
 from bayesmdp.reports.measured_content import measured_content
-from bayesmdp.reports.opinions import opinions_told
 from bayesmdp.reports.reasons import followed, reasons
 from bayesmdp.reports.sensitivity import sensitivity
 from bayesmdp.reports.sentences import trust_told
@@ -115,7 +114,7 @@ def report_content(
         "policy": _policy(report.policy, kept),
         "stages": attrs.get("horizon"),
         "thin": _thin(report, kept),
-        "second_opinion": _second_opinion(report.tree),
+        "second_opinion": second_opinion_of(report.tree),
         "sensitivity": _sensitivity(kept),
         "collect": _collect(kept, tries),
         "made": made_of(attrs, log_told(report.log, attrs), SETTINGS, command=command, date=date),
@@ -208,17 +207,6 @@ def _thin(report: Report, plan: KeptPlan) -> dict[str, Any]:
         "never_acted": [mdp.states[i] for i in np.flatnonzero(never)],
         "untried_pairs": report.log["pairs"] - report.log["tried"],
     }
-
-
-def _second_opinion(tree: xr.DataTree) -> dict[str, Any]:
-    words = {name: text for name, text in opinions_told(tree).items() if not name.startswith(("alarm", "the log"))}
-    if "second_opinion" not in tree.children:
-        why = words.get("value") or words.get("not asked") or "the log does not say where episodes start"
-        return {"why_not": why.removeprefix("not told: ")}
-    asked = tree["second_opinion"].to_dataset()
-    names = ("estimator", "value", "lower", "upper", "tells", "why", "disagrees")
-    estimates = [{name: asked[name].values[i].item() for name in names} for i in range(asked.sizes["estimator"])]
-    return {"words": words, "estimates": estimates}
 
 
 def _sensitivity(plan: KeptPlan) -> dict[str, Any]:

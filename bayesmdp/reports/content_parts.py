@@ -10,9 +10,10 @@ import numpy as np
 import xarray as xr
 
 from bayesmdp.offline.report import Report
+from bayesmdp.reports.opinions import opinions_told
 from bayesmdp.reports.sentences import cautions_told, counted_told, recommendation
 
-__all__ = ["checks_of", "made_of", "recommendation_of"]
+__all__ = ["checks_of", "made_of", "recommendation_of", "second_opinion_of"]
 
 
 def recommendation_of(report: Report, words: Mapping[str, str], paid: Collection[float] = ()) -> dict[str, Any]:
@@ -90,3 +91,25 @@ def made_of(
         "settings": {name: attrs[name] for name in settings if name in attrs},
         "words": dict(words),
     }
+
+
+def second_opinion_of(tree: xr.DataTree) -> dict[str, Any]:
+    """Return what estimators without a prior say of the plan, or why they were not asked.
+
+    Parameters
+    ----------
+    tree : DataTree
+        Of a `Report`.
+    """
+    words = {
+        name: text
+        for name, text in opinions_told(tree).items()
+        if not name.startswith(("alarm", "the log", "the rest", "no answer"))
+    }
+    if "second_opinion" not in tree.children:
+        why = words.get("value") or words.get("not asked") or "the log does not say where episodes start"
+        return {"why_not": why.removeprefix("not told: ")}
+    asked = tree["second_opinion"].to_dataset()
+    names = ("estimator", "value", "lower", "upper", "tells", "why", "disagrees")
+    estimates = [{name: asked[name].values[i].item() for name in names} for i in range(asked.sizes["estimator"])]
+    return {"words": words, "estimates": estimates}

@@ -7,7 +7,8 @@ were that of another row), trust, checks
 policy          a list, the commonest first: state (a list of numbers), action, rows, near, tried, today, margin,
 worth (quantile, lower, upper)
 thin            unseen, few, places (a list, the least tried first: state, action, tried)
-second_opinion, sensitivity, collect: why_not
+second_opinion, sensitivity  as of tables, of the states of `policy`
+collect         why_not
 made            as of tables
 """
 
@@ -22,7 +23,8 @@ from numpy.typing import NDArray
 from bayesmdp.offline.check_log import FEW
 from bayesmdp.offline.measured_file import KeptMeasuredPlan
 from bayesmdp.offline.report import Report
-from bayesmdp.reports.content_parts import checks_of, made_of, recommendation_of
+from bayesmdp.reports.content_parts import checks_of, made_of, recommendation_of, second_opinion_of
+from bayesmdp.reports.measured_sensitivity import measured_sensitivity
 from bayesmdp.reports.measured_words import measured_headline, measured_log_told
 from bayesmdp.reports.sentences import trust_told
 
@@ -34,8 +36,6 @@ ASKED = 1_000
 SETTINGS = ("risk", "baseline", "discount", "prior", "rewards", "draws")
 
 WHY_NOT = {
-    "second_opinion": "what the log says without a prior is reckoned for states with labels only",
-    "sensitivity": "where states are numbers the plan is not made again with other priors, discounts or levels",
     "collect": "where states are numbers it is not reckoned what more rows would be worth; where few rows are near is "
     "told above",
 }
@@ -96,6 +96,8 @@ def measured_content(
             "few": FEW,
             "places": [{name: each[name] for name in ("state", "action", "tried")} for each in few],
         },
+        "second_opinion": second_opinion_of(tree),
+        "sensitivity": measured_sensitivity(tree, plan),
         **{name: {"why_not": why} for name, why in WHY_NOT.items()},
         "made": made_of(attrs, measured_log_told(log, attrs), SETTINGS, command=command, date=date),
     }

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import xarray as xr
-
 from bayesmdp.reports.words import headline
 
-__all__ = ["checks_told", "measured_headline", "measured_log_told"]
+__all__ = ["measured_headline", "measured_log_told"]
 
 
 def measured_headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
@@ -60,34 +58,3 @@ def measured_log_told(log: Mapping[str, int], attrs: Mapping[Any, Any]) -> dict[
         "plan": f"{attrs['risk']}, discount {attrs['discount']:g}, fitted Q iteration under {attrs['plan_draws']} "
         f"draws{settled}, seed {attrs['seed']}",
     }
-
-
-def checks_told(checks: xr.Dataset) -> dict[str, str]:
-    """Each alarm with what it means and what to do, or that there is none; and what could not be asked.
-
-    Parameters
-    ----------
-    checks : Dataset over ``check``
-        As `check_log` returns it.
-
-    Returns
-    -------
-    dict of str to str
-    """
-    told = {}
-    for i in range(checks.sizes["check"]):
-        row = checks.isel(check=i)
-        if row["alarm"].item():
-            told[f"alarm: {row['check'].item()}"] = (
-                f"{row['found'].item()}; {row['meaning'].item()}. {row['remedy'].item()}"
-            )
-    quiet: list[str] = []
-    unasked: list[str] = []
-    for name, found, rings in zip(*(checks[each].values for each in ("check", "found", "alarm")), strict=True):
-        if not rings:
-            (unasked if found.startswith("not asked") else quiet).append(name)
-    if quiet:
-        told["the rest" if told else "no alarm"] = f"nothing speaks against it: {', '.join(quiet)}"
-    if unasked:
-        told["not asked"] = ", ".join(unasked)
-    return told

@@ -6,7 +6,7 @@ import xarray as xr
 
 from bayesmdp.reports.numbers import short
 
-__all__ = ["opinions_told"]
+__all__ = ["alarms_told", "opinions_told"]
 
 FITTED = "fitted Q"
 
@@ -35,12 +35,34 @@ def opinions_told(tree: xr.DataTree) -> dict[str, str]:
         told["asked"] = (
             f"{checked.attrs['rows']:,} rows of {checked.attrs['rows_of']:,}, episodes from all over the log"
         )
-    if not checked["alarm"].any():
-        return told | {"the log": "nothing speaks against it: " + ", ".join(checked["check"].values.tolist())}
-    for name in checked["check"].values[checked["alarm"].values].tolist():
-        own = checked.sel(check=name)
-        found, meaning, remedy = (str(own[part].values) for part in ("found", "meaning", "remedy"))
-        told[f"alarm: {name}"] = f"{found}. That is, {meaning}. What to do: {remedy}"
+    return told | alarms_told(checked)
+
+
+def alarms_told(checks: xr.Dataset) -> dict[str, str]:
+    """Tell each alarm with what it means and what to do, or that there is none; and what could not be asked.
+
+    Parameters
+    ----------
+    checks : Dataset over ``check``
+        As `check_log` returns it.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    told: dict[str, str] = {}
+    quiet: list[str] = []
+    unasked: list[str] = []
+    columns = ("check", "found", "alarm", "meaning", "remedy")
+    for name, found, rings, meaning, remedy in zip(*(checks[each].values.tolist() for each in columns), strict=True):
+        if rings:
+            told[f"alarm: {name}"] = f"{found}. That is, {meaning}. What to do: {remedy}"
+        else:
+            (unasked if found.startswith("not asked") else quiet).append(name)
+    if quiet:
+        told["the rest" if told else "the log"] = f"nothing speaks against it: {', '.join(quiet)}"
+    if unasked:
+        told["no answer"] = f"could not be asked: {', '.join(unasked)}"
     return told
 
 

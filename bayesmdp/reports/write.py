@@ -45,7 +45,7 @@ SECTIONS = {
 MEASURED_SECTIONS = {
     **{name: SECTIONS[name] for name in ("recommendation", "log")},
     "policy": "What to do, by what was measured",
-    "thin": SECTIONS["thin"],
+    **{name: SECTIONS[name] for name in ("thin", "second-opinion", "sensitivity")},
     "not-told": "What was not asked",
     "made": SECTIONS["made"],
 }

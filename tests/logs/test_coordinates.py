@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 import bayesmdp as bm
+from bayesmdp.offline.measured_space import space_of_log
 
 CART = bm.environments.cart_pole()
 NAMES = ["place", "speed", "angle", "turning"]
@@ -126,3 +127,32 @@ def test_rows_that_do_not_go_on_are_told_of(ends, warned):
     assert len(told) == warned
     if warned:
         assert "does not go on where it was once, first after row 1" in told[0]
+
+
+def test_rows_in_no_order_do_not_say_where_episodes_start():
+    """With gaps allowed; a log that has none, or whose recording was cut off there, still does."""
+    rng = np.random.default_rng(0)
+    level = rng.normal(size=60)
+    frame = pd.DataFrame({"t": level, "next_t": 0.5 * level + rng.normal(size=60), "reward": level})
+    frame["action"] = np.array(["off", "low"])[rng.integers(0, 2, 60)]
+    allowed, cut = (bm.read_log(frame, coordinates=["t"], gaps=gaps) for gaps in ("allow", "cut"))
+    assert (allowed.attrs["starts_known"], cut.attrs["starts_known"]) == (0, 1)
+    with pytest.raises(ValueError, match="does not say where episodes start; pass initial="):
+        bm.plan_log(allowed, draws=4, calibration=0)
+    assert space_of_log(allowed, 0.9, [0.25]).starts == ((0.25,),)
+    in_order = pd.DataFrame({"t": [1.0, 2.0], "next_t": [2.0, 3.0], "action": ["off", "low"], "reward": [0.0, 1.0]})
+    assert bm.read_log(in_order, coordinates=["t"], gaps="allow").attrs["starts_known"] == 1
+
+
+def test_terminated_rows_after_which_nothing_is_recorded_are_told_of():
+    frame = pd.DataFrame({"who": list("aabb"), "t": [1.0, 2.0, 3.0, 4.0], "action": "off", "reward": 0.0})
+    frame["terminated"] = [False, True, False, True]
+    with pytest.warns(UserWarning, match="2 terminated rows are left out, first row 1: .* such as next_t"):
+        log = bm.read_log(frame, coordinates=["t"], episode="who")
+    assert (log.attrs["dropped"], log.attrs["dropped_ends"]) == (2, 2)
+    # With a row of the state in which each ended, the end is kept and learned from.
+    last = pd.DataFrame({"who": list("ab"), "t": [9.0, 9.5], "action": "off", "reward": 0.0, "terminated": False})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        kept = bm.read_log(pd.concat([frame, last]), coordinates=["t"], episode="who")
+    assert kept["next_state"].values[kept["terminated"].values, 0].tolist() == [9.0, 9.5]

@@ -30,16 +30,16 @@ def test_disagreement_is_beyond_what_chance_explains(told):
     """Of four that tell, beyond 2.5 standard deviations."""
     assert told["tells"].all()
     for spreads, beyond in ((2.4, False), (2.6, True), (-2.6, True)):
-        assert bool(module._disagrees(told, worth(told, "fitted Q", spreads)).sel(estimator="fitted Q")) == beyond
+        assert bool(module.disagrees(told, worth(told, "fitted Q", spreads)).sel(estimator="fitted Q")) == beyond
     # What the posterior leaves open is counted, and who cannot tell does not disagree.
     open_minded = worth(told, "fitted Q", 2.6) + np.random.default_rng(0).normal(size=51)
-    assert not module._disagrees(told, open_minded).any()
+    assert not module.disagrees(told, open_minded).any()
     silent = told.assign(tells=("estimator", [False] * 4))
-    assert not module._disagrees(silent, worth(told, "fitted Q", 20)).any()
+    assert not module.disagrees(silent, worth(told, "fitted Q", 20)).any()
 
 
 def text_of(told, spreads, checked):
-    disagrees = module._disagrees(told, worth(told, "fitted Q", spreads))
+    disagrees = module.disagrees(told, worth(told, "fitted Q", spreads))
     groups = {"second_opinion": told.assign(disagrees=disagrees), "log_checks": checked}
     return opinions_told(xr.DataTree.from_dict(groups))
 

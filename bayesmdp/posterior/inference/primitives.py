@@ -1,9 +1,12 @@
-"""Posteriors from logs of recorded primitives."""
+"""Posteriors from logs of recorded primitives: the closed form is looked for, and then draws are made.
+
+`infer` does both. They are apart for callers that go on with the closed form, which need not look for it again.
+"""
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -28,9 +31,39 @@ from bayesmdp.posterior.closed_forms.priors import NotConjugate
 from bayesmdp.posterior.closed_forms.regression import Regression
 from bayesmdp.posterior.inference.request import Drawn, Request, check_draws, drawn_exactly, sampled
 from bayesmdp.posterior.inference.tree import Labels, by_draw, in_chains, label_parameters, numbered_tree, versions
-from bayesmdp.posterior.particles.sampler import DEFAULT
+from bayesmdp.posterior.particles.sampler import DEFAULT, Settings
 
-__all__ = ["infer_records"]
+__all__ = ["FoundRecords", "find_records", "infer_found", "infer_records"]
+
+
+class FoundRecords(NamedTuple):
+    """What is known of the posterior of a model and a log before anything is drawn.
+
+    Attributes
+    ----------
+    model : NumPyro function of `Records`
+    reading : Reading
+        Of the model.
+    data : Records
+        As the model observes them.
+    form : Pairs, Regression or None
+        The closed form, if there is one and it is wanted.
+    sums : Sums, MatrixSums or None
+        Of the data, for a regression.
+    method, reason : str
+        As for `infer`, and why the closed form is taken or not.
+    settings : Settings
+        Of particles.
+    """
+
+    model: Model
+    reading: Reading
+    data: Records
+    form: Pairs | Regression | MatrixRegression | None
+    sums: Any
+    method: str
+    reason: str
+    settings: Settings = DEFAULT
 
 
 def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Request) -> xr.DataTree:
@@ -48,8 +81,26 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
     -------
     DataTree
     """
+    return infer_found(find_records(model, log, mdp, request.method), request)
+
+
+def find_records(model: Model, log: xr.Dataset | Records, mdp: Any = None, method: str = "auto") -> FoundRecords:
+    """Read a model of recorded primitives, and look for the closed form of its posterior.
+
+    Parameters
+    ----------
+    model : NumPyro function of `Records`
+    log : Dataset or Records
+    mdp : SimulatedMDP or None
+    method : str
+        As for `infer`.
+
+    Returns
+    -------
+    FoundRecords
+    """
     data = check_records(log) if isinstance(log, Records) else read_records(log, mdp)
-    method, settings = request.method, DEFAULT
+    settings = DEFAULT
     if isinstance(model, ByParticles):
         settings, model, method = model.settings, model.model, "smc" if method == "auto" else method
     with jax.enable_x64(True):
@@ -59,35 +110,52 @@ def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Re
         reading = read_sites(model, data)
         if not isinstance(log, Records) and "next_state" not in data.seen:
             _check_next(reading.run(data).values["next_state"], np.asarray(log["next_state"]))
-        # Choose the engine, and draw.
-        pairs, sums, reason = _closed_form(reading, data, method)
+        form, sums, reason = _closed_form(reading, data, method)
+    return FoundRecords(model, reading, data, form, sums, method, reason, settings)
+
+
+def infer_found(found: FoundRecords, request: Request) -> xr.DataTree:
+    """Draw from a posterior of which it is known whether it has a closed form.
+
+    Parameters
+    ----------
+    found : FoundRecords
+    request : Request
+        Its method is the one that was found.
+
+    Returns
+    -------
+    DataTree
+    """
+    model, reading, data, form, sums, method, reason, settings = found
+    with jax.enable_x64(True):
         groups: dict[str, xr.Dataset] = {}
-        if pairs is None:
+        if form is None:
             engine = "nuts" if method == "nuts" else "smc"
             check_draws(request.draws, reason)
             drawn = sampled(engine, model, data, reading.names, request, settings)
             if drawn.statistics:
                 groups["sample_stats"] = by_draw(drawn.statistics, {})
-        elif isinstance(pairs, Regression | MatrixRegression):
+        elif isinstance(form, Regression | MatrixRegression):
             engine = "exact"
             assert sums is not None
-            drawn = _drawn_by_regression(pairs, sums, pairs.log_evidence(reading, sums, data), request)
-            groups["parameters"] = _regression_parameters(pairs, sums)
+            drawn = _drawn_by_regression(form, sums, form.log_evidence(reading, sums, data), request)
+            groups["parameters"] = _regression_parameters(form, sums)
         else:
             engine = "exact"
-            _refuse_impossible(data, impossible_rows(model, pairs, data))
-            after = {name: np.asarray(values) for name, values in learn(model, pairs, pairs.before, data).items()}
-            evidence = log_evidence(reading, pairs, after, data)
-            drawn = drawn_exactly(pairs.before, after, pairs.layout, None, evidence, request)
-            groups["parameters"] = label_parameters(after, dict(pairs.families), reading.dims, Labels((), ()))
+            _refuse_impossible(data, impossible_rows(model, form, data))
+            after = {name: np.asarray(values) for name, values in learn(model, form, form.before, data).items()}
+            evidence = log_evidence(reading, form, after, data)
+            drawn = drawn_exactly(form.before, after, form.layout, None, evidence, request)
+            groups["parameters"] = label_parameters(after, dict(form.families), reading.dims, Labels((), ()))
     attrs = {
         "engine": engine,
         **drawn.account,
         "reason": reason,
         "model": model_name(model),
         "latents": json.dumps(list(reading.latents)),
-        "families": pairs.layout.to_text() if isinstance(pairs, Pairs) else "{}",
-        **({"regression": pairs.described()} if isinstance(pairs, Regression | MatrixRegression) else {}),
+        "families": form.layout.to_text() if isinstance(form, Pairs) else "{}",
+        **({"regression": form.described()} if isinstance(form, Regression | MatrixRegression) else {}),
         "seed": request.seed,
         "num_transitions": float(np.sum(data.weight)),
         **versions(),
@@ -142,12 +210,15 @@ def _drawn_by_regression(
     form: Regression | MatrixRegression, sums: Any, log_evidence: float, request: Request
 ) -> Drawn:
     """Draws of the prior and the posterior of a linear regression."""
+    account = {"log_evidence": log_evidence, "log_evidence_sd": 0.0}
+    if not request.draws:
+        return Drawn({}, {}, {}, account)
     keys = jax.random.split(jax.random.key(request.seed))
     prior, posterior = (
         in_chains(jax.tree.map(np.asarray, form.draw(key, each, request.draws)), request.chains)
         for key, each in zip(keys, (form.before, sums), strict=True)
     )
-    return Drawn(posterior, prior, {}, {"log_evidence": log_evidence, "log_evidence_sd": 0.0})
+    return Drawn(posterior, prior, {}, account)
 
 
 def _regression_parameters(form: Regression | MatrixRegression, sums: Any) -> xr.Dataset:

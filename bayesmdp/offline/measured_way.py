@@ -1,0 +1,230 @@
+"""The way from a log of measurements to a fitted policy and its worth, which `plan_log` goes once, and reports again.
+
+See :mod:`bayesmdp.offline.measured_plan` for the whole.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from bayesmdp.foundation.validation import number
+from bayesmdp.logs.recorded_log import read_records
+from bayesmdp.model_reading.records import Records
+from bayesmdp.offline.measured_check import values_at_start
+from bayesmdp.offline.measured_posterior import find_measured, posterior_of
+from bayesmdp.offline.measured_prior import MeasuredPrior, measured_prior
+from bayesmdp.offline.measured_space import MeasuredSpace, space_of_log
+from bayesmdp.offline.named_prior import maker_of
+from bayesmdp.offline.near_rows import NearRows
+from bayesmdp.offline.state_behaviour import StateBehaviour, state_behaviour
+from bayesmdp.planning.fitted_q import LinearQ
+from bayesmdp.planning.risk import Risk
+from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns, tolerance_of
+from bayesmdp.planning.simulated_plan import SHARE, Fitted, FittedQ, fit_simulated
+from bayesmdp.planning.simulated_values import spread_over
+from bayesmdp.posterior.inference.primitives import FoundRecords
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+
+__all__ = ["MeasuredFit", "MeasuredWay", "fit_measured", "way_of_log"]
+
+EACH = 16
+"""Rollouts of each draw."""
+
+FEWEST = 4
+"""Rows that are planned from, at the least."""
+
+
+class MeasuredWay(NamedTuple):
+    """What a plan is made of.
+
+    Attributes
+    ----------
+    space : MeasuredSpace
+    made : MeasuredPrior
+    mdp : SimulatedMDP
+    data : Records
+        The log, in its own units.
+    found : FoundRecords
+        Its posterior.
+    near : NearRows
+    today : StateBehaviour or None
+        What is done today, if it is compared with.
+    """
+
+    space: MeasuredSpace
+    made: MeasuredPrior
+    mdp: SimulatedMDP
+    data: Records
+    found: FoundRecords
+    near: NearRows
+    today: StateBehaviour | None
+
+
+class MeasuredFit(NamedTuple):
+    """A fitted policy, and what it is worth.
+
+    Attributes
+    ----------
+    kept : DataTree
+        The posterior.
+    fresh : dict of arrays [draw, ...] by site
+        Draws that the policy was not chosen with.
+    options : FittedQ
+    tolerance : float
+    fitted : Fitted
+    returns : SimulatedReturns
+    values : array [draw]
+        Under the fresh draws, where episodes start.
+    gains : array [draw] or None
+        Over what is done today.
+    """
+
+    kept: xr.DataTree
+    fresh: dict[str, NDArray[np.float64]]
+    options: FittedQ
+    tolerance: float
+    fitted: Fitted
+    returns: SimulatedReturns
+    values: NDArray[np.float64]
+    gains: NDArray[np.float64] | None
+
+
+def fit_measured(
+    way: MeasuredWay, risk: Risk, draws: int, seed: int, say: Callable[[str], None] = lambda text: None
+) -> MeasuredFit:
+    """Plan under some draws of the posterior, and value the policy under others.
+
+    Parameters
+    ----------
+    way : MeasuredWay
+    risk : Risk
+    draws, seed : int
+    say : function of str
+
+    Returns
+    -------
+    MeasuredFit
+    """
+    mdp = way.mdp
+    kept, planning, fresh = posterior_of(way.found, mdp, draws, seed)
+    tolerance = tolerance_of(mdp, None, SHARE)
+    options = FittedQ(
+        LinearQ(),
+        num_draws=16,
+        places=128,
+        samples=4,
+        seed=seed,
+        rollouts=Rollouts(number=EACH * draws, max_draws=draws, tolerance=tolerance, seed=seed),
+    )
+    say(f"planning with {risk}")
+    fitted = fit_simulated(spread_over(planning, options.num_draws), mdp, risk, options, tolerance, 1_000_000)
+    say("worth of the policy under fresh draws")
+    returns = simulate_returns(mdp, fresh, fitted.policy.policy, options.rollouts)
+    values = values_at_start(mdp, fresh, fitted.policy.policy, options.rollouts, own=returns)
+    gains = None
+    if way.today is not None:
+        gains = values - values_at_start(mdp, fresh, way.today.policy, options.rollouts)
+    return MeasuredFit(kept, fresh, options, tolerance, fitted, returns, values, gains)
+
+
+def way_of_log(
+    log: xr.Dataset,
+    discount: float,
+    *,
+    baseline: Any,
+    prior: str,
+    settings: Mapping[str, Any],
+    rewards: Any,
+    terminal: Any,
+    initial: Any,
+    say: Callable[[str], None],
+) -> MeasuredWay:
+    """Read the problem that a log describes, its prior, its posterior and what is done today.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``
+    discount : float in (0, 1)
+    baseline, prior, settings, rewards, terminal, initial, say
+        As for `plan_log`; the baseline is "log", "none" or "uniform".
+
+    Returns
+    -------
+    MeasuredWay
+    """
+    if not (isinstance(baseline, str) and baseline in ("log", "none", "uniform")):
+        raise ValueError(f"where states are numbers baseline is log, none or uniform; got {baseline!r}")
+    space = space_of_log(log, number("discount", discount, above=0, below=1), initial)
+    ends = maker_of(terminal, {})[0] if isinstance(terminal, str) else terminal
+    _check_ends(log, ends, terminal)
+    _check_enough(log, len(space.actions))
+    data = read_records(log)
+    taken = np.bincount(data.action, minlength=len(space.actions))
+    if not taken.all():
+        raise ValueError(
+            f"the action {space.actions[int(np.argmin(taken))]!r} was never taken, so nothing is known of it; leave it "
+            "out of the actions"
+        )
+    made = measured_prior(prior, data, space, settings, rewards)
+    near = NearRows(data.state, data.action, len(space.actions), space.low, space.high)
+    mdp = space.problem(made.model, made.reward, ends, near.tried(), units=made.units)
+    say(f"posterior of {made.described}")
+    found = find_measured(mdp, data)
+    today = None
+    if baseline == "log":
+        today = state_behaviour(data.state, data.action, len(space.actions), space.low, space.high)
+    elif baseline == "uniform":
+        today = state_behaviour(data.state[:0], data.action[:0], len(space.actions), space.low, space.high)
+    return MeasuredWay(space, made, mdp, data, found, near, today)
+
+
+def _check_enough(log: xr.Dataset, actions: int) -> None:
+    """Refuse a log of hardly any rows, and warn of one that has few for what is to be learned."""
+    rows, size = log.sizes["step"], log.sizes["coordinate"]
+    if rows < FEWEST:
+        raise ValueError(
+            f"the log has {rows} row{'s' * (rows != 1)}: from so few nothing can be learned of how {size} number"
+            f"{'s move' if size != 1 else ' moves'}; record {FEWEST} at the least, and some "
+            f"{10 * actions * (1 + size)} to be of use"
+        )
+    if rows < 2 * actions * (1 + size):
+        warnings.warn(
+            f"the log has {rows} rows, and a linear model of {size} coordinates and {actions} actions has "
+            f"{actions * (1 + size)} weights a coordinate: what the plan says rests on the prior; record more",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
+def _check_ends(log: xr.Dataset, ends: Callable[..., Any] | None, given: Any) -> None:
+    """Refuse a log whose terminated rows are not those whose next states are terminal."""
+    ended = log["terminated"].values.astype(bool) if "terminated" in log else np.zeros(log.sizes["step"], bool)
+    if ends is None:
+        unknown = int(ended.sum()) + int(log.attrs.get("dropped_ends", 0))
+        if unknown:
+            raise ValueError(
+                f"{unknown:,} rows of the log are terminated, and nobody says which states are the end of an episode: "
+                "pass terminal=, a function of states, or call these rows truncated if more would have followed"
+            )
+        return
+    with jax.enable_x64(True):
+        told = np.asarray(ends(jnp.asarray(log["next_state"].values)))
+    if told.shape != ended.shape or told.dtype != bool:
+        raise ValueError(
+            f"terminal={given!r} of {len(ended)} states is {told.dtype} {told.shape}; expected a bool each"
+        )
+    if (told != ended).any():
+        row = int(np.argmax(told != ended))
+        says, is_not = ("the end", "not terminated") if told[row] else ("no end", "terminated")
+        raise ValueError(
+            f"next_state at step {row}, {log['next_state'].values[row].tolist()}, is {says} by terminal={given!r}, and "
+            f"the row is {is_not}"
+        )
