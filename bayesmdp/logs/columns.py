@@ -97,7 +97,7 @@ def _refuse_missing(table: Table, missing: Sequence[str]) -> None:
     hint = (
         _layout_hint(table)
         or _measured_hint(table, missing)
-        or f"columns={guesses or {missing[0]: 'its name there'}} says which are meant"
+        or f"columns={guesses or {missing[0]: 'NAME'}} says which are meant"
     )
     raise ValueError(f"{table.name} has no column {listed(missing)}; it has {listed(table.columns)}; {hint}")
 

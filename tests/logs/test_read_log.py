@@ -191,6 +191,7 @@ BAD = {
         r"columns={'state': 's', 'action': 'act', 'reward': 'Reward', 'next_state'",
     ),
     "misspelt": ("state,action,reward,nextstate\n", "columns={'next_state': 'nextstate'} says which"),
+    "merely similar": ("condition,did,profit\n", "columns={'state': 'NAME'} says which"),
     "semicolons": (GOOD.replace(",", ";"), r"pass the separator, such as separator=';'"),
     "doubled column": ("state,state,action,reward,next_state\n0,0,0,0,0\n", "the column 'state' more than once"),
     "done alone": (

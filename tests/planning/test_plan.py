@@ -187,6 +187,11 @@ BAD_POSTERIORS = [
 ]
 
 
+def test_draws_over_all_states_are_refused_by_a_successor_table_with_the_remedy():
+    with pytest.raises(ValueError, match=r"last dim is 'outcome'.*mdp_from_log\(\.\.\., elsewhere='each'\)"):
+        plan(river_posterior(), RIVER.with_successors())
+
+
 @pytest.mark.parametrize(("posterior", "error", "message"), BAD_POSTERIORS)
 def test_bad_posteriors_are_refused(posterior, error, message):
     with pytest.raises(error, match=message):
