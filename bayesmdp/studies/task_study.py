@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.study import AgentSpec, Part, Study, find_part, made_options
+from bayesmdp.studies.study import AgentSpec, Study, find_part, made_options
 
 if TYPE_CHECKING:
     import xarray as xr
