@@ -442,7 +442,7 @@ for ax, (cell, rows) in zip(axes, priors.groupby("cell", sort=False), strict=Tru
     ax.set(xlabel="discounted return")
     ax.set_title(cell, loc="left")
 axes[0].set_yticks(range(len(names)), names)
-axes[0].legend(frameon=False, fontsize=8)
+axes[0].legend(frameon=False, fontsize=8, loc="center right")
 tidy(axes)
 plt.show()
 
