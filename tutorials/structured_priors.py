@@ -126,11 +126,11 @@ COLOURS = dict(zip(ladder["algorithm"].unique(), (BLUE, ORANGE, "#009E73", "#CC7
 fig, axes = plt.subplots(1, 3, figsize=(11.5, 3.8), layout="constrained", width_ratios=(4, 3, 2))
 for ax, (cell, part) in zip(axes, ladder.groupby("cell", sort=False), strict=True):
     beliefs = list(part["belief"].unique())
-    for number, (name, rows) in enumerate(part.groupby("algorithm", sort=False)):
+    for number, (name, own) in enumerate(part.groupby("algorithm", sort=False)):
         at = np.arange(len(beliefs)) + 0.12 * (number - 2)
-        rows = rows.set_index("belief").loc[beliefs]
-        error = [rows["regret"] - rows["regret_lower"], rows["regret_upper"] - rows["regret"]]
-        ax.errorbar(at, rows["regret"], error, fmt="o", markersize=5, color=COLOURS[name], label=name)
+        own = own.set_index("belief").loc[beliefs]
+        error = [own["regret"] - own["regret_lower"], own["regret_upper"] - own["regret"]]
+        ax.errorbar(at, own["regret"], error, fmt="o", markersize=5, color=COLOURS[name], label=name)
     ax.set_xticks(range(len(beliefs)), beliefs)
     ax.set_yscale("symlog", linthresh=10)
     ax.set_ylim(0, 2_000)

@@ -11,6 +11,7 @@ from bayesmdp.studies import (
     average_reward,
     average_reward_shape,
     bbrl,
+    bbrl_inexact,
     doubt_levels,
     draw_reuse,
     draw_weights,
@@ -50,6 +51,7 @@ FAMILIES: Mapping[str, ModuleType] = {
     "structure": structure,
     "structure-agents": structure_agents,
     "bbrl": bbrl,
+    "bbrl-inexact": bbrl_inexact,
     "slippery-lake": slippery_lake,
 }
 """The files of studies; a new one is one line here, beside its import."""

@@ -19,11 +19,11 @@ and 64 replicates would have taken hours. Plans that do not converge are counted
 
 What came out: AQ-BRMDP carries over. It is surely ahead of posterior sampling on both worlds, by 119 (77 to 162) of 133
 on the river and 1,785 (434 to 3,136) of 2,184 on the chain, and cannot be told from the best fixed level, which is .7
-on the one (-4, -11 to 3) and .9 on the other (-124, -980 to 731). So is a fixed level of .7 or .9 ahead of posterior
-sampling; .5 and .3 are traps here as with a discount, and so is C = 4, whose levels do not rise in the few tens of
-periods that doubling leaves: .3 and C = 4 lose on the river what never leaving the bank costs. The visit factor is not
-shown to help. C = .25 is surely behind C = 1 on the river, by 24 (20 to 27), and not told apart on the chain, where
-runs of C = 1 differ widely. Some plans did not converge, nearly all of them with C = 4.
+on the one (-4, -11 to 3) and .9 on the other (-124, -980 to 731). That level is surely ahead of posterior sampling,
+too; .5 and .3 are traps here as with a discount, and so is C = 4, whose levels do not rise in the few tens of periods
+that doubling leaves: .3 and C = 4 lose on the river what never leaving the bank costs. The visit factor is not shown to
+help. C = .25 is surely behind C = 1 on the river, by 24 (20 to 27), and not told apart on the chain, where runs of C =
+1 differ widely. Some plans did not converge, nearly all of them with C = 4.
 
 ``make study STUDIES=average_levels`` runs what ``results/`` does not hold, two minutes of one core, and writes
 ``average_levels.csv``, a row an agent, and ``average_levels_statements.csv``.

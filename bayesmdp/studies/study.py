@@ -175,6 +175,10 @@ class Study:
         Steps of a recorded window.
     bayes : bool
         Draw each replicate's true kernel from the prior instead of taking the environment's own.
+    truth : str, optional
+        A function of :mod:`bayesmdp.models`, called with the environment: what each replicate's true kernel is drawn
+        from where that is not the prior, which is then wrong on purpose.
+    truth_options : mapping, or function that returns one
     robust : mapping, optional
         Options of :class:`~bayesmdp.simulation.robustness.Robust`: measure robustness.
     checkpoint_every : int
@@ -206,6 +210,8 @@ class Study:
     replicates: int = 64
     thin: int = 1
     bayes: bool = False
+    truth: Part = ""
+    truth_options: Options | Callable[[], Options] = field(default_factory=dict)
     robust: Mapping[str, Any] | None = None
     checkpoint_every: int = 0
     checkpoint_draws: int = 0
@@ -256,6 +262,10 @@ class Study:
             made[name] = maker(*own, **{**told, **spec.options})
         return made
 
+    def make_truth(self, mdp: Any) -> Any:
+        """The NumPyro model that true kernels are drawn from."""
+        return _made_prior(self.truth, mdp, made_options(self.truth_options))
+
     def make_problem(self) -> tuple[Any, Any]:
         """The environment and the prior, which studies that differ in their agents only may share."""
         mdp = self.make_mdp()
@@ -290,7 +300,8 @@ class Study:
             marks = range(self.checkpoint_every, options["steps"] + 1, self.checkpoint_every)
             options = {"checkpoints": marks, "checkpoint_draws": self.checkpoint_draws, **options}
         agents = self.make_agents(mdp, prior, options["steps"])
-        result = simulate(mdp, agents, seed=seed, truth=prior if self.bayes else None, **options)
+        truth = self.make_truth(mdp) if self.truth else prior if self.bayes else None
+        result = simulate(mdp, agents, seed=seed, truth=truth, **options)
         result.attrs["title"] = self.title
         return result
 

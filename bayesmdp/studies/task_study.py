@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from bayesmdp.studies.study import AgentSpec, Part, Study, find_part, made_options
+from bayesmdp.studies.study import AgentSpec, Study, find_part, made_options
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -47,8 +47,7 @@ class TaskStudy(Study):
     Attributes
     ----------
     truth : str
-        A function of :mod:`bayesmdp.models`, called with the environment: the distribution of tasks.
-    truth_options : mapping, or function that returns one
+        Here the distribution of tasks.
     truth_environment_options : mapping
         Where the distribution is made for another form of the environment than agents see, such as its true features.
     tasks : int
@@ -57,8 +56,6 @@ class TaskStudy(Study):
     keep_priors : bool
     """
 
-    truth: Part = ""
-    truth_options: Mapping[str, Any] | Callable[[], Mapping[str, Any]] = field(default_factory=dict)
     truth_environment_options: Mapping[str, Any] = field(default_factory=dict)
     tasks: int = 1
     drawn: int = 1_000

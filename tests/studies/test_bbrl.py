@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from bayesmdp.studies import bbrl
+import bayesmdp as bm
+from bayesmdp.studies import bbrl, bbrl_inexact
 
 
 def made_results(rewards):
@@ -42,3 +43,24 @@ def test_each_replicate_is_another_problem_of_the_prior():
     assert isinstance(returns, pd.DataFrame) and returns.shape == (1, 4)
     # What is lost at most depends on the problem, and no two are alike.
     assert len(set(result["regret"].values[0].max(-1).tolist())) == 4
+
+
+def test_an_inexact_prior_is_held_against_the_exact_one_on_the_same_problems():
+    study = bbrl_inexact.STUDIES["double-loop"]
+    mdp = study.make_mdp()
+    prior, truth = study.make_prior(mdp), study.make_truth(mdp)
+    assert mdp.successor is None and study.make_agents(mdp, prior)["PSRL, exact"].make_belief(mdp) is not None
+    drawn = bm.infer(truth, bm.collect(mdp, steps=1), mdp=mdp, draws=20).posterior["transition"]
+    flat = bm.infer(prior, bm.collect(mdp, steps=1), mdp=mdp, draws=20).posterior["transition"]
+    impossible = mdp.transition == 0
+    assert (drawn.values[0][:, impossible] == 0).all() and (flat.values[0][:, impossible] > 0).all()
+    rewards = np.zeros((len(study.agents), 6, 250))
+    rewards[:, :, 0] = 10 + np.random.default_rng(0).normal(size=(len(study.agents), 6)) / 10
+    rewards[list(study.agents).index("PSRL, exact"), :, 0] += 3
+    names = list(study.agents)
+    result = xr.DataTree(xr.Dataset({"reward": (("agent", "replicate", "step"), rewards)}, {"agent": names}))
+    table = bbrl_inexact.claims(result).set_index("statement")
+    gain = table.loc["PSRL: the exact prior returns more than the inexact one by"]
+    assert gain["holds"] == "yes" and gain["figure"] == pytest.approx(3, abs=0.3)
+    less = table.loc["variance bonus loses less by the inexact prior than posterior sampling, by"]
+    assert less["figure"] == pytest.approx(3, abs=0.3)
