@@ -241,3 +241,16 @@ def test_psrl_learns_to_balance_a_pole_in_a_few_episodes():
         goes_on = np.abs(state[1:, 0] - state[:-1, 0] - 0.02 * state[:-1, 1]) < 1e-9
         lengths = np.diff(np.flatnonzero(np.append(True, ~goes_on)))
         assert lengths[0] < 200 and lengths[:20].max() >= 475
+
+
+@pytest.mark.slow
+def test_psrl_drives_out_of_the_valley_in_a_few_episodes():
+    """Six at most. Q-learning with 8 tilings of 8 by 8, greedy from Q = 0, took 24 to 32 (seeds 0 to 3)."""
+    car = bm.environments.mountain_car()
+    prior = bm.models.fourier_dynamics(car, noise=0.002)
+    sizes = {"iterations": 150, "places": 400, "samples": 1}
+    agent = bm.agents.fitted_psrl(prior, approximation=LinearQ(ridge=0.01), **sizes)
+    run = bm.simulate(car, {"PSRL": agent}, steps=1_200, replicates=2, seed=3)
+    for state in run["state"].values[0]:
+        # No step is longer than .07, but from the goal back to where episodes start.
+        assert (np.abs(np.diff(state[:, 0])) > 0.08).any()
