@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 from bayesmdp.studies import measured_promises
-from bayesmdp.studies.measured_promises import CELLS, DISCOUNT, Cell, System, run_problem, summary
-from bayesmdp.studies.statements import stored_table
+from bayesmdp.studies.measured_promises import CELLS, DISCOUNT, Cell, System, run_problem
+from bayesmdp.studies.tables import stored_table
 
 
 def test_systems_are_stable_and_logs_are_theirs():
