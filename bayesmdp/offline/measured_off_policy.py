@@ -249,7 +249,7 @@ def _why_not(rows: _Rows, effective: list[Any], unseen: float, *, told: bool) ->
         size = f"{effective[0]:.2g}" if effective[0] >= 1 else "less than 1"
         of_ratios = f"{size} effective episodes of {len(rows.first):,}"
     if unseen > UNTRIED:
-        of_fit = f"{unseen:.2g} of the discounted future lies behind steps that no row was near"
+        of_fit = f"{100 * unseen:.2g}% of the discounted future lies behind steps that no row was near"
     elif effective[2] < PER_WEIGHT:
         of_fit = f"{effective[2]:.2g} rows for each of its weights"
     return [of_ratios, of_ratios, of_fit]
