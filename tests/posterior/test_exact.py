@@ -247,7 +247,9 @@ def test_refusals() -> None:
         exact_belief(PRIOR, riverswim(3), 3)
     with pytest.raises(ValueError, match="num_draws must be an integer of at least 1; got 0"):
         exact_belief(PRIOR, RIVER, 0)
-    with pytest.raises(ValueError, match="draws must be one of fresh, renewed, kept; got 'stale'"):
+    with pytest.raises(
+        ValueError, match="draws must be one of fresh, renewed, kept, weighted, changed, unseen; got 'stale'"
+    ):
         exact_belief(PRIOR, RIVER, 3, draws="stale")
     with pytest.raises(ValueError, match="share must be a number above 0 and at most 1; got 0"):
         exact_belief(PRIOR, RIVER, 3, draws="renewed", share=0)
