@@ -51,9 +51,9 @@ class SampledFutures:
 
     Notes
     -----
-    It needs no fit, and every action costs a search: for problems in which a fit fails, or where few states are met. It
-    is not the more exact of the two: on linear-quadratic control, worth -2.06 by the Riccati equation, a plan with these
-    defaults was worth -2.44, further below than fitted Q.
+    It needs no fit, and every action costs a search: for problems in which a fit fails, or where few states are
+    met. It is not the more exact of the two: on linear-quadratic control, worth -2.06 by the Riccati equation,
+    a plan with these defaults was worth -2.44, further below than fitted Q.
 
     Examples
     --------
