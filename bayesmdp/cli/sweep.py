@@ -97,11 +97,14 @@ def compare(
     every: Annotated[
         int | None, typer.Option(min=1, help="Replicates between two looks, with --until-decided; by default 8.")
     ] = None,
+    tune: Annotated[
+        int | None, typer.Option(min=1, help="Runs of each agent to choose its options first, with --until-decided.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="With --until-decided, instead of the file's.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="As of `bayesmdp sweep`, with --until-decided.")] = None,
 ) -> None:
     """Compare settings: intervals, paired differences, which are sure."""
-    alone = {"replicates": replicates, "every": every, "seed": seed, "workers": workers}
+    alone = {"replicates": replicates, "every": every, "tune": tune, "seed": seed, "workers": workers}
     given = [name for name, value in alone.items() if value is not None]
     if given and not until_decided:
         fail(f"--{given[0]} says how to run what is to be compared: it goes with --until-decided")
@@ -119,6 +122,7 @@ def compare(
                 out=out,
                 replicates=replicates,
                 every=every or 8,
+                tune=tune,
                 run={"steps": steps, "seed": seed},
                 workers=workers,
                 running=_interruptible,

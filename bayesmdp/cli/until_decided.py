@@ -8,10 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import rich.box
 import typer
+from rich.table import Table
 
 from bayesmdp.cli.messages import say
 from bayesmdp.foundation.validation import number
+from bayesmdp.foundation.visible_text import one_line
 from bayesmdp.studies import STUDIES
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ def compare_until_decided(
     out: Path | None,
     replicates: int | None,
     every: int,
+    tune: int | None,
     run: Mapping[str, int | None],
     workers: int | None,
     running: Callable[[Path], AbstractContextManager[Any]],
@@ -52,6 +56,8 @@ def compare_until_decided(
         At most.
     every : int
         From one look to the next.
+    tune : int, optional
+        Runs of each agent by which its options are chosen first.
     run : mapping
         ``steps`` and ``seed``, None for those of the source.
     workers : int, optional
@@ -70,11 +76,17 @@ def compare_until_decided(
     options: dict[str, Any] = {"every": every, "level": 1 - number("confidence", confidence, above=0, below=1)}
     sweep = _sweep_of(source, replicates=replicates, **run)
     if sweep is None:
+        if tune is not None:
+            raise ValueError(f"--tune chooses from the grid of a sweep file; {source} is none")
         stem, folder = source.stem, out or source.parent
         decisions, looks = _by_what_is_there(source, replicates, options, run["steps"], quantity, baseline)
     else:
         stem = str(source).replace("/", "-") if str(source) in STUDIES else source.stem
         store = Path("results" if out is None else out) / f"{stem}.zarr"
+        if tune is not None:
+            sweep = _tuned(sweep, store.with_name(f"{stem}-tuning.zarr"), tune, quantity, workers, running)
+            stem = f"{stem}-tuned"
+            store = store.with_name(f"{stem}.zarr")
         folder, looks = store.parent, Looks(replicates=sweep.count, **options)
         decisions = _by_running(sweep, store, looks, quantity, baseline, workers, running)
     make_console().print(decision_table(decisions, quantity, looks.replicates, looks.level))
@@ -93,6 +105,39 @@ def _sweep_of(source: Path, **changes: int | None) -> Sweep | None:
         return Sweep(str(source), **told)
     path = shipped_sweeps().get(str(source), source)
     return read_sweep_file(path, **changes) if path.suffix == ".toml" else None
+
+
+def _tuned(
+    sweep: Sweep,
+    store: Path,
+    runs: int,
+    quantity: str,
+    workers: int | None,
+    running: Callable[[Path], AbstractContextManager[Any]],
+) -> Sweep:
+    """The sweep with the options that did best, and what was tried."""
+    from bayesmdp.cli.console import make_console
+    from bayesmdp.sweeps import tune
+
+    say(f"{sweep.base.title}: choosing options by {runs} runs of each agent")
+    with running(store) as told:
+        chosen, tried = tune(
+            sweep, store, runs=runs, quantity=quantity, workers=workers, on_begin=told.begin, on_chunk=told.count
+        )
+    make_console().print(_tried_table(tried, quantity))
+    return chosen
+
+
+def _tried_table(tried: pd.DataFrame, quantity: str) -> Table:
+    """Lay out what was tried of each agent's options, the chosen setting in bold."""
+    caption = f"mean {quantity} of the settings tried; the best of each agent, in bold, is compared by other runs"
+    framed = Table(caption=caption, caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    for name, justify in {"setting": "left", "mean": "right", "runs": "right", "": "left"}.items():
+        framed.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for setting, row in tried.iterrows():
+        cells = (one_line(str(setting)), f"{row['mean']:,.4g}", str(row["runs"]), "chosen" if row["chosen"] else "")
+        framed.add_row(*cells, style="bold" if row["chosen"] else "")
+    return framed
 
 
 def _by_running(

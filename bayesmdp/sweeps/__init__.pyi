@@ -6,4 +6,5 @@ from .store import read_sweep as read_sweep
 from .sweep import Sweep as Sweep
 from .sweep_file import read_sweep_file as read_sweep_file
 from .sweep_file import shipped_sweeps as shipped_sweeps
+from .tune import tune as tune
 from .until_decided import run_until_decided as run_until_decided

@@ -16,6 +16,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from bayesmdp.foundation.suggestions import did_you_mean
+from bayesmdp.results.comparison import setting_text
 from bayesmdp.results.sweep_files import PLACES, SHARED
 from bayesmdp.studies import AgentSpec, Study, find
 from bayesmdp.studies.study import find_part
@@ -49,6 +50,12 @@ class Cell(NamedTuple):
     at: tuple[int, ...]
     settings: tuple[tuple[Axis, Any], ...]
     steps: int
+
+    @property
+    def name(self) -> str:
+        """What a table of totals calls the setting."""
+        values, names = [value for _, value in self.settings], [axis.name for axis, _ in self.settings]
+        return setting_text((self.agent, *values), ["agent", *names])
 
 
 @dataclass(frozen=True)

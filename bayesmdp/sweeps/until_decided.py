@@ -77,7 +77,7 @@ def run_until_decided(
     [('PSRL', 'BRMDP-0.1')]
     """
     looks = Looks(replicates=sweep.count) if looks is None else looks
-    names = {_name(cell): cell for cell in sweep.cells()}
+    names = {cell.name: cell for cell in sweep.cells()}
     _refuse_early(list(names.values()), baseline)
     needed = list(names)
     decisions = pd.DataFrame()
@@ -108,9 +108,3 @@ def _refuse_early(cells: list[Cell], baseline: str | Mapping[str, Any] | None) -
     asked = parse_setting(baseline) if isinstance(baseline, str) else dict(baseline or {})
     if "agent" in asked and asked["agent"] not in agents:
         raise KeyError(f"no baseline with agent = {asked['agent']!r}; there is {', '.join(agents)}")
-
-
-def _name(cell: Cell) -> str:
-    """What the setting is called in a table of totals."""
-    values, names = [value for _, value in cell.settings], [axis.name for axis, _ in cell.settings]
-    return setting_text((cell.agent, *values), ["agent", *names])
