@@ -49,7 +49,7 @@ def test_rewards_are_best_where_they_are_highest(tmp_path: Path) -> None:
         ({"AQ-BRMDP.scale": [1.0]}, {}, "nothing to choose from"),
         ({**GRID, "environment.discount": [0.9, 0.95]}, {}, "environment.discount is swept"),
         (GRID, {"runs": 5}, "AQ-BRMDP has 3 settings, for which 5 runs are too few; give it 6 or more"),
-        (GRID, {"runs": 0}, "runs must be a whole number, at least 1"),
+        (GRID, {"runs": 0}, "runs must be an integer of at least 1; got 0"),
         (GRID, {"best": "most"}, "best must be lowest or highest; got 'most'"),
     ],
 )
@@ -82,4 +82,5 @@ def test_the_command_tunes_and_compares_by_other_runs(tmp_path: Path) -> None:
     assert "--tune chooses from the grid of a sweep file" in told_in_one_line(
         "compare", store, "--until-decided", "--tune", 4
     )
-    assert "4 or more" in told_in_one_line("compare", file, "--until-decided", "--tune", 3, "--out", tmp_path)
+    _, message = call("compare", file, "--until-decided", "--tune", 3, "--out", tmp_path, code=2)
+    assert message.endswith("give it 4 or more, or fewer values\n")
