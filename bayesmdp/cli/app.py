@@ -143,7 +143,7 @@ def list_(
         typer.Argument(help="Show this study's agents and settings, or a family's studies.", show_default=False),
     ] = None,
     hard: Annotated[
-        bool, typer.Option("--environments", help="How large environments are, and how hard to learn; takes a minute.")
+        bool, typer.Option("--environments", help="Show the size of environments and how hard they are to learn.")
     ] = False,
 ) -> None:
     """List families of studies, and the agents, environments and priors that studies are made of."""

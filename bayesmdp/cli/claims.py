@@ -18,7 +18,7 @@ def claims(
     ] = None,
     csv: Annotated[Path | None, typer.Option(help="Write the claims to this file as a table too.")] = None,
 ) -> None:
-    """Tell what the four papers claim, with the figures and verdicts of the stored studies."""
+    """Show the claims of the four papers, with the figures and verdicts of the stored studies."""
     from bayesmdp.cli.console import make_console
     from bayesmdp.cli.tables import claims_text
     from bayesmdp.studies.claims import claims as judge

@@ -40,25 +40,27 @@ def plan(
         str,
         typer.Option(
             metavar="log|none|uniform|FILE",
-            help="What is done today, to compare with: as the log did, nothing, any action alike, or a CSV with "
-            "columns state, action, probability.",
+            help="Today's policy, to compare with: log (as in the log), none, uniform, or a CSV with columns state, "
+            "action, probability.",
         ),
     ] = "log",
     aim: Annotated[
-        str, typer.Option(help="value, or gain: the best gain over the baseline, for which actions may be mixed.")
+        str, typer.Option(help="value, or gain: maximise the gain over the baseline; actions may be mixed.")
     ] = "value",
     discount: Annotated[
         float | None, typer.Option(help="Between 0 and 1; 0.99 unless there is a horizon.", show_default=False)
     ] = None,
     horizon: Annotated[
         int | None,
-        typer.Option(min=1, metavar="STEPS", help="Plan for so many steps, by stage, instead of a discount."),
+        typer.Option(
+            min=1, metavar="STEPS", help="Plan for this many steps, by stage, instead of a discounted future."
+        ),
     ] = None,
     prior: Annotated[
         str,
         typer.Option(
-            help="auto: the one that the log speaks for; a prior of `bayesmdp list`, or FILE.py:NAME, a model of "
-            "`data` or a function of the MDP."
+            help="auto: the prior with the most evidence in the log; or a prior of `bayesmdp list`; or FILE.py:NAME, a "
+            "model of `data` or a function of the MDP."
         ),
     ] = "auto",
     pool: Annotated[
@@ -67,8 +69,8 @@ def plan(
     rewards: Annotated[
         str,
         typer.Option(
-            help="auto: as the log shows; known, normal, bernoulli, or FILE.py:NAME, of the MDP and a model. With "
-            "--continuous a function of states, actions by number and next states."
+            help="auto: as the log shows; known, normal, bernoulli, or FILE.py:NAME, a function of the MDP and of a "
+            "model. With --continuous: a function of states, action numbers and next states."
         ),
     ] = "auto",
     set_: Annotated[
@@ -77,39 +79,43 @@ def plan(
     elsewhere: Annotated[
         str,
         typer.Option(
-            help="Next states not seen after a pair: each by itself, their mean or least worth, or none if they cannot "
-            "be. auto: each, in problems that are not large."
+            help="Next states never seen after a pair: each (each by itself), mean or least (of their values), or none "
+            "(impossible). auto: each, in problems that are not large."
         ),
     ] = "auto",
     reachable: Annotated[
         Path | None,
         typer.Option(
-            help="A CSV of what can happen, with columns state, action (or for all of them, none), next_state."
+            help="A CSV of possible transitions: columns state, action (left out for all actions), next_state."
         ),
     ] = None,
     start: Annotated[
         str | None,
         typer.Option(
             metavar="STATE|X,Y",
-            help="Where episodes start, a state or the numbers of one; by default where those of the log do.",
+            help="Where episodes start: a state, or its numbers; by default as in the log.",
         ),
     ] = None,
     quantile: Annotated[
-        str, typer.Option(help="That of the draws, or exact, from the parameters of Dirichlet rows.")
+        str, typer.Option(help="draws: the quantile over draws; exact: from the parameters of Dirichlet rows.")
     ] = "draws",
-    draws: Annotated[int, typer.Option(min=1, help="To plan with, and as many others to judge the policy by.")] = 200,
+    draws: Annotated[
+        int, typer.Option(min=1, help="Posterior draws to plan with; as many others value the policy.")
+    ] = 200,
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed gives the same plan.")] = 0,
     calibration: Annotated[
-        bool, typer.Option(help="Check the promise on logs like this one, and lower it until it is kept there.")
+        bool, typer.Option(help="Check the promise on simulated logs like this one, and lower it until it holds there.")
     ] = True,
-    unit: Annotated[str, typer.Option(help="What rewards are counted in, such as euros, for what is said.")] = "",
+    unit: Annotated[str, typer.Option(help="The unit of rewards, such as euros, for the report.")] = "",
     out: Annotated[Path, typer.Option(help="Folder, or file ending in .nc, for the plan.")] = Path("results"),
     report_file: Annotated[
         Path | None,
-        typer.Option("--report", metavar="FILE.html", help="A page that explains the plan to who knows the domain."),
+        typer.Option(
+            "--report", metavar="FILE.html", help="A page that explains the plan to readers who know the domain."
+        ),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE.json", help="The same, for programs.")
+        Path | None, typer.Option("--json", metavar="FILE.json", help="The content of the page, for programs.")
     ] = None,
     column: Annotated[
         list[str] | None,
@@ -128,8 +134,8 @@ def plan(
         str | None,
         typer.Option(
             metavar="A,B",
-            help="Columns of measurements that are the state as they stand, numbers; --next-columns or --episode say "
-            "what followed.",
+            help="Columns of numbers that are the state as they stand; --next-columns or --episode say what the next "
+            "state was.",
             rich_help_panel=READING,
         ),
     ] = None,
@@ -137,19 +143,22 @@ def plan(
         str | None,
         typer.Option(
             metavar="FILE.py:NAME",
-            help="With --continuous: a function of states [..., coordinate], where episodes end.",
+            help="With --continuous: a function of states [..., coordinate] that is true where episodes end.",
             rich_help_panel=READING,
         ),
     ] = None,
     next_columns: Annotated[
         str,
         typer.Option(
-            metavar="PATTERN|A=B,...", help="How measurements after the step are called.", rich_help_panel=READING
+            metavar="PATTERN|A=B,...", help="The names of measurements after the step.", rich_help_panel=READING
         ),
     ] = "next_{}",
     end_column: Annotated[
         str | None,
-        typer.Option(help="Says how an episode ended, with --state; that is the next state.", rich_help_panel=READING),
+        typer.Option(
+            help="With --state: the column that says how an episode ended, which becomes the next state.",
+            rich_help_panel=READING,
+        ),
     ] = None,
     states: Annotated[
         str | None,
@@ -167,7 +176,11 @@ def plan(
         str | None, typer.Option(metavar="LOW,HIGH", help="Refuse rewards outside.", rich_help_panel=READING)
     ] = None,
     gaps: Annotated[
-        str, typer.Option(help="Rows that do not follow on: warn, refuse, cut or allow.", rich_help_panel=READING)
+        str,
+        typer.Option(
+            help="What to do where a row does not continue the row before: warn, refuse, cut or allow.",
+            rich_help_panel=READING,
+        ),
     ] = "warn",
     episode: Annotated[
         str | None,
@@ -180,11 +193,11 @@ def plan(
     ] = None,
     step: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="Puts the rows of an episode in order.", rich_help_panel=READING),
+        typer.Option(metavar="COLUMN", help="The column that orders the rows of an episode.", rich_help_panel=READING),
     ] = None,
     cost: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="In the place of rewards, with a minus.", rich_help_panel=READING),
+        typer.Option(metavar="COLUMN", help="A column of costs, which are negative rewards.", rich_help_panel=READING),
     ] = None,
     dask: Annotated[
         str | None,
@@ -198,13 +211,15 @@ def plan(
         str | None,
         typer.Option(
             metavar="SQL",
-            help="Asked of LOG, a file of DuckDB or SQLite, or a Parquet file, which is called log in it.",
+            help="A query of LOG, which is a DuckDB or SQLite file, or a Parquet file (called log in the query).",
             rich_help_panel=READING,
         ),
     ] = None,
-    separator: Annotated[str | None, typer.Option(help="Between fields.", rich_help_panel=READING)] = None,
-    decimal: Annotated[str, typer.Option(help="Sign in numbers.", rich_help_panel=READING)] = ".",
-    encoding: Annotated[str, typer.Option(help="Of text files.", rich_help_panel=READING)] = "utf-8",
+    separator: Annotated[
+        str | None, typer.Option(help="The separator between fields.", rich_help_panel=READING)
+    ] = None,
+    decimal: Annotated[str, typer.Option(help="The decimal sign.", rich_help_panel=READING)] = ".",
+    encoding: Annotated[str, typer.Option(help="The encoding of text files.", rich_help_panel=READING)] = "utf-8",
 ) -> None:
     """Make a cautious policy from logged transitions: tables, a file with plan and posterior, a CSV of the policy.
 

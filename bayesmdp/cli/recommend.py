@@ -22,18 +22,18 @@ def recommend(
     result: Annotated[Path, typer.Argument(help="The .nc file that `bayesmdp plan` wrote.")],
     rows: Annotated[
         Path,
-        typer.Argument(help="Rows to act on, with the measurements that states are made of, or a column state."),
+        typer.Argument(help="Rows that need an action: the measurements that define states, or a column state."),
     ],
-    out: Annotated[Path | None, typer.Option(help="A CSV of every row, with what is recommended.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A CSV with every row and its recommended action.")] = None,
     stage: Annotated[
         int | None,
-        typer.Option(min=0, help="Steps taken, of a plan for a horizon; by default a column stage says it."),
+        typer.Option(min=0, help="For a plan with a horizon: steps taken so far; by default the column stage."),
     ] = None,
-    separator: Annotated[str | None, typer.Option(help="Between fields.")] = None,
-    decimal: Annotated[str, typer.Option(help="Sign in numbers.")] = ".",
-    encoding: Annotated[str, typer.Option(help="Of text files.")] = "utf-8",
+    separator: Annotated[str | None, typer.Option(help="The separator between fields.")] = None,
+    decimal: Annotated[str, typer.Option(help="The decimal sign.")] = ".",
+    encoding: Annotated[str, typer.Option(help="The encoding of text files.")] = "utf-8",
 ) -> None:
-    """Recommend an action for each row of a file, by a plan; `unknown state` where the log never was."""
+    """Recommend an action for each row of a file by a plan, or say `unknown state` where the log has no data."""
     from bayesmdp.logs.log_sources import open_table
     from bayesmdp.offline.recommend import recommend as recommend_rows
 

@@ -18,10 +18,10 @@ def report(
         list[Path], typer.Argument(metavar="FILE...", help="The page, ending in .html; its content, in .json.")
     ],
     log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The log that was planned from, of which the page tells a hash.")
+        Path | None, typer.Option(metavar="FILE", help="The log behind the plan, whose hash the page shows.")
     ] = None,
 ) -> None:
-    """Explain a plan that was made before, as `bayesmdp plan --report` does."""
+    """Write the page of `bayesmdp plan --report` for a plan that was made before."""
     from bayesmdp.reports.write import check_target, sha256_of, write_report
 
     try:

@@ -50,11 +50,15 @@ def sweep(
     out: Annotated[Path | None, typer.Option(help="The store; by default results/NAME.zarr.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default threads, one a core.")] = None,
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")] = None,
-    replicates: Annotated[int | None, typer.Option(min=1, help="Instead of the file's; may grow.")] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Instead of the file's; may grow.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the file's.")] = None,
+    replicates: Annotated[
+        int | None, typer.Option(min=1, help="Replaces the value in the file; it may be raised later.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Replaces the value in the file; it may be raised later.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Replaces the value in the file.")] = None,
 ) -> None:
-    """Run a study over a grid of settings; again, and what is missing."""
+    """Run a study over a grid of settings; the same command continues where it stopped."""
     if workers is not None and dask is not None:
         fail("--workers are processes of this machine and --dask has its own; give one of them")
     from bayesmdp.sweeps import read_sweep_file, run_sweep, shipped_sweeps
@@ -82,28 +86,37 @@ def compare(
         str | None, typer.Option(help="AGENT or AGENT,OPTION=VALUE,...; by default the first of several agents.")
     ] = None,
     quantity: Annotated[str, typer.Option(help="What is summed over a run.")] = "regret",
-    steps: Annotated[int | None, typer.Option(min=1, help="Sum over so many; by default as all runs have.")] = None,
-    correction: Annotated[Correction, typer.Option(help="For many comparisons.")] = Correction.HOLM,
-    test: Annotated[Test, typer.Option(help="Of the paired differences.")] = Test.T,
-    confidence: Annotated[float, typer.Option(help="Of intervals and claims.")] = 0.95,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Sum over this many steps; by default over as many as all runs have.")
+    ] = None,
+    correction: Annotated[
+        Correction, typer.Option(help="Correction of p-values for many comparisons.")
+    ] = Correction.HOLM,
+    test: Annotated[Test, typer.Option(help="The test of the paired differences.")] = Test.T,
+    confidence: Annotated[float, typer.Option(help="The confidence of intervals and claims.")] = 0.95,
     out: Annotated[Path | None, typer.Option(help="Folder for tables and figures; by default the source's.")] = None,
     until_decided: Annotated[
         bool,
         typer.Option("--until-decided", help="Add replicates to a sweep file or study until all pairs are decided."),
     ] = False,
     replicates: Annotated[
-        int | None, typer.Option(min=1, help="At most, with --until-decided; else the file's.")
+        int | None, typer.Option(min=1, help="With --until-decided: the most replicates, instead of those in the file.")
     ] = None,
     every: Annotated[
-        int | None, typer.Option(min=1, help="Replicates between two looks, with --until-decided; by default 8.")
+        int | None, typer.Option(min=1, help="With --until-decided: replicates between two looks; 8 by default.")
     ] = None,
     tune: Annotated[
-        int | None, typer.Option(min=1, help="Runs of each agent to choose its options first, with --until-decided.")
+        int | None,
+        typer.Option(min=1, help="With --until-decided: runs by which each agent's options are chosen first."),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="With --until-decided, instead of the file's.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="As of `bayesmdp sweep`, with --until-decided.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="With --until-decided: replaces the value in the file.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="With --until-decided: processes, as for `bayesmdp sweep`.")
+    ] = None,
 ) -> None:
-    """Compare settings: intervals, paired differences, which are sure."""
+    """Compare settings: means with intervals, paired differences, and which are significant."""
     alone = {"replicates": replicates, "every": every, "tune": tune, "seed": seed, "workers": workers}
     given = [name for name, value in alone.items() if value is not None]
     if given and not until_decided:

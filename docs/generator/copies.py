@@ -32,7 +32,8 @@ def _links_led(text: str, root: Path, file: str) -> str:
         target = (root / file).parent.joinpath(link[2]).resolve()
         if not target.is_relative_to(root.resolve()):
             return link[0]
-        page = PAGES.get(target.relative_to(root.resolve()).as_posix())
+        place = target.relative_to(root.resolve()).as_posix()
+        page = place.removeprefix("docs/") if place.startswith("docs/") else PAGES.get(place)
         return link[0] if page is None else f"[{link[1]}](/{page})"
 
     return re.sub(r"\[([^\]]+)\]\(([^)#:]+)\)", led, text)
