@@ -71,11 +71,11 @@ def standard_log_gamma(
         return jnp.zeros(shape)
     flat = concentration.ravel()
     # Blocks of one variable's draws, of equal and at most `LARGEST` draws; where these are few, blocks of variables.
-    groups = -(-copies // LARGEST)
-    block = -(-copies // groups) if copies >= BLOCK else BLOCK
     if copies >= BLOCK:
-        each = jnp.tile(flat, groups)[None]
+        groups = -(-copies // LARGEST)
+        block, each = -(-copies // groups), jnp.tile(flat, groups)[None]
     else:
+        block = BLOCK
         each = jnp.pad(jnp.tile(flat, copies), (0, -copies * flat.size % BLOCK), constant_values=1.0).reshape(BLOCK, -1)
     small = each < 1
     d = jnp.where(small, each + 1, each) - 1 / 3

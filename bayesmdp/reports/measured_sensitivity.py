@@ -16,7 +16,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.offline.measured_file import KeptMeasuredPlan
-from bayesmdp.offline.measured_way import fit_measured, way_of_log
+from bayesmdp.offline.measured_way import MeasuredWay, fit_measured, way_of_log
 from bayesmdp.planning import fitted_policy
 from bayesmdp.planning.posterior_value import left_quantile
 from bayesmdp.planning.risk_names import risk_from_text
@@ -99,10 +99,15 @@ def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan) -> dict[str,
     as_planned = {"what": "as planned", "value": "", **_worth(values, gains, level)}
     changes = [as_planned | _changed(places, weight, np.zeros(len(places), bool))]
     skipped = "" if attrs["prior_name"] == "auto" else "other priors, for this one was named"
+    same: MeasuredWay | None = None  # the way to another level, or with other draws, is that of the plan at hand
     for what, value, changed in _others(asked, attrs):
         own = asked | changed
         risk, seed = risk_from_text(own.pop("risk")), own.pop("seed")
-        gone = fit_measured(way_of_log(log, **own, say=lambda text: None), risk, int(attrs["draws"]), seed)
+        if changed.keys() <= {"risk", "seed"}:
+            way = same = same or way_of_log(log, **own, say=lambda text: None)
+        else:
+            way = way_of_log(log, **own, say=lambda text: None)
+        gone = fit_measured(way, risk, int(attrs["draws"]), seed)
         other = gone.fitted.policy.q(places).argmax(-1) != chosen
         changes.append(
             {

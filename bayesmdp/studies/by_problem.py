@@ -17,7 +17,7 @@ def ran_by_problem(
     kinds: Mapping[str, Any],
     cells: Sequence[str],
     problems: int,
-    run: Callable[[Any, int], pd.DataFrame],
+    run: Callable[[Any, int], pd.DataFrame | Mapping[str, Any]],
 ) -> Iterator[pd.DataFrame]:
     """Yield the rows of each cell: those that a folder holds, and what is missing, which it then holds.
 
@@ -32,7 +32,7 @@ def ran_by_problem(
     problems : int
         Of each cell.
     run : function of a kind and a seed
-        Returns the rows of one problem.
+        Returns the rows of one problem, or the one row as a mapping.
     """
     from pathlib import Path
 
@@ -43,7 +43,8 @@ def ran_by_problem(
         path.parent.mkdir(parents=True, exist_ok=True)
         done = pd.read_csv(path) if path.exists() else pd.DataFrame({"seed": []})
         for seed in range(done["seed"].nunique(), problems):
-            rows = run(kinds[cell], seed).assign(cell=cell, seed=seed)
+            found = run(kinds[cell], seed)
+            rows = pd.DataFrame([found] if isinstance(found, Mapping) else found).assign(cell=cell, seed=seed)
             done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
             done.to_csv(path, index=False)
         yield done[done["seed"] < problems]

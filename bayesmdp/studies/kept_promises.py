@@ -339,8 +339,5 @@ def main(
 
     from bayesmdp.studies.by_problem import ran_by_problem
 
-    def run(cell: Cell, seed: int) -> pd.DataFrame:
-        return pd.DataFrame([run_problem(cell, seed)])
-
-    ran = pd.concat(ran_by_problem(folder, "kept-promises", CELLS, cells, problems, run))
+    ran = pd.concat(ran_by_problem(folder, "kept-promises", CELLS, cells, problems, run_problem))
     summary(ran).round(4).to_csv(Path(tables) / "kept_promises.csv")

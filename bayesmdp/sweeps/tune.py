@@ -96,11 +96,14 @@ def tune(
                 f"{agent} has {len(cells)} settings, for which {runs} runs are too few; give it {FEWEST * len(cells)} "
                 "or more, or fewer values"
             )
+    for cells in settings.values():
+        run_sweep(replace(sweep, replicates=runs // len(cells)), path, only=set(cells).__contains__, **options)
+    totals = final_totals(path, quantity=quantity, steps=max(sweep.lengths))
+    totals.index = pd.Index([setting_text(place, totals.index.names) for place in totals.index])
     tried, chosen = [], dict[str, Any]()
     for agent, cells in settings.items():
         count = runs // len(cells)
-        run_sweep(replace(sweep, replicates=count), path, only=set(cells).__contains__, **options)
-        means = _means(path, quantity, max(sweep.lengths), cells, count)
+        means = _means(totals, cells, count)
         place = means.idxmax() if highest else means.idxmin()
         tried += [(name, agent, mean, count, name == place) for name, mean in means.items()]
         taken = next(cell for cell in cells if cell.name == place)
@@ -109,9 +112,7 @@ def tune(
     return replace(sweep, grid={}, settings={**sweep.settings, **chosen}, seed=sweep.seed + 1), table
 
 
-def _means(path: str | PathLike[str], quantity: str, steps: int, cells: list[Cell], count: int) -> pd.Series:
+def _means(totals: pd.DataFrame, cells: list[Cell], count: int) -> pd.Series:
     """Mean total of each of an agent's settings over its first `count` runs; the store may hold others."""
-    totals = final_totals(path, quantity=quantity, steps=steps)
-    totals.index = pd.Index([setting_text(place, totals.index.names) for place in totals.index])
     means: pd.Series = totals.loc[[cell.name for cell in cells]].iloc[:, :count].mean(axis=1)
     return means

@@ -37,7 +37,7 @@ from bayesmdp.model_reading.primitives import bare, per_row, row_counts
 from bayesmdp.model_reading.read_model import Model, Reading
 from bayesmdp.model_reading.records import Records
 from bayesmdp.models.arguments import Frozen, freeze, thaw
-from bayesmdp.posterior.closed_forms.regression import CHUNK, Regression
+from bayesmdp.posterior.closed_forms.regression import Regression, summed_in_chunks, whitened, without_density
 from bayesmdp.posterior.random_variables import standard_log_gamma
 
 __all__ = ["MatrixRegression", "MatrixSums", "regression_of", "residuals_at"]
@@ -147,13 +147,7 @@ class MatrixRegression(NamedTuple):
 
     def learn_log(self, model: Model, sums: MatrixSums, data: Records) -> MatrixSums:
         """The sums after a log, some rows at a time, so that memory does not grow with it, nor programs with logs."""
-        rows = len(data.weight)
-        for start in range(0, rows, CHUNK):
-            take = np.minimum(np.arange(start, start + CHUNK), rows - 1)
-            chunk = jax.tree.map(lambda column: np.asarray(column)[take], data)  # noqa: B023
-            weight = np.where(np.arange(start, start + CHUNK) < rows, chunk.weight, 0.0)
-            sums = jax.tree.map(np.asarray, _added(model, self, sums, chunk._replace(weight=weight)))
-        return sums
+        return summed_in_chunks(model, self, sums, data)
 
     def parameters(self, sums: MatrixSums) -> dict[str, Array]:
         """The posterior's parameters: ``mean``, ``precision``, ``degrees`` and ``rate``; may be traced."""
@@ -225,8 +219,7 @@ class MatrixRegression(NamedTuple):
 
     def impossible(self, model: Model, data: Records) -> NDArray[np.bool_]:
         """Find the rows that have probability 0 whatever the unknowns are."""
-        values = {name: jnp.asarray(each) for name, each in self.centred().items()}
-        return np.asarray(row_values(model, data, values)) < -1e300
+        return without_density(model, data, self.centred())
 
 
 def regression_of(described: str, parameters: Mapping[str, NDArray[Any]]) -> Regression | MatrixRegression:
@@ -291,8 +284,7 @@ def residuals_at(model: Model, form: MatrixRegression, coefficients: Array, data
     (site,) = per_row(messages).values()
     fn, value, rows = bare(site["fn"]), jnp.asarray(site["value"]), len(data.weight)
     # At a precision of 1 the covariance is H H'.
-    root = jnp.broadcast_to(fn.scale_tril, (*value.shape, value.shape[-1]))
-    return solve_triangular(root, (value - fn.loc)[..., None], lower=True)[..., 0], row_counts(site, rows)
+    return whitened(fn, value)[0], row_counts(site, rows)
 
 
 def features_of_rows(model: Model, form: MatrixRegression, data: Records) -> tuple[Array, Array, Array]:
@@ -318,8 +310,3 @@ def features_of_rows(model: Model, form: MatrixRegression, data: Records) -> tup
         return residual, -slope[:, 0], times
 
     return jax.vmap(one)(jax.tree.map(jnp.asarray, data))
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _added(model: Model, form: MatrixRegression, sums: MatrixSums, data: Records) -> MatrixSums:
-    return form.learn(model, sums, data)

@@ -48,7 +48,7 @@ from bayesmdp.model_reading.records import Records
 from bayesmdp.models.arguments import Frozen, freeze, thaw
 from bayesmdp.posterior.random_variables import standard_log_gamma
 
-__all__ = ["Regression", "Sums", "residuals_of_rows"]
+__all__ = ["Regression", "Sums", "residuals_of_rows", "summed_in_chunks", "whitened", "without_density"]
 
 CHUNK = 512
 """Rows that are summed at once."""
@@ -152,13 +152,7 @@ class Regression(NamedTuple):
 
     def learn_log(self, model: Model, sums: Sums, data: Records) -> Sums:
         """The sums after a log, some rows at a time, so that memory does not grow with it, nor programs with logs."""
-        rows = len(data.weight)
-        for start in range(0, rows, CHUNK):
-            take = np.minimum(np.arange(start, start + CHUNK), rows - 1)
-            chunk = jax.tree.map(lambda column: np.asarray(column)[take], data)  # noqa: B023
-            weight = np.where(np.arange(start, start + CHUNK) < rows, chunk.weight, 0.0)
-            sums = jax.tree.map(np.asarray, _added(model, self, sums, chunk._replace(weight=weight)))
-        return sums
+        return summed_in_chunks(model, self, sums, data)
 
     def parameters(self, sums: Sums) -> dict[str, Array]:
         """The posterior's parameters: ``mean``, ``precision``, ``shape`` and ``rate`` by group; may be traced."""
@@ -273,8 +267,42 @@ class Regression(NamedTuple):
 
     def impossible(self, model: Model, data: Records) -> NDArray[np.bool_]:
         """Find the rows that have probability 0 whatever the unknowns are."""
-        values = {name: jnp.asarray(each) for name, each in self._centred().items()}
-        return np.asarray(row_values(model, data, values)) < -1e300
+        return without_density(model, data, self._centred())
+
+
+def summed_in_chunks[S](model: Model, form: Any, sums: S, data: Records) -> S:
+    """Return the sums of a form after a log, some rows at a time.
+
+    Memory does not grow with the log then, nor the number of programs with that of logs.
+
+    Parameters
+    ----------
+    model : NumPyro function of the data
+    form : Regression or MatrixRegression
+        Anything hashable that has `learn`.
+    sums : as the form has them
+        Before the rows.
+    data : Records
+    """
+    rows = len(data.weight)
+    for start in range(0, rows, CHUNK):
+        take = np.minimum(np.arange(start, start + CHUNK), rows - 1)
+        chunk = jax.tree.map(lambda column: np.asarray(column)[take], data)  # noqa: B023
+        weight = np.where(np.arange(start, start + CHUNK) < rows, chunk.weight, 0.0)
+        sums = jax.tree.map(np.asarray, _added(model, form, sums, chunk._replace(weight=weight)))
+    return sums
+
+
+def without_density(model: Model, data: Records, unknowns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
+    """Return which rows [row] have probability 0, at unknowns of which none makes any other row impossible."""
+    values = {name: jnp.asarray(each) for name, each in unknowns.items()}
+    return np.asarray(row_values(model, data, values)) < -1e300
+
+
+def whitened(fn: Any, value: Array) -> tuple[Array, Array]:
+    """Return the residuals [..., element] of Normal vectors in units of the root of their covariance, and that root."""
+    root = jnp.broadcast_to(fn.scale_tril, (*value.shape, value.shape[-1]))
+    return solve_triangular(root, (value - fn.loc)[..., None], lower=True)[..., 0], root
 
 
 def _values(
@@ -336,8 +364,7 @@ def _residuals(
     for site in per_row(sites(model, data, values)).values():
         fn, value = bare(site["fn"]), jnp.asarray(site["value"])
         if isinstance(fn, dist.MultivariateNormal):
-            root = jnp.broadcast_to(fn.scale_tril, (*value.shape, value.shape[-1]))
-            residual = solve_triangular(root, (value - fn.loc)[..., None], lower=True)[..., 0]
+            residual, root = whitened(fn, value)
             scale = jnp.diagonal(root, axis1=-2, axis2=-1)
         else:
             residual, scale = (value - fn.loc) / fn.scale, jnp.broadcast_to(fn.scale, value.shape)
@@ -393,8 +420,9 @@ def _summed(model: Model, form: Regression, data: Records) -> Sums:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _added(model: Model, form: Regression, sums: Sums, data: Records) -> Sums:
-    return form.learn(model, sums, data)
+def _added[S](model: Model, form: Any, sums: S, data: Records) -> S:
+    learned: S = form.learn(model, sums, data)
+    return learned
 
 
 @partial(jax.jit, static_argnums=(0, 1))
