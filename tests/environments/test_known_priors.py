@@ -10,6 +10,7 @@ import bayesmdp as bm
 from bayesmdp import environments
 from bayesmdp.model_reading.read_model import sample_prior
 from bayesmdp.models import dirichlet_transitions, sparse_dirichlet
+from bayesmdp.posterior.beliefs.exact import exact_belief
 
 MAKERS = {
     "chain": environments.generalised_chain,
@@ -146,3 +147,21 @@ def test_six_arms_values_of_arms_in_closed_form():
         stays[1] = 0
         assert float(bm.evaluate(rooms, stays)[0]) == pytest.approx(worth[arm], rel=1e-9)
     assert float(bm.solve(environments.six_arms(discount=None, scale=1 / 6000)).gain) == pytest.approx(1, rel=1e-9)
+
+
+def test_moments_of_rows_with_impossible_next_states_are_those_of_the_shorter_rows():
+    mdp = environments.generalised_chain(dense=True)
+    concentration = np.where(mdp.transition > 0, 0.5 + np.arange(mdp.num_outcomes), 0.0)
+    prior = sparse_dirichlet(mdp, concentration)
+    log = bm.collect(mdp, steps=40, seed=3)
+    belief = exact_belief(prior, mdp, 1)
+    seen = np.zeros(concentration.shape)
+    np.add.at(seen, tuple(log[name].values - 1 for name in ("state", "action", "next_state")), 1)
+    with jax.enable_x64(True):
+        sums = np.stack([seen.ravel(), 0 * seen.ravel()], -1)
+        state = belief.init(jax.random.key(0))._replace(seen=jax.numpy.asarray(sums))
+        mean, variance = belief.moments(jax.random.key(1), state)[1]["transition"]
+    total = (concentration + seen).sum(-1, keepdims=True)
+    expected = (concentration + seen) / total
+    np.testing.assert_allclose(mean, expected, rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(variance, expected * (1 - expected) / (total + 1), rtol=1e-9, atol=1e-15)
