@@ -20,7 +20,7 @@ from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.logs_alike import Recording
 from bayesmdp.offline.made_prior import MadePrior
 from bayesmdp.offline.prior_weight import FACTORS, with_prior_weight
-from bayesmdp.offline.promise import Pipeline, Policy, Promise, layout_of
+from bayesmdp.offline.promise import Pipeline, Policy, Promise
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.posterior_value import at_start, left_quantile, value_draws
@@ -106,12 +106,15 @@ def said_at_start(
         The attrs that `Report` describes.
     """
     told: dict[str, Any] = {"initial_unseen": _unseen(mdp, made.experience, fresh, said.policy)}
-    pipeline = _pipeline(made.with_rows(posterior), mdp, asked) if posterior.attrs["engine"] == "exact" else None
-    if pipeline is not None and asked.draws * mdp.num_states * mdp.num_outcomes <= AFFORDABLE:
+    exact = posterior.attrs["engine"] == "exact"
+    if exact and _of_rows(posterior) and asked.draws * mdp.num_states * mdp.num_outcomes <= AFFORDABLE:
         told |= _by_weight(posterior, mdp, made.experience, chosen, asked)
-    why_not = _why_not(pipeline, log, mdp, asked)
+    why_not = _why_not(log, mdp, asked)
+    pipeline = _pipeline(made, mdp, asked) if exact and not why_not else None
+    if pipeline is None and not why_not:
+        why_not = "only a posterior in closed form, with rewards by state and action, can be made again quickly"
     checked = None
-    if pipeline is None or why_not:
+    if pipeline is None:
         told["unchecked"] = why_not
     else:
         cut = (
@@ -125,12 +128,10 @@ def said_at_start(
     return told | told_at_start(said, asked.level, checked, least=_least(made, mdp))
 
 
-def _why_not(pipeline: Pipeline | None, log: xr.Dataset, mdp: MDP, asked: Asked) -> str:
-    """Why nothing is checked; nothing if it is."""
+def _why_not(log: xr.Dataset, mdp: MDP, asked: Asked) -> str:
+    """Why nothing is checked, whatever the prior; nothing if it may be."""
     if not asked.calibration:
         return "asked not to be"
-    if pipeline is None:
-        return "only a posterior of independent Dirichlet rows can be made again quickly for other logs"
     if asked.draws * int(np.prod(mdp.sizes)) * (1 + (mdp.horizon or 0) / STAGES) > AFFORDABLE:
         return "the problem is large, and each of the logs would take as long as this one"
     if told := too_many_logs(asked.level):
@@ -142,12 +143,18 @@ def _why_not(pipeline: Pipeline | None, log: xr.Dataset, mdp: MDP, asked: Asked)
 
 def _pipeline(made: MadePrior, mdp: MDP, asked: Asked) -> Pipeline | None:
     """The way to a promise; None where the prior cannot be made again without `infer`."""
-    if made.again is None:
+    prior = made.for_other_logs(mdp)
+    if prior is None:
         return None
     risk = asked.risk
     if asked.quantile == "exact":
         risk = DirichletQuantile(risk.level)  # type: ignore[attr-defined] # plan has refused the others
-    return Pipeline(mdp, made.again, layout_of(made.kind), risk, asked.level, asked.draws, asked.today, asked.aim)
+    return Pipeline(mdp, prior, risk, asked.level, asked.draws, asked.today, asked.aim)
+
+
+def _of_rows(posterior: xr.DataTree) -> bool:
+    """Whether the unknown transitions of a posterior are Dirichlet rows, whose prior can be given another weight."""
+    return json.loads(posterior.attrs["families"]).get("transition", ("", ""))[1] == "Dirichlet"
 
 
 def _least(made: MadePrior, mdp: MDP) -> float:

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
-
-import numpy as np
-import xarray as xr
-from numpy.typing import NDArray
 
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.logs_alike import Scatter
-from bayesmdp.offline.promise import layout_of
+from bayesmdp.offline.remade import Remade, in_closed_form
 from bayesmdp.offline.reward_models import RewardModel
+from bayesmdp.problems.mdp import MDP
 
 __all__ = ["MadePrior"]
 
@@ -33,9 +29,10 @@ class MadePrior(NamedTuple):
         The log, one row for each distinct reward of a transition.
     experience : Experience
         The same, added up.
-    again : function of Experience, or None
-        Makes the prior anew for another log and returns its posterior's parameters by site, as `infer` would find them;
-        None where only `infer` can.
+    fixed : NumPyro function of the data
+        What of it would be the same for another log: its transitions, and its rewards where `paid` is None.
+    remade : Remade or None
+        The prior as it is chosen anew for another log; None where it is not chosen by the log.
     scatter : Scatter
         How rewards scatter about their means; see `calibrate`.
     paid : RewardModel, or None
@@ -48,29 +45,16 @@ class MadePrior(NamedTuple):
     kind: str
     rows: Transitions
     experience: Experience
-    again: Callable[[Experience], dict[str, NDArray[np.float64]]] | None
+    fixed: Model
+    remade: Remade | None
     scatter: Scatter
     paid: RewardModel | None
 
-    def with_rows(self, posterior: xr.DataTree) -> MadePrior:
-        """Return the same, to be made again for other logs if `posterior` shows that it has Dirichlet rows of its own.
-
-        A prior that does not come from the log is the same for any; its rows are the posterior's less what was seen.
+    def for_other_logs(self, mdp: MDP) -> Remade | None:
+        """Return the prior as it is for other logs; None where it is not chosen by the log and has no closed form.
 
         Parameters
         ----------
-        posterior : DataTree
-            Of this log, in closed form.
+        mdp : MDP
         """
-        paid, counts = self.paid, self.experience.counts
-        layout = None if paid is None else layout_of(self.kind).to_text()
-        if self.again is not None or paid is None or posterior.attrs.get("families") != layout:
-            return self
-        rows = posterior["parameters"].to_dataset()["transition"].values - counts
-        if rows.shape != counts.shape or (rows <= 0).any():
-            return self
-
-        def again(other: Experience) -> dict[str, NDArray[np.float64]]:
-            return {"transition": rows + other.counts, **paid.again(other).posterior(other)}
-
-        return self._replace(again=again)
+        return self.remade or in_closed_form(self.fixed, self.paid, mdp)

@@ -34,6 +34,7 @@ from bayesmdp.offline.experience import Experience, added_up
 from bayesmdp.offline.made_prior import MadePrior
 from bayesmdp.offline.near_states import with_near_states
 from bayesmdp.offline.prior_from_log import log_prior, row_prior
+from bayesmdp.offline.remade import of_rows
 from bayesmdp.offline.reward_models import RewardModel, RewardScatter, reward_model
 from bayesmdp.posterior.dirichlet_evidence import FAR, WEIGHTS, best_weight, dirichlet_log_evidence, evidence_by_weight
 from bayesmdp.problems.mdp import MDP
@@ -87,23 +88,14 @@ def make_prior(
             with told_by_line(file):
                 model = _told(maker(mdp, base.model), file)
             told = rewards
-        return MadePrior(model, base.described, told, paid.kind, rows, experience, None, scatter, None)
-
-    def again(other: Experience) -> dict[str, NDArray[np.float64]]:
-        assert base.concentration is not None
-        return {"transition": base.concentration(other) + other.counts, **paid.again(other).posterior(other)}
-
+        if paid.kind == "known" and experience.reward_scatter.any():
+            # To the prior rewards are by pair, and those of a pair differ by what they led to.
+            scatter = RewardScatter(reward_model(log, rows, experience, "normal"), rows, experience)
+        return MadePrior(model, base.described, told, paid.kind, rows, experience, model, None, scatter, None)
+    remade = None if base.concentration is None else of_rows(base.concentration, paid)
     model = paid.wrap(mdp, base.model)
     return MadePrior(
-        model,
-        base.described,
-        paid.described,
-        paid.kind,
-        rows,
-        experience,
-        None if base.concentration is None else again,
-        scatter,
-        paid,
+        model, base.described, paid.described, paid.kind, rows, experience, base.model, remade, scatter, paid
     )
 
 

@@ -120,8 +120,8 @@ def plan_log(
         To plan with, and as many others to judge by.
     seed : int
     calibration : int
-        Logs to check the promise on, for each of two worlds; 0 for none. Nothing is checked where the posterior is not
-        of independent Dirichlet rows and of rewards as the log shows them, or draws are too large (`AFFORDABLE`).
+        Logs to check the promise on, for each of two worlds; 0 for none. Nothing is checked where the posterior
+        has no closed form, rewards differ by next state in it, or draws are too large (`AFFORDABLE`).
     sample : Dataset over ``step``, optional
         Some episodes of a counted log, step by step (`sample_log`), which are asked for second opinions in its place.
     unit : str

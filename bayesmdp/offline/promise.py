@@ -7,7 +7,6 @@ that of today's policy under the same draw.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -18,19 +17,16 @@ from bayesmdp.logs.problem_from_log import open_actions
 from bayesmdp.offline.behaviour import Today
 from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.logs_alike import World
+from bayesmdp.offline.remade import Parameters, Remade
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.over_baseline import best_over_baseline
 from bayesmdp.planning.plan import solve_draws
 from bayesmdp.planning.posterior_value import values_of_each, values_under
 from bayesmdp.planning.risk import Risk
-from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
-from bayesmdp.posterior.closed_forms.families import FAMILIES
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["Pipeline", "Promise", "fresh_values", "layout_of", "promised", "true_worth", "worlds_of"]
-
-type Parameters = dict[str, NDArray[np.float64]]
+__all__ = ["Pipeline", "Promise", "fresh_values", "promised", "true_worth", "worlds_of"]
 
 type Policy = NDArray[Any]
 """Actions [(stage,) state], integers, or probabilities [(draw,) state, action], with a dim of draws one for each."""
@@ -42,10 +38,8 @@ class Pipeline(NamedTuple):
     Attributes
     ----------
     problem : MDP
-    posterior : function of Experience
-        Returns parameters by site.
-    layout : Layout
-        Of the sites.
+    prior : Remade
+        What becomes a posterior by any log.
     risk : Risk
         What the plan is the best for.
     level : float
@@ -58,8 +52,7 @@ class Pipeline(NamedTuple):
     """
 
     problem: MDP
-    posterior: Callable[[Experience], Parameters]
-    layout: Layout
+    prior: Remade
     risk: Risk
     level: float
     draws: int
@@ -87,13 +80,6 @@ class Promise(NamedTuple):
     as_today: bool = False
 
 
-def layout_of(rewards: str) -> Layout:
-    """Return the layout of Dirichlet rows and of rewards by pair of a kind: what `infer` finds."""
-    families = {"known": (), "bernoulli": ("Beta",), "normal": ("Normal",)}[rewards]
-    drawn = tuple((("reward",), FAMILIES[family]) for family in families)
-    return Layout(((("transition",), FAMILIES["Dirichlet"]), *drawn), ())
-
-
 def promised(pipeline: Pipeline, log: Experience, seed: int) -> Promise:
     """Go the way that the log at hand goes: the prior, the plan, and its policy under fresh draws.
 
@@ -107,7 +93,7 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> Promise:
     -------
     Promise
     """
-    problem, parameters = pipeline.problem, pipeline.posterior(log)
+    problem, parameters = pipeline.problem, pipeline.prior.posterior(log)
     available, untold = open_actions(log.tries > 0, problem.terminal)
     arrays = problem.problem._replace(available=available)
     known = np.where(untold[:, None, None], problem.reward[problem.available].min(), problem.reward)
@@ -159,7 +145,7 @@ def fresh_values(
     """
     problem = pipeline.problem
     dense, mixed = problem.successor is None, any(policy.dtype.kind == "f" for policy in policies)
-    if not dense or mixed or len(policies) > 1:
+    if not (dense and pipeline.prior.by_row) or mixed or len(policies) > 1:
         draws = _draws(parameters, pipeline, known, seed)
         return [_values_at_start(problem, draws, policy) for policy in policies]
     # Where outcomes are states, draws of the policy's own rows are enough, and their systems are solved together.
@@ -167,7 +153,7 @@ def fresh_values(
     taken = np.zeros((problem.num_states, problem.num_actions), bool)
     taken[np.arange(problem.num_states), policy] = True
     own = {name: values[taken] for name, values in parameters.items()}
-    drawn = exact_draws(own, pipeline.layout, pipeline.draws, seed, None)
+    drawn = pipeline.prior.draws(own, pipeline.draws, seed)
     rows = drawn["transition"]
     reward = drawn["reward"] if "reward" in drawn else (rows * known[taken]).sum(-1)
     if not problem.by_stage:
@@ -190,22 +176,21 @@ def worlds_of(pipeline: Pipeline, experience: Experience) -> tuple[World, World]
     pipeline : Pipeline
     experience : Experience
     """
-    problem, parameters = pipeline.problem, pipeline.posterior(experience)
+    problem, parameters = pipeline.problem, pipeline.prior.posterior(experience)
     tried = (experience.tries > 0)[..., None]
-    rows = parameters["transition"] / parameters["transition"].sum(-1, keepdims=True)
+    mean = pipeline.prior.means(parameters)
+    rows = mean["transition"]
     seen = np.where(tried, experience.counts / np.maximum(experience.tries, 1)[..., None], rows)
     believed = frequent = problem.reward
-    if "reward" in parameters:
-        (family,) = (family for names, family in pipeline.layout.sites if names == ("reward",))
-        of_mean = {"Beta": lambda own: own[..., :1] / own.sum(-1, keepdims=True), "Normal": lambda own: own[..., :1]}
-        believed = of_mean[family.name](parameters["reward"])
+    if "reward" in mean:
+        believed = mean["reward"][..., None]
         frequent = np.where(tried, experience.reward_mean[..., None], believed)
     return World("as seen", seen, frequent), World("as believed", rows, believed)
 
 
 def _draws(parameters: Parameters, pipeline: Pipeline, known: NDArray[np.float64], seed: int) -> Draws:
     """Draws of a posterior, with the rewards drawn or `known`."""
-    drawn = exact_draws(parameters, pipeline.layout, pipeline.draws, seed, None)
+    drawn = pipeline.prior.draws(parameters, pipeline.draws, seed)
     return Draws(drawn["transition"], drawn["reward"][..., None] if "reward" in drawn else known)
 
 

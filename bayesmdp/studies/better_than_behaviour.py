@@ -302,19 +302,19 @@ def run_checked(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     from bayesmdp.offline.behaviour import Today
     from bayesmdp.offline.calibration import calibrate
     from bayesmdp.offline.logs_alike import Recording, as_logged
-    from bayesmdp.offline.promise import Pipeline, layout_of, promised
+    from bayesmdp.offline.promise import Pipeline, promised
     from bayesmdp.planning.posterior_value import left_quantile
     from bayesmdp.planning.risk_names import risk_from_text
 
     given = make_problem(cell, seed)
     problem, made = given.described, given.made
-    assert made.again is not None
+    assert made.remade is not None
     today = Today(as_logged(made.experience.tries, problem.available))
     recording = Recording(given.mdp.initial, float(given.log["truncated"].mean()))
     rows = []
     for aim, risk in CHECKED:
-        measure, layout = risk_from_text(risk), layout_of(made.kind)
-        pipeline = Pipeline(problem, made.again, layout, measure, LEVEL, draws, today, aim)
+        measure = risk_from_text(risk)
+        pipeline = Pipeline(problem, made.remade, measure, LEVEL, draws, today, aim)
         said = promised(pipeline, made.experience, seed)
         checked = calibrate(pipeline, made.rows, made.scatter, recording=recording, logs=logs, seed=seed).gain
         assert said.gains is not None and checked is not None

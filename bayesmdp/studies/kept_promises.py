@@ -253,7 +253,7 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     from bayesmdp.offline.calibration import calibrate
     from bayesmdp.offline.logs_alike import Recording
     from bayesmdp.offline.named_prior import make_prior
-    from bayesmdp.offline.promise import Pipeline, layout_of, promised
+    from bayesmdp.offline.promise import Pipeline, promised
     from bayesmdp.planning.posterior_value import left_quantile
     from bayesmdp.planning.quantile import Quantile
 
@@ -263,8 +263,8 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     mdp, log = _log(rng, mdp, behaviour, cell)
     problem = mdp_from_log(log, discount=DISCOUNT, elsewhere="each", initial=mdp.initial)
     made = make_prior("auto", log, problem, {})
-    assert made.again is not None
-    pipeline = Pipeline(problem, made.again, layout_of(made.kind), Quantile(LEVEL), LEVEL, draws)
+    assert made.remade is not None
+    pipeline = Pipeline(problem, made.remade, Quantile(LEVEL), LEVEL, draws)
     said = promised(pipeline, made.experience, seed)
     raw = float(left_quantile(said.values, LEVEL))
     recording = Recording(mdp.initial, 0.0)

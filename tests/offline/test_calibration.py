@@ -13,7 +13,7 @@ from bayesmdp.offline.calibration import calibrate
 from bayesmdp.offline.logs_alike import Recording, logs_alike
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
-from bayesmdp.offline.promise import Pipeline, layout_of, promised, true_worth, worlds_of
+from bayesmdp.offline.promise import Pipeline, promised, true_worth, worlds_of
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.posterior_value import left_quantile
 from tests.statistical import assert_p_value
@@ -22,7 +22,7 @@ from tests.statistical import assert_p_value
 def pipeline_of(log, prior="auto", settings=None, elsewhere="each", draws=200, risk=None, rewards="auto"):
     problem = bm.mdp_from_log(log, discount=0.9, elsewhere=elsewhere)
     made = make_prior(prior, log, problem, settings or {}, rewards=rewards)
-    return made, Pipeline(problem, made.again, layout_of(made.kind), risk or bm.Quantile(0.1), 0.1, draws)
+    return made, Pipeline(problem, made.for_other_logs(problem), risk or bm.Quantile(0.1), 0.1, draws)
 
 
 def at_once(pipeline):
@@ -79,30 +79,88 @@ def prior(mdp):
 """
 
 
-@pytest.mark.parametrize("rewards", ["known", "normal"])
-def test_a_prior_of_ones_own_is_made_again_where_its_rows_are_dirichlet(shop, log, rewards, tmp_path):
-    """The posterior of another log, found from that of this one, is what `infer` finds."""
-    (tmp_path / "own.py").write_text(OWN_PRIOR)
+BY_NEXT_STATE = """
+import jax.numpy as jnp, numpyro, numpyro.distributions as dist
+
+def rewards(mdp, transitions):
+    def mine(data):
+        transitions(data)
+        with numpyro.plate("next", mdp.num_states):
+            paid = numpyro.sample("paid", dist.Normal(0.0, 5.0))
+        numpyro.deterministic("reward", jnp.broadcast_to(paid, (mdp.num_states, mdp.num_actions, mdp.num_states)))
+        with data.rows():
+            numpyro.sample("seen", dist.Normal(paid[data.next_state], 0.5), obs=data.reward)
+    return mine
+"""
+
+
+def made_of(prior, log, tmp_path, rewards="auto"):
+    """A prior by its name for a log, those of files written down before."""
+    for name, text in (("own", OWN_PRIOR), ("by_next_state", BY_NEXT_STATE)):
+        (tmp_path / f"{name}.py").write_text(text)
     problem = bm.mdp_from_log(log, discount=0.9, elsewhere="each")
-    made = make_prior(f"{tmp_path / 'own.py'}:prior", log, problem, {}, rewards=rewards)
-    assert made.again is None
-    again = made.with_rows(bm.infer(made.model, log, draws=0, method="exact", mdp=problem)).again
+    prior, rewards = (text.replace("FOLDER", str(tmp_path)) for text in (prior, rewards))
+    return problem, make_prior(prior, log, problem, {}, rewards=rewards)
+
+
+@pytest.mark.parametrize(
+    ("prior", "rewards"),
+    [
+        ("FOLDER/own.py:prior", "known"),
+        ("FOLDER/own.py:prior", "normal"),
+        ("normal_rewards", "auto"),
+        ("normal_gamma_rewards", "auto"),
+    ],
+)
+def test_a_prior_with_a_closed_form_is_made_again(shop, log, prior, rewards, tmp_path):
+    """The posterior of another log, found without it, is what `infer` finds; its means are those of draws."""
+    problem, made = made_of(prior, log, tmp_path, rewards)
+    remade = made.for_other_logs(problem)
     other = bm.collect(shop, policy="uniform", steps=200, seed=1)
-    anew = make_prior(f"{tmp_path / 'own.py'}:prior", other, problem, {}, rewards=rewards)
-    expected = bm.infer(anew.model, other, draws=0, method="exact", mdp=problem)["parameters"].to_dataset()
-    found = again(anew.experience)
-    assert set(found) == set(expected)
+    _, anew = made_of(prior, other, tmp_path, rewards)
+    model = made.model if made.paid is None else anew.model
+    expected = bm.infer(model, other, draws=0, method="exact", mdp=problem)["parameters"].to_dataset()
+    found = remade.posterior(anew.experience)
+    assert set(found) == set(expected) and remade.by_row
     for name, values in found.items():
         dims = ("state", "action", "next_state") if name == "transition" else ("state", "action", "parameter")
         np.testing.assert_allclose(values, expected[name].transpose(*dims), rtol=1e-9)
-    report = plan_log(log, discount=0.9, draws=20, prior=f"{tmp_path / 'own.py'}:prior", rewards=rewards)
-    assert "checked_logs" in report.tree.attrs
+    for name, mean in remade.means(found).items():
+        drawn = remade.draws(found, 4_000, 0)[name]
+        assert (abs(drawn.mean(0) - mean) <= 6 * drawn.std(0) / 4_000**0.5 + 1e-12).all()
+    report = plan_log(log, discount=0.9, draws=20, prior=prior.replace("FOLDER", str(tmp_path)), rewards=rewards)
+    assert "checked_logs" in report.tree.attrs and ("initial_lighter" in report.tree.attrs)
 
 
-def test_a_prior_with_rewards_of_its_own_is_not_made_again(log):
+def test_transitions_that_a_model_computes_are_made_again():
+    """As `infer` does it: an unknown current and Beta ends, from which the kernel follows."""
+    river = bm.environments.riverswim(5)
+    log, other = (bm.collect(river, policy="uniform", steps=300, seed=seed) for seed in (0, 1))
     problem = bm.mdp_from_log(log, discount=0.9, elsewhere="each")
-    made = make_prior("normal_rewards", log, problem, {})
-    assert made.with_rows(bm.infer(made.model, log, draws=0, method="exact", mdp=problem)).again is None
+    made, anew = (make_prior("river_current", each, problem, {}) for each in (log, other))
+    remade = made.for_other_logs(problem)
+    found = remade.posterior(anew.experience)
+    expected = bm.infer(made.model, other, draws=2_000, method="exact", mdp=problem)
+    assert set(found) == {"current", "start", "end"} and not remade.by_row
+    for name, values in found.items():
+        np.testing.assert_allclose(values, expected["parameters"][name], rtol=1e-9)
+    mean = expected.posterior["transition"].mean(("chain", "draw")).values
+    np.testing.assert_allclose(remade.means(found)["transition"], mean, atol=0.01)
+    # The bound of the way that is checked is that of the plan.
+    report = plan_log(log, discount=0.9, draws=1_000, prior="river_current", calibration=10)
+    said = promised(Pipeline(problem, remade, bm.Quantile(0.1), 0.1, 1_000), made.experience, seed=0)
+    attrs = report.tree.attrs
+    width = attrs["initial_worth_quantile_upper"] - attrs["initial_worth_quantile_lower"]
+    assert left_quantile(said.values, 0.1) == pytest.approx(attrs["initial_worth_quantile"], abs=width)
+    assert attrs["checked_logs"] == 20 and "initial_lighter" not in attrs
+
+
+def test_a_prior_that_tells_rewards_apart_by_next_state_is_not_made_again(log, tmp_path):
+    problem, made = made_of("auto", log, tmp_path, "FOLDER/by_next_state.py:rewards")
+    assert made.for_other_logs(problem) is None
+    rewards = f"{tmp_path}/by_next_state.py:rewards"
+    told = plan_log(log, discount=0.9, draws=20, rewards=rewards).tree.attrs["unchecked"]
+    assert told == "only a posterior in closed form, with rewards by state and action, can be made again quickly"
 
 
 def test_logs_like_the_one_at_hand_are_like_it(log):

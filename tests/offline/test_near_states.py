@@ -96,8 +96,8 @@ def test_few_patients_foretell_others_better_where_states_are_pooled() -> None:
         steps, scores = steps_of(others, log, mdp), {}
         for name in ("auto", "pooled"):
             made = make_prior(name, log, mdp, {})
-            assert made.again is not None
-            rows = made.again(made.experience)["transition"]
+            assert made.remade is not None
+            rows = made.remade.posterior(made.experience)["transition"]
             known = (made.experience.tries > 0)[steps[0], steps[1]]
             scores[name] = float(
                 np.log((rows / rows.sum(-1, keepdims=True))[tuple(each[known] for each in steps)]).mean()

@@ -16,7 +16,7 @@ from bayesmdp.offline.experience import added_up
 from bayesmdp.offline.logs_alike import Recording, as_logged
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
-from bayesmdp.offline.promise import Pipeline, Promise, layout_of, promised, true_worth, worlds_of
+from bayesmdp.offline.promise import Pipeline, Promise, promised, true_worth, worlds_of
 from bayesmdp.planning.posterior_value import left_quantile
 from tests.command_line import call
 from tests.offline.test_plan_log import told
@@ -108,7 +108,7 @@ def test_the_way_that_is_checked_is_the_way_of_the_plan(aim):
     problem = bm.mdp_from_log(log, discount=0.9, elsewhere="each")
     made = make_prior("auto", log, problem, {}, rewards="known")
     truth = as_logged(made.experience.tries, problem.available)
-    pipeline = Pipeline(problem, made.again, layout_of("known"), bm.Quantile(0.1), 0.1, 2_000, Today(truth), aim)
+    pipeline = Pipeline(problem, made.remade, bm.Quantile(0.1), 0.1, 2_000, Today(truth), aim)
     said = promised(pipeline, made.experience, seed=0)
     attrs = report.tree.attrs
     spread = attrs["initial_gain_upper"] - attrs["initial_gain_lower"]
@@ -133,7 +133,7 @@ def test_what_the_check_compares_is_the_true_gain(monkeypatch):
     made = make_prior("auto", log, problem, {}, rewards="known")
     truth = as_logged(made.experience.tries, problem.available)
     today = Today(truth)
-    pipeline = Pipeline(problem, made.again, layout_of("known"), bm.Quantile(0.1), 0.1, 20, today)
+    pipeline = Pipeline(problem, made.remade, bm.Quantile(0.1), 0.1, 20, today)
     policy, believed = np.zeros(6, int), []
 
     def remembered(pipeline, experience):

@@ -15,7 +15,7 @@ from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.logs_alike import Recording
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
-from bayesmdp.offline.promise import Pipeline, layout_of, promised, true_worth, worlds_of
+from bayesmdp.offline.promise import Pipeline, promised, true_worth, worlds_of
 from bayesmdp.planning.posterior_value import left_quantile
 from tests.command_line import call
 from tests.offline.test_plan_log import CORRIDOR, told
@@ -62,7 +62,7 @@ def test_the_way_that_is_checked_is_the_way_of_the_plan(elsewhere):
     report = plan_log(log, horizon=6, draws=1_000, rewards="known", elsewhere=elsewhere, calibration=0)
     problem = bm.mdp_from_log(log, discount=None, horizon=6, elsewhere=elsewhere)
     made = make_prior("auto", log, problem, {}, rewards="known")
-    pipeline = Pipeline(problem, made.again, layout_of(made.kind), bm.Quantile(0.1), 0.1, 1_000)
+    pipeline = Pipeline(problem, made.remade, bm.Quantile(0.1), 0.1, 1_000)
     policy, values, *_ = promised(pipeline, made.experience, seed=0)
     planned = report.tree["plan"].to_dataset()
     assert policy.shape == planned["policy"].shape == (6, 6)
