@@ -117,7 +117,8 @@ def in_closed_form(model: Model, paid: RewardModel | None, mdp: MDP) -> Remade |
         found = (find_for_any_reward if reading.rewarded else find)(reading, every)
     except (ValueError, TypeError):  # no closed form; what else is wrong `infer` has told
         return None
-    if reading.rewarded and (paid is not None or not _by_pair(found, mdp)):
+    by_next_state = len(reading.dims.get("reward", ())) > 2
+    if by_next_state or (reading.rewarded and (paid is not None or not _by_pair(found, mdp))):
         return None
 
     def posterior(other: Experience) -> Parameters:
