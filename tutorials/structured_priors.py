@@ -145,14 +145,14 @@ print(statements.drop(columns="threshold").round(0).to_string(index=False))
 # %% [markdown]
 # - **Structure beats cleverness.** The plainest agent, posterior sampling, with *sparse*, *tied* or *current* beliefs
 #   has surely less regret than the best of five agents with flat rows: on the river by 312, 286 and 280 of 338, on the
-#   lake by 35 and 122 of 129.
+#   lake by 36 and 123 of 130.
 # - **Knowing what is possible is half of it, or all.** On the river *sparse* rows are worth as much as the current
 #   itself: what an agent with flat rows spends its time on is ruling out leaps. On the lake they are not.
 # - **Cleverness matters where structure is missing, and which kind is luck.** The variance bonus is the best agent of
 #   the river with flat rows and the worst of the lake. With tied moves on the lake posterior sampling, AQ-BRMDP, TSEB
 #   and BEB lose 8 to 15.
 # - **Caution has a price that structure does not pay.** AQ-BRMDP begins at its floor whatever is known; under the
-#   river's current it loses 113, the others 0 to 55.
+#   river's current it loses 111, the others 0 to 55.
 # - **A hierarchy alone is not structure.** Rows that share an unknown concentration leave posterior sampling behind
 #   AQ-BRMDP with flat rows. (By 100 particles for 73 unknowns: what the exact posterior is worth may be more.)
 #
