@@ -84,7 +84,7 @@ def test_what_cannot_tell_says_why():
     assert "no row was near" in str(unseen["why"].values[2])
     start = np.array([[1.0]])
     moved = measured_off_policy(data, begins, ended, always(space, 2), behaviour, starts=start, bootstrap=20)
-    assert "said to start where" in str(moved["why"].values[0])
+    assert "start is not where" in str(moved["why"].values[0])
     assert float(moved["value"].values[2]) > float(told["value"].values[2])  # 1 is where most is paid
     data, begins, ended = episodes(3, 40, 4)
     few = measured_off_policy(data, begins, ended, always(space, 2), behaviour, bootstrap=20)

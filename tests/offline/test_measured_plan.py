@@ -292,14 +292,14 @@ GOOD = rows_of(40)
         ({}, {"prior": "linear_dynamcis"}, "no prior 'linear_dynamcis'; did you mean linear_dynamics"),
         ({}, {"prior": "linear_dynamics", "settings": {"noize": 1}}, "linear_dynamics has no option 'noize'"),
         ({}, {"settings": {"noise": 1}}, "the prior by the log has no option 'noise'"),
-        ({}, {"rewards": "normal"}, "where states are numbers rewards are auto, or FILE.py:NAME"),
+        ({}, {"rewards": "normal"}, "for logs of measurements, rewards is auto or FILE.py:NAME"),
         ({}, {"initial": [99.0]}, "initial level = 99 lies outside of what the log saw"),
         ({}, {"draws": 1}, "draws"),
         ({}, {"discount": 1.0}, "discount"),
         ({"state": 3.0, "next_state": 3.0}, {}, "the coordinate 'level' is 3 in every row; leave it out"),
         ({"terminated": True}, {}, "40 rows of the log are terminated, and nobody says which states are the end"),
         ({}, {"terminal": lambda state: state[..., 0] > -9}, r"next_state at step 0, \[.*\], is the end by terminal"),
-        ({}, {"terminal": lambda state: state}, "expected a bool each"),
+        ({}, {"terminal": lambda state: state}, "expected one bool for each"),
     ],
 )
 def test_bad_requests_are_refused(change, options, why):
@@ -322,7 +322,7 @@ def test_a_log_of_hardly_any_rows_is_refused_and_one_of_few_warned_of():
         ValueError, match="the log has 3 rows: from so few nothing can be learned of how 1 number moves"
     ):
         bm.plan_log(rows_of(3), draws=4, calibration=0)
-    with pytest.warns(UserWarning, match="the log has 8 rows, .* rests on the prior; record more"):
+    with pytest.warns(UserWarning, match="the log has 8 rows, .* rests mainly on the prior; record more"):
         bm.plan_log(rows_of(8), draws=4, calibration=0, prior="linear_dynamics", rewards=known)
 
 
@@ -425,7 +425,7 @@ def test_checks_find_what_is_wrong(log, alarm):
     told = bm.check_log(log)
     rings = told["check"].values[told["alarm"].values].tolist()
     assert rings == [] if alarm is None else alarm in rings
-    with pytest.raises(ValueError, match="a log is asked by itself"):
+    with pytest.raises(ValueError, match="a log of measurements is checked on its own"):
         bm.check_log(log, "uniform")
 
 

@@ -192,7 +192,7 @@ def test_without_episodes_only_the_model_speaks():
     assert np.isnan(told["value"].values[:3]).all() and told.attrs["pieces"] == "blocks of 45 steps"
     mixed = log.isel(step=np.random.default_rng(0).permutation(2_000)).assign_attrs(ordered=0)
     other = off_policy(mixed, ["right"] * 6, mdp=river)
-    assert other["why"].values[0] == "the rows of the log are in no order" and other.attrs["pieces"] == "steps"
+    assert other["why"].values[0] == "the rows of the log are not in order" and other.attrs["pieces"] == "steps"
     assert float(other["value"][3]) == pytest.approx(float(told["value"][3]), rel=1e-9)
     # A discount in the place of the MDP: starts, and what may be done, are those of the log.
     alone = off_policy(log, ["right"] * 6, discount=river.discount)
@@ -258,7 +258,7 @@ LOG, PROBLEM = random_log(np.random.default_rng(0))
 @pytest.mark.parametrize(
     ("policy", "options", "error", "message"),
     [
-        ("uniform", {}, ValueError, "give one of mdp, .* and discount, such as discount=0.99; got neither"),
+        ("uniform", {}, ValueError, "give either mdp, .* or discount, such as discount=0.99; got neither"),
         ("uniform", {"mdp": PROBLEM, "discount": 0.9}, ValueError, "got both"),
         ("uniform", {"discount": 1.0}, ValueError, "discount must be"),
         ("uniform", {"mdp": PROBLEM.replace(discount=None, terminal=None)}, ValueError, "mdp has no discount; give"),
