@@ -94,7 +94,7 @@ OF_EPISODES = GOOD.assign(who="a", hour=[0, 1])
         (
             GOOD.iloc[::-1],
             {"coordinates": ["t"], "gaps": "refuse"},
-            "does not go on where it was once, first after row",
+            "has a gap between rows, first after row",
         ),
     ],
 )
@@ -126,7 +126,7 @@ def test_rows_that_do_not_go_on_are_told_of(ends, warned):
     told = [str(each.message) for each in caught if each.category is UserWarning]
     assert len(told) == warned
     if warned:
-        assert "does not go on where it was once, first after row 1" in told[0]
+        assert "has a gap between rows, first after row 1" in told[0]
 
 
 def test_rows_in_no_order_do_not_say_where_episodes_start():

@@ -157,7 +157,7 @@ def test_names_are_taken_from_columns(tmp_path):
     log = read_log(path, columns={**names, "truncated": "done"})
     assert log["truncated"].all()
     assert not log["terminated"].any()
-    with pytest.warns(UserWarning, match="does not go on where it was once"):
+    with pytest.warns(UserWarning, match="has a gap between rows"):
         assert not read_log(path, columns={**names, "terminated": None})["terminated"].any()
 
 
@@ -401,7 +401,7 @@ def test_gaps_are_told_once_and_taken_as_cut_off(tmp_path):
 
 def test_gaps_beside_an_end_column():
     gap = frame(next_state=[5, 6])
-    with pytest.warns(UserWarning, match="no column 'truncated', so the recording is taken as cut off"):
+    with pytest.warns(UserWarning, match="no column 'truncated', so it is assumed that the recording was cut off"):
         assert read_log(gap.assign(terminated=False))["truncated"].values.tolist() == [True, False]
     # A log that says where it was cut off is believed.
     with pytest.warns(UserWarning, match="Are rows missing or out of order"):
