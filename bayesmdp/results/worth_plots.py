@@ -206,7 +206,7 @@ def plot_calibration(plan: Any, ax: Axes | None = None) -> Axes:
     ax.set_ylim(len(kept) - 0.5, -0.5)
     bare_axes(ax)
     ax.set_xlim(right=101)
-    ax.set_xlabel(f"% of {logs} simulated logs in which the number held (dashed: stated)")
+    ax.set_xlabel(f"held in % of {logs} logs (dashed: stated)")
     return ax
 
 

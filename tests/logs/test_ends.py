@@ -64,7 +64,7 @@ def test_an_end_under_another_name_is_asked_about(name):
     assert repr(name) in str(refused.value)
     log = read_log(frame, columns={"terminated": name})
     assert mdp_from_log(log, discount=0.9).terminal.tolist() == [False, False, False, True]
-    with pytest.warns(UserWarning, match="go on where it was 2 times"):
+    with pytest.warns(UserWarning, match="has 2 gaps between rows"):
         log = read_log(frame, columns={"terminated": None, "truncated": None})
     assert log.attrs["left_out"] == [name]
 

@@ -385,7 +385,7 @@ def test_decimal_commas_are_read_when_asked_for(separator, tmp_path):
 def test_gaps_are_told_once_and_taken_as_cut_off(tmp_path):
     rows = "0,up,1,1\n1,up,1,2\n5,up,1,6\n6,up,1,7\n0,up,1,1\n"
     path = write(tmp_path, "state,action,reward,next_state\n" + rows)
-    told = "not go on where it was 2 times, first after line 3: next_state is 2, but the next row's state is 5"
+    told = "has 2 gaps between rows, first after line 3: next_state is 2, but the next row's state is 5"
     with pytest.warns(UserWarning, match=told) as caught:
         log = read_log(path)
     assert [warning.filename for warning in caught] == [__file__]

@@ -306,4 +306,4 @@ def test_levels_that_need_more_logs_get_them_or_are_not_checked(log):
     few = {"discount": 0.9, "draws": 40, "calibration": 2}
     assert plan_log(log, risk="quantile:0.1", **few).tree.attrs["checked_logs"] == 2 * 9
     attrs = plan_log(log, risk="quantile:0.001", **few).tree.attrs
-    assert "a level of 0.001 would need 999 logs of each world" in attrs["unchecked"]
+    assert "a level of 0.001 needs 999 simulated logs of each kind" in attrs["unchecked"]
