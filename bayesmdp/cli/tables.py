@@ -269,7 +269,7 @@ def recommended_table(told: pd.DataFrame, shown: int) -> Table:
     certain = f"with posterior probability {1 - told.attrs['level']:g}, unchecked"
     notes = [
         "tried: how often the log took this action in this state",
-        f"worth: what the plan earns from there on, at least, {certain}",
+        f"worth: the plan earns at least this much from there on, {certain}",
     ]
     table = Table("row", caption="; ".join(notes), caption_justify="left", box=rich.box.SIMPLE, pad_edge=False)
     for heading, justify in (("state", "left"), ("action", "left"), ("tried", "right"), ("worth", "right")):
