@@ -44,7 +44,7 @@ def test_a_sweep_is_run_and_the_same_again_does_nothing(tmp_path: Path, store: P
     _, told = call("sweep", tmp_path / "my.toml", "--out", tmp_path / "my.zarr")
     assert "already contains 18 of 18 runs" in told
     _, told = call("sweep", tmp_path / "my.toml", "--out", tmp_path / "my.zarr", "--replicates", 4)
-    assert "holds 18 of 24 runs already" in told
+    assert "already contains 18 of 24 runs" in told
     assert read_sweep(tmp_path / "my.zarr").sizes["replicate"] == 4
 
 

@@ -176,7 +176,7 @@ def test_nothing_is_recommended_that_was_not_tried_near(report):
     assert bm.recommend(report, rows.iloc[:0]).empty
     with pytest.raises(ValueError, match="the rows have 'who', but need 'level'"):
         bm.recommend(report, rows[["who"]])
-    with pytest.raises(ValueError, match="stage is for plans over states"):
+    with pytest.raises(ValueError, match="stage is for plans with labelled states"):
         bm.recommend(report, rows, stage=0)
 
 
