@@ -17,12 +17,12 @@
 # 5,000 steps each, all of it twice, on two seeds. You will see
 #
 # 1. what a single run is worth;
-# 2. why agents should meet the same luck;
+# 2. why agents should share the same random numbers;
 # 3. what an interval says, and how many replicates it takes;
-# 4. what becomes of 5% when there are 200 comparisons;
-# 5. what becomes of the winner, on a fresh seed;
+# 4. what happens to 5% when there are 200 comparisons;
+# 5. what happens to the winner on a new seed;
 # 6. how sensitive AQ-BRMDP really is to its schedule;
-# 7. how to run no more than decides, and what a mean may hide.
+# 7. how to run no more than is needed to decide, and what a mean may hide.
 #
 # `bayesmdp sweep aq_schedule` makes the numbers: it is a file of ten lines, and may be interrupted, killed and resumed.
 
@@ -75,7 +75,8 @@ print(
 )
 
 # %% [markdown]
-# Whoever shows one run can show what they like. What is wanted is the *mean* over luck, and how well it is known.
+# Anyone who shows one run can show whatever they like. What we want is the *mean* over many runs, and how precisely it
+# is known.
 #
 # ## 2. The same luck for all
 #
@@ -118,15 +119,15 @@ alike = (one - other).std(axis=1) / np.sqrt(one.var(axis=1) + other.var(axis=1))
 print(f"against PSRL: median {gain.median():.2f}; C = 1.5 against C = 1: {alike.median():.2f}")
 
 # %% [markdown]
-# Less than one might hope. At discount .99 luck is shared a little, at .95 hardly: two agents that once act differently
-# are in different states from then on, and the same random numbers mean something else there. Neighbours on the grid (C
-# of 1 and 1.5) keep a standard error of .74 of the unpaired one, which saves nearly half of the replicates. Pairs cost
-# nothing, so take them; but do not count on them.
+# Less than one might hope. At discount .99 luck is shared a little, at .95 hardly: two agents that have once acted
+# differently are in different states from then on, and the same random numbers mean something else there. Neighbours on
+# the grid (C of 1 and 1.5) keep a standard error of .74 of the unpaired one, which saves nearly half of the replicates.
+# Pairing costs nothing, so use it; but do not count on it.
 #
 # ## 3. Intervals, and how many replicates
 #
-# An interval of 95% narrows with the square root of the number of replicates. How many would it take to see what there
-# is to see? For each setting, the number at which the interval of the paired difference is as wide as the difference.
+# A 95% interval narrows with the square root of the number of replicates. How many are needed? For each setting, we
+# compute the number at which the interval of the paired difference is as wide as the difference.
 
 # %%
 difference = own - rival
@@ -156,10 +157,10 @@ plt.show()
 #
 # ## 4. Two hundred comparisons
 #
-# At 5%, one in twenty differences that are nothing is called significant. In a sweep they do not come one by one: all
-# settings are compared with the same runs of PSRL, and if those were lucky, a whole map of settings is. To see what
-# nothing looks like, flip the signs of the differences, all settings' together, replicate by replicate: as if names had
-# been swapped by a coin. Nothing can be left of any true difference.
+# At 5%, one in twenty null differences is called significant. In a sweep they do not occur independently: all settings
+# are compared with the same runs of PSRL, and if those were lucky, a whole map of settings looks different. To see what
+# chance alone produces, flip the signs of the differences, for all settings together, replicate by replicate, as if a
+# coin had swapped the names. This removes every true difference.
 
 # %%
 rng = np.random.default_rng(0)
@@ -195,7 +196,7 @@ for problem in ((d, c) for d in (0.95, 0.99) for c in (1 / 6, 1.0)):
     )
 
 # %% [markdown]
-# Nothing differed, and on average 10 of 200 were significant, as they should be; but they come in clusters, half of the
+# Nothing differed, and on average 10 of 200 were significant, as expected; but they come in clusters, half of the
 # time hardly any, now and then fifty and more. A map with a whole dark corner is what one bad day of the baseline looks
 # like. Holm's correction makes a false claim in 2% of the swaps, less than the 5% it promises, since it does not know
 # that settings share their luck. Where differences are large (discount .95) it costs little; where they are small (.99)
@@ -203,8 +204,8 @@ for problem in ((d, c) for d in (0.95, 0.99) for c in (1 / 6, 1.0)):
 #
 # ## 5. The winner's curse
 #
-# The best of many is best partly by luck, and its luck does not last. Here are the settings that came out best on the
-# first seed, in each problem, and what they did on the second: the same code, other luck.
+# The best of many is best partly by luck, and luck does not last. Here are the settings that came out best on the first
+# seed, in each problem, and how they did on the second: the same code, other random numbers.
 
 # %%
 means = pd.DataFrame({"first": first.mean(axis=1), "second": second.mean(axis=1)}).xs("AQ-BRMDP", level="agent")
@@ -244,8 +245,8 @@ plt.show()
 
 # %% [markdown]
 # The curse is mild here, and not by virtue of 32 replicates: the surface is smooth, so that the best setting's
-# neighbours are good too, and rank is mostly the setting's own. But savings of 20% at discount .95 became 15% on fresh
-# luck, and 26% at .99 became 13%. What one reports for the chosen setting should be the second column.
+# neighbours are good too, and the ranking mostly reflects the settings. But savings of 20% at discount .95 became 15%
+# on the new seed, and 26% at .99 became 13%. For the chosen setting, report the second column.
 #
 # ## 6. How sensitive is AQ-BRMDP to its schedule?
 

@@ -11,9 +11,9 @@
 # %% [markdown]
 # # States that are numbers: a frozen lake without squares
 #
-# On this lake one stands anywhere in $[0, 4]^2$, and a move has a random length. No table of transitions can be written
-# down; but a NumPyro model can say how a step comes about, and that is enough: it is the likelihood that the posterior
-# needs, and the simulator that the planner needs. You will see
+# On this lake you can stand anywhere in $[0, 4]^2$, and a move has a random length. No table of transitions can be
+# written down, but a NumPyro model can describe how a step happens, and that is enough: it is both the likelihood for
+# the posterior and the simulator for the planner. You will see
 #
 # 1. the model, and what is recorded of each step;
 # 2. a posterior in closed form, one of whose parts no derivative could have found;
@@ -46,11 +46,11 @@ def tidy(axes):
 
 
 # %% [markdown]
-# ## 1. What chance decides
+# ## 1. What is random
 #
-# On ice a move turns to the left of what was meant, goes ahead, or turns to the right. A hole lets go of one now and
-# then. The length is uniform up to some reach. At the goal one is set back to the ice. The simulator records these
-# *primitives* beside each step.
+# On ice, a move turns to the left of the intended direction, goes ahead, or turns to the right. A hole lets you go now
+# and then. The length is uniform up to some reach. At the goal you are put back on the ice. The simulator records these
+# *primitives* with each step.
 
 # %%
 lake = bm.environments.slippery_lake()

@@ -11,14 +11,14 @@
 # %% [markdown]
 # # From measurements to a policy
 #
-# A clinic has a table of what was measured and what was done. It has no states: nobody wrote down "the state of the
-# patient". A policy needs some, so we have to make them, and how we do it decides what can be learned. You will see
+# A clinic has a table of measurements and treatments. It has no states: nobody wrote down "the state of the patient". A
+# policy needs states, so we have to make them, and how we do this determines what can be learned. You will see
 #
 # 1. how measurements become states: cut-offs, quantiles, categories, in one line each;
-# 2. the way from the raw table to a plan, and from the plan to an action for the next patient;
-# 3. that too few states hide what matters, and too many leave nothing to learn from;
-# 4. how the log itself says whether to merge or to split, and when rare states should learn from their neighbours;
-# 5. the same with a public benchmark, where the obvious score makes bad states, and what gives it away.
+# 2. how to get from the raw table to a plan, and from the plan to an action for the next patient;
+# 3. that too few states hide what matters, and too many leave too little data in each;
+# 4. how the log itself shows whether to merge or split states, and when rare states should learn from their neighbours;
+# 5. the same with a public benchmark, where the obvious score makes bad states, and how to notice.
 #
 # The clinic is invented, so that we can do what no clinic can: compute what a policy truly does to its patients.
 # Nothing here says how to treat anybody.
@@ -44,8 +44,8 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "0.45"
 # %% [markdown]
 # ## The table
 #
-# One row a visit, every four hours: age, lactate and temperature, the treatment, what was measured at the next visit,
-# and how the stay ended, if it did. A patient who is well or has died is not measured any more.
+# One row per visit, every four hours: age, lactate and temperature, the treatment, the measurements at the next visit,
+# and how the stay ended, if it did. Patients who have recovered or died are no longer measured.
 
 # %%
 visits = bm.environments.clinic_visits(PATIENTS, seed=0)
@@ -55,8 +55,8 @@ print(f"{len(visits):,} visits of {PATIENTS} patients, {visits['well'].sum()} go
 # %% [markdown]
 # ## Measurements become states
 #
-# A *recoding* has a part for each measurement. `cutoffs(2,4)` parts lactate where clinicians do; `bins(18,65,90)` has
-# edges, outside of which it refuses a value; `quantiles(3)` takes its cut-offs from the data, once. The states are the
+# A *recoding* has one part for each measurement. `cutoffs(2,4)` divides lactate where clinicians do; `bins(18,65,90)`
+# has edges, and refuses values outside them; `quantiles(3)` takes its cut-offs from the data, once. The states are the
 # combinations that occur.
 
 # %%
@@ -64,8 +64,8 @@ recoding = bm.states(visits, ["age:bins(18,65,90)", "lactate:cutoffs(2,4)"])
 print(pd.Series(recoding.apply(visits)).value_counts().to_string())
 
 # %% [markdown]
-# A label says on which side an interval is closed: a patient of 65 is in `65 to 90`, a lactate of 4 is `>=4`. Nothing
-# is guessed. A missing value is refused with its row, unless it is given a state of its own:
+# A label shows on which side an interval is closed: a patient aged 65 is in `65 to 90`, a lactate of 4 is `>=4`.
+# Nothing is guessed. A missing value is refused, naming its row, unless missing values have a state of their own:
 
 # %%
 for spec in ("lactate:cutoffs(2,4)", "lactate:cutoffs(2,4,missing=state)"):
@@ -76,9 +76,9 @@ for spec in ("lactate:cutoffs(2,4)", "lactate:cutoffs(2,4,missing=state)"):
         print(error)
 
 # %% [markdown]
-# `read_log` takes the same specs and makes states and next states of the table; where a stay has ended, the next state
-# is what the column `ended` says. From there on it is a log as any other, and the recoding goes with it. On the command
-# line all of this is
+# `read_log` takes the same specifications and makes states and next states from the table; where a stay has ended, the
+# column `ended` gives the next state. From then on it is a log like any other, and the recoding stays with it. On the
+# command line all of this is
 #
 # ```
 # bayesmdp plan visits.csv --state "age:bins(18,65,90)" --state "lactate:cutoffs(2,4)" --end-column ended ...
@@ -105,8 +105,8 @@ print(report.policy[["action", "visits", "tried", "worth_quantile"]].to_datafram
 # %% [markdown]
 # ## What to do with the next patient
 #
-# `recommend` takes rows as they are measured and finds the states by the recoding that the plan was made with. Every
-# row is accounted for. Where the log never was, nothing is recommended, and it is said why.
+# `recommend` takes rows of raw measurements and finds their states by the recoding with which the plan was made. Every
+# row gets an answer. Where the log has no data, nothing is recommended, and the reason is given.
 
 # %%
 new = pd.DataFrame({"age": [34, 71, 71, 95, 50], "lactate": [4.0, 3.9, 4.4, 2.0, None]})
@@ -116,10 +116,10 @@ print(new.join(told[["status", "action", "tried", "worth_quantile", "why"]]).rou
 # %% [markdown]
 # ## How many states?
 #
-# In this clinic three bands of lactate matter, and whether a patient is 65. We know that; the clinic does not. It may
-# take too few states, or, to be on the safe side, many. So we plan with several recodings of the same tables, and
-# compute what each plan truly delivers: `recommend` says what it does at every age and lactate, and the clinic's own
-# dynamics do the rest. Where a plan has nothing to say, the clinic goes on as it does.
+# In this clinic, three bands of lactate matter, and whether a patient is 65 or older. We know that; the clinic does
+# not. It may use too few states or, to be on the safe side, many. So we plan with several recodings of the same tables
+# and compute what each plan truly delivers: `recommend` gives its action at every age and lactate, and the clinic's own
+# dynamics do the rest. Where a plan gives no advice, the clinic continues as before.
 
 # %%
 RECODINGS = {
@@ -129,7 +129,7 @@ RECODINGS = {
     "6 ages, 6 bands": ["age:bins(18,30,40,50,65,75,90)", "lactate:cutoffs(1,2,3,4,6)"],
 }
 CLINIC = bm.environments.clinic(discount=0.99)
-# Every patient that may come: lactate is as likely at each tenth within its band.
+# Every possible patient: lactate is equally likely at each tenth within its band.
 AGES, TENTHS = np.arange(18, 90), np.arange(5, 80)
 everyone = pd.DataFrame({"age": AGES.repeat(len(TENTHS)), "lactate": np.tile(TENTHS, len(AGES)) / 10})
 band = np.searchsorted([20, 40], TENTHS, side="right")
@@ -192,20 +192,21 @@ ax.set_title(f"{LOGS} logs of {PATIENTS} patients, each read in five ways", loc=
 plt.show()
 
 # %% [markdown]
-# - **Too coarse.** With one cut at 3 a patient at 3.5 and one at 7 are the same. The best treatments of the two differ,
-#   what is learned of the mixture is right for neither, and the plan delivers no more than what is done now. What it
-#   promises is not kept, and no number of patients would help: the posterior is about states that are none.
-# - **Too fine.** With 6 ages and 6 bands there are 36 states for some 600 visits. Nothing is hidden, but each row is
-#   known from a few tries, and most of what could be gained is lost.
-# - **Pooled.** Here rare states learn from their neighbours: the prior of a row is made of what the same action did in
-#   states nearby, counted in levels up or down, with a weight that the log's evidence chooses. That wins back most of
+# - **Too coarse.** With one cut at 3, a patient at 3.5 and one at 7 are the same. They need different treatments; what
+#   is learned about the mixture is right for neither, and the plan delivers no more than current practice. Its promise
+#   is broken, and no number of patients would help: the posterior describes states that are not real states.
+# - **Too fine.** With 6 ages and 6 bands there are 36 states for about 600 visits. Nothing is hidden, but each row is
+#   estimated from a few tries, and most of the possible gain is lost.
+# - **Pooled.** Here rare states learn from their neighbours: the prior of a row is based on what the same action did in
+#   nearby states, measured in levels up or down, with a weight chosen by the evidence of the log. That recovers most of
 #   what was lost. On the command line it is `--pool`.
 #
 # ## Merge or split? Ask the log
 #
-# Without a truth to look up one can still ask. `judge_states` takes each pair of neighbouring levels: if it makes no
-# difference to what follows which of the two it was, one row explains both, and the evidence is for merging. With the
-# measurements at hand it asks the opposite too: whether what follows depends on where in its level a measurement was.
+# Even when the truth is unknown, the log can tell us something. `judge_states` takes each pair of neighbouring levels:
+# if what follows does not depend on which of the two it was, one row explains both, and the evidence favours merging.
+# With the measurements it also tests the opposite: whether what follows depends on where within its level a measurement
+# was.
 
 # %%
 table = bm.environments.clinic_visits(10 * PATIENTS, seed=0)
@@ -214,7 +215,7 @@ for name in ("lactate above 3", "6 ages, 6 bands"):
     judged[name] = bm.judge_states(read(table, RECODINGS[name]), table)
     rare = int(judged[name]["rare"].sum())
     print(
-        f"{name}: {judged[name].attrs['measured']} states, {rare} acted in fewer than {judged[name].attrs['few']} times"
+        f"{name}: {judged[name].attrs['measured']} states, {rare} with fewer than {judged[name].attrs['few']} actions"
     )
 
 # %%
@@ -242,10 +243,10 @@ for ax, (name, found), kind in zip(axes, judged.items(), ("split", "merge"), str
 plt.show()
 
 # %% [markdown]
-# On the left, both sides of the cut at 3 should be split. On the right, what must stay apart are the cuts at 2 and 4.
-# Nearly all other neighbours may be merged, and should be. One verdict is wrong: at 65 there is a difference, and the
-# evidence is, a little, for merging `50 to <65` with `65 to <75`. With 36 states these ages have few steps in each, and
-# few steps say that rows are alike. So take the surest changes first, and ask again:
+# On the left, both sides of the cut at 3 should be split. On the right, the cuts at 2 and 4 must stay. Nearly all other
+# neighbours may be merged, and should be. One verdict is wrong: there is a difference at 65, but the evidence slightly
+# favours merging `50 to <65` with `65 to <75`. With 36 states, these ages have few steps in each, and with few steps
+# rows look alike. So make the most certain changes first, and judge again:
 
 # %%
 for spec in (RECODINGS["6 ages, 6 bands"], ["age:bins(18,30,40,50,65,75,90)", "lactate:cutoffs(2,4)"]):
@@ -258,8 +259,8 @@ for spec in (RECODINGS["6 ages, 6 bands"], ["age:bins(18,30,40,50,65,75,90)", "l
 # ## A public benchmark
 #
 # ICU-Sepsis is a simulator estimated from intensive-care records. Its states are clusters of patients by 47
-# measurements, and its package tells what was measured in each: their centres, and the SOFA score, by which hospitals
-# say how ill somebody is. We let its clinicians treat patients, keep the measurements and throw the states away.
+# measurements. The package gives the measurements of each cluster: its centre, and the SOFA score with which hospitals
+# rate how ill a patient is. We let its clinicians treat patients, keep the measurements and discard the states.
 
 # %%
 measured = bm.environments.sepsis_measurements().round({"sofa": 1})
@@ -270,8 +271,8 @@ stays = stays.drop(columns=["state", "next_state", "truncated"])
 print(stays[["action", "sofa", "x0", "x1", "next_sofa", "terminated", "ended"]].tail(4).round(2).to_string(index=False))
 
 # %% [markdown]
-# The SOFA score seems made for states. The rival is k-means on the 47 measurements: `(columns, estimator)` is a part of
-# a recoding as any other, and the centres of its clusters are kept with the plan as plain numbers.
+# The SOFA score seems ideal for states. The alternative is k-means on the 47 measurements: `(columns, estimator)` is a
+# part of a recoding like any other, and the centres of its clusters are stored with the plan as plain numbers.
 
 # %%
 EVERY = [f"x{i}" for i in range(47)]
@@ -330,16 +331,17 @@ ax.set_title(f"ICU-Sepsis, one log of {SEPSIS:,} patients: the score makes bad s
 plt.show()
 
 # %% [markdown]
-# Plans by SOFA promise much and deliver what the clinicians do. The clinicians knew more than the score, and treated by
-# it: within a band, those who got vasopressors were other patients than those who did not, and a plan that sees only
-# the band takes the difference between patients for one between treatments. No posterior can know, for it believes
-# that the states tell all that matters. With 5 bands the check of *order* gives it away; with 12 it does not. Clusters
-# of all measurements deliver more than the clinicians here, and promise less. (It is one log; another may differ.)
+# Plans by SOFA promise much and deliver no more than the clinicians. The clinicians knew more than the score, and acted
+# on it: within a band, patients who got vasopressors were different from those who did not, and a plan that sees only
+# the band mistakes the difference between patients for a difference between treatments. No posterior can detect this,
+# because it assumes that the states contain everything that matters. With 5 bands the check of *order* reveals it; with
+# 12 it does not. Clusters of all measurements deliver more than the clinicians here, and promise less. (This is one
+# log; another may differ.)
 #
-# What to take home:
+# What to remember:
 #
-# - Make states of everything that those who acted went by, before making them of what is convenient.
-# - Look at `judge_states` and at the alarms of the plan before the plan. Merge what the log cannot tell apart, split
-#   what it can; where states stay rare, pool.
-# - A promise assumes that the states tell all that matters. Coarse states make bold promises.
-# - Keep the recoding with the plan (it is), and use `recommend` for new rows, so that both mean the same by a state.
+# - Include in the states everything that the people who acted relied on, rather than what is convenient.
+# - Look at `judge_states` and at the alarms before you look at the plan. Merge what the log cannot distinguish and
+#   split what it can; where states remain rare, pool them.
+# - A promise assumes that the states contain everything that matters. Coarse states lead to bold promises.
+# - Keep the recoding with the plan (this is automatic), and use `recommend` for new rows, so that states mean the same.

@@ -11,10 +11,10 @@
 # %% [markdown]
 # # What a good prior is worth, and how a bad one shows
 #
-# A prior over every row of a kernel, each on its own, can be written for any problem, and knows nothing: what was
-# learnt about ice in one corner says nothing of ice in another. Whoever knows how a problem is built can say so in a
-# few lines of NumPyro. Such a model seldom has a closed form; *particles* carry its posterior, in a log or in an agent,
-# and nothing else changes. You will see
+# A prior with independent rows of a kernel can be written for any problem, but knows nothing: what was learned about
+# ice in one corner says nothing about ice in another. If you know how a problem is structured, you can say so in a few
+# lines of NumPyro. Such a model rarely has a closed form; *particles* represent its posterior, for a log or in an
+# agent, and nothing else changes. You will see
 #
 # 1. a structured prior of a frozen lake, its posterior and its evidence;
 # 2. what it is worth online, in three problems and under four algorithms, and whether cleverness can replace it;
@@ -65,15 +65,15 @@ print(posterior.attrs["engine"], "-", posterior.attrs["reason"])
 print(f"slips {float(slip.mean()):.2f} +- {float(slip.std()):.2f}")
 
 # %% [markdown]
-# How probable did each prior make the log? The log evidence is of all its steps in order; a difference of 3 is 20 to 1.
-# `elpd_loo` asks instead how well each step is predicted from the others.
+# How probable is the log under each prior? The log evidence covers all its steps in order; a difference of 3 is 20 to
+# 1. `elpd_loo` measures instead how well each step is predicted from the others.
 
 # %%
 options = {"mdp": lake, "draws": DRAWS}
 print(bm.compare_priors(log, {"rows": rows, "ice": ice}, **options).round(2).to_string())
 
 # %% [markdown]
-# What a plan may promise follows: the value that a cautious plan (the 10% quantile) has under its own posterior.
+# This determines what a plan can promise: the value of a cautious plan (the 10% quantile) under its own posterior.
 
 # %%
 for name, prior in (("rows", rows), ("ice", ice)):
@@ -86,8 +86,8 @@ for name, prior in (("rows", rows), ("ice", ice)):
 # %% [markdown]
 # ## 2. Online
 #
-# The same agents under both priors, on common luck: 32 replicates of 2,000 steps. PSRL, BR-MDP, AQ-BRMDP and TSEB take
-# any model; where it has no closed form they follow it by particles, and record their `effective_size`.
+# The same agents under both priors, on common random numbers: 32 replicates of 2,000 steps. PSRL, BR-MDP, AQ-BRMDP and
+# TSEB take any model; where it has no closed form they follow it by particles, and record their `effective_size`.
 
 # %%
 worth = stored_table("structure")
@@ -234,8 +234,8 @@ visits_shown = az.plot_ppc_interval(flat, var_names=["visits"])
 totals_shown = az.plot_ppc_tstat(check, var_names=["total_reward"], t_stat="mean")
 
 # %% [markdown]
-# The counts that stand out are all in the east: that is where to mend the model. Each half gets its own probabilities;
-# the model is ten lines.
+# The counts that stand out are all in the east: that is where the model needs fixing. Each half gets its own
+# probabilities; the model is ten lines.
 
 
 # %%

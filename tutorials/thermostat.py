@@ -11,14 +11,15 @@
 # %% [markdown]
 # # From measurements to a policy: a thermostat
 #
-# A heater has three steps, and somebody logged the temperature of a room while playing with them. How well the room
-# keeps warm, and what the heater adds, is not known. From the log to a policy, with what is not known at every step:
+# A heater has three settings, and somebody logged the temperature of a room while trying them. How well the room keeps
+# warm, and how much the heater adds, are unknown. We go from the log to a policy, and state at every step what remains
+# unknown:
 #
-# 1. a log of measurements, and two priors of how temperatures move;
-# 2. which of them the log speaks for, and what is left open;
+# 1. a log of measurements, and two priors of how temperatures change;
+# 2. which of them the log supports, and what remains unknown;
 # 3. a plan, and what it is worth, with an interval;
-# 4. what a cautious plan does otherwise;
-# 5. what the plan does in new rows, and where it says nothing.
+# 4. what a cautious plan does differently;
+# 5. what the plan does in new rows, and where it gives no advice.
 
 # %%
 import os
@@ -40,11 +41,11 @@ BLUE, ORANGE, GREY = "#0072B2", "#E69F00", "0.5"
 # %% [markdown]
 # ## 1. The log
 #
-# A row is an hour: the temperature, what the heater did, the temperature afterwards. `read_log` takes a file or a
-# frame, with a column for each coordinate of the state; here there is one.
+# Each row is one hour: the temperature, what the heater did, and the temperature afterwards. `read_log` takes a file or
+# a data frame with one column for each coordinate of the state; here there is only one.
 
 # %%
-room = bm.environments.thermostat()  # stands for the room; we only use what it logs, until we judge the plan
+room = bm.environments.thermostat()  # plays the room; we use only its log until we evaluate the plan
 logged = bm.collect(room, steps=25, seed=0)
 frame = pd.DataFrame(
     {
@@ -58,10 +59,10 @@ print(frame.round(2).head(4).to_string())
 log = bm.read_log(frame, coordinates=["degrees"], columns={"action": "heater"})
 
 # %% [markdown]
-# What a step is worth is known: comfort is 1 at 20 degrees and less beside them, and heat costs. The two priors say how
-# a temperature follows from the last. The first knows physics: a share of the difference to the outside is lost, and
-# the heater adds something. The second knows nothing but that the change is a straight line in the temperature, one for
-# each step of the heater, with noise of unknown size.
+# The reward of a step is known: comfort is 1 at 20 degrees and less on either side, and heating costs something. The
+# two priors describe how one temperature follows from the last. The first knows the physics: a share of the difference
+# from the outside temperature is lost, and the heater adds something. The second knows only that the change is linear
+# in the temperature, with a separate line for each heater setting and noise of unknown size.
 
 # %%
 physics, lines = bm.models.thermostat(), bm.models.linear_dynamics(room)
@@ -69,10 +70,10 @@ table = bm.compare_priors(log, {"physics": physics, "lines": lines}, mdp=room, d
 print(table[["engine", "log_evidence", "elpd_loo", "p_loo"]].round(1).to_string())
 
 # %% [markdown]
-# Both posteriors are exact: the next temperature is Normal and linear in what is unknown, which is found and not
-# declared. Knowing physics is worth the difference in log evidence.
+# Both posteriors are exact: the next temperature is Normal and linear in the unknowns. The package detects this; nobody
+# has to declare it. The difference in log evidence is what knowing the physics is worth.
 #
-# ## 2. What is left open
+# ## 2. What remains unknown
 
 # %%
 posterior = bm.infer(physics, log, mdp=room, draws=1_000, seed=1)
@@ -81,20 +82,20 @@ fig, ax = plt.subplots(figsize=(4.6, 3.4), layout="constrained")
 for group, colour, label in (("prior", GREY, "before"), ("posterior", BLUE, "after 25 hours")):
     cloud = posterior[group]
     ax.plot(cloud["leak"].values.ravel(), cloud["power"].values.ravel(), ".", color=colour, markersize=2, label=label)
-ax.plot(0.1, 3.0, "o", color=ORANGE, label="the truth")
-ax.set(xlabel="share that is lost in an hour", ylabel="degrees that full heat adds", xlim=(-0.1, 0.5), ylim=(-3, 9))
+ax.plot(0.1, 3.0, "o", color=ORANGE, label="true values")
+ax.set(xlabel="share lost per hour", ylabel="degrees added by full heat", xlim=(-0.1, 0.5), ylim=(-3, 9))
 ax.legend(frameon=False, markerscale=3)
 ax.spines[["top", "right"]].set_visible(False)
 correlation = float(np.corrcoef(draws["leak"].values.ravel(), draws["power"].values.ravel())[0, 1])
 print(f"leak {draws['leak'].mean():.3f} +- {draws['leak'].std():.3f}, with power {correlation:+.2f}")
 
 # %% [markdown]
-# The two are told apart only together: a room that leaks more, with a stronger heater, looks much the same.
+# The log determines the two only jointly: a room that leaks more but has a stronger heater looks much the same.
 #
 # ## 3. A plan, and what it is worth
 #
-# The model is the simulator too. A plan fits Q under some posterior draws; what the policy is worth is found by
-# following it under others, so that the plan does not grade itself. The interval holds what the simulation leaves open.
+# The model also serves as the simulator. Planning fits Q under some posterior draws; the policy is then evaluated by
+# following it under other draws, so that the plan does not grade itself. The interval covers the simulation error.
 
 # %%
 ways = FittedQ(places=64, samples=2, num_draws=8, rollouts=Rollouts(number=2_000)) if SMALL else FittedQ()
@@ -103,7 +104,7 @@ print(f"worth {plan.value:.2f}, between {plan.lower:.2f} and {plan.upper:.2f} wi
 print(f"the targets that Q was fitted to are missed by {plan.misfit:.2f}")
 
 # %% [markdown]
-# The value is a mean over the posterior. Under each draw it is another number, and a bad room is worth less:
+# The value is a mean over the posterior. It differs from draw to draw, and a bad room is worth less:
 
 # %%
 worth = bm.value_draws(posterior, room, plan, rollouts=ways.rollouts)
@@ -113,7 +114,7 @@ low, high = float(quantile.initial_lower), float(quantile.initial_upper)
 print(f"with probability .9 at least {quantile.initial:.2f} ({low:.2f} to {high:.2f})")
 
 # %% [markdown]
-# Here the truth is known, and may be asked: what the plan delivers, and what a plan could that knew the room.
+# Here the truth is known, so we can check what the plan delivers, and what the best plan for the true room would.
 
 # %%
 true = bm.evaluate(room, plan, rollouts=ways.rollouts)
@@ -125,7 +126,7 @@ print(f"full heat below 20 degrees, none above: {thumb:.2f}")
 # %% [markdown]
 # ## 4. A cautious plan
 #
-# `bm.Quantile(0.1)` takes the tenth percentile over the draws at each step, instead of the mean.
+# `bm.Quantile(0.1)` uses the tenth percentile over the draws at each step instead of the mean.
 
 # %%
 cautious = bm.plan(posterior, room.replace(truth=None), bm.Quantile(0.1), solver=ways, strict=not SMALL)
@@ -137,22 +138,22 @@ for each, colour, label, lift in ((plan, BLUE, "mean", 0.03), (cautious, ORANGE,
 ax.set(xlabel="degrees", yticks=[0, 1, 2], yticklabels=room.actions)
 ax.legend(frameon=False)
 ax.spines[["top", "right"]].set_visible(False)
-print(
-    f"the cautious plan is worth {cautious.value:.2f} or more with probability .9 ({cautious.lower:.2f} at the least)"
-)
+print(f"the cautious plan is worth at least {cautious.value:.2f} with probability .9 (lower end {cautious.lower:.2f})")
 
 # %% [markdown]
 # ## 5. New rows
 #
-# A plan is a Dataset, and a file. It is asked row by row; outside of the box in which it was fitted it says nothing.
+# A plan is a Dataset and can be saved as a file. It gives an action for each row; outside the range in which it was
+# fitted it gives none.
 
 # %%
 new = pd.DataFrame({"degrees": [14.0, 19.4, 23.0, None, 55.0]})
 print(pd.concat([new, bm.recommend(plan, new, mdp=room)], axis=1).round(2).to_string())
 
 # %% [markdown]
-# The room may also be learned while it is heated: `bm.agents.fitted_psrl(physics)` acts by a draw of the posterior, and
-# plans anew as it changes. With the posterior in closed form a step costs the same after a year as on the first day.
+# The room can also be learned while it is heated: `bm.agents.fitted_psrl(physics)` acts by a draw from the posterior
+# and plans again as the posterior changes. With a closed-form posterior, a step costs the same after a year as on day
+# one.
 
 # %%
 agent = bm.agents.fitted_psrl(physics, approximation="linear", iterations=20, places=32, samples=2)

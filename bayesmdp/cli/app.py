@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    help="Bayesian reinforcement learning, the unknown declared once as a NumPyro model.",
+    help="Bayesian reinforcement learning: declare what is unknown once, as a NumPyro model.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich would take most of the time of `--help`
@@ -70,7 +70,7 @@ def _options(
 @app.command()
 def run(
     study: Annotated[str, typer.Argument(help="Such as aq-brmdp/riverswim-6; see `bayesmdp list`.")],
-    steps: Annotated[int | None, typer.Option(min=1, help="Steps of each run, instead of the study's.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Steps of each run; by default those of the study.")] = None,
     replicates: Annotated[int | None, typer.Option(min=1, help="Independent runs of each agent.")] = None,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same file, byte for byte.")] = 0,
     agents: Annotated[str | None, typer.Option(metavar="A,B", help="Only these agents, such as PSRL,AQ-BRMDP.")] = None,
@@ -79,15 +79,15 @@ def run(
     ] = None,
     thin: Annotated[int, typer.Option(min=1, help="Record windows of this many steps, for smaller files.")] = 1,
     out: Annotated[Path, typer.Option(help="Folder, or file ending in .nc, for the results.")] = Path("results"),
-    resume: Annotated[bool, typer.Option("--resume", help="Keep what the file holds and run what is missing.")] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one a core.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the file's runs and add missing ones.")] = False,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; by default one per core.")] = None,
 ) -> None:
-    """Let a study's agents learn online: a table, a results file and a figure."""
+    """Run a study, whose agents learn online: a table, a results file and a figure."""
     chosen = _chosen_study(study, agents, set_ or [])
     path = out if out.suffix == ".nc" else out / f"{study.replace('/', '-')}-seed{seed}.nc"
     steps, replicates = steps or chosen.steps, replicates or chosen.replicates
     if steps % thin:
-        fail(f"--thin must divide the steps; {thin} does not divide {steps}")
+        fail(f"--thin must divide the number of steps; {thin} does not divide {steps}")
     identity = _identity(study, chosen, steps=steps, seed=seed, thin=thin)
     held = _held(path, identity, resume=resume, replicates=replicates)
 
@@ -101,7 +101,7 @@ def run(
     expected = dict.fromkeys(chosen.agents, len(set(range(replicates)) - done))
     say(f"{chosen.title}: {len(chosen.agents)} agents, {replicates} replicates, {steps:,} steps")
     if held is not None:
-        say(f"{path} holds {len(done)} replicates already")
+        say(f"{path} already contains {len(done)} replicates")
     try:
         with Progress(expected) as progress:
             result = chosen.run(
@@ -143,10 +143,10 @@ def list_(
         typer.Argument(help="Show this study's agents and settings, or a family's studies.", show_default=False),
     ] = None,
     hard: Annotated[
-        bool, typer.Option("--environments", help="Show the size of environments and how hard they are to learn.")
+        bool, typer.Option("--environments", help="Show the size of each environment and how hard it is to learn.")
     ] = False,
 ) -> None:
-    """List families of studies, and the agents, environments and priors that studies are made of."""
+    """List families of studies, and the agents, environments and priors that they use."""
     from bayesmdp.cli.console import make_console
     from bayesmdp.cli.tables import name_table, study_table
 
@@ -185,7 +185,7 @@ def list_(
 @app.command()
 def plot(
     file: Annotated[Path, typer.Argument(help="A results file that `bayesmdp run` wrote.")],
-    out: Annotated[Path | None, typer.Option(help="The figure, .png, .pdf or .svg; by default FILE's name.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The figure (.png, .pdf or .svg); by default named as FILE.")] = None,
     window: Annotated[int | None, typer.Option(min=1, help="Steps of the moving average of the reward.")] = None,
 ) -> None:
     """Draw regret, reward and state occupancy from a results file, and print its table."""
@@ -261,7 +261,7 @@ def _held(path: Path, identity: Mapping[str, Any], *, resume: bool, replicates: 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not os.access(path.parent, os.W_OK):
-            fail(f"{path.parent} cannot be written to; give another --out")
+            fail(f"cannot write to {path.parent}; give another --out")
         if not path.exists():
             return None
         held = results.load(path)
@@ -271,11 +271,11 @@ def _held(path: Path, identity: Mapping[str, Any], *, resume: bool, replicates: 
         found = json.loads(held.attrs[key]) if key == "agents" else held.attrs.get(key)
         if found != wanted:
             told = "other agents or options" if key == "agents" else f"{key} {found}, not {wanted}"
-            fail(f"{path} holds another run ({told}); give another --out, or move the file away")
+            fail(f"{path} contains another run ({told}); give another --out, or move the file away")
     if resume:
         return held
     if held.sizes["replicate"] > replicates:
-        fail(f"{path} holds {held.sizes['replicate']} replicates of this run; keep them with --resume, or give --out")
+        fail(f"{path} has {held.sizes['replicate']} replicates of this run; keep them with --resume, or give --out")
     return None
 
 
@@ -284,13 +284,13 @@ def _stopped(result: xr.DataTree | None, path: Path, study: str, title: str) -> 
     from bayesmdp.results import files as results
 
     if result is None:
-        say("Interrupted before any replicate was finished; nothing was written.")
+        say("Interrupted before any replicate had finished; nothing was written.")
         raise typer.Exit(130)
     result.attrs |= {"study": study, "title": title}
     results.save(result, path)
     arguments = [argument for argument in sys.argv[1:] if argument != "--resume"]
-    say(f"Interrupted: {path} holds the {result.sizes['replicate']} replicates that were finished.")
-    say(f"Go on with: bayesmdp {shlex.join(arguments)} --resume")
+    say(f"Interrupted: {path} contains the {result.sizes['replicate']} replicates that had finished.")
+    say(f"Continue with: bayesmdp {shlex.join(arguments)} --resume")
     raise typer.Exit(130)
 
 

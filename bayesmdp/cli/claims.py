@@ -16,7 +16,7 @@ def claims(
     paper: Annotated[
         str | None, typer.Argument(help="aq-brmdp, tseb, mtsrl or average-reward; all by default.", show_default=False)
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write the claims to this file as a table too.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Also write the claims to this file.")] = None,
 ) -> None:
     """Show the claims of the four papers, with the figures and verdicts of the stored studies."""
     from bayesmdp.cli.console import make_console

@@ -31,8 +31,8 @@ def plan(
     log: Annotated[
         Path,
         typer.Argument(
-            help="Logged transitions, one row a step: .csv, .tsv (perhaps .gz), .parquet, .jsonl or .arrow; also a "
-            "folder of Parquet files, or a pattern of names."
+            help="Logged transitions, one row per step: .csv, .tsv (optionally .gz), .parquet, .jsonl or .arrow; also "
+            "a folder of Parquet files, or a file name pattern."
         ),
     ],
     risk: Annotated[str, typer.Option(help="mean, quantile:LEVEL or cvar:LEVEL.")] = "quantile:0.1",
@@ -40,15 +40,15 @@ def plan(
         str,
         typer.Option(
             metavar="log|none|uniform|FILE",
-            help="Today's policy, to compare with: log (as in the log), none, uniform, or a CSV with columns state, "
-            "action, probability.",
+            help="Today's policy, for comparison: log (estimated from the log), none, uniform, or a CSV with columns "
+            "state, action, probability.",
         ),
     ] = "log",
     aim: Annotated[
         str, typer.Option(help="value, or gain: maximise the gain over the baseline; actions may be mixed.")
     ] = "value",
     discount: Annotated[
-        float | None, typer.Option(help="Between 0 and 1; 0.99 unless there is a horizon.", show_default=False)
+        float | None, typer.Option(help="Between 0 and 1; by default 0.99 without a horizon.", show_default=False)
     ] = None,
     horizon: Annotated[
         int | None,
@@ -59,8 +59,8 @@ def plan(
     prior: Annotated[
         str,
         typer.Option(
-            help="auto: the prior with the most evidence in the log; or a prior of `bayesmdp list`; or FILE.py:NAME, a "
-            "model of `data` or a function of the MDP."
+            help="auto: the prior with the most evidence in the log; or a prior from `bayesmdp list`; or FILE.py:NAME, "
+            "a model of `data` or a function of the MDP."
         ),
     ] = "auto",
     pool: Annotated[
@@ -69,8 +69,8 @@ def plan(
     rewards: Annotated[
         str,
         typer.Option(
-            help="auto: as the log shows; known, normal, bernoulli, or FILE.py:NAME, a function of the MDP and of a "
-            "model. With --continuous: a function of states, action numbers and next states."
+            help="auto: determined by the log; known, normal, bernoulli, or FILE.py:NAME, a function of the MDP and "
+            "a model. With --continuous: a function of states, action numbers and next states."
         ),
     ] = "auto",
     set_: Annotated[
@@ -79,8 +79,8 @@ def plan(
     elsewhere: Annotated[
         str,
         typer.Option(
-            help="Next states never seen after a pair: each (each by itself), mean or least (of their values), or none "
-            "(impossible). auto: each, in problems that are not large."
+            help="Next states never seen after a pair: each (individually), mean or least (by their mean or lowest "
+            "value), or none (impossible). auto: each, unless the problem is large."
         ),
     ] = "auto",
     reachable: Annotated[
@@ -97,25 +97,23 @@ def plan(
         ),
     ] = None,
     quantile: Annotated[
-        str, typer.Option(help="draws: the quantile over draws; exact: from the parameters of Dirichlet rows.")
+        str, typer.Option(help="draws: quantile over posterior draws; exact: from the parameters of Dirichlet rows.")
     ] = "draws",
     draws: Annotated[
-        int, typer.Option(min=1, help="Posterior draws to plan with; as many others value the policy.")
+        int, typer.Option(min=1, help="Posterior draws to plan with; as many new draws evaluate the policy.")
     ] = 200,
     seed: Annotated[int, typer.Option(min=0, max=2**62, help="The same seed gives the same plan.")] = 0,
     calibration: Annotated[
-        bool, typer.Option(help="Check the promise on simulated logs like this one, and lower it until it holds there.")
+        bool, typer.Option(help="Check the numbers on simulated logs like this one, and lower them if needed.")
     ] = True,
-    unit: Annotated[str, typer.Option(help="The unit of rewards, such as euros, for the report.")] = "",
+    unit: Annotated[str, typer.Option(help="Unit of the rewards, such as euros, for the report.")] = "",
     out: Annotated[Path, typer.Option(help="Folder, or file ending in .nc, for the plan.")] = Path("results"),
     report_file: Annotated[
         Path | None,
-        typer.Option(
-            "--report", metavar="FILE.html", help="A page that explains the plan to readers who know the domain."
-        ),
+        typer.Option("--report", metavar="FILE.html", help="Write a page that explains the plan to domain experts."),
     ] = None,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE.json", help="The content of the page, for programs.")
+        Path | None, typer.Option("--json", metavar="FILE.json", help="Write the content of the page as JSON.")
     ] = None,
     column: Annotated[
         list[str] | None,
@@ -125,8 +123,8 @@ def plan(
         list[str] | None,
         typer.Option(
             metavar="COLUMN:KIND(...)",
-            help="States of measurements, such as age:bins(0,40,65,80), lactate:cutoffs(2,4), weight:quantiles(4), "
-            "ward:categories(a,b) or ward; repeatable, for combinations.",
+            help="Make states from measurements, such as age:bins(0,40,65,80), lactate:cutoffs(2,4), "
+            "weight:quantiles(4), ward:categories(a,b) or ward; repeat for combinations.",
             rich_help_panel=READING,
         ),
     ] = None,
@@ -134,8 +132,7 @@ def plan(
         str | None,
         typer.Option(
             metavar="A,B",
-            help="Columns of numbers that are the state as they stand; --next-columns or --episode say what the next "
-            "state was.",
+            help="Numeric columns to use directly as the state; --next-columns or --episode define the next state.",
             rich_help_panel=READING,
         ),
     ] = None,
@@ -150,13 +147,13 @@ def plan(
     next_columns: Annotated[
         str,
         typer.Option(
-            metavar="PATTERN|A=B,...", help="The names of measurements after the step.", rich_help_panel=READING
+            metavar="PATTERN|A=B,...", help="Names of the measurements after the step.", rich_help_panel=READING
         ),
     ] = "next_{}",
     end_column: Annotated[
         str | None,
         typer.Option(
-            help="With --state: the column that says how an episode ended, which becomes the next state.",
+            help="With --state: the column with how an episode ended, which becomes the next state.",
             rich_help_panel=READING,
         ),
     ] = None,
@@ -173,7 +170,7 @@ def plan(
         typer.Option(help="A column that the prior reads as data.NAME; repeatable.", rich_help_panel=READING),
     ] = None,
     reward_range: Annotated[
-        str | None, typer.Option(metavar="LOW,HIGH", help="Refuse rewards outside.", rich_help_panel=READING)
+        str | None, typer.Option(metavar="LOW,HIGH", help="Refuse rewards outside this range.", rich_help_panel=READING)
     ] = None,
     gaps: Annotated[
         str,
@@ -186,24 +183,24 @@ def plan(
         str | None,
         typer.Option(
             metavar="COLUMN",
-            help="Tells episodes apart; a row's next state is then the next row's state, unless there is a column of "
-            "next states.",
+            help="Column that identifies episodes; the next state is then the state in the next row, unless there is a "
+            "column of next states.",
             rich_help_panel=READING,
         ),
     ] = None,
     step: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="The column that orders the rows of an episode.", rich_help_panel=READING),
+        typer.Option(metavar="COLUMN", help="Column that orders the rows within an episode.", rich_help_panel=READING),
     ] = None,
     cost: Annotated[
         str | None,
-        typer.Option(metavar="COLUMN", help="A column of costs, which are negative rewards.", rich_help_panel=READING),
+        typer.Option(metavar="COLUMN", help="Column of costs (negative rewards).", rich_help_panel=READING),
     ] = None,
     dask: Annotated[
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            help="Scheduler of a Dask cluster, on which Parquet files are grouped.",
+            help="Scheduler of a Dask cluster, on which Parquet files are aggregated.",
             rich_help_panel=READING,
         ),
     ] = None,
@@ -211,20 +208,18 @@ def plan(
         str | None,
         typer.Option(
             metavar="SQL",
-            help="A query of LOG, which is a DuckDB or SQLite file, or a Parquet file (called log in the query).",
+            help="A query on LOG, a DuckDB or SQLite file, or a Parquet file (named log in the query).",
             rich_help_panel=READING,
         ),
     ] = None,
-    separator: Annotated[
-        str | None, typer.Option(help="The separator between fields.", rich_help_panel=READING)
-    ] = None,
-    decimal: Annotated[str, typer.Option(help="The decimal sign.", rich_help_panel=READING)] = ".",
-    encoding: Annotated[str, typer.Option(help="The encoding of text files.", rich_help_panel=READING)] = "utf-8",
+    separator: Annotated[str | None, typer.Option(help="Field separator.", rich_help_panel=READING)] = None,
+    decimal: Annotated[str, typer.Option(help="Decimal sign.", rich_help_panel=READING)] = ".",
+    encoding: Annotated[str, typer.Option(help="Encoding of text files.", rich_help_panel=READING)] = "utf-8",
 ) -> None:
     """Make a cautious policy from logged transitions: tables, a file with plan and posterior, a CSV of the policy.
 
-    The log needs the columns state, action, reward and next_state, and should have terminated and truncated. States
-    may be made of measurements with --state, or be measurements as they stand with --continuous.
+    The log needs the columns state, action, reward and next_state, and should have terminated and truncated. With
+    --state, states are made from measurements; with --continuous, the measurements themselves are the state.
     """
     settings = {name: json_or_text(text) for name, text in pairs_of("--set", set_, "concentration=0.1").items()}
     columns = {ours: theirs or None for ours, theirs in pairs_of("--column", column, "next_state=s2").items()}
@@ -241,7 +236,7 @@ def plan(
             reward_range=reward_range,
         )
     if pool and prior != "auto":
-        fail(f"--pool is about the prior by the log, and --prior {prior} is another; give one of them")
+        fail(f"--pool applies to the automatic prior, not to --prior {prior}; give only one of them")
 
     from bayesmdp.logs.log_sources import open_table
     from bayesmdp.offline.plan_log import plan_log
@@ -257,7 +252,7 @@ def plan(
         # Opened once for both readings below: a text file is looked through, and perhaps unpacked, when it is.
         say(f"reading {log}")
         if dask is not None and query is not None:
-            raise ValueError("--dask groups the rows of files, and --query asks a database; give one of them")
+            raise ValueError("--dask aggregates files, and --query reads from a database; give only one of them")
         source = log if dask is not None else open_table(log, separator, encoding, decimal, query=query)
         if continuous is None:
             checked = read_states(

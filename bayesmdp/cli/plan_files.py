@@ -33,7 +33,7 @@ def outputs_of(source: Path, out: Path) -> tuple[Path, Path]:
     table = path.with_suffix(".csv")
     path.parent.mkdir(parents=True, exist_ok=True)
     if not os.access(path.parent, os.W_OK):
-        raise ValueError(f"{path.parent} cannot be written to; give another --out")
+        raise ValueError(f"cannot write to {path.parent}; give another --out")
     if path.exists():
         try:
             with xr.open_datatree(path, engine="h5netcdf") as opened:
@@ -41,11 +41,11 @@ def outputs_of(source: Path, out: Path) -> tuple[Path, Path]:
         except (OSError, ValueError):
             planned_from = None
         if planned_from is None:
-            raise ValueError(f"{path} holds something else; give another --out, or move the file away")
+            raise ValueError(f"{path} exists and is not a plan; give another --out, or move the file away")
         if Path(planned_from).resolve() != source.resolve():
-            raise ValueError(f"{path} holds the plan of {planned_from}; give another --out, or move the file away")
+            raise ValueError(f"{path} contains the plan for {planned_from}; give another --out, or move the file away")
     elif table.exists():
-        raise ValueError(f"{table} is there already; give another --out, or move the file away")
+        raise ValueError(f"{table} already exists; give another --out, or move the file away")
     return path, table
 
 
@@ -86,7 +86,7 @@ def explain_plan(report: Report, pages: list[Path], log: Path) -> None:
     """Write what the plan tells, with how it was made."""
     from bayesmdp.reports.write import sha256_of, write_report
 
-    say("what the plan tells: other assumptions, and what to collect next")
+    say("writing the report: other assumptions, and what to collect next")
     command = shlex.join(["bayesmdp", *sys.argv[1:]])
     write_report(report, *pages, command=command, date=date.today().isoformat(), sha256=sha256_of(log))
 

@@ -27,7 +27,7 @@ def refuse_of_tables(**given: Any) -> None:
     """Refuse options that are about states with labels."""
     for name, value in given.items():
         if value:
-            fail(f"--{name.replace('_', '-')} is for states with labels; with --continuous leave it out")
+            fail(f"--{name.replace('_', '-')} is for labelled states; with --continuous leave it out")
 
 
 def numbers_of(text: str | None) -> list[float] | None:
@@ -37,7 +37,7 @@ def numbers_of(text: str | None) -> list[float] | None:
     try:
         return [float(part) for part in text.split(",")]
     except ValueError:
-        raise ValueError(f"--start {text!r} is not the numbers of a state, such as 5.5,0.2") from None
+        raise ValueError(f"--start {text!r} does not give the numbers of a state, such as 5.5,0.2") from None
 
 
 def pairs_of(name: str, given: list[str] | None, example: str) -> dict[str, str]:
@@ -73,7 +73,7 @@ def label_of(text: str | None, states: Sequence[Any]) -> Any:
         return None
     written = {str(state): state for state in states}
     if text not in written:
-        raise ValueError(f"--start {text!r} is no state of the log; {did_you_mean(text, written)}")
+        raise ValueError(f"--start {text!r} is not a state of the log; {did_you_mean(text, written)}")
     return written[text]
 
 

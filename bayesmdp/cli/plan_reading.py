@@ -44,7 +44,7 @@ def _on_cluster(log: Path, address: str, **options: Any) -> xr.Dataset:
         import dask.dataframe
         from distributed import Client
     if log.suffix.lower() != ".parquet" and not log.is_dir():
-        raise ValueError(f"--dask groups Parquet files, or a folder of these, and {log} is none; leave it out")
+        raise ValueError(f"--dask needs a Parquet file or a folder of them, and {log} is neither; leave it out")
     with Client(address):
         frame = dask.dataframe.read_parquet(log)
         return read_log(frame, distinct=True, **options).assign_attrs(source=str(log))
@@ -87,4 +87,4 @@ def read_option_table(option: str, path: Path, separator: str | None, encoding: 
     try:
         return pd.read_csv(path, sep=separator or ",", encoding=encoding, dtype=str, keep_default_na=False)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ValueError(f"{option} {path} is no table: {error}") from error
+        raise ValueError(f"{option} {path} is not a table: {error}") from error

@@ -22,24 +22,24 @@ def recommend(
     result: Annotated[Path, typer.Argument(help="The .nc file that `bayesmdp plan` wrote.")],
     rows: Annotated[
         Path,
-        typer.Argument(help="Rows that need an action: the measurements that define states, or a column state."),
+        typer.Argument(help="Rows that need an action, with the measurements that define states, or a column state."),
     ],
     out: Annotated[Path | None, typer.Option(help="A CSV with every row and its recommended action.")] = None,
     stage: Annotated[
         int | None,
-        typer.Option(min=0, help="For a plan with a horizon: steps taken so far; by default the column stage."),
+        typer.Option(min=0, help="For a plan with a horizon: steps taken so far; by default from the column stage."),
     ] = None,
-    separator: Annotated[str | None, typer.Option(help="The separator between fields.")] = None,
-    decimal: Annotated[str, typer.Option(help="The decimal sign.")] = ".",
-    encoding: Annotated[str, typer.Option(help="The encoding of text files.")] = "utf-8",
+    separator: Annotated[str | None, typer.Option(help="Field separator.")] = None,
+    decimal: Annotated[str, typer.Option(help="Decimal sign.")] = ".",
+    encoding: Annotated[str, typer.Option(help="Encoding of text files.")] = "utf-8",
 ) -> None:
-    """Recommend an action for each row of a file by a plan, or say `unknown state` where the log has no data."""
+    """Recommend an action for each row of a file, or report `unknown state` where the log has no data."""
     from bayesmdp.logs.log_sources import open_table
     from bayesmdp.offline.recommend import recommend as recommend_rows
 
     try:
         if out is not None and out.resolve() in (result.resolve(), rows.resolve()):
-            raise ValueError(f"--out {out} is what is read; give another name")
+            raise ValueError(f"--out {out} is an input file; give another name")
         table = open_table(rows, separator, encoding, decimal)
         given = table.read({place: place for place in range(len(table.columns))})
         given.columns = list(table.columns)
@@ -73,4 +73,4 @@ def _show(told: pd.DataFrame, out: Path | None) -> None:
     if out is not None:
         typer.echo(f"rows     {out}")
     elif len(told) > SHOWN:
-        say("all rows go to a file with --out FILE.csv")
+        say("use --out FILE.csv to write all rows to a file")

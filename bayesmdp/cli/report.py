@@ -15,13 +15,11 @@ __all__ = ["report"]
 def report(
     result: Annotated[Path, typer.Argument(help="The .nc file that `bayesmdp plan` wrote.")],
     pages: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="The page, ending in .html; its content, in .json.")
+        list[Path], typer.Argument(metavar="FILE...", help="The page, ending in .html, or its content, in .json.")
     ],
-    log: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The log behind the plan, whose hash the page shows.")
-    ] = None,
+    log: Annotated[Path | None, typer.Option(metavar="FILE", help="The log behind the plan, to show its hash.")] = None,
 ) -> None:
-    """Write the page of `bayesmdp plan --report` for a plan that was made before."""
+    """Write the page of `bayesmdp plan --report` for an existing plan."""
     from bayesmdp.reports.write import check_target, sha256_of, write_report
 
     try:

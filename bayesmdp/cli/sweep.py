@@ -46,27 +46,27 @@ class Test(StrEnum):
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(help="A TOML file, or the name of a sweep of `bayesmdp list`.")],
+    file: Annotated[Path, typer.Argument(help="A TOML file, or the name of a sweep from `bayesmdp list`.")],
     out: Annotated[Path | None, typer.Option(help="The store; by default results/NAME.zarr.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default threads, one a core.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes; by default threads, one per core.")] = None,
     dask: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Scheduler of a Dask cluster to run on.")] = None,
     replicates: Annotated[
-        int | None, typer.Option(min=1, help="Replaces the value in the file; it may be raised later.")
+        int | None, typer.Option(min=1, help="Replaces the value in the file; can be raised later.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Replaces the value in the file; it may be raised later.")
+        int | None, typer.Option(min=1, help="Replaces the value in the file; can be raised later.")
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Replaces the value in the file.")] = None,
 ) -> None:
     """Run a study over a grid of settings; the same command continues where it stopped."""
     if workers is not None and dask is not None:
-        fail("--workers are processes of this machine and --dask has its own; give one of them")
+        fail("--workers are processes on this machine, and --dask has its own; give only one of them")
     from bayesmdp.sweeps import read_sweep_file, run_sweep, shipped_sweeps
 
     path = shipped_sweeps().get(str(file), file)
     if not path.is_file():
         names = ", ".join(shipped_sweeps())
-        fail(f"no sweep file {path}; a name would be one of {names}")
+        fail(f"no sweep file {path}; the named sweeps are {names}")
     store = out or Path("results") / f"{path.stem}.zarr"
 
     with _mistakes():
@@ -85,29 +85,29 @@ def compare(
     baseline: Annotated[
         str | None, typer.Option(help="AGENT or AGENT,OPTION=VALUE,...; by default the first of several agents.")
     ] = None,
-    quantity: Annotated[str, typer.Option(help="What is summed over a run.")] = "regret",
+    quantity: Annotated[str, typer.Option(help="Quantity that is summed over a run.")] = "regret",
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Sum over this many steps; by default over as many as all runs have.")
+        int | None, typer.Option(min=1, help="Sum over this many steps; by default over the steps that all runs have.")
     ] = None,
     correction: Annotated[
-        Correction, typer.Option(help="Correction of p-values for many comparisons.")
+        Correction, typer.Option(help="Correction of p-values for multiple comparisons.")
     ] = Correction.HOLM,
-    test: Annotated[Test, typer.Option(help="The test of the paired differences.")] = Test.T,
-    confidence: Annotated[float, typer.Option(help="The confidence of intervals and claims.")] = 0.95,
+    test: Annotated[Test, typer.Option(help="Test of the paired differences.")] = Test.T,
+    confidence: Annotated[float, typer.Option(help="Confidence level of intervals and decisions.")] = 0.95,
     out: Annotated[Path | None, typer.Option(help="Folder for tables and figures; by default the source's.")] = None,
     until_decided: Annotated[
         bool,
         typer.Option("--until-decided", help="Add replicates to a sweep file or study until all pairs are decided."),
     ] = False,
     replicates: Annotated[
-        int | None, typer.Option(min=1, help="With --until-decided: the most replicates, instead of those in the file.")
+        int | None, typer.Option(min=1, help="With --until-decided: the most replicates, instead of the file's number.")
     ] = None,
     every: Annotated[
-        int | None, typer.Option(min=1, help="With --until-decided: replicates between two looks; 8 by default.")
+        int | None, typer.Option(min=1, help="With --until-decided: replicates between interim looks; 8 by default.")
     ] = None,
     tune: Annotated[
         int | None,
-        typer.Option(min=1, help="With --until-decided: runs by which each agent's options are chosen first."),
+        typer.Option(min=1, help="With --until-decided: runs used to choose each agent's options first."),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="With --until-decided: replaces the value in the file.")
@@ -120,10 +120,10 @@ def compare(
     alone = {"replicates": replicates, "every": every, "tune": tune, "seed": seed, "workers": workers}
     given = [name for name, value in alone.items() if value is not None]
     if given and not until_decided:
-        fail(f"--{given[0]} says how to run what is to be compared: it goes with --until-decided")
+        fail(f"--{given[0]} can only be used with --until-decided")
     if until_decided:
         if (correction, test) != (Correction.HOLM, Test.T):
-            fail("--until-decided has a test of its own, for all pairs and looks: leave --correction and --test out")
+            fail("--until-decided has its own test for all pairs and looks: leave out --correction and --test")
         from bayesmdp.cli.until_decided import compare_until_decided
 
         with _mistakes():
@@ -149,7 +149,7 @@ def compare(
         totals = comparison.final_totals(source, quantity=quantity, steps=steps)
         finished = int(totals.notna().to_numpy().sum())
         if not finished:
-            fail(f"{source} holds no finished run yet")
+            fail(f"{source} contains no finished run yet")
         table = comparison.settings_table(totals, confidence=confidence)
         problem = totals.attrs.get("problem", [])
         baseline = baseline or _default_baseline(totals, problem)
@@ -174,7 +174,7 @@ def compare(
         console.print(difference_table(differences, baseline, correction.value, SHOWN, confidence))
     else:
         console.print(
-            "--baseline AGENT,OPTION=VALUE,... compares all settings with one of them, replicate by replicate"
+            "use --baseline AGENT,OPTION=VALUE,... to compare all settings with one of them, replicate by replicate"
         )
     folder = out or source.parent
     tables = {"totals": totals, "settings": table, "effects": effects, "differences": differences, "robust": robust}
@@ -190,7 +190,7 @@ def export(
     to: Annotated[Path, typer.Argument(help="The netCDF file to write.")],
     agents: Annotated[str | None, typer.Option(metavar="A,B", help="Only these agents.")] = None,
     select: Annotated[
-        list[str] | None, typer.Option(metavar="OPTION=VALUE", help="Only this value, or list of them; repeatable.")
+        list[str] | None, typer.Option(metavar="OPTION=VALUE", help="Only this value or list of values; repeatable.")
     ] = None,
 ) -> None:
     """Write a part of a sweep to a netCDF file."""
@@ -233,7 +233,7 @@ class _Told:
             expected[chunk.cell.agent] += len(chunk.replicates)
         there = 0 if wanted is None else wanted - expected.total()
         if there:
-            say(f"{self.store} holds {there:,} of {wanted:,} runs already")
+            say(f"{self.store} already contains {there:,} of {wanted:,} runs")
         if missing:
             self.progress = Progress(expected)
             self.progress.__enter__()
@@ -259,7 +259,7 @@ def _interruptible(store: Path) -> Iterator[_Told]:
         # At once: what is stored is whole, workers end with this process, and nobody waits for what they had begun.
         try:
             told.end()
-            message = f"Interrupted: what was finished is in {store}; the same command goes on from there.\n"
+            message = f"Interrupted: finished runs are in {store}; run the same command again to continue.\n"
             os.write(sys.stderr.fileno(), message.encode())
         finally:
             os._exit(130)

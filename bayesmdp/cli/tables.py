@@ -20,7 +20,7 @@ from bayesmdp.reports.measured_words import measured_headline, measured_log_told
 from bayesmdp.reports.numbers import short
 from bayesmdp.reports.opinions import opinions_told
 from bayesmdp.reports.states import states_told
-from bayesmdp.reports.words import experts_told, headline, least_known, log_told, steps_told, turns_told
+from bayesmdp.reports.words import experts_told, headline, labelled, least_known, log_told, steps_told, turns_told
 from bayesmdp.results.analysis import summary
 from bayesmdp.studies.study import part_name
 
@@ -148,15 +148,15 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
         return
     # A path is broken nowhere, so that it can be copied.
     yield Text(visible(attrs["source"]), no_wrap=True, overflow="ignore", style="italic")
-    yield name_table("\nWhere episodes start", headline(report.tree.attrs, report.checked))
-    yield name_table("\nThe log and the plan", log_told(report.log, attrs))
+    yield name_table("\nWhat the policy earns", labelled(headline(report.tree.attrs, report.checked)))
+    yield name_table("\nThe log and the plan", labelled(log_told(report.log, attrs)))
     if states := states_told(report.tree):
         yield name_table("\nStates", {name: visible(text) for name, text in states.items()})
     yield "\nPolicy"
     yield policy_table(policy)
-    yield "Least known on the policy's path"
+    yield "Least-tried pairs on the policy's path"
     yield least_known_table(policy, report.tree)
-    yield name_table("\nWithout a prior", opinions_told(report.tree))
+    yield name_table("\nSecond opinion without a prior", labelled(opinions_told(report.tree)))
     if expert := experts_told(attrs):
         yield name_table("\nFor experts", expert)
 
@@ -165,19 +165,19 @@ def _measured_told(report: Report) -> Iterator[RenderableType]:
     """Yield the same of a plan whose states are numbers."""
     attrs = report.tree.attrs
     yield Text(visible(attrs["source"]), no_wrap=True, overflow="ignore", style="italic")
-    yield name_table("\nWhere episodes start", measured_headline(attrs, report.checked))
+    yield name_table("\nWhat the policy earns", labelled(measured_headline(attrs, report.checked)))
     yield name_table("\nThe log and the plan", measured_log_told(report.log, attrs))
-    yield "\nPolicy, in states of the log that stand for all"
+    yield "\nPolicy, in states that represent the log"
     yield places_table(report.policy)
-    yield name_table("\nWithout a prior", opinions_told(report.tree))
+    yield name_table("\nSecond opinion without a prior", labelled(opinions_told(report.tree)))
 
 
 def places_table(policy: xr.Dataset) -> Table:
     """Action and worth in the states that stand for all."""
     names = policy["coordinate"].values.tolist()
-    notes = [f"worth: or more, with posterior probability {1 - policy.attrs['level']:g}, unchecked"]
-    notes += ["tried: rows of the log near the state that took the action; rows: those nearest to it"]
-    notes += ["today: how probable the action is there now"] * ("today" in policy)
+    notes = [f"worth: at least this much with posterior probability {1 - policy.attrs['level']:g}, unchecked"]
+    notes += ["rows: rows of the log that the state represents; tried: rows near the state with this action"]
+    notes += ["today: probability of the action under today's policy"] * ("today" in policy)
     table = Table(
         caption="; ".join(notes), caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False
     )
@@ -209,18 +209,19 @@ def policy_table(policy: xr.Dataset) -> Table:
     shown = acted.isel(state=np.argsort(-acted["visits"].values, kind="stable")[:STATES_SHOWN])
     left = acted.sizes["state"] - shown.sizes["state"]
     untried = int((~policy["terminal"] & (policy["tried"] == 0)).sum())
-    notes = [f"worth: or more, with posterior probability {1 - policy.attrs['level']:g}, unchecked"]
+    notes = [f"worth: at least this much with posterior probability {1 - policy.attrs['level']:g}, unchecked"]
     notes += [f"{left:,} more states are in the files"] * (left > 0)
-    notes += [f"no action was tried in {untried:,} more states"] * (untried > 0)
-    notes += ["today: how probable the action is there now"] * ("today" in acted)
-    notes += ["departing: what the start gains by it on average"] * ("departing" in acted)
-    notes += ["a percentage after an action: it is mixed with others"] * bool(acted.get("mixes", np.array(False)).any())
+    notes += [f"in {untried:,} more states no action was tried"] * (untried > 0)
+    notes += ["today: probability of the action under today's policy"] * ("today" in acted)
+    notes += ["departing: expected gain at the start over doing as today in this state only"] * ("departing" in acted)
+    mixed = bool(acted.get("mixes", np.array(False)).any())
+    notes += ["a percentage after an action: the plan mixes it with other actions"] * mixed
     if stages:
-        notes.insert(0, f"at stage 0, with {steps_told(stages)} to come")
-        notes.append("the files have each stage")
+        notes.insert(0, f"at stage 0, with {steps_told(stages)} left")
+        notes.append("the files contain all stages")
     later = [turns_told(actions[:, position]) if stages else "" for position in shown["position"].values]
     if any(later):
-        notes.insert(1, "later: what is chosen from which stage on, in steps taken")
+        notes.insert(1, "later: actions from later stages on (stage: steps taken so far)")
     table = _table("; ".join(notes))
     if any(later):
         table.add_column("later", overflow="fold", min_width=6)
@@ -268,7 +269,7 @@ def recommended_table(told: pd.DataFrame, shown: int) -> Table:
     certain = f"with posterior probability {1 - told.attrs['level']:g}, unchecked"
     notes = [
         "tried: how often the log took this action in this state",
-        f"worth: of the plan from there on, or more, {certain}",
+        f"worth: the plan earns at least this much from there on, {certain}",
     ]
     table = Table("row", caption="; ".join(notes), caption_justify="left", box=rich.box.SIMPLE, pad_edge=False)
     for heading, justify in (("state", "left"), ("action", "left"), ("tried", "right"), ("worth", "right")):
@@ -290,7 +291,7 @@ def recommended_table(told: pd.DataFrame, shown: int) -> Table:
 def _recommended_numbers(told: pd.DataFrame, shown: int) -> Table:
     """The same of a plan whose states are numbers."""
     left = len(told) - shown
-    caption = "tried: rows of the log near the state that took the action; margin: over the next best, by the fit of Q"
+    caption = "tried: rows of the log near the state with this action; margin: fitted Q above the next best action"
     table = Table("row", caption=caption, caption_justify="left", box=rich.box.SIMPLE, pad_edge=False)
     for heading, justify in (("action", "left"), ("tried", "right"), ("margin", "right"), ("why not", "left")):
         table.add_column(heading, justify=justify, overflow="fold")  # type: ignore[arg-type] # both are
@@ -353,7 +354,7 @@ def effect_table(effects: pd.DataFrame, quantity: str, confidence: float) -> Tab
     confidence : float
         Of the intervals.
     """
-    return _framed(effects, {"mean": f"mean\n{quantity}"}, "Each option, averaged over all others", confidence)
+    return _framed(effects, {"mean": f"mean\n{quantity}"}, "Each option, averaged over all other options", confidence)
 
 
 def difference_table(table: pd.DataFrame, baseline: str, correction: str, shown: int, confidence: float) -> Table:
@@ -375,11 +376,15 @@ def difference_table(table: pd.DataFrame, baseline: str, correction: str, shown:
     parts = [surest[surest["difference"] < 0].head(shown // 2), surest[surest["difference"] >= 0].head(shown // 2)]
     few = pd.concat(parts) if len(table) > shown else surest
     sure = int(table["significant"].sum())
-    by = {"holm": "after Holm's correction", "bh": "with false ones at most that share", "none": "without correction"}
+    by = {
+        "holm": "after Holm's correction",
+        "bh": "after Benjamini and Hochberg's correction",
+        "none": "without correction",
+    }
     caption = (
-        f"Less {baseline}, paired by replicate: {sure} of {len(table)} differences are significant at "
-        f"{1 - confidence:.2g} {by[correction]}; without correction {int((table['p'] <= 1 - confidence).sum())}"
-        + (". The surest below and above" if len(few) < len(table) else "")
+        f"Difference from {baseline}, paired by replicate: {sure} of {len(table)} differences are significant at "
+        f"{1 - confidence:.2g} {by[correction]}; {int((table['p'] <= 1 - confidence).sum())} without correction"
+        + (". Shown: the most certain ones below and above" if len(few) < len(table) else "")
     )
     headings = {"difference": "difference", "p_adjusted": "adjusted\np"}
     return _framed(few, headings, caption, confidence)
@@ -405,8 +410,8 @@ def decision_table(decisions: pd.DataFrame, quantity: str, most: int, level: flo
             told[name] = max(told.get(name, 0), int(count))
     counts = decisions["decision"].value_counts()
     caption = (
-        f"{quantity} of the first less the second, with repeated intervals: any claim is false with probability at "
-        f"most {level:.2g}. {sum(told.values()):,} of {most * len(told):,} runs were needed"
+        f"difference in {quantity}, first minus second, with repeated confidence intervals: the probability of any "
+        f"false claim is at most {level:.2g}. {sum(told.values()):,} of {most * len(told):,} runs were needed"
     )
     if counts.get("undecided"):
         caption += f"; {counts['undecided']} pairs are undecided and need more replicates"

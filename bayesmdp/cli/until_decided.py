@@ -77,7 +77,7 @@ def compare_until_decided(
     sweep = _sweep_of(source, replicates=replicates, **run)
     if sweep is None:
         if tune is not None:
-            raise ValueError(f"--tune chooses from the grid of a sweep file; {source} is none")
+            raise ValueError(f"--tune chooses from the grid of a sweep file, and {source} is not one")
         stem, folder = source.stem, out or source.parent
         decisions, looks = _by_what_is_there(source, replicates, options, run["steps"], quantity, baseline)
     else:
@@ -119,7 +119,7 @@ def _tuned(
     from bayesmdp.cli.console import make_console
     from bayesmdp.sweeps import tune
 
-    say(f"{sweep.base.title}: choosing options by {runs} runs of each agent")
+    say(f"{sweep.base.title}: choosing options with {runs} runs of each agent")
     with running(store) as told:
         chosen, tried = tune(
             sweep, store, runs=runs, quantity=quantity, workers=workers, on_begin=told.begin, on_chunk=told.count
@@ -130,7 +130,7 @@ def _tuned(
 
 def _tried_table(tried: pd.DataFrame, quantity: str) -> Table:
     """Lay out what was tried of each agent's options, the chosen setting in bold."""
-    caption = f"mean {quantity} of the settings tried; the best of each agent, in bold, is compared by other runs"
+    caption = f"mean {quantity} of the settings tried; the best of each agent (bold) is compared in new runs"
     framed = Table(caption=caption, caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
     for name, justify in {"setting": "left", "mean": "right", "runs": "right", "": "left"}.items():
         framed.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
@@ -159,7 +159,7 @@ def _by_running(
         told.end()
         left = undecided_settings(decisions)
         decided = int((decisions["decision"] != "undecided").sum())
-        say(f"after {count} replicates: {decided} of {len(decisions)} pairs decided, {len(left)} settings go on")
+        say(f"after {count} replicates: {decided} of {len(decisions)} pairs decided, {len(left)} settings continue")
 
     with running(store) as told:
         return run_until_decided(

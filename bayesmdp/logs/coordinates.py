@@ -170,12 +170,12 @@ def _tell_gaps(table: Table, rows: NDArray[np.int64], gaps: str) -> None:
     """Warn of rows that the next row does not go on from, though no episode ended, or refuse them."""
     if not len(rows) or gaps in ("cut", "allow"):
         return
-    times = "once" if len(rows) == 1 else f"{len(rows):,} times"
+    number = "a gap" if len(rows) == 1 else f"{len(rows):,} gaps"
     told = (
-        f"{table.name} does not go on where it was {times}, first after {table.place(int(rows[0]))}: the next row's "
-        "state is not the one that followed, and no episode ended. The recording is taken as cut off there, and the "
-        "next row as the start of an episode. Sort rows by episode and time, name the column of episodes with "
-        "episode=, or say gaps='cut' if that is so"
+        f"{table.name} has {number} between rows, first after {table.place(int(rows[0]))}: the next row's state is not "
+        "the one that followed, and no episode ended. It is assumed that the recording was cut off there, and that the "
+        "next row starts an episode. Sort rows by episode and time, name the column of episodes with episode=, or use "
+        "gaps='cut' if that is right"
     )
     if gaps == "refuse":
         raise ValueError(told)
@@ -188,9 +188,9 @@ def _tell_lost_ends(table: Table, rows: NDArray[np.int64], after: Mapping[str, s
         return
     number = "a terminated row is" if len(rows) == 1 else f"{len(rows):,} terminated rows are"
     warnings.warn(
-        f"{table.name}: {number} left out, first {table.place(int(rows[0]))}: it is the last of its episode, and in "
-        "which state that ended is not recorded, so that nothing is learned of how episodes end. Add a row with that "
-        f"state, or columns of what followed, such as {next(iter(after.values()))}",
+        f"{table.name}: {number} left out, first {table.place(int(rows[0]))}: it is the last of its episode, and the "
+        "state in which the episode ended is not recorded, so nothing can be learned about how episodes end. Add a row "
+        f"with that state, or columns with what followed, such as {next(iter(after.values()))}",
         UserWarning,
         stacklevel=4,
     )

@@ -231,29 +231,29 @@ def describe_gaps(table: Table, chain: Chain, absent: Sequence[str], left: Seque
     """
     gap = chain.gap
     number, row = int(chain.rows.count[gap].sum()), int(np.argmax(gap))
-    times = "once" if number == 1 else f"{number:,} times"
+    gaps = "a gap" if number == 1 else f"{number:,} gaps"
     text = (
-        f"{table.name} does not go on where it was {times}, first after {table.place(row)}: next_state is "
+        f"{table.name} has {gaps} between rows, first after {table.place(row)}: next_state is "
         f"{chain.states[chain.next_state[row]]!r}, but the next row's state is {chain.rows.next_label(row, chain)!r}, "
         "and no episode ended. "
     )
     if absent:
         without = " or ".join(map(repr, absent))
         text += (
-            f"There is no column {without}, so the recording is taken as cut off there, the next state as one with a "
-            "future, and the next row as the start of an episode. "
+            f"There is no column {without}, so it is assumed that the recording was cut off there, before the episode "
+            "had ended, and that the next row starts another one. "
         )
     else:
-        text += "Are rows missing or out of order? Episodes are taken to start in the first row and after each end. "
+        text += "Are rows missing or out of order? Episodes are assumed to start in the first row and after each end. "
     text += (
-        "If rows are missing, newest first, or of several episodes mixed, those are not the starts, and a promise at "
-        "the start is not one; none is quoted. "
+        "If rows are missing, in reverse order, or mixed from several episodes, these are not the starts, and numbers "
+        "for the start would be wrong; none is reported. "
     )
     if chain.rows.backwards(chain) < number:
-        text += "Read from the last row to the first they go on more often: are they newest first? "
+        text += "Read from the last row to the first there are fewer gaps: are rows in reverse order? "
     remedies = ["sort rows by episode and time"]
     if absent:
         remedies.append("name the column with columns=")
-    remedies.append("say gaps='cut' if rows are in order and the recording was cut off at each of these places")
-    text += f"{', '.join(remedies).capitalize()}, or accept this with gaps='allow', for rows in no order"
+    remedies.append("use gaps='cut' if rows are in order and the recording was cut off at each of these places")
+    text += f"{', '.join(remedies).capitalize()}, or accept the gaps with gaps='allow' if rows are in no order"
     return text + (f". Columns left out: {listed(left)}" if left else "")

@@ -112,7 +112,7 @@ def said_at_start(
     why_not = _why_not(log, mdp, asked)
     pipeline = _pipeline(made, mdp, asked) if exact and not why_not else None
     if pipeline is None and not why_not:
-        why_not = "only a posterior in closed form, with rewards by state and action, can be made again quickly"
+        why_not = "only a posterior in closed form, with rewards by state and action, can be recomputed quickly enough"
     checked = None
     if pipeline is None:
         told["unchecked"] = why_not
@@ -122,7 +122,7 @@ def said_at_start(
         )
         recording = Recording(starts_of(log, mdp.terminal), cut)
         logs = logs_of_each(asked.calibration, asked.level)
-        say(f"checking the promise on {2 * logs} logs like this one")
+        say(f"checking the reported numbers on {2 * logs} simulated logs like this one")
         checked = calibrate(pipeline, made.rows, made.scatter, recording=recording, logs=logs, seed=asked.seed)
         told["checked_logs"] = checked.logs
     return told | told_at_start(said, asked.level, checked, least=_least(made, mdp))
@@ -131,13 +131,13 @@ def said_at_start(
 def _why_not(log: xr.Dataset, mdp: MDP, asked: Asked) -> str:
     """Why nothing is checked, whatever the prior; nothing if it may be."""
     if not asked.calibration:
-        return "asked not to be"
+        return "the check was switched off"
     if asked.draws * int(np.prod(mdp.sizes)) * (1 + (mdp.horizon or 0) / STAGES) > AFFORDABLE:
-        return "the problem is large, and each of the logs would take as long as this one"
+        return "the problem is large, and each simulated log would take as long as this one"
     if told := too_many_logs(asked.level):
         return told
     if size_of(log) > LONG:
-        return f"logs of more than {LONG:,} rows take long to make"
+        return f"simulating logs of more than {LONG:,} rows takes too long"
     return ""
 
 

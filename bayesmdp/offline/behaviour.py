@@ -224,7 +224,7 @@ def said_behaviour(table: pd.DataFrame, mdp: MDP, tries: NDArray[np.float64]) ->
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(
-            f"the behaviour's probability in row {row} is {table['probability'].iloc[row]!r}; it is from 0 to 1"
+            f"the behaviour's probability in row {row} is {table['probability'].iloc[row]!r}; it must be from 0 to 1"
         )
     told, times = np.zeros(mdp.available.shape), np.zeros(mdp.available.shape)
     np.add.at(told, tuple(place), share)
@@ -234,17 +234,17 @@ def said_behaviour(table: pd.DataFrame, mdp: MDP, tries: NDArray[np.float64]) ->
         if where.any():
             state, *action = (int(axis[0]) for axis in np.nonzero(where))
             names = f"state {mdp.states[state]!r}" + (f", action {mdp.actions[action[0]]!r}" if action else "")
-            raise ValueError(f"the behaviour in {names}: " + text.format(told[(state, *action)].sum()))
+            raise ValueError(f"the behaviour: {names} " + text.format(told[(state, *action)].sum()))
 
-    refuse(times > 1, "named more than once")
+    refuse(times > 1, "is listed more than once")
     refuse(
         (told > 0) & ~mdp.available,
-        "has probability {:.4g}, and the log never tried it there, so that nothing is known of it; leave it out, and "
+        "has probability {:.4g}, but the log never tried it there, so nothing is known about it; leave it out and "
         "divide its probability among the others",
     )
     named = times.any(-1)
-    refuse(tries.any(-1) & ~named, "is left out; each state that the log acted in needs its actions")
-    refuse(named & (abs(told.sum(-1) - 1) > 1e-6), "probabilities sum to {:.6g}, not 1")
+    refuse(tries.any(-1) & ~named, "is missing; give an action for each state in which the log acts")
+    refuse(named & (abs(told.sum(-1) - 1) > 1e-6), "has probabilities that sum to {:.6g}, not 1")
     told = np.where(named[:, None], told, mdp.available)
     return np.asarray(told / told.sum(-1, keepdims=True))
 

@@ -80,7 +80,7 @@ def too_many_logs(level: float) -> str:
     """
     if level >= 1 / (MOST + 1):
         return ""
-    return f"a level of {level:g} would need {math.ceil(1 / level) - 1:,} logs of each world"
+    return f"a level of {level:g} needs {math.ceil(1 / level) - 1:,} simulated logs of each kind"
 
 
 class Checked(NamedTuple):

@@ -119,11 +119,11 @@ def check_log(
     >>> bool(checked["alarm"].any())
     False
     >>> str(checked["found"].sel(check="few tries").values)
-    '1.2% of the discounted future lies at or behind pairs tried fewer than 5 times'
+    '1.2% of the discounted future is at or after pairs tried fewer than 5 times'
     """
     if is_measured(log):
         if policy is not None or mdp is not None or discount is not None:
-            raise ValueError("where states are numbers a log is asked by itself: leave out policy, mdp and discount")
+            raise ValueError("a log of measurements is checked on its own: leave out policy, mdp and discount")
         return check_measured_log(log, level=level, permutations=permutations, seed=seed)
     level = number("level", level, above=0, below=1)
     # With fewer no p-value could be small enough once Holm has multiplied it by the number of tests.
@@ -152,30 +152,30 @@ def _of_order(steps: Steps, rng: np.random.Generator, permutations: int) -> Answ
     """Ask whether next states depend on the step before."""
     after = np.flatnonzero(steps.follows)
     if not len(after):
-        return Answer("not asked: no row goes on from the one before")
+        return Answer("not tested: no row continues the one before")
     moved = Grouped(_pair(steps)[after], steps.next_state[after])
     before = {"state": steps.state[after - 1][moved.rows], "action": steps.action[after - 1][moved.rows]}
     orders = list(moved.within(rng, permutations))
     p = p_value(np.stack([moved.ratios(context, orders) for context in before.values()], -1))
     factors = {name: moved.log_bayes_factor(context) for name, context in before.items()}
     worse = max(factors, key=lambda name: factors[name])
-    return _dependence(f"dependence on the {worse} before", p, factors[worse])
+    return _dependence(f"dependence on the previous {worse}", p, factors[worse])
 
 
 def _dependence(what: str, p: float, factor: float) -> Answer:
     """Tell the p-value and the Bayes factor of a dependence; where they seem to disagree, why."""
-    found = f"{what}: p {p:.2g}, log Bayes factor {factor:+.1f}"
+    found = f"{what}: p {p:.2g}, log Bayes factor {round(factor, 1) + 0.0:+.1f}"
     if p <= SMALL and factor <= 0:
-        found += ", for the log is too short to learn rows of its own for each"
+        found += " (the log is too short to learn separate dynamics for each)"
     return Answer(found, p, factor)
 
 
 def _of_hidden_cause(steps: Steps, rng: np.random.Generator, permutations: int) -> Answer:
     """Ask whether earlier actions tell of next states."""
     if not steps.follows.any():
-        return Answer("not asked: no row goes on from the one before")
+        return Answer("not tested: no row continues the one before")
     p = p_value(cause_statistics(steps, rng, permutations)[:, None])
-    return Answer(f"unusual actions go before unusual next states, p {p:.2g}", p)
+    return Answer(f"link of unusual actions with later unusual next states, p {p:.2g}", p)
 
 
 def _of_drift(steps: Steps, rng: np.random.Generator, permutations: int) -> dict[str, Answer]:
@@ -184,7 +184,7 @@ def _of_drift(steps: Steps, rng: np.random.Generator, permutations: int) -> dict
     size = len(steps.first)
     if steps.pieces == "steps" or size < 2:
         why = steps.why_not if steps.pieces == "steps" else "the log is too short"
-        return dict.fromkeys(names, Answer(f"not asked: {why}"))
+        return dict.fromkeys(names, Answer(f"not tested: {why}"))
     half = np.arange(size) >= size / 2
     later = np.concatenate([half[None], rng.permuted(np.tile(half, (permutations, 1)), axis=1)])
     pair = _pair(steps)
@@ -195,31 +195,31 @@ def _of_drift(steps: Steps, rng: np.random.Generator, permutations: int) -> dict
     ):
         p = p_value(grouped.ratios_of_halves(later, steps.piece)[:, None])
         factor = grouped.log_bayes_factor(half[steps.piece[grouped.rows]].astype(np.int64))
-        found[name] = _dependence("two halves that differ", p, factor)
+        found[name] = _dependence("difference between the halves", p, factor)
     residuals = Residuals(pair * len(steps.state) + steps.next_state, pair, steps.reward)
     if not residuals.scatter:
-        return {**found, "reward drift": Answer("no transition that was seen again paid anything else")}
+        return {**found, "reward drift": Answer("every repeated transition had the same reward")}
     p = p_value(residuals.drift(later, steps.piece))
-    return {**found, "reward drift": Answer(f"rewards of a transition differ between the halves, p {p:.2g}", p)}
+    return {**found, "reward drift": Answer(f"difference between the halves in equal transitions, p {p:.2g}", p)}
 
 
 def _of_tails(steps: Steps, rng: np.random.Generator, permutations: int) -> Answer:
     """Ask whether one reward has much of what all of them scatter."""
     pair = _pair(steps)
     if len(np.unique(steps.reward)) < 3:
-        return Answer("rewards are of two kinds at most")
+        return Answer("there are at most two different rewards")
     residuals = Residuals(pair * len(steps.state) + steps.next_state, pair, steps.reward)
     share = residuals.largest_share() if residuals.scatter else 0.0
     if not share:
-        return Answer("rewards do not scatter, or no pair was tried often enough to tell")
+        return Answer("rewards do not vary, or no pair was tried often enough")
     p = p_value(np.array([[share, *residuals.laplace_shares(rng, permutations)]]).T)
-    return Answer(f"one reward has {100 * share:.2g}% of the sum of squares, p {p:.2g}", p, share)
+    return Answer(f"one reward accounts for {100 * share:.2g}% of the sum of squares, p {p:.2g}", p, share)
 
 
 def _of_few_tries(steps: Steps, mdp: MDP, policy: str | ArrayLike | xr.DataArray | None) -> Answer:
     """Add up the discounted future at or behind pairs that were little tried."""
     if policy is None:
-        return Answer("not asked: no policy was given")
+        return Answer("not tested: no policy was given")
     model = LikeliestModel(steps, mdp, policy_probabilities(mdp, policy))
     often = model.tries >= FEW
     known = np.bincount(model.pair_state, model.chosen * often, model.size)
@@ -227,5 +227,5 @@ def _of_few_tries(steps: Steps, mdp: MDP, policy: str | ArrayLike | xr.DataArray
     share = 1 - float(model.discounted_steps(mdp.initial, often) @ known) / every if every > 0 else 0.0
     share = share if share > 1e-12 else 0.0  # rounding
     percent = float(f"{100 * share:.2g}")
-    found = f"{percent:g}% of the discounted future lies at or behind pairs tried fewer than {FEW} times"
+    found = f"{percent:g}% of the discounted future is at or after pairs tried fewer than {FEW} times"
     return Answer(found, statistic=share)

@@ -182,8 +182,8 @@ class _Steps:
 def _recoding_of(log: xr.Dataset, recoding: Recoding | None) -> Recoding:
     if recoding is None and "recoding" not in log.attrs:
         raise ValueError(
-            "the log does not hold how its states were made of measurements; read it with read_log(..., state=...), or "
-            "pass recoding="
+            "the log does not contain how its states were made from measurements; read it with read_log(..., "
+            "state=...), or pass recoding="
         )
     known = Recoding.from_json(log.attrs["recoding"]) if recoding is None else recoding
     states = set(map(str, label_set(log, "states")))
@@ -245,8 +245,8 @@ def _splits(
     """Splits of a level at the median of a measurement in it."""
     if len(frame) != len(steps.state) or (recoding.read(frame, decimal=decimal).labels != states).any():
         raise ValueError(
-            f"the {len(frame):,} rows of measurements are not those of the {len(steps.state):,} steps of the log; give "
-            "the table that it was read from"
+            f"the {len(frame):,} rows of measurements do not match the {len(steps.state):,} steps of the log; give the "
+            "table that it was read from"
         )
     changes = []
     itself = np.arange(len(steps.levels))

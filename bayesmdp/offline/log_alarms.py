@@ -23,44 +23,46 @@ class Alarm(NamedTuple):
     remedy: str
 
 
-QUIET = Alarm("nothing speaks against it", "")
+QUIET = Alarm("no problem found", "")
 
 ALARMS: Mapping[str, Alarm] = {
     "order": Alarm(
-        "the states do not tell all that matters for what comes next, on which every plan and every number here rests",
-        "make states of the state and what the step before tells, or of what was left out, and plan again; doubly "
-        "robust and the importance sampling of off_policy do not lean on it",
+        "the states leave out something that affects what happens next, but every plan and number here assumes that "
+        "they do not",
+        "add what is missing, or the previous step, to the states, and plan again; the doubly robust and importance "
+        "sampling estimates of off_policy do not need this assumption",
     ),
     "hidden cause": Alarm(
-        "something that lasts and is not in the log seems to move both the actions and the next states, so what "
-        "followed an action is not what the action does",
-        "record what those who acted knew and make it part of the states; until then do not act on the plan, nor on "
-        "off_policy",
+        "something persistent that is not in the log seems to influence both the actions and the next states, so what "
+        "followed an action in the log is not the effect of the action",
+        "record what the people who acted knew, and include it in the states; until then, rely neither on the plan nor "
+        "on off_policy",
     ),
     "dynamics drift": Alarm(
-        "the same action in the same state led elsewhere in the later half; the plan is for the mean of both halves, "
-        "in which nobody lives",
-        "plan from the later half, log.isel(step=slice(log.sizes['step'] // 2, None)), or make the period part of the "
+        "the same action in the same state had other outcomes in the later half of the log; the plan is made for "
+        "an average of both halves, which describes neither",
+        "plan from the later half, log.isel(step=slice(log.sizes['step'] // 2, None)), or include the period in the "
         "states",
     ),
     "reward drift": Alarm(
-        "the same transition paid otherwise in the later half; what is quoted is a mean of both",
-        "measure rewards in one unit (prices, scales), or plan from the later half, "
+        "the same transition had different rewards in the later half of the log; the reported numbers average both",
+        "measure rewards on one scale (prices, units), or plan from the later half, "
         "log.isel(step=slice(log.sizes['step'] // 2, None))",
     ),
     "behaviour drift": Alarm(
-        "those who made the log changed their ways; the plan does not mind, but importance sampling takes one "
-        "behaviour for all of it",
-        "judge the policy on each half by itself; read only fitted Q of off_policy for the whole",
+        "the policy that produced the log changed over time; this does not affect the plan, but importance sampling "
+        "assumes a single behaviour throughout",
+        "evaluate the policy on each half separately; for the whole log use only the fitted Q estimate of off_policy",
     ),
     "reward tails": Alarm(
-        "single rewards outweigh the others, with tails heavier than exponential; means, and intervals of them, "
-        "hang on a few steps",
-        "look at the largest rewards; if they are right, cap them or model them with tails (such as Student's t) by "
-        "rewards=FILE.py:NAME",
+        "a few very large rewards dominate (the tails are heavier than exponential), so means and their intervals "
+        "depend on a few steps",
+        "inspect the largest rewards; if they are correct, cap them, or model them with heavy tails (such as Student's "
+        "t) by rewards=FILE.py:NAME",
     ),
     "few tries": Alarm(
-        "more than a tenth of what is promised lies at or behind actions tried fewer than five times",
-        "record more of those pairs (the plan names the least known), or plan with more caution, such as quantile:0.05",
+        "much of what is reported rests on actions that were tried fewer than five times (over a tenth is an alarm)",
+        "record more data on these pairs (the plan lists the least tried), or plan more cautiously, as by "
+        "quantile:0.05",
     ),
 }

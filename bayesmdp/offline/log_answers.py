@@ -11,7 +11,7 @@ import xarray as xr
 from bayesmdp.offline.log_alarms import QUIET, Alarm
 from bayesmdp.results.comparison import corrected
 
-__all__ = ["Answer", "judged"]
+__all__ = ["Answer", "judged", "was_tested"]
 
 SHARE = 0.1
 """Of the discounted future, above which what lies behind steps that were little tried is told as an alarm."""
@@ -32,6 +32,22 @@ class Answer(NamedTuple):
     found: str
     p: float = np.nan
     statistic: float = np.nan
+
+
+def was_tested(found: str) -> bool:
+    """Say whether a check could be made, by what it found.
+
+    Parameters
+    ----------
+    found : str
+        Of an `Answer`; files of plans made before this was reworded say "not asked".
+
+    Examples
+    --------
+    >>> was_tested("rewards do not vary"), was_tested("not tested: no policy was given")
+    (True, False)
+    """
+    return not found.startswith(("not tested", "not asked"))
 
 
 def judged(answers: Mapping[str, Answer], alarms: Mapping[str, Alarm], *, level: float, **attrs: Any) -> xr.Dataset:

@@ -58,29 +58,30 @@ EPISODES, BLOCKS = 10, 20
 MEASURED_ALARMS: Mapping[str, Alarm] = {
     "order": Alarm(
         ALARMS["order"].meaning,
-        "record what is missing as a coordinate, or add what the step before tells (the last measurements, the last "
-        "action), and plan again",
+        "record what is missing as a coordinate, or add the previous step (the last measurements, the last action) to "
+        "the state, and plan again",
     ),
     "misfit": Alarm(
-        "the model is of another shape than what the log shows: where it errs, it errs alike in rows that are near",
+        "the model does not have the right form for this log: its errors are similar in nearby rows",
         "plan with fourier_dynamics of a shorter length, or with a model of your own, FILE.py:NAME",
     ),
     "reward misfit": Alarm(
-        "what is learned of rewards is of another shape than what the log shows, so that the number to quote is off",
-        "if what a step pays is a known function of states and actions, say so: rewards=FILE.py:NAME",
+        "the model of rewards does not have the right form for this log, so the reported numbers may be wrong",
+        "if the reward is a known function of states and actions, give it: rewards=FILE.py:NAME",
     ),
     "dynamics drift": ALARMS["dynamics drift"],
     "reward drift": ALARMS["reward drift"],
     "behaviour drift": Alarm(
-        "those who made the log changed their ways; the plan does not mind, but what is said of today is of both",
+        "the policy that produced the log changed over time; this does not affect the plan, but the numbers for today "
+        "average both",
         "compare with the behaviour of the later half, log.isel(step=slice(log.sizes['step'] // 2, None))",
     ),
     "reward tails": Alarm(
-        ALARMS["reward tails"].meaning, "look at the largest rewards; if they are right, cap them, or model their tails"
+        ALARMS["reward tails"].meaning, "inspect the largest rewards; if they are correct, cap or model their tails"
     ),
     "few tries": Alarm(
-        "more than a tenth of what is promised lies at or behind steps that fewer than five rows of the log were like",
-        "record more there (the plan names the places least known), or plan with more caution, such as quantile:0.05",
+        "much of what is reported rests on steps with fewer than five rows nearby (over a tenth is an alarm)",
+        "record more data there (the plan lists the least tried states), or plan more cautiously, as by quantile:0.05",
     ),
 }
 """What an alarm means where states are numbers, and what to do."""
@@ -145,8 +146,8 @@ def check_rows(
     permutations, seed = integer("permutations", permutations, fewest), integer("seed", seed, 0)
     rng = np.random.default_rng([seed, 37])
     answers = _asked(found, data, begins, num_actions, rng, permutations)
-    percent = f"{100 * few:.3g}% of the discounted future lies at or behind steps that few rows were like"
-    answers["few tries"] = Answer("not asked: no policy was given" if np.isnan(few) else percent, statistic=few)
+    percent = f"{100 * few:.3g}% of the discounted future is at or after steps with few rows nearby"
+    answers["few tries"] = Answer("not tested: no policy was given" if np.isnan(few) else percent, statistic=few)
     return judged(answers, MEASURED_ALARMS, level=level, permutations=permutations, seed=seed)
 
 
@@ -161,7 +162,7 @@ def _asked(
     """The answers of all tests."""
     tests = [name for name in MEASURED_ALARMS if name != "few tries"]
     if not isinstance(found.form, Regression):
-        why = "not asked: the model is no regression, so that there are no residuals of it"
+        why = "not tested: the model is not a regression, so it has no residuals"
         return dict.fromkeys(tests, Answer(why))
     assert found.sums is not None
     rows, size = np.shape(data.state)
@@ -181,7 +182,7 @@ def _asked(
     low, high = state.min(0), np.where(spread > 0, state.max(0), state.min(0) + 1)  # that a box is none is no matter
     usual = state_behaviour(state, action, num_actions, low, high).probabilities(state)
     unusual = np.eye(num_actions)[action] - usual
-    no_rewards, no_steps = (Answer(f"nothing of {name} is unexplained") for name in ("rewards", "next states"))
+    no_rewards, no_steps = (Answer(f"{name} are fully explained by the model") for name in ("rewards", "next states"))
     return {
         "order": _of_order(moved, place, action, begins, rng, permutations) if moved.size else no_steps,
         "misfit": _of_misfit(moved, place, action, rng, permutations) if moved.size else no_steps,
@@ -190,7 +191,7 @@ def _asked(
         "reward drift": _of_drift("rewards", paid, along, halves) if paid.size else no_rewards,
         "behaviour drift": _of_drift("actions", unusual[:, 1:], along, halves)
         if num_actions > 1
-        else Answer("one action"),
+        else Answer("there is only one action"),
         "reward tails": _of_tails(paid[:, 0], rng, permutations) if paid.size else no_rewards,
     }
 
@@ -226,7 +227,7 @@ def _of_order(
     """Ask whether residuals hang on the step before."""
     after = np.flatnonzero(~begins)
     if len(after) < 3:
-        return Answer("not asked: no row goes on from the one before")
+        return Answer("not tested: no row continues the one before")
     # The state before, less what this state and action tell of it.
     known = np.concatenate([np.ones((len(after), 1)), place[after], np.eye(action.max() + 1)[action[after]][:, 1:]], -1)
     before = place[after - 1]
@@ -241,7 +242,7 @@ def _of_order(
         return np.divide(np.abs(context.T @ moved_so), np.sqrt(size), out=np.zeros_like(size), where=size > 0)
 
     p = _permuted(together, action[after], rng, permutations)
-    return Answer(f"residuals and the step before, p {p:.2g}", p)
+    return Answer(f"dependence of residuals on the previous step, p {p:.2g}", p)
 
 
 def _of_misfit(
@@ -262,7 +263,7 @@ def _of_misfit(
             nearest[own] = own[other]
     kept = np.flatnonzero(nearest >= 0)
     if len(kept) < 3:
-        return Answer("not asked: no action was taken twice")
+        return Answer("not tested: no action was taken twice")
 
     def alike(order: NDArray[np.int64]) -> NDArray[np.float64]:
         product = residual[order][kept] * residual[order][nearest[kept]]
@@ -270,7 +271,7 @@ def _of_misfit(
         return np.maximum(np.divide(product.sum(0), size, out=np.zeros_like(size), where=size > 0), 0.0)
 
     p = _permuted(alike, action, rng, permutations)
-    return Answer(f"residuals of rows that are near are alike, p {p:.2g}", p)
+    return Answer(f"similar residuals in nearby rows, p {p:.2g}", p)
 
 
 def _halves(
@@ -296,15 +297,15 @@ def _of_drift(
     by_piece = np.zeros((later.shape[1], product.shape[1]))
     np.add.at(by_piece, piece, product - product.mean(0))
     p = p_value(np.abs(later.astype(float) @ by_piece))
-    return Answer(f"{what} differ between the halves, p {p:.2g}", p)
+    return Answer(f"difference between the halves in {what}, p {p:.2g}", p)
 
 
 def _of_tails(paid: NDArray[np.float64], rng: np.random.Generator, permutations: int) -> Answer:
     """Ask whether one residual of rewards has much of the sum of squares, beside Laplace noise."""
     squares = (paid - paid.mean()) ** 2
     if not squares.sum() > 0:
-        return Answer("rewards do not scatter")
+        return Answer("rewards do not vary")
     share = float(squares.max() / squares.sum())
     others = rng.laplace(size=(permutations, len(paid))) ** 2
     p = p_value(np.concatenate([[share], others.max(-1) / others.sum(-1)])[:, None])
-    return Answer(f"one reward has {100 * share:.2g}% of the sum of squares, p {p:.2g}", p, share)
+    return Answer(f"one reward accounts for {100 * share:.2g}% of the sum of squares, p {p:.2g}", p, share)

@@ -244,12 +244,12 @@ def _why_not(rows: _Rows, effective: list[Any], unseen: float, *, told: bool) ->
     if len(rows.first) < EPISODES:
         of_ratios = f"the log has fewer than {EPISODES} episodes"
     elif told:
-        of_ratios = "episodes are said to start where those of the log do not"
+        of_ratios = "the given start is not where the episodes of the log start"
     elif effective[0] < ENOUGH:
         size = f"{effective[0]:.2g}" if effective[0] >= 1 else "less than 1"
-        of_ratios = f"{size} effective episodes of {len(rows.first):,}"
+        of_ratios = f"too few effective episodes: {size} of {len(rows.first):,}"
     if unseen > UNTRIED:
-        of_fit = f"{100 * unseen:.2g}% of the discounted future lies behind steps that no row was near"
+        of_fit = f"{100 * unseen:.2g}% of the discounted future comes after steps that no row was near"
     elif effective[2] < PER_WEIGHT:
-        of_fit = f"{effective[2]:.2g} rows for each of its weights"
+        of_fit = f"too few rows: {effective[2]:.2g} for each of its weights"
     return [of_ratios, of_ratios, of_fit]

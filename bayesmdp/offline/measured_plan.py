@@ -137,7 +137,7 @@ def plan_measured(
     checked: Calibration | None = None
     if form is not None and not why_not:
         logs = logs_of_each(calibration, level)
-        say(f"checking the promise on {2 * logs} logs like this one")
+        say(f"checking the reported numbers on {2 * logs} simulated logs like this one")
         said_today = None if baseline == "log" else way.today
         pipeline = MeasuredPipeline(
             mdp, form, risk, level, draws, options, fitted.policy, way.today is not None, said_today
@@ -155,7 +155,7 @@ def plan_measured(
         "initial_unseen": unseen,
     }
     policy = _policy(way, fitted.policy, fresh, level, options.rollouts).assign_attrs(told)
-    say("whether the log may be believed")
+    say("checking the log")
     checks = check_rows(way.found, data, begins, mdp.num_actions, few=few, seed=seed)
     counts = _counts(log, begins)
     attrs: dict[str, Any] = {
@@ -190,7 +190,7 @@ def plan_measured(
     groups = {name: node.to_dataset() for name, node in kept.children.items() if name != "prior"}
     groups |= {name: rows_of_log(groups[name], data) for name in ("observed_data", "constant_data")}
     groups["constant_data"] = groups["constant_data"].assign(_beside(log, data))
-    say("the log without a prior")
+    say("second opinion without a prior")
     opinions = _opinions(way, log, begins, fitted.policy, values, unseen, seed, told=initial is not None)
     tree = xr.DataTree.from_dict(
         {"plan": planned, "policy": policy, "at_start": at_start, "log_checks": checks, **opinions, **groups}
@@ -202,19 +202,19 @@ def plan_measured(
 def _why_not(way: MeasuredWay, level: float, calibration: int) -> tuple[Regression | None, str]:
     """The regression by which the way can be gone again quickly, and why nothing is checked; nothing if it is."""
     if not calibration:
-        return None, "asked not to be"
+        return None, "the check was switched off"
     form = way.found.form
     if not isinstance(form, Regression):
-        return None, "only the posterior of a regression can be made again quickly for other logs"
+        return None, "only the posterior of a regression can be recomputed quickly enough"
     if told := too_many_logs(level):
         return None, told
     rows = len(way.data.weight)
     if rows > LONG:
-        return None, f"logs of more than {LONG:,} rows take long to make"
+        return None, f"simulating logs of more than {LONG:,} rows takes too long"
     groups, size = thaw(form.mean).shape
     logs = 2 * logs_of_each(calibration, level)
     if logs * rows * groups**2 * size**2 > AFFORDABLE:
-        return None, "the posterior has many unknowns, and each of the logs would take as long as this one"
+        return None, "the posterior has many unknowns, and each simulated log would take as long as this one"
     return form, ""
 
 

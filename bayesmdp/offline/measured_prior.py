@@ -114,17 +114,15 @@ def measured_prior(
     """
     if isinstance(rewards, str) and rewards != "auto" and ":" not in rewards:
         raise ValueError(
-            "where states are numbers rewards are auto, or FILE.py:NAME of a function of states, actions and next "
-            f"states; got {rewards!r}"
+            "for logs of measurements, rewards is auto or FILE.py:NAME, a function of states, actions and next states; "
+            f"got {rewards!r}"
         )
     steps, described, units = _steps(text, data, space, settings)
     paid, size = np.asarray(data.seen["reward"]), len(space.low)
     if "reward" in primitives_of(steps, size):
         if rewards != "auto":
-            raise ValueError(
-                f"the prior {text} samples rewards, and rewards={rewards!r} says them too; give one of them"
-            )
-        return MeasuredPrior(steps, None, described, "as the prior has them", units)
+            raise ValueError(f"the prior {text} and rewards={rewards!r} both define the rewards; give only one of them")
+        return MeasuredPrior(steps, None, described, "as in the prior", units)
     if callable(rewards):
         known = f"known, by {getattr(rewards, '__name__', 'a function')}"
         return MeasuredPrior(steps, rewards, described, known, units)
@@ -133,7 +131,7 @@ def measured_prior(
         return MeasuredPrior(steps, function, described, f"known, by {rewards}", units)
     if paid.min() == paid.max():
         always = Always(np.float64(paid[0]))
-        return MeasuredPrior(steps, always, described, f"known: every row paid {paid[0]:g}", units)
+        return MeasuredPrior(steps, always, described, f"known: {paid[0]:g} in every row", units)
     features: dict[str, Callable[[Any], Any]] = {
         "squares and products": up_to_squares,
         **{f"Fourier features, length {length:g}": FourierFeatures(size, WAVES, length, 0) for length in LENGTHS[1:]},

@@ -308,8 +308,8 @@ def space_of_log(log: xr.Dataset, discount: float, initial: ArrayLike | None = N
     low, high = least - WIDER * (most - least), most + WIDER * (most - least)
     if initial is None and not log.attrs.get("starts_known", 1):
         raise ValueError(
-            "the log was read with gaps='allow', and has some: it does not say where episodes start; pass initial=, "
-            "the coordinates of a state, or gaps='cut' if the recording was cut off there"
+            "the log has gaps and was read with gaps='allow', so it does not show where episodes start; pass initial=, "
+            "the coordinates of a state, or read it with gaps='cut' if the recording was cut off there"
         )
     begins = np.flatnonzero(begins_of_rows(log))
     first = state[begins[np.linspace(0, len(begins) - 1, min(len(begins), STARTS)).round().astype(int)]]
@@ -318,7 +318,7 @@ def space_of_log(log: xr.Dataset, discount: float, initial: ArrayLike | None = N
         if ((first < low) | (first > high)).any():
             i = int(np.argmax(((first < low) | (first > high))[0]))
             raise ValueError(
-                f"initial {names[i]} = {first[0, i]:g} lies outside of what the log saw, {least[i]:g} to {most[i]:g}"
+                f"initial {names[i]} = {first[0, i]:g} is outside the range of the log, {least[i]:g} to {most[i]:g}"
             )
     spread = state[np.linspace(0, len(state) - 1, ANCHORS).round().astype(int)]
     rewards = log["reward"].values.astype(float)

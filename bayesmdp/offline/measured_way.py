@@ -161,7 +161,7 @@ def way_of_log(
     MeasuredWay
     """
     if not (isinstance(baseline, str) and baseline in ("log", "none", "uniform")):
-        raise ValueError(f"where states are numbers baseline is log, none or uniform; got {baseline!r}")
+        raise ValueError(f"for logs of measurements, baseline is log, none or uniform; got {baseline!r}")
     space = space_of_log(log, number("discount", discount, above=0, below=1), initial)
     ends = maker_of(terminal, {})[0] if isinstance(terminal, str) else terminal
     _check_ends(log, ends, terminal)
@@ -170,8 +170,8 @@ def way_of_log(
     taken = np.bincount(data.action, minlength=len(space.actions))
     if not taken.all():
         raise ValueError(
-            f"the action {space.actions[int(np.argmin(taken))]!r} was never taken, so nothing is known of it; leave it "
-            "out of the actions"
+            f"the action {space.actions[int(np.argmin(taken))]!r} was never taken, so nothing is known about it; leave "
+            "it out of the actions"
         )
     made = measured_prior(prior, data, space, settings, rewards)
     near = NearRows(data.state, data.action, len(space.actions), space.low, space.high)
@@ -191,14 +191,14 @@ def _check_enough(log: xr.Dataset, actions: int) -> None:
     rows, size = log.sizes["step"], log.sizes["coordinate"]
     if rows < FEWEST:
         raise ValueError(
-            f"the log has {rows} row{'s' * (rows != 1)}: from so few nothing can be learned of how {size} number"
-            f"{'s move' if size != 1 else ' moves'}; record {FEWEST} at the least, and some "
-            f"{10 * actions * (1 + size)} to be of use"
+            f"the log has only {rows} row{'s' * (rows != 1)}, too few to learn how {size} measurement"
+            f"{'s change' if size != 1 else ' changes'}; record at least {FEWEST}, and about "
+            f"{10 * actions * (1 + size)} for a useful plan"
         )
     if rows < 2 * actions * (1 + size):
         warnings.warn(
-            f"the log has {rows} rows, and a linear model of {size} coordinates and {actions} actions has "
-            f"{actions * (1 + size)} weights a coordinate: what the plan says rests on the prior; record more",
+            f"the log has {rows} rows, but a linear model of {size} coordinates and {actions} actions has "
+            f"{actions * (1 + size)} weights per coordinate: the plan rests mainly on the prior; record more data",
             UserWarning,
             stacklevel=4,
         )
@@ -211,20 +211,20 @@ def _check_ends(log: xr.Dataset, ends: Callable[..., Any] | None, given: Any) ->
         unknown = int(ended.sum()) + int(log.attrs.get("dropped_ends", 0))
         if unknown:
             raise ValueError(
-                f"{unknown:,} rows of the log are terminated, and nobody says which states are the end of an episode: "
-                "pass terminal=, a function of states, or call these rows truncated if more would have followed"
+                f"{unknown:,} rows of the log are terminated, but it is not known which states end an episode: pass "
+                "terminal=, a function of states, or mark these rows as truncated if more would have followed"
             )
         return
     with jax.enable_x64(True):
         told = np.asarray(ends(jnp.asarray(log["next_state"].values)))
     if told.shape != ended.shape or told.dtype != bool:
         raise ValueError(
-            f"terminal={given!r} of {len(ended)} states is {told.dtype} {told.shape}; expected a bool each"
+            f"terminal={given!r} of {len(ended)} states is {told.dtype} {told.shape}; expected one bool for each"
         )
     if (told != ended).any():
         row = int(np.argmax(told != ended))
-        says, is_not = ("the end", "not terminated") if told[row] else ("no end", "terminated")
+        says, is_not = ("terminal", "not terminated") if told[row] else ("not terminal", "terminated")
         raise ValueError(
-            f"next_state at step {row}, {log['next_state'].values[row].tolist()}, is {says} by terminal={given!r}, and "
+            f"next_state at step {row}, {log['next_state'].values[row].tolist()}, is {says} by terminal={given!r}, but "
             f"the row is {is_not}"
         )

@@ -80,9 +80,9 @@ def make_prior(
     base = _of_transitions(text, log, mdp, experience, settings)
     # A prior that says something of rewards is left alone.
     if base.rewarded or of_file:
-        model, told = base.model, "as the prior has them"
+        model, told = base.model, "as in the prior"
         if base.rewarded and rewards != "auto":
-            raise ValueError(f"--rewards {rewards} and --prior {text} both say what rewards are; give one of them")
+            raise ValueError(f"--rewards {rewards} and --prior {text} both define the rewards; give only one of them")
         if of_file:
             maker, file = maker_of(rewards, {})
             with told_by_line(file):
@@ -199,7 +199,7 @@ def maker_of(text: str, shipped: Mapping[str, Callable[..., Any]]) -> tuple[Call
     """
     file, colon, name = text.rpartition(":")
     if not colon and text.endswith(".py"):
-        raise ValueError(f"{text} may hold many functions: name one, as in {text}:prior")
+        raise ValueError(f"{text} may contain several functions: name one, as in {text}:prior")
     if colon:
         return from_file(Path(file), name), file
     if name not in shipped:
@@ -224,7 +224,7 @@ def _refuse_incomplete(found: Callable[..., Any], name: str, settings: Mapping[s
     """Refuse a prior that needs options which are not given, or that is about something else than an MDP."""
     first, *needed = needed_arguments(found, settings) or [""]
     if found in vars(models).values() and first != "mdp":
-        raise ValueError(f"{name} is no prior of a log's transitions: it is made of {first}, in Python")
+        raise ValueError(f"{name} is not a prior for the transitions of a log: it is made from {first}, in Python")
     if needed:
         raise ValueError(f"{name} needs {' and '.join(needed)}: --set {needed[0]}=VALUE, numbers or lists as in JSON")
 
@@ -234,15 +234,15 @@ def _by_the_log(mdp: MDP, rows: Transitions, evidence: Mapping[float, float], co
     if np.ndim(concentration):
         return ""
     weight = concentration * mdp.num_states
-    text = f": a row weighs {weight:.3g} observation{'s' * (weight != 1)}" if mdp.has_elsewhere else ""
+    text = f": it counts as {weight:.3g} observation{'s' * (weight != 1)} of each pair" if mdp.has_elsewhere else ""
     if max(evidence.values()) - min(evidence.values()) <= FAR:
-        return f"{text}; the log does not tell"
+        return f"{text}; the log does not determine it"
     best = best_weight(evidence) / mdp.num_states
     if concentration == best:
-        ends = {WEIGHTS[0]: ", the least tried", WEIGHTS[-1]: ", the most tried"}
+        ends = {WEIGHTS[0]: ", the smallest considered", WEIGHTS[-1]: ", the largest considered"}
         return f"{text}, by the log's evidence{ends.get(weight, '')}"
     gain = max(evidence.values()) - dirichlet_log_evidence(rows, mdp, float(concentration))
-    return text + (f"; the log speaks for {best:.3g} (log odds {gain:,.0f})" if gain > FAR else "")
+    return text + (f"; the log favours {best:.3g} (log odds {gain:,.0f})" if gain > FAR else "")
 
 
 def _told(model: Model, file: str) -> Model:

@@ -69,13 +69,13 @@ def with_near_states(bases: BaseRows, log: xr.Dataset, mdp: MDP) -> BaseRows:
     """
     if "recoding" not in log.attrs:
         raise ValueError(
-            "which states are neighbours is known of states that are made of measurements, as state= of read_log does; "
-            "leave the pooling out: the prior by the log pools over all states as it is"
+            "pooling needs to know which states are neighbours, so they must be made from measurements (state= of "
+            "read_log); leave it out: the default prior already pools over all states"
         )
     if mdp.successor is not None:
         raise ValueError(
-            f"pooling needs each next state by itself, and {mdp.num_states:,} states are too many for that unless it "
-            "is asked for, with elsewhere='each'; or make fewer states"
+            f"pooling needs separate probabilities for all next states, which are too many with {mdp.num_states:,} "
+            "states unless elsewhere='each' is given; or make fewer states"
         )
     recoding = Recoding.from_json(log.attrs["recoding"])
     levels, ordered = _levels(recoding, mdp.states)

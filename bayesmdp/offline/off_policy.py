@@ -217,8 +217,8 @@ def _known(behaviour: str | ArrayLike | xr.DataArray, steps: Steps, mdp: MDP) ->
         step = int(np.flatnonzero(never)[0])
         state, action = mdp.states[steps.state[step]], mdp.actions[steps.action[step]]
         raise ValueError(
-            f"behaviour never takes {action!r} in state {state!r}, and the log does at step {step}; give the "
-            "probabilities of the one that made the log, or leave it out to have it estimated"
+            f"behaviour never takes {action!r} in state {state!r}, but the log does at step {step}; give the "
+            "probabilities that produced the log, or leave it out to have them estimated"
         )
     return told
 
@@ -300,11 +300,11 @@ def _why_not(ratios: _Ratios, name: str, effective: float, untried: float) -> st
     if of_episodes and ratios.steps.why_not:
         return ratios.steps.why_not
     if untried > UNTRIED:
-        return f"the policy meets a pair never tried with discounted probability {untried:.2g}"
+        return f"the policy reaches a pair that was never tried with discounted probability {untried:.2g}"
     if of_episodes and ratios.unseen_starts > UNTRIED:
-        return f"{ratios.unseen_starts:.0%} of the starts are in states where no episode of the log starts"
+        return f"{ratios.unseen_starts:.0%} of the starts are in states in which no episode of the log starts"
     if effective < ENOUGH:
         what = "episodes" if of_episodes else "steps"
         size = f"{effective:.2g}" if effective >= 1 else "less than 1"
-        return f"{size} effective {what} of {len(ratios.steps.first if of_episodes else ratios.steps.state):,}"
+        return f"too few effective {what}: {size} of {len(ratios.steps.first if of_episodes else ratios.steps.state):,}"
     return ""

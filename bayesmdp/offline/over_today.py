@@ -55,13 +55,13 @@ def check_aim(
         return
     if not starts_known:
         raise ValueError(
-            "a plan for the gain is for where episodes start, which the log does not tell: use initial=STATE, or "
-            "aim='value'"
+            "a plan for the gain needs to know where episodes start, and the log does not show it: use initial=STATE, "
+            "or aim='value'"
         )
     if mdp.objective != "discounted":
-        raise ValueError("a plan for the gain is of discounted reward: leave the horizon out, or use aim='value'")
+        raise ValueError("a plan for the gain needs a discount: leave the horizon out, or use aim='value'")
     if today is None:
-        raise ValueError("a plan for the gain needs a baseline, and baseline='none' leaves it out")
+        raise ValueError("a plan for the gain needs a baseline; baseline='none' leaves it out")
     if quantile != "draws":
         raise ValueError("the gain over a baseline has no exact quantile: use quantile='draws'")
     refuse_gain(mdp, risk, draws)

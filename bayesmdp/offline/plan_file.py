@@ -38,12 +38,12 @@ def opened_plan(plan: Plan) -> Iterator[tuple[xr.DataTree, str]]:
         try:
             opened = xr.open_datatree(path, engine="h5netcdf")
         except (OSError, ValueError) as error:
-            raise ValueError(f"{path} is not the file of a plan, or was cut short: {error}") from error
+            raise ValueError(f"{path} is not the file of a plan, or is incomplete: {error}") from error
         with opened:
             try:
                 yield _checked(opened, str(path)), str(path)
             except OSError as error:
-                raise ValueError(f"{path} is not the file of a plan, or was cut short: {error}") from error
+                raise ValueError(f"{path} is not the file of a plan, or is incomplete: {error}") from error
         return
     tree = plan.tree if isinstance(plan, Report) else plan
     if not isinstance(tree, xr.DataTree):
@@ -84,7 +84,7 @@ def as_report(plan: Plan) -> Report:
             read = {path: data.assign_attrs(_plain(data.attrs)) for path, data in nodes.items()}
             log = json.loads(str(tree.attrs["log"]))
         except (LookupError, ValueError) as error:
-            raise ValueError(f"{name} is not the whole of a plan: {error}; plan again") from error
+            raise ValueError(f"{name} is an incomplete plan: {error}; plan again") from error
     kept = xr.DataTree.from_dict(read)
     return Report(log, kept["policy"].to_dataset(), kept)
 
@@ -97,5 +97,5 @@ def _plain(attrs: Mapping[str, Any]) -> dict[str, Any]:
 
 def _checked(tree: xr.DataTree, name: str) -> xr.DataTree:
     if tree.attrs.get("made_by") != MADE_BY or "policy" not in tree or "plan" not in tree:
-        raise ValueError(f"{name} is not what `bayesmdp plan` writes; give the .nc file of a plan")
+        raise ValueError(f"{name} was not written by `bayesmdp plan`; give the .nc file of a plan")
     return tree

@@ -162,7 +162,7 @@ def plan_log(
         of_tables |= {"reachable": (reachable, None), "quantile": (quantile, "draws"), "sample": (sample, None)}
         for name, (given, only) in of_tables.items():
             if given is not only and given != only:
-                raise ValueError(f"{name}={given!r} is for logs of labels; where states are numbers leave it out")
+                raise ValueError(f"{name}={given!r} is for logs with labelled states; for measurements leave it out")
         return plan_measured(
             log,
             measure,
@@ -199,7 +199,7 @@ def plan_log(
     else:
         planned = plan(planning, mdp, measure, quantile=quantile, strict=False)  # type: ignore[arg-type] # checked there
     chosen = planned["probability"] if aim == "gain" else planned["policy"]
-    say("worth of the policy under fresh draws")
+    say("evaluating the policy with new draws")
     values = value_draws(fresh, mdp, chosen)
     compared = None if usual is None else compare(fresh, mdp, chosen, values, usual, tries, seed + 1)
     level = level_of(measure)
@@ -214,7 +214,7 @@ def plan_log(
         )
         with one_blas_thread():
             policy.attrs |= said_at_start(made, log, mdp, asked, said, chosen, fresh, posterior, say=say)
-    say("the log without a prior")
+    say("second opinion without a prior, and checks of the log")
     worth = at_start(values, mdp) if starts_known else None
     opinions = second_opinion(log if sample is None else sample, mdp, chosen, worth, seed)
     counts = _counts(log, mdp, rows)
@@ -257,7 +257,7 @@ def plan_log(
 def _checked_unit(unit: str) -> str:
     """A unit that can stand behind a number."""
     if not isinstance(unit, str) or len(unit) > LONGEST_UNIT or not all(map(str.isprintable, unit)):
-        raise ValueError(f"unit is a word or two, such as 'euros', in at most {LONGEST_UNIT} characters; got {unit!r}")
+        raise ValueError(f"unit is a word or two, such as 'euros', of at most {LONGEST_UNIT} characters; got {unit!r}")
     return unit.strip()
 
 

@@ -60,7 +60,9 @@ class RowPrior(NamedTuple):
         """Which candidates, and how much a row weighs."""
         best = sorted(self.share.items(), key=lambda item: -item[1])
         named = [f"{name} {share:.0%}" if best[0][1] < 0.995 else name for name, share in best if share >= 0.005]
-        return f"rows by the log's evidence: {', '.join(named)}; one weighs {self.weight:.2g} observations"
+        weight = float(f"{self.weight:.2g}")
+        weighs = f"the prior counts as {weight:,g} observations per pair"
+        return f"transitions by the log's evidence: {', '.join(named)}; {weighs}"
 
 
 def row_prior(counts: NDArray[np.float64], bases: BaseRows) -> RowPrior:

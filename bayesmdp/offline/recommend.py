@@ -28,13 +28,13 @@ __all__ = ["STATUS", "recommend"]
 
 STATUS = {
     "recommended": "the action was tried in this state",
-    "unknown state": "the log was never there",
-    "never acted in": "the log entered the state, and shows no action in it",
-    "untried": "the log acted in the state, but what the plan holds there was not tried",
+    "unknown state": "the state does not occur in the log",
+    "never acted in": "the log reaches this state but shows no action in it",
+    "untried": "the plan's action was never tried in this state",
     "terminal": "the episode is over",
     "unknown stage": "the plan has no such stage",
 }
-"""What may be said of a row."""
+"""What a row's status means."""
 
 SHOWN = ("visits", "tried", "promise", "worth_quantile", "worth_lower", "worth_upper")
 
@@ -119,13 +119,13 @@ def recommend(
         raise TypeError(f"rows must be a DataFrame; got {type(rows).__name__}")
     if isinstance(result, xr.Dataset):
         if mdp is None:
-            raise ValueError("a plan whose states are numbers does not hold their features: pass mdp, its problem")
+            raise ValueError("a plan whose states are numbers does not contain their features: pass mdp, its problem")
         return recommend_states(result, rows, mdp, decimal)
     with opened_plan(result) as (tree, name):
         if is_measured_plan(tree):
             for option, given in (("stage", stage), ("recoding", recoding)):
                 if given is not None:
-                    raise ValueError(f"{option} is for plans over states; where states are numbers leave it out")
+                    raise ValueError(f"{option} is for plans with labelled states; for measurements leave it out")
             kept = read_measured_plan(tree)
             names = kept.space.coordinates
             return recommend_states(kept.plan, rows, kept.mdp, decimal, coordinates=names, near=kept.near)
@@ -174,7 +174,7 @@ def _read_plan(tree: xr.DataTree, name: str) -> _Plan:
     try:
         recoding = None if told is None else Recoding.from_json(str(told))
     except ValueError as error:
-        raise ValueError(f"{name} does not say how its states are made of measurements: {error}") from error
+        raise ValueError(f"{name} does not contain how its states are made from measurements: {error}") from error
     return _Plan(policy, None if mixed is None else mixed.load(), recoding)
 
 
@@ -194,8 +194,8 @@ def _states_of(
                 f"{', '.join(map(repr, recoding.columns))}, or {needed}; {', '.join(map(repr, missing))} is missing"
             )
         else:
-            needed += "; the plan does not hold how its states were made: pass recoding= if they are of measurements"
-        raise ValueError(f"the rows have {', '.join(sorted(map(repr, names))) or 'no column'}, and need {needed}")
+            needed += "; if its states are made from measurements, pass recoding=, which the plan does not contain"
+        raise ValueError(f"the rows have {', '.join(sorted(map(repr, names))) or 'no column'}, but need {needed}")
     # Text as it stands, for 007 and 1.50 may be names.
     labels = np.array(
         [
@@ -211,7 +211,7 @@ def _only(rows: pd.DataFrame, name: str) -> pd.Series:
     """The one column of a name."""
     named = [place for place, column in enumerate(map(str, rows.columns)) if column == name]
     if len(named) > 1:
-        raise ValueError(f"the rows have the column {name!r} more than once; rename all but one")
+        raise ValueError(f"the rows have more than one column {name!r}; rename all but one")
     return rows.iloc[:, named[0]]
 
 
@@ -234,11 +234,12 @@ def _stages(policy: xr.Dataset, rows: pd.DataFrame, stage: int | None) -> NDArra
         return np.zeros(len(rows), np.int64)
     if stage is not None:
         if not 0 <= integer("stage", stage, -1) < horizon:
-            raise ValueError(f"the plan has the stages 0 to {horizon - 1}, steps taken; got {stage}")
+            raise ValueError(f"the plan has stages 0 to {horizon - 1} (steps taken so far); got {stage}")
         return np.full(len(rows), stage, np.int64)
     if "stage" not in rows:
         raise ValueError(
-            f"the plan is by stage: say how many steps were taken, stage=0 to {horizon - 1}, or in a column 'stage'"
+            f"the plan is by stage: give the number of steps taken so far, as stage=0 to {horizon - 1} or in a column "
+            "'stage'"
         )
     taken, _ = numbers(_only(rows, "stage"))
     fits = (taken >= 0) & (taken < horizon) & (taken == np.floor(taken))

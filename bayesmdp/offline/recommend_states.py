@@ -20,10 +20,10 @@ __all__ = ["WHY", "recommend_states"]
 
 WHY = {
     "recommended": "",
-    "not a number": "a coordinate is missing, or no number",
-    "outside": "the state lies outside of the box in which the plan was fitted",
+    "not a number": "a coordinate is missing or is not a number",
+    "outside": "the state is outside the range in which the plan was fitted",
     "terminal": "the episode is over",
-    "untried": "no row of the log near the state took the action that the plan holds best there",
+    "untried": "no row of the log near this state took the plan's action",
 }
 """What may be said of a row, and why nothing is recommended there."""
 
@@ -65,8 +65,8 @@ def recommend_states(
         rows = _columns(rows, coordinates)
     if rows.shape[1] != size:
         raise ValueError(
-            f"the rows have {rows.shape[1]} columns; the states of {mdp.name} have {size} coordinates: give a column "
-            "for each, in their order"
+            f"the rows have {rows.shape[1]} columns, but the states of {mdp.name} have {size} coordinates: give one "
+            "column for each, in order"
         )
     states = np.stack([numbers(rows.iloc[:, i], decimal)[0] for i in range(size)], -1)
     known = np.isfinite(states).all(-1)
@@ -108,6 +108,6 @@ def _columns(rows: pd.DataFrame, coordinates: Sequence[str]) -> pd.DataFrame:
     for name in coordinates:
         if names.count(name) != 1:
             held = ", ".join(map(repr, names)) or "no column"
-            trouble = f"the column {name!r} more than once" if name in names else f"{held}, and need {name!r}"
+            trouble = f"more than one column {name!r}" if name in names else f"{held}, but need {name!r}"
             raise ValueError(f"the rows have {trouble}; the plan's states are {', '.join(map(repr, coordinates))}")
     return rows.iloc[:, [names.index(name) for name in coordinates]]

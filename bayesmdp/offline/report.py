@@ -64,12 +64,12 @@ class Report(NamedTuple):
 
     @property
     def bound(self) -> float:
-        """What the policy earns at the least where episodes start; NaN where the log does not say where they do."""
+        """What the policy earns at least where episodes start; NaN where the log does not show where they do."""
         return float(self.tree.attrs.get("initial_bound", np.nan))
 
     @property
     def gain(self) -> float:
-        """What is gained over what is done today, at the least, where episodes start; NaN where that is not known."""
+        """What is gained at least over today's policy where episodes start; NaN where that is not known."""
         return float(self.tree.attrs.get("initial_gain_bound", np.nan))
 
     @property
@@ -77,20 +77,20 @@ class Report(NamedTuple):
         """How the bound and the gain were checked, in a sentence."""
         attrs = self.tree.attrs
         if "checked_logs" not in attrs:
-            return f"not checked: {attrs.get('unchecked', 'the log does not say where episodes start')}"
-        text = f"on {attrs['checked_logs']} simulated logs like yours, in worlds whose truth is known: "
-        text += f"the number as first computed held in {attrs['checked_kept']}"
+            return f"not checked: {attrs.get('unchecked', 'the log does not show where episodes start')}"
+        text = f"on {attrs['checked_logs']} simulated logs like yours, for which the true value is known: "
+        text += f"the number as first computed held in {attrs['checked_kept']} of them"
         lowered = [attrs["checked_lowered"]]
         if "gain_checked_kept" in attrs:
-            text += f", and that of the gain in {attrs['gain_checked_kept']}"
+            text += f", and the gain in {attrs['gain_checked_kept']}"
             lowered.append(attrs["gain_checked_lowered"])
         if max(lowered) <= 0:
             return text
-        they, holds = ("it is", "it holds") if len(lowered) == 1 else ("they are", "they hold")
+        they, hold = ("it was", "it holds") if len(lowered) == 1 else ("they were", "they hold")
         by = " and ".join(f"{each:#.4g}" if each > 0 else "nothing" for each in lowered)
-        text += f"; {they} lowered by {by}, so that {holds} as often as stated"
+        text += f"; {they} lowered by {by}, so that {hold} as often as stated"
         least = attrs.get("checked_least")
-        return text if least is None else f"{text}, the number only to {least:.4g}, since no policy earns less"
+        return text if least is None else f"{text} (the number only to {least:.4g}, because no policy earns less)"
 
 
 def level_of(risk: Risk) -> float:

@@ -188,7 +188,7 @@ def reward_model(log: xr.Dataset, rows: Transitions, experience: Experience, kin
     if kind == "bernoulli" and not binary:
         step = int(np.flatnonzero(~np.isin(paid, (0.0, 1.0)))[0])
         raise ValueError(
-            f"rewards are not all 0 or 1, as 'bernoulli' has it: log reward at step {step} is {paid[step]}"
+            f"rewards='bernoulli' needs rewards of 0 or 1; the log's reward at step {step} is {paid[step]}"
         )
     entry = np.stack([rows.state, rows.action, rows.next_state])
     _, triple, seen = np.unique(entry, axis=1, return_inverse=True, return_counts=True)
@@ -196,12 +196,13 @@ def reward_model(log: xr.Dataset, rows: Transitions, experience: Experience, kin
     differ = int((np.ptp(_by_triple(rows, triple.ravel()), axis=1) > ROUNDING * np.abs(paid).max()).sum())
     again = int(rows.weight.sum()) - triples
     if kind == "known" or (kind == "auto" and not differ and again >= AGAIN and _repeated(rows, triple.ravel())):
-        held = f"taken to be their means, though {differ:,} of {triples:,} transitions paid differently" * (differ > 0)
-        steps = f"each of {triples:,} transitions paid one number, {again:,} times again"
+        held = f"taken to be their means, although {differ:,} of {triples:,} transitions had different rewards"
+        held *= differ > 0
+        steps = f"each of {triples:,} transitions always had the same reward, with {again:,} repeats"
         return RewardModel("known", {}, f"known: {held or steps}")
     if kind == "bernoulli" or (kind == "auto" and binary):
         options = _beta(experience)
-        return RewardModel("bernoulli", options, f"unknown chances of 1: {_shown(options)}, by the log's evidence")
+        return RewardModel("bernoulli", options, f"unknown probability of 1: {_shown(options)}, by the log's evidence")
     options = _normal(experience)
     told = {name: options[name] for name in ("mean", "scale")} | {"noise": float(np.median(options["noise"]))}
     return RewardModel("normal", options, f"unknown means and noise: {_shown(told)}, by the log's evidence")

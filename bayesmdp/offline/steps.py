@@ -90,7 +90,7 @@ def problem_of(log: xr.Dataset, mdp: MDP | None, discount: float | None) -> MDP:
     """
     if (mdp is None) == (discount is None):
         raise ValueError(
-            "give one of mdp, the problem that the log is of, and discount, such as discount=0.99; "
+            "give either mdp, the problem of the log, or discount, such as discount=0.99; "
             f"got {'neither' if mdp is None else 'both'}"
         )
     if mdp is None:
@@ -99,7 +99,7 @@ def problem_of(log: xr.Dataset, mdp: MDP | None, discount: float | None) -> MDP:
         return own.replace(available=np.ones_like(own.available))
     if mdp.by_stage:
         raise ValueError(
-            f"{mdp.name} has a horizon, for which a policy is by stage, and policies here are for all stages: give "
+            f"{mdp.name} has a horizon, so its policies are by stage, but policies here are for all stages: give "
             "mdp.replace(horizon=None, discount=...), or a log of bm.unroll(mdp) with that"
         )
     if mdp.discount is None and mdp.stage is None:
@@ -144,11 +144,11 @@ def steps_of(log: xr.Dataset, mdp: MDP) -> Steps:
     gap = bool((~goes_on & ~over[:-1]).any()) or not log.attrs.get("starts_known", 1)
     number = int(over.sum())
     why_not = (
-        "the rows of the log are in no order"
+        "the rows of the log are not in order"
         if not ordered
-        else "gaps leave open where its episodes begin"
+        else "gaps in the log leave open where its episodes begin"
         if gap
-        else f"the log has {number} episode{'s' * (number > 1)}, and {FEWEST} are needed"
+        else f"the log has {number} episode{'s' * (number > 1)}, but {FEWEST} are needed"
         if number < FEWEST
         else ""
     )

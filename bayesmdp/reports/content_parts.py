@@ -41,7 +41,7 @@ def recommendation_of(report: Report, words: Mapping[str, str], paid: Collection
         "words": dict(words),
     }
     if status == "no start":
-        return told | {"why_not": "the log does not say where episodes start"}
+        return told | {"why_not": "the log does not show where episodes start"}
     told["check"] = report.checked
     value = report.tree["at_start"]["value"].mean() if "at_start" in report.tree.children else np.nan
     told["value"] = {"mean": value} | {end: attrs[f"initial_worth_{end}"] for end in ("lower", "upper")}
@@ -94,7 +94,7 @@ def made_of(
 
 
 def second_opinion_of(tree: xr.DataTree) -> dict[str, Any]:
-    """Return what estimators without a prior say of the plan, or why they were not asked.
+    """Return what estimators without a prior say of the plan, or why there are none.
 
     Parameters
     ----------
@@ -107,8 +107,8 @@ def second_opinion_of(tree: xr.DataTree) -> dict[str, Any]:
         if not name.startswith(("alarm", "the log", "the rest", "no answer"))
     }
     if "second_opinion" not in tree.children:
-        why = words.get("value") or words.get("not asked") or "the log does not say where episodes start"
-        return {"why_not": why.removeprefix("not told: ")}
+        why = words.get("value") or words.get("not asked") or "the log does not show where episodes start"
+        return {"why_not": why.removeprefix("not available: ")}
     asked = tree["second_opinion"].to_dataset()
     names = ("estimator", "value", "lower", "upper", "tells", "why", "disagrees")
     estimates = [{name: asked[name].values[i].item() for name in names} for i in range(asked.sizes["estimator"])]

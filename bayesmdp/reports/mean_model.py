@@ -66,14 +66,14 @@ def why_no_model(plan: KeptPlan) -> str:
     plan : KeptPlan
     """
     if plan.concentration is None:
-        return "only for rows that are Dirichlet is it known what more tries would teach, and this prior has others"
+        return "what more tries would teach can only be computed for Dirichlet rows, and this prior has other ones"
     if plan.mdp.has_elsewhere and plan.mdp.elsewhere == "least":
-        return "next states never seen count as the least there is, of which no model has a mean"
+        return "next states that were never seen count as the worst state, for which the model has no mean"
     families = {name: family for name, (_, family) in json.loads(plan.attrs.get("families", "{}")).items()}
     if not families.keys() <= {"transition", "reward"} or families.get("reward", "Beta") not in ("Beta", "Normal"):
-        return "the prior of rewards is one of which it is not known what more tries would teach"
+        return "what more tries would teach cannot be computed for this prior of rewards"
     if families.get("reward") == "Normal" and "noise" not in plan.tree["problem"]:
-        return "the plan does not say how rewards scatter, so it is not known what more tries would teach"
+        return "the plan's file does not contain the noise of rewards, without which it cannot be computed"
     return ""
 
 

@@ -36,8 +36,8 @@ ASKED = 1_000
 SETTINGS = ("risk", "baseline", "discount", "prior", "rewards", "draws")
 
 WHY_NOT = {
-    "collect": "where states are numbers it is not reckoned what more rows would be worth; where few rows are near is "
-    "told above",
+    "collect": "for logs of measurements, the value of more rows is not computed; the section on thin data shows where "
+    "few rows are near",
 }
 """Parts of the page that plans over states have, and why they are not there."""
 

@@ -73,11 +73,11 @@ def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan) -> dict[str,
     """
     attrs = tree.attrs
     if "rewards_name" not in attrs or "reward" not in tree["constant_data"]:
-        return {"why_not": "the file of the plan does not hold all that it was made of"}
+        return {"why_not": "the plan's file does not contain everything that it was made from"}
     if not attrs["rewards_name"] or attrs["terminal"] == "a function":
-        return {"why_not": "the plan was made with functions that its file does not hold"}
+        return {"why_not": "the plan was made with functions that its file does not contain"}
     if tree["constant_data"].sizes["row"] > LONG:
-        return {"why_not": "the log is long, and each plan would take as long as this one"}
+        return {"why_not": "the log is long, and each new plan would take as long as this one"}
     log, policy = log_of_plan(tree, plan), tree["policy"].to_dataset()
     places, weight = policy["state"].values, policy["rows"].values
     chosen = fitted_policy(plan.plan, plan.mdp).q(places).argmax(-1)
@@ -98,7 +98,7 @@ def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan) -> dict[str,
         gains = values - at_start["today"].values
     as_planned = {"what": "as planned", "value": "", **_worth(values, gains, level)}
     changes = [as_planned | _changed(places, weight, np.zeros(len(places), bool))]
-    skipped = "" if attrs["prior_name"] == "auto" else "other priors, for this one was named"
+    skipped = "" if attrs["prior_name"] == "auto" else "other priors, because this one was chosen by name"
     same: MeasuredWay | None = None  # the way to another level, or with other draws, is that of the plan at hand
     for what, value, changed in _others(asked, attrs):
         own = asked | changed

@@ -26,10 +26,11 @@ def measured_headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
     """
     told = headline(attrs, checked)
     told["if"] = (
-        "the measurements tell all that matters for what comes next, steps are as the prior has them, episodes start "
-        "as those of the log or where you said, and the world goes on as it was while the log was made"
+        "the measurements contain everything that affects what happens next; the dynamics have the form that the prior "
+        "assumes; episodes start as in the log, or where you specified; and the world stays as it was while the log "
+        "was recorded"
     )
-    told["never seen"] = told["never seen"].replace("that the log never saw", "that no row of the log was near")
+    told["never seen"] = told["never seen"].replace("never occurred in the log", "no row of the log was near")
     return told
 
 
@@ -47,12 +48,12 @@ def measured_log_told(log: Mapping[str, int], attrs: Mapping[Any, Any]) -> dict[
     -------
     dict of str to str
     """
-    settled = "" if attrs["converged"] else ", whose values still drifted when it was stopped"
+    settled = "" if attrs["converged"] else ", stopped before its values had settled"
     return {
         "rows": f"{log['rows']:,} in {log['episodes']:,} episodes, of which {log['terminated']:,} terminated and "
         f"{log['truncated']:,} truncated"
-        + (f"; {log['dropped']:,} left out, for nothing follows them" if log.get("dropped") else ""),
-        "states": f"{log['coordinates']} numbers; {log['actions']:,} actions",
+        + (f"; {log['dropped']:,} left out because nothing follows them" if log.get("dropped") else ""),
+        "states": f"{log['coordinates']} measurements; {log['actions']:,} actions",
         "prior": attrs["prior"],
         "posterior": f"{attrs['engine']}: {attrs['reason']}",
         "plan": f"{attrs['risk']}, discount {attrs['discount']:g}, fitted Q iteration under {attrs['plan_draws']} "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xarray as xr
 
+from bayesmdp.offline.log_answers import was_tested
 from bayesmdp.reports.numbers import short
 
 __all__ = ["alarms_told", "opinions_told"]
@@ -12,7 +13,7 @@ FITTED = "fitted Q"
 
 
 def opinions_told(tree: xr.DataTree) -> dict[str, str]:
-    """Tell estimates beside the posterior, and one line for a log that nothing speaks against, or one an alarm.
+    """Tell estimates beside the posterior, and one line for a log without any alarm, or one for each alarm.
 
     Parameters
     ----------
@@ -24,16 +25,16 @@ def opinions_told(tree: xr.DataTree) -> dict[str, str]:
     dict of str to str
     """
     if "log_checks" not in tree:
-        return {"not asked": "for the time that so long a log takes; bm.off_policy and bm.check_log ask it"}
+        return {"not asked": "so long a log would take too much time; bm.off_policy and bm.check_log do it on request"}
     told = {}
     if "second_opinion" in tree:
         told = _estimates(tree["second_opinion"].to_dataset())
     elif "horizon" in tree.attrs:
-        told["value"] = "not told: the policy is by stage, and bm.off_policy reads one policy for all stages"
+        told["value"] = "not available: the policy is by stage, and bm.off_policy evaluates one policy for all stages"
     checked = tree["log_checks"].to_dataset()
     if "rows_of" in checked.attrs:
         told["asked"] = (
-            f"{checked.attrs['rows']:,} rows of {checked.attrs['rows_of']:,}, episodes from all over the log"
+            f"{checked.attrs['rows']:,} of {checked.attrs['rows_of']:,} rows: episodes from all over the log"
         )
     return told | alarms_told(checked)
 
@@ -52,17 +53,17 @@ def alarms_told(checks: xr.Dataset) -> dict[str, str]:
     """
     told: dict[str, str] = {}
     quiet: list[str] = []
-    unasked: list[str] = []
+    untested: list[str] = []
     columns = ("check", "found", "alarm", "meaning", "remedy")
     for name, found, rings, meaning, remedy in zip(*(checks[each].values.tolist() for each in columns), strict=True):
         if rings:
-            told[f"alarm: {name}"] = f"{found}. That is, {meaning}. What to do: {remedy}"
+            told[f"alarm: {name}"] = f"{found}. Meaning: {meaning}. What to do: {remedy}"
         else:
-            (unasked if found.startswith("not asked") else quiet).append(name)
+            (quiet if was_tested(found) else untested).append(name)
     if quiet:
-        told["the rest" if told else "the log"] = f"nothing speaks against it: {', '.join(quiet)}"
-    if unasked:
-        told["no answer"] = f"could not be asked: {', '.join(unasked)}"
+        told["the rest" if told else "the log"] = f"no problem found by {', '.join(quiet)}"
+    if untested:
+        told["no answer"] = ", ".join(untested)
     return told
 
 
@@ -77,15 +78,15 @@ def _estimates(opinion: xr.Dataset) -> dict[str, str]:
     ]
     other = told["estimator"].values[told["disagrees"].values].tolist()
     if estimates:
-        lines["value"] = ", ".join(estimates) + ("" if other else "; no more than chance from the posterior")
+        lines["value"] = ", ".join(estimates) + ("" if other else "; in agreement with the posterior, within chance")
     if other:
         # Fitted Q takes the states for all that matters, as the posterior does.
         cause = (
-            "the prior moved the numbers more than the log's scatter explains: ask how much it weighs"
+            "a likely cause is that the prior outweighs the log: check how much weight it has"
             if FITTED in other
-            else "the states may not tell all that matters, or the log had more than one behaviour"
+            else "the states may leave out something that matters, or the log may contain more than one behaviour"
         )
-        lines["disagree"] = f"{', '.join(other)} with the posterior beyond chance; {cause}"
+        lines["disagree"] = f"{', '.join(other)} and the posterior differ by more than chance; {cause}"
     reasons: dict[str, list[str]] = {}
     for name, why in zip(opinion["estimator"].values.tolist(), opinion["why"].values.tolist(), strict=True):
         reasons.setdefault(why, []).append(name)

@@ -91,7 +91,7 @@ def sensitivity(plan: KeptPlan) -> xr.Dataset:
     """
     size = plan.attrs["draws"] * int(np.prod(plan.mdp.sizes)) * (1 + (plan.mdp.horizon or 0) / 100)
     if size > AFFORDABLE:
-        return xr.Dataset(attrs={"why_not": "the problem is large, and each plan would take as long as this one"})
+        return xr.Dataset(attrs={"why_not": "the problem is large, and each new plan would take as long as this one"})
     tries = plan.tries
     acted = tries.any(-1) & ~plan.mdp.terminal
     began = plan.chosen[0] if plan.mdp.by_stage else plan.chosen
@@ -153,7 +153,7 @@ def _refused(plan: KeptPlan, risk: str) -> bool:
 def _skipped(plan: KeptPlan) -> str:
     """What was not asked, and why."""
     if plan.concentration is None:
-        return "another weight of the prior, for its rows are not Dirichlet"
+        return "other weights of the prior, because its rows are not Dirichlet"
     return ""
 
 

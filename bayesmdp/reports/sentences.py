@@ -8,6 +8,7 @@ from typing import Any
 import xarray as xr
 
 from bayesmdp.foundation.visible_text import one_line
+from bayesmdp.offline.log_answers import was_tested
 from bayesmdp.reports.numbers import amount, few, percent
 from bayesmdp.reports.words import chances_told, same_for_all, steps_told, whose
 
@@ -32,14 +33,14 @@ def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
     """
     if "initial_bound" not in attrs:
         return "no start", (
-            "The plan below says what to do in each state. What it earns in all, and whether that is more than what is "
-            "done today, is not told: the log does not say where episodes start."
+            "The plan below says what to do in each state. What it earns in total, and whether that is more than "
+            "today's policy earns, is not known: the log does not show where episodes start."
         )
     certain = f"{1 - attrs['level']:g}"
     if "initial_gain_bound" not in attrs:
         return "not compared", (
-            f"The plan below earns {amount(attrs['initial_bound'], attrs)} or more, with probability {certain}. It "
-            "was not compared with what is done today, as was asked."
+            f"With probability {certain}, the plan below earns at least {amount(attrs['initial_bound'], attrs)}. It "
+            "was not compared with today's policy, because no comparison was requested."
         )
     bound, chances = attrs["initial_gain_bound"], list(chances_told(attrs).values())
     if bound > 0:
@@ -47,26 +48,26 @@ def recommendation(attrs: Mapping[Any, Any]) -> tuple[str, str]:
         lower = -1 if attrs.get("initial_better_checked", 1.0) <= attrs["initial_better"] else 0
         if attrs["level"] > 0.5:
             return "not shown", (
-                f"It is not shown that the plan below is better than {whose(attrs)}: it earns at least "
-                f"{amount(bound, attrs)} more with probability {certain} only, for such was the risk asked for. That "
-                f"it earns more at all has probability {chances[lower]}."
+                f"There is not enough evidence that the plan below is better than {whose(attrs)}. It earns at least "
+                f"{amount(bound, attrs)} more, but only with probability {certain}, which is the level that was "
+                f"requested. The probability that it earns more at all is {chances[lower]}."
             )
         return "better", (
-            f"Follow the plan below, if what it rests on holds: it earns at least {amount(bound, attrs)} more than "
-            f"{whose(attrs)}, which earns {amount(attrs['initial_today'], attrs)} on average, with probability "
-            f"{certain}. That it earns more at all has probability {chances[lower]}."
+            f"Follow the plan below, provided that its assumptions hold. With probability {certain}, it earns at least "
+            f"{amount(bound, attrs)} more than {whose(attrs)}, which earns {amount(attrs['initial_today'], attrs)} on "
+            f"average. The probability that it earns more at all is {chances[lower]}."
         )
     if attrs["initial_unchanged"]:
-        return "unchanged", f"Go on as today: to do as {whose(attrs)} does is the plan."
+        return "unchanged", f"Change nothing: the plan is to follow {whose(attrs)}."
     if same_for_all(attrs):
         return "no difference", (
-            f"Nothing speaks for the plan below or against it: under every draw it earns the same as {whose(attrs)}."
+            f"There is no evidence for or against the plan below: in every draw it earns the same as {whose(attrs)}."
         )
     return "not shown", (
-        f"It is not shown that the plan below is better than {whose(attrs)}: that it earns more has probability "
-        f"{' by the posterior and '.join(chances)}{' by the check' * (len(chances) > 1)}, and with probability "
-        f"{certain} it earns less by {amount(abs(bound), attrs)} at the most. Until more is recorded, to go on as "
-        "today is the safer choice."
+        f"There is not enough evidence that the plan below is better than {whose(attrs)}. The probability that it "
+        f"earns more is {' by the posterior and '.join(chances)}{' by the check' * (len(chances) > 1)}. With "
+        f"probability {certain}, it earns at most {amount(abs(bound), attrs)} less. Until more data are recorded, "
+        "continuing as today is the safer choice."
     )
 
 
@@ -74,27 +75,27 @@ def counted_told(attrs: Mapping[Any, Any]) -> str:
     """How rewards are counted, for who knows no discount."""
     unit = f", in {attrs['unit']}" if "unit" in attrs else ""
     if "horizon" in attrs:
-        return f"What is earned is the sum of the rewards of {steps_told(attrs['horizon'])}{unit}."
+        return f"The amount earned is the sum of the rewards over {steps_told(attrs['horizon'])}{unit}."
     return (
-        f"What is earned is the sum of all rewards to come{unit}, in which each step later counts "
-        f"{attrs['discount']:g} times as much as the one before (the discount)."
+        f"The amount earned is the sum of all future rewards{unit}. With each step into the future, a reward counts "
+        f"{attrs['discount']:g} times as much (the discount)."
     )
 
 
 def trust_told(checks: Sequence[Mapping[str, Any]]) -> str:
     """How far the log can be trusted, by the checks that were made of it."""
     alarms = [str(each["check"]) for each in checks if each["alarm"]]
-    asked = sum(not str(each["found"]).startswith("not asked") for each in checks)
+    asked = sum(was_tested(str(each["found"])) for each in checks)
     if not checks:
-        return "The log was not asked whether it can be trusted, for the time that so long a log takes."
+        return "The log was not checked: it is so long that the checks would take too much time."
     if alarms:
         return (
-            f"{len(alarms)} of {asked} checks speak{'s' * (len(alarms) == 1)} against it ({', '.join(alarms)}): the "
-            "numbers on this page rest on what does not seem to hold. Read what each means before the plan is used."
+            f"{len(alarms)} of {asked} checks raised an alarm ({', '.join(alarms)}): the numbers on this page rest on "
+            "assumptions that do not seem to hold. Read what each alarm means before you use the plan."
         )
     return (
-        f"No fault was found by {asked} checks. They cannot find what left no trace in the log, such as a reason to "
-        "act that nobody wrote down."
+        f"No problem was found by {asked} checks. Checks cannot find what left no trace in the log, such as a reason "
+        "for an action that nobody wrote down."
     )
 
 
@@ -124,19 +125,21 @@ def cautions_told(tree: xr.DataTree, paid: Collection[float] = ()) -> list[str]:
     if len(paid) == 1:
         (only,) = paid
         told.append(
-            f"Every row of the log paid the same, {amount(only, attrs)}: it does not show that any action pays more."
+            f"Every row of the log has the same reward, {amount(only, attrs)}: the log does not show that any action "
+            "pays more than another."
         )
     if "log_checks" in tree.children:
         checks = tree["log_checks"].to_dataset()
         alarms = checks["check"].values[checks["alarm"].values].tolist()
         if alarms:
-            told.append(f"Checks of the log raise an alarm ({', '.join(alarms)}): read below what that means.")
+            told.append(f"Checks of the log raised an alarm ({', '.join(alarms)}): read below what it means.")
     if "second_opinion" in tree.children and tree["second_opinion"].to_dataset()["disagrees"].any():
-        told.append("The second opinion disagrees with the plan's own numbers by more than chance.")
+        told.append("The second opinion disagrees with the plan's own numbers by more than chance explains.")
     if "unchecked" in attrs:
-        told.append(f"The numbers were not checked on logs like yours: {attrs['unchecked']}.")
+        told.append(f"The numbers were not checked on simulated logs like yours: {attrs['unchecked']}.")
     if attrs.get("initial_unseen", 0.0) > MUCH:
-        told.append(f"{percent(attrs['initial_unseen'])} of what is to come lies behind a step that the log never saw.")
+        unseen = percent(attrs["initial_unseen"])
+        told.append(f"{unseen} of the future comes after a step that never occurred in the log.")
     return told
 
 
@@ -149,24 +152,24 @@ def reason_told(entry: Mapping[str, Any]) -> list[str]:
         Of the list ``policy`` of the content of a report.
     """
     reason = entry["reason"]
-    paid = "" if reason["paid"] is None else f", which paid {few(reason['paid'])} on average"
+    paid = "" if reason["paid"] is None else f", with an average reward of {few(reason['paid'])}"
     times = f"{entry['tried']:,} time" + "s" * (entry["tried"] != 1)
     told = [f"Tried {times} here{paid}."]
     if reason["runner_up"] is None:
-        return [*told, "Nothing else was tried here, so there is nothing to compare it with."]
+        return [*told, "No other action was tried here, so there is nothing to compare it with."]
     mean, low, high = (reason[name] for name in ("difference", "difference_lower", "difference_upper"))
     label = f"“{label_told(reason['runner_up'])}”"
-    other = f"{label}, the next best on average"
+    other = f"{label}, the best alternative"
     if low == mean == high == 0:
         return [*told, f"It earns the same as {label}."]
-    range_ = f"({few(low)} to {few(high)} in the middle 90%)"
+    range_ = f"(middle 90% of the difference: {few(low)} to {few(high)})"
     if low > 0:
-        return [*told, f"It earns {few(mean)} more {range_} than {other}."]
+        return [*told, f"On average, it earns {few(mean)} more than {other} {range_}."]
+    cautious = "; it was chosen as the more cautious action" if mean < 0 else ""
+    compared = f"it earns {few(abs(mean))} {'more' if mean >= 0 else 'less'} than {other} {range_}{cautious}."
     if high < 0:
-        return [*told, f"It earns {few(-mean)} less on average {range_} than {other}; it was chosen for its caution."]
-    amount = f"{few(abs(mean))} {'more' if mean >= 0 else 'less'} on average"
-    cautious = "" if mean >= 0 else "; it was chosen for what it earns at the least"
-    return [*told, f"A close call, which the log cannot settle: it earns {amount} {range_} than {other}{cautious}."]
+        return [*told, f"On average, {compared}"]
+    return [*told, f"Too close to call from this log: on average, {compared}"]
 
 
 def label_told(label: Any) -> str:

@@ -27,10 +27,10 @@ def states_told(tree: xr.DataTree) -> dict[str, str]:
         return {}
     judged = tree["states"].to_dataset()
     attrs, rare = judged.attrs, judged.isel(state=judged["rare"].values)
-    told = {"states": f"{attrs['measured']:,} are made of measurements"}
+    told = {"states": f"{attrs['measured']:,} are made from measurements"}
     if rare.sizes["state"]:
         rarest = rare["state"].values[rare["visits"].values.argsort(kind="stable")][:SHOWN].tolist()
-        told["states"] += f", of which {rare.sizes['state']:,} acted in fewer than {attrs['few']} times"
+        told["states"] += f"; {rare.sizes['state']:,} of them have fewer than {attrs['few']} recorded actions"
         told["rare"] = "; ".join(rarest) + ("; ..." if rare.sizes["state"] > len(rarest) else "")
     if "told" in attrs:
         told["quantiles"] = attrs["told"]
@@ -48,7 +48,9 @@ def states_told(tree: xr.DataTree) -> dict[str, str]:
             if changes and (verdict == "favoured" or kind == "merge"):
                 more = f" and {len(changes) - SHOWN} more" * (len(changes) > SHOWN)
                 past = {"merge": "merged", "split": "split"}[kind]
-                told[f"{word} {past}"] = "; ".join(changes[:SHOWN]) + f"{more}; in brackets the log odds"
+                told[f"{word} {past}"] = "; ".join(changes[:SHOWN]) + f"{more} (log odds in parentheses)"
     if attrs["markov_alarm"]:
-        told["too coarse"] = f"the step before tells of the next ({attrs['markov']}): split, or add a measurement"
+        told["too coarse"] = (
+            f"the previous step helps to predict the next ({attrs['markov']}): split states, or add a measurement"
+        )
     return told

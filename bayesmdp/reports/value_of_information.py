@@ -138,11 +138,11 @@ def _why_not(plan: KeptPlan, models: int) -> str:
     """Why nothing is told of so many models; nothing if it is."""
     mdp = plan.mdp
     if "initial_bound" not in plan.attrs:
-        return "the log does not say where episodes start, which is where a gain would be counted"
+        return "the log does not show where episodes start, which is where a gain would be counted"
     if mdp.num_states > STATES:
-        return f"the problem has more than {STATES:,} states, for which it would take long"
+        return f"it would take too long for a problem with more than {STATES:,} states"
     if mdp.by_stage and models * (mdp.horizon or 0) * mdp.num_actions * mdp.num_states**2 > WORK:
-        return "the problem is large, and has to be planned for anew for each pair, which would take long"
+        return "the problem is large, and planning again for each pair would take too long"
     return why_no_model(plan)
 
 

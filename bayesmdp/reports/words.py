@@ -19,6 +19,7 @@ __all__ = [
     "compared_told",
     "experts_told",
     "headline",
+    "labelled",
     "least_known",
     "log_told",
     "same_for_all",
@@ -28,6 +29,38 @@ __all__ = [
 ]
 
 TURNS_SHOWN = 3
+
+LABELS = {
+    "quote": "what it earns",
+    "better": "better than today",
+    "check": "how it was checked",
+    "if": "assumptions",
+    "never seen": "not in the log",
+    "left out": "columns left out",
+    "not asked": "not computed",
+    "asked": "rows checked",
+    "the log": "checks of the log",
+    "the rest": "other checks",
+    "disagree": "disagreement",
+    "cannot tell": "no estimate",
+    "no answer": "not tested",
+}
+"""How names of words are shown, where a reader would not know them."""
+
+
+def labelled(told: Mapping[str, str]) -> dict[str, str]:
+    """Name words as a reader sees them.
+
+    Parameters
+    ----------
+    told : mapping of name to str
+
+    Examples
+    --------
+    >>> labelled({"if": "...", "rewards": "known"})
+    {'assumptions': '...', 'rewards': 'known'}
+    """
+    return {LABELS.get(name, name): text for name, text in told.items()}
 
 
 def steps_told(number: int) -> str:
@@ -57,33 +90,35 @@ def headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
     """
     if "initial_bound" not in attrs:
         return {
-            "quote": "nothing: rows of the log do not go on, so it does not say where episodes start; the states below "
-            "have their own worth. --start STATE says where, --gaps cut that the recording was cut off there"
+            "quote": "not known: some rows of the log do not continue the row before, so it does not show where "
+            "episodes start. What the policy earns from each state is below. Give the first state with --start STATE, "
+            "or use --gaps cut if the recording was cut off there"
         }
     certain = f"{1 - attrs['level']:g}"
     steps = steps_told(attrs["horizon"]) if "horizon" in attrs else ""
-    counted = f"in {steps}" if steps else f"in rewards discounted by {attrs['discount']:g}"
+    counted = "sum of rewards " + (f"over {steps}" if steps else f"discounted by {attrs['discount']:g}")
     least = amount(attrs["initial_bound"], attrs)
-    told = {"quote": f"this policy earns {least} or more, {counted}, with probability {certain}"}
+    told = {"quote": f"this policy earns at least {least} with probability {certain} ({counted})"}
     told |= compared_told(attrs)
     told["check"] = checked
     if "unchecked" in attrs:
-        told["check"] += ". The number is the posterior's, and as good as its prior"
+        told["check"] += ". The number is taken from the posterior as it is, and is only as good as the prior"
     told["if"] = (
-        "the states tell all that matters for what comes next, episodes start as those of the log or where you "
-        "said, and the world goes on as it was while the log was made"
+        "the state contains everything that affects what happens next; episodes start as in the log, or where you "
+        "specified; and the world stays as it was while the log was recorded"
     )
     told["rewards"] = attrs["rewards"]
     future = f"future of {steps}" if steps else "discounted future"
-    told["never seen"] = f"{percent(attrs['initial_unseen'])} of the {future} lies behind a step that the log never saw"
+    unseen = percent(attrs["initial_unseen"])
+    told["never seen"] = f"{unseen} of the {future} comes after a step that never occurred in the log"
     lower, upper = (short(attrs[f"initial_worth_{name}"]) for name in ("lower", "upper"))
-    told["posterior"] = f"{lower} to {upper} in the middle 90%, unchecked"
+    told["posterior"] = f"{lower} to {upper} in the middle 90% of draws, unchecked"
     return told
 
 
 def whose(attrs: Mapping[Any, Any]) -> str:
     """What the plan is compared with."""
-    return "the log's behaviour" if attrs["baseline"] == "log" else "the policy of today"
+    return "the policy in the log" if attrs["baseline"] == "log" else "today's policy"
 
 
 def same_for_all(attrs: Mapping[Any, Any]) -> bool:
@@ -101,15 +136,18 @@ def compared_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
     lower, upper = (short(attrs[f"initial_today_{end}"]) for end in ("lower", "upper"))
     apart, today = amount(abs(bound), attrs), amount(attrs["initial_today"], attrs)
     if bound > 0:
-        better = f"by {apart} or more than {whose(attrs)}, with probability {certain}; at all with probability {at_all}"
+        better = (
+            f"by at least {apart}, compared with {whose(attrs)}, with probability {certain}; better at all with "
+            f"probability {at_all}"
+        )
     elif attrs["initial_unchanged"]:
-        better = f"no: to go on as {whose(attrs)} does is the plan"
+        better = f"no: the plan is to follow {whose(attrs)}"
     elif same_for_all(attrs):
-        better = f"not shown: under every draw it earns the same as {whose(attrs)}"
+        better = f"not shown: in every draw it earns the same as {whose(attrs)}"
     else:
         better = (
-            f"not shown: better than {whose(attrs)} with probability {at_all}, and worse by {apart} at the most with "
-            f"probability {certain}; until more is recorded, to go on as today is the safer choice"
+            f"not shown: better than {whose(attrs)} with probability {at_all}, and at most {apart} worse with "
+            f"probability {certain}; until more data are recorded, continuing as today is the safer choice"
         )
     return {
         "better": better,
@@ -124,7 +162,7 @@ def chances_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
     share, logs = attrs["initial_better_checked"], attrs["checked_logs"] / 2
     # With so many logs the check can tell no more.
     checked = chance(share) + " or more" * (share == logs / (logs + 1))
-    return {" by draws": chance(attrs["initial_better"]), " by the check": checked}
+    return {" (posterior)": chance(attrs["initial_better"]), " (check)": checked}
 
 
 def log_told(log: Mapping[str, int], attrs: Mapping[Any, Any]) -> dict[str, str]:
@@ -139,14 +177,14 @@ def log_told(log: Mapping[str, int], attrs: Mapping[Any, Any]) -> dict[str, str]
     """
     solved = f"{attrs['plan_draws']} draws" if attrs["plan_draws"] else "no draws"
     if not attrs["converged"]:
-        solved += f", not converged: the promise is known within {attrs['bound']:.2g}"
+        solved += f", not converged: the value is known to within {attrs['bound']:.2g}"
     if attrs.get("ties"):
         where = "pairs of a stage and a state" if "horizon" in attrs else "states"
-        solved += f", two actions equally good in {attrs['ties']:,} {where}"
+        solved += f", two actions are equally good in {attrs['ties']:,} {where}"
     counted = f"horizon {attrs['horizon']:,}" if "horizon" in attrs else f"discount {attrs['discount']:g}"
     read = {
         "rows": f"{log['rows']:,}, of which {log['terminated']:,} terminated and {log['truncated']:,} truncated"
-        + (f"; {log['dropped']:,} left out, for nothing follows them" if log.get("dropped") else ""),
+        + (f"; {log['dropped']:,} left out because nothing follows them" if log.get("dropped") else ""),
         "states": f"{log['states']:,}, of which {log['terminal']:,} terminal; {log['actions']:,} actions",
         "pairs tried": f"{log['tried']:,} of {log['pairs']:,}",
         "left out": ", ".join(map(one_line, json.loads(attrs["left_out"]))),
@@ -216,24 +254,25 @@ def experts_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
     """Other numbers of the same policy, which are not what it is worth."""
     told = {}
     if attrs["aim"] == "gain":
-        told["criterion"] = f"{short(attrs['gain'])} at the start by {attrs['risk']}: it chose the policy"
-        told["one action each"] = f"{short(attrs['gain_deterministic'])} by the most probable actions alone"
+        told["criterion"] = f"{short(attrs['gain'])} at the start by {attrs['risk']}, by which the policy was chosen"
+        told["one action each"] = f"{short(attrs['gain_deterministic'])} if only the most probable actions are taken"
     elif "initial_promise" in attrs:
-        told["criterion"] = f"{short(attrs['initial_promise'])} at the start by {attrs['risk']}: it chose the policy"
+        promise = short(attrs["initial_promise"])
+        told["criterion"] = f"{promise} at the start by {attrs['risk']}, by which the policy was chosen"
     if "initial_lighter" in attrs:
         lighter, heavier = short(attrs["initial_lighter"]), short(attrs["initial_heavier"])
         told["prior"] = (
-            f"before the check {short(attrs['initial_worth_quantile'])}; {lighter} if the prior of transitions "
-            f"weighed a third as much, {heavier} if three times as much"
+            f"{short(attrs['initial_worth_quantile'])} before the check; {lighter} if the prior of transitions had a "
+            f"third of its weight, {heavier} if it had three times its weight"
         )
     guarantee = attrs.get("guarantee_level")
     if guarantee is not None:
         told["guarantee"] = (
-            f"under the posterior, with probability {min(1 - guarantee, 0.99):.2g} or more the policy reaches its "
-            "criterion in all states at once (Proposition 1)"
+            f"under the posterior, the policy reaches its criterion in all states at once with probability at least "
+            f"{min(1 - guarantee, 0.99):.2g} (Proposition 1)"
             if guarantee < 0.995
-            else "none for the criterion over so many uncertain rows (Proposition 1)"
+            else "none for the criterion, with so many uncertain rows (Proposition 1)"
         )
     if attrs.get("elsewhere") == "mean":
-        told["elsewhere"] = "next states never seen count at their average, as if that were sure"
+        told["elsewhere"] = "next states that were never seen count at their average value, as if it were certain"
     return told

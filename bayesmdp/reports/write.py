@@ -14,6 +14,7 @@ import xarray as xr
 
 from bayesmdp.foundation.extras import brought_by
 from bayesmdp.logs.log_sources import parts_of
+from bayesmdp.offline.log_answers import was_tested
 from bayesmdp.offline.measured_file import is_measured_plan, read_measured_plan
 from bayesmdp.offline.plan_file import as_report
 from bayesmdp.offline.report import Report
@@ -32,27 +33,27 @@ __all__ = ["check_target", "sha256_of", "write_report"]
 SUFFIXES = (".html", ".htm", ".json")
 
 SECTIONS = {
-    "recommendation": "What is recommended, and how sure that is",
+    "recommendation": "What is recommended, and how certain it is",
     "log": "The log, and how far it can be trusted",
     "policy": "What to do in each state, and why",
     "thin": "Where the data are thin",
     "second-opinion": "A second opinion",
     "sensitivity": "What would change the plan",
     "collect": "What to collect next",
-    "made": "How this was made",
+    "made": "How the plan was made",
 }
 
 MEASURED_SECTIONS = {
     **{name: SECTIONS[name] for name in ("recommendation", "log")},
-    "policy": "What to do, by what was measured",
+    "policy": "What to do, by measurement",
     **{name: SECTIONS[name] for name in ("thin", "second-opinion", "sensitivity")},
-    "not-told": "What was not asked",
+    "not-told": "What was not computed",
     "made": SECTIONS["made"],
 }
 
 CHANGES = {
-    "as planned": "Nothing: the plan as it is",
-    "prior": "Prior of what follows",
+    "as planned": "Nothing (the plan above)",
+    "prior": "Prior of the dynamics",
     "discount": "Discount",
     "horizon": "Horizon",
     "level": "Caution",
@@ -131,13 +132,13 @@ def check_target(path: str | Path) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"a report is a page, NAME.html, or its content, NAME.json; got {path}")
+        raise ValueError(f"a report is written to NAME.html (the page) or NAME.json (its content); got {path}")
     if not path.parent.is_dir():
-        raise ValueError(f"there is no folder {path.parent} to write {path.name} to")
+        raise ValueError(f"there is no folder {path.parent} for {path.name}")
     if path.exists():
         with path.open("rb") as there:
             if SCHEMA["name"].encode() not in there.read(2_000):  # type: ignore[attr-defined]
-                raise ValueError(f"{path} holds something else than a report; name another file, or move it away")
+                raise ValueError(f"{path} exists and is not a report; give another name, or move the file away")
     if path.suffix.lower() != ".json":
         with brought_by("report"):
             import jinja2  # noqa: F401
@@ -189,6 +190,7 @@ def _page(report: Report, content: dict[str, Any]) -> str:
         "percent": percent,
         "reason": reason_told,
         "short": lambda number: "–" if number is None else short(number),
+        "tested": was_tested,
         "trim_number": lambda number: f"{number:g}",
     }
     if is_measured_plan(report.tree):
@@ -219,8 +221,8 @@ def _measured_figures(report: Report) -> dict[str, tuple[str, str]]:
     one = len(plan.space.coordinates) == 1
     caption = (
         "What the plan does in states of the log"
-        + ("." if one else ", over the two measurements that change it most.")
-        + " Rings instead of dots: fewer than five rows of the log near there did so."
+        + ("." if one else ", by the two measurements that change it most.")
+        + " Open markers: fewer than five rows of the log nearby took this action."
     )
     height = 0.9 + 0.35 * len(plan.space.actions) if one else 3.4
     svg = svg_figure("policy", lambda ax: draw_policy(plan, states, ax), width=6, height=height, title=caption)
@@ -238,18 +240,19 @@ def _worth_figures(report: Report, *, compared: bool) -> dict[str, tuple[str, st
 
     if compared:
         caption = (
-            "How much more the plan earns than what is done today: the higher a bar, the more probable. Right of the "
-            "line at 0 the plan is better; hatched bars left of it are losses."
-            + " The dashed line is what is told: it was lowered by the check, the bars were not."
+            "How much more the plan earns than today's policy: the higher a bar, the more probable. To the right of 0 "
+            "the plan is better; hatched bars to the left are losses."
+            + " The dashed line is the number reported, lowered by the check; the bars are unchecked."
             * ("checked_logs" in attrs)
         )
         draw("headline", plot_gain, 2.5, caption)
     elif "at_start" in report.tree.children:
-        draw("headline", plot_value, 1.3, "What is earned: the darkest bar holds half of the draws, the lightest 95%.")
+        caption = "What the plan earns: the darkest bar holds half of the draws, the lightest 95%."
+        draw("headline", plot_value, 1.3, caption)
     if "checked_logs" in attrs:
         caption = (
-            "Made-up logs like yours, from worlds in which the truth is known. Squares: numbers as they are computed; "
-            "dots: as they are told here, lowered. Bars are 95% intervals."
+            "Results on simulated logs like yours, for which the true value is known. Squares: numbers as first "
+            "computed; dots: as reported here, after they were lowered. Bars are 95% intervals."
         )
         draw("calibration", plot_calibration, 2.1 if "gain_checked_kept" in attrs else 1.3, caption)
     return pictures
@@ -271,18 +274,18 @@ def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, st
         more, numbered = len(content["policy"]) > rows, content["log"]["actions"] <= NUMBERED
         caption = (
             "Framed: what the plan does. The shade"
-            + " and the number say" * numbered
-            + " says" * (not numbered)
-            + " how often the log tried it; where it is blank, never."
-            + f" The {rows} states visited most." * more
+            + " and the number show" * numbered
+            + " shows" * (not numbered)
+            + " how often the action was tried; blank cells were never tried."
+            + f" Only the {rows} most visited states are shown." * more
         )
         width = max(5, _beside(report.tree, "state") + 0.8 * content["log"]["actions"])
         draw("policy", plot_policy, 1 + _beside(report.tree, "action") + 0.26 * rows, caption, width, most=PICTURED)
     if rows:
         caption = (
-            "Where the plan's actions lead, and how well that is known: a full cell is certain. The inner square is "
-            "what the probability is at least, the rim around it what it may be at the most (90% of the draws are "
-            "between). A wide rim: little is known."
+            "Where the plan's actions lead, and how well that is known. The area is the probability; a full cell is "
+            "certain. The dark inner square is the lower end and the pale outer square the upper end of a 90% range. A "
+            "wide pale rim means that little is known."
         )
         below, beside = _beside(report.tree, "state"), _beside(report.tree, "action")
         width = max(5, below + beside + 0.25 * min(report.tree["problem"].sizes["state"], COLUMNS))

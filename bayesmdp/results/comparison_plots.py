@@ -87,7 +87,7 @@ def plot_effects(
             ax.set_ylim(bottom=min(0.0, float(effects["lower"].min())))
         title = ", ".join(f"{in_figure(name)} {_short(value)}" for name, value in place.items())
         row[0].set_title(title, loc="left", fontsize=10)
-        row[0].set_ylabel(f"{_told(quantity)} of a run")
+        row[0].set_ylabel(f"{_told(quantity)} per run")
         row[0].yaxis.set_major_formatter("{x:,.0f}")
     for ax, option in zip(grid[-1], options, strict=True):
         ax.set_xlabel(in_figure(option))
@@ -178,13 +178,13 @@ def plot_differences(
         ax.set_title(name, loc="left", fontsize=10)
     for ax in grid.flat[len(panels) :]:
         ax.set_visible(False)
-    label = f"{_told(quantity)} less the baseline's,\nas a share of it"
+    label = f"{_told(quantity)}: relative difference\nfrom the baseline"
     bar = figure.colorbar(image, ax=list(grid.flat), label=label, shrink=0.8, extend="both")
     bar.ax.yaxis.set_major_formatter(lambda share, _: f"{share:+.0%}")
     sure = int(table["significant"].sum())
     figure.suptitle(
         fill(
-            f"Difference from {in_figure(baseline)}, replicate by replicate: {sure} of {len(table)} settings are "
+            f"Difference from {in_figure(baseline)}, paired by replicate: {sure} of {len(table)} settings are "
             "significant after correction (dots)",
             40 * columns + 20,
         ),
@@ -225,11 +225,11 @@ def _points(table: pd.DataFrame, swept: list[str], baseline: str, quantity: str,
         rows = (table["significant"] == sure).to_numpy()
         part = table[rows]
         error = np.abs([part["difference"] - part["lower"], part["upper"] - part["difference"]])
-        label = "significant after correction" if sure else "not"
+        label = "significant after correction" if sure else "not significant"
         ax.errorbar(part["difference"], places[rows], xerr=error, fmt="o", color=colour, markersize=5, label=label)
     ax.axvline(0, color="0.6", linestyle=":")
     ax.set_yticks(places, names)
-    ax.set_xlabel(f"{_told(quantity)} less that of {in_figure(baseline)}, replicate by replicate")
+    ax.set_xlabel(f"difference in {_told(quantity)} from {in_figure(baseline)}, paired by replicate")
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, loc="best")
     return figure

@@ -74,7 +74,7 @@ def plot_profiles(
     if at.min() > 0 and at.max() > WIDE * at.min():
         ax.set_xscale("log")
         ax.xaxis.set_minor_formatter(NullFormatter())  # several decades have labels enough
-    ax.set(xlabel=f"{in_figure(quantity.replace('_', ' '))} of a run", ylabel="share of runs with at most that")
+    ax.set(xlabel=f"{in_figure(quantity.replace('_', ' '))} per run", ylabel="share of runs at or below")
     ax.set(xlim=(at.min(), at.max()), ylim=(0, 1.02))
     ax.set_title("Performance profiles", loc="left")
     ax.spines[["top", "right"]].set_visible(False)

@@ -110,14 +110,14 @@ def plot_gain(plan: Any, ax: Axes | None = None) -> Axes:
     >>> log = bm.collect(bm.environments.riverswim(6), policy="uniform", steps=2_000, seed=0)
     >>> ax = bm.plot_gain(bm.plan_log(log, discount=0.95, draws=50, calibration=0))
     >>> ax.get_xlabel()
-    'gained over what is done today, in units of reward'
+    "gain over today's policy, in units of reward"
     """
     from matplotlib import rcParams
 
     tree = plan_tree(plan)
     told = tree["at_start"].to_dataset() if "at_start" in tree.children else xr.Dataset()
     if "today" not in told:
-        raise ValueError("the plan was not compared with what is done today, or the log does not say where it starts")
+        raise ValueError("the plan was not compared with today's policy, or the log does not show where episodes start")
     gain, bound = (told["value"] - told["today"]).values, float(tree.attrs["initial_gain_bound"])
     ink = rcParams["text.color"]
     if ax is None:
@@ -141,15 +141,15 @@ def plot_gain(plan: Any, ax: Axes | None = None) -> Axes:
     ax.set_xlim(least - margin, most + margin)
     top = ax.get_ylim()[1] * 1.3
     ax.set_ylim(0, top)
-    certain = f"dashed: at least this,\nwith probability {1 - tree.attrs['level']:g}"
+    certain = f"dashed: at least this\nwith probability {1 - tree.attrs['level']:g}"
     if bound > (least + most) / 2:
         ax.text(bound - margin / 2, top, certain, va="top", ha="right")
     else:
         ax.text(max(bound, 0) + margin / 2, top, certain, va="top", ha="left")
     if bound > 0.3 * (most - least):
-        ax.text(margin / 2, top, "as today", va="top", ha="left")
+        ax.text(margin / 2, top, "same as today", va="top", ha="left")
     bare_axes(ax, left=True)
-    ax.set_xlabel(f"gained over what is done today, in {_unit_of(plan)}")
+    ax.set_xlabel(f"gain over today's policy, in {_unit_of(plan)}")
     ax.set_ylabel("% of draws")
     return ax
 
@@ -179,34 +179,34 @@ def plot_calibration(plan: Any, ax: Axes | None = None) -> Axes:
     >>> log = bm.collect(bm.environments.riverswim(6), policy="uniform", steps=500, seed=0)
     >>> ax = bm.plot_calibration(bm.plan_log(log, discount=0.9, draws=50))
     >>> [label.get_text() for label in ax.get_yticklabels()][:2]
-    ['value, as computed', 'value, as told']
+    ['value, as computed', 'value, as reported']
     """
     from matplotlib import rcParams
     from scipy.stats import binomtest
 
     attrs = plan_tree(plan).attrs
     if "checked_logs" not in attrs:
-        raise ValueError(f"the promise was not checked: {attrs.get('unchecked', 'the start is not known')}")
+        raise ValueError(f"the numbers were not checked: {attrs.get('unchecked', 'the start is not known')}")
     logs = int(attrs["checked_logs"])
     kept = {}
     for name, key in (("value", "checked"), ("gain", "gain_checked")):
         if f"{key}_kept" in attrs:
             kept[f"{name}, as computed"] = int(attrs[f"{key}_kept"])
-            kept[f"{name}, as told"] = int(attrs[f"{key}_kept_lowered"])
+            kept[f"{name}, as reported"] = int(attrs[f"{key}_kept_lowered"])
     if ax is None:
         ax = new_figure(6, 0.9 + 0.42 * len(kept)).subplots()
     ink = rcParams["text.color"]
     for row, (name, number) in enumerate(kept.items()):
         interval = binomtest(number, logs).proportion_ci(method="wilson")
         ax.plot([100 * interval.low, 100 * interval.high], [row, row], color=colour_of(0), linewidth=2.5)
-        marker = "o" if name.endswith("told") else "s"
+        marker = "o" if name.endswith("reported") else "s"
         ax.plot(100 * number / logs, row, marker, color=ink, markersize=6)
     ax.axvline(100 * (1 - attrs["level"]), color=ink, linestyle="--", linewidth=1.2)
     ax.set_yticks(range(len(kept)), list(kept))
     ax.set_ylim(len(kept) - 0.5, -0.5)
     bare_axes(ax)
     ax.set_xlim(right=101)
-    ax.set_xlabel(f"kept, in % of {logs} logs (dashed: promised)")
+    ax.set_xlabel(f"held in % of {logs} logs (dashed: stated)")
     return ax
 
 
@@ -216,7 +216,7 @@ def _values(values: Any) -> Mapping[Any, ArrayLike]:
         return values
     tree = plan_tree(values)
     if "at_start" not in tree.children:
-        raise ValueError("the log of the plan does not say where episodes start, so nothing is known of what it earns")
+        raise ValueError("the plan's log does not show where episodes start, so it is not known what the plan earns")
     told = tree["at_start"].to_dataset()
-    names = {"value": "the plan", "today": "as today"}
+    names = {"value": "plan", "today": "today's policy"}
     return {names[str(name)]: told[name].values for name in ("value", "today") if name in told}

@@ -156,13 +156,13 @@ def test_interrupted_and_resumed_is_uninterrupted(
         _, message = call("run", RIVER, *TINY, "--workers", 1, "--out", tmp_path, code=130)
     kept = results.load(tmp_path / FILE).sizes["replicate"]
     assert 1 <= kept < 3
-    assert f"holds the {kept} replicates that were finished" in message
+    assert f"contains the {kept} replicates that had finished" in message
     assert f"bayesmdp run {RIVER} {' '.join(TINY)} --resume" in message
     _, message = call("run", RIVER, *TINY, "--out", tmp_path, "--resume")
-    assert f"holds {kept} replicates already" in message
+    assert f"already contains {kept} replicates" in message
     assert (tmp_path / FILE).read_bytes() == ran[0].read_bytes()
     _, message = call("run", RIVER, *TINY, "--out", tmp_path, "--resume", "--replicates", 2)
-    assert "holds 3 replicates already" in message
+    assert "already contains 3 replicates" in message
     assert (tmp_path / FILE).read_bytes() == ran[0].read_bytes()
 
 
@@ -192,7 +192,7 @@ def test_another_run_is_never_overwritten(
 ) -> None:
     before = ran[0].read_bytes()
     message = told_in_one_line("run", RIVER, *TINY, "--out", ran[0], *changed, *resume)
-    assert "holds another run" in message
+    assert "contains another run" in message
     assert told in message
     assert "--out" in message
     assert ran[0].read_bytes() == before
@@ -200,7 +200,7 @@ def test_another_run_is_never_overwritten(
 
 def test_more_replicates_are_never_overwritten_by_fewer(ran: tuple[Path, str, str]) -> None:
     message = told_in_one_line("run", RIVER, *TINY, "--out", ran[0], "--replicates", 2)
-    assert "holds 3 replicates of this run; keep them with --resume" in message
+    assert "has 3 replicates of this run; keep them with --resume" in message
 
 
 def test_files_of_other_origin_are_never_overwritten(tmp_path: Path) -> None:
@@ -226,7 +226,7 @@ def test_files_of_other_origin_are_never_overwritten(tmp_path: Path) -> None:
         (("run", RIVER, "--set", "PSRL.level=0.5"), "PSRL has no option 'level'"),
         (("run", RIVER, "--set", "AQ-BRMDP.scale=-2"), "scale must be a number above 0; got -2"),
         (("run", RIVER, "--set", "AQ-BRMDP.scale=much"), "scale must be a number above 0; got 'much'"),
-        (("run", RIVER, "--steps", 50, "--thin", 3), "--thin must divide the steps; 3 does not divide 50"),
+        (("run", RIVER, "--steps", 50, "--thin", 3), "--thin must divide the number of steps; 3 does not divide 50"),
         (("plot", "none.nc"), "no results file none.nc"),
     ],
 )
@@ -276,7 +276,7 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_run(tmp_path: Path) 
     assert "file" in told_in_one_line("run", RIVER, *TINY, "--out", file)
     if os.geteuid():
         tmp_path.chmod(0o500)
-        assert "cannot be written to" in told_in_one_line("run", RIVER, *TINY, "--out", tmp_path)
+        assert "cannot write to" in told_in_one_line("run", RIVER, *TINY, "--out", tmp_path)
 
 
 def test_failures_of_planning_are_shown(tmp_path: Path) -> None:
@@ -351,8 +351,8 @@ def test_plan_prints_and_writes_the_policy(planned: tuple[Path, str, str]) -> No
         "logs like yours",
     ):
         assert said in shown
-    assert "posterior of rows by the log's evidence: " in progress
-    assert "checking the promise on 40 logs like this one" in progress
+    assert "posterior of transitions by the log's evidence: " in progress
+    assert "checking the reported numbers on 40 simulated logs like this one" in progress
     assert str(folder / "river-plan.nc") in shown
 
 
@@ -410,7 +410,7 @@ def test_a_plan_knows_what_each_step_was_paid(tmp_path: Path) -> None:
     (tmp_path / "arms.csv").write_text("\n".join(["state,action,reward,next_state", *rows]))
     options = ("--prior", "normal_gamma_rewards", "--set", "rate=0.01", "--out", tmp_path)
     _, progress = call("plan", tmp_path / "arms.csv", "--gaps", "allow", *options)
-    assert "posterior of normal_gamma_rewards(rate=0.01) on rows by the log's evidence" in progress
+    assert "posterior of normal_gamma_rewards(rate=0.01) on transitions by the log's evidence" in progress
     with xr.open_datatree(tmp_path / "arms-plan.nc") as tree:
         assert tree["plan"]["policy"].values.tolist() == ["steady"]
         known = tree["parameters"]["reward"].sel(parameter=["mean", "weight", "shape", "rate"]).isel(state=0)
@@ -446,7 +446,7 @@ def test_every_prior_of_the_list_makes_a_model_or_says_what_it_needs() -> None:
         "normal_rewards",
     }
     for name, needed in (
-        ("gaussian_q_hierarchy", "is made of base_mean, in Python"),
+        ("gaussian_q_hierarchy", "is made from base_mean, in Python"),
         ("gaussian_q_tasks", "needs mean and covariance: --set mean=VALUE"),
         ("river_current", "has a table of successors instead"),
         ("slippery_lake", "must have a layout"),
@@ -474,10 +474,10 @@ def test_a_plan_is_made_again_byte_for_byte(planned: tuple[Path, str, str], rive
     call("plan", river_log, "--discount", 0.9, "--draws", 400, "--out", tmp_path)
     assert (tmp_path / "river-plan.nc").read_bytes() != before
     (tmp_path / "river-plan.nc").unlink()
-    assert "river-plan.csv is there already" in told_in_one_line("plan", river_log, "--out", tmp_path)
-    assert "river.csv is there already" in told_in_one_line("plan", river_log, "--out", river_log.with_suffix(".nc"))
+    assert "river-plan.csv already exists" in told_in_one_line("plan", river_log, "--out", tmp_path)
+    assert "river.csv already exists" in told_in_one_line("plan", river_log, "--out", river_log.with_suffix(".nc"))
     results.save(synthetic_result(2), tmp_path / "own.nc")
-    assert "holds something else" in told_in_one_line("plan", river_log, "--out", tmp_path / "own.nc")
+    assert "exists and is not a plan" in told_in_one_line("plan", river_log, "--out", tmp_path / "own.nc")
 
 
 def told_by_plan(*arguments: object) -> str:
@@ -499,7 +499,7 @@ def test_plan_of_a_file_with_other_names(tmp_path: Path) -> None:
     log.write_text(OTHER)
     named = [f"--column={pair}" for pair in ("state=s", "action=a", "reward=r", "next_state=s2", "terminated=done")]
     shown, _ = call("plan", log, *named, "--draws", 5, "--out", tmp_path / "plan.nc")
-    assert "no action was tried in 1 more states" in " ".join(shown.split())
+    assert "in 1 more states no action was tried" in " ".join(shown.split())
     table = pd.read_csv(tmp_path / "plan.csv", index_col="state", keep_default_na=False)
     assert table["action"].to_dict() == {0: table["action"][0], 1: "go", 2: "", 9: ""}
     assert table["terminal"].to_dict() == {0: False, 1: False, 2: False, 9: True}
@@ -524,11 +524,13 @@ def test_what_the_log_says_of_the_prior(tmp_path: Path) -> None:
     named = ("--prior", "dirichlet_transitions", "--elsewhere", "mean")
     shown, _ = call("plan", log, "--draws", 20, "--out", tmp_path, *named)
     words = " ".join(shown.split())
-    assert "(concentration=0.5): a row weighs 1 observation; the log does not tell" in words
-    assert "elsewhere next states never seen count at their average, as if that were sure" in words
+    assert "(concentration=0.5): it counts as 1 observation of each pair; the log does not determine it" in words
+    assert "elsewhere next states that were never seen count at their average value, as if it were certain" in words
     log.write_text("state,action,reward,next_state\n" + "a,go,1,b\nb,go,0,a\n" * 150)
     shown, _ = call("plan", log, "--draws", 20, "--out", tmp_path, *named)
-    assert "a row weighs 0.3 observations, by the log's evidence, the least tried" in " ".join(shown.split())
+    assert "counts as 0.3 observations of each pair, by the log's evidence, the smallest considered" in " ".join(
+        shown.split()
+    )
 
 
 def test_a_plan_takes_labels_and_starts_as_options(tmp_path: Path) -> None:
@@ -547,7 +549,7 @@ def test_a_plan_takes_labels_and_starts_as_options(tmp_path: Path) -> None:
         assert tree["problem"]["action"].values.tolist() == ["stay", "go"]
         assert tree["problem"]["initial"].values.tolist() == [0, 1, 0]
     assert "declare it with --states" in told_by_plan(log, *given, "--states", "10,8")
-    assert "--start '11' is no state of the log; it has 9, 10" in told_by_plan(log, *given, "--start", "11")
+    assert "--start '11' is not a state of the log; it has 9, 10" in told_by_plan(log, *given, "--start", "11")
 
 
 def test_plans_of_other_logs_are_not_written_over(tmp_path: Path) -> None:
@@ -558,7 +560,7 @@ def test_plans_of_other_logs_are_not_written_over(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.glob("*.nc")} == {"log.2024-plan.nc", "log.2025-plan.nc", "log-plan.nc"}
     (tmp_path / "log.csv.gz").write_bytes(gzip.compress(text.encode()))
     message = told_by_plan(tmp_path / "log.csv.gz", "--out", tmp_path)
-    assert "log-plan.nc holds the plan of" in message and "log.csv; give another --out" in message
+    assert "log-plan.nc contains the plan for" in message and "log.csv; give another --out" in message
     call("plan", tmp_path / "log.csv", "--draws", 6, "--out", tmp_path)  # the same log: a new plan in its place
 
 
@@ -628,7 +630,7 @@ def test_priors_of_ones_own(river_log: Path, priors: Path, tmp_path: Path) -> No
         counts = tree["parameters"]["transition"].values.copy()
     named = ("--prior", "dirichlet_transitions", "--set", "concentration=0.25")
     shown, _ = call("plan", river_log, *named, *tiny)
-    assert "(concentration=0.25); the log speaks for 0.05 (log odds" in " ".join(shown.split())
+    assert "(concentration=0.25); the log favours 0.05 (log odds" in " ".join(shown.split())
     with xr.open_datatree(tmp_path / "river-plan.nc") as tree:
         np.testing.assert_array_equal(tree["parameters"]["transition"], counts)
 
@@ -637,7 +639,7 @@ def test_rewards_of_ones_own(river_log: Path, priors: Path, tmp_path: Path) -> N
     shown, _ = call("plan", river_log, "--rewards", f"{priors}:paid", "--draws", 10, "--out", tmp_path)
     words = " ".join(shown.split())
     assert "reward is Normal" in words
-    assert "check not checked: only a posterior of independent Dirichlet rows" in words
+    assert "how it was checked on 40 simulated logs like yours" in words
     with xr.open_datatree(tmp_path / "river-plan.nc") as tree:
         assert tree["parameters"]["reward"].sel(parameter="sd").max() < 0.5
 
@@ -655,7 +657,7 @@ def test_what_can_happen_is_declared(river_log: Path, tmp_path: Path) -> None:
 
 def test_the_hurried_leave_the_check_out(river_log: Path, tmp_path: Path) -> None:
     shown, progress = call("plan", river_log, "--no-calibration", "--draws", 10, "--out", tmp_path)
-    assert "check not checked: asked not to be" in " ".join(shown.split())
+    assert "how it was checked not checked: the check was switched off" in " ".join(shown.split())
     assert "checking" not in progress
 
 
@@ -677,7 +679,7 @@ def test_a_prior_without_a_closed_form_is_planned_with_by_nuts(priors: Path, tmp
         (("--risk", "quantile:1.5"), "levels lie strictly between 0 and 1"),
         (("--discount", 1), "discount must be a number above 0 and below 1"),
         (("--prior", "dirichlet"), "no prior 'dirichlet'; did you mean dirichlet_transitions?"),
-        (("--prior", "priors.py"), "may hold many functions: name one, as in priors.py:prior"),
+        (("--prior", "priors.py"), "may contain several functions: name one, as in priors.py:prior"),
         (("--prior", "none.py:x"), "no Python file none.py"),
         (("--prior", "PRIORS:late"), "priors.py line 25: ZeroDivisionError: division by zero"),
         (("--prior", "PRIORS:mne"), "has no function 'mne'; did you mean 'mine'?"),
@@ -689,12 +691,12 @@ def test_a_prior_without_a_closed_form_is_planned_with_by_nuts(priors: Path, tmp
         (("--prior", "dirichlet_transitions", "--set", "concentration=-1"), "concentration = -1; it must be positive"),
         (("--prior", "dirichlet_transitions", "--set", "concentration=1e999"), "must be positive and finite"),
         (("--reachable", "none.csv"), "--reachable: no file none.csv"),
-        (("--reachable", "PRIORS"), "is no table: "),
+        (("--reachable", "PRIORS"), "is not a table: "),
         (("--rewards", "sure"), "rewards must be one of auto, known, normal, bernoulli; got 'sure'"),
-        (("--rewards", "bernoulli"), "rewards are not all 0 or 1, as 'bernoulli' has it"),
-        (("--rewards", "priors.py"), "may hold many functions: name one"),
-        (("--rewards", "PRIORS:paid", "--prior", "normal_rewards"), "both say what rewards are; give one of them"),
-        (("--rewards", "normal", "--prior", "normal_rewards"), "both say what rewards are; give one of them"),
+        (("--rewards", "bernoulli"), "rewards='bernoulli' needs rewards of 0 or 1"),
+        (("--rewards", "priors.py"), "may contain several functions: name one"),
+        (("--rewards", "PRIORS:paid", "--prior", "normal_rewards"), "both define the rewards; give only one of them"),
+        (("--rewards", "normal", "--prior", "normal_rewards"), "both define the rewards; give only one of them"),
         (("--set", "ordered=no"), "ordered is true or false; got 'no'"),
         (("--set", "concentration"), "--set 'concentration' is not of the form NAME=VALUE"),
         (("--column", "state"), "--column 'state' is not of the form NAME=VALUE, such as next_state=s2"),
@@ -725,5 +727,5 @@ def test_a_plan_shows_the_states_visited_most(tmp_path: Path) -> None:
     log.write_text("state,action,reward,next_state\n" + "\n".join(rows) + "\n0,go,1,1\n")
     shown, _ = call("plan", log, "--draws", 10, "--out", tmp_path)
     assert "20 more states are in the files" in " ".join(shown.split())
-    policy = shown.partition("Policy")[2].partition("Least known")[0]
+    policy = shown.partition("Policy")[2].partition("Least-tried")[0]
     assert [line.split()[0] for line in policy.splitlines() if " go " in line] == ["0", *map(str, range(1, 20))]

@@ -61,7 +61,7 @@ def test_folders_are_read_whole_and_a_cluster_counts_the_same(folder: Path, monk
             assert "2,000, of which" in shown
             with xr.open_datatree(out, engine="h5netcdf") as tree:
                 plans.append(tree["policy"]["worth_quantile"].values)
-        assert "--dask groups Parquet files" in told_in_one_line(
+        assert "--dask needs a Parquet file" in told_in_one_line(
             "plan", folder / "visits.csv", *cluster_of, "--out", folder / "d"
         )
     for plan in plans[1:]:

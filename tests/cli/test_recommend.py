@@ -48,7 +48,7 @@ def test_a_plan_tells_of_its_states(planned: tuple[Path, str], folder: Path) -> 
         recoding = bm.Recoding.from_json(opened.attrs["recoding"])
         judged = opened["states"].to_dataset().load()
     assert recoding == bm.states(pd.read_csv(folder / "clinic.csv"), ["age:cutoffs(40,65)", "lactate:quantiles(3)"])
-    assert f"{len(recoding.states)} are made of measurements" in shown
+    assert f"{len(recoding.states)} are made from measurements" in shown
     favoured = judged.isel(change=judged["verdict"].values == "favoured")
     assert favoured.sizes["change"] and f"{favoured['first'].values[0]} with {favoured['second'].values[0]}" in shown
 
@@ -84,7 +84,7 @@ def test_mistakes_are_told_in_one_line(planned: tuple[Path, str], folder: Path, 
     assert "no file none.csv" in told_in_one_line("recommend", path, "none.csv")
     assert "'lactate' is missing" in told_in_one_line("recommend", path, tmp_path / "other.csv")
     assert "is not the file of a plan" in told_in_one_line("recommend", table, table)
-    assert "is what is read" in told_in_one_line("recommend", path, table, "--out", table)
+    assert "is an input file" in told_in_one_line("recommend", path, table, "--out", table)
     assert "leave stage out" in told_in_one_line("recommend", path, table, "--stage", 1)
 
 
@@ -96,8 +96,8 @@ def test_mistakes_are_told_in_one_line(planned: tuple[Path, str], folder: Path, 
         (("--state", "age:bin(18,30)"), "did you mean 'bins'"),
         (("--state", "age:cutoffs(40)", "--next-columns", "{}_later"), "say what it is called with --next-columns"),
         (("--state", "age:cutoffs(40)", "--next-columns", "ages=next_age"), "did you mean 'age'"),
-        (("--pool", "--prior", "dirichlet_transitions"), "--pool is about the prior by the log"),
-        (("--column", "state=age", "--column", "next_state=next_age", "--pool"), "made of measurements"),
+        (("--pool", "--prior", "dirichlet_transitions"), "--pool applies to the automatic prior"),
+        (("--column", "state=age", "--column", "next_state=next_age", "--pool"), "made from measurements"),
     ],
 )
 def test_mistakes_of_a_plan(folder: Path, tmp_path: Path, options: tuple[str, ...], told: str) -> None:

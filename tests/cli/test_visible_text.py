@@ -108,7 +108,7 @@ def test_names_are_shown_in_the_tables_of_results():
     table = paired_differences(totals, {"agent": "$a$"})
     for baseline in LABELS:
         text = rendered(tables.difference_table(table, baseline, "holm", 99, 0.95), width=400)
-        assert f"Less {baseline}, paired" in text
+        assert f"Difference from {baseline}, paired" in text
     is_shown(text, [name for name in names if name != "$a$"])
 
 

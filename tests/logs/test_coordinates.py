@@ -94,7 +94,7 @@ OF_EPISODES = GOOD.assign(who="a", hour=[0, 1])
         (
             GOOD.iloc[::-1],
             {"coordinates": ["t"], "gaps": "refuse"},
-            "does not go on where it was once, first after row",
+            "has a gap between rows, first after row",
         ),
     ],
 )
@@ -126,7 +126,7 @@ def test_rows_that_do_not_go_on_are_told_of(ends, warned):
     told = [str(each.message) for each in caught if each.category is UserWarning]
     assert len(told) == warned
     if warned:
-        assert "does not go on where it was once, first after row 1" in told[0]
+        assert "has a gap between rows, first after row 1" in told[0]
 
 
 def test_rows_in_no_order_do_not_say_where_episodes_start():
@@ -137,7 +137,7 @@ def test_rows_in_no_order_do_not_say_where_episodes_start():
     frame["action"] = np.array(["off", "low"])[rng.integers(0, 2, 60)]
     allowed, cut = (bm.read_log(frame, coordinates=["t"], gaps=gaps) for gaps in ("allow", "cut"))
     assert (allowed.attrs["starts_known"], cut.attrs["starts_known"]) == (0, 1)
-    with pytest.raises(ValueError, match="does not say where episodes start; pass initial="):
+    with pytest.raises(ValueError, match="does not show where episodes start; pass initial="):
         bm.plan_log(allowed, draws=4, calibration=0)
     assert space_of_log(allowed, 0.9, [0.25]).starts == ((0.25,),)
     in_order = pd.DataFrame({"t": [1.0, 2.0], "next_t": [2.0, 3.0], "action": ["off", "low"], "reward": [0.0, 1.0]})

@@ -64,7 +64,7 @@ def test_an_end_under_another_name_is_asked_about(name):
     assert repr(name) in str(refused.value)
     log = read_log(frame, columns={"terminated": name})
     assert mdp_from_log(log, discount=0.9).terminal.tolist() == [False, False, False, True]
-    with pytest.warns(UserWarning, match="go on where it was 2 times"):
+    with pytest.warns(UserWarning, match="has 2 gaps between rows"):
         log = read_log(frame, columns={"terminated": None, "truncated": None})
     assert log.attrs["left_out"] == [name]
 
@@ -136,7 +136,7 @@ def test_an_end_that_is_not_always_a_gap_is_asked_about_too():
 
 def test_a_rare_covariate_that_is_true_at_one_end_is_left_out():
     rare = np.arange(9) == 2
-    with pytest.warns(UserWarning, match="does not go on where it was 2 times.*Columns left out: 'smoker'"):
+    with pytest.warns(UserWarning, match="has 2 gaps between rows.*Columns left out: 'smoker'"):
         log = read_log(CORRIDOR.assign(smoker=rare))
     assert log.attrs["left_out"] == ["smoker"]
     # Who says that the recording was cut off at each gap has said what gaps are.
@@ -169,10 +169,10 @@ def test_rows_out_of_order_do_not_tell_where_episodes_start(order, reversed_rows
     frame = CORRIDOR.iloc[order].reset_index(drop=True)
     if marked:
         frame = frame.assign(terminated=ENDED[order], truncated=False)
-    with pytest.warns(UserWarning, match="those are not the starts, and a promise at the start is not one") as told:
+    with pytest.warns(UserWarning, match="these are not the starts, and numbers for the start would be wrong") as told:
         log = read_log(frame)
     assert log.attrs["starts_known"] == 0
-    assert ("are they newest first?" in str(told[0].message)) == reversed_rows
+    assert ("are rows in reverse order?" in str(told[0].message)) == reversed_rows
     assert read_log(frame, gaps="allow").attrs["starts_known"] == 0
 
 

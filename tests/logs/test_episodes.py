@@ -85,7 +85,7 @@ def test_rows_with_next_states_are_only_put_in_order(tmp_path):
     table["at"] = np.arange(300)
     mixed = pd.concat([own for _, own in table.sample(frac=1, random_state=0).groupby("walk")])
     for source in sources(mixed, tmp_path):
-        with pytest.warns(UserWarning, match="does not go on where it was"):
+        with pytest.warns(UserWarning, match="between rows, first after"):
             bm.read_log(source)
         again = bm.read_log(source, episode="walk", step="at")
         for name in COLUMNS:

@@ -406,4 +406,4 @@ def test_partitions_of_one_row_are_read_backwards_too():
     newest_first = steps().iloc[:5].iloc[::-1].reset_index(drop=True)
     for table, expected in ((apart, False), (newest_first, True)):
         for source in (table, partitions(table, tuple(range(len(table) + 1)))):
-            assert ("are they newest first?" in alike(source)[-1][0]) == expected
+            assert ("are rows in reverse order?" in alike(source)[-1][0]) == expected

@@ -157,7 +157,7 @@ def test_names_are_taken_from_columns(tmp_path):
     log = read_log(path, columns={**names, "truncated": "done"})
     assert log["truncated"].all()
     assert not log["terminated"].any()
-    with pytest.warns(UserWarning, match="does not go on where it was once"):
+    with pytest.warns(UserWarning, match="has a gap between rows"):
         assert not read_log(path, columns={**names, "terminated": None})["terminated"].any()
 
 
@@ -385,7 +385,7 @@ def test_decimal_commas_are_read_when_asked_for(separator, tmp_path):
 def test_gaps_are_told_once_and_taken_as_cut_off(tmp_path):
     rows = "0,up,1,1\n1,up,1,2\n5,up,1,6\n6,up,1,7\n0,up,1,1\n"
     path = write(tmp_path, "state,action,reward,next_state\n" + rows)
-    told = "not go on where it was 2 times, first after line 3: next_state is 2, but the next row's state is 5"
+    told = "has 2 gaps between rows, first after line 3: next_state is 2, but the next row's state is 5"
     with pytest.warns(UserWarning, match=told) as caught:
         log = read_log(path)
     assert [warning.filename for warning in caught] == [__file__]
@@ -401,7 +401,7 @@ def test_gaps_are_told_once_and_taken_as_cut_off(tmp_path):
 
 def test_gaps_beside_an_end_column():
     gap = frame(next_state=[5, 6])
-    with pytest.warns(UserWarning, match="no column 'truncated', so the recording is taken as cut off"):
+    with pytest.warns(UserWarning, match="no column 'truncated', so it is assumed that the recording was cut off"):
         assert read_log(gap.assign(terminated=False))["truncated"].values.tolist() == [True, False]
     # A log that says where it was cut off is believed.
     with pytest.warns(UserWarning, match="Are rows missing or out of order"):

@@ -203,13 +203,15 @@ def test_the_share_that_rests_on_few_tries_is_summed():
 def test_what_cannot_be_asked_is_said():
     log, mdp = chain_log()
     told = check_log(log, mdp=mdp)
-    assert told["found"].sel(check="few tries") == "not asked: no policy was given"
+    assert told["found"].sel(check="few tries") == "not tested: no policy was given"
     assert not told["alarm"].any()
     mixed = check_log(log.assign_attrs(ordered=0), mdp=mdp)["found"]
-    assert mixed.sel(check="order") == "not asked: no row goes on from the one before"
-    assert mixed.sel(check="dynamics drift") == "not asked: the rows of the log are in no order"
+    assert mixed.sel(check="order") == "not tested: no row continues the one before"
+    assert mixed.sel(check="dynamics drift") == "not tested: the rows of the log are not in order"
     one = check_log(log.isel(step=[0]), mdp=mdp)
-    assert one["p_value"].isnull().all() and one["found"].sel(check="reward drift") == "not asked: the log is too short"
+    assert (
+        one["p_value"].isnull().all() and one["found"].sel(check="reward drift") == "not tested: the log is too short"
+    )
     assert told["check"].values.tolist() == list(CHECKS)
     assert check_log(log).drop_attrs().equals(told.drop_attrs())
 
@@ -220,10 +222,10 @@ LOG, PROBLEM = chain_log()
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"policy": "uniform"}, "give one of mdp, .* got neither"),
-        ({"mdp": PROBLEM, "discount": 0.9}, "give one of mdp, .* got both"),
+        ({"policy": "uniform"}, "give either mdp, .* got neither"),
+        ({"mdp": PROBLEM, "discount": 0.9}, "give either mdp, .* got both"),
         ({"policy": "best", "mdp": PROBLEM}, "the only policy with a name is 'uniform'"),
-        ({"policy": "uniform", "mdp": PROBLEM.replace(discount=None, horizon=3)}, "mdp has a horizon, for which"),
+        ({"policy": "uniform", "mdp": PROBLEM.replace(discount=None, horizon=3)}, "mdp has a horizon, so its policies"),
         ({"policy": "uniform", "mdp": PROBLEM.replace(discount=None)}, "mdp has no discount; give"),
         ({"level": 0.0}, "level"),
         ({"permutations": 118}, "permutations must be an integer of at least 119; got 118"),

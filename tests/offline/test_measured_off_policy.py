@@ -79,12 +79,12 @@ def test_what_cannot_tell_says_why():
     data, begins, ended = episodes(30, 20, 3)
     behaviour = state_behaviour(data.state, data.action, 3, space.low, space.high)
     told = measured_off_policy(data, begins, ended, always(space, 2), behaviour, bootstrap=20)
-    assert "effective episodes of 30" in str(told["why"].values[0]) and told["tells"].values[2]
+    assert "too few effective episodes: less than 1 of 30" in str(told["why"].values[0]) and told["tells"].values[2]
     unseen = measured_off_policy(data, begins, ended, always(space, 2), behaviour, bootstrap=20, unseen=0.3)
     assert "no row was near" in str(unseen["why"].values[2])
     start = np.array([[1.0]])
     moved = measured_off_policy(data, begins, ended, always(space, 2), behaviour, starts=start, bootstrap=20)
-    assert "said to start where" in str(moved["why"].values[0])
+    assert "start is not where" in str(moved["why"].values[0])
     assert float(moved["value"].values[2]) > float(told["value"].values[2])  # 1 is where most is paid
     data, begins, ended = episodes(3, 40, 4)
     few = measured_off_policy(data, begins, ended, always(space, 2), behaviour, bootstrap=20)

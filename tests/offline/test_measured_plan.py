@@ -174,9 +174,9 @@ def test_nothing_is_recommended_that_was_not_tried_near(report):
     near = np.abs(state) <= width
     assert told["near"].iloc[0] == near.sum() and told["tried"].iloc[0] == (near & (action == "right")).sum()
     assert bm.recommend(report, rows.iloc[:0]).empty
-    with pytest.raises(ValueError, match="the rows have 'who', and need 'level'"):
+    with pytest.raises(ValueError, match="the rows have 'who', but need 'level'"):
         bm.recommend(report, rows[["who"]])
-    with pytest.raises(ValueError, match="stage is for plans over states"):
+    with pytest.raises(ValueError, match="stage is for plans with labelled states"):
         bm.recommend(report, rows, stage=0)
 
 
@@ -271,8 +271,8 @@ def test_the_command_says_what_is_wrong_by_its_own_options(tmp_path):
     for changed, options, why in (
         (frame.assign(done=[0, 1]), (), "pass --column terminated=done if nothing can follow"),
         (frame.assign(terminated=[0, 1]), (), "pass --terminal, a function of states"),
-        (frame[::-1], ("--gaps", "refuse"), "say --gaps 'cut' if that is so"),
-        (frame, ("--reward-range", "0,1"), "--reward-range is for states with labels"),
+        (frame[::-1], ("--gaps", "refuse"), "or use --gaps 'cut' if that is right"),
+        (frame, ("--reward-range", "0,1"), "--reward-range is for labelled states"),
         (frame, ("--step", "t"), "name the column that tells these, --episode"),
     ):
         changed.to_csv(tmp_path / "log.csv", index=False)
@@ -286,20 +286,24 @@ GOOD = rows_of(40)
 @pytest.mark.parametrize(
     "change, options, why",
     [
-        ({}, {"horizon": 3}, "horizon=3 is for logs of labels"),
-        ({}, {"aim": "gain"}, "aim='gain' is for logs of labels"),
+        ({}, {"horizon": 3}, "horizon=3 is for logs with labelled states"),
+        ({}, {"aim": "gain"}, "aim='gain' is for logs with labelled states"),
         ({}, {"baseline": "today.csv"}, "baseline is log, none or uniform"),
         ({}, {"prior": "linear_dynamcis"}, "no prior 'linear_dynamcis'; did you mean linear_dynamics"),
         ({}, {"prior": "linear_dynamics", "settings": {"noize": 1}}, "linear_dynamics has no option 'noize'"),
         ({}, {"settings": {"noise": 1}}, "the prior by the log has no option 'noise'"),
-        ({}, {"rewards": "normal"}, "where states are numbers rewards are auto, or FILE.py:NAME"),
-        ({}, {"initial": [99.0]}, "initial level = 99 lies outside of what the log saw"),
+        ({}, {"rewards": "normal"}, "for logs of measurements, rewards is auto or FILE.py:NAME"),
+        ({}, {"initial": [99.0]}, "initial level = 99 is outside the range of the log"),
         ({}, {"draws": 1}, "draws"),
         ({}, {"discount": 1.0}, "discount"),
         ({"state": 3.0, "next_state": 3.0}, {}, "the coordinate 'level' is 3 in every row; leave it out"),
-        ({"terminated": True}, {}, "40 rows of the log are terminated, and nobody says which states are the end"),
-        ({}, {"terminal": lambda state: state[..., 0] > -9}, r"next_state at step 0, \[.*\], is the end by terminal"),
-        ({}, {"terminal": lambda state: state}, "expected a bool each"),
+        (
+            {"terminated": True},
+            {},
+            "40 rows of the log are terminated, but it is not known which states end an episode",
+        ),
+        ({}, {"terminal": lambda state: state[..., 0] > -9}, r"next_state at step 0, \[.*\], is terminal by terminal"),
+        ({}, {"terminal": lambda state: state}, "expected one bool for each"),
     ],
 )
 def test_bad_requests_are_refused(change, options, why):
@@ -318,11 +322,9 @@ def test_options_of_measurements_are_refused_for_labels():
 
 
 def test_a_log_of_hardly_any_rows_is_refused_and_one_of_few_warned_of():
-    with pytest.raises(
-        ValueError, match="the log has 3 rows: from so few nothing can be learned of how 1 number moves"
-    ):
+    with pytest.raises(ValueError, match="the log has only 3 rows, too few to learn how 1 measurement changes"):
         bm.plan_log(rows_of(3), draws=4, calibration=0)
-    with pytest.warns(UserWarning, match="the log has 8 rows, .* rests on the prior; record more"):
+    with pytest.warns(UserWarning, match="the log has 8 rows, .* rests mainly on the prior; record more"):
         bm.plan_log(rows_of(8), draws=4, calibration=0, prior="linear_dynamics", rewards=known)
 
 
@@ -425,7 +427,7 @@ def test_checks_find_what_is_wrong(log, alarm):
     told = bm.check_log(log)
     rings = told["check"].values[told["alarm"].values].tolist()
     assert rings == [] if alarm is None else alarm in rings
-    with pytest.raises(ValueError, match="a log is asked by itself"):
+    with pytest.raises(ValueError, match="a log of measurements is checked on its own"):
         bm.check_log(log, "uniform")
 
 
@@ -440,7 +442,7 @@ def test_single_steps_from_one_place_alarm_of_nothing_and_it_is_said_what_was_no
     told = bm.check_log(xr.Dataset(columns, attrs={"actions": ["left", "right"]}))
     assert not told["alarm"].any() and told["p_value"].sel(check="behaviour drift") > 0.05
     said = alarms_told(told)
-    assert said["no answer"] == "could not be asked: order, few tries"
+    assert said["no answer"] == "order, few tries"
     assert "order" not in said["the log"] and "misfit" in said["the log"]
 
 

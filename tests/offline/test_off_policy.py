@@ -173,13 +173,13 @@ def test_what_cannot_be_told_is_said():
     never = read_log(never.drop_vars("step").to_dataframe(), gaps="cut", states=[0, 1, 2, 3], actions=[0, 1])
     told = off_policy(never, only, mdp=mdp, bootstrap=20)
     assert not told["tells"].any() and told.attrs["untried"] == pytest.approx(1)
-    assert told["why"].values[0] == "the policy meets a pair never tried with discounted probability 1"
+    assert told["why"].values[0] == "the policy reaches a pair that was never tried with discounted probability 1"
     few = off_policy(random_log(rng, episodes=30)[0], only, mdp=mdp, bootstrap=20)
-    assert "effective episodes of 30" in str(few["why"].values[0]) and few["effective"][0] < 20
+    assert "too few effective episodes" in str(few["why"].values[0]) and few["effective"][0] < 20
     elsewhere = off_policy(log, "uniform", mdp=mdp.replace(initial=2), bootstrap=20)
     assert (
         elsewhere["why"].values.tolist()[:3]
-        == ["100% of the starts are in states where no episode of the log starts"] * 3
+        == ["100% of the starts are in states in which no episode of the log starts"] * 3
     )
     assert elsewhere["why"].values[3] == ""
 
@@ -188,11 +188,11 @@ def test_without_episodes_only_the_model_speaks():
     river = bm.environments.riverswim(6)
     log = bm.collect(river, policy="uniform", steps=2_000, seed=0)
     told = off_policy(log, ["right"] * 6, mdp=river)
-    assert set(told["why"].values[:3].tolist()) == {"the log has 1 episode, and 10 are needed"}
+    assert set(told["why"].values[:3].tolist()) == {"the log has 1 episode, but 10 are needed"}
     assert np.isnan(told["value"].values[:3]).all() and told.attrs["pieces"] == "blocks of 45 steps"
     mixed = log.isel(step=np.random.default_rng(0).permutation(2_000)).assign_attrs(ordered=0)
     other = off_policy(mixed, ["right"] * 6, mdp=river)
-    assert other["why"].values[0] == "the rows of the log are in no order" and other.attrs["pieces"] == "steps"
+    assert other["why"].values[0] == "the rows of the log are not in order" and other.attrs["pieces"] == "steps"
     assert float(other["value"][3]) == pytest.approx(float(told["value"][3]), rel=1e-9)
     # A discount in the place of the MDP: starts, and what may be done, are those of the log.
     alone = off_policy(log, ["right"] * 6, discount=river.discount)
@@ -258,11 +258,16 @@ LOG, PROBLEM = random_log(np.random.default_rng(0))
 @pytest.mark.parametrize(
     ("policy", "options", "error", "message"),
     [
-        ("uniform", {}, ValueError, "give one of mdp, .* and discount, such as discount=0.99; got neither"),
+        ("uniform", {}, ValueError, "give either mdp, .* or discount, such as discount=0.99; got neither"),
         ("uniform", {"mdp": PROBLEM, "discount": 0.9}, ValueError, "got both"),
         ("uniform", {"discount": 1.0}, ValueError, "discount must be"),
         ("uniform", {"mdp": PROBLEM.replace(discount=None, terminal=None)}, ValueError, "mdp has no discount; give"),
-        ("uniform", {"mdp": PROBLEM.replace(discount=None, horizon=5)}, ValueError, "mdp has a horizon, for which a"),
+        (
+            "uniform",
+            {"mdp": PROBLEM.replace(discount=None, horizon=5)},
+            ValueError,
+            "mdp has a horizon, so its policies",
+        ),
         ("best", {"mdp": PROBLEM}, ValueError, "the only policy with a name is 'uniform'; got 'best'"),
         ([0, 1, 0], {"mdp": PROBLEM}, ValueError, "policy"),
         ([0, 1, 0, 7], {"mdp": PROBLEM}, KeyError, "7"),
@@ -273,7 +278,7 @@ LOG, PROBLEM = random_log(np.random.default_rng(0))
             "uniform",
             {"mdp": PROBLEM, "behaviour": [0] * 4},
             ValueError,
-            "behaviour never takes 1 in state 1, and the log",
+            "behaviour never takes 1 in state 1, but the log",
         ),
         ("uniform", {"mdp": PROBLEM, "bootstrap": 5}, ValueError, "bootstrap must be an integer of at least 20; got 5"),
         ("uniform", {"mdp": PROBLEM, "confidence": 1.0}, ValueError, "confidence"),

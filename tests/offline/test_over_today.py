@@ -64,11 +64,15 @@ def test_the_gain_is_that_of_the_betas(report, two_arms):
 def test_the_first_lines_say_it(report, two_arms):
     text = " ".join(told(report).split())
     gain = report.tree.attrs["initial_gain_bound"]
-    assert f"better by {gain:#.4g} or more than the log's behaviour, with probability 0.9; at all with" in text
-    assert "today the log's behaviour earns" in text and text.index("better by") < text.index("pairs tried")
+    assert (
+        f"better than today by at least {gain:#.4g}, compared with the policy in the log, with probability 0.9" in text
+    )
+    assert "today the policy in the log earns" in text and text.index("better than today by") < text.index(
+        "pairs tried"
+    )
     alone = plan_log(two_arms, discount=DISCOUNT, elsewhere="none", draws=20, calibration=0, baseline="none")
     assert not [name for name in alone.tree.attrs if "gain" in str(name) or "today" in str(name)]
-    assert "better" not in told(alone) and np.isnan(alone.gain)
+    assert "better than" not in told(alone) and np.isnan(alone.gain)
     with pytest.raises(ValueError, match="a plan for the gain needs a baseline"):
         plan_log(two_arms, discount=DISCOUNT, baseline="none", aim="gain")
 
@@ -81,7 +85,7 @@ def test_doing_as_today_gains_nothing(two_arms):
         assert report.policy["action"].values.tolist() == ["new"] and report.gain == 0
         assert report.tree.attrs["initial_better"] == 0
         text = " ".join(told(report).split())
-        assert "better no: to go on as the policy of today does is the plan" in text
+        assert "better than today no: the plan is to follow today's policy" in text
 
 
 def test_a_gain_that_luck_favours_is_lowered():
@@ -188,7 +192,7 @@ def test_a_plan_for_the_gain_stays_where_the_log_does_not_tell():
     assert float(probability.sel(state="thin", action="old")) > 0.5
     assert report.tree.attrs["aim"] == "gain" and "cvar:0.1 of the gain" in report.tree.attrs["risk"]
     text = " ".join(told(report).split())
-    assert "by the most probable actions alone" in text
+    assert "if only the most probable actions are taken" in text
     # The table has the worth of each departure, by other draws and one state at a time.
     assert (
         float(report.policy["departing"].sel(state="sure"))
@@ -232,16 +236,16 @@ def table(*rows, columns=("state", "action", "probability")):
         (table(("a", "go"), columns=("state", "move")), "the behaviour has no column 'action'; it has state, move"),
         (table(("c", "go", 1)), "the behaviour names 'c' in row 0, which is no state of the log"),
         (table(("a", "fly", 1)), "the behaviour names 'fly' in row 0, which is no action of the log"),
-        (table(("a", "go", "half")), "the behaviour's probability in row 0 is 'half'; it is from 0 to 1"),
-        (table(("a", "go", ""), ("b", "go", 1)), "probability in row 0 is ''; it is from 0 to 1"),
-        (table(("b", "go", 1), ("a", "go", -0.1)), "probability in row 1 is .*; it is from 0 to 1"),
-        (table(("a", "go", 0.5), ("a", "go", 0.5)), "state 'a', action 'go': named more than once"),
+        (table(("a", "go", "half")), "the behaviour's probability in row 0 is 'half'; it must be from 0 to 1"),
+        (table(("a", "go", ""), ("b", "go", 1)), "probability in row 0 is ''; it must be from 0 to 1"),
+        (table(("b", "go", 1), ("a", "go", -0.1)), "probability in row 1 is .*; it must be from 0 to 1"),
+        (table(("a", "go", 0.5), ("a", "go", 0.5)), "state 'a', action 'go' is listed more than once"),
         (
             table(("b", "stay", 0.25)),
-            "state 'b', action 'stay': has probability 0.25, and the log never tried it there",
+            "state 'b', action 'stay' has probability 0.25, but the log never tried it there",
         ),
-        (table(("a", "go", 1)), "state 'b': is left out; each state that the log acted in needs its actions"),
-        (table(("a", "go", 0.5), ("b", "go", 1)), "state 'a': probabilities sum to 0.5, not 1"),
+        (table(("a", "go", 1)), "state 'b' is missing; give an action for each state"),
+        (table(("a", "go", 0.5), ("b", "go", 1)), "state 'a' has probabilities that sum to 0.5, not 1"),
     ],
 )
 def test_what_is_no_behaviour_is_refused(said, message):
@@ -281,8 +285,8 @@ def test_what_is_not_known_is_refused(options):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"discount": DISCOUNT}, "for where episodes start, which the log does not tell: use initial=STATE"),
-        ({"horizon": 3, "initial": "a"}, "of discounted reward: leave the horizon out, or use aim='value'"),
+        ({"discount": DISCOUNT}, "needs to know where episodes start, and the log does not show it: use initial=STATE"),
+        ({"horizon": 3, "initial": "a"}, "needs a discount: leave the horizon out, or use aim='value'"),
     ],
 )
 def test_where_there_is_no_gain_to_plan_for(options, message):
@@ -309,7 +313,7 @@ def test_a_sure_gain_is_told_as_such_and_what_today_is_leaves_doubt():
         == pytest.approx(said.tree.attrs["initial_gain_lower"])
         == pytest.approx(1)
     )
-    assert "by 1.000 or more than the policy of today" in " ".join(told(said).split())
+    assert "by at least 1.000, compared with today's policy" in " ".join(told(said).split())
 
 
 def test_from_the_command_line(tmp_path, two_arms):
@@ -319,13 +323,13 @@ def test_from_the_command_line(tmp_path, two_arms):
     options = (*common, "--aim", "gain", "--baseline", tmp_path / "today.csv")
     shown, _ = call("plan", tmp_path / "arms.csv", *options, "--out", tmp_path / "plan.nc")
     text = " ".join(shown.split())
-    assert "than the policy of today, with probability 0.9" in text and "quantile:0.1 of the gain" in text
+    assert "compared with today's policy, with probability 0.9" in text and "quantile:0.1 of the gain" in text
     policy = pd.read_csv(tmp_path / "plan.csv", index_col="state")
     assert policy.loc["s", ["probability of new", "probability of old"]].sum() == pytest.approx(1)
     for wrong, message in (
         (("--aim", "most"), "aim must be 'value' or 'gain'; got 'most'"),
         (("--baseline", tmp_path / "none.csv"), "--baseline: no file"),
-        (("--aim", "gain", "--baseline", "none"), "a plan for the gain needs a baseline, and --baseline 'none' leaves"),
+        (("--aim", "gain", "--baseline", "none"), "a plan for the gain needs a baseline; --baseline 'none' leaves"),
         (("--aim", "gain", "--quantile", "exact"), "has no exact quantile: use --quantile 'draws'"),
     ):
         _, error = call("plan", tmp_path / "arms.csv", *common, *wrong, "--out", tmp_path / "no.nc", code=2)

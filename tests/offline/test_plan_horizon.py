@@ -44,10 +44,10 @@ def test_what_is_certain_is_promised_exactly(sure):
 
 def test_it_is_told_in_steps(sure):
     text = " ".join(told(sure).split())
-    assert "quote this policy earns 2.000 or more, in 7 steps, with probability 0.9" in text
+    assert "this policy earns at least 2.000 with probability 0.9 (sum of rewards over 7 steps)" in text
     assert "plan quantile:0.1, horizon 7, 20 draws" in text
-    assert "0% of the future of 7 steps lies behind a step that the log never saw" in text
-    assert "at stage 0, with 7 steps to come" in text and "later" not in text and "discount" not in text
+    assert "0% of the future of 7 steps comes after a step that never occurred in the log" in text
+    assert "at stage 0, with 7 steps left" in text and "later" not in text and "discount" not in text
     assert "of 3 pairs" in text
 
 
@@ -126,7 +126,7 @@ def test_from_the_command_line(tmp_path):
     options = (tmp_path / "life.csv", "--draws", 20, "--no-calibration", "--out", tmp_path / "life-plan.nc")
     shown, _ = call("plan", *options, "--horizon", 4, "--elsewhere", "none")
     text = " ".join(shown.split())
-    assert "idle study work from 3 80" in text and "in 4 steps" in text and "discount" not in text
+    assert "idle study work from 3 80" in text and "over 4 steps" in text and "discount" not in text
     table = pd.read_csv(tmp_path / "life-plan.csv", index_col=["stage", "state"])
     assert (
         len(table) == 8 and table.loc[(2, "idle"), "action"] == "study" and table.loc[(3, "idle"), "action"] == "work"

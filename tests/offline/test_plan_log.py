@@ -43,18 +43,20 @@ def test_the_number_is_not_lowered_below_what_any_policy_earns():
     attrs = report.tree.attrs
     assert attrs["initial_worth_quantile"] < attrs["checked_lowered"]
     assert report.bound == attrs["checked_least"] == 0
-    assert report.checked.endswith("the number only to 0, since no policy earns less")
+    assert report.checked.endswith("(the number only to 0, because no policy earns less)")
 
 
 def test_the_number_to_quote_is_the_checked_bound(in_order):
     text = " ".join(told(in_order).split())
     attrs = in_order.tree.attrs
-    assert f"quote this policy earns {attrs['initial_bound']:#.4g} or more, in rewards discounted by 0.5, with" in text
+    assert (
+        f"earns at least {attrs['initial_bound']:#.4g} with probability 0.9 (sum of rewards discounted by 0.5)" in text
+    )
     assert attrs["initial_bound"] == attrs["initial_worth_quantile"] - attrs["checked_lowered"]
     assert f"on {attrs['checked_logs']} simulated logs like yours" in text
     assert f"the number as first computed held in {attrs['checked_kept']}" in text
-    assert f"criterion {attrs['initial_promise']:#.4g} at the start by quantile:0.1: it chose the policy" in text
-    assert "left out step" in text
+    assert f"criterion {attrs['initial_promise']:#.4g} at the start by quantile:0.1, by which" in text
+    assert "columns left out step" in text
     assert json.loads(attrs["left_out"]) == ["step"]
     # It is the number of the state in which all episodes start.
     start = in_order.policy.sel(state="a")
@@ -66,8 +68,8 @@ def test_the_log_is_asked_without_the_prior_too(in_order):
     opinion = in_order.tree["second_opinion"].to_dataset()
     assert float(opinion["value"].sel(estimator="fitted Q")) == pytest.approx(0.25 / (1 - 0.125), rel=1e-9)
     text = " ".join(told(in_order).split())
-    assert "fitted Q: 14 effective steps of 18" in text
-    assert "the log has 6 episodes, and 10 are needed" in text
+    assert "fitted Q: too few effective steps: 14 of 18" in text
+    assert "the log has 6 episodes, but 10 are needed" in text
 
 
 def test_words_are_whole_at_80_columns(in_order):
@@ -78,12 +80,12 @@ def test_words_are_whole_at_80_columns(in_order):
 
 
 def test_nothing_is_quoted_where_the_log_does_not_tell_the_start(in_order):
-    with pytest.warns(UserWarning, match="a promise at the start is not one; none is quoted"):
+    with pytest.warns(UserWarning, match="numbers for the start would be wrong; none is reported"):
         log = read_log(MIXED)
     report = plan(log)
     assert not [name for name in report.tree.attrs if str(name).startswith("initial_")]
     text = " ".join(told(report).split())
-    assert "quote nothing: rows of the log do not go on, so it does not say where episodes start" in text
+    assert "what it earns not known: some rows of the log do not continue the row before" in text
     assert "own criterion" not in text
     # The rows are the same, so what does not depend on the start is too.
     np.testing.assert_array_equal(report.policy["worth_quantile"], in_order.policy["worth_quantile"])
@@ -93,7 +95,7 @@ def test_nothing_is_quoted_where_the_log_does_not_tell_the_start(in_order):
 
 def test_where_the_start_is_not_known_any_state_may_be_it():
     lone = pd.concat([CORRIDOR[:9], pd.DataFrame([("z", "b", "go", 0.0)], columns=list(CORRIDOR)), CORRIDOR[9:]])
-    with pytest.warns(UserWarning, match="Episodes are taken to start in the first row"):
+    with pytest.warns(UserWarning, match="Episodes are assumed to start in the first row"):
         log = read_log(lone.assign(terminated=False, truncated=False))
     assert plan(log).policy["on_path"].all()
     on_path = plan(log, initial="a").policy["on_path"]
@@ -112,4 +114,4 @@ def test_who_says_where_episodes_start_is_quoted(in_order):
 
 def test_states_never_seen_are_told():
     log = read_log(CORRIDOR, gaps="allow", states=["a", "b", "c", "d"])
-    assert "no action was tried in 1 more states" in " ".join(told(plan(log)).split())
+    assert "in 1 more states no action was tried" in " ".join(told(plan(log)).split())

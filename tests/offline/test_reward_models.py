@@ -148,7 +148,7 @@ def test_an_action_that_was_lucky_three_times_does_not_win():
     ("kind", "rewards", "message"),
     [
         ("sure", KINDS["normal"], "rewards must be one of auto, known, normal, bernoulli; got 'sure'"),
-        ("bernoulli", KINDS["normal"], "log reward at step 0 is "),
+        ("bernoulli", KINDS["normal"], "needs rewards of 0 or 1; the log.s reward at step 0 is "),
     ],
 )
 def test_refusals(kind, rewards, message):

@@ -48,14 +48,14 @@ def test_it_is_told_in_short(told):
     checked = bm.check_log(LOG, BEHAVIOUR, mdp=MDP, permutations=119)
     quiet = text_of(told, 0, checked)
     assert list(quiet) == ["value", "the log"]
-    assert quiet["value"].endswith("; no more than chance from the posterior")
+    assert quiet["value"].endswith("; in agreement with the posterior, within chance")
     assert all(f"{name} {float(told['value'].sel(estimator=name)):#.4g} (" in quiet["value"] for name in ESTIMATORS)
-    assert quiet["the log"].startswith("nothing speaks against it: order, hidden cause, dynamics drift")
+    assert quiet["the log"].startswith("no problem found by order, hidden cause, dynamics drift")
     loud = text_of(told, 20, checked)
-    assert "fitted Q with the posterior beyond chance; the prior moved the numbers" in loud["disagree"]
+    assert "fitted Q and the posterior differ by more than chance; a likely cause is that the prior" in loud["disagree"]
     alone = told.assign(disagrees=("estimator", [False, True, False, False]))
     alone = opinions_told(xr.DataTree.from_dict({"second_opinion": alone, "log_checks": checked}))
-    assert alone["disagree"].startswith("weighted with the posterior beyond chance; the states may not tell all")
+    assert alone["disagree"].startswith("weighted and the posterior differ by more than chance; the states may leave")
 
 
 def test_alarms_are_told_with_what_they_mean_and_what_to_do():
@@ -63,10 +63,13 @@ def test_alarms_are_told_with_what_they_mean_and_what_to_do():
     found = second_opinion(drifted, mdp, ACTIONS, xr.DataArray([0.0, 0.1], dims="draw"), seed=0)
     said = opinions_told(xr.DataTree.from_dict(found))
     assert "the log" not in said
-    assert said["alarm: dynamics drift"].startswith("two halves that differ: p 0.0")
-    assert "That is, the same action in the same state led elsewhere in the later half" in said["alarm: dynamics drift"]
+    assert said["alarm: dynamics drift"].startswith("difference between the halves: p 0.0")
+    assert (
+        "Meaning: the same action in the same state had other outcomes in the later half"
+        in said["alarm: dynamics drift"]
+    )
     assert "What to do: plan from the later half" in said["alarm: dynamics drift"]
-    assert "effective episodes of 300" in said["cannot tell"]
+    assert "too few effective episodes: " in said["cannot tell"]
 
 
 def test_what_is_not_asked(monkeypatch):
@@ -75,7 +78,7 @@ def test_what_is_not_asked(monkeypatch):
     found = second_opinion(LOG, staged, ACTIONS.expand_dims(stage=3), xr.DataArray([0.0], dims="draw"), seed=0)
     tree = xr.DataTree.from_dict(found)
     tree.attrs["horizon"] = 3
-    assert opinions_told(tree)["value"].startswith("not told: the policy is by stage")
+    assert opinions_told(tree)["value"].startswith("not available: the policy is by stage")
     monkeypatch.setattr(module, "LARGE", 50)
     assert second_opinion(LOG, MDP, ACTIONS, None, seed=0) == {}
     assert "bm.check_log" in opinions_told(xr.DataTree())["not asked"]

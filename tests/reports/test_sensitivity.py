@@ -157,7 +157,7 @@ def test_priors_that_compute_their_transitions_are_explained_by_draws():
     values = at_start(value_draws(plan.posterior(fresh=True), plan.mdp, plan.policy), plan.mdp)
     np.testing.assert_array_equal(values, report.tree["at_start"]["value"])
     told = sensitivity(plan)
-    assert "for its rows are not Dirichlet" in told.attrs["skipped"] and "prior" not in told["what"].values
+    assert "because its rows are not Dirichlet" in told.attrs["skipped"] and "prior" not in told["what"].values
     assert float(told["bound"][0]) == report.tree.attrs["initial_worth_quantile"]
 
 

@@ -157,7 +157,7 @@ def test_a_table_of_next_states_is_the_same_as_all_of_them():
 def test_nothing_is_told_where_no_model_has_a_mean():
     options = {"discount": 0.5, "elsewhere": "least", "rewards": "known", "draws": 10, "calibration": 0}
     told = value_of_information(read_plan(plan_log(read_log(rooms()), initial="a", **options).tree))
-    assert not told.data_vars and "of which no model has a mean" in told.attrs["why_not"]
+    assert not told.data_vars and "for which the model has no mean" in told.attrs["why_not"]
 
 
 def test_a_plan_for_some_steps_gains_what_enumeration_says():

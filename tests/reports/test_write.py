@@ -114,9 +114,9 @@ def test_labels_survive_and_do_no_harm(page):
 def test_numbers_are_those_of_the_plan(hostile, page):
     document, attrs, policy = parsed(page), hostile.tree.attrs, hostile.policy
     lead = words_of(document.find(".//p[@class='lead']"))
-    assert f"earns at least {short(hostile.gain)} more than the log's behaviour, which earns" in lead
+    assert f"it earns at least {short(hostile.gain)} more than the policy in the log, which earns" in lead
     told = words_of(document.find("body"))
-    assert f"this policy earns {short(hostile.bound)} or more" in told
+    assert f"this policy earns at least {short(hostile.bound)}" in told
     assert f"the number as first computed held in {attrs['checked_kept']}" in told
     table = document.find(".//table[@class='actions']")
     rows = list(table.find("tbody"))
@@ -134,18 +134,18 @@ def test_numbers_are_those_of_the_plan(hostile, page):
     most = {entry["state"]: entry["reason"]["today_action"] for entry in content["policy"]}
     others = [entry for entry in content["policy"] if str(entry["action"]) != str(most[entry["state"]])]
     assert (
-        f"In {len(others)} of {len(most)} states the plan does something else" in told
+        f"In {len(others)} of {len(most)} states the plan takes a different action from the most common one" in told
         if others
-        else "makes the rule" in told
+        else "always takes the action that is most common there today" in told
     )
     changed = [row for row in content["sensitivity"]["changes"] if row["changed"]]
     assert all(len(row["states"]) == min(row["changed"], 5) for row in changed)
     rows_told = f"{hostile.log['rows']:,} read, {hostile.log['rows']:,} used, 0 left out"
-    assert rows_told in told and f"{hostile.log['episodes']}; 0 rows end one" in told
-    assert "In 1 state nothing was ever tried (日本)" in told
+    assert rows_told in told and f"{hostile.log['episodes']}; 0 rows end an episode" in told
+    assert "In 1 state no action was ever tried (日本)" in told
     assert "bayesmdp plan '<log>.csv'" in told and "ab" * 32 in told and "2026-11-28" in told
     for check in hostile.tree["log_checks"]["found"].values.tolist():
-        assert check.removeprefix("not asked: ") in told
+        assert check.removeprefix("not tested: ") in told
 
 
 def test_the_same_plan_gives_the_same_bytes(hostile, page, tmp_path):
@@ -185,33 +185,33 @@ def shop():
 @pytest.mark.parametrize(
     ("log", "options", "told"),
     [
-        (shop, {"horizon": 5}, ["The plan is for 5 steps", "Not told: the policy is by stage"]),
+        (shop, {"horizon": 5}, ["The plan is for 5 steps", "Not available: the policy is by stage"]),
         (shop, {"discount": 0.9, "aim": "gain", "risk": "mean"}, ["Follow the plan below"]),
         (
             lambda: arms(
                 {"old": [1.0] * 10 + [0.0] * 20, "new": [1.0] * 4 + [0.0] * 3, "newer": [1.0] * 3 + [0.0] * 2}
             ),
             {"discount": 0.5, "elsewhere": "none", "aim": "gain", "draws": 60},
-            ["Go on as today", "old in 71% of cases, else new ("],
+            ["Change nothing: the plan is to follow", "old in 71% of cases, otherwise new ("],
         ),
         (
             shop,
             {"discount": 0.9, "baseline": "none", "risk": "mean"},
             [
-                "It was not compared with what is done today",
-                "The numbers were not checked on logs like yours: asked not to be.",
+                "It was not compared with today's policy",
+                "The numbers were not checked on simulated logs like yours: the check was switched off.",
             ],
         ),
         (
             lambda: read_log(UNORDERED, gaps="allow"),
             {"discount": 0.5},
-            ["the log does not say where episodes start", "Nothing else was tried here"],
+            ["the log does not show where episodes start", "No other action was tried here"],
         ),
-        (lambda: read_log(ONE_WAY), {"discount": 0.5, "elsewhere": "none"}, ["Go on as today"]),
+        (lambda: read_log(ONE_WAY), {"discount": 0.5, "elsewhere": "none"}, ["Change nothing: the plan"]),
         (
             lambda: read_log(CORRIDOR, gaps="allow", states=["a", "b", "c", "d"]),
             {"discount": 0.5, "initial": "a"},
-            ["In 1 state nothing was ever tried (d)"],
+            ["In 1 state no action was ever tried (d)"],
         ),
     ],
     ids=["horizon", "gain", "mixed", "no baseline", "no start", "as today", "never acted"],
@@ -235,15 +235,15 @@ def test_a_log_that_paid_nothing_tells_no_action_from_another(tmp_path):
     report = plan_log(log, discount=0.9, draws=20, calibration=3)
     content = report_content(report)
     told = content["recommendation"]
-    # Not "Go on as today": the plan does something else, which is worth the same.
+    # Not "Change nothing": the plan does something else, which is worth the same.
     assert report.tree.attrs["initial_unchanged"] == 0 and report.gain == 0
     assert any(entry["today"] < 0.5 for entry in content["policy"])
-    assert told["status"] == "no difference" and "earns the same as the log's behaviour" in told["sentence"]
-    assert "not shown: under every draw it earns the same" in told["words"]["better"]
-    assert "Every row of the log paid the same, 0.000: it does not show that any action pays more." in told["cautions"]
+    assert told["status"] == "no difference" and "it earns the same as the policy in the log" in told["sentence"]
+    assert "not shown: in every draw it earns the same" in told["words"]["better"]
+    assert told["cautions"][0].startswith("Every row of the log has the same reward, 0.000: the log does not show that")
     write_report(report, tmp_path / "report.html")
     words = words_of(parsed((tmp_path / "report.html").read_text("utf-8")).find("body"))
-    assert "It earns the same as “" in words and "close call" not in words and "Go on as today" not in words
+    assert "It earns the same as “" in words and "Too close to call" not in words and "Change nothing" not in words
     assert "is enough to choose" not in words
 
 
@@ -251,7 +251,7 @@ def test_rewards_that_are_drawn_are_not_said_to_be_the_same():
     rows = [("s", "a", reward, "s", False, False) for reward in np.random.default_rng(0).normal(size=30)]
     frame = pd.DataFrame(rows, columns=["state", "action", "reward", "next_state", "terminated", "truncated"])
     report = plan_log(read_log(frame), discount=0.5, draws=20, calibration=0)
-    assert not any("paid the same" in caution for caution in report_content(report)["recommendation"]["cautions"])
+    assert not any("the same reward" in caution for caution in report_content(report)["recommendation"]["cautions"])
 
 
 def test_as_frequent_as_any_today_is_not_told_as_another(tmp_path):
@@ -282,7 +282,7 @@ def test_mixed_actions_are_told_with_their_shares(tmp_path):
     write_report(report, tmp_path / "report.html")
     words = words_of(parsed((tmp_path / "report.html").read_text("utf-8")).find("body"))
     others = entry["shares"][1:]
-    assert f"else {', '.join(f'{each["action"]} ({percent(each["probability"])})' for each in others)}" in words
+    assert f"otherwise {', '.join(f'{each["action"]} ({percent(each["probability"])})' for each in others)}" in words
 
 
 def test_more_pairs_than_are_listed_are_counted(monkeypatch):
@@ -309,8 +309,8 @@ def test_what_is_no_target_is_refused_before_anything_is_computed(tmp_path):
     other = tmp_path / "mine.html"
     other.write_text("<p>something else")
     for path, message in (
-        (other, "holds something else than a report"),
-        (tmp_path / "report.pdf", "a report is a page, NAME.html"),
+        (other, "exists and is not a report"),
+        (tmp_path / "report.pdf", "a report is written to NAME.html"),
         (tmp_path / "no" / "report.html", "there is no folder"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -346,7 +346,7 @@ def test_the_command_writes_both(tmp_path, monkeypatch):
     options = ("--discount", "0.5", "--draws", "20", "--no-calibration", "--out", tmp_path)
     out, _ = call("plan", log, *options, "--unit", "<b>euros", "--report", page, "--json", content)
     assert f"report   {page}" in out and f"json     {content}" in out
-    assert "<b>euros or more, in rewards discounted" in " ".join(out.split())
+    assert "<b>euros with probability 0.9 (sum of rewards discounted" in " ".join(out.split())
     check_page(page.read_text("utf-8"))
     assert "&lt;b&gt;euros" in page.read_text("utf-8") and "units of reward" not in page.read_text("utf-8")
     told = json.loads(content.read_text("utf-8"))
@@ -376,24 +376,24 @@ def test_the_file_of_a_plan_tells_the_same(tmp_path):
     with xr.open_datatree(folder / "log-plan.nc", engine="h5netcdf") as opened:
         bm.write_report(opened, page, date="today")
     words = words_of(parsed(page.read_text("utf-8")))
-    assert "from the file of the plan, which does not hold the command, the SHA-256 of the log." in words
-    assert "not told: the plan's file does not hold it" in words
+    assert "from the plan's file, which does not contain the command, the SHA-256 of the log." in words
+    assert "not known: the plan's file does not contain it" in words
 
 
 def test_what_is_no_plan_is_refused(tmp_path):
     page = tmp_path / "r.html"
     with pytest.raises(TypeError, match="a plan is the path of its file, a DataTree or a Report; got dict"):
         bm.write_report({}, page)
-    with pytest.raises(ValueError, match="this DataTree is not what `bayesmdp plan` writes"):
+    with pytest.raises(ValueError, match="this DataTree was not written by `bayesmdp plan`"):
         bm.write_report(xr.DataTree(), page)
-    with pytest.raises(ValueError, match=r"this DataTree is not the whole of a plan: .*'log'.*; plan again"):
+    with pytest.raises(ValueError, match=r"this DataTree is an incomplete plan: .*'log'.*; plan again"):
         empty = xr.DataTree.from_dict({"policy": xr.Dataset(), "plan": xr.Dataset()})
         empty.attrs["made_by"] = "bayesmdp plan"
         bm.write_report(empty, page)
     (tmp_path / "no.nc").write_text("no")
     for path, told in ((tmp_path / "none.nc", "no file"), (tmp_path / "no.nc", "is not the file of a plan")):
         assert told in told_in_one_line("report", path, page)
-    assert "a report is a page" in told_in_one_line("report", tmp_path / "no.nc", tmp_path / "r.pdf")
+    assert "a report is written to NAME.html" in told_in_one_line("report", tmp_path / "no.nc", tmp_path / "r.pdf")
     assert "--log: no file" in told_in_one_line("report", tmp_path / "no.nc", page, "--log", tmp_path / "none.csv")
     assert not page.exists()
 
@@ -411,11 +411,11 @@ def test_where_a_loss_is_possible_it_is_said_to_go_on_as_today():
     attrs = dict(plan_log(log, discount=0.9, draws=20, calibration=0).tree.attrs)
     for bound, advised in ((0.1, False), (-0.1, True)):
         status, sentence = recommendation(attrs | {"initial_gain_bound": bound})
-        assert status == ("not shown" if advised else "better") and ("go on as today" in sentence) == advised
+        assert status == ("not shown" if advised else "better") and ("continuing as today" in sentence) == advised
 
 
 def test_what_lies_behind_steps_never_seen_is_told_if_it_is_much():
-    for unseen, told in ((0.19, []), (0.64, ["64% of what is to come lies behind a step that the log never saw."])):
+    for unseen, told in ((0.19, []), (0.64, ["64% of the future comes after a step that never occurred in the log."])):
         tree = xr.DataTree()
         tree.attrs["initial_unseen"] = unseen
         assert cautions_told(tree) == told

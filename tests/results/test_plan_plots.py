@@ -69,7 +69,7 @@ def test_fans_hold_quantiles_and_medians():
 
 def test_a_plan_is_beside_today(lake):
     ax = bm.plot_value(lake, axes())
-    assert ticks(ax.yaxis) == ["the plan", "as today"]
+    assert ticks(ax.yaxis) == ["plan", "today's policy"]
     medians = [line.get_xdata()[0] for line in ax.get_lines()]
     assert medians == pytest.approx([float(lake.tree["at_start"][name].median()) for name in ("value", "today")])
 
@@ -138,7 +138,7 @@ def test_transitions_have_the_area_of_their_quantiles(lake):
 
 def test_the_check_is_drawn_with_its_counts(lake):
     ax, attrs = bm.plot_calibration(lake, axes()), lake.tree.attrs
-    assert ticks(ax.yaxis) == ["value, as computed", "value, as told", "gain, as computed", "gain, as told"]
+    assert ticks(ax.yaxis) == ["value, as computed", "value, as reported", "gain, as computed", "gain, as reported"]
     dots = [line.get_xdata()[0] for line in ax.get_lines() if line.get_marker() in ("o", "s")]
     names = ("checked_kept", "checked_kept_lowered", "gain_checked_kept", "gain_checked_kept_lowered")
     assert dots == pytest.approx([100 * attrs[name] / 40 for name in names])
@@ -168,9 +168,9 @@ def test_what_is_no_plan_is_refused(lake):
 def test_what_is_not_known_is_said_and_not_drawn():
     log = read_log(CORRIDOR.assign(truncated=[False, False, True] * 6))
     alone = plan_log(log, discount=0.5, draws=10, calibration=0, baseline="none")
-    with pytest.raises(ValueError, match="was not compared with what is done today"):
+    with pytest.raises(ValueError, match="was not compared with today's policy"):
         bm.plot_gain(alone, axes())
-    with pytest.raises(ValueError, match="was not checked: asked not to be"):
+    with pytest.raises(ValueError, match="were not checked: the check was switched off"):
         bm.plot_calibration(alone, axes())
 
 

@@ -105,13 +105,13 @@ def test_killed_at_ten_random_moments_nothing_is_lost(many: tuple[Path, dict[str
     assert stored(store) < RUNS, "the sweep is too small to be killed ten times"
     assert sum(number > 0 for number in added) >= 5, "the kills are too early to try anything"
     told = finish(toml, store, "--workers", "2")
-    assert f"holds {stored_before(told)} of {RUNS} runs already" in told
+    assert f"already contains {stored_before(told)} of {RUNS} runs" in told
     assert contents(store) == peace
 
 
 def stored_before(told: str) -> str:
     """What the run said that it found."""
-    return told.partition(" holds ")[2].partition(" of ")[0]
+    return told.partition(" already contains ")[2].partition(" of ")[0]
 
 
 @pytest.mark.slow
@@ -152,7 +152,7 @@ def test_ctrl_c_stops_within_seconds(
     _, told = run.communicate(timeout=60)
     assert time.monotonic() - asked < 10
     assert run.returncode == 130
-    assert f"Interrupted: what was finished is in {store}" in told
+    assert f"Interrupted: finished runs are in {store}" in told
     assert "Traceback" not in told
     assert 5 <= stored(store) < RUNS
     finish(toml, store)

@@ -98,7 +98,7 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     sure = told_in_one_line("compare", study, "--until-decided", "--confidence", 1)
     assert "confidence must be a number above 0 and below 1; got 1" in sure
     assert "no store none.zarr" in told_in_one_line("compare", "none.zarr", "--until-decided")
-    assert "leave --correction and --test out" in told_in_one_line(
+    assert "leave out --correction and --test" in told_in_one_line(
         "compare", study, "--until-decided", "--test", "wilcoxon"
     )
     assert "--seed says how to run" in told_in_one_line("compare", "none.zarr", "--seed", 3)
