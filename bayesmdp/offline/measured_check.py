@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.calibration import Calibration, in_threads_of_checks, judge_excess
 from bayesmdp.offline.measured_worlds import VALUED, AsBelieved, AsSeen, MeasuredWorld
-from bayesmdp.offline.state_behaviour import StateBehaviour, state_behaviour
+from bayesmdp.offline.state_behaviour import ActsInStates, StateBehaviour, state_behaviour
 from bayesmdp.planning.posterior_value import left_quantile
 from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns, tolerance_of
 from bayesmdp.planning.simulated_plan import SHARE, FittedQ, fit_simulated
@@ -54,7 +54,7 @@ class MeasuredPipeline(NamedTuple):
         Where fits of Q begin.
     compared : bool
         Whether something is promised of the gain over what is done today too.
-    today : StateBehaviour, or None
+    today : ActsInStates, or None
         What is done today, where that is said; None where it is what a log shows.
     """
 
@@ -66,9 +66,9 @@ class MeasuredPipeline(NamedTuple):
     options: FittedQ
     begun: FittedPolicy
     compared: bool
-    today: StateBehaviour | None = None
+    today: ActsInStates | None = None
 
-    def done_today(self, data: Records) -> StateBehaviour:
+    def done_today(self, data: Records) -> ActsInStates:
         """What is done today, as it is said or as a log shows it.
 
         Parameters

@@ -45,11 +45,12 @@ from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured
 from bayesmdp.offline.measured_log_checks import check_rows
 from bayesmdp.offline.measured_off_policy import measured_off_policy
 from bayesmdp.offline.measured_posterior import rows_of_log
-from bayesmdp.offline.measured_space import begins_of_rows
+from bayesmdp.offline.measured_space import MeasuredSpace, begins_of_rows
 from bayesmdp.offline.measured_way import MeasuredWay, fit_measured, way_of_log
 from bayesmdp.offline.measured_worlds import AsBelieved
 from bayesmdp.offline.promise import Promise
 from bayesmdp.offline.report import MADE_BY, Report, level_of
+from bayesmdp.offline.said_state_behaviour import PlacesBehaviour
 from bayesmdp.offline.second_opinion import LARGE, SAMPLES, disagrees
 from bayesmdp.offline.state_behaviour import state_behaviour
 from bayesmdp.planning.posterior_value import left_quantile
@@ -60,6 +61,7 @@ from bayesmdp.planning.simulated_values import spread_over
 from bayesmdp.planning.state_policies import FittedPolicy
 from bayesmdp.planning.value_intervals import check_scalar_risk
 from bayesmdp.posterior.closed_forms.regression import Regression
+from bayesmdp.problems.labels import label_array
 
 __all__ = ["plan_measured"]
 
@@ -100,7 +102,7 @@ def plan_measured(
     log : Dataset over ``step``
     risk : Risk
     baseline, prior, settings, rewards, terminal, initial, draws, seed, calibration, unit, say
-        As for `plan_log`; the baseline is "log", "none" or "uniform".
+        As for `plan_log`.
     discount : float in (0, 1)
 
     Returns
@@ -138,7 +140,7 @@ def plan_measured(
     if form is not None and not why_not:
         logs = logs_of_each(calibration, level)
         say(f"checking the promise on {2 * logs} logs like this one")
-        said_today = None if baseline == "log" else way.today
+        said_today = None if way.baseline == "log" else way.today
         pipeline = MeasuredPipeline(
             mdp, form, risk, level, draws, options, fitted.policy, way.today is not None, said_today
         )
@@ -171,7 +173,8 @@ def plan_measured(
         "log": json.dumps(counts),
         "risk": str(risk),
         **({"unit": unit} if unit else {}),
-        "baseline": "none" if way.today is None else "log" if baseline == "log" else "as said",
+        "baseline": way.baseline if way.baseline in ("none", "log") else "as said",
+        "baseline_name": way.baseline,
         "aim": "value",
         "discount": mdp.discount,
         "prior": way.made.described,
@@ -190,6 +193,8 @@ def plan_measured(
     groups = {name: node.to_dataset() for name, node in kept.children.items() if name != "prior"}
     groups |= {name: rows_of_log(groups[name], data) for name in ("observed_data", "constant_data")}
     groups["constant_data"] = groups["constant_data"].assign(_beside(log, data))
+    if isinstance(way.today, PlacesBehaviour):
+        groups["baseline"] = _places_of(way.today, way.space)
     say("the log without a prior")
     opinions = _opinions(way, log, begins, fitted.policy, values, unseen, seed, told=initial is not None)
     tree = xr.DataTree.from_dict(
@@ -308,6 +313,12 @@ def _policy(
         {"state": (("place", "coordinate"), places), **{name: ("place", column) for name, column in columns.items()}},
         coords={"coordinate": list(way.space.coordinates)},
     )
+
+
+def _places_of(today: PlacesBehaviour, space: MeasuredSpace) -> xr.Dataset:
+    """What is done today as a table says it, so that it can be compared with again."""
+    columns = {"state": (("place", "coordinate"), today.places), "probability": (("place", "action"), today.shares)}
+    return xr.Dataset(columns, {"coordinate": list(space.coordinates), "action": label_array(space.actions)})
 
 
 def _beside(log: xr.Dataset, data: Records) -> dict[str, Any]:

@@ -24,7 +24,8 @@ from bayesmdp.offline.measured_prior import MeasuredPrior, measured_prior
 from bayesmdp.offline.measured_space import MeasuredSpace, space_of_log
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
-from bayesmdp.offline.state_behaviour import StateBehaviour, state_behaviour
+from bayesmdp.offline.said_state_behaviour import measured_today
+from bayesmdp.offline.state_behaviour import ActsInStates
 from bayesmdp.planning.fitted_q import LinearQ
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns, tolerance_of
@@ -55,8 +56,10 @@ class MeasuredWay(NamedTuple):
     found : FoundRecords
         Its posterior.
     near : NearRows
-    today : StateBehaviour or None
+    today : ActsInStates or None
         What is done today, if it is compared with.
+    baseline : str
+        Its name: "log", "none", "uniform", "a table", "a function" or ``FILE.py:NAME``.
     """
 
     space: MeasuredSpace
@@ -65,7 +68,8 @@ class MeasuredWay(NamedTuple):
     data: Records
     found: FoundRecords
     near: NearRows
-    today: StateBehaviour | None
+    today: ActsInStates | None
+    baseline: str
 
 
 class MeasuredFit(NamedTuple):
@@ -154,14 +158,12 @@ def way_of_log(
     log : Dataset over ``step``
     discount : float in (0, 1)
     baseline, prior, settings, rewards, terminal, initial, say
-        As for `plan_log`; the baseline is "log", "none" or "uniform".
+        As for `plan_log`.
 
     Returns
     -------
     MeasuredWay
     """
-    if not (isinstance(baseline, str) and baseline in ("log", "none", "uniform")):
-        raise ValueError(f"where states are numbers baseline is log, none or uniform; got {baseline!r}")
     space = space_of_log(log, number("discount", discount, above=0, below=1), initial)
     ends = maker_of(terminal, {})[0] if isinstance(terminal, str) else terminal
     _check_ends(log, ends, terminal)
@@ -173,17 +175,13 @@ def way_of_log(
             f"the action {space.actions[int(np.argmin(taken))]!r} was never taken, so nothing is known of it; leave it "
             "out of the actions"
         )
-    made = measured_prior(prior, data, space, settings, rewards)
     near = NearRows(data.state, data.action, len(space.actions), space.low, space.high)
+    today, said = measured_today(baseline, data, space, near)
+    made = measured_prior(prior, data, space, settings, rewards)
     mdp = space.problem(made.model, made.reward, ends, near.tried(), units=made.units)
     say(f"posterior of {made.described}")
     found = find_measured(mdp, data)
-    today = None
-    if baseline == "log":
-        today = state_behaviour(data.state, data.action, len(space.actions), space.low, space.high)
-    elif baseline == "uniform":
-        today = state_behaviour(data.state[:0], data.action[:0], len(space.actions), space.low, space.high)
-    return MeasuredWay(space, made, mdp, data, found, near, today)
+    return MeasuredWay(space, made, mdp, data, found, near, today, said)
 
 
 def _check_enough(log: xr.Dataset, actions: int) -> None:

@@ -27,9 +27,8 @@ from scipy.spatial import KDTree
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.measured_space import STARTS, AmongRows
-from bayesmdp.offline.state_behaviour import StateBehaviour
+from bayesmdp.offline.state_behaviour import ActsInStates
 from bayesmdp.planning.rollouts import Rollouts, simulate_returns
-from bayesmdp.planning.state_policies import FittedPolicy
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
 
@@ -58,7 +57,7 @@ class MeasuredWorld(Protocol):
 
     def logs(
         self,
-        behaviour: StateBehaviour | FittedPolicy,
+        behaviour: ActsInStates,
         begins: NDArray[np.bool_],
         number: int,
         seed: int,
@@ -68,7 +67,7 @@ class MeasuredWorld(Protocol):
 
         Parameters
         ----------
-        behaviour : StateBehaviour or FittedPolicy
+        behaviour : ActsInStates
         begins : bool array [row]
         number : int
         seed : int
@@ -81,7 +80,7 @@ class MeasuredWorld(Protocol):
         """
         ...
 
-    def worth(self, policy: FittedPolicy | StateBehaviour) -> float:
+    def worth(self, policy: ActsInStates) -> float:
         """What a policy is truly worth where episodes start."""
         ...
 
@@ -103,7 +102,7 @@ class AsBelieved(NamedTuple):
 
     def logs(
         self,
-        behaviour: StateBehaviour | FittedPolicy,
+        behaviour: ActsInStates,
         begins: NDArray[np.bool_],
         number: int,
         seed: int,
@@ -128,12 +127,12 @@ class AsBelieved(NamedTuple):
         seen = [{"next_state": after[:, i], "reward": reward[:, i]} for i in range(number)]
         return [Records(state[:, i], action[:, i], seen[i], np.ones(rows)) for i in range(number)]
 
-    def worth(self, policy: FittedPolicy | StateBehaviour) -> float:
+    def worth(self, policy: ActsInStates) -> float:
         """What a policy is worth where episodes start, by rollouts.
 
         Parameters
         ----------
-        policy : FittedPolicy or StateBehaviour
+        policy : ActsInStates
         """
         truth = {name: np.asarray(value)[None] for name, value in self.values.items()}
         return float(simulate_returns(self.mdp, truth, policy.policy, self.rollouts).middle.mean())
@@ -210,7 +209,7 @@ class AsSeen:
 
     def logs(
         self,
-        behaviour: StateBehaviour | FittedPolicy,
+        behaviour: ActsInStates,
         begins: NDArray[np.bool_],
         number: int,
         seed: int,
@@ -218,7 +217,7 @@ class AsSeen:
     ) -> list[Records]:
         """Make logs in this world, as `MeasuredWorld` says."""
         rng, rows = np.random.default_rng([seed, 7]), len(begins)
-        below = self._shares(behaviour).cumsum(-1)
+        below = behaviour.probabilities(self.points).cumsum(-1)
         first = self._starts if starts is None else self._tree.query(starts * self._scale)[1]
         place = np.zeros(number, int)
         visited, acted, taken = (np.zeros((rows, number), int) for _ in range(3))
@@ -239,20 +238,14 @@ class AsSeen:
             made.append(Records(self.points[visited[:, i]], acted[:, i].astype(np.int32), seen, np.ones(rows)))
         return made
 
-    def _shares(self, policy: FittedPolicy | StateBehaviour) -> NDArray[np.float64]:
-        """How probable each action is in each state [point, action]."""
-        if isinstance(policy, StateBehaviour):
-            return policy.probabilities(self.points)
-        return np.asarray(np.eye(self._actions)[policy.q(self.points).argmax(-1)])
-
-    def worth(self, policy: FittedPolicy | StateBehaviour) -> float:
+    def worth(self, policy: ActsInStates) -> float:
         """What a policy is worth where episodes start, solved for.
 
         Parameters
         ----------
-        policy : FittedPolicy or StateBehaviour
+        policy : ActsInStates
         """
-        share = self._shares(policy)
+        share = policy.probabilities(self.points)
         paid = np.stack([self._reward[near].mean(-1) for near in self._near], -1)
         value = np.zeros(len(self.points))
         allowed = PRECISE * (1 + float(np.abs(self._reward).max()))

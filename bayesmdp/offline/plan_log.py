@@ -61,7 +61,7 @@ def plan_log(
     log: xr.Dataset,
     *,
     risk: str = "quantile:0.1",
-    baseline: str | pd.DataFrame | ArrayLike = "log",
+    baseline: str | pd.DataFrame | ArrayLike | Callable[..., Any] = "log",
     aim: Literal["value", "gain"] = "value",
     discount: float | None = None,
     horizon: int | None = None,
@@ -91,7 +91,9 @@ def plan_log(
         As for `risk_from_text`.
     baseline : "log", "none", DataFrame, or a policy as for `plan`
         What is done today, that the plan is compared with: what the log shows of its behaviour, nothing, or what is
-        said, as a table (see `said_behaviour`) or probabilities [state, action].
+        said, as a table (see `said_behaviour`) or probabilities [state, action]. Where states are numbers a table of
+        places (:mod:`bayesmdp.offline.said_state_behaviour`), or a function of states, by its file or itself, that
+        returns probabilities [..., action] or positions of actions.
     aim : {"value", "gain"}
         What the plan is the best for: the value, or the gain over the baseline, for which it may mix actions and stays
         with the baseline where nothing better is sure enough (:mod:`bayesmdp.planning.over_baseline`).
@@ -179,8 +181,12 @@ def plan_log(
             unit=unit,
             say=say,
         )
-    if terminal is not None or not isinstance(rewards, str):
-        name = "terminal" if terminal is not None else "a function of rewards"
+    if terminal is not None or not isinstance(rewards, str) or callable(baseline):
+        functions = {
+            "a function of rewards": not isinstance(rewards, str),
+            "a function as baseline": callable(baseline),
+        }
+        name = "terminal" if terminal is not None else next(name for name, given in functions.items() if given)
         raise ValueError(f"{name} is for logs of measurements, read with coordinates=; leave it out")
     mdp = _problem_of(log, discount, horizon, elsewhere, reachable, initial)
     _check_memory(mdp, draws)

@@ -10,7 +10,7 @@ tables; nor is anything that those who acted knew and did not write down.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import jax.numpy as jnp
 import numpy as np
@@ -24,10 +24,32 @@ from bayesmdp.models.linear_rewards import up_to_squares
 from bayesmdp.offline.feature_evidence import features_at
 from bayesmdp.planning.state_policies import StatePolicy
 
-__all__ = ["StateBehaviour", "state_behaviour"]
+__all__ = ["ActsInStates", "StateBehaviour", "state_behaviour"]
 
 SPREAD = 3.0
 """Standard deviation of the weights' prior."""
+
+
+class ActsInStates(Protocol):
+    """What acts where states are numbers: a behaviour, or the policy of a plan."""
+
+    @property
+    def policy(self) -> StatePolicy:
+        """As compiled code takes it."""
+        ...
+
+    def probabilities(self, states: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability of each action.
+
+        Parameters
+        ----------
+        states : array [place, coordinate]
+
+        Returns
+        -------
+        array [place, action]
+        """
+        ...
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,19 @@ class FittedPolicy:
             q = _q_values(self.fit, filled, self.approximation, problem.features, problem.available)
         return np.asarray(q, float)[: len(flat)].reshape(*given.shape[:-1], self.mdp.num_actions)
 
+    def probabilities(self, states: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability of each action: 1 of the best one.
+
+        Parameters
+        ----------
+        states : array [..., coordinate]
+
+        Returns
+        -------
+        array [..., action]
+        """
+        return np.asarray(np.eye(self.mdp.num_actions)[self.q(states).argmax(-1)])
+
     def actions(self, states: ArrayLike) -> NDArray[Any]:
         """Return the label of the best action in each state.
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -74,7 +75,7 @@ def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan) -> dict[str,
     attrs = tree.attrs
     if "rewards_name" not in attrs or "reward" not in tree["constant_data"]:
         return {"why_not": "the file of the plan does not hold all that it was made of"}
-    if not attrs["rewards_name"] or attrs["terminal"] == "a function":
+    if not attrs["rewards_name"] or "a function" in (attrs["terminal"], attrs.get("baseline_name")):
         return {"why_not": "the plan was made with functions that its file does not hold"}
     if tree["constant_data"].sizes["row"] > LONG:
         return {"why_not": "the log is long, and each plan would take as long as this one"}
@@ -83,7 +84,7 @@ def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan) -> dict[str,
     chosen = fitted_policy(plan.plan, plan.mdp).q(places).argmax(-1)
     asked = {
         "risk": attrs["risk"],
-        "baseline": "uniform" if attrs["baseline"] == "as said" else attrs["baseline"],
+        "baseline": _baseline_of(tree),
         "discount": float(attrs["discount"]),
         "prior": attrs["prior_name"],
         "settings": json.loads(attrs["prior_settings"]),
@@ -118,6 +119,18 @@ def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan) -> dict[str,
             }
         )
     return {"states": len(places), "skipped": skipped, "changes": changes}
+
+
+def _baseline_of(tree: xr.DataTree) -> Any:
+    """What was said to be done today, as `plan_log` takes it."""
+    name = tree.attrs.get("baseline_name", "uniform" if tree.attrs["baseline"] == "as said" else tree.attrs["baseline"])
+    if name != "a table":
+        return name
+    said = tree["baseline"].to_dataset()
+    place, action = np.nonzero(said["probability"].values)
+    columns = dict(zip(said["coordinate"].values.tolist(), said["state"].values[place].T, strict=True))
+    told = {"action": said["action"].values[action], "probability": said["probability"].values[place, action]}
+    return pd.DataFrame(columns | told)
 
 
 def _others(asked: Mapping[str, Any], attrs: Mapping[Any, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
