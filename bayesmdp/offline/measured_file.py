@@ -12,6 +12,7 @@ from bayesmdp.offline.measured_prior import Always
 from bayesmdp.offline.measured_space import MeasuredSpace
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
+from bayesmdp.planning.state_policies import FittedPolicy, fitted_policy
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["KeptMeasuredPlan", "is_measured_plan", "read_measured_plan"]
@@ -34,6 +35,11 @@ class KeptMeasuredPlan(NamedTuple):
     space: MeasuredSpace
     near: NearRows
     mdp: SimulatedMDP
+
+    @property
+    def policy(self) -> FittedPolicy:
+        """What acts, at any state."""
+        return fitted_policy(self.plan, self.mdp)
 
 
 def is_measured_plan(tree: xr.DataTree) -> bool:

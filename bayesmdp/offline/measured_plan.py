@@ -20,14 +20,11 @@ the plan's action.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -41,13 +38,13 @@ from bayesmdp.models.arguments import thaw
 from bayesmdp.offline.at_start import told_at_start
 from bayesmdp.offline.calibration import Calibration, logs_of_each, too_many_logs
 from bayesmdp.offline.check_log import FEW
-from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured, mean_values, values_at_start
+from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured, values_at_start
 from bayesmdp.offline.measured_log_checks import check_rows
 from bayesmdp.offline.measured_off_policy import measured_off_policy
+from bayesmdp.offline.measured_paths import discounted_paths
 from bayesmdp.offline.measured_posterior import rows_of_log
 from bayesmdp.offline.measured_space import MeasuredSpace, begins_of_rows
 from bayesmdp.offline.measured_way import MeasuredWay, fit_measured, way_of_log
-from bayesmdp.offline.measured_worlds import AsBelieved
 from bayesmdp.offline.promise import Promise
 from bayesmdp.offline.report import MADE_BY, Report, level_of
 from bayesmdp.offline.said_state_behaviour import PlacesBehaviour
@@ -67,9 +64,6 @@ __all__ = ["plan_measured"]
 
 PLACES = 12
 """States of the log that stand for all."""
-
-PATHS, FARTHEST = 64, 2_000
-"""Of how much of the future is unseen: paths, and steps of each, at most."""
 
 AFFORDABLE = 2e11
 """Products that sums of one log take, times logs, above which nothing is checked: that would take many minutes."""
@@ -230,20 +224,9 @@ def _thin(
     rollouts: Rollouts,
 ) -> tuple[float, float]:
     """The shares of the discounted future behind the first step near which no row, or few, took the plan's action."""
-    if isinstance(way.found.form, Regression) and way.found.sums is not None:
-        values = mean_values(way.found.form, way.found.sums)
-    else:
-        values = {name: each.mean(0) for name, each in fresh.items()}
-    discount = way.mdp.discount
-    steps = min(FARTHEST, math.ceil(math.log(1e-3) / math.log(discount)))
-    world = AsBelieved(way.mdp, values, rollouts)
-    paths = world.logs(policy, np.arange(steps) == 0, PATHS, rollouts.seed)
     behind, every = np.zeros(2), 0.0
-    for path in paths:
-        with jax.enable_x64(True):
-            goes_on = np.asarray(way.mdp.problem.continues(jnp.asarray(path.seen["next_state"])))
-        weight = discount ** np.arange(steps) * np.concatenate([[1.0], np.cumprod(goes_on)[:-1]])
-        tried = way.near.counts(path.state)[np.arange(steps), path.action]
+    for path, weight in discounted_paths(way, fresh, policy, rollouts):
+        tried = way.near.counts(path.state)[np.arange(len(weight)), path.action]
         behind += [(weight * np.logical_or.accumulate(tried < number)).sum() for number in (1, FEW)]
         every += float(weight.sum())
     return float(behind[0] / every), float(behind[1] / every)

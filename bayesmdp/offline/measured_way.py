@@ -34,7 +34,7 @@ from bayesmdp.planning.simulated_values import spread_over
 from bayesmdp.posterior.inference.primitives import FoundRecords
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
-__all__ = ["MeasuredFit", "MeasuredWay", "fit_measured", "way_of_log"]
+__all__ = ["MeasuredFit", "MeasuredWay", "fit_measured", "options_of", "way_of_log"]
 
 EACH = 16
 """Rollouts of each draw."""
@@ -119,15 +119,7 @@ def fit_measured(
     """
     mdp = way.mdp
     kept, planning, fresh = posterior_of(way.found, mdp, draws, seed)
-    tolerance = tolerance_of(mdp, None, SHARE)
-    options = FittedQ(
-        LinearQ(),
-        num_draws=16,
-        places=128,
-        samples=4,
-        seed=seed,
-        rollouts=Rollouts(number=EACH * draws, max_draws=draws, tolerance=tolerance, seed=seed),
-    )
+    options, tolerance = options_of(mdp, draws, seed)
     say(f"planning with {risk}")
     fitted = fit_simulated(spread_over(planning, options.num_draws), mdp, risk, options, tolerance, 1_000_000)
     say("worth of the policy under fresh draws")
@@ -137,6 +129,19 @@ def fit_measured(
     if way.today is not None:
         gains = values - values_at_start(mdp, fresh, way.today.policy, options.rollouts)
     return MeasuredFit(kept, fresh, options, tolerance, fitted, returns, values, gains)
+
+
+def options_of(mdp: SimulatedMDP, draws: int, seed: int) -> tuple[FittedQ, float]:
+    """Return how Q is fitted and policies are valued, and to what tolerance.
+
+    Parameters
+    ----------
+    mdp : SimulatedMDP
+    draws, seed : int
+    """
+    tolerance = tolerance_of(mdp, None, SHARE)
+    rollouts = Rollouts(number=EACH * draws, max_draws=draws, tolerance=tolerance, seed=seed)
+    return FittedQ(LinearQ(), num_draws=16, places=128, samples=4, seed=seed, rollouts=rollouts), tolerance
 
 
 def way_of_log(

@@ -193,7 +193,9 @@ def places_behaviour(
     no_share = ~((share >= 0) & (share <= 1))
     if no_share.any():
         row = int(no_share.argmax())
-        raise ValueError(f"{WHAT}'s probability in row {row} is {table['probability'].tolist()[row]!r}; it is from 0 to 1")
+        raise ValueError(
+            f"{WHAT}'s probability in row {row} is {table['probability'].tolist()[row]!r}; it is from 0 to 1"
+        )
     places, place = np.unique(states, axis=0, return_inverse=True)
     told, times = np.zeros((len(places), len(actions))), np.zeros((len(places), len(actions)))
     np.add.at(told, (place.ravel(), action), share)

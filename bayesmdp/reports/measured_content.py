@@ -8,7 +8,8 @@ policy          a list, the commonest first: state (a list of numbers), action, 
 worth (quantile, lower, upper)
 thin            unseen, few, places (a list, the least tried first: state, action, tried)
 second_opinion, sensitivity  as of tables, of the states of `policy`
-collect         why_not
+collect         draws, asked (pairs of such a state and an action), sure (those whose gain is more than two errors),
+pairs (a list of these, the most first: state, action, tried, gain, error)
 made            as of tables
 """
 
@@ -24,6 +25,8 @@ from bayesmdp.offline.check_log import FEW
 from bayesmdp.offline.measured_file import KeptMeasuredPlan
 from bayesmdp.offline.report import Report
 from bayesmdp.reports.content_parts import checks_of, made_of, recommendation_of, second_opinion_of
+from bayesmdp.reports.measured_again import PlannedAgain
+from bayesmdp.reports.measured_collect import measured_collect
 from bayesmdp.reports.measured_sensitivity import measured_sensitivity
 from bayesmdp.reports.measured_words import measured_headline, measured_log_told
 from bayesmdp.reports.sentences import trust_told
@@ -34,12 +37,6 @@ ASKED = 1_000
 """Rows of the log at which the plan is asked what each coordinate changes, at most."""
 
 SETTINGS = ("risk", "baseline", "discount", "prior", "rewards", "draws")
-
-WHY_NOT = {
-    "collect": "where states are numbers it is not reckoned what more rows would be worth; where few rows are near is "
-    "told above",
-}
-"""Parts of the page that plans over states have, and why they are not there."""
 
 
 def importance(plan: KeptMeasuredPlan, states: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -54,9 +51,7 @@ def importance(plan: KeptMeasuredPlan, states: NDArray[np.float64]) -> NDArray[n
     -------
     array [coordinate]
     """
-    from bayesmdp.planning import fitted_policy
-
-    rng, policy = np.random.default_rng(0), fitted_policy(plan.plan, plan.mdp)
+    rng, policy = np.random.default_rng(0), plan.policy
     asked = states[np.linspace(0, len(states) - 1, min(len(states), ASKED)).round().astype(int)]
     chosen, changed = policy.q(asked).argmax(-1), []
     for i in range(asked.shape[1]):
@@ -85,6 +80,7 @@ def measured_content(
     tree = report.tree
     attrs, log = tree.attrs, report.log
     places = _places(report.policy)
+    again = PlannedAgain(tree, plan)
     few = sorted(places, key=lambda place: place["tried"])
     return {
         "schema": schema,
@@ -97,8 +93,8 @@ def measured_content(
             "places": [{name: each[name] for name in ("state", "action", "tried")} for each in few],
         },
         "second_opinion": second_opinion_of(tree),
-        "sensitivity": measured_sensitivity(tree, plan),
-        **{name: {"why_not": why} for name, why in WHY_NOT.items()},
+        "sensitivity": measured_sensitivity(tree, plan, again),
+        "collect": measured_collect(tree, plan, again),
         "made": made_of(attrs, measured_log_told(log, attrs), SETTINGS, command=command, date=date),
     }
 

@@ -46,8 +46,7 @@ MEASURED_SECTIONS = {
     **{name: SECTIONS[name] for name in ("recommendation", "log")},
     "policy": "What to do, by what was measured",
     **{name: SECTIONS[name] for name in ("thin", "second-opinion", "sensitivity")},
-    "not-told": "What was not asked",
-    "made": SECTIONS["made"],
+    **{name: SECTIONS[name] for name in ("collect", "made")},
 }
 
 CHANGES = {

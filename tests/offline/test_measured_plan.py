@@ -20,6 +20,7 @@ from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.offline.state_behaviour import state_behaviour
 from bayesmdp.planning import Rollouts, fitted_policy
 from bayesmdp.reports import measured_sensitivity
+from bayesmdp.reports.measured_again import PlannedAgain, log_of_plan
 from bayesmdp.reports.opinions import alarms_told
 from bayesmdp.results.files import write_tree
 from tests.command_line import call, told_in_one_line
@@ -215,6 +216,8 @@ def test_a_plan_comes_back_from_its_file(report, tmp_path, monkeypatch):
     told = content["second_opinion"]["estimates"]
     assert [each["estimator"] for each in told] == ["per decision", "weighted", "fitted Q"]
     assert told[2]["tells"] and not told[2]["disagrees"]
+    assert content["collect"]["asked"] > 20 and content["collect"]["draws"] == 32
+    assert "What to collect next" in text
     with pytest.raises(TypeError, match="the plan's states are numbers"):
         bm.plot_policy(report)
 
@@ -223,12 +226,12 @@ def test_a_plan_comes_back_from_its_file(report, tmp_path, monkeypatch):
 def test_what_would_change_the_plan_is_planned_again(report):
     """With the other prior, discounts, levels and draws; the same draws and arguments give the same plan."""
     acts = read_measured_plan(report.tree)
-    told = measured_sensitivity.measured_sensitivity(report.tree, acts)["changes"]
+    told = measured_sensitivity.measured_sensitivity(report.tree, acts, PlannedAgain(report.tree, acts))["changes"]
     asked = ["as planned", "prior", "discount", "discount", "level", "level", "draws"]
     assert [each["what"] for each in told] == asked
     assert [each["comparable"] for each in told] == [True, True, False, False, True, True, True]
     assert told[1]["value"] == "fourier_dynamics"
-    log = measured_sensitivity.log_of_plan(report.tree, acts)
+    log = log_of_plan(report.tree, acts)
     again = bm.plan_log(log, risk="quantile:0.25", discount=DISCOUNT, draws=40, calibration=0)
     np.testing.assert_allclose(again.tree["at_start"]["value"], report.tree["at_start"]["value"], rtol=1e-9)
     careful = bm.plan_log(log, risk="quantile:0.125", discount=DISCOUNT, draws=40, calibration=0)
@@ -288,7 +291,7 @@ GOOD = rows_of(40)
     [
         ({}, {"horizon": 3}, "horizon=3 is for logs of labels"),
         ({}, {"aim": "gain"}, "aim='gain' is for logs of labels"),
-        ({}, {"baseline": "today.csv"}, "baseline is log, none or uniform"),
+        ({}, {"baseline": "today.csv"}, "baseline is log, none, uniform, a table with"),
         ({}, {"prior": "linear_dynamcis"}, "no prior 'linear_dynamcis'; did you mean linear_dynamics"),
         ({}, {"prior": "linear_dynamics", "settings": {"noize": 1}}, "linear_dynamics has no option 'noize'"),
         ({}, {"settings": {"noise": 1}}, "the prior by the log has no option 'noise'"),
