@@ -42,23 +42,25 @@ from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured
 from bayesmdp.offline.measured_log_checks import check_rows
 from bayesmdp.offline.measured_off_policy import measured_off_policy
 from bayesmdp.offline.measured_paths import discounted_paths
+from bayesmdp.offline.measured_policy import check_measured_aim
 from bayesmdp.offline.measured_posterior import rows_of_log
-from bayesmdp.offline.measured_space import MeasuredSpace, begins_of_rows
-from bayesmdp.offline.measured_way import MeasuredWay, fit_measured, way_of_log
+from bayesmdp.offline.measured_space import begins_of_rows
+from bayesmdp.offline.measured_way import MeasuredFit, MeasuredWay, fit_measured, way_of_log
 from bayesmdp.offline.promise import Promise
 from bayesmdp.offline.report import MADE_BY, Report, level_of
-from bayesmdp.offline.said_state_behaviour import PlacesBehaviour
+from bayesmdp.offline.said_state_behaviour import kept_today
 from bayesmdp.offline.second_opinion import LARGE, SAMPLES, disagrees
-from bayesmdp.offline.state_behaviour import state_behaviour
+from bayesmdp.offline.state_behaviour import ActsInStates, state_behaviour
 from bayesmdp.planning.posterior_value import left_quantile
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import Rollouts
-from bayesmdp.planning.simulated_plan import describe_plan
+from bayesmdp.planning.simulated_plan import Fitted, describe_plan
 from bayesmdp.planning.simulated_values import spread_over
+from bayesmdp.planning.state_gain import GainPolicy, describe_gain
 from bayesmdp.planning.state_policies import FittedPolicy
 from bayesmdp.planning.value_intervals import check_scalar_risk
 from bayesmdp.posterior.closed_forms.regression import Regression
-from bayesmdp.problems.labels import label_array
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["plan_measured"]
 
@@ -77,6 +79,7 @@ def plan_measured(
     risk: Risk,
     *,
     baseline: Any,
+    aim: str,
     discount: float,
     prior: str,
     settings: Mapping[str, Any],
@@ -95,7 +98,7 @@ def plan_measured(
     ----------
     log : Dataset over ``step``
     risk : Risk
-    baseline, prior, settings, rewards, terminal, initial, draws, seed, calibration, unit, say
+    baseline, aim, prior, settings, rewards, terminal, initial, draws, seed, calibration, unit, say
         As for `plan_log`.
     discount : float in (0, 1)
 
@@ -118,7 +121,8 @@ def plan_measured(
         say=say,
     )
     mdp, data = way.mdp, way.data
-    gone = fit_measured(way, risk, draws, seed, say)
+    check_measured_aim(aim, way.today, way.baseline)
+    gone = fit_measured(way, risk, draws, seed, say, aim=aim)
     kept, fresh, options, fitted, values, gains = (
         gone.kept,
         gone.fresh,
@@ -127,7 +131,7 @@ def plan_measured(
         gone.values,
         gone.gains,
     )
-    planned = describe_plan(fitted, gone.returns, mdp, risk, options, gone.tolerance, num_draws=options.num_draws)
+    planned = _planned(gone, mdp, risk)
     # What is said where episodes start, checked.
     form, why_not = _why_not(way, level, calibration)
     checked: Calibration | None = None
@@ -136,10 +140,10 @@ def plan_measured(
         say(f"checking the promise on {2 * logs} logs like this one")
         said_today = None if way.baseline == "log" else way.today
         pipeline = MeasuredPipeline(
-            mdp, form, risk, level, draws, options, fitted.policy, way.today is not None, said_today
+            mdp, form, risk, level, draws, options, fitted.begun, way.today is not None, said_today, aim
         )
         checked = calibrate_measured(pipeline, data, begins, logs=logs, seed=seed)
-    told: dict[str, Any] = told_at_start(Promise(np.zeros(0), values, gains), level, checked)
+    told: dict[str, Any] = told_at_start(Promise(np.zeros(0), values, gains, fitted.as_today), level, checked)
     told |= {"unchecked": why_not} if checked is None else {"checked_logs": checked.logs}
     low, high = np.quantile(values, [0.05, 0.95], method="inverted_cdf")
     unseen, few = _thin(way, fresh, fitted.policy, options.rollouts)
@@ -165,11 +169,11 @@ def plan_measured(
         "initial_told": int(initial is not None),
         "terminal": terminal if isinstance(terminal, str) else "" if terminal is None else "a function",
         "log": json.dumps(counts),
-        "risk": str(risk),
+        "risk": str(risk) + " of the gain" * (aim == "gain"),
         **({"unit": unit} if unit else {}),
         "baseline": way.baseline if way.baseline in ("none", "log") else "as said",
         "baseline_name": way.baseline,
-        "aim": "value",
+        "aim": aim,
         "discount": mdp.discount,
         "prior": way.made.described,
         "rewards": way.made.rewards,
@@ -187,8 +191,8 @@ def plan_measured(
     groups = {name: node.to_dataset() for name, node in kept.children.items() if name != "prior"}
     groups |= {name: rows_of_log(groups[name], data) for name in ("observed_data", "constant_data")}
     groups["constant_data"] = groups["constant_data"].assign(_beside(log, data))
-    if isinstance(way.today, PlacesBehaviour):
-        groups["baseline"] = _places_of(way.today, way.space)
+    if way.today is not None and way.baseline != "a function":
+        groups["baseline"] = kept_today(way.today, way.space)
     say("the log without a prior")
     opinions = _opinions(way, log, begins, fitted.policy, values, unseen, seed, told=initial is not None)
     tree = xr.DataTree.from_dict(
@@ -220,7 +224,7 @@ def _why_not(way: MeasuredWay, level: float, calibration: int) -> tuple[Regressi
 def _thin(
     way: MeasuredWay,
     fresh: dict[str, NDArray[np.float64]],
-    policy: FittedPolicy,
+    policy: ActsInStates,
     rollouts: Rollouts,
 ) -> tuple[float, float]:
     """The shares of the discounted future behind the first step near which no row, or few, took the plan's action."""
@@ -236,7 +240,7 @@ def _opinions(
     way: MeasuredWay,
     log: xr.Dataset,
     begins: NDArray[np.bool_],
-    policy: FittedPolicy,
+    policy: FittedPolicy | GainPolicy,
     values: NDArray[np.float64],
     unseen: float,
     seed: int,
@@ -256,8 +260,21 @@ def _opinions(
     return {"second_opinion": own.assign(disagrees=disagrees(own, xr.DataArray(values, dims="draw")))}
 
 
+def _planned(gone: MeasuredFit, mdp: SimulatedMDP, risk: Risk) -> xr.Dataset:
+    """The plan, with its value by rollouts."""
+    fitted, options, policy = gone.fitted, gone.options, gone.fitted.policy
+    if isinstance(policy, FittedPolicy):
+        one = Fitted(policy, fitted.iterations, fitted.settled, fitted.misfit)
+        return describe_plan(one, gone.returns, mdp, risk, options, gone.tolerance, num_draws=options.num_draws)
+    return describe_gain(policy, fitted.iterations, gone.returns, options, settled=fitted.settled)
+
+
 def _policy(
-    way: MeasuredWay, policy: FittedPolicy, fresh: dict[str, NDArray[np.float64]], level: float, rollouts: Rollouts
+    way: MeasuredWay,
+    policy: FittedPolicy | GainPolicy,
+    fresh: dict[str, NDArray[np.float64]],
+    level: float,
+    rollouts: Rollouts,
 ) -> xr.Dataset:
     """What the plan does in some states of the log that stand for all of them."""
     data, mdp = way.data, way.mdp
@@ -274,8 +291,8 @@ def _policy(
             for i, each in zip(order, own, strict=True)
         ]
     )
-    q, near = policy.q(places), way.near.counts(places)
-    chosen, ordered = q.argmax(-1), np.sort(q, -1)
+    share, near = policy.probabilities(places), way.near.counts(places)
+    chosen = share.argmax(-1)
     few = replace(rollouts, number=max(16, rollouts.number // 4))
     some = spread_over(fresh, len(next(iter(fresh.values()), [1])) // 4 or 1)
     values = [values_at_start(mdp, some, policy.policy, few, start=place) for place in places]
@@ -287,7 +304,8 @@ def _policy(
         "near": near.sum(-1),
         "tried": near[index],
         **({} if way.today is None else {"today": way.today.probabilities(places)[index]}),
-        "margin": ordered[:, -1] - ordered[:, -2] if q.shape[1] > 1 else np.full(len(places), np.inf),
+        **({"probability": share[index], "departs": policy.departs(places)} if isinstance(policy, GainPolicy) else {}),
+        "margin": policy.margins(places),
         "worth_quantile": np.array([float(left_quantile(each, level)) for each in values]),
         "worth_lower": lower,
         "worth_upper": upper,
@@ -296,12 +314,6 @@ def _policy(
         {"state": (("place", "coordinate"), places), **{name: ("place", column) for name, column in columns.items()}},
         coords={"coordinate": list(way.space.coordinates)},
     )
-
-
-def _places_of(today: PlacesBehaviour, space: MeasuredSpace) -> xr.Dataset:
-    """What is done today as a table says it, so that it can be compared with again."""
-    columns = {"state": (("place", "coordinate"), today.places), "probability": (("place", "action"), today.shares)}
-    return xr.Dataset(columns, {"coordinate": list(space.coordinates), "action": label_array(space.actions)})
 
 
 def _beside(log: xr.Dataset, data: Records) -> dict[str, Any]:

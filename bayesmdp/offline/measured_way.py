@@ -19,6 +19,7 @@ from bayesmdp.foundation.validation import number
 from bayesmdp.logs.recorded_log import read_records
 from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.measured_check import values_at_start
+from bayesmdp.offline.measured_policy import PlannedPolicy, policy_of_draws
 from bayesmdp.offline.measured_posterior import find_measured, posterior_of
 from bayesmdp.offline.measured_prior import MeasuredPrior, measured_prior
 from bayesmdp.offline.measured_space import MeasuredSpace, space_of_log
@@ -29,8 +30,7 @@ from bayesmdp.offline.state_behaviour import ActsInStates
 from bayesmdp.planning.fitted_q import LinearQ
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns, tolerance_of
-from bayesmdp.planning.simulated_plan import SHARE, Fitted, FittedQ, fit_simulated
-from bayesmdp.planning.simulated_values import spread_over
+from bayesmdp.planning.simulated_plan import SHARE, FittedQ
 from bayesmdp.posterior.inference.primitives import FoundRecords
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
@@ -83,7 +83,7 @@ class MeasuredFit(NamedTuple):
         Draws that the policy was not chosen with.
     options : FittedQ
     tolerance : float
-    fitted : Fitted
+    fitted : PlannedPolicy
     returns : SimulatedReturns
     values : array [draw]
         Under the fresh draws, where episodes start.
@@ -95,14 +95,20 @@ class MeasuredFit(NamedTuple):
     fresh: dict[str, NDArray[np.float64]]
     options: FittedQ
     tolerance: float
-    fitted: Fitted
+    fitted: PlannedPolicy
     returns: SimulatedReturns
     values: NDArray[np.float64]
     gains: NDArray[np.float64] | None
 
 
 def fit_measured(
-    way: MeasuredWay, risk: Risk, draws: int, seed: int, say: Callable[[str], None] = lambda text: None
+    way: MeasuredWay,
+    risk: Risk,
+    draws: int,
+    seed: int,
+    say: Callable[[str], None] = lambda text: None,
+    *,
+    aim: str = "value",
 ) -> MeasuredFit:
     """Plan under some draws of the posterior, and value the policy under others.
 
@@ -112,6 +118,8 @@ def fit_measured(
     risk : Risk
     draws, seed : int
     say : function of str
+    aim : {"value", "gain"}
+        What the plan is the best for.
 
     Returns
     -------
@@ -120,15 +128,17 @@ def fit_measured(
     mdp = way.mdp
     kept, planning, fresh = posterior_of(way.found, mdp, draws, seed)
     options, tolerance = options_of(mdp, draws, seed)
-    say(f"planning with {risk}")
-    fitted = fit_simulated(spread_over(planning, options.num_draws), mdp, risk, options, tolerance, 1_000_000)
+    say(f"planning with {risk}" + " of the gain" * (aim == "gain"))
+    planned = policy_of_draws(mdp, planning, risk, options, over=way.today if aim == "gain" else None)
+    policy = planned.policy
     say("worth of the policy under fresh draws")
-    returns = simulate_returns(mdp, fresh, fitted.policy.policy, options.rollouts)
-    values = values_at_start(mdp, fresh, fitted.policy.policy, options.rollouts, own=returns)
+    returns = simulate_returns(mdp, fresh, policy.policy, options.rollouts)
+    values = values_at_start(mdp, fresh, policy.policy, options.rollouts, own=returns)
     gains = None
     if way.today is not None:
         gains = values - values_at_start(mdp, fresh, way.today.policy, options.rollouts)
-    return MeasuredFit(kept, fresh, options, tolerance, fitted, returns, values, gains)
+        gains = 0 * gains if planned.as_today else gains
+    return MeasuredFit(kept, fresh, options, tolerance, planned, returns, values, gains)
 
 
 def options_of(mdp: SimulatedMDP, draws: int, seed: int) -> tuple[FittedQ, float]:

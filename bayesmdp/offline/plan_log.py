@@ -157,7 +157,6 @@ def plan_log(
     measure, unit = risk_from_text(risk), _checked_unit(unit)
     if is_measured(log):
         of_tables: dict[str, tuple[Any, Any]] = {
-            "aim": (aim, "value"),
             "horizon": (horizon, None),
             "elsewhere": (elsewhere, "auto"),
         }
@@ -169,6 +168,7 @@ def plan_log(
             log,
             measure,
             baseline=baseline,
+            aim=aim,
             discount=DISCOUNT if discount is None else discount,
             prior=prior,
             settings=settings or {},

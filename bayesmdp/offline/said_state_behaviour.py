@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import xarray as xr
 from jaxtyping import Float, Int
 from numpy.typing import ArrayLike, NDArray
 
@@ -26,10 +27,19 @@ from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.measured_space import MeasuredSpace
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
-from bayesmdp.offline.state_behaviour import ActsInStates, state_behaviour
+from bayesmdp.offline.state_behaviour import ActsInStates, StateBehaviour, state_behaviour
 from bayesmdp.planning.state_policies import StatePolicy
+from bayesmdp.problems.labels import label_array
 
-__all__ = ["FunctionBehaviour", "PlacesBehaviour", "function_behaviour", "measured_today", "places_behaviour"]
+__all__ = [
+    "FunctionBehaviour",
+    "PlacesBehaviour",
+    "function_behaviour",
+    "kept_today",
+    "measured_today",
+    "places_behaviour",
+    "read_today",
+]
 
 WHAT = "the baseline"
 NEARLY = 1e-6
@@ -52,9 +62,13 @@ class _Nearest:
     def __call__(
         self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]
     ) -> Int[Array, ""]:
+        return _drawn(uniform, self.probabilities(parameters, state))
+
+    def probabilities(self, parameters: Any, state: Float[Array, "... coordinate"]) -> Float[Array, "... action"]:
+        """Return the probability of each action; may be traced."""
         places, probability, low, high = parameters
-        apart = (((state - low) / (high - low) - places) ** 2).sum(-1)
-        return _drawn(uniform, jnp.asarray(probability)[jnp.argmin(apart)])
+        apart = (((state - low) / (high - low))[..., None, :] - places) ** 2
+        return jnp.asarray(probability)[jnp.argmin(apart.sum(-1), -1)]
 
 
 @dataclass(frozen=True)
@@ -66,7 +80,11 @@ class _Called:
     def __call__(
         self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]
     ) -> Int[Array, ""]:
-        return _drawn(uniform, jnp.asarray(self.function(state)))
+        return _drawn(uniform, self.probabilities(parameters, state))
+
+    def probabilities(self, parameters: Any, state: Float[Array, "... coordinate"]) -> Float[Array, "... action"]:
+        """Return the probability of each action; may be traced."""
+        return jnp.asarray(self.function(state))
 
 
 @dataclass(frozen=True, eq=False)
@@ -343,3 +361,48 @@ def _warn_of_untried(today: ActsInStates, data: Records, space: MeasuredSpace, n
             UserWarning,
             stacklevel=5,
         )
+
+
+def kept_today(today: ActsInStates, space: MeasuredSpace) -> xr.Dataset:
+    """Lay out what is done today, so that a plan's file holds it.
+
+    Parameters
+    ----------
+    today : ActsInStates
+        A function is held by its own file.
+    space : MeasuredSpace
+
+    Returns
+    -------
+    Dataset
+    """
+    actions = {"action": label_array(space.actions)}
+    if isinstance(today, StateBehaviour):
+        return xr.Dataset({"weights": (("action", "behaviour_feature"), today.weights)}, actions)
+    if not isinstance(today, PlacesBehaviour):
+        return xr.Dataset(coords=actions)
+    columns = {"state": (("place", "coordinate"), today.places), "probability": (("place", "action"), today.shares)}
+    return xr.Dataset(columns, {"coordinate": list(space.coordinates), **actions})
+
+
+def read_today(tree: xr.DataTree, space: MeasuredSpace) -> ActsInStates | None:
+    """Read what is done today from the tree of a plan, or its file.
+
+    Parameters
+    ----------
+    tree : DataTree
+    space : MeasuredSpace
+
+    Returns
+    -------
+    ActsInStates, or None where the tree does not hold it
+    """
+    if "baseline" not in tree.children:
+        return None
+    held, corners = tree["baseline"].to_dataset().load(), (np.array(space.low), np.array(space.high))
+    if "weights" in held:
+        return StateBehaviour(held["weights"].values, *corners)
+    if "state" in held:
+        return PlacesBehaviour(held["state"].values, held["probability"].values, *corners)
+    function, _ = maker_of(str(tree.attrs["baseline_name"]), {})
+    return function_behaviour(function, space.actions, np.array(space.anchors))

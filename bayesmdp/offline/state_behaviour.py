@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
@@ -64,6 +65,11 @@ class _Logistic:
         probability = jnp.exp(score - score.max())
         below = jnp.cumsum(probability) / probability.sum()
         return jnp.minimum((uniform >= below).sum(), len(below) - 1).astype(jnp.int32)
+
+    def probabilities(self, parameters: Any, state: Float[Array, "... coordinate"]) -> Float[Array, "... action"]:
+        """Return the probability of each action; may be traced."""
+        weights, low, high = parameters
+        return jax.nn.softmax(up_to_squares(2 * (state - low) / (high - low) - 1) @ weights.T, -1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -38,6 +38,7 @@ __all__ = [
     "DoubleQ",
     "LinearQ",
     "NeuralQ",
+    "acted_in",
     "approximation",
     "fitted_q_iteration",
     "simulated_targets",
@@ -403,7 +404,7 @@ def fitted_q_iteration(
         place_key, next_state_key = random.split(key)
         drawn_places = low + (high - low) * random.uniform(place_key, (places, len(low)))
         if problem.terminal is not None:
-            drawn_places = _acted_in(random.fold_in(key, 2), problem, drawn_places)
+            drawn_places = acted_in(random.fold_in(key, 2), problem, drawn_places)
 
         def value(state: Array) -> Array:
             return approximation.value(fit, problem.features(state))
@@ -420,10 +421,17 @@ def fitted_q_iteration(
     return fit, jax.tree.map(lambda leaf: leaf[-1], account)
 
 
-def _acted_in(
+def acted_in(
     key: Array, problem: SimulatedProblem, places: Float[Array, "place coordinate"]
 ) -> Float[Array, "place coordinate"]:
-    """Put others of the places, drawn at random, where terminal ones are: nobody acts in those."""
+    """Put others of the places, drawn at random, where terminal ones are: nobody acts in those.
+
+    Parameters
+    ----------
+    key : key
+    problem : SimulatedProblem
+    places : array [place, coordinate]
+    """
     goes_on = problem.continues(places)
     others = random.categorical(key, jnp.log(goes_on), shape=goes_on.shape)
     return jnp.where(goes_on[:, None] > 0, places, places[others])

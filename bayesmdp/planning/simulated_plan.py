@@ -56,7 +56,7 @@ from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 from bayesmdp.problems.simulated_problem import SimulatedProblem
 
-__all__ = ["Fitted", "FittedQ", "describe_plan", "fit_simulated", "plan_simulated"]
+__all__ = ["Fitted", "FittedQ", "describe_plan", "fit_simulated", "has_settled", "plan_simulated"]
 
 SHARE = 1e-3
 """The part of what values can differ by that iterations may leave out, where no tolerance is given."""
@@ -247,7 +247,7 @@ def fit_simulated(
             )
             done += length
             now = np.asarray(anchors)
-            settled, last = done >= first and _settled(last, now, tolerance), now
+            settled, last = done >= first and has_settled(last, now, tolerance), now
         misfit = np.asarray(_misfit(random.fold_in(key, 2**30), mdp.problem, values, risk, kept, **program))
     policy = FittedPolicy(mdp, approximate, jax.tree.map(np.asarray, kept))
     return Fitted(policy, done, settled, float(np.sqrt(np.nanmean(misfit**2))))
@@ -314,8 +314,14 @@ def describe_plan(
     )
 
 
-def _settled(last: NDArray[np.float64], now: NDArray[np.float64], tolerance: float) -> bool:
-    """Whether values at the anchors have drifted by little, beside how they differ."""
+def has_settled(last: NDArray[np.float64], now: NDArray[np.float64], tolerance: float) -> bool:
+    """Whether values at the anchors have drifted by little, beside how they differ.
+
+    Parameters
+    ----------
+    last, now : array [anchor]
+    tolerance : float
+    """
     return bool(abs((now - last).mean()) <= max(tolerance, SETTLED * now.std()))
 
 

@@ -78,10 +78,11 @@ class PlannedAgain:
 
     @cached_property
     def asked(self) -> dict[str, Any]:
-        """What was asked, as arguments of `way_of_log`, with ``risk`` and ``seed``."""
+        """What was asked, as arguments of `way_of_log`, with ``risk``, ``aim`` and ``seed``."""
         attrs = self._tree.attrs
         return {
-            "risk": attrs["risk"],
+            "risk": str(attrs["risk"]).removesuffix(" of the gain"),
+            "aim": attrs["aim"],
             "baseline": _baseline_of(self._tree),
             "discount": float(attrs["discount"]),
             "prior": attrs["prior_name"],
@@ -95,7 +96,7 @@ class PlannedAgain:
     def way(self) -> MeasuredWay:
         """The way from the log to the plan at hand."""
         if self._way is None:
-            own = {name: value for name, value in self.asked.items() if name not in ("risk", "seed")}
+            own = {name: value for name, value in self.asked.items() if name not in ("risk", "aim", "seed")}
             self._way = way_of_log(self.log, **own, say=lambda text: None)
         return self._way
 

@@ -4,7 +4,8 @@ recommendation  as of tables
 log             source, sha256, rows, episodes, terminated, truncated, actions, coordinates (a list: name, low, high,
 changes: the share of the log's states in which the plan would do something else if this coordinate
 were that of another row), trust, checks
-policy          a list, the commonest first: state (a list of numbers), action, rows, near, tried, today, margin,
+policy          a list, the commonest first: state (a list of numbers), action (of a plan for the gain with its
+probability, and departs: whether it is another than today), rows, near, tried, today, margin,
 worth (quantile, lower, upper)
 thin            unseen, few, places (a list, the least tried first: state, action, tried)
 second_opinion, sensitivity  as of tables, of the states of `policy`
@@ -36,7 +37,7 @@ __all__ = ["importance", "measured_content"]
 ASKED = 1_000
 """Rows of the log at which the plan is asked what each coordinate changes, at most."""
 
-SETTINGS = ("risk", "baseline", "discount", "prior", "rewards", "draws")
+SETTINGS = ("risk", "baseline", "aim", "discount", "prior", "rewards", "draws")
 
 
 def importance(plan: KeptMeasuredPlan, states: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -53,11 +54,11 @@ def importance(plan: KeptMeasuredPlan, states: NDArray[np.float64]) -> NDArray[n
     """
     rng, policy = np.random.default_rng(0), plan.policy
     asked = states[np.linspace(0, len(states) - 1, min(len(states), ASKED)).round().astype(int)]
-    chosen, changed = policy.q(asked).argmax(-1), []
+    chosen, changed = policy.probabilities(asked).argmax(-1), []
     for i in range(asked.shape[1]):
         other = asked.copy()
         other[:, i] = rng.permutation(asked[:, i])
-        changed.append(float((policy.q(other).argmax(-1) != chosen).mean()))
+        changed.append(float((policy.probabilities(other).argmax(-1) != chosen).mean()))
     return np.array(changed)
 
 
@@ -126,7 +127,11 @@ def _places(policy: xr.Dataset) -> list[dict[str, Any]]:
     entries = []
     for place in range(policy.sizes["place"]):
         row = policy.isel(place=place)
-        names = [name for name in ("action", "rows", "near", "tried", "today", "margin") if name in row]
+        names = [
+            name
+            for name in ("action", "probability", "departs", "rows", "near", "tried", "today", "margin")
+            if name in row
+        ]
         entries.append(
             {
                 "state": row["state"].values.tolist(),

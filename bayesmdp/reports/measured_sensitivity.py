@@ -47,7 +47,7 @@ def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan, again: Plann
         return {"why_not": again.why_not}
     policy = tree["policy"].to_dataset()
     places, weight = policy["state"].values, policy["rows"].values
-    chosen = plan.policy.q(places).argmax(-1)
+    chosen = plan.policy.probabilities(places).argmax(-1)
     level, at_start = float(attrs["level"]), tree["at_start"].to_dataset()
     values, gains = at_start["value"].values, None
     if "today" in at_start:
@@ -57,12 +57,12 @@ def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan, again: Plann
     skipped = "" if attrs["prior_name"] == "auto" else "other priors, for this one was named"
     for what, value, changed in _others(again.asked, attrs):
         own = again.asked | changed
-        risk, seed = risk_from_text(own.pop("risk")), own.pop("seed")
+        risk, seed, aim = risk_from_text(own.pop("risk")), own.pop("seed"), own.pop("aim")
         # The way to another level, or with other draws, is that of the plan at hand.
         same = changed.keys() <= {"risk", "seed"}
         way = again.way() if same else way_of_log(again.log, **own, say=lambda text: None)
-        gone = fit_measured(way, risk, int(attrs["draws"]), seed)
-        other = gone.fitted.policy.q(places).argmax(-1) != chosen
+        gone = fit_measured(way, risk, int(attrs["draws"]), seed, aim=aim)
+        other = gone.fitted.policy.probabilities(places).argmax(-1) != chosen
         changes.append(
             {
                 "what": what,

@@ -138,18 +138,17 @@ class System(NamedTuple):
         import numpy as np
 
         from bayesmdp.offline.measured_file import read_measured_plan
-        from bayesmdp.planning import fitted_policy
 
         rng = np.random.default_rng(17)
         state, total = starts[np.arange(PATHS) % len(starts)], np.zeros(PATHS)
         policy = None
         if report is not None:
             kept = read_measured_plan(report.tree)
-            policy = fitted_policy(kept.plan, kept.mdp)
+            policy = kept.policy
         for step in range(STEPS):
             total += DISCOUNT**step * self.paid(state)
             at_random = rng.choice(len(self.behaviour), p=self.behaviour / self.behaviour.sum(), size=PATHS)
-            action = at_random if policy is None else policy.q(state).argmax(-1)
+            action = at_random if policy is None else policy.probabilities(state).argmax(-1)
             state = self.step(rng, state, action)
         return float(total.mean())
 

@@ -290,7 +290,6 @@ GOOD = rows_of(40)
     "change, options, why",
     [
         ({}, {"horizon": 3}, "horizon=3 is for logs of labels"),
-        ({}, {"aim": "gain"}, "aim='gain' is for logs of labels"),
         ({}, {"baseline": "today.csv"}, "baseline is log, none, uniform, a table with"),
         ({}, {"prior": "linear_dynamcis"}, "no prior 'linear_dynamcis'; did you mean linear_dynamics"),
         ({}, {"prior": "linear_dynamics", "settings": {"noize": 1}}, "linear_dynamics has no option 'noize'"),

@@ -5,9 +5,11 @@ import pandas as pd
 import pytest
 
 import bayesmdp as bm
+from bayesmdp.offline.measured_file import read_measured_plan
 from bayesmdp.offline.said_state_behaviour import function_behaviour, places_behaviour
 from bayesmdp.planning import Rollouts
-from bayesmdp.reports.measured_sensitivity import _baseline_of
+from bayesmdp.reports.measured_again import _baseline_of
+from bayesmdp.reports.sentences import recommendation
 from bayesmdp.results.files import write_tree
 from tests.command_line import call, told_in_one_line
 from tests.offline.test_measured_plan import DISCOUNT, PUSH, known, paid, rows_of
@@ -175,3 +177,72 @@ def test_the_command_reads_a_baseline_from_a_file(tmp_path):
         "plan", *given, "--baseline", tmp_path / "today.csv"
     )
     assert "--baseline: no file" in told_in_one_line("plan", *given, "--baseline", tmp_path / "other.csv")
+
+
+# Plans for the gain.
+
+
+@pytest.fixture(scope="module")
+def for_gain():
+    return bm.plan_log(rows_of(300), aim="gain", **OPTIONS | {"risk": "quantile:0.25"})
+
+
+def test_a_plan_for_the_gain_gains_what_it_says(for_gain):
+    attrs, kept = for_gain.tree.attrs, read_measured_plan(for_gain.tree)
+    starts = np.array(kept.space.starts)
+    gained = true_worth(kept.policy.probabilities, starts) - true_worth(kept.today.probabilities, starts)
+    assert attrs["aim"] == "gain" and attrs["risk"] == "quantile:0.25 of the gain"
+    assert for_gain.gain <= gained + 0.05 and attrs["initial_better"] == 1 and not attrs["initial_unchanged"]
+    best = bm.plan_log(rows_of(300), **OPTIONS | {"risk": "quantile:0.25"})
+    assert attrs["initial_gain"] == pytest.approx(best.tree.attrs["initial_gain"], rel=0.05)
+
+
+def test_a_plan_for_the_gain_comes_back_from_its_file(for_gain, tmp_path):
+    write_tree(for_gain.tree, tmp_path / "plan.nc")
+    rows = pd.DataFrame({"level": np.linspace(-1, 1.5, 6)})
+    told = bm.recommend(tmp_path / "plan.nc", rows)
+    pd.testing.assert_frame_equal(told, bm.recommend(for_gain, rows))
+    shares = told[[f"probability of {action}" for action in ACTIONS]].values
+    assert told["probability"].tolist() == shares.max(-1).tolist()
+    np.testing.assert_allclose(shares.sum(-1), 1)
+    assert (told["margin"] >= 0).all()
+
+
+@pytest.mark.slow
+def test_the_gain_of_a_plan_for_it_is_checked():
+    report = bm.plan_log(rows_of(100), aim="gain", **OPTIONS | {"calibration": 3, "risk": "quantile:0.25"})
+    attrs = report.tree.attrs
+    assert attrs["checked_logs"] == 6 and 0 <= attrs["gain_checked_kept"] <= attrs["gain_checked_kept_lowered"] <= 6
+    raw = np.sort((report.tree["at_start"]["value"] - report.tree["at_start"]["today"]).values)[3]
+    assert report.gain == pytest.approx(raw - attrs["gain_checked_lowered"])
+    starts = np.array(read_measured_plan(report.tree).space.starts)
+    kept = read_measured_plan(report.tree)
+    gained = true_worth(kept.policy.probabilities, starts) - true_worth(kept.today.probabilities, starts)
+    assert report.gain <= gained + 0.05
+
+
+def test_where_nothing_better_is_known_the_plan_is_to_go_on_as_today():
+    """Today's policy is the best there is, and the log is short."""
+    log = rows_of(60, seed=3)
+    best = pd.DataFrame({"level": [0.0], "action": ["right"]})
+    report = bm.plan_log(log, aim="gain", baseline=best, **OPTIONS)
+    attrs = report.tree.attrs
+    assert attrs["initial_unchanged"] and report.gain == 0 and attrs["initial_gain"] == 0
+    assert set(report.policy["action"].values.tolist()) == {"right"} and not report.policy["departs"].any()
+    assert recommendation(attrs)[0] == "unchanged"
+
+
+@pytest.mark.parametrize(
+    "options, why",
+    [
+        ({"aim": "most"}, "aim must be 'value' or 'gain'; got 'most'"),
+        (
+            {"aim": "gain", "baseline": "none"},
+            "a plan for the gain needs a baseline, and baseline='none' leaves it out",
+        ),
+        ({"aim": "gain", "baseline": _rule}, "no file holds a function: name it, baseline='FILE.py:NAME'"),
+    ],
+)
+def test_bad_aims_are_refused(options, why):
+    with pytest.raises(ValueError, match=why):
+        bm.plan_log(GOOD, **OPTIONS | options)
