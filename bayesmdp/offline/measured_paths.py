@@ -6,8 +6,6 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,6 +50,5 @@ def discounted_paths(
     steps = min(FARTHEST, math.ceil(math.log(1e-3) / math.log(discount)))
     world = AsBelieved(way.mdp, values, rollouts)
     for path in world.logs(policy, np.arange(steps) == 0, PATHS, rollouts.seed):
-        with jax.enable_x64(True):
-            goes_on = np.asarray(way.mdp.problem.continues(jnp.asarray(path.seen["next_state"])))
-        yield path, discount ** np.arange(steps) * np.concatenate([[1.0], np.cumprod(goes_on)[:-1]])
+        goes_on = np.cumprod(~np.asarray(path.seen["terminal"], bool))
+        yield path, discount ** np.arange(steps) * np.concatenate([[1.0], goes_on[:-1]])

@@ -33,6 +33,7 @@ from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_retu
 from bayesmdp.planning.simulated_plan import SHARE, FittedQ
 from bayesmdp.posterior.inference.primitives import FoundRecords
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.problems.simulated_problem import primitives_of
 
 __all__ = ["MeasuredFit", "MeasuredWay", "fit_measured", "options_of", "way_of_log"]
 
@@ -181,7 +182,6 @@ def way_of_log(
     """
     space = space_of_log(log, number("discount", discount, above=0, below=1), initial)
     ends = maker_of(terminal, {})[0] if isinstance(terminal, str) else terminal
-    _check_ends(log, ends, terminal)
     _check_enough(log, len(space.actions))
     data = read_records(log)
     taken = np.bincount(data.action, minlength=len(space.actions))
@@ -193,6 +193,7 @@ def way_of_log(
     near = NearRows(data.state, data.action, len(space.actions), space.low, space.high)
     today, said = measured_today(baseline, data, space, near)
     made = measured_prior(prior, data, space, settings, rewards)
+    _check_ends(log, ends, terminal, modelled="terminal" in primitives_of(made.model, len(space.low)))
     mdp = space.problem(made.model, made.reward, ends, near.tried(), units=made.units)
     say(f"posterior of {made.described}")
     found = find_measured(mdp, data)
@@ -217,15 +218,23 @@ def _check_enough(log: xr.Dataset, actions: int) -> None:
         )
 
 
-def _check_ends(log: xr.Dataset, ends: Callable[..., Any] | None, given: Any) -> None:
+def _check_ends(log: xr.Dataset, ends: Callable[..., Any] | None, given: Any, *, modelled: bool) -> None:
     """Refuse a log whose terminated rows are not those whose next states are terminal."""
     ended = log["terminated"].values.astype(bool) if "terminated" in log else np.zeros(log.sizes["step"], bool)
+    if modelled and ends is not None:
+        raise ValueError(
+            f"the prior samples which steps end an episode, and terminal={given!r} says which states do; give one of "
+            "them"
+        )
     if ends is None:
+        if modelled:
+            return
         unknown = int(ended.sum()) + int(log.attrs.get("dropped_ends", 0))
         if unknown:
             raise ValueError(
                 f"{unknown:,} rows of the log are terminated, and nobody says which states are the end of an episode: "
-                "pass terminal=, a function of states, or call these rows truncated if more would have followed"
+                "pass terminal=, a function of states, or a prior that samples 'terminal', or call these rows "
+                "truncated if more would have followed"
             )
         return
     with jax.enable_x64(True):

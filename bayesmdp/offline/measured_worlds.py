@@ -123,8 +123,9 @@ class AsBelieved(NamedTuple):
                 rule=policy.rule,
                 number=number,
             )
-            state, action, after, reward = (np.asarray(each)[:rows] for each in made)
-        seen = [{"next_state": after[:, i], "reward": reward[:, i]} for i in range(number)]
+            state, action, after, reward, over = (np.asarray(each)[:rows] for each in made)
+        columns = {"next_state": after, "reward": reward, "terminal": over}
+        seen = [{name: column[:, i] for name, column in columns.items()} for i in range(number)]
         return [Records(state[:, i], action[:, i], seen[i], np.ones(rows)) for i in range(number)]
 
     def worth(self, policy: ActsInStates) -> float:
@@ -148,22 +149,24 @@ def _simulated_logs(
     *,
     rule: Any,
     number: int,
-) -> tuple[Array, Array, Array, Array]:
-    """States, actions, next states and rewards [row, log, ...] of some logs, side by side."""
+) -> tuple[Array, Array, Array, Array, Array]:
+    """States, actions, next states, rewards and ends [row, log, ...] of some logs, side by side."""
     problem, parameters = jax.tree.map(jnp.asarray, (problem, parameters))
     draw_starts = jax.vmap(problem.draw_start)
 
-    def step(state: Array, row: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array, Array, Array]]:
-        key, begin = row
+    def step(
+        carry: tuple[Array, Array], row: tuple[Array, Array]
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array, Array, Array, Array]]:
+        (state, over), (key, begin) = carry, row
         start_key, act_key, step_key = random.split(key, 3)
         fresh = draw_starts(random.split(start_key, number))
-        state = jnp.where(begin | (problem.continues(state) == 0)[:, None], fresh, state)
+        state = jnp.where(begin | over[:, None], fresh, state)
         action = jax.vmap(partial(rule, parameters))(random.uniform(act_key, (number,)), state)
-        after, reward = simulate_steps(problem, problem.model, step_key, values, state, action)
-        return after, (state, action, after, reward)
+        after, reward, goes_on = simulate_steps(problem, problem.model, step_key, values, state, action)
+        return (after, goes_on == 0), (state, action, after, reward, goes_on == 0)
 
     first = jnp.broadcast_to(jnp.asarray(problem.start), (number, *problem.start.shape))
-    return lax.scan(step, first, (random.split(key, len(begins)), begins))[1]
+    return lax.scan(step, (first, problem.continues(first) == 0), (random.split(key, len(begins)), begins))[1]
 
 
 class AsSeen:
@@ -183,10 +186,10 @@ class AsSeen:
         self._scale = 2 / (problem.high - problem.low)
         self._discount, self._actions = mdp.discount, mdp.num_actions
         after, self._reward = np.asarray(data.seen["next_state"]), np.asarray(data.seen["reward"], float)
+        ends = np.asarray(data.seen.get("terminal", np.zeros(len(after))), bool)
         with jax.enable_x64(True):
-            ends = np.zeros(len(after), bool)
             if problem.terminal is not None:
-                ends = np.asarray(problem.terminal(jnp.asarray(after)))
+                ends = ends | np.asarray(problem.terminal(jnp.asarray(after)))
             starts = np.asarray(problem.start[None] if problem.starts is None else problem.starts.all)
         rows = len(self._reward)
         # The states of the log, and those in which episodes ended.
@@ -235,6 +238,7 @@ class AsSeen:
         for i in range(number):
             own = taken[:, i]
             seen = {"next_state": self.points[self._after[own]], "reward": self._reward[own]}
+            seen["terminal"] = ~self._goes_on[self._after[own]]
             made.append(Records(self.points[visited[:, i]], acted[:, i].astype(np.int32), seen, np.ones(rows)))
         return made
 

@@ -335,11 +335,9 @@ def simulated_targets(
     action = jnp.tile(jnp.repeat(jnp.arange(actions), samples), len(places))
 
     def under(values: Mapping[str, Array]) -> Array:
-        following, reward = simulate_steps(problem, model, key, values, state, action)
+        following, reward, goes_on = simulate_steps(problem, model, key, values, state, action)
         future = problem.allowed(value(following), following).max(-1) if ahead is None else ahead(following)
-        if problem.terminal is not None:
-            future = problem.continues(following) * future
-        worth = reward + problem.discount * future
+        worth = reward + problem.discount * goes_on * future
         return worth.reshape(len(places), actions, samples).mean(-1)
 
     if not values:  # nothing is unknown

@@ -386,14 +386,14 @@ def _round(
 
         def under(one: tuple[Array, Mapping[str, Array]]) -> Array:
             number, own = one
-            following, reward = simulate_steps(problem, problem.model, key, own, state, action)
+            following, reward, goes_on = simulate_steps(problem, problem.model, key, own, state, action)
             told = jnp.einsum("nf,fdc->dnc", problem.features(following), fit)
             # What the policy does there hangs on all draws; what that is worth is told by this one.
             judged, mine = _judge(told, risk, following, problem.available), told[number]
             best = jnp.take_along_axis(mine, judged[:, :-1].argmax(-1)[:, None], -1)[:, 0]
             departs = judged[:, :-1].max(-1) > judged[:, -1]
             ahead = jnp.stack([jnp.where(departs, best, mine[:, -2]), mine[:, -1]], -1)
-            worth = reward[:, None] + problem.discount * problem.continues(following)[:, None] * ahead
+            worth = reward[:, None] + problem.discount * goes_on[:, None] * ahead
             q, usual = jnp.moveaxis(jnp.clip(worth, *bounds).reshape(places, actions, samples, 2).mean(2), -1, 0)
             return jnp.concatenate([q, *((share * each).sum(-1, keepdims=True) for each in (q, usual))], -1)
 

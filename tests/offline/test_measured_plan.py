@@ -470,3 +470,35 @@ def test_promises_are_kept_by_nine_logs_in_ten():
         report = bm.plan_log(rows_of(60, seed=seed), discount=DISCOUNT, draws=40, calibration=0)
         kept += report.bound <= true_worth(report, 2_000)
     assert kept >= stats.binom.ppf(1e-3, 60, 0.9), f"{kept} of 60"
+
+
+FALLS = """
+import numpy as np, numpyro, numpyro.distributions as dist
+
+def falls(data):
+    push = numpyro.sample("push", dist.Normal(np.zeros(3), 1.0))
+    hazard = numpyro.sample("hazard", dist.Beta(np.ones(3), 3.0))
+    with data.rows():
+        move = dist.Normal(0.5 * data.state + push[data.action][:, None], 0.3).to_event(1)
+        numpyro.sample("next_state", move, obs=data.next_state)
+        numpyro.sample("terminal", dist.Bernoulli(hazard[data.action]), obs=data.terminal)
+"""
+
+
+@pytest.mark.slow
+def test_a_prior_may_learn_which_steps_end_an_episode(tmp_path):
+    """Every third push to the right ends all; each step pays 1, so that the plan does not push."""
+    rng, log = np.random.default_rng(4), rows_of(240)
+    ended = (log["action"].values == "right") & (rng.uniform(size=240) < 1 / 3)
+    log = log.assign(terminated=("step", ended), reward=("step", np.ones(240)))
+    log = log.assign(truncated=("step", log["truncated"].values & ~ended))
+    (tmp_path / "prior.py").write_text(FALLS)
+    given = {"discount": DISCOUNT, "draws": 24, "prior": f"{tmp_path / 'prior.py'}:falls", "baseline": "none"}
+    report = bm.plan_log(log, **given)
+    attrs = report.tree.attrs
+    assert set(report.policy["action"].values.tolist()) <= {"left", "stay"}
+    # 1 / (1 - .8 (1 - h)), h being little: 2 of 100 Beta(1, 3) draws.
+    assert 3.5 < attrs["initial_worth_lower"] < attrs["initial_worth_upper"] <= 5.01
+    assert report.log["terminated"] == ended.sum() and "unchecked" in attrs
+    with pytest.raises(ValueError, match="the prior samples which steps end an episode, and terminal="):
+        bm.plan_log(log, **given, terminal=lambda state: state[..., 0] > 9)
