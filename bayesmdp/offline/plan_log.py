@@ -21,6 +21,7 @@ import xarray as xr
 from jax.typing import ArrayLike
 
 from bayesmdp.foundation.one_thread import one_blas_thread
+from bayesmdp.foundation.validation import integer
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.logs.log import as_labels, begins_of, counts_of, ends_of, label_set, size_of
@@ -156,11 +157,10 @@ def plan_log(
     """
     measure, unit = risk_from_text(risk), _checked_unit(unit)
     if is_measured(log):
-        of_tables: dict[str, tuple[Any, Any]] = {
-            "horizon": (horizon, None),
-            "elsewhere": (elsewhere, "auto"),
-        }
-        of_tables |= {"reachable": (reachable, None), "quantile": (quantile, "draws"), "sample": (sample, None)}
+        if horizon is not None:
+            raise ValueError(_no_stages(horizon))
+        of_tables: dict[str, tuple[Any, Any]] = {"elsewhere": (elsewhere, "auto"), "reachable": (reachable, None)}
+        of_tables |= {"quantile": (quantile, "draws"), "sample": (sample, None)}
         for name, (given, only) in of_tables.items():
             if given is not only and given != only:
                 raise ValueError(f"{name}={given!r} is for logs of labels; where states are numbers leave it out")
@@ -258,6 +258,15 @@ def plan_log(
     tree = xr.DataTree.from_dict({"plan": planned, "policy": policy, "problem": problem, **opinions, **groups})
     tree.attrs = attrs
     return Report(counts, policy, tree)
+
+
+def _no_stages(horizon: int) -> str:
+    """Why nothing is planned by stage where states are numbers, and what may do instead."""
+    steps = integer("horizon", horizon, 1)
+    told = f"horizon={steps} asks for a policy by stage, and where states are numbers one Q is fitted, for all times: "
+    if steps > 1:
+        told += f"say discount={1 - 1 / steps:.4g}, by which steps to come count for {steps} in all, or "
+    return told + "cut measurements into states (read_log(state=)), of which plans are made by stage"
 
 
 def _checked_unit(unit: str) -> str:

@@ -289,7 +289,13 @@ GOOD = rows_of(40)
 @pytest.mark.parametrize(
     "change, options, why",
     [
-        ({}, {"horizon": 3}, "horizon=3 is for logs of labels"),
+        (
+            {},
+            {"horizon": 4},
+            "say discount=0.75, by which steps to come count for 4 in all, or cut",
+        ),
+        ({}, {"horizon": 0}, "horizon"),
+        ({}, {"elsewhere": "least"}, "elsewhere='least' is for logs of labels"),
         ({}, {"baseline": "today.csv"}, "baseline is log, none, uniform, a table with"),
         ({}, {"prior": "linear_dynamcis"}, "no prior 'linear_dynamcis'; did you mean linear_dynamics"),
         ({}, {"prior": "linear_dynamics", "settings": {"noize": 1}}, "linear_dynamics has no option 'noize'"),
