@@ -10,9 +10,9 @@ import xarray as xr
 from bayesmdp.models.linear_dynamics import linear_dynamics
 from bayesmdp.offline.measured_prior import Always
 from bayesmdp.offline.measured_space import MeasuredSpace
+from bayesmdp.offline.measured_today import read_today
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
-from bayesmdp.offline.said_state_behaviour import read_today
 from bayesmdp.offline.state_behaviour import ActsInStates
 from bayesmdp.planning.state_gain import SOLVER, GainPolicy, read_gain
 from bayesmdp.planning.state_policies import FittedPolicy, fitted_policy

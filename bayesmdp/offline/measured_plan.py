@@ -45,10 +45,10 @@ from bayesmdp.offline.measured_paths import discounted_paths
 from bayesmdp.offline.measured_policy import check_measured_aim
 from bayesmdp.offline.measured_posterior import rows_of_log
 from bayesmdp.offline.measured_space import begins_of_rows
+from bayesmdp.offline.measured_today import kept_today
 from bayesmdp.offline.measured_way import MeasuredFit, MeasuredWay, fit_measured, way_of_log
 from bayesmdp.offline.promise import Promise
 from bayesmdp.offline.report import MADE_BY, Report, level_of
-from bayesmdp.offline.said_state_behaviour import kept_today
 from bayesmdp.offline.second_opinion import LARGE, SAMPLES, disagrees
 from bayesmdp.offline.state_behaviour import ActsInStates, state_behaviour
 from bayesmdp.planning.posterior_value import left_quantile

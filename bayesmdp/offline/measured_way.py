@@ -23,9 +23,9 @@ from bayesmdp.offline.measured_policy import PlannedPolicy, policy_of_draws
 from bayesmdp.offline.measured_posterior import find_measured, posterior_of
 from bayesmdp.offline.measured_prior import MeasuredPrior, measured_prior
 from bayesmdp.offline.measured_space import MeasuredSpace, space_of_log
+from bayesmdp.offline.measured_today import measured_today
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
-from bayesmdp.offline.said_state_behaviour import measured_today
 from bayesmdp.offline.state_behaviour import ActsInStates
 from bayesmdp.planning.fitted_q import LinearQ
 from bayesmdp.planning.risk import Risk
