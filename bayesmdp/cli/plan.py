@@ -19,7 +19,14 @@ from bayesmdp.cli.plan_options import (
     pairs_of,
     refuse_of_tables,
 )
-from bayesmdp.cli.plan_reading import read_behaviour, read_numbers, read_option_table, read_states, sample_of
+from bayesmdp.cli.plan_reading import (
+    coordinates_of,
+    read_behaviour,
+    read_numbers,
+    read_option_table,
+    read_states,
+    sample_of,
+)
 from bayesmdp.foundation.text_values import json_or_text
 
 __all__ = ["plan"]
@@ -41,7 +48,8 @@ def plan(
         typer.Option(
             metavar="log|none|uniform|FILE",
             help="Today's policy, for comparison: log (estimated from the log), none, uniform, or a CSV with columns "
-            "state, action, probability.",
+            "state, action, probability. With --continuous: a CSV with coordinates in place of the state, of which the "
+            "nearest rows count, or FILE.py:NAME, a function of states.",
         ),
     ] = "log",
     aim: Annotated[
@@ -274,8 +282,10 @@ def plan(
             checked,
             risk=risk,
             baseline=baseline
-            if baseline in ("log", "none", "uniform")
-            else read_behaviour(Path(baseline), separator, encoding, decimal),
+            if baseline in ("log", "none", "uniform") or (continuous is not None and ":" in baseline)
+            else read_behaviour(
+                Path(baseline), separator, encoding, decimal, () if continuous is None else coordinates_of(continuous)
+            ),
             aim=aim,  # type: ignore[arg-type] # checked there
             discount=discount,
             horizon=horizon,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,16 +15,15 @@ if TYPE_CHECKING:
     import pandas as pd
     import xarray as xr
 
-__all__ = ["read_behaviour", "read_numbers", "read_option_table", "read_states", "sample_of"]
+__all__ = ["coordinates_of", "read_behaviour", "read_numbers", "read_option_table", "read_states", "sample_of"]
 
 
 def read_numbers(source: Any, names: str, **options: Any) -> xr.Dataset:
     """The log, its states being numbers, with what it warns of said in terms of the command's options."""
     from bayesmdp.logs.read_log import read_log
 
-    coordinates = [name.strip() for name in names.split(",")]
     with _warnings_said():
-        return read_log(source, coordinates=coordinates, **options)
+        return read_log(source, coordinates=coordinates_of(names), **options)
 
 
 def read_states(log: Any, dask: str | None, **options: Any) -> xr.Dataset:
@@ -70,11 +69,19 @@ def sample_of(source: Any, log: xr.Dataset, **options: Any) -> xr.Dataset | None
     return sample_log(source, log, LARGE, **options)
 
 
-def read_behaviour(path: Path, separator: str | None, encoding: str, decimal: str) -> pd.DataFrame:
-    """The table of what is done today."""
+def coordinates_of(text: str) -> list[str]:
+    """The columns of numbers that are the state."""
+    return [name.strip() for name in text.split(",")]
+
+
+def read_behaviour(
+    path: Path, separator: str | None, encoding: str, decimal: str, coordinates: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The table of what is done today, in states or at places."""
     table = read_option_table("--baseline", path, separator, encoding)
-    if decimal != "." and "probability" in table:
-        table["probability"] = table["probability"].str.replace(decimal, ".")
+    if decimal != ".":
+        for name in {"probability", *coordinates} & set(table.columns):
+            table[name] = table[name].str.replace(decimal, ".")
     return table
 
 

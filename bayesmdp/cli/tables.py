@@ -178,6 +178,7 @@ def places_table(policy: xr.Dataset) -> Table:
     notes = [f"worth: at least this much with posterior probability {1 - policy.attrs['level']:g}, unchecked"]
     notes += ["rows: rows of the log that the state represents; tried: rows near the state with this action"]
     notes += ["today: probability of the action under today's policy"] * ("today" in policy)
+    notes += ["*: as today, the likeliest action"] * ("departs" in policy and not policy["departs"].values.all())
     table = Table(
         caption="; ".join(notes), caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False
     )
@@ -190,7 +191,7 @@ def places_table(policy: xr.Dataset) -> Table:
         row = policy.isel(place=place)
         table.add_row(
             *[f"{value:.4g}" for value in row["state"].values],
-            one_line(row["action"].item()),
+            one_line(row["action"].item()) + "*" * ("departs" in row and not row["departs"].item()),
             f"{row['rows'].item():,}",
             f"{row['tried'].item():,}",
             *[f"{100 * row['today'].item():.0f}%" for _ in range("today" in policy)],

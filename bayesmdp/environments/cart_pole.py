@@ -51,6 +51,13 @@ def cart_pole(*, discount: float = 0.99, length: int = 500) -> SimulatedMDP:
     -----
     *What it asks.* Control with episodes that end by failing.
 
+    *Not to be set beside* the cart pole of PETS (Chua, Calandra, McAllister and Levine, 2018), whose curves are often
+    quoted. That one, in the authors' code, starts near where the pole hangs (its tip is to be .6 above the cart), is
+    pushed by a force that is a number, and never ends: trials are of 200 steps each, 50 of them as the code is
+    configured. An episode here ends when the pole has fallen, and early ones last some twenty steps, so that episodes
+    and trials are other amounts of experience: compare steps. The mountain car and the pendulum are not among the tasks
+    of that code.
+
     Examples
     --------
     >>> import bayesmdp as bm

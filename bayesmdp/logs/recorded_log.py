@@ -20,8 +20,8 @@ NEEDED = ("state", "action", "reward", "next_state")
 def read_records(log: xr.Dataset, mdp: Any | None = None) -> Records:
     """Return the steps of a log whose ``state`` has the dims step and coordinate; further variables are primitives.
 
-    Next states and rewards are among what was seen, for models that observe them. Numbers of primitives may be missing
-    (NaN) in rows where a model does not look at them.
+    Next states, rewards and ``terminal``, which rows ended an episode, are among what was seen, for models that observe
+    them. Numbers of primitives may be missing (NaN) in rows where a model does not look at them.
 
     Raises
     ------
@@ -55,5 +55,6 @@ def read_records(log: xr.Dataset, mdp: Any | None = None) -> Records:
     after = columns["next_state"]
     reject_first("next_state", ~np.isfinite(after), after, "is not finite")
     reject_first("reward", ~np.isfinite(columns["reward"]), columns["reward"], "is not finite")
-    seen = {**primitives, "next_state": after, "reward": columns["reward"]}
+    ended = columns.get("terminated", np.zeros(len(action), bool)).astype(bool)
+    seen = {"terminal": ended, **primitives, "next_state": after, "reward": columns["reward"]}
     return check_records(Records(columns["state"], action, seen, np.ones(len(action))))

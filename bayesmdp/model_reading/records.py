@@ -5,7 +5,9 @@ data.rows():`` it samples for each row what chance decides, the *primitives*, ea
 it computes ``numpyro.deterministic("next_state", ...)`` [row, coordinate] from state, action and primitives. Or it
 samples ``next_state`` itself, from a distribution with a density whose event is [coordinate], with
 ``obs=data.next_state``: the next state is then what is observed, and a log needs no other column. Where what a step
-pays is not known either, the model samples ``reward`` [row] there with ``obs=data.reward``.
+pays is not known either, the model samples ``reward`` [row] there with ``obs=data.reward``. Where it is not known which
+steps end an episode, the model samples ``terminal`` [row] there, of a Bernoulli distribution, with
+``obs=data.terminal``.
 
 Where primitives were recorded the model is a likelihood; where they were not it draws them, and simulates
 (:func:`bayesmdp.problems.simulated_mdp.next_states`). A primitive that decides nothing in a row is masked there
@@ -60,6 +62,11 @@ class Records(NamedTuple):
     def reward(self) -> Array | None:
         """Rewards [row], for models that observe them; None in a simulation."""
         return self.seen.get("reward")
+
+    @property
+    def terminal(self) -> Array | None:
+        """Whether each step ended its episode [row], for models that observe it; None in a simulation."""
+        return self.seen.get("terminal")
 
     @contextlib.contextmanager
     def rows(self) -> Iterator[None]:

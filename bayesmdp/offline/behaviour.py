@@ -224,7 +224,8 @@ def said_behaviour(table: pd.DataFrame, mdp: MDP, tries: NDArray[np.float64]) ->
     if wrong.any():
         row = int(wrong.argmax())
         raise ValueError(
-            f"the behaviour's probability in row {row} is {table['probability'].iloc[row]!r}; it must be from 0 to 1"
+            f"the behaviour's probability in row {row} is {table['probability'].tolist()[row]!r}; "
+            "it must be from 0 to 1"
         )
     told, times = np.zeros(mdp.available.shape), np.zeros(mdp.available.shape)
     np.add.at(told, tuple(place), share)

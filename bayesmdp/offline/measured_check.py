@@ -21,11 +21,13 @@ from numpy.typing import NDArray
 
 from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.calibration import Calibration, in_threads_of_checks, judge_excess
+from bayesmdp.offline.measured_policy import policy_of_draws
 from bayesmdp.offline.measured_worlds import VALUED, AsBelieved, AsSeen, MeasuredWorld
-from bayesmdp.offline.state_behaviour import StateBehaviour, state_behaviour
+from bayesmdp.offline.state_behaviour import ActsInStates, StateBehaviour, state_behaviour
 from bayesmdp.planning.posterior_value import left_quantile
-from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns, tolerance_of
-from bayesmdp.planning.simulated_plan import SHARE, FittedQ, fit_simulated
+from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns
+from bayesmdp.planning.simulated_plan import FittedQ
+from bayesmdp.planning.state_gain import GainPolicy
 from bayesmdp.planning.state_policies import FittedPolicy, StatePolicy
 from bayesmdp.posterior.closed_forms.regression import Regression, Sums
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
@@ -50,12 +52,14 @@ class MeasuredPipeline(NamedTuple):
     draws : int
         By which the policy is valued.
     options : FittedQ
-    begun : FittedPolicy
+    begun : FittedPolicy or GainPolicy
         Where fits of Q begin.
     compared : bool
         Whether something is promised of the gain over what is done today too.
-    today : StateBehaviour, or None
+    today : ActsInStates, or None
         What is done today, where that is said; None where it is what a log shows.
+    aim : {"value", "gain"}
+        What plans are the best for.
     """
 
     mdp: SimulatedMDP
@@ -64,11 +68,12 @@ class MeasuredPipeline(NamedTuple):
     level: float
     draws: int
     options: FittedQ
-    begun: FittedPolicy
+    begun: FittedPolicy | GainPolicy
     compared: bool
-    today: StateBehaviour | None = None
+    today: ActsInStates | None = None
+    aim: str = "value"
 
-    def done_today(self, data: Records) -> StateBehaviour:
+    def done_today(self, data: Records) -> ActsInStates:
         """What is done today, as it is said or as a log shows it.
 
         Parameters
@@ -81,7 +86,7 @@ class MeasuredPipeline(NamedTuple):
 class _Said(NamedTuple):
     """What a log says of the policy that it leads to: values and gains [draw] where episodes start."""
 
-    policy: FittedPolicy
+    policy: ActsInStates
     values: NDArray[np.float64]
     gains: NDArray[np.float64] | None
 
@@ -208,13 +213,14 @@ def _promised(pipeline: MeasuredPipeline, data: Records, seed: int) -> _Said:
             jax.tree.map(np.asarray, pipeline.form.draw(key, sums, number))
             for key, number in zip(keys, numbers, strict=True)
         )
-    tolerance = tolerance_of(mdp, None, SHARE)
-    fitted = fit_simulated(planning, mdp, pipeline.risk, options, tolerance, 1_000_000, begun=pipeline.begun)
-    values = values_at_start(mdp, fresh, fitted.policy.policy, options.rollouts)
-    if not pipeline.compared:
-        return _Said(fitted.policy, values, None)
-    today = pipeline.done_today(data)
-    return _Said(fitted.policy, values, values - values_at_start(mdp, fresh, today.policy, options.rollouts))
+    today = pipeline.done_today(data) if pipeline.compared else None
+    over = today if pipeline.aim == "gain" else None
+    planned = policy_of_draws(mdp, planning, pipeline.risk, options, over=over, begun=pipeline.begun)
+    values = values_at_start(mdp, fresh, planned.policy.policy, options.rollouts)
+    if today is None:
+        return _Said(planned.policy, values, None)
+    gains = values - values_at_start(mdp, fresh, today.policy, options.rollouts)
+    return _Said(planned.policy, values, 0 * gains if planned.as_today else gains)
 
 
 def _split(pipeline: MeasuredPipeline, data: Records, times: int, seed: int) -> tuple[float, float]:

@@ -10,8 +10,12 @@ import xarray as xr
 from bayesmdp.models.linear_dynamics import linear_dynamics
 from bayesmdp.offline.measured_prior import Always
 from bayesmdp.offline.measured_space import MeasuredSpace
+from bayesmdp.offline.measured_today import read_today
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
+from bayesmdp.offline.state_behaviour import ActsInStates
+from bayesmdp.planning.state_gain import SOLVER, GainPolicy, read_gain
+from bayesmdp.planning.state_policies import FittedPolicy, fitted_policy
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["KeptMeasuredPlan", "is_measured_plan", "read_measured_plan"]
@@ -28,12 +32,23 @@ class KeptMeasuredPlan(NamedTuple):
         Of the log.
     mdp : SimulatedMDP
         Whose steps and rewards stand for nothing.
+    today : ActsInStates or None
+        What is done today, where the plan says it.
     """
 
     plan: xr.Dataset
     space: MeasuredSpace
     near: NearRows
     mdp: SimulatedMDP
+    today: ActsInStates | None = None
+
+    @property
+    def policy(self) -> FittedPolicy | GainPolicy:
+        """What acts, at any state."""
+        if self.plan.attrs["solver"] != SOLVER:
+            return fitted_policy(self.plan, self.mdp)
+        assert self.today is not None
+        return read_gain(self.plan, self.mdp, self.today.policy)
 
 
 def is_measured_plan(tree: xr.DataTree) -> bool:
@@ -69,4 +84,4 @@ def read_measured_plan(tree: xr.DataTree) -> KeptMeasuredPlan:
     terminal = maker_of(ends, {})[0] if ":" in ends else None
     nothing = Always(float(np.mean(space.rewards)))
     mdp = space.problem(linear_dynamics(space.sizes), nothing, terminal, near.tried())
-    return KeptMeasuredPlan(tree["plan"].to_dataset().load(), space, near, mdp)
+    return KeptMeasuredPlan(tree["plan"].to_dataset().load(), space, near, mdp, read_today(tree, space))

@@ -1,10 +1,10 @@
 """A second opinion on a plan from measurements: what its policy is worth by the rows of the log alone, without a prior.
 
 As for tables (:mod:`bayesmdp.offline.off_policy`), with the ratio of an episode's first t + 1 actions under the policy
-pi, which takes one action a state, and under the behaviour b that the log shows
+pi, which takes one action a state or does as today, and under the behaviour b that the log shows
 (:mod:`bayesmdp.offline.state_behaviour`),
 
-    rho[t] = product over k = 0..t of  [a_k = pi(s_k)] / b(a_k | s_k),
+    rho[t] = product over k = 0..t of  pi(a_k | s_k) / b(a_k | s_k),
 
 and n episodes, the estimators are
 
@@ -42,7 +42,9 @@ from bayesmdp.models.linear_rewards import up_to_squares
 from bayesmdp.offline.feature_evidence import features_at
 from bayesmdp.offline.off_policy import ENOUGH, UNTRIED
 from bayesmdp.offline.state_behaviour import StateBehaviour
+from bayesmdp.planning.state_gain import GainPolicy
 from bayesmdp.planning.state_policies import FittedPolicy
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["MEASURED_ESTIMATORS", "measured_off_policy"]
 
@@ -86,7 +88,7 @@ def measured_off_policy(
     data: Records,
     begins: NDArray[np.bool_],
     ended: NDArray[np.bool_],
-    policy: FittedPolicy,
+    policy: FittedPolicy | GainPolicy,
     behaviour: StateBehaviour,
     *,
     starts: NDArray[np.float64] | None = None,
@@ -103,7 +105,7 @@ def measured_off_policy(
         In the order in which they were recorded.
     begins, ended : bool array [row]
         In which rows episodes begin, and after which they are over.
-    policy : FittedPolicy
+    policy : FittedPolicy or GainPolicy
     behaviour : StateBehaviour
         That made the log.
     starts : array [start, coordinate], optional
@@ -123,13 +125,13 @@ def measured_off_policy(
     """
     bootstrap, seed = integer("bootstrap", bootstrap, 20), integer("seed", seed, 0)
     confidence = number("confidence", confidence, above=0, below=1)
-    state, action, discount = np.asarray(data.state), np.asarray(data.action), policy.mdp.discount
+    mdp = policy.mdp
+    state, action, discount = np.asarray(data.state), np.asarray(data.action), mdp.discount
     rows = _rows(data, begins, ended, policy, behaviour)
     # Pieces of the bootstrap, few enough for a matrix of each.
     after = np.asarray(data.seen["next_state"])
-    chosen_after = policy.q(after).argmax(-1)
-    phi = _pair_features(policy, state, action)
-    phi_after = _pair_features(policy, after, chosen_after) * rows.goes_on[:, None]
+    phi = _pair_features(mdp, state, np.eye(mdp.num_actions)[action])
+    phi_after = _pair_features(mdp, after, policy.probabilities(after)) * rows.goes_on[:, None]
     own = len(rows.first) >= EPISODES
     piece = rows.episode if own else np.arange(len(state)) * BLOCKS // len(state)
     most = max(1, SIZE // phi.shape[1] ** 2)
@@ -150,7 +152,7 @@ def measured_off_policy(
     fits = np.stack([np.linalg.solve(np.tensordot(w, matrix, 1) + ridge, w @ target) for w in weight])
     # What they say where episodes start, and the ratios.
     began = state[rows.first] if starts is None else np.asarray(starts, float)
-    of_start = _pair_features(policy, began, policy.q(began).argmax(-1)) @ fits.T + middle / (1 - discount)
+    of_start = _pair_features(mdp, began, policy.probabilities(began)) @ fits.T + middle / (1 - discount)
     of_episode = weight[:, piece[rows.first]] if own else np.ones((len(weight), len(rows.first)))
     found = np.full((len(weight), len(MEASURED_ESTIMATORS)), np.nan)
     for i, w in enumerate(of_episode):
@@ -183,7 +185,7 @@ def _rows(
     data: Records,
     begins: NDArray[np.bool_],
     ended: NDArray[np.bool_],
-    policy: FittedPolicy,
+    policy: FittedPolicy | GainPolicy,
     behaviour: StateBehaviour,
 ) -> _Rows:
     """Read what the estimators need."""
@@ -191,9 +193,8 @@ def _rows(
     first = np.flatnonzero(begins)
     last = np.append(first[1:] - 1, len(begins) - 1)
     episode = np.cumsum(begins) - 1
-    agrees = policy.q(state).argmax(-1) == action
-    share = behaviour.probabilities(state)[np.arange(len(action)), action]
-    ratio = np.where(agrees, 1 / share, 0.0)
+    taken = np.arange(len(action)), action
+    ratio = policy.probabilities(state)[taken] / behaviour.probabilities(state)[taken]
     for begin, end in zip(first, last, strict=True):
         ratio[begin : end + 1] = np.cumprod(ratio[begin : end + 1])
     is_last = np.zeros(len(begins), bool)
@@ -203,14 +204,12 @@ def _rows(
     return _Rows(episode, time, first, last, ratio, reward, ~ended, is_last & ~ended)
 
 
-def _pair_features(policy: FittedPolicy, state: NDArray[np.float64], action: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Features [row, feature] of pairs: those of the state, in the place of the action."""
-    problem = policy.mdp.problem
+def _pair_features(mdp: SimulatedMDP, state: NDArray[np.float64], share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Features [row, feature] of pairs: those of the state in the place of each action, times its probability."""
+    problem = mdp.problem
     place = 2 * (state - problem.low) / (problem.high - problem.low) - 1
     own = features_at(up_to_squares, place)
-    paired = np.zeros((len(state), policy.mdp.num_actions, own.shape[1]))
-    paired[np.arange(len(state)), action] = own
-    return paired.reshape(len(state), -1)
+    return (share[:, :, None] * own[:, None]).reshape(len(state), -1)
 
 
 def _by_ratios(

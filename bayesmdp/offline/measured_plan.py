@@ -20,14 +20,11 @@ the plan's action.
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -41,33 +38,34 @@ from bayesmdp.models.arguments import thaw
 from bayesmdp.offline.at_start import told_at_start
 from bayesmdp.offline.calibration import Calibration, logs_of_each, too_many_logs
 from bayesmdp.offline.check_log import FEW
-from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured, mean_values, values_at_start
+from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured, values_at_start
 from bayesmdp.offline.measured_log_checks import check_rows
 from bayesmdp.offline.measured_off_policy import measured_off_policy
+from bayesmdp.offline.measured_paths import discounted_paths
+from bayesmdp.offline.measured_policy import check_measured_aim
 from bayesmdp.offline.measured_posterior import rows_of_log
 from bayesmdp.offline.measured_space import begins_of_rows
-from bayesmdp.offline.measured_way import MeasuredWay, fit_measured, way_of_log
-from bayesmdp.offline.measured_worlds import AsBelieved
+from bayesmdp.offline.measured_today import kept_today
+from bayesmdp.offline.measured_way import MeasuredFit, MeasuredWay, fit_measured, way_of_log
 from bayesmdp.offline.promise import Promise
 from bayesmdp.offline.report import MADE_BY, Report, level_of
 from bayesmdp.offline.second_opinion import LARGE, SAMPLES, disagrees
-from bayesmdp.offline.state_behaviour import state_behaviour
+from bayesmdp.offline.state_behaviour import ActsInStates, state_behaviour
 from bayesmdp.planning.posterior_value import left_quantile
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import Rollouts
-from bayesmdp.planning.simulated_plan import describe_plan
+from bayesmdp.planning.simulated_plan import Fitted, describe_plan
 from bayesmdp.planning.simulated_values import spread_over
+from bayesmdp.planning.state_gain import GainPolicy, describe_gain
 from bayesmdp.planning.state_policies import FittedPolicy
 from bayesmdp.planning.value_intervals import check_scalar_risk
 from bayesmdp.posterior.closed_forms.regression import Regression
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["plan_measured"]
 
 PLACES = 12
 """States of the log that stand for all."""
-
-PATHS, FARTHEST = 64, 2_000
-"""Of how much of the future is unseen: paths, and steps of each, at most."""
 
 AFFORDABLE = 2e11
 """Products that sums of one log take, times logs, above which nothing is checked: that would take many minutes."""
@@ -81,6 +79,7 @@ def plan_measured(
     risk: Risk,
     *,
     baseline: Any,
+    aim: str,
     discount: float,
     prior: str,
     settings: Mapping[str, Any],
@@ -99,8 +98,8 @@ def plan_measured(
     ----------
     log : Dataset over ``step``
     risk : Risk
-    baseline, prior, settings, rewards, terminal, initial, draws, seed, calibration, unit, say
-        As for `plan_log`; the baseline is "log", "none" or "uniform".
+    baseline, aim, prior, settings, rewards, terminal, initial, draws, seed, calibration, unit, say
+        As for `plan_log`.
     discount : float in (0, 1)
 
     Returns
@@ -122,7 +121,8 @@ def plan_measured(
         say=say,
     )
     mdp, data = way.mdp, way.data
-    gone = fit_measured(way, risk, draws, seed, say)
+    check_measured_aim(aim, way.today, way.baseline)
+    gone = fit_measured(way, risk, draws, seed, say, aim=aim)
     kept, fresh, options, fitted, values, gains = (
         gone.kept,
         gone.fresh,
@@ -131,19 +131,19 @@ def plan_measured(
         gone.values,
         gone.gains,
     )
-    planned = describe_plan(fitted, gone.returns, mdp, risk, options, gone.tolerance, num_draws=options.num_draws)
+    planned = _planned(gone, mdp, risk)
     # What is said where episodes start, checked.
     form, why_not = _why_not(way, level, calibration)
     checked: Calibration | None = None
     if form is not None and not why_not:
         logs = logs_of_each(calibration, level)
         say(f"checking the reported numbers on {2 * logs} simulated logs like this one")
-        said_today = None if baseline == "log" else way.today
+        said_today = None if way.baseline == "log" else way.today
         pipeline = MeasuredPipeline(
-            mdp, form, risk, level, draws, options, fitted.policy, way.today is not None, said_today
+            mdp, form, risk, level, draws, options, fitted.begun, way.today is not None, said_today, aim
         )
         checked = calibrate_measured(pipeline, data, begins, logs=logs, seed=seed)
-    told: dict[str, Any] = told_at_start(Promise(np.zeros(0), values, gains), level, checked)
+    told: dict[str, Any] = told_at_start(Promise(np.zeros(0), values, gains, fitted.as_today), level, checked)
     told |= {"unchecked": why_not} if checked is None else {"checked_logs": checked.logs}
     low, high = np.quantile(values, [0.05, 0.95], method="inverted_cdf")
     unseen, few = _thin(way, fresh, fitted.policy, options.rollouts)
@@ -169,10 +169,11 @@ def plan_measured(
         "initial_told": int(initial is not None),
         "terminal": terminal if isinstance(terminal, str) else "" if terminal is None else "a function",
         "log": json.dumps(counts),
-        "risk": str(risk),
+        "risk": str(risk) + " of the gain" * (aim == "gain"),
         **({"unit": unit} if unit else {}),
-        "baseline": "none" if way.today is None else "log" if baseline == "log" else "as said",
-        "aim": "value",
+        "baseline": way.baseline if way.baseline in ("none", "log") else "as said",
+        "baseline_name": way.baseline,
+        "aim": aim,
         "discount": mdp.discount,
         "prior": way.made.described,
         "rewards": way.made.rewards,
@@ -190,6 +191,8 @@ def plan_measured(
     groups = {name: node.to_dataset() for name, node in kept.children.items() if name != "prior"}
     groups |= {name: rows_of_log(groups[name], data) for name in ("observed_data", "constant_data")}
     groups["constant_data"] = groups["constant_data"].assign(_beside(log, data))
+    if way.today is not None and way.baseline != "a function":
+        groups["baseline"] = kept_today(way.today, way.space)
     say("second opinion without a prior")
     opinions = _opinions(way, log, begins, fitted.policy, values, unseen, seed, told=initial is not None)
     tree = xr.DataTree.from_dict(
@@ -221,24 +224,13 @@ def _why_not(way: MeasuredWay, level: float, calibration: int) -> tuple[Regressi
 def _thin(
     way: MeasuredWay,
     fresh: dict[str, NDArray[np.float64]],
-    policy: FittedPolicy,
+    policy: ActsInStates,
     rollouts: Rollouts,
 ) -> tuple[float, float]:
     """The shares of the discounted future behind the first step near which no row, or few, took the plan's action."""
-    if isinstance(way.found.form, Regression) and way.found.sums is not None:
-        values = mean_values(way.found.form, way.found.sums)
-    else:
-        values = {name: each.mean(0) for name, each in fresh.items()}
-    discount = way.mdp.discount
-    steps = min(FARTHEST, math.ceil(math.log(1e-3) / math.log(discount)))
-    world = AsBelieved(way.mdp, values, rollouts)
-    paths = world.logs(policy, np.arange(steps) == 0, PATHS, rollouts.seed)
     behind, every = np.zeros(2), 0.0
-    for path in paths:
-        with jax.enable_x64(True):
-            goes_on = np.asarray(way.mdp.problem.continues(jnp.asarray(path.seen["next_state"])))
-        weight = discount ** np.arange(steps) * np.concatenate([[1.0], np.cumprod(goes_on)[:-1]])
-        tried = way.near.counts(path.state)[np.arange(steps), path.action]
+    for path, weight in discounted_paths(way, fresh, policy, rollouts):
+        tried = way.near.counts(path.state)[np.arange(len(weight)), path.action]
         behind += [(weight * np.logical_or.accumulate(tried < number)).sum() for number in (1, FEW)]
         every += float(weight.sum())
     return float(behind[0] / every), float(behind[1] / every)
@@ -248,7 +240,7 @@ def _opinions(
     way: MeasuredWay,
     log: xr.Dataset,
     begins: NDArray[np.bool_],
-    policy: FittedPolicy,
+    policy: FittedPolicy | GainPolicy,
     values: NDArray[np.float64],
     unseen: float,
     seed: int,
@@ -268,8 +260,21 @@ def _opinions(
     return {"second_opinion": own.assign(disagrees=disagrees(own, xr.DataArray(values, dims="draw")))}
 
 
+def _planned(gone: MeasuredFit, mdp: SimulatedMDP, risk: Risk) -> xr.Dataset:
+    """The plan, with its value by rollouts."""
+    fitted, options, policy = gone.fitted, gone.options, gone.fitted.policy
+    if isinstance(policy, FittedPolicy):
+        one = Fitted(policy, fitted.iterations, fitted.settled, fitted.misfit)
+        return describe_plan(one, gone.returns, mdp, risk, options, gone.tolerance, num_draws=options.num_draws)
+    return describe_gain(policy, fitted.iterations, gone.returns, options, settled=fitted.settled)
+
+
 def _policy(
-    way: MeasuredWay, policy: FittedPolicy, fresh: dict[str, NDArray[np.float64]], level: float, rollouts: Rollouts
+    way: MeasuredWay,
+    policy: FittedPolicy | GainPolicy,
+    fresh: dict[str, NDArray[np.float64]],
+    level: float,
+    rollouts: Rollouts,
 ) -> xr.Dataset:
     """What the plan does in some states of the log that stand for all of them."""
     data, mdp = way.data, way.mdp
@@ -286,8 +291,8 @@ def _policy(
             for i, each in zip(order, own, strict=True)
         ]
     )
-    q, near = policy.q(places), way.near.counts(places)
-    chosen, ordered = q.argmax(-1), np.sort(q, -1)
+    share, near = policy.probabilities(places), way.near.counts(places)
+    chosen = share.argmax(-1)
     few = replace(rollouts, number=max(16, rollouts.number // 4))
     some = spread_over(fresh, len(next(iter(fresh.values()), [1])) // 4 or 1)
     values = [values_at_start(mdp, some, policy.policy, few, start=place) for place in places]
@@ -299,7 +304,8 @@ def _policy(
         "near": near.sum(-1),
         "tried": near[index],
         **({} if way.today is None else {"today": way.today.probabilities(places)[index]}),
-        "margin": ordered[:, -1] - ordered[:, -2] if q.shape[1] > 1 else np.full(len(places), np.inf),
+        **({"probability": share[index], "departs": policy.departs(places)} if isinstance(policy, GainPolicy) else {}),
+        "margin": policy.margins(places),
         "worth_quantile": np.array([float(left_quantile(each, level)) for each in values]),
         "worth_lower": lower,
         "worth_upper": upper,

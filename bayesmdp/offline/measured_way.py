@@ -19,21 +19,23 @@ from bayesmdp.foundation.validation import number
 from bayesmdp.logs.recorded_log import read_records
 from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.measured_check import values_at_start
+from bayesmdp.offline.measured_policy import PlannedPolicy, policy_of_draws
 from bayesmdp.offline.measured_posterior import find_measured, posterior_of
 from bayesmdp.offline.measured_prior import MeasuredPrior, measured_prior
 from bayesmdp.offline.measured_space import MeasuredSpace, space_of_log
+from bayesmdp.offline.measured_today import measured_today
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
-from bayesmdp.offline.state_behaviour import StateBehaviour, state_behaviour
+from bayesmdp.offline.state_behaviour import ActsInStates
 from bayesmdp.planning.fitted_q import LinearQ
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns, tolerance_of
-from bayesmdp.planning.simulated_plan import SHARE, Fitted, FittedQ, fit_simulated
-from bayesmdp.planning.simulated_values import spread_over
+from bayesmdp.planning.simulated_plan import SHARE, FittedQ
 from bayesmdp.posterior.inference.primitives import FoundRecords
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.problems.simulated_problem import primitives_of
 
-__all__ = ["MeasuredFit", "MeasuredWay", "fit_measured", "way_of_log"]
+__all__ = ["MeasuredFit", "MeasuredWay", "fit_measured", "options_of", "way_of_log"]
 
 EACH = 16
 """Rollouts of each draw."""
@@ -55,8 +57,10 @@ class MeasuredWay(NamedTuple):
     found : FoundRecords
         Its posterior.
     near : NearRows
-    today : StateBehaviour or None
+    today : ActsInStates or None
         What is done today, if it is compared with.
+    baseline : str
+        Its name: "log", "none", "uniform", "a table", "a function" or ``FILE.py:NAME``.
     """
 
     space: MeasuredSpace
@@ -65,7 +69,8 @@ class MeasuredWay(NamedTuple):
     data: Records
     found: FoundRecords
     near: NearRows
-    today: StateBehaviour | None
+    today: ActsInStates | None
+    baseline: str
 
 
 class MeasuredFit(NamedTuple):
@@ -79,7 +84,7 @@ class MeasuredFit(NamedTuple):
         Draws that the policy was not chosen with.
     options : FittedQ
     tolerance : float
-    fitted : Fitted
+    fitted : PlannedPolicy
     returns : SimulatedReturns
     values : array [draw]
         Under the fresh draws, where episodes start.
@@ -91,14 +96,20 @@ class MeasuredFit(NamedTuple):
     fresh: dict[str, NDArray[np.float64]]
     options: FittedQ
     tolerance: float
-    fitted: Fitted
+    fitted: PlannedPolicy
     returns: SimulatedReturns
     values: NDArray[np.float64]
     gains: NDArray[np.float64] | None
 
 
 def fit_measured(
-    way: MeasuredWay, risk: Risk, draws: int, seed: int, say: Callable[[str], None] = lambda text: None
+    way: MeasuredWay,
+    risk: Risk,
+    draws: int,
+    seed: int,
+    say: Callable[[str], None] = lambda text: None,
+    *,
+    aim: str = "value",
 ) -> MeasuredFit:
     """Plan under some draws of the posterior, and value the policy under others.
 
@@ -108,6 +119,8 @@ def fit_measured(
     risk : Risk
     draws, seed : int
     say : function of str
+    aim : {"value", "gain"}
+        What the plan is the best for.
 
     Returns
     -------
@@ -115,24 +128,31 @@ def fit_measured(
     """
     mdp = way.mdp
     kept, planning, fresh = posterior_of(way.found, mdp, draws, seed)
-    tolerance = tolerance_of(mdp, None, SHARE)
-    options = FittedQ(
-        LinearQ(),
-        num_draws=16,
-        places=128,
-        samples=4,
-        seed=seed,
-        rollouts=Rollouts(number=EACH * draws, max_draws=draws, tolerance=tolerance, seed=seed),
-    )
-    say(f"planning with {risk}")
-    fitted = fit_simulated(spread_over(planning, options.num_draws), mdp, risk, options, tolerance, 1_000_000)
+    options, tolerance = options_of(mdp, draws, seed)
+    say(f"planning with {risk}" + " of the gain" * (aim == "gain"))
+    planned = policy_of_draws(mdp, planning, risk, options, over=way.today if aim == "gain" else None)
+    policy = planned.policy
     say("worth of the policy under fresh draws")
-    returns = simulate_returns(mdp, fresh, fitted.policy.policy, options.rollouts)
-    values = values_at_start(mdp, fresh, fitted.policy.policy, options.rollouts, own=returns)
+    returns = simulate_returns(mdp, fresh, policy.policy, options.rollouts)
+    values = values_at_start(mdp, fresh, policy.policy, options.rollouts, own=returns)
     gains = None
     if way.today is not None:
         gains = values - values_at_start(mdp, fresh, way.today.policy, options.rollouts)
-    return MeasuredFit(kept, fresh, options, tolerance, fitted, returns, values, gains)
+        gains = 0 * gains if planned.as_today else gains
+    return MeasuredFit(kept, fresh, options, tolerance, planned, returns, values, gains)
+
+
+def options_of(mdp: SimulatedMDP, draws: int, seed: int) -> tuple[FittedQ, float]:
+    """Return how Q is fitted and policies are valued, and to what tolerance.
+
+    Parameters
+    ----------
+    mdp : SimulatedMDP
+    draws, seed : int
+    """
+    tolerance = tolerance_of(mdp, None, SHARE)
+    rollouts = Rollouts(number=EACH * draws, max_draws=draws, tolerance=tolerance, seed=seed)
+    return FittedQ(LinearQ(), num_draws=16, places=128, samples=4, seed=seed, rollouts=rollouts), tolerance
 
 
 def way_of_log(
@@ -154,17 +174,14 @@ def way_of_log(
     log : Dataset over ``step``
     discount : float in (0, 1)
     baseline, prior, settings, rewards, terminal, initial, say
-        As for `plan_log`; the baseline is "log", "none" or "uniform".
+        As for `plan_log`.
 
     Returns
     -------
     MeasuredWay
     """
-    if not (isinstance(baseline, str) and baseline in ("log", "none", "uniform")):
-        raise ValueError(f"for logs of measurements, baseline is log, none or uniform; got {baseline!r}")
     space = space_of_log(log, number("discount", discount, above=0, below=1), initial)
     ends = maker_of(terminal, {})[0] if isinstance(terminal, str) else terminal
-    _check_ends(log, ends, terminal)
     _check_enough(log, len(space.actions))
     data = read_records(log)
     taken = np.bincount(data.action, minlength=len(space.actions))
@@ -173,17 +190,14 @@ def way_of_log(
             f"the action {space.actions[int(np.argmin(taken))]!r} was never taken, so nothing is known about it; leave "
             "it out of the actions"
         )
-    made = measured_prior(prior, data, space, settings, rewards)
     near = NearRows(data.state, data.action, len(space.actions), space.low, space.high)
+    today, said = measured_today(baseline, data, space, near)
+    made = measured_prior(prior, data, space, settings, rewards)
+    _check_ends(log, ends, terminal, modelled="terminal" in primitives_of(made.model, len(space.low)))
     mdp = space.problem(made.model, made.reward, ends, near.tried(), units=made.units)
     say(f"posterior of {made.described}")
     found = find_measured(mdp, data)
-    today = None
-    if baseline == "log":
-        today = state_behaviour(data.state, data.action, len(space.actions), space.low, space.high)
-    elif baseline == "uniform":
-        today = state_behaviour(data.state[:0], data.action[:0], len(space.actions), space.low, space.high)
-    return MeasuredWay(space, made, mdp, data, found, near, today)
+    return MeasuredWay(space, made, mdp, data, found, near, today, said)
 
 
 def _check_enough(log: xr.Dataset, actions: int) -> None:
@@ -204,15 +218,23 @@ def _check_enough(log: xr.Dataset, actions: int) -> None:
         )
 
 
-def _check_ends(log: xr.Dataset, ends: Callable[..., Any] | None, given: Any) -> None:
+def _check_ends(log: xr.Dataset, ends: Callable[..., Any] | None, given: Any, *, modelled: bool) -> None:
     """Refuse a log whose terminated rows are not those whose next states are terminal."""
     ended = log["terminated"].values.astype(bool) if "terminated" in log else np.zeros(log.sizes["step"], bool)
+    if modelled and ends is not None:
+        raise ValueError(
+            f"the prior samples which steps end an episode, and terminal={given!r} says which states do; give one of "
+            "them"
+        )
     if ends is None:
+        if modelled:
+            return
         unknown = int(ended.sum()) + int(log.attrs.get("dropped_ends", 0))
         if unknown:
             raise ValueError(
                 f"{unknown:,} rows of the log are terminated, but it is not known which states end an episode: pass "
-                "terminal=, a function of states, or mark these rows as truncated if more would have followed"
+                "terminal=, a function of states, or a prior that samples 'terminal', or mark these rows as truncated "
+                "if more would have followed"
             )
         return
     with jax.enable_x64(True):

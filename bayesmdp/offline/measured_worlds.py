@@ -27,9 +27,8 @@ from scipy.spatial import KDTree
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.measured_space import STARTS, AmongRows
-from bayesmdp.offline.state_behaviour import StateBehaviour
+from bayesmdp.offline.state_behaviour import ActsInStates
 from bayesmdp.planning.rollouts import Rollouts, simulate_returns
-from bayesmdp.planning.state_policies import FittedPolicy
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
 
@@ -58,7 +57,7 @@ class MeasuredWorld(Protocol):
 
     def logs(
         self,
-        behaviour: StateBehaviour | FittedPolicy,
+        behaviour: ActsInStates,
         begins: NDArray[np.bool_],
         number: int,
         seed: int,
@@ -68,7 +67,7 @@ class MeasuredWorld(Protocol):
 
         Parameters
         ----------
-        behaviour : StateBehaviour or FittedPolicy
+        behaviour : ActsInStates
         begins : bool array [row]
         number : int
         seed : int
@@ -81,7 +80,7 @@ class MeasuredWorld(Protocol):
         """
         ...
 
-    def worth(self, policy: FittedPolicy | StateBehaviour) -> float:
+    def worth(self, policy: ActsInStates) -> float:
         """What a policy is truly worth where episodes start."""
         ...
 
@@ -103,7 +102,7 @@ class AsBelieved(NamedTuple):
 
     def logs(
         self,
-        behaviour: StateBehaviour | FittedPolicy,
+        behaviour: ActsInStates,
         begins: NDArray[np.bool_],
         number: int,
         seed: int,
@@ -124,16 +123,17 @@ class AsBelieved(NamedTuple):
                 rule=policy.rule,
                 number=number,
             )
-            state, action, after, reward = (np.asarray(each)[:rows] for each in made)
-        seen = [{"next_state": after[:, i], "reward": reward[:, i]} for i in range(number)]
+            state, action, after, reward, over = (np.asarray(each)[:rows] for each in made)
+        columns = {"next_state": after, "reward": reward, "terminal": over}
+        seen = [{name: column[:, i] for name, column in columns.items()} for i in range(number)]
         return [Records(state[:, i], action[:, i], seen[i], np.ones(rows)) for i in range(number)]
 
-    def worth(self, policy: FittedPolicy | StateBehaviour) -> float:
+    def worth(self, policy: ActsInStates) -> float:
         """What a policy is worth where episodes start, by rollouts.
 
         Parameters
         ----------
-        policy : FittedPolicy or StateBehaviour
+        policy : ActsInStates
         """
         truth = {name: np.asarray(value)[None] for name, value in self.values.items()}
         return float(simulate_returns(self.mdp, truth, policy.policy, self.rollouts).middle.mean())
@@ -149,22 +149,24 @@ def _simulated_logs(
     *,
     rule: Any,
     number: int,
-) -> tuple[Array, Array, Array, Array]:
-    """States, actions, next states and rewards [row, log, ...] of some logs, side by side."""
+) -> tuple[Array, Array, Array, Array, Array]:
+    """States, actions, next states, rewards and ends [row, log, ...] of some logs, side by side."""
     problem, parameters = jax.tree.map(jnp.asarray, (problem, parameters))
     draw_starts = jax.vmap(problem.draw_start)
 
-    def step(state: Array, row: tuple[Array, Array]) -> tuple[Array, tuple[Array, Array, Array, Array]]:
-        key, begin = row
+    def step(
+        carry: tuple[Array, Array], row: tuple[Array, Array]
+    ) -> tuple[tuple[Array, Array], tuple[Array, Array, Array, Array, Array]]:
+        (state, over), (key, begin) = carry, row
         start_key, act_key, step_key = random.split(key, 3)
         fresh = draw_starts(random.split(start_key, number))
-        state = jnp.where(begin | (problem.continues(state) == 0)[:, None], fresh, state)
+        state = jnp.where(begin | over[:, None], fresh, state)
         action = jax.vmap(partial(rule, parameters))(random.uniform(act_key, (number,)), state)
-        after, reward = simulate_steps(problem, problem.model, step_key, values, state, action)
-        return after, (state, action, after, reward)
+        after, reward, goes_on = simulate_steps(problem, problem.model, step_key, values, state, action)
+        return (after, goes_on == 0), (state, action, after, reward, goes_on == 0)
 
     first = jnp.broadcast_to(jnp.asarray(problem.start), (number, *problem.start.shape))
-    return lax.scan(step, first, (random.split(key, len(begins)), begins))[1]
+    return lax.scan(step, (first, problem.continues(first) == 0), (random.split(key, len(begins)), begins))[1]
 
 
 class AsSeen:
@@ -184,10 +186,10 @@ class AsSeen:
         self._scale = 2 / (problem.high - problem.low)
         self._discount, self._actions = mdp.discount, mdp.num_actions
         after, self._reward = np.asarray(data.seen["next_state"]), np.asarray(data.seen["reward"], float)
+        ends = np.asarray(data.seen.get("terminal", np.zeros(len(after))), bool)
         with jax.enable_x64(True):
-            ends = np.zeros(len(after), bool)
             if problem.terminal is not None:
-                ends = np.asarray(problem.terminal(jnp.asarray(after)))
+                ends = ends | np.asarray(problem.terminal(jnp.asarray(after)))
             starts = np.asarray(problem.start[None] if problem.starts is None else problem.starts.all)
         rows = len(self._reward)
         # The states of the log, and those in which episodes ended.
@@ -210,7 +212,7 @@ class AsSeen:
 
     def logs(
         self,
-        behaviour: StateBehaviour | FittedPolicy,
+        behaviour: ActsInStates,
         begins: NDArray[np.bool_],
         number: int,
         seed: int,
@@ -218,7 +220,7 @@ class AsSeen:
     ) -> list[Records]:
         """Make logs in this world, as `MeasuredWorld` says."""
         rng, rows = np.random.default_rng([seed, 7]), len(begins)
-        below = self._shares(behaviour).cumsum(-1)
+        below = behaviour.probabilities(self.points).cumsum(-1)
         first = self._starts if starts is None else self._tree.query(starts * self._scale)[1]
         place = np.zeros(number, int)
         visited, acted, taken = (np.zeros((rows, number), int) for _ in range(3))
@@ -236,23 +238,18 @@ class AsSeen:
         for i in range(number):
             own = taken[:, i]
             seen = {"next_state": self.points[self._after[own]], "reward": self._reward[own]}
+            seen["terminal"] = ~self._goes_on[self._after[own]]
             made.append(Records(self.points[visited[:, i]], acted[:, i].astype(np.int32), seen, np.ones(rows)))
         return made
 
-    def _shares(self, policy: FittedPolicy | StateBehaviour) -> NDArray[np.float64]:
-        """How probable each action is in each state [point, action]."""
-        if isinstance(policy, StateBehaviour):
-            return policy.probabilities(self.points)
-        return np.asarray(np.eye(self._actions)[policy.q(self.points).argmax(-1)])
-
-    def worth(self, policy: FittedPolicy | StateBehaviour) -> float:
+    def worth(self, policy: ActsInStates) -> float:
         """What a policy is worth where episodes start, solved for.
 
         Parameters
         ----------
-        policy : FittedPolicy or StateBehaviour
+        policy : ActsInStates
         """
-        share = self._shares(policy)
+        share = policy.probabilities(self.points)
         paid = np.stack([self._reward[near].mean(-1) for near in self._near], -1)
         value = np.zeros(len(self.points))
         allowed = PRECISE * (1 + float(np.abs(self._reward).max()))

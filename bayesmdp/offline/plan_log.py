@@ -21,6 +21,7 @@ import xarray as xr
 from jax.typing import ArrayLike
 
 from bayesmdp.foundation.one_thread import one_blas_thread
+from bayesmdp.foundation.validation import integer
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.logs.log import as_labels, begins_of, counts_of, ends_of, label_set, size_of
@@ -61,7 +62,7 @@ def plan_log(
     log: xr.Dataset,
     *,
     risk: str = "quantile:0.1",
-    baseline: str | pd.DataFrame | ArrayLike = "log",
+    baseline: str | pd.DataFrame | ArrayLike | Callable[..., Any] = "log",
     aim: Literal["value", "gain"] = "value",
     discount: float | None = None,
     horizon: int | None = None,
@@ -91,7 +92,9 @@ def plan_log(
         As for `risk_from_text`.
     baseline : "log", "none", DataFrame, or a policy as for `plan`
         What is done today, that the plan is compared with: what the log shows of its behaviour, nothing, or what is
-        said, as a table (see `said_behaviour`) or probabilities [state, action].
+        said, as a table (see `said_behaviour`) or probabilities [state, action]. Where states are numbers a table of
+        places (:mod:`bayesmdp.offline.said_state_behaviour`), or a function of states, by its file or itself, that
+        returns probabilities [..., action] or positions of actions.
     aim : {"value", "gain"}
         What the plan is the best for: the value, or the gain over the baseline, for which it may mix actions and stays
         with the baseline where nothing better is sure enough (:mod:`bayesmdp.planning.over_baseline`).
@@ -154,12 +157,10 @@ def plan_log(
     """
     measure, unit = risk_from_text(risk), _checked_unit(unit)
     if is_measured(log):
-        of_tables: dict[str, tuple[Any, Any]] = {
-            "aim": (aim, "value"),
-            "horizon": (horizon, None),
-            "elsewhere": (elsewhere, "auto"),
-        }
-        of_tables |= {"reachable": (reachable, None), "quantile": (quantile, "draws"), "sample": (sample, None)}
+        if horizon is not None:
+            raise ValueError(_no_stages(horizon))
+        of_tables: dict[str, tuple[Any, Any]] = {"elsewhere": (elsewhere, "auto"), "reachable": (reachable, None)}
+        of_tables |= {"quantile": (quantile, "draws"), "sample": (sample, None)}
         for name, (given, only) in of_tables.items():
             if given is not only and given != only:
                 raise ValueError(f"{name}={given!r} is for logs with labelled states; for measurements leave it out")
@@ -167,6 +168,7 @@ def plan_log(
             log,
             measure,
             baseline=baseline,
+            aim=aim,
             discount=DISCOUNT if discount is None else discount,
             prior=prior,
             settings=settings or {},
@@ -179,8 +181,12 @@ def plan_log(
             unit=unit,
             say=say,
         )
-    if terminal is not None or not isinstance(rewards, str):
-        name = "terminal" if terminal is not None else "a function of rewards"
+    if terminal is not None or not isinstance(rewards, str) or callable(baseline):
+        functions = {
+            "a function of rewards": not isinstance(rewards, str),
+            "a function as baseline": callable(baseline),
+        }
+        name = "terminal" if terminal is not None else next(name for name, given in functions.items() if given)
         raise ValueError(f"{name} is for logs of measurements, read with coordinates=; leave it out")
     mdp = _problem_of(log, discount, horizon, elsewhere, reachable, initial)
     _check_memory(mdp, draws)
@@ -252,6 +258,15 @@ def plan_log(
     tree = xr.DataTree.from_dict({"plan": planned, "policy": policy, "problem": problem, **opinions, **groups})
     tree.attrs = attrs
     return Report(counts, policy, tree)
+
+
+def _no_stages(horizon: int) -> str:
+    """Why nothing is planned by stage where states are numbers, and what may do instead."""
+    steps = integer("horizon", horizon, 1)
+    told = f"horizon={steps} asks for a policy by stage, and where states are numbers one Q is fitted, for all times: "
+    if steps > 1:
+        told += f"say discount={1 - 1 / steps:.4g}, by which steps to come count for {steps} in all, or "
+    return told + "cut measurements into states (read_log(state=)), of which plans are made by stage"
 
 
 def _checked_unit(unit: str) -> str:

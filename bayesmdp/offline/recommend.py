@@ -127,8 +127,8 @@ def recommend(
                 if given is not None:
                     raise ValueError(f"{option} is for plans with labelled states; for measurements leave it out")
             kept = read_measured_plan(tree)
-            names = kept.space.coordinates
-            return recommend_states(kept.plan, rows, kept.mdp, decimal, coordinates=names, near=kept.near)
+            named: dict[str, Any] = {"coordinates": kept.space.coordinates, "near": kept.near, "policy": kept.policy}
+            return recommend_states(kept.plan, rows, kept.mdp, decimal, **named)
         plan = _read_plan(tree, name)
     labels, why = _states_of(rows, recoding or plan.recoding, decimal)
     states = plan.policy["state"].values.tolist()

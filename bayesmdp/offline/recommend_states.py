@@ -13,6 +13,8 @@ import xarray as xr
 from bayesmdp.logs.measurements import numbers
 from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.planning import fitted_policy
+from bayesmdp.planning.state_gain import GainPolicy
+from bayesmdp.planning.state_policies import FittedPolicy
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
@@ -36,6 +38,7 @@ def recommend_states(
     *,
     coordinates: Sequence[str] = (),
     near: NearRows | None = None,
+    policy: FittedPolicy | GainPolicy | None = None,
 ) -> pd.DataFrame:
     """Find what a fitted plan does in new states; see :func:`~bayesmdp.recommend`.
 
@@ -52,14 +55,18 @@ def recommend_states(
         Their columns' names, where the plan knows them; other columns are then left alone.
     near : NearRows, optional
         Of the log that was planned from.
+    policy : FittedPolicy or GainPolicy, optional
+        What acts; by default that of the plan.
 
     Returns
     -------
     DataFrame [row]
         ``status``, ``action``, ``margin`` (by how much Q holds the action better than the next) and ``why``; with
-        `near` also ``near``, how many rows of the log were near, and ``tried``, how many of these took the action.
+        `near` also ``near``, how many rows of the log were near, and ``tried``, how many of these took the action. Of a
+        plan for the gain, which may do as today, at random, also ``probability``, that of ``action``, and
+        ``probability of ACTION`` of each.
     """
-    policy, problem = fitted_policy(plan, mdp), mdp.problem
+    policy, problem = policy or fitted_policy(plan, mdp), mdp.problem
     size = problem.start.size
     if coordinates:
         rows = _columns(rows, coordinates)
@@ -77,18 +84,17 @@ def recommend_states(
         with jax.enable_x64(True):
             status[np.asarray(jax.jit(problem.terminal)(jnp.asarray(filled)))] = "terminal"
     status[~known] = "not a number"
-    q = policy.q(filled)
-    ordered, chosen = np.sort(q, -1), q.argmax(-1)
+    share = policy.probabilities(filled)
+    chosen = share.argmax(-1)
     counts = None if near is None else near.counts(filled)
     if counts is not None:
         status[(status == "recommended") & (counts[np.arange(len(rows)), chosen] == 0)] = "untried"
     taken = status == "recommended"
-    margin = ordered[:, -1] - ordered[:, -2] if q.shape[1] > 1 else np.full(len(q), np.inf)
     actions = label_array(mdp.actions)[chosen].astype(object)
     columns = {
         "status": status,
         "action": np.where(taken, actions, ""),
-        "margin": np.where(taken, margin, np.nan),
+        "margin": np.where(taken, policy.margins(filled), np.nan),
         **(
             {}
             if counts is None
@@ -99,6 +105,10 @@ def recommend_states(
         ),
         "why": [WHY[each] for each in status],
     }
+    if isinstance(policy, GainPolicy):
+        columns["probability"] = np.where(taken, share.max(-1), np.nan)
+        for label, each in zip(mdp.actions, share.T, strict=True):
+            columns[f"probability of {label}"] = np.where(taken, each, np.nan)
     return pd.DataFrame(columns, index=rows.index)
 
 

@@ -10,8 +10,9 @@ tables; nor is anything that those who acted knew and did not write down.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
@@ -24,10 +25,32 @@ from bayesmdp.models.linear_rewards import up_to_squares
 from bayesmdp.offline.feature_evidence import features_at
 from bayesmdp.planning.state_policies import StatePolicy
 
-__all__ = ["StateBehaviour", "state_behaviour"]
+__all__ = ["ActsInStates", "StateBehaviour", "state_behaviour"]
 
 SPREAD = 3.0
 """Standard deviation of the weights' prior."""
+
+
+class ActsInStates(Protocol):
+    """What acts where states are numbers: a behaviour, or the policy of a plan."""
+
+    @property
+    def policy(self) -> StatePolicy:
+        """As compiled code takes it."""
+        ...
+
+    def probabilities(self, states: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability of each action.
+
+        Parameters
+        ----------
+        states : array [place, coordinate]
+
+        Returns
+        -------
+        array [place, action]
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -42,6 +65,11 @@ class _Logistic:
         probability = jnp.exp(score - score.max())
         below = jnp.cumsum(probability) / probability.sum()
         return jnp.minimum((uniform >= below).sum(), len(below) - 1).astype(jnp.int32)
+
+    def probabilities(self, parameters: Any, state: Float[Array, "... coordinate"]) -> Float[Array, "... action"]:
+        """Return the probability of each action; may be traced."""
+        weights, low, high = parameters
+        return jax.nn.softmax(up_to_squares(2 * (state - low) / (high - low) - 1) @ weights.T, -1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,6 +24,7 @@ from bayesmdp.planning.sampled_futures import SampledFutures
 from bayesmdp.planning.simulated_plan import FittedQ
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
 from bayesmdp.planning.state_policies import fitted_policy
+from bayesmdp.planning.trees_and_neighbours import NeighboursQ, TreesQ
 
 __all__ = [
     "Box",
@@ -36,12 +37,14 @@ __all__ = [
     "L1Ball",
     "LinearQ",
     "Mean",
+    "NeighboursQ",
     "NeuralQ",
     "Plan",
     "Quantile",
     "Risk",
     "Rollouts",
     "SampledFutures",
+    "TreesQ",
     "average_policy_iteration",
     "backup",
     "backward_induction",

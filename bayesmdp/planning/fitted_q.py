@@ -31,6 +31,7 @@ from jaxtyping import Float, Num
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.extras import brought_by
 from bayesmdp.foundation.validation import integer, number
+from bayesmdp.planning.trees_and_neighbours import NeighboursQ, TreesQ
 from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
 
 __all__ = [
@@ -38,7 +39,9 @@ __all__ = [
     "DoubleQ",
     "LinearQ",
     "NeuralQ",
+    "acted_in",
     "approximation",
+    "drawn_targets",
     "fitted_q_iteration",
     "simulated_targets",
     "worth_ahead",
@@ -261,11 +264,17 @@ class NeuralQ:
         return lax.scan(step, fit, None, length=self.gradient_steps)[0]
 
 
-APPROXIMATIONS: Mapping[str, Approximation] = {"neural": NeuralQ(), "linear": LinearQ(), "double": DoubleQ()}
+APPROXIMATIONS: Mapping[str, Approximation] = {
+    "neural": NeuralQ(),
+    "linear": LinearQ(),
+    "double": DoubleQ(),
+    "trees": TreesQ(),
+    "neighbours": NeighboursQ(),
+}
 
 
 def approximation(given: str | Approximation) -> Approximation:
-    """Return an approximation by its name, ``"neural"``, ``"linear"`` or ``"double"``, or as it is.
+    """Return an approximation by its name, one of `APPROXIMATIONS`, or as it is.
 
     Raises
     ------
@@ -334,11 +343,9 @@ def simulated_targets(
     action = jnp.tile(jnp.repeat(jnp.arange(actions), samples), len(places))
 
     def under(values: Mapping[str, Array]) -> Array:
-        following, reward = simulate_steps(problem, model, key, values, state, action)
+        following, reward, goes_on = simulate_steps(problem, model, key, values, state, action)
         future = problem.allowed(value(following), following).max(-1) if ahead is None else ahead(following)
-        if problem.terminal is not None:
-            future = problem.continues(following) * future
-        worth = reward + problem.discount * future
+        worth = reward + problem.discount * goes_on * future
         return worth.reshape(len(places), actions, samples).mean(-1)
 
     if not values:  # nothing is unknown
@@ -395,35 +402,73 @@ def fitted_q_iteration(
     >>> q.value(fit, room.problem.features(room.problem.start)).shape
     (3,)
     """
-    low, high = jnp.asarray(problem.low), jnp.asarray(problem.high)
-    bounds = jnp.asarray(problem.value_range)
-    anchors = jnp.asarray(problem.anchors)
 
     def iterate(fit: Any, key: Array) -> tuple[Any, Any]:
-        place_key, next_state_key = random.split(key)
-        drawn_places = low + (high - low) * random.uniform(place_key, (places, len(low)))
-        if problem.terminal is not None:
-            drawn_places = _acted_in(random.fold_in(key, 2), problem, drawn_places)
-
-        def value(state: Array) -> Array:
-            return approximation.value(fit, problem.features(state))
-
-        ahead = worth_ahead(approximation, fit, problem)
-        y = simulated_targets(
-            next_state_key, problem, model, values, jnp.concatenate([drawn_places, anchors]), value, samples, ahead
+        drawn_places, target, account = drawn_targets(
+            key, problem, model, values, fit, judge, approximation=approximation, places=places, samples=samples
         )
-        y = jnp.clip(y, bounds[0], bounds[1])
-        target, account = judge(y[:, :places], y[:, places:], problem.alike(drawn_places))
         return approximation.improve(fit, problem.features(drawn_places), target), account
 
     fit, account = lax.scan(iterate, fit, random.split(key, iterations))
     return fit, jax.tree.map(lambda leaf: leaf[-1], account)
 
 
-def _acted_in(
+def drawn_targets(
+    key: Array,
+    problem: SimulatedProblem,
+    model: Callable[[Any], Any],
+    values: Mapping[str, Array],
+    fit: Any,
+    judge: Judge,
+    *,
+    approximation: Approximation,
+    places: int,
+    samples: int,
+) -> tuple[Float[Array, "place coordinate"], Float[Array, "place action"], Any]:
+    """Draw the places of one iteration, and return what Q is to be there.
+
+    Parameters
+    ----------
+    key, problem, model, values, fit, judge, approximation, places, samples
+        As for `fitted_q_iteration`.
+
+    Returns
+    -------
+    places : array [place, coordinate]
+    target : array [place, action]
+    account : Any
+        The judge's.
+    """
+    low, high = jnp.asarray(problem.low), jnp.asarray(problem.high)
+    bounds, anchors = jnp.asarray(problem.value_range), jnp.asarray(problem.anchors)
+    place_key, next_state_key = random.split(key)
+    drawn_places = low + (high - low) * random.uniform(place_key, (places, len(low)))
+    if problem.terminal is not None:
+        drawn_places = acted_in(random.fold_in(key, 2), problem, drawn_places)
+
+    def value(state: Array) -> Array:
+        return approximation.value(fit, problem.features(state))
+
+    ahead = worth_ahead(approximation, fit, problem)
+    y = simulated_targets(
+        next_state_key, problem, model, values, jnp.concatenate([drawn_places, anchors]), value, samples, ahead
+    )
+    y = jnp.clip(y, bounds[0], bounds[1])
+    target, account = judge(y[:, :places], y[:, places:], problem.alike(drawn_places))
+    return drawn_places, target, account
+
+
+def acted_in(
     key: Array, problem: SimulatedProblem, places: Float[Array, "place coordinate"]
 ) -> Float[Array, "place coordinate"]:
-    """Put others of the places, drawn at random, where terminal ones are: nobody acts in those."""
+    """Put others of the places, drawn at random, where terminal ones are: nobody acts in those.
+
+    Parameters
+    ----------
+    key : key
+    problem : SimulatedProblem
+    places : array [place, coordinate]
+    """
     goes_on = problem.continues(places)
     others = random.categorical(key, jnp.log(goes_on), shape=goes_on.shape)
     return jnp.where(goes_on[:, None] > 0, places, places[others])

@@ -173,9 +173,9 @@ def _best_first(
             if problem.available is not None:
                 allowed = problem.available(here)
                 action = jnp.where(allowed[action], action, jnp.argmax(allowed))
-            after, paid = simulate_steps(problem, problem.model, key, own, here[None], action[None])
+            after, paid, goes = simulate_steps(problem, problem.model, key, own, here[None], action[None])
             # What is simulated after the end counts for nothing, and must not grow beyond all numbers.
-            goes_on = weight * problem.continues(after)[0]
+            goes_on = weight * goes[0]
             total = total + jnp.where(weight > 0, weight * paid[0], 0.0)
             return (jnp.where(goes_on > 0, after[0], here), total, problem.discount * goes_on), None
 

@@ -270,13 +270,12 @@ def _returns(
             move_key, choice_key = random.split(random.fold_in(key, t))
             choose = jax.vmap(partial(rule, parameters))
             action = choose(random.uniform(choice_key, (rollouts,)), state)
-            following, paid = simulate_steps(problem, problem.model, move_key, own, state, action)
+            following, paid, after = simulate_steps(problem, problem.model, move_key, own, state, action)
             # What is simulated after the end counts for nothing, and must not grow beyond all numbers.
             reward = jnp.where(weight > 0, paid, 0)
             # 0 need not be in the range; what is in it already adds nothing.
             counted = jnp.where(weight > 0, paid, problem.reward_range[0])
             met = jnp.stack([jnp.minimum(met[0], counted), jnp.maximum(met[1], counted)])
-            after = problem.continues(following)
             state = jnp.where((after > 0)[:, None], following, state)
             return state, total + weight * reward, weight * problem.discount * after, met
 

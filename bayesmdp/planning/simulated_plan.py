@@ -36,6 +36,7 @@ from bayesmdp.foundation.validation import integer
 from bayesmdp.planning.fitted_q import (
     Approximation,
     approximation,
+    drawn_targets,
     fitted_q_iteration,
     simulated_targets,
     worth_ahead,
@@ -56,7 +57,7 @@ from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 from bayesmdp.problems.simulated_problem import SimulatedProblem
 
-__all__ = ["Fitted", "FittedQ", "describe_plan", "fit_simulated", "plan_simulated"]
+__all__ = ["Fitted", "FittedQ", "describe_plan", "fit_simulated", "has_settled", "plan_simulated"]
 
 SHARE = 1e-3
 """The part of what values can differ by that iterations may leave out, where no tolerance is given."""
@@ -72,8 +73,9 @@ class FittedQ:
 
     Parameters
     ----------
-    approximation : {"linear", "double", "neural"} or Approximation
-        Of Q; "double" is linear too, by two fits against over-estimation. The network needs the extra ``neural``.
+    approximation : {"linear", "double", "neural", "trees", "neighbours"} or Approximation
+        Of Q; "double" is linear too, by two fits against over-estimation. The network needs the extra ``neural``, and
+        trees need ``sklearn``.
     num_draws : int
         Posterior draws that are planned with, at most half of all; the others value the plan.
     places : int
@@ -242,12 +244,13 @@ def fit_simulated(
         first = first if begun is None else 0
         done, settled, kept, last = 0, False, fit, np.full(len(mdp.problem.anchors), np.nan)
         while not settled and done + length <= min(max_iterations, MOST * first + length):
-            fit, kept, anchors = _round(
+            one_round = _round_on_host if getattr(approximate, "on_host", False) else _round
+            fit, kept, anchors = one_round(
                 random.fold_in(key, 1 + done), mdp.problem, values, risk, fit, iterations=length, **program
             )
             done += length
             now = np.asarray(anchors)
-            settled, last = done >= first and _settled(last, now, tolerance), now
+            settled, last = done >= first and has_settled(last, now, tolerance), now
         misfit = np.asarray(_misfit(random.fold_in(key, 2**30), mdp.problem, values, risk, kept, **program))
     policy = FittedPolicy(mdp, approximate, jax.tree.map(np.asarray, kept))
     return Fitted(policy, done, settled, float(np.sqrt(np.nanmean(misfit**2))))
@@ -314,8 +317,14 @@ def describe_plan(
     )
 
 
-def _settled(last: NDArray[np.float64], now: NDArray[np.float64], tolerance: float) -> bool:
-    """Whether values at the anchors have drifted by little, beside how they differ."""
+def has_settled(last: NDArray[np.float64], now: NDArray[np.float64], tolerance: float) -> bool:
+    """Whether values at the anchors have drifted by little, beside how they differ.
+
+    Parameters
+    ----------
+    last, now : array [anchor]
+    tolerance : float
+    """
     return bool(abs((now - last).mean()) <= max(tolerance, SETTLED * now.std()))
 
 
@@ -357,6 +366,62 @@ def _round(
     kept = jax.tree.map(lambda leaf: leaf / iterations, total) if averages else total
     anchors = problem.anchors
     return fit, kept, problem.allowed(approximation.value(kept, problem.features(anchors)), anchors).max(-1)
+
+
+def _round_on_host(
+    key: Array,
+    problem: SimulatedProblem,
+    values: Mapping[str, Array],
+    risk: Any,
+    fit: Any,
+    *,
+    approximation: Approximation,
+    iterations: int,
+    places: int,
+    samples: int,
+) -> tuple[Any, Any, Float[Array, " anchor"]]:
+    """The same as `_round`, of an approximation that is fitted between compiled programs."""
+    for own in random.split(key, iterations):
+        features, target = _targets_of(
+            own, problem, values, risk, fit, approximation=approximation, places=places, samples=samples
+        )
+        fit = approximation.improve(fit, features, target)
+    return fit, fit, _best_at_anchors(problem, fit, approximation=approximation)
+
+
+@partial(jax.jit, static_argnames=("approximation", "places", "samples"))
+def _targets_of(
+    key: Array,
+    problem: SimulatedProblem,
+    values: Mapping[str, Array],
+    risk: Any,
+    fit: Any,
+    *,
+    approximation: Approximation,
+    places: int,
+    samples: int,
+) -> tuple[Float[Array, "place feature"], Float[Array, "place action"]]:
+    """Features and targets of one iteration."""
+    problem = jax.tree.map(jnp.asarray, problem)
+    at, target, _ = drawn_targets(
+        key,
+        problem,
+        problem.model,
+        values,
+        jax.tree.map(jnp.asarray, fit),
+        lambda y, anchors, alike: (risk.value(y), ()),
+        approximation=approximation,
+        places=places,
+        samples=samples,
+    )
+    return problem.features(at), target
+
+
+@partial(jax.jit, static_argnames="approximation")
+def _best_at_anchors(problem: SimulatedProblem, fit: Any, *, approximation: Approximation) -> Float[Array, " anchor"]:
+    problem = jax.tree.map(jnp.asarray, problem)
+    q = approximation.value(fit, problem.features(problem.anchors))
+    return problem.allowed(q, problem.anchors).max(-1)
 
 
 @partial(jax.jit, static_argnames=("approximation", "places", "samples"))

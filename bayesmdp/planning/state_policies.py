@@ -24,7 +24,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import reject_first
 from bayesmdp.planning.fitted_q import APPROXIMATIONS, Approximation
 from bayesmdp.planning.futures_policy import SOLVER, FuturesPolicy, futures_policy
-from bayesmdp.planning.state_rules import StatePolicy, check_same_problem, features_of
+from bayesmdp.planning.state_rules import StatePolicy, best_by, check_same_problem, features_of
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
@@ -140,6 +140,32 @@ class FittedPolicy:
         with jax.enable_x64(True):
             q = _q_values(self.fit, filled, self.approximation, problem.features, problem.available)
         return np.asarray(q, float)[: len(flat)].reshape(*given.shape[:-1], self.mdp.num_actions)
+
+    def probabilities(self, states: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability of each action: 1 of the best one.
+
+        Parameters
+        ----------
+        states : array [..., coordinate]
+
+        Returns
+        -------
+        array [..., action]
+        """
+        return np.asarray(np.eye(self.mdp.num_actions)[self.q(states).argmax(-1)])
+
+    def margins(self, states: ArrayLike) -> NDArray[np.float64]:
+        """Return by how much Q holds the best action better than the next; infinite where there is no other.
+
+        Parameters
+        ----------
+        states : array [..., coordinate]
+
+        Returns
+        -------
+        array [...]
+        """
+        return best_by(self.q(states))
 
     def actions(self, states: ArrayLike) -> NDArray[Any]:
         """Return the label of the best action in each state.

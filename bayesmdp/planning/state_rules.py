@@ -13,7 +13,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
-__all__ = ["StatePolicy", "check_same_problem", "features_of"]
+__all__ = ["StatePolicy", "best_by", "check_same_problem", "features_of"]
 
 
 class StatePolicy(NamedTuple):
@@ -29,6 +29,19 @@ class StatePolicy(NamedTuple):
 
     rule: Callable[[Any, Array, Array], Array]
     parameters: Any
+
+
+def best_by(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return by how much the best of some choices is better than the next [...]; infinite where there is one.
+
+    Parameters
+    ----------
+    values : array [..., choice]
+    """
+    if values.shape[-1] == 1:
+        return np.full(values.shape[:-1], np.inf)
+    ordered = np.sort(values, -1)
+    return np.asarray(ordered[..., -1] - ordered[..., -2])
 
 
 def check_same_problem(

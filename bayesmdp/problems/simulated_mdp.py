@@ -13,6 +13,7 @@ point; without one regret is NaN.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -96,6 +97,8 @@ class SimulatedMDP:
     name : str
     terminal : callable, optional
         ``terminal(state [..., coordinate]) -> bool [...]``: where an episode ends, so that nothing more is earned.
+        Where that is not known the model samples ``terminal`` in its rows, of each step whether it ends the episode;
+        episodes end by either.
     length : int, optional
         Steps after which an episode is cut off that has not ended. That is no part of the problem: what a state is
         worth counts all rewards, whenever one stopped to look.
@@ -231,6 +234,7 @@ class SimulatedMDP:
         """Try every function."""
         problem = self.problem
         self.unknowns = check_truth(self.model, self.truth, problem.start, paid=problem.reward is None)
+        self.problem = problem = replace(problem, ends_drawn="terminal" in self.primitives)
         check_anchors(problem.anchors, problem.start.size)
         features, alike, after, reward, *kernel = self.examples()[: -1 if problem.terminal is None else -2]
         check_functions(features, alike, after, reward, problem.reward_range)
@@ -324,7 +328,7 @@ class SimulatedMDP:
 @jax.jit
 def _examples(state: Array, truth: Mapping[str, Array], problem: SimulatedProblem) -> list[Array]:
     action = jnp.arange(len(state), dtype=jnp.int32) % problem.num_actions
-    after, reward = simulate_steps(problem, problem.model, random.key(0), truth, state, action)
+    after, reward, _ = simulate_steps(problem, problem.model, random.key(0), truth, state, action)
     told = [problem.features(state), problem.alike(state), after, reward]
     return told if problem.kernel is None else [*told, problem.kernel(truth)]
 

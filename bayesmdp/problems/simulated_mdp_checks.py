@@ -213,6 +213,14 @@ def _check_sites(messages: Mapping[str, Any], coordinates: int, *, paid: bool) -
     if paid and np.shape(drawn["reward"]["value"]) != (1,):
         shape = np.shape(drawn["reward"]["value"])
         raise ValueError(f"the model's reward has shape {shape} for one row; expected (1,), one number a row")
+    if "terminal" in drawn:
+        site = drawn["terminal"]
+        shape, support = np.shape(site["value"]), bare(site["fn"]).support
+        if shape != (1,) or support is not dist.constraints.boolean:
+            raise ValueError(
+                f"the model's terminal is a {type(bare(site['fn'])).__name__} of shape {shape} for one row; expected a "
+                "Bernoulli of shape (1,): whether the step ends the episode"
+            )
     reserved = [name for name in drawn if name in COLUMNS and name not in ("next_state", "reward")]
     if reserved:
         raise ValueError(f"the primitive {reserved[0]!r} has the name of a column of logs; give it another")

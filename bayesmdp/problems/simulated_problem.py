@@ -1,7 +1,8 @@
 """What compiled code reads of a problem on a space of numbers, and how it makes steps of it by the model.
 
 A step is drawn from a NumPyro model at values of its unknowns: the next state, and the reward too where the model
-samples one (:mod:`bayesmdp.model_reading.records`). Where it does not, the reward is what the problem says.
+samples one (:mod:`bayesmdp.model_reading.records`). Where it does not, the reward is what the problem says. A step ends
+its episode if it leads to a state that is terminal, or if the model draws that it does.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +29,7 @@ from bayesmdp.problems.world import Step, World, keys_of_step
 __all__ = [
     "Features",
     "Reward",
+    "Simulated",
     "SimulatedProblem",
     "next_states",
     "primitives_of",
@@ -73,6 +75,8 @@ class SimulatedProblem:
         ``available(state [..., coordinate]) -> bool [..., action]``; None where all actions may be taken everywhere.
     units : ModelUnits or None
         Of the model, where they are not the problem's.
+    ends_drawn : bool
+        Whether the model samples which steps end an episode.
     """
 
     start: Array
@@ -95,12 +99,18 @@ class SimulatedProblem:
     confined: bool = field(default=False, metadata={"static": True})
     available: Callable[[Array], Array] | None = None
     units: ModelUnits | None = None
+    ends_drawn: bool = field(default=False, metadata={"static": True})
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether episodes may end."""
+        return self.terminal is not None or self.ends_drawn
 
     @property
     def value_range(self) -> Array:
-        """Between what values lie [2]: they are sums of any number of rewards if some states are terminal."""
+        """Between what values lie [2]: they are sums of any number of rewards if episodes may end."""
         for_ever = self.reward_range / (1 - self.discount)
-        if self.terminal is None:
+        if not self.has_ends:
             return for_ever
         xp = jnp if isinstance(for_ever, jax.Array) else np
         return xp.stack([xp.minimum(self.reward_range[0], for_ever[0]), xp.maximum(self.reward_range[1], for_ever[1])])
@@ -131,8 +141,8 @@ class SimulatedProblem:
 def simulated_world(problem: SimulatedProblem, truth: Mapping[str, Array]) -> World:
     """Return the world whose steps the problem's model draws with its unknowns at `truth`.
 
-    The first two uniform numbers make a step's random key. A step into a terminal state is the last of its episode, and
-    the next is made in a first state again.
+    The first two uniform numbers make a step's random key. A step into a terminal state, or of which the model
+    draws that it is the last, ends its episode, and the next is made in a first state again.
 
     Parameters
     ----------
@@ -149,14 +159,31 @@ def simulated_world(problem: SimulatedProblem, truth: Mapping[str, Array]) -> Wo
         row = jnp.asarray(state)[None], jnp.asarray(action)[None]
         after, drawn = draw_rows(problem.model, key, truth, *row)
         seen = {name: value[0] for name, value in drawn.items()}
-        following, reward = (each[0] for each in _step(problem, *row, after, drawn.get("reward")))
-        last = jnp.zeros((), bool) if problem.terminal is None else problem.terminal(following)
+        made = _step(problem, *row, after, drawn.get("reward"), drawn.get("terminal"))
+        following, reward, goes_on = (each[0] for each in made)
+        last = goes_on == 0
         acted_in = following
-        if problem.terminal is not None:
+        if problem.has_ends:
             acted_in = jnp.where(last, problem.draw_start(restart_key), following)
         return Step(state, action, seen, following, reward, last), acted_in
 
     return World(problem.draw_start, step, length=problem.length)
+
+
+class Simulated(NamedTuple):
+    """Steps that were simulated.
+
+    Attributes
+    ----------
+    next_state : array [row, coordinate]
+    reward : array [row]
+    goes_on : array [row]
+        1 where the episode goes on after the step, 0 where it ends.
+    """
+
+    next_state: Array
+    reward: Array
+    goes_on: Array
 
 
 def next_states(model: Model, key: Array, values: Mapping[str, Array], state: Array, action: Array) -> Array:
@@ -188,23 +215,23 @@ def next_states(model: Model, key: Array, values: Mapping[str, Array], state: Ar
 
 def _sampled(
     model: Model, key: Array, values: Mapping[str, Array], state: Array, action: Array
-) -> tuple[Array, Array | None]:
-    """Next states [row, coordinate], and rewards [row] where the model samples them."""
+) -> tuple[Array, Array | None, Array | None]:
+    """Next states [row, coordinate], and where the model samples them rewards [row], and which steps end [row]."""
     if not values:  # which NumPyro's Predictive does not take
         after, drawn = draw_rows(model, key, values, state, action)
-        return after, drawn.get("reward")
+        return after, drawn.get("reward"), drawn.get("terminal")
     # NumPy arrays cannot be indexed by traced ones.
-    known, names = jax.tree.map(jnp.asarray, dict(values)), ["next_state", "reward"]
+    known, names = jax.tree.map(jnp.asarray, dict(values)), ["next_state", "reward", "terminal"]
     predict = Predictive(model, known, batch_ndims=0, return_sites=names)
     with TRACING:
         drawn = predict(key, Records(state, action, {}, jnp.ones(action.shape)))
-    return drawn["next_state"], drawn.get("reward")
+    return drawn["next_state"], drawn.get("reward"), drawn.get("terminal")
 
 
 def simulate_steps(
     problem: SimulatedProblem, model: Model, key: Array, values: Mapping[str, Array], state: Array, action: Array
-) -> tuple[Array, Array]:
-    """Simulate steps of pairs by a model, and what they pay; may be traced.
+) -> Simulated:
+    """Simulate steps of pairs by a model, what they pay, and whether episodes go on; may be traced.
 
     Parameters
     ----------
@@ -219,8 +246,7 @@ def simulate_steps(
 
     Returns
     -------
-    next_state : array [row, coordinate]
-    reward : array [row]
+    Simulated
 
     Raises
     ------
@@ -230,15 +256,15 @@ def simulate_steps(
     if problem.units is None:
         return _step(problem, state, action, *_sampled(model, key, values, state, action))
     units = jax.tree.map(jnp.asarray, problem.units)
-    after, paid = _sampled(model, key, values, units.states_in(state), action)
+    after, paid, ended = _sampled(model, key, values, units.states_in(state), action)
     paid = None if paid is None else units.rewards_out(paid)
-    return _step(problem, state, action, units.states_out(after), paid)
+    return _step(problem, state, action, units.states_out(after), paid, ended)
 
 
 def _step(
-    problem: SimulatedProblem, state: Array, action: Array, after: Array, paid: Array | None
-) -> tuple[Array, Array]:
-    """Where steps end [row, coordinate] and what they pay [row], from what was drawn."""
+    problem: SimulatedProblem, state: Array, action: Array, after: Array, paid: Array | None, ended: Array | None
+) -> Simulated:
+    """Make steps from what was drawn."""
     if problem.confined:
         after = jnp.clip(after, jnp.asarray(problem.low), jnp.asarray(problem.high))
     if paid is None and problem.reward is None:
@@ -249,7 +275,8 @@ def _step(
     reward = problem.reward(state, action, after) if paid is None else paid  # type: ignore[misc] # refused above
     if problem.confined:
         reward = jnp.clip(reward, problem.reward_range[0], problem.reward_range[1])
-    return after, reward
+    goes_on = problem.continues(after)
+    return Simulated(after, reward, goes_on if ended is None else jnp.where(ended != 0, 0.0, goes_on))
 
 
 @lru_cache(maxsize=64)

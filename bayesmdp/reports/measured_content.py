@@ -4,11 +4,13 @@ recommendation  as of tables
 log             source, sha256, rows, episodes, terminated, truncated, actions, coordinates (a list: name, low, high,
 changes: the share of the log's states in which the plan would do something else if this coordinate
 were that of another row), trust, checks
-policy          a list, the commonest first: state (a list of numbers), action, rows, near, tried, today, margin,
+policy          a list, the commonest first: state (a list of numbers), action (of a plan for the gain with its
+probability, and departs: whether it is another than today), rows, near, tried, today, margin,
 worth (quantile, lower, upper)
 thin            unseen, few, places (a list, the least tried first: state, action, tried)
 second_opinion, sensitivity  as of tables, of the states of `policy`
-collect         why_not
+collect         draws, asked (pairs of such a state and an action), sure (those whose gain is more than two errors),
+pairs (a list of these, the most first: state, action, tried, gain, error)
 made            as of tables
 """
 
@@ -24,6 +26,8 @@ from bayesmdp.offline.check_log import FEW
 from bayesmdp.offline.measured_file import KeptMeasuredPlan
 from bayesmdp.offline.report import Report
 from bayesmdp.reports.content_parts import checks_of, made_of, recommendation_of, second_opinion_of
+from bayesmdp.reports.measured_again import PlannedAgain
+from bayesmdp.reports.measured_collect import measured_collect
 from bayesmdp.reports.measured_sensitivity import measured_sensitivity
 from bayesmdp.reports.measured_words import measured_headline, measured_log_told
 from bayesmdp.reports.sentences import trust_told
@@ -33,13 +37,7 @@ __all__ = ["importance", "measured_content"]
 ASKED = 1_000
 """Rows of the log at which the plan is asked what each coordinate changes, at most."""
 
-SETTINGS = ("risk", "baseline", "discount", "prior", "rewards", "draws")
-
-WHY_NOT = {
-    "collect": "for logs of measurements, the value of more rows is not computed; the section on thin data shows where "
-    "few rows are near",
-}
-"""Parts of the page that plans over states have, and why they are not there."""
+SETTINGS = ("risk", "baseline", "aim", "discount", "prior", "rewards", "draws")
 
 
 def importance(plan: KeptMeasuredPlan, states: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -54,15 +52,13 @@ def importance(plan: KeptMeasuredPlan, states: NDArray[np.float64]) -> NDArray[n
     -------
     array [coordinate]
     """
-    from bayesmdp.planning import fitted_policy
-
-    rng, policy = np.random.default_rng(0), fitted_policy(plan.plan, plan.mdp)
+    rng, policy = np.random.default_rng(0), plan.policy
     asked = states[np.linspace(0, len(states) - 1, min(len(states), ASKED)).round().astype(int)]
-    chosen, changed = policy.q(asked).argmax(-1), []
+    chosen, changed = policy.probabilities(asked).argmax(-1), []
     for i in range(asked.shape[1]):
         other = asked.copy()
         other[:, i] = rng.permutation(asked[:, i])
-        changed.append(float((policy.q(other).argmax(-1) != chosen).mean()))
+        changed.append(float((policy.probabilities(other).argmax(-1) != chosen).mean()))
     return np.array(changed)
 
 
@@ -85,6 +81,7 @@ def measured_content(
     tree = report.tree
     attrs, log = tree.attrs, report.log
     places = _places(report.policy)
+    again = PlannedAgain(tree, plan)
     few = sorted(places, key=lambda place: place["tried"])
     return {
         "schema": schema,
@@ -97,8 +94,8 @@ def measured_content(
             "places": [{name: each[name] for name in ("state", "action", "tried")} for each in few],
         },
         "second_opinion": second_opinion_of(tree),
-        "sensitivity": measured_sensitivity(tree, plan),
-        **{name: {"why_not": why} for name, why in WHY_NOT.items()},
+        "sensitivity": measured_sensitivity(tree, plan, again),
+        "collect": measured_collect(tree, plan, again),
         "made": made_of(attrs, measured_log_told(log, attrs), SETTINGS, command=command, date=date),
     }
 
@@ -130,7 +127,11 @@ def _places(policy: xr.Dataset) -> list[dict[str, Any]]:
     entries = []
     for place in range(policy.sizes["place"]):
         row = policy.isel(place=place)
-        names = [name for name in ("action", "rows", "near", "tried", "today", "margin") if name in row]
+        names = [
+            name
+            for name in ("action", "probability", "departs", "rows", "near", "tried", "today", "margin")
+            if name in row
+        ]
         entries.append(
             {
                 "state": row["state"].values.tolist(),

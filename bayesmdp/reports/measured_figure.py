@@ -8,7 +8,6 @@ import numpy as np
 
 from bayesmdp.foundation.visible_text import in_figure
 from bayesmdp.offline.measured_file import KeptMeasuredPlan
-from bayesmdp.planning import fitted_policy
 from bayesmdp.reports.measured_content import importance
 from bayesmdp.results.plan_parts import bare_axes, short_label
 from bayesmdp.results.plots import colour_of
@@ -41,8 +40,7 @@ def draw_policy(plan: KeptMeasuredPlan, states: NDArray[np.float64], ax: Axes) -
         states near which the log hardly took it.
     """
     shown = states[np.linspace(0, len(states) - 1, min(len(states), SHOWN)).round().astype(int)]
-    policy = fitted_policy(plan.plan, plan.mdp)
-    chosen = policy.q(shown).argmax(-1)
+    chosen = plan.policy.probabilities(shown).argmax(-1)
     few = plan.near.counts(shown)[np.arange(len(shown)), chosen] < 5
     names = [in_figure(short_label(name)) for name in plan.space.coordinates]
     order = np.argsort(-importance(plan, states), kind="stable")

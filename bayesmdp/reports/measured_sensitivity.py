@@ -7,7 +7,6 @@ all another action is taken, and what its own policy is worth. Plans from one lo
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,48 +15,19 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.offline.measured_file import KeptMeasuredPlan
-from bayesmdp.offline.measured_way import MeasuredWay, fit_measured, way_of_log
-from bayesmdp.planning import fitted_policy
+from bayesmdp.offline.measured_way import fit_measured, way_of_log
 from bayesmdp.planning.posterior_value import left_quantile
 from bayesmdp.planning.risk_names import risk_from_text
+from bayesmdp.reports.measured_again import PlannedAgain
 from bayesmdp.reports.numbers import short
 
-__all__ = ["log_of_plan", "measured_sensitivity"]
-
-LONG = 20_000
-"""Rows of a log up to which plans are made again."""
+__all__ = ["measured_sensitivity"]
 
 NAMED = 5
 """States with another action that are named."""
 
 
-def log_of_plan(tree: xr.DataTree, plan: KeptMeasuredPlan) -> xr.Dataset:
-    """Return the log that a plan was made from, as its file holds it.
-
-    Parameters
-    ----------
-    tree : DataTree
-        Of a `Report`.
-    plan : KeptMeasuredPlan
-
-    Returns
-    -------
-    Dataset over ``step``
-    """
-    rows = tree["constant_data"].to_dataset().load()
-    axes = ("step", "coordinate")
-    actions = list(plan.space.actions)
-    columns: dict[str, Any] = {
-        "state": (axes, rows["state"].values),
-        "next_state": (axes, rows["next_state"].values),
-        "action": ("step", np.array(actions)[rows["action"].values]),
-        "reward": ("step", rows["reward"].values),
-        **{name: ("step", rows[name].values.astype(bool)) for name in ("terminated", "truncated")},
-    }
-    return xr.Dataset(columns, {"coordinate": list(plan.space.coordinates)}, {"actions": actions})
-
-
-def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan) -> dict[str, Any]:
+def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan, again: PlannedAgain) -> dict[str, Any]:
     """Plan again with another discount, level and prior, and with other draws.
 
     Parameters
@@ -65,6 +35,7 @@ def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan) -> dict[str,
     tree : DataTree
         Of a `Report`.
     plan : KeptMeasuredPlan
+    again : PlannedAgain
 
     Returns
     -------
@@ -72,26 +43,11 @@ def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan) -> dict[str,
         ``states`` (how many stand for all), ``skipped`` and ``changes``, as of tables; or ``why_not``.
     """
     attrs = tree.attrs
-    if "rewards_name" not in attrs or "reward" not in tree["constant_data"]:
-        return {"why_not": "the plan's file does not contain everything that it was made from"}
-    if not attrs["rewards_name"] or attrs["terminal"] == "a function":
-        return {"why_not": "the plan was made with functions that its file does not contain"}
-    if tree["constant_data"].sizes["row"] > LONG:
-        return {"why_not": "the log is long, and each new plan would take as long as this one"}
-    log, policy = log_of_plan(tree, plan), tree["policy"].to_dataset()
+    if again.why_not:
+        return {"why_not": again.why_not}
+    policy = tree["policy"].to_dataset()
     places, weight = policy["state"].values, policy["rows"].values
-    chosen = fitted_policy(plan.plan, plan.mdp).q(places).argmax(-1)
-    asked = {
-        "risk": attrs["risk"],
-        "baseline": "uniform" if attrs["baseline"] == "as said" else attrs["baseline"],
-        "discount": float(attrs["discount"]),
-        "prior": attrs["prior_name"],
-        "settings": json.loads(attrs["prior_settings"]),
-        "rewards": attrs["rewards_name"],
-        "terminal": attrs["terminal"] or None,
-        "initial": np.array(plan.space.starts[0]) if attrs["initial_told"] else None,
-        "seed": int(attrs["seed"]),
-    }
+    chosen = plan.policy.probabilities(places).argmax(-1)
     level, at_start = float(attrs["level"]), tree["at_start"].to_dataset()
     values, gains = at_start["value"].values, None
     if "today" in at_start:
@@ -99,16 +55,14 @@ def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan) -> dict[str,
     as_planned = {"what": "as planned", "value": "", **_worth(values, gains, level)}
     changes = [as_planned | _changed(places, weight, np.zeros(len(places), bool))]
     skipped = "" if attrs["prior_name"] == "auto" else "other priors, because this one was chosen by name"
-    same: MeasuredWay | None = None  # the way to another level, or with other draws, is that of the plan at hand
-    for what, value, changed in _others(asked, attrs):
-        own = asked | changed
-        risk, seed = risk_from_text(own.pop("risk")), own.pop("seed")
-        if changed.keys() <= {"risk", "seed"}:
-            way = same = same or way_of_log(log, **own, say=lambda text: None)
-        else:
-            way = way_of_log(log, **own, say=lambda text: None)
-        gone = fit_measured(way, risk, int(attrs["draws"]), seed)
-        other = gone.fitted.policy.q(places).argmax(-1) != chosen
+    for what, value, changed in _others(again.asked, attrs):
+        own = again.asked | changed
+        risk, seed, aim = risk_from_text(own.pop("risk")), own.pop("seed"), own.pop("aim")
+        # The way to another level, or with other draws, is that of the plan at hand.
+        same = changed.keys() <= {"risk", "seed"}
+        way = again.way() if same else way_of_log(again.log, **own, say=lambda text: None)
+        gone = fit_measured(way, risk, int(attrs["draws"]), seed, aim=aim)
+        other = gone.fitted.policy.probabilities(places).argmax(-1) != chosen
         changes.append(
             {
                 "what": what,

@@ -47,8 +47,7 @@ MEASURED_SECTIONS = {
     **{name: SECTIONS[name] for name in ("recommendation", "log")},
     "policy": "What to do, by measurement",
     **{name: SECTIONS[name] for name in ("thin", "second-opinion", "sensitivity")},
-    "not-told": "What was not computed",
-    "made": SECTIONS["made"],
+    **{name: SECTIONS[name] for name in ("collect", "made")},
 }
 
 CHANGES = {

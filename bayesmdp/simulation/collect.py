@@ -145,7 +145,7 @@ def _where_counted(model: Model, seen: Step) -> dict[str, NDArray[Any]]:
         counted = _counted(model, data)
     primitives = {}
     for name, values in drawn.items():
-        if name in ("next_state", "reward"):  # which a log holds anyway
+        if name in ("next_state", "reward", "terminal"):  # which a log holds anyway
             continue
         counts = np.asarray(counted[name]) > 0
         shaped = counts.reshape(-1, *(1,) * (values.ndim - 1))

@@ -12,7 +12,12 @@ states of the log, under the true system, is compared with
 A promise is *kept* if the true value is at least as large. Shares are of 100 problems a cell, with Wilson's 95%
 intervals; .90 is due, and .90 must not be above the interval. The *price* of a promise and the value of the policy are
 told as medians of the difference to the behaviour's true value, in units of the mean difference between the policy and
-the behaviour. Fewer problems than 100 may have been run; the column ``problems`` says how many.
+the behaviour.
+
+All 200 were run. The promise was kept in 97.5% of them (.96 and .99 of the cells), which is more than is due: it could
+be higher. It stands at .29 of what the policy gains on average, beside a median gain of .58; so the caution that is
+added to the raw bound, which was kept in 82.5% and is less than is due, costs a third of the gain and more than the
+truth asks for.
 
 Truths: one or two coordinates; ``next = A s + B[a] + noise`` with three actions, A of random Normal entries scaled to a
 spectral radius from U(.3, .95), B standard Normal times .5, and Normal noise with a standard deviation from U(.1, .5)
@@ -21,7 +26,8 @@ steps, from standard Normal starts. The behaviour takes actions at random, as pr
 whatever the state, and the log has 100 or 200 rows.
 
 ``make study STUDIES=measured_promises`` runs every cell that ``results/`` does not hold, and writes
-``measured_promises.csv``.
+``measured_promises.csv`` and the problems themselves, a row each, ``measured_promises_problems.csv``. A first problem
+takes 40 s of processor time, and one that finds its programs compiled 10.
 """
 
 from __future__ import annotations
@@ -138,18 +144,17 @@ class System(NamedTuple):
         import numpy as np
 
         from bayesmdp.offline.measured_file import read_measured_plan
-        from bayesmdp.planning import fitted_policy
 
         rng = np.random.default_rng(17)
         state, total = starts[np.arange(PATHS) % len(starts)], np.zeros(PATHS)
         policy = None
         if report is not None:
             kept = read_measured_plan(report.tree)
-            policy = fitted_policy(kept.plan, kept.mdp)
+            policy = kept.policy
         for step in range(STEPS):
             total += DISCOUNT**step * self.paid(state)
             at_random = rng.choice(len(self.behaviour), p=self.behaviour / self.behaviour.sum(), size=PATHS)
-            action = at_random if policy is None else policy.q(state).argmax(-1)
+            action = at_random if policy is None else policy.probabilities(state).argmax(-1)
             state = self.step(rng, state, action)
         return float(total.mean())
 
@@ -230,14 +235,14 @@ def main(
     cells: Sequence[str] = tuple(CELLS),
     problems: int = PROBLEMS,
 ) -> None:
-    """Run what `folder` does not hold yet, problem by problem, and write the table to `tables`.
+    """Run what `folder` does not hold yet, problem by problem, and write the tables to `tables`.
 
     Parameters
     ----------
     folder : str
         Of the cells' results files.
     tables : str
-        Folder of the table, written as CSV.
+        Folder of the tables, written as CSV: shares, and the problems that these are of.
     cells : sequence of str
     problems : int
         Of each cell.
@@ -250,3 +255,4 @@ def main(
 
     ran = pd.concat(ran_by_problem(folder, "measured-promises", CELLS, cells, problems, run_problem))
     summary(ran).round(4).to_csv(Path(tables) / "measured_promises.csv")
+    ran.set_index(["cell", "seed"]).round(6).to_csv(Path(tables) / "measured_promises_problems.csv")

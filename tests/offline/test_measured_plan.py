@@ -20,6 +20,7 @@ from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.offline.state_behaviour import state_behaviour
 from bayesmdp.planning import Rollouts, fitted_policy
 from bayesmdp.reports import measured_sensitivity
+from bayesmdp.reports.measured_again import PlannedAgain, log_of_plan
 from bayesmdp.reports.opinions import alarms_told
 from bayesmdp.results.files import write_tree
 from tests.command_line import call, told_in_one_line
@@ -215,6 +216,8 @@ def test_a_plan_comes_back_from_its_file(report, tmp_path, monkeypatch):
     told = content["second_opinion"]["estimates"]
     assert [each["estimator"] for each in told] == ["per decision", "weighted", "fitted Q"]
     assert told[2]["tells"] and not told[2]["disagrees"]
+    assert content["collect"]["asked"] > 20 and content["collect"]["draws"] == 32
+    assert "What to collect next" in text
     with pytest.raises(TypeError, match="the plan's states are numbers"):
         bm.plot_policy(report)
 
@@ -223,12 +226,12 @@ def test_a_plan_comes_back_from_its_file(report, tmp_path, monkeypatch):
 def test_what_would_change_the_plan_is_planned_again(report):
     """With the other prior, discounts, levels and draws; the same draws and arguments give the same plan."""
     acts = read_measured_plan(report.tree)
-    told = measured_sensitivity.measured_sensitivity(report.tree, acts)["changes"]
+    told = measured_sensitivity.measured_sensitivity(report.tree, acts, PlannedAgain(report.tree, acts))["changes"]
     asked = ["as planned", "prior", "discount", "discount", "level", "level", "draws"]
     assert [each["what"] for each in told] == asked
     assert [each["comparable"] for each in told] == [True, True, False, False, True, True, True]
     assert told[1]["value"] == "fourier_dynamics"
-    log = measured_sensitivity.log_of_plan(report.tree, acts)
+    log = log_of_plan(report.tree, acts)
     again = bm.plan_log(log, risk="quantile:0.25", discount=DISCOUNT, draws=40, calibration=0)
     np.testing.assert_allclose(again.tree["at_start"]["value"], report.tree["at_start"]["value"], rtol=1e-9)
     careful = bm.plan_log(log, risk="quantile:0.125", discount=DISCOUNT, draws=40, calibration=0)
@@ -286,9 +289,14 @@ GOOD = rows_of(40)
 @pytest.mark.parametrize(
     "change, options, why",
     [
-        ({}, {"horizon": 3}, "horizon=3 is for logs with labelled states"),
-        ({}, {"aim": "gain"}, "aim='gain' is for logs with labelled states"),
-        ({}, {"baseline": "today.csv"}, "baseline is log, none or uniform"),
+        (
+            {},
+            {"horizon": 4},
+            "say discount=0.75, by which steps to come count for 4 in all, or cut",
+        ),
+        ({}, {"horizon": 0}, "horizon"),
+        ({}, {"elsewhere": "least"}, "elsewhere='least' is for logs with labelled states"),
+        ({}, {"baseline": "today.csv"}, "baseline is log, none, uniform, a table with"),
         ({}, {"prior": "linear_dynamcis"}, "no prior 'linear_dynamcis'; did you mean linear_dynamics"),
         ({}, {"prior": "linear_dynamics", "settings": {"noize": 1}}, "linear_dynamics has no option 'noize'"),
         ({}, {"settings": {"noise": 1}}, "the prior by the log has no option 'noise'"),
@@ -470,3 +478,35 @@ def test_promises_are_kept_by_nine_logs_in_ten():
         report = bm.plan_log(rows_of(60, seed=seed), discount=DISCOUNT, draws=40, calibration=0)
         kept += report.bound <= true_worth(report, 2_000)
     assert kept >= stats.binom.ppf(1e-3, 60, 0.9), f"{kept} of 60"
+
+
+FALLS = """
+import numpy as np, numpyro, numpyro.distributions as dist
+
+def falls(data):
+    push = numpyro.sample("push", dist.Normal(np.zeros(3), 1.0))
+    hazard = numpyro.sample("hazard", dist.Beta(np.ones(3), 3.0))
+    with data.rows():
+        move = dist.Normal(0.5 * data.state + push[data.action][:, None], 0.3).to_event(1)
+        numpyro.sample("next_state", move, obs=data.next_state)
+        numpyro.sample("terminal", dist.Bernoulli(hazard[data.action]), obs=data.terminal)
+"""
+
+
+@pytest.mark.slow
+def test_a_prior_may_learn_which_steps_end_an_episode(tmp_path):
+    """Every third push to the right ends all; each step pays 1, so that the plan does not push."""
+    rng, log = np.random.default_rng(4), rows_of(240)
+    ended = (log["action"].values == "right") & (rng.uniform(size=240) < 1 / 3)
+    log = log.assign(terminated=("step", ended), reward=("step", np.ones(240)))
+    log = log.assign(truncated=("step", log["truncated"].values & ~ended))
+    (tmp_path / "prior.py").write_text(FALLS)
+    given = {"discount": DISCOUNT, "draws": 24, "prior": f"{tmp_path / 'prior.py'}:falls", "baseline": "none"}
+    report = bm.plan_log(log, **given)
+    attrs = report.tree.attrs
+    assert set(report.policy["action"].values.tolist()) <= {"left", "stay"}
+    # 1 / (1 - .8 (1 - h)), h being little: 2 of 100 Beta(1, 3) draws.
+    assert 3.5 < attrs["initial_worth_lower"] < attrs["initial_worth_upper"] <= 5.01
+    assert report.log["terminated"] == ended.sum() and "unchecked" in attrs
+    with pytest.raises(ValueError, match="the prior samples which steps end an episode, and terminal="):
+        bm.plan_log(log, **given, terminal=lambda state: state[..., 0] > 9)

@@ -60,6 +60,15 @@ def test_shares_and_prices_are_counted(tmp_path, monkeypatch):
     assert row["problems"] == 3 and row["promise_kept"] == pytest.approx(2 / 3, abs=1e-4) and row["raw_kept"] == 0
     assert row["promise_price"] == pytest.approx(1.0) and row["policy"] == pytest.approx(1.0)
     assert row["promise_kept_lower"] < 2 / 3 < row["promise_kept_upper"]
+    problems = pd.read_csv(tmp_path / "measured_promises_problems.csv")
+    assert problems["seed"].tolist() == [0, 1, 2] and problems["promise"].tolist() == [0.5, 1.0, 1.2]
+
+
+def test_the_stored_shares_are_those_of_the_stored_problems():
+    problems = stored_table("measured_promises_problems")
+    assert problems.groupby("cell")["seed"].nunique().to_dict() == dict.fromkeys(CELLS, measured_promises.PROBLEMS)
+    again, stored = measured_promises.summary(problems), stored_table("measured_promises", index_col="cell")
+    np.testing.assert_allclose(again.values, stored.values, atol=2e-4)
 
 
 def test_the_stored_table_has_every_cell():

@@ -198,6 +198,11 @@ def fitted_agent(
     if not callable(prior):
         raise TypeError(f"prior must be a NumPyro function of the data; got {type(prior).__name__}")
     approximate, steps = approximation(by), integer("room", room, 1)
+    if getattr(approximate, "on_host", False):
+        raise ValueError(
+            f"{type(approximate).__name__} is fitted between compiled programs, and an agent's loop is one: it is for "
+            "plans, bm.planning.FittedQ(...); agents take 'linear', 'double', 'neural' or 'neighbours'"
+        )
     simulator = prior.model if isinstance(prior, ByParticles) else prior
 
     def make_belief(mdp: SimulatedMDP) -> Belief:

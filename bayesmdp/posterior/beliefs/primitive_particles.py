@@ -119,6 +119,6 @@ def one_row(step: Step, asked: Mapping[str, NDArray[Any]]) -> Records:
     -------
     Records
     """
-    recorded = {**step.outcome, "next_state": step.next_state, "reward": step.reward}
+    recorded = {"terminal": step.last, **step.outcome, "next_state": step.next_state, "reward": step.reward}
     seen = {name: jnp.asarray(recorded[name]).astype(like.dtype)[None] for name, like in asked.items()}
     return Records(jnp.asarray(step.state)[None], jnp.asarray(step.action)[None], seen, jnp.ones(1))

@@ -84,7 +84,10 @@ def recorded_belief(model: Model, mdp: SimulatedMDP, num_draws: int, room: int) 
     rng = np.random.default_rng(0)
     places = np.concatenate([problem.anchors, rng.uniform(problem.low, problem.high, (PLACES, problem.start.size))])
     state = freeze(np.repeat(places, problem.num_actions, 0))
-    asked, recorded = set(_probe(bare, state, problem.num_actions).seen), {*mdp.primitives, "next_state", "reward"}
+    asked, recorded = (
+        set(_probe(bare, state, problem.num_actions).seen),
+        {*mdp.primitives, "next_state", "reward", "terminal"},
+    )
     if asked - recorded:
         raise ValueError(
             f"the model observes {sorted(asked - recorded)[0]!r}, which {mdp.name} does not record; it records "

@@ -1,0 +1,124 @@
+"""The policy of a plan from measurements, of the log at hand or of one like it: for the value, or for the gain."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmdp.offline.state_behaviour import ActsInStates
+from bayesmdp.planning.risk import Risk
+from bayesmdp.planning.rollouts import simulate_returns, tolerance_of
+from bayesmdp.planning.simulated_plan import SHARE, FittedQ, fit_simulated
+from bayesmdp.planning.simulated_values import spread_over
+from bayesmdp.planning.state_gain import GainPolicy, fit_gain
+from bayesmdp.planning.state_policies import FittedPolicy
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+
+__all__ = ["PlannedPolicy", "check_measured_aim", "policy_of_draws"]
+
+
+class PlannedPolicy(NamedTuple):
+    """What was planned under draws of a posterior.
+
+    Attributes
+    ----------
+    policy : FittedPolicy or GainPolicy
+    begun : FittedPolicy or GainPolicy
+        At which fits for other logs begin.
+    iterations : int
+    settled : bool
+    misfit : float
+        NaN of a plan for the gain.
+    as_today : bool
+        Whether the policy is to go on as today.
+    """
+
+    policy: FittedPolicy | GainPolicy
+    begun: FittedPolicy | GainPolicy
+    iterations: int
+    settled: bool
+    misfit: float
+    as_today: bool = False
+
+
+def check_measured_aim(aim: str, today: ActsInStates | None, baseline: str) -> None:
+    """Refuse what cannot be aimed at.
+
+    Parameters
+    ----------
+    aim : str
+    today : ActsInStates or None
+    baseline : str
+        Its name.
+
+    Raises
+    ------
+    ValueError
+    """
+    if aim not in ("value", "gain"):
+        raise ValueError(f"aim must be 'value' or 'gain'; got {aim!r}")
+    if aim == "gain" and today is None:
+        raise ValueError("a plan for the gain needs a baseline, and baseline='none' leaves it out")
+    if aim == "gain" and baseline == "a function":
+        raise ValueError(
+            "a plan for the gain does as today in some states, and no file holds a function: name it, "
+            "baseline='FILE.py:NAME', or give a table"
+        )
+
+
+def policy_of_draws(
+    mdp: SimulatedMDP,
+    draws: Mapping[str, NDArray[np.float64]],
+    risk: Risk,
+    options: FittedQ,
+    *,
+    over: ActsInStates | None = None,
+    begun: FittedPolicy | GainPolicy | None = None,
+) -> PlannedPolicy:
+    """Plan under draws of a posterior.
+
+    Parameters
+    ----------
+    mdp : SimulatedMDP
+    draws : mapping of site to array [draw, ...]
+    risk : Mean, Quantile or CVaR
+    options : FittedQ
+    over : ActsInStates, optional
+        What is done today, for a plan that is the best for the gain over it. Where nothing is gained, by the risk over
+        draws that the plan may have been made with, it is to go on as today.
+    begun : FittedPolicy or GainPolicy, optional
+        A fit to begin at.
+
+    Returns
+    -------
+    PlannedPolicy
+    """
+    tolerance, few = tolerance_of(mdp, None, SHARE), spread_over(draws, options.num_draws)
+    if over is None:
+        assert not isinstance(begun, GainPolicy)
+        fitted = fit_simulated(few, mdp, risk, options, tolerance, 1_000_000, begun=begun)
+        return PlannedPolicy(fitted.policy, fitted.policy, fitted.iterations, fitted.settled, fitted.misfit)
+    assert not isinstance(begun, FittedPolicy)
+    if begun is not None:  # of as many draws
+        few = spread_over(draws, begun.fit.shape[1])
+    gained = fit_gain(few, mdp, risk, over.policy, options, tolerance, begun=begun)
+    policy, as_today = gained.policy, False
+    some = spread_over(draws, options.rollouts.max_draws)
+    one, other = (
+        simulate_returns(mdp, some, each, options.rollouts, alike=True).middle.mean(1)
+        for each in (policy.policy, over.policy)
+    )
+    if not _judged(risk, one - other) > 0:
+        policy, as_today = GainPolicy(mdp, 0 * policy.fit, risk, over.policy), True
+    return PlannedPolicy(policy, gained.policy, gained.iterations, gained.settled, float("nan"), as_today)
+
+
+def _judged(risk: Any, gains: NDArray[np.float64]) -> float:
+    """The risk of one number under each draw."""
+    with jax.enable_x64(True):
+        return float(risk.value(jnp.asarray(gains)[:, None, None])[0, 0])
