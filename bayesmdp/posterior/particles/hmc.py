@@ -122,6 +122,8 @@ def root_of_spread(z: Float[Array, "particle size"], weight: Float[Array, " part
     variance = weight @ apart**2 + 1e-12
     if not 0 < size <= DENSE:
         return jnp.sqrt(variance)
+    # By a thousandth, as Stan does: where data tie unknowns together, a diagonal of their own variances is far too long
+    # across, steps have to be short, and along takes many moves.
     keep = z.shape[0] / (z.shape[0] + size)
     covariance = keep * (apart.T * weight) @ apart + jnp.diag(1e-3 * (1 - keep) * variance + 1e-12)
     return jnp.linalg.cholesky(covariance)
