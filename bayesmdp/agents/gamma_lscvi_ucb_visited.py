@@ -203,13 +203,13 @@ class _VisitedRules:
 def _before_the_first_step(setting: Setting, ridge: Array) -> VisitedState:
     """Return V = 1 / (1 - gamma), no data, and no states visited."""
     nothing = no_data(ridge, setting.dimension, setting.slots)
-    pairs, room = (setting.slots, setting.actions), (setting.versions, setting.room + BLOCK)
+    pairs, room = (setting.actions, setting.slots), (setting.versions, setting.room + BLOCK)
     none, zero, no = jnp.zeros((), jnp.int32), jnp.zeros(()), jnp.zeros((), bool)
     finite = isinstance(setting.problem, Problem)
     return VisitedState(
         data=nothing,
         known=nothing,
-        rows=Rows(jnp.zeros((*pairs, setting.dimension)), jnp.zeros(pairs), jnp.zeros(pairs)),
+        rows=Rows(jnp.zeros((setting.dimension, *pairs)), jnp.zeros(pairs), jnp.zeros(pairs)),
         slot_of=jnp.full(setting.problem.num_states, -1, jnp.int32) if finite else None,  # type: ignore[union-attr]
         visited=none,
         here=none,
@@ -224,7 +224,7 @@ def _before_the_first_step(setting: Setting, ridge: Array) -> VisitedState:
             lowest=zero + setting.cap,
             highest=zero + setting.cap,
             fresh=no,
-            weights=jnp.zeros((*room, setting.dimension)),
+            weights=jnp.zeros((setting.versions, setting.dimension, room[1])),
             least=jnp.full(room, setting.cap),
             slack=jnp.zeros(room),
             since=jnp.zeros(setting.room + BLOCK, jnp.int32),
@@ -243,7 +243,7 @@ def _begin_episode(setting: Setting, state: VisitedState) -> VisitedState:
     # w_1, m_1, and Q_1 at the present state, which is the pool there.
     weights, lowest, highest = first_sweep(setting, state, known)
     start, one = state.sweeps.lowest, jnp.ones((), jnp.int32)
-    row = jax.tree.map(lambda rows: rows[state.here], state.rows)
+    row = jax.tree.map(lambda rows: rows[..., state.here], state.rows)
     row = row._replace(length=row_lengths(known.inverse, row.features))
     # What is as long as the room for states is left to the first step: see `Sweeps.fresh`.
     return state._replace(
@@ -289,7 +289,7 @@ def _observe(setting: Setting, state: VisitedState, step: Step) -> VisitedState:
     # m_1 was that of no states, infinity: it was not known, and did not fall.
     fell &= ~none
     here = state.visited - 1 if state.slot_of is None else state.slot_of[step.next_state]
-    feature = setting.row_of(step.state, state.known.inverse).features[step.action]
+    feature = setting.row_of(step.state, state.known.inverse).features[:, step.action]
     return once(state.visited > 0, lambda state: _learn(setting, state, feature, here, fell, begun), state)
 
 
@@ -315,7 +315,7 @@ def _learn(
     state = make_sweeps(setting, state, first, sweeps.count + another, sweeps.version + (again & controlled))
     return state._replace(
         here=here,
-        present=state.pool[here],
+        present=state.pool[:, here],
         sweeps=state.sweeps._replace(fresh=jnp.zeros((), bool)),
         crowded=crowded,
         fallen=state.fallen + again,

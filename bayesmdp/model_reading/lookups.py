@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from bayesmdp.model_reading.model_runs import Latent, Model, sites
 from bayesmdp.model_reading.rows import Transitions
 
-__all__ = ["check_lookups"]
+__all__ = ["FOLLOWED", "NESTED", "broadcast", "check_lookups"]
 
 # What JAX makes of `array[index]`: a negative index counts from the end, and several indices are laid side by side.
 FOLLOWED: dict[str, Callable[..., Any]] = {
@@ -32,7 +32,7 @@ FOLLOWED: dict[str, Callable[..., Any]] = {
     "mul": lambda x, y, **_: x * y,
     "select_n": lambda which, *cases, **_: np.choose(np.asarray(which, int), cases),
     "convert_element_type": lambda x, *, new_dtype, **_: np.asarray(x).astype(new_dtype),
-    "broadcast_in_dim": lambda x, *, shape, broadcast_dimensions, **_: _broadcast(x, shape, broadcast_dimensions),
+    "broadcast_in_dim": lambda x, *, shape, broadcast_dimensions, **_: broadcast(x, shape, broadcast_dimensions),
     "concatenate": lambda *parts, dimension, **_: np.concatenate(parts, dimension),
     "reshape": lambda x, *, new_sizes, **_: np.reshape(x, new_sizes),
     "squeeze": lambda x, *, dimensions, **_: np.squeeze(x, dimensions),
@@ -118,7 +118,19 @@ def _beyond(shape: tuple[int, ...], indices: NDArray[Any], params: dict[str, Any
             yield shape, axis, int(along[tuple(first)]), int(first[0]) if len(first) else None
 
 
-def _broadcast(x: Any, shape: tuple[int, ...], dimensions: tuple[int, ...]) -> NDArray[Any]:
+def broadcast(x: Any, shape: tuple[int, ...], dimensions: tuple[int, ...]) -> NDArray[Any]:
+    """Repeat an array along the axes of `shape` that are none of `dimensions`, as ``lax.broadcast_in_dim`` does.
+
+    Parameters
+    ----------
+    x : array
+    shape, dimensions : tuple of int
+        Which axis of `shape` each of the array's is.
+
+    Returns
+    -------
+    array [*shape]
+    """
     sizes = [1] * len(shape)
     for place, size in zip(dimensions, np.shape(x), strict=True):
         sizes[place] = size

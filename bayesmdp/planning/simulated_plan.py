@@ -28,7 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from jax import lax, random
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -246,7 +246,7 @@ def fit_simulated(
         while not settled and done + length <= min(max_iterations, MOST * first + length):
             one_round = _round_on_host if getattr(approximate, "on_host", False) else _round
             fit, kept, anchors = one_round(
-                random.fold_in(key, 1 + done), mdp.problem, values, risk, fit, iterations=length, **program
+                random.fold_in(key, 1 + done), mdp.problem, values, risk, fit, iterations=np.int32(length), **program
             )
             done += length
             now = np.asarray(anchors)
@@ -328,7 +328,7 @@ def has_settled(last: NDArray[np.float64], now: NDArray[np.float64], tolerance: 
     return bool(abs((now - last).mean()) <= max(tolerance, SETTLED * now.std()))
 
 
-@partial(jax.jit, static_argnames=("approximation", "iterations", "places", "samples"))
+@partial(jax.jit, static_argnames=("approximation", "places", "samples"))
 def _round(
     key: Array,
     problem: SimulatedProblem,
@@ -336,19 +336,22 @@ def _round(
     risk: Any,
     fit: Any,
     *,
+    iterations: Int[Array, ""],
     approximation: Approximation,
-    iterations: int,
     places: int,
     samples: int,
 ) -> tuple[Any, Any, Float[Array, " anchor"]]:
-    """Some iterations from a fit on, the mean of the fits where that is one, and its values at the anchors."""
+    """Some iterations from a fit on, the mean of the fits where that is one, and its values at the anchors.
+
+    How many is no part of the program: it hangs on the discount, and the model takes half a minute to compile.
+    """
     problem = jax.tree.map(jnp.asarray, problem)
     averages = getattr(approximation, "averages", False)
 
-    def iterate(carry: tuple[Any, Any], key: Array) -> tuple[tuple[Any, Any], None]:
+    def iterate(i: Int[Array, ""], carry: tuple[Any, Any]) -> tuple[Any, Any]:
         fit, total = carry
         fit, _ = fitted_q_iteration(
-            key,
+            random.fold_in(key, i),
             problem,
             problem.model,
             values,
@@ -359,10 +362,10 @@ def _round(
             places=places,
             samples=samples,
         )
-        return (fit, jax.tree.map(jnp.add, total, fit) if averages else fit), None
+        return fit, jax.tree.map(jnp.add, total, fit) if averages else fit
 
     start = jax.tree.map(jnp.zeros_like, fit) if averages else fit
-    (fit, total), _ = lax.scan(iterate, (fit, start), random.split(key, iterations))
+    fit, total = lax.fori_loop(0, iterations, iterate, (fit, start))
     kept = jax.tree.map(lambda leaf: leaf / iterations, total) if averages else total
     anchors = problem.anchors
     return fit, kept, problem.allowed(approximation.value(kept, problem.features(anchors)), anchors).max(-1)

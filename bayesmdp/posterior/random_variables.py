@@ -232,9 +232,21 @@ def uniforms(words: UInt32[Array, " 2"], number: Array | int, shape: tuple[int, 
     return kept(((upper * 2.0**26 + lower + 0.5) * 2.0**-53).reshape(shape))
 
 
-def standard_normal(uniform: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Standard normal numbers from uniform ones, float64."""
-    return kept(np.sqrt(2) * lax.erf_inv(2 * uniform - 1))
+def standard_normal(words: UInt32[Array, " 2"], number: Array | int, shape: tuple[int, ...]) -> Float[Array, "..."]:
+    """Standard normal numbers, float64: other ones for each `number`, an unsigned integer below 2^31.
+
+    They are made in 32 bits, as those of proposals, and are apart from `uniforms` of the same words and number.
+
+    Parameters
+    ----------
+    words : array [2], uint32
+        Random bits.
+    """
+    size = math.prod(shape)
+    counter = lax.iota(jnp.uint32, -(-size // 2))
+    bits = kept(threefry(words, counter, jnp.full_like(counter, jnp.asarray(number, jnp.uint32) | np.uint32(1 << 31))))
+    normal = kept(np.float32(np.sqrt(2)) * lax.erf_inv(_unit(kept(jnp.concatenate(bits))) * 2 - 1))
+    return normal[:size].reshape(shape).astype(jnp.float64)
 
 
 def threefry(

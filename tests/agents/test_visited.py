@@ -176,7 +176,7 @@ def test_it_equals_the_oracle_once_all_states_were_visited():
                 assert report["frozen"] == twin.frozen[s, a]
                 # What is of all states is written down at an episode's first step.
                 if not begun:
-                    np.testing.assert_allclose(state.pool[slot], twin.pool, rtol=1e-9)
+                    np.testing.assert_allclose(state.pool.T[slot], twin.pool, rtol=1e-9)
                     np.testing.assert_allclose(value, twin.value, rtol=1e-9)
                 twin = observe(key, twin, Step(s, np.int32(a), t, t, np.float64(0.0), np.bool_(False)))
                 compared += 1
@@ -324,7 +324,7 @@ def test_no_operation_of_a_step_is_as_long_as_the_states_or_the_room(versions):
     with jax.enable_x64(True):
         rules = agent.rules(None, jax.tree.map(jax.numpy.asarray, padded(states).problem), agent.options)
         state, key = rules.init(jax.random.key(0)), jax.random.key(0)
-        assert state.pool.shape == (slots, 2) and state.slot_of.shape == (states,)
+        assert state.pool.shape == (2, slots) and state.slot_of.shape == (states,)
         s, a = np.int32(0), np.int32(1)
         step = Step(s, a, s, s, np.float64(0.0), np.bool_(False))
         traced = [

@@ -65,7 +65,8 @@ def follower(model: Any, shape: tuple[int, int, int], settings: Settings) -> Any
 
     @jax.jit
     def take_in(key: Any, number: Any, particles: Any, weight: Any) -> Any:
-        return advance(random.fold_in(key, 1 + number), particles, weight, target, settings)
+        words = random.bits(random.fold_in(key, 1 + number), (2,), "uint32")
+        return advance(words, particles, weight, target, settings)
 
     @jax.jit
     def told(particles: Any) -> Any:

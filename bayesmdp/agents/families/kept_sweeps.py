@@ -20,28 +20,30 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.problems.continuous_mdp import ContinuousProblem
 from bayesmdp.problems.problem import Problem
 
-__all__ = ["BLOCK", "Rows", "Setting", "Sweeps", "row_lengths", "setting_of"]
+__all__ = ["BLOCK", "Rows", "Setting", "Sweeps", "block_of_sweeps", "put_weights", "row_lengths", "setting_of"]
 
 BLOCK = 32
 """Slots, or sweeps, that are gone through at once: what is gone through is a whole number of blocks."""
+UNROLLED = 64
+"""Features whose products are written out, at the most."""
 
 
 class Rows(NamedTuple):
-    """What is known of states, of one or with a leading axis [slot].
+    """What is known of states, of one or with an axis [slot] at the end: computed for several at once, in vectors.
 
     Attributes
     ----------
-    features : array [..., action, feature]
+    features : array [feature, action, ...]
         phi(s, a).
-    reward : array [..., action]
+    reward : array [action, ...]
         Minus infinity where an action is not available, and so are then its Q.
-    length : array [..., action]
+    length : array [action, ...]
         |phi| in the norm of the episode's Lambda^-1.
     """
 
-    features: Float[Array, "*slot action feature"]
-    reward: Float[Array, "*slot action"]
-    length: Float[Array, "*slot action"]
+    features: Float[Array, "feature action ..."]
+    reward: Float[Array, "action ..."]
+    length: Float[Array, "action ..."]
 
 
 class Sweeps(NamedTuple):
@@ -60,7 +62,7 @@ class Sweeps(NamedTuple):
     fresh : bool
         Whether the episode has just begun and nothing but the above has been computed. (An episode's begin is a branch
         of the compiled loop, and what a branch writes to is copied at every step, whatever its size.)
-    weights : array [version, sweep, feature]
+    weights : array [version, feature, sweep]
         w.
     least : array [version, sweep]
         m.
@@ -77,7 +79,7 @@ class Sweeps(NamedTuple):
     lowest: Float[Array, ""]
     highest: Float[Array, ""]
     fresh: Bool[Array, ""]
-    weights: Float[Array, "version sweep feature"]
+    weights: Float[Array, "version feature sweep"]
     least: Float[Array, "version sweep"]
     slack: Float[Array, "version sweep"]
     since: Int[Array, " sweep"]
@@ -122,60 +124,61 @@ class Setting(NamedTuple):
             reward = jnp.where(self.problem.available[s], self.problem.reward[s, :, 0], -jnp.inf)
         else:
             features, reward = self.problem.view(self.problem.parameters, s)
-        return Rows(features, reward, row_lengths(inverse, features))
+        return Rows(features.T, reward, row_lengths(inverse, features.T))
 
     def q_of_weights(
-        self, weights: Float[Array, " feature"], least: Float[Array, ""], rows: Rows
-    ) -> Float[Array, "*slot action"]:
+        self, weights: Float[Array, "feature ..."], least: Float[Array, "..."], rows: Rows
+    ) -> Float[Array, "action ..."]:
         """Return Q_u = min(r + gamma (<phi, w_u> + m_{u-1} + beta |phi|), 1 / (1 - gamma)) at the states of `rows`."""
-        following = rows.features @ weights + least + self.beta * rows.length
+        following = summed(weights, rows.features) + least + self.beta * rows.length
         return jnp.minimum(rows.reward + self.gamma * following, self.cap)
 
     def q_of_sweep(
         self, sweeps: Sweeps, version: Int[Array, ""], u: Int[Array, ""], rows: Rows
-    ) -> Float[Array, "*slot action"]:
+    ) -> Float[Array, "action ..."]:
         """Return Q_u of a version at the states of `rows`, from what is kept."""
-        q = self.q_of_weights(sweeps.weights[version, u], _least_before(sweeps, version, u), rows)
+        q = self.q_of_weights(sweeps.weights[version, :, u], _least_before(sweeps, version, u), rows)
         return self.controlled(q, sweeps.slack[version, u], sweeps, version, u, rows)
 
     def controlled(
         self,
-        q: Float[Array, "*slot action"],
+        q: Float[Array, "action ..."],
         slack: Float[Array, ""],
         sweeps: Sweeps,
         version: Int[Array, ""],
         u: Int[Array, ""],
         rows: Rows,
-    ) -> Float[Array, "*slot action"]:
+    ) -> Float[Array, "action ..."]:
         """Return a version's new Q_u kept in [Q_u - e_u, Q_u] of the version before, itself a chain of such clips."""
         if self.versions == 1:
             return q
         since = sweeps.since[u]
 
-        def next_version(v: Int[Array, ""], old: Float[Array, "*slot action"]) -> Float[Array, "*slot action"]:
-            new = self.q_of_weights(sweeps.weights[v, u], _least_before(sweeps, v, u), rows)
+        def next_version(v: Int[Array, ""], old: Float[Array, "action ..."]) -> Float[Array, "action ..."]:
+            new = self.q_of_weights(sweeps.weights[v, :, u], _least_before(sweeps, v, u), rows)
             return _kept_near(new, old, sweeps.slack[v, u], v > since)
 
         old = lax.fori_loop(0, version, next_version, jnp.zeros(rows.reward.shape))
         return _kept_near(q, old, slack, version > since)
 
-    def q_of_block(self, sweeps: Sweeps, first: Int[Array, ""], row: Rows) -> Float[Array, "block action"]:
+    def q_of_block(self, sweeps: Sweeps, first: Int[Array, ""], row: Rows) -> Float[Array, "action block"]:
         """Return the Q of `BLOCK` sweeps from number `first` on in the version in use, at one state.
 
         What is said of sweeps that were not made means nothing.
         """
-        since = lax.dynamic_slice_in_dim(sweeps.since, first, BLOCK)[:, None]
+        since = lax.dynamic_slice_in_dim(sweeps.since, first, BLOCK)
+        wide = jax.tree.map(lambda array: array[..., None], row)
 
-        def next_version(v: Int[Array, ""], old: Float[Array, "block action"]) -> Float[Array, "block action"]:
+        def next_version(v: Int[Array, ""], old: Float[Array, "action block"]) -> Float[Array, "action block"]:
             weights, before, slack = (
                 block_of_sweeps(array, v, begin)
                 for array, begin in ((sweeps.weights, first), (sweeps.least, first - 1), (sweeps.slack, first))
             )
             before = jnp.where(first + jnp.arange(BLOCK) == 1, sweeps.start, before)
-            new = jax.vmap(lambda w, m: self.q_of_weights(w, m, row))(weights, before)
-            return new if self.versions == 1 else _kept_near(new, old, slack[:, None], v > since)
+            new = self.q_of_weights(weights, before, wide)
+            return new if self.versions == 1 else _kept_near(new, old, slack, v > since)
 
-        none = jnp.zeros((BLOCK, self.actions))
+        none = jnp.zeros((self.actions, BLOCK))
         if self.versions == 1:
             return next_version(sweeps.version, none)
         return lax.fori_loop(0, sweeps.version + 1, next_version, none)
@@ -186,13 +189,15 @@ class Setting(NamedTuple):
 
     def pool_everywhere(self, sweeps: Sweeps, inverse: Float[Array, "feature feature"]) -> Float[Array, "state action"]:
         """Return the largest Q of the episode's sweeps at all states of a finite problem, which takes time for each."""
-        rows = jax.vmap(lambda s: self.row_of(s, inverse))(jnp.arange(self.problem.num_states))  # type: ignore[union-attr]
-        return lax.fori_loop(
+        states = jnp.arange(self.problem.num_states)  # type: ignore[union-attr]
+        rows = jax.vmap(lambda s: self.row_of(s, inverse), out_axes=-1)(states)
+        pool = lax.fori_loop(
             2,
             sweeps.count + 1,
             lambda u, pool: jnp.maximum(pool, self.q_of_sweep(sweeps, sweeps.version, u, rows)),
             self.q_of_weights(sweeps.first, sweeps.start, rows),
         )
+        return pool.T
 
 
 def setting_of(
@@ -239,14 +244,25 @@ def setting_of(
 
 
 def block_of_sweeps(array: Array, version: Int[Array, ""], first: Int[Array, ""]) -> Array:
-    """Return what is kept [version, sweep, ...] of a version's `BLOCK` sweeps from number `first` on."""
+    """Return what is kept [version, ..., sweep] of a version's `BLOCK` sweeps from number `first` on."""
     zero = jnp.zeros((), first.dtype)
-    place = (version.astype(first.dtype), first, *[zero] * (array.ndim - 2))
-    return lax.dynamic_slice(array, place, (1, BLOCK, *array.shape[2:]))[0]
+    place = (version.astype(first.dtype), *[zero] * (array.ndim - 2), first)
+    return lax.dynamic_slice(array, place, (1, *array.shape[1:-1], BLOCK))[0]
+
+
+def put_weights(
+    array: Float[Array, "version feature sweep"],
+    weights: Float[Array, " feature"],
+    version: Int[Array, ""] | int,
+    u: Int[Array, ""] | int,
+) -> Float[Array, "version feature sweep"]:
+    """Return the weights that are kept with those of one sweep, in place where XLA can."""
+    place = [jnp.asarray(i, jnp.int32) for i in (version, 0, u)]
+    return lax.dynamic_update_slice(array, weights[None, :, None], place)
 
 
 def row_lengths(
-    inverse: Float[Array, "feature feature"], features: Float[Array, "*batch feature"]
+    inverse: Float[Array, "feature feature"], features: Float[Array, "feature ..."]
 ) -> Float[Array, "*batch"]:
     """Return what `lengths` does, for a few rows: without a product of matrices, which is a call of a library.
 
@@ -254,19 +270,40 @@ def row_lengths(
     ----------
     inverse : array [feature, feature]
         Lambda^-1.
-    features : array [..., feature]
+    features : array [feature, ...]
 
     Returns
     -------
     array [...]
     """
-    squared = jnp.sum(features[..., :, None] * inverse * features[..., None, :], (-2, -1))
+    along = inverse.reshape(*inverse.shape, *(1,) * (features.ndim - 1))
+    squared = jnp.sum(features[:, None] * along * features[None], (0, 1))
     return jnp.sqrt(jnp.maximum(squared, 0))
 
 
+def summed(weights: Float[Array, "feature ..."], features: Float[Array, "feature ..."]) -> Float[Array, "..."]:
+    """Return ``<phi, w>``, of few features feature by feature: for whole vectors of rows, not number by number.
+
+    Parameters
+    ----------
+    weights : array [feature] or [feature, sweep]
+    features : array [feature, ...]
+        The last axis may be that of sweeps, or 1 long.
+
+    Returns
+    -------
+    array [...]
+    """
+    if len(weights) > UNROLLED:
+        return (
+            jnp.tensordot(weights, features, 1) if weights.ndim == 1 else jnp.einsum("fs,fa...->as", weights, features)
+        )
+    return sum((w * row for w, row in zip(weights, features, strict=True)), jnp.zeros(()))
+
+
 def _kept_near(
-    new: Float[Array, "*slot action"], old: Float[Array, "*slot action"], slack: Array, older: Bool[Array, " ..."]
-) -> Float[Array, "*slot action"]:
+    new: Float[Array, "action ..."], old: Float[Array, "action ..."], slack: Array, older: Bool[Array, " ..."]
+) -> Float[Array, "action ..."]:
     """Return a new Q kept in [Q - e, Q] of the old one, where there is an older version."""
     return jnp.where(older, jnp.clip(new, old - slack, old), new)
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Bool, Float, Int
 
-from bayesmdp.agents.families.kept_sweeps import BLOCK, Rows, Setting, Sweeps, block_of_sweeps, row_lengths
+from bayesmdp.agents.families.kept_sweeps import BLOCK, Rows, Setting, Sweeps, block_of_sweeps, put_weights, row_lengths
 from bayesmdp.agents.families.least_squares import Regression
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.problems.world import Step
@@ -32,7 +32,7 @@ class VisitedState(NamedTuple):
     ----------
     data, known : Regression
         Of all steps, and of those before the episode; their next states are slots.
-    rows : Rows, leading axis [slot]
+    rows : Rows, of slots
     slot_of : int array [state], optional
         The slots of a finite MDP's states, -1 where a state was not visited.
     visited : int
@@ -44,7 +44,7 @@ class VisitedState(NamedTuple):
     base, best : arrays [slot]
         U of the last sweep of the episode before, and of the last one.
     sweeps : Sweeps
-    pool : array [slot, action]
+    pool : array [action, slot]
         The largest Q of the episode.
     settled : bool
         Whether another sweep would change nothing.
@@ -64,7 +64,7 @@ class VisitedState(NamedTuple):
     base: Float[Array, " slot"]
     best: Float[Array, " slot"]
     sweeps: Sweeps
-    pool: Float[Array, "slot action"]
+    pool: Float[Array, "action slot"]
     settled: Bool[Array, ""]
     crowded: Bool[Array, ""]
     episode: Float[Array, ""]
@@ -101,14 +101,19 @@ def _over_blocks(setting: Setting, number: Int[Array, ""], step: Callable[[Any, 
     return lax.fori_loop(0, -(-number // setting.block), lambda i, carry: step(i * setting.block, carry), carry)
 
 
-def _cut(setting: Setting, arrays: Any, start: Int[Array, ""] | int, axis: int = 0) -> Any:
-    """Return the block of slots that begins at `start`, of an array or a tree of arrays."""
-    return jax.tree.map(lambda array: lax.dynamic_slice_in_dim(array, start, setting.block, axis), arrays)
+def _cut(setting: Setting, arrays: Any, start: Int[Array, ""] | int) -> Any:
+    """Return the block of slots that begins at `start`, of an array [..., slot] or a tree of arrays."""
+    return jax.tree.map(lambda array: lax.dynamic_slice_in_dim(array, start, setting.block, array.ndim - 1), arrays)
 
 
-def _paste(array: Array, block: Array, start: Int[Array, ""] | int, axis: int = 0) -> Array:
-    """Return an array with the block of slots that begins at `start` replaced."""
-    return lax.dynamic_update_slice_in_dim(array, block, start, axis)
+def _paste(array: Array, block: Array, start: Int[Array, ""] | int) -> Array:
+    """Return an array [..., slot] with the block of slots that begins at `start` replaced."""
+    return lax.dynamic_update_slice_in_dim(array, block, start, array.ndim - 1)
+
+
+def _enter(array: Array, entry: Array, slot: Int[Array, ""]) -> Array:
+    """Return an array [..., slot] with the entry of a slot replaced, in place where XLA can."""
+    return lax.dynamic_update_index_in_dim(array, entry, slot, array.ndim - 1)
 
 
 def _put(array: Array, entry: Array, *index: Int[Array, ""] | int) -> Array:
@@ -126,11 +131,13 @@ def _weights(
 ) -> Float[Array, " feature"]:
     """Return w = Lambda^-1 sum_D phi_i (V(s_i') - m), where V is clipped from the U that `best` gives of a block."""
 
-    def add(start: Int[Array, ""] | int, total: Float[Array, " feature"]) -> Float[Array, " feature"]:
+    # Slot by slot of the blocks, which is done in vectors; a sum over a block would be made number by number.
+    def add(start: Int[Array, ""] | int, total: Float[Array, "feature block"]) -> Float[Array, "feature block"]:
         value = setting.clipped(best(start), least)
-        return total + _cut(setting, known.moved, start, axis=1) @ (value - least)
+        return total + _cut(setting, known.moved, start) * (value - least)
 
-    return known.inverse @ _over_blocks(setting, visited, add, jnp.zeros(setting.dimension))
+    total = _over_blocks(setting, visited, add, jnp.zeros((setting.dimension, setting.block)))
+    return known.inverse @ total.sum(-1)
 
 
 def _seen(setting: Setting, state: VisitedState, start: Int[Array, ""] | int) -> Bool[Array, " block"]:
@@ -161,22 +168,31 @@ def first_sweep(
     start = state.sweeps.lowest
     weights = _weights(setting, known, state.visited, lambda at: _cut(setting, state.best, at), start)
 
-    def look(at: Int[Array, ""] | int, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    def look(at: Int[Array, ""] | int, ends: _Ends) -> _Ends:
         rows = _cut(setting, state.rows, at)
         rows = rows._replace(length=row_lengths(known.inverse, rows.features))
-        return _widened(ends, jnp.max(setting.q_of_weights(weights, start, rows), -1), _seen(setting, state, at))
+        return _widened(ends, jnp.max(setting.q_of_weights(weights, start, rows), 0), _seen(setting, state, at))
 
-    return weights, *_over_blocks(setting, state.visited, look, (jnp.array(jnp.inf), jnp.array(-jnp.inf)))
+    ends = _over_blocks(setting, state.visited, look, _no_ends(setting))
+    return weights, jnp.min(ends.lowest), jnp.max(ends.highest)
 
 
-def _widened(
-    ends: tuple[Array, Array], best: Float[Array, " block"], seen: Bool[Array, " block"]
-) -> tuple[Array, Array]:
-    """Return the least and the largest of `ends` and of the U of a block."""
-    lowest, highest = ends
-    return (
-        jnp.minimum(lowest, jnp.min(best, where=seen, initial=jnp.inf)),
-        jnp.maximum(highest, jnp.max(best, where=seen, initial=-jnp.inf)),
+class _Ends(NamedTuple):
+    """The least and the largest U, of the first slots of all blocks, of the second ones, and so on."""
+
+    lowest: Float[Array, " block"]
+    highest: Float[Array, " block"]
+
+
+def _no_ends(setting: Setting) -> _Ends:
+    return _Ends(jnp.full(setting.block, jnp.inf), jnp.full(setting.block, -jnp.inf))
+
+
+def _widened(ends: _Ends, best: Float[Array, " block"], seen: Bool[Array, " block"]) -> _Ends:
+    """Return the ends with the U of another block."""
+    return _Ends(
+        jnp.where(seen, jnp.minimum(ends.lowest, best), ends.lowest),
+        jnp.where(seen, jnp.maximum(ends.highest, best), ends.highest),
     )
 
 
@@ -195,7 +211,7 @@ def settle_in(setting: Setting, state: VisitedState) -> VisitedState:
 
     def copied(carry: tuple[Int[Array, ""], VisitedState]) -> tuple[Int[Array, ""], VisitedState]:
         start, state = carry
-        moved = _paste(state.known.moved, _cut(setting, state.data.moved, start, axis=1), start, axis=1)
+        moved = _paste(state.known.moved, _cut(setting, state.data.moved, start), start)
         length = row_lengths(state.known.inverse, _cut(setting, state.rows.features, start))
         sweeps = state.sweeps
         return start + setting.block, state._replace(
@@ -204,7 +220,7 @@ def settle_in(setting: Setting, state: VisitedState) -> VisitedState:
             base=_paste(state.base, _cut(setting, state.best, start), start),
             # Sweep 1 is kept where the others are.
             sweeps=sweeps._replace(
-                weights=_put(sweeps.weights, sweeps.first, 0, 1),
+                weights=put_weights(sweeps.weights, sweeps.first, 0, 1),
                 least=_put(sweeps.least, sweeps.lowest, 0, 1),
                 since=_put(sweeps.since, jnp.zeros((), jnp.int32), 1),
             ),
@@ -263,11 +279,11 @@ def arrive(
 
         slot_of = state.slot_of
         state = state._replace(
-            rows=jax.tree.map(lambda array, entry: _put(array, entry, slot), state.rows, row),
+            rows=jax.tree.map(lambda array, entry: _enter(array, entry, slot), state.rows, row),
             slot_of=None if slot_of is None else _put(slot_of, slot, s),
             visited=slot + 1,
             best=_put(state.best, best, slot),
-            pool=_put(state.pool, pool, slot),
+            pool=_enter(state.pool, pool, slot),
             sweeps=state.sweeps._replace(highest=jnp.maximum(state.sweeps.highest, best)),
         )
         return state, below | lies_below
@@ -288,20 +304,23 @@ def _from_sweeps(setting: Setting, sweeps: Sweeps, row: Rows) -> tuple[Array, Ar
         Whether a U_u < m_u.
     """
 
+    # By place in the blocks of sweeps, [action, place] and [place]; the largest of all in the end.
     def look(i: Int[Array, ""], carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         pool, last, below = carry
         first = 1 + i * BLOCK
         number = first + jnp.arange(BLOCK)
         q, made = setting.q_of_block(sweeps, first, row), number <= sweeps.count
-        best, least = jnp.max(q, -1), block_of_sweeps(sweeps.least, sweeps.version, first)
+        best, least = jnp.max(q, 0), block_of_sweeps(sweeps.least, sweeps.version, first)
         return (
-            jnp.maximum(pool, jnp.max(q, 0, where=made[:, None], initial=-jnp.inf)),
-            jnp.maximum(last, jnp.max(best, where=made & (number == sweeps.count), initial=-jnp.inf)),
-            below | (made & (best < least)).any(),
+            jnp.where(made, jnp.maximum(pool, q), pool),
+            jnp.where(number == sweeps.count, best, last),
+            below | (made & (best < least)),
         )
 
-    carry = (jnp.full(setting.actions, -jnp.inf), jnp.array(-jnp.inf), jnp.zeros((), bool))
-    return lax.fori_loop(0, -(-sweeps.count // BLOCK), look, carry)
+    none = jnp.full((setting.actions, BLOCK), -jnp.inf)
+    carry = (none, none[0], jnp.zeros(BLOCK, bool))
+    pool, last, below = lax.fori_loop(0, -(-sweeps.count // BLOCK), look, carry)
+    return jnp.max(pool, -1), jnp.max(last), below.any()
 
 
 def make_sweeps(
@@ -345,7 +364,9 @@ def _one_sweep(
         return jnp.where(is_first, _cut(setting, state.base, start), _cut(setting, best, start))
 
     weights = _weights(setting, state.known, state.visited, lambda start: best_before(start, state.best), before)
-    sweeps = sweeps._replace(weights=_put(sweeps.weights, weights, version, u), count=jnp.maximum(sweeps.count, u))
+    sweeps = sweeps._replace(
+        weights=put_weights(sweeps.weights, weights, version, u), count=jnp.maximum(sweeps.count, u)
+    )
     if setting.versions > 1:
         since = jnp.where(made, sweeps.since[u], version)
         sweeps = sweeps._replace(slack=_put(sweeps.slack, slack, version, u), since=_put(sweeps.since, since, u))
@@ -355,23 +376,22 @@ def _one_sweep(
         best, pool, ends, same = carry
         rows, seen = _cut(setting, state.rows, start), _seen(setting, state, start)
         q = setting.controlled(setting.q_of_weights(weights, before, rows), slack, sweeps, version, u, rows)
-        new, old = jnp.max(q, -1), best_before(start, best)
-        same &= ((setting.clipped(new, before) == setting.clipped(old, before)) | ~seen).all()
+        new, old = jnp.max(q, 0), best_before(start, best)
+        same &= (setting.clipped(new, before) == setting.clipped(old, before)) | ~seen
         pooled = jnp.maximum(q, jnp.where(is_first, -jnp.inf, _cut(setting, pool, start)))
         # Adding 0 says that old values are compared before they are overwritten; not told, XLA copies all slots first.
         best = _paste(best, new + 0.0 * same, start)
         return best, _paste(pool, pooled, start), _widened(ends, new, seen), same
 
-    ends = jnp.array(jnp.inf), jnp.array(-jnp.inf)
-    best, pool, (lowest, highest), same = _over_blocks(
-        setting, state.visited, evaluate, (state.best, state.pool, ends, jnp.ones((), bool))
-    )
+    begun = state.best, state.pool, _no_ends(setting), jnp.ones(setting.block, bool)
+    best, pool, ends, same = _over_blocks(setting, state.visited, evaluate, begun)
+    lowest, highest = jnp.min(ends.lowest), jnp.max(ends.highest)
     # e_{u+1} = gamma max(e_u, fall of m_u).
     fall = jnp.where(made & (version > 0), sweeps.least[version - 1, u] - lowest, 0) if setting.versions > 1 else 0
     state = state._replace(
         best=best,
         pool=pool,
         sweeps=sweeps._replace(least=_put(sweeps.least, lowest, version, u), lowest=lowest, highest=highest),
-        settled=same & (lowest == before),
+        settled=same.all() & (lowest == before),
     )
     return state, setting.gamma * jnp.maximum(slack, fall)

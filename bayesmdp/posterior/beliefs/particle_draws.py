@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import random
-from jaxtyping import Key
+from jaxtyping import Key, UInt32
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.read_model import Model
@@ -39,8 +39,8 @@ class ParticleDraws(ABC):
     num_draws: int
 
     @abstractmethod
-    def caught_up(self, key: Key[Array, ""], state: Any) -> Any:
-        """The state with particles that have taken in all that was seen."""
+    def caught_up(self, words: UInt32[Array, " 2"], state: Any) -> Any:
+        """The state with particles that have taken in all that was seen; `words` are random bits."""
 
     @abstractmethod
     def values(self, z: Array, choice: Array) -> dict[str, Array]:
@@ -48,17 +48,17 @@ class ParticleDraws(ABC):
 
     def draw(self, key: Key[Array, ""], state: Any) -> tuple[Any, dict[str, Array]]:
         """The draws that an agent plans with."""
-        follow, pick = random.split(key)
-        state = self.caught_up(follow, state)
-        return state, self._picked(pick, state.particles, self.num_draws)
+        words = random.bits(key, (4,), jnp.uint32)
+        state = self.caught_up(words[:2], state)
+        return state, self._picked(words[2:], state.particles, self.num_draws)
 
     def sample(self, key: Key[Array, ""], state: Any, num_draws: int) -> dict[str, Array]:
         """Draws to be looked at, which leave the state as it is."""
-        follow, pick = random.split(key)
-        return self._picked(pick, self.caught_up(follow, state).particles, num_draws)
+        words = random.bits(key, (4,), jnp.uint32)
+        return self._picked(words[2:], self.caught_up(words[:2], state).particles, num_draws)
 
-    def _picked(self, key: Key[Array, ""], particles: Particles, num_draws: int) -> dict[str, Array]:
-        picked = choose(key, particles, num_draws)
+    def _picked(self, words: UInt32[Array, " 2"], particles: Particles, num_draws: int) -> dict[str, Array]:
+        picked = choose(words, particles, num_draws)
         return jax.vmap(self.values)(particles.z[picked], particles.choice[picked])
 
     def report(self, state: Any) -> dict[str, Array]:

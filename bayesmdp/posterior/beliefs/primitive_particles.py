@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int, Key
+from jaxtyping import Float, Int, Key, UInt32
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -96,12 +96,12 @@ class PrimitiveParticles(ParticleDraws):
         data = jax.tree.map(lambda column, new: column.at[state.count].set(new[0]), state.data, row)
         return Room(data, state.count + 1, state.particles)
 
-    def caught_up(self, key: Key[Array, ""], state: Room) -> Room:
+    def caught_up(self, words: UInt32[Array, " 2"], state: Room) -> Room:
         target = self.target(state.data)
         table = jax.vmap(target.evaluate)(state.particles.z, state.particles.choice)[1]
         # Of empty rows, too, what is impossible must be a number: it counts 0 times.
         particles = state.particles._replace(table=finite(table))
-        particles = advance(key, particles, state.data.weight, target, self.settings)
+        particles = advance(words, particles, state.data.weight, target, self.settings)
         return state._replace(particles=particles)
 
 

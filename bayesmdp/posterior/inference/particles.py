@@ -144,11 +144,12 @@ def _run(
         return log_prior, kernel[data.state, data.action, data.next_state]
 
     target = Target(lambda key: prior_draw(model, layout, key, once), log_densities, layout.choices)
-    keys = random.split(random.fold_in(key, chain), 3)
+    keys = random.split(random.fold_in(key, chain))
     begun = start(keys[0], target, settings)
-    particles, size = settled(keys[1], begun, data.weight, target, settings)
+    settle, pick = random.bits(keys[1], (2, 2), jnp.uint32)
+    particles, size = settled(settle, begun, data.weight, target, settings)
     behind = (particles.taken != data.weight).any()
-    picked = choose(keys[2], particles, num_draws)
+    picked = choose(pick, particles, num_draws)
 
     def site_values(z: Array, choice: Array) -> dict[str, Array]:
         values = values_at(model, layout, z, choice, once)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jax import nn, random
+from jax import lax, nn, random
 from jax.scipy.special import gammaln
 from jaxtyping import Float, Int, Key
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from numpyro.distributions.transforms import biject_to
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.likelihood import inside, log_likelihood_of, prior_density
 from bayesmdp.model_reading.read_model import ONE_ROW, Data, Model, base_distribution, trace
-from bayesmdp.model_reading.rows import Transitions, safe_log
+from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.models.arguments import thaw
 from bayesmdp.posterior.particles.coordinates import TRIALS, Coordinates, concentration_of
 from bayesmdp.posterior.random_variables import rolled_log_gamma
@@ -34,6 +34,17 @@ __all__ = [
     "values_at",
 ]
 
+LOG_2 = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+"""The upper bits of log 2, and the rest."""
+SERIES = (
+    6.666666666666735130e-01,
+    3.999999999940941908e-01,
+    2.857142874366239149e-01,
+    2.222219843214978396e-01,
+    1.818357216161805012e-01,
+    1.531383769920937332e-01,
+    1.479819860511658591e-01,
+)
 LARGE = 1e3
 """Concentrations from which on two terms of Stirling's series are exact to 3e-12."""
 
@@ -206,7 +217,29 @@ def evaluate_kernel(
     kernel : array [state, action, outcome]
     """
     messages, log_prior = _at(model, layout, z, choice, row)
-    return log_prior, safe_log(messages["transition"]["value"])
+    return log_prior, _log(messages["transition"]["value"])
+
+
+def _log(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Logarithms of numbers that are not negative and their slope, which may not be differentiated again.
+
+    Four times as fast as XLA's on the CPU, which computes them number by number. With x = 2^k m, m from sqrt(1/2) to
+    sqrt(2) and s = (m - 1) / (m + 1), log x = k log 2 + 2 (s + s^3/3 + ...); the coefficients are those of fdlibm's
+    e_log.c (Sun Microsystems, 1993), for an error below one unit in the last place.
+    """
+    positive = x > 0
+    whole = lax.stop_gradient(jnp.where(positive, x, 1.0))
+    bits = lax.bitcast_convert_type(whole, jnp.int64)
+    exponent = (bits - np.float64(np.sqrt(0.5)).view(np.int64)) >> np.int64(52)
+    f = lax.bitcast_convert_type(bits - (exponent << np.int64(52)), jnp.float64) - 1
+    k = exponent.astype(jnp.int32).astype(jnp.float64)
+    s = f / (2 + f)
+    series, half = jnp.zeros_like(s), f * f / 2
+    for coefficient in reversed(SERIES):
+        series = series * s * s + coefficient
+    log = k * LOG_2[0] - ((half - (s * (half + series * s * s) + k * LOG_2[1])) - f)
+    # x / x - 1 is 0 and has the slope 1 / x.
+    return jnp.where(positive, log + (x / whole - 1), -jnp.inf)
 
 
 class Points(NamedTuple):

@@ -9,6 +9,7 @@ conditional distribution; z takes one trajectory of leapfrog steps (Neal, 2011).
 g being the gradient of the log density, and the end is accepted with probability
 ``min(1, exp(change of log density - change of |xi|^2 / 2))``.
 
+Particles carry the rows' log-likelihoods with them, so that these need not be looked up again where a move has led.
 The loop over steps holds the only copy of the model and of its gradient, most of what there is to compile: where they
 are not known yet at the start, it begins one turn earlier, with a step that goes nowhere. BlackJAX and NumPyro have the
 same kernel; theirs ask for them beforehand, which is a second copy, throw the rows' log-likelihoods away, which is a
@@ -23,12 +24,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int, UInt32
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.posterior.random_variables import standard_normal
+from bayesmdp.posterior.random_variables import standard_normal, uniforms
 
-__all__ = ["Moved", "Moving", "Target", "diagonal_root", "finite", "move", "root_of_spread", "uniforms_needed"]
+__all__ = ["Moved", "Moving", "Target", "diagonal_root", "finite", "move", "root_of_spread"]
 
 LEAST_LOG = -1e30
 """Finite stand-in for log 0, so that 0 * log 0 gives 0 and not NaN."""
@@ -64,12 +65,15 @@ class Moving(NamedTuple):
         Of the posterior, up to a constant.
     slope : array [particle, size]
         Its gradient.
+    rows : array [particle, row]
+        Log-likelihoods of the rows, each seen once.
     """
 
     z: Float[Array, "particle size"]
     choice: Int[Array, " particle"]
     log_density: Float[Array, " particle"]
     slope: Float[Array, "particle size"]
+    rows: Float[Array, "particle row"]
 
 
 class Moved(NamedTuple):
@@ -80,15 +84,10 @@ class Moved(NamedTuple):
     moving : Moving
     rate : float
         Mean probability of acceptance.
-    accepted : bool array [particle]
-    rows : array [particle, row]
-        Log-likelihoods of the rows, each seen once, where particles were proposed to go.
     """
 
     moving: Moving
     rate: Float[Array, ""]
-    accepted: Bool[Array, " particle"]
-    rows: Float[Array, "particle row"]
 
 
 def finite(rows: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -123,80 +122,76 @@ def root_of_spread(z: Float[Array, "particle size"], weight: Float[Array, " part
     variance = weight @ apart**2 + 1e-12
     if not 0 < size <= DENSE:
         return jnp.sqrt(variance)
+    # By a thousandth, as Stan does: where data tie unknowns together, a diagonal of their own variances is far too long
+    # across, steps have to be short, and along takes many moves.
     keep = z.shape[0] / (z.shape[0] + size)
-    covariance = keep * (apart.T * weight) @ apart + jnp.diag((1 - keep) * variance + 1e-12)
+    covariance = keep * (apart.T * weight) @ apart + jnp.diag(1e-3 * (1 - keep) * variance + 1e-12)
     return jnp.linalg.cholesky(covariance)
 
 
-def uniforms_needed(size: int) -> int:
-    """How many uniform numbers a particle's move takes."""
-    return size + 3
-
-
 def move(
-    uniform: Float[Array, "particle place"],
+    words: UInt32[Array, " 2"],
+    number: Array | int,
     moving: Moving,
     root: Float[Array, "size ..."],
     step_size: Float[Array, ""],
     taken: Float[Array, " row"],
     target: Target,
-    steps: Array | int,
+    steps: int,
     fresh: Array | bool,
 ) -> Moved:
     """The particles after one move.
 
     Parameters
     ----------
-    uniform : array [particle, uniforms_needed(size)]
+    words : array [2]
+        Random bits.
+    number : int
+        Which of the random numbers made of them.
     root : array [size, size] or [size]
         As of `root_of_spread`.
     step_size : float
     taken : array [row]
         The rows' weights.
     steps : int
-        Leapfrog steps; after 0 particles are where they were, but what is known of them is new.
+        Leapfrog steps.
     fresh : bool
-        Whether the log density and the slope are yet to be found.
+        Whether the log density, its slope and the rows' log-likelihoods are yet to be found.
     """
-    size = moving.z.shape[-1]
-    steps = jnp.asarray(steps, jnp.int32)
-    normal = standard_normal(uniform[:, : size + 1])
+    count, size = moving.z.shape
+    normal, uniform = standard_normal(words, number, (count, size + 1)), uniforms(words, number, (2, count))
     momentum = normal[:, :size]
     # Steps of unlike length: none that is a period of the motion for all.
     length = step_size * jnp.exp(0.2 * normal[:, size:])
     if target.choices > 1:
-        choice = _chosen(uniform[:, -1], moving.z, taken, target, jnp.where(steps > 0, target.choices, 0))
-        moving, fresh = moving._replace(choice=jnp.where(steps > 0, choice, moving.choice)), True
+        moving, fresh = moving._replace(choice=_chosen(uniform[1], moving.z, taken, target)), True
     if not size:
-        steps = jnp.zeros_like(steps)
+        steps = 0
 
     def log_density(z: Float[Array, " size"], choice: Int[Array, ""]) -> tuple[Float[Array, ""], Float[Array, " row"]]:
         log_prior, rows = target.evaluate(z, choice)
         rows = finite(rows)
         return log_prior + rows @ taken, rows
 
-    _, rows_like = jax.eval_shape(target.evaluate, moving.z[0], moving.choice[0])
-    rows = jnp.zeros((len(moving.z), *rows_like.shape))
-
-    def turn(k: Array, carry: tuple[Moving, Moving, Array, Array]) -> tuple[Moving, Moving, Array, Array]:
-        begun, now, momentum, _ = carry
+    def turn(k: Array, carry: tuple[Moving, Moving, Array]) -> tuple[Moving, Moving, Array]:
+        begun, now, momentum = carry
         z = now.z + jnp.where(k > 0, length, 0.0) * (momentum @ root.T if root.ndim == 2 else momentum * root)
         (density, rows), slope = jax.vmap(jax.value_and_grad(log_density, has_aux=True))(z, moving.choice)
-        now = Moving(z, moving.choice, density, slope)
+        now = Moving(z, moving.choice, density, slope, rows)
         begun = jax.tree.map(lambda before, now: jnp.where(k == 0, now, before), begun, now)
-        share = jnp.where(steps == 0, 0.0, jnp.where((k == 0) | (k == steps), 0.5, 1.0))
-        return begun, now, momentum + share * length * _pull(slope, root), rows
+        share = 0.0 if steps == 0 else jnp.where((k == 0) | (k == steps), 0.5, 1.0)
+        return begun, now, momentum + share * length * _pull(slope, root)
 
     pushed = momentum + jnp.where(fresh, 0.0, 0.5) * length * _pull(moving.slope, root)
-    begun, end, last, rows = lax.fori_loop(jnp.where(fresh, 0, 1), steps + 1, turn, (moving, moving, pushed, rows))
+    begun, end, last = lax.fori_loop(jnp.where(fresh, 0, 1), steps + 1, turn, (moving, moving, pushed))
     change = end.log_density - begun.log_density + ((momentum**2).sum(-1) - (last**2).sum(-1)) / 2
     change = jnp.where(jnp.isnan(change), -jnp.inf, jnp.minimum(change, 0.0))
-    accepted = jnp.log(uniform[:, size + 1]) < change
+    accepted = jnp.log(uniform[0]) < change
 
     def whichever(new: Array, old: Array) -> Array:
         return jnp.where(accepted.reshape(-1, *(1,) * (new.ndim - 1)), new, old)
 
-    return Moved(jax.tree.map(whichever, end, begun), jnp.exp(change).mean(), accepted, rows)
+    return Moved(jax.tree.map(whichever, end, begun), jnp.exp(change).mean())
 
 
 def _pull(slope: Float[Array, "particle size"], root: Float[Array, "size ..."]) -> Float[Array, "particle size"]:
@@ -208,7 +203,6 @@ def _chosen(
     z: Float[Array, "particle size"],
     taken: Float[Array, " row"],
     target: Target,
-    choices: Int[Array, ""],
 ) -> Int[Array, " particle"]:
     """Choices [particle] from their conditional distribution, by inverting its distribution function."""
 
@@ -217,6 +211,6 @@ def _chosen(
         log_prior, rows = jax.vmap(target.evaluate, (0, None))(z, choice)
         return joint.at[choice].set(log_prior + finite(rows) @ taken)
 
-    joint = lax.fori_loop(jnp.zeros((), jnp.int32), choices, look, jnp.zeros((target.choices, len(z))))
+    joint = lax.fori_loop(0, target.choices, look, jnp.zeros((target.choices, len(z))))
     ladder = jnp.cumsum(jnp.exp(joint - joint.max(0)), 0)
     return (ladder < uniform * ladder[-1]).sum(0, dtype=jnp.int32)

@@ -49,6 +49,8 @@ class Particles(NamedTuple):
         Log-likelihoods of the rows, each seen once.
     log_weight : array [particle]
         Their exponentials sum to 1.
+    size : float
+        The effective sample size.
     taken : array [row]
         The rows' weights that the particles are weighted by.
     log_evidence : float
@@ -68,6 +70,7 @@ class Particles(NamedTuple):
     choice: Int[Array, " particle"]
     table: Float[Array, "particle row"]
     log_weight: Float[Array, " particle"]
+    size: Float[Array, ""]
     taken: Float[Array, " row"]
     log_evidence: Float[Array, ""]
     log_step: Float[Array, ""]

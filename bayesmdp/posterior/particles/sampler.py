@@ -20,8 +20,8 @@ an unlucky set could keep it from finding out (see :mod:`~bayesmdp.posterior.bel
 the particles is therefore moved at every call, in rotation, which leaves the posterior as it is.
 
 Compiling takes longer than running where there are few data. The model and its gradient are therefore in a program
-once for moves of all particles, which also look up the log-likelihoods that they end with, and once for moves of a
-share; and all random numbers of a call come from two words, counted up.
+once for moves of all particles and once for moves of a share; and all random numbers of a call come from two words,
+counted up.
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ from bayesmdp.posterior.particles.hmc import (
     finite,
     move,
     root_of_spread,
-    uniforms_needed,
 )
 from bayesmdp.posterior.particles.sample import DEFAULT, Particles, Settings
 from bayesmdp.posterior.random_variables import uniforms
@@ -101,6 +100,7 @@ def start(key: Key[Array, ""], target: Target, settings: Settings) -> Particles:
         choice=choice,
         table=table,
         log_weight=_equal(count),
+        size=jnp.full((), count, jnp.float64),
         taken=jnp.zeros(table.shape[-1]),
         log_evidence=jnp.zeros(()),
         log_step=jnp.full((), -0.2, jnp.float64),
@@ -114,11 +114,15 @@ def start(key: Key[Array, ""], target: Target, settings: Settings) -> Particles:
 
 def effective_size(particles: Particles) -> Float[Array, ""]:
     """ESS, between 1 and the number of particles."""
-    return _ess(particles.log_weight)
+    return particles.size
 
 
 def advance(
-    key: Key[Array, ""], particles: Particles, weight: Shaped[Array, " row"], target: Target, settings: Settings
+    words: UInt32[Array, " 2"],
+    particles: Particles,
+    weight: Shaped[Array, " row"],
+    target: Target,
+    settings: Settings,
 ) -> Particles:
     """Take all data in: row r seen ``weight[r]`` times in all.
 
@@ -126,7 +130,8 @@ def advance(
 
     Parameters
     ----------
-    key : key
+    words : array [2]
+        Random bits.
     particles : Particles
     weight : array [row]
     target : Target
@@ -138,7 +143,6 @@ def advance(
     Particles
     """
     weight = jnp.asarray(weight, jnp.float64)
-    words = random.bits(key, (2,), jnp.uint32)
 
     def step(carry: tuple[Particles, Int[Array, ""]]) -> tuple[Particles, Int[Array, ""]]:
         now, steps = carry
@@ -160,18 +164,31 @@ def advance(
         now, steps = carry
         return (now.taken != weight).any() & ~now.failed & (steps < MAX_STEPS)
 
-    particles, _ = lax.while_loop(unfinished, step, (particles, jnp.zeros((), jnp.int32)))
+    # Most calls can take all of the data in at once: fewer operations, each of which takes longer to begin than to do.
+    gained = particles.table @ (weight - particles.taken)
+    at_once = _weighed(particles, gained)._replace(taken=weight)
+    enough = (at_once.size >= settings.threshold * settings.particles) & (at_once.log_evidence > IMPOSSIBLE)
+    particles = lax.cond(
+        enough & ~particles.failed,
+        lambda: at_once,
+        lambda: lax.while_loop(unfinished, step, (particles, jnp.zeros((), jnp.int32)))[0],
+    )
     return _refreshed(words, particles, target, settings) if settings.share > 0 else particles
 
 
 def settled(
-    key: Key[Array, ""], particles: Particles, weight: Shaped[Array, " row"], target: Target, settings: Settings
+    words: UInt32[Array, " 2"],
+    particles: Particles,
+    weight: Shaped[Array, " row"],
+    target: Target,
+    settings: Settings,
 ) -> tuple[Particles, Float[Array, ""]]:
     """Take all data in, then resample and move once more, so that all particles weigh the same.
 
     Parameters
     ----------
-    key : key
+    words : array [2]
+        Random bits.
     particles : Particles
     weight : array [row]
     target : Target
@@ -185,7 +202,6 @@ def settled(
         The ESS before they were resampled for the last time.
     """
     weight = jnp.asarray(weight, jnp.float64)
-    words = random.bits(key, (2,), jnp.uint32)
 
     def step(
         carry: tuple[Particles, Int[Array, ""], Float[Array, ""]],
@@ -196,7 +212,7 @@ def settled(
         share = jnp.where(whole | lost, 1.0, _largest_share(now.log_weight, gained, settings))
         taken = jnp.where(share == 1, weight, now.taken + share * (weight - now.taken))
         now = _weighed(now, share * gained)._replace(taken=taken, failed=now.failed | lost)
-        return _renewed(words, steps, now, target, settings), steps + 1, _ess(now.log_weight)
+        return _renewed(words, steps, now, target, settings), steps + 1, now.size
 
     def unfinished(carry: tuple[Particles, Int[Array, ""], Float[Array, ""]]) -> Bool[Array, ""]:
         now, steps, _ = carry
@@ -207,14 +223,15 @@ def settled(
     return particles, size
 
 
-def choose(key: Key[Array, ""], particles: Particles, num_draws: int) -> Int[Array, " draw"]:
+def choose(words: UInt32[Array, " 2"], particles: Particles, num_draws: int) -> Int[Array, " draw"]:
     """Draw numbers of particles by weight, systematically: each as often as its weight says, or once more.
 
     In random order, so that the first few are a sample too.
 
     Parameters
     ----------
-    key : key
+    words : array [2]
+        Random bits.
     particles : Particles
     num_draws : int
 
@@ -222,8 +239,9 @@ def choose(key: Key[Array, ""], particles: Particles, num_draws: int) -> Int[Arr
     -------
     int array [draw]
     """
-    uniform = uniforms(random.bits(key, (2,), jnp.uint32), 0, (num_draws + 1,))
-    return _systematic(uniform[0], particles.log_weight, num_draws)[jnp.argsort(uniform[1:])]
+    uniform = uniforms(words, 0, (num_draws + 1,))
+    picked = _systematic(uniform[0], particles.log_weight, num_draws)
+    return picked if num_draws == 1 else picked[jnp.argsort(uniform[1:])]
 
 
 def _systematic(offset: Float[Array, ""], log_weight: Float[Array, " particle"], num_draws: int) -> Int[Array, " draw"]:
@@ -255,8 +273,12 @@ def _enough(
 def _weighed(now: Particles, gained: Float[Array, " particle"]) -> Particles:
     log_weight = now.log_weight + gained
     most = log_weight.max()
-    total = most + jnp.log(jnp.exp(log_weight - most).sum())
-    return now._replace(log_weight=log_weight - total, log_evidence=now.log_evidence + total)
+    weight = jnp.exp(log_weight - most)
+    sums = jnp.stack([weight, weight**2]).sum(-1)
+    total = most + jnp.log(sums[0])
+    return now._replace(
+        log_weight=log_weight - total, size=sums[0] ** 2 / sums[1], log_evidence=now.log_evidence + total
+    )
 
 
 def _largest_share(
@@ -276,20 +298,19 @@ def _largest_share(
 
 
 class _Renewing(NamedTuple):
-    """Moves made, the particles, the log of the step size, the rows' log-likelihoods, and whether these are theirs."""
+    """Moves made, the particles, the log of the step size, and whether the particles are to be moved once more."""
 
     number: Int[Array, ""]
     moving: Moving
     log_step: Float[Array, ""]
-    table: Float[Array, "particle row"]
-    looked: Bool[Array, ""]
+    again: Bool[Array, ""]
 
 
 def _renewed(
     words: UInt32[Array, " 2"], step: Int[Array, ""], now: Particles, target: Target, settings: Settings
 ) -> Particles:
     """The particles resampled, and moved until they have forgotten where they were."""
-    count, unknowns = now.z.shape
+    count = settings.particles
     ticks = (step + 1).astype(jnp.uint32) * np.uint32(settings.moves + 2)
     root = root_of_spread(now.z, jnp.exp(now.log_weight))
     picked = _systematic(uniforms(words, ticks, (1,))[0], now.log_weight, count)
@@ -298,25 +319,23 @@ def _renewed(
     scale = (before**2).sum(0)
 
     def turn(carry: _Renewing) -> _Renewing:
-        number, moving, log_step, *_ = carry
+        number, moving, log_step, _ = carry
+        tick, size = ticks + 1 + number.astype(jnp.uint32), jnp.exp(log_step)
+        moving, rate = move(words, tick, moving, root, size, now.taken, target, settings.leapfrog, number == 0)
         after = moving.z - moving.z.mean(0)
         correlation = (before * after).sum(0) / jnp.sqrt(scale * (after**2).sum(0) + 1e-300)
-        again = (number < settings.moves) & ((number == 0) | (correlation > MEMORY).any())
-        # The last turn moves nothing, and looks up where the others have led.
-        steps = jnp.where(again, settings.leapfrog, 0)
-        uniform = uniforms(words, ticks + 1 + number.astype(jnp.uint32), (count, uniforms_needed(unknowns)))
-        moved = move(uniform, moving, root, jnp.exp(log_step), now.taken, target, steps, ~again | (number == 0))
-        log_step = jnp.where(again, _learned(log_step, moved.rate), log_step)
-        return _Renewing(number + again, moved.moving, log_step, moved.rows, ~again)
+        again = (number + 1 < settings.moves) & (correlation > MEMORY).any()
+        return _Renewing(number + 1, moving, _learned(log_step, rate), again)
 
-    moving = Moving(begun, now.choice[picked], jnp.zeros(count), jnp.zeros_like(begun))
-    first = _Renewing(jnp.zeros((), jnp.int32), moving, now.log_step, now.table, jnp.zeros((), bool))
-    number, moving, log_step, table, _ = lax.while_loop(lambda carry: ~carry.looked, turn, first)
+    moving = Moving(begun, now.choice[picked], jnp.zeros(count), jnp.zeros_like(begun), now.table[picked])
+    first = _Renewing(jnp.zeros((), jnp.int32), moving, now.log_step, jnp.ones((), bool))
+    number, moving, log_step, _ = lax.while_loop(lambda carry: carry.again, turn, first)
     return now._replace(
         z=moving.z,
         choice=moving.choice,
-        table=table,
+        table=moving.rows,
         log_weight=_equal(count),
+        size=jnp.full((), count, jnp.float64),
         log_step=log_step,
         root=root,
         resampled=now.resampled + 1,
@@ -333,15 +352,13 @@ def _refreshed(words: UInt32[Array, " 2"], now: Particles, target: Target, setti
     count = max(1, round(settings.share * settings.particles))
     place = (now.cursor + jnp.arange(count, dtype=jnp.int32)) % settings.particles
     z = now.z[place]
-    moving = Moving(z, now.choice[place], jnp.zeros(count), jnp.zeros_like(z))
-    uniform = uniforms(words, 0, (count, uniforms_needed(z.shape[-1])))
-    moving, rate, accepted, rows = move(
-        uniform, moving, now.root, jnp.exp(now.log_step), now.taken, target, settings.leapfrog, True
-    )
+    moving = Moving(z, now.choice[place], jnp.zeros(count), jnp.zeros_like(z), now.table[place])
+    size = jnp.exp(now.log_step)
+    moving, rate = move(words, 0, moving, now.root, size, now.taken, target, settings.leapfrog, True)
     return now._replace(
         z=now.z.at[place].set(moving.z),
         choice=now.choice.at[place].set(moving.choice),
-        table=now.table.at[place].set(jnp.where(accepted[:, None], rows, now.table[place])),
+        table=now.table.at[place].set(moving.rows),
         log_step=_learned(now.log_step, rate),
         cursor=(now.cursor + count) % settings.particles,
     )
