@@ -101,5 +101,5 @@ def test_mistakes_are_told(tmp_path: Path) -> None:
     assert "leave out --correction and --test" in told_in_one_line(
         "compare", study, "--until-decided", "--test", "wilcoxon"
     )
-    assert "--seed says how to run" in told_in_one_line("compare", "none.zarr", "--seed", 3)
+    assert "--seed can only be used with --until-decided" in told_in_one_line("compare", "none.zarr", "--seed", 3)
     assert "no sweep file none.toml" in told_in_one_line("compare", "none.toml", "--until-decided")
