@@ -246,7 +246,7 @@ def fit_simulated(
         while not settled and done + length <= min(max_iterations, MOST * first + length):
             one_round = _round_on_host if getattr(approximate, "on_host", False) else _round
             fit, kept, anchors = one_round(
-                random.fold_in(key, 1 + done), mdp.problem, values, risk, fit, iterations=np.int32(length), **program
+                random.fold_in(key, 1 + done), mdp.problem, values, risk, fit, iterations=length, **program
             )
             done += length
             now = np.asarray(anchors)
