@@ -60,5 +60,5 @@ def test_more_rows_are_worth_the_most_where_a_good_action_was_hardly_tried():
 def test_why_nothing_is_told_is_said():
     tree = xr.DataTree.from_dict({"constant_data": xr.Dataset({"reward": ("row", np.zeros(3))})})
     tree.attrs = {"rewards_name": "", "terminal": ""}
-    why_not = "the plan was made with functions that its file does not hold"
+    why_not = "the plan was made with functions that its file does not contain"
     assert measured_collect(tree, None, PlannedAgain(tree, None)) == {"why_not": why_not}
