@@ -56,5 +56,6 @@ def read_records(log: xr.Dataset, mdp: Any | None = None) -> Records:
     reject_first("next_state", ~np.isfinite(after), after, "is not finite")
     reject_first("reward", ~np.isfinite(columns["reward"]), columns["reward"], "is not finite")
     ended = columns.get("terminated", np.zeros(len(action), bool)).astype(bool)
-    seen = {"terminal": ended, **primitives, "next_state": after, "reward": columns["reward"]}
+    seen = {**primitives, "next_state": after, "reward": columns["reward"]}
+    seen.setdefault("terminal", ended)
     return check_records(Records(columns["state"], action, seen, np.ones(len(action))))

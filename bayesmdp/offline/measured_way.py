@@ -182,6 +182,9 @@ def way_of_log(
     """
     space = space_of_log(log, number("discount", discount, above=0, below=1), initial)
     ends = maker_of(terminal, {})[0] if isinstance(terminal, str) else terminal
+    # Only a prior that is named may say of its own where episodes end.
+    if prior == "auto":
+        _check_ends(log, ends, terminal, modelled=False)
     _check_enough(log, len(space.actions))
     data = read_records(log)
     taken = np.bincount(data.action, minlength=len(space.actions))
@@ -193,7 +196,8 @@ def way_of_log(
     near = NearRows(data.state, data.action, len(space.actions), space.low, space.high)
     today, said = measured_today(baseline, data, space, near)
     made = measured_prior(prior, data, space, settings, rewards)
-    _check_ends(log, ends, terminal, modelled="terminal" in primitives_of(made.model, len(space.low)))
+    if prior != "auto":
+        _check_ends(log, ends, terminal, modelled="terminal" in primitives_of(made.model, len(space.low)))
     mdp = space.problem(made.model, made.reward, ends, near.tried(), units=made.units)
     say(f"posterior of {made.described}")
     found = find_measured(mdp, data)
