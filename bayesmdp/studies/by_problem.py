@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ran_by_problem", "share"]
+__all__ = ["ran_by_problem", "share", "tables_by_problem"]
 
 
 def ran_by_problem(
@@ -48,6 +48,48 @@ def ran_by_problem(
             done = pd.concat([done, rows], ignore_index=True) if len(done) else rows
             done.to_csv(path, index=False)
         yield done[done["seed"] < problems]
+
+
+def tables_by_problem(
+    name: str,
+    kinds: Mapping[str, Any],
+    problems: int,
+    run: Callable[[Any, int], pd.DataFrame | Mapping[str, Any]],
+    tables: Mapping[str, Callable[[pd.DataFrame], pd.DataFrame]],
+) -> Callable[..., None]:
+    """Return the ``main`` of a study that tries one problem after another.
+
+    Parameters
+    ----------
+    name, kinds, problems, run
+        As for `ran_by_problem`.
+    tables : mapping of name to function
+        What makes each table from the rows of all problems.
+
+    Returns
+    -------
+    callable
+        ``main(folder="results", tables="results", *, cells=kinds, problems=problems)`` runs the problems that `folder`
+        does not hold yet, and writes the tables to the folder `tables` as CSV.
+    """
+    made, number = tables, problems
+
+    def main(
+        folder: str = "results",
+        tables: str = "results",
+        *,
+        cells: Sequence[str] = tuple(kinds),
+        problems: int = number,
+    ) -> None:
+        from pathlib import Path
+
+        import pandas as pd
+
+        ran = pd.concat(ran_by_problem(folder, name, kinds, cells, problems, run))
+        for table, make in made.items():
+            make(ran).to_csv(Path(tables) / f"{table}.csv")
+
+    return main
 
 
 def share(name: str, happened: pd.Series) -> dict[str, float]:

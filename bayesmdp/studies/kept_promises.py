@@ -32,8 +32,10 @@ one action in the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bayesmdp.studies.by_problem import share, tables_by_problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -298,8 +300,6 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from bayesmdp.studies.by_problem import share
-
     table = {}
     for cell, group in problems.groupby("cell", sort=False):
         scale = float((group["best"] - group["behaviour"]).abs().mean())
@@ -314,30 +314,10 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("cell")
 
 
-def main(
-    folder: str = "results",
-    tables: str = "results",
-    *,
-    cells: Sequence[str] = tuple(CELLS),
-    problems: int = PROBLEMS,
-) -> None:
-    """Run what `folder` does not hold yet, problem by problem, and write the table to `tables`.
-
-    Parameters
-    ----------
-    folder : str
-        Of the cells' results files.
-    tables : str
-        Folder of the table, written as CSV.
-    cells : sequence of str
-    problems : int
-        Of each cell.
-    """
-    from pathlib import Path
-
-    import pandas as pd
-
-    from bayesmdp.studies.by_problem import ran_by_problem
-
-    ran = pd.concat(ran_by_problem(folder, "kept-promises", CELLS, cells, problems, run_problem))
-    summary(ran).round(4).to_csv(Path(tables) / "kept_promises.csv")
+main = tables_by_problem(
+    "kept-promises",
+    CELLS,
+    PROBLEMS,
+    lambda cell, seed: run_problem(cell, seed),
+    {"kept_promises": lambda ran: summary(ran).round(4)},
+)

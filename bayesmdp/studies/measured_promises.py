@@ -32,8 +32,10 @@ takes 40 s of processor time, and one that finds its programs compiled 10.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from bayesmdp.studies.by_problem import share, tables_by_problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -213,8 +215,6 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
     """
     import pandas as pd
 
-    from bayesmdp.studies.by_problem import share
-
     table = {}
     groups = [*problems.groupby("cell", sort=False), ("all", problems)]
     for cell, group in groups:
@@ -228,31 +228,13 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("cell")
 
 
-def main(
-    folder: str = "results",
-    tables: str = "results",
-    *,
-    cells: Sequence[str] = tuple(CELLS),
-    problems: int = PROBLEMS,
-) -> None:
-    """Run what `folder` does not hold yet, problem by problem, and write the tables to `tables`.
-
-    Parameters
-    ----------
-    folder : str
-        Of the cells' results files.
-    tables : str
-        Folder of the tables, written as CSV: shares, and the problems that these are of.
-    cells : sequence of str
-    problems : int
-        Of each cell.
-    """
-    from pathlib import Path
-
-    import pandas as pd
-
-    from bayesmdp.studies.by_problem import ran_by_problem
-
-    ran = pd.concat(ran_by_problem(folder, "measured-promises", CELLS, cells, problems, run_problem))
-    summary(ran).round(4).to_csv(Path(tables) / "measured_promises.csv")
-    ran.set_index(["cell", "seed"]).round(6).to_csv(Path(tables) / "measured_promises_problems.csv")
+main = tables_by_problem(
+    "measured-promises",
+    CELLS,
+    PROBLEMS,
+    lambda cell, seed: run_problem(cell, seed),
+    {
+        "measured_promises": lambda ran: summary(ran).round(4),
+        "measured_promises_problems": lambda ran: ran.set_index(["cell", "seed"]).round(6),
+    },
+)
