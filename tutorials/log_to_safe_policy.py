@@ -513,10 +513,10 @@ print(promises[columns].round(2).to_string())
 # %% [markdown]
 # Without the check, the posterior's own quantile, with the prior chosen by the log's evidence and unknown rewards,
 # holds in 85% of the problems. In most kinds that is the stated 90%, or not distinguishable from it. In ten it is too
-# low: with many actions and few tries (inventories), where a rare crossing decides (clusters), where dynamics are nearly
-# deterministic, in short noisy logs, for the machine, and in Chain and RiverSwim. After the check 96% hold, and in no
-# kind less than 90%. With 200 to 400 problems of a kind the intervals reach down to 86%: the stated 90% is not refuted
-# for any kind, and none can be much below it.
+# low: with many actions and few tries (inventories), where a rare crossing decides (clusters), where dynamics are
+# nearly deterministic, in short noisy logs, for the machine, and in Chain and RiverSwim. After the check 96% hold, and
+# in no kind less than 90%. With 200 to 400 problems of a kind the intervals reach down to 86%: the stated 90% is not
+# refuted for any kind, and none can be much below it.
 #
 # This has a price. On the scale where 0 is the behaviour and 1 the best policy, the number reported for small Dirichlet
 # problems with noise falls from .84 to .78, for nearly deterministic ones with much noise from .47 to .13, and for
