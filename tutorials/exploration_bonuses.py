@@ -432,11 +432,11 @@ plt.show()
 # %%
 priors = stored_table("bbrl_inexact")
 priors[["algorithm", "prior"]] = priors["agent"].str.split(", ", expand=True)
-fig, axes = plt.subplots(1, 2, figsize=(9, 3.2), sharey=True, layout="constrained")
+names = list(priors["algorithm"].unique())[::-1]
+fig, axes = plt.subplots(1, 3, figsize=(11.5, 3.6), sharey=True, layout="constrained")
 for ax, (cell, rows) in zip(axes, priors.groupby("cell", sort=False), strict=True):
-    names = list(rows["algorithm"].unique())[::-1]
     for prior, colour, shift in (("exact", BLUE, 0.12), ("inexact", ORANGE, -0.12)):
-        part = rows[rows["prior"] == prior].set_index("algorithm").loc[names]
+        part = rows[rows["prior"] == prior].set_index("algorithm").reindex(names)
         error = [part["return"] - part["return_lower"], part["return_upper"] - part["return"]]
         ax.errorbar(part["return"], np.arange(len(names)) + shift, xerr=error, fmt="o", color=colour, label=prior)
     ax.set(xlabel="discounted return")

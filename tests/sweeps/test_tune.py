@@ -72,7 +72,7 @@ def test_the_command_tunes_and_compares_by_other_runs(tmp_path: Path) -> None:
     ]
     (tmp_path / "two.toml").write_text("\n".join(lines))
     out, told = call("compare", tmp_path / "two.toml", "--until-decided", "--tune", 4, "--out", tmp_path)
-    assert "choosing options by 4 runs of each agent" in told and "2 settings, at most 8 replicates each" in told
+    assert "choosing options with 4 runs of each agent" in told and "2 settings, at most 8 replicates each" in told
     assert "chosen" in out and out.count("BRMDP-0.5,level=") == 2
     assert pd.read_csv(tmp_path / "two-tuned-decisions.csv")[["setting", "against"]].values.tolist() == [
         ["PSRL", "BRMDP-0.5"]
