@@ -78,7 +78,7 @@ def test_the_command_tunes_and_compares_by_other_runs(tmp_path: Path) -> None:
         ["PSRL", "BRMDP-0.5"]
     ]
     file, store = tmp_path / "two.toml", tmp_path / "two-tuned.zarr"
-    assert "--tune says how to run" in told_in_one_line("compare", file, "--tune", 4)
+    assert "--tune can only be used with --until-decided" in told_in_one_line("compare", file, "--tune", 4)
     assert "--tune chooses from the grid of a sweep file" in told_in_one_line(
         "compare", store, "--until-decided", "--tune", 4
     )
