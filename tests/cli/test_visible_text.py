@@ -165,7 +165,7 @@ def test_names_are_shown_in_figures_of_sweeps():
         is_shown("\n".join(texts), [*some, "$x$", "[y]", "[option]$o$"])
         table = paired_differences(totals_of(some), some[0])
         texts = in_svg(sweep_plots.plot_differences(table, baseline=some[0]))
-        assert any(f"less that of {some[0]}, replicate" in text for text in texts)
+        assert any(f"from {some[0]}, paired by replicate" in text for text in texts)
         is_shown("\n".join(texts), some[1:])
 
 

@@ -138,8 +138,8 @@ def test_a_dependence_that_the_log_is_too_short_to_learn_is_an_alarm_and_told_as
     assert bool(told["alarm"]) and float(told["statistic"]) < 0
     found = str(told["found"].values)
     assert re.fullmatch(
-        r"dependence on the (state|action) before: p 0\.0\d+, log Bayes factor -[\d.]+, for the log is too short to "
-        "learn rows of its own for each",
+        r"dependence on the previous (state|action): p 0\.0\d+, log Bayes factor -[\d.]+ "
+        r"\(the log is too short to learn separate dynamics for each\)",
         found,
     )
     clean, _, _ = log_and_problem(np.random.default_rng([1, 43]), Kind("end", 300))

@@ -59,10 +59,10 @@ def test_neighbours_say_what_scikit_learn_says_of_the_latest_places(seen):
     np.testing.assert_allclose(told(fit, neighbours, at), expected, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["trees", pytest.param("neighbours", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["trees", "neighbours"])
 def test_plans_are_worth_what_those_by_linear_features_are(name):
     """The thermostat's, whose features are right for it; and the policy comes back from its file."""
-    room = bm.environments.thermostat(discount=0.6)
+    room = bm.environments.thermostat(discount=0.8)
     rollouts = Rollouts(number=2_000)
     linear = bm.solve(room, solver=FittedQ(places=128, samples=4, rollouts=rollouts))
     approximate = {"trees": TreesQ(trees=5), "neighbours": NeighboursQ(kept=256)}[name]
