@@ -448,7 +448,7 @@ plt.show()
 
 # %% [markdown]
 # On the grid nearly everything is lost by it: of a return of 4 to 6 agents are left with .03 to .26 (BAMCP, of 2.6,
-# with .4). A row of one count a state expects 23 of 25 steps to lead where none can, and 250 steps do not unlearn a hundred
-# such rows. On the chain, with five states, BEB, the variance bonus and BAMCP surely lose 2 or 3 of 35 to 43; on the
-# double loop hardly anything is lost, since what a pair leads to is seen at once. What can be reached is worth knowing
-# where there is much that cannot, as on RiverSwim ([structured priors](structured_priors.py)).
+# with .4). A row of one count a state expects 23 of 25 steps to lead where none can, and 250 steps do not unlearn a
+# hundred such rows. On the chain, with five states, BEB, the variance bonus and BAMCP surely lose 2 or 3 of 35 to 43;
+# on the double loop hardly anything is lost, since what a pair leads to is seen at once. What can be reached is worth
+# knowing where there is much that cannot, as on RiverSwim ([structured priors](structured_priors.py)).

@@ -12,7 +12,7 @@ the paper's interval where it has one, with whether the two overlap.
 Of the paper's six intervals (BEB, BFS3 and BAMCP, on the chain and the double loop) five overlap with ours, BAMCP's
 with 100 simulations a step; with 500 it is above theirs on the chain (36.8 to 42.8; theirs 32.4 to 36.5). BFS3 does
 better here on the double loop, with a tree of another size. Planners that look ahead are nowhere surely ahead of the
-best bonus, which takes a fiftieth of their time or less; on the grid, where the reward lies some sixteen steps away,
+best bonus, which takes a fortieth of their time or less; on the grid, where the reward lies some sixteen steps away,
 100 simulations see too little of it, and the variance bonus is surely ahead of all.
 
 Of the agents that the paper does not have the variance bonus returns most on all three: 41.7 (39.0 to 44.4) on the
