@@ -15,13 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.logs.log import refuse_missing, written_indices
 from bayesmdp.logs.measurements import numbers
-from bayesmdp.planning.state_policies import StatePolicy
+from bayesmdp.planning.state_rules import RandomRule, StatePolicy
 
 __all__ = ["FunctionBehaviour", "PlacesBehaviour", "function_behaviour", "places_behaviour"]
 
@@ -30,19 +30,9 @@ NEARLY = 1e-6
 """By which probabilities may miss a sum of 1."""
 
 
-def _drawn(uniform: Float[Array, ""], probability: Float[Array, " action"]) -> Int[Array, ""]:
-    below = jnp.cumsum(probability) / probability.sum()
-    return jnp.minimum((uniform >= below).sum(), len(below) - 1).astype(jnp.int32)
-
-
 @dataclass(frozen=True)
-class _Nearest:
+class _Nearest(RandomRule):
     """The rule of a table: parameters are places in units of the box, probabilities there, and the box's corners."""
-
-    def __call__(
-        self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]
-    ) -> Int[Array, ""]:
-        return _drawn(uniform, self.probabilities(parameters, state))
 
     def probabilities(self, parameters: Any, state: Float[Array, "... coordinate"]) -> Float[Array, "... action"]:
         """Return the probability of each action; may be traced."""
@@ -52,15 +42,10 @@ class _Nearest:
 
 
 @dataclass(frozen=True)
-class _Called:
+class _Called(RandomRule):
     """The rule of a function of states that returns probabilities [..., action]."""
 
     function: Callable[[Array], Array]
-
-    def __call__(
-        self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]
-    ) -> Int[Array, ""]:
-        return _drawn(uniform, self.probabilities(parameters, state))
 
     def probabilities(self, parameters: Any, state: Float[Array, "... coordinate"]) -> Float[Array, "... action"]:
         """Return the probability of each action; may be traced."""

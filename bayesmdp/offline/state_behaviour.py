@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
@@ -23,7 +22,7 @@ from scipy.special import log_softmax, softmax
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.models.linear_rewards import up_to_squares
 from bayesmdp.offline.feature_evidence import features_at
-from bayesmdp.planning.state_policies import StatePolicy
+from bayesmdp.planning.state_rules import RandomRule, StatePolicy
 
 __all__ = ["ActsInStates", "StateBehaviour", "state_behaviour"]
 
@@ -54,17 +53,8 @@ class ActsInStates(Protocol):
 
 
 @dataclass(frozen=True)
-class _Logistic:
+class _Logistic(RandomRule):
     """The rule of the behaviour: parameters are the weights [action, feature] and the corners of the box."""
-
-    def __call__(
-        self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]
-    ) -> Int[Array, ""]:
-        weights, low, high = parameters
-        score = weights @ up_to_squares(2 * (state - low) / (high - low) - 1)
-        probability = jnp.exp(score - score.max())
-        below = jnp.cumsum(probability) / probability.sum()
-        return jnp.minimum((uniform >= below).sum(), len(below) - 1).astype(jnp.int32)
 
     def probabilities(self, parameters: Any, state: Float[Array, "... coordinate"]) -> Float[Array, "... action"]:
         """Return the probability of each action; may be traced."""

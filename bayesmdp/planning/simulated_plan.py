@@ -367,8 +367,7 @@ def _round(
     start = jax.tree.map(jnp.zeros_like, fit) if averages else fit
     fit, total = lax.fori_loop(0, iterations, iterate, (fit, start))
     kept = jax.tree.map(lambda leaf: leaf / iterations, total) if averages else total
-    anchors = problem.anchors
-    return fit, kept, problem.allowed(approximation.value(kept, problem.features(anchors)), anchors).max(-1)
+    return fit, kept, _best_at_anchors(problem, kept, approximation=approximation)
 
 
 def _round_on_host(

@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,7 @@ from bayesmdp.planning.risk_names import risk_from_text
 from bayesmdp.planning.rollouts import SimulatedReturns, count_draws, horizon_within
 from bayesmdp.planning.simulated_plan import FURTHER, MOST, FittedQ, has_settled
 from bayesmdp.planning.simulated_values import risk_between
-from bayesmdp.planning.state_rules import StatePolicy, best_by, features_of
+from bayesmdp.planning.state_rules import RandomRule, StatePolicy, best_by, features_of, filled_up
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
@@ -49,18 +49,6 @@ __all__ = ["FittedGain", "GainPolicy", "describe_gain", "fit_gain", "read_gain"]
 
 
 SOLVER = "fitted_gain"
-
-
-class RandomPolicy(Protocol):
-    """A policy whose probabilities compiled code can ask for; hashable, and equal where parameters alone differ."""
-
-    def __call__(self, parameters: Any, uniform: Array, state: Array) -> Array:
-        """Return the position of an action, drawn with a uniform number."""
-        ...
-
-    def probabilities(self, parameters: Any, state: Float[Array, "... coordinate"]) -> Float[Array, "... action"]:
-        """Return the probability of each action; may be traced."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -89,7 +77,7 @@ class GainPolicy:
         Weights of Q_m, T_m and B_m; see the module.
     risk : Mean, Quantile or CVaR
     baseline : StatePolicy
-        Whose rule is a `RandomPolicy`.
+        Whose rule is a `RandomRule`.
     """
 
     mdp: SimulatedMDP
@@ -117,11 +105,8 @@ class GainPolicy:
             Minus infinity for actions that may not be taken.
         """
         problem, given = self.mdp.problem, np.asarray(states, float)
-        # Filled up to a power of two, so that the program serves other numbers of states.
-        size = 1 << (max(len(given), 16) - 1).bit_length()
-        filled = np.concatenate([given, np.broadcast_to(problem.start, (size - len(given), given.shape[1]))])
         with jax.enable_x64(True):
-            told = _judged_at(filled, self.fit, self.risk, problem.features, problem.available)
+            told = _judged_at(filled_up(given, self.mdp), self.fit, self.risk, problem.features, problem.available)
         return np.asarray(told, float)[: len(given)]
 
     def q(self, states: ArrayLike) -> NDArray[np.float64]:
@@ -205,7 +190,7 @@ def fit_gain(
     risk : Mean, Quantile or CVaR
         Of the gain.
     baseline : StatePolicy
-        Whose rule is a `RandomPolicy`.
+        Whose rule is a `RandomRule`.
     options : FittedQ
         Its approximation is linear.
     tolerance : float
@@ -360,7 +345,7 @@ def _probabilities(rule: Any, parameters: Any, states: Array) -> Array:
     return rule.probabilities(parameters, states)
 
 
-@partial(jax.jit, static_argnames=("linear", "rule", "iterations", "places", "samples"))
+@partial(jax.jit, static_argnames=("linear", "rule", "places", "samples"))
 def _round(
     key: Array,
     problem: SimulatedProblem,
@@ -370,8 +355,8 @@ def _round(
     parameters: Any,
     *,
     linear: LinearQ,
-    rule: RandomPolicy,
-    iterations: int,
+    rule: RandomRule,
+    iterations: Int[Array, ""],
     places: int,
     samples: int,
 ) -> tuple[Array, Array, Float[Array, " anchor"]]:
@@ -399,16 +384,16 @@ def _round(
 
         return lax.map(under, (jnp.arange(draws), values))
 
-    def iterate(carry: tuple[Array, Array], key: Array) -> tuple[tuple[Array, Array], None]:
+    def iterate(i: Int[Array, ""], carry: tuple[Array, Array]) -> tuple[Array, Array]:
         fit, total = carry
-        place_key, step_key = random.split(key)
+        place_key, step_key = random.split(random.fold_in(key, i))
         at = low + (high - low) * random.uniform(place_key, (places, len(low)))
         if problem.terminal is not None:
-            at = acted_in(random.fold_in(key, 2), problem, at)
+            at = acted_in(random.fold_in(random.fold_in(key, i), 2), problem, at)
         y = jnp.moveaxis(targets(step_key, at, fit), 0, 1).reshape(places, -1)
         fit = linear.improve(fit.reshape(len(fit), -1), problem.features(at), y).reshape(fit.shape)
-        return (fit, total + fit), None
+        return fit, total + fit
 
-    (fit, total), _ = lax.scan(iterate, (fit, jnp.zeros_like(fit)), random.split(key, iterations))
+    fit, total = lax.fori_loop(0, iterations, iterate, (fit, jnp.zeros_like(fit)))
     kept, anchors = total / iterations, problem.anchors
     return fit, kept, _judged(problem.features(anchors), kept, risk, anchors, problem.available).max(-1)

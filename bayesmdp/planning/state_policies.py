@@ -24,14 +24,11 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import reject_first
 from bayesmdp.planning.fitted_q import APPROXIMATIONS, Approximation
 from bayesmdp.planning.futures_policy import SOLVER, FuturesPolicy, futures_policy
-from bayesmdp.planning.state_rules import StatePolicy, best_by, check_same_problem, features_of
+from bayesmdp.planning.state_rules import StatePolicy, best_by, check_same_problem, features_of, filled_up
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["FittedPolicy", "StatePolicy", "fit_variables", "fitted_policy", "state_policy"]
-
-FEWEST = 16
-"""States that Q is asked for at once, at the least."""
 
 FIT = "fit_"
 """What the names of a plan's variables begin with that hold the fit of Q."""
@@ -134,11 +131,8 @@ class FittedPolicy:
             )
         reject_first("states", ~np.isfinite(given), given, "is not finite")
         problem, flat = self.mdp.problem, given.reshape(-1, coordinates)
-        # Filled up to a power of two, so that the program serves other numbers of states.
-        size = 1 << (max(len(flat), FEWEST) - 1).bit_length()
-        filled = np.concatenate([flat, np.broadcast_to(problem.start, (size - len(flat), coordinates))])
         with jax.enable_x64(True):
-            q = _q_values(self.fit, filled, self.approximation, problem.features, problem.available)
+            q = _q_values(self.fit, filled_up(flat, self.mdp), self.approximation, problem.features, problem.available)
         return np.asarray(q, float)[: len(flat)].reshape(*given.shape[:-1], self.mdp.num_actions)
 
     def probabilities(self, states: ArrayLike) -> NDArray[np.float64]:

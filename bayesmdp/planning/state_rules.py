@@ -6,14 +6,19 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
-__all__ = ["StatePolicy", "best_by", "check_same_problem", "features_of"]
+__all__ = ["RandomRule", "StatePolicy", "best_by", "check_same_problem", "features_of", "filled_up"]
+
+FEWEST = 16
+"""States that compiled code is asked for at once, at the least."""
 
 
 class StatePolicy(NamedTuple):
@@ -29,6 +34,33 @@ class StatePolicy(NamedTuple):
 
     rule: Callable[[Any, Array, Array], Array]
     parameters: Any
+
+
+class RandomRule:
+    """A rule that draws its action; subclasses say how probable each is, and are frozen dataclasses."""
+
+    def probabilities(self, parameters: Any, state: Float[Array, "... coordinate"]) -> Float[Array, "... action"]:
+        """Return the probability of each action; may be traced."""
+        raise NotImplementedError
+
+    def __call__(self, parameters: Any, uniform: Array, state: Float[Array, " coordinate"]) -> Int[Array, ""]:
+        """Return the position of an action, drawn with a uniform number."""
+        probability = self.probabilities(parameters, state)
+        below = jnp.cumsum(probability) / probability.sum()
+        return jnp.minimum((uniform >= below).sum(), len(below) - 1).astype(jnp.int32)
+
+
+def filled_up(states: NDArray[np.float64], mdp: SimulatedMDP) -> NDArray[np.float64]:
+    """Return states [state, coordinate] filled up to a power of two, so that a program serves other numbers of them.
+
+    Parameters
+    ----------
+    states : array [state, coordinate]
+    mdp : SimulatedMDP
+        By whose start they are filled up.
+    """
+    size = 1 << (max(len(states), FEWEST) - 1).bit_length()
+    return np.concatenate([states, np.broadcast_to(mdp.problem.start, (size - len(states), states.shape[1]))])
 
 
 def best_by(values: NDArray[np.float64]) -> NDArray[np.float64]:
