@@ -29,7 +29,8 @@ def test_its_table_is_of_the_problems() -> None:
 
 
 def test_what_it_declares() -> None:
-    assert study.PROBLEMS == 200 and len(study.CELLS) == 12
+    assert study.PROBLEMS == 200 and len(study.CELLS) == 24
+    assert sum(cell.noise > 0 for cell in study.CELLS.values()) == 12
     assert {cell.truth for cell in study.CELLS.values()} == {"garnet", "chicken", "grid", "inventory"}
 
 
