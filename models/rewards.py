@@ -17,7 +17,9 @@ All are conjugate (Bernardo and Smith, 1994, section 5.2). With m the mean of th
                     rate + n v / 2 + weight n (m - mean)^2 / (2 (weight + n))
     Beta            a + number of ones, b + number of zeros
 
-Where rewards are *tied* one unknown, ``reward_level``, stands for all the pairs of a group, and learns from all.
+Where rewards are *tied* one unknown, ``reward_level``, stands for all the pairs of a group, and learns from all. Tied by
+``"next_state"`` they are what entering a state pays, whatever led there: ``reward`` is [next_state], and r is that of a
+transition into it.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import lru_cache
 from inspect import signature
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -39,6 +41,24 @@ __all__ = ["beta_bernoulli_rewards", "normal_gamma_rewards", "normal_rewards"]
 
 type Model = Callable[[Any], None]
 type Tied = bool | str | ArrayLike
+
+
+class _Tie(NamedTuple):
+    """Which rewards share an unknown: group numbers [state, action], those of one next state, or none."""
+
+    groups: Frozen | None
+    entered: bool
+    unknowns: tuple[int, ...]
+    noise: tuple[int, ...]
+
+    @property
+    def axes(self) -> str:
+        """How the axes of the unknowns are called, where their number does not say it."""
+        return "[next_state]" if self.entered else ""
+
+    def numbers(self, name: str, given: ArrayLike, *, positive: bool = True) -> Frozen:
+        """Numbers of the prior, one for each unknown."""
+        return frozen_numbers(name, given, self.unknowns, positive=positive, axes=self.axes)
 
 
 def normal_rewards(
@@ -60,16 +80,17 @@ def normal_rewards(
         Of the transitions; any.
     mean, scale : float, or array broadcastable to [state, action], or [group] where tied
         Of the prior of the mean reward; `scale` is its standard deviation.
-    noise : float, or array broadcastable to [state, action]
+    noise : float, or array broadcastable to [state, action], or [next_state] where tied by it
         Standard deviation of a reward about its mean.
-    tied : False, "state", "action", "all", or int array [state, action]
-        Which pairs share their unknown: those of one state, of one action, all, or those of one number 0, 1, 2, ...
+    tied : False, "state", "action", "all", "next_state", or int array [state, action]
+        Which rewards share their unknown: those of the pairs of one state, of one action, all, those of the transitions
+        into one state, or those of the pairs of one number 0, 1, 2, ...
 
     Returns
     -------
     NumPyro model
         With the sites of `transitions` and ``reward`` [state, action]; where tied, that is ``reward_level`` [group] of
-        each pair's group.
+        each pair's group; tied by "next_state" it is [next_state].
 
     Raises
     ------
@@ -86,14 +107,13 @@ def normal_rewards(
     >>> bm.infer(model, log, draws=100).posterior["reward"].dims
     ('chain', 'draw', 'state', 'action')
     """
-    pairs = pair_sizes(mdp)
-    groups, shape = _groups(tied, pairs)
+    tie = _tie(tied, mdp)
     numbers = (
-        frozen_numbers("mean", mean, shape, positive=False),
-        frozen_numbers("scale", scale, shape),
-        frozen_numbers("noise", noise, pairs),
+        tie.numbers("mean", mean, positive=False),
+        tie.numbers("scale", scale),
+        frozen_numbers("noise", noise, tie.noise, axes=tie.axes),
     )
-    return _normal(_function(transitions), numbers, groups)
+    return _normal(_function(transitions), numbers, tie)
 
 
 def normal_gamma_rewards(
@@ -119,14 +139,15 @@ def normal_gamma_rewards(
     shape, rate : the same
         Of the Gamma prior of the precision, 1 / noise^2. The variance of a reward is expected to be
         ``rate / (shape - 1)``, and the prior counts as much as ``2 shape`` rewards.
-    tied : False, "state", "action", "all", or int array [state, action]
+    tied : False, "state", "action", "all", "next_state", or int array [state, action]
         As for `normal_rewards`.
 
     Returns
     -------
     NumPyro model
         With the sites of `transitions`, ``precision`` [state, action], or [group] where tied, and ``reward`` [state,
-        action]; where tied, that is ``reward_level`` [group] of each pair's group.
+        action]; where tied, that is ``reward_level`` [group] of each pair's group; tied by "next_state" both are
+        one for each next state, in the axes [entered] and [next_state].
 
     Notes
     -----
@@ -147,15 +168,14 @@ def normal_gamma_rewards(
     >>> bm.infer(model, log, draws=0).parameters["reward_level"].parameter.values.tolist()
     ['mean', 'weight', 'shape', 'rate']
     """
-    pairs = pair_sizes(mdp)
-    groups, size = _groups(tied, pairs)
+    tie = _tie(tied, mdp)
     numbers = (
-        frozen_numbers("mean", mean, size, positive=False),
-        frozen_numbers("weight", weight, size),
-        frozen_numbers("shape", shape, size),
-        frozen_numbers("rate", rate, size),
+        tie.numbers("mean", mean, positive=False),
+        tie.numbers("weight", weight),
+        tie.numbers("shape", shape),
+        tie.numbers("rate", rate),
     )
-    return _normal_gamma(_function(transitions), numbers, groups)
+    return _normal_gamma(_function(transitions), numbers, tie)
 
 
 def beta_bernoulli_rewards(
@@ -173,14 +193,14 @@ def beta_bernoulli_rewards(
         Of the transitions; any.
     a, b : float, or array broadcastable to [state, action], or [group] where tied
         Of the Beta prior: as if so many ones and zeros had been seen; 1 and 1 are uniform.
-    tied : False, "state", "action", "all", or int array [state, action]
+    tied : False, "state", "action", "all", "next_state", or int array [state, action]
         As for `normal_rewards`.
 
     Returns
     -------
     NumPyro model
         With the sites of `transitions` and ``reward`` [state, action]; where tied, that is ``reward_level`` [group] of
-        each pair's group.
+        each pair's group; tied by "next_state" it is [next_state].
 
     Raises
     ------
@@ -196,56 +216,53 @@ def beta_bernoulli_rewards(
     >>> float(bm.infer(model, log.assign(reward=log.reward > 0.5), draws=0).parameters["reward_level"].sum())
     202.0
     """
-    pairs = pair_sizes(mdp)
-    groups, shape = _groups(tied, pairs)
-    numbers = (frozen_numbers("a", a, shape), frozen_numbers("b", b, shape))
-    return _beta_bernoulli(_function(transitions), numbers, groups)
+    tie = _tie(tied, mdp)
+    return _beta_bernoulli(_function(transitions), (tie.numbers("a", a), tie.numbers("b", b)), tie)
 
 
 @lru_cache(maxsize=64)
-def _normal(transitions: Model, numbers: tuple[Frozen, ...], groups: Frozen | None) -> Model:
+def _normal(transitions: Model, numbers: tuple[Frozen, ...], tie: _Tie) -> Model:
     mean, scale, noise = numbers
 
     def unknown(site: str) -> Any:
         return (numpyro.sample(site, dist.Normal(thaw(mean), thaw(scale))),)
 
-    def observed(pair: Any, reward: Any) -> Any:
-        return dist.Normal(reward, jnp.asarray(thaw(noise))[pair])
+    def observed(at: Any, reward: Any) -> Any:
+        return dist.Normal(reward, jnp.asarray(thaw(noise))[at])
 
-    return _composed("normal_rewards", transitions, groups, numbers[0][0], unknown, observed)
+    return _composed("normal_rewards", transitions, tie, unknown, observed)
 
 
 @lru_cache(maxsize=64)
-def _normal_gamma(transitions: Model, numbers: tuple[Frozen, ...], groups: Frozen | None) -> Model:
+def _normal_gamma(transitions: Model, numbers: tuple[Frozen, ...], tie: _Tie) -> Model:
     def unknown(site: str) -> Any:
         mean, weight, shape, rate = map(thaw, numbers)
         precision = numpyro.sample("precision", dist.Gamma(shape, rate))
         return numpyro.sample(site, dist.Normal(mean, 1 / jnp.sqrt(weight * precision))), precision
 
-    def observed(pair: Any, reward: Any, precision: Any) -> Any:
+    def observed(at: Any, reward: Any, precision: Any) -> Any:
         return dist.Normal(reward, 1 / jnp.sqrt(precision))
 
-    return _composed("normal_gamma_rewards", transitions, groups, numbers[0][0], unknown, observed)
+    return _composed("normal_gamma_rewards", transitions, tie, unknown, observed)
 
 
 @lru_cache(maxsize=64)
-def _beta_bernoulli(transitions: Model, numbers: tuple[Frozen, ...], groups: Frozen | None) -> Model:
+def _beta_bernoulli(transitions: Model, numbers: tuple[Frozen, ...], tie: _Tie) -> Model:
     a, b = numbers
 
     def unknown(site: str) -> Any:
         return (numpyro.sample(site, dist.Beta(thaw(a), thaw(b))),)
 
-    def observed(pair: Any, reward: Any) -> Any:
+    def observed(at: Any, reward: Any) -> Any:
         return dist.Bernoulli(reward)
 
-    return _composed("beta_bernoulli_rewards", transitions, groups, numbers[0][0], unknown, observed)
+    return _composed("beta_bernoulli_rewards", transitions, tie, unknown, observed)
 
 
 def _composed(
     name: str,
     transitions: Model,
-    groups: Frozen | None,
-    shape: tuple[int, ...],
+    tie: _Tie,
     unknown: Callable[[str], tuple[Any, ...]],
     observed: Callable[..., Any],
 ) -> Model:
@@ -253,17 +270,21 @@ def _composed(
 
     def model(data: Any) -> None:
         transitions(data)
-        if groups is None:
-            with numpyro.plate("state", shape[0], dim=-2), numpyro.plate("action", shape[1], dim=-1):
+        size = tie.unknowns
+        if tie.entered:
+            with numpyro.plate("entered", size[0], dim=-1):
+                unknowns = unknown("reward")
+        elif tie.groups is None:
+            with numpyro.plate("state", size[0], dim=-2), numpyro.plate("action", size[1], dim=-1):
                 unknowns = unknown("reward")
         else:
-            with numpyro.plate("group", shape[0], dim=-1):
+            with numpyro.plate("group", size[0], dim=-1):
                 unknowns = unknown("reward_level")
-            unknowns = tuple(values[thaw(groups)] for values in unknowns)
+            unknowns = tuple(values[thaw(tie.groups)] for values in unknowns)
             numpyro.deterministic("reward", unknowns[0])
         with data.rows():
-            pair = data.state, data.action
-            seen = observed(pair, *(values[pair] for values in unknowns))
+            at = data.next_state if tie.entered else (data.state, data.action)
+            seen = observed(at, *(values[at] for values in unknowns))
             numpyro.sample("observed_reward", seen, obs=data.reward)
 
     model.__name__ = f"{getattr(transitions, '__name__', 'transitions')} + {name}"
@@ -281,16 +302,25 @@ def _function(transitions: Any) -> Model:
     return transitions
 
 
-def _groups(tied: Tied, pairs: tuple[int, int]) -> tuple[Frozen | None, tuple[int, ...]]:
-    """Group numbers [state, action], None where each pair is its own, and the shape of the unknowns."""
+def _tie(tied: Tied, mdp: Sizes) -> _Tie:
+    """Which rewards share an unknown, checked."""
+    pairs = pair_sizes(mdp)
     if tied is False:
-        return None, pairs
+        return _Tie(None, False, pairs, pairs)
     state, action = np.indices(pairs)
     named = {"state": state, "action": action, "all": 0 * state}
+    if isinstance(tied, str) and tied == "next_state":
+        if getattr(mdp, "successor", None) is not None:
+            raise ValueError(
+                "tied='next_state' needs outcomes that are next states, and the MDP has a successor table: make it "
+                "without one, for a log by mdp_from_log(..., elsewhere='each')"
+            )
+        return _Tie(None, True, pairs[:1], pairs[:1])
     if isinstance(tied, str) and tied in named:
         group = named[tied]
     elif isinstance(tied, str | bool):
-        raise ValueError(f"tied must be False, {', '.join(map(repr, named))} or group numbers; got {tied!r}")
+        listed = ", ".join(map(repr, (*named, "next_state")))
+        raise ValueError(f"tied must be False, {listed} or group numbers; got {tied!r}")
     else:
         group = np.asarray(tied)
         if group.dtype.kind not in "iu":
@@ -307,4 +337,4 @@ def _groups(tied: Tied, pairs: tuple[int, int]) -> tuple[Frozen | None, tuple[in
     unused = np.setdiff1d(np.arange(size), group)
     if unused.size:
         raise ValueError(f"tied has no pair of group {unused[0]}; groups are numbered 0, 1, 2, ... without gaps")
-    return freeze(group.astype(np.int32)), (size,)
+    return _Tie(freeze(group.astype(np.int32)), False, (size,), pairs)

@@ -96,10 +96,9 @@ def _belief(prior: Model, mdp: MDP) -> Belief:
     assert belief.moments is not None
     with jax.enable_x64(True):
         variance = np.asarray(belief.moments(random.key(0), belief.init(random.key(0)))[1]["reward"][1])
-    if variance.ndim > 2:
-        raise ValueError(
-            "the variance bonus needs a prior whose site 'reward' is [state, action]; it is [state, action, next_state]"
-        )
+    if variance.ndim != 2:
+        given = "[next_state]" if variance.ndim == 1 else "[state, action, next_state]"
+        raise ValueError(f"the variance bonus needs a prior whose site 'reward' is [state, action]; it is {given}")
     remedy = "give it one, such as normal_gamma_rewards(..., shape=2)"
     reject_first("the prior variance of reward", ~np.isfinite(variance), variance, "is not finite", remedy=remedy)
     return belief

@@ -179,12 +179,15 @@ def _read(model: Model, outcome: str, covariates: dict[str, NDArray[Any]]) -> Re
     check_names(dims)
     if "reward" in dims:
         given: Any = shapes["reward"]
-        if given not in (shape[:2], shape):
+        # What is paid for a pair, for each of its outcomes, or on entering a state, whatever led there.
+        entered = [shape[2:]] if outcome == "next_state" else []
+        if given not in (shape[:2], shape, *entered):
             raise ValueError(
-                f"reward has shape {given}; expected [state, action] = {shape[:2]}, or with {outcome} {shape}; "
-                "if it is another thing, give the site another name"
+                f"reward has shape {given}; expected [state, action] = {shape[:2]}, or with {outcome} {shape}"
+                + f", or [next_state] = {shape[2:]}" * bool(entered)
+                + "; if it is another thing, give the site another name"
             )
-        dims["reward"] = dims["transition"][: len(given)]
+        dims["reward"] = dims["transition"][2:] if len(given) == 1 else dims["transition"][: len(given)]
     return reading._replace(shape=shape)
 
 

@@ -112,7 +112,10 @@ def said_at_start(
     why_not = _why_not(log, mdp, asked)
     pipeline = _pipeline(made, mdp, asked) if exact and not why_not else None
     if pipeline is None and not why_not:
-        why_not = "only a posterior in closed form, with rewards by state and action, can be recomputed quickly enough"
+        why_not = (
+            "only a posterior in closed form, with rewards by state and action or by next state, can be recomputed "
+            "quickly enough"
+        )
     checked = None
     if pipeline is None:
         told["unchecked"] = why_not

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmdp.offline.experience import Experience
+from bayesmdp.offline.experience import Experience, RewardSums
 from bayesmdp.problems.mdp import MDP
 
 __all__ = ["Recording", "Scatter", "World", "as_logged", "logs_alike"]
 
-type Scatter = Callable[
-    [np.random.Generator, NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]], NDArray[np.float64]
-]
-"""Of a generator, states, actions and mean rewards [log]: rewards of these means that scatter as those of a log do."""
+
+class Scatter(Protocol):
+    """How rewards scatter about their means."""
+
+    def __call__(
+        self,
+        rng: np.random.Generator,
+        state: NDArray[np.int64],
+        action: NDArray[np.int64],
+        outcome: NDArray[np.int64],
+        mean: NDArray[np.float64],
+    ) -> NDArray[np.float64]:
+        """Return rewards [log] of these means that scatter as those of a log do."""
+        ...
 
 
 class World(NamedTuple):
@@ -89,7 +98,8 @@ def logs_alike(
     world = np.repeat(np.arange(len(worlds)), logs)
     each = np.arange(len(world))
     counts = np.zeros((len(world), *kernel.shape[1:]))
-    number, mean, square = (np.zeros((len(world), *tries.shape)) for _ in range(3))
+    by_pair = _Running((len(world), *tries.shape))
+    by_entered = _Running((len(world), problem.num_states)) if problem.successor is None else None
 
     def begun() -> NDArray[np.int64]:
         return np.searchsorted(start, rng.random(len(world)) * start[-1], side="right")
@@ -101,17 +111,32 @@ def logs_alike(
         at = each, state, action
         counts[(*at, outcome)] += 1
         paid = reward[world, state, action, outcome if reward.shape[-1] > 1 else 0]
-        paid = scatter(rng, state, action, paid)
-        # Welford's update: the mean, and the squares about it, without cancellation.
-        number[at] += 1
-        apart = paid - mean[at]
-        mean[at] += apart / number[at]
-        square[at] += apart * (paid - mean[at])
+        paid = scatter(rng, state, action, outcome, paid)
+        by_pair.add(at, paid)
+        if by_entered is not None:
+            by_entered.add((each, outcome), paid)
         state = _entered(rng, problem, state, action, outcome)
         anew = problem.terminal[state] | (rng.random(len(world)) < recording.cut)
         if anew.any():
             state = np.where(anew, begun(), state)
-    return [Experience(counts[i], mean[i], square[i]) for i in each]
+    entered = [None] * len(each) if by_entered is None else [by_entered.of(i) for i in each]
+    return [Experience(counts[i], by_pair.mean[i], by_pair.square[i], entered[i]) for i in each]
+
+
+class _Running:
+    """Means and squares about them as numbers come (Welford, 1962), without cancellation."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.number, self.mean, self.square = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+
+    def add(self, at: tuple[NDArray[np.int64], ...], values: NDArray[np.float64]) -> None:
+        self.number[at] += 1
+        apart = values - self.mean[at]
+        self.mean[at] += apart / self.number[at]
+        self.square[at] += apart * (values - self.mean[at])
+
+    def of(self, log: int | np.integer[Any]) -> RewardSums:
+        return RewardSums(self.number[log], self.mean[log], self.square[log])
 
 
 def as_logged(tries: NDArray[np.float64], available: NDArray[np.bool_]) -> NDArray[np.float64]:

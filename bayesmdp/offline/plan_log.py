@@ -254,7 +254,8 @@ def plan_log(
     groups |= _beside(mdp, usual, values if starts_known else None, compared)
     problem = _problem(mdp)
     if made.kind == "normal":
-        problem["noise"] = ("state", "action"), np.broadcast_to(made.scatter.noise, mdp.available.shape)  # type: ignore[attr-defined]
+        noise = np.asarray(made.scatter.noise)  # type: ignore[attr-defined]
+        problem["noise"] = ("state", "action") if noise.ndim > 1 else "next_state", noise
     tree = xr.DataTree.from_dict({"plan": planned, "policy": policy, "problem": problem, **opinions, **groups})
     tree.attrs = attrs
     return Report(counts, policy, tree)

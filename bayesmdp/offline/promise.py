@@ -18,6 +18,7 @@ from bayesmdp.offline.behaviour import Today
 from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.logs_alike import World
 from bayesmdp.offline.remade import Parameters, Remade
+from bayesmdp.offline.reward_models import paid_by
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.over_baseline import best_over_baseline
@@ -152,8 +153,7 @@ def fresh_values(
     (policy,) = policies
     taken = np.zeros((problem.num_states, problem.num_actions), bool)
     taken[np.arange(problem.num_states), policy] = True
-    own = {name: values[taken] for name, values in parameters.items()}
-    drawn = pipeline.prior.draws(own, pipeline.draws, seed)
+    drawn = pipeline.prior.draws(pipeline.prior.of_some(parameters, taken), pipeline.draws, seed)
     rows = drawn["transition"]
     reward = drawn["reward"] if "reward" in drawn else (rows * known[taken]).sum(-1)
     if not problem.by_stage:
@@ -183,8 +183,9 @@ def worlds_of(pipeline: Pipeline, experience: Experience) -> tuple[World, World]
     seen = np.where(tried, experience.counts / np.maximum(experience.tries, 1)[..., None], rows)
     believed = frequent = problem.reward
     if "reward" in mean:
-        believed = mean["reward"][..., None]
-        frequent = np.where(tried, experience.reward_mean[..., None], believed)
+        believed, paid = mean["reward"], paid_by(experience, pipeline.prior.by)
+        often, each = (a[..., None] if pipeline.prior.by == "pair" else a for a in (paid.tries, paid.mean))
+        frequent = np.where(often > 0, each, believed)
     return World("as seen", seen, frequent), World("as believed", rows, believed)
 
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from bayesmdp.model_reading.read_model import Model, Reading, read_for_agents
 from bayesmdp.model_reading.rows import all_transitions
 from bayesmdp.offline.experience import Experience, added_up
-from bayesmdp.offline.reward_models import RewardModel
+from bayesmdp.offline.reward_models import RewardModel, paid_by
+from bayesmdp.offline.reward_ties import Tie
 from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
 from bayesmdp.posterior.closed_forms.families import FAMILIES, Family
 from bayesmdp.posterior.closed_forms.transitions import Conjugate, find, find_for_any_reward
@@ -42,14 +43,17 @@ class Remade(NamedTuple):
         Of the sites.
     reading : Reading or None
         The model, where its unknowns are not by pair of a state and an action: it may compute transitions from others.
+    by : {"pair", "next_state"}
+        What unknown rewards hang on.
     """
 
     posterior: Callable[[Experience], Parameters]
     layout: Layout
     reading: Reading | None = None
+    by: Tie = "pair"
 
     def draws(self, parameters: Parameters, number: int, seed: int) -> dict[str, NDArray[np.float64]]:
-        """Draws [draw, ...] of ``transition``, and of ``reward`` where it is unknown, among others.
+        """Draws [draw, ...] of ``transition``, and of ``reward`` by pair where it is unknown, among others.
 
         Parameters
         ----------
@@ -58,10 +62,13 @@ class Remade(NamedTuple):
         number, seed : int
         """
         with jax.enable_x64(True):  # the setting is a thread's own
-            return exact_draws(parameters, self.layout, number, seed, self.reading)
+            drawn = exact_draws(parameters, self.layout, number, seed, self.reading)
+        if self.by == "next_state" and "reward" in drawn:
+            drawn["reward"] = np.einsum("d...n,dn->d...", drawn["transition"], drawn["reward"])
+        return drawn
 
     def means(self, parameters: Parameters) -> dict[str, NDArray[np.float64]]:
-        """Posterior means of ``transition``, and of ``reward`` where it is unknown.
+        """Posterior means of ``transition``, and of ``reward`` [state, action, next_state or 1] where it is unknown.
 
         Parameters
         ----------
@@ -71,8 +78,21 @@ class Remade(NamedTuple):
             with jax.enable_x64(True):
                 by_site = {names[-1]: family.moments(parameters[names[-1]])[0] for names, family in self.layout.sites}
         else:
-            by_site = {name: drawn.mean(0) for name, drawn in self.draws(parameters, MEAN_DRAWS, 0).items()}
-        return {name: np.asarray(by_site[name]) for name in ("transition", "reward") if name in by_site}
+            with jax.enable_x64(True):
+                drawn = exact_draws(parameters, self.layout, MEAN_DRAWS, 0, self.reading)
+            by_site = {name: each.mean(0) for name, each in drawn.items()}
+        mean: dict[str, NDArray[np.float64]] = {
+            name: np.asarray(by_site[name]) for name in ("transition", "reward") if name in by_site
+        }
+        if "reward" in mean:
+            table = mean["reward"] if self.by == "next_state" else mean["reward"][..., None]
+            mean["reward"] = np.broadcast_to(table, (*mean["transition"].shape[:2], table.shape[-1]))
+        return mean
+
+    def of_some(self, parameters: Parameters, taken: NDArray[np.bool_]) -> Parameters:
+        """Parameters of the rows of some pairs [state, action], and of what entering a state pays."""
+        shared = {"reward"} if self.by == "next_state" else set()
+        return {name: values if name in shared else values[taken] for name, values in parameters.items()}
 
     @property
     def by_row(self) -> bool:
@@ -94,13 +114,13 @@ def of_rows(rows: Callable[[Experience], NDArray[np.float64]], paid: RewardModel
     def posterior(other: Experience) -> Parameters:
         return {"transition": rows(other) + other.counts, **paid.again(other).posterior(other)}
 
-    return Remade(posterior, Layout(((("transition",), FAMILIES["Dirichlet"]), *_paid(paid)), ()))
+    return Remade(posterior, Layout(((("transition",), FAMILIES["Dirichlet"]), *_paid(paid)), ()), by=paid.by)
 
 
 def in_closed_form(model: Model, paid: RewardModel | None, mdp: MDP) -> Remade | None:
     """Return a prior that stays what it is, or None where it has no closed form for any log.
 
-    Nor has one that tells rewards of a pair apart by what they led to, for here they are added up by pair.
+    Nor has one that tells rewards apart by both the pair and what it led to: they are added up by one or the other.
 
     Parameters
     ----------
@@ -117,42 +137,46 @@ def in_closed_form(model: Model, paid: RewardModel | None, mdp: MDP) -> Remade |
         found = (find_for_any_reward if reading.rewarded else find)(reading, every)
     except (ValueError, TypeError):  # no closed form; what else is wrong `infer` has told
         return None
-    by_next_state = len(reading.dims.get("reward", ())) > 2
-    if by_next_state or (reading.rewarded and (paid is not None or not _by_pair(found, mdp))):
+    own_by: Tie = "next_state" if reading.dims.get("reward") == ("next_state",) else "pair"
+    apart = len(reading.dims.get("reward", ())) > 2
+    if apart or (reading.rewarded and (paid is not None or not _tied(found, mdp, own_by))):
         return None
 
     def posterior(other: Experience) -> Parameters:
-        own = found.posterior(_sums(other))
+        own = found.posterior(_sums(other, own_by))
         return {**own, **({} if paid is None else paid.again(other).posterior(other))}
 
     layout = found.layout
     whole = Layout((*layout.sites, *(() if paid is None else _paid(paid))), layout.deterministic)
-    of_pairs = all(site.concentration.shape[:2] == shape[:2] for site in found.sites.values())
-    return Remade(posterior, whole, None if of_pairs and not layout.deterministic else reading)
+    shared = {"reward"} if own_by == "next_state" else set()
+    of_pairs = all(site.concentration.shape[:2] == shape[:2] for n, site in found.sites.items() if n not in shared)
+    by = own_by if paid is None else paid.by
+    return Remade(posterior, whole, None if of_pairs and not layout.deterministic else reading, by)
 
 
 def _paid(paid: RewardModel) -> tuple[tuple[tuple[str, ...], Family], ...]:
-    """The site of rewards by pair in a layout."""
+    """The site of rewards in a layout."""
     family = {"known": None, "bernoulli": "Beta", "normal": "Normal"}[paid.kind]
     return () if family is None else ((("reward",), FAMILIES[family]),)
 
 
-def _sums(experience: Experience) -> NDArray[np.float64]:
-    """What each row adds up to [row, 3]: tries, rewards and their squares, those of a pair shared out by its tries."""
-    n = experience.counts.reshape(-1)
-    each = np.repeat(experience.reward_mean.ravel(), experience.counts.shape[-1])
-    scatter = experience.reward_scatter / np.maximum(experience.tries, 1)
-    square = each**2 + np.repeat(scatter.ravel(), experience.counts.shape[-1])
-    return np.stack([n, n * each, n * square], -1)
+def _sums(experience: Experience, by: Tie) -> NDArray[np.float64]:
+    """What each row adds up to [row, 3]: tries, rewards and their squares, of which those of one group are alike."""
+    n = experience.counts
+    paid = paid_by(experience, by)
+    each, scatter = paid.mean, paid.scatter / np.maximum(paid.tries, 1)
+    if by == "pair":
+        each, scatter = each[..., None], scatter[..., None]
+    return np.stack(np.broadcast_arrays(n, n * each, n * (each**2 + scatter)), -1).reshape(-1, 3)
 
 
-def _by_pair(found: Conjugate, mdp: MDP) -> bool:
-    """Whether rewards tell the model the same when they are added up by pair: tried on rewards made up for all rows."""
+def _tied(found: Conjugate, mdp: MDP, by: Tie) -> bool:
+    """Whether rewards tell the model the same when they are added up so: tried on rewards made up for all rows."""
     rng = np.random.default_rng(20261128)
     every = all_transitions(mdp.num_states, mdp.num_actions, mdp.num_outcomes)
     rows = every._replace(
         weight=rng.integers(1, 5, len(every.state)).astype(float), reward=rng.standard_normal(len(every.state))
     )
     by_row = rows.weight[:, None] * np.stack([rows.reward**0, rows.reward, rows.reward**2], -1)
-    own, shared = found.posterior(by_row), found.posterior(_sums(added_up(rows, mdp)))
+    own, shared = found.posterior(by_row), found.posterior(_sums(added_up(rows, mdp), by))
     return all(np.allclose(own[name], shared[name], rtol=1e-6) for name in own)

@@ -23,7 +23,9 @@ inverse Gamma,
 with shape and rate by the evidence of the scatters, and taken at their posterior mean, which is how far a Student t
 scatters whose noise is as uncertain. A prior in which the spread of the means goes with the noise of each pair (the
 conjugate Normal-Gamma) was tried first: it shrinks the noisiest pairs least, and those are the ones that luck favours.
-Grids move and scale with the rewards. All of this is empirical Bayes, and the choice is ours.
+Grids move and scale with the rewards. Where the log speaks for it (:mod:`bayesmdp.offline.reward_ties`) rewards are
+those of the state that is entered, and reward[s'] and noise[s'] stand in the place of those of a pair. All of this is
+empirical Bayes, and the choice is ours.
 """
 
 from __future__ import annotations
@@ -38,10 +40,11 @@ from scipy.special import betaln, gammaln, softmax
 from bayesmdp import models
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.model_reading.rows import Transitions
-from bayesmdp.offline.experience import Experience
+from bayesmdp.offline.experience import Experience, RewardSums
+from bayesmdp.offline.reward_ties import MIDDLES, SCALES, TRIALS, Tie, tied_by
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["KINDS", "RewardModel", "RewardScatter", "reward_model"]
+__all__ = ["KINDS", "RewardModel", "RewardScatter", "paid_by", "reward_model"]
 
 KINDS = ("auto", "known", "normal", "bernoulli")
 ROUNDING = 1e-9
@@ -51,12 +54,9 @@ AGAIN = 10
 """Steps that must have repeated a transition, and its reward, before rewards are called known; and different rewards
 that must have been so repeated before one that was paid once is believed to be like them."""
 
-SCALES = 10.0 ** np.arange(-2, 0.6, 0.125)
-"""Of the spread of mean rewards, in units of the standard deviation of all rewards."""
+PLACES: dict[Tie, str] = {"pair": "", "next_state": " of the state entered"}
 SHAPES = np.array([1.0, 2, 5, 20, 1000])
 SPREADS = np.array([0.1, 0.3, 0.6, 1, 1.7, 3])
-TRIALS = 10.0 ** np.arange(-0.5, 2.1, 0.25)
-MIDDLES = (np.arange(40) + 0.5) / 40
 
 
 class RewardModel(NamedTuple):
@@ -65,35 +65,38 @@ class RewardModel(NamedTuple):
     Attributes
     ----------
     kind : {"known", "normal", "bernoulli"}
-    options : dict of float or array [state, action]
+    options : dict of float or array [state, action] or [next_state]
         Those of the prior of its kind.
     described : str
+    by : {"pair", "next_state"}
+        What rewards hang on.
     """
 
     kind: str
     options: dict[str, Any]
     described: str
+    by: Tie = "pair"
 
     def wrap(self, mdp: MDP, transitions: Model) -> Model:
         """Return the NumPyro model of transitions and rewards."""
         if self.kind == "known":
             return transitions
         make = models.normal_rewards if self.kind == "normal" else models.beta_bernoulli_rewards
-        return make(mdp, transitions, **self.options)
+        return make(mdp, transitions, **self.options, tied="next_state" if self.by == "next_state" else False)
 
     def again(self, experience: Experience) -> RewardModel:
         """Return the model of this kind that other rewards speak for."""
         refit = {"known": lambda _: {}, "normal": _normal, "bernoulli": _beta}[self.kind]
-        return self._replace(options=refit(experience))
+        return self._replace(options=refit(paid_by(experience, self.by)))
 
     def posterior(self, experience: Experience) -> dict[str, NDArray[np.float64]]:
-        """Parameters [state, action, parameter] of the posterior, under the name of its site; none if known.
+        """Parameters [state, action, parameter], or [next_state, parameter], by the name of their site; none if known.
 
         They are those that `infer` finds for the model, without reading it.
         """
         if self.kind == "known":
             return {}
-        n, mean = experience.tries, experience.reward_mean
+        n, mean, _ = paid_by(experience, self.by)
         if self.kind == "bernoulli":
             ones = n * mean
             return {"reward": np.stack([self.options["a"] + ones, self.options["b"] + n - ones], -1)}
@@ -103,7 +106,7 @@ class RewardModel(NamedTuple):
 
 
 class RewardScatter:
-    """How rewards scatter about their means: as those of a log do, with the noise of each pair.
+    """How rewards scatter about their means: as those of a log do, with the noise of each pair, or state entered.
 
     Parameters
     ----------
@@ -115,15 +118,16 @@ class RewardScatter:
     """
 
     def __init__(self, model: RewardModel, rows: Transitions, experience: Experience) -> None:
-        self.kind = model.kind
+        self.kind, self.by = model.kind, model.by
         if model.kind != "normal":
             return
         self.noise = np.asarray(model.options["noise"])
-        # Residuals of pairs tried more than once, of variance 1, each to be drawn as often as it was seen.
-        at = rows.state, rows.action
-        tries = experience.tries[at]
+        # Residuals of groups with more than one, of variance 1, each to be drawn as often as it was seen.
+        at = (rows.next_state,) if self.by == "next_state" else (rows.state, rows.action)
+        paid = paid_by(experience, self.by)
+        tries = paid.tries[at]
         again = tries > 1
-        apart = (rows.reward - experience.reward_mean[at])[again] / self.noise[at][again]
+        apart = (rows.reward - paid.mean[at])[again] / self.noise[at][again]
         weight = rows.weight[again]
         apart = apart * np.sqrt(tries[again] / (tries[again] - 1))
         size = np.sqrt((weight * apart**2).sum() / weight.sum()) if weight.sum() else 0.0
@@ -135,6 +139,7 @@ class RewardScatter:
         rng: np.random.Generator,
         state: NDArray[np.int64],
         action: NDArray[np.int64],
+        outcome: NDArray[np.int64],
         mean: NDArray[np.float64],
     ) -> NDArray[np.float64]:
         """Return one reward for each mean."""
@@ -146,7 +151,16 @@ class RewardScatter:
             apart = rng.standard_normal(len(mean))
         else:
             apart = self.residuals[np.searchsorted(self._until, rng.random(len(mean)) * self._until[-1], "right")]
-        return np.asarray(mean + self.noise[state, action] * apart)
+        noise = self.noise[outcome] if self.by == "next_state" else self.noise[state, action]
+        return np.asarray(mean + noise * apart)
+
+
+def paid_by(experience: Experience, by: Tie) -> RewardSums:
+    """The rewards of a log by what they hang on."""
+    if by == "pair":
+        return experience.paid
+    assert experience.entered is not None
+    return experience.entered
 
 
 def reward_model(log: xr.Dataset, rows: Transitions, experience: Experience, kind: str = "auto") -> RewardModel:
@@ -201,11 +215,15 @@ def reward_model(log: xr.Dataset, rows: Transitions, experience: Experience, kin
         steps = f"each of {triples:,} transitions always had the same reward, with {again:,} repeats"
         return RewardModel("known", {}, f"known: {held or steps}")
     if kind == "bernoulli" or (kind == "auto" and binary):
-        options = _beta(experience)
-        return RewardModel("bernoulli", options, f"unknown probability of 1: {_shown(options)}, by the log's evidence")
-    options = _normal(experience)
-    told = {name: options[name] for name in ("mean", "scale")} | {"noise": float(np.median(options["noise"]))}
-    return RewardModel("normal", options, f"unknown means and noise: {_shown(told)}, by the log's evidence")
+        by = tied_by(rows, experience, "bernoulli")
+        options = _beta(paid_by(experience, by))
+        told = f"unknown probability of 1{PLACES[by]}: {_shown(options)}, by the log's evidence"
+        return RewardModel("bernoulli", options, told, by)
+    by = tied_by(rows, experience, "normal")
+    options = _normal(paid_by(experience, by))
+    shown = {name: options[name] for name in ("mean", "scale")} | {"noise": float(np.median(options["noise"]))}
+    told = f"unknown means and noise{PLACES[by]}: {_shown(shown)}, by the log's evidence"
+    return RewardModel("normal", options, told, by)
 
 
 def _by_triple(rows: Transitions, triple: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -228,10 +246,10 @@ def _shown(options: dict[str, float]) -> str:
     return ", ".join(f"{name} {value:.3g}" for name, value in options.items())
 
 
-def _beta(experience: Experience) -> dict[str, float]:
+def _beta(paid: RewardSums) -> dict[str, float]:
     """The Beta prior of chances, of the mean and the variance that its posterior has under a flat prior of both."""
-    n = experience.tries.ravel()
-    n, ones = n[n > 0], (n * experience.reward_mean.ravel())[n > 0]
+    n = paid.tries.ravel()
+    n, ones = n[n > 0], (n * paid.mean.ravel())[n > 0]
     weight, middle = (each.ravel() for each in np.meshgrid(TRIALS, MIDDLES, indexing="ij"))
     a, b = (weight * middle)[:, None], (weight * (1 - middle))[:, None]
     probable = softmax((betaln(a + ones, b + n - ones) - betaln(a, b)).sum(-1))
@@ -242,13 +260,13 @@ def _beta(experience: Experience) -> dict[str, float]:
     return {"a": weighs * mean, "b": weighs * (1 - mean)}
 
 
-def _normal(experience: Experience) -> dict[str, Any]:
-    """The Normal prior of means by the evidence, and the noise of each pair."""
-    noise = _noise(experience)
-    tries = experience.tries
+def _normal(paid: RewardSums) -> dict[str, Any]:
+    """The Normal prior of means by the evidence, and the noise of each group."""
+    noise = _noise(paid)
+    tries = paid.tries
     tried = tries > 0
-    m, variance = experience.reward_mean[tried], (noise**2 / np.maximum(tries, 1))[tried]
-    spread = np.sqrt(np.average((m - m.mean()) ** 2) + experience.noise_variance)
+    m, variance = paid.mean[tried], (noise**2 / np.maximum(tries, 1))[tried]
+    spread = np.sqrt(np.average((m - m.mean()) ** 2) + paid.noise_variance)
     scale = SCALES[:, None] * spread
     of_mean = scale**2 + variance
     centre = (m / of_mean).sum(-1, keepdims=True) / (1 / of_mean).sum(-1, keepdims=True)
@@ -264,23 +282,23 @@ def _normal(experience: Experience) -> dict[str, Any]:
     return {"mean": float((precision * m).sum() / precision.sum()), "scale": wide, "noise": noise}
 
 
-def _noise(experience: Experience) -> NDArray[np.float64]:
-    """Standard deviations [state, action] of rewards about their pair's mean."""
-    degrees = np.maximum(experience.tries - 1, 0)
-    again, pooled = degrees > 0, experience.noise_variance
-    if not experience.reward_scatter.any():
+def _noise(paid: RewardSums) -> NDArray[np.float64]:
+    """Standard deviations of rewards about the mean of their group."""
+    degrees = np.maximum(paid.tries - 1, 0)
+    again, pooled = degrees > 0, paid.noise_variance
+    if not paid.scatter.any():
         # Nothing scattered so far: that the next pair does has, by the rule of succession, a chance of 1 / (pairs + 2).
-        tried = experience.tries > 0
-        between = float(np.var(experience.reward_mean[tried])) / (int(again.sum()) + 2)
+        tried = paid.tries > 0
+        between = float(np.var(paid.mean[tried])) / (int(again.sum()) + 2)
         return np.sqrt(np.where(again, pooled, max(between, pooled)))
     shape, part = (each.ravel()[:, None] for each in np.meshgrid(SHAPES, SPREADS, indexing="ij"))
     rate = shape * part * pooled
     after = shape + degrees[again] / 2
     evidence = gammaln(after) - gammaln(shape) + shape * np.log(rate)
-    evidence = (evidence - after * np.log(rate + experience.reward_scatter[again] / 2)).sum(-1)
+    evidence = (evidence - after * np.log(rate + paid.scatter[again] / 2)).sum(-1)
     a, b = _log_mean(shape[:, 0], evidence), _log_mean(part[:, 0], evidence) * pooled
     # The mean of an inverse Gamma needs a shape above 1; below 1.5 it is told as that of 1.5.
-    return np.asarray(np.sqrt((a * b + experience.reward_scatter / 2) / np.maximum(a + degrees / 2 - 1, 0.5)))
+    return np.asarray(np.sqrt((a * b + paid.scatter / 2) / np.maximum(a + degrees / 2 - 1, 0.5)))
 
 
 def _log_mean(values: NDArray[np.float64], evidence: NDArray[np.float64]) -> float:

@@ -79,7 +79,8 @@ def believed_draws(sites: Mapping[str, Array], problem: Problem) -> Draws:
     Parameters
     ----------
     sites : mapping of site to array [draw, ...]
-        ``reward`` [draw, state, action] or [draw, state, action, outcome].
+        ``reward`` [draw, state, action], [draw, state, action, outcome] or, for what entering a state pays, [draw,
+        next_state].
 
     Returns
     -------
@@ -96,7 +97,26 @@ def believed_draws(sites: Mapping[str, Array], problem: Problem) -> Draws:
     if "reward" not in sites:
         return Draws(sites["transition"], problem.reward)
     reward = sites["reward"]
+    if reward.ndim == 2:
+        return Draws(sites["transition"], jnp.einsum("dsan,dn->dsa", sites["transition"], reward)[..., None])
     return Draws(sites["transition"], reward[..., None] if reward.ndim == 3 else reward)
+
+
+def reward_table(reward: Array, sizes: tuple[int, ...]) -> Array:
+    """Return one draw of a site ``reward`` as a table.
+
+    Parameters
+    ----------
+    reward : array [state, action], [state, action, outcome] or [next_state]
+    sizes : (states, actions, outcomes)
+
+    Returns
+    -------
+    array [state, action, outcome or 1]
+    """
+    if reward.ndim == 1:
+        return jnp.broadcast_to(reward, sizes)
+    return reward if reward.ndim == 3 else reward[..., None]
 
 
 def next_value(problem: Problem, value: Float[Array, " state"]) -> Float[Array, "... outcome"]:

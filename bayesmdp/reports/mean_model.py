@@ -1,7 +1,8 @@
 """The model of the posterior mean, and what it would be after more tries of one pair.
 
-Rows are Dirichlet and the rewards of pairs known, Normal or Beta, so that what tries show is drawn from the posterior
-predictive distribution, and the model after them is a closed form: parameters plus counts.
+Rows are Dirichlet and rewards known, Normal or Beta, of pairs or of the state that is entered, so that what tries show
+is drawn from the posterior predictive distribution, and the model after them is a closed form: parameters plus counts.
+Where the rewards of an entered state are learned, other pairs that lead there would learn too; that is left out.
 """
 
 from __future__ import annotations
@@ -72,8 +73,11 @@ def why_no_model(plan: KeptPlan) -> str:
     families = {name: family for name, (_, family) in json.loads(plan.attrs.get("families", "{}")).items()}
     if not families.keys() <= {"transition", "reward"} or families.get("reward", "Beta") not in ("Beta", "Normal"):
         return "what more tries would teach cannot be computed for this prior of rewards"
-    if families.get("reward") == "Normal" and "noise" not in plan.tree["problem"]:
-        return "the plan's file does not contain the noise of rewards, without which it cannot be computed"
+    if families.get("reward") == "Normal":
+        known = plan.tree["problem"].to_dataset()
+        hang_on = set(plan.tree["parameters"]["reward"].dims) - {"parameter"}
+        if "noise" not in known or set(known["noise"].dims) != hang_on:
+            return "the plan's file does not contain the noise of rewards, without which it cannot be computed"
     return ""
 
 
@@ -104,6 +108,7 @@ def mean_model(plan: KeptPlan) -> MeanModel:
     if "reward" in parameters:
         own = _reward_parameters(parameters["reward"])
         reward = own["mean"] if "mean" in own else own["a"] / (own["a"] + own["b"])
+        reward = reward if reward.ndim > 1 else mean @ reward
     else:
         reward = (mean * mdp.reward).sum(-1)
     return MeanModel(rows, np.where(live, reward, 0), mdp.available, mdp.initial)
@@ -137,15 +142,22 @@ def after_tries(
     if "reward" not in parameters:
         paid = np.broadcast_to(mdp.reward[state, action], mdp.num_outcomes)[possible]
         return Changed(state, action, rows, mean @ paid)
-    told = {name: values[state, action] for name, values in _reward_parameters(parameters["reward"]).items()}
+    own_rewards = _reward_parameters(parameters["reward"])
+    entered = next(iter(own_rewards.values())).ndim == 1
+    # What is learned of: the reward of the pair, or that of each state that the tries lead to [sample, reward].
+    at = (possible,) if entered else (state, action, np.newaxis)
+    told = {name: values[at] for name, values in own_rewards.items()}
+    number = shown if entered else np.full((samples, 1), tries)
     if "mean" in told:
         # The mean of the posterior scatters by what the tries take off its variance.
-        noise = float(plan.tree["problem"].to_dataset()["noise"].values[state, action])
-        left = 1 / (1 / told["sd"] ** 2 + tries / noise**2)
-        scatter = np.sqrt(max(told["sd"] ** 2 - left, 0))
-        return Changed(state, action, rows, told["mean"] + scatter * rng.standard_normal(samples))
-    ones = rng.binomial(tries, rng.beta(told["a"], told["b"], samples))
-    return Changed(state, action, rows, (told["a"] + ones) / (told["a"] + told["b"] + tries))
+        noise = plan.tree["problem"].to_dataset()["noise"].values[at]
+        left = 1 / (1 / told["sd"] ** 2 + number / noise**2)
+        scatter = np.sqrt(np.maximum(told["sd"] ** 2 - left, 0))
+        learned = told["mean"] + scatter * rng.standard_normal(number.shape)
+    else:
+        ones = rng.binomial(number, rng.beta(told["a"], told["b"], number.shape))
+        learned = (told["a"] + ones) / (told["a"] + told["b"] + number)
+    return Changed(state, action, rows, (mean * learned).sum(-1) if entered else learned[:, 0])
 
 
 def _leads(mdp: MDP, state: int, action: int) -> NDArray[np.float64]:
@@ -164,7 +176,7 @@ def _leads(mdp: MDP, state: int, action: int) -> NDArray[np.float64]:
 
 
 def _reward_parameters(reward: xr.DataArray) -> dict[str, NDArray[np.float64]]:
-    """Parameters [state, action] of a pair's reward by name: "mean" and "sd", or "a" and "b"."""
-    told = reward.dropna("parameter", how="all").transpose("state", "action", "parameter")
+    """Parameters [state, action], or [next_state], of rewards by name: "mean" and "sd", or "a" and "b"."""
+    told = reward.dropna("parameter", how="all").transpose(..., "parameter")
     names = ["mean", "sd"] if "mean" in told["parameter"].values else ["a", "b"]
     return dict(zip(names, np.moveaxis(told.values, -1, 0), strict=True))

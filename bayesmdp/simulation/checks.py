@@ -15,6 +15,7 @@ from bayesmdp.agents.families.empirical_mdp import learns_reward
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.read_model import Model, describe_row
 from bayesmdp.model_reading.rows import all_transitions
+from bayesmdp.planning.operators import reward_table
 from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.problems.decision_problem import DecisionProblem, for_space
 from bayesmdp.problems.mdp import MDP
@@ -148,7 +149,7 @@ def _check_rewards_of_kernels(
             f"truth draws a transition of shape {np.shape(true['transition'])}; that of {mdp.name} is {mdp.sizes}"
         )
     drawn = probe is not None and "reward" in probe
-    mean = np.asarray(true["reward"], float).reshape(mdp.num_states, mdp.num_actions, -1)
+    mean = np.asarray(reward_table(np.asarray(true["reward"], float), mdp.sizes))
     if drawn and isinstance(mdp.problem.noise, BernoulliNoise) and not ((mean >= 0) & (mean <= 1)).all():
         outside = mean[(mean < 0) | (mean > 1)][0]
         raise ValueError(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from bayesmdp.agents import Agent
 from bayesmdp.agents.families.linear_assumptions import TOLERANCE, linear_misfit, shortest_total
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.planning.operators import reward_table
 from bayesmdp.problems.decision_problem import DecisionProblem
 from bayesmdp.problems.mdp import MDP
 
@@ -38,8 +39,8 @@ def warn_of_features(mdp: DecisionProblem, agents: Mapping[str, Agent], probe: M
     if pairs * dimension * (dimension + mdp.num_states) > LARGEST_FIT or pairs * mdp.num_states > LARGEST_TABLE:
         return
     true = {"transition": mdp.transition, "reward": mdp.reward} | dict(probe or {})
-    reward = np.asarray(true["reward"]).reshape(*mdp.available.shape, -1)
-    tables = {"transition": _dense(mdp, np.asarray(true["transition"])), "reward": reward[..., :1]}
+    kernel, reward = np.asarray(true["transition"]), np.asarray(reward_table(np.asarray(true["reward"]), mdp.sizes))
+    tables = {"transition": _dense(mdp, kernel), "reward": (kernel * reward).sum(-1, keepdims=True)}
     for what, table in tables.items():
         believers = ", ".join(name for name, linear in misled.items() if what in linear)
         if believers and (misfit := linear_misfit(mdp.features, table, mdp.available)).size > TOLERANCE:

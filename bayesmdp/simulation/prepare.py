@@ -13,6 +13,7 @@ from bayesmdp.agents import Agent
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer
 from bayesmdp.model_reading.read_model import Model, sample_prior
+from bayesmdp.planning.operators import reward_table
 from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.problems.decision_problem import DecisionProblem
 from bayesmdp.simulation.checks import check_rewards, check_room, check_run
@@ -105,7 +106,7 @@ def draw_truth(truth: Model | None, key: Key[Array, ""], mdp: DecisionProblem, p
     reward = drawn.get("reward")
     return Truth(
         kernel=drawn.get("transition", prepared.kernel),
-        reward=reward if reward is None or reward.ndim == 3 else reward[..., None],
+        reward=None if reward is None else reward_table(reward, mdp.sizes),
     )
 
 

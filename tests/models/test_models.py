@@ -155,6 +155,8 @@ def test_sites_of_rewards(make: Any) -> None:
     tied = trace(make(RIVER, PRIOR, tied=groups), (6, 2, 6))
     assert tied["reward_level"]["cond_indep_stack"][0].name == "group"
     np.testing.assert_array_equal(tied["reward"]["value"], np.asarray(tied["reward_level"]["value"])[groups])
+    entered = trace(make(RIVER, PRIOR, tied="next_state"), (6, 2, 6))
+    assert entered["reward"]["value"].shape == (6,) and "reward_level" not in entered
 
 
 def test_numbers_of_rewards_reach_their_distributions() -> None:
@@ -191,6 +193,12 @@ def test_numbers_of_rewards_reach_their_distributions() -> None:
         (beta_bernoulli_rewards, {"tied": np.zeros((6, 2))}, TypeError, "tied must hold integers"),
         (normal_rewards, {"tied": np.full((6, 2), -1)}, ValueError, r"tied\[0, 0\] = -1; groups are numbered"),
         (normal_rewards, {"tied": np.full((6, 2), 1)}, ValueError, "tied has no pair of group 0"),
+        (
+            normal_rewards,
+            {"noise": np.ones(2), "tied": "next_state"},
+            ValueError,
+            r"broadcast to \[next_state\] = \(6,\)",
+        ),
         (normal_rewards, {"transitions": "river"}, TypeError, "transitions is a NumPyro function of the data; got str"),
     ],
 )

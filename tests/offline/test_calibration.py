@@ -94,9 +94,17 @@ def rewards(mdp, transitions):
 """
 
 
+ENTERED = """
+import bayesmdp as bm
+
+def rewards(mdp, transitions):
+    return bm.models.normal_rewards(mdp, transitions, scale=5.0, noise=0.5, tied="next_state")
+"""
+
+
 def made_of(prior, log, tmp_path, rewards="auto"):
     """A prior by its name for a log, those of files written down before."""
-    for name, text in (("own", OWN_PRIOR), ("by_next_state", BY_NEXT_STATE)):
+    for name, text in (("own", OWN_PRIOR), ("by_next_state", BY_NEXT_STATE), ("entered", ENTERED)):
         (tmp_path / f"{name}.py").write_text(text)
     problem = bm.mdp_from_log(log, discount=0.9, elsewhere="each")
     prior, rewards = (text.replace("FOLDER", str(tmp_path)) for text in (prior, rewards))
@@ -110,10 +118,12 @@ def made_of(prior, log, tmp_path, rewards="auto"):
         ("FOLDER/own.py:prior", "normal"),
         ("normal_rewards", "auto"),
         ("normal_gamma_rewards", "auto"),
+        ("FOLDER/own.py:prior", "FOLDER/entered.py:rewards"),
     ],
 )
 def test_a_prior_with_a_closed_form_is_made_again(shop, log, prior, rewards, tmp_path):
     """The posterior of another log, found without it, is what `infer` finds; its means are those of draws."""
+    prior, rewards = (text.replace("FOLDER", str(tmp_path)) for text in (prior, rewards))
     problem, made = made_of(prior, log, tmp_path, rewards)
     remade = made.for_other_logs(problem)
     other = bm.collect(shop, policy="uniform", steps=200, seed=1)
@@ -123,13 +133,45 @@ def test_a_prior_with_a_closed_form_is_made_again(shop, log, prior, rewards, tmp
     found = remade.posterior(anew.experience)
     assert set(found) == set(expected) and remade.by_row
     for name, values in found.items():
-        dims = ("state", "action", "next_state") if name == "transition" else ("state", "action", "parameter")
-        np.testing.assert_allclose(values, expected[name].transpose(*dims), rtol=1e-9)
-    for name, mean in remade.means(found).items():
-        drawn = remade.draws(found, 4_000, 0)[name]
-        assert (abs(drawn.mean(0) - mean) <= 6 * drawn.std(0) / 4_000**0.5 + 1e-12).all()
-    report = plan_log(log, discount=0.9, draws=20, prior=prior.replace("FOLDER", str(tmp_path)), rewards=rewards)
+        last = ("next_state",) if name == "transition" else ("parameter",)
+        np.testing.assert_allclose(values, expected[name].transpose(..., *last), rtol=1e-9)
+    means = remade.means(found)
+    drawn = remade.draws(found, 4_000, 0)
+    by_pair = {"transition": means["transition"]}
+    if "reward" in means:
+        by_pair["reward"] = (means["transition"] * means["reward"]).sum(-1)
+    for name, mean in by_pair.items():
+        assert (abs(drawn[name].mean(0) - mean) <= 6 * drawn[name].std(0) / 4_000**0.5 + 1e-12).all()
+    report = plan_log(log, discount=0.9, draws=20, prior=prior, rewards=rewards)
     assert "checked_logs" in report.tree.attrs and ("initial_lighter" in report.tree.attrs)
+
+
+@pytest.mark.parametrize("rewards", ["normal", "bernoulli"])
+def test_what_entering_a_state_pays_goes_the_same_way(rewards):
+    """A goal whose reward is noisy: the plan, its bound, and logs like this one are of rewards by next state."""
+    grid = bm.environments.grid(discount=0.9)
+    log = bm.collect(grid, policy="uniform", steps=3_000, seed=0)
+    rng = np.random.default_rng(0)
+    paid = log["reward"].values
+    paid = rng.random(paid.size) < 0.05 + 0.7 * paid if rewards == "bernoulli" else paid + rng.normal(0, 0.3, paid.size)
+    log = log.assign(reward=("step", paid.astype(float)))
+    made, pipeline = pipeline_of(log, draws=400)
+    assert made.paid.kind == rewards and made.paid.by == pipeline.prior.by == "next_state"
+    assert "of the state entered" in made.rewards
+    report = plan_log(log, discount=0.9, draws=400, calibration=5)
+    said, attrs = promised(pipeline, made.experience, seed=0), report.tree.attrs
+    width = attrs["initial_worth_quantile_upper"] - attrs["initial_worth_quantile_lower"]
+    assert left_quantile(said.values, 0.1) == pytest.approx(attrs["initial_worth_quantile"], abs=width)
+    assert attrs["checked_logs"] and report.tree["parameters"]["reward"].dims == ("next_state", "parameter")
+    # The rewards of logs that are made are those of the states entered, in their mean and their spread.
+    worlds = worlds_of(pipeline, made.experience)
+    (other, *_) = logs_alike(
+        rng, pipeline.problem, worlds, made.experience.tries, made.scatter, at_once(pipeline), 1, 20_000
+    )
+    goal = grid.states.index("0,4")
+    mine, again = made.experience.entered, other.entered
+    assert again.mean[goal] == pytest.approx(mine.mean[goal], abs=0.08)
+    assert again.scatter.sum() / again.tries.sum() == pytest.approx(mine.scatter.sum() / mine.tries.sum(), rel=0.2)
 
 
 def test_transitions_that_a_model_computes_are_made_again():
@@ -160,7 +202,7 @@ def test_a_prior_that_tells_rewards_apart_by_next_state_is_not_made_again(log, t
     assert made.for_other_logs(problem) is None
     rewards = f"{tmp_path}/by_next_state.py:rewards"
     told = plan_log(log, discount=0.9, draws=20, rewards=rewards).tree.attrs["unchecked"]
-    assert told.startswith("only a posterior in closed form, with rewards by state and action, can be recomputed")
+    assert told.startswith("only a posterior in closed form, with rewards by state and action or by next state, can be")
 
 
 def test_logs_like_the_one_at_hand_are_like_it(log):

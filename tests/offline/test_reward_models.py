@@ -1,16 +1,20 @@
 """What rewards are taken to be: known only where the log shows it, and else as uncertain as simulation says."""
 
+import itertools
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.special import logsumexp
 
 import bayesmdp as bm
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.read_log import read_log
-from bayesmdp.offline.experience import Experience, added_up
+from bayesmdp.offline.experience import Experience, RewardSums, added_up
 from bayesmdp.offline.plan_log import plan_log
 from bayesmdp.offline.reward_models import RewardModel, RewardScatter, reward_model
+from bayesmdp.offline.reward_ties import NOISES, SCALES, log_evidence
 from tests.statistical import assert_p_value
 
 
@@ -34,11 +38,67 @@ KINDS = {
     "bernoulli": lambda rng, s, a, after: (rng.random(len(s)) < 0.1 + 0.1 * s).astype(float),
     "normal": lambda rng, s, a, after: s + rng.normal(0, 1, len(s)),
 }
+ENTERED = {
+    "bernoulli": lambda rng, s, a, after: (rng.random(len(s)) < 0.05 + 0.9 * (after == 2)).astype(float),
+    "normal": lambda rng, s, a, after: 3.0 * (after == 2) + rng.normal(0, 1, len(s)),
+}
+BOTH = {
+    "bernoulli": lambda rng, s, a, after: (rng.random(len(s)) < 0.05 + 0.45 * (after == 2) + 0.45 * a).astype(float),
+    "normal": lambda rng, s, a, after: 3.0 * (after == 2) + 3.0 * a + rng.normal(0, 1, len(s)),
+}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_log_shows_what_its_rewards_are(kind):
     assert modelled(log_with(KINDS[kind]))[3].kind == kind
+
+
+@pytest.mark.parametrize("kind", ENTERED)
+def test_a_log_shows_what_its_rewards_hang_on(kind):
+    assert modelled(log_with(KINDS[kind]))[3].by == "pair"
+    assert modelled(log_with(BOTH[kind], steps=2_000))[3].by == "pair"
+    _, _, experience, model = modelled(log_with(ENTERED[kind], steps=1_000))
+    assert model.by == "next_state"
+    known = model.posterior(experience)["reward"]
+    mean = known[:, 0] if kind == "normal" else known[:, 0] / known.sum(-1)
+    assert mean == pytest.approx(
+        [0.05 * (kind == "bernoulli")] * 2 + [[0.95, 3.0][kind == "normal"]] + [mean[3]] * 3, abs=0.2
+    )
+
+
+def test_rewards_by_pair_are_hardly_ever_taken_for_others():
+    """At most one log in a hundred, if rewards are as the prior has them."""
+    wrong = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        mean = rng.normal(size=(6, 2))
+        wrong += (
+            modelled(log_with(lambda rng, s, a, _, mean=mean: mean[s, a] + rng.normal(0, 1, len(s)), seed))[3].by
+            != "pair"
+        )
+    assert stats.binomtest(wrong, 200, 0.01, alternative="greater").pvalue > 0.001
+
+
+@pytest.mark.parametrize("groups", [[0, 0, 0, 1, 1, 2], [0, 1, 0, 1, 0, 1]])
+def test_the_evidence_of_groups_is_that_of_the_joint_distribution(groups):
+    """Rewards are jointly Normal given noise and scale; the flat mean is a far wider Normal."""
+    paid, groups = np.array([0.3, -1.2, 0.7, 2.0, 1.1, -0.4]), np.array(groups)
+
+    def joint(groups):
+        alike, apart, spread = groups[:, None] == groups, paid - paid.mean(), paid.std()
+        told = []
+        for noise, scale in itertools.product(spread * NOISES, spread * SCALES):
+            covariance = scale**2 * alike + noise**2 * np.eye(6) + 1e4
+            square = apart @ np.linalg.solve(covariance, apart)
+            told.append(np.log(scale) - (square + np.linalg.slogdet(covariance)[1]) / 2)
+        return logsumexp(told)
+
+    def ours(groups):
+        sums = RewardSums.added_up((groups,), (groups.max() + 1,), paid, np.ones(6))
+        return log_evidence(sums, "normal")
+
+    apart = np.arange(6)
+    assert ours(groups) - ours(apart) == pytest.approx(joint(groups) - joint(apart), abs=1e-3)
 
 
 def test_rewards_that_never_repeated_are_not_known():
@@ -122,14 +182,14 @@ def test_rewards_scatter_as_those_of_the_log():
     _, rows, experience, model = modelled(log)
     assert model.kind == "normal"
     zero = np.zeros(20_000, int)
-    made = RewardScatter(model, rows, experience)(np.random.default_rng(0), zero, zero, np.zeros(20_000))
+    made = RewardScatter(model, rows, experience)(np.random.default_rng(0), zero, zero, zero, np.zeros(20_000))
     assert abs(made.mean()) < 0.1
     # Of variance 3, and with heavier tails than a Normal's 3.
     assert 0.6 < made.std() / model.options["noise"][0, 0] < 1.4
     assert stats.kurtosis(made, fisher=False) > 4
     ones = log_with(KINDS["bernoulli"])
     _, rows, experience, model = modelled(ones)
-    made = RewardScatter(model, rows, experience)(np.random.default_rng(0), zero, zero, np.full(20_000, 0.3))
+    made = RewardScatter(model, rows, experience)(np.random.default_rng(0), zero, zero, zero, np.full(20_000, 0.3))
     assert_p_value(stats.binomtest(int(made.sum()), 20_000, 0.3).pvalue, "ones")
 
 
@@ -167,4 +227,4 @@ def test_all_rewards_alike_are_no_error():
 def test_the_spread_is_found_wherever_the_origin_is():
     rows = modelled(log_with(KINDS["normal"]))[2]
     far = Experience(rows.counts, rows.reward_mean + 1e9, rows.reward_scatter)
-    assert far.noise_variance == pytest.approx(rows.noise_variance)
+    assert far.paid.noise_variance == pytest.approx(rows.paid.noise_variance)

@@ -95,7 +95,10 @@ def test_unavailable_actions_are_missing_in_q():
     assert found["policy"].values[3] == "left" and int(found["q"].isnull().sum()) == 1
 
 
-@pytest.mark.parametrize("dims", [("state",), ("state", "action"), ("chain", "draw", "action", "state"), DIMS])
+@pytest.mark.parametrize(
+    "dims",
+    [("state",), ("state", "action"), ("chain", "draw", "action", "state"), ("chain", "draw", "next_state"), DIMS],
+)
 def test_drawn_rewards(dims):
     sizes = dict(zip(DIMS, (2, 25, 6, 2, 6), strict=True))
     reward = xr.DataArray(np.random.default_rng(2).normal(size=[sizes[dim] for dim in dims]), dims=dims, name="reward")

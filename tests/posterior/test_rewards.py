@@ -86,8 +86,12 @@ def closed_form(kind: str, given: np.ndarray) -> list[float]:
     return [(k["weight"] * k["mean"] + n * m) / weight, weight, k["shape"] + n / 2, rate]
 
 
-def by_group(kind: str, tied: Any, s: np.ndarray, a: np.ndarray, r: np.ndarray) -> np.ndarray:
+def by_group(
+    kind: str, tied: Any, s: np.ndarray, a: np.ndarray, r: np.ndarray, t: np.ndarray | None = None
+) -> np.ndarray:
     """Closed forms [state, action, parameter], or [group, parameter]."""
+    if isinstance(tied, str) and tied == "next_state":
+        return np.array([closed_form(kind, r[t == g]) for g in range(3)])
     if tied is False:
         return np.array([[closed_form(kind, r[(s == i) & (a == j)]) for j in range(2)] for i in range(3)])
     group = {"action": np.indices(PAIRS)[1], "state": np.indices(PAIRS)[0], "all": np.zeros(PAIRS, int)}
@@ -113,6 +117,9 @@ CASES = [(kind, "dirichlet", False) for kind in KNOWN] + [
     ("normal-gamma", "river", GROUPS),
     ("beta", "river", "action"),
     ("normal-gamma", "dirichlet", "all"),
+    ("normal", "dirichlet", "next_state"),
+    ("beta", "river", "next_state"),
+    ("normal-gamma", "dirichlet", "next_state"),
 ]
 
 
@@ -120,9 +127,9 @@ CASES = [(kind, "dirichlet", False) for kind in KNOWN] + [
 def test_closed_forms(kind: str, transitions: str, tied: Any) -> None:
     s, a, t = walk(80)
     r = rewards(kind, 80)
-    expected = by_group(kind, tied, s, a, r)
+    expected = by_group(kind, tied, s, a, r, t)
     model = make(kind, transitions, tied)
-    site = "reward" if tied is False else "reward_level"
+    site = "reward" if tied is False or (isinstance(tied, str) and tied == "next_state") else "reward_level"
     tree = infer(model, log_of(kind), draws=0, method="exact")
     labels = {"normal": ["mean", "sd"], "beta": ["a", "b"], "normal-gamma": ["mean", "weight", "shape", "rate"]}[kind]
     found = tree.parameters[site].sel(parameter=labels)
@@ -551,9 +558,9 @@ def test_renewed_draws_are_refused(draws: str) -> None:
 def test_a_reward_of_another_shape_is_refused() -> None:
     def model(data: Transitions) -> None:
         TRANSITIONS["dirichlet"](data)
-        numpyro.sample("reward", dist.Normal(0, 1).expand([3]).to_event(1))
+        numpyro.sample("reward", dist.Normal(0, 1).expand([4]).to_event(1))
 
-    with pytest.raises(ValueError, match=r"reward has shape \(3,\); expected \[state, action\] = \(3, 2\)"):
+    with pytest.raises(ValueError, match=r"reward has shape \(4,\); expected \[state, action\] = \(3, 2\)"):
         infer(model, log_of("normal"))
 
 

@@ -13,7 +13,9 @@ import bayesmdp as bm
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.offline.plan_log import plan_log
 from bayesmdp.reports.kept_plan import read_plan
+from bayesmdp.reports.mean_model import after_tries, mean_model
 from bayesmdp.reports.value_of_information import value_of_information
+from tests.statistical import assert_p_value
 
 DISCOUNT = 0.8
 # Two ways from each of two rooms, seen a few times each; who leaves the second one is done.
@@ -141,6 +143,41 @@ def test_arms_that_scatter_gain_what_the_closed_form_says():
         exact = spread * (stats.norm.pdf(distance) + distance * stats.norm.cdf(distance)) / (1 - 0.5)
         assert float(told["gain"][0, arm]) == pytest.approx(exact, abs=5 * float(told["error"][0, arm]))
         assert exact > 0.001
+
+
+@pytest.mark.parametrize("rewards", ["normal", "bernoulli"])
+def test_what_tries_show_of_entered_states_is_what_updates_say(rewards):
+    """Beside a posterior that is updated reward by reward, with rewards drawn from its own draws."""
+    log = bm.collect(bm.environments.grid(discount=0.9), policy="uniform", steps=3_000, seed=0)
+    rng = np.random.default_rng(0)
+    paid = log["reward"].values
+    paid = rng.random(paid.size) < 0.05 + 0.7 * paid if rewards == "bernoulli" else paid + rng.normal(0, 0.3, paid.size)
+    log = log.assign(reward=("step", paid.astype(float)))
+    plan = read_plan(plan_log(log, discount=0.9, draws=20, calibration=0, initial="4,0").tree)
+    known = plan.tree["parameters"].to_dataset()["reward"]
+    assert known.dims == ("next_state", "parameter")
+    state, tries = plan.mdp.states.index("0,3"), 6  # beside the goal
+    action = int(np.argmax(plan.concentration[state, :, plan.mdp.states.index("0,4")]))
+    told = after_tries(plan, state, action, tries=tries, samples=4_000, rng=np.random.default_rng(1)).reward
+    row, found = plan.concentration[state, action], []
+    for _ in range(4_000):
+        entered = rng.choice(row.size, size=tries, p=rng.dirichlet(row))
+        shown = np.bincount(entered, minlength=row.size)
+        if rewards == "normal":
+            mean, sd = known.sel(parameter="mean").values, known.sel(parameter="sd").values
+            noise, level = plan.tree["problem/noise"].values, rng.normal(mean, sd)
+            total = np.bincount(entered, rng.normal(level[entered], noise[entered]), row.size)
+            mean = (mean / sd**2 + total / noise**2) / (1 / sd**2 + shown / noise**2)
+        else:
+            a, b = known.sel(parameter="a").values, known.sel(parameter="b").values
+            ones = np.bincount(entered, rng.random(tries) < rng.beta(a, b)[entered], row.size)
+            mean = (a + ones) / (a + b + shown)
+        found.append((row + shown) @ mean / (row.sum() + tries))
+    assert_p_value(stats.ks_2samp(told, found).pvalue, "rewards after tries")
+    assert float(mean_model(plan).reward[state, action]) == pytest.approx(
+        np.mean(found), abs=5 * np.std(found) / 4_000**0.5
+    )
+    assert not value_of_information(plan, tries=2, samples=100).attrs.get("why_not")
 
 
 def test_a_table_of_next_states_is_the_same_as_all_of_them():
