@@ -173,7 +173,8 @@ def test_what_tries_show_of_entered_states_is_what_updates_say(rewards):
             ones = np.bincount(entered, rng.random(tries) < rng.beta(a, b)[entered], row.size)
             mean = (a + ones) / (a + b + shown)
         found.append((row + shown) @ mean / (row.sum() + tries))
-    assert_p_value(stats.ks_2samp(told, found).pvalue, "rewards after tries")
+    # Ones and zeros give few different values, which differ in their last digits.
+    assert_p_value(stats.ks_2samp(np.round(told, 9), np.round(found, 9)).pvalue, "rewards after tries")
     assert float(mean_model(plan).reward[state, action]) == pytest.approx(
         np.mean(found), abs=5 * np.std(found) / 4_000**0.5
     )
