@@ -28,11 +28,11 @@ twice, for which some were run anew.
 Truths: Dirichlet rows (5 states, 3 actions, .2 a state); sparse rows (10 states, 3 actions, two next states each);
 nearly deterministic rows (.95 to one); a ring of 12 with moves that slip; two clusters of 5, rarely left; inventories
 of 6 levels with demand from U(1, 3.3) and of 11 (`environments.inventory`); a queue of 11 with arrivals from U(.2, .7);
-a machine of 8 stages of wear that only a repair mends; and Chain, RiverSwim-6 and FrozenLake. Mean rewards of the drawn
-ones are standard Normal by pair (ring: by state; clusters: better in the second), and rewards known, Normal with a
-standard deviation given in units of the spread of the means, Student-t(3), Bernoulli, by next state, or with a spread
-of its own for each pair. Behaviour is uniform; skewed (Dirichlet .3 over actions); or uniform in half of the states and
-one action in the others.
+a machine of 8 stages of wear that only a repair mends; Garnets of 50 states (1,000 steps); and Chain, RiverSwim-6 and
+FrozenLake. Mean rewards of the drawn ones are standard Normal by pair (ring: by state; clusters: better in the second),
+and rewards known, Normal with a standard deviation given in units of the spread of the means, Student-t(3), Bernoulli,
+by next state, those of the state entered alone (Normal or ones), or with a spread of its own for each pair. Behaviour
+is uniform; skewed (Dirichlet .3 over actions); or uniform in half of the states and one action in the others.
 
 ``make study STUDIES=kept_promises`` runs every cell that ``results/`` does not hold, and writes ``kept_promises.csv``.
 """
@@ -68,7 +68,8 @@ class Cell(NamedTuple):
     steps : int
         Of the log.
     rewards : str
-        "known", "normal", "t", "bernoulli", "by pair" or "by next state".
+        "known", "normal", "t", "bernoulli", "by pair" (noise), "by next state" (added to what a pair pays), "entered"
+        or "entered ones" (what entering a state pays, and nothing else).
     noise : float
         Standard deviation of a reward, in units of the spread of mean rewards.
     behaviour : str
@@ -96,6 +97,9 @@ CELLS: Mapping[str, Cell] = {
     "dirichlet-half": Cell("dirichlet", rewards="normal", noise=0.5, behaviour="half"),
     "dirichlet-50": Cell("dirichlet", 50, "normal", 0.5),
     "dirichlet-by-next-state": Cell("dirichlet", rewards="by next state", noise=0.5),
+    "dirichlet-entered": Cell("dirichlet", rewards="entered", noise=0.5),
+    "dirichlet-entered-100": Cell("dirichlet", 100, "entered", 1.0),
+    "dirichlet-entered-ones": Cell("dirichlet", rewards="entered ones"),
     "sparse-t": Cell("sparse", rewards="t", noise=0.5),
     "sparse-3000": Cell("sparse", 3_000, "normal", 0.5),
     "deterministic": Cell("deterministic"),
@@ -113,6 +117,9 @@ CELLS: Mapping[str, Cell] = {
     "chain": Cell("chain"),
     "river": Cell("river"),
     "lake": Cell("lake"),
+    "lake-normal": Cell("lake", rewards="normal", noise=0.5),
+    "garnet": Cell("garnet", 1_000),
+    "garnet-normal": Cell("garnet", 1_000, "normal", 0.5),
 }
 
 
@@ -173,6 +180,7 @@ def _truth(rng: Generator, truth: str) -> MDP:
         "chain": lambda: environments.chain(discount=DISCOUNT),
         "river": lambda: environments.riverswim(6, discount=DISCOUNT),
         "lake": lambda: environments.frozen_lake(discount=DISCOUNT),
+        "garnet": lambda: environments.garnet(discount=DISCOUNT, seed=int(rng.integers(2**31))),
     }
     if truth in shipped:
         return shipped[truth]()
@@ -211,11 +219,17 @@ def _log(rng: Generator, mdp: MDP, behaviour: NDArray[Any], cell: Cell) -> tuple
     live = mdp.available & ~mdp.terminal[:, None]
     paid = (mdp.transition * mdp.reward).sum(-1)
     spread = float(paid[live].std()) or 1.0
-    bring = rng.standard_normal(mdp.num_states) if cell.rewards == "by next state" else np.zeros(1)
+    alone, bring = cell.rewards.startswith("entered"), np.zeros(1)
+    if cell.rewards in ("by next state", "entered"):
+        bring = rng.standard_normal(mdp.num_states)
+    elif cell.rewards == "entered ones":
+        bring = rng.random(mdp.num_states)
+    if alone:
+        spread = float((mdp.transition @ bring)[live].std())
     noise = cell.noise * spread * np.ones(live.shape)
     if cell.rewards == "by pair":
         noise = noise * np.exp(rng.normal(0, 1, live.shape))
-    reward = np.broadcast_to(mdp.reward, mdp.transition.shape) + bring
+    reward = np.broadcast_to(0 if alone else mdp.reward, mdp.transition.shape) + bring
     mdp = mdp.replace(reward=cell.scale * (reward + cell.shift))
     kernel, paid = mdp.transition, mdp.reward
     assert kernel is not None
@@ -226,7 +240,7 @@ def _log(rng: Generator, mdp: MDP, behaviour: NDArray[Any], cell: Cell) -> tuple
         outcome = int(rng.choice(mdp.num_outcomes, p=kernel[state, action]))
         after = outcome if mdp.successor is None else int(mdp.successor[state, action, outcome])
         pay = float(paid[state, action, outcome if paid.shape[-1] > 1 else 0])
-        if cell.rewards == "bernoulli":
+        if cell.rewards in ("bernoulli", "entered ones"):
             pay = float(rng.random() < pay)
         elif cell.rewards == "t":
             pay += cell.scale * noise[state, action] * rng.standard_t(3) / 3**0.5
