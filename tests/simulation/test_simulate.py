@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
@@ -13,6 +14,7 @@ from scipy import stats
 from bayesmdp import MDP, agents, collect, environments, results, simulate
 from bayesmdp.agents import Agent, Rules
 from bayesmdp.models import dirichlet_transitions, river_current
+from bayesmdp.planning import believed_draws
 from bayesmdp.posterior import exact_belief
 from bayesmdp.simulation.robustness import Robust
 from bayesmdp.simulation.rollout import advance
@@ -150,6 +152,21 @@ def test_checkpoints_are_the_beliefs_of_that_step():
         beliefs.sel(replicate=0, checkpoint=300, state=0, action="right"), var_names=["transition"], kind="stats"
     )
     assert len(summary) == 6
+
+
+def test_a_truth_may_pay_on_arrival():
+    """What was paid is the level of the state that was entered, and agents plan with its mean over where pairs lead."""
+
+    def levels(data):
+        PRIOR(data)
+        numpyro.deterministic("reward", np.arange(6.0))
+
+    result = simulate(RIVER, {"PSRL": agents.psrl(levels)}, steps=50, replicates=2, truth=levels)
+    np.testing.assert_array_equal(result["reward"][..., :-1], result["state"][..., 1:])
+    rows = np.random.default_rng(0).dirichlet(np.ones(6), size=(3, 6, 2))
+    paid = np.random.default_rng(1).normal(size=(3, 6))
+    drawn = believed_draws({"transition": jnp.asarray(rows), "reward": jnp.asarray(paid)}, RIVER.problem)
+    np.testing.assert_allclose(drawn.reward[..., 0], np.einsum("dsan,dn->dsa", rows, paid), rtol=1e-5)
 
 
 def test_bayes_regret_draws_a_kernel_for_each_replicate():
