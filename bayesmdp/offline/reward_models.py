@@ -41,7 +41,7 @@ from bayesmdp import models
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.experience import Experience, RewardSums
-from bayesmdp.offline.reward_ties import MIDDLES, SCALES, TRIALS, Tie, tied_by
+from bayesmdp.offline.reward_ties import MIDDLES, SCALES, TRIALS, Tie, tied_by, triple_of
 from bayesmdp.problems.mdp import MDP
 
 __all__ = ["KINDS", "RewardModel", "RewardScatter", "paid_by", "reward_model"]
@@ -204,12 +204,11 @@ def reward_model(log: xr.Dataset, rows: Transitions, experience: Experience, kin
         raise ValueError(
             f"rewards='bernoulli' needs rewards of 0 or 1; the log's reward at step {step} is {paid[step]}"
         )
-    entry = np.stack([rows.state, rows.action, rows.next_state])
-    _, triple, seen = np.unique(entry, axis=1, return_inverse=True, return_counts=True)
-    triples = len(seen)
-    differ = int((np.ptp(_by_triple(rows, triple.ravel()), axis=1) > ROUNDING * np.abs(paid).max()).sum())
+    triple = triple_of(rows, experience)
+    triples = int(triple.max()) + 1
+    differ = int((np.ptp(_by_triple(rows, triple), axis=1) > ROUNDING * np.abs(paid).max()).sum())
     again = int(rows.weight.sum()) - triples
-    if kind == "known" or (kind == "auto" and not differ and again >= AGAIN and _repeated(rows, triple.ravel())):
+    if kind == "known" or (kind == "auto" and not differ and again >= AGAIN and _repeated(rows, triple)):
         held = f"taken to be their means, although {differ:,} of {triples:,} transitions had different rewards"
         held *= differ > 0
         steps = f"each of {triples:,} transitions always had the same reward, with {again:,} repeats"

@@ -23,12 +23,13 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import betaln, logsumexp
 
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.experience import Experience, RewardSums
 
-__all__ = ["MIDDLES", "ODDS", "SCALES", "TRIALS", "Tie", "log_evidence", "tied_by"]
+__all__ = ["MIDDLES", "ODDS", "SCALES", "TRIALS", "Tie", "log_evidence", "tied_by", "triple_of"]
 
 type Tie = Literal["pair", "next_state"]
 
@@ -73,11 +74,23 @@ def tied_by(rows: Transitions, experience: Experience, kind: str) -> Tie:
     """
     if experience.entered is None:
         return "pair"
-    entry = np.stack([rows.state, rows.action, rows.next_state])
-    _, triple = np.unique(entry, axis=1, return_inverse=True)
-    each = RewardSums.added_up((triple.ravel(),), (int(triple.max()) + 1,), rows.reward, rows.weight)
+    triple = triple_of(rows, experience)
+    each = RewardSums.added_up((triple,), (int(triple.max()) + 1,), rows.reward, rows.weight)
     pair, entered, both = (log_evidence(sums, kind) for sums in (experience.paid, experience.entered, each))
     return "next_state" if entered > max(pair + np.log(ODDS), both) else "pair"
+
+
+def triple_of(rows: Transitions, experience: Experience) -> NDArray[np.intp]:
+    """Number the transitions of a log: for each row which one it is, of those that were seen.
+
+    Parameters
+    ----------
+    rows : Transitions
+    experience : Experience
+        Of the same log.
+    """
+    place = np.ravel_multi_index((rows.state, rows.action, rows.next_state), experience.counts.shape)
+    return np.unique(place, return_inverse=True)[1]
 
 
 def log_evidence(sums: RewardSums, kind: str) -> float:
@@ -102,11 +115,13 @@ def log_evidence(sums: RewardSums, kind: str) -> float:
     spread = np.sqrt((scatter + n * (mean - centre) ** 2).sum() / n.sum())
     if spread == 0:
         return 0.0
-    noise, scale = spread * NOISES[:, None, None], spread * SCALES[:, None]  # [noise, scale, group]
-    within = ((1 - n) * np.log(noise) - scatter / (2 * noise**2) - np.log(n) / 2).sum(-1)
-    variance = scale**2 + noise**2 / n
-    middle = (mean / variance).sum(-1, keepdims=True) / (1 / variance).sum(-1, keepdims=True)
-    between = -0.5 * (np.log(variance) + (mean - middle) ** 2 / variance).sum(-1)
-    between -= 0.5 * np.log((1 / variance).sum(-1))
-    # Each group adds a factor (2 pi)^(-n / 2), the same for all groupings; the scale is uniform, the noise log-uniform.
-    return float(logsumexp(within + between + np.log(scale[:, 0])))
+    scale, told = spread * SCALES[:, None], []
+    for noise in spread * NOISES:
+        within = ((1 - n) * np.log(noise) - scatter / (2 * noise**2) - np.log(n) / 2).sum()
+        precision = 1 / (scale**2 + noise**2 / n)  # [scale, group]
+        total = precision.sum(-1)
+        middle = (mean * precision).sum(-1) / total
+        between = 0.5 * (np.log(precision) - (mean - middle[:, None]) ** 2 * precision).sum(-1) - 0.5 * np.log(total)
+        told.append(within + between)
+    # All groupings have the factor (2 pi)^(-n / 2) of all n; the scale is uniform, the noise log-uniform.
+    return float(logsumexp(np.array(told) + np.log(scale[:, 0])))
