@@ -146,7 +146,7 @@ def test_a_prior_with_a_closed_form_is_made_again(shop, log, prior, rewards, tmp
     assert "checked_logs" in report.tree.attrs and ("initial_lighter" in report.tree.attrs)
 
 
-@pytest.mark.parametrize("rewards", ["normal", "bernoulli"])
+@pytest.mark.parametrize("rewards", ["normal", pytest.param("bernoulli", marks=pytest.mark.slow)])
 def test_what_entering_a_state_pays_goes_the_same_way(rewards):
     """A goal whose reward is noisy: the plan, its bound, and logs like this one are of rewards by next state."""
     grid = bm.environments.grid(discount=0.9)

@@ -69,14 +69,14 @@ def test_a_log_shows_what_its_rewards_hang_on(kind):
 def test_rewards_by_pair_are_hardly_ever_taken_for_others():
     """At most one log in a hundred, if rewards are as the prior has them."""
     wrong = 0
-    for seed in range(200):
+    for seed in range(100):
         rng = np.random.default_rng(seed)
         mean = rng.normal(size=(6, 2))
         wrong += (
             modelled(log_with(lambda rng, s, a, _, mean=mean: mean[s, a] + rng.normal(0, 1, len(s)), seed))[3].by
             != "pair"
         )
-    assert stats.binomtest(wrong, 200, 0.01, alternative="greater").pvalue > 0.001
+    assert stats.binomtest(wrong, 100, 0.01, alternative="greater").pvalue > 0.001
 
 
 @pytest.mark.parametrize("groups", [[0, 0, 0, 1, 1, 2], [0, 1, 0, 1, 0, 1]])

@@ -145,7 +145,7 @@ def test_arms_that_scatter_gain_what_the_closed_form_says():
         assert exact > 0.001
 
 
-@pytest.mark.parametrize("rewards", ["normal", "bernoulli"])
+@pytest.mark.parametrize("rewards", ["normal", pytest.param("bernoulli", marks=pytest.mark.slow)])
 def test_what_tries_show_of_entered_states_is_what_updates_say(rewards):
     """Beside a posterior that is updated reward by reward, with rewards drawn from its own draws."""
     log = bm.collect(bm.environments.grid(discount=0.9), policy="uniform", steps=3_000, seed=0)
