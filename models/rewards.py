@@ -17,9 +17,9 @@ All are conjugate (Bernardo and Smith, 1994, section 5.2). With m the mean of th
                     rate + n v / 2 + weight n (m - mean)^2 / (2 (weight + n))
     Beta            a + number of ones, b + number of zeros
 
-Where rewards are *tied* one unknown, ``reward_level``, stands for all the pairs of a group, and learns from all. Tied by
-``"next_state"`` they are what entering a state pays, whatever led there: ``reward`` is [next_state], and r is that of a
-transition into it.
+Where rewards are *tied* one unknown, ``reward_level``, stands for all the pairs of a group, and learns from all. Tied
+by ``"next_state"`` they are what entering a state pays, whatever led there: ``reward`` is [next_state], and r is that
+of a transition into it.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ from bayesmdp.offline.prior_weight import FACTORS, with_prior_weight
 from bayesmdp.offline.promise import Pipeline, Policy, Promise
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
-from bayesmdp.planning.posterior_value import at_start, left_quantile, value_draws
+from bayesmdp.planning.posterior_value import at_start, value_draws
+from bayesmdp.planning.quantile_interval import left_quantile
 from bayesmdp.planning.risk import Risk
 from bayesmdp.posterior import draw
 from bayesmdp.problems.mdp import MDP

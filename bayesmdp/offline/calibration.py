@@ -40,7 +40,7 @@ from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.experience import Experience, added_up
 from bayesmdp.offline.logs_alike import Recording, Scatter, logs_alike
 from bayesmdp.offline.promise import Pipeline, promised, true_worth, worlds_of
-from bayesmdp.planning.posterior_value import left_quantile
+from bayesmdp.planning.quantile_interval import left_quantile
 
 __all__ = [
     "Calibration",

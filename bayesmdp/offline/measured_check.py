@@ -24,7 +24,7 @@ from bayesmdp.offline.calibration import Calibration, in_threads_of_checks, judg
 from bayesmdp.offline.measured_policy import policy_of_draws
 from bayesmdp.offline.measured_worlds import VALUED, AsBelieved, AsSeen, MeasuredWorld
 from bayesmdp.offline.state_behaviour import ActsInStates, StateBehaviour, state_behaviour
-from bayesmdp.planning.posterior_value import left_quantile
+from bayesmdp.planning.quantile_interval import left_quantile
 from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns
 from bayesmdp.planning.simulated_plan import FittedQ
 from bayesmdp.planning.state_gain import GainPolicy

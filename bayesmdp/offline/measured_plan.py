@@ -51,7 +51,7 @@ from bayesmdp.offline.promise import Promise
 from bayesmdp.offline.report import MADE_BY, Report, level_of
 from bayesmdp.offline.second_opinion import LARGE, SAMPLES, disagrees
 from bayesmdp.offline.state_behaviour import ActsInStates, state_behaviour
-from bayesmdp.planning.posterior_value import left_quantile
+from bayesmdp.planning.quantile_interval import left_quantile
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import Rollouts
 from bayesmdp.planning.simulated_plan import Fitted, describe_plan

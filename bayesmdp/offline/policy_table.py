@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.behaviour import tries_of
 from bayesmdp.offline.over_today import Compared
-from bayesmdp.planning.posterior_value import at_start, order_interval
+from bayesmdp.planning.posterior_value import at_start
+from bayesmdp.planning.quantile_interval import order_interval
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import action_indices

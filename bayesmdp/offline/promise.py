@@ -23,8 +23,8 @@ from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.over_baseline import best_over_baseline
 from bayesmdp.planning.plan import solve_draws
-from bayesmdp.planning.posterior_value import values_of_each, values_under
 from bayesmdp.planning.risk import Risk
+from bayesmdp.planning.values_over_draws import values_of_each, values_under
 from bayesmdp.problems.mdp import MDP
 
 __all__ = ["Pipeline", "Promise", "fresh_values", "promised", "true_worth", "worlds_of"]

@@ -17,44 +17,31 @@ truth may be less certain than it says; lumped as the least, values are lower bo
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jax import lax
 from jax.typing import ArrayLike
-from jaxtyping import Float, Num
 from numpy.typing import NDArray
-from scipy import stats
 
-from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
-from bayesmdp.planning.finite_horizon import backward_induction, episode_value, horizon_plan, horizon_value
 from bayesmdp.planning.operators import Draws
-from bayesmdp.planning.policy_values import policy_evaluation
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
-from bayesmdp.planning.risk import Mean
+from bayesmdp.planning.quantile_interval import order_interval
 from bayesmdp.planning.rollouts import Rollouts
 from bayesmdp.planning.simulated_values import simulated_gain_draws, simulated_quantile_value, simulated_value_draws
-from bayesmdp.planning.solvers import policy_iteration
+from bayesmdp.planning.values_over_draws import best_values, values_of_each, values_under
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_by_stage, policy_probabilities
-from bayesmdp.problems.problem import Problem
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = [
     "at_start",
     "downside_exposure",
-    "left_quantile",
-    "order_interval",
     "quantile_value",
     "value_draws",
-    "values_of_each",
-    "values_under",
 ]
 
 
@@ -268,64 +255,6 @@ def _finite_quantile_value(
     return xr.Dataset(statements, attrs=attrs)
 
 
-def order_interval(
-    values: NDArray[np.float64], level: float, confidence: float
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Return the left sample quantile, and order statistics between which the true one lies.
-
-    Parameters
-    ----------
-    values : array [draw, ...]
-    level : float in (0, 1)
-    confidence : float in (0, 1)
-        Probability that the true quantile lies between the two, at least.
-
-    Returns
-    -------
-    quantile, lower, upper : array [...]
-        Minus or plus infinity where the draws are too few for an end.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If the confidence is not strictly between 0 and 1.
-
-    Examples
-    --------
-    >>> [float(x) for x in order_interval(np.arange(1.0, 101.0), 0.1, 0.95)]
-    [10.0, 5.0, 17.0]
-    """
-    number("confidence", confidence, above=0, below=1)
-    ordered, size = np.sort(values, axis=0), len(values)
-    ends = np.full((1, *values.shape[1:]), np.inf)
-    padded = np.concatenate([-ends, ordered, ends])
-    # The true quantile is at least the k-th smallest if at least k draws lie at or under it, and so on.
-    below = int(stats.binom.ppf((1 - confidence) / 2, size, level))
-    above = int(stats.binom.ppf((1 + confidence) / 2, size, level)) + 1
-    return left_quantile(values, level), padded[below], padded[above]
-
-
-def left_quantile(values: NDArray[np.float64], level: float) -> NDArray[np.float64]:
-    """Return the ``ceil(level M)``-th smallest of M values.
-
-    Parameters
-    ----------
-    values : array [draw, ...]
-    level : float in (0, 1)
-
-    Returns
-    -------
-    array [...]
-
-    Examples
-    --------
-    >>> float(left_quantile(np.arange(1.0, 101.0), 0.1))
-    10.0
-    """
-    size = len(values)
-    return np.asarray(np.sort(values, axis=0)[min(max(int(np.ceil(level * size)), 1), size) - 1])
-
-
 def downside_exposure(
     posterior: xr.DataTree | xr.Dataset, mdp: MDP, policy: str | ArrayLike | xr.DataArray, loss: float
 ) -> xr.DataArray:
@@ -359,7 +288,7 @@ def downside_exposure(
     loss = number("loss", loss)
     draws, chosen = _inputs(posterior, mdp, policy)
     with jax.enable_x64(True):
-        best = _best_values(mdp.problem, draws, horizon=mdp.horizon)
+        best = best_values(mdp.problem, draws, horizon=mdp.horizon)
         gap = np.asarray(best - values_under(mdp.problem, draws, chosen, by_stage=mdp.by_stage))
     # Two solves of one system may differ by rounding; a loss of exactly `loss` counts.
     slack = 1e-9 * (1 + np.abs(gap).max())
@@ -400,53 +329,3 @@ QUANTILE_VALUES: Mapping[str, Callable[..., xr.Dataset]] = {
     "simulated": simulated_quantile_value,
 }
 """How the quantile of a policy's value is found, by the same."""
-
-
-@partial(jax.jit, static_argnames="by_stage")
-def values_under(
-    problem: Problem, draws: Draws, policy: Num[Array, "*stage state ..."], *, by_stage: bool = False
-) -> Float[Array, "draw *stage state"]:
-    """Return values [draw, (stage,) state], a draw at a time, so that memory does not grow with their number."""
-    evaluated = horizon_value if by_stage else _evaluation(problem)
-    return _over_draws(draws, lambda p, r: evaluated(problem, p, r, policy))
-
-
-@partial(jax.jit, static_argnames="horizon")
-def values_of_each(
-    problem: Problem, draws: Draws, policies: Float[Array, "draw state action"], *, horizon: int | None = None
-) -> Float[Array, "draw *stage state"]:
-    """Return values [draw, (stage,) state] of a policy for each draw, the same at all stages."""
-
-    def evaluated(transition: Array, reward: Array, policy: Array) -> Array:
-        if horizon is not None:
-            return horizon_value(problem, transition, reward, jnp.broadcast_to(policy, (horizon, *policy.shape)))
-        return _evaluation(problem)(problem, transition, reward, policy)
-
-    return _over_draws(draws, evaluated, policies)
-
-
-def _evaluation(problem: Problem) -> Any:
-    """How one policy for all steps is evaluated."""
-    return policy_evaluation if problem.stage is None else episode_value
-
-
-@partial(jax.jit, static_argnames="horizon")
-def _best_values(problem: Problem, draws: Draws, *, horizon: int | None) -> Float[Array, "draw *stage state"]:
-    """Return the value of the best policy under each draw [draw, (stage,) state]."""
-
-    def solved(transition: Array, reward: Array) -> Array:
-        kernel = Draws(transition[None], reward)
-        if problem.stage is not None:
-            return backward_induction(problem, kernel).value
-        if horizon is not None:
-            return horizon_plan(problem, kernel, Mean(), horizon).value
-        return policy_iteration(problem, kernel, Mean()).value
-
-    return _over_draws(draws, solved)
-
-
-def _over_draws(draws: Draws, function: Any, *each: Array) -> Float[Array, "draw *stage state"]:
-    """Apply a function of one kernel and reward, and of what else there is for each draw, to each draw in turn."""
-    if draws.reward.ndim == 3:
-        return lax.map(lambda own: function(own[0], draws.reward, *own[1:]), (draws.transition, *each))
-    return lax.map(lambda own: function(*own), (draws.transition, draws.reward, *each))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.offline.measured_file import KeptMeasuredPlan
 from bayesmdp.offline.measured_way import fit_measured, way_of_log
-from bayesmdp.planning.posterior_value import left_quantile
+from bayesmdp.planning.quantile_interval import left_quantile
 from bayesmdp.planning.risk_names import risk_from_text
 from bayesmdp.reports.measured_again import PlannedAgain
 from bayesmdp.reports.numbers import short

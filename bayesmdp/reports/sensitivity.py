@@ -19,7 +19,8 @@ from bayesmdp.offline.over_today import gained, plan_for_gain
 from bayesmdp.offline.prior_weight import FACTORS
 from bayesmdp.planning import plan as make_plan
 from bayesmdp.planning.over_baseline import refuse_gain
-from bayesmdp.planning.posterior_value import at_start, left_quantile, value_draws
+from bayesmdp.planning.posterior_value import at_start, value_draws
+from bayesmdp.planning.quantile_interval import left_quantile
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.risk_names import risk_from_text
 from bayesmdp.problems.mdp import MDP

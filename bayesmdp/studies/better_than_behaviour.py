@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from bayesmdp.offline.made_prior import MadePrior
     from bayesmdp.problems.mdp import MDP
 
-__all__ = ["CELLS", "Cell", "main", "run_checked", "run_problem", "summary", "summary_checked"]
+__all__ = ["CELLS", "Cell", "main", "run_checked", "run_problem"]
 
 PROBLEMS = 200
 CHECKED_PROBLEMS, LOGS = 8, 20
@@ -259,7 +259,7 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, fresh: int = FRESH
 
     import bayesmdp as bm
     from bayesmdp.offline.behaviour import estimated_behaviour
-    from bayesmdp.planning.posterior_value import left_quantile
+    from bayesmdp.planning.quantile_interval import left_quantile
     from bayesmdp.planning.risk_names import risk_from_text
     from bayesmdp.problems.policy import policy_probabilities
 
@@ -317,7 +317,7 @@ def run_checked(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     from bayesmdp.offline.calibration import calibrate
     from bayesmdp.offline.logs_alike import Recording, as_logged
     from bayesmdp.offline.promise import Pipeline, promised
-    from bayesmdp.planning.posterior_value import left_quantile
+    from bayesmdp.planning.quantile_interval import left_quantile
     from bayesmdp.planning.risk_names import risk_from_text
 
     given = make_problem(cell, seed)
@@ -347,83 +347,6 @@ def run_checked(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     return pd.DataFrame(rows)
 
 
-def summary_checked(problems: pd.DataFrame) -> pd.DataFrame:
-    """What the check does, by method over cells and in all.
-
-    Parameters
-    ----------
-    problems : DataFrame
-        Columns ``cell``, ``seed`` and those of `run_checked`.
-
-    Returns
-    -------
-    DataFrame
-        A row each cell and method, and for the cell "all" each method: ``kept_raw`` and ``kept`` with Wilson's 95%
-        intervals, ``shown``, ``shown_but_worse`` (of those shown; NaN where none is), ``brier_raw`` and ``brier``.
-    """
-    import numpy as np
-    import pandas as pd
-
-    from bayesmdp.studies.by_problem import share
-
-    table = []
-    for cell, own in [*problems.groupby("cell", sort=False), ("all", problems)]:
-        for method, group in own.groupby("method", sort=False):
-            gain, shown = group["gain"].to_numpy(), (group["bound"] > 0).to_numpy()
-            row = {"cell": cell, "method": method, "problems": len(group)}
-            for name, bound in (("kept_raw", group["raw"]), ("kept", group["bound"])):
-                row |= share(name, group["gain"] >= bound - 1e-9)
-            worse = gain < -1e-9
-            row |= {"shown": shown.mean(), "shown_but_worse": worse[shown].mean() if shown.any() else np.nan}
-            for name in ("better_raw", "better"):
-                row[name.replace("better", "brier")] = ((group[name] - (gain > 1e-9)) ** 2).mean()
-            table.append(row)
-    return pd.DataFrame(table).set_index(["cell", "method"])
-
-
-def summary(problems: pd.DataFrame) -> pd.DataFrame:
-    """Mean gain with its interval, the worst tenth, the share worse than the behaviour, and bounds kept.
-
-    Parameters
-    ----------
-    problems : DataFrame
-        Columns ``cell``, ``seed`` and those of `run_problem`.
-
-    Returns
-    -------
-    DataFrame
-        A row each cell and method.
-    """
-    import numpy as np
-    import pandas as pd
-    from scipy.stats import bootstrap
-
-    table = []
-    for (cell, method), group in problems.groupby(["cell", "method"], sort=False):
-        gain = np.sort(group["gain"].to_numpy())
-        ends = bootstrap((gain,), np.mean, rng=0, method="percentile").confidence_interval
-        worst = gain[: max(1, len(gain) // 10)]
-        told = group["bound"].notna()
-        kept = float((group["gain"] >= group["bound"] - 1e-9)[told].mean()) if told.any() else np.nan
-        brier = float(((group["better"] - (group["gain"] > 1e-9)) ** 2)[told].mean()) if told.any() else np.nan
-        table.append(
-            {
-                "cell": cell,
-                "method": method,
-                "problems": len(group),
-                "gain": gain.mean(),
-                "gain_lower": ends.low,
-                "gain_upper": ends.high,
-                "worst_tenth": worst.mean(),
-                "worse": float((gain < -1e-9).mean()),
-                "bound_kept": kept,
-                "better_said": group["better"].mean(),
-                "brier": brier,
-            }
-        )
-    return pd.DataFrame(table).set_index(["cell", "method"])
-
-
 def main(
     folder: str = "results",
     tables: str = "results",
@@ -448,6 +371,7 @@ def main(
 
     import pandas as pd
 
+    from bayesmdp.studies.better_than_behaviour_tables import summary, summary_checked
     from bayesmdp.studies.by_problem import ran_by_problem
 
     ran = pd.concat(ran_by_problem(folder, "better-than-behaviour", CELLS, cells, problems, run_problem))

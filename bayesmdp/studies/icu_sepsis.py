@@ -153,7 +153,8 @@ def worth_at_start(draws: xr.Dataset, mdp: MDP) -> dict[str, float]:
     -------
     dict of str to float
     """
-    from bayesmdp.planning.posterior_value import order_interval, value_draws
+    from bayesmdp.planning.posterior_value import value_draws
+    from bayesmdp.planning.quantile_interval import order_interval
 
     values = value_draws(draws, mdp, "uniform").values @ mdp.initial
     names = "quantile_value", "quantile_value_lower", "quantile_value_upper"

@@ -277,8 +277,8 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     from bayesmdp.offline.logs_alike import Recording
     from bayesmdp.offline.named_prior import make_prior
     from bayesmdp.offline.promise import Pipeline, promised
-    from bayesmdp.planning.posterior_value import left_quantile
     from bayesmdp.planning.quantile import Quantile
+    from bayesmdp.planning.quantile_interval import left_quantile
 
     rng = np.random.default_rng([seed, sum(cell.truth.encode())])
     mdp = _truth(rng, cell.truth)

@@ -15,7 +15,7 @@ from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
 from bayesmdp.offline.promise import Pipeline, promised, true_worth, worlds_of
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
-from bayesmdp.planning.posterior_value import left_quantile
+from bayesmdp.planning.quantile_interval import left_quantile
 from tests.statistical import assert_p_value
 
 

@@ -17,7 +17,7 @@ from bayesmdp.offline.logs_alike import Recording, as_logged
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
 from bayesmdp.offline.promise import Pipeline, Promise, promised, true_worth, worlds_of
-from bayesmdp.planning.posterior_value import left_quantile
+from bayesmdp.planning.quantile_interval import left_quantile
 from tests.command_line import call
 from tests.offline.test_plan_log import told
 

@@ -8,7 +8,7 @@ from scipy import stats
 from bayesmdp import MDP
 from bayesmdp.environments import frozen_lake, riverswim
 from bayesmdp.planning import downside_exposure, quantile_value, value_draws
-from bayesmdp.planning.posterior_value import order_interval
+from bayesmdp.planning.quantile_interval import order_interval
 from tests.oracles import enumerate_policies, policy_value
 
 RNG = np.random.default_rng(0)

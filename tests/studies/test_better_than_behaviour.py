@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from bayesmdp.studies import better_than_behaviour as study
+from bayesmdp.studies.better_than_behaviour_tables import summary, summary_checked
 from bayesmdp.studies.tables import stored_table
 
 
@@ -17,7 +18,7 @@ def test_its_table_is_of_the_problems() -> None:
     )
     problems.loc[:14, "bound"] = gain[:15]
     rivals = problems.assign(method="rival", gain=-1.0, bound=np.nan, better=np.nan)
-    table = study.summary(pd.concat([problems, rivals]))
+    table = summary(pd.concat([problems, rivals]))
     ours, rival = table.loc[("one", "ours")], table.loc[("one", "rival")]
     assert ours["gain"] == pytest.approx(gain.mean())
     assert ours["gain_lower"] < ours["gain"] < ours["gain_upper"]
@@ -48,12 +49,12 @@ def test_the_table_of_checks_is_of_the_problems() -> None:
             "better": [1.0, 0.5, 1.0, 0.5],
         }
     )
-    every = study.summary_checked(problems).loc[("all", "ours")]
+    every = summary_checked(problems).loc[("all", "ours")]
     assert every["problems"] == 4 and every["kept_raw"] == 0.25 and every["kept"] == 0.75
     assert every["kept_lower"] < 0.75 < every["kept_upper"]
     assert every["shown"] == 0.75 and every["shown_but_worse"] == pytest.approx(1 / 3)
     assert every["brier_raw"] == pytest.approx(0.25) and every["brier"] == pytest.approx(0.5 / 4)
-    assert study.summary_checked(problems).loc[("a", "ours"), "problems"] == 2
+    assert summary_checked(problems).loc[("a", "ours"), "problems"] == 2
 
 
 @pytest.mark.slow
