@@ -69,6 +69,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def room_for_programs() -> Iterator[None]:
-    """Programs are dropped before a process of tests grows above 2.5 GB: 9,000 mappings are about 2."""
+    """Programs are dropped before a process of tests grows above 2.5 GB: 8,400 mappings are about 2."""
     yield
-    forget_programs(9_000)
+    forget_programs(8_400)
