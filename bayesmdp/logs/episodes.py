@@ -185,7 +185,7 @@ def _ordered(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
     if isinstance(scan, Scan):
         return _scanned(table, scan, where, told)
     by = [where.episode, *([] if where.step is None else [where.step])]
-    if not isinstance(scan, DaskScan) or not scan.alike(by):
+    if not isinstance(scan, DaskScan) or not scan.shuffles(by):
         return _in_memory(table._replace(scan=None), where, told)
     reading, step = None, where.step
     if step is not None:
