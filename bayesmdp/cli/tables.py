@@ -16,6 +16,7 @@ from rich.text import Text
 
 from bayesmdp.foundation.visible_text import one_line, visible
 from bayesmdp.offline.measured_file import is_measured_plan
+from bayesmdp.reports.advice import advice_of
 from bayesmdp.reports.measured_words import measured_headline, measured_log_told
 from bayesmdp.reports.numbers import short
 from bayesmdp.reports.opinions import opinions_told
@@ -141,13 +142,14 @@ def study_table(name: str, study: Study) -> Table:
 
 
 def plan_told(report: Report) -> Iterator[RenderableType]:
-    """Yield what was read, the policy and its worth, the pairs least known, and what can be relied on."""
+    """Yield what is recommended, what was read, the policy and its worth, and what can be relied on."""
     attrs, policy = report.tree.attrs, report.policy
     if is_measured_plan(report.tree):
         yield from _measured_told(report)
         return
     # A path is broken nowhere, so that it can be copied.
     yield Text(visible(attrs["source"]), no_wrap=True, overflow="ignore", style="italic")
+    yield from _advised(report)
     yield name_table("\nWhat the policy earns", labelled(headline(report.tree.attrs, report.checked)))
     yield name_table("\nThe log and the plan", labelled(log_told(report.log, attrs)))
     if states := states_told(report.tree):
@@ -161,10 +163,19 @@ def plan_told(report: Report) -> Iterator[RenderableType]:
         yield name_table("\nFor experts", expert)
 
 
+def _advised(report: Report) -> Iterator[RenderableType]:
+    """Yield what is recommended, before any number."""
+    advice = advice_of(report.tree)
+    yield Text(f"\n{visible(advice.sentence)}", style="bold")
+    for caution in advice.cautions:
+        yield Text(f"- {visible(caution)}")
+
+
 def _measured_told(report: Report) -> Iterator[RenderableType]:
     """Yield the same of a plan whose states are numbers."""
     attrs = report.tree.attrs
     yield Text(visible(attrs["source"]), no_wrap=True, overflow="ignore", style="italic")
+    yield from _advised(report)
     yield name_table("\nWhat the policy earns", labelled(measured_headline(attrs, report.checked)))
     yield name_table("\nThe log and the plan", measured_log_told(report.log, attrs))
     yield "\nPolicy, in states that represent the log"

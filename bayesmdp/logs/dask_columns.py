@@ -29,6 +29,9 @@ KINDS = 100
 UNKNOWN = "__UNKNOWN_CATEGORIES__"
 """Stands for the categories that Dask has not looked at yet."""
 
+IN_ORDER = "categories in an order,"
+"""How the kind of a column begins whose categories are in an order."""
+
 APART = 1
 """The bit of ``edge`` of a row whose next row's state is another than its next state."""
 
@@ -109,6 +112,11 @@ class DaskScan:
         """Return whether columns are of one type in all partitions, and are no lists or the like."""
         return all(len(kinds := self._types[place]) <= 1 and not any(map(_odd, kinds)) for place in places)
 
+    def shuffles(self, by: Iterable[int]) -> bool:
+        """Return whether rows can change partitions by some columns: no column is in several orders."""
+        orders = [[kind for kind in kinds if kind.startswith(IN_ORDER)] for kinds in self._types]
+        return self.alike(by) and all(len(each) <= 1 for each in orders)
+
     def kinds(self, place: int) -> int:
         if any(map(_odd, self._types[place])):
             return self.size()
@@ -174,8 +182,7 @@ class DaskScan:
         """Return how many rows each partition has, and what its columns are; nothing where all is missing."""
 
         def look(frame: pd.DataFrame) -> tuple[int, list[str]]:
-            kinds = (pd.api.types.infer_dtype(frame.iloc[:, place], skipna=True) for place in range(frame.shape[1]))
-            return len(frame), list(kinds)
+            return len(frame), [_kind_of(frame.iloc[:, place]) for place in range(frame.shape[1])]
 
         return self.each(look, scanned=False)
 
@@ -186,7 +193,7 @@ class DaskScan:
 
     @cached_property
     def _types(self) -> list[set[str]]:
-        """Return what each column is in any partition, as pandas infers it."""
+        """Return what each column is in any partition."""
         return [set(kinds) - {"empty"} for kinds in zip(*(kinds for _, kinds in self._looked), strict=True)]
 
     @cached_property
@@ -221,7 +228,7 @@ def _scan_of(frame: pd.DataFrame, decimal: str) -> Scan:
     import polars as pl
 
     def polars(column: pd.Series) -> pl.Series:
-        kind = pd.api.types.infer_dtype(column, skipna=True)
+        kind = _kind_of(column)
         if kind == "empty" and column.dtype == object:
             return pl.Series([None] * len(column), dtype=pl.Null)
         if _odd(kind):  # text will do where it is one of ends
@@ -255,20 +262,41 @@ def _grouped_part(scan: Scan, grouping: Grouping) -> _Part:
 
 
 def _of_one_type(parts: list[_Part], grouping: Grouping) -> list[_Part]:
-    """Make text of columns that are of several types, which only those are that a log leaves out."""
+    """Make text of columns that are of several types, which only those are that a log leaves out.
+
+    Numbers of several widths are of one type.
+    """
     import polars as pl
 
+    kinds = {name: {part.groups.schema[name] for part in parts} - {pl.Null()} for name in grouping.keys}
+    kinds |= {name: {part.groups.schema[name] for part in parts} - {pl.Null()} for name in grouping.before}
     several = [
         name
-        for name in (*grouping.keys, *grouping.before)
-        if len({part.groups.schema[name] for part in parts} - {pl.Null()}) > 1
+        for name, own in kinds.items()
+        if len(own) > 1 and not (all(kind.is_integer() for kind in own) or all(kind.is_float() for kind in own))
     ]
     texts = [pl.col(name).cast(pl.String) for name in several]
     return [_Part(*(each.with_columns(texts) for each in part)) for part in parts]
 
 
+def _kind_of(column: pd.Series) -> str:
+    """What a column is, as pandas infers it; of categories, what they are and in which order, if they are in one."""
+    kind = pd.api.types.infer_dtype(column, skipna=True)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        categories = column.cat.categories
+        own = pd.api.types.infer_dtype(categories)
+        if own.startswith("mixed"):
+            return own
+        return f"{IN_ORDER} {own} {categories.tolist()!r}" if column.cat.ordered else f"categories {own}"
+    if kind == "integer" and column.dtype == "uint64":
+        return "unsigned"  # beside other whole numbers, only floats hold all of them
+    if kind == "integer" and column.dtype == object and column.dropna().map(lambda number: abs(number) >= 2**63).any():
+        return "mixed, beyond 64 bits"
+    return kind
+
+
 def _odd(kind: str) -> bool:
-    """Whether a column has values of several types, or of none that Polars has, as pandas calls it."""
+    """Whether a column has values of several types, or of none that Polars has."""
     return kind.startswith("mixed") or kind in ("complex", "period", "interval")
 
 

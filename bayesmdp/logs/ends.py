@@ -109,8 +109,9 @@ def refuse_ends_by_place(
 ) -> None:
     """Refuse a column left out that is true, or false, where rows do not go on, unless ends are settled.
 
-    For logs in which some rows do not go on. Ends are settled once each of ours is a column, or waved off with None. A
-    column that was asked about by its name is waved off by that answer.
+    For logs in which some rows do not go on, or of which only a column of episodes says where these end. Ends are
+    settled once each of ours is a column, or waved off with None. A column that was asked about by its name is waved
+    off by that answer.
 
     Parameters
     ----------
@@ -140,10 +141,11 @@ def refuse_ends_by_place(
             met = flag & beside.gap
             hits, gaps = (int(beside.times[rows].sum()) for rows in (met, beside.gap))
             first = table.place(int(beside.first[np.argmax(met)]))
+            by = "where the next row does not go on where the last one stopped"
+            by = "in the last row of episodes" if chain.by_episode else by
             where = (
-                f"{table.name} has a column {left[place]!r} that is {str(true).lower()} where the next row does not "
-                f"go on where the last one stopped ({hits:,} of {gaps:,} times, first at {first}), as at an "
-                "end of an episode"
+                f"{table.name} has a column {left[place]!r} that is {str(true).lower()} {by} ({hits:,} of {gaps:,} "
+                f"times, first at {first}), as at an end of an episode"
             )
             waved = "columns={" + ", ".join(f"{ours!r}: None" for ours in open_ends) + "}"
             if not true:
@@ -237,7 +239,7 @@ def describe_gaps(table: Table, chain: Chain, absent: Sequence[str], left: Seque
         f"{chain.states[chain.next_state[row]]!r}, but the next row's state is {chain.rows.next_label(row, chain)!r}, "
         "and no episode ended. "
     )
-    if absent:
+    if "truncated" in absent:
         without = " or ".join(map(repr, absent))
         text += (
             f"There is no column {without}, so it is assumed that the recording was cut off there, before the episode "

@@ -2,8 +2,8 @@
 
 Records of what was found at each visit have no next state: it is what the next row of the same episode says. The last
 row of an episode has no next row. If it is marked as terminated, its next state is `END`, a state of its own, for which
-all states are text; if not, nothing is known of what its action did: it is left out, and the recording was cut off at
-the row before it.
+all states are text; if not, nothing is known of what its action did: it is left out. With next states or without, the
+recording was cut off (``truncated``) at the last row of an episode that is left, unless that row is terminated.
 """
 
 from __future__ import annotations
@@ -52,9 +52,19 @@ class _Where(NamedTuple):
     terminated: int | None
     truncated: int | None
 
+    @property
+    def follow(self) -> bool:
+        """Whether next states are those of the rows that follow."""
+        return self.next_state is None and self.state is not None
+
     def filled(self, width: int) -> dict[str, int]:
-        """Positions of the columns that are filled in: one that there is keeps its own."""
-        return {"next_state": width, "truncated": width + 1 if self.truncated is None else self.truncated}
+        """Positions of the columns that are filled in, after `width` others: one that there is keeps its own."""
+        cut = width + self.follow if self.truncated is None else self.truncated
+        return ({"next_state": width} if self.follow else {}) | {"truncated": cut}
+
+    def widened(self, width: int) -> int:
+        """How many columns there are with those that are filled in."""
+        return width + self.follow + (self.truncated is None)
 
 
 def alone(table: Table, columns: Mapping[str, Any]) -> tuple[Table, dict[str, Any]]:
@@ -109,7 +119,7 @@ def alone(table: Table, columns: Mapping[str, Any]) -> tuple[Table, dict[str, An
 
 
 def in_episodes(table: Table, columns: Mapping[str, Any], episode: Any, step: Any) -> tuple[Table, dict[str, Any], int]:
-    """Put rows in the order of their episodes, and fill in next states where there is no column of them.
+    """Put rows in the order of their episodes, mark where these were cut off, and fill in next states if none are told.
 
     Parameters
     ----------
@@ -127,7 +137,7 @@ def in_episodes(table: Table, columns: Mapping[str, Any], episode: Any, step: An
     columns : dict
         In which those that were filled in are named.
     dropped : int
-        Rows left out, for nothing is known of what followed.
+        Rows left out, for nothing is known of what followed: none where next states are told.
 
     Raises
     ------
@@ -142,9 +152,7 @@ def in_episodes(table: Table, columns: Mapping[str, Any], episode: Any, step: An
     where = _Where(table.columns.index(episode), of_step, *(_place(table, columns, name) for name in ours))
     told = (str(episode), str(step))
     ordered, dropped = _ordered(table, where, told)
-    if where.next_state is not None or where.state is None:
-        return ordered, dict(columns), 0
-    names = {"next_state": f"next_state (by {episode})"}
+    names = {"next_state": f"next_state (by {episode})"} if where.follow else {}
     names |= {"truncated": f"truncated (by {episode})"} if where.truncated is None else {}
     return ordered._replace(columns=(*table.columns, *names.values())), {**columns, **names}, dropped
 
@@ -177,21 +185,19 @@ def _ordered(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
     if isinstance(scan, Scan):
         return _scanned(table, scan, where, told)
     by = [where.episode, *([] if where.step is None else [where.step])]
-    if not isinstance(scan, DaskScan) or not scan.alike(by):
+    if not isinstance(scan, DaskScan) or not scan.shuffles(by):
         return _in_memory(table._replace(scan=None), where, told)
     reading, step = None, where.step
     if step is not None:
         lost = scan.each(lambda part: times_lost(part, step))
         reading = time_reading([any(each) for each in zip(*lost, strict=True)])
-    fills = where.next_state is None and where.state is not None
-    width = len(table.columns) + (1 + (where.truncated is None)) * fills
 
     def order(part: Table) -> tuple[Table, int]:
         return _in_memory(part, where, told, reading)
 
-    rows = ordered_by_episode(scan, where.episode, width, order)
+    rows = ordered_by_episode(scan, where.episode, where.widened(len(table.columns)), order)
     known = rows.scan
-    if fills and where.terminated is not None and where.state is not None:
+    if where.follow and where.terminated is not None and where.state is not None:
         known.orders = _orders_as_text(known, where.state)
     return table._replace(
         read=known.read, place=lambda row: f"row {known.value(rows.numbers, row)}", scan=lambda: known
@@ -217,35 +223,31 @@ def _in_memory(table: Table, where: _Where, told: Sequence[str], reading: int | 
         row = int(np.argmax(twice))
         _refuse_twice(table, int(order[row]), int(order[row + 1]), told[1])
     width, filled = len(table.columns), where.filled(len(table.columns))
-    kept, dropped = np.arange(len(order)), 0
-    fills = where.next_state is None and where.state is not None
-    if fills:
-        at = {name: place for name, place in zip(ENDS, where[-2:], strict=True) if place is not None}
-        flags = table.read(at) if at else pd.DataFrame()
-        ended, was = (
-            read_flags(table, flags, name)[order] if name in at else np.zeros(len(order), bool) for name in ENDS
-        )
-        kept = np.flatnonzero(same | ended)
-        dropped = len(order) - len(kept)
-        cut = was | np.append(~(same | ended)[1:], False)
+    at = {name: place for name, place in zip(ENDS, where[-2:], strict=True) if place is not None}
+    flags = table.read(at) if at else pd.DataFrame()
+    ended, was = (read_flags(table, flags, name)[order] if name in at else np.zeros(len(order), bool) for name in ENDS)
+    # The row after the last that is kept of an episode may be left out.
+    goes_on = same & np.append((same | ended)[1:], True) if where.follow else same
+    cut = was | ~(ended | goes_on)
+    kept = np.flatnonzero(same | ended) if where.follow else np.arange(len(order))
 
     def read(chosen: Mapping[Any, int]) -> pd.DataFrame:
         given = {place: place for place in chosen.values() if place < width}
-        needed = {where.state} if fills else set()
+        needed = {where.state} if where.follow else set()
         rows = table.read({0: 0} | given | {place: place for place in needed if place is not None}).iloc[order]
         rows = rows.reset_index(drop=True)
-        if fills:
+        rows[filled["truncated"]] = cut
+        if where.follow:
             if where.terminated is not None:
                 rows[where.state] = with_end(rows[where.state], written=table.written)
             # Not by shift(), which makes floats of whole numbers; nothing is made of what the last row is told.
             after = rows[where.state].iloc[np.minimum(np.arange(len(rows)) + 1, len(rows) - 1)].reset_index(drop=True)
             rows[filled["next_state"]] = after.mask(ended, END) if where.terminated is not None else after
-            rows[filled["truncated"]] = cut
         rows = rows.iloc[kept]
         return pd.DataFrame({ours: rows[place].array for ours, place in chosen.items()})
 
     place = table.place
-    return table._replace(read=read, place=lambda row: place(int(order[kept[row]]))), dropped
+    return table._replace(read=read, place=lambda row: place(int(order[kept[row]]))), len(order) - len(kept)
 
 
 def _scanned(table: Table, scan: Scan, where: _Where, told: Sequence[str]) -> tuple[Table, int]:
@@ -268,24 +270,24 @@ def _scanned(table: Table, scan: Scan, where: _Where, told: Sequence[str]) -> tu
     if len(found):
         one, other = found.row(0)
         _refuse_twice(table, int(one), int(other), told[1])
-    dropped = 0
-    if where.next_state is None and where.state is not None:
-        filled = where.filled(len(table.columns))
-        for name, at in zip(ENDS, where[-2:], strict=True):
-            if at is not None:
-                check_flags(table, scan, name, at)
-        ended, was = (
-            pl.lit(False) if place is None else is_true(scan.column(place))
-            for place in (where.terminated, where.truncated)
-        )
+    dropped, filled = 0, where.filled(len(table.columns))
+    for name, at in zip(ENDS, where[-2:], strict=True):
+        if at is not None:
+            check_flags(table, scan, name, at)
+    ended, was = (
+        pl.lit(False) if place is None else is_true(scan.column(place)) for place in (where.terminated, where.truncated)
+    )
+    goes_on = same & (same | ended).shift(-1, fill_value=True) if where.follow else same
+    cut = was | ~(ended | goes_on)
+    if scan.written:
+        cut = pl.when(cut).then(pl.lit("true")).otherwise(pl.lit("false"))
+    if where.follow:
+        assert where.state is not None
         if where.terminated is not None:
             frame = frame.with_columns(text_of(scan, where.state).alias(str(where.state)))
             scan = scan._replace(orders=_orders_as_text(scan, where.state))
         after = scan.column(where.state).shift(-1)
         following = _ending(frame, ended, after) if where.terminated is not None else after
-        cut = was | ~(same | ended).shift(-1, fill_value=True)
-        if scan.written:
-            cut = pl.when(cut).then(pl.lit("true")).otherwise(pl.lit("false"))
         frame = frame.with_columns(
             (same | ended).alias("kept"),
             following.alias(str(filled["next_state"])),
@@ -293,6 +295,8 @@ def _scanned(table: Table, scan: Scan, where: _Where, told: Sequence[str]) -> tu
         )
         dropped = int(scan.collect(frame.select((~pl.col("kept")).sum())).item())
         frame = frame.filter("kept")
+    else:
+        frame = frame.with_columns(cut.alias(str(filled["truncated"])))
     ordered = scan._replace(
         frame=frame.drop(ROW, "episode", "time", "first", "kept", strict=False), rows=None, sliced=False
     )

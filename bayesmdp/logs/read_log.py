@@ -105,14 +105,15 @@ def read_log(
         Refuse rewards outside.
     gaps : {"warn", "refuse", "cut", "allow"}
         What to do about a row whose next state is not the next row's state though no episode ended. Without a column
-        ``truncated`` the recording is taken as cut off there: something would have followed. "cut" says that rows are
-        in order and that it was; "allow" is for rows in no order. Unless it is "cut", such a log does not tell where
-        episodes start.
+        ``truncated``, or one of episodes, the recording is taken as cut off there: something would have followed. "cut"
+        says that rows are in order and that it was; "allow" is for rows in no order. Unless it is "cut", such a log
+        does not tell where episodes start.
     episode, step : names of columns, optional
         Rows with the same `episode` belong together, and are put in the order of `step`, a number or a date; without
-        it they are in order. Where there is no column of next states they are the states of the next row
-        (:mod:`bayesmdp.logs.episodes`), and a last row is left out unless it is terminated, which attrs count as
-        ``dropped``. For a bandit, whose rows have nothing to do with each other, pass ``columns={"next_state": None}``.
+        it they are in order. An episode whose last row is not terminated was cut off there. Where there is no column of
+        next states they are the states of the next row (:mod:`bayesmdp.logs.episodes`), and a last row is left out
+        unless it is terminated, which attrs count as ``dropped``. For a bandit, whose rows have nothing to do with each
+        other, pass ``columns={"next_state": None}``.
     cost : name of a column, optional
         In the place of rewards: these are the costs with the opposite sign, of which `reward_range` is.
     distinct : bool, optional
@@ -174,7 +175,8 @@ def read_log(
         raise ValueError(f"gaps must be one of warn, refuse, cut, allow; got {gaps!r}")
     columns = dict(columns or {})
     declared = {"states": check_declared("states", states), "actions": check_declared("actions", actions)}
-    opened, dropped = open_table(source, separator, encoding, decimal, connection), 0
+    opened = open_table(source, separator, encoding, decimal, connection)
+    dropped, by_episode = 0, False
     if cost is not None:
         if "reward" in columns:
             raise ValueError(f"columns names a reward, {columns['reward']!r}, and cost, {cost!r}, is another; give one")
@@ -201,7 +203,10 @@ def read_log(
     if episode is not None or step is not None:
         if episode is None:
             raise ValueError(f"step={step!r} orders the rows of episodes; name the column that tells these, episode=")
+        given = opened.columns
         opened, columns, dropped = in_episodes(opened, columns, episode, step)
+        follows, cuts = (columns.get(name, name) in given for name in ("next_state", "truncated"))
+        by_episode = follows and not cuts
     chosen = choose_columns(opened, columns)
     others = choose_covariates(opened, covariates, chosen)
     aside = {name: opened.columns.index(name) for name in (episode, step) if name is not None}
@@ -210,7 +215,8 @@ def read_log(
     own_sets = source.attrs if isinstance(source, xr.Dataset) else {}
     costs = cost is not None
     more = {**({"dropped": dropped} if dropped else {}), **({} if recoded is None else recoded.attrs)}
-    asked = _Asked(opened, columns, chosen, others, left, declared, own_sets, reward_range, gaps, costs, more)
+    ask = opened, columns, chosen, others, left, declared, own_sets, reward_range, gaps, costs
+    asked = _Asked(*ask, by_episode=by_episode, attrs=more)
     try:
         log, told = _log_of(asked, distinct, placed=False)
     except Unplaced:  # something is to be said of a row: once more, with its place
@@ -233,6 +239,7 @@ class _Asked(NamedTuple):
     reward_range: tuple[float, float] | None
     gaps: str
     costs: bool
+    by_episode: bool
     attrs: Mapping[str, Any]
 
 
@@ -256,11 +263,12 @@ def _log_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> tuple[xr.D
     terminated, truncated = (read_flags(table, frame, name) for name in ENDS)
     # Gymnasium allows both at once; that the state is terminal settles what follows.
     truncated &= ~terminated
-    chain = Chain(rows, state, next_state, terminated, truncated, state_set)
+    chain = Chain(rows, state, next_state, terminated, truncated, state_set, asked.by_episode)
     check_ends(table, chain)
     gap, told = chain.gap, ""
-    if gap.any() and asked.gaps in ("warn", "refuse"):
+    if chain.unsaid.any() and asked.gaps in ("warn", "refuse"):
         refuse_ends_by_place(asked.table, asked.columns, asked.chosen, asked.left, chain)
+    if gap.any() and asked.gaps in ("warn", "refuse"):
         absent = [name for name in ENDS if name not in frame]
         told = describe_gaps(table, chain, absent, list(asked.left.values()))
         if asked.gaps == "refuse":

@@ -40,7 +40,8 @@ class Beside(NamedTuple):
     ----------
     column : Series [row]
     gap, ended, last : bool array [row]
-        Whether the next row starts elsewhere though no episode ended; that, or an end; and the last row of all.
+        Whether an episode ends there though the log does not say how: the next row starts elsewhere, or is of another
+        episode; that, or an end of which it says how; and the last row of all.
     times, first : int array [row]
         How many rows it stands for, and where the first of them is.
     """
@@ -100,6 +101,8 @@ class Chain(NamedTuple):
     terminated, truncated : bool array [row]
         What the log says of ends.
     states : labels
+    by_episode : bool
+        Whether `truncated` says only where another episode follows, and no column of the log says how one ended.
     """
 
     rows: Rows
@@ -108,11 +111,17 @@ class Chain(NamedTuple):
     terminated: NDArray[np.bool_]
     truncated: NDArray[np.bool_]
     states: Sequence[Any]
+    by_episode: bool = False
 
     @property
     def gap(self) -> NDArray[np.bool_]:
         """Rows [row] after which the next one starts elsewhere, though no episode ended."""
         return self.rows.apart(self.state, self.next_state) & ~self.terminated & ~self.truncated
+
+    @property
+    def unsaid(self) -> NDArray[np.bool_]:
+        """Rows [row] at which an episode ends of which the log does not say how."""
+        return self.gap | self.truncated if self.by_episode else self.gap
 
 
 class EachRow:
@@ -147,7 +156,7 @@ class EachRow:
         row = np.arange(len(self.frame))
         ended = chain.gap | chain.terminated | chain.truncated
         column = self.table.read({"column": place})["column"]
-        return Beside(column, chain.gap, ended, row == row[-1], self.count, row)
+        return Beside(column, chain.unsaid, ended, row == row[-1], self.count, row)
 
 
 class DistinctRows:
@@ -205,6 +214,8 @@ class DistinctRows:
         rows = self._distinct({"column": place})
         terminated, truncated = (read_flags(self.table, rows.frame, name) for name in ENDS)
         gap = rows.apart & ~terminated & ~truncated
+        if chain.by_episode:
+            gap |= truncated
         column = rows.frame["column"]
         assert rows.last is not None and rows.first is not None
         return Beside(column, gap, rows.apart | terminated | truncated, rows.last, rows.times, rows.first)

@@ -194,14 +194,13 @@ def told_at_start(
     level : float
     checked : Calibration or None
     least : float
-        What any policy earns, below which no number is lowered.
+        What any policy earns, below which no number is lowered; nor is the gain below what is lost at most, at the same
+        level and under the posterior of today's value, by who earns no more than that. That floor of the gain is ours.
     """
     value, gain = (None, None) if checked is None else (checked.value, checked.gain)
     lowered = 0.0 if value is None else value.lowered
     bound = float(left_quantile(said.values, level))
-    told = {"initial_bound": bound - lowered} | _found("checked", value)
-    if bound - lowered < least <= bound:
-        told |= {"initial_bound": least, "checked_least": least}
+    told = _lowered("initial_bound", bound, lowered, "checked_least", least) | _found("checked", value)
     if said.gains is None:
         return told
     # A difference of values that are the same may not be 0.
@@ -215,6 +214,7 @@ def told_at_start(
     low, high = np.quantile(gains, [0.05, 0.95], method="inverted_cdf")
     today = said.values - gains
     today_low, today_high = np.quantile(today, [0.05, 0.95], method="inverted_cdf")
+    loss, bound = float(left_quantile(least - today, level)), float(left_quantile(gains, level))
     return (
         told
         | {
@@ -224,13 +224,20 @@ def told_at_start(
             "initial_gain": float(gains.mean()),
             "initial_gain_lower": float(low),
             "initial_gain_upper": float(high),
-            "initial_gain_bound": float(left_quantile(gains, level)) - lowered,
             "initial_unchanged": int(unchanged),
             "initial_better": float((gains > 0).mean()),
         }
+        | _lowered("initial_gain_bound", bound, lowered, "gain_checked_least", loss)
         | ({} if gain is None or unchanged else {"initial_better_checked": gain.chance(float(gains.mean()))})
         | _found("gain_checked", gain)
     )
+
+
+def _lowered(name: str, bound: float, lowered: float, stopped: str, least: float) -> dict[str, float]:
+    """A number lowered by what a check found, but not below the least that it can be, which it is then said to be."""
+    if bound - lowered < least <= bound:
+        return {name: least, stopped: least}
+    return {name: bound - lowered}
 
 
 def _found(name: str, checked: Checked | None) -> dict[str, Any]:

@@ -46,9 +46,10 @@ class Report(NamedTuple):
         and, with a discount and up to 300 states, ``departing``: the mean of what the *start* gains by this action, in
         the place of doing as today in this state alone. Attrs: ``initial_today``, its value, with ``_lower`` and
         ``_upper``; ``initial_gain`` likewise; ``initial_gain_bound``, its quantile at the risk's level, lowered by what
-        the check found, which is under ``gain_checked_kept`` and so on, as of the bound; and the probability that
-        anything is gained: ``initial_better`` by draws, ``initial_better_checked`` by the check (`Checked.chance`);
-        ``initial_unchanged``, whether the plan is to go on as today.
+        the check found, which is under ``gain_checked_kept`` and so on, as of the bound (``gain_checked_least``: no
+        more of what is earned today can be lost); and the probability that anything is gained: ``initial_better`` by
+        draws, ``initial_better_checked`` by the check (`Checked.chance`); ``initial_unchanged``, whether the plan is to
+        go on as today.
         A plan for the gain may mix actions: ``action`` is the most probable one, ``probability`` its own, and ``mixes``
         says where there are others, which ``plan`` has in full.
     tree : DataTree
@@ -89,8 +90,11 @@ class Report(NamedTuple):
         they, hold = ("it was", "it holds") if len(lowered) == 1 else ("they were", "they hold")
         by = " and ".join(f"{each:#.4g}" if each > 0 else "nothing" for each in lowered)
         text += f"; {they} lowered by {by}, so that {hold} as often as stated"
-        least = attrs.get("checked_least")
-        return text if least is None else f"{text} (the number only to {least:.4g}, because no policy earns less)"
+        least, loss = attrs.get("checked_least"), attrs.get("gain_checked_least")
+        stopped = [] if least is None else [f"the number only to {least:.4g}, because no policy earns less"]
+        if loss is not None:
+            stopped.append(f"the gain only to {loss:.4g}, because no policy loses more of what is earned today")
+        return text + f" ({'; '.join(stopped)})" * bool(stopped)
 
 
 def level_of(risk: Risk) -> float:

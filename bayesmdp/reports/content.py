@@ -3,10 +3,12 @@
 Keys, in the order of the page. Where something is not told, its part has ``why_not`` in its place.
 
     schema          name and version of this layout
-    recommendation  status ("better", "not shown", "no difference", "unchanged", "not compared", "no start"), sentence,
-                    cautions (a list of sentences), counted (how rewards are), unit, level, bound and gain_bound (each
-                    kept with probability 1 - level), value, today and gain (mean, lower, upper: the middle 90%), better
-                    (by_draws, by_check: probability that anything is gained), check, words (as the terminal has them)
+    recommendation  status ("better", "doubtful": better by numbers that are not to be relied on yet, "not shown",
+                    "no difference", "unchanged", "not compared", "no start"), sentence, cautions (a list of sentences:
+                    what the sentence does not say yet), counted (how rewards are), unit, level, bound and gain_bound
+                    (each kept with probability 1 - level), value, today and gain (mean, lower, upper: the middle 90%),
+                    better (by_draws, by_check: probability that anything is gained), check, words (as the terminal has
+                    them)
     log             source, sha256, rows (read, used, left_out), columns_left_out, episodes, terminated, truncated,
                     states, terminal, actions, pairs, tried (pairs), trust (a sentence), asked (rows, of: where not all
                     of them were asked), checks (a list: check, found, statistic, p_value, p_adjusted, alarm, meaning,
@@ -98,7 +100,7 @@ def report_content(
     >>> log = bm.collect(bm.environments.riverswim(6), policy="uniform", steps=2_000, seed=0)
     >>> content = bm.report_content(bm.plan_log(log, discount=0.95, draws=50, calibration=0))
     >>> content["recommendation"]["status"], content["policy"][0]["action"]
-    ('better', 'right')
+    ('doubtful', 'right')
     """
     report = as_report(plan)
     if is_measured_plan(report.tree):

@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from bayesmdp.offline.report import Report
+from bayesmdp.reports.advice import advice_of
 from bayesmdp.reports.opinions import opinions_told
-from bayesmdp.reports.sentences import cautions_told, counted_told, recommendation
+from bayesmdp.reports.sentences import counted_told
 
 __all__ = ["checks_of", "made_of", "recommendation_of", "second_opinion_of"]
 
@@ -25,14 +26,14 @@ def recommendation_of(report: Report, words: Mapping[str, str], paid: Collection
     words : mapping of name to str
         As the terminal has them.
     paid : collection of float
-        As for `cautions_told`.
+        As for `advice_of`.
     """
     attrs = report.tree.attrs
-    status, sentence = recommendation(attrs)
+    advice = advice_of(report.tree, paid)
     told: dict[str, Any] = {
-        "status": status,
-        "sentence": sentence,
-        "cautions": cautions_told(report.tree, paid),
+        "status": advice.status,
+        "sentence": advice.sentence,
+        "cautions": advice.cautions,
         "counted": counted_told(attrs),
         "unit": attrs.get("unit"),
         "level": attrs.get("level", report.policy.attrs["level"]),
@@ -40,7 +41,7 @@ def recommendation_of(report: Report, words: Mapping[str, str], paid: Collection
         "gain_bound": report.gain,
         "words": dict(words),
     }
-    if status == "no start":
+    if advice.status == "no start":
         return told | {"why_not": "the log does not show where episodes start"}
     told["check"] = report.checked
     value = report.tree["at_start"]["value"].mean() if "at_start" in report.tree.children else np.nan

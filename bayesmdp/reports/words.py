@@ -18,10 +18,12 @@ __all__ = [
     "chances_told",
     "compared_told",
     "experts_told",
+    "gain_is_shown",
     "headline",
     "labelled",
     "least_known",
     "log_told",
+    "never_seen",
     "same_for_all",
     "steps_told",
     "turns_told",
@@ -110,10 +112,22 @@ def headline(attrs: Mapping[Any, Any], checked: str) -> dict[str, str]:
     told["rewards"] = attrs["rewards"]
     future = f"future of {steps}" if steps else "discounted future"
     unseen = percent(attrs["initial_unseen"])
-    told["never seen"] = f"{unseen} of the {future} comes after a step that never occurred in the log"
+    told["never seen"] = f"{unseen} of the {future} comes after a step that {never_seen(attrs)}"
     lower, upper = (short(attrs[f"initial_worth_{name}"]) for name in ("lower", "upper"))
-    told["posterior"] = f"{lower} to {upper} in the middle 90% of draws, unchecked"
+    told["posterior"] = f"this policy earns {lower} to {upper} in the middle 90% of draws, unchecked"
     return told
+
+
+def never_seen(attrs: Mapping[Any, Any]) -> str:
+    """How a step is called that is not in the log: where states are numbers, one that no row is near."""
+    return "no row of the log was near" if "space" in attrs else "never occurred in the log"
+
+
+def gain_is_shown(attrs: Mapping[Any, Any]) -> bool:
+    """Whether the plan is better than today's policy, by the draws and by the check, at a level that shows anything."""
+    chances = attrs["initial_better"], attrs.get("initial_better_checked", 1.0)
+    sure = min(chances) >= 1 - attrs["level"] - 1e-9
+    return bool(attrs["initial_gain_bound"] > 0 and attrs["level"] <= 0.5 and sure)
 
 
 def whose(attrs: Mapping[Any, Any]) -> str:
@@ -137,7 +151,9 @@ def compared_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
     apart, today = amount(abs(bound), attrs), amount(attrs["initial_today"], attrs)
     if bound > 0:
         better = (
-            f"by at least {apart}, compared with {whose(attrs)}, with probability {certain}; better at all with "
+            "not shown: "
+            * (not gain_is_shown(attrs))
+            + f"by at least {apart}, compared with {whose(attrs)}, with probability {certain}; better at all with "
             f"probability {at_all}"
         )
     elif attrs["initial_unchanged"]:
@@ -151,7 +167,8 @@ def compared_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
         )
     return {
         "better": better,
-        "today": f"{whose(attrs)} earns {today} on average ({lower} to {upper} in the middle 90%)",
+        "today": f"{whose(attrs)} earns {today} on average ({lower} to {upper} in the middle 90%), and this policy "
+        + amount(attrs["initial_today"] + attrs["initial_gain"], attrs),
     }
 
 
@@ -258,7 +275,9 @@ def experts_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
         told["one action each"] = f"{short(attrs['gain_deterministic'])} if only the most probable actions are taken"
     elif "initial_promise" in attrs:
         promise = short(attrs["initial_promise"])
-        told["criterion"] = f"{promise} at the start by {attrs['risk']}, by which the policy was chosen"
+        told["criterion"] = (
+            f"{promise} at the start by {attrs['risk']}, by which the policy was chosen step by step; not what it earns"
+        )
     if "initial_lighter" in attrs:
         lighter, heavier = short(attrs["initial_lighter"]), short(attrs["initial_heavier"])
         told["prior"] = (

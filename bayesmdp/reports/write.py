@@ -260,7 +260,9 @@ def _worth_figures(report: Report, *, compared: bool) -> dict[str, tuple[str, st
 def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, str]]:
     """Pictures by name, as SVG with a caption; no SVG where there is nothing to draw."""
     pictures = dict.fromkeys(("headline", "calibration", "policy", "transitions"), ("", ""))
-    pictures |= _worth_figures(report, compared=content["recommendation"]["status"] in ("better", "not shown"))
+    pictures |= _worth_figures(
+        report, compared=content["recommendation"]["status"] in ("better", "doubtful", "not shown")
+    )
 
     def draw(
         name: str, plot: Callable[..., object], height: float, caption: str, width: float = 5, **options: Any

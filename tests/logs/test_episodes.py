@@ -88,8 +88,56 @@ def test_rows_with_next_states_are_only_put_in_order(tmp_path):
         with pytest.warns(UserWarning, match="between rows, first after"):
             bm.read_log(source)
         again = bm.read_log(source, episode="walk", step="at")
-        for name in COLUMNS:
+        for name in COLUMNS[:-1]:
             np.testing.assert_array_equal(again[name], log[name])
+        cut = log["truncated"].values.copy()
+        cut[-1] = not log["terminated"].values[-1]  # where the recording of the last walk stopped
+        np.testing.assert_array_equal(again["truncated"], cut)
+
+
+def walks() -> pd.DataFrame:
+    """Thirty walks of up to five steps, with next states; some of the walkers stop of themselves."""
+    rng, rows = np.random.default_rng(0), []
+    for walk in range(30):
+        state, number = int(rng.integers(3)), int(rng.integers(1, 6))
+        for at in range(number):
+            after = int(rng.integers(3))
+            stops = at == number - 1 and rng.random() < 0.5
+            rows.append((walk, at, state, rng.choice(["left", "right"]), float(after), after, int(stops)))
+            state = after
+    return pd.DataFrame(rows, columns=["walk", "at", "state", "action", "reward", "next_state", "happy"])
+
+
+@pytest.mark.parametrize("distinct", [False, True])
+def test_rows_with_next_states_are_cut_off_where_another_episode_follows(distinct, tmp_path):
+    """Next states of last rows are not the next row's state: no gap if a column says that another episode begins."""
+    table = walks().drop(columns="happy")
+    first = table["at"].to_numpy() == 0
+    last = np.append(first[1:], True)
+    for source in sources(table.sample(frac=1, random_state=0), tmp_path):
+        log = bm.read_log(source, episode="walk", step="at", distinct=distinct)
+        assert log.attrs["starts_known"] and log.attrs["ordered"]
+        initial = bm.mdp_from_log(log, discount=0.9).initial
+        assert distinct or log["truncated"].values.sum() == last.sum()
+        np.testing.assert_allclose(initial, np.bincount(table["state"][first], minlength=3) / first.sum(), rtol=1e-12)
+    # A row that is missing within a walk is a gap still, and no start.
+    within = (table["at"] == 2) & ~last & (table["state"] != table["next_state"])
+    gone = int(np.flatnonzero(within)[0])
+    for source in sources(table.drop(index=gone), tmp_path):
+        with pytest.warns(UserWarning, match="a gap between rows, .* Are rows missing or out of order"):
+            log = bm.read_log(source, episode="walk", step="at", distinct=distinct)
+        assert not log.attrs["starts_known"]
+        np.testing.assert_allclose(bm.mdp_from_log(log, discount=0.9).initial, initial, rtol=1e-12)
+
+
+@pytest.mark.parametrize("distinct", [False, True])
+def test_an_end_that_goes_by_another_name_is_not_taken_for_a_cut(distinct, tmp_path):
+    told = r"'happy' that is true in the last row of episodes \(14 of 30 times, .*columns=\{'terminated': 'happy'\} if"
+    for source in sources(walks(), tmp_path):
+        with pytest.raises(ValueError, match=told):
+            bm.read_log(source, episode="walk", step="at", distinct=distinct)
+        waved = bm.read_log(source, episode="walk", step="at", distinct=distinct, columns={"terminated": None})
+        assert waved.attrs["starts_known"] and waved.attrs["left_out"] == ["happy"]
 
 
 @pytest.mark.parametrize("form", ["dates", "text", "hours", "nanoseconds"])

@@ -337,6 +337,46 @@ def test_partitions_of_any_types_say_what_their_rows_say(table):
     assert named(alike(partitions(table))) == named(alike(table))
 
 
+def in_order(labels: str, order: str) -> pd.Categorical:
+    return pd.Categorical(list(labels), categories=list(order), ordered=True)
+
+
+NUMBERS = {"state": [1, 2, 3], "next_state": [2, 3, 1]}
+EPISODE = {"walk": [1, 1, 1], "at": [0, 1, 2]}
+OTHER_TYPES = {
+    "widths of whole numbers": [dict(NUMBERS, state=np.int32([1, 2, 3])), NUMBERS],
+    "without a sign": [dict(NUMBERS, state=np.uint64([1, 2, 3])), NUMBERS],
+    "widths of numbers": [dict(NUMBERS, state=np.float32([1, 2, 3])), dict(NUMBERS, state=[1.0, 2.0, 3.0])],
+    "beyond 64 bits": [dict(NUMBERS, state=pd.Series([2**70, 2, 3], dtype=object))] * 2,
+    "categories": [{"state": pd.Categorical(list("abc"))}, {"state": pd.Categorical(list("abd"))}],
+    "categories of two kinds": [
+        dict(NUMBERS, state=pd.Categorical([1, 2, 3])),
+        dict(NUMBERS, state=pd.Categorical(["1", "2", "3"])),
+    ],
+    "several orders": [{"state": in_order("abc", "cba")}, {"state": in_order("abc", "abc")}],
+    "one order": [{name: in_order(labels, "cba") for name, labels in (("state", "abc"), ("next_state", "bca"))}] * 2,
+    "an order that lacks one": [{"state": in_order("abc", "cba")}, {"state": in_order("bab", "ba")}],
+    "episodes of several orders": [
+        EPISODE | {"state": in_order("abc", "cba")},
+        EPISODE | {"walk": [2, 2, 2], "state": in_order("abc", "abc")},
+    ],
+}
+
+
+@pytest.mark.parametrize("parts", OTHER_TYPES.values(), ids=OTHER_TYPES)
+def test_partitions_need_not_have_the_types_of_others(parts):
+    """What they say together is what one frame says that pandas makes of them."""
+    import dask
+    import dask.dataframe as dd
+
+    frames = [pd.DataFrame(steps().iloc[:3].to_dict("list") | part) for part in parts]
+    with dask.config.set({"dataframe.convert-string": False}):
+        source = dd.from_map(lambda n: frames[n], range(len(frames)), meta=frames[0].iloc[:0])
+    options = {"episode": "walk", "step": "at"} if "walk" in parts[0] else {}
+    said = [alike(each, **options) for each in (pd.concat(frames, ignore_index=True), source)]
+    assert str(said[0]) == str(said[1]).replace("the Dask DataFrame", "the DataFrame")
+
+
 def test_files_that_were_written_for_a_reading_are_gone_and_so_is_the_variable(tmp_path, monkeypatch):
     import tempfile
 

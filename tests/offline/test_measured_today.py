@@ -8,8 +8,8 @@ import bayesmdp as bm
 from bayesmdp.offline.measured_file import read_measured_plan
 from bayesmdp.offline.said_state_behaviour import function_behaviour, places_behaviour
 from bayesmdp.planning import Rollouts
+from bayesmdp.reports.advice import recommendation
 from bayesmdp.reports.measured_again import _baseline_of
-from bayesmdp.reports.sentences import recommendation
 from bayesmdp.results.files import write_tree
 from tests.command_line import call, told_in_one_line
 from tests.offline.test_measured_plan import DISCOUNT, PUSH, known, paid, rows_of

@@ -10,8 +10,9 @@ import bayesmdp as bm
 from bayesmdp.logs.problem_from_log import open_actions
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.offline import calibration
+from bayesmdp.offline.at_start import told_at_start
 from bayesmdp.offline.behaviour import Today, behaviour_of, estimated_behaviour, said_behaviour
-from bayesmdp.offline.calibration import calibrate
+from bayesmdp.offline.calibration import Calibration, Checked, calibrate
 from bayesmdp.offline.experience import added_up
 from bayesmdp.offline.logs_alike import Recording, as_logged
 from bayesmdp.offline.named_prior import make_prior
@@ -334,3 +335,17 @@ def test_from_the_command_line(tmp_path, two_arms):
     ):
         _, error = call("plan", tmp_path / "arms.csv", *common, *wrong, "--out", tmp_path / "no.nc", code=2)
         assert message in " ".join(error.split())
+
+
+def test_no_more_is_lost_than_what_is_earned_today():
+    """Where no policy earns less than 0: of 20 draws of what today earns one is above 19, so 19 are lost at most."""
+    today = np.arange(1.0, 21.0)
+    said = Promise(np.zeros(1), today + 1, np.ones(20))
+    far = Checked(0, 100.0, 0, {}, 0.0, np.zeros((1, 9)))
+    told = told_at_start(said, 0.1, Calibration(20, far, far), least=0.0)
+    assert told["initial_bound"] == told["checked_least"] == 0
+    assert told["initial_gain_bound"] == told["gain_checked_least"] == -19
+    near = told_at_start(said, 0.1, Calibration(20, far, far._replace(lowered=3.0)), least=0.0)
+    assert near["initial_gain_bound"] == -2 and "gain_checked_least" not in near
+    unknown = told_at_start(said, 0.1, Calibration(20, far, far))
+    assert unknown["initial_gain_bound"] == -99 and "gain_checked_least" not in unknown
