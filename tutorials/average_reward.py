@@ -159,7 +159,8 @@ print(runs["regret"].sum("step").mean("replicate").to_series().round(0).to_strin
 # bank spreads over the whole river. We tried RiverSwim-6 and -12, the inventory, random linear MDPs and the hard linear
 # MDP at four scales of the bonus, and the span of V never came near 2 sp(v*). Clipping matters only if some place stays
 # unknown, can be reached, and is not worth reaching. `rare_room` is built that way: it has a room with 100 doors, of
-# which one earns something, and finding it takes three looks. (Section 7 has a room with a single way to look.)
+# which one earns something, and finding the room takes three looks. (Section 7 has a room with a single way to
+# look.)
 
 # %%
 room = bm.environments.rare_room()

@@ -177,8 +177,8 @@ print(
 
 # %% [markdown]
 # With the right beta BEB loses next to nothing, and without any bonus it loses a little. With the beta of the theorem
-# (2 H^2 for horizon H, which is in the hundreds) it would hardly ever stop exploring. This is the general picture: the
-# form of a bonus matters less than its scale, and the scales of the theory are made for proofs.
+# (2 H^2 for horizon H, here in the hundreds) it would hardly ever stop exploring. This is the general picture: the form
+# of a bonus matters less than its scale, and the scales of the theory are made for proofs.
 #
 # ## 4. TSEB on Chain
 #
@@ -234,8 +234,8 @@ tidy(axes)
 plt.show()
 
 # %% [markdown]
-# The standard deviations, 7 and 4, were chosen after looking at reward as a function of the standard deviation. The
-# next figure shows this function for the world without restarts, for three episode lengths.
+# The standard deviations, 7 and 4, were chosen after looking at reward as a function of the standard deviation and the
+# episode length. The next figure shows this function for the world without restarts, for three episode lengths.
 
 # %%
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True, layout="constrained")
@@ -257,7 +257,7 @@ print(rewards[rewards["cell"] == "chain"].drop(columns="cell").to_string(index=F
 scale = rewards[rewards["cell"] == "chain-scale"].copy()
 parts = scale["agent"].str.extract(r"lambda ([\d.]+), c = (.*)")
 scale["lambda"], scale["c"] = parts[0].astype(float), parts[1]
-scale = scale[(scale["c"] != "0") | (scale["lambda"] > 0)]  # nothing to plan for: every action is as good
+scale = scale[(scale["c"] != "0") | (scale["lambda"] > 0)]  # there is nothing to plan for: all actions are equally good
 fig, axes = plt.subplots(1, 2, figsize=(10, 3.8), layout="constrained")
 for (name, rows), colour in zip(scale.groupby("c", sort=False), (RED, ORANGE, GREEN, GREY), strict=True):
     error = np.abs(rows[["reward_lower", "reward_upper"]].sub(rows["reward"], axis=0)).T.to_numpy()

@@ -66,7 +66,7 @@ layers = bm.environments.layers(width=3, actions=3, horizon=4, noise=0.5)
 MEAN = np.random.default_rng(6).normal(size=(4, 9))
 COVARIANCE = 0.3 * np.eye(9)
 family = gaussian_q_tasks(layers, MEAN, COVARIANCE)  # a NumPyro model: draws tasks
-base = gaussian_q(layers, covariance=4.0, noise=0.5)  # a NumPyro model: knows nothing of them
+base = gaussian_q(layers, covariance=4.0, noise=0.5)  # a NumPyro model: knows nothing about the tasks
 
 
 def task(number):
@@ -279,9 +279,10 @@ tidy(ax)
 #
 # - *Where the model is right* (`gaussian`, `gaussian-anisotropic`) a learned prior is worth nearly as much as the true
 #   one: it removes 92% or more of RLSVI's excess over the oracle. Where tasks vary alike in all directions, regret
-#   falls from 64 to 22 to 24, and the oracle has 24. Where they vary in a few directions, it falls from 65 to 18 and
-#   20, and the oracle has 16. By the end the covariance needs no shrinking (`MTSRL+, not shrunk`: 22 and 17, empirical
-#   Bayes 24 and 18); right after the warm-up it does where tasks vary alike. Two warm-up tasks do as well as eight.
+#   falls from 64 to between 22 and 24, and the oracle has 24. Where they vary in a few directions, it falls from 65 to
+#   18 and 20, and the oracle has 16. By the end the covariance needs no shrinking (`MTSRL+, not shrunk`: 22 and 17,
+#   empirical Bayes 24 and 18); right after the warm-up it does where tasks vary alike. Two warm-up tasks do as well as
+#   eight.
 # - *Where the model is wrong* a learned prior is still better than RLSVI. Long tails change nothing. With too few
 #   features no true prior exists, and the "oracle" is given the distribution of the best linear fits. The learners are
 #   level with it or below it, with intervals that do not exclude 0.
