@@ -11,20 +11,18 @@
 # %% [markdown]
 # # What prior alignment means
 #
-# An agent that learned its prior from other tasks has it slightly wrong. How much can that cost? The analysis of
-# Thompson sampling with a learned prior rests on one idea, *prior alignment*: compare it with an agent that has the
-# right
-# prior but slightly different luck in its first few episodes. If the luck is chosen well, both hold the *same
-# posterior*
-# afterwards, and from there on they are one. You will see
+# An agent that learned its prior from earlier tasks has a prior that is slightly wrong. How much can that cost? The
+# analysis of Thompson sampling with a learned prior rests on one idea, *prior alignment*: compare the agent with a
+# second agent that has the true prior but slightly different noise in the data of its first few episodes. If that noise
+# is chosen well, both agents have the *same posterior* afterwards, and from then on they behave identically. You will
+# see
 #
-# 1. two posteriors from one and the same data, under two priors;
-# 2. the shift of the data's noise after which they coincide, exactly;
-# 3. how unlikely that luck is, and why it hardly matters once there are some data.
+# 1. the two posteriors that two priors give from the same data;
+# 2. the shift of the noise after which the two posteriors coincide exactly;
+# 3. how unlikely that noise is, and why it hardly matters once there are some data.
 #
-# It is a way to prove things, not an algorithm: nobody can choose luck. (The paper's proof was not at hand; the
-# coupling
-# here is derived from its name and from earlier work on bandits.)
+# Prior alignment is a proof technique, not an algorithm: no agent can choose its noise. (The paper's proof was not at
+# hand; the coupling here is derived from its name and from earlier work on bandits.)
 
 # %%
 import os
@@ -51,8 +49,9 @@ def tidy(axes):
 # %% [markdown]
 # ## 1. One log, two priors
 #
-# The smallest problem that shows it: one state, two actions, one step an episode, so that the weights of Q are the two
-# actions' values. The true prior has mean (0, 0); the learned one is off by Delta.
+# The smallest problem that shows the idea has one state, two actions and one step per episode, so that the weights of Q
+# are the values of the two actions. The true prior has mean mu = (0, 0) and covariance Sigma; the mean of the learned
+# prior is off by Delta.
 
 # %%
 bandit = bm.MDP(
@@ -92,14 +91,14 @@ print("posterior means  ", mean.round(3), off.round(3))
 print("same covariance? ", np.allclose(covariance, same))
 
 # %% [markdown]
-# The covariances agree, since a covariance does not look at prior means or at targets. The means differ by
-# `precision^-1 Sigma^-1 Delta`.
+# The covariances agree, since a posterior covariance depends neither on the prior mean nor on the targets. The means
+# differ by `precision^-1 Sigma^-1 Delta`, where `precision` is the inverse of the posterior covariance.
 #
 # ## 2. The luck that makes up for it
 #
-# The posterior mean is `precision^-1 (Sigma^-1 mu + A'b / sigma^2)`. To move mu by Delta and keep it, A'b has to move
-# by
-# `-sigma^2 Sigma^-1 Delta`; the smallest change of the noise that does so is
+# Let A be the matrix of the features [row, action], b the vector of the targets and sigma the standard deviation of
+# their noise. The posterior mean is `precision^-1 (Sigma^-1 mu + A'b / sigma^2)`. To keep it while mu moves by Delta,
+# A'b has to move by `-sigma^2 Sigma^-1 Delta`. The smallest change of the noise that does so is
 #
 #     shift = -A (A'A)^-1 sigma^2 Sigma^-1 Delta.
 
@@ -148,16 +147,16 @@ axes[0].set(xlim=(-2.2, 2.6), ylim=(-2.6, 2.0))
 tidy(axes)
 
 # %% [markdown]
-# Regions hold 80% of the probability. On the right the dashed ellipse lies on the full one: from here on the two agents
-# draw the same weights from the same random numbers, and act alike for ever.
+# The regions hold 80% of the probability. In the right panel the dashed ellipse lies on the solid one: from here on the
+# two agents draw the same weights from the same random numbers, and act alike for ever.
 #
 # ## 3. What it costs
 #
-# The two agents live in the same world, so the second one's luck is not shifted. But Normal noise that is shifted a
-# little is nearly as likely as noise that is not: whatever the first agent does on average, the second does too, but
-# for
-# at most the *total variation* between Normal(0, sigma^2 I) and Normal(shift, sigma^2 I), which is
-# `2 Phi(|shift| / (2 sigma)) - 1`. And |shift| falls like one over the root of the number of tries.
+# Both agents live in the same world, so the second agent's noise is in fact not shifted. But Normal noise that is
+# shifted a little is nearly as likely as noise that is not. The probability of anything that the first agent may do
+# therefore differs from the second agent's by at most the *total variation* distance between Normal(0, sigma^2 I) and
+# Normal(shift, sigma^2 I), which is `2 Phi(|shift| / (2 sigma)) - 1`, where Phi is the Normal distribution function.
+# And |shift| falls like one over the square root of the number of tries.
 
 # %%
 tries = np.unique(np.logspace(0, 3, 8 if SMALL else 30).astype(int))
@@ -178,14 +177,13 @@ print(f"{tries[0]} try: {variation[0]:.2f};  {tries[-1]} tries: {variation[-1]:.
 
 # %% [markdown]
 # So a learned prior costs at most its error, measured in units of the prior's own width (`Sigma^-1 Delta`), divided by
-# the root of what was seen; and its error falls with the root of the number of tasks. Two things are needed, and both
-# can
-# fail in practice:
+# the square root of the number of observations; and its error falls with the square root of the number of tasks. The
+# argument needs two conditions, and both can fail in practice:
 #
-# - `A'A` must be invertible: a warm-up that never tries some feature leaves nothing to shift. Empirical Bayes does not
-#   need it; see [learning a prior](learning_a_prior.py).
-# - `Sigma^-1 Delta` must be small: a learned covariance that is too narrow in some direction makes it as large as you
-#   like. That is what the *widening* of MTSRL+ is for.
+# - `A'A` must be invertible: if the warm-up never tries some feature, no shift of the noise can make up for an error
+#   there. Empirical Bayes does not need this condition; see [learning a prior](learning_a_prior.py).
+# - `Sigma^-1 Delta` must be small: a learned covariance that is too narrow in some direction makes it arbitrarily
+#   large. The *widening* of MTSRL+ is meant to prevent this.
 
 # %%
 plt.show()

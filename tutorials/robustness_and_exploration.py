@@ -12,15 +12,16 @@
 # # Robustness and exploration
 #
 # A low quantile of the posterior protects a plan from what is not known. The same low quantile keeps an agent from
-# finding out. Song, Wang and Zhou (2026, arXiv 2605.24345) call it the robustness-exploration trade-off, and have
+# finding it out. Song, Wang and Zhou (2026, arXiv 2605.24345) call this the robustness-exploration trade-off, and have
 # theorems and examples on both sides of it. The [other tutorial](aq_brmdp_on_riverswim.py) on their paper is about
-# their agent; this one is about what a level is worth. You will see
+# their agent; this one is about what the choice of a level does. You will see
 #
 # 1. how far a level moves a value, in units of what the data leave open;
-# 2. what a plan for a level really guarantees, which is another level;
-# 3. one bet where caution is right, and one trap that caution never leaves;
+# 2. what a plan for a level really guarantees, which corresponds to another level;
+# 3. one bet in which caution is right, and one trap that a cautious agent never leaves;
 # 4. where the paper's statements about its risky lake hold, in a study that was declared before it was run;
-# 5. why posterior draws may be kept while a log is read, and not while an agent acts on them, weighted or not.
+# 5. why posterior draws may be reused while a log is read, but not while an agent acts on them, whether they are
+#    weighted or not.
 
 # %%
 import os
@@ -52,20 +53,22 @@ def tidy(axes):
 # %% [markdown]
 # ## 1. What a level does
 #
-# Take a policy on four states and n observed transitions. The posterior of each row p is a Dirichlet distribution,
-# and the *quantile value* at level alpha solves
+# Take a fixed policy on four states and n observed transitions. P is the transition matrix under this policy, r its
+# reward, gamma the discount and V its true value. The posterior of each row p of P is a Dirichlet distribution, and the
+# *quantile value* at level alpha solves
 #
 # $$ V_\alpha(s) = r(s) + \gamma\, \mathrm{quantile}_\alpha\big(p_s^\top V_\alpha\big). $$
 #
 # How far is it from the true V? That depends on the data, which are random. Theorem 1 says that over many data sets
-# $\sqrt n\,(V_\alpha - V)$ becomes Normal, with mean and covariance
+# $\sqrt n\,(V_\alpha - V)$ is asymptotically Normal, with mean and covariance
 #
 # $$ \gamma\, z_\alpha\, M \sigma \qquad\text{and}\qquad \gamma^2 M\, \mathrm{diag}(\sigma^2)\, M^\top,
 #    \qquad M = (I - \gamma P)^{-1}, $$
 #
-# $z_\alpha$ being the Normal quantile and $\sigma(s)$ the standard deviation of the next state's value over the root
-# of the share of observations that s gets. So the level should shift the values and not scatter them. `asymptotics`
-# draws the data sets, solves for the quantile value of each and returns what the theorem predicts beside what it saw.
+# where $z_\alpha$ is the Normal quantile, and $\sigma(s)$ is the standard deviation of the next state's value divided
+# by the square root of the share of observations that s gets. So the level should shift the values and not scatter
+# them. `asymptotics` draws the data sets and solves for the quantile value of each. It returns the theorem's
+# predictions beside the simulated moments.
 
 # %%
 LEVELS = (0.1,) if SMALL else (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -114,29 +117,30 @@ for level in (0.1, 0.3, 0.5):
     )
 
 # %% [markdown]
-# The shift follows $z_\alpha$, and from 1,000 observations on the spread hardly knows the level. With 100 there is
-# still a difference: low levels shift the value less than the theorem says, and scatter it less.
+# The shift follows $z_\alpha$, and from 1,000 observations on the spread hardly depends on the level. With 100
+# observations there is still a difference: low levels shift the value less than the theorem says, and scatter it less.
 #
-# Look at the sizes. Both shrink like $1/\sqrt n$, so *their ratio never wears off*: more data make a cautious plan
-# less wrong and not less cautious. And the ratio is larger than the level says. Errors of independent rows partly
-# cancel, so spreads add up like roots of squares; a plan that expects a bad quantile of every row at once adds them up
-# as they are. With four rows alike, the level acts twice as strongly, in general up to $\sqrt S$ times (this remark
-# is ours).
+# Now compare the sizes of shift and spread. Both shrink like $1/\sqrt n$, so *their ratio does not change with n*: more
+# data make a cautious plan less wrong but not less cautious. And the ratio is larger than the level says. Errors of
+# independent rows partly cancel, so their spreads add like roots of sums of squares. But a plan that expects a bad
+# quantile of every row at once adds the spreads themselves. With four rows alike the level acts twice as strongly, and
+# in general up to $\sqrt S$ times for S rows (this remark is ours).
 #
 # ## 2. What a plan guarantees
 #
-# Proposition 1 reads this as a guarantee. If the S rows that a policy meets are independent, then with posterior
-# probability $(1-\alpha)^S$ all of them are at least as good as their alpha-quantiles say, and then the policy is
-# worth at least what was planned. In other words, $V_\alpha$ is at most the posterior quantile of the policy's value
-# at level $1 - (1-\alpha)^S$. `bm.plan` returns that level as the attr `guarantee_level`, counting only rows that are
-# not known.
+# Proposition 1 turns this into a guarantee. Suppose that the S rows that a policy meets are independent. Then with
+# posterior probability $(1-\alpha)^S$ all of them are at least as good as their alpha-quantiles say, and in that case
+# the policy is worth at least what was planned. In other words, $V_\alpha$ is at most the posterior quantile of the
+# policy's value at level $1 - (1-\alpha)^S$. `bm.plan` returns that level as the attr `guarantee_level`, counting only
+# rows that are not known.
 #
-# For S = 6 and alpha = .1 it is .47, for S = 12 it is .72, and a promise that may be broken 72 times in 100 is none.
-# What is the plan worth really? Draw kernels from the posterior, evaluate the policy under each, take the quantile:
-# `bm.quantile_value`, with an interval for the number of draws. We take rivers of several lengths and suppose that
-# each pair was tried 100 times and went just as expected. Then we write the posterior down: concentrations in a group
-# `parameters` are all that `bm.plan(..., quantile="exact")` and `bm.draw` want. All rivers live in arrays of the same
-# size, of which the shorter ones use the first states, so everything is compiled once.
+# For S = 6 and alpha = .1 this level is .47, for S = 12 it is .72, and a promise that may be broken 72 times in 100 is
+# no promise. What is the plan really worth? Draw kernels from the posterior, evaluate the policy under each, and take
+# the quantile: `bm.quantile_value` does this, with an interval that accounts for the number of draws. We take rivers of
+# several lengths and suppose that each pair was tried 100 times, with exactly the expected outcomes. Then we write the
+# posterior down: concentrations in a group `parameters` are all that `bm.plan(..., quantile="exact")` and `bm.draw`
+# need. All rivers are stored in arrays of the same size, of which the shorter ones use the first states, so everything
+# is compiled once.
 
 # %%
 TRIES, ALPHA = 100, 0.1
@@ -222,19 +226,21 @@ tidy(axes)
 plt.show()
 
 # %% [markdown]
-# The guarantee is true, and far from what happens: on twelve states the plan may be let down in 72 of 100 worlds, and
-# is in less than one. That is section 1 again. All rows bad at once is a much rarer event than one in ten, and the
-# Normal distribution of Theorem 1 (blue line) tells how rare from 100 tries a pair.
+# The guarantee is true, but far from what happens: on twelve states it allows the promise to be broken in 72 of 100
+# worlds, and the promise is broken in less than one. The reason is that of section 1. It is a much rarer event than one
+# in ten that all rows are bad at once, and the Normal distribution of Theorem 1 (blue line) predicts how rare at 100
+# tries per pair.
 #
-# So the promise errs on the safe side, and the longer the river the more it gives away. It is not for reporting. To
-# make the guarantee itself say .1 one would plan for level $1 - .9^{1/S}$ and promise less still (orange). To say what
-# a plan is worth with posterior probability .9, evaluate it: the blue squares. (Draws other than those it was planned
-# with; these plans used none.)
+# So the promise errs on the safe side, and the longer the river, the more value it leaves out. It should not be
+# reported as the plan's value. A guarantee level of .1 would require a plan for level $1 - .9^{1/S}$, which promises
+# even less (orange). To report what a plan is worth with posterior probability .9, evaluate it: the blue squares. (Use
+# other draws than those that the plan was made with; these plans used none.)
 #
 # ### Exact quantiles
 #
-# These plans used no draws. Under a Dirichlet posterior the distribution function of a target p.v is a known integral,
-# and `quantile="exact"` solves it for the quantile to near machine precision. How many draws would have done?
+# These plans used no draws. Under a Dirichlet posterior the distribution function of a target p.v, the expected value
+# of the next state, is a known integral, and `quantile="exact"` solves it for the quantile to near machine precision.
+# How many draws would have been enough?
 
 # %%
 REPEATS, MOST = (4, 200) if SMALL else (40, 1_600)
@@ -267,21 +273,23 @@ error = pd.DataFrame({"mean": sampled.mean(0), "sd": sampled.std(0, ddof=1)}, in
 print((error - [float(exact["value"][0]), 0]).rename(columns={"mean": "mean error"}).round(2).to_string())
 
 # %% [markdown]
-# Draws mostly scatter the promise, by some 2% at 200 draws, and the scatter falls with the root of their number. With
-# few draws there is a bias as well: the quantile of 25 draws is the third smallest, which is rather level .12. An
-# agent that plans hundreds of times can live with that; for one plan that matters, take the exact quantile.
+# Draws mostly scatter the promise, by some 2% at 200 draws, and the scatter falls with the square root of their number.
+# With few draws there is also a bias: the quantile of 25 draws is the third smallest, which corresponds to a level of
+# about .12. An agent that plans hundreds of times can live with that; for one plan that matters, take the exact
+# quantile.
 #
 # ## 3. Two small worlds
 #
 # ### A bet
 #
-# Example 1 of the paper's appendix has a safe loop that pays c a step, and a risky action that leads to a good state,
-# 1 a step for ever, under kernel 1, and to nothing under kernel 2. The posterior gives kernel 2 the mass q. The mean
-# plan takes the bet while $c < \gamma(1-q)$; the plan for a quantile does not once $q$ reaches its level. The regrets
-# are $c/(1-\gamma)$ for a bet lost and $(\gamma - c)/(1-\gamma)$ for one not taken.
+# Example 1 of the paper's appendix has a safe loop, which pays c per step, and a risky action. Under kernel 1 the risky
+# action leads to a good state, which pays 1 per step for ever; under kernel 2 it leads to a state that pays nothing.
+# The posterior gives kernel 2 the mass q. The mean plan takes the bet while $c < \gamma(1-q)$; the quantile plan does
+# not take it once $q$ reaches its level. The regret is $c/(1-\gamma)$ if the bet is lost and $(\gamma - c)/(1-\gamma)$
+# if a winning bet is not taken.
 #
-# *Posterior downside exposure* is the probability of a regret of at least some loss: `bm.downside_exposure`. Here
-# c = .5, the discount is .9 and the level .2.
+# *Posterior downside exposure* to a loss is the probability that the regret is at least this loss:
+# `bm.downside_exposure`. Here c = .5, the discount is .9 and the level .2.
 
 # %%
 GAMMA, SAFE, LEVEL = 0.9, 0.5, 0.2
@@ -315,17 +323,17 @@ tidy(axes)
 plt.show()
 
 # %% [markdown]
-# On the left the mean plan is exposed as long as it bets, in the end with probability .4, and the quantile plan only
-# while the bad kernel's mass is below its level. On the right the price: whoever does not bet misses 4 with
-# probability .7. Caution does not make regret rare, it makes large regret impossible. Whether that is worth it depends
-# on which loss hurts, and that is what the level should express.
+# In the left panel the mean plan is exposed as long as it bets, with probability up to .4. The quantile plan is exposed
+# only while the bad kernel's mass is below its level. The right panel shows the price: an agent that does not bet
+# misses 4 with probability .7. Caution does not make regret rare, it makes large regret impossible. Whether that is
+# worth it depends on which loss hurts, and that is what the level should express.
 #
 # ### A trap
 #
-# In Example 2 the start has the same safe loop, and a probe that leads to one of two rooms. Which room it is reveals
-# the kernel, and who knows the kernel knows the way on to the good state. Staying reveals nothing. A plan for a
-# quantile below both masses sees no good coming from either room, so it stays, and so it sees nothing, and so it plans
-# as before. While $c < \gamma^2$ its regret is $(\gamma^2 - c)/(1-\gamma)$ at every step, for ever.
+# In Example 2 the start has the same safe loop, and a probe that leads to one of two rooms. The room reveals the
+# kernel, and an agent that knows the kernel knows the way on to the good state. Staying reveals nothing. A plan for a
+# quantile below both masses expects nothing good from either room. So the agent stays, learns nothing, and plans as
+# before. While $c < \gamma^2$ its regret is $(\gamma^2 - c)/(1-\gamma)$ at every step, for ever.
 
 # %%
 STEPS, REPLICATES = (60, 2) if SMALL else (400, 8)
@@ -360,33 +368,34 @@ for agent in colours:
     )
 
 # %% [markdown]
-# BRMDP at level .1 never leaves, and follows the closed form to the last digit. No amount of time helps: only another
-# level does. AQ-BRMDP begins as cautious as that, its level rises with every pseudo-episode, and when it passes 1/2
-# the rooms look good enough to look into. What it pays is the waiting.
+# BRMDP at level .1 never leaves, and follows the closed form to the last digit. No amount of time helps; only another
+# level does. AQ-BRMDP begins as cautiously as that, but its level rises with every pseudo-episode, and when it passes
+# 1/2 the rooms look good enough to enter. Its cost is the waiting time.
 #
-# PSRL leaves at once, and the regret alone flatters it. It follows one drawn kernel for a whole pseudo-episode, in the
-# room too, although the room has just told it which kernel is true; so one time in two it takes the wrong door. After
-# that its regret stands still, because in the barren state nothing better can be had: regret measures decisions from
-# where an agent is, not what it has thrown away by getting there. AQ-BRMDP fares better here for a reason that is no
-# merit. At a level above 1/2 both doors of a room look good; ties go to the first action, and that happens to be the
-# right one under the kernel that is true in this picture.
+# PSRL leaves at once, but its regret alone flatters it. It follows one drawn kernel for a whole pseudo-episode, even in
+# the room, although the room has just revealed the true kernel. So one time in two it takes the wrong door. After that
+# its regret does not grow, because nothing better is possible in the barren state: regret measures decisions from where
+# an agent is, not what it has lost by getting there. AQ-BRMDP fares better here for a reason that is no merit. At a
+# level above 1/2 both doors of a room look good; ties go to the first action, and that happens to be the right one
+# under the kernel that is true in this picture.
 #
 # ## 4. The risky lake
 #
-# The paper's second experiment is a frozen lake without end. Holes are sticky, the goal throws one back to a random
-# cell, and beside a hole, two moves from the goal, there is a shortcut: *right* in cell 6 reaches the goal at once, or
-# falls into the hole, and the latter far more often. Its numbers cannot be told from the text that we have. So the
-# study `risky-lake` takes a grid: slip 1/3 and .1, a shortcut that fails with probability .7 and .9, two priors and two
-# discounts, and in a few cells besides another probability to get out of a hole, the shortcut in another place, or a
-# longer run. It was declared before it was run. Every statement of section 5.2 becomes a figure with a 95% interval
-# over 64 paired replicates, and *holds* if the whole interval lies above 0, *fails* if the whole interval lies at or
-# below 0, and else is *open*. The figures in the table are differences: of regret, or of value.
+# The paper's second experiment is a frozen lake without end. Holes are sticky, and the goal sends the agent back to a
+# random cell. Beside a hole, two moves from the goal, there is a shortcut: *right* in cell 6 reaches the goal at once
+# or falls into the hole, and the latter far more often. The experiment's numbers cannot be recovered from the text that
+# we have. So the study `risky-lake` runs a grid: slip 1/3 and .1, a shortcut that fails with probability .7 and .9, two
+# priors and two discounts. A few more cells change the probability of getting out of a hole, the place of the shortcut,
+# or the length of the run. The study was declared before it was run. Every statement of section 5.2 becomes a figure
+# with a 95% interval over 64 paired replicates. A statement *holds* if the whole interval lies above 0, *fails* if the
+# whole interval lies at or below 0, and is *open* otherwise. The figures in the table are differences of regret or of
+# value.
 #
-# *Robust regret* is a reading. The paper's (16) subtracts a policy's value from that of the cautious plan, the quantile
-# plan at the floor .1. Its EC.6 says that what is summed is never negative, and Lemma 3 subtracts two quantile values
-# of one policy: so both values are taken here in the quantile problem of the moment, V*_.1 - V_.1 of the policy. (We
-# used to subtract the policy's true value, which made robust regret negative as soon as an agent did better than the
-# cautious plan dares to promise. It is `Robust(policy_under="truth")`.)
+# *Robust regret* needs an interpretation. The paper's (16) subtracts a policy's value from that of the cautious plan,
+# which is the quantile plan at the floor .1. Its EC.6 says that the summands are never negative, and Lemma 3 subtracts
+# two quantile values of one policy. So both values are taken here in the current quantile problem: V*_.1 minus V_.1 of
+# the policy. (We used to subtract the policy's true value. That made robust regret negative as soon as an agent did
+# better than the cautious plan promises. This version is `Robust(policy_under="truth")`.)
 
 # %%
 claims = stored_table("risky_lake")
@@ -447,8 +456,8 @@ print(f"{len(cells)} of the study's {len(CELLS)} cells are in the table")
 print(counts.to_string())
 
 # %% [markdown]
-# Regret, cell by cell. The three fixed levels are joined, so that one sees whether regret rises or falls with the
-# level, or turns.
+# The next figure shows the regret in each cell. The three fixed levels are joined, so that one sees whether regret
+# rises or falls with the level, or turns.
 
 # %%
 FIXED = {"BRMDP-0.1": 0.1, "BRMDP-0.3": 0.3, "BRMDP-0.5": 0.5}
@@ -503,31 +512,32 @@ shape = pd.Series([turns[tuple(pair)] for pair in step.to_numpy().tolist()], cel
 print(regret.round(0).assign(least=regret.idxmin(axis=1), by_level=shape, decided=sure.loc[cells]).to_string())
 
 # %% [markdown]
-# In the 18 cells that were run the slip and the prior decide.
+# In the 18 cells that were run the slip and the prior decide the outcome.
 #
 # - **AQ-BRMDP against PSRL: as the paper says.** It has less regret in 16 of the 18 cells, less robust regret in 17 and
-#   a larger posterior quantile value in all; the others are open, and none is to the contrary.
-# - **Every fixed level below PSRL: where exploring hardly matters.** At slip 1/3 it holds for 23 of 24 comparisons, and
-#   the last is open; at slip .1 it holds for all where the prior is uniform, or where holes are left so seldom that to
-#   explore is to sit in one. In the other five cells at slip .1, under Dirichlet(1/S), it is not shown once in 15
-#   comparisons, and 10 say the contrary.
-# - **AQ-BRMDP best of all: in just those five cells**, by its mean regret, and in one more. At discount .95, and where
-#   holes are left easily, its posterior .1-quantile value is above that of every fixed level. At slip 1/3 it is the
-#   other way round: behind the levels .3 and .5 in posterior quantile in all eight cells, for certain in seven. Our
-#   reading: on such slippery ice nobody can hold back, an agent is thrown about the lake and learns whatever it wants,
-#   and optimism has nothing to add.
-# - **No order among the fixed levels.** The paper has least regret at .3, more at .1 and at .5. Of these 36 steps 22
-#   are open, 8 are as the paper says and 6 the contrary: level .1 has more regret than .3 under Dirichlet(1/S) at
-#   discount .99, and less where the prior is uniform and the ice slippery, where regret rises with the level.
-# - **Robust regret knows its own.** By the plan's own measure an agent that plans at level .1 has next to none,
-#   whatever its regret: 6 of PSRL's 1,029 in the seventh cell, where its regret is the largest of all. Between agents
-#   that explore it says what the paper says: AQ-BRMDP gives up less of what the cautious plan promises than PSRL does,
-#   by 15 to 46%.
+#   a larger posterior quantile value in all. The other cells are open; no cell shows the contrary.
+# - **Every fixed level has less regret than PSRL where exploration hardly matters.** At slip 1/3 this holds for 23 of
+#   24 comparisons, and the last is open. At slip .1 it holds for all where the prior is uniform, or where an agent
+#   leaves holes so seldom that exploring means sitting in one. In the other five cells at slip .1, under
+#   Dirichlet(1/S), it is not shown once in 15 comparisons, and 10 show the contrary.
+# - **AQ-BRMDP is best of all in just those five cells**, by its mean regret, and in one more. At discount .95, and
+#   where holes are left easily, its posterior .1-quantile value is above that of every fixed level. At slip 1/3 it is
+#   the other way round: AQ-BRMDP is behind the levels .3 and .5 in posterior quantile in all eight cells, and in seven
+#   of them the intervals exclude 0. Our reading: on such slippery ice no agent can hold back; it is thrown about the
+#   lake and learns whether it wants to or not, and optimism has nothing to add.
+# - **No order among the fixed levels.** The paper has least regret at .3, and more at .1 and at .5. Of these 36
+#   comparisons 22 are open, 8 agree with the paper and 6 show the contrary. Level .1 has more regret than .3 under
+#   Dirichlet(1/S) at discount .99. It has less where the prior is uniform and the ice slippery; there regret rises with
+#   the level.
+# - **Robust regret favours cautious agents.** By the plan's own measure an agent that plans at level .1 has next to
+#   none, whatever its regret: 6, against PSRL's 1,029, in the seventh cell, where its regret is the largest of all.
+#   Between agents that explore it agrees with the paper: AQ-BRMDP gives up less of what the cautious plan promises than
+#   PSRL does, by 15 to 46%.
 #
 # ### How much the sensitivity matters
 #
-# The paper also varies kappa, which says how strongly the schedule sends an agent to pairs it has seldom tried, on the
-# lake without the shortcut (its Table EC.1).
+# The paper also varies kappa, which controls how strongly the schedule sends an agent to pairs that it has seldom
+# tried. It does so on the lake without the shortcut (its Table EC.1).
 
 # %%
 sensitivity = stored_table("risky_lake_kappa", index_col="agent")
@@ -552,16 +562,17 @@ print(adaptive[["reduction", "reduction_lower", "reduction_upper"]].map("{:.0%}"
 
 # %% [markdown]
 # Reductions are shares of PSRL's regret. With the visit factor as a mixture AQ-BRMDP saves 20, 12 and 6% at kappa .1,
-# .25 and .5 and loses 6 and 19% at .75 and 1; with the power it saves 19 and 9% at .1 and .25, and from .5 on saves
+# .25 and .5 and loses 6 and 19% at .75 and 1. With the power it saves 19 and 9% at .1 and .25, and from .5 on it saves
 # nothing. The paper reports less regret than PSRL at every kappa that it tries, and little difference between them. The
-# mixture comes nearer to that, and not all the way: kappa = 1, at which the two are one, sends the agent after every
-# pair that it has seldom tried, and on a lake most of these are not worth it. (Only slip 1/3 was tried.)
+# mixture comes nearer to that, but not all the way: at kappa = 1 mixture and power are the same, and the agent pursues
+# every pair that it has seldom tried; on a lake most of these are not worth it. (Only slip 1/3 was tried.)
 #
 # ### How both regrets grow
 #
-# Theorem 2 bounds both Bayes regrets, against the best plan and against the cautious one, by the order of $\sqrt T$.
-# The study `regret-growth`, declared before it was run, draws the true river from the prior and runs 100,000 steps. The
-# exponent of a decade is log10 R(10 T) / R(T): 1/2 for growth like $\sqrt T$.
+# Theorem 2 bounds both Bayes regrets, against the optimal plan and against the cautious one, by the order of $\sqrt T$.
+# The study `regret-growth`, declared before it was run, draws the true river from the prior and runs 100,000 steps.
+# R(T) is the cumulative regret after T steps. The exponent over a decade is log10 R(10 T) / R(T): it is 1/2 for growth
+# like $\sqrt T$.
 
 # %%
 growth = stored_table("regret_growth")
@@ -584,28 +595,28 @@ tidy(axes)
 plt.show()
 
 # %% [markdown]
-# - **Bayes regret** grows with the power .11 to .42 of T over the last decade, and the interval is below 1/2 for all
-#   agents but AQ-BRMDP with C = 4 under Dirichlet(1), whose reaches from .13 to .59.
-# - **Robust regret** grows with the power .31 to .38 under Dirichlet(1/S). Under Dirichlet(1) it is .49, .49 and .57 at
-#   C = 1/4, 1 and 4, where the decade before had .70 to .72: still on its way down to what the theorem says of the long
-#   run, and no proof that it gets there.
-# - **C trades one for the other, on one side.** Under Dirichlet(1/S) robust regret falls with C, 1,413, 742 and 384 at
-#   1/4, 1 and 4; Bayes regret is least in the middle, 1,243, 754 and 1,836. A C of 1/4 is hopeful too soon and loses by
-#   both measures. PSRL has 879 and 789: AQ-BRMDP with C = 1 is level with it on robust regret, and on Bayes regret
-#   ahead by its mean.
+# - **Bayes regret** grows with the power .11 to .42 of T over the last decade. The interval is below 1/2 for all agents
+#   but AQ-BRMDP with C = 4 under Dirichlet(1), whose interval is .13 to .59.
+# - **Robust regret** grows with the power .31 to .38 under Dirichlet(1/S). Under Dirichlet(1) the power is .49, .49 and
+#   .57 at C = 1/4, 1 and 4, where the decade before had .70 to .72. It is still falling towards what the theorem says
+#   about the long run, which does not prove that it gets there.
+# - **C trades one regret for the other, on one side.** Under Dirichlet(1/S) robust regret falls with C: 1,413, 742 and
+#   384 at 1/4, 1 and 4. Bayes regret is least in the middle: 1,243, 754 and 1,836. With C = 1/4 the agent is optimistic
+#   too soon and loses by both measures. PSRL has a Bayes regret of 879 and a robust regret of 789: AQ-BRMDP with C = 1
+#   is level with it on robust regret, and ahead by its mean on Bayes regret.
 #
 # ## 5. Reusing draws
 #
-# An agent that plans on 200 posterior draws spends much of its time making them. Need they be new at each plan? A
-# Dirichlet draw is a row of Gamma variables divided by its sum, and a Gamma(a + 1) variable is a Gamma(a) variable
-# plus an exponential one. So when an outcome is observed once more, add an exponential to its entry, and the old draw
-# has become a draw from the new posterior. For a fixed log this is exact. Whether an agent may do so the paper leaves
-# open.
+# An agent that plans on 200 posterior draws spends much of its time making them. Do they have to be new at each plan? A
+# Dirichlet draw is a row of Gamma variables divided by its sum, and a Gamma(a + 1) variable is a Gamma(a) variable plus
+# an exponential one. So when an outcome is observed once more, add an exponential variable to its entry, and the old
+# draw has become a draw from the new posterior. For a fixed log this is exact. The paper leaves open whether an agent
+# may do this.
 #
-# Here is why it may not. Take a coin with an unknown probability of heads, uniform a priori, in truth 1/2. The reader
-# of a log sees 20 tosses. An agent tosses only while its own draw says that heads are more likely than tails. Both
-# keep one draw throughout. If a draw is from the posterior, then the posterior's distribution function, taken at the
-# draw, is uniform on [0, 1]. We look at 20,000 readers and as many agents.
+# Here is why it may not. Take a coin whose probability of heads is unknown, uniform a priori, and in truth 1/2. The
+# reader of a log sees 20 tosses. An agent tosses only while its own draw says that heads are more likely than tails.
+# Both keep one draw throughout. If a draw is from the posterior, then the posterior's distribution function at the draw
+# is uniform on [0, 1]. We simulate 20,000 readers and as many agents.
 
 # %%
 COINS, TOSSES = (500 if SMALL else 20_000), 20
@@ -647,14 +658,14 @@ tidy(ax)
 plt.show()
 
 # %% [markdown]
-# A reader's kept draw is a posterior draw, and so is the fresh draw of one who acts. The kept draw of one who acts is
-# too low: the draws that happen to be high are corrected by the tosses they bring about, and those that happen to be
-# low bring about none. Bad luck preserves itself. Nothing in the arithmetic of the draws is wrong; it is the choice
-# of the data that depends on them.
+# A reader's kept draw is a posterior draw, and so is an agent's fresh draw. An agent's kept draw is too low: draws that
+# happen to be high are corrected by the tosses that they cause, and draws that happen to be low cause none. Bad luck
+# preserves itself. The arithmetic of the draws is correct; the problem is that the choice of the data depends on the
+# draws.
 #
-# How much does that cost on a real problem, and how much must be renewed to repair it? The study `draw-reuse`,
-# declared before it was run, has two agents on RiverSwim-6 that plan on 200 draws, of which all, a share or none is
-# made anew at each plan, or on 1,000 fresh ones; 64 replicates, the same luck for all.
+# How much does that cost on a larger problem, and how much has to be renewed to repair it? The study `draw-reuse`,
+# declared before it was run, has two agents on RiverSwim-6. They plan on 200 draws, of which all, a share or none is
+# made anew at each plan, or on 1,000 fresh ones. There are 64 replicates, with the same random numbers for all.
 
 # %%
 reuse = stored_table("draw_reuse", dtype={"cell": str})
@@ -691,30 +702,31 @@ compact = reuse.set_index(["planner", "rule", "cell"])[["regret", "excess", "exc
 print(compact.unstack("cell").swaplevel(axis=1).sort_index(axis=1, level=0, sort_remaining=False).to_string())
 
 # %% [markdown]
-# - **The median agent is ruined by keeping draws.** It has no optimism to bring it back to a pair that all its draws
-#   call bad. At discount .99, where it gets by with fresh draws, its regret with kept ones is several times as large;
-#   a share of .1 still doubles it, and even a quarter costs more than nothing by its interval. At .5 the interval
-#   reaches zero. At .95 the intervals are wide, and those of shares of .05 and more hold zero. No share below 1 is
-#   shown to be safe.
-# - **AQ-BRMDP does not mind.** Its levels rise until some draw calls every pair good, which undoes the trap. At
+# - **Kept draws ruin the median agent (BRMDP at level .5).** It has no optimism to bring it back to a pair that all its
+#   draws call bad. At discount .99, where it gets by with fresh draws, its regret with kept ones is several times as
+#   large. A share of .1 still doubles it, and even a share of a quarter has more regret by its interval. At .5 the
+#   interval reaches zero. At .95 the intervals are wide, and those of shares of .05 and more contain zero. No share
+#   below 1 is shown to be safe.
+# - **AQ-BRMDP tolerates kept draws.** Its levels rise until some draw calls every pair good, which undoes the trap. At
 #   discount .99 no share differs from fresh draws. At .95 kept draws, and a share of .25, have even *less* regret, and
 #   the intervals exclude zero: a bias that happens to suit this river, not a reason to keep draws.
-# - **More draws than 200.** Where AQ-BRMDP's levels are near one, the paper's EC.23 asks for more draws than the 200 at
+# - **More draws than 200.** Where AQ-BRMDP's levels are near one, the paper's EC.23 asks for more than the 200 draws at
 #   which our agents stop. With 1,000 its regret is 65 (5 to 124) less at .95, about 5%; at .99 the interval of the
-#   difference holds zero. The median agent *loses* by them at .99, 7,900 (350 to 15,400): the luck of few draws is what
-#   now and then sends it exploring.
-# - **It saves little.** Fresh draws cost once a plan, kept ones once a step, for every observation is added to all of
-#   them. With a plan every 20 steps or so keeping takes a quarter off the time of a run. With one every 100 it takes
-#   nearly twice as long as drawing anew. (Medians from a machine that had other work: take them as a tendency.)
+#   difference contains zero. The median agent *loses* by them at .99, 7,900 (350 to 15,400): the randomness of few
+#   draws is what now and then sends it exploring.
+# - **Keeping draws saves little time.** Fresh draws cost time once per plan, kept ones once per step, because every
+#   observation is added to all of them. With a plan every 20 steps or so, keeping takes a quarter off the time of a
+#   run. With a plan every 100 steps it takes nearly twice as long as drawing anew. (These are medians from a machine
+#   that had other work: take them as a tendency.)
 #
-# So fresh draws are the default, and `draws="renewed"` is for planning often and with high levels.
+# So fresh draws are the default, and `draws="renewed"` is for agents that plan often and at high levels.
 #
 # ### Weights, and rows that did not change
 #
-# Two ways of using draws again look free of bias. *Weighted*: a row's draws keep their values, each with the likelihood
-# of what was seen since as its weight, and the row is drawn anew when few draws have all the weight. *Changed*: a row
-# is drawn anew when something was seen of it, and its draws are kept when nothing was, for then its posterior is what
-# it was. Ask both of the agent with the coin, which keeps four draws now and acts on one of them, picked by weight.
+# Two ways of reusing draws look free of bias. *Weighted*: the draws of a row keep their values, and the weight of each
+# is the likelihood of what was observed since; the row is drawn anew when few draws have all the weight. *Changed*: a
+# row is drawn anew when it was observed, and its draws are kept when it was not, since its posterior is then unchanged.
+# We try both on the agent with the coin. It now keeps four draws and acts on one of them, picked by weight.
 
 # %%
 POOL = 4
@@ -758,14 +770,15 @@ tidy(ax)
 plt.show()
 
 # %% [markdown]
-# The trap is where nothing was seen: a coin that all four draws call bad is not tossed, has no data, and so keeps its
-# weights and is not drawn anew: draws are too low. A weight corrects for data, and not for the part that the draws had
-# in which data came. *Unseen* is the contrary rule: draw anew what was *not* seen since it was drawn, and weight the
-# rest. That opens the trap and is not free of bias either: what is kept is what was good enough to be tried, and its
-# draws are too high.
+# The trap is where nothing was observed. A coin that all four draws call bad is not tossed and has no data. So its
+# weights stay as they are, it is not drawn anew, and its draws are too low. A weight corrects for the data, but not for
+# the influence of the draws on which data came. *Unseen* is the opposite rule: draw anew what was *not* observed since
+# it was drawn, and weight the rest. That opens the trap but is not free of bias either: what is kept is what was good
+# enough to be tried, and its draws are too high.
 #
-# The study `draw-weights`, declared before it was run, has all three on RiverSwim-6 (128 replicates of 5,000 steps).
-# What a rule saves in time it may spend on draws: each has as many as take the time of 200 fresh ones, or of 50.
+# The study `draw-weights`, declared before it was run, has all three rules on RiverSwim-6 (128 replicates of 5,000
+# steps). A rule may spend the time that it saves on draws: each has as many as take the time of 200 fresh ones, or of
+# 50.
 
 # %%
 weights = stored_table("draw_weights", dtype={"cell": str})
@@ -791,17 +804,17 @@ plt.show()
 print(weights.set_index(["planner", "rule", "cell"])["regret"].unstack("cell").round(0).to_string())
 
 # %% [markdown]
-# - **The median agent is ruined again**, in all three cells, by weights and by rows kept because they did not change,
-#   and a share of .1 of all rows drawn anew at each plan is too little: where there are enough draws for the trap to
-#   be rare, it is rare that they are renewed in time.
-# - **Unseen cannot be told from fresh draws**, though it has a bias, and a harmless one, towards trying. It costs their
-#   time, since most rows are not seen from one plan to the next: the draws that need renewing are just those that it
-#   would save time to keep.
-# - **AQ-BRMDP is the better for the bias**, in all three cells with weights, by 5 to 16%: its levels open the trap, and
-#   there is more than one way to be lucky.
-# - **Fewer fresh draws beat all of it** for the median agent at .95: with 50 in the place of 200, in a quarter of the
-#   time, its regret is 1,366 in the place of 3,430.
+# - **The median agent is ruined again**, in all three cells, by weights and by rows kept because they did not change. A
+#   share of .1 of all rows drawn anew at each plan is too little: where there are enough draws for the trap to be rare,
+#   they are rarely renewed in time.
+# - **Unseen cannot be told apart from fresh draws**, though it has a bias, towards trying, which is harmless. It costs
+#   as much time as fresh draws, since most rows are not observed between one plan and the next: the draws that need
+#   renewing are just those that it would save time to keep.
+# - **AQ-BRMDP gains from the bias**, in all three cells with weights, by 5 to 16%: its levels open the trap, and there
+#   is more than one way to be lucky.
+# - **Fewer fresh draws beat all of this** for the median agent at .95: with 50 in the place of 200, in a quarter of the
+#   time, its regret is 1,366 instead of 3,430.
 #
-# The answer to the paper's question, as far as this goes: no draw that was acted on is free of bias, weighted or not;
-# a bias towards trying does no harm, one against it ruins an agent without optimism of its own; and of the rules tried
-# the one that does no harm saves no time.
+# The answer to the paper's question, as far as this goes, has three parts. No draw on which an agent acted is free of
+# bias, weighted or not. A bias towards trying does no harm, and a bias against it ruins an agent without optimism of
+# its own. Of the rules tried, the one that does no harm saves no time.

@@ -15,7 +15,9 @@ OURS = "AQ C=1 k=0.25"
 SPARSE = ("6-0.95-sparse", "6-0.99-sparse", "10-0.95-sparse", "10-0.99-sparse")
 UNIFORM = tuple(cell.replace("sparse", "uniform") for cell in SPARSE)
 NEIGHBOURS = ("6-0.95-neighbours", "10-0.95-neighbours")
-SETTINGS = "The paper's discount, prior, C and kappa cannot be recovered: all cells that were run are counted."
+SETTINGS = (
+    "The paper's discount, prior, C and kappa cannot be recovered from the text, so every cell that was run is counted."
+)
 ON_RIVERS = f"C = 1, kappa = .25, the visit factor a mixture. {SETTINGS}"
 RIVERS = (*SPARSE, *UNIFORM, *NEIGHBOURS)
 
@@ -38,7 +40,7 @@ def _growth(regret: str) -> Stored:
 CLAIMS = (
     Claim(
         "Theorem 1",
-        "sqrt(n) (V_alpha - V) is asymptotically Normal; alpha moves its mean and not its covariance.",
+        "sqrt(n) (V_alpha - V) is asymptotically Normal; alpha changes its mean but not its covariance.",
         "One chain of four states, 40,000 observations, 1,000 data sets.",
         tested=True,
         command="python -m pytest tests/studies/test_theory.py -k theorem_1",
@@ -52,29 +54,29 @@ CLAIMS = (
     ),
     Claim(
         "Lemma 1",
-        "The plan is optimistic but for a probability of S A lambda_k, and never below the plan at the floor.",
-        "Two states, kernels from the prior.",
+        "The plan is optimistic except with probability S A lambda_k, and never below the plan at the floor.",
+        "Two states; kernels are drawn from the prior.",
         tested=True,
         command="python -m pytest tests/agents/test_schedule.py -k lemma_1",
     ),
     Claim(
         "Lemma 1, last equality",
         "The visit factors of all pairs sum to their number.",
-        "True of the mixture 1 - kappa + kappa r at every kappa; of the power r^kappa at kappa = 1 only.",
+        "This holds for the mixture 1 - kappa + kappa r at every kappa, and for the power r^kappa at kappa = 1 only.",
         tested=True,
         command="python -m pytest tests/agents/test_schedule.py -k visit_factors",
     ),
     Claim(
         "Theorem 2, (15)",
-        "Bayes regret grows like sqrt(T) at most.",
-        "Kernels from the prior, C = 1/4, 1, 4; the exponent over T = 10,000 to 100,000.",
+        "Bayes regret grows at most like sqrt(T).",
+        "True kernels drawn from the prior, C = 1/4, 1, 4; the figure is the exponent over T = 10,000 to 100,000.",
         _growth("regret"),
         GROWTH,
     ),
     Claim(
         "Theorem 2, (16)",
-        "Robust Bayes regret grows like sqrt(T) at most.",
-        "As above; robust regret is what a policy falls short of the cautious plan by the plan's own measure.",
+        "Robust Bayes regret grows at most like sqrt(T).",
+        "As above; robust regret is how far a policy falls short of the cautious plan, by that plan's own measure.",
         _growth("robust_regret"),
         GROWTH,
     ),
@@ -99,7 +101,7 @@ CLAIMS = (
         Claim(
             "5.1",
             f"The constant level {level} stays at the left end.",
-            f"A share of time above .9 in the first two states, under Dirichlet({prior}).",
+            f"The agent spends more than .9 of its time in the first two states, under Dirichlet({prior}).",
             Stored("river_schedule", dict(shown.rows), threshold=0.9),
             RIVER,
         )
@@ -118,7 +120,7 @@ CLAIMS = (
     Claim(
         "5.2",
         "AQ-BRMDP has less robust regret than PSRL.",
-        "V^(.1,*) - V^(.1,policy), both in the quantile BR-MDP of the pseudo-episode; never negative.",
+        "V^(.1,*) - V^(.1,policy), both in the quantile BR-MDP of the pseudo-episode; this is never negative.",
         _lake("PSRL's final robust regret exceeds AQ's by"),
         LAKE,
     ),
@@ -134,14 +136,14 @@ CLAIMS = (
     ),
     Claim(
         "5.2",
-        "Of constant levels, .3 has less regret than .5.",
+        "The constant level .3 has less regret than .5.",
         SETTINGS,
         _lake("BRMDP-0.5's final regret exceeds BRMDP-0.3's by"),
         LAKE,
     ),
     Claim(
         "5.2",
-        "Of constant levels, .3 has less regret than .1.",
+        "The constant level .3 has less regret than .1.",
         SETTINGS,
         _lake("BRMDP-0.1's final regret exceeds BRMDP-0.3's by"),
         LAKE,
@@ -150,7 +152,7 @@ CLAIMS = (
         Claim(
             "5.2",
             f"AQ-BRMDP's posterior .1-quantile value is above that of {other}.",
-            "A mean over 20 checkpoints.",
+            "The mean over 20 checkpoints.",
             _lake(f"AQ's posterior quantile value, a mean over time, exceeds {other}'s by"),
             LAKE,
         )
@@ -158,7 +160,7 @@ CLAIMS = (
     ),
     Claim(
         "EC.7.6, Table EC.1",
-        "Regret is below PSRL's whatever kappa.",
+        "Regret is below PSRL's for every kappa.",
         "kappa = .1 to 1 as a mixture, on the lake without a shortcut; the share of PSRL's regret that is saved.",
         Stored(
             "risky_lake_kappa",
@@ -181,35 +183,35 @@ CLAIMS = (
     Claim(
         "EC.7.7",
         "On the continuous lake AQ-BRMDP has less regret than posterior sampling.",
-        "Q by a network; the visit factor a power, as when it was run.",
+        "Q is a neural network; the visit factor is a power, as it was when the study was run.",
         Stored("slippery_lake", {"cell": "neural", "agent": "AQ-BRMDP"}, figure="saved"),
         "make study STUDIES=slippery_lake",
     ),
     Claim(
         "not in the paper",
-        "An adaptive level is better than a tuned constant level of one half or more.",
-        "Each chosen on one half of the replicates and judged on the other, in nine problems.",
+        "An adaptive level has less regret than a tuned constant level of one half or more.",
+        "Each is chosen on one half of the replicates and judged on the other half, in nine problems.",
         Stored("levels", {"statement": "the adaptive agent's regret is below the constant level's by"}),
         "make study STUDIES=levels",
     ),
     Claim(
         "3.1 and 4",
-        "Levels that rise with the number of the pseudo-episode save regret.",
-        "The time factor (C = 1) against lambda = .2 throughout, beside the visit factor, in nine problems.",
+        "Levels that rise with the number of the pseudo-episode reduce regret.",
+        "The time factor (C = 1) against a constant lambda = .2, both with the visit factor, in nine problems.",
         Stored("levels", {"statement": "the time factor saves, beside the visit factor"}),
         "make study STUDIES=levels",
     ),
     Claim(
         "2.1",
         "The approach extends to unknown rewards.",
-        "Mean rewards Normal(0, 1), seen with noise .1, on RiverSwim-6: how much less regret than PSRL's.",
+        "Mean rewards are Normal(0, 1) a priori and observed with noise .1; PSRL's excess regret on RiverSwim-6.",
         Stored("levels", {"cell": "river-rewards", "statement": "AQ-BRMDP as the paper has it is below PSRL by"}),
         "make study STUDIES=levels",
     ),
     Claim(
         "EC.23",
         "Levels near one ask for more draws than our agents make.",
-        "AQ-BRMDP with 1,000 draws at every plan, not 200: what it loses more, on RiverSwim-6 at two discounts.",
+        "AQ-BRMDP with 1,000 draws at every plan instead of 200: its excess regret, on RiverSwim-6 at two discounts.",
         Stored("draw_reuse", {"agent": "AQ-BRMDP fresh 1000"}, "excess", must_be="below"),
         "make study STUDIES=draw_reuse",
     ),
@@ -217,7 +219,7 @@ CLAIMS = (
         "EC.7, figures of state occupancy",
         "Heat maps and moving averages of single runs.",
         "",
-        why_open="no numbers are printed to compare with; the tutorial draws its own",
+        why_open="the paper prints no numbers to compare with; the tutorial draws its own figures",
     ),
 )
 """In the order of the paper."""

@@ -8,7 +8,9 @@ __all__ = ["CLAIMS"]
 
 STUDY, SHAPE = "make study STUDIES=average_reward", "make study STUDIES=average_reward_shape"
 TABLE, LINEAR = "gamma-UCB-CVI", "gamma-LSCVI-UCB"
-WHY = "A pair is tried until its bonus is below a gap that stays: (beta / gap)^2 times, twice the bound's powers."
+WHY = (
+    "A pair is tried until its bonus is below its fixed gap, (beta / gap)^2 times; this gives twice the bound's powers."
+)
 
 
 def _exponent(agent: str) -> Stored:
@@ -25,8 +27,8 @@ CLAIMS = (
     *(
         Claim(
             place,
-            f"Regret of {agent} grows like sqrt(T) at most.",
-            f"{constants}; exponents fitted over T = 1,000 to 100,000 in three worlds. A bound is of the long run.",
+            f"The regret of {agent} grows at most like sqrt(T).",
+            f"{constants}; exponents fitted over T = 1,000 to 100,000 in three worlds. A bound is for the long run.",
             _exponent(agent + suffix),
             STUDY,
         )
@@ -35,15 +37,15 @@ CLAIMS = (
     ),
     Claim(
         "Theorem 9",
-        "Clipping by the states visited alone keeps the guarantee.",
-        "The efficient variant, constants chosen in practice.",
+        "Clipping by the visited states alone keeps the guarantee.",
+        "The efficient variant, with constants chosen in practice.",
         _exponent("gamma-LSCVI-UCB, visited"),
         STUDY,
     ),
     Claim(
         "Lemma 10",
         "Properties of efficient clipping.",
-        "All five, on random functions.",
+        "All five properties are checked on random functions.",
         tested=True,
         command="python -m pytest tests/planning/test_average_reward.py -k clipping",
     ),
@@ -51,12 +53,12 @@ CLAIMS = (
         "Tables 1 and 2",
         "Rates of FOPO, LOOP, REGAL, OSP and EBF.",
         "",
-        why_open="their steps are optimisations that nobody knows how to do efficiently",
+        why_open="their steps are optimisations for which no efficient method is known",
     ),
     *(
         Claim(
             place,
-            f"Regret of {agent} grows with {quantity} like {shown} at most.",
+            f"The regret of {agent} grows with {quantity} at most like {shown}.",
             f"{worlds}; T = 20,000, constants that learn. {WHY}",
             Stored(
                 "average_reward_powers",
@@ -68,8 +70,8 @@ CLAIMS = (
             SHAPE,
         )
         for place, agent, quantity, shown, threshold, worlds in (
-            ("Theorem 2", TABLE, "sp(v*)", "its first power", 1.0, "RiverSwim-6, ever more lazy"),
-            ("Theorem 5", LINEAR, "sp(v*)", "its first power", 1.0, "RiverSwim-6, ever more lazy"),
+            ("Theorem 2", TABLE, "sp(v*)", "its first power", 1.0, "RiverSwim-6, made more and more lazy"),
+            ("Theorem 5", LINEAR, "sp(v*)", "its first power", 1.0, "RiverSwim-6, made more and more lazy"),
             ("Theorem 2", TABLE, "S", "its first power", 1.0, "RiverSwim-6 with copies of its states"),
             ("Theorem 5", LINEAR, "S", "its power 0", 0.1, "Copies of states that share their features; below .1"),
             ("Theorem 5", LINEAR, "d", "d^(3/2)", 1.5, "The hard linear MDP, d + 1 = 4 to 8 features"),
@@ -77,30 +79,30 @@ CLAIMS = (
                 "Section 3, conjecture",
                 f"{TABLE}, Bernstein",
                 "S",
-                "S^(1/2), as conjectured,",
+                "S^(1/2), as conjectured",
                 0.5,
-                "As for the paper's bonus",
+                "The same worlds as for the paper's bonus",
             ),
         )
     ),
     Claim(
         "Section 4.1",
         "Max-pooling is better than a minimum with the previous values.",
-        "Sums of gaps in three worlds at two scales of the bonus; what the paper argues from is its proof.",
+        "Sums of gaps in three worlds at two scales of the bonus; the paper's own argument is its proof.",
         _statements("the least of all sweeps costs more than max, c = 0.003", "0.01"),
         SHAPE,
     ),
     Claim(
         "Sections 3 and 4",
         "Clipping keeps optimism from costing the effective horizon.",
-        "A room whose doors are worth nothing but hope. On rivers, shops and routers it binds hardly anywhere.",
+        "A room whose only value is the hope for its untried doors. On rivers, shops and routers it rarely binds.",
         Stored("average_reward_statements", {"cell": ("clipping-table", "clipping-linear")}),
         SHAPE,
     ),
     Claim(
         "Section 3",
         "Bernstein bonuses cost less at the same scale.",
-        "Ours, after a conjecture; scales .1 and 1 in five worlds, in some of which the paper's bonus learns nothing.",
+        "Ours, after a conjecture; scales .1 and 1 in five worlds. In some of them the paper's bonus learns nothing.",
         _statements("the paper's bonus costs more than Bernstein, c = 0.1", "1.0"),
         SHAPE,
     ),

@@ -7,7 +7,7 @@ from bayesmdp.studies.claims.claim import Claim, Stored
 __all__ = ["CLAIMS"]
 
 STUDY, SHAPE = "make study STUDIES=mtsrl", "make study STUDIES=mtsrl_shape"
-MAP = "Small engines, tasks that differ by .25 to 1, N = 20 to 180."
+MAP = "Small engines whose tasks have a spread of .25 to 1, N = 20 to 180."
 FULL = ("recommendation",)
 ALL = (
     "recommendation",
@@ -19,7 +19,7 @@ ALL = (
     "gaussian-tails",
 )
 BOTH = ("recommendation", "recommendation-small", "gaussian", "gaussian-anisotropic")
-LEARNED, ASSUMED = "The noise of targets is learned, too.", "The noise of targets is the first prior's."
+LEARNED, ASSUMED = "The noise of the targets is learned, too.", "The noise of the targets is that of the first prior."
 LEARNERS = {
     "MTSRL": (LEARNED, ALL),
     "MTSRL, noise assumed": (ASSUMED, BOTH),
@@ -27,7 +27,7 @@ LEARNERS = {
     "MTSRL+, noise assumed": (ASSUMED, BOTH),
     "empirical Bayes": (LEARNED, ALL),
 }
-"""How the noise is had, and the cells that an agent is in."""
+"""Where each agent's noise comes from, and the cells in which the agent was run."""
 SPREAD_ALIKE = ("gaussian", "gaussian-anisotropic")
 
 
@@ -48,7 +48,7 @@ CLAIMS = (
         Claim(
             "Abstract",
             f"{_name(learner)} has less regret than prior-independent RL once the prior is learned.",
-            f"Against RLSVI over the last tasks. {noise}",
+            f"Compared with RLSVI over the last tasks. {noise}",
             _statement(f"{learner}: less regret than RLSVI at the end, by", cells),
             STUDY,
         )
@@ -68,7 +68,7 @@ CLAIMS = (
         Claim(
             "not in the paper",
             f"{_name(learner)} is within 15% of the oracle by task 40.",
-            f"The oracle assumes the noise that the others begin with. {noise}",
+            f"The oracle assumes the noise with which the others begin. {noise}",
             _statement(f"{learner}: within 15% of the oracle at the end, by this share of the oracle's regret", cells),
             STUDY,
         )
@@ -76,8 +76,8 @@ CLAIMS = (
     ),
     Claim(
         "not in the paper",
-        "Empirical Bayes (ours) is within 10% of the best of the rules for the covariance.",
-        "MTSRL+ shrunk, isotropic and not shrunk, and itself with its strength found; the best by its mean.",
+        "Empirical Bayes (ours) is within 10% of the best rule for the covariance.",
+        "MTSRL+ shrunk, isotropic, not shrunk, and empirical Bayes with estimated strength; the best by mean regret.",
         _statement("empirical Bayes: within 10% of the best rule, by this share of its regret", SPREAD_ALIKE),
         STUDY,
     ),
@@ -93,17 +93,20 @@ CLAIMS = (
         for rival, reading in (
             (
                 "AdaTS",
-                "Against AdaTS, which is told the covariance of rewards, over the last tasks; any saving counts.",
+                "Compared with AdaTS, given the covariance of rewards, over the last tasks; any saving counts.",
             ),
-            ("bandit, empirical Bayes", "Against a bandit that is told nothing and learns its prior likewise."),
+            (
+                "bandit, empirical Bayes",
+                "Compared with a bandit that is given nothing and also learns its prior by empirical Bayes.",
+            ),
         )
     ),
     *(
         Claim(
             "Abstract",
             f"{learner}'s meta-regret grows like sqrt(K).",
-            "Regret a task over the oracle's falls with the task's number like its power -1/2 or faster, at full size; "
-            "no power where a learner is at the oracle or below it.",
+            "Regret per task in excess of the oracle's falls like the task's number to the power -1/2 or faster, at "
+            "full size; no power is fitted where a learner is level with the oracle or below it.",
             Stored("mtsrl_rates", {"cell": FULL, "agent": learner}, "power", must_be="below", threshold=-0.5),
             STUDY,
         )
@@ -114,7 +117,7 @@ CLAIMS = (
             "Abstract",
             f"{learner} is better than prior-independent sampling after K of the order of {order}.",
             f"The task from which on its cumulative regret is below RLSVI's, as a share of {order}; an order has no "
-            "constant, and 1 is ours. Layers with Normal Q-values, N = 10 to 160 and H = 2 to 6.",
+            "constant, and we chose 1. Layers with Normal Q-values, N = 10 to 160 and H = 2 to 6.",
             Stored("mtsrl_shape_crossings", {"agent": learner}, "of_order", must_be="below", threshold=1.0),
             SHAPE,
         )
@@ -127,8 +130,8 @@ CLAIMS = (
     *(
         Claim(
             "Abstract",
-            f"{learner}'s cumulative meta-regret grows like sqrt(K) at most.",
-            "Power of K from 4 to 40 or 160 tasks in layers; none where a learner is at the oracle or below it.",
+            f"{learner}'s cumulative meta-regret grows at most like sqrt(K).",
+            "The power of K from 4 to 40 or 160 tasks in layers; none where a learner is at or below the oracle.",
             Stored(
                 "mtsrl_shape_powers",
                 {"agent": learner, "reference": "oracle"},
@@ -144,18 +147,18 @@ CLAIMS = (
         Claim("not in the paper", says, f"{reading} {MAP}", _shape(statement), SHAPE)
         for says, reading, statement in (
             (
-                "To learn the covariance is worth more than to learn the mean alone.",
-                "MTSRL+, told nothing, beside averages with RLSVI's covariance and noise kept.",
+                "Learning the covariance as well as the mean is worth more than learning the mean alone.",
+                "MTSRL+, which is given nothing, compared with averages that keep RLSVI's covariance and noise.",
                 "to learn the covariance, too: MTSRL+ has less regret than mean alone, noise assumed, by",
             ),
             (
-                "To learn the covariance by empirical Bayes (ours) is worth more than to learn the mean alone.",
-                "Beside averages with RLSVI's covariance and noise kept.",
+                "Learning the covariance by empirical Bayes (ours) is worth more than learning the mean alone.",
+                "Compared with averages that keep RLSVI's covariance and noise.",
                 "to learn the covariance, too: empirical Bayes has less regret than mean alone, noise assumed, by",
             ),
             (
                 "A learned prior on Q (ours, empirical Bayes) beats one on rewards.",
-                "Beside a bandit that learns likewise.",
+                "Compared with a bandit that also learns by empirical Bayes.",
                 "a prior on Q: empirical Bayes has less regret than a bandit that learns likewise by",
             ),
         )
@@ -163,7 +166,7 @@ CLAIMS = (
     Claim(
         "not in the paper",
         "A prior with a quarter of the tasks' covariance has less regret than the true one.",
-        f"Both with the true mean and the true noise. {MAP} Layers with Normal Q-values.",
+        f"Both have the true mean and the true noise. {MAP} Layers with Normal Q-values.",
         _shape("a quarter of the tasks' covariance has less regret than all of it by"),
         SHAPE,
     ),

@@ -15,8 +15,8 @@ CLAIMS = (
         Claim(
             "Table 2, Chain",
             f"lambda = {weight} earns {printed:,.0f}.",
-            f"1,000 steps in episodes of 20 that begin in the first state, discount .95; rewards are drawn with a "
-            f"standard deviation of {NOISE} about the drawn means, chosen after seeing a surface over it.",
+            f"1,000 steps in episodes of 20 that begin in the first state, discount .95; rewards are drawn about the "
+            f"drawn means with a standard deviation of {NOISE}, chosen after looking at results for several.",
             Stored(
                 "tseb",
                 {"cell": "chain-restart", "agent": f"lambda {weight}, sd {NOISE}"},
@@ -32,7 +32,7 @@ CLAIMS = (
     Claim(
         "Table 2, Chain",
         "Posterior sampling (lambda = 1) earns 1,943.",
-        "The same with drawn means for rewards, which is what posterior sampling draws.",
+        "The same with drawn means as rewards, which is what posterior sampling draws.",
         Stored(
             "tseb", {"cell": "chain", "agent": "lambda 1"}, "reward", must_be="near", threshold=1942.63, tolerance=0.05
         ),
@@ -40,15 +40,15 @@ CLAIMS = (
     ),
     Claim(
         "Table 3, Queue",
-        "All lambdas, 0 included, get 5,023 to 5,062: within 2% of 5,040.",
-        "Packets served in 10,000 steps at arrivals of .5 a step, not reward net of costs.",
+        "All lambdas, including 0, get 5,023 to 5,062: within 2% of 5,040.",
+        "Read as packets served in 10,000 steps at .5 arrivals per step, not as reward net of costs.",
         Stored("tseb_queue", {}, "served", must_be="near", threshold=5040.0, tolerance=0.02),
         STUDY,
     ),
     Claim(
         "Table 3, Queue",
         "The same, read as reward net of costs.",
-        "The world's own reward, 10,000 steps.",
+        "The environment's own reward in 10,000 steps.",
         Stored("tseb_queue", {}, "reward", must_be="near", threshold=5040.0, tolerance=0.02),
         STUDY,
     ),
@@ -61,8 +61,8 @@ CLAIMS = (
     *(
         Claim(
             "Figure 2",
-            f"The distance between sampled and true problem falls at lambda = {weight}.",
-            "Chain: the mean over pairs of a row's absolute error, first five episodes less last five.",
+            f"The distance between the sampled and the true problem falls at lambda = {weight}.",
+            "Chain: the mean over pairs of a row's absolute error, in the first five episodes minus the last five.",
             Stored("tseb_oscillation", {"agent": f"lambda {weight}", "distance": "kernel"}, "fallen"),
             STUDY,
         )
@@ -71,14 +71,14 @@ CLAIMS = (
     Claim(
         "Figure 2",
         "In single runs the distance oscillates at lambda = 1.",
-        "The share of episodes in which it rises: none if it only falls, one half if it is noise about a constant.",
+        "The share of episodes in which it rises: 0 if it only falls, one half if it is noise about a constant.",
         Stored("tseb_oscillation", {"agent": "lambda 1", "distance": "kernel"}, "rises", threshold=0.4),
         STUDY,
     ),
     Claim(
         "Figure 2",
-        "At lambda = 0 it does not.",
-        "The same: it must rise in fewer than .4 of the episodes.",
+        "At lambda = 0 the distance does not oscillate.",
+        "As above: the distance must rise in fewer than .4 of the episodes.",
         Stored(
             "tseb_oscillation", {"agent": "lambda 0", "distance": "kernel"}, "rises", must_be="below", threshold=0.4
         ),
@@ -88,14 +88,18 @@ CLAIMS = (
         Claim(
             "Future work",
             says,
-            f"{reading}, ours; regret saved against TSEB at lambda = .5 on Chain, Queue and RiverSwim.",
+            f"{reading} (ours); regret saved relative to TSEB at lambda = .5 on Chain, Queue and RiverSwim.",
             Stored("tseb_extended", {"agent": agent}, "saved"),
             STUDY,
         )
         for agent, says, reading in (
             ("3 models", "TSEB can be extended to BOSS.", "Three drawn problems, merged at each episode"),
-            ("lambda rises", "lambda may adapt.", "1 - lambda falls like the root of the number of the episode"),
-            ("c is drawn", "The bonus may have a prior.", "Its scale is log-Normal with standard deviation 1"),
+            (
+                "lambda rises",
+                "lambda can adapt.",
+                "1 - lambda falls like one over the square root of the number of the episode",
+            ),
+            ("c is drawn", "The bonus can have a prior.", "Its scale is log-Normal with standard deviation 1"),
         )
     ),
 )
