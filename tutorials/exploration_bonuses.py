@@ -389,7 +389,7 @@ print(statements.drop(columns=["threshold", "chosen"]).to_string(index=False))
 # ## 7. How much time does a decision deserve?
 #
 # Bonus agents take microseconds per step, planners that look ahead take milliseconds. Here are both on the problems of
-# Castronovo et al. (2016), drawn from priors that all agents know (study `bbrl`, 100 problems of each kind): the return
+# Castronovo et al. (2016), drawn from priors that all agents know (study `bbrl`, 200 problems of each kind): the return
 # against the time of a step. The times were taken on a busy machine and are good to a factor of two.
 
 # %%
