@@ -812,8 +812,9 @@ print(weights.set_index(["planner", "rule", "cell"])["regret"].unstack("cell").r
 #   renewing are just those that it would save time to keep.
 # - **AQ-BRMDP gains from the bias**, in all three cells with weights, by 5 to 16%: its levels open the trap, and there
 #   is more than one way to be lucky.
-# - **Fewer fresh draws help the median agent most** at .95: with 50 instead of 200, in a quarter of the time, its regret
-#   is 1,366 instead of 3,430. Only "unseen" with as few draws is as low (1,150), and not distinguishable from it.
+# - **Fewer fresh draws help the median agent most** at .95: with 50 instead of 200, in a quarter of the time, its
+#   regret is 1,366 instead of 3,430. Only "unseen" with as few draws is as low (1,150), and not distinguishable from
+#   it.
 #
 # The answer to the paper's question, as far as this goes, has three parts. No draw on which an agent acted is free of
 # bias, weighted or not. A bias towards trying does no harm, and a bias against it ruins an agent without optimism of
