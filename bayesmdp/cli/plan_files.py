@@ -75,11 +75,12 @@ def write_plan(report: Report, path: Path, table: Path) -> None:
 
 
 def _laid_out(policy: xr.Dataset) -> pd.DataFrame:
-    """The policy as a table, a row a state; where states are numbers a column for each coordinate."""
+    """The policy as a table, a row a (stage and) state; where states are numbers a column for each coordinate."""
     if "coordinate" not in policy.dims:
         return policy.to_dataframe()
     names = policy["coordinate"].values.tolist()
-    return policy["state"].to_pandas().set_axis(names, axis=1).join(policy.drop_dims("coordinate").to_dataframe())
+    rows = policy["state"].to_pandas().set_axis(names, axis=1).join(policy.drop_dims("coordinate").to_dataframe())
+    return rows.reorder_levels(["stage", "place"]).sort_index() if "stage" in policy.dims else rows
 
 
 def explain_plan(report: Report, pages: list[Path], log: Path) -> None:

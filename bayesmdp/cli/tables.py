@@ -184,18 +184,26 @@ def _measured_told(report: Report) -> Iterator[RenderableType]:
 
 
 def places_table(policy: xr.Dataset) -> Table:
-    """Action and worth in the states that stand for all."""
-    names = policy["coordinate"].values.tolist()
+    """Action and worth in the states that stand for all, at the first stage, and where the action changes."""
+    names, stages, actions = policy["coordinate"].values.tolist(), policy.sizes.get("stage", 0), policy["action"].values
+    later = [turns_told(actions[:, place]) if stages else "" for place in range(policy.sizes["place"])]
+    policy = policy.isel(stage=0, drop=True) if stages else policy
     notes = [f"worth: at least this much with posterior probability {1 - policy.attrs['level']:g}, unchecked"]
     notes += ["rows: rows of the log that the state represents; tried: rows near the state with this action"]
     notes += ["today: probability of the action under today's policy"] * ("today" in policy)
     notes += ["*: as today, the likeliest action"] * ("departs" in policy and not policy["departs"].values.all())
+    if stages:
+        notes = [f"at stage 0, with {steps_told(stages)} left", *notes, "the files contain all stages"]
+    if any(later):
+        notes.insert(1, "later: actions from later stages on (stage: steps taken so far)")
     table = Table(
         caption="; ".join(notes), caption_justify="left", box=rich.box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False
     )
     for name in names:
         table.add_column(one_line(name), justify="right")
     table.add_column("action", overflow="fold", min_width=6)
+    if any(later):
+        table.add_column("later", overflow="fold", min_width=6)
     for heading in ("rows", "tried", *["today"] * ("today" in policy), "worth", "5% to 95%"):
         table.add_column(heading, justify="right", no_wrap=True)
     for place in range(policy.sizes["place"]):
@@ -203,6 +211,7 @@ def places_table(policy: xr.Dataset) -> Table:
         table.add_row(
             *[f"{value:.4g}" for value in row["state"].values],
             one_line(row["action"].item()) + "*" * ("departs" in row and not row["departs"].item()),
+            *[later[place]] * any(later),
             f"{row['rows'].item():,}",
             f"{row['tried'].item():,}",
             *[f"{100 * row['today'].item():.0f}%" for _ in range("today" in policy)],

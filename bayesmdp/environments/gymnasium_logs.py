@@ -246,6 +246,11 @@ def _of_labels(policy: PolicyLike, mdp: MDP, rng: np.random.Generator) -> Callab
 def _of_numbers(policy: Any, mdp: SimulatedMDP, rng: np.random.Generator) -> Callable[[Any], int]:
     """A policy on a space of numbers."""
     acted = state_policy(mdp, policy)
+    if hasattr(acted.rule, "at_stage"):
+        raise ValueError(
+            f"the policy is by stage, and an observation of {mdp.name} does not tell how many steps were taken: give "
+            "that of one stage, bm.planning.fitted_policy(plan, mdp).at(0)"
+        )
 
     def act(observation: Any) -> int:
         state = state_shown(observation, mdp.problem.start.size)

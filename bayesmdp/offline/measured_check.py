@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 
 from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.calibration import Calibration, in_threads_of_checks, judge_excess
-from bayesmdp.offline.measured_policy import policy_of_draws
+from bayesmdp.offline.measured_policy import ActsByPlan, policy_of_draws
 from bayesmdp.offline.measured_worlds import VALUED, AsBelieved, AsSeen, MeasuredWorld
 from bayesmdp.offline.state_behaviour import ActsInStates, StateBehaviour, state_behaviour
 from bayesmdp.planning.quantile_interval import left_quantile
 from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns
 from bayesmdp.planning.simulated_plan import FittedQ
-from bayesmdp.planning.state_gain import GainPolicy
-from bayesmdp.planning.state_policies import FittedPolicy, StatePolicy
+from bayesmdp.planning.state_rules import StatePolicy
 from bayesmdp.posterior.closed_forms.regression import Regression, Sums
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
@@ -52,7 +51,7 @@ class MeasuredPipeline(NamedTuple):
     draws : int
         By which the policy is valued.
     options : FittedQ
-    begun : FittedPolicy or GainPolicy
+    begun : FittedPolicy, StagedPolicy or GainPolicy
         Where fits of Q begin.
     compared : bool
         Whether something is promised of the gain over what is done today too.
@@ -68,7 +67,7 @@ class MeasuredPipeline(NamedTuple):
     level: float
     draws: int
     options: FittedQ
-    begun: FittedPolicy | GainPolicy
+    begun: ActsByPlan
     compared: bool
     today: ActsInStates | None = None
     aim: str = "value"

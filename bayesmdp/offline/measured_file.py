@@ -8,14 +8,15 @@ import numpy as np
 import xarray as xr
 
 from bayesmdp.models.linear_dynamics import linear_dynamics
+from bayesmdp.offline.measured_policy import ActsByPlan
 from bayesmdp.offline.measured_prior import Always
 from bayesmdp.offline.measured_space import MeasuredSpace
 from bayesmdp.offline.measured_today import read_today
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.offline.state_behaviour import ActsInStates
-from bayesmdp.planning.state_gain import SOLVER, GainPolicy, read_gain
-from bayesmdp.planning.state_policies import FittedPolicy, fitted_policy
+from bayesmdp.planning.state_gain import SOLVER, read_gain
+from bayesmdp.planning.state_policies import fitted_policy
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["KeptMeasuredPlan", "is_measured_plan", "read_measured_plan"]
@@ -43,8 +44,8 @@ class KeptMeasuredPlan(NamedTuple):
     today: ActsInStates | None = None
 
     @property
-    def policy(self) -> FittedPolicy | GainPolicy:
-        """What acts, at any state."""
+    def policy(self) -> ActsByPlan:
+        """What acts, at any state; where the plan is for a number of steps, at each stage."""
         if self.plan.attrs["solver"] != SOLVER:
             return fitted_policy(self.plan, self.mdp)
         assert self.today is not None

@@ -42,8 +42,8 @@ from bayesmdp.models.linear_rewards import up_to_squares
 from bayesmdp.offline.feature_evidence import features_at
 from bayesmdp.offline.off_policy import ENOUGH, UNTRIED
 from bayesmdp.offline.state_behaviour import StateBehaviour
+from bayesmdp.planning.fitted_policies import FittedPolicy
 from bayesmdp.planning.state_gain import GainPolicy
-from bayesmdp.planning.state_policies import FittedPolicy
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["MEASURED_ESTIMATORS", "measured_off_policy"]
@@ -126,7 +126,7 @@ def measured_off_policy(
     bootstrap, seed = integer("bootstrap", bootstrap, 20), integer("seed", seed, 0)
     confidence = number("confidence", confidence, above=0, below=1)
     mdp = policy.mdp
-    state, action, discount = np.asarray(data.state), np.asarray(data.action), mdp.discount
+    state, action, discount = np.asarray(data.state), np.asarray(data.action), float(mdp.problem.discount)
     rows = _rows(data, begins, ended, policy, behaviour)
     # Pieces of the bootstrap, few enough for a matrix of each.
     after = np.asarray(data.seen["next_state"])

@@ -40,14 +40,15 @@ def discounted_paths(
     ------
     path : Records
     weight : array [step]
-        The discount of each step; 0 after an end.
+        The discount of each step, of as many as a horizon has; 0 after an end.
     """
     if isinstance(way.found.form, Regression) and way.found.sums is not None:
         values = mean_values(way.found.form, way.found.sums)
     else:
         values = {name: each.mean(0) for name, each in draws.items()}
-    discount = way.mdp.discount
-    steps = min(FARTHEST, math.ceil(math.log(1e-3) / math.log(discount)))
+    discount, steps = float(way.mdp.problem.discount), way.mdp.horizon
+    if steps is None:
+        steps = min(FARTHEST, math.ceil(math.log(1e-3) / math.log(discount)))
     world = AsBelieved(way.mdp, values, rollouts)
     for path in world.logs(policy, np.arange(steps) == 0, PATHS, rollouts.seed):
         goes_on = np.cumprod(~np.asarray(path.seen["terminal"], bool))

@@ -14,7 +14,8 @@ states of the log, the commonest first, that stand for all of them (medians of c
 (:mod:`bayesmdp.offline.near_rows`), ``tried``, those of this action, ``today`` (how probable the action is there
 today), ``margin`` (by how much Q holds it better than the next), ``worth_quantile``, ``worth_lower`` and
 ``worth_upper``. ``initial_unseen`` is the share of the discounted future that lies behind a step near which no row took
-the plan's action.
+the plan's action. Of a plan for a number of steps ``action``, ``tried``, ``today`` and ``margin`` have a dim ``stage``
+first, the number of steps taken, and what is earned is that of all steps, from stage 0 on.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured
 from bayesmdp.offline.measured_log_checks import check_rows
 from bayesmdp.offline.measured_off_policy import measured_off_policy
 from bayesmdp.offline.measured_paths import discounted_paths
-from bayesmdp.offline.measured_policy import check_measured_aim
+from bayesmdp.offline.measured_policy import ActsByPlan, check_measured_aim
 from bayesmdp.offline.measured_posterior import rows_of_log
 from bayesmdp.offline.measured_space import begins_of_rows
 from bayesmdp.offline.measured_today import kept_today
@@ -51,13 +52,13 @@ from bayesmdp.offline.promise import Promise
 from bayesmdp.offline.report import MADE_BY, Report, level_of
 from bayesmdp.offline.second_opinion import LARGE, SAMPLES, disagrees
 from bayesmdp.offline.state_behaviour import ActsInStates, state_behaviour
+from bayesmdp.planning.fitted_policies import FittedPolicy, StagedPolicy
 from bayesmdp.planning.quantile_interval import left_quantile
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import Rollouts
 from bayesmdp.planning.simulated_plan import Fitted, describe_plan
 from bayesmdp.planning.simulated_values import spread_over
 from bayesmdp.planning.state_gain import GainPolicy, describe_gain
-from bayesmdp.planning.state_policies import FittedPolicy
 from bayesmdp.planning.value_intervals import check_scalar_risk
 from bayesmdp.posterior.closed_forms.regression import Regression
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
@@ -80,7 +81,8 @@ def plan_measured(
     *,
     baseline: Any,
     aim: str,
-    discount: float,
+    discount: float | None,
+    horizon: int | None,
     prior: str,
     settings: Mapping[str, Any],
     rewards: Any,
@@ -100,7 +102,8 @@ def plan_measured(
     risk : Risk
     baseline, aim, prior, settings, rewards, terminal, initial, draws, seed, calibration, unit, say
         As for `plan_log`.
-    discount : float in (0, 1)
+    discount : float in (0, 1), or None with a horizon
+    horizon : int or None
 
     Returns
     -------
@@ -112,6 +115,7 @@ def plan_measured(
     way = way_of_log(
         log,
         discount,
+        horizon=horizon,
         baseline=baseline,
         prior=prior,
         settings=settings,
@@ -121,7 +125,7 @@ def plan_measured(
         say=say,
     )
     mdp, data = way.mdp, way.data
-    check_measured_aim(aim, way.today, way.baseline)
+    check_measured_aim(aim, way.today, way.baseline, horizon)
     gone = fit_measured(way, risk, draws, seed, say, aim=aim)
     kept, fresh, options, fitted, values, gains = (
         gone.kept,
@@ -174,7 +178,7 @@ def plan_measured(
         "baseline": way.baseline if way.baseline in ("none", "log") else "as said",
         "baseline_name": way.baseline,
         "aim": aim,
-        "discount": mdp.discount,
+        **{name: counted for name in ("discount", "horizon") if (counted := getattr(mdp, name)) is not None},
         "prior": way.made.described,
         "rewards": way.made.rewards,
         "draws": draws,
@@ -240,15 +244,15 @@ def _opinions(
     way: MeasuredWay,
     log: xr.Dataset,
     begins: NDArray[np.bool_],
-    policy: FittedPolicy | GainPolicy,
+    policy: ActsByPlan,
     values: NDArray[np.float64],
     unseen: float,
     seed: int,
     *,
     told: bool,
 ) -> dict[str, xr.Dataset]:
-    """What the rows alone say of the policy, unless the log is too long for that."""
-    if len(begins) > LARGE:
+    """What the rows alone say of the policy, unless the log is too long for that, or the policy is by stage."""
+    if len(begins) > LARGE or isinstance(policy, StagedPolicy):
         return {}
     data, space = way.data, way.space
     ended = log["terminated"].values.astype(bool) if "terminated" in log else np.zeros(len(begins), bool)
@@ -263,7 +267,7 @@ def _opinions(
 def _planned(gone: MeasuredFit, mdp: SimulatedMDP, risk: Risk) -> xr.Dataset:
     """The plan, with its value by rollouts."""
     fitted, options, policy = gone.fitted, gone.options, gone.fitted.policy
-    if isinstance(policy, FittedPolicy):
+    if isinstance(policy, FittedPolicy | StagedPolicy):
         one = Fitted(policy, fitted.iterations, fitted.settled, fitted.misfit)
         return describe_plan(one, gone.returns, mdp, risk, options, gone.tolerance, num_draws=options.num_draws)
     return describe_gain(policy, fitted.iterations, gone.returns, options, settled=fitted.settled)
@@ -271,7 +275,7 @@ def _planned(gone: MeasuredFit, mdp: SimulatedMDP, risk: Risk) -> xr.Dataset:
 
 def _policy(
     way: MeasuredWay,
-    policy: FittedPolicy | GainPolicy,
+    policy: ActsByPlan,
     fresh: dict[str, NDArray[np.float64]],
     level: float,
     rollouts: Rollouts,
@@ -292,27 +296,38 @@ def _policy(
         ]
     )
     share, near = policy.probabilities(places), way.near.counts(places)
+    # [(stage,) place]
     chosen = share.argmax(-1)
     few = replace(rollouts, number=max(16, rollouts.number // 4))
     some = spread_over(fresh, len(next(iter(fresh.values()), [1])) // 4 or 1)
     values = [values_at_start(mdp, some, policy.policy, few, start=place) for place in places]
     lower, upper = np.quantile(values, [0.05, 0.95], axis=1, method="inverted_cdf")
-    index = np.arange(len(places)), chosen
+    at = np.arange(len(places))
     columns: dict[str, Any] = {
-        "action": np.array([str(mdp.actions[a]) for a in chosen]),
+        "action": np.array([str(action) for action in mdp.actions])[chosen],
         "rows": rows[order],
         "near": near.sum(-1),
-        "tried": near[index],
-        **({} if way.today is None else {"today": way.today.probabilities(places)[index]}),
-        **({"probability": share[index], "departs": policy.departs(places)} if isinstance(policy, GainPolicy) else {}),
+        "tried": near[at, chosen],
+        **({} if way.today is None else {"today": way.today.probabilities(places)[at, chosen]}),
+        **(
+            {"probability": share[at, chosen], "departs": policy.departs(places)}
+            if isinstance(policy, GainPolicy)
+            else {}
+        ),
         "margin": policy.margins(places),
         "worth_quantile": np.array([float(left_quantile(each, level)) for each in values]),
         "worth_lower": lower,
         "worth_upper": upper,
     }
     return xr.Dataset(
-        {"state": (("place", "coordinate"), places), **{name: ("place", column) for name, column in columns.items()}},
-        coords={"coordinate": list(way.space.coordinates)},
+        {
+            "state": (("place", "coordinate"), places),
+            **{name: (("stage", "place")[-np.ndim(column) :], column) for name, column in columns.items()},
+        },
+        coords={
+            "coordinate": list(way.space.coordinates),
+            **({} if mdp.horizon is None else {"stage": np.arange(mdp.horizon)}),
+        },
     )
 
 

@@ -10,16 +10,20 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from bayesmdp.offline.over_today import NEEDS_DISCOUNT
 from bayesmdp.offline.state_behaviour import ActsInStates
+from bayesmdp.planning.fitted_policies import FittedPolicy, StagedPolicy
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import simulate_returns, tolerance_of
 from bayesmdp.planning.simulated_plan import SHARE, FittedQ, fit_simulated
 from bayesmdp.planning.simulated_values import spread_over
 from bayesmdp.planning.state_gain import GainPolicy, fit_gain
-from bayesmdp.planning.state_policies import FittedPolicy
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
-__all__ = ["PlannedPolicy", "check_measured_aim", "policy_of_draws"]
+__all__ = ["ActsByPlan", "PlannedPolicy", "check_measured_aim", "policy_of_draws"]
+
+
+type ActsByPlan = FittedPolicy | StagedPolicy | GainPolicy
 
 
 class PlannedPolicy(NamedTuple):
@@ -27,8 +31,8 @@ class PlannedPolicy(NamedTuple):
 
     Attributes
     ----------
-    policy : FittedPolicy or GainPolicy
-    begun : FittedPolicy or GainPolicy
+    policy : FittedPolicy, StagedPolicy or GainPolicy
+    begun : the same
         At which fits for other logs begin.
     iterations : int
     settled : bool
@@ -38,15 +42,15 @@ class PlannedPolicy(NamedTuple):
         Whether the policy is to go on as today.
     """
 
-    policy: FittedPolicy | GainPolicy
-    begun: FittedPolicy | GainPolicy
+    policy: ActsByPlan
+    begun: ActsByPlan
     iterations: int
     settled: bool
     misfit: float
     as_today: bool = False
 
 
-def check_measured_aim(aim: str, today: ActsInStates | None, baseline: str) -> None:
+def check_measured_aim(aim: str, today: ActsInStates | None, baseline: str, horizon: int | None) -> None:
     """Refuse what cannot be aimed at.
 
     Parameters
@@ -55,6 +59,7 @@ def check_measured_aim(aim: str, today: ActsInStates | None, baseline: str) -> N
     today : ActsInStates or None
     baseline : str
         Its name.
+    horizon : int or None
 
     Raises
     ------
@@ -62,6 +67,8 @@ def check_measured_aim(aim: str, today: ActsInStates | None, baseline: str) -> N
     """
     if aim not in ("value", "gain"):
         raise ValueError(f"aim must be 'value' or 'gain'; got {aim!r}")
+    if aim == "gain" and horizon is not None:
+        raise ValueError(NEEDS_DISCOUNT)
     if aim == "gain" and today is None:
         raise ValueError("a plan for the gain needs a baseline, and baseline='none' leaves it out")
     if aim == "gain" and baseline == "a function":
@@ -78,7 +85,7 @@ def policy_of_draws(
     options: FittedQ,
     *,
     over: ActsInStates | None = None,
-    begun: FittedPolicy | GainPolicy | None = None,
+    begun: ActsByPlan | None = None,
 ) -> PlannedPolicy:
     """Plan under draws of a posterior.
 
@@ -91,7 +98,7 @@ def policy_of_draws(
     over : ActsInStates, optional
         What is done today, for a plan that is the best for the gain over it. Where nothing is gained, by the risk over
         draws that the plan may have been made with, it is to go on as today.
-    begun : FittedPolicy or GainPolicy, optional
+    begun : FittedPolicy, StagedPolicy or GainPolicy, optional
         A fit to begin at.
 
     Returns
@@ -103,7 +110,7 @@ def policy_of_draws(
         assert not isinstance(begun, GainPolicy)
         fitted = fit_simulated(few, mdp, risk, options, tolerance, 1_000_000, begun=begun)
         return PlannedPolicy(fitted.policy, fitted.policy, fitted.iterations, fitted.settled, fitted.misfit)
-    assert not isinstance(begun, FittedPolicy)
+    assert begun is None or isinstance(begun, GainPolicy)
     if begun is not None:  # of as many draws
         few = spread_over(draws, begun.fit.shape[1])
     gained = fit_gain(few, mdp, risk, over.policy, options, tolerance, begun=begun)

@@ -137,7 +137,9 @@ class MeasuredSpace(NamedTuple):
         First states [start, coordinate].
     anchors : tuple of tuples of float
         States of the log [anchor, coordinate], from all over it.
-    discount : float
+    discount : float or None
+    horizon : int or None
+        Steps that count; None where all do, with a discount.
     """
 
     coordinates: tuple[str, ...]
@@ -147,7 +149,8 @@ class MeasuredSpace(NamedTuple):
     rewards: tuple[float, float]
     starts: tuple[tuple[float, ...], ...]
     anchors: tuple[tuple[float, ...], ...]
-    discount: float
+    discount: float | None
+    horizon: int | None = None
 
     @property
     def sizes(self) -> Any:
@@ -211,6 +214,7 @@ class MeasuredSpace(NamedTuple):
             high=self.high,
             actions=self.actions,
             discount=self.discount,
+            horizon=self.horizon,
             anchors=np.array(self.anchors),
             terminal=terminal,
             name="log",
@@ -269,16 +273,20 @@ def begins_of_rows(log: xr.Dataset) -> NDArray[np.bool_]:
     return np.concatenate([[True], ended[:-1] | broken])
 
 
-def space_of_log(log: xr.Dataset, discount: float, initial: ArrayLike | None = None) -> MeasuredSpace:
+def space_of_log(
+    log: xr.Dataset, discount: float | None, initial: ArrayLike | None = None, *, horizon: int | None = None
+) -> MeasuredSpace:
     """Read off a log where its states lie, where it starts, and what it pays.
 
     Parameters
     ----------
     log : Dataset over ``step``
         With ``state`` and ``next_state`` [step, coordinate].
-    discount : float
+    discount : float, optional
     initial : array [coordinate], optional
         Where episodes start; by default where those of the log do.
+    horizon : int, optional
+        Steps that count, in the place of a discount.
 
     Returns
     -------
@@ -331,4 +339,5 @@ def space_of_log(log: xr.Dataset, discount: float, initial: ArrayLike | None = N
         tuple(map(tuple, first.tolist())),
         tuple(map(tuple, spread.tolist())),
         discount,
+        horizon,
     )

@@ -157,8 +157,9 @@ def options_of(mdp: SimulatedMDP, draws: int, seed: int) -> tuple[FittedQ, float
 
 def way_of_log(
     log: xr.Dataset,
-    discount: float,
+    discount: float | None,
     *,
+    horizon: int | None,
     baseline: Any,
     prior: str,
     settings: Mapping[str, Any],
@@ -172,15 +173,17 @@ def way_of_log(
     Parameters
     ----------
     log : Dataset over ``step``
-    discount : float in (0, 1)
-    baseline, prior, settings, rewards, terminal, initial, say
+    discount : float in (0, 1), or None with a horizon
+    horizon, baseline, prior, settings, rewards, terminal, initial, say
         As for `plan_log`.
 
     Returns
     -------
     MeasuredWay
     """
-    space = space_of_log(log, number("discount", discount, above=0, below=1), initial)
+    if horizon is None:
+        discount = number("discount", discount, above=0, below=1)
+    space = space_of_log(log, discount, initial, horizon=horizon)
     ends = maker_of(terminal, {})[0] if isinstance(terminal, str) else terminal
     # Only a prior that is named may say of its own where episodes end.
     if prior == "auto":

@@ -29,6 +29,7 @@ from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.measured_space import STARTS, AmongRows
 from bayesmdp.offline.state_behaviour import ActsInStates
 from bayesmdp.planning.rollouts import Rollouts, simulate_returns
+from bayesmdp.planning.state_rules import after_steps
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
 
@@ -154,19 +155,24 @@ def _simulated_logs(
     problem, parameters = jax.tree.map(jnp.asarray, (problem, parameters))
     draw_starts = jax.vmap(problem.draw_start)
 
+    def choose(uniform: Array, state: Array, age: Array) -> Array:
+        return jnp.asarray(rule(after_steps(rule, parameters, age), uniform, state))
+
     def step(
-        carry: tuple[Array, Array], row: tuple[Array, Array]
-    ) -> tuple[tuple[Array, Array], tuple[Array, Array, Array, Array, Array]]:
-        (state, over), (key, begin) = carry, row
+        carry: tuple[Array, Array, Array], row: tuple[Array, Array]
+    ) -> tuple[tuple[Array, Array, Array], tuple[Array, Array, Array, Array, Array]]:
+        (state, over, age), (key, begin) = carry, row
         start_key, act_key, step_key = random.split(key, 3)
         fresh = draw_starts(random.split(start_key, number))
         state = jnp.where(begin | over[:, None], fresh, state)
-        action = jax.vmap(partial(rule, parameters))(random.uniform(act_key, (number,)), state)
+        age = jnp.where(begin | over, 0, age)
+        action = jax.vmap(choose)(random.uniform(act_key, (number,)), state, age)
         after, reward, goes_on = simulate_steps(problem, problem.model, step_key, values, state, action)
-        return (after, goes_on == 0), (state, action, after, reward, goes_on == 0)
+        return (after, goes_on == 0, age + 1), (state, action, after, reward, goes_on == 0)
 
     first = jnp.broadcast_to(jnp.asarray(problem.start), (number, *problem.start.shape))
-    return lax.scan(step, (first, problem.continues(first) == 0), (random.split(key, len(begins)), begins))[1]
+    begun = first, problem.continues(first) == 0, jnp.zeros(number, jnp.int32)
+    return lax.scan(step, begun, (random.split(key, len(begins)), begins))[1]
 
 
 class AsSeen:
@@ -175,7 +181,7 @@ class AsSeen:
     Parameters
     ----------
     mdp : SimulatedMDP
-        Read for the box, the starts, the discount and where episodes end.
+        Read for the box, the starts, the discount, the horizon and where episodes end.
     data : Records
     """
 
@@ -184,7 +190,7 @@ class AsSeen:
     def __init__(self, mdp: SimulatedMDP, data: Records) -> None:
         problem = mdp.problem
         self._scale = 2 / (problem.high - problem.low)
-        self._discount, self._actions = mdp.discount, mdp.num_actions
+        self._discount, self._horizon, self._actions = float(problem.discount), mdp.horizon, mdp.num_actions
         after, self._reward = np.asarray(data.seen["next_state"]), np.asarray(data.seen["reward"], float)
         ends = np.asarray(data.seen.get("terminal", np.zeros(len(after))), bool)
         with jax.enable_x64(True):
@@ -243,19 +249,26 @@ class AsSeen:
         return made
 
     def worth(self, policy: ActsInStates) -> float:
-        """What a policy is worth where episodes start, solved for.
+        """What a policy, by stage or not, is worth where episodes start, solved for.
 
         Parameters
         ----------
         policy : ActsInStates
         """
-        share = policy.probabilities(self.points)
+        share, value = policy.probabilities(self.points), np.zeros(len(self.points))
         paid = np.stack([self._reward[near].mean(-1) for near in self._near], -1)
-        value = np.zeros(len(self.points))
+
+        def before(share: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.float64]:
+            following = np.stack([value[self._after[near]].mean(-1) for near in self._near], -1)
+            return np.asarray(self._goes_on * (share * (paid + self._discount * following)).sum(-1))
+
+        if self._horizon is not None:
+            for own in np.broadcast_to(share, (self._horizon, *share.shape[-2:]))[::-1]:
+                value = before(own, value)
+            return float(value[self._starts].mean())
         allowed = PRECISE * (1 + float(np.abs(self._reward).max()))
         while True:
-            following = np.stack([value[self._after[near]].mean(-1) for near in self._near], -1)
-            improved = self._goes_on * (share * (paid + self._discount * following)).sum(-1)
+            improved = before(share, value)
             change = float(np.abs(improved - value).max())
             value = improved
             if change * self._discount <= allowed * (1 - self._discount):

@@ -18,7 +18,9 @@ from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_probabilities
 
-__all__ = ["Compared", "check_aim", "compare", "gained", "plan_for_gain"]
+__all__ = ["NEEDS_DISCOUNT", "Compared", "check_aim", "compare", "gained", "plan_for_gain"]
+
+NEEDS_DISCOUNT = "a plan for the gain needs a discount: leave the horizon out, or use aim='value'"
 
 SMALL = 300
 """States up to which what each departure is worth is told: it takes an inverse of a matrix for each draw."""
@@ -59,7 +61,7 @@ def check_aim(
             "or aim='value'"
         )
     if mdp.objective != "discounted":
-        raise ValueError("a plan for the gain needs a discount: leave the horizon out, or use aim='value'")
+        raise ValueError(NEEDS_DISCOUNT)
     if today is None:
         raise ValueError("a plan for the gain needs a baseline; baseline='none' leaves it out")
     if quantile != "draws":

@@ -21,7 +21,6 @@ import xarray as xr
 from jax.typing import ArrayLike
 
 from bayesmdp.foundation.one_thread import one_blas_thread
-from bayesmdp.foundation.validation import integer
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.logs.log import as_labels, begins_of, counts_of, ends_of, label_set, size_of
@@ -157,8 +156,7 @@ def plan_log(
     """
     measure, unit = risk_from_text(risk), _checked_unit(unit)
     if is_measured(log):
-        if horizon is not None:
-            raise ValueError(_no_stages(horizon))
+        discount, horizon = _goal(discount, horizon)
         of_tables: dict[str, tuple[Any, Any]] = {"elsewhere": (elsewhere, "auto"), "reachable": (reachable, None)}
         of_tables |= {"quantile": (quantile, "draws"), "sample": (sample, None)}
         for name, (given, only) in of_tables.items():
@@ -169,7 +167,8 @@ def plan_log(
             measure,
             baseline=baseline,
             aim=aim,
-            discount=DISCOUNT if discount is None else discount,
+            discount=discount,
+            horizon=horizon,
             prior=prior,
             settings=settings or {},
             rewards=rewards,
@@ -261,13 +260,11 @@ def plan_log(
     return Report(counts, policy, tree)
 
 
-def _no_stages(horizon: int) -> str:
-    """Why nothing is planned by stage where states are numbers, and what may do instead."""
-    steps = integer("horizon", horizon, 1)
-    told = f"horizon={steps} asks for a policy by stage, and where states are numbers one Q is fitted, for all times: "
-    if steps > 1:
-        told += f"say discount={1 - 1 / steps:.4g}, by which steps to come count for {steps} in all, or "
-    return told + "cut measurements into states (read_log(state=)), of which plans are made by stage"
+def _goal(discount: float | None, horizon: int | None) -> tuple[float | None, int | None]:
+    """What future rewards count: a discount, or a number of steps in its place."""
+    if horizon is not None and discount is not None:
+        raise ValueError(f"give a horizon or a discount, not both; got {horizon!r} and {discount!r}")
+    return (DISCOUNT if horizon is None and discount is None else discount), horizon
 
 
 def _checked_unit(unit: str) -> str:
@@ -286,10 +283,7 @@ def _problem_of(
     initial: Hashable | None,
 ) -> MDP:
     """The problem that the log describes, with every state an outcome of every pair where that is affordable."""
-    if horizon is not None and discount is not None:
-        raise ValueError(f"give a horizon or a discount, not both; got {horizon!r} and {discount!r}")
-    if horizon is None and discount is None:
-        discount = DISCOUNT
+    discount, horizon = _goal(discount, horizon)
     if elsewhere == "auto":
         states, actions = len(label_set(log, "states")), len(label_set(log, "actions"))
         elsewhere = "each" if states**2 * actions <= EACH else "mean"

@@ -120,14 +120,16 @@ def recommend(
     if isinstance(result, xr.Dataset):
         if mdp is None:
             raise ValueError("a plan whose states are numbers does not contain their features: pass mdp, its problem")
-        return recommend_states(result, rows, mdp, decimal)
+        stages = _stages(result, rows, stage)
+        coordinates = rows.drop(columns="stage") if "stage" in result.sizes and "stage" in rows else rows
+        return recommend_states(result, coordinates, mdp, decimal, stages=stages)
     with opened_plan(result) as (tree, name):
         if is_measured_plan(tree):
-            for option, given in (("stage", stage), ("recoding", recoding)):
-                if given is not None:
-                    raise ValueError(f"{option} is for plans with labelled states; for measurements leave it out")
+            if recoding is not None:
+                raise ValueError("recoding is for plans with labelled states; for measurements leave it out")
             kept = read_measured_plan(tree)
             named: dict[str, Any] = {"coordinates": kept.space.coordinates, "near": kept.near, "policy": kept.policy}
+            named["stages"] = _stages(kept.plan, rows, stage)
             return recommend_states(kept.plan, rows, kept.mdp, decimal, **named)
         plan = _read_plan(tree, name)
     labels, why = _states_of(rows, recoding or plan.recoding, decimal)
@@ -225,9 +227,9 @@ def _places(labels: NDArray[np.object_], states: list[Any]) -> NDArray[np.int64]
     return np.array(found, np.int64)[codes] if len(labels) else np.zeros(0, np.int64)
 
 
-def _stages(policy: xr.Dataset, rows: pd.DataFrame, stage: int | None) -> NDArray[np.int64]:
+def _stages(plan: xr.Dataset, rows: pd.DataFrame, stage: int | None) -> NDArray[np.int64]:
     """The stage [row] to read; 0 in plans without, -1 where there is no such stage."""
-    horizon = policy.sizes.get("stage")
+    horizon = plan.sizes.get("stage")
     if horizon is None:
         if stage is not None:
             raise ValueError(f"the plan is the same at each step; leave stage out (got {stage})")

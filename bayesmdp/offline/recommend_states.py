@@ -9,12 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from bayesmdp.logs.measurements import numbers
+from bayesmdp.offline.measured_policy import ActsByPlan
 from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.planning import fitted_policy
 from bayesmdp.planning.state_gain import GainPolicy
-from bayesmdp.planning.state_policies import FittedPolicy
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
@@ -26,6 +27,7 @@ WHY = {
     "outside": "the state is outside the range in which the plan was fitted",
     "terminal": "the episode is over",
     "untried": "no row of the log near this state took the plan's action",
+    "unknown stage": "the plan has no such stage",
 }
 """What may be said of a row, and why nothing is recommended there."""
 
@@ -38,7 +40,8 @@ def recommend_states(
     *,
     coordinates: Sequence[str] = (),
     near: NearRows | None = None,
-    policy: FittedPolicy | GainPolicy | None = None,
+    policy: ActsByPlan | None = None,
+    stages: NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
     """Find what a fitted plan does in new states; see :func:`~bayesmdp.recommend`.
 
@@ -55,8 +58,10 @@ def recommend_states(
         Their columns' names, where the plan knows them; other columns are then left alone.
     near : NearRows, optional
         Of the log that was planned from.
-    policy : FittedPolicy or GainPolicy, optional
+    policy : FittedPolicy, StagedPolicy or GainPolicy, optional
         What acts; by default that of the plan.
+    stages : int array [row], optional
+        Steps taken, of a plan by stage; -1 where it has no such stage.
 
     Returns
     -------
@@ -66,7 +71,8 @@ def recommend_states(
         plan for the gain, which may do as today, at random, also ``probability``, that of ``action``, and
         ``probability of ACTION`` of each.
     """
-    policy, problem = policy or fitted_policy(plan, mdp), mdp.problem
+    acts: ActsByPlan = policy or fitted_policy(plan, mdp)
+    problem = mdp.problem
     size = problem.start.size
     if coordinates:
         rows = _columns(rows, coordinates)
@@ -83,8 +89,13 @@ def recommend_states(
     if problem.terminal is not None:
         with jax.enable_x64(True):
             status[np.asarray(jax.jit(problem.terminal)(jnp.asarray(filled)))] = "terminal"
+    taken_so_far = np.zeros(len(rows), np.int64) if stages is None else stages
+    status[taken_so_far < 0] = "unknown stage"
     status[~known] = "not a number"
-    share = policy.probabilities(filled)
+    share, margin = (
+        _at_stages(told, taken_so_far, own)
+        for told, own in ((acts.probabilities(filled), 2), (acts.margins(filled), 1))
+    )
     chosen = share.argmax(-1)
     counts = None if near is None else near.counts(filled)
     if counts is not None:
@@ -94,7 +105,7 @@ def recommend_states(
     columns = {
         "status": status,
         "action": np.where(taken, actions, ""),
-        "margin": np.where(taken, policy.margins(filled), np.nan),
+        "margin": np.where(taken, margin, np.nan),
         **(
             {}
             if counts is None
@@ -105,11 +116,16 @@ def recommend_states(
         ),
         "why": [WHY[each] for each in status],
     }
-    if isinstance(policy, GainPolicy):
+    if isinstance(acts, GainPolicy):
         columns["probability"] = np.where(taken, share.max(-1), np.nan)
         for label, each in zip(mdp.actions, share.T, strict=True):
             columns[f"probability of {label}"] = np.where(taken, each, np.nan)
     return pd.DataFrame(columns, index=rows.index)
+
+
+def _at_stages(told: NDArray[np.float64], stages: NDArray[np.int64], own: int) -> NDArray[np.float64]:
+    """What is said [(stage,) row, ...] of each row at its stage, where there are stages."""
+    return told if told.ndim == own else told[np.maximum(stages, 0), np.arange(len(stages))]
 
 
 def _columns(rows: pd.DataFrame, coordinates: Sequence[str]) -> pd.DataFrame:

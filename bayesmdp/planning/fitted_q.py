@@ -5,9 +5,10 @@ states s', and regresses Q on
 
     target(s, a) = judge over m of  y_m(s, a),    y_m(s, a) = mean over s' of  r(s, a, s') + discount max_a' Q(s', a'),
 
-clipped to what values can be. Judging by the mean of one draw is posterior sampling; by a quantile over many it is
-quantile Bayesian-risk planning (Song, Wang and Zhou, 2026, section EC.7.7). Approximations start from where the last
-plan left them.
+clipped to what values can be. Over a number of steps there is a fit for each stage: targets then count the fit of the
+stage after, and after the last step nothing. Judging by the mean of one draw is posterior sampling; by a quantile over
+many it is quantile Bayesian-risk planning (Song, Wang and Zhou, 2026, section EC.7.7). Approximations start from where
+the last plan left them.
 
 The maximum of noisy fits is too high on average. `DoubleQ` has two, each from half of the places, and lets one choose
 the action that the other values.
@@ -345,7 +346,7 @@ def simulated_targets(
     def under(values: Mapping[str, Array]) -> Array:
         following, reward, goes_on = simulate_steps(problem, model, key, values, state, action)
         future = problem.allowed(value(following), following).max(-1) if ahead is None else ahead(following)
-        worth = reward + problem.discount * goes_on * future
+        worth = reward + problem.discount_ahead * goes_on * future
         return worth.reshape(len(places), actions, samples).mean(-1)
 
     if not values:  # nothing is unknown
@@ -366,6 +367,7 @@ def fitted_q_iteration(
     iterations: int,
     places: int,
     samples: int,
+    after: Any = None,
 ) -> tuple[Any, Any]:
     """Return the fit after some iterations, and the judge's account of the last.
 
@@ -380,6 +382,8 @@ def fitted_q_iteration(
         See the module.
     approximation, iterations, places, samples
         Static; `places` and next states a pair and draw of each iteration.
+    after : pytree, optional
+        The fit by which next states are valued, where that is another one: of the stage after.
 
     Examples
     --------
@@ -404,8 +408,9 @@ def fitted_q_iteration(
     """
 
     def iterate(fit: Any, key: Array) -> tuple[Any, Any]:
+        valued = fit if after is None else after
         drawn_places, target, account = drawn_targets(
-            key, problem, model, values, fit, judge, approximation=approximation, places=places, samples=samples
+            key, problem, model, values, valued, judge, approximation=approximation, places=places, samples=samples
         )
         return approximation.improve(fit, problem.features(drawn_places), target), account
 
@@ -429,8 +434,10 @@ def drawn_targets(
 
     Parameters
     ----------
-    key, problem, model, values, fit, judge, approximation, places, samples
+    key, problem, model, values, judge, approximation, places, samples
         As for `fitted_q_iteration`.
+    fit : pytree
+        By which next states are valued.
 
     Returns
     -------

@@ -140,7 +140,8 @@ def plan(
         For a `SimulatedMDP` ``value``, the risk over draws of what the policy is worth from the start, and ``lower``
         and ``upper``, an interval of it, by rollouts under draws that were not planned with; the fit of Q; and at some
         ``places`` [place, coordinate], the start first, ``policy`` and ``q``, by which it was chosen and which is no
-        estimate of what it is worth: it is too high, as a maximum of fits is, and as good as these. Attrs
+        estimate of what it is worth: it is too high, as a maximum of fits is, and as good as these. With a horizon
+        `policy`, `q` and the fit have a dim ``stage`` first, as those of an MDP have. Attrs
         ``converged``, ``iterations``, ``misfit`` (root mean square of targets less Q, at places that were not fitted),
         ``horizon`` and ``confidence``. The Dataset is itself a policy for `evaluate`, `value_draws`, `quantile_value`
         and `collect`, also when it comes back from a file; ``bm.planning.fitted_policy(plan, mdp)`` asks it at any

@@ -6,7 +6,7 @@ What comes after has at most the discount^H-th part of what values can be: H is 
     discount^H (highest - lowest value) <= tolerance,
 
 and both ends of what is left are told, so that an interval holds them too. In a terminal state a rollout is over, and
-nothing is left.
+nothing is left. Of a problem with a horizon H is that, and nothing is left either.
 
 The range of rewards is what the problem says of its box, and steps may leave that. Where a reward was outside of the
 range, the range is taken to reach twice as far out as it, for what was not simulated may go on to grow, and H is raised
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
-from bayesmdp.planning.state_rules import StatePolicy
+from bayesmdp.planning.state_rules import StatePolicy, after_steps
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
 
@@ -141,7 +141,7 @@ def _steps_within(span: float, discount: float, tolerance: float) -> int:
 
 
 def horizon_within(mdp: SimulatedMDP, tolerance: float) -> int:
-    """Return the least number of steps that leaves no more than `tolerance`; see the module.
+    """Return the least number of steps that leaves no more than `tolerance`, or the problem's horizon; see the module.
 
     Parameters
     ----------
@@ -158,7 +158,9 @@ def horizon_within(mdp: SimulatedMDP, tolerance: float) -> int:
     >>> horizon_within(bm.environments.slippery_lake(), 0.02)  # .95^135 / .05 = .0197
     135
     """
-    return _steps_within(_span(mdp), mdp.discount, tolerance)
+    if mdp.horizon is not None:
+        return mdp.horizon
+    return _steps_within(_span(mdp), float(mdp.problem.discount), tolerance)
 
 
 def count_draws(values: Mapping[str, NDArray[Any]]) -> int:
@@ -216,10 +218,12 @@ def simulate_returns(
                 rollouts=rollouts.each(draws),
             )
         total, left, met = map(np.asarray, told)
+        if mdp.horizon is not None:
+            return SimulatedReturns(total, total, horizon)
         # Rewards may go on to grow: twice as far outside of the range as those met.
         least, most = replace(mdp.problem, reward_range=2 * met - mdp.problem.reward_range).value_range
         span = float(most - least)
-        needed = _steps_within(span, mdp.discount, tolerance) if math.isfinite(span) else math.inf
+        needed = _steps_within(span, float(mdp.problem.discount), tolerance) if math.isfinite(span) else math.inf
         if needed <= horizon:
             break
         if needed > farthest:
@@ -268,7 +272,7 @@ def _returns(
         def step(t: Array, carry: tuple[Array, Array, Array, Array]) -> tuple[Array, Array, Array, Array]:
             state, total, weight, met = carry
             move_key, choice_key = random.split(random.fold_in(key, t))
-            choose = jax.vmap(partial(rule, parameters))
+            choose = jax.vmap(partial(rule, after_steps(rule, parameters, t)))
             action = choose(random.uniform(choice_key, (rollouts,)), state)
             following, paid, after = simulate_steps(problem, problem.model, move_key, own, state, action)
             # What is simulated after the end counts for nothing, and must not grow beyond all numbers.

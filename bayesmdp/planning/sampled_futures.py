@@ -100,6 +100,11 @@ def plan_by_futures(
     Dataset
     """
     check_scalar_risk(risk)
+    if mdp.discount is None or mdp.horizon is not None:
+        raise ValueError(
+            f"a plan by sampled futures looks equally far ahead at each step, and {mdp.name} has a horizon of "
+            f"{mdp.horizon}: use bm.planning.FittedQ, or mdp.replace(horizon=None, discount=...)"
+        )
     values = read_unknowns(posterior, mdp)
     total = count_draws(values)
     planned = min(options.num_draws, max(1, total // 2))

@@ -10,6 +10,10 @@ and then goes on, a quarter of that at a time, until the mean over the anchors o
 twentieth of its standard deviation over them, or the tolerance. Whether it came to that is the attr ``converged``. Each
 fit is as noisy as the places it saw; where Q is linear in the fit, the plan's is the mean of those of the last round.
 
+Of a problem with a horizon there is a fit for each stage, the last stage's first, as in backward induction over tables.
+A stage begins at the fit of the stage after, by which its next states are valued, and makes rounds of `OF_STAGE`
+iterations until its values no longer drift by the same rule. How many these are is ours.
+
 Q chooses the policy, and is no statement of its value: the maximum over actions makes it too high, and it is as good as
 the approximation. The plan's ``value`` does not trust it: it is the risk over draws of the *whole future's* value of
 the policy, from rollouts under draws that took no part in planning (:mod:`~bayesmdp.planning.value_intervals`).
@@ -33,6 +37,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer
+from bayesmdp.planning.fitted_policies import FittedPolicy, StagedPolicy
 from bayesmdp.planning.fitted_q import (
     Approximation,
     approximation,
@@ -51,7 +56,7 @@ from bayesmdp.planning.rollouts import (
     tolerance_of,
 )
 from bayesmdp.planning.simulated_values import read_unknowns, risk_between, spread_over
-from bayesmdp.planning.state_policies import FittedPolicy, fit_variables
+from bayesmdp.planning.state_policies import fit_variables
 from bayesmdp.planning.value_intervals import check_scalar_risk
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
@@ -65,6 +70,9 @@ SHARE = 1e-3
 FURTHER, SETTLED, MOST = 0.25, 0.05, 4
 """Iterations of a further round, as a share of the first; what it may change, in standard deviations; and the rounds,
 all together as a multiple of the first."""
+
+OF_STAGE = 8
+"""Iterations of each round of a stage; there are two rounds at the least, and `MOST` at the most."""
 
 
 @dataclass(frozen=True)
@@ -187,15 +195,15 @@ class Fitted(NamedTuple):
 
     Attributes
     ----------
-    policy : FittedPolicy
+    policy : FittedPolicy or StagedPolicy
     iterations : int
     settled : bool
-        Whether values had stopped to drift.
+        Whether values had stopped to drift, at each stage.
     misfit : float
         Root mean square of targets less Q, at places that were not fitted.
     """
 
-    policy: FittedPolicy
+    policy: FittedPolicy | StagedPolicy
     iterations: int
     settled: bool
     misfit: float
@@ -209,7 +217,7 @@ def fit_simulated(
     tolerance: float,
     max_iterations: int,
     *,
-    begun: FittedPolicy | None = None,
+    begun: FittedPolicy | StagedPolicy | None = None,
 ) -> Fitted:
     """Fit Q under draws of the unknowns, until its values no longer drift.
 
@@ -221,39 +229,104 @@ def fit_simulated(
     options : FittedQ
     tolerance : float
     max_iterations : int
-    begun : FittedPolicy, optional
-        A fit to begin at, such as that of a problem much like this one, in place of Q = 0: then one round is made, and
-        values need not have settled for the policy to.
+        Of all stages together.
+    begun : FittedPolicy or StagedPolicy, optional
+        A fit to begin at, such as that of a problem much like this one, in place of Q = 0: then one round is made (of
+        each stage), and values need not have settled for the policy to.
 
     Returns
     -------
     Fitted
     """
     approximate = approximation(options.approximation)
-    first = horizon_within(mdp, tolerance)
-    length = min(max(1, math.ceil(FURTHER * first)), max_iterations)
-    program: dict[str, Any] = {
-        "approximation": approximate,
-        "places": options.places,
-        "samples": options.samples,
-    }
+    rounds = _Rounds(values, risk, approximate, options.places, options.samples, tolerance)
     with jax.enable_x64(True):
         key = random.key(options.seed)
-        features = jax.eval_shape(mdp.problem.features, mdp.problem.start).shape[-1]
-        fit = approximate.init(random.fold_in(key, 0), features, mdp.num_actions) if begun is None else begun.fit
+        if begun is None:
+            features = jax.eval_shape(mdp.problem.features, mdp.problem.start).shape[-1]
+            fit = approximate.init(random.fold_in(key, 0), features, mdp.num_actions)
+        else:
+            fit = begun.fits if isinstance(begun, StagedPolicy) else begun.fit
+        if mdp.horizon is not None:
+            return _fit_stages(rounds, key, mdp, fit, max_iterations, anew=begun is None)
+        first = horizon_within(mdp, tolerance)
+        length = min(max(1, math.ceil(FURTHER * first)), max_iterations)
         first = first if begun is None else 0
-        done, settled, kept, last = 0, False, fit, np.full(len(mdp.problem.anchors), np.nan)
-        while not settled and done + length <= min(max_iterations, MOST * first + length):
-            one_round = _round_on_host if getattr(approximate, "on_host", False) else _round
+        most = min(max_iterations, MOST * first + length)
+        one = rounds.settle(key, mdp.problem, fit, None, first=first, length=length, most=most)
+    policy = FittedPolicy(mdp, approximate, jax.tree.map(np.asarray, one.kept))
+    return Fitted(policy, one.done, one.settled, float(np.sqrt(one.square)))
+
+
+def _fit_stages(rounds: _Rounds, key: Array, mdp: SimulatedMDP, fit: Any, max_iterations: int, *, anew: bool) -> Fitted:
+    """Fit one stage after the other, the last first, from the same fit or, where it is by stage, each from its own."""
+    horizon = mdp.horizon or 0
+    length = max(1, min(OF_STAGE, max_iterations // horizon))
+    most = min(MOST * length, max_iterations // horizon) if anew else length
+    made: list[_Settled] = []
+    for stage in reversed(range(horizon)):
+        after = made[-1].kept if made else jax.tree.map(np.zeros_like, fit) if anew else _of_stage(fit, stage)
+        own = after if anew and made else fit if anew else _of_stage(fit, stage)
+        problem, own_key = mdp.problem.at_stage(stage), random.fold_in(key, 1 + stage)
+        made.append(rounds.settle(own_key, problem, own, after, first=0, length=length, most=most))
+    fits = jax.tree.map(
+        lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *[one.kept for one in made[::-1]]
+    )
+    return Fitted(
+        StagedPolicy(mdp, rounds.approximation, fits),
+        sum(one.done for one in made),
+        all(one.settled for one in made),
+        float(np.sqrt(np.mean([one.square for one in made]))),
+    )
+
+
+def _of_stage(fits: Any, stage: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf[stage], fits)
+
+
+class _Settled(NamedTuple):
+    """A fit whose values no longer drift, or that had no more iterations left: and the mean square of its misfit."""
+
+    kept: Any
+    done: int
+    settled: bool
+    square: float
+
+
+class _Rounds(NamedTuple):
+    """Rounds of fitted iteration, on one problem or one stage of it."""
+
+    values: Mapping[str, NDArray[np.float64]]
+    risk: Any
+    approximation: Approximation
+    places: int
+    samples: int
+    tolerance: float
+
+    def settle(
+        self, key: Array, problem: SimulatedProblem, fit: Any, after: Any, *, first: int, length: int, most: int
+    ) -> _Settled:
+        """Make rounds until values at the anchors do not drift, after `first` iterations at the least.
+
+        Next states are valued by the fit `after`, or where that is None by the fit itself.
+        """
+        program: dict[str, Any] = {
+            "approximation": self.approximation,
+            "places": self.places,
+            "samples": self.samples,
+        }
+        one_round = _round_on_host if getattr(self.approximation, "on_host", False) else _round
+        done, settled, kept, last = 0, False, fit, np.full(len(problem.anchors), np.nan)
+        while not settled and done + length <= most:
             fit, kept, anchors = one_round(
-                random.fold_in(key, 1 + done), mdp.problem, values, risk, fit, iterations=length, **program
+                random.fold_in(key, 1 + done), problem, self.values, self.risk, fit, after, iterations=length, **program
             )
             done += length
             now = np.asarray(anchors)
-            settled, last = done >= first and has_settled(last, now, tolerance), now
-        misfit = np.asarray(_misfit(random.fold_in(key, 2**30), mdp.problem, values, risk, kept, **program))
-    policy = FittedPolicy(mdp, approximate, jax.tree.map(np.asarray, kept))
-    return Fitted(policy, done, settled, float(np.sqrt(np.nanmean(misfit**2))))
+            settled, last = done >= first and has_settled(last, now, self.tolerance), now
+        valued = kept if after is None else after
+        misfit = _misfit(random.fold_in(key, 2**30), problem, self.values, self.risk, kept, valued, **program)
+        return _Settled(kept, done, settled, float(np.nanmean(np.asarray(misfit) ** 2)))
 
 
 def describe_plan(
@@ -287,7 +360,7 @@ def describe_plan(
     rollouts = options.rollouts
     told = risk_between(risk, returns, rollouts.confidence)
     places = np.concatenate([mdp.problem.start[None], mdp.problem.anchors])
-    variables, attrs = fit_variables(mdp, fitted.policy.approximation, fitted.policy.fit, places)
+    variables, attrs = fit_variables(fitted.policy, places)
     return xr.Dataset(
         {
             "value": ((), told.value),
@@ -295,12 +368,15 @@ def describe_plan(
             "upper": ((), told.upper),
             **variables,
         },
-        coords={"action": label_array(mdp.actions)},
+        coords={
+            "action": label_array(mdp.actions),
+            **({} if mdp.horizon is None else {"stage": np.arange(mdp.horizon)}),
+        },
         attrs={
             **attrs,
             "risk": str(risk),
             "solver": "fitted_q",
-            "discount": mdp.discount,
+            **({} if mdp.discount is None else {"discount": mdp.discount}),
             "num_draws": num_draws,
             "iterations": fitted.iterations,
             "converged": int(fitted.settled),
@@ -335,6 +411,7 @@ def _round(
     values: Mapping[str, Array],
     risk: Any,
     fit: Any,
+    after: Any,
     *,
     iterations: Int[Array, ""],
     approximation: Approximation,
@@ -345,7 +422,7 @@ def _round(
 
     How many is no part of the program: it hangs on the discount, and the model takes half a minute to compile.
     """
-    problem = jax.tree.map(jnp.asarray, problem)
+    problem, after = jax.tree.map(jnp.asarray, (problem, after))
     averages = getattr(approximation, "averages", False)
 
     def iterate(i: Int[Array, ""], carry: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -361,6 +438,7 @@ def _round(
             iterations=1,
             places=places,
             samples=samples,
+            after=after,
         )
         return fit, jax.tree.map(jnp.add, total, fit) if averages else fit
 
@@ -376,6 +454,7 @@ def _round_on_host(
     values: Mapping[str, Array],
     risk: Any,
     fit: Any,
+    after: Any,
     *,
     approximation: Approximation,
     iterations: int,
@@ -385,7 +464,14 @@ def _round_on_host(
     """The same as `_round`, of an approximation that is fitted between compiled programs."""
     for own in random.split(key, iterations):
         features, target = _targets_of(
-            own, problem, values, risk, fit, approximation=approximation, places=places, samples=samples
+            own,
+            problem,
+            values,
+            risk,
+            fit if after is None else after,
+            approximation=approximation,
+            places=places,
+            samples=samples,
         )
         fit = approximation.improve(fit, features, target)
     return fit, fit, _best_at_anchors(problem, fit, approximation=approximation)
@@ -433,19 +519,22 @@ def _misfit(
     values: Mapping[str, Array],
     risk: Any,
     fit: Any,
+    after: Any,
     *,
     approximation: Approximation,
     places: int,
     samples: int,
 ) -> Float[Array, "place action"]:
-    """Targets at places that were not fitted less what Q says there."""
+    """Targets, by the fit that values next states, less what Q says there, at places that were not fitted."""
     problem = jax.tree.map(jnp.asarray, problem)
     place_key, target_key = random.split(key)
     low, high = problem.low, problem.high
     at = low + (high - low) * random.uniform(place_key, (places, len(low)))
     counts = problem.allowed(problem.continues(at)[:, None], at) > 0
-    value: Callable[[Array], Array] = lambda state: approximation.value(fit, problem.features(state))  # noqa: E731
-    ahead = worth_ahead(approximation, fit, problem)
+    value: Callable[[Array], Array] = lambda state: approximation.value(after, problem.features(state))  # noqa: E731
+    ahead = worth_ahead(approximation, after, problem)
     y = simulated_targets(target_key, problem, problem.model, values, at, value, samples, ahead)
     bounds = problem.value_range
-    return jnp.where(counts, risk.value(jnp.clip(y, bounds[0], bounds[1])) - value(at), jnp.nan)
+    return jnp.where(
+        counts, risk.value(jnp.clip(y, bounds[0], bounds[1])) - approximation.value(fit, problem.features(at)), jnp.nan
+    )

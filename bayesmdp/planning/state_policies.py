@@ -10,25 +10,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jaxtyping import Float, Int
-from numpy.typing import ArrayLike, NDArray
+from jaxtyping import Float
+from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.foundation.validation import reject_first
+from bayesmdp.planning.fitted_policies import FittedPolicy, StagedPolicy
 from bayesmdp.planning.fitted_q import APPROXIMATIONS, Approximation
 from bayesmdp.planning.futures_policy import SOLVER, FuturesPolicy, futures_policy
-from bayesmdp.planning.state_rules import StatePolicy, best_by, check_same_problem, features_of, filled_up
+from bayesmdp.planning.state_rules import StatePolicy, check_horizon, check_same_problem, features_of
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
-__all__ = ["FittedPolicy", "StatePolicy", "fit_variables", "fitted_policy", "state_policy"]
+__all__ = ["fit_variables", "fitted_policy", "state_policy"]
 
 FIT = "fit_"
 """What the names of a plan's variables begin with that hold the fit of Q."""
@@ -54,149 +53,14 @@ class _Called:
         return jnp.asarray(self.function(state)).astype(jnp.int32)
 
 
-@dataclass(frozen=True)
-class _Greedy:
-    """The action that a fit of Q holds best, among those that may be taken: parameters are the fit, and both rules."""
-
-    approximation: Approximation
-
-    def __call__(self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]) -> Array:
-        fit, features, available = parameters
-        q = _q_values(fit, state, self.approximation, features, available)
-        return jnp.argmax(q).astype(jnp.int32)
-
-
-@dataclass(frozen=True, eq=False)
-class FittedPolicy:
-    """The policy of a fitted plan, to be asked at any state.
-
-    Attributes
-    ----------
-    mdp : SimulatedMDP
-    approximation : Approximation
-    fit : pytree
-
-    Examples
-    --------
-    >>> import bayesmdp as bm
-    >>> lake = bm.environments.slippery_lake()
-    >>> plan = bm.solve(lake, solver=bm.planning.FittedQ(places=64, samples=2))
-    >>> policy = bm.planning.fitted_policy(plan, lake)
-    >>> policy.actions([[3.5, 2.6], [3.4, 2.9]]).tolist()
-    ['down', 'down']
-    """
-
-    mdp: SimulatedMDP
-    approximation: Approximation
-    fit: Any
-
-    @property
-    def policy(self) -> StatePolicy:
-        """As compiled code takes it."""
-        problem = self.mdp.problem
-        return StatePolicy(_Greedy(self.approximation), (self.fit, problem.features, problem.available))
-
-    def __call__(self, state: Float[Array, " coordinate"]) -> Int[Array, ""]:
-        """Return the position of the best action; may be traced.
-
-        Parameters
-        ----------
-        state : array [coordinate]
-        """
-        rule, parameters = self.policy
-        return rule(jax.tree.map(jnp.asarray, parameters), jnp.zeros(()), state)
-
-    def q(self, states: ArrayLike) -> NDArray[np.float64]:
-        """Return Q-values of states, -inf for actions that may not be taken there.
-
-        Parameters
-        ----------
-        states : array [..., coordinate]
-
-        Returns
-        -------
-        array [..., action]
-
-        Raises
-        ------
-        ValueError, TypeError
-            If they have another number of coordinates, or one is not finite: with its index.
-        """
-        given = np.asarray(states, float)
-        coordinates = self.mdp.problem.start.size
-        if given.ndim < 1 or given.shape[-1] != coordinates:
-            raise ValueError(
-                f"states have shape {given.shape}; {self.mdp.name} has states of {coordinates} coordinates, [..., "
-                "coordinate]"
-            )
-        reject_first("states", ~np.isfinite(given), given, "is not finite")
-        problem, flat = self.mdp.problem, given.reshape(-1, coordinates)
-        with jax.enable_x64(True):
-            q = _q_values(self.fit, filled_up(flat, self.mdp), self.approximation, problem.features, problem.available)
-        return np.asarray(q, float)[: len(flat)].reshape(*given.shape[:-1], self.mdp.num_actions)
-
-    def probabilities(self, states: ArrayLike) -> NDArray[np.float64]:
-        """Return the probability of each action: 1 of the best one.
-
-        Parameters
-        ----------
-        states : array [..., coordinate]
-
-        Returns
-        -------
-        array [..., action]
-        """
-        return np.asarray(np.eye(self.mdp.num_actions)[self.q(states).argmax(-1)])
-
-    def margins(self, states: ArrayLike) -> NDArray[np.float64]:
-        """Return by how much Q holds the best action better than the next; infinite where there is no other.
-
-        Parameters
-        ----------
-        states : array [..., coordinate]
-
-        Returns
-        -------
-        array [...]
-        """
-        return best_by(self.q(states))
-
-    def actions(self, states: ArrayLike) -> NDArray[Any]:
-        """Return the label of the best action in each state.
-
-        Parameters
-        ----------
-        states : array [..., coordinate]
-
-        Returns
-        -------
-        array of labels [...]
-        """
-        return np.asarray(label_array(self.mdp.actions)[self.q(states).argmax(-1)])
-
-
-@partial(jax.jit, static_argnums=2)
-def _q_values(
-    fit: Any,
-    states: Array,
-    approximation: Approximation,
-    features: Callable[[Array], Array],
-    available: Callable[[Array], Array] | None,
-) -> Array:
-    q = approximation.value(fit, features(states))
-    return q if available is None else jnp.where(available(states), q, -jnp.inf)
-
-
 def fit_variables(
-    mdp: SimulatedMDP, approximation: Approximation, fit: Any, places: NDArray[np.float64]
+    policy: FittedPolicy | StagedPolicy, places: NDArray[np.float64]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return what a plan's Dataset holds of a fit of Q, and says of it in attrs.
 
     Parameters
     ----------
-    mdp : SimulatedMDP
-    approximation : Approximation
-    fit : pytree
+    policy : FittedPolicy or StagedPolicy
     places : array [place, coordinate]
         Where Q, the policy and the features are listed.
 
@@ -204,15 +68,19 @@ def fit_variables(
     -------
     variables, attrs : dict
     """
-    fitted = FittedPolicy(mdp, approximation, fit)
-    q = fitted.q(places)
+    mdp, approximation, q = policy.mdp, policy.approximation, policy.q(places)
+    staged = isinstance(policy, StagedPolicy)
+    stage, fit = ("stage",) * staged, policy.fits if isinstance(policy, StagedPolicy) else policy.fit
     leaves = {f"{FIT}{i}": np.asarray(leaf) for i, leaf in enumerate(jax.tree.leaves(fit))}
     variables: dict[str, Any] = {
-        "q": (("place", "action"), q),
-        "policy": ("place", label_array(mdp.actions)[q.argmax(-1)]),
+        "q": ((*stage, "place", "action"), q),
+        "policy": ((*stage, "place"), label_array(mdp.actions)[q.argmax(-1)]),
         "places": (("place", "coordinate"), places),
         "features": (("place", "feature"), features_of(mdp, places)),
-        **{name: (tuple(f"{name}_axis_{i}" for i in range(leaf.ndim)), leaf) for name, leaf in leaves.items()},
+        **{
+            name: ((*stage, *(f"{name}_axis_{i}" for i in range(leaf.ndim - staged))), leaf)
+            for name, leaf in leaves.items()
+        },
     }
     named = {type(known): name for name, known in APPROXIMATIONS.items()}
     kind = named.get(type(approximation), "")
@@ -221,7 +89,9 @@ def fit_variables(
     return variables, attrs
 
 
-def fitted_policy(plan: xr.Dataset, mdp: SimulatedMDP, approximation: Approximation | None = None) -> FittedPolicy:
+def fitted_policy(
+    plan: xr.Dataset, mdp: SimulatedMDP, approximation: Approximation | None = None
+) -> FittedPolicy | StagedPolicy:
     """Make a fitted plan, or its file, a policy again that can be asked at any state.
 
     Parameters
@@ -235,14 +105,14 @@ def fitted_policy(plan: xr.Dataset, mdp: SimulatedMDP, approximation: Approximat
 
     Returns
     -------
-    FittedPolicy
+    FittedPolicy, or StagedPolicy of a plan for a number of steps
 
     Raises
     ------
     TypeError
         If `plan` is no Dataset.
     ValueError
-        If it is no fitted plan, or one of another problem: other actions, coordinates or features.
+        If it is no fitted plan, or one of another problem: other actions, coordinates, features or horizon.
 
     Examples
     --------
@@ -260,6 +130,8 @@ def fitted_policy(plan: xr.Dataset, mdp: SimulatedMDP, approximation: Approximat
         raise ValueError("the Dataset is no fitted plan: it holds no fit of Q, as a plan of a SimulatedMDP does")
     of = f"the plan is of another problem, {plan.attrs.get('mdp', 'without a name')!r}"
     check_same_problem(of, plan["action"].values.tolist(), plan["places"].values, plan["features"].values, mdp)
+    stages = plan.sizes.get("stage")
+    check_horizon(of, stages, mdp)
     told = json.loads(plan.attrs["approximation"])
     name = told.pop("name")
     if approximation is None:
@@ -270,11 +142,13 @@ def fitted_policy(plan: xr.Dataset, mdp: SimulatedMDP, approximation: Approximat
     with jax.enable_x64(True):
         like = jax.eval_shape(lambda key: approximation.init(key, *sizes), jax.random.key(0))
     shapes, tree = jax.tree.flatten(like)
+    by_stage = () if stages is None else (stages,)
     held = [plan[f"{FIT}{i}"].values for i in range(sum(str(each).startswith(FIT) for each in plan.data_vars))]
-    if [leaf.shape for leaf in held] != [leaf.shape for leaf in shapes]:
+    if [leaf.shape for leaf in held] != [(*by_stage, *leaf.shape) for leaf in shapes]:
         raise ValueError(f"the plan's fit of Q has the shapes {[leaf.shape for leaf in held]}; {name} has others")
     leaves = [np.asarray(leaf, shape.dtype) for leaf, shape in zip(held, shapes, strict=True)]
-    return FittedPolicy(mdp, approximation, jax.tree.unflatten(tree, leaves))
+    made = FittedPolicy if stages is None else StagedPolicy
+    return made(mdp, approximation, jax.tree.unflatten(tree, leaves))
 
 
 def state_policy(mdp: SimulatedMDP, policy: Any) -> StatePolicy:
@@ -283,7 +157,7 @@ def state_policy(mdp: SimulatedMDP, policy: Any) -> StatePolicy:
     Parameters
     ----------
     mdp : SimulatedMDP
-    policy : "uniform", plan, FittedPolicy, FuturesPolicy, or callable
+    policy : "uniform", plan, FittedPolicy, StagedPolicy, FuturesPolicy, or callable
         A function takes a state [coordinate] and returns the position of an action; it is traced, so make it of JAX's
         functions. A plan is the Dataset that `plan` returns.
 
@@ -309,8 +183,10 @@ def state_policy(mdp: SimulatedMDP, policy: Any) -> StatePolicy:
     if isinstance(policy, xr.Dataset):
         by_futures = policy.attrs.get("solver") == SOLVER
         policy = futures_policy(policy, mdp) if by_futures else fitted_policy(policy, mdp)
-    if isinstance(policy, FittedPolicy | FuturesPolicy):
+    if isinstance(policy, FittedPolicy | StagedPolicy | FuturesPolicy):
         made_in = policy.mdp
+        if isinstance(policy, StagedPolicy):
+            check_horizon(f"the policy is of another problem, {made_in.name!r}", made_in.horizon, mdp)
         if made_in is not mdp:
             places = np.concatenate([made_in.problem.start[None], made_in.problem.anchors])
             of = f"the policy is of another problem, {made_in.name!r}"

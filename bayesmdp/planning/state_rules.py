@@ -15,7 +15,16 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
-__all__ = ["RandomRule", "StatePolicy", "best_by", "check_same_problem", "features_of", "filled_up"]
+__all__ = [
+    "RandomRule",
+    "StatePolicy",
+    "after_steps",
+    "best_by",
+    "check_horizon",
+    "check_same_problem",
+    "features_of",
+    "filled_up",
+]
 
 FEWEST = 16
 """States that compiled code is asked for at once, at the least."""
@@ -28,12 +37,27 @@ class StatePolicy(NamedTuple):
     ----------
     rule : callable
         ``rule(parameters, uniform [], state [coordinate]) -> int []``; hashable, and equal where policies differ in
-        their parameters alone.
+        their parameters alone. Where it is by stage it has a method ``at_stage(parameters, stage)``, which gives the
+        parameters that it takes after so many steps; see `after_steps`.
     parameters : pytree
     """
 
     rule: Callable[[Any, Array, Array], Array]
     parameters: Any
+
+
+def after_steps(rule: Any, parameters: Any, stage: Int[Array, ""]) -> Any:
+    """Return the parameters of a rule after so many steps of an episode; the same for all rules not by stage.
+
+    Parameters
+    ----------
+    rule : callable
+        As of a `StatePolicy`.
+    parameters : pytree of JAX's arrays
+    stage : int; may be traced
+    """
+    at_stage = getattr(rule, "at_stage", None)
+    return parameters if at_stage is None else at_stage(parameters, stage)
 
 
 class RandomRule:
@@ -103,6 +127,26 @@ def check_same_problem(
     own = features_of(mdp, places)
     if own.shape != features.shape or not np.allclose(own, features, rtol=1e-6, atol=1e-9):
         raise ValueError(f"{of}: the features of {mdp.name} are others")
+
+
+def check_horizon(of: str, horizon: int | None, mdp: SimulatedMDP) -> None:
+    """Refuse what is by stage in a problem that is not, or is one of another number of steps, and the other way round.
+
+    Parameters
+    ----------
+    of : str
+        What messages begin with.
+    horizon : int or None
+        The stages that there are.
+    mdp : SimulatedMDP
+
+    Raises
+    ------
+    ValueError
+    """
+    if horizon != mdp.horizon:
+        own, its = ("no horizon" if each is None else f"a horizon of {each}" for each in (horizon, mdp.horizon))
+        raise ValueError(f"{of}: it has {own}, and {mdp.name} has {its}; use mdp.replace(horizon={horizon})")
 
 
 def features_of(mdp: SimulatedMDP, places: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -3,7 +3,7 @@
 A :class:`SimulatedMDP` is a model of :class:`~bayesmdp.model_reading.records.Records` with the true values of its
 unknowns, and what everybody knows: the rewards, the actions, where states lie. The world draws each step from the model
 at the truth, and records the primitives with it; agents learn from those, and plan by drawing next states from a model
-at values of their own. Problems are discounted.
+at values of their own. Problems are discounted, or a number of steps counts.
 
 Regret needs the value of policies. Where a *mesh* is given, a finite problem on points of the space with the kernel as
 a function of the unknowns, V* and V^policy are exact on it, and a step is charged their difference at the nearest
@@ -32,6 +32,7 @@ from bayesmdp.model_reading.read_model import Model, trace
 from bayesmdp.model_reading.records import Records
 from bayesmdp.problems.mesh import Mesh
 from bayesmdp.problems.model_units import ModelUnits, as_argument
+from bayesmdp.problems.objective import read_discount, read_horizon
 from bayesmdp.problems.simulated_mdp_checks import (
     check_actions,
     check_anchors,
@@ -61,7 +62,7 @@ def _never_alike(state: Array) -> Array:
 
 
 class SimulatedMDP:
-    """A discounted problem on a space of numbers, simulated by a NumPyro model.
+    """A problem on a space of numbers, discounted or for a number of steps, simulated by a NumPyro model.
 
     Parameters
     ----------
@@ -76,7 +77,7 @@ class SimulatedMDP:
         not known either. Arrays [..., coordinate], [...] and [..., coordinate]. Like
         all functions here a module-level one or one that is made once, so that equal problems share programs.
     reward_range : (lowest, highest)
-        Of rewards; values are between these by 1 - discount.
+        Of rewards; values are between these by 1 - discount, or times the horizon.
     features : callable
         ``features(state [..., coordinate]) -> [..., feature]``, what approximations of Q-values see.
     start : array [coordinate], or NumPyro distribution of one
@@ -85,7 +86,8 @@ class SimulatedMDP:
         The corners of the box that states lie in, where places to plan at are drawn; steps may leave it.
     actions : sequence of labels
         A finite list; of continuous actions give a grid.
-    discount : float
+    discount : float or None
+        None or 1 only with a horizon: all its rewards count the same then.
     anchors : array [anchor, coordinate], optional
         Places where the uncertainty that levels adapt to is averaged; by default a grid of 5 places a coordinate.
     alike : callable, optional
@@ -111,6 +113,9 @@ class SimulatedMDP:
     units : ModelUnits, optional
         Of the model, where they are not those of everything else here. There is no `truth` then, for steps are recorded
         in the model's units.
+    horizon : int, optional
+        The number of steps that count, from wherever they begin: plans and their policies are by ``stage``, steps
+        taken, as of an `MDP` with a horizon. Who acts does so in episodes of that many steps.
 
     Raises
     ------
@@ -132,7 +137,6 @@ class SimulatedMDP:
     """
 
     space = "simulated"
-    objective = "discounted"
     successor = noise = None
     states: tuple[Hashable, ...] = ()
     sizes: tuple[int, ...] = ()
@@ -151,7 +155,7 @@ class SimulatedMDP:
         low: ArrayLike,
         high: ArrayLike,
         actions: Sequence[Hashable],
-        discount: float,
+        discount: float | None,
         anchors: ArrayLike | None = None,
         alike: Callable[[Array], Array] = _never_alike,
         mesh: Mesh | None = None,
@@ -162,9 +166,17 @@ class SimulatedMDP:
         confined: bool = False,
         available: Callable[[Array], Array] | None = None,
         units: ModelUnits | None = None,
+        horizon: int | None = None,
     ) -> None:
         if units is not None and truth is not None:
             raise ValueError("a problem whose model has units of its own cannot be acted in; leave out truth")
+        if horizon is not None and length is not None:
+            raise ValueError(
+                f"length={length!r} cuts off episodes of a problem that goes on, and horizon={horizon!r} is how many "
+                "steps count; give one of them"
+            )
+        if horizon is not None and mesh is not None:
+            raise ValueError("a mesh is for regret, which is of discounted problems; with a horizon pass mesh=None")
         starts = start if isinstance(start, dist.Distribution) else None
         begin = first_state(start)
         corners = finite_array("low", low, begin.shape), finite_array("high", high, begin.shape)
@@ -177,7 +189,12 @@ class SimulatedMDP:
             )
         self.model, self.layout, self.name = model, tuple(layout), name
         self.actions = labels("actions", *check_actions(actions))
-        self.discount = number("discount", discount, minimum=0, below=1)
+        self.horizon = read_horizon(horizon, None)
+        self.objective = "discounted" if horizon is None else "horizon"
+        if horizon is None:
+            self.discount: float | None = number("discount", discount, minimum=0, below=1)
+        else:
+            self.discount = read_discount(discount, self.objective)
         self.truth = None if truth is None else {site: np.asarray(value, float) for site, value in truth.items()}
         self._given = {
             "model": model,
@@ -200,10 +217,12 @@ class SimulatedMDP:
             "confined": confined,
             "available": available,
             "units": units,
+            "horizon": horizon,
         }
         least, most = (number("reward_range", bound) for bound in reward_range)
         if least > most:
             raise ValueError(f"reward_range is {(least, most)}; the lowest reward comes first")
+        steps = None if self.horizon is None else np.int32(self.horizon)
         grid = np.stack(np.meshgrid(*(np.arange(1, 10, 2) / 10,) * begin.size, indexing="ij"), -1)
         spread = corners[0] + grid.reshape(-1, begin.size) * (corners[1] - corners[0])
         self.problem = SimulatedProblem(
@@ -212,7 +231,7 @@ class SimulatedMDP:
             high=corners[1],
             anchors=finite_array("anchors", spread if anchors is None else anchors),
             reward_range=np.array([least, most]),
-            discount=np.float64(self.discount),
+            discount=np.float64(1 if self.discount is None else self.discount),
             points=begin[None] if mesh is None else mesh.points,
             mesh=None if mesh is None else mesh.mdp.problem,
             kernel=None if mesh is None else mesh.kernel,
@@ -223,10 +242,11 @@ class SimulatedMDP:
             num_actions=len(self.actions),
             terminal=terminal,
             starts=starts,
-            length=None if length is None else np.int32(integer("length", length, 1)),
+            length=np.int32(integer("length", length, 1)) if length is not None else steps,
             confined=bool(confined),
             available=as_argument(available),
             units=units,
+            horizon=steps,
         )
         self._check(mesh)
 
@@ -241,7 +261,7 @@ class SimulatedMDP:
         check_available(problem.available, problem.anchors, problem.num_actions)
         check_starts(problem.starts, problem.start, problem.low, problem.high, problem.terminal)
         if mesh is not None:
-            check_mesh(mesh, problem.start.size, self.num_actions, self.discount, kernel)
+            check_mesh(mesh, problem.start.size, self.num_actions, float(problem.discount), kernel)
 
     def examples(self) -> list[NDArray[Any]]:
         """What the problem's functions give at many places: features, where actions are alike, and a step by each.
@@ -321,8 +341,10 @@ class SimulatedMDP:
         return self.problem.num_actions
 
     def __repr__(self) -> str:
-        sizes = f"{self.problem.start.size} coordinates, {self.num_actions} actions, discount {self.discount:g}"
-        return f"SimulatedMDP({self.name!r}: {sizes})"
+        counted = [] if self.horizon is None else [f"horizon {self.horizon}"]
+        counted += [] if self.discount is None else [f"discount {self.discount:g}"]
+        sizes = [f"{self.problem.start.size} coordinates", f"{self.num_actions} actions", *counted]
+        return f"SimulatedMDP({self.name!r}: {', '.join(sizes)})"
 
 
 @jax.jit

@@ -8,7 +8,7 @@ its episode if it leads to a state that is terminal, or if the model draws that 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -57,6 +57,7 @@ class SimulatedProblem:
         Places spread over the space, without those where all actions are alike.
     reward_range : array [2]
     discount : float
+        1 where all rewards of a number of steps count the same.
     points : array [point, coordinate]
     mesh : Problem or None
     kernel, features, alike : callable
@@ -77,6 +78,8 @@ class SimulatedProblem:
         Of the model, where they are not the problem's.
     ends_drawn : bool
         Whether the model samples which steps end an episode.
+    horizon : int or None
+        Steps that count, from where they begin; None where all do.
     """
 
     start: Array
@@ -100,6 +103,7 @@ class SimulatedProblem:
     available: Callable[[Array], Array] | None = None
     units: ModelUnits | None = None
     ends_drawn: bool = field(default=False, metadata={"static": True})
+    horizon: Array | None = None
 
     @property
     def has_ends(self) -> bool:
@@ -109,11 +113,33 @@ class SimulatedProblem:
     @property
     def value_range(self) -> Array:
         """Between what values lie [2]: they are sums of any number of rewards if episodes may end."""
-        for_ever = self.reward_range / (1 - self.discount)
+        xp = jnp if isinstance(self.reward_range, jax.Array) else np
+        lost = 1 - self.discount
+        if self.horizon is None:
+            whole = self.reward_range / lost
+        else:
+            discounted = (1 - self.discount**self.horizon) / xp.where(lost > 0, lost, 1)
+            whole = self.reward_range * xp.where(lost > 0, discounted, self.horizon)
         if not self.has_ends:
-            return for_ever
-        xp = jnp if isinstance(for_ever, jax.Array) else np
-        return xp.stack([xp.minimum(self.reward_range[0], for_ever[0]), xp.maximum(self.reward_range[1], for_ever[1])])
+            return whole
+        return xp.stack([xp.minimum(self.reward_range[0], whole[0]), xp.maximum(self.reward_range[1], whole[1])])
+
+    @property
+    def discount_ahead(self) -> Array:
+        """What the value of the next state counts: the discount, and nothing after the last step of a horizon."""
+        if self.horizon is None:
+            return self.discount
+        return jnp.where(self.horizon > 1, self.discount, 0.0)
+
+    def at_stage(self, stage: int) -> SimulatedProblem:
+        """The problem after so many steps of its horizon.
+
+        Parameters
+        ----------
+        stage : int
+        """
+        assert self.horizon is not None
+        return replace(self, horizon=np.int32(self.horizon - stage))
 
     def draw_start(self, key: Array) -> Array:
         """Draw the first state of an episode; may be traced."""

@@ -9,9 +9,10 @@ gained by that, on average, is the value of perfect information of Dearden, Frie
     VPI(s, a1) = E_m max(E Q(s, a2) - Q_m(s, a1), 0).
 
 It is told for the states that stand for all, each times how often, discounted, the plan is nearer to it than to the
-others, from a start, under the posterior's mean. That product, and the places, are ours. It is in the units of the
-value, and about the most that rows there can be worth: no number of rows makes a thing known for sure, and a change of
-the plan in one place is counted as long as the plan is near. It is of one pair at a time.
+others, from a start, under the posterior's mean; of a plan by stage it is summed over the stages. That product, and the
+places, are ours. It is in the units of the value, and about the most that rows there can be worth: no number of rows
+makes a thing known for sure, and a change of the plan in one place is counted as long as the plan is near. It is of one
+pair at a time.
 
 All draws are fitted with the same random numbers and places, so that what differs between Q_m is what draws say.
 """
@@ -42,13 +43,17 @@ PAIRS = 50
 """That are told, at most."""
 
 
-def perfect_information(q: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def perfect_information(
+    q: NDArray[np.float64], share: NDArray[np.float64] | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return what it is worth to know one action's value for sure, and its Monte Carlo standard error.
 
     Parameters
     ----------
-    q : array [draw, place, action]
+    q : array [draw, (stage,) place, action]
         Minus infinity where an action may not be taken.
+    share : array [(stage,) place], optional
+        How often one is there, by which it is multiplied, and summed over stages.
 
     Returns
     -------
@@ -61,12 +66,13 @@ def perfect_information(q: NDArray[np.float64]) -> tuple[NDArray[np.float64], ND
     [[0.0, 0.5]]
     """
     mean = q.mean(0)
-    place = np.arange(mean.shape[0])
-    best = mean.argmax(-1)
-    others = mean.copy()
-    others[place, best] = -np.inf
-    gained = np.maximum(q - mean[place, best][None, :, None], 0)
-    gained[:, place, best] = np.maximum(others.max(-1)[None] - q[:, place, best], 0)
+    is_best = mean.argmax(-1)[..., None] == np.arange(mean.shape[-1])
+    first, second = mean.max(-1, keepdims=True), np.where(is_best, -np.inf, mean).max(-1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # of actions that may not be taken, where there is one that may
+        gained = np.maximum(np.where(is_best, second - q, q - first), 0)
+    if share is not None:
+        gained = gained * share[..., None]
+    gained = gained.sum(1) if q.ndim == 4 else gained
     return gained.mean(0), gained.std(0, ddof=1) / len(q) ** 0.5
 
 
@@ -106,10 +112,9 @@ def measured_collect(tree: xr.DataTree, plan: KeptMeasuredPlan, again: PlannedAg
             for m in range(DRAWS)
         ]
     )
-    gain, error = perfect_information(q)
     share = _nearness(way, drawn, plan, places, options)
-    gain, error = gain * share[:, None], error * share[:, None]
-    tried, asked = way.near.counts(places), np.isfinite(q).all(0)
+    gain, error = perfect_information(q, share if q.ndim == 4 else share.sum(0))
+    tried, asked = way.near.counts(places), np.isfinite(q).all(tuple(range(q.ndim - 2)))
     sure = [(int(p), int(a)) for p, a in np.argwhere(asked & (gain > 2 * error) & (gain > 0))]
     sure.sort(key=lambda pair: -gain[pair])
     actions = list(plan.space.actions)
@@ -133,11 +138,10 @@ def measured_collect(tree: xr.DataTree, plan: KeptMeasuredPlan, again: PlannedAg
 def _nearness(
     way: Any, draws: dict[str, NDArray[Any]], plan: KeptMeasuredPlan, places: NDArray[np.float64], options: Any
 ) -> NDArray[np.float64]:
-    """How many discounted steps from a start the plan is nearer to each place than to the others [place]."""
+    """How likely, discounted, the plan is after each step nearer to each place than to the others [step, place]."""
     width = np.array(plan.space.high) - np.array(plan.space.low)
-    steps, paths = np.zeros(len(places)), 0
+    near: list[NDArray[np.float64]] = []
     for path, weight in discounted_paths(way, draws, plan.policy, options.rollouts):
         apart = (((path.state[:, None] - places[None]) / width) ** 2).sum(-1)
-        steps += np.bincount(apart.argmin(-1), weight, len(places))
-        paths += 1
-    return np.asarray(steps / paths)
+        near.append(weight[:, None] * np.eye(len(places))[apart.argmin(-1)])
+    return np.asarray(np.mean(near, 0))

@@ -4,9 +4,10 @@ recommendation  as of tables
 log             source, sha256, rows, episodes, terminated, truncated, actions, coordinates (a list: name, low, high,
 changes: the share of the log's states in which the plan would do something else if this coordinate
 were that of another row), trust, checks
+stages          how many steps a plan by stage is for, or null; its list is of the first
 policy          a list, the commonest first: state (a list of numbers), action (of a plan for the gain with its
-probability, and departs: whether it is another than today), rows, near, tried, today, margin,
-worth (quantile, lower, upper)
+probability, and departs: whether it is another than today), later (where a plan by stage changes its action), rows,
+near, tried, today, margin, worth (quantile, lower, upper)
 thin            unseen, few, places (a list, the least tried first: state, action, tried)
 second_opinion, sensitivity  as of tables, of the states of `policy`
 collect         draws, asked (pairs of such a state and an action), sure (those whose gain is more than two errors),
@@ -25,23 +26,25 @@ from numpy.typing import NDArray
 from bayesmdp.offline.check_log import FEW
 from bayesmdp.offline.measured_file import KeptMeasuredPlan
 from bayesmdp.offline.report import Report
+from bayesmdp.planning.fitted_policies import at_first
 from bayesmdp.reports.content_parts import checks_of, made_of, recommendation_of, second_opinion_of
 from bayesmdp.reports.measured_again import PlannedAgain
 from bayesmdp.reports.measured_collect import measured_collect
 from bayesmdp.reports.measured_sensitivity import measured_sensitivity
 from bayesmdp.reports.measured_words import measured_headline, measured_log_told
 from bayesmdp.reports.sentences import trust_told
+from bayesmdp.reports.words import turns_told
 
 __all__ = ["importance", "measured_content"]
 
 ASKED = 1_000
 """Rows of the log at which the plan is asked what each coordinate changes, at most."""
 
-SETTINGS = ("risk", "baseline", "aim", "discount", "prior", "rewards", "draws")
+SETTINGS = ("risk", "baseline", "aim", "discount", "horizon", "prior", "rewards", "draws")
 
 
 def importance(plan: KeptMeasuredPlan, states: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ask what each coordinate changes: how often the action is another one if it were that of another row.
+    """Ask what each coordinate changes: how often the (first) action is another one if it were that of another row.
 
     Parameters
     ----------
@@ -52,7 +55,7 @@ def importance(plan: KeptMeasuredPlan, states: NDArray[np.float64]) -> NDArray[n
     -------
     array [coordinate]
     """
-    rng, policy = np.random.default_rng(0), plan.policy
+    rng, policy = np.random.default_rng(0), at_first(plan.policy)
     asked = states[np.linspace(0, len(states) - 1, min(len(states), ASKED)).round().astype(int)]
     chosen, changed = policy.probabilities(asked).argmax(-1), []
     for i in range(asked.shape[1]):
@@ -87,6 +90,7 @@ def measured_content(
         "schema": schema,
         "recommendation": recommendation_of(report, measured_headline(attrs, report.checked)),
         "log": _log(report, plan, sha256),
+        "stages": attrs.get("horizon"),
         "policy": places,
         "thin": {
             "unseen": attrs["initial_unseen"],
@@ -123,8 +127,9 @@ def _log(report: Report, plan: KeptMeasuredPlan, sha256: str) -> dict[str, Any]:
 
 
 def _places(policy: xr.Dataset) -> list[dict[str, Any]]:
-    """What is done in the states that stand for all."""
-    entries = []
+    """What is done in the states that stand for all, at the first stage."""
+    entries, actions, stages = [], policy["action"].values, "stage" in policy.dims
+    policy = policy.isel(stage=0, drop=True) if stages else policy
     for place in range(policy.sizes["place"]):
         row = policy.isel(place=place)
         names = [
@@ -136,6 +141,7 @@ def _places(policy: xr.Dataset) -> list[dict[str, Any]]:
             {
                 "state": row["state"].values.tolist(),
                 **{name: row[name].item() for name in names},
+                "later": turns_told(actions[:, place]) if stages else "",
                 "worth": {end: row[f"worth_{end}"].item() for end in ("quantile", "lower", "upper")},
             }
         )

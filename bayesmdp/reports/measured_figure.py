@@ -8,6 +8,7 @@ import numpy as np
 
 from bayesmdp.foundation.visible_text import in_figure
 from bayesmdp.offline.measured_file import KeptMeasuredPlan
+from bayesmdp.planning.fitted_policies import at_first
 from bayesmdp.reports.measured_content import importance
 from bayesmdp.results.plan_parts import bare_axes, short_label
 from bayesmdp.results.plots import colour_of
@@ -24,7 +25,7 @@ SHOWN = 600
 
 
 def draw_policy(plan: KeptMeasuredPlan, states: NDArray[np.float64], ax: Axes) -> Axes:
-    """Draw states of the log by the plan's action there, along the two coordinates that change it most.
+    """Draw states of the log by the plan's (first) action there, along the two coordinates that change it most.
 
     Parameters
     ----------
@@ -40,7 +41,7 @@ def draw_policy(plan: KeptMeasuredPlan, states: NDArray[np.float64], ax: Axes) -
         states near which the log hardly took it.
     """
     shown = states[np.linspace(0, len(states) - 1, min(len(states), SHOWN)).round().astype(int)]
-    chosen = plan.policy.probabilities(shown).argmax(-1)
+    chosen = at_first(plan.policy).probabilities(shown).argmax(-1)
     few = plan.near.counts(shown)[np.arange(len(shown)), chosen] < 5
     names = [in_figure(short_label(name)) for name in plan.space.coordinates]
     order = np.argsort(-importance(plan, states), kind="stable")

@@ -1,8 +1,9 @@
-"""What would change of a plan from measurements had something else been asked: discount, level, prior, other draws.
+"""What would change of a plan from measurements had something else been asked: discount, horizon, level, prior, draws.
 
 Each of them is planned for again from the log that the plan's file holds, without the check of its promise, and set
 beside the plan at hand as for tables (:mod:`bayesmdp.reports.sensitivity`): in how many of the states that stand for
-all another action is taken, and what its own policy is worth. Plans from one log share their compiled programs.
+all another action is taken (at the first stage), and what its own policy is worth. Plans from one log share their
+compiled programs.
 """
 
 from __future__ import annotations
@@ -16,10 +17,12 @@ from numpy.typing import NDArray
 
 from bayesmdp.offline.measured_file import KeptMeasuredPlan
 from bayesmdp.offline.measured_way import fit_measured, way_of_log
+from bayesmdp.planning.fitted_policies import at_first
 from bayesmdp.planning.quantile_interval import left_quantile
 from bayesmdp.planning.risk_names import risk_from_text
 from bayesmdp.reports.measured_again import PlannedAgain
 from bayesmdp.reports.numbers import short
+from bayesmdp.reports.words import steps_told
 
 __all__ = ["measured_sensitivity"]
 
@@ -28,7 +31,7 @@ NAMED = 5
 
 
 def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan, again: PlannedAgain) -> dict[str, Any]:
-    """Plan again with another discount, level and prior, and with other draws.
+    """Plan again with another discount or horizon, level and prior, and with other draws.
 
     Parameters
     ----------
@@ -47,7 +50,7 @@ def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan, again: Plann
         return {"why_not": again.why_not}
     policy = tree["policy"].to_dataset()
     places, weight = policy["state"].values, policy["rows"].values
-    chosen = plan.policy.probabilities(places).argmax(-1)
+    chosen = at_first(plan.policy).probabilities(places).argmax(-1)
     level, at_start = float(attrs["level"]), tree["at_start"].to_dataset()
     values, gains = at_start["value"].values, None
     if "today" in at_start:
@@ -62,12 +65,12 @@ def measured_sensitivity(tree: xr.DataTree, plan: KeptMeasuredPlan, again: Plann
         same = changed.keys() <= {"risk", "seed"}
         way = again.way() if same else way_of_log(again.log, **own, say=lambda text: None)
         gone = fit_measured(way, risk, int(attrs["draws"]), seed, aim=aim)
-        other = gone.fitted.policy.probabilities(places).argmax(-1) != chosen
+        other = at_first(gone.fitted.policy).probabilities(places).argmax(-1) != chosen
         changes.append(
             {
                 "what": what,
                 "value": value,
-                **_worth(gone.values, gone.gains, level, comparable=what != "discount"),
+                **_worth(gone.values, gone.gains, level, comparable=what not in ("discount", "horizon")),
                 **_changed(places, weight, other, plan.space.coordinates),
             }
         )
@@ -79,7 +82,10 @@ def _others(asked: Mapping[str, Any], attrs: Mapping[Any, Any]) -> Iterator[tupl
     if asked["prior"] == "auto":
         other = "fourier_dynamics" if str(attrs["prior"]).startswith("linear") else "linear_dynamics"
         yield "prior", other, {"prior": other}
-    for factor in (2.0, 0.5):
+    if (horizon := asked["horizon"]) is not None:
+        for steps in sorted({max(1, horizon // 2), 2 * horizon} - {horizon}):
+            yield "horizon", steps_told(steps), {"horizon": steps}
+    for factor in (2.0, 0.5) if horizon is None else ():
         discount = 1 - factor * (1 - asked["discount"])
         if 0 < discount < 1:
             yield "discount", f"{discount:g}", {"discount": discount}

@@ -48,6 +48,7 @@ def measured_log_told(log: Mapping[str, int], attrs: Mapping[Any, Any]) -> dict[
     dict of str to str
     """
     settled = "" if attrs["converged"] else ", stopped before its values had settled"
+    counted = f"horizon {attrs['horizon']:,}" if "horizon" in attrs else f"discount {attrs['discount']:g}"
     return {
         "rows": f"{log['rows']:,} in {log['episodes']:,} episodes, of which {log['terminated']:,} terminated and "
         f"{log['truncated']:,} truncated"
@@ -55,6 +56,6 @@ def measured_log_told(log: Mapping[str, int], attrs: Mapping[Any, Any]) -> dict[
         "states": f"{log['coordinates']} measurements; {log['actions']:,} actions",
         "prior": attrs["prior"],
         "posterior": f"{attrs['engine']}: {attrs['reason']}",
-        "plan": f"{attrs['risk']}, discount {attrs['discount']:g}, fitted Q iteration under {attrs['plan_draws']} "
+        "plan": f"{attrs['risk']}, {counted}, fitted Q iteration under {attrs['plan_draws']} "
         f"draws{settled}, seed {attrs['seed']}",
     }

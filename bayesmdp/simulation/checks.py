@@ -74,7 +74,9 @@ def check_run(
         if mdp.objective not in agent.objectives:
             remedy = {
                 "discounted": "",
-                "horizon": "; act in bm.unroll(mdp), whose states know their stage",
+                "horizon": "; act in bm.unroll(mdp), whose states know their stage"
+                if mdp.space == "finite"
+                else "; give it a discount with mdp.replace(discount=0.99, horizon=None)",
             }.get(mdp.objective, "; give it a discount with mdp.replace(discount=0.99, stage=None)")
             raise ValueError(
                 f"agents[{name!r}] ({agent.algorithm}) is for MDPs whose objective is {' or '.join(agent.objectives)}; "

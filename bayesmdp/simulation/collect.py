@@ -21,6 +21,7 @@ from bayesmdp.model_reading.primitives import per_row, row_counts
 from bayesmdp.model_reading.read_model import Model, sites
 from bayesmdp.model_reading.records import Records
 from bayesmdp.planning.state_policies import state_policy
+from bayesmdp.planning.state_rules import after_steps
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.policy import policy_by_stage, policy_probabilities
@@ -102,12 +103,13 @@ def _collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> x
         truth = {name: jnp.asarray(value) for name, value in mdp.truth.items()}
         world = simulated_world(problem, truth)
         uniforms = random.uniform(random.key(seed), (steps, NOISE))
+        parameters = jax.tree.map(jnp.asarray, acted.parameters)
 
         def move(
             moment: tuple[Float[Array, " coordinate"], Int[Array, ""]], uniforms: Float[Array, " place"]
         ) -> tuple[tuple[Float[Array, " coordinate"], Int[Array, ""]], tuple[Step, Bool[Array, ""]]]:
             state, age = moment
-            action = acted.rule(acted.parameters, uniforms[AGENT], state)
+            action = acted.rule(after_steps(acted.rule, parameters, age), uniforms[AGENT], state)
             step, following = world.step(uniforms, state, action)
             if world.length is None:
                 return (following, age), (step, jnp.zeros((), bool))

@@ -177,7 +177,7 @@ def test_nothing_is_recommended_that_was_not_tried_near(report):
     assert bm.recommend(report, rows.iloc[:0]).empty
     with pytest.raises(ValueError, match="the rows have 'who', but need 'level'"):
         bm.recommend(report, rows[["who"]])
-    with pytest.raises(ValueError, match="stage is for plans with labelled states"):
+    with pytest.raises(ValueError, match="the plan is the same at each step; leave stage out"):
         bm.recommend(report, rows, stage=0)
 
 
@@ -289,12 +289,9 @@ GOOD = rows_of(40)
 @pytest.mark.parametrize(
     "change, options, why",
     [
-        (
-            {},
-            {"horizon": 4},
-            "say discount=0.75, by which steps to come count for 4 in all, or cut",
-        ),
-        ({}, {"horizon": 0}, "horizon"),
+        ({}, {"horizon": 4, "discount": 0.9}, "give a horizon or a discount, not both; got 4 and 0.9"),
+        ({}, {"horizon": 0}, "horizon must be an integer of at least 1"),
+        ({}, {"horizon": 4, "aim": "gain"}, "a plan for the gain needs a discount: leave the horizon out"),
         ({}, {"elsewhere": "least"}, "elsewhere='least' is for logs with labelled states"),
         ({}, {"baseline": "today.csv"}, "baseline is log, none, uniform, a table with"),
         ({}, {"prior": "linear_dynamcis"}, "no prior 'linear_dynamcis'; did you mean linear_dynamics"),

@@ -31,6 +31,20 @@ def test_perfect_information_is_what_deciding_again_gains():
     assert gain[1, 2] == 0
 
 
+def test_stages_add_up_by_how_often_one_is_there():
+    """And the error is that of the sum under each draw, for stages have the same draws."""
+    rng = np.random.default_rng(1)
+    q, share = rng.normal(size=(30, 3, 4, 2)), rng.uniform(size=(3, 4))
+    gain, error = perfect_information(q, share)
+    alone = [perfect_information(q[:, stage], share[stage]) for stage in range(3)]
+    np.testing.assert_allclose(gain, sum(told for told, _ in alone))
+    same = np.repeat(q[:, :1], 3, 1)
+    np.testing.assert_allclose(
+        perfect_information(same, share)[1], alone[0][1] / share[0][:, None] * share.sum(0)[:, None]
+    )
+    assert (error < sum(told for _, told in alone)).all()
+
+
 def test_what_is_the_same_under_all_draws_is_worth_nothing_to_know():
     assert (perfect_information(np.tile([[[1.0, 0.5]]], (10, 1, 1)))[0] == 0).all()
 
