@@ -23,8 +23,8 @@ Keys, in the order of the page. Where something is not told, its part has ``why_
     thin            unseen (share of the future behind a step that the log never saw), few (tries that are few), pairs
                     (a list, the least tried first: state, action, tried), never_acted (states), untried_pairs
     second_opinion  words, estimates (a list: estimator, value, lower, upper, tells, why, disagrees)
-    sensitivity     states, changes (a list: what, value, changed, states: the first of these, changed_share, bound,
-                    gain_bound, comparable)
+    sensitivity     states, draws (of each plan), changes (a list, the plan itself first: what, value, changed, states:
+                    the first of these, changed_share, bound, gain_bound, comparable)
     collect         tries, samples, asked (pairs), helped (pairs of which more tries ever changed the plan), sure
                     (pairs whose gain is more than two errors), pairs (a list of these, 50 at most, the most first:
                     state, action, tried, gain, error, whole: whether all of the plan was chosen again; else the gain
@@ -220,7 +220,7 @@ def _sensitivity(plan: KeptPlan) -> dict[str, Any]:
         for i in range(told.sizes["change"])
     ]
     rows = [row | {"states": json.loads(row["states"])} for row in rows]
-    return {"states": told.attrs["states"], "skipped": told.attrs["skipped"], "changes": rows}
+    return {**{name: told.attrs[name] for name in ("states", "draws", "skipped")}, "changes": rows}
 
 
 def _collect(plan: KeptPlan, tries: int) -> dict[str, Any]:

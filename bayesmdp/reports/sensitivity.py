@@ -3,6 +3,7 @@
 Each of them is planned for again, by the same draws where these are of the same posterior, and set beside the plan at
 hand: in how many states another action is taken, and what its own policy is worth under fresh draws, unchecked. Plans
 of the same shapes share their compiled programs. The last line, other draws alone, says how much of that is chance.
+Where a problem is large all of them, the plan at hand too, are made with few draws, and set beside that one.
 """
 
 from __future__ import annotations
@@ -33,8 +34,12 @@ __all__ = ["sensitivity"]
 NAMED = 5
 """States with another action that are named."""
 
-AFFORDABLE = 10_000_000
-"""Numbers in the draws of one plan above which nothing is planned again: each plan would take some ten seconds."""
+AFFORDABLE, MOST = 10_000_000, 50_000_000
+"""Numbers in the draws of one plan above which plans are made again with `THRIFTY` draws, and, with these, above which
+nothing is planned again: each plan would take more than some ten seconds."""
+
+THRIFTY = 40
+"""Draws of plans of large problems."""
 
 
 class _Asked(NamedTuple):
@@ -77,9 +82,9 @@ def sensitivity(plan: KeptPlan) -> xr.Dataset:
         another action is taken (at the first stage), ``states``, the first of them as JSON, and ``changed_share``, that
         of the log's steps in them; ``bound``, the posterior quantile, at the plan's level, of what the policy earns at
         the start, and ``gain_bound``, that of the gain over today, both unchecked and NaN where not told;
-        ``comparable``, whether they are in the units of the
-        plan at hand. The first entry is that plan itself. Attrs: ``states``, among how many; ``skipped``, what was not
-        asked and why; or ``why_not`` alone.
+        ``comparable``, whether they are in the units of the plan at hand. The first entry is that plan itself, made
+        with as many draws as the others; these are compared with it, and it with the plan at hand. Attrs: ``states``,
+        among how many; ``draws``; ``skipped``, what was not asked and why; or ``why_not`` alone.
 
     Examples
     --------
@@ -90,24 +95,40 @@ def sensitivity(plan: KeptPlan) -> xr.Dataset:
     >>> told["what"].values.tolist()
     ['as planned', 'prior', 'prior', 'discount', 'discount', 'level', 'level', 'draws']
     """
-    size = plan.attrs["draws"] * int(np.prod(plan.mdp.sizes)) * (1 + (plan.mdp.horizon or 0) / 100)
-    if size > AFFORDABLE:
+    draws = _draws(plan)
+    if not draws:
         return xr.Dataset(attrs={"why_not": "the problem is large, and each new plan would take as long as this one"})
+    if draws < plan.attrs["draws"]:
+        tree = plan.tree.copy()
+        tree.attrs = tree.attrs | {"draws": draws}
+        plan = plan._replace(tree=tree)
     tries = plan.tries
     acted = tries.any(-1) & ~plan.mdp.terminal
     began = plan.chosen[0] if plan.mdp.by_stage else plan.chosen
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for asked in _others(plan):
         chosen, bound, gain_bound = _planned(plan, asked)
         other = (chosen != began) & acted
         share = float(tries[other].sum() / tries[acted].sum())
+        began = began if rows else chosen
         named = json.dumps([plan.mdp.states[state] for state in np.flatnonzero(other)[:NAMED]])
         told = asked.what, asked.value, int(other.sum()), named, share, bound, gain_bound, asked.comparable
         rows.append(told)
     names = ("what", "value", "changed", "states", "changed_share", "bound", "gain_bound", "comparable")
     columns = {name: ("change", list(column)) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
-    attrs = {"states": int(acted.sum()), "skipped": _skipped(plan)}
+    attrs = {"states": int(acted.sum()), "draws": draws, "skipped": _skipped(plan)}
     return xr.Dataset(columns, attrs=attrs)
+
+
+def _draws(plan: KeptPlan) -> int:
+    """With how many draws plans are made again: those of the plan, fewer of a large problem, or none."""
+    draws = int(plan.attrs["draws"])
+    each = int(np.prod(plan.mdp.sizes)) * (1 + (plan.mdp.horizon or 0) / 100)
+    if draws * each <= AFFORDABLE:
+        return draws
+    # Those of a posterior that was sampled are kept, and of an exact quantile there are none.
+    fewer = "posterior" not in plan.tree.children and plan.attrs["plan_draws"] and draws > THRIFTY
+    return THRIFTY if fewer and THRIFTY * each <= MOST else 0
 
 
 def _others(plan: KeptPlan) -> Iterator[_Asked]:

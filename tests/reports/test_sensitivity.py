@@ -7,6 +7,7 @@ import xarray as xr
 import bayesmdp as bm
 from bayesmdp.offline.plan_log import plan_log
 from bayesmdp.planning.posterior_value import at_start, value_draws
+from bayesmdp.reports import sensitivity as sensitivity_module
 from bayesmdp.reports.kept_plan import read_plan
 from bayesmdp.reports.reasons import followed, reasons
 from bayesmdp.reports.sensitivity import sensitivity
@@ -173,3 +174,33 @@ def test_the_weight_of_the_prior_says_the_same_on_the_terminal_and_the_page(opti
     assert weighed["changed"].values.tolist() == [0, 0]
     assert weighed["bound"].values.tolist() == [tree.attrs["initial_lighter"], tree.attrs["initial_heavier"]]
     assert len({*weighed["bound"].values.tolist(), tree.attrs["initial_worth_quantile"]}) == 3
+
+
+def test_plans_of_a_large_problem_are_made_again_with_few_draws(log, report, monkeypatch):
+    """All of them, so that what they differ in is not the number of draws; and none where even these are too many."""
+    numbers = int(np.prod(read_plan(report.tree).mdp.sizes))
+    monkeypatch.setattr(sensitivity_module, "THRIFTY", 20)
+    monkeypatch.setattr(sensitivity_module, "AFFORDABLE", 49 * numbers)
+    few, told = plan_log(log, discount=0.9, **OPTIONS | {"draws": 20}), sensitivity(read_plan(report.tree))
+    assert told.attrs["draws"] == 20 and report.tree.attrs["draws"] == 50
+    first = told.isel(change=0)
+    assert float(first["bound"]) == few.tree.attrs["initial_worth_quantile"]
+    acted = (few.policy["tried"] > 0) & ~few.policy["terminal"]
+    assert int(first["changed"]) == int(((few.policy["action"] != report.policy["action"]) & acted).sum())
+    # The others are set beside the plan with few draws, not beside the one at hand.
+    other = plan_log(log, **(OPTIONS | {"discount": 0.8, "draws": 20}))
+    differ = int(((other.policy["action"] != few.policy["action"]) & acted).sum())
+    assert int(changed(told, "discount", "0.8")["changed"]) == differ
+    content = bm.report_content(report)
+    assert content["sensitivity"]["draws"] == 20
+    monkeypatch.setattr(sensitivity_module, "MOST", 19 * numbers)
+    assert "the problem is large" in sensitivity(read_plan(report.tree)).attrs["why_not"]
+
+
+def test_the_page_says_how_few_draws_there_were(report, monkeypatch, tmp_path):
+    bm.write_report(report, tmp_path / "all.html")
+    assert "The problem is large" not in (tmp_path / "all.html").read_text()
+    monkeypatch.setattr(sensitivity_module, "AFFORDABLE", 1)
+    bm.write_report(report, tmp_path / "few.html")
+    text = " ".join((tmp_path / "few.html").read_text().split())
+    assert "all of them were made with 40 draws, the plan above too (with 50 it takes a different action in" in text
