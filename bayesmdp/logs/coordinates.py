@@ -1,9 +1,13 @@
 """Logs whose states are numbers, from columns of measurements as they stand: one column a coordinate.
 
-What followed a step is in columns of its own, or in the next row of the episode; a last row, after which nothing is
-known, is left out, and counted; if it is terminated that is warned of, for nothing is then learned of ends. Rows that
-do not go on are told of as in tables: the next row is taken for the start of an episode, but with ``gaps="allow"``,
-for rows in no order, nobody knows where episodes start.
+What followed a step is in columns of its own, or in the next row of the episode. With columns every row is kept, those
+that ended an episode too. Without, a last row, after which nothing is known, is left out, and counted; if it is
+terminated that is warned of, for nothing is then learned of ends. Its action and reward are left out with it: what a
+model says of a reward, or of whether a step is the last, may look at the next state, and a row without one has no
+likelihood then; and which rows these are hangs on what followed, so that the others alone say too little of ends. A
+prior that learns where episodes end is therefore not given such a log. Rows that do not go on are told of as in tables:
+the next row is taken for the start of an episode, but with ``gaps="allow"``, for rows in no order, nobody knows where
+episodes start.
 """
 
 from __future__ import annotations

@@ -15,8 +15,8 @@ from bayesmdp.offline.measured_today import read_today
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.offline.state_behaviour import ActsInStates
-from bayesmdp.planning.state_gain import SOLVER, read_gain
-from bayesmdp.planning.state_policies import fitted_policy
+from bayesmdp.planning.state_gain import read_gain
+from bayesmdp.planning.state_policies import GAIN, fitted_policy
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["KeptMeasuredPlan", "is_measured_plan", "read_measured_plan"]
@@ -46,7 +46,7 @@ class KeptMeasuredPlan(NamedTuple):
     @property
     def policy(self) -> ActsByPlan:
         """What acts, at any state; where the plan is for a number of steps, at each stage."""
-        if self.plan.attrs["solver"] != SOLVER:
+        if self.plan.attrs["solver"] != GAIN:
             return fitted_policy(self.plan, self.mdp)
         assert self.today is not None
         return read_gain(self.plan, self.mdp, self.today.policy)

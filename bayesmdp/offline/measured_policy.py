@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,10 +12,10 @@ from bayesmdp.offline.over_today import NEEDS_DISCOUNT
 from bayesmdp.offline.state_behaviour import ActsInStates
 from bayesmdp.planning.fitted_policies import FittedPolicy, StagedPolicy
 from bayesmdp.planning.risk import Risk
-from bayesmdp.planning.rollouts import simulate_returns, tolerance_of
+from bayesmdp.planning.rollouts import tolerance_of
 from bayesmdp.planning.simulated_plan import SHARE, FittedQ, fit_simulated
 from bayesmdp.planning.simulated_values import spread_over
-from bayesmdp.planning.state_gain import GainPolicy, fit_gain
+from bayesmdp.planning.state_gain import GainPolicy, gain_of_draws
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["ActsByPlan", "PlannedPolicy", "check_measured_aim", "policy_of_draws"]
@@ -105,27 +103,15 @@ def policy_of_draws(
     -------
     PlannedPolicy
     """
-    tolerance, few = tolerance_of(mdp, None, SHARE), spread_over(draws, options.num_draws)
+    tolerance = tolerance_of(mdp, None, SHARE)
     if over is None:
+        few = spread_over(draws, options.num_draws)
         assert not isinstance(begun, GainPolicy)
         fitted = fit_simulated(few, mdp, risk, options, tolerance, 1_000_000, begun=begun)
         return PlannedPolicy(fitted.policy, fitted.policy, fitted.iterations, fitted.settled, fitted.misfit)
     assert begun is None or isinstance(begun, GainPolicy)
-    if begun is not None:  # of as many draws
-        few = spread_over(draws, begun.fit.shape[1])
-    gained = fit_gain(few, mdp, risk, over.policy, options, tolerance, begun=begun)
-    policy, as_today = gained.policy, False
-    some = spread_over(draws, options.rollouts.max_draws)
-    one, other = (
-        simulate_returns(mdp, some, each, options.rollouts, alike=True).middle.mean(1)
-        for each in (policy.policy, over.policy)
+    gained = gain_of_draws(draws, mdp, risk, over.policy, options, tolerance, begun=begun)
+    assert gained.begun is not None
+    return PlannedPolicy(
+        gained.policy, gained.begun, gained.iterations, gained.settled, float("nan"), as_today=gained.as_today
     )
-    if not _judged(risk, one - other) > 0:
-        policy, as_today = GainPolicy(mdp, 0 * policy.fit, risk, over.policy), True
-    return PlannedPolicy(policy, gained.policy, gained.iterations, gained.settled, float("nan"), as_today)
-
-
-def _judged(risk: Any, gains: NDArray[np.float64]) -> float:
-    """The risk of one number under each draw."""
-    with jax.enable_x64(True):
-        return float(risk.value(jnp.asarray(gains)[:, None, None])[0, 0])

@@ -13,8 +13,9 @@ from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.measured_space import MeasuredSpace
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
-from bayesmdp.offline.said_state_behaviour import PlacesBehaviour, function_behaviour, places_behaviour
+from bayesmdp.offline.said_state_behaviour import places_behaviour
 from bayesmdp.offline.state_behaviour import ActsInStates, StateBehaviour, state_behaviour
+from bayesmdp.planning.state_baseline import PlacesBehaviour, function_behaviour
 from bayesmdp.problems.labels import label_array
 
 __all__ = ["kept_today", "measured_today", "read_today"]

@@ -226,17 +226,24 @@ def _check_enough(log: xr.Dataset, actions: int) -> None:
 
 
 def _check_ends(log: xr.Dataset, ends: Callable[..., Any] | None, given: Any, *, modelled: bool) -> None:
-    """Refuse a log whose terminated rows are not those whose next states are terminal."""
+    """Refuse a log whose terminated rows are not those whose next states are terminal, or are not all in it."""
     ended = log["terminated"].values.astype(bool) if "terminated" in log else np.zeros(log.sizes["step"], bool)
+    left_out = int(log.attrs.get("dropped_ends", 0))
     if modelled and ends is not None:
         raise ValueError(
             f"the prior samples which steps end an episode, and terminal={given!r} says which states do; give one of "
             "them"
         )
     if ends is None:
+        if modelled and left_out:
+            raise ValueError(
+                f"{left_out:,} terminated rows were left out of the log, for nothing follows them, and from the others "
+                "the prior would learn that steps hardly ever end an episode: add a row with the state in which the "
+                "episode ended, or columns with what followed"
+            )
         if modelled:
             return
-        unknown = int(ended.sum()) + int(log.attrs.get("dropped_ends", 0))
+        unknown = int(ended.sum()) + left_out
         if unknown:
             raise ValueError(
                 f"{unknown:,} rows of the log are terminated, but it is not known which states end an episode: pass "

@@ -21,8 +21,10 @@ from bayesmdp.planning.risk import Mean, Risk, backup
 from bayesmdp.planning.risk_names import risk_from_text
 from bayesmdp.planning.rollouts import Rollouts
 from bayesmdp.planning.sampled_futures import SampledFutures
+from bayesmdp.planning.simulated_gain import gain_policy
 from bayesmdp.planning.simulated_plan import FittedQ
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
+from bayesmdp.planning.state_baseline import PlacesBehaviour
 from bayesmdp.planning.state_policies import fitted_policy
 from bayesmdp.planning.trees_and_neighbours import NeighboursQ, TreesQ
 
@@ -39,6 +41,7 @@ __all__ = [
     "Mean",
     "NeighboursQ",
     "NeuralQ",
+    "PlacesBehaviour",
     "Plan",
     "Quantile",
     "Risk",
@@ -62,6 +65,7 @@ __all__ = [
     "futures_policy",
     "gain_and_bias",
     "gain_draws",
+    "gain_policy",
     "gittins_index",
     "greedy",
     "hardness",

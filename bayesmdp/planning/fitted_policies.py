@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, reject_first
 from bayesmdp.planning.fitted_q import Approximation
-from bayesmdp.planning.state_rules import StatePolicy, best_by, filled_up
+from bayesmdp.planning.state_rules import RandomRule, StatePolicy, best_by, filled_up
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
@@ -24,10 +24,16 @@ __all__ = ["FittedPolicy", "StagedPolicy", "at_first"]
 
 
 @dataclass(frozen=True)
-class _Greedy:
+class _Greedy(RandomRule):
     """The action that a fit of Q holds best, among those that may be taken: parameters are the fit, and both rules."""
 
     approximation: Approximation
+
+    def probabilities(self, parameters: Any, state: Float[Array, "... coordinate"]) -> Float[Array, "... action"]:
+        """Return 1 for the best action; may be traced."""
+        fit, features, available = parameters
+        q = _q_values(fit, state, self.approximation, features, available)
+        return jax.nn.one_hot(jnp.argmax(q, -1), q.shape[-1], dtype=float)
 
     def __call__(self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]) -> Array:
         fit, features, available = parameters

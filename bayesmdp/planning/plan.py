@@ -36,7 +36,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -51,6 +50,7 @@ from bayesmdp.planning.posterior_draws import read_concentration, read_dataset, 
 from bayesmdp.planning.quantile import OrderRisk, Quantile
 from bayesmdp.planning.risk import Mean, Risk, offered
 from bayesmdp.planning.sampled_futures import SampledFutures, plan_by_futures
+from bayesmdp.planning.simulated_gain import plan_simulated_gain
 from bayesmdp.planning.simulated_plan import FittedQ, plan_simulated
 from bayesmdp.planning.solvers import Plan, policy_iteration, value_iteration
 from bayesmdp.problems.decision_problem import for_space
@@ -76,7 +76,7 @@ def plan(
     tolerance: float | None = None,
     max_iterations: int = 1_000_000,
     strict: bool = True,
-    baseline: str | ArrayLike | xr.DataArray | None = None,
+    baseline: Any = None,
     deterministic: bool = False,
 ) -> xr.Dataset:
     """The best policy for a risk measure of the posterior, with a bound on the error of its value.
@@ -107,7 +107,10 @@ def plan(
         Whether to raise if the solver did not converge; otherwise see the attr ``converged``.
     baseline : "uniform", action labels [state], or probabilities [state, action]; optional
         Plan for what is gained over this policy at the start instead: the risk is then that of one number under each
-        draw, the gain over the whole future, and not of each step. See :mod:`bayesmdp.planning.over_baseline`.
+        draw, the gain over the whole future, and not of each step. See :mod:`bayesmdp.planning.over_baseline`. Where
+        states are numbers "uniform", an earlier plan, a function of states [..., coordinate] that returns probabilities
+        [..., action] or positions of actions [...], or a ``bm.planning.PlacesBehaviour``; see
+        :mod:`bayesmdp.planning.state_gain`.
     deterministic : bool
         With a baseline, whether the policy must not mix actions.
 
@@ -147,6 +150,12 @@ def plan(
         and `collect`, also when it comes back from a file; ``bm.planning.fitted_policy(plan, mdp)`` asks it at any
         state. See :mod:`bayesmdp.planning.simulated_plan`. By sampled futures there is no fit and no ``q``, but the
         draws, under which ``bm.planning.futures_policy(plan, mdp)`` plans (:mod:`bayesmdp.planning.sampled_futures`).
+
+        With a baseline as well: ``q`` [place, action] and ``as_today`` [place], the risk of what is gained by each
+        action and by going on as the baseline does, by which the policy was chosen; ``probability`` and ``departure``
+        at these places; and attrs ``gain``, the risk of what is gained from the start under draws that were not planned
+        with, ``gain_lower`` and ``gain_upper``, an interval of it, ``better``, and ``as_baseline``, 1 where nothing
+        better was found and the policy is the baseline. ``bm.planning.gain_policy(plan, mdp, baseline)`` asks it.
 
     Raises
     ------
@@ -215,13 +224,13 @@ def _plan_simulated(
             f"where states are numbers solver must be made, as bm.planning.FittedQ(approximation='linear') is; got "
             f"{solver!r}"
         )
-    for name, given, only in (
-        ("quantile", asked.quantile, "draws"),
-        ("baseline", baseline, None),
-        ("deterministic", deterministic, False),
-    ):
+    for name, given, only in (("quantile", asked.quantile, "draws"), ("deterministic", deterministic, False)):
         if given != only:
             raise ValueError(f"{name}={given!r} is for finite MDPs; where states are numbers leave it out")
+    if baseline is not None:
+        if isinstance(solver, SampledFutures):
+            raise ValueError("a plan over a baseline fits what is gained: use solver=bm.planning.FittedQ()")
+        return plan_simulated_gain(posterior, mdp, risk, solver, asked.tolerance, baseline)
     if isinstance(solver, SampledFutures):
         if asked.tolerance is not None:
             raise ValueError("a plan by sampled futures has no tolerance: raise the horizon of SampledFutures instead")

@@ -17,7 +17,7 @@ import xarray as xr
 from bayesmdp.foundation.validation import integer
 from bayesmdp.planning.futures_policy import Futures, FuturesPolicy, futures_variables
 from bayesmdp.planning.rollouts import Rollouts, count_draws, simulate_returns
-from bayesmdp.planning.simulated_values import read_unknowns, risk_between, spread_over
+from bayesmdp.planning.simulated_values import planned_and_fresh, read_unknowns, risk_between, spread_over
 from bayesmdp.planning.value_intervals import check_scalar_risk
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
@@ -105,17 +105,12 @@ def plan_by_futures(
             f"a plan by sampled futures looks equally far ahead at each step, and {mdp.name} has a horizon of "
             f"{mdp.horizon}: use bm.planning.FittedQ, or mdp.replace(horizon=None, discount=...)"
         )
-    values = read_unknowns(posterior, mdp)
-    total = count_draws(values)
-    planned = min(options.num_draws, max(1, total // 2))
-    with_these = np.zeros(total, bool)
-    with_these[np.linspace(0, total - 1, planned).round().astype(int)] = True
-    others = ~with_these if total > 1 else with_these
+    values, others = planned_and_fresh(read_unknowns(posterior, mdp), options.num_draws)
     futures = Futures(options.horizon, options.sequences, options.rounds, options.samples, options.seed)
-    policy = FuturesPolicy(mdp, {name: array[with_these] for name, array in values.items()}, risk, futures)
+    policy = FuturesPolicy(mdp, values, risk, futures)
     # Value the policy under draws that it does not plan with.
     rollouts = options.rollouts
-    fresh = spread_over({name: array[others] for name, array in values.items()}, rollouts.max_draws)
+    fresh = spread_over(others, rollouts.max_draws)
     returns = simulate_returns(mdp, fresh, policy.policy, rollouts)
     told = risk_between(risk, returns, rollouts.confidence)
     variables, attrs = futures_variables(policy)
@@ -127,7 +122,7 @@ def plan_by_futures(
             **attrs,
             "risk": str(risk),
             "discount": mdp.discount,
-            "num_draws": planned,
+            "num_draws": count_draws(values),
             "beyond": float(mdp.discount**options.horizon * np.ptp(mdp.problem.value_range)),
             "value_draws": len(returns.lowest),
             "rollouts": returns.lowest.shape[1],

@@ -55,7 +55,7 @@ from bayesmdp.planning.rollouts import (
     simulate_returns,
     tolerance_of,
 )
-from bayesmdp.planning.simulated_values import read_unknowns, risk_between, spread_over
+from bayesmdp.planning.simulated_values import planned_and_fresh, read_unknowns, risk_between, spread_over
 from bayesmdp.planning.state_policies import fit_variables
 from bayesmdp.planning.value_intervals import check_scalar_risk
 from bayesmdp.problems.labels import label_array
@@ -149,35 +149,8 @@ def plan_simulated(
     Dataset
     """
     check_scalar_risk(risk)
-    values = read_unknowns(posterior, mdp)
-    total = count_draws(values)
-    planned = min(options.num_draws, max(1, total // 2))
-    with_these = np.zeros(total, bool)
-    with_these[np.linspace(0, total - 1, planned).round().astype(int)] = True
-    others = ~with_these if total > 1 else with_these
-    return _planned(
-        {name: array[with_these] for name, array in values.items()},
-        {name: array[others] for name, array in values.items()},
-        mdp,
-        risk,
-        options,
-        tolerance_of(mdp, tolerance, SHARE),
-        max_iterations,
-        strict=strict,
-    )
-
-
-def _planned(
-    values: dict[str, NDArray[np.float64]],
-    others: dict[str, NDArray[np.float64]],
-    mdp: SimulatedMDP,
-    risk: Any,
-    options: FittedQ,
-    tolerance: float,
-    max_iterations: int,
-    *,
-    strict: bool,
-) -> xr.Dataset:
+    values, others = planned_and_fresh(read_unknowns(posterior, mdp), options.num_draws)
+    tolerance = tolerance_of(mdp, tolerance, SHARE)
     fitted = fit_simulated(values, mdp, risk, options, tolerance, max_iterations)
     if strict and not fitted.settled:
         raise RuntimeError(

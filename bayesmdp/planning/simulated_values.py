@@ -19,6 +19,7 @@ from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = [
     "evaluate_simulated",
+    "planned_and_fresh",
     "read_unknowns",
     "risk_between",
     "simulated_gain_draws",
@@ -86,6 +87,30 @@ def read_unknowns(posterior: Any, mdp: SimulatedMDP) -> dict[str, NDArray[np.flo
     if len(set(sizes.values())) > 1:
         raise ValueError(f"the unknowns have different numbers of draws: {sizes}")
     return values
+
+
+def planned_and_fresh(
+    values: Mapping[str, NDArray[Any]], number_of: int
+) -> tuple[dict[str, NDArray[Any]], dict[str, NDArray[Any]]]:
+    """Take so many of the draws to plan with, at most half of all, spread evenly, and the others to judge by.
+
+    Of one draw both are that one.
+
+    Parameters
+    ----------
+    values : mapping of site to array [draw, ...]
+    number_of : int
+
+    Returns
+    -------
+    planned, fresh : dict of arrays by site
+    """
+    total = count_draws(values)
+    with_these = np.zeros(total, bool)
+    with_these[np.linspace(0, total - 1, min(number_of, max(1, total // 2))).round().astype(int)] = True
+    others = ~with_these if total > 1 else with_these
+    planned, fresh = ({name: array[taken] for name, array in values.items()} for taken in (with_these, others))
+    return planned, fresh
 
 
 def spread_over(values: Mapping[str, NDArray[Any]], number_of: int) -> dict[str, NDArray[Any]]:

@@ -37,18 +37,16 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.fitted_q import LinearQ, acted_in
 from bayesmdp.planning.risk import Mean
 from bayesmdp.planning.risk_names import risk_from_text
-from bayesmdp.planning.rollouts import SimulatedReturns, count_draws, horizon_within
+from bayesmdp.planning.rollouts import SimulatedReturns, count_draws, horizon_within, simulate_returns
 from bayesmdp.planning.simulated_plan import FURTHER, MOST, FittedQ, has_settled
-from bayesmdp.planning.simulated_values import risk_between
+from bayesmdp.planning.simulated_values import risk_between, spread_over
+from bayesmdp.planning.state_policies import GAIN
 from bayesmdp.planning.state_rules import RandomRule, StatePolicy, best_by, features_of, filled_up
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
 
-__all__ = ["FittedGain", "GainPolicy", "describe_gain", "fit_gain", "read_gain"]
-
-
-SOLVER = "fitted_gain"
+__all__ = ["FittedGain", "GainPolicy", "describe_gain", "fit_gain", "gain_of_draws", "read_gain"]
 
 
 @dataclass(frozen=True)
@@ -137,6 +135,17 @@ class GainPolicy:
         gains = self.gains(states)
         return np.asarray(gains[:, :-1].max(-1) > gains[:, -1])
 
+    def as_baseline(self, states: ArrayLike) -> NDArray[np.float64]:
+        """Return the probability of each action under the baseline [place, action].
+
+        Parameters
+        ----------
+        states : array [place, coordinate]
+        """
+        with jax.enable_x64(True):
+            told = _probabilities(self.baseline.rule, self.baseline.parameters, np.asarray(states, float))
+        return np.asarray(told, float)
+
     def probabilities(self, states: ArrayLike) -> NDArray[np.float64]:
         """Return the probability of each action: 1 of the best one, or as today.
 
@@ -148,9 +157,7 @@ class GainPolicy:
         -------
         array [place, action]
         """
-        gains, given = self.gains(states), np.asarray(states, float)
-        with jax.enable_x64(True):
-            today = np.asarray(_probabilities(self.baseline.rule, self.baseline.parameters, given), float)
+        gains, today = self.gains(states), self.as_baseline(states)
         best = np.eye(self.mdp.num_actions)[gains[:, :-1].argmax(-1)]
         return np.where((gains[:, :-1].max(-1) > gains[:, -1])[:, None], best, today)
 
@@ -164,11 +171,20 @@ class FittedGain(NamedTuple):
     iterations : int
     settled : bool
         Whether what is gained at the anchors had stopped to drift.
+    begun : GainPolicy, or None
+        At which fits of problems much like this one begin: the policy, or where that was found to gain nothing, the one
+        that was given up.
     """
 
     policy: GainPolicy
     iterations: int
     settled: bool
+    begun: GainPolicy | None = None
+
+    @property
+    def as_today(self) -> bool:
+        """Whether the policy was given up for the baseline."""
+        return self.begun is not None and self.begun is not self.policy
 
 
 def fit_gain(
@@ -238,6 +254,46 @@ def fit_gain(
     return FittedGain(GainPolicy(mdp, np.asarray(kept), risk, baseline), done, settled)
 
 
+def gain_of_draws(
+    values: Mapping[str, NDArray[np.float64]],
+    mdp: SimulatedMDP,
+    risk: Any,
+    baseline: StatePolicy,
+    options: FittedQ,
+    tolerance: float,
+    *,
+    begun: GainPolicy | None = None,
+) -> FittedGain:
+    """Fit what is gained under some draws, and go on as the baseline does where nothing is gained at the start.
+
+    That is judged by the risk over the draws of what rollouts gain with the same random numbers; a policy may have been
+    fitted under some of these.
+
+    Parameters
+    ----------
+    values : mapping of site to array [draw, ...]
+        Of which `num_draws` of the options are planned with, or as many as `begun` has.
+    mdp, risk, baseline, options, tolerance, begun
+        As for `fit_gain`.
+
+    Returns
+    -------
+    FittedGain
+    """
+    few = spread_over(values, options.num_draws if begun is None else begun.fit.shape[1])
+    found = fit_gain(few, mdp, risk, baseline, options, tolerance, begun=begun)
+    policy, some = found.policy, spread_over(values, options.rollouts.max_draws)
+    one, other = (
+        simulate_returns(mdp, some, each, options.rollouts, alike=True).middle.mean(1)
+        for each in (policy.policy, baseline)
+    )
+    with jax.enable_x64(True):
+        gained = float(risk.value(jnp.asarray(one - other)[:, None, None])[0, 0])
+    if not gained > 0:
+        policy = GainPolicy(mdp, 0 * policy.fit, risk, baseline)
+    return found._replace(policy=policy, begun=found.policy)
+
+
 def describe_gain(
     policy: GainPolicy, iterations: int, returns: SimulatedReturns, options: FittedQ, *, settled: bool
 ) -> xr.Dataset:
@@ -279,7 +335,7 @@ def describe_gain(
         attrs={
             "mdp": mdp.name,
             "risk": str(policy.risk),
-            "solver": SOLVER,
+            "solver": GAIN,
             "discount": mdp.discount,
             "num_draws": policy.fit.shape[1],
             "iterations": iterations,
@@ -342,7 +398,7 @@ def _judged_at(
 
 @partial(jax.jit, static_argnums=0)
 def _probabilities(rule: Any, parameters: Any, states: Array) -> Array:
-    return rule.probabilities(parameters, states)
+    return rule.probabilities(jax.tree.map(jnp.asarray, parameters), states)
 
 
 @partial(jax.jit, static_argnames=("linear", "rule", "places", "samples"))

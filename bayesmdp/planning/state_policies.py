@@ -22,22 +22,29 @@ from numpy.typing import NDArray
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.fitted_policies import FittedPolicy, StagedPolicy
 from bayesmdp.planning.fitted_q import APPROXIMATIONS, Approximation
-from bayesmdp.planning.futures_policy import SOLVER, FuturesPolicy, futures_policy
-from bayesmdp.planning.state_rules import StatePolicy, check_horizon, check_same_problem, features_of
+from bayesmdp.planning.futures_policy import SOLVER, futures_policy
+from bayesmdp.planning.state_rules import RandomRule, StatePolicy, check_horizon, check_same_problem, features_of
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
-__all__ = ["fit_variables", "fitted_policy", "state_policy"]
+__all__ = ["GAIN", "fit_variables", "fitted_policy", "state_policy"]
+
+GAIN = "fitted_gain"
+"""The solver of plans for the gain over a baseline."""
 
 FIT = "fit_"
 """What the names of a plan's variables begin with that hold the fit of Q."""
 
 
 @dataclass(frozen=True)
-class _AtRandom:
+class _AtRandom(RandomRule):
     """Every action is as probable as any other."""
 
     num_actions: int
+
+    def probabilities(self, parameters: Any, state: Float[Array, "... coordinate"]) -> Float[Array, "... action"]:
+        """Return the probability of each action; may be traced."""
+        return jnp.full((*state.shape[:-1], self.num_actions), 1 / self.num_actions)
 
     def __call__(self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]) -> Array:
         return jnp.minimum((uniform * self.num_actions).astype(jnp.int32), self.num_actions - 1)
@@ -124,6 +131,11 @@ def fitted_policy(
     """
     if not isinstance(plan, xr.Dataset):
         raise TypeError(f"plan must be the Dataset that plan returns; got {type(plan).__name__}")
+    if plan.attrs.get("solver") == GAIN:
+        raise ValueError(
+            "the plan does in some states as its baseline does, which it does not hold: "
+            "bm.planning.gain_policy(plan, mdp, baseline) asks it"
+        )
     if plan.attrs.get("solver") == SOLVER:
         raise ValueError("the plan has no fit of Q, it samples futures: bm.planning.futures_policy(plan, mdp) asks it")
     if "approximation" not in plan.attrs or f"{FIT}0" not in plan:
@@ -157,7 +169,7 @@ def state_policy(mdp: SimulatedMDP, policy: Any) -> StatePolicy:
     Parameters
     ----------
     mdp : SimulatedMDP
-    policy : "uniform", plan, FittedPolicy, StagedPolicy, FuturesPolicy, or callable
+    policy : "uniform", plan, FittedPolicy, StagedPolicy, FuturesPolicy, GainPolicy, a behaviour, or callable
         A function takes a state [coordinate] and returns the position of an action; it is traced, so make it of JAX's
         functions. A plan is the Dataset that `plan` returns.
 
@@ -183,15 +195,15 @@ def state_policy(mdp: SimulatedMDP, policy: Any) -> StatePolicy:
     if isinstance(policy, xr.Dataset):
         by_futures = policy.attrs.get("solver") == SOLVER
         policy = futures_policy(policy, mdp) if by_futures else fitted_policy(policy, mdp)
-    if isinstance(policy, FittedPolicy | StagedPolicy | FuturesPolicy):
-        made_in = policy.mdp
+    if isinstance(made := getattr(policy, "policy", None), StatePolicy):
+        made_in = getattr(policy, "mdp", mdp)  # a behaviour is of no problem
         if isinstance(policy, StagedPolicy):
             check_horizon(f"the policy is of another problem, {made_in.name!r}", made_in.horizon, mdp)
         if made_in is not mdp:
             places = np.concatenate([made_in.problem.start[None], made_in.problem.anchors])
             of = f"the policy is of another problem, {made_in.name!r}"
             check_same_problem(of, label_array(made_in.actions).tolist(), places, features_of(made_in, places), mdp)
-        return policy.policy
+        return made
     if isinstance(policy, str) and policy == "uniform":
         return StatePolicy(_AtRandom(mdp.num_actions), ())
     if not callable(policy):

@@ -507,3 +507,6 @@ def test_a_prior_may_learn_which_steps_end_an_episode(tmp_path):
     assert report.log["terminated"] == ended.sum() and "unchecked" in attrs
     with pytest.raises(ValueError, match="the prior samples which steps end an episode, and terminal="):
         bm.plan_log(log, **given, terminal=lambda state: state[..., 0] > 9)
+    # From rows that did not end an episode alone it would learn that none does.
+    with pytest.raises(ValueError, match="3 terminated rows were left out of the log, for nothing follows them"):
+        bm.plan_log(log.assign_attrs(dropped_ends=3), **given)

@@ -6,8 +6,9 @@ import pytest
 
 import bayesmdp as bm
 from bayesmdp.offline.measured_file import read_measured_plan
-from bayesmdp.offline.said_state_behaviour import function_behaviour, places_behaviour
+from bayesmdp.offline.said_state_behaviour import places_behaviour
 from bayesmdp.planning import Rollouts
+from bayesmdp.planning.state_baseline import function_behaviour
 from bayesmdp.reports.advice import recommendation
 from bayesmdp.reports.measured_again import _baseline_of
 from bayesmdp.results.files import write_tree

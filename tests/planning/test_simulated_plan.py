@@ -274,7 +274,8 @@ BAD = {
     "a risk's class": (lambda: bm.plan(DRAWS, MDP, Quantile), TypeError, "the class Quantile; make one"),
     "a table's solver": (lambda: bm.plan(DRAWS, MDP, solver="value_iteration"), TypeError, "solver must be made"),
     "an exact quantile": (lambda: bm.plan(DRAWS, MDP, quantile="exact"), ValueError, "quantile='exact' is for finite"),
-    "a baseline": (lambda: bm.plan(DRAWS, MDP, baseline="uniform"), ValueError, "baseline='uniform' is for finite"),
+    "a baseline by name": (lambda: bm.plan(DRAWS, MDP, baseline="log"), TypeError, "policy must be 'uniform', a plan"),
+    "a policy that mixes": (lambda: bm.plan(DRAWS, MDP, deterministic=True), ValueError, "deterministic=True is for"),
     "no convergence": (
         lambda: bm.plan(DRAWS, MDP, solver=FittedQ(places=4, samples=1), max_iterations=3),
         RuntimeError,

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 import bayesmdp as bm
-from bayesmdp.offline.said_state_behaviour import function_behaviour
 from bayesmdp.planning import FittedQ, Mean, Quantile, Rollouts
 from bayesmdp.planning.rollouts import simulate_returns
+from bayesmdp.planning.state_baseline import function_behaviour
 from bayesmdp.planning.state_gain import GainPolicy, fit_gain
 
 OPTIONS = FittedQ(places=256, samples=8, rollouts=Rollouts(number=4_000, max_draws=8))
