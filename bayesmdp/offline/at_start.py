@@ -15,7 +15,8 @@ from scipy import sparse
 from bayesmdp.logs.log import counts_of, ends_of, size_of
 from bayesmdp.logs.problem_from_log import starts_of
 from bayesmdp.offline.behaviour import Today
-from bayesmdp.offline.calibration import Calibration, Checked, calibrate, logs_of_each, too_many_logs
+from bayesmdp.offline.calibration import calibrate, logs_of_each, too_many_logs
+from bayesmdp.offline.checked import Calibration, Checked, middle_of
 from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.logs_alike import Recording
 from bayesmdp.offline.made_prior import MadePrior
@@ -211,25 +212,28 @@ def told_at_start(
     if gain is not None and unchanged:
         gain = gain._replace(lowered=0.0)
     lowered = 0.0 if gain is None else gain.lowered
-    low, high = np.quantile(gains, [0.05, 0.95], method="inverted_cdf")
+    low, high = middle_of(gains)
     today = said.values - gains
-    today_low, today_high = np.quantile(today, [0.05, 0.95], method="inverted_cdf")
+    today_low, today_high = middle_of(today)
+    interval = None if checked is None else checked.today
+    wider = 0.0 if interval is None else interval.wider
     loss, bound = float(left_quantile(least - today, level)), float(left_quantile(gains, level))
     return (
         told
         | {
             "initial_today": float(today.mean()),
-            "initial_today_lower": float(today_low),
-            "initial_today_upper": float(today_high),
+            "initial_today_lower": max(today_low - wider, min(least, today_low)),
+            "initial_today_upper": today_high + wider,
             "initial_gain": float(gains.mean()),
-            "initial_gain_lower": float(low),
-            "initial_gain_upper": float(high),
+            "initial_gain_lower": low,
+            "initial_gain_upper": high,
             "initial_unchanged": int(unchanged),
             "initial_better": float((gains > 0).mean()),
         }
         | _lowered("initial_gain_bound", bound, lowered, "gain_checked_least", loss)
         | ({} if gain is None or unchanged else {"initial_better_checked": gain.chance(float(gains.mean()))})
         | _found("gain_checked", gain)
+        | ({} if interval is None else {"today_checked_kept": interval.kept, "today_checked_wider": wider})
     )
 
 

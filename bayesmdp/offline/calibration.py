@@ -14,14 +14,13 @@ other, which luck did not choose, says so too. What the first says more, on aver
 square root of 2 since a log is twice as long as its half, is taken off as well: it acts on another cause, luck that no
 world made from the log will call so.
 
-With B logs of a world the excess ``bound - truth`` that is the ceil((1 - level) (B + 1))-th smallest is taken, the rank
-at which a further log of that world would be kept with probability 1 - level (exchangeability), and the larger of the
-two worlds', if it is positive. The truth is neither of the two worlds, so this is a check and no proof;
-what it is worth the study ``kept-promises`` measures. That it is done so is ours.
+How much excesses lower a bound :mod:`bayesmdp.offline.checked` says. The truth is neither of the two worlds, so this is
+a check and no proof; what it is worth the study ``kept-promises`` measures. That it is done so is ours.
 
 What is promised of the gain over what is done today is checked in the same way on the same logs: today's policy is
-estimated anew from each of them, and is truly, in a world, what made the logs. A probability that anything is gained is
-read off the same excesses (`Checked.chance`); in the study ``better-than-behaviour`` it says less than is true.
+estimated anew from each of them, and is truly, in a world, what made the logs. So is the interval in which lies what
+today's policy earns: it is moved apart. A probability that anything is gained is read off the same excesses
+(`Checked.chance`); in the study ``better-than-behaviour`` it says less than is true.
 """
 
 from __future__ import annotations
@@ -30,27 +29,18 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from bayesmdp.logs.problem_from_log import open_actions
 from bayesmdp.model_reading.rows import Transitions
+from bayesmdp.offline.checked import Calibration, LogErrors, judge_errors
 from bayesmdp.offline.experience import Experience, added_up
 from bayesmdp.offline.logs_alike import Recording, Scatter, logs_alike
 from bayesmdp.offline.promise import Pipeline, promised, true_worth, worlds_of
-from bayesmdp.planning.quantile_interval import left_quantile
 
-__all__ = [
-    "Calibration",
-    "Checked",
-    "calibrate",
-    "in_threads_of_checks",
-    "judge_excess",
-    "logs_of_each",
-    "too_many_logs",
-]
+__all__ = ["calibrate", "in_threads_of_checks", "logs_of_each", "too_many_logs"]
 
 THREADS = 4
 """At most: each holds the draws of a plan."""
@@ -81,59 +71,6 @@ def too_many_logs(level: float) -> str:
     if level >= 1 / (MOST + 1):
         return ""
     return f"a level of {level:g} needs {math.ceil(1 / level) - 1:,} simulated logs of each kind"
-
-
-class Checked(NamedTuple):
-    """How one promise did: that of the value, or that of the gain.
-
-    Attributes
-    ----------
-    kept : int
-        Of the bounds as they are computed.
-    lowered : float
-        How much the bound is lowered.
-    kept_lowered : int
-        Of the bounds lowered by so much.
-    by_world : dict of (kept, excess) by name
-    split : float
-        How much more one half of the log says of its policy than the other half does, over the square root of 2.
-    mean_excess : array [world, log]
-        By how much the posterior's mean was more than the truth.
-    """
-
-    kept: int
-    lowered: float
-    kept_lowered: int
-    by_world: dict[str, tuple[int, float]]
-    split: float
-    mean_excess: NDArray[np.float64]
-
-    def chance(self, mean: float) -> float:
-        """Probability that the truth is above 0, where the posterior's mean is what it is.
-
-        In a world with B logs the truth of one more is as likely to be ``mean`` less any of their excesses, or beyond
-        them, so that with probability ``number of excesses below mean / (B + 1)`` it is above 0 (a conformal predictive
-        distribution); the smaller of the worlds', of a mean less what the halves of the log say too much.
-        """
-        below = self.mean_excess < mean - max(0.0, self.split)
-        return float(below.sum(-1).min() / (below.shape[-1] + 1))
-
-
-class Calibration(NamedTuple):
-    """How promises did.
-
-    Attributes
-    ----------
-    logs : int
-        In all, the same number of each world.
-    value : Checked
-    gain : Checked, or None
-        None where nothing is said of what is done today.
-    """
-
-    logs: int
-    value: Checked
-    gain: Checked | None
 
 
 def calibrate(
@@ -172,58 +109,15 @@ def calibrate(
     seeds = [int(rng.integers(2**31)) for _ in made]
     earned_today = [0.0 if today is None else true_worth(problem, world, today.truth) for world in worlds]
 
-    def over(number: int) -> list[tuple[float, float]]:
-        """The quantile's and the mean's excess over the truth, of the value and of the gain."""
-        said = promised(pipeline, made[number], seeds[number])
-        worth = true_worth(problem, worlds[number // logs], said.policy)
-        gain = worth - earned_today[number // logs]
-        pairs = ((said.values, worth), (said.values if said.gains is None else said.gains, gain))
-        return [
-            (float(left_quantile(drawn, pipeline.level)) - truth, float(drawn.mean()) - truth) for drawn, truth in pairs
-        ]
+    def errors(number: int) -> LogErrors:
+        said, world = promised(pipeline, made[number], seeds[number]), number // logs
+        worth = true_worth(problem, worlds[world], said.policy)
+        return LogErrors.of(said.values, said.gains, worth, earned_today[world], pipeline.level)
 
-    # [value or gain, quantile or mean, world, log].
-    told = np.array(in_threads_of_checks(over, range(len(made)))).reshape(len(worlds), logs, 2, 2).transpose(2, 3, 0, 1)
+    found = in_threads_of_checks(errors, range(len(made)))
     split = _split(rng, pipeline, rows, logs)
     names = [world.name for world in worlds]
-    value, gain = (
-        judge_excess(own[0], own[1], names, part, pipeline.level) for own, part in zip(told, split, strict=True)
-    )
-    return Calibration(len(made), value, None if today is None else gain)
-
-
-def judge_excess(
-    excess: NDArray[np.float64], mean_excess: NDArray[np.float64], names: list[str], split: float, level: float
-) -> Checked:
-    """Say by how much bounds that exceed the truth by so much are to be lowered; see the module.
-
-    Parameters
-    ----------
-    excess : array [world, log]
-        Of bounds over the truth.
-    mean_excess : array [world, log]
-        Of means over it.
-    names : list of str
-        Of the worlds.
-    split : float
-        How much more one half of the log says than the other, over the square root of 2.
-    level : float
-
-    Returns
-    -------
-    Checked
-    """
-    logs = excess.shape[1]
-    rank = min(int(np.ceil((1 - level) * (logs + 1))), logs)
-    by_world = {
-        name: (int((own <= _rounding(own)).sum()), float(np.sort(own)[rank - 1]))
-        for name, own in zip(names, excess, strict=True)
-    }
-    lowered = max(0.0, *(taken for _, taken in by_world.values())) + max(0.0, split)
-    if lowered <= _rounding(excess):
-        lowered = 0.0
-    kept = sum(kept for kept, _ in by_world.values())
-    return Checked(kept, lowered, int((excess <= lowered + _rounding(excess)).sum()), by_world, split, mean_excess)
+    return judge_errors(found, names, split, pipeline.level, compared=today is not None)
 
 
 def _split(rng: np.random.Generator, pipeline: Pipeline, rows: Transitions, times: int) -> tuple[float, float]:
@@ -275,8 +169,3 @@ def in_threads_of_checks[T](function: Callable[[Any], T], arguments: Iterable[An
         return list(pool.map(function, arguments))
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _rounding(excess: NDArray[np.float64]) -> float:
-    """A promise that is off by rounding is kept."""
-    return 1e-9 * float(1 + np.abs(excess).max())

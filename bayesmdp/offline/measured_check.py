@@ -20,11 +20,11 @@ from jax import random
 from numpy.typing import NDArray
 
 from bayesmdp.model_reading.records import Records
-from bayesmdp.offline.calibration import Calibration, in_threads_of_checks, judge_excess
+from bayesmdp.offline.calibration import in_threads_of_checks
+from bayesmdp.offline.checked import Calibration, LogErrors, judge_errors
 from bayesmdp.offline.measured_policy import ActsByPlan, policy_of_draws
 from bayesmdp.offline.measured_worlds import VALUED, AsBelieved, AsSeen, MeasuredWorld
 from bayesmdp.offline.state_behaviour import ActsInStates, StateBehaviour, state_behaviour
-from bayesmdp.planning.quantile_interval import left_quantile
 from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns
 from bayesmdp.planning.simulated_plan import FittedQ
 from bayesmdp.planning.state_rules import StatePolicy
@@ -165,23 +165,15 @@ def calibrate_measured(
     made = [(world, log) for world in worlds for log in world.logs(behaviour, begins, logs, seed, starts)]
     earned_today = {world.name: world.worth(today) if pipeline.compared else 0.0 for world in worlds}
 
-    def over(number: int) -> list[tuple[float, float]]:
-        """The quantile's and the mean's excess over the truth, of the value and of the gain."""
+    def errors(number: int) -> LogErrors:
         world, log = made[number]
         said = _promised(pipeline, log, seed + 1 + number)
-        worth = world.worth(said.policy)
-        pairs = [(said.values, worth)]
-        pairs.append(pairs[0] if said.gains is None else (said.gains, worth - earned_today[world.name]))
-        return [(float(left_quantile(own, pipeline.level)) - truth, float(own.mean()) - truth) for own, truth in pairs]
+        return LogErrors.of(said.values, said.gains, world.worth(said.policy), earned_today[world.name], pipeline.level)
 
-    # [value or gain, quantile or mean, world, log].
-    told = np.array(in_threads_of_checks(over, range(len(made)))).reshape(len(worlds), logs, 2, 2).transpose(2, 3, 0, 1)
+    found = in_threads_of_checks(errors, range(len(made)))
     split = _split(pipeline, data, max(1, logs // FEWER), seed)
     names = [world.name for world in worlds]
-    value, gain = (
-        judge_excess(own[0], own[1], names, part, pipeline.level) for own, part in zip(told, split, strict=True)
-    )
-    return Calibration(len(made), value, gain if pipeline.compared else None)
+    return judge_errors(found, names, split, pipeline.level, compared=pipeline.compared)
 
 
 def _behaviour(mdp: SimulatedMDP, data: Records) -> StateBehaviour:

@@ -37,8 +37,9 @@ from bayesmdp.logs.log import label_set
 from bayesmdp.model_reading.records import Records
 from bayesmdp.models.arguments import thaw
 from bayesmdp.offline.at_start import told_at_start
-from bayesmdp.offline.calibration import Calibration, logs_of_each, too_many_logs
+from bayesmdp.offline.calibration import logs_of_each, too_many_logs
 from bayesmdp.offline.check_log import FEW
+from bayesmdp.offline.checked import Calibration, middle_of
 from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured, values_at_start
 from bayesmdp.offline.measured_log_checks import check_rows
 from bayesmdp.offline.measured_off_policy import measured_off_policy
@@ -149,13 +150,13 @@ def plan_measured(
         checked = calibrate_measured(pipeline, data, begins, logs=logs, seed=seed)
     told: dict[str, Any] = told_at_start(Promise(np.zeros(0), values, gains, fitted.as_today), level, checked)
     told |= {"unchecked": why_not} if checked is None else {"checked_logs": checked.logs}
-    low, high = np.quantile(values, [0.05, 0.95], method="inverted_cdf")
+    low, high = middle_of(values)
     unseen, few = _thin(way, fresh, fitted.policy, options.rollouts)
     told |= {
         "level": level,
         "initial_worth_quantile": float(left_quantile(values, level)),
-        "initial_worth_lower": float(low),
-        "initial_worth_upper": float(high),
+        "initial_worth_lower": low,
+        "initial_worth_upper": high,
         "initial_unseen": unseen,
     }
     policy = _policy(way, fitted.policy, fresh, level, options.rollouts).assign_attrs(told)

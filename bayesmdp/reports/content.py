@@ -6,9 +6,9 @@ Keys, in the order of the page. Where something is not told, its part has ``why_
     recommendation  status ("better", "doubtful": better by numbers that are not to be relied on yet, "not shown",
                     "no difference", "unchanged", "not compared", "no start"), sentence, cautions (a list of sentences:
                     what the sentence does not say yet), counted (how rewards are), unit, level, bound and gain_bound
-                    (each kept with probability 1 - level), value, today and gain (mean, lower, upper: the middle 90%),
-                    better (by_draws, by_check: probability that anything is gained), check, words (as the terminal has
-                    them)
+                    (each kept with probability 1 - level), value, today and gain (mean, lower, upper: the middle 90% of
+                    draws; of today, moved apart by what the check found), better (by_draws, by_check: probability that
+                    anything is gained), check, words (as the terminal has them)
     log             source, sha256, rows (read, used, left_out), columns_left_out, episodes, terminated, truncated,
                     states, terminal, actions, pairs, tried (pairs), trust (a sentence), asked (rows, of: where not all
                     of them were asked), checks (a list: check, found, statistic, p_value, p_adjusted, alarm, meaning,

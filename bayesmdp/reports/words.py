@@ -148,6 +148,7 @@ def compared_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
     bound, certain = attrs["initial_gain_bound"], f"{1 - attrs['level']:g}"
     at_all = ", ".join(f"{text}{how}" for how, text in chances_told(attrs).items())
     lower, upper = (short(attrs[f"initial_today_{end}"]) for end in ("lower", "upper"))
+    sure = "with probability 0.9" if "today_checked_kept" in attrs else "in the middle 90% of draws, unchecked"
     apart, today = amount(abs(bound), attrs), amount(attrs["initial_today"], attrs)
     if bound > 0:
         better = (
@@ -167,7 +168,7 @@ def compared_told(attrs: Mapping[Any, Any]) -> dict[str, str]:
         )
     return {
         "better": better,
-        "today": f"{whose(attrs)} earns {today} on average ({lower} to {upper} in the middle 90%), and this policy "
+        "today": f"{whose(attrs)} earns {today} on average ({lower} to {upper} {sure}), and this policy "
         + amount(attrs["initial_today"] + attrs["initial_gain"], attrs),
     }
 

@@ -53,9 +53,10 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
+    from bayesmdp.offline.made_prior import MadePrior
     from bayesmdp.problems.mdp import MDP
 
-__all__ = ["CELLS", "Cell", "main", "run_problem", "summary"]
+__all__ = ["CELLS", "Cell", "Problem", "main", "make_problem", "run_problem", "summary"]
 
 PROBLEMS = 400
 DISCOUNT, LEVEL, DRAWS, LOGS = 0.9, 0.1, 200, 20
@@ -257,6 +258,48 @@ def _log(rng: Generator, mdp: MDP, behaviour: NDArray[Any], cell: Cell) -> tuple
     return mdp, make_log(mdp, **arrays).assign_attrs(ordered=1)
 
 
+class Problem(NamedTuple):
+    """A true MDP, a log of it, and what a log says.
+
+    Attributes
+    ----------
+    mdp, described : MDP
+        The truth, and what the log describes.
+    log : Dataset
+    made : MadePrior
+    today : float
+        What the behaviour that made the log earns.
+    """
+
+    mdp: MDP
+    described: MDP
+    log: xr.Dataset
+    made: MadePrior
+    today: float
+
+
+def make_problem(cell: Cell, seed: int) -> Problem:
+    """Make one problem of a cell, its log, and the prior that the log speaks for.
+
+    Parameters
+    ----------
+    cell : Cell
+    seed : int
+    """
+    import numpy as np
+
+    from bayesmdp import evaluate, mdp_from_log
+    from bayesmdp.offline.named_prior import make_prior
+
+    rng = np.random.default_rng([seed, sum(cell.truth.encode())])
+    mdp = _truth(rng, cell.truth)
+    behaviour = _behaviour(rng, mdp, cell.behaviour)
+    mdp, log = _log(rng, mdp, behaviour, cell)
+    described = mdp_from_log(log, discount=DISCOUNT, elsewhere="each", initial=mdp.initial)
+    today = float(evaluate(mdp, behaviour).values @ mdp.initial)
+    return Problem(mdp, described, log, make_prior("auto", log, described, {}), today)
+
+
 def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) -> dict[str, float]:
     """Make one problem, go the way of ``bayesmdp plan``, and compare with the truth.
 
@@ -275,22 +318,17 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     """
     import numpy as np
 
-    from bayesmdp import evaluate, mdp_from_log, solve
+    from bayesmdp import evaluate, solve
     from bayesmdp.offline.calibration import calibrate
     from bayesmdp.offline.logs_alike import Recording
-    from bayesmdp.offline.named_prior import make_prior
     from bayesmdp.offline.promise import Pipeline, promised
     from bayesmdp.planning.quantile import Quantile
     from bayesmdp.planning.quantile_interval import left_quantile
 
-    rng = np.random.default_rng([seed, sum(cell.truth.encode())])
-    mdp = _truth(rng, cell.truth)
-    behaviour = _behaviour(rng, mdp, cell.behaviour)
-    mdp, log = _log(rng, mdp, behaviour, cell)
-    problem = mdp_from_log(log, discount=DISCOUNT, elsewhere="each", initial=mdp.initial)
-    made = make_prior("auto", log, problem, {})
+    given = make_problem(cell, seed)
+    mdp, made = given.mdp, given.made
     assert made.remade is not None
-    pipeline = Pipeline(problem, made.remade, Quantile(LEVEL), LEVEL, draws)
+    pipeline = Pipeline(given.described, made.remade, Quantile(LEVEL), LEVEL, draws)
     said = promised(pipeline, made.experience, seed)
     raw = float(left_quantile(said.values, LEVEL))
     recording = Recording(mdp.initial, 0.0)
@@ -305,7 +343,7 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
         "promise": raw - checked.value.lowered,
         "raw": raw,
         "best": at_start(solve(mdp)["value"]),
-        "behaviour": at_start(evaluate(mdp, behaviour)),
+        "behaviour": given.today,
         "checked": checked.value.kept / checked.logs,
     }
 

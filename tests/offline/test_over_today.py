@@ -12,7 +12,8 @@ from bayesmdp.logs.read_log import read_log
 from bayesmdp.offline import calibration
 from bayesmdp.offline.at_start import told_at_start
 from bayesmdp.offline.behaviour import Today, behaviour_of, estimated_behaviour, said_behaviour
-from bayesmdp.offline.calibration import Calibration, Checked, calibrate
+from bayesmdp.offline.calibration import calibrate
+from bayesmdp.offline.checked import Calibration, Checked, CheckedInterval, LogErrors, judge_errors, middle_of
 from bayesmdp.offline.experience import added_up
 from bayesmdp.offline.logs_alike import Recording, as_logged
 from bayesmdp.offline.named_prior import make_prior
@@ -173,9 +174,26 @@ def test_what_the_check_compares_is_the_true_gain(monkeypatch):
 
 def test_the_chance_counts_excesses_below_what_is_said():
     """Less what the halves say too much, one more log than there are, and the smaller of two worlds."""
-    few = calibration.Checked(0, 0.0, 0, {}, 0.25, np.array([[0.0, 1.0, 2.0], [0.1, 0.2, 0.3]]))
+    few = Checked(0, 0.0, 0, {}, 0.25, np.array([[0.0, 1.0, 2.0], [0.1, 0.2, 0.3]]))
     assert few.chance(1.5) == pytest.approx(2 / 4) and few.chance(1.2) == pytest.approx(1 / 4)
     assert few.chance(-1) == 0 and few.chance(9) == pytest.approx(3 / 4)
+
+
+def test_an_interval_goes_apart_until_it_held_the_truth_of_nine_logs_in_ten():
+    """In one world the truth lies .0, .1, ..., 1.9 beyond an end; 19 of 20 logs are asked for, so 1.8."""
+    draws = np.arange(20.0)
+    assert middle_of(draws) == (0, 18)
+    beyond = [18 + 0.1 * k if k % 2 else -0.1 * k for k in range(20)]
+    errors = [LogErrors.of(draws + 1, np.ones(20), 0.0, truth, 0.1) for truth in [*np.full(20, 9.0), *beyond]]
+    told = judge_errors(errors, ["inside", "beyond"], (0.0, 0.0), 0.1, compared=True).today
+    assert told.kept == 21 and told.wider == pytest.approx(1.8)
+    assert judge_errors(errors[:20], ["inside"], (0.0, 0.0), 0.1, compared=True).today == CheckedInterval(20, 0.0)
+    assert judge_errors(errors, ["inside", "beyond"], (0.0, 0.0), 0.1, compared=False).today is None
+    # Both ends go outwards, the lower one not below what any policy earns.
+    said, alike = Promise(np.zeros(1), draws + 1, np.ones(20)), Checked(0, 0.0, 0, {}, 0.0, np.zeros((1, 9)))
+    for least, low in ((-np.inf, -1.8), (-1.0, -1.0)):
+        moved = told_at_start(said, 0.1, Calibration(20, alike, alike, told), least=least)
+        assert (moved["initial_today_lower"], moved["initial_today_upper"]) == pytest.approx((low, 19.8))
 
 
 def test_a_plan_for_the_gain_stays_where_the_log_does_not_tell():
@@ -342,10 +360,10 @@ def test_no_more_is_lost_than_what_is_earned_today():
     today = np.arange(1.0, 21.0)
     said = Promise(np.zeros(1), today + 1, np.ones(20))
     far = Checked(0, 100.0, 0, {}, 0.0, np.zeros((1, 9)))
-    told = told_at_start(said, 0.1, Calibration(20, far, far), least=0.0)
+    told = told_at_start(said, 0.1, Calibration(20, far, far, None), least=0.0)
     assert told["initial_bound"] == told["checked_least"] == 0
     assert told["initial_gain_bound"] == told["gain_checked_least"] == -19
-    near = told_at_start(said, 0.1, Calibration(20, far, far._replace(lowered=3.0)), least=0.0)
+    near = told_at_start(said, 0.1, Calibration(20, far, far._replace(lowered=3.0), None), least=0.0)
     assert near["initial_gain_bound"] == -2 and "gain_checked_least" not in near
-    unknown = told_at_start(said, 0.1, Calibration(20, far, far))
+    unknown = told_at_start(said, 0.1, Calibration(20, far, far, None))
     assert unknown["initial_gain_bound"] == -99 and "gain_checked_least" not in unknown
