@@ -95,7 +95,7 @@ def explain_plan(report: Report, pages: list[Path], log: Path) -> None:
 def show_plan(report: Report, path: Path, table: Path) -> None:
     """Print the tables of a plan, and where it was written."""
     from bayesmdp.cli.console import make_console
-    from bayesmdp.cli.tables import plan_told
+    from bayesmdp.cli.plan_tables import plan_told
 
     console = make_console()
     for part in plan_told(report):

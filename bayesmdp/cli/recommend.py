@@ -65,7 +65,7 @@ def _write(given: pd.DataFrame, told: pd.DataFrame, out: Path) -> None:
 def _show(told: pd.DataFrame, out: Path | None) -> None:
     """Print how many rows are what, the first of them, and where all are."""
     from bayesmdp.cli.console import make_console
-    from bayesmdp.cli.tables import recommended_table
+    from bayesmdp.cli.plan_tables import recommended_table
 
     counts = told["status"].value_counts()
     say(f"{len(told):,} rows: " + (", ".join(f"{number:,} {name}" for name, number in counts.items()) or "none"))

@@ -141,8 +141,8 @@ def compare(
                 running=_interruptible,
             )
         return
+    from bayesmdp.cli.comparison_tables import difference_table, effect_table, setting_table
     from bayesmdp.cli.console import make_console
-    from bayesmdp.cli.tables import difference_table, effect_table, setting_table
     from bayesmdp.results import comparison
 
     with _mistakes():

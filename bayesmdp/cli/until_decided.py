@@ -69,8 +69,8 @@ def compare_until_decided(
     ValueError, KeyError, TypeError, OSError
         The user's mistakes.
     """
+    from bayesmdp.cli.comparison_tables import decision_table
     from bayesmdp.cli.console import make_console
-    from bayesmdp.cli.tables import decision_table
     from bayesmdp.results.sequential import Looks
 
     options: dict[str, Any] = {"every": every, "level": 1 - number("confidence", confidence, above=0, below=1)}

@@ -22,8 +22,8 @@ from bayesmdp.offline.reward_models import paid_by
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.over_baseline import best_over_baseline
-from bayesmdp.planning.plan import solve_draws
 from bayesmdp.planning.risk import Risk
+from bayesmdp.planning.table_plan import solve_draws
 from bayesmdp.planning.values_over_draws import values_of_each, values_under
 from bayesmdp.problems.mdp import MDP
 

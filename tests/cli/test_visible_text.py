@@ -17,8 +17,8 @@ import xarray as xr
 from typer.testing import CliRunner
 
 from bayesmdp.cli import app as cli
+from bayesmdp.cli import comparison_tables, plan_tables, tables
 from bayesmdp.cli import progress as progress_lines
-from bayesmdp.cli import tables
 from bayesmdp.cli.console import make_console
 from bayesmdp.cli.messages import fail
 from bayesmdp.cli.progress import Progress
@@ -85,10 +85,10 @@ def totals_of(labels) -> pd.DataFrame:
 
 
 def test_labels_are_shown_in_the_tables_of_a_plan(monkeypatch):
-    monkeypatch.setattr(tables, "STATES_SHOWN", 99)
-    monkeypatch.setattr(tables, "PAIRS_SHOWN", 99)
+    monkeypatch.setattr(plan_tables, "STATES_SHOWN", 99)
+    monkeypatch.setattr(plan_tables, "PAIRS_SHOWN", 99)
     policy = policy_of(LABELS + UNSEEN)
-    for table in (tables.policy_table(policy), tables.least_known_table(policy)):
+    for table in (plan_tables.policy_table(policy), plan_tables.least_known_table(policy)):
         text = rendered(table)
         is_shown(text)
         rows = text.splitlines()
@@ -102,12 +102,12 @@ def test_names_are_shown_in_the_tables_of_results():
     is_shown(rendered(tables.summary_table(synthetic_result(names))))
     is_shown(rendered(tables.name_table(" ".join(LABELS), {name: f"told {name}" for name in names})))
     totals = totals_of(names)
-    is_shown(rendered(tables.setting_table(settings_table(totals), "regret", 99, 0.95)))
+    is_shown(rendered(comparison_tables.setting_table(settings_table(totals), "regret", 99, 0.95)))
     effects = option_effects(totals)
-    is_shown(rendered(tables.effect_table(effects, "regret", 0.95)))
+    is_shown(rendered(comparison_tables.effect_table(effects, "regret", 0.95)))
     table = paired_differences(totals, {"agent": "$a$"})
     for baseline in LABELS:
-        text = rendered(tables.difference_table(table, baseline, "holm", 99, 0.95), width=400)
+        text = rendered(comparison_tables.difference_table(table, baseline, "holm", 99, 0.95), width=400)
         assert f"Difference from {baseline}, paired" in text
     is_shown(text, [name for name in names if name != "$a$"])
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import bayesmdp as bm
-from bayesmdp.cli import tables
+from bayesmdp.cli import plan_tables
 from bayesmdp.cli.console import make_console
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.offline.plan_log import plan_log
@@ -22,7 +22,7 @@ MIXED = CORRIDOR.iloc[[0, 3, 1, 4, 2, 5, *range(6, 18)]]
 def told(report, width=80) -> str:
     made = make_console()
     made.file, made.width = io.StringIO(), width
-    for part in tables.plan_told(report):
+    for part in plan_tables.plan_told(report):
         made.print(part)
     return made.file.getvalue()
 

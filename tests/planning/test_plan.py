@@ -8,8 +8,8 @@ import bayesmdp as bm
 from bayesmdp.planning import Draws, Mean, Quantile, plan, policy_iteration
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
-from bayesmdp.planning.plan import solve_draws
 from bayesmdp.planning.posterior_draws import read_draws
+from bayesmdp.planning.table_plan import solve_draws
 from tests import oracles
 from tests.statistical import threshold
 
