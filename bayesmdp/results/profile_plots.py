@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from bayesmdp.foundation.visible_text import in_figure
-from bayesmdp.results.comparison import setting_text
 from bayesmdp.results.plots import colour_of, new_figure, style_of
+from bayesmdp.results.setting_names import setting_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

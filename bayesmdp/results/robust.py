@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from bayesmdp.foundation.validation import integer, number
-from bayesmdp.results.comparison import baseline_rows, parse_setting
+from bayesmdp.results.setting_names import baseline_rows, parse_setting
 from bayesmdp.results.sign_flips import flip_statistics, reject
 
 __all__ = ["performance_profiles", "robust_summary"]

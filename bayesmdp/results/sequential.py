@@ -33,7 +33,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from bayesmdp.foundation.validation import integer, number
-from bayesmdp.results.comparison import ROUNDING, baseline_rows, parse_setting, setting_text
+from bayesmdp.results.comparison import ROUNDING
+from bayesmdp.results.setting_names import baseline_rows, parse_setting, setting_text
 from bayesmdp.results.sign_flips import flip_statistics, reject
 
 __all__ = ["Looks", "chance_of_a_claim", "sequential_decisions", "undecided_settings"]

@@ -16,7 +16,7 @@ from itertools import product
 from typing import Any, NamedTuple
 
 from bayesmdp.foundation.suggestions import did_you_mean
-from bayesmdp.results.comparison import setting_text
+from bayesmdp.results.setting_names import setting_text
 from bayesmdp.results.sweep_files import PLACES, SHARED
 from bayesmdp.studies import AgentSpec, Study, find
 from bayesmdp.studies.study import find_part

@@ -15,7 +15,8 @@ from typing import Any, Literal
 import pandas as pd
 
 from bayesmdp.foundation.validation import integer
-from bayesmdp.results.comparison import final_totals, setting_text
+from bayesmdp.results.comparison import final_totals
+from bayesmdp.results.setting_names import setting_text
 from bayesmdp.sweeps.run import run_sweep
 from bayesmdp.sweeps.sweep import Cell, Sweep
 

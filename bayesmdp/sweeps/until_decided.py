@@ -14,8 +14,9 @@ from typing import Any
 
 import pandas as pd
 
-from bayesmdp.results.comparison import final_totals, parse_setting, setting_text
+from bayesmdp.results.comparison import final_totals
 from bayesmdp.results.sequential import Looks, sequential_decisions, undecided_settings
+from bayesmdp.results.setting_names import parse_setting, setting_text
 from bayesmdp.sweeps.run import run_sweep
 from bayesmdp.sweeps.store import StoreError
 from bayesmdp.sweeps.sweep import Cell, Sweep

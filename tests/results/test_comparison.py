@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from bayesmdp.results.comparison import final_totals, option_effects, paired_differences, parse_setting, settings_table
+from bayesmdp.results.comparison import final_totals, option_effects, paired_differences, settings_table
 from bayesmdp.results.files import save
+from bayesmdp.results.setting_names import parse_setting
 from bayesmdp.sweeps import run_sweep
 from tests.statistical import assert_means
 from tests.sweeps.stores import small_sweep

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bayesmdp.results.comparison import final_totals, setting_text
+from bayesmdp.results.comparison import final_totals
 from bayesmdp.results.sequential import Looks
+from bayesmdp.results.setting_names import setting_text
 from bayesmdp.sweeps import StoreError, run_sweep, run_until_decided
 from tests.command_line import call, told_in_one_line
 from tests.sweeps.stores import small_sweep
