@@ -24,9 +24,10 @@ probability that anything is gained, and ``brier`` its Brier score.
 **Checked** (``better_checked.csv``), with draws of the behaviour too: of ``quantile:0.1`` and of ``gain cvar:0.1`` the
 bound is lowered as by `plan_log` (:mod:`bayesmdp.offline.calibration`, 20 logs of each world), for the first 8 problems
 of a cell, since one takes a minute; the column ``problems`` says how many were run. Told: the shares kept before and
-after, how often the bound after is above 0 (*shown* to be better), in what share of these the policy is worse than the
-behaviour, and the Brier score of the probability of being better, by the draws of the posterior and by the check
-(`Checked.chance`).
+after; how often the plan is *shown* to be better, as a report says it (the bound after is above 0, and the probability
+of being better is at least .9 by draws and by the check, `Checked.chance`); what is gained, and in how many problems
+something is lost, if the plan is always taken and if it is *followed* where it is shown to be better and today's policy
+kept elsewhere; and the Brier score of the probability of being better, by draws and by the check.
 
 Cells: Garnets of 50 states, 4 actions and 4 next states with a goal (.95), Wet Chicken 5 x 5 (.95), the grid of 5 x 5
 (.95), an inventory of 11 (.9); behaviour good to .5, .7 and .9, 10 to 500 episodes. In half of the cells rewards are as

@@ -72,6 +72,7 @@ def test_the_first_lines_say_it(report, two_arms):
     assert "today the policy in the log earns" in text and text.index("better than today by") < text.index(
         "pairs tried"
     )
+    assert "in the middle 90% of draws, unchecked), and this policy" in text
     alone = plan_log(two_arms, discount=DISCOUNT, elsewhere="none", draws=20, calibration=0, baseline="none")
     assert not [name for name in alone.tree.attrs if "gain" in str(name) or "today" in str(name)]
     assert "better than" not in told(alone) and np.isnan(alone.gain)
@@ -88,6 +89,11 @@ def test_doing_as_today_gains_nothing(two_arms):
         assert report.tree.attrs["initial_better"] == 0
         text = " ".join(told(report).split())
         assert "better than today no: the plan is to follow today's policy" in text
+    # The interval of today's value is that of the draws, moved apart as far as the check says.
+    attrs, drawn = report.tree.attrs, middle_of(report.tree["at_start"]["today"].values)
+    wider = attrs["today_checked_wider"]
+    assert (attrs["initial_today_lower"] + wider, attrs["initial_today_upper"] - wider) == pytest.approx(drawn)
+    assert "with probability 0.9), and this policy" in text and attrs["today_checked_kept"] <= attrs["checked_logs"]
 
 
 def test_a_gain_that_luck_favours_is_lowered():

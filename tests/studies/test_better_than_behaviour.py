@@ -36,7 +36,7 @@ def test_what_it_declares() -> None:
 
 
 def test_the_table_of_checks_is_of_the_problems() -> None:
-    """Four problems, of which the check saves one bound and shows two gains, one of them wrongly."""
+    """Four problems: the check saves two bounds and shows two gains, one wrongly; a third gain is not sure enough."""
     problems = pd.DataFrame(
         {
             "cell": ["a", "a", "b", "b"],
@@ -46,14 +46,15 @@ def test_the_table_of_checks_is_of_the_problems() -> None:
             "raw": [0.4, 0.2, 0.3, 0.4],
             "bound": [0.3, 0.1, 0.1, -0.2],
             "better_raw": [1.0, 1.0, 1.0, 1.0],
-            "better": [1.0, 0.5, 1.0, 0.5],
+            "better": [1.0, 0.95, 0.5, 1.0],
         }
     )
     every = summary_checked(problems).loc[("all", "ours")]
     assert every["problems"] == 4 and every["kept_raw"] == 0.25 and every["kept"] == 0.75
     assert every["kept_lower"] < 0.75 < every["kept_upper"]
-    assert every["shown"] == 0.75 and every["shown_but_worse"] == pytest.approx(1 / 3)
-    assert every["brier_raw"] == pytest.approx(0.25) and every["brier"] == pytest.approx(0.5 / 4)
+    assert every["gain"] == pytest.approx(0.9 / 4) and every["worse"] == 0.25
+    assert every["shown"] == 0.5 and every["followed"] == pytest.approx(0.4 / 4) and every["followed_worse"] == 0.25
+    assert every["brier_raw"] == pytest.approx(0.25) and every["brier"] == pytest.approx((0.95**2 + 0.5**2) / 4)
     assert summary_checked(problems).loc[("a", "ours"), "problems"] == 2
 
 
