@@ -1,6 +1,6 @@
 """The way from a log of measurements to a promise, and whether it is kept on logs like the one at hand.
 
-The way is that of :mod:`bayesmdp.offline.measured_plan`: the posterior of a regression, a fit of Q under some draws,
+The way is that of :mod:`bayesmdp.offline.measured_plan`: a posterior in closed form, a fit of Q under some draws,
 and what its policy is worth under others, by rollouts. It is gone for logs made in worlds whose truth is known
 (:mod:`bayesmdp.offline.measured_worlds`), and for halves of the log, and bounds are lowered as
 :mod:`bayesmdp.offline.calibration` says. Four things differ from tables. The prior is the one that was chosen for the
@@ -12,7 +12,7 @@ a plan.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -28,10 +28,10 @@ from bayesmdp.offline.state_behaviour import ActsInStates, StateBehaviour, state
 from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns
 from bayesmdp.planning.simulated_plan import FittedQ
 from bayesmdp.planning.state_rules import StatePolicy
-from bayesmdp.posterior.closed_forms.regression import Regression, Sums
+from bayesmdp.posterior.closed_forms.find_form import ClosedForm
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
-__all__ = ["MeasuredPipeline", "calibrate_measured", "mean_values", "values_at_start"]
+__all__ = ["MeasuredPipeline", "calibrate_measured", "values_at_start"]
 
 FEWER = 4
 """Logs of a world for each random half of the log."""
@@ -43,7 +43,7 @@ class MeasuredPipeline(NamedTuple):
     Attributes
     ----------
     mdp : SimulatedMDP
-    form : Regression
+    form : Regression, or another closed form
         Of the model's posterior.
     risk : Risk
     level : float
@@ -62,7 +62,7 @@ class MeasuredPipeline(NamedTuple):
     """
 
     mdp: SimulatedMDP
-    form: Regression
+    form: ClosedForm
     risk: Any
     level: float
     draws: int
@@ -125,19 +125,6 @@ def values_at_start(
     return np.asarray(alike - alike.mean() + own.middle.mean())
 
 
-def mean_values(form: Regression, sums: Sums) -> dict[str, NDArray[np.float64]]:
-    """Return the unknowns at the posterior's mean, of the noise that of its precision, by site.
-
-    Parameters
-    ----------
-    form : Regression
-    sums : Sums
-    """
-    told = {name: np.asarray(value) for name, value in form.parameters(sums).items()}
-    noise = told["shape"] / told["rate"] if form.noises else np.ones(len(told["mean"]))
-    return {name: np.asarray(value) for name, value in form.values(form.in_order(told["mean"]), noise).items()}
-
-
 def calibrate_measured(
     pipeline: MeasuredPipeline, data: Records, begins: NDArray[np.bool_], *, logs: int, seed: int
 ) -> Calibration:
@@ -181,16 +168,17 @@ def _behaviour(mdp: SimulatedMDP, data: Records) -> StateBehaviour:
     return state_behaviour(data.state[seen], data.action[seen], mdp.num_actions, mdp.problem.low, mdp.problem.high)
 
 
-def _sums(pipeline: MeasuredPipeline, data: Records) -> Sums:
-    rows = pipeline.mdp.problem.rows_of_model(data)
+def _sums(pipeline: MeasuredPipeline, data: Records) -> Any:
+    """What a log adds up to, as the closed form has it."""
+    rows, form = pipeline.mdp.problem.rows_of_model(data), cast(Any, pipeline.form)
     with jax.enable_x64(True):
-        return pipeline.form.learn_log(pipeline.mdp.model, pipeline.form.before, rows)
+        return form.learn_log(pipeline.mdp.model, form.before, rows)
 
 
 def _believed(pipeline: MeasuredPipeline, data: Records) -> AsBelieved:
     """The world of a log's posterior mean."""
     valued = replace(pipeline.options.rollouts, number=VALUED)
-    return AsBelieved(pipeline.mdp, mean_values(pipeline.form, _sums(pipeline, data)), valued)
+    return AsBelieved(pipeline.mdp, pipeline.form.mean_values(_sums(pipeline, data)), valued)
 
 
 def _promised(pipeline: MeasuredPipeline, data: Records, seed: int) -> _Said:

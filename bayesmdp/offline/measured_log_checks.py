@@ -44,7 +44,7 @@ from bayesmdp.offline.measured_posterior import find_measured
 from bayesmdp.offline.measured_prior import measured_prior
 from bayesmdp.offline.measured_space import begins_of_rows, space_of_log
 from bayesmdp.offline.state_behaviour import state_behaviour
-from bayesmdp.posterior.closed_forms.regression import Regression
+from bayesmdp.posterior.closed_forms.product import regression_in
 from bayesmdp.posterior.inference.primitives import FoundRecords
 
 __all__ = ["MEASURED_ALARMS", "check_measured_log", "check_rows"]
@@ -161,13 +161,14 @@ def _asked(
 ) -> dict[str, Answer]:
     """The answers of all tests."""
     tests = [name for name in MEASURED_ALARMS if name != "few tries"]
-    if not isinstance(found.form, Regression):
+    regression = regression_in(found.form, found.model, found.sums)
+    if regression is None:
         why = "not tested: the model is not a regression, so it has no residuals"
         return dict.fromkeys(tests, Answer(why))
-    assert found.sums is not None
+    form, model, sums = regression
     rows, size = np.shape(data.state)
     with jax.enable_x64(True):
-        residual = found.form.residuals(found.model, found.sums, found.data)[:rows]
+        residual = form.residuals(model, sums, found.data)[:rows]
     state = np.asarray(data.state)
     spread = state.std(0)
     place = (state - state.mean(0)) / np.where(spread > 0, spread, 1)

@@ -10,12 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.model_reading.records import Records
-from bayesmdp.offline.measured_check import mean_values
 from bayesmdp.offline.measured_way import MeasuredWay
 from bayesmdp.offline.measured_worlds import AsBelieved
 from bayesmdp.offline.state_behaviour import ActsInStates
 from bayesmdp.planning.rollouts import Rollouts
-from bayesmdp.posterior.closed_forms.regression import Regression
 
 __all__ = ["discounted_paths"]
 
@@ -42,8 +40,8 @@ def discounted_paths(
     weight : array [step]
         The discount of each step, of as many as a horizon has; 0 after an end.
     """
-    if isinstance(way.found.form, Regression) and way.found.sums is not None:
-        values = mean_values(way.found.form, way.found.sums)
+    if way.found.form is not None:
+        values = way.found.form.mean_values(way.found.sums)
     else:
         values = {name: each.mean(0) for name, each in draws.items()}
     discount, steps = float(way.mdp.problem.discount), way.mdp.horizon

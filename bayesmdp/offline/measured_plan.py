@@ -35,7 +35,6 @@ from bayesmdp.foundation.validation import integer
 from bayesmdp.logs.columns import ENDS
 from bayesmdp.logs.log import label_set
 from bayesmdp.model_reading.records import Records
-from bayesmdp.models.arguments import thaw
 from bayesmdp.offline.at_start import told_at_start
 from bayesmdp.offline.calibration import logs_of_each, too_many_logs
 from bayesmdp.offline.check_log import FEW
@@ -61,8 +60,9 @@ from bayesmdp.planning.simulated_plan import Fitted, describe_plan
 from bayesmdp.planning.simulated_values import spread_over
 from bayesmdp.planning.state_gain import GainPolicy, describe_gain
 from bayesmdp.planning.value_intervals import check_scalar_risk
-from bayesmdp.posterior.closed_forms.regression import Regression
+from bayesmdp.posterior.closed_forms.find_form import ClosedForm
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
+from bayesmdp.problems.simulated_problem import primitives_of
 
 __all__ = ["plan_measured"]
 
@@ -207,21 +207,23 @@ def plan_measured(
     return Report(counts, policy, tree)
 
 
-def _why_not(way: MeasuredWay, level: float, calibration: int) -> tuple[Regression | None, str]:
-    """The regression by which the way can be gone again quickly, and why nothing is checked; nothing if it is."""
+def _why_not(way: MeasuredWay, level: float, calibration: int) -> tuple[ClosedForm | None, str]:
+    """The form by which the way can be gone again quickly, and why nothing is checked; nothing if it is."""
     if not calibration:
         return None, "the check was switched off"
     form = way.found.form
-    if not isinstance(form, Regression):
-        return None, "only the posterior of a regression can be recomputed quickly enough"
+    if form is None:
+        return None, "only a posterior in closed form can be recomputed quickly enough"
+    beside = sorted({*primitives_of(way.mdp.model, len(way.space.low))} - {"next_state", "reward", "terminal"})
+    if beside:
+        return None, f"the prior observes {beside[0]!r}, which simulated logs do not hold"
     if told := too_many_logs(level):
         return None, told
     rows = len(way.data.weight)
     if rows > LONG:
         return None, f"simulating logs of more than {LONG:,} rows takes too long"
-    groups, size = thaw(form.mean).shape
     logs = 2 * logs_of_each(calibration, level)
-    if logs * rows * groups**2 * size**2 > AFFORDABLE:
+    if logs * rows * form.work > AFFORDABLE:
         return None, "the posterior has many unknowns, and each simulated log would take as long as this one"
     return form, ""
 

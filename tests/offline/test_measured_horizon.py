@@ -6,11 +6,10 @@ import pandas as pd
 import pytest
 
 import bayesmdp as bm
-from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.measured_file import read_measured_plan
-from bayesmdp.offline.measured_space import space_of_log
+from bayesmdp.offline.measured_paths import PATHS
+from bayesmdp.offline.measured_way import way_of_log
 from bayesmdp.offline.measured_worlds import AsBelieved, AsSeen
-from bayesmdp.offline.state_behaviour import state_behaviour
 from bayesmdp.planning import Rollouts
 from bayesmdp.planning.fitted_policies import StagedPolicy
 from bayesmdp.reports import measured_sensitivity
@@ -52,7 +51,8 @@ def test_what_is_told_holds_what_is_earned(report):
     # The first three steps push towards 1, which pays in the next ones; the last action pays nothing any more.
     below = np.abs(policy["state"].values[:, 0]) < 0.5
     assert (policy["action"].values[:3, below] == "right").all()
-    np.testing.assert_array_equal(policy["margin"].values[-1][np.isfinite(policy["margin"].values[-1])], 0)
+    last = policy["margin"].values[-1]
+    np.testing.assert_allclose(last[np.isfinite(last)], 0, atol=1e-12)
 
 
 @pytest.mark.slow
@@ -87,34 +87,29 @@ def test_rows_are_recommended_for_by_their_stage(report, tmp_path):
             bm.recommend(report, rows[["level"]], **options)
 
 
-def worlds_of(number):
-    """Both worlds of the check, and the log that they are like."""
-    log = rows_of(number)
-    space = space_of_log(log, None, horizon=HORIZON)
-    model = bm.models.linear_dynamics(space.sizes)
-    mdp = space.problem(model, known)
-    action = np.array([["left", "stay", "right"].index(each) for each in log["action"].values])
-    seen = {name: log[name].values for name in ("next_state", "reward")}
-    data = Records(log["state"].values, action, seen, np.ones(number))
-    drawn = bm.infer(model, log, draws=50).posterior
-    values = {name: draws.mean(("chain", "draw")).values for name, draws in drawn.data_vars.items()}
-    return AsSeen(mdp, data), AsBelieved(mdp, values, Rollouts(number=20_000)), data
+def way_of(number):
+    """What a plan of so many rows is made of."""
+    given = {"prior": "linear_dynamics", "settings": {}, "rewards": known, "terminal": None, "initial": None}
+    return way_of_log(rows_of(number), None, horizon=HORIZON, baseline="log", say=lambda text: None, **given)
 
 
-def test_worths_of_the_believed_world_are_the_sums_of_its_episodes(report):
+@pytest.mark.parametrize("whose", ["plan's", pytest.param("log's", marks=pytest.mark.slow)])
+def test_worths_of_the_believed_world_are_the_sums_of_its_episodes(report, whose):
     """Of a plan whose stages differ, and of what the log does."""
-    _, world, data = worlds_of(200)
-    behaviour = state_behaviour(data.state, data.action, 3, world.mdp.problem.low, world.mdp.problem.high)
-    begins = np.arange(2_000) % HORIZON == 0
-    for policy in (read_measured_plan(report.tree).policy, behaviour):
-        made = world.logs(policy, begins, 20, 3)
-        sums = np.concatenate([log.seen["reward"].reshape(-1, HORIZON).sum(-1) for log in made])
-        assert abs(world.worth(policy) - sums.mean()) < 4.5 * sums.std() / len(sums) ** 0.5 + 0.02
+    way = way_of(300)
+    world = AsBelieved(way.mdp, way.found.form.mean_values(way.found.sums), Rollouts(number=20_000))
+    policy = read_measured_plan(report.tree).policy if whose == "plan's" else way.today
+    # As many rows and logs as the programs of the plan are of.
+    begins = np.arange(60) % HORIZON == 0
+    made = [log for seed in range(40) for log in world.logs(policy, begins, PATHS, seed)]
+    sums = np.concatenate([log.seen["reward"].reshape(-1, HORIZON).sum(-1) for log in made])
+    assert abs(world.worth(policy) - sums.mean()) < 4.5 * sums.std() / len(sums) ** 0.5 + 0.02
 
 
 def test_worths_of_the_seen_world_are_a_walk_over_its_rows():
     """By stage: always to the left at first, then what the row number's parity says; by brute force over near rows."""
-    world, _, data = worlds_of(60)
+    way = way_of(60)
+    world, data = AsSeen(way.mdp, way.data), way.data
     state, after, paid_there = data.state[:, 0], data.seen["next_state"][:, 0], data.seen["reward"]
     parity = np.arange(60) % 2
 

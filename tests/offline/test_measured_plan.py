@@ -504,7 +504,10 @@ def test_a_prior_may_learn_which_steps_end_an_episode(tmp_path):
     assert set(report.policy["action"].values.tolist()) <= {"left", "stay"}
     # 1 / (1 - .8 (1 - h)), h being little: 2 of 100 Beta(1, 3) draws.
     assert 3.5 < attrs["initial_worth_lower"] < attrs["initial_worth_upper"] <= 5.01
-    assert report.log["terminated"] == ended.sum() and "unchecked" in attrs
+    assert report.log["terminated"] == ended.sum() and attrs["engine"] == "exact"
+    # Both parts are learned anew from each log of the check, and the regression has residuals to be tested.
+    assert attrs["checked_logs"] > 0 and report.bound < attrs["initial_worth_upper"]
+    assert not report.tree["log_checks"]["found"].str.contains("no residuals").any()
     with pytest.raises(ValueError, match="the prior samples which steps end an episode, and terminal="):
         bm.plan_log(log, **given, terminal=lambda state: state[..., 0] > 9)
     # From rows that did not end an episode alone it would learn that none does.

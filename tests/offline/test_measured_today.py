@@ -162,13 +162,15 @@ def test_rollouts_of_a_rule_are_those_of_the_world():
 
 
 def test_the_command_reads_a_baseline_from_a_file(tmp_path):
-    log = rows_of(60)
+    """As many rows, draws and places as the other plans have, so that their programs serve."""
+    log = rows_of(300)
     frame = pd.DataFrame({"level": log["state"].values[:, 0], "next_level": log["next_state"].values[:, 0]})
     frame = frame.assign(action=log["action"].values, reward=log["reward"].values, truncated=log["truncated"].values)
     frame.to_csv(tmp_path / "log.csv", index=False)
     RULE.to_csv(tmp_path / "today.csv", index=False)
     given = (tmp_path / "log.csv", "--continuous", "level", "--prior", "linear_dynamics", "--discount", "0.8")
-    given += ("--draws", "8", "--no-calibration", "--out", tmp_path)
+    (tmp_path / "paid.py").write_text("def known(state, action, next_state):\n    return -((state[..., 0] - 1) ** 2)\n")
+    given += ("--draws", "16", "--no-calibration", "--out", tmp_path, "--rewards", f"{tmp_path / 'paid.py'}:known")
     shown, _ = call("plan", *given, "--baseline", tmp_path / "today.csv", columns=160)
     assert "today" in shown
     (tmp_path / "rule.py").write_text("def act(state):\n    return (state[..., 0] < 0).astype(int)\n")
@@ -185,17 +187,17 @@ def test_the_command_reads_a_baseline_from_a_file(tmp_path):
 
 @pytest.fixture(scope="module")
 def for_gain():
-    return bm.plan_log(rows_of(300), aim="gain", **OPTIONS | {"risk": "quantile:0.25"})
+    return bm.plan_log(rows_of(300), aim="gain", baseline=RULE, **OPTIONS | {"risk": "quantile:0.25"})
 
 
-def test_a_plan_for_the_gain_gains_what_it_says(for_gain):
+def test_a_plan_for_the_gain_gains_what_it_says(for_gain, by_table):
     attrs, kept = for_gain.tree.attrs, read_measured_plan(for_gain.tree)
     starts = np.array(kept.space.starts)
     gained = true_worth(kept.policy.probabilities, starts) - true_worth(kept.today.probabilities, starts)
     assert attrs["aim"] == "gain" and attrs["risk"] == "quantile:0.25 of the gain"
     assert for_gain.gain <= gained + 0.05 and attrs["initial_better"] == 1 and not attrs["initial_unchanged"]
-    best = bm.plan_log(rows_of(300), **OPTIONS | {"risk": "quantile:0.25"})
-    assert attrs["initial_gain"] == pytest.approx(best.tree.attrs["initial_gain"], rel=0.05)
+    # As much as the plan for the value gains.
+    assert attrs["initial_gain"] == pytest.approx(by_table.tree.attrs["initial_gain"], rel=0.1)
 
 
 def test_a_plan_for_the_gain_comes_back_from_its_file(for_gain, tmp_path):
@@ -215,7 +217,7 @@ def test_the_gain_of_a_plan_for_it_is_checked():
     attrs = report.tree.attrs
     assert attrs["checked_logs"] == 6 and 0 <= attrs["gain_checked_kept"] <= attrs["gain_checked_kept_lowered"] <= 6
     raw = np.sort((report.tree["at_start"]["value"] - report.tree["at_start"]["today"]).values)[3]
-    assert report.gain == pytest.approx(raw - attrs["gain_checked_lowered"])
+    assert report.gain == pytest.approx(raw - attrs["gain_checked_lowered"]) and attrs["baseline"] == "log"
     starts = np.array(read_measured_plan(report.tree).space.starts)
     kept = read_measured_plan(report.tree)
     gained = true_worth(kept.policy.probabilities, starts) - true_worth(kept.today.probabilities, starts)
@@ -223,9 +225,9 @@ def test_the_gain_of_a_plan_for_it_is_checked():
 
 
 def test_where_nothing_better_is_known_the_plan_is_to_go_on_as_today():
-    """Today's policy is the best there is, and the log is short."""
+    """Today's policy is the best there is, and the log is short. Two places, as of the other plan for the gain."""
     log = rows_of(60, seed=3)
-    best = pd.DataFrame({"level": [0.0], "action": ["right"]})
+    best = pd.DataFrame({"level": [-1.0, 1.0], "action": ["right", "right"]})
     report = bm.plan_log(log, aim="gain", baseline=best, **OPTIONS)
     attrs = report.tree.attrs
     assert attrs["initial_unchanged"] and report.gain == 0 and attrs["initial_gain"] == 0

@@ -10,7 +10,8 @@ from bayesmdp.planning import FittedQ, PlacesBehaviour, Quantile, Rollouts, Samp
 from tests.planning.test_state_gain import never_heated
 
 ROOM = bm.environments.thermostat()
-QUICK = FittedQ(places=64, samples=4, num_draws=4, rollouts=Rollouts(number=1_000, max_draws=8))
+# As many places as in `test_state_gain`, so that its programs serve.
+QUICK = FittedQ(places=256, samples=8, num_draws=4, rollouts=Rollouts(number=1_000, max_draws=8))
 
 
 def drawn(power):

@@ -1,5 +1,7 @@
 """Plans by stage on spaces of numbers: against tables, the Riccati recursion, and sums of rewards."""
 
+from dataclasses import replace
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -39,7 +41,11 @@ def table_of(likely, discount):
 
 @pytest.mark.parametrize(
     ("risk", "discount"),
-    [(Mean(), None), (Quantile(0.15), 0.8), pytest.param(CVaR(0.3), None, marks=pytest.mark.slow)],
+    [
+        (Mean(), 0.8),
+        pytest.param(Quantile(0.15), None, marks=pytest.mark.slow),
+        pytest.param(CVaR(0.3), 0.8, marks=pytest.mark.slow),
+    ],
     ids=["mean", "quantile", "cvar"],
 )
 def test_a_table_posed_on_numbers_is_planned_for_as_the_table_is(risk, discount):
@@ -109,7 +115,7 @@ def test_one_step_pays_the_best_reward_of_one_step():
     """And nothing of what follows, which the fit of a network or of neighbours could add."""
     once = SHORT.replace(horizon=1)
     for approximation in (LinearQ(ridge=1e-6), NeighboursQ()):
-        plan = bm.solve(once, solver=FittedQ(approximation, places=100, samples=40, rollouts=Rollouts(number=100)))
+        plan = bm.solve(once, solver=replace(QUICK, approximation=approximation))
         np.testing.assert_allclose(plan["q"][0, 1:5], 0, atol=1e-9)
         np.testing.assert_allclose(plan["q"][0, 5], [0.5, 1.0], atol=0.1)
 

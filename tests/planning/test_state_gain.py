@@ -46,10 +46,10 @@ def test_where_all_is_known_the_gain_leads_to_the_best_policy():
 
 
 def test_what_is_unsure_is_not_departed_to():
-    """One draw in five says that heating cools: by the worst draw the baseline stays, by the mean it does not."""
+    """One draw in four says that heating cools: by the worst draw the baseline stays, by the mean it does not."""
     room = bm.environments.thermostat()
     today = function_behaviour(never_heated, room.actions, room.problem.anchors).policy
-    values = known(room, 5)
+    values = known(room)
     values["power"][0] = -values["power"][0]
     places = np.linspace(room.problem.low, room.problem.high, 9)
     bold, careful = (fit_gain(values, room, risk, today, OPTIONS, 0.05).policy for risk in (Mean(), Quantile(0.1)))

@@ -1,7 +1,7 @@
 """Beliefs about continuous problems, for agents that see the primitives of each step.
 
-Where the posterior is known in closed form its parameters are all that is carried
-(:mod:`~bayesmdp.posterior.closed_forms.primitives`). Any other prior is followed by particles, which need the steps
+Where the posterior is known in closed form its sums are all that is carried
+(:mod:`~bayesmdp.posterior.closed_forms.find_form`). Any other prior is followed by particles, which need the steps
 themselves: there is room for a number of them that is fixed beforehand, and catching up evaluates all of them.
 """
 
@@ -26,12 +26,8 @@ from bayesmdp.models.arguments import Frozen, freeze, thaw
 from bayesmdp.posterior.beliefs.belief import Belief
 from bayesmdp.posterior.beliefs.make_belief import ByParticles, with_particles
 from bayesmdp.posterior.beliefs.primitive_particles import PrimitiveParticles, one_row
-from bayesmdp.posterior.closed_forms.draws import draw_sites
-from bayesmdp.posterior.closed_forms.find_matrix_regression import find_any_regression, looks_like_regression
-from bayesmdp.posterior.closed_forms.matrix_regression import MatrixRegression
-from bayesmdp.posterior.closed_forms.primitives import Pairs, find_pairs, learn
+from bayesmdp.posterior.closed_forms.find_form import ClosedForm, find_form
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
-from bayesmdp.posterior.closed_forms.regression import Regression
 from bayesmdp.posterior.particles.coordinates import coordinates
 from bayesmdp.posterior.particles.sampler import Settings
 
@@ -95,10 +91,8 @@ def recorded_belief(model: Model, mdp: SimulatedMDP, num_draws: int, room: int) 
         )
     if not isinstance(model, ByParticles):
         try:
-            pairs, identity = _pairs(model, state, problem.num_actions)
-            if isinstance(pairs, Regression | MatrixRegression):
-                return _by_regression(model, pairs, num_draws, identity, state, problem.num_actions)
-            return _exact(model, pairs, num_draws, identity, state, problem.num_actions)
+            form, identity = _form(model, state, problem.num_actions)
+            return _exact(model, form, num_draws, identity, state, problem.num_actions)
         except NotConjugate:
             model = with_particles(model)
     return _by_particles(model.model, state, problem.num_actions, num_draws, room, model.settings)
@@ -122,12 +116,10 @@ def _probe(model: Model, state: Frozen, num_actions: int) -> Records:
 
 
 @lru_cache(maxsize=256)
-def _pairs(model: Model, state: Frozen, num_actions: int) -> tuple[Pairs | Regression | MatrixRegression, str]:
+def _form(model: Model, state: Frozen, num_actions: int) -> tuple[ClosedForm, str]:
     data = _probe(model, state, num_actions)
     with jax.enable_x64(True):
-        reading = read_sites(model, data)
-        find = find_any_regression if looks_like_regression(reading, data) else find_pairs
-        return find(reading, data), _identity(model, data)
+        return find_form(read_sites(model, data), data), _identity(model, data)
 
 
 def _identity(model: Model, data: Records) -> str:
@@ -155,40 +147,8 @@ def _no_table(state: Any) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _exact(model: Model, pairs: Pairs, num_draws: int, identity: str, state: Frozen, num_actions: int) -> Belief:
-    asked = _probe(model, state, num_actions).seen
-
-    def init(key: Key[Array, ""]) -> dict[str, Array]:
-        return {name: jnp.asarray(parameters) for name, parameters in pairs.before.items()}
-
-    def observe(key: Key[Array, ""], state: dict[str, Array], step: Step) -> dict[str, Array]:
-        return learn(model, pairs, state, one_row(step, asked))
-
-    def sample(key: Key[Array, ""], state: dict[str, Array], num_draws: int) -> dict[str, Array]:
-        return draw_sites(key, None, pairs.layout, None, state, num_draws)
-
-    return Belief(
-        init,
-        observe,
-        lambda key, state: (state, sample(key, state, num_draws)),
-        _no_table,
-        _no_table,
-        sample,
-        dims=pairs.dims,
-        identity=identity,
-        parameters=lambda state: state,
-    )
-
-
-@lru_cache(maxsize=256)
-def _by_regression(
-    model: Model,
-    form: Regression | MatrixRegression,
-    num_draws: int,
-    identity: str,
-    state: Frozen,
-    num_actions: int,
-) -> Belief:
+def _exact(model: Model, form: Any, num_draws: int, identity: str, state: Frozen, num_actions: int) -> Belief:
+    """The belief of a closed form, whose sums are all that is carried."""
     asked = _probe(model, state, num_actions).seen
 
     def observe(key: Key[Array, ""], state: Any, step: Step) -> Any:

@@ -178,6 +178,18 @@ class MatrixRegression(NamedTuple):
         weights, noise = _draw(key, self.parameters(jax.tree.map(jnp.asarray, sums)), num_draws)
         return {**self._by_site(weights, (num_draws,)), self.noise: noise}
 
+    @property
+    def work(self) -> int:
+        """Products that the sums of a row take, about."""
+        features, coordinates = thaw(self.mean).shape
+        return features**2 + features * coordinates + coordinates**2
+
+    def mean_values(self, sums: MatrixSums) -> dict[str, NDArray[np.float64]]:
+        """The unknowns at the posterior's mean, by site."""
+        told = {name: np.asarray(value) for name, value in self.parameters(sums).items()}
+        noise = told["degrees"] * np.linalg.inv(told["rate"])
+        return {name: np.asarray(value) for name, value in self.values(told["mean"], noise).items()}
+
     def values(self, coefficients: Array, noise: Array) -> dict[str, Array]:
         """The unknowns by site, from coefficients [feature, coordinate] and a precision [coordinate, coordinate]."""
         return {**self._by_site(coefficients, ()), self.noise: noise}

@@ -11,6 +11,7 @@ scales say how often the row counts. A site that is in no pair must not depend o
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
-from jaxtyping import Int, Num
+from jaxtyping import Int, Key, Num
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
@@ -35,12 +36,12 @@ from bayesmdp.model_reading.primitives import bare, per_row, row_counts
 from bayesmdp.model_reading.read_model import Model, Reading
 from bayesmdp.model_reading.records import Records
 from bayesmdp.models.arguments import Frozen, freeze, thaw
-from bayesmdp.posterior.closed_forms.draws import Layout
+from bayesmdp.posterior.closed_forms.draws import Layout, draw_sites
 from bayesmdp.posterior.closed_forms.families import FAMILIES, Family, Likelihood
 from bayesmdp.posterior.closed_forms.priors import NotConjugate, full_parameters, recognised
 from bayesmdp.posterior.closed_forms.transitions import check_independent
 
-__all__ = ["Pairs", "find_pairs", "impossible_rows", "learn", "log_evidence"]
+__all__ = ["Pairs", "find_pairs", "learn"]
 
 TRIALS = 6
 """Random values of the unknowns at which sites and unknowns are compared."""
@@ -66,10 +67,83 @@ class Pairs(NamedTuple):
     def layout(self) -> Layout:
         return Layout(tuple(((name,), family) for name, family in self.families), ())
 
+    def described(self) -> str:
+        """The form without its numbers, as an attr of a posterior."""
+        return json.dumps({"families": json.loads(self.layout.to_text()), "dims": self.dims})
+
+    @classmethod
+    def of_parameters(cls, described: str, parameters: Mapping[str, NDArray[Any]]) -> Pairs:
+        """The form whose prior is a posterior; it serves for draws, and observes nothing.
+
+        Parameters
+        ----------
+        described : str
+        parameters : mapping of unknown to array [..., parameter]
+        """
+        told = json.loads(described)
+        layout = Layout.from_text(json.dumps(told["families"]), ())
+        families = tuple((names[-1], family) for names, family in layout.sites)
+        priors = tuple((name, freeze(np.asarray(parameters[name]))) for name, _ in families)
+        return cls((), families, priors, tuple((name, tuple(axes)) for name, axes in told["dims"]))
+
     @property
     def before(self) -> dict[str, NDArray[np.float64]]:
-        """The prior's parameters by unknown [..., parameter]."""
+        """The prior's parameters by unknown [..., parameter]: what data add to is that."""
         return {name: thaw(parameters) for name, parameters in self.priors}
+
+    @property
+    def work(self) -> int:
+        """Products that a row takes, about."""
+        return len(self.observes)
+
+    def learn(self, model: Model, sums: dict[str, Array], data: Records) -> dict[str, Array]:
+        """The parameters after these rows; may be traced."""
+        return learn(model, self, sums, data)
+
+    def learn_log(self, model: Model, sums: dict[str, Array], data: Records) -> dict[str, NDArray[np.float64]]:
+        """The parameters after a log."""
+        return {name: np.asarray(values) for name, values in learn(model, self, sums, data).items()}
+
+    def parameters(self, sums: dict[str, Array]) -> dict[str, Array]:
+        """The posterior's parameters by unknown."""
+        return sums
+
+    def draw(self, key: Key[Array, ""], sums: dict[str, Array], num_draws: int) -> dict[str, Array]:
+        """Draw the unknowns [draw, ...] by site; may be traced."""
+        return draw_sites(key, None, self.layout, None, sums, num_draws)
+
+    def mean_values(self, sums: dict[str, Array]) -> dict[str, NDArray[np.float64]]:
+        """The unknowns at the posterior's mean, by site."""
+        families = dict(self.families)
+        return {name: np.asarray(families[name].moments(np.asarray(own))[0]) for name, own in sums.items()}
+
+    def log_evidence(self, reading: Reading, sums: dict[str, NDArray[np.float64]], data: Records) -> float:
+        """The log probability of the data under the prior.
+
+        Parameters
+        ----------
+        reading : Reading
+        sums : mapping of unknown to array [..., parameter]
+            After the data.
+        data : Records
+        """
+        families = dict(self.families)
+        values = {name: families[name].values_that_allow_all(own, 2.0) for name, own in sums.items()}
+        once = data._replace(weight=np.ones(len(data.weight)))
+        (messages,) = messages_at_random(reading.model, once, reading.latents, [values])
+        rest = _rest(reading.model, once, messages, values, {name: families[of] for name, of in self.observes})
+        gained = [
+            families[name].log_normaliser(own) - families[name].log_normaliser(self.before[name])
+            for name, own in sums.items()
+        ]
+        seen = np.asarray(data.weight) > 0
+        return float(sum(gained) + np.dot(np.asarray(data.weight)[seen], rest[seen]))
+
+    def impossible(self, model: Model, data: Records) -> NDArray[np.bool_]:
+        """Find the rows that have probability 0 whatever the unknowns are."""
+        families = dict(self.families)
+        far = {name: families[name].values_that_allow_all(before, 1e100) for name, before in self.before.items()}
+        return np.asarray(row_values(model, data, {name: jnp.asarray(each) for name, each in far.items()})) < -1e300
 
 
 def find_pairs(reading: Reading, data: Records) -> Pairs:
@@ -287,50 +361,6 @@ def _rest(
     values = {name: messages[name]["value"] for name in unknowns}
     total = np.maximum(np.asarray(row_values(model, data, values)), -1e300)
     return np.where(possible, total - np.where(possible, explained, 0.0), np.nan)
-
-
-def log_evidence(reading: Reading, pairs: Pairs, after: dict[str, NDArray[np.float64]], data: Records) -> float:
-    """Compute the log probability of the data under the prior, from the posterior's parameters.
-
-    Parameters
-    ----------
-    reading : Reading
-    pairs : Pairs
-    after : mapping of unknown to array [..., parameter]
-    data : Records
-
-    Returns
-    -------
-    float
-    """
-    families = dict(pairs.families)
-    values = {name: families[name].values_that_allow_all(parameters, 2.0) for name, parameters in after.items()}
-    once = data._replace(weight=np.ones(len(data.weight)))
-    (messages,) = messages_at_random(reading.model, once, reading.latents, [values])
-    rest = _rest(reading.model, once, messages, values, {name: families[of] for name, of in pairs.observes})
-    gained = [
-        families[name].log_normaliser(after[name]) - families[name].log_normaliser(pairs.before[name]) for name in after
-    ]
-    seen = np.asarray(data.weight) > 0
-    return float(sum(gained) + np.dot(np.asarray(data.weight)[seen], rest[seen]))
-
-
-def impossible_rows(model: Model, pairs: Pairs, data: Records) -> NDArray[np.bool_]:
-    """Find the rows that have probability 0 whatever the unknowns are.
-
-    Parameters
-    ----------
-    model : NumPyro function of the data
-    pairs : Pairs
-    data : Records
-
-    Returns
-    -------
-    bool array [row]
-    """
-    families = dict(pairs.families)
-    far = {name: families[name].values_that_allow_all(before, 1e100) for name, before in pairs.before.items()}
-    return np.asarray(row_values(model, data, {name: jnp.asarray(value) for name, value in far.items()})) < -1e300
 
 
 def _likelihood(family: Family) -> Likelihood:

@@ -184,6 +184,18 @@ class Regression(NamedTuple):
         skeleton = (self.sites, self.noises, self.place)
         return _draw(key, self.parameters(jax.tree.map(jnp.asarray, sums)), skeleton=skeleton, num_draws=num_draws)
 
+    @property
+    def work(self) -> int:
+        """Products that the sums of a row take, about."""
+        groups, size = thaw(self.mean).shape
+        return groups**2 * size**2
+
+    def mean_values(self, sums: Sums) -> dict[str, NDArray[np.float64]]:
+        """The unknowns at the posterior's mean, of the noise that of its precision, by site."""
+        told = {name: np.asarray(value) for name, value in self.parameters(sums).items()}
+        noise = told["shape"] / told["rate"] if self.noises else np.ones(len(told["mean"]))
+        return {name: np.asarray(value) for name, value in self.values(self.in_order(told["mean"]), noise).items()}
+
     def values(self, coefficients: Array, noise: Array) -> dict[str, Array]:
         """The unknowns by site, from all coefficients [coefficient] and precisions [group]."""
         return _values(coefficients[None], noise[None], self.sites, self.noises, lambda value: value[0])

@@ -19,6 +19,7 @@ from bayesmdp.model_reading.read_model import (
 from bayesmdp.posterior.closed_forms.draws import Layout, exact_draws
 from bayesmdp.posterior.closed_forms.families import FAMILIES, Family
 from bayesmdp.posterior.closed_forms.matrix_regression import regression_of
+from bayesmdp.posterior.closed_forms.product import Product, families_of
 from bayesmdp.posterior.inference.request import num_chains
 from bayesmdp.posterior.inference.tree import in_chains
 
@@ -79,13 +80,10 @@ def draw(
         raise ValueError(f"the model computes {', '.join(map(repr, deterministic))} from other sites; pass model")
     seed = int(posterior.attrs["seed"]) if seed is None else integer("seed", seed, 0)
     dataset = posterior["parameters"].to_dataset()
-    if "regression" in posterior.attrs:
-        return _with_draws(posterior, *_of_regression(posterior, dataset, draws, seed, chains), seed)
+    if "regression" in posterior.attrs or "product" in posterior.attrs:
+        return _with_draws(posterior, *_of_form(posterior, dataset, draws, seed, chains), seed)
     layout = _layout(posterior, dataset, deterministic)
-    parameters = {}
-    for sites, family in layout.sites:
-        own = dataset[sites[-1]]
-        parameters[sites[-1]] = np.asarray(own.sel(parameter=list(family.labels)) if family.labels else own)
+    parameters = {sites[-1]: _numbers(dataset, sites[-1], family) for sites, family in layout.sites}
     reading = None
     if model is not None:
         outcome = posterior.attrs.get("outcome", "outcome" if "outcome" in dataset.dims else "next_state")
@@ -104,16 +102,27 @@ def draw(
     return _with_draws(posterior, drawn, dims, seed)
 
 
-def _of_regression(
+def _numbers(dataset: xr.Dataset, name: str, family: Family) -> NDArray[Any]:
+    """The parameters [..., parameter] of an unknown, in the family's order."""
+    own = dataset[name]
+    return np.asarray(own.sel(parameter=list(family.labels)) if family.labels else own)
+
+
+def _of_form(
     posterior: xr.DataTree, dataset: xr.Dataset, draws: int, seed: int, chains: int
 ) -> tuple[dict[str, NDArray[Any]], Mapping[str, tuple[str, ...]]]:
-    """Draws of a linear regression, and the names of their axes."""
+    """Draws of a regression or a product, and the names of their axes."""
     parameters = {str(name): values.values for name, values in dataset.items()}
-    form = regression_of(posterior.attrs["regression"], parameters)
+    form: Any
+    if "product" in posterior.attrs:
+        described = posterior.attrs["product"]
+        parameters |= {name: _numbers(dataset, name, family) for name, family in families_of(described).items()}
+        form = Product.of_parameters(described, parameters)
+    else:
+        form = regression_of(posterior.attrs["regression"], parameters)
     with jax.enable_x64(True):
         key = jax.random.split(jax.random.key(seed))[1]
-        nothing: Any = form.before
-        drawn = jax.tree.map(np.asarray, form.draw(key, nothing, draws))
+        drawn = jax.tree.map(np.asarray, form.draw(key, form.before, draws))
     return in_chains(drawn, chains), dict(form.dims)
 
 

@@ -20,20 +20,25 @@ from bayesmdp.model_reading.read_model import Impossible, Model, Reading, read_s
 from bayesmdp.model_reading.records import Records, check_records
 from bayesmdp.models.arguments import thaw
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
-from bayesmdp.posterior.closed_forms.find_matrix_regression import (
-    check_all_rows,
-    find_any_regression,
-    looks_like_regression,
-)
+from bayesmdp.posterior.closed_forms.find_form import ClosedForm, check_log, find_form
 from bayesmdp.posterior.closed_forms.matrix_regression import MatrixRegression
-from bayesmdp.posterior.closed_forms.primitives import Pairs, find_pairs, impossible_rows, learn, log_evidence
+from bayesmdp.posterior.closed_forms.primitives import Pairs
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
+from bayesmdp.posterior.closed_forms.product import Product
 from bayesmdp.posterior.closed_forms.regression import Regression
 from bayesmdp.posterior.inference.request import Drawn, Request, check_draws, drawn_exactly, sampled
 from bayesmdp.posterior.inference.tree import Labels, by_draw, in_chains, label_parameters, numbered_tree, versions
 from bayesmdp.posterior.particles.sampler import DEFAULT, Settings
 
 __all__ = ["FoundRecords", "find_records", "infer_found", "infer_records"]
+
+REASONS = {
+    Pairs: "sites observe the unknowns directly",
+    Regression: "what is observed is Normal, and linear in Normal unknowns",
+    MatrixRegression: "what is observed is Normal, and linear in Normal unknowns",
+    Product: "the model falls into independent parts, each of them in closed form",
+}
+"""Why a closed form is taken."""
 
 
 class FoundRecords(NamedTuple):
@@ -46,10 +51,10 @@ class FoundRecords(NamedTuple):
         Of the model.
     data : Records
         As the model observes them.
-    form : Pairs, Regression or None
+    form : Pairs, Regression, MatrixRegression, Product or None
         The closed form, if there is one and it is wanted.
-    sums : Sums, MatrixSums or None
-        Of the data, for a regression.
+    sums : as the form has them, or None
+        Of the data.
     method, reason : str
         As for `infer`, and why the closed form is taken or not.
     settings : Settings
@@ -59,7 +64,7 @@ class FoundRecords(NamedTuple):
     model: Model
     reading: Reading
     data: Records
-    form: Pairs | Regression | MatrixRegression | None
+    form: ClosedForm | None
     sums: Any
     method: str
     reason: str
@@ -136,18 +141,13 @@ def infer_found(found: FoundRecords, request: Request) -> xr.DataTree:
             drawn = sampled(engine, model, data, reading.names, request, settings)
             if drawn.statistics:
                 groups["sample_stats"] = by_draw(drawn.statistics, {})
-        elif isinstance(form, Regression | MatrixRegression):
-            engine = "exact"
-            assert sums is not None
-            drawn = _drawn_by_regression(form, sums, form.log_evidence(reading, sums, data), request)
-            groups["parameters"] = _regression_parameters(form, sums)
         else:
-            engine = "exact"
-            _refuse_impossible(data, impossible_rows(model, form, data))
-            after = {name: np.asarray(values) for name, values in learn(model, form, form.before, data).items()}
-            evidence = log_evidence(reading, form, after, data)
-            drawn = drawn_exactly(form.before, after, form.layout, None, evidence, request)
-            groups["parameters"] = label_parameters(after, dict(form.families), reading.dims, Labels((), ()))
+            engine, evidence = "exact", form.log_evidence(reading, sums, data)
+            if isinstance(form, Pairs):
+                drawn = drawn_exactly(form.before, sums, form.layout, None, evidence, request)
+            else:
+                drawn = _drawn(form, sums, evidence, request)
+            groups["parameters"] = _labelled(form, sums)
     attrs = {
         "engine": engine,
         **drawn.account,
@@ -156,6 +156,7 @@ def infer_found(found: FoundRecords, request: Request) -> xr.DataTree:
         "latents": json.dumps(list(reading.latents)),
         "families": form.layout.to_text() if isinstance(form, Pairs) else "{}",
         **({"regression": form.described()} if isinstance(form, Regression | MatrixRegression) else {}),
+        **({"product": form.described()} if isinstance(form, Product) else {}),
         "seed": request.seed,
         "num_transitions": float(np.sum(data.weight)),
         **versions(),
@@ -185,31 +186,24 @@ def infer_found(found: FoundRecords, request: Request) -> xr.DataTree:
     return numbered_tree(groups, attrs)
 
 
-def _closed_form(
-    reading: Reading, data: Records, method: str
-) -> tuple[Pairs | Regression | MatrixRegression | None, Any, str]:
-    """The closed form if there is one and it is wanted, the sums for a regression, and why it is taken or not."""
+def _closed_form(reading: Reading, data: Records, method: str) -> tuple[ClosedForm | None, Any, str]:
+    """The closed form if there is one and it is wanted, the sums of the data, and why it is taken or not."""
     if method not in ("auto", "exact"):
         return None, None, f"asked for with method={method!r}"
     try:
-        if not looks_like_regression(reading, data):
-            return find_pairs(reading, data), None, "sites observe the unknowns directly"
-        form = find_any_regression(reading, data)
+        form: Any = find_form(reading, data)
         _refuse_impossible(data, form.impossible(reading.model, data))
-        nothing: Any = form.before
-        sums = form.learn_log(reading.model, nothing, data)
-        check_all_rows(form, reading, sums, data)
-        return form, sums, "what is observed is Normal, and linear in Normal unknowns"
+        sums = form.learn_log(reading.model, form.before, data)
+        check_log(form, reading, sums, data)
+        return form, sums, REASONS[type(form)]
     except NotConjugate as error:
         if method == "exact":
             raise
         return None, None, f"no closed form: {error}"
 
 
-def _drawn_by_regression(
-    form: Regression | MatrixRegression, sums: Any, log_evidence: float, request: Request
-) -> Drawn:
-    """Draws of the prior and the posterior of a linear regression."""
+def _drawn(form: Any, sums: Any, log_evidence: float, request: Request) -> Drawn:
+    """Draws of the prior and the posterior of a closed form."""
     account = {"log_evidence": log_evidence, "log_evidence_sd": 0.0}
     if not request.draws:
         return Drawn({}, {}, {}, account)
@@ -221,9 +215,19 @@ def _drawn_by_regression(
     return Drawn(posterior, prior, {}, account)
 
 
-def _regression_parameters(form: Regression | MatrixRegression, sums: Any) -> xr.Dataset:
-    """What the form's `of_parameters` reads."""
+def _labelled(form: ClosedForm, sums: Any) -> xr.Dataset:
+    """The posterior's parameters, with what the form's `of_parameters` reads."""
+    if isinstance(form, Product):
+        # Parts have axes of their own.
+        parts = []
+        for each, own in zip(form.factors, sums, strict=True):
+            told = _labelled(each.form, own)
+            renamed = {} if not each.prefix else {name: each.prefix + str(name) for name in (*told.dims, *told)}
+            parts.append(told.rename(renamed))
+        return xr.merge(parts, join="outer")
     parameters = {name: np.asarray(values) for name, values in form.parameters(sums).items()}
+    if isinstance(form, Pairs):
+        return label_parameters(parameters, dict(form.families), dict(form.dims), Labels((), ()))
     if isinstance(form, MatrixRegression):
         dims: dict[str, tuple[str, ...]] = {
             "mean": ("coefficient", "to"),
