@@ -148,6 +148,10 @@ def _pair(steps: Steps) -> NDArray[np.int64]:
     return np.asarray(steps.state * (steps.action.max() + 1) + steps.action)
 
 
+def _transition(steps: Steps) -> NDArray[np.int64]:
+    return np.asarray(_pair(steps) * (steps.next_state.max() + 1) + steps.next_state)
+
+
 def _of_order(steps: Steps, rng: np.random.Generator, permutations: int) -> Answer:
     """Ask whether next states depend on the step before."""
     after = np.flatnonzero(steps.follows)
@@ -196,7 +200,7 @@ def _of_drift(steps: Steps, rng: np.random.Generator, permutations: int) -> dict
         p = p_value(grouped.ratios_of_halves(later, steps.piece)[:, None])
         factor = grouped.log_bayes_factor(half[steps.piece[grouped.rows]].astype(np.int64))
         found[name] = _dependence("difference between the halves", p, factor)
-    residuals = Residuals(pair * len(steps.state) + steps.next_state, pair, steps.reward)
+    residuals = Residuals(_transition(steps), pair, steps.reward)
     if not residuals.scatter:
         return {**found, "reward drift": Answer("every repeated transition had the same reward")}
     p = p_value(residuals.drift(later, steps.piece))
@@ -208,7 +212,7 @@ def _of_tails(steps: Steps, rng: np.random.Generator, permutations: int) -> Answ
     pair = _pair(steps)
     if len(np.unique(steps.reward)) < 3:
         return Answer("there are at most two different rewards")
-    residuals = Residuals(pair * len(steps.state) + steps.next_state, pair, steps.reward)
+    residuals = Residuals(_transition(steps), pair, steps.reward)
     share = residuals.largest_share() if residuals.scatter else 0.0
     if not share:
         return Answer("rewards do not vary, or no pair was tried often enough")

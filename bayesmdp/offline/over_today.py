@@ -16,7 +16,7 @@ from bayesmdp.planning.posterior_value import value_draws
 from bayesmdp.planning.risk import Risk
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
-from bayesmdp.problems.policy import policy_probabilities
+from bayesmdp.problems.policy import policy_by_stage, policy_probabilities
 
 __all__ = ["NEEDS_DISCOUNT", "Compared", "check_aim", "compare", "gained", "plan_for_gain"]
 
@@ -108,7 +108,7 @@ def compare(
     """
     gains = gained(fresh, mdp, policy, values, today, tries, seed)
     if gains is None:
-        return Compared(today.mean, 0 * values, np.zeros(mdp.num_states), True)
+        return Compared(today.mean, 0 * values, None if mdp.by_stage else np.zeros(mdp.num_states), True)
     least = mdp.has_elsewhere and mdp.elsewhere == "least"
     departing = None
     if mdp.objective == "discounted" and mdp.num_states <= SMALL and not least:
@@ -131,10 +131,9 @@ def gained(
     The arguments are those of `compare`.
     """
     acted = tries.any(-1) & ~mdp.terminal
-    if not mdp.by_stage:
-        chosen = policy_probabilities(mdp, policy)
-        if np.allclose(chosen[acted], today.mean[acted], rtol=0, atol=1e-12):
-            # To go on as today gains 0, for sure.
-            return None
+    chosen = policy_by_stage(mdp, policy) if mdp.by_stage else policy_probabilities(mdp, policy)
+    if np.allclose(chosen[..., acted, :], today.mean[acted], rtol=0, atol=1e-12):
+        # To go on as today gains 0, for sure.
+        return None
     drawn = today.draws(values.sizes["draw"], seed)
     return values - value_draws(fresh, mdp, xr.DataArray(drawn, dims=("draw", "state", "action")[-drawn.ndim :]))

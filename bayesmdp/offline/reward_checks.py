@@ -56,6 +56,9 @@ class Residuals:
         self._residual = self._demeaned(reward[self.rows])
         largest = float(np.abs(reward).max())
         self.scatter = bool((np.abs(self._residual) > ROUNDING * largest).any())
+        if self.scatter:
+            # In units of their size: statistics are squares, which in small units of rewards would pass for rounding.
+            self._residual /= np.sqrt(np.mean(self._residual**2))
 
     def drift(self, later: NDArray[np.bool_], piece: NDArray[np.int64]) -> NDArray[np.float64]:
         """Both statistics of drift [draw, statistic].

@@ -3,8 +3,9 @@
 The mean of three rewards is not what an action pays. Taken as known, the action that was lucky three times wins, and a
 plan promises what luck paid. So rewards are known only where the log shows that they are: no transition that was seen
 again paid anything else, at least 10 steps were such, and either each number that was paid at all was paid again by its
-transition, or so many different ones were, 10, that a transition seen once is believed to be like them. Otherwise ones
-and zeros have unknown probabilities,
+transition, or so many different ones were, 10, that a transition seen once is believed to be like them. Where all rows
+paid the same, and not all 0 or all 1, nothing tells how other rewards would scatter, and they are taken to be known.
+Otherwise ones and zeros have unknown probabilities,
 
     reward[s, a] ~ Beta(a, b),                 r ~ Bernoulli(reward[s, a]),
 
@@ -213,6 +214,8 @@ def reward_model(log: xr.Dataset, rows: Transitions, experience: Experience, kin
         held *= differ > 0
         steps = f"each of {triples:,} transitions always had the same reward, with {again:,} repeats"
         return RewardModel("known", {}, f"known: {held or steps}")
+    if kind == "auto" and not binary and np.ptp(paid) <= ROUNDING * np.abs(paid).max():
+        return RewardModel("known", {}, "taken to be known, since every row has the same one")
     if kind == "bernoulli" or (kind == "auto" and binary):
         by = tied_by(rows, experience, "bernoulli")
         options = _beta(paid_by(experience, by))

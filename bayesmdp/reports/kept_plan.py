@@ -51,10 +51,10 @@ class KeptPlan(NamedTuple):
 
     @property
     def paid(self) -> NDArray[np.float64]:
-        """The rewards that the log's transitions paid, each once; none if they are not known but drawn."""
-        unknown = ("parameters", "posterior")
-        if any(group in self.tree.children and "reward" in self.tree[group].data_vars for group in unknown):
-            return np.array([])
+        """The rewards that the log's transitions paid, each once."""
+        observed = self.tree["observed_data"].data_vars
+        if "reward" in observed:
+            return np.unique(observed["reward"].values)
         return np.unique(np.broadcast_to(self.mdp.reward, self.counts.shape)[self.counts > 0])
 
     @property

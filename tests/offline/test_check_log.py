@@ -91,6 +91,7 @@ def test_statistics_of_rewards_are_those_of_the_definition():
     reward = rng.normal(size=80) + transition
     residuals = Residuals(transition, transition // 2, reward)
     piece, later = np.arange(80) // 8, np.array([np.arange(10) >= 5, np.arange(10) % 2 == 0])
+    size = np.sqrt(sum(reward[transition == own].var() * (transition == own).sum() for own in range(4)) / 78)
     for draw, half in zip(residuals.drift(later, piece), later, strict=True):
         sums, variances = [], []
         for own in range(4):
@@ -99,7 +100,7 @@ def test_statistics_of_rewards_are_those_of_the_definition():
             sums.append(off[is_later].sum())
             variances.append(is_later.sum() * (~is_later).sum() / rows.sum())
         truth = [sum(sums) ** 2 / sum(variances), (np.array(sums) ** 2 / variances).sum()]
-        np.testing.assert_allclose(draw, truth, rtol=1e-10)
+        np.testing.assert_allclose(draw, np.array(truth) / size**2, rtol=1e-10)
     off = np.concatenate([reward[transition == own] - reward[transition == own].mean() for own in range(4)])
     pair = np.repeat([0, 0, 1, 1], [(transition == own).sum() for own in range(4)])
     scaled = np.concatenate(
@@ -214,6 +215,22 @@ def test_what_cannot_be_asked_is_said():
     )
     assert told["check"].values.tolist() == list(CHECKS)
     assert check_log(log).drop_attrs().equals(told.drop_attrs())
+
+
+def test_drift_of_rewards_needs_no_unit_and_tells_transitions_apart():
+    mdp = bm.MDP(reward=np.zeros((5, 2)), discount=0.8)
+    rng = np.random.default_rng(3)
+    state, action = rng.integers(2, size=(2, 40))
+    reward = rng.normal(size=40) + np.repeat([0.0, 2.0], 20)
+
+    def drift(*columns):
+        return check_log(make_log(mdp, *columns), mdp=mdp, permutations=119).sel(check="reward drift")
+
+    told = [float(drift(state, action, unit * reward, 1 - state)["p_value"]) for unit in (1.0, 1e-9)]
+    assert told[0] == told[1] < 0.05
+    # Four rows, fewer than states, of four transitions.
+    few = drift(np.array([0, 4, 1, 0]), np.zeros(4, int), np.arange(4.0), np.array([4, 1, 0, 2]))
+    assert few["found"] == "every repeated transition had the same reward"
 
 
 LOG, PROBLEM = chain_log()

@@ -49,6 +49,8 @@ def test_it_is_told_in_steps(sure):
     assert "0% of the future of 7 steps comes after a step that never occurred in the log" in text
     assert "at stage 0, with 7 steps left" in text and "later" not in text and "discount" not in text
     assert "of 3 pairs" in text
+    # With one action there is nothing to change.
+    assert "better than today no: the plan is to follow the policy in the log" in text
 
 
 @pytest.mark.parametrize("elsewhere", ["each", pytest.param("mean", marks=pytest.mark.slow)])

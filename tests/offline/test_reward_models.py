@@ -219,6 +219,10 @@ def test_refusals(kind, rewards, message):
 def test_all_rewards_alike_are_no_error():
     *_, model = modelled(log_with(lambda rng, s, a, after: np.zeros(len(s))))
     assert model.kind == "known"
+    # Without repeats, too: how such rewards would scatter nothing tells.
+    few = modelled(log_with(lambda rng, s, a, after: np.full(len(s), 3.0), steps=3))[3]
+    assert (few.kind, few.described) == ("known", "taken to be known, since every row has the same one")
+    assert modelled(log_with(lambda rng, s, a, after: np.zeros(len(s)), steps=3))[3].kind == "bernoulli"
     *_, model = modelled(log_with(lambda rng, s, a, after: np.full(len(s), 3.0)), "normal")
     assert np.isfinite(model.options["noise"]).all()
     assert model.options["mean"] == pytest.approx(3)

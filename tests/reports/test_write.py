@@ -250,11 +250,14 @@ def test_a_log_that_paid_nothing_tells_no_action_from_another(tmp_path):
     assert "is enough to choose" not in words
 
 
-def test_rewards_that_are_drawn_are_not_said_to_be_the_same():
-    rows = [("s", "a", reward, "s", False, False) for reward in np.random.default_rng(0).normal(size=30)]
+@pytest.mark.parametrize(("paid", "same"), [(np.random.default_rng(0).normal(size=30), False), (np.ones(5), True)])
+def test_rewards_that_are_drawn_are_said_to_be_the_same_where_the_log_paid_the_same(paid, same):
+    rows = [("s", "a", reward, "s", False, False) for reward in paid]
     frame = pd.DataFrame(rows, columns=["state", "action", "reward", "next_state", "terminated", "truncated"])
     report = plan_log(read_log(frame), discount=0.5, draws=20, calibration=0)
-    assert not any("the same reward" in caution for caution in report_content(report)["recommendation"]["cautions"])
+    assert "reward" in report.tree["parameters"]
+    cautions = report_content(report)["recommendation"]["cautions"]
+    assert any("has the same reward" in caution for caution in cautions) is same
 
 
 def test_as_frequent_as_any_today_is_not_told_as_another(tmp_path):
