@@ -9,9 +9,6 @@ if TYPE_CHECKING:
 
 __all__ = ["summary", "summary_checked"]
 
-CERTAIN = 0.9
-"""Probability of being better from which a plan is shown to be."""
-
 
 def summary_checked(problems: pd.DataFrame) -> pd.DataFrame:
     """What the check does, by method over cells and in all.
@@ -25,7 +22,7 @@ def summary_checked(problems: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A row each cell and method, and for the cell "all" each method: ``kept_raw`` and ``kept`` with Wilson's 95%
-        intervals, ``gain`` and ``worse``, ``shown``, ``followed`` and ``followed_worse`` with Wilson's interval,
+        intervals, ``gain`` and ``worse``, ``advised``, ``followed`` and ``followed_worse`` with Wilson's interval,
         ``brier_raw`` and ``brier``.
     """
     import numpy as np
@@ -36,14 +33,13 @@ def summary_checked(problems: pd.DataFrame) -> pd.DataFrame:
     table = []
     for cell, own in [*problems.groupby("cell", sort=False), ("all", problems)]:
         for method, group in own.groupby("method", sort=False):
-            gain, sure = group["gain"].to_numpy(), group[["better_raw", "better"]].min(axis=1) >= CERTAIN - 1e-9
-            shown = ((group["bound"] > 0) & sure).to_numpy()
+            gain, advised = group["gain"].to_numpy(), (group["status"] == "better").to_numpy()
             row = {"cell": cell, "method": method, "problems": len(group)}
             for name, bound in (("kept_raw", group["raw"]), ("kept", group["bound"])):
                 row |= share(name, group["gain"] >= bound - 1e-9)
             worse = gain < -1e-9
-            row |= {"gain": gain.mean(), "worse": worse.mean(), "shown": shown.mean()}
-            row |= {"followed": np.where(shown, gain, 0).mean()} | share("followed_worse", pd.Series(worse & shown))
+            row |= {"gain": gain.mean(), "worse": worse.mean(), "advised": advised.mean()}
+            row |= {"followed": np.where(advised, gain, 0).mean()} | share("followed_worse", pd.Series(worse & advised))
             for name in ("better_raw", "better"):
                 row[name.replace("better", "brier")] = ((group[name] - (gain > 1e-9)) ** 2).mean()
             table.append(row)

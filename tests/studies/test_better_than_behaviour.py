@@ -36,7 +36,7 @@ def test_what_it_declares() -> None:
 
 
 def test_the_table_of_checks_is_of_the_problems() -> None:
-    """Four problems: the check saves two bounds and shows two gains, one wrongly; a third gain is not sure enough."""
+    """Four problems: the check saves two bounds, and two plans are advised, one wrongly."""
     problems = pd.DataFrame(
         {
             "cell": ["a", "a", "b", "b"],
@@ -47,13 +47,14 @@ def test_the_table_of_checks_is_of_the_problems() -> None:
             "bound": [0.3, 0.1, 0.1, -0.2],
             "better_raw": [1.0, 1.0, 1.0, 1.0],
             "better": [1.0, 0.95, 0.5, 1.0],
+            "status": ["better", "better", "doubtful", "not shown"],
         }
     )
     every = summary_checked(problems).loc[("all", "ours")]
     assert every["problems"] == 4 and every["kept_raw"] == 0.25 and every["kept"] == 0.75
     assert every["kept_lower"] < 0.75 < every["kept_upper"]
     assert every["gain"] == pytest.approx(0.9 / 4) and every["worse"] == 0.25
-    assert every["shown"] == 0.5 and every["followed"] == pytest.approx(0.4 / 4) and every["followed_worse"] == 0.25
+    assert every["advised"] == 0.5 and every["followed"] == pytest.approx(0.4 / 4) and every["followed_worse"] == 0.25
     assert every["brier_raw"] == pytest.approx(0.25) and every["brier"] == pytest.approx((0.95**2 + 0.5**2) / 4)
     assert summary_checked(problems).loc[("a", "ours"), "problems"] == 2
 
