@@ -25,13 +25,13 @@ from bayesmdp.offline.checked import Calibration, LogErrors, judge_errors
 from bayesmdp.offline.measured_policy import ActsByPlan, policy_of_draws
 from bayesmdp.offline.measured_worlds import VALUED, AsBelieved, AsSeen, MeasuredWorld
 from bayesmdp.offline.state_behaviour import ActsInStates, StateBehaviour, state_behaviour
-from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns
+from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, count_draws, simulate_returns
 from bayesmdp.planning.simulated_plan import FittedQ
 from bayesmdp.planning.state_rules import StatePolicy
 from bayesmdp.posterior.closed_forms.find_form import ClosedForm
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
-__all__ = ["MeasuredPipeline", "calibrate_measured", "values_at_start"]
+__all__ = ["MeasuredPipeline", "calibrate_measured", "values_at_places", "values_at_start"]
 
 FEWER = 4
 """Logs of a world for each random half of the log."""
@@ -96,7 +96,6 @@ def values_at_start(
     policy: StatePolicy,
     rollouts: Rollouts,
     *,
-    start: NDArray[np.float64] | None = None,
     own: SimulatedReturns | None = None,
 ) -> NDArray[np.float64]:
     """Simulate what a policy is worth where episodes start under draws of the unknowns.
@@ -111,8 +110,6 @@ def values_at_start(
     values : dict of arrays [draw, ...] by site
     policy : StatePolicy
     rollouts : Rollouts
-    start : array [coordinate], optional
-        Another start than the problem's.
     own : SimulatedReturns, optional
         Rollouts with random numbers of their own, where they are there.
 
@@ -120,9 +117,40 @@ def values_at_start(
     -------
     array [draw]
     """
-    own = simulate_returns(mdp, values, policy, rollouts, start=start) if own is None else own
-    alike = simulate_returns(mdp, values, policy, rollouts, start=start, alike=True).middle.mean(1)
+    own = simulate_returns(mdp, values, policy, rollouts) if own is None else own
+    alike = simulate_returns(mdp, values, policy, rollouts, streams=np.zeros(count_draws(values), int)).middle.mean(1)
     return np.asarray(alike - alike.mean() + own.middle.mean())
+
+
+def values_at_places(
+    mdp: SimulatedMDP,
+    values: dict[str, Any],
+    policy: StatePolicy,
+    rollouts: Rollouts,
+    places: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Simulate what a policy is worth from some places on, as `values_at_start` does from the start.
+
+    Parameters
+    ----------
+    mdp, values, policy, rollouts
+        As for `values_at_start`; so many rollouts are made of each place.
+    places : array [place, coordinate]
+
+    Returns
+    -------
+    array [place, draw]
+    """
+    number, draws = len(places), count_draws(values)
+    every = {name: np.concatenate([array] * number) for name, array in values.items()}
+    ways = replace(rollouts, number=number * draws * rollouts.each(draws))
+    own, alike = (
+        simulate_returns(mdp, every, policy, ways, start=np.repeat(places, draws, 0), streams=np.tile(each, number))
+        .middle.mean(1)
+        .reshape(number, draws)
+        for each in (np.arange(draws), np.zeros(draws, int))
+    )
+    return np.asarray(alike - alike.mean(1, keepdims=True) + own.mean(1, keepdims=True))
 
 
 def calibrate_measured(

@@ -39,7 +39,7 @@ from bayesmdp.offline.at_start import told_at_start
 from bayesmdp.offline.calibration import logs_of_each, too_many_logs
 from bayesmdp.offline.check_log import FEW
 from bayesmdp.offline.checked import Calibration, middle_of
-from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured, values_at_start
+from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured, values_at_places
 from bayesmdp.offline.measured_log_checks import check_rows
 from bayesmdp.offline.measured_off_policy import measured_off_policy
 from bayesmdp.offline.measured_paths import discounted_paths
@@ -303,7 +303,7 @@ def _policy(
     chosen = share.argmax(-1)
     few = replace(rollouts, number=max(16, rollouts.number // 4))
     some = spread_over(fresh, len(next(iter(fresh.values()), [1])) // 4 or 1)
-    values = [values_at_start(mdp, some, policy.policy, few, start=place) for place in places]
+    values = values_at_places(mdp, some, policy.policy, few, places)
     lower, upper = np.quantile(values, [0.05, 0.95], axis=1, method="inverted_cdf")
     at = np.arange(len(places))
     columns: dict[str, Any] = {

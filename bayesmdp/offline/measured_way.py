@@ -24,6 +24,7 @@ from bayesmdp.offline.measured_posterior import find_measured, posterior_of
 from bayesmdp.offline.measured_prior import MeasuredPrior, measured_prior
 from bayesmdp.offline.measured_space import MeasuredSpace, space_of_log
 from bayesmdp.offline.measured_today import measured_today
+from bayesmdp.offline.measured_worlds import EACH
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.offline.state_behaviour import ActsInStates
@@ -36,9 +37,6 @@ from bayesmdp.problems.simulated_mdp import SimulatedMDP
 from bayesmdp.problems.simulated_problem import primitives_of
 
 __all__ = ["MeasuredFit", "MeasuredWay", "fit_measured", "options_of", "way_of_log"]
-
-EACH = 16
-"""Rollouts of each draw."""
 
 FEWEST = 4
 """Rows that are planned from, at the least."""

@@ -33,13 +33,16 @@ from bayesmdp.planning.state_rules import after_steps
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
 
-__all__ = ["AsBelieved", "AsSeen", "MeasuredWorld"]
+__all__ = ["EACH", "AsBelieved", "AsSeen", "MeasuredWorld"]
 
 NEIGHBOURS = 5
 """Rows whose steps are drawn among."""
 
 VALUED = 2_000
 """Rollouts by which a policy is valued in the believed world."""
+
+EACH = 16
+"""Rollouts of each draw."""
 
 FEWEST = 64
 """Rows that logs of the believed world are made with at the least."""
@@ -136,7 +139,9 @@ class AsBelieved(NamedTuple):
         ----------
         policy : ActsInStates
         """
-        truth = {name: np.asarray(value)[None] for name, value in self.values.items()}
+        # As many rollouts of a draw as in plans, whose programs serve.
+        copies = max(1, self.rollouts.number // EACH)
+        truth = {name: np.repeat(np.asarray(value)[None], copies, 0) for name, value in self.values.items()}
         return float(simulate_returns(self.mdp, truth, policy.policy, self.rollouts).middle.mean())
 
 

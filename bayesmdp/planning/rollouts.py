@@ -41,6 +41,9 @@ __all__ = ["Rollouts", "SimulatedReturns", "count_draws", "horizon_within", "sim
 SHARE = 1e-4
 """The part of what values can differ by that rollouts may leave out, where no tolerance is given."""
 
+TOGETHER, AT_ONCE = 256, 2_048
+"""Rollouts that are simulated side by side, and by one call, where a draw of the unknowns has fewer: about."""
+
 FARTHEST = 4
 """Times the horizon that the range of rewards asks for, by the finer of `SHARE` and the tolerance, that rollouts go at
 most where rewards lie outside of that range."""
@@ -180,9 +183,11 @@ def simulate_returns(
     rollouts: Rollouts,
     *,
     start: NDArray[np.float64] | None = None,
-    alike: bool = False,
+    streams: NDArray[np.int64] | None = None,
 ) -> SimulatedReturns:
     """Simulate a policy from the problem's start, or another, under draws of the unknowns.
+
+    Programs hang on how many rollouts a draw has, and on the rule, and serve any number of draws.
 
     Parameters
     ----------
@@ -190,10 +195,10 @@ def simulate_returns(
     values : mapping of site to array [draw, ...]
     policy : StatePolicy
     rollouts : Rollouts
-    start : array [coordinate], optional
-    alike : bool
-        Whether all draws get the same random numbers, so that they differ by little else than their unknowns, and what
-        noise does to the mean of one it does to all; by default each has its own.
+    start : array [coordinate] or [draw, coordinate], optional
+    streams : int array [draw], optional
+        Which random numbers each draw gets; by default its own. Draws that have the same ones differ by little else
+        than their unknowns, and what noise does to the mean of one it does to all.
 
     Returns
     -------
@@ -202,22 +207,10 @@ def simulate_returns(
     draws, tolerance = count_draws(values), tolerance_of(mdp, rollouts.tolerance)
     horizon = horizon_within(mdp, tolerance)
     farthest = FARTHEST * max(horizon, horizon_within(mdp, tolerance_of(mdp, None)))
+    begun = np.broadcast_to(mdp.problem.start if start is None else start, (draws, mdp.problem.start.size))
+    own = np.arange(draws) if streams is None else streams
     while True:
-        with jax.enable_x64(True):
-            told = _returns(
-                random.key(rollouts.seed),
-                mdp.problem,
-                dict(values),
-                policy.parameters,
-                mdp.problem.start if start is None else np.asarray(start, float),
-                np.int32(horizon),
-                np.bool_(start is not None),
-                np.bool_(alike),
-                rule=policy.rule,
-                draws=draws,
-                rollouts=rollouts.each(draws),
-            )
-        total, left, met = map(np.asarray, told)
+        total, left, met = _by_calls(mdp, values, policy, rollouts, begun, own, horizon, elsewhere=start is not None)
         if mdp.horizon is not None:
             return SimulatedReturns(total, total, horizon)
         # Rewards may go on to grow: twice as far outside of the range as those met.
@@ -246,26 +239,74 @@ def _warn_of_rewards(mdp: SimulatedMDP, met: NDArray[np.float64], horizon: int) 
     )
 
 
-@partial(jax.jit, static_argnames=("rule", "draws", "rollouts"))
+def _by_calls(
+    mdp: SimulatedMDP,
+    values: Mapping[str, NDArray[Any]],
+    policy: StatePolicy,
+    rollouts: Rollouts,
+    start: NDArray[np.float64],
+    streams: NDArray[np.int64],
+    horizon: int,
+    *,
+    elsewhere: bool,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """What `_returns` says, of all draws, some at a time."""
+    draws = len(streams)
+    each = rollouts.each(draws)
+    together = max(1, TOGETHER // each)
+    batches = max(1, AT_ONCE // (together * each))
+    told = []
+    with jax.enable_x64(True):
+        # A power of two at the least as large as a call: other numbers of draws compile nothing.
+        number = max(together * batches, int(streams.max()) + 1)
+        keys = random.split(random.key(rollouts.seed), 1 << (number - 1).bit_length())
+        for begin in range(0, draws, together * batches):
+            taken = np.minimum(np.arange(begin, begin + together * batches), draws - 1)
+            needed = min(batches, math.ceil((draws - begin) / together))
+            total, left, met = _returns(
+                keys,
+                mdp.problem,
+                {name: np.asarray(array)[taken] for name, array in values.items()},
+                policy.parameters,
+                start[taken],
+                streams[taken],
+                np.int32(horizon),
+                np.bool_(elsewhere),
+                np.int32(needed),
+                rule=policy.rule,
+                together=together,
+                rollouts=each,
+            )
+            kept = min(draws - begin, len(taken))
+            told.append((np.asarray(total)[:kept], np.asarray(left)[:kept], np.asarray(met)))
+    total, left = (np.concatenate([one[i] for one in told]) for i in range(2))
+    met = np.array([one[2] for one in told])
+    return total, left, np.stack([met[:, 0].min(), met[:, 1].max()])
+
+
+@partial(jax.jit, static_argnames=("rule", "together", "rollouts"))
 def _returns(
-    key: Array,
+    keys: Array,
     problem: SimulatedProblem,
     values: Mapping[str, Array],
     parameters: Any,
-    start: Float[Array, " coordinate"],
+    start: Float[Array, "draw coordinate"],
+    streams: Int[Array, " draw"],
     horizon: Int[Array, ""],
     elsewhere: Bool[Array, ""],
-    alike: Bool[Array, ""],
+    needed: Int[Array, ""],
     *,
     rule: Callable[[Any, Array, Array], Array],
-    draws: int,
+    together: int,
     rollouts: int,
 ) -> tuple[Float[Array, "draw rollout"], Float[Array, "draw rollout"], Float[Array, " 2"]]:
-    """Sums of discounted rewards, what one after the horizon would be multiplied by, and the range with all met."""
+    """Sums of discounted rewards, what one after the horizon would be multiplied by, and the range with all met.
+
+    Of so many batches of draws as are needed; others are left at 0.
+    """
     problem, parameters = jax.tree.map(jnp.asarray, (problem, parameters))
 
-    def under(one: tuple[Array, Mapping[str, Array]]) -> tuple[Array, Array, Array]:
-        key, own = one
+    def under(key: Array, own: Mapping[str, Array], start: Array) -> tuple[Array, Array, Array]:
         state = jax.vmap(problem.draw_start)(random.split(random.fold_in(key, 2**31), rollouts))
         state = jnp.where(elsewhere, start, state)
 
@@ -289,7 +330,16 @@ def _returns(
         _, total, weight, met = lax.fori_loop(0, horizon, step, begun)
         return total, weight, jnp.stack([met[0].min(), met[1].max()])
 
-    # One draw after the other, so that memory does not grow with their number.
-    keys = jnp.where(alike, random.split(key, 1), random.split(key, draws))
-    total, weight, met = lax.map(under, (keys, values))
-    return total, weight, jnp.stack([met[:, 0].min(), met[:, 1].max()])
+    # Some draws side by side, as a loop over few rollouts takes as long as one over more.
+    batched = jax.tree.map(lambda leaf: leaf.reshape(-1, together, *leaf.shape[1:]), (keys[streams], values, start))
+    size = len(streams) // together, together, rollouts
+
+    def batch(i: Array, carry: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+        total, weight, met = carry
+        one = jax.vmap(under)(*jax.tree.map(lambda leaf: leaf[i], batched))
+        met = jnp.stack([jnp.minimum(met[0], one[2][:, 0].min()), jnp.maximum(met[1], one[2][:, 1].max())])
+        return total.at[i].set(one[0]), weight.at[i].set(one[1]), met
+
+    nothing = jnp.zeros(size), jnp.zeros(size), problem.reward_range.astype(float)
+    total, weight, met = lax.fori_loop(0, needed, batch, nothing)
+    return total.reshape(-1, rollouts), weight.reshape(-1, rollouts), met

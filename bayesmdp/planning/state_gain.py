@@ -284,7 +284,7 @@ def gain_of_draws(
     found = fit_gain(few, mdp, risk, baseline, options, tolerance, begun=begun)
     policy, some = found.policy, spread_over(values, options.rollouts.max_draws)
     one, other = (
-        simulate_returns(mdp, some, each, options.rollouts, alike=True).middle.mean(1)
+        simulate_returns(mdp, some, each, options.rollouts, streams=np.zeros(count_draws(some), int)).middle.mean(1)
         for each in (policy.policy, baseline)
     )
     with jax.enable_x64(True):

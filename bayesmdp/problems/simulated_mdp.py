@@ -23,12 +23,12 @@ import numpy as np
 import numpyro.distributions as dist
 from jax import random
 from numpy.typing import ArrayLike, NDArray
-from numpyro import handlers
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import finite_array, integer, labels, number
+from bayesmdp.model_reading.model_runs import computed_at_random, latent_sites, looked_at
 from bayesmdp.model_reading.primitives import unknowns
-from bayesmdp.model_reading.read_model import Model, trace
+from bayesmdp.model_reading.read_model import Model
 from bayesmdp.model_reading.records import Records
 from bayesmdp.problems.mesh import Mesh
 from bayesmdp.problems.model_units import ModelUnits, as_argument
@@ -357,11 +357,11 @@ def _examples(state: Array, truth: Mapping[str, Array], problem: SimulatedProble
 
 @lru_cache(maxsize=64)
 def _prior_draw(model: Model, coordinates: int) -> dict[str, NDArray[np.float64]]:
-    """One draw of a model's unknowns from its prior."""
-
-    def draw(key: Array) -> dict[str, Array]:
-        one = Records(jnp.zeros((1, coordinates)), jnp.zeros(1, jnp.int32), {}, jnp.ones(1))
-        return {name: site["value"] for name, site in unknowns(trace(handlers.seed(model, key), one)).items()}
-
+    """Values of a model's unknowns that its prior allows, made as where a model is read: samplers compile for long."""
+    one = Records(np.zeros((1, coordinates)), np.zeros(1, np.int32), {}, np.ones(1))
     with jax.enable_x64(True):
-        return jax.tree.map(np.asarray, jax.jit(draw)(random.key(0)))
+        return computed_at_random(model, one, looked_at(model, one, latent_sites), _values_of_unknowns)
+
+
+def _values_of_unknowns(messages: dict[str, Any]) -> dict[str, Array]:
+    return {name: jnp.asarray(site["value"]) for name, site in unknowns(messages).items()}

@@ -158,7 +158,8 @@ def test_ranges_of_values_are_the_posterior_s_and_not_the_simulation_s():
     (mdp, fresh, policy, rollouts), own = told[0]
     values = report.tree["at_start"]["value"].values
     assert values.mean() == pytest.approx(own.middle.mean(), abs=1e-9)
-    many = simulate(mdp, fresh, policy, replace(rollouts, number=2_000 * 40), alike=True).middle.mean(1)
+    alike = np.zeros(40, int)
+    many = simulate(mdp, fresh, policy, replace(rollouts, number=2_000 * 40), streams=alike).middle.mean(1)
     assert 0.7 * many.std() < values.std() < 1.3 * many.std()
     assert np.corrcoef(values, many)[0, 1] > 0.9
     assert own.middle.mean(1).std() > 4 * many.std()  # what it would be with random numbers of their own

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -35,7 +36,8 @@ from bayesmdp.posterior.closed_forms.regression import Regression, Sums
 __all__ = ["Factor", "PartOfModel", "Product", "families_of", "regression_in"]
 
 
-class PartOfModel(NamedTuple):
+@dataclass(frozen=True)
+class PartOfModel:
     """A model without the sites that other parts of it decide; itself a model, and hashable.
 
     Attributes
