@@ -67,7 +67,7 @@ def advice_of(tree: xr.DataTree, paid: Collection[float] | None = None) -> Advic
     tree : DataTree
         Of a `Report`.
     paid : collection of float, optional
-        The rewards that the log shows, each once, if they are known; read from the tree if they are not given.
+        The rewards that the log shows, each once; read from the tree if they are not given.
 
     Returns
     -------
