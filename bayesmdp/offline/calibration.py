@@ -56,6 +56,9 @@ THREADS = 4
 """At most: each holds the draws of a plan."""
 
 
+ROUNDING = 1e-12
+"""Of the largest value, by which sums of rewards may differ that are the same."""
+
 MOST = 200
 """Logs of each world up to which a promise is checked."""
 
@@ -178,8 +181,10 @@ def calibrate(
         worth = true_worth(problem, worlds[number // logs], said.policy)
         gain = worth - earned_today[number // logs]
         pairs = ((said.values, worth), (said.values if said.gains is None else said.gains, gain))
+        size = float(np.abs(said.values).max())
         return [
-            (float(left_quantile(drawn, pipeline.level)) - truth, float(drawn.mean()) - truth) for drawn, truth in pairs
+            (_apart(left_quantile(drawn, pipeline.level), truth, size), _apart(drawn.mean(), truth, size))
+            for drawn, truth in pairs
         ]
 
     # [value or gain, quantile or mean, world, log].
@@ -245,12 +250,13 @@ def _split(rng: np.random.Generator, pipeline: Pipeline, rows: Transitions, time
         chosen_by, told_by, seed = half
         said = promised(pipeline, chosen_by, seed)
         _, other = worlds_of(pipeline, told_by)
-        worth = true_worth(problem, other, said.policy)
+        worth, size = true_worth(problem, other, said.policy), float(np.abs(said.values).max())
+        of_value = _apart(said.values.mean(), worth, size)
         if today is None or said.gains is None:
-            return float(said.values.mean()) - worth, 0.0
+            return of_value, 0.0
         available, _ = open_actions(told_by.tries > 0, problem.terminal)
         gain = worth - true_worth(problem, other, today.estimate(told_by.tries, available).mean)
-        return float(said.values.mean()) - worth, float(said.gains.mean()) - gain
+        return of_value, _apart(said.gains.mean(), gain, size)
 
     if not halves:
         return 0.0, 0.0
@@ -275,6 +281,12 @@ def in_threads_of_checks[T](function: Callable[[Any], T], arguments: Iterable[An
         return list(pool.map(function, arguments))
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _apart(number: Any, truth: float, size: float) -> float:
+    """A number less the truth; 0 where only the rounding of values of a size sets them apart."""
+    apart = float(number) - truth
+    return apart if abs(apart) > ROUNDING * size else 0.0
 
 
 def _rounding(excess: NDArray[np.float64]) -> float:
