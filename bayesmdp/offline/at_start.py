@@ -301,9 +301,11 @@ def _one_more(
     entered = np.broadcast_to(entered, rows.shape)
     named = entered >= 0
     place = np.broadcast_to(state[:, None], rows.shape)[named], entered[named]
-    size = mdp.num_states, mdp.num_states
-    chain = sparse.csc_array((rows[named] * ~mdp.terminal[entered[named]], place), shape=size)
-    # Elsewhere is spread over all states.
-    lumped = np.bincount(state, np.where(named, 0, rows).sum(-1), mdp.num_states)
+    # Elsewhere is spread over the states that a row does not name: over all of them, less those that it names.
+    left = np.maximum(mdp.num_states - named.sum(-1), 1)
+    spread = np.where(named, 0, rows).sum(-1) / left
     live = (~mdp.terminal).astype(float)
-    return lambda steps: live * (1 + (mdp.discount or 1) * (chain @ steps + lumped * (live * steps).mean()))
+    size = mdp.num_states, mdp.num_states
+    chain = sparse.csc_array(((rows - spread[:, None])[named] * live[entered[named]], place), shape=size)
+    everywhere = np.bincount(state, spread, mdp.num_states)
+    return lambda steps: live * (1 + (mdp.discount or 1) * (chain @ steps + everywhere * (live @ steps)))

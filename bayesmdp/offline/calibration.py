@@ -35,7 +35,7 @@ import numpy as np
 
 from bayesmdp.logs.problem_from_log import open_actions
 from bayesmdp.model_reading.rows import Transitions
-from bayesmdp.offline.checked import Calibration, LogErrors, judge_errors
+from bayesmdp.offline.checked import Calibration, LogErrors, apart, judge_errors
 from bayesmdp.offline.experience import Experience, added_up
 from bayesmdp.offline.logs_alike import Recording, Scatter, logs_alike
 from bayesmdp.offline.promise import Pipeline, promised, true_worth, worlds_of
@@ -139,12 +139,13 @@ def _split(rng: np.random.Generator, pipeline: Pipeline, rows: Transitions, time
         chosen_by, told_by, seed = half
         said = promised(pipeline, chosen_by, seed)
         _, other = worlds_of(pipeline, told_by)
-        worth = true_worth(problem, other, said.policy)
+        worth, size = true_worth(problem, other, said.policy), float(np.abs(said.values).max())
+        of_value = apart(said.values.mean(), worth, size)
         if today is None or said.gains is None:
-            return float(said.values.mean()) - worth, 0.0
+            return of_value, 0.0
         available, _ = open_actions(told_by.tries > 0, problem.terminal)
         gain = worth - true_worth(problem, other, today.estimate(told_by.tries, available).mean)
-        return float(said.values.mean()) - worth, float(said.gains.mean()) - gain
+        return of_value, apart(said.gains.mean(), gain, size)
 
     if not halves:
         return 0.0, 0.0

@@ -14,17 +14,20 @@ That either is done with the larger number of several worlds, none of which is t
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from bayesmdp.planning.quantile_interval import left_quantile
 
-__all__ = ["INTERVAL", "Calibration", "Checked", "CheckedInterval", "LogErrors", "judge_errors", "middle_of"]
+__all__ = ["INTERVAL", "Calibration", "Checked", "CheckedInterval", "LogErrors", "apart", "judge_errors", "middle_of"]
 
 INTERVAL = 0.9
 """Probability with which an interval is to hold the truth."""
+
+ROUNDING = 1e-12
+"""Of the largest value, by which sums of rewards may differ that are the same."""
 
 
 class LogErrors(NamedTuple):
@@ -66,16 +69,17 @@ class LogErrors(NamedTuple):
             What the policy, and what is done today, truly earns.
         level : float
         """
-        bound, mean = float(left_quantile(values, level)) - truth, float(values.mean()) - truth
+        size = float(np.abs(values).max())
+        bound, mean = apart(left_quantile(values, level), truth, size), apart(values.mean(), truth, size)
         if gains is None:
             return cls(bound, mean, 0.0, 0.0, 0.0)
         gain, (low, high) = truth - truth_today, middle_of(values - gains)
         return cls(
             bound,
             mean,
-            float(left_quantile(gains, level)) - gain,
-            float(gains.mean()) - gain,
-            max(low - truth_today, truth_today - high),
+            apart(left_quantile(gains, level), gain, size),
+            apart(gains.mean(), gain, size),
+            max(apart(low, truth_today, size), apart(truth_today, high, size)),
         )
 
 
@@ -148,6 +152,12 @@ class Calibration(NamedTuple):
     value: Checked
     gain: Checked | None
     today: CheckedInterval | None
+
+
+def apart(number: Any, truth: float, size: float) -> float:
+    """Return a number less the truth; 0 where only the rounding of values of a size sets them apart."""
+    difference = float(number) - truth
+    return difference if abs(difference) > ROUNDING * size else 0.0
 
 
 def middle_of(draws: NDArray[np.float64]) -> tuple[float, float]:

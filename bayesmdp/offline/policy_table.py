@@ -88,7 +88,7 @@ def policy_table(
             "mixes": ((mixed > 0).sum(-1) > 1) & ~mdp.terminal,
         }
     if compared is not None:
-        columns |= _beside_today(compared, chosen, mdp.terminal)
+        columns |= _beside_today(compared, chosen, mdp.terminal, float(np.abs(values).max()))
     coords = mdp.state_coords
     dims = tuple(coords)
     at_start_only = {f"initial_{name}": float(array[-1]) for name, array in at_states_and_start.items()}
@@ -100,9 +100,9 @@ def policy_table(
 
 
 def _beside_today(
-    compared: Compared, chosen: NDArray[np.int64], terminal: NDArray[np.bool_]
+    compared: Compared, chosen: NDArray[np.int64], terminal: NDArray[np.bool_], largest: float
 ) -> dict[str, NDArray[np.generic]]:
-    """Columns [(stage,) state] of a policy beside what is done today."""
+    """Columns [(stage,) state] of a policy beside what is done today, whose values are at most the largest in size."""
     gains = compared.gains.values
     low, high = np.quantile(gains, [0.05, 0.95], axis=0, method="inverted_cdf")
     columns: dict[str, NDArray[np.generic]] = {
@@ -110,7 +110,8 @@ def _beside_today(
         "gain": gains.mean(0),
         "gain_lower": low,
         "gain_upper": high,
-        "better": (gains > 1e-9 * (1 + np.abs(gains).max())).mean(0),
+        # A difference of values that are the same may not be 0.
+        "better": (gains > 1e-9 * (1 + largest)).mean(0),
     }
     return columns | ({} if compared.departing is None else {"departing": compared.departing})
 

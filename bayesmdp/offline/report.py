@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import xarray as xr
 
+from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.risk import Risk, offered
 
 __all__ = ["DISCOUNT", "MADE_BY", "Report", "level_of"]
@@ -98,12 +99,20 @@ class Report(NamedTuple):
 
 
 def level_of(risk: Risk) -> float:
-    """Return the level at which the policy's value is reported; 0.1 for the mean, which has none, under any name.
+    """Return the level at which the policy's value is reported: a risk's own, and 0.1 for what has none.
+
+    That is the mean under any name, and CVaR of more than half of the draws, which is nearer to it: at its level the
+    policy would be said to earn what it most probably does not.
 
     Parameters
     ----------
     risk : Risk
+
+    Examples
+    --------
+    >>> level_of(CVaR(0.25)), level_of(CVaR(0.9))
+    (0.25, 0.1)
     """
     own = offered(risk).level
     level = 0.1 if own is None else float(np.max(own))
-    return level if level < 1 else 0.1
+    return level if level <= 0.5 or (level < 1 and not isinstance(risk, CVaR)) else 0.1

@@ -19,7 +19,7 @@ The .1 is Colosseum's, without which ties would make it infinite; the theory's s
 
     max over (s, a) of sqrt(Var[v(s')]),    s' ~ p(s, a, .),    v = V* of the discounted problem, or the bias.
 
-The last three are of the problem as it is judged: V* and Q* under its discount, or, without one, the bias.
+The last two are of the problem as it is judged: V* and Q* under its discount, or, without one, the bias.
 
 Diameters are those that Colosseum holds for its benchmark. Its value norms are not: its code takes from each V(s') the
 mean of what follows s', in the place of that of what follows (s, a), which gives .78 where the standard deviation is

@@ -67,7 +67,7 @@ def advice_of(tree: xr.DataTree, paid: Collection[float] | None = None) -> Advic
     tree : DataTree
         Of a `Report`.
     paid : collection of float, optional
-        The rewards that the log shows, each once, if they are known; read from the tree if they are not given.
+        The rewards that the log shows, each once; read from the tree if they are not given.
 
     Returns
     -------
@@ -123,6 +123,11 @@ def recommendation(attrs: Mapping[Any, Any], doubts: Sequence[str] = ()) -> tupl
             f"There is no evidence for or against the plan below: in every draw it earns the same as {whose(attrs)}. "
             f"{AS_TODAY}"
         )
+    if attrs["initial_gain_bound"] > 0 and attrs["level"] > 0.5:
+        return "not shown", (
+            f"A level above 0.5, as was requested, cannot show that the plan below is better than {whose(attrs)}. "
+            f"{_not_shown(attrs, certain)} Ask for a level of 0.5 or less."
+        )
     return "not shown", (
         f"There is not enough evidence that the plan below is better than {whose(attrs)}. {_not_shown(attrs, certain)} "
         f"{AS_TODAY}"
@@ -152,10 +157,7 @@ def _not_shown(attrs: Mapping[Any, Any], certain: str) -> str:
     if bound <= 0:
         return f"{at_all} With probability {certain}, it earns at most {amount(abs(bound), attrs)} less."
     if attrs["level"] > 0.5:
-        return (
-            f"It earns at least {amount(bound, attrs)} more, but only with probability {certain}, which is the level "
-            f"that was requested. {at_all}"
-        )
+        return f"It earns at least {amount(bound, attrs)} more, but only with probability {certain}. {at_all}"
     return f"{at_all} That is less than the {certain} with which it would earn at least {amount(bound, attrs)} more."
 
 

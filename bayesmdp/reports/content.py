@@ -193,7 +193,9 @@ def _shares(plan: KeptPlan, state: int) -> list[dict[str, Any]]:
     """The actions that a plan mixes in a state, the most probable first."""
     shares, tries = plan.policy.transpose("state", "action").values[state], plan.tries[state]
     order = [action for action in np.argsort(-shares, kind="stable").tolist() if shares[action] > 0]
-    return [{"action": plan.mdp.actions[i], "probability": float(shares[i]), "tried": int(tries[i])} for i in order]
+    return [
+        {"action": str(plan.mdp.actions[i]), "probability": float(shares[i]), "tried": int(tries[i])} for i in order
+    ]
 
 
 def _thin(report: Report, plan: KeptPlan) -> dict[str, Any]:
@@ -235,7 +237,7 @@ def _collect(plan: KeptPlan, tries: int) -> dict[str, Any]:
     rows = [
         {
             "state": mdp.states[state],
-            "action": mdp.actions[action],
+            "action": str(mdp.actions[action]),
             "tried": int(times[state, action]),
             **{name: told[name].values[state, action].item() for name in ("gain", "error", "whole")},
         }

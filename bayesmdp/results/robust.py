@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from bayesmdp.foundation.validation import integer, number
-from bayesmdp.results.setting_names import baseline_rows, parse_setting
+from bayesmdp.results.setting_names import baseline_rows, is_baseline, parse_setting, setting_text
 from bayesmdp.results.sign_flips import flip_statistics, reject
 
 __all__ = ["performance_profiles", "robust_summary"]
@@ -77,7 +77,8 @@ def robust_summary(
     Raises
     ------
     ValueError, KeyError
-        If no replicate is whole, or the baseline is not there or earns nothing to be measured by.
+        If no replicate is whole, or the baseline is not there, or not for all settings, or earns nothing to be measured
+        by.
 
     See Also
     --------
@@ -195,7 +196,10 @@ def _groups(totals: pd.DataFrame, relative_to: str | Mapping[str, Any] | None) -
     baseline = parse_setting(relative_to) if isinstance(relative_to, str) else dict(relative_to)
     partner = baseline_rows(settings, baseline)
     # A baseline is its own partner.
-    partner = np.where(partner < 0, np.arange(len(partner)), partner)
+    partner = np.where(is_baseline(settings, baseline), np.arange(len(partner)), partner)
+    if (partner < 0).any():
+        alone = setting_text(totals.index[int((partner < 0).argmax())], totals.index.names)
+        raise ValueError(f"{alone} has no baseline with the same options: give the baseline values of these")
     means = totals.mean(axis=1).to_numpy(float)[partner]
     if not (means > 0).all():
         raise ValueError(f"the baseline's mean is {means[means <= 0][0]:g} in a problem: nothing is relative to that")

@@ -13,7 +13,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["baseline_rows", "parse_setting", "setting_text"]
+__all__ = ["baseline_rows", "is_baseline", "parse_setting", "setting_text"]
 
 
 def parse_setting(text: str) -> dict[str, Any]:
@@ -97,20 +97,7 @@ def baseline_rows(settings: pd.DataFrame, baseline: Mapping[str, Any]) -> NDArra
     >>> baseline_rows(pd.DataFrame({"agent": ["PSRL", "BEB", "BOSS"]}), {"agent": "PSRL"}).tolist()
     [-1, 0, 0]
     """
-    known = list(settings.columns)
-    chosen = np.ones(len(settings), bool)
-    for option, value in baseline.items():
-        if option not in known:
-            raise KeyError(f"the baseline's {option!r} is not swept; there is {', '.join(known)}")
-        # What is neither number nor word is text in a store.
-        chosen &= (
-            settings[option]
-            .map(lambda held, value=value: held in (value, str(value), json.dumps(value)))
-            .to_numpy(bool)
-        )
-        if not chosen.any():
-            held = ", ".join(map(str, settings[option].dropna().unique()))
-            raise KeyError(f"no baseline with {option} = {value!r}; there is {held}")
+    known, chosen = list(settings.columns), is_baseline(settings, baseline)
     left = [option for option in known if option not in baseline]
     open_options = [option for option in left if settings.loc[chosen, option].notna().any()]
     of = {
@@ -130,3 +117,44 @@ def baseline_rows(settings: pd.DataFrame, baseline: Mapping[str, Any]) -> NDArra
     if (partner < 0).all():
         raise ValueError("there is nothing but the baseline to compare")
     return partner
+
+
+def is_baseline(settings: pd.DataFrame, baseline: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Find the settings that a baseline names.
+
+    Parameters
+    ----------
+    settings : DataFrame [setting]
+        A column an option, ``agent`` among them.
+    baseline : mapping of option to value
+        From `parse_setting`.
+
+    Returns
+    -------
+    array [setting]
+
+    Raises
+    ------
+    KeyError
+        If there is none.
+
+    Examples
+    --------
+    >>> is_baseline(pd.DataFrame({"agent": ["PSRL", "BEB"]}), {"agent": "PSRL"}).tolist()
+    [True, False]
+    """
+    known = list(settings.columns)
+    chosen = np.ones(len(settings), bool)
+    for option, value in baseline.items():
+        if option not in known:
+            raise KeyError(f"the baseline's {option!r} is not swept; there is {', '.join(known)}")
+        # What is neither number nor word is text in a store.
+        chosen &= (
+            settings[option]
+            .map(lambda held, value=value: held in (value, str(value), json.dumps(value)))
+            .to_numpy(bool)
+        )
+        if not chosen.any():
+            held = ", ".join(map(str, settings[option].dropna().unique()))
+            raise KeyError(f"no baseline with {option} = {value!r}; there is {held}")
+    return chosen

@@ -333,16 +333,17 @@ def run_checked(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
         options: dict[str, Any] = {"draws": draws, "calibration": logs, "seed": seed}
         report = bm.plan_log(given.log, risk=risk, aim=aim, discount=given.mdp.discount, **options)
         attrs, planned = report.tree.attrs, report.tree["plan"].to_dataset()
+        baseline, start = report.tree["baseline"].to_dataset(), report.tree["at_start"].to_dataset()
         if aim == "gain":
             policy = planned["probability"].values
         else:
             policy = (planned["policy"] == planned["action"]).transpose("state", "action").values.astype(float)
         # States that the log never acted in go on as today.
         acted = report.policy["visits"].values[:, None] > 0
-        policy = np.where(acted, policy, report.tree["baseline"]["probability"].values)
+        policy = np.where(acted, policy, baseline["probability"].values)
         every = pd.DataFrame(0.0, given.mdp.states, given.mdp.actions)
         every.update(pd.DataFrame(policy, planned["state"].values, planned["action"].values))
-        drawn = report.tree["at_start"]["value"] - report.tree["at_start"]["today"]
+        drawn = start["value"] - start["today"]
         rows.append(
             {
                 "method": f"{'gain ' * (aim == 'gain')}{risk}",

@@ -96,6 +96,15 @@ def test_doing_as_today_gains_nothing(two_arms):
     assert "with probability 0.9), and this policy" in text and attrs["today_checked_kept"] <= attrs["checked_logs"]
 
 
+def test_large_rewards_that_are_the_same_gain_and_promise_nothing_by_rounding():
+    rng = np.random.default_rng(0)
+    state, action = rng.integers(3, size=61), rng.integers(2, size=60)
+    walk = pd.DataFrame({"state": state[:-1], "action": action, "reward": 1e9 / 7, "next_state": state[1:]})
+    report = plan_log(read_log(walk), draws=20, calibration=2)
+    assert np.ptp(report.tree["at_start"]["value"].values) > 0
+    assert (report.policy["better"] == 0).all() and "lowered" not in report.checked
+
+
 def test_a_gain_that_luck_favours_is_lowered():
     """Twelve arms that pay alike: the best of twelve means is no gain over taking all of them in turn."""
     bounds, raw = [], []

@@ -104,6 +104,18 @@ def test_the_share_of_the_steps_behind_one_never_seen():
     assert at_start._unseen(problem, experience, fresh, chosen) == pytest.approx(1 - steps / 4, abs=1e-12)
 
 
+def test_what_was_never_seen_is_spread_over_the_states_that_a_row_does_not_name():
+    """The last outcome of each row is elsewhere: from a to b or c, and c ends the episode; from b to a or c."""
+    successor = np.array([[[0, -1]], [[1, -1]], [[-1, -1]]])
+    problem = bm.MDP(reward=np.zeros((3, 1)), discount=0.5, successor=successor, terminal=[2])
+    kernels = np.array([[[[0.2, 0.8]], [[0.6, 0.4]], [[0.5, 0.5]]]])
+    fresh = xr.Dataset({"transition": (("draw", "state", "action", "outcome"), kernels)})
+    experience = Experience(np.array([[[3.0, 0]], [[2, 0]], [[0, 0]]]), np.zeros((3, 1)), np.zeros((3, 1)))
+    every = np.linalg.solve(np.eye(2) - 0.5 * np.array([[0.2, 0.4], [0.2, 0.6]]), np.ones(2))[0]
+    told = at_start._unseen(problem, experience, fresh, np.zeros(3, int))
+    assert told == pytest.approx(1 - 1 / (1 - 0.5 * 0.2) / every, abs=1e-8)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -100,6 +100,12 @@ def test_a_gain_that_the_check_does_not_support_is_not_shown(sure):
     assert status == "not shown" and "0.80 by the check. That is less than the 0.9 with which it would earn" in sentence
     assert headline(attrs, "")["better"].startswith("not shown: by at least")
     assert recommendation(attrs | {"level": 0.2})[0] == "better"
+    status, sentence = recommendation(attrs | {"level": 0.9})
+    # The evidence may be strong: it is the level that shows nothing.
+    assert status == "not shown" and sentence.startswith(
+        "A level above 0.5, as was requested, cannot show that the plan"
+    )
+    assert "but only with probability 0.1." in sentence and "not enough evidence" not in sentence
 
 
 def test_every_alarm_that_spares_the_numbers_is_one():

@@ -297,6 +297,8 @@ def test_more_pairs_than_are_listed_are_counted(monkeypatch):
     whole = _collect(kept, 10)
     assert whole["helped"] > whole["sure"] == len(whole["pairs"]) > 2
     assert all(pair["gain"] > 2 * pair["error"] for pair in whole["pairs"])
+    # Actions are text, as in the other parts of the content, also where their labels are numbers.
+    assert {type(pair["action"]) for pair in whole["pairs"]} == {str}
     monkeypatch.setattr("bayesmdp.reports.content.PAIRS", 2)
     few = _collect(kept, 10)
     assert few["sure"] == whole["sure"] and few["pairs"] == whole["pairs"][:2]

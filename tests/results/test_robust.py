@@ -144,6 +144,10 @@ def test_mistakes_are_told() -> None:
         robust_summary(totals * np.nan)
     with pytest.raises(ValueError, match="the baseline's mean is -"):
         robust_summary(-totals, relative_to="PSRL")
+    places = [("A", 1.0), ("A", 2.0), ("B", 2.0), ("B", 3.0)]
+    apart = pd.DataFrame(np.ones((4, 2)), index=pd.MultiIndex.from_tuples(places, names=["agent", "scale"]))
+    with pytest.raises(ValueError, match=r"^B,scale=3 has no baseline with the same options"):
+        robust_summary(apart, relative_to="A")
     with pytest.raises(ValueError, match="not every setting is there in every problem"):
         cut = totals.iloc[:-1]
         cut.attrs = dict(totals.attrs)
