@@ -32,11 +32,18 @@ def pytest_collect_file(file_path: Path) -> None:
 
 LONG = {
     "test_alone_as_in_a_batch[fitted_aq_brmdp]",
+    "test_alone_as_in_a_batch[fitted_brmdp]",
     "test_alone_as_in_a_batch[fitted_psrl]",
     "bayesmdp.agents.fitted_psrl.fitted_psrl",
+    "bayesmdp.models.gaussian_q_hierarchy.gaussian_q_hierarchy",
     "bayesmdp.models.hierarchical_dirichlet.hierarchical_dirichlet",
+    "bayesmdp.models.matrix_dynamics.matrix_dynamics",
     "bayesmdp.models.queue_rates.queue_rates",
     "bayesmdp.models.tied_moves.tied_moves",
+    "bayesmdp.planning.fitted_policies.FittedPolicy",
+    "bayesmdp.planning.fitted_policies.StagedPolicy",
+    "bayesmdp.planning.futures_policy.FuturesPolicy",
+    "bayesmdp.planning.simulated_gain.gain_policy",
     "bayesmdp.posterior.beliefs.make_belief.with_particles",
     "bayesmdp.posterior.beliefs.particles.smc_belief",
     "bayesmdp.studies.draw_reuse.comparison",

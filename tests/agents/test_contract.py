@@ -30,7 +30,7 @@ ARGUMENTS = {
 }
 
 
-@pytest.fixture(params=EXAMPLES)
+@pytest.fixture(params=EXAMPLES, scope="module")  # all tests of an agent in turn, while its programs are there
 def example(request: pytest.FixtureRequest) -> Example:
     return EXAMPLES[request.param]
 
@@ -99,8 +99,18 @@ def test_options_are_recorded_and_equal_agents_share_a_program(example: Example)
 def test_alone_as_in_a_batch(example: Example) -> None:
     agent, problem = example.agent(), example.problem
     others = [each for each in EXAMPLES.values() if each.setting is example.setting and each is not example]
+    is_alone_as_in_a_batch(problem, agent, others[0].agent())
+
+
+def test_a_fitted_agent_alone_as_in_a_batch() -> None:
+    """The contract of the last test, by one agent of this kind that is beside itself, which compiles half as much."""
+    example = EXAMPLES["fitted_psrl"]
+    is_alone_as_in_a_batch(example.problem, example.agent(), example.agent())
+
+
+def is_alone_as_in_a_batch(problem: Any, agent: Agent, other: Agent) -> None:
     few = simulate(problem, {"A": agent}, steps=60, replicates=1, seed=3).to_dataset()
-    many = simulate(problem, {"A": agent, "B": others[0].agent()}, steps=60, replicates=4, seed=3, workers=3)
+    many = simulate(problem, {"A": agent, "B": other}, steps=60, replicates=4, seed=3, workers=3)
     assert set(np.unique(few["action"])) <= set(range(problem.num_actions))
     xr.testing.assert_identical(
         few.isel(agent=0, replicate=0).drop_attrs(),

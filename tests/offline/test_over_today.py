@@ -105,10 +105,11 @@ def test_large_rewards_that_are_the_same_gain_and_promise_nothing_by_rounding():
     assert (report.policy["better"] == 0).all() and "lowered" not in report.checked
 
 
-def test_a_gain_that_luck_favours_is_lowered():
+@pytest.mark.parametrize("logs", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_gain_that_luck_favours_is_lowered(logs):
     """Twelve arms that pay alike: the best of twelve means is no gain over taking all of them in turn."""
     bounds, raw = [], []
-    for seed in range(4):
+    for seed in range(logs):
         rng = np.random.default_rng(seed)
         log = arms({f"arm {i}": rng.normal(0, 1, 5).tolist() for i in range(12)})
         attrs = plan_log(log, discount=DISCOUNT, elsewhere="none", seed=seed, draws=100).tree.attrs
@@ -119,7 +120,7 @@ def test_a_gain_that_luck_favours_is_lowered():
     assert max(raw) > 0.3 and max(bounds) < 0.1
 
 
-@pytest.mark.parametrize("aim", ["value", "gain"])
+@pytest.mark.parametrize("aim", [pytest.param("value", marks=pytest.mark.slow), "gain"])
 def test_the_way_that_is_checked_is_the_way_of_the_plan(aim):
     """The same gain, up to Monte Carlo error, as `plan_log` finds by `infer`; and its check is told of the gain."""
     shop = bm.environments.inventory(5, discount=0.9, rescale=False)

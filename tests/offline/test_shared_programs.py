@@ -59,7 +59,7 @@ def test_values_do_not_hang_on_the_units_that_a_log_is_in():
     np.testing.assert_array_equal(scaled.tree["observed_data"]["next_state"], other["next_state"])
 
 
-@pytest.mark.parametrize("coordinates", [1, 2])
+@pytest.mark.parametrize("coordinates", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_evidences_of_features_are_those_of_the_models(coordinates):
     """Differences of log evidences against the closed form that is read off the models themselves."""
     log = rows_of(120, coordinates=coordinates)
