@@ -205,7 +205,7 @@ def told_at_start(
     if said.gains is None:
         return told
     # A difference of values that are the same may not be 0.
-    rounding = 1e-9 * (1 + float(np.abs(said.values).max()))
+    rounding = 1e-9 * float(np.abs(said.values).max())
     gains = np.where(np.abs(said.gains) > rounding, said.gains, 0.0)
     # To go on as today gains 0, for sure; another policy may gain 0 too, in a log without rewards.
     unchanged = said.as_today

@@ -225,4 +225,4 @@ def _at_rank(own: NDArray[np.float64], level: float) -> float:
 
 def _rounding(excess: NDArray[np.float64]) -> float:
     """A promise that is off by rounding is kept."""
-    return 1e-9 * float(1 + np.abs(excess).max())
+    return 1e-9 * float(np.abs(excess).max())

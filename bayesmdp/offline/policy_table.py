@@ -111,7 +111,7 @@ def _beside_today(
         "gain_lower": low,
         "gain_upper": high,
         # A difference of values that are the same may not be 0.
-        "better": (gains > 1e-9 * (1 + largest)).mean(0),
+        "better": (gains > 1e-9 * largest).mean(0),
     }
     return columns | ({} if compared.departing is None else {"departing": compared.departing})
 

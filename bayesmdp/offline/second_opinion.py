@@ -88,6 +88,6 @@ def disagrees(told: xr.Dataset, worth: xr.DataArray) -> xr.DataArray:
     """
     allowed = stats.norm.isf(LEVEL / 2 / max(int(told["tells"].sum()), 1))
     # What is certain on both sides may differ by rounding.
-    rounding = 1e-9 * (1 + np.abs(worth).max())
+    rounding = 1e-9 * np.abs(worth).max()
     spread = np.sqrt(told["sd"] ** 2 + float(worth.var()))
     return told["tells"] & (np.abs(told["value"] - float(worth.mean())) > allowed * spread + rounding)

@@ -65,7 +65,7 @@ def reasons(plan: KeptPlan) -> xr.Dataset:
     compared = np.isfinite(others.max(-1)) & tried[state, chosen]
     difference = q[:, state, chosen] - q[:, state, runner]
     # A difference of values that are the same may not be 0.
-    difference[np.abs(difference) <= 1e-9 * (1 + float(np.abs(q).max()))] = 0
+    difference[np.abs(difference) <= 1e-9 * float(np.abs(q).max())] = 0
     low, high = np.quantile(difference, [0.05, 0.95], axis=0, method="inverted_cdf")
     labels = label_array(mdp.actions, text=True).astype(str)
 

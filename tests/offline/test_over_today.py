@@ -105,6 +105,24 @@ def test_large_rewards_that_are_the_same_gain_and_promise_nothing_by_rounding():
     assert (report.policy["better"] == 0).all() and "lowered" not in report.checked
 
 
+def test_what_is_told_does_not_depend_on_the_unit_of_rewards():
+    """Rewards of a billionth of a billionth are no rounding: each number is that of the log in a larger unit."""
+    rng, unit = np.random.default_rng(0), 2.0**-60
+    paid = {f"arm {i}": rng.normal(0, 1, 5) for i in range(12)}
+    options = {"discount": DISCOUNT, "elsewhere": "none", "draws": 50, "calibration": 3}
+    large, small = (
+        plan_log(arms({name: (scale * values).tolist() for name, values in paid.items()}), **options)
+        for scale in (1.0, unit)
+    )
+    told_of_both = [{name: of.tree.attrs[name] for name in ("checked_kept", "initial_better")} for of in (large, small)]
+    assert told_of_both[0] == told_of_both[1]
+    numbers = ("initial_bound", "initial_gain_bound", "initial_today_lower", "checked_lowered", "today_checked_wider")
+    assert [small.tree.attrs[name] / unit for name in numbers] == pytest.approx(
+        [large.tree.attrs[name] for name in numbers]
+    )
+    assert large.tree.attrs["checked_lowered"] > 0 and (small.policy["better"] == large.policy["better"]).all()
+
+
 @pytest.mark.parametrize("logs", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_a_gain_that_luck_favours_is_lowered(logs):
     """Twelve arms that pay alike: the best of twelve means is no gain over taking all of them in turn."""
