@@ -15,6 +15,20 @@ costs is told as the median ratio of the widths.
 Why it was asked: rows that are pooled share one base, whose error is drawn row by row and averages out, so that draws
 scatter too little; in thirty problems of one kind the raw interval held the truth in 40%.
 
+What came out, of 20 problems of each of 42 cells (Garnets were not run, nor two others of ``over-inventory``). The
+checked interval holds the truth in 92% of all problems, the raw one in 80%; in ten cells the raw one surely does in
+less than .90, the checked one in two, ``lake`` (.45) and ``river`` (.40). There most of what is earned is a reward that
+most logs never saw paid: a world made from a log cannot have it either. In the other 40 cells the checked interval
+holds the truth in 94%, and in no less than 80% of a cell. It is 1.3 times as wide (median of cells), up to 3.5 times in
+the inventories.
+
+Tried on the way, not kept: draws that share the error of the base (each of 25 or 200 bases made of counts drawn anew,
+the Bayesian bootstrap). Raw intervals then held today's value in 87% for 37% (``over-inventory-0.9-10``, 30 problems)
+and 57% (``over-inventory-0.5-10``), but in 43% of ``inventory-11``; plans by such draws gained .21 +- .07 less in
+``over-grid-0.5-10-noisy`` (40 problems), and as much elsewhere. And rows with an unknown number of next states, alike
+probable (a finite sparse prior): their evidence is larger by 31 in a log of Wet Chicken, and plans are far worse (-.15
+for .40 of the possible gain; -3.2 for .4 with noise), for what was never seen is then spread over all states.
+
 ``make study STUDIES=todays_value`` runs every cell that ``results/`` does not hold, and writes ``todays_value.csv``.
 """
 
