@@ -539,11 +539,11 @@ print(f"gain over the clinicians: {np.quantile(gain, 0.1):.3f} or more with prob
 print(f"truly gained: {delivered(policy) - as_now:.3f}")
 
 # %% [markdown]
-# What current practice earns is itself only estimated, and is reported with an interval. Rows that learn from each other
-# share an error, which the draws do not share, so the draws alone scatter too little. The check moves the interval apart
-# until it held the true value in nine of ten simulated logs. The study `bayesmdp/studies/todays_value.py`, declared
-# before it was run, counts how often the two intervals truly contain it. Here are the kinds of problems in which draws
-# alone do worst.
+# What current practice earns is itself only estimated, and is reported with an interval. Rows that learn from each
+# other share an error, which the draws do not share, so the draws alone scatter too little. The check moves the
+# interval apart until it held the true value in nine of ten simulated logs. The study
+# `bayesmdp/studies/todays_value.py`, declared before it was run, counts how often the two intervals truly contain it.
+# Here are the kinds of problems in which draws alone do worst.
 
 # %%
 intervals = stored_table("todays_value", index_col="cell")
@@ -551,8 +551,9 @@ print(intervals.sort_values("raw")[["problems", "raw", "checked", "wider"]].head
 
 # %% [markdown]
 # Over all 42 kinds, 20 problems of each, draws alone contain the true value in 80% and checked intervals in 92%. The
-# price is an interval that is 1.3 times as wide, in inventories up to 3.5 times. In the river and on the lake it does not
-# help: most of their logs never saw the rare reward that pays most, and no world made from such a log contains it.
+# price is an interval that is 1.3 times as wide, in inventories up to 3.5 times. In the river and on the lake it does
+# not help: most of their logs never saw the rare reward that pays most, and no world made from such a log contains
+# it.
 
 # %% [markdown]
 # The hospital is too large for the check, and the posterior alone is too optimistic about the gain, as about the value.

@@ -8,10 +8,11 @@ gave to what then happened, step by step (Dirichlet-multinomial, in closed form)
 of the log; for a base that is made of other rows it is of each row given the others, a pseudo-likelihood. Where it does
 not decide, candidates share: the base is the mean of the candidates' and the weight the mean of its logarithm, both by
 evidence, so that what comes out is still Dirichlet, and its posterior exact. A row of the base that was made of M other
-steps is itself uncertain, by about as much as a row of M observations: a weight W counts as ``1 / (1 / W + 1 / M)``. That
-error is common to all rows but is drawn row by row, so that it averages out and values scatter too little: the study
-``todays-value`` says by how much, and the check of a promise makes up for it. All of this is empirical Bayes, and the choice is ours; that hyperparameters are then taken as known is one of the
-things that the check of a promise (:mod:`bayesmdp.offline.calibration`) makes up for.
+steps is itself uncertain, by about as much as a row of M observations: a weight W counts as ``1 / (1 / W + 1 / M)``.
+That error is common to all rows but is drawn row by row, so that it averages out and values scatter too little: the
+study ``todays-value`` says by how much, and the check of a promise makes up for it. All of this is empirical Bayes, and
+the choice is ours; that hyperparameters are then taken as known is one of the things that the check of a promise
+(:mod:`bayesmdp.offline.calibration`) makes up for.
 """
 
 from __future__ import annotations
