@@ -22,13 +22,13 @@ the 0.1-quantile of the gain, is *kept* if the true gain is no smaller (.9 is du
 probability that anything is gained, and ``brier`` its Brier score.
 
 **Checked** (``better_checked.csv``), with draws of the behaviour too: of ``quantile:0.1`` and of ``gain cvar:0.1`` the
-bound is lowered as by `plan_log` (:mod:`bayesmdp.offline.calibration`, 20 logs of each world), for the first 8 problems
-of a cell, since one takes a minute; the column ``problems`` says how many were run. Told: the shares kept before and
-after; how often a report *advises* the plan (:mod:`bayesmdp.reports.advice`: the gain is shown by draws and by the
-check, most of the future was seen, no alarm voids the numbers, the second opinion does not disagree); what is gained,
-and in how many problems something is lost, if the plan is always taken and if the advice is *followed*, and today's
-policy kept where there is none; and the Brier score of the probability of being better, by draws and by the check
-(`Checked.chance`).
+bound is lowered as by `plan_log` (:mod:`bayesmdp.offline.calibration`, 20 logs of each world), for the first 10
+problems of a cell, since one takes half a minute to a minute; the column ``problems`` says how many were run. Told: the
+shares kept before and after; how often a report *advises* the plan (:mod:`bayesmdp.reports.advice`: the gain is shown
+by draws and by the check, most of the future was seen, no alarm voids the numbers, the second opinion does not
+disagree); what is gained, and in how many problems something is lost, if the plan is always taken and if the advice is
+*followed*, and today's policy kept where there is none; and the Brier score of the probability of being better, by
+draws and by the check (`Checked.chance`).
 
 Cells: Garnets of 50 states, 4 actions and 4 next states with a goal (.95), Wet Chicken 5 x 5 (.95), the grid of 5 x 5
 (.95), an inventory of 11 (.9); behaviour good to .5, .7 and .9, 10 to 500 episodes. In half of the cells rewards are as
@@ -40,8 +40,10 @@ than the behaviour in at most 10% in 17; in seven (Wet Chicken with 10 episodes,
 grid and the inventory) it is worse in 11 to 28%. The best worst tenth is its own in 8 cells. Bounds and probabilities
 by draws alone are far too sure. The first 12 cells had been run before, 120 problems of each; those with noise were run
 after rewards of the state entered had become a choice (:mod:`bayesmdp.offline.reward_ties`), by which
-``garnet-0.9-20-noisy`` is worse than the behaviour in 17% and not in 26%. The checked cells are those of that first
-table, with 2 or 3 problems of each.
+``garnet-0.9-20-noisy`` is worse than the behaviour in 17% and not in 26%. Checked have been 128 problems, 1 to 10 of a
+cell: bounds held in 95% (``quantile:0.1``) and 94% after the check, in 59% and 29% before. The report advised 20 and 14
+of the plans, none of which was worse than the behaviour; of 47 and 52 whose bound is above 0, 2 and 3 were. Who always
+takes the plan gains .65 and .50 on average, who follows the advice .13 and .08.
 
 ``make study STUDIES=better_than_behaviour`` runs every problem that ``results/`` does not hold.
 """
@@ -64,7 +66,7 @@ if TYPE_CHECKING:
 __all__ = ["CELLS", "Cell", "main", "run_checked", "run_problem"]
 
 PROBLEMS = 200
-CHECKED_PROBLEMS, LOGS = 8, 20
+CHECKED_PROBLEMS, LOGS = 10, 20
 LONGEST, DRAWS, FRESH, LEVEL = 50, 200, 400, 0.1
 
 ADJUSTMENTS, DISTANCES = (0.003, 0.03, 0.3), (0.1, 0.5, 1.0)
