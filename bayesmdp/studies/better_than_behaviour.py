@@ -327,6 +327,7 @@ def run_checked(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
 
     import bayesmdp as bm
     from bayesmdp.planning.quantile_interval import left_quantile
+    from bayesmdp.problems.policy import policy_probabilities
     from bayesmdp.reports.advice import advice_of
 
     given = make_problem(cell, seed)
@@ -339,17 +340,15 @@ def run_checked(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
         if aim == "gain":
             policy = planned["probability"].values
         else:
-            policy = (planned["policy"] == planned["action"]).transpose("state", "action").values.astype(float)
+            policy = policy_probabilities(given.described, planned["policy"])
         # States that the log never acted in go on as today.
         acted = report.policy["visits"].values[:, None] > 0
         policy = np.where(acted, policy, baseline["probability"].values)
-        every = pd.DataFrame(0.0, given.mdp.states, given.mdp.actions)
-        every.update(pd.DataFrame(policy, planned["state"].values, planned["action"].values))
         drawn = start["value"] - start["today"]
         rows.append(
             {
                 "method": f"{'gain ' * (aim == 'gain')}{risk}",
-                "gain": given.gain(every.to_numpy()),
+                "gain": given.gain(policy),
                 "raw": float(left_quantile(drawn.values, LEVEL)) / given.most,
                 "bound": attrs["initial_gain_bound"] / given.most,
                 "better_raw": attrs["initial_better"],

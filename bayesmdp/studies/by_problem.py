@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["ran_by_problem", "share", "tables_by_problem"]
+__all__ = ["by_cell", "ran_by_problem", "share", "tables_by_problem"]
 
 
 def ran_by_problem(
@@ -90,6 +90,26 @@ def tables_by_problem(
             make(ran).to_csv(Path(tables) / f"{table}.csv")
 
     return main
+
+
+def by_cell(
+    problems: pd.DataFrame, row_of: Callable[[pd.DataFrame], Mapping[str, float]], *, of_all: bool = False
+) -> pd.DataFrame:
+    """Return a table with a row for each cell: the number of its problems, and what is told of them.
+
+    Parameters
+    ----------
+    problems : DataFrame
+        With a column ``cell``.
+    row_of : function of the problems of a cell
+    of_all : bool
+        Whether a last row "all" tells the same of all problems.
+    """
+    import pandas as pd
+
+    groups = [*problems.groupby("cell", sort=False), *[("all", problems)] * of_all]
+    table = {cell: {"problems": len(group), **row_of(group)} for cell, group in groups}
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis("cell")
 
 
 def share(name: str, happened: pd.Series) -> dict[str, float]:

@@ -45,7 +45,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bayesmdp.studies.by_problem import share, tables_by_problem
+from bayesmdp.studies.by_problem import by_cell, share, tables_by_problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -360,20 +360,18 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
     """
-    import pandas as pd
 
-    table = {}
-    for cell, group in problems.groupby("cell", sort=False):
+    def row_of(group: pd.DataFrame) -> dict[str, float]:
         scale = float((group["best"] - group["behaviour"]).abs().mean())
-        row: dict[str, float] = {"problems": len(group)}
+        row: dict[str, float] = {}
         slack = 1e-9 * (1 + group["truth"].abs())
         for name in ("promise", "raw"):
             row |= share(f"{name}_kept", group["truth"] >= group[name] - slack)
             row |= share(f"{name}_beyond", group[name] > group["best"] + slack)
             row[f"{name}_price"] = float((group[name] - group["behaviour"]).median()) / scale
-        row["policy"] = float((group["truth"] - group["behaviour"]).median()) / scale
-        table[cell] = row
-    return pd.DataFrame.from_dict(table, orient="index").rename_axis("cell")
+        return row | {"policy": float((group["truth"] - group["behaviour"]).median()) / scale}
+
+    return by_cell(problems, row_of)
 
 
 main = tables_by_problem(

@@ -35,7 +35,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bayesmdp.studies.by_problem import share, tables_by_problem
+from bayesmdp.studies.by_problem import by_cell, share, tables_by_problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -213,19 +213,16 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
     """
-    import pandas as pd
 
-    table = {}
-    groups = [*problems.groupby("cell", sort=False), ("all", problems)]
-    for cell, group in groups:
+    def row_of(group: pd.DataFrame) -> dict[str, float]:
         scale = float((group["truth"] - group["behaviour"]).mean())
-        row: dict[str, float] = {"problems": len(group)}
+        row: dict[str, float] = {}
         for name in ("promise", "raw"):
             row |= share(f"{name}_kept", group["truth"] >= group[name])
             row[f"{name}_price"] = float((group[name] - group["behaviour"]).median()) / scale
-        row["policy"] = float((group["truth"] - group["behaviour"]).median()) / scale
-        table[cell] = row
-    return pd.DataFrame.from_dict(table, orient="index").rename_axis("cell")
+        return row | {"policy": float((group["truth"] - group["behaviour"]).median()) / scale}
+
+    return by_cell(problems, row_of, of_all=True)
 
 
 main = tables_by_problem(

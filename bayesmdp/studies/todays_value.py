@@ -38,7 +38,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bayesmdp.studies import better_than_behaviour, kept_promises
-from bayesmdp.studies.by_problem import share, tables_by_problem
+from bayesmdp.studies.by_problem import by_cell, share, tables_by_problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,19 +106,17 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
     """
-    import pandas as pd
 
-    table = {}
-    for cell, group in problems.groupby("cell", sort=False):
+    def row_of(group: pd.DataFrame) -> dict[str, float]:
         slack = 1e-9 * (1 + group["truth"].abs())
-        row: dict[str, float] = {"problems": len(group)}
+        row: dict[str, float] = {}
         for name, wider in (("raw", 0.0), ("checked", group["wider"])):
             above, below = group["truth"] - group["upper"] - wider, group["lower"] - wider - group["truth"]
             row |= share(name, (above <= slack) & (below <= slack))
         width = group["upper"] - group["lower"]
-        row["wider"] = float(((width + 2 * group["wider"]) / width).median())
-        table[cell] = row
-    return pd.DataFrame.from_dict(table, orient="index").rename_axis("cell")
+        return row | {"wider": float(((width + 2 * group["wider"]) / width).median())}
+
+    return by_cell(problems, row_of)
 
 
 main = tables_by_problem(
