@@ -52,6 +52,34 @@ DRAWS = 50 if SMALL else 1_000
 # %%
 river = bm.environments.riverswim(6)
 rng = np.random.default_rng(0)
+swim = river.transition[:, 1]  # [state, next_state], swimming right
+
+# %% [markdown]
+# The picture shows where swimming right leads, and how often: mostly nowhere. Swimming left always succeeds (grey).
+
+# %%
+fig, ax = plt.subplots(figsize=(11, 2.6), layout="constrained")
+arrow = {"arrowstyle": "-|>", "shrinkA": 15, "shrinkB": 15, "mutation_scale": 12}
+for state in range(6):
+    ax.text(state, 0, state, ha="center", va="center", bbox={"boxstyle": "circle", "facecolor": "white"})
+    bend = "arc3,rad=-0.3"
+    ax.annotate("", (max(state - 1, 0), 0), (state, 0), arrowprops={**arrow, "connectionstyle": bend, "color": "0.65"})
+    for following in np.flatnonzero(swim[state]):
+        share, colour = swim[state, following], "#0072B2"
+        middle, height = (state + following) / 2, {1: 0.33, 0: 0.62, -1: -0.66}[following - state]
+        if following == state:
+            ax.plot(state + 0.13 * np.cos(turn := np.linspace(-1.1, 4.3, 40)), 0.4 + 0.17 * np.sin(turn), color=colour)
+        else:
+            bend = "arc3,rad=-0.35" if following > state else "arc3,rad=-0.8"
+            ax.annotate("", (following, 0), (state, 0), arrowprops={**arrow, "connectionstyle": bend, "color": colour})
+        ax.text(middle, height, f"{share:.2f}".lstrip("0"), ha="center", va="bottom", fontsize=9, color=colour)
+ax.text(0, -0.75, "left earns .005", ha="center", color="0.4")
+ax.text(5, -0.75, "right earns 1", ha="center", color="#0072B2")
+ax.set(xlim=(-0.6, 5.6), ylim=(-0.85, 0.85))
+ax.axis("off")
+plt.show()
+
+# %%
 
 
 def draws_after(n):
@@ -83,7 +111,7 @@ promise = {level: [float(plan_for(kernels[n], bm.Quantile(level))["value"][0]) f
 # of the next state's value. The river is small, so we can compute that and hold it against plans made from draws.
 
 # %%
-swim = river.transition[:, 1]  # the best policy swims right everywhere
+# The best policy swims right everywhere.
 sigma = np.sqrt(swim @ value**2 - (swim @ value) ** 2)
 slope = river.discount * np.linalg.solve(np.eye(6) - river.discount * swim, sigma)[0]
 

@@ -398,6 +398,25 @@ for agent in colours:
 # better than the cautious plan promises. This version is `Robust(policy_under="truth")`.)
 
 # %%
+fig, ax = plt.subplots(figsize=(3.4, 3.4), layout="constrained")
+KINDS = {0: "start", 15: "goal", **dict.fromkeys((5, 7, 11, 12), "hole")}
+SHADES = {"goal": "#CDEBDD", "hole": "0.82", "start": "white"}
+for cell in range(16):
+    row, column = divmod(cell, 4)
+    kind = KINDS.get(cell, "")
+    ax.add_patch(plt.Rectangle((column, row), 1, 1, facecolor=SHADES.get(kind, "white"), edgecolor="0.6"))
+    ax.text(column + 0.5, row + 0.5, kind, ha="center", va="center", fontsize=9)
+    ax.text(column + 0.06, row + 0.07, cell, va="top", fontsize=7, color="0.5")
+for end, colour, bend, share in (((3.05, 1.5), RED, 0, "p"), ((3.1, 3.3), GREEN, 0.35, "1 - p")):
+    arrow = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.6, "connectionstyle": f"arc3,rad={bend}"}
+    ax.annotate("", end, (2.55, 1.5), arrowprops=arrow)
+    ax.text(*{"p": (2.75, 1.4), "1 - p": (2.2, 2.75)}[share], share, color=colour, ha="center", fontsize=9)
+ax.set(xlim=(-0.03, 4.03), ylim=(4.03, -0.03), aspect="equal")
+ax.set_title("Right in cell 6: a hole with probability p", fontsize=9, loc="left")
+ax.axis("off")
+plt.show()
+
+# %%
 claims = stored_table("risky_lake")
 cells = [cell for cell in CELLS if cell in set(claims["cell"])]
 figures = stored_table("risky_lake_regret")
