@@ -44,6 +44,9 @@ SHARE = 1e-4
 TOGETHER, AT_ONCE = 256, 2_048
 """Rollouts that are simulated side by side, and by one call, where a draw of the unknowns has fewer: about."""
 
+STREAMS = 256
+"""Streams of random numbers that a call has at the least: more than there are draws by default."""
+
 FARTHEST = 4
 """Times the horizon that the range of rewards asks for, by the finer of `SHARE` and the tolerance, that rollouts go at
 most where rewards lie outside of that range."""
@@ -257,8 +260,8 @@ def _by_calls(
     batches = max(1, AT_ONCE // (together * each))
     told = []
     with jax.enable_x64(True):
-        # A power of two at the least as large as a call: other numbers of draws compile nothing.
-        number = max(together * batches, int(streams.max()) + 1)
+        # A power of two, and as large whether draws share their random numbers or not: other numbers compile nothing.
+        number = max(STREAMS, int(streams.max()) + 1)
         keys = random.split(random.key(rollouts.seed), 1 << (number - 1).bit_length())
         for begin in range(0, draws, together * batches):
             taken = np.minimum(np.arange(begin, begin + together * batches), draws - 1)
