@@ -14,7 +14,8 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.planning import Quantile, quantile_budget
-from bayesmdp.planning.fitted_q import Approximation, Judge
+from bayesmdp.planning.approximations import Approximation
+from bayesmdp.planning.fitted_q import Judge
 
 __all__ = ["fitted_brmdp"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from bayesmdp.agents.agent import Agent
 from bayesmdp.agents.families.fitted_q import fitted_agent, judged_alone
 from bayesmdp.model_reading.read_model import Model
-from bayesmdp.planning.fitted_q import Approximation
+from bayesmdp.planning.approximations import Approximation
 
 __all__ = ["fitted_psrl"]
 

@@ -15,7 +15,7 @@ from bayesmdp.offline.measured_today import read_today
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.offline.state_behaviour import ActsInStates
-from bayesmdp.planning.state_gain import read_gain
+from bayesmdp.planning.gain_policy import read_gain
 from bayesmdp.planning.state_policies import GAIN, fitted_policy
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 

@@ -43,7 +43,7 @@ from bayesmdp.offline.feature_evidence import features_at
 from bayesmdp.offline.off_policy import ENOUGH, UNTRIED
 from bayesmdp.offline.state_behaviour import StateBehaviour
 from bayesmdp.planning.fitted_policies import FittedPolicy
-from bayesmdp.planning.state_gain import GainPolicy
+from bayesmdp.planning.gain_policy import GainPolicy
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["MEASURED_ESTIMATORS", "measured_off_policy"]

@@ -53,12 +53,12 @@ from bayesmdp.offline.report import MADE_BY, Report, level_of
 from bayesmdp.offline.second_opinion import LARGE, SAMPLES, disagrees
 from bayesmdp.offline.state_behaviour import ActsInStates, state_behaviour
 from bayesmdp.planning.fitted_policies import FittedPolicy, StagedPolicy
+from bayesmdp.planning.gain_policy import GainPolicy, describe_gain
 from bayesmdp.planning.quantile_interval import left_quantile
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import Rollouts
 from bayesmdp.planning.simulated_plan import Fitted, describe_plan
 from bayesmdp.planning.simulated_values import spread_over
-from bayesmdp.planning.state_gain import GainPolicy, describe_gain
 from bayesmdp.planning.value_intervals import check_scalar_risk
 from bayesmdp.posterior.closed_forms.find_form import ClosedForm
 from bayesmdp.problems.simulated_mdp import SimulatedMDP

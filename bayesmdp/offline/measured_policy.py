@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from bayesmdp.offline.over_today import NEEDS_DISCOUNT
 from bayesmdp.offline.state_behaviour import ActsInStates
 from bayesmdp.planning.fitted_policies import FittedPolicy, StagedPolicy
+from bayesmdp.planning.gain_policy import GainPolicy
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import tolerance_of
 from bayesmdp.planning.simulated_plan import SHARE, FittedQ, fit_simulated
 from bayesmdp.planning.simulated_values import spread_over
-from bayesmdp.planning.state_gain import GainPolicy, gain_of_draws
+from bayesmdp.planning.state_gain import gain_of_draws
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["ActsByPlan", "PlannedPolicy", "check_measured_aim", "policy_of_draws"]

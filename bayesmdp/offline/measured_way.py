@@ -28,7 +28,7 @@ from bayesmdp.offline.measured_worlds import EACH
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.offline.state_behaviour import ActsInStates
-from bayesmdp.planning.fitted_q import LinearQ
+from bayesmdp.planning.approximations import LinearQ
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns, tolerance_of
 from bayesmdp.planning.simulated_plan import SHARE, FittedQ

@@ -15,7 +15,7 @@ from bayesmdp.logs.measurements import numbers
 from bayesmdp.offline.measured_policy import ActsByPlan
 from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.planning import fitted_policy
-from bayesmdp.planning.state_gain import GainPolicy
+from bayesmdp.planning.gain_policy import GainPolicy
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 

@@ -1,12 +1,13 @@
 """Planning: from posterior draws to a policy, with a bound on the error of its value."""
 
+from bayesmdp.planning.approximations import DoubleQ, LinearQ, NeuralQ
 from bayesmdp.planning.average_reward import GainPlan, average_policy_iteration, gain_and_bias, relative_value_iteration
 from bayesmdp.planning.bayes_optimal import bayes_optimal, bayes_value
 from bayesmdp.planning.communicating import check_weakly_communicating
 from bayesmdp.planning.confidence_sets import Box, KLBall, L1Ball
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.finite_horizon import backward_induction, episode_value, horizon_plan, horizon_value
-from bayesmdp.planning.fitted_q import DoubleQ, LinearQ, NeuralQ, fitted_q_iteration
+from bayesmdp.planning.fitted_q import fitted_q_iteration
 from bayesmdp.planning.futures_policy import futures_policy
 from bayesmdp.planning.gittins import gittins_index
 from bayesmdp.planning.hardness import hardness

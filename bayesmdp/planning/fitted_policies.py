@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, reject_first
-from bayesmdp.planning.fitted_q import Approximation
+from bayesmdp.planning.approximations import Approximation
 from bayesmdp.planning.state_rules import RandomRule, StatePolicy, best_by, filled_up
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP

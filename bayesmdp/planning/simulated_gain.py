@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from bayesmdp.planning.gain_policy import GainPolicy, describe_gain, read_gain
 from bayesmdp.planning.rollouts import SimulatedReturns, simulate_returns, tolerance_of
 from bayesmdp.planning.simulated_plan import SHARE, FittedQ
 from bayesmdp.planning.simulated_values import planned_and_fresh, read_unknowns, risk_between, spread_over
 from bayesmdp.planning.state_baseline import baseline_policy
-from bayesmdp.planning.state_gain import GainPolicy, describe_gain, gain_of_draws, read_gain
+from bayesmdp.planning.state_gain import gain_of_draws
 from bayesmdp.planning.state_policies import GAIN
 from bayesmdp.planning.state_rules import check_same_problem
 from bayesmdp.planning.value_intervals import check_scalar_risk

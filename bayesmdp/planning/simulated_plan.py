@@ -22,30 +22,21 @@ the policy, from rollouts under draws that took no part in planning (:mod:`~baye
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import xarray as xr
-from jax import lax, random
-from jaxtyping import Float, Int
+from jax import random
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer
+from bayesmdp.planning.approximations import Approximation, approximation
 from bayesmdp.planning.fitted_policies import FittedPolicy, StagedPolicy
-from bayesmdp.planning.fitted_q import (
-    Approximation,
-    approximation,
-    drawn_targets,
-    fitted_q_iteration,
-    simulated_targets,
-    worth_ahead,
-)
+from bayesmdp.planning.fitted_rounds import FURTHER, MOST, Rounds, Settled
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import (
     Rollouts,
@@ -60,16 +51,13 @@ from bayesmdp.planning.state_policies import fit_variables
 from bayesmdp.planning.value_intervals import check_scalar_risk
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
-from bayesmdp.problems.simulated_problem import SimulatedProblem
 
-__all__ = ["Fitted", "FittedQ", "describe_plan", "fit_simulated", "has_settled", "plan_simulated"]
+__all__ = ["Fitted", "FittedQ", "describe_plan", "fit_simulated", "plan_simulated"]
+
 
 SHARE = 1e-3
 """The part of what values can differ by that iterations may leave out, where no tolerance is given."""
 
-FURTHER, SETTLED, MOST = 0.25, 0.05, 4
-"""Iterations of a further round, as a share of the first; what it may change, in standard deviations; and the rounds,
-all together as a multiple of the first."""
 
 OF_STAGE = 8
 """Iterations of each round of a stage; there are two rounds at the least, and `MOST` at the most."""
@@ -212,7 +200,7 @@ def fit_simulated(
     Fitted
     """
     approximate = approximation(options.approximation)
-    rounds = _Rounds(values, risk, approximate, options.places, options.samples, tolerance)
+    rounds = Rounds(values, risk, approximate, options.places, options.samples, tolerance)
     with jax.enable_x64(True):
         key = random.key(options.seed)
         if begun is None:
@@ -231,12 +219,12 @@ def fit_simulated(
     return Fitted(policy, one.done, one.settled, float(np.sqrt(one.square)))
 
 
-def _fit_stages(rounds: _Rounds, key: Array, mdp: SimulatedMDP, fit: Any, max_iterations: int, *, anew: bool) -> Fitted:
+def _fit_stages(rounds: Rounds, key: Array, mdp: SimulatedMDP, fit: Any, max_iterations: int, *, anew: bool) -> Fitted:
     """Fit one stage after the other, the last first, from the same fit or, where it is by stage, each from its own."""
     horizon = mdp.horizon or 0
     length = max(1, min(OF_STAGE, max_iterations // horizon))
     most = min(MOST * length, max_iterations // horizon) if anew else length
-    made: list[_Settled] = []
+    made: list[Settled] = []
     for stage in reversed(range(horizon)):
         after = made[-1].kept if made else jax.tree.map(np.zeros_like, fit) if anew else _of_stage(fit, stage)
         own = after if anew and made else fit if anew else _of_stage(fit, stage)
@@ -255,51 +243,6 @@ def _fit_stages(rounds: _Rounds, key: Array, mdp: SimulatedMDP, fit: Any, max_it
 
 def _of_stage(fits: Any, stage: int) -> Any:
     return jax.tree.map(lambda leaf: leaf[stage], fits)
-
-
-class _Settled(NamedTuple):
-    """A fit whose values no longer drift, or that had no more iterations left: and the mean square of its misfit."""
-
-    kept: Any
-    done: int
-    settled: bool
-    square: float
-
-
-class _Rounds(NamedTuple):
-    """Rounds of fitted iteration, on one problem or one stage of it."""
-
-    values: Mapping[str, NDArray[np.float64]]
-    risk: Any
-    approximation: Approximation
-    places: int
-    samples: int
-    tolerance: float
-
-    def settle(
-        self, key: Array, problem: SimulatedProblem, fit: Any, after: Any, *, first: int, length: int, most: int
-    ) -> _Settled:
-        """Make rounds until values at the anchors do not drift, after `first` iterations at the least.
-
-        Next states are valued by the fit `after`, or where that is None by the fit itself.
-        """
-        program: dict[str, Any] = {
-            "approximation": self.approximation,
-            "places": self.places,
-            "samples": self.samples,
-        }
-        one_round = _round_on_host if getattr(self.approximation, "on_host", False) else _round
-        done, settled, kept, last = 0, False, fit, np.full(len(problem.anchors), np.nan)
-        while not settled and done + length <= most:
-            fit, kept, anchors = one_round(
-                random.fold_in(key, 1 + done), problem, self.values, self.risk, fit, after, iterations=length, **program
-            )
-            done += length
-            now = np.asarray(anchors)
-            settled, last = done >= first and has_settled(last, now, self.tolerance), now
-        valued = kept if after is None else after
-        misfit = _misfit(random.fold_in(key, 2**30), problem, self.values, self.risk, kept, valued, **program)
-        return _Settled(kept, done, settled, float(np.nanmean(np.asarray(misfit) ** 2)))
 
 
 def describe_plan(
@@ -363,151 +306,4 @@ def describe_plan(
             "horizon": returns.horizon,
             "confidence": rollouts.confidence,
         },
-    )
-
-
-def has_settled(last: NDArray[np.float64], now: NDArray[np.float64], tolerance: float) -> bool:
-    """Whether values at the anchors have drifted by little, beside how they differ.
-
-    Parameters
-    ----------
-    last, now : array [anchor]
-    tolerance : float
-    """
-    return bool(abs((now - last).mean()) <= max(tolerance, SETTLED * now.std()))
-
-
-@partial(jax.jit, static_argnames=("approximation", "places", "samples"))
-def _round(
-    key: Array,
-    problem: SimulatedProblem,
-    values: Mapping[str, Array],
-    risk: Any,
-    fit: Any,
-    after: Any,
-    *,
-    iterations: Int[Array, ""],
-    approximation: Approximation,
-    places: int,
-    samples: int,
-) -> tuple[Any, Any, Float[Array, " anchor"]]:
-    """Some iterations from a fit on, the mean of the fits where that is one, and its values at the anchors.
-
-    How many is no part of the program: it hangs on the discount, and the model takes half a minute to compile.
-    """
-    problem, after = jax.tree.map(jnp.asarray, (problem, after))
-    averages = getattr(approximation, "averages", False)
-
-    def iterate(i: Int[Array, ""], carry: tuple[Any, Any]) -> tuple[Any, Any]:
-        fit, total = carry
-        fit, _ = fitted_q_iteration(
-            random.fold_in(key, i),
-            problem,
-            problem.model,
-            values,
-            fit,
-            lambda y, anchors, alike: (risk.value(y), ()),
-            approximation=approximation,
-            iterations=1,
-            places=places,
-            samples=samples,
-            after=after,
-        )
-        return fit, jax.tree.map(jnp.add, total, fit) if averages else fit
-
-    start = jax.tree.map(jnp.zeros_like, fit) if averages else fit
-    fit, total = lax.fori_loop(0, iterations, iterate, (fit, start))
-    kept = jax.tree.map(lambda leaf: leaf / iterations, total) if averages else total
-    return fit, kept, _best_at_anchors(problem, kept, approximation=approximation)
-
-
-def _round_on_host(
-    key: Array,
-    problem: SimulatedProblem,
-    values: Mapping[str, Array],
-    risk: Any,
-    fit: Any,
-    after: Any,
-    *,
-    approximation: Approximation,
-    iterations: int,
-    places: int,
-    samples: int,
-) -> tuple[Any, Any, Float[Array, " anchor"]]:
-    """The same as `_round`, of an approximation that is fitted between compiled programs."""
-    for own in random.split(key, iterations):
-        features, target = _targets_of(
-            own,
-            problem,
-            values,
-            risk,
-            fit if after is None else after,
-            approximation=approximation,
-            places=places,
-            samples=samples,
-        )
-        fit = approximation.improve(fit, features, target)
-    return fit, fit, _best_at_anchors(problem, fit, approximation=approximation)
-
-
-@partial(jax.jit, static_argnames=("approximation", "places", "samples"))
-def _targets_of(
-    key: Array,
-    problem: SimulatedProblem,
-    values: Mapping[str, Array],
-    risk: Any,
-    fit: Any,
-    *,
-    approximation: Approximation,
-    places: int,
-    samples: int,
-) -> tuple[Float[Array, "place feature"], Float[Array, "place action"]]:
-    """Features and targets of one iteration."""
-    problem = jax.tree.map(jnp.asarray, problem)
-    at, target, _ = drawn_targets(
-        key,
-        problem,
-        problem.model,
-        values,
-        jax.tree.map(jnp.asarray, fit),
-        lambda y, anchors, alike: (risk.value(y), ()),
-        approximation=approximation,
-        places=places,
-        samples=samples,
-    )
-    return problem.features(at), target
-
-
-@partial(jax.jit, static_argnames="approximation")
-def _best_at_anchors(problem: SimulatedProblem, fit: Any, *, approximation: Approximation) -> Float[Array, " anchor"]:
-    problem = jax.tree.map(jnp.asarray, problem)
-    q = approximation.value(fit, problem.features(problem.anchors))
-    return problem.allowed(q, problem.anchors).max(-1)
-
-
-@partial(jax.jit, static_argnames=("approximation", "places", "samples"))
-def _misfit(
-    key: Array,
-    problem: SimulatedProblem,
-    values: Mapping[str, Array],
-    risk: Any,
-    fit: Any,
-    after: Any,
-    *,
-    approximation: Approximation,
-    places: int,
-    samples: int,
-) -> Float[Array, "place action"]:
-    """Targets, by the fit that values next states, less what Q says there, at places that were not fitted."""
-    problem = jax.tree.map(jnp.asarray, problem)
-    place_key, target_key = random.split(key)
-    low, high = problem.low, problem.high
-    at = low + (high - low) * random.uniform(place_key, (places, len(low)))
-    counts = problem.allowed(problem.continues(at)[:, None], at) > 0
-    value: Callable[[Array], Array] = lambda state: approximation.value(after, problem.features(state))  # noqa: E731
-    ahead = worth_ahead(approximation, after, problem)
-    y = simulated_targets(target_key, problem, problem.model, values, at, value, samples, ahead)
-    bounds = problem.value_range
-    return jnp.where(
-        counts, risk.value(jnp.clip(y, bounds[0], bounds[1])) - approximation.value(fit, problem.features(at)), jnp.nan
     )

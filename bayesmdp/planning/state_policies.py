@@ -20,8 +20,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.planning.approximations import APPROXIMATIONS, Approximation
 from bayesmdp.planning.fitted_policies import FittedPolicy, StagedPolicy
-from bayesmdp.planning.fitted_q import APPROXIMATIONS, Approximation
 from bayesmdp.planning.futures_policy import SOLVER, futures_policy
 from bayesmdp.planning.state_rules import RandomRule, StatePolicy, check_horizon, check_same_problem, features_of
 from bayesmdp.problems.labels import label_array

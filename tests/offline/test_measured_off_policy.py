@@ -8,8 +8,8 @@ from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.measured_off_policy import ENOUGH, measured_off_policy
 from bayesmdp.offline.measured_space import space_of_log
 from bayesmdp.offline.state_behaviour import StateBehaviour, state_behaviour
+from bayesmdp.planning.approximations import LinearQ
 from bayesmdp.planning.fitted_policies import FittedPolicy
-from bayesmdp.planning.fitted_q import LinearQ
 from tests.offline.test_measured_plan import PUSH, rows_of
 
 DISCOUNT = 0.8

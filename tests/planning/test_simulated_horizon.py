@@ -20,7 +20,7 @@ from bayesmdp.planning import (
     SampledFutures,
     fitted_policy,
 )
-from bayesmdp.planning.simulated_plan import _round
+from bayesmdp.planning.fitted_rounds import _round
 from tests.corridor import MDP, ROOMS, tabular
 
 HORIZON = 8

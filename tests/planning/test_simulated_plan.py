@@ -24,9 +24,10 @@ from bayesmdp.planning import (
     fitted_policy,
     policy_iteration,
 )
+from bayesmdp.planning.fitted_rounds import _round
 from bayesmdp.planning.policy_values import policy_evaluation
 from bayesmdp.planning.rollouts import horizon_within, simulate_returns
-from bayesmdp.planning.simulated_plan import _round, fit_simulated
+from bayesmdp.planning.simulated_plan import fit_simulated
 from bayesmdp.planning.simulated_values import risk_between
 from bayesmdp.planning.state_policies import state_policy
 from tests.corridor import DISCOUNT, MDP, ROOMS, rooms_where, tabular

@@ -6,9 +6,10 @@ import pytest
 
 import bayesmdp as bm
 from bayesmdp.planning import FittedQ, Mean, Quantile, Rollouts
+from bayesmdp.planning.gain_policy import GainPolicy
 from bayesmdp.planning.rollouts import simulate_returns
 from bayesmdp.planning.state_baseline import function_behaviour
-from bayesmdp.planning.state_gain import GainPolicy, fit_gain
+from bayesmdp.planning.state_gain import fit_gain
 
 OPTIONS = FittedQ(places=256, samples=8, rollouts=Rollouts(number=4_000, max_draws=8))
 

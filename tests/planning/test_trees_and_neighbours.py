@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsRegressor
 
 import bayesmdp as bm
 from bayesmdp.planning import FittedQ, NeighboursQ, Rollouts, TreesQ, fitted_policy
-from bayesmdp.planning.fitted_q import approximation
+from bayesmdp.planning.approximations import approximation
 
 
 def told(fit, approximate, at):

@@ -21,7 +21,8 @@ from bayesmdp.agents.agent import Agent, Options, Rules
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer
 from bayesmdp.model_reading.read_model import Model
-from bayesmdp.planning.fitted_q import Approximation, Judge, approximation, fitted_q_iteration
+from bayesmdp.planning.approximations import Approximation, approximation
+from bayesmdp.planning.fitted_q import Judge, fitted_q_iteration
 from bayesmdp.posterior import Belief
 from bayesmdp.posterior.beliefs.make_belief import ByParticles
 from bayesmdp.posterior.beliefs.primitives import recorded_belief
