@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from typing import Any
+
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmdp.foundation.validation import distributions, reject_first
+from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["action_indices", "policy_by_stage", "policy_probabilities"]
+__all__ = ["action_indices", "policy_by_stage", "policy_in_order", "policy_probabilities"]
 
 
 def policy_probabilities(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> NDArray[np.float64]:
@@ -19,11 +24,13 @@ def policy_probabilities(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> ND
     ----------
     mdp : MDP
     policy : "uniform", action labels [state], or probabilities [state, action]
+        Where it names its states or actions, as a DataArray or Series does, these may be in any order.
 
     Returns
     -------
     array [state, action]
     """
+    policy = policy_in_order(mdp, policy)
     if isinstance(policy, str):
         if policy != "uniform":
             raise ValueError(f"the only policy with a name is 'uniform'; got {policy!r}")
@@ -44,6 +51,57 @@ def policy_probabilities(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> ND
         table = distributions("policy", given, (mdp.num_states, mdp.num_actions))
     reject_first("policy", (table > 0) & ~mdp.available, table, "is a probability of an action that is not available")
     return table
+
+
+def policy_in_order(mdp: MDP, policy: Any) -> Any:
+    """Return a policy with states and actions in the MDP's order, where it says which they are.
+
+    Parameters
+    ----------
+    mdp : MDP
+    policy : policy in any accepted form
+        Coordinates ``state`` and ``action`` of a DataArray, and the index of a Series, name states and actions.
+
+    Raises
+    ------
+    ValueError
+        Naming a state or action that the policy does not have.
+
+    Examples
+    --------
+    >>> ring = MDP(reward=np.zeros((3, 1)), discount=0.9, states=["a", "b", "c"])
+    >>> backwards = xr.DataArray([2, 1, 0], {"state": ["c", "b", "a"]}, "state")
+    >>> policy_in_order(ring, backwards).values.tolist()
+    [0, 1, 2]
+    """
+    if isinstance(policy, pd.Series):
+        policy = xr.DataArray(policy.to_numpy(), {"state": policy.index}, "state")
+    if not isinstance(policy, xr.DataArray):
+        return policy
+    for dim, labels in (("state", mdp.states), ("action", mdp.actions)):
+        own = policy.indexes.get(dim)
+        if own is not None and len(own) == len(labels):
+            policy = policy.isel({dim: _places(dim, own, labels)})
+    return policy
+
+
+def _places(dim: str, own: pd.Index[Any], labels: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Where the MDP's labels stand among a policy's own."""
+    numbers = np.arange(len(own))
+    if own.equals(pd.Index(numbers)) and not any(isinstance(label, int) for label in labels):
+        return numbers  # they are positions
+    if not own.is_unique:
+        raise ValueError(f"policy has the {dim} {own[own.duplicated()][0]!r} more than once")
+    for text in (False, True):  # files have text for labels that are neither text nor whole numbers
+        found = own.get_indexer(xr.IndexVariable(dim, label_array(labels, text=text)).to_index())
+        if (found >= 0).all():
+            return found
+    missing = int(np.argmax(found < 0))
+    raise ValueError(
+        f"policy has no {dim} {labels[missing]!r}, which is {dim}s[{missing}] of the MDP; it has "
+        f"{', '.join(map(repr, own[:6].tolist()))}{', ...' if len(own) > 6 else ''}: give it the labels of the MDP, or "
+        f"leave them out with policy.values"
+    )
 
 
 def action_indices(mdp: MDP, labels: ArrayLike | xr.DataArray) -> NDArray[np.int64]:
@@ -83,6 +141,7 @@ def policy_by_stage(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> NDArray
         For another number of stages than the horizon's, what fits both labels by stage and probabilities, and what
         `policy_probabilities` refuses.
     """
+    policy = policy_in_order(mdp, policy)
     stages, states, actions = int(mdp.horizon or 0), mdp.num_states, mdp.num_actions
     named = isinstance(policy, xr.DataArray) and "stage" in policy.dims
     if isinstance(policy, xr.DataArray) and named:
