@@ -24,7 +24,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import distributions, labels, reject_first
 from bayesmdp.problems.elsewhere import ELSEWHERE, describe_rows
 from bayesmdp.problems.envelope import envelope
-from bayesmdp.problems.labels import index_of, label_array
+from bayesmdp.problems.labels import in_order, index_of, label_array
 from bayesmdp.problems.mdp_arrays import (
     on_table,
     read_available,
@@ -69,7 +69,8 @@ class MDP:
     elsewhere : {"mean", "least"}
         What an outcome -1 is worth: the average or the least value of the states it stands for.
     initial : label or array [state], optional
-        Where to start, or its distribution; the first of `states` by default.
+        Where to start, or its distribution; the first of `states` by default. A Series or DataArray that names its
+        states may have them in any order.
     terminal : bool array [state] or sequence of labels, optional
         States in which an episode ends: their value is 0 and the simulator starts anew from `initial`.
     available : bool array [state, action], optional
@@ -208,6 +209,7 @@ class MDP:
             first = self.state_index(initial)
             initial = np.zeros(self.num_states)
             initial[first] = 1
+        initial = in_order("initial", initial, {"state": self.states})
         array = distributions("initial", initial, (self.num_states,))
         reject_first("initial", self.terminal & (array > 0), array, "starts in a terminal state; start elsewhere")
         return array

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmdp.foundation.validation import distributions, reject_first
-from bayesmdp.problems.labels import label_array
+from bayesmdp.problems.labels import in_order
 from bayesmdp.problems.mdp import MDP
 
 __all__ = ["action_indices", "policy_by_stage", "policy_in_order", "policy_probabilities"]
@@ -60,7 +58,7 @@ def policy_in_order(mdp: MDP, policy: Any) -> Any:
     ----------
     mdp : MDP
     policy : policy in any accepted form
-        Coordinates ``state`` and ``action`` of a DataArray, and the index of a Series, name states and actions.
+        Coordinates ``state`` and ``action`` of a DataArray, and an index of pandas that is not just counted, name them.
 
     Raises
     ------
@@ -74,34 +72,7 @@ def policy_in_order(mdp: MDP, policy: Any) -> Any:
     >>> policy_in_order(ring, backwards).values.tolist()
     [0, 1, 2]
     """
-    if isinstance(policy, pd.Series):
-        policy = xr.DataArray(policy.to_numpy(), {"state": policy.index}, "state")
-    if not isinstance(policy, xr.DataArray):
-        return policy
-    for dim, labels in (("state", mdp.states), ("action", mdp.actions)):
-        own = policy.indexes.get(dim)
-        if own is not None and len(own) == len(labels):
-            policy = policy.isel({dim: _places(dim, own, labels)})
-    return policy
-
-
-def _places(dim: str, own: pd.Index[Any], labels: Sequence[Hashable]) -> NDArray[np.int64]:
-    """Where the MDP's labels stand among a policy's own."""
-    numbers = np.arange(len(own))
-    if own.equals(pd.Index(numbers)) and not any(isinstance(label, int) for label in labels):
-        return numbers  # they are positions
-    if not own.is_unique:
-        raise ValueError(f"policy has the {dim} {own[own.duplicated()][0]!r} more than once")
-    for text in (False, True):  # files have text for labels that are neither text nor whole numbers
-        found = own.get_indexer(xr.IndexVariable(dim, label_array(labels, text=text)).to_index())
-        if (found >= 0).all():
-            return found
-    missing = int(np.argmax(found < 0))
-    raise ValueError(
-        f"policy has no {dim} {labels[missing]!r}, which is {dim}s[{missing}] of the MDP; it has "
-        f"{', '.join(map(repr, own[:6].tolist()))}{', ...' if len(own) > 6 else ''}: give it the labels of the MDP, or "
-        f"leave them out with policy.values"
-    )
+    return in_order("policy", policy, {"state": mdp.states, "action": mdp.actions})
 
 
 def action_indices(mdp: MDP, labels: ArrayLike | xr.DataArray) -> NDArray[np.int64]:

@@ -39,10 +39,14 @@ def test_states_and_actions_may_be_in_any_order(states, text):
     np.testing.assert_array_equal(policy_probabilities(mdp, chosen), [[0, 1], [0, 1], [1, 0]])
 
 
-def test_a_series_and_stages_too():
+def test_pandas_and_stages_too():
     mdp = ward(STATES["text"])
     series = pd.Series({"high": "x", "middle": "y", "low": "y"})
     np.testing.assert_array_equal(policy_probabilities(mdp, series), [[0, 1], [0, 1], [1, 0]])
+    table = pd.DataFrame(SHARES[ORDER][:, ::-1], index=["high", "low", "middle"], columns=["y", "x"])
+    np.testing.assert_array_equal(policy_probabilities(mdp, table), SHARES)
+    # An index that merely counts names nothing.
+    np.testing.assert_array_equal(policy_probabilities(ward(STATES["numbers"]), pd.DataFrame(SHARES)), SHARES)
     staged = ward(STATES["text"], discount=None, horizon=2)
     by_stage = xr.concat([shuffled(staged), 1 - shuffled(staged)], "stage")
     np.testing.assert_array_equal(policy_by_stage(staged, by_stage), [SHARES, 1 - SHARES])
@@ -55,6 +59,14 @@ def test_a_policy_for_each_draw_too():
     each = xr.concat([shuffled(mdp)] * 2, "draw")
     values = bm.value_draws(posterior, mdp, each)
     np.testing.assert_allclose(values, np.tile((SHARES * mdp.reward[..., 0]).sum(-1) * 10, (2, 1)))
+
+
+def test_starts_are_read_by_their_names():
+    counted = pd.Series(["high", "low", "high", "high"]).value_counts(normalize=True).reindex(["high", "low", "middle"])
+    mdp = ward(STATES["text"], initial=counted.fillna(0))
+    np.testing.assert_array_equal(mdp.initial, [0.25, 0, 0.75])
+    with pytest.raises(ValueError, match="initial has no state 'middle'"):
+        ward(STATES["text"], initial=counted.rename({"middle": "centre"}))
 
 
 def test_numbers_of_states_that_have_other_names_are_positions():
