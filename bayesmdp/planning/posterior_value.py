@@ -58,6 +58,7 @@ def value_draws(
     policy : "uniform", action labels [state], or probabilities [state, action]
         Of an MDP with a horizon also by stage: labels [stage, state] or probabilities [stage, state, action]. A
         DataArray of probabilities with a dim ``draw`` is a policy for each draw, such as one known by a posterior.
+        What names its states and actions, as DataArrays and tables of pandas do, may have them in any order.
         Where states are numbers a plan, "uniform", or a function of the state; see `evaluate`.
     rollouts : Rollouts, optional
         How values are simulated, where states are numbers.

@@ -26,6 +26,7 @@ from bayesmdp.problems.elsewhere import ELSEWHERE, describe_rows
 from bayesmdp.problems.envelope import envelope
 from bayesmdp.problems.labels import in_order, index_of, label_array
 from bayesmdp.problems.mdp_arrays import (
+    by_axes,
     on_table,
     read_available,
     read_features,
@@ -48,7 +49,8 @@ class MDP:
     """A finite Markov decision process with a known reward.
 
     Axes come in the order state, action, next state (or outcome). An array [action, state, next_state], as other
-    libraries have it, is refused where its shape tells; where there are as many actions as states nothing does.
+    libraries have it, is refused where its shape tells; where there are as many actions as states nothing does, but a
+    DataArray with these names, whose axes may be in any order.
 
     Parameters
     ----------
@@ -158,6 +160,9 @@ class MDP:
     ) -> None:
         if elsewhere not in ELSEWHERE:
             raise ValueError(f"elsewhere must be one of {', '.join(ELSEWHERE)}; got {elsewhere!r}")
+        transition, successor, reward, available, features = map(
+            by_axes, (transition, successor, reward, available, features)
+        )
         if holds_sparse(transition):
             if successor is not None:
                 raise ValueError("sparse matrices tell which next states there are: leave successor out")
