@@ -4,10 +4,10 @@
     features(s)    = (1, u(s), root(2 / n) cos(<frequency[j], u(s)> / length + phase[j]), j = 1..n)
     frequency[j]   ~ Normal(0, 1) in each coordinate,    phase[j] ~ Uniform(0, 2 pi)
 
-With Normal weights of the cosines the function is a draw of a process whose covariance is close to
-``scale^2 exp(-|u - u'|^2 / (2 length^2))`` for many features (Rahimi and Recht, 2007). Frequencies and phases are drawn
-once, by `seed`, and are no unknowns, so that the posterior is the one of :mod:`~bayesmdp.models.linear_dynamics`, in
-closed form, with weights and noise that are unknown.
+With Normal weights of the cosines their sum is a draw of a process whose covariance, in units of the noise's variance,
+is close to ``scale^2 exp(-|u - u'|^2 / (2 length^2))`` for many features (Rahimi and Recht, 2007). Frequencies and
+phases are drawn once, by `seed`, and are no unknowns, so that the posterior is the one of
+:mod:`~bayesmdp.models.linear_dynamics`, in closed form, with weights and noise that are unknown.
 """
 
 from __future__ import annotations

@@ -52,7 +52,8 @@ def neural_dynamics(
     bend : float, positive
         Standard deviation of weights into hidden units: how sharply they bend within the box.
     scale : float, positive
-        Of what moves: standard deviation of steps under the prior, in half widths of the box.
+        Of what moves, in half widths of the box: steps have standard deviations of 1 to 1.4 times as much under the
+        prior, besides the noise, since what hidden units add comes to the bias.
     noise, certainty
         As for `linear_dynamics`.
 

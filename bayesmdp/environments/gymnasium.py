@@ -126,7 +126,7 @@ def to_gymnasium(
     mdp : MDP or SimulatedMDP
         With a transition, or a truth.
     max_steps : int, optional
-        Steps after which an episode is truncated; by default the length that a SimulatedMDP has.
+        Steps after which an episode is truncated; by default the problem's horizon, or the length of a SimulatedMDP.
     unavailable : {"mean", "raise"}
         What an action that is not available does: what an available one does, drawn uniformly; or raise `ValueError`.
     render_mode : {"ansi"}, optional
@@ -138,7 +138,8 @@ def to_gymnasium(
         `Discrete` observations and actions, the positions in `mdp.states` and `mdp.actions`. ``info`` has ``state``,
         the label, and ``action_mask``, int8 [action] as ``action_space.sample(mask)`` takes it: 1 where available.
         ``reset`` takes a seed and no options. ``gymnasium.make_vec(env.spec, num_envs=8)`` makes several at once.
-        ``env.unwrapped`` has ``mdp``, ``initial_state_distrib`` and, made when first used, the table ``P``.
+        Rewards scatter as the `noise` of an MDP says. ``env.unwrapped`` has ``mdp``, ``initial_state_distrib`` and,
+        made when first used, the table ``P``, of mean rewards.
         Of a SimulatedMDP observations are the states themselves, in a `Box` in 64 bits, without bounds unless steps are
         confined to the problem's; ``info`` has ``action_mask`` alone.
 
@@ -177,7 +178,7 @@ def _tabular_env(mdp: MDP, max_steps: int | None, unavailable: str, render_mode:
     import_gymnasium()
     from bayesmdp.environments.tabular_env import TabularEnv
 
-    return TabularEnv(mdp, max_steps, unavailable, render_mode)
+    return TabularEnv(mdp, mdp.length if max_steps is None else max_steps, unavailable, render_mode)
 
 
 def _simulated_env(

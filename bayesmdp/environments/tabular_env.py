@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 import gymnasium
+import jax
 import numpy as np
 from numpy.typing import NDArray
 
@@ -59,14 +60,23 @@ class TabularEnv(gymnasium.Env[Any, Any]):
         terminated = bool(mdp.terminal[self._state])
         truncated = not terminated and self._steps == self.max_steps
         self._over = terminated or truncated
-        return self._state, float(rewards[outcome % len(rewards)]), terminated, truncated, self._info()
+        reward = self._paid(float(rewards[outcome % len(rewards)]), state, action)
+        return self._state, reward, terminated, truncated, self._info()
+
+    def _paid(self, mean: float, state: int, action: int) -> float:
+        """What a step pays: its mean, or a number that scatters about it as the problem's rewards do."""
+        noise = self.mdp.problem.noise
+        if noise is None:
+            return mean
+        with jax.enable_x64(True):
+            return float(noise.draw(self.np_random.random(), mean, state, action))
 
     def render(self) -> str | None:
         return None if self.render_mode is None else f"{self.mdp.name}: {self.mdp.states[self._state]}\n"
 
     @cached_property
     def P(self) -> dict[int, dict[int, Row]]:
-        """The transitions in toy-text form: what `step` does."""
+        """The transitions in toy-text form: what `step` does, with the means of rewards that scatter."""
         return {state: dict(enumerate(self._rows(state))) for state in range(self.mdp.num_states)}
 
     def _rows(self, state: int) -> list[Row]:

@@ -84,6 +84,11 @@ def empirical_bayes(
     GaussianPrior
     """
     noise = pooled_noise(past, base) if learn_noise else np.asarray(base.noise)
+    # How far leaps go, and when they end, depends on how means and variances compare: it must not hang on the unit of
+    # rewards.
+    unit = float(noise.mean())
+    past, base, noise = _divided(past, unit), _prior_divided(base, unit), noise / unit
+    previous = None if previous is None else _prior_divided(previous, unit)
     theta = estimates(past, base).theta
     regressions = _regressions(past, base, noise)
     at = [_begin(one, theta[:, h], previous, h) for h, one in enumerate(regressions)]
@@ -93,7 +98,17 @@ def empirical_bayes(
         if max(_change(x, y) for x, y in zip(once, twice, strict=True)) <= TOLERANCE:
             break
         at = [_leap(*three) for three in zip(at, once, twice, strict=True)]
-    return _as_prior(twice, regressions, base, noise)
+    return _prior_divided(_as_prior(twice, regressions, base, noise), 1 / unit)
+
+
+def _divided(past: TaskStatistics, unit: float) -> TaskStatistics:
+    """What tasks say where rewards are told in a unit of so many."""
+    return past._replace(score=past.score / unit, square=past.square / unit**2, earned=past.earned / unit)
+
+
+def _prior_divided(prior: GaussianPrior, unit: float) -> GaussianPrior:
+    """The same prior in that unit."""
+    return GaussianPrior(*(np.asarray(part) / unit for part in (prior.mean, prior.factor, prior.noise)))
 
 
 class _Regression(NamedTuple):

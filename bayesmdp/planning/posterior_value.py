@@ -34,7 +34,7 @@ from bayesmdp.planning.simulated_values import simulated_gain_draws, simulated_q
 from bayesmdp.planning.values_over_draws import best_values, values_of_each, values_under
 from bayesmdp.problems.decision_problem import for_space
 from bayesmdp.problems.mdp import MDP
-from bayesmdp.problems.policy import policy_by_stage, policy_probabilities
+from bayesmdp.problems.policy import policy_by_stage, policy_in_order, policy_probabilities
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = [
@@ -58,6 +58,7 @@ def value_draws(
     policy : "uniform", action labels [state], or probabilities [state, action]
         Of an MDP with a horizon also by stage: labels [stage, state] or probabilities [stage, state, action]. A
         DataArray of probabilities with a dim ``draw`` is a policy for each draw, such as one known by a posterior.
+        What names its states and actions, as DataArrays and tables of pandas do, may have them in any order.
         Where states are numbers a plan, "uniform", or a function of the state; see `evaluate`.
     rollouts : Rollouts, optional
         How values are simulated, where states are numbers.
@@ -112,7 +113,7 @@ def _values_of_each(posterior: Any, mdp: MDP, policy: xr.DataArray) -> NDArray[n
     """Values [draw, (stage,) state] of probabilities [draw, state, action]."""
     if set(policy.dims) != {"draw", "state", "action"}:
         raise ValueError(f"a policy for each draw has the dims draw, state and action; got {policy.dims}")
-    policies = policy.transpose("draw", "state", "action").values
+    policies = policy_in_order(mdp, policy).transpose("draw", "state", "action").values
     draws, _ = _inputs(posterior, mdp, policy.isel(draw=0))
     if len(policies) != len(draws.transition):
         raise ValueError(f"there are {len(policies)} policies for {len(draws.transition)} draws")

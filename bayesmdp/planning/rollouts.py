@@ -120,7 +120,7 @@ class SimulatedReturns(NamedTuple):
 
 
 def tolerance_of(mdp: SimulatedMDP, tolerance: float | None, share: float = SHARE) -> float:
-    """Return a tolerance, by default a share of what values can differ by.
+    """Return a tolerance, by default a share of what values can differ by, or of what they are where they cannot.
 
     Parameters
     ----------
@@ -132,7 +132,9 @@ def tolerance_of(mdp: SimulatedMDP, tolerance: float | None, share: float = SHAR
     -------
     float
     """
-    return share * _span(mdp) if tolerance is None else tolerance
+    if tolerance is not None:
+        return tolerance
+    return share * (_span(mdp) or float(np.abs(mdp.problem.value_range).max()))
 
 
 def _span(mdp: SimulatedMDP) -> float:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
+import xarray as xr
 from numpy.typing import NDArray
 
-__all__ = ["label_array"]
+__all__ = ["in_order", "index_of", "label_array"]
 
 
 def label_array(labels: Sequence[Hashable], *, text: bool = False) -> NDArray[Any]:
@@ -64,3 +66,58 @@ def index_of(kind: str, positions: dict[Hashable, int], label: Any) -> int:
     except (KeyError, TypeError):
         known = ", ".join(map(repr, list(positions)[:6])) + (", ..." if len(positions) > 6 else "")
         raise KeyError(f"no {kind} {label!r}; the {kind}s are {known}") from None
+
+
+def in_order(name: str, given: Any, labels: Mapping[str, Sequence[Hashable]]) -> Any:
+    """Return an array in the order of labels, where it says which of them its entries are of.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    given : anything
+        A DataArray, whose coordinates may name entries, or a Series or DataFrame, whose indices do unless they merely
+        count. All else is returned as it is.
+    labels : mapping of dim to labels
+        In the order of the axes that a Series or a DataFrame has.
+
+    Raises
+    ------
+    ValueError
+        Naming a label that is missing, or there more than once.
+
+    Examples
+    --------
+    >>> in_order("initial", pd.Series({"b": 0.75, "a": 0.25}), {"state": ["a", "b"]}).values.tolist()
+    [0.25, 0.75]
+    """
+    if isinstance(given, pd.Series | pd.DataFrame):
+        dims = list(labels)[: given.ndim]
+        axes = {dim: axis for dim, axis in zip(dims, given.axes, strict=False) if not isinstance(axis, pd.RangeIndex)}
+        given = xr.DataArray(given.to_numpy(), axes, dims) if len(dims) == given.ndim else given.to_numpy()
+    if not isinstance(given, xr.DataArray):
+        return given
+    for dim, known in labels.items():
+        own = given.indexes.get(dim)
+        if own is not None and len(own) == len(known):
+            given = given.isel({dim: _places(name, dim, own, known)})
+    return given
+
+
+def _places(name: str, dim: str, own: pd.Index[Any], labels: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Where labels stand among an array's own."""
+    numbers = np.arange(len(own))
+    if own.equals(pd.Index(numbers)) and not any(isinstance(label, int) for label in labels):
+        return numbers  # they are positions
+    if not own.is_unique:
+        raise ValueError(f"{name} has the {dim} {own[own.duplicated()][0]!r} more than once")
+    for text in (False, True):  # files have text for labels that are neither text nor whole numbers
+        found = own.get_indexer(xr.Dataset(coords={dim: (dim, label_array(labels, text=text))}).indexes[dim])
+        if (found >= 0).all():
+            return found
+    missing = int(np.argmax(found < 0))
+    raise ValueError(
+        f"{name} has no {dim} {labels[missing]!r}, which is {dim}s[{missing}] of the MDP; it has "
+        f"{', '.join(map(repr, own[:6].tolist()))}{', ...' if len(own) > 6 else ''}: give it the labels of the MDP, or "
+        f"leave them out with {name}.values"
+    )

@@ -24,8 +24,9 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import distributions, labels, reject_first
 from bayesmdp.problems.elsewhere import ELSEWHERE, describe_rows
 from bayesmdp.problems.envelope import envelope
-from bayesmdp.problems.labels import index_of, label_array
+from bayesmdp.problems.labels import in_order, index_of, label_array
 from bayesmdp.problems.mdp_arrays import (
+    by_axes,
     on_table,
     read_available,
     read_features,
@@ -48,7 +49,8 @@ class MDP:
     """A finite Markov decision process with a known reward.
 
     Axes come in the order state, action, next state (or outcome). An array [action, state, next_state], as other
-    libraries have it, is refused where its shape tells; where there are as many actions as states nothing does.
+    libraries have it, is refused where its shape tells; where there are as many actions as states nothing does, but a
+    DataArray with these names, whose axes may be in any order.
 
     Parameters
     ----------
@@ -69,7 +71,8 @@ class MDP:
     elsewhere : {"mean", "least"}
         What an outcome -1 is worth: the average or the least value of the states it stands for.
     initial : label or array [state], optional
-        Where to start, or its distribution; the first of `states` by default.
+        Where to start, or its distribution; the first of `states` by default. A Series or DataArray that names its
+        states may have them in any order.
     terminal : bool array [state] or sequence of labels, optional
         States in which an episode ends: their value is 0 and the simulator starts anew from `initial`.
     available : bool array [state, action], optional
@@ -157,6 +160,9 @@ class MDP:
     ) -> None:
         if elsewhere not in ELSEWHERE:
             raise ValueError(f"elsewhere must be one of {', '.join(ELSEWHERE)}; got {elsewhere!r}")
+        transition, successor, reward, available, features = map(
+            by_axes, (transition, successor, reward, available, features)
+        )
         if holds_sparse(transition):
             if successor is not None:
                 raise ValueError("sparse matrices tell which next states there are: leave successor out")
@@ -208,6 +214,7 @@ class MDP:
             first = self.state_index(initial)
             initial = np.zeros(self.num_states)
             initial[first] = 1
+        initial = in_order("initial", initial, {"state": self.states})
         array = distributions("initial", initial, (self.num_states,))
         reject_first("initial", self.terminal & (array > 0), array, "starts in a terminal state; start elsewhere")
         return array

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
+import xarray as xr
 from jax.typing import ArrayLike
 from numpy.typing import NDArray
 
@@ -18,6 +19,26 @@ from bayesmdp.foundation.validation import (
     turned,
 )
 from bayesmdp.problems.successors import holds_sparse
+
+AXES = ("state", "action", "next_state", "outcome", "feature")
+"""The names of axes, in their order."""
+
+
+def by_axes(given: Any) -> Any:
+    """Return a DataArray with its axes in their order, where it has the names of them; all else as it is.
+
+    Parameters
+    ----------
+    given : anything
+
+    Examples
+    --------
+    >>> by_axes(xr.DataArray(np.zeros((2, 5)), dims=("action", "state"))).shape
+    (5, 2)
+    """
+    if not isinstance(given, xr.DataArray) or not set(given.dims) <= set(AXES):
+        return given
+    return given.transpose(*(axis for axis in AXES if axis in given.dims))
 
 
 def read_sizes(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmdp.foundation.validation import distributions, reject_first
+from bayesmdp.problems.labels import in_order
 from bayesmdp.problems.mdp import MDP
 
-__all__ = ["action_indices", "policy_by_stage", "policy_probabilities"]
+__all__ = ["action_indices", "policy_by_stage", "policy_in_order", "policy_probabilities"]
 
 
 def policy_probabilities(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> NDArray[np.float64]:
@@ -19,11 +22,13 @@ def policy_probabilities(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> ND
     ----------
     mdp : MDP
     policy : "uniform", action labels [state], or probabilities [state, action]
+        Where it names its states or actions, as a DataArray or Series does, these may be in any order.
 
     Returns
     -------
     array [state, action]
     """
+    policy = policy_in_order(mdp, policy)
     if isinstance(policy, str):
         if policy != "uniform":
             raise ValueError(f"the only policy with a name is 'uniform'; got {policy!r}")
@@ -44,6 +49,30 @@ def policy_probabilities(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> ND
         table = distributions("policy", given, (mdp.num_states, mdp.num_actions))
     reject_first("policy", (table > 0) & ~mdp.available, table, "is a probability of an action that is not available")
     return table
+
+
+def policy_in_order(mdp: MDP, policy: Any) -> Any:
+    """Return a policy with states and actions in the MDP's order, where it says which they are.
+
+    Parameters
+    ----------
+    mdp : MDP
+    policy : policy in any accepted form
+        Coordinates ``state`` and ``action`` of a DataArray, and an index of pandas that is not just counted, name them.
+
+    Raises
+    ------
+    ValueError
+        Naming a state or action that the policy does not have.
+
+    Examples
+    --------
+    >>> ring = MDP(reward=np.zeros((3, 1)), discount=0.9, states=["a", "b", "c"])
+    >>> backwards = xr.DataArray([2, 1, 0], {"state": ["c", "b", "a"]}, "state")
+    >>> policy_in_order(ring, backwards).values.tolist()
+    [0, 1, 2]
+    """
+    return in_order("policy", policy, {"state": mdp.states, "action": mdp.actions})
 
 
 def action_indices(mdp: MDP, labels: ArrayLike | xr.DataArray) -> NDArray[np.int64]:
@@ -83,6 +112,7 @@ def policy_by_stage(mdp: MDP, policy: str | ArrayLike | xr.DataArray) -> NDArray
         For another number of stages than the horizon's, what fits both labels by stage and probabilities, and what
         `policy_probabilities` refuses.
     """
+    policy = policy_in_order(mdp, policy)
     stages, states, actions = int(mdp.horizon or 0), mdp.num_states, mdp.num_actions
     named = isinstance(policy, xr.DataArray) and "stage" in policy.dims
     if isinstance(policy, xr.DataArray) and named:

@@ -274,7 +274,7 @@ def compare(result: Result, baseline: str, *, quantity: str = "regret", confiden
     -------
     Dataset
         For every other agent [agent]: ``mean``, ``lower``, ``upper`` of its regret less the baseline's (negative is
-        better) and ``better``, the share of replicates in which it is strictly less.
+        better) and ``better``, the share of replicates in which it is strictly less. NaN where regret is not known.
 
     Raises
     ------
@@ -305,7 +305,7 @@ def compare(result: Result, baseline: str, *, quantity: str = "regret", confiden
         raise ValueError(f"the result has no agent but {baseline!r} to compare")
     total = root[quantity].sum("step", skipna=False)
     difference = total.sel(agent=others) - total.sel(agent=baseline, drop=True)
-    better = (difference < 0).mean("replicate")
+    better = (difference < 0).mean("replicate").where(difference.notnull().all("replicate"))
     return interval_over_replicates(difference, confidence, root).assign(better=better).assign_attrs(baseline=baseline)
 
 
@@ -325,12 +325,13 @@ def suboptimal_steps(result: Result, epsilon: float, *, confidence: float = 0.95
     Returns
     -------
     Dataset
-        ``mean``, ``lower``, ``upper`` [agent].
+        ``mean``, ``lower``, ``upper`` [agent]; NaN where regret is not known.
 
     Raises
     ------
     TypeError, ValueError
-        If `result` holds no regret, or only sums over windows.
+        If `result` holds no regret of steps: none at all, only sums over windows, or that of episodes or of the average
+        reward.
 
     See Also
     --------
@@ -348,9 +349,16 @@ def suboptimal_steps(result: Result, epsilon: float, *, confidence: float = 0.95
     epsilon = number("epsilon", epsilon, minimum=0)
     if root.attrs.get("thin", 1) != 1:
         raise ValueError(f"result holds sums over {root.attrs['thin']} steps; simulate with thin=1 to count steps")
-    if root.attrs.get("objective", "discounted") != "discounted":
-        raise ValueError("regret here is of the average reward: what an action costs for good is result['gap']")
-    count = (root["regret"] > epsilon).sum("step").astype(float)
+    objective = root.attrs.get("objective", "discounted")
+    if objective != "discounted":
+        instead = {
+            "average": "of the average reward: what an action costs for good is result['gap']",
+            "episode": "that of whole episodes and not of single steps: sum it over the steps of each",
+        }
+        raise ValueError(f"regret here is {instead[objective]}")
+    regret = root["regret"]
+    # Where there is no optimal value to hold a run against regret is NaN, which is not 0 steps.
+    count = (regret > epsilon).sum("step").astype(float).where(regret.notnull().all("step"))
     return interval_over_replicates(count, confidence, root).assign_attrs(epsilon=epsilon)
 
 

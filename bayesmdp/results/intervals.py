@@ -26,13 +26,18 @@ def interval_over_replicates(values: xr.DataArray, confidence: float, root: xr.D
     Returns
     -------
     Dataset
-        ``mean``, ``lower`` and ``upper``, without the dim replicate; NaN bounds for one replicate.
+        ``mean``, ``lower`` and ``upper``, without the dim replicate; NaN bounds for one replicate. All are NaN where a
+        replicate has none of the numbers, for what the others have is not the mean of all.
     """
     number("confidence", confidence, above=0, below=1)
     count = values.sizes["replicate"]
-    mean = values.mean("replicate")
+    mean = values.mean("replicate", skipna=False)
     if count > 1:
-        half = values.std("replicate", ddof=1) * float(stdtrit(count - 1, (1 + confidence) / 2)) / np.sqrt(count)
+        half = (
+            values.std("replicate", ddof=1, skipna=False)
+            * float(stdtrit(count - 1, (1 + confidence) / 2))
+            / np.sqrt(count)
+        )
         how = f"Student's t at {confidence:g} over {count} replicates"
     else:
         half = xr.full_like(mean, np.nan)

@@ -189,6 +189,28 @@ def test_several_at_once(make):
     np.testing.assert_array_equal(info["action_mask"], [told["action_mask"] for told in single])
 
 
+@pytest.mark.parametrize("noise", [np.array([[0.5, 0.0]]), "bernoulli"], ids=["normal", "bernoulli"])
+def test_rewards_scatter_in_gymnasium_as_in_the_simulator(noise):
+    """A pair without noise pays its mean; the other's rewards have the distribution that the problem says."""
+    arms = bm.MDP(transition=np.ones((1, 2, 1)), reward=[[0.3, 1.0]], discount=0.9, noise=noise)
+    env = to_gymnasium(arms)
+    env.reset(seed=0)
+    scattered, certain = (np.array([env.step(arm)[1] for _ in range(400)]) for arm in (0, 1))
+    assert (certain == 1).all()
+    assert env.unwrapped.P[0][0] == [(1.0, 0, 0.3, False)]
+    if isinstance(noise, str):
+        assert_p_value(stats.binomtest(int(scattered.sum()), 400, 0.3).pvalue)
+        assert set(scattered) == {0, 1}
+    else:
+        assert_p_value(stats.kstest(scattered, stats.norm(0.3, 0.5).cdf).pvalue)
+
+
+def test_episodes_of_a_problem_with_a_horizon_have_its_length():
+    river = riverswim(6).replace(discount=None, horizon=7)
+    for env, last in ((to_gymnasium(river), [6, 13]), (to_gymnasium(river, max_steps=8), [7, 15])):
+        assert collect_gymnasium(env, steps=20).truncated.values.nonzero()[0].tolist() == last
+
+
 LABELS = [
     ["calm", 7],
     [7, "calm"],

@@ -246,3 +246,15 @@ def test_learned_priors_converge_to_the_truth():
         slope = np.polyfit(np.log(sizes), np.log(error.mean(1)), 1)[0]
         assert -0.75 < slope < -0.35, (name, slope)
         assert error[-1].mean() < 0.15 * error[0].mean(), name
+
+
+@pytest.mark.parametrize("unit", [1e-8, 1e6])
+@pytest.mark.parametrize("spread", [1.0, 1e-12], ids=["tasks differ", "tasks are one"])
+def test_the_prior_has_the_unit_of_rewards(unit, spread):
+    past, *_ = made_up(4, 6, MEAN, spread * COVARIANCE, 0.5, seed=1)
+    scaled = past._replace(score=unit * past.score, earned=unit * past.earned, square=unit**2 * past.square)
+    base = GaussianPrior(*(unit * np.asarray(part) for part in BASE))
+    one, other = empirical_bayes(past, BASE), empirical_bayes(scaled, base)
+    for part, power in (("mean", 1), ("covariance", 2), ("noise", 1)):
+        expected = np.asarray(getattr(one, part))
+        np.testing.assert_allclose(getattr(other, part) / unit**power, expected, atol=1e-6 * np.abs(expected).max())

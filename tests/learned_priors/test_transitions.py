@@ -24,6 +24,16 @@ def test_it_is_the_mode():
     np.testing.assert_allclose(found, np.exp(best.x), rtol=1e-3)
 
 
+def test_it_is_the_mode_where_tasks_hardly_differ():
+    """Concentrations are in the hundreds there, far from the base; at the mode all slopes are 0."""
+    counts = np.tile([300.0, 150.0, 50.0], (200, 1))
+    found = dirichlet_prior(counts, np.ones(3), strength=0.1)
+    assert found.sum() > 700
+    ends = found * np.exp(1e-3 * np.stack([np.eye(3), -np.eye(3)]))
+    up, down = ([log_posterior(a, counts, np.ones(3), 0.1) for a in side] for side in ends)
+    np.testing.assert_allclose((np.array(up) - down) / 2e-3, 0, atol=0.01)
+
+
 def test_many_tasks_tell_the_truth_and_no_trial_tells_nothing():
     rng = np.random.default_rng(1)
     truth = np.array([6.0, 3.0, 1.0])

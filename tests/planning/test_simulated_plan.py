@@ -386,3 +386,16 @@ def test_two_fits_plan_as_one_and_come_back_from_a_file(tmp_path):
     plan.to_netcdf(tmp_path / "plan.nc")
     back = fitted_policy(xr.load_dataset(tmp_path / "plan.nc"), MDP)
     np.testing.assert_array_equal(back.q(plan["places"].values), plan["q"].values)
+
+
+def pays_two(state, action, next_state):
+    return jnp.full(jnp.shape(action), 2.0)
+
+
+def test_a_plan_of_rewards_that_are_all_the_same_settles():
+    """Values cannot differ then, and fits differ by their ridge."""
+    same = MDP.replace(reward=pays_two, reward_range=(2.0, 2.0), mesh=None)
+    few = FittedQ(places=20, samples=2, rollouts=Rollouts(number=16))
+    plan = bm.plan(posterior_of(np.full((4, 2), 0.5)), same, solver=few)
+    assert plan.attrs["converged"] == 1
+    assert float(plan.value) == pytest.approx(2 / (1 - DISCOUNT))

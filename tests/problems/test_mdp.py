@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import xarray as xr
 from scipy import sparse
 
 from bayesmdp import environments, unroll
@@ -230,3 +231,21 @@ def test_sparse_rows_that_are_empty_or_given_in_parts():
     assert mdp.transition.tolist() == [[[1], [1]], [[1], [1]]] and mdp.successor.tolist() == [[[1], [0]], [[0], [0]]]
     with pytest.raises(ValueError, match=r"transition\[0, 1\] sums to 0; .*available="):
         MDP(**given)
+
+
+def test_named_axes_may_be_in_any_order():
+    """With as many actions as states no shape tells."""
+    rng = np.random.default_rng(0)
+    kernel, reward = rng.dirichlet(np.ones(3), (3, 3)), rng.normal(size=(3, 3))
+    available = np.triu(np.ones((3, 3), bool))
+    named = MDP(
+        transition=xr.DataArray(kernel, dims=("state", "action", "next_state")).transpose(
+            "action", "next_state", "state"
+        ),
+        reward=xr.DataArray(reward.T, dims=("action", "state")),
+        available=xr.DataArray(available.T, dims=("action", "state")),
+        discount=0.9,
+    )
+    np.testing.assert_array_equal(named.transition, kernel)
+    np.testing.assert_array_equal(named.reward[..., 0], reward)
+    np.testing.assert_array_equal(named.available, available)

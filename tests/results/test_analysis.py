@@ -160,6 +160,24 @@ def test_compare_counts_ties_as_not_better() -> None:
     assert difference["better"].values.tolist() == [1 / 3]
 
 
+def test_what_is_not_known_is_not_0() -> None:
+    """Where a problem has no optimal value to hold runs against, regret is NaN."""
+    unknown = made(regret=np.array([[[3.0, 0.5], [2.0, 0.0]], [[np.nan, np.nan], [1.0, 0.0]]]))
+    assert analysis.compare(unknown, "agent 0").isnull().all().to_array().all()
+    np.testing.assert_array_equal(analysis.suboptimal_steps(unknown, 1.0)["mean"], [1.0, np.nan])
+    np.testing.assert_array_equal(analysis.final_regret(unknown)["mean"], [2.75, np.nan])
+    assert np.isnan(analysis.regret_curve(unknown)["upper"].values[1]).all()
+
+
+@pytest.mark.parametrize(
+    "objective, message", [("average", "average reward"), ("episode", "of whole episodes and not")]
+)
+def test_suboptimal_steps_are_of_discounted_value(objective: str, message: str) -> None:
+    other = made(regret=np.ones((1, 1, 2))).assign_attrs(objective=objective)
+    with pytest.raises(ValueError, match=message):
+        analysis.suboptimal_steps(other, 0.1)
+
+
 def test_summary_of_a_synthetic_result(result: xr.DataTree) -> None:
     told = analysis.summary(result)
     total, reward = result["regret"].sum("step").values, result["reward"].mean("step").values
