@@ -101,6 +101,9 @@ def read_coordinates(
         _tell_gaps(table, ordered[:-1][broken], order.gaps)
     else:
         kept, follow = ordered[:-1][goes_on], state[ordered[1:][goes_on]]
+        # An episode's last row is left out, so its recording was cut off after the row before.
+        cut = kept[np.append(~goes_on[1:], True)[goes_on]]
+        ends["truncated"][cut] = ~ends["terminated"][cut]
         dropped = len(frame) - len(kept)
         left_out = np.ones(len(frame), bool)
         left_out[kept] = False

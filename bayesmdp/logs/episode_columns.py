@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "END",
     "ROW",
+    "any_true",
     "as_text",
     "check_flags",
     "is_true",
@@ -141,6 +142,13 @@ def is_true(flags: pl.Expr) -> pl.Expr:
     import polars as pl
 
     return flags.cast(pl.String).str.strip_chars().str.to_lowercase().is_in(list(TRUE)).fill_null(False)
+
+
+def any_true(scan: Scan, place: int) -> bool:
+    """Return whether a column of flags says true anywhere; what is wrong with it is told when it is checked."""
+    if scan.schema()[str(place)].is_nested():
+        return False
+    return bool(scan.collect(scan.frame.select(is_true(scan.column(place)).any())).item())
 
 
 def time_of(scan: Scan, place: int, reading: int | None = None) -> pl.Expr:

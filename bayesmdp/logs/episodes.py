@@ -1,9 +1,10 @@
 """Rows that belong to episodes: put in order, and told what followed where their source does not say.
 
 Records of what was found at each visit have no next state: it is what the next row of the same episode says. The last
-row of an episode has no next row. If it is marked as terminated, its next state is `END`, a state of its own, for which
-all states are text; if not, nothing is known of what its action did: it is left out. With next states or without, the
-recording was cut off (``truncated``) at the last row of an episode that is left, unless that row is terminated.
+row of an episode has no next row. If it is marked as terminated, its next state is `END`, a state of its own, and where
+there is such a row all states are text; if not, nothing is known of what its action did: it is left out. With next
+states or without, the recording was cut off (``truncated``) at the last row of an episode that is left, unless that row
+is terminated.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bayesmdp.logs.dask_episodes import ordered_by_episode
 from bayesmdp.logs.episode_columns import (
     END,
     ROW,
+    any_true,
     check_flags,
     is_true,
     order_as_text,
@@ -187,25 +189,28 @@ def _ordered(table: Table, where: _Where, told: Sequence[str]) -> tuple[Table, i
     by = [where.episode, *([] if where.step is None else [where.step])]
     if not isinstance(scan, DaskScan) or not scan.shuffles(by):
         return _in_memory(table._replace(scan=None), where, told)
-    reading, step = None, where.step
+    reading, step, terminated = None, where.step, where.terminated
+    ending = where.follow and terminated is not None and any(scan.each(lambda part: any_true(part, terminated)))
     if step is not None:
         lost = scan.each(lambda part: times_lost(part, step))
         reading = time_reading([any(each) for each in zip(*lost, strict=True)])
 
     def order(part: Table) -> tuple[Table, int]:
-        return _in_memory(part, where, told, reading)
+        return _in_memory(part, where, told, reading, ending)
 
     rows = ordered_by_episode(scan, where.episode, where.widened(len(table.columns)), order)
     known = rows.scan
-    if where.follow and where.terminated is not None and where.state is not None:
+    if ending and where.state is not None:
         known.orders = _orders_as_text(known, where.state)
     return table._replace(
         read=known.read, place=lambda row: f"row {known.value(rows.numbers, row)}", scan=lambda: known
     ), rows.dropped
 
 
-def _in_memory(table: Table, where: _Where, told: Sequence[str], reading: int | None = None) -> tuple[Table, int]:
-    """The same of columns in memory."""
+def _in_memory(
+    table: Table, where: _Where, told: Sequence[str], reading: int | None = None, ending: bool | None = None
+) -> tuple[Table, int]:
+    """The same of columns in memory; of a part of them it is said whether any row of all is terminated."""
     of_order = {"episode": where.episode} | ({} if where.step is None else {"step": where.step})
     frame = table.read(of_order)
     try:
@@ -226,6 +231,7 @@ def _in_memory(table: Table, where: _Where, told: Sequence[str], reading: int | 
     at = {name: place for name, place in zip(ENDS, where[-2:], strict=True) if place is not None}
     flags = table.read(at) if at else pd.DataFrame()
     ended, was = (read_flags(table, flags, name)[order] if name in at else np.zeros(len(order), bool) for name in ENDS)
+    as_text = bool(ended.any()) if ending is None else ending
     # The row after the last that is kept of an episode may be left out.
     goes_on = same & np.append((same | ended)[1:], True) if where.follow else same
     cut = was | ~(ended | goes_on)
@@ -238,11 +244,11 @@ def _in_memory(table: Table, where: _Where, told: Sequence[str], reading: int | 
         rows = rows.reset_index(drop=True)
         rows[filled["truncated"]] = cut
         if where.follow:
-            if where.terminated is not None:
+            if as_text:
                 rows[where.state] = with_end(rows[where.state], written=table.written)
             # Not by shift(), which makes floats of whole numbers; nothing is made of what the last row is told.
             after = rows[where.state].iloc[np.minimum(np.arange(len(rows)) + 1, len(rows) - 1)].reset_index(drop=True)
-            rows[filled["next_state"]] = after.mask(ended, END) if where.terminated is not None else after
+            rows[filled["next_state"]] = after.mask(ended, END) if as_text else after
         rows = rows.iloc[kept]
         return pd.DataFrame({ours: rows[place].array for ours, place in chosen.items()})
 
@@ -283,11 +289,12 @@ def _scanned(table: Table, scan: Scan, where: _Where, told: Sequence[str]) -> tu
         cut = pl.when(cut).then(pl.lit("true")).otherwise(pl.lit("false"))
     if where.follow:
         assert where.state is not None
-        if where.terminated is not None:
+        ending = where.terminated is not None and any_true(scan, where.terminated)
+        if ending:
             frame = frame.with_columns(text_of(scan, where.state).alias(str(where.state)))
             scan = scan._replace(orders=_orders_as_text(scan, where.state))
         after = scan.column(where.state).shift(-1)
-        following = _ending(frame, ended, after) if where.terminated is not None else after
+        following = _ending(frame, ended, after) if ending else after
         frame = frame.with_columns(
             (same | ended).alias("kept"),
             following.alias(str(filled["next_state"])),

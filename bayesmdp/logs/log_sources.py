@@ -223,7 +223,7 @@ def _file_table(path: Path, separator: str | None, encoding: str, decimal: str) 
         damaged,
         orders,
         sliced=ending not in LINES,
-        panics=ending in ARROW,
+        panics=ending in (*ARROW, ".parquet"),
     )
 
 

@@ -200,6 +200,7 @@ def read_log(
     opened = opened if recoded is None else recoded.table
     if columns.get("next_state", "next_state") is None:
         opened, columns = alone(opened, columns)
+    whole = opened  # with the last rows of episodes, which are left out if nothing is known of what followed
     if episode is not None or step is not None:
         if episode is None:
             raise ValueError(f"step={step!r} orders the rows of episodes; name the column that tells these, episode=")
@@ -211,7 +212,7 @@ def read_log(
     others = choose_covariates(opened, covariates, chosen)
     aside = {name: opened.columns.index(name) for name in (episode, step) if name is not None}
     left = unused_columns(opened, chosen | others | aside | ({} if recoded is None else recoded.used))
-    refuse_ends_by_name(opened, columns, chosen, left)
+    refuse_ends_by_name(whole, columns, chosen, left)
     own_sets = source.attrs if isinstance(source, xr.Dataset) else {}
     costs = cost is not None
     more = {**({"dropped": dropped} if dropped else {}), **({} if recoded is None else recoded.attrs)}

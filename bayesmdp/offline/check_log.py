@@ -223,7 +223,7 @@ def _of_tails(steps: Steps, rng: np.random.Generator, permutations: int) -> Answ
 def _of_few_tries(steps: Steps, mdp: MDP, policy: str | ArrayLike | xr.DataArray | None) -> Answer:
     """Add up the discounted future at or behind pairs that were little tried."""
     if policy is None:
-        return Answer("not tested: no policy was given")
+        return Answer("not tested: it takes one policy for all steps, and none was given")
     model = LikeliestModel(steps, mdp, policy_probabilities(mdp, policy))
     often = model.tries >= FEW
     known = np.bincount(model.pair_state, model.chosen * often, model.size)

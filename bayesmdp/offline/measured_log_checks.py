@@ -147,7 +147,9 @@ def check_rows(
     rng = np.random.default_rng([seed, 37])
     answers = _asked(found, data, begins, num_actions, rng, permutations)
     percent = f"{100 * few:.3g}% of the discounted future is at or after steps with few rows nearby"
-    answers["few tries"] = Answer("not tested: no policy was given" if np.isnan(few) else percent, statistic=few)
+    answers["few tries"] = Answer(
+        "not tested: it takes one policy for all steps, and none was given" if np.isnan(few) else percent, statistic=few
+    )
     return judged(answers, MEASURED_ALARMS, level=level, permutations=permutations, seed=seed)
 
 

@@ -108,8 +108,10 @@ def second_opinion_of(tree: xr.DataTree) -> dict[str, Any]:
         if not name.startswith(("alarm", "the log", "the rest", "no answer"))
     }
     if "second_opinion" not in tree.children:
-        why = words.get("value") or words.get("not asked") or "the log does not show where episodes start"
-        return {"why_not": why.removeprefix("not available: ")}
+        if "log_checks" not in tree.children:
+            return {"why_not": "the log is so long that it would take too much time"}
+        by_stage = "the plan may change from step to step, and the estimators take one that stays the same"
+        return {"why_not": by_stage if "horizon" in tree.attrs else "the log does not show where episodes start"}
     asked = tree["second_opinion"].to_dataset()
     names = ("estimator", "value", "lower", "upper", "tells", "why", "disagrees")
     estimates = [{name: asked[name].values[i].item() for name in names} for i in range(asked.sizes["estimator"])]

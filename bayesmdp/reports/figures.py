@@ -81,4 +81,4 @@ def svg_figure(name: str, draw: Callable[[Axes], object], *, width: float, heigh
     for colour, instead in COLOURS.items():
         body = body.replace(colour, instead)
     label = escape(title)
-    return f'<svg {box} role="img" aria-label="{label}" style="max-width: {width * 1.1:.1f}in">{body.strip()}'
+    return f'<svg {box} role="img" aria-label="{label}" style="--drawn: {width:.1f}in">{body.strip()}'

@@ -88,7 +88,11 @@ def measured_content(
     few = sorted(places, key=lambda place: place["tried"])
     return {
         "schema": schema,
-        "recommendation": recommendation_of(report, measured_headline(attrs, report.checked)),
+        "recommendation": recommendation_of(
+            report,
+            measured_headline(attrs, report.checked),
+            np.unique(tree["constant_data"].to_dataset()["reward"].values),
+        ),
         "log": _log(report, plan, sha256),
         "stages": attrs.get("horizon"),
         "policy": places,

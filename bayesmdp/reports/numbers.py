@@ -10,7 +10,7 @@ __all__ = ["amount", "chance", "few", "percent", "short", "with_error"]
 
 
 def short(number: float) -> str:
-    """Four figures of a number, without a minus before nothing.
+    """Four figures of a number, without a minus before nothing and a point after all.
 
     Parameters
     ----------
@@ -18,11 +18,11 @@ def short(number: float) -> str:
 
     Examples
     --------
-    >>> short(-0.0), short(12_345.6)
-    ('0.000', '12,346')
+    >>> short(-0.0), short(12_345.6), short(1_266)
+    ('0.000', '12,346', '1266')
     """
     number += 0.0
-    return f"{number:,.0f}" if 1e4 <= abs(number) < 1e15 else f"{number:#.4g}"
+    return f"{number:,.0f}" if 1e4 <= abs(number) < 1e15 else f"{number:#.4g}".removesuffix(".")
 
 
 def amount(number: float, attrs: Mapping[Any, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unicodedata import bidirectional
 
 from bayesmdp.foundation.visible_text import one_line
 from bayesmdp.offline.log_alarms import SPARING
@@ -86,14 +87,20 @@ def reason_told(entry: Mapping[str, Any]) -> list[str]:
 
 
 def label_told(label: Any) -> str:
-    """A label as it is read: in one line, and not as nothing where it is blank.
+    r"""A label as it is read: in one line, and not as nothing where it is blank.
+
+    What is written from right to left is isolated, so that it does not turn round what stands beside it.
 
     Examples
     --------
     >>> label_told("left"), label_told("")
     ('left', '(blank)')
+    >>> label_told("\u05de\u05e6\u05d1") == "\u2068\u05de\u05e6\u05d1\u2069"
+    True
     """
     text = one_line(label)
+    if any(bidirectional(sign) in ("R", "AL", "AN") for sign in text):
+        return f"\u2068{text}\u2069"
     if text.strip():
         return text
     return f"({len(text)} blank{'s' * (len(text) > 1)})" if text else "(blank)"

@@ -246,7 +246,7 @@ def _worth_figures(report: Report, *, compared: bool) -> dict[str, tuple[str, st
         )
         draw("headline", plot_gain, 2.5, caption)
     elif "at_start" in report.tree.children:
-        caption = "What the plan earns: the darkest bar holds half of the draws, the lightest 95%."
+        caption = "What the plan earns: the strongest bar holds half of the draws, the faintest 95%."
         draw("headline", plot_value, 1.3, caption)
     if "checked_logs" in attrs:
         caption = (
@@ -273,20 +273,22 @@ def _figures(report: Report, content: dict[str, Any]) -> dict[str, tuple[str, st
     rows = min(len(content["policy"]), PICTURED)
     if rows and content["log"]["actions"] <= ACTIONS:
         more, numbered = len(content["policy"]) > rows, content["log"]["actions"] <= NUMBERED
+        mixed = any(entry["mixes"] for entry in content["policy"])
         caption = (
             "Framed: what the plan does. The shade"
             + " and the number show" * numbered
             + " shows" * (not numbered)
             + " how often the action was tried; blank cells were never tried."
+            + " The larger a dot, the more often the plan takes the action." * mixed
             + f" Only the {rows} most visited states are shown." * more
         )
-        width = max(5, _beside(report.tree, "state") + 0.8 * content["log"]["actions"])
+        width = max(5, _beside(report.tree, "state") + (0.8 if numbered else 0.3) * content["log"]["actions"])
         draw("policy", plot_policy, 1 + _beside(report.tree, "action") + 0.26 * rows, caption, width, most=PICTURED)
     if rows:
         caption = (
             "Where the plan's actions lead, and how well that is known. The area is the probability; a full cell is "
-            "certain. The dark inner square is the lower end and the pale outer square the upper end of a 90% range. A "
-            "wide pale rim means that little is known."
+            "certain. The full inner square is the lower end and the faint outer square the upper end of a 90% range. "
+            "A wide faint rim means that little is known."
         )
         below, beside = _beside(report.tree, "state"), _beside(report.tree, "action")
         width = max(5, below + beside + 0.25 * min(report.tree["problem"].sizes["state"], COLUMNS))

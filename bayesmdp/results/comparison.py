@@ -9,6 +9,7 @@ default, which bounds the probability of a single false claim; or Benjamini and 
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from functools import partial
 from os import PathLike
@@ -22,7 +23,7 @@ from scipy import stats
 
 from bayesmdp.foundation.validation import number
 from bayesmdp.results import files as results
-from bayesmdp.results.setting_names import baseline_rows, parse_setting
+from bayesmdp.results.setting_names import baseline_rows, is_baseline, parse_setting, setting_text
 from bayesmdp.results.sweep_files import SHARED
 
 if TYPE_CHECKING:
@@ -174,6 +175,11 @@ def paired_differences(
     ValueError, KeyError
         If the baseline is not there, or a setting does not say which of several it is to be compared with.
 
+    Warns
+    -----
+    UserWarning
+        With the settings that are left out, since there is no baseline with the same options.
+
     Examples
     --------
     >>> totals = pd.DataFrame([[5.0, 7.0, 6.0], [1.0, 2.0, 3.0]], index=pd.Index(["PSRL", "AQ-BRMDP"], name="agent"))
@@ -188,7 +194,16 @@ def paired_differences(
     if test not in ("t", "wilcoxon"):
         raise ValueError(f"test must be 't' or 'wilcoxon'; got {test!r}")
     settings = totals.index.to_frame(index=False)
-    partner = baseline_rows(settings, parse_setting(baseline) if isinstance(baseline, str) else dict(baseline))
+    named = parse_setting(baseline) if isinstance(baseline, str) else dict(baseline)
+    partner = baseline_rows(settings, named)
+    alone = totals.index[(partner < 0) & ~is_baseline(settings, named)]
+    if len(alone):
+        warnings.warn(
+            f"left out, for there is no baseline with the same options: {len(alone):,} of {len(settings):,} settings, "
+            f"first {setting_text(alone[0], totals.index.names)}; give the baseline values of these",
+            UserWarning,
+            stacklevel=2,
+        )
     rows = np.flatnonzero(partner >= 0)
     here, there = totals.to_numpy(float)[rows], totals.to_numpy(float)[partner[rows]]
     apart = here - there

@@ -24,6 +24,9 @@ __all__ = ["plot_calibration", "plot_gain", "plot_value"]
 BANDS = (0.95, 0.8, 0.5)
 """Shares of the draws within the bars of a fan, widest first."""
 
+BESIDE = 0.63
+"""How far along the axis of gains a line may be for its words to have room on the right."""
+
 
 def plot_value(values: Any, ax: Axes | None = None) -> Axes:
     """What policies earn at the start, side by side: fans of the posterior, the middle 50, 80 and 95% of its draws.
@@ -142,11 +145,14 @@ def plot_gain(plan: Any, ax: Axes | None = None) -> Axes:
     top = ax.get_ylim()[1] * 1.3
     ax.set_ylim(0, top)
     certain = f"dashed: at least this\nwith probability {1 - tree.attrs['level']:g}"
-    if bound > (least + most) / 2:
+    # On the right of its line as long as there is room, for on the left it may meet what stands at 0.
+    if bound - least > BESIDE * (most - least):
         ax.text(bound - margin / 2, top, certain, va="top", ha="right")
+        room = 1 - BESIDE
     else:
         ax.text(max(bound, 0) + margin / 2, top, certain, va="top", ha="left")
-    if bound > 0.3 * (most - least):
+        room = 0.0
+    if bound > (room + 0.28) * (most - least):
         ax.text(margin / 2, top, "same as today", va="top", ha="left")
     bare_axes(ax, left=True)
     ax.set_xlabel(f"gain over today's policy, in {_unit_of(plan)}")

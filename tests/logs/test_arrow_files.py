@@ -1,5 +1,7 @@
 """Files of Arrow: of either format, with the order of their categories, and damaged ones told in one message."""
 
+import os
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -72,3 +74,18 @@ def test_what_is_damaged_is_told_once(tmp_path, capfd):
         except (ValueError, TypeError):
             refused += 1
     assert refused > 30 and capfd.readouterr().err == ""
+
+
+def test_where_polars_panics_over_a_parquet_file_it_is_told_once(tmp_path, capfd, monkeypatch):
+    """Which files it panics over is another matter in each version, and some end the process."""
+    table = lake(30)
+    pl.DataFrame({name: table[name].to_list() for name in table}).write_parquet(tmp_path / "log.parquet")
+
+    def panics(*_, **__):
+        os.write(2, b"thread 'async' panicked at parquet/mod.rs")
+        raise pl.exceptions.PanicException("called unwrap")
+
+    monkeypatch.setattr(pl.LazyFrame, "collect", panics)
+    with pytest.raises(ValueError, match=r"is not a Parquet file, or is damaged, .* do not fit each other"):
+        bm.read_log(tmp_path / "log.parquet")
+    assert capfd.readouterr().err == ""

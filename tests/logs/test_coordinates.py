@@ -53,6 +53,8 @@ def test_what_followed_is_the_next_row_of_the_episode():
     ]
     assert sorted(log["reward"].values.tolist()) == [-4.0, -3.0, -2.0]
     assert log.attrs["dropped"] == 3
+    # The recording of each episode was cut off after the last row of which the next state is known.
+    assert log["state"].values[log["truncated"].values, 0].tolist() == [10.0, 21.0]
 
 
 GOOD = pd.DataFrame({"t": [1.0, 2.0], "next_t": [2.0, 3.0], "action": ["off", "low"], "reward": [0.0, 1.0]})
@@ -149,7 +151,7 @@ def test_terminated_rows_after_which_nothing_is_recorded_are_told_of():
     frame["terminated"] = [False, True, False, True]
     with pytest.warns(UserWarning, match="2 terminated rows are left out, first row 1: .* such as next_t"):
         log = bm.read_log(frame, coordinates=["t"], episode="who")
-    assert (log.attrs["dropped"], log.attrs["dropped_ends"]) == (2, 2)
+    assert (log.attrs["dropped"], log.attrs["dropped_ends"]) == (2, 2) and log["truncated"].values.all()
     # With a row of the state in which each ended, the end is kept and learned from.
     last = pd.DataFrame({"who": list("ab"), "t": [9.0, 9.5], "action": "off", "reward": 0.0, "terminated": False})
     with warnings.catch_warnings():

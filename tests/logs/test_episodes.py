@@ -249,6 +249,20 @@ def test_episodes_of_several_types_are_read_row_by_row():
     assert log.drop_attrs(deep=False).identical(expected.drop_attrs(deep=False))
 
 
+def test_an_end_that_is_told_in_last_rows_only_is_asked_about(tmp_path):
+    table = visits().rename(columns={"terminated": "is_over"})
+    for source in sources(table, tmp_path):
+        with pytest.raises(ValueError, match="has a column 'is_over', which does not say why an episode ended; pass"):
+            bm.read_log(source, episode="patient", step="visit")
+
+
+def test_labels_are_text_only_where_an_episode_ends_in_a_state_of_its_own(tmp_path):
+    table = visits(ends=False).assign(terminated=False)
+    for source in sources(table, tmp_path):
+        log = bm.read_log(source, episode="patient", step="visit")
+        assert log.attrs["states"] == sorted(set(table["state"])) and log["state"].dtype.kind == "i"
+
+
 def test_whole_numbers_that_no_float_holds_follow_each_other(tmp_path):
     table = visits(ends=False)
     table["state"] += 2**53 + 1

@@ -241,6 +241,18 @@ def test_what_would_change_the_plan_is_planned_again(report):
 
 
 @pytest.mark.slow
+def test_rewards_that_are_all_the_same_are_said_to_tell_no_action_from_another(report, monkeypatch):
+    for slow in ("PlannedAgain", "measured_sensitivity", "measured_collect"):
+        monkeypatch.setattr(f"bayesmdp.reports.measured_content.{slow}", lambda *_: {})
+    tree, told = report.tree.copy(), []
+    for spread in (1.0, 0.0):
+        rows = report.tree["constant_data"].to_dataset()
+        tree["constant_data"] = xr.DataTree(rows.assign(reward=2.0 + spread * rows["reward"]))
+        told.append(bm.report_content(tree)["recommendation"]["cautions"])
+    assert told[1][0].startswith("Every row of the log has the same reward, 2.000: the log does not show")
+    assert told[1][1:] == told[0]
+
+
 def test_the_command_plans_recommends_and_explains(tmp_path):
     log = rows_of(120, coordinates=2)
     frame = pd.DataFrame(log["state"].values, columns=["level", "weather"]).assign(did=log["action"].values)

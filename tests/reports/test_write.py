@@ -92,6 +92,9 @@ def check_page(text: str) -> None:
     assert not re.search(r"@import|url\((?!#)|https?:", text)
     targets = set(re.findall(r"(?:href=\"|url\()#([^\")]+)", text))
     assert targets <= set(ids)
+    for table in document.iter("table"):
+        assert [child.tag for child in table].index("thead") == len(list(table.iter("caption")))
+        assert not list(table.iter("caption")) or table[0].tag == "caption"
     # No number that is none, and nothing that was not filled in.
     assert not re.search(r"\bnan\b|\bNone\b|\binf\b|Undefined|\{\{ c\.", words_of(document.find("body")))
 
@@ -184,7 +187,7 @@ def shop():
 @pytest.mark.parametrize(
     ("log", "options", "told"),
     [
-        (shop, {"horizon": 5}, ["The plan is for 5 steps", "Not available: the policy is by stage"]),
+        (shop, {"horizon": 5}, ["The plan is for 5 steps", "Not available: the plan may change from step to step"]),
         (
             shop,
             {"discount": 0.9, "aim": "gain", "risk": "mean"},

@@ -74,6 +74,9 @@ def test_a_setting_of_the_same_agent_may_be_the_baseline() -> None:
     wanted = pick(totals, "AQ", 0.99, 4, 0.1).iloc[0] - pick(totals, "AQ", 0.99, 2, 0.1).iloc[0]
     np.testing.assert_allclose(pick(table, "AQ", 0.99, 4, 0.1)["difference"], wanted.mean())
     assert len(paired_differences(totals, {"agent": "AQ", "scale": 2, "rate": 0.1})) == 2 * (6 - 1)
+    lost = totals.drop(index=("AQ", 0.9, 2, 0.1))
+    with pytest.warns(UserWarning, match="left out, .* 5 of 11 settings, first AQ,discount=0.9,scale=1,rate=0.1; give"):
+        assert len(paired_differences(lost, {"agent": "AQ", "scale": 2, "rate": 0.1})) == 6 - 1
     assert len(paired_differences(totals, {"agent": "AQ", "scale": 2, "rate": 0.1, "discount": 0.9})) == 12 - 1
 
 
