@@ -10,7 +10,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-__all__ = ["in_order", "index_of", "label_array"]
+__all__ = ["in_order", "index_of", "label_array", "with_names"]
 
 
 def label_array(labels: Sequence[Hashable], *, text: bool = False) -> NDArray[Any]:
@@ -68,7 +68,31 @@ def index_of(kind: str, positions: dict[Hashable, int], label: Any) -> int:
         raise KeyError(f"no {kind} {label!r}; the {kind}s are {known}") from None
 
 
-def in_order(name: str, given: Any, labels: Mapping[str, Sequence[Hashable]]) -> Any:
+def with_names(given: Any, dims: Sequence[str]) -> Any:
+    """Return a Series or DataFrame as a DataArray, with the labels of its indices unless they merely count.
+
+    Parameters
+    ----------
+    given : anything
+        All else is returned as it is.
+    dims : sequence of str
+        Of the axes.
+
+    Examples
+    --------
+    >>> with_names(pd.Series({"b": 0.75, "a": 0.25}), ["state", "action"]).indexes["state"].tolist()
+    ['b', 'a']
+    """
+    if not isinstance(given, pd.Series | pd.DataFrame):
+        return given
+    if given.ndim > len(dims):
+        return given.to_numpy()
+    named = dict(zip(dims, given.axes, strict=False))
+    coords = {dim: axis for dim, axis in named.items() if not isinstance(axis, pd.RangeIndex)}
+    return xr.DataArray(given.to_numpy(), coords, list(named))
+
+
+def in_order(name: str, given: Any, labels: Mapping[str, Sequence[Hashable] | None]) -> Any:
     """Return an array in the order of labels, where it says which of them its entries are of.
 
     Parameters
@@ -78,8 +102,8 @@ def in_order(name: str, given: Any, labels: Mapping[str, Sequence[Hashable]]) ->
     given : anything
         A DataArray, whose coordinates may name entries, or a Series or DataFrame, whose indices do unless they merely
         count. All else is returned as it is.
-    labels : mapping of dim to labels
-        In the order of the axes that a Series or a DataFrame has.
+    labels : mapping of dim to labels, or None
+        In the order of the axes that a Series or a DataFrame has. None are labels that are not known.
 
     Raises
     ------
@@ -91,15 +115,12 @@ def in_order(name: str, given: Any, labels: Mapping[str, Sequence[Hashable]]) ->
     >>> in_order("initial", pd.Series({"b": 0.75, "a": 0.25}), {"state": ["a", "b"]}).values.tolist()
     [0.25, 0.75]
     """
-    if isinstance(given, pd.Series | pd.DataFrame):
-        dims = list(labels)[: given.ndim]
-        axes = {dim: axis for dim, axis in zip(dims, given.axes, strict=False) if not isinstance(axis, pd.RangeIndex)}
-        given = xr.DataArray(given.to_numpy(), axes, dims) if len(dims) == given.ndim else given.to_numpy()
+    given = with_names(given, list(labels))
     if not isinstance(given, xr.DataArray):
         return given
     for dim, known in labels.items():
         own = given.indexes.get(dim)
-        if own is not None and len(own) == len(known):
+        if own is not None and known is not None and len(own) == len(known):
             given = given.isel({dim: _places(name, dim, own, known)})
     return given
 

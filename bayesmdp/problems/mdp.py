@@ -26,7 +26,8 @@ from bayesmdp.problems.elsewhere import ELSEWHERE, describe_rows
 from bayesmdp.problems.envelope import envelope
 from bayesmdp.problems.labels import in_order, index_of, label_array
 from bayesmdp.problems.mdp_arrays import (
-    by_axes,
+    by_labels,
+    labels_of,
     on_table,
     read_available,
     read_features,
@@ -50,7 +51,9 @@ class MDP:
 
     Axes come in the order state, action, next state (or outcome). An array [action, state, next_state], as other
     libraries have it, is refused where its shape tells; where there are as many actions as states nothing does, but a
-    DataArray with these names, whose axes may be in any order.
+    DataArray with these names, whose axes may be in any order. So may be what its coordinates name, ``state``,
+    ``action`` and ``next_state``, or the index of a Series or DataFrame; where `states` or `actions` are not given,
+    these are the labels.
 
     Parameters
     ----------
@@ -160,9 +163,18 @@ class MDP:
     ) -> None:
         if elsewhere not in ELSEWHERE:
             raise ValueError(f"elsewhere must be one of {', '.join(ELSEWHERE)}; got {elsewhere!r}")
-        transition, successor, reward, available, features = map(
-            by_axes, (transition, successor, reward, available, features)
+        arrays = {
+            "transition": transition,
+            "successor": successor,
+            "reward": reward,
+            "available": available,
+            "features": features,
+        }
+        states, actions = (
+            given if given is not None else labels_of(dim, arrays)
+            for dim, given in (("state", states), ("action", actions))
         )
+        transition, successor, reward, available, features = by_labels(arrays, states, actions)
         if holds_sparse(transition):
             if successor is not None:
                 raise ValueError("sparse matrices tell which next states there are: leave successor out")
@@ -201,6 +213,7 @@ class MDP:
             return mask
         given = np.asarray(terminal)
         if given.dtype == bool:
+            given = np.asarray(in_order("terminal", terminal, {"state": self.states}))
             if given.shape != mask.shape:
                 raise ValueError(f"terminal has shape {given.shape}; as booleans it must be {mask.shape}")
             return given.copy()

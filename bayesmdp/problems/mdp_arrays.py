@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,24 +18,67 @@ from bayesmdp.foundation.validation import (
     reject_first,
     turned,
 )
+from bayesmdp.problems.labels import in_order, with_names
 from bayesmdp.problems.successors import holds_sparse
 
 AXES = ("state", "action", "next_state", "outcome", "feature")
 """The names of axes, in their order."""
 
+PAIR = AXES[:2]
+"""Those of tables of pandas."""
 
-def by_axes(given: Any) -> Any:
-    """Return a DataArray with its axes in their order, where it has the names of them; all else as it is.
+
+def labels_of(dim: str, arrays: Mapping[str, Any]) -> list[Hashable] | None:
+    """Return the labels of states or actions that the first array which has any gives them; None if none has.
 
     Parameters
     ----------
-    given : anything
+    dim : {"state", "action"}
+    arrays : mapping of name to anything
 
     Examples
     --------
-    >>> by_axes(xr.DataArray(np.zeros((2, 5)), dims=("action", "state"))).shape
-    (5, 2)
+    >>> labels_of(
+    ...     "action", {"reward": xr.DataArray(np.zeros((2, 2)), {"action": ["left", "right"]}, ("state", "action"))}
+    ... )
+    ['left', 'right']
     """
+    for given in arrays.values():
+        given = with_names(given, PAIR)
+        if isinstance(given, xr.DataArray) and dim in given.indexes:
+            return list(given.indexes[dim])
+    return None
+
+
+def by_labels(
+    arrays: Mapping[str, Any], states: Sequence[Hashable] | None, actions: Sequence[Hashable] | None
+) -> list[Any]:
+    """Return arrays with their axes, and what these name, in order, as far as they have names; all else as it is.
+
+    Parameters
+    ----------
+    arrays : mapping of name to anything
+    states, actions : sequences or None
+        Labels; None where entries are told by their positions.
+
+    Raises
+    ------
+    ValueError
+        Naming a label that an array does not have, or has more than once.
+
+    Examples
+    --------
+    >>> reward = xr.DataArray([[1.0, 2.0]], {"state": ["b", "a"]}, ("action", "state"))
+    >>> by_labels({"reward": reward}, ["a", "b"], None)[0].values.tolist()
+    [[2.0], [1.0]]
+    """
+    labels = {"state": states, "action": actions, "next_state": states}
+    known = {dim: None if each is None else list(each) for dim, each in labels.items()}
+    return [in_order(name, _by_axes(with_names(given, PAIR)), known) for name, given in arrays.items()]
+
+
+def _by_axes(given: Any) -> Any:
+    """A DataArray with its axes in their order, where it has the names of them."""
     if not isinstance(given, xr.DataArray) or not set(given.dims) <= set(AXES):
         return given
     return given.transpose(*(axis for axis in AXES if axis in given.dims))

@@ -343,7 +343,8 @@ class SimulatedMDP:
     def __repr__(self) -> str:
         counted = [] if self.horizon is None else [f"horizon {self.horizon}"]
         counted += [] if self.discount is None else [f"discount {self.discount:g}"]
-        sizes = [f"{self.problem.start.size} coordinates", f"{self.num_actions} actions", *counted]
+        numbers = {"coordinate": self.problem.start.size, "action": self.num_actions}
+        sizes = [*(f"{number} {name}{'s' * (number != 1)}" for name, number in numbers.items()), *counted]
         return f"SimulatedMDP({self.name!r}: {', '.join(sizes)})"
 
 

@@ -1,6 +1,7 @@
 """MDPs: what is accepted, what is refused and in which words."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import xarray as xr
 from scipy import sparse
@@ -249,3 +250,25 @@ def test_named_axes_may_be_in_any_order():
     np.testing.assert_array_equal(named.transition, kernel)
     np.testing.assert_array_equal(named.reward[..., 0], reward)
     np.testing.assert_array_equal(named.available, available)
+
+
+def test_named_entries_may_be_in_any_order():
+    rng = np.random.default_rng(0)
+    kernel, reward = rng.dirichlet(np.ones(3), (3, 2)), rng.normal(size=(3, 2))
+    names = {"state": ["low", "middle", "high"], "action": ["x", "y"], "next_state": ["low", "middle", "high"]}
+    order = {"state": [2, 0, 1], "action": [1, 0], "next_state": [1, 2, 0]}
+    shuffled = xr.DataArray(kernel, names, tuple(names)).isel(order)
+    paid = pd.DataFrame(reward, names["state"], names["action"]).iloc[order["state"], order["action"]]
+    ends = pd.Series({"high": True, "low": False, "middle": False})
+    given = {"transition": shuffled, "reward": paid, "terminal": ends, "initial": "low", "discount": 0.9}
+    named = MDP(**given, states=names["state"], actions=names["action"])
+    np.testing.assert_array_equal(named.transition, kernel)
+    np.testing.assert_array_equal(named.reward[..., 0], reward)
+    assert named.terminal.tolist() == [False, False, True]
+    # Without labels they are those of the first array that has some.
+    own = MDP(**given)
+    assert (own.states, own.actions) == (("high", "low", "middle"), ("y", "x"))
+    np.testing.assert_array_equal(own.transition, kernel[order["state"]][:, order["action"]][..., order["state"]])
+    assert own.terminal.tolist() == [True, False, False]
+    with pytest.raises(ValueError, match=r"reward has no state 'middle', which is states\[1\]"):
+        MDP(**given | {"reward": paid.rename({"middle": "centre"})}, states=names["state"])
