@@ -152,7 +152,7 @@ def plot_gain(plan: Any, ax: Axes | None = None) -> Axes:
     else:
         ax.text(max(bound, 0) + margin / 2, top, certain, va="top", ha="left")
         room = 0.0
-    if bound > (room + 0.28) * (most - least):
+    if bound > (room + 0.34) * (most - least):  # both stand beside each other, with a gap
         ax.text(margin / 2, top, "same as today", va="top", ha="left")
     bare_axes(ax, left=True)
     ax.set_xlabel(f"gain over today's policy, in {_unit_of(plan)}")
