@@ -165,9 +165,7 @@ def test_bad_input_is_refused_by_name(case):
 
 
 def test_what_a_horizon_means_is_seen():
-    assert (
-        repr(MDP.replace(horizon=3)) == "SimulatedMDP('simulated': 1 coordinate, 2 actions, horizon 3, discount 0.8)"
-    )
+    assert repr(MDP.replace(horizon=3)) == "SimulatedMDP('simulated': 1 coordinate, 2 actions, horizon 3, discount 0.8)"
     assert repr(SHORT.replace(horizon=3)) == "SimulatedMDP('simulated': 1 coordinate, 2 actions, horizon 3)"
     np.testing.assert_allclose(SHORT.problem.value_range, [0, 8])
     np.testing.assert_allclose(MDP.replace(horizon=2).problem.value_range, [0, 1.8])

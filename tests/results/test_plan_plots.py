@@ -96,7 +96,7 @@ def test_a_gain_that_is_sure_can_be_seen(lake):
     assert bar.get_width() > (most - least) / 150 and bar.get_x() <= 5 <= bar.get_x() + bar.get_width()
 
 
-@pytest.mark.parametrize("place", [-0.5, 0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 1.0])
+@pytest.mark.parametrize("place", [-0.5, 0.1, 0.3, 0.5, 0.6, 0.66, 0.7, 0.8, 1.0])
 def test_words_beside_the_lines_of_a_gain_do_not_meet(lake, place):
     tree = lake.tree.copy()
     value = np.linspace(0.9 * place, 1.0, 100)
@@ -107,7 +107,7 @@ def test_words_beside_the_lines_of_a_gain_do_not_meet(lake, place):
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in ax.texts]
     assert all(box.x0 >= 0 and box.x1 <= figure.bbox.x1 for box in boxes)
-    assert len(boxes) == 1 or not boxes[0].overlaps(boxes[1])
+    assert len(boxes) == 1 or not boxes[0].padded(15).overlaps(boxes[1])  # browsers have wider letters
 
 
 def test_every_bar_left_of_nothing_gained_is_hatched(lake):
