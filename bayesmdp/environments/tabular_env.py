@@ -20,6 +20,11 @@ type Row = list[tuple[float, int, float, bool]]
 """A pair's outcomes in toy-text form: (probability, next state, reward, terminated)."""
 
 
+@jax.jit
+def _scattered(noise: Any, uniform: float, mean: float, state: int, action: int) -> Any:
+    return noise.draw(uniform, mean, state, action)
+
+
 class TabularEnv(gymnasium.Env[Any, Any]):
     """See :func:`~bayesmdp.environments.to_gymnasium`, which makes these."""
 
@@ -69,7 +74,7 @@ class TabularEnv(gymnasium.Env[Any, Any]):
         if noise is None:
             return mean
         with jax.enable_x64(True):
-            return float(noise.draw(self.np_random.random(), mean, state, action))
+            return float(_scattered(noise, self.np_random.random(), mean, state, action))
 
     def render(self) -> str | None:
         return None if self.render_mode is None else f"{self.mdp.name}: {self.mdp.states[self._state]}\n"
