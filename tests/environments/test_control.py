@@ -111,6 +111,7 @@ def test_a_plan_of_linear_quadratic_control_is_riccatis_rounded_to_the_grid():
     assert 1.03 * optimum < float(plan["lower"]) < optimum + 0.005  # no better than without a grid, and hardly worse
 
 
+@pytest.mark.slow
 def test_linear_quadratic_control_is_planned_from_a_log():
     """The posterior of 150 steps: the plan is worth what it says, and close to the best."""
     problem = linear_quadratic(controls=(-2.0, -1.0, 0.0, 1.0, 2.0))
