@@ -26,7 +26,7 @@ from bayesmdp.planning import (
 )
 from bayesmdp.planning.fitted_rounds import _round
 from bayesmdp.planning.policy_values import policy_evaluation
-from bayesmdp.planning.rollouts import horizon_within, simulate_returns
+from bayesmdp.planning.rollouts import _returns, horizon_within, simulate_returns
 from bayesmdp.planning.simulated_plan import fit_simulated
 from bayesmdp.planning.simulated_values import risk_between
 from bayesmdp.planning.state_policies import state_policy
@@ -236,6 +236,15 @@ def test_another_posterior_compiles_nothing():
     other = bm.plan(posterior_of(likely[::-1] ** 2), MDP, Quantile(0.4), solver=QUICK)
     assert _round._cache_size() == compiled
     assert float(first["value"]) != float(other["value"])
+
+
+def test_rollouts_are_one_program_whether_draws_share_their_random_numbers_or_not():
+    values, policy = {"likely": np.full((200, 2), 0.6)}, state_policy(MDP, bold)
+    own = simulate_returns(MDP, values, policy, Rollouts(number=3_200))
+    compiled = _returns._cache_size()
+    alike = simulate_returns(MDP, values, policy, Rollouts(number=3_200), streams=np.zeros(200, int))
+    assert _returns._cache_size() == compiled
+    assert np.ptp(alike.middle.mean(1)) == 0 < np.ptp(own.middle.mean(1))
 
 
 def test_a_problem_without_a_truth_is_planned_for_and_not_acted_in():
