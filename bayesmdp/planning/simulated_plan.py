@@ -59,6 +59,9 @@ SHARE = 1e-3
 """The part of what values can differ by that iterations may leave out, where no tolerance is given."""
 
 
+ALLOWED = 16
+"""Iterations that are allowed at the least: where values hardly differ few are asked for, and a ridge holds fits back."""
+
 OF_STAGE = 8
 """Iterations of each round of a stage; there are two rounds at the least, and `MOST` at the most."""
 
@@ -213,7 +216,7 @@ def fit_simulated(
         first = horizon_within(mdp, tolerance)
         length = min(max(1, math.ceil(FURTHER * first)), max_iterations)
         first = first if begun is None else 0
-        most = min(max_iterations, MOST * first + length)
+        most = min(max_iterations, max(MOST * first + length, ALLOWED if begun is None else 0))
         one = rounds.settle(key, mdp.problem, fit, None, first=first, length=length, most=most)
     policy = FittedPolicy(mdp, approximate, jax.tree.map(np.asarray, one.kept))
     return Fitted(policy, one.done, one.settled, float(np.sqrt(one.square)))
