@@ -60,7 +60,7 @@ SHARE = 1e-3
 
 
 ALLOWED = 16
-"""Iterations that are allowed at the least: where values hardly differ few are asked for, and a ridge holds fits back."""
+"""Iterations allowed at the least: few are asked for where values hardly differ, and a ridge holds fits back."""
 
 OF_STAGE = 8
 """Iterations of each round of a stage; there are two rounds at the least, and `MOST` at the most."""
