@@ -34,6 +34,7 @@ from matplotlib.colors import ListedColormap
 from scipy import stats
 
 import bayesmdp as bm
+from bayesmdp.environments.risky_lake import GOAL, HOLES
 from bayesmdp.studies.risky_lake import CELLS
 from bayesmdp.studies.tables import stored_table
 from bayesmdp.studies.theorem_1 import asymptotics
@@ -399,7 +400,7 @@ for agent in colours:
 
 # %%
 fig, ax = plt.subplots(figsize=(3.4, 3.4), layout="constrained")
-KINDS = {0: "start", 15: "goal", **dict.fromkeys((5, 7, 11, 12), "hole")}
+KINDS = {0: "start", GOAL: "goal", **dict.fromkeys(HOLES, "hole")}
 SHADES = {"goal": "#CDEBDD", "hole": "0.82", "start": "white"}
 for cell in range(16):
     row, column = divmod(cell, 4)

@@ -41,7 +41,7 @@ from bayesmdp.offline.dependence import Grouped, p_value
 from bayesmdp.offline.hidden_cause import cause_statistics
 from bayesmdp.offline.likeliest_model import LikeliestModel
 from bayesmdp.offline.log_alarms import ALARMS
-from bayesmdp.offline.log_answers import Answer, judged
+from bayesmdp.offline.log_answers import NO_POLICY, Answer, judged
 from bayesmdp.offline.measured_log_checks import check_measured_log
 from bayesmdp.offline.measured_space import is_measured
 from bayesmdp.offline.reward_checks import Residuals
@@ -223,7 +223,7 @@ def _of_tails(steps: Steps, rng: np.random.Generator, permutations: int) -> Answ
 def _of_few_tries(steps: Steps, mdp: MDP, policy: str | ArrayLike | xr.DataArray | None) -> Answer:
     """Add up the discounted future at or behind pairs that were little tried."""
     if policy is None:
-        return Answer("not tested: it takes one policy for all steps, and none was given")
+        return Answer(NO_POLICY)
     model = LikeliestModel(steps, mdp, policy_probabilities(mdp, policy))
     often = model.tries >= FEW
     known = np.bincount(model.pair_state, model.chosen * often, model.size)

@@ -11,10 +11,14 @@ import xarray as xr
 from bayesmdp.offline.log_alarms import QUIET, Alarm
 from bayesmdp.results.comparison import corrected
 
-__all__ = ["Answer", "judged", "was_tested"]
+__all__ = ["NO_POLICY", "Answer", "judged", "was_tested"]
 
 SHARE = 0.1
 """Of the discounted future, above which what lies behind steps that were little tried is told as an alarm."""
+
+
+NO_POLICY = "not tested: it takes one policy for all steps, and none was given"
+"""Found by the check of few tries where there is no policy to ask about."""
 
 
 class Answer(NamedTuple):

@@ -39,7 +39,7 @@ from bayesmdp.logs.recorded_log import read_records
 from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.dependence import p_value
 from bayesmdp.offline.log_alarms import ALARMS, Alarm
-from bayesmdp.offline.log_answers import Answer, judged
+from bayesmdp.offline.log_answers import NO_POLICY, Answer, judged
 from bayesmdp.offline.measured_posterior import find_measured
 from bayesmdp.offline.measured_prior import measured_prior
 from bayesmdp.offline.measured_space import begins_of_rows, space_of_log
@@ -147,9 +147,7 @@ def check_rows(
     rng = np.random.default_rng([seed, 37])
     answers = _asked(found, data, begins, num_actions, rng, permutations)
     percent = f"{100 * few:.3g}% of the discounted future is at or after steps with few rows nearby"
-    answers["few tries"] = Answer(
-        "not tested: it takes one policy for all steps, and none was given" if np.isnan(few) else percent, statistic=few
-    )
+    answers["few tries"] = Answer(NO_POLICY if np.isnan(few) else percent, statistic=few)
     return judged(answers, MEASURED_ALARMS, level=level, permutations=permutations, seed=seed)
 
 

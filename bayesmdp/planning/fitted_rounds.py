@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.approximations import Approximation
 from bayesmdp.planning.fitted_q import (
+    Judge,
     drawn_targets,
     fitted_q_iteration,
     simulated_targets,
@@ -120,6 +121,10 @@ def has_settled(last: NDArray[np.float64], now: NDArray[np.float64], tolerance: 
     return bool(abs((now - last).mean()) <= max(tolerance, SETTLED * now.std()))
 
 
+def _judged_by(risk: Any) -> Judge:
+    return lambda y, anchors, alike: (risk.value(y), ())
+
+
 @partial(jax.jit, static_argnames=("approximation", "places", "samples"))
 def _round(
     key: Array,
@@ -149,7 +154,7 @@ def _round(
             problem.model,
             values,
             fit,
-            lambda y, anchors, alike: (risk.value(y), ()),
+            _judged_by(risk),
             approximation=approximation,
             iterations=1,
             places=places,
@@ -213,7 +218,7 @@ def _targets_of(
         problem.model,
         values,
         jax.tree.map(jnp.asarray, fit),
-        lambda y, anchors, alike: (risk.value(y), ()),
+        _judged_by(risk),
         approximation=approximation,
         places=places,
         samples=samples,

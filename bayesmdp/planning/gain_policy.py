@@ -21,7 +21,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.risk import Mean
 from bayesmdp.planning.risk_names import risk_from_text
 from bayesmdp.planning.rollouts import SimulatedReturns
-from bayesmdp.planning.simulated_plan import FittedQ
+from bayesmdp.planning.simulated_plan import FittedQ, how_fitted
 from bayesmdp.planning.simulated_values import risk_between
 from bayesmdp.planning.state_policies import GAIN
 from bayesmdp.planning.state_rules import StatePolicy, best_by, features_of, filled_up
@@ -164,8 +164,8 @@ def describe_gain(
         As of a plan for the value; ``q`` is the risk of what each action gains, and ``as_today`` that of going on as
         today. ``value`` is the mean.
     """
-    mdp, confidence = policy.mdp, options.rollouts.confidence
-    told = risk_between(Mean(), returns, confidence)
+    mdp = policy.mdp
+    told = risk_between(Mean(), returns, options.rollouts.confidence)
     places = np.concatenate([mdp.problem.start[None], mdp.problem.anchors])
     gains, share = policy.gains(places), policy.probabilities(places)
     return xr.Dataset(
@@ -190,13 +190,7 @@ def describe_gain(
             "num_draws": policy.fit.shape[1],
             "iterations": iterations,
             "converged": int(settled),
-            "places_fitted": options.places,
-            "samples": options.samples,
-            "seed": options.seed,
-            "value_draws": len(returns.lowest),
-            "rollouts": returns.lowest.shape[1],
-            "horizon": returns.horizon,
-            "confidence": confidence,
+            **how_fitted(options, returns),
         },
     )
 

@@ -52,7 +52,7 @@ from bayesmdp.planning.value_intervals import check_scalar_risk
 from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
-__all__ = ["Fitted", "FittedQ", "describe_plan", "fit_simulated", "plan_simulated"]
+__all__ = ["Fitted", "FittedQ", "describe_plan", "fit_simulated", "how_fitted", "plan_simulated"]
 
 
 SHARE = 1e-3
@@ -276,8 +276,7 @@ def describe_plan(
     -------
     Dataset
     """
-    rollouts = options.rollouts
-    told = risk_between(risk, returns, rollouts.confidence)
+    told = risk_between(risk, returns, options.rollouts.confidence)
     places = np.concatenate([mdp.problem.start[None], mdp.problem.anchors])
     variables, attrs = fit_variables(fitted.policy, places)
     return xr.Dataset(
@@ -301,12 +300,26 @@ def describe_plan(
             "converged": int(fitted.settled),
             "misfit": fitted.misfit,
             "tolerance": tolerance,
-            "places_fitted": options.places,
-            "samples": options.samples,
-            "seed": options.seed,
-            "value_draws": len(returns.lowest),
-            "rollouts": returns.lowest.shape[1],
-            "horizon": returns.horizon,
-            "confidence": rollouts.confidence,
+            **how_fitted(options, returns),
         },
     )
+
+
+def how_fitted(options: FittedQ, returns: SimulatedReturns) -> dict[str, Any]:
+    """Return the attrs of a plan that say how it was fitted and valued.
+
+    Parameters
+    ----------
+    options : FittedQ
+    returns : SimulatedReturns
+        That valued it.
+    """
+    return {
+        "places_fitted": options.places,
+        "samples": options.samples,
+        "seed": options.seed,
+        "value_draws": len(returns.lowest),
+        "rollouts": returns.lowest.shape[1],
+        "horizon": returns.horizon,
+        "confidence": options.rollouts.confidence,
+    }

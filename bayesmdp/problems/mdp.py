@@ -27,7 +27,6 @@ from bayesmdp.problems.envelope import envelope
 from bayesmdp.problems.labels import in_order, index_of, label_array
 from bayesmdp.problems.mdp_arrays import (
     by_labels,
-    labels_of,
     on_table,
     read_available,
     read_features,
@@ -170,11 +169,7 @@ class MDP:
             "available": available,
             "features": features,
         }
-        states, actions = (
-            given if given is not None else labels_of(dim, arrays)
-            for dim, given in (("state", states), ("action", actions))
-        )
-        transition, successor, reward, available, features = by_labels(arrays, states, actions)
+        (transition, successor, reward, available, features), states, actions = by_labels(arrays, states, actions)
         if holds_sparse(transition):
             if successor is not None:
                 raise ValueError("sparse matrices tell which next states there are: leave successor out")

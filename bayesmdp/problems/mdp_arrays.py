@@ -28,38 +28,17 @@ PAIR = AXES[:2]
 """Those of tables of pandas."""
 
 
-def labels_of(dim: str, arrays: Mapping[str, Any]) -> list[Hashable] | None:
-    """Return the labels of states or actions that the first array which has any gives them; None if none has.
-
-    Parameters
-    ----------
-    dim : {"state", "action"}
-    arrays : mapping of name to anything
-
-    Examples
-    --------
-    >>> labels_of(
-    ...     "action", {"reward": xr.DataArray(np.zeros((2, 2)), {"action": ["left", "right"]}, ("state", "action"))}
-    ... )
-    ['left', 'right']
-    """
-    for given in arrays.values():
-        given = with_names(given, PAIR)
-        if isinstance(given, xr.DataArray) and dim in given.indexes:
-            return list(given.indexes[dim])
-    return None
-
-
 def by_labels(
     arrays: Mapping[str, Any], states: Sequence[Hashable] | None, actions: Sequence[Hashable] | None
-) -> list[Any]:
-    """Return arrays with their axes, and what these name, in order, as far as they have names; all else as it is.
+) -> tuple[list[Any], Sequence[Hashable] | None, Sequence[Hashable] | None]:
+    """Return arrays with their axes, and what these name, in order, as far as they have names; and the labels.
 
     Parameters
     ----------
     arrays : mapping of name to anything
+        All that has no names is returned as it is.
     states, actions : sequences or None
-        Labels; None where entries are told by their positions.
+        Labels. Without them those of the first array that has some count, and where none has they stay None.
 
     Raises
     ------
@@ -69,12 +48,24 @@ def by_labels(
     Examples
     --------
     >>> reward = xr.DataArray([[1.0, 2.0]], {"state": ["b", "a"]}, ("action", "state"))
-    >>> by_labels({"reward": reward}, ["a", "b"], None)[0].values.tolist()
+    >>> (ordered,), _, _ = by_labels({"reward": reward}, ["a", "b"], None)
+    >>> ordered.values.tolist()
     [[2.0], [1.0]]
     """
+    named = {name: with_names(given, PAIR) for name, given in arrays.items()}
+    states = _labels_of("state", named) if states is None else states
+    actions = _labels_of("action", named) if actions is None else actions
     labels = {"state": states, "action": actions, "next_state": states}
     known = {dim: None if each is None else list(each) for dim, each in labels.items()}
-    return [in_order(name, _by_axes(with_names(given, PAIR)), known) for name, given in arrays.items()]
+    return [in_order(name, _by_axes(given), known) for name, given in named.items()], states, actions
+
+
+def _labels_of(dim: str, named: Mapping[str, Any]) -> list[Hashable] | None:
+    """The labels that the first array which has any gives an axis."""
+    for given in named.values():
+        if isinstance(given, xr.DataArray) and dim in given.indexes:
+            return list(given.indexes[dim])
+    return None
 
 
 def _by_axes(given: Any) -> Any:
