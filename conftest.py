@@ -34,6 +34,7 @@ LONG = {
     "test_alone_as_in_a_batch[fitted_aq_brmdp]",
     "test_alone_as_in_a_batch[fitted_brmdp]",
     "test_alone_as_in_a_batch[fitted_psrl]",
+    "test_alone_as_in_a_batch[futures_psrl]",
     "bayesmdp.agents.fitted_psrl.fitted_psrl",
     "bayesmdp.models.gaussian_q_hierarchy.gaussian_q_hierarchy",
     "bayesmdp.models.hierarchical_dirichlet.hierarchical_dirichlet",

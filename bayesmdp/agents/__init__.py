@@ -17,6 +17,7 @@ from bayesmdp.agents.example import Example, endless_river, river_in_episodes, s
 from bayesmdp.agents.fitted_aq_brmdp import fitted_aq_brmdp as fitted_aq_brmdp
 from bayesmdp.agents.fitted_brmdp import fitted_brmdp as fitted_brmdp
 from bayesmdp.agents.fitted_psrl import fitted_psrl as fitted_psrl
+from bayesmdp.agents.futures_psrl import futures_psrl as futures_psrl
 from bayesmdp.agents.gamma_lscvi_ucb import gamma_lscvi_ucb as gamma_lscvi_ucb
 from bayesmdp.agents.gamma_lscvi_ucb_planned import gamma_lscvi_ucb_planned as gamma_lscvi_ucb_planned
 from bayesmdp.agents.gamma_lscvi_ucb_visited import gamma_lscvi_ucb_visited as gamma_lscvi_ucb_visited
@@ -34,6 +35,7 @@ from bayesmdp.agents.rlsvi import rlsvi as rlsvi
 from bayesmdp.agents.rmax import rmax as rmax
 from bayesmdp.agents.scal import scal as scal
 from bayesmdp.agents.sparse_sampling import sparse_sampling as sparse_sampling
+from bayesmdp.agents.tile_q_learning import tile_q_learning as tile_q_learning
 from bayesmdp.agents.tseb import tseb as tseb
 from bayesmdp.agents.tsrl import tsrl as tsrl
 from bayesmdp.agents.ucb_avg import ucb_avg as ucb_avg
@@ -102,10 +104,12 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(lsvi, river_in_episodes, does_not_learn="who never tries does not swim"),
         Example(bandit_ts, river_in_episodes, does_not_learn="who does not look ahead does not swim"),
     ),
-    "Q-functions on spaces of numbers": (
+    "Spaces of numbers": (
         Example(fitted_psrl, slippery_lake, QUICK, SMALL),
         Example(fitted_brmdp, slippery_lake, {**QUICK, "num_draws": 10}, SMALL),
         Example(fitted_aq_brmdp, slippery_lake, {**QUICK, "num_draws": 10}, SMALL),
+        Example(futures_psrl, slippery_lake, {"depth": 6, "sequences": 16, "rounds": 1, "room": 400}, SHORT_SIGHTED),
+        Example(tile_q_learning, slippery_lake),
     ),
 }
 """Every agent, by kind, with a small example of it. A new agent is one line here, beside its import."""

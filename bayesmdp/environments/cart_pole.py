@@ -56,7 +56,7 @@ def cart_pole(*, discount: float = 0.99, length: int = 500) -> SimulatedMDP:
     pushed by a force that is a number, and never ends: trials are of 200 steps each, 50 of them as the code is
     configured. An episode here ends when the pole has fallen, and early ones last some twenty steps, so that episodes
     and trials are other amounts of experience: compare steps. The mountain car and the pendulum are not among the tasks
-    of that code.
+    of that code; what agents here learn of them is in the study ``control-learning``.
 
     Examples
     --------

@@ -1,16 +1,16 @@
 """A pendulum to be swung up and held, by torques in steps, as Gymnasium's Pendulum-v1 has it.
 
-The state is (angle, turning speed), the angle 0 where it stands and between -pi and pi; Gymnasium shows the cosine and
-the sine in its place, and takes any torque from -2 to 2, of which actions are a grid here. A step costs the square of
-the angle, a tenth of that of the speed and a thousandth of that of the torque. The discount is ours. Steps are those of
-Gymnasium to rounding.
+The state is (angle, turning speed), the angle 0 where it stands and between -pi and pi, or, as Gymnasium shows it,
+(cosine, sine, turning speed), in which steps are smooth where the pendulum hangs and an angle would jump. Gymnasium
+takes any torque from -2 to 2, of which actions are a grid here. A step costs the square of the angle, a tenth of that
+of the speed and a thousandth of that of the torque. The discount is ours. Steps are those of Gymnasium to rounding.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -26,9 +26,18 @@ __all__ = ["pendulum"]
 
 GRAVITY, FASTEST, STRONGEST, SECONDS = 10.0, 8.0, 2.0, 0.05
 COSTLIEST = np.pi**2 + 0.1 * FASTEST**2 + 0.001 * STRONGEST**2
+BUMPS = Bumps(((-np.pi, np.pi, 17), (-FASTEST, FASTEST, 15)))
+STARTS = dist.Uniform(np.array([-np.pi, -1.0]), np.array([np.pi, 1.0])).to_event(1)
+"""Features, and first states, of (angle, speed)."""
 
 
-def pendulum(*, torques: int | Sequence[float] = 5, discount: float = 0.98, length: int = 200) -> SimulatedMDP:
+def pendulum(
+    *,
+    torques: int | Sequence[float] = 5,
+    discount: float = 0.98,
+    length: int = 200,
+    seen: Literal["angle", "circle"] = "angle",
+) -> SimulatedMDP:
     """A pendulum that hangs, to be swung up and held by a weak motor.
 
     Parameters
@@ -38,6 +47,9 @@ def pendulum(*, torques: int | Sequence[float] = 5, discount: float = 0.98, leng
     discount : float
     length : int
         Steps after which an episode is cut off.
+    seen : {"angle", "circle"}
+        Whether states are (angle, speed) or (cosine, sine, speed); priors that are smooth, such as `fourier_dynamics`,
+        can learn how the second moves.
 
     Returns
     -------
@@ -63,39 +75,71 @@ def pendulum(*, torques: int | Sequence[float] = 5, discount: float = 0.98, leng
         actions = tuple(number("torques", each, minimum=least, maximum=most) for each in torques)
     else:
         actions = tuple(np.linspace(-STRONGEST, STRONGEST, integer("torques", torques, 2)).tolist())
-    return _problem(actions, number("discount", discount, minimum=0, below=1), integer("length", length, 1))
+    if seen not in ("angle", "circle"):
+        raise ValueError(f"seen must be 'angle' or 'circle'; got {seen!r}")
+    return _problem(
+        actions, number("discount", discount, minimum=0, below=1), integer("length", length, 1), seen == "circle"
+    )
 
 
 @lru_cache(maxsize=16)
-def _problem(torques: tuple[float, ...], discount: float, length: int) -> SimulatedMDP:
+def _problem(torques: tuple[float, ...], discount: float, length: int, circle: bool) -> SimulatedMDP:
     actions = np.array(torques)
 
+    def read(state: Array) -> tuple[Array, Array]:
+        """Angle and speed of states [..., coordinate]."""
+        if circle:
+            return jnp.arctan2(state[..., 1], state[..., 0]), state[..., 2]
+        return state[..., 0], state[..., 1]
+
     def physics(data: Any) -> None:
-        angle, speed = jnp.moveaxis(jnp.asarray(data.state), -1, 0)
+        angle, speed = read(jnp.asarray(data.state))
         torque = jnp.asarray(actions)[data.action]
         faster = jnp.clip(speed + (1.5 * GRAVITY * jnp.sin(angle) + 3 * torque) * SECONDS, -FASTEST, FASTEST)
-        numpyro.deterministic("next_state", jnp.stack([_turned(angle + faster * SECONDS), faster], -1))
+        after = _turned(angle + faster * SECONDS)
+        numpyro.deterministic("next_state", _on_circle(after, faster) if circle else jnp.stack([after, faster], -1))
 
     def cost(state: Array, action: Array, next_state: Array) -> Array:
-        torque = jnp.asarray(actions)[action]
+        angle, speed = read(state)
         # A model that is learned may say that it turns faster than it can; that costs no more.
-        speed = jnp.clip(state[..., 1], -FASTEST, FASTEST)
-        return -(_turned(state[..., 0]) ** 2 + 0.1 * speed**2 + 0.001 * torque**2)
+        speed, torque = jnp.clip(speed, -FASTEST, FASTEST), jnp.asarray(actions)[action]
+        return -(_turned(angle) ** 2 + 0.1 * speed**2 + 0.001 * torque**2)
+
+    def bumps(state: Array) -> Array:
+        return BUMPS(jnp.stack(read(state), -1))
 
     return SimulatedMDP(
         model=physics,
         truth={},
         reward=cost,
         reward_range=(-COSTLIEST, 0.0),
-        features=Bumps(((-np.pi, np.pi, 17), (-FASTEST, FASTEST, 15))),
-        start=dist.Uniform(np.array([-np.pi, -1.0]), np.array([np.pi, 1.0])).to_event(1),
-        low=(-np.pi, -FASTEST),
-        high=(np.pi, FASTEST),
+        features=bumps,
+        start=_StartsOnCircle() if circle else STARTS,
+        low=(-1.0, -1.0, -FASTEST) if circle else (-np.pi, -FASTEST),
+        high=(1.0, 1.0, FASTEST) if circle else (np.pi, FASTEST),
         actions=torques,
         discount=discount,
         length=length,
-        name="pendulum",
+        name="pendulum-circle" if circle else "pendulum",
     )
+
+
+class _StartsOnCircle(dist.Distribution):  # type: ignore[misc] # NumPyro has no types
+    """Of (cosine, sine, speed), where angle and speed are those of `STARTS`."""
+
+    support = dist.constraints.real_vector
+
+    def __init__(self, *, validate_args: bool | None = None) -> None:
+        super().__init__(event_shape=(3,), validate_args=validate_args)
+
+    def sample(self, key: Array, sample_shape: tuple[int, ...] = ()) -> Array:
+        """Draw first states [..., coordinate]."""
+        drawn = STARTS.sample(key, sample_shape)
+        return _on_circle(drawn[..., 0], drawn[..., 1])
+
+
+def _on_circle(angle: Array, speed: Array) -> Array:
+    return jnp.stack([jnp.cos(angle), jnp.sin(angle), speed], -1)
 
 
 def _turned(angle: Array) -> Array:

@@ -2,8 +2,8 @@
 
 Each is a family of functions of features that starts from where its last fit left it. The maximum of noisy fits is too
 high on average: `DoubleQ` has two, each from half of the places, and lets one choose the action that the other values.
-Trees and neighbours, which are
-fitted outside of compiled programs, are in :mod:`~bayesmdp.planning.trees_and_neighbours`.
+Trees and neighbours, which are fitted outside of compiled programs, are in
+:mod:`~bayesmdp.planning.trees_and_neighbours`.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ from bayesmdp.problems.labels import label_array
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 from bayesmdp.problems.simulated_problem import SimulatedProblem, simulate_steps
 
-__all__ = ["SOLVER", "Futures", "FuturesPolicy", "futures_policy", "futures_variables"]
+__all__ = ["SOLVER", "Futures", "FuturesPolicy", "best_first", "futures_policy", "futures_variables"]
 
 SOLVER = "sampled_futures"
 DRAW = "draw_"
@@ -74,7 +74,7 @@ class _Planning:
 
     def __call__(self, parameters: Any, uniform: Float[Array, ""], state: Float[Array, " coordinate"]) -> Array:
         problem, values, risk = parameters
-        return _best_first(problem, values, risk, state, self.futures)
+        return best_first(random.key(self.futures.seed), problem, values, risk, state, self.futures)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,12 +153,30 @@ def _chosen(rule: Any, parameters: Any, states: Array) -> Array:
     return lax.map(lambda state: rule(parameters, jnp.zeros(()), state), states)
 
 
-def _best_first(
-    problem: SimulatedProblem, values: Mapping[str, Array], risk: Any, state: Float[Array, " coordinate"], how: Futures
+def best_first(
+    key: Array,
+    problem: SimulatedProblem,
+    values: Mapping[str, Array],
+    risk: Any,
+    state: Float[Array, " coordinate"],
+    how: Futures,
 ) -> Int[Array, ""]:
-    """The first action of the best sequence that the cross-entropy method finds."""
+    """Return the first action of the best sequence that the cross-entropy method finds; may be traced.
+
+    Parameters
+    ----------
+    key : key
+        Of sequences and futures; the same one makes it a function of the state.
+    problem : SimulatedProblem
+    values : mapping of site to array [draw, ...]
+        Under which futures are simulated.
+    risk : Mean, Quantile or CVaR
+    state : array [coordinate]
+    how : Futures
+        Its seed is not read.
+    """
     problem, values = jax.tree.map(jnp.asarray, (problem, values))
-    actions, key = problem.num_actions, random.key(how.seed)
+    actions = problem.num_actions
     future_keys = random.split(random.fold_in(key, 0), (how.samples, how.horizon))
     draws = len(next(iter(values.values()))) if values else 1
 

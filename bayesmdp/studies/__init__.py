@@ -12,6 +12,7 @@ from bayesmdp.studies import (
     average_reward_shape,
     bbrl,
     bbrl_inexact,
+    control_learning,
     doubt_levels,
     draw_reuse,
     draw_weights,
@@ -53,6 +54,7 @@ FAMILIES: Mapping[str, ModuleType] = {
     "bbrl": bbrl,
     "bbrl-inexact": bbrl_inexact,
     "slippery-lake": slippery_lake,
+    "control-learning": control_learning,
 }
 """The files of studies; a new one is one line here, beside its import."""
 

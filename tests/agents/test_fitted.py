@@ -245,12 +245,12 @@ def test_psrl_learns_to_balance_a_pole_in_a_few_episodes():
 
 @pytest.mark.slow
 def test_psrl_drives_out_of_the_valley_in_a_few_episodes():
-    """Six at most. Q-learning with 8 tilings of 8 by 8, greedy from Q = 0, took 24 to 32 (seeds 0 to 3)."""
+    """Six at most; Q-learning with tiles takes 23 to 31 (study ``control-learning``)."""
     car = bm.environments.mountain_car()
     prior = bm.models.fourier_dynamics(car, noise=0.002)
     sizes = {"iterations": 150, "places": 400, "samples": 1}
     agent = bm.agents.fitted_psrl(prior, approximation=LinearQ(ridge=0.01), **sizes)
     run = bm.simulate(car, {"PSRL": agent}, steps=1_200, replicates=2, seed=3)
     for state in run["state"].values[0]:
-        # No step is longer than .07, but from the goal back to where episodes start.
-        assert (np.abs(np.diff(state[:, 0])) > 0.08).any()
+        # From the goal, at .5, an episode begins again at -.5, as it does from anywhere when it is cut off.
+        assert ((state[:-1, 0] > 0.4) & (state[1:, 0] < 0)).any()

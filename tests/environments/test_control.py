@@ -57,6 +57,27 @@ def test_steps_are_those_of_gymnasium(name, problem):
     assert ends.any() == (name != "Pendulum-v1")
 
 
+def test_a_pendulum_on_the_circle_is_what_gymnasium_shows():
+    """From 100 random states, in the 32 bits of Gymnasium's observations; and where episodes begin."""
+    rng, env, swing = np.random.default_rng(1), gymnasium.make("Pendulum-v1").unwrapped, pendulum(seen="circle")
+    env.reset(seed=0)
+    states, actions = rng.uniform([-np.pi, -8], [np.pi, 8], (100, 2)), rng.integers(0, swing.num_actions, 100)
+    seen = np.stack([np.cos(states[:, 0]), np.sin(states[:, 0]), states[:, 1]], -1)
+    with jax.enable_x64(True):
+        after = np.asarray(next_states(swing.model, jax.random.key(0), {}, jnp.asarray(seen), jnp.asarray(actions)))
+        paid = np.asarray(swing.problem.reward(jnp.asarray(seen), jnp.asarray(actions), jnp.asarray(after)))
+        begun = np.asarray(jax.vmap(swing.problem.draw_start)(jax.random.split(jax.random.key(0), 500)))
+    for i, action in enumerate(actions):
+        env.state = states[i].copy()
+        shown, reward, *_ = env.step(np.array([swing.actions[action]]))
+        np.testing.assert_allclose(after[i], shown, atol=1e-5)
+        assert paid[i] == pytest.approx(float(reward), abs=1e-9)
+    np.testing.assert_allclose((begun[:, :2] ** 2).sum(-1), 1)
+    angle = np.arctan2(begun[:, 1], begun[:, 0])
+    assert_follows(angle, stats.uniform(-np.pi, 2 * np.pi), "angle")
+    assert_follows(begun[:, 2], stats.uniform(-1, 2), "speed")
+
+
 @pytest.mark.parametrize("name, problem", CONTROL.items())
 def test_episodes_begin_and_are_cut_off_as_gymnasiums(name, problem):
     env = gymnasium.make(name)

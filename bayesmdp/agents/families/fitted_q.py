@@ -24,7 +24,7 @@ from bayesmdp.model_reading.read_model import Model
 from bayesmdp.planning.approximations import Approximation, approximation
 from bayesmdp.planning.fitted_q import Judge, fitted_q_iteration
 from bayesmdp.posterior import Belief
-from bayesmdp.posterior.beliefs.make_belief import ByParticles
+from bayesmdp.posterior.beliefs.make_belief import bare_model
 from bayesmdp.posterior.beliefs.primitives import recorded_belief
 from bayesmdp.problems.simulated_problem import SimulatedProblem
 from bayesmdp.problems.world import Step
@@ -196,15 +196,13 @@ def fitted_agent(
         "places": integer("places", places, 1),
         "samples": integer("samples", samples, 1),
     }
-    if not callable(prior):
-        raise TypeError(f"prior must be a NumPyro function of the data; got {type(prior).__name__}")
     approximate, steps = approximation(by), integer("room", room, 1)
     if getattr(approximate, "on_host", False):
         raise ValueError(
             f"{type(approximate).__name__} is fitted between compiled programs, and an agent's loop is one: it is for "
             "plans, bm.planning.FittedQ(...); agents take 'linear', 'double', 'neural' or 'neighbours'"
         )
-    simulator = prior.model if isinstance(prior, ByParticles) else prior
+    simulator = bare_model(prior)
 
     def make_belief(mdp: SimulatedMDP) -> Belief:
         return recorded_belief(prior, mdp, num_draws, steps)

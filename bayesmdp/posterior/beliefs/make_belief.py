@@ -17,7 +17,7 @@ from bayesmdp.posterior.particles.sampler import Settings
 if TYPE_CHECKING:
     from bayesmdp.models.arguments import Sizes
 
-__all__ = ["ByParticles", "make_belief", "with_particles"]
+__all__ = ["ByParticles", "bare_model", "make_belief", "with_particles"]
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,6 @@ def with_particles(
     >>> bool((result["effective_size"] <= 200.001).all())
     True
     """
-    check_model(model)
     settings = Settings(
         integer("particles", particles, 2),
         number("threshold", threshold, above=0, below=1),
@@ -81,7 +80,23 @@ def with_particles(
         integer("leapfrog", leapfrog, 1),
         number("share", share, minimum=0, maximum=1),
     )
-    return ByParticles(model.model if isinstance(model, ByParticles) else model, settings)
+    return ByParticles(bare_model(model), settings)
+
+
+def bare_model(model: Model) -> Model:
+    """Return the model itself, where it was given with how particles are to follow it.
+
+    Parameters
+    ----------
+    model : NumPyro model
+
+    Raises
+    ------
+    TypeError
+        If it is no function.
+    """
+    check_model(model)
+    return model.model if isinstance(model, ByParticles) else model
 
 
 def make_belief(model: Model, mdp: Sizes, num_draws: int, *, draws: str = "fresh", share: float = 0.1) -> Belief:

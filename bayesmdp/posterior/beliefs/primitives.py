@@ -17,14 +17,13 @@ import numpy as np
 from jaxtyping import Key
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.foundation.user_code import check_model
 from bayesmdp.model_reading.model_runs import computed_at_random, latent_sites, looked_at, with_values
 from bayesmdp.model_reading.primitives import drawn_primitives
 from bayesmdp.model_reading.read_model import Model, read_sites
 from bayesmdp.model_reading.records import Records
 from bayesmdp.models.arguments import Frozen, freeze, thaw
 from bayesmdp.posterior.beliefs.belief import Belief
-from bayesmdp.posterior.beliefs.make_belief import ByParticles, with_particles
+from bayesmdp.posterior.beliefs.make_belief import ByParticles, bare_model, with_particles
 from bayesmdp.posterior.beliefs.primitive_particles import PrimitiveParticles, one_row
 from bayesmdp.posterior.closed_forms.find_form import ClosedForm, find_form
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
@@ -74,8 +73,7 @@ def recorded_belief(model: Model, mdp: SimulatedMDP, num_draws: int, room: int) 
     >>> {name: values.shape for name, values in sites.items()}
     {'direction': (10, 3), 'mobility': (10,), 'reach': (10,)}
     """
-    bare = model.model if isinstance(model, ByParticles) else model
-    check_model(bare)
+    bare = bare_model(model)
     problem = mdp.problem
     rng = np.random.default_rng(0)
     places = np.concatenate([problem.anchors, rng.uniform(problem.low, problem.high, (PLACES, problem.start.size))])
