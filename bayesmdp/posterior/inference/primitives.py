@@ -9,6 +9,7 @@ import json
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
@@ -112,11 +113,31 @@ def find_records(model: Model, log: xr.Dataset | Records, mdp: Any = None, metho
         # Read the model once, and check that its primitives lead where the log says.
         check_model(model)
         data = fit_rows(model, data)
+        _refuse_hidden_ends(log, data, mdp)
         reading = read_sites(model, data)
         if not isinstance(log, Records) and "next_state" not in data.seen:
             _check_next(reading.run(data).values["next_state"], np.asarray(log["next_state"]))
         form, sums, reason = _closed_form(reading, data, method)
     return FoundRecords(model, reading, data, form, sums, method, reason, settings)
+
+
+def _refuse_hidden_ends(log: xr.Dataset | Records, data: Records, mdp: Any) -> None:
+    """Refuse a log that hides what a model of ends is to learn from: rows that end in states which are terminal anyway.
+
+    Taken for ends that the model's own chance brought about, they would make it look larger than it is.
+    """
+    ends = getattr(getattr(mdp, "problem", None), "terminal", None)
+    if ends is None or "terminal" not in data.seen or isinstance(log, Records) or "terminal" in log:
+        return
+    known = np.asarray(ends(jnp.asarray(log["next_state"].values)))
+    if known.any():
+        row = int(known.argmax())
+        raise ValueError(
+            f"{int(known.sum()):,} rows of the log lead to states that {mdp.name} says are terminal, first step {row}, "
+            f"to {log['next_state'].values[row].tolist()}: whether they ended by the model's 'terminal' too cannot be "
+            "told from 'terminated'. Add a column 'terminal' that says so, as bm.collect does, or infer without mdp= a "
+            "model that masks these rows"
+        )
 
 
 def infer_found(found: FoundRecords, request: Request) -> xr.DataTree:
