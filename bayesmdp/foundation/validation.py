@@ -201,7 +201,8 @@ def labels(name: str, given: Sequence[Hashable] | None, size: int) -> tuple[Hash
         raise ValueError(f"{name} has {len(values)} labels for {size} {name}")
     import pandas as pd  # a third of a second to import, and commands need none of it to answer
 
-    absent = [i for i, label in enumerate(values) if pd.isna(label) is True]
+    anything: tuple[Any, ...] = values
+    absent = [i for i, label in enumerate(anything) if pd.isna(label) is True]
     if absent:
         raise ValueError(f"{name}[{absent[0]}] is {values[absent[0]]!r}, which is no label; give it a name of its own")
     seen: dict[Hashable, int] = {}
