@@ -192,7 +192,7 @@ def labels(name: str, given: Sequence[Hashable] | None, size: int) -> tuple[Hash
     Raises
     ------
     ValueError
-        If there are not so many, one is missing (None, NaN, or as pandas has it), or two are equal.
+        If there are not so many, one is missing (NaN, or as pandas has it), or two are equal.
     """
     if given is None:
         return tuple(range(size))
@@ -202,7 +202,8 @@ def labels(name: str, given: Sequence[Hashable] | None, size: int) -> tuple[Hash
     import pandas as pd  # a third of a second to import, and commands need none of it to answer
 
     anything: tuple[Any, ...] = values
-    absent = [i for i, label in enumerate(anything) if pd.isna(label) is True]
+    # Not None, which is equal to itself and can be asked for.
+    absent = [i for i, label in enumerate(anything) if label is not None and pd.isna(label) is True]
     if absent:
         raise ValueError(f"{name}[{absent[0]}] is {values[absent[0]]!r}, which is no label; give it a name of its own")
     seen: dict[Hashable, int] = {}
