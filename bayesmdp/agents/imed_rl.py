@@ -67,7 +67,8 @@ def imed_rl() -> Agent:
     *Cost.* A plan for the average reward before each step, started at the one before.
 
     It has no options, and is not told for how long it acts. It plans before each step. It reports ``index``, that of
-    the action taken; ``gain``, that of the empirical MDP; and ``failures``, plans so far that did not converge.
+    the action taken (NaN of one that was never tried); ``gain``, that of the empirical MDP; and ``failures``, plans so
+    far that did not converge.
 
     Examples
     --------
@@ -178,7 +179,8 @@ def _rules(belief: None, problem: Problem, options: Options) -> Rules:
         return state._replace(counts=state.counts.at[step.state, step.action, step.next_state].add(1))
 
     def report(state: _State, s: Int[Array, ""], a: Int[Array, ""]) -> dict[str, Float[Array, ""]]:
-        return {"index": state.index[s, a], "gain": state.gain, "failures": state.failures}
+        index = state.index[s, a]
+        return {"index": jnp.where(jnp.isfinite(index), index, jnp.nan), "gain": state.gain, "failures": state.failures}
 
     def init(key: Key[Array, ""]) -> _State:
         pairs, zero = problem.available.shape, jnp.zeros(())

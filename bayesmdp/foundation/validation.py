@@ -192,13 +192,20 @@ def labels(name: str, given: Sequence[Hashable] | None, size: int) -> tuple[Hash
     Raises
     ------
     ValueError
-        If there are not so many, or two are equal.
+        If there are not so many, one is missing (NaN, or as pandas has it), or two are equal.
     """
     if given is None:
         return tuple(range(size))
     values = tuple(np.asarray(given).tolist()) if isinstance(given, np.ndarray) else tuple(given)
     if len(values) != size:
         raise ValueError(f"{name} has {len(values)} labels for {size} {name}")
+    import pandas as pd  # a third of a second to import, and commands need none of it to answer
+
+    anything: tuple[Any, ...] = values
+    # Not None, which is equal to itself and can be asked for.
+    absent = [i for i, label in enumerate(anything) if label is not None and pd.isna(label) is True]
+    if absent:
+        raise ValueError(f"{name}[{absent[0]}] is {values[absent[0]]!r}, which is no label; give it a name of its own")
     seen: dict[Hashable, int] = {}
     for i, label in enumerate(values):
         if label in seen:

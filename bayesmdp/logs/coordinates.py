@@ -22,7 +22,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.logs.columns import ENDS, listed, unused_columns
-from bayesmdp.logs.ends import refuse_ends_by_name
+from bayesmdp.logs.ends_by_name import refuse_ends_by_name
+from bayesmdp.logs.ends_left_out import refuse_ends_left_out
 from bayesmdp.logs.flags import read_flags
 from bayesmdp.logs.log import LARGEST_REWARD
 from bayesmdp.logs.log_labels import read_labels
@@ -108,6 +109,11 @@ def read_coordinates(
         left_out = np.ones(len(frame), bool)
         left_out[kept] = False
         dropped_ends = int(ends["terminated"][left_out].sum())
+        if order.gaps in ("warn", "refuse"):
+            places = {name: table.columns.index(column) for name, column in wanted.items()}
+            without = table._replace(read=lambda chosen: table.read(chosen).iloc[np.sort(kept)], scan=None)
+            filled = {"truncated": f"truncated (by {order.episode})", **columns}
+            refuse_ends_left_out(table, without, filled, places, unused_columns(table, places), dropped)
         _tell_lost_ends(table, np.flatnonzero(left_out & ends["terminated"]), _names_after(names, next_columns))
     if not len(kept):
         raise ValueError(

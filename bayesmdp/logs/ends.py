@@ -8,100 +8,29 @@ named, or waved off.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from bayesmdp.logs.columns import ENDS, listed
+from bayesmdp.logs.ends_by_name import meant_by_name, ways_to_name
 from bayesmdp.logs.flags import as_flags
 from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.row_order import Beside, Chain
 
-__all__ = ["check_ends", "describe_gaps", "refuse_ends_by_name", "refuse_ends_by_place"]
-
-# Asked about whatever they hold.
-ALIASES = {
-    "terminated": ("done", "last", "terminal", "end", "is_terminal", "dones", "is_done", "terminations", "terminate"),
-    "truncated": ("truncations", "truncation", "truncate", "timeout", "timeouts", "time_limit"),
-}
-# Words of names that are about nothing but ends: asked about where the column holds flags, some of them true.
-_ENDING = re.compile(
-    "absorbing|completed?|dones?|end(ed|ing|s)?|eo[es]|exit|final|finish(ed)?|last|over|stop(ped)?|terminals?"
-    "|terminat(es?|ed|ing|ions?)|is(done|end|final|last|over|terminal)|gameover|endofepisode"
-)
-_CUTTING = re.compile("censored|cut|cutoff|timeouts?|timelimit|truncat(es?|ed|ions?)")
-_FILLING = re.compile(
-    "a|and|at|by|ep|episodes?|flags?|game|has|in|is|limit|mask|next|of|off|or|out|reached|rollout|run|sequence|session"
-    "|state|step|the|this|timed?|traj|trajectory|transition|was"
-)
+__all__ = [
+    "beyond_chance",
+    "check_ends",
+    "describe_gaps",
+    "refuse_ends_by_place",
+]
 
 CHANCE = 1e-3
 """A column is not taken for an end if chance alone would put so many of its ones on gaps more often than this."""
 CHANCE_OF_ALL = 0.05
 """The same of a column that is true on all gaps and nowhere but at ends."""
-
-
-def _meant_by_name(name: Any) -> tuple[str, bool] | None:
-    """Which of ours a column's name means, and whether whatever it holds; None if it is about something else."""
-    plain = str(name).lower()
-    for ours, aliases in ALIASES.items():
-        if plain in (*aliases, ours):
-            return ours, True
-    words = [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d{2,}", str(name))]
-    ending, cutting, filling = ([word for word in words if of.fullmatch(word)] for of in (_ENDING, _CUTTING, _FILLING))
-    if set(words) - {*ending, *cutting, *filling}:
-        return None
-    if ending:
-        return "terminated", False
-    timed = {"time", "timed"} & set(words) and {"limit", "out"} & set(words)
-    return ("truncated", False) if cutting or timed else None
-
-
-def refuse_ends_by_name(
-    table: Table, columns: Mapping[str, Any], chosen: Mapping[str, int], left: dict[int, Any]
-) -> None:
-    """Refuse a column left out whose name says that it tells of ends, unless it is waved off with None.
-
-    Parameters
-    ----------
-    table : Table
-    columns : mapping
-        As the caller of `read_log` gave it; a name of ours with None waves columns off.
-    chosen : mapping of str to int
-        Positions of the columns that are read.
-    left : dict of int to a column's name
-        Those that are not, by position.
-
-    Raises
-    ------
-    ValueError
-        With what to pass for each meaning that the column may have.
-    """
-    meant = {place: meaning for place, name in left.items() if (meaning := _meant_by_name(name))}
-    meant = {place: meaning for place, meaning in meant.items() if meaning[0] not in {**chosen, **columns}}
-    looked = [place for place, (_, whatever) in meant.items() if not whatever]
-    contents = table.read({place: place for place in looked}) if looked else pd.DataFrame()
-    for ours, whatever in (("terminated", True), ("truncated", True), ("terminated", False), ("truncated", False)):
-        for place in [place for place, meaning in meant.items() if meaning == (ours, whatever)]:
-            flags = None if whatever else as_flags(contents[place])
-            if not whatever and (flags is None or not flags.any()):
-                continue
-            name = left[place]
-            if ours == "truncated":
-                raise ValueError(
-                    f"{table.name} has a column {name!r}; pass columns={{'truncated': {name!r}}} if it says that the "
-                    "recording was cut off, or columns={'truncated': None} if it says something else"
-                )
-            raise ValueError(
-                f"{table.name} has a column {name!r}, which does not say why an episode ended; pass "
-                f"columns={{'terminated': {name!r}}} if nothing can follow such a step, "
-                f"columns={{'truncated': {name!r}}} if the recording was cut off there, as by a time limit, or "
-                "columns={'terminated': None} if it says something else"
-            )
 
 
 def refuse_ends_by_place(
@@ -125,7 +54,7 @@ def refuse_ends_by_place(
         With how often the column is true where rows do not go on, and what to pass for each meaning it may have.
     """
     open_ends = [ours for ours in ENDS if ours not in {**chosen, **columns}]
-    asked = [place for place, name in left.items() if (meaning := _meant_by_name(name)) and meaning[0] in columns]
+    asked = [place for place, name in left.items() if (meaning := meant_by_name(name)) and meaning[0] in columns]
     looked = [place for place in left if place not in asked]
     if not (open_ends and looked):
         return
@@ -153,12 +82,9 @@ def refuse_ends_by_place(
                     f"{where}; add a column that is true there, named terminated if nothing can follow such a step, or "
                     f"truncated if the recording was cut off there; or pass {waved} if it says something else"
                 )
-            why = {
-                "terminated": "if nothing can follow such a step",
-                "truncated": "if the recording was cut off there, as by a time limit",
-            }
-            named = ", ".join(f"columns={{{ours!r}: {left[place]!r}}} {why[ours]}" for ours in open_ends)
-            raise ValueError(f"{where}; pass {named}, or {waved} if it says something else")
+            raise ValueError(
+                f"{where}; pass {ways_to_name(left[place], open_ends)}, or {waved} if it says something else"
+            )
 
 
 def _falls_on(flag: NDArray[np.bool_], beside: Beside, *, few: bool) -> bool:
@@ -166,20 +92,40 @@ def _falls_on(flag: NDArray[np.bool_], beside: Beside, *, few: bool) -> bool:
 
     Nothing follows the last row, so it does not count.
     """
-    from scipy.stats import hypergeom  # a third of a second to import, and seldom needed
-
     count, gap, ended = beside.times - beside.last, beside.gap, beside.ended
 
     def times(rows: NDArray[np.bool_]) -> int:
         return int(count[rows].sum())
 
     ones, hits, gaps = times(flag), times(flag & gap), times(gap)
+    alone = few and hits == gaps and not times(flag & ~ended)
+    return beyond_chance(hits, gaps, ones, int(count.sum()), at_ends=times(flag & ended), alone=alone)
+
+
+def beyond_chance(hits: int, gaps: int, ones: int, rows: int, *, at_ends: int, alone: bool) -> bool:
+    """Whether a column is true where rows do not go on too often for chance.
+
+    Parameters
+    ----------
+    hits, gaps : int
+        Of the places where rows do not go on, those at which it is true, and all.
+    ones, rows : int
+        Rows in which it is true, and all.
+    at_ends : int
+        Of the former, those at which an episode ends, by a gap or as the log says.
+    alone : bool
+        Whether it is true in all of these places and nowhere but at ends: then few will do.
+
+    Returns
+    -------
+    bool
+    """
+    from scipy.stats import hypergeom  # a third of a second to import, and seldom needed
+
     if not hits:
         return False
-    chance = float(hypergeom.sf(hits - 1, int(count.sum()), gaps, ones))
-    if few and hits == gaps and not times(flag & ~ended):
-        return chance < CHANCE_OF_ALL
-    return times(flag & ended) * 2 >= ones and chance < CHANCE
+    chance = float(hypergeom.sf(hits - 1, rows, gaps, ones))
+    return chance < CHANCE_OF_ALL if alone else at_ends * 2 >= ones and chance < CHANCE
 
 
 def check_ends(table: Table, chain: Chain) -> None:

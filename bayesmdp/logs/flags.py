@@ -70,5 +70,7 @@ def as_flags(column: pd.Series) -> NDArray[np.bool_] | None:
         return None
     if not len(distinct):
         return None
-    flags = np.array([_flag(value) for value in distinct] + [0], np.int8)
-    return None if (flags < 0).any() else flags.astype(bool)[codes]
+    # At the first that is none: a column of numbers may have as many values as rows.
+    if any(_flag(value) < 0 for value in distinct):
+        return None
+    return np.array([_flag(value) for value in distinct] + [0], bool)[codes]

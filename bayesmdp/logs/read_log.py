@@ -26,7 +26,9 @@ from bayesmdp.logs.coordinates import InOrder, read_coordinates
 from bayesmdp.logs.counted_log import KINDS_OF_REWARDS, LOOKED_AT, MANY, count_steps
 from bayesmdp.logs.covariates import choose_covariates, read_covariates
 from bayesmdp.logs.dask_columns import DaskScan
-from bayesmdp.logs.ends import check_ends, describe_gaps, refuse_ends_by_name, refuse_ends_by_place
+from bayesmdp.logs.ends import check_ends, describe_gaps, refuse_ends_by_place
+from bayesmdp.logs.ends_by_name import refuse_ends_by_name
+from bayesmdp.logs.ends_left_out import refuse_ends_left_out
 from bayesmdp.logs.episodes import alone, in_episodes
 from bayesmdp.logs.flags import read_flags
 from bayesmdp.logs.log import LARGEST_REWARD
@@ -213,6 +215,8 @@ def read_log(
     aside = {name: opened.columns.index(name) for name in (episode, step) if name is not None}
     left = unused_columns(opened, chosen | others | aside | ({} if recoded is None else recoded.used))
     refuse_ends_by_name(whole, columns, chosen, left)
+    if dropped and gaps in ("warn", "refuse"):
+        refuse_ends_left_out(whole, opened, columns, chosen, left, dropped)
     own_sets = source.attrs if isinstance(source, xr.Dataset) else {}
     costs = cost is not None
     more = {**({"dropped": dropped} if dropped else {}), **({} if recoded is None else recoded.attrs)}

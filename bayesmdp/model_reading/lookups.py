@@ -20,6 +20,7 @@ from jax import lax
 from numpy.typing import NDArray
 
 from bayesmdp.model_reading.model_runs import Latent, Model, sites
+from bayesmdp.model_reading.records import Records
 from bayesmdp.model_reading.rows import Transitions
 
 __all__ = ["FOLLOWED", "NESTED", "broadcast", "check_lookups"]
@@ -40,13 +41,13 @@ FOLLOWED: dict[str, Callable[..., Any]] = {
 NESTED = ("jit", "pjit", "closed_call")
 
 
-def check_lookups(model: Model, data: Transitions, latents: Mapping[str, Latent]) -> None:
+def check_lookups(model: Model, data: Transitions | Records, latents: Mapping[str, Latent]) -> None:
     """Refuse a model that looks up by the data what an array does not hold.
 
     Parameters
     ----------
     model : NumPyro function of the data
-    data : Transitions, of arrays
+    data : Transitions or Records, of arrays
     latents : mapping
         The model's unknowns, by name.
 
@@ -62,11 +63,14 @@ def check_lookups(model: Model, data: Transitions, latents: Mapping[str, Latent]
     for shape, axis, index, row in _outside(program, known):
         of_row = row is not None and row < len(data.state)
         where = f" at row {row} (state {data.state[row]}, action {data.action[row]})" if of_row else ""
+        of_table = (
+            "transition is [state, action, next_state or outcome], and a row's is transition[data.state, data.action]; "
+        )
         raise IndexError(
             f"the model looks up index {index} along axis {axis} of an array of shape {shape}{where}; there are "
-            f"indices 0 to {shape[axis] - 1}, and JAX would take the nearest without a word. transition is [state, "
-            "action, next_state or outcome], and a row's is transition[data.state, data.action]; where an index beyond "
-            'the array is meant, say so with array.at[index].get(mode="clip")'
+            f"indices 0 to {shape[axis] - 1}, and JAX would take the nearest without a word. "
+            f"{of_table * isinstance(data, Transitions)}where an index beyond the array is meant, say so with "
+            'array.at[index].get(mode="clip")'
         )
 
 

@@ -134,8 +134,8 @@ def read(model: Model, outcome: str = "next_state", covariates: Mapping[str, NDA
     Raises
     ------
     TypeError, ValueError
-        If `model` is no function, has no site ``transition`` [state, action, next_state], has rows that do not sum to
-        1, has a ``reward`` of another shape, a site named as an axis or one whose shape depends on the data, or
+        If `model` is no function, has no site ``transition`` [state, action, next_state], no unknown, rows that do not
+        sum to 1, has a ``reward`` of another shape, a site named as an axis or one whose shape depends on the data, or
         observes outside ``data.rows()``.
 
     Examples
@@ -188,6 +188,11 @@ def _read(model: Model, outcome: str, covariates: dict[str, NDArray[Any]]) -> Re
                 + "; if it is another thing, give the site another name"
             )
         dims["reward"] = dims["transition"][2:] if len(given) == 1 else dims["transition"][: len(given)]
+    if not latents:
+        raise ValueError(
+            "the model has no unknown: none of its sites outside data.rows() is sampled, so nothing can be learned; "
+            "sample what is not known, or plan for bm.MDP(transition=...) where all is"
+        )
     return reading._replace(shape=shape)
 
 

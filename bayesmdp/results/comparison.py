@@ -23,7 +23,7 @@ from scipy import stats
 
 from bayesmdp.foundation.validation import number
 from bayesmdp.results import files as results
-from bayesmdp.results.setting_names import baseline_rows, is_baseline, parse_setting, setting_text
+from bayesmdp.results.setting_names import baseline_rows, check_totals, is_baseline, parse_setting, setting_text
 from bayesmdp.results.sweep_files import SHARED
 
 if TYPE_CHECKING:
@@ -133,6 +133,7 @@ def settings_table(totals: pd.DataFrame, *, confidence: float = 0.95) -> pd.Data
     >>> settings_table(pd.DataFrame([[1.0, 2.0, 3.0]], index=["PSRL"]))["upper"].round(3).item()
     4.484
     """
+    check_totals(totals)
     return _intervals(totals, confidence)
 
 
@@ -188,6 +189,7 @@ def paired_differences(
     agent
     AQ-BRMDP        -4.0         True
     """
+    check_totals(totals)
     number("confidence", confidence, above=0, below=1)
     if correction not in CORRECTIONS:
         raise ValueError(f"correction must be one of {', '.join(CORRECTIONS)}; got {correction!r}")
@@ -256,6 +258,7 @@ def option_effects(totals: pd.DataFrame, *, by: Sequence[str] | None = None, con
     >>> option_effects(totals).query("option == 'scale'")["mean"].tolist()
     [1.6, 3.6]
     """
+    check_totals(totals)
     by = list(totals.attrs.get("problem", []) if by is None else by)
     parts = []
     for place, own in totals.groupby(level=[*by, "agent"], sort=False):

@@ -26,7 +26,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 from bayesmdp.foundation.validation import integer, number
-from bayesmdp.results.setting_names import baseline_rows, is_baseline, parse_setting, setting_text
+from bayesmdp.results.setting_names import baseline_rows, check_totals, is_baseline, parse_setting, setting_text
 from bayesmdp.results.sign_flips import flip_statistics, reject
 
 __all__ = ["performance_profiles", "robust_summary"]
@@ -186,6 +186,7 @@ class _Group(NamedTuple):
 
 def _groups(totals: pd.DataFrame, relative_to: str | Mapping[str, Any] | None) -> list[_Group]:
     """The settings of each problem or, relative to a baseline, those of all problems."""
+    check_totals(totals)
     if not len(totals):
         raise ValueError("there are no settings in these totals")
     by = list(totals.attrs.get("problem", []))

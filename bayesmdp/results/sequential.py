@@ -34,7 +34,7 @@ from scipy.special import ndtr
 
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.results.comparison import ROUNDING
-from bayesmdp.results.setting_names import baseline_rows, parse_setting, setting_text
+from bayesmdp.results.setting_names import baseline_rows, check_totals, parse_setting, setting_text
 from bayesmdp.results.sign_flips import flip_statistics, reject
 
 __all__ = ["Looks", "chance_of_a_claim", "sequential_decisions", "undecided_settings"]
@@ -140,6 +140,7 @@ def sequential_decisions(
     PSRL    greedy     lower          16
     """
     looks = Looks() if looks is None else looks
+    check_totals(totals)
     pairs = _pairs(totals, baseline)
     runs = totals.to_numpy(float)
     whole = np.isfinite(runs).cumprod(axis=1).sum(axis=1)  # without a gap, from the first

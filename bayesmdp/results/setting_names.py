@@ -13,7 +13,25 @@ import pandas as pd
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["baseline_rows", "is_baseline", "parse_setting", "setting_text"]
+__all__ = ["baseline_rows", "check_totals", "is_baseline", "parse_setting", "setting_text"]
+
+
+def check_totals(totals: Any) -> None:
+    """Refuse anything but a table of totals, such as the result that they are of.
+
+    Parameters
+    ----------
+    totals : DataFrame [setting, replicate]
+
+    Raises
+    ------
+    TypeError
+    """
+    if not isinstance(totals, pd.DataFrame):
+        raise TypeError(
+            "totals must be a DataFrame [setting, replicate], as bm.comparison.final_totals(result) makes; got "
+            f"{type(totals).__name__}"
+        )
 
 
 def parse_setting(text: str) -> dict[str, Any]:

@@ -58,7 +58,8 @@ def collect(
     Returns
     -------
     Dataset
-        ``state``, ``action``, ``reward``, ``next_state`` (labels), ``terminated`` and ``truncated`` over ``step``.
+        ``state``, ``action``, ``reward``, ``next_state`` (labels), ``terminated`` and ``truncated`` over ``step``. On a
+        space of numbers also what else the model draws, and its ``terminal`` where a state may end an episode too.
 
     Raises
     ------
@@ -129,7 +130,7 @@ def _collect_records(mdp: SimulatedMDP, policy: Any, steps: int, seed: int) -> x
     }
     columns |= {
         name: (("step", *(f"{name}_axis_{i}" for i in range(values.ndim - 1))), values)
-        for name, values in _where_counted(mdp.model, seen).items()
+        for name, values in _where_counted(mdp, seen).items()
     }
     attrs = {"mdp": mdp.name, "actions": list(mdp.actions)}
     return xr.Dataset(columns, coords={"step": np.arange(steps)}, attrs=attrs)
@@ -139,15 +140,17 @@ COLLECTORS: Mapping[str, Callable[..., xr.Dataset]] = {"finite": _collect_transi
 """How logs are made, by the kind of a problem's states."""
 
 
-def _where_counted(model: Model, seen: Step) -> dict[str, NDArray[Any]]:
-    """Return the primitives of steps, NaN where the model masks them."""
+def _where_counted(mdp: SimulatedMDP, seen: Step) -> dict[str, NDArray[Any]]:
+    """Return the primitives of steps that a log does not hold anyway, NaN where the model masks them."""
     drawn: dict[str, NDArray[Any]] = {name: np.asarray(values) for name, values in seen.outcome.items()}
     data = Records(np.asarray(seen.state), np.asarray(seen.action), drawn, np.ones(len(seen.state)))
     with jax.enable_x64(True):
-        counted = _counted(model, data)
+        counted = _counted(mdp.model, data)
+    # Where some states end an episode by themselves, `terminated` does not say what the model drew of a step into one.
+    held = {"next_state", "reward"} | ({"terminal"} if mdp.problem.terminal is None else set())
     primitives = {}
     for name, values in drawn.items():
-        if name in ("next_state", "reward", "terminal"):  # which a log holds anyway
+        if name in held:
             continue
         counts = np.asarray(counted[name]) > 0
         shaped = counts.reshape(-1, *(1,) * (values.ndim - 1))

@@ -158,3 +158,13 @@ def test_terminated_rows_after_which_nothing_is_recorded_are_told_of():
         warnings.simplefilter("error")
         kept = bm.read_log(pd.concat([frame, last]), coordinates=["t"], episode="who")
     assert kept["next_state"].values[kept["terminated"].values, 0].tolist() == [9.0, 9.5]
+
+
+def test_an_end_of_any_name_that_is_told_in_last_rows_only_is_asked_about():
+    """Of twelve patients of three visits eight die, as their last row says, which is left out."""
+    frame = pd.DataFrame({"who": np.repeat(np.arange(12), 3), "t": np.arange(36.0), "action": "off", "reward": 0.0})
+    frame["died"] = (frame.index % 3 == 2) & (frame["who"] < 8)
+    with pytest.raises(ValueError, match=r"column 'died' that is true .* \(8 of 12 times; in 0 of 24 other rows\)"):
+        bm.read_log(frame, coordinates=["t"], episode="who")
+    assert bm.read_log(frame, coordinates=["t"], episode="who", columns={"terminated": None}).attrs["dropped"] == 12
+    bm.read_log(frame.assign(died=frame["who"] < 8), coordinates=["t"], episode="who")

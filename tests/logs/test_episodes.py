@@ -256,6 +256,26 @@ def test_an_end_that_is_told_in_last_rows_only_is_asked_about(tmp_path):
             bm.read_log(source, episode="patient", step="visit")
 
 
+def test_an_end_of_any_name_that_is_told_in_last_rows_only_is_asked_about(tmp_path):
+    """In rows that are left out: as many as there are, true or not, beside a column that is true in any row."""
+    told = visits(number=90)
+    table = told.rename(columns={"terminated": "died"}).assign(smokes=np.arange(len(told)) % 2)
+    last = ~table.duplicated("patient", keep="last")
+    why = f"column 'died' that is true .* \\({table['died'].sum()} of {last.sum()} times; in 0 of {(~last).sum()} other"
+    own = {"episode": "patient", "step": "visit"}
+    for source in sources(table, tmp_path):
+        with pytest.raises(ValueError, match=why):
+            bm.read_log(source, **own)
+        assert bm.read_log(source, **own, columns={"terminated": None}).attrs["dropped"] == last.sum()
+        named = bm.read_log(source, **own, columns={"terminated": "died"})
+        assert named["terminated"].values.sum() == table["died"].sum()
+    # Where it is true elsewhere as well it says something else; so it does where it is true of whole episodes.
+    for values in (table["smokes"], table["patient"].isin(table["patient"][table["died"]])):
+        bm.read_log(table.assign(died=values), **own)
+    with pytest.raises(ValueError, match="column 'died' that is true in the last row of episodes"):
+        bm.read_log(table.assign(died=table["died"].where(last)), **own)
+
+
 def test_labels_are_text_only_where_an_episode_ends_in_a_state_of_its_own(tmp_path):
     table = visits(ends=False).assign(terminated=False)
     for source in sources(table, tmp_path):

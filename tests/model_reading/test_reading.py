@@ -58,7 +58,7 @@ def test_an_agent() -> None:
 
 def test_recorded_primitives() -> None:
     model, log = Counted(bm.models.slippery_lake(LAKE)), bm.collect(LAKE, steps=40, seed=0)
-    assert calls(model, lambda: bm.infer(model, log, mdp=LAKE, draws=50)) == 10
+    assert calls(model, lambda: bm.infer(model, log, mdp=LAKE, draws=50)) == 11
 
 
 def test_q_values() -> None:

@@ -191,6 +191,10 @@ def _jump() -> Transitions:
     return Transitions(np.array([0]), np.array([0]), np.array([3]), np.zeros(1), np.ones(1))
 
 
+def _certain(data: Any) -> None:
+    numpyro.deterministic("transition", RIVER.transition)
+
+
 PRIOR = dirichlet_transitions(RIVER)
 BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "method": ({"method": "exactly"}, ValueError, "method must be one of auto, exact, smc, nuts; got 'exactly'"),
@@ -203,6 +207,7 @@ BAD: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
     "unknown label": ({"log": _elsewhere()}, ValueError, "next_state at step 7 is 'sea'"),
     "model": ({"model": "prior"}, TypeError, "got str"),
     "no transition": ({"model": lambda data: None}, ValueError, "no site 'transition'"),
+    "nothing unknown": ({"model": _certain}, ValueError, "the model has no unknown: none of its sites"),
     "other sizes": (
         {"model": dirichlet_transitions(riverswim(6))},
         ValueError,

@@ -1,10 +1,13 @@
 """Next states observed directly: closed forms of linear regressions against scipy, calibration, and what is refused."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import numpyro
 import numpyro.distributions as dist
+import pandas as pd
 import pytest
 from numpyro import handlers
 from numpyro.infer.util import log_density
@@ -470,3 +473,28 @@ def test_psrl_learns_to_heat_by_linear_dynamics():
         *("chain", "draw", "checkpoint", "replicate"),
         *("action", "feature", "to"),
     )
+
+
+def of_two_kinds(data):
+    """Each action's own push, on an axis of any name."""
+    push = numpyro.sample("push", dist.Normal(np.zeros(2), 1.0).to_event(1))
+    with data.rows():
+        after = dist.Normal(data.state + push[data.action][:, None], 0.1).to_event(1)
+        numpyro.sample("next_state", after, obs=data.next_state)
+
+
+def test_a_model_of_other_actions_than_the_log_names_is_refused():
+    """Labels 0 and 2 are positions 0 and 1: a model of three actions would learn of 1 what 2 did."""
+    own = {"t": np.arange(12.0), "next_t": np.arange(1.0, 13.0), "action": np.tile([0, 2], 6), "reward": 0.0}
+    log = bm.read_log(pd.DataFrame(own), coordinates=["t"])
+    problem = SimpleNamespace(low=np.zeros(1), high=np.full(1, 12.0))
+    three = bm.models.linear_dynamics(SimpleNamespace(problem=problem, num_actions=3))
+    with pytest.raises(ValueError, match=r"'weights' is of 3 actions, and the log names 2: 0, 2, .* which is which"):
+        bm.infer(three, log, draws=0)
+    told = bm.infer(three, bm.read_log(pd.DataFrame(own), coordinates=["t"], actions=[0, 1, 2]), draws=400)
+    spread = told["posterior"]["weights"].std(("chain", "draw")).sel(feature=0, to=0).values
+    assert spread[1] > 3 * max(spread[0], spread[2])
+    # An axis of another name says nothing of its size, but what lies beyond it is looked up.
+    three_labels = bm.read_log(pd.DataFrame({**own, "action": np.tile([0, 1, 2], 4)}), coordinates=["t"])
+    with pytest.raises(IndexError, match=r"index 2 along axis 0 of an array of shape \(2,\) at row 2"):
+        bm.infer(of_two_kinds, three_labels, draws=0)

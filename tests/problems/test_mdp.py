@@ -92,6 +92,8 @@ BAD = {
     "discount NaN": ({"discount": float("nan")}, "discount must be a number"),
     "discount text": ({"discount": "0.9"}, "discount must be a number"),
     "too few labels": ({"states": ["a"]}, "states has 1 labels for 2 states"),
+    "NaN label": ({"states": [0.0, float("nan")]}, r"states\[1\] is nan, which is no label"),
+    "NA label": ({"actions": [pd.NA, "go"]}, r"actions\[0\] is <NA>, which is no label"),
     "repeated label": ({"actions": ["go", "go"]}, r"actions\[1\] = 'go' repeats actions\[0\]"),
     "float successor": ({"successor": np.zeros((2, 2, 2))}, "must be integer; got dtype float64"),
     "successor out of range": ({"successor": np.full((2, 2, 2), 2)}, r"successor\[0, 0, 0\] = 2, which is no state"),

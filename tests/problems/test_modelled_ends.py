@@ -42,6 +42,10 @@ def two_ends(data):
     climb(data, lambda d, hazard: numpyro.sample("terminal", chance(d, hazard), obs=d.terminal))
 
 
+def on_the_roof(state):
+    return rung(state) == RUNGS
+
+
 def paid(state, action, next_state):
     return 1.0 * rung(next_state)
 
@@ -128,6 +132,22 @@ def test_logs_say_where_episodes_ended_and_the_posterior_counts_it():
         np.testing.assert_allclose(np.sort(found), np.sort([1 + ended, 3 + own.sum() - ended]))
 
 
+def test_ends_that_are_known_anyway_teach_nothing_of_the_hazard():
+    """Half of the steps enter the roof, where any episode ends: the log holds what the model drew of them as well."""
+    roofed = bm.SimulatedMDP(**{**CLIFF, "terminal": on_the_roof, "start": [RUNGS - 1.0]})
+    log = bm.collect(roofed, policy="uniform", steps=600, seed=0)
+    drawn, known = log["terminal"].values, rung(log["next_state"].values) == RUNGS
+    np.testing.assert_array_equal(log["terminated"].values, (drawn == 1) | known)
+    found = bm.infer(slippery, log, draws=0, mdp=roofed)["parameters"]["hazard"].values
+    for i, own in enumerate(log["action"].values == name for name in ("careful", "bold")):
+        np.testing.assert_allclose(np.sort(found[i]), np.sort([1 + drawn[own].sum(), 3 + (1 - drawn[own]).sum()]))
+    hidden = log.drop_vars("terminal")
+    with pytest.raises(
+        ValueError, match=rf"{known.sum()} rows .* first step {known.argmax()}, to \[{RUNGS}.*'terminal'"
+    ):
+        bm.infer(slippery, hidden, draws=0, mdp=roofed)
+
+
 def test_an_agent_learns_where_episodes_end():
     """Of a world whose ends are a function of the state, too: the prior's hazard is what steps say of it."""
     agent = bm.agents.fitted_psrl(slippery, approximation="linear", places=16, samples=2)
@@ -136,7 +156,7 @@ def test_an_agent_learns_where_episodes_end():
 
 
 def test_ends_by_a_function_and_by_the_model_both_count():
-    both = bm.SimulatedMDP(**{**CLIFF, "terminal": lambda state: rung(state) == RUNGS, "start": [2.0]})
+    both = bm.SimulatedMDP(**{**CLIFF, "terminal": on_the_roof, "start": [2.0]})
     fewer = bm.evaluate(both, "uniform", rollouts=Rollouts(number=4_000))
     assert float(fewer) < float(bm.evaluate(MDP, "uniform", rollouts=Rollouts(number=4_000)))
 

@@ -12,6 +12,8 @@ from scipy import stats
 
 from bayesmdp.results.comparison import final_totals, option_effects, paired_differences, settings_table
 from bayesmdp.results.files import save
+from bayesmdp.results.robust import performance_profiles, robust_summary
+from bayesmdp.results.sequential import sequential_decisions
 from bayesmdp.results.setting_names import parse_setting
 from bayesmdp.sweeps import run_sweep
 from tests.statistical import assert_means
@@ -35,6 +37,22 @@ def grid(seed: int = 0, replicates: int = 12) -> pd.DataFrame:
     table = pd.DataFrame(values, index=index, columns=pd.RangeIndex(replicates, name="replicate"))
     table.attrs["problem"] = ["discount"]
     return table
+
+
+@pytest.mark.parametrize(
+    "compare",
+    [
+        settings_table,
+        option_effects,
+        lambda given: paired_differences(given, "PSRL"),
+        robust_summary,
+        performance_profiles,
+        sequential_decisions,
+    ],
+)
+def test_a_result_in_the_place_of_totals_is_refused_with_what_makes_them(compare) -> None:
+    with pytest.raises(TypeError, match=r"bm\.comparison\.final_totals\(result\) makes; got DataTree"):
+        compare(synthetic_result())
 
 
 def pick(table: pd.DataFrame, *place: object) -> pd.DataFrame:

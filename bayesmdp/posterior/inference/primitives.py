@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.user_code import check_model, model_name
 from bayesmdp.logs.recorded_log import read_records
+from bayesmdp.model_reading.lookups import check_lookups
 from bayesmdp.model_reading.primitives import fit_rows
 from bayesmdp.model_reading.read_model import Impossible, Model, Reading, read_sites
 from bayesmdp.model_reading.records import Records, check_records
@@ -26,6 +27,7 @@ from bayesmdp.posterior.closed_forms.primitives import Pairs
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
 from bayesmdp.posterior.closed_forms.product import Product
 from bayesmdp.posterior.closed_forms.regression import Regression
+from bayesmdp.posterior.inference.record_checks import check_next, refuse_hidden_ends, refuse_other_actions
 from bayesmdp.posterior.inference.request import Drawn, Request, check_draws, drawn_exactly, sampled
 from bayesmdp.posterior.inference.tree import Labels, by_draw, in_chains, label_parameters, numbered_tree, versions
 from bayesmdp.posterior.particles.sampler import DEFAULT, Settings
@@ -113,9 +115,13 @@ def find_records(model: Model, log: xr.Dataset | Records, mdp: Any = None, metho
         check_model(model)
         data = fit_rows(model, data)
         reading = read_sites(model, data)
-        if not isinstance(log, Records) and "next_state" not in data.seen:
-            _check_next(reading.run(data).values["next_state"], np.asarray(log["next_state"]))
+        if not isinstance(log, Records):
+            refuse_hidden_ends(log, data, mdp)
+            refuse_other_actions(reading, log, mdp)
+            if "next_state" not in data.seen:
+                check_next(reading.run(data).values["next_state"], np.asarray(log["next_state"]))
         form, sums, reason = _closed_form(reading, data, method)
+        check_lookups(model, data, reading.latents)
     return FoundRecords(model, reading, data, form, sums, method, reason, settings)
 
 
@@ -248,15 +254,4 @@ def _refuse_impossible(data: Records, impossible: NDArray[np.bool_]) -> None:
         raise Impossible(
             f"the log's row {row} ({recorded}), from state {np.asarray(data.state)[row]}, has probability 0 under the "
             "model; check the log, or widen the prior"
-        )
-
-
-def _check_next(lead: NDArray[np.float64], next_state: NDArray[np.float64]) -> None:
-    """Refuse a log whose next states are not where its primitives lead."""
-    off = np.abs(lead - next_state).max(-1) > 1e-6
-    if off.any():
-        step = int(np.flatnonzero(off)[0])
-        raise ValueError(
-            f"log next_state at step {step} is {next_state[step].tolist()}; its primitives lead to "
-            f"{lead[step].tolist()} under the model"
         )
