@@ -21,7 +21,7 @@ PRIOR = bm.models.slippery_lake(LAKE)
     "level, approximation",
     [
         (0.15, LinearQ(ridge=1e-6)),
-        (0.9, LinearQ(ridge=1e-6)),
+        pytest.param(0.9, LinearQ(ridge=1e-6), marks=pytest.mark.slow),
         pytest.param(0.15, NeuralQ(gradient_steps=60, rate=3e-3), marks=pytest.mark.slow),
     ],
 )
@@ -136,6 +136,7 @@ def test_particles_carry_any_prior_and_a_network_plans_with_it():
     assert run["log_evidence"].sel(agent="own").values[0, -1] < -30
 
 
+@pytest.mark.slow
 def test_it_learns_which_action_leads_on():
     """Both actions are alike under the prior's mean; the bold one hardly ever fails."""
     sizes = {"iterations": 10, "places": 10, "samples": 4, "approximation": "linear"}

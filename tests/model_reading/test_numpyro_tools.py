@@ -27,7 +27,7 @@ from tests.numpyro_tools import CASES, LOG, RIVER, TOOLS, closed_over, failures,
 @pytest.mark.parametrize(
     ("name", "ours_first", "wide"),
     [
-        ("current", True, False),
+        pytest.param("current", True, False, marks=pytest.mark.slow),
         ("closed over", True, False),
         ("closed over", False, False),
         ("closed over", False, True),

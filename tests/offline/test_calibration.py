@@ -43,9 +43,9 @@ def log(shop):
 @pytest.mark.parametrize(
     ("rewards", "elsewhere", "prior", "quantile"),
     [
-        ("known", "each", "auto", "draws"),
+        pytest.param("known", "each", "auto", "draws", marks=pytest.mark.slow),
         ("normal", "each", "auto", "draws"),
-        ("known", "mean", "auto", "draws"),
+        pytest.param("known", "mean", "auto", "draws", marks=pytest.mark.slow),
         ("known", "each", "dirichlet_transitions", "exact"),
     ],
 )
@@ -114,7 +114,7 @@ def made_of(prior, log, tmp_path, rewards="auto"):
 @pytest.mark.parametrize(
     ("prior", "rewards"),
     [
-        ("FOLDER/own.py:prior", "known"),
+        pytest.param("FOLDER/own.py:prior", "known", marks=pytest.mark.slow),
         ("FOLDER/own.py:prior", "normal"),
         ("normal_rewards", "auto"),
         ("normal_gamma_rewards", "auto"),
@@ -310,7 +310,7 @@ def test_what_was_never_seen_is_told(shop):
     assert 0 <= few < 0.05 < many < 1
 
 
-@pytest.mark.parametrize("elsewhere", ["mean", "least", "none"])
+@pytest.mark.parametrize("elsewhere", ["mean", "least", pytest.param("none", marks=pytest.mark.slow)])
 def test_tables_of_successors_are_planned_for_and_checked(elsewhere):
     """Where a row names fewer next states than there are."""
     ring = np.arange(12)

@@ -187,10 +187,15 @@ SMALL = {"number": 3, "scale": 2.0, "certainty": 2.0}
     "model",
     [
         bm.models.thermostat(),
-        bm.models.linear_dynamics(ROOM, certainty=2.0),
-        bm.models.fourier_dynamics(ROOM, **SMALL),
-        bm.models.linear_rewards(ROOM, bm.models.linear_dynamics(ROOM, certainty=2.0), certainty=2.0),
-        noisy,
+        *(
+            pytest.param(model, marks=pytest.mark.slow)
+            for model in (
+                bm.models.linear_dynamics(ROOM, certainty=2.0),
+                bm.models.fourier_dynamics(ROOM, **SMALL),
+                bm.models.linear_rewards(ROOM, bm.models.linear_dynamics(ROOM, certainty=2.0), certainty=2.0),
+                noisy,
+            )
+        ),
     ],
     ids=["thermostat", "linear_dynamics", "fourier_dynamics", "linear_rewards", "noisy"],
 )
@@ -263,6 +268,7 @@ def student(data):
         numpyro.sample("next_state", after, obs=data.next_state)
 
 
+@pytest.mark.slow
 def test_other_densities_go_by_particles():
     """A Student's t of known scale: the posterior against one on a grid."""
     rng = np.random.default_rng(0)
@@ -458,6 +464,7 @@ def test_fourier_features_approach_a_gaussian_process():
     np.testing.assert_allclose(waves @ waves.T, np.exp(-apart / (2 * 0.7**2)), atol=0.04)
 
 
+@pytest.mark.slow
 def test_psrl_learns_to_heat_by_linear_dynamics():
     agent = bm.agents.fitted_psrl(
         bm.models.linear_dynamics(ROOM), approximation="linear", iterations=40, places=48, samples=4
