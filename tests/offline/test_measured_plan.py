@@ -277,6 +277,10 @@ def test_the_command_plans_recommends_and_explains(page, tmp_path):
     new.to_csv(tmp_path / "new.csv", index=False)
     shown, _ = call("recommend", tmp_path / "log-plan.nc", tmp_path / "new.csv", "--out", tmp_path / "told.csv")
     assert "right" in shown and pd.read_csv(tmp_path / "told.csv")["action"].tolist() == ["right"]
+    # Columns go by their names, in whatever order.
+    turned = bm.recommend(tmp_path / "log-plan.nc", new[["level", "weather"]])
+    pd.testing.assert_frame_equal(turned, bm.recommend(tmp_path / "log-plan.nc", new))
+    assert turned["margin"].item() > 0
     assert "--pool is for labelled states" in told_in_one_line(
         "plan", tmp_path / "log.csv", *given, "--pool", "--out", tmp_path / "other"
     )

@@ -64,9 +64,14 @@ def test_unknown_noise_is_a_students_t():
     found = posterior["parameters"].to_dataset()
     assert found["shape"].item() == pytest.approx(shape + 30)
     assert found["rate"].item() == pytest.approx(rate + moved @ np.linalg.solve(marginal, moved) / 2, rel=1e-9)
-    expected = np.linalg.solve(np.eye(6) / spread + x.T @ x, x.T @ moved)
+    covariance = np.linalg.inv(np.eye(6) / spread + x.T @ x)
+    expected = covariance @ x.T @ moved
     np.testing.assert_allclose(found["mean"].values[0], expected, rtol=1e-8, atol=1e-10)
-    assert_means(posterior.posterior["weights"].values.reshape(-1, 6), expected, "weights")
+    weights = posterior.posterior["weights"].values.reshape(-1, 6)
+    assert_means(weights, expected, "weights")
+    scaled = (weights - expected) / np.sqrt((found["rate"] / found["shape"]).item() * np.diag(covariance))
+    for each in scaled.T:
+        assert_p_value(stats.kstest(each, stats.t(2 * shape + 60).cdf).pvalue, "scaled weights")
     assert_means(
         posterior.posterior["precision"].values.reshape(-1, 1), [(found["shape"] / found["rate"]).item()], "noise"
     )
