@@ -136,7 +136,6 @@ def test_particles_carry_any_prior_and_a_network_plans_with_it():
     assert run["log_evidence"].sel(agent="own").values[0, -1] < -30
 
 
-@pytest.mark.slow
 def test_it_learns_which_action_leads_on():
     """Both actions are alike under the prior's mean; the bold one hardly ever fails."""
     sizes = {"iterations": 10, "places": 10, "samples": 4, "approximation": "linear"}
