@@ -253,23 +253,23 @@ def test_rewards_that_are_all_the_same_are_said_to_tell_no_action_from_another(r
     assert told[1][1:] == told[0]
 
 
-@pytest.mark.parametrize("page", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["", "page"])
-def test_the_command_plans_recommends_and_explains(page, tmp_path):
-    """In two coordinates; the page of a plan in one is read in another test."""
-    log = rows_of(120, coordinates=2)
-    frame = pd.DataFrame(log["state"].values, columns=["level", "weather"]).assign(did=log["action"].values)
-    after = pd.DataFrame(log["next_state"].values, columns=["level then", "weather then"])
+@pytest.mark.parametrize("names", [["level"], pytest.param(["level", "weather"], marks=pytest.mark.slow)], ids=len)
+def test_the_command_plans_recommends_and_explains(names, tmp_path):
+    """In two coordinates with a page; that of a plan in one is read in another test."""
+    log, page = rows_of(300 if len(names) == 1 else 120, coordinates=len(names)), len(names) > 1
+    frame = pd.DataFrame(log["state"].values, columns=names).assign(did=log["action"].values)
+    after = pd.DataFrame(log["next_state"].values, columns=[f"{name} then" for name in names])
     frame = pd.concat([frame, after], axis=1).assign(cost=-log["reward"].values, cut=log["truncated"].values)
     frame.to_csv(tmp_path / "log.csv", index=False)
-    given = ("--continuous", "level,weather", "--next-columns", "{} then", "--column", "action=did", "--cost", "cost")
+    given = ("--continuous", ",".join(names), "--next-columns", "{} then", "--column", "action=did", "--cost", "cost")
     given += ("--column", "truncated=cut", "--prior", "linear_dynamics", "--set", "noise=0.2", "--discount", "0.8")
-    options = ("--draws", "20", "--no-calibration", "--out", tmp_path)
+    options = ("--draws", "40", "--no-calibration", "--out", tmp_path)
     options += ("--report", tmp_path / "page.html") * page
     shown, _ = call("plan", tmp_path / "log.csv", *given, *options, columns=160)
     assert "linear_dynamics(noise=0.2)" in shown and "this policy earns" in shown and "not checked" in shown
     table = pd.read_csv(tmp_path / "log-plan.csv")
-    assert {"level", "weather", "action", "tried", "worth_quantile"} <= set(table.columns)
-    assert table["rows"].sum() == 120
+    assert {*names, "action", "tried", "worth_quantile"} <= set(table.columns)
+    assert table["rows"].sum() == log.sizes["step"]
     if page:
         text = (tmp_path / "page.html").read_text()
         assert "weather" in text and text.count("<svg") >= 2
@@ -278,7 +278,7 @@ def test_the_command_plans_recommends_and_explains(page, tmp_path):
     shown, _ = call("recommend", tmp_path / "log-plan.nc", tmp_path / "new.csv", "--out", tmp_path / "told.csv")
     assert "right" in shown and pd.read_csv(tmp_path / "told.csv")["action"].tolist() == ["right"]
     # Columns go by their names, in whatever order.
-    turned = bm.recommend(tmp_path / "log-plan.nc", new[["level", "weather"]])
+    turned = bm.recommend(tmp_path / "log-plan.nc", new[["level", "name", "weather"]])
     pd.testing.assert_frame_equal(turned, bm.recommend(tmp_path / "log-plan.nc", new))
     assert turned["margin"].item() > 0
     assert "--pool is for labelled states" in told_in_one_line(

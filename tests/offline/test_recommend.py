@@ -13,6 +13,7 @@ import bayesmdp as bm
 from bayesmdp.environments import clinic_visits
 from bayesmdp.offline.plan_log import plan_log
 from bayesmdp.offline.recommend import STATUS, recommend
+from bayesmdp.offline.recommend_states import _columns
 from bayesmdp.offline.report import Report
 from bayesmdp.results.files import write_tree
 
@@ -223,6 +224,11 @@ def test_refusals(report: Report, rows: pd.DataFrame, tmp_path: Path) -> None:
         recommend(report, rows.drop(columns="ward"))
     with pytest.raises(ValueError, match="the same at each step; leave stage out"):
         recommend(report, rows, stage=0)
+
+
+def test_columns_of_numbers_go_by_their_names():
+    rows = pd.DataFrame({"weather": [1.0], "name": ["x"], "level": [2.0]})
+    assert _columns(rows, ["level", "weather"]).values.tolist() == [[2.0, 1.0]]
 
 
 def test_plans_of_states_that_are_numbers_are_asked_row_by_row(tmp_path):
