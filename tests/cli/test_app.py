@@ -408,7 +408,7 @@ def test_a_plan_knows_what_each_step_was_paid(tmp_path: Path) -> None:
     paid = {"steady": 0.5 + np.tile([-0.01, 0.01], 15), "noisy": 0.6 + np.tile([-1.0, 1.0], 15)}
     rows = [f"0,{arm},{reward},0" for arm, rewards in paid.items() for reward in rewards.tolist()]
     (tmp_path / "arms.csv").write_text("\n".join(["state,action,reward,next_state", *rows]))
-    options = ("--prior", "normal_gamma_rewards", "--set", "rate=0.01", "--no-calibration", "--out", tmp_path)
+    options = ("--prior", "normal_gamma_rewards", "--set", "rate=0.01", "--out", tmp_path)
     _, progress = call("plan", tmp_path / "arms.csv", "--gaps", "allow", *options)
     assert "posterior of normal_gamma_rewards(rate=0.01) on transitions by the log's evidence" in progress
     with xr.open_datatree(tmp_path / "arms-plan.nc") as tree:
@@ -498,8 +498,7 @@ def test_plan_of_a_file_with_other_names(tmp_path: Path) -> None:
     log = tmp_path / "other.csv"
     log.write_text(OTHER)
     named = [f"--column={pair}" for pair in ("state=s", "action=a", "reward=r", "next_state=s2", "terminated=done")]
-    quick = ("--draws", 5, "--no-calibration", "--out", tmp_path / "plan.nc")
-    shown, _ = call("plan", log, *named, *quick)
+    shown, _ = call("plan", log, *named, "--draws", 5, "--out", tmp_path / "plan.nc")
     assert "in 1 more states no action was tried" in " ".join(shown.split())
     table = pd.read_csv(tmp_path / "plan.csv", index_col="state", keep_default_na=False)
     assert table["action"].to_dict() == {0: table["action"][0], 1: "go", 2: "", 9: ""}
@@ -511,24 +510,24 @@ def test_plan_of_a_file_with_other_names(tmp_path: Path) -> None:
     assert "--column terminated= if it says" in message
     message = told_by_plan(log, "--out", tmp_path / "plan.nc")
     assert "--column state=s --column action=a --column reward=r --column next_state=s2 says which" in message
-    _, message = call("plan", log, *named[:4], "--column", "terminated=", *quick)
+    _, message = call("plan", log, *named[:4], "--column", "terminated=", "--draws", 5, "--out", tmp_path / "plan.nc")
     assert "bayesmdp: warning: " in message
     assert "--gaps 'allow'" in message
     log.write_text(OTHER.replace(",", ";"))
     assert "--separator ';'" in told_by_plan(log, *named, "--out", tmp_path / "plan.nc")
-    call("plan", log, *named, "--separator", ";", *quick)
+    call("plan", log, *named, "--separator", ";", "--draws", 5, "--out", tmp_path / "plan.nc")
 
 
 def test_what_the_log_says_of_the_prior(tmp_path: Path) -> None:
     log = tmp_path / "one.csv"
     log.write_text("state,action,reward,next_state,terminated\na,go,1,b,true\n")
-    given = ("--prior", "dirichlet_transitions", "--elsewhere", "mean", "--draws", 5, "--no-calibration")
-    shown, _ = call("plan", log, "--out", tmp_path, *given)
+    named = ("--prior", "dirichlet_transitions", "--elsewhere", "mean")
+    shown, _ = call("plan", log, "--draws", 20, "--out", tmp_path, *named)
     words = " ".join(shown.split())
     assert "(concentration=0.5): it counts as 1 observation of each pair; the log does not determine it" in words
     assert "elsewhere next states that were never seen count at their average value, as if it were certain" in words
     log.write_text("state,action,reward,next_state\n" + "a,go,1,b\nb,go,0,a\n" * 150)
-    shown, _ = call("plan", log, "--out", tmp_path, *given)
+    shown, _ = call("plan", log, "--draws", 20, "--out", tmp_path, *named)
     assert "counts as 0.3 observations of each pair, by the log's evidence, the smallest considered" in " ".join(
         shown.split()
     )
@@ -539,7 +538,7 @@ def test_a_plan_takes_labels_and_starts_as_options(tmp_path: Path) -> None:
 
     log = tmp_path / "order.csv"
     log.write_text("state;action;reward;next_state\n10;go;0,5;9\n9;go;1,5;10\n10;go;0,5;9\n")
-    given = ("--separator", ";", "--draws", 5, "--no-calibration", "--out", tmp_path)
+    given = ("--separator", ";", "--draws", 5, "--out", tmp_path)
     assert "reward is '0,5', which is no finite number" in (message := told_by_plan(log, *given))
     assert "--decimal ','" in message
     given = (*given, "--decimal", ",")
@@ -554,15 +553,15 @@ def test_a_plan_takes_labels_and_starts_as_options(tmp_path: Path) -> None:
 
 
 def test_plans_of_other_logs_are_not_written_over(tmp_path: Path) -> None:
-    text, quick = "state,action,reward,next_state\na,go,1,b\nb,go,0,a\n", ("--no-calibration", "--out", tmp_path)
+    text = "state,action,reward,next_state\na,go,1,b\nb,go,0,a\n"
     for name in ("log.2024.csv", "log.2025.csv", "log.csv"):
         (tmp_path / name).write_text(text)
-        call("plan", tmp_path / name, "--draws", 5, *quick)
+        call("plan", tmp_path / name, "--draws", 5, "--out", tmp_path)
     assert {path.name for path in tmp_path.glob("*.nc")} == {"log.2024-plan.nc", "log.2025-plan.nc", "log-plan.nc"}
     (tmp_path / "log.csv.gz").write_bytes(gzip.compress(text.encode()))
     message = told_by_plan(tmp_path / "log.csv.gz", "--out", tmp_path)
     assert "log-plan.nc contains the plan for" in message and "log.csv; give another --out" in message
-    call("plan", tmp_path / "log.csv", "--draws", 6, *quick)  # the same log: a new plan in its place
+    call("plan", tmp_path / "log.csv", "--draws", 6, "--out", tmp_path)  # the same log: a new plan in its place
 
 
 def test_a_column_with_a_brace_in_its_name(tmp_path: Path) -> None:
@@ -624,7 +623,7 @@ def priors(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_priors_of_ones_own(river_log: Path, priors: Path, tmp_path: Path) -> None:
-    tiny = ("--draws", 10, "--no-calibration", "--out", tmp_path)
+    tiny = ("--draws", 10, "--out", tmp_path)
     shown, _ = call("plan", river_log, "--prior", f"{priors}:made", "--set", "concentration=0.25", *tiny)
     assert "made(concentration=0.25)" in shown
     with xr.open_datatree(tmp_path / "river-plan.nc") as tree:
@@ -726,7 +725,7 @@ def test_a_plan_shows_the_states_visited_most(tmp_path: Path) -> None:
     rows = [f"{state},go,1,{(state + 1) % 40}" for _ in range(3) for state in range(40)]
     log = tmp_path / "ring.csv"
     log.write_text("state,action,reward,next_state\n" + "\n".join(rows) + "\n0,go,1,1\n")
-    shown, _ = call("plan", log, "--draws", 10, "--no-calibration", "--out", tmp_path)
+    shown, _ = call("plan", log, "--draws", 10, "--out", tmp_path)
     assert "20 more states are in the files" in " ".join(shown.split())
     policy = shown.partition("Policy")[2].partition("Least-tried")[0]
     assert [line.split()[0] for line in policy.splitlines() if " go " in line] == ["0", *map(str, range(1, 20))]

@@ -175,7 +175,7 @@ def test_a_plan_of_such_labels_is_printed_and_written(tmp_path: Path):
     rows = {"state": names, "action": ["[iv]fluid", "[po]fluid", "[/x]"] * 9, "reward": 1.0}
     table = pd.DataFrame(rows).assign(next_state=np.roll(names, -1), **{"[left]": "x", ":fire:": "y"})
     table.to_csv(tmp_path / "[log]:fire:.csv", index=False)
-    arguments = ["plan", str(tmp_path / "[log]:fire:.csv"), "--draws", "5", "--no-calibration", "--out", str(tmp_path)]
+    arguments = ["plan", str(tmp_path / "[log]:fire:.csv"), "--draws", "5", "--out", str(tmp_path)]
     finished = CliRunner().invoke(cli.app, arguments, env={"COLUMNS": "300"})
     assert finished.exit_code == 0, finished.exception
     assert "[left], :fire:" in finished.stdout

@@ -68,8 +68,6 @@ def test_commands_run(tmp_path, monkeypatch):
         if words[0] in ("run", "sweep"):
             words = [word for word in words if word not in ("--steps", "10000")]
             words += ["--steps", "20", "--replicates", "2"]
-        if words[0] == "plan":
-            words += ["--no-calibration"]
         if "--until-decided" in words:
             words += ["--steps", "20", "--replicates", "8"]
         outcome = CliRunner().invoke(app, words)
