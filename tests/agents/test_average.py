@@ -207,7 +207,11 @@ def optimistic_runs(agent, steps, runs):
 
 @pytest.mark.parametrize(
     ("name", "scale", "more"),
-    [("gamma_ucb_cvi", 0.03, {}), ("gamma_ucb_cvi", 0.1, {"bernstein": True}), ("gamma_lscvi_ucb", 0.003, {})],
+    [
+        ("gamma_ucb_cvi", 0.03, {}),
+        ("gamma_ucb_cvi", 0.1, {"bernstein": True}),
+        pytest.param("gamma_lscvi_ucb", 0.003, {}, marks=pytest.mark.slow),
+    ],
 )
 def test_optimism_with_the_bonus_of_the_theory_and_with_far_less(name, scale, more):
     options = {"horizon": 5_000, "span": SPAN, "failure": 0.1, **more}
@@ -224,6 +228,7 @@ def regret(steps=20_000, replicates=4, **named):
     return result["regret"].sum("step").mean("replicate").to_series()
 
 
+@pytest.mark.slow
 def test_the_naive_backup_never_learns():
     """Missing visits that count as worth nothing cost more than any bonus gives: linear regret, whatever the scale."""
     make = agents.gamma_ucb_cvi
@@ -241,7 +246,10 @@ def test_the_naive_backup_never_learns():
 
 @pytest.mark.parametrize(
     ("make", "doors", "scale", "steps"),
-    [(agents.gamma_ucb_cvi, 100, 1.0, 5_000), (agents.gamma_lscvi_ucb, 25, 0.05, 2_000)],
+    [
+        (agents.gamma_ucb_cvi, 100, 1.0, 5_000),
+        pytest.param(agents.gamma_lscvi_ucb, 25, 0.05, 2_000, marks=pytest.mark.slow),
+    ],
 )
 def test_clipping_binds_and_pays_where_a_room_is_rare(make, doors, scale, steps):
     """Optimism about a room that is not worth looking for is worth more than H, unless it is clipped."""

@@ -34,7 +34,7 @@ def assert_same(result):
     xr.testing.assert_identical(first, second)
 
 
-@pytest.mark.parametrize("episode", [20, None])
+@pytest.mark.parametrize("episode", [20, pytest.param(None, marks=pytest.mark.slow)])
 def test_tseb_without_a_bonus_is_posterior_sampling(episode):
     assert_same(
         run(tseb=agents.tseb(PRIOR, reward_weight=1.0, episode=episode), psrl=agents.psrl(PRIOR, episode=episode))

@@ -21,7 +21,7 @@ PRIOR = bm.models.slippery_lake(LAKE)
     "level, approximation",
     [
         (0.15, LinearQ(ridge=1e-6)),
-        (0.9, LinearQ(ridge=1e-6)),
+        pytest.param(0.9, LinearQ(ridge=1e-6), marks=pytest.mark.slow),
         pytest.param(0.15, NeuralQ(gradient_steps=60, rate=3e-3), marks=pytest.mark.slow),
     ],
 )

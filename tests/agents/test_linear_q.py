@@ -54,7 +54,11 @@ def by_hand(prior, mdp, state, action, reward, following, luck, lookahead=1.0):
     return theta[:-1]
 
 
-@pytest.mark.parametrize("mdp", [SHOP, LAYERS, LAYERS.replace(discount=0.7)], ids=["shop", "layers", "discounted"])
+@pytest.mark.parametrize(
+    "mdp",
+    [pytest.param(SHOP, marks=pytest.mark.slow), LAYERS, LAYERS.replace(discount=0.7)],
+    ids=["shop", "layers", "discounted"],
+)
 @pytest.mark.parametrize("lookahead", [1.0, 0.0])
 def test_posterior_means_are_those_of_the_formulas(mdp, lookahead):
     log, steps = steps_of(mdp.replace(reward=REWARDS[mdp.name]), 200)
@@ -153,7 +157,7 @@ def test_tsrl_with_prior_identity_over_ridge_is_rlsvi_draw_for_draw():
             assert q.argmax() == action[step]
 
 
-@pytest.mark.parametrize("mdp", [SHOP, LAYERS], ids=["shop", "layers"])
+@pytest.mark.parametrize("mdp", [SHOP, pytest.param(LAYERS, marks=pytest.mark.slow)], ids=["shop", "layers"])
 def test_a_row_a_pair_or_a_row_a_step_is_the_same(mdp):
     prior = gaussian_q(mdp, covariance=2.0, noise=0.3)
     agents = {"pairs": bm.agents.tsrl(prior), "steps": bm.agents.tsrl(prior, episodes=100)}

@@ -1,5 +1,7 @@
 """Control problems on spaces of numbers: step by step against Gymnasium's, linear-quadratic control against Riccati."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,18 +22,21 @@ def action_of(problem, action):
     return np.array([problem.actions[action]]) if problem.name == "pendulum" else action
 
 
-CONTROL = {
-    "CartPole-v1": cart_pole(),
-    "MountainCar-v0": mountain_car(),
-    "Pendulum-v1": pendulum(),
-    "Acrobot-v1": acrobot(),
-}
+CONTROL = {"CartPole-v1": cart_pole, "MountainCar-v0": mountain_car, "Pendulum-v1": pendulum, "Acrobot-v1": acrobot}
+
+
+@functools.cache
+def problem_of(name):
+    return CONTROL[name]()
+
+
 ANGLES = {"Pendulum-v1": [0], "Acrobot-v1": [0, 1]}
 
 
-@pytest.mark.parametrize("name, problem", CONTROL.items())
-def test_steps_are_those_of_gymnasium(name, problem):
+@pytest.mark.parametrize("name", CONTROL)
+def test_steps_are_those_of_gymnasium(name):
     """From 300 random states of the box, and along one episode: next states, rewards and ends, to rounding."""
+    problem = problem_of(name)
     rng, env = np.random.default_rng(0), gymnasium.make(name).unwrapped
     env.reset(seed=0)
     low, high = problem.problem.low, problem.problem.high
@@ -78,9 +83,9 @@ def test_a_pendulum_on_the_circle_is_what_gymnasium_shows():
     assert_follows(begun[:, 2], stats.uniform(-1, 2), "speed")
 
 
-@pytest.mark.parametrize("name, problem", CONTROL.items())
-def test_episodes_begin_and_are_cut_off_as_gymnasiums(name, problem):
-    env = gymnasium.make(name)
+@pytest.mark.parametrize("name", CONTROL)
+def test_episodes_begin_and_are_cut_off_as_gymnasiums(name):
+    problem, env = problem_of(name), gymnasium.make(name)
     assert int(problem.problem.length) == env.spec.max_episode_steps
     theirs = []
     for seed in range(300):
@@ -113,6 +118,7 @@ def test_riccati_solves_its_equation():
     assert best.value(x) == pytest.approx(paid + 0.9 * (best.value(after) - np.trace(best.cost) * 0.05**2))
 
 
+@pytest.mark.slow
 def test_a_plan_of_linear_quadratic_control_is_riccatis_rounded_to_the_grid():
     problem, best = linear_quadratic(), riccati()
     controls = np.array(problem.actions)

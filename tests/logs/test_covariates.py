@@ -103,7 +103,8 @@ def test_rows_are_distinct_in_what_the_model_reads_and_the_posterior_is_exact() 
     assert bm.plan(posterior, mdp)["policy"].values[0] == "repair"
 
 
-@pytest.mark.parametrize("method", ["smc", pytest.param("nuts", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["smc", "nuts"])
 def test_other_engines_agree(method: str) -> None:
     log = log_of(frame(60), "hospital")
     exact, other = (
@@ -199,7 +200,12 @@ def test_from_the_command_line(tmp_path: Path) -> None:
         "--out": tmp_path / "plan.nc",
         "--elsewhere": "none",
     }
-    command = ["plan", tmp_path / "log.csv", *(part for option in options.items() for part in option)]
+    command = [
+        "plan",
+        tmp_path / "log.csv",
+        "--no-calibration",
+        *(part for option in options.items() for part in option),
+    ]
     told = CliRunner().invoke(app, list(map(str, command)))
     assert told.exit_code == 0, told.output
     with xr.open_datatree(tmp_path / "plan.nc") as plan:

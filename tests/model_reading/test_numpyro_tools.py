@@ -27,10 +27,10 @@ from tests.numpyro_tools import CASES, LOG, RIVER, TOOLS, closed_over, failures,
 @pytest.mark.parametrize(
     ("name", "ours_first", "wide"),
     [
-        ("current", True, False),
+        pytest.param("current", True, False, marks=pytest.mark.slow),
         ("closed over", True, False),
         ("closed over", False, False),
-        ("closed over", False, True),
+        pytest.param("closed over", False, True, marks=pytest.mark.slow),
     ],
 )
 def test_the_cheap_tools_work_before_and_after_ours(name: str, ours_first: bool, wide: bool) -> None:

@@ -9,12 +9,14 @@ import pytest
 README = Path(__file__).parents[2] / "models" / "README.md"
 
 
-def test_snippets_run(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("number", [3, pytest.param(None, marks=pytest.mark.slow)], ids=["first", "all"])
+def test_snippets_run(number: int | None, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model, its posterior, and a plan and agents by it; then all that follows them."""
     blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert len(blocks) >= 4
     names: dict[str, Any] = {"__name__": "readme"}
-    for block in blocks:
-        exec(compile(block, str(README), "exec"), names)
+    for program in [compile(block, str(README), "exec") for block in blocks][:number]:
+        exec(program, names)
     printed = capsys.readouterr().out
     assert "conjugate" in printed
-    assert "it is not quadratic in 'level', as a Normal prior asks" in printed
+    assert number or "it is not quadratic in 'level', as a Normal prior asks" in printed

@@ -103,6 +103,11 @@ def test_worths_of_the_believed_world_are_the_sums_of_its_episodes(report, whose
     begins = np.arange(60) % HORIZON == 0
     made = [log for seed in range(40) for log in world.logs(policy, begins, PATHS, seed)]
     sums = np.concatenate([log.seen["reward"].reshape(-1, HORIZON).sum(-1) for log in made])
+    if whose == "plan's":
+        log, stage = made[0], np.arange(60) % HORIZON
+        chosen = policy.actions(log.state)[stage, np.arange(60)]
+        assert np.array(["left", "stay", "right"])[log.action].tolist() == chosen.tolist()
+        assert (chosen != policy.at(0).actions(log.state)).any()
     assert abs(world.worth(policy) - sums.mean()) < 4.5 * sums.std() / len(sums) ** 0.5 + 0.02
 
 

@@ -253,26 +253,34 @@ def test_rewards_that_are_all_the_same_are_said_to_tell_no_action_from_another(r
     assert told[1][1:] == told[0]
 
 
-def test_the_command_plans_recommends_and_explains(tmp_path):
-    log = rows_of(120, coordinates=2)
-    frame = pd.DataFrame(log["state"].values, columns=["level", "weather"]).assign(did=log["action"].values)
-    after = pd.DataFrame(log["next_state"].values, columns=["level then", "weather then"])
+@pytest.mark.parametrize("names", [["level"], pytest.param(["level", "weather"], marks=pytest.mark.slow)], ids=len)
+def test_the_command_plans_recommends_and_explains(names, tmp_path):
+    """In two coordinates with a page; that of a plan in one is read in another test."""
+    log, page = rows_of(300 if len(names) == 1 else 120, coordinates=len(names)), len(names) > 1
+    frame = pd.DataFrame(log["state"].values, columns=names).assign(did=log["action"].values)
+    after = pd.DataFrame(log["next_state"].values, columns=[f"{name} then" for name in names])
     frame = pd.concat([frame, after], axis=1).assign(cost=-log["reward"].values, cut=log["truncated"].values)
     frame.to_csv(tmp_path / "log.csv", index=False)
-    given = ("--continuous", "level,weather", "--next-columns", "{} then", "--column", "action=did", "--cost", "cost")
+    given = ("--continuous", ",".join(names), "--next-columns", "{} then", "--column", "action=did", "--cost", "cost")
     given += ("--column", "truncated=cut", "--prior", "linear_dynamics", "--set", "noise=0.2", "--discount", "0.8")
-    options = ("--draws", "20", "--no-calibration", "--out", tmp_path, "--report", tmp_path / "page.html")
+    options = ("--draws", "40", "--no-calibration", "--out", tmp_path)
+    options += ("--report", tmp_path / "page.html") * page
     shown, _ = call("plan", tmp_path / "log.csv", *given, *options, columns=160)
     assert "linear_dynamics(noise=0.2)" in shown and "this policy earns" in shown and "not checked" in shown
     table = pd.read_csv(tmp_path / "log-plan.csv")
-    assert {"level", "weather", "action", "tried", "worth_quantile"} <= set(table.columns)
-    assert table["rows"].sum() == 120
-    text = (tmp_path / "page.html").read_text()
-    assert "weather" in text and text.count("<svg") >= 2
+    assert {*names, "action", "tried", "worth_quantile"} <= set(table.columns)
+    assert table["rows"].sum() == log.sizes["step"]
+    if page:
+        text = (tmp_path / "page.html").read_text()
+        assert "weather" in text and text.count("<svg") >= 2
     new = pd.DataFrame({"weather": [0.0], "level": [-0.5], "name": ["x"]})
     new.to_csv(tmp_path / "new.csv", index=False)
     shown, _ = call("recommend", tmp_path / "log-plan.nc", tmp_path / "new.csv", "--out", tmp_path / "told.csv")
     assert "right" in shown and pd.read_csv(tmp_path / "told.csv")["action"].tolist() == ["right"]
+    # Columns go by their names, in whatever order.
+    turned = bm.recommend(tmp_path / "log-plan.nc", new[["level", "name", "weather"]])
+    pd.testing.assert_frame_equal(turned, bm.recommend(tmp_path / "log-plan.nc", new))
+    assert turned["margin"].item() > 0
     assert "--pool is for labelled states" in told_in_one_line(
         "plan", tmp_path / "log.csv", *given, "--pool", "--out", tmp_path / "other"
     )
@@ -339,10 +347,17 @@ def test_options_of_measurements_are_refused_for_labels():
         bm.plan_log(log, terminal="ends.py:end")
 
 
-def test_a_log_of_hardly_any_rows_is_refused_and_one_of_few_warned_of():
+def test_a_log_of_hardly_any_rows_is_refused_and_one_of_few_warned_of(monkeypatch):
     with pytest.raises(ValueError, match="the log has only 3 rows, too few to learn how 1 measurement changes"):
         bm.plan_log(rows_of(3), draws=4, calibration=0)
-    with pytest.warns(UserWarning, match="the log has 8 rows, .* rests mainly on the prior; record more"):
+
+    def stop(*_):
+        raise InterruptedError
+
+    # What is learned of such a log is learned as of any other.
+    monkeypatch.setattr(measured_way, "measured_today", stop)
+    told = pytest.warns(UserWarning, match="the log has 8 rows, .* rests mainly on the prior; record more")
+    with told, pytest.raises(InterruptedError):
         bm.plan_log(rows_of(8), draws=4, calibration=0, prior="linear_dynamics", rewards=known)
 
 
@@ -403,6 +418,7 @@ def test_values_in_the_world_as_seen_are_those_of_its_logs():
     assert abs(np.mean(returns) - solved) < 4.5 * error
 
 
+@pytest.mark.slow
 def test_values_in_the_world_as_believed_are_those_of_its_logs():
     log = rows_of(200)
     space = space_of_log(log, DISCOUNT)

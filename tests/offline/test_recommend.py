@@ -13,6 +13,7 @@ import bayesmdp as bm
 from bayesmdp.environments import clinic_visits
 from bayesmdp.offline.plan_log import plan_log
 from bayesmdp.offline.recommend import STATUS, recommend
+from bayesmdp.offline.recommend_states import _columns
 from bayesmdp.offline.report import Report
 from bayesmdp.results.files import write_tree
 
@@ -225,14 +226,19 @@ def test_refusals(report: Report, rows: pd.DataFrame, tmp_path: Path) -> None:
         recommend(report, rows, stage=0)
 
 
+def test_columns_of_numbers_go_by_their_names():
+    rows = pd.DataFrame({"weather": [1.0], "name": ["x"], "level": [2.0]})
+    assert _columns(rows, ["level", "weather"]).values.tolist() == [[2.0, 1.0]]
+
+
 def test_plans_of_states_that_are_numbers_are_asked_row_by_row(tmp_path):
-    room = bm.environments.thermostat()
+    room = bm.environments.thermostat().replace(terminal=lambda state: abs(state[..., 0] - 36) < 0.5)
     ways = bm.planning.FittedQ(places=64, samples=2, rollouts=bm.planning.Rollouts(number=100))
     plan = bm.solve(room, solver=ways, tolerance=0.5, strict=False)
-    rows = pd.DataFrame({"degrees": [12.0, np.nan, 55.0, 30.0]}, index=list("abcd"))
+    rows = pd.DataFrame({"degrees": [12.0, np.nan, 55.0, 30.0, 36.0]}, index=list("abcde"))
     told = bm.recommend(plan, rows, mdp=room)
-    assert told["status"].tolist() == ["recommended", "not a number", "outside", "recommended"]
-    assert told["action"].tolist() == ["high", "", "", "off"] and told.index.tolist() == list("abcd")
+    assert told["status"].tolist() == ["recommended", "not a number", "outside", "recommended", "terminal"]
+    assert told["action"].tolist() == ["high", "", "", "off", ""] and told.index.tolist() == list("abcde")
     policy = bm.planning.fitted_policy(plan, room)
     apart = np.diff(np.sort(policy.q([[12.0], [30.0]]), -1)[:, -2:], axis=-1)[:, 0]
     np.testing.assert_allclose(told["margin"].iloc[[0, 3]], apart)
@@ -246,11 +252,3 @@ def test_plans_of_states_that_are_numbers_are_asked_row_by_row(tmp_path):
         bm.recommend(plan, rows.assign(more=1.0), mdp=room)
     with pytest.raises(ValueError, match="the plan is of another problem, 'thermostat'"):
         bm.recommend(plan, rows, mdp=bm.environments.slippery_lake())
-
-
-def test_nothing_is_recommended_at_the_end_of_an_episode():
-    cart = bm.environments.cart_pole()
-    ways = bm.planning.FittedQ(places=16, samples=1, rollouts=bm.planning.Rollouts(number=16))
-    plan = bm.solve(cart, solver=ways, max_iterations=3, strict=False)
-    rows = pd.DataFrame([[0.0, 0.0, 0.05, 0.0], [0.0, 0.0, 0.25, 0.0]])
-    assert bm.recommend(plan, rows, mdp=cart)["status"].tolist() == ["recommended", "terminal"]

@@ -224,7 +224,7 @@ def iterate_two_ways(mdp, concentration, level):
 
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=["policy", "value"])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_plans_by_the_incomplete_beta_function(solver, seed):
     mdp, concentration, level = two_way_chain(seed)
     expected = iterate_two_ways(mdp, concentration, level)

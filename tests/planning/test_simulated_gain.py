@@ -28,7 +28,7 @@ def plan():
 
 def test_what_is_said_to_be_gained_is_gained(plan):
     policy = gain_policy(plan, ROOM, never_heated)
-    ways = Rollouts(number=20_000)
+    ways = Rollouts(number=4_000)
     mine = bm.evaluate(ROOM, policy, rollouts=ways)
     usual = bm.evaluate(ROOM, lambda state: 0 * state[0].astype(int), rollouts=ways)
     error = float(mine["upper"] - mine["lower"] + usual["upper"] - usual["lower"]) / 2

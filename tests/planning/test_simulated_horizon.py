@@ -1,5 +1,6 @@
 """Plans by stage on spaces of numbers: against tables, the Riccati recursion, and sums of rewards."""
 
+import functools
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -80,7 +81,7 @@ def riccati_backwards(horizon):
     return value, constant
 
 
-@pytest.mark.parametrize("horizon", [1, 5, pytest.param(15, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("horizon", [5, *(pytest.param(horizon, marks=pytest.mark.slow) for horizon in (1, 15))])
 def test_linear_quadratic_control_is_riccatis_recursion(horizon):
     """Riccati's controls are no grid's: what the plan is worth is at most theirs, and by no more than it says less."""
     cart = bm.environments.linear_quadratic().replace(discount=None, horizon=horizon)
@@ -111,13 +112,16 @@ def test_stages_are_told_apart_where_one_acts():
     assert abs(float(told) - sums.mean()) < 4.5 * np.hypot(sums.std() / 4_000**0.5, float(told["upper"] - told) / 1.9)
 
 
-def test_one_step_pays_the_best_reward_of_one_step():
+@pytest.mark.parametrize(
+    "approximation",
+    [LinearQ(ridge=1e-6), pytest.param(NeighboursQ(), marks=pytest.mark.slow)],
+    ids=["linear", "neighbours"],
+)
+def test_one_step_pays_the_best_reward_of_one_step(approximation):
     """And nothing of what follows, which the fit of a network or of neighbours could add."""
-    once = SHORT.replace(horizon=1)
-    for approximation in (LinearQ(ridge=1e-6), NeighboursQ()):
-        plan = bm.solve(once, solver=replace(QUICK, approximation=approximation))
-        np.testing.assert_allclose(plan["q"][0, 1:5], 0, atol=1e-9)
-        np.testing.assert_allclose(plan["q"][0, 5], [0.5, 1.0], atol=0.1)
+    plan = bm.solve(SHORT.replace(horizon=1), solver=replace(QUICK, approximation=approximation))
+    np.testing.assert_allclose(plan["q"][0, 1:5], 0, atol=1e-9)
+    np.testing.assert_allclose(plan["q"][0, 5], [0.5, 1.0], atol=0.1)
 
 
 def test_a_plan_by_stage_comes_back_from_its_file(tmp_path):
@@ -134,8 +138,14 @@ def test_other_horizons_and_discounts_compile_nothing():
     assert _round._cache_size() == compiled
 
 
-PLAN = bm.solve(MDP.replace(discount=None, horizon=2), solver=QUICK)
-POLICY = fitted_policy(PLAN, MDP.replace(discount=None, horizon=2))
+@functools.cache
+def short_plan():
+    return bm.solve(MDP.replace(discount=None, horizon=2), solver=QUICK)
+
+
+def short_policy():
+    return fitted_policy(short_plan(), MDP.replace(discount=None, horizon=2))
+
 
 BAD = {
     "no steps": (lambda: MDP.replace(horizon=0), "horizon must be an integer of at least 1"),
@@ -143,12 +153,15 @@ BAD = {
     "a length as well": (lambda: SHORT.replace(length=3), "length=3 cuts off episodes of a problem that goes on"),
     "a mesh": (lambda: bm.environments.slippery_lake().replace(horizon=3), "with a horizon pass mesh=None"),
     "a plan of other stages": (
-        lambda: bm.evaluate(SHORT, PLAN),
+        lambda: bm.evaluate(SHORT, short_plan()),
         "it has a horizon of 2, and simulated has a horizon of 8",
     ),
-    "a plan by stage": (lambda: bm.evaluate(MDP, PLAN), "it has a horizon of 2, and simulated has no horizon"),
-    "a policy by stage": (lambda: bm.evaluate(MDP, POLICY), "it has a horizon of 2, and simulated has no horizon"),
-    "a stage too far": (lambda: POLICY.at(2), r"the plan has stages 0 to 1 \(steps taken so far\); got 2"),
+    "a plan by stage": (lambda: bm.evaluate(MDP, short_plan()), "it has a horizon of 2, and simulated has no horizon"),
+    "a policy by stage": (
+        lambda: bm.evaluate(MDP, short_policy()),
+        "it has a horizon of 2, and simulated has no horizon",
+    ),
+    "a stage too far": (lambda: short_policy().at(2), r"the plan has stages 0 to 1 \(steps taken so far\); got 2"),
     "sampled futures": (lambda: bm.solve(SHORT, solver=SampledFutures()), "looks equally far ahead at each step"),
     "an agent": (
         lambda: bm.simulate(SHORT, {"psrl": bm.agents.fitted_psrl(MDP.model)}, steps=4, replicates=1),

@@ -1,5 +1,6 @@
 """Plans and values on spaces of numbers: against tables, the lake's mesh, and how often intervals hold the truth."""
 
+import functools
 from dataclasses import replace
 
 import jax
@@ -104,7 +105,9 @@ def test_a_table_posed_on_numbers_is_worth_what_the_table_is(likely):
     assert plan["policy"].values[1:].tolist() == chosen  # the places are the start and the anchors
 
 
-@pytest.mark.parametrize("risk", [Mean(), Quantile(0.15), CVaR(0.3)], ids=str)
+@pytest.mark.parametrize(
+    "risk", [pytest.param(Mean(), marks=pytest.mark.slow), Quantile(0.15), CVaR(0.3)], ids=["mean", "quantile", "cvar"]
+)
 def test_a_plan_of_draws_is_that_of_the_table(risk):
     """Q at the start is the table's nested risk of the draws planned with; the value is the others' whole future."""
     likely = np.random.default_rng(0).beta([3.0, 5.0], 2.0, (400, 2))
@@ -127,6 +130,7 @@ def test_a_plan_is_never_valued_by_the_draws_it_was_made_with():
     assert float(plan["upper"]) < 1e-3
 
 
+@pytest.mark.slow
 def test_the_lakes_plan_is_worth_what_its_policy_is_on_the_mesh():
     lake = bm.environments.slippery_lake()
     plan = bm.solve(lake)
@@ -257,7 +261,12 @@ def test_a_problem_without_a_truth_is_planned_for_and_not_acted_in():
 
 
 DRAWS = posterior_of(np.full((8, 2), 0.5))
-PLAN = bm.solve(MDP, solver=FittedQ(places=8, samples=1, rollouts=Rollouts(number=16)), tolerance=2.0, strict=False)
+
+
+@functools.cache
+def rough_plan():
+    how = FittedQ(places=8, samples=1, rollouts=Rollouts(number=16))
+    return bm.solve(MDP, solver=how, tolerance=2.0, strict=False)
 
 
 def other_features(state):
@@ -299,28 +308,32 @@ BAD = {
         r"policy\(\[2.5\]\) is 2; the actions of simulated are 0 to 1",
     ),
     "another lake's plan": (
-        lambda: bm.evaluate(bm.environments.slippery_lake(), PLAN),
+        lambda: bm.evaluate(bm.environments.slippery_lake(), rough_plan()),
         ValueError,
         "the plan is of another problem, 'simulated': its actions are",
     ),
     "other features": (
-        lambda: bm.evaluate(MDP.replace(features=other_features), PLAN),
+        lambda: bm.evaluate(MDP.replace(features=other_features), rough_plan()),
         ValueError,
         "the features of simulated are others",
     ),
     "another lake's policy": (
-        lambda: bm.evaluate(bm.environments.slippery_lake(), fitted_policy(PLAN, MDP)),
+        lambda: bm.evaluate(bm.environments.slippery_lake(), fitted_policy(rough_plan(), MDP)),
         ValueError,
         "the policy is of another problem, 'simulated': its actions are",
     ),
     "a policy of other features": (
-        lambda: bm.collect(MDP.replace(features=other_features), fitted_policy(PLAN, MDP), steps=2),
+        lambda: bm.collect(MDP.replace(features=other_features), fitted_policy(rough_plan(), MDP), steps=2),
         ValueError,
         "the policy is of another problem, 'simulated': the features of simulated are others",
     ),
     "no fitted plan": (lambda: bm.evaluate(MDP, DRAWS), ValueError, "no fitted plan"),
-    "a state of another shape": (lambda: fitted_policy(PLAN, MDP).q([0.5, 0.5]), ValueError, r"shape \(2,\)"),
-    "a NaN coordinate": (lambda: fitted_policy(PLAN, MDP).q([[0.5], [np.nan]]), ValueError, r"states\[1, 0\] = nan"),
+    "a state of another shape": (lambda: fitted_policy(rough_plan(), MDP).q([0.5, 0.5]), ValueError, r"shape \(2,\)"),
+    "a NaN coordinate": (
+        lambda: fitted_policy(rough_plan(), MDP).q([[0.5], [np.nan]]),
+        ValueError,
+        r"states\[1, 0\] = nan",
+    ),
     "NaN to start from": (lambda: bm.evaluate(MDP, bold, states=[[np.nan]]), ValueError, r"states\[0, 0\] = nan"),
     "starts of another shape": (lambda: bm.evaluate(MDP, bold, states=[0.5]), ValueError, r"states have shape \(1,\)"),
     "rollouts of a number": (lambda: bm.evaluate(MDP, bold, rollouts=5), TypeError, "rollouts must be made"),

@@ -60,7 +60,7 @@ def cases(shape):
         yield kernels, reward, DISCOUNTS[case // 3 % 4], np.clip(level, 0.01, 0.99)
 
 
-@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("shape", [SHAPES[0], pytest.param(SHAPES[1], marks=pytest.mark.slow), SHAPES[2]])
 def test_policy_and_value_iteration_agree_on_540_cases(shape):
     kernels, reward, discount, level = (np.array(column) for column in zip(*cases(shape), strict=True))
     problem = problem_of(reward[0], 0.9)
@@ -143,7 +143,7 @@ def test_reference_values():
 
 @pytest.mark.skipif(not oracles.EXTENDED, reason="needs 80-bit floats")
 @pytest.mark.parametrize("level", [None, 0.1, 0.6])
-@pytest.mark.parametrize("states", [2, 5, 12, 30])
+@pytest.mark.parametrize("states", [2, 12, *(pytest.param(states, marks=pytest.mark.slow) for states in (5, 30))])
 def test_the_bound_holds_against_extended_precision(states, level):
     """At every stage of a solve, from a cold or a random start, at loose and tight tolerances, at odd scales."""
     rng = np.random.default_rng(states)

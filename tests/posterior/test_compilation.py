@@ -100,6 +100,7 @@ def test_particles(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(programs) <= 3, programs
 
 
+@pytest.mark.slow
 def test_recorded_primitives() -> None:
     lake = bm.environments.slippery_lake()
     model, log = slippery_lake(lake), bm.collect(lake, steps=50, seed=0)

@@ -9,11 +9,14 @@ import pytest
 from scipy.special import gammaln
 
 import bayesmdp as bm
+from bayesmdp.logs.recorded_log import read_records
 from bayesmdp.model_reading.primitives import draw_rows
 from bayesmdp.model_reading.read_model import read_sites
 from bayesmdp.model_reading.records import Records
+from bayesmdp.posterior.beliefs.primitives import recorded_belief
 from bayesmdp.posterior.closed_forms.draws import draw_sites
 from bayesmdp.posterior.closed_forms.primitives import find_pairs, learn
+from bayesmdp.problems.world import Step
 from tests.statistical import assert_means, assert_p_value, calibration_p_value
 
 SHAPE, RATE = np.array([2.0, 3.0]), np.array([1.0, 0.5])
@@ -63,6 +66,7 @@ def test_the_posterior_adds_up_counts():
     assert posterior.attrs["log_evidence"] == pytest.approx(evidence, rel=1e-10)
 
 
+@pytest.mark.slow
 def test_it_is_calibrated():
     """Simulation-based calibration (Talts et al., 2018): 12 steps under each of 400 truths of the prior."""
     rows, draws, repetitions = 12, 99, 400
@@ -87,9 +91,23 @@ def test_it_is_calibrated():
         assert_p_value(calibration_p_value(element, draws), "ranks of the rate")
 
 
+def test_a_belief_adds_up_the_same_counts_step_by_step():
+    log, belief = read_records(bm.collect(SHOP, steps=60, seed=0), SHOP), recorded_belief(shop, SHOP, 7, 1)
+    with jax.enable_x64(True):
+        state, observe = belief.init(jax.random.key(0)), jax.jit(belief.observe)
+        for i in range(60):
+            seen = {name: values[i] for name, values in log.seen.items()}
+            step = Step(log.state[i], log.action[i], seen, None, 0.0, np.bool_(False))
+            state = observe(jax.random.key(1), state, step)
+        told = jax.tree.map(np.asarray, belief.parameters(state))
+    number, total = (np.bincount(log.action, weight, 2) for weight in (None, log.seen["demand"]))
+    np.testing.assert_allclose(told["rate"], np.stack([SHAPE + total, RATE + number], -1))
+    assert belief.room is None  # sums alone are carried
+
+
+@pytest.mark.slow
 def test_an_agent_learns_rates_in_closed_form():
     agent = bm.agents.fitted_psrl(shop, approximation="linear", iterations=3, places=8, samples=2)
-    assert agent.make_belief(SHOP).room is None  # sums alone are carried
     run = bm.simulate(SHOP, {"PSRL": agent}, steps=20, replicates=1)
     assert np.isfinite(run["reward"].values).all()
 

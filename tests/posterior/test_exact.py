@@ -128,7 +128,7 @@ def test_kept_draws_stay_and_are_posterior_draws_on_a_fixed_log() -> None:
         assert_follows(np.asarray(sites["transition"])[:, s, action, t], truth, f"transition{s, action, t}")
 
 
-@pytest.mark.parametrize("draws", ["fresh", "kept"])
+@pytest.mark.parametrize("draws", [pytest.param("fresh", marks=pytest.mark.slow), "kept"])
 def test_kept_draws_are_not_the_posteriors_of_one_who_acts_on_them(draws: str) -> None:
     """A pair is tried while its draw looks good: never tried, it is as unknown as ever, but its kept draw is bad."""
     coin = MDP(transition=np.full((2, 2, 2), 0.5), reward=np.zeros(2), discount=0.9)
@@ -186,25 +186,25 @@ def test_renewal_goes_round() -> None:
     assert int(state.cursor) == 2
 
 
-def test_nothing_is_traced_again_as_data_grow() -> None:
+@pytest.mark.parametrize("draws", ["fresh", "weighted", pytest.param("renewed", marks=pytest.mark.slow)])
+def test_nothing_is_traced_again_as_data_grow(draws: str) -> None:
     traces = []
 
     def counted(data: Transitions) -> None:
         traces.append(1)
         river_current(riverswim(4))(data)
 
-    for draws in ("fresh", "renewed", "weighted"):
-        belief = exact_belief(counted, RIVER, 8, draws=draws)
-        observe, draw = jax.jit(belief.observe), jax.jit(belief.draw)
-        state = belief.init(jax.random.key(0))
-        rows = walk(20)
-        for i, row in enumerate(rows):
-            state = observe(jax.random.key(i), state, as_step(row))
-            state, _ = draw(jax.random.key(i), state)
-            if i == 0:
-                after_first = len(traces)
-        assert len(traces) == after_first
-        assert observe._cache_size() == draw._cache_size() == 1
+    belief = exact_belief(counted, RIVER, 8, draws=draws)
+    observe, draw = jax.jit(belief.observe), jax.jit(belief.draw)
+    state = belief.init(jax.random.key(0))
+    rows = walk(20)
+    for i, row in enumerate(rows):
+        state = observe(jax.random.key(i), state, as_step(row))
+        state, _ = draw(jax.random.key(i), state)
+        if i == 0:
+            after_first = len(traces)
+    assert len(traces) == after_first
+    assert observe._cache_size() == draw._cache_size() == 1
 
 
 def test_branches_of_compiled_code() -> None:
@@ -323,7 +323,8 @@ def test_a_draw_comes_out_as_often_as_its_weight_says() -> None:
 
 
 @pytest.mark.parametrize(
-    "rule, share, trapped", [("weighted", 0.0, True), ("weighted", 1.0, False), ("unseen", 0.0, False)]
+    "rule, share, trapped",
+    [("weighted", 0.0, True), pytest.param("weighted", 1.0, False, marks=pytest.mark.slow), ("unseen", 0.0, False)],
 )
 def test_what_is_drawn_anew_regardless_of_data_opens_the_trap(rule: str, share: float, trapped: bool) -> None:
     """A pair that is tried while its only draw looks good: where it was never tried, nothing is known of it."""

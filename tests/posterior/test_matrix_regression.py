@@ -121,6 +121,7 @@ def test_for_one_coordinate_it_is_the_regression_of_numbers():
     assert one["rate"].item() == pytest.approx(2 * other["rate"].item())
 
 
+@pytest.mark.slow
 def test_it_is_calibrated():
     """Simulation-based calibration (Talts et al., 2018): truths from NumPyro's own prior, 25 steps of each."""
     model, actions = PRIOR, 3
@@ -159,12 +160,14 @@ def test_a_belief_adds_step_by_step_what_a_log_adds():
             state = observe(jax.random.key(1), state, step)
         assert jax.tree.map(jnp.shape, state) == sizes and belief.room is None
         told = jax.tree.map(np.asarray, belief.parameters(state))
-        assert belief.draw(jax.random.key(2), state)[1]["weights"].shape == (7, 3, 3, 2)
+        drawn = jax.eval_shape(belief.draw, jax.random.key(2), state)[1]
+        assert drawn["weights"].shape == (7, 3, 3, 2)
     found = bm.infer(PRIOR, LOG, mdp=CART, draws=0)["parameters"]
     for name in ("mean", "precision", "degrees", "rate"):
         np.testing.assert_allclose(told[name], found[name].values, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_correlated_noise_is_found():
     """Two coordinates that the same gusts move: a correlation of .8, which independent noise has no place for."""
     gusts = CART.replace(

@@ -121,7 +121,7 @@ def test_a_belief_adds_up_the_same_step_by_step():
         sizes = [leaf.shape for leaf in jax.tree.leaves(state)]
         assert sizes == [leaf.shape for leaf in jax.tree.leaves(start)]
         told = belief.parameters(state)
-        drawn = belief.draw(jax.random.key(2), state)[1]
+        drawn = jax.eval_shape(belief.draw, jax.random.key(2), state)[1]
     batch = bm.infer(FALLS, steps_of(60)._replace(weight=np.arange(60) < 10.0), draws=0)["parameters"]
     assert set(told) == set(batch.data_vars) - {next(each for each in batch if str(each).endswith(".place"))}
     for name, values in told.items():

@@ -67,9 +67,14 @@ def test_unknown_noise_is_a_students_t():
     found = posterior["parameters"].to_dataset()
     assert found["shape"].item() == pytest.approx(shape + 30)
     assert found["rate"].item() == pytest.approx(rate + moved @ np.linalg.solve(marginal, moved) / 2, rel=1e-9)
-    expected = np.linalg.solve(np.eye(6) / spread + x.T @ x, x.T @ moved)
+    covariance = np.linalg.inv(np.eye(6) / spread + x.T @ x)
+    expected = covariance @ x.T @ moved
     np.testing.assert_allclose(found["mean"].values[0], expected, rtol=1e-8, atol=1e-10)
-    assert_means(posterior.posterior["weights"].values.reshape(-1, 6), expected, "weights")
+    weights = posterior.posterior["weights"].values.reshape(-1, 6)
+    assert_means(weights, expected, "weights")
+    scaled = (weights - expected) / np.sqrt((found["rate"] / found["shape"]).item() * np.diag(covariance))
+    for each in scaled.T:
+        assert_p_value(stats.kstest(each, stats.t(2 * shape + 60).cdf).pvalue, "scaled weights")
     assert_means(
         posterior.posterior["precision"].values.reshape(-1, 1), [(found["shape"] / found["rate"]).item()], "noise"
     )
@@ -190,10 +195,15 @@ SMALL = {"number": 3, "scale": 2.0, "certainty": 2.0}
     "model",
     [
         bm.models.thermostat(),
-        bm.models.linear_dynamics(ROOM, certainty=2.0),
-        bm.models.fourier_dynamics(ROOM, **SMALL),
-        bm.models.linear_rewards(ROOM, bm.models.linear_dynamics(ROOM, certainty=2.0), certainty=2.0),
-        noisy,
+        *(
+            pytest.param(model, marks=pytest.mark.slow)
+            for model in (
+                bm.models.linear_dynamics(ROOM, certainty=2.0),
+                bm.models.fourier_dynamics(ROOM, **SMALL),
+                bm.models.linear_rewards(ROOM, bm.models.linear_dynamics(ROOM, certainty=2.0), certainty=2.0),
+                noisy,
+            )
+        ),
     ],
     ids=["thermostat", "linear_dynamics", "fourier_dynamics", "linear_rewards", "noisy"],
 )
@@ -266,6 +276,7 @@ def student(data):
         numpyro.sample("next_state", after, obs=data.next_state)
 
 
+@pytest.mark.slow
 def test_other_densities_go_by_particles():
     """A Student's t of known scale: the posterior against one on a grid."""
     rng = np.random.default_rng(0)
@@ -461,6 +472,7 @@ def test_fourier_features_approach_a_gaussian_process():
     np.testing.assert_allclose(waves @ waves.T, np.exp(-apart / (2 * 0.7**2)), atol=0.04)
 
 
+@pytest.mark.slow
 def test_psrl_learns_to_heat_by_linear_dynamics():
     agent = bm.agents.fitted_psrl(
         bm.models.linear_dynamics(ROOM), approximation="linear", iterations=40, places=48, samples=4

@@ -138,11 +138,13 @@ def test_sixty_unknowns_agree_with_their_closed_form() -> None:
     assert abs(np.mean(evidence) - dirichlet_multinomial(np.full(6, 0.5), counts)) < 1.0
 
 
+MAPS = np.random.default_rng(3).integers(0, 3, (3, 3, 2, 2))
+UNKNOWN_MAP = tied_moves(SIZES, MAPS, (2.0, 1.0), weight=[1.0, 2.0, 3.0])
+
+
 def test_which_map_is_true_by_enumeration() -> None:
     """Three maps, and one unknown slip: the probability of each is a sum over a grid of slips."""
-    rng = np.random.default_rng(3)
-    table = rng.integers(0, 3, (3, 3, 2, 2))
-    model = tied_moves(SIZES, table, (2.0, 1.0), weight=[1.0, 2.0, 3.0])
+    table, rng = MAPS, np.random.default_rng(3)
     counts = np.zeros((3, 2, 3))
     truth = np.eye(3)[table[1]].swapaxes(-1, -2) @ np.array([0.8, 0.2])
     for s, a in np.ndindex(3, 2):
@@ -153,7 +155,7 @@ def test_which_map_is_true_by_enumeration() -> None:
         each = np.where(counts[None, ..., None] > 0, counts[None, ..., None] * np.log(kernels), 0).sum((1, 2, 3))
     prior = np.log([1 / 6, 2 / 6, 3 / 6])[:, None] + np.log(grid) - betaln(2, 1)
     joint = np.exp(each + prior).mean(-1)
-    follow = follower(model, (3, 2, 3), Settings(particles=400))
+    follow = follower(UNKNOWN_MAP, (3, 2, 3), Settings(particles=400))
     weights = np.stack([counts.ravel() // 2, counts.ravel()])
     runs = [follow(random.key(seed), weights) for seed in range(60)]
     chosen = np.array([[weight[values["map"] == k].sum() for k in range(3)] for weight, values, _ in runs])
@@ -301,9 +303,8 @@ def test_what_does_not_fit_in_one_call_is_taken_in_by_the_next(monkeypatch: pyte
 
 
 def test_all_particles_impossible_is_reported() -> None:
-    never = np.zeros((6, 2, 6))
-    never[0, 1, 5] = 3  # no current carries from the first state to the last
-    *_, particles = follower(CURRENT, (6, 2, 6), Settings(particles=500))(random.key(0), never.reshape(1, -1))
+    every = np.ones((1, 18))  # three next states of each pair, of which each map has two at most
+    *_, particles = follower(UNKNOWN_MAP, (3, 2, 3), Settings(particles=400))(random.key(0), every)
     assert bool(particles.failed)
 
 

@@ -66,17 +66,6 @@ def test_a_log_teaches_rewards_exactly():
     assert set(plan["policy"].values.tolist()) == {"up"}
 
 
-def test_agents_learn_rewards_where_they_act():
-    """In a room whose reward is a function, by a prior that has to learn it."""
-    room = bm.environments.thermostat()
-    prior = bm.models.linear_rewards(room)
-    agent = bm.agents.fitted_psrl(prior, approximation="linear", iterations=5, places=16, samples=2)
-    belief = agent.make_belief(room)
-    assert {name for name, _ in belief.dims} == {"precision", "weights", "reward_precision", "reward_weights"}
-    run = bm.simulate(room, {"PSRL": agent}, steps=20, replicates=1)
-    assert np.isfinite(run["reward"].values).all()
-
-
 def test_steps_of_a_confined_problem_stay_in_its_box():
     narrow = {"low": [-0.1], "high": [0.6], "reward_range": (-0.1, 0.2)}
     confined = PROBLEM.replace(**narrow, confined=True)

@@ -140,7 +140,13 @@ def test_each_lesson_has_exercises_with_solutions():
         assert numbers == re.findall(r"(?m)^# ## (\d)\. ", solution.read_text()) == ["1", "2", "3"]
 
 
-@pytest.mark.parametrize("path", SOLUTIONS, ids=lambda path: path.stem)
+# What these compile for seconds the tests of its rooms compile as well.
+LONG = {"lesson_4", "lesson_6", "lesson_8"}
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] * (path.stem in LONG)) for path in SOLUTIONS]
+)
 def test_solutions_hold(path):
     mpl.use("Agg")
     text = path.read_text()

@@ -162,7 +162,10 @@ def test_priors_that_compute_their_transitions_are_explained_by_draws():
     assert float(told["bound"][0]) == report.tree.attrs["initial_worth_quantile"]
 
 
-@pytest.mark.parametrize("options", [{"discount": 0.9}, {"horizon": 6}, {"discount": 0.9, "rewards": "normal"}])
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param({"discount": 0.9}, marks=pytest.mark.slow), {"horizon": 6}, {"discount": 0.9, "rewards": "normal"}],
+)
 def test_the_weight_of_the_prior_says_the_same_on_the_terminal_and_the_page(options):
     log = bm.collect(bm.environments.riverswim(4), policy="uniform", steps=2_000, seed=0)
     if "rewards" in options:

@@ -188,10 +188,11 @@ def shop():
     ("log", "options", "told"),
     [
         (shop, {"horizon": 5}, ["The plan is for 5 steps", "Not available: the plan may change from step to step"]),
-        (
+        pytest.param(
             shop,
             {"discount": 0.9, "aim": "gain", "risk": "mean"},
             ["Do not rely on the plan below yet: its numbers were not checked"],
+            marks=pytest.mark.slow,
         ),
         (
             lambda: arms(
@@ -372,7 +373,7 @@ def test_the_command_writes_both(tmp_path, monkeypatch):
 def test_the_file_of_a_plan_tells_the_same(tmp_path):
     log, page, content = tmp_path / "log.csv", tmp_path / "r.html", tmp_path / "r.json"
     ONE_WAY.to_csv(log, index=False)
-    kinds = {"value": ("--no-calibration",), "gain": ("--aim", "gain", "--no-calibration"), "checked": ()}
+    kinds = {"gain": ("--aim", "gain", "--no-calibration"), "checked": ()}
     for kind, options in kinds.items():
         folder = tmp_path / kind
         call("plan", log, "--discount", "0.5", "--draws", "60", *options, "--out", folder, "--json", content)

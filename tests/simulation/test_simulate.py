@@ -297,7 +297,7 @@ def cautious_value_of(policy, draws, level):
     return value
 
 
-@pytest.mark.parametrize("step", [1, 80])
+@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 80])
 @pytest.mark.parametrize("policy_under", ["belief", "truth"])
 def test_robust_regret_against_plain_value_iteration(policy_under, step):
     policy = np.array([0, 1, 1, 1, 1, 1])

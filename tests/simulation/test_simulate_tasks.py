@@ -277,7 +277,7 @@ def excited_after(mdp, state, action, excitation, at_random):
 @pytest.mark.parametrize(
     ("mdp", "truth", "base", "excitation", "at_random"),
     [
-        (LAYERS, FAMILY, BASE, 2.0, 200),
+        pytest.param(LAYERS, FAMILY, BASE, 2.0, 200, marks=pytest.mark.slow),
         (SHOP, TASTES, gaussian_q(SHOP, covariance=5.0, noise=0.03), 0.05, 60),
         (SHOP, TASTES, gaussian_q(SHOP, covariance=5.0, noise=0.03), 1e6, 7),  # never
     ],
@@ -319,6 +319,7 @@ def test_in_its_warm_up_an_agent_looks_at_no_reward_and_afterwards_it_does():
     assert stats.chisquare(frequencies).pvalue > 1e-4
 
 
+@pytest.mark.slow
 def test_without_adapting_averages_of_estimates_are_unbiased():
     """In the last stage of the shop, where targets are rewards; an agent that gives up after bad luck is not."""
     base = gaussian_q(SHOP, covariance=5.0, noise=0.001**0.5)

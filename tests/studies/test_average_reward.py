@@ -78,11 +78,12 @@ def test_a_world_at_small_size(cell):
     assert agents["gamma-UCB-CVI"].options["horizon"] == 60
     if cell.startswith("river"):
         assert agents["gamma-UCB-CVI"].options["span"] == pytest.approx(6.3103, abs=1e-4)
-    table = regret_table(study.with_agents(["PSRL", "gamma-LSCVI-UCB", "SCAL"]).run(steps=60, replicates=2, thin=20))
+    table = regret_table(study.with_agents(["gamma-LSCVI-UCB"]).run(steps=60, replicates=2, thin=20))
     assert (table["gap"] >= 0).all()
     assert 0 <= table["frozen"]["gamma-LSCVI-UCB"] <= 1
 
 
+@pytest.mark.slow
 def test_clipping_matters_where_a_room_is_not_worth_finding():
     """The paper's reason for clipping: without it optimism is worth 1 / (1 - gamma), and the agent pays for it."""
     room = find("average-reward/rare-room-1000")
