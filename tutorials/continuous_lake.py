@@ -159,14 +159,14 @@ axes[0].legend(frameon=False)
 tidy(axes)
 
 # %% [markdown]
-# With a network AQ-BRMDP loses 122 where posterior sampling loses 155, which is 32 less on the same luck (14 to 50): as
-# the paper says. It is won in the first five hundred steps. In the last two hundred the four agents are alike, and what
-# they still lose, .03 a step where the best value is 1.1, is the network's. *told*, which knows the lake all along,
-# loses 88: more than half of the regret is the price of fitted Q and not of learning. One fixed level does not do it
-# (.3 saves 6, -16 to 28).
+# With a network AQ-BRMDP loses 118 where posterior sampling loses 156, which is 39 less on the same luck (25 to 53): as
+# the paper says. Most of it is won in the first five hundred steps. In the last two hundred the four agents are not
+# told apart, and what they still lose, .03 to .05 a step where the best value is 1.1, is the network's. *told*, which
+# knows the lake all along, loses 87: more than half of the regret is the price of fitted Q and not of learning. One
+# fixed level does not do it (.3 saves 1, -16 to 18).
 #
 # Linear in the same features Q cannot tell where in a cell one stands, and no agent comes to act well. AQ-BRMDP saves
-# 135 there (97 to 174) and loses less than *told*: its high levels late in the run make up for some of what linear
+# 145 there (107 to 182) and loses less than *told*: its high levels late in the run make up for some of what linear
 # targets get wrong. That is luck with this lake rather than learning, and not what the schedule is for.
 
 # %%

@@ -74,6 +74,25 @@ def test_intervals_of_a_known_world_hold_the_tables_value():
     assert float(bm.evaluate(MDP, bold)) == pytest.approx(truth, abs=0.01)
 
 
+@pytest.mark.slow
+def test_intervals_hold_what_moments_of_a_linear_system_say():
+    """Of a cart that brakes by itself, under a constant push: the discounted costs are sums over means and spreads."""
+    matrix, control, cost, noise, discount = np.array([[0.9, 0.1], [0.0, 0.8]]), np.array([0.02, 0.2]), 0.3, 0.05, 0.9
+    cart = bm.environments.linear_quadratic(
+        matrix=matrix, control=control, state_cost=(1.0, cost), noise=noise, controls=(-1.0, 1.0), discount=discount
+    )
+    mean, spread, truth = cart.problem.start, np.zeros((2, 2)), 0.0
+    for t in range(400):
+        truth -= discount**t * (np.array([1.0, cost]) @ (np.diag(spread) + mean**2) + 0.1)
+        mean, spread = matrix @ mean + control, matrix @ spread @ matrix.T + noise**2 * np.eye(2)
+    known, policy, hits = {name: value[None] for name, value in cart.truth.items()}, state_policy(cart, bold), 0
+    for seed in range(200):
+        told = risk_between(Mean(), simulate_returns(cart, known, policy, Rollouts(number=400, seed=seed)), 0.95)
+        hits += covers(told, truth)
+    assert_covered(hits, 0.95, 200)
+    assert hits <= stats.binom.ppf(1 - 1e-4, 200, 0.95) + 2  # what the horizon leaves out is in them too
+
+
 @pytest.mark.parametrize("risk", [Mean(), Quantile(0.1), Quantile(0.5), CVaR(0.2)], ids=str)
 def test_intervals_over_draws_hold_the_posteriors_risk(risk):
     """100 posteriors of 200 draws, each valued by 20 rollouts a draw; the truth is of 40,000 draws of the table."""
