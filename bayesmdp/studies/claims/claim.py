@@ -110,7 +110,7 @@ def judged(claim: Claim) -> Judged:
     --------
     >>> saved = Stored("slippery_lake", {"cell": "neural", "agent": "AQ-BRMDP"}, figure="saved")
     >>> judged(Claim("EC.7.7", "AQ-BRMDP has less regret than PSRL", "by a network", saved, "make study"))
-    Judged(figure='32.2 [14.0, 50.4]', threshold='above 0', verdict='yes')
+    Judged(figure='38.7 [24.5, 52.9]', threshold='above 0', verdict='yes')
     """
     if claim.shown is None:
         return Judged("", "", "yes, by a test" if claim.tested else f"open: {claim.why_open}")
