@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from bayesmdp.planning.risk import Mean
 from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, count_draws, simulate_returns
 from bayesmdp.planning.state_policies import state_policy
 from bayesmdp.planning.value_intervals import Statement, risk_of_values
+from bayesmdp.problems.labels import label_text
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = [
@@ -45,7 +47,8 @@ def read_unknowns(posterior: Any, mdp: SimulatedMDP) -> dict[str, NDArray[np.flo
     Raises
     ------
     TypeError, ValueError
-        If it is none; if an unknown is missing, of another shape or not finite: with its name.
+        If it is none, or of a log whose actions have other positions than the problem's; if an unknown is missing, of
+        another shape or not finite: with its name.
 
     Examples
     --------
@@ -64,6 +67,7 @@ def read_unknowns(posterior: Any, mdp: SimulatedMDP) -> dict[str, NDArray[np.flo
         posterior = posterior["posterior"].to_dataset()
     if not isinstance(posterior, xr.Dataset):
         raise TypeError(f"posterior must be an xarray DataTree or Dataset; got {type(posterior).__name__}")
+    _check_actions(posterior.attrs.get("actions"), mdp)
     values: dict[str, NDArray[np.float64]] = {}
     for name, shape in mdp.unknowns.items():
         if name not in posterior:
@@ -87,6 +91,21 @@ def read_unknowns(posterior: Any, mdp: SimulatedMDP) -> dict[str, NDArray[np.flo
     if len(set(sizes.values())) > 1:
         raise ValueError(f"the unknowns have different numbers of draws: {sizes}")
     return values
+
+
+def _check_actions(told: Any, mdp: SimulatedMDP) -> None:
+    """Refuse draws whose actions have other positions: what was learned of one would be believed of another."""
+    if not isinstance(told, str):  # draws of other makers do not say
+        return
+    theirs, own = json.loads(told), json.loads(label_text(mdp.actions))
+    if theirs != own[: len(theirs)]:
+        place = next((i for i, (one, other) in enumerate(zip(theirs, own, strict=False)) if one != other), len(own))
+        instead = repr(own[place]) if place < len(own) else f"{len(own)} actions"
+        raise ValueError(
+            f"the posterior is of a log in which action {place} is {theirs[place]!r}, where {mdp.name} has {instead}: "
+            "what was learned of one would be believed of another; infer with mdp=, or name the log's actions in the "
+            "order of the problem with read_log(actions=[...])"
+        )
 
 
 def planned_and_fresh(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-__all__ = ["in_order", "index_of", "label_array", "with_names"]
+__all__ = ["in_order", "index_of", "label_array", "label_text", "with_names"]
 
 
 def label_array(labels: Sequence[Hashable], *, text: bool = False) -> NDArray[Any]:
@@ -40,6 +41,21 @@ def label_array(labels: Sequence[Hashable], *, text: bool = False) -> NDArray[An
     array = np.empty(len(labels), object)
     array[:] = labels
     return array
+
+
+def label_text(labels: Sequence[Hashable]) -> str:
+    """Return labels as a list in JSON, for attrs, in which what JSON has no form for is text.
+
+    Parameters
+    ----------
+    labels : sequence
+
+    Examples
+    --------
+    >>> label_text(["off", np.int64(2), 0.5])
+    '["off", 2, 0.5]'
+    """
+    return json.dumps(list(labels), default=lambda each: each.item() if isinstance(each, np.generic) else str(each))
 
 
 def index_of(kind: str, positions: dict[Hashable, int], label: Any) -> int:

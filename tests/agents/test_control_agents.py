@@ -45,7 +45,7 @@ def test_a_room_is_kept_warm_by_what_was_learned_of_it():
 
 @pytest.mark.slow
 def test_a_pendulum_is_swung_up_within_five_episodes():
-    """An episode of it hanging costs about 1,500, one of a plan by the true physics about 200."""
+    """An episode of it hanging costs about 1,500, one of a plan by the true physics about 140."""
     swing = bm.environments.pendulum(torques=3, seen="circle")
     agent = bm.agents.futures_psrl(bm.models.fourier_dynamics(swing))
     reward = bm.simulate(swing, {"PSRL": agent}, steps=1_200, replicates=2, seed=1)["reward"].values[0]

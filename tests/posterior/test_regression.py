@@ -19,6 +19,7 @@ from bayesmdp.model_reading.primitives import draw_rows, fit_rows
 from bayesmdp.model_reading.read_model import read_sites, trace
 from bayesmdp.model_reading.records import Records
 from bayesmdp.models.arguments import thaw
+from bayesmdp.planning.simulated_values import read_unknowns
 from bayesmdp.posterior.beliefs.primitives import recorded_belief
 from bayesmdp.posterior.closed_forms.find_regression import find_regression
 from bayesmdp.problems.world import Step
@@ -503,6 +504,10 @@ def test_a_model_of_other_actions_than_the_log_names_is_refused():
     three = bm.models.linear_dynamics(SimpleNamespace(problem=problem, num_actions=3))
     with pytest.raises(ValueError, match=r"'weights' is of 3 actions, and the log names 2: 0, 2, .* which is which"):
         bm.infer(three, log, draws=0)
+    with pytest.raises(
+        ValueError, match=r"box has 2: 0, 2, .*; make the model for these, or give the plate another name"
+    ):
+        bm.infer(three, log, mdp=SimpleNamespace(actions=(0, 2), name="box"), draws=0)
     told = bm.infer(three, bm.read_log(pd.DataFrame(own), coordinates=["t"], actions=[0, 1, 2]), draws=400)
     spread = told["posterior"]["weights"].std(("chain", "draw")).sel(feature=0, to=0).values
     assert spread[1] > 3 * max(spread[0], spread[2])
@@ -510,3 +515,21 @@ def test_a_model_of_other_actions_than_the_log_names_is_refused():
     three_labels = bm.read_log(pd.DataFrame({**own, "action": np.tile([0, 1, 2], 4)}), coordinates=["t"])
     with pytest.raises(IndexError, match=r"index 2 along axis 0 of an array of shape \(2,\) at row 2"):
         bm.infer(of_two_kinds, three_labels, draws=0)
+
+
+def test_what_was_learned_of_one_action_is_not_believed_of_another():
+    """Labels of a log are sorted, those of the room are not: "high" comes first there, and "off" here."""
+    room = bm.environments.thermostat()
+    own = {"t": np.arange(12.0), "next_t": np.arange(1.0, 13.0), "action": np.tile(["off", "low", "high"], 4)}
+    frame, prior = pd.DataFrame({**own, "reward": 0.0}), bm.models.linear_dynamics(room)
+    believed = room.replace(model=prior, truth=None)
+
+    def read(log, **options):
+        return read_unknowns(bm.infer(prior, log, draws=2, **options), believed)
+
+    log = bm.read_log(frame, coordinates=["t"])
+    with pytest.raises(ValueError, match="action 0 is 'high', where thermostat has 'off': what was learned of one"):
+        read(log)
+    ordered = bm.read_log(frame, coordinates=["t"], actions=room.actions)
+    for kept in (read(log, mdp=room), read(ordered)):
+        assert kept["weights"].shape == (2, 3, 2, 1)

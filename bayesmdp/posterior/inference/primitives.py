@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Hashable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -27,10 +28,16 @@ from bayesmdp.posterior.closed_forms.primitives import Pairs
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
 from bayesmdp.posterior.closed_forms.product import Product
 from bayesmdp.posterior.closed_forms.regression import Regression
-from bayesmdp.posterior.inference.record_checks import check_next, refuse_hidden_ends, refuse_other_actions
+from bayesmdp.posterior.inference.record_checks import (
+    check_next,
+    known_actions,
+    refuse_hidden_ends,
+    refuse_other_actions,
+)
 from bayesmdp.posterior.inference.request import Drawn, Request, check_draws, drawn_exactly, sampled
 from bayesmdp.posterior.inference.tree import Labels, by_draw, in_chains, label_parameters, numbered_tree, versions
 from bayesmdp.posterior.particles.sampler import DEFAULT, Settings
+from bayesmdp.problems.labels import label_text
 
 __all__ = ["FoundRecords", "find_records", "infer_found", "infer_records"]
 
@@ -61,6 +68,8 @@ class FoundRecords(NamedTuple):
         As for `infer`, and why the closed form is taken or not.
     settings : Settings
         Of particles.
+    actions : sequence of labels, or None
+        What positions of actions stand for, where that is known.
     """
 
     model: Model
@@ -71,6 +80,7 @@ class FoundRecords(NamedTuple):
     method: str
     reason: str
     settings: Settings = DEFAULT
+    actions: Sequence[Hashable] | None = None
 
 
 def infer_records(model: Model, log: xr.Dataset | Records, mdp: Any, request: Request) -> xr.DataTree:
@@ -107,7 +117,7 @@ def find_records(model: Model, log: xr.Dataset | Records, mdp: Any = None, metho
     FoundRecords
     """
     data = check_records(log) if isinstance(log, Records) else read_records(log, mdp)
-    settings = DEFAULT
+    settings, actions = DEFAULT, None
     if isinstance(model, ByParticles):
         settings, model, method = model.settings, model.model, "smc" if method == "auto" else method
     with jax.enable_x64(True):
@@ -117,12 +127,13 @@ def find_records(model: Model, log: xr.Dataset | Records, mdp: Any = None, metho
         reading = read_sites(model, data)
         if not isinstance(log, Records):
             refuse_hidden_ends(log, data, mdp)
-            refuse_other_actions(reading, log, mdp)
+            actions = known_actions(log, mdp)
+            refuse_other_actions(reading, actions, mdp)
             if "next_state" not in data.seen:
                 check_next(reading.run(data).values["next_state"], np.asarray(log["next_state"]))
         form, sums, reason = _closed_form(reading, data, method)
         check_lookups(model, data, reading.latents)
-    return FoundRecords(model, reading, data, form, sums, method, reason, settings)
+    return FoundRecords(model, reading, data, form, sums, method, reason, settings, actions)
 
 
 def infer_found(found: FoundRecords, request: Request) -> xr.DataTree:
@@ -138,7 +149,7 @@ def infer_found(found: FoundRecords, request: Request) -> xr.DataTree:
     -------
     DataTree
     """
-    model, reading, data, form, sums, method, reason, settings = found
+    model, reading, data, form, sums, method, reason, settings, actions = found
     with jax.enable_x64(True):
         groups: dict[str, xr.Dataset] = {}
         if form is None:
@@ -165,6 +176,7 @@ def infer_found(found: FoundRecords, request: Request) -> xr.DataTree:
         **({"product": form.described()} if isinstance(form, Product) else {}),
         "seed": request.seed,
         "num_transitions": float(np.sum(data.weight)),
+        **({} if actions is None else {"actions": label_text(actions)}),
         **versions(),
     }
     after_data, before_data = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -13,7 +14,22 @@ from bayesmdp.logs.log import label_set
 from bayesmdp.model_reading.read_model import Reading
 from bayesmdp.model_reading.records import Records
 
-__all__ = ["check_next", "refuse_hidden_ends", "refuse_other_actions"]
+__all__ = ["check_next", "known_actions", "refuse_hidden_ends", "refuse_other_actions"]
+
+
+def known_actions(log: xr.Dataset, mdp: Any) -> list[Hashable]:
+    """Return the labels that positions of actions stand for: the problem's, or without one the log's.
+
+    Parameters
+    ----------
+    log : Dataset over ``step``
+    mdp : SimulatedMDP or None
+
+    Returns
+    -------
+    list of labels
+    """
+    return list(label_set(log, "actions") if mdp is None else mdp.actions)
 
 
 def refuse_hidden_ends(log: xr.Dataset, data: Records, mdp: Any) -> None:
@@ -47,15 +63,15 @@ def refuse_hidden_ends(log: xr.Dataset, data: Records, mdp: Any) -> None:
         )
 
 
-def refuse_other_actions(reading: Reading, log: xr.Dataset, mdp: Any) -> None:
+def refuse_other_actions(reading: Reading, known: Sequence[Hashable], mdp: Any) -> None:
     """Refuse a model of another number of actions than are known: positions would mean other actions.
 
     Parameters
     ----------
     reading : Reading
         The model, whose unknowns have an axis ``action`` where it tells actions apart by a plate of that name.
-    log : Dataset over ``step``
-        Whose labels are all the actions there are, without a problem.
+    known : sequence of labels
+        All the actions there are.
     mdp : SimulatedMDP or None
 
     Raises
@@ -63,15 +79,16 @@ def refuse_other_actions(reading: Reading, log: xr.Dataset, mdp: Any) -> None:
     ValueError
         Naming the unknown, and the labels.
     """
-    known = list(label_set(log, "actions") if mdp is None else mdp.actions)
     for name, latent in reading.latents.items():
         for dim, size in zip(reading.dims[name], latent.shape, strict=True):
             if dim == "action" and size != len(known):
                 whose = "the log names" if mdp is None else f"{mdp.name} has"
+                remedy = "name all in the order of the model, with mdp= or read_log(actions=[...])"
+                remedy = remedy if mdp is None else "make the model for these"
                 raise ValueError(
                     f"the model's {name!r} is of {size} actions, and {whose} {len(known)}: "
                     f"{', '.join(map(repr, known[:6]))}{', ...' if len(known) > 6 else ''}, so that it is not known "
-                    "which is which; name all in the order of the model, with mdp= or read_log(actions=[...])"
+                    f"which is which; {remedy}, or give the plate another name if it is not of actions"
                 )
 
 
