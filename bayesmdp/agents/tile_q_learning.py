@@ -13,7 +13,7 @@ the greedy action is taken but for a share of steps in which one is drawn at ran
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,7 +27,13 @@ from bayesmdp.foundation.validation import integer, number
 from bayesmdp.problems.simulated_problem import SimulatedProblem
 from bayesmdp.problems.world import Step
 
+if TYPE_CHECKING:
+    from bayesmdp.problems.simulated_mdp import SimulatedMDP
+
 __all__ = ["tile_q_learning"]
+
+MOST = 50_000_000
+"""Weights that there is room for: 400 MB."""
 
 
 def tile_q_learning(
@@ -55,7 +61,7 @@ def tile_q_learning(
     Raises
     ------
     ValueError
-        For options out of range.
+        For options out of range; where it acts, for more tiles than there is room for.
 
     Notes
     -----
@@ -80,10 +86,22 @@ def tile_q_learning(
     if initial is not None:
         options["initial"] = number("initial", initial)
     sizes = {"grids": integer("grids", grids, 1), "tiles": integer("tiles", tiles, 1)}
+
+    def check_size(mdp: SimulatedMDP) -> None:
+        coordinates = len(mdp.problem.low)
+        weights = sizes["grids"] * (sizes["tiles"] + 1) ** coordinates * mdp.num_actions
+        if weights > MOST:
+            raise ValueError(
+                f"{sizes['grids']} grids of {sizes['tiles']} tiles along each of the {coordinates} coordinates of "
+                f"{mdp.name} have {weights:,} weights, and there is room for {MOST:,}: use fewer tiles or grids, or an "
+                "agent with a model, such as fitted_psrl"
+            )
+
     return Agent(
         "tile-q-learning",
         _TileRules(**sizes),
-        options=options,
+        check_size,
+        options,
         static=sizes,
         objectives=("discounted",),
         spaces=("simulated",),

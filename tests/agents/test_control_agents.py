@@ -93,6 +93,12 @@ def test_q_learning_is_that_of_a_table_of_tiles():
     assert ends > 5 and cart.discount == discount
 
 
+def test_more_tiles_than_there_is_room_for_are_refused():
+    cart = bm.environments.cart_pole()
+    with pytest.raises(ValueError, match=r"8 grids of 50 tiles .* 4 coordinates of cart-pole have 108,243,216 weights"):
+        bm.simulate(cart, {"Q": bm.agents.tile_q_learning(tiles=50)}, steps=10, replicates=1)
+
+
 def test_a_share_of_actions_is_drawn_at_random():
     swing = bm.environments.pendulum(torques=3)
     agent = bm.agents.tile_q_learning(grids=1, tiles=1, random_share=1.0)

@@ -245,7 +245,7 @@ def test_psrl_learns_to_balance_a_pole_in_a_few_episodes():
 
 @pytest.mark.slow
 def test_psrl_drives_out_of_the_valley_in_a_few_episodes():
-    """Six at most; Q-learning with tiles takes 23 to 31 (study ``control-learning``)."""
+    """Six at most; Q-learning with tiles takes 24 to 33 (study ``control-learning``)."""
     car = bm.environments.mountain_car()
     prior = bm.models.fourier_dynamics(car, noise=0.002)
     sizes = {"iterations": 150, "places": 400, "samples": 1}
@@ -253,4 +253,4 @@ def test_psrl_drives_out_of_the_valley_in_a_few_episodes():
     run = bm.simulate(car, {"PSRL": agent}, steps=1_200, replicates=2, seed=3)
     for state in run["state"].values[0]:
         # From the goal, at .5, an episode begins again at -.5, as it does from anywhere when it is cut off.
-        assert ((state[:-1, 0] > 0.4) & (state[1:, 0] < 0)).any()
+        assert ((state[:-1].sum(-1) > 0.49) & (state[1:, 0] < 0)).any()

@@ -12,10 +12,9 @@ def run_of(reward, position, mdp):
     """A result of one agent: rewards [replicate, step], and the first coordinate of states."""
     variables = {"reward": (("agent", "replicate", "step"), np.asarray(reward, float)[None])}
     if position is not None:
-        variables["state"] = (
-            ("agent", "replicate", "step", "coordinate"),
-            np.asarray(position, float)[None, ..., None],
-        )
+        place = np.asarray(position, float)
+        state = np.stack([place, np.full(place.shape, 0.03)], -1)
+        variables["state"] = (("agent", "replicate", "step", "coordinate"), state[None])
     return xr.DataTree(xr.Dataset(variables, coords={"agent": ["A"]}, attrs={"mdp": mdp}))
 
 
@@ -28,9 +27,9 @@ def test_episodes_of_the_pendulum_are_told_by_their_number():
 
 
 def test_the_goal_is_reached_where_an_episode_begins_again_from_there():
-    """The first replicate is cut off before it arrives, and the third never does."""
+    """The first replicate is cut off before it arrives, once near the goal, and the third never does."""
     position = [
-        [-0.5, 0.1, -0.45, 0.2, 0.48, -0.5, 0.45, -0.5],
+        [-0.5, 0.45, -0.45, 0.2, 0.48, -0.5, 0.47, -0.5],
         [-0.5, 0.49, -0.41, 0.0, 0.1, 0.2, 0.3, 0.4],
         [-0.5, 0.1, -0.45, 0.2, 0.39, -0.5, 0.3, -0.5],
     ]
