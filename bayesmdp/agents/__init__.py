@@ -109,7 +109,7 @@ GROUPS: Mapping[str, tuple[Example, ...]] = {
         Example(fitted_brmdp, slippery_lake, {**QUICK, "num_draws": 10}, SMALL),
         Example(fitted_aq_brmdp, slippery_lake, {**QUICK, "num_draws": 10}, SMALL),
         Example(futures_psrl, slippery_lake, {"depth": 6, "sequences": 16, "rounds": 1, "room": 400}, SHORT_SIGHTED),
-        Example(tile_q_learning, slippery_lake),
+        Example(tile_q_learning, slippery_lake, {"initial": 1.0}),
     ),
 }
 """Every agent, by kind, with a small example of it. A new agent is one line here, beside its import."""

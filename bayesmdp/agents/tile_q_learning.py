@@ -53,6 +53,7 @@ def tile_q_learning(
         Of the steps whose action is drawn at random.
     initial : float, optional
         Q before the first step; by default the highest value that there can be, so that what was not tried is tried.
+        Where that is far above what can be earned, as the best reward for ever is, a nearer number learns sooner.
 
     Returns
     -------
@@ -69,7 +70,7 @@ def tile_q_learning(
 
     *When not.* Where steps are dear; or with many coordinates, in which tiles hardly share what they learn.
 
-    *Cost.* A few hundred numbers a step.
+    *Cost.* A few numbers of each grid in each step, however many steps were taken before.
 
     Examples
     --------
