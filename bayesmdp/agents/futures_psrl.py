@@ -14,11 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax, random
 from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.periods import ends_with_episodes
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer
 from bayesmdp.model_reading.read_model import Model
@@ -131,17 +133,18 @@ class _FuturesRules:
         del options
         problem = replace(problem, model=self.model)
 
-        def begun(key: Key[Array, ""], believed: Any, period: Float[Array, ""]) -> _State:
-            draw, futures = random.split(key)
-            believed, values = belief.draw(draw, believed)
-            return _State(believed, period, values, futures)
-
         def init(key: Key[Array, ""]) -> _State:
             first, other = random.split(key)
-            return begun(other, belief.init(first), jnp.zeros(()))
+            believed = belief.init(first)
+            # Models are drawn where a pseudo-episode begins, the first one too.
+            values = jax.eval_shape(lambda: belief.draw(random.key(0), believed)[1])
+            empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), values)
+            return _State(believed, jnp.zeros(()), empty, other)
 
         def begin(key: Key[Array, ""], state: _State) -> _State:
-            return begun(key, state.belief, state.period + 1)
+            draw, futures = random.split(key)
+            believed, values = belief.draw(draw, state.belief)
+            return _State(believed, state.period + 1, values, futures)
 
         def chosen(state: _State, s: Float[Array, " coordinate"]) -> Int[Array, ""]:
             return best_first(state.key, problem, state.values, Mean(), s, self.futures)
@@ -158,7 +161,7 @@ class _FuturesRules:
             begin=begin,
             act=act,
             observe=observe,
-            ends=lambda uniform, state, step: (uniform >= problem.discount) | step.last,
+            ends=ends_with_episodes(problem),
             policy=lambda state: lax.map(lambda s: chosen(state, s), problem.points),
             report=lambda state, s, a: {"period": state.period, **belief.report(state.belief)},
             belief=lambda state: state.belief,

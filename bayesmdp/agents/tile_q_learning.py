@@ -12,6 +12,7 @@ the greedy action is taken but for a share of steps in which one is drawn at ran
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,7 @@ from jax import random
 from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.periods import ends_with_episodes
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.problems.simulated_problem import SimulatedProblem
@@ -87,20 +89,20 @@ def tile_q_learning(
     if initial is not None:
         options["initial"] = number("initial", initial)
     sizes = {"grids": integer("grids", grids, 1), "tiles": integer("tiles", tiles, 1)}
+    rules = _TileRules(**sizes)
 
     def check_size(mdp: SimulatedMDP) -> None:
-        coordinates = len(mdp.problem.low)
-        weights = sizes["grids"] * (sizes["tiles"] + 1) ** coordinates * mdp.num_actions
+        weights = math.prod(rules.size(mdp.problem))
         if weights > MOST:
             raise ValueError(
-                f"{sizes['grids']} grids of {sizes['tiles']} tiles along each of the {coordinates} coordinates of "
-                f"{mdp.name} have {weights:,} weights, and there is room for {MOST:,}: use fewer tiles or grids, or an "
-                "agent with a model, such as fitted_psrl"
+                f"{grids} grids of {tiles} tiles along each of the {len(mdp.problem.low)} coordinates of {mdp.name} "
+                f"have {weights:,} weights, and there is room for {MOST:,}: use fewer tiles or grids, or an agent with "
+                "a model, such as fitted_psrl"
             )
 
     return Agent(
         "tile-q-learning",
-        _TileRules(**sizes),
+        rules,
         check_size,
         options,
         static=sizes,
@@ -122,6 +124,10 @@ class _TileRules:
 
     grids: int
     tiles: int
+
+    def size(self, problem: SimulatedProblem) -> tuple[int, int, int]:
+        """Return how many grids, tiles of a grid, and actions there are weights for."""
+        return self.grids, (self.tiles + 1) ** len(problem.low), problem.num_actions
 
     def tile_of(self, problem: SimulatedProblem, state: Float[Array, " coordinate"]) -> Int[Array, " grid"]:
         """Return the tile of each grid that a state lies in; beyond the box that at its border."""
@@ -148,8 +154,7 @@ class _TileRules:
         def init(key: Key[Array, ""]) -> _State:
             del key
             each = options.get("initial", problem.value_range[1]) / self.grids
-            number_of_tiles = (self.tiles + 1) ** len(problem.low)
-            weights = jnp.full((self.grids, number_of_tiles, problem.num_actions), each, float)
+            weights = jnp.full(self.size(problem), each, float)
             return _State(weights, policy_of(weights))
 
         def begin(key: Key[Array, ""], state: _State) -> _State:
@@ -175,7 +180,7 @@ class _TileRules:
             begin=begin,
             act=act,
             observe=observe,
-            ends=lambda uniform, state, step: (uniform >= problem.discount) | step.last,
+            ends=ends_with_episodes(problem),
             policy=lambda state: state.policy,
             report=lambda state, s, a: {"q": q_of(state.weights, s)[a]},
             belief=lambda state: (),

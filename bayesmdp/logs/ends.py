@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bayesmdp.logs.columns import ENDS, listed
-from bayesmdp.logs.ends_by_name import meant_by_name, ways_to_name
+from bayesmdp.logs.columns import listed
+from bayesmdp.logs.ends_by_name import unsettled, ways_to_name, ways_to_wave_off
 from bayesmdp.logs.flags import as_flags
 from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.row_order import Beside, Chain
@@ -38,9 +38,7 @@ def refuse_ends_by_place(
 ) -> None:
     """Refuse a column left out that is true, or false, where rows do not go on, unless ends are settled.
 
-    For logs in which some rows do not go on, or of which only a column of episodes says where these end. Ends are
-    settled once each of ours is a column, or waved off with None. A column that was asked about by its name is waved
-    off by that answer.
+    For logs in which some rows do not go on, or of which only a column of episodes says where these end.
 
     Parameters
     ----------
@@ -53,11 +51,7 @@ def refuse_ends_by_place(
     ValueError
         With how often the column is true where rows do not go on, and what to pass for each meaning it may have.
     """
-    open_ends = [ours for ours in ENDS if ours not in {**chosen, **columns}]
-    asked = [place for place, name in left.items() if (meaning := meant_by_name(name)) and meaning[0] in columns]
-    looked = [place for place in left if place not in asked]
-    if not (open_ends and looked):
-        return
+    open_ends, looked = unsettled(columns, chosen, left)
     for place in looked:
         beside = chain.rows.beside(place, chain)
         flags = None if beside is None else as_flags(beside.column)
@@ -76,7 +70,7 @@ def refuse_ends_by_place(
                 f"{table.name} has a column {left[place]!r} that is {str(true).lower()} {by} ({hits:,} of {gaps:,} "
                 f"times, first at {first}), as at an end of an episode"
             )
-            waved = "columns={" + ", ".join(f"{ours!r}: None" for ours in open_ends) + "}"
+            waved = ways_to_wave_off(open_ends)
             if not true:
                 raise ValueError(
                     f"{where}; add a column that is true there, named terminated if nothing can follow such a step, or "

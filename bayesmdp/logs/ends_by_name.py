@@ -8,10 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from bayesmdp.logs.columns import ENDS
 from bayesmdp.logs.flags import as_flags
 from bayesmdp.logs.log_sources import Table
 
-__all__ = ["meant_by_name", "refuse_ends_by_name", "ways_to_name"]
+__all__ = ["refuse_ends_by_name", "unsettled", "ways_to_name", "ways_to_wave_off"]
 
 # Asked about whatever they hold.
 ALIASES = {
@@ -30,17 +31,8 @@ _FILLING = re.compile(
 )
 
 
-def meant_by_name(name: Any) -> tuple[str, bool] | None:
-    """Which of ours a column's name means, and whether whatever it holds; None if it is about something else.
-
-    Parameters
-    ----------
-    name : a column's name
-
-    Returns
-    -------
-    (str, bool) or None
-    """
+def _meant_by_name(name: Any) -> tuple[str, bool] | None:
+    """Which of ours a column's name means, and whether whatever it holds; None if it is about something else."""
     plain = str(name).lower()
     for ours, aliases in ALIASES.items():
         if plain in (*aliases, ours):
@@ -75,7 +67,7 @@ def refuse_ends_by_name(
     ValueError
         With what to pass for each meaning that the column may have.
     """
-    meant = {place: meaning for place, name in left.items() if (meaning := meant_by_name(name))}
+    meant = {place: meaning for place, name in left.items() if (meaning := _meant_by_name(name))}
     meant = {place: meaning for place, meaning in meant.items() if meaning[0] not in {**chosen, **columns}}
     looked = [place for place, (_, whatever) in meant.items() if not whatever]
     contents = table.read({place: place for place in looked}) if looked else pd.DataFrame()
@@ -96,6 +88,43 @@ def refuse_ends_by_name(
                 f"columns={{'truncated': {name!r}}} if the recording was cut off there, as by a time limit, or "
                 "columns={'terminated': None} if it says something else"
             )
+
+
+def unsettled(
+    columns: Mapping[str, Any], chosen: Mapping[str, int], left: Mapping[int, Any]
+) -> tuple[list[str], list[int]]:
+    """Return which ends are not settled, and the positions of columns left out that may tell them; none if all are.
+
+    An end is settled once it is a column, or waved off with None. A column that was asked about by its name is waved
+    off by that answer.
+
+    Parameters
+    ----------
+    columns, chosen, left
+        As for `refuse_ends_by_name`.
+
+    Returns
+    -------
+    list of "terminated", "truncated"
+    list of int
+    """
+    open_ends = [ours for ours in ENDS if ours not in {**chosen, **columns}]
+    asked = {place for place, name in left.items() if (meaning := _meant_by_name(name)) and meaning[0] in columns}
+    return open_ends, [place for place in left if place not in asked] if open_ends else []
+
+
+def ways_to_wave_off(open_ends: Sequence[str]) -> str:
+    """Say what to pass where a column tells of none of these ends.
+
+    Parameters
+    ----------
+    open_ends : sequence of "terminated", "truncated"
+
+    Returns
+    -------
+    str
+    """
+    return "columns={" + ", ".join(f"{ours!r}: None" for ours in open_ends) + "}"
 
 
 def ways_to_name(column: Any, open_ends: Sequence[str]) -> str:

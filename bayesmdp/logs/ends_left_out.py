@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bayesmdp.logs.columns import ENDS
 from bayesmdp.logs.ends import beyond_chance
-from bayesmdp.logs.ends_by_name import meant_by_name, ways_to_name
+from bayesmdp.logs.ends_by_name import unsettled, ways_to_name, ways_to_wave_off
 from bayesmdp.logs.flags import as_flags
 from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.row_order import KINDS_OF_FLAGS
@@ -47,22 +46,18 @@ def refuse_ends_left_out(
     ValueError
         With how often the column is true there and elsewhere, and what to pass for each meaning it may have.
     """
-    open_ends = [ours for ours in ENDS if ours not in {**chosen, **columns}]
-    for place, name in left.items() if open_ends else ():
-        meaning = meant_by_name(name)
-        if meaning and meaning[0] in columns:  # it was asked about by its name, and waved off
-            continue
+    open_ends, looked = unsettled(columns, chosen, left)
+    for place in looked:
         ones, rows = _ones(whole, place)
         elsewhere = _ones(kept, place)[0] if ones else 0
         hits = ones - elsewhere
         alone = hits == dropped and not elsewhere
         if beyond_chance(hits, dropped, ones, rows, at_ends=hits, alone=alone):
-            waved = ", ".join(f"{ours!r}: None" for ours in open_ends)
             raise ValueError(
-                f"{whole.name} has a column {name!r} that is true in the last row of episodes ({hits:,} of {dropped:,} "
-                f"times; in {elsewhere:,} of {rows - dropped:,} other rows), as at an end of an episode, and these "
-                f"rows are left out; pass {ways_to_name(name, open_ends)}, or columns={{{waved}}} if it says something "
-                "else"
+                f"{whole.name} has a column {left[place]!r} that is true in the last row of episodes ({hits:,} of "
+                f"{dropped:,} times; in {elsewhere:,} of {rows - dropped:,} other rows), as at an end of an episode, "
+                f"and these rows are left out; pass {ways_to_name(left[place], open_ends)}, or "
+                f"{ways_to_wave_off(open_ends)} if it says something else"
             )
 
 

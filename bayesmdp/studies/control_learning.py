@@ -37,10 +37,12 @@ from bayesmdp.studies.statements import finished_cells, interval_table
 from bayesmdp.studies.study import AgentSpec, Study
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
     import xarray as xr
+    from numpy.typing import NDArray
 
-__all__ = ["STUDIES", "control_table", "main"]
+__all__ = ["STUDIES", "arrivals", "control_table", "main"]
 
 EPISODE = 200
 TOLD = (1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 50, 75, 100, 150, 200, 300)
@@ -95,6 +97,24 @@ STUDIES: Mapping[str, Study] = {
 }
 
 
+def arrivals(state: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Say after which steps the mountain car had reached its goal, of all but the last.
+
+    From the goal, at .5, an episode begins again at -.5, as it does from anywhere when it is cut off. In the step
+    before it the car's speed takes it to the goal, but for what a step changes of that, at most .0035.
+
+    Parameters
+    ----------
+    state : array [..., step, coordinate]
+
+    Returns
+    -------
+    bool array [..., step - 1]
+    """
+    place, speed = state[..., 0], state[..., 1]
+    return (place + speed > 0.49)[..., :-1] & (place[..., 1:] < 0)
+
+
 def control_table(result: xr.DataTree) -> pd.DataFrame:
     """What a cell tells of each agent: the reward of episodes, or the first step in which the goal was reached.
 
@@ -109,7 +129,6 @@ def control_table(result: xr.DataTree) -> pd.DataFrame:
         A row for each agent, measure and episode (0 for the car): the mean over replicates with its 95% interval, and
         how many of the replicates it is of.
     """
-    import numpy as np
     import pandas as pd
 
     data = result.to_dataset()
@@ -121,10 +140,7 @@ def control_table(result: xr.DataTree) -> pd.DataFrame:
                 if episode <= own.sizes["step"]:
                     rows[name, "reward of the episode", episode] = own["reward"].values[:, episode - 1]
             continue
-        # From the goal, at .5, an episode begins again at -.5, as it does from anywhere when it is cut off; in the last
-        # step before it the car's speed takes it there, but for what a step changes of that, at most .0035.
-        place, speed = np.moveaxis(own["state"].values, -1, 0)
-        reached = (place + speed > 0.49)[:, :-1] & (place[:, 1:] < 0)
+        reached = arrivals(own["state"].values)
         rows[name, "steps to the goal", 0] = 1.0 + reached.argmax(-1)[reached.any(-1)]
     table = interval_table({row: {"mean": sample} for row, sample in rows.items()})
     table.index = pd.MultiIndex.from_tuples(list(rows), names=["agent", "measure", "episode"])

@@ -18,6 +18,7 @@ from jax import random
 from jaxtyping import Float, Int, Key
 
 from bayesmdp.agents.agent import Agent, Options, Rules
+from bayesmdp.agents.families.periods import ends_with_episodes
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer
 from bayesmdp.model_reading.read_model import Model
@@ -139,7 +140,7 @@ class FittedRules:
             begin=begin,
             act=act,
             observe=observe,
-            ends=lambda uniform, state, step: (uniform >= problem.discount) | step.last,
+            ends=ends_with_episodes(problem),
             policy=lambda state: state.policy,
             report=report,
             belief=lambda state: state.belief,

@@ -9,6 +9,7 @@ expectation.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 
@@ -16,9 +17,10 @@ from bayesmdp.agents.agent import Options
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer
 from bayesmdp.problems.problem import Problem
+from bayesmdp.problems.simulated_problem import SimulatedProblem
 from bayesmdp.problems.world import Step
 
-__all__ = ["Ends", "doubling", "episode_option", "every", "first_reaches", "pseudo_episode"]
+__all__ = ["Ends", "doubling", "ends_with_episodes", "episode_option", "every", "first_reaches", "pseudo_episode"]
 
 type Ends = Callable[[Array, Step, Array, Array, Array], Array]
 """``ends(uniform, step, age, visits, before)``: whether the period is over after a step.
@@ -31,6 +33,20 @@ when the period began.
 def pseudo_episode(problem: Problem) -> Ends:
     """Return the rule that a period ends after each step with probability 1 - discount."""
     return lambda uniform, step, age, visits, before: uniform >= problem.discount
+
+
+def ends_with_episodes(problem: SimulatedProblem) -> Callable[[Array, Any, Step], Array]:
+    """Return the `ends` of agents where states are numbers: a pseudo-episode is over, or an episode of the problem.
+
+    Parameters
+    ----------
+    problem : SimulatedProblem
+
+    Returns
+    -------
+    callable
+    """
+    return lambda uniform, state, step: (uniform >= problem.discount) | step.last
 
 
 def every(options: Options, problem: Problem) -> Ends:
