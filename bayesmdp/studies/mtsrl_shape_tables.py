@@ -9,6 +9,8 @@ from bayesmdp.studies.mtsrl_tasks import ORACLE, RLSVI, TRUE_NOISE
 from bayesmdp.studies.statements import mean_interval, statement_table
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import pandas as pd
     import xarray as xr
 
@@ -22,8 +24,10 @@ __all__ = [
     "QUARTER",
     "best_prior",
     "crossing_table",
+    "crossing_tasks",
     "cumulative",
     "curves_table",
+    "growth_table",
     "power_table",
     "regret_table",
     "statements",
@@ -152,8 +156,31 @@ def _resampled(sample: Any) -> Any:
     return np.concatenate([sample.mean(0)[None], sample[chosen].mean(1)])
 
 
+def crossing_tasks(result: xr.DataTree) -> dict[str, Any]:
+    """After how many tasks each learner's cumulative regret is below RLSVI's, and stays there.
+
+    Parameters
+    ----------
+    result : DataTree
+        From a study's `run`.
+
+    Returns
+    -------
+    dict of str to array [1 + samples]
+        By the mean over all replicates, then over bootstrap samples of them; infinite where that is not seen.
+    """
+    import numpy as np
+
+    saved, tasks = cumulative(result, RLSVI), {}
+    for name in (name for name in LEARNERS if name in _names(result)):
+        behind = _resampled(saved.sel(agent=name).values) >= 0
+        last = behind.shape[1] - np.argmax(behind[:, ::-1], 1)  # the last task at which it is not below, from 1
+        tasks[name] = np.where(behind[:, -1], np.inf, np.where(behind.any(1), last + 1.0, 1.0))
+    return tasks
+
+
 def crossing_table(result: xr.DataTree, episodes: int, horizon: int) -> pd.DataFrame:
-    """After how many tasks a learner's cumulative regret is below RLSVI's, and stays there.
+    """After how many tasks each learner has less cumulative regret than RLSVI, and what share of the order that is.
 
     Parameters
     ----------
@@ -171,17 +198,64 @@ def crossing_table(result: xr.DataTree, episodes: int, horizon: int) -> pd.DataF
     import numpy as np
     import pandas as pd
 
-    saved, rows = cumulative(result, RLSVI), {}
-    for name in (name for name in LEARNERS if name in _names(result)):
-        behind = _resampled(saved.sel(agent=name).values) >= 0
-        last = behind.shape[1] - np.argmax(behind[:, ::-1], 1)  # the last task at which it is not below, from 1
-        tasks = np.where(behind[:, -1], np.inf, np.where(behind.any(1), last + 1.0, 1.0))
+    rows = {}
+    for name, tasks in crossing_tasks(result).items():
         ends = tasks[0], *np.quantile(tasks[1:], [0.025, 0.975], method="nearest")
         order = horizon**2 * (episodes**2 if name in ("MTSRL+", EB) else 1)
         row = dict(zip(("tasks", "tasks_lower", "tasks_upper"), ends, strict=True))
         row |= {f"of_order{end}": value / order for end, value in zip(("", "_lower", "_upper"), ends, strict=True)}
         rows[name] = {"episodes": episodes, "horizon": horizon, **row}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("agent")
+
+
+def growth_table(crossed: Mapping[str, Mapping[str, Any]], growths: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """The power of N, or of H, with which the number of tasks grows after which a learner is ahead of RLSVI.
+
+    A line is fitted on logarithms. Samples in which a learner does not come ahead in some cell have no power, and
+    ``seen`` is the share of the others; bounds are given where nearly all have one.
+
+    Parameters
+    ----------
+    crossed : mapping of cell to mapping of learner to array [1 + samples]
+        From `crossing_tasks`.
+    growths : mapping of quantity to mapping of cell to its value there
+
+    Returns
+    -------
+    DataFrame
+        One row a quantity and a learner: ``quantity``, ``agent``, ``power``, ``lower``, ``upper``, ``seen``.
+
+    Examples
+    --------
+    >>> crossed = {cell: {"MTSRL": np.full(41, tasks)} for cell, tasks in {"a": 3.0, "b": 12.0}.items()}
+    >>> growth_table(crossed, {"N": {"a": 10, "b": 20}})["power"].round(6).tolist()
+    [2.0]
+    """
+    import numpy as np
+    import pandas as pd
+
+    rows = []
+    for quantity, values in growths.items():
+        held = {cell: value for cell, value in values.items() if cell in crossed}
+        for name in crossed[next(iter(held))] if len(held) > 1 else ():
+            tasks = np.stack([crossed[cell][name] for cell in held])
+            powers, seen = _powers(list(held.values()), tasks.T, np.isfinite(tasks).all(0))
+            rows.append((quantity, name, *powers, seen))
+    return pd.DataFrame(rows, columns=["quantity", "agent", "power", "lower", "upper", "seen"])
+
+
+def _powers(at: Any, means: Any, known: Any) -> tuple[tuple[float, float, float], float]:
+    """The power of ``at`` that means [1 + samples, at] grow with: of the first, and its bounds by the other samples.
+
+    Only those that are `known` have one; where 2.5% of samples or more have none there are no bounds.
+    """
+    import numpy as np
+
+    powers = np.polyfit(np.log(at), np.log(np.where(known[:, None], means, 1.0)).T, 1)[0]
+    powers = np.where(known, powers, np.nan)
+    enough = known[1:].mean() > 0.975
+    lower, upper = np.nanquantile(powers[1:], [0.025, 0.975]) if enough else (np.nan, np.nan)
+    return (powers[0], lower, upper), known.mean()
 
 
 def power_table(result: xr.DataTree, first: int = 4) -> pd.DataFrame:
@@ -212,13 +286,8 @@ def power_table(result: xr.DataTree, first: int = 4) -> pd.DataFrame:
     for reference, lost in _lost(result).items():
         for name in (name for name in LEARNERS if name in _names(result)):
             means = _resampled(lost.sel(agent=name).values)[:, at - 1]
-            above = (means > 0).all(1)
-            powers = np.polyfit(np.log(at), np.log(np.where(above[:, None], means, 1.0)).T, 1)[0]
-            powers = np.where(above, powers, np.nan)
-            # Bounds are of samples with a power; where these are few there are no bounds.
-            known = above[1:].mean() > 0.975
-            ends = np.nanquantile(powers[1:], [0.025, 0.975]) if known else (np.nan, np.nan)
-            rows.append((name, reference, powers[0], *ends, above.mean()))
+            powers, above = _powers(at, means, (means > 0).all(1))
+            rows.append((name, reference, *powers, above))
     return pd.DataFrame(rows, columns=["agent", "reference", "power", "lower", "upper", "above"])
 
 
