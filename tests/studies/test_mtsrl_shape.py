@@ -7,12 +7,14 @@ import pytest
 import xarray as xr
 
 from bayesmdp.posterior.closed_forms.q_values import read_gaussian
-from bayesmdp.studies.mtsrl_shape import FLAT, STUDIES
+from bayesmdp.studies.mtsrl_shape import FLAT, GROWTHS, LAYERS, STUDIES
 from bayesmdp.studies.mtsrl_shape_tables import (
     best_prior,
     crossing_table,
+    crossing_tasks,
     cumulative,
     curves_table,
+    growth_table,
     power_table,
     regret_table,
     statements,
@@ -58,6 +60,20 @@ def test_a_crossing_is_where_the_sum_is_below_and_stays():
     assert table.loc["MTSRL+", "of_order"] == pytest.approx(4 / 900)
     noisy = crossing_table(made_up(AGENTS, noise=3.0), 10, 3).loc["MTSRL"]
     assert noisy["tasks_lower"] < noisy["tasks_upper"]
+
+
+def test_the_growth_of_crossings_is_that_of_a_power_law_over_the_cells():
+    crossed = {f"near-episodes-{n}": {"MTSRL": np.full(41, 3 * n**0.5)} for n in (10, 20, 40, 80, 160)}
+    never = crossed["near-episodes-160"]["MTSRL"] = crossed["near-episodes-160"]["MTSRL"].copy()
+    never[7] = np.inf  # one sample in which it does not come ahead
+    crossed |= {f"near-horizon-{h}": {"MTSRL": np.full(41, 2.0 * h)} for h in (2, 4, 6)}
+    table = growth_table(crossed, GROWTHS).set_index("quantity")
+    # At H = 3 the cell is that of N = 40: 3 sqrt(40) = 19 in the place of 6.
+    others = np.polyfit(np.log([2, 3, 4, 6]), np.log([4, 3 * 40**0.5, 8, 12]), 1)[0]
+    np.testing.assert_allclose(table["power"], [0.5, others])
+    np.testing.assert_allclose(table["seen"], [40 / 41, 1])
+    assert table["lower"].isna().tolist() == [True, False]
+    assert crossing_tasks(RESULT)["MTSRL"][0] == 11
 
 
 def test_powers_are_those_of_power_laws():
@@ -130,7 +146,8 @@ def test_a_prior_that_is_wrong_on_purpose_has_a_multiple_of_the_covariance():
 
 def test_one_thing_changes_at_a_time():
     for cell, study in STUDIES.items():
-        kind, *numbers = cell.split("-")
+        near = cell.startswith("near-")
+        kind, *numbers = cell.removeprefix("near-").split("-")
         mdp = study.make_mdp()
         episodes, horizon = study.steps // mdp.horizon, mdp.horizon
         if kind == "map":
@@ -138,15 +155,20 @@ def test_one_thing_changes_at_a_time():
         else:
             expected = {"episodes": (numbers and int(numbers[0]), 3), "horizon": (40, numbers and int(numbers[0]))}
             assert (episodes, horizon) == expected.get(kind, (20, 3))
+            assert study.prior_options["covariance"] == (0.3 if near else 4.0)
+            assert study.tasks == (60 if near else 160 if kind == "long" else 40)
+    assert all(STUDIES[cell].steps == 3 * n for cell, n in GROWTHS["N"].items())
+    assert all(STUDIES[cell].steps == 40 * h for cell, h in GROWTHS["H"].items())
 
 
 def test_tables_hold_cells_of_the_study():
-    layers = {cell for cell in STUDIES if not cell.startswith("map")}
+    near = {cell for cells in GROWTHS.values() for cell in cells}
     for name, cells in {
         "mtsrl_shape": set(STUDIES),
-        "mtsrl_shape_statements": set(STUDIES),
-        "mtsrl_shape_crossings": layers,
-        "mtsrl_shape_powers": layers,
-        "mtsrl_shape_curves": layers,
+        "mtsrl_shape_statements": set(STUDIES) - near,
+        "mtsrl_shape_crossings": near.union(LAYERS),
+        "mtsrl_shape_powers": set(LAYERS),
+        "mtsrl_shape_curves": set(LAYERS),
     }.items():
         assert set(stored_table(name)["cell"]) == cells
+    assert set(stored_table("mtsrl_shape_growth")["quantity"]) == set(GROWTHS)

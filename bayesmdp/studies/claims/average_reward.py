@@ -92,12 +92,20 @@ CLAIMS = (
         _statements("the least of all sweeps costs more than max, c = 0.003", "0.01"),
         SHAPE,
     ),
-    Claim(
-        "Sections 3 and 4",
-        "Clipping keeps optimism from costing the effective horizon.",
-        "A room whose only value is the hope for its untried doors. On rivers, shops and routers it rarely binds.",
-        Stored("average_reward_statements", {"cell": ("clipping-table", "clipping-linear")}),
-        SHAPE,
+    *(
+        Claim(
+            place,
+            f"Clipping keeps the optimism of {agent} from costing the effective horizon.",
+            "A room whose only value is the hope for its untried doors, two scales of the bonus. On rivers, shops and "
+            "routers clipping rarely binds.",
+            _statements(f"not to clip costs more than {agent}, c = {scale}", other),
+            SHAPE,
+        )
+        for place, agent, scale, other in (
+            ("Section 3", "gamma-ucb-cvi", "0.5", "1.0"),
+            ("Section 4", "gamma-lscvi-ucb", "0.007", "0.014"),
+            ("Theorem 9", "gamma-lscvi-ucb-visited", "0.007", "0.014"),
+        )
     ),
     Claim(
         "Section 3",
