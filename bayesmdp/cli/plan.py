@@ -97,6 +97,13 @@ def plan(
             help="A CSV of possible transitions: columns state, action (left out for all actions), next_state."
         ),
     ] = None,
+    least_tries: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Plan with an action only where the log tried it so often: by default 3 if rewards are learned, or 1.",
+        ),
+    ] = None,
     start: Annotated[
         str | None,
         typer.Option(
@@ -295,6 +302,7 @@ def plan(
             terminal=terminal,
             elsewhere=elsewhere,
             reachable=None if reachable is None else read_option_table("--reachable", reachable, separator, encoding),
+            least_tries=least_tries,
             initial=label_of(start, checked.attrs["states"]) if continuous is None else numbers_of(start),
             quantile=quantile,
             draws=draws,

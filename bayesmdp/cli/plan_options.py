@@ -103,6 +103,7 @@ def as_options(message: str) -> str:
         r"--\1 '\2'",
         message,
     )
+    message = message.replace("least_tries", "--least-tries")
     return re.sub(
         r"\b(states|actions|episode|step|cost|terminal)=(?!')",
         r"--\1",

@@ -140,13 +140,18 @@ def mdp_from_log(
     )
 
 
-def open_actions(tried: NDArray[np.bool_], terminal: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Say which actions may be taken: those tried, and all where none was.
+def open_actions(
+    tries: NDArray[np.generic], terminal: NDArray[np.bool_], least: int = 1
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Say which actions may be taken: those tried often enough, or else the most, and all where none was.
 
     Parameters
     ----------
-    tried : bool array [state, action]
+    tries : array [state, action]
+        How often each was tried, or whether it was.
     terminal : bool array [state]
+    least : int
+        How often is enough. In a state where no action was tried so often, those that were tried the most are open.
 
     Returns
     -------
@@ -154,8 +159,9 @@ def open_actions(tried: NDArray[np.bool_], terminal: NDArray[np.bool_]) -> tuple
     untold : bool array [state]
         States, not terminal, that were never acted in.
     """
-    untold = ~tried.any(-1) & ~terminal
-    return tried | untold[:, None] | terminal[:, None], untold
+    untold = ~tries.any(-1) & ~terminal
+    enough = tries >= np.minimum(least, tries.max(-1, keepdims=True))
+    return (enough & (tries > 0)) | untold[:, None] | terminal[:, None], untold
 
 
 def _terminal(log: xr.Dataset, num_states: int) -> NDArray[np.bool_]:

@@ -60,6 +60,8 @@ class Asked(NamedTuple):
         What is done today.
     aim : {"value", "gain"}
         What the plan is the best for.
+    least_tries : int
+        How often an action was tried at least, to be planned with.
     """
 
     risk: Risk
@@ -70,6 +72,7 @@ class Asked(NamedTuple):
     seed: int
     today: Today | None
     aim: Literal["value", "gain"]
+    least_tries: int
 
 
 def said_at_start(
@@ -154,7 +157,7 @@ def _pipeline(made: MadePrior, mdp: MDP, asked: Asked) -> Pipeline | None:
     risk = asked.risk
     if asked.quantile == "exact":
         risk = DirichletQuantile(risk.level)  # type: ignore[attr-defined] # plan has refused the others
-    return Pipeline(mdp, prior, risk, asked.level, asked.draws, asked.today, asked.aim)
+    return Pipeline(mdp, prior, risk, asked.level, asked.draws, asked.today, asked.aim, asked.least_tries)
 
 
 def _of_rows(posterior: xr.DataTree) -> bool:

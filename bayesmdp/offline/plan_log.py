@@ -24,11 +24,12 @@ from bayesmdp.foundation.one_thread import one_blas_thread
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.logs.log import as_labels, begins_of, counts_of, ends_of, label_set, size_of
-from bayesmdp.logs.problem_from_log import mdp_from_log
+from bayesmdp.logs.problem_from_log import mdp_from_log, open_actions
 from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.at_start import Asked, said_at_start
 from bayesmdp.offline.behaviour import Estimate, today_of
+from bayesmdp.offline.least_tries import least_tries_of
 from bayesmdp.offline.measured_plan import plan_measured
 from bayesmdp.offline.measured_space import is_measured
 from bayesmdp.offline.named_prior import make_prior
@@ -71,6 +72,7 @@ def plan_log(
     terminal: str | Callable[..., Any] | None = None,
     elsewhere: str = "auto",
     reachable: pd.DataFrame | None = None,
+    least_tries: int | None = None,
     initial: Any = None,
     quantile: str = "draws",
     draws: int = 200,
@@ -114,6 +116,10 @@ def plan_log(
         and ``"mean"`` beyond.
     reachable : DataFrame, optional
         As for `mdp_from_log`.
+    least_tries : int, optional
+        Plan with an action in a state only if the log tried it there so often; in a state where none was, with those
+        tried the most. By default 3 where rewards are learned and 1 where they are known
+        (:mod:`bayesmdp.offline.least_tries`). Only for ``aim="value"``.
     initial : label, optional
         The state in which episodes start, or its coordinates; by default where those of the log do, if it tells.
     quantile : {"draws", "exact"}
@@ -158,7 +164,7 @@ def plan_log(
     if is_measured(log):
         discount, horizon = _goal(discount, horizon)
         of_tables: dict[str, tuple[Any, Any]] = {"elsewhere": (elsewhere, "auto"), "reachable": (reachable, None)}
-        of_tables |= {"quantile": (quantile, "draws"), "sample": (sample, None)}
+        of_tables |= {"quantile": (quantile, "draws"), "sample": (sample, None), "least_tries": (least_tries, None)}
         for name, (given, only) in of_tables.items():
             if given is not only and given != only:
                 raise ValueError(f"{name}={given!r} is for logs with labelled states; for measurements leave it out")
@@ -193,16 +199,19 @@ def plan_log(
     today = today_of(baseline, rows, mdp)
     starts_known = initial is not None or bool(log.attrs.get("starts_known", log.attrs.get("ordered", 1)))
     check_aim(aim, today, mdp, measure, quantile, draws, starts_known=starts_known)
+    least_tries_of(least_tries, "known", aim)
     made = make_prior(prior, log, mdp, settings or {}, rewards=rewards)
     say(f"posterior of {made.described}")
     posterior, planning, fresh = _posterior(made.model, log, mdp, draws, seed)
     say(f"planning with {measure}" + " of the gain" * (aim == "gain"))
     tries = made.experience.tries
     usual = None if today is None else today.estimate(tries, mdp.available)
+    least = least_tries_of(least_tries, made.kind, aim)
     if aim == "gain" and usual is not None:
         planned = plan_for_gain(planning, mdp, measure, usual.mean, tries)
     else:
-        planned = plan(planning, mdp, measure, quantile=quantile, strict=False)  # type: ignore[arg-type] # checked there
+        often = mdp.replace(available=open_actions(tries, mdp.terminal, least)[0])
+        planned = plan(planning, often, measure, quantile=quantile, strict=False)  # type: ignore[arg-type] # checked there
     chosen = planned["probability"] if aim == "gain" else planned["policy"]
     say("evaluating the policy with new draws")
     values = value_draws(fresh, mdp, chosen)
@@ -210,7 +219,7 @@ def plan_log(
     level = level_of(measure)
     policy = policy_table(mdp, rows, planned, values, level, starts_known=starts_known, compared=compared)
     if starts_known:
-        asked = Asked(measure, level, quantile, draws, calibration, seed, today, aim)
+        asked = Asked(measure, level, quantile, draws, calibration, seed, today, aim, least)
         said = Promise(
             planned["probability"].values if aim == "gain" else action_indices(mdp, planned["policy"]),
             at_start(values, mdp).values,
@@ -237,6 +246,7 @@ def plan_log(
         "prior": made.described,
         "rewards": made.rewards,
         "elsewhere": _named(mdp, elsewhere, reachable),
+        "least_tries": least,
         "draws": draws,
         "plan_draws": planned.attrs["num_draws"],
         **{

@@ -50,6 +50,8 @@ class Pipeline(NamedTuple):
         What is done today, of a gain over which something is promised too.
     aim : {"value", "gain"}
         Whether the plan is the best for the value, or for the gain over what is done today.
+    least_tries : int
+        How often an action was tried at least, to be planned with.
     """
 
     problem: MDP
@@ -59,6 +61,7 @@ class Pipeline(NamedTuple):
     draws: int
     today: Today | None = None
     aim: Literal["value", "gain"] = "value"
+    least_tries: int = 1
 
 
 class Promise(NamedTuple):
@@ -96,7 +99,8 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> Promise:
     """
     problem, parameters = pipeline.problem, pipeline.prior.posterior(log)
     available, untold = open_actions(log.tries > 0, problem.terminal)
-    arrays = problem.problem._replace(available=available)
+    often, _ = open_actions(log.tries, problem.terminal, pipeline.least_tries)
+    arrays = problem.problem._replace(available=often)
     known = np.where(untold[:, None, None], problem.reward[problem.available].min(), problem.reward)
     today = None if pipeline.today is None else pipeline.today.estimate(log.tries, available)
     exact = isinstance(pipeline.risk, DirichletQuantile)

@@ -65,7 +65,7 @@ __all__ = ["SCHEMA", "report_content"]
 
 SCHEMA = {"name": "bayesmdp-report", "version": 1}
 
-SETTINGS = ("risk", "baseline", "aim", "discount", "horizon", "prior", "rewards", "elsewhere", "draws")
+SETTINGS = ("risk", "baseline", "aim", "discount", "horizon", "prior", "rewards", "elsewhere", "least_tries", "draws")
 
 PAIRS = 50
 """Of the lists of pairs that are thin, or to be tried more: at most."""

@@ -14,6 +14,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesmdp.logs.problem_from_log import open_actions
 from bayesmdp.offline.behaviour import Estimate, behaviour_of
 from bayesmdp.offline.prior_weight import with_prior_weight
 from bayesmdp.planning.posterior_draws import read_concentration
@@ -48,6 +49,11 @@ class KeptPlan(NamedTuple):
     def tries(self) -> NDArray[np.float64]:
         """How often each pair was tried [state, action]."""
         return np.asarray(self.counts.sum(-1))
+
+    @property
+    def open(self) -> NDArray[np.bool_]:
+        """The actions [state, action] that were planned with: those that the log tried often enough."""
+        return open_actions(self.tries, self.mdp.terminal, int(self.attrs.get("least_tries", 1)))[0]
 
     @property
     def paid(self) -> NDArray[np.float64]:

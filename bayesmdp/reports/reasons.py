@@ -40,8 +40,9 @@ def reasons(plan: KeptPlan) -> xr.Dataset:
         more, in the units of the value) with ``difference_lower`` and ``difference_upper`` (its 5% and 95% quantiles),
         ``better`` (share of draws in which the chosen action earns more), NaN where there is no runner-up; ``paid``
         (mean reward of the chosen pair's tries, NaN without any), ``q`` [state, action] (posterior means, NaN where an
-        action was not tried); and, if today is known, ``today_action``, the most frequent one (the plan's, if it is as
-        frequent as any), and ``today_share``.
+        action was not tried); ``too_rare``, whether the runner-up was tried too rarely to be planned with; and, if
+        today is known, ``today_action``, the most frequent one (the plan's, if it is as frequent as any), and
+        ``today_share``.
 
     Examples
     --------
@@ -83,6 +84,7 @@ def reasons(plan: KeptPlan) -> xr.Dataset:
         "difference_upper": where_compared(high),
         "better": where_compared((difference > 0).mean(0)),
         "paid": ("state", paid[state, chosen]),
+        "too_rare": ("state", compared & ~plan.open[state, runner]),
         "q": (("state", "action"), mean),
     }
     today = plan.today

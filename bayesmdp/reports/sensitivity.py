@@ -191,7 +191,8 @@ def _planned(plan: KeptPlan, asked: _Asked) -> tuple[NDArray[np.int64], float, f
         policy = made["probability"]
     else:
         exact = not attrs["plan_draws"]
-        made = make_plan(drawn, mdp, asked.risk, quantile="exact" if exact else "draws", strict=False)
+        often = mdp.replace(available=plan.open)
+        made = make_plan(drawn, often, asked.risk, quantile="exact" if exact else "draws", strict=False)
         policy = made["policy"]
     chosen = action_indices(mdp, made["policy"])
     chosen = chosen[0] if mdp.by_stage else chosen
