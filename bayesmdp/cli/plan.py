@@ -101,7 +101,7 @@ def plan(
         int | None,
         typer.Option(
             min=1,
-            help="Plan with an action only where the log tried it so often: by default 3 if rewards are learned, or 1.",
+            help="Plan with an action only where the log tried it so often: by default 3 if rewards are learned, or 2.",
         ),
     ] = None,
     start: Annotated[

@@ -8,9 +8,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesmdp.logs.problem_from_log import open_actions
 from bayesmdp.offline.behaviour import Estimate, Today
-from bayesmdp.planning import plan
-from bayesmdp.planning.over_baseline import departures, refuse_gain
+from bayesmdp.planning.over_baseline import departures, plan_over_baseline, refuse_gain
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.posterior_value import value_draws
 from bayesmdp.planning.risk import Risk
@@ -70,10 +70,14 @@ def check_aim(
 
 
 def plan_for_gain(
-    planning: xr.DataTree, mdp: MDP, risk: Risk, usual: NDArray[np.float64], tries: NDArray[np.float64]
+    planning: xr.DataTree, mdp: MDP, risk: Risk, usual: NDArray[np.float64], tries: NDArray[np.float64], least: int
 ) -> xr.Dataset:
-    """A plan for the gain over the baseline, that does as the baseline in states which the log never acted in."""
-    planned = plan(planning, mdp, risk, baseline=usual)
+    """A plan for the gain over the baseline, that does as the baseline in states which the log never acted in.
+
+    Where it does otherwise, it takes actions that were tried there `least` times or more.
+    """
+    often, _ = open_actions(tries, mdp.terminal, least)
+    planned = plan_over_baseline(read_draws(read_dataset(planning), mdp), mdp, risk, usual, open_actions=often)
     untold = ~tries.any(-1)
     probability = np.where(untold[:, None], usual, planned["probability"])
     return planned.assign(

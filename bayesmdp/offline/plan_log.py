@@ -118,8 +118,8 @@ def plan_log(
         As for `mdp_from_log`.
     least_tries : int, optional
         Plan with an action in a state only if the log tried it there so often; in a state where none was, with those
-        tried the most. By default 3 where rewards are learned and 1 where they are known
-        (:mod:`bayesmdp.offline.least_tries`). Only for ``aim="value"``.
+        tried the most. By default 3 where rewards are learned and 2 where they are known
+        (:mod:`bayesmdp.offline.least_tries`).
     initial : label, optional
         The state in which episodes start, or its coordinates; by default where those of the log do, if it tells.
     quantile : {"draws", "exact"}
@@ -199,16 +199,16 @@ def plan_log(
     today = today_of(baseline, rows, mdp)
     starts_known = initial is not None or bool(log.attrs.get("starts_known", log.attrs.get("ordered", 1)))
     check_aim(aim, today, mdp, measure, quantile, draws, starts_known=starts_known)
-    least_tries_of(least_tries, "known", aim)
+    least_tries_of(least_tries, "known")
     made = make_prior(prior, log, mdp, settings or {}, rewards=rewards)
     say(f"posterior of {made.described}")
     posterior, planning, fresh = _posterior(made.model, log, mdp, draws, seed)
     say(f"planning with {measure}" + " of the gain" * (aim == "gain"))
     tries = made.experience.tries
     usual = None if today is None else today.estimate(tries, mdp.available)
-    least = least_tries_of(least_tries, made.kind, aim)
+    least = least_tries_of(least_tries, made.kind)
     if aim == "gain" and usual is not None:
-        planned = plan_for_gain(planning, mdp, measure, usual.mean, tries)
+        planned = plan_for_gain(planning, mdp, measure, usual.mean, tries, least)
     else:
         often = mdp.replace(available=open_actions(tries, mdp.terminal, least)[0])
         planned = plan(planning, often, measure, quantile=quantile, strict=False)  # type: ignore[arg-type] # checked there

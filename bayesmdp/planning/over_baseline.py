@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.cvar import CVaR
-from bayesmdp.planning.gain_ascent import Ascent, Ranks, ascend, mixed_value
+from bayesmdp.planning.gain_ascent import RARE, Ascent, Ranks, ascend, mixed_value
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.policy_values import DENSE_LIMIT, policy_evaluation, policy_transition
 from bayesmdp.planning.quantile import Quantile
@@ -43,7 +43,13 @@ FEWEST = 5
 
 
 def plan_over_baseline(
-    draws: Draws, mdp: MDP, risk: Risk, baseline: NDArray[np.float64], *, deterministic: bool = False
+    draws: Draws,
+    mdp: MDP,
+    risk: Risk,
+    baseline: NDArray[np.float64],
+    *,
+    deterministic: bool = False,
+    open_actions: NDArray[np.bool_] | None = None,
 ) -> xr.Dataset:
     """The policy whose gain over a baseline, at the start, is the largest by a statistic of the draws.
 
@@ -58,6 +64,8 @@ def plan_over_baseline(
         Probabilities.
     deterministic : bool
         Whether the policy may not mix actions: the most probable ones are then taken.
+    open_actions : bool array [state, action], optional
+        Those that the policy may take where it does otherwise than the baseline; by default all that are available.
 
     Returns
     -------
@@ -71,7 +79,8 @@ def plan_over_baseline(
     """
     ranks = refuse_gain(mdp, risk, len(draws.transition))
     with jax.enable_x64(True):
-        problem, given, base = _placed(mdp.problem, draws, baseline)
+        allowed = mdp.available if open_actions is None else open_actions
+        problem, given, base = _placed(mdp.problem._replace(available=allowed), draws, baseline)
         earned = _values_at_start(problem, given, base)
         found = _climbed(problem, given, base, earned, ranks)
         policy = found.policy
@@ -116,6 +125,7 @@ def best_over_baseline(problem: Problem, draws: Draws, risk: Risk, baseline: NDA
     Parameters
     ----------
     problem : Problem
+        Whose available actions the policy may take where it does otherwise than the baseline.
     draws : Draws
     risk : Mean, Quantile or CVaR
     baseline : array [state, action]
@@ -152,8 +162,24 @@ def _climbed(problem: Problem, draws: Draws, baseline: Array, earned: Array, ran
             every=EVERY if problem.num_states > MANY else 1,
         )
     )
+    found = _kept_as_it_was(problem, draws, np.asarray(baseline), earned, ranks, found)
     # Staying with the baseline gains 0, exactly.
     return found if found.objective > 0 else found._replace(policy=np.asarray(baseline), objective=np.zeros(()))
+
+
+def _kept_as_it_was(
+    problem: Problem, draws: Draws, baseline: NDArray[np.float64], earned: Array, ranks: Ranks, found: Ascent
+) -> Ascent:
+    """The policy, with the baseline itself where the ascent did not move from what of it is available."""
+    part = np.where(np.asarray(problem.available), baseline, 0)
+    cut = part.sum(-1) < 1 - 1e-9
+    start = part / np.where(part.sum(-1) > 0, part.sum(-1), 1)[:, None]
+    still = cut & (np.abs(found.policy - start).max(-1) <= 2 * RARE)
+    if not still.any():
+        return found
+    policy = np.where(still[:, None], baseline, found.policy)
+    objective = np.asarray(_objective(problem, draws, earned, ranks, jnp.asarray(policy)))
+    return found._replace(policy=policy, objective=objective)
 
 
 def departures(

@@ -51,9 +51,14 @@ class KeptPlan(NamedTuple):
         return np.asarray(self.counts.sum(-1))
 
     @property
+    def least_tries(self) -> int:
+        """How often an action was tried at least, to be planned with."""
+        return int(self.attrs.get("least_tries", 1))
+
+    @property
     def open(self) -> NDArray[np.bool_]:
         """The actions [state, action] that were planned with: those that the log tried often enough."""
-        return open_actions(self.tries, self.mdp.terminal, int(self.attrs.get("least_tries", 1)))[0]
+        return open_actions(self.tries, self.mdp.terminal, self.least_tries)[0]
 
     @property
     def paid(self) -> NDArray[np.float64]:

@@ -187,7 +187,7 @@ def _planned(plan: KeptPlan, asked: _Asked) -> tuple[NDArray[np.int64], float, f
     )
     if attrs["aim"] == "gain":
         assert today is not None
-        made = plan_for_gain(drawn, mdp, asked.risk, today.mean, plan.tries)
+        made = plan_for_gain(drawn, mdp, asked.risk, today.mean, plan.tries, plan.least_tries)
         policy = made["probability"]
     else:
         exact = not attrs["plan_draws"]

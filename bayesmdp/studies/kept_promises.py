@@ -329,7 +329,7 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     given = make_problem(cell, seed)
     mdp, made = given.mdp, given.made
     assert made.remade is not None
-    least = least_tries_of(None, made.kind, "value")
+    least = least_tries_of(None, made.kind)
     pipeline = Pipeline(given.described, made.remade, Quantile(LEVEL), LEVEL, draws, least_tries=least)
     said = promised(pipeline, made.experience, seed)
     raw = float(left_quantile(said.values, LEVEL))

@@ -85,7 +85,7 @@ def run_problem(
     made, problem = given.made, given.described
     assert made.remade is not None
     today = Today(as_logged(made.experience.tries, problem.available))
-    least = least_tries_of(None, made.kind, "value")
+    least = least_tries_of(None, made.kind)
     pipeline = Pipeline(problem, made.remade, Quantile(LEVEL), LEVEL, draws, today, least_tries=least)
     said = promised(pipeline, made.experience, seed)
     cut = float(given.log["truncated"].mean()) if "truncated" in given.log else 0.0

@@ -23,7 +23,7 @@ from tests.statistical import assert_p_value
 def pipeline_of(log, prior="auto", settings=None, elsewhere="each", draws=200, risk=None, rewards="auto"):
     problem = bm.mdp_from_log(log, discount=0.9, elsewhere=elsewhere)
     made = make_prior(prior, log, problem, settings or {}, rewards=rewards)
-    least = least_tries_of(None, made.kind, "value")
+    least = least_tries_of(None, made.kind)
     prior = made.for_other_logs(problem)
     return made, Pipeline(problem, prior, risk or bm.Quantile(0.1), 0.1, draws, least_tries=least)
 

@@ -148,7 +148,7 @@ def test_the_way_that_is_checked_is_the_way_of_the_plan(aim):
     problem = bm.mdp_from_log(log, discount=0.9, elsewhere="each")
     made = make_prior("auto", log, problem, {}, rewards="known")
     truth = as_logged(made.experience.tries, problem.available)
-    pipeline = Pipeline(problem, made.remade, bm.Quantile(0.1), 0.1, 2_000, Today(truth), aim)
+    pipeline = Pipeline(problem, made.remade, bm.Quantile(0.1), 0.1, 2_000, Today(truth), aim, least_tries=2)
     said = promised(pipeline, made.experience, seed=0)
     attrs = report.tree.attrs
     spread = attrs["initial_gain_upper"] - attrs["initial_gain_lower"]

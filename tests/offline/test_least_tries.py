@@ -1,0 +1,91 @@
+"""Actions tried too rarely are not planned with: which ones, by default and on request, and in all that follows."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import bayesmdp as bm
+from bayesmdp.logs.problem_from_log import open_actions
+from bayesmdp.planning.operators import Draws
+from bayesmdp.planning.over_baseline import plan_over_baseline
+from bayesmdp.reports.kept_plan import read_plan
+from bayesmdp.reports.reasons import reasons
+from bayesmdp.reports.sensitivity import sensitivity
+from bayesmdp.reports.sentences import reason_told
+
+OPTIONS = {"discount": 0.5, "draws": 200, "calibration": 0}
+
+
+def test_which_actions_were_tried_often_enough():
+    tries = np.array([[5, 3, 2, 0], [2, 2, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]])
+    terminal = np.array([False, False, False, True])
+    for least, first, second in (
+        (1, [1, 1, 1, 0], [1, 1, 1, 0]),
+        (3, [1, 1, 0, 0], [1, 1, 0, 0]),
+        (9, [1, 0, 0, 0], [1, 1, 0, 0]),
+    ):
+        available, untold = open_actions(tries, terminal, least)
+        np.testing.assert_array_equal(available, [first, second, [1] * 4, [1] * 4])
+        assert untold.tolist() == [False, False, True, False]
+    np.testing.assert_array_equal(open_actions(tries > 0, terminal)[0], open_actions(tries, terminal)[0])
+
+
+@pytest.fixture(scope="module")
+def log():
+    """One state: A pays 1 with a standard deviation of .5 in 27 tries; B was lucky twice."""
+    paid = np.append(np.random.default_rng(0).normal(1, 0.5, 27), [2.9, 3.1])
+    rows = {"state": "s", "action": ["A"] * 27 + ["B"] * 2, "reward": paid, "next_state": "s"}
+    return bm.read_log(pd.DataFrame(rows))
+
+
+def test_luck_of_two_tries_is_not_followed_unless_that_is_asked_for(log):
+    usual, asked = bm.plan_log(log, **OPTIONS), bm.plan_log(log, least_tries=2, **OPTIONS)
+    assert usual.policy["action"].item() == "A" and usual.tree.attrs["least_tries"] == 3
+    assert asked.policy["action"].item() == "B" and asked.tree.attrs["least_tries"] == 2
+    assert bm.plan_log(log, rewards="known", **OPTIONS).tree.attrs["least_tries"] == 2
+    # Plans for something else leave out the same actions, and the page says why the better one was not taken.
+    kept = read_plan(usual.tree)
+    assert set(sensitivity(kept)["changed"].values.tolist()) == {0}
+    told = reasons(kept)
+    assert told["runner_up"].item() == "B" and told["too_rare"].item() and told["difference"].item() < 0
+    assert not reasons(read_plan(asked.tree))["too_rare"].item()
+    page = bm.report_content(usual)
+    assert page["made"]["settings"]["least_tries"] == 3
+    assert reason_told(page["policy"][0])[-1].endswith("; “B” was tried too rarely to be planned with.")
+    assert "at least 3 times" in page["made"]["words"]["pairs tried"]
+
+
+def test_a_plan_for_the_gain_takes_more_of_what_was_tried_often_enough_alone(log):
+    usual, asked = (
+        bm.plan_log(log, risk="cvar:0.25", aim="gain", least_tries=least, **OPTIONS).tree for least in (None, 2)
+    )
+    today = usual["baseline"]["probability"].sel(state="s")
+    for tree, compare in ((usual, np.less_equal), (asked, np.greater)):
+        assert compare(*(part.sel(action="B").item() for part in (tree["plan"]["probability"].sel(state="s"), today)))
+
+
+def test_where_nothing_is_gained_the_baseline_keeps_what_was_tried_rarely():
+    """Both actions of the second state, which no plan reaches, stay as likely as they were; in the first the better."""
+    transition = np.zeros((1, 2, 2, 2))
+    transition[..., 0] = 1
+    draws = Draws(np.broadcast_to(transition, (20, 2, 2, 2)), np.array([[[1.0], [2.0]], [[5.0], [5.0]]]))
+    mdp = bm.MDP(transition=transition[0], reward=draws.reward[..., 0], discount=0.9, initial=[1.0, 0.0])
+    baseline = np.array([[0.5, 0.5], [0.7, 0.3]])
+    rare = np.array([[True, True], [True, False]])
+    planned = plan_over_baseline(draws, mdp, bm.Mean(), baseline, open_actions=rare)
+    np.testing.assert_allclose(planned["probability"], [[0, 1], [0.7, 0.3]], atol=1e-9)
+    assert planned["departure"].values.tolist() == pytest.approx([0.5, 0])
+    assert planned.attrs["gain"] == pytest.approx(5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"least_tries": 0}, "least_tries must be an integer of at least 1; got 0"),
+        ({"least_tries": True}, "least_tries must be an integer of at least 1; got True"),
+        ({"least_tries": 2.5}, "least_tries must be an integer of at least 1; got 2.5"),
+    ],
+)
+def test_what_is_no_number_of_tries_is_refused(log, options, message):
+    with pytest.raises(ValueError, match=message):
+        bm.plan_log(log, **OPTIONS, **options)
