@@ -388,7 +388,8 @@ def test_the_file_of_a_plan_tells_the_same(tmp_path):
         folder = tmp_path / kind
         call("plan", log, "--discount", "0.5", "--draws", "60", *options, "--out", folder, "--json", content)
         told = json.loads(content.read_text("utf-8"))
-        out, _ = call("report", folder / "log-plan.nc", page, content, "--log", log)
+        out, progress = call("report", folder / "log-plan.nc", page, content, "--log", log)
+        assert "writing the report: other assumptions, and what to collect next, which takes" in progress
         assert f"report   {page}" in out and f"json     {content}" in out
         again = json.loads(content.read_text("utf-8"))
         assert told["made"].pop("not_kept") == [] and again["made"].pop("not_kept") == ["the command", "the date"]
