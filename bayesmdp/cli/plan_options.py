@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -94,7 +95,7 @@ def as_options(message: str) -> str:
             named = ast.literal_eval(match[1])
         except SyntaxError:  # a name that holds a brace
             return match[0]
-        return " ".join(f"--column {ours}={theirs or ''}" for ours, theirs in named.items())
+        return " ".join(f"--column {shlex.quote(f'{ours}={theirs or ""}')}" for ours, theirs in named.items())
 
     message = message.replace("next_columns=", "--next-columns").replace("next_columns", "--next-columns")
     message = re.sub(r"columns=({.*?})", columns, message)

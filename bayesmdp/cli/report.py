@@ -20,6 +20,7 @@ def report(
     log: Annotated[Path | None, typer.Option(metavar="FILE", help="The log behind the plan, to show its hash.")] = None,
 ) -> None:
     """Write the page of `bayesmdp plan --report` for an existing plan."""
+    from bayesmdp.offline.plan_file import as_report
     from bayesmdp.reports.write import check_target, sha256_of, write_report
 
     try:
@@ -28,7 +29,9 @@ def report(
         if log is not None and not log.exists():
             raise FileNotFoundError(f"--log: no file {log}")
         say(f"reading {result}")
-        write_report(result, *pages, sha256="" if log is None else sha256_of(log))
+        plan = as_report(result).tree
+        say("writing the report: other assumptions, and what to collect next, which takes about as long as the plan")
+        write_report(plan, *pages, sha256="" if log is None else sha256_of(log))
     except (ImportError, OSError, TypeError, ValueError) as error:
         fail(str(error))
     for page in pages:

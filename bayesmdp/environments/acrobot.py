@@ -13,7 +13,6 @@ rounding.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -25,6 +24,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.models.differential_equations import runge_kutta
 from bayesmdp.models.fourier_dynamics import FourierFeatures
+from bayesmdp.problems.made_once import made_once
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["acrobot"]
@@ -68,7 +68,7 @@ def acrobot(*, discount: float = 0.99, length: int = 500) -> SimulatedMDP:
     return _problem(number("discount", discount, minimum=0, below=1), integer("length", length, 1))
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _problem(discount: float, length: int) -> SimulatedMDP:
     high = (np.pi, np.pi, *FASTEST)
     return SimulatedMDP(

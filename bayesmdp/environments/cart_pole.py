@@ -8,7 +8,6 @@ track beyond 2.4 metres; each step until then earns 1. The discount is ours. Ste
 from __future__ import annotations
 
 import math
-from functools import lru_cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -19,6 +18,7 @@ import numpyro.distributions as dist
 from bayesmdp.environments.state_features import Polynomials
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
+from bayesmdp.problems.made_once import made_once
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["cart_pole"]
@@ -67,7 +67,7 @@ def cart_pole(*, discount: float = 0.99, length: int = 500) -> SimulatedMDP:
     return _problem(number("discount", discount, minimum=0, below=1), integer("length", length, 1))
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _problem(discount: float, length: int) -> SimulatedMDP:
     return SimulatedMDP(
         model=_physics,

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -30,6 +29,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.models.arguments import freeze, frozen_normals
 from bayesmdp.models.fishery import GROWTH, HALF, fishery_model
+from bayesmdp.problems.made_once import made_once
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["Escapement", "best_escapement", "fishery"]
@@ -118,7 +118,7 @@ def fishery(
     )
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _sea(growth: float, half: float, noise: float, goals: tuple[float, ...], discount: float) -> SimulatedMDP:
     def caught(state: Array, action: Array, next_state: Array) -> Array:
         stock = state[..., 0]

@@ -15,7 +15,6 @@ and noise are ours.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 import jax.numpy as jnp
 import numpy as np
@@ -32,6 +31,7 @@ from bayesmdp.models.glucose import (
     SENSITIVITY,
     glucose_model,
 )
+from bayesmdp.problems.made_once import made_once
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["glucose", "glucose_risk"]
@@ -106,7 +106,7 @@ def glucose(
     )
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _patient(
     sensitivity: float,
     effectiveness: float,

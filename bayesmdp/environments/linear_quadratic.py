@@ -13,7 +13,6 @@ more. The default is a cart without friction, (position, speed), that is pushed 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -26,6 +25,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import finite_array, number
 from bayesmdp.models.arguments import Frozen, freeze, frozen_numbers, thaw
 from bayesmdp.models.linear_system import system_model
+from bayesmdp.problems.made_once import made_once
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["Riccati", "linear_quadratic", "riccati"]
@@ -128,7 +128,7 @@ def linear_quadratic(
     )
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _system(
     matrix: Frozen,
     control: Frozen,

@@ -6,7 +6,6 @@ those of Gymnasium to rounding.
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -17,6 +16,7 @@ import numpyro.distributions as dist
 from bayesmdp.environments.state_features import Bumps
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
+from bayesmdp.problems.made_once import made_once
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["mountain_car"]
@@ -57,7 +57,7 @@ def mountain_car(*, discount: float = 0.99, length: int = 200) -> SimulatedMDP:
     return _problem(number("discount", discount, minimum=0, below=1), integer("length", length, 1))
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _problem(discount: float, length: int) -> SimulatedMDP:
     return SimulatedMDP(
         model=_physics,

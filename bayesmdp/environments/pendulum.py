@@ -9,7 +9,6 @@ of the speed and a thousandth of that of the torque. The discount is ours. Steps
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any, Literal
 
 import jax.numpy as jnp
@@ -20,6 +19,7 @@ import numpyro.distributions as dist
 from bayesmdp.environments.state_features import Bumps
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import integer, number
+from bayesmdp.problems.made_once import made_once
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["pendulum"]
@@ -82,7 +82,7 @@ def pendulum(
     )
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _problem(torques: tuple[float, ...], discount: float, length: int, circle: bool) -> SimulatedMDP:
     actions = np.array(torques)
 

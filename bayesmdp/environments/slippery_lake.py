@@ -14,7 +14,6 @@ resolution of 7, 1.113 at 5 and 1.117 at 15; an odd one puts the start in the mi
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 import jax.numpy as jnp
@@ -26,6 +25,7 @@ from bayesmdp.environments.frozen_lake import ACTIONS, read_cells
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import finite_array, integer, number
 from bayesmdp.models.slippery_lake import HEADINGS, TURNS, cells_at
+from bayesmdp.problems.made_once import made_once
 from bayesmdp.problems.mdp import MDP
 from bayesmdp.problems.mesh import Mesh
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
@@ -92,7 +92,7 @@ def slippery_lake(
     )
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _lake(
     rows: tuple[str, ...],
     direction: tuple[float, ...],

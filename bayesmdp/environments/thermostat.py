@@ -6,8 +6,6 @@ The numbers are ours; the law is Newton's, that what is lost is a share of the d
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import jax.numpy as jnp
 
 from bayesmdp.environments.state_features import Bumps
@@ -15,6 +13,7 @@ from bayesmdp.foundation.arrays import Array
 from bayesmdp.foundation.validation import number
 from bayesmdp.models.thermostat import HEAT
 from bayesmdp.models.thermostat import thermostat as prior
+from bayesmdp.problems.made_once import made_once
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
 __all__ = ["thermostat"]
@@ -66,7 +65,7 @@ def thermostat(*, leak: float = 0.1, power: float = 3.0, noise: float = 0.3, dis
     )
 
 
-@lru_cache(maxsize=16)
+@made_once
 def _room(leak: float, power: float, noise: float, discount: float) -> SimulatedMDP:
     return SimulatedMDP(
         model=prior(noise=noise),

@@ -192,26 +192,34 @@ def labels(name: str, given: Sequence[Hashable] | None, size: int) -> tuple[Hash
     Raises
     ------
     ValueError
-        If there are not so many, one is missing (NaN, or as pandas has it), or two are equal.
+        If there are not so many, one is missing or, a tuple, holds something that is (NaN, or as pandas has it), or two
+        are equal.
     """
     if given is None:
         return tuple(range(size))
     values = tuple(np.asarray(given).tolist()) if isinstance(given, np.ndarray) else tuple(given)
     if len(values) != size:
         raise ValueError(f"{name} has {len(values)} labels for {size} {name}")
-    import pandas as pd  # a third of a second to import, and commands need none of it to answer
-
-    anything: tuple[Any, ...] = values
-    # Not None, which is equal to itself and can be asked for.
-    absent = [i for i, label in enumerate(anything) if label is not None and pd.isna(label) is True]
-    if absent:
-        raise ValueError(f"{name}[{absent[0]}] is {values[absent[0]]!r}, which is no label; give it a name of its own")
+    # NumPy makes None of a date that is missing, so these are looked for in what was given.
+    for i, label in enumerate(given):
+        if _is_absent(label):
+            raise ValueError(f"{name}[{i}] is {label!r}, which is no label; give it a name of its own")
     seen: dict[Hashable, int] = {}
     for i, label in enumerate(values):
         if label in seen:
             raise ValueError(f"{name}[{i}] = {label!r} repeats {name}[{seen[label]}]; labels must be unique")
         seen[label] = i
     return values
+
+
+def _is_absent(label: Any) -> bool:
+    """Whether a label is none, as NaN, which is not equal to itself; or a tuple that holds such a part."""
+    import pandas as pd  # a third of a second to import, and commands need none of it to answer
+
+    if isinstance(label, tuple):
+        return any(map(_is_absent, label))
+    # Not None, which is equal to itself and can be asked for.
+    return label is not None and pd.isna(label) is True
 
 
 def replicate_numbers(replicates: int | Sequence[int]) -> list[int]:

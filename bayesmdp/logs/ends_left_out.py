@@ -2,6 +2,10 @@
 
 Of records without next states the last row of an episode is left out, since nothing is known of what followed. What
 says how the episode ended stands in that very row, and is lost unless its column is named.
+
+A row that others of its episode follow ended nothing. So a column that is true in many such rows, as of a second visit,
+of a drug that is given from some day on, or of the weekend where episodes are weeks, says something else, even where it
+is true in all last rows.
 """
 
 from __future__ import annotations
@@ -16,6 +20,9 @@ from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.row_order import KINDS_OF_FLAGS
 
 __all__ = ["refuse_ends_left_out"]
+
+MISTAKES = 10
+"""True in last rows at least so many times for each row in which it is true and others of the episode follow."""
 
 
 def refuse_ends_left_out(
@@ -52,7 +59,7 @@ def refuse_ends_left_out(
         elsewhere = _ones(kept, place)[0] if ones else 0
         hits = ones - elsewhere
         alone = hits == dropped and not elsewhere
-        if beyond_chance(hits, dropped, ones, rows, at_ends=hits, alone=alone):
+        if elsewhere * MISTAKES <= hits and beyond_chance(hits, dropped, ones, rows, at_ends=hits, alone=alone):
             raise ValueError(
                 f"{whole.name} has a column {left[place]!r} that is true in the last row of episodes ({hits:,} of "
                 f"{dropped:,} times; in {elsewhere:,} of {rows - dropped:,} other rows), as at an end of an episode, "

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, SupportsIndex
 
 import jax
 import jax.numpy as jnp
@@ -141,6 +141,7 @@ class SimulatedMDP:
     states: tuple[Hashable, ...] = ()
     sizes: tuple[int, ...] = ()
     state_dtype = float
+    made_by: tuple[Callable[..., SimulatedMDP], tuple[Any, ...]] | None = None  # and how it is pickled: see `made_once`
     world = staticmethod(simulated_world)
 
     def __init__(
@@ -311,7 +312,13 @@ class SimulatedMDP:
         if unknown:
             raise TypeError(f"a SimulatedMDP has no {unknown[0]!r}; it has {', '.join(self._given)}")
         anew = {"truth": None, "mesh": None} if "model" in changes else {}
-        return SimulatedMDP(**{**self._given, **anew, **changes})
+        changed = SimulatedMDP(**{**self._given, **anew, **changes})
+        if self.made_by is not None:
+            changed.made_by = (_replaced, (self, changes))
+        return changed
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        return super().__reduce_ex__(protocol) if self.made_by is None else self.made_by
 
     @property
     def primitives(self) -> tuple[str, ...]:
@@ -346,6 +353,10 @@ class SimulatedMDP:
         numbers = {"coordinate": self.problem.start.size, "action": self.num_actions}
         sizes = [*(f"{number} {name}{'s' * (number != 1)}" for name, number in numbers.items()), *counted]
         return f"SimulatedMDP({self.name!r}: {', '.join(sizes)})"
+
+
+def _replaced(problem: SimulatedMDP, changes: Mapping[str, Any]) -> SimulatedMDP:
+    return problem.replace(**changes)
 
 
 @jax.jit

@@ -186,7 +186,8 @@ def concerns_of(tree: xr.DataTree, paid: Collection[float] = ()) -> list[Concern
         for names in ([name for name in alarms if name not in SPARING], [name for name in alarms if name in SPARING]):
             if names:
                 rang = f"checks of the log raised an alarm ({', '.join(names)})"
-                doubt = "" if names[0] in SPARING else f"{rang}, so what its numbers take for granted seems not to hold"
+                doubt = f"{rang}, so what the plan's numbers take for granted seems not to hold"
+                doubt = "" if names[0] in SPARING else doubt
                 told.append(Concern(f"{rang[0].upper()}{rang[1:]}: read below what it means.", doubt))
     if "second_opinion" in tree.children:
         opinion = tree["second_opinion"].to_dataset()
@@ -199,7 +200,9 @@ def concerns_of(tree: xr.DataTree, paid: Collection[float] = ()) -> list[Concern
             )
     if "unchecked" in attrs:
         unchecked = f"numbers were not checked on simulated logs like yours ({attrs['unchecked']})"
-        told.append(Concern(f"The {unchecked}.", f"its {unchecked}"))
+        # After another doubt "its" would be of what that speaks of.
+        own = "the plan's" if any(each.doubt for each in told) else "its"
+        told.append(Concern(f"The {unchecked}.", f"{own} {unchecked}"))
     unseen = attrs.get("initial_unseen", 0.0)
     if unseen > MUCH:
         share = f"{percent(unseen)} of the future comes after a step that {never_seen(attrs)}"

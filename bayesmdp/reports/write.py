@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,9 @@ CHANGES = {
 
 SHOWN, PICTURED, ACTIONS = 25, 20, 26
 """States of the table that are not folded away, states in pictures, and actions up to which there is one."""
+
+PRINTED = 25
+"""States of those folded away up to which these are printed as they stand; more are printed without their reasons."""
 
 
 def write_report(
@@ -208,9 +211,17 @@ def _page(report: Report, content: dict[str, Any]) -> str:
         sections=sections,
         changes=CHANGES,
         shown=SHOWN,
+        printed=PRINTED,
+        paper_width=_paper_width(content["policy"]),
         others=others,
         compared=compared,
     )
+
+
+def _paper_width(policy: Sequence[Mapping[str, Any]]) -> int:
+    """Characters that a state with its action takes in a list on paper; longer ones take several lines."""
+    longest = max((len(str(entry["state"])) + len(str(entry["action"])) for entry in policy), default=0)
+    return min(longest, 40) + len(": ≠ (1,234)")
 
 
 def _measured_figures(report: Report) -> dict[str, tuple[str, str]]:

@@ -15,6 +15,7 @@ import xarray as xr
 
 from bayesmdp import results, studies
 from bayesmdp.cli import app as cli
+from bayesmdp.cli.plan_options import as_options
 from bayesmdp.cli.progress import Progress
 from bayesmdp.foundation import compiled_programs as compiled
 from bayesmdp.planning import hardness
@@ -516,6 +517,11 @@ def test_plan_of_a_file_with_other_names(tmp_path: Path) -> None:
     log.write_text(OTHER.replace(",", ";"))
     assert "--separator ';'" in told_by_plan(log, *named, "--out", tmp_path / "plan.nc")
     call("plan", log, *named, "--separator", ";", "--draws", 5, "--out", tmp_path / "plan.nc")
+
+
+def test_a_remedy_can_be_pasted_into_a_shell() -> None:
+    told = as_options("pass columns={'terminated': 'is over'} if so, or columns={'terminated': None} if not")
+    assert told == "pass --column 'terminated=is over' if so, or --column terminated= if not"
 
 
 def test_what_the_log_says_of_the_prior(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """One contract for all environments: they build, keep their arguments, name what they have once, can be acted in."""
 
+import pickle
+import subprocess
+import sys
 from functools import cache
 from inspect import signature
 from typing import Any
@@ -86,6 +89,28 @@ def test_an_example_is_made_again_alike(name: str) -> None:
     for mine, theirs in zip(*map(jax.tree.leaves, (one.problem, other.problem)), strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert jax.tree.structure(one.problem) == jax.tree.structure(other.problem)  # or it would be compiled anew
+
+
+RECEIVED = """
+import pickle, sys
+for problem in pickle.load(sys.stdin.buffer):
+    print(repr(problem), float(sum(part.sum() for part in problem.examples())))
+"""
+
+
+def test_problems_on_numbers_can_be_pickled() -> None:
+    """By plain pickle; what is received here is what was sent."""
+    spaces = [problem for problem in map(made, EXAMPLES) if problem.space == "simulated"]
+    assert len(spaces) > 8
+    assert all(mine is theirs for mine, theirs in zip(spaces, pickle.loads(pickle.dumps(spaces)), strict=True))
+
+
+def test_another_process_makes_them_again() -> None:
+    """As workers of a pool do, also of one that was changed."""
+    sent = [made("pendulum"), made("thermostat").replace(discount=0.5)]
+    told = subprocess.run([sys.executable, "-c", RECEIVED], input=pickle.dumps(sent), capture_output=True, check=True)
+    values = [float(sum(part.sum() for part in problem.examples())) for problem in sent]
+    assert told.stdout.decode().splitlines() == [f"{each!r} {value}" for each, value in zip(sent, values, strict=True)]
 
 
 def test_its_tables_pass_their_checks_again(problem: Any) -> None:

@@ -269,9 +269,20 @@ def test_an_end_of_any_name_that_is_told_in_last_rows_only_is_asked_about(tmp_pa
         assert bm.read_log(source, **own, columns={"terminated": None}).attrs["dropped"] == last.sum()
         named = bm.read_log(source, **own, columns={"terminated": "died"})
         assert named["terminated"].values.sum() == table["died"].sum()
-    # Where it is true elsewhere as well it says something else; so it does where it is true of whole episodes.
+    # Where it is true elsewhere as well it says something else: of whole episodes, of all rows but the first of
+    # some that are short, of the last two rows of weeks, of a treatment that is changed not long before the end.
     for values in (table["smokes"], table["patient"].isin(table["patient"][table["died"]])):
         bm.read_log(table.assign(died=values), **own)
+    for lengths, since in ((np.arange(90) % 2 + 2, 1), (np.full(90, 7), 5), (np.arange(90) % 4 + 4, -2)):
+        visit = np.concatenate([np.arange(length) for length in lengths])
+        longer = pd.DataFrame({"patient": np.repeat(np.arange(90), lengths), "visit": visit, "state": visit % 4})
+        late = visit >= (np.repeat(lengths, lengths) + since if since < 0 else since)
+        read = bm.read_log(longer.assign(action=0, reward=1.0, changed=late), **own)
+        assert read.attrs["dropped"] == 90 and late[~longer.duplicated("patient", keep="last")].all()
+    # A mistake or two do not hide it.
+    wrong = table["died"].where(table.index != table.index[~last][0], True)
+    with pytest.raises(ValueError, match=f"in 1 of {(~last).sum()} other rows"):
+        bm.read_log(table.assign(died=wrong), **own)
     with pytest.raises(ValueError, match="column 'died' that is true in the last row of episodes"):
         bm.read_log(table.assign(died=table["died"].where(last)), **own)
 

@@ -93,6 +93,14 @@ BAD = {
     "discount text": ({"discount": "0.9"}, "discount must be a number"),
     "too few labels": ({"states": ["a"]}, "states has 1 labels for 2 states"),
     "NaN label": ({"states": [0.0, float("nan")]}, r"states\[1\] is nan, which is no label"),
+    "NaN in a label": (
+        {"states": [(0, "a"), (1, ("b", float("nan")))]},
+        r"states\[1\] is \(1, \('b', nan\)\), which is no label",
+    ),
+    "no date": (
+        {"states": np.array(["2026-01-01", "NaT"], "datetime64[D]")},
+        r"states\[1\] is np.datetime64\('NaT'.*\), which is no label",
+    ),
     "NA label": ({"actions": [pd.NA, "go"]}, r"actions\[0\] is <NA>, which is no label"),
     "repeated label": ({"actions": ["go", "go"]}, r"actions\[1\] = 'go' repeats actions\[0\]"),
     "float successor": ({"successor": np.zeros((2, 2, 2))}, "must be integer; got dtype float64"),

@@ -59,6 +59,10 @@ CASES = {
         lambda tree: tree.attrs.update(unchecked="too long"),
         "not checked on simulated logs like yours (too",
     ),
+    "disagree, unchecked": (
+        lambda tree: (with_opinion(tree, "disagrees", True), tree.attrs.update(unchecked="too long")),
+        "chance explains; and the plan's numbers were not checked",
+    ),
     "rather unseen": (lambda tree: tree.attrs.update(initial_unseen=0.3), ""),
     "few tries": (lambda tree: with_alarm(tree, *SPARING), ""),
     "no opinion": (lambda tree: with_opinion(tree, "tells", False), ""),

@@ -315,6 +315,16 @@ def test_long_tables_are_folded_and_whole(tmp_path, monkeypatch):
     document = parsed((tmp_path / "report.html").read_text("utf-8"))
     folded = [each for each in document.iter("details") if "1 more state, visited" in words_of(each)]
     assert len(folded) == 1 and len(list(folded[0].find("table").find("tbody"))) == 1
+    assert folded[0].get("class") is None and not document.findall(".//div[@class='paper']")
+    # Of more states than are printed as they stand, paper has what to do in each, and says where the rest is.
+    monkeypatch.setattr("bayesmdp.reports.write.PRINTED", 0)
+    write_report(report, tmp_path / "report.html", tmp_path / "report.json")
+    document = parsed((tmp_path / "report.html").read_text("utf-8"))
+    (last,) = json.loads((tmp_path / "report.json").read_text("utf-8"))["policy"][2:]
+    assert len(document.findall(".//details[@class='screen']/table")) == 1
+    (paper,) = document.findall(".//div[@class='paper']")
+    assert words_of(paper).startswith("1 more states, visited less often Only what to do in them is printed here")
+    assert [words_of(each) for each in paper.iter("li")] == [f"{last['state']}: {last['action']} ({last['visits']})"]
 
 
 def test_what_is_no_target_is_refused_before_anything_is_computed(tmp_path):
@@ -378,7 +388,8 @@ def test_the_file_of_a_plan_tells_the_same(tmp_path):
         folder = tmp_path / kind
         call("plan", log, "--discount", "0.5", "--draws", "60", *options, "--out", folder, "--json", content)
         told = json.loads(content.read_text("utf-8"))
-        out, _ = call("report", folder / "log-plan.nc", page, content, "--log", log)
+        out, progress = call("report", folder / "log-plan.nc", page, content, "--log", log)
+        assert "writing the report: other assumptions, and what to collect next, which takes" in progress
         assert f"report   {page}" in out and f"json     {content}" in out
         again = json.loads(content.read_text("utf-8"))
         assert told["made"].pop("not_kept") == [] and again["made"].pop("not_kept") == ["the command", "the date"]
