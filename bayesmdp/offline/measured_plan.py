@@ -239,7 +239,7 @@ def _thin(
     """The shares of the discounted future behind the first step near which no row, or few, took the plan's action."""
     behind, every = np.zeros(2), 0.0
     for path, weight in discounted_paths(way, fresh, policy, rollouts):
-        tried = way.near.counts(path.state)[np.arange(len(weight)), path.action]
+        tried = way.near.counts(path.state, most=FEW)[np.arange(len(weight)), path.action]
         behind += [(weight * np.logical_or.accumulate(tried < number)).sum() for number in (1, FEW)]
         every += float(weight.sum())
     return float(behind[0] / every), float(behind[1] / every)
