@@ -28,7 +28,8 @@ __all__ = ["FourierFeatures", "fourier_dynamics"]
 
 
 COSINE = tuple((-1) ** k / math.factorial(2 * k) for k in range(12))
-"""Taylor's coefficients of the cosine by squares: what is left out is below rounding up to pi / 2."""
+"""Taylor's coefficients of the cosine by squares: what is left out is below rounding up to pi / 2, of the first seven
+below that of 32 bits."""
 
 
 def cosine(angle: Any) -> Any:
@@ -39,10 +40,12 @@ def cosine(angle: Any) -> Any:
     Parameters
     ----------
     angle : array
+        Of 64 or 32 bits.
 
     Returns
     -------
     array
+        Of as many bits.
 
     Examples
     --------
@@ -54,10 +57,13 @@ def cosine(angle: Any) -> Any:
     True
     """
     # With k the number of half turns, cos(x) = (-1)^k cos(x - k pi), and |x - k pi| <= pi / 2; pi in two parts.
+    half, rest, series = math.pi, 1.2246467991473532e-16, COSINE
+    if angle.dtype == jnp.float32:
+        half, rest, series = 3.140625, math.pi - 3.140625, COSINE[:7]
     turns = jnp.round(angle * (1 / math.pi))
-    square = ((angle - turns * math.pi) - turns * 1.2246467991473532e-16) ** 2
-    total = jnp.full_like(square, COSINE[-1])
-    for coefficient in COSINE[-2::-1]:
+    square = ((angle - turns * half) - turns * rest) ** 2
+    total = jnp.full_like(square, series[-1])
+    for coefficient in series[-2::-1]:
         total = total * square + coefficient
     return total * (1 - 2 * (turns - 2 * jnp.floor(turns / 2)))
 
@@ -74,20 +80,34 @@ class FourierFeatures:
         Over which functions change, in half widths of the box.
     seed : int
         Of frequencies and phases.
+    bits : {64, 32}
+        Of features. In 32 they are off by some ten-millionths, and take a third of the time: enough for a Q that is
+        fitted to simulated steps, and not for a posterior.
+
+    Examples
+    --------
+    >>> exact, quick = (FourierFeatures(2, 40, 1.0, 0, bits) for bits in (64, 32))
+    >>> place = jnp.asarray([[0.3, -0.7]])
+    >>> bool(jnp.abs(exact(place) - quick(place)).max() < 1e-6), quick(place).dtype
+    (True, dtype('float32'))
     """
 
     coordinates: int
     number: int
     length: float
     seed: int
+    bits: int = 64
 
     def __call__(self, place: Any) -> Any:
         """Return features [..., 1 + coordinate + cosine] of places [..., coordinate]."""
         rng = np.random.default_rng(self.seed)
         frequency = rng.normal(size=(self.coordinates, self.number)) / self.length
         phase = rng.uniform(0, 2 * np.pi, self.number)
-        waves = np.sqrt(2 / self.number) * cosine(place @ frequency + phase)
-        return jnp.concatenate([jnp.ones((*place.shape[:-1], 1)), place, waves], -1)
+        if self.bits == 32:
+            place = jnp.asarray(place, jnp.float32)
+            frequency, phase = frequency.astype(np.float32), phase.astype(np.float32)
+        waves = math.sqrt(2 / self.number) * cosine(place @ frequency + phase)
+        return jnp.concatenate([jnp.ones((*place.shape[:-1], 1), place.dtype), place, waves], -1)
 
 
 def fourier_dynamics(

@@ -3,10 +3,11 @@
 The way is that of :mod:`bayesmdp.offline.measured_plan`: a posterior in closed form, a fit of Q under some draws,
 and what its policy is worth under others, by rollouts. It is gone for logs made in worlds whose truth is known
 (:mod:`bayesmdp.offline.measured_worlds`), and for halves of the log, and bounds are lowered as
-:mod:`bayesmdp.offline.calibration` says. Four things differ from tables. The prior is the one that was chosen for the
+:mod:`bayesmdp.offline.calibration` says. Five things differ from tables. The prior is the one that was chosen for the
 log at hand, and not chosen anew; so are the box, and what a plan may do in a state because it was tried near; the fit
-of Q begins where that of the log at hand ended; and there are a quarter as many halves as logs of a world, for each is
-a plan.
+of Q begins where that of the log at hand ended; its policy is valued under fewer draws, where these tell its bound
+closely enough (:mod:`bayesmdp.offline.measured_values`); and there are a quarter as many halves as logs of a world, for
+each is a plan.
 """
 
 from __future__ import annotations
@@ -23,15 +24,14 @@ from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.calibration import in_threads_of_checks
 from bayesmdp.offline.checked import Calibration, LogErrors, judge_errors
 from bayesmdp.offline.measured_policy import ActsByPlan, policy_of_draws
-from bayesmdp.offline.measured_worlds import VALUED, AsBelieved, AsSeen, MeasuredWorld
+from bayesmdp.offline.measured_values import values_at_start
+from bayesmdp.offline.measured_worlds import EACH, VALUED, AsBelieved, AsSeen, MeasuredWorld
 from bayesmdp.offline.state_behaviour import ActsInStates, StateBehaviour, state_behaviour
-from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, count_draws, simulate_returns
 from bayesmdp.planning.simulated_plan import FittedQ
-from bayesmdp.planning.state_rules import StatePolicy
 from bayesmdp.posterior.closed_forms.find_form import ClosedForm
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
-__all__ = ["MeasuredPipeline", "calibrate_measured", "values_at_places", "values_at_start"]
+__all__ = ["MeasuredPipeline", "calibrate_measured"]
 
 FEWER = 4
 """Logs of a world for each random half of the log."""
@@ -49,7 +49,9 @@ class MeasuredPipeline(NamedTuple):
     level : float
         The promise is to be broken no more often.
     draws : int
-        By which the policy is valued.
+        Of the posterior, by which the policy of the log at hand is valued.
+    enough : int
+        Of these, by which those of simulated logs are: see `enough_draws`.
     options : FittedQ
     begun : FittedPolicy, StagedPolicy or GainPolicy
         Where fits of Q begin.
@@ -66,6 +68,7 @@ class MeasuredPipeline(NamedTuple):
     risk: Any
     level: float
     draws: int
+    enough: int
     options: FittedQ
     begun: ActsByPlan
     compared: bool
@@ -88,69 +91,6 @@ class _Said(NamedTuple):
     policy: ActsInStates
     values: NDArray[np.float64]
     gains: NDArray[np.float64] | None
-
-
-def values_at_start(
-    mdp: SimulatedMDP,
-    values: dict[str, Any],
-    policy: StatePolicy,
-    rollouts: Rollouts,
-    *,
-    own: SimulatedReturns | None = None,
-) -> NDArray[np.float64]:
-    """Simulate what a policy is worth where episodes start under draws of the unknowns.
-
-    A draw gets few rollouts, whose noise may be larger than what the posterior leaves open. So only the mean over draws
-    is that of rollouts with random numbers of their own; by how much a draw departs from it is told by rollouts in
-    which all draws have the same random numbers.
-
-    Parameters
-    ----------
-    mdp : SimulatedMDP
-    values : dict of arrays [draw, ...] by site
-    policy : StatePolicy
-    rollouts : Rollouts
-    own : SimulatedReturns, optional
-        Rollouts with random numbers of their own, where they are there.
-
-    Returns
-    -------
-    array [draw]
-    """
-    own = simulate_returns(mdp, values, policy, rollouts) if own is None else own
-    alike = simulate_returns(mdp, values, policy, rollouts, streams=np.zeros(count_draws(values), int)).middle.mean(1)
-    return np.asarray(alike - alike.mean() + own.middle.mean())
-
-
-def values_at_places(
-    mdp: SimulatedMDP,
-    values: dict[str, Any],
-    policy: StatePolicy,
-    rollouts: Rollouts,
-    places: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Simulate what a policy is worth from some places on, as `values_at_start` does from the start.
-
-    Parameters
-    ----------
-    mdp, values, policy, rollouts
-        As for `values_at_start`; so many rollouts are made of each place.
-    places : array [place, coordinate]
-
-    Returns
-    -------
-    array [place, draw]
-    """
-    number, draws = len(places), count_draws(values)
-    every = {name: np.concatenate([array] * number) for name, array in values.items()}
-    ways = replace(rollouts, number=number * draws * rollouts.each(draws))
-    own, alike = (
-        simulate_returns(mdp, every, policy, ways, start=np.repeat(places, draws, 0), streams=np.tile(each, number))
-        .middle.mean(1)
-        .reshape(number, draws)
-        for each in (np.arange(draws), np.zeros(draws, int))
-    )
-    return np.asarray(alike - alike.mean(1, keepdims=True) + own.mean(1, keepdims=True))
 
 
 def calibrate_measured(
@@ -220,13 +160,15 @@ def _promised(pipeline: MeasuredPipeline, data: Records, seed: int) -> _Said:
             jax.tree.map(np.asarray, pipeline.form.draw(key, sums, number))
             for key, number in zip(keys, numbers, strict=True)
         )
+    fresh = {name: array[: pipeline.enough] for name, array in fresh.items()}
+    rollouts = replace(options.rollouts, number=EACH * pipeline.enough)
     today = pipeline.done_today(data) if pipeline.compared else None
     over = today if pipeline.aim == "gain" else None
     planned = policy_of_draws(mdp, planning, pipeline.risk, options, over=over, begun=pipeline.begun)
-    values = values_at_start(mdp, fresh, planned.policy.policy, options.rollouts)
+    values = values_at_start(mdp, fresh, planned.policy.policy, rollouts)
     if today is None:
         return _Said(planned.policy, values, None)
-    gains = values - values_at_start(mdp, fresh, today.policy, options.rollouts)
+    gains = values - values_at_start(mdp, fresh, today.policy, rollouts)
     return _Said(planned.policy, values, 0 * gains if planned.as_today else gains)
 
 

@@ -39,7 +39,7 @@ from bayesmdp.offline.at_start import told_at_start
 from bayesmdp.offline.calibration import logs_of_each, too_many_logs
 from bayesmdp.offline.check_log import FEW
 from bayesmdp.offline.checked import Calibration, middle_of
-from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured, values_at_places
+from bayesmdp.offline.measured_check import MeasuredPipeline, calibrate_measured
 from bayesmdp.offline.measured_log_checks import check_rows
 from bayesmdp.offline.measured_off_policy import measured_off_policy
 from bayesmdp.offline.measured_paths import discounted_paths
@@ -47,6 +47,7 @@ from bayesmdp.offline.measured_policy import ActsByPlan, check_measured_aim
 from bayesmdp.offline.measured_posterior import rows_of_log
 from bayesmdp.offline.measured_space import begins_of_rows
 from bayesmdp.offline.measured_today import kept_today
+from bayesmdp.offline.measured_values import values_at_places
 from bayesmdp.offline.measured_way import MeasuredFit, MeasuredWay, fit_measured, way_of_log
 from bayesmdp.offline.promise import Promise
 from bayesmdp.offline.report import MADE_BY, Report, level_of
@@ -144,8 +145,9 @@ def plan_measured(
         logs = logs_of_each(calibration, level)
         say(f"checking the reported numbers on {2 * logs} simulated logs like this one")
         said_today = None if way.baseline == "log" else way.today
+        enough = gone.enough_draws(level)
         pipeline = MeasuredPipeline(
-            mdp, form, risk, level, draws, options, fitted.begun, way.today is not None, said_today, aim
+            mdp, form, risk, level, draws, enough, options, fitted.begun, way.today is not None, said_today, aim
         )
         checked = calibrate_measured(pipeline, data, begins, logs=logs, seed=seed)
     told: dict[str, Any] = told_at_start(Promise(np.zeros(0), values, gains, fitted.as_today), level, checked)
@@ -237,7 +239,7 @@ def _thin(
     """The shares of the discounted future behind the first step near which no row, or few, took the plan's action."""
     behind, every = np.zeros(2), 0.0
     for path, weight in discounted_paths(way, fresh, policy, rollouts):
-        tried = way.near.counts(path.state)[np.arange(len(weight)), path.action]
+        tried = way.near.counts(path.state, most=FEW)[np.arange(len(weight)), path.action]
         behind += [(weight * np.logical_or.accumulate(tried < number)).sum() for number in (1, FEW)]
         every += float(weight.sum())
     return float(behind[0] / every), float(behind[1] / every)

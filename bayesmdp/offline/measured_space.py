@@ -174,7 +174,7 @@ class MeasuredSpace(NamedTuple):
     def features(self) -> Callable[[Array], Array]:
         """What Q is linear in."""
         size = len(self.low)
-        own: Callable[[Any], Any] = FourierFeatures(size, WAVES, LENGTH, 0)
+        own: Callable[[Any], Any] = FourierFeatures(size, WAVES, LENGTH, 0, bits=32)
         if size in BUMPS:
             own = Bumps(((-1.0, 1.0, BUMPS[size]),) * size)
         return InBox(np.array(self.low), np.array(self.high), own)

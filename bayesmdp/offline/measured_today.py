@@ -77,7 +77,7 @@ def measured_today(
 def _warn_of_untried(today: ActsInStates, data: Records, space: MeasuredSpace, near: NearRows) -> None:
     """Warn if today's policy is said to do in many rows what no row of the log near did: nothing is known of that."""
     states = np.asarray(data.state)
-    untried = (today.probabilities(states) > RARELY) & (near.counts(states) == 0)
+    untried = (today.probabilities(states) > RARELY) & (near.counts(states, most=1) == 0)
     where = untried.any(-1)
     if where.mean() > MANY:
         row = int(where.argmax())

@@ -18,12 +18,13 @@ from numpy.typing import NDArray
 from bayesmdp.foundation.validation import number
 from bayesmdp.logs.recorded_log import read_records
 from bayesmdp.model_reading.records import Records
-from bayesmdp.offline.measured_check import values_at_start
+from bayesmdp.offline.checked import INTERVAL
 from bayesmdp.offline.measured_policy import PlannedPolicy, policy_of_draws
 from bayesmdp.offline.measured_posterior import find_measured, posterior_of
 from bayesmdp.offline.measured_prior import MeasuredPrior, measured_prior
 from bayesmdp.offline.measured_space import MeasuredSpace, space_of_log
 from bayesmdp.offline.measured_today import measured_today
+from bayesmdp.offline.measured_values import enough_draws, values_at_start
 from bayesmdp.offline.measured_worlds import EACH
 from bayesmdp.offline.named_prior import maker_of
 from bayesmdp.offline.near_rows import NearRows
@@ -88,6 +89,8 @@ class MeasuredFit(NamedTuple):
         Under the fresh draws, where episodes start.
     gains : array [draw] or None
         Over what is done today.
+    gained : array [draw, rollout] or None
+        By how much returns exceed those of what is done today, with the same random numbers; None where it is to go on.
     """
 
     kept: xr.DataTree
@@ -98,6 +101,21 @@ class MeasuredFit(NamedTuple):
     returns: SimulatedReturns
     values: NDArray[np.float64]
     gains: NDArray[np.float64] | None
+    gained: NDArray[np.float64] | None
+
+    def enough_draws(self, level: float) -> int:
+        """Say how many draws tell bounds and intervals closely enough, of the value and the gain by a log like this.
+
+        Parameters
+        ----------
+        level : float in (0, 1)
+            Of bounds.
+        """
+        tail = min(level, 1 - level, (1 - INTERVAL) / 2)
+        enough = enough_draws(tail, self.values, self.returns.middle)
+        if self.gains is None or self.gained is None:
+            return enough
+        return max(enough, enough_draws(tail, self.gains, self.gained))
 
 
 def fit_measured(
@@ -133,11 +151,13 @@ def fit_measured(
     say("worth of the policy under fresh draws")
     returns = simulate_returns(mdp, fresh, policy.policy, options.rollouts)
     values = values_at_start(mdp, fresh, policy.policy, options.rollouts, own=returns)
-    gains = None
+    gains = gained = None
     if way.today is not None:
-        gains = values - values_at_start(mdp, fresh, way.today.policy, options.rollouts)
+        own = simulate_returns(mdp, fresh, way.today.policy, options.rollouts)
+        gained = None if planned.as_today else returns.middle - own.middle
+        gains = values - values_at_start(mdp, fresh, way.today.policy, options.rollouts, own=own)
         gains = 0 * gains if planned.as_today else gains
-    return MeasuredFit(kept, fresh, options, tolerance, planned, returns, values, gains)
+    return MeasuredFit(kept, fresh, options, tolerance, planned, returns, values, gains, gained)
 
 
 def options_of(mdp: SimulatedMDP, draws: int, seed: int) -> tuple[FittedQ, float]:

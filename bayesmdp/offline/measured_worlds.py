@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax, random
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.spatial import KDTree
 
 from bayesmdp.foundation.arrays import Array
@@ -211,6 +212,9 @@ class AsSeen:
         self._after[ends] = rows + np.arange(int(ends.sum()))
         self._starts = tree.query(starts * self._scale)[1]
         self._near = [self._neighbours(data, a) for a in range(self._actions)]
+        # Mean rewards [action, point], and how probable points are after each action in each point.
+        self._paid = np.stack([self._reward[near].mean(-1) for near in self._near])
+        self._moves = sparse.vstack([self._following(near) for near in self._near]).tocsr()
 
     def _neighbours(self, data: Records, action: int) -> NDArray[np.int64]:
         """Rows [point, neighbour] with an action that are the nearest to each point."""
@@ -220,6 +224,12 @@ class AsSeen:
         number = min(NEIGHBOURS, len(own))
         found = KDTree(np.asarray(data.state)[own] * self._scale).query(self.points * self._scale, number)[1]
         return own[found.reshape(len(self.points), number)]
+
+    def _following(self, near: NDArray[np.int64]) -> Any:
+        """The matrix [point, point] of a step of one of some rows [point, neighbour], each as probable as the other."""
+        points, number = near.shape
+        share = np.full(near.size, 1 / number)
+        return sparse.csr_array((share, self._after[near].ravel(), np.arange(points + 1) * number), (points, points))
 
     def logs(
         self,
@@ -260,12 +270,13 @@ class AsSeen:
         ----------
         policy : ActsInStates
         """
-        share, value = policy.probabilities(self.points), np.zeros(len(self.points))
-        paid = np.stack([self._reward[near].mean(-1) for near in self._near], -1)
+        # [(stage,) action, point], 0 where nothing follows.
+        share = np.swapaxes(policy.probabilities(self.points), -1, -2) * self._goes_on
+        value = np.zeros(len(self.points))
 
         def before(share: NDArray[np.float64], value: NDArray[np.float64]) -> NDArray[np.float64]:
-            following = np.stack([value[self._after[near]].mean(-1) for near in self._near], -1)
-            return np.asarray(self._goes_on * (share * (paid + self._discount * following)).sum(-1))
+            following = (self._moves @ value).reshape(share.shape)
+            return np.asarray((share * (self._paid + self._discount * following)).sum(0))
 
         if self._horizon is not None:
             for own in np.broadcast_to(share, (self._horizon, *share.shape[-2:]))[::-1]:

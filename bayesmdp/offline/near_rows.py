@@ -84,24 +84,31 @@ class NearRows:
         cells = max(2, min(CELLS, int(MOST_CELLS ** (1 / size))))
         middle = (np.arange(cells) + 0.5) / cells
         grid = np.stack(np.meshgrid(*(middle,) * size, indexing="ij"), -1).reshape(-1, size)
-        taken = self.counts(self._low + grid * self._width) > 0
+        taken = self.counts(self._low + grid * self._width, most=1) > 0
         taken |= ~taken.any(-1, keepdims=True)
         return TriedNear(self._low, self._low + self._width, taken.reshape(*(cells,) * size, -1))
 
-    def counts(self, states: ArrayLike) -> NDArray[np.int64]:
+    def counts(self, states: ArrayLike, most: int | None = None) -> NDArray[np.int64]:
         """Count the rows near states in which each action was taken.
 
         Parameters
         ----------
         states : array [place, coordinate]
+        most : int, optional
+            Up to which rows are counted, where it does not matter how many more there are: of long logs that is quick.
 
         Returns
         -------
         int array [place, action]
         """
         places = self._scaled(states)
-        told = np.zeros((len(places), len(self._trees)), np.int64)
+        told, reach = np.zeros((len(places), len(self._trees)), np.int64), self.reach * (1 + 1e-9)
         for a, tree in enumerate(self._trees):
-            if tree is not None and len(places):
-                told[:, a] = tree.query_ball_point(places, self.reach * (1 + 1e-9), p=np.inf, return_length=True)
+            if tree is None or not len(places):
+                continue
+            if most is None:
+                told[:, a] = tree.query_ball_point(places, reach, p=np.inf, return_length=True)
+            else:
+                nearest, _ = tree.query(places, range(1, most + 1), p=np.inf, distance_upper_bound=reach)
+                told[:, a] = np.isfinite(nearest).sum(-1)
         return told

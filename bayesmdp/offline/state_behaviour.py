@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
-from scipy.special import log_softmax, softmax
+from scipy.special import softmax
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.models.linear_rewards import up_to_squares
@@ -126,14 +126,18 @@ def state_behaviour(
     [0.5, 0.7]
     """
     corners = np.asarray(low, float), np.asarray(high, float)
-    phi, taken = _features(state, *corners), np.eye(num_actions)[np.asarray(action)]
-    shape = num_actions, phi.shape[1]
+    phi, taken = _features(state, *corners), np.eye(num_actions)[:, np.asarray(action)]
+    shape, seen = (num_actions, phi.shape[1]), taken @ phi
 
     def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         weights = flat.reshape(shape)
-        score = phi @ weights.T
-        value = -(taken * log_softmax(score, -1)).sum() + (weights**2).sum() / (2 * SPREAD**2)
-        slope = (softmax(score, -1) - taken).T @ phi + weights / SPREAD**2
+        # [action, row], so that rows stand in vectors; exponentials, which take the time, serve value and slope.
+        score = weights @ phi.T
+        score -= score.max(0)
+        power = np.exp(score)
+        total = power.sum(0)
+        value = np.log(total).sum() - (taken * score).sum() + (weights**2).sum() / (2 * SPREAD**2)
+        slope = (power / total) @ phi - seen + weights / SPREAD**2
         return float(value), slope.ravel()
 
     found = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B")

@@ -77,8 +77,9 @@ class LinearQ:
     def value(
         self, fit: Float[Array, "feature action"], features: Num[Array, "... feature"]
     ) -> Float[Array, "... action"]:
-        """Return Q-values [..., action], features times weights."""
-        return features @ fit
+        """Return Q-values [..., action], features times weights; to 32 bits where features have no more."""
+        bits = jnp.float32 if features.dtype == jnp.float32 else fit.dtype
+        return (features @ fit.astype(bits)).astype(fit.dtype)
 
     def improve(
         self,
@@ -87,6 +88,7 @@ class LinearQ:
         target: Float[Array, "place action"],
     ) -> Float[Array, "feature action"]:
         """Return the weights after one ridge regression of what the last ones leave unexplained."""
+        features = features.astype(fit.dtype)
         gram = features.T @ features + self.ridge * jnp.eye(features.shape[-1])
         return fit + jnp.linalg.solve(gram, features.T @ (target - features @ fit))
 

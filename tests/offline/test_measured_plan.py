@@ -445,6 +445,7 @@ def test_the_grid_says_what_was_tried_near():
     places = np.stack(np.meshgrid(middle, middle, indexing="ij"), -1).reshape(-1, 2)
     counts = (np.abs(places[:, None] - state).max(-1) <= 0.1)[:, :, None] & (action[:, None] == np.arange(2))
     np.testing.assert_array_equal(near.counts(places), counts.sum(1))
+    np.testing.assert_array_equal(near.counts(places, most=3), np.minimum(counts.sum(1), 3))
     np.testing.assert_array_equal(np.asarray(tried(jnp.asarray(places))), counts.any(1) | ~counts.any((1, 2))[:, None])
     assert not np.asarray(tried(jnp.asarray([0.9, 0.5])))[1]
 

@@ -13,6 +13,7 @@ import xarray as xr
 from scipy import stats
 
 import bayesmdp as bm
+from bayesmdp.models.fourier_dynamics import FourierFeatures
 from bayesmdp.planning import (
     CVaR,
     DoubleQ,
@@ -431,6 +432,22 @@ def test_two_fits_plan_as_one_and_come_back_from_a_file(tmp_path):
 
 def pays_two(state, action, next_state):
     return jnp.full(jnp.shape(action), 2.0)
+
+
+def test_q_of_features_of_32_bits_is_that_of_64_to_their_rounding():
+    """Random Fourier features, as plans from four measurements and more have: their values, and their regression."""
+    rng, linear = np.random.default_rng(0), LinearQ()
+    place, target = rng.uniform(-1, 1, (300, 4)), 100 * rng.normal(size=(300, 3))
+    with jax.enable_x64(True):
+        fits, values = [], []
+        for bits in (64, 32):
+            features = FourierFeatures(4, 50, 1.0, 0, bits)(jnp.asarray(place))
+            fits.append(linear.improve(jnp.zeros((55, 3)), features, jnp.asarray(target)))
+            values.append(linear.value(fits[0], features))
+    assert features.dtype == np.float32 and values[1].dtype == fits[1].dtype == np.float64
+    off = np.abs(values[1] - values[0]).max() / np.abs(values[0]).max()
+    assert 1e-9 < off < 3e-6
+    np.testing.assert_allclose(fits[1], fits[0], atol=1e-5 * np.abs(fits[0]).max())
 
 
 def test_a_plan_of_rewards_that_are_all_the_same_settles():

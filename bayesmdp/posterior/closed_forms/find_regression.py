@@ -26,7 +26,8 @@ from bayesmdp.model_reading.read_model import Model, Reading
 from bayesmdp.model_reading.records import Records
 from bayesmdp.models.arguments import freeze, thaw
 from bayesmdp.posterior.closed_forms.priors import NotConjugate
-from bayesmdp.posterior.closed_forms.regression import Regression, Sums, residuals_of_rows
+from bayesmdp.posterior.closed_forms.regression import Regression
+from bayesmdp.posterior.closed_forms.regression_rows import Sums, residuals_of_rows
 from bayesmdp.posterior.closed_forms.transitions import check_independent
 
 __all__ = ["ROWS", "TRIALS", "check_sums", "differ", "find_regression", "looks_linear"]

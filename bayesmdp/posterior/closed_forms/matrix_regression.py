@@ -37,7 +37,8 @@ from bayesmdp.model_reading.primitives import bare, per_row, row_counts
 from bayesmdp.model_reading.read_model import Model, Reading
 from bayesmdp.model_reading.records import Records
 from bayesmdp.models.arguments import Frozen, freeze, thaw
-from bayesmdp.posterior.closed_forms.regression import Regression, summed_in_chunks, whitened, without_density
+from bayesmdp.posterior.closed_forms.regression import Regression, without_density
+from bayesmdp.posterior.closed_forms.regression_rows import summed_in_chunks, whitened
 from bayesmdp.posterior.random_variables import standard_log_gamma
 
 __all__ = ["MatrixRegression", "MatrixSums", "regression_of", "residuals_at"]

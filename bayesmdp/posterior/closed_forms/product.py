@@ -31,7 +31,8 @@ from bayesmdp.models.arguments import Frozen, thaw
 from bayesmdp.posterior.closed_forms.families import FAMILIES, Family
 from bayesmdp.posterior.closed_forms.matrix_regression import MatrixRegression, regression_of
 from bayesmdp.posterior.closed_forms.primitives import Pairs
-from bayesmdp.posterior.closed_forms.regression import Regression, Sums
+from bayesmdp.posterior.closed_forms.regression import Regression
+from bayesmdp.posterior.closed_forms.regression_rows import Sums
 
 __all__ = ["Factor", "PartOfModel", "Product", "families_of", "regression_in"]
 

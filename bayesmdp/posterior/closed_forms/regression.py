@@ -33,7 +33,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import numpyro.distributions as dist
 from jax.scipy.linalg import solve_triangular
 from jaxtyping import Key
 from numpy.typing import NDArray
@@ -41,38 +40,18 @@ from scipy.special import gammaln
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.likelihood import row_values
-from bayesmdp.model_reading.model_runs import sites
-from bayesmdp.model_reading.primitives import bare, per_row, row_counts
 from bayesmdp.model_reading.read_model import Model, Reading
 from bayesmdp.model_reading.records import Records
 from bayesmdp.models.arguments import Frozen, freeze, thaw
+from bayesmdp.posterior.closed_forms.regression_rows import (
+    Sums,
+    regression_sums,
+    residuals_by_site,
+    residuals_of_rows,
+)
 from bayesmdp.posterior.random_variables import standard_log_gamma
 
-__all__ = ["Regression", "Sums", "residuals_of_rows", "summed_in_chunks", "whitened", "without_density"]
-
-CHUNK = 512
-"""Rows that are summed at once."""
-
-
-class Sums(NamedTuple):
-    """What data add up to, by group of the noise; see the module.
-
-    Attributes
-    ----------
-    gram : array [group, coefficient, coefficient]
-        J'J.
-    shift : array [group, coefficient]
-        -J'r(m).
-    square : array [group]
-        r(m)'r(m).
-    count : array [group]
-        Residuals.
-    """
-
-    gram: Array
-    shift: Array
-    square: Array
-    count: Array
+__all__ = ["Regression", "without_density"]
 
 
 class Regression(NamedTuple):
@@ -152,7 +131,7 @@ class Regression(NamedTuple):
 
     def learn_log(self, model: Model, sums: Sums, data: Records) -> Sums:
         """The sums after a log, some rows at a time, so that memory does not grow with it, nor programs with logs."""
-        return summed_in_chunks(model, self, sums, data)
+        return regression_sums(model, self, sums, data)
 
     def parameters(self, sums: Sums) -> dict[str, Array]:
         """The posterior's parameters: ``mean``, ``precision``, ``shape`` and ``rate`` by group; may be traced."""
@@ -282,39 +261,10 @@ class Regression(NamedTuple):
         return without_density(model, data, self._centred())
 
 
-def summed_in_chunks[S](model: Model, form: Any, sums: S, data: Records) -> S:
-    """Return the sums of a form after a log, some rows at a time.
-
-    Memory does not grow with the log then, nor the number of programs with that of logs.
-
-    Parameters
-    ----------
-    model : NumPyro function of the data
-    form : Regression or MatrixRegression
-        Anything hashable that has `learn`.
-    sums : as the form has them
-        Before the rows.
-    data : Records
-    """
-    rows = len(data.weight)
-    for start in range(0, rows, CHUNK):
-        take = np.minimum(np.arange(start, start + CHUNK), rows - 1)
-        chunk = jax.tree.map(lambda column: np.asarray(column)[take], data)  # noqa: B023
-        weight = np.where(np.arange(start, start + CHUNK) < rows, chunk.weight, 0.0)
-        sums = jax.tree.map(np.asarray, _added(model, form, sums, chunk._replace(weight=weight)))
-    return sums
-
-
 def without_density(model: Model, data: Records, unknowns: Mapping[str, NDArray[Any]]) -> NDArray[np.bool_]:
     """Return which rows [row] have probability 0, at unknowns of which none makes any other row impossible."""
     values = {name: jnp.asarray(each) for name, each in unknowns.items()}
     return np.asarray(row_values(model, data, values)) < -1e300
-
-
-def whitened(fn: Any, value: Array) -> tuple[Array, Array]:
-    """Return the residuals [..., element] of Normal vectors in units of the root of their covariance, and that root."""
-    root = jnp.broadcast_to(fn.scale_tril, (*value.shape, value.shape[-1]))
-    return solve_triangular(root, (value - fn.loc)[..., None], lower=True)[..., 0], root
 
 
 def _values(
@@ -367,58 +317,6 @@ def _left(form: Regression, sums: Sums) -> NDArray[np.float64]:
     return np.asarray(sums.square - (moved * sums.shift).sum(-1))
 
 
-def _residuals(
-    model: Model, form: Regression, coefficients: Array, log_noise: Array, data: Records
-) -> tuple[Array, Array, Array]:
-    """Residuals, logs of scales, and how often each counts [row, residual]."""
-    values = form.values(coefficients, jnp.exp(log_noise))
-    rows, parts = len(data.weight), []
-    for site in per_row(sites(model, data, values)).values():
-        fn, value = bare(site["fn"]), jnp.asarray(site["value"])
-        if isinstance(fn, dist.MultivariateNormal):
-            residual, root = whitened(fn, value)
-            scale = jnp.diagonal(root, axis1=-2, axis2=-1)
-        else:
-            residual, scale = (value - fn.loc) / fn.scale, jnp.broadcast_to(fn.scale, value.shape)
-        times = jnp.broadcast_to(row_counts(site, rows)[:, None], (rows, residual.reshape(rows, -1).shape[1]))
-        parts.append((residual.reshape(rows, -1), jnp.log(scale).reshape(rows, -1), times))
-    residual, log_scale, times = (jnp.concatenate(each, 1) for each in zip(*parts, strict=True))
-    return residual, log_scale, times
-
-
-def residuals_of_rows(model: Model, form: Regression, data: Records) -> tuple[Array, Array, Array, Array]:
-    """Residuals at the prior's mean, their slopes, what they are of and how often they count, by row.
-
-    Returns
-    -------
-    residual : array [row, residual]
-    slope : array [row, residual, group, coefficient]
-    belongs : array [row, residual, group]
-        1 for the group of the noise, by the logs' slope of -1/2; all are of one group where the noise is known.
-    times : array [row, residual]
-    """
-    centre, place = jnp.asarray(form.centre()), thaw(form.place)
-    known = jnp.zeros(len(place))
-
-    def one(row: Records) -> tuple[Array, Array, Array, Array]:
-        alone = jax.tree.map(lambda column: column[None], row)
-
-        def parts(coefficients: Array, log_noise: Array) -> tuple[Array, tuple[Array, Array]]:
-            residual, log_scale, times = _residuals(model, form, coefficients, log_noise, alone)
-            return residual[0], (log_scale[0], times[0])
-
-        # A row has few residuals and a model many coefficients, so that derivatives are taken backwards.
-        slope, (_, times) = jax.jacrev(parts, has_aux=True)(centre, known)
-        residual, _ = parts(centre, known)
-        if not form.noises:
-            belongs = jnp.ones((len(residual), 1))
-        else:
-            belongs = -2 * jax.jacrev(lambda log_noise: parts(centre, log_noise)[1][0])(known)
-        return residual, slope[:, place], belongs, times
-
-    return jax.vmap(one)(jax.tree.map(jnp.asarray, data))
-
-
 def _summed(model: Model, form: Regression, data: Records) -> Sums:
     """The sums of some rows."""
     residual, slope, belongs, times = residuals_of_rows(model, form, data)
@@ -432,21 +330,15 @@ def _summed(model: Model, form: Regression, data: Records) -> Sums:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _added[S](model: Model, form: Any, sums: S, data: Records) -> S:
-    learned: S = form.learn(model, sums, data)
-    return learned
-
-
-@partial(jax.jit, static_argnums=(0, 1))
 def _residuals_at(model: Model, form: Regression, coefficients: Array, log_noise: Array, data: Records) -> Array:
-    residual, log_scale, _ = _residuals(model, form, coefficients, log_noise, jax.tree.map(jnp.asarray, data))
+    residual, log_scale, _ = residuals_by_site(model, form, coefficients, log_noise, jax.tree.map(jnp.asarray, data))
     return residual * jnp.exp(log_scale)
 
 
 @partial(jax.jit, static_argnums=(0, 1))
 def _squares(model: Model, form: Regression, data: Records) -> Array:
     """Squared residuals [row] at the prior's mean, as often as they count."""
-    residual, _, times = _residuals(
+    residual, _, times = residuals_by_site(
         model, form, jnp.asarray(form.centre()), jnp.zeros(len(thaw(form.mean))), jax.tree.map(jnp.asarray, data)
     )
     return (times * residual**2).sum(-1)

@@ -1,0 +1,129 @@
+"""What a policy is worth under draws of a posterior, by few rollouts of each; and how many draws a simulated log needs.
+
+The check of a promise (:mod:`bayesmdp.offline.measured_check`) asks how far the bounds of simulated logs, and the ends
+of their intervals, lie from the truth. These scatter as the posterior does, by s, and by Monte Carlo errors too: that
+of a quantile of n draws, and that of the mean of n times `EACH` returns, which scatter by r. So many draws are taken
+that by the Normal distribution
+
+    tail (1 - tail) / (n density^2) + (r / s)^2 / (n EACH) <= 1 / 8,    density that of the tail's quantile,
+
+and errors make bounds scatter by at most a sixteenth more. They are a multiple of 1 / tail, and at most those by which
+the policy of the log at hand is valued. Long logs need more of them: the posterior is narrow there, and returns scatter
+as they do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from bayesmdp.offline.measured_worlds import EACH
+from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, count_draws, simulate_returns
+from bayesmdp.planning.state_rules import StatePolicy
+from bayesmdp.problems.simulated_mdp import SimulatedMDP
+
+__all__ = ["enough_draws", "values_at_places", "values_at_start"]
+
+ERROR = 1 / 8
+"""Variance of Monte Carlo errors of a simulated log's bound, as a share of that of values over draws."""
+
+
+def enough_draws(tail: float, values: NDArray[np.float64], returns: NDArray[np.float64]) -> int:
+    """Say how many draws tell a bound closely enough; see the module.
+
+    Parameters
+    ----------
+    tail : float in (0, .5)
+        Of the outermost quantile that is told.
+    values : array [draw]
+        What is told of, of the log at hand.
+    returns : array [draw, rollout]
+        By which it was simulated.
+
+    Returns
+    -------
+    int
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> values = rng.normal(size=200)
+    >>> noises = (values[:, None] + scatter * rng.normal(size=(200, 16)) for scatter in (0, 5, 50))
+    >>> [enough_draws(0.05, values, returns) for returns in noises]
+    [40, 60, 200]
+    """
+    spread, scatter = float(values.std()), float(returns.std(1).mean())
+    if not spread > 0:
+        return len(values)
+    of_quantile = tail * (1 - tail) / float(norm.pdf(norm.ppf(tail))) ** 2
+    needed = (of_quantile + (scatter / spread) ** 2 / EACH) / ERROR
+    multiple = math.ceil(1 / tail)
+    return min(len(values), multiple * math.ceil(needed / multiple))
+
+
+def values_at_start(
+    mdp: SimulatedMDP,
+    values: dict[str, Any],
+    policy: StatePolicy,
+    rollouts: Rollouts,
+    *,
+    own: SimulatedReturns | None = None,
+) -> NDArray[np.float64]:
+    """Simulate what a policy is worth where episodes start under draws of the unknowns.
+
+    A draw gets few rollouts, whose noise may be larger than what the posterior leaves open. So only the mean over draws
+    is that of rollouts with random numbers of their own; by how much a draw departs from it is told by rollouts in
+    which all draws have the same random numbers.
+
+    Parameters
+    ----------
+    mdp : SimulatedMDP
+    values : dict of arrays [draw, ...] by site
+    policy : StatePolicy
+    rollouts : Rollouts
+    own : SimulatedReturns, optional
+        Rollouts with random numbers of their own, where they are there.
+
+    Returns
+    -------
+    array [draw]
+    """
+    own = simulate_returns(mdp, values, policy, rollouts) if own is None else own
+    alike = simulate_returns(mdp, values, policy, rollouts, streams=np.zeros(count_draws(values), int)).middle.mean(1)
+    return np.asarray(alike - alike.mean() + own.middle.mean())
+
+
+def values_at_places(
+    mdp: SimulatedMDP,
+    values: dict[str, Any],
+    policy: StatePolicy,
+    rollouts: Rollouts,
+    places: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Simulate what a policy is worth from some places on, as `values_at_start` does from the start.
+
+    Parameters
+    ----------
+    mdp, values, policy, rollouts
+        As for `values_at_start`; so many rollouts are made of each place.
+    places : array [place, coordinate]
+
+    Returns
+    -------
+    array [place, draw]
+    """
+    number, draws = len(places), count_draws(values)
+    every = {name: np.concatenate([array] * number) for name, array in values.items()}
+    ways = replace(rollouts, number=number * draws * rollouts.each(draws))
+    own, alike = (
+        simulate_returns(mdp, every, policy, ways, start=np.repeat(places, draws, 0), streams=np.tile(each, number))
+        .middle.mean(1)
+        .reshape(number, draws)
+        for each in (np.arange(draws), np.zeros(draws, int))
+    )
+    return np.asarray(alike - alike.mean(1, keepdims=True) + own.mean(1, keepdims=True))
