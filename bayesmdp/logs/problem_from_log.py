@@ -141,7 +141,7 @@ def mdp_from_log(
 
 
 def open_actions(
-    tries: NDArray[np.generic], terminal: NDArray[np.bool_], least: int = 1
+    tries: NDArray[np.float64] | NDArray[np.bool_], terminal: NDArray[np.bool_], least: int = 1
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Say which actions may be taken: those tried often enough, or else the most, and all where none was.
 

@@ -64,18 +64,22 @@ def test_a_plan_for_the_gain_takes_more_of_what_was_tried_often_enough_alone(log
         assert compare(*(part.sel(action="B").item() for part in (tree["plan"]["probability"].sel(state="s"), today)))
 
 
-def test_where_nothing_is_gained_the_baseline_keeps_what_was_tried_rarely():
-    """Both actions of the second state, which no plan reaches, stay as likely as they were; in the first the better."""
-    transition = np.zeros((1, 2, 2, 2))
-    transition[..., 0] = 1
-    draws = Draws(np.broadcast_to(transition, (20, 2, 2, 2)), np.array([[[1.0], [2.0]], [[5.0], [5.0]]]))
-    mdp = bm.MDP(transition=transition[0], reward=draws.reward[..., 0], discount=0.9, initial=[1.0, 0.0])
-    baseline = np.array([[0.5, 0.5], [0.7, 0.3]])
-    rare = np.array([[True, True], [True, False]])
-    planned = plan_over_baseline(draws, mdp, bm.Mean(), baseline, open_actions=rare)
-    np.testing.assert_allclose(planned["probability"], [[0, 1], [0.7, 0.3]], atol=1e-9)
-    assert planned["departure"].values.tolist() == pytest.approx([0.5, 0])
-    assert planned.attrs["gain"] == pytest.approx(5)
+def test_a_plan_for_the_gain_keeps_what_was_tried_rarely_where_nothing_else_is_better():
+    """Of four states the first three go round.
+
+    In the first the better action may be planned with. In the others only A may: in the second it is worse than B,
+    which the baseline takes, in the third it is better, and the fourth is never reached.
+    """
+    transition = np.zeros((20, 4, 2, 4))
+    transition[:, range(4), :, [1, 2, 0, 3]] = 1
+    draws = Draws(transition, np.array([[1.0, 2.0], [1.0, 5.0], [1.0, -5.0], [5.0, 5.0]])[..., None])
+    mdp = bm.MDP(transition=transition[0], reward=draws.reward[..., 0], discount=0.5, initial=[1.0, 0, 0, 0])
+    baseline = np.array([[0.5, 0.5], [0, 1], [0.5, 0.5], [0.7, 0.3]])
+    often = np.array([[True, True], [True, False], [True, False], [True, False]])
+    planned = plan_over_baseline(draws, mdp, bm.Mean(), baseline, open_actions=often)
+    np.testing.assert_allclose(planned["probability"], [[0, 1], [0, 1], [1, 0], [0.7, 0.3]], atol=1e-9)
+    assert planned["departure"].values.tolist() == pytest.approx([0.5, 0, 0.5, 0])
+    assert planned.attrs["gain"] == pytest.approx((0.5 + 0.25 * 3) / (1 - 0.5**3))
 
 
 @pytest.mark.parametrize(
