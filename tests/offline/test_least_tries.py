@@ -12,6 +12,7 @@ from bayesmdp.reports.kept_plan import read_plan
 from bayesmdp.reports.reasons import reasons
 from bayesmdp.reports.sensitivity import sensitivity
 from bayesmdp.reports.sentences import reason_told
+from bayesmdp.reports.value_of_information import value_of_information
 
 OPTIONS = {"discount": 0.5, "draws": 200, "calibration": 0}
 
@@ -80,6 +81,20 @@ def test_a_plan_for_the_gain_keeps_what_was_tried_rarely_where_nothing_else_is_b
     np.testing.assert_allclose(planned["probability"], [[0, 1], [0, 1], [1, 0], [0.7, 0.3]], atol=1e-9)
     assert planned["departure"].values.tolist() == pytest.approx([0.5, 0, 0.5, 0])
     assert planned.attrs["gain"] == pytest.approx((0.5 + 0.25 * 3) / (1 - 0.5**3))
+
+
+def test_more_tries_are_worth_that_their_action_may_be_planned_with(log):
+    kept = read_plan(bm.plan_log(log, initial="s", **OPTIONS).tree)
+    one, two = (value_of_information(kept, tries=tries)["gain"].sel(state="s") for tries in (1, 2))
+    # Two tries of B, which the plan leaves out, are three with one more.
+    reward = kept.tree["parameters"]["reward"].sel(state="s", parameter="mean")
+    found = (reward.sel(action="B") - reward.sel(action="A")).item() / (1 - OPTIONS["discount"])
+    assert one.sel(action="B").item() == pytest.approx(found, rel=0.1)
+    assert two.sel(action="B").item() == pytest.approx(found, rel=0.1)
+    tree = kept.tree.copy()
+    tree.attrs = tree.attrs | {"least_tries": 4}  # B has three with one more
+    told = value_of_information(read_plan(tree), tries=1)
+    assert told["gain"].values.tolist() == [[0, 0]] and told["whole"].all()
 
 
 @pytest.mark.parametrize(
