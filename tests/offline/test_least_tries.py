@@ -1,5 +1,7 @@
 """Actions tried too rarely are not planned with: which ones, by default and on request, and in all that follows."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ from bayesmdp.reports.reasons import reasons
 from bayesmdp.reports.sensitivity import sensitivity
 from bayesmdp.reports.sentences import reason_told
 from bayesmdp.reports.value_of_information import value_of_information
+from bayesmdp.reports.words import log_told
 
 OPTIONS = {"discount": 0.5, "draws": 200, "calibration": 0}
 
@@ -60,6 +63,8 @@ def test_a_plan_for_the_gain_takes_more_of_what_was_tried_often_enough_alone(log
     usual, asked = (
         bm.plan_log(log, risk="cvar:0.25", aim="gain", least_tries=least, **OPTIONS).tree for least in (None, 2)
     )
+    words = log_told(json.loads(usual.attrs["log"]), usual.attrs)["pairs tried"]
+    assert words.endswith("at least 3 times, where a state has any and today's policy is not kept")
     today = usual["baseline"]["probability"].sel(state="s")
     for tree, compare in ((usual, np.less_equal), (asked, np.greater)):
         assert compare(*(part.sel(action="B").item() for part in (tree["plan"]["probability"].sel(state="s"), today)))
