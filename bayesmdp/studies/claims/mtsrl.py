@@ -131,8 +131,8 @@ CLAIMS = (
         Claim(
             "Abstract",
             f"The number of tasks after which {learner} is better {grows}.",
-            f"The power of {quantity} in it, over {cells}, under a first prior as sure as tasks differ, and half as far "
-            "from their mean as in the other cells.",
+            f"The power of {quantity} in it, over {cells}, under a first prior as sure as tasks differ, and half as "
+            "far from their mean as in the other cells.",
             Stored(
                 "mtsrl_shape_growth",
                 {"agent": learner, "quantity": quantity},
