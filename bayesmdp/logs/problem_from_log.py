@@ -20,7 +20,7 @@ What the dynamics are stays open; that is the posterior's part. The rules, which
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -141,7 +141,7 @@ def mdp_from_log(
 
 
 def open_actions(
-    tries: NDArray[Any], terminal: NDArray[np.bool_], least: int = 1
+    tries: NDArray[np.float64] | NDArray[np.bool_], terminal: NDArray[np.bool_], least: int = 1
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Say which actions may be taken: those tried often enough, or else the most, and all where none was.
 

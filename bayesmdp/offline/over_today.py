@@ -74,7 +74,7 @@ def plan_for_gain(
 ) -> xr.Dataset:
     """A plan for the gain over the baseline, that does as the baseline in states which the log never acted in.
 
-    Where it does otherwise, it takes actions that were tried there `least` times or more.
+    Where it does otherwise, it takes actions that were tried there `least` times or more, or else the most.
     """
     often, _ = open_actions(tries, mdp.terminal, least)
     planned = plan_over_baseline(read_draws(read_dataset(planning), mdp), mdp, risk, usual, open_actions=often)

@@ -118,8 +118,8 @@ def plan_log(
         As for `mdp_from_log`.
     least_tries : int, optional
         Plan with an action in a state only if the log tried it there so often; in a state where none was, with those
-        tried the most. By default 3 where rewards are learned and 2 where they are known
-        (:mod:`bayesmdp.offline.least_tries`).
+        tried the most. A plan for the gain may do as the baseline all the same. By default 3 where rewards are learned
+        and 2 where they are known (:mod:`bayesmdp.offline.least_tries`).
     initial : label, optional
         The state in which episodes start, or its coordinates; by default where those of the log do, if it tells.
     quantile : {"draws", "exact"}

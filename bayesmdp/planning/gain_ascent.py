@@ -38,7 +38,7 @@ from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.policy_values import policy_evaluation
 from bayesmdp.problems.problem import Problem
 
-__all__ = ["RARE", "Ascent", "Ranks", "ascend", "mixed_value"]
+__all__ = ["Ascent", "Ranks", "ascend", "mixed_value"]
 
 LEAST_LOGIT = -12.0
 """Below the largest of a state: no action is ever lost, and none that was given up is taken 1 time in 100,000."""

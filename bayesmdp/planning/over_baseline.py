@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.planning.cvar import CVaR
-from bayesmdp.planning.gain_ascent import RARE, Ascent, Ranks, ascend, mixed_value
+from bayesmdp.planning.gain_ascent import Ascent, Ranks, ascend, mixed_value
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.policy_values import DENSE_LIMIT, policy_evaluation, policy_transition
 from bayesmdp.planning.quantile import Quantile
@@ -37,6 +37,10 @@ __all__ = ["best_over_baseline", "departures", "plan_over_baseline", "refuse_gai
 STEPS, STRIDE, EVERY, MANY = 40, 10.0, 5, 300
 """Of each ascent. More steps gained less than 1 in 1,000 of the objective in our trials. Of problems with more than
 `MANY` states all draws are asked in every fifth step only."""
+
+ROUNDS, ROUNDING = 5, 1e-10
+"""How often states are asked whether they go back to a baseline whose actions are not all available; and differences
+of values that are none, as a share."""
 
 FEWEST = 5
 """Draws that the tail must hold: of fewer, the policy fits their luck."""
@@ -65,7 +69,8 @@ def plan_over_baseline(
     deterministic : bool
         Whether the policy may not mix actions: the most probable ones are then taken.
     open_actions : bool array [state, action], optional
-        Those that the policy may take where it does otherwise than the baseline; by default all that are available.
+        Those that the policy may take where it does otherwise than the baseline; by default all that are available. In
+        a state where the baseline takes others it is kept whole, or left for these alone, whichever is better.
 
     Returns
     -------
@@ -162,24 +167,41 @@ def _climbed(problem: Problem, draws: Draws, baseline: Array, earned: Array, ran
             every=EVERY if problem.num_states > MANY else 1,
         )
     )
-    found = _kept_as_it_was(problem, draws, np.asarray(baseline), earned, ranks, found)
+    rounding = ROUNDING * (1 + float(np.abs(earned).max()))
+    found = _back_where_no_worse(problem, draws, baseline, earned, ranks, found, rounding)
     # Staying with the baseline gains 0, exactly.
-    return found if found.objective > 0 else found._replace(policy=np.asarray(baseline), objective=np.zeros(()))
+    return found if found.objective > rounding else found._replace(policy=np.asarray(baseline), objective=np.zeros(()))
 
 
-def _kept_as_it_was(
-    problem: Problem, draws: Draws, baseline: NDArray[np.float64], earned: Array, ranks: Ranks, found: Ascent
+def _back_where_no_worse(
+    problem: Problem, draws: Draws, baseline: Array, earned: Array, ranks: Ranks, found: Ascent, rounding: float
 ) -> Ascent:
-    """The policy, with the baseline itself where the ascent did not move from what of it is available."""
-    part = np.where(np.asarray(problem.available), baseline, 0)
-    cut = part.sum(-1) < 1 - 1e-9
-    start = part / np.where(part.sum(-1) > 0, part.sum(-1), 1)[:, None]
-    still = cut & (np.abs(found.policy - start).max(-1) <= 2 * RARE)
-    if not still.any():
-        return found
-    policy = np.where(still[:, None], baseline, found.policy)
-    objective = np.asarray(_objective(problem, draws, earned, ranks, jnp.asarray(policy)))
-    return found._replace(policy=policy, objective=objective)
+    """The policy, with the baseline itself where it has actions that are not available, and the policy gains nothing.
+
+    The ascent cannot stay with such actions, nor see what they are worth, so that it is asked of each state afterwards.
+    """
+    usual, policy, objective = np.asarray(baseline), found.policy, float(found.objective)
+    cut = (np.where(np.asarray(problem.available), 0, usual) > 0).any(-1)
+    for _ in range(ROUNDS):
+        cut &= (policy != usual).any(-1)
+        if not cut.any():
+            break
+        _, back = _effects(problem, draws, jnp.asarray(policy), baseline)
+        worth = objective - np.sort(np.asarray(back - earned[:, None]), axis=0).T @ ranks.objective
+        states = np.flatnonzero(cut & (worth <= rounding))
+        states = states[np.argsort(worth[states], kind="stable")]
+        while len(states):
+            other = policy.copy()
+            other[states] = usual[states]
+            reached = float(_objective(problem, draws, earned, ranks, jnp.asarray(other)))
+            if reached >= objective - rounding:
+                policy, objective = other, reached
+                break
+            # Together they may cost what each alone does not.
+            states = states[: len(states) // 2]
+        else:
+            break
+    return found._replace(policy=policy, objective=np.asarray(objective))
 
 
 def departures(

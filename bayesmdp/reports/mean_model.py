@@ -29,6 +29,7 @@ class MeanModel(NamedTuple):
         Probabilities of going on, discounted.
     reward : array [state, action]
     available : bool array [state, action]
+        What was tried often enough to be planned with.
     initial : array [state]
     """
 
@@ -111,7 +112,7 @@ def mean_model(plan: KeptPlan) -> MeanModel:
         reward = reward if reward.ndim > 1 else mean @ reward
     else:
         reward = (mean * mdp.reward).sum(-1)
-    return MeanModel(rows, np.where(live, reward, 0), mdp.available, mdp.initial)
+    return MeanModel(rows, np.where(live, reward, 0), plan.open, mdp.initial)
 
 
 def after_tries(

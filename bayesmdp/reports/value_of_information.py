@@ -9,7 +9,9 @@ expected gain of the tries is what it is worth to choose again once y is known,
 Up to the use of a mean model in the place of a mean over models this is the expected value of sample information of
 Raiffa and Schlaifer (1961), with the value of the present plan taken after the tries too: its expectation is its value
 now, and the difference scatters less. The formula is ours. It is of plans for the mean, whatever risk the plan at hand
-was made for, of one pair at a time, and the prior stays what it is though it was chosen by the log.
+was made for, of one pair at a time, and the prior stays what it is though it was chosen by the log. Plans are with
+actions that were tried often enough (:mod:`bayesmdp.offline.least_tries`): the present one with those of the log, the
+later one with the pair too if its k tries more are enough, and what they show is worth nothing if they are not.
 
 Only one row of the model changes. With M = (I - K)^-1 of the present policy, K its discounted rows, the value of the
 policy that takes a in s is
@@ -99,13 +101,16 @@ def value_of_information(plan: KeptPlan, *, tries: int = 10, samples: int = 200,
     True
     """
     tries, samples = integer("tries", tries, 1), integer("samples", samples, 2)
-    mdp, shape = plan.mdp, plan.tries.shape
-    pairs = np.argwhere((plan.tries > 0) & mdp.available & ~mdp.terminal[:, None])
+    mdp, often = plan.mdp, np.minimum(plan.least_tries, plan.tries.max(-1, keepdims=True))
+    asked = (plan.tries > 0) & mdp.available & ~mdp.terminal[:, None]
+    opened = plan.tries + tries >= often
+    pairs = np.argwhere(asked & opened)
     why_not = _why_not(plan, len(pairs) * samples)
     if why_not:
         return xr.Dataset(attrs={"why_not": why_not})
     model = mean_model(plan)
-    gain, error, whole = np.full(shape, np.nan), np.full(shape, np.nan), np.zeros(shape, bool)
+    # Of pairs that would still have been tried too rarely nothing is gained.
+    gain, error, whole = np.where(asked, 0, np.nan), np.where(asked, 0, np.nan), asked & ~opened
 
     def shown(state: int, action: int) -> Changed:
         rng = np.random.default_rng([seed, 41, state, action])
@@ -199,12 +204,16 @@ def _gains(present: _Present, changed: Changed) -> NDArray[np.float64]:
 
 
 def _q(model: MeanModel, changed: Changed | None, value: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values [sample, state, action] of each pair before a value [sample, state]; minus infinity if not available."""
+    """Values [sample, state, action] of each pair before a value [sample, state]; minus infinity if not available.
+
+    What changed was tried more, and is available.
+    """
     size, actions = model.reward.shape
     q = model.reward + (value @ model.rows.reshape(-1, size).T).reshape(-1, size, actions)
+    q = np.where(model.available, q, -np.inf)
     if changed is not None:
         q[:, changed.state, changed.action] = changed.reward + (changed.rows * value).sum(-1)
-    return np.where(model.available, q, -np.inf)
+    return q
 
 
 def _iterate(

@@ -204,7 +204,7 @@ def log_told(log: Mapping[str, int], attrs: Mapping[Any, Any]) -> dict[str, str]
         "rows": f"{log['rows']:,}, of which {log['terminated']:,} terminated and {log['truncated']:,} truncated"
         + (f"; {log['dropped']:,} left out because nothing follows them" if log.get("dropped") else ""),
         "states": f"{log['states']:,}, of which {log['terminal']:,} terminal; {log['actions']:,} actions",
-        "pairs tried": f"{log['tried']:,} of {log['pairs']:,}" + _open_told(int(attrs.get("least_tries", 1))),
+        "pairs tried": f"{log['tried']:,} of {log['pairs']:,}" + _open_told(attrs),
         "left out": ", ".join(map(one_line, json.loads(attrs["left_out"]))),
         "prior": attrs["prior"],
         "posterior": f"{attrs['engine']}: {attrs['reason']}",
@@ -213,9 +213,13 @@ def log_told(log: Mapping[str, int], attrs: Mapping[Any, Any]) -> dict[str, str]
     return {name: text for name, text in read.items() if text}
 
 
-def _open_told(least: int) -> str:
+def _open_told(attrs: Mapping[Any, Any]) -> str:
     """What was planned with, where tries are asked for."""
-    return f"; planned with those tried at least {least:,} times, where a state has any" * (least > 1)
+    least = int(attrs.get("least_tries", 1))
+    if least == 1:
+        return ""
+    unless = " and today's policy is not kept" if attrs["aim"] == "gain" else ""
+    return f"; planned with those tried at least {least:,} times, where a state has any{unless}"
 
 
 def least_known(policy: xr.Dataset, tree: xr.DataTree | None = None) -> list[tuple[Any, str, int]]:

@@ -247,15 +247,17 @@ def growth_table(crossed: Mapping[str, Mapping[str, Any]], growths: Mapping[str,
 def _powers(at: Any, means: Any, known: Any) -> tuple[tuple[float, float, float], float]:
     """The power of ``at`` that means [1 + samples, at] grow with: of the first, and its bounds by the other samples.
 
-    Only those that are `known` have one; where 2.5% of samples or more have none there are no bounds.
+    Only those that are `known` have one. Others are beyond either bound: they are no sample in the middle, since who
+    comes ahead too late to be seen has a large power or a small one. Where 2.5% or more have none there are no bounds.
     """
     import numpy as np
 
     powers = np.polyfit(np.log(at), np.log(np.where(known[:, None], means, 1.0)).T, 1)[0]
-    powers = np.where(known, powers, np.nan)
-    enough = known[1:].mean() > 0.975
-    lower, upper = np.nanquantile(powers[1:], [0.025, 0.975]) if enough else (np.nan, np.nan)
-    return (powers[0], lower, upper), known.mean()
+    lower, upper = np.nan, np.nan
+    if known[1:].mean() > 0.975:
+        lower = np.quantile(np.where(known, powers, -np.inf)[1:], 0.025)
+        upper = np.quantile(np.where(known, powers, np.inf)[1:], 0.975)
+    return (powers[0] if known[0] else np.nan, lower, upper), known.mean()
 
 
 def power_table(result: xr.DataTree, first: int = 4) -> pd.DataFrame:

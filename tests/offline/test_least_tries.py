@@ -1,5 +1,7 @@
 """Actions tried too rarely are not planned with: which ones, by default and on request, and in all that follows."""
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,6 +14,8 @@ from bayesmdp.reports.kept_plan import read_plan
 from bayesmdp.reports.reasons import reasons
 from bayesmdp.reports.sensitivity import sensitivity
 from bayesmdp.reports.sentences import reason_told
+from bayesmdp.reports.value_of_information import value_of_information
+from bayesmdp.reports.words import log_told
 
 OPTIONS = {"discount": 0.5, "draws": 200, "calibration": 0}
 
@@ -59,23 +63,43 @@ def test_a_plan_for_the_gain_takes_more_of_what_was_tried_often_enough_alone(log
     usual, asked = (
         bm.plan_log(log, risk="cvar:0.25", aim="gain", least_tries=least, **OPTIONS).tree for least in (None, 2)
     )
+    words = log_told(json.loads(usual.attrs["log"]), usual.attrs)["pairs tried"]
+    assert words.endswith("at least 3 times, where a state has any and today's policy is not kept")
     today = usual["baseline"]["probability"].sel(state="s")
     for tree, compare in ((usual, np.less_equal), (asked, np.greater)):
         assert compare(*(part.sel(action="B").item() for part in (tree["plan"]["probability"].sel(state="s"), today)))
 
 
-def test_where_nothing_is_gained_the_baseline_keeps_what_was_tried_rarely():
-    """Both actions of the second state, which no plan reaches, stay as likely as they were; in the first the better."""
-    transition = np.zeros((1, 2, 2, 2))
-    transition[..., 0] = 1
-    draws = Draws(np.broadcast_to(transition, (20, 2, 2, 2)), np.array([[[1.0], [2.0]], [[5.0], [5.0]]]))
-    mdp = bm.MDP(transition=transition[0], reward=draws.reward[..., 0], discount=0.9, initial=[1.0, 0.0])
-    baseline = np.array([[0.5, 0.5], [0.7, 0.3]])
-    rare = np.array([[True, True], [True, False]])
-    planned = plan_over_baseline(draws, mdp, bm.Mean(), baseline, open_actions=rare)
-    np.testing.assert_allclose(planned["probability"], [[0, 1], [0.7, 0.3]], atol=1e-9)
-    assert planned["departure"].values.tolist() == pytest.approx([0.5, 0])
-    assert planned.attrs["gain"] == pytest.approx(5)
+def test_a_plan_for_the_gain_keeps_what_was_tried_rarely_where_nothing_else_is_better():
+    """Of four states the first three go round.
+
+    In the first the better action may be planned with. In the others only A may: in the second it is worse than B,
+    which the baseline takes, in the third it is better, and the fourth is never reached.
+    """
+    transition = np.zeros((20, 4, 2, 4))
+    transition[:, range(4), :, [1, 2, 0, 3]] = 1
+    draws = Draws(transition, np.array([[1.0, 2.0], [1.0, 5.0], [1.0, -5.0], [5.0, 5.0]])[..., None])
+    mdp = bm.MDP(transition=transition[0], reward=draws.reward[..., 0], discount=0.5, initial=[1.0, 0, 0, 0])
+    baseline = np.array([[0.5, 0.5], [0, 1], [0.5, 0.5], [0.7, 0.3]])
+    often = np.array([[True, True], [True, False], [True, False], [True, False]])
+    planned = plan_over_baseline(draws, mdp, bm.Mean(), baseline, open_actions=often)
+    np.testing.assert_allclose(planned["probability"], [[0, 1], [0, 1], [1, 0], [0.7, 0.3]], atol=1e-9)
+    assert planned["departure"].values.tolist() == pytest.approx([0.5, 0, 0.5, 0])
+    assert planned.attrs["gain"] == pytest.approx((0.5 + 0.25 * 3) / (1 - 0.5**3))
+
+
+def test_more_tries_are_worth_that_their_action_may_be_planned_with(log):
+    kept = read_plan(bm.plan_log(log, initial="s", **OPTIONS).tree)
+    one, two = (value_of_information(kept, tries=tries)["gain"].sel(state="s") for tries in (1, 2))
+    # Two tries of B, which the plan leaves out, are three with one more.
+    reward = kept.tree["parameters"]["reward"].sel(state="s", parameter="mean")
+    found = (reward.sel(action="B") - reward.sel(action="A")).item() / (1 - OPTIONS["discount"])
+    assert one.sel(action="B").item() == pytest.approx(found, rel=0.1)
+    assert two.sel(action="B").item() == pytest.approx(found, rel=0.1)
+    tree = kept.tree.copy()
+    tree.attrs = tree.attrs | {"least_tries": 4}  # B has three with one more
+    told = value_of_information(read_plan(tree), tries=1)
+    assert told["gain"].values.tolist() == [[0, 0]] and told["whole"].all()
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,20 @@ def test_the_growth_of_crossings_is_that_of_a_power_law_over_the_cells():
     assert crossing_tasks(RESULT)["MTSRL"][0] == 11
 
 
+def test_samples_in_which_a_learner_is_not_seen_ahead_are_beyond_either_bound():
+    at = {"a": 10, "b": 20}
+    some = 12 * np.exp(0.2 * np.random.default_rng(0).normal(size=(2, 2_001)))
+    some[1, np.argsort(-some[1])[:40]] = np.inf  # 2%, the latest
+    bounds = {}
+    for value in (np.inf, 1e9, 1e-9):
+        late = np.where(np.isinf(some[1]), value, some[1])
+        crossed = {"a": {"MTSRL": some[0]}, "b": {"MTSRL": late}}
+        bounds[value] = growth_table(crossed, {"N": at}).iloc[0]
+    assert bounds[np.inf]["upper"] == pytest.approx(bounds[1e9]["upper"])
+    assert bounds[np.inf]["lower"] == pytest.approx(bounds[1e-9]["lower"])
+    assert bounds[np.inf]["seen"] == pytest.approx(1 - 40 / 2_001)
+
+
 def test_powers_are_those_of_power_laws():
     table = power_table(RESULT).set_index(["agent", "reference"])
     assert table.loc[("MTSRL+", "oracle"), "power"] == pytest.approx(0.5, abs=1e-9)

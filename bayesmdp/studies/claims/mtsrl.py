@@ -117,23 +117,22 @@ CLAIMS = (
             "Abstract",
             f"{learner} is better than prior-independent sampling after K of the order of {order}.",
             f"The task from which on its cumulative regret is below RLSVI's, as a share of {order}; an order has no "
-            "constant, and we chose 1. Layers with Normal Q-values, N = 10 to 160 and H = 2 to 6, under a first prior "
-            "that is wide and one that is not bad.",
+            f"constant, and we chose 1. Layers with Normal Q-values, N = 10 to 160 and H = 2 to 6, under {priors}.",
             Stored("mtsrl_shape_crossings", {"agent": learner}, "of_order", must_be="below", threshold=1.0),
             SHAPE,
         )
-        for learner, order in (
-            ("MTSRL", "H^2"),
-            ("MTSRL, at random first", "H^2"),
-            ("MTSRL+", "N^2 H^2"),
+        for learner, order, priors in (
+            ("MTSRL", "H^2", "a wide first prior and one that is not bad"),
+            ("MTSRL, at random first", "H^2", "a wide first prior"),
+            ("MTSRL+", "N^2 H^2", "a wide first prior and one that is not bad"),
         )
     ),
     *(
         Claim(
             "Abstract",
             f"The number of tasks after which {learner} is better {grows}.",
-            f"The power of {quantity} in it, over {cells}, under a first prior as sure as tasks differ and half as far "
-            "from their mean.",
+            f"The power of {quantity} in it, over {cells}, under a first prior as sure as tasks differ, and half as "
+            "far from their mean as in the other cells.",
             Stored(
                 "mtsrl_shape_growth",
                 {"agent": learner, "quantity": quantity},
