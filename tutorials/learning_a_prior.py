@@ -410,7 +410,8 @@ print(spread_out[spread_out["cell"].isin(["map-0.5-180", "episodes-40", "long"])
 #   64 replicates), MTSRL, which is given the covariance, still pays from task 3 on, whatever N and H are. MTSRL+ pays
 #   from task 3 on at N = 10 and from task 11 (5 to 17) at N = 160, and empirical Bayes from task 3 and task 21 (14 to
 #   30). That grows like N to the .42 [.08, .63] and .69 [.41, .80], and like H to the .54 [.18, 1.13] and .41 [0, .82]:
-#   a dependence on N is there as in the guarantees, for MTSRL+ one on H too, with powers far below 2.
+#   a dependence on N is there as in the guarantees, for MTSRL+ one on H too, with powers far below 2. (Task 3 is the
+#   first possible one, so that powers over cells that begin there are too small, and nothing is known of MTSRL's.)
 # - *The non-adaptive warm-up* removes the bias of the averages: in the engine with 4 products the last stage's average
 #   Q-value is off by .007 +- .005 of .52, and by -.15 with data of agents that adapt. But it costs too much here,
 #   because it is paid again in each task: even at N = 160 its regret per task is 32.5, against RLSVI's 19.2, and the
@@ -420,8 +421,8 @@ print(spread_out[spread_out["cell"].isin(["map-0.5-180", "episodes-40", "long"])
 #   83), so no power can be fitted. The oracle knows the truth, but Thompson sampling with the true prior is not
 #   optimal: the same prior with a quarter of the covariance has less regret in 12 of 15 cells (4.1 to 5.0 here), and
 #   cannot be told apart in the other three. A second reference is the best prior that was tried, chosen on half of the
-#   replicates and judged on the others. Over this reference the sum grows like K to the .48 [.29, .63] for MTSRL, .31
-#   [.14, .43] for MTSRL+ and .56 [.49, .64] for empirical Bayes: no faster than sqrt(K), as far as these runs can tell.
+#   replicates and judged on the others. Over this reference the sum grows like K to the .48 [.28, .63] for MTSRL, .31
+#   [.13, .44] for MTSRL+ and .56 [.49, .64] for empirical Bayes: no faster than sqrt(K), as far as these runs can tell.
 #   After a warm-up at random it grows like K.
 # - *How much of the covariance is best* depends on how long tasks are. In layers it is a tenth or less with 10
 #   episodes, a quarter with 40, and a half or a quarter with 160, where a thirtieth has nearly twice the regret of the
