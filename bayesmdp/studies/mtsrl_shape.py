@@ -21,7 +21,7 @@ small, so that many settings can be had: tasks are fewer, and settings other, th
   trials on other tasks of this family, since in all of the above who came ahead did so at the earliest possible task,
   but for empirical Bayes at N = 160, and learners that are at random first never did.)
 
-In the layered problems MTSRL is there with the non-adaptive warm-up in each task, too: at random until the least
+In layered problems other than ``near`` MTSRL is there with the non-adaptive warm-up, too: at random until the least
 eigenvalue of each stage's Gram matrix is 1, or for 20 episodes (all of a task where N is 10 or 20 and chance wills it).
 Learners begin to learn after 4 tasks on the map and after 2 elsewhere. Cumulative meta-regret is what an agent loses
 more than the oracle, summed over tasks; the guarantees' power of K is 1/2.

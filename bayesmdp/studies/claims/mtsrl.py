@@ -132,7 +132,7 @@ CLAIMS = (
             "Abstract",
             f"The number of tasks after which MTSRL+ is better grows at most like {quantity}^2.",
             f"The power of {quantity} in it, over {cells}, under a first prior as sure as tasks differ, and half as "
-            "far from their mean as in the other cells. (MTSRL is better from the first task at which it can be, in all "
+            "far from their mean as in the other cells. (MTSRL is better from the first task at which it can be in all "
             "of them, which says nothing of its growth.)",
             Stored(
                 "mtsrl_shape_growth",
