@@ -18,16 +18,18 @@ LEAST_TRIES, LEAST_TRIES_KNOWN = 3, 2
 ``better-than-behaviour``, none of which is in that study. With known rewards 3 gains more where the behaviour is good,
 and less where it leaves much to gain."""
 
+MOST = 2**53
 
-def least_tries_of(asked: int | None, rewards: str) -> int:
+
+def least_tries_of(asked: int | None, *, known: bool) -> int:
     """Return how often an action is to have been tried.
 
     Parameters
     ----------
     asked : int, optional
         By whoever plans.
-    rewards : {"known", "normal", "bernoulli"}
-        What they are.
+    known : bool
+        Whether rewards are.
 
     Returns
     -------
@@ -36,13 +38,15 @@ def least_tries_of(asked: int | None, rewards: str) -> int:
     Raises
     ------
     ValueError
-        If what was asked is not a whole number of at least 1.
+        If what was asked is not a whole number of at least 1, or too large for a file.
 
     Examples
     --------
-    >>> least_tries_of(None, "normal"), least_tries_of(None, "known"), least_tries_of(5, "known")
+    >>> least_tries_of(None, known=False), least_tries_of(None, known=True), least_tries_of(5, known=True)
     (3, 2, 5)
     """
     if asked is None:
-        return LEAST_TRIES_KNOWN if rewards == "known" else LEAST_TRIES
-    return integer("least_tries", asked, 1)
+        return LEAST_TRIES_KNOWN if known else LEAST_TRIES
+    if integer("least_tries", asked, 1) > MOST:
+        raise ValueError(f"least_tries is at most {MOST:,}; got {asked}")
+    return int(asked)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.experience import Experience
+from bayesmdp.offline.least_tries import least_tries_of
 from bayesmdp.offline.logs_alike import Scatter
 from bayesmdp.offline.remade import Remade, in_closed_form
 from bayesmdp.offline.reward_models import RewardModel
@@ -49,6 +50,15 @@ class MadePrior(NamedTuple):
     remade: Remade | None
     scatter: Scatter
     paid: RewardModel | None
+
+    def least_tries(self, asked: int | None = None) -> int:
+        """Return how often an action is to have been tried to be planned with: as asked, or as rewards are.
+
+        Parameters
+        ----------
+        asked : int, optional
+        """
+        return least_tries_of(asked, known=self.kind == "known" and self.paid is not None)
 
     def for_other_logs(self, mdp: MDP) -> Remade | None:
         """Return the prior as it is for other logs; None where it is not chosen by the log and has no closed form.

@@ -199,14 +199,14 @@ def plan_log(
     today = today_of(baseline, rows, mdp)
     starts_known = initial is not None or bool(log.attrs.get("starts_known", log.attrs.get("ordered", 1)))
     check_aim(aim, today, mdp, measure, quantile, draws, starts_known=starts_known)
-    least_tries_of(least_tries, "known")
+    least_tries_of(least_tries, known=True)
     made = make_prior(prior, log, mdp, settings or {}, rewards=rewards)
     say(f"posterior of {made.described}")
     posterior, planning, fresh = _posterior(made.model, log, mdp, draws, seed)
     say(f"planning with {measure}" + " of the gain" * (aim == "gain"))
     tries = made.experience.tries
     usual = None if today is None else today.estimate(tries, mdp.available)
-    least = least_tries_of(least_tries, made.kind)
+    least = made.least_tries(least_tries)
     if aim == "gain" and usual is not None:
         planned = plan_for_gain(planning, mdp, measure, usual.mean, tries, least)
     else:

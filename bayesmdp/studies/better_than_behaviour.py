@@ -272,7 +272,6 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, fresh: int = FRESH
     import bayesmdp as bm
     from bayesmdp.logs.problem_from_log import open_actions
     from bayesmdp.offline.behaviour import estimated_behaviour
-    from bayesmdp.offline.least_tries import least_tries_of
     from bayesmdp.offline.over_today import plan_for_gain
     from bayesmdp.planning.quantile_interval import left_quantile
     from bayesmdp.planning.risk_names import risk_from_text
@@ -296,7 +295,7 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, fresh: int = FRESH
             told = {"bound": float(left_quantile(gained, LEVEL)) / given.most, "better": float((gained > 0).mean())}
         rows.append({"method": method, "gain": given.gain(policy), **told})
 
-    least = least_tries_of(None, made.kind)
+    least = made.least_tries()
     often = problem.replace(available=open_actions(made.experience.tries, problem.terminal, least)[0])
     for risk in ("mean", f"quantile:{LEVEL:g}"):
         plan = bm.plan(planning, often, risk_from_text(risk), strict=False)

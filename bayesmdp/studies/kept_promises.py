@@ -320,7 +320,6 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
 
     from bayesmdp import evaluate, solve
     from bayesmdp.offline.calibration import calibrate
-    from bayesmdp.offline.least_tries import least_tries_of
     from bayesmdp.offline.logs_alike import Recording
     from bayesmdp.offline.promise import Pipeline, promised
     from bayesmdp.planning.quantile import Quantile
@@ -329,8 +328,7 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, logs: int = LOGS) 
     given = make_problem(cell, seed)
     mdp, made = given.mdp, given.made
     assert made.remade is not None
-    least = least_tries_of(None, made.kind)
-    pipeline = Pipeline(given.described, made.remade, Quantile(LEVEL), LEVEL, draws, least_tries=least)
+    pipeline = Pipeline(given.described, made.remade, Quantile(LEVEL), LEVEL, draws, least_tries=made.least_tries())
     said = promised(pipeline, made.experience, seed)
     raw = float(left_quantile(said.values, LEVEL))
     recording = Recording(mdp.initial, 0.0)

@@ -75,7 +75,6 @@ def run_problem(
     from bayesmdp.offline.behaviour import Today
     from bayesmdp.offline.calibration import calibrate
     from bayesmdp.offline.checked import middle_of
-    from bayesmdp.offline.least_tries import least_tries_of
     from bayesmdp.offline.logs_alike import Recording, as_logged
     from bayesmdp.offline.promise import Pipeline, promised
     from bayesmdp.planning.quantile import Quantile
@@ -85,8 +84,7 @@ def run_problem(
     made, problem = given.made, given.described
     assert made.remade is not None
     today = Today(as_logged(made.experience.tries, problem.available))
-    least = least_tries_of(None, made.kind)
-    pipeline = Pipeline(problem, made.remade, Quantile(LEVEL), LEVEL, draws, today, least_tries=least)
+    pipeline = Pipeline(problem, made.remade, Quantile(LEVEL), LEVEL, draws, today, least_tries=made.least_tries())
     said = promised(pipeline, made.experience, seed)
     cut = float(given.log["truncated"].mean()) if "truncated" in given.log else 0.0
     recording = Recording(given.mdp.initial, cut)

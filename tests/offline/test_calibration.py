@@ -10,7 +10,6 @@ from scipy import stats
 import bayesmdp as bm
 from bayesmdp.logs.read_log import read_log
 from bayesmdp.offline.calibration import calibrate
-from bayesmdp.offline.least_tries import least_tries_of
 from bayesmdp.offline.logs_alike import Recording, logs_alike
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
@@ -23,9 +22,8 @@ from tests.statistical import assert_p_value
 def pipeline_of(log, prior="auto", settings=None, elsewhere="each", draws=200, risk=None, rewards="auto"):
     problem = bm.mdp_from_log(log, discount=0.9, elsewhere=elsewhere)
     made = make_prior(prior, log, problem, settings or {}, rewards=rewards)
-    least = least_tries_of(None, made.kind)
     prior = made.for_other_logs(problem)
-    return made, Pipeline(problem, prior, risk or bm.Quantile(0.1), 0.1, draws, least_tries=least)
+    return made, Pipeline(problem, prior, risk or bm.Quantile(0.1), 0.1, draws, least_tries=made.least_tries())
 
 
 def at_once(pipeline):

@@ -107,6 +107,7 @@ def test_more_tries_are_worth_that_their_action_may_be_planned_with(log):
     [
         ({"least_tries": 0}, "least_tries must be an integer of at least 1; got 0"),
         ({"least_tries": True}, "least_tries must be an integer of at least 1; got True"),
+        ({"least_tries": 2**64}, "least_tries is at most 9,007,199,254,740,992; got 18446744073709551616"),
         ({"least_tries": 2.5}, "least_tries must be an integer of at least 1; got 2.5"),
     ],
 )
