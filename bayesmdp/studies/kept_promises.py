@@ -28,6 +28,10 @@ twice, for which some were run anew. The cells of rewards of the state entered, 
 last, when rewards of the state entered had become a choice; in 60 logs of each cell from before it is chosen in none
 but 2 of ``clusters`` and 1 of ``lake``, so that these were not run anew, except ``dirichlet-by-next-state``.
 
+All of these were run before plans left out rarely tried actions (:mod:`bayesmdp.offline.least_tries`). With that, the
+first 16 problems of 13 cells have been run, of those in which it matters most: promises were kept in 96% of the 208,
+and in 88 to 100% of each cell; raw quantiles in 80%.
+
 Truths: Dirichlet rows (5 states, 3 actions, .2 a state); sparse rows (10 states, 3 actions, two next states each);
 nearly deterministic rows (.95 to one); a ring of 12 with moves that slip; two clusters of 5, rarely left; inventories
 of 6 levels with demand from U(1, 3.3) and of 11 (`environments.inventory`); a queue of 11 with arrivals from U(.2, .7);
