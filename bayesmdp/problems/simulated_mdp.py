@@ -320,6 +320,15 @@ class SimulatedMDP:
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         return super().__reduce_ex__(protocol) if self.made_by is None else self.made_by
 
+    def __copy__(self) -> SimulatedMDP:
+        """A problem of its own, whose parts are shared; what is changed in it is not what its maker made."""
+        other = object.__new__(type(self))
+        other.__dict__.update(self.__dict__, made_by=None)
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> SimulatedMDP:
+        return self.__copy__()
+
     @property
     def primitives(self) -> tuple[str, ...]:
         """Names of what is recorded with each step."""

@@ -227,6 +227,7 @@ def growth_table(crossed: Mapping[str, Mapping[str, Any]], growths: Mapping[str,
 
     Examples
     --------
+    >>> import numpy as np
     >>> crossed = {cell: {"MTSRL": np.full(41, tasks)} for cell, tasks in {"a": 3.0, "b": 12.0}.items()}
     >>> growth_table(crossed, {"N": {"a": 10, "b": 20}})["power"].round(6).tolist()
     [2.0]

@@ -3,6 +3,7 @@
 import pickle
 import subprocess
 import sys
+from copy import copy, deepcopy
 from functools import cache
 from inspect import signature
 from typing import Any
@@ -103,6 +104,14 @@ def test_problems_on_numbers_can_be_pickled() -> None:
     spaces = [problem for problem in map(made, EXAMPLES) if problem.space == "simulated"]
     assert len(spaces) > 8
     assert all(mine is theirs for mine, theirs in zip(spaces, pickle.loads(pickle.dumps(spaces)), strict=True))
+
+
+def test_what_is_changed_in_a_copy_is_not_changed_in_the_problem() -> None:
+    problem = made("thermostat")
+    for other in (copy(problem), deepcopy(problem)):
+        other.truth = {"leak": 0.5}
+        assert "leak" not in problem.truth or problem.truth["leak"] != 0.5
+        assert other.made_by is None and other.model is problem.model
 
 
 def test_another_process_makes_them_again() -> None:
