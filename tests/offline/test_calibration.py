@@ -63,7 +63,8 @@ def test_the_way_that_is_checked_is_the_way_of_the_plan(log, rewards, elsewhere,
     assert chosen == report.tree["plan"]["policy"].values.tolist()
     attrs = report.tree.attrs
     width = attrs["initial_worth_quantile_upper"] - attrs["initial_worth_quantile_lower"]
-    assert left_quantile(values, 0.1) == pytest.approx(attrs["initial_worth_quantile"], abs=width)
+    # Both are estimates: their difference has 1.41 times the error of one.
+    assert left_quantile(values, 0.1) == pytest.approx(attrs["initial_worth_quantile"], abs=1.41 * width)
 
 
 OWN_PRIOR = """
