@@ -213,6 +213,14 @@ TOOLS: Mapping[str, Callable[[Case], Any]] = {
 }
 
 
+BEYOND = {
+    ("neural_dynamics", "SVI"): "automatic guides ask for a plate of one place, and that of its hidden units has two",
+    ("glucose", "SVI"): "its differential equation leaves 32 bits far from the log",
+    ("glucose", "az.from_numpyro of NUTS"): "its differential equation leaves 32 bits far from the log",
+}
+"""Tools that are known to fail on a model, and why; ours do not."""
+
+
 def failures(name: str, tools: Mapping[str, Callable[[Case], Any]], *, ours_first: bool) -> list[str]:
     """What fails of `infer` and the tools on one model: tool, kind of error, its beginning."""
     case, told = CASES[name](), []
@@ -231,6 +239,7 @@ def failures(name: str, tools: Mapping[str, Callable[[Case], Any]], *, ours_firs
 
 
 if __name__ == "__main__":
-    found = [told for name in CASES for told in failures(name, TOOLS, ours_first=sys.argv[1] == "ours")]
+    asked = {name: {tool: use for tool, use in TOOLS.items() if (name, tool) not in BEYOND} for name in CASES}
+    found = [told for name, tools in asked.items() for told in failures(name, tools, ours_first=sys.argv[1] == "ours")]
     sys.stdout.write("\n".join(found) or "none")
     sys.exit(bool(found))
