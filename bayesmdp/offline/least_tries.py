@@ -9,9 +9,14 @@ it is worth the study ``better-than-behaviour`` tells.
 
 from __future__ import annotations
 
-from bayesmdp.foundation.validation import integer
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["LEAST_TRIES", "LEAST_TRIES_KNOWN", "least_tries_of"]
+from bayesmdp.foundation.validation import integer
+from bayesmdp.logs.problem_from_log import open_actions
+from bayesmdp.problems.mdp import MDP
+
+__all__ = ["least_tries_of", "often_tried"]
 
 LEAST_TRIES, LEAST_TRIES_KNOWN = 3, 2
 """Where rewards are unknown, and where they are known. Found among 1 to 4 on 30 to 60 problems each of twelve kinds of
@@ -47,6 +52,19 @@ def least_tries_of(asked: int | None, *, known: bool) -> int:
     """
     if asked is None:
         return LEAST_TRIES_KNOWN if known else LEAST_TRIES
-    if integer("least_tries", asked, 1) > MOST:
-        raise ValueError(f"least_tries is at most {MOST:,}; got {asked}")
-    return int(asked)
+    least = integer("least_tries", asked, 1)
+    if least > MOST:
+        raise ValueError(f"least_tries is at most {MOST:,}; got {least}")
+    return least
+
+
+def often_tried(mdp: MDP, tries: NDArray[np.float64], least: int) -> MDP:
+    """Return a problem in which those actions alone are available that are planned with.
+
+    Parameters
+    ----------
+    mdp : MDP
+    tries : array [state, action]
+    least : int
+    """
+    return mdp.replace(available=open_actions(tries, mdp.terminal, least)[0])

@@ -8,8 +8,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.logs.problem_from_log import open_actions
 from bayesmdp.offline.behaviour import Estimate, Today
+from bayesmdp.offline.least_tries import often_tried
 from bayesmdp.planning.over_baseline import departures, plan_over_baseline, refuse_gain
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.posterior_value import value_draws
@@ -76,7 +76,7 @@ def plan_for_gain(
 
     Where it does otherwise, it takes actions that were tried there `least` times or more, or else the most.
     """
-    often, _ = open_actions(tries, mdp.terminal, least)
+    often = often_tried(mdp, tries, least).available
     planned = plan_over_baseline(read_draws(read_dataset(planning), mdp), mdp, risk, usual, open_actions=often)
     untold = ~tries.any(-1)
     probability = np.where(untold[:, None], usual, planned["probability"])

@@ -24,12 +24,12 @@ from bayesmdp.foundation.one_thread import one_blas_thread
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.logs.log import as_labels, begins_of, counts_of, ends_of, label_set, size_of
-from bayesmdp.logs.problem_from_log import mdp_from_log, open_actions
+from bayesmdp.logs.problem_from_log import mdp_from_log
 from bayesmdp.model_reading.read_model import Model, read
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.offline.at_start import Asked, said_at_start
 from bayesmdp.offline.behaviour import Estimate, today_of
-from bayesmdp.offline.least_tries import least_tries_of
+from bayesmdp.offline.least_tries import least_tries_of, often_tried
 from bayesmdp.offline.measured_plan import plan_measured
 from bayesmdp.offline.measured_space import is_measured
 from bayesmdp.offline.named_prior import make_prior
@@ -210,7 +210,7 @@ def plan_log(
     if aim == "gain" and usual is not None:
         planned = plan_for_gain(planning, mdp, measure, usual.mean, tries, least)
     else:
-        often = mdp.replace(available=open_actions(tries, mdp.terminal, least)[0])
+        often = often_tried(mdp, tries, least)
         planned = plan(planning, often, measure, quantile=quantile, strict=False)  # type: ignore[arg-type] # checked there
     chosen = planned["probability"] if aim == "gain" else planned["policy"]
     say("evaluating the policy with new draws")

@@ -96,7 +96,7 @@ def plan_over_baseline(
         values, back, earned = jax.device_get((*_effects(problem, given, jnp.asarray(policy), base), earned))
     gains = values @ mdp.initial - earned
     objective = float(ranks.objective @ np.sort(gains))
-    worth = objective - np.sort(back - earned[:, None], axis=0).T @ ranks.objective
+    worth = _worth(objective, back, earned, ranks)
     rise = float(found.history[-1] - found.history[3 * len(found.history) // 4])
     attrs = {
         "risk": f"{risk} of the gain",
@@ -187,7 +187,7 @@ def _back_where_no_worse(
         if not cut.any():
             break
         _, back = _effects(problem, draws, jnp.asarray(policy), baseline)
-        worth = objective - np.sort(np.asarray(back - earned[:, None]), axis=0).T @ ranks.objective
+        worth = _worth(objective, np.asarray(back), np.asarray(earned), ranks)
         states = np.flatnonzero(cut & (worth <= rounding))
         states = states[np.argsort(worth[states], kind="stable")]
         while len(states):
@@ -202,6 +202,13 @@ def _back_where_no_worse(
         else:
             break
     return found._replace(policy=policy, objective=np.asarray(objective))
+
+
+def _worth(
+    objective: float, back: NDArray[np.float64], earned: NDArray[np.float64], ranks: Ranks
+) -> NDArray[np.float64]:
+    """By how much less would be gained with the baseline in one state [state], of values at the start [draw, state]."""
+    return np.asarray(objective - np.sort(back - earned[:, None], axis=0).T @ ranks.objective)
 
 
 def departures(

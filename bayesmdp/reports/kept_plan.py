@@ -14,8 +14,8 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from bayesmdp.logs.problem_from_log import open_actions
 from bayesmdp.offline.behaviour import Estimate, behaviour_of
+from bayesmdp.offline.least_tries import often_tried
 from bayesmdp.offline.prior_weight import with_prior_weight
 from bayesmdp.planning.posterior_draws import read_concentration
 from bayesmdp.posterior import draw
@@ -58,7 +58,7 @@ class KeptPlan(NamedTuple):
     @property
     def open(self) -> NDArray[np.bool_]:
         """The actions [state, action] that were planned with: those that the log tried often enough."""
-        return open_actions(self.tries, self.mdp.terminal, self.least_tries)[0]
+        return np.asarray(often_tried(self.mdp, self.tries, self.least_tries).available)
 
     @property
     def paid(self) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesmdp.offline.least_tries import often_tried
 from bayesmdp.offline.over_today import gained, plan_for_gain
 from bayesmdp.offline.prior_weight import FACTORS
 from bayesmdp.planning import plan as make_plan
@@ -191,7 +192,7 @@ def _planned(plan: KeptPlan, asked: _Asked) -> tuple[NDArray[np.int64], float, f
         policy = made["probability"]
     else:
         exact = not attrs["plan_draws"]
-        often = mdp.replace(available=plan.open)
+        often = often_tried(mdp, plan.tries, plan.least_tries)
         made = make_plan(drawn, often, asked.risk, quantile="exact" if exact else "draws", strict=False)
         policy = made["policy"]
     chosen = action_indices(mdp, made["policy"])

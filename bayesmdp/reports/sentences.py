@@ -79,11 +79,10 @@ def reason_told(entry: Mapping[str, Any]) -> list[str]:
     range_ = f"(middle 90% of the difference: {few(low)} to {few(high)})"
     if low > 0:
         return [*told, f"On average, it earns {few(mean)} more than {other} {range_}."]
-    rare, better = (
-        f"{label} was tried too rarely to be planned with",
-        "it is the better one by the criterion of the plan",
-    )
-    chosen = f"; {rare if reason['too_rare'] else f'{better} and its draws'}" if mean < 0 else ""
+    why = "it is the better one by the criterion of the plan and its draws"
+    if reason["too_rare"]:
+        why = f"{label} was tried too rarely to be planned with"
+    chosen = f"; {why}" if mean < 0 else ""
     compared = f"it earns {few(abs(mean))} {'more' if mean >= 0 else 'less'} than {other} {range_}{chosen}."
     if high < 0:
         return [*told, f"On average, {compared}"]

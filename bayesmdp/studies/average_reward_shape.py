@@ -71,12 +71,20 @@ BONUS = {
 }
 
 
-def _clipping(algorithm: str, scales: tuple[float, ...]) -> dict[str, AgentSpec]:
+SCALES = {"gamma_ucb_cvi": (0.5, 1.0), "gamma_lscvi_ucb": (0.007, 0.014), "gamma_lscvi_ucb_visited": (0.007, 0.014)}
+"""Of bonuses where clipping binds."""
+
+
+def _scaled(algorithm: str, scale: float) -> str:
+    return f"{algorithm.replace('_', '-')}, c = {scale}"
+
+
+def _clipping(algorithm: str) -> dict[str, AgentSpec]:
     return {
-        f"{algorithm.replace('_', '-')}, c = {scale}{', not clipped' * (not clip)}": AgentSpec(
+        f"{_scaled(algorithm, scale)}{', not clipped' * (not clip)}": AgentSpec(
             algorithm, {"scale": scale, "clip": clip}
         )
-        for scale in scales
+        for scale in SCALES[algorithm]
         for clip in (True, False)
     }
 
@@ -87,12 +95,11 @@ COMPARED = (
     ("Bernstein, c", "Hoeffding, c", "the paper's bonus costs more than {agent}"),
     ("told 1 times", "told 0.25 times", "to be told a quarter of the span costs more than {agent}"),
     ("told 1 times", "told 4 times", "to be told four times the span costs more than {agent}"),
-    ("cvi, c = 0.5", "cvi, c = 0.5, not clipped", "not to clip costs more than {agent}"),
-    ("cvi, c = 1.0", "cvi, c = 1.0, not clipped", "not to clip costs more than {agent}"),
-    ("ucb, c = 0.007", "ucb, c = 0.007, not clipped", "not to clip costs more than {agent}"),
-    ("ucb, c = 0.014", "ucb, c = 0.014, not clipped", "not to clip costs more than {agent}"),
-    ("visited, c = 0.007", "visited, c = 0.007, not clipped", "not to clip costs more than {agent}"),
-    ("visited, c = 0.014", "visited, c = 0.014, not clipped", "not to clip costs more than {agent}"),
+    *(
+        (_scaled(name, scale), f"{_scaled(name, scale)}, not clipped", "not to clip costs more than {agent}")
+        for name, scales in SCALES.items()
+        for scale in scales
+    ),
     ("ucb, c", "ucb-visited, c", "the variant of visited states costs more than {agent}"),
 )
 """Parts of names of agents that differ in one thing, the one expected to lose less first, and what that would show."""
@@ -133,10 +140,10 @@ STUDIES: Mapping[str, Study] = {
         f"pooling-{name}": _cell("which of an episode's Q to act by", POOLING, world)
         for name, world in {"river": _river(), "inventory": INVENTORY, "routing": _routing(3)}.items()
     },
-    "clipping-table": _cell("where clipping binds", _clipping("gamma_ucb_cvi", (0.5, 1.0)), _room(100)),
+    "clipping-table": _cell("where clipping binds", _clipping("gamma_ucb_cvi"), _room(100)),
     "clipping-linear": _cell(
         "where clipping binds",
-        _clipping("gamma_lscvi_ucb", (0.007, 0.014)) | _clipping("gamma_lscvi_ucb_visited", (0.007, 0.014)),
+        _clipping("gamma_lscvi_ucb") | _clipping("gamma_lscvi_ucb_visited"),
         _room(50),
     ),
     **{

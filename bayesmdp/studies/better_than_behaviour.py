@@ -277,8 +277,8 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, fresh: int = FRESH
     import pandas as pd
 
     import bayesmdp as bm
-    from bayesmdp.logs.problem_from_log import open_actions
     from bayesmdp.offline.behaviour import estimated_behaviour
+    from bayesmdp.offline.least_tries import often_tried
     from bayesmdp.offline.over_today import plan_for_gain
     from bayesmdp.planning.quantile_interval import left_quantile
     from bayesmdp.planning.risk_names import risk_from_text
@@ -302,13 +302,12 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, fresh: int = FRESH
             told = {"bound": float(left_quantile(gained, LEVEL)) / given.most, "better": float((gained > 0).mean())}
         rows.append({"method": method, "gain": given.gain(policy), **told})
 
-    least = made.least_tries()
-    often = problem.replace(available=open_actions(made.experience.tries, problem.terminal, least)[0])
+    tries, least = made.experience.tries, made.least_tries()
+    often = often_tried(problem, tries, least)
     for risk in ("mean", f"quantile:{LEVEL:g}"):
         plan = bm.plan(planning, often, risk_from_text(risk), strict=False)
         judged(risk, policy_probabilities(problem, plan["policy"]), ours=True)
     for risk in GAINS:
-        tries = made.experience.tries
         plan = plan_for_gain(planning, problem, risk_from_text(risk), behaviour, tries, least)
         judged(f"gain {risk}", plan["probability"].values, ours=True)
     for method, policy in _rivals(made.experience, problem, behaviour):

@@ -183,15 +183,14 @@ def main(folder: str = "results", tables: str = "results") -> None:
 
     import pandas as pd
 
-    names = ("", "_statements", "_crossings", "_powers", "_curves")
-    parts: dict[str, list[Any]] = {name: [] for name in names}
+    parts: dict[str, list[Any]] = {name: [] for name in ("", "_statements", "_crossings", "_powers", "_curves")}
     crossed: dict[str, Any] = {}
     for cell, result in finished_cells("mtsrl-shape", STUDIES, folder):
         made = {"": regret_table(result).reset_index()}
         if not cell.startswith("map"):
             horizon = STUDIES[cell].environment_options["horizon"]
             crossed[cell] = crossing_tasks(result)
-            made["_crossings"] = crossing_table(result, STUDIES[cell].steps // horizon, horizon).reset_index()
+            made["_crossings"] = crossing_table(crossed[cell], STUDIES[cell].steps // horizon, horizon).reset_index()
         if not cell.startswith("near"):
             made["_statements"] = statements(result)
         if cell in LAYERS:

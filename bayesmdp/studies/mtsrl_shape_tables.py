@@ -179,13 +179,13 @@ def crossing_tasks(result: xr.DataTree) -> dict[str, Any]:
     return tasks
 
 
-def crossing_table(result: xr.DataTree, episodes: int, horizon: int) -> pd.DataFrame:
+def crossing_table(crossed: Mapping[str, Any], episodes: int, horizon: int) -> pd.DataFrame:
     """After how many tasks each learner has less cumulative regret than RLSVI, and what share of the order that is.
 
     Parameters
     ----------
-    result : DataTree
-        From a study's `run`.
+    crossed : mapping of learner to array [1 + samples]
+        From `crossing_tasks`.
     episodes, horizon : int
         Of each task.
 
@@ -199,7 +199,7 @@ def crossing_table(result: xr.DataTree, episodes: int, horizon: int) -> pd.DataF
     import pandas as pd
 
     rows = {}
-    for name, tasks in crossing_tasks(result).items():
+    for name, tasks in crossed.items():
         ends = tasks[0], *np.quantile(tasks[1:], [0.025, 0.975], method="nearest")
         order = horizon**2 * (episodes**2 if name in ("MTSRL+", EB) else 1)
         row = dict(zip(("tasks", "tasks_lower", "tasks_upper"), ends, strict=True))

@@ -51,14 +51,14 @@ RESULT = made_up(AGENTS)
 
 
 def test_a_crossing_is_where_the_sum_is_below_and_stays():
-    table = crossing_table(RESULT, episodes=10, horizon=3)
+    table = crossing_table(crossing_tasks(RESULT), episodes=10, horizon=3)
     assert table.loc["MTSRL", ["tasks", "tasks_lower", "tasks_upper"]].tolist() == [11] * 3
     assert table.loc["MTSRL", "of_order"] == pytest.approx(11 / 9)
     assert table.loc["MTSRL, at random first", ["tasks", "of_order_upper"]].tolist() == [np.inf] * 2
     # Ahead of 9 a task from the first task but the first: 5 + 7 sqrt(K) / K < 9 from K = 4 on.
     assert table.loc["MTSRL+", "tasks"] == 4 and table.loc["empirical Bayes", "tasks"] == 1
     assert table.loc["MTSRL+", "of_order"] == pytest.approx(4 / 900)
-    noisy = crossing_table(made_up(AGENTS, noise=3.0), 10, 3).loc["MTSRL"]
+    noisy = crossing_table(crossing_tasks(made_up(AGENTS, noise=3.0)), 10, 3).loc["MTSRL"]
     assert noisy["tasks_lower"] < noisy["tasks_upper"]
 
 
