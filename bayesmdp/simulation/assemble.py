@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -70,7 +73,8 @@ def assemble(
     reports = {key for name in names for key in runs[name, whole[0]].rollout.report}
 
     def stack(values: Callable[[Run], Array], dtype: Any) -> tuple[tuple[str, ...], NDArray[Any]]:
-        array = np.array([[values(runs[name, r]) for r in whole] for name in names], dtype)
+        array = _stacked([values(runs[name, r]) for name in names for r in whole], dtype)
+        array = array.reshape(len(names), len(whole), *array.shape[1:])
         return ("agent", "replicate", "step", "coordinate")[: array.ndim], array
 
     not_reported = np.full(attrs["steps"] // attrs["thin"], np.nan)
@@ -113,6 +117,18 @@ def assemble(
             {"checkpoint": attrs["checkpoints"], "replicate": whole},
         )
     return join_replicates(resume, xr.DataTree.from_dict(nodes))
+
+
+def _stacked(rows: Sequence[Array], dtype: Any) -> NDArray[Any]:
+    """Return arrays of one shape as rows of one array, copied on as many threads as there are cores."""
+    array = np.empty((len(rows), *rows[0].shape), dtype)
+    threads = min(os.cpu_count() or 1, len(rows))
+    bounds = np.linspace(0, len(rows), threads + 1).astype(int)
+    with ThreadPoolExecutor(threads) as pool:
+        blocks = (slice(first, last) for first, last in pairwise(bounds))
+        for copied in [pool.submit(np.stack, rows[block], out=array[block], casting="same_kind") for block in blocks]:
+            copied.result()
+    return array
 
 
 def finished_by_all(names: Sequence[str], runs: Mapping[tuple[str, int], object]) -> list[int]:

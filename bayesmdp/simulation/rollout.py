@@ -157,14 +157,14 @@ def run_agent(
         windows.add(begin, end, records)
         if end in checkpoints:
             kept.append(jax.tree.map(np.asarray, _kept(moment.agent, setting, rules=rules, belief=belief)))
-    sums = iter(windows.sums.T)
+    sums = iter(windows.sums)
     beliefs, policies = jax.tree.map(lambda *leaves: np.stack(leaves), *kept) if kept else (None, None)
     return Rollout(
         reward=next(sums),
         regret=next(sums),
         state=windows.state,
         action=windows.action,
-        report={name: windows.last[:, int(column)] for name, column in columns.items()},
+        report={name: windows.last[int(column)] for name, column in columns.items()},
         beliefs=beliefs,
         policies=policies,
         robust_regret=None if robust is None else next(sums),

@@ -152,6 +152,8 @@ def simulate(
         {name: (agent.rules, beliefs[name]) for name, agent in agents.items()},
         numbers,
         lambda runs: assemble(mdp, beliefs, runs, attrs, resume),
+        # A run of no steps compiles what a run without checkpoints needs.
+        compile_ahead=None if marks else partial(_run, call._replace(steps=0)),
         done=resumable(resume, attrs),
         workers=workers,
         on_replicate=on_replicate,

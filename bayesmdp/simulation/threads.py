@@ -51,6 +51,7 @@ def run_replicates[Finished: Timed](
     replicates: Sequence[int],
     join: Callable[[Mapping[tuple[str, int], Finished]], xr.DataTree | None],
     *,
+    compile_ahead: Callable[[str, int], object] | None = None,
     done: Collection[int] = (),
     workers: int | None = None,
     on_replicate: OnReplicate | None = None,
@@ -66,6 +67,9 @@ def run_replicates[Finished: Timed](
     replicates : sequence of int
     join : callable
         ``join({(agent, replicate): run}) -> DataTree``, of those replicates that every agent finished.
+    compile_ahead : callable, optional
+        ``compile_ahead(agent, replicate)`` compiles what a run needs. Without it the first run with each program goes
+        ahead of the others, so that none is compiled twice.
     done : collection of int
         Replicates to leave out.
     workers : int, optional
@@ -85,7 +89,7 @@ def run_replicates[Finished: Timed](
     todo = [(agent, replicate) for replicate in replicates if replicate not in done for agent in programs]
     runs: dict[tuple[str, int], Finished] = {}
     try:
-        for task, finished in _in_threads(run, todo, programs, workers):
+        for task, finished in _each(run, compile_ahead, todo, programs, workers):
             runs[task] = finished
             if on_replicate is not None:
                 on_replicate(*task, finished.seconds)
@@ -96,21 +100,32 @@ def run_replicates[Finished: Timed](
     return result
 
 
-def _in_threads[Finished](
+def _each[Finished](
     run: Callable[[str, int], Finished],
+    compile_ahead: Callable[[str, int], object] | None,
     todo: Sequence[tuple[str, int]],
     programs: Mapping[str, Hashable],
     workers: int | None,
 ) -> Iterator[tuple[tuple[str, int], Finished]]:
-    """Yield finished runs as they come. Each program's first run goes ahead alone, so that it is compiled once."""
-    first = {programs[name]: (name, replicate) for name, replicate in reversed(todo)}
-    ahead = list(first.values())
-    for stage in (ahead, [task for task in todo if task not in ahead]):
-        pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
-        try:
-            tasks = {pool.submit(run, *task): task for task in stage}
-            for future in as_completed(tasks):
-                yield tasks[future], future.result()
-        finally:
-            # On an error or Ctrl-C what has not begun is dropped; at most one run a thread is waited for.
-            pool.shutdown(cancel_futures=True)
+    """Yield finished runs as they come, each program having been compiled once."""
+    first = list({programs[name]: (name, replicate) for name, replicate in reversed(todo)}.values())
+    if compile_ahead is None:
+        yield from _in_threads(run, first, workers)
+        todo = [task for task in todo if task not in first]
+    else:
+        list(_in_threads(compile_ahead, first, workers))
+    yield from _in_threads(run, todo, workers)
+
+
+def _in_threads[Finished](
+    run: Callable[[str, int], Finished], tasks: Sequence[tuple[str, int]], workers: int | None
+) -> Iterator[tuple[tuple[str, int], Finished]]:
+    """Yield what `run` makes of each (agent, replicate), as it comes."""
+    pool = ThreadPoolExecutor(workers or os.cpu_count() or 1)
+    try:
+        running = {pool.submit(run, *task): task for task in tasks}
+        for future in as_completed(running):
+            yield running[future], future.result()
+    finally:
+        # On an error or Ctrl-C what has not begun is dropped; at most one run a thread is waited for.
+        pool.shutdown(cancel_futures=True)

@@ -59,30 +59,45 @@ class Record(NamedTuple):
 
 
 class Windows:
-    """Records of a run, filled chunk by chunk: some numbers are summed over windows, the rest is of their last step."""
+    """Records of a run, filled chunk by chunk: some numbers are summed over windows, the rest is of their last step.
+
+    Each number has an array of its own, of the type in which results hold it: to fill those costs no more than to fill
+    one for all, and nothing is converted when runs are put together.
+
+    Attributes
+    ----------
+    sums, last : lists of arrays [window]
+        The numbers that are summed, and the reports.
+    state, action : arrays [window]
+    """
 
     def __init__(self, steps: int, thin: int, summed: int) -> None:
-        self.thin = thin
-        self.sums = np.zeros((steps // thin, summed))
+        self.thin, self.windows = thin, steps // thin
+        self.sums = [np.zeros(self.windows) for _ in range(summed)]
 
     def add(self, begin: int, end: int, records: Record) -> None:
         """Add the steps after `begin` up to `end`, which are the first rows of `records`."""
         state, action, numbers = (np.asarray(part)[: end - begin] for part in records)
-        summed, last = np.split(numbers, [self.sums.shape[1]], axis=1)
+        summed, last = np.split(numbers.T, [len(self.sums)])
         if begin == 0:
-            self.state, self.action, self.last = (
-                np.zeros((len(self.sums), *part.shape[1:]), part.dtype) for part in (state, action, last)
+            self.state, self.action = (
+                np.zeros((self.windows, *part.shape[1:]), part.dtype) for part in (state, action)
             )
+            self.last = [np.zeros(self.windows, np.float32) for _ in last]
         if self.thin == 1:  # each step is a window, and summing over one costs a short run as much as the rest
-            for array, part in zip(
-                (self.sums, self.state, self.action, self.last), (summed, state, action, last), strict=True
-            ):
+            self._put(slice(begin, end), slice(None), state, action, last)
+            for array, part in zip(self.sums, summed, strict=True):
                 array[begin:end] = part
             return
         # Rows at which windows begin; the first may have begun in the chunk before.
         first = begin // self.thin
         starts = np.arange(-(begin % self.thin), end - begin, self.thin)
-        self.sums[first : first + len(starts)] += np.add.reduceat(summed, np.maximum(starts, 0), axis=0)
+        for array, part in zip(self.sums, summed, strict=True):
+            array[first : first + len(starts)] += np.add.reduceat(part, np.maximum(starts, 0))
         ends = starts[starts + self.thin <= end - begin] + self.thin - 1
-        for array, part in ((self.state, state), (self.action, action), (self.last, last)):
-            array[first : first + len(ends)] = part[ends]
+        self._put(slice(first, first + len(ends)), ends, state, action, last)
+
+    def _put(self, windows: slice, rows: Any, state: Any, action: Any, last: Any) -> None:
+        """Keep what is recorded of the last steps of these windows, which are these rows of the chunk."""
+        for array, part in zip((self.state, self.action, *self.last), (state, action, *last), strict=True):
+            array[windows] = part[rows]
