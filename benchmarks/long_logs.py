@@ -3,7 +3,8 @@
 * A Parquet file of 100 states and 5 actions, walkers of 100 steps one after the other; rewards of few different
   numbers, or Normal about them. Read and grouped by `read_log`, and by Polars alone: the same columns, counted, without
   a look at their order. Then the whole of ``bayesmdp plan``.
-* The first 2,000,000 rows as CSV: `read_log`, row by row and counted, beside pandas, which only parses them.
+* The first 2,000,000 rows as CSV and as Parquet: `read_log`, row by row and counted, beside Polars alone, and beside
+  pandas, which only parses them.
 
 Run: ``python benchmarks/long_logs.py [ROWS]``; some minutes and 2 GB of disk for the 100,000,000 rows that are the
 default.
@@ -107,10 +108,19 @@ def main(rows=100_000_000):
             for program in ["read_log, counted", *(["Polars alone"] if not noise else [])]:
                 add(f"{program}, {'noisy' if noise else 'few'} rewards", alone(program, path))
             add(f"bayesmdp plan, {'noisy' if noise else 'few'} rewards", planned(path, folder))
-        short = Path(folder) / "short.csv"
-        pl.scan_parquet(path).head(SHORT).collect().write_csv(short)
-        for program in ("nothing but imports", "read_log, counted", "read_log, row by row", "pandas alone"):
-            add(f"{program}, CSV of {SHORT:,} rows", alone(program, short))
+        short = pl.scan_parquet(path).head(SHORT).collect()
+        short.write_csv(Path(folder) / "short.csv")
+        short.write_parquet(Path(folder) / "short.parquet")
+        for ending in ("csv", "parquet"):
+            readers = (
+                "read_log, counted",
+                "read_log, row by row",
+                "Polars alone",
+                *(["pandas alone"] * (ending == "csv")),
+            )
+            for program in ("nothing but imports", *readers):
+                told = alone(program, Path(folder) / f"short.{ending}")
+                add(f"{program}, {ending} of {SHORT:,} rows", told)
     Console(width=120).print(table)
 
 

@@ -20,7 +20,7 @@ from bayesmdp.foundation.extras import brought_by
 if TYPE_CHECKING:
     import polars as pl
 
-__all__ = ["arrow_orders", "is_stream", "panics_unsaid", "scan_arrow"]
+__all__ = ["arrow_orders", "first_line", "is_stream", "panics_unsaid", "scan_arrow"]
 
 FILE, STREAM = b"ARROW1", b"\xff\xff\xff\xff"
 """First bytes of either."""
@@ -107,6 +107,15 @@ def _tail(path: Path, size: int) -> bytes:
     with path.open("rb") as file:
         file.seek(-min(size, path.stat().st_size), os.SEEK_END)
         return file.read()
+
+
+def first_line(error: BaseException) -> str:
+    """Return what is said of an error of Polars, without what helps nobody: where in Polars, and what types it has."""
+    import polars as pl
+
+    if isinstance(error, pl.exceptions.PanicException) or "out-of-spec" in str(error):
+        return "its parts do not fit each other"
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 @contextlib.contextmanager

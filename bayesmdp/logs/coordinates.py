@@ -22,6 +22,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from bayesmdp.logs.columns import ENDS, listed, unused_columns
+from bayesmdp.logs.ends import refuse_ends_by_place
 from bayesmdp.logs.ends_by_name import refuse_ends_by_name
 from bayesmdp.logs.ends_left_out import refuse_ends_left_out
 from bayesmdp.logs.flags import read_flags
@@ -29,6 +30,7 @@ from bayesmdp.logs.log import LARGEST_REWARD
 from bayesmdp.logs.log_labels import read_labels
 from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.measurements import numbers
+from bayesmdp.logs.row_order import Beside
 from bayesmdp.problems.labels import label_array
 
 __all__ = ["InOrder", "read_coordinates"]
@@ -93,12 +95,26 @@ def read_coordinates(
     ends = {name: read_flags(table, frame, name) for name in ENDS}
     ends["truncated"] &= ~ends["terminated"]
     ordered, goes_on = _in_order(table, frame, wanted)
+    places = {name: table.columns.index(column) for name, column in wanted.items()}
+    others = unused_columns(table, places)
+    asks = order.gaps in ("warn", "refuse")
     dropped = dropped_ends = gaps = 0
     if follows:
         kept, follow = ordered, _measured(table, frame, [f"to {name}" for name in names], wanted, LARGEST)[ordered]
-        ended = ends["terminated"] | ends["truncated"]
-        broken = goes_on & ~ended[ordered[:-1]] & (state[ordered[1:]] != follow[:-1]).any(-1)
+        ended = (ends["terminated"] | ends["truncated"])[ordered]
+        apart = np.append((state[ordered[1:]] != follow[:-1]).any(-1), False)
+        broken = goes_on & (apart & ~ended)[:-1]
         gaps = int(broken.sum())
+        unsaid = np.append(broken | ~goes_on, False) & ~ended
+        if unsaid.any() and asks:
+
+            def beside_ends(place: int) -> Beside:
+                column = table.read({"column": place})["column"].iloc[ordered]
+                last = np.arange(len(ordered)) == len(ordered) - 1
+                return Beside(column, unsaid, unsaid | ended, last, np.ones(len(ordered), np.int64), ordered)
+
+            by_episode = order.episode is not None
+            refuse_ends_by_place(table, columns, places, others, beside_ends, by_episode=by_episode)
         _tell_gaps(table, ordered[:-1][broken], order.gaps)
     else:
         kept, follow = ordered[:-1][goes_on], state[ordered[1:][goes_on]]
@@ -109,11 +125,10 @@ def read_coordinates(
         left_out = np.ones(len(frame), bool)
         left_out[kept] = False
         dropped_ends = int(ends["terminated"][left_out].sum())
-        if order.gaps in ("warn", "refuse"):
-            places = {name: table.columns.index(column) for name, column in wanted.items()}
+        if asks:
             without = table._replace(read=lambda chosen: table.read(chosen).iloc[np.sort(kept)], scan=None)
             filled = {"truncated": f"truncated (by {order.episode})", **columns}
-            refuse_ends_left_out(table, without, filled, places, unused_columns(table, places), dropped)
+            refuse_ends_left_out(table, without, filled, places, others, dropped)
         _tell_lost_ends(table, np.flatnonzero(left_out & ends["terminated"]), _names_after(names, next_columns))
     if not len(kept):
         raise ValueError(

@@ -168,15 +168,16 @@ class Grouping(NamedTuple):
 
         row, edge = pl.col("row number"), pl.col("edge")
         bits = [scan.apart(self.state, self.next_state, cleaned=self.cleaned)]
-        bits += [bit for place in self.coded.values() for bit in (pl.col(str(place)), pl.col(str(place)).is_null())]
+        flags = map(scan.stored, self.coded.values())
+        bits += [bit for flag in flags for bit in (flag, flag.is_null())]
         bits += [row == size - 1] if self.placed else []
         frame = scan.frame.with_row_index("row number") if self.placed else scan.frame
         paid = [] if self.unit is None else [self.unit.whole(scan.number(self.summed or 0)).alias("reward")]
         return frame.select(
             *([row] if self.placed else []),
             sum(bit.fill_null(False).cast(pl.UInt8) * 2**n for n, bit in enumerate(bits)).alias("edge"),
-            *(pl.col(str(place)).alias(name) for name, place in self.keys.items()),
-            *(pl.col(str(place)).shift(1).alias(name) for name, place in self.before.items()),
+            *(scan.stored(place).alias(name) for name, place in self.keys.items()),
+            *(scan.stored(place).shift(1).alias(name) for name, place in self.before.items()),
             *paid,
         ).with_columns(edge.shift(1, fill_value=FIRST).alias("edge before"))
 

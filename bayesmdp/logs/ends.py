@@ -8,7 +8,7 @@ named, or waved off.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,13 @@ CHANCE_OF_ALL = 0.05
 
 
 def refuse_ends_by_place(
-    table: Table, columns: Mapping[str, Any], chosen: Mapping[str, int], left: dict[int, Any], chain: Chain
+    table: Table,
+    columns: Mapping[str, Any],
+    chosen: Mapping[str, int],
+    left: Mapping[int, Any],
+    beside_ends: Callable[[int], Beside | None],
+    *,
+    by_episode: bool,
 ) -> None:
     """Refuse a column left out that is true, or false, where rows do not go on, unless ends are settled.
 
@@ -44,7 +50,10 @@ def refuse_ends_by_place(
     ----------
     table, columns, chosen, left
         As for `refuse_ends_by_name`.
-    chain : Chain
+    beside_ends : function of a position
+        That column beside what the log says of ends; None if it has too many values for flags.
+    by_episode : bool
+        Whether it is a column of episodes that says where rows do not go on.
 
     Raises
     ------
@@ -53,7 +62,7 @@ def refuse_ends_by_place(
     """
     open_ends, looked = unsettled(columns, chosen, left)
     for place in looked:
-        beside = chain.rows.beside(place, chain)
+        beside = beside_ends(place)
         flags = None if beside is None else as_flags(beside.column)
         if beside is None or flags is None:
             continue
@@ -65,7 +74,7 @@ def refuse_ends_by_place(
             hits, gaps = (int(beside.times[rows].sum()) for rows in (met, beside.gap))
             first = table.place(int(beside.first[np.argmax(met)]))
             by = "where the next row does not go on where the last one stopped"
-            by = "in the last row of episodes" if chain.by_episode else by
+            by = "in the last row of episodes" if by_episode else by
             where = (
                 f"{table.name} has a column {left[place]!r} that is {str(true).lower()} {by} ({hits:,} of {gaps:,} "
                 f"times, first at {first}), as at an end of an episode"

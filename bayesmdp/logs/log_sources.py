@@ -11,7 +11,7 @@ import contextlib
 import functools
 import glob
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -19,8 +19,9 @@ import pandas as pd
 import xarray as xr
 
 from bayesmdp.foundation.extras import brought_by
-from bayesmdp.logs.arrow_files import arrow_orders, panics_unsaid, scan_arrow
+from bayesmdp.logs.arrow_files import arrow_orders, first_line, panics_unsaid, scan_arrow
 from bayesmdp.logs.dask_columns import DaskScan
+from bayesmdp.logs.parquet_pages import ColumnPages, Damaged
 from bayesmdp.logs.queries import answer, is_query, query_name, query_on
 from bayesmdp.logs.recorded_episodes import frame_of_episodes, is_recorded
 from bayesmdp.logs.scanned_columns import MISSING, Columns, Scan
@@ -149,7 +150,7 @@ def _arrow_table(source: Any, decimal: str, name: str = "") -> Table:
             frame = (source.to_polars() if hasattr(source, "to_polars") else pl.DataFrame(source)).lazy()
         except pl.exceptions.PolarsError as error:
             raise _doubled(f"the {kind}", error) or ValueError(
-                f"the {kind} cannot be read: {_first_line(error)}; pass it as a pandas DataFrame"
+                f"the {kind} cannot be read: {first_line(error)}; pass it as a pandas DataFrame"
             ) from error
     else:
         raise TypeError(
@@ -211,7 +212,7 @@ def _file_table(path: Path, separator: str | None, encoding: str, decimal: str) 
 
     def damaged(error: BaseException) -> Exception:
         # Where several parts of an Arrow file are damaged, which of them is told is chance.
-        told = "its parts do not fit each other" if ending in ARROW and _is_damage(error) else _first_line(error)
+        told = "its parts do not fit each other" if ending in ARROW and _is_damage(error) else first_line(error)
         return _doubled(named, error) or ValueError(
             f"{named} is not {kind}, or is damaged, or was cut short: {told}; write it anew"
         )
@@ -224,6 +225,7 @@ def _file_table(path: Path, separator: str | None, encoding: str, decimal: str) 
         orders,
         sliced=ending not in LINES,
         panics=ending in (*ARROW, ".parquet"),
+        pages=parts if ending == ".parquet" else (),
     )
 
 
@@ -231,15 +233,6 @@ def _scan_lines(paths: list[Path]) -> pl.LazyFrame:
     import polars as pl
 
     return pl.scan_ndjson([glob.escape(str(path)) for path in paths], infer_schema_length=None)
-
-
-def _first_line(error: BaseException) -> str:
-    import polars as pl
-
-    # Where in Polars, and what its types are called, helps nobody.
-    if isinstance(error, pl.exceptions.PanicException) or "out-of-spec" in str(error):
-        return "its parts do not fit each other"
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _is_damage(error: BaseException) -> bool:
@@ -253,7 +246,7 @@ def _doubled(name: str, error: BaseException) -> Exception | None:
     import polars as pl
 
     if isinstance(error, pl.exceptions.DuplicateError) or "more than one occurrence" in str(error):
-        return ValueError(f"{name} has a column more than once: {_first_line(error)}; rename all but one")
+        return ValueError(f"{name} has a column more than once: {first_line(error)}; rename all but one")
     return None
 
 
@@ -287,12 +280,13 @@ def _scan_table(
     *,
     sliced: bool,
     panics: bool = False,
+    pages: Sequence[Path] = (),
 ) -> Table:
-    """A table of columns that have types."""
+    """A table of columns that have types, with the Parquet files of which the pages are looked at."""
     import polars as pl
 
     def unread(error: BaseException) -> Exception:
-        return _doubled(name, error) or ValueError(f"{name} cannot be read: {_first_line(error)}")
+        return _doubled(name, error) or ValueError(f"{name} cannot be read: {first_line(error)}")
 
     damaged = damaged or unread
     try:
@@ -305,7 +299,14 @@ def _scan_table(
     by_position = frame.select(pl.col(column).alias(str(place)) for place, column in enumerate(names))
     declared = {column: kind.categories.to_list() for column, kind in schema.items() if isinstance(kind, pl.Enum)}
     in_order = {names.index(column): order for column, order in {**declared, **orders(schema)}.items()}
-    scan = Scan(by_position, damaged, decimal=decimal, orders=in_order, sliced=sliced, panics=panics)
+    columns = ColumnPages(pages, names)
+
+    def of_column(error: BaseException) -> Exception:
+        return damaged(error if isinstance(error, Damaged) else columns.unread() or error)
+
+    scan = Scan(
+        by_position, of_column, decimal=decimal, orders=in_order, sliced=sliced, panics=panics, look=columns.look
+    )
     return Table(name, tuple(names), scan.read, lambda row: f"row {row}", decimal=decimal, scan=lambda: scan)
 
 
@@ -348,7 +349,7 @@ def _text_table(path: Path, separator: str, encoding: str, decimal: str) -> Tabl
         )
 
         def unread(error: BaseException) -> Exception:
-            return ValueError(f"{path} cannot be read: {_first_line(error)}; read it with pandas, pass the DataFrame")
+            return ValueError(f"{path} cannot be read: {first_line(error)}; read it with pandas, pass the DataFrame")
 
         return Scan(frame, unread, True, decimal, rows=rows)
 

@@ -272,7 +272,14 @@ def _log_of(asked: _Asked, distinct: bool | None, *, placed: bool) -> tuple[xr.D
     check_ends(table, chain)
     gap, told = chain.gap, ""
     if chain.unsaid.any() and asked.gaps in ("warn", "refuse"):
-        refuse_ends_by_place(asked.table, asked.columns, asked.chosen, asked.left, chain)
+        refuse_ends_by_place(
+            asked.table,
+            asked.columns,
+            asked.chosen,
+            asked.left,
+            lambda place: rows.beside(place, chain),
+            by_episode=chain.by_episode,
+        )
     if gap.any() and asked.gaps in ("warn", "refuse"):
         absent = [name for name in ENDS if name not in frame]
         told = describe_gaps(table, chain, absent, list(asked.left.values()))

@@ -69,8 +69,6 @@ def by_piece(table: Table, recoding: Recoding, measured: Measured) -> Scan | Non
         None for columns in memory or on other machines, without rows, or of lists, and for estimators that are not
         kept as numbers.
     """
-    import polars as pl
-
     scan = table.scan() if table.scan else None
     if not isinstance(scan, Scan) or any(isinstance(part, Estimated) for part in recoding.parts):
         return None
@@ -78,7 +76,7 @@ def by_piece(table: Table, recoding: Recoding, measured: Measured) -> Scan | Non
     places += [] if measured.how is None else [measured.how]
     if any(schema[str(place)].is_nested() for place in places):
         return None
-    return scan if len(scan.collect(scan.frame.select(pl.first()).head(1))) else None
+    return scan if len(scan.collect(scan.frame.select(scan.stored(0)).head(1))) else None
 
 
 def recoded_scan(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 import pandas as pd
 
 from bayesmdp.logs.arrow_files import panics_unsaid
+from bayesmdp.logs.parquet_pages import Damaged
 
 if TYPE_CHECKING:
     import polars as pl
@@ -82,6 +83,8 @@ class Scan(NamedTuple):
         Whether some rows are had without going through those before them.
     panics : bool
         Whether Polars may panic over it, and writes to the terminal then.
+    look : function of a position, optional
+        Raises `Damaged` for a column over which Polars would end the process.
     """
 
     frame: pl.LazyFrame
@@ -93,6 +96,7 @@ class Scan(NamedTuple):
     exact: bool = False
     sliced: bool = False
     panics: bool = False
+    look: Callable[[int], None] | None = None
 
     def read(self, chosen: Mapping[Any, int]) -> pd.DataFrame:
         """Read columns row by row, under our names for their positions."""
@@ -188,10 +192,8 @@ class Scan(NamedTuple):
 
     def compared(self, state: int, next_state: int, *, cleaned: bool = True) -> tuple[pl.Expr, pl.Expr]:
         """Return two columns of labels as they compare with each other, whatever their types."""
-        import polars as pl
-
         places = (state, next_state)
-        columns = [self.label(place) if cleaned else pl.col(str(place)) for place in places]
+        columns = [self.label(place) if cleaned else self.stored(place) for place in places]
         kinds = [self.schema()[str(place)] for place in places]
         if kinds[0] != kinds[1]:
             text = not all(map(_is_number, kinds))
@@ -200,9 +202,18 @@ class Scan(NamedTuple):
 
     def column(self, place: int) -> pl.Expr:
         """Return a column, with nothing where it says that something is missing."""
+        return self.cleaned(self.stored(place))
+
+    def stored(self, place: int) -> pl.Expr:
+        """Return a column as it stands in the source, if it can be read."""
         import polars as pl
 
-        return self.cleaned(pl.col(str(place)))
+        if self.look is not None:
+            try:
+                self.look(place)
+            except (Damaged, OSError) as error:
+                raise self.damaged(error) from error
+        return pl.col(str(place))
 
     def label(self, place: int) -> pl.Expr:
         """Return a column of labels so that those that mean the same are the same."""

@@ -168,3 +168,45 @@ def test_an_end_of_any_name_that_is_told_in_last_rows_only_is_asked_about():
         bm.read_log(frame, coordinates=["t"], episode="who")
     assert bm.read_log(frame, coordinates=["t"], episode="who", columns={"terminated": None}).attrs["dropped"] == 12
     bm.read_log(frame.assign(died=frame["who"] < 8), coordinates=["t"], episode="who")
+
+
+def patients(visits):
+    """Patients of so many visits each, with columns of what followed; the first two thirds of them die."""
+    rng, size = np.random.default_rng(0), sum(visits)
+    who = np.repeat(np.arange(len(visits)), visits)
+    last = np.append(who[1:] != who[:-1], True)
+    level = rng.normal(size=size)
+    after = np.where(last, rng.normal(size=size), np.roll(level, -1))
+    frame = pd.DataFrame({"who": who, "t": level, "next_t": after, "action": "off", "reward": 0.0})
+    visit = frame.groupby("who").cumcount()
+    return frame.assign(visit=visit, died=np.where(last & (who < len(visits) * 2 // 3), "yes", "no"))
+
+
+@pytest.mark.parametrize("episodes", [{"episode": "who"}, {}, {"episode": "who", "step": "visit"}])
+def test_an_end_of_any_name_is_asked_about_where_columns_say_what_followed(episodes, tmp_path):
+    frame = patients([2, 3, 4] * 4)
+    if "step" in episodes:
+        frame = frame.sample(frac=1, random_state=0)
+    frame.to_csv(tmp_path / "log.csv", index=False)
+    where = "in the last row of episodes" if episodes else "where the next row does not go on .*"
+    told = rf"'died' that is true {where} \([78] of 11 times, first at (row|line) \d+\).*'terminated': 'died'\}} if"
+    for source in (frame, tmp_path / "log.csv"):
+        with pytest.raises(ValueError, match=told):
+            bm.read_log(source, coordinates=["t"], **episodes)
+    named, waved = (
+        bm.read_log(frame, coordinates=["t"], columns={"terminated": column, "truncated": None}, gaps="cut", **episodes)
+        for column in ("died", None)
+    )
+    assert (named["terminated"].values.sum(), waved["terminated"].values.sum()) == (8, 0)
+
+
+def test_columns_that_say_something_else_are_not_asked_about_where_columns_say_what_followed():
+    """True of whole episodes, from some visit on, by chance, always; or of rows that stand in no order."""
+    frame = patients([2, 3, 4, 5] * 10)
+    chance, early = np.random.default_rng(1).random(len(frame)) < 0.3, frame["died"].where(frame["visit"] == 0, "no")
+    others = {"smokes": frame["who"] % 2, "later": frame["visit"] > 0, "chance": chance, "seen": 1, "died": early}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert bm.read_log(frame.assign(**others), coordinates=["t"], episode="who").sizes["step"] == len(frame)
+    with pytest.warns(UserWarning, match="gaps between rows"):
+        bm.read_log(frame.sample(frac=1, random_state=0), coordinates=["t"])
