@@ -19,6 +19,10 @@ and glucose is integrated by the Runge-Kutta method, a minute at a time. Then
     glucose ~ LogNormal(log G, noise),    meal ~ Bernoulli(meals),    D rises by `size` with a meal,
 
 which are recorded with each step. Noise and meals are ours.
+
+NumPyro's own NUTS and guides begin at rates of up to e^2 a minute, hundreds of times those of a patient, by which
+glucose outgrows numbers of 32 bits within a step. They begin well at the prior's medians:
+``NUTS(model, init_strategy=init_to_median)``, ``AutoNormal(model, init_loc_fn=init_to_median)``.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ def neural_dynamics(
 
     Returns
     -------
-    NumPyro model of :class:`~bayesmdp.model_reading.records.Records`, with the sites ``first`` [hidden, input],
-    ``first_bias`` [hidden], ``second`` [hidden, to], ``second_bias`` [to] and ``precision`` [to]
+    NumPyro model of :class:`~bayesmdp.model_reading.records.Records`, with the sites ``first`` [hidden_below, input],
+    ``first_bias`` [hidden], ``second`` [hidden_above, to], ``second_bias`` [to] and ``precision`` [to]
 
     Raises
     ------
@@ -133,7 +133,8 @@ def _model(
                 second = numpyro.sample("second", dist.Normal(0, thaw(scale) / np.sqrt(width)))
         with numpyro.plate("hidden", width, dim=-1):
             first_bias = numpyro.sample("first_bias", dist.Normal(0, thaw(bend)))
-        with numpyro.plate("input", coordinates + num_actions, dim=-1), numpyro.plate("hidden", width, dim=-2):
+        # Automatic guides ask that a plate has one place, and that of the biases has the last.
+        with numpyro.plate("input", coordinates + num_actions, dim=-1), numpyro.plate("hidden_below", width, dim=-2):
             first = numpyro.sample("first", dist.Normal(0, thaw(bend)))
         moved = network(x, first, first_bias, second, second_bias)
         sd = half / jnp.sqrt(precision)

@@ -64,7 +64,7 @@ class LogErrors(NamedTuple):
         ----------
         values : array [draw]
         gains : array [draw] or None
-            None where nothing is said of today.
+            Of so many of the draws, the first; None where nothing is said of today.
         truth, truth_today : float
             What the policy, and what is done today, truly earns.
         level : float
@@ -73,7 +73,7 @@ class LogErrors(NamedTuple):
         bound, mean = apart(left_quantile(values, level), truth, size), apart(values.mean(), truth, size)
         if gains is None:
             return cls(bound, mean, 0.0, 0.0, 0.0)
-        gain, (low, high) = truth - truth_today, middle_of(values - gains)
+        gain, (low, high) = truth - truth_today, middle_of(values[: len(gains)] - gains)
         return cls(
             bound,
             mean,

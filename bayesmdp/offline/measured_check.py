@@ -50,8 +50,8 @@ class MeasuredPipeline(NamedTuple):
         The promise is to be broken no more often.
     draws : int
         Of the posterior, by which the policy of the log at hand is valued.
-    enough : int
-        Of these, by which those of simulated logs are: see `enough_draws`.
+    enough : (int, int)
+        Of these, by which those of simulated logs are, and their gains: see `MeasuredFit.enough_draws`.
     options : FittedQ
     begun : FittedPolicy, StagedPolicy or GainPolicy
         Where fits of Q begin.
@@ -68,7 +68,7 @@ class MeasuredPipeline(NamedTuple):
     risk: Any
     level: float
     draws: int
-    enough: int
+    enough: tuple[int, int]
     options: FittedQ
     begun: ActsByPlan
     compared: bool
@@ -86,7 +86,7 @@ class MeasuredPipeline(NamedTuple):
 
 
 class _Said(NamedTuple):
-    """What a log says of the policy that it leads to: values and gains [draw] where episodes start."""
+    """What a log says of the policy that it leads to: values [draw] where episodes start, and gains of the first."""
 
     policy: ActsInStates
     values: NDArray[np.float64]
@@ -160,16 +160,20 @@ def _promised(pipeline: MeasuredPipeline, data: Records, seed: int) -> _Said:
             jax.tree.map(np.asarray, pipeline.form.draw(key, sums, number))
             for key, number in zip(keys, numbers, strict=True)
         )
-    fresh = {name: array[: pipeline.enough] for name, array in fresh.items()}
-    rollouts = replace(options.rollouts, number=EACH * pipeline.enough)
     today = pipeline.done_today(data) if pipeline.compared else None
     over = today if pipeline.aim == "gain" else None
     planned = policy_of_draws(mdp, planning, pipeline.risk, options, over=over, begun=pipeline.begun)
-    values = values_at_start(mdp, fresh, planned.policy.policy, rollouts)
+
+    def valued(policy: ActsInStates, number: int) -> NDArray[np.float64]:
+        few = {name: array[:number] for name, array in fresh.items()}
+        return values_at_start(mdp, few, policy.policy, replace(options.rollouts, number=EACH * number))
+
+    enough, of_gain = pipeline.enough
+    values = valued(planned.policy, enough)
     if today is None:
         return _Said(planned.policy, values, None)
-    gains = values - values_at_start(mdp, fresh, today.policy, rollouts)
-    return _Said(planned.policy, values, 0 * gains if planned.as_today else gains)
+    gains = np.zeros(of_gain) if planned.as_today else values[:of_gain] - valued(today, of_gain)
+    return _Said(planned.policy, values, gains)
 
 
 def _split(pipeline: MeasuredPipeline, data: Records, times: int, seed: int) -> tuple[float, float]:

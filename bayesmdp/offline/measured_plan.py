@@ -22,9 +22,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
@@ -129,31 +130,38 @@ def plan_measured(
     mdp, data = way.mdp, way.data
     check_measured_aim(aim, way.today, way.baseline, horizon)
     gone = fit_measured(way, risk, draws, seed, say, aim=aim)
-    kept, fresh, options, fitted, values, gains = (
-        gone.kept,
-        gone.fresh,
-        gone.options,
-        gone.fitted,
-        gone.values,
-        gone.gains,
-    )
+    kept, options, fitted, values, gains = gone.kept, gone.options, gone.fitted, gone.values, gone.gains
     planned = _planned(gone, mdp, risk)
     # What is said where episodes start, checked.
     form, why_not = _why_not(way, level, calibration)
     checked: Calibration | None = None
-    if form is not None and not why_not:
-        logs = logs_of_each(calibration, level)
-        say(f"checking the reported numbers on {2 * logs} simulated logs like this one")
-        said_today = None if way.baseline == "log" else way.today
-        enough = gone.enough_draws(level)
-        pipeline = MeasuredPipeline(
-            mdp, form, risk, level, draws, enough, options, fitted.begun, way.today is not None, said_today, aim
-        )
-        checked = calibrate_measured(pipeline, data, begins, logs=logs, seed=seed)
+    with ThreadPoolExecutor(1) as pool:
+        # The check begins and ends with few threads, beside which all else is told.
+        beside = pool.submit(_told_beside, way, gone, log, begins, level, seed, told=initial is not None)
+        if form is not None and not why_not:
+            logs = logs_of_each(calibration, level)
+            say(f"checking the log, and the reported numbers on {2 * logs} simulated logs like this one")
+            said_today = None if way.baseline == "log" else way.today
+            pipeline = MeasuredPipeline(
+                mdp,
+                form,
+                risk,
+                level,
+                draws,
+                gone.enough_draws(level),
+                options,
+                fitted.begun,
+                way.today is not None,
+                said_today,
+                aim,
+            )
+            checked = calibrate_measured(pipeline, data, begins, logs=logs, seed=seed)
+        else:
+            say("checking the log")
+        unseen, policy, checks, opinions = beside.result()
     told: dict[str, Any] = told_at_start(Promise(np.zeros(0), values, gains, fitted.as_today), level, checked)
     told |= {"unchecked": why_not} if checked is None else {"checked_logs": checked.logs}
     low, high = middle_of(values)
-    unseen, few = _thin(way, fresh, fitted.policy, options.rollouts)
     told |= {
         "level": level,
         "initial_worth_quantile": float(left_quantile(values, level)),
@@ -161,9 +169,7 @@ def plan_measured(
         "initial_worth_upper": high,
         "initial_unseen": unseen,
     }
-    policy = _policy(way, fitted.policy, fresh, level, options.rollouts).assign_attrs(told)
-    say("checking the log")
-    checks = check_rows(way.found, data, begins, mdp.num_actions, few=few, seed=seed)
+    policy = policy.assign_attrs(told)
     counts = _counts(log, begins)
     attrs: dict[str, Any] = {
         "made_by": MADE_BY,
@@ -200,8 +206,6 @@ def plan_measured(
     groups["constant_data"] = groups["constant_data"].assign(_beside(log, data))
     if way.today is not None and way.baseline != "a function":
         groups["baseline"] = kept_today(way.today, way.space)
-    say("second opinion without a prior")
-    opinions = _opinions(way, log, begins, fitted.policy, values, unseen, seed, told=initial is not None)
     tree = xr.DataTree.from_dict(
         {"plan": planned, "policy": policy, "at_start": at_start, "log_checks": checks, **opinions, **groups}
     )
@@ -228,6 +232,33 @@ def _why_not(way: MeasuredWay, level: float, calibration: int) -> tuple[ClosedFo
     if logs * rows * form.work > AFFORDABLE:
         return None, "the posterior has many unknowns, and each simulated log would take as long as this one"
     return form, ""
+
+
+class _Beside(NamedTuple):
+    """What is told of a plan beside the check of its promise: see `_thin`, `_policy`, `check_rows` and `_opinions`."""
+
+    unseen: float
+    policy: xr.Dataset
+    checks: xr.Dataset
+    opinions: dict[str, xr.Dataset]
+
+
+def _told_beside(
+    way: MeasuredWay,
+    gone: MeasuredFit,
+    log: xr.Dataset,
+    begins: NDArray[np.bool_],
+    level: float,
+    seed: int,
+    *,
+    told: bool,
+) -> _Beside:
+    fresh, policy, rollouts = gone.fresh, gone.fitted.policy, gone.options.rollouts
+    unseen, few = _thin(way, fresh, policy, rollouts)
+    places = _policy(way, policy, fresh, level, rollouts)
+    checks = check_rows(way.found, way.data, begins, way.mdp.num_actions, few=few, seed=seed)
+    opinions = _opinions(way, log, begins, policy, gone.values, unseen, seed, told=told)
+    return _Beside(unseen, places, checks, opinions)
 
 
 def _thin(

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from bayesmdp.offline.measured_worlds import EACH
-from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, count_draws, simulate_returns
+from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, count_draws, simulate_returns, tolerance_of
 from bayesmdp.planning.state_rules import StatePolicy
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
@@ -31,6 +31,9 @@ __all__ = ["enough_draws", "values_at_places", "values_at_start"]
 
 ERROR = 1 / 8
 """Variance of Monte Carlo errors of a simulated log's bound, as a share of that of values over draws."""
+
+LEFT_OUT = 0.01
+"""The part of what values can differ by that rollouts which all draws share may leave out."""
 
 
 def enough_draws(tail: float, values: NDArray[np.float64], returns: NDArray[np.float64]) -> int:
@@ -62,7 +65,7 @@ def enough_draws(tail: float, values: NDArray[np.float64], returns: NDArray[np.f
         return len(values)
     of_quantile = tail * (1 - tail) / float(norm.pdf(norm.ppf(tail))) ** 2
     needed = (of_quantile + (scatter / spread) ** 2 / EACH) / ERROR
-    multiple = math.ceil(1 / tail)
+    multiple = math.ceil(1 / tail - 1e-9)  # a tail such as (1 - .9) / 2 is rounded
     return min(len(values), multiple * math.ceil(needed / multiple))
 
 
@@ -78,7 +81,8 @@ def values_at_start(
 
     A draw gets few rollouts, whose noise may be larger than what the posterior leaves open. So only the mean over draws
     is that of rollouts with random numbers of their own; by how much a draw departs from it is told by rollouts in
-    which all draws have the same random numbers.
+    which all draws have the same random numbers. These are shorter: what is left out after them all draws have in
+    common, but for about the hundredth part of their departures.
 
     Parameters
     ----------
@@ -94,8 +98,15 @@ def values_at_start(
     array [draw]
     """
     own = simulate_returns(mdp, values, policy, rollouts) if own is None else own
-    alike = simulate_returns(mdp, values, policy, rollouts, streams=np.zeros(count_draws(values), int)).middle.mean(1)
+    shared = np.zeros(count_draws(values), int)
+    alike = simulate_returns(mdp, values, policy, _shorter(mdp, rollouts), streams=shared).middle.mean(1)
     return np.asarray(alike - alike.mean() + own.middle.mean())
+
+
+def _shorter(mdp: SimulatedMDP, rollouts: Rollouts) -> Rollouts:
+    """The rollouts that tell by how much draws depart from their mean."""
+    given, left_out = tolerance_of(mdp, rollouts.tolerance), tolerance_of(mdp, None, LEFT_OUT)
+    return replace(rollouts, tolerance=max(given, left_out))
 
 
 def values_at_places(
@@ -121,9 +132,9 @@ def values_at_places(
     every = {name: np.concatenate([array] * number) for name, array in values.items()}
     ways = replace(rollouts, number=number * draws * rollouts.each(draws))
     own, alike = (
-        simulate_returns(mdp, every, policy, ways, start=np.repeat(places, draws, 0), streams=np.tile(each, number))
+        simulate_returns(mdp, every, policy, way, start=np.repeat(places, draws, 0), streams=np.tile(each, number))
         .middle.mean(1)
         .reshape(number, draws)
-        for each in (np.arange(draws), np.zeros(draws, int))
+        for way, each in ((ways, np.arange(draws)), (_shorter(mdp, ways), np.zeros(draws, int)))
     )
     return np.asarray(alike - alike.mean(1, keepdims=True) + own.mean(1, keepdims=True))

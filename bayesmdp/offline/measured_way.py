@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -33,6 +34,7 @@ from bayesmdp.planning.approximations import LinearQ
 from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, simulate_returns, tolerance_of
 from bayesmdp.planning.simulated_plan import SHARE, FittedQ
+from bayesmdp.planning.state_rules import StatePolicy
 from bayesmdp.posterior.inference.primitives import FoundRecords
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 from bayesmdp.problems.simulated_problem import primitives_of
@@ -103,8 +105,11 @@ class MeasuredFit(NamedTuple):
     gains: NDArray[np.float64] | None
     gained: NDArray[np.float64] | None
 
-    def enough_draws(self, level: float) -> int:
-        """Say how many draws tell bounds and intervals closely enough, of the value and the gain by a log like this.
+    def enough_draws(self, level: float) -> tuple[int, int]:
+        """Say how many draws tell bounds and intervals of a log like this closely enough, of the value and of the gain.
+
+        The gain needs no more of them than the value, under draws of which it is told; and what is done today must be
+        told by so many too.
 
         Parameters
         ----------
@@ -114,8 +119,10 @@ class MeasuredFit(NamedTuple):
         tail = min(level, 1 - level, (1 - INTERVAL) / 2)
         enough = enough_draws(tail, self.values, self.returns.middle)
         if self.gains is None or self.gained is None:
-            return enough
-        return max(enough, enough_draws(tail, self.gains, self.gained))
+            return enough, enough
+        of_today = enough_draws(tail, self.values - self.gains, self.returns.middle - self.gained)
+        of_gain = max(of_today, enough_draws(tail, self.gains, self.gained))
+        return max(enough, of_gain), of_gain
 
 
 def fit_measured(
@@ -146,18 +153,27 @@ def fit_measured(
     kept, planning, fresh = posterior_of(way.found, mdp, draws, seed)
     options, tolerance = options_of(mdp, draws, seed)
     say(f"planning with {risk}" + " of the gain" * (aim == "gain"))
-    planned = policy_of_draws(mdp, planning, risk, options, over=way.today if aim == "gain" else None)
-    policy = planned.policy
-    say("worth of the policy under fresh draws")
-    returns = simulate_returns(mdp, fresh, policy.policy, options.rollouts)
-    values = values_at_start(mdp, fresh, policy.policy, options.rollouts, own=returns)
+    with ThreadPoolExecutor(1) as pool:
+        # What is done today is valued while the plan is made.
+        today = None if way.today is None else pool.submit(_worth, mdp, fresh, way.today.policy, options.rollouts)
+        planned = policy_of_draws(mdp, planning, risk, options, over=way.today if aim == "gain" else None)
+        say("worth of the policy under fresh draws")
+        returns, values = _worth(mdp, fresh, planned.policy.policy, options.rollouts)
     gains = gained = None
-    if way.today is not None:
-        own = simulate_returns(mdp, fresh, way.today.policy, options.rollouts)
+    if today is not None:
+        own, earned = today.result()
         gained = None if planned.as_today else returns.middle - own.middle
-        gains = values - values_at_start(mdp, fresh, way.today.policy, options.rollouts, own=own)
+        gains = values - earned
         gains = 0 * gains if planned.as_today else gains
     return MeasuredFit(kept, fresh, options, tolerance, planned, returns, values, gains, gained)
+
+
+def _worth(
+    mdp: SimulatedMDP, fresh: dict[str, NDArray[np.float64]], policy: StatePolicy, rollouts: Rollouts
+) -> tuple[SimulatedReturns, NDArray[np.float64]]:
+    """Returns of a policy, and what it is worth under each draw, where episodes start."""
+    own = simulate_returns(mdp, fresh, policy, rollouts)
+    return own, values_at_start(mdp, fresh, policy, rollouts, own=own)
 
 
 def options_of(mdp: SimulatedMDP, draws: int, seed: int) -> tuple[FittedQ, float]:

@@ -39,8 +39,8 @@ __all__ = ["EACH", "AsBelieved", "AsSeen", "MeasuredWorld"]
 NEIGHBOURS = 5
 """Rows whose steps are drawn among."""
 
-VALUED = 2_000
-"""Rollouts by which a policy is valued in the believed world."""
+VALUED = 1_920
+"""Rollouts by which a policy is valued in the believed world: full batches of them."""
 
 EACH = 16
 """Rollouts of each draw."""

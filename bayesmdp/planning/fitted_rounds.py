@@ -8,6 +8,7 @@ compiled programs, one program an iteration makes its targets. When rounds end i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -125,6 +126,11 @@ def _judged_by(risk: Any) -> Judge:
     return lambda y, anchors, alike: (risk.value(y), ())
 
 
+def _without_anchors(problem: SimulatedProblem) -> SimulatedProblem:
+    """The problem for a judge that asks for no targets at the anchors, so that no steps are simulated from them."""
+    return replace(problem, anchors=problem.anchors[:0])
+
+
 @partial(jax.jit, static_argnames=("approximation", "places", "samples"))
 def _round(
     key: Array,
@@ -144,13 +150,14 @@ def _round(
     How many is no part of the program: it hangs on the discount, and the model takes half a minute to compile.
     """
     problem, after = jax.tree.map(jnp.asarray, (problem, after))
+    unwatched = _without_anchors(problem)
     averages = getattr(approximation, "averages", False)
 
     def iterate(i: Int[Array, ""], carry: tuple[Any, Any]) -> tuple[Any, Any]:
         fit, total = carry
         fit, _ = fitted_q_iteration(
             random.fold_in(key, i),
-            problem,
+            unwatched,
             problem.model,
             values,
             fit,
@@ -211,7 +218,7 @@ def _targets_of(
     samples: int,
 ) -> tuple[Float[Array, "place feature"], Float[Array, "place action"]]:
     """Features and targets of one iteration."""
-    problem = jax.tree.map(jnp.asarray, problem)
+    problem = _without_anchors(jax.tree.map(jnp.asarray, problem))
     at, target, _ = drawn_targets(
         key,
         problem,

@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bayesmdp.offline.measured_values import enough_draws
+import bayesmdp as bm
+from bayesmdp.offline.measured_values import enough_draws, values_at_start
+from bayesmdp.offline.measured_way import MeasuredFit
 from bayesmdp.offline.measured_worlds import EACH
+from bayesmdp.planning import Rollouts
 from bayesmdp.planning.quantile_interval import left_quantile
+from bayesmdp.planning.rollouts import SimulatedReturns, simulate_returns
+from bayesmdp.planning.state_policies import state_policy
 
 
 @pytest.mark.parametrize("tail, scatter", [(0.05, 1.0), (0.05, 8.0), (0.1, 4.0)])
@@ -31,3 +36,36 @@ def test_all_draws_are_taken_where_returns_scatter_far_more_than_values_or_value
     values = rng.normal(size=60)
     assert enough_draws(0.05, values, values[:, None] + 100 * rng.normal(size=(60, EACH))) == 60
     assert enough_draws(0.05, np.ones(60), np.ones((60, EACH))) == 60
+
+
+def test_what_shorter_rollouts_leave_out_is_what_all_draws_have_in_common():
+    """Departures from the mean are those of whole rollouts, but for some hundredths; the mean is not touched."""
+    room = bm.environments.thermostat()
+    rng = np.random.default_rng(0)
+    values = {name: value * np.exp(0.2 * rng.normal(size=(40, *np.shape(value)))) for name, value in room.truth.items()}
+    policy, rollouts = state_policy(room, "uniform"), Rollouts(number=40 * EACH)
+    told = values_at_start(room, values, policy, rollouts)
+    own = simulate_returns(room, values, policy, rollouts).middle
+    whole = simulate_returns(room, values, policy, rollouts, streams=np.zeros(40, int)).middle.mean(1)
+    assert told.mean() == pytest.approx(own.mean())
+    off = (told - told.mean()) - (whole - whole.mean())
+    assert 0 < off.std() < 0.02 * whole.std()
+
+
+def test_gains_are_told_by_fewer_draws_where_they_scatter_less():
+    """And the value by as many as they need where they scatter more; by multiples of 20 for tails of a twentieth."""
+    rng = np.random.default_rng(0)
+    values, gains = rng.normal(size=200), 3 * rng.normal(size=200)
+    little = rng.normal(size=(200, EACH))
+
+    def enough(scatter, of_gains):
+        returns = values[:, None] + scatter * little
+        told = SimulatedReturns(returns, returns, 1)
+        gained = None if of_gains is None else gains[:, None] + of_gains * little
+        nothing = dict.fromkeys(("kept", "fresh", "options", "tolerance", "fitted"))
+        return MeasuredFit(**nothing, returns=told, values=values, gains=gains, gained=gained).enough_draws(0.1)
+
+    assert enough(5, 1) == (60, 40)
+    assert enough(1, 20) == (60, 60)
+    assert enough(1, 1) == (40, 40)
+    assert enough(5, None) == (60, 60)
