@@ -21,6 +21,7 @@ from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.row_order import Beside, Chain
 
 __all__ = [
+    "MISTAKES",
     "beyond_chance",
     "check_ends",
     "describe_gaps",
@@ -31,6 +32,10 @@ CHANCE = 1e-3
 """A column is not taken for an end if chance alone would put so many of its ones on gaps more often than this."""
 CHANCE_OF_ALL = 0.05
 """The same of a column that is true on all gaps and nowhere but at ends."""
+
+MISTAKES = 10
+"""Of episodes that a column tells: true at ends at least so many times for each row in which it is true and others of
+the episode follow, for such a row ended nothing."""
 
 
 def refuse_ends_by_place(
@@ -68,7 +73,7 @@ def refuse_ends_by_place(
             continue
         for true, flag in ((True, flags), (False, ~flags)):
             # What is false at ends is rare, and false by chance where few rows are: only many count.
-            if not _falls_on(flag, beside, few=true):
+            if not _falls_on(flag, beside, few=true, by_episode=by_episode):
                 continue
             met = flag & beside.gap
             hits, gaps = (int(beside.times[rows].sum()) for rows in (met, beside.gap))
@@ -90,7 +95,7 @@ def refuse_ends_by_place(
             )
 
 
-def _falls_on(flag: NDArray[np.bool_], beside: Beside, *, few: bool) -> bool:
+def _falls_on(flag: NDArray[np.bool_], beside: Beside, *, few: bool, by_episode: bool) -> bool:
     """Whether a flag is true where rows do not go on too often for chance; of all of them a `few` will do.
 
     Nothing follows the last row, so it does not count.
@@ -101,6 +106,8 @@ def _falls_on(flag: NDArray[np.bool_], beside: Beside, *, few: bool) -> bool:
         return int(count[rows].sum())
 
     ones, hits, gaps = times(flag), times(flag & gap), times(gap)
+    if by_episode and times(flag & ~ended) * MISTAKES > times(flag & ended):
+        return False
     alone = few and hits == gaps and not times(flag & ~ended)
     return beyond_chance(hits, gaps, ones, int(count.sum()), at_ends=times(flag & ended), alone=alone)
 

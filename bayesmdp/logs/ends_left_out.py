@@ -13,16 +13,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from bayesmdp.logs.ends import beyond_chance
+from bayesmdp.logs.ends import MISTAKES, beyond_chance
 from bayesmdp.logs.ends_by_name import unsettled, ways_to_name, ways_to_wave_off
 from bayesmdp.logs.flags import as_flags
 from bayesmdp.logs.log_sources import Table
 from bayesmdp.logs.row_order import KINDS_OF_FLAGS
 
 __all__ = ["refuse_ends_left_out"]
-
-MISTAKES = 10
-"""True in last rows at least so many times for each row in which it is true and others of the episode follow."""
 
 
 def refuse_ends_left_out(

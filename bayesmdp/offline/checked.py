@@ -57,6 +57,8 @@ class LogErrors(NamedTuple):
         truth: float,
         truth_today: float,
         level: float,
+        *,
+        today: NDArray[np.float64] | None = None,
     ) -> LogErrors:
         """Compare draws [draw] of a policy's value, and of its gain over today's, with what both are truly worth.
 
@@ -64,16 +66,18 @@ class LogErrors(NamedTuple):
         ----------
         values : array [draw]
         gains : array [draw] or None
-            Of so many of the draws, the first; None where nothing is said of today.
+            Of all draws, or of fewer; None where nothing is said of today.
         truth, truth_today : float
             What the policy, and what is done today, truly earns.
         level : float
+        today : array [draw], optional
+            Values of what is done today; by default the policy's less its gains.
         """
         size = float(np.abs(values).max())
         bound, mean = apart(left_quantile(values, level), truth, size), apart(values.mean(), truth, size)
         if gains is None:
             return cls(bound, mean, 0.0, 0.0, 0.0)
-        gain, (low, high) = truth - truth_today, middle_of(values[: len(gains)] - gains)
+        gain, (low, high) = truth - truth_today, middle_of(values - gains if today is None else today)
         return cls(
             bound,
             mean,

@@ -24,7 +24,7 @@ from bayesmdp.model_reading.records import Records
 from bayesmdp.offline.calibration import in_threads_of_checks
 from bayesmdp.offline.checked import Calibration, LogErrors, judge_errors
 from bayesmdp.offline.measured_policy import ActsByPlan, policy_of_draws
-from bayesmdp.offline.measured_values import values_at_start
+from bayesmdp.offline.measured_values import values_and_gains, values_at_start
 from bayesmdp.offline.measured_worlds import EACH, VALUED, AsBelieved, AsSeen, MeasuredWorld
 from bayesmdp.offline.state_behaviour import ActsInStates, StateBehaviour, state_behaviour
 from bayesmdp.planning.simulated_plan import FittedQ
@@ -86,11 +86,15 @@ class MeasuredPipeline(NamedTuple):
 
 
 class _Said(NamedTuple):
-    """What a log says of the policy that it leads to: values [draw] where episodes start, and gains of the first."""
+    """What a log says of the policy that it leads to, where episodes start: values [draw].
+
+    And of the first draws its gains over what is done today, and values of that; None where nothing is said of today.
+    """
 
     policy: ActsInStates
     values: NDArray[np.float64]
     gains: NDArray[np.float64] | None
+    today: NDArray[np.float64] | None
 
 
 def calibrate_measured(
@@ -123,7 +127,8 @@ def calibrate_measured(
     def errors(number: int) -> LogErrors:
         world, log = made[number]
         said = _promised(pipeline, log, seed + 1 + number)
-        return LogErrors.of(said.values, said.gains, world.worth(said.policy), earned_today[world.name], pipeline.level)
+        worth, worth_today = world.worth(said.policy), earned_today[world.name]
+        return LogErrors.of(said.values, said.gains, worth, worth_today, pipeline.level, today=said.today)
 
     found = in_threads_of_checks(errors, range(len(made)))
     split = _split(pipeline, data, max(1, logs // FEWER), seed)
@@ -163,17 +168,16 @@ def _promised(pipeline: MeasuredPipeline, data: Records, seed: int) -> _Said:
     today = pipeline.done_today(data) if pipeline.compared else None
     over = today if pipeline.aim == "gain" else None
     planned = policy_of_draws(mdp, planning, pipeline.risk, options, over=over, begun=pipeline.begun)
-
-    def valued(policy: ActsInStates, number: int) -> NDArray[np.float64]:
-        few = {name: array[:number] for name, array in fresh.items()}
-        return values_at_start(mdp, few, policy.policy, replace(options.rollouts, number=EACH * number))
-
     enough, of_gain = pipeline.enough
-    values = valued(planned.policy, enough)
+    few = {name: array[:enough] for name, array in fresh.items()}
+    rollouts = replace(options.rollouts, number=EACH * enough)
     if today is None:
-        return _Said(planned.policy, values, None)
-    gains = np.zeros(of_gain) if planned.as_today else values[:of_gain] - valued(today, of_gain)
-    return _Said(planned.policy, values, gains)
+        return _Said(planned.policy, values_at_start(mdp, few, planned.policy.policy, rollouts), None, None)
+    if planned.as_today:
+        values = values_at_start(mdp, few, planned.policy.policy, rollouts)
+        return _Said(planned.policy, values, np.zeros(of_gain), values[:of_gain])
+    told = values_and_gains(mdp, few, planned.policy.policy, today.policy, of_gain, rollouts)
+    return _Said(planned.policy, *told)
 
 
 def _split(pipeline: MeasuredPipeline, data: Records, times: int, seed: int) -> tuple[float, float]:

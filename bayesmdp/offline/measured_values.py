@@ -27,7 +27,7 @@ from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, count_draws, 
 from bayesmdp.planning.state_rules import StatePolicy
 from bayesmdp.problems.simulated_mdp import SimulatedMDP
 
-__all__ = ["enough_draws", "values_at_places", "values_at_start"]
+__all__ = ["enough_draws", "values_and_gains", "values_at_places", "values_at_start"]
 
 ERROR = 1 / 8
 """Variance of Monte Carlo errors of a simulated log's bound, as a share of that of values over draws."""
@@ -97,10 +97,62 @@ def values_at_start(
     -------
     array [draw]
     """
+    return _centred(*_at_start(mdp, values, policy, rollouts, own))
+
+
+def values_and_gains(
+    mdp: SimulatedMDP,
+    values: dict[str, Any],
+    policy: StatePolicy,
+    today: StatePolicy,
+    of_gain: int,
+    rollouts: Rollouts,
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Simulate what a policy is worth where episodes start, and under the first draws what it gains over today's.
+
+    For a gain both means are those under the first draws: these have the same random numbers, and what chance does to
+    both policies cancels.
+
+    Parameters
+    ----------
+    mdp, values, policy, rollouts
+        As for `values_at_start`, with at least 16 rollouts of each draw.
+    today : StatePolicy
+        What is done today.
+    of_gain : int
+        How many of the draws tell the gain.
+
+    Returns
+    -------
+    array [draw]
+        Values of the policy.
+    array [of_gain], twice
+        Its gains, and values of what is done today.
+    """
+    own, alike = _at_start(mdp, values, policy, rollouts)
+    first = {name: array[:of_gain] for name, array in values.items()}
+    fewer = replace(rollouts, number=own.shape[1] * of_gain)
+    of_today = values_at_start(mdp, first, today, fewer)
+    return _centred(own, alike), _centred(own[:of_gain], alike[:of_gain]) - of_today, of_today
+
+
+def _at_start(
+    mdp: SimulatedMDP,
+    values: dict[str, Any],
+    policy: StatePolicy,
+    rollouts: Rollouts,
+    own: SimulatedReturns | None = None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Returns [draw, rollout] with random numbers of each draw's own, and means [draw] of those that all share."""
     own = simulate_returns(mdp, values, policy, rollouts) if own is None else own
     shared = np.zeros(count_draws(values), int)
-    alike = simulate_returns(mdp, values, policy, _shorter(mdp, rollouts), streams=shared).middle.mean(1)
-    return np.asarray(alike - alike.mean() + own.middle.mean())
+    alike = simulate_returns(mdp, values, policy, _shorter(mdp, rollouts), streams=shared)
+    return own.middle, alike.middle.mean(1)
+
+
+def _centred(own: NDArray[np.float64], alike: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values [draw] with the mean of the one, and the departures from it of the other."""
+    return np.asarray(alike - alike.mean() + own.mean())
 
 
 def _shorter(mdp: SimulatedMDP, rollouts: Rollouts) -> Rollouts:

@@ -205,6 +205,7 @@ def test_columns_that_say_something_else_are_not_asked_about_where_columns_say_w
     frame = patients([2, 3, 4, 5] * 10)
     chance, early = np.random.default_rng(1).random(len(frame)) < 0.3, frame["died"].where(frame["visit"] == 0, "no")
     others = {"smokes": frame["who"] % 2, "later": frame["visit"] > 0, "chance": chance, "seen": 1, "died": early}
+    others["fourth"] = frame["visit"] > 2  # in half of the last rows, but in others too, which ended nothing
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert bm.read_log(frame.assign(**others), coordinates=["t"], episode="who").sizes["step"] == len(frame)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import bayesmdp as bm
-from bayesmdp.offline.measured_values import enough_draws, values_at_start
+from bayesmdp.offline.measured_values import enough_draws, values_and_gains, values_at_start
 from bayesmdp.offline.measured_way import MeasuredFit
 from bayesmdp.offline.measured_worlds import EACH
 from bayesmdp.planning import Rollouts
@@ -38,11 +38,15 @@ def test_all_draws_are_taken_where_returns_scatter_far_more_than_values_or_value
     assert enough_draws(0.05, np.ones(60), np.ones((60, EACH))) == 60
 
 
+def rooms():
+    """A thermostat, and 40 draws of what is unknown of it."""
+    room, rng = bm.environments.thermostat(), np.random.default_rng(0)
+    return room, {name: value * np.exp(0.2 * rng.normal(size=(40, *value.shape))) for name, value in room.truth.items()}
+
+
 def test_what_shorter_rollouts_leave_out_is_what_all_draws_have_in_common():
     """Departures from the mean are those of whole rollouts, but for some hundredths; the mean is not touched."""
-    room = bm.environments.thermostat()
-    rng = np.random.default_rng(0)
-    values = {name: value * np.exp(0.2 * rng.normal(size=(40, *np.shape(value)))) for name, value in room.truth.items()}
+    room, values = rooms()
     policy, rollouts = state_policy(room, "uniform"), Rollouts(number=40 * EACH)
     told = values_at_start(room, values, policy, rollouts)
     own = simulate_returns(room, values, policy, rollouts).middle
@@ -50,6 +54,16 @@ def test_what_shorter_rollouts_leave_out_is_what_all_draws_have_in_common():
     assert told.mean() == pytest.approx(own.mean())
     off = (told - told.mean()) - (whole - whole.mean())
     assert 0 < off.std() < 0.02 * whole.std()
+
+
+def test_a_policy_gains_nothing_over_itself_though_fewer_draws_tell_it():
+    """What chance does to both policies cancels only under the same draws with the same random numbers."""
+    room, values = rooms()
+    policy, rollouts = state_policy(room, "uniform"), Rollouts(number=40 * EACH)
+    told, gains, today = values_and_gains(room, values, policy, policy, 20, rollouts)
+    np.testing.assert_array_equal(told, values_at_start(room, values, policy, rollouts))
+    np.testing.assert_allclose(gains, np.zeros(20), atol=1e-9)
+    assert abs(today - told[:20]).min() > 1e-3  # what chance does to the means under 40 and 20 draws
 
 
 def test_gains_are_told_by_fewer_draws_where_they_scatter_less():
