@@ -49,13 +49,14 @@ def fitted_aq_brmdp(
     iterations: int = 20,
     places: int = 64,
     samples: int = 8,
+    averaged: int = 1,
     room: int = 5_000,
 ) -> Agent:
     """Plan for a quantile whose level adapts to what is not known, by fitted Q iteration (AQ-BRMDP).
 
     Parameters
     ----------
-    prior, approximation, iterations, places, samples, room
+    prior, approximation, iterations, places, samples, averaged, room
         As for `fitted_psrl`.
     scale, sensitivity, floor, visit_factor
         As for `aq_brmdp`.
@@ -106,6 +107,7 @@ def fitted_aq_brmdp(
         iterations=iterations,
         places=places,
         samples=samples,
+        averaged=averaged,
         room=room,
     )
 

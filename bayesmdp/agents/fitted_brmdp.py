@@ -30,13 +30,14 @@ def fitted_brmdp(
     iterations: int = 20,
     places: int = 64,
     samples: int = 8,
+    averaged: int = 1,
     room: int = 5_000,
 ) -> Agent:
     """Plan for one quantile of the posterior on a space of numbers, by fitted Q iteration (BR-MDP).
 
     Parameters
     ----------
-    prior, approximation, iterations, places, samples, room
+    prior, approximation, iterations, places, samples, averaged, room
         As for `fitted_psrl`.
     level : float in (0, 1)
         Quantile of the posterior planned for.
@@ -83,6 +84,7 @@ def fitted_brmdp(
         iterations=iterations,
         places=places,
         samples=samples,
+        averaged=averaged,
         room=room,
     )
 

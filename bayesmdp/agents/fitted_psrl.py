@@ -20,6 +20,7 @@ def fitted_psrl(
     iterations: int = 20,
     places: int = 64,
     samples: int = 8,
+    averaged: int = 1,
     room: int = 5_000,
 ) -> Agent:
     """Plan for one posterior draw on a space of numbers, by fitted Q iteration (PSRL).
@@ -36,6 +37,9 @@ def fitted_psrl(
         States at which Q is fitted, drawn anew for each iteration, uniformly over the box of states.
     samples : int
         Next states simulated for each place and action.
+    averaged : int
+        How many of the last iterations' fits are averaged, where Q is linear in the fit: each alone is as noisy as the
+        places it saw. Plans (`FittedQ`) average by themselves. With 1 the agent is the paper's.
     room : int
         Steps there is room for, where the posterior has no closed form and is followed by particles.
 
@@ -75,5 +79,6 @@ def fitted_psrl(
         iterations=iterations,
         places=places,
         samples=samples,
+        averaged=averaged,
         room=room,
     )

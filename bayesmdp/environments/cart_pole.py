@@ -28,7 +28,7 @@ TRACK, ANGLE = 2.4, 12 * 2 * math.pi / 360
 LOW, HIGH = (-TRACK, -3.0, -ANGLE, -3.0), (TRACK, 3.0, ANGLE, 3.0)
 
 
-def cart_pole(*, discount: float = 0.99, length: int = 500) -> SimulatedMDP:
+def cart_pole(*, discount: float = 0.99, length: int = 500, order: int = 2) -> SimulatedMDP:
     """A pole on a cart, to be kept upright by pushes to the left and to the right.
 
     Parameters
@@ -36,6 +36,9 @@ def cart_pole(*, discount: float = 0.99, length: int = 500) -> SimulatedMDP:
     discount : float
     length : int
         Steps after which an episode is cut off.
+    order : int
+        Of the polynomials of the state in which Q is linear. With 4 (70 features) the plan for known physics fails in
+        one episode of eight, after 429 steps or more; with 2 (15 features) in one of three, after 296 or more.
 
     Returns
     -------
@@ -64,17 +67,19 @@ def cart_pole(*, discount: float = 0.99, length: int = 500) -> SimulatedMDP:
     >>> bm.collect(cart_pole(), steps=100, seed=0)["terminated"].values.sum().item() > 2
     True
     """
-    return _problem(number("discount", discount, minimum=0, below=1), integer("length", length, 1))
+    return _problem(
+        number("discount", discount, minimum=0, below=1), integer("length", length, 1), integer("order", order, 1)
+    )
 
 
 @made_once
-def _problem(discount: float, length: int) -> SimulatedMDP:
+def _problem(discount: float, length: int, order: int) -> SimulatedMDP:
     return SimulatedMDP(
         model=_physics,
         truth={},
         reward=_one,
         reward_range=(0.0, 1.0),
-        features=Polynomials(LOW, HIGH, 2),
+        features=Polynomials(LOW, HIGH, order),
         start=dist.Uniform(np.full(4, -0.05), np.full(4, 0.05)).to_event(1),
         low=LOW,
         high=HIGH,

@@ -114,6 +114,7 @@ def fitted_q_iteration(
     places: int,
     samples: int,
     after: Any = None,
+    averaged: int = 1,
 ) -> tuple[Any, Any]:
     """Return the fit after some iterations, and the judge's account of the last.
 
@@ -130,6 +131,8 @@ def fitted_q_iteration(
         Static; `places` and next states a pair and draw of each iteration.
     after : pytree, optional
         The fit by which next states are valued, where that is another one: of the stage after.
+    averaged : int
+        Static; how many of the last iterations' fits are averaged, where the approximation allows it.
 
     Examples
     --------
@@ -158,9 +161,12 @@ def fitted_q_iteration(
         drawn_places, target, account = drawn_targets(
             key, problem, model, values, valued, judge, approximation=approximation, places=places, samples=samples
         )
-        return approximation.improve(fit, problem.features(drawn_places), target), account
+        fit = approximation.improve(fit, problem.features(drawn_places), target)
+        return fit, (account, fit if averaged > 1 else None)
 
-    fit, account = lax.scan(iterate, fit, random.split(key, iterations))
+    fit, (account, fits) = lax.scan(iterate, fit, random.split(key, iterations))
+    if averaged > 1:  # the last fit alone is as noisy as its places
+        fit = jax.tree.map(lambda leaf: leaf[-averaged:].mean(0), fits)
     return fit, jax.tree.map(lambda leaf: leaf[-1], account)
 
 

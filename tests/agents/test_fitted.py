@@ -46,6 +46,30 @@ def test_a_problem_in_rooms_is_solved_as_the_table_is(level, approximation):
     assert np.ptp(exact.q) > 0.3
 
 
+def test_the_mean_of_the_last_fits_is_taken():
+    values, q = {"likely": jnp.asarray([[0.5, 0.8]])}, LinearQ()
+    sizes = {"approximation": q, "places": 6, "samples": 2}
+
+    def fit_after(iterations, averaged=1):
+        told = {"iterations": iterations, "averaged": averaged, **sizes}
+        begun = q.init(jax.random.key(0), ROOMS, 2)
+        judge = lambda y, anchors, alike: (y[0], ())  # noqa: E731
+        return fitted_q_iteration(jax.random.key(3), MDP.problem, corridor, values, begun, judge, **told)[0]
+
+    with jax.enable_x64(True):
+        # The numbers of an iteration do not depend on how many follow.
+        alone = [fit_after(iterations) for iterations in (3, 4)]
+        np.testing.assert_allclose(fit_after(4, averaged=2), np.mean(alone, axis=0), rtol=1e-12)
+    assert np.abs(alone[1] - alone[0]).max() > 1e-3
+
+
+def test_what_cannot_be_averaged_is_refused():
+    with pytest.raises(ValueError, match="averaged is at most the number of iterations, 20; got 21"):
+        bm.agents.fitted_brmdp(PRIOR, approximation="linear", averaged=21)
+    with pytest.raises(ValueError, match="the mean of fits of NeuralQ is none of them"):
+        bm.agents.fitted_psrl(PRIOR, averaged=2)
+
+
 def test_draws_that_are_alike_agree_exactly():
     """Common luck: there is no disagreement but the posterior's."""
     values = {"likely": jnp.tile(jnp.asarray([0.5, 0.8]), (6, 1))}

@@ -71,7 +71,7 @@ class FittedRules:
     model : NumPyro function of `Records`
         What next states are simulated with.
     approximation : Approximation
-    iterations, places, samples : int
+    iterations, places, samples, averaged : int
         See :func:`~bayesmdp.planning.fitted_q.fitted_q_iteration`.
     """
 
@@ -81,6 +81,7 @@ class FittedRules:
     iterations: int
     places: int
     samples: int
+    averaged: int = 1
 
     def __call__(self, belief: Belief, problem: SimulatedProblem, options: Options) -> Rules:
         problem = jax.tree.map(jnp.asarray, problem)
@@ -106,6 +107,7 @@ class FittedRules:
                 iterations=self.iterations,
                 places=self.places,
                 samples=self.samples,
+                averaged=self.averaged,
             )
             return believed, fit, account
 
@@ -159,6 +161,7 @@ def fitted_agent(
     iterations: int,
     places: int,
     samples: int,
+    averaged: int,
     room: int,
 ) -> Agent:
     """Make an agent of the family.
@@ -177,7 +180,7 @@ def fitted_agent(
     num_draws : int
         Posterior draws of a plan.
     by : {"neural", "linear"} or Approximation
-    iterations, places, samples : int
+    iterations, places, samples, averaged : int
         See :func:`~bayesmdp.planning.fitted_q.fitted_q_iteration`.
     room : int
         Steps there is room for, where the posterior is followed by particles.
@@ -198,11 +201,21 @@ def fitted_agent(
         "samples": integer("samples", samples, 1),
     }
     approximate, steps = approximation(by), integer("room", room, 1)
+    averaged = integer("averaged", averaged, 1)
+    if averaged > iterations:
+        raise ValueError(f"averaged is at most the number of iterations, {iterations}; got {averaged}")
     if getattr(approximate, "on_host", False):
         raise ValueError(
             f"{type(approximate).__name__} is fitted between compiled programs, and an agent's loop is one: it is for "
             "plans, bm.planning.FittedQ(...); agents take 'linear', 'double', 'neural' or 'neighbours'"
         )
+    if averaged > 1:
+        if not getattr(approximate, "averages", False):
+            raise ValueError(
+                f"averaged is {averaged}, but the mean of fits of {type(approximate).__name__} is none of them; leave "
+                "it at 1, or take approximation='linear' or 'double'"
+            )
+        static["averaged"] = averaged
     simulator = bare_model(prior)
 
     def make_belief(mdp: SimulatedMDP) -> Belief:
@@ -210,7 +223,7 @@ def fitted_agent(
 
     return Agent(
         algorithm,
-        FittedRules(judge, simulator, approximate, iterations, places, samples),
+        FittedRules(judge, simulator, approximate, iterations, places, samples, averaged),
         make_belief,
         options,
         {**static, "approximation": repr(approximate), **(chosen or {})},
