@@ -16,11 +16,11 @@ have been run; the column ``problems`` says how many.
 
 What came out. Promises are kept in 96% of the 1,792 problems, 56 of each cell, and in 89 to 100% of a cell; no cell's
 interval lies below .90; with so few problems it begins at .79 to .94, in 18 cells above the .86 that is asked. The raw
-quantile is kept in 84%, in nine cells surely in less than .90. That promises are beyond in at most 2% holds in 17 cells;
-in ``inventory-6``, ``chain`` and ``river`` they surely are in more, .07 to .11. Where the plan is the best policy,
-whatever breaks the promise is beyond what any policy earns, so that 2% would ask for a promise at .98 and not at .90.
-The price is largest in ``clusters``, ``deterministic-normal`` and ``lake-normal``, where the promise is hardly above the
-behaviour or below it.
+quantile is kept in 84%, in nine cells surely in less than .90. That promises are beyond in at most 2% holds in 17
+cells; in ``inventory-6``, ``chain`` and ``river`` they surely are in more, .07 to .11. Where the plan is the best
+policy, whatever breaks the promise is beyond what any policy earns, so that 2% would ask for a promise at .98 and not
+at .90. The price is largest in ``clusters``, ``deterministic-normal`` and ``lake-normal``, where the promise is hardly
+above the behaviour or below it.
 
 A first run came before plans left out rarely tried actions (:mod:`bayesmdp.offline.least_tries`), with 200 to 400
 problems a cell, of which these are the first. There promises were kept in 96%, in 90 to 100% of each cell, all of whose

@@ -11,7 +11,7 @@ import bayesmdp as bm
 from bayesmdp.agents.fitted_aq_brmdp import _Adapting
 from bayesmdp.planning import Draws, LinearQ, NeuralQ, Quantile, fitted_q_iteration, policy_iteration
 from bayesmdp.planning.fitted_q import simulated_targets
-from bayesmdp.studies.control_learning import arrivals
+from bayesmdp.studies.control_learning import STUDIES, arrivals, episode_lengths
 from tests.corridor import MDP, ROOMS, corridor, rooms_where, tabular
 
 LAKE = bm.environments.slippery_lake()
@@ -255,17 +255,12 @@ def test_room_that_is_empty_yet_does_not_count():
 
 @pytest.mark.slow
 def test_psrl_learns_to_balance_a_pole_in_a_few_episodes():
-    """500 steps are the most. Of the first two runs that were looked at, episodes 7 and 4 were the first of 500."""
-    cart = bm.environments.cart_pole()
-    prior = bm.models.linear_dynamics(cart, noise=0.002)
-    sizes = {"iterations": 200, "places": 256, "samples": 1}
-    agent = bm.agents.fitted_psrl(prior, approximation=LinearQ(ridge=500.0), **sizes)
-    run = bm.simulate(cart, {"PSRL": agent}, steps=2_500, replicates=2, seed=5)
-    for state in run["state"].values[0]:
-        # A new episode is where the cart is not where its speed takes it.
-        goes_on = np.abs(state[1:, 0] - state[:-1, 0] - 0.02 * state[:-1, 1]) < 1e-9
-        lengths = np.diff(np.flatnonzero(np.append(True, ~goes_on)))
-        assert lengths[0] < 200 and lengths[:20].max() >= 475
+    """500 steps are the most, and 475 on average solve it; in the study ``control-learning`` more runs do."""
+    study = STUDIES["cart-pole"]
+    cart = study.make_mdp()
+    run = bm.simulate(cart, study.make_agents(cart, study.make_prior(cart)), steps=2_500, replicates=1, seed=5)
+    (lengths,) = episode_lengths(run["state"].values[0])
+    assert lengths[0] < 200 and lengths[:20][-3:].mean() >= 475
 
 
 @pytest.mark.slow

@@ -38,6 +38,14 @@ def test_the_goal_is_reached_where_an_episode_begins_again_from_there():
     assert (found["mean"], found["replicates"]) == (3.5, 2)
 
 
+def test_episodes_of_the_cart_are_told_where_every_replicate_has_come_to_their_end():
+    """Lengths of two and three steps, and one that is not over; of three, four and one."""
+    moved = 0.02 * 0.03  # by the speed of `run_of`
+    along = lambda *lengths: np.concatenate([start + moved * np.arange(n) for start, n in enumerate(lengths)])  # noqa: E731
+    table = control_table(run_of(np.ones((2, 8)), [along(2, 3, 3), along(3, 4, 1)], "cart-pole"))
+    assert table.loc["A", "reward of the episode"]["mean"].to_dict() == {1: 2.5, 2: 3.5}
+
+
 def test_the_stored_table_is_of_the_study():
     table = stored_table("control_learning")
     for cell, study in STUDIES.items():
