@@ -26,7 +26,10 @@ the tenth and comes to where *futures* is in the fourth after 150 to 300 (-222, 
 the same places and features make a plan that earns -125, so what was learned misleads it: probably off the circle,
 which is all that is ever seen, and a small part of the box that places fill. On the mountain car *fitted* reached the
 goal in all eight runs, first after 652 (370 to 934) steps, and *Q-learning* after 5,679 (5,170 to 6,188). One run of
-*futures* of 1,500 steps, 100 deep, did not reach it.
+*futures* of 1,500 steps, 100 deep, did not reach it. On the cart the pole stands for 494 (481 to 507) of 500 steps in
+the fourth episode, 500 in the fifth and 480 (448 to 511) in the tenth: 496 on average from the fourth to the twelfth,
+which came after 71 to 1,025 steps. Two runs with polynomials of the second order, 100 iterations at 256 places and the
+last fit alone stayed at 132 to 429 steps from the fourth episode on, 240 on average.
 
 ``make study STUDIES=control_learning`` runs what ``results/`` does not hold, and writes ``control_learning.csv``.
 """
