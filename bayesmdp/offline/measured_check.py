@@ -171,13 +171,12 @@ def _promised(pipeline: MeasuredPipeline, data: Records, seed: int) -> _Said:
     enough, of_gain = pipeline.enough
     few = {name: array[:enough] for name, array in fresh.items()}
     rollouts = replace(options.rollouts, number=EACH * enough)
-    if today is None:
-        return _Said(planned.policy, values_at_start(mdp, few, planned.policy.policy, rollouts), None, None)
-    if planned.as_today:
-        values = values_at_start(mdp, few, planned.policy.policy, rollouts)
-        return _Said(planned.policy, values, np.zeros(of_gain), values[:of_gain])
-    told = values_and_gains(mdp, few, planned.policy.policy, today.policy, of_gain, rollouts)
-    return _Said(planned.policy, *told)
+    if today is not None and not planned.as_today:
+        told = values_and_gains(mdp, few, planned.policy.policy, today.policy, of_gain, rollouts)
+        return _Said(planned.policy, *told)
+    values = values_at_start(mdp, few, planned.policy.policy, rollouts)
+    as_today = (None, None) if today is None else (np.zeros(of_gain), values[:of_gain])
+    return _Said(planned.policy, values, *as_today)
 
 
 def _split(pipeline: MeasuredPipeline, data: Records, times: int, seed: int) -> tuple[float, float]:

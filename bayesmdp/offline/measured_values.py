@@ -97,7 +97,8 @@ def values_at_start(
     -------
     array [draw]
     """
-    return _centred(*_at_start(mdp, values, policy, rollouts, own))
+    middle, alike = _at_start(mdp, values, policy, rollouts, own)
+    return _centred(alike, middle.mean())
 
 
 def values_and_gains(
@@ -133,7 +134,8 @@ def values_and_gains(
     first = {name: array[:of_gain] for name, array in values.items()}
     fewer = replace(rollouts, number=own.shape[1] * of_gain)
     of_today = values_at_start(mdp, first, today, fewer)
-    return _centred(own, alike), _centred(own[:of_gain], alike[:of_gain]) - of_today, of_today
+    of_first = _centred(alike[:of_gain], own[:of_gain].mean())
+    return _centred(alike, own.mean()), of_first - of_today, of_today
 
 
 def _at_start(
@@ -150,9 +152,9 @@ def _at_start(
     return own.middle, alike.middle.mean(1)
 
 
-def _centred(own: NDArray[np.float64], alike: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Values [draw] with the mean of the one, and the departures from it of the other."""
-    return np.asarray(alike - alike.mean() + own.mean())
+def _centred(alike: NDArray[np.float64], mean: Any) -> NDArray[np.float64]:
+    """Values [..., draw] with this mean, which depart from it as those do in which all draws share random numbers."""
+    return np.asarray(alike - alike.mean(-1, keepdims=True) + mean)
 
 
 def _shorter(mdp: SimulatedMDP, rollouts: Rollouts) -> Rollouts:
@@ -189,4 +191,4 @@ def values_at_places(
         .reshape(number, draws)
         for way, each in ((ways, np.arange(draws)), (_shorter(mdp, ways), np.zeros(draws, int)))
     )
-    return np.asarray(alike - alike.mean(1, keepdims=True) + own.mean(1, keepdims=True))
+    return _centred(alike, own.mean(1, keepdims=True))

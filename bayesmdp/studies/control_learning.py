@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STUDIES", "arrivals", "control_table", "main"]
 
-EPISODE, SECONDS = 200, 0.02
+EPISODE = 200
 TOLD = (1, 2, 3, 4, 5, 6, 8, 10, 20, 30, 50, 75, 100, 150, 200, 300)
 """Episodes whose reward is told."""
 FITTED = {"iterations": 150, "places": 400, "samples": 1, "approximation": "linear"}
@@ -144,6 +144,8 @@ def episode_lengths(state: NDArray[np.float64]) -> list[NDArray[np.int64]]:
     """
     import numpy as np
 
+    from bayesmdp.environments.cart_pole import SECONDS
+
     begins = np.abs(state[:, 1:, 0] - state[:, :-1, 0] - SECONDS * state[:, :-1, 1]) > 1e-9
     return [np.diff(np.flatnonzero(np.append(True, own))) for own in begins]
 
@@ -169,21 +171,17 @@ def control_table(result: xr.DataTree) -> pd.DataFrame:
     rows: dict[tuple[str, str, int], Any] = {}
     for name in map(str, data["agent"].values):
         own = data.sel(agent=name)
-        if "pendulum" in data.attrs["mdp"]:
-            for episode in TOLD:
-                if episode <= own.sizes["step"]:
-                    rows[name, "reward of the episode", episode] = own["reward"].values[:, episode - 1]
+        if "mountain" in data.attrs["mdp"]:
+            reached = arrivals(own["state"].values)
+            rows[name, "steps to the goal", 0] = 1.0 + reached.argmax(-1)[reached.any(-1)]
             continue
-        if "cart" in data.attrs["mdp"]:
-            lengths = episode_lengths(own["state"].values)
-            for episode in TOLD:
-                if episode <= min(map(len, lengths)):  # each step earns 1
-                    rows[name, "reward of the episode", episode] = np.array(
-                        [each[episode - 1] for each in lengths], float
-                    )
-            continue
-        reached = arrivals(own["state"].values)
-        rows[name, "steps to the goal", 0] = 1.0 + reached.argmax(-1)[reached.any(-1)]
+        # Of the pendulum a window is an episode; of the cart each step earns 1.
+        is_pendulum = "pendulum" in data.attrs["mdp"]
+        earned = list(own["reward"].values) if is_pendulum else episode_lengths(own["state"].values)
+        for episode in TOLD:
+            if episode <= min(map(len, earned)):
+                of_each = [replicate[episode - 1] for replicate in earned]
+                rows[name, "reward of the episode", episode] = np.array(of_each, float)
     table = interval_table({row: {"mean": sample} for row, sample in rows.items()})
     table.index = pd.MultiIndex.from_tuples(list(rows), names=["agent", "measure", "episode"])
     return table.assign(replicates=[len(sample) for sample in rows.values()])

@@ -81,7 +81,7 @@ class FittedRules:
     iterations: int
     places: int
     samples: int
-    averaged: int = 1
+    averaged: int
 
     def __call__(self, belief: Belief, problem: SimulatedProblem, options: Options) -> Rules:
         problem = jax.tree.map(jnp.asarray, problem)
