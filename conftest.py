@@ -2,6 +2,7 @@
 
 import gc
 import os
+import sys
 import time
 from collections.abc import Iterator
 from importlib import import_module
@@ -145,3 +146,11 @@ def room_for_programs() -> Iterator[None]:
     yield
     if time.process_time() - begun > 0.1:
         forget_programs(8_400)
+
+
+@pytest.fixture(autouse=True)
+def no_figure_is_left() -> Iterator[None]:
+    """Close the figures that a test or an example made: pyplot holds them, and the next would see them."""
+    yield
+    if pyplot := sys.modules.get("matplotlib.pyplot"):
+        pyplot.close("all")

@@ -36,7 +36,6 @@ def test_replicates_have_the_predictive_moments() -> None:
 def test_arviz_draws_replicates() -> None:
     """All variables of both groups, and its plots for one axis the total reward."""
     import arviz as az
-    import matplotlib.pyplot as plt
 
     log = LOG.isel(step=slice(0, 60))
     check = bm.replicate_logs(bm.infer(dirichlet_transitions(RIVER), log, draws=20), log, RIVER, replicates=20)
@@ -46,7 +45,6 @@ def test_arviz_draws_replicates() -> None:
     az.plot_ppc_tstat(check, t_stat="mean")
     for plot in (az.plot_ppc_pit, az.plot_ppc_interval):
         plot(check, var_names=["total_reward"])
-    plt.close("all")
     assert bm.surprises(check, "total_reward").index.names == ["log"]
 
 

@@ -1,7 +1,6 @@
 """Continuous states: the wearing machine against SciPy and a grid, and what is refused."""
 
 import jax
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from scipy import stats
@@ -84,7 +83,6 @@ def test_runs_record_numbers_and_regret_against_the_gain(tmp_path):
     with pytest.raises(ValueError, match="numbers of a continuous space"):
         bm.occupancy(result)
     bm.plot_study(result)
-    plt.close("all")
     save(result, tmp_path / "machine.nc")
     np.testing.assert_array_equal(load(tmp_path / "machine.nc")["state"].values, result["state"].values)
 

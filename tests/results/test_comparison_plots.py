@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,13 +9,6 @@ import pytest
 from bayesmdp.results.comparison import option_effects, paired_differences, settings_table
 from bayesmdp.results.comparison_plots import plot_differences, plot_effects
 from tests.results.test_comparison import grid, pick
-
-
-@pytest.fixture(autouse=True)
-def closed() -> Iterator[None]:
-    """No figure outlives its test."""
-    yield
-    plt.close("all")
 
 
 def test_a_heat_map_a_problem_with_the_shares_in_it() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from itertools import pairwise
 
 import matplotlib
@@ -18,16 +17,6 @@ from matplotlib.text import Text
 
 from bayesmdp.results import analysis, plots
 from tests.synthetic import synthetic_result
-
-
-@pytest.fixture(autouse=True)
-def no_windows() -> Iterator[None]:
-    """Figures that pyplot made are closed, and drawn without a screen."""
-    import matplotlib.pyplot as plt
-
-    plt.switch_backend("agg")
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")
