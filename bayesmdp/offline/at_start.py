@@ -21,7 +21,7 @@ from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.logs_alike import Recording
 from bayesmdp.offline.made_prior import MadePrior
 from bayesmdp.offline.prior_weight import FACTORS, with_prior_weight
-from bayesmdp.offline.promise import Pipeline, Policy, Promise
+from bayesmdp.offline.promise import LARGE, Pipeline, Policy, Promise
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.posterior_draws import read_dataset, read_draws
 from bayesmdp.planning.posterior_value import at_start, value_draws
@@ -35,9 +35,11 @@ __all__ = ["Asked", "said_at_start", "told_at_start"]
 STEPS = 100_000
 """Discounted steps at most: those that come later count nothing."""
 
-AFFORDABLE, STAGES = 4_000_000, 200
-"""Numbers in the draws of one plan above which a promise is not checked: that would take minutes. Planning over so many
-stages takes as long again as making the draws."""
+STAGES = 200
+"""Planning over so many stages takes as long again as making the draws."""
+
+MOST_STATES, MOST_DRAWN = 1_000, 100_000_000
+"""Of a problem, and numbers in the draws of the pairs that were tried, up to which a promise is checked."""
 
 LONG = 100_000
 """Rows of a log up to which a promise is checked."""
@@ -112,10 +114,12 @@ def said_at_start(
     """
     told: dict[str, Any] = {"initial_unseen": _unseen(mdp, made.experience, fresh, said.policy)}
     exact = posterior.attrs["engine"] == "exact"
-    if exact and _of_rows(posterior) and asked.draws * mdp.num_states * mdp.num_outcomes <= AFFORDABLE:
+    if exact and _of_rows(posterior) and asked.draws * mdp.num_states * mdp.num_outcomes <= LARGE:
         told |= _by_weight(posterior, mdp, made.experience, chosen, asked)
-    why_not = _why_not(log, mdp, asked)
+    why_not = _why_not(log, asked)
     pipeline = _pipeline(made, mdp, asked) if exact and not why_not else None
+    if pipeline is not None and _takes_long(pipeline, made.experience):
+        pipeline, why_not = None, "the problem is large, and each simulated log would take as long as this one"
     if pipeline is None and not why_not:
         why_not = (
             "only a posterior in closed form, with rewards by state and action or by next state, can be recomputed "
@@ -136,12 +140,10 @@ def said_at_start(
     return told | told_at_start(said, asked.level, checked, least=_least(made, mdp))
 
 
-def _why_not(log: xr.Dataset, mdp: MDP, asked: Asked) -> str:
+def _why_not(log: xr.Dataset, asked: Asked) -> str:
     """Why nothing is checked, whatever the prior; nothing if it may be."""
     if not asked.calibration:
         return "the check was switched off"
-    if asked.draws * int(np.prod(mdp.sizes)) * (1 + (mdp.horizon or 0) / STAGES) > AFFORDABLE:
-        return "the problem is large, and each simulated log would take as long as this one"
     if told := too_many_logs(asked.level):
         return told
     if size_of(log) > LONG:
@@ -158,6 +160,15 @@ def _pipeline(made: MadePrior, mdp: MDP, asked: Asked) -> Pipeline | None:
     if asked.quantile == "exact":
         risk = DirichletQuantile(risk.level)  # type: ignore[attr-defined] # plan has refused the others
     return Pipeline(mdp, prior, risk, asked.level, asked.draws, asked.today, asked.aim, asked.least_tries)
+
+
+def _takes_long(pipeline: Pipeline, experience: Experience) -> bool:
+    """Whether to make a plan from a log takes too long to do it for many."""
+    problem = pipeline.problem
+    if not pipeline.by_few:
+        return pipeline.draws * int(np.prod(problem.sizes)) * (1 + (problem.horizon or 0) / STAGES) > LARGE
+    drawn = pipeline.draws * int((experience.tries > 0).sum()) * problem.num_outcomes
+    return problem.by_stage or problem.num_states > MOST_STATES or drawn > MOST_DRAWN
 
 
 def _of_rows(posterior: xr.DataTree) -> bool:

@@ -19,6 +19,7 @@ from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.logs_alike import World
 from bayesmdp.offline.remade import Parameters, Remade
 from bayesmdp.offline.reward_models import paid_by
+from bayesmdp.offline.tried_pairs import Pairs, all_pairs, few_pairs
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.over_baseline import best_over_baseline
@@ -26,8 +27,14 @@ from bayesmdp.planning.risk import Risk
 from bayesmdp.planning.table_plan import solve_draws
 from bayesmdp.planning.values_over_draws import values_of_each, values_under
 from bayesmdp.problems.mdp import MDP
+from bayesmdp.problems.problem import Problem
 
-__all__ = ["Pipeline", "Promise", "fresh_values", "promised", "true_worth", "worlds_of"]
+__all__ = ["LARGE", "Pipeline", "Promise", "promised", "true_worth", "worlds_of"]
+
+LARGE, JUDGES = 4_000_000, 60
+"""Numbers in the draws of all pairs above which those of the tried ones are made alone; and the draws that judge a
+policy there. With 60 the quantile at .1 is known to a fifth of a standard deviation of what is believed of the value,
+little beside what such logs over-promise."""
 
 type Policy = NDArray[Any]
 """Actions [(stage,) state], integers, or probabilities [(draw,) state, action], with a dim of draws one for each."""
@@ -62,6 +69,29 @@ class Pipeline(NamedTuple):
     today: Today | None = None
     aim: Literal["value", "gain"] = "value"
     least_tries: int = 1
+
+    def pairs(self, available: NDArray[np.bool_], untold: NDArray[np.bool_]) -> Pairs:
+        """The pairs that a plan may take, or a few in each state where draws of all would be large.
+
+        Parameters
+        ----------
+        available : bool array [state, action]
+        untold : bool array [state]
+            States that a log never acted in.
+        """
+        arrays = self.problem.problem._replace(available=available)
+        return few_pairs(arrays, untold) if self.by_few else all_pairs(arrays)
+
+    @property
+    def by_few(self) -> bool:
+        """Whether draws of all pairs would be large, and those of a few are enough."""
+        large = self.draws * int(np.prod(self.problem.sizes)) > LARGE
+        return large and self.prior.by_row and self.aim == "value" and not isinstance(self.risk, DirichletQuantile)
+
+    @property
+    def judges(self) -> int:
+        """Draws to judge a policy by: of large problems fewer, each of which is a large system to solve."""
+        return min(self.draws, JUDGES) if self.by_few else self.draws
 
 
 class Promise(NamedTuple):
@@ -100,64 +130,51 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> Promise:
     problem, parameters = pipeline.problem, pipeline.prior.posterior(log)
     available, untold = open_actions(log.tries > 0, problem.terminal)
     often, _ = open_actions(log.tries, problem.terminal, pipeline.least_tries)
-    arrays = problem.problem._replace(available=often)
     known = np.where(untold[:, None, None], problem.reward[problem.available].min(), problem.reward)
     today = None if pipeline.today is None else pipeline.today.estimate(log.tries, available)
     exact = isinstance(pipeline.risk, DirichletQuantile)
-    planning = Draws(parameters["transition"][None], known) if exact else _draws(parameters, pipeline, known, seed)
+    to_plan, to_judge = (pipeline.pairs(open_to_it, untold) for open_to_it in (often, available))
+    if exact:
+        planning = Draws(parameters["transition"][None], known)
+    else:
+        planning = to_plan.draws(pipeline.prior, parameters, known, pipeline.draws, seed)
     if pipeline.aim == "gain":
         assert today is not None
-        policy: Policy = best_over_baseline(arrays, planning, pipeline.risk, today.mean).policy
+        policy: Policy = best_over_baseline(to_plan.problem, planning, pipeline.risk, today.mean).policy
         policy = np.where(untold[:, None], today.mean, policy)
     else:
         with jax.enable_x64(True):
-            solved = solve_draws(
-                arrays, planning, pipeline.risk, 1e-10, 1_000_000, solver="policy_iteration", horizon=problem.horizon
-            )
-            policy = np.asarray(solved.policy, np.int64)
+            options = {"solver": "policy_iteration", "horizon": problem.horizon}
+            solved = solve_draws(to_plan.problem, planning, pipeline.risk, 1e-10, 1_000_000, **options)
+            policy = to_plan.as_actions(np.asarray(solved.policy, np.int64))
     policies = [policy]
     if today is not None:
         # To go on as today gains 0, for sure.
         same = np.array_equal(policy, today.mean)
-        policies.append(policy if same else today.draws(pipeline.draws, seed + 1))
-    judged = fresh_values(parameters, pipeline, known, policies, seed + 1)
+        policies.append(policy if same else today.draws(pipeline.judges, seed + 1))
+    judged = _fresh_values(parameters, pipeline, known, to_judge, policies, seed + 1)
     return Promise(policy, judged[0], judged[0] - judged[1] if len(judged) > 1 else None)
 
 
-def fresh_values(
+def _fresh_values(
     parameters: Parameters,
     pipeline: Pipeline,
     known: NDArray[np.float64],
+    pairs: Pairs,
     policies: list[Policy],
     seed: int,
 ) -> list[NDArray[np.float64]]:
-    """Draw the values of policies at the start, apart from the draws that they were chosen with.
-
-    Parameters
-    ----------
-    parameters : dict of arrays
-        Of the posterior.
-    pipeline : Pipeline
-    known : array [state, action, outcome or 1]
-        The rewards, where they are known.
-    policies : list of int arrays [(stage,) state] or probabilities [(draw,) state, action]
-        All judged under the same draws.
-    seed : int
-
-    Returns
-    -------
-    list of arrays [draw]
-    """
+    """Values [draw] of policies at the start, all under the same draws, apart from those they were chosen with."""
     problem = pipeline.problem
     dense, mixed = problem.successor is None, any(policy.dtype.kind == "f" for policy in policies)
     if not (dense and pipeline.prior.by_row) or mixed or len(policies) > 1:
-        draws = _draws(parameters, pipeline, known, seed)
-        return [_values_at_start(problem, draws, policy) for policy in policies]
+        draws = pairs.draws(pipeline.prior, parameters, known, pipeline.judges, seed)
+        return [_values_at_start(problem, draws, pairs.as_choices(policy), pairs.problem) for policy in policies]
     # Where outcomes are states, draws of the policy's own rows are enough, and their systems are solved together.
     (policy,) = policies
     taken = np.zeros((problem.num_states, problem.num_actions), bool)
     taken[np.arange(problem.num_states), policy] = True
-    drawn = pipeline.prior.draws(pipeline.prior.of_some(parameters, taken), pipeline.draws, seed)
+    drawn = pipeline.prior.draws(pipeline.prior.of_some(parameters, taken), pipeline.judges, seed)
     rows = drawn["transition"]
     reward = drawn["reward"] if "reward" in drawn else (rows * known[taken]).sum(-1)
     if not problem.by_stage:
@@ -193,23 +210,17 @@ def worlds_of(pipeline: Pipeline, experience: Experience) -> tuple[World, World]
     return World("as seen", seen, frequent), World("as believed", rows, believed)
 
 
-def _draws(parameters: Parameters, pipeline: Pipeline, known: NDArray[np.float64], seed: int) -> Draws:
-    """Draws of a posterior, with the rewards drawn or `known`."""
-    drawn = pipeline.prior.draws(parameters, pipeline.draws, seed)
-    return Draws(drawn["transition"], drawn["reward"][..., None] if "reward" in drawn else known)
-
-
-def _values_at_start(problem: MDP, draws: Draws, policy: Policy) -> NDArray[np.float64]:
-    """Value of a policy at the start under each draw [draw]."""
+def _values_at_start(problem: MDP, draws: Draws, policy: Policy, arrays: Problem | None = None) -> NDArray[np.float64]:
+    """Value of a policy at the start under each draw [draw], with other arrays than the problem's if there are any."""
     if problem.successor is None and not problem.by_stage:
         return _solved_at_start(problem, *_followed(draws, policy))
+    arrays = arrays or problem.problem
     with jax.enable_x64(True):
         if policy.dtype.kind == "f" and (policy.ndim == 3 or problem.by_stage):
             policies = np.broadcast_to(policy, (len(draws.transition), *policy.shape[-2:]))
-            horizon = problem.length
-            values = np.asarray(values_of_each(problem.problem, draws, policies, horizon=horizon))
+            values = np.asarray(values_of_each(arrays, draws, policies, horizon=problem.length))
         else:
-            values = np.asarray(values_under(problem.problem, draws, policy, by_stage=problem.by_stage))
+            values = np.asarray(values_under(arrays, draws, policy, by_stage=problem.by_stage))
     return np.asarray((values[:, 0] if problem.by_stage else values) @ problem.initial)
 
 

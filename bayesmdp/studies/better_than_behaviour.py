@@ -66,7 +66,6 @@ if TYPE_CHECKING:
     from numpy.random import Generator
     from numpy.typing import NDArray
 
-    from bayesmdp.offline.experience import Experience
     from bayesmdp.offline.made_prior import MadePrior
     from bayesmdp.problems.mdp import MDP
 
@@ -87,9 +86,9 @@ class Cell(NamedTuple):
 
     Attributes
     ----------
-    truth : {"garnet", "chicken", "grid", "inventory"}
+    truth : {"garnet", "chicken", "grid", "inventory", "icu"}
     quality : float
-        Of the behaviour.
+        Of the behaviour; NaN for what clinicians do.
     episodes : int
     noise : float
         Standard deviation of rewards.
@@ -126,6 +125,9 @@ CELLS: Mapping[str, Cell] = {
     "inventory-0.5-10-noisy": Cell("inventory", 0.5, 10, 5.0),
     "inventory-0.7-100-noisy": Cell("inventory", 0.7, 100, 5.0),
     "inventory-0.9-10-noisy": Cell("inventory", 0.9, 10, 5.0),
+    "icu-100": Cell("icu", float("nan"), 100),
+    "icu-300": Cell("icu", float("nan"), 300),
+    "icu-1000": Cell("icu", float("nan"), 1_000),
 }
 
 
@@ -138,6 +140,8 @@ def _truth(cell: Cell, seed: int) -> MDP:
         return environments.wet_chicken()
     if cell.truth == "grid":
         return environments.grid()
+    if cell.truth == "icu":
+        return environments.icu_sepsis()
     return environments.inventory(discount=0.9, rescale=False)
 
 
@@ -176,24 +180,30 @@ def _log(rng: Generator, mdp: MDP, behaviour: NDArray[Any], cell: Cell) -> xr.Da
     return make_log(mdp, **arrays).assign_attrs(ordered=1)
 
 
-def _rivals(experience: Experience, problem: MDP, behaviour: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
+def _rivals(given: Problem, behaviour: NDArray[Any]) -> Iterator[tuple[str, NDArray[Any]]]:
     """Policies of the others, by name."""
     import numpy as np
 
+    import bayesmdp as bm
     from bayesmdp.offline import safe_improvement as others
+    from bayesmdp.offline.experience import added_up
 
+    experience, problem = given.made.experience, given.described
+    if large := problem.successor is not None:
+        problem = bm.mdp_from_log(given.log, discount=problem.discount, elsewhere="each", initial=problem.initial)
+        experience = added_up(bm.compress(given.log, problem, distinct_rewards=True), problem)
     seen = others.likeliest(experience, problem)
     tried = seen.tries > 0
     spread = float(np.ptp(seen.reward[tried])) or 1.0
     yield "maximum likelihood", others.maximum_likelihood(seen)
     for factor in ADJUSTMENTS:
         yield f"reward-adjusted {factor:g}", others.reward_adjusted(seen, factor * spread)
-    for budget in DISTANCES:
+    for budget in () if large else DISTANCES:
         yield f"l1 robust {budget:g}", others.l1_robust(seen, budget)
     for enough in ENOUGH:
         yield f"spibb b {enough}", others.spibb(seen, behaviour, enough, "b")
         yield f"spibb at most b {enough}", others.spibb(seen, behaviour, enough)
-    for budget in BUDGETS:
+    for budget in BUDGETS[:2] if large else BUDGETS:
         yield f"soft spibb {budget:g}", others.soft_spibb(seen, behaviour, budget)
 
 
@@ -246,12 +256,17 @@ def make_problem(cell: Cell, seed: int) -> Problem:
 
     import bayesmdp as bm
     from bayesmdp.offline.named_prior import make_prior
+    from bayesmdp.studies.icu_sepsis import treat
 
-    rng = np.random.default_rng([seed, sum(cell.truth.encode()), cell.episodes, round(100 * cell.quality)])
     mdp = _truth(cell, seed)
-    behaviour = bm.environments.behaviour_of_quality(mdp, cell.quality, seed=seed)
-    log = _log(rng, mdp, behaviour, cell)
-    described = bm.mdp_from_log(log, discount=mdp.discount, elsewhere="each", initial=mdp.initial)
+    elsewhere: Literal["each", "mean"] = "each"
+    if cell.truth == "icu":
+        behaviour, log, elsewhere = bm.environments.clinicians_policy().values, treat(cell.episodes, seed=seed), "mean"
+    else:
+        rng = np.random.default_rng([seed, sum(cell.truth.encode()), cell.episodes, round(100 * cell.quality)])
+        behaviour = bm.environments.behaviour_of_quality(mdp, cell.quality, seed=seed)
+        log = _log(rng, mdp, behaviour, cell)
+    described = bm.mdp_from_log(log, discount=mdp.discount, elsewhere=elsewhere, initial=mdp.initial)
     today = _at_start(mdp, behaviour)
     most = float(bm.solve(mdp)["value"].values @ mdp.initial) - today
     return Problem(mdp, described, log, make_prior("auto", log, described, {}), today, most)
@@ -310,7 +325,7 @@ def run_problem(cell: Cell, seed: int, *, draws: int = DRAWS, fresh: int = FRESH
     for risk in GAINS:
         plan = plan_for_gain(planning, problem, risk_from_text(risk), behaviour, tries, least)
         judged(f"gain {risk}", plan["probability"].values, ours=True)
-    for method, policy in _rivals(made.experience, problem, behaviour):
+    for method, policy in _rivals(given, behaviour):
         judged(method, policy)
     return pd.DataFrame(rows)
 

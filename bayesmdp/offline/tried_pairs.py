@@ -1,0 +1,117 @@
+"""Large tables by the pairs that a log tried: all that plans from it and the values of their policies ask of them.
+
+A table made from a log has room for each action in each state. Of a hospital's 25 actions a log of 300 patients has
+tried three in a state on average, and a plan takes none of the others. So the few that may be taken are listed, state
+by state, and draws, plans and values are made of these alone. In a state that the log never acted in all actions are
+alike, and the first few stand for them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bayesmdp.offline.remade import Parameters, Remade
+from bayesmdp.planning.operators import Draws
+from bayesmdp.problems.problem import Problem
+
+__all__ = ["Pairs", "all_pairs", "few_pairs"]
+
+TOGETHER = 4
+"""The number of actions listed is a multiple of this, so that logs that are alike share their compiled programs."""
+
+
+class Pairs(NamedTuple):
+    """A problem's arrays, with all of its actions or with a few in each state.
+
+    Attributes
+    ----------
+    problem : Problem
+        Arrays [state, choice, ...].
+    listed : int array [state, choice], or None
+        The actions; None where choices are the actions themselves.
+    """
+
+    problem: Problem
+    listed: NDArray[np.int64] | None
+
+    def of(self, array: NDArray[Any]) -> NDArray[Any]:
+        """What an array [..., state, action] holds of them [..., state, choice]."""
+        if self.listed is None:
+            return array
+        return array[..., np.arange(len(self.listed))[:, None], self.listed]
+
+    def draws(self, prior: Remade, parameters: Parameters, known: NDArray[np.float64], number: int, seed: int) -> Draws:
+        """Draws of a posterior [draw, state, choice, outcome], with the rewards drawn or `known`.
+
+        Rows of pairs that are not available are 0, where only a few pairs are listed.
+        """
+        if self.listed is None:
+            drawn = prior.draws(parameters, number, seed)
+            return Draws(drawn["transition"], drawn["reward"][..., None] if "reward" in drawn else known)
+        available = np.asarray(self.problem.available)
+        state, choice = np.nonzero(available)
+        taken = np.zeros(known.shape[:2], bool)
+        taken[state, self.listed[state, choice]] = True
+        drawn = prior.draws(prior.of_some(parameters, taken), number, seed)
+        # Rows come in the order of the actions, which is not that of the list.
+        place = np.cumsum(taken).reshape(taken.shape)[state, self.listed[state, choice]] - 1
+        transition = np.zeros((number, *available.shape, drawn["transition"].shape[-1]))
+        transition[:, state, choice] = drawn["transition"][:, place]
+        if "reward" not in drawn:
+            return Draws(transition, known[np.arange(len(available))[:, None], self.listed])
+        reward = np.zeros((number, *available.shape, 1))
+        reward[:, state, choice, 0] = drawn["reward"][:, place]
+        return Draws(transition, reward)
+
+    def as_choices(self, policy: NDArray[Any]) -> NDArray[Any]:
+        """A policy of actions, by number or by probabilities [..., state, action], as one of choices."""
+        if self.listed is None:
+            return policy
+        if policy.dtype.kind != "f":
+            return (self.listed == policy[..., None]).argmax(-1)
+        # What it does in a state that the log never acted in, the first few actions stand for.
+        few = self.of(policy)
+        total = few.sum(-1, keepdims=True)
+        return np.where(total > 0, few / np.where(total > 0, total, 1), 1 / few.shape[-1])
+
+    def as_actions(self, policy: NDArray[np.int64]) -> NDArray[np.int64]:
+        """A policy of choices [..., state] as one of actions."""
+        return policy if self.listed is None else self.listed[np.arange(len(self.listed)), policy]
+
+
+def all_pairs(problem: Problem) -> Pairs:
+    """Return all pairs of a problem."""
+    return Pairs(problem, None)
+
+
+def few_pairs(problem: Problem, untold: NDArray[np.bool_]) -> Pairs:
+    """Return the available actions of each state, and in a state that a log never acted in the first few.
+
+    Parameters
+    ----------
+    problem : Problem
+    untold : bool array [state]
+        States that the log never acted in; in others few actions are available.
+
+    Examples
+    --------
+    >>> import numpy as np, bayesmdp as bm
+    >>> ice = bm.environments.frozen_lake().with_successors().problem
+    >>> few = few_pairs(ice._replace(available=np.arange(4) >= 2 + np.zeros((16, 1))), np.zeros(16, bool))
+    >>> few.listed[0].tolist(), few.problem.available[0].tolist()
+    ([2, 3, 0, 1], [True, True, False, False])
+    """
+    available = np.asarray(problem.available)
+    told = available[~untold & (np.asarray(problem.continuation) > 0)]
+    most = int(told.sum(-1).max(initial=1))
+    number = min(-(-most // TOGETHER) * TOGETHER, available.shape[1])
+    listed = np.argsort(~available, axis=-1, kind="stable")[:, :number]
+    at = np.arange(len(available))[:, None], listed
+    reward, successor = np.asarray(problem.reward)[at], problem.successor
+    successor = successor if successor is None else np.asarray(successor)[at]
+    elsewhere = problem.elsewhere if problem.elsewhere is None else problem.elsewhere.at(*at)
+    few = problem._replace(reward=reward, successor=successor, available=available[at], elsewhere=elsewhere)
+    return Pairs(few, listed)

@@ -1,0 +1,108 @@
+"""A few pairs of each state stand for all: the same plans and values, of the same draws, and the same check."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import bayesmdp as bm
+from bayesmdp.offline.named_prior import make_prior
+from bayesmdp.offline.plan_log import plan_log
+from bayesmdp.offline.promise import Pipeline, promised
+from bayesmdp.offline.tried_pairs import all_pairs, few_pairs
+from bayesmdp.planning.operators import Draws
+from bayesmdp.planning.table_plan import solve_draws
+from bayesmdp.planning.values_over_draws import values_of_each, values_under
+from tests.statistical import assert_means, assert_p_value
+
+TWELVE = bm.environments.garnet(30, 12, 4, seed=1, discount=0.9)
+
+
+@pytest.fixture(scope="module", params=["mean", "least", "each"])
+def asked(request):
+    """A log of 30 states by a behaviour that tries a few of twelve actions, and the pairs that may be taken."""
+    rng = np.random.default_rng(0)
+    policy = np.zeros((30, 12))
+    for state in range(28):  # two states are entered at most
+        policy[state, rng.choice(12, rng.integers(1, 6), replace=False)] = 1
+    policy[28:, 0] = 1
+    policy /= policy.sum(-1, keepdims=True)
+    log = bm.collect(TWELVE, policy=policy, steps=400, seed=0)
+    left = ~np.isin(log["state"].values, TWELVE.states[28:])
+    log = log.isel(step=left).assign_attrs(ordered=0)
+    problem = bm.mdp_from_log(log, discount=0.9, elsewhere=request.param)
+    made = make_prior("auto", log, problem, {})
+    tries = made.experience.tries
+    untold = ~tries.any(-1)
+    available = (tries > 0) | untold[:, None]
+    assert untold.sum() >= 1 and (tries > 0).sum(-1).max() <= 8
+    return log, problem, made, available, untold
+
+
+def test_the_same_draws_have_the_same_values_and_the_same_plan(asked):
+    """Apart from states never acted in, where the first few actions stand for the others."""
+    _, problem, made, available, untold = asked
+    available = available & ~(untold[:, None] & (np.arange(12) >= 8))
+    arrays = problem.problem._replace(available=available)
+    few, rng = few_pairs(arrays, untold), np.random.default_rng(1)
+    assert few.listed.shape == (30, 8)
+    assert all(set(np.flatnonzero(available[s])) <= set(few.listed[s].tolist()) for s in range(30))
+    remade = made.for_other_logs(problem)
+    every = all_pairs(arrays).draws(remade, remade.posterior(made.experience), problem.reward, 30, 0)
+    own = Draws(*(np.moveaxis(few.of(np.moveaxis(array, -1, 0)), 0, -1) for array in every))
+    share = rng.random((30, 30, 12)) * available
+    share /= share.sum(-1, keepdims=True)
+    whole = solve_draws(arrays, every, bm.Quantile(0.1), 1e-10, 10_000, solver="policy_iteration")
+    listed = solve_draws(few.problem, own, bm.Quantile(0.1), 1e-10, 10_000, solver="policy_iteration")
+    policy = few.as_actions(np.asarray(listed.policy))
+    told = ~untold
+    np.testing.assert_array_equal(policy[told], np.asarray(whole.policy)[told])
+    np.testing.assert_allclose(listed.value, whole.value, rtol=1e-9)
+    of_one = values_under(few.problem, own, few.as_choices(policy)), values_under(arrays, every, policy)
+    of_each = values_of_each(few.problem, own, few.as_choices(share)), values_of_each(arrays, every, share)
+    for ours, theirs in (of_one, of_each):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-8)
+
+
+def test_draws_of_a_few_are_those_of_their_rows(asked):
+    _, problem, made, available, untold = asked
+    few, remade = few_pairs(problem.problem._replace(available=available), untold), made.for_other_logs(problem)
+    parameters = remade.posterior(made.experience)
+    drawn = few.draws(remade, parameters, problem.reward, 4_000, seed=3)
+    mean = remade.means(parameters)["transition"]
+    state, choice = np.nonzero(few.problem.available)
+    assert_means(drawn.transition[:, state, choice], mean[state, few.listed[state, choice]], "transition")
+    assert not drawn.transition[:, ~few.problem.available].any()
+
+
+def test_a_state_never_acted_in_does_something_all_the_same(asked):
+    *_, available, untold = asked
+    few = few_pairs(asked[1].problem._replace(available=available), untold)
+    policy = np.zeros((30, 12))
+    policy[:, 11] = 1
+    of_choices = few.as_choices(policy)
+    np.testing.assert_allclose(of_choices.sum(-1), 1)
+    assert (of_choices[untold] == 1 / few.listed.shape[1]).all()
+
+
+def test_large_problems_are_checked_by_a_few_pairs(asked, monkeypatch):
+    """The same policy worth the same, up to Monte Carlo error, as by all pairs; and the report says what it found."""
+    log, problem, made, *_ = asked
+    options = {"draws": 1_000, "least_tries": made.least_tries()}
+    pipeline = Pipeline(problem, made.for_other_logs(problem), bm.Quantile(0.1), 0.1, **options)
+    whole = promised(pipeline, made.experience, seed=0)
+    monkeypatch.setattr("bayesmdp.offline.promise.LARGE", 1)
+    monkeypatch.setattr("bayesmdp.offline.promise.JUDGES", 1_000)
+    assert pipeline.by_few
+    few = promised(pipeline, made.experience, seed=0)
+    told = made.experience.tries.any(-1)
+    assert (few.policy != whole.policy)[told].mean() < 0.1
+    assert_p_value(stats.ks_2samp(few.values, whole.values).pvalue)
+
+
+@pytest.mark.parametrize("asked", ["mean"], indirect=True)
+def test_a_report_on_a_large_problem_says_what_the_check_found(asked, monkeypatch):
+    for place in ("promise", "at_start"):
+        monkeypatch.setattr(f"bayesmdp.offline.{place}.LARGE", 1)
+    said = {"draws": 40, "calibration": 9, "elsewhere": "mean", "initial": TWELVE.states[0]}
+    attrs = plan_log(asked[0], discount=0.9, **said).tree.attrs
+    assert attrs["checked_logs"] == 18 and "unchecked" not in attrs and attrs["gain_checked_kept"] <= 18
