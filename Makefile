@@ -58,7 +58,7 @@ bench: setup
 
 # A study runs the cells that results/ does not hold yet, each minutes to an hour, and writes its tables to bayesmdp/studies/tables/.
 # `make study STUDIES=risky_lake` runs one.
-STUDIES = bbrl bbrl_inexact adapted_weight doubt_levels average_levels learned_levels river_schedule draw_reuse draw_weights risky_lake levels regret_growth icu_sepsis tseb average_reward average_reward_shape mtsrl mtsrl_shape structure structure_agents slippery_lake control_learning kept_promises todays_value measured_promises better_than_behaviour second_opinions sweeps.aq_schedule
+STUDIES = bbrl bbrl_inexact adapted_weight doubt_levels average_levels learned_levels river_schedule draw_reuse draw_weights risky_lake levels regret_growth icu_sepsis icu_plans tseb average_reward average_reward_shape mtsrl mtsrl_shape structure structure_agents slippery_lake control_learning kept_promises todays_value measured_promises better_than_behaviour second_opinions sweeps.aq_schedule
 study: setup
 	set -e; for name in $(STUDIES); do case $$name in *.*) ;; *) name=studies.$$name;; esac; \
 		$(PYTHON) -c "from bayesmdp.$$name import main; main(tables='bayesmdp/studies/tables')"; done

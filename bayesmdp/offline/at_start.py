@@ -134,7 +134,8 @@ def said_at_start(
         )
         recording = Recording(starts_of(log, mdp.terminal), cut)
         logs = logs_of_each(asked.calibration, asked.level)
-        say(f"checking the reported numbers on {2 * logs} simulated logs like this one")
+        long = ", which takes minutes where a problem is large" if pipeline.by_few else ""
+        say(f"checking the reported numbers on {2 * logs} simulated logs like this one{long}")
         checked = calibrate(pipeline, made.rows, made.scatter, recording=recording, logs=logs, seed=asked.seed)
         told["checked_logs"] = checked.logs
     return told | told_at_start(said, asked.level, checked, least=_least(made, mdp))

@@ -41,7 +41,7 @@ from bayesmdp.offline.dependence import Grouped, p_value
 from bayesmdp.offline.hidden_cause import cause_statistics
 from bayesmdp.offline.likeliest_model import LikeliestModel
 from bayesmdp.offline.log_alarms import ALARMS
-from bayesmdp.offline.log_answers import NO_POLICY, Answer, judged
+from bayesmdp.offline.log_answers import NO_POLICY, SHARE, Answer, judged
 from bayesmdp.offline.measured_log_checks import check_measured_log
 from bayesmdp.offline.measured_space import is_measured
 from bayesmdp.offline.reward_checks import Residuals
@@ -227,9 +227,15 @@ def _of_few_tries(steps: Steps, mdp: MDP, policy: str | ArrayLike | xr.DataArray
     model = LikeliestModel(steps, mdp, policy_probabilities(mdp, policy))
     often = model.tries >= FEW
     known = np.bincount(model.pair_state, model.chosen * often, model.size)
-    every = float(model.discounted_steps(mdp.initial).sum())
-    share = 1 - float(model.discounted_steps(mdp.initial, often) @ known) / every if every > 0 else 0.0
+    every, before = float(model.discounted_steps(mdp.initial).sum()), model.discounted_steps(mdp.initial, often)
+    share = 1 - float(before @ known) / every if every > 0 else 0.0
     share = share if share > 1e-12 else 0.0  # rounding
     percent = float(f"{100 * share:.2g}")
     found = f"{percent:g}% of the discounted future is at or after pairs tried fewer than {FEW} times"
+    if share > SHARE and not often.all():
+        # The pair that most of that future meets first.
+        pair = int(np.where(often, -1, before[model.pair_state] * model.chosen).argmax())
+        state, action = mdp.states[model.pair_state[pair]], mdp.actions[model.pair_action[pair]]
+        times = "once" if model.tries[pair] == 1 else f"{model.tries[pair]:g} times"
+        found += f", first of all {action!r} in {state!r} (tried {times})"
     return Answer(found, statistic=share)

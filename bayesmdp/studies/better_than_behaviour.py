@@ -87,6 +87,7 @@ class Cell(NamedTuple):
     Attributes
     ----------
     truth : {"garnet", "chicken", "grid", "inventory", "icu"}
+        The last is of :mod:`bayesmdp.studies.icu_plans`.
     quality : float
         Of the behaviour; NaN for what clinicians do.
     episodes : int
@@ -125,9 +126,6 @@ CELLS: Mapping[str, Cell] = {
     "inventory-0.5-10-noisy": Cell("inventory", 0.5, 10, 5.0),
     "inventory-0.7-100-noisy": Cell("inventory", 0.7, 100, 5.0),
     "inventory-0.9-10-noisy": Cell("inventory", 0.9, 10, 5.0),
-    "icu-100": Cell("icu", float("nan"), 100),
-    "icu-300": Cell("icu", float("nan"), 300),
-    "icu-1000": Cell("icu", float("nan"), 1_000),
 }
 
 

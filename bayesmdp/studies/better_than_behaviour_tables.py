@@ -22,8 +22,8 @@ def summary_checked(problems: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         A row each cell and method, and for the cell "all" each method: ``kept_raw`` and ``kept`` with Wilson's 95%
-        intervals, ``gain`` and ``worse``, ``advised``, ``followed`` and ``followed_worse`` with Wilson's interval,
-        ``brier_raw`` and ``brier``.
+        intervals, the same of the value where problems tell it, ``gain`` and ``worse``, ``advised``, ``followed`` and
+        ``followed_worse`` with Wilson's interval, ``brier_raw`` and ``brier``.
     """
     import numpy as np
     import pandas as pd
@@ -37,6 +37,10 @@ def summary_checked(problems: pd.DataFrame) -> pd.DataFrame:
             row = {"cell": cell, "method": method, "problems": len(group)}
             for name, bound in (("kept_raw", group["raw"]), ("kept", group["bound"])):
                 row |= share(name, group["gain"] >= bound - 1e-9)
+            if "promise" in group:
+                slack = 1e-9 * (1 + group["truth"].abs())
+                for name in ("promise_raw", "promise"):
+                    row |= share(f"{name}_kept", group["truth"] >= group[name] - slack)
             worse = gain < -1e-9
             row |= {"gain": gain.mean(), "worse": worse.mean(), "advised": advised.mean()}
             row |= {"followed": np.where(advised, gain, 0).mean()} | share("followed_worse", pd.Series(worse & advised))

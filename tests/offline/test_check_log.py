@@ -198,6 +198,8 @@ def test_the_share_that_rests_on_few_tries_is_summed():
     known = sum(0.8**time * 0.75 ** (time // 2 + 1) for time in range(400))
     assert float(told["statistic"]) == pytest.approx(1 - known / 5, rel=1e-9) and bool(told["alarm"])
     assert np.isnan(told["p_value"])
+    place = mdp.actions[1], mdp.states[0]
+    assert told["found"].item().endswith("fewer than 5 times, first of all {!r} in {!r} (tried 4 times)".format(*place))
     often = check_log(log, [0, 0], discount=0.8).sel(check="few tries")
     assert float(often["statistic"]) == 0 and not often["alarm"]
 
