@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from bayesmdp.logs.log import counts_of, ends_of, size_of
-from bayesmdp.logs.problem_from_log import starts_of
+from bayesmdp.logs.problem_from_log import open_actions, starts_of
 from bayesmdp.offline.behaviour import Today
 from bayesmdp.offline.calibration import calibrate, logs_of_each, too_many_logs
 from bayesmdp.offline.checked import Calibration, Checked, middle_of
@@ -39,7 +39,8 @@ STAGES = 200
 """Planning over so many stages takes as long again as making the draws."""
 
 MOST_STATES, MOST_DRAWN = 1_000, 100_000_000
-"""Of a problem, and numbers in the draws of the pairs that were tried, up to which a promise is checked."""
+"""Of a problem, and numbers in the draws of a few pairs of each state, up to which a promise is checked: a plan then
+takes some seconds, and less than a gigabyte."""
 
 LONG = 100_000
 """Rows of a log up to which a promise is checked."""
@@ -168,7 +169,9 @@ def _takes_long(pipeline: Pipeline, experience: Experience) -> bool:
     problem = pipeline.problem
     if not pipeline.by_few:
         return pipeline.draws * int(np.prod(problem.sizes)) * (1 + (problem.horizon or 0) / STAGES) > LARGE
-    drawn = pipeline.draws * int((experience.tries > 0).sum()) * problem.num_outcomes
+    available, untold = open_actions(experience.tries > 0, problem.terminal)
+    listed = pipeline.pairs(pipeline.judged(available), untold).listed
+    drawn = pipeline.draws * (0 if listed is None else listed.size) * problem.num_outcomes
     return problem.by_stage or problem.num_states > MOST_STATES or drawn > MOST_DRAWN
 
 

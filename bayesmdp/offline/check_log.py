@@ -232,10 +232,14 @@ def _of_few_tries(steps: Steps, mdp: MDP, policy: str | ArrayLike | xr.DataArray
     share = share if share > 1e-12 else 0.0  # rounding
     percent = float(f"{100 * share:.2g}")
     found = f"{percent:g}% of the discounted future is at or after pairs tried fewer than {FEW} times"
-    if share > SHARE and not often.all():
-        # The pair that most of that future meets first.
-        pair = int(np.where(often, -1, before[model.pair_state] * model.chosen).argmax())
-        state, action = mdp.states[model.pair_state[pair]], mdp.actions[model.pair_action[pair]]
-        times = "once" if model.tries[pair] == 1 else f"{model.tries[pair]:g} times"
-        found += f", first of all {action!r} in {state!r} (tried {times})"
+    if share > SHARE:
+        # What most of that future meets first.
+        rare, never = np.where(often, 0, before[model.pair_state] * model.chosen), before * model.untried
+        if never.max() > rare.max():
+            found += f", first of all actions never tried in {mdp.states[never.argmax()]!r}"
+        else:
+            pair = int(rare.argmax())
+            state, action = mdp.states[model.pair_state[pair]], mdp.actions[model.pair_action[pair]]
+            times = "once" if model.tries[pair] == 1 else f"{model.tries[pair]:g} times"
+            found += f", first of all {action!r} in {state!r} (tried {times})"
     return Answer(found, statistic=share)

@@ -129,8 +129,9 @@ def plan_log(
     seed : int
     calibration : int
         Logs to check the promise on, for each of two worlds; 0 for none. Nothing is checked where the posterior
-        has no closed form, rewards differ by next state in it, or to plan from a simulated log takes too long: above
-        some hundred states for the gain or a horizon, above a thousand for the value.
+        has no closed form, rewards differ by next state in it, or to plan from a simulated log takes too long: where
+        draws of all pairs are large (`LARGE`), but for plans for the value from a table of successors, of up to a
+        thousand states.
     sample : Dataset over ``step``, optional
         Some episodes of a counted log, step by step (`sample_log`), which are asked for second opinions in its place.
     unit : str

@@ -7,6 +7,7 @@ that of today's policy under the same draw.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -32,9 +33,9 @@ from bayesmdp.problems.problem import Problem
 __all__ = ["LARGE", "Pipeline", "Promise", "promised", "true_worth", "worlds_of"]
 
 LARGE, JUDGES = 4_000_000, 60
-"""Numbers in the draws of all pairs above which those of the tried ones are made alone; and the draws that judge a
-policy there. With 60 the quantile at .1 is known to a fifth of a standard deviation of what is believed of the value,
-little beside what such logs over-promise."""
+"""Numbers in the draws of all pairs above which those of the tried ones are made alone; and the least number of draws
+that judge a policy there, of which six lie below the quantile. With 60 that at .1 is known to a fifth of a standard
+deviation of what is believed of the value, little beside what such logs over-promise."""
 
 type Policy = NDArray[Any]
 """Actions [(stage,) state], integers, or probabilities [(draw,) state, action], with a dim of draws one for each."""
@@ -80,18 +81,22 @@ class Pipeline(NamedTuple):
             States that a log never acted in.
         """
         arrays = self.problem.problem._replace(available=available)
-        return few_pairs(arrays, untold) if self.by_few else all_pairs(arrays)
+        return few_pairs(arrays, untold, self.problem.available) if self.by_few else all_pairs(arrays)
+
+    def judged(self, available: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What may be done [state, action] by policies that are judged: also what is said to be done today."""
+        return available if self.today is None or not self.today.said else available | (self.today.truth > 0)
 
     @property
     def by_few(self) -> bool:
         """Whether draws of all pairs would be large, and those of a few are enough."""
-        large = self.draws * int(np.prod(self.problem.sizes)) > LARGE
+        large = self.problem.successor is not None and self.draws * int(np.prod(self.problem.sizes)) > LARGE
         return large and self.prior.by_row and self.aim == "value" and not isinstance(self.risk, DirichletQuantile)
 
     @property
     def judges(self) -> int:
         """Draws to judge a policy by: of large problems fewer, each of which is a large system to solve."""
-        return min(self.draws, JUDGES) if self.by_few else self.draws
+        return min(self.draws, max(JUDGES, math.ceil(6 / self.level))) if self.by_few else self.draws
 
 
 class Promise(NamedTuple):
@@ -133,7 +138,7 @@ def promised(pipeline: Pipeline, log: Experience, seed: int) -> Promise:
     known = np.where(untold[:, None, None], problem.reward[problem.available].min(), problem.reward)
     today = None if pipeline.today is None else pipeline.today.estimate(log.tries, available)
     exact = isinstance(pipeline.risk, DirichletQuantile)
-    to_plan, to_judge = (pipeline.pairs(open_to_it, untold) for open_to_it in (often, available))
+    to_plan, to_judge = pipeline.pairs(often, untold), pipeline.pairs(pipeline.judged(available), untold)
     if exact:
         planning = Draws(parameters["transition"][None], known)
     else:

@@ -2,8 +2,9 @@
 
 A table made from a log has room for each action in each state. Of a hospital's 25 actions a log of 300 patients has
 tried three in a state on average, and a plan takes none of the others. So the few that may be taken are listed, state
-by state, and draws, plans and values are made of these alone. In a state that the log never acted in all actions are
-alike, and the first few stand for them.
+by state, and draws, plans and values are made of these alone. In a state that the log never acted in any action may be
+taken; a few stand for them, those first that the log which others are made like tried there. Where next states are
+lumped, nothing tells untried actions apart, so that little is lost.
 """
 
 from __future__ import annotations
@@ -72,10 +73,11 @@ class Pairs(NamedTuple):
             return policy
         if policy.dtype.kind != "f":
             return (self.listed == policy[..., None]).argmax(-1)
-        # What it does in a state that the log never acted in, the first few actions stand for.
-        few = self.of(policy)
+        # In a state that the log never acted in, the few that are listed stand for what it does.
+        available = np.asarray(self.problem.available)
+        few = np.where(available, self.of(policy), 0)
         total = few.sum(-1, keepdims=True)
-        return np.where(total > 0, few / np.where(total > 0, total, 1), 1 / few.shape[-1])
+        return np.where(total > 0, few / np.where(total > 0, total, 1), available / available.sum(-1, keepdims=True))
 
     def as_actions(self, policy: NDArray[np.int64]) -> NDArray[np.int64]:
         """A policy of choices [..., state] as one of actions."""
@@ -87,20 +89,24 @@ def all_pairs(problem: Problem) -> Pairs:
     return Pairs(problem, None)
 
 
-def few_pairs(problem: Problem, untold: NDArray[np.bool_]) -> Pairs:
-    """Return the available actions of each state, and in a state that a log never acted in the first few.
+def few_pairs(problem: Problem, untold: NDArray[np.bool_], first: NDArray[np.bool_]) -> Pairs:
+    """Return the available actions of each state, and a few in a state that a log never acted in.
 
     Parameters
     ----------
     problem : Problem
+        With a table of successors.
     untold : bool array [state]
         States that the log never acted in; in others few actions are available.
+    first : bool array [state, action]
+        Which are listed before others that are available.
 
     Examples
     --------
     >>> import numpy as np, bayesmdp as bm
     >>> ice = bm.environments.frozen_lake().with_successors().problem
-    >>> few = few_pairs(ice._replace(available=np.arange(4) >= 2 + np.zeros((16, 1))), np.zeros(16, bool))
+    >>> right = np.arange(4) >= 2 + np.zeros((16, 1))
+    >>> few = few_pairs(ice._replace(available=right), np.zeros(16, bool), right)
     >>> few.listed[0].tolist(), few.problem.available[0].tolist()
     ([2, 3, 0, 1], [True, True, False, False])
     """
@@ -108,10 +114,9 @@ def few_pairs(problem: Problem, untold: NDArray[np.bool_]) -> Pairs:
     told = available[~untold & (np.asarray(problem.continuation) > 0)]
     most = int(told.sum(-1).max(initial=1))
     number = min(-(-most // TOGETHER) * TOGETHER, available.shape[1])
-    listed = np.argsort(~available, axis=-1, kind="stable")[:, :number]
+    listed = np.argsort(np.where(available, np.where(first, 0, 1), 2), axis=-1, kind="stable")[:, :number]
     at = np.arange(len(available))[:, None], listed
-    reward, successor = np.asarray(problem.reward)[at], problem.successor
-    successor = successor if successor is None else np.asarray(successor)[at]
+    reward, successor = np.asarray(problem.reward)[at], np.asarray(problem.successor)[at]
     elsewhere = problem.elsewhere if problem.elsewhere is None else problem.elsewhere.at(*at)
     few = problem._replace(reward=reward, successor=successor, available=available[at], elsewhere=elsewhere)
     return Pairs(few, listed)

@@ -200,6 +200,9 @@ def test_the_share_that_rests_on_few_tries_is_summed():
     assert np.isnan(told["p_value"])
     place = mdp.actions[1], mdp.states[0]
     assert told["found"].item().endswith("fewer than 5 times, first of all {!r} in {!r} (tried 4 times)".format(*place))
+    three = mdp.replace(reward=np.zeros((2, 3)), actions=[*mdp.actions, "new"], available=None)
+    told = check_log(log, [[0.5, 0.1, 0.4], [1.0, 0.0, 0.0]], mdp=three).sel(check="few tries")
+    assert told["found"].item().endswith(f"first of all actions never tried in {mdp.states[0]!r}")
     often = check_log(log, [0, 0], discount=0.8).sel(check="few tries")
     assert float(often["statistic"]) == 0 and not often["alarm"]
 
