@@ -15,7 +15,8 @@ is kept if the policy truly earns as much, what is promised of the gain if it tr
 the check. The column ``problems`` says how many logs were run.
 
 Where a log never acted in a state, the policy does as the estimated behaviour; what clinicians never do in truth cannot
-be done, and is replaced by an even choice among what they do.
+be done, and is replaced by an even choice among what they do. What is promised is of the start that the log shows, what
+is true of the true one; their difference is small beside the errors here.
 
 What came out. RESULTS
 

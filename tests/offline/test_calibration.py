@@ -300,9 +300,11 @@ def test_what_cannot_be_checked_is_said(log, monkeypatch):
     report = plan_log(log, discount=0.9, calibration=0, draws=20)
     assert report.tree.attrs["unchecked"] == "the check was switched off"
     assert report.tree.attrs["initial_bound"] == report.tree.attrs["initial_worth_quantile"]
-    monkeypatch.setattr("bayesmdp.offline.promise.LARGE", 1)
-    monkeypatch.setattr("bayesmdp.offline.at_start.MOST_DRAWN", 1)
-    assert "the problem is large" in plan_log(log, discount=0.9, draws=20).tree.attrs["unchecked"]
+    for place in ("promise.LARGE", "at_start.LARGE", "at_start.MOST_DRAWN"):
+        monkeypatch.setattr(f"bayesmdp.offline.{place}", 1)
+    for elsewhere in ("each", "mean"):
+        told = plan_log(log, discount=0.9, draws=20, elsewhere=elsewhere).tree.attrs
+        assert "the problem is large" in told["unchecked"]
 
 
 def test_what_was_never_seen_is_told(shop):
