@@ -568,9 +568,10 @@ print(f"better than the clinicians: {told['initial_better']:.2f} of draws", end=
 print(f"with probability {told.get('initial_better_checked', np.nan):.2f} by the check")
 
 # %% [markdown]
-# ICU_RESULTS
+# One log is one story here, too. The study `bayesmdp/studies/icu_plans.py`, declared before it was run, goes this way
+# from logs of 100, 300 and 1,000 patients.
 #
-# The study `bayesmdp/studies/better_than_behaviour.py`, declared before it was run, asks how often this happens, and
+# The study `bayesmdp/studies/better_than_behaviour.py`, declared before it was run, asks how often plans do harm, and
 # whether other methods are safer. The truth is a random MDP (Garnet), a canoe above a waterfall, a grid, or an
 # inventory; the quality of the behaviour is .5, .7 or .9, where 0 is chance and 1 the best policy; a log has 10 to 500
 # episodes, in half of the kinds with noise in the rewards. Gains are on a scale from 0 for the behaviour to 1 for the

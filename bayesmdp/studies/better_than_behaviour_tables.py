@@ -70,7 +70,9 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
     table = []
     for (cell, method), group in problems.groupby(["cell", "method"], sort=False):
         gain = np.sort(group["gain"].to_numpy())
-        ends = bootstrap((gain,), np.mean, rng=0, method="percentile").confidence_interval
+        low, high = np.nan, np.nan
+        if len(gain) > 1:
+            low, high = bootstrap((gain,), np.mean, rng=0, method="percentile").confidence_interval
         worst = gain[: max(1, len(gain) // 10)]
         told = group["bound"].notna()
         kept = float((group["gain"] >= group["bound"] - 1e-9)[told].mean()) if told.any() else np.nan
@@ -81,8 +83,8 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
                 "method": method,
                 "problems": len(group),
                 "gain": gain.mean(),
-                "gain_lower": ends.low,
-                "gain_upper": ends.high,
+                "gain_lower": low,
+                "gain_upper": high,
                 "worst_tenth": worst.mean(),
                 "worse": float((gain < -1e-9).mean()),
                 "bound_kept": kept,
