@@ -569,7 +569,7 @@ print(f"with probability {told.get('initial_better_checked', np.nan):.2f} by the
 
 # %% [markdown]
 # One log is one story here, too. The study `bayesmdp/studies/icu_plans.py`, declared before it was run, goes this way
-# from logs of 100, 300 and 1,000 patients. It is of five logs so far:
+# from logs of 100, 300 and 1,000 patients. It is of seven logs so far:
 
 # %%
 columns = ["cell", "problems", "kept_raw", "kept", "promise_raw_kept", "promise_kept", "gain", "advised"]
