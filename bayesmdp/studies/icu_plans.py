@@ -18,8 +18,8 @@ Where a log never acted in a state, the policy does as the estimated behaviour; 
 be done, and is replaced by an even choice among what they do. What is promised is of the start that the log shows, what
 is true of the true one; their difference is small beside the errors here.
 
-What came out of the first logs, seven of 60 through the report and six through the methods. Plans gain something, .01 to
-.17 of what the best policy gains. By draws alone .2 to 1.0 of it was promised, with .995 or more of the draws on the
+What came out of the first logs, seven of 60 through the report and six through the methods. Plans gain something, .01
+to .17 of what the best policy gains. By draws alone .2 to 1.0 of it was promised, with .995 or more of the draws on the
 plan's side: kept in none. After the check nothing is promised but a loss that is not exceeded, which held in all; a
 gain has a probability of 0 to .14, which is too low; and the report advises none of the plans. What is promised of the
 value held in all, before the check and after it. The logs are too few to say which method gains most.
