@@ -72,7 +72,8 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
         gain = np.sort(group["gain"].to_numpy())
         low, high = np.nan, np.nan
         if len(gain) > 1:
-            low, high = bootstrap((gain,), np.mean, rng=0, method="percentile").confidence_interval
+            ends = bootstrap((gain,), np.mean, rng=0, method="percentile").confidence_interval
+            low, high = float(ends.low), float(ends.high)
         worst = gain[: max(1, len(gain) // 10)]
         told = group["bound"].notna()
         kept = float((group["gain"] >= group["bound"] - 1e-9)[told].mean()) if told.any() else np.nan
