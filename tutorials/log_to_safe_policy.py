@@ -556,8 +556,8 @@ print(intervals.sort_values("raw")[["problems", "raw", "checked", "wider"]].head
 # the rare reward that pays most, and no world made from such a log contains it.
 
 # %% [markdown]
-# The posterior alone is far too optimistic about the gain, as about the value. No draw doubts the plan, and nearly all
-# of the gain is imagined: the luckiest of many treatments that were tried a few times were chosen. The check found that
+# The posterior alone is far too optimistic about the gain. No draw doubts the plan, and nearly all of the gain is
+# imagined: the luckiest of many treatments that were tried a few times were chosen. The check found that
 # out, for in simulated logs the same happened where the truth was known. This is what the command reported of our log:
 
 # %%

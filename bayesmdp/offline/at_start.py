@@ -170,9 +170,8 @@ def _takes_long(pipeline: Pipeline, experience: Experience) -> bool:
     if not pipeline.by_few:
         return pipeline.draws * int(np.prod(problem.sizes)) * (1 + (problem.horizon or 0) / STAGES) > LARGE
     available, untold = open_actions(experience.tries > 0, problem.terminal)
-    listed = pipeline.pairs(pipeline.judged(available), untold).listed
-    drawn = pipeline.draws * (0 if listed is None else listed.size) * problem.num_outcomes
-    return problem.by_stage or problem.num_states > MOST_STATES or drawn > MOST_DRAWN
+    listed = pipeline.pairs(pipeline.judged(available), untold).problem.available
+    return problem.num_states > MOST_STATES or pipeline.draws * listed.size * problem.num_outcomes > MOST_DRAWN
 
 
 def _of_rows(posterior: xr.DataTree) -> bool:

@@ -20,7 +20,7 @@ from bayesmdp.offline.experience import Experience
 from bayesmdp.offline.logs_alike import World
 from bayesmdp.offline.remade import Parameters, Remade
 from bayesmdp.offline.reward_models import paid_by
-from bayesmdp.offline.tried_pairs import Pairs, all_pairs, few_pairs
+from bayesmdp.offline.tried_pairs import Pairs, few_pairs
 from bayesmdp.planning.dirichlet_quantile import DirichletQuantile
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.over_baseline import best_over_baseline
@@ -81,7 +81,7 @@ class Pipeline(NamedTuple):
             States that a log never acted in.
         """
         arrays = self.problem.problem._replace(available=available)
-        return few_pairs(arrays, untold, self.problem.available) if self.by_few else all_pairs(arrays)
+        return few_pairs(arrays, untold, self.problem.available) if self.by_few else Pairs(arrays)
 
     def judged(self, available: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """What may be done [state, action] by policies that are judged: also what is said to be done today."""
@@ -90,8 +90,9 @@ class Pipeline(NamedTuple):
     @property
     def by_few(self) -> bool:
         """Whether draws of all pairs would be large, and those of a few are enough."""
-        large = self.problem.successor is not None and self.draws * int(np.prod(self.problem.sizes)) > LARGE
-        return large and self.prior.by_row and self.aim == "value" and not isinstance(self.risk, DirichletQuantile)
+        large = self.draws * int(np.prod(self.problem.sizes)) > LARGE
+        table = self.problem.successor is not None and not self.problem.by_stage and self.prior.by_row
+        return large and table and self.aim == "value" and not isinstance(self.risk, DirichletQuantile)
 
     @property
     def judges(self) -> int:

@@ -1,7 +1,7 @@
 """Large tables by the pairs that a log tried: all that plans from it and the values of their policies ask of them.
 
 A table made from a log has room for each action in each state. Of a hospital's 25 actions a log of 300 patients has
-tried three in a state on average, and a plan takes none of the others. So the few that may be taken are listed, state
+tried two in a state on average, and a plan takes none of the others. So the few that may be taken are listed, state
 by state, and draws, plans and values are made of these alone. In a state that the log never acted in any action may be
 taken; a few stand for them, those first that the log which others are made like tried there. Where next states are
 lumped, nothing tells untried actions apart, so that little is lost.
@@ -18,7 +18,7 @@ from bayesmdp.offline.remade import Parameters, Remade
 from bayesmdp.planning.operators import Draws
 from bayesmdp.problems.problem import Problem
 
-__all__ = ["Pairs", "all_pairs", "few_pairs"]
+__all__ = ["Pairs", "few_pairs"]
 
 TOGETHER = 4
 """The number of actions listed is a multiple of this, so that logs that are alike share their compiled programs."""
@@ -36,7 +36,7 @@ class Pairs(NamedTuple):
     """
 
     problem: Problem
-    listed: NDArray[np.int64] | None
+    listed: NDArray[np.int64] | None = None
 
     def of(self, array: NDArray[Any]) -> NDArray[Any]:
         """What an array [..., state, action] holds of them [..., state, choice]."""
@@ -53,18 +53,18 @@ class Pairs(NamedTuple):
             drawn = prior.draws(parameters, number, seed)
             return Draws(drawn["transition"], drawn["reward"][..., None] if "reward" in drawn else known)
         available = np.asarray(self.problem.available)
-        state, choice = np.nonzero(available)
         taken = np.zeros(known.shape[:2], bool)
-        taken[state, self.listed[state, choice]] = True
+        np.put_along_axis(taken, self.listed, available, 1)
         drawn = prior.draws(prior.of_some(parameters, taken), number, seed)
         # Rows come in the order of the actions, which is not that of the list.
-        place = np.cumsum(taken).reshape(taken.shape)[state, self.listed[state, choice]] - 1
+        state, action = np.nonzero(taken)
+        choice = (self.listed[state] == action[:, None]).argmax(-1)
         transition = np.zeros((number, *available.shape, drawn["transition"].shape[-1]))
-        transition[:, state, choice] = drawn["transition"][:, place]
+        transition[:, state, choice] = drawn["transition"]
         if "reward" not in drawn:
             return Draws(transition, known[np.arange(len(available))[:, None], self.listed])
         reward = np.zeros((number, *available.shape, 1))
-        reward[:, state, choice, 0] = drawn["reward"][:, place]
+        reward[:, state, choice, 0] = drawn["reward"]
         return Draws(transition, reward)
 
     def as_choices(self, policy: NDArray[Any]) -> NDArray[Any]:
@@ -82,11 +82,6 @@ class Pairs(NamedTuple):
     def as_actions(self, policy: NDArray[np.int64]) -> NDArray[np.int64]:
         """A policy of choices [..., state] as one of actions."""
         return policy if self.listed is None else self.listed[np.arange(len(self.listed)), policy]
-
-
-def all_pairs(problem: Problem) -> Pairs:
-    """Return all pairs of a problem."""
-    return Pairs(problem, None)
 
 
 def few_pairs(problem: Problem, untold: NDArray[np.bool_], first: NDArray[np.bool_]) -> Pairs:

@@ -28,7 +28,7 @@ def summary_checked(problems: pd.DataFrame) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
-    from bayesmdp.studies.by_problem import share
+    from bayesmdp.studies.by_problem import rounding, share
 
     table = []
     for cell, own in [*problems.groupby("cell", sort=False), ("all", problems)]:
@@ -38,7 +38,7 @@ def summary_checked(problems: pd.DataFrame) -> pd.DataFrame:
             for name, bound in (("kept_raw", group["raw"]), ("kept", group["bound"])):
                 row |= share(name, group["gain"] >= bound - 1e-9)
             if "promise" in group:
-                slack = 1e-9 * (1 + group["truth"].abs())
+                slack = rounding(group["truth"])
                 for name in ("promise_raw", "promise"):
                     row |= share(f"{name}_kept", group["truth"] >= group[name] - slack)
             worse = gain < -1e-9

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["by_cell", "ran_by_problem", "share", "tables_by_problem"]
+__all__ = ["by_cell", "ran_by_problem", "rounding", "share", "tables_by_problem"]
 
 
 def ran_by_problem(
@@ -110,6 +110,11 @@ def by_cell(
     groups = [*problems.groupby("cell", sort=False), *[("all", problems)] * of_all]
     table = {cell: {"problems": len(group), **row_of(group)} for cell, group in groups}
     return pd.DataFrame.from_dict(table, orient="index").rename_axis("cell")
+
+
+def rounding(values: pd.Series) -> pd.Series:
+    """Return by how much a number may differ from values that it is the same as."""
+    return 1e-9 * (1 + values.abs())
 
 
 def share(name: str, happened: pd.Series) -> dict[str, float]:

@@ -46,7 +46,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bayesmdp.studies.by_problem import by_cell, share, tables_by_problem
+from bayesmdp.studies.by_problem import by_cell, rounding, share, tables_by_problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -365,7 +365,7 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
     def row_of(group: pd.DataFrame) -> dict[str, float]:
         scale = float((group["best"] - group["behaviour"]).abs().mean())
         row: dict[str, float] = {}
-        slack = 1e-9 * (1 + group["truth"].abs())
+        slack = rounding(group["truth"])
         for name in ("promise", "raw"):
             row |= share(f"{name}_kept", group["truth"] >= group[name] - slack)
             row |= share(f"{name}_beyond", group[name] > group["best"] + slack)

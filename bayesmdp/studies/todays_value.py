@@ -38,7 +38,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from bayesmdp.studies import better_than_behaviour, kept_promises
-from bayesmdp.studies.by_problem import by_cell, share, tables_by_problem
+from bayesmdp.studies.by_problem import by_cell, rounding, share, tables_by_problem
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -108,7 +108,7 @@ def summary(problems: pd.DataFrame) -> pd.DataFrame:
     """
 
     def row_of(group: pd.DataFrame) -> dict[str, float]:
-        slack = 1e-9 * (1 + group["truth"].abs())
+        slack = rounding(group["truth"])
         row: dict[str, float] = {}
         for name, wider in (("raw", 0.0), ("checked", group["wider"])):
             above, below = group["truth"] - group["upper"] - wider, group["lower"] - wider - group["truth"]

@@ -9,7 +9,7 @@ from bayesmdp.offline.behaviour import Today, today_of
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
 from bayesmdp.offline.promise import Pipeline, promised
-from bayesmdp.offline.tried_pairs import all_pairs, few_pairs
+from bayesmdp.offline.tried_pairs import Pairs, few_pairs
 from bayesmdp.planning.operators import Draws
 from bayesmdp.planning.table_plan import solve_draws
 from bayesmdp.planning.values_over_draws import values_of_each, values_under
@@ -48,7 +48,7 @@ def test_the_same_draws_have_the_same_values_and_the_same_plan(asked):
     assert few.listed.shape == (30, 8)
     assert all(set(np.flatnonzero(available[s])) <= set(few.listed[s].tolist()) for s in range(30))
     remade = made.for_other_logs(problem)
-    every = all_pairs(arrays).draws(remade, remade.posterior(made.experience), problem.reward, 30, 0)
+    every = Pairs(arrays).draws(remade, remade.posterior(made.experience), problem.reward, 30, 0)
     own = Draws(*(np.moveaxis(few.of(np.moveaxis(array, -1, 0)), 0, -1) for array in every))
     share = rng.random((30, 30, 12)) * available
     share /= share.sum(-1, keepdims=True)
@@ -66,10 +66,8 @@ def test_the_same_draws_have_the_same_values_and_the_same_plan(asked):
 
 def test_draws_of_a_few_are_those_of_their_rows(asked):
     _, problem, made, available, untold = asked
-    few, remade = (
-        few_pairs(problem.problem._replace(available=available), untold, available),
-        made.for_other_logs(problem),
-    )
+    few = few_pairs(problem.problem._replace(available=available), untold, available)
+    remade = made.for_other_logs(problem)
     parameters = remade.posterior(made.experience)
     drawn = few.draws(remade, parameters, problem.reward, 4_000, seed=3)
     mean = remade.means(parameters)["transition"]
