@@ -131,7 +131,8 @@ def check_log(
     permutations, seed = integer("permutations", permutations, fewest), integer("seed", seed, 0)
     if mdp is None or policy is not None or discount is not None:
         # Without a policy, labels and terminal states are all that is read: any discount will do.
-        mdp = problem_of(log, mdp, 0.5 if (mdp, policy, discount) == (None, None, None) else discount)
+        plain = mdp is None and policy is None and discount is None
+        mdp = problem_of(log, mdp, 0.5 if plain else discount)
     steps = steps_of(log, mdp)
     rng = np.random.default_rng([seed, 31])
     answers = {

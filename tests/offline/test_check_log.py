@@ -246,6 +246,7 @@ LOG, PROBLEM = chain_log()
     ("options", "message"),
     [
         ({"policy": "uniform"}, "give either mdp, .* got neither"),
+        ({"policy": np.zeros(5, int)}, "give either mdp, .* got neither"),
         ({"mdp": PROBLEM, "discount": 0.9}, "give either mdp, .* got both"),
         ({"policy": "best", "mdp": PROBLEM}, "the only policy with a name is 'uniform'"),
         ({"policy": "uniform", "mdp": PROBLEM.replace(discount=None, horizon=3)}, "mdp has a horizon, so its policies"),
