@@ -24,7 +24,6 @@ import json
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +31,7 @@ import xarray as xr
 from numpy.typing import NDArray
 from scipy.cluster.vq import kmeans2
 
+from bayesmdp.foundation.package_versions import package_versions
 from bayesmdp.foundation.validation import integer
 from bayesmdp.logs.columns import ENDS
 from bayesmdp.logs.log import label_set
@@ -196,7 +196,7 @@ def plan_measured(
         "seed": seed,
         **{name: kept.attrs[name] for name in ("engine", "reason") if name in kept.attrs},
         **told,
-        "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "numpyro")}),
+        "versions": json.dumps(package_versions("bayesmdp", "jax", "numpyro")),
     }
     at_start = xr.Dataset({"value": ("draw", values)})
     if gains is not None:

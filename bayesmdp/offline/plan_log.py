@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Hashable, Mapping
-from importlib.metadata import version
 from typing import Any, Literal
 
 import numpy as np
@@ -21,6 +20,7 @@ import xarray as xr
 from jax.typing import ArrayLike
 
 from bayesmdp.foundation.one_thread import one_blas_thread
+from bayesmdp.foundation.package_versions import package_versions
 from bayesmdp.logs.compress import compress
 from bayesmdp.logs.covariates import covariates_of
 from bayesmdp.logs.log import as_labels, begins_of, counts_of, ends_of, label_set, size_of
@@ -259,7 +259,7 @@ def plan_log(
         "seed": seed,
         **{name: posterior.attrs[name] for name in ("engine", "reason", "families") if name in posterior.attrs},
         **{name: value for name, value in policy.attrs.items()},
-        "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "numpyro")}),
+        "versions": json.dumps(package_versions("bayesmdp", "jax", "numpyro")),
     }
     groups = {name: node.to_dataset() for name, node in posterior.children.items() if name != "prior"}
     groups |= _beside(mdp, usual, values if starts_known else None, compared)

@@ -6,13 +6,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
-from importlib.metadata import version
 from typing import Any, Protocol
 
 import numpy as np
 import xarray as xr
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.package_versions import package_versions
 from bayesmdp.model_reading.read_model import Model
 from bayesmdp.posterior import Belief, QBelief
 from bayesmdp.problems.decision_problem import DecisionProblem
@@ -75,7 +75,7 @@ def provenance(
         "truth": "the environment's" if truth is None else f"drawn from {getattr(truth, '__name__', 'a model')}",
         **run,
         "robust": _described(robust),
-        "versions": json.dumps({package: version(package) for package in ("bayesmdp", "jax", "jaxlib", "numpyro")}),
+        "versions": json.dumps(package_versions("bayesmdp", "jax", "jaxlib", "numpyro")),
     }
 
 

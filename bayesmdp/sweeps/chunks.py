@@ -10,7 +10,6 @@ import json
 import threading
 from collections.abc import Callable, Mapping
 from functools import lru_cache
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from bayesmdp.foundation.compiled_programs import forget_programs
 from bayesmdp.foundation.extras import brought_by
+from bayesmdp.foundation.package_versions import package_versions
 from bayesmdp.sweeps.fingerprints import fingerprint, sources
 
 with brought_by("sweeps"):
@@ -62,7 +62,7 @@ class Task(NamedTuple):
 
 def current_versions() -> str:
     """Return the versions of the packages on which numbers depend, as JSON."""
-    return json.dumps({package: version(package) for package in PACKAGES})
+    return json.dumps(package_versions(*PACKAGES))
 
 
 def run_chunk(task: Task, stopped: Callable[[], bool] = lambda: False) -> Finished:

@@ -55,14 +55,16 @@ def test_make_targets_exist():
         subprocess.run([*shlex.split(command), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_commands_run(tmp_path, monkeypatch):
+@pytest.mark.parametrize("long", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["quick", "all settings"])
+def test_commands_run(long, tmp_path, monkeypatch):
+    """What asks for the sweep of 200 settings is run with the slow tests."""
     from bayesmdp.cli.app import app
 
     monkeypatch.chdir(tmp_path)
     write_log(tmp_path)
     (tmp_path / "my.toml").write_text(blocks("toml")[0])
-    found = commands("bayesmdp")
-    assert len(found) >= 8
+    found = [command for command in commands("bayesmdp") if ("aq_schedule" in command) == long]
+    assert len(found) >= (2 if long else 8)
     for command in found:
         words = shlex.split(command)[1:]
         if words[0] in ("run", "sweep"):

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
+from bayesmdp.foundation.package_versions import package_versions
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.families import Family
 from bayesmdp.problems.labels import label_array
@@ -139,7 +139,7 @@ def posterior_tree(
 
 def versions() -> dict[str, str]:
     """The versions of what draws are made by, for attrs."""
-    return {f"{package}_version": version(package) for package in ("bayesmdp", "jax", "numpyro")}
+    return {f"{package}_version": told for package, told in package_versions("bayesmdp", "jax", "numpyro").items()}
 
 
 def by_draw(draws: Mapping[str, Any], dims: Mapping[str, tuple[str, ...]]) -> xr.Dataset:
