@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import xarray as xr
 from scipy import stats
 
 import bayesmdp as bm
@@ -24,7 +25,13 @@ def test_settings_are_what_the_module_says():
 
 @pytest.fixture(scope="module")
 def result():
-    return find("tseb/all-chain").with_agents(["PSRL", "TSEB 0.5"]).run(steps=60, replicates=3)
+    """Numbers in the place of a run, which `test_main_writes_the_tables` makes."""
+    rng = np.random.default_rng(0)
+    dims, shape = ("agent", "replicate", "step"), (2, 3, 60)
+    drawn = {name: (dims, rng.gamma(2, size=shape)) for name in ("reward", "regret", "mean_bonus")}
+    for name, number in (("state", 6), ("action", 2)):
+        drawn[name] = dims, rng.integers(number, size=shape)
+    return xr.DataTree(xr.Dataset(drawn, {"agent": ["PSRL", "TSEB 0.5"]}))
 
 
 def test_tables_by_hand(result):
@@ -40,8 +47,13 @@ def test_tables_by_hand(result):
     assert bonus.shape == (3, 2) and bonus.index.tolist() == [1, 2, 3]
     at_second = result["mean_bonus"].values[1, :, 20].mean()
     assert bonus.loc[2, "TSEB 0.5"] == pytest.approx(at_second, rel=1e-6)
+    # A step serves what it paid and the costs that were taken off: .25 if it was fast, .1 for each packet held.
+    costs = np.where(result["action"].values == 1, 0.25, 0) + 0.1 * result["state"].values
+    served = (result["reward"].values + costs).sum(-1).mean(-1)
+    np.testing.assert_allclose(tseb.served_table(result)["served"], served)
 
 
+@pytest.mark.slow
 def test_packets_served_are_those_that_came_and_are_not_held_any_more():
     """Counted by the world's own moves, in expectation: what arrives is served or held at the end."""
     study = find("tseb/queue").with_agents(["lambda 0", "lambda 1"])
