@@ -34,6 +34,7 @@ def test_the_table_is_of_discounted_returns(monkeypatch):
     assert bbrl.returns_table(made_results(rewards))["milliseconds"].isna().all()
 
 
+@pytest.mark.slow
 def test_each_replicate_is_another_problem_of_the_prior():
     result = bbrl.STUDIES["double-loop"].with_agents(["PSRL"]).run(replicates=4)
     assert set(np.unique(result["reward"])) <= {0.0, 1.0, 2.0} and result.attrs["mdp"] == "generalised-double-loop"

@@ -8,12 +8,25 @@ import pytest
 from bayesmdp.studies import STUDIES, Study, draw_reuse, find, levels, risky_lake
 from bayesmdp.studies.statements import regret_table
 
-# The full recommendation engine has 4,521 states: its oracle takes twenty seconds. The small one is made alike.
-LARGE = "mtsrl/recommendation"
+OTHERS = {
+    "mtsrl/recommendation",  # of 4,521 states: its oracle takes twenty seconds
+    "mtsrl/recommendation-osband",
+    "mtsrl/recommendation-tabular",
+    "mtsrl/gaussian-anisotropic",
+    "mtsrl/gaussian-bayes",
+    "mtsrl/gaussian-tails",
+    "mtsrl-shape/map-1-20",
+    "mtsrl-shape/horizon-2",
+    "mtsrl-shape/horizon-6",
+    "mtsrl-shape/near-horizon-2",
+    "mtsrl-shape/near-horizon-4",
+    "mtsrl-shape/near-horizon-6",
+}
+"""Made as a study beside them is, of another size or law, for which all is compiled anew."""
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name == LARGE else name for name in STUDIES]
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in OTHERS else name for name in STUDIES]
 )
 def test_every_study_can_be_made(name):
     study = find(name)
