@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.stats import norm
+from jax import lax
 from jax.typing import ArrayLike
 from jaxtyping import Bool, Float, Int
 
@@ -254,7 +254,9 @@ def quantile_budget(level: ArrayLike, scale: ArrayLike) -> Int[Array, "..."]:
     [ 158  293 1394]
     """
     level = jnp.asarray(level)
-    density = norm.pdf(norm.ppf(level))
+    # JAX's `ndtri` would take four times as long to compile: .2 s for each agent that plans at a level.
+    z = np.sqrt(2) * lax.erf_inv(2 * level - 1)
+    density = jnp.exp(-(z**2) / 2) / np.sqrt(2 * np.pi)
     # Capped where int32 ends, so that an extreme level asks for very many draws and not for a negative number.
     wanted = jnp.ceil(scale * level * (1 - level) / density**2)
     # At a level so extreme that the density vanishes this is 0 / 0.
