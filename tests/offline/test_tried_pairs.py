@@ -39,6 +39,11 @@ def asked(request):
     return log, problem, made, available, untold
 
 
+of_one = pytest.mark.parametrize("asked", ["mean", pytest.param("least", marks=pytest.mark.slow)], indirect=True)
+by_log_alone = pytest.mark.parametrize("asked", ["mean"], indirect=True)
+
+
+@of_one
 def test_the_same_draws_have_the_same_values_and_the_same_plan(asked):
     """Apart from states never acted in, where the first few actions stand for the others."""
     _, problem, made, available, untold = asked
@@ -97,6 +102,7 @@ def test_ends_of_episodes_do_not_lengthen_the_lists():
     assert few_pairs(wider, np.zeros(16, bool), wider.available).listed.shape == (16, 4)
 
 
+@by_log_alone
 @pytest.mark.parametrize("reward", [1.0, -1.0])
 @pytest.mark.parametrize("today", ["log", "uniform", "table"])
 def test_what_is_said_to_be_done_keeps_its_weight(asked, today, reward, monkeypatch):
@@ -117,6 +123,7 @@ def test_what_is_said_to_be_done_keeps_its_weight(asked, today, reward, monkeypa
     np.testing.assert_allclose(told.gains, 0, atol=1e-5)
 
 
+@of_one
 def test_large_problems_are_checked_by_a_few_pairs(asked, monkeypatch):
     """The same policy, worth the same up to Monte Carlo error, as by all pairs."""
     _, problem, made, *_ = asked
@@ -135,7 +142,7 @@ def test_large_problems_are_checked_by_a_few_pairs(asked, monkeypatch):
         assert_p_value(stats.ks_2samp(ours, theirs).pvalue)
 
 
-@pytest.mark.parametrize("asked", ["mean"], indirect=True)
+@by_log_alone
 def test_a_report_on_a_large_problem_says_what_the_check_found(asked, monkeypatch):
     for place in ("promise", "at_start"):
         monkeypatch.setattr(f"bayesmdp.offline.{place}.LARGE", 1)

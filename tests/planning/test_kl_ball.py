@@ -28,9 +28,12 @@ def best_value(share: NDArray, value: NDArray, radius: float) -> float:
     return optimize.minimize_scalar(dual, bounds=ends, method="bounded", options={"xatol": 1e-12}).fun
 
 
+compiled_best = jax.jit(lambda ball, share, value: ball.best_for(share, value))
+
+
 def best_row(share: NDArray, value: NDArray, radius: float) -> NDArray:
     with jax.enable_x64(True):
-        return np.asarray(KLBall(np.array([[radius]])).best_for(share[None, None], value))[0, 0]
+        return np.asarray(compiled_best(KLBall(np.array([[radius]])), share[None, None], value))[0, 0]
 
 
 def divergence(share: NDArray, row: NDArray) -> float:

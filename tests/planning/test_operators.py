@@ -41,7 +41,7 @@ select_from = jax.jit(lambda values, rank, guess: order_statistic(values, rank, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("draws", [1, 2, 7, 60])
+@pytest.mark.parametrize("draws", [1, pytest.param(2, marks=pytest.mark.slow), 7, 60])
 def test_order_statistic_is_what_sorting_gives(kind, draws):
     rng = np.random.default_rng(draws)
     values = columns(rng, kind, (draws, 25))

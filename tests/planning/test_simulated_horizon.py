@@ -81,7 +81,8 @@ def riccati_backwards(horizon):
     return value, constant
 
 
-@pytest.mark.parametrize("horizon", [5, *(pytest.param(horizon, marks=pytest.mark.slow) for horizon in (1, 15))])
+@pytest.mark.slow
+@pytest.mark.parametrize("horizon", [1, 5, 15])
 def test_linear_quadratic_control_is_riccatis_recursion(horizon):
     """Riccati's controls are no grid's: what the plan is worth is at most theirs, and by no more than it says less."""
     cart = bm.environments.linear_quadratic().replace(discount=None, horizon=horizon)
