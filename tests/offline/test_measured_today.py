@@ -237,6 +237,7 @@ def test_the_gain_of_a_plan_for_it_is_checked():
     assert report.gain <= gained + 0.05
 
 
+@pytest.mark.slow
 def test_where_nothing_better_is_known_the_plan_is_to_go_on_as_today():
     """Today's policy is the best there is, and the log is short. Two places, as of the other plan for the gain."""
     log = rows_of(60, seed=3)

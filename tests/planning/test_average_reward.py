@@ -23,11 +23,12 @@ from bayesmdp.planning import (
 from tests.oracles import average_reward
 
 SOLVERS = [average_policy_iteration, relative_value_iteration]
+COMPILED = {solver: jax.jit(solver) for solver in SOLVERS}
 
 
 def solved(mdp, solver, *risk, **options):
     with jax.enable_x64(True):
-        return jax.device_get(solver(mdp.problem, Draws(mdp.transition[None], mdp.reward), *risk, **options))
+        return jax.device_get(COMPILED[solver](mdp.problem, Draws(mdp.transition[None], mdp.reward), *risk, **options))
 
 
 def random_mdp(seed, num_states=5, num_actions=2, concentration=0.3, scale=1.0):
@@ -212,7 +213,7 @@ def test_the_gain_of_a_quantile(seed):
         value -= value.min()
     with jax.enable_x64(True):
         problem = bm.MDP(transition=draws[0], reward=reward, discount=None).problem
-        plan = jax.jit(average_policy_iteration)(problem, Draws(draws, reward), bm.Quantile(level))
+        plan = COMPILED[average_policy_iteration](problem, Draws(draws, reward), bm.Quantile(level))
     assert bool(plan.converged) and float(plan.gain) == pytest.approx(gain, abs=1e-9)
     np.testing.assert_allclose(plan.value, value, atol=1e-7)
 

@@ -90,7 +90,7 @@ def test_gain_and_bias_solve_the_optimistic_equation(solver: Callable[..., GainP
     river = bm.environments.riverswim(4, discount=None)
     share = (river.transition + 0.05) / (river.transition + 0.05).sum(-1, keepdims=True)
     with jax.enable_x64(True):
-        plan = solver(river.problem, Draws(share[None], river.reward), KLBall(np.full((4, 2), 0.05)))
+        plan = jax.jit(solver)(river.problem, Draws(share[None], river.reward), KLBall(np.full((4, 2), 0.05)))
     assert bool(plan.converged)
     value = np.asarray(plan.value)
     ahead = [[best_value(share[s, a], value, 0.05) for a in range(2)] for s in range(4)]

@@ -34,6 +34,7 @@ from bayesmdp.planning.simulated_values import risk_between
 from bayesmdp.planning.state_policies import state_policy
 from tests.corridor import DISCOUNT, MDP, ROOMS, rooms_where, tabular
 
+compiled_plan = jax.jit(policy_iteration)
 QUICK = FittedQ(LinearQ(ridge=1e-6), places=100, samples=20, rollouts=Rollouts(number=4_000))
 ROUGH = FittedQ(LinearQ(ridge=2.0), places=20, samples=2, rollouts=Rollouts(number=100))
 
@@ -115,7 +116,7 @@ def test_intervals_over_draws_hold_the_posteriors_risk(risk):
 def test_a_table_posed_on_numbers_is_worth_what_the_table_is(likely):
     problem, kernel, reward = tabular(np.array([likely]))
     with jax.enable_x64(True):
-        exact = jax.device_get(policy_iteration(problem, Draws(kernel, reward), Mean()))
+        exact = jax.device_get(compiled_plan(problem, Draws(kernel, reward), Mean()))
     plan = bm.solve(rooms_where(likely), solver=QUICK)
     assert float(plan["lower"]) <= exact.value[0] <= float(plan["upper"])
     assert float(plan["upper"] - plan["lower"]) < 0.1
@@ -137,7 +138,7 @@ def test_a_plan_of_draws_is_that_of_the_table(risk):
     planned = np.linspace(0, 399, 100).round().astype(int)
     problem, kernel, reward = tabular(likely[planned])
     with jax.enable_x64(True):
-        exact = jax.device_get(policy_iteration(problem, Draws(kernel, reward[None]), risk))
+        exact = jax.device_get(compiled_plan(problem, Draws(kernel, reward[None]), risk))
     plan = bm.plan(posterior_of(likely), MDP, risk, solver=FittedQ(LinearQ(ridge=1e-6), num_draws=100, samples=40))
     assert (plan.attrs["num_draws"], plan.attrs["value_draws"]) == (100, 200)
     assert float(plan["q"][0].max()) == pytest.approx(float(exact.value[0]), abs=0.05)

@@ -183,7 +183,7 @@ def test_the_bound_counts_rewards_that_cancel():
     draws, reward = random_draws(rng, (1, 6, 2, 6), 1.0), rng.normal(size=(6, 2, 6))
     reward = 1e9 * (reward - (draws[0] * reward).sum(-1, keepdims=True))
     truth, doubt = oracles.exact_value(draws, reward, 0.9)
-    plan = policy_iteration(problem_of(reward, 0.9), Draws(draws, reward), Mean())
+    plan = compiled_policy_iteration(problem_of(reward, 0.9), Draws(draws, reward), Mean())
     assert float(np.abs(np.asarray(plan.value) - truth).max()) <= plan.bound + doubt
     assert plan.converged and plan.bound > 1e-7
 
@@ -231,7 +231,7 @@ def test_where_solving_alone_cycles_the_acceptance_rule_converges():
         residual, value = solve_alone(value)
         seen.append(float(residual))
     assert min(seen) > 1e-6, "the case no longer cycles, so it tests nothing"
-    plan = policy_iteration(problem, Draws(draws, reward), risk)
+    plan = compiled_policy_iteration(problem, Draws(draws, reward), risk)
     expected, _ = oracles.iterate_value(draws, reward[..., 0], 0.99, 0.5)
     assert plan.converged
     np.testing.assert_allclose(plan.value, expected, rtol=0, atol=1e-9)
@@ -281,7 +281,7 @@ def test_the_plan_is_consistent_and_at_rounding_level_when_nothing_is_tolerated(
     river = bm.environments.riverswim(6, discount=0.99)
     draws = random_draws(np.random.default_rng(2), (50, 6, 2, 6), 1 / 6)
     plan = solved(solver, river.problem, Draws(draws, river.reward), Quantile(0.2), tolerance=0.0)
-    q = backup(river.problem, Draws(draws, river.reward), plan.value, Quantile(0.2))
+    q = jax.jit(backup)(river.problem, Draws(draws, river.reward), plan.value, Quantile(0.2))
     np.testing.assert_allclose(plan.q, q, rtol=1e-15)
     np.testing.assert_array_equal(plan.policy, np.argmax(q, -1))
     assert plan.residual == np.abs(np.max(q, -1) - plan.value).max()
@@ -313,6 +313,6 @@ def test_sparse_states_by_the_iterative_solver(monkeypatch):
     dense = oracles.dense_transition(draws, successor, 60)
     for level, risk in ((None, Mean()), (0.3, Quantile(0.3))):
         expected, _ = oracles.iterate_value(dense, reward[..., 0], 0.97, level)
-        plan = policy_iteration(problem, Draws(draws, reward), risk)
+        plan = jax.jit(lambda draws, risk=risk: policy_iteration(problem, draws, risk))(Draws(draws, reward))
         assert plan.converged and plan.bound <= 1e-10 and plan.iterations < 30
         np.testing.assert_allclose(plan.value, expected, rtol=0, atol=1e-10)

@@ -300,7 +300,8 @@ def test_mixed_actions_are_told_with_their_shares(tmp_path):
 
 
 def test_more_pairs_than_are_listed_are_counted(monkeypatch):
-    kept = read_plan(plan_log(shop(), discount=0.9, draws=20, calibration=0).tree)
+    log = bm.collect(bm.environments.inventory(10), policy="uniform", steps=600, seed=0)
+    kept = read_plan(plan_log(log, discount=0.9, draws=10, calibration=0).tree)
     whole = _collect(kept, 10)
     assert whole["helped"] > whole["sure"] == len(whole["pairs"]) > 2
     assert all(pair["gain"] > 2 * pair["error"] for pair in whole["pairs"])
