@@ -57,7 +57,7 @@ def test_the_same_draws_have_the_same_values_and_the_same_plan(asked):
     remade = made.for_other_logs(problem)
     every = Pairs(arrays).draws(remade, remade.posterior(made.experience), problem.reward, 40, 0)
     own = Draws(*(np.moveaxis(few.of(np.moveaxis(array, -1, 0)), 0, -1) for array in every))
-    share = rng.random((30, 30, 12)) * available
+    share = rng.random((40, 30, 12)) * available
     share /= share.sum(-1, keepdims=True)
     whole = solve_draws(arrays, every, bm.Quantile(0.1), 1e-10, 10_000, solver="policy_iteration")
     listed = solve_draws(few.problem, own, bm.Quantile(0.1), 1e-10, 10_000, solver="policy_iteration")
