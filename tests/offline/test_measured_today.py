@@ -113,8 +113,8 @@ def test_a_table_is_kept_in_the_file_of_the_plan(by_table, tmp_path):
 
 def test_a_function_may_be_in_a_file(tmp_path):
     (tmp_path / "rule.py").write_text("def act(state):\n    return (state[..., 0] < 0).astype(int)\n")
-    data = read_records(GOOD)
-    space = space_of_log(GOOD, DISCOUNT)
+    log = rows_of(300)
+    data, space = read_records(log), space_of_log(log, DISCOUNT)
     near = NearRows(data.state, data.action, 3, space.low, space.high)
     told, name = measured_today(f"{tmp_path / 'rule.py'}:act", data, space, near)
     np.testing.assert_array_equal(told.probabilities([[-1.0], [1.0]]), [[0, 1, 0], [1, 0, 0]])
