@@ -386,13 +386,13 @@ def test_the_command_writes_both(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     "options",
-    [pytest.param(("--aim", "gain", "--no-calibration"), marks=pytest.mark.slow), ()],
+    [pytest.param(("--draws", "60", "--aim", "gain", "--no-calibration"), marks=pytest.mark.slow), ("--draws", "20")],
     ids=["gain", "checked"],
 )
 def test_the_file_of_a_plan_tells_the_same(options, tmp_path):
     log, page, content = tmp_path / "log.csv", tmp_path / "r.html", tmp_path / "r.json"
     ONE_WAY.to_csv(log, index=False)
-    call("plan", log, "--discount", "0.5", "--draws", "20", *options, "--out", tmp_path, "--json", content)
+    call("plan", log, "--discount", "0.5", *options, "--out", tmp_path, "--json", content)
     told = json.loads(content.read_text("utf-8"))
     out, progress = call("report", tmp_path / "log-plan.nc", page, content, "--log", log)
     assert "writing the report: other assumptions, and what to collect next, which takes" in progress
