@@ -148,7 +148,7 @@ def test_a_dependence_that_the_log_is_too_short_to_learn_is_an_alarm_and_told_as
     assert "too short" not in str(quiet["found"].values) and not quiet["alarm"]
 
 
-@pytest.mark.parametrize("number", [15, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("number", [8, pytest.param(50, marks=pytest.mark.slow)])
 def test_a_clean_log_alarms_as_often_as_is_said(number):
     """Of clean logs of three kinds .05 may alarm, by the binomial distribution."""
     kinds = [Kind("end", 100), Kind("cut", 60), Kind("one", 100)]

@@ -158,8 +158,10 @@ def test_ranges_of_values_are_the_posterior_s_and_not_the_simulation_s():
     (mdp, fresh, policy, rollouts), own = told[0]
     values = report.tree["at_start"]["value"].values
     assert values.mean() == pytest.approx(own.middle.mean(), abs=1e-9)
-    alike = np.zeros(40, int)
-    many = simulate(mdp, fresh, policy, replace(rollouts, number=2_000 * 40), streams=alike).middle.mean(1)
+    # Each draw as often as 125 streams of 16 rollouts, so that the plan's program serves.
+    copies, alike = {name: np.repeat(array, 125, 0) for name, array in fresh.items()}, np.tile(np.arange(125), 40)
+    many = simulate(mdp, copies, policy, replace(rollouts, number=16 * 5_000), streams=alike)
+    many = many.middle.reshape(40, -1).mean(1)
     assert 0.7 * many.std() < values.std() < 1.3 * many.std()
     assert np.corrcoef(values, many)[0, 1] > 0.9
     assert own.middle.mean(1).std() > 4 * many.std()  # what it would be with random numbers of their own
@@ -370,6 +372,15 @@ def test_an_action_that_was_never_taken_is_refused():
 # What the way is made of.
 
 
+def test_rewards_may_be_a_function_in_a_file(tmp_path):
+    (tmp_path / "rewards.py").write_text("def twice(state, action, next_state):\n    return 2 * state[..., 0]\n")
+    given = {"prior": "linear_dynamics", "settings": {}, "terminal": None, "initial": None, "horizon": None}
+    told = {"baseline": "none", "say": lambda text: None, "rewards": f"{tmp_path / 'rewards.py'}:twice"}
+    way = measured_way.way_of_log(rows_of(40), DISCOUNT, **given, **told)
+    assert way.mdp.problem.reward(np.array([0.25]), 1, np.array([0.5])) == 0.5
+    assert "reward" not in way.found.form.mean_values(way.found.sums)
+
+
 def test_episodes_begin_where_they_ended_or_rows_do_not_go_on():
     log = rows_of(60)
     assert np.flatnonzero(begins_of_rows(log)).tolist() == [0, 20, 40]
@@ -487,12 +498,12 @@ def test_a_cause_that_lasts_alarms():
     for _ in range(400):
         cause = 0.9 * cause + 0.3 * rng.normal()
         after = 0.5 * state + cause + 0.1 * rng.normal(size=1)
-        rows.append((state, "stay" if rng.uniform() < 0.5 else "right", float(state[0]), after))
+        rows.append((state, ("left", "stay", "right")[rng.integers(3)], float(state[0]), after))
         state = after
     state, action, reward, after = map(np.array, zip(*rows, strict=True))
     axes = ("step", "coordinate")
     columns = {"state": (axes, state), "next_state": (axes, after), "action": ("step", action)}
-    log = xr.Dataset(columns | {"reward": ("step", reward)}, attrs={"actions": ["right", "stay"]})
+    log = xr.Dataset(columns | {"reward": ("step", reward)}, attrs={"actions": ["left", "stay", "right"]})
     told = bm.check_log(log)
     assert bool(told["alarm"].sel(check="order"))
 

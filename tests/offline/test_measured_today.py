@@ -5,7 +5,11 @@ import pandas as pd
 import pytest
 
 import bayesmdp as bm
+from bayesmdp.logs.recorded_log import read_records
 from bayesmdp.offline.measured_file import read_measured_plan
+from bayesmdp.offline.measured_space import space_of_log
+from bayesmdp.offline.measured_today import measured_today
+from bayesmdp.offline.near_rows import NearRows
 from bayesmdp.offline.said_state_behaviour import places_behaviour
 from bayesmdp.planning import Rollouts
 from bayesmdp.planning.state_baseline import function_behaviour
@@ -13,10 +17,11 @@ from bayesmdp.reports.advice import recommendation
 from bayesmdp.reports.measured_again import _baseline_of
 from bayesmdp.results.files import write_tree
 from tests.command_line import call, told_in_one_line
-from tests.offline.test_measured_plan import DISCOUNT, PUSH, known, paid, rows_of
+from tests.offline.test_measured_plan import DISCOUNT, PUSH, paid, rows_of
 
 ACTIONS = ("left", "stay", "right")
-OPTIONS = {"discount": DISCOUNT, "draws": 16, "calibration": 0, "prior": "linear_dynamics", "rewards": known}
+# As the plans of `test_measured_plan`, so that their programs serve.
+OPTIONS = {"discount": DISCOUNT, "draws": 16, "calibration": 0}
 RULE = pd.DataFrame({"level": [-1.0, 1.0, 1.0], "action": ["right", "left", "stay"], "probability": [1.0, 0.25, 0.75]})
 
 
@@ -26,7 +31,7 @@ def by_hand(state):
     return np.where(low[..., None], [0.0, 0.0, 1.0], [0.25, 0.75, 0.0])
 
 
-def true_worth(behaviour, starts, number=20_000):
+def true_worth(behaviour, starts, number=5_000):
     """What a behaviour truly earns in the world of `rows_of`, simulated in NumPy."""
     rng, total = np.random.default_rng(1), np.zeros(number)
     state = starts[rng.integers(len(starts), size=number)]
@@ -106,6 +111,16 @@ def test_a_table_is_kept_in_the_file_of_the_plan(by_table, tmp_path):
     np.testing.assert_allclose(again.probabilities(at), by_hand(at))
 
 
+def test_a_function_may_be_in_a_file(tmp_path):
+    (tmp_path / "rule.py").write_text("def act(state):\n    return (state[..., 0] < 0).astype(int)\n")
+    log = rows_of(300)
+    data, space = read_records(log), space_of_log(log, DISCOUNT)
+    near = NearRows(data.state, data.action, 3, space.low, space.high)
+    told, name = measured_today(f"{tmp_path / 'rule.py'}:act", data, space, near)
+    np.testing.assert_array_equal(told.probabilities([[-1.0], [1.0]]), [[0, 1, 0], [1, 0, 0]])
+    assert name == f"{tmp_path / 'rule.py'}:act"
+
+
 def test_what_nobody_did_near_is_warned_of():
     log = rows_of(300)
     rows = np.flatnonzero(~((log["action"].values == "right") & (log["state"].values[:, 0] < 0)))
@@ -151,6 +166,7 @@ def test_a_function_is_refused_where_states_are_labels():
         bm.plan_log(log, baseline=_rule)
 
 
+@pytest.mark.slow
 def test_rollouts_of_a_rule_are_those_of_the_world():
     """In the world as it is, in compiled code: within the interval that is told."""
     room = bm.environments.thermostat()
@@ -168,13 +184,10 @@ def test_the_command_reads_a_baseline_from_a_file(tmp_path):
     frame = frame.assign(action=log["action"].values, reward=log["reward"].values, truncated=log["truncated"].values)
     frame.to_csv(tmp_path / "log.csv", index=False)
     RULE.to_csv(tmp_path / "today.csv", index=False)
-    given = (tmp_path / "log.csv", "--continuous", "level", "--prior", "linear_dynamics", "--discount", "0.8")
-    (tmp_path / "paid.py").write_text("def known(state, action, next_state):\n    return -((state[..., 0] - 1) ** 2)\n")
-    given += ("--draws", "16", "--no-calibration", "--out", tmp_path, "--rewards", f"{tmp_path / 'paid.py'}:known")
+    given = (tmp_path / "log.csv", "--continuous", "level", "--discount", "0.8")
+    given += ("--draws", "16", "--no-calibration", "--out", tmp_path)
     shown, _ = call("plan", *given, "--baseline", tmp_path / "today.csv", columns=160)
     assert "today" in shown
-    (tmp_path / "rule.py").write_text("def act(state):\n    return (state[..., 0] < 0).astype(int)\n")
-    call("plan", *given, "--baseline", f"{tmp_path / 'rule.py'}:act")
     RULE.assign(probability=2).to_csv(tmp_path / "today.csv", index=False)
     assert "the baseline's probability in row 0" in told_in_one_line(
         "plan", *given, "--baseline", tmp_path / "today.csv"
@@ -224,6 +237,7 @@ def test_the_gain_of_a_plan_for_it_is_checked():
     assert report.gain <= gained + 0.05
 
 
+@pytest.mark.slow
 def test_where_nothing_better_is_known_the_plan_is_to_go_on_as_today():
     """Today's policy is the best there is, and the log is short. Two places, as of the other plan for the gain."""
     log = rows_of(60, seed=3)

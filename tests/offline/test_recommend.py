@@ -16,6 +16,7 @@ from bayesmdp.offline.recommend import STATUS, recommend
 from bayesmdp.offline.recommend_states import _columns
 from bayesmdp.offline.report import Report
 from bayesmdp.results.files import write_tree
+from tests.corridor import rooms_where
 
 SPEC = ["age:bins(18,40,65,90)", "lactate:cutoffs(2,4)", "ward:categories(a,b)"]
 QUICK = {"draws": 20, "calibration": 0}
@@ -232,23 +233,24 @@ def test_columns_of_numbers_go_by_their_names():
 
 
 def test_plans_of_states_that_are_numbers_are_asked_row_by_row(tmp_path):
-    room = bm.environments.thermostat().replace(terminal=lambda state: abs(state[..., 0] - 36) < 0.5)
+    # Careful steps lead on nearly always, and from the last room any bold one does.
+    rooms = rooms_where([0.9, 0.3]).replace(terminal=lambda state: abs(state[..., 0] - 3.9) < 0.05)
     ways = bm.planning.FittedQ(places=64, samples=2, rollouts=bm.planning.Rollouts(number=100))
-    plan = bm.solve(room, solver=ways, tolerance=0.5, strict=False)
-    rows = pd.DataFrame({"degrees": [12.0, np.nan, 55.0, 30.0, 36.0]}, index=list("abcde"))
-    told = bm.recommend(plan, rows, mdp=room)
+    plan = bm.solve(rooms, solver=ways, tolerance=0.5, strict=False)
+    rows = pd.DataFrame({"place": [1.5, np.nan, 55.0, 4.5, 3.9]}, index=list("abcde"))
+    told = bm.recommend(plan, rows, mdp=rooms)
     assert told["status"].tolist() == ["recommended", "not a number", "outside", "recommended", "terminal"]
-    assert told["action"].tolist() == ["high", "", "", "off", ""] and told.index.tolist() == list("abcde")
-    policy = bm.planning.fitted_policy(plan, room)
-    apart = np.diff(np.sort(policy.q([[12.0], [30.0]]), -1)[:, -2:], axis=-1)[:, 0]
+    assert told["action"].tolist() == ["careful", "", "", "bold", ""] and told.index.tolist() == list("abcde")
+    policy = bm.planning.fitted_policy(plan, rooms)
+    apart = np.diff(np.sort(policy.q([[1.5], [4.5]]), -1)[:, -2:], axis=-1)[:, 0]
     np.testing.assert_allclose(told["margin"].iloc[[0, 3]], apart)
     assert (told["margin"].iloc[[0, 3]] > 0).all() and "outside the range" in told.loc["c", "why"]
     plan.to_netcdf(tmp_path / "plan.nc", engine="h5netcdf")
     again = xr.load_dataset(tmp_path / "plan.nc", engine="h5netcdf")
-    pd.testing.assert_frame_equal(bm.recommend(again, rows.astype(str), mdp=room), told)
+    pd.testing.assert_frame_equal(bm.recommend(again, rows.astype(str), mdp=rooms), told)
     with pytest.raises(ValueError, match="pass mdp, its problem"):
         bm.recommend(plan, rows)
-    with pytest.raises(ValueError, match="2 columns, but the states of thermostat have 1 coordinates"):
-        bm.recommend(plan, rows.assign(more=1.0), mdp=room)
-    with pytest.raises(ValueError, match="the plan is of another problem, 'thermostat'"):
+    with pytest.raises(ValueError, match="2 columns, but the states of simulated have 1 coordinates"):
+        bm.recommend(plan, rows.assign(more=1.0), mdp=rooms)
+    with pytest.raises(ValueError, match="the plan is of another problem, 'simulated'"):
         bm.recommend(plan, rows, mdp=bm.environments.slippery_lake())

@@ -28,16 +28,13 @@ SECOND = 8
 def test_a_second_log_is_planned_with_the_programs_of_the_first():
     """Another box, other rewards, starts and numbers of rows and episodes."""
     options = {"draws": 20, "calibration": 0, "discount": 0.8}
-    jax.clear_caches()
-    with compiled_programs() as first:
-        bm.plan_log(rows_of(150), **options)
+    bm.plan_log(rows_of(150), **options)
     other = rows_of(190, seed=3)
     for name in ("state", "next_state"):
         other[name] = 20 + 3 * other[name]
     other["reward"] = 100 * other["reward"]
     with compiled_programs() as second:
         report = bm.plan_log(other, **options)
-    assert len(first) > 30
     assert len(second) <= SECOND, second
     assert report.bound < -50  # in the other log's units
 
@@ -81,24 +78,20 @@ def test_evidences_of_features_are_those_of_the_models(coordinates):
         feature_evidence(features, rows.state, action, moved, noise=0.05, scales=(10.0, 100.0))
         for features in (constant_and_linear, waves)
     ]
-    models = [
-        [make(sizes, scale=scale) for scale in (10.0, 100.0)]
-        for make in (
-            bm.models.linear_dynamics,
-            lambda own, scale: bm.models.fourier_dynamics(own, length=0.5, scale=scale),
-        )
-    ]
-    expected = np.array([[exact(model) for model in each] for each in models])
-    quick = np.array([[each[scale] for scale in (10.0, 100.0)] for each in told])
-    np.testing.assert_allclose(quick - quick[0, 0], expected - expected[0, 0], rtol=1e-9, atol=1e-7)
-    # Of rewards, beside the same steps.
-    paid = rows.seen["reward"][:, None]
-    quick = [
-        feature_evidence(each, rows.state, action, paid, noise=0.1, scales=(10.0,))[10.0]
-        for each in (up_to_squares, waves)
-    ]
-    expected = [exact(bm.models.linear_rewards(sizes, None, each)) for each in (up_to_squares, waves)]
-    assert quick[1] - quick[0] == pytest.approx(expected[1] - expected[0], rel=1e-9, abs=1e-7)
+    models = [bm.models.linear_dynamics(sizes, scale=scale) for scale in (10.0, 100.0)]
+    models.append(bm.models.fourier_dynamics(sizes, length=0.5, scale=10.0))
+    expected = np.array([exact(model) for model in models])
+    quick = np.array([told[0][10.0], told[0][100.0], told[1][10.0]])
+    np.testing.assert_allclose(quick - quick[0], expected - expected[0], rtol=1e-9, atol=1e-7)
+    # Of rewards, beside the same steps; they are another target of the same function, and take as long again.
+    if coordinates == 2:
+        paid = rows.seen["reward"][:, None]
+        quick = [
+            feature_evidence(each, rows.state, action, paid, noise=0.1, scales=(10.0,))[10.0]
+            for each in (up_to_squares, waves)
+        ]
+        expected = [exact(bm.models.linear_rewards(sizes, None, each)) for each in (up_to_squares, waves)]
+        assert quick[1] - quick[0] == pytest.approx(expected[1] - expected[0], rel=1e-9, abs=1e-7)
 
 
 def test_steps_in_units_of_the_box_are_those_of_the_model_in_the_units_of_the_log():

@@ -6,6 +6,8 @@ from scipy import stats
 
 import bayesmdp as bm
 from bayesmdp.offline.behaviour import Today, today_of
+from bayesmdp.offline.calibration import calibrate
+from bayesmdp.offline.logs_alike import Recording
 from bayesmdp.offline.named_prior import make_prior
 from bayesmdp.offline.plan_log import plan_log
 from bayesmdp.offline.promise import Pipeline, promised
@@ -39,6 +41,11 @@ def asked(request):
     return log, problem, made, available, untold
 
 
+of_one = pytest.mark.parametrize("asked", ["mean", pytest.param("least", marks=pytest.mark.slow)], indirect=True)
+by_log_alone = pytest.mark.parametrize("asked", ["mean"], indirect=True)
+
+
+@of_one
 def test_the_same_draws_have_the_same_values_and_the_same_plan(asked):
     """Apart from states never acted in, where the first few actions stand for the others."""
     _, problem, made, available, untold = asked
@@ -48,9 +55,9 @@ def test_the_same_draws_have_the_same_values_and_the_same_plan(asked):
     assert few.listed.shape == (30, 8)
     assert all(set(np.flatnonzero(available[s])) <= set(few.listed[s].tolist()) for s in range(30))
     remade = made.for_other_logs(problem)
-    every = Pairs(arrays).draws(remade, remade.posterior(made.experience), problem.reward, 30, 0)
+    every = Pairs(arrays).draws(remade, remade.posterior(made.experience), problem.reward, 40, 0)
     own = Draws(*(np.moveaxis(few.of(np.moveaxis(array, -1, 0)), 0, -1) for array in every))
-    share = rng.random((30, 30, 12)) * available
+    share = rng.random((40, 30, 12)) * available
     share /= share.sum(-1, keepdims=True)
     whole = solve_draws(arrays, every, bm.Quantile(0.1), 1e-10, 10_000, solver="policy_iteration")
     listed = solve_draws(few.problem, own, bm.Quantile(0.1), 1e-10, 10_000, solver="policy_iteration")
@@ -97,6 +104,7 @@ def test_ends_of_episodes_do_not_lengthen_the_lists():
     assert few_pairs(wider, np.zeros(16, bool), wider.available).listed.shape == (16, 4)
 
 
+@by_log_alone
 @pytest.mark.parametrize("reward", [1.0, -1.0])
 @pytest.mark.parametrize("today", ["log", "uniform", "table"])
 def test_what_is_said_to_be_done_keeps_its_weight(asked, today, reward, monkeypatch):
@@ -117,6 +125,7 @@ def test_what_is_said_to_be_done_keeps_its_weight(asked, today, reward, monkeypa
     np.testing.assert_allclose(told.gains, 0, atol=1e-5)
 
 
+@of_one
 def test_large_problems_are_checked_by_a_few_pairs(asked, monkeypatch):
     """The same policy, worth the same up to Monte Carlo error, as by all pairs."""
     _, problem, made, *_ = asked
@@ -133,9 +142,14 @@ def test_large_problems_are_checked_by_a_few_pairs(asked, monkeypatch):
     assert (few.policy != whole.policy)[told].mean() < 0.1
     for ours, theirs in ((few.values, whole.values), (few.values - few.gains, whole.values - whole.gains)):
         assert_p_value(stats.ks_2samp(ours, theirs).pvalue)
+    # Logs like this one are planned for by a few pairs too, and the policy valued in worlds that have them all.
+    recording = Recording(problem.initial, 0.0)
+    checked = calibrate(pipeline, made.rows, made.scatter, recording=recording, logs=1, seed=0)
+    assert checked.logs == 2 and checked.value.kept <= 2 and checked.gain.kept <= 2
 
 
-@pytest.mark.parametrize("asked", ["mean"], indirect=True)
+@pytest.mark.slow
+@by_log_alone
 def test_a_report_on_a_large_problem_says_what_the_check_found(asked, monkeypatch):
     for place in ("promise", "at_start"):
         monkeypatch.setattr(f"bayesmdp.offline.{place}.LARGE", 1)

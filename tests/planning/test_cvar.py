@@ -28,7 +28,7 @@ def iterate(draws, reward, discount, level):
     return value
 
 
-@pytest.mark.parametrize("draws", [1, 2, 3, 10, 25, 100, 301])
+@pytest.mark.parametrize("draws", [1, 3, 25, 301, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 10, 100))])
 def test_cvar_is_the_mean_of_the_lowest(draws):
     rng = np.random.default_rng(draws)
     values = rng.normal(size=(draws, 4, 3))
@@ -43,8 +43,8 @@ def test_cvar_is_the_mean_of_the_lowest(draws):
 
 def test_the_ends_and_the_order():
     values = np.random.default_rng(0).normal(size=(25, 6, 2))
-    np.testing.assert_array_equal(CVaR(0.01).value(values), values.min(0))
-    np.testing.assert_allclose(CVaR(1.0).value(values), values.mean(0), atol=1e-15)
+    np.testing.assert_array_equal(compiled_value(CVaR(0.01), values), values.min(0))
+    np.testing.assert_allclose(compiled_value(CVaR(1.0), values), values.mean(0), atol=1e-15)
     levels = np.linspace(0.01, 0.99, 50)
     by_level = np.array([compiled_value(CVaR(level), values) for level in levels])
     assert (np.diff(by_level, axis=0) >= -1e-15).all()
@@ -55,9 +55,9 @@ def test_the_ends_and_the_order():
 def test_levels_and_draws_by_pair():
     rng = np.random.default_rng(1)
     values, level = rng.normal(size=(50, 6, 2)), rng.uniform(0.01, 1, (6, 2))
-    np.testing.assert_allclose(CVaR(level).value(values), oracles.tail_means(values, level), atol=1e-14)
+    np.testing.assert_allclose(compiled_value(CVaR(level), values), oracles.tail_means(values, level), atol=1e-14)
     number = rng.integers(1, 80, (6, 2))
-    found = CVaR(level, number).value(values)
+    found = compiled_value(CVaR(level, number), values)
     for state, action in np.ndindex(6, 2):
         used = values[: number[state, action], state, action]
         assert found[state, action] == pytest.approx(oracles.tail_mean(used, level[state, action]), abs=1e-14)
@@ -106,13 +106,13 @@ def test_rows_attain_the_cvar_and_support_it(risk, reward, ties):
 
 @pytest.mark.parametrize("solver", SOLVERS, ids=["policy", "value"])
 @pytest.mark.parametrize("level", [0.02, 0.1, 0.5, "by pair"])
-@pytest.mark.parametrize("reward", [(), (25,)])
+@pytest.mark.parametrize("reward", [(), pytest.param((25,), marks=pytest.mark.slow)])
 def test_plans_by_brute_force(solver, level, reward):
     if level == "by pair":
         level = np.random.default_rng(4).uniform(0.05, 1, (5, 2))
     kernels, rewards, _ = random_draws(5, reward)
     problem = bm.MDP(reward=rewards.reshape(-1, 5, 2, 5)[0], discount=0.8).problem
-    plan = solver(problem, Draws(kernels, rewards), CVaR(level))
+    plan = solver(problem, Draws(kernels, rewards), CVaR(level), max_iterations=1_000)
     expected = iterate(kernels, rewards, 0.8, level)
     assert plan.converged and plan.bound <= 1e-10
     np.testing.assert_allclose(plan.value, expected, rtol=0, atol=plan.bound + 1e-13)
@@ -150,15 +150,15 @@ def test_policy_iteration_takes_few_solves():
 
 def test_numbers_are_traced():
     kernels, rewards, _ = random_draws(8)
-    problem, traces = bm.MDP(reward=rewards, discount=0.9).problem, []
+    problem = bm.MDP(reward=rewards, discount=0.9).problem
 
-    @jax.jit
-    def value_under(risk):
-        traces.append(1)
-        return policy_iteration(problem, Draws(kernels, rewards), risk).value
+    def value_under(level):
+        return solve(problem, Draws(kernels, rewards), CVaR(level), max_iterations=1_000).value
 
-    values = np.array([value_under(CVaR(level)) for level in (0.1, 0.5, 1.0)])
-    assert len(traces) == 1 and (np.diff(values, axis=0) > 0).all()
+    values = [value_under(0.1)]
+    programs = solve._cache_size()
+    values += [value_under(0.5), value_under(1.0)]
+    assert solve._cache_size() == programs and (np.diff(values, axis=0) > 0).all()
     assert isinstance(CVaR(0.1), Risk) and not isinstance(CVaR(0.1), Quantile)
 
 

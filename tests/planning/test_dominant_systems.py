@@ -26,7 +26,7 @@ def systems(rng, size, number=3, discount=0.999):
     return np.eye(size) - discount * kernels, rng.normal(size=(number, size))
 
 
-@pytest.mark.parametrize("size", [1, 2, 5, FEW, FEW + 1])
+@pytest.mark.parametrize("size", [1, *(pytest.param(size, marks=pytest.mark.slow) for size in (2, 5)), FEW, FEW + 1])
 def test_full_systems_alone_and_many_at_once(size):
     matrix, right = systems(np.random.default_rng(size), size)
     expected = np.linalg.solve(matrix, right[..., None])[..., 0]
@@ -55,7 +55,13 @@ def table(rng, size, down, up, entries):
 
 @pytest.mark.parametrize(
     ("size", "down", "up", "entries"),
-    [(2, 1, 1, 2), (30, 1, 1, 3), (50, 0, 3, 2), (60, 3, 0, 4), (70, 5, 9, 6), (90, 1, 2 * PIECE, 3), (300, 2, 4, 20)],
+    [
+        (2, 1, 1, 2),
+        (50, 0, 3, 2),
+        (90, 1, 2 * PIECE, 3),
+        *(pytest.param(*case, marks=pytest.mark.slow) for case in ((30, 1, 1, 3), (60, 3, 0, 4), (300, 2, 4, 20))),
+        (70, 5, 9, 6),
+    ],
 )
 def test_narrow_systems_and_their_derivatives(size, down, up, entries):
     rng = np.random.default_rng(size)

@@ -123,6 +123,9 @@ def test_terminal_states_end_an_episode_early():
     np.testing.assert_allclose(bm.solve(short).value[:16], value, atol=1e-12)
 
 
+compiled_backup = jax.jit(backup)
+
+
 @pytest.mark.parametrize("risk", [Mean(), Quantile(0.3), CVaR(0.4)])
 def test_risk_taken_at_each_step(risk):
     short = bm.unroll(RIVER, 5)
@@ -130,11 +133,11 @@ def test_risk_taken_at_each_step(risk):
     draws = Draws(np.stack([rng.dirichlet(np.full(6, 0.5), (6, 2)) for _ in range(9)]), RIVER.reward)
     wide = Draws(np.concatenate([np.tile(draws.transition, (1, 5, 1, 1)), np.zeros((9, 1, 2, 6))], 1), short.reward)
     with jax.enable_x64(True):
-        plan = backward_induction(short.problem, wide, risk)
+        plan = jax.jit(backward_induction)(short.problem, wide, risk)
         endless = jax.tree.map(jax.numpy.asarray, RIVER.problem)
         value = np.zeros(6)
         for _ in range(5):
-            value = np.asarray(backup(endless, draws, value, risk)).max(-1)
+            value = np.asarray(compiled_backup(endless, draws, value, risk)).max(-1)
     np.testing.assert_allclose(plan.value[:6], value, atol=1e-12)
 
 

@@ -28,9 +28,12 @@ def best_value(share: NDArray, value: NDArray, radius: float) -> float:
     return optimize.minimize_scalar(dual, bounds=ends, method="bounded", options={"xatol": 1e-12}).fun
 
 
+compiled_best = jax.jit(lambda ball, share, value: ball.best_for(share, value))
+
+
 def best_row(share: NDArray, value: NDArray, radius: float) -> NDArray:
     with jax.enable_x64(True):
-        return np.asarray(KLBall(np.array([[radius]])).best_for(share[None, None], value))[0, 0]
+        return np.asarray(compiled_best(KLBall(np.array([[radius]])), share[None, None], value))[0, 0]
 
 
 def divergence(share: NDArray, row: NDArray) -> float:
@@ -87,7 +90,7 @@ def test_gain_and_bias_solve_the_optimistic_equation(solver: Callable[..., GainP
     river = bm.environments.riverswim(4, discount=None)
     share = (river.transition + 0.05) / (river.transition + 0.05).sum(-1, keepdims=True)
     with jax.enable_x64(True):
-        plan = solver(river.problem, Draws(share[None], river.reward), KLBall(np.full((4, 2), 0.05)))
+        plan = jax.jit(solver)(river.problem, Draws(share[None], river.reward), KLBall(np.full((4, 2), 0.05)))
     assert bool(plan.converged)
     value = np.asarray(plan.value)
     ahead = [[best_value(share[s, a], value, 0.05) for a in range(2)] for s in range(4)]

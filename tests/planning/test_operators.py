@@ -13,6 +13,8 @@ from bayesmdp.planning.quantile import Quantile
 from bayesmdp.planning.risk import Mean, backup
 from tests import oracles
 
+compiled_backup, compiled_evaluation = jax.jit(backup), jax.jit(policy_evaluation)
+
 
 @pytest.fixture(autouse=True)
 def in_64_bit():
@@ -41,7 +43,7 @@ select_from = jax.jit(lambda values, rank, guess: order_statistic(values, rank, 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("draws", [1, 2, 7, 60])
+@pytest.mark.parametrize("draws", [1, pytest.param(2, marks=pytest.mark.slow), 7, 60])
 def test_order_statistic_is_what_sorting_gives(kind, draws):
     rng = np.random.default_rng(draws)
     values = columns(rng, kind, (draws, 25))
@@ -106,9 +108,9 @@ def test_terminal_states_are_zero_whatever_their_rows():
     lake = bm.environments.frozen_lake()
     transition = lake.transition.copy()
     transition[lake.terminal] = np.nan
-    q = backup(lake.problem, Draws(transition[None], lake.reward), np.ones(16), Mean())
+    q = compiled_backup(lake.problem, Draws(transition[None], lake.reward), np.ones(16), Mean())
     assert (np.asarray(q)[lake.terminal] == 0).all() and np.isfinite(q).all()
-    value = policy_evaluation(lake.problem, transition, lake.reward, np.full(16, 2))
+    value = compiled_evaluation(lake.problem, transition, lake.reward, np.full(16, 2))
     assert (np.asarray(value)[lake.terminal] == 0).all() and np.isfinite(value).all()
     assert (np.asarray(next_value(lake.problem, np.ones(16))) == ~lake.terminal).all()
 
@@ -127,7 +129,7 @@ def test_backup_is_numpys_quantile(level):
     river = bm.environments.riverswim(6)
     rng = np.random.default_rng(2)
     draws, value = rng.dirichlet(np.full(6, 1 / 6), size=(40, 6, 2)), rng.normal(size=6)
-    found = backup(river.problem, Draws(draws, river.reward), value, Quantile(level))
+    found = compiled_backup(river.problem, Draws(draws, river.reward), value, Quantile(level))
     # The targets are the same sums in another order, so the quantile moves by their rounding and no more.
     values = oracles.targets(draws, river.reward, river.discount, value)
     expected = np.quantile(values, level, axis=0, method="inverted_cdf")
@@ -141,7 +143,7 @@ def test_policy_evaluation_against_a_dense_solve(discount):
     expected = oracles.policy_value(lake.transition, lake.reward, discount, policy, lake.terminal)
     table = lake.with_successors()
     for form in (lake, table):
-        found = policy_evaluation(form.problem, form.transition, form.reward, policy)
+        found = compiled_evaluation(form.problem, form.transition, form.reward, policy)
         np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-14)
         kernel = np.asarray(policy_transition(form.problem, form.transition, policy))
         live = ~lake.terminal
@@ -149,8 +151,16 @@ def test_policy_evaluation_against_a_dense_solve(discount):
         np.testing.assert_allclose(kernel, chosen * live[:, None] * live, rtol=0, atol=1e-16)
 
 
-@pytest.mark.parametrize("limit", [10, 100], ids=["iterative", "either"])
-@pytest.mark.parametrize("table", [False, True])
+@pytest.mark.parametrize(
+    ("table", "limit"),
+    [
+        pytest.param(False, 10, marks=pytest.mark.slow),
+        (False, 100),
+        (True, 10),
+        pytest.param(True, 100, marks=pytest.mark.slow),
+    ],
+    ids=["False-iterative", "False-either", "True-iterative", "True-either"],
+)
 def test_the_iterative_solve_agrees_with_the_direct_one(monkeypatch, table, limit):
     lake = bm.environments.frozen_lake("8x8")
     form = lake.with_successors() if table else lake
@@ -179,6 +189,6 @@ def test_fifty_thousand_sparse_states():
     states = np.arange(size)
     entries = mdp.transition[states, policy].ravel(), (states.repeat(3), mdp.successor[states, policy].ravel())
     kernel = sparse.csr_array(sparse.coo_array(entries, shape=(size, size)))
-    value = np.asarray(jax.jit(policy_evaluation)(mdp.problem, mdp.transition, mdp.reward, policy))
+    value = np.asarray(compiled_evaluation(mdp.problem, mdp.transition, mdp.reward, policy))
     residual = mdp.reward[states, policy, 0] + 0.95 * kernel @ value - value
     assert np.abs(residual).max() / 0.05 < 1e-10

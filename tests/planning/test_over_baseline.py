@@ -82,7 +82,7 @@ def test_its_gradient_is_that_of_finite_differences() -> None:
 
 
 def test_a_baseline_that_nothing_beats_is_kept() -> None:
-    known = POSTERIOR.isel(draw=[0] * 20)
+    known = POSTERIOR.isel(draw=[0] * DRAWS)
     best = bm.plan(known, MDP)["policy"]
     plan = bm.plan(known, MDP, CVaR(0.25), baseline=best)
     assert plan.attrs["gain"] == 0

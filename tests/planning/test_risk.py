@@ -9,6 +9,10 @@ from bayesmdp.planning.operators import target
 from bayesmdp.planning.risk import Offered, offered
 from bayesmdp.planning.risk_names import risk_from_text
 
+compiled_backup, compiled_plan = jax.jit(backup), jax.jit(policy_iteration)
+compiled_evaluate = jax.jit(lambda problem, draws, value, risk, hint=None: risk.evaluate(problem, draws, value, hint))
+compiled_value = jax.jit(lambda risk, values: risk.value(values))
+
 
 @pytest.fixture(autouse=True)
 def in_64_bit():
@@ -32,7 +36,7 @@ def test_quantile_is_numpys_inverted_cdf(draws):
 def test_levels_by_pair():
     rng = np.random.default_rng(0)
     values, level = rng.normal(size=(50, 6, 2)), rng.uniform(0.01, 0.99, (6, 2))
-    found = Quantile(level).value(values)
+    found = compiled_value(Quantile(level), values)
     for state, action in np.ndindex(6, 2):
         expected = np.quantile(values[:, state, action], level[state, action], method="inverted_cdf")
         assert found[state, action] == expected
@@ -42,11 +46,12 @@ def test_a_pair_uses_its_first_draws_only():
     rng = np.random.default_rng(1)
     values, level = rng.normal(size=(50, 6, 2)), rng.uniform(0.01, 0.99, (6, 2))
     number = rng.integers(1, 80, (6, 2))
-    found = Quantile(level, number).value(values)
+    found = compiled_value(Quantile(level, number), values)
     for state, action in np.ndindex(6, 2):
         used = values[: number[state, action], state, action]
         assert found[state, action] == np.quantile(used, level[state, action], method="inverted_cdf")
-    np.testing.assert_array_equal(Quantile(0.3, 20).value(values), Quantile(0.3).value(values[:20]))
+    first = compiled_value(Quantile(np.full((6, 2), 0.3), np.full((6, 2), 20)), values)
+    np.testing.assert_array_equal(first, np.quantile(values[:20], 0.3, axis=0, method="inverted_cdf"))
 
 
 def posterior_draws(seed, draws=30, reward_draws=True):
@@ -60,11 +65,11 @@ def posterior_draws(seed, draws=30, reward_draws=True):
 @pytest.mark.parametrize("risk", [Mean(), Quantile(0.2), Quantile(np.linspace(0.1, 0.9, 12).reshape(6, 2), 17)])
 def test_preparing_changes_nothing_and_rows_attain_the_risk(risk, reward_draws):
     problem, draws, value = posterior_draws(5, reward_draws=reward_draws)
-    plain = backup(problem, draws, value, risk)
+    plain = compiled_backup(problem, draws, value, risk)
     prepared = risk.prepare(draws)
-    q, attained = risk.evaluate(problem, prepared, value)
+    q, attained = compiled_evaluate(problem, prepared, value, risk)
     np.testing.assert_allclose(q, plain, rtol=1e-13, atol=1e-14)
-    again, _ = risk.evaluate(problem, prepared, value, attained)
+    again, _ = compiled_evaluate(problem, prepared, value, risk, attained)
     np.testing.assert_array_equal(again, q)
     for policy in (np.zeros(6, int), np.ones(6, int)):
         transition, reward = risk.rows(prepared, attained, policy)
@@ -84,7 +89,7 @@ def test_reward_draws_of_length_one_broadcast():
     one = draws._replace(reward=draws.reward[:1])
     same = draws._replace(reward=draws.reward[0])
     for risk in (Mean(), Quantile(0.4)):
-        found, expected = (policy_iteration(problem, form, risk) for form in (one, same))
+        found, expected = (compiled_plan(problem, form, risk) for form in (one, same))
         np.testing.assert_allclose(found.value, expected.value, rtol=1e-13)
 
 

@@ -131,4 +131,4 @@ def test_a_plan_for_the_gain_is_asked_with_its_baseline(plan):
     with pytest.raises(ValueError, match=r"gain_policy\(plan, mdp, baseline\) asks it"):
         bm.evaluate(ROOM, plan)
     with pytest.raises(ValueError, match="the Dataset is no plan for the gain"):
-        gain_policy(bm.solve(ROOM, solver=QUICK), ROOM, "uniform")
+        gain_policy(plan.assign_attrs(solver="fitted_q"), ROOM, "uniform")

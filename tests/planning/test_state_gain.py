@@ -32,6 +32,7 @@ def worth(room, policy):
     return float(simulate_returns(room, known(room, 1), policy, Rollouts(number=20_000)).middle.mean())
 
 
+@pytest.mark.slow
 def test_where_all_is_known_the_gain_leads_to_the_best_policy():
     """Over a baseline that does nothing: what it comes to is worth as much as the plan for the value."""
     room = bm.environments.thermostat()

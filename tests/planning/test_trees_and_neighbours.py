@@ -8,8 +8,18 @@ from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.neighbors import KNeighborsRegressor
 
 import bayesmdp as bm
-from bayesmdp.planning import FittedQ, NeighboursQ, Rollouts, TreesQ, fitted_policy
+from bayesmdp.planning import (
+    Draws,
+    FittedQ,
+    Mean,
+    NeighboursQ,
+    Rollouts,
+    TreesQ,
+    fitted_policy,
+    policy_iteration,
+)
 from bayesmdp.planning.approximations import approximation
+from tests.corridor import MDP, ROOMS, tabular
 
 
 def told(fit, approximate, at):
@@ -59,6 +69,23 @@ def test_neighbours_say_what_scikit_learn_says_of_the_latest_places(seen):
     np.testing.assert_allclose(told(fit, neighbours, at), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", ["trees", "neighbours"])
+def test_a_table_posed_on_numbers_is_planned_for(name):
+    """As its exact plan does it; features are one of each room, which trees split on and neighbours share."""
+    approximate = {"trees": TreesQ(trees=5), "neighbours": NeighboursQ(kept=256)}[name]
+    problem, kernel, reward = tabular(np.array([[0.5, 0.8]]))
+    with jax.enable_x64(True):
+        exact = jax.device_get(jax.jit(policy_iteration)(problem, Draws(kernel, reward), Mean()))
+    plan = bm.solve(MDP, solver=FittedQ(approximate, places=100, samples=20, rollouts=Rollouts(number=4_000)))
+    assert plan.attrs["converged"] and float(plan["lower"]) <= exact.value[0] <= float(plan["upper"])
+    kept = fitted_policy(plan, MDP)
+    assert kept.approximation == approximate and approximation(name).__class__ is approximate.__class__
+    rooms = np.arange(ROOMS)[:, None] + 0.5
+    assert kept.actions(rooms).tolist() == [MDP.actions[a] for a in exact.policy]
+    np.testing.assert_allclose(kept.q(rooms).max(-1), exact.value, atol=0.2)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["trees", "neighbours"])
 def test_plans_are_worth_what_those_by_linear_features_are(name):
     """The thermostat's, whose features are right for it; and the policy comes back from its file."""

@@ -82,7 +82,7 @@ def test_what_can_be_asked_otherwise_is(log, options, changes):
 
 
 def test_a_discount_near_one_is_told_in_full(log):
-    told = sensitivity(read_plan(plan_log(log, discount=0.9999, draws=10, calibration=0).tree))
+    told = sensitivity(read_plan(plan_log(log, discount=0.9999, **OPTIONS).tree))
     assert told["value"].values[told["what"].values == "discount"].tolist() == ["0.9998", "0.99995"]
 
 
@@ -171,7 +171,7 @@ def test_the_weight_of_the_prior_says_the_same_on_the_terminal_and_the_page(opti
     if "rewards" in options:
         noise = np.random.default_rng(0).normal(scale=0.1, size=2_000)
         log = log.assign(reward=log["reward"] + noise)
-    tree = plan_log(log, draws=60, calibration=0, **options).tree
+    tree = plan_log(log, draws=20, calibration=0, **options).tree
     told = sensitivity(read_plan(tree))
     weighed = told.isel(change=told["what"].values == "prior")
     assert weighed["changed"].values.tolist() == [0, 0]
@@ -203,7 +203,8 @@ def test_plans_of_a_large_problem_are_made_again_with_few_draws(log, report, mon
 def test_the_page_says_how_few_draws_there_were(report, monkeypatch, tmp_path):
     bm.write_report(report, tmp_path / "all.html")
     assert "The problem is large" not in (tmp_path / "all.html").read_text()
+    monkeypatch.setattr(sensitivity_module, "THRIFTY", 20)
     monkeypatch.setattr(sensitivity_module, "AFFORDABLE", 1)
     bm.write_report(report, tmp_path / "few.html")
     text = " ".join((tmp_path / "few.html").read_text().split())
-    assert "all of them were made with 40 draws, the plan above too (with 50 it takes a different action in" in text
+    assert "all of them were made with 20 draws, the plan above too (with 50 it takes a different action in" in text

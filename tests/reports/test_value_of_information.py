@@ -148,16 +148,16 @@ def test_arms_that_scatter_gain_what_the_closed_form_says():
 @pytest.mark.parametrize("rewards", ["normal", pytest.param("bernoulli", marks=pytest.mark.slow)])
 def test_what_tries_show_of_entered_states_is_what_updates_say(rewards):
     """Beside a posterior that is updated reward by reward, with rewards drawn from its own draws."""
-    log = bm.collect(bm.environments.grid(discount=0.9), policy="uniform", steps=3_000, seed=0)
+    log = bm.collect(bm.environments.grid(3, 3, discount=0.9), policy="uniform", steps=3_000, seed=0)
     rng = np.random.default_rng(0)
     paid = log["reward"].values
     paid = rng.random(paid.size) < 0.05 + 0.7 * paid if rewards == "bernoulli" else paid + rng.normal(0, 0.3, paid.size)
     log = log.assign(reward=("step", paid.astype(float)))
-    plan = read_plan(plan_log(log, discount=0.9, draws=20, calibration=0, initial="4,0").tree)
+    plan = read_plan(plan_log(log, discount=0.9, draws=20, calibration=0, initial="2,0").tree)
     known = plan.tree["parameters"].to_dataset()["reward"]
     assert known.dims == ("next_state", "parameter")
-    state, tries = plan.mdp.states.index("0,3"), 6  # beside the goal
-    action = int(np.argmax(plan.concentration[state, :, plan.mdp.states.index("0,4")]))
+    state, tries = plan.mdp.states.index("0,1"), 6  # beside the goal
+    action = int(np.argmax(plan.concentration[state, :, plan.mdp.states.index("0,2")]))
     told = after_tries(plan, state, action, tries=tries, samples=4_000, rng=np.random.default_rng(1)).reward
     row, found = plan.concentration[state, action], []
     for _ in range(4_000):
@@ -193,7 +193,7 @@ def test_a_table_of_next_states_is_the_same_as_all_of_them():
 
 
 def test_nothing_is_told_where_no_model_has_a_mean():
-    options = {"discount": 0.5, "elsewhere": "least", "rewards": "known", "draws": 10, "calibration": 0}
+    options = {"discount": 0.5, "elsewhere": "least", "rewards": "known", "draws": 20, "calibration": 0}
     told = value_of_information(read_plan(plan_log(read_log(rooms()), initial="a", **options).tree))
     assert not told.data_vars and "for which the model has no mean" in told.attrs["why_not"]
 

@@ -180,6 +180,10 @@ ONE_WAY = CORRIDOR.assign(truncated=[False, False, True] * 6)
 SHOP = {"policy": "uniform", "steps": 600, "seed": 0}
 
 
+def river():
+    return bm.collect(bm.environments.riverswim(4), policy="uniform", steps=2_000, seed=0)
+
+
 def shop():
     return bm.collect(bm.environments.inventory(4), **SHOP)
 
@@ -187,7 +191,7 @@ def shop():
 @pytest.mark.parametrize(
     ("log", "options", "told"),
     [
-        (shop, {"horizon": 5}, ["The plan is for 5 steps", "Not available: the plan may change from step to step"]),
+        (river, {"horizon": 6}, ["The plan is for 6 steps", "Not available: the plan may change from step to step"]),
         pytest.param(
             shop,
             {"discount": 0.9, "aim": "gain", "risk": "mean"},
@@ -310,7 +314,7 @@ def test_more_pairs_than_are_listed_are_counted(monkeypatch):
 
 def test_long_tables_are_folded_and_whole(tmp_path, monkeypatch):
     monkeypatch.setattr("bayesmdp.reports.write.SHOWN", 2)
-    report = plan_log(read_log(ONE_WAY), discount=0.5, draws=10, calibration=0)
+    report = plan_log(read_log(ONE_WAY), discount=0.5, draws=20, calibration=0)
     write_report(report, tmp_path / "report.html")
     document = parsed((tmp_path / "report.html").read_text("utf-8"))
     folded = [each for each in document.iter("details") if "1 more state, visited" in words_of(each)]
@@ -380,23 +384,25 @@ def test_the_command_writes_both(tmp_path, monkeypatch):
     assert "unit is a word or two" in told_in_one_line("plan", log, *options, "--unit", "euros\n")
 
 
-def test_the_file_of_a_plan_tells_the_same(tmp_path):
+@pytest.mark.parametrize(
+    "options",
+    [pytest.param(("--draws", "60", "--aim", "gain", "--no-calibration"), marks=pytest.mark.slow), ("--draws", "20")],
+    ids=["gain", "checked"],
+)
+def test_the_file_of_a_plan_tells_the_same(options, tmp_path):
     log, page, content = tmp_path / "log.csv", tmp_path / "r.html", tmp_path / "r.json"
     ONE_WAY.to_csv(log, index=False)
-    kinds = {"gain": ("--aim", "gain", "--no-calibration"), "checked": ()}
-    for kind, options in kinds.items():
-        folder = tmp_path / kind
-        call("plan", log, "--discount", "0.5", "--draws", "60", *options, "--out", folder, "--json", content)
-        told = json.loads(content.read_text("utf-8"))
-        out, progress = call("report", folder / "log-plan.nc", page, content, "--log", log)
-        assert "writing the report: other assumptions, and what to collect next, which takes" in progress
-        assert f"report   {page}" in out and f"json     {content}" in out
-        again = json.loads(content.read_text("utf-8"))
-        assert told["made"].pop("not_kept") == [] and again["made"].pop("not_kept") == ["the command", "the date"]
-        told["made"] |= {"command": None, "date": None}
-        assert again == told
-        check_page(page.read_text("utf-8"))
-    with xr.open_datatree(folder / "log-plan.nc", engine="h5netcdf") as opened:
+    call("plan", log, "--discount", "0.5", *options, "--out", tmp_path, "--json", content)
+    told = json.loads(content.read_text("utf-8"))
+    out, progress = call("report", tmp_path / "log-plan.nc", page, content, "--log", log)
+    assert "writing the report: other assumptions, and what to collect next, which takes" in progress
+    assert f"report   {page}" in out and f"json     {content}" in out
+    again = json.loads(content.read_text("utf-8"))
+    assert told["made"].pop("not_kept") == [] and again["made"].pop("not_kept") == ["the command", "the date"]
+    told["made"] |= {"command": None, "date": None}
+    assert again == told
+    check_page(page.read_text("utf-8"))
+    with xr.open_datatree(tmp_path / "log-plan.nc", engine="h5netcdf") as opened:
         bm.write_report(opened, page, date="today")
     words = words_of(parsed(page.read_text("utf-8")))
     assert "from the plan's file, which does not contain the command, the SHA-256 of the log." in words
