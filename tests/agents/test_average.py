@@ -1,5 +1,7 @@
 """Agents for the average reward: each against a slow NumPy version of its algorithm, and what it must show."""
 
+from functools import cache, partial
+
 import jax
 import numpy as np
 import pytest
@@ -14,13 +16,25 @@ SPAN = 6.3103
 SMALL_SPAN = 0.5  # far below the river's, so that values are clipped
 
 
+@cache
+def compiled_rules(make_rules, belief):
+    """Compiled rules, each a function of the problem and the options too, so that agents that differ in these share."""
+
+    def rule(name):
+        return jax.jit(lambda problem, options, *given: getattr(make_rules(belief, problem, options), name)(*given))
+
+    return [rule(name) for name in ("init", "begin", "act", "observe", "ends")]
+
+
 def follow(agent, steps, mdp=RIVER, seed=0):
     """An agent's rules run one step at a time: states, actions, and its own state after each step."""
     rng = np.random.default_rng(seed)
     key = jax.random.key(0)
     with jax.enable_x64(True):
-        rules = agent.rules(agent.make_belief(mdp), jax.tree.map(jax.numpy.asarray, mdp.problem), agent.options)
-        init, begin, act, observe, ends = map(jax.jit, (rules.init, rules.begin, rules.act, rules.observe, rules.ends))
+        told = jax.tree.map(jax.numpy.asarray, mdp.problem), dict(agent.options)
+        init, begin, act, observe, ends = (
+            partial(rule, *told) for rule in compiled_rules(agent.rules, agent.make_belief(mdp))
+        )
         state, s, starts = init(key), 0, True
         for _ in range(steps):
             if starts:

@@ -103,10 +103,9 @@ def test_a_log_gives_the_closed_form_and_the_evidence_of_its_predictions():
     # Whitened by rows and columns, what is left is standard Normal.
     white = np.linalg.cholesky(rows).T @ apart @ np.linalg.cholesky(noise)
     assert_p_value(stats.kstest(white[::4].ravel(), stats.norm.cdf).pvalue, "whitened weights")
-    kept = bm.infer(PRIOR, LOG, mdp=CART, draws=0)
-    later, at_once = bm.draw(kept, 40), bm.infer(PRIOR, LOG, mdp=CART, draws=40)
+    later = bm.draw(bm.infer(PRIOR, LOG, mdp=CART, draws=0), 8_000)
     for name in ("weights", "precision"):
-        np.testing.assert_array_equal(later.posterior[name], at_once.posterior[name])
+        np.testing.assert_array_equal(later.posterior[name], posterior.posterior[name])
 
 
 def test_for_one_coordinate_it_is_the_regression_of_numbers():

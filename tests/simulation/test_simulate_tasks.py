@@ -165,14 +165,14 @@ def test_learned_priors_lower_regret_towards_the_oracles():
 
 def test_alone_as_in_a_batch_and_resumed_as_uninterrupted():
     agents = {"RLSVI": bm.agents.tsrl(BASE), "EB": bm.across_tasks(bm.agents.tsrl(BASE), "empirical-bayes", warm_up=2)}
-    whole = run(agents, replicates=3, workers=2)
-    part = run(agents, replicates=1)
-    alone = run({"EB": agents["EB"]}, replicates=3, workers=1)
+    whole = run(agents, tasks=4, workers=2)
+    part = run(agents, tasks=4, replicates=1)
+    alone = run({"EB": agents["EB"]}, tasks=4, workers=1)
     np.testing.assert_array_equal(whole["regret"].sel(agent="EB"), alone["regret"].sel(agent="EB"))
-    resumed = run(agents, replicates=3, resume=part)
+    resumed = run(agents, tasks=4, resume=part)
     xr.testing.assert_identical(whole.to_dataset().drop_attrs(), resumed.to_dataset().drop_attrs())
-    with pytest.raises(ValueError, match="resume holds another run: its tasks is 6, this call's 7"):
-        run(agents, replicates=3, resume=part, tasks=7)
+    with pytest.raises(ValueError, match="resume holds another run: its tasks is 4, this call's 5"):
+        run(agents, resume=part, tasks=5)
 
 
 def test_results_are_saved_summed_up_and_drawn_like_others(tmp_path):
