@@ -220,6 +220,7 @@ def test_stages_that_differ_are_not_pooled() -> None:
         agent.make_belief(short.replace(successor=successor))
 
 
+@pytest.mark.slow
 def test_they_learn_the_river() -> None:
     agents = {"IMED-RL": bm.agents.imed_rl(), "KL-UCRL": bm.agents.kl_ucrl(horizon=4_000, scale=0.01)}
     gap = bm.simulate(RIVER, agents, steps=4_000, replicates=6, thin=500)["regret"].mean("replicate") / 500

@@ -53,7 +53,7 @@ def form_of(model, data):
         return find_any_regression(reading, data), reading, data
 
 
-@pytest.mark.parametrize("case", ["tilted", "matrix_dynamics"])
+@pytest.mark.parametrize("case", ["tilted", pytest.param("matrix_dynamics", marks=pytest.mark.slow)])
 def test_the_posterior_times_the_evidence_is_the_joint_density(case):
     """With SciPy's Wishart and matrix-Normal densities, at random values of the unknowns, to rounding."""
     model, data = (tilted, made()) if case == "tilted" else (PRIOR, read_records(LOG, CART))
@@ -108,6 +108,7 @@ def test_a_log_gives_the_closed_form_and_the_evidence_of_its_predictions():
         np.testing.assert_array_equal(later.posterior[name], posterior.posterior[name])
 
 
+@pytest.mark.slow
 def test_for_one_coordinate_it_is_the_regression_of_numbers():
     room = bm.environments.thermostat()
     log = bm.collect(room, steps=40, seed=0)

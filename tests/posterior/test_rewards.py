@@ -217,7 +217,7 @@ def test_moments_of_computed_sites() -> None:
     np.testing.assert_allclose(moments["transition"], [means, variances], rtol=1e-9, atol=1e-15)
 
 
-@pytest.mark.parametrize("kind", ["normal-gamma", "beta"])
+@pytest.mark.parametrize("kind", ["normal-gamma", pytest.param("beta", marks=pytest.mark.slow)])
 def test_many_steps_are_the_log_of_them(kind: str) -> None:
     steps = as_steps(kind, 100_000)
     belief = exact_belief(make(kind), RIVER, 1)
@@ -505,7 +505,14 @@ REFUSED: dict[Callable[[Transitions], Any], str] = {
 }
 
 
-@pytest.mark.parametrize(("reward", "reason"), REFUSED.items(), ids=lambda case: getattr(case, "__name__", ""))
+MUCH_ALIKE = {laplace, scale_of_the_mean, independent_precision, shared_precision, crossed_precision}
+
+
+@pytest.mark.parametrize(
+    ("reward", "reason"),
+    [pytest.param(*case, marks=pytest.mark.slow) if case[0] in MUCH_ALIKE else case for case in REFUSED.items()],
+    ids=lambda case: getattr(case, "__name__", ""),
+)
 def test_refused_by_name(reward: Callable[[Transitions], Any], reason: str) -> None:
     model = _paid(reward)
     with pytest.raises(NotConjugate, match=reason):
