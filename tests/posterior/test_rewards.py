@@ -114,11 +114,11 @@ def run(belief: Belief, steps: Step) -> Any:
 CASES = [(kind, "dirichlet", False) for kind in KNOWN] + [
     ("normal", "dirichlet", "state"),
     ("normal-gamma", "river", GROUPS),
-    ("beta", "river", "action"),
     ("normal-gamma", "dirichlet", "all"),
     ("normal", "dirichlet", "next_state"),
 ]
 SECOND = [
+    ("beta", "river", "action"),
     ("normal", "river", False),
     ("beta", "river", "next_state"),
     ("normal-gamma", "dirichlet", "next_state"),
@@ -159,7 +159,9 @@ def test_closed_forms(kind: str, transitions: str, tied: Any) -> None:
     np.testing.assert_allclose(rows.reward, (total / np.maximum(n, 1)).ravel(), atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", KNOWN)
+@pytest.mark.parametrize(
+    "kind", ["normal-gamma", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("normal", "beta"))]
+)
 def test_draws_and_moments(kind: str) -> None:
     belief = exact_belief(make(kind), RIVER, 40_000)
     state = run(belief, as_steps(kind, 80))
@@ -514,11 +516,18 @@ MUCH_ALIKE = {laplace, scale_of_the_mean, independent_precision, shared_precisio
     ids=lambda case: getattr(case, "__name__", ""),
 )
 def test_refused_by_name(reward: Callable[[Transitions], Any], reason: str) -> None:
-    model = _paid(reward)
     with pytest.raises(NotConjugate, match=reason):
-        infer(model, log_of("normal", 20), method="exact")
-    with pytest.raises(NotConjugate, match=reason):
-        exact_belief(model, RIVER, 1)
+        infer(_paid(reward), log_of("normal", 20), method="exact")
+
+
+@pytest.mark.parametrize(
+    "reward",
+    [each if each in (mixture, sum_of_two) else pytest.param(each, marks=pytest.mark.slow) for each in REFUSED],
+    ids=lambda reward: reward.__name__,
+)
+def test_an_agents_belief_refuses_the_same(reward: Callable[[Transitions], Any]) -> None:
+    with pytest.raises(NotConjugate, match=REFUSED[reward]):
+        exact_belief(_paid(reward), RIVER, 1)
 
 
 @pytest.mark.parametrize(

@@ -416,7 +416,7 @@ def shaped(data: Transitions) -> Any:
 
 def dependent(data: Transitions) -> Any:
     n = numpyro.sample("n", dist.Categorical(np.ones(3) / 3))
-    numpyro.sample("k", dist.DiscreteUniform(0, n + 1))
+    numpyro.sample("k", dist.Binomial(n + 1, 0.5))
     return known()
 
 
