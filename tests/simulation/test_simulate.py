@@ -25,6 +25,7 @@ from tests.statistical import assert_p_value, assert_standard_normal
 RIVER = environments.riverswim(6)
 PRIOR = dirichlet_transitions(RIVER, concentration=1 / 6)
 PSRL = agents.psrl(PRIOR)
+ROBUST = Robust(level=0.3, draw_scale=200.0)
 
 
 def fixed_rules(belief, problem, options):
@@ -351,7 +352,7 @@ def test_a_world_that_starts_again_is_no_transition_for_those_who_learn():
 
 def test_robust_regret_of_one_period_is_that_of_its_start():
     """An agent that never plans anew is held to its prior's floor; and windows sum."""
-    call = partial(simulate, RIVER, {"A": fixed([1] * 6)}, steps=60, replicates=2, seed=0, robust=Robust())
+    call = partial(simulate, RIVER, {"A": fixed([1] * 6)}, steps=60, replicates=2, seed=0, robust=ROBUST)
     result = call()
     for replicate in range(2):
         charge, state = result["robust_regret"].values[0, replicate], result["state"].values[0, replicate]
@@ -363,24 +364,24 @@ def test_robust_regret_of_one_period_is_that_of_its_start():
 
 
 def test_quantile_value_against_plain_policy_evaluation():
-    policy, robust = np.array([0, 1, 1, 1, 0, 1]), Robust(level=0.3, draw_scale=200.0)
-    run = partial(simulate, RIVER, {"A": fixed(policy)}, steps=90, replicates=1, seed=1, robust=robust)
+    policy = np.array([0, 1, 1, 1, 0, 1])
+    run = partial(simulate, RIVER, {"A": fixed(policy)}, steps=90, replicates=1, seed=1, robust=ROBUST)
     result = run(checkpoints=[40, 89], checkpoint_draws=0)
     assert result["quantile_value"].dims == ("agent", "replicate", "checkpoint")
     assert "beliefs" not in result.children
     for i, step in enumerate((40, 89)):
-        draws, _ = posteriors(result, step + 1, 24, robust.num_draws)
+        draws, _ = posteriors(result, step + 1, 24, ROBUST.num_draws)
         chains, rewards = draws[:, :, np.arange(6), policy], RIVER.reward[np.arange(6), policy]
         values = np.linalg.solve(np.eye(6) - 0.95 * chains, np.broadcast_to(rewards, (*chains.shape[:-1], 1)))[
             ..., 0, 0
         ]
-        estimates = np.sort(values)[:, int(np.ceil(0.3 * robust.num_draws)) - 1]
+        estimates = np.sort(values)[:, int(np.ceil(0.3 * ROBUST.num_draws)) - 1]
         assert_an_estimate(result["quantile_value"].values[0, 0, i], estimates, f"quantile value at step {step}")
 
 
 def test_robust_results_resume_and_come_back_from_disk(tmp_path):
     crew = {"A": fixed([1] * 6)}
-    call = partial(simulate, RIVER, crew, steps=50, seed=0, checkpoints=[20, 50], robust=Robust())
+    call = partial(simulate, RIVER, crew, steps=50, seed=0, checkpoints=[20, 50], robust=ROBUST)
     whole, part = call(replicates=4), call(replicates=2)
     part = results.load(results.save(part, tmp_path / "part.nc"))
     resumed = call(replicates=4, resume=part)
@@ -400,7 +401,7 @@ def test_an_agent_without_a_belief_has_no_robust_regret():
         return rules._replace(init=lambda key: nothing, observe=lambda key, state, step: state, belief=lambda state: ())
 
     crew = {"A": fixed([1] * 6), "none": Agent("none", ignorant)}
-    result = simulate(RIVER, crew, steps=20, replicates=1, robust=Robust(), checkpoints=[20])
+    result = simulate(RIVER, crew, steps=20, replicates=1, robust=ROBUST, checkpoints=[20])
     for name in ("robust_regret", "quantile_value"):
         assert bool(result[name].sel(agent="none").isnull().all()) and bool(result[name].sel(agent="A").notnull().all())
 
