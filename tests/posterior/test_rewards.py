@@ -507,7 +507,7 @@ REFUSED: dict[Callable[[Transitions], Any], str] = {
 }
 
 
-MUCH_ALIKE = {laplace, scale_of_the_mean, independent_precision, shared_precision, crossed_precision}
+MUCH_ALIKE = {laplace, scale_of_the_mean, shared_precision, crossed_precision}
 
 
 @pytest.mark.parametrize(

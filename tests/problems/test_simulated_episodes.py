@@ -144,6 +144,11 @@ def test_values_are_of_the_distribution_of_starts():
     exact = bm.evaluate(table(LIKELY), "uniform").values
     mean = np.array([0.9, 1.0, 1.0, 0.9]) @ exact[1:5] / 3.8
     assert told["lower"] <= mean <= told["upper"]
+
+
+@pytest.mark.slow
+def test_plans_are_worth_what_the_distribution_of_starts_says():
+    spread = LADDER.replace(start=dist.Uniform(np.array([0.6]), np.array([4.4])).to_event(1))
     plan = bm.solve(spread, solver=FittedQ(LinearQ(ridge=1e-6), places=100, samples=20))
     mean = np.array([0.9, 1.0, 1.0, 0.9]) @ bm.solve(table(LIKELY)).value.values[1:5] / 3.8
     assert plan["lower"] <= mean <= plan["upper"]

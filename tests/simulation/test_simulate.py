@@ -162,7 +162,11 @@ def test_a_truth_may_pay_on_arrival():
         PRIOR(data)
         numpyro.deterministic("reward", np.arange(6.0))
 
-    result = simulate(RIVER, {"PSRL": agents.psrl(levels)}, steps=50, replicates=2, truth=levels)
+    def known(data):
+        numpyro.deterministic("transition", RIVER.transition)
+        numpyro.deterministic("reward", np.arange(6.0))
+
+    result = simulate(RIVER, {"PSRL": agents.psrl(levels)}, steps=50, replicates=2, truth=known)
     np.testing.assert_array_equal(result["reward"][..., :-1], result["state"][..., 1:])
     rows = np.random.default_rng(0).dirichlet(np.ones(6), size=(3, 6, 2))
     paid = np.random.default_rng(1).normal(size=(3, 6))

@@ -64,7 +64,7 @@ def test_the_noise_of_targets_is_what_steps_show_beside_the_misfit():
     alone = bm.q_distribution(shop, TASTES, tasks=30, seed=5, rewards_only=True)
     np.testing.assert_allclose(alone["noise"][2], found["noise"][2], rtol=1e-6)
     assert float(found["noise"][1]) != float(alone["noise"][1])
-    np.testing.assert_allclose(bm.q_distribution(LAYERS, FAMILY, tasks=50)["noise"][3], 0.5, rtol=1e-9)
+    np.testing.assert_allclose(bm.q_distribution(LAYERS, FAMILY, tasks=4_000)["noise"][3], 0.5, rtol=1e-9)
 
 
 def test_features_that_a_stage_cannot_tell_apart_are_not_blown_up():
