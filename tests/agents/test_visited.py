@@ -1,5 +1,7 @@
 """gamma-LSCVI-UCB clipped at the states visited: against its definition, done anew at every step, and the oracle's."""
 
+from functools import cache, partial
+
 import jax
 import numpy as np
 import pytest
@@ -60,15 +62,24 @@ def by_definition(view, data, phases, *, dimension, beta, width, ridge=1.0, clip
     return lambda s: np.max([q(s) for q in qs], 0)
 
 
+@cache
+def compiled_rules(make_rules):
+    """Compiled rules, each a function of the problem and the options too, so that agents that differ in these share."""
+
+    def rule(name):
+        return jax.jit(lambda problem, options, *given: getattr(make_rules(None, problem, options), name)(*given))
+
+    return [rule(name) for name in ("init", "begin", "act", "observe", "ends")]
+
+
 def follow(agent, steps, problem, start, move, seed=0):
     """An agent's rules one step at a time: (state, action, next state, the agent's own state before, begun)."""
     rng = np.random.default_rng(seed)
     with jax.enable_x64(True):
-        rules = agent.rules(None, jax.tree.map(jax.numpy.asarray, problem), agent.options)
-        begin, act, observe = (jax.jit(rule) for rule in (rules.begin, rules.act, rules.observe))
-        ends = jax.jit(rules.ends)
+        told = jax.tree.map(jax.numpy.asarray, problem), dict(agent.options)
+        init, begin, act, observe, ends = (partial(rule, *told) for rule in compiled_rules(agent.rules))
         key = jax.random.key(0)
-        state, s, starts = rules.init(key), start, True
+        state, s, starts = init(key), start, True
         for _ in range(steps):
             if starts:
                 state = begin(key, state)
