@@ -235,10 +235,10 @@ def test_lambda_rises_and_the_scale_of_the_bonus_is_drawn_as_told():
 
 
 def test_it_plans_for_merged_models_as_boss_does():
-    counts = some_counts()
+    nothing = np.zeros(RIVER.transition.shape)
     with jax.enable_x64(True):
-        _, ours = seen_state(agents.tseb(PRIOR, reward_weight=1.0, models=3), RIVER, counts)
-        _, boss = seen_state(agents.boss(PRIOR, models=3), RIVER, counts)
+        _, ours = seen_state(agents.tseb(PRIOR, reward_weight=1.0, models=3), RIVER, nothing)
+        _, boss = seen_state(agents.boss(PRIOR, models=3), RIVER, nothing)
     np.testing.assert_array_equal(ours.value, boss.value)
     np.testing.assert_array_equal(ours.policy, boss.policy)
 
