@@ -150,7 +150,8 @@ def run_agent(
     setting = _Setting(problem, truth, kernel, options, baseline, robust, prior, begun_again)
     program = {"rules": rules, "belief": belief, "world": world, "goal": goal}
     measured = {"robust_draws": robust_draws, "policy_under": policy_under}
-    keys, moment = _first(key, setting, **program)
+    # Split here, by one program for all: within `_first` each agent's would hold a copy of it.
+    keys, moment = _first(random.split(key, 4), setting, **program)
     windows, kept = Windows(steps, thin, 2 + (robust is not None) + (goal.gap is not None)), []
     for begin, end in chunks(steps, checkpoints):
         moment, records, columns = advance(keys, moment, setting, np.int32(begin), np.int32(end), **measured, **program)
@@ -215,10 +216,10 @@ def _regret(agent: Rules, setting: _Setting, goal: Objective, state: Any) -> Any
 
 @partial(jax.jit, static_argnames=("rules", "belief", "world", "goal"))
 def _first(
-    key: Key[Array, ""], setting: _Setting, *, rules: Any, belief: Any, world: Any, goal: Objective
+    keys: Key[Array, " 4"], setting: _Setting, *, rules: Any, belief: Any, world: Any, goal: Objective
 ) -> tuple[Key[Array, " 2"], _Moment]:
     """Return the keys of the steps' random numbers, and the moment before the first step."""
-    agent_key, world_key, start_key, init_key = random.split(key, 4)
+    agent_key, world_key, start_key, init_key = keys
     agent, _ = _agent(setting, rules, belief)
     initial = agent.init(init_key)
     regret = jax.tree.map(

@@ -23,25 +23,32 @@ LINEAR = bm.environments.random_linear_mdp(6, 3, dimension=3)
 SPAN = 6.3103
 
 
+@partial(jax.jit, static_argnames=("make_rules", "belief"))
+def path_of(keys, begun, problem, transition, options, *, make_rules, belief):
+    """What `follow` returns, as arrays; agents that differ in their options alone share a program."""
+    rules = make_rules(belief, problem, options)
+    cumulative = jnp.cumsum(transition, -1)
+
+    def advance(carry, key):
+        state, s, starts = carry
+        keys = random.split(key, 4)
+        state = lax.cond(starts, rules.begin, lambda _, same: same, keys[0], state)
+        a = rules.act(keys[1], state, s)
+        t = invert(cumulative[s, a], random.uniform(keys[2]))
+        step = Step(s, a, t, t, problem.reward[s, a, 0], jnp.zeros((), bool))
+        state = rules.observe(keys[3], state, step)
+        over = rules.ends(jnp.float64(0.5), state, step)
+        return (state, t, over), (s, a, t, state, over)
+
+    return lax.scan(advance, (rules.init(begun), jnp.int32(0), jnp.array(True)), keys)[1]
+
+
 def follow(agent, steps, mdp=RIVER, seed=0):
     """An agent's rules run step by step: states, actions, next states, its own state after each, and period ends."""
     with jax.enable_x64(True):
-        rules = agent.rules(agent.make_belief(mdp), jax.tree.map(jnp.asarray, mdp.problem), agent.options)
-        cumulative = jnp.cumsum(jnp.asarray(mdp.transition), -1)
-
-        def advance(carry, key):
-            state, s, starts = carry
-            keys = random.split(key, 4)
-            state = lax.cond(starts, rules.begin, lambda _, same: same, keys[0], state)
-            a = rules.act(keys[1], state, s)
-            t = invert(cumulative[s, a], random.uniform(keys[2]))
-            step = Step(s, a, t, t, jnp.asarray(mdp.reward)[s, a, 0], jnp.zeros((), bool))
-            state = rules.observe(keys[3], state, step)
-            over = rules.ends(jnp.float64(0.5), state, step)
-            return (state, t, over), (s, a, t, state, over)
-
-        start = rules.init(random.key(seed)), jnp.int32(0), jnp.array(True)
-        path = jax.jit(lambda keys: lax.scan(advance, start, keys)[1])(random.split(random.key(seed), steps))
+        key, problem = random.key(seed), jax.tree.map(jnp.asarray, mdp.problem)
+        compiled = {"make_rules": agent.rules, "belief": agent.make_belief(mdp)}
+        path = path_of(random.split(key, steps), key, problem, mdp.transition, dict(agent.options), **compiled)
     s, a, t, states, over = path
     *arrays, over = (np.asarray(values) for values in (s, a, t, over))
     return *(values.tolist() for values in arrays), states, over.tolist()
@@ -214,9 +221,11 @@ def test_olsvi_fh_by_hand():
 
 def test_olsvi_fh_takes_their_episode_by_default():
     agent = agents.olsvi_fh(horizon=500, span=2.0)
-    *_, kept, _ = follow(agent, 20, LINEAR)
+    with jax.enable_x64(True):
+        rules = agent.rules(agent.make_belief(LINEAR), jax.tree.map(jnp.asarray, LINEAR.problem), agent.options)
+        begun = jax.eval_shape(rules.init, random.key(0))
     theirs = max(2**0.5 * 500**0.25 / 3**0.75, (2 * 500 / 9) ** (1 / 3))
-    assert kept.plan.shape == (20, int(np.ceil(theirs)), 6)
+    assert begun.plan.shape == (int(np.ceil(theirs)), 6)
     assert agents.olsvi_fh(horizon=500, span=2.0).rules == agent.rules
 
 
@@ -288,6 +297,7 @@ def test_scopt_in_closed_form():
         assert plan.cut.tolist() == [False, span < 1 / (p + q)]
 
 
+@pytest.mark.slow
 def test_scopt_with_a_wide_bound_is_plain_optimism():
     rng = np.random.default_rng(5)
     estimate, reward = rng.dirichlet(np.ones(5), (5, 3)), rng.random((5, 3))

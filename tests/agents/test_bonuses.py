@@ -127,7 +127,13 @@ def test_the_variance_bonus_needs_a_variance():
     wide = bm.models.normal_gamma_rewards(RIVER, PRIOR)
     with pytest.raises(ValueError, match=r"prior variance of reward\[0, 0\] = inf.*shape=2"):
         run(variance=agents.variance_bonus(wide))
-    run(variance=agents.variance_bonus(bm.models.normal_gamma_rewards(RIVER, PRIOR, shape=2)))
+    # Before any data: of a Dirichlet(1/6, ...) row, and a Student's t of variance rate / (weight (shape - 1)).
+    known = bm.models.normal_gamma_rewards(RIVER, PRIOR, weight=0.5, shape=2, rate=3.0)
+    agent = agents.variance_bonus(known, transition_scale=1.5, reward_scale=0.7)
+    with jax.enable_x64(True):
+        _, state = seen_state(agent, RIVER, np.zeros(RIVER.transition.shape))
+    expected = 1.5 * np.sqrt(6 * (1 / 6) * (5 / 6) / 2) + 0.7 * np.sqrt(3.0 / 0.5)
+    np.testing.assert_allclose(state.account["bonus"], np.full((6, 2), expected), rtol=1e-9)
 
 
 def test_rmax_plans_when_a_pair_becomes_known_and_then_no_more():
@@ -181,12 +187,18 @@ def test_rewards_that_tseb_draws_scatter_about_the_means_as_told():
     """One pair, whose value is its reward / (1 - discount): the spread does not shrink with what was seen."""
     pair = bm.MDP(transition=np.ones((1, 1, 1)), reward=np.full((1, 1), 3.0), discount=0.5)
     prior = dirichlet_transitions(pair)
-    for noise in (0.0, 2.0):
-        agent = agents.tseb(prior, reward_weight=1.0, reward_noise=noise)
+    quiet, noisy = (agents.tseb(prior, reward_weight=1.0, reward_noise=noise) for noise in (0.0, 2.0))
+    belief = quiet.make_belief(pair)
+    assert quiet.rules == noisy.rules and noisy.make_belief(pair) == belief
+
+    @jax.jit
+    def begin(key, options):
+        rules = quiet.rules(belief, pair.problem, options)
+        return rules.begin(key, rules.init(key)).value[0]
+
+    for noise, agent in ((0.0, quiet), (2.0, noisy)):
         with jax.enable_x64(True):
-            rules = agent.rules(agent.make_belief(pair), pair.problem, agent.options)
-            begin = jax.jit(lambda key, rules=rules: rules.begin(key, rules.init(key)).value[0])
-            values = np.array([begin(key) for key in jax.random.split(jax.random.key(0), 400)])
+            values = np.array([begin(key, dict(agent.options)) for key in jax.random.split(jax.random.key(0), 400)])
         if noise:
             assert_p_value(stats.kstest((values / 2 - 3) / noise, "norm").pvalue, "rewards drawn")
         else:
@@ -222,6 +234,16 @@ def test_lambda_rises_and_the_scale_of_the_bonus_is_drawn_as_told():
     assert_p_value(stats.kstest((np.log(bonus / mean) + 0.7**2 / 2) / 0.7, "norm").pvalue, "scales of the bonus")
 
 
+def test_it_plans_for_merged_models_as_boss_does():
+    nothing = np.zeros(RIVER.transition.shape)
+    with jax.enable_x64(True):
+        _, ours = seen_state(agents.tseb(PRIOR, reward_weight=1.0, models=3), RIVER, nothing)
+        _, boss = seen_state(agents.boss(PRIOR, models=3), RIVER, nothing)
+    np.testing.assert_array_equal(ours.value, boss.value)
+    np.testing.assert_array_equal(ours.policy, boss.policy)
+
+
+@pytest.mark.slow
 def test_merged_models_without_a_bonus_are_boss_in_episodes():
     """And one model is what it was: Thompson sampling."""
 

@@ -25,7 +25,7 @@ def told(values):
     )
 
 
-@pytest.mark.parametrize("values, first", [([-1.0] * 2 + [1.0] * 8, 1), ([1.0, -1.0], 0), ([1.0], 1)])
+@pytest.mark.parametrize("values, first", [([-1.0] * 2 + [1.0] * 8, 1), ([1.0, -1.0] * 5, 0), ([1.0] * 10, 1)])
 def test_returns_are_averaged_over_the_models_that_were_drawn(values, first):
     """Waiting for four steps earns .375; the wager 1 under a good model and -1 under a bad one."""
     problem = bm.SimulatedMDP(**GIVEN).problem

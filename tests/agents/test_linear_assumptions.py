@@ -106,7 +106,9 @@ def test_a_problem_that_is_not_linear_is_told_once_with_the_size():
     size, state, action = linear_misfit(phi, RIVER.transition, RIVER.available)
     mdp = RIVER.replace(features=phi)
     with pytest.warns(UserWarning) as told:
-        bm.simulate(mdp, {"one": LINEAR["lscvi"], "two": LINEAR["planned"]}, steps=10, replicates=3)
+        bm.simulate(
+            mdp, {"one": LINEAR["lscvi"], "two": agents.gamma_lscvi_ucb(**TOLD, scale=0.1)}, steps=10, replicates=3
+        )
     assert len(told) == 1
     place = f"misses transition[{state}, {action}], state {state} and action {mdp.actions[action]!r}, by {size:.3g}"
     assert str(told[0].message).startswith(

@@ -119,10 +119,13 @@ def test_draws_have_the_posteriors_covariance():
 
 
 def test_tsrl_with_prior_identity_over_ridge_is_rlsvi_draw_for_draw():
-    """By hand: RLSVI with the agent's own random numbers chooses what the agent chose, episode after episode."""
+    """By hand: RLSVI with the agent's own random numbers chooses what the agent chose, episode after episode.
+
+    One of them keeps a row for each step and the other for each pair, which is the same.
+    """
     ridge, noise = 0.5, 0.2
     agents = {
-        "RLSVI": bm.agents.rlsvi(ridge=ridge, noise=noise),
+        "RLSVI": bm.agents.rlsvi(ridge=ridge, noise=noise, episodes=80),
         "TSRL": bm.agents.tsrl(gaussian_q(SHOP, covariance=1 / ridge, noise=noise)),
     }
     result = bm.simulate(SHOP, agents, steps=240, replicates=3, seed=5)
@@ -157,7 +160,8 @@ def test_tsrl_with_prior_identity_over_ridge_is_rlsvi_draw_for_draw():
             assert q.argmax() == action[step]
 
 
-@pytest.mark.parametrize("mdp", [SHOP, pytest.param(LAYERS, marks=pytest.mark.slow)], ids=["shop", "layers"])
+@pytest.mark.slow
+@pytest.mark.parametrize("mdp", [SHOP, LAYERS], ids=["shop", "layers"])
 def test_a_row_a_pair_or_a_row_a_step_is_the_same(mdp):
     prior = gaussian_q(mdp, covariance=2.0, noise=0.3)
     agents = {"pairs": bm.agents.tsrl(prior), "steps": bm.agents.tsrl(prior, episodes=100)}

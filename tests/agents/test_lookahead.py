@@ -1,16 +1,19 @@
 """Agents that look ahead against the exact Bayes-optimal value, hyperstate by hyperstate."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import bayesmdp as bm
-from bayesmdp.agents.families.lookahead import LookaheadState
+from bayesmdp.agents.families.lookahead import LookaheadState, lookahead_rules
 from bayesmdp.models import beta_bernoulli_rewards, dirichlet_transitions, tied_moves
 from bayesmdp.planning import Draws
 from bayesmdp.planning.history_search import Rollout, history_search
 from bayesmdp.posterior.beliefs.fresh_draws import Sums
+from bayesmdp.problems.world import Step
 
 TOGETHER = 64
 
@@ -63,7 +66,7 @@ def loss(make, case, **options):
     return (best - reached) / best
 
 
-@pytest.mark.parametrize("case", [BANDIT, CHAIN], ids=["bandit", "chain"])
+@pytest.mark.parametrize("case", [BANDIT, pytest.param(CHAIN, marks=pytest.mark.slow)], ids=["bandit", "chain"])
 def test_bamcp_comes_within_two_percent_of_optimal_and_nearer_with_more_simulations(case):
     few, more = (loss(bm.agents.bamcp, case, simulations=number, exploration=1.0) for number in (8, 250))
     assert -1e-9 <= more < min(0.02, few / 2)
@@ -97,9 +100,9 @@ def test_sparse_sampling_decides_nearly_best_over_its_depth_and_better_with_more
 @pytest.mark.parametrize(
     ("make", "options"),
     [
-        (bm.agents.bamcp, {"simulations": 3_000, "depth": 4, "exploration": 1.0}),
+        pytest.param(bm.agents.bamcp, {"simulations": 3_000, "depth": 4, "exploration": 1.0}, marks=pytest.mark.slow),
         (bm.agents.bfs3, {"trials": 100, "branching": 150, "depth": 4}),
-        (bm.agents.sparse_sampling, {"branching": 30, "depth": 3}),
+        pytest.param(bm.agents.sparse_sampling, {"branching": 30, "depth": 3}, marks=pytest.mark.slow),
     ],
     ids=["bamcp", "bfs3", "sparse_sampling"],
 )
@@ -158,7 +161,14 @@ def test_rollouts_follow_their_policy():
     np.testing.assert_allclose(q, [2 * (g + g**2 + g**3), 2 * (1 + g + g**2 + g**3)], atol=1e-9)
 
 
-@pytest.mark.parametrize("make", [bm.agents.bamcp, bm.agents.bfs3, bm.agents.sparse_sampling])
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(bm.agents.bamcp, marks=pytest.mark.slow),
+        pytest.param(bm.agents.bfs3, marks=pytest.mark.slow),
+        bm.agents.sparse_sampling,
+    ],
+)
 def test_where_nothing_is_in_sight_any_action_is_taken(make):
     field = bm.environments.generalised_grid()
     agent = make(dirichlet_transitions(field), depth=2)
@@ -185,7 +195,7 @@ def searched(mdp, kernels, *, exploration, depth):
         return jax.tree.map(np.asarray, found)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 3])
+@pytest.mark.parametrize("depth", [pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow), 3])
 def test_root_values_are_the_exact_ones_of_a_short_horizon(depth):
     """With every action tried much, a search's values are those of dynamic programming, within its noise."""
     mdp, alpha, number = bm.environments.generalised_chain(2, 2, discount=0.8), np.full((2, 2, 2), 0.7), 40_000
@@ -235,6 +245,23 @@ def test_beliefs_that_are_updated_in_a_tree_need_a_closed_form():
             bm.simulate(lake, {"A": make(ice)}, steps=10, replicates=1)
 
 
+def test_its_policy_is_what_it_last_did_and_each_step_is_charged_anew():
+    """Before that it is the first action available; `worth` has no part in it."""
+    river = bm.environments.riverswim(6)
+    available = river.available.copy()
+    available[2, 0] = False
+    nothing = SimpleNamespace(init=lambda key: (), observe=lambda key, state, step: state)
+    rules = lookahead_rules(nothing, river.replace(available=available).problem, lambda *_: np.zeros(2))
+    state = rules.init(jax.random.key(0))
+    assert state.last.tolist() == [0, 0, 1, 0, 0, 0]
+    for s, a in ((0, 1), (4, 1), (0, 0), (3, 1)):
+        step = Step(*map(np.int32, (s, a, s, s)), np.float64(0.0), np.bool_(False))
+        state = rules.observe(jax.random.key(0), state, step)
+        assert rules.ends(np.float64(0.999), state, step)
+    assert rules.policy(state).tolist() == [0, 0, 1, 1, 1, 0]
+
+
+@pytest.mark.slow
 def test_regret_is_of_what_was_last_done():
     arms = bm.environments.bernoulli_bandit([0.2, 0.8], discount=0.9)
     agent = bm.agents.bamcp(dirichlet_transitions(arms, [1.0, 1.0]), simulations=20, depth=10)

@@ -41,8 +41,8 @@ def test_the_visit_factors_of_all_pairs_sum_to_their_number(sensitivity):
 def test_without_its_factors_it_is_the_agent_of_one_level():
     river = environments.riverswim(6)
     prior = dirichlet_transitions(river, concentration=1 / 6)
-    bare = aq_brmdp(prior, scale=0.3, sensitivity=0.0, decay=0.0, num_draws=50)
-    result = simulate(river, {"bare": bare, "level": brmdp(prior, level=0.7, num_draws=50)}, steps=300, replicates=2)
+    bare = aq_brmdp(prior, scale=0.3, sensitivity=0.0, decay=0.0)
+    result = simulate(river, {"bare": bare, "level": brmdp(prior, level=0.7)}, steps=300, replicates=2)
     assert np.unique(result["level"].sel(agent="bare")).tolist() == pytest.approx([0.7])
     np.testing.assert_array_equal(*result["state"].values)
     assert brmdp(prior, level=0.7).describe() == {"algorithm": "brmdp", "level": 0.7, "draw_scale": 68.0} | {

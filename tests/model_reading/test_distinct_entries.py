@@ -93,7 +93,12 @@ def test_any_operation_gives_the_same_numbers_and_slopes() -> None:
     assert sizes["set twice"] == 20 and sizes["looked up by an unknown"] == 3
 
 
-@pytest.mark.parametrize("name", PRIORS)
+SECOND = {"either ice", "queue", "nothing alike"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in SECOND else name for name in PRIORS]
+)
 def test_priors_have_the_same_likelihoods(name: str) -> None:
     model, mdp, size = PRIORS[name]
     rows = all_transitions(mdp.num_states, mdp.num_actions, mdp.num_outcomes)

@@ -28,7 +28,7 @@ from tests.numpyro_tools import CASES, LOG, RIVER, TOOLS, closed_over, failures,
     ("name", "ours_first", "wide"),
     [
         pytest.param("current", True, False, marks=pytest.mark.slow),
-        ("closed over", True, False),
+        pytest.param("closed over", True, False, marks=pytest.mark.slow),
         ("closed over", False, False),
         pytest.param("closed over", False, True, marks=pytest.mark.slow),
     ],

@@ -35,8 +35,10 @@ def moved(values, state, action):
 
 def test_a_log_is_as_likely_as_the_network_says():
     log = bm.collect(ROOM, steps=20, seed=0)
+    rng = np.random.default_rng(1)
+    sizes = {"first": (3, 4), "first_bias": (3,), "second": (3, 1), "second_bias": (1,)}
+    values = {name: rng.normal(size=size) for name, size in sizes.items()} | {"precision": rng.gamma(4.0, 100.0, 1)}
     with jax.enable_x64(True):
-        values = drawn_from_the_prior(1)
         rows = fit_rows(PRIOR, read_records(log, ROOM))
         joint = jax.jit(lambda values: log_density(PRIOR, (rows,), {}, values)[0])(values)
     action = np.array([ROOM.actions.index(label) for label in log["action"].values.tolist()])

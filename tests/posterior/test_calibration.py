@@ -118,6 +118,7 @@ def test_exact_dirichlet() -> None:
         assert_p_value(p_value(truth[(..., *index)], draws[(..., *index)]), f"transition{index}")
 
 
+@pytest.mark.slow
 def test_exact_river() -> None:
     truth, weights = river_truths(np.random.default_rng(2), 2000)
     draws = exact_draws(river_current(riverswim(4), concentration=(1, 2, 2)), (4, 2, 4), weights)
@@ -155,6 +156,7 @@ def reward_truths(rng: np.random.Generator, kind: str, size: int) -> tuple[np.nd
     return truth, rng.normal(truth[..., None], noise, (*shape, 4))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REWARDS)
 def test_rewards_in_the_belief_of_an_agent(kind: str) -> None:
     truth, given = reward_truths(np.random.default_rng(7), kind, 2000)
@@ -179,6 +181,7 @@ def test_rewards_in_the_belief_of_an_agent(kind: str) -> None:
         assert_p_value(p_value(truth[(..., *index)], draws[(..., *index)]), f"reward{index}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", REWARDS)
 def test_rewards_in_infer(kind: str) -> None:
     """Replicates are states of one large problem: independent unknowns, one posterior."""

@@ -54,9 +54,9 @@ def current(data: Any) -> None:
     ("model", "most"),
     [
         (current, 5),
-        (river_current(RIVER), 5),
+        pytest.param(river_current(RIVER), 5, marks=pytest.mark.slow),
         (normal_rewards(RIVER, dirichlet_transitions(RIVER)), 4),
-        (normal_gamma_rewards(RIVER, dirichlet_transitions(RIVER)), 4),
+        pytest.param(normal_gamma_rewards(RIVER, dirichlet_transitions(RIVER)), 4, marks=pytest.mark.slow),
         (beta_bernoulli_rewards(RIVER, dirichlet_transitions(RIVER), tied="state"), 5),
     ],
     ids=lambda case: getattr(case, "__name__", ""),
@@ -84,6 +84,7 @@ def test_logs_of_about_the_same_size_share_their_programs() -> None:
     assert not programs
 
 
+@pytest.mark.slow
 def test_particles(capsys: pytest.CaptureFixture[str]) -> None:
     """A log's posterior, with its prior, is one program beside those that read the model."""
     log = bm.collect(RIVER, policy="uniform", steps=300, seed=0)

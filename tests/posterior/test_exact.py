@@ -128,7 +128,8 @@ def test_kept_draws_stay_and_are_posterior_draws_on_a_fixed_log() -> None:
         assert_follows(np.asarray(sites["transition"])[:, s, action, t], truth, f"transition{s, action, t}")
 
 
-@pytest.mark.parametrize("draws", [pytest.param("fresh", marks=pytest.mark.slow), "kept"])
+@pytest.mark.slow
+@pytest.mark.parametrize("draws", ["fresh", "kept"])
 def test_kept_draws_are_not_the_posteriors_of_one_who_acts_on_them(draws: str) -> None:
     """A pair is tried while its draw looks good: never tried, it is as unknown as ever, but its kept draw is bad."""
     coin = MDP(transition=np.full((2, 2, 2), 0.5), reward=np.zeros(2), discount=0.9)
@@ -166,6 +167,7 @@ def test_kept_draws_of_tied_betas() -> None:
     assert_follows(sites["current"][:, 2], stats.beta(1 + ahead, 2 + n[1:3].sum() - ahead))
 
 
+@pytest.mark.slow
 def test_renewing_all_is_fresh() -> None:
     rows = walk(40)
     fresh, renewed = (exact_belief(PRIOR, RIVER, 5_000, draws=d, share=1.0) for d in ("fresh", "renewed"))
@@ -177,16 +179,17 @@ def test_renewing_all_is_fresh() -> None:
 
 def test_renewal_goes_round() -> None:
     belief = exact_belief(PRIOR, RIVER, 10, draws="renewed", share=0.3)
-    state = run(belief, walk(5))
+    state, draw = run(belief, walk(5)), jax.jit(belief.draw)
     before = np.asarray(state.log_gamma["transition"])
     for i, expected in enumerate([[0, 1, 2], [0, 1, 2, 3, 4, 5], list(range(9)), list(range(10))]):
-        state, _ = belief.draw(jax.random.key(i), state)
+        state, _ = draw(jax.random.key(i), state)
         changed = (np.asarray(state.log_gamma["transition"]) != before).all(-1)
         assert np.flatnonzero(changed).tolist() == expected
     assert int(state.cursor) == 2
 
 
-@pytest.mark.parametrize("draws", ["fresh", "weighted", pytest.param("renewed", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("draws", ["fresh", "weighted", "renewed"])
 def test_nothing_is_traced_again_as_data_grow(draws: str) -> None:
     traces = []
 
@@ -207,6 +210,23 @@ def test_nothing_is_traced_again_as_data_grow(draws: str) -> None:
     assert observe._cache_size() == draw._cache_size() == 1
 
 
+@pytest.mark.parametrize("draws", ["fresh", "weighted", "renewed"])
+def test_what_is_carried_keeps_its_types(draws: str) -> None:
+    """So that a draw may stand in a branch of a loop over steps, and nothing is traced again as data grow."""
+    belief, key = exact_belief(river_current(riverswim(4)), RIVER, 6, draws=draws), jax.random.key(0)
+    state = jax.eval_shape(belief.init, key)
+    for after in (
+        jax.eval_shape(belief.observe, key, state, as_step(walk(1)[0])),
+        jax.eval_shape(belief.draw, key, state)[0],
+    ):
+        assert jax.tree.map(kind_of, after) == jax.tree.map(kind_of, state)
+
+
+def kind_of(array: Any) -> tuple[Any, ...]:
+    return array.shape, array.dtype, array.weak_type
+
+
+@pytest.mark.slow
 def test_branches_of_compiled_code() -> None:
     belief = exact_belief(river_current(riverswim(4)), RIVER, 6, draws="renewed")
 
@@ -234,9 +254,9 @@ def test_same_arguments_same_functions() -> None:
 
 def test_successor_tables() -> None:
     table = RIVER.with_successors()
-    belief = exact_belief(dirichlet_transitions(table), table, 3)
-    state = belief.observe(jax.random.key(0), belief.init(jax.random.key(0)), Step(1, 1, 2, 2, 0.0, False))
-    assert belief.draw(jax.random.key(0), state)[1]["transition"].shape == (3, 4, 2, 3)
+    belief, key = exact_belief(dirichlet_transitions(table), table, 3), jax.random.key(0)
+    state = jax.jit(belief.observe)(key, jax.jit(belief.init)(key), Step(1, 1, 2, 2, 0.0, False))
+    assert jax.eval_shape(belief.draw, key, state)[1]["transition"].shape == (3, 4, 2, 3)
     assert float(belief.concentration(state)["transition"][1, 1, 2]) == 2
 
 
@@ -293,7 +313,13 @@ def test_rows_that_are_held_are_posterior_draws_on_a_fixed_log(rule: str) -> Non
         state = observe(key, state, as_step(row))
         if number % 12 == 11:
             state, sites = draw(jax.random.fold_in(key, number), state)
+        if number == 11:  # of pairs that were never tried, what another draw changes
+            never = counts_of(rows[:12]).sum(-1) == 0
+            again = draw(jax.random.key(4), state)[1]["transition"]
+            anew = np.asarray(again != sites["transition"]).any((0, -1))
+            assert never.any() and (anew[never] == (rule == "unseen")).all()
     a, made = 0.25 + counts_of(rows), np.asarray(state.made["transition"]).reshape(4, 2, 4)
+    assert observe._cache_size() == draw._cache_size() == 1
     held = (made != a).any(-1)
     assert held.any() == (rule != "changed")
     p, mean = np.asarray(sites["transition"]), a / a.sum(-1, keepdims=True)
@@ -324,7 +350,11 @@ def test_a_draw_comes_out_as_often_as_its_weight_says() -> None:
 
 @pytest.mark.parametrize(
     "rule, share, trapped",
-    [("weighted", 0.0, True), pytest.param("weighted", 1.0, False, marks=pytest.mark.slow), ("unseen", 0.0, False)],
+    [
+        pytest.param("weighted", 0.0, True, marks=pytest.mark.slow),
+        pytest.param("weighted", 1.0, False, marks=pytest.mark.slow),
+        pytest.param("unseen", 0.0, False, marks=pytest.mark.slow),
+    ],
 )
 def test_what_is_drawn_anew_regardless_of_data_opens_the_trap(rule: str, share: float, trapped: bool) -> None:
     """A pair that is tried while its only draw looks good: where it was never tried, nothing is known of it."""

@@ -214,9 +214,13 @@ def rewards(inverse_gamma):
     belief = bm.posterior.exact_belief(rewarded, MDP, DRAWS)
 
     def run(key):
-        state = belief.init(key)
-        for i in np.repeat(np.arange(7), WEIGHT.astype(int)):
-            state = belief.observe(key, state, Step(STATE[i], 0, NEXT[i], NEXT[i], REWARD[i], False))
+        columns = (column[np.repeat(np.arange(7), WEIGHT.astype(int))] for column in (STATE, NEXT, REWARD))
+
+        def see(state, row):
+            s, t, reward = row
+            return belief.observe(key, state, Step(s, 0, t, t, reward, False)), None
+
+        state, _ = jax.lax.scan(see, belief.init(key), tuple(columns))
         return belief.parameters(state), belief.draw(key, state)[1]
 
     with jax.enable_x64(True):

@@ -140,6 +140,7 @@ def test_leave_one_out_is_the_predictive_without_the_step() -> None:
     assert table.loc["rows", "p_loo"] == pytest.approx(found.p, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_compare_prefers_the_structure_that_is_there_and_certain_steps_cost_nothing() -> None:
     priors = {"rows": dirichlet_transitions(RIVER), "current": river_current(RIVER)}
     trees = {name: bm.infer(prior, LOG, log_likelihood="step") for name, prior in priors.items()}
@@ -151,6 +152,7 @@ def test_compare_prefers_the_structure_that_is_there_and_certain_steps_cost_noth
     assert (elpd[~LEFT] < -1e-3).any()
 
 
+@pytest.mark.slow
 def test_a_discrete_unknown_has_ties_and_a_leave_one_out() -> None:
     """Two coins: as few values of the likelihood, so that a tail is one number."""
 
@@ -203,7 +205,13 @@ def sensitivity(before: NDArray[Any], seen: NDArray[Any], heads: NDArray[Any]) -
     return float(np.mean(slopes))
 
 
-@pytest.mark.parametrize("before, diagnosis", [([60.0, 20.0], "potential prior-data conflict"), ([1.5, 1.2], "✓")])
+@pytest.mark.parametrize(
+    "before, diagnosis",
+    [
+        ([60.0, 20.0], "potential prior-data conflict"),
+        pytest.param([1.5, 1.2], "✓", marks=pytest.mark.slow),
+    ],
+)
 def test_prior_sensitivity_has_its_closed_form(before: list[float], diagnosis: str) -> None:
     seen = np.array([15.0, 45.0])
     prior = dirichlet_transitions(COIN, before)

@@ -53,7 +53,7 @@ def form_of(model, data):
         return find_any_regression(reading, data), reading, data
 
 
-@pytest.mark.parametrize("case", ["tilted", "matrix_dynamics"])
+@pytest.mark.parametrize("case", ["tilted", pytest.param("matrix_dynamics", marks=pytest.mark.slow)])
 def test_the_posterior_times_the_evidence_is_the_joint_density(case):
     """With SciPy's Wishart and matrix-Normal densities, at random values of the unknowns, to rounding."""
     model, data = (tilted, made()) if case == "tilted" else (PRIOR, read_records(LOG, CART))
@@ -103,12 +103,12 @@ def test_a_log_gives_the_closed_form_and_the_evidence_of_its_predictions():
     # Whitened by rows and columns, what is left is standard Normal.
     white = np.linalg.cholesky(rows).T @ apart @ np.linalg.cholesky(noise)
     assert_p_value(stats.kstest(white[::4].ravel(), stats.norm.cdf).pvalue, "whitened weights")
-    kept = bm.infer(PRIOR, LOG, mdp=CART, draws=0)
-    later, at_once = bm.draw(kept, 40), bm.infer(PRIOR, LOG, mdp=CART, draws=40)
+    later = bm.draw(bm.infer(PRIOR, LOG, mdp=CART, draws=0), 8_000)
     for name in ("weights", "precision"):
-        np.testing.assert_array_equal(later.posterior[name], at_once.posterior[name])
+        np.testing.assert_array_equal(later.posterior[name], posterior.posterior[name])
 
 
+@pytest.mark.slow
 def test_for_one_coordinate_it_is_the_regression_of_numbers():
     room = bm.environments.thermostat()
     log = bm.collect(room, steps=40, seed=0)

@@ -68,9 +68,13 @@ def counted():
     return after, (betaln(*after.T) - betaln(A, B)).sum()
 
 
-@pytest.mark.parametrize("moves", [LINEAR, pytest.param(CORRELATED, marks=pytest.mark.slow)], ids=["linear", "matrix"])
-def test_the_posterior_is_that_of_both_parts_alone(moves):
-    whole, part = (bm.infer(model, LOG, draws=4_000) for model in (falling(moves), moves))
+@pytest.mark.parametrize(
+    ("both", "moves"),
+    [(FALLS, LINEAR), pytest.param(falling(CORRELATED), CORRELATED, marks=pytest.mark.slow)],
+    ids=["linear", "matrix"],
+)
+def test_the_posterior_is_that_of_both_parts_alone(both, moves):
+    whole, part = (bm.infer(model, LOG, draws=4_000) for model in (both, moves))
     after, gained = counted()
     assert whole.attrs["engine"] == "exact" and "independent parts" in whole.attrs["reason"]
     told = whole["parameters"]
@@ -134,10 +138,10 @@ def test_a_belief_adds_up_the_same_step_by_step():
 
 
 def test_draws_are_made_anew_from_a_file(tmp_path):
-    made = bm.infer(FALLS, LOG, draws=40, seed=3)
+    made = bm.infer(FALLS, LOG, draws=4_000, seed=3)
     write_tree(made, tmp_path / "posterior.nc")
     kept = xr.open_datatree(tmp_path / "posterior.nc", engine="h5netcdf").load()
-    for name, values in bm.draw(kept, 40)["posterior"].data_vars.items():
+    for name, values in bm.draw(kept, 4_000)["posterior"].data_vars.items():
         np.testing.assert_allclose(values, made["posterior"][name], rtol=1e-9)
 
 

@@ -146,7 +146,9 @@ def ragged(data):
         numpyro.sample("next_state", after, obs=data.next_state)
 
 
-@pytest.mark.parametrize("model", [bent, noisy, two_sites, ragged])
+@pytest.mark.parametrize(
+    "model", [bent, ragged, *(pytest.param(each, marks=pytest.mark.slow) for each in (noisy, two_sites))]
+)
 def test_the_posterior_times_the_evidence_is_the_joint_density(model):
     """At random values of the unknowns: log p(values, data) = log evidence + log p(values | data), to rounding."""
     form, reading, data = form_of(model, made())
@@ -192,19 +194,15 @@ def test_nuts_agrees():
 SMALL = {"number": 3, "scale": 2.0, "certainty": 2.0}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model",
     [
         bm.models.thermostat(),
-        *(
-            pytest.param(model, marks=pytest.mark.slow)
-            for model in (
-                bm.models.linear_dynamics(ROOM, certainty=2.0),
-                bm.models.fourier_dynamics(ROOM, **SMALL),
-                bm.models.linear_rewards(ROOM, bm.models.linear_dynamics(ROOM, certainty=2.0), certainty=2.0),
-                noisy,
-            )
-        ),
+        bm.models.linear_dynamics(ROOM, certainty=2.0),
+        bm.models.fourier_dynamics(ROOM, **SMALL),
+        bm.models.linear_rewards(ROOM, bm.models.linear_dynamics(ROOM, certainty=2.0), certainty=2.0),
+        noisy,
     ],
     ids=["thermostat", "linear_dynamics", "fourier_dynamics", "linear_rewards", "noisy"],
 )

@@ -68,8 +68,16 @@ def test_a_mean_elsewhere_is_a_dense_kernel():
     assert abs(ours.value - theirs.value).max() <= ours.bound + theirs.bound
 
 
-@pytest.mark.parametrize("elsewhere", ["mean", "least"])
-@pytest.mark.parametrize("risk", [Mean(), Quantile(0.3)], ids=str)
+@pytest.mark.parametrize(
+    ("risk", "elsewhere"),
+    [
+        (Mean(), "mean"),
+        (Quantile(0.3), "least"),
+        pytest.param(Mean(), "least", marks=pytest.mark.slow),
+        pytest.param(Quantile(0.3), "mean", marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_the_solvers_agree(elsewhere, risk):
     mdp = problem(elsewhere)
     with jax.enable_x64(True):
@@ -84,7 +92,7 @@ def test_the_solvers_agree(elsewhere, risk):
 
 @pytest.mark.parametrize("limits", [(128, 2_000), (0, 2_000), (0, 0)], ids=["direct", "either", "iterative"])
 @pytest.mark.parametrize("elsewhere", ["mean", "least"])
-@pytest.mark.parametrize("mixed", [True, False])
+@pytest.mark.parametrize("mixed", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_policys_value_is_its_own_target(monkeypatch, limits, elsewhere, mixed):
     for name, limit in zip(("SMALL", "DENSE_LIMIT"), limits, strict=True):
         monkeypatch.setattr(evaluation, name, limit)

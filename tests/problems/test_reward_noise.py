@@ -1,6 +1,8 @@
 """Noisy rewards: what the simulator adds, and that it changes nothing else."""
 
 import numpy as np
+import numpyro
+import numpyro.distributions as dist
 import pytest
 import xarray as xr
 from scipy import stats
@@ -67,14 +69,19 @@ def test_bad_noise_is_refused(options, message):
 
 
 def test_true_rewards_may_be_drawn():
-    """Each replicate's mean rewards come from the prior, and regret is charged by them."""
+    """Each replicate's mean rewards come from the truth's model, and regret is charged by them."""
     prior = normal_rewards(RIVER, dirichlet_transitions(RIVER), mean=3.0, scale=1e-6, noise=0.1)
     known = dirichlet_transitions(RIVER)
-    result = bm.simulate(RIVER, {"PSRL": bm.agents.psrl(prior)}, steps=50, replicates=2, truth=prior)
+
+    def truth(data):
+        numpyro.deterministic("transition", RIVER.transition)
+        numpyro.sample("reward", dist.Normal(np.full((6, 2), 3.0), 1e-6).to_event(2))
+
+    result = bm.simulate(RIVER, {"PSRL": bm.agents.psrl(prior)}, steps=50, replicates=2, truth=truth)
     np.testing.assert_allclose(result["reward"], 3, atol=1e-4)
     assert float(abs(result["regret"]).max()) < 1e-3
     with pytest.raises(ValueError, match=r"truth draws rewards, which the prior of agents\['PSRL'\] takes as known"):
-        bm.simulate(RIVER, {"PSRL": bm.agents.psrl(known)}, steps=50, replicates=2, truth=prior)
+        bm.simulate(RIVER, {"PSRL": bm.agents.psrl(known)}, steps=50, replicates=2, truth=truth)
 
 
 @pytest.mark.slow

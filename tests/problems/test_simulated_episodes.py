@@ -144,6 +144,11 @@ def test_values_are_of_the_distribution_of_starts():
     exact = bm.evaluate(table(LIKELY), "uniform").values
     mean = np.array([0.9, 1.0, 1.0, 0.9]) @ exact[1:5] / 3.8
     assert told["lower"] <= mean <= told["upper"]
+
+
+@pytest.mark.slow
+def test_plans_are_worth_what_the_distribution_of_starts_says():
+    spread = LADDER.replace(start=dist.Uniform(np.array([0.6]), np.array([4.4])).to_event(1))
     plan = bm.solve(spread, solver=FittedQ(LinearQ(ridge=1e-6), places=100, samples=20))
     mean = np.array([0.9, 1.0, 1.0, 0.9]) @ bm.solve(table(LIKELY)).value.values[1:5] / 3.8
     assert plan["lower"] <= mean <= plan["upper"]
@@ -196,8 +201,17 @@ def test_problems_with_other_ends_have_other_fingerprints():
     assert jax.tree.structure(LADDER.problem) != jax.tree.structure(LADDER.replace(length=5).problem)
 
 
+def test_agents_plan_anew_where_an_episode_is_cut_off():
+    """Discounted so little that pseudo-episodes hardly end, in a world that nobody is sent back in."""
+    never_ends = LADDER.replace(length=7, start=LOW, terminal=None, discount=0.999_999)
+    agent = bm.agents.fitted_psrl(ladder, approximation="linear", iterations=2, places=8, samples=2)
+    run = bm.simulate(never_ends, {"A": agent}, steps=60, replicates=1, restart=1_000)
+    np.testing.assert_array_equal(run["period"].values.ravel(), 1 + np.arange(60) // 7)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [5, 7])
-def test_agents_plan_anew_where_an_episode_is_cut_off(length):
+def test_agents_that_learn_rewards_plan_anew_where_an_episode_is_cut_off(length):
     """Discounted so little that pseudo-episodes hardly end, in a room in which no episode ends by itself.
 
     The room's reward is a function, which the agent's prior has to learn.

@@ -39,17 +39,17 @@ def test_a_move_on_ice_turns_as_told_and_is_uniform_in_length():
 
 def test_edges_holes_and_the_goal():
     corner = np.array([0.2, 0.2])
-    after = simulated(corner, LEFT, 5_000)
+    after = simulated(corner, LEFT, 20_000)
     moved = (after != corner).any(-1)
     assert ((after >= 0) & (after <= 4)).all()
     # Left (.8) and up (.1) fit in with lengths up to .2; down (.1) always.
-    assert moved.mean() == pytest.approx(0.9 * 0.2 + 0.1, abs=4 * np.sqrt(0.28 * 0.72 / 5_000))
+    assert moved.mean() == pytest.approx(0.9 * 0.2 + 0.1, abs=4 * np.sqrt(0.28 * 0.72 / 20_000))
     hole = np.array([1.5, 1.5])
-    after = simulated(hole, UP, 5_000)
+    after = simulated(hole, UP, 20_000)
     moved = (after != hole).any(-1)
-    assert moved.mean() == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 5_000))
+    assert moved.mean() == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 20_000))
     assert (after[:, 0] == 1.5).all() and (after[:, 1] <= 1.5).all()
-    back = np.floor(simulated([3.5, 3.5], UP, 5_000)).astype(int)
+    back = np.floor(simulated([3.5, 3.5], UP, 20_000)).astype(int)
     seen = np.bincount(4 * back[:, 1] + back[:, 0], minlength=16)
     ice = np.isin(LETTERS, ("S", "F"))
     assert_p_value(counts_p_value(seen, ice), "cells")

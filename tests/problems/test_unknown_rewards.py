@@ -62,6 +62,11 @@ def test_a_log_teaches_rewards_exactly():
     drawn = posterior.posterior["price"].values.ravel()
     assert drawn.mean() == pytest.approx(mean, abs=5 / np.sqrt(4_000 * precision))
     assert drawn.std() == pytest.approx(precision**-0.5, rel=0.06)
+
+
+@pytest.mark.slow
+def test_what_a_log_taught_of_rewards_is_planned_for():
+    posterior = bm.infer(drifting, bm.collect(PROBLEM, steps=100, seed=0), mdp=PROBLEM, draws=4_000)
     plan = bm.plan(posterior, PROBLEM.replace(truth=None), solver=FittedQ(LinearQ(ridge=1e-6), places=64, samples=8))
     assert set(plan["policy"].values.tolist()) == {"up"}
 

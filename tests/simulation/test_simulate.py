@@ -25,6 +25,7 @@ from tests.statistical import assert_p_value, assert_standard_normal
 RIVER = environments.riverswim(6)
 PRIOR = dirichlet_transitions(RIVER, concentration=1 / 6)
 PSRL = agents.psrl(PRIOR)
+ROBUST = Robust(level=0.3, draw_scale=200.0)
 
 
 def fixed_rules(belief, problem, options):
@@ -161,7 +162,11 @@ def test_a_truth_may_pay_on_arrival():
         PRIOR(data)
         numpyro.deterministic("reward", np.arange(6.0))
 
-    result = simulate(RIVER, {"PSRL": agents.psrl(levels)}, steps=50, replicates=2, truth=levels)
+    def known(data):
+        numpyro.deterministic("transition", RIVER.transition)
+        numpyro.deterministic("reward", np.arange(6.0))
+
+    result = simulate(RIVER, {"PSRL": agents.psrl(levels)}, steps=50, replicates=2, truth=known)
     np.testing.assert_array_equal(result["reward"][..., :-1], result["state"][..., 1:])
     rows = np.random.default_rng(0).dirichlet(np.ones(6), size=(3, 6, 2))
     paid = np.random.default_rng(1).normal(size=(3, 6))
@@ -298,17 +303,20 @@ def cautious_value_of(policy, draws, level):
 
 
 @pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 80])
-@pytest.mark.parametrize("policy_under", ["belief", "truth"])
-def test_robust_regret_against_plain_value_iteration(policy_under, step):
+def test_robust_regret_against_plain_value_iteration(step):
     policy = np.array([0, 1, 1, 1, 1, 1])
-    robust = Robust(level=0.3, draw_scale=200.0, policy_under=policy_under)
-    result = simulate(RIVER, {"A": restless(policy)}, steps=80, replicates=1, seed=1, robust=robust)
-    draws, s = posteriors(result, step, 24, robust.num_draws)
+    robust = {under: Robust(level=0.3, draw_scale=200.0, policy_under=under) for under in ("belief", "truth")}
+    run = partial(simulate, RIVER, {"A": restless(policy)}, steps=80, replicates=1, seed=1)
+    results = {under: run(robust=measure) for under, measure in robust.items()}
+    # What is measured changes no step, so that both are of one posterior.
+    draws, s = posteriors(results["belief"], step, 24, robust["belief"].num_draws)
     floors = np.array([iterate_value(some, RIVER.reward, 0.95, 0.3, tolerance=1e-8)[0][s] for some in draws])
     true = policy_value(RIVER.transition, RIVER.reward, 0.95, policy)[s]
     own = {"truth": true, "belief": np.array([cautious_value_of(policy, some, 0.3)[s] for some in draws])}
-    charge = result["robust_regret"].values[0, 0, step - 1]
-    assert_an_estimate(charge, floors - own[policy_under], f"robust regret at step {step}")
+    for under, result in results.items():
+        np.testing.assert_array_equal(result["state"], results["belief"]["state"])
+        charge = result["robust_regret"].values[0, 0, step - 1]
+        assert_an_estimate(charge, floors - own[under], f"robust regret under the {under} at step {step}")
     # The estimates are sharp enough to tell this floor from another level's.
     other = iterate_value(draws[0], RIVER.reward, 0.95, 0.6, tolerance=1e-8)[0][s]
     assert abs(other - np.mean(floors)) > 10 * np.std(floors)
@@ -348,7 +356,7 @@ def test_a_world_that_starts_again_is_no_transition_for_those_who_learn():
 
 def test_robust_regret_of_one_period_is_that_of_its_start():
     """An agent that never plans anew is held to its prior's floor; and windows sum."""
-    call = partial(simulate, RIVER, {"A": fixed([1] * 6)}, steps=60, replicates=2, seed=0, robust=Robust())
+    call = partial(simulate, RIVER, {"A": fixed([1] * 6)}, steps=60, replicates=2, seed=0, robust=ROBUST)
     result = call()
     for replicate in range(2):
         charge, state = result["robust_regret"].values[0, replicate], result["state"].values[0, replicate]
@@ -360,20 +368,24 @@ def test_robust_regret_of_one_period_is_that_of_its_start():
 
 
 def test_quantile_value_against_plain_policy_evaluation():
-    policy, robust = np.array([0, 1, 1, 1, 0, 1]), Robust(level=0.3, draw_scale=200.0)
-    run = partial(simulate, RIVER, {"A": fixed(policy)}, steps=90, replicates=1, seed=1, robust=robust)
+    policy = np.array([0, 1, 1, 1, 0, 1])
+    run = partial(simulate, RIVER, {"A": fixed(policy)}, steps=90, replicates=1, seed=1, robust=ROBUST)
     result = run(checkpoints=[40, 89], checkpoint_draws=0)
     assert result["quantile_value"].dims == ("agent", "replicate", "checkpoint")
     assert "beliefs" not in result.children
     for i, step in enumerate((40, 89)):
-        draws, _ = posteriors(result, step + 1, 24, robust.num_draws)
-        values = [[policy_value(kernel, RIVER.reward, 0.95, policy)[0] for kernel in some] for some in draws]
-        estimates = np.sort(values)[:, int(np.ceil(0.3 * robust.num_draws)) - 1]
+        draws, _ = posteriors(result, step + 1, 24, ROBUST.num_draws)
+        chains, rewards = draws[:, :, np.arange(6), policy], RIVER.reward[np.arange(6), policy]
+        values = np.linalg.solve(np.eye(6) - 0.95 * chains, np.broadcast_to(rewards, (*chains.shape[:-1], 1)))[
+            ..., 0, 0
+        ]
+        estimates = np.sort(values)[:, int(np.ceil(0.3 * ROBUST.num_draws)) - 1]
         assert_an_estimate(result["quantile_value"].values[0, 0, i], estimates, f"quantile value at step {step}")
 
 
 def test_robust_results_resume_and_come_back_from_disk(tmp_path):
-    call = partial(simulate, RIVER, {"A": PSRL}, steps=50, seed=0, checkpoints=[20, 50], robust=Robust())
+    crew = {"A": fixed([1] * 6)}
+    call = partial(simulate, RIVER, crew, steps=50, seed=0, checkpoints=[20, 50], robust=ROBUST)
     whole, part = call(replicates=4), call(replicates=2)
     part = results.load(results.save(part, tmp_path / "part.nc"))
     resumed = call(replicates=4, resume=part)
@@ -383,9 +395,7 @@ def test_robust_results_resume_and_come_back_from_disk(tmp_path):
     assert first == second
     for other in (None, Robust(level=0.2)):
         with pytest.raises(ValueError, match="resume holds another run: its robust is"):
-            simulate(
-                RIVER, {"A": PSRL}, steps=50, seed=0, checkpoints=[20, 50], replicates=4, resume=part, robust=other
-            )
+            simulate(RIVER, crew, steps=50, seed=0, checkpoints=[20, 50], replicates=4, resume=part, robust=other)
 
 
 def test_an_agent_without_a_belief_has_no_robust_regret():
@@ -394,8 +404,8 @@ def test_an_agent_without_a_belief_has_no_robust_regret():
         rules = fixed_rules(belief, problem, {"policy": np.ones(6, int)})
         return rules._replace(init=lambda key: nothing, observe=lambda key, state, step: state, belief=lambda state: ())
 
-    crew = {"A": PSRL, "none": Agent("none", ignorant)}
-    result = simulate(RIVER, crew, steps=20, replicates=1, robust=Robust(), checkpoints=[20])
+    crew = {"A": fixed([1] * 6), "none": Agent("none", ignorant)}
+    result = simulate(RIVER, crew, steps=20, replicates=1, robust=ROBUST, checkpoints=[20])
     for name in ("robust_regret", "quantile_value"):
         assert bool(result[name].sel(agent="none").isnull().all()) and bool(result[name].sel(agent="A").notnull().all())
 

@@ -79,7 +79,7 @@ def recorded_belief(model: Model, mdp: SimulatedMDP, num_draws: int, room: int) 
     places = np.concatenate([problem.anchors, rng.uniform(problem.low, problem.high, (PLACES, problem.start.size))])
     state = freeze(np.repeat(places, problem.num_actions, 0))
     asked, recorded = (
-        set(_probe(bare, state, problem.num_actions).seen),
+        set(_probe(bare, state, problem.num_actions)[0].seen),
         {*mdp.primitives, "next_state", "reward", "terminal"},
     )
     if asked - recorded:
@@ -97,47 +97,44 @@ def recorded_belief(model: Model, mdp: SimulatedMDP, num_draws: int, room: int) 
 
 
 @lru_cache(maxsize=256)
-def _probe(model: Model, state: Frozen, num_actions: int) -> Records:
-    """Steps from each place by each action, as the model draws them."""
+def _probe(model: Model, state: Frozen, num_actions: int) -> tuple[Records, str]:
+    """Steps from each place by each action, as the model draws them.
+
+    And a digest of unknowns, primitives and next states, and of how probable they are, in that run of the model.
+    """
     places = thaw(state)
     action = np.arange(len(places), dtype=np.int32) % num_actions
     data = Records(places, action, {}, np.ones(len(places)))
     with jax.enable_x64(True):
         try:
-            drawn = computed_at_random(model, data, looked_at(model, data, latent_sites), drawn_primitives)
+            drawn, told = computed_at_random(model, data, looked_at(model, data, latent_sites), _drawn_and_told)
         except (AttributeError, IndexError, KeyError, TypeError) as error:
             raise TypeError(
                 f"the model {getattr(model, '__name__', model)!r} does not run on steps of a continuous problem, as "
                 f"bayesmdp.model_reading.records describes: {type(error).__name__}: {error}"
             ) from error
-    return data._replace(seen=drawn)
+    digest = hashlib.sha256()
+    for name, parts in told.items():
+        digest.update(name.encode())
+        for part in parts:
+            digest.update(np.ascontiguousarray(part).tobytes())
+    return data._replace(seen=drawn), digest.hexdigest()[:16]
 
 
 @lru_cache(maxsize=256)
 def _form(model: Model, state: Frozen, num_actions: int) -> tuple[ClosedForm, str]:
-    data = _probe(model, state, num_actions)
+    data, identity = _probe(model, state, num_actions)
     with jax.enable_x64(True):
-        return find_form(read_sites(model, data), data), _identity(model, data)
+        return find_form(read_sites(model, data), data), identity
 
 
-def _identity(model: Model, data: Records) -> str:
-    """A digest of unknowns, primitives and next states, and of how probable they are, in one run of the model."""
-    digest, data = hashlib.sha256(), data._replace(seen={})
-    # With no primitive seen they are drawn as the unknowns are.
-    drawn = looked_at(model, data, latent_sites)
-    for name, parts in computed_at_random(model, data, drawn, _values_and_densities).items():
-        digest.update(name.encode())
-        for part in parts:
-            digest.update(np.ascontiguousarray(part).tobytes())
-    return digest.hexdigest()[:16]
-
-
-def _values_and_densities(messages: dict[str, Any]) -> dict[str, list[Array]]:
-    """The value of each site and, where it is sampled, the log of its probability."""
-    return {
+def _drawn_and_told(messages: dict[str, Any]) -> tuple[dict[str, Array], dict[str, list[Array]]]:
+    """Primitives; and the value of each site and, where it is sampled, the log of its probability."""
+    told = {
         name: [site["value"], *([site["fn"].log_prob(site["value"])] if site["type"] == "sample" else [])]
         for name, site in with_values(messages).items()
     }
+    return drawn_primitives(messages), told
 
 
 def _no_table(state: Any) -> Any:
@@ -147,7 +144,7 @@ def _no_table(state: Any) -> Any:
 @lru_cache(maxsize=256)
 def _exact(model: Model, form: Any, num_draws: int, identity: str, state: Frozen, num_actions: int) -> Belief:
     """The belief of a closed form, whose sums are all that is carried."""
-    asked = _probe(model, state, num_actions).seen
+    asked = _probe(model, state, num_actions)[0].seen
 
     def observe(key: Key[Array, ""], state: Any, step: Step) -> Any:
         return form.learn(model, state, one_row(step, asked))
@@ -169,11 +166,11 @@ def _exact(model: Model, form: Any, num_draws: int, identity: str, state: Frozen
 def _by_particles(
     model: Model, state: Frozen, num_actions: int, num_draws: int, room: int, settings: Settings
 ) -> Belief:
-    probe = _probe(model, state, num_actions)
+    probe, told = _probe(model, state, num_actions)
     with jax.enable_x64(True):
         reading = read_sites(model, probe)
         layout = coordinates(model, jax.tree.map(lambda column: column[:1], probe))
-        identity = f"{_identity(model, probe)} {settings} {room}"
+        identity = f"{told} {settings} {room}"
     follow = PrimitiveParticles(model, layout, settings, num_draws, probe, tuple(reading.latents), room)
     return Belief(
         follow.init,
