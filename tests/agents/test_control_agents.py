@@ -36,6 +36,7 @@ def test_returns_are_averaged_over_the_models_that_were_drawn(values, first):
         assert rules.policy(state).tolist() == [first]
 
 
+@pytest.mark.slow
 def test_a_room_is_kept_warm_by_what_was_learned_of_it():
     room = bm.environments.thermostat()
     agent = bm.agents.futures_psrl(bm.models.linear_dynamics(room), depth=8, sequences=24, rounds=2)

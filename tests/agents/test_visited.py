@@ -130,7 +130,7 @@ def wild_features(seed, dimension=5):
     [
         ("wild", 0.003, 60, True),
         pytest.param("one-hot", 0.01, 60, True, marks=pytest.mark.slow),
-        ("machine", 0.003, 60, True),
+        pytest.param("machine", 0.003, 60, True, marks=pytest.mark.slow),
         ("wild", 0.1, 40, False),
     ],
 )

@@ -41,6 +41,7 @@ def values_on_a_line(goals, noise=0.1, discount=0.95):
     return grid, value
 
 
+@pytest.mark.slow
 def test_the_plan_finds_the_best_escapement():
     sea, best = fishery(goals=(0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 1.0)), best_escapement()
     plan = bm.solve(sea, solver=FittedQ(LinearQ(ridge=1e-3), places=100, samples=64))

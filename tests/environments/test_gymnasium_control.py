@@ -133,6 +133,7 @@ def test_logs_of_gymnasium_hold_the_states_that_its_observations_show(name):
     assert np.abs(apart).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_log_of_gymnasium_is_learned_from():
     """Linear dynamics of 200 random steps of CartPole: where a step leads is known to a hundredth of what it may be."""
     cart = from_gymnasium("CartPole-v1")

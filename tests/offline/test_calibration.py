@@ -50,7 +50,7 @@ def log(shop):
         pytest.param("known", "each", "auto", "draws", marks=pytest.mark.slow),
         ("normal", "each", "auto", "draws"),
         pytest.param("known", "mean", "auto", "draws", marks=pytest.mark.slow),
-        ("known", "each", "dirichlet_transitions", "exact"),
+        pytest.param("known", "each", "dirichlet_transitions", "exact", marks=pytest.mark.slow),
     ],
 )
 def test_the_way_that_is_checked_is_the_way_of_the_plan(log, rewards, elsewhere, prior, quantile):
@@ -120,7 +120,7 @@ def made_of(prior, log, tmp_path, rewards="auto"):
     ("prior", "rewards"),
     [
         pytest.param("FOLDER/own.py:prior", "known", marks=pytest.mark.slow),
-        ("FOLDER/own.py:prior", "normal"),
+        pytest.param("FOLDER/own.py:prior", "normal", marks=pytest.mark.slow),
         ("normal_rewards", "auto"),
         ("normal_gamma_rewards", "auto"),
         ("FOLDER/own.py:prior", "FOLDER/entered.py:rewards"),
@@ -318,7 +318,9 @@ def test_what_was_never_seen_is_told(shop):
     assert 0 <= few < 0.05 < many < 1
 
 
-@pytest.mark.parametrize("elsewhere", ["mean", "least", pytest.param("none", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "elsewhere", ["mean", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("least", "none"))]
+)
 def test_tables_of_successors_are_planned_for_and_checked(elsewhere):
     """Where a row names fewer next states than there are."""
     ring = np.arange(12)

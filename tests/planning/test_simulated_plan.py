@@ -396,6 +396,7 @@ def level(state):
     return jnp.ones_like(state)
 
 
+@pytest.mark.slow
 def test_a_second_fit_takes_the_over_estimation_away():
     """Ten actions that are all worth 0. One fit's largest Q is the largest of ten errors, at each iteration."""
     casino = bm.SimulatedMDP(

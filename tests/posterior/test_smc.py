@@ -142,6 +142,7 @@ MAPS = np.random.default_rng(3).integers(0, 3, (3, 3, 2, 2))
 UNKNOWN_MAP = tied_moves(SIZES, MAPS, (2.0, 1.0), weight=[1.0, 2.0, 3.0])
 
 
+@pytest.mark.slow
 def test_which_map_is_true_by_enumeration() -> None:
     """Three maps, and one unknown slip: the probability of each is a sum over a grid of slips."""
     table, rng = MAPS, np.random.default_rng(3)

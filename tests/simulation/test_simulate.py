@@ -302,7 +302,8 @@ def cautious_value_of(policy, draws, level):
     return value
 
 
-@pytest.mark.parametrize("step", [pytest.param(1, marks=pytest.mark.slow), 80])
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [1, 80])
 def test_robust_regret_against_plain_value_iteration(step):
     policy = np.array([0, 1, 1, 1, 1, 1])
     robust = {under: Robust(level=0.3, draw_scale=200.0, policy_under=under) for under in ("belief", "truth")}

@@ -41,6 +41,7 @@ def test_q_values_of_the_gaussian_family_are_the_drawn_ones():
         np.testing.assert_allclose(solved.q.values[:-1].reshape(4, 6), drawn["theta"], atol=1e-12)
 
 
+@pytest.mark.slow
 def test_the_familys_moments_are_those_asked_for_with_long_tails_too():
     found = bm.q_distribution(LAYERS, FAMILY, tasks=4_000)
     np.testing.assert_allclose(found["mean"], MEAN, atol=5 * np.sqrt(0.3 / 4_000))
