@@ -141,8 +141,8 @@ def pytest_collection_finish() -> None:
 def room_for_programs() -> Iterator[None]:
     """Programs are dropped before a process of tests grows above 2.5 GB: 8,400 mappings are about 2.
 
-    To count them takes milliseconds, and a test of less than a tenth of a second compiles next to nothing. (Asked is not
-    the memory in use: what programs leave behind is not all given back, so that they were dropped ever more often.)
+    To count them takes milliseconds, and a test of less than a tenth of a second compiles next to nothing. Memory
+    itself is not asked: what programs leave behind is not all given back, and they would be dropped ever more often.
     """
     begun = time.process_time()
     yield

@@ -68,8 +68,8 @@ def test_packets_served_are_those_that_came_and_are_not_held_any_more():
     assert np.ptp(table["served"]) < 100 < np.ptp(table["reward"])
 
 
-def test_windows_hide_single_steps():
-    thin = xr.DataTree(xr.Dataset({"regret": (("agent", "step"), np.ones((1, 3)))}, {"agent": ["PSRL"]}, {"thin": 20}))
+def test_windows_hide_single_steps(result):
+    thin = xr.DataTree(result.to_dataset().assign_attrs(thin=20))
     with pytest.raises(ValueError, match="result holds sums over 20 steps; simulate with thin=1"):
         bm.suboptimal_steps(thin, 1.0)
     with pytest.raises(ValueError, match="epsilon must be a number of at least 0; got -1"):
