@@ -200,8 +200,7 @@ def _run(call: _Call, name: str, replicate: int) -> Run:
     agent, belief = call.agents[name], call.prepared.beliefs[name]
     robust = None if belief is None else call.robust
     with jax.enable_x64(True):  # the setting is a thread's own
-        own_key = random.fold_in(random.key(call.seed), replicate)
-        agent_key, truth_key, draw_key = random.split(own_key, 3)
+        own_key, (agent_key, truth_key, draw_key) = _keys(call.seed, replicate)
         truth = draw_truth(call.truth, truth_key, call.mdp, call.prepared)
         floor = None
         if robust is not None:  # keys apart from the others, so that measuring changes nothing
@@ -242,6 +241,16 @@ def _run(call: _Call, name: str, replicate: int) -> Run:
         rollout = rollout._replace(beliefs=None, policies=None)
         rollout, draws, values = jax.tree.map(np.asarray, (rollout, draws, values))
     return Run(rollout, draws, values, time.perf_counter() - began)
+
+
+@jax.jit
+def _keys(seed: int, replicate: int) -> tuple[Key[Array, ""], tuple[Key[Array, ""], ...]]:
+    """Return the replicate's key, and those made of it: the agent's, the truth's, and that of draws at checkpoints.
+
+    One program; each of the four steps would be one of its own.
+    """
+    own = random.fold_in(random.key(seed), replicate)
+    return own, tuple(random.split(own, 3))
 
 
 @partial(jax.jit, static_argnames=("belief", "num_draws"))

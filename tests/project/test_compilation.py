@@ -32,10 +32,10 @@ def front_page():
     }
 
 
-# `simulate` compiles two programs an agent and a baseline; the rest are of the belief and of keys.
+# `simulate` compiles two programs an agent, a baseline and two of keys; the rest are of the belief.
 @pytest.mark.parametrize(
     ("call", "most"),
-    [("collect", 4), ("infer", 4), ("plan", 1), ("simulate", 15), pytest.param("robust", 19, marks=pytest.mark.slow)],
+    [("collect", 4), ("infer", 4), ("plan", 1), ("simulate", 11), pytest.param("robust", 17, marks=pytest.mark.slow)],
 )
 def test_front_page(front_page, call: str, most: int) -> None:
     jax.clear_caches()  # type: ignore[no-untyped-call]
