@@ -49,8 +49,9 @@ for 100 problems, for the gain for 25. Rewards of the state entered had become a
 
 Checked have been 240 problems of ``quantile:0.1``, 10 of a cell: bounds of the gain held in 96% after the check, in 62%
 before. The report advised 55 of the plans, and none of these was worse than the behaviour; of 112 whose bound is above
-0, one was (a canoe, by 3.3 times what could be gained), and of all, five. Who always took the plan gained .69 on average, who followed the advice .19. (Before
-rarely tried actions were left out, in 128 problems: .65 and .13, 20 plans advised.)
+0, one was (a canoe, by 3.3 times what could be gained), and of all, five. Who always took the plan gained .69 on
+average, who followed the advice .19. (Before rarely tried actions were left out, in 128 problems: .65 and .13, 20 plans
+advised.)
 
 Rows of ``gain cvar:0.1`` are of 128 problems before rarely tried actions were left out, 1 to 10 of a cell: bounds held
 in 94% after the check and in 29% before; 14 plans were advised, none of them worse; .50 was gained on average, and .08
