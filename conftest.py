@@ -36,7 +36,6 @@ def pytest_collect_file(file_path: Path) -> None:
 LONG = {
     "test_alone_as_in_a_batch[fitted_aq_brmdp]",
     "test_alone_as_in_a_batch[fitted_brmdp]",
-    "test_alone_as_in_a_batch[fitted_psrl]",
     "test_alone_as_in_a_batch[futures_psrl]",
     "test_alone_as_in_a_batch[tile_q_learning]",
     "bayesmdp.agents.bamcp.bamcp",

@@ -101,18 +101,8 @@ def test_alone_as_in_a_batch(example: Example) -> None:
     agent, problem = example.agent(), example.problem
     others = [each for each in EXAMPLES.values() if each.setting is example.setting and each is not example]
     other = others[0] if problem.space == "finite" else example
-    is_alone_as_in_a_batch(problem, agent, other.agent())
-
-
-def test_a_fitted_agent_alone_as_in_a_batch() -> None:
-    """The contract of the last test, by one agent of this kind that is beside itself, which compiles half as much."""
-    example = EXAMPLES["fitted_psrl"]
-    is_alone_as_in_a_batch(example.problem, example.agent(), example.agent())
-
-
-def is_alone_as_in_a_batch(problem: Any, agent: Agent, other: Agent) -> None:
     few = simulate(problem, {"A": agent}, steps=60, replicates=1, seed=3).to_dataset()
-    many = simulate(problem, {"A": agent, "B": other}, steps=60, replicates=4, seed=3, workers=3)
+    many = simulate(problem, {"A": agent, "B": other.agent()}, steps=60, replicates=4, seed=3, workers=3)
     assert set(np.unique(few["action"])) <= set(range(problem.num_actions))
     xr.testing.assert_identical(
         few.isel(agent=0, replicate=0).drop_attrs(),

@@ -1,6 +1,6 @@
 """gamma-LSCVI-UCB clipped at the states visited: against its definition, done anew at every step, and the oracle's."""
 
-from functools import cache, partial
+from functools import partial
 
 import jax
 import numpy as np
@@ -9,6 +9,7 @@ import pytest
 import bayesmdp as bm
 from bayesmdp import agents
 from bayesmdp.problems.world import Step
+from tests.agents.test_average import compiled_rules
 
 RIVER = bm.environments.riverswim(6, discount=None)
 SPAN = 6.3103
@@ -62,22 +63,12 @@ def by_definition(view, data, phases, *, dimension, beta, width, ridge=1.0, clip
     return lambda s: np.max([q(s) for q in qs], 0)
 
 
-@cache
-def compiled_rules(make_rules):
-    """Compiled rules, each a function of the problem and the options too, so that agents that differ in these share."""
-
-    def rule(name):
-        return jax.jit(lambda problem, options, *given: getattr(make_rules(None, problem, options), name)(*given))
-
-    return [rule(name) for name in ("init", "begin", "act", "observe", "ends")]
-
-
 def follow(agent, steps, problem, start, move, seed=0):
     """An agent's rules one step at a time: (state, action, next state, the agent's own state before, begun)."""
     rng = np.random.default_rng(seed)
     with jax.enable_x64(True):
         told = jax.tree.map(jax.numpy.asarray, problem), dict(agent.options)
-        init, begin, act, observe, ends = (partial(rule, *told) for rule in compiled_rules(agent.rules))
+        init, begin, act, observe, ends = (partial(rule, *told) for rule in compiled_rules(agent.rules, None))
         key = jax.random.key(0)
         state, s, starts = init(key), start, True
         for _ in range(steps):

@@ -562,10 +562,10 @@ def test_a_plan_takes_labels_and_starts_as_options(tmp_path: Path) -> None:
 
 def test_plans_of_other_logs_are_not_written_over(tmp_path: Path) -> None:
     text = "state,action,reward,next_state\na,go,1,b\nb,go,0,a\n"
-    for name in ("log.2024.csv", "log.csv"):
+    for name in ("log.2024.csv", "log.2025.csv", "log.csv"):
         (tmp_path / name).write_text(text)
         call("plan", tmp_path / name, *QUICK, "--out", tmp_path)
-    assert {path.name for path in tmp_path.glob("*.nc")} == {"log.2024-plan.nc", "log-plan.nc"}
+    assert {path.name for path in tmp_path.glob("*.nc")} == {"log.2024-plan.nc", "log.2025-plan.nc", "log-plan.nc"}
     (tmp_path / "log.csv.gz").write_bytes(gzip.compress(text.encode()))
     message = told_by_plan(tmp_path / "log.csv.gz", "--out", tmp_path)
     assert "log-plan.nc contains the plan for" in message and "log.csv; give another --out" in message

@@ -55,7 +55,7 @@ def test_folders_are_read_whole_and_a_cluster_counts_the_same(folder: Path, monk
     plans = []
     with LocalCluster(n_workers=1, processes=False, dashboard_address=None) as cluster:
         cluster_of = ("--dask", cluster.scheduler_address)
-        for name, more in (("whole.parquet", ()), ("parts", ()), ("parts", cluster_of)):
+        for name, more in (("whole.parquet", ()), ("parts", ()), ("parts", cluster_of), ("whole.parquet", cluster_of)):
             out = folder / f"{name}-{len(more)}.nc"
             shown, _ = call("plan", folder / name, *more, *OPTIONS, "--out", out)
             assert "2,000, of which" in shown

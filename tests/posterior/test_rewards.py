@@ -30,6 +30,7 @@ from bayesmdp.posterior import Belief, NotConjugate, draw, exact_belief, infer
 from bayesmdp.posterior.closed_forms.transitions import find_for_any_reward
 from bayesmdp.posterior.inference import reward_summary as summary
 from bayesmdp.problems.world import Step
+from tests.posterior.test_exact import kind_of
 from tests.statistical import assert_follows, assert_means, assert_standard_normal
 
 pytestmark = pytest.mark.usefixtures("wide")
@@ -627,10 +628,6 @@ def test_what_is_carried_keeps_its_types() -> None:
     state, step = jax.eval_shape(belief.init, key), Step(*(column[0] for column in as_steps("normal-gamma", 1)))
     for after in (jax.eval_shape(belief.observe, key, state, step), jax.eval_shape(belief.draw, key, state)[0]):
         assert jax.tree.map(kind_of, after) == jax.tree.map(kind_of, state)
-
-
-def kind_of(array: Any) -> tuple[Any, ...]:
-    return array.shape, array.dtype, array.weak_type
 
 
 @pytest.mark.slow
