@@ -30,9 +30,9 @@ thin = 10
 chunk = 1
 
 [grid.environment]
-discount = [0.9, 0.91, 0.92, 0.93, 0.94, 0.95, 0.96, 0.97, 0.98, 0.99]
+discount = [0.9, 0.93, 0.96, 0.99]
 """
-RUNS = 400
+RUNS = 160
 
 
 def start(toml: Path, store: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -86,11 +86,11 @@ def test_one_process_two_processes_and_a_cluster_give_the_same(
 
 
 @pytest.mark.slow
-def test_killed_at_ten_random_moments_nothing_is_lost(many: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
+def test_killed_at_six_random_moments_nothing_is_lost(many: tuple[Path, dict[str, bytes]], tmp_path: Path) -> None:
     toml, peace = many
     store, luck = tmp_path / "killed.zarr", random.Random(7)
     added = []
-    for _ in range(10):
+    for _ in range(6):
         before = stored(store)
         run = start(toml, store, "--workers", "2")
         # Some die while they start, the others from the first chunk on; each adds a little.
@@ -102,8 +102,8 @@ def test_killed_at_ten_random_moments_nothing_is_lost(many: tuple[Path, dict[str
         # The pipes close when the last of its processes has gone too.
         run.communicate(timeout=60)
         added.append(stored(store) - before)
-    assert stored(store) < RUNS, "the sweep is too small to be killed ten times"
-    assert sum(number > 0 for number in added) >= 5, "the kills are too early to try anything"
+    assert stored(store) < RUNS, "the sweep is too small to be killed six times"
+    assert sum(number > 0 for number in added) >= 3, "the kills are too early to try anything"
     told = finish(toml, store, "--workers", "2")
     assert f"already contains {stored_before(told)} of {RUNS} runs" in told
     assert contents(store) == peace
