@@ -84,5 +84,5 @@ def read_measured_plan(tree: xr.DataTree) -> KeptMeasuredPlan:
     near = NearRows(rows["state"].values, rows["action"].values, len(space.actions), space.low, space.high)
     terminal = maker_of(ends, {})[0] if ":" in ends else None
     nothing = Always(float(np.mean(space.rewards)))
-    mdp = space.problem(linear_dynamics(space.sizes), nothing, terminal, near.tried())
+    mdp = space.problem(linear_dynamics(space.sizes_in_units), nothing, terminal, near.tried(), units=space.units)
     return KeptMeasuredPlan(tree["plan"].to_dataset().load(), space, near, mdp, read_today(tree, space))

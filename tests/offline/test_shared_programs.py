@@ -14,6 +14,7 @@ from bayesmdp.models.fourier_dynamics import FourierFeatures
 from bayesmdp.models.linear_dynamics import constant_and_linear
 from bayesmdp.models.linear_rewards import up_to_squares
 from bayesmdp.offline.feature_evidence import feature_evidence
+from bayesmdp.offline.measured_file import read_measured_plan
 from bayesmdp.offline.measured_space import MeasuredSpace, space_of_log
 from bayesmdp.posterior.closed_forms.find_regression import find_regression
 from bayesmdp.problems.model_units import ModelUnits
@@ -26,16 +27,19 @@ SECOND = 8
 
 
 def test_a_second_log_is_planned_with_the_programs_of_the_first():
-    """Another box, other rewards, starts and numbers of rows and episodes."""
+    """Another box, other rewards, starts and numbers of rows and episodes; and its plan is read with them."""
     options = {"draws": 20, "calibration": 0, "discount": 0.8}
-    bm.plan_log(rows_of(150), **options)
+    read_measured_plan(bm.plan_log(rows_of(150), **options).tree)
     other = rows_of(190, seed=3)
     for name in ("state", "next_state"):
         other[name] = 20 + 3 * other[name]
     other["reward"] = 100 * other["reward"]
     with compiled_programs() as second:
         report = bm.plan_log(other, **options)
+    with compiled_programs() as reading:
+        read_measured_plan(report.tree)
     assert len(second) <= SECOND, second
+    assert not reading
     assert report.bound < -50  # in the other log's units
 
 
