@@ -34,7 +34,7 @@ def test_any_prior_drives_any_agent(name: str) -> None:
     }
     if name != "current":
         # Each program takes half a minute to compile; what is left out differs from the rest in its planner only.
-        del agents["BRMDP"], agents["variance"]
+        del agents["BRMDP"], agents["TSEB"], agents["variance"]
     result = bm.simulate(mdp, agents, steps=120, replicates=2, seed=0)
     assert np.isfinite(result["regret"]).all()
     size = result["effective_size"].values

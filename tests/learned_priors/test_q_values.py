@@ -180,7 +180,7 @@ def test_the_hierarchy_covers_the_true_parameters():
 
     Truths are drawn from the model's own prior, data from them, and each truth's rank among the draws is uniform.
     """
-    stages, size, tasks, rows, draws = 60, 2, 6, 5, 600
+    stages, size, tasks, rows, draws = 60, 2, 6, 5, 400
     rng = np.random.default_rng(0)
     base = GaussianPrior(np.zeros((stages, size)), np.stack([np.eye(size)] * stages), np.full(stages, 0.5))
     mean = rng.normal(size=(stages, size))
@@ -190,7 +190,7 @@ def test_the_hierarchy_covers_the_true_parameters():
     covariance[:, 0, 1] *= correlation
     covariance[:, 1, 0] *= correlation
     past, theta, _, _ = made_up(tasks, rows, mean, covariance + 1e-12 * np.eye(size), 0.5, seed=1)
-    tree = infer_hierarchy(past, base, draws=draws, num_warmup=400, chains=4, seed=2)
+    tree = infer_hierarchy(past, base, draws=draws, num_warmup=200, chains=4, seed=2)
     posterior = tree["posterior"].to_dataset().stack(sample=("chain", "draw"))
     for name, truth in (("mean", mean), ("scale", scale), ("theta", theta)):
         found = posterior[name].transpose("sample", ...).values

@@ -78,13 +78,13 @@ def test_predictions_are_calibrated():
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:(?s).*diverged")
 def test_both_engines_predict_the_same_and_close_to_the_truth():
-    log = bm.collect(ROOM, steps=60, seed=0)
+    log = bm.collect(ROOM, steps=40, seed=0)
     prior = neural_dynamics(ROOM, width=3, noise=0.02)
     places, action = np.array([[10.0], [15.0], [20.0]]), np.array([2, 1, 0])
     told = []
     for method in ("smc", "nuts"):
-        posterior = bm.infer(prior, log, mdp=ROOM, draws=800, method=method).posterior
-        drawn = {name: posterior[name].values.reshape(800, *posterior[name].shape[2:]) for name in posterior.data_vars}
+        posterior = bm.infer(prior, log, mdp=ROOM, draws=400, num_warmup=400, method=method).posterior
+        drawn = {name: posterior[name].values.reshape(400, *posterior[name].shape[2:]) for name in posterior.data_vars}
         told.append(moved(drawn, places, action)[..., 0])
     one, other = told
     spread = other.std(0)

@@ -7,10 +7,11 @@ import numpyro.distributions as dist
 import pytest
 
 import bayesmdp as bm
-from bayesmdp.planning import FittedQ, LinearQ, SampledFutures, futures_policy
+from bayesmdp.planning import FittedQ, LinearQ, Rollouts, SampledFutures, futures_policy
 from tests.problems.test_simulated_episodes import DISCOUNT, GOOD, LIKELY, RUNGS, rung
 
 HAZARD = np.array([0.05, 0.3])
+FEW = Rollouts(number=16, tolerance=1e3)
 
 
 def which_rung(state):
@@ -112,7 +113,7 @@ def test_a_plan_knows_what_it_is_to_fall_off():
 @pytest.mark.slow
 def test_sampled_futures_end_where_one_falls_off():
     exact = bm.solve(EXACT)
-    ahead = bm.solve(MDP, solver=SampledFutures(horizon=20, sequences=64, samples=16))
+    ahead = bm.solve(MDP, solver=SampledFutures(horizon=20, sequences=64, samples=16, rollouts=FEW))
     assert futures_policy(ahead, MDP).actions([[2.0]]).tolist() == [exact.policy.values[2]]
 
 
