@@ -510,12 +510,15 @@ def test_a_cause_that_lasts_alarms():
 
 @pytest.mark.slow
 def test_promises_are_kept_by_nine_logs_in_ten():
-    """60 logs of 60 rows each, without the check, of a world that the prior knows: a quantile at level .1."""
+    """40 logs of 60 rows each, without the check, of a world that the prior knows: a quantile at level .1.
+
+    Of 40 logs a promise that is kept half of the time, as the median is, passes once in 300 times.
+    """
     kept = 0
-    for seed in range(60):
+    for seed in range(40):
         report = bm.plan_log(rows_of(60, seed=seed), discount=DISCOUNT, draws=40, calibration=0)
         kept += report.bound <= true_worth(report, 2_000)
-    assert kept >= stats.binom.ppf(1e-3, 60, 0.9), f"{kept} of 60"
+    assert kept >= stats.binom.ppf(1e-3, 40, 0.9), f"{kept} of 40"
 
 
 FALLS = """
