@@ -1,4 +1,4 @@
-"""What a process computes, into a file: certified plans, a run of each agent, posteriors.
+"""What a process computes, into a file: certified plans, a run of an agent of each kind, posteriors.
 
 XLA chooses instructions by the processor it finds, and with them which multiplications and additions are fused and what
 is computed again where it is used. A plan must be as good as its certificate says under each choice, so
@@ -87,9 +87,9 @@ def plans(shape: tuple[int, int, int]) -> dict[str, Any]:
 
 
 def runs() -> dict[str, Any]:
-    """What each agent does, and loses, in 150 steps of its problem in the contract."""
+    """What the first agent of each kind does, and loses, in 150 steps of its problem in the contract."""
     found = {}
-    for example in (each for group in GROUPS.values() for each in group):
+    for example, *_ in GROUPS.values():
         name = example.make.__name__
         result = bm.simulate(example.problem, {"A": example.agent()}, steps=150, replicates=1, seed=0)
         found |= {f"run/{name}/{part}": result[part].values for part in ("action", "regret")}
