@@ -181,11 +181,11 @@ def predictive(case: Case) -> dict[str, Any]:
 
 
 def _unknowns(case: Case) -> dict[str, Any]:
-    """Draws of the unknowns alone, one a leading axis."""
+    """A draw of the unknowns alone, with a leading axis of draws."""
     with numpyro.handlers.block():
         sites = numpyro.handlers.trace(numpyro.handlers.seed(case.model, jax.random.key(0))).get_trace(case.data)
-    latent = [name for name, site in sites.items() if site["type"] == "sample" and not site["is_observed"]]
-    return {name: values for name, values in predictive(case).items() if name in latent}
+    latent = {name: site for name, site in sites.items() if site["type"] == "sample" and not site["is_observed"]}
+    return {name: site["value"][None] for name, site in latent.items()}
 
 
 def likelihood(case: Case) -> dict[str, Any]:
@@ -222,6 +222,8 @@ TOOLS: Mapping[str, Callable[[Case], Any]] = {
     "az.from_numpyro of NUTS": arviz,
     "SVI": svi,
 }
+LEFT_OUT = {"ours": {"log_likelihood", "SVI"}, "theirs": {"az.from_numpyro of NUTS"}}
+"""NUTS and SVI take gradients of the same density, and ArviZ asks for log-likelihoods: each is tried in one order."""
 
 
 def failures(name: str, tools: Mapping[str, Callable[[Case], Any]], *, ours_first: bool) -> list[str]:
@@ -242,6 +244,7 @@ def failures(name: str, tools: Mapping[str, Callable[[Case], Any]], *, ours_firs
 
 
 if __name__ == "__main__":
-    found = [told for name in CASES for told in failures(name, TOOLS, ours_first=sys.argv[1] == "ours")]
+    chosen = {tool: use for tool, use in TOOLS.items() if tool not in LEFT_OUT[sys.argv[1]]}
+    found = [told for name in CASES for told in failures(name, chosen, ours_first=sys.argv[1] == "ours")]
     sys.stdout.write("\n".join(found) or "none")
     sys.exit(bool(found))

@@ -42,11 +42,14 @@ def test_the_cheap_tools_work_before_and_after_ours(name: str, ours_first: bool,
 @pytest.mark.slow
 @pytest.mark.parametrize(("first", "wide"), [("ours", "0"), ("theirs", "1")], ids=["32 bits", "64 bits"])
 def test_all_tools_on_all_models(first: str, wide: str) -> None:
-    """In a process of its own, with the width that a user sets there."""
+    """In a process of its own, with the width that a user sets there.
+
+    Programs are left as they are written: it is a third of the time, and what works does not hang on how fast.
+    """
     told = subprocess.run(
         [sys.executable, "-m", "tests.numpyro_tools", first],
         cwd=Path(__file__).parents[2],
-        env={**os.environ, "JAX_ENABLE_X64": wide},
+        env={**os.environ, "JAX_ENABLE_X64": wide, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"},
         capture_output=True,
         text=True,
     )
