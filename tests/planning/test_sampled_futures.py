@@ -123,7 +123,7 @@ LITTLE = {"horizon": 8, "sequences": 24, "rounds": 3, "samples": 1}
 def test_a_thermostat_is_kept_warm_by_futures_almost_as_by_the_best_policy(looks, share):
     """Its best value is 13.06: tests/environments/test_control.py has it from a grid."""
     room = thermostat()
-    plan = bm.solve(room, solver=SampledFutures(rollouts=Rollouts(number=16), **looks))
+    plan = bm.solve(room, solver=SampledFutures(rollouts=Rollouts(number=32), **looks))
     assert float(plan["upper"]) > share * 13.06 and float(plan["lower"]) < 13.06
     assert plan.attrs["beyond"] == pytest.approx(0.95 ** looks.get("horizon", 25) * 1.3 / 0.05)
     assert futures_policy(plan, room).actions([[12.0], [19.0], [25.0]])[[0, 2]].tolist() == ["high", "off"]
