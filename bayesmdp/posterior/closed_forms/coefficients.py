@@ -17,7 +17,6 @@ all rows at once, tell which b and c are:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import jax
@@ -27,6 +26,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.compiled_programs import quickly_compiled
 from bayesmdp.model_reading.likelihood import row_log_likelihood
 from bayesmdp.model_reading.model_runs import Model
 from bayesmdp.model_reading.read_model import Reading, describe_row
@@ -89,7 +89,8 @@ class Rows:
         """Log-likelihoods and derivatives [2, row]."""
         along = {name: direction.get(name, np.zeros_like(values)) for name, values in point.items()}
         values, along = self._by_site(point), self._by_site(along)
-        parts = [np.asarray(_values_and_slopes(self._model, chunk, values, along)) for chunk in self._parts()]
+        program = _of_few if len(self._chunks[0]) <= FEWEST_ROWS else _of_many
+        parts = [np.asarray(program(self._model, chunk, values, along)) for chunk in self._parts()]
         return np.concatenate(parts, axis=1)[:, : len(self.data.state)]
 
 
@@ -126,9 +127,12 @@ def chunk_size(data: Transitions, num_outcomes: int) -> int:
 
 
 # One program for both: where a model is read both are asked for, and a second would be compiled for as long.
-@partial(jax.jit, static_argnums=0)
 def _values_and_slopes(model: Model, data: Transitions, point: Point, direction: Point) -> Float[Array, "2 row"]:
     return jnp.stack(jax.jvp(lambda values: row_log_likelihood(model, data, values), (point,), (direction,)))
+
+
+_of_few = quickly_compiled(_values_and_slopes, static_argnums=0)
+_of_many = jax.jit(_values_and_slopes, static_argnums=0)
 
 
 def random_point(rng: np.random.Generator, priors: Mapping[str, Prior], spread: float) -> Point:
