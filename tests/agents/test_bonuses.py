@@ -57,14 +57,14 @@ def test_without_a_bonus_bayesian_agents_are_certainty_equivalent():
 def seen_state(agent, mdp, counts):
     """The agent after so many transitions [state, action, outcome], and its rules."""
     rules = agent.rules(agent.make_belief(mdp), mdp.problem, agent.options)
-    observe, state = jax.jit(rules.observe), jax.jit(rules.init)(jax.random.key(0))
+    observe, state = jax.jit(rules.observe), rules.init(jax.random.key(0))
     for s, a, o in np.argwhere(counts > 0):
         after = o if mdp.successor is None else mdp.successor[s, a, o]
         reward = mdp.reward[s, a, o % mdp.reward.shape[-1]]
         step = Step(*map(np.int32, (s, a, o, after)), np.float64(reward), np.bool_(False))
         for _ in range(int(counts[s, a, o])):
             state = observe(jax.random.key(1), state, step)
-    return rules, jax.jit(rules.begin)(jax.random.key(2), state)
+    return rules, rules.begin(jax.random.key(2), state)
 
 
 def some_counts(mdp=RIVER, seed=0, tries=5):
