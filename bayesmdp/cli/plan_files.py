@@ -36,7 +36,7 @@ def outputs_of(source: Path, out: Path) -> tuple[Path, Path]:
         raise ValueError(f"cannot write to {path.parent}; give another --out")
     if path.exists():
         try:
-            with xr.open_datatree(path, engine="h5netcdf") as opened:
+            with xr.open_dataset(path, engine="h5netcdf") as opened:  # of the root alone, which says it
                 planned_from = opened.attrs.get("source", "") if opened.attrs.get("made_by") == MADE_BY else None
         except (OSError, ValueError):
             planned_from = None

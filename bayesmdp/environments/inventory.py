@@ -13,7 +13,7 @@ are ours. Where a day leads depends on y alone, so the MDP is linear in indicato
 from __future__ import annotations
 
 import numpy as np
-from scipy import stats
+from scipy.special import gammaln, xlogy
 
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.problems.mdp import MDP
@@ -62,7 +62,7 @@ def inventory(capacity: int = 10, *, demand: float = 4.0, rescale: bool = True, 
 
     # Twelve standard deviations and more: what lies beyond is less than rounding.
     day = np.arange(size + int(mean + 12 * np.sqrt(mean)) + 12)
-    chance = stats.poisson.pmf(day, mean)
+    chance = np.exp(xlogy(day, mean) - gammaln(day + 1) - mean)
     chance[-1] += 1 - chance.sum()
     level = np.arange(size)
     left = np.maximum(level[:, None] - day, 0)

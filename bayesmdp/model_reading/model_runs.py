@@ -24,6 +24,7 @@ from numpyro import handlers
 from numpyro.primitives import Messenger
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.compiled_programs import quickly_compiled
 from bayesmdp.model_reading.rows import PLATE
 
 __all__ = [
@@ -189,7 +190,7 @@ def computed_at_random[T](
     return computed
 
 
-@partial(jax.jit, static_argnums=(0, 2))
+@partial(quickly_compiled, static_argnums=(0, 2))
 def _computed(
     model: Model, data: Data, compute: Callable[[dict[str, Any]], Any], numbers: dict[str, Array], seed: int
 ) -> Any:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from numpyro import handlers
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.compiled_programs import quickly_compiled
 from bayesmdp.model_reading.model_runs import looked_at, sites, trace
 from bayesmdp.model_reading.read_model import PLATE, Model
 from bayesmdp.model_reading.records import Records
@@ -166,7 +167,7 @@ def _drawn(messages: dict[str, Any]) -> dict[str, Any]:
     return {name: jax.typeof(site["value"]) for name, site in per_row(messages).items()}
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(quickly_compiled, static_argnums=0)
 def _counts(model: Model, data: Records) -> dict[str, Array]:
     """How often each row of each primitive counts [row], at some values of the unknowns."""
     return {name: row_counts(site, len(data.weight)) for name, site in per_row(sites(model, data)).items()}

@@ -5,7 +5,7 @@ Everything here expects 64 bits to be on, and nothing is asked of the model but 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -306,7 +306,15 @@ def read_for_agents(model: Model, shape: tuple[int, int, int], outcome: str) -> 
     return reading
 
 
-def check(reading: Reading, data: Transitions) -> NDArray[np.float64]:
+def _values_of_rows(reading: Reading, data: Transitions, values: dict[str, NDArray[Any]]) -> Array:
+    return row_values(reading.model, data, values)
+
+
+def check(
+    reading: Reading,
+    data: Transitions,
+    values_of_rows: Callable[[Reading, Transitions, dict[str, NDArray[Any]]], Array] = _values_of_rows,
+) -> NDArray[np.float64]:
     """Refuse a model whose rows are not counted `weight` times each.
 
     Parameters
@@ -314,6 +322,8 @@ def check(reading: Reading, data: Transitions) -> NDArray[np.float64]:
     reading : Reading
         The model.
     data : Transitions
+    values_of_rows : callable
+        ``values_of_rows(reading, data, values)``: log-likelihoods [row], by a program that is compiled anyway.
 
     Returns
     -------
@@ -327,9 +337,9 @@ def check(reading: Reading, data: Transitions) -> NDArray[np.float64]:
     """
     rng = np.random.default_rng(0)
     weight = rng.integers(0, 4, len(data.state)).astype(float)
-    model, values = reading.model, reading.latent_values(data)
-    once = np.asarray(row_values(model, data._replace(weight=np.ones(len(weight))), values))
-    often = np.asarray(row_values(model, data._replace(weight=weight), values))
+    values = reading.latent_values(data)
+    once = np.asarray(values_of_rows(reading, data._replace(weight=np.ones(len(weight))), values))
+    often = np.asarray(values_of_rows(reading, data._replace(weight=weight), values))
     with np.errstate(invalid="ignore"):
         wrong = np.isfinite(once) & ~(np.abs(often - weight * once) <= 1e-9 * (1 + np.abs(weight * once)))
     if wrong.any():

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from bayesmdp.offline.measured_worlds import EACH
 from bayesmdp.planning.rollouts import Rollouts, SimulatedReturns, count_draws, simulate_returns, tolerance_of
@@ -63,7 +63,8 @@ def enough_draws(tail: float, values: NDArray[np.float64], returns: NDArray[np.f
     spread, scatter = float(values.std()), float(returns.std(1).mean())
     if not spread > 0:
         return len(values)
-    of_quantile = tail * (1 - tail) / float(norm.pdf(norm.ppf(tail))) ** 2
+    density = np.exp(-(ndtri(tail) ** 2) / 2) / np.sqrt(2 * np.pi)
+    of_quantile = tail * (1 - tail) / density**2
     needed = (of_quantile + (scatter / spread) ** 2 / EACH) / ERROR
     multiple = math.ceil(1 / tail - 1e-9)  # a tail such as (1 - .9) / 2 is rounded
     return min(len(values), multiple * math.ceil(needed / multiple))

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from scipy import stats
+from scipy.special import ndtri
 
 from bayesmdp.logs.log import size_of
 from bayesmdp.offline.check_log import check_log
@@ -86,7 +86,7 @@ def disagrees(told: xr.Dataset, worth: xr.DataArray) -> xr.DataArray:
     -------
     DataArray of bool [estimator]
     """
-    allowed = stats.norm.isf(LEVEL / 2 / max(int(told["tells"].sum()), 1))
+    allowed = -ndtri(LEVEL / 2 / max(int(told["tells"].sum()), 1))
     # What is certain on both sides may differ by rounding.
     rounding = 1e-9 * np.abs(worth).max()
     spread = np.sqrt(told["sd"] ** 2 + float(worth.var()))

@@ -24,10 +24,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import ndtr, stdtrit
 
 from bayesmdp.planning.cvar import CVaR
 from bayesmdp.planning.quantile import Quantile
+from bayesmdp.planning.quantile_interval import binomial_quantile
 from bayesmdp.planning.risk import Mean, Risk
 
 __all__ = ["Statement", "check_scalar_risk", "risk_of_values"]
@@ -100,7 +101,7 @@ def _mean(risk: Mean, returns: NDArray[np.float64], confidence: float) -> Statem
     # Draws are what is independent; under a single one that is each rollout.
     each = returns.mean(1) if len(returns) > 1 else returns[0]
     value, error = float(each.mean()), float(each.std(ddof=1)) / len(each) ** 0.5
-    reach = float(stats.t.isf((1 - confidence) / 2, len(each) - 1)) * error
+    reach = float(stdtrit(len(each) - 1, (1 + confidence) / 2)) * error
     return Statement(value, value - reach, value + reach)
 
 
@@ -110,11 +111,11 @@ def _quantile(risk: Quantile, returns: NDArray[np.float64], confidence: float) -
     value, size = float(np.quantile(values, level, method="inverted_cdf")), len(values)
     if size == 1:  # of one draw every quantile is its value
         return _mean(Mean(), returns, confidence)
-    share = float(stats.norm.cdf(APART)) if error.any() else 1.0
+    share = float(ndtr(APART)) if error.any() else 1.0
     below = np.concatenate([[-np.inf], np.sort(values - APART * error)])
     above = np.concatenate([np.sort(values + APART * error), [np.inf]])
-    lower = below[int(stats.binom.ppf(tail, size, level * share))]
-    upper = above[int(stats.binom.ppf(1 - tail, size, 1 - (1 - level) * share))]
+    lower = below[binomial_quantile(tail, size, level * share)]
+    upper = above[binomial_quantile(1 - tail, size, 1 - (1 - level) * share)]
     return Statement(value, float(lower), float(upper))
 
 
@@ -129,7 +130,7 @@ def _cvar(risk: CVaR, returns: NDArray[np.float64], confidence: float) -> Statem
     border = np.quantile(values, level, method="inverted_cdf")
     influence = border - np.maximum(border - values, 0) / level
     freedom = max(int(np.ceil(level * len(values))) - 1, 1)
-    reach = float(stats.t.isf((1 - confidence) / 2, freedom)) * float(influence.std(ddof=1)) / len(values) ** 0.5
+    reach = float(stdtrit(freedom, (1 + confidence) / 2)) * float(influence.std(ddof=1)) / len(values) ** 0.5
     return Statement(whole + lost, whole - reach, whole + 2 * lost + reach)
 
 

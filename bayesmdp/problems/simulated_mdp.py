@@ -25,6 +25,7 @@ from jax import random
 from numpy.typing import ArrayLike, NDArray
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.compiled_programs import quickly_compiled
 from bayesmdp.foundation.validation import finite_array, integer, labels, number
 from bayesmdp.model_reading.model_runs import computed_at_random, latent_sites, looked_at
 from bayesmdp.model_reading.primitives import unknowns
@@ -368,7 +369,7 @@ def _replaced(problem: SimulatedMDP, changes: Mapping[str, Any]) -> SimulatedMDP
     return problem.replace(**changes)
 
 
-@jax.jit
+@quickly_compiled
 def _examples(state: Array, truth: Mapping[str, Array], problem: SimulatedProblem) -> list[Array]:
     action = jnp.arange(len(state), dtype=jnp.int32) % problem.num_actions
     after, reward, _ = simulate_steps(problem, problem.model, random.key(0), truth, state, action)

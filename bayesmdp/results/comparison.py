@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 import xarray as xr
-from scipy import stats
+from scipy.special import stdtrit
 
 from bayesmdp.foundation.validation import number
 from bayesmdp.results import files as results
@@ -286,15 +286,15 @@ def _intervals(samples: pd.DataFrame, confidence: float) -> pd.DataFrame:
     count = samples.notna().sum(axis=1)
     mean = samples.mean(axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
-        half = (
-            samples.std(axis=1, ddof=1) / np.sqrt(count) * stats.t.ppf((1 + confidence) / 2, (count - 1).clip(lower=1))
-        )
+        half = samples.std(axis=1, ddof=1) / np.sqrt(count) * stdtrit((count - 1).clip(lower=1), (1 + confidence) / 2)
     half[count < 2] = np.nan
     return pd.DataFrame({"mean": mean, "lower": mean - half, "upper": mean + half, "replicates": count})
 
 
 def _p_values(differences: NDArray[Any], test: str) -> NDArray[np.float64]:
     """Two-sided p-values [setting], of no difference [setting, replicate]; what is NaN was not run."""
+    from scipy import stats  # half a second to import, which a run need not wait for
+
     run = ~np.isnan(differences)
     count = run.sum(axis=1)
     least = differences.min(axis=1, where=run, initial=np.inf)
@@ -320,7 +320,9 @@ def corrected(p: NDArray[np.float64], correction: str) -> NDArray[np.float64]:
     if correction == "none":
         return p
     if correction == "bh":
-        return np.asarray(stats.false_discovery_control(p, method="bh"))
+        from scipy.stats import false_discovery_control
+
+        return np.asarray(false_discovery_control(p, method="bh"))
     # Holm: the k-th least of m, times m - k + 1; never below an earlier one, never above 1.
     order = np.argsort(p)
     adjusted = np.empty_like(p)

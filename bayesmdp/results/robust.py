@@ -23,7 +23,6 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 from bayesmdp.foundation.validation import integer, number
 from bayesmdp.results.setting_names import baseline_rows, check_totals, is_baseline, parse_setting, setting_text
@@ -248,7 +247,9 @@ def _whole(rows: NDArray[np.int64], index: pd.Index[Any], scores: NDArray[np.flo
 
 def _middle_mean(scores: Float[NDArray[np.float64], "... run"]) -> Float[NDArray[np.float64], "..."]:
     """Mean of the middle half: floor(n / 4) runs are cut at either end."""
-    return np.asarray(stats.trim_mean(scores, 0.25, axis=-1))
+    from scipy.stats import trim_mean  # half a second to import, which a run need not wait for
+
+    return np.asarray(trim_mean(scores, 0.25, axis=-1))
 
 
 def _bootstrapped(

@@ -155,19 +155,16 @@ def test_the_variance_of_v_is_that_of_the_outcomes_seen():
     logarithm = np.log(6 * 2 * horizon / failure)
     with jax.enable_x64(True):
         rules = agent.rules(None, jax.tree.map(jax.numpy.asarray, RIVER.problem), agent.options)
-        start = rules.init(jax.random.key(0))
+        start = jax.tree.map(np.array, jax.jit(rules.init)(jax.random.key(0)))
         rng = np.random.default_rng(2)
         value = 30 + rng.random(6)
         outcomes = rng.integers(0, 6, 7)
         counts = np.bincount(outcomes, minlength=6).astype(float)
-        state = start._replace(
-            counts=start.counts.at[2, 1].set(counts - np.eye(6)[outcomes[-1]]),
-            visits=start.visits.at[2, 1].set(6),
-            value=jax.numpy.asarray(value),
-        )
+        start.counts[2, 1], start.visits[2, 1] = counts - np.eye(6)[outcomes[-1]], 6
+        state = start._replace(value=value)
         last = int(outcomes[-1])
         step = Step(*(np.int32(x) for x in (2, 1, last, last)), np.float64(0), np.bool_(False))
-        bonus = float(rules.observe(jax.random.key(0), state, step).bonus[2, 1])
+        bonus = float(np.asarray(jax.jit(rules.observe)(jax.random.key(0), state, step).bonus)[2, 1])
     expected = np.sqrt(2 * np.var(value[outcomes]) * logarithm / 7) + 7 * logarithm / (3 * 7)
     assert bonus == pytest.approx(expected, rel=1e-12)
 

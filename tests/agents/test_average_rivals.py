@@ -20,6 +20,8 @@ from tests.statistical import assert_means
 RIVER = bm.environments.riverswim(6, discount=None)
 SHOP = bm.environments.inventory(4)
 LINEAR = bm.environments.random_linear_mdp(6, 3, dimension=3)
+
+compiled_scopt, compiled_step = jax.jit(scopt), jax.jit(mirror_step)
 SPAN = 6.3103
 
 
@@ -96,7 +98,7 @@ def test_mirror_step_is_the_argmax():
         ).x
         with jax.enable_x64(True):
             wide = np.r_[old, 0.0][None], np.r_[estimate, 9.0][None]
-            found = np.asarray(mirror_step(*wide, rate, np.array([[True] * 4 + [False]])))[0]
+            found = np.asarray(compiled_step(*wide, rate, np.array([[True] * 4 + [False]])))[0]
         assert found[4] == 0 and abs(found.sum() - 1) < 1e-14
         np.testing.assert_allclose(found[:4], best, atol=1e-5)
         np.testing.assert_allclose(found[:4], mirrored(old, estimate, rate), rtol=1e-12)
@@ -269,7 +271,7 @@ def test_scopt_by_hand(ball, span):
             break
         value = after - after.min()
     with jax.enable_x64(True):
-        plan = scopt(problem, estimate, near, span, perturbation=eta, tolerance=tolerance)
+        plan = compiled_scopt(problem, estimate, near, span, perturbation=eta, tolerance=tolerance)
     np.testing.assert_allclose(plan.value, value, atol=1e-8)
     np.testing.assert_allclose(plan.gain, ((after - value).max() + (after - value).min()) / 2, atol=1e-8)
     assert int(plan.sweeps) == sweeps and plan.converged and plan.met
@@ -292,7 +294,7 @@ def test_scopt_in_closed_form():
     problem = bm.MDP(transition=kernel, reward=[0.0, 1.0], discount=None).problem
     for span in (0.5, 2.0, 1 / (p + q) + 1):
         with jax.enable_x64(True):
-            plan = scopt(problem, kernel, Box(np.zeros_like(kernel)), span, perturbation=0.0, tolerance=1e-12)
+            plan = compiled_scopt(problem, kernel, Box(np.zeros_like(kernel)), span, perturbation=0.0, tolerance=1e-12)
         assert float(plan.gain) == pytest.approx(min(p * span, p / (p + q)), abs=1e-9)
         assert plan.cut.tolist() == [False, span < 1 / (p + q)]
 

@@ -132,8 +132,8 @@ def test_it_learns(example: Example) -> None:
     if example.does_not_learn:
         pytest.skip(example.does_not_learn)
     # On a space of numbers regret is found on a mesh, again at each pseudo-episode, which takes most of the time.
-    replicates = 8 if example.problem.space == "finite" else 1
-    result = simulate(example.problem, {"A": example.agent()}, steps=6_000, replicates=replicates, seed=0)
+    steps, replicates = (6_000, 8) if example.problem.space == "finite" else (4_500, 1)
+    result = simulate(example.problem, {"A": example.agent()}, steps=steps, replicates=replicates, seed=0)
     regret = result["regret"].values[0].mean(0)
     assert regret[-1_000:].mean() < 0.6 * regret[:1_000].mean()
 

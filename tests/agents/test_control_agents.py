@@ -25,15 +25,21 @@ def told(values):
     )
 
 
+@jax.jit
+def decided(problem, values):
+    """The action and the policy of an agent that has drawn models of these values."""
+    rules = _FuturesRules(wager, Futures(4, 64, 6, 1, 0))(told(values), problem, {})
+    state = rules.begin(jax.random.key(1), rules.init(jax.random.key(0)))
+    return rules.act(jax.random.key(2), state, jnp.zeros(1)), rules.policy(state)
+
+
 @pytest.mark.parametrize("values, first", [([-1.0] * 2 + [1.0] * 8, 1), ([1.0, -1.0] * 5, 0), ([1.0] * 10, 1)])
 def test_returns_are_averaged_over_the_models_that_were_drawn(values, first):
     """Waiting for four steps earns .375; the wager 1 under a good model and -1 under a bad one."""
     problem = bm.SimulatedMDP(**GIVEN).problem
     with jax.enable_x64(True):
-        rules = _FuturesRules(wager, Futures(4, 64, 6, 1, 0))(told(values), problem, {})
-        state = rules.begin(jax.random.key(1), rules.init(jax.random.key(0)))
-        assert int(rules.act(jax.random.key(2), state, jnp.zeros(1))) == first
-        assert rules.policy(state).tolist() == [first]
+        action, policy = decided(problem, np.asarray(values))
+    assert int(action) == first and policy.tolist() == [first]
 
 
 @pytest.mark.slow

@@ -175,22 +175,29 @@ def test_greedy_boltzmann_and_epsilon():
     result = bm.simulate(SHOP, {"mean": mean, "0": bm.agents.lsvi(prior, epsilon=0.0)}, steps=90, replicates=2)
     np.testing.assert_array_equal(*result["action"].values)
     belief = mean.make_belief(SHOP)
+
+    def rules_with(options):
+        return mean.rules(belief, jax.tree.map(jax.numpy.asarray, SHOP.problem), mean.options | options)
+
+    policy_of = jax.jit(lambda options, state: rules_with(options).policy(state))
+    chosen_by = jax.jit(
+        lambda options, keys, state, s: jax.vmap(partial(rules_with(options).act, state=state, s=s))(keys)
+    )
     with jax.enable_x64(True):
+        state = jax.jit(lambda key: rules_with({}).init(key))(jax.random.key(0))
+        theta = np.random.default_rng(1).normal(size=state.theta.shape)
+        state = jax.tree.map(np.asarray, state._replace(theta=theta))
         for options in ({"epsilon": 0.3, "temperature": 0.0}, {"epsilon": 0.0, "temperature": 0.2}):
-            rules = mean.rules(belief, SHOP.problem, mean.options | options)
-            state = rules.init(jax.random.key(0))
-            theta = jax.random.normal(jax.random.key(1), state.theta.shape)
-            state = state._replace(theta=theta)
-            policy = np.asarray(rules.policy(state))
+            policy = np.asarray(policy_of(options, state))
             np.testing.assert_allclose(policy.sum(-1), 1)
             assert (policy[~SHOP.available] == 0).all()
             for s in np.array([0, 3, 20]):
                 keys = jax.random.split(jax.random.key(2), 20_000)
-                chosen = jax.vmap(partial(rules.act, state=state, s=s))(keys)
+                chosen = chosen_by(options, keys, state, s)
                 likely = (policy[s] > 1e-3) & (policy[s] < 1 - 1e-3)
                 if likely.any():
                     assert_means(np.eye(4)[np.asarray(chosen)][:, likely], policy[s, likely])
-                q = np.asarray(SHOP.features[s] @ theta[SHOP.stage[s]])
+                q = SHOP.features[s] @ theta[SHOP.stage[s]]
                 if options["temperature"]:
                     weight = np.where(SHOP.available[s], np.exp(q / 0.2), 0)
                     np.testing.assert_allclose(policy[s], weight / weight.sum(), rtol=1e-9)

@@ -147,7 +147,7 @@ def test_rollouts_follow_their_policy():
     with jax.enable_x64(True):
         problem = jax.tree.map(jnp.asarray, chain.problem)
         back = Rollout(jnp.asarray(np.tile([0.0, 1.0], (5, 1))), jnp.asarray(1e-12))
-        found = history_search(
+        found = compiled_search(
             jax.random.key(0),
             problem,
             Draws(jnp.asarray(kernels), problem.reward),
@@ -183,13 +183,16 @@ def test_a_tree_that_is_too_large_is_refused():
         bm.simulate(arms, {"sparse": agent}, steps=10, replicates=1)
 
 
+compiled_search = jax.jit(history_search, static_argnames="depth")
+
+
 def searched(mdp, kernels, *, exploration, depth):
     """What a search from the first state finds, with rollouts that take half their actions at random."""
     with jax.enable_x64(True):
         problem = jax.tree.map(jnp.asarray, mdp.problem)
         ahead = Rollout(jnp.zeros(problem.available.shape), jnp.asarray(0.5))
         draws, constant = Draws(jnp.asarray(kernels), problem.reward), jnp.asarray(exploration)
-        found = history_search(
+        found = compiled_search(
             jax.random.key(2), problem, draws, jnp.int32(0), ahead, exploration=constant, depth=depth
         )
         return jax.tree.map(np.asarray, found)

@@ -122,8 +122,9 @@ def test_policies_of_a_lake_are_worth_what_without_an_envelope(mixed):
     rng, problem = np.random.default_rng(1), lake.problem
     assert problem.envelope is not None
     policy = rng.dirichlet(np.ones(4), 16) if mixed else rng.integers(0, 4, 16)
-    value = policy_evaluation(problem, lake.transition, lake.reward, policy)
-    expected = policy_evaluation(problem._replace(envelope=None), lake.transition, lake.reward, policy)
+    evaluated = jax.jit(policy_evaluation)
+    value = evaluated(problem, lake.transition, lake.reward, policy)
+    expected = evaluated(problem._replace(envelope=None), lake.transition, lake.reward, policy)
     np.testing.assert_allclose(value, expected, atol=1e-12, rtol=0)
     assert (np.asarray(value)[np.asarray(problem.continuation) == 0] == 0).all()
 

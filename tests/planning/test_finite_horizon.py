@@ -84,8 +84,10 @@ def test_regret_of_discounted_episodes():
     best, own = bm.solve(LONG).value.values, bm.evaluate(LONG, np.array(LONG.actions)[policy]).values
     with jax.enable_x64(True):
         whole, problem = OBJECTIVES["finite"]["episode"], jax.tree.map(jax.numpy.asarray, LONG.problem)
-        gap = whole.regret(problem, LONG.transition, whole.baseline(problem, LONG.transition), policy)
-        charges = np.asarray(BY_STEP.baseline(problem, LONG.transition))
+        gap = jax.jit(lambda problem, kernel: whole.regret(problem, kernel, whole.baseline(problem, kernel), policy))(
+            problem, LONG.transition
+        )
+        charges = np.asarray(jax.jit(BY_STEP.baseline)(problem, LONG.transition))
     np.testing.assert_allclose(gap, np.where(LONG.stage == 0, best - own, 0), rtol=0, atol=1e-12)
     state, total = LONG.initial, 0.0
     for _ in range(20):

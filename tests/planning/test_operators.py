@@ -165,13 +165,14 @@ def test_the_iterative_solve_agrees_with_the_direct_one(monkeypatch, table, limi
     lake = bm.environments.frozen_lake("8x8")
     form = lake.with_successors() if table else lake
     policy = np.random.default_rng(3).integers(0, 4, 64)
-    direct = policy_evaluation(form.problem, form.transition, form.reward, policy)
+    direct = compiled_evaluation(form.problem, form.transition, form.reward, policy)
     monkeypatch.setattr(evaluation, "SMALL", 10)
     monkeypatch.setattr(evaluation, "DENSE_LIMIT", limit)
-    found = policy_evaluation(form.problem, form.transition, form.reward, policy)
+    # A function of its own, as JAX keeps what was traced with other limits.
+    found = jax.jit(lambda *given: policy_evaluation(*given))(form.problem, form.transition, form.reward, policy)
     np.testing.assert_allclose(found, direct, rtol=0, atol=1e-13)
     rows, rewards = form.transition[np.arange(64), policy], form.reward[np.arange(64), policy]
-    once = evaluate_rows(form.problem, rows, rewards, policy, start=np.full(64, 5.0))
+    once = jax.jit(lambda *given: evaluate_rows(*given, start=np.full(64, 5.0)))(form.problem, rows, rewards, policy)
     np.testing.assert_allclose(once, direct, rtol=0, atol=1e-8)
 
 

@@ -1,5 +1,7 @@
 """Counts of unknown rates, as the demand of a shop: the posterior by hand, calibration, and agents that learn them."""
 
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,23 +38,25 @@ def sold(state, action, next_state):
     return (state[..., 0] + 3.0 - next_state[..., 0]).clip(0, 10) * jnp.where(action == 0, 3.0, 2.0)
 
 
-SHOP = bm.SimulatedMDP(
-    model=shop,
-    truth={"rate": [1.5, 4.0]},
-    reward=sold,
-    reward_range=(0.0, 30.0),
-    features=lambda state: jnp.stack([jnp.ones(state.shape[:-1]), state[..., 0], state[..., 0] ** 2], -1),
-    start=[5.0],
-    low=[0.0],
-    high=[10.0],
-    actions=("dear", "cheap"),
-    discount=0.9,
-)
+@cache
+def the_shop():
+    return bm.SimulatedMDP(
+        model=shop,
+        truth={"rate": [1.5, 4.0]},
+        reward=sold,
+        reward_range=(0.0, 30.0),
+        features=lambda state: jnp.stack([jnp.ones(state.shape[:-1]), state[..., 0], state[..., 0] ** 2], -1),
+        start=[5.0],
+        low=[0.0],
+        high=[10.0],
+        actions=("dear", "cheap"),
+        discount=0.9,
+    )
 
 
 def test_the_posterior_adds_up_counts():
-    log = bm.collect(SHOP, steps=60, seed=0)
-    posterior = bm.infer(shop, log, mdp=SHOP, draws=4_000)
+    log = bm.collect(the_shop(), steps=60, seed=0)
+    posterior = bm.infer(shop, log, mdp=the_shop(), draws=4_000)
     assert posterior.attrs["engine"] == "exact"
     demand, dear = log["demand"].values, log["action"].values == "dear"
     number = np.array([dear.sum(), (~dear).sum()])
@@ -92,7 +96,10 @@ def test_it_is_calibrated():
 
 
 def test_a_belief_adds_up_the_same_counts_step_by_step():
-    log, belief = read_records(bm.collect(SHOP, steps=60, seed=0), SHOP), recorded_belief(shop, SHOP, 7, 1)
+    log, belief = (
+        read_records(bm.collect(the_shop(), steps=60, seed=0), the_shop()),
+        recorded_belief(shop, the_shop(), 7, 1),
+    )
     with jax.enable_x64(True):
         state, observe = belief.init(jax.random.key(0)), jax.jit(belief.observe)
         for i in range(60):
@@ -108,7 +115,7 @@ def test_a_belief_adds_up_the_same_counts_step_by_step():
 @pytest.mark.slow
 def test_an_agent_learns_rates_in_closed_form():
     agent = bm.agents.fitted_psrl(shop, approximation="linear", iterations=3, places=8, samples=2)
-    run = bm.simulate(SHOP, {"PSRL": agent}, steps=20, replicates=1)
+    run = bm.simulate(the_shop(), {"PSRL": agent}, steps=20, replicates=1)
     assert np.isfinite(run["reward"].values).all()
 
 

@@ -109,7 +109,8 @@ def run(belief: Belief, steps: Step) -> Any:
     def body(state: Any, step: Step) -> Any:
         return belief.observe(jax.random.key(0), state, step), None
 
-    return jax.jit(lambda steps: jax.lax.scan(body, belief.init(jax.random.key(0)), steps)[0])(steps)
+    state = jax.jit(lambda steps: jax.lax.scan(body, belief.init(jax.random.key(0)), steps)[0])(steps)
+    return jax.tree.map(np.asarray, state)  # of NumPy's, what a belief says of it needs no program
 
 
 CASES = [(kind, "dirichlet", False) for kind in KNOWN] + [

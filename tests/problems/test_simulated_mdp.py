@@ -20,10 +20,13 @@ LETTERS = np.array(list("".join(LAKE.layout)))
 LEFT, DOWN, RIGHT, UP = range(4)
 
 
+compiled_states = jax.jit(next_states, static_argnums=0)
+
+
 def simulated(state, action, count, seed=0, lake=LAKE):
     with jax.enable_x64(True):
         states, actions = np.tile(np.asarray(state, float), (count, 1)), np.full(count, action)
-        return np.asarray(next_states(lake.model, jax.random.key(seed), lake.truth, states, actions))
+        return np.asarray(compiled_states(lake.model, jax.random.key(seed), lake.truth, states, actions))
 
 
 def test_a_move_on_ice_turns_as_told_and_is_uniform_in_length():

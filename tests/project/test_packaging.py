@@ -82,3 +82,13 @@ def test_models_is_a_link_in_a_checkout():
 def test_no_module_is_imported_twice_under_another_name():
     program = "import bayesmdp.models, sys; assert 'models' not in sys.modules"
     subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True)
+
+
+def test_agents_and_plans_begin_without_what_only_statistics_and_figures_need():
+    program = (
+        "import sys, bayesmdp as bm\n"
+        "bm.infer, bm.plan, bm.plan_log, bm.simulate, bm.agents.aq_brmdp, bm.environments.inventory\n"
+        "print(*{'arviz', 'dask', 'matplotlib', 'scipy.stats'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.split() == []

@@ -22,7 +22,7 @@ def test_there_are_tutorials() -> None:
 
 
 # The others run with the slow tests.
-QUICK = {"first_posterior", "prior_alignment"}
+QUICK = {"prior_alignment"}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ def spans_and_sizes(cells):
         yield float(bm.solve(mdp).attrs["span"]), mdp.num_states, size
 
 
-@pytest.mark.parametrize("quantity", GROWTHS)
+@pytest.mark.parametrize("quantity", [pytest.param(name, marks=[pytest.mark.slow] * (name == "d")) for name in GROWTHS])
 def test_one_quantity_grows_and_the_others_stay(quantity):
     spans, states, features = map(np.array, zip(*spans_and_sizes(GROWTHS[quantity]), strict=True))
     grown = {"sp(v*)": spans, "S": states, "d": features}

@@ -15,6 +15,7 @@ from bayesmdp.model_reading.read_model import check
 from bayesmdp.model_reading.rows import Transitions, all_transitions
 from bayesmdp.posterior.beliefs.belief import Belief
 from bayesmdp.posterior.beliefs.tally import Tally
+from bayesmdp.posterior.closed_forms.coefficients import values_of_rows
 from bayesmdp.posterior.closed_forms.draws import MOMENT_DRAWS, draw_sites
 from bayesmdp.posterior.closed_forms.linear_sites import Linear
 from bayesmdp.posterior.closed_forms.transitions import Conjugate
@@ -141,4 +142,4 @@ class FreshDraws:
 
     def possible(self, data: Transitions) -> NDArray[np.bool_]:
         """Which rows [row] bring rewards that can be learnt from."""
-        return np.asarray(self.conjugate.impossible | (check(self.conjugate.reading, data) > -1e300))
+        return np.asarray(self.conjugate.impossible | (check(self.conjugate.reading, data, values_of_rows) > -1e300))

@@ -17,26 +17,30 @@ all rows at once, tell which b and c are:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
-from bayesmdp.model_reading.likelihood import row_values
+from bayesmdp.foundation.compiled_programs import quickly_compiled
+from bayesmdp.model_reading.likelihood import row_log_likelihood
 from bayesmdp.model_reading.model_runs import Model
 from bayesmdp.model_reading.read_model import Reading, describe_row
 from bayesmdp.model_reading.rows import Transitions
 from bayesmdp.posterior.closed_forms.families import Smooth
 from bayesmdp.posterior.closed_forms.priors import NotConjugate, Prior
 
-__all__ = ["Point", "Rows", "chunk_size", "coefficients", "random_point", "refuse"]
+__all__ = ["Point", "Rows", "chunk_size", "coefficients", "random_point", "refuse", "values_of_rows"]
 
 # Rows are looked at in chunks, so that a model's own [row, next_state] arrays stay below 16 MB.
 CHUNK_ELEMENTS = 2_000_000
+
+FEWEST_ROWS = 128
+"""Fewer are looked at as so many: an agent's rows and those of a small log share the programs of a model."""
 
 TOUCHED = 1e-11
 """Derivatives smaller than this are rounding."""
@@ -68,14 +72,11 @@ class Rows:
 
     def values(self, point: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
         """Log-likelihoods [row]."""
-        values = self._by_site(point)
-        return self._gather(row_values(self._model, chunk, values) for chunk in self._parts())
+        return self._gather(point, {})[0]
 
     def slopes(self, point: Point, direction: Point) -> NDArray[np.float64]:
         """Derivatives [row] along `direction`, which other sites stand still in."""
-        along = {name: direction.get(name, np.zeros_like(values)) for name, values in point.items()}
-        values, along = self._by_site(point), self._by_site(along)
-        return self._gather(_row_slopes(self._model, chunk, values, along) for chunk in self._parts())
+        return self._gather(point, direction)[1]
 
     def _by_site(self, point: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         families = self._families
@@ -84,8 +85,30 @@ class Rows:
     def _parts(self) -> Iterator[Transitions]:
         return (jax.tree.map(lambda column, rows=chunk: column[rows], self.data) for chunk in self._chunks)
 
-    def _gather(self, parts: Iterator[Array]) -> NDArray[np.float64]:
-        return np.concatenate([np.asarray(part) for part in parts])[: len(self.data.state)]
+    def _gather(self, point: Mapping[str, NDArray[Any]], direction: Point) -> NDArray[np.float64]:
+        """Log-likelihoods and derivatives [2, row]."""
+        along = {name: direction.get(name, np.zeros_like(values)) for name, values in point.items()}
+        values, along = self._by_site(point), self._by_site(along)
+        program = _of_few if len(self._chunks[0]) <= FEWEST_ROWS else _of_many
+        parts = [np.asarray(program(self._model, chunk, values, along)) for chunk in self._parts()]
+        return np.concatenate(parts, axis=1)[:, : len(self.data.state)]
+
+
+def values_of_rows(reading: Reading, data: Transitions, values: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
+    """Log-likelihoods [row] at the `values` of all latents, by the program that finds closed forms.
+
+    Parameters
+    ----------
+    reading : Reading
+        A model whose unknowns are numbers, none of them discrete.
+    data : Transitions
+    values : mapping of site to array
+
+    Returns
+    -------
+    array [row]
+    """
+    return Rows(reading, data).values(values)
 
 
 def chunk_size(data: Transitions, num_outcomes: int) -> int:
@@ -100,12 +123,16 @@ def chunk_size(data: Transitions, num_outcomes: int) -> int:
     -------
     int
     """
-    return min(len(data.state), max(1, CHUNK_ELEMENTS // num_outcomes))
+    return min(max(len(data.state), FEWEST_ROWS), max(1, CHUNK_ELEMENTS // num_outcomes))
 
 
-@partial(jax.jit, static_argnums=0)
-def _row_slopes(model: Model, data: Transitions, point: Point, direction: Point) -> Float[Array, " row"]:
-    return jax.jvp(lambda values: row_values(model, data, values), (point,), (direction,))[1]
+# One program for both: where a model is read both are asked for, and a second would be compiled for as long.
+def _values_and_slopes(model: Model, data: Transitions, point: Point, direction: Point) -> Float[Array, "2 row"]:
+    return jnp.stack(jax.jvp(lambda values: row_log_likelihood(model, data, values), (point,), (direction,)))
+
+
+_of_few = quickly_compiled(_values_and_slopes, static_argnums=0)
+_of_many = jax.jit(_values_and_slopes, static_argnums=0)
 
 
 def random_point(rng: np.random.Generator, priors: Mapping[str, Prior], spread: float) -> Point:

@@ -20,6 +20,7 @@ import numpyro.distributions as dist
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.compiled_programs import quickly_compiled
 from bayesmdp.model_reading.model_runs import sites
 from bayesmdp.model_reading.read_model import Model, Reading
 from bayesmdp.model_reading.records import Records
@@ -151,7 +152,7 @@ def _log_probabilities(model: Model, data: Records, values: dict[str, NDArray[An
     return {name: np.asarray(value) for name, value in _computed(model, data, values).items()}
 
 
-@partial(jax.jit, static_argnums=0)
+@partial(quickly_compiled, static_argnums=0)
 def _computed(model: Model, data: Records, values: dict[str, Array]) -> dict[str, Array]:
     """Log probabilities [...] of each sampled site, as often as they count."""
     given = {name: jnp.asarray(value) for name, value in values.items()}

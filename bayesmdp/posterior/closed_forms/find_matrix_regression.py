@@ -17,6 +17,7 @@ import numpyro.distributions as dist
 from numpy.typing import NDArray
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.compiled_programs import quickly_compiled
 from bayesmdp.model_reading.likelihood import row_values
 from bayesmdp.model_reading.model_runs import base_distribution, looked_at, sites
 from bayesmdp.model_reading.primitives import bare, per_row
@@ -146,7 +147,7 @@ def _read_prior(
     )
 
 
-@partial(jax.jit, static_argnums=(0, 1))
+@partial(quickly_compiled, static_argnums=(0, 1))
 def _priors(
     model: Model, skeleton: MatrixRegression, data: Records, values: Mapping[str, Array]
 ) -> tuple[Array, Array, Array, Array]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
 from bayesmdp.foundation.arrays import Array
+from bayesmdp.foundation.compiled_programs import quickly_compiled
 from bayesmdp.model_reading.likelihood import row_values
 from bayesmdp.model_reading.model_runs import base_distribution, looked_at, sites
 from bayesmdp.model_reading.primitives import bare, per_row
@@ -169,7 +170,7 @@ def _named(coefficients: tuple[tuple[str, tuple[int, ...]], ...], position: int)
     raise IndexError(position)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
+@partial(quickly_compiled, static_argnums=(0, 1, 2))
 def _priors(
     model: Model, names: tuple[str, ...], noises: tuple[str, ...], data: Records, values: Mapping[str, Array]
 ) -> tuple[Array, Array, Array]:

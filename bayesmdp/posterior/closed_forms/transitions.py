@@ -30,7 +30,15 @@ from numpy.typing import NDArray
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.model_reading.read_model import Reading, check, describe_row
 from bayesmdp.model_reading.rows import Transitions
-from bayesmdp.posterior.closed_forms.coefficients import Point, Rows, chunk_size, coefficients, random_point, refuse
+from bayesmdp.posterior.closed_forms.coefficients import (
+    Point,
+    Rows,
+    chunk_size,
+    coefficients,
+    random_point,
+    refuse,
+    values_of_rows,
+)
 from bayesmdp.posterior.closed_forms.draws import Layout
 from bayesmdp.posterior.closed_forms.families import ExponentialFamily
 from bayesmdp.posterior.closed_forms.priors import NotConjugate, Prior, priors
@@ -238,7 +246,7 @@ def _checked(reading: Reading, data: Transitions) -> tuple[Transitions, dict[str
     prior_of = priors(reading, data)
     check_independent(reading.factors)
     few = chunk_size(data, reading.shape[-1])
-    check(reading, jax.tree.map(lambda column: column[:few], data))
+    check(reading, jax.tree.map(lambda column: column[:few], data), values_of_rows)
     return data, prior_of
 
 

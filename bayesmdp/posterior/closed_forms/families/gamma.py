@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import numpyro.distributions as dist
 from numpy.typing import NDArray
-from scipy import stats
-from scipy.special import gammaln
+from scipy.special import gammaln, xlogy
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior.closed_forms.families.example import Example
@@ -127,7 +126,10 @@ class Gamma(Smooth):
         return np.asarray(parameters[..., 0] / parameters[..., 1])
 
     def log_density(self, values: Values, parameters: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(stats.gamma.logpdf(values[0], parameters[..., 0], scale=1 / parameters[..., 1]))
+        shape, rate = np.moveaxis(parameters, -1, 0)
+        value = np.maximum(values[0], 0)
+        log_density = xlogy(shape - 1, value) - rate * value + shape * np.log(rate) - gammaln(shape)
+        return np.where(values[0] < 0, -np.inf, log_density)
 
 
 GAMMA = Gamma()

@@ -11,13 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 import numpyro.distributions as dist
 from numpy.typing import NDArray
-from scipy import stats
 
 from bayesmdp.foundation.arrays import Array
 from bayesmdp.posterior.closed_forms.families.example import Example
 from bayesmdp.posterior.closed_forms.families.family import Values, stacked
 from bayesmdp.posterior.closed_forms.families.gamma import GAMMA
-from bayesmdp.posterior.closed_forms.families.normal import NORMAL
+from bayesmdp.posterior.closed_forms.families.normal import NORMAL, normal_log_density
 from bayesmdp.posterior.closed_forms.families.smooth import (
     LEAST_LOG,
     NEAR_ZERO,
@@ -133,7 +132,7 @@ class NormalGamma(Smooth):
         precision, value = values
         mean, weight, *_ = np.moveaxis(parameters, -1, 0)
         scale = 1 / np.sqrt(weight * precision)
-        return np.asarray(GAMMA.log_density((precision,), parameters[..., 2:]) + stats.norm.logpdf(value, mean, scale))
+        return GAMMA.log_density((precision,), parameters[..., 2:]) + normal_log_density(value, mean, scale)
 
 
 NORMAL_GAMMA = NormalGamma()
