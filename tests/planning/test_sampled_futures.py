@@ -159,28 +159,16 @@ def test_a_plan_of_a_posterior_acts_in_the_true_problem_and_comes_back_from_its_
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-<<<<<<< HEAD
-    "problem, least, steps, options",
+    "make, least, steps, options",
     [
-        (pendulum(torques=3), -200.0, 800, {"horizon": 40}),
-        (cart_pole(), 400.0, 1_000, {"horizon": 60, "sequences": 128}),
+        (partial(pendulum, torques=3), -200.0, 800, {"horizon": 40}),
+        (cart_pole, 400.0, 1_000, {"horizon": 60, "sequences": 128}),
     ],
     ids=["pendulum", "cart_pole"],
 )
-def test_known_physics_are_planned_for(problem, least, steps, options):
+def test_known_physics_are_planned_for(make, least, steps, options):
     """Mean sums of rewards of episodes of 200 and 500 steps at most; fitted Q iteration has about -200 and 500."""
-=======
-    "make, least, options",
-    [
-        (partial(pendulum, torques=3), -200.0, {"horizon": 40}),
-        (cart_pole, 400.0, {"horizon": 60, "sequences": 128}),
-    ],
-    ids=["pendulum", "cart_pole"],
-)
-def test_known_physics_are_planned_for(make, least, options):
-    """Mean sums of rewards of four episodes; fitted Q iteration has about -200 and 500."""
     problem = make()
->>>>>>> main
     plan = bm.solve(problem, solver=SampledFutures(samples=1, rollouts=FEW, **options))
     log = bm.collect(problem, plan, steps=steps, seed=0)
     last = np.flatnonzero(log["terminated"].values | log["truncated"].values)

@@ -119,13 +119,8 @@ def test_a_plan_knows_what_it_is_to_fall_off():
 @pytest.mark.slow
 def test_sampled_futures_end_where_one_falls_off():
     exact = bm.solve(EXACT)
-<<<<<<< HEAD
-    ahead = bm.solve(MDP, solver=SampledFutures(horizon=20, sequences=64, samples=16, rollouts=FEW))
-    assert futures_policy(ahead, MDP).actions([[2.0]]).tolist() == [exact.policy.values[2]]
-=======
-    ahead = bm.solve(cliff(), solver=SampledFutures(horizon=20, sequences=64, samples=16))
+    ahead = bm.solve(cliff(), solver=SampledFutures(horizon=20, sequences=64, samples=16, rollouts=FEW))
     assert futures_policy(ahead, cliff()).actions([[2.0]]).tolist() == [exact.policy.values[2]]
->>>>>>> main
 
 
 def test_logs_say_where_episodes_ended_and_the_posterior_counts_it():
