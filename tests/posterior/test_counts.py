@@ -96,10 +96,8 @@ def test_it_is_calibrated():
 
 
 def test_a_belief_adds_up_the_same_counts_step_by_step():
-    log, belief = (
-        read_records(bm.collect(the_shop(), steps=60, seed=0), the_shop()),
-        recorded_belief(shop, the_shop(), 7, 1),
-    )
+    log = read_records(bm.collect(the_shop(), steps=60, seed=0), the_shop())
+    belief = recorded_belief(shop, the_shop(), 7, 1)
     with jax.enable_x64(True):
         state, observe = belief.init(jax.random.key(0)), jax.jit(belief.observe)
         for i in range(60):
