@@ -154,8 +154,9 @@ def test_the_variance_of_v_is_that_of_the_outcomes_seen():
     )
     logarithm = np.log(6 * 2 * horizon / failure)
     with jax.enable_x64(True):
-        rules = agent.rules(None, jax.tree.map(jax.numpy.asarray, RIVER.problem), agent.options)
-        start = jax.tree.map(np.array, jax.jit(rules.init)(jax.random.key(0)))
+        told = jax.tree.map(jax.numpy.asarray, RIVER.problem), dict(agent.options)
+        init, _, _, observe, _ = (partial(rule, *told) for rule in compiled_rules(agent.rules, None))
+        start = jax.tree.map(np.array, init(jax.random.key(0)))
         rng = np.random.default_rng(2)
         value = 30 + rng.random(6)
         outcomes = rng.integers(0, 6, 7)
@@ -164,7 +165,7 @@ def test_the_variance_of_v_is_that_of_the_outcomes_seen():
         state = start._replace(value=value)
         last = int(outcomes[-1])
         step = Step(*(np.int32(x) for x in (2, 1, last, last)), np.float64(0), np.bool_(False))
-        bonus = float(np.asarray(jax.jit(rules.observe)(jax.random.key(0), state, step).bonus)[2, 1])
+        bonus = float(np.asarray(observe(jax.random.key(0), state, step).bonus)[2, 1])
     expected = np.sqrt(2 * np.var(value[outcomes]) * logarithm / 7) + 7 * logarithm / (3 * 7)
     assert bonus == pytest.approx(expected, rel=1e-12)
 

@@ -20,9 +20,9 @@ from tests.statistical import assert_means
 RIVER = bm.environments.riverswim(6, discount=None)
 SHOP = bm.environments.inventory(4)
 LINEAR = bm.environments.random_linear_mdp(6, 3, dimension=3)
+SPAN = 6.3103
 
 compiled_scopt, compiled_step = jax.jit(scopt), jax.jit(mirror_step)
-SPAN = 6.3103
 
 
 @partial(jax.jit, static_argnames=("make_rules", "belief"))

@@ -16,6 +16,7 @@ from bayesmdp.posterior.beliefs.fresh_draws import Sums
 from bayesmdp.problems.world import Step
 
 TOGETHER = 64
+compiled_search = jax.jit(history_search, static_argnames="depth")
 
 # A problem, its prior's concentrations, the tolerance of its exact value, and steps to a horizon of as small a rest.
 BANDIT = (bm.environments.bernoulli_bandit(discount=0.7), np.ones((1, 2, 2)), 0.03, 12)
@@ -181,9 +182,6 @@ def test_a_tree_that_is_too_large_is_refused():
     agent = bm.agents.sparse_sampling(dirichlet_transitions(arms), branching=5, depth=5)
     with pytest.raises(ValueError, match=r"a tree of depth 5 .* has 6,250,000 nodes, more than 100,000"):
         bm.simulate(arms, {"sparse": agent}, steps=10, replicates=1)
-
-
-compiled_search = jax.jit(history_search, static_argnames="depth")
 
 
 def searched(mdp, kernels, *, exploration, depth):
